@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The targets are the layers of docs/architecture.md; imports point down only, and Tests/TidyTests enforces it.
+
+/// Every Swift target: language mode 6, no warning survives, imports say what they use.
+let common: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// Targets that touch no raw memory: the compiler proves it.
+let safe: [SwiftSetting] = common + [.strictMemorySafety()]
+
+func module(_ name: String, _ dependencies: [Target.Dependency], _ settings: [SwiftSetting]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, of dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name + "Tests", dependencies: dependencies, swiftSettings: common)
+}
+
+let package = Package(
+  name: "ttrl",
+  products: [
+    .executable(name: "ttrl", targets: ["ttrl"]),
+    .executable(name: "ttrl-dev", targets: ["ttrl-dev"]),
+  ],
+  targets: [
+    // 0: C shims. They take no decisions.
+    .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .target(name: "CLinux"),
+    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
+    .target(
+      name: "COneDNN", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("dnnl")]),
+    .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-std=c23"])]),
+
+    // 1: the nouns.
+    module("Base", [], safe),
+    module("Records", ["Base"], safe),
+    module("Answers", [], safe),
+
+    // 2: pure logic.
+    module("TTRL", ["Base", "Records", "Answers"], safe),
+    module("Fleet", ["Base", "Records"], safe),
+    module("Wire", ["Base", "Records"], safe),
+    module("Tensors", ["Base", "CKernels", "COneDNN"], common),
+    module("LanguageModel", ["Tensors", "TTRL", "Records", "Base"], common),
+
+    // 3: the outside world.
+    module("Platform", ["Base", "CLinux", "COpenSSL"], common),
+    module("Ledger", ["Records", "Base", "CSQLite"], common),
+    module("Collectives", ["Base", "CMPI"], common),
+
+    // 4: roles.
+    module("Observatory", ["Records", "Ledger", "Platform", "Base"], common),
+
+    // 5: programs.
+    .executableTarget(name: "ttrl", dependencies: ["Base"], swiftSettings: common),
+    .executableTarget(name: "ttrl-dev", dependencies: ["Base"], swiftSettings: common),
+
+    tests("Base", of: ["Base"]),
+    tests("Records", of: ["Records"]),
+    tests("Answers", of: ["Answers"]),
+    tests("TTRL", of: ["TTRL"]),
+    tests("Fleet", of: ["Fleet"]),
+    tests("Wire", of: ["Wire"]),
+    tests("Tensors", of: ["Tensors"]),
+    tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
+    tests("Platform", of: ["Platform"]),
+    tests("Ledger", of: ["Ledger"]),
+    tests("Observatory", of: ["Observatory"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)

@@ -1,0 +1,1 @@
+// Answers: see docs/architecture.md.

@@ -1,0 +1,1 @@
+// Collectives: see docs/architecture.md.

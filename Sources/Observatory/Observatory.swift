@@ -1,0 +1,1 @@
+// Observatory: see docs/architecture.md.

@@ -1,0 +1,162 @@
+// The nouns of a run: what is sampled, by which policy, into which slot.
+//
+// Everything here is a plain value that crosses a module or a process. Each says who writes it and who reads it.
+// Not here: what a trajectory is worth (TTRL), who holds the promise to make it (Fleet), its bytes (Wire).
+
+package import Base
+
+/// A numbered set of weights. 0 is the model the run began with; training step s turns s into s + 1.
+package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConvertible {
+  package var number: UInt32
+  package init(_ number: UInt32) { self.number = number }
+  package static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+  package var next: PolicyVersion { PolicyVersion(number + 1) }
+  package var description: String { "\(number)" }
+}
+
+/// Which questions a round samples.
+package enum QuestionSet: UInt8, Sendable, CaseIterable {
+  case training = 0
+  case heldOut = 1
+}
+
+/// One batch of sampling that belongs together: a training step's rollouts, or one evaluation of one question set.
+///
+/// Written by the plan (a pure function of the settings); read by everyone.
+package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible {
+  package enum Purpose: UInt8, Sendable {
+    case train = 0
+    case evaluate = 1
+  }
+
+  package var purpose: Purpose
+  package var set: QuestionSet
+  /// The step whose batch this is, or the policy version that is evaluated. At most 2^24 − 1.
+  package var step: UInt32
+
+  package init(purpose: Purpose, set: QuestionSet, step: UInt32) {
+    precondition(step < 1 << 24, "a run has at most \(1 << 24) steps, got step \(step)")
+    self.purpose = purpose
+    self.set = set
+    self.step = step
+  }
+
+  package static func train(step: UInt32) -> RoundID { RoundID(purpose: .train, set: .training, step: step) }
+
+  package static func evaluate(_ set: QuestionSet, at version: PolicyVersion) -> RoundID {
+    RoundID(purpose: .evaluate, set: set, step: version.number)
+  }
+
+  /// The policy that samples this round. Strictly on-policy: step s is sampled by version s.
+  package var policy: PolicyVersion { PolicyVersion(step) }
+
+  /// One word, unique per round: the second part of a slot's random counter and the round's name in bytes.
+  package var code: UInt32 { UInt32(purpose.rawValue) << 28 | UInt32(set.rawValue) << 24 | step }
+
+  /// - Returns: nil if the word names no round.
+  package init?(code: UInt32) {
+    guard let purpose = Purpose(rawValue: UInt8(code >> 28)), let set = QuestionSet(rawValue: UInt8(code >> 24 & 0xF))
+    else { return nil }
+    self.init(purpose: purpose, set: set, step: code & 0xFF_FFFF)
+  }
+
+  package static func < (left: Self, right: Self) -> Bool {
+    (left.step, left.purpose.rawValue, left.set.rawValue) < (right.step, right.purpose.rawValue, right.set.rawValue)
+  }
+
+  package var description: String {
+    switch (purpose, set) {
+    case (.train, _): "step \(step)"
+    case (.evaluate, .training): "evaluation of policy \(step) on the training prompts"
+    case (.evaluate, .heldOut): "evaluation of policy \(step) on the held-out prompts"
+    }
+  }
+}
+
+/// The place of one trajectory: which round, which prompt (index in its question set), which sample.
+///
+/// A slot names its randomness: whoever samples it, however often, produces the same trajectory.
+package struct Slot: Comparable, Hashable, Sendable, CustomStringConvertible {
+  package var round: RoundID
+  package var prompt: UInt32
+  package var sample: UInt32
+
+  package init(round: RoundID, prompt: UInt32, sample: UInt32) {
+    self.round = round
+    self.prompt = prompt
+    self.sample = sample
+  }
+
+  package static func < (left: Self, right: Self) -> Bool {
+    (left.round, left.prompt, left.sample) < (right.round, right.prompt, right.sample)
+  }
+
+  package var description: String { "\(round), prompt \(prompt), sample \(sample)" }
+
+  /// The random number in [0, 1) that decides the token at `position` (0 is the first response token).
+  package func uniform(at position: Int, seed: UInt64) -> Double {
+    Philox.uniform(
+      counter: SIMD4(UInt32(position), sample, prompt, round.code), key: RandomPurpose.sampling.key(seed: seed))
+  }
+}
+
+/// Why a response ended.
+package enum FinishReason: UInt8, Sendable {
+  /// A stop token was sampled; it is the last of the tokens.
+  case stop = 0
+  /// The token limit was reached.
+  case length = 1
+
+  package var name: String {
+    switch self {
+    case .stop: "stop"
+    case .length: "length"
+    }
+  }
+}
+
+/// One sampled response. Written by a rollout worker; durable in the ledger; read by the learner and by evaluation.
+package struct Trajectory: Sendable, Equatable {
+  package var slot: Slot
+  package var policy: PolicyVersion
+  /// [T] the response's tokens, with the stop token where there is one.
+  package var tokens: [Int32]
+  /// [T] natural-log probabilities under the distribution that was sampled (temperature, top-p, top-k applied).
+  package var logprobs: [Float]
+  /// Sum over positions of that distribution's entropy, in nats.
+  package var entropySum: Float
+  package var finish: FinishReason
+
+  package init(
+    slot: Slot, policy: PolicyVersion, tokens: [Int32], logprobs: [Float], entropySum: Float, finish: FinishReason
+  ) {
+    self.slot = slot
+    self.policy = policy
+    self.tokens = tokens
+    self.logprobs = logprobs
+    self.entropySum = entropySum
+    self.finish = finish
+  }
+}
+
+/// How to sample. Part of a lease, so that a worker needs no settings of its own.
+package struct Sampling: Sendable, Equatable, Hashable {
+  /// 0 is greedy.
+  package var temperature: Float
+  package var topP: Float
+  /// 0 is off.
+  package var topK: Int32
+  package var maxNewTokens: Int32
+  /// Sampling one of these ends the response. Empty: only the length ends it.
+  package var stopTokens: [Int32]
+
+  package init(
+    temperature: Float, topP: Float = 1, topK: Int32 = 0, maxNewTokens: Int32, stopTokens: [Int32]
+  ) {
+    self.temperature = temperature
+    self.topP = topP
+    self.topK = topK
+    self.maxNewTokens = maxNewTokens
+    self.stopTokens = stopTokens
+  }
+}

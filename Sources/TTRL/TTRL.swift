@@ -1,0 +1,1 @@
+// TTRL: see docs/architecture.md.
