@@ -3,7 +3,7 @@
 // Everything here is a plain value that crosses a module or a process. Each says who writes it and who reads it.
 // Not here: what a trajectory is worth (TTRL), who holds the promise to make it (Fleet), its bytes (Wire).
 
-package import Base
+import Base
 
 /// A numbered set of weights. 0 is the model the run began with; training step s turns s into s + 1.
 package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConvertible {
