@@ -1,0 +1,44 @@
+// Limits: every bound of the system, with its reason. Reaching one is an error or an effect, never growth.
+
+package enum Limits {
+  /// A frame's payload. The largest messages are weight chunks and batch parts, both far below.
+  package static let frameBytes = 16 << 20
+  /// Weight bytes per chunk: long enough that framing costs nothing, short enough that heartbeats pass between chunks.
+  package static let chunkBytes = 1 << 20
+  /// Chunks that a fetcher asks for ahead: covers the round trip on a fast network.
+  package static let chunksInFlight = 4
+  /// Bytes of trajectories per batch part or trajectory message.
+  package static let batchPartBytes = 4 << 20
+  /// Trajectories in one message; bounds what a decoder allocates.
+  package static let trajectoriesPerMessage = 4096
+  /// Tokens in one prompt or response.
+  package static let tokensPerSequence = 1 << 20
+  /// Prompts in one lease.
+  package static let promptsPerLease = 1024
+  /// Samples of one prompt in one lease; also the most votes a prompt can have.
+  package static let samplesPerPrompt = 65536
+  /// Slots of one lease. One prompt's usual group: the prefix is computed once and re-leasing loses little.
+  package static let slotsPerLease = 64
+  /// Stop tokens of one model.
+  package static let stopTokens = 64
+  /// Any text in a message: names, reasons, configurations, reports.
+  package static let textBytes = 4 << 20
+  /// Bytes queued towards one peer before the connection is given up as stuck.
+  package static let outgoingBytes = 256 << 20
+  /// Connections the coordinator accepts.
+  package static let connections = 16384
+  /// A peer that has not introduced itself by then is cut off.
+  package static let helloDeadline = Instant.Span.seconds(10)
+  /// How often a worker says it is alive.
+  package static let heartbeat = Instant.Span.seconds(2)
+  /// Silence after which a worker counts as gone: several lost heartbeats, so that a busy machine is not a dead one.
+  package static let silence = Instant.Span.seconds(15)
+  /// How long a lease may stand without any progress of its worker before it is granted again.
+  package static let leaseWithoutProgress = Instant.Span.seconds(120)
+  /// First and longest pause before a peer reconnects.
+  package static let reconnectFirst = Instant.Span.milliseconds(100)
+  package static let reconnectLongest = Instant.Span.seconds(5)
+  /// Restarts of one process within `restartWindow` before the supervisor gives up.
+  package static let restarts = 5
+  package static let restartWindow = Instant.Span.seconds(60)
+}

@@ -1,0 +1,125 @@
+// Frame: how a message travels. docs/protocol.md shows every byte.
+//
+// A fixed header, then the payload. The header has its own checksum, so a length is believed only after the header has
+// been verified; a payload is buffered only after its length has been found within limits. All numbers little-endian.
+//
+//   offset size
+//        0    4  magic "TTRL"
+//        4    2  protocol version
+//        6    2  kind of message
+//        8    4  flags, 0
+//       12    4  payload length
+//       16    4  CRC-32C of the payload
+//       20    4  CRC-32C of bytes 0–19
+
+package import Base
+package import Records
+
+/// Why bytes are not a frame, or a frame is not a message. All end the connection.
+package enum WireError: Error, Equatable, Sendable {
+  case notOurProtocol
+  /// The peer speaks another version of the protocol.
+  case otherVersion(found: UInt16, expected: UInt16)
+  case damagedHeader
+  case tooLarge(bytes: Int, limit: Int)
+  case damagedPayload(kind: UInt16)
+  case unknownKind(UInt16)
+  case malformed(kind: UInt16, ByteError)
+  case reservedFlags(UInt32)
+}
+
+extension WireError: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .notOurProtocol: "the peer does not speak ttrl's protocol (no \"TTRL\" at the start of a frame)"
+    case .otherVersion(let found, let expected):
+      "the peer speaks version \(found) of ttrl's protocol, this program version \(expected); run the same release everywhere"
+    case .damagedHeader: "a frame's header was damaged on the way (checksum)"
+    case .tooLarge(let bytes, let limit): "a frame claims \(bytes) bytes, the limit is \(limit)"
+    case .damagedPayload(let kind): "the payload of a frame of kind \(kind) was damaged on the way (checksum)"
+    case .unknownKind(let kind): "a frame has the unknown kind \(kind)"
+    case .malformed(let kind, let error): "a frame of kind \(kind) is malformed: \(error)"
+    case .reservedFlags(let flags): "a frame sets flags \(flags), none are defined"
+    }
+  }
+}
+
+package enum Frame {
+  package static let version: UInt16 = 1
+  package static let headerBytes = 24
+  static let magic: UInt32 = 0x4C52_5454  // "TTRL" as it lies in memory
+
+  /// The bytes of one message.
+  package static func encode(_ message: Message) -> [UInt8] {
+    let (kind, payload) = MessageCodec.encode(message)
+    var header = ByteWriter(reserving: headerBytes + payload.count)
+    header.write(magic)
+    header.write(version)
+    header.write(kind)
+    header.write(UInt32(0))
+    header.write(UInt32(payload.count))
+    header.write(CRC32C.checksum(payload))
+    header.write(CRC32C.checksum(header.bytes))
+    header.append(payload)
+    return header.bytes
+  }
+}
+
+/// Turns a byte stream into messages. Feed it bytes as they arrive; it holds at most one frame beyond what it returns.
+package struct FrameDecoder: Sendable {
+  private var buffer: [UInt8] = []
+  private var consumed = 0
+
+  package init() {}
+
+  /// Takes bytes from the stream.
+  package mutating func append(_ bytes: [UInt8]) {
+    if consumed > 0, consumed * 2 > buffer.count {
+      buffer.removeFirst(consumed)
+      consumed = 0
+    }
+    buffer.append(contentsOf: bytes)
+  }
+
+  /// The next complete message, or nil until more bytes have come. After an error the stream is worthless.
+  package mutating func next() throws(WireError) -> Message? {
+    let available = buffer.count - consumed
+    // Refuse a stranger as early as its first four bytes.
+    if available >= 4, available < Frame.headerBytes { try checkMagic() }
+    guard available >= Frame.headerBytes else { return nil }
+    let header = try readHeader()
+    guard available >= Frame.headerBytes + header.length else { return nil }
+    let start = consumed + Frame.headerBytes
+    let payload = start..<start + header.length
+    guard CRC32C.checksum(buffer, in: payload) == header.checksum else { throw .damagedPayload(kind: header.kind) }
+    let message = try MessageCodec.decode(kind: header.kind, buffer, in: payload)
+    consumed = payload.upperBound
+    return message
+  }
+
+  private struct Header {
+    var kind: UInt16
+    var length: Int
+    var checksum: UInt32
+  }
+
+  private func checkMagic() throws(WireError) {
+    var reader = ByteReader(buffer, in: consumed..<consumed + 4)
+    guard (try? reader.read(UInt32.self)) == Frame.magic else { throw .notOurProtocol }
+  }
+
+  private func readHeader() throws(WireError) -> Header {
+    try checkMagic()
+    var reader = ByteReader(buffer, in: consumed + 4..<consumed + Frame.headerBytes)
+    guard let version = try? reader.read(UInt16.self), let kind = try? reader.read(UInt16.self),
+      let flags = try? reader.read(UInt32.self), let length = try? reader.read(UInt32.self),
+      let checksum = try? reader.read(UInt32.self), let headerChecksum = try? reader.read(UInt32.self)
+    else { throw .damagedHeader }
+    // The version is judged before the checksum: a later version may lay out the rest differently.
+    guard version == Frame.version else { throw .otherVersion(found: version, expected: Frame.version) }
+    guard CRC32C.checksum(buffer, in: consumed..<consumed + 20) == headerChecksum else { throw .damagedHeader }
+    guard flags == 0 else { throw .reservedFlags(flags) }
+    guard Int(length) <= Limits.frameBytes else { throw .tooLarge(bytes: Int(length), limit: Limits.frameBytes) }
+    return Header(kind: kind, length: Int(length), checksum: checksum)
+  }
+}

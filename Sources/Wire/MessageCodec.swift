@@ -1,0 +1,267 @@
+// MessageCodec: messages to payload bytes and back.
+//
+// Decoding is total: any bytes give a message or a named error, every count is checked against a limit and against the
+// bytes that are there before anything is allocated, and leftover bytes are an error. Kinds are never reused.
+
+import Base
+import Records
+
+enum MessageCodec {
+  private enum Kind: UInt16 {
+    case hello = 1
+    case welcome = 2
+    case goodbye = 3
+    case finished = 4
+    case want = 10
+    case lease = 11
+    case trajectories = 12
+    case settled = 13
+    case revoke = 14
+    case heartbeat = 15
+    case offer = 20
+    case fetch = 21
+    case chunk = 22
+    case ready = 30
+    case batch = 31
+    case publish = 32
+    case published = 33
+  }
+
+  // MARK: Encoding
+
+  static func encode(_ message: Message) -> (kind: UInt16, payload: [UInt8]) {
+    var out = ByteWriter()
+    let kind: Kind
+    switch message {
+    case .hello(let hello):
+      kind = .hello
+      out.write(hello.role.rawValue)
+      out.write(hello.name)
+      out.write(hello.arithmetic)
+      out.write(hello.processID)
+      out.write(hello.threads)
+    case .welcome(let welcome):
+      kind = .welcome
+      out.write(welcome.runID)
+      out.write(welcome.seed)
+      out.write(welcome.dtype)
+      out.write(welcome.modelConfiguration)
+      out.write(welcome.latestPolicy.number)
+      out.write(welcome.heartbeat.nanoseconds)
+    case .goodbye(let reason):
+      kind = .goodbye
+      out.write(reason)
+    case .finished: kind = .finished
+    case .want(let slots):
+      kind = .want
+      out.write(slots)
+    case .lease(let lease):
+      kind = .lease
+      encode(lease, into: &out)
+    case .trajectories(let id, let trajectories):
+      kind = .trajectories
+      out.write(id.number)
+      encode(trajectories, into: &out)
+    case .settled(let slots):
+      kind = .settled
+      out.write(UInt32(slots.count))
+      for slot in slots { encode(slot, into: &out) }
+    case .revoke(let id):
+      kind = .revoke
+      out.write(id.number)
+    case .heartbeat(let tokens):
+      kind = .heartbeat
+      out.write(tokens)
+    case .offer(let manifest):
+      kind = .offer
+      encode(manifest, into: &out)
+    case .fetch(let version, let offset):
+      kind = .fetch
+      out.write(version.number)
+      out.write(offset)
+    case .chunk(let version, let offset, let bytes):
+      kind = .chunk
+      out.write(version.number)
+      out.write(offset)
+      out.write(bytes)
+    case .ready(let version):
+      kind = .ready
+      out.write(version.number)
+    case .batch(let step, let part, let partCount, let trajectories):
+      kind = .batch
+      out.write(step)
+      out.write(part)
+      out.write(partCount)
+      encode(trajectories, into: &out)
+    case .publish(let manifest, let report):
+      kind = .publish
+      encode(manifest, into: &out)
+      out.write(report)
+    case .published(let version):
+      kind = .published
+      out.write(version.number)
+    }
+    return (kind.rawValue, out.bytes)
+  }
+
+  private static func encode(_ slot: Slot, into out: inout ByteWriter) {
+    out.write(slot.round.code)
+    out.write(slot.prompt)
+    out.write(slot.sample)
+  }
+
+  private static func encode(_ manifest: PolicyManifest, into out: inout ByteWriter) {
+    out.write(manifest.version.number)
+    out.write(manifest.byteCount)
+    out.write(manifest.digest)
+  }
+
+  private static func encode(_ lease: Lease, into out: inout ByteWriter) {
+    out.write(lease.id.number)
+    out.write(lease.round.code)
+    out.write(lease.policy.number)
+    out.write(lease.sampling.temperature)
+    out.write(lease.sampling.topP)
+    out.write(lease.sampling.topK)
+    out.write(lease.sampling.maxNewTokens)
+    out.write(lease.sampling.stopTokens)
+    out.write(UInt32(lease.prompts.count))
+    for prompt in lease.prompts {
+      out.write(prompt.prompt)
+      out.write(prompt.tokens)
+      out.write(prompt.samples.map { Int32(bitPattern: $0) })
+    }
+  }
+
+  private static func encode(_ trajectories: [Trajectory], into out: inout ByteWriter) {
+    out.write(UInt32(trajectories.count))
+    for trajectory in trajectories {
+      encode(trajectory.slot, into: &out)
+      out.write(trajectory.policy.number)
+      out.write(trajectory.finish.rawValue)
+      out.write(trajectory.entropySum)
+      out.write(trajectory.tokens)
+      out.write(trajectory.logprobs)
+    }
+  }
+
+  // MARK: Decoding
+
+  static func decode(kind raw: UInt16, _ bytes: [UInt8], in range: Range<Int>) throws(WireError) -> Message {
+    guard let kind = Kind(rawValue: raw) else { throw .unknownKind(raw) }
+    var reader = ByteReader(bytes, in: range)
+    do {
+      let message = try decode(kind, &reader)
+      try reader.finish()
+      return message
+    } catch {
+      throw .malformed(kind: raw, error)
+    }
+  }
+
+  private static func decode(_ kind: Kind, _ reader: inout ByteReader) throws(ByteError) -> Message {
+    switch kind {
+    case .hello:
+      let role = try reader.read(UInt8.self)
+      guard let role = Role(rawValue: role) else { throw .invalid(field: "role", value: UInt64(role)) }
+      return .hello(
+        Hello(
+          role: role, name: try text(&reader, "name"), arithmetic: try text(&reader, "arithmetic"),
+          processID: try reader.read(), threads: try reader.read()))
+    case .welcome:
+      return .welcome(
+        Welcome(
+          runID: try text(&reader, "run"), seed: try reader.read(), dtype: try text(&reader, "dtype"),
+          modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
+          heartbeat: Instant.Span(nanoseconds: try reader.read())))
+    case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
+    case .finished: return .finished
+    case .want: return .want(slots: try reader.read())
+    case .lease: return .lease(try lease(&reader))
+    case .trajectories: return .trajectories(LeaseID(try reader.read()), try trajectories(&reader))
+    case .settled:
+      let count = try reader.readCount("slots", limit: Limits.trajectoriesPerMessage, elementBytes: 12)
+      var slots: [Slot] = []
+      for _ in 0..<count { slots.append(try slot(&reader)) }
+      return .settled(slots)
+    case .revoke: return .revoke(LeaseID(try reader.read()))
+    case .heartbeat: return .heartbeat(tokens: try reader.read())
+    case .offer: return .offer(try manifest(&reader))
+    case .fetch: return .fetch(try version(&reader), offset: try reader.read())
+    case .chunk:
+      return .chunk(
+        try version(&reader), offset: try reader.read(),
+        bytes: try reader.readBytes("chunk", limit: Limits.chunkBytes))
+    case .ready: return .ready(try version(&reader))
+    case .batch:
+      return .batch(
+        step: try reader.read(), part: try reader.read(), partCount: try reader.read(), try trajectories(&reader))
+    case .publish: return .publish(try manifest(&reader), report: try text(&reader, "report"))
+    case .published: return .published(try version(&reader))
+    }
+  }
+
+  private static func text(_ reader: inout ByteReader, _ field: String) throws(ByteError) -> String {
+    try reader.readString(field, limit: Limits.textBytes)
+  }
+
+  private static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
+    PolicyVersion(try reader.read())
+  }
+
+  private static func round(_ reader: inout ByteReader) throws(ByteError) -> RoundID {
+    let code = try reader.read(UInt32.self)
+    guard let round = RoundID(code: code) else { throw .invalid(field: "round", value: UInt64(code)) }
+    return round
+  }
+
+  private static func slot(_ reader: inout ByteReader) throws(ByteError) -> Slot {
+    Slot(round: try round(&reader), prompt: try reader.read(), sample: try reader.read())
+  }
+
+  private static func manifest(_ reader: inout ByteReader) throws(ByteError) -> PolicyManifest {
+    PolicyManifest(
+      version: try version(&reader), byteCount: try reader.read(), digest: try reader.readBytes("digest", limit: 64))
+  }
+
+  private static func lease(_ reader: inout ByteReader) throws(ByteError) -> Lease {
+    let id = LeaseID(try reader.read())
+    let round = try round(&reader)
+    let policy = try version(&reader)
+    let sampling = Sampling(
+      temperature: try reader.readFloat(), topP: try reader.readFloat(), topK: try reader.read(),
+      maxNewTokens: try reader.read(), stopTokens: try reader.readInt32s("stop tokens", limit: Limits.stopTokens))
+    let count = try reader.readCount("prompts", limit: Limits.promptsPerLease, elementBytes: 12)
+    var prompts: [LeasedPrompt] = []
+    for _ in 0..<count {
+      let prompt = try reader.read(UInt32.self)
+      let tokens = try reader.readInt32s("prompt tokens", limit: Limits.tokensPerSequence)
+      let samples = try reader.readInt32s("samples", limit: Limits.samplesPerPrompt)
+      prompts.append(
+        LeasedPrompt(prompt: prompt, tokens: tokens, samples: samples.map { UInt32(bitPattern: $0) }))
+    }
+    return Lease(id: id, round: round, policy: policy, sampling: sampling, prompts: prompts)
+  }
+
+  private static func trajectories(_ reader: inout ByteReader) throws(ByteError) -> [Trajectory] {
+    // 29 bytes: the smallest trajectory, one without tokens.
+    let count = try reader.readCount("trajectories", limit: Limits.trajectoriesPerMessage, elementBytes: 29)
+    var trajectories: [Trajectory] = []
+    trajectories.reserveCapacity(count)
+    for _ in 0..<count { trajectories.append(try trajectory(&reader)) }
+    return trajectories
+  }
+
+  private static func trajectory(_ reader: inout ByteReader) throws(ByteError) -> Trajectory {
+    let slot = try slot(&reader)
+    let policy = try version(&reader)
+    let code = try reader.read(UInt8.self)
+    guard let finish = FinishReason(rawValue: code) else { throw .invalid(field: "finish", value: UInt64(code)) }
+    let entropySum = try reader.readFloat()
+    let tokens = try reader.readInt32s("tokens", limit: Limits.tokensPerSequence)
+    let logprobs = try reader.readFloats("logprobs", limit: Limits.tokensPerSequence)
+    guard logprobs.count == tokens.count else { throw .invalid(field: "logprobs", value: UInt64(logprobs.count)) }
+    return Trajectory(
+      slot: slot, policy: policy, tokens: tokens, logprobs: logprobs, entropySum: entropySum, finish: finish)
+  }
+}
