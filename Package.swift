@@ -42,7 +42,7 @@ let package = Package(
     // 1: the nouns.
     module("Base", [], safe),
     module("Records", ["Base"], safe),
-    module("Answers", [], safe),
+    module("Answers", ["Base"], safe),
 
     // 2: pure logic.
     module("TTRL", ["Base", "Records", "Answers"], safe),

@@ -1,0 +1,28 @@
+// Prompt: one question as the model sees it. Written when a run is prepared; read by policies and by the judge.
+
+package import Base
+
+package struct Prompt: Sendable, Equatable {
+  /// Index in its question set.
+  package var index: UInt32
+  /// The question's tokens, template applied.
+  package var tokens: [Int32]
+  package var kind: AnswerKind
+
+  package init(index: UInt32, tokens: [Int32], kind: AnswerKind) {
+    self.index = index
+    self.tokens = tokens
+    self.kind = kind
+  }
+}
+
+/// All trajectories of one prompt in one round, in sample order.
+package struct Group: Sendable, Equatable {
+  package var prompt: UInt32
+  package var trajectories: [Trajectory]
+
+  package init(prompt: UInt32, trajectories: [Trajectory]) {
+    self.prompt = prompt
+    self.trajectories = trajectories
+  }
+}

@@ -1,0 +1,152 @@
+// Metrics: what a step looked like, with the truth where it is known. Nothing here feeds back into training.
+//
+// Counts are integers per prompt; every published fraction is a quotient of them, so the identities of the method can
+// be checked exactly (docs/algorithm.md): a right label means all rewards are right; a wrong label means the share of
+// right rewards is 1 − majority ratio − ground-truth ratio. That second one is the paper's "lucky hit".
+
+package import Answers
+package import Records
+
+/// One prompt's group in one step, as counts.
+package struct PromptMetrics: Sendable, Equatable {
+  package var prompt: UInt32
+  /// N, and how many of them voted for the label, gave no answer, were cut off by the token limit.
+  package var samples = 0
+  package var votes = 0
+  package var withoutAnswer = 0
+  package var truncated = 0
+  package var answerCount = 0
+  package var isTie = false
+  package var isSilent = false
+  package var rewarded = 0
+  package var trained = 0
+  package var label: String?
+  /// Counts that need the truth; nil where there is none.
+  package var truth: Truth?
+
+  package struct Truth: Sendable, Equatable {
+    package var isLabelRight = false
+    /// Samples whose answer is right; whose reward is what the truth would have given; both also over the trained.
+    package var right = 0
+    package var rightRewards = 0
+    package var trainedRight = 0
+    package var trainedRightRewards = 0
+  }
+}
+
+/// Counts one judged group.
+package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?) -> PromptMetrics {
+  var metrics = PromptMetrics(prompt: judgement.prompt)
+  metrics.samples = judgement.answers.count
+  metrics.votes = judgement.vote.votes
+  metrics.withoutAnswer = judgement.answers.count { $0 == nil }
+  metrics.truncated = group.trajectories.count { $0.finish == .length }
+  metrics.answerCount = judgement.vote.answerCount
+  metrics.isTie = judgement.vote.isTie
+  metrics.isSilent = judgement.isSilent
+  metrics.rewarded = judgement.rewards.count { $0 > 0 }
+  metrics.trained = judgement.trained.count
+  metrics.label = judgement.vote.label.map { "\($0)" }
+  guard let truth else { return metrics }
+  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label == truth)
+  for (answer, reward) in zip(judgement.answers, judgement.rewards) {
+    counts.right += answer == truth ? 1 : 0
+    counts.rightRewards += (answer == truth) == (reward > 0) ? 1 : 0
+  }
+  for sample in judgement.trained {
+    let isRight = judgement.answers[sample] == truth
+    counts.trainedRight += isRight ? 1 : 0
+    counts.trainedRightRewards += isRight == (judgement.rewards[sample] > 0) ? 1 : 0
+  }
+  metrics.truth = counts
+  return metrics
+}
+
+/// A step's figures, averaged over its prompts. Names follow the reference's (`train/...`).
+package struct StepMetrics: Sendable, Equatable {
+  package var step: UInt32
+  package var prompts: [PromptMetrics]
+  package var learningRate: Double
+  package var updates: [UpdateReport]
+  /// Mean tokens of a response, and the longest.
+  package var lengthMean: Double
+  package var lengthMax: Int
+  package var sampledTokens: Int
+  /// Mean entropy per sampled token, nats.
+  package var entropy: Double
+
+  /// - Parameter truth: the answers by prompt index; nil entries and an empty array mean unknown.
+  package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
+    self.step = step
+    prompts = zip(lesson.judgements, groups).map { judgement, group in
+      measure(judgement, of: group, truth: truth.isEmpty ? nil : truth[Int(group.prompt)])
+    }
+    learningRate = TTRL.learningRate(ofStep: step, method: method)
+    updates = lesson.updates
+    var tokens = 0
+    var longest = 0
+    var entropySum = 0.0
+    var count = 0
+    for trajectory in groups.lazy.flatMap(\.trajectories) {
+      tokens += trajectory.tokens.count
+      longest = max(longest, trajectory.tokens.count)
+      entropySum += Double(trajectory.entropySum)
+      count += 1
+    }
+    sampledTokens = tokens
+    lengthMax = longest
+    lengthMean = Double(tokens) / Double(max(count, 1))
+    entropy = entropySum / Double(max(tokens, 1))
+  }
+
+  // MARK: Fractions
+
+  /// Mean over prompts of a share of each prompt's samples.
+  private func share(_ count: (PromptMetrics) -> Int) -> Double {
+    prompts.reduce(0) { $0 + Double(count($1)) / Double(max($1.samples, 1)) } / Double(max(prompts.count, 1))
+  }
+
+  private func share(ofPrompts predicate: (PromptMetrics) -> Bool) -> Double {
+    Double(prompts.count(where: predicate)) / Double(max(prompts.count, 1))
+  }
+
+  /// The same over the prompts whose answer is known; nil if none is.
+  private func truthShare(_ value: (PromptMetrics, PromptMetrics.Truth) -> Double) -> Double? {
+    let known = prompts.compactMap { prompt in prompt.truth.map { value(prompt, $0) } }
+    return known.isEmpty ? nil : known.reduce(0, +) / Double(known.count)
+  }
+
+  package var majorityRatio: Double { share(\.votes) }
+  package var majorityVotingReward: Double { share(\.rewarded) }
+  package var noAnswerRatio: Double { share(\.withoutAnswer) }
+  package var truncatedRatio: Double { share(\.truncated) }
+  package var tieRatio: Double { share(ofPrompts: \.isTie) }
+  package var silentRatio: Double { share(ofPrompts: \.isSilent) }
+  /// Share of prompts where nobody gave an answer, so that nothing could be voted on.
+  package var unlabeledRatio: Double { share(ofPrompts: { $0.label == nil }) }
+
+  package var labelAccuracy: Double? { truthShare { $1.isLabelRight ? 1 : 0 } }
+  package var rewardAccuracy: Double? { truthShare { Double($1.rightRewards) / Double(max($0.samples, 1)) } }
+  package var groundTruthRatio: Double? { truthShare { Double($1.right) / Double(max($0.samples, 1)) } }
+  package var passAtVotes: Double? { truthShare { $1.right > 0 ? 1 : 0 } }
+  package var trainedRewardAccuracy: Double? {
+    truthShare { Double($1.trainedRightRewards) / Double(max($0.trained, 1)) }
+  }
+  package var trainedGroundTruthRatio: Double? {
+    truthShare { Double($1.trainedRight) / Double(max($0.trained, 1)) }
+  }
+
+  // MARK: Updates
+
+  package var trainedTokens: Int { updates.reduce(0) { $0 + $1.tokens } }
+  package var loss: Double { updates.reduce(0) { $0 + $1.lossSum } / Double(max(trainedTokens, 1)) }
+  package var clippedShare: Double {
+    Double(updates.reduce(0) { $0 + $1.clippedTokens }) / Double(max(trainedTokens, 1))
+  }
+  package var gradientNorm: Double {
+    updates.reduce(0) { $0 + $1.gradientNorm } / Double(max(updates.count, 1))
+  }
+  package var skippedUpdates: Int { updates.count(where: \.isSkipped) }
+  /// E2: how far the trainer's log-probabilities were from the sampler's before the first update. Must be 0.
+  package var logprobGap: Float { updates.first?.logprobGap ?? 0 }
+}

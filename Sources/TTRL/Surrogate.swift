@@ -1,0 +1,36 @@
+// Surrogate: the clipped policy-gradient objective, token by token.
+//
+//   ρ  = exp(lp − lp_old)                          how much likelier the token has become since it was sampled
+//   L₁ = −A·ρ,  L₂ = −A·clip(ρ, 1 − ε_low, 1 + ε_high),  L = max(L₁, L₂)
+//   if A < 0 and dual clip c > 0:  L = min(L, −A·c)
+//
+// The engine differentiates log-probabilities; all it needs from here is dL/d(lp), which is −A·ρ where no clip is
+// active and 0 where one is. Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
+
+package import Records
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The objective at one token.
+package struct SurrogateToken: Sendable, Equatable {
+  package var loss: Float
+  /// dL/d(lp).
+  package var slope: Float
+  package var isClipped: Bool
+}
+
+/// - Parameters:
+///   - logprob: of the token under the weights being trained, natural log.
+///   - recorded: of the token when it was sampled.
+package func surrogate(logprob: Float, recorded: Float, advantage: Float, method: Method) -> SurrogateToken {
+  let ratio = Float(exp(Double(logprob) - Double(recorded)))
+  let plain = -advantage * ratio
+  let clipped = -advantage * min(max(ratio, 1 - method.clipLow), 1 + method.clipHigh)
+  if clipped > plain { return SurrogateToken(loss: clipped, slope: 0, isClipped: true) }
+  if advantage < 0, method.dualClip > 0, plain > -advantage * method.dualClip {
+    return SurrogateToken(loss: -advantage * method.dualClip, slope: 0, isClipped: true)
+  }
+  return SurrogateToken(loss: plain, slope: plain, isClipped: false)
+}

@@ -1,1 +1,0 @@
-// TTRL: see docs/architecture.md.
