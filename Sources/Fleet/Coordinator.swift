@@ -1,0 +1,425 @@
+// Coordinator: splits the unlabeled set across workers, collects what they sample, and paces the learner.
+//
+// A state machine: an event and the time in, a list of effects out, to be performed in that order. It reads no clock,
+// opens no socket and holds no bytes of weights; the shell (CoordinatorRole) does, and so does the simulator, over this
+// very struct. Two rules carry the promise "lose nothing":
+//   1. A trajectory is acknowledged only after the effect that makes it durable (`store` before `send(.settled)`).
+//   2. A slot is settled once, by whoever is first; slots name their randomness, so it does not matter who that is.
+// A round opens when its policy exists and closes when every slot is settled. Rounds are worked on in plan order, and
+// policy v + 1 comes only from the closed round v: strictly on-policy.
+//
+// Not here: what trajectories are worth (TTRL, in the learner), how bytes travel (Wire), where they are kept (Ledger).
+
+package import Base
+package import Records
+
+/// What happened, as the coordinator learns it.
+package enum CoordinatorEvent: Sendable, Equatable {
+  case connected(PeerID)
+  case received(Message, from: PeerID)
+  case disconnected(PeerID)
+  /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest.
+  case sealed(PolicyManifest, isIntact: Bool, from: PeerID)
+  case tick
+}
+
+/// What must be done, in this order.
+package enum CoordinatorEffect: Sendable, Equatable {
+  case send(Message, to: PeerID)
+  case close(PeerID, reason: String)
+  /// Make these durable, under the name of the worker, before performing what follows.
+  case store([Trajectory], worker: String)
+  /// Make it durable that the round is complete; score it if it is an evaluation.
+  case closeRound(RoundID)
+  /// Append bytes of a version that is being published.
+  case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
+  /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
+  case sealPolicy(PolicyManifest, report: String, from: PeerID)
+  /// Read bytes of a version from this offset and send them as a chunk.
+  case sendPolicy(PolicyVersion, offset: UInt64, to: PeerID)
+  /// Send the closed training round's trajectories, in slot order.
+  case sendBatch(RoundID, to: PeerID)
+  /// No open round needs this version any more.
+  case dropPolicy(PolicyVersion)
+  case note(CoordinatorNote)
+  /// The accounting closes: every round of the plan is complete. Exit with status 0.
+  case finish
+  /// The run cannot go on. Exit with status 1.
+  case fail(reason: String)
+}
+
+/// What an operator may want to know; never decides anything.
+package enum CoordinatorNote: Sendable, Equatable {
+  case joined(PeerID, Hello)
+  case left(PeerID, name: String, outstanding: Int)
+  case silent(PeerID, name: String)
+  case expired(LeaseID, holder: PeerID, slots: Int)
+  case refused(Slot, Refusal, from: PeerID)
+  case published(PolicyVersion)
+}
+
+/// Why a trajectory does not count. Part of normal life; never an error.
+package enum Refusal: Sendable, Equatable {
+  /// The slot was settled before; the trajectories are identical by construction.
+  case duplicate
+  /// The round is complete or not part of the plan.
+  case roundNotOpen
+  case noSuchSlot
+  case otherPolicy(PolicyVersion)
+  /// No tokens, too many, or not as many log-probabilities.
+  case malformed
+}
+
+/// What was durable when the coordinator started.
+package struct CoordinatorMemory: Sendable {
+  package var closedRounds: [RoundID] = []
+  package var settled: [Slot] = []
+  package var policies: [PolicyManifest]
+
+  package init(closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest]) {
+    self.closedRounds = closedRounds
+    self.settled = settled
+    self.policies = policies
+  }
+}
+
+/// The tokens of all prompts, by question set and index.
+package struct PromptTokens: Sendable {
+  package var training: [[Int32]]
+  package var heldOut: [[Int32]]
+
+  package init(training: [[Int32]], heldOut: [[Int32]] = []) {
+    self.training = training
+    self.heldOut = heldOut
+  }
+
+  package subscript(set: QuestionSet, index: UInt32) -> [Int32] {
+    switch set {
+    case .training: training[Int(index)]
+    case .heldOut: heldOut[Int(index)]
+    }
+  }
+}
+
+package struct Coordinator: Sendable {
+  struct Peer: Sendable {
+    var hello: Hello?
+    var connectedAt: Instant
+    var lastHeard: Instant
+    /// Slots that a worker has room for.
+    var want = 0
+    /// Tokens it had sampled at its last heartbeat; more than before is progress.
+    var tokens: UInt64 = 0
+    /// Versions it has been offered.
+    var offered: [PolicyVersion] = []
+    /// The step whose batch a learner waits for.
+    var awaitedStep: UInt32?
+
+    var isWorker: Bool { hello?.role == .worker }
+    var isLearner: Bool { hello?.role == .learner }
+    var name: String { hello?.name ?? "unknown" }
+  }
+
+  let plan: [RoundSpec]
+  let prompts: PromptTokens
+  let welcome: Welcome
+  private(set) var openRounds = SortedMap<RoundID, RoundBook>()
+  private(set) var nextPlanned = 0
+  private var closedTrainingSteps = SortedMap<UInt32, Bool>()
+  private(set) var policies = SortedMap<PolicyVersion, PolicyManifest>()
+  private(set) var leases = LeaseBook()
+  private(set) var peers = SortedMap<PeerID, Peer>()
+  /// The version that a learner is sending.
+  private var incoming: (manifest: PolicyManifest, report: String, received: UInt64, from: PeerID)?
+  private(set) var isFinished = false
+
+  /// - Parameters:
+  ///   - plan: ascending by round; the last round's policy is the last that training makes.
+  ///   - memory: from the ledger; must hold at least one policy.
+  package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
+    precondition(!memory.policies.isEmpty, "a run starts with policy 0")
+    self.plan = plan
+    self.prompts = prompts
+    self.welcome = welcome
+    for manifest in memory.policies { policies[manifest.version] = manifest }
+    var closed = SortedMap<RoundID, Bool>()
+    for round in memory.closedRounds {
+      closed[round] = true
+      if round.purpose == .train { closedTrainingSteps[round.step] = true }
+    }
+    for spec in plan where spec.id.policy <= latestPolicy {
+      nextPlanned += 1
+      if !closed.contains(spec.id) { openRounds[spec.id] = RoundBook(spec) }
+    }
+    for slot in memory.settled { _ = openRounds.update(slot.round) { $0.settle(slot) } }
+  }
+
+  package var latestPolicy: PolicyVersion { policies.keys.last ?? PolicyVersion(0) }
+
+  // MARK: Events
+
+  package mutating func receive(_ event: CoordinatorEvent, now: Instant) -> [CoordinatorEffect] {
+    var effects: [CoordinatorEffect] = []
+    switch event {
+    case .connected(let id): peers[id] = Peer(connectedAt: now, lastHeard: now)
+    case .disconnected(let id): remove(id, &effects)
+    case .received(let message, let id):
+      guard peers.update(id, { $0.lastHeard = now }) != nil else { return [] }
+      receive(message, from: id, now: now, &effects)
+    case .sealed(let manifest, let isIntact, let id):
+      finishPublishing(manifest, isIntact: isIntact, from: id, &effects)
+    case .tick: watch(now: now, &effects)
+    }
+    advance(now: now, &effects)
+    return effects
+  }
+
+  private mutating func receive(
+    _ message: Message, from id: PeerID, now: Instant, _ effects: inout [CoordinatorEffect]
+  ) {
+    guard let peer = peers[id] else { return }
+    switch (message, peer.hello?.role) {
+    case (.hello(let hello), nil): greet(hello, id, &effects)
+    case (.goodbye, _): remove(id, &effects)
+    case (.want(let slots), .worker): _ = peers.update(id) { $0.want = Int(slots) }
+    case (.trajectories(let lease, let trajectories), .worker):
+      settle(trajectories, under: lease, from: id, now: now, &effects)
+    case (.heartbeat(let tokens), .worker):
+      if tokens > peer.tokens { leases.renew(heldBy: id, now: now) }
+      _ = peers.update(id) { $0.tokens = tokens }
+    case (.fetch(let version, let offset), .some):
+      guard policies.contains(version) else {
+        return refuse(id, "policy \(version) is not kept any more; reconnect and ask for the latest", &effects)
+      }
+      effects.append(.sendPolicy(version, offset: offset, to: id))
+    case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
+    case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
+    case (.chunk(let version, let offset, let bytes), .learner):
+      receiveChunk(version, offset, bytes, from: id, &effects)
+    default: refuse(id, "a \(peer.hello.map { "\($0.role)" } ?? "stranger") may not say this now", &effects)
+    }
+  }
+
+  // MARK: Peers
+
+  private mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
+    if hello.role == .learner {
+      // A second learner is the first one's successor: the old connection is a process that died unnoticed.
+      for (other, peer) in peers where peer.isLearner { refuse(other, "another learner has taken over", &effects) }
+    }
+    _ = peers.update(id) { $0.hello = hello }
+    effects.append(.note(.joined(id, hello)))
+    var welcome = welcome
+    welcome.latestPolicy = latestPolicy
+    effects.append(.send(.welcome(welcome), to: id))
+    if isFinished { effects.append(.send(.finished, to: id)) }
+  }
+
+  private mutating func refuse(_ id: PeerID, _ reason: String, _ effects: inout [CoordinatorEffect]) {
+    effects.append(.send(.goodbye(reason: reason), to: id))
+    effects.append(.close(id, reason: reason))
+    remove(id, &effects)
+  }
+
+  /// A peer is gone: its promises return to the pool; what it delivered stays.
+  private mutating func remove(_ id: PeerID, _ effects: inout [CoordinatorEffect]) {
+    guard let peer = peers.remove(id) else { return }
+    if incoming?.from == id { incoming = nil }
+    let slots = leases.revokeAll(heldBy: id)
+    for slot in slots { release(slot) }
+    if peer.hello != nil { effects.append(.note(.left(id, name: peer.name, outstanding: slots.count))) }
+  }
+
+  private mutating func release(_ slot: Slot) { _ = openRounds.update(slot.round) { $0.release(slot) } }
+
+  /// Cuts off the silent, and grants again what nobody makes progress on.
+  private mutating func watch(now: Instant, _ effects: inout [CoordinatorEffect]) {
+    for (id, peer) in peers {
+      if peer.hello == nil, now.since(peer.connectedAt) > Limits.helloDeadline {
+        refuse(id, "no hello within \(Int(Limits.helloDeadline.seconds)) s", &effects)
+      } else if peer.isWorker, now.since(peer.lastHeard) > Limits.silence {
+        effects.append(.note(.silent(id, name: peer.name)))
+        refuse(id, "no word for \(Int(Limits.silence.seconds)) s", &effects)
+      }
+    }
+    for (id, lease) in leases.expire(now: now, after: Limits.leaseWithoutProgress) {
+      effects.append(.note(.expired(id, holder: lease.holder, slots: lease.outstanding.count)))
+      effects.append(.send(.revoke(id), to: lease.holder))
+      for slot in lease.outstanding { release(slot) }
+    }
+  }
+
+  // MARK: Trajectories
+
+  /// Settles what counts, and acknowledges everything that the worker need not keep.
+  private mutating func settle(
+    _ trajectories: [Trajectory], under lease: LeaseID, from id: PeerID, now: Instant,
+    _ effects: inout [CoordinatorEffect]
+  ) {
+    var accepted: [Trajectory] = []
+    for trajectory in trajectories {
+      if let refusal = settle(trajectory) {
+        effects.append(.note(.refused(trajectory.slot, refusal, from: id)))
+      } else {
+        accepted.append(trajectory)
+      }
+      leases.settle(trajectory.slot, under: lease, now: now)
+    }
+    if !accepted.isEmpty { effects.append(.store(accepted, worker: peers[id]?.name ?? "unknown")) }
+    // Refused ones too: whatever the reason, sending them again would not change it.
+    effects.append(.send(.settled(trajectories.map(\.slot)), to: id))
+  }
+
+  /// - Returns: nil if the trajectory counts.
+  private mutating func settle(_ trajectory: Trajectory) -> Refusal? {
+    let slot = trajectory.slot
+    guard let spec = openRounds[slot.round]?.spec else { return .roundNotOpen }
+    guard trajectory.policy == slot.round.policy else { return .otherPolicy(trajectory.policy) }
+    let length = 1...Int(spec.sampling.maxNewTokens)
+    guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
+      return .malformed
+    }
+    switch openRounds.update(slot.round, { $0.settle(slot) }) ?? nil {
+    case true: return nil
+    case false: return .duplicate
+    case nil: return .noSuchSlot
+    }
+  }
+
+  private mutating func close(_ round: RoundID, _ effects: inout [CoordinatorEffect]) {
+    openRounds[round] = nil
+    if round.purpose == .train { closedTrainingSteps[round.step] = true }
+    for (id, holder) in leases.end(round: round) { effects.append(.send(.revoke(id), to: holder)) }
+    effects.append(.closeRound(round))
+    guard round.purpose == .train else { return }
+    for (id, peer) in peers where peer.awaitedStep == round.step {
+      _ = peers.update(id) { $0.awaitedStep = nil }
+      effects.append(.sendBatch(round, to: id))
+    }
+  }
+
+  // MARK: The learner
+
+  /// A learner holds this version: give it the batch that the version sampled, now or when it is complete.
+  private mutating func prepareBatch(
+    for id: PeerID, at version: PolicyVersion, _ effects: inout [CoordinatorEffect]
+  ) {
+    guard version <= latestPolicy else {
+      return refuse(id, "the learner is at policy \(version), this run at \(latestPolicy); publish it first", &effects)
+    }
+    let step = version.number
+    if closedTrainingSteps.contains(step) {
+      effects.append(.sendBatch(.train(step: step), to: id))
+    } else {
+      _ = peers.update(id) { $0.awaitedStep = step }
+    }
+  }
+
+  private mutating func startPublishing(
+    _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
+  ) {
+    if let known = policies[manifest.version] {
+      // A learner that restarted has trained this step again. Same batch, same state: the same bits, or a bug.
+      guard known == manifest else {
+        effects.append(
+          .fail(
+            reason: "policy \(manifest.version) was trained again and came out different; "
+              + "the learner's arithmetic is not the one that made it (other processor, other library?)"))
+        return
+      }
+      effects.append(.send(.published(manifest.version), to: id))
+      return
+    }
+    guard manifest.version == latestPolicy.next else {
+      return refuse(id, "policy \(manifest.version) cannot follow \(latestPolicy)", &effects)
+    }
+    incoming = (manifest, report, 0, id)
+    effects.append(.send(.fetch(manifest.version, offset: 0), to: id))
+  }
+
+  private mutating func receiveChunk(
+    _ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], from id: PeerID,
+    _ effects: inout [CoordinatorEffect]
+  ) {
+    guard var current = incoming, current.from == id, current.manifest.version == version,
+      offset == current.received, !bytes.isEmpty, offset + UInt64(bytes.count) <= current.manifest.byteCount
+    else { return refuse(id, "a chunk of policy \(version) that nobody asked for", &effects) }
+    effects.append(.writePolicy(version, offset: offset, bytes: bytes))
+    current.received += UInt64(bytes.count)
+    incoming = current
+    if current.received == current.manifest.byteCount {
+      effects.append(.sealPolicy(current.manifest, report: current.report, from: id))
+    } else {
+      effects.append(.send(.fetch(version, offset: current.received), to: id))
+    }
+  }
+
+  private mutating func finishPublishing(
+    _ manifest: PolicyManifest, isIntact: Bool, from id: PeerID, _ effects: inout [CoordinatorEffect]
+  ) {
+    incoming = nil
+    guard isIntact else { return refuse(id, "policy \(manifest.version) arrived damaged; send it again", &effects) }
+    policies[manifest.version] = manifest
+    effects.append(.note(.published(manifest.version)))
+    effects.append(.send(.published(manifest.version), to: id))
+  }
+
+  // MARK: Going on
+
+  /// Closes what is complete, opens what can be opened, drops what nobody needs, grants what can be granted, and ends
+  /// when all is done. Runs after every event, so that a round which was complete before a crash closes after it too.
+  private mutating func advance(now: Instant, _ effects: inout [CoordinatorEffect]) {
+    guard !isFinished else { return }
+    for (round, book) in openRounds where book.isComplete { close(round, &effects) }
+    while nextPlanned < plan.count, plan[nextPlanned].id.policy <= latestPolicy {
+      openRounds[plan[nextPlanned].id] = RoundBook(plan[nextPlanned])
+      nextPlanned += 1
+    }
+    for version in policies.keys where version < latestPolicy && !isNeeded(version) {
+      policies[version] = nil
+      effects.append(.dropPolicy(version))
+    }
+    while grantOnce(now: now, &effects) {}
+    if openRounds.isEmpty, nextPlanned == plan.count, latestPolicy >= (plan.last?.id.policy ?? latestPolicy) {
+      finish(&effects)
+    }
+  }
+
+  /// Some open round is sampled by this version.
+  private func isNeeded(_ version: PolicyVersion) -> Bool { openRounds.keys.contains { $0.policy == version } }
+
+  /// Grants at most one lease to every worker that wants one. Returns whether it granted any.
+  private mutating func grantOnce(now: Instant, _ effects: inout [CoordinatorEffect]) -> Bool {
+    var hasGranted = false
+    for (id, peer) in peers where peer.isWorker && peer.want > 0 {
+      guard let round = openRounds.first(where: { $0.1.pendingCount > 0 })?.0 else { return false }
+      let limit = min(peer.want, Limits.slotsPerLease)
+      guard let taken = openRounds.update(round, { $0.take(limit: limit) }) ?? nil,
+        let spec = openRounds[round]?.spec
+      else { return hasGranted }
+      offer(round.policy, to: id, &effects)
+      let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
+      let lease = Lease(
+        id: leases.grant(slots, to: id, now: now), round: round, policy: round.policy, sampling: spec.sampling,
+        prompts: [
+          LeasedPrompt(prompt: taken.prompt, tokens: prompts[round.set, taken.prompt], samples: taken.samples)
+        ])
+      _ = peers.update(id) { $0.want -= slots.count }
+      effects.append(.send(.lease(lease), to: id))
+      hasGranted = true
+    }
+    return hasGranted
+  }
+
+  private mutating func offer(_ version: PolicyVersion, to id: PeerID, _ effects: inout [CoordinatorEffect]) {
+    guard let manifest = policies[version], peers[id]?.offered.contains(version) == false else { return }
+    _ = peers.update(id) { $0.offered = $0.offered.suffix(3) + [version] }
+    effects.append(.send(.offer(manifest), to: id))
+  }
+
+  private mutating func finish(_ effects: inout [CoordinatorEffect]) {
+    isFinished = true
+    for (id, peer) in peers where peer.hello != nil { effects.append(.send(.finished, to: id)) }
+    effects.append(.finish)
+  }
+}

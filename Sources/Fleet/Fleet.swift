@@ -1,1 +1,0 @@
-// Fleet: see docs/architecture.md.

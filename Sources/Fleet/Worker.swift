@@ -1,0 +1,253 @@
+// Worker: fetches a policy, samples what it is leased, hands the trajectories over, and forgets them when told to.
+//
+// A state machine like Coordinator. A worker holds nothing that anybody would miss: what it has not delivered can be
+// sampled again by anyone. It still does its best: while the coordinator is away it goes on sampling its leases and
+// offers the results when the connection is back. It leaves when told that the run is finished, or when drained.
+// Not here: sampling itself, and the weights' bytes (WorkerRole).
+
+package import Base
+package import Records
+
+package enum WorkerEvent: Sendable, Equatable {
+  case connected
+  /// Also: a connection attempt failed.
+  case disconnected
+  case received(Message)
+  /// Trajectories of a lease have been sampled.
+  case sampled(LeaseID, [Trajectory])
+  /// The engine has sampled all of a lease.
+  case exhausted(LeaseID)
+  /// All bytes of a version were received; whether they have its digest and the engine took them.
+  case installed(PolicyManifest, isIntact: Bool)
+  /// Finish the leases at hand, take no more, then leave.
+  case drain
+  case tick(tokens: UInt64)
+}
+
+package enum WorkerEffect: Sendable, Equatable {
+  case connect(after: Instant.Span)
+  case send(Message)
+  case disconnect
+  /// Give this lease to the engine; its policy is installed.
+  case sample(Lease)
+  /// Stop sampling it.
+  case cancel(LeaseID)
+  case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
+  /// All bytes are there: verify, prepare, then say `.installed`.
+  case installPolicy(PolicyManifest)
+  case dropPolicy(PolicyVersion)
+  case exit(status: Int32, reason: String)
+}
+
+package struct Worker: Sendable {
+  private let hello: Hello
+  /// Slots to hold at a time.
+  private let capacity: Int
+  private var isConnected = false
+  private var isWelcome = false
+  private var isDraining = false
+  private var heartbeat = Limits.heartbeat
+  private var lastHeartbeat = Instant.zero
+  private var backoff: Backoff
+
+  private var runID: String?
+  private(set) var installed: [PolicyVersion] = []
+  private var fetching: (manifest: PolicyManifest, received: UInt64)?
+  private var wantedPolicies: [PolicyManifest] = []
+  /// Leases that wait for their policy.
+  private var waiting: [Lease] = []
+  /// Slots that the engine still owes, by lease.
+  private var sampling = SortedMap<LeaseID, Int>()
+  /// What the coordinator has not confirmed.
+  private var unsettled = SortedMap<Slot, (lease: LeaseID, trajectory: Trajectory)>()
+  /// The want that the coordinator knows of.
+  private var announcedWant = 0
+
+  /// - Parameter capacity: slots to hold at a time; enough that the engine's batch stays full while results travel.
+  package init(hello: Hello, capacity: Int) {
+    self.hello = hello
+    self.capacity = capacity
+    backoff = Backoff(processID: hello.processID)
+  }
+
+  private var heldSlots: Int {
+    sampling.values.reduce(0, +) + waiting.reduce(0) { $0 + $1.slotCount }
+  }
+
+  package mutating func receive(_ event: WorkerEvent, now: Instant) -> [WorkerEffect] {
+    var effects: [WorkerEffect] = []
+    switch event {
+    case .connected:
+      isConnected = true
+      effects.append(.send(.hello(hello)))
+    case .disconnected: disconnected(&effects)
+    case .received(let message): receive(message, &effects)
+    case .sampled(let lease, let trajectories): deliver(trajectories, of: lease, &effects)
+    case .exhausted(let lease): sampling[lease] = nil
+    case .installed(let manifest, let isIntact): installed(manifest, isIntact, &effects)
+    case .drain:
+      isDraining = true
+      waiting = []
+    case .tick(let tokens):
+      if isWelcome, now.since(lastHeartbeat) >= heartbeat {
+        lastHeartbeat = now
+        effects.append(.send(.heartbeat(tokens: tokens)))
+      }
+    }
+    fetchNext(&effects)
+    startWaiting(&effects)
+    announce(&effects)
+    if isDraining, sampling.isEmpty, unsettled.isEmpty || !isWelcome {
+      effects.append(.send(.goodbye(reason: "drained")))
+      effects.append(.exit(status: 0, reason: "drained"))
+    }
+    return effects
+  }
+
+  private mutating func receive(_ message: Message, _ effects: inout [WorkerEffect]) {
+    switch message {
+    case .welcome(let welcome): greeted(welcome, &effects)
+    case .offer(let manifest):
+      if !installed.contains(manifest.version), !wantedPolicies.contains(manifest) { wantedPolicies.append(manifest) }
+    case .chunk(let version, let offset, let bytes): receiveChunk(version, offset, bytes, &effects)
+    case .lease(let lease):
+      announcedWant -= lease.slotCount
+      // A lease that arrives while draining goes back by our leaving.
+      if !isDraining { waiting.append(lease) }
+    case .settled(let slots): for slot in slots { unsettled[slot] = nil }
+    case .revoke(let id):
+      waiting.removeAll { $0.id == id }
+      if sampling.remove(id) != nil { effects.append(.cancel(id)) }
+    case .goodbye(let reason): effects.append(.exit(status: 1, reason: "the coordinator refused: \(reason)"))
+    case .finished: effects.append(.exit(status: 0, reason: "the run is finished"))
+    default: effects.append(.disconnect)
+    }
+  }
+
+  // MARK: Connection
+
+  private mutating func greeted(_ welcome: Welcome, _ effects: inout [WorkerEffect]) {
+    if let runID, runID != welcome.runID {
+      // Another run at the same address: nothing that this worker holds means anything there.
+      let reason = "the coordinator now serves run \(welcome.runID), this worker joined \(runID)"
+      effects.append(.exit(status: 1, reason: reason))
+      return
+    }
+    runID = welcome.runID
+    isWelcome = true
+    backoff.reset()
+    heartbeat = welcome.heartbeat
+    // What was promised over the old connection has been promised to others; what is done is offered again.
+    var byLease = SortedMap<LeaseID, [Trajectory]>()
+    for (_, entry) in unsettled {
+      if byLease.update(entry.lease, { $0.append(entry.trajectory) }) == nil {
+        byLease[entry.lease] = [entry.trajectory]
+      }
+    }
+    for (lease, trajectories) in byLease { send(trajectories, of: lease, &effects) }
+  }
+
+  private mutating func disconnected(_ effects: inout [WorkerEffect]) {
+    isConnected = false
+    isWelcome = false
+    announcedWant = 0
+    fetching = nil
+    // Leases that have not begun will be granted to others; those at hand are worth finishing.
+    waiting = []
+    wantedPolicies = []
+    effects.append(.connect(after: backoff.next()))
+  }
+
+  /// Tells the coordinator how much room there is, when that has grown by a lease's worth or everything is empty.
+  private mutating func announce(_ effects: inout [WorkerEffect]) {
+    guard isWelcome, !isDraining else { return }
+    let want = capacity - heldSlots
+    guard want - announcedWant >= min(Limits.slotsPerLease, capacity) || (heldSlots == 0 && want > announcedWant) else {
+      return
+    }
+    announcedWant = want
+    effects.append(.send(.want(slots: UInt32(want))))
+  }
+
+  // MARK: Policies
+
+  private mutating func fetchNext(_ effects: inout [WorkerEffect]) {
+    guard isWelcome, fetching == nil, !wantedPolicies.isEmpty else { return }
+    let manifest = wantedPolicies.removeFirst()
+    fetching = (manifest, 0)
+    effects.append(.send(.fetch(manifest.version, offset: 0)))
+  }
+
+  private mutating func receiveChunk(
+    _ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], _ effects: inout [WorkerEffect]
+  ) {
+    guard var current = fetching, current.manifest.version == version, offset == current.received,
+      !bytes.isEmpty, offset + UInt64(bytes.count) <= current.manifest.byteCount
+    else { return effects.append(.disconnect) }
+    effects.append(.writePolicy(version, offset: offset, bytes: bytes))
+    current.received += UInt64(bytes.count)
+    fetching = current
+    if current.received == current.manifest.byteCount {
+      effects.append(.installPolicy(current.manifest))
+    } else {
+      effects.append(.send(.fetch(version, offset: current.received)))
+    }
+  }
+
+  private mutating func installed(
+    _ manifest: PolicyManifest, _ isIntact: Bool, _ effects: inout [WorkerEffect]
+  ) {
+    fetching = nil
+    guard isIntact else {
+      // Damaged on the way: ask again, from the start.
+      wantedPolicies.append(manifest)
+      return
+    }
+    installed.append(manifest.version)
+    // The one before may still be sampled from (an evaluation beside the next step); older ones are not.
+    while installed.count > 2 { effects.append(.dropPolicy(installed.removeFirst())) }
+  }
+
+  private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
+    for lease in waiting where installed.contains(lease.policy) {
+      sampling[lease.id] = lease.slotCount
+      effects.append(.sample(lease))
+    }
+    waiting.removeAll { installed.contains($0.policy) }
+  }
+
+  // MARK: Trajectories
+
+  private mutating func deliver(_ trajectories: [Trajectory], of lease: LeaseID, _ effects: inout [WorkerEffect]) {
+    for trajectory in trajectories { unsettled[trajectory.slot] = (lease, trajectory) }
+    let isDone = sampling.update(lease) { owed in
+      owed -= trajectories.count
+      return owed <= 0
+    }
+    if isDone == true { sampling[lease] = nil }
+    if isWelcome { send(trajectories, of: lease, &effects) }
+  }
+
+  private func send(_ trajectories: [Trajectory], of lease: LeaseID, _ effects: inout [WorkerEffect]) {
+    for part in parts(of: trajectories) { effects.append(.send(.trajectories(lease, part))) }
+  }
+}
+
+/// Cuts trajectories into messages of bounded size, in order.
+package func parts(of trajectories: [Trajectory]) -> [[Trajectory]] {
+  var parts: [[Trajectory]] = []
+  var part: [Trajectory] = []
+  var bytes = 0
+  for trajectory in trajectories {
+    let size = 32 + 8 * trajectory.tokens.count
+    if !part.isEmpty, bytes + size > Limits.batchPartBytes || part.count == Limits.trajectoriesPerMessage {
+      parts.append(part)
+      part = []
+      bytes = 0
+    }
+    part.append(trajectory)
+    bytes += size
+  }
+  if !part.isEmpty { parts.append(part) }
+  return parts
+}
