@@ -43,6 +43,7 @@ let package = Package(
     module("Base", [], safe),
     module("Records", ["Base"], safe),
     module("Answers", ["Base"], safe),
+    module("Settings", ["Base", "Records"], safe),
 
     // 2: pure logic.
     module("TTRL", ["Base", "Records", "Answers"], safe),
