@@ -58,6 +58,7 @@ let package = Package(
     module("Collectives", ["Base", "CMPI"], common),
 
     // 4: roles.
+    module("Transport", ["Wire", "Platform", "Records", "Base"], common),
     module("Observatory", ["Records", "Ledger", "Platform", "Base"], common),
 
     // 5: programs.
