@@ -7,7 +7,7 @@
 
 package import Base
 import Fleet
-package import Ledger
+import Ledger
 package import Platform
 import Records
 package import Runs
@@ -17,7 +17,6 @@ import Wire
 package final class CoordinatorShell {
   private let loop: EventLoop
   private let run: Run
-  private let ledger: Ledger
   private let store: PolicyStore
   private let scribe: Scribe
   private let lock: RunLock
@@ -40,28 +39,24 @@ package final class CoordinatorShell {
     self.run = run
     loop = try EventLoop()
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
-    ledger = try Ledger(run.directory.ledger, mode: .readWrite)
     store = try PolicyStore(run.directory)
-    scribe = Scribe(run: run, ledger: ledger)
-    let memory = try Self.recall(run, ledger, store)
+    scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    let memory = try Self.recall(scribe, store)
     machine = Coordinator(
       plan: run.plan, prompts: run.promptTokens, welcome: try run.welcome(latest: memory.policies.last?.version),
       memory: memory)
   }
 
   /// What the ledger knows; a new ledger begins with policy 0 from the model.
-  private static func recall(_ run: Run, _ ledger: Ledger, _ store: PolicyStore) throws -> CoordinatorMemory {
-    if try ledger.policies().isEmpty {
-      Log.info("coordinator.begin", ["run": run.directory.path, "model": run.settings.model])
-      let manifest = try store.store(try run.initialPolicyBytes(), as: PolicyVersion(0))
-      try ledger.begin(run.manifestJSON, prompts: run.promptRows, policy: manifest)
+  private static func recall(_ scribe: Scribe, _ store: PolicyStore) throws -> CoordinatorMemory {
+    if try !scribe.hasBegun() {
+      Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
+      try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
     }
-    let closed = try ledger.closedRounds()
-    var settled: [Slot] = []
-    for spec in run.plan where !closed.contains(spec.id) { settled += try ledger.settledSlots(of: spec.id) }
-    let policies = try ledger.policies().filter(store.has)
-    Log.info("coordinator.recall", ["closed_rounds": closed.count, "settled_slots": settled.count])
-    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies)
+    let memory = try scribe.recall().keeping(store.has)
+    Log.info(
+      "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
+    return memory
   }
 
   /// Serves until every round of the plan is complete, or a signal asks to stop.
@@ -126,11 +121,7 @@ package final class CoordinatorShell {
     let effects = deferred
     deferred = []
     attempt {
-      try self.ledger.transaction {
-        for case .store(let trajectories, let worker) in effects {
-          try self.ledger.insert(trajectories, worker: worker)
-        }
-      }
+      try self.scribe.store(effects)
       for effect in effects { try self.perform(effect) }
     }
   }
@@ -160,7 +151,9 @@ package final class CoordinatorShell {
     case .sendPolicy(let version, let offset, let peer):
       links[peer]?.send(.chunk(version, offset: offset, bytes: try store.chunk(of: version, at: offset)))
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
-    case .dropPolicy(let version): try store.drop(version)
+    case .dropPolicy(let version):
+      try store.drop(version)
+      try scribe.drop(version)
     case .note(let note): self.note(note)
     case .finish:
       try scribe.finish()
@@ -171,7 +164,7 @@ package final class CoordinatorShell {
 
   private func sendBatch(_ round: RoundID, to peer: PeerID) throws {
     guard let link = links[peer] else { return }
-    let all = parts(of: try ledger.trajectories(of: round))
+    let all = parts(of: try scribe.trajectories(of: round))
     for (index, part) in all.enumerated() {
       link.send(.batch(step: round.step, part: UInt32(index), partCount: UInt32(all.count), part))
     }
@@ -194,8 +187,10 @@ package final class CoordinatorShell {
       Log.info(
         "coordinator.joined",
         ["peer": peer, "role": "\(hello.role)", "name": hello.name, "arithmetic": hello.arithmetic])
+      attempt { try self.scribe.join(hello, peer, from: self.links[peer]?.peer) }
     case .left(let peer, let name, let outstanding):
       Log.info("coordinator.left", ["peer": peer, "name": name, "slots_returned": outstanding])
+      attempt { try self.scribe.leave(peer, name) }
     case .silent(let peer, let name): Log.warning("coordinator.silent", ["peer": peer, "name": name])
     case .expired(let lease, let holder, let slots):
       Log.warning("coordinator.lease_expired", ["lease": lease, "peer": holder, "slots": slots])

@@ -1,71 +1,158 @@
-// Scribe: writes down what a run did, for people: rounds, evaluations, step metrics, the summary and the report.
+// Scribe: the coordinator's memory, and what it writes down for people.
 //
-// Everything is in the ledger first; metrics.jsonl, summary.json and report.html are made from it and can be made again.
-// Truth is read here, for figures only.
+// What must survive goes into the ledger: rounds, trajectories, versions, metrics, who sampled what. metrics.jsonl,
+// summary.json and report.html are made from the ledger and can be made again. Truth is read here, for figures only.
 
 import Base
+package import Fleet
 package import Ledger
 import Observatory
-import Platform
+package import Platform
 package import Records
 package import Runs
-import TTRL
 
 package final class Scribe {
-  private let run: Run
+  package let run: Run
   private let ledger: Ledger
   private let begun = MonotonicClock.now()
   private var lines: LineFile?
+  private let plan: SortedMap<RoundID, RoundSpec>
+  private var openedRounds: Set<RoundID> = []
+  /// The ledger's numbers of connected workers. Looked up, never walked.
+  private var workers: [PeerID: Int64] = [:]
+  private var workersByName: [String: Int64] = [:]
 
   package init(run: Run, ledger: Ledger) {
     self.run = run
     self.ledger = ledger
+    var plan = SortedMap<RoundID, RoundSpec>()
+    for spec in run.plan { plan[spec.id] = spec }
+    self.plan = plan
+  }
+
+  // MARK: Beginning and remembering
+
+  package func hasBegun() throws(LedgerError) -> Bool { try ledger.value(for: "manifest") != nil }
+
+  /// Records the run's settings, prompts and first policy.
+  package func begin(with manifest: PolicyManifest) throws(LedgerError) {
+    let settings = run.manifest.text()
+    let prompts = run.storedPrompts
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.set(settings, for: "manifest")
+      for prompt in prompts { try ledger.insert(prompt) }
+      try ledger.insert(stored(manifest, madeBy: nil))
+    }
+  }
+
+  package func recall() throws(LedgerError) -> CoordinatorMemory {
+    let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
+    var settled: [Slot] = []
+    for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
+    let policies = try ledger.policies().filter { $0.removedAt == nil }.map { policy in
+      PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
+    }
+    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies)
+  }
+
+  private func stored(_ manifest: PolicyManifest, madeBy step: UInt32?) -> StoredPolicy {
+    let path = run.directory.policy(manifest.version)
+    return StoredPolicy(
+      version: manifest.version, sha256: Hexadecimal.text(manifest.digest),
+      path: String(path.dropFirst(run.directory.path.count + 1)), bytes: Int(manifest.byteCount), madeByStep: step,
+      madeAt: WallClock.seconds())
+  }
+
+  // MARK: While it runs
+
+  /// Makes the trajectories of all `store` effects durable in one commit.
+  package func store(_ effects: [CoordinatorEffect]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for case .store(let trajectories, let worker) in effects {
+        for trajectory in trajectories {
+          try open(trajectory.slot.round)
+          _ = try ledger.insert(trajectory, worker: workersByName[worker])
+        }
+      }
+    }
+  }
+
+  private func open(_ round: RoundID) throws(LedgerError) {
+    guard !openedRounds.contains(round), let spec = plan[round] else { return }
+    try ledger.open(round, slots: spec.slotCount, at: WallClock.seconds())
+    openedRounds.insert(round)
+  }
+
+  package func trajectories(of round: RoundID) throws(LedgerError) -> [Trajectory] {
+    try ledger.trajectories(of: round)
   }
 
   /// A round is complete: make it so in the ledger; score it if it is an evaluation.
   ///
-  /// - Throws: if the ledger or the disk fails.
+  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
   package func close(_ round: RoundID) throws {
-    switch round.purpose {
-    case .train: try ledger.close(round)
-    case .evaluate:
-      let row = run.evaluate(try ledger.trajectories(of: round), of: round)
-      try ledger.transaction {
-        try ledger.record(evaluation: round, metrics: row.text())
-        try ledger.close(round)
-      }
-      try append(row)
+    guard round.purpose == .evaluate else { return try ledger.close(round, at: WallClock.seconds()) }
+    let row = run.evaluationRow(try ledger.trajectories(of: round), of: round).text()
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.setMetrics(row, of: round)
+      try ledger.close(round, at: WallClock.seconds())
     }
+    try append(row)
   }
 
   /// A step's version exists: it, and the learner's report on the step, become durable together.
   ///
-  /// - Throws: if the ledger or the disk fails.
+  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
   package func record(_ manifest: PolicyManifest, report: String) throws {
-    try ledger.transaction {
-      try ledger.record(manifest)
-      try ledger.record(step: manifest.version.number - 1, metrics: report)
+    let step = manifest.version.number - 1
+    let policy = stored(manifest, madeBy: step)
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.insert(policy)
+      try ledger.setMetrics(report, ofStep: step)
     }
-    try append(text: report)
+    try append(report)
   }
 
-  private func append(_ row: JSON) throws { try append(text: row.text()) }
+  package func drop(_ version: PolicyVersion) throws(LedgerError) {
+    try ledger.markRemoved(version, at: WallClock.seconds())
+  }
 
-  private func append(text: String) throws {
+  package func join(_ hello: Hello, _ peer: PeerID, from address: HostPort?) throws(LedgerError) {
+    guard hello.role == .worker else { return }
+    let id = try ledger.join(
+      name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: hello.arithmetic,
+      libraries: hello.arithmetic, at: WallClock.seconds())
+    workers[peer] = id
+    workersByName[hello.name] = id
+  }
+
+  package func leave(_ peer: PeerID, _ reason: String) throws(LedgerError) {
+    guard let id = workers.removeValue(forKey: peer) else { return }
+    try ledger.leave(worker: id, because: reason, at: WallClock.seconds())
+  }
+
+  private func append(_ row: String) throws(PlatformError) {
     if lines == nil { lines = try LineFile(run.directory.metrics) }
-    try lines?.append(text)
+    try lines?.append(row)
   }
 
-  /// The accounting closes: summary and report.
+  // MARK: The end
+
+  /// Adds this sitting's wall time to the run's, so that a run which was stopped and continued has used it all.
+  package func keepTime() throws(LedgerError) {
+    try ledger.set("\(try wallSeconds())", for: "wall_seconds")
+  }
+
+  private func wallSeconds() throws(LedgerError) -> Double {
+    let before = try ledger.value(for: "wall_seconds").flatMap(Double.init) ?? 0
+    return before + MonotonicClock.now().since(begun).seconds
+  }
+
+  /// The accounting closes: metrics once more from the ledger, summary and report.
   ///
-  /// - Throws: if the ledger or the disk fails.
+  /// - Throws: `LedgerError`, or `PlatformError` if a file cannot be written.
   package func finish() throws {
-    // Wall time over all sittings: a run that was stopped and continued has used them all.
-    let wall = (try ledger.number("wall_seconds") ?? 0) + MonotonicClock.now().since(begun).seconds
-    let history = RunHistory(parsing: try ledger.metricsLines().joined(separator: "\n"))
-    let summary = Summary.json(history: history, wallSeconds: wall, settings: run.settingsJSON, versions: run.versions)
-    try Files.write(summary.text(.pretty) + "\n", to: run.directory.summary)
-    try Files.write(
-      Report.html(history, summary: summary, settings: run.settingRows), to: run.directory.report)
+    try keepTime()
+    try RunSummary.write(run, ledger: ledger)
   }
 }

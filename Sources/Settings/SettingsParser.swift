@@ -62,6 +62,9 @@ package struct SettingsParser: Sendable {
     return pairs
   }
 
+  /// Replaces the defaults; call before applying anything.
+  package mutating func adopt(defaults: Settings) { settings = defaults }
+
   /// Applies settings from one place ("a flag", "run.json5").
   package mutating func apply(_ pairs: [(name: String, value: String)], from origin: String) {
     var seen: [String] = []
