@@ -22,6 +22,12 @@ package struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
   package let column: Int
   package let problem: Problem
 
+  package init(line: Int, column: Int, problem: Problem) {
+    self.line = line
+    self.column = column
+    self.problem = problem
+  }
+
   package var description: String { "line \(line), column \(column): \(problem)" }
 }
 

@@ -62,6 +62,10 @@ package struct Tokenizer: Sendable {
     return addedTokens.first { $0.content == content }?.id ?? vocabulary.id(of: content)
   }
 
+  package func hasAddedToken(_ text: String) -> Bool {
+    addedTokens.contains { $0.content.elementsEqual(text.utf8) }
+  }
+
   package func isSpecial(_ id: Int32) -> Bool { addedToken(id)?.isSpecial ?? false }
 
   func addedToken(_ id: Int32) -> AddedToken? {
@@ -104,7 +108,7 @@ extension Tokenizer {
     return encode(text, cache: &cache)
   }
 
-  /// - Parameter cache: used by this tokenizer only; worth keeping when many texts are encoded.
+  /// The same, for many texts: `cache` carries words from one to the next, and belongs to this tokenizer alone.
   package func encode(_ text: String, cache: inout WordCache) -> [Int32] {
     var ids: [Int32] = []
     let raw = Array(text.utf8)

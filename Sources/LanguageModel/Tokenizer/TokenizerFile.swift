@@ -24,7 +24,8 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
 }
 
 extension Tokenizer {
-  /// - Parameter file: the bytes of a tokenizer.json. 5 MB take a quarter of a second.
+  /// - Parameter bytes: a tokenizer.json. 5 MB take a quarter of a second.
+  /// - Throws: the first part that is malformed or not supported.
   package init(file bytes: [UInt8]) throws(TokenizerError) {
     let json: JSON
     do { json = try JSON.parse(bytes) } catch { throw .notJSON(error) }
@@ -220,8 +221,7 @@ extension Tokenizer {
       for (one, other) in zip(sorted, sorted.dropFirst()) where isSame(one, other) {
         throw .malformed(
           path: "added_tokens",
-          found: "\"\(String(decoding: one.content, as: UTF8.self))\" with id \(one.id) beside "
-            + "\"\(String(decoding: other.content, as: UTF8.self))\" with id \(other.id)",
+          found: "\(name(one)) beside \(name(other))",
           expected: "ids and contents that occur once")
       }
     }
@@ -229,6 +229,10 @@ extension Tokenizer {
     let byID = tokens.sorted { $0.id < $1.id }
     try check(byID) { $0.id == $1.id }
     return byID
+  }
+
+  private static func name(_ token: AddedToken) -> String {
+    "\"\(String(decoding: token.content, as: UTF8.self))\" with id \(token.id)"
   }
 
   private static func typeName(_ json: JSON) -> String { json["type"]?.string ?? json.summary }
