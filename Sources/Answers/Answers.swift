@@ -1,1 +1,0 @@
-// Answers: see docs/architecture.md.
