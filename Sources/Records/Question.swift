@@ -4,15 +4,7 @@
 // The method must not be able to see answers, so `withoutAnswers` is what the training path is given.
 // Not here: reading files of questions (QuestionFile.swift), comparing answers (Answers).
 
-/// How two answers are compared.
-package enum AnswerKind: String, Sendable, CaseIterable {
-  /// Mathematical expressions: 1/2 is 0.5.
-  case math
-  /// A letter of a multiple choice.
-  case choice
-  /// Text, as it stands.
-  case string
-}
+package import Base
 
 /// One question of a set. Written by whoever prepared the data; read by the plan, the workers and the metrics.
 package struct Question: Sendable, Equatable {
