@@ -4,11 +4,8 @@
 // `Method` (Records). A setting either may change the result of a run, and then is fixed when the run begins, or may not
 // (addresses, worker counts), and then may differ at every restart.
 
+package import Base
 package import Records
-
-package enum DataType: String, Sendable, CaseIterable {
-  case bfloat16, float32
-}
 
 package enum Reduction: String, Sendable, CaseIterable {
   /// Gradients summed as 64-bit fixed point: the same bits for any number of learner ranks.
