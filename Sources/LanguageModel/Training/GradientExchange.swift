@@ -7,6 +7,7 @@ package protocol GradientExchange {
   var size: Int { get }
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws
   func sum(_ values: UnsafeMutableBufferPointer<Float>) throws
+  func maximum(_ value: Float) throws -> Float
 }
 
 /// One rank.
@@ -16,4 +17,5 @@ package struct NoExchange: GradientExchange {
   package var size: Int { 1 }
   package func sum(_ values: UnsafeMutableBufferPointer<Int64>) {}
   package func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+  package func maximum(_ value: Float) -> Float { value }
 }

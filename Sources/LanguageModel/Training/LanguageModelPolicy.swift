@@ -107,7 +107,9 @@ package struct LanguageModelPolicy: Policy {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    while passes.count < max(1, min(options.threads, mine.count)) { passes.append(ThreadPass(plan)) }
+    // Float sums depend on their order, so without exact ones a rank's micro-batches take turns.
+    let threads = options.isExact ? options.threads : 1
+    while passes.count < max(1, min(threads, mine.count)) { passes.append(ThreadPass(plan)) }
     let total = Mutex(GradientSum(count: plan.layout.count, isExact: options.isExact))
     let (model, passes) = (model, passes)
     try inParallel(mine.count, threads: passes.count) { index, thread in
@@ -211,13 +213,11 @@ private struct GradientSum {
     guard exchange.size > 1 else { return }
     if exact != nil { try exact?.values.withUnsafeMutableBufferPointer { try exchange.sum($0) } }
     if let fast { try fast.withUnsafeBuffer { try exchange.sum($0) } }
-    // The gap travels as its bit pattern in 2 × rank slots would need a maximum; a sum of "not zero" flags says enough
-    // for the decision, and the largest gap is reported by the rank that saw it.
-    var counts: [Int64] = [tally.loss, tally.clipped, tally.gap == 0 ? 0 : Int64(tally.gap.bitPattern)]
+    var counts: [Int64] = [tally.loss, tally.clipped]
     try counts.withUnsafeMutableBufferPointer { try exchange.sum($0) }
     tally.loss = counts[0]
     tally.clipped = counts[1]
-    if tally.gap == 0, counts[2] != 0 { tally.gap = Float(bitPattern: UInt32(truncatingIfNeeded: counts[2])) }
+    tally.gap = try exchange.maximum(tally.gap)
   }
 
   func write(to gradient: Floats, scale: Double) {
