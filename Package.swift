@@ -73,6 +73,7 @@ let package = Package(
     tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
     tests("Platform", of: ["Platform", "Base"]),
     tests("Ledger", of: ["Ledger", "Records", "Base"]),
+    tests("Collectives", of: ["Collectives"]),
     tests("Observatory", of: ["Observatory"]),
   ],
   swiftLanguageModes: [.v6],
