@@ -226,7 +226,7 @@ extension ConfigurationReader {
     if let value = json["head_dim"], !value.isNull { return size("head_dim", max: Self.widthMax) }
     // transformers' default for this family, whatever the other sizes are.
     if family == .qwen3 { return 128 }
-    if hidden % heads != 0 {
+    if problems.isEmpty, hidden % heads != 0 {
       problems.append(
         .malformed(key: "hidden_size", found: "\(hidden)", expected: "a multiple of num_attention_heads (\(heads))"))
     }
@@ -234,6 +234,8 @@ extension ConfigurationReader {
   }
 
   private mutating func checkHeads(_ model: ModelConfiguration) {
+    // Whether sizes fit each other means something only when each is sound.
+    guard problems.isEmpty else { return }
     if model.headCount % model.keyValueHeadCount != 0 {
       problems.append(
         .malformed(

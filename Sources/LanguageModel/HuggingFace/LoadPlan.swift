@@ -44,6 +44,8 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
 
   package let problems: [Problem]
 
+  package init(problems: [Problem]) { self.problems = problems }
+
   /// At most this many problems become text; a wrong folder has hundreds.
   package static let linesMax = 20
 

@@ -70,6 +70,8 @@ extension SafeTensorsHeader {
   /// - Parameters:
   ///   - beginning: at least the first 8 bytes of the file.
   ///   - fileBytes: the size of the file.
+  /// - Returns: at most `fileBytes`.
+  /// - Throws: if the file is shorter than its header claims to be.
   package static func size(_ beginning: [UInt8], fileBytes: Int) throws(SafeTensorsError) -> Int {
     guard fileBytes >= 8, beginning.count >= 8 else { throw .tooShort(fileBytes: min(fileBytes, beginning.count)) }
     let length = beginning.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -81,6 +83,7 @@ extension SafeTensorsHeader {
   /// - Parameters:
   ///   - beginning: the first bytes of the file, at least as many as `size` says.
   ///   - fileBytes: the size of the file.
+  /// - Throws: the first tensor that cannot be where, or what, it claims to be.
   package init(_ beginning: [UInt8], fileBytes: Int) throws(SafeTensorsError) {
     let dataStart = try Self.size(beginning, fileBytes: fileBytes)
     guard beginning.count >= dataStart else { throw .tooShort(fileBytes: beginning.count) }

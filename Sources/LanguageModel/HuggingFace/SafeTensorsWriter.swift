@@ -36,6 +36,7 @@ package struct SafeTensorsWriter: Sendable {
 
   /// The bytes of the next parameters. All pieces in order, after the header, are the file.
   /// - Parameter values: any piece of the flat array, rounded to nearest, ties to even.
+  /// - Returns: `type.byteCount` bytes for each value.
   package func data(_ values: UnsafeBufferPointer<Float>) -> [UInt8] {
     let byteCount = values.count * type.byteCount
     return [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, initialized in

@@ -54,6 +54,7 @@ extension ChatTemplate {
   /// - Parameters:
   ///   - tokenizer: the folder's tokenizer.
   ///   - source: the folder's chat template, from `source(tokenizerConfig:)` or chat_template.jinja.
+  /// - Returns: `.plain` where nothing tells.
   package static func guess(tokenizer: Tokenizer, source: String?) -> ChatTemplate {
     func has(_ mark: String) -> Bool { source.map { $0.contains(mark) } ?? tokenizer.hasAddedToken(mark) }
     if has("<|im_start|>") {
