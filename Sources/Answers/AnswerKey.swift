@@ -33,7 +33,10 @@ package struct AnswerKey: Hashable, Comparable, Sendable {
 }
 
 /// The key of an answer. Total: any text has one; time grows at most linearly with the text.
-/// - Parameter answer: what stood in the box or after the phrase, without them.
+/// - Parameters:
+///   - answer: what stood in the box or after the phrase, without them.
+///   - kind: how the question wants its answers read; keys of different kinds mean nothing to each other.
+/// - Returns: the class of the answer.
 package func answerKey(_ answer: String, kind: AnswerKind) -> AnswerKey {
   switch kind {
   case .math: mathKey(answer)

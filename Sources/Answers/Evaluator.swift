@@ -79,11 +79,20 @@ struct Evaluator {
 
 extension Evaluator {
   private mutating func power(_ base: Node, _ exponent: Node) throws(Unresolved) -> Image {
-    if let rational = try value(exponent).rational { return try power(base, rational) }
+    let image = try value(exponent)
+    if let rational = image.rational { return try power(base, rational) }
+    if let unit = try unitPower(base, image) { return unit }
     // b^(2n+1) = b·(b^n)^2: each term of the exponent by itself, its rational coefficient outside.
     var result = Image.one
     for term in terms(of: exponent) { result = result * (try power(base, term: term)) }
     return result
+  }
+
+  /// Euler's e^(ikπ/12) = cos(kπ/12) + i·sin(kπ/12).
+  private mutating func unitPower(_ base: Node, _ exponent: Image) throws(Unresolved) -> Image? {
+    let angle = try exponent * inverse(of: .imaginaryUnit)
+    guard try value(base) == symbol("e"), let twelfths = try twelfthsOfPi(in: angle) else { return nil }
+    return unitNumber(twelfthsOfPi: twelfths)
   }
 
   private mutating func power(_ base: Node, _ exponent: Rational) throws(Unresolved) -> Image {
@@ -109,8 +118,8 @@ extension Evaluator {
     let exponent = try value(rest)
     // An exponent with a negated symbol was split already, so (coefficient, rest) is the same for every spelling.
     let atom = try symbolicPower(base, exponent)
-    let root = coefficient.denominator == 1 ? atom : atom.root(coefficient.denominator)
-    guard let result = root.power(coefficient.numerator) else { throw .undefined }
+    let root = coefficient.denominator == 1 ? atom : atom.fieldRoot(coefficient.denominator)
+    guard let result = root?.power(coefficient.numerator) else { throw .undefined }
     return result
   }
 
@@ -157,7 +166,7 @@ extension Evaluator {
     var rest: [Node] = []
     try collectFactors(term, into: &numbers, &rest)
     guard let coefficient = try value(.product(numbers)).rational, !rest.isEmpty else {
-      return (Rational(numerator: 1, denominator: 1), term)
+      return (.one, term)
     }
     return (coefficient, .product(rest))
   }
@@ -180,12 +189,13 @@ extension Evaluator {
     }
   }
 
-  /// The root of a product is the product of the roots; that of a power halves its exponent.
+  /// The root of a product is the product of the roots; that of a power divides its exponent.
   private mutating func root(_ node: Node, degree: Image) throws(Unresolved) -> Image {
     guard let degree = degree.integer, (1...64).contains(degree) else { throw .undefined }
     let image = try value(node)
-    if image.rational != nil { return image.root(degree) }
+    if let root = image.rational?.root(degree) { return root }
     switch node {
+    case .symbol: return image.fieldRoot(degree) ?? rootAtom(image, degree)
     case .product(let factors):
       var result = Image.one
       for factor in factors { result = result * (try root(factor, degree: Image(degree))) }
@@ -193,14 +203,59 @@ extension Evaluator {
     case .quotient(let top, let bottom):
       return try root(top, degree: Image(degree)) * inverse(of: root(bottom, degree: Image(degree)))
     case .power(let base, let exponent):
-      guard let rational = try value(exponent).rational else { return image.root(degree) }
+      guard let rational = try value(exponent).rational else { return rootAtom(image, degree) }
       return try power(base, reduced(rational.numerator, rational.denominator, times: degree))
     case .root(let inner, let innerDegree):
       let (product, overflow) = degree.multipliedReportingOverflow(by: try value(innerDegree).integer ?? .max)
       guard !overflow else { throw .tooCostly }
       return try root(inner, degree: Image(product))
-    default: return image.root(degree)
+    case .sum: return try rootOfSum(node, image, degree)
+    default: return rootAtom(image, degree)
     }
+  }
+
+  private func rootAtom(_ image: Image, _ degree: Int) -> Image {
+    Image(atom: [Tag.root, UInt64(degree)] + image.words)
+  }
+
+  /// √(3+2√2) is 1+√2; √(4x+4) is 2√(x+1); any other root of a sum is an atom.
+  private mutating func rootOfSum(_ sum: Node, _ image: Image, _ degree: Int) throws(Unresolved) -> Image {
+    var parts: [(coefficient: Rational, rest: Node?)] = []
+    for term in terms(of: sum) { parts.append(try split(term)) }
+    if degree == 2, let root = try denested(parts) { return root }
+    let content = content(of: parts.map { $0.coefficient })
+    guard let outside = content.root(degree) else { return rootAtom(image, degree) }
+    return outside * rootAtom(try image * inverse(of: content.image), degree)
+  }
+
+  /// √(a+t) with a rational and t² rational is √((a+d)/2) ± √((a−d)/2), where d² = a² − t² must be a square.
+  private mutating func denested(_ parts: [(coefficient: Rational, rest: Node?)]) throws(Unresolved) -> Image? {
+    let surds = parts.filter { $0.rest != nil }
+    guard surds.count == 1, case .product(let factors) = surds[0].rest,
+      factors.allSatisfy({ if case .root = $0 { true } else { false } })
+    else { return nil }
+    let a = parts.filter { $0.rest == nil }.reduce(Image(0)) { $0 + $1.coefficient.image }
+    let t = try value(.product(factors)) * surds[0].coefficient.image
+    guard let difference = (a * a - t * t).rational, difference.numerator >= 0,
+      let d = difference.root(2)?.rational, let half = Image(2).inverse,
+      let plus = ((a + d.image) * half).rational, let minus = ((a - d.image) * half).rational,
+      plus.numerator > 0, minus.numerator >= 0, let first = plus.root(2), let second = minus.root(2)
+    else { return nil }
+    return surds[0].coefficient.numerator > 0 ? first + second : first - second
+  }
+
+  /// The largest rational that leaves the coefficients of a sum whole.
+  private func content(of coefficients: [Rational]) -> Rational {
+    var numerator = 0
+    var denominator = 1
+    for coefficient in coefficients {
+      numerator = greatestCommonDivisor(numerator, coefficient.numerator)
+      let step = coefficient.denominator / greatestCommonDivisor(denominator, coefficient.denominator)
+      let (product, overflow) = denominator.multipliedReportingOverflow(by: step)
+      if overflow { return .one }
+      denominator = product
+    }
+    return numerator == 0 ? .one : Rational(numerator: numerator, denominator: denominator)
   }
 }
 
@@ -212,7 +267,7 @@ extension Evaluator {
     for argument in arguments { images.append(try value(argument)) }
     guard let first = images.first else { throw .notScalar }
     switch name {
-    case "sin", "cos", "tan", "cot", "sec", "csc": return try trigonometric(name, first)
+    case "sin", "cos", "tan", "cot", "sec", "csc": return try trigonometric(name, of: arguments[0])
     case "exp": return try power(.symbol("e"), arguments[0])
     case "ln": return try logarithm(arguments[0])
     case "log" where images.count == 2, "lg" where images.count == 2:
@@ -285,29 +340,60 @@ extension Evaluator {
     }
   }
 
-  /// Sine and cosine as (2t, 1−t²)/(1+t²) for an atom t of the angle, so that sin² + cos² = 1 holds by itself.
-  private func trigonometric(_ name: String, _ angle: Image) throws(Unresolved) -> Image {
-    let (sine, cosine) = try sineAndCosine(angle)
-    switch name {
-    case "sin": return sine
-    case "cos": return cosine
-    case "tan": return try sine * inverse(of: cosine)
-    case "cot": return try cosine * inverse(of: sine)
-    case "sec": return try inverse(of: cosine)
-    default: return try inverse(of: sine)
+  /// From z = e^(iα): cos α = (z + 1/z)/2 and sin α = (z − 1/z)/2i. All identities of the six functions follow.
+  private mutating func trigonometric(_ name: String, of angle: Node) throws(Unresolved) -> Image {
+    let z = try unitNumber(angle)
+    let cosine = z + (try inverse(of: z))
+    let sine = (z - (try inverse(of: z))) * (try inverse(of: .imaginaryUnit))
+    let two = Image(2)
+    return switch name {
+    case "sin": try sine * inverse(of: two)
+    case "cos": try cosine * inverse(of: two)
+    case "tan": try sine * inverse(of: cosine)
+    case "cot": try cosine * inverse(of: sine)
+    case "sec": try two * inverse(of: cosine)
+    default: try two * inverse(of: sine)
     }
   }
 
-  private func sineAndCosine(_ angle: Image) throws(Unresolved) -> (sine: Image, cosine: Image) {
-    if let turns = try (angle * inverse(of: symbol("pi"))).rational, 12 % turns.denominator == 0 {
-      let twelfths = (turns.numerator % (2 * turns.denominator)) * (12 / turns.denominator)
-      return (cosine(twelfthsOfPi: twelfths - 6), cosine(twelfthsOfPi: twelfths))
+  /// e^(iα), term by term of the angle: multiples of π/12 are known, c·u for a simple fraction c is a power of an atom
+  /// of u.
+  private mutating func unitNumber(_ angle: Node) throws(Unresolved) -> Image {
+    var result = Image.one
+    for term in terms(of: angle) {
+      let image = try value(term)
+      if let twelfths = try twelfthsOfPi(in: image) {
+        result = result * unitNumber(twelfthsOfPi: twelfths)
+        continue
+      }
+      let (coefficient, rest) = try split(term)
+      let isSimple = 12 % coefficient.denominator == 0
+      let base = unitAtom(isSimple ? try value(rest ?? .number(.one)) : image)
+      let exponent = isSimple ? coefficient.numerator : 1
+      guard let power = base.power(exponent)?.power(isSimple ? 12 / coefficient.denominator : 12) else {
+        throw .undefined
+      }
+      result = result * power
     }
+    return result
+  }
+
+  private func unitNumber(twelfthsOfPi multiple: Int) -> Image {
+    cosine(twelfthsOfPi: multiple) + .imaginaryUnit * cosine(twelfthsOfPi: multiple - 6)
+  }
+
+  /// e^(iu/12) as (1+ti)/(1−ti) with an atom t of u; for −u it is the inverse.
+  private func unitAtom(_ angle: Image) -> Image {
     let (positive, isNegated) = angle.withoutSign
-    let t = atom("tan of half", [positive])
-    let below = try inverse(of: .one + t * t)
-    let sine = Image(2) * t * below
-    return (isNegated ? -sine : sine, (.one - t * t) * below)
+    let t = atom("angle", [positive]) * .imaginaryUnit
+    let (up, down) = isNegated ? (.one - t, .one + t) : (.one + t, .one - t)
+    return up * (down.inverse ?? .one)
+  }
+
+  /// k where the angle is kπ/12, modulo whole turns.
+  private func twelfthsOfPi(in angle: Image) throws(Unresolved) -> Int? {
+    guard let turns = try (angle * inverse(of: symbol("pi"))).rational, 12 % turns.denominator == 0 else { return nil }
+    return (turns.numerator % (2 * turns.denominator)) * (12 / turns.denominator)
   }
 
   /// cos(kπ/12) for any k, by reflection into the first quarter.
@@ -316,11 +402,12 @@ extension Evaluator {
     let half = turn > 12 ? 24 - turn : turn
     if half > 6 { return -cosine(twelfthsOfPi: 12 - half) }
     let quarter = Image(4).inverse ?? .one
-    let (two, three, six) = (Image(2).root(2), Image(3).root(2), Image(6).root(2))
-    return [
-      .one, (six + two) * quarter, Image(2) * three * quarter, Image(2) * two * quarter, Image(2) * quarter,
-      (six - two) * quarter, Image(0),
-    ][half]
+    let two = Image(2).fieldRoot(2) ?? .one
+    let three = Image(3).fieldRoot(2) ?? .one
+    let fourTimes = [
+      Image(4), two * three + two, Image(2) * three, Image(2) * two, Image(2), two * three - two, Image(0),
+    ]
+    return fourTimes[half] * quarter
   }
 }
 

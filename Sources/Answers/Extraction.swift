@@ -13,7 +13,9 @@
 package import Base
 
 /// The final answer in a response, or nil where it states none.
-/// - Parameter response: decoded text; special tokens spelled `<|...|>` or `</s>` end an announced answer.
+/// - Parameters:
+///   - response: decoded text; special tokens spelled `<|...|>` or `</s>` end an announced answer.
+///   - kind: how the question wants its answers read.
 /// - Returns: the text in the box or after the phrase, trimmed, never empty; for `choice` the bare letter where there
 ///   is one.
 package func extractAnswer(from response: String, kind: AnswerKind) -> String? {

@@ -16,6 +16,12 @@ struct Rational: Hashable, Sendable {
   let numerator: Int
   /// Positive.
   let denominator: Int
+
+  static let one = Rational(numerator: 1, denominator: 1)
+
+  var image: Image {
+    denominator == 1 ? Image(numerator) : Image(numerator) * (Image(denominator).inverse ?? .one)
+  }
 }
 
 /// A value seen through both fields.
@@ -126,16 +132,11 @@ extension Image {
 // MARK: Roots
 
 extension Image {
-  /// The principal root where it is known exactly, else an atom that depends on the value and the degree alone.
-  ///
-  /// Rationals are split into primes first, so `√12 = 2√3` and `√6 = √2·√3` whatever the size of the primes.
-  func root(_ degree: Int) -> Image {
-    if let rational, let root = rational.root(degree) { return root }
-    return fieldRoot(degree) ?? Image(atom: [Tag.root, UInt64(degree)] + words)
-  }
-
   /// The root inside the fields: odd prime factors of the degree up to 13, then square roots. Nil where there is none.
-  fileprivate func fieldRoot(_ degree: Int) -> Image? {
+  ///
+  /// It behaves like the positive root only for primes and atoms. The field root of (1+√2)² may be −(1+√2), and nothing
+  /// in the field can tell; that is why the root of a sum never comes from here.
+  func fieldRoot(_ degree: Int) -> Image? {
     var result = self
     var rest = degree
     for prime in [3, 5, 7, 11, 13] {
@@ -157,8 +158,9 @@ extension Image {
 
 extension Rational {
   /// The principal root; nil for a root of a negative number of even degree above 2.
-  fileprivate func root(_ degree: Int) -> Image? {
-    guard degree > 0 else { return nil }
+  ///
+  /// Numerator and denominator are split into primes, so `√12 = 2√3` and `√6 = √2·√3` whatever the primes are.
+  func root(_ degree: Int) -> Image? {
     if numerator == 0 { return Image(0) }
     guard let below = Self.rootOfNatural(UInt64(denominator), degree).inverse else { return nil }
     let size = Self.rootOfNatural(UInt64(numerator.magnitude), degree) * below

@@ -21,6 +21,7 @@ struct Lexer {
     var lexer = Lexer(text: trimmed(Array(text.unicodeScalars)))
     lexer.isProse = isProse
     lexer.run()
+    while lexer.tokens.last?.isCommand("\\") == true { lexer.tokens.removeLast() }
     return lexer.tokens
   }
 
@@ -62,7 +63,7 @@ extension Lexer {
   private mutating func lexMark(_ scalar: Unicode.Scalar) {
     position += 1
     if let spelling = unicodeSpelling(of: scalar) {
-      insert(spelling)
+      insert(spelling.unicodeScalars, asProse: false)
       return
     }
     switch scalar {
@@ -89,10 +90,12 @@ extension Lexer {
     emit(.command(scalar == "<" ? "le" : scalar == ">" ? "ge" : "ne"))
   }
 
-  /// Reads `spelling` (LaTeX for one character) in place.
-  private mutating func insert(_ spelling: String) {
-    var inner = Lexer(text: Array(spelling.unicodeScalars))
+  /// Reads `text` in place: the content of a command, or LaTeX for a character.
+  private mutating func insert(_ text: some Sequence<Unicode.Scalar>, asProse isProse: Bool) {
+    var inner = Lexer(text: Array(text))
+    inner.isProse = isProse
     inner.isSpaced = isSpaced
+    inner.depth = depth
     inner.run()
     tokens += inner.tokens
     isSpaced = inner.isSpaced
@@ -221,7 +224,9 @@ extension Lexer {
     }
     let run = string(text[start..<position])
     if isProse {
-      emit(.word(run, isProse: true))
+      // The `x` of `\text{2x}` is no unit; the `m` of `2\text{ m}` is.
+      let isFactor = run.count == 1 && !isSpaced && followsNumeral
+      emit(isFactor ? .letter(run) : .word(run, isProse: true))
     } else if let kind = Self.knownRuns[run] {
       emit(kind)
     } else if let name = gluedFunction(run) {
@@ -266,7 +271,7 @@ extension Lexer {
   /// Units of two letters, honoured right after a numeral only; longer ones read as words anyway.
   private static let shortUnits: Set<String> = [
     "cm", "mm", "km", "nm", "kg", "mg", "lb", "lbs", "oz", "ft", "yd", "mi", "hr", "hrs", "ms", "ml", "mL", "Hz", "kJ",
-    "mph", "kmh", "sq", "pm", "am", "PM", "AM",
+    "mph", "kmh", "sq",
   ]
 }
 
@@ -325,7 +330,8 @@ extension Lexer {
       if peek() == "." { position += 1 }
     case "hspace", "vspace", "phantom", "label": _ = takeBraced()
     case "begin", "end": lexEnvironment(name)
-    case "mathrm", "operatorname", "rm", "mathbb", "mathbf", "Bbb", "bf": lexRoman()
+    case "mathrm", "operatorname", "rm": lexRoman()
+    case "mathbb", "mathbf", "Bbb", "bf": lexBold()
     default: emit(Self.canonical(name))
     }
   }
@@ -354,27 +360,25 @@ extension Lexer {
 
   /// `\text{...}`: its content, read in place as prose.
   private mutating func lexProse() {
-    guard let content = takeBraced() else { return }
-    var inner = Lexer(text: Array(content))
-    inner.isProse = true
-    inner.isSpaced = isSpaced
-    inner.run()
-    tokens += inner.tokens
-    isSpaced = inner.isSpaced || inner.tokens.isEmpty
+    if let content = takeBraced() { insert(content, asProse: true) }
   }
 
-  /// `\mathrm{cm}` is a word, `\mathrm{e}` a letter, `\mathbb{R}` the reals, `\mathrm{(C)}` whatever it contains.
+  /// `\mathrm{cm}` and `\mathrm{m/s}` are prose, `\mathrm{e}` is a letter, `\mathrm{sin}` a function.
   private mutating func lexRoman() {
     guard let content = takeBraced() else { return }
-    let word = string(content)
-    if word == "R" {
-      emit(.command("reals"))
-    } else if content.count > 1 && content.allSatisfy({ $0.isASCIILetter }) {
-      if let kind = Self.knownRuns[word] { return emit(kind) }
-      emit(Self.functionNames.contains(word) ? .command(word) : .word(word, isProse: true))
+    let name = string(content)
+    if let kind = Self.knownRuns[name] ?? (Self.functionNames.contains(name) ? .command(name) : nil) {
+      emit(kind)
     } else {
-      insert(word)
+      let isUnit = content.count > 1 && content.allSatisfy { $0.isASCIILetter || $0 == "/" || $0 == " " }
+      insert(content, asProse: isUnit)
     }
+  }
+
+  /// `\mathbb{R}` is the set of reals; anything else is what it contains.
+  private mutating func lexBold() {
+    guard let content = takeBraced() else { return }
+    if string(content) == "R" { emit(.command("reals")) } else { insert(content, asProse: false) }
   }
 
   /// `\begin{pmatrix}` becomes the command `begin:matrix`; the column list of an array is skipped.
@@ -393,7 +397,7 @@ extension Lexer {
   private static let transparent: Set<String> = [
     "boxed", "displaystyle", "textstyle", "scriptstyle", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
     "biggl", "biggr", "limits", "mathcal", "mathit", "mathsf", "boldsymbol", "vec", "hat", "middle", "nolimits",
-    "ensuremath", "overrightarrow", "bold",
+    "ensuremath", "overrightarrow", "bold", "angle", "triangle",
   ]
   private static let spaces: Set<String> = ["quad", "qquad", "thinspace", "enspace", "space", "newline", "hfill"]
   private static let synonyms: [String: String] = [

@@ -15,6 +15,8 @@ struct Parser {
   private var tokens: [Token]
   private var position = 0
   private var nesting = 0
+  /// Whether the argument of a function is being read, where a degree mark means π/180 instead of nothing.
+  private var isArgument = false
 
   /// Deeper answers are not answers; the bound keeps the stack small.
   private static let nestingMax = 60
@@ -79,11 +81,11 @@ extension Parser {
 
   private mutating func clause() throws(Unparsed) -> Node {
     while skipSolvedName() {}
-    var nodes = [try setExpression()]
+    var nodes = [try ratio()]
     var relations: [Relation] = []
     while let relation = takeRelation() {
       relations.append(relation)
-      nodes.append(try setExpression())
+      nodes.append(try ratio())
     }
     return relations.isEmpty ? nodes[0] : .related(nodes, relations)
   }
@@ -158,6 +160,13 @@ extension Parser {
     }
   }
 
+  /// `3:4` and `10:30`: ordered like a tuple, not a quotient.
+  private mutating func ratio() throws(Unparsed) -> Node {
+    var parts = [try setExpression()]
+    while take(":") { parts.append(try setExpression()) }
+    return parts.count == 1 ? parts[0] : .enclosed(open: ":", close: ":", parts)
+  }
+
   private mutating func setExpression() throws(Unparsed) -> Node {
     var left = try sum()
     while let operation = takeSetOperation() {
@@ -200,6 +209,7 @@ extension Parser {
     var left = try power()
     skipUnits()
     while true {
+      if let scale = takeScaleWord() { left = times(left, .number(scale)) }
       if take("*") || take(command: "cdot") {
         left = times(left, try signedFactor())
       } else if take("/") || take(command: "div") {
@@ -217,6 +227,17 @@ extension Parser {
   private func times(_ left: Node, _ right: Node) -> Node {
     if case .product(let factors) = left { .product(factors + [right]) } else { .product([left, right]) }
   }
+
+  /// `5 million`: the power of ten, and past its unit.
+  private mutating func takeScaleWord() -> Image? {
+    guard case .word(let word, isProse: true) = token()?.kind, let exponent = Self.scaleWords[word.lowercased()]
+    else { return nil }
+    position += 1
+    skipUnits()
+    return Image(10).power(exponent)
+  }
+
+  private static let scaleWords = ["hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12]
 
   private mutating func signedFactor() throws(Unparsed) -> Node {
     if take("-") { return .negated(try power()) }
@@ -241,14 +262,28 @@ extension Parser {
     "lg", "gcd", "lcm", "max", "min", "det", "arccot", "arcsec", "arccsc",
   ]
 
-  /// Prose after a value is its unit: `3 \text{ hours}`, `12 \text{ cm}^2`, `60 miles/hour`, `18 square units`.
+  /// Prose after a value is its unit: `3 \text{ hours}`, `12 \text{ cm}^2`, `60 miles/hour`, `6 (feet)`.
   private mutating func skipUnits() {
-    while case .word(_, isProse: true) = token()?.kind, !atConjunction {
-      position += 1
-      while skipUnitPower() {}
-      if at("/"), case .word = token(1)?.kind { position += 1 }
+    while true {
+      if at("("), case .word(_, isProse: true) = token(1)?.kind, token(2)?.isMark(")") == true {
+        position += 3
+      } else if case .word(let word, isProse: true) = token()?.kind, !atConjunction,
+        !Self.notUnits.contains(word.lowercased())
+      {
+        position += 1
+        while skipUnitPower() {}
+        if at("/"), case .word = token(1)?.kind { position += 1 }
+      } else {
+        return
+      }
     }
   }
+
+  /// Words after a number that change what it says. An answer with one of them is compared by its spelling.
+  private static let notUnits: Set<String> = [
+    "am", "pm", "base", "mod", "modulo", "if", "when", "unless", "not", "more", "less", "to", "remainder", "times",
+    "factorial", "squared", "cubed", "dozen", "hundred", "thousand", "million", "billion", "trillion", "over",
+  ]
 
   private mutating func skipUnitPower() -> Bool {
     let start = position
@@ -270,8 +305,11 @@ extension Parser {
     guard nesting <= Self.nestingMax else { throw Unparsed() }
     var base = try primary()
     while true {
-      if skipDegreeOrPercent() { continue }
-      if take("!") {
+      if takeDegree() {
+        if isArgument { base = .quotient(.product([base, .symbol("pi")]), .number(Image(180))) }
+      } else if take("%") {
+        continue
+      } else if take("!") {
         base = .call("!", [base])
       } else if take("^") {
         base = .power(base, try script())
@@ -281,9 +319,9 @@ extension Parser {
     }
   }
 
-  /// `^\circ`, `^{\circ}`, `\circ`, `%`, and the marks of minutes are ignored where a value precedes.
-  private mutating func skipDegreeOrPercent() -> Bool {
-    if take("%") || take(command: "circ") { return true }
+  /// `\circ`, `^\circ` and `^{\circ}`.
+  private mutating func takeDegree() -> Bool {
+    if take(command: "circ") { return true }
     if at("^"), token(1)?.isCommand("circ") == true {
       position += 2
       return true
@@ -322,7 +360,6 @@ extension Parser {
       return .symbol(lexicalForm([Token(kind: .numeral(numeral), isSpaced: false)]) + (try subscriptName()))
     }
     if let part = try fractionalPart(of: numeral) { return .sum([.number(image), part]) }
-    if case .numeral = token()?.kind { throw Unparsed() }
     return .number(image)
   }
 
@@ -549,8 +586,10 @@ extension Parser {
   /// `\sin^2 x`, `\log_2 8`, `\ln(x+1)`, `\cos 2x`: without brackets the argument runs to the next sign or function.
   private mutating func function(_ name: String) throws(Unparsed) -> Node {
     position += 1
-    var base: [Node] = []
-    if take("_") { base = [try primary()] }
+    let wasArgument = isArgument
+    isArgument = true
+    defer { isArgument = wasArgument }
+    let base = take("_") ? [try primary()] : []
     let exponent = take("^") ? try script() : nil
     var arguments: [Node]
     if at("(") || at("{") {

@@ -96,7 +96,8 @@ struct Residue<M: Modulus>: Hashable, Sendable {
 
   /// The one root of an odd prime degree up to 13.
   func oddRoot(_ degree: UInt64) -> Self {
-    // 1/degree modulo p − 1: the k that makes k(p − 1) + 1 a multiple of the degree. It exists as gcd(degree, p − 1) = 1.
+    // 1/degree modulo p − 1 is (k(p − 1) + 1)/degree for the k that makes it whole; there is one, as p − 1 is coprime
+    // to the degree.
     let order = M.prime - 1
     let remainder = order % degree
     for k in 1..<degree where (k * remainder + 1) % degree == 0 {
