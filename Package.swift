@@ -37,7 +37,7 @@ let package = Package(
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
     .target(
       name: "COneDNN", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("dnnl")]),
-    .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-std=c23"])]),
+    .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 
     // 1: the nouns.
     module("Base", [], safe),
@@ -59,10 +59,33 @@ let package = Package(
 
     // 4: roles.
     module("Transport", ["Wire", "Platform", "Records", "Base"], common),
-    module("Observatory", ["Records", "Ledger", "Platform", "Base"], common),
+    module(
+      "Runs",
+      [
+        "Settings", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base", "CEmbedded",
+      ], common),
+    module("Observatory", ["Base"], safe),
+    module(
+      "CoordinatorRole",
+      ["Fleet", "Wire", "Transport", "Runs", "Ledger", "Observatory", "Platform", "Records", "Base"], common),
+    module(
+      "WorkerRole",
+      ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
+    module(
+      "LearnerRole",
+      [
+        "Fleet", "Wire", "Transport", "Runs", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform", "Records",
+        "Base",
+      ], common),
+    module("Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
 
     // 5: programs.
-    .executableTarget(name: "ttrl", dependencies: ["Base"], swiftSettings: common),
+    .executableTarget(
+      name: "ttrl",
+      dependencies: [
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
+        "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+      ], swiftSettings: common),
     .executableTarget(name: "ttrl-dev", dependencies: ["Base"], swiftSettings: common),
 
     tests("Base", of: ["Base"]),

@@ -7,6 +7,7 @@
 // Everything runs on the calling thread in one fixed order, so a micro-batch's gradient is a function of its sequences.
 // Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
+import Base
 package import Tensors
 
 /// What the model thinks of a response.

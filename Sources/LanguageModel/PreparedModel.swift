@@ -6,6 +6,7 @@
 // embeddings are then used as float32.
 // Not here: the arithmetic (Transformer.swift, Backpropagation.swift), files (HuggingFace/).
 
+package import Base
 package import Tensors
 
 /// What a model needs that its parameters do not change: made once per process.

@@ -68,14 +68,14 @@ package final class LearnerShell {
   package func serve() throws -> Int32 {
     guard ranks.rank == 0 else { return try follow() }
     let status = try LeadingRank(self, options, run).serve()
-    try ranks.send([])
+    try ranks.sendToAll([])
     return status
   }
 
   /// Ranks other than 0: train what rank 0 hands out, until it hands out nothing.
   private func follow() throws -> Int32 {
     while true {
-      let bytes = try ranks.receive()
+      let bytes = try ranks.receiveFromRoot()
       guard !bytes.isEmpty else { return 0 }
       var decoder = FrameDecoder()
       decoder.append(bytes)
@@ -119,7 +119,7 @@ package final class LearnerShell {
     for part in parts(of: trajectories) {
       frames += Frame.encode(.batch(step: step, part: 0, partCount: 1, part))
     }
-    try ranks.send(frames)
+    try ranks.sendToAll(frames)
     let (lesson, groups) = try learn(step: step, from: trajectories)
     let metrics = StepMetrics(
       step: step, lesson: lesson, groups: groups, truth: run.training.truth, method: run.method)
@@ -250,5 +250,5 @@ private struct RankExchange: GradientExchange {
   var size: Int { ranks.size }
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws { try ranks.sum(values) }
   func sum(_ values: UnsafeMutableBufferPointer<Float>) throws { try ranks.sum(values) }
-  func maximum(_ value: Float) throws -> Float { Float(try ranks.maximum(Double(value))) }
+  func maximum(_ value: Float) throws -> Float { Float(try ranks.max([Double(value)])[0]) }
 }

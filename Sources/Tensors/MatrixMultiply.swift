@@ -7,6 +7,7 @@
 // place within a block and the neighbours do not matter either.
 // Not here: which thread multiplies what. oneDNN uses the calling thread only (COneDNN).
 
+package import Base
 import COneDNN
 import Synchronization
 

@@ -5,14 +5,8 @@
 // two are where raw pointers live.
 // Not here: arithmetic.
 
+package import Base
 import CKernels
-
-/// What matrix multiplications take in. Everything else is float32 always.
-package enum DataType: String, Sendable, Hashable, CaseIterable {
-  case float32, bfloat16
-
-  package var bytes: Int { self == .float32 ? 4 : 2 }
-}
 
 /// Zeroed memory aligned to 64 bytes. Freed with its last view.
 ///
@@ -197,5 +191,18 @@ package struct Operand: Sendable {
         ? Float(bitPattern: UInt32(base.load(fromByteOffset: index * 2, as: UInt16.self)) << 16)
         : base.load(fromByteOffset: index * 4, as: Float.self)
     }
+  }
+}
+
+extension Floats {
+  /// Adds another run of the same length, element by element.
+  package func add(_ other: Floats) {
+    precondition(other.count == count, "adding \(other.count) floats to \(count)")
+    for index in 0..<count { base[index] += other.base[index] }
+  }
+
+  /// Multiplies every value.
+  package func scale(by factor: Float) {
+    for index in 0..<count { base[index] *= factor }
   }
 }
