@@ -240,6 +240,15 @@ extension ChildProcess.ExitStatus: CustomStringConvertible {
 
 /// The process that we are.
 package enum ThisProcess {
+  package static var id: UInt32 { UInt32(bitPattern: getpid()) }
+
+  /// An absolute spelling of a path that may be relative to the working directory.
+  package static func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
+    defer { free(directory) }
+    return String(cString: directory) + "/" + path
+  }
+
   /// The path of the running program.
   /// - Throws: `.file`.
   package static func executablePath() throws(PlatformError) -> String {

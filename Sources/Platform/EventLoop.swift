@@ -193,3 +193,11 @@ package final class EventLoop {
     }
   }
 }
+
+/// The signals that a process of ours gives or takes, by name.
+package enum Signal {
+  package static let hangup = SIGHUP
+  package static let interrupt = SIGINT
+  package static let terminate = SIGTERM
+  package static let kill = SIGKILL
+}

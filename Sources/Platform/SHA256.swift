@@ -38,6 +38,12 @@ package struct SHA256: ~Copyable {
   /// The digest as 64 lower-case hexadecimal digits.
   package consuming func hex() -> String { Self.hex(digest()) }
 
+  package static func digest(of bytes: [UInt8]) -> [UInt8] {
+    var hash = SHA256()
+    hash.update(bytes)
+    return hash.digest()
+  }
+
   package static func hex(of bytes: [UInt8]) -> String {
     var hash = SHA256()
     hash.update(bytes)

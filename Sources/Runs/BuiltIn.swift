@@ -4,9 +4,10 @@
 // directory, and from then on an ordinary model directory and ordinary question files: nothing treats them specially.
 // The names "builtin", "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
 
+import Base
 import CEmbedded
 import Glibc
-package import Platform
+import Platform
 package import Records
 package import Settings
 
@@ -73,7 +74,7 @@ package enum BuiltIn {
   /// - Throws: if the built-in model cannot be unpacked.
   package static func resolve(model: String) throws -> String {
     if model == "builtin" { return try unpacked() }
-    return model.hasPrefix("/") ? model : Files.currentDirectory + "/" + model
+    return ThisProcess.absolute(model)
   }
 
   /// The questions that a data setting means.
@@ -83,7 +84,7 @@ package enum BuiltIn {
     var path = name
     if name.hasPrefix("builtin:") { path = try unpacked() + "/" + name.dropFirst("builtin:".count) + ".jsonl" }
     do {
-      return try QuestionFile.read(try Files.read(path))
+      return try Question.read(try Files.read(path))
     } catch let error as QuestionFileError {
       throw QuestionsError(path: path, problem: "\(error)")
     }

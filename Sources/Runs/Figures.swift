@@ -2,7 +2,7 @@
 //
 // Null means unknown (no answers), never zero.
 
-package import Answers
+import Answers
 package import Base
 package import Records
 package import TTRL

@@ -3,9 +3,9 @@
 // The parsing is LanguageModel's, the files are Platform's; here they meet. Weights are memory-mapped and copied once,
 // into the flat float32 array that the learner owns. Writing goes to a temporary directory first (Checkpoint).
 
-package import Base
+import Base
 package import LanguageModel
-package import Platform
+import Platform
 package import Tensors
 
 /// Why a directory is not a model that can be used.

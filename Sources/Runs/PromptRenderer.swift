@@ -1,6 +1,6 @@
 // PromptRenderer: questions to the tokens that the model sees.
 
-package import Answers
+import Answers
 package import LanguageModel
 package import Records
 package import Settings

@@ -7,10 +7,10 @@ package import Answers
 package import Base
 package import LanguageModel
 package import Ledger
-package import Platform
+import Platform
 package import Records
 package import Settings
-package import TTRL
+import TTRL
 
 package struct Run: Sendable {
   package let directory: RunDirectory
@@ -55,7 +55,7 @@ package struct Run: Sendable {
   ) throws -> PromptSet {
     let path = directory.questions(set)
     guard Files.exists(path) else { return PromptSet() }
-    return renderer.promptSet(try QuestionFile.read(try Files.read(path)))
+    return renderer.promptSet(try Question.read(try Files.read(path)))
   }
 
   package func set(_ set: QuestionSet) -> PromptSet {

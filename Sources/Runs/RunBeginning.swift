@@ -4,9 +4,9 @@
 // that do not fit. Beginning again over a run that exists checks that nothing differs and changes nothing.
 
 import Base
-package import LanguageModel
-package import Platform
-package import Records
+import LanguageModel
+import Platform
+import Records
 package import Settings
 
 package enum RunBeginning {

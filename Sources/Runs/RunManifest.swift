@@ -4,7 +4,7 @@
 // setting, before anything starts. The model is identified by its hash, the questions by the copy in the run directory.
 
 package import Base
-package import Platform
+import Platform
 package import Settings
 
 /// Why a run directory cannot be used as asked.
