@@ -93,27 +93,49 @@ extension Tokenizer {
       throw .malformed(path: "model.merges", found: summary(model["merges"]), expected: "an array of pairs of tokens")
     }
     var merges = BytePairMerges(reserving: rules.count)
+    var pair = TokenPair()
     for (rank, rule) in rules.enumerated() {
-      let pair = parts(of: rule)
-      guard pair.count == 2, let left = vocabulary.id(of: pair[0]), let right = vocabulary.id(of: pair[1]),
-        let result = vocabulary.id(of: pair[0] + pair[1])
+      guard pair.read(rule), let left = vocabulary.id(of: pair.left), let right = vocabulary.id(of: pair.right),
+        let result = vocabulary.id(of: pair.both)
       else {
         throw .malformed(
           path: "model.merges[\(rank)]", found: rule.text(),
-          expected: "two tokens that together are a token, all in vocab"
-        )
+          expected: "two tokens that together are a token, all in vocab")
       }
       merges.add(left, right, rank: rank, result: result)
     }
     return merges
   }
+}
 
-  /// The halves of "a b" or ["a", "b"]; anything else gives another number of parts.
-  private static func parts(of rule: JSON) -> [[UInt8]] {
-    if let text = rule.string {
-      return text.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map { Array($0) }
+/// The two tokens of a merge rule, one behind the other in memory that all rules share.
+private struct TokenPair {
+  private(set) var both: [UInt8] = []
+  private var leftCount = 0
+
+  var left: ArraySlice<UInt8> { both[..<leftCount] }
+  var right: ArraySlice<UInt8> { both[leftCount...] }
+
+  /// - Parameter rule: "a b" or ["a", "b"].
+  /// - Returns: whether it is one of these.
+  mutating func read(_ rule: JSON) -> Bool {
+    both.removeAll(keepingCapacity: true)
+    switch rule {
+    case .string(let text):
+      both.append(contentsOf: text.utf8)
+      let space = UInt8(ascii: " ")
+      guard let place = both.firstIndex(of: space), both.lastIndex(of: space) == place else { return false }
+      both.remove(at: place)
+      leftCount = place
+      return true
+    case .array(let parts):
+      guard parts.count == 2, let left = parts[0].string, let right = parts[1].string else { return false }
+      both.append(contentsOf: left.utf8)
+      leftCount = both.count
+      both.append(contentsOf: right.utf8)
+      return true
+    default: return false
     }
-    return (rule.elements ?? []).map { $0.string.map { Array($0.utf8) } ?? [] }
   }
 }
 

@@ -19,9 +19,10 @@ CORPUS = [
     "Число и слово. 数と言葉。 숫자와 단어.", "\\frac{1}{2} \\sqrt{3} \\left( \\pi \\right) \\text{ cm}",
 ] * 4
 PIECES = CORPUS[:6] + [
-    " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2003", "\u0085", "'S", "'ſ", "'LL", "'Re", "é", "e\u0301", "A\u030a", "\u212b", "각", "\u1100\u1161\u11a8", "a\u0323\u0302",
-    "a\u0302\u0323", "0", "1234567", "٣٤٥", "²", "Ⅷ", "😀", "👩‍👩‍👧", "\ufeff", "<|end|>", "<|en", "<think>", "</think>", "word", "words",
-    "_word_", "(word)", " <gap>  x", "Å", "ñandú", "ﬁ", "x", "...", "!?\n\n", "\\boxed{7}", "क्षि", "\u0958", "\U0001f1e9\U0001f1ea", "\u0001", "ꟑ",
+    " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2003", "\u0085", "'S", "'ſ", "'LL", "'Re", "é", "e\u0301", "A\u030a",
+    "\u212b", "각", "\u1100\u1161\u11a8", "a\u0323\u0302", "a\u0302\u0323", "0", "1234567", "٣٤٥", "²", "Ⅷ", "😀",
+    "👩‍👩‍👧", "\ufeff", "<|end|>", "<|en", "<think>", "</think>", "word", "words", "_word_", "(word)", " <gap>  x", "Å",
+    "ñandú", "ﬁ", "x", "...", "!?\n\n", "\\boxed{7}", "क्षि", "\u0958", "\U0001f1e9\U0001f1ea", "\u0001", "ꟑ",
 ]
 
 
@@ -41,8 +42,10 @@ def tokenizer(regex, **options):
 
 
 MADE = {
-    "qwen2": tokenizer(HEAD + r"\p{N}" + TAIL, nfc=True, added=["<think>", "</think>", AddedToken("Å", normalized=True)]),
-    "llama3": tokenizer(HEAD + r"\p{N}{1,3}" + TAIL, whole=True, added=[AddedToken("<gap>", lstrip=True, rstrip=True)]),
+    "qwen2": tokenizer(
+        HEAD + r"\p{N}" + TAIL, nfc=True, added=["<think>", "</think>", AddedToken("Å", normalized=True)]),
+    "llama3": tokenizer(
+        HEAD + r"\p{N}{1,3}" + TAIL, whole=True, added=[AddedToken("<gap>", lstrip=True, rstrip=True)]),
     "gpt2": tokenizer(None, prefix=True, added=[AddedToken("word", single_word=True, normalized=False)]),
 }
 
