@@ -42,9 +42,10 @@ package final class CoordinatorShell {
     store = try PolicyStore(run.directory)
     scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
     let memory = try Self.recall(scribe, store)
+    let tokens = run.promptTokens
     machine = Coordinator(
-      plan: run.plan, prompts: run.promptTokens, welcome: try run.welcome(latest: memory.policies.last?.version),
-      memory: memory)
+      plan: run.plan, prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut),
+      welcome: run.welcome(), memory: memory)
   }
 
   /// What the ledger knows; a new ledger begins with policy 0 from the model.
@@ -53,7 +54,8 @@ package final class CoordinatorShell {
       Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
       try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
     }
-    let memory = try scribe.recall().keeping(store.has)
+    var memory = try scribe.recall()
+    memory.policies = memory.policies.filter(store.has)
     Log.info(
       "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
     return memory
@@ -73,6 +75,7 @@ package final class CoordinatorShell {
     tick()
     while status == nil { loop.run() }
     listener.close()
+    try scribe.keepTime()
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
     return status ?? 1
@@ -145,6 +148,7 @@ package final class CoordinatorShell {
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
       let isIntact = try store.seal(manifest)
+      // Durable together, before anyone is told.
       if isIntact { try scribe.record(manifest, report: report) }
       // Not from here: the machine is in the middle of this list of effects.
       loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer)) }

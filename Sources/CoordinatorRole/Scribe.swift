@@ -14,7 +14,7 @@ package import Runs
 package final class Scribe {
   package let run: Run
   private let ledger: Ledger
-  private let begun = MonotonicClock.now()
+  private var timeKept = MonotonicClock.now()
   private var lines: LineFile?
   private let plan: SortedMap<RoundID, RoundSpec>
   private var openedRounds: Set<RoundID> = []
@@ -109,6 +109,7 @@ package final class Scribe {
     try ledger.transaction { () throws(LedgerError) in
       try ledger.insert(policy)
       try ledger.setMetrics(report, ofStep: step)
+      try keepTime()
     }
     try append(report)
   }
@@ -138,14 +139,13 @@ package final class Scribe {
 
   // MARK: The end
 
-  /// Adds this sitting's wall time to the run's, so that a run which was stopped and continued has used it all.
+  /// Adds the time since this was called last, or since the start: a run that was stopped and continued has used all of
+  /// its sittings. (What a killed sitting used since its last step is not counted.)
   package func keepTime() throws(LedgerError) {
-    try ledger.set("\(try wallSeconds())", for: "wall_seconds")
-  }
-
-  private func wallSeconds() throws(LedgerError) -> Double {
+    let now = MonotonicClock.now()
     let before = try ledger.value(for: "wall_seconds").flatMap(Double.init) ?? 0
-    return before + MonotonicClock.now().since(begun).seconds
+    try ledger.set("\(before + now.since(timeKept).seconds)", for: "wall_seconds")
+    timeKept = now
   }
 
   /// The accounting closes: metrics once more from the ledger, summary and report.

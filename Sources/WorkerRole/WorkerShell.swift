@@ -37,8 +37,7 @@ package final class WorkerShell {
 
   // Known after the welcome.
   private var pool: SamplerPool?
-  private var configuration: ModelConfiguration?
-  private var dataType = Precision.bfloat16
+  private var plan: TransformerPlan?
   private var models: [PolicyVersion: PreparedModel] = [:]
   private var incoming: [UInt8] = []
   /// Sampled trajectories on their way to the machine; gathered so that the ledger commits many at a time.
@@ -95,8 +94,9 @@ package final class WorkerShell {
   }
 
   private func prepare(_ welcome: Welcome) throws {
-    configuration = try ModelConfiguration(parsing: welcome.modelConfiguration)
-    dataType = try Precision(named: welcome.dtype)
+    guard let type = DataType(rawValue: welcome.dtype) else { throw WorkerError.unknownDataType(welcome.dtype) }
+    let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
+    plan = TransformerPlan(configuration.model, type: type)
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(
       threads: options.threads, batchRows: options.batchRows, seed: welcome.seed, reports: inbox)
@@ -139,12 +139,13 @@ package final class WorkerShell {
   private func install(_ manifest: PolicyManifest) {
     let bytes = incoming
     incoming = []
-    guard SHA256.digest(of: bytes) == manifest.digest, let configuration else {
+    guard SHA256.digest(of: bytes) == manifest.digest, let plan,
+      let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type)
+    else {
       return loop.soon { self.handle(.installed(manifest, isIntact: false)) }
     }
     do {
-      models[manifest.version] = try PreparedModel(
-        configuration: configuration, published: bytes, precision: dataType, isForTraining: false)
+      models[manifest.version] = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
       loop.soon { self.handle(.installed(manifest, isIntact: true)) }
     } catch {
       exit(1, "cannot use policy \(manifest.version): \(error)")
@@ -169,5 +170,16 @@ package final class WorkerShell {
     let ready = gathered
     gathered = SortedMap()
     for (lease, trajectories) in ready { handle(.sampled(lease, trajectories)) }
+  }
+}
+
+/// Why a worker cannot sample for a run.
+private enum WorkerError: Error, CustomStringConvertible {
+  case unknownDataType(String)
+
+  var description: String {
+    switch self {
+    case .unknownDataType(let name): "the run's data type is \"\(name)\", which this release does not know"
+    }
   }
 }
