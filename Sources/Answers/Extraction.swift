@@ -5,8 +5,8 @@
 // states no answer has none, it does not vote, and it can never win. The reference takes the last number instead, or
 // the empty string, and then rewards responses for agreeing on having no answer.
 //
-// It takes a fixed number of passes over the UTF-8 bytes, and those that matter (braces, backslash, space) are ASCII, which no
-// other character contains.
+// It takes a fixed number of passes over the UTF-8 bytes, and those that matter (braces, backslash, space) are ASCII,
+// which no other character contains.
 //
 // Not here: what the answer means (AnswerKey).
 
