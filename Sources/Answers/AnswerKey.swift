@@ -74,12 +74,13 @@ private func labelledChoice(_ tokens: [Token]) -> String? {
   let isBracketed = tokens.first?.isMark("(") ?? false
   let rest = tokens.dropFirst(isBracketed ? 1 : 0)
   guard let letter = rest.first?.choiceLetter, rest.dropFirst().first?.isMark(")") == true else { return nil }
-  guard isBracketed else { return letter }
-  guard let next = rest.dropFirst(2).first, next.isSpaced else { return nil }
+  guard let next = rest.dropFirst(2).first else { return isBracketed ? nil : letter }
+  guard next.isSpaced || !isBracketed else { return nil }
   return switch next.kind {
-  case .numeral, .word, .letter: letter
-  case .command(let name): ["frac", "sqrt"].contains(name) ? letter : nil
-  case .mark: nil
+  case .word(let word, _): ["and", "or"].contains(word.lowercased()) ? nil : letter
+  case .numeral, .letter: letter
+  case .command(let name): !isBracketed || ["frac", "sqrt"].contains(name) ? letter : nil
+  case .mark: isBracketed ? nil : letter
   }
 }
 
@@ -109,9 +110,11 @@ private struct KeyWriter {
   private func alternatives(_ node: Node) throws -> [String] {
     switch node {
     case .set(let elements): return distinct(try elements.flatMap { try self.elements($0) })
-    case .list(let elements):
-      // `x > 2 or x < -1` is one set of numbers.
-      if elements.allSatisfy({ $0.isInequality }) { return [try combined(.union, elements.map { try definite($0) })] }
+    case .list(let elements, let separator):
+      // `x > 2 or x < -1` is one set of numbers, and so is `x > 2, x < 5`.
+      if elements.allSatisfy({ $0.isInequality }) {
+        return [try combined(separator == .or ? .union : .intersection, elements.map { try definite($0) })]
+      }
       return try elements.flatMap { try self.elements($0) }
     default:
       guard node.hasEitherSign else { return [try definite(node)] }
@@ -139,7 +142,7 @@ private struct KeyWriter {
     case .enclosed(let open, let close, let elements):
       return String(open) + (try elements.map { try definite($0) }).joined(separator: ",") + String(close)
     case .set(let elements): return braces(distinct(try elements.map { try definite($0) }))
-    case .list(let elements): return braces(try elements.map { try definite($0) })
+    case .list(let elements, _): return braces(try elements.map { try definite($0) })
     case .combined(let operation, let operands): return try combined(operation, operands.map { try definite($0) })
     case .matrix(let environment, let rows):
       let lines = try rows.map { row in try row.map { try definite($0) }.joined(separator: ",") }
@@ -202,7 +205,7 @@ extension KeyWriter {
 
   /// `a < x ≤ b`, `x < b` and `a < x` as the intervals they describe, for one symbol by itself.
   private func interval(_ nodes: [Node], _ relations: [Relation]) throws -> String? {
-    guard let place = nodes.firstIndex(where: { if case .symbol(let name) = $0 { name != "∞" } else { false } }),
+    guard let place = nodes.firstIndex(where: { $0.isUnknown }),
       place <= 1, nodes.count <= place + 2, relations.allSatisfy({ $0 != .equal && $0 != .notEqual })
     else { return nil }
     var lower: String?

@@ -29,7 +29,7 @@ struct Evaluator {
 
   /// An answer has tens of nodes; rules may visit one a few times.
   private static let stepsMax = 4_000
-  /// Larger factorials and binomials stay atoms: 1,000 products take 10 µs.
+  /// Larger factorials and binomials stay atoms: 1,000 products take 10 µs, which is spent as 1,000 steps.
   private static let factorsMax = 1_000
 
   init(assignment: UInt64 = 0, sign: Int = 1) {
@@ -38,8 +38,7 @@ struct Evaluator {
   }
 
   mutating func value(_ node: Node) throws(Unresolved) -> Image {
-    stepsLeft -= 1
-    guard stepsLeft > 0 else { throw .tooCostly }
+    try spend(1)
     switch node {
     case .number(let image): return image
     case .symbol(let name): return symbol(name)
@@ -60,6 +59,11 @@ struct Evaluator {
     case .call(let name, let arguments): return try call(name, arguments)
     case .words, .enclosed, .set, .list, .combined, .matrix, .related: throw .notScalar
     }
+  }
+
+  private mutating func spend(_ steps: Int) throws(Unresolved) {
+    stepsLeft -= steps
+    guard stepsLeft > 0 else { throw .tooCostly }
   }
 
   private func inverse(of image: Image) throws(Unresolved) -> Image {
@@ -275,8 +279,8 @@ extension Evaluator {
     // Which base a bare `\log` means is not ours to know; it is one constant times `\ln`.
     case "log", "lg": return try logarithm(arguments[0]) * Image(atom: [Tag.logarithm, nameHash(name)])
     case "abs": return absolute(first)
-    case "!": return factorial(first)
-    case "binom" where images.count == 2: return binomial(images)
+    case "!": return try factorial(first)
+    case "binom" where images.count == 2: return try binomial(images)
     case "floor", "ceil": return rounded(name, first)
     default: return atom(name, images)
     }
@@ -298,21 +302,24 @@ extension Evaluator {
     return Image(remainder > 0 ? quotient + 1 : quotient)
   }
 
-  private func factorial(_ image: Image) -> Image {
+  private mutating func factorial(_ image: Image) throws(Unresolved) -> Image {
     guard let integer = image.integer, (0...Self.factorsMax).contains(integer) else { return atom("!", [image]) }
-    return (0..<integer).reduce(Image.one) { $0 * Image($1 + 1) }
+    return try product(from: 1, through: integer)
   }
 
-  private func binomial(_ images: [Image]) -> Image {
+  private mutating func binomial(_ images: [Image]) throws(Unresolved) -> Image {
     guard let upper = images[0].integer, let lower = images[1].integer, lower >= 0, lower <= upper,
       min(lower, upper - lower) <= Self.factorsMax
     else { return atom("binom", images) }
-    var result = Image.one
-    for index in 0..<min(lower, upper - lower) {
-      guard let below = Image(index + 1).inverse else { return atom("binom", images) }
-      result = result * Image(upper - index) * below
-    }
-    return result
+    let count = min(lower, upper - lower)
+    let top = try product(from: upper - count + 1, through: upper)
+    return try top * inverse(of: product(from: 1, through: count))
+  }
+
+  private mutating func product(from first: Int, through last: Int) throws(Unresolved) -> Image {
+    guard first <= last else { return .one }
+    try spend(last - first)
+    return (first...last).reduce(Image.one) { $0 * Image($1) }
   }
 
   /// ln of products, quotients, powers and rationals is split; ln e is 1.

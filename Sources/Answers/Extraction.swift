@@ -5,8 +5,8 @@
 // states no answer has none, it does not vote, and it can never win. The reference takes the last number instead, or
 // the empty string, and then rewards responses for agreeing on having no answer.
 //
-// Everything is one pass over UTF-8 bytes, and the bytes that matter (braces, backslash, space) are ASCII, which no
-// other character contains.
+// It takes a fixed number of passes over the UTF-8 bytes, and those that matter (braces, backslash, space) are ASCII,
+// which no other character contains.
 //
 // Not here: what the answer means (AnswerKey).
 
@@ -195,7 +195,8 @@ func choiceLetter(in statement: String) -> Character? {
   let isCapital = tokens.first?.spelling(keepingCase: true) != name
   tokens = tokens.dropFirst()
   guard let next = tokens.first else { return isCapital || !isBracketed ? capital(small) : nil }
-  if next.isMark(")") { return capital(small) }
+  if next.isMark(")") { return joinsAnother(tokens.dropFirst()) ? nil : capital(small) }
+  if joinsAnother(tokens) { return nil }
   guard isCapital && !isBracketed else { return nil }
   switch next.kind {
   case .mark(let mark): return ".:,;*-".contains(mark) ? capital(small) : nil
@@ -204,11 +205,25 @@ func choiceLetter(in statement: String) -> Character? {
   }
 }
 
+/// Whether the tokens go on with a second choice: `A and C`, `(A), (C)`, `B or D`. Two choices are none.
+private func joinsAnother(_ tokens: ArraySlice<Token>) -> Bool {
+  var rest = tokens
+  while let first = rest.first, first.isMark(",") || first.isMark("&") || first.isConjunction {
+    rest = rest.dropFirst()
+  }
+  guard rest.count < tokens.count, let first = rest.first else { return false }
+  let letter = first.isMark("(") ? rest.dropFirst().first : first
+  let isLast = rest.count <= (first.isMark("(") ? 3 : 1)
+  return letter?.spelling(keepingCase: true)?.count == 1 && (isLast || first.isMark("("))
+}
+
 private func capital(_ letter: Character) -> Character { letter.uppercased().first ?? letter }
 
 extension Token {
   /// The word or letter this token is, in lower case.
   fileprivate var lowercasedWord: String? { spelling(keepingCase: true)?.lowercased() }
+
+  fileprivate var isConjunction: Bool { lowercasedWord == "and" || lowercasedWord == "or" }
 
   fileprivate func spelling(keepingCase: Bool) -> String? {
     switch kind {

@@ -22,12 +22,15 @@ indirect enum Node {
   /// Braces: order and repetition do not count.
   case set([Node])
   /// A bare list, or what `or` and `and` join: the order does not count.
-  case list([Node])
+  case list([Node], Separator)
   case combined(SetOperation, [Node])
   case matrix(environment: String, rows: [[Node]])
   /// `nodes[0] relations[0] nodes[1] ...`, without the name that was solved for.
   case related([Node], [Relation])
 }
+
+/// What joins a list: the strongest of its separators.
+enum Separator { case comma, or, and }
 
 enum SetOperation: String { case union = "∪", intersection = "∩", difference = "∖" }
 
@@ -47,6 +50,24 @@ extension Relation {
 }
 
 extension Node {
+  /// Whether a scalar contains a number that can carry a unit; a bare symbol does not, π and roots of numbers do.
+  var hasNumber: Bool {
+    switch self {
+    case .number: true
+    case .symbol(let name): name == "pi"
+    case .negated(let inner), .eitherSign(let inner, _), .root(let inner, _): inner.hasNumber
+    case .power(let base, _): base.hasNumber
+    case .quotient(let left, let right): left.hasNumber || right.hasNumber
+    case .sum(let nodes), .product(let nodes), .call(_, let nodes): nodes.contains { $0.hasNumber }
+    case .words, .enclosed, .set, .list, .combined, .matrix, .related: false
+    }
+  }
+
+  /// A symbol that a relation may be about: not a constant.
+  var isUnknown: Bool {
+    if case .symbol(let name) = self { !["∞", "pi", "e", "i"].contains(name) } else { false }
+  }
+
   var isInequality: Bool {
     if case .related(_, let relations) = self { !relations.contains { $0 == .equal } } else { false }
   }
@@ -60,7 +81,7 @@ extension Node {
     case .quotient(let left, let right), .power(let left, let right): left.hasEitherSign || right.hasEitherSign
     case .root(let inner, let degree): inner.hasEitherSign || degree.hasEitherSign
     case .sum(let nodes), .product(let nodes), .call(_, let nodes), .enclosed(_, _, let nodes), .set(let nodes),
-      .list(let nodes), .combined(_, let nodes), .related(let nodes, _):
+      .list(let nodes, _), .combined(_, let nodes), .related(let nodes, _):
       nodes.contains { $0.hasEitherSign }
     case .matrix(_, let rows): rows.contains { $0.contains { $0.hasEitherSign } }
     }

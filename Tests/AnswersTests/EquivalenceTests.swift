@@ -55,12 +55,19 @@ private let equalAnswers = [
   Claim("x>2 \\text{ or } x<-1", "(-\\infty,-1)\\cup(2,\\infty)"),
   Claim("\\begin{pmatrix}\\frac12\\\\3\\end{pmatrix}", "\\begin{bmatrix} 0.5 \\\\ 3 \\end{bmatrix}"),
   Claim("5x - 7y = -4", "10x-14y+8=0"), Claim("2+3=5", "5"), Claim("3 : 4", "3:4"),
+  Claim("x=1, y=2", "(1,2)"), Claim("y=2 \\text{ and } x=1", "(1,2)"), Claim("x_1=1, x_2=2", "2,1"),
+  Claim("x > 2 \\text{ and } x < 5", "x<5, x>2"), Claim("\\pi \\approx 3.14", "\\pi"),
+  Claim("25^\\circ\\text{C}", "25"),
   // Words and choices.
   Claim("\\text{east}", "East"), Claim("\\mathrm{even}", "even"), Claim("\\text{(C)}", "C"), Claim("C) 12", "C"),
   Claim("\\textbf{(C)}\\ 12", "C"), Claim("\\boxed{17}", "17"), Claim("4210_{5}", "4210_5"),
 ]
 
 private let unequalAnswers = [
+  // Words that say more than a unit, and letters that only look like a word.
+  Claim("n \\text{ is even}", "n \\text{ is odd}"), Claim("4ade", "4"), Claim("4 ade", "4"), Claim("2ft", "2"),
+  Claim("x=1, y=2", "x=2, y=1"), Claim("x>2 \\text{ and } x<5", "x>2 \\text{ or } x<5"), Claim("1=2", "\\pi=3"),
+  Claim("\\text{(A) and (C)}", "A"),
   Claim("0.333", "1/3"), Claim("2\\pi", "6.28"), Claim("1.41421356", "\\sqrt2"), Claim("40\\%", "0.4"),
   Claim("025", "0"), Claim("\\frac{x+2}{7}", "x+2/7"), Claim("(3,-5)", "(-5,3)"), Claim("[0,1)", "(0,1)"),
   Claim("1,2", "(1,2)"), Claim("2,2,3", "2,3"), Claim("\\{\\{1,2\\},3\\}", "\\{1,2,3\\}"), Claim("\\sqrt2", "-\\sqrt2"),
@@ -151,6 +158,9 @@ private let unequalAnswers = [
   @Test func `choices are compared by letter and strings without case and spacing`() {
     for spelling in ["C", "(C)", "\\text{(C)}", "C. 12", "c", "**C**", "Option C", "(C) 12"] {
       #expect(answerKey(spelling, kind: .choice).text == "choice:C", "\(spelling)")
+    }
+    for several in ["C and D", "(C) and (D)", "C, D", "(C), (D)"] {
+      #expect(answerKey(several, kind: .choice).isLexical, "\(several)")
     }
     #expect(areEquivalent("New  York", "new york.", kind: .string))
     #expect(!areEquivalent("New York", "New Yorker", kind: .string))
