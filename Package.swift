@@ -67,14 +67,16 @@ let package = Package(
     module("Observatory", ["Base"], safe),
     module(
       "CoordinatorRole",
-      ["Fleet", "Wire", "Transport", "Runs", "Ledger", "Observatory", "Platform", "Records", "Base"], common),
+      [
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records", "Base",
+      ], common),
     module(
       "WorkerRole",
       ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
     module(
       "LearnerRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform", "Records",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform", "Records",
         "Base",
       ], common),
     module("Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),

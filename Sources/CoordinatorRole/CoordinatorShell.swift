@@ -5,12 +5,13 @@
 // a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was to
 // follow the store still follows it.
 
-package import Base
+import Base
 import Fleet
 import Ledger
 package import Platform
 import Records
 package import Runs
+import Settings
 import Transport
 import Wire
 

@@ -48,7 +48,7 @@ package final class PolicyStore {
     incoming = nil
     try file.commit()
     let path = directory.policy(manifest.version)
-    guard try SHA256.digest(ofFile: path) == manifest.digest else {
+    guard try SHA256.hex(ofFile: path) == Hexadecimal.text(manifest.digest) else {
       try Files.removeTree(path)
       return false
     }

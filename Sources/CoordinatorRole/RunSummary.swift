@@ -2,9 +2,9 @@
 //
 // Made from the ledger alone, so that it can be made again at any time, also of a run that is not over.
 
-import Base
+package import Base
 package import Ledger
-import Observatory
+package import Observatory
 import Platform
 package import Runs
 import Settings

@@ -6,7 +6,7 @@
 // missing or whose checksums are wrong is passed over, and the next older one is used. Any number of learner ranks can
 // load it.
 
-package import Base
+import Base
 import LanguageModel
 import Platform
 package import Records

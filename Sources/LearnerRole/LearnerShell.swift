@@ -5,13 +5,14 @@
 // The ranks meet in the sums of the gradient exchange and end with the same weights. Rank 0 writes the checkpoint and
 // publishes. MPI is called from this thread only; while ranks wait for a batch they sleep.
 
-package import Base
+import Base
 package import Collectives
 import Fleet
 import LanguageModel
 package import Platform
 import Records
 package import Runs
+import Settings
 import TTRL
 import Tensors
 import Transport

@@ -6,6 +6,8 @@ import Records
 package struct SettingsError: Error, Sendable, CustomStringConvertible {
   package var problems: [String]
 
+  package init(problems: [String]) { self.problems = problems }
+
   package var description: String {
     problems.count == 1
       ? problems[0]

@@ -4,7 +4,7 @@
 // decisions about leases are the machine's. A worker needs an address and nothing else: model, settings and weights
 // come from the coordinator, and it writes nothing to disk.
 
-package import Base
+import Base
 import Fleet
 import LanguageModel
 package import Platform
