@@ -26,9 +26,9 @@ package struct PretrainingStage: Sendable {
   package var rate: ClosedRange<Double>
 
   static let recipe: [PretrainingStage] = [
-    PretrainingStage(name: "short, clean", steps: 300, batch: 128, lengths: 1...3, slipRate: 0, rate: 2e-3...3e-3),
-    PretrainingStage(name: "all, clean", steps: 150, batch: 64, lengths: 1...10, slipRate: 0, rate: 1.5e-3...2e-3),
-    PretrainingStage(name: "slips 0.43", steps: 150, batch: 64, lengths: 1...10, slipRate: 0.43, rate: 1e-3...1.5e-3),
+    PretrainingStage(name: "short, clean", steps: 500, batch: 128, lengths: 1...3, slipRate: 0, rate: 1.5e-3...3e-3),
+    PretrainingStage(name: "all, clean", steps: 300, batch: 64, lengths: 1...10, slipRate: 0, rate: 1e-3...2e-3),
+    PretrainingStage(name: "slips 0.43", steps: 150, batch: 64, lengths: 1...10, slipRate: 0.43, rate: 1e-3...1e-3),
     PretrainingStage(name: "slips 0.62", steps: 100, batch: 64, lengths: 1...10, slipRate: 0.62, rate: 5e-4...1e-3),
     PretrainingStage(name: "slips 0.78", steps: 100, batch: 64, lengths: 1...10, slipRate: 0.78, rate: 5e-5...5e-4),
   ]
