@@ -59,21 +59,25 @@ let package = Package(
     // 4: roles.
     module("Observatory", ["Records", "Ledger", "Platform", "Base"], common),
 
+    module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
+
     // 5: programs.
     .executableTarget(name: "ttrl", dependencies: ["Base"], swiftSettings: common),
-    .executableTarget(name: "ttrl-dev", dependencies: ["Base"], swiftSettings: common),
+    .executableTarget(name: "ttrl-dev", dependencies: ["Base", "Simulation"], swiftSettings: common),
 
     tests("Base", of: ["Base"]),
     tests("Records", of: ["Records"]),
     tests("Answers", of: ["Answers"]),
-    tests("TTRL", of: ["TTRL"]),
-    tests("Fleet", of: ["Fleet"]),
-    tests("Wire", of: ["Wire"]),
+    tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
+    tests("Fleet", of: ["Fleet", "Records", "Base"]),
+    tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
     tests("Platform", of: ["Platform"]),
     tests("Ledger", of: ["Ledger"]),
     tests("Observatory", of: ["Observatory"]),
+    tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
+    tests("Tidy", of: []),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17
