@@ -189,7 +189,7 @@ package struct Coordinator: Sendable {
       _ = peers.update(id) { $0.tokens = tokens }
     case (.fetch(let version, let offset), .some):
       guard policies.contains(version) else {
-        return refuse(id, "policy \(version) is not kept any more; reconnect and ask for the latest", &effects)
+        return cutOff(id, "policy \(version) is not kept any more", &effects)
       }
       effects.append(.sendPolicy(version, offset: offset, to: id))
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
@@ -215,8 +215,14 @@ package struct Coordinator: Sendable {
     if isFinished { effects.append(.send(.finished, to: id)) }
   }
 
+  /// Ends it with a peer for good: it breaks the rules, or has no place here any more.
   private mutating func refuse(_ id: PeerID, _ reason: String, _ effects: inout [CoordinatorEffect]) {
     effects.append(.send(.goodbye(reason: reason), to: id))
+    cutOff(id, reason, &effects)
+  }
+
+  /// Ends a connection and not the peer: it was paused, or late, or unlucky. It may come back at once, and starts clean.
+  private mutating func cutOff(_ id: PeerID, _ reason: String, _ effects: inout [CoordinatorEffect]) {
     effects.append(.close(id, reason: reason))
     remove(id, &effects)
   }
@@ -236,10 +242,10 @@ package struct Coordinator: Sendable {
   private mutating func watch(now: Instant, _ effects: inout [CoordinatorEffect]) {
     for (id, peer) in peers {
       if peer.hello == nil, now.since(peer.connectedAt) > Limits.helloDeadline {
-        refuse(id, "no hello within \(Int(Limits.helloDeadline.seconds)) s", &effects)
+        cutOff(id, "no hello within \(Int(Limits.helloDeadline.seconds)) s", &effects)
       } else if peer.isWorker, now.since(peer.lastHeard) > Limits.silence {
         effects.append(.note(.silent(id, name: peer.name)))
-        refuse(id, "no word for \(Int(Limits.silence.seconds)) s", &effects)
+        cutOff(id, "no word for \(Int(Limits.silence.seconds)) s", &effects)
       }
     }
     for (id, lease) in leases.expire(now: now, after: Limits.leaseWithoutProgress) {
@@ -358,7 +364,7 @@ package struct Coordinator: Sendable {
     _ manifest: PolicyManifest, isIntact: Bool, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
     incoming = nil
-    guard isIntact else { return refuse(id, "policy \(manifest.version) arrived damaged; send it again", &effects) }
+    guard isIntact else { return cutOff(id, "policy \(manifest.version) arrived damaged", &effects) }
     policies[manifest.version] = manifest
     effects.append(.note(.published(manifest.version)))
     effects.append(.send(.published(manifest.version), to: id))
