@@ -131,6 +131,8 @@ package struct Coordinator: Sendable {
   private(set) var peers = SortedMap<PeerID, Peer>()
   /// The version that a learner is sending.
   private var incoming: (manifest: PolicyManifest, report: String, received: UInt64, from: PeerID)?
+  /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
+  private var sealing: (manifest: PolicyManifest, waiting: PeerID)?
   private(set) var isFinished = false
 
   /// - Parameters:
@@ -166,8 +168,8 @@ package struct Coordinator: Sendable {
     case .received(let message, let id):
       guard peers.update(id, { $0.lastHeard = now }) != nil else { return [] }
       receive(message, from: id, now: now, &effects)
-    case .sealed(let manifest, let isIntact, let id):
-      finishPublishing(manifest, isIntact: isIntact, from: id, &effects)
+    case .sealed(let manifest, let isIntact, from: _):
+      finishPublishing(manifest, isIntact: isIntact, &effects)
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
@@ -336,7 +338,13 @@ package struct Coordinator: Sendable {
       effects.append(.send(.published(manifest.version), to: id))
       return
     }
-    guard manifest.version == latestPolicy.next else {
+    if let current = sealing, current.manifest == manifest {
+      // The bytes are here; the learner lost its connection while they are being verified. Do not ask for them again:
+      // they would be written over those that are being read.
+      sealing = (manifest, waiting: id)
+      return
+    }
+    guard manifest.version == latestPolicy.next, sealing == nil else {
       return refuse(id, "policy \(manifest.version) cannot follow \(latestPolicy)", &effects)
     }
     incoming = (manifest, report, 0, id)
@@ -354,6 +362,8 @@ package struct Coordinator: Sendable {
     current.received += UInt64(bytes.count)
     incoming = current
     if current.received == current.manifest.byteCount {
+      incoming = nil
+      sealing = (current.manifest, waiting: id)
       effects.append(.sealPolicy(current.manifest, report: current.report, from: id))
     } else {
       effects.append(.send(.fetch(version, offset: current.received), to: id))
@@ -361,13 +371,18 @@ package struct Coordinator: Sendable {
   }
 
   private mutating func finishPublishing(
-    _ manifest: PolicyManifest, isIntact: Bool, from id: PeerID, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, isIntact: Bool, _ effects: inout [CoordinatorEffect]
   ) {
-    incoming = nil
-    guard isIntact else { return cutOff(id, "policy \(manifest.version) arrived damaged", &effects) }
+    guard let current = sealing, current.manifest == manifest else { return }
+    sealing = nil
+    let isWaiting = peers.contains(current.waiting)
+    guard isIntact else {
+      if isWaiting { cutOff(current.waiting, "policy \(manifest.version) arrived damaged", &effects) }
+      return
+    }
     policies[manifest.version] = manifest
     effects.append(.note(.published(manifest.version)))
-    effects.append(.send(.published(manifest.version), to: id))
+    if isWaiting { effects.append(.send(.published(manifest.version), to: current.waiting)) }
   }
 
   // MARK: Going on
