@@ -74,6 +74,7 @@ package enum Refusal: Sendable, Equatable {
 package struct CoordinatorMemory: Sendable {
   package var closedRounds: [RoundID] = []
   package var settled: [Slot] = []
+  /// Every version ever published, also those whose bytes were dropped: a learner that trains a step again is compared.
   package var policies: [PolicyManifest]
 
   package init(closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest]) {
@@ -126,7 +127,9 @@ package struct Coordinator: Sendable {
   private(set) var openRounds = SortedMap<RoundID, RoundBook>()
   private(set) var nextPlanned = 0
   private var closedTrainingSteps = SortedMap<UInt32, Bool>()
-  private(set) var policies = SortedMap<PolicyVersion, PolicyManifest>()
+  /// All versions ever published, and those whose bytes are kept.
+  private(set) var published = SortedMap<PolicyVersion, PolicyManifest>()
+  private(set) var kept: [PolicyVersion] = []
   private(set) var leases = LeaseBook()
   private(set) var peers = SortedMap<PeerID, Peer>()
   /// The version that a learner is sending.
@@ -143,7 +146,9 @@ package struct Coordinator: Sendable {
     self.plan = plan
     self.prompts = prompts
     self.welcome = welcome
-    for manifest in memory.policies { policies[manifest.version] = manifest }
+    for manifest in memory.policies { published[manifest.version] = manifest }
+    // Some were dropped before; dropping them again does no harm, and forgetting to would keep them for ever.
+    kept = published.keys
     var closed = SortedMap<RoundID, Bool>()
     for round in memory.closedRounds {
       closed[round] = true
@@ -156,7 +161,7 @@ package struct Coordinator: Sendable {
     for slot in memory.settled { _ = openRounds.update(slot.round) { $0.settle(slot) } }
   }
 
-  package var latestPolicy: PolicyVersion { policies.keys.last ?? PolicyVersion(0) }
+  package var latestPolicy: PolicyVersion { published.keys.last ?? PolicyVersion(0) }
 
   // MARK: Events
 
@@ -190,7 +195,7 @@ package struct Coordinator: Sendable {
       if tokens > peer.tokens { leases.renew(heldBy: id, now: now) }
       _ = peers.update(id) { $0.tokens = tokens }
     case (.fetch(let version, let offset), .some):
-      guard policies.contains(version) else {
+      guard kept.contains(version) else {
         return cutOff(id, "policy \(version) is not kept any more", &effects)
       }
       effects.append(.sendPolicy(version, offset: offset, to: id))
@@ -326,7 +331,7 @@ package struct Coordinator: Sendable {
   private mutating func startPublishing(
     _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
-    if let known = policies[manifest.version] {
+    if let known = published[manifest.version] ?? sealing?.manifest, known.version == manifest.version {
       // A learner that restarted has trained this step again. Same batch, same state: the same bits, or a bug.
       guard known == manifest else {
         effects.append(
@@ -335,16 +340,16 @@ package struct Coordinator: Sendable {
               + "the learner's arithmetic is not the one that made it (other processor, other library?)"))
         return
       }
-      effects.append(.send(.published(manifest.version), to: id))
+      if sealing?.manifest == manifest {
+        // The bytes are here; the learner lost its connection while they are being verified. Do not ask for them again:
+        // they would be written over those that are being read.
+        sealing = (manifest, waiting: id)
+      } else {
+        effects.append(.send(.published(manifest.version), to: id))
+      }
       return
     }
-    if let current = sealing, current.manifest == manifest {
-      // The bytes are here; the learner lost its connection while they are being verified. Do not ask for them again:
-      // they would be written over those that are being read.
-      sealing = (manifest, waiting: id)
-      return
-    }
-    guard manifest.version == latestPolicy.next, sealing == nil else {
+    guard manifest.version == latestPolicy.next else {
       return refuse(id, "policy \(manifest.version) cannot follow \(latestPolicy)", &effects)
     }
     incoming = (manifest, report, 0, id)
@@ -380,7 +385,8 @@ package struct Coordinator: Sendable {
       if isWaiting { cutOff(current.waiting, "policy \(manifest.version) arrived damaged", &effects) }
       return
     }
-    policies[manifest.version] = manifest
+    published[manifest.version] = manifest
+    kept.append(manifest.version)
     effects.append(.note(.published(manifest.version)))
     if isWaiting { effects.append(.send(.published(manifest.version), to: current.waiting)) }
   }
@@ -396,8 +402,8 @@ package struct Coordinator: Sendable {
       openRounds[plan[nextPlanned].id] = RoundBook(plan[nextPlanned])
       nextPlanned += 1
     }
-    for version in policies.keys where version < latestPolicy && !isNeeded(version) {
-      policies[version] = nil
+    for version in kept where version < latestPolicy && !isNeeded(version) {
+      kept.removeAll { $0 == version }
       effects.append(.dropPolicy(version))
     }
     while grantOnce(now: now, &effects) {}
@@ -433,7 +439,7 @@ package struct Coordinator: Sendable {
   }
 
   private mutating func offer(_ version: PolicyVersion, to id: PeerID, _ effects: inout [CoordinatorEffect]) {
-    guard let manifest = policies[version], peers[id]?.offered.contains(version) == false else { return }
+    guard let manifest = published[version], peers[id]?.offered.contains(version) == false else { return }
     _ = peers.update(id) { $0.offered = $0.offered.suffix(3) + [version] }
     effects.append(.send(.offer(manifest), to: id))
   }

@@ -82,4 +82,39 @@ import Testing
     _ = bench.join(1, .learner)
     #expect(messages(to: 1, in: bench.say(.publish(Small.manifest(2), report: ""), from: 1)).contains(where: isGoodbye))
   }
+
+  /// A coordinator at policy 2, whose policy 1 is not needed and not kept any more.
+  private func advanced() -> CoordinatorBench {
+    CoordinatorBench(
+      plan: Small.plan(steps: 3),
+      memory: CoordinatorMemory(
+        closedRounds: [.train(step: 0), .train(step: 1)], policies: (0...2).map { Small.manifest($0) }))
+  }
+
+  @Test(arguments: [UInt32(1), 2])
+  func `a version that is published again with the same digest is confirmed, kept or not`(_ version: UInt32) {
+    var bench = advanced()
+    _ = bench.join(1, .learner)
+    let effects = bench.say(.publish(Small.manifest(version), report: ""), from: 1)
+    #expect(effects == [.send(.published(PolicyVersion(version)), to: PeerID(1))])
+  }
+
+  @Test(arguments: [UInt32(1), 2])
+  func `a version that is published again with another digest ends the run`(_ version: UInt32) {
+    var bench = advanced()
+    _ = bench.join(1, .learner)
+    let effects = bench.say(.publish(Small.manifest(version, digest: 9), report: ""), from: 1)
+    #expect(effects.count == 1)
+    guard case .fail(let reason) = effects.first else { return #expect(Bool(false), "expected .fail, got \(effects)") }
+    #expect(reason.hasPrefix("policy \(version) was trained again and came out different"))
+  }
+
+  @Test func `a policy is dropped when its last round is closed, and not before there is a newer one`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(9, .learner)
+    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
+    #expect(messages(to: 1, in: bench.say(.fetch(PolicyVersion(0), offset: 0), from: 1)).isEmpty)
+  }
 }
