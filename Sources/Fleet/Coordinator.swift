@@ -107,7 +107,7 @@ package struct Coordinator: Sendable {
     var hello: Hello?
     var connectedAt: Instant
     var lastHeard: Instant
-    /// Slots that a worker has room for.
+    /// Slots that a worker has room for, beyond what it was granted.
     var want = 0
     /// Tokens it had sampled at its last heartbeat; more than before is progress.
     var tokens: UInt64 = 0
@@ -188,7 +188,7 @@ package struct Coordinator: Sendable {
     switch (message, peer.hello?.role) {
     case (.hello(let hello), nil): greet(hello, id, &effects)
     case (.goodbye, _): remove(id, &effects)
-    case (.want(let slots), .worker): _ = peers.update(id) { $0.want = Int(slots) }
+    case (.want(let slots), .worker): _ = peers.update(id) { $0.want += Int(slots) }
     case (.trajectories(let lease, let trajectories), .worker):
       settle(trajectories, under: lease, from: id, now: now, &effects)
     case (.heartbeat(let tokens), .worker):

@@ -60,7 +60,7 @@ package struct Worker: Sendable {
   private var sampling = SortedMap<LeaseID, Int>()
   /// What the coordinator has not confirmed.
   private var unsettled = SortedMap<Slot, (lease: LeaseID, trajectory: Trajectory)>()
-  /// The want that the coordinator knows of.
+  /// Slots that the coordinator was told to have room for, and has not sent.
   private var announcedWant = 0
 
   /// - Parameter capacity: slots to hold at a time; enough that the engine's batch stays full while results travel.
@@ -158,15 +158,15 @@ package struct Worker: Sendable {
     effects.append(.connect(after: backoff.next()))
   }
 
-  /// Tells the coordinator how much room there is, when that has grown by a lease's worth or everything is empty.
+  /// Tells the coordinator of room that it does not know of, when that is a lease's worth or everything is empty.
+  ///
+  /// What is told adds up: slots held, on their way and still wanted never pass the capacity, however messages cross.
   private mutating func announce(_ effects: inout [WorkerEffect]) {
     guard isWelcome, !isDraining else { return }
-    let want = capacity - heldSlots
-    guard want - announcedWant >= min(Limits.slotsPerLease, capacity) || (heldSlots == 0 && want > announcedWant) else {
-      return
-    }
-    announcedWant = want
-    effects.append(.send(.want(slots: UInt32(want))))
+    let room = capacity - heldSlots - announcedWant
+    guard room >= min(Limits.slotsPerLease, capacity) || (heldSlots == 0 && room > 0) else { return }
+    announcedWant += room
+    effects.append(.send(.want(slots: UInt32(room))))
   }
 
   // MARK: Policies
