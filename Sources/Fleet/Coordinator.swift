@@ -111,8 +111,6 @@ package struct Coordinator: Sendable {
     var want = 0
     /// Tokens it had sampled at its last heartbeat; more than before is progress.
     var tokens: UInt64 = 0
-    /// Versions it has been offered.
-    var offered: [PolicyVersion] = []
     /// The step whose batch a learner waits for.
     var awaitedStep: UInt32?
 
@@ -424,7 +422,8 @@ package struct Coordinator: Sendable {
       guard let taken = openRounds.update(round, { $0.take(limit: limit) }) ?? nil,
         let spec = openRounds[round]?.spec
       else { return hasGranted }
-      offer(round.policy, to: id, &effects)
+      // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
+      if let manifest = published[round.policy] { effects.append(.send(.offer(manifest), to: id)) }
       let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
       let lease = Lease(
         id: leases.grant(slots, to: id, now: now), round: round, policy: round.policy, sampling: spec.sampling,
@@ -436,12 +435,6 @@ package struct Coordinator: Sendable {
       hasGranted = true
     }
     return hasGranted
-  }
-
-  private mutating func offer(_ version: PolicyVersion, to id: PeerID, _ effects: inout [CoordinatorEffect]) {
-    guard let manifest = published[version], peers[id]?.offered.contains(version) == false else { return }
-    _ = peers.update(id) { $0.offered = $0.offered.suffix(3) + [version] }
-    effects.append(.send(.offer(manifest), to: id))
   }
 
   private mutating func finish(_ effects: inout [CoordinatorEffect]) {

@@ -108,7 +108,7 @@ package struct Worker: Sendable {
     switch message {
     case .welcome(let welcome): greeted(welcome, &effects)
     case .offer(let manifest):
-      if !installed.contains(manifest.version), !wantedPolicies.contains(manifest) { wantedPolicies.append(manifest) }
+      if !isKnown(manifest) { wantedPolicies.append(manifest) }
     case .chunk(let version, let offset, let bytes): receiveChunk(version, offset, bytes, &effects)
     case .lease(let lease):
       announcedWant -= lease.slotCount
@@ -170,6 +170,11 @@ package struct Worker: Sendable {
   }
 
   // MARK: Policies
+
+  /// Installed, or on its way.
+  private func isKnown(_ manifest: PolicyManifest) -> Bool {
+    installed.contains(manifest.version) || fetching?.manifest == manifest || wantedPolicies.contains(manifest)
+  }
 
   private mutating func fetchNext(_ effects: inout [WorkerEffect]) {
     guard isWelcome, fetching == nil, !wantedPolicies.isEmpty else { return }
