@@ -56,8 +56,8 @@ package struct Worker: Sendable {
   private var wantedPolicies: [PolicyManifest] = []
   /// Leases that wait for their policy.
   private var waiting: [Lease] = []
-  /// Slots that the engine still owes, by lease.
-  private var sampling = SortedMap<LeaseID, Int>()
+  /// The policy of each lease that the engine works on, and the slots that it still owes.
+  private var sampling = SortedMap<LeaseID, (policy: PolicyVersion, owed: Int)>()
   /// What the coordinator has not confirmed.
   private var unsettled = SortedMap<Slot, (lease: LeaseID, trajectory: Trajectory)>()
   /// Slots that the coordinator was told to have room for, and has not sent.
@@ -71,7 +71,7 @@ package struct Worker: Sendable {
   }
 
   private var heldSlots: Int {
-    sampling.values.reduce(0, +) + waiting.reduce(0) { $0 + $1.slotCount }
+    sampling.values.reduce(0) { $0 + $1.owed } + waiting.reduce(0) { $0 + $1.slotCount }
   }
 
   package mutating func receive(_ event: WorkerEvent, now: Instant) -> [WorkerEffect] {
@@ -96,6 +96,7 @@ package struct Worker: Sendable {
     }
     fetchNext(&effects)
     startWaiting(&effects)
+    dropOld(&effects)
     announce(&effects)
     if isDraining, sampling.isEmpty, unsettled.isEmpty || !isWelcome {
       effects.append(.send(.goodbye(reason: "drained")))
@@ -209,13 +210,22 @@ package struct Worker: Sendable {
       return
     }
     installed.append(manifest.version)
-    // The one before may still be sampled from (an evaluation beside the next step); older ones are not.
-    while installed.count > 2 { effects.append(.dropPolicy(installed.removeFirst())) }
   }
+
+  /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon as
+  /// no lease at hand is sampled from it.
+  private mutating func dropOld(_ effects: inout [WorkerEffect]) {
+    for version in installed.dropLast(2) where !isInUse(version) {
+      installed.removeAll { $0 == version }
+      effects.append(.dropPolicy(version))
+    }
+  }
+
+  private func isInUse(_ version: PolicyVersion) -> Bool { sampling.values.contains { $0.policy == version } }
 
   private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
     for lease in waiting where installed.contains(lease.policy) {
-      sampling[lease.id] = lease.slotCount
+      sampling[lease.id] = (lease.policy, owed: lease.slotCount)
       effects.append(.sample(lease))
     }
     waiting.removeAll { installed.contains($0.policy) }
@@ -225,9 +235,9 @@ package struct Worker: Sendable {
 
   private mutating func deliver(_ trajectories: [Trajectory], of lease: LeaseID, _ effects: inout [WorkerEffect]) {
     for trajectory in trajectories { unsettled[trajectory.slot] = (lease, trajectory) }
-    let isDone = sampling.update(lease) { owed in
-      owed -= trajectories.count
-      return owed <= 0
+    let isDone = sampling.update(lease) { work in
+      work.owed -= trajectories.count
+      return work.owed <= 0
     }
     if isDone == true { sampling[lease] = nil }
     if isWelcome { send(trajectories, of: lease, &effects) }

@@ -165,6 +165,8 @@ final class WorkerShell: Shell {
       prompt.samples.map { Slot(round: lease.round, prompt: prompt.prompt, sample: $0) }
     }
     jobs.append(Job(number: nextJob, lease: lease, slots: slots))
+    let held = jobs.reduce(0) { $0 + $1.slots.count }
+    if held > traits.capacity { world.violate("a worker holds \(held) slots and has room for \(traits.capacity)") }
     nextJob += 1
   }
 
