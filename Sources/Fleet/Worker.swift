@@ -52,6 +52,7 @@ package struct Worker: Sendable {
 
   private var runID: String?
   private(set) var installed: [PolicyVersion] = []
+  /// The version that is being fetched, or installed once all of it is received.
   private var fetching: (manifest: PolicyManifest, received: UInt64)?
   private var wantedPolicies: [PolicyManifest] = []
   /// Leases that wait for their policy.
@@ -152,7 +153,8 @@ package struct Worker: Sendable {
     isConnected = false
     isWelcome = false
     announcedWant = 0
-    fetching = nil
+    // A version whose bytes are complete is being installed, whatever the connection does.
+    if let current = fetching, current.received < current.manifest.byteCount { fetching = nil }
     // Leases that have not begun will be granted to others; those at hand are worth finishing.
     waiting = []
     wantedPolicies = []
@@ -205,8 +207,8 @@ package struct Worker: Sendable {
   ) {
     fetching = nil
     guard isIntact else {
-      // Damaged on the way: ask again, from the start.
-      wantedPolicies.append(manifest)
+      // Damaged on the way: ask again, from the start. Without a connection the next lease will bring another offer.
+      if isWelcome { wantedPolicies.append(manifest) }
       return
     }
     installed.append(manifest.version)
