@@ -209,7 +209,11 @@ package struct Coordinator: Sendable {
 
   private mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     if hello.role == .learner {
-      // A second learner is the first one's successor: the old connection is a process that died unnoticed.
+      // A second learner is the first one's successor: the old connection is a process that died unnoticed. Which one is
+      // older is a matter of connections, not of hellos: a dead one's hello may be read late, by a paused coordinator.
+      if peers.contains(where: { $0.0 > id && $0.1.isLearner }) {
+        return refuse(id, "another learner has taken over", &effects)
+      }
       for (other, peer) in peers where peer.isLearner { refuse(other, "another learner has taken over", &effects) }
     }
     _ = peers.update(id) { $0.hello = hello }

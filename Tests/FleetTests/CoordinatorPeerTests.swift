@@ -84,6 +84,15 @@ import Testing
     #expect(bench.say(.ready(PolicyVersion(0)), from: 1).isEmpty)
   }
 
+  @Test func `a hello that a dead learner left behind does not unseat its successor`() {
+    var bench = CoordinatorBench()
+    _ = bench.on(.connected(PeerID(1)))
+    _ = bench.join(2, .learner)
+    let effects = bench.say(.hello(Small.hello(.learner)), from: 1)
+    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "another learner has taken over")])
+    #expect(messages(to: 2, in: effects).isEmpty)
+  }
+
   @Test func `a worker that asks for a policy which is not kept is cut off, and may ask for the latest`() {
     var bench = CoordinatorBench()
     _ = bench.join(1)
