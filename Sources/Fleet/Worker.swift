@@ -226,11 +226,16 @@ package struct Worker: Sendable {
   private func isInUse(_ version: PolicyVersion) -> Bool { sampling.values.contains { $0.policy == version } }
 
   private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
-    for lease in waiting where installed.contains(lease.policy) {
-      sampling[lease.id] = (lease.policy, owed: lease.slotCount)
-      effects.append(.sample(lease))
+    var later: [Lease] = []
+    for lease in waiting {
+      if installed.contains(lease.policy), !sampling.contains(lease.id) {
+        sampling[lease.id] = (lease.policy, owed: lease.slotCount)
+        effects.append(.sample(lease))
+      } else {
+        later.append(lease)
+      }
     }
-    waiting.removeAll { installed.contains($0.policy) }
+    waiting = later
   }
 
   // MARK: Trajectories
