@@ -192,11 +192,7 @@ package struct Coordinator: Sendable {
     case (.heartbeat(let tokens), .worker):
       if tokens > peer.tokens { leases.renew(heldBy: id, now: now) }
       _ = peers.update(id) { $0.tokens = tokens }
-    case (.fetch(let version, let offset), .some):
-      guard kept.contains(version) else {
-        return cutOff(id, "policy \(version) is not kept any more", &effects)
-      }
-      effects.append(.sendPolicy(version, offset: offset, to: id))
+    case (.fetch(let version, let offset), .some): serve(version, offset, to: id, &effects)
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
     case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
     case (.chunk(let version, let offset, let bytes), .learner):
@@ -311,6 +307,18 @@ package struct Coordinator: Sendable {
       _ = peers.update(id) { $0.awaitedStep = nil }
       effects.append(.sendBatch(round, to: id))
     }
+  }
+
+  private mutating func serve(
+    _ version: PolicyVersion, _ offset: UInt64, to id: PeerID, _ effects: inout [CoordinatorEffect]
+  ) {
+    guard kept.contains(version), let manifest = published[version] else {
+      return cutOff(id, "policy \(version) is not kept any more", &effects)
+    }
+    guard offset < manifest.byteCount else {
+      return refuse(id, "policy \(version) has \(manifest.byteCount) bytes and none at \(offset)", &effects)
+    }
+    effects.append(.sendPolicy(version, offset: offset, to: id))
   }
 
   // MARK: The learner

@@ -225,6 +225,8 @@ package struct Worker: Sendable {
 
   private func isInUse(_ version: PolicyVersion) -> Bool { sampling.values.contains { $0.policy == version } }
 
+  /// Starts the leases whose policy is here. One whose number the engine is working on waits until that is done: a
+  /// restarted coordinator numbers its leases from 1 again.
   private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
     var later: [Lease] = []
     for lease in waiting {
