@@ -81,6 +81,8 @@ let package = Package(
       ], common),
     module("Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
 
+    module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
+
     // 5: programs.
     .executableTarget(
       name: "ttrl",
@@ -88,20 +90,22 @@ let package = Package(
         "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
         "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
       ], swiftSettings: common),
-    .executableTarget(name: "ttrl-dev", dependencies: ["Base"], swiftSettings: common),
+    .executableTarget(name: "ttrl-dev", dependencies: ["Base", "Simulation"], swiftSettings: common),
 
     tests("Base", of: ["Base"]),
     tests("Records", of: ["Records"]),
     tests("Answers", of: ["Answers"]),
-    tests("TTRL", of: ["TTRL"]),
-    tests("Fleet", of: ["Fleet"]),
-    tests("Wire", of: ["Wire"]),
+    tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
+    tests("Fleet", of: ["Fleet", "Records", "Base"]),
+    tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
     tests("Platform", of: ["Platform", "Base"]),
     tests("Ledger", of: ["Ledger", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
     tests("Observatory", of: ["Observatory"]),
+    tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
+    tests("Tidy", of: []),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

@@ -74,6 +74,7 @@ package enum Refusal: Sendable, Equatable {
 package struct CoordinatorMemory: Sendable {
   package var closedRounds: [RoundID] = []
   package var settled: [Slot] = []
+  /// Every version ever published, also those whose bytes were dropped: a learner that trains a step again is compared.
   package var policies: [PolicyManifest]
 
   package init(closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest]) {
@@ -106,12 +107,10 @@ package struct Coordinator: Sendable {
     var hello: Hello?
     var connectedAt: Instant
     var lastHeard: Instant
-    /// Slots that a worker has room for.
+    /// Slots that a worker has room for, beyond what it was granted.
     var want = 0
     /// Tokens it had sampled at its last heartbeat; more than before is progress.
     var tokens: UInt64 = 0
-    /// Versions it has been offered.
-    var offered: [PolicyVersion] = []
     /// The step whose batch a learner waits for.
     var awaitedStep: UInt32?
 
@@ -126,11 +125,15 @@ package struct Coordinator: Sendable {
   private(set) var openRounds = SortedMap<RoundID, RoundBook>()
   private(set) var nextPlanned = 0
   private var closedTrainingSteps = SortedMap<UInt32, Bool>()
-  private(set) var policies = SortedMap<PolicyVersion, PolicyManifest>()
+  /// All versions ever published, and those whose bytes are kept.
+  private(set) var published = SortedMap<PolicyVersion, PolicyManifest>()
+  private(set) var kept: [PolicyVersion] = []
   private(set) var leases = LeaseBook()
   private(set) var peers = SortedMap<PeerID, Peer>()
   /// The version that a learner is sending.
   private var incoming: (manifest: PolicyManifest, report: String, received: UInt64, from: PeerID)?
+  /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
+  private var sealing: (manifest: PolicyManifest, waiting: PeerID)?
   private(set) var isFinished = false
 
   /// - Parameters:
@@ -141,7 +144,9 @@ package struct Coordinator: Sendable {
     self.plan = plan
     self.prompts = prompts
     self.welcome = welcome
-    for manifest in memory.policies { policies[manifest.version] = manifest }
+    for manifest in memory.policies { published[manifest.version] = manifest }
+    // Some were dropped before; dropping them again does no harm, and forgetting to would keep them for ever.
+    kept = published.keys
     var closed = SortedMap<RoundID, Bool>()
     for round in memory.closedRounds {
       closed[round] = true
@@ -154,7 +159,7 @@ package struct Coordinator: Sendable {
     for slot in memory.settled { _ = openRounds.update(slot.round) { $0.settle(slot) } }
   }
 
-  package var latestPolicy: PolicyVersion { policies.keys.last ?? PolicyVersion(0) }
+  package var latestPolicy: PolicyVersion { published.keys.last ?? PolicyVersion(0) }
 
   // MARK: Events
 
@@ -166,8 +171,8 @@ package struct Coordinator: Sendable {
     case .received(let message, let id):
       guard peers.update(id, { $0.lastHeard = now }) != nil else { return [] }
       receive(message, from: id, now: now, &effects)
-    case .sealed(let manifest, let isIntact, let id):
-      finishPublishing(manifest, isIntact: isIntact, from: id, &effects)
+    case .sealed(let manifest, let isIntact, from: _):
+      finishPublishing(manifest, isIntact: isIntact, &effects)
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
@@ -181,17 +186,13 @@ package struct Coordinator: Sendable {
     switch (message, peer.hello?.role) {
     case (.hello(let hello), nil): greet(hello, id, &effects)
     case (.goodbye, _): remove(id, &effects)
-    case (.want(let slots), .worker): _ = peers.update(id) { $0.want = Int(slots) }
+    case (.want(let slots), .worker): _ = peers.update(id) { $0.want += Int(slots) }
     case (.trajectories(let lease, let trajectories), .worker):
       settle(trajectories, under: lease, from: id, now: now, &effects)
     case (.heartbeat(let tokens), .worker):
       if tokens > peer.tokens { leases.renew(heldBy: id, now: now) }
       _ = peers.update(id) { $0.tokens = tokens }
-    case (.fetch(let version, let offset), .some):
-      guard policies.contains(version) else {
-        return refuse(id, "policy \(version) is not kept any more; reconnect and ask for the latest", &effects)
-      }
-      effects.append(.sendPolicy(version, offset: offset, to: id))
+    case (.fetch(let version, let offset), .some): serve(version, offset, to: id, &effects)
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
     case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
     case (.chunk(let version, let offset, let bytes), .learner):
@@ -204,7 +205,11 @@ package struct Coordinator: Sendable {
 
   private mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     if hello.role == .learner {
-      // A second learner is the first one's successor: the old connection is a process that died unnoticed.
+      // A second learner is the first one's successor: the old connection is a process that died unnoticed. Which one is
+      // older is a matter of connections, not of hellos: a dead one's hello may be read late, by a paused coordinator.
+      if peers.contains(where: { $0.0 > id && $0.1.isLearner }) {
+        return refuse(id, "another learner has taken over", &effects)
+      }
       for (other, peer) in peers where peer.isLearner { refuse(other, "another learner has taken over", &effects) }
     }
     _ = peers.update(id) { $0.hello = hello }
@@ -215,8 +220,14 @@ package struct Coordinator: Sendable {
     if isFinished { effects.append(.send(.finished, to: id)) }
   }
 
+  /// Ends it with a peer for good: it breaks the rules, or has no place here any more.
   private mutating func refuse(_ id: PeerID, _ reason: String, _ effects: inout [CoordinatorEffect]) {
     effects.append(.send(.goodbye(reason: reason), to: id))
+    cutOff(id, reason, &effects)
+  }
+
+  /// Ends a connection and not the peer: it was paused, or late, or unlucky. It may come back at once, and starts clean.
+  private mutating func cutOff(_ id: PeerID, _ reason: String, _ effects: inout [CoordinatorEffect]) {
     effects.append(.close(id, reason: reason))
     remove(id, &effects)
   }
@@ -236,10 +247,10 @@ package struct Coordinator: Sendable {
   private mutating func watch(now: Instant, _ effects: inout [CoordinatorEffect]) {
     for (id, peer) in peers {
       if peer.hello == nil, now.since(peer.connectedAt) > Limits.helloDeadline {
-        refuse(id, "no hello within \(Int(Limits.helloDeadline.seconds)) s", &effects)
+        cutOff(id, "no hello within \(Int(Limits.helloDeadline.seconds)) s", &effects)
       } else if peer.isWorker, now.since(peer.lastHeard) > Limits.silence {
         effects.append(.note(.silent(id, name: peer.name)))
-        refuse(id, "no word for \(Int(Limits.silence.seconds)) s", &effects)
+        cutOff(id, "no word for \(Int(Limits.silence.seconds)) s", &effects)
       }
     }
     for (id, lease) in leases.expire(now: now, after: Limits.leaseWithoutProgress) {
@@ -298,6 +309,18 @@ package struct Coordinator: Sendable {
     }
   }
 
+  private mutating func serve(
+    _ version: PolicyVersion, _ offset: UInt64, to id: PeerID, _ effects: inout [CoordinatorEffect]
+  ) {
+    guard kept.contains(version), let manifest = published[version] else {
+      return cutOff(id, "policy \(version) is not kept any more", &effects)
+    }
+    guard offset < manifest.byteCount else {
+      return refuse(id, "policy \(version) has \(manifest.byteCount) bytes and none at \(offset)", &effects)
+    }
+    effects.append(.sendPolicy(version, offset: offset, to: id))
+  }
+
   // MARK: The learner
 
   /// A learner holds this version: give it the batch that the version sampled, now or when it is complete.
@@ -318,7 +341,7 @@ package struct Coordinator: Sendable {
   private mutating func startPublishing(
     _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
-    if let known = policies[manifest.version] {
+    if let known = published[manifest.version] ?? sealing?.manifest, known.version == manifest.version {
       // A learner that restarted has trained this step again. Same batch, same state: the same bits, or a bug.
       guard known == manifest else {
         effects.append(
@@ -327,7 +350,13 @@ package struct Coordinator: Sendable {
               + "the learner's arithmetic is not the one that made it (other processor, other library?)"))
         return
       }
-      effects.append(.send(.published(manifest.version), to: id))
+      if sealing?.manifest == manifest {
+        // The bytes are here; the learner lost its connection while they are being verified. Do not ask for them again:
+        // they would be written over those that are being read.
+        sealing = (manifest, waiting: id)
+      } else {
+        effects.append(.send(.published(manifest.version), to: id))
+      }
       return
     }
     guard manifest.version == latestPolicy.next else {
@@ -348,6 +377,8 @@ package struct Coordinator: Sendable {
     current.received += UInt64(bytes.count)
     incoming = current
     if current.received == current.manifest.byteCount {
+      incoming = nil
+      sealing = (current.manifest, waiting: id)
       effects.append(.sealPolicy(current.manifest, report: current.report, from: id))
     } else {
       effects.append(.send(.fetch(version, offset: current.received), to: id))
@@ -355,13 +386,19 @@ package struct Coordinator: Sendable {
   }
 
   private mutating func finishPublishing(
-    _ manifest: PolicyManifest, isIntact: Bool, from id: PeerID, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, isIntact: Bool, _ effects: inout [CoordinatorEffect]
   ) {
-    incoming = nil
-    guard isIntact else { return refuse(id, "policy \(manifest.version) arrived damaged; send it again", &effects) }
-    policies[manifest.version] = manifest
+    guard let current = sealing, current.manifest == manifest else { return }
+    sealing = nil
+    let isWaiting = peers.contains(current.waiting)
+    guard isIntact else {
+      if isWaiting { cutOff(current.waiting, "policy \(manifest.version) arrived damaged", &effects) }
+      return
+    }
+    published[manifest.version] = manifest
+    kept.append(manifest.version)
     effects.append(.note(.published(manifest.version)))
-    effects.append(.send(.published(manifest.version), to: id))
+    if isWaiting { effects.append(.send(.published(manifest.version), to: current.waiting)) }
   }
 
   // MARK: Going on
@@ -375,8 +412,8 @@ package struct Coordinator: Sendable {
       openRounds[plan[nextPlanned].id] = RoundBook(plan[nextPlanned])
       nextPlanned += 1
     }
-    for version in policies.keys where version < latestPolicy && !isNeeded(version) {
-      policies[version] = nil
+    for version in kept where version < latestPolicy && !isNeeded(version) {
+      kept.removeAll { $0 == version }
       effects.append(.dropPolicy(version))
     }
     while grantOnce(now: now, &effects) {}
@@ -397,7 +434,8 @@ package struct Coordinator: Sendable {
       guard let taken = openRounds.update(round, { $0.take(limit: limit) }) ?? nil,
         let spec = openRounds[round]?.spec
       else { return hasGranted }
-      offer(round.policy, to: id, &effects)
+      // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
+      if let manifest = published[round.policy] { effects.append(.send(.offer(manifest), to: id)) }
       let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
       let lease = Lease(
         id: leases.grant(slots, to: id, now: now), round: round, policy: round.policy, sampling: spec.sampling,
@@ -409,12 +447,6 @@ package struct Coordinator: Sendable {
       hasGranted = true
     }
     return hasGranted
-  }
-
-  private mutating func offer(_ version: PolicyVersion, to id: PeerID, _ effects: inout [CoordinatorEffect]) {
-    guard let manifest = policies[version], peers[id]?.offered.contains(version) == false else { return }
-    _ = peers.update(id) { $0.offered = $0.offered.suffix(3) + [version] }
-    effects.append(.send(.offer(manifest), to: id))
   }
 
   private mutating func finish(_ effects: inout [CoordinatorEffect]) {

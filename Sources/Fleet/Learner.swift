@@ -74,7 +74,9 @@ package struct Learner: Sendable {
     case .batch(let step, let part, let partCount, let trajectories):
       receiveBatch(step, part, partCount, trajectories, &effects)
     case .fetch(let version, let offset):
-      guard version == held else { return effects.append(.disconnect) }
+      guard version == held, let publication = heldPublication, offset < publication.manifest.byteCount else {
+        return effects.append(.disconnect)
+      }
       effects.append(.sendPolicy(version, offset: offset))
     case .published(let version):
       guard version == held, !isTraining else { return }

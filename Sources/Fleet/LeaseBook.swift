@@ -8,7 +8,7 @@
 package import Base
 package import Records
 
-/// One connection of the coordinator. Numbers are never reused within a process.
+/// One connection of the coordinator, numbered as they are accepted. Numbers are never reused within a process.
 package struct PeerID: Comparable, Hashable, Sendable, CustomStringConvertible {
   package var number: UInt64
   package init(_ number: UInt64) { self.number = number }

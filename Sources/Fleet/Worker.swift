@@ -52,15 +52,16 @@ package struct Worker: Sendable {
 
   private var runID: String?
   private(set) var installed: [PolicyVersion] = []
+  /// The version that is being fetched, or installed once all of it is received.
   private var fetching: (manifest: PolicyManifest, received: UInt64)?
   private var wantedPolicies: [PolicyManifest] = []
   /// Leases that wait for their policy.
   private var waiting: [Lease] = []
-  /// Slots that the engine still owes, by lease.
-  private var sampling = SortedMap<LeaseID, Int>()
+  /// The policy of each lease that the engine works on, and the slots that it still owes.
+  private var sampling = SortedMap<LeaseID, (policy: PolicyVersion, owed: Int)>()
   /// What the coordinator has not confirmed.
   private var unsettled = SortedMap<Slot, (lease: LeaseID, trajectory: Trajectory)>()
-  /// The want that the coordinator knows of.
+  /// Slots that the coordinator was told to have room for, and has not sent.
   private var announcedWant = 0
 
   /// - Parameter capacity: slots to hold at a time; enough that the engine's batch stays full while results travel.
@@ -71,7 +72,7 @@ package struct Worker: Sendable {
   }
 
   private var heldSlots: Int {
-    sampling.values.reduce(0, +) + waiting.reduce(0) { $0 + $1.slotCount }
+    sampling.values.reduce(0) { $0 + $1.owed } + waiting.reduce(0) { $0 + $1.slotCount }
   }
 
   package mutating func receive(_ event: WorkerEvent, now: Instant) -> [WorkerEffect] {
@@ -96,6 +97,7 @@ package struct Worker: Sendable {
     }
     fetchNext(&effects)
     startWaiting(&effects)
+    dropOld(&effects)
     announce(&effects)
     if isDraining, sampling.isEmpty, unsettled.isEmpty || !isWelcome {
       effects.append(.send(.goodbye(reason: "drained")))
@@ -108,7 +110,7 @@ package struct Worker: Sendable {
     switch message {
     case .welcome(let welcome): greeted(welcome, &effects)
     case .offer(let manifest):
-      if !installed.contains(manifest.version), !wantedPolicies.contains(manifest) { wantedPolicies.append(manifest) }
+      if !isKnown(manifest) { wantedPolicies.append(manifest) }
     case .chunk(let version, let offset, let bytes): receiveChunk(version, offset, bytes, &effects)
     case .lease(let lease):
       announcedWant -= lease.slotCount
@@ -151,25 +153,31 @@ package struct Worker: Sendable {
     isConnected = false
     isWelcome = false
     announcedWant = 0
-    fetching = nil
+    // A version whose bytes are complete is being installed, whatever the connection does.
+    if let current = fetching, current.received < current.manifest.byteCount { fetching = nil }
     // Leases that have not begun will be granted to others; those at hand are worth finishing.
     waiting = []
     wantedPolicies = []
     effects.append(.connect(after: backoff.next()))
   }
 
-  /// Tells the coordinator how much room there is, when that has grown by a lease's worth or everything is empty.
+  /// Tells the coordinator of room that it does not know of, when that is a lease's worth or everything is empty.
+  ///
+  /// What is told adds up: slots held, on their way and still wanted never pass the capacity, however messages cross.
   private mutating func announce(_ effects: inout [WorkerEffect]) {
     guard isWelcome, !isDraining else { return }
-    let want = capacity - heldSlots
-    guard want - announcedWant >= min(Limits.slotsPerLease, capacity) || (heldSlots == 0 && want > announcedWant) else {
-      return
-    }
-    announcedWant = want
-    effects.append(.send(.want(slots: UInt32(want))))
+    let room = capacity - heldSlots - announcedWant
+    guard room >= min(Limits.slotsPerLease, capacity) || (heldSlots == 0 && room > 0) else { return }
+    announcedWant += room
+    effects.append(.send(.want(slots: UInt32(room))))
   }
 
   // MARK: Policies
+
+  /// Installed, or on its way.
+  private func isKnown(_ manifest: PolicyManifest) -> Bool {
+    installed.contains(manifest.version) || fetching?.manifest == manifest || wantedPolicies.contains(manifest)
+  }
 
   private mutating func fetchNext(_ effects: inout [WorkerEffect]) {
     guard isWelcome, fetching == nil, !wantedPolicies.isEmpty else { return }
@@ -199,30 +207,46 @@ package struct Worker: Sendable {
   ) {
     fetching = nil
     guard isIntact else {
-      // Damaged on the way: ask again, from the start.
-      wantedPolicies.append(manifest)
+      // Damaged on the way: ask again, from the start. Without a connection the next lease will bring another offer.
+      if isWelcome { wantedPolicies.append(manifest) }
       return
     }
     installed.append(manifest.version)
-    // The one before may still be sampled from (an evaluation beside the next step); older ones are not.
-    while installed.count > 2 { effects.append(.dropPolicy(installed.removeFirst())) }
   }
 
-  private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
-    for lease in waiting where installed.contains(lease.policy) {
-      sampling[lease.id] = lease.slotCount
-      effects.append(.sample(lease))
+  /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon as
+  /// no lease at hand is sampled from it.
+  private mutating func dropOld(_ effects: inout [WorkerEffect]) {
+    for version in installed.dropLast(2) where !isInUse(version) {
+      installed.removeAll { $0 == version }
+      effects.append(.dropPolicy(version))
     }
-    waiting.removeAll { installed.contains($0.policy) }
+  }
+
+  private func isInUse(_ version: PolicyVersion) -> Bool { sampling.values.contains { $0.policy == version } }
+
+  /// Starts the leases whose policy is here. One whose number the engine is working on waits until that is done: a
+  /// restarted coordinator numbers its leases from 1 again.
+  private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
+    var later: [Lease] = []
+    for lease in waiting {
+      if installed.contains(lease.policy), !sampling.contains(lease.id) {
+        sampling[lease.id] = (lease.policy, owed: lease.slotCount)
+        effects.append(.sample(lease))
+      } else {
+        later.append(lease)
+      }
+    }
+    waiting = later
   }
 
   // MARK: Trajectories
 
   private mutating func deliver(_ trajectories: [Trajectory], of lease: LeaseID, _ effects: inout [WorkerEffect]) {
     for trajectory in trajectories { unsettled[trajectory.slot] = (lease, trajectory) }
-    let isDone = sampling.update(lease) { owed in
-      owed -= trajectories.count
-      return owed <= 0
+    let isDone = sampling.update(lease) { work in
+      work.owed -= trajectories.count
+      return work.owed <= 0
     }
     if isDone == true { sampling[lease] = nil }
     if isWelcome { send(trajectories, of: lease, &effects) }

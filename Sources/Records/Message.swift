@@ -121,7 +121,7 @@ package enum Message: Sendable, Equatable {
   case finished
 
   // Worker ↔ coordinator.
-  /// Worker: I have room for this many more slots. Replaces an earlier want.
+  /// Worker: I have room for this many slots more. Adds to what was wanted before and not granted yet.
   case want(slots: UInt32)
   case lease(Lease)
   /// Worker: these are done. The worker keeps them until they are settled.

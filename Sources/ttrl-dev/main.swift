@@ -1,1 +1,13 @@
-print("ttrl")
+// ttrl-dev: tools for those who work on ttrl. Now: `simulate`, whole runs on a simulated fleet.
+//
+// The last line of standard output is the result; progress goes to standard error.
+
+import Glibc
+
+let arguments = CommandLine.arguments.dropFirst()
+switch arguments.first {
+case "simulate": exit(SimulateCommand.run(Array(arguments.dropFirst())))
+default:
+  SimulateCommand.print("usage: ttrl-dev \(SimulateCommand.usage)\n", to: STDERR_FILENO)
+  exit(2)
+}

@@ -1,0 +1,74 @@
+// Disks: what outlives a process: the coordinator's run directory and the learner's checkpoints.
+//
+// A write here is durable the moment it is made, and crash points lie before and after each; a write that is only half
+// done is the business of the real ones (Ledger, checkpoints) and of their tests. The run directory also holds the
+// strictest checker: nothing may be stored twice, and only what the reference run would have sampled.
+
+import Base
+import Records
+
+/// The coordinator's durable state.
+struct RunDirectory {
+  private(set) var trajectories = SortedMap<Slot, Trajectory>()
+  /// Slots in the order in which they were stored.
+  private(set) var arrivals: [Slot] = []
+  private(set) var closed = SortedMap<RoundID, Bool>()
+  /// All versions ever published, and the bytes of those that are still kept.
+  private(set) var manifests = SortedMap<PolicyVersion, PolicyManifest>()
+  private(set) var policies = SortedMap<PolicyVersion, [UInt8]>()
+
+  init(initial bytes: [UInt8]) { seal(manifest(of: bytes, version: PolicyVersion(0)), bytes) }
+
+  /// - Returns: what is wrong with it, if something is.
+  mutating func store(_ trajectory: Trajectory) -> String? {
+    if trajectories.contains(trajectory.slot) { return "\(trajectory.slot) was stored twice" }
+    trajectories[trajectory.slot] = trajectory
+    arrivals.append(trajectory.slot)
+    return nil
+  }
+
+  mutating func close(_ round: RoundID) { closed[round] = true }
+
+  mutating func seal(_ manifest: PolicyManifest, _ bytes: [UInt8]) {
+    manifests[manifest.version] = manifest
+    policies[manifest.version] = bytes
+  }
+
+  mutating func drop(_ version: PolicyVersion) { policies[version] = nil }
+
+  /// The trajectories of a round, in slot order.
+  func trajectories(of round: RoundID) -> [Trajectory] { trajectories.values.filter { $0.slot.round == round } }
+}
+
+/// What a learner can continue from.
+struct Checkpoint {
+  var version: PolicyVersion
+  var state: [UInt8]
+  /// What to publish for it; nil for the model that the run began with.
+  var publication: Publication?
+
+  struct Publication {
+    var manifest: PolicyManifest
+    var bytes: [UInt8]
+    var report: String
+  }
+}
+
+/// The learner's checkpoints: the initial model, and the two newest.
+struct CheckpointFolder {
+  private let initial: Checkpoint
+  private var kept: [Checkpoint] = []
+
+  init(initial: Checkpoint) { self.initial = initial }
+
+  var newest: Checkpoint { kept.last ?? initial }
+
+  mutating func write(_ checkpoint: Checkpoint) {
+    kept.removeAll { $0.version >= checkpoint.version }
+    kept.append(checkpoint)
+    if kept.count > 2 { kept.removeFirst() }
+  }
+
+  /// The newest turns out to be damaged: it is set aside, and the one before counts.
+  mutating func loseNewest() -> Bool { kept.popLast() != nil }
+}

@@ -1,0 +1,153 @@
+// LearnerShell: the learner's machine with training, a checkpoint folder and a connection around it.
+//
+// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. The checkpoint is durable
+// before the machine hears that the step is trained; crash points lie on both sides of it.
+
+import Base
+import Fleet
+import Records
+import TTRL
+import Wire
+
+final class LearnerShell: Shell {
+  private let seat: SeatID
+  private let incarnation: Int
+  private var machine: Learner
+  private var link: LinkID?
+  private var decoder = FrameDecoder()
+  /// What this process holds in memory: the newest checkpoint, when it is durable.
+  private var held: Checkpoint
+
+  init(seat: SeatID, world: World) {
+    self.seat = seat
+    incarnation = world.seats[seat].incarnation
+    if world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
+      world.note(seat, 40, "finds its newest checkpoint damaged")
+      _ = world.checkpoints.loseNewest()
+    }
+    held = world.checkpoints.newest
+    machine = Learner(
+      hello: Hello(
+        role: .learner, name: world.seats[seat].name, arithmetic: "toy",
+        processID: UInt32(seat * 1000 + incarnation), threads: 1),
+      held: held.version, publication: held.publication.map { ($0.manifest, $0.report) })
+  }
+
+  func handle(_ occurrence: Occurrence, in world: World) {
+    switch occurrence {
+    case .started, .connect: link = world.connect(from: seat)
+    case .tick: feed(.tick, in: world)
+    case .opened:
+      decoder = FrameDecoder()
+      feed(.connected, in: world)
+    case .closed(let id):
+      if id == link { disconnected(in: world) }
+    case .bytes(let id, let bytes): receive(bytes, on: id, in: world)
+    case .done(.trained(let step, let batch)): finishTraining(step, batch, in: world)
+    case .drain, .done: world.violate("the learner was given \(occurrence)")
+    }
+  }
+
+  private func receive(_ bytes: [UInt8], on id: LinkID, in world: World) {
+    decoder.append(bytes)
+    do {
+      while link == id, let message = try decoder.next() {
+        feed(.received(message), in: world)
+        guard world.survives(seat, incarnation: incarnation) else { return }
+      }
+    } catch {
+      world.violate("the learner cannot read a frame: \(error)")
+    }
+  }
+
+  private func disconnected(in world: World) {
+    link = nil
+    feed(.disconnected, in: world)
+  }
+
+  // MARK: Effects
+
+  private func feed(_ event: LearnerEvent, in world: World) {
+    for effect in machine.receive(event, now: world.clock) {
+      guard world.survives(seat, incarnation: incarnation) else { return }
+      perform(effect, in: world)
+    }
+  }
+
+  private func perform(_ effect: LearnerEffect, in world: World) {
+    switch effect {
+    case .connect(let pause): world.schedule(.connect, on: seat, after: pause)
+    case .send(let message):
+      if let link { world.send(message, on: link, from: seat) }
+    case .disconnect:
+      if let link { world.close(link, at: seat) }
+      disconnected(in: world)
+    case .train(let step, let batch):
+      world.note(seat, 41, "trains step \(step)")
+      world.schedule(
+        .done(.trained(step: step, batch)), on: seat, after: world.workDice.span(.zero, world.scenario.trainTime))
+    case .sendPolicy(let version, let offset): sendPolicy(version, offset, in: world)
+    case .exit(let status, let reason): world.exit(seat, status: status, reason: reason)
+    }
+  }
+
+  private func sendPolicy(_ version: PolicyVersion, _ offset: UInt64, in world: World) {
+    guard let bytes = held.publication?.bytes, held.version == version, offset < UInt64(bytes.count), let link else {
+      return world.violate("the learner is asked for policy \(version) from \(offset) and holds \(held.version)")
+    }
+    let end = min(Int(offset) + world.scenario.chunkBytes, bytes.count)
+    world.send(.chunk(version, offset: offset, bytes: Array(bytes[Int(offset)..<end])), on: link, from: seat)
+  }
+
+  // MARK: Training
+
+  private func finishTraining(_ step: UInt32, _ batch: [Trajectory], in world: World) {
+    guard let trained = train(step, batch, in: world), let publication = trained.publication else {
+      return world.violate("step \(step) could not be trained")
+    }
+    held = trained
+    let event = LearnerEvent.trained(publication.manifest, report: publication.report)
+    if world.bug == .publishBeforeCheckpoint {
+      feed(event, in: world)
+      guard world.survives(seat, incarnation: incarnation) else { return }
+      world.checkpoints.write(trained)
+      return
+    }
+    guard world.survives(seat, incarnation: incarnation) else { return }
+    world.note(seat, 42, "writes checkpoint \(trained.version)")
+    world.checkpoints.write(trained)
+    guard world.survives(seat, incarnation: incarnation) else { return }
+    feed(event, in: world)
+  }
+
+  private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {
+    let scenario = world.scenario
+    guard var policy = try? scenario.policy(state: held.state) else { return nil }
+    let groups = groups(of: batch)
+    guard
+      let lesson = try? learn(
+        &policy, step: step, from: groups, prompts: scenario.prompts, truth: scenario.truth, method: scenario.method)
+    else { return nil }
+    if let first = lesson.updates.first, first.logprobGap != 0 {
+      world.violate("step \(step): recomputed log-probabilities are up to \(first.logprobGap) off the recorded ones")
+    }
+    let version = PolicyVersion(step).next
+    let bytes = policy.published
+    return Checkpoint(
+      version: version, state: policy.state,
+      publication: Checkpoint.Publication(
+        manifest: manifest(of: bytes, version: version), bytes: bytes, report: "{\"step\":\(step)}"))
+  }
+
+  /// A batch is in slot order, so a prompt's trajectories stand together.
+  private func groups(of batch: [Trajectory]) -> [Group] {
+    var groups: [Group] = []
+    for trajectory in batch {
+      if groups.last?.prompt != trajectory.slot.prompt {
+        groups.append(Group(prompt: trajectory.slot.prompt, trajectories: []))
+      }
+      groups[groups.count - 1].trajectories.append(trajectory)
+    }
+    return groups
+  }
+}

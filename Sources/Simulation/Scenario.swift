@@ -1,0 +1,203 @@
+// Scenario: what one seed simulates: the run, the fleet it runs on, and what goes wrong.
+//
+// Settings are drawn swarm-fashion: every fault is off in about half of the scenarios and its rate differs by orders of
+// magnitude in the others, because a run in which everything fails all the time never gets deep enough to fail in an
+// interesting way. Rounds are small (a few dozen slots) and seconds long, so that faults fall everywhere in them.
+
+import Answers
+import Base
+import Records
+import TTRL
+
+/// Something that goes wrong. The raw value names it in reports.
+package enum FaultKind: String, CaseIterable, Sendable {
+  // Processes. Kills strike between two events, crashes between two effects of one event.
+  case killCoordinator = "kill_coordinator"
+  case killLearner = "kill_learner"
+  case killWorker = "kill_worker"
+  case crashBetweenEffects = "crash_between_effects"
+  case pauseCoordinator = "pause_coordinator"
+  case pauseLearner = "pause_learner"
+  case pauseWorker = "pause_worker"
+  /// A worker's engine makes no progress for minutes, while the worker goes on talking.
+  case stallEngine = "stall_engine"
+  case drainWorker = "drain_worker"
+  /// A worker that left comes back as a new one.
+  case joinWorker = "join_worker"
+  /// A supervisor that believes the learner dead starts another beside it.
+  case secondLearner = "second_learner"
+
+  // The network.
+  case cutConnection = "cut_connection"
+  case refuseConnection = "refuse_connection"
+  case delayPacket = "delay_packet"
+
+  // Disks: bytes that are not what was written.
+  case damageInstall = "damage_install"
+  case damagePublication = "damage_publication"
+  case damageCheckpoint = "damage_checkpoint"
+
+  /// Whether the fault strikes by the clock; the others strike by chance, at each opportunity.
+  var isTimed: Bool {
+    switch self {
+    case .crashBetweenEffects, .refuseConnection, .delayPacket, .damageInstall, .damagePublication, .damageCheckpoint:
+      false
+    default: true
+    }
+  }
+}
+
+/// A mistake made on purpose in the simulated shells, to show that the checkers would notice it.
+package enum PlantedBug: String, CaseIterable, Sendable {
+  /// The coordinator's shell acknowledges trajectories first and stores them afterwards.
+  case acknowledgeBeforeStore
+  /// The coordinator's shell does not make it durable that a round is complete.
+  case dropCloseRound
+  /// A restarted coordinator is not told what was settled.
+  case forgetSettledOnRestart
+  /// The coordinator's shell believes published bytes without comparing their digest.
+  case sealUnverified
+  /// A worker's shell believes fetched bytes without comparing their digest.
+  case installUnverified
+  /// The batch is sent in the order in which trajectories were stored.
+  case batchInArrivalOrder
+  /// A worker's engine samples with whatever policy is the newest.
+  case sampleWithNewest
+  /// A worker's engine draws from its own random numbers instead of the slot's.
+  case ownRandomNumbers
+  /// The learner announces a version before its checkpoint is durable, and starts from nothing when it has none.
+  case publishBeforeCheckpoint
+  /// The coordinator's shell drops a policy as soon as there is a newer one.
+  case dropPolicyEarly
+  /// A worker's shell does not re-offer what a broken connection left unacknowledged. Harmless by design: slots name
+  /// their randomness, so others sample the same again. Here to show that it costs work and not results.
+  case forgetUnsettled
+}
+
+/// How one worker is.
+struct WorkerTraits: Sendable {
+  /// Time to sample one slot.
+  var slotTime: Instant.Span
+  /// Slots to hold at a time.
+  var capacity: Int
+  /// When it is started; some join late.
+  var joinsAt: Instant
+}
+
+/// One seed's world, before anything happens in it.
+package struct Scenario: Sendable {
+  package let seed: UInt64
+  let method: Method
+  let prompts: [Prompt]
+  let heldOut: [Prompt]
+  /// The answers by training prompt; read by the method only where labels are `.truth`.
+  let truth: [AnswerKey?]
+  let plan: [RoundSpec]
+
+  let workers: [WorkerTraits]
+  /// A packet's shortest journey; the longest usual one is four times that.
+  let latency: Instant.Span
+  /// Weight bytes per chunk and trajectories per batch part, small so that there are several.
+  let chunkBytes: Int
+  let partTrajectories: Int
+  /// The longest time for a training step, for verifying a policy, and until a killed process is started again.
+  let trainTime: Instant.Span
+  let verifyTime: Instant.Span
+  let restartTime: Instant.Span
+
+  /// Probability per opportunity, or mean interval in seconds for faults that strike by the clock; 0 is off.
+  private let rates: [Double]
+  /// No fault begins after this; the run must end by `deadline`.
+  let faultsUntil: Instant
+  let deadline: Instant
+
+  /// Rows of the toy policy: training prompts, then held-out ones.
+  var rows: Int { prompts.count + heldOut.count }
+
+  func rate(of kind: FaultKind) -> Double { FaultKind.allCases.firstIndex(of: kind).map { rates[$0] } ?? 0 }
+
+  package init(seed: UInt64) {
+    var dice = Dice(seed: seed, stream: .scenario)
+    self.seed = seed
+    let promptCount = dice.count(1...6)
+    let heldOutCount = dice.count(0...2)
+    prompts = (0..<promptCount).map { Prompt(index: UInt32($0), tokens: [Int32($0)], kind: .math) }
+    heldOut = (0..<heldOutCount).map {
+      Prompt(index: UInt32($0), tokens: [Int32(promptCount + $0)], kind: .math)
+    }
+    truth = (0..<promptCount).map { $0 == 3 ? nil : ToyPolicy.key(of: Int32($0 % ToyPolicy.answerCount)) }
+    method = Self.method(seed: seed, promptCount: promptCount, &dice)
+    plan = Self.plan(method, promptCount: promptCount, heldOutCount: heldOutCount, &dice)
+
+    let slotTime = dice.wildSpan(.milliseconds(4), doublings: 6)
+    workers = (0..<dice.count(1...5)).map { index in
+      WorkerTraits(
+        // Some are up to sixteen times slower than the others.
+        slotTime: dice.chance(0.3) ? dice.wildSpan(slotTime, doublings: 4) : slotTime,
+        capacity: dice.count(1...48),
+        joinsAt: index == 0 || dice.chance(0.6) ? .zero : .zero + dice.span(.zero, .seconds(20)))
+    }
+    latency = dice.wildSpan(Instant.Span(nanoseconds: 50_000), doublings: 10)
+    chunkBytes = dice.count(16...120)
+    partTrajectories = dice.count(3...64)
+    trainTime = dice.wildSpan(.milliseconds(10), doublings: 8)
+    verifyTime = dice.wildSpan(.milliseconds(1), doublings: 10)
+    restartTime = dice.wildSpan(.milliseconds(100), doublings: 6)
+
+    rates = FaultKind.allCases.map { kind in
+      guard dice.chance(0.45) else { return 0 }
+      return kind.isTimed ? dice.wildSpan(.milliseconds(500), doublings: 6).seconds : dice.pick([0.001, 0.01, 0.1])
+    }
+    faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
+    // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s; then the slowest worker
+    // may hold the last lease of every round, behind others of its own.
+    let slowest = workers.map { $0.slotTime * UInt64(2 * $0.capacity) }.max() ?? .zero
+    deadline = faultsUntil + .seconds(400) + (slowest + trainTime + verifyTime + .seconds(20)) * UInt64(plan.count)
+  }
+
+  private static func method(seed: UInt64, promptCount: Int, _ dice: inout Dice) -> Method {
+    var method = Method()
+    method.seed = seed
+    method.steps = UInt32(dice.count(1...6))
+    method.promptsPerStep = dice.count(1...promptCount)
+    method.votes = dice.count(2...24)
+    method.trainSamples = dice.count(2...method.votes)
+    method.selection = dice.pick(Selection.allCases)
+    method.labels = dice.pick([.vote, .vote, .vote, .truth, .random])
+    method.sampling = Sampling(
+      temperature: dice.pick([0.7, 1]), maxNewTokens: Int32(dice.count(1...4)), stopTokens: ToyPolicy.stopTokens)
+    method.miniBatch = dice.count(2...40)
+    method.learningRate = 0.5
+    return method
+  }
+
+  /// Training rounds, with evaluations of every version, of some, or of none; always one of the last version, which
+  /// is empty where nothing is evaluated: a plan ends with the last version that training makes.
+  private static func plan(
+    _ method: Method, promptCount: Int, heldOutCount: Int, _ dice: inout Dice
+  ) -> [RoundSpec] {
+    let every = dice.pick([UInt32(1), 2, 1000])
+    let samples = UInt32(dice.count(1...6))
+    let evaluation = Sampling(
+      temperature: 0.6, maxNewTokens: method.sampling.maxNewTokens, stopTokens: method.sampling.stopTokens)
+    var plan: [RoundSpec] = []
+    for version in 0...method.steps {
+      if version < method.steps {
+        plan.append(
+          RoundSpec(
+            id: .train(step: version), prompts: promptsOfStep(version, promptCount: promptCount, method: method),
+            samples: UInt32(method.votes), sampling: method.sampling))
+      }
+      guard version % every == 0 || version == method.steps else { continue }
+      let isEmpty = every == 1000 && version == method.steps
+      for (set, count) in [(QuestionSet.training, promptCount), (.heldOut, heldOutCount)]
+      where count > 0 || set == .training {
+        plan.append(
+          RoundSpec(
+            id: .evaluate(set, at: PolicyVersion(version)), prompts: isEmpty ? [] : (0..<UInt32(count)).map { $0 },
+            samples: samples, sampling: evaluation))
+      }
+    }
+    return plan
+  }
+}

@@ -1,0 +1,70 @@
+// Simulation: whole runs on a fleet that exists only as numbers, to find out what kills them.
+//
+// The very state machines that the programs run, talking in the very frames, over a network, disks and a clock that are
+// simulated: one seed is one life of a run, with processes killed between any two effects, connections cut, packets late,
+// machines paused, disks lying. Whatever happens, the run must end, and end at what `improve` computes on one thread, bit
+// for bit. A seed that fails is a bug report that can be replayed: `ttrl-dev simulate --seed S --transcript`.
+// The idea is FoundationDB's and TigerBeetle's. Not here: real sockets, files and processes; `ttrl chaos` kills those.
+
+package import Base
+
+/// How one seed went.
+package struct Outcome: Sendable {
+  package let seed: UInt64
+  /// What went wrong, or nil.
+  package let violation: String?
+  /// How often each fault struck, by name.
+  package let faults: SortedMap<String, Int>
+  /// A hash of everything that happened, in order: equal for equal seeds.
+  package let fingerprint: UInt64
+  /// Simulated time from the first process's start to the last one's end.
+  package let duration: Instant.Span
+  package let happenings: Int
+  /// What happened, a line each; empty unless asked for.
+  package let transcript: [String]
+}
+
+/// Lives through one seed.
+///
+/// - Parameters:
+///   - bug: a mistake to make on purpose.
+///   - isRecording: whether to write the transcript, which takes longer than the simulation.
+package func simulate(seed: UInt64, bug: PlantedBug? = nil, isRecording: Bool = false) -> Outcome {
+  let world: World
+  do {
+    world = try World(Scenario(seed: seed), bug: bug, isRecording: isRecording)
+  } catch {
+    return Outcome(
+      seed: seed, violation: "the reference run failed: \(error)", faults: SortedMap(), fingerprint: 0,
+      duration: .zero, happenings: 0, transcript: [])
+  }
+  world.run()
+  return Outcome(
+    seed: seed, violation: world.violation, faults: world.strikes,
+    fingerprint: world.transcript.fingerprint.value, duration: world.clock.since(.zero),
+    happenings: world.happenings, transcript: world.transcript.lines)
+}
+
+/// How a range of seeds went.
+package struct Campaign: Sendable {
+  package private(set) var seeds = 0
+  package private(set) var failures: [Outcome] = []
+  package private(set) var faults = SortedMap<String, Int>()
+  package private(set) var happenings = 0
+  package private(set) var simulatedSeconds = 0.0
+  private var combined = Fingerprint()
+
+  package init() {}
+
+  /// One number for all transcripts so far, in order.
+  package var fingerprint: UInt64 { combined.value }
+
+  package mutating func add(_ outcome: Outcome) {
+    seeds += 1
+    if outcome.violation != nil { failures.append(outcome) }
+    for (kind, count) in outcome.faults { faults[kind] = (faults[kind] ?? 0) + count }
+    happenings += outcome.happenings
+    simulatedSeconds += outcome.duration.seconds
+    combined.mix(outcome.fingerprint)
+  }
+}

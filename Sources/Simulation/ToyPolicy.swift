@@ -1,0 +1,218 @@
+// ToyPolicy: the smallest policy that the whole of TTRL can improve.
+//
+// A softmax over five tokens per prompt: four are answers and end the response, the fifth hesitates and lets it go on,
+// so that responses have lengths, some run into the token limit, and some give no answer. A bias shared by all prompts
+// makes each step move every prompt a little, so that a batch with one wrong trajectory anywhere changes all bits.
+// It mirrors the real engine where exactness is at stake: float32 masters and optimizer state, weights rounded to
+// bfloat16 that sample and are published, a recomputation of log-probabilities that must agree with the recorded ones.
+// Not here: transformers (LanguageModel).
+
+package import Answers
+import Base
+package import Records
+package import TTRL
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Why bytes are not a toy policy.
+package enum ToyPolicyError: Error, Equatable {
+  case wrongLength(found: Int, expected: Int)
+}
+
+/// A tabular softmax policy. Row r answers the prompts whose first token is r.
+package struct ToyPolicy: Policy, Sendable, Equatable {
+  /// Tokens 0..<answerCount are answers and stop tokens; token `answerCount` hesitates.
+  static let answerCount = 4
+  static let vocabulary = answerCount + 1
+  static let stopTokens = (0..<Int32(answerCount)).map { $0 }
+
+  private let rows: Int
+  /// The run's seed, which with a slot names a trajectory's randomness.
+  private let seed: UInt64
+  /// [(rows + 1) × vocabulary] float32 masters; the last row is shared by all prompts.
+  private var master: [Float]
+  private var momentum: [Float]
+  /// The masters rounded to bfloat16: what every forward pass reads.
+  private var weights: [Float]
+
+  /// The policy a run begins with: every prompt has a prior of its own, so that votes are close but not hopeless.
+  package init(rows: Int, seed: UInt64) {
+    self.rows = rows
+    self.seed = seed
+    var noise = RandomSequence(seed: seed, purpose: .initialWeights)
+    master = (0..<(rows + 1) * Self.vocabulary).map { _ in Float(noise.uniform() * 2 - 1) }
+    momentum = [Float](repeating: 0, count: master.count)
+    weights = master.map(Self.rounded)
+  }
+
+  // MARK: Bytes
+
+  /// What samplers need: the rounded weights, float32 little-endian.
+  package var published: [UInt8] {
+    var out = ByteWriter(reserving: 4 * weights.count)
+    for weight in weights { out.write(weight) }
+    return out.bytes
+  }
+
+  /// What training continues from: masters, then momentum.
+  package var state: [UInt8] {
+    var out = ByteWriter(reserving: 8 * master.count)
+    for value in master + momentum { out.write(value) }
+    return out.bytes
+  }
+
+  /// A policy that can sample, from published bytes.
+  package init(rows: Int, seed: UInt64, published bytes: [UInt8]) throws {
+    let count = (rows + 1) * Self.vocabulary
+    self.rows = rows
+    self.seed = seed
+    weights = try Self.floats(bytes, count: count)
+    master = weights
+    momentum = [Float](repeating: 0, count: count)
+  }
+
+  /// A policy that can go on training, from its state.
+  package init(rows: Int, seed: UInt64, state bytes: [UInt8]) throws {
+    let count = (rows + 1) * Self.vocabulary
+    self.rows = rows
+    self.seed = seed
+    let values = try Self.floats(bytes, count: 2 * count)
+    master = Array(values[..<count])
+    momentum = Array(values[count...])
+    weights = master.map(Self.rounded)
+  }
+
+  private static func floats(_ bytes: [UInt8], count: Int) throws -> [Float] {
+    guard bytes.count == 4 * count else {
+      throw ToyPolicyError.wrongLength(found: bytes.count, expected: 4 * count)
+    }
+    var reader = ByteReader(bytes)
+    return try (0..<count).map { _ in try reader.readFloat() }
+  }
+
+  private static func rounded(_ value: Float) -> Float {
+    Float(bitPattern: (value.bitPattern &+ 0x8000) & 0xFFFF_0000)
+  }
+
+  // MARK: Policy
+
+  package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] {
+    sample(prompt.tokens, slots: slots, sampling: sampling)
+  }
+
+  /// - Parameter tokens: the prompt's tokens; the first names the row.
+  func sample(_ tokens: [Int32], slots: [Slot], sampling: Sampling) -> [Trajectory] {
+    let logprobs = logprobs(row: row(of: tokens), temperature: sampling.temperature)
+    let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
+    return slots.map { slot in
+      var trajectory = Trajectory(
+        slot: slot, policy: slot.round.policy, tokens: [], logprobs: [], entropySum: 0, finish: .length)
+      while trajectory.finish == .length, trajectory.tokens.count < Int(sampling.maxNewTokens) {
+        let token = Self.draw(logprobs, at: slot.uniform(at: trajectory.tokens.count, seed: seed))
+        trajectory.tokens.append(Int32(token))
+        trajectory.logprobs.append(Float(logprobs[token]))
+        trajectory.entropySum += entropy
+        if sampling.stopTokens.contains(Int32(token)) { trajectory.finish = .stop }
+      }
+      return trajectory
+    }
+  }
+
+  /// The token whose interval of cumulated probability holds `point`.
+  private static func draw(_ logprobs: [Double], at point: Double) -> Int {
+    var sum = 0.0
+    for (token, logprob) in logprobs.enumerated() {
+      sum += exp(logprob)
+      if point < sum { return token }
+    }
+    return logprobs.count - 1
+  }
+
+  package func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? {
+    guard trajectory.finish == .stop, let token = trajectory.tokens.last else { return nil }
+    return Self.key(of: token)
+  }
+
+  /// The answer that a stop token stands for.
+  package static func key(of token: Int32) -> AnswerKey { answerKey("\(token)", kind: .string) }
+
+  package mutating func update(
+    _ miniBatch: MiniBatch, method: Method, learningRate: Double
+  ) -> UpdateReport {
+    var report = UpdateReport()
+    var gradient = [Float](repeating: 0, count: master.count)
+    for trained in miniBatch.trajectories {
+      accumulate(trained, method: method, into: &gradient, &report)
+    }
+    let scale = 1 / Float(max(report.tokens, 1))
+    let norm = gradient.reduce(0.0) { $0 + Double($1 * scale) * Double($1 * scale) }.squareRoot()
+    report.gradientNorm = norm
+    for index in master.indices {
+      momentum[index] = 0.9 * momentum[index] + gradient[index] * scale
+      master[index] -= Float(learningRate) * momentum[index]
+    }
+    weights = master.map(Self.rounded)
+    return report
+  }
+
+  /// Adds one trajectory's gradient: dL/d(logit) = dL/d(lp) · (1[chosen] − p) / temperature, for its row and the bias.
+  private func accumulate(
+    _ trained: TrainedTrajectory, method: Method, into gradient: inout [Float], _ report: inout UpdateReport
+  ) {
+    let temperature = method.sampling.temperature
+    let row = row(of: trained.prompt.tokens)
+    let logprobs = logprobs(row: row, temperature: temperature)
+    for (token, recorded) in zip(trained.trajectory.tokens, trained.trajectory.logprobs) {
+      let logprob = Float(logprobs[Int(token)])
+      let point = surrogate(logprob: logprob, recorded: recorded, advantage: trained.advantage, method: method)
+      report.tokens += 1
+      report.lossSum += Double(point.loss)
+      report.clippedTokens += point.isClipped ? 1 : 0
+      report.logprobGap = max(report.logprobGap, abs(logprob - recorded))
+      for index in 0..<Self.vocabulary {
+        let chosen: Float = index == Int(token) ? 1 : 0
+        let slope = point.slope * (chosen - Float(exp(logprobs[index]))) / temperature
+        gradient[row * Self.vocabulary + index] += slope
+        gradient[rows * Self.vocabulary + index] += slope
+      }
+    }
+  }
+
+  package func publish() {
+    // The weights were rounded after the last update; there is nothing left to do.
+  }
+
+  private func row(of tokens: [Int32]) -> Int { Int(tokens.first ?? 0) }
+
+  /// [vocabulary] log-probabilities of one row at a temperature.
+  private func logprobs(row: Int, temperature: Float) -> [Double] {
+    let logits = (0..<Self.vocabulary).map { index in
+      Double(weights[row * Self.vocabulary + index] + weights[rows * Self.vocabulary + index]) / Double(temperature)
+    }
+    let largest = logits.max() ?? 0
+    let total = log(logits.reduce(0) { $0 + exp($1 - largest) }) + largest
+    return logits.map { $0 - total }
+  }
+}
+
+/// A 64-bit FNV-1a digest, 8 bytes: enough to notice what a simulated disk or network damaged.
+func digest(_ bytes: [UInt8]) -> [UInt8] {
+  var hash = Fingerprint()
+  for byte in bytes { hash.mix(UInt64(byte)) }
+  var out = ByteWriter(reserving: 8)
+  out.write(hash.value)
+  return out.bytes
+}
+
+/// A running 64-bit hash of numbers, order-sensitive.
+struct Fingerprint: Sendable, Equatable {
+  private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
+
+  mutating func mix(_ number: UInt64) {
+    value = (value ^ number) &* 0x0000_0100_0000_01B3
+    // FNV-1a moves bits upwards only; fold the top back so that high bits of a number reach low bits of the hash.
+    value ^= value >> 32
+  }
+}

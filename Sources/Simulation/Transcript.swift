@@ -1,0 +1,72 @@
+// Transcript: what happened, as a hash always and as text when asked for.
+//
+// Two runs of one seed must agree on every event; comparing one number tells. Text costs more than the simulation
+// itself, so it is made only for the seed that somebody wants to read.
+
+import Base
+import Records
+
+struct Transcript {
+  private(set) var fingerprint = Fingerprint()
+  private(set) var lines: [String] = []
+  private let isRecording: Bool
+
+  init(isRecording: Bool) { self.isRecording = isRecording }
+
+  /// Notes one event.
+  /// - Parameter code: a number that tells this event from others at the same place and time.
+  mutating func note(_ clock: Instant, _ who: String, _ code: UInt64, _ text: @autoclosure () -> String) {
+    fingerprint.mix(clock.nanoseconds)
+    fingerprint.mix(code)
+    guard isRecording else { return }
+    let microseconds = clock.nanoseconds / 1000
+    let time = "\(microseconds / 1_000_000).\(String(microseconds % 1_000_000 + 1_000_000).dropFirst())"
+    lines.append("\(String(repeating: " ", count: max(0, 11 - time.count)))\(time)  \(who)  \(text())")
+  }
+}
+
+/// A message in a few words.
+func summary(of message: Message) -> String {
+  switch message {
+  case .hello(let hello): "hello from \(hello.name)"
+  case .welcome(let welcome): "welcome, latest policy \(welcome.latestPolicy)"
+  case .goodbye(let reason): "goodbye: \(reason)"
+  case .finished: "finished"
+  case .want(let slots): "want \(slots)"
+  case .lease(let lease):
+    "lease \(lease.id): \(lease.round), "
+      + lease.prompts.map { "prompt \($0.prompt) samples \(ranges($0.samples))" }.joined(separator: "; ")
+  case .trajectories(let id, let list):
+    "trajectories of lease \(id): \(list.map(\.slot).map(short).joined(separator: " "))"
+  case .settled(let slots): "settled \(slots.map(short).joined(separator: " "))"
+  case .revoke(let id): "revoke lease \(id)"
+  case .heartbeat(let tokens): "heartbeat, \(tokens) tokens"
+  case .offer(let manifest): "offer policy \(manifest.version)"
+  case .fetch(let version, let offset): "fetch policy \(version) from \(offset)"
+  case .chunk(let version, let offset, let bytes): "chunk of policy \(version), \(bytes.count) bytes from \(offset)"
+  case .ready(let version): "ready at policy \(version)"
+  case .batch(let step, let part, let count, let list):
+    "batch of step \(step), part \(part + 1) of \(count), \(list.count) trajectories"
+  case .publish(let manifest, _): "publish policy \(manifest.version)"
+  case .published(let version): "published policy \(version)"
+  }
+}
+
+/// "t0/3.7": training step 0, prompt 3, sample 7. "e" and "h" are evaluations on training and held-out prompts.
+private func short(_ slot: Slot) -> String {
+  let letter = slot.round.purpose == .train ? "t" : slot.round.set == .training ? "e" : "h"
+  return "\(letter)\(slot.round.step)/\(slot.prompt).\(slot.sample)"
+}
+
+/// Ascending numbers as "0–3,7".
+private func ranges(_ numbers: [UInt32]) -> String {
+  var parts: [ClosedRange<UInt32>] = []
+  for number in numbers {
+    if let last = parts.last, last.upperBound + 1 == number {
+      parts[parts.count - 1] = last.lowerBound...number
+    } else {
+      parts.append(number...number)
+    }
+  }
+  return parts.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)–\($0.upperBound)" }.joined(separator: ",")
+}

@@ -1,0 +1,87 @@
+// World+Faults: what goes wrong, when and to whom.
+
+import Base
+import Records
+
+extension World {
+  private var areFaultsOn: Bool { clock < scenario.faultsUntil && !isComplete }
+
+  /// Whether a fault that strikes by chance strikes at this opportunity.
+  func strikesNow(_ kind: FaultKind) -> Bool {
+    let rate = scenario.rate(of: kind)
+    guard rate > 0, areFaultsOn, faultDice.chance(rate) else { return false }
+    count(kind)
+    return true
+  }
+
+  private func count(_ kind: FaultKind) { strikes[kind.rawValue] = (strikes[kind.rawValue] ?? 0) + 1 }
+
+  /// Arranges the first strike of every fault that strikes by the clock.
+  func scheduleFaults() {
+    for kind in FaultKind.allCases where kind.isTimed { scheduleNext(kind) }
+  }
+
+  private func scheduleNext(_ kind: FaultKind) {
+    let mean = scenario.rate(of: kind)
+    guard mean > 0 else { return }
+    let wait = faultDice.span(.zero, Instant.Span(nanoseconds: UInt64(2e9 * mean)))
+    guard clock + wait < scenario.faultsUntil else { return }
+    schedule(.fault(kind), at: clock + wait)
+  }
+
+  /// A fault strikes by the clock.
+  func strike(_ kind: FaultKind) {
+    guard areFaultsOn else { return }
+    if inflict(kind) { count(kind) }
+    scheduleNext(kind)
+  }
+
+  /// - Returns: whether there was anybody to strike.
+  private func inflict(_ kind: FaultKind) -> Bool {
+    switch kind {
+    case .killCoordinator: onSome([Self.coordinatorSeat]) { kill($0) }
+    case .killLearner: onSome(Self.learnerSeats) { kill($0) }
+    case .killWorker: onSome(workerSeats) { kill($0) }
+    case .pauseCoordinator: onSome([Self.coordinatorSeat]) { pause($0, for: pauseTime()) }
+    case .pauseLearner: onSome(Self.learnerSeats) { pause($0, for: pauseTime()) }
+    case .pauseWorker: onSome(workerSeats) { pause($0, for: pauseTime()) }
+    case .stallEngine:
+      onSome(workerSeats) { seat in
+        note(seat, 8, "its engine stalls")
+        (seats[seat].shell as? WorkerShell)?.stall(until: clock + faultDice.span(.seconds(5), .seconds(200)))
+      }
+    // The first worker stays: a run without workers waits, and that is no finding.
+    case .drainWorker: onSome(Array(workerSeats.dropFirst())) { schedule(.drain, on: $0, after: .zero) }
+    case .joinWorker: fill(Array(workerSeats))
+    case .secondLearner: fill(Self.learnerSeats)
+    case .cutConnection: cutSome()
+    default: false
+    }
+  }
+
+  private var workerSeats: [SeatID] { Array(Self.firstWorkerSeat..<seats.count) }
+
+  private func pauseTime() -> Instant.Span { faultDice.wildSpan(.milliseconds(100), doublings: 9) }
+
+  private func onSome(_ candidates: [SeatID], _ action: (SeatID) -> Void) -> Bool {
+    let alive = candidates.filter { seats[$0].isAlive }
+    guard !alive.isEmpty else { return false }
+    action(faultDice.pick(alive))
+    return true
+  }
+
+  /// Starts a process on an empty seat.
+  private func fill(_ candidates: [SeatID]) -> Bool {
+    let empty = candidates.filter { seats[$0].state == .empty }
+    guard !empty.isEmpty else { return false }
+    schedule(.start(faultDice.pick(empty)), at: clock)
+    return true
+  }
+
+  private func cutSome() -> Bool {
+    let open = links.indices.filter { links[$0].isServerOpen && links[$0].isClientOpen && !links[$0].isCut }
+    guard !open.isEmpty else { return false }
+    cut(faultDice.pick(open))
+    return true
+  }
+}

@@ -1,0 +1,147 @@
+// World+Network: connections that delay, break and refuse, as TCP's do, and nothing that TCP does not.
+//
+// Bytes arrive in order or not at all, in pieces that ignore frame borders; a connection that broke never comes back; a
+// side learns of the end late, and what was in flight may or may not have arrived before. Nothing is duplicated: that
+// is what machines do to one another when they reconnect and offer again. A paused process still has its connections
+// accepted and its bytes buffered by its kernel.
+
+import Base
+import Records
+import Wire
+
+/// A connection, by order of dialling.
+typealias LinkID = Int
+
+/// One connection from a worker or learner to the coordinator.
+struct Link {
+  let client: SeatID
+  let clientIncarnation: Int
+  var serverIncarnation = 0
+  /// The side has not closed it, nor learned that it is closed.
+  var isClientOpen = true
+  var isServerOpen = false
+  /// No byte passes any more, whatever the sides believe.
+  var isCut = false
+  /// When the last bytes so far reach each side: later ones come later.
+  var lastToServer = Instant.zero
+  var lastToClient = Instant.zero
+}
+
+extension World {
+  // MARK: What shells do
+
+  /// Dials the coordinator. `.opened` or `.closed` follows.
+  func connect(from seat: SeatID) -> LinkID {
+    links.append(Link(client: seat, clientIncarnation: seats[seat].incarnation))
+    schedule(.dial(links.count - 1), at: clock + delay())
+    return links.count - 1
+  }
+
+  /// Hands a message to the network; it is lost if the connection is not what the sender believes.
+  func send(_ message: Message, on id: LinkID, from seat: SeatID) {
+    let frame = Frame.encode(message)
+    // Bytes 20–23 are the header's checksum, which covers the payload's: they stand for the whole frame.
+    let code = frame[20..<24].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    note(seat, code, "→ link \(id): \(summary(of: message))")
+    guard isOpen(id, at: seat), !links[id].isCut else { return }
+    var start = 0
+    while start < frame.count {
+      // Mostly whole frames, sometimes pieces of any size.
+      let length = networkDice.chance(0.9) ? frame.count - start : networkDice.count(1...(frame.count - start))
+      transmit(Array(frame[start..<start + length]), on: id, from: seat)
+      start += length
+    }
+  }
+
+  private func transmit(_ bytes: [UInt8], on id: LinkID, from seat: SeatID) {
+    if seat == Self.coordinatorSeat {
+      let arrival = max(links[id].lastToClient, clock + delay())
+      links[id].lastToClient = arrival
+      let client = links[id].client
+      schedule(.occur(client, incarnation: links[id].clientIncarnation, .bytes(id, bytes)), at: arrival)
+    } else {
+      let arrival = max(links[id].lastToServer, clock + delay())
+      links[id].lastToServer = arrival
+      let incarnation = links[id].serverIncarnation
+      schedule(.occur(Self.coordinatorSeat, incarnation: incarnation, .bytes(id, bytes)), at: arrival)
+    }
+  }
+
+  /// One side closes; the other learns of it after what was sent before.
+  func close(_ id: LinkID, at seat: SeatID) {
+    guard isOpen(id, at: seat) else { return }
+    note(seat, 6, "closes link \(id)")
+    shut(id, at: seat)
+    // Over a cut connection not even the end arrives; the other side was given its own notice.
+    if !links[id].isCut { tellOtherSide(of: id, closedAt: seat, after: delay()) }
+  }
+
+  // MARK: What happens
+
+  func isOpen(_ id: LinkID, at seat: SeatID) -> Bool {
+    seat == Self.coordinatorSeat ? links[id].isServerOpen : links[id].isClientOpen
+  }
+
+  func shut(_ id: LinkID, at seat: SeatID) {
+    if seat == Self.coordinatorSeat { links[id].isServerOpen = false } else { links[id].isClientOpen = false }
+  }
+
+  /// A connection attempt reaches the coordinator's machine.
+  func dial(_ id: LinkID) {
+    let link = links[id]
+    guard link.isClientOpen else { return }
+    guard seats[Self.coordinatorSeat].isAlive, !strikesNow(.refuseConnection) else {
+      schedule(.occur(link.client, incarnation: link.clientIncarnation, .closed(id)), at: clock + delay())
+      return
+    }
+    let incarnation = seats[Self.coordinatorSeat].incarnation
+    links[id].isServerOpen = true
+    links[id].serverIncarnation = incarnation
+    links[id].lastToServer = clock
+    links[id].lastToClient = clock + delay()
+    schedule(.occur(Self.coordinatorSeat, incarnation: incarnation, .opened(id)), at: clock)
+    schedule(.occur(link.client, incarnation: link.clientIncarnation, .opened(id)), at: links[id].lastToClient)
+  }
+
+  /// The network loses a connection: bytes in flight too, and each side notices when it notices.
+  func cut(_ id: LinkID) {
+    note(Self.coordinatorSeat, 7, "link \(id) is cut")
+    links[id].isCut = true
+    tellOtherSide(of: id, closedAt: Self.coordinatorSeat, after: faultDice.span(.zero, .seconds(4)))
+    tellOtherSide(of: id, closedAt: links[id].client, after: lateNotice())
+  }
+
+  /// The process on a seat is gone, and its connections with it.
+  func closeLinks(of seat: SeatID, isAbrupt: Bool) {
+    for id in links.indices where isOpen(id, at: seat) && (seat == Self.coordinatorSeat || links[id].client == seat) {
+      shut(id, at: seat)
+      guard !links[id].isCut else { continue }
+      links[id].isCut = isAbrupt
+      let notice = isAbrupt && seat != Self.coordinatorSeat ? lateNotice() : faultDice.span(.zero, .seconds(2))
+      tellOtherSide(of: id, closedAt: seat, after: notice)
+    }
+  }
+
+  /// The coordinator sometimes hears nothing of a client's end, and must find out by silence.
+  private func lateNotice() -> Instant.Span {
+    faultDice.chance(0.2) ? .seconds(60) : faultDice.span(.zero, .seconds(4))
+  }
+
+  private func tellOtherSide(of id: LinkID, closedAt seat: SeatID, after span: Instant.Span) {
+    let link = links[id]
+    if seat == Self.coordinatorSeat {
+      guard link.isClientOpen else { return }
+      let arrival = max(clock + span, link.lastToClient)
+      schedule(.occur(link.client, incarnation: link.clientIncarnation, .closed(id)), at: arrival)
+    } else {
+      guard link.isServerOpen else { return }
+      let arrival = max(clock + span, link.lastToServer)
+      schedule(.occur(Self.coordinatorSeat, incarnation: link.serverIncarnation, .closed(id)), at: arrival)
+    }
+  }
+
+  private func delay() -> Instant.Span {
+    if strikesNow(.delayPacket) { return networkDice.span(.zero, .seconds(3)) }
+    return networkDice.span(scenario.latency, scenario.latency * 4)
+  }
+}

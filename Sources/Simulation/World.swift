@@ -1,0 +1,306 @@
+// World: one simulated run from beginning to end: a clock, seats with processes on them, and what happens next.
+//
+// A seat is a place where a process runs; each start of a process there is an incarnation, and whatever was addressed to
+// an earlier incarnation is lost. Processes are shells (CoordinatorShell, WorkerShell, LearnerShell) around the state
+// machines of Fleet. A shell takes an occurrence, performs the machine's effects in order, and may be struck dead
+// between any two of them. Everything that could go wrong, and when, is decided here and in World+Faults; packets are in
+// World+Network. Not here: what a run must come to (Reference), what outlives a process (Disks).
+
+import Base
+import Fleet
+import Records
+
+/// What can happen to a process.
+enum Occurrence {
+  case started
+  case tick
+  /// The pause before a connection attempt is over.
+  case connect
+  case opened(LinkID)
+  case bytes(LinkID, [UInt8])
+  /// The connection broke or was refused.
+  case closed(LinkID)
+  /// An operator asks a worker to finish what it has and leave.
+  case drain
+  /// Slow work that the process itself began is done.
+  case done(Work)
+}
+
+/// Work that takes simulated time.
+enum Work {
+  case sampled(LeaseID, job: Int, count: Int)
+  case installed(PolicyManifest)
+  case sealed(PolicyManifest, report: String, from: PeerID)
+  case trained(step: UInt32, [Trajectory])
+}
+
+/// A running process: a machine of Fleet, and what carries out its effects.
+protocol Shell: AnyObject {
+  func handle(_ occurrence: Occurrence, in world: World)
+}
+
+/// Where a process runs.
+struct Seat {
+  enum Role: Equatable {
+    case coordinator
+    case learner
+    case worker(Int)
+  }
+
+  enum State: Equatable {
+    /// Never started, or left for good.
+    case empty
+    case running
+    case paused
+    /// Killed; its supervisor will start it again.
+    case down
+  }
+
+  let role: Role
+  let name: String
+  var state = State.empty
+  var incarnation = 0
+  var shell: (any Shell)?
+  /// What arrives while the process is paused.
+  var inbox: [Occurrence] = []
+
+  var isAlive: Bool { state == .running || state == .paused }
+}
+
+/// A seat's index.
+typealias SeatID = Int
+
+final class World {
+  enum Happening {
+    case occur(SeatID, incarnation: Int, Occurrence)
+    case start(SeatID)
+    case resume(SeatID, incarnation: Int)
+    case dial(LinkID)
+    case fault(FaultKind)
+  }
+
+  static let coordinatorSeat = 0
+  static let learnerSeats = [1, 2]
+  static let firstWorkerSeat = 3
+  /// How often a shell's machine is asked what time means to it.
+  static let tickInterval = Instant.Span.milliseconds(500)
+
+  let scenario: Scenario
+  let reference: Reference
+  let bug: PlantedBug?
+  var clock = Instant.zero
+  private var agenda = Agenda<Happening>()
+  var seats: [Seat]
+  var links: [Link] = []
+  var networkDice: Dice
+  var faultDice: Dice
+  var workDice: Dice
+  var directory: RunDirectory
+  var checkpoints: CheckpointFolder
+  private(set) var transcript: Transcript
+  /// How often each fault struck.
+  var strikes = SortedMap<String, Int>()
+  private(set) var happenings = 0
+  /// The first thing that was found wrong.
+  private(set) var violation: String?
+  /// The coordinator has said that the run is complete.
+  var isComplete = false
+
+  init(_ scenario: Scenario, bug: PlantedBug?, isRecording: Bool) throws {
+    self.scenario = scenario
+    self.bug = bug
+    reference = try Reference(scenario)
+    networkDice = Dice(seed: scenario.seed, stream: .network)
+    faultDice = Dice(seed: scenario.seed, stream: .faults)
+    workDice = Dice(seed: scenario.seed, stream: .work)
+    let initial = scenario.initialPolicy
+    directory = RunDirectory(initial: initial.published)
+    checkpoints = CheckpointFolder(initial: Checkpoint(version: PolicyVersion(0), state: initial.state))
+    transcript = Transcript(isRecording: isRecording)
+    seats =
+      [Seat(role: .coordinator, name: "coordinator")]
+      + Self.learnerSeats.map { Seat(role: .learner, name: "learner-\($0)") }
+      + scenario.workers.indices.map { Seat(role: .worker($0), name: "worker-\($0)") }
+  }
+
+  // MARK: Running
+
+  /// Lets everything happen, until the run is over or something is wrong.
+  func run() {
+    schedule(.start(Self.coordinatorSeat), at: clock)
+    schedule(.start(Self.learnerSeats[0]), at: clock)
+    for (index, traits) in scenario.workers.enumerated() {
+      schedule(.start(Self.firstWorkerSeat + index), at: traits.joinsAt)
+    }
+    scheduleFaults()
+    while violation == nil, !isOver, let (at, happening) = agenda.next() {
+      clock = at
+      guard clock <= scenario.deadline else {
+        violate(
+          "the run was not over \(Int(scenario.deadline.since(scenario.faultsUntil).seconds)) s after the last fault")
+        break
+      }
+      happenings += 1
+      perform(happening)
+    }
+    if violation == nil { examine() }
+  }
+
+  /// The run is complete, and everybody else has heard of it and left.
+  private var isOver: Bool {
+    isComplete && seats[(Self.coordinatorSeat + 1)...].allSatisfy { $0.state == .empty }
+  }
+
+  private func perform(_ happening: Happening) {
+    switch happening {
+    case .occur(let seat, let incarnation, let occurrence):
+      guard seats[seat].incarnation == incarnation else { return }
+      switch seats[seat].state {
+      case .running: deliver(occurrence, to: seat)
+      case .paused: seats[seat].inbox.append(occurrence)
+      case .empty, .down: break
+      }
+    case .start(let seat): start(seat)
+    case .resume(let seat, let incarnation):
+      if seats[seat].incarnation == incarnation { resume(seat) }
+    case .dial(let link): dial(link)
+    case .fault(let kind): strike(kind)
+    }
+  }
+
+  func schedule(_ happening: Happening, at: Instant) { agenda.add(happening, at: at) }
+
+  /// Something that will happen to the process that runs on a seat now.
+  func schedule(_ occurrence: Occurrence, on seat: SeatID, after span: Instant.Span) {
+    schedule(.occur(seat, incarnation: seats[seat].incarnation, occurrence), at: clock + span)
+  }
+
+  private func deliver(_ occurrence: Occurrence, to seat: SeatID) {
+    switch occurrence {
+    case .opened(let id), .bytes(let id, _):
+      guard isOpen(id, at: seat) else { return }
+    case .closed(let id):
+      guard isOpen(id, at: seat) else { return }
+      shut(id, at: seat)
+    case .tick: schedule(.tick, on: seat, after: Self.tickInterval)
+    case .started, .connect, .drain, .done: break
+    }
+    seats[seat].shell?.handle(occurrence, in: self)
+  }
+
+  // MARK: Processes
+
+  private func start(_ seat: SeatID) {
+    guard !seats[seat].isAlive, !isComplete || seats[seat].state == .down else { return }
+    seats[seat].incarnation += 1
+    seats[seat].state = .running
+    seats[seat].inbox = []
+    seats[seat].shell = makeShell(seat)
+    note(seat, 1, "starts (incarnation \(seats[seat].incarnation))")
+    // Out of step with the other processes.
+    schedule(.tick, on: seat, after: workDice.span(.zero, Self.tickInterval))
+    deliver(.started, to: seat)
+  }
+
+  private func makeShell(_ seat: SeatID) -> any Shell {
+    switch seats[seat].role {
+    case .coordinator: CoordinatorShell(seat: seat, world: self)
+    case .learner: LearnerShell(seat: seat, world: self)
+    case .worker(let index): WorkerShell(seat: seat, traits: scenario.workers[index], world: self)
+    }
+  }
+
+  /// A process ends of its own will.
+  func exit(_ seat: SeatID, status: Int32, reason: String) {
+    note(seat, 2, "exits with status \(status): \(reason)")
+    end(seat, state: .empty, isAbrupt: false)
+    guard status != 0 else { return }
+    if seats[seat].role == .learner, reason.contains("another learner has taken over") { return }
+    violate("\(seats[seat].name) left with status \(status): \(reason)")
+  }
+
+  /// A process is killed; its supervisor starts it again after a while.
+  func kill(_ seat: SeatID) {
+    guard seats[seat].isAlive else { return }
+    note(seat, 3, "is killed")
+    // A dead process loses what lies in its buffers; a dead machine also what it had handed to the network.
+    end(seat, state: .down, isAbrupt: faultDice.chance(0.5))
+    schedule(.start(seat), at: clock + faultDice.span(.milliseconds(10), scenario.restartTime))
+  }
+
+  private func end(_ seat: SeatID, state: Seat.State, isAbrupt: Bool) {
+    seats[seat].state = state
+    seats[seat].shell = nil
+    seats[seat].inbox = []
+    // The incarnation is over: what is addressed to it finds nobody.
+    seats[seat].incarnation += 1
+    closeLinks(of: seat, isAbrupt: isAbrupt)
+  }
+
+  func pause(_ seat: SeatID, for span: Instant.Span) {
+    guard seats[seat].state == .running else { return }
+    note(seat, 4, "is paused for \(span.milliseconds) ms")
+    seats[seat].state = .paused
+    schedule(.resume(seat, incarnation: seats[seat].incarnation), at: clock + span)
+  }
+
+  /// All that arrived in the meantime comes at once; timers may come before or after it.
+  private func resume(_ seat: SeatID) {
+    guard seats[seat].state == .paused else { return }
+    note(seat, 5, "resumes")
+    let incarnation = seats[seat].incarnation
+    seats[seat].state = .running
+    var inbox = seats[seat].inbox
+    seats[seat].inbox = []
+    if faultDice.chance(0.5) {
+      inbox = inbox.filter(\.isTick) + inbox.filter { !$0.isTick }
+    }
+    for occurrence in inbox where seats[seat].incarnation == incarnation && violation == nil {
+      deliver(occurrence, to: seat)
+    }
+  }
+
+  /// Called by shells between any two effects: whether the process is still alive.
+  func survives(_ seat: SeatID, incarnation: Int) -> Bool {
+    guard seats[seat].incarnation == incarnation, violation == nil else { return false }
+    guard strikesNow(.crashBetweenEffects) else { return true }
+    kill(seat)
+    return false
+  }
+
+  // MARK: Judging
+
+  func violate(_ text: String) {
+    guard violation == nil else { return }
+    violation = text
+    transcript.note(clock, "judge", 99, "WRONG: \(text)")
+  }
+
+  func note(_ seat: SeatID, _ code: UInt64, _ text: @autoclosure () -> String) {
+    transcript.note(clock, seats[seat].name, UInt64(seat) << 56 ^ code, text())
+  }
+
+  /// After the run: what is on the disks is what the reference came to.
+  private func examine() {
+    guard isComplete else { return violate("nothing more happens, and the run is not complete") }
+    let last = PolicyVersion(scenario.method.steps)
+    for spec in scenario.plan {
+      guard directory.closed.contains(spec.id) else { return violate("\(spec.id) was never closed") }
+      guard let expected = try? reference.trajectories(of: spec), directory.trajectories(of: spec.id) == expected else {
+        return violate("the trajectories of \(spec.id) are not those of the reference")
+      }
+    }
+    guard directory.policies[last] == reference.published.last else {
+      return violate("policy \(last) has other bytes than the reference's")
+    }
+    guard checkpoints.newest.version == last, checkpoints.newest.state == reference.state else {
+      return violate("the learner's last checkpoint is not the reference's state")
+    }
+  }
+}
+
+extension Occurrence {
+  var isTick: Bool {
+    if case .tick = self { true } else { false }
+  }
+}

@@ -1,0 +1,103 @@
+// Who may talk to a coordinator, and what becomes of those who are late, silent, or one too many.
+
+import Base
+import Fleet
+import Records
+import Testing
+
+@Suite struct CoordinatorPeerTests {
+  @Test func `a peer that says nothing for ten seconds is cut off`() {
+    var bench = CoordinatorBench()
+    _ = bench.on(.connected(PeerID(1)))
+    bench.now = .zero + Limits.helloDeadline + .milliseconds(1)
+    #expect(bench.on(.tick) == [.close(PeerID(1), reason: "no hello within 10 s")])
+  }
+
+  @Test func `a silent worker is cut off without a goodbye, so that it may come back`() {
+    // A process that was stopped and goes on finds its connection closed. Told goodbye, it would leave for good.
+    var bench = CoordinatorBench()
+    let lease = bench.lease(to: 1, slots: 4)[0]
+    bench.now = .zero + Limits.silence + .milliseconds(1)
+    let effects = bench.on(.tick)
+    #expect(effects.contains(.close(PeerID(1), reason: "no word for 15 s")))
+    #expect(!messages(to: 1, in: effects).contains(where: isGoodbye))
+    // Its slots are free: the next worker gets the same.
+    #expect(bench.lease(to: 2, slots: 4)[0].slots == lease.slots)
+  }
+
+  @Test func `a worker that speaks is not silent, whatever it says`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1)
+    for second in 1...10 {
+      bench.now = .zero + .seconds(UInt64(second) * 10)
+      _ = bench.say(.heartbeat(tokens: 0), from: 1)
+      #expect(bench.on(.tick).isEmpty)
+    }
+  }
+
+  @Test func `a learner may be silent for as long as it trains`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    bench.now = .zero + .seconds(100_000)
+    #expect(bench.on(.tick).isEmpty)
+  }
+
+  @Test func `a stranger who does not introduce itself is refused`() {
+    var bench = CoordinatorBench()
+    _ = bench.on(.connected(PeerID(1)))
+    let effects = bench.say(.want(slots: 1), from: 1)
+    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "a stranger may not say this now")])
+  }
+
+  @Test(arguments: [
+    Message.ready(PolicyVersion(0)), .publish(Small.manifest(1), report: ""),
+    .chunk(PolicyVersion(1), offset: 0, bytes: [0]), .hello(Small.hello(.worker)), .welcome(Small.welcome()),
+    .settled([]), .finished, .published(PolicyVersion(0)),
+  ])
+  func `a worker may not say what is not a worker's to say`(_ message: Message) {
+    var bench = CoordinatorBench()
+    _ = bench.join(1)
+    #expect(messages(to: 1, in: bench.say(message, from: 1)).contains(where: isGoodbye))
+  }
+
+  @Test(arguments: [Message.want(slots: 1), .trajectories(LeaseID(1), []), .heartbeat(tokens: 1)])
+  func `a learner may not say what is a worker's to say`(_ message: Message) {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    #expect(messages(to: 1, in: bench.say(message, from: 1)).contains(where: isGoodbye))
+  }
+
+  @Test func `who was refused is not listened to any more`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1)
+    _ = bench.say(.finished, from: 1)
+    #expect(bench.say(.want(slots: 8), from: 1).isEmpty)
+    #expect(bench.on(.disconnected(PeerID(1))).isEmpty)
+  }
+
+  @Test func `a second learner takes over, and the first is told so`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    let effects = bench.join(2, .learner)
+    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "another learner has taken over")])
+    #expect(messages(to: 2, in: effects) == [.welcome(Small.welcome())])
+    #expect(bench.say(.ready(PolicyVersion(0)), from: 1).isEmpty)
+  }
+
+  @Test func `a hello that a dead learner left behind does not unseat its successor`() {
+    var bench = CoordinatorBench()
+    _ = bench.on(.connected(PeerID(1)))
+    _ = bench.join(2, .learner)
+    let effects = bench.say(.hello(Small.hello(.learner)), from: 1)
+    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "another learner has taken over")])
+    #expect(messages(to: 2, in: effects).isEmpty)
+  }
+
+  @Test func `a worker that asks for a policy which is not kept is cut off, and may ask for the latest`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1)
+    let effects = bench.say(.fetch(PolicyVersion(5), offset: 0), from: 1)
+    #expect(effects.contains(.close(PeerID(1), reason: "policy 5 is not kept any more")))
+    #expect(messages(to: 1, in: effects).isEmpty)
+  }
+}

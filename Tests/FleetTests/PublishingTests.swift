@@ -1,0 +1,120 @@
+// How a version becomes known: announced, sent in order, verified, durable, and then the truth for everybody.
+
+import Base
+import Fleet
+import Records
+import Testing
+
+@Suite struct PublishingTests {
+  /// A coordinator with a learner, peer 1, that has announced policy 1.
+  private func announced() -> CoordinatorBench {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 1)
+    return bench
+  }
+
+  @Test func `an announced version is fetched, written in order, sealed, and then confirmed`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    let announced = bench.say(.publish(Small.manifest(1), report: "{}"), from: 1)
+    #expect(announced == [.send(.fetch(PolicyVersion(1), offset: 0), to: PeerID(1))])
+    let half = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [1, 2]), from: 1)
+    #expect(
+      half == [
+        .writePolicy(PolicyVersion(1), offset: 0, bytes: [1, 2]),
+        .send(.fetch(PolicyVersion(1), offset: 2), to: PeerID(1)),
+      ])
+    let whole = bench.say(.chunk(PolicyVersion(1), offset: 2, bytes: [3, 4]), from: 1)
+    #expect(
+      whole == [
+        .writePolicy(PolicyVersion(1), offset: 2, bytes: [3, 4]),
+        .sealPolicy(Small.manifest(1), report: "{}", from: PeerID(1)),
+      ])
+    let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
+    #expect(sealed.starts(with: [.note(.published(PolicyVersion(1)))]))
+    #expect(messages(to: 1, in: sealed) == [.published(PolicyVersion(1))])
+  }
+
+  @Test(arguments: [
+    Message.chunk(PolicyVersion(1), offset: 1, bytes: [1]), .chunk(PolicyVersion(1), offset: 0, bytes: []),
+    .chunk(PolicyVersion(2), offset: 0, bytes: [1]), .chunk(PolicyVersion(1), offset: 0, bytes: [1, 2, 3, 4, 5]),
+  ])
+  func `a chunk that was not asked for ends the connection`(_ chunk: Message) {
+    var bench = announced()
+    let effects = bench.say(chunk, from: 1)
+    #expect(messages(to: 1, in: effects).contains(where: isGoodbye))
+    #expect(!effects.contains { if case .writePolicy = $0 { true } else { false } })
+  }
+
+  @Test func `a version that arrived damaged does not exist, and can be announced again`() {
+    var bench = announced()
+    let effects = bench.transfer(Small.manifest(1), from: 1, isIntact: false)
+    #expect(effects.contains(.close(PeerID(1), reason: "policy 1 arrived damaged")))
+    #expect(messages(to: 1, in: effects).isEmpty)
+    _ = bench.join(2, .learner)
+    let again = bench.say(.publish(Small.manifest(1), report: "{}"), from: 2)
+    #expect(messages(to: 2, in: again) == [.fetch(PolicyVersion(1), offset: 0)])
+  }
+
+  @Test func `a learner that reconnects while its version is verified is not asked for the bytes again`() {
+    var bench = announced()
+    _ = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
+    _ = bench.on(.disconnected(PeerID(1)))
+    _ = bench.join(2, .learner)
+    #expect(bench.say(.publish(Small.manifest(1), report: "{}"), from: 2).isEmpty)
+    let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
+    #expect(messages(to: 2, in: sealed) == [.published(PolicyVersion(1))])
+    #expect(messages(to: 1, in: sealed).isEmpty)
+  }
+
+  @Test func `a learner that is gone when its version is sealed does no harm`() {
+    var bench = announced()
+    _ = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
+    _ = bench.on(.disconnected(PeerID(1)))
+    let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
+    #expect(messages(to: 1, in: sealed).isEmpty)
+    #expect(messages(to: 2, in: bench.join(2, .learner)) == [.welcome(Small.welcome(latest: 1))])
+  }
+
+  @Test func `a version may not skip the one before it`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    #expect(messages(to: 1, in: bench.say(.publish(Small.manifest(2), report: ""), from: 1)).contains(where: isGoodbye))
+  }
+
+  /// A coordinator at policy 2, whose policy 1 is not needed and not kept any more.
+  private func advanced() -> CoordinatorBench {
+    CoordinatorBench(
+      plan: Small.plan(steps: 3),
+      memory: CoordinatorMemory(
+        closedRounds: [.train(step: 0), .train(step: 1)], policies: (0...2).map { Small.manifest($0) }))
+  }
+
+  @Test(arguments: [UInt32(1), 2])
+  func `a version that is published again with the same digest is confirmed, kept or not`(_ version: UInt32) {
+    var bench = advanced()
+    _ = bench.join(1, .learner)
+    let effects = bench.say(.publish(Small.manifest(version), report: ""), from: 1)
+    #expect(effects == [.send(.published(PolicyVersion(version)), to: PeerID(1))])
+  }
+
+  @Test(arguments: [UInt32(1), 2])
+  func `a version that is published again with another digest ends the run`(_ version: UInt32) {
+    var bench = advanced()
+    _ = bench.join(1, .learner)
+    let effects = bench.say(.publish(Small.manifest(version, digest: 9), report: ""), from: 1)
+    #expect(effects.count == 1)
+    guard case .fail(let reason) = effects.first else { return #expect(Bool(false), "expected .fail, got \(effects)") }
+    #expect(reason.hasPrefix("policy \(version) was trained again and came out different"))
+  }
+
+  @Test func `a policy is dropped when its last round is closed, and not before there is a newer one`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(9, .learner)
+    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
+    #expect(messages(to: 1, in: bench.say(.fetch(PolicyVersion(0), offset: 0), from: 1)).isEmpty)
+  }
+}

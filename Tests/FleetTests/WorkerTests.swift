@@ -1,0 +1,287 @@
+// What a worker does with leases, policies and its own results, connected or not.
+
+import Base
+import Fleet
+import Records
+import Testing
+
+/// A worker, its clock, and shortcuts for what happens to it.
+struct WorkerBench {
+  var worker: Worker
+  var now = Instant.zero
+
+  init(capacity: Int = 8) { worker = Worker(hello: Small.hello(.worker), capacity: capacity) }
+
+  mutating func on(_ event: WorkerEvent) -> [WorkerEffect] { worker.receive(event, now: now) }
+
+  mutating func hear(_ message: Message) -> [WorkerEffect] { on(.received(message)) }
+
+  /// Connects and is welcomed.
+  mutating func join(latest: UInt32 = 0) -> [WorkerEffect] {
+    _ = on(.connected)
+    return hear(.welcome(Small.welcome(latest: latest)))
+  }
+
+  /// Is offered a version, gets its four bytes, and installs it.
+  mutating func install(_ version: UInt32) -> [WorkerEffect] {
+    _ = hear(.offer(Small.manifest(version)))
+    _ = hear(.chunk(PolicyVersion(version), offset: 0, bytes: [0, 0, 0, 0]))
+    return on(.installed(Small.manifest(version), isIntact: true))
+  }
+}
+
+func sent(_ effects: [WorkerEffect]) -> [Message] {
+  effects.compactMap { if case .send(let message) = $0 { message } else { nil } }
+}
+
+@Suite struct WorkerPolicyTests {
+  @Test func `an offered policy is fetched in order, installed, and only then sampled from`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.fetch(PolicyVersion(0), offset: 0)])
+    #expect(sent(bench.hear(.lease(Small.lease(1)))).isEmpty)
+    let half = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [1, 2]))
+    #expect(half.contains(.writePolicy(PolicyVersion(0), offset: 0, bytes: [1, 2])))
+    #expect(sent(half) == [.fetch(PolicyVersion(0), offset: 2)])
+    let whole = bench.hear(.chunk(PolicyVersion(0), offset: 2, bytes: [3, 4]))
+    #expect(whole.contains(.installPolicy(Small.manifest(0))))
+    #expect(bench.on(.installed(Small.manifest(0), isIntact: true)).contains(.sample(Small.lease(1))))
+  }
+
+  @Test(arguments: [
+    Message.chunk(PolicyVersion(0), offset: 1, bytes: [1]), .chunk(PolicyVersion(0), offset: 0, bytes: []),
+    .chunk(PolicyVersion(1), offset: 0, bytes: [1]), .chunk(PolicyVersion(0), offset: 0, bytes: [1, 2, 3, 4, 5]),
+  ])
+  func `bytes that were not asked for end the connection`(_ chunk: Message) {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.hear(.offer(Small.manifest(0)))
+    let effects = bench.hear(chunk)
+    #expect(effects.contains(.disconnect))
+    #expect(!effects.contains { if case .writePolicy = $0 { true } else { false } })
+  }
+
+  @Test func `a policy that arrived damaged is fetched again from the start`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.hear(.offer(Small.manifest(0)))
+    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
+    let effects = bench.on(.installed(Small.manifest(0), isIntact: false))
+    #expect(sent(effects) == [.fetch(PolicyVersion(0), offset: 0)])
+  }
+
+  @Test func `a policy that is held is not fetched again, however often it is offered`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(0)
+    #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
+  }
+
+  @Test func `a policy that is being fetched is not fetched twice`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.hear(.offer(Small.manifest(0)))
+    #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
+    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
+    #expect(bench.on(.installed(Small.manifest(0), isIntact: true)).isEmpty)
+  }
+
+  @Test func `a policy that is being installed when the connection breaks is not fetched again`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.hear(.offer(Small.manifest(0)))
+    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
+    _ = bench.on(.disconnected)
+    _ = bench.join()
+    #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
+    _ = bench.hear(.lease(Small.lease(1)))
+    #expect(bench.on(.installed(Small.manifest(0), isIntact: true)).contains(.sample(Small.lease(1))))
+  }
+
+  @Test func `a policy that turns out damaged after the connection broke waits for its next offer`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.hear(.offer(Small.manifest(0)))
+    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
+    _ = bench.on(.disconnected)
+    #expect(bench.on(.installed(Small.manifest(0), isIntact: false)).isEmpty)
+    // It may be dropped by now; asking for it unoffered would end the connection.
+    #expect(!sent(bench.join()).contains(.fetch(PolicyVersion(0), offset: 0)))
+  }
+
+  @Test func `two policies are kept, older ones are dropped`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(0)
+    #expect(!bench.install(1).contains(.dropPolicy(PolicyVersion(0))))
+    #expect(bench.install(2).contains(.dropPolicy(PolicyVersion(0))))
+  }
+
+  @Test func `a policy that a lease at hand is sampled from is not dropped before the lease is done`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(0)
+    _ = bench.hear(.lease(Small.lease(1, samples: 0..<1)))
+    _ = bench.install(1)
+    #expect(!bench.install(2).contains(.dropPolicy(PolicyVersion(0))))
+    let done = bench.on(.sampled(LeaseID(1), [Small.trajectory(sample: 0)]))
+    #expect(done.contains(.dropPolicy(PolicyVersion(0))))
+  }
+
+  @Test func `a policy that was dropped is fetched again when a lease needs it`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    for version in UInt32(0)...2 { _ = bench.install(version) }
+    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.fetch(PolicyVersion(0), offset: 0)])
+  }
+}
+
+@Suite struct WorkerLeaseTests {
+  /// A worker that samples lease 1, four slots of policy 0.
+  private func sampling() -> WorkerBench {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(0)
+    _ = bench.hear(.lease(Small.lease(1)))
+    return bench
+  }
+
+  @Test func `a worker asks for as many slots as it can hold, and again when a lease's worth is free`() {
+    var bench = WorkerBench(capacity: 4)
+    #expect(sent(bench.join()) == [.want(slots: 4)])
+    _ = bench.install(0)
+    #expect(sent(bench.hear(.lease(Small.lease(1)))).isEmpty)
+    let some = bench.on(.sampled(LeaseID(1), [Small.trajectory(sample: 0)]))
+    #expect(!sent(some).contains(.want(slots: 1)))
+    let rest = bench.on(.sampled(LeaseID(1), (1..<4).map { Small.trajectory(sample: $0) }))
+    #expect(sent(rest).contains(.want(slots: 4)))
+  }
+
+  @Test func `wants add up to the capacity while leases are on their way`() {
+    var bench = WorkerBench(capacity: 4)
+    #expect(sent(bench.join()) == [.want(slots: 4)])
+    _ = bench.install(0)
+    // The first of several small leases is done before the second arrives: three slots are still owed to the worker.
+    _ = bench.hear(.lease(Small.lease(1, samples: 0..<1)))
+    #expect(sent(bench.on(.exhausted(LeaseID(1)))) == [.want(slots: 1)])
+    _ = bench.hear(.lease(Small.lease(2, samples: 1..<3)))
+    #expect(sent(bench.on(.exhausted(LeaseID(2)))) == [.want(slots: 2)])
+  }
+
+  @Test func `what was sampled is kept until it is settled, and offered again after a reconnect`() {
+    var bench = sampling()
+    let first = Small.trajectory(sample: 0)
+    let second = Small.trajectory(sample: 1)
+    #expect(sent(bench.on(.sampled(LeaseID(1), [first, second]))) == [.trajectories(LeaseID(1), [first, second])])
+    _ = bench.hear(.settled([first.slot]))
+    _ = bench.on(.disconnected)
+    #expect(sent(bench.join()).first == .trajectories(LeaseID(1), [second]))
+    _ = bench.hear(.settled([second.slot]))
+    _ = bench.on(.disconnected)
+    #expect(!sent(bench.join()).contains { if case .trajectories = $0 { true } else { false } })
+  }
+
+  @Test func `while the coordinator is away sampling goes on, and the results wait`() {
+    var bench = sampling()
+    _ = bench.on(.disconnected)
+    let trajectory = Small.trajectory(sample: 0)
+    #expect(sent(bench.on(.sampled(LeaseID(1), [trajectory]))).isEmpty)
+    #expect(sent(bench.join()).first == .trajectories(LeaseID(1), [trajectory]))
+  }
+
+  @Test func `leases that have not begun are forgotten with the connection`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.hear(.lease(Small.lease(1)))
+    _ = bench.on(.disconnected)
+    _ = bench.join()
+    #expect(!bench.install(0).contains(.sample(Small.lease(1))))
+  }
+
+  @Test func `a revoked lease is cancelled, begun or not`() {
+    var begun = sampling()
+    #expect(begun.hear(.revoke(LeaseID(1))).contains(.cancel(LeaseID(1))))
+    var waiting = WorkerBench()
+    _ = waiting.join()
+    _ = waiting.hear(.lease(Small.lease(1)))
+    #expect(!waiting.hear(.revoke(LeaseID(1))).contains(.cancel(LeaseID(1))))
+    #expect(!waiting.install(0).contains(.sample(Small.lease(1))))
+  }
+
+  @Test func `a restarted coordinator's lease waits for an earlier one of its number`() {
+    // Lease numbers start again with the coordinator; the engine knows leases by number.
+    var bench = sampling()
+    _ = bench.on(.disconnected)
+    _ = bench.join()
+    let second = Small.lease(1, samples: 4..<6)
+    #expect(!bench.hear(.lease(second)).contains(.sample(second)))
+    #expect(bench.on(.exhausted(LeaseID(1))).contains(.sample(second)))
+  }
+
+  @Test func `a heartbeat is sent as often as the coordinator wishes, and not before the welcome`() {
+    var bench = WorkerBench()
+    bench.now = .zero + .seconds(5)
+    #expect(bench.on(.tick(tokens: 0)).isEmpty)
+    _ = bench.join()
+    #expect(sent(bench.on(.tick(tokens: 17))) == [.heartbeat(tokens: 17)])
+    #expect(bench.on(.tick(tokens: 18)).isEmpty)
+    bench.now = bench.now + .seconds(2)
+    #expect(sent(bench.on(.tick(tokens: 19))) == [.heartbeat(tokens: 19)])
+  }
+}
+
+@Suite struct WorkerLeavingTests {
+  @Test func `a drained worker finishes what it has, hands it over, and leaves`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(0)
+    _ = bench.hear(.lease(Small.lease(1, samples: 0..<1)))
+    #expect(bench.on(.drain).isEmpty)
+    #expect(bench.hear(.lease(Small.lease(2))).isEmpty)
+    let trajectory = Small.trajectory(sample: 0)
+    #expect(bench.on(.sampled(LeaseID(1), [trajectory])) == [.send(.trajectories(LeaseID(1), [trajectory]))])
+    let last = bench.hear(.settled([trajectory.slot]))
+    #expect(last == [.send(.goodbye(reason: "drained")), .exit(status: 0, reason: "drained")])
+  }
+
+  @Test func `a worker leaves with status 0 when the run is finished`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    #expect(bench.hear(.finished).contains(.exit(status: 0, reason: "the run is finished")))
+  }
+
+  @Test func `a refused worker leaves with status 1 and says why`() {
+    var bench = WorkerBench()
+    _ = bench.on(.connected)
+    let effects = bench.hear(.goodbye(reason: "full"))
+    #expect(effects.contains(.exit(status: 1, reason: "the coordinator refused: full")))
+  }
+
+  @Test func `a worker does not serve two runs`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.on(.disconnected)
+    _ = bench.on(.connected)
+    let effects = bench.hear(.welcome(Small.welcome(run: "other")))
+    #expect(
+      effects.contains(.exit(status: 1, reason: "the coordinator now serves run other, this worker joined run")))
+  }
+
+  @Test func `a message that is not for workers ends the connection`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    #expect(bench.hear(.ready(PolicyVersion(0))).contains(.disconnect))
+  }
+
+  @Test func `pauses between attempts double up to five seconds, half of each by chance`() {
+    var bench = WorkerBench()
+    for attempt in 0..<12 {
+      guard case .connect(let pause) = bench.on(.disconnected).first else { return #expect(Bool(false)) }
+      let whole = min(Instant.Span.milliseconds(100 << UInt64(attempt)), .seconds(5))
+      #expect(pause <= whole && pause * 2 >= whole, "attempt \(attempt) waits \(pause.milliseconds) ms")
+    }
+    _ = bench.join()
+    guard case .connect(let pause) = bench.on(.disconnected).first else { return #expect(Bool(false)) }
+    #expect(pause <= .milliseconds(100))
+  }
+}
