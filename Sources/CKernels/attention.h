@@ -70,117 +70,176 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
   }
 }
 
-// Scores of `count` (at most 4) tiles of 16 keys: independent chains, so that none waits for itself.
-INLINE void score_tiles(const float *query, const float *const *tiles, int count, int64_t dimension, v16 *scores) {
-  v16 s[4] = {};
-  for (int64_t d = 0; d < dimension; ++d) {
-    v16 q = all(query[d]);
-    for (int t = 0; t < count; ++t) s[t] = multiply_add(q, load(tiles[t] + d * 16), s[t]);
-  }
-  for (int t = 0; t < count; ++t) scores[t] = s[t];
+// Heads are worked on two at a time, so that the chains of one fill the waits of the other. Their results do not meet.
+enum { HEADS_AT_A_TIME = 2, TILES_AT_A_TIME = 4 };
+
+// One or two heads of one query row.
+typedef struct {
+  const float *query[HEADS_AT_A_TIME];
+  int64_t offset[HEADS_AT_A_TIME];   // of the head's keys in every page
+  float *weights[HEADS_AT_A_TIME];   // [keys, rounded up to 16]
+} head_pair;
+
+// Scores of `count` tiles of 16 keys from page `first`.
+INLINE void score_tiles(int heads, int count, const head_pair *pair, float *const *pages, int64_t dimension,
+                        v16 scores[HEADS_AT_A_TIME][TILES_AT_A_TIME]) {
+  v16 s[HEADS_AT_A_TIME][TILES_AT_A_TIME] = {};
+  for (int64_t d = 0; d < dimension; ++d)
+    for (int head = 0; head < heads; ++head) {
+      v16 q = all(pair->query[head][d]);
+      for (int t = 0; t < count; ++t)
+        s[head][t] = multiply_add(q, load(pages[t] + pair->offset[head] + d * 16), s[head][t]);
+    }
+  for (int head = 0; head < heads; ++head)
+    for (int t = 0; t < count; ++t) scores[head][t] = s[head][t];
 }
 
-INLINE void score_some_tiles(const float *query, const float *const *tiles, int64_t count, int64_t dimension,
-                             v16 *scores) {
+INLINE void score_some_tiles(int heads, int64_t count, const head_pair *pair, float *const *pages, int64_t dimension,
+                             v16 scores[HEADS_AT_A_TIME][TILES_AT_A_TIME]) {
   switch (count) {
-    case 1: score_tiles(query, tiles, 1, dimension, scores); break;
-    case 2: score_tiles(query, tiles, 2, dimension, scores); break;
-    case 3: score_tiles(query, tiles, 3, dimension, scores); break;
-    default: score_tiles(query, tiles, 4, dimension, scores); break;
+    case 1: score_tiles(heads, 1, pair, pages, dimension, scores); break;
+    case 2: score_tiles(heads, 2, pair, pages, dimension, scores); break;
+    case 3: score_tiles(heads, 3, pair, pages, dimension, scores); break;
+    default: score_tiles(heads, 4, pair, pages, dimension, scores); break;
   }
 }
 
-// out[16·vectors] = Σ weight[j]·value[j], keys in order, then times `scale`.
-INLINE void add_values(int vectors, const float *weights, float *const *pages, int64_t offset, int64_t stride,
-                       int64_t keys, float scale, v16 *out) {
-  v16 total[8] = {};
+// out[head][vectors] = Σ weight[j]·value[j], keys in order. value_at: of the values' dimensions after a head's offset.
+INLINE void add_values(int heads, int vectors, const head_pair *pair, float *const *pages, int64_t value_at,
+                       int64_t stride, int64_t keys, v16 out[HEADS_AT_A_TIME][8]) {
+  v16 total[HEADS_AT_A_TIME][8] = {};
   for (int64_t first = 0; first < keys; first += 16) {
-    const float *values = pages[first >> 4] + offset;
-    const int64_t count = keys - first < 16 ? keys - first : 16;
-    for (int64_t j = 0; j < count; ++j) {
-      v16 weight = all(weights[first + j]);
-      for (int v = 0; v < vectors; ++v) total[v] = multiply_add(weight, load(values + j * stride + v * 16), total[v]);
+    const float *values[HEADS_AT_A_TIME], *weights[HEADS_AT_A_TIME];
+    for (int head = 0; head < heads; ++head) {
+      values[head] = pages[first >> 4] + pair->offset[head] + value_at;
+      weights[head] = pair->weights[head] + first;
     }
+    const int64_t count = keys - first < 16 ? keys - first : 16;
+    for (int64_t j = 0; j < count; ++j)
+      for (int head = 0; head < heads; ++head) {
+        v16 weight = all(weights[head][j]);
+        for (int v = 0; v < vectors; ++v)
+          total[head][v] = multiply_add(weight, load(values[head] + j * stride + v * 16), total[head][v]);
+      }
   }
-  for (int v = 0; v < vectors; ++v) out[v] = total[v] * scale;
+  for (int head = 0; head < heads; ++head)
+    for (int v = 0; v < vectors; ++v) out[head][v] = total[head][v];
 }
 
-INLINE void attend(ttrl_heads h, ttrl_row row, const float *query, int64_t head, int64_t layer_offset, void *out,
-                   int64_t out_index, float *statistics, float *weights, bool is_bf16) {
-  const int64_t dimension = h.dimension, stride = padded(dimension);
-  const int64_t offset = layer_offset + head / (h.heads / h.groups) * page_head_floats(h);
-  const int64_t keys = (int64_t)row.position + 1, tiles = (keys + 15) >> 4;
-  v16 highest = all(-INFINITY);
-  for (int64_t first = 0; first < tiles; first += 4) {
-    const int64_t count = tiles - first < 4 ? tiles - first : 4;
-    const float *tile[4];
-    v16 scores[4];
-    for (int64_t t = 0; t < count; ++t) tile[t] = row.pages[first + t] + offset;
-    score_some_tiles(query, tile, count, dimension, scores);
-    for (int64_t t = 0; t < count; ++t) {
-      v16 s = choose(first_lanes(keys - (first + t) * 16), scores[t], all(-INFINITY));
-      highest = larger(highest, s);
-      store(weights + (first + t) * 16, s);
-    }
-  }
-  const float maximum = largest_lane(highest);
+// Scores to weights exp(score - maximum), in place. Returns 1 / their sum.
+INLINE float softmax(float *weights, int64_t tiles, float maximum) {
   v16 lanes = {};
   for (int64_t t = 0; t < tiles; ++t) {
     v16 e = exponential(load(weights + t * 16) - maximum);
     lanes += e;
     store(weights + t * 16, e);
   }
-  const float inverse = 1.0f / sum(lanes);
-  if (statistics) {
-    statistics[0] = maximum;
-    statistics[1] = inverse;
+  return 1.0f / sum(lanes);
+}
+
+// out: the first of the heads' outputs, as an index of operands. statistics: of the first head, or NULL.
+INLINE void attend(int heads, ttrl_heads h, ttrl_row row, const head_pair *pair, void *out, int64_t out_index,
+                   float *statistics, bool is_bf16) {
+  const int64_t dimension = h.dimension, stride = padded(dimension);
+  const int64_t keys = (int64_t)row.position + 1, tiles = (keys + 15) >> 4;
+  v16 highest[HEADS_AT_A_TIME];
+  for (int head = 0; head < heads; ++head) highest[head] = all(-INFINITY);
+  for (int64_t first = 0; first < tiles; first += TILES_AT_A_TIME) {
+    const int64_t count = tiles - first < TILES_AT_A_TIME ? tiles - first : TILES_AT_A_TIME;
+    v16 scores[HEADS_AT_A_TIME][TILES_AT_A_TIME];
+    score_some_tiles(heads, count, pair, row.pages + first, dimension, scores);
+    for (int head = 0; head < heads; ++head)
+      for (int64_t t = 0; t < count; ++t) {
+        v16 s = choose(first_lanes(keys - (first + t) * 16), scores[head][t], all(-INFINITY));
+        highest[head] = larger(highest[head], s);
+        store(pair->weights[head] + (first + t) * 16, s);
+      }
+  }
+  float inverse[HEADS_AT_A_TIME];
+  for (int head = 0; head < heads; ++head) {
+    const float maximum = largest_lane(highest[head]);
+    inverse[head] = softmax(pair->weights[head], tiles, maximum);
+    if (!statistics) continue;
+    statistics[2 * head] = maximum;
+    statistics[2 * head + 1] = inverse[head];
   }
   for (int64_t d = 0; d < dimension; d += 128) {
-    v16 o[8];
+    v16 o[HEADS_AT_A_TIME][8];
     const int vectors = (int)((stride - d < 128 ? stride - d : 128) >> 4);
-    const int64_t at = offset + dimension * 16 + d;
+    const int64_t at = dimension * 16 + d;
     switch (vectors) {
-      case 1: add_values(1, weights, row.pages, at, stride, keys, inverse, o); break;
-      case 2: add_values(2, weights, row.pages, at, stride, keys, inverse, o); break;
-      case 4: add_values(4, weights, row.pages, at, stride, keys, inverse, o); break;
-      case 8: add_values(8, weights, row.pages, at, stride, keys, inverse, o); break;
-      default: add_values(vectors, weights, row.pages, at, stride, keys, inverse, o); break;
+      case 1: add_values(heads, 1, pair, row.pages, at, stride, keys, o); break;
+      case 2: add_values(heads, 2, pair, row.pages, at, stride, keys, o); break;
+      case 4: add_values(heads, 4, pair, row.pages, at, stride, keys, o); break;
+      case 8: add_values(heads, 8, pair, row.pages, at, stride, keys, o); break;
+      default: add_values(heads, vectors, pair, row.pages, at, stride, keys, o); break;
     }
-    for (int v = 0; v < vectors; ++v)
-      store_operand(out, out_index + d + v * 16, o[v], dimension - d - v * 16, is_bf16);
+    for (int head = 0; head < heads; ++head)
+      for (int v = 0; v < vectors; ++v)
+        store_operand(out, out_index + head * dimension + d + v * 16, o[head][v] * inverse[head],
+                      dimension - d - v * 16, is_bf16);
   }
 }
 
 static void attention_kernel(ttrl_heads h, const ttrl_row *rows, int64_t row_count, const float *qkv,
                              int64_t layer_offset, void *out, float *statistics, float *scratch, bool is_bf16) {
-  const int64_t width = qkv_width(h), dimension = h.dimension;
-  for (int64_t row = 0; row < row_count; ++row)
-    for (int64_t head = 0; head < h.heads; ++head) {
-      const int64_t index = row * h.heads + head;
-      attend(h, rows[row], qkv + row * width + head * dimension, head, layer_offset, out, index * dimension,
-             statistics ? statistics + 2 * index : NULL, scratch, is_bf16);
+  const int64_t width = qkv_width(h), ratio = h.heads / h.groups;
+  for (int64_t row = 0; row < row_count; ++row) {
+    const int64_t weight_count = (rows[row].position + 16) & ~(int64_t)15;
+    for (int64_t first = 0; first < h.heads; first += HEADS_AT_A_TIME) {
+      const int64_t index = row * h.heads + first;
+      const int heads = h.heads - first < HEADS_AT_A_TIME ? 1 : HEADS_AT_A_TIME;
+      head_pair pair;
+      for (int head = 0; head < heads; ++head) {
+        pair.query[head] = qkv + row * width + (first + head) * h.dimension;
+        pair.offset[head] = layer_offset + (first + head) / ratio * page_head_floats(h);
+        pair.weights[head] = scratch + head * weight_count;
+      }
+      float *s = statistics ? statistics + 2 * index : NULL;
+      if (heads == 2)
+        attend(2, h, rows[row], &pair, out, index * h.dimension, s, is_bf16);
+      else
+        attend(1, h, rows[row], &pair, out, index * h.dimension, s, is_bf16);
     }
+  }
 }
+
+// Queries are worked on two at a time on the way back, so that each key's and value's gradients are read and written
+// once for both.
+enum { QUERIES_AT_A_TIME = 2 };
 
 // What attention_backward works on for one key/value head of one segment: its own contiguous copies.
 typedef struct {
-  float *key_tiles, *value_tiles;            // [tiles][D][16]
-  float *keys, *values, *dkeys, *dvalues;    // [keys][P]
-  float *weights, *dscores;                  // [tiles · 16]
+  float *key_tiles, *value_tiles;          // [tiles][D][16]
+  float *keys, *values, *dkeys, *dvalues;  // [keys][P]
+  float *weights[QUERIES_AT_A_TIME], *dscores[QUERIES_AT_A_TIME];  // [tiles · 16]
 } backward_scratch;
 
+// Between arrays: with sizes that are multiples of 4096 bytes, the processor takes a load from one for a load of what
+// was just stored to another.
+enum { SKEW = 80 };
+
+INLINE int64_t tile_positions(int64_t keys) { return (keys + 15) & ~(int64_t)15; }
+
+INLINE float *take(float **from, int64_t floats) {
+  float *taken = *from;
+  *from += floats + SKEW;
+  return taken;
+}
+
 INLINE backward_scratch divide_scratch(float *p, ttrl_heads h, int64_t keys) {
-  const int64_t tiles = (keys + 15) >> 4, tile_floats = tiles * 16 * h.dimension;
-  const int64_t row_floats = tiles * 16 * padded(h.dimension);
+  const int64_t positions = tile_positions(keys), row_floats = positions * padded(h.dimension);
   backward_scratch s;
-  s.key_tiles = p;
-  s.value_tiles = s.key_tiles + tile_floats;
-  s.keys = s.value_tiles + tile_floats;
-  s.values = s.keys + row_floats;
-  s.dkeys = s.values + row_floats;
-  s.dvalues = s.dkeys + row_floats;
-  s.weights = s.dvalues + row_floats;
-  s.dscores = s.weights + tiles * 16;
+  s.key_tiles = take(&p, positions * h.dimension);
+  s.value_tiles = take(&p, positions * h.dimension);
+  s.keys = take(&p, row_floats);
+  s.values = take(&p, row_floats);
+  s.dkeys = take(&p, row_floats);
+  s.dvalues = take(&p, row_floats);
+  for (int q = 0; q < QUERIES_AT_A_TIME; ++q) {
+    s.weights[q] = take(&p, positions);
+    s.dscores[q] = take(&p, positions);
+  }
   return s;
 }
 
@@ -198,61 +257,88 @@ INLINE const float *segment_row(ttrl_segment s, int64_t key, const float *rows, 
   return rows + (key < s.prefix_count ? s.prefix_start + key : s.start + key - s.prefix_count) * width;
 }
 
-// The gradient of one query: dquery[d] += Σ ds[j]·key[j], dkey[j] += ds[j]·query, dvalue[j] += weight[j]·dout.
-INLINE void spread(int vectors, const backward_scratch *s, int64_t at, int64_t stride, int64_t keys, const v16 *query,
-                   const v16 *dout, v16 *dquery) {
-  v16 total[4] = {};
-  for (int64_t j = 0; j < keys; ++j) {
-    v16 ds = all(s->dscores[j]), weight = all(s->weights[j]);
+// One query row of one head.
+typedef struct {
+  const float *query, *dout, *statistics;
+  float *dquery;
+} backward_query;
+
+// dquery += Σ ds[j]·key[j], dkey[j] += ds[j]·query, dvalue[j] += weight[j]·dout, for the dimensions from `at` on.
+INLINE void spread(int queries, int vectors, const backward_scratch *s, const backward_query *query, int64_t at,
+                   int64_t dimension, int64_t keys) {
+  const int64_t stride = padded(dimension);
+  v16 q[QUERIES_AT_A_TIME][4], dout[QUERIES_AT_A_TIME][4], total[QUERIES_AT_A_TIME][4] = {};
+  for (int i = 0; i < queries; ++i)
     for (int v = 0; v < vectors; ++v) {
-      const int64_t i = j * stride + at + v * 16;
-      total[v] = multiply_add(ds, load(s->keys + i), total[v]);
-      store(s->dkeys + i, multiply_add(ds, query[v], load(s->dkeys + i)));
-      store(s->dvalues + i, multiply_add(weight, dout[v], load(s->dvalues + i)));
+      q[i][v] = load_first(query[i].query + at + v * 16, dimension - at - v * 16);
+      dout[i][v] = load_first(query[i].dout + at + v * 16, dimension - at - v * 16);
     }
-  }
-  for (int v = 0; v < vectors; ++v) dquery[v] = total[v];
+  for (int64_t j = 0; j < keys; ++j)
+    for (int v = 0; v < vectors; ++v) {
+      const int64_t place = j * stride + at + v * 16;
+      v16 key = load(s->keys + place), dkey = load(s->dkeys + place), dvalue = load(s->dvalues + place);
+      for (int i = 0; i < queries; ++i) {
+        v16 ds = all(s->dscores[i][j]);
+        total[i][v] = multiply_add(ds, key, total[i][v]);
+        dkey = multiply_add(ds, q[i][v], dkey);
+        dvalue = multiply_add(all(s->weights[i][j]), dout[i][v], dvalue);
+      }
+      store(s->dkeys + place, dkey);
+      store(s->dvalues + place, dvalue);
+    }
+  for (int i = 0; i < queries; ++i)
+    for (int v = 0; v < vectors; ++v) {
+      float *to = query[i].dquery + at + v * 16;
+      const int64_t count = dimension - at - v * 16;
+      store_first(to, load_first(to, count) + total[i][v], count);
+    }
 }
 
-INLINE void attend_backward(ttrl_heads h, const backward_scratch *s, int64_t keys, const float *query,
-                            const float *dout, const float *statistics, float *dquery) {
-  const int64_t dimension = h.dimension, stride = padded(dimension), tiles = (keys + 15) >> 4;
-  v16 lanes = {};
+// Weights (exp of scores, normalised) and the gradients of scores, for keys in 0 ..< keys + queries - 1; the first query
+// sees `keys` of them, the second one more.
+INLINE void score_gradients(int queries, const backward_scratch *s, const backward_query *query, int64_t dimension,
+                            int64_t keys) {
+  const int64_t tiles = (keys + queries - 1 + 15) >> 4;
+  v16 lanes[QUERIES_AT_A_TIME] = {};
   for (int64_t t = 0; t < tiles; ++t) {
     const float *key_tile = s->key_tiles + t * 16 * dimension, *value_tile = s->value_tiles + t * 16 * dimension;
-    v16 score[2] = {}, dweight[2] = {};
+    v16 score[QUERIES_AT_A_TIME][2] = {}, dweight[QUERIES_AT_A_TIME][2] = {};
     for (int64_t d = 0; d < dimension; d += 2)
-      for (int i = 0; i < 2; ++i) {
-        score[i] = multiply_add(all(query[d + i]), load(key_tile + (d + i) * 16), score[i]);
-        dweight[i] = multiply_add(all(dout[d + i]), load(value_tile + (d + i) * 16), dweight[i]);
+      for (int half = 0; half < 2; ++half) {
+        v16 key = load(key_tile + (d + half) * 16), value = load(value_tile + (d + half) * 16);
+        for (int i = 0; i < queries; ++i) {
+          score[i][half] = multiply_add(all(query[i].query[d + half]), key, score[i][half]);
+          dweight[i][half] = multiply_add(all(query[i].dout[d + half]), value, dweight[i][half]);
+        }
       }
-    v16 weight = exponential(score[0] + score[1] - statistics[0]) * statistics[1];
-    weight = choose(first_lanes(keys - t * 16), weight, (v16){});
-    v16 d = dweight[0] + dweight[1];
-    lanes = multiply_add(weight, d, lanes);
-    store(s->weights + t * 16, weight);
-    store(s->dscores + t * 16, d);
+    for (int i = 0; i < queries; ++i) {
+      const float *statistics = query[i].statistics;
+      v16 weight = exponential(score[i][0] + score[i][1] - statistics[0]) * statistics[1];
+      weight = choose(first_lanes(keys + i - t * 16), weight, (v16){});
+      v16 d = dweight[i][0] + dweight[i][1];
+      lanes[i] = multiply_add(weight, d, lanes[i]);
+      store(s->weights[i] + t * 16, weight);
+      store(s->dscores[i] + t * 16, d);
+    }
   }
-  const float mean = sum(lanes);
-  for (int64_t t = 0; t < tiles; ++t)
-    store(s->dscores + t * 16, load(s->weights + t * 16) * (load(s->dscores + t * 16) - mean));
-  for (int64_t d = 0; d < dimension; d += 64) {
-    const int vectors = (int)((stride - d < 64 ? stride - d : 64) >> 4);
-    v16 q[4], o[4], dq[4];
-    for (int v = 0; v < vectors; ++v) {
-      q[v] = load_first(query + d + v * 16, dimension - d - v * 16);
-      o[v] = load_first(dout + d + v * 16, dimension - d - v * 16);
-    }
+  for (int i = 0; i < queries; ++i) {
+    const float mean = sum(lanes[i]);
+    for (int64_t j = 0; j < tiles * 16; j += 16)
+      store(s->dscores[i] + j, load(s->weights[i] + j) * (load(s->dscores[i] + j) - mean));
+  }
+}
+
+INLINE void attend_backward(int queries, const backward_scratch *s, const backward_query *query, int64_t dimension,
+                            int64_t keys) {
+  score_gradients(queries, s, query, dimension, keys);
+  const int64_t all_keys = keys + queries - 1, stride = padded(dimension);
+  for (int64_t at = 0; at < dimension; at += 64) {
+    const int vectors = (int)((stride - at < 64 ? stride - at : 64) >> 4);
     switch (vectors) {
-      case 1: spread(1, s, d, stride, keys, q, o, dq); break;
-      case 2: spread(2, s, d, stride, keys, q, o, dq); break;
-      case 3: spread(3, s, d, stride, keys, q, o, dq); break;
-      default: spread(4, s, d, stride, keys, q, o, dq); break;
-    }
-    for (int v = 0; v < vectors; ++v) {
-      float *to = dquery + d + v * 16;
-      const int64_t count = dimension - d - v * 16;
-      store_first(to, load_first(to, count) + dq[v], count);
+      case 1: spread(queries, 1, s, query, at, dimension, all_keys); break;
+      case 2: spread(queries, 2, s, query, at, dimension, all_keys); break;
+      case 3: spread(queries, 3, s, query, at, dimension, all_keys); break;
+      default: spread(queries, 4, s, query, at, dimension, all_keys); break;
     }
   }
 }
@@ -262,11 +348,13 @@ static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, const 
   const int64_t dimension = h.dimension, stride = padded(dimension), width = qkv_width(h);
   const int64_t keys = segment.prefix_count + segment.count, ratio = h.heads / h.groups;
   const backward_scratch s = divide_scratch(scratch, h, keys);
-  const size_t row_bytes = (size_t)(((keys + 15) & ~(int64_t)15) * stride) * sizeof(float);
-  memset(s.keys, 0, 2 * row_bytes);  // keys and values: the lanes beyond D and the rows beyond the last are zero
+  const size_t row_bytes = (size_t)(tile_positions(keys) * stride) * sizeof(float);
+  memset(s.keys, 0, row_bytes);  // the lanes beyond D and the rows beyond the last stay zero
+  memset(s.values, 0, row_bytes);
   for (int64_t group = 0; group < h.groups; ++group) {
     const int64_t key_at = (h.heads + group) * dimension, value_at = key_at + h.groups * dimension;
-    memset(s.dkeys, 0, 2 * row_bytes);
+    memset(s.dkeys, 0, row_bytes);
+    memset(s.dvalues, 0, row_bytes);
     for (int64_t j = 0; j < keys; ++j) {
       const float *row = segment_row(segment, j, qkv, width);
       memcpy(s.keys + j * stride, row + key_at, (size_t)dimension * sizeof(float));
@@ -274,12 +362,22 @@ static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, const 
     }
     tile_rows(s.keys, s.key_tiles, keys, dimension, stride);
     tile_rows(s.values, s.value_tiles, keys, dimension, stride);
-    for (int64_t i = 0; i < segment.count; ++i) {
-      const int64_t row = segment.start + i;
-      for (int64_t head = group * ratio; head < (group + 1) * ratio; ++head)
-        attend_backward(h, &s, segment.prefix_count + i + 1, qkv + row * width + head * dimension,
-                        dout + (row * h.heads + head) * dimension, statistics + (row * h.heads + head) * 2,
-                        dqkv + row * width + head * dimension);
+    for (int64_t i = 0; i < segment.count; i += QUERIES_AT_A_TIME) {
+      const int queries = segment.count - i < QUERIES_AT_A_TIME ? 1 : QUERIES_AT_A_TIME;
+      for (int64_t head = group * ratio; head < (group + 1) * ratio; ++head) {
+        backward_query query[QUERIES_AT_A_TIME];
+        for (int q = 0; q < queries; ++q) {
+          const int64_t row = segment.start + i + q;
+          query[q] = (backward_query){.query = qkv + row * width + head * dimension,
+                                      .dout = dout + (row * h.heads + head) * dimension,
+                                      .statistics = statistics + (row * h.heads + head) * 2,
+                                      .dquery = dqkv + row * width + head * dimension};
+        }
+        if (queries == 2)
+          attend_backward(2, &s, query, dimension, segment.prefix_count + i + 1);
+        else
+          attend_backward(1, &s, query, dimension, segment.prefix_count + i + 1);
+      }
     }
     for (int64_t j = 0; j < keys; ++j) {
       float *row = (float *)segment_row(segment, j, dqkv, width);

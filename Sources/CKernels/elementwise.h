@@ -22,6 +22,15 @@ static void add_kernel(const float *x, float *y, int64_t count) {
     store_first(y + i, load_first(x + i, count - i) + load_first(y + i, count - i), count - i);
 }
 
+static void gather_kernel(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    memcpy(out + i * columns, table + index[i] * columns, (size_t)columns * sizeof(float));
+}
+
+static void scatter_add_kernel(const float *x, const int32_t *index, float *table, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i) add_kernel(x + i * columns, table + index[i] * columns, columns);
+}
+
 static void add_columns_kernel(const float *x, float *sums, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < columns; i += 16) {
     int64_t count = columns - i;

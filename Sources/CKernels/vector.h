@@ -20,7 +20,7 @@ typedef int64_t l16_anywhere __attribute__((vector_size(128), aligned(8)));
 
 INLINE v16 load(const float *p) { return *(const v16_anywhere *)p; }
 INLINE void store(float *p, v16 x) { *(v16_anywhere *)p = x; }
-INLINE v16 all(float x) { return (v16){} + x; }
+INLINE v16 all(float x) { return (v16){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 INLINE v16 multiply_add(v16 a, v16 b, v16 c) { return __builtin_elementwise_fma(a, b, c); }
 INLINE v16 choose(i16 condition, v16 yes, v16 no) {
   return (v16)(((i16)yes & condition) | ((i16)no & ~condition));

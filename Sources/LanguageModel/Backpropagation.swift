@@ -127,8 +127,8 @@ package final class Backpropagation {
     try eachHeadChunk(batch, model) { headRows throws(ModelError) in
       for (index, headRow) in headRows.enumerated() {
         let z = backward.logits.row(index)
-        let d = try apply(distribution, to: z, headRow)
-        for target in headRow.targets {
+        let d = try apply(distribution, to: z, batch, headRow)
+        for target in batch.targets[headRow.targets] {
           scored[target.sequence].logprobs[target.position] = d.logprob(z: z[Int(target.token)])
           scored[target.sequence].entropies[target.position] = d.entropy
         }
@@ -144,7 +144,7 @@ package final class Backpropagation {
     let x = activations.inputs[plan.configuration.layerCount]
     for start in stride(from: 0, to: batch.headRows.count, by: backward.headRows) {
       let headRows = batch.headRows[start..<min(start + backward.headRows, batch.headRows.count)]
-      for (index, headRow) in headRows.enumerated() { backward.headInput.row(index).copy(from: x.row(headRow.row)) }
+      transformer.kernels.gather(x, headRows.map(\.row), into: backward.headInput)
       try transformer.logits(
         model, x: backward.headInput, count: headRows.count, normed: backward.headNormed, into: backward.logits)
       try body(headRows)
@@ -152,10 +152,10 @@ package final class Backpropagation {
   }
 
   private func apply(
-    _ distribution: DistributionSettings, to logits: Floats, _ headRow: HeadRow
+    _ distribution: DistributionSettings, to logits: Floats, _ batch: TrainingBatch, _ headRow: HeadRow
   ) throws(ModelError) -> TokenDistribution {
     if let d = distribution.apply(to: logits, scratch: scratch) { return d }
-    throw .notFinite(source: headRow.targets.first.map { "sequence \($0.sequence)" } ?? "a sequence")
+    throw .notFinite(source: "sequence \(batch.targets[headRow.targets.lowerBound].sequence)")
   }
 
   // MARK: Head, backward
@@ -164,18 +164,19 @@ package final class Backpropagation {
   private func headBackward(
     _ pass: BackwardPass, _ slopes: [[Float]], _ distribution: DistributionSettings
   ) throws(ModelError) {
-    try eachHeadChunk(pass.batch, pass.model) { headRows throws(ModelError) in
+    let batch = pass.batch
+    try eachHeadChunk(batch, pass.model) { headRows throws(ModelError) in
       for (index, headRow) in headRows.enumerated() {
         let z = backward.logits.row(index)
-        let d = try apply(distribution, to: z, headRow)
+        let d = try apply(distribution, to: z, batch, headRow)
         var total: Float = 0
-        for target in headRow.targets { total += slopes[target.sequence][target.position] }
+        for target in batch.targets[headRow.targets] { total += slopes[target.sequence][target.position] }
         transformer.kernels.scaledProbabilities(z, d, coefficient: -total * distribution.inverseTemperature, into: z)
-        for target in headRow.targets {
+        for target in batch.targets[headRow.targets] {
           z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
         }
       }
-      try pass.head(Array(headRows))
+      try pass.head(headRows.map(\.row))
     }
   }
 }

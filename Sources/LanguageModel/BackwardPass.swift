@@ -84,7 +84,7 @@ struct BackwardPass {
   // MARK: Head and embedding
 
   /// From d logits (in `scratch.logits`) of a chunk of head rows to dx of their rows.
-  func head(_ headRows: [HeadRow]) throws(ModelError) {
+  func head(_ headRows: [Int32]) throws(ModelError) {
     guard let weights = model.headBackward else { return }
     let count = headRows.count
     let dnormed = scratch.dnormed.values[0..<scratch.headRows * plan.configuration.hiddenSize].rows(
@@ -99,15 +99,13 @@ struct BackwardPass {
     kernels.rmsNormBackward(
       scratch.headInput[rows: 0..<count], weight: model.finalNorm, epsilon: epsilon, dy: dnormed,
       dx: scratch.headInputGradient, dweight: tensor(plan.layout.finalNorm))
-    for (index, headRow) in headRows.enumerated() {
-      kernels.add(scratch.headInputGradient.row(index), to: scratch.dx.row(headRow.row))
-    }
+    kernels.scatterAdd(scratch.headInputGradient[rows: 0..<count], headRows, to: scratch.dx)
   }
 
   /// dx, arrived at the bottom, to the embeddings of the tokens.
   func embedding() {
-    let rows = tensor(plan.layout.embedding).rows(of: plan.configuration.hiddenSize)
-    for (row, token) in batch.tokens.enumerated() { kernels.add(scratch.dx.row(row), to: rows.row(Int(token))) }
+    let table = tensor(plan.layout.embedding).rows(of: plan.configuration.hiddenSize)
+    kernels.scatterAdd(scratch.dx[rows: 0..<batch.tokens.count], batch.tokens, to: table)
   }
 
   // MARK: Layers

@@ -168,7 +168,7 @@ package final class Generator {
       let positions = start..<min(start + transformer.chunkRows, count)
       rows.removeAll()
       for position in positions { rows.append(position: position, table: table) }
-      transformer.embed(request.prompt[positions], model: model, into: x)
+      transformer.embed(Array(request.prompt[positions]), model: model, into: x)
       try runLayers()
       last = positions.count - 1
     }

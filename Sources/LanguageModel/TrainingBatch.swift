@@ -43,10 +43,11 @@ struct Target {
   let token: Int32
 }
 
-/// A row that reaches the head, and what it predicts there: one token, or the first one of every response.
+/// What a row predicts that reaches the head: one token, or the first one of every response.
 struct HeadRow {
-  let row: Int
-  var targets: [Target]
+  let row: Int32
+  /// In the batch's targets.
+  let targets: Range<Int>
 }
 
 /// The rows of one micro-batch.
@@ -54,6 +55,7 @@ struct TrainingBatch {
   private(set) var tokens: [Int32] = []
   private(set) var segments: [Segment] = []
   private(set) var headRows: [HeadRow] = []
+  private(set) var targets: [Target] = []
   let rows: RowList
   /// Keys of the longest sequence.
   private(set) var keysMax = 0
@@ -104,27 +106,36 @@ struct TrainingBatch {
     let table = PageTable(pages, positions: prompt.count)
     let promptRows = append(prompt, firstPosition: 0, table: table)
     segments.append(Segment(prefix: 0..<0, own: promptRows, table: table, prefixTable: nil))
-    var first = HeadRow(row: promptRows.upperBound - 1, targets: [])
-    var others: [HeadRow] = []
+    let firstTarget = targets.count
+    for member in members {
+      guard let token = sequences[member].response.first else { continue }
+      targets.append(Target(sequence: member, position: 0, token: token))
+    }
+    if targets.count > firstTarget {
+      headRows.append(HeadRow(row: Int32(promptRows.upperBound - 1), targets: firstTarget..<targets.count))
+    }
+    keysMax = max(keysMax, prompt.count)
     for member in members {
       let sequence = sequences[member]
       precondition(sequence.prompt == prompt, "sequence \(member): the prompts of group \(sequence.group) differ")
-      guard let token = sequence.response.first else { continue }
-      first.targets.append(Target(sequence: member, position: 0, token: token))
-      keysMax = max(keysMax, prompt.count + sequence.response.count)
-      guard sequence.response.count > 1 else { continue }
-      let own = PageTable(
-        continuing: table, after: prompt.count, positions: prompt.count + sequence.response.count - 1)
-      let range = append(sequence.response.dropLast(), firstPosition: prompt.count, table: own)
-      segments.append(Segment(prefix: promptRows, own: range, table: own, prefixTable: table))
-      for (offset, token) in sequence.response.dropFirst().enumerated() {
-        let target = Target(sequence: member, position: offset + 1, token: token)
-        others.append(HeadRow(row: range.lowerBound + offset, targets: [target]))
-      }
+      if sequence.response.count > 1 { addResponse(sequence.response, of: member, after: promptRows, table) }
     }
-    keysMax = max(keysMax, prompt.count)
-    if !first.targets.isEmpty { headRows.append(first) }
-    headRows += others
+  }
+
+  /// A response of at least two tokens.
+  private mutating func addResponse(
+    _ response: [Int32], of sequence: Int, after prompt: Range<Int>, _ promptTable: PageTable
+  ) {
+    let count = prompt.count + response.count - 1
+    let table = PageTable(continuing: promptTable, after: prompt.count, positions: count)
+    let range = append(response.dropLast(), firstPosition: prompt.count, table: table)
+    segments.append(Segment(prefix: prompt, own: range, table: table, prefixTable: promptTable))
+    keysMax = max(keysMax, count)
+    for position in 1..<response.count {
+      headRows.append(
+        HeadRow(row: Int32(range.lowerBound + position - 1), targets: targets.count..<targets.count + 1))
+      targets.append(Target(sequence: sequence, position: position, token: response[position]))
+    }
   }
 
   private mutating func append(

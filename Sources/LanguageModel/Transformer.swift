@@ -64,9 +64,8 @@ final class Transformer {
   }
 
   /// x[i] = the embedding of tokens[i].
-  func embed(_ tokens: some Collection<Int32>, model: PreparedModel, into x: Matrix) {
-    let embedding = model.embedding
-    for (row, token) in tokens.enumerated() { x.row(row).copy(from: embedding.row(Int(token))) }
+  func embed(_ tokens: [Int32], model: PreparedModel, into x: Matrix) {
+    kernels.gather(model.embedding, tokens, into: x)
   }
 
   /// Queries, keys and values of `rows[range]`, from x[range]; keys and values go to the rows' pages.
@@ -95,8 +94,8 @@ final class Transformer {
     _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, range: Range<Int>, buffers: LayerBuffers,
     pageLayer: Int
   ) throws(ModelError) {
-    let keys = (rows.positionMax + 16) / 16 * 16
-    if scores.count < keys { scores = Floats(count: 2 * keys) }
+    let needed = Kernels.attentionScratch(keys: rows.positionMax + 1)
+    if scores.count < needed { scores = Floats(count: 2 * needed) }
     kernels.attention(
       buffers.queryKeyValue, heads: plan.heads, rows: rows, range: range, layer: pageLayer, into: buffers.attention,
       statistics: buffers.statistics, scratch: scores)

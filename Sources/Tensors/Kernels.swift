@@ -75,7 +75,7 @@ package struct TokenDistribution: Sendable, Equatable {
 /// The kernels of one instruction set.
 package struct Kernels: @unchecked Sendable {
   // A pointer to a constant table of functions; safe to share because nobody writes it.
-  private let table: UnsafePointer<ttrl_kernels>
+  private let functions: UnsafePointer<ttrl_kernels>
 
   /// Those this processor can run, fastest first.
   package static let available: [Kernels] =
@@ -83,22 +83,22 @@ package struct Kernels: @unchecked Sendable {
 
   package static let best = available[0]
 
-  private init(table: UnsafePointer<ttrl_kernels>) { self.table = table }
+  private init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
 
-  package var name: String { String(cString: table.pointee.name) }
+  package var name: String { String(cString: functions.pointee.name) }
 
   // MARK: Elementwise
 
   /// out = exp(x), element by element; relative error about 2e-7, 0 below −87.3.
   package func exponential(_ x: Floats, into out: Floats) {
     precondition(x.count == out.count, "exponential: \(x.count) values into \(out.count)")
-    table.pointee.exponential(x.base, out.base, Int64(x.count))
+    functions.pointee.exponential(x.base, out.base, Int64(x.count))
   }
 
   /// out = ln(x), for positive normal numbers.
   package func logarithm(_ x: Floats, into out: Floats) {
     precondition(x.count == out.count, "logarithm: \(x.count) values into \(out.count)")
-    table.pointee.logarithm(x.base, out.base, Int64(x.count))
+    functions.pointee.logarithm(x.base, out.base, Int64(x.count))
   }
 
   /// The operand of a matrix: a copy, rounded to nearest even in bfloat16. Writes the first rows of `out`.
@@ -106,7 +106,7 @@ package struct Kernels: @unchecked Sendable {
     precondition(x.columns == out.columns && x.rows <= out.rows, "convert: the operand does not fit the matrix")
     let count = x.rows * x.columns
     if out.isHalf {
-      table.pointee.to_bf16(x.base, out.base.assumingMemoryBound(to: UInt16.self), Int64(count))
+      functions.pointee.to_bf16(x.base, out.base.assumingMemoryBound(to: UInt16.self), Int64(count))
     } else {
       out.base.assumingMemoryBound(to: Float.self).update(from: x.base, count: count)
     }
@@ -115,26 +115,44 @@ package struct Kernels: @unchecked Sendable {
   /// out = the nearest bfloat16 of each value, as float32.
   package func roundToBFloat16(_ x: Floats, into out: Floats) {
     precondition(x.count == out.count, "roundToBFloat16: \(x.count) values into \(out.count)")
-    table.pointee.round_to_bf16(x.base, out.base, Int64(x.count))
+    functions.pointee.round_to_bf16(x.base, out.base, Int64(x.count))
   }
 
   /// y += x.
   package func add(_ x: Floats, to y: Floats) {
     precondition(x.count == y.count, "add: \(x.count) values to \(y.count)")
-    table.pointee.add(x.base, y.base, Int64(x.count))
+    functions.pointee.add(x.base, y.base, Int64(x.count))
+  }
+
+  /// out[i] = table[index[i]], row by row, into the first rows of `out`.
+  package func gather(_ table: Matrix, _ index: [Int32], into out: Matrix) {
+    precondition(table.columns == out.columns && index.count <= out.rows, "gather: the result does not fit")
+    check(index, table)
+    functions.pointee.gather(table.base, index, out.base, Int64(index.count), Int64(table.columns))
+  }
+
+  /// table[index[i]] += x[i], row by row, in order of i.
+  package func scatterAdd(_ x: Matrix, _ index: [Int32], to table: Matrix) {
+    precondition(table.columns == x.columns && index.count <= x.rows, "scatterAdd: rows are missing")
+    check(index, table)
+    functions.pointee.scatter_add(x.base, index, table.base, Int64(index.count), Int64(table.columns))
+  }
+
+  private func check(_ index: [Int32], _ table: Matrix) {
+    for row in index { precondition(row >= 0 && row < table.rows, "row \(row) is outside of 0..<\(table.rows)") }
   }
 
   /// sums += the rows of x: the gradient of a bias.
   package func addColumns(_ x: Matrix, to sums: Floats) {
     precondition(x.columns == sums.count, "addColumns: \(x.columns) columns to \(sums.count) sums")
-    table.pointee.add_columns(x.base, sums.base, Int64(x.rows), Int64(x.columns))
+    functions.pointee.add_columns(x.base, sums.base, Int64(x.rows), Int64(x.columns))
   }
 
   /// out[columns, out.columns] = xᵀ of the first `rows` rows; columns of `out` beyond them become zero.
   package func transpose(_ x: Operand, rows: Int, into out: Operand) {
     precondition(x.type == out.type && rows <= x.rows, "transpose: operands differ in type, or rows are missing")
     precondition(out.rows == x.columns && out.columns >= rows, "transpose: the result does not fit")
-    table.pointee.transpose(x.base, out.base, Int64(rows), Int64(x.columns), Int64(out.columns), out.isHalf)
+    functions.pointee.transpose(x.base, out.base, Int64(rows), Int64(x.columns), Int64(out.columns), out.isHalf)
   }
 
   // MARK: Norm and feed-forward
@@ -142,7 +160,7 @@ package struct Kernels: @unchecked Sendable {
   /// out = x / sqrt(mean(x²) + epsilon) · weight, row by row, into the first rows of `out`.
   package func rmsNorm(_ x: Matrix, weight: Floats, epsilon: Float, into out: Operand) {
     precondition(x.columns == weight.count && x.columns == out.columns && x.rows <= out.rows, "rmsNorm: sizes differ")
-    table.pointee.rms_norm(x.base, weight.base, epsilon, out.base, Int64(x.rows), Int64(x.columns), out.isHalf)
+    functions.pointee.rms_norm(x.base, weight.base, epsilon, out.base, Int64(x.rows), Int64(x.columns), out.isHalf)
   }
 
   /// dx += and dweight += the gradient through `rmsNorm`.
@@ -153,14 +171,14 @@ package struct Kernels: @unchecked Sendable {
     precondition(
       dy.columns == x.columns && dx.columns == x.columns && dy.rows >= x.rows && dx.rows >= x.rows,
       "rmsNormBackward: gradients do not fit")
-    table.pointee.rms_norm_backward(
+    functions.pointee.rms_norm_backward(
       x.base, weight.base, epsilon, dy.base, dx.base, dweight.base, Int64(x.rows), Int64(x.columns))
   }
 
   /// gateUp[rows, 2F] (gate first) to silu(gate) · up, into the first rows of `out`.
   package func swiGLU(_ gateUp: Matrix, into out: Operand) {
     precondition(gateUp.columns == 2 * out.columns && gateUp.rows <= out.rows, "swiGLU: the result does not fit")
-    table.pointee.swiglu(gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), out.isHalf)
+    functions.pointee.swiglu(gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), out.isHalf)
   }
 
   /// The gradient through `swiGLU`, and its output once more.
@@ -172,7 +190,7 @@ package struct Kernels: @unchecked Sendable {
     precondition(
       [dactivated.rows, dgateUp.rows, activated.rows].allSatisfy { $0 >= gateUp.rows }
         && dgateUp.type == activated.type, "swiGLUBackward: rows are missing, or types differ")
-    table.pointee.swiglu_backward(
+    functions.pointee.swiglu_backward(
       gateUp.base, dactivated.base, dgateUp.base, activated.base, Int64(gateUp.rows), Int64(width), activated.isHalf)
   }
 
@@ -184,7 +202,7 @@ package struct Kernels: @unchecked Sendable {
   ) {
     check(heads, rows, range, qkv)
     precondition(rows.positionMax < finish.rotary.cosines.rows, "a position lies beyond the rotary table")
-    table.pointee.finish_qkv(
+    functions.pointee.finish_qkv(
       heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), qkv.base,
       rows.layerOffset(layer))
   }
@@ -204,7 +222,7 @@ package struct Kernels: @unchecked Sendable {
         || (raw?.rows ?? 0) >= range.count && raw?.columns == heads.width
           && dqueryNorm?.count == heads.dimension && dkeyNorm?.count == heads.dimension,
       "finishQueryKeyValueBackward: head norms need the raw rows and somewhere to put their gradients")
-    table.pointee.finish_qkv_backward(
+    functions.pointee.finish_qkv_backward(
       heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), raw?.base, dqkv.base,
       dqueryNorm?.base, dkeyNorm?.base)
   }
@@ -213,7 +231,7 @@ package struct Kernels: @unchecked Sendable {
   /// - Parameters:
   ///   - out: [rows, H·D]
   ///   - statistics: [rows, 2·H] or nil: the largest score and 1 / sum of exp, for the way back.
-  ///   - scratch: at least as many floats as the largest number of keys, rounded up to 16.
+  ///   - scratch: at least `attentionScratch` floats for the largest number of keys.
   package func attention(
     _ qkv: Matrix, heads: Heads, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
     statistics: Matrix?, scratch: Floats
@@ -223,11 +241,15 @@ package struct Kernels: @unchecked Sendable {
     precondition(
       statistics.map { $0.columns == 2 * heads.query && $0.rows >= range.count } ?? true,
       "attention: the statistics do not fit")
-    precondition(scratch.count >= (rows.positionMax + 16) / 16 * 16, "attention: the scratch is too small")
-    table.pointee.attention(
+    precondition(
+      scratch.count >= Kernels.attentionScratch(keys: rows.positionMax + 1), "attention: the scratch is too small")
+    functions.pointee.attention(
       heads.c, rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer), out.base,
       statistics?.base, scratch.base, out.isHalf)
   }
+
+  /// Floats of scratch for `attention` over at most `keys` keys: the weights of two heads.
+  package static func attentionScratch(keys: Int) -> Int { 2 * ((keys + 15) / 16 * 16) }
 
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself.
   /// - Parameters:
@@ -249,7 +271,7 @@ package struct Kernels: @unchecked Sendable {
     let segment = ttrl_segment(
       prefix_start: Int64(prefix.lowerBound), prefix_count: Int64(prefix.count), start: Int64(own.lowerBound),
       count: Int64(own.count))
-    table.pointee.attention_backward(
+    functions.pointee.attention_backward(
       heads.c, segment, qkv.base, statistics.base, dout.base, dqkv.base, scratch.base)
   }
 
@@ -272,25 +294,25 @@ package struct Kernels: @unchecked Sendable {
     of logits: Floats, inverseTemperature: Float, topK: Int, topP: Float, scratch: DistributionScratch
   ) -> TokenDistribution? {
     precondition(scratch.vocabularySize >= logits.count, "distribution: scratch is for a smaller vocabulary")
-    let d = table.pointee.distribution(
+    let d = functions.pointee.distribution(
       logits.base, Int64(logits.count), inverseTemperature, Int32(clamping: topK), topP, scratch.words)
     return d.is_finite ? TokenDistribution(maximum: d.maximum, logSum: d.log_sum, entropy: d.entropy) : nil
   }
 
   /// The token at `uniform` (in [0, 1)) of the cumulative distribution in index order.
   package func sample(_ z: Floats, _ distribution: TokenDistribution, uniform: Double) -> Int32 {
-    table.pointee.sample(z.base, Int64(z.count), distribution.maximum, uniform)
+    functions.pointee.sample(z.base, Int64(z.count), distribution.maximum, uniform)
   }
 
   /// The lowest index of the largest value.
-  package func largest(_ z: Floats) -> Int32 { table.pointee.largest(z.base, Int64(z.count)) }
+  package func largest(_ z: Floats) -> Int32 { functions.pointee.largest(z.base, Int64(z.count)) }
 
   /// out = coefficient · the probabilities.
   package func scaledProbabilities(
     _ z: Floats, _ distribution: TokenDistribution, coefficient: Float, into out: Floats
   ) {
     precondition(z.count == out.count, "scaledProbabilities: \(z.count) values into \(out.count)")
-    table.pointee.scaled_probabilities(
+    functions.pointee.scaled_probabilities(
       z.base, Int64(z.count), distribution.maximum, distribution.logSum, coefficient, out.base)
   }
 
@@ -301,23 +323,23 @@ package struct Kernels: @unchecked Sendable {
   func accumulateFixed(_ gradient: Floats, into accumulator: UnsafeMutableBufferPointer<Int64>) -> Float {
     precondition(gradient.count == accumulator.count, "accumulateFixed: sizes differ")
     guard let base = accumulator.baseAddress else { return 0 }
-    return table.pointee.accumulate_fixed(base, gradient.base, Int64(gradient.count))
+    return functions.pointee.accumulate_fixed(base, gradient.base, Int64(gradient.count))
   }
 
   /// out = accumulator · 2^-40 · scale, rounded once.
   func fromFixed(_ accumulator: UnsafeBufferPointer<Int64>, scale: Double, into out: Floats) {
     precondition(out.count == accumulator.count, "fromFixed: sizes differ")
     guard let base = accumulator.baseAddress else { return }
-    table.pointee.from_fixed(base, scale, out.base, Int64(out.count))
+    functions.pointee.from_fixed(base, scale, out.base, Int64(out.count))
   }
 
   /// The sum of squares in float64, in one fixed order.
-  package func sumOfSquares(_ x: Floats) -> Double { table.pointee.sum_of_squares(x.base, Int64(x.count)) }
+  package func sumOfSquares(_ x: Floats) -> Double { functions.pointee.sum_of_squares(x.base, Int64(x.count)) }
 
   func adamW(_ settings: ttrl_adamw, gradient: Floats, parameters: Floats, first: Floats, second: Floats) {
     precondition(
       [parameters.count, first.count, second.count].allSatisfy { $0 == gradient.count }, "adamW: sizes differ")
-    table.pointee.adamw(
+    functions.pointee.adamw(
       settings, gradient.base, parameters.base, first.base, second.base, Int64(gradient.count))
   }
 }

@@ -24,7 +24,7 @@ package final class Memory: @unchecked Sendable {
     self.byteCount = byteCount
   }
 
-  deinit { ttrl_free(base) }
+  deinit { ttrl_free(base, byteCount) }
 }
 
 /// A run of float32 values: a parameter, a gradient, a row.

@@ -80,6 +80,10 @@ typedef struct {
   void (*round_to_bf16)(const float *x, float *out, int64_t count);
   /// y += x.
   void (*add)(const float *x, float *y, int64_t count);
+  /// out[i] = table[index[i]], rows of `columns`.
+  void (*gather)(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns);
+  /// table[index[i]] += x[i], in order of i.
+  void (*scatter_add)(const float *x, const int32_t *index, float *table, int64_t rows, int64_t columns);
   /// sums[columns] += the rows of x[rows, columns].
   void (*add_columns)(const float *x, float *sums, int64_t rows, int64_t columns);
   /// x[rows, columns] to out[columns, padded_rows], an operand; the columns beyond `rows` become zero.
@@ -108,7 +112,7 @@ typedef struct {
                               float *_Nullable dkey_norm);
 
   /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: as many floats as the largest key count, rounded up to 16.
+  /// the largest score and 1 / sum of exp. scratch: twice as many floats as the largest key count, rounded up to 16.
   void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
                     void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
   /// dqkv[rows, W] += the gradient through attention of one segment; qkv as finish_qkv left it, dout[rows, H·D].
@@ -151,6 +155,7 @@ int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys);
 
 /// Zeroed memory, aligned to 64 bytes, in large pages where it is large. NULL when there is none.
 void *_Nullable ttrl_allocate(size_t bytes);
-void ttrl_free(void *memory);
+/// bytes: as allocated.
+void ttrl_free(void *memory, size_t bytes);
 
 #pragma clang assume_nonnull end
