@@ -58,7 +58,7 @@ let package = Package(
     module("Collectives", ["Base", "CMPI"], common),
 
     // 4: roles.
-    module("Observatory", ["Records", "Ledger", "Platform", "Base"], common),
+    module("Observatory", ["Base"], safe),
 
     // 5: programs.
     .executableTarget(name: "ttrl", dependencies: ["Base"], swiftSettings: common),
@@ -74,7 +74,7 @@ let package = Package(
     tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
     tests("Platform", of: ["Platform"]),
     tests("Ledger", of: ["Ledger"]),
-    tests("Observatory", of: ["Observatory"]),
+    tests("Observatory", of: ["Observatory", "Base"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17
