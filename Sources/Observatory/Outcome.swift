@@ -6,7 +6,9 @@
 
 /// The two ends of a run on one set of questions.
 package struct Comparison: Sendable, Equatable {
+  /// The base model's.
   package let before: EvaluationRecord?
+  /// The newest trained policy's.
   package let after: EvaluationRecord?
 
   /// - Parameter evaluations: of one set, by policy.
@@ -56,6 +58,7 @@ struct OutcomeRow: Sendable, Equatable {
   }
 }
 
+/// Both ends of a run, on both sets of questions.
 package struct Outcome: Sendable, Equatable {
   package let train: Comparison
   package let heldOut: Comparison
@@ -106,7 +109,7 @@ extension Outcome {
   /// The result in one sentence, from the best evidence there is.
   package func sentence(_ history: RunHistory, labels: Labels = .vote) -> String {
     if history.hasNothingToVoteOn { return "Nothing could be voted on: no response gave an answer." }
-    let work = "\(Figures.count(history.steps.count, "step")) of training\(subject(history))\(labels.phrase)"
+    let work = "\(Figures.count(history.steps.count, "step"))\(subject(history))\(labels.phrase)"
     guard !history.steps.isEmpty || train.after != nil else { return sentenceBeforeTraining }
     if let before = train.before?.passAt1, let after = train.after?.passAt1 {
       return "pass@1 \(movement(from: before, to: after)) in \(work)\(besideMajority(after))\(heldOutClause)."
@@ -150,12 +153,12 @@ extension Outcome {
     guard let base = baseMajority else { return "" }
     let (mine, theirs) = (Figures.percent(pass), Figures.percent(base.value))
     let place = mine == theirs ? "level with" : pass > base.value ? "above" : "below"
-    return ", \(place) the base model's own majority vote (maj@\(base.k), \(theirs))"
+    return ", \(place) the base model's majority vote (maj@\(base.k), \(theirs))"
   }
 
   private var heldOutClause: String {
     guard let before = heldOut.before?.passAt1, let after = heldOut.after?.passAt1 else { return "" }
-    return "; on held-out questions it \(movement(from: before, to: after))"
+    return "; held out, it \(movement(from: before, to: after))"
   }
 }
 
