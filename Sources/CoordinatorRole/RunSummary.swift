@@ -47,6 +47,8 @@ package enum RunSummary {
   package static func writeReport(_ run: Run, ledger: Ledger) throws {
     let settings = SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: run.settings)) }
     try Files.write(
-      Report.html(try history(ledger), summary: try json(run, ledger), settings: settings), to: run.directory.report)
+      Report.html(
+        try history(ledger), summary: try json(run, ledger), settings: settings,
+        questions: run.training.questions.map(\.prompt)), to: run.directory.report)
   }
 }
