@@ -6,6 +6,7 @@ package import Base
 package import Ledger
 package import Observatory
 import Platform
+import Records
 package import Runs
 import Settings
 import Tensors
