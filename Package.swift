@@ -68,7 +68,8 @@ let package = Package(
     module(
       "CoordinatorRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records", "Base",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records",
+        "Base",
       ], common),
     module(
       "WorkerRole",
@@ -76,10 +77,12 @@ let package = Package(
     module(
       "LearnerRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform", "Records",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
+        "Records",
         "Base",
       ], common),
-    module("Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
+    module(
+      "Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
 
     module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
 
@@ -103,7 +106,7 @@ let package = Package(
     tests("Platform", of: ["Platform", "Base"]),
     tests("Ledger", of: ["Ledger", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
-    tests("Observatory", of: ["Observatory"]),
+    tests("Observatory", of: ["Observatory", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
     tests("Tidy", of: []),
   ],

@@ -6,6 +6,7 @@ package import Base
 package import Ledger
 package import Observatory
 import Platform
+import Records
 package import Runs
 import Settings
 import Tensors
@@ -47,6 +48,8 @@ package enum RunSummary {
   package static func writeReport(_ run: Run, ledger: Ledger) throws {
     let settings = SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: run.settings)) }
     try Files.write(
-      Report.html(try history(ledger), summary: try json(run, ledger), settings: settings), to: run.directory.report)
+      Report.html(
+        try history(ledger), summary: try json(run, ledger), settings: settings,
+        questions: run.training.questions.map(\.prompt)), to: run.directory.report)
   }
 }

@@ -106,12 +106,21 @@ package final class Scribe {
   package func record(_ manifest: PolicyManifest, report: String) throws {
     let step = manifest.version.number - 1
     let policy = stored(manifest, madeBy: step)
+    let report = try withRolloutSeconds(report, step: step)
     try ledger.transaction { () throws(LedgerError) in
       try ledger.insert(policy)
       try ledger.setMetrics(report, ofStep: step)
       try keepTime()
     }
     try append(report)
+  }
+
+  /// The learner's report knows how long training took; how long the rollouts took only the ledger knows.
+  private func withRolloutSeconds(_ report: String, step: UInt32) throws(LedgerError) -> String {
+    guard let members = try? JSON.parse(report).members,
+      let round = try ledger.rounds().first(where: { $0.id == .train(step: step) }), let closed = round.closedAt
+    else { return report }
+    return JSON.object(members + [JSON.Member("rollout_seconds", .double(closed - round.openedAt))]).text()
   }
 
   package func drop(_ version: PolicyVersion) throws(LedgerError) {

@@ -1,16 +1,18 @@
 // Axis: a range of values, the round numbers marked on it, and where each value lies.
 
-struct Axis: Sendable, Equatable {
+/// One axis of a chart. Values may lie anywhere; the chart decides what it draws.
+package struct Axis: Sendable, Equatable {
   let low: Double
   let high: Double
-  let ticks: [Double]
+  /// Ascending round numbers, both ends of a vertical axis among them.
+  package let ticks: [Double]
 
   /// The vertical axis: from 0, or below where values are negative, to a round number.
   ///
   /// - Parameters:
   ///   - values: finite, at most `drawableMax` in size.
   ///   - top: the least that the axis reaches up to; > 0.
-  init(values: [Double], top: Double) {
+  package init(values: [Double], top: Double) {
     let span = (low: min(0, values.min() ?? 0), high: max(top, values.max() ?? 0))
     let (multiple, unit) = Axis.spacing(of: (span.high - span.low) / 4)
     let step = multiple * unit
@@ -24,7 +26,7 @@ struct Axis: Sendable, Equatable {
   }
 
   /// The horizontal axis: steps. The ends are exact, the ticks whole numbers.
-  init(steps: ClosedRange<Int>, tickCount: Int) {
+  package init(steps: ClosedRange<Int>, tickCount: Int) {
     let range = steps.lowerBound...max(steps.upperBound, steps.lowerBound + 1)
     let (multiple, unit) = Axis.spacing(of: max(1, Double(range.count - 1) / Double(tickCount)))
     let step = max(1, Int((multiple * unit).rounded(.up)))
@@ -35,7 +37,7 @@ struct Axis: Sendable, Equatable {
   }
 
   /// Where `value` lies, 0 at `low` and 1 at `high`.
-  func position(_ value: Double) -> Double { (value - low) / (high - low) }
+  package func position(_ value: Double) -> Double { (value - low) / (high - low) }
 
   /// Larger values are not drawn: their differences could overflow.
   static let drawableMax = 1e30

@@ -3,25 +3,26 @@
 // Terminal lines, tables and the report print the same figure the same way, whatever the locale. A figure that is not
 // known, or not finite, is a dash. Not here: typographic signs; the report replaces the ASCII ones (`typeset`).
 
-enum Figures {
+/// Numbers to text. Every function is total: what is not finite becomes `missing`.
+package enum Figures {
   /// What stands where there is no figure.
-  static let missing = "-"
+  package static let missing = "-"
 
   /// A fraction as a percentage with one decimal: 0.3125 is "31.3%".
-  static func percent(_ fraction: Double?) -> String {
+  package static func percent(_ fraction: Double?) -> String {
     guard let fraction, fraction.isFinite else { return missing }
     return fixed(fraction * 100, decimals: 1) + "%"
   }
 
   /// A difference of two fractions in percentage points, always with its sign: "+27.2", "-0.4", "0.0".
-  static func points(_ difference: Double?) -> String {
+  package static func points(_ difference: Double?) -> String {
     guard let difference, difference.isFinite else { return missing }
     let text = fixed(difference * 100, decimals: 1)
     return text.hasPrefix("-") || text == "0.0" ? text : "+" + text
   }
 
   /// A number with a fixed number of decimals, rounded half away from zero. Never "-0.0".
-  static func fixed(_ value: Double, decimals: Int) -> String {
+  package static func fixed(_ value: Double, decimals: Int) -> String {
     guard value.isFinite else { return missing }
     var unit = 1
     for _ in 0..<decimals { unit *= 10 }
@@ -36,7 +37,7 @@ enum Figures {
   }
 
   /// An integer in groups of three: "1,240".
-  static func grouped(_ value: Int) -> String {
+  package static func grouped(_ value: Int) -> String {
     var text = ""
     for (index, digit) in String(value.magnitude).reversed().enumerated() {
       if index > 0, index % 3 == 0 { text.append(",") }
@@ -46,7 +47,7 @@ enum Figures {
   }
 
   /// Three significant digits without trailing zeros: "0.125", "1,240", "5e-7".
-  static func short(_ value: Double?) -> String {
+  package static func short(_ value: Double?) -> String {
     guard let value, value.isFinite else { return missing }
     guard value != 0 else { return "0" }
     var (mantissa, exponent) = decimalParts(abs(value))
@@ -60,7 +61,7 @@ enum Figures {
   }
 
   /// A time span in its two largest units: "8.4 s", "42 s", "14 min", "3 h 05 min", "2 d 4 h".
-  static func duration(seconds: Double?) -> String {
+  package static func duration(seconds: Double?) -> String {
     guard let seconds, seconds.isFinite, seconds >= 0, seconds < 1e12 else { return missing }
     if seconds < 9.95 { return fixed(seconds, decimals: 1) + " s" }
     if seconds < 99.5 { return fixed(seconds, decimals: 0) + " s" }
@@ -71,7 +72,7 @@ enum Figures {
   }
 
   /// "1 step", "12 steps".
-  static func count(_ count: Int, _ noun: String) -> String {
+  package static func count(_ count: Int, _ noun: String) -> String {
     "\(grouped(count)) \(noun)\(count == 1 ? "" : "s")"
   }
 

@@ -1,5 +1,6 @@
 // FinalTable: a run's result on the terminal, and what to say when there can be none.
 
+/// The last thing that a finished run prints.
 package enum FinalTable {
   /// Before and after as aligned text, for each set of questions that was evaluated; then the base model's majority
   /// vote, the yardstick. Ends with a newline; empty if nothing was evaluated.
@@ -36,9 +37,11 @@ package enum FinalTable {
     guard let base = outcome.baseMajority else {
       return "no answers to compare with: agreement is all that could be measured\n"
     }
-    let line = "base model's majority vote, maj@\(base.k), on the training questions: \(Figures.percent(base.value))"
-    guard let after = outcome.train.after?.passAt1 else { return line + "\n" }
-    return "\(line); pass@1 after training is \(Figures.points(after - base.value)) points from it\n"
+    let line = "base model's majority vote on the training questions, maj@\(base.k): \(Figures.percent(base.value))\n"
+    guard let after = outcome.train.after?.passAt1 else { return line }
+    let points = Figures.fixed(abs(after - base.value) * 100, decimals: 1)
+    let place = points == "0.0" ? "level with it" : "\(points) points \(after > base.value ? "above" : "below") it"
+    return line + "pass@1 after training is \(place)\n"
   }
 
   /// First column to the left, the others to the right; two spaces between.

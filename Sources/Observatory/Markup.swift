@@ -4,30 +4,32 @@
 // written in the source is markup, what is interpolated as text is escaped, and only Markup enters Markup unescaped.
 // Nobody has to remember to escape. Text never lands in a script, a style or an unquoted attribute.
 
-struct Markup: Sendable, Equatable, ExpressibleByStringInterpolation {
-  private(set) var text: String
+/// A piece of HTML; well-formed as far as whoever wrote its literals took care.
+package struct Markup: Sendable, Equatable, ExpressibleByStringInterpolation {
+  package private(set) var text: String
 
-  init(stringLiteral value: String) { text = value }
+  package init(stringLiteral value: String) { text = value }
 
-  init(stringInterpolation: StringInterpolation) { text = stringInterpolation.text }
+  package init(stringInterpolation: StringInterpolation) { text = stringInterpolation.text }
 
-  struct StringInterpolation: StringInterpolationProtocol {
+  /// Text is escaped, markup is not.
+  package struct StringInterpolation: StringInterpolationProtocol {
     fileprivate var text = ""
 
-    init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity) }
+    package init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity) }
 
-    mutating func appendLiteral(_ literal: String) { text += literal }
-    mutating func appendInterpolation(_ value: String) { text += escaped(value) }
-    mutating func appendInterpolation(_ value: Int) { text += String(value) }
-    mutating func appendInterpolation(_ value: Markup) { text += value.text }
-    mutating func appendInterpolation(_ values: [Markup]) { for value in values { text += value.text } }
+    package mutating func appendLiteral(_ literal: String) { text += literal }
+    package mutating func appendInterpolation(_ value: String) { text += escaped(value) }
+    package mutating func appendInterpolation(_ value: Int) { text += String(value) }
+    package mutating func appendInterpolation(_ value: Markup) { text += value.text }
+    package mutating func appendInterpolation(_ values: [Markup]) { for value in values { text += value.text } }
   }
 
   static func += (left: inout Markup, right: Markup) { left.text += right.text }
 }
 
 /// `text` for use between tags and in quoted attributes. Control characters, which HTML does not allow, become U+FFFD.
-func escaped(_ text: String) -> String {
+package func escaped(_ text: String) -> String {
   var result = ""
   result.reserveCapacity(text.utf8.count)
   for scalar in text.unicodeScalars {

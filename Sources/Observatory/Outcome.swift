@@ -6,7 +6,9 @@
 
 /// The two ends of a run on one set of questions.
 package struct Comparison: Sendable, Equatable {
+  /// The base model's.
   package let before: EvaluationRecord?
+  /// The newest trained policy's.
   package let after: EvaluationRecord?
 
   /// - Parameter evaluations: of one set, by policy.
@@ -56,6 +58,7 @@ struct OutcomeRow: Sendable, Equatable {
   }
 }
 
+/// Both ends of a run, on both sets of questions.
 package struct Outcome: Sendable, Equatable {
   package let train: Comparison
   package let heldOut: Comparison

@@ -3,6 +3,7 @@
 // Pure functions from values to ASCII text. Whoever prints them decides when, and whether the live line is redrawn
 // (a terminal) or left out (a file).
 
+/// The lines that a run prints while it runs.
 package enum ProgressLine {
   /// From this share on, missing answers are a problem worth a place in the line.
   static let noAnswerRatioHigh = 0.1
@@ -77,6 +78,7 @@ package enum ProgressLine {
 
 /// What a run is doing right now.
 package struct LiveStatus: Sendable, Equatable {
+  /// What is being done, and how much of it is done.
   package enum Phase: Sendable, Equatable {
     /// Trajectories durable, of those that the step needs.
     case sampling(done: Int, total: Int)
@@ -92,7 +94,9 @@ package struct LiveStatus: Sendable, Equatable {
   package var stepCount: Int
   package var phase: Phase
   package var tokensPerSecond: Double?
+  /// Connected now.
   package var workers: Int?
+  /// Of the whole run.
   package var secondsLeft: Double?
 
   package init(

@@ -125,8 +125,8 @@ package struct PromptRecord: Sendable, Equatable {
     right = object["right"]?.int
   }
 
-  /// Share of the responses that voted for the label; 0 for no responses.
-  package var majorityRatio: Double { samples > 0 ? Double(votes) / Double(samples) : 0 }
+  /// Share of the responses that voted for the label, from 0 to 1; 0 for no responses.
+  package var majorityRatio: Double { samples > 0 ? min(max(Double(votes) / Double(samples), 0), 1) : 0 }
 
   package var rightRatio: Double? { right.flatMap { samples > 0 ? Double($0) / Double(samples) : nil } }
 }
@@ -183,6 +183,7 @@ package struct EvaluationRecord: Sendable, Equatable {
   /// The k of each maj@k that was recorded, ascending.
   package var majorityCounts: [Int] { majorities.map(\.k) }
 
+  /// maj@k; nil if it was not recorded, or there are no answers.
   package func majority(at k: Int) -> Double? { majorities.first { $0.k == k }?.value }
 
   var place: Place { Place(policy: policy, set: set) }

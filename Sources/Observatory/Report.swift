@@ -7,6 +7,7 @@
 
 package import Base
 
+/// RUN/report.html.
 package enum Report {
   /// - Parameters:
   ///   - summary: the object of summary.json; members that it lacks are left out of the page.
@@ -98,7 +99,7 @@ package enum Report {
     let sets = QuestionSet.allCases.filter { !outcome[$0].isEmpty }
     guard !sets.isEmpty else { return "" }
     return """
-      <h2>Before and after</h2>
+      <h2>Before and after\(outcome.train.after.map { " \(Figures.count($0.policy, "step"))" } ?? "")</h2>
       <div class="grid">
       \(sets.map { table(outcome, $0) })</div>
       <p class="note">\(resultNote(outcome))</p>
@@ -109,7 +110,7 @@ package enum Report {
   private static func table(_ outcome: Outcome, _ set: QuestionSet) -> Markup {
     let ends = outcome[set]
     let title = set == .train ? "Training questions" : "Held-out questions, never trained on"
-    let count = ends.before?.prompts ?? ends.after?.prompts
+    let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(Figures.grouped($0)))" } ?? ""
     let rows = outcome.rows(set).map { row -> Markup in
       let isKey = row.name == "pass@1"
       let margin = isKey ? ends.passChangeMargin.map { " ± \(Figures.fixed($0 * 100, decimals: 1))" } ?? "" : ""
@@ -121,29 +122,32 @@ package enum Report {
         """
     }
     return """
-      <table class="result"><caption>\(title)\(count.map { " (\(Figures.grouped($0)))" } ?? "")</caption>
-      <thead><tr><th></th><th class="n">base model</th>\
-      <th class="n">\(ends.after.map { "after \(Figures.count($0.policy, "step"))" } ?? "after")</th>\
-      <th class="n">change, points</th></tr></thead>
+      <div class="scroll"><table class="result"><caption>\(title)\(count)</caption>
+      <thead><tr><th></th><th class="n">before</th>\
+      <th class="n">after</th>\
+      <th class="n">change</th></tr></thead>
       <tbody>
-      \(rows)</tbody></table>
+      \(rows)</tbody></table></div>
 
       """
   }
 
   private static func resultNote(_ outcome: Outcome) -> String {
     guard outcome.train.knowsAnswers || outcome.heldOut.knowsAnswers else {
-      return "There are no answers to compare with. The majority ratio says how much responses agree, "
-        + "not whether they are right."
+      return
+        "Changes are in percentage points. There are no answers to compare with: the majority ratio says how much "
+        + "responses agree, not whether they are right."
     }
-    var note = "pass@1 is the share of right responses, maj@k the share of questions whose majority of k responses is "
-      + "right. The base model's maj@k is what voting alone gives, without training."
+    var note =
+      "Changes are in percentage points. pass@1 is the share of right responses, maj@k the share of questions whose "
+      + "majority of k responses is right. The base model's maj@k is what voting alone gives, without training."
     if outcome.train.passChangeMargin != nil || outcome.heldOut.passChangeMargin != nil {
       note += " ± is a 95% interval over questions."
     }
     let changes = outcome.train.passChanges
     if !changes.isEmpty {
-      note += " Of the training questions, \(changes.count { $0 > 0 }) were answered right more often than before, "
+      note +=
+        " Of the training questions, \(changes.count { $0 > 0 }) were answered right more often than before, "
         + "\(changes.count { $0 < 0 }) less often, \(changes.count { $0 == 0 }) as often."
     }
     return note
@@ -157,7 +161,7 @@ package enum Report {
     let last = max(history.steps.last?.step ?? 0, history.evaluations.last?.policy ?? 0)
     let first = min(history.steps.first?.step ?? last, history.evaluations.first?.policy ?? last)
     let steps = first...max(first, last)
-    let learning = ReportCharts.figures(ReportCharts.learning(history), steps: steps, width: 470, height: 230)
+    let learning = ReportCharts.figures(ReportCharts.learning(history), steps: steps, width: 450, height: 230)
     guard learning != "" else { return "" }
     let optimizer = ReportCharts.figures(ReportCharts.optimizer(history), steps: steps, width: 330, height: 200)
     let smoothing =
@@ -183,6 +187,7 @@ package enum Report {
     let gaps = history.steps.compactMap(\.logprobGap)
     guard let largest = gaps.max() else { return "" }
     let checked = Figures.count(gaps.count, "step")
+    let unequal = Figures.grouped(gaps.count { $0 != 0 })
     let skipped = history.steps.reduce(0.0) { $0 + Double($1.skippedUpdates ?? 0) }
     let verdict: Markup =
       largest == 0
@@ -192,7 +197,7 @@ package enum Report {
       """
       : """
       <p class="warning">Sampler and trainer do not agree: their log-probabilities differ in \
-      \(Figures.grouped(gaps.count { $0 != 0 })) of \(checked), by up to \(Figures.short(largest)). The policy that was \
+      \(unequal) of \(checked), by up to \(Figures.short(largest)). The policy that was \
       trained is not exactly the one that was sampled; unlike processors among the workers are the usual cause.</p>
       """
     let updates: Markup =

@@ -8,10 +8,13 @@ enum ReportCharts {
   static func accuracy(_ history: RunHistory, _ outcome: Outcome) -> Chart {
     var chart = Chart(
       title: "Accuracy",
-      note: "Points are evaluations; lines are the responses that each step sampled to vote. Higher is better.",
+      note:
+        "Points are evaluations; lines are what each step sampled to vote: the share of right responses, and of right "
+        + "majorities (label accuracy). Higher is better.",
       series: [
         line(history, "pass@1 while training", "training pass@1", .right, .solid, \.groundTruthRatio),
-        line(history, "label accuracy while training: the majority of a step's votes is right", "labels", .majority,
+        line(
+          history, "label accuracy while training", "labels", .majority,
           .dashed, \.labelAccuracy),
         points(history, "pass@1, training questions", "pass@1", .right, .disc, .train, \.passAt1),
         points(history, "maj@16, training questions", "maj@16", .majority, .square, .train) { $0.majority(at: 16) },
@@ -28,7 +31,8 @@ enum ReportCharts {
     [
       Chart(
         title: "Labels and rewards",
-        note: "How often the vote's label, and how often a response's reward, is what the true answer would have given.",
+        note:
+          "How often the vote's label, and how often a response's reward, is what the true answer would have given.",
         series: [
           line(history, "reward accuracy", "rewards", .reward, .solid, \.rewardAccuracy),
           line(history, "label accuracy", "labels", .majority, .dashed, \.labelAccuracy),
@@ -49,9 +53,10 @@ enum ReportCharts {
         ], top: 8),
       Chart(
         title: "Guards",
-        note: "Shares of responses without an answer or cut off; of questions with a tied vote or nothing to learn from.",
+        note:
+          "Shares of responses without an answer or cut off; of questions with a tied vote or nothing to learn from.",
         series: [
-          line(history, "zero advantage", "no signal", .quiet, .dotted, \.zeroAdvantageRatio),
+          line(history, "no signal (zero advantage)", "no signal", .quiet, .dotted, \.zeroAdvantageRatio),
           line(history, "no answer", "no answer", .majority, .solid, \.noAnswerRatio),
           line(history, "cut off", "cut off", .right, .dashed, \.truncationRatio),
           line(history, "tie", "tie", .other, .solid, \.tieRatio),
@@ -109,7 +114,7 @@ extension ReportCharts {
     let margins = charts.map(\.margins).reduce(Chart.Margins()) { $0.union($1) }
     var markup: Markup = ""
     for chart in charts {
-      markup += chart.figure(chart.svg(steps: steps, width: width, height: height, margins: margins))
+      markup += chart.figure(chart.svg(steps: steps, width: width, height: height, margins: margins, style: "small"))
     }
     return markup
   }

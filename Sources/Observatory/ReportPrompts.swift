@@ -6,7 +6,8 @@
 
 import Base
 
-enum ReportPrompts {
+/// The report's table of questions.
+package enum ReportPrompts {
   /// Rows of the table; a report of ten thousand questions would be a slow page. The rest is in metrics.jsonl.
   static let rowsMax = 500
   /// Rows up to which the table is shown unfolded.
@@ -20,25 +21,41 @@ enum ReportPrompts {
   static func section(_ history: RunHistory, questions: [String]) -> Markup {
     let visits = history.visitsByPrompt
     guard !visits.isEmpty else { return "" }
-    let rows = zip(visits.keys, visits.values).prefix(rowsMax).map { prompt, visits in
-      row(prompt, visits, question: prompt < questions.count ? questions[prompt] : nil)
-    }
+    let columns = Columns(
+      questions: questions, knowsAnswers: visits.values.contains { $0.contains { $0.record.isLabelRight != nil } })
+    let rows = zip(visits.keys, visits.values).prefix(rowsMax).map { row($0, $1, columns) }
     let isOpen = visits.count <= rowsOpenMax
     let more: Markup =
       visits.count > rowsMax
       ? "<p class=\"note\">The other \(Figures.grouped(visits.count - rowsMax)) are in metrics.jsonl.</p>" : ""
     return """
       <h2>Question by question</h2>
-      <p class="note">\(movements(visits.values)) Each bar is one visit, its height the share of responses that agreed: \
-      above the line where the majority was right, below where it was wrong, grey where no answer is known.</p>
+      <p class="note">Each bar is one visit, its height the share of responses that \
+      agreed\(columns.knowsAnswers ? ": above the line where the majority was right, below where it was wrong" : ""). \
+      \(movements(visits.values))</p>
       <details\(isOpen ? " open" : "")><summary>\(Figures.count(visits.count, "question"))</summary>
       <div class="scroll"><table class="prompts"><thead><tr><th class="n">#</th>\
       \(questions.isEmpty ? "" : "<th>question</th>" as Markup)<th>votes, visit by visit</th><th>majority answer</th>\
-      <th class="n">agreement</th><th class="n">right responses</th></tr></thead>
+      <th class="n">agreement</th>\(columns.knowsAnswers ? "<th class=\"n\">right responses</th>" : "" as Markup)</tr>\
+      </thead>
       <tbody>
       \(rows)</tbody></table></div>\(more)</details>
 
       """
+  }
+
+  /// What the table can show.
+  private struct Columns {
+    /// By prompt index.
+    let questions: [String]
+    let knowsAnswers: Bool
+
+    /// A prompt's cell; empty where the table has no such column.
+    func question(_ prompt: Int) -> Markup {
+      guard !questions.isEmpty else { return "" }
+      let text = prompt < questions.count ? shortened(questions[prompt]) : typeset(Figures.missing)
+      return "<td class=\"question\" title=\"\(text)\"><bdi>\(text)</bdi></td>"
+    }
   }
 
   /// How many labels turned right or wrong between the first and the last visit.
@@ -49,21 +66,21 @@ enum ReportPrompts {
       return (first, last)
     }
     guard !ends.isEmpty else { return "" }
-    let (turnedRight, turnedWrong) = (ends.count { !$0.first && $0.last }, ends.count { $0.first && !$0.last })
-    return "Between first and last visit, \(Figures.count(turnedRight, "label")) turned right and "
-      + "\(Figures.grouped(turnedWrong)) turned wrong; \(Figures.grouped(ends.count { $0.first && $0.last })) stayed right, "
-      + "\(Figures.grouped(ends.count { !$0.first && !$0.last })) stayed wrong."
+    func count(from first: Bool, to last: Bool) -> Int { ends.count { $0.first == first && $0.last == last } }
+    return "Between first and last visit, \(Figures.count(count(from: false, to: true), "label")) turned right and "
+      + "\(Figures.grouped(count(from: true, to: false))) turned wrong; "
+      + "\(Figures.grouped(count(from: true, to: true))) stayed right, "
+      + "\(Figures.grouped(count(from: false, to: false))) stayed wrong."
   }
 
-  private static func row(_ prompt: Int, _ visits: [PromptVisit], question: String?) -> Markup {
+  private static func row(_ prompt: Int, _ visits: [PromptVisit], _ columns: Columns) -> Markup {
     guard let first = visits.first?.record, let last = visits.last?.record else { return "" }
-    let text: Markup =
-      question.map { "<td class=\"question\" title=\"\(shortened($0))\"><bdi>\(shortened($0))</bdi></td>" } ?? ""
+    let right: Markup =
+      columns.knowsAnswers ? "<td class=\"n\">\(change(first.rightRatio, last.rightRatio))</td>" : ""
     return """
-      <tr><th class="n">\(prompt)</th>\(text)<td>\(strip(visits))</td>\
+      <tr><th class="n">\(prompt)</th>\(columns.question(prompt))<td>\(strip(visits))</td>\
       <td>\(answers(first, last))</td>\
-      <td class="n">\(change(first.majorityRatio, last.majorityRatio))</td>\
-      <td class="n">\(change(first.rightRatio, last.rightRatio))</td></tr>
+      <td class="n">\(change(first.majorityRatio, last.majorityRatio))</td>\(right)</tr>
 
       """
   }
@@ -124,7 +141,7 @@ enum ReportPrompts {
   }
 
   /// At most `count` of the visits, evenly spaced, the ends kept.
-  static func thinned<Element>(_ elements: [Element], to count: Int) -> [Element] {
+  package static func thinned<Element>(_ elements: [Element], to count: Int) -> [Element] {
     guard elements.count > count, count > 1 else { return elements }
     return (0..<count).map { elements[$0 * (elements.count - 1) / (count - 1)] }
   }

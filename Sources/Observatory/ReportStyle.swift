@@ -39,10 +39,11 @@ enum ReportStyle {
       font-size: .82rem; }
     .legend li { display: flex; align-items: center; gap: .4rem; }
     .legend svg { width: 24px; height: 12px; flex: none; }
-    .chart { display: block; width: 100%; height: auto; margin-top: auto; padding-top: .5rem; overflow: visible; touch-action: pan-y; }
+    .chart { display: block; width: 100%; height: auto; margin-top: auto; padding-top: .5rem; overflow: visible;
+      touch-action: pan-y; }
     .chart.narrow { display: none; }
     .chart text { font-size: 11.5px; fill: var(--quiet); font-variant-numeric: tabular-nums; }
-    .chart .label { font-weight: 500; }
+    .chart .label { font-weight: 500; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
     .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }
     .c5 { --c: var(--c5); }
     .chart .label { fill: var(--c); }
@@ -65,7 +66,8 @@ enum ReportStyle {
     tbody th { color: inherit; font-size: inherit; font-weight: 400; }
     td.n, th.n { text-align: right; padding-left: .9rem; white-space: nowrap; }
     tr.key td, tr.key th { font-weight: 600; }
-    .result { width: 100%; align-self: start; }
+    .result { width: 100%; max-width: 34rem; }
+    tbody th { white-space: nowrap; }
     caption { text-align: left; font-weight: 600; font-size: .95rem; padding: .4rem 0; }
     .prompts { width: 100%; }
     .prompts td, .prompts th { vertical-align: middle; }
@@ -93,7 +95,10 @@ enum ReportStyle {
       h1 { font-size: 1.3rem; }
       .chart.narrow { display: block; }
       .chart.wide { display: none; }
-      td.n, th.n { padding-left: .3rem; padding-right: .3rem; }
+      td, th { padding-right: .4rem; }
+      td.n, th.n { padding-left: .3rem; }
+      .chart.small text { font-size: 13.5px; }
+      .prompts .question { max-width: 8rem; }
     }
     @media print { body { max-width: none; } figure, tr { break-inside: avoid; } #tip { display: none; } }
     """

@@ -7,6 +7,7 @@
 
 package import Base
 
+/// All records of a run, each once, in order.
 package struct RunHistory: Sendable {
   private var stepsByIndex = SortedMap<Int, StepRecord>()
   private var evaluationsByPlace = SortedMap<EvaluationRecord.Place, EvaluationRecord>()
@@ -88,7 +89,8 @@ extension RunHistory {
     return visits
   }
 
-  /// Seconds that the steps after the last recorded one will take, at the mean pace of the last 8; nil before the first.
+  /// Seconds that the steps after the last recorded one will take, at the mean pace of the last 8; nil before the
+  /// first.
   ///
   /// - Parameter stepCount: the steps of the whole run.
   package func secondsLeft(ofSteps stepCount: Int) -> Double? {

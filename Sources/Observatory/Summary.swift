@@ -2,6 +2,7 @@
 
 package import Base
 
+/// RUN/summary.json.
 package enum Summary {
   /// - Parameters:
   ///   - wallSeconds: of the whole run, all its starts together.
