@@ -101,6 +101,9 @@ package final class Generator {
     waiting.append(request)
   }
 
+  /// Tokens sampled so far, those of unfinished samples included: it grows as long as there is progress.
+  package private(set) var tokenCount = 0
+
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
   /// Samples one token of every running sample, after letting waiting ones in.
@@ -249,6 +252,7 @@ package final class Generator {
       let uniform = running[index].trajectory.slot.uniform(at: position, seed: seed)
       token = transformer.kernels.sample(z, d, uniform: uniform)
     }
+    tokenCount += 1
     running[index].trajectory.tokens.append(token)
     running[index].trajectory.logprobs.append(d.logprob(z: z[Int(token)]))
     running[index].trajectory.entropySum += d.entropy

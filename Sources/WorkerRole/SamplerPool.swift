@@ -100,7 +100,11 @@ package final class SamplerPool: Sendable {
           if queues.withLock({ $0[index].jobs.isEmpty }) { wakeups[index].wait() }
           continue
         }
+        let before = busy.generator.tokenCount
         let finished = try busy.generator.advance()
+        // Every token, not every trajectory: a batch of long responses finishes all at once, and until then a worker
+        // whose tokens do not grow looks stuck and loses its leases.
+        tokenCount.add(UInt64(busy.generator.tokenCount - before), ordering: .relaxed)
         deliver(finished, index, &current)
       } catch {
         return reports.post(.failed(error))
@@ -139,7 +143,6 @@ package final class SamplerPool: Sendable {
 
   private func deliver(_ finished: [Trajectory], _ index: Int, _ current: inout Current?) {
     guard !finished.isEmpty else { return }
-    tokenCount.add(UInt64(finished.reduce(0) { $0 + $1.tokens.count }), ordering: .relaxed)
     queues.withLock { $0[index].load -= finished.count }
     var byLease = SortedMap<LeaseID, [Trajectory]>()
     for trajectory in finished {

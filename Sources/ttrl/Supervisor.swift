@@ -248,7 +248,9 @@ enum LastWords {
       return "the end of \(path):\(end.isEmpty ? " (empty)" : end)"
     }
     // The launcher's rules and the log's own lines end the paragraph.
-    let paragraph = lines[start...].prefix { !$0.isEmpty && !$0.hasPrefix("---") && !$0.hasPrefix("time=") }
+    let paragraph = lines[start...].prefix { line in
+      !line.isEmpty && !["---", "time=", "["].contains { line.hasPrefix($0) }
+    }
     return paragraph.joined(separator: "\n").dropFirst(beginning.count) + ""
   }
 }
