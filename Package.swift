@@ -93,7 +93,9 @@ let package = Package(
         "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
         "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
       ], swiftSettings: common),
-    .executableTarget(name: "ttrl-dev", dependencies: ["Base", "Simulation"], swiftSettings: common),
+    .executableTarget(
+      name: "ttrl-dev", dependencies: ["Simulation", "LanguageModel", "Tensors", "Platform", "Base"],
+      swiftSettings: common),
 
     tests("Base", of: ["Base"]),
     tests("Records", of: ["Records"]),
@@ -108,6 +110,8 @@ let package = Package(
     tests("Collectives", of: ["Collectives"]),
     tests("Observatory", of: ["Observatory", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
+    tests("Settings", of: ["Settings", "Records", "Base"]),
+    tests("EndToEnd", of: []),
     tests("Tidy", of: []),
   ],
   swiftLanguageModes: [.v6],

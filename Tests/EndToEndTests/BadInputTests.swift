@@ -1,0 +1,165 @@
+// Wrong input gets one clear paragraph and the right exit status, and nothing is begun.
+//
+// 2: usage or settings. 1: something the settings point at cannot be used. Each case names what its text must hold.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct BadInputTests {
+    private let scratch = Scratch()
+    private var directory: String { scratch.file("run") }
+
+    /// Runs `train`, which must fail at once with this status and these words, in one paragraph, and begin nothing.
+    private func expectRefusal(
+      _ arguments: [String], status: Int32, _ words: [String], location: SourceLocation = #_sourceLocation
+    ) throws {
+      let outcome = try Program.run(["train", "--run", directory] + arguments, within: 20)
+      #expect(outcome.status == status, "\(outcome.errors)", sourceLocation: location)
+      for word in words { #expect(outcome.errors.contains(word), "\(outcome.errors)", sourceLocation: location) }
+      #expect(outcome.errors.hasPrefix("ttrl train: ") && !outcome.errors.contains("\n\n"), sourceLocation: location)
+      #expect(!outcome.errors.contains("Fatal error") && outcome.output.isEmpty, sourceLocation: location)
+      #expect(!FileManager.default.fileExists(atPath: directory), sourceLocation: location)
+    }
+
+    // MARK: Data
+
+    @Test func `a missing data file is named`() throws {
+      try expectRefusal(["--data", scratch.file("none.jsonl")], status: 1, ["none.jsonl: No such file"])
+    }
+
+    static let files: [(name: String, text: String, words: [String])] = [
+      ("a line that is no JSON", "{\"prompt\": \"1?\"}\n\n{\"prompt\": \"2?\"\n", ["line 3, column"]),
+      (
+        "every bad line", "{\"prompt\": 1}\n{\"question\": \"2?\"}\n[]x\n{}\n",
+        ["line 1", "line 3", "line 4: no \"prompt\""]
+      ),
+      (
+        "an id that comes twice", "{\"id\": \"a\", \"prompt\": \"1?\"}\n{\"id\": \"a\", \"prompt\": \"2?\"}\n",
+        ["line 2: the id \"a\" is taken by line 1"]
+      ),
+      ("no question", "\n", ["holds no questions"]),
+      (
+        "prompts too long, all", "{\"prompt\": \"\(String(repeating: "1+", count: 400))\"}\n",
+        ["no prompt of", "context of 256"]
+      ),
+    ]
+
+    @Test(arguments: files)
+    func `a data file is refused with what is wrong with it`(_ file: (name: String, text: String, words: [String]))
+      throws
+    {
+      try expectRefusal(["--data", scratch.write(file.text, to: "data.jsonl")], status: 1, ["data.jsonl"] + file.words)
+    }
+
+    @Test func `text that is not UTF-8 is refused with its line`() throws {
+      let latin1 = Data("{\"prompt\": \"1?\"}\n{\"prompt\": \"caf".utf8) + [0xE9] + Data("?\"}\n".utf8)
+      try expectRefusal(
+        ["--data", scratch.write(latin1, to: "latin1.jsonl")], status: 1, ["line 2", "not valid UTF-8"])
+    }
+
+    private var withLongPrompt: String {
+      scratch.write(
+        "{\"id\": \"short\", \"prompt\": \"1 + 2 =\"}\n"
+          + "{\"id\": \"long\", \"prompt\": \"\(String(repeating: "1+", count: 400))\"}\n", to: "long.jsonl")
+    }
+
+    @Test func `a prompt that does not fit is dropped and counted, or refused and named`() throws {
+      try expectRefusal(["--data", withLongPrompt, "--long-prompts", "refuse"], status: 1, [": long."])
+      let dropped = try Program.run(["train", "--run", directory, "--data", withLongPrompt, "--dry-run"])
+      #expect(dropped.status == 0 && dropped.errors.contains("1 of 2 prompts leave no room"), "\(dropped.errors)")
+      #expect(dropped.errors.contains("1 prompts, 30 steps"))
+    }
+
+    @Test func `labels cannot be the truth where there is none`() throws {
+      let data = scratch.write("{\"prompt\": \"1?\"}\n", to: "data.jsonl")
+      try expectRefusal(["--data", data, "--labels", "truth"], status: 1, ["no question of", "\"answer\""])
+    }
+
+    // MARK: Settings
+
+    @Test func `all that is wrong with the settings is said at once, file and flags together`() throws {
+      let file = scratch.write(
+        "{ /* JSON5 */ wokers: 3, votes: 'x', lr: [1], temperature: 0, seed: 18446744073709551615 }", to: "run.json5")
+      try expectRefusal(
+        ["--config", file, "--stpes", "3", "--labels=gold", "--steps", "0", "--listen", "10.0.0.1:7", "stray"],
+        status: 2,
+        [
+          "9 problems", "did you mean \"workers\"", "votes is \"x\"", "lr is a list", "did you mean \"steps\"",
+          "labels is \"gold\"", "steps is \"0\"", "10.0.0.1:7 is not on this machine", "\"stray\" is no flag",
+          "temperature 0 makes all votes equal",
+        ])
+    }
+
+    @Test(arguments: [
+      (["--train-samples", "9", "--votes", "8"], "train-samples (9) is above votes (8)"),
+      (["--votes", "1", "--train-samples", "1"], "a majority needs at least 2"),
+      (["--model", "somewhere"], "--model is given without --data"),
+      (["--votes"], "--votes needs a value"),
+      (["--seed", "1", "--seed", "2"], "\"seed\" is given twice"),
+      (["--config", "/nowhere/run.json5"], "/nowhere/run.json5: No such file"),
+      (["--samples", "3"], "this command takes no \"samples\""),
+    ])
+    func `settings that contradict each other are refused`(_ arguments: [String], _ words: String) throws {
+      try expectRefusal(arguments, status: 2, [words])
+    }
+
+    @Test func `a settings file that is no JSON5 is refused`() throws {
+      try expectRefusal(["--config", scratch.write("{ steps: ", to: "run.json5")], status: 2, ["is no settings file"])
+    }
+
+    // MARK: Run directory
+
+    @Test(arguments: ["/proc/self/ttrl-run", "/proc/version/run", "/dev/null"])
+    func `a run directory that cannot be made is refused`(_ path: String) throws {
+      // Below /proc and below a file even root cannot write.
+      let outcome = try Program.run(["train", "--run", path] + SmallRun.settings, within: 20)
+      #expect(outcome.status == 1 && outcome.errors.contains(path), "\(outcome.errors)")
+      #expect(outcome.errors.hasPrefix("ttrl train: cannot"))
+    }
+
+    @Test func `a directory with something else in it is refused and left alone`() throws {
+      let other = scratch.write("mine", to: "notes.txt")
+      let outcome = try Program.run(["train", "--run", scratch.path], within: 20)
+      #expect(outcome.status == 1 && outcome.errors.contains("not a run"), "\(outcome.errors)")
+      #expect(textOfFile(other) == "mine")
+    }
+  }
+
+  // MARK: - Continuing
+
+  @Suite struct ContinuationTests {
+    @Test(arguments: [
+      (["--steps", "9"], ["steps is 9, the run has 4", "cosine over all steps"]),
+      (
+        ["--seed", "7", "--votes", "64", "--workers", "5"], ["seed is 7, the run has 0", "votes is 64, the run has 32"]
+      ),
+      (["--data", "builtin:held-out"], ["other training questions"]),
+    ])
+    func `what would change the result of a run is refused, each by name`(_ extra: [String], _ words: [String]) throws {
+      _ = try #require(SmallRun.undisturbed)
+      let outcome = try Program.run(["train", "--run", SmallRun.undisturbedDirectory] + extra)
+      #expect(outcome.status == 2, "\(outcome.errors)")
+      for word in words { #expect(outcome.errors.contains(word), "\(outcome.errors)") }
+      #expect(!outcome.errors.contains("workers"))
+    }
+
+    @Test func `what cannot change the result may differ, and the rest need not be given`() throws {
+      _ = try #require(SmallRun.undisturbed)
+      let flags = ["--workers", "3", "--learners", "1", "--threads", "2", "--checkpoint-every", "2", "--dry-run"]
+      let outcome = try Program.run(["train", "--run", SmallRun.undisturbedDirectory] + flags)
+      #expect(outcome.status == 0 && outcome.errors.contains("is finished"), "\(outcome.errors)")
+    }
+
+    @Test func `with fast reduction the number of ranks is part of the run`() throws {
+      let scratch = Scratch()
+      let directory = scratch.file("run")
+      let run = try Running(["train", "--run", directory, "--reduction", "fast"] + SmallRun.settings)
+      SmallRun.awaitMiddle(of: run, in: directory)
+      run.signal(SIGINT)
+      #expect(run.wait().status == 130)
+      let outcome = try Program.run(["train", "--run", directory, "--learners", "1"])
+      #expect(outcome.status == 2 && outcome.errors.contains("learners is 1, the run has 2"), "\(outcome.errors)")
+    }
+  }
+}

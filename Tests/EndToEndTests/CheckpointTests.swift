@@ -1,0 +1,107 @@
+// Model directories that are not what they should be.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct CheckpointTests {
+    private let scratch = Scratch()
+
+    /// A copy of the built-in model, and what was done to it.
+    private func model(_ change: (inout WeightFile, String) throws -> Void) throws -> String {
+      let cache = Scratch.shared.file("cache/ttrl")
+      // The first command that wants it unpacks it.
+      _ = try Program.run(["train", "--run", scratch.file("never"), "--dry-run"])
+      let names = try FileManager.default.contentsOfDirectory(atPath: cache)
+      let source = cache + "/" + (try #require(names.first))
+      let copy = scratch.file("model")
+      try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+      for name in ["config.json", "generation_config.json", "tokenizer.json"] {
+        try FileManager.default.copyItem(atPath: source + "/" + name, toPath: copy + "/" + name)
+      }
+      var weights = try WeightFile(source + "/model.safetensors")
+      try change(&weights, copy)
+      scratch.write(try weights.bytes(), to: "model/model.safetensors")
+      return copy
+    }
+
+    private func train(_ model: String, in directory: String) throws -> Program.Outcome {
+      try Program.run(
+        ["train", "--run", directory, "--model", model, "--data", "builtin:questions", "--max-new-tokens", "80"]
+          + SmallRun.settings)
+    }
+
+    private func expectRefusal(_ model: String, _ words: [String]) throws {
+      let outcome = try train(model, in: scratch.file("run"))
+      #expect(outcome.status == 1, "\(outcome.errors)")
+      for word in ["cannot load a model from \(model)"] + words {
+        #expect(outcome.errors.contains(word), "\(outcome.errors)")
+      }
+      #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
+    }
+
+    private static let tensor = "model.layers.0.self_attn.q_proj.weight"
+
+    @Test func `a checkpoint that lacks a tensor is refused with its name`() throws {
+      try expectRefusal(
+        try model { weights, _ in weights.header[Self.tensor] = nil }, ["\"\(Self.tensor)\"", "is missing"])
+    }
+
+    @Test func `a tensor of another shape is refused with both shapes`() throws {
+      let bad = try model { weights, _ in weights.header[Self.tensor]?["shape"] = [64, 256] }
+      try expectRefusal(bad, ["\"\(Self.tensor)\" is [64, 256]", "expected [128, 128]"])
+    }
+
+    @Test func `a weight that is not a number is refused with its place`() throws {
+      let bad = try model { weights, _ in
+        let offsets = try #require(weights.header[Self.tensor]?["data_offsets"] as? [Int])
+        weights.data.replaceSubrange((offsets[0] + 6)..<(offsets[0] + 8), with: [0xC0, 0x7F])
+      }
+      try expectRefusal(bad, ["\"\(Self.tensor)\" holds nan at element 3"])
+    }
+
+    @Test func `a file that was cut off is refused`() throws {
+      try expectRefusal(try model { weights, _ in weights.data.removeLast(10) }, ["copied completely"])
+    }
+
+    @Test(arguments: ["config.json", "tokenizer.json"])
+    func `a directory without one of its files is refused`(_ name: String) throws {
+      let bad = try model { _, path in try FileManager.default.removeItem(atPath: path + "/" + name) }
+      try expectRefusal(bad, ["there is no \(name)"])
+    }
+
+    @Test func `a run does not go on with another model, whatever the path`() throws {
+      let directory = scratch.file("run")
+      let good = try model { _, _ in }
+      let first = try Program.run(
+        ["train", "--run", directory, "--model", good, "--data", "builtin:questions", "--max-new-tokens", "80"]
+          + SmallRun.settings(steps: 1))
+      #expect(first.status == 0, "\(first.errors)")
+      let named = try Program.run(["train", "--run", directory, "--model", "builtin"])
+      #expect(named.status == 0, "the same model under another name\n\(named.errors)")
+      let config = textOfFile(good + "/config.json").replacingOccurrences(of: "1000", with: "1001")
+      scratch.write(config, to: "model/config.json")
+      let replaced = try Program.run(["train", "--run", directory])
+      #expect(replaced.status == 2 && replaced.errors.contains("begun with another model"), "\(replaced.errors)")
+    }
+  }
+}
+
+/// A safetensors file, taken apart.
+private struct WeightFile {
+  var header: [String: [String: Any]]
+  var data: Data
+
+  init(_ path: String) throws {
+    let file = try #require(FileManager.default.contents(atPath: path))
+    let length = file.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    let json = try JSONSerialization.jsonObject(with: file.subdata(in: 8..<8 + length))
+    header = try #require(json as? [String: [String: Any]])
+    data = file.subdata(in: 8 + length..<file.count)
+  }
+
+  func bytes() throws -> Data {
+    let json = try JSONSerialization.data(withJSONObject: header)
+    return Data((0..<8).map { UInt8(truncatingIfNeeded: json.count >> (8 * $0)) }) + json + data
+  }
+}

@@ -1,0 +1,56 @@
+// The commands as one reads and types them.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct CommandLineTests {
+    private static let commands: [String] = {
+      let help = (try? Program.run(["--help"]).output) ?? ""
+      return help.split(separator: "\n").filter { $0.hasPrefix("  ") }.compactMap {
+        $0.split(separator: " ").first.map(String.init)
+      }
+    }()
+
+    @Test func `the version is one line, then what decides the bits`() throws {
+      let outcome = try Program.run(["--version"])
+      #expect(outcome.status == 0 && outcome.output.hasPrefix("ttrl "))
+      #expect(outcome.output.contains("oneDNN"))
+    }
+
+    @Test func `without a command there is help and status 2`() throws {
+      let outcome = try Program.run([])
+      #expect(outcome.status == 2 && outcome.errors.contains("Commands:") && outcome.output.isEmpty)
+    }
+
+    @Test func `a command that is not there is refused, with the one that was meant`() throws {
+      let outcome = try Program.run(["trian"])
+      #expect(outcome.status == 2 && outcome.errors.contains("did you mean \"train\"?"))
+    }
+
+    @Test func `every command has help, whose lines fit a wide terminal`() throws {
+      #expect(Self.commands.count >= 14)
+      for command in Self.commands {
+        let outcome = try Program.run([command, "--help"])
+        #expect(outcome.status == 0 && outcome.errors.isEmpty)
+        #expect(outcome.output.hasPrefix("ttrl \(command): "))
+        let long = outcome.output.split(separator: "\n").filter { $0.count > 130 }
+        #expect(long.isEmpty, "\(command): \(long)")
+      }
+    }
+
+    @Test func `train's help shows the built-in example's defaults beside the usual ones`() throws {
+      let help = try Program.run(["train", "--help"]).output
+      #expect(help.contains("[240; builtin: 30]") && help.contains("[exact]"))
+    }
+
+    @Test func `eval of a model that gives no answers says so`() throws {
+      let scratch = Scratch()
+      let data = scratch.write("{\"prompt\": \"1 + 2 =\"}\n", to: "data.jsonl")
+      let cut = try Program.run(
+        ["eval", "--model", "builtin", "--data", data, "--samples", "2", "--max-new-tokens", "1", "--json"])
+      #expect(cut.status == 0 && cut.output.contains("\"no_answer_ratio\":1"), "\(cut.output)\(cut.errors)")
+      #expect(cut.errors.contains("nothing could be voted on") && cut.errors.contains("--max-new-tokens"))
+    }
+  }
+}

@@ -1,0 +1,39 @@
+// A full disk stops a run with a clear text, and the run goes on when there is room again.
+//
+// The disk is a small tmpfs in a mount namespace of the test's own, which takes rights that not every machine gives.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct DiskTests {
+    private static let mayMount: Bool = {
+      let scratch = Scratch()
+      let trial = "mount -t tmpfs -o size=1m tmpfs '\(scratch.path)'"
+      let outcome = try? Program.run(["-m", "sh", "-c", trial], program: "/usr/bin/unshare")
+      return outcome?.status == 0
+    }()
+
+    /// Kilobytes that are enough for the beginning, for a checkpoint's first file, and for a step and a half.
+    @Test(
+      .enabled(if: mayMount, "no rights to mount a tmpfs in a namespace of its own"), arguments: [1_000, 2_000, 12_000])
+    func `a run stops when the disk is full and continues when it is not`(_ kilobytes: Int) throws {
+      let scratch = Scratch()
+      let disk = scratch.file("disk")
+      try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
+      let train = "'\(Program.path())' train --run '\(disk)/run' \(SmallRun.settings.joined(separator: " "))"
+      let script = """
+        mount -t tmpfs -o size=\(kilobytes)k tmpfs '\(disk)' || exit 99
+        \(train); echo "first $?"
+        mount -o remount,size=200m '\(disk)'
+        \(train); echo "second $?"
+        cp '\(disk)/run/summary.json' '\(scratch.path)'
+        """
+      let outcome = try Program.run(["-m", "sh", "-c", script], program: "/usr/bin/unshare")
+      #expect(outcome.output.contains("first 1") && outcome.output.contains("second 0"), "\(outcome.errors)")
+      #expect(outcome.errors.contains("No space left on device") || outcome.errors.contains("the disk is full"))
+      #expect(!outcome.errors.contains("starting it again"))
+      #expect(try SmallRun.fingerprint(of: scratch.path) == SmallRun.undisturbed)
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// What may not change a result: how many workers, ranks and threads there are, and whether the data has answers. What
+// must: the seed.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct ExactnessTests {
+    private let scratch = Scratch()
+    private var directory: String { scratch.file("run") }
+
+    @Test func `the same seed gives the same bits`() throws {
+      #expect(try SmallRun.finish(in: directory) == SmallRun.undisturbed)
+    }
+
+    @Test func `another seed gives other bits`() throws {
+      let other = try SmallRun.finish(["--seed", "1"], in: directory)
+      let undisturbed = try #require(SmallRun.undisturbed)
+      #expect(other.weights != undisturbed.weights && other.state != undisturbed.state)
+    }
+
+    @Test(arguments: [1, 3]) func `any number of workers gives the same bits`(_ workers: Int) throws {
+      #expect(try SmallRun.finish(["--workers", "\(workers)"], in: directory) == SmallRun.undisturbed)
+    }
+
+    @Test(arguments: [1, 3]) func `any number of learner ranks gives the same bits`(_ ranks: Int) throws {
+      #expect(try SmallRun.finish(["--learners", "\(ranks)"], in: directory) == SmallRun.undisturbed)
+    }
+
+    @Test(arguments: [1, 2]) func `any number of threads gives the same bits`(_ threads: Int) throws {
+      #expect(try SmallRun.finish(["--threads", "\(threads)"], in: directory) == SmallRun.undisturbed)
+    }
+
+    @Test func `the same data without its answers gives the same bits`() throws {
+      _ = SmallRun.undisturbed
+      let questions = textOfFile(SmallRun.undisturbedDirectory + "/questions.jsonl").split(separator: "\n")
+      try #require(questions.count > 100 && questions.allSatisfy { $0.contains("\"answer\"") })
+      let blind = try questions.map { line -> String in
+        var question = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+        question["answer"] = nil
+        return String(decoding: try JSONSerialization.data(withJSONObject: question), as: UTF8.self)
+      }
+      let data = scratch.write(blind.joined(separator: "\n"), to: "blind.jsonl")
+      #expect(try SmallRun.finish(["--data", data], in: directory) == SmallRun.undisturbed)
+      #expect(!textOfFile(directory + "/questions.jsonl").contains("answer"))
+      #expect(try SmallRun.summary(of: directory)["label_accuracy"] is NSNull)
+    }
+
+    @Test(arguments: ["truth", "random"]) func `the other arms run, and come to something else`(_ labels: String) throws
+    {
+      let arm = try SmallRun.finish(["--labels", labels], in: directory)
+      #expect(arm.weights != SmallRun.undisturbed?.weights)
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// ProcessTable: who runs, read from /proc as `ps` reads it.
+
+import Foundation
+
+struct ProcessEntry {
+  let id: Int32
+  let parent: Int32
+  /// "Z" has ended and is not yet reaped.
+  let state: String
+  let arguments: [String]
+  let environment: [String]
+
+  /// What `ttrl` was told to be: "coordinator", "worker", "learner", "train".
+  var role: String? { arguments.first.map { $0.hasSuffix("/ttrl") } == true ? arguments.dropFirst().first : nil }
+  var isLauncher: Bool { arguments.first?.hasSuffix("mpirun") == true }
+  /// The value of one of its flags.
+  func value(of flag: String) -> String? {
+    arguments.firstIndex(of: flag).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
+  }
+
+  fileprivate init?(_ id: Int32) {
+    // The name, in parentheses, may hold anything.
+    let status = textOfProc(id, "stat")
+    guard let end = status.lastIndex(of: ")") else { return nil }
+    let fields = status[status.index(after: end)...].split(separator: " ")
+    guard fields.count > 1, let parent = Int32(fields[1]) else { return nil }
+    self.id = id
+    self.parent = parent
+    state = String(fields[0])
+    arguments = textOfProc(id, "cmdline").split(separator: "\0").map(String.init)
+    environment = textOfProc(id, "environ").split(separator: "\0").map(String.init)
+  }
+}
+
+enum ProcessTable {
+  static var all: [ProcessEntry] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return names.compactMap { Int32($0) }.sorted().compactMap(ProcessEntry.init)
+  }
+
+  /// The living processes that one has started, and that those have started.
+  static func descendants(of id: Int32) -> [ProcessEntry] {
+    let living = all.filter { $0.state != "Z" }
+    var family: [ProcessEntry] = []
+    var parents = [id]
+    while let parent = parents.popLast() {
+      let children = living.filter { $0.parent == parent }
+      family += children
+      parents += children.map(\.id)
+    }
+    return family
+  }
+
+  static func isAlive(_ id: Int32) -> Bool { ProcessEntry(id).map { $0.state != "Z" } ?? false }
+}
+
+private func textOfProc(_ id: Int32, _ name: String) -> String { textOfFile("/proc/\(id)/\(name)") }

@@ -1,0 +1,85 @@
+// What runs while a run runs.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct ProcessTests {
+    private let scratch = Scratch()
+
+    @Test func `a run is a coordinator, two workers and two MPI ranks`() throws {
+      let run = try SmallRun.start(in: scratch.file("run"))
+      SmallRun.awaitMiddle(of: run, in: scratch.file("run"))
+      let family = ProcessTable.descendants(of: run.id)
+      #expect(family.compactMap(\.role).sorted() == ["coordinator", "learner", "learner", "worker", "worker"])
+      #expect(family.count(where: \.isLauncher) == 1)
+      let ranks = family.filter { $0.role == "learner" }.flatMap(\.environment).filter { $0.contains("WORLD_RANK=") }
+      #expect(Set(ranks).count == 2, "ranks of one MPI job: \(ranks)")
+      run.signal(SIGINT)
+      #expect(run.wait().status == 130)
+    }
+
+    @Test func `a second train on the same run is refused and disturbs nothing`() throws {
+      let directory = scratch.file("run")
+      let run = try SmallRun.start(in: directory)
+      SmallRun.awaitMiddle(of: run, in: directory)
+      let second = try Program.run(["train", "--run", directory])
+      let coordinator = ProcessTable.descendants(of: run.id).first { $0.role == "coordinator" }
+      #expect(second.status == 1)
+      #expect(second.errors.contains("another coordinator (pid \(coordinator?.id ?? 0)) has this run directory open"))
+      #expect(run.wait().status == 0)
+      #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
+    }
+
+    @Test func `a finished run given again shows its result and starts nothing`() throws {
+      let undisturbed = try #require(SmallRun.undisturbed)
+      let again = try SmallRun.start(in: SmallRun.undisturbedDirectory).wait()
+      #expect(again.status == 0 && again.errors.contains("is finished") && again.errors.contains("report.html"))
+      #expect(again.seconds < 5)
+      #expect(try SmallRun.fingerprint(of: SmallRun.undisturbedDirectory) == undisturbed)
+    }
+
+    @Test func `a port in use is said at once, and the run continues when it is free`() throws {
+      let port = try BusyPort()
+      let directory = scratch.file("run")
+      let refused = try SmallRun.start(["--listen", "127.0.0.1:\(port.number)"], in: directory).wait(within: 10)
+      #expect(refused.status == 1 && refused.seconds < 5, "\(refused.seconds) s\n\(refused.errors)")
+      #expect(refused.errors.contains("cannot listen on 127.0.0.1:\(port.number): another process listens there"))
+      #expect(!refused.errors.contains("again (log"))
+      #expect(try SmallRun.finish(["--listen", "127.0.0.1:0"], in: directory) == SmallRun.undisturbed)
+    }
+
+    @Test func `without mpirun nothing starts`() throws {
+      let directory = scratch.file("run")
+      let outcome = try Running(
+        ["train", "--run", directory] + SmallRun.settings, environment: ["PATH": scratch.path]
+      ).wait(within: 10)
+      #expect(outcome.status == 1 && outcome.errors.contains("mpirun"))
+      #expect(!FileManager.default.fileExists(atPath: directory))
+    }
+  }
+}
+
+/// A port of this machine that somebody listens on.
+private final class BusyPort {
+  private let descriptor: Int32
+  let number: UInt16
+
+  init() throws {
+    let opened = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    descriptor = opened
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+        bind(opened, generic, length) == 0 && listen(opened, 1) == 0 && getsockname(opened, generic, &length) == 0
+      }
+    }
+    number = UInt16(bigEndian: address.sin_port)
+    try #require(bound)
+  }
+
+  deinit { close(descriptor) }
+}

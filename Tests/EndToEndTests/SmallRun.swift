@@ -1,0 +1,67 @@
+// SmallRun: the built-in model on a few of its questions, a run of some seconds with every mechanism in it: two workers,
+// two MPI ranks, four steps. What identifies its result are two hashes.
+
+import Foundation
+import Testing
+
+/// What a run came to: equal for equal bits of weights, masters and optimizer state.
+struct Fingerprint: Equatable {
+  let weights: String
+  let state: String
+}
+
+enum SmallRun {
+  static let steps = 4
+  static let settings = settings(steps: steps)
+
+  static func settings(steps: Int) -> [String] {
+    [
+      "--steps", "\(steps)", "--votes", "32", "--train-samples", "8", "--prompts-per-step", "8", "--mini-batch", "32",
+      "--eval", "none",
+    ]
+  }
+
+  /// The run that nothing happened to: two workers, two learner ranks, seed 0. Made once, kept for all tests.
+  static let undisturbed: Fingerprint? = {
+    do {
+      return try finish(in: undisturbedDirectory)
+    } catch {
+      Issue.record("the undisturbed run failed: \(error)")
+      return nil
+    }
+  }()
+  static let undisturbedDirectory = Scratch.shared.file("undisturbed")
+
+  static func start(_ extra: [String] = [], in directory: String) throws -> Running {
+    try Running(["train", "--run", directory] + settings + extra)
+  }
+
+  /// Runs to its end, which must be a good one.
+  static func finish(_ extra: [String] = [], in directory: String) throws -> Fingerprint {
+    let outcome = try start(extra, in: directory).wait()
+    try #require(outcome.status == 0, "\(outcome.errors)")
+    return try fingerprint(of: directory)
+  }
+
+  static func fingerprint(of directory: String) throws -> Fingerprint {
+    let summary = try summary(of: directory)
+    return Fingerprint(
+      weights: try #require(summary["weights_sha256"] as? String),
+      state: try #require(summary["state_sha256"] as? String))
+  }
+
+  static func summary(of directory: String) throws -> [String: Any] {
+    let data = try #require(FileManager.default.contents(atPath: directory + "/summary.json"))
+    return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+  }
+
+  /// Steps whose result is durable.
+  static func stepsDone(in directory: String) -> Int {
+    textOfFile(directory + "/metrics.jsonl").split(separator: "\n").count { $0.contains("\"kind\":\"step\"") }
+  }
+
+  /// Waits until a run is in the middle: the first step is done and the last is not.
+  static func awaitMiddle(of run: Running, in directory: String) {
+    #expect(eventually { stepsDone(in: directory) >= 1 || !run.isRunning }, "no step came to an end\n\(run.errors)")
+  }
+}

@@ -1,0 +1,153 @@
+// Settings: read from flags and files, checked all at once, and the same again from what was saved.
+
+import Base
+import Records
+import Settings
+import Testing
+
+/// Flags as a command with every setting would read them.
+private func parse(_ arguments: [String], file: [(name: String, value: String)] = []) -> Result<Settings, SettingsError>
+{
+  var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
+  let flags = parser.pairs(of: arguments)
+  parser.apply(file, from: "run.json5")
+  parser.apply(flags, from: "command line")
+  return Result { () throws(SettingsError) in try parser.finish() }
+}
+
+private func problems(_ arguments: [String], file: [(name: String, value: String)] = []) -> [String] {
+  if case .failure(let error) = parse(arguments, file: file) { error.problems } else { [] }
+}
+
+@Suite struct SettingsTests {
+  @Test func `a value follows its flag, or an equals sign`() throws {
+    let settings = try parse(["--steps", "7", "--lr=1e-4", "--labels", "truth", "--suffix=--no flag"]).get()
+    #expect(settings.method.steps == 7 && settings.method.learningRate == 1e-4 && settings.method.labels == .truth)
+    #expect(settings.suffix == "--no flag")
+  }
+
+  @Test func `a switch takes no value from the command line, and true or false from a file`() throws {
+    #expect(try parse(["--ignore-eos", "--steps", "3"]).get().ignoreEOS)
+    #expect(try !parse([], file: [("ignore-eos", "false")]).get().ignoreEOS)
+    #expect(problems([], file: [("ignore-eos", "yes")]) == ["run.json5: ignore-eos is \"yes\", expected true or false"])
+  }
+
+  @Test func `flags win over the file, the file over the defaults`() throws {
+    let settings = try parse(["--steps", "7"], file: [("steps", "5"), ("votes", "40")]).get()
+    #expect(settings.method.steps == 7 && settings.method.votes == 40 && settings.method.trainSamples == 32)
+  }
+
+  @Test func `what was given is known, in the order it was given`() {
+    var parser = SettingsParser(allowed: ["steps", "votes"], defaults: Settings())
+    let flags = parser.pairs(of: ["--votes", "40", "--steps", "2"])
+    parser.apply([("steps", "1")], from: "file")
+    parser.apply(flags, from: "command line")
+    #expect(parser.given == ["steps", "votes"])
+  }
+
+  @Test func `every problem is reported, each with its place`() {
+    let found = problems(
+      ["--stpes", "3", "--lr", "fast", "stray", "--votes"], file: [("labels", "gold"), ("seed", "-1")])
+    #expect(
+      found == [
+        "\"stray\" is no flag; flags begin with --",
+        "--votes needs a value: N",
+        "run.json5: labels is \"gold\", expected vote or truth or random",
+        "run.json5: seed is \"-1\", expected an integer from 0 to 18446744073709551615",
+        "command line: there is no setting \"stpes\"; did you mean \"steps\"?",
+        "command line: lr is \"fast\", expected a number from 0.0 to 1.0",
+      ])
+  }
+
+  @Test func `a flag does not swallow the next one`() {
+    #expect(problems(["--votes", "--steps", "3"]) == ["--votes needs a value: N"])
+  }
+
+  @Test func `contradictions are reported with the rest`() {
+    let found = problems(["--votes", "1", "--temperature", "0", "--lr", "x"])
+    #expect(found.count == 4 - 1 && found[0].contains("lr"))
+    #expect(found.contains { $0.contains("train-samples (32) is above votes (1)") })
+    #expect(found.contains { $0.contains("at least 2") })
+    #expect(problems(["--votes", "8", "--train-samples", "8", "--temperature", "0"]).count == 1)
+  }
+
+  @Test func `a caller's own findings join the others`() {
+    var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
+    parser.note(["the weather is bad"])
+    parser.apply([("steps", "0")], from: "command line")
+    #expect(throws: SettingsError.self) { try parser.finish() }
+    do throws(SettingsError) { _ = try parser.finish() } catch { #expect(error.problems.count == 2) }
+  }
+
+  @Test func `a setting of another command is refused as such`() {
+    var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
+    parser.apply([("votes", "3")], from: "command line")
+    do throws(SettingsError) { _ = try parser.finish() } catch {
+      #expect(error.problems == ["command line: this command takes no \"votes\""])
+    }
+  }
+
+  @Test func `a setting that is given twice in one place is a problem`() {
+    #expect(problems(["--seed", "1", "--seed", "1"]) == ["command line: \"seed\" is given twice"])
+  }
+
+  @Test(arguments: [
+    ("stpes", "steps"), ("wokers", "workers"), ("trainSamples", "train-samples"), ("micro-batch", "micro-batch-tokens"),
+    ("learnres", "learners"),
+  ])
+  func `a misspelled name finds the one that was meant`(_ typed: String, _ meant: String) {
+    #expect(nearest(to: typed, in: SettingTable.all.map(\.name)) == meant)
+  }
+
+  @Test(arguments: ["bogus", "gpu", "x", "tensor-parallel"]) func `a strange name finds none`(_ typed: String) {
+    #expect(nearest(to: typed, in: SettingTable.all.map(\.name)) == nil)
+  }
+
+  @Test func `names are unique, words of lower case and hyphens, and explained`() {
+    let names = SettingTable.all.map(\.name)
+    #expect(Set(names).count == names.count)
+    for setting in SettingTable.all {
+      #expect(setting.name.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "-" })
+      #expect(!setting.help.isEmpty)
+    }
+  }
+
+  /// A value of each setting that is not its default.
+  private static let others: [String: String] = [
+    "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "suffix": " \"e\"\n\\boxed{é}",
+    "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
+    "train-samples": "48", "selection": "first", "labels": "random", "temperature": "0.7", "top-p": "0.95",
+    "top-k": "50",
+    "max-new-tokens": "17", "ignore-eos": "true", "dtype": "float32", "mini-batch": "33", "micro-batch-tokens": "512",
+    "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage-std": "off", "lr": "1e-06",
+    "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
+    "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
+    "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
+    "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
+    "name": "ada", "config": "f", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
+  ]
+
+  @Test func `every setting comes back from its own text`() throws {
+    for setting in SettingTable.all {
+      let text = try #require(Self.others[setting.name], "no other value for \(setting.name)")
+      var parser = SettingsParser(allowed: [setting.name], defaults: Settings())
+      parser.apply([(setting.name, text)], from: "test")
+      let settings = parser.settings
+      #expect(settings != Settings(), "\(setting.name) stayed as it was")
+      #expect(setting.value(in: settings) == text, "\(setting.name)")
+      var again = SettingsParser(allowed: [setting.name], defaults: Settings())
+      again.apply([(setting.name, setting.value(in: settings))], from: "saved")
+      #expect(again.settings == settings, "\(setting.name)")
+    }
+  }
+
+  @Test func `numbers come back from their text to the last bit`() throws {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<1000 {
+      let rate = Double.random(in: 0...1, using: &random)
+      #expect(try parse(["--lr", "\(rate)"]).get().method.learningRate == rate)
+      let clip = Float.random(in: 0...1, using: &random)
+      #expect(try parse(["--clip-low", "\(clip)"]).get().method.clipLow == clip)
+    }
+  }
+}
