@@ -66,7 +66,7 @@ package final class Generator {
     var trajectory: Trajectory
   }
 
-  /// - Parameter batchRows: samples that run at a time; memory and speed depend on it, results do not.
+  /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int
   ) {

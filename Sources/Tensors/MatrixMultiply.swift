@@ -81,10 +81,8 @@ package final class PackedWeights: @unchecked Sendable {
   /// Products run in blocks of this many rows.
   package var blockRows: Int { Int(multiplication.shape.rows) }
 
-  /// - Parameters:
-  ///   - weights: [outputs, inputs] as a linear layer stores it, or, not `isTransposed`, [inputs, outputs]. In bfloat16
-  ///     they are rounded to nearest even.
-  ///   - accumulates: products are added to what the result held.
+  /// Packs [outputs, inputs] as a linear layer stores it, or, not `isTransposed`, [inputs, outputs]. In bfloat16 the
+  /// values are rounded to nearest even. If it `accumulates`, products are added to what the result held.
   package init(
     _ weights: Matrix, isTransposed: Bool, type: DataType, accumulates: Bool = false
   ) throws(MultiplicationError) {
@@ -156,9 +154,8 @@ package final class Multiplier {
 
   /// gradient[outputs, inputs] += dyᵀ · x for one chunk of rows: the gradient of a linear layer's weights.
   ///
-  /// - Parameters:
-  ///   - dyTransposed: [outputs, chunk]
-  ///   - x: [chunk, inputs]; rows beyond those in use must be zero in one of the two and finite in the other.
+  /// `dyTransposed` is [outputs, chunk], `x` [chunk, inputs]; rows beyond those in use must be zero in one of the two and
+  /// finite in the other.
   package func addOuterProduct(
     _ dyTransposed: Operand, _ x: Operand, to gradient: Matrix
   ) throws(MultiplicationError) {
