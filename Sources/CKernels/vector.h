@@ -1,8 +1,8 @@
 // vector.h: sixteen floats, and the few functions everything else is made of.
 //
 // Clang's vector extensions: the same expressions become one AVX-512 register or two AVX2 registers, with the same
-// IEEE result in every lane. Multiplication and addition are never contracted (-ffp-contract=off); where one rounding is
-// meant, `multiply_add` says so.
+// IEEE result in every lane. Multiplication and addition are never contracted (-ffp-contract=off); where one rounding
+// is meant, `multiply_add` says so.
 
 #pragma once
 

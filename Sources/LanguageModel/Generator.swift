@@ -79,7 +79,7 @@ package final class Generator {
     distribution = DistributionSettings(sampling)
     let plan = model.plan
     configuration = plan.configuration
-    transformer = Transformer(plan, chunkRows: min(128, roundedToBlocks(batchRows)))
+    transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)))
     pages = KeyValuePages(heads: plan.heads, layers: configuration.layerCount)
     rows = RowList(pages, capacity: transformer.chunkRows)
     buffers = LayerBuffers(plan, rows: transformer.chunkRows, forTraining: false)

@@ -1,8 +1,8 @@
 // Reference: what the kernels compute, written to be read.
 //
-// One plain function per kernel, in float64, on arrays, with library exp and log. Tests hold the kernels to these within
-// the rounding of float32; nothing else calls them. Gradients have no counterpart here: tests compare them with finite
-// differences of these functions.
+// One plain function per kernel, in float64, on arrays, with library exp and log. Tests hold the kernels to these
+// within the rounding of float32; nothing else calls them. Gradients have no counterpart here: tests compare those of
+// the whole model with finite differences.
 
 import Glibc
 
