@@ -23,7 +23,7 @@ final class LearnerShell: Shell {
     incarnation = world.seats[seat].incarnation
     if world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
       world.note(seat, 40, "finds its newest checkpoint damaged")
-      _ = world.checkpoints.loseNewest()
+      world.checkpoints.loseNewest()
     }
     held = world.checkpoints.newest
     machine = Learner(

@@ -150,9 +150,10 @@ package struct Scenario: Sendable {
     }
     faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
     // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s; then the slowest worker
-    // may hold the last lease of every round, behind others of its own.
-    let slowest = workers.map { $0.slotTime * UInt64(2 * $0.capacity) }.max() ?? .zero
-    deadline = faultsUntil + .seconds(400) + (slowest + trainTime + verifyTime + .seconds(20)) * UInt64(plan.count)
+    // may have to sample the whole plan alone, with pauses for training and fetching between the rounds.
+    let slowest = workers.map(\.slotTime).max() ?? .zero
+    let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
+    deadline = faultsUntil + .seconds(400) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
   }
 
   private static func method(seed: UInt64, promptCount: Int, _ dice: inout Dice) -> Method {
