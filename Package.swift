@@ -37,12 +37,13 @@ let package = Package(
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
     .target(
       name: "COneDNN", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("dnnl")]),
-    .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-std=c23"])]),
+    .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 
     // 1: the nouns.
     module("Base", [], safe),
     module("Records", ["Base"], safe),
     module("Answers", ["Base"], safe),
+    module("Settings", ["Base", "Records"], safe),
 
     // 2: pure logic.
     module("TTRL", ["Base", "Records", "Answers"], safe),
@@ -57,12 +58,41 @@ let package = Package(
     module("Collectives", ["Base", "CMPI"], common),
 
     // 4: roles.
-    module("Observatory", ["Records", "Ledger", "Platform", "Base"], common),
+    module("Transport", ["Wire", "Platform", "Records", "Base"], common),
+    module(
+      "Runs",
+      [
+        "Settings", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base", "CEmbedded",
+      ], common),
+    module("Observatory", ["Base"], safe),
+    module(
+      "CoordinatorRole",
+      [
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records",
+        "Base",
+      ], common),
+    module(
+      "WorkerRole",
+      ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
+    module(
+      "LearnerRole",
+      [
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
+        "Records",
+        "Base",
+      ], common),
+    module(
+      "Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
 
     module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
 
     // 5: programs.
-    .executableTarget(name: "ttrl", dependencies: ["Base"], swiftSettings: common),
+    .executableTarget(
+      name: "ttrl",
+      dependencies: [
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
+        "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+      ], swiftSettings: common),
     .executableTarget(name: "ttrl-dev", dependencies: ["Base", "Simulation"], swiftSettings: common),
 
     tests("Base", of: ["Base"]),
@@ -73,9 +103,10 @@ let package = Package(
     tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
-    tests("Platform", of: ["Platform"]),
-    tests("Ledger", of: ["Ledger"]),
-    tests("Observatory", of: ["Observatory"]),
+    tests("Platform", of: ["Platform", "Base"]),
+    tests("Ledger", of: ["Ledger", "Records", "Base"]),
+    tests("Collectives", of: ["Collectives"]),
+    tests("Observatory", of: ["Observatory", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
     tests("Tidy", of: []),
   ],

@@ -35,6 +35,8 @@ package enum Limits {
   package static let silence = Instant.Span.seconds(15)
   /// How long a lease may stand without any progress of its worker before it is granted again.
   package static let leaseWithoutProgress = Instant.Span.seconds(120)
+  /// How long an attempt to connect may take.
+  package static let connectDeadline = Instant.Span.seconds(10)
   /// First and longest pause before a peer reconnects.
   package static let reconnectFirst = Instant.Span.milliseconds(100)
   package static let reconnectLongest = Instant.Span.seconds(5)

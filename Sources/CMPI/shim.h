@@ -3,16 +3,31 @@
 #include <mpi.h>
 #include <stdint.h>
 
-static inline int ttrl_mpi_init(void) {
-  int provided = 0;
-  return MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+typedef struct {
+  MPI_Request handle;
+} ttrl_mpi_request;
+
+// Errors come back as codes from here on; MPI's default is to end the process. `provided` is below `needed` if the
+// library cannot run beside other threads at all.
+static inline int ttrl_mpi_init(int *needed, int *provided) {
+  *needed = MPI_THREAD_FUNNELED;
+  int code = MPI_Init_thread(NULL, NULL, *needed, provided);
+  return code == MPI_SUCCESS ? MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN) : code;
 }
 static inline int ttrl_mpi_finalize(void) { return MPI_Finalize(); }
 static inline int ttrl_mpi_abort(int status) { return MPI_Abort(MPI_COMM_WORLD, status); }
+static inline int ttrl_mpi_is_success(int code) { return code == MPI_SUCCESS; }
+static inline int ttrl_mpi_is_main_thread(int *is_main) { return MPI_Is_thread_main(is_main); }
 static inline int ttrl_mpi_rank(int *rank) { return MPI_Comm_rank(MPI_COMM_WORLD, rank); }
 static inline int ttrl_mpi_size(int *size) { return MPI_Comm_size(MPI_COMM_WORLD, size); }
+
+static inline int ttrl_mpi_max_text(void) {
+  return MPI_MAX_LIBRARY_VERSION_STRING > MPI_MAX_ERROR_STRING ? MPI_MAX_LIBRARY_VERSION_STRING : MPI_MAX_ERROR_STRING;
+}
 static inline int ttrl_mpi_library_version(char *text, int *length) { return MPI_Get_library_version(text, length); }
-static inline int ttrl_mpi_max_version_length(void) { return MPI_MAX_LIBRARY_VERSION_STRING; }
+static inline int ttrl_mpi_error_text(int code, char *text, int *length) { return MPI_Error_string(code, text, length); }
+
+// In place, over all ranks; every rank passes the same count.
 static inline int ttrl_mpi_sum_int64(int64_t *values, int count) {
   return MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
 }
@@ -25,17 +40,14 @@ static inline int ttrl_mpi_sum_double(double *values, int count) {
 static inline int ttrl_mpi_max_double(double *values, int count) {
   return MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
 }
-static inline int ttrl_mpi_barrier(void) { return MPI_Barrier(MPI_COMM_WORLD); }
-static inline int ttrl_mpi_send_bytes(const uint8_t *bytes, int count, int to, int tag) {
-  return MPI_Send(bytes, count, MPI_UINT8_T, to, tag, MPI_COMM_WORLD);
+static inline int ttrl_mpi_broadcast_bytes(uint8_t *bytes, int count, int root) {
+  return MPI_Bcast(bytes, count, MPI_UINT8_T, root, MPI_COMM_WORLD);
 }
-static inline int ttrl_mpi_receive_bytes(uint8_t *bytes, int count, int from, int tag) {
-  return MPI_Recv(bytes, count, MPI_UINT8_T, from, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+
+// A barrier that is asked whether it is complete, instead of one that waits.
+static inline int ttrl_mpi_start_barrier(ttrl_mpi_request *request) {
+  return MPI_Ibarrier(MPI_COMM_WORLD, &request->handle);
 }
-// Sets *arrived to 1 and *count to its size if a message from that rank is waiting.
-static inline int ttrl_mpi_probe(int from, int tag, int *arrived, int *count) {
-  MPI_Status status;
-  int code = MPI_Iprobe(from, tag, MPI_COMM_WORLD, arrived, &status);
-  if (code == MPI_SUCCESS && *arrived) code = MPI_Get_count(&status, MPI_UINT8_T, count);
-  return code;
+static inline int ttrl_mpi_test(ttrl_mpi_request *request, int *is_complete) {
+  return MPI_Test(&request->handle, is_complete, MPI_STATUS_IGNORE);
 }

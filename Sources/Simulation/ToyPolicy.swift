@@ -136,7 +136,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   }
 
   /// The answer that a stop token stands for.
-  package static func key(of token: Int32) -> AnswerKey { AnswerKey("\(token)") }
+  package static func key(of token: Int32) -> AnswerKey { answerKey("\(token)", kind: .string) }
 
   package mutating func update(
     _ miniBatch: MiniBatch, method: Method, learningRate: Double

@@ -46,7 +46,7 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.isSilent = judgement.isSilent
   metrics.rewarded = judgement.rewards.count { $0 > 0 }
   metrics.trained = judgement.trained.count
-  metrics.label = judgement.vote.label.map { "\($0)" }
+  metrics.label = judgement.vote.label?.text
   guard let truth else { return metrics }
   var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label == truth)
   for (answer, reward) in zip(judgement.answers, judgement.rewards) {

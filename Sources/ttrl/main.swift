@@ -1,1 +1,5 @@
-print("ttrl")
+// ttrl: see Command.swift for what it can do. `main` is synchronous: the learner calls MPI from this thread only.
+
+import Foundation
+
+exit(Command.main(Array(CommandLine.arguments.dropFirst())))

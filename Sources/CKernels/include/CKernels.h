@@ -1,1 +1,161 @@
+// CKernels: everything between two matrix multiplications, for 16 floats at a time.
+//
+// The idea: results are bits, not approximations. Every kernel works on vectors of 16 floats whatever the processor
+// has, sums in 16 lanes and then folds the lanes in one fixed tree, says each fused multiply-add explicitly, and has its
+// own exp and log, used for full vectors and masked tails alike. So a row's result depends on that row alone, and AVX2
+// and AVX-512 give the same bits; the same source (kernels.h) is compiled once for each.
+// Not here: matrix multiplication (COneDNN), checks of sizes (Tensors/Kernels.swift), the readable meaning of each
+// kernel (Tensors/Reference.swift, which tests compare with this).
+//
+// Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary,
+// W = (H + 2G)·D, the width of a q|k|v row. "Operand": input of a matrix multiplication, float32 or bfloat16 (is_bf16).
+//
+// Key/value pages: a page holds the keys and values of 16 consecutive positions. Within it, at the layer's offset, each
+// key/value head has its keys as [D][16] (one vector per dimension) and its values as [16][P], P = D rounded up to 16.
 #pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+enum { TTRL_LANES = 16 };
+
+typedef struct {
+  int32_t heads, groups, dimension;
+} ttrl_heads;
+
+/// One token on its way through a layer.
+typedef struct {
+  /// Its keys are those of positions 0 ... position.
+  int32_t position;
+  /// Page i holds positions 16 i ..< 16 i + 16.
+  float *_Nonnull const *_Nonnull pages;
+} ttrl_row;
+
+/// What turns a row of the q|k|v product into rotated queries and keys. Absent parts are NULL.
+typedef struct {
+  const float *_Nullable bias;        // [W]
+  const float *_Nullable query_norm;  // [D]
+  const float *_Nullable key_norm;    // [D]
+  float norm_epsilon;
+  float query_scale;
+  const float *cosines;  // [positions, D/2]
+  const float *sines;
+} ttrl_qkv_finish;
+
+/// Rows that attend to a shared prefix and then to each other: a prompt (no prefix) or a response.
+typedef struct {
+  int64_t prefix_start, prefix_count;  // rows of the prompt
+  int64_t start, count;
+} ttrl_segment;
+
+typedef struct {
+  float maximum;
+  /// Natural log of the sum of exp(z - maximum) over the tokens that are kept.
+  float log_sum;
+  float entropy;  // nats
+  /// False where a logit is NaN or infinite; nothing else is then meaningful.
+  bool is_finite;
+} ttrl_distribution;
+
+typedef struct {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float gradient_scale;
+  float bias_correction1, bias_correction2;  // 1 - beta^step
+} ttrl_adamw;
+
+/// The kernels of one instruction set.
+typedef struct {
+  const char *name;
+
+  /// out[i] = exp(x[i]); 0 below -87.3, exp(88) above 88.
+  void (*exponential)(const float *x, float *out, int64_t count);
+  /// Natural log of positive, normal numbers.
+  void (*logarithm)(const float *x, float *out, int64_t count);
+
+  /// float32 to bfloat16, to nearest even.
+  void (*to_bf16)(const float *x, uint16_t *out, int64_t count);
+  /// float32 to the nearest bfloat16, as float32.
+  void (*round_to_bf16)(const float *x, float *out, int64_t count);
+  /// y += x.
+  void (*add)(const float *x, float *y, int64_t count);
+  /// out[i] = table[index[i]], rows of `columns`.
+  void (*gather)(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns);
+  /// table[index[i]] += x[i], in order of i.
+  void (*scatter_add)(const float *x, const int32_t *index, float *table, int64_t rows, int64_t columns);
+  /// sums[columns] += the rows of x[rows, columns].
+  void (*add_columns)(const float *x, float *sums, int64_t rows, int64_t columns);
+  /// x[rows, columns] to out[columns, padded_rows], an operand; the columns beyond `rows` become zero.
+  void (*transpose)(const void *x, void *out, int64_t rows, int64_t columns, int64_t padded_rows, bool is_bf16);
+
+  /// out = x / sqrt(mean(x²) + epsilon) · weight, an operand.
+  void (*rms_norm)(const float *x, const float *weight, float epsilon, void *out, int64_t rows, int64_t columns,
+                   bool is_bf16);
+  /// dx += the gradient through rms_norm; dweight += likewise.
+  void (*rms_norm_backward)(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
+                            float *dweight, int64_t rows, int64_t columns);
+
+  /// gate_up[rows, 2F] (gate first) to silu(gate) · up, an operand [rows, F].
+  void (*swiglu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16);
+  /// Also recomputes what swiglu gave. dgate_up[rows, 2F] and activated[rows, F] are operands.
+  void (*swiglu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
+                          int64_t width, bool is_bf16);
+
+  /// Bias, head norms, rotation and scale, in place on qkv[rows, W]; keys and values also go to their pages.
+  void (*finish_qkv)(ttrl_heads heads, ttrl_qkv_finish finish, const ttrl_row *rows, int64_t row_count, float *qkv,
+                     int64_t layer_offset);
+  /// The way back, in place on dqkv[rows, W]. raw_qkv: what finish_qkv was given, with its bias added, or NULL without
+  /// norms; the gradients of the norms are added to dquery_norm, dkey_norm.
+  void (*finish_qkv_backward)(ttrl_heads heads, ttrl_qkv_finish finish, const ttrl_row *rows, int64_t row_count,
+                              const float *_Nullable raw_qkv, float *dqkv, float *_Nullable dquery_norm,
+                              float *_Nullable dkey_norm);
+
+  /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
+  /// the largest score and 1 / sum of exp. scratch: twice as many floats as the largest key count, rounded up to 16.
+  void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
+                    void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
+  /// dqkv[rows, W] += the gradient through attention of one segment; qkv as finish_qkv left it, dout[rows, H·D].
+  /// scratch: `ttrl_attention_backward_scratch` floats.
+  void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, const float *qkv, const float *statistics,
+                             const float *dout, float *dqkv, float *scratch);
+
+  /// Turns logits [V] into z in place: times inverse_temperature, dropped tokens to -infinity. top_k 0 and top_p 1 are
+  /// off; top-k comes first. scratch: 2·V + 16 64-bit words, touched only where something can be dropped.
+  ttrl_distribution (*distribution)(float *z, int64_t count, float inverse_temperature, int32_t top_k, float top_p,
+                                    uint64_t *scratch);
+  /// The token at `uniform` of the cumulative distribution, in index order.
+  int32_t (*sample)(const float *z, int64_t count, float maximum, double uniform);
+  /// The lowest index of the largest value.
+  int32_t (*largest)(const float *z, int64_t count);
+  /// out = coefficient · exp(z - maximum - log_sum): the probabilities, scaled.
+  void (*scaled_probabilities)(const float *z, int64_t count, float maximum, float log_sum, float coefficient,
+                               float *out);
+
+  /// accumulator += round(gradient · 2^40). Returns the largest magnitude seen; NaN or infinity where there is one, and
+  /// then the accumulator's contents are unspecified. The caller keeps the sum of magnitudes below 2^22.
+  float (*accumulate_fixed)(int64_t *accumulator, const float *gradient, int64_t count);
+  /// out = accumulator · 2^-40 · scale, rounded once.
+  void (*from_fixed)(const int64_t *accumulator, double scale, float *out, int64_t count);
+  /// Sum of squares, in float64.
+  double (*sum_of_squares)(const float *x, int64_t count);
+  void (*adamw)(ttrl_adamw settings, const float *gradient, float *parameters, float *first, float *second,
+                int64_t count);
+} ttrl_kernels;
+
+/// The kernels for AVX-512 (F, DQ, BW, VL); NULL where this processor has none.
+const ttrl_kernels *_Nullable ttrl_kernels_avx512(void);
+/// The kernels for AVX2 with FMA; NULL likewise.
+const ttrl_kernels *_Nullable ttrl_kernels_avx2(void);
+/// The kernels without any instruction set named; always there, fast only where the compiler's default is.
+const ttrl_kernels *ttrl_kernels_portable(void);
+
+/// Floats of scratch for `attention_backward` over segments of at most `keys` keys (prefix and own).
+int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys);
+
+/// Zeroed memory, aligned to 64 bytes, in large pages where it is large. NULL when there is none.
+void *_Nullable ttrl_allocate(size_t bytes);
+/// bytes: as allocated.
+void ttrl_free(void *memory, size_t bytes);
+
+#pragma clang assume_nonnull end

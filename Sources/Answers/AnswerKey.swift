@@ -1,0 +1,230 @@
+// AnswerKey: when are two answers the same answer?
+//
+// When their keys are equal. The key is computed from one answer alone, so the relation is reflexive, symmetric and
+// transitive by construction, and one relation serves the vote, the reward and the metrics. That rules out tolerances
+// and rules like "40% is 40 and also 0.4"; the price is that 0.333 is not 1/3, which is intended.
+//
+// A key is made in two tiers. Tier 1 (Lexer) ends the differences of spelling. Tier 2 (Parser, Evaluator) reads the
+// answer and writes a canonical text: scalars by their image in two finite fields, structures element by element,
+// unordered ones sorted. An answer that tier 2 cannot read is a class of its own, keyed by its tier-1 form, and the
+// key says so (``isLexical``), so that a run can count how often that happens.
+//
+// The rules, in short. Ignored: units, percent, degree and currency marks, `\text`, the name that was solved for.
+// Ordered: round and square brackets. Unordered: braces and bare lists. `\pm` is two answers. An inequality for one
+// symbol is an interval. Other equations are compared up to a constant factor and never equal a solved one. `(C) 12`
+// and `C) 12` are the letter C: any two of them are equal, because both equal the bare letter.
+//
+// Not here: finding the answer in a response (Extraction).
+
+package import Base
+
+/// The class of an answer. Equal keys, and nothing else, make answers equivalent.
+package struct AnswerKey: Hashable, Comparable, Sendable {
+  /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and the like for
+  /// structures, `choice:C`, `words:east`, `string:...`, and `text:...` for what could not be read.
+  package let text: String
+
+  /// Whether the answer could not be read as mathematics, so that only its spelling, tier 1, was compared.
+  package var isLexical: Bool { text.hasPrefix("text:") }
+
+  fileprivate init(text: String) { self.text = text }
+
+  package static func < (left: AnswerKey, right: AnswerKey) -> Bool { left.text < right.text }
+}
+
+/// The key of an answer. Total: any text has one; time grows at most linearly with the text.
+/// - Parameters:
+///   - answer: what stood in the box or after the phrase, without them.
+///   - kind: how the question wants its answers read; keys of different kinds mean nothing to each other.
+/// - Returns: the class of the answer.
+package func answerKey(_ answer: String, kind: AnswerKind) -> AnswerKey {
+  switch kind {
+  case .math: mathKey(answer)
+  case .choice: choiceKey(answer)
+  case .string: AnswerKey(text: "string:" + lexicalForm(Lexer.tokens(of: answer, asProse: true)))
+  }
+}
+
+/// Whether two answers are the same answer: equality of their keys.
+package func areEquivalent(_ left: String, _ right: String, kind: AnswerKind) -> Bool {
+  answerKey(left, kind: kind) == answerKey(right, kind: kind)
+}
+
+/// More tokens than any answer has; above this only the spelling is compared.
+private let parsedTokensMax = 400
+
+private func mathKey(_ answer: String) -> AnswerKey {
+  let tokens = Lexer.tokens(of: answer)
+  if let letter = labelledChoice(tokens) { return mathKey(letter) }
+  guard tokens.count <= parsedTokensMax, let node = try? Parser.parse(tokens),
+    let text = try? KeyWriter().text(of: node)
+  else { return AnswerKey(text: "text:" + lexicalForm(tokens)) }
+  return AnswerKey(text: text)
+}
+
+private func choiceKey(_ answer: String) -> AnswerKey {
+  if let letter = choiceLetter(in: answer) { return AnswerKey(text: "choice:" + String(letter)) }
+  return AnswerKey(text: "text:" + lexicalForm(Lexer.tokens(of: answer)))
+}
+
+/// The letter of an answer that repeats its choice in front: `(C) 12`, `\textbf{(C)}\ 12`, `C) 12`.
+///
+/// After both brackets there must be space, and no sign: `(A)(B)` and `(A) + 1` are products and sums.
+private func labelledChoice(_ tokens: [Token]) -> String? {
+  let isBracketed = tokens.first?.isMark("(") ?? false
+  let rest = tokens.dropFirst(isBracketed ? 1 : 0)
+  guard let letter = rest.first?.choiceLetter, rest.dropFirst().first?.isMark(")") == true else { return nil }
+  guard let next = rest.dropFirst(2).first else { return isBracketed ? nil : letter }
+  guard next.isSpaced || !isBracketed else { return nil }
+  return switch next.kind {
+  case .word(let word, _): ["and", "or"].contains(word.lowercased()) ? nil : letter
+  case .numeral, .letter: letter
+  case .command(let name): !isBracketed || ["frac", "sqrt"].contains(name) ? letter : nil
+  case .mark: isBracketed ? nil : letter
+  }
+}
+
+extension Token {
+  /// The token as a choice from A to J.
+  fileprivate var choiceLetter: String? {
+    switch kind {
+    case .letter(let name), .word(let name, _): ("A"..."J").contains(name) && name.count == 1 ? name : nil
+    default: nil
+    }
+  }
+}
+
+// MARK: Writing keys
+
+/// Turns a tree into canonical text, with `\pm` read as `sign`.
+private struct KeyWriter {
+  var sign = 1
+
+  /// The text of an answer or of an element of an unordered collection; an open sign makes it a set of two.
+  func text(of node: Node) throws -> String {
+    let texts = try alternatives(node)
+    return texts.count == 1 ? texts[0] : braces(texts)
+  }
+
+  /// The texts of the values a node stands for: one, two where a sign is open, or the elements of a collection.
+  private func alternatives(_ node: Node) throws -> [String] {
+    switch node {
+    case .set(let elements): return distinct(try elements.flatMap { try self.elements($0) })
+    case .list(let elements, let separator):
+      // `x > 2 or x < -1` is one set of numbers, and so is `x > 2, x < 5`.
+      if elements.allSatisfy({ $0.isInequality }) {
+        return [try combined(separator == .or ? .union : .intersection, elements.map { try definite($0) })]
+      }
+      return try elements.flatMap { try self.elements($0) }
+    default:
+      guard node.hasEitherSign else { return [try definite(node)] }
+      return distinct([try KeyWriter(sign: 1).definite(node), try KeyWriter(sign: -1).definite(node)])
+    }
+  }
+
+  /// What one element contributes to its collection: itself, or two where a sign is open.
+  private func elements(_ node: Node) throws -> [String] {
+    if case .set = node { [try definite(node)] } else { try alternatives(node) }
+  }
+
+  private func distinct(_ texts: [String]) -> [String] {
+    var result: [String] = []
+    for text in texts.sorted() where result.last != text { result.append(text) }
+    return result
+  }
+
+  private func braces(_ texts: [String]) -> String { "{" + texts.sorted().joined(separator: ";") + "}" }
+
+  /// The text of a node whose signs are all decided.
+  private func definite(_ node: Node) throws -> String {
+    switch node {
+    case .words(let words): return "words:" + words
+    case .enclosed(let open, let close, let elements):
+      return String(open) + (try elements.map { try definite($0) }).joined(separator: ",") + String(close)
+    case .set(let elements): return braces(distinct(try elements.map { try definite($0) }))
+    case .list(let elements, _): return braces(try elements.map { try definite($0) })
+    case .combined(let operation, let operands): return try combined(operation, operands.map { try definite($0) })
+    case .matrix(let environment, let rows):
+      let lines = try rows.map { row in try row.map { try definite($0) }.joined(separator: ",") }
+      return environment + "[" + lines.joined(separator: ";") + "]"
+    case .related(let nodes, let relations): return try related(nodes, relations)
+    default: return scalar(try value(node))
+    }
+  }
+
+  private func value(_ node: Node, assignment: UInt64 = 0) throws -> Image {
+    var evaluator = Evaluator(assignment: assignment, sign: sign)
+    return try evaluator.value(node)
+  }
+
+  private func scalar(_ image: Image) -> String {
+    if let rational = image.rational {
+      return rational.denominator == 1 ? "q:\(rational.numerator)" : "q:\(rational.numerator)/\(rational.denominator)"
+    }
+    return "v:" + image.words.map { String($0, radix: 16) }.joined(separator: ".")
+  }
+
+  private func combined(_ operation: SetOperation, _ texts: [String]) throws -> String {
+    let operands = operation == .difference ? texts : distinct(texts)
+    return operands.count == 1 ? operands[0] : operation.rawValue + "{" + operands.joined(separator: ";") + "}"
+  }
+}
+
+// MARK: Equations and inequalities
+
+extension KeyWriter {
+  private func related(_ nodes: [Node], _ relations: [Relation]) throws -> String {
+    if relations.allSatisfy({ $0 == .equal }) { return try equation(nodes) }
+    if relations == [.notEqual] { return "≠" + (try upToFactor(nodes[0], nodes[1])) }
+    if let interval = try interval(nodes, relations) { return interval }
+    guard relations.count == 1, relations[0] != .notEqual else { throw Unparsed() }
+    // What lies on the greater side minus the other; a positive factor stays, it cannot be told from a negative one.
+    let isLess = relations[0] == .less || relations[0] == .lessOrEqual
+    let difference = try value(isLess ? nodes[1] : nodes[0]) - value(isLess ? nodes[0] : nodes[1])
+    let isStrict = relations[0] == .less || relations[0] == .greater
+    return (isStrict ? "positive:" : "nonnegative:") + scalar(difference)
+  }
+
+  private func equation(_ nodes: [Node]) throws -> String {
+    // `5 = x` is solved as well.
+    if nodes.count == 2, case .symbol = nodes[1] { return try definite(nodes[0]) }
+    let texts = try nodes.map { try definite($0) }
+    // `2 + 3 = 5` states a value; `1 = 2` states nothing we can compare.
+    if texts.allSatisfy({ $0 == texts[0] }) { return texts[0] }
+    guard nodes.count == 2 else { throw Unparsed() }
+    return "=" + (try upToFactor(nodes[0], nodes[1]))
+  }
+
+  /// The difference of two sides at one evaluation point, divided by that at another: a constant factor cancels.
+  private func upToFactor(_ left: Node, _ right: Node) throws -> String {
+    let here = try value(left, assignment: 1) - value(right, assignment: 1)
+    let there = try value(left, assignment: 2) - value(right, assignment: 2)
+    guard let below = there.inverse, here != there else { throw Unparsed() }
+    return scalar(here * below)
+  }
+
+  /// `a < x ≤ b`, `x < b` and `a < x` as the intervals they describe, for one symbol by itself.
+  private func interval(_ nodes: [Node], _ relations: [Relation]) throws -> String? {
+    guard let place = nodes.firstIndex(where: { $0.isUnknown }),
+      place <= 1, nodes.count <= place + 2, relations.allSatisfy({ $0 != .equal && $0 != .notEqual })
+    else { return nil }
+    var lower: String?
+    var upper: String?
+    // Seen from the symbol: what it is less than bounds it above.
+    for index in relations.indices {
+      let seen = index < place ? relations[index].reversed : relations[index]
+      let bound = try definite(index < place ? nodes[index] : nodes[index + 1])
+      switch seen {
+      case .less where upper == nil: upper = bound + ")"
+      case .lessOrEqual where upper == nil: upper = bound + "]"
+      case .greater where lower == nil: lower = "(" + bound
+      case .greaterOrEqual where lower == nil: lower = "[" + bound
+      default: return nil
+      }
+    }
+    let infinity = Node.symbol("∞")
+    let below = try lower ?? "(" + definite(.negated(infinity))
+    let above = try upper ?? definite(infinity) + ")"
+    return below + "," + above
+  }
+}

@@ -1,0 +1,267 @@
+// Lexer: the text of an answer → tokens. Tier 1 of the equivalence: all differences of spelling end here.
+//
+// It reads LaTeX, Unicode mathematics and plain typing alike, never fails (a character it does not know becomes a mark)
+// and looks at each character a bounded number of times. Nothing is deleted by pattern anywhere in the text, which is
+// how the reference lost the `pm` of `\pm` and the `a` of `a+b`: a token is dropped only where it stands as a whole.
+//
+// The hard part is a run of letters without a backslash: `east` is a word, `abc` a product, `sinx` a function, the `cm`
+// of `12 cm` a unit. The rule is in `lexLetters`, in one place.
+
+struct Lexer {
+  let text: [Unicode.Scalar]
+  var position = 0
+  var isSpaced = false
+  /// How deep `\text{\text{...}}` is nested here; below the limit the content is left out, so that no text can use up
+  /// the stack.
+  var nesting = 0
+  static let nestingMax = 8
+  /// Open round and square brackets and braces of sets: inside, a comma separates and never groups thousands.
+  var depth = 0
+  var isProse = false
+  var tokens: [Token] = []
+
+  /// Splits `text` into tokens; as prose, every run of letters is a word.
+  static func tokens(of text: String, asProse isProse: Bool = false) -> [Token] {
+    var lexer = Lexer(text: trimmed(Array(text.unicodeScalars)))
+    lexer.isProse = isProse
+    lexer.run()
+    while lexer.tokens.last?.isCommand("\\") == true { lexer.tokens.removeLast() }
+    return lexer.tokens
+  }
+
+  init(text: [Unicode.Scalar]) { self.text = text }
+
+  mutating func run() {
+    while position < text.count { lexOne() }
+  }
+
+  func peek(_ offset: Int = 0) -> Unicode.Scalar? {
+    position + offset < text.count ? text[position + offset] : nil
+  }
+
+  mutating func emit(_ kind: Token.Kind) {
+    tokens.append(Token(kind: kind, isSpaced: isSpaced))
+    isSpaced = false
+  }
+
+  mutating func lexOne() {
+    let scalar = text[position]
+    if scalar.properties.isWhitespace || scalar == "~" {
+      position += 1
+      isSpaced = true
+    } else if scalar == "\\" {
+      lexCommand()
+    } else if scalar.isDigit || (scalar == "." && peek(1)?.isDigit == true) {
+      lexNumeral()
+    } else if scalar.properties.isAlphabetic && unicodeSpelling(of: scalar) == nil {
+      lexLetters()
+    } else {
+      lexMark(scalar)
+    }
+  }
+}
+
+// MARK: Marks and Unicode
+
+extension Lexer {
+  mutating func lexMark(_ scalar: Unicode.Scalar) {
+    position += 1
+    if let spelling = unicodeSpelling(of: scalar) {
+      insert(spelling.unicodeScalars, asProse: false)
+      return
+    }
+    switch scalar {
+    case "$", "€", "£", "`", "\"", "\u{200B}", "\u{FEFF}": break
+    case "*" where peek() == "*":
+      position += 1
+      emit(.mark("^"))
+    case "(", "[":
+      depth += 1
+      emit(.mark(Character(scalar)))
+    case ")", "]":
+      depth = max(0, depth - 1)
+      emit(.mark(Character(scalar)))
+    case "<", ">", "!":
+      lexComparison(scalar)
+    default:
+      emit(.mark(Character(scalar)))
+    }
+  }
+
+  mutating func lexComparison(_ scalar: Unicode.Scalar) {
+    guard peek() == "=" else { return emit(.mark(Character(scalar))) }
+    position += 1
+    emit(.command(scalar == "<" ? "le" : scalar == ">" ? "ge" : "ne"))
+  }
+
+  /// Reads `text` in place: the content of a command, or LaTeX for a character.
+  mutating func insert(_ text: some Sequence<Unicode.Scalar>, asProse isProse: Bool) {
+    guard nesting < Self.nestingMax else { return }
+    var inner = Lexer(text: Array(text))
+    inner.nesting = nesting + 1
+    inner.isProse = isProse
+    inner.isSpaced = isSpaced
+    inner.depth = depth
+    inner.run()
+    tokens += inner.tokens
+    isSpaced = inner.isSpaced
+  }
+}
+
+// MARK: Numerals
+
+extension Lexer {
+  mutating func lexNumeral() {
+    var numeral = Numeral(digits: takeDigits())
+    takeThousands(into: &numeral)
+    if peek() == ".", peek(1)?.isDigit == true {
+      position += 1
+      let fraction = takeDigits()
+      numeral.digits += fraction
+      numeral.scale = fraction.count
+    }
+    takePeriod(into: &numeral)
+    takeExponent(into: &numeral)
+    emit(.numeral(numeral))
+  }
+
+  mutating func takeDigits() -> [UInt8] {
+    var digits: [UInt8] = []
+    while let scalar = peek(), scalar.isDigit {
+      digits.append(UInt8(scalar.value - 48))
+      position += 1
+    }
+    return digits
+  }
+
+  /// `1,234,567`, `1{,}234`, `1,\!234`, `1\,234` and `10 000`: groups of exactly three digits after a first of one to
+  /// three that does not start with 0. A plain comma groups only outside brackets, and only if no group is ill-formed.
+  mutating func takeThousands(into numeral: inout Numeral) {
+    guard (1...3).contains(numeral.digits.count), numeral.digits[0] != 0 else { return }
+    let start = position
+    let plain = numeral
+    var usesPlainComma = false
+    while let separator = thousandsSeparator() {
+      usesPlainComma = usesPlainComma || separator.isPlainComma
+      position += separator.length
+      numeral.digits += takeDigits()
+    }
+    if usesPlainComma, peek() == ",", peek(1)?.isDigit == true {
+      // `1,234,5` is a list, all of it.
+      position = start
+      numeral = plain
+    }
+  }
+
+  func thousandsSeparator() -> (length: Int, isPlainComma: Bool)? {
+    for (mark, isPlainComma) in [("{,}", false), (",\\!", false), ("\\,", false), (",", true), (" ", false)] {
+      let scalars = Array(mark.unicodeScalars)
+      guard scalars.indices.allSatisfy({ peek($0) == scalars[$0] }) else { continue }
+      if mark == "," || mark == " ", depth > 0 { continue }
+      var length = scalars.count
+      if mark == ",\\!" { while peek(length) == " " { length += 1 } }
+      let isThreeDigits = (0..<3).allSatisfy { peek(length + $0)?.isDigit == true }
+      let next = peek(length + 3)
+      guard isThreeDigits, next?.isDigit != true else { continue }
+      // `2 100/300` is a mixed number.
+      if mark == " ", next == "/" { continue }
+      return (length, isPlainComma)
+    }
+    return nil
+  }
+
+  /// `0.1\overline{6}` and `0.\bar{3}`: the digits under the bar repeat.
+  mutating func takePeriod(into numeral: inout Numeral) {
+    let start = position
+    var scale = numeral.scale
+    if scale == 0 {
+      guard peek() == "." else { return }
+      position += 1
+      scale = 0
+    }
+    for name in ["\\overline{", "\\bar{"] {
+      let scalars = Array(name.unicodeScalars)
+      guard scalars.indices.allSatisfy({ peek($0) == scalars[$0] }) else { continue }
+      position += scalars.count
+      let period = takeDigits()
+      guard !period.isEmpty, peek() == "}" else { break }
+      position += 1
+      numeral.digits += period
+      numeral.scale = scale + period.count
+      numeral.repeating = period.count
+      return
+    }
+    position = start
+    // `5.` before anything but a digit: the dot says nothing.
+    if numeral.scale == 0, peek() == ".", peek(1)?.isDigit != true { position += 1 }
+  }
+
+  /// `3e8` and `1.5E-3`. An exponent of more than four digits is left to be read as a product.
+  mutating func takeExponent(into numeral: inout Numeral) {
+    guard peek() == "e" || peek() == "E" else { return }
+    let sign = peek(1) == "-" || peek(1) == "+" ? 1 : 0
+    guard peek(1 + sign)?.isDigit == true else { return }
+    let start = position
+    let isNegative = peek(1) == "-"
+    position += 1 + sign
+    let digits = takeDigits()
+    guard digits.count <= 4, peek()?.properties.isAlphabetic != true else {
+      position = start
+      return
+    }
+    let magnitude = digits.reduce(0) { $0 * 10 + Int($1) }
+    numeral.exponent = isNegative ? -magnitude : magnitude
+  }
+}
+
+// MARK: Characters
+
+extension Unicode.Scalar {
+  var isDigit: Bool { value >= 48 && value <= 57 }
+  var isASCIILetter: Bool { (value >= 65 && value <= 90) || (value >= 97 && value <= 122) }
+}
+
+func string(_ scalars: some Sequence<Unicode.Scalar>) -> String {
+  var view = String.UnicodeScalarView()
+  view.append(contentsOf: scalars)
+  return String(view)
+}
+
+/// The text without what surrounds an answer and is no part of it: space, bold marks, a colon in front, and at the end
+/// stops, commas and colons.
+private func trimmed(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
+  let around: Set<Unicode.Scalar> = ["*", ":", "。", "，", "：", "`", "$"]
+  let behind: Set<Unicode.Scalar> = [".", ",", ";", "．", "；"]
+  var start = 0
+  var end = text.count
+  while start < end, text[start].properties.isWhitespace || around.contains(text[start]) { start += 1 }
+  while start < end {
+    let last = text[end - 1]
+    let isAround = last.properties.isWhitespace || around.contains(last)
+    // `\,` and `\;` at the end are spaces: their mark must not be taken from the backslash.
+    let isBehind = behind.contains(last) && !(end - start > 1 && text[end - 2] == "\\")
+    guard isAround || isBehind else { break }
+    if last == "$" && end - start > 1 && text[end - 2] == "\\" { break }
+    end -= 1
+  }
+  return Array(text[start..<end])
+}
+
+/// LaTeX for a character of Unicode mathematics, or nil. Full-width forms are mapped to their ASCII originals.
+func unicodeSpelling(of scalar: Unicode.Scalar) -> String? {
+  guard !scalar.isASCII else { return nil }
+  if scalar.value >= 0xFF01 && scalar.value <= 0xFF5E, let ascii = Unicode.Scalar(scalar.value - 0xFEE0) {
+    return String(Character(ascii))
+  }
+  return unicodeSpellings[scalar]
+}
+
+private let unicodeSpellings: [Unicode.Scalar: String] = [
+  "−": "-", "–": "-", "—": "-", "×": "\\cdot ", "·": "\\cdot ", "⋅": "\\cdot ", "∙": "\\cdot ", "÷": "/", "∕": "/",
+  "√": "\\sqrt ", "∛": "\\sqrt[3]", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ",
+  "≈": "\\approx ", "±": "\\pm ", "∓": "\\mp ", "°": "^\\circ ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
+  "∅": "\\emptyset ", "ℝ": "\\reals ", "⟨": "\\langle ", "⟩": "\\rangle ", "θ": "\\theta ", "α": "\\alpha ",
+  "β": "\\beta ", "γ": "\\gamma ", "δ": "\\delta ", "λ": "\\lambda ", "μ": "\\mu ", "φ": "\\phi ", "ω": "\\omega ",
+  "σ": "\\sigma ", "²": "^2", "³": "^3", "¹": "^1", "⁻": "^-", "½": "\\frac12", "⅓": "\\frac13", "⅔": "\\frac23",
+  "¼": "\\frac14", "¾": "\\frac34", "⅕": "\\frac15", "、": ",", "。": ".", "′": "'", "’": "'",
+]

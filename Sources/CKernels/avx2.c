@@ -1,0 +1,18 @@
+// The kernels for AVX2 with FMA.
+#include "CKernels.h"
+
+#if defined(__x86_64__)
+#include <math.h>
+#include <string.h>
+#pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#include "kernels.h"
+#pragma clang attribute pop
+
+const ttrl_kernels *ttrl_kernels_avx2(void) {
+  static const ttrl_kernels table = KERNEL_TABLE("avx2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &table : NULL;
+}
+#else
+const ttrl_kernels *ttrl_kernels_avx2(void) { return NULL; }
+#endif

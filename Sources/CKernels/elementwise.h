@@ -1,0 +1,211 @@
+// elementwise.h: rounding, adding, transposing, RMSNorm, SwiGLU, and their gradients.
+
+static void exponential_kernel(const float *x, float *out, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) store_first(out + i, exponential(load_first(x + i, count - i)), count - i);
+}
+
+static void logarithm_kernel(const float *x, float *out, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) store_first(out + i, logarithm(load_first(x + i, count - i)), count - i);
+}
+
+static void to_bf16_kernel(const float *x, uint16_t *out, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) store_operand(out, i, load_first(x + i, count - i), count - i, true);
+}
+
+static void round_to_bf16_kernel(const float *x, float *out, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16)
+    store_first(out + i, from_half(to_half(load_first(x + i, count - i))), count - i);
+}
+
+static void add_kernel(const float *x, float *y, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16)
+    store_first(y + i, load_first(x + i, count - i) + load_first(y + i, count - i), count - i);
+}
+
+static void gather_kernel(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    memcpy(out + i * columns, table + index[i] * columns, (size_t)columns * sizeof(float));
+}
+
+static void scatter_add_kernel(const float *x, const int32_t *index, float *table, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i) add_kernel(x + i * columns, table + index[i] * columns, columns);
+}
+
+static void add_columns_kernel(const float *x, float *sums, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < columns; i += 16) {
+    int64_t count = columns - i;
+    v16 total = {};
+    for (int64_t row = 0; row < rows; ++row) total += load_first(x + row * columns + i, count);
+    store_first(sums + i, load_first(sums + i, count) + total, count);
+  }
+}
+
+// Transposes a 16x16 block held in 16 vectors: four rounds in which rows 2^k apart exchange halves.
+#define TRANSPOSE_ROUND(type, r, s, distance, low, high) \
+  for (int i = 0; i < 16; ++i)                           \
+    if (!(i & distance)) {                               \
+      type a = r[i], b = r[i + distance];                \
+      s[i] = __builtin_shufflevector(a, b, low);         \
+      s[i + distance] = __builtin_shufflevector(a, b, high); \
+    }
+#define LOW_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define LOW_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define HIGH_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define LOW_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGH_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define LOW_1 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define HIGH_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define TRANSPOSE_BLOCK(type, r, s)              \
+  _Pragma("unroll") TRANSPOSE_ROUND(type, r, s, 8, LOW_8, HIGH_8) \
+  _Pragma("unroll") TRANSPOSE_ROUND(type, s, r, 4, LOW_4, HIGH_4) \
+  _Pragma("unroll") TRANSPOSE_ROUND(type, r, s, 2, LOW_2, HIGH_2) \
+  _Pragma("unroll") TRANSPOSE_ROUND(type, s, r, 1, LOW_1, HIGH_1)
+
+INLINE void transpose_block(const float *in, int64_t in_stride, float *out, int64_t out_stride) {
+  v16 r[16], s[16];
+  for (int i = 0; i < 16; ++i) r[i] = load(in + i * in_stride);
+  TRANSPOSE_BLOCK(v16, r, s)
+  for (int i = 0; i < 16; ++i) store(out + i * out_stride, r[i]);
+}
+
+INLINE void transpose_block_half(const uint16_t *in, int64_t in_stride, uint16_t *out, int64_t out_stride) {
+  h16 r[16], s[16];
+  for (int i = 0; i < 16; ++i) r[i] = *(const h16_anywhere *)(in + i * in_stride);
+  TRANSPOSE_BLOCK(h16, r, s)
+  for (int i = 0; i < 16; ++i) *(h16_anywhere *)(out + i * out_stride) = r[i];
+}
+
+static void transpose_kernel(const void *x, void *out, int64_t rows, int64_t columns, int64_t padded_rows,
+                             bool is_bf16) {
+  const size_t size = is_bf16 ? 2 : 4;
+  int64_t full_columns = columns / 16 * 16;
+  for (int64_t row = 0; row < padded_rows; row += 16) {
+    int64_t width = padded_rows - row < 16 ? padded_rows - row : 16;
+    int64_t present = rows - row < 0 ? 0 : rows - row < width ? rows - row : width;
+    int64_t column = 0;
+    if (present == 16)
+      for (; column < full_columns; column += 16) {
+        if (is_bf16)
+          transpose_block_half((const uint16_t *)x + row * columns + column, columns,
+                               (uint16_t *)out + column * padded_rows + row, padded_rows);
+        else
+          transpose_block((const float *)x + row * columns + column, columns,
+                          (float *)out + column * padded_rows + row, padded_rows);
+      }
+    for (; column < columns; ++column) {
+      char *to = (char *)out + (size_t)(column * padded_rows + row) * size;
+      for (int64_t i = 0; i < present; ++i)
+        memcpy(to + (size_t)i * size, (const char *)x + (size_t)((row + i) * columns + column) * size, size);
+      memset(to + (size_t)present * size, 0, (size_t)(width - present) * size);
+    }
+  }
+}
+
+// 1 / sqrt(mean(x²) + epsilon). Four chains of vectors, so that additions need not wait for each other.
+INLINE float inverse_rms(const float *x, int64_t columns, float epsilon) {
+  v16 chains[4] = {};
+  int64_t i = 0;
+  for (; i + 64 <= columns; i += 64)
+    for (int chain = 0; chain < 4; ++chain) {
+      v16 value = load(x + i + 16 * chain);
+      chains[chain] = multiply_add(value, value, chains[chain]);
+    }
+  for (int chain = 0; i < columns; i += 16, ++chain) {
+    v16 value = load_first(x + i, columns - i);
+    chains[chain] = multiply_add(value, value, chains[chain]);
+  }
+  float squares = sum((chains[0] + chains[1]) + (chains[2] + chains[3]));
+  return 1.0f / __builtin_sqrtf(squares / (float)columns + epsilon);
+}
+
+INLINE void rms_norm(const float *x, const float *weight, float epsilon, void *out, int64_t rows, int64_t columns,
+                     bool is_bf16) {
+  for (int64_t row = 0; row < rows; ++row, x += columns) {
+    float inverse = inverse_rms(x, columns, epsilon);
+    for (int64_t i = 0; i < columns; i += 16) {
+      int64_t count = columns - i;
+      store_operand(out, row * columns + i, load_first(x + i, count) * inverse * load_first(weight + i, count), count,
+                    is_bf16);
+    }
+  }
+}
+
+static void rms_norm_kernel(const float *x, const float *weight, float epsilon, void *out, int64_t rows,
+                            int64_t columns, bool is_bf16) {
+  if (is_bf16)
+    rms_norm(x, weight, epsilon, out, rows, columns, true);
+  else
+    rms_norm(x, weight, epsilon, out, rows, columns, false);
+}
+
+// y = x·r·w with r = 1/sqrt(mean(x²) + e):  dx = r·(dy·w) - x·r³·mean(dy·w·x),  dw = dy·x·r.
+INLINE void rms_norm_row_backward(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
+                                  float *dweight, int64_t columns, bool adds) {
+  float inverse = inverse_rms(x, columns, epsilon);
+  v16 dot = {};
+  for (int64_t i = 0; i < columns; i += 16) {
+    int64_t count = columns - i;
+    dot = multiply_add(load_first(dy + i, count) * load_first(weight + i, count), load_first(x + i, count), dot);
+  }
+  float pull = sum(dot) / (float)columns * inverse * inverse * inverse;
+  for (int64_t i = 0; i < columns; i += 16) {
+    int64_t count = columns - i;
+    v16 value = load_first(x + i, count), g = load_first(dy + i, count);
+    store_first(dweight + i, multiply_add(g, value * inverse, load_first(dweight + i, count)), count);
+    v16 d = multiply_add(g * load_first(weight + i, count), all(inverse), value * -pull);
+    store_first(dx + i, adds ? load_first(dx + i, count) + d : d, count);
+  }
+}
+
+static void rms_norm_backward_kernel(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
+                                     float *dweight, int64_t rows, int64_t columns) {
+  for (int64_t row = 0; row < rows; ++row)
+    rms_norm_row_backward(x + row * columns, weight, epsilon, dy + row * columns, dx + row * columns, dweight, columns,
+                          true);
+}
+
+INLINE void swiglu(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float *gate = gate_up + row * 2 * width, *up = gate + width;
+    for (int64_t i = 0; i < width; i += 16) {
+      int64_t count = width - i;
+      v16 g = load_first(gate + i, count);
+      store_operand(out, row * width + i, g * sigmoid(g) * load_first(up + i, count), count, is_bf16);
+    }
+  }
+}
+
+static void swiglu_kernel(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16) {
+  if (is_bf16)
+    swiglu(gate_up, out, rows, width, true);
+  else
+    swiglu(gate_up, out, rows, width, false);
+}
+
+// With s = sigmoid(g): d up = da·g·s,  d gate = da·up·s·(1 + g·(1 - s)).
+INLINE void swiglu_backward(const float *gate_up, const float *dactivated, void *dgate_up, void *activated,
+                            int64_t rows, int64_t width, bool is_bf16) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float *gate = gate_up + row * 2 * width, *up = gate + width;
+    for (int64_t i = 0; i < width; i += 16) {
+      int64_t count = width - i;
+      v16 g = load_first(gate + i, count), u = load_first(up + i, count);
+      v16 d = load_first(dactivated + row * width + i, count);
+      v16 s = sigmoid(g);
+      v16 silu = g * s;
+      v16 slope = s * multiply_add(g, 1.0f - s, all(1.0f));
+      store_operand(activated, row * width + i, silu * u, count, is_bf16);
+      store_operand(dgate_up, row * 2 * width + i, d * u * slope, count, is_bf16);
+      store_operand(dgate_up, row * 2 * width + width + i, d * silu, count, is_bf16);
+    }
+  }
+}
+
+static void swiglu_backward_kernel(const float *gate_up, const float *dactivated, void *dgate_up, void *activated,
+                                   int64_t rows, int64_t width, bool is_bf16) {
+  if (is_bf16)
+    swiglu_backward(gate_up, dactivated, dgate_up, activated, rows, width, true);
+  else
+    swiglu_backward(gate_up, dactivated, dgate_up, activated, rows, width, false);
+}

@@ -1,0 +1,23 @@
+// kernels.h: all kernels, for the instruction set the including file has chosen, and the table of them.
+
+#include <math.h>
+#include <string.h>
+
+#include "CKernels.h"
+#include "vector.h"
+#include "elementwise.h"
+#include "attention.h"
+#include "distribution.h"
+#include "optimizer.h"
+
+#define KERNEL_TABLE(text)                                                                                            \
+  {.name = text, .exponential = exponential_kernel, .logarithm = logarithm_kernel, .to_bf16 = to_bf16_kernel,         \
+   .round_to_bf16 = round_to_bf16_kernel, .add = add_kernel, .gather = gather_kernel,                                 \
+   .scatter_add = scatter_add_kernel, .add_columns = add_columns_kernel, .transpose = transpose_kernel,               \
+   .rms_norm = rms_norm_kernel, .rms_norm_backward = rms_norm_backward_kernel, .swiglu = swiglu_kernel,               \
+   .swiglu_backward = swiglu_backward_kernel, .finish_qkv = finish_qkv_kernel,                                        \
+   .finish_qkv_backward = finish_qkv_backward_kernel, .attention = attention_kernel,                                  \
+   .attention_backward = attention_backward_kernel, .distribution = distribution_kernel, .sample = sample_kernel,     \
+   .largest = largest_kernel, .scaled_probabilities = scaled_probabilities_kernel,                                    \
+   .accumulate_fixed = accumulate_fixed_kernel, .from_fixed = from_fixed_kernel,                                      \
+   .sum_of_squares = sum_of_squares_kernel, .adamw = adamw_kernel}

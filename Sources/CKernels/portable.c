@@ -1,0 +1,41 @@
+// The kernels as the compiler's default instruction set has them, and what needs no vectors.
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
+#include "kernels.h"
+
+const ttrl_kernels *ttrl_kernels_portable(void) {
+  static const ttrl_kernels table = KERNEL_TABLE("portable");
+  return &table;
+}
+
+int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys) {
+  const int64_t floats = 2 * heads.dimension + 4 * padded(heads.dimension) + 2 * QUERIES_AT_A_TIME;
+  return tile_positions(keys) * floats + (6 + 2 * QUERIES_AT_A_TIME) * SKEW;
+}
+
+// Above this, memory comes from the kernel directly: already zero, and in large pages if the kernel will.
+static const size_t large = (size_t)4 << 20;
+
+void *ttrl_allocate(size_t bytes) {
+  if (bytes >= large) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    madvise(memory, bytes, MADV_HUGEPAGE);  // only a wish: nothing but speed depends on it
+    return memory;
+  }
+  const size_t size = (bytes + 64) / 64 * 64;
+  void *memory = aligned_alloc(64, size);
+  return memory ? memset(memory, 0, size) : NULL;
+}
+
+void ttrl_free(void *memory, size_t bytes) {
+  if (bytes >= large)
+    munmap(memory, bytes);
+  else
+    free(memory);
+}

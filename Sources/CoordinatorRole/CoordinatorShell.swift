@@ -1,0 +1,207 @@
+// CoordinatorShell: the coordinator as a process.
+//
+// Bytes → messages → the machine (Fleet.Coordinator) → effects → ledger, files and bytes, on one loop. All decisions
+// are the machine's; the shell only performs, in order. Its one liberty is when: effects that begin with a `store` wait
+// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was to
+// follow the store still follows it.
+
+import Base
+import Fleet
+import Ledger
+package import Platform
+import Records
+package import Runs
+import Settings
+import Transport
+import Wire
+
+package final class CoordinatorShell {
+  private let loop: EventLoop
+  private let run: Run
+  private let store: PolicyStore
+  private let scribe: Scribe
+  private let lock: RunLock
+  private var machine: Coordinator
+  private var listener: Listener?
+  private var links: [PeerID: Link] = [:]
+  private var nextPeer: UInt64 = 1
+  /// Effects from the first store on that have not been performed.
+  private var deferred: [CoordinatorEffect] = []
+  private var status: Int32?
+
+  /// How long a store may wait for others: far below what a worker notices, far above what a burst takes.
+  private static let gathering = Instant.Span.milliseconds(10)
+  private static let tickInterval = Instant.Span.milliseconds(500)
+
+  /// Opens the run: takes its lock, reads what is durable, goes on from there.
+  ///
+  /// - Throws: what is wrong with the directory, the ledger or the disk.
+  package init(_ run: Run) throws {
+    self.run = run
+    loop = try EventLoop()
+    lock = try RunLock(directory: run.directory.path, owner: "coordinator")
+    store = try PolicyStore(run.directory)
+    scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    let memory = try Self.recall(scribe, store)
+    let tokens = run.promptTokens
+    machine = Coordinator(
+      plan: run.plan, prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut),
+      welcome: run.welcome(), memory: memory)
+  }
+
+  /// What the ledger knows; a new ledger begins with policy 0 from the model.
+  private static func recall(_ scribe: Scribe, _ store: PolicyStore) throws -> CoordinatorMemory {
+    if try !scribe.hasBegun() {
+      Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
+      try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
+    }
+    var memory = try scribe.recall()
+    memory.policies = memory.policies.filter(store.has)
+    Log.info(
+      "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
+    return memory
+  }
+
+  /// Serves until every round of the plan is complete, or a signal asks to stop.
+  ///
+  /// - Parameter address: where to listen.
+  /// - Returns: the exit status.
+  /// - Throws: if the address cannot be listened on.
+  package func serve(on address: HostPort) throws -> Int32 {
+    try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
+    let listener = try Listener(on: address, loop: loop) { self.accept($0) }
+    self.listener = listener
+    try Files.write("\(listener.address)\n", to: run.directory.address)
+    Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
+    tick()
+    while status == nil { loop.run() }
+    listener.close()
+    try scribe.keepTime()
+    for (_, link) in links { link.finish() }
+    loop.run(until: MonotonicClock.now() + .milliseconds(300))
+    return status ?? 1
+  }
+
+  private func tick() {
+    handle(.tick)
+    loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
+  }
+
+  // MARK: Connections
+
+  private func accept(_ connection: Connection) {
+    guard links.count < Limits.connections else { return connection.close() }
+    let id = PeerID(nextPeer)
+    nextPeer += 1
+    links[id] = Link(
+      connection, onMessage: { self.handle(.received($0, from: id)) },
+      onClose: { reason in
+        self.links[id] = nil
+        Log.debug("coordinator.connection_lost", ["peer": id, "reason": reason])
+        self.handle(.disconnected(id))
+      })
+    handle(.connected(id))
+  }
+
+  // MARK: Machine
+
+  private func handle(_ event: CoordinatorEvent) {
+    guard status == nil else { return }
+    let effects = machine.receive(event, now: MonotonicClock.now())
+    for effect in effects {
+      if case .store = effect, deferred.isEmpty {
+        loop.schedule(at: MonotonicClock.now() + Self.gathering) { self.performDeferred() }
+        deferred.append(effect)
+      } else if !deferred.isEmpty {
+        deferred.append(effect)
+      } else {
+        attempt { try self.perform(effect) }
+      }
+    }
+  }
+
+  /// Makes all waiting trajectories durable in one commit, then performs the rest in order.
+  private func performDeferred() {
+    let effects = deferred
+    deferred = []
+    attempt {
+      try self.scribe.store(effects)
+      for effect in effects { try self.perform(effect) }
+    }
+  }
+
+  /// A ledger or disk that fails ends the process: nothing may be acknowledged that is not durable.
+  private func attempt(_ work: () throws -> Void) {
+    guard status == nil else { return }
+    do {
+      try work()
+    } catch {
+      exit(1, "\(error)")
+    }
+  }
+
+  private func perform(_ effect: CoordinatorEffect) throws {
+    switch effect {
+    case .store: break  // performDeferred has done it
+    case .send(let message, let peer): links[peer]?.send(message)
+    case .close(let peer, _): links.removeValue(forKey: peer)?.finish()
+    case .closeRound(let round): try scribe.close(round)
+    case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
+    case .sealPolicy(let manifest, let report, let peer):
+      let isIntact = try store.seal(manifest)
+      // Durable together, before anyone is told.
+      if isIntact { try scribe.record(manifest, report: report) }
+      // Not from here: the machine is in the middle of this list of effects.
+      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer)) }
+    case .sendPolicy(let version, let offset, let peer):
+      links[peer]?.send(.chunk(version, offset: offset, bytes: try store.chunk(of: version, at: offset)))
+    case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
+    case .dropPolicy(let version):
+      try store.drop(version)
+      try scribe.drop(version)
+    case .note(let note): self.note(note)
+    case .finish:
+      try scribe.finish()
+      exit(0, "every round is complete")
+    case .fail(let reason): exit(1, reason)
+    }
+  }
+
+  private func sendBatch(_ round: RoundID, to peer: PeerID) throws {
+    guard let link = links[peer] else { return }
+    let all = parts(of: try scribe.trajectories(of: round))
+    for (index, part) in all.enumerated() {
+      link.send(.batch(step: round.step, part: UInt32(index), partCount: UInt32(all.count), part))
+    }
+  }
+
+  private func exit(_ status: Int32, _ reason: String) {
+    guard self.status == nil else { return }
+    if status == 1 {
+      Log.error("coordinator.failed", ["reason": reason])
+    } else {
+      Log.info("coordinator.exit", ["status": status, "reason": reason])
+    }
+    self.status = status
+    loop.stop()
+  }
+
+  private func note(_ note: CoordinatorNote) {
+    switch note {
+    case .joined(let peer, let hello):
+      Log.info(
+        "coordinator.joined",
+        ["peer": peer, "role": "\(hello.role)", "name": hello.name, "arithmetic": hello.arithmetic])
+      attempt { try self.scribe.join(hello, peer, from: self.links[peer]?.peer) }
+    case .left(let peer, let name, let outstanding):
+      Log.info("coordinator.left", ["peer": peer, "name": name, "slots_returned": outstanding])
+      attempt { try self.scribe.leave(peer, name) }
+    case .silent(let peer, let name): Log.warning("coordinator.silent", ["peer": peer, "name": name])
+    case .expired(let lease, let holder, let slots):
+      Log.warning("coordinator.lease_expired", ["lease": lease, "peer": holder, "slots": slots])
+    case .refused(let slot, let refusal, let peer):
+      Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
+    case .published(let version): Log.info("coordinator.published", ["policy": version])
+    }
+  }
+}

@@ -1,0 +1,72 @@
+// PolicyStore: the bytes of published weights, one file per version.
+//
+// Bytes arrive in order into a temporary file; sealing checks the digest and renames. A file under its real name is
+// therefore whole. Versions that no open round needs are removed.
+
+import Base
+package import Platform
+package import Records
+package import Runs
+
+package final class PolicyStore {
+  private let directory: RunDirectory
+  private var incoming: (version: PolicyVersion, file: AtomicFile)?
+  private var reading: (version: PolicyVersion, file: MappedFile)?
+
+  /// - Throws: if the directory cannot be made.
+  package init(_ directory: RunDirectory) throws(PlatformError) {
+    self.directory = directory
+    try Files.createDirectory(directory.policies)
+  }
+
+  /// Writes a whole version, as when a run begins.
+  ///
+  /// - Returns: what identifies it.
+  /// - Throws: on a full disk or missing rights.
+  package func store(_ bytes: [UInt8], as version: PolicyVersion) throws(PlatformError) -> PolicyManifest {
+    try Files.write(bytes, to: directory.policy(version))
+    return PolicyManifest(version: version, byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
+  }
+
+  package func has(_ manifest: PolicyManifest) -> Bool { Files.exists(directory.policy(manifest.version)) }
+
+  /// Appends bytes to the version that is arriving; offset 0 begins it.
+  ///
+  /// - Throws: on a full disk.
+  package func append(_ bytes: [UInt8], at offset: UInt64, of version: PolicyVersion) throws(PlatformError) {
+    if offset == 0 { incoming = (version, try AtomicFile(directory.policy(version))) }
+    guard let incoming, incoming.version == version else { return }
+    try incoming.file.write(bytes)
+  }
+
+  /// Makes the arrived version durable.
+  ///
+  /// - Returns: false if its bytes do not have the promised digest; they are dropped.
+  /// - Throws: on a full disk.
+  package func seal(_ manifest: PolicyManifest) throws(PlatformError) -> Bool {
+    guard let file = incoming?.file else { return false }
+    incoming = nil
+    try file.commit()
+    let path = directory.policy(manifest.version)
+    guard try SHA256.hex(ofFile: path) == Hexadecimal.text(manifest.digest) else {
+      try Files.removeTree(path)
+      return false
+    }
+    return true
+  }
+
+  /// One chunk of a version.
+  ///
+  /// - Throws: if the file is gone or cannot be read.
+  package func chunk(of version: PolicyVersion, at offset: UInt64) throws(PlatformError) -> [UInt8] {
+    if reading?.version != version { reading = (version, try MappedFile(directory.policy(version))) }
+    guard let file = reading?.file, offset < UInt64(file.bytes.count) else { return [] }
+    let start = Int(offset)
+    return Array(file.bytes[start..<min(start + Limits.chunkBytes, file.bytes.count)])
+  }
+
+  package func drop(_ version: PolicyVersion) throws(PlatformError) {
+    if reading?.version == version { reading = nil }
+    try Files.removeTree(directory.policy(version))
+  }
+}

@@ -1,0 +1,55 @@
+// RunSummary: what is left of a run when it is over, for programs (summary.json) and for people (report.html).
+//
+// Made from the ledger alone, so that it can be made again at any time, also of a run that is not over.
+
+package import Base
+package import Ledger
+package import Observatory
+import Platform
+import Records
+package import Runs
+import Settings
+import Tensors
+
+package enum RunSummary {
+  /// All rows of the run, as metrics.jsonl has them: steps, then evaluations, each in order.
+  package static func history(_ ledger: Ledger) throws(LedgerError) -> RunHistory {
+    let rows = try ledger.stepMetrics().map(\.json) + ledger.evaluationMetrics().map(\.json)
+    return RunHistory(parsing: rows.joined(separator: "\n"))
+  }
+
+  /// The summary as it stands.
+  package static func json(_ run: Run, _ ledger: Ledger) throws -> JSON {
+    let history = try history(ledger)
+    let last = try ledger.stepMetrics().last.flatMap { try? JSON.parse($0.json) }
+    return Summary.json(
+      history, wallSeconds: try ledger.value(for: "wall_seconds").flatMap(Double.init) ?? 0,
+      weightsSHA256: last?["weights_sha256"]?.string, stateSHA256: last?["state_sha256"]?.string,
+      settings: run.manifest["settings"] ?? .null, versions: versions)
+  }
+
+  /// What decides the bits of a result.
+  private static var versions: JSON {
+    ["ttrl": .string(Program.version), "arithmetic": .string(Arithmetic.description)]
+  }
+
+  /// Writes summary.json and report.html.
+  ///
+  /// - Throws: `LedgerError` or `PlatformError`.
+  package static func write(_ run: Run, ledger: Ledger) throws {
+    let summary = try json(run, ledger)
+    try Files.write(summary.text(.pretty) + "\n", to: run.directory.summary)
+    try writeReport(run, ledger: ledger)
+  }
+
+  /// Writes report.html.
+  ///
+  /// - Throws: `LedgerError` or `PlatformError`.
+  package static func writeReport(_ run: Run, ledger: Ledger) throws {
+    let settings = SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: run.settings)) }
+    try Files.write(
+      Report.html(
+        try history(ledger), summary: try json(run, ledger), settings: settings,
+        questions: run.training.questions.map(\.prompt)), to: run.directory.report)
+  }
+}

@@ -1,0 +1,167 @@
+// Scribe: the coordinator's memory, and what it writes down for people.
+//
+// What must survive goes into the ledger: rounds, trajectories, versions, metrics, who sampled what. metrics.jsonl,
+// summary.json and report.html are made from the ledger and can be made again. Truth is read here, for figures only.
+
+import Base
+package import Fleet
+package import Ledger
+import Observatory
+package import Platform
+package import Records
+package import Runs
+
+package final class Scribe {
+  package let run: Run
+  private let ledger: Ledger
+  private var timeKept = MonotonicClock.now()
+  private var lines: LineFile?
+  private let plan: SortedMap<RoundID, RoundSpec>
+  private var openedRounds: Set<RoundID> = []
+  /// The ledger's numbers of connected workers. Looked up, never walked.
+  private var workers: [PeerID: Int64] = [:]
+  private var workersByName: [String: Int64] = [:]
+
+  package init(run: Run, ledger: Ledger) {
+    self.run = run
+    self.ledger = ledger
+    var plan = SortedMap<RoundID, RoundSpec>()
+    for spec in run.plan { plan[spec.id] = spec }
+    self.plan = plan
+  }
+
+  // MARK: Beginning and remembering
+
+  package func hasBegun() throws(LedgerError) -> Bool { try ledger.value(for: "manifest") != nil }
+
+  /// Records the run's settings, prompts and first policy.
+  package func begin(with manifest: PolicyManifest) throws(LedgerError) {
+    let settings = run.manifest.text()
+    let prompts = run.storedPrompts
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.set(settings, for: "manifest")
+      for prompt in prompts { try ledger.insert(prompt) }
+      try ledger.insert(stored(manifest, madeBy: nil))
+    }
+  }
+
+  package func recall() throws(LedgerError) -> CoordinatorMemory {
+    let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
+    var settled: [Slot] = []
+    for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
+    let policies = try ledger.policies().filter { $0.removedAt == nil }.map { policy in
+      PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
+    }
+    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies)
+  }
+
+  private func stored(_ manifest: PolicyManifest, madeBy step: UInt32?) -> StoredPolicy {
+    let path = run.directory.policy(manifest.version)
+    return StoredPolicy(
+      version: manifest.version, sha256: Hexadecimal.text(manifest.digest),
+      path: String(path.dropFirst(run.directory.path.count + 1)), bytes: Int(manifest.byteCount), madeByStep: step,
+      madeAt: WallClock.seconds())
+  }
+
+  // MARK: While it runs
+
+  /// Makes the trajectories of all `store` effects durable in one commit.
+  package func store(_ effects: [CoordinatorEffect]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for case .store(let trajectories, let worker) in effects {
+        for trajectory in trajectories {
+          try open(trajectory.slot.round)
+          _ = try ledger.insert(trajectory, worker: workersByName[worker])
+        }
+      }
+    }
+  }
+
+  private func open(_ round: RoundID) throws(LedgerError) {
+    guard !openedRounds.contains(round), let spec = plan[round] else { return }
+    try ledger.open(round, slots: spec.slotCount, at: WallClock.seconds())
+    openedRounds.insert(round)
+  }
+
+  package func trajectories(of round: RoundID) throws(LedgerError) -> [Trajectory] {
+    try ledger.trajectories(of: round)
+  }
+
+  /// A round is complete: make it so in the ledger; score it if it is an evaluation.
+  ///
+  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
+  package func close(_ round: RoundID) throws {
+    guard round.purpose == .evaluate else { return try ledger.close(round, at: WallClock.seconds()) }
+    let row = run.evaluationRow(try ledger.trajectories(of: round), of: round).text()
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.setMetrics(row, of: round)
+      try ledger.close(round, at: WallClock.seconds())
+    }
+    try append(row)
+  }
+
+  /// A step's version exists: it, and the learner's report on the step, become durable together.
+  ///
+  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
+  package func record(_ manifest: PolicyManifest, report: String) throws {
+    let step = manifest.version.number - 1
+    let policy = stored(manifest, madeBy: step)
+    let report = try withRolloutSeconds(report, step: step)
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.insert(policy)
+      try ledger.setMetrics(report, ofStep: step)
+      try keepTime()
+    }
+    try append(report)
+  }
+
+  /// The learner's report knows how long training took; how long the rollouts took only the ledger knows.
+  private func withRolloutSeconds(_ report: String, step: UInt32) throws(LedgerError) -> String {
+    guard let members = try? JSON.parse(report).members,
+      let round = try ledger.rounds().first(where: { $0.id == .train(step: step) }), let closed = round.closedAt
+    else { return report }
+    return JSON.object(members + [JSON.Member("rollout_seconds", .double(closed - round.openedAt))]).text()
+  }
+
+  package func drop(_ version: PolicyVersion) throws(LedgerError) {
+    try ledger.markRemoved(version, at: WallClock.seconds())
+  }
+
+  package func join(_ hello: Hello, _ peer: PeerID, from address: HostPort?) throws(LedgerError) {
+    guard hello.role == .worker else { return }
+    let id = try ledger.join(
+      name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: hello.arithmetic,
+      libraries: hello.arithmetic, at: WallClock.seconds())
+    workers[peer] = id
+    workersByName[hello.name] = id
+  }
+
+  package func leave(_ peer: PeerID, _ reason: String) throws(LedgerError) {
+    guard let id = workers.removeValue(forKey: peer) else { return }
+    try ledger.leave(worker: id, because: reason, at: WallClock.seconds())
+  }
+
+  private func append(_ row: String) throws(PlatformError) {
+    if lines == nil { lines = try LineFile(run.directory.metrics) }
+    try lines?.append(row)
+  }
+
+  // MARK: The end
+
+  /// Adds the time since this was called last, or since the start: a run that was stopped and continued has used all of
+  /// its sittings. (What a killed sitting used since its last step is not counted.)
+  package func keepTime() throws(LedgerError) {
+    let now = MonotonicClock.now()
+    let before = try ledger.value(for: "wall_seconds").flatMap(Double.init) ?? 0
+    try ledger.set("\(before + now.since(timeKept).seconds)", for: "wall_seconds")
+    timeKept = now
+  }
+
+  /// The accounting closes: metrics once more from the ledger, summary and report.
+  ///
+  /// - Throws: `LedgerError`, or `PlatformError` if a file cannot be written.
+  package func finish() throws {
+    try keepTime()
+    try RunSummary.write(run, ledger: ledger)
+  }
+}

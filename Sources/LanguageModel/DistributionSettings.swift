@@ -1,0 +1,41 @@
+// DistributionSettings: which distribution a token is drawn from, one definition for the sampler and the trainer.
+//
+// z = logit / temperature; the top-k tokens stay; of these, the smallest set of most probable tokens of which none has
+// top-p or more before it (so at least one stays); probabilities are those of the tokens that are left. Ties go to the
+// lower index. Greedy sampling (temperature 0) takes the largest logit and records its log-probability under the plain
+// distribution at temperature 1.
+
+package import Records
+import Tensors
+
+/// The part of `Sampling` that shapes the distribution.
+package struct DistributionSettings: Sendable, Hashable {
+  package let isGreedy: Bool
+  let inverseTemperature: Float
+  let topP: Float
+  let topK: Int
+
+  /// The model's own distribution.
+  package static let plain = DistributionSettings(temperature: 1, topP: 1, topK: 0)
+
+  /// A temperature of 0 is greedy; a top-k of 0 is off.
+  package init(temperature: Float, topP: Float, topK: Int) {
+    precondition(temperature >= 0 && temperature.isFinite, "a temperature is at least 0, got \(temperature)")
+    precondition(topP > 0 && topP <= 1, "top-p is in (0, 1], got \(topP)")
+    precondition(topK >= 0, "top-k is at least 0, got \(topK)")
+    isGreedy = temperature == 0
+    inverseTemperature = isGreedy ? 1 : 1 / temperature
+    self.topP = isGreedy ? 1 : topP
+    self.topK = isGreedy ? 0 : topK
+  }
+
+  package init(_ sampling: Sampling) {
+    self.init(temperature: sampling.temperature, topP: sampling.topP, topK: Int(sampling.topK))
+  }
+
+  /// Turns a row of logits into z values; nil if they are not finite.
+  func apply(to logits: Floats, scratch: DistributionScratch) -> TokenDistribution? {
+    Kernels.best.distribution(
+      of: logits, inverseTemperature: inverseTemperature, topK: topK, topP: topP, scratch: scratch)
+  }
+}

@@ -1,0 +1,375 @@
+// CheckpointConfiguration: config.json and generation_config.json of a Hugging Face model folder, read and written.
+//
+// A config.json can switch on many things that change the arithmetic. Those we know become a ModelConfiguration; any
+// other that is switched on is refused by name, because a model that runs slightly wrong looks like one that learns
+// badly. Keys come in two spellings, before and after transformers 5: rope_theta and rope_scaling against
+// rope_parameters, torch_dtype against dtype. We read both and write the older one, which every version opens.
+//
+// Not here: the weights (LoadPlan.swift), the tokenizer.
+
+package import Base
+
+/// How weights are stored in a file.
+package enum WeightType: String, Sendable, CaseIterable {
+  case float32 = "F32"
+  case bfloat16 = "BF16"
+  case float16 = "F16"
+
+  package var byteCount: Int { self == .float32 ? 4 : 2 }
+
+  /// As config.json spells it.
+  package var configName: String {
+    switch self {
+    case .float32: "float32"
+    case .bfloat16: "bfloat16"
+    case .float16: "float16"
+    }
+  }
+}
+
+/// What a model folder says about its model, apart from the weights.
+package struct CheckpointConfiguration: Sendable, Equatable {
+  package var model: ModelConfiguration
+  package var bosToken: Int32?
+  /// Any of these ends a response. From generation_config.json where it names some, else from config.json.
+  package var eosTokens: [Int32]
+  /// How the weights were stored, according to config.json; each tensor's header has the last word.
+  package var weightType: WeightType?
+
+  package init(model: ModelConfiguration, bosToken: Int32?, eosTokens: [Int32], weightType: WeightType?) {
+    self.model = model
+    self.bosToken = bosToken
+    self.eosTokens = eosTokens
+    self.weightType = weightType
+  }
+}
+
+/// Why a config.json or generation_config.json cannot be used.
+package enum ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+  case notJSON(file: String, JSONError)
+  /// Everything that is wrong, in the order of reading.
+  case problems([Problem])
+
+  package enum Problem: Equatable, Sendable {
+    case unknownArchitecture(found: String, known: [String])
+    case malformed(key: String, found: String, expected: String)
+    case unsupported(key: String, found: String, supported: String)
+  }
+
+  package var description: String {
+    switch self {
+    case .notJSON(let file, let error): "\(file) is not JSON: \(error)"
+    case .problems(let problems): problems.map { "config.json: \($0)" }.joined(separator: "\n")
+    }
+  }
+}
+
+extension ConfigurationError.Problem: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .unknownArchitecture(let found, let known):
+      "the architecture is \(found), which ttrl does not know; known: \(known.joined(separator: ", "))"
+    case .malformed(let key, let found, let expected): "\(key) is \(found), expected \(expected)"
+    case .unsupported(let key, let found, let supported):
+      "\(key) is \(found), which ttrl does not support; supported: \(supported)"
+    }
+  }
+}
+
+extension ModelConfiguration.Family {
+  /// As `architectures` in config.json spells it.
+  package var architecture: String {
+    switch self {
+    case .qwen2: "Qwen2ForCausalLM"
+    case .llama: "LlamaForCausalLM"
+    case .qwen3: "Qwen3ForCausalLM"
+    case .mistral: "MistralForCausalLM"
+    }
+  }
+}
+
+// MARK: - Reading
+
+extension CheckpointConfiguration {
+  /// - Parameters:
+  ///   - config: the bytes of config.json.
+  ///   - generation: the bytes of generation_config.json, where there is one.
+  /// - Throws: every problem of the files at once.
+  package init(config: [UInt8], generation: [UInt8]? = nil) throws(ConfigurationError) {
+    var reader = ConfigurationReader(try Self.parse(config, file: "config.json"))
+    let model = reader.model()
+    let weightType = reader.weightType()
+    var bos = reader.tokens("bos_token_id")
+    var eos = reader.tokens("eos_token_id")
+    if let generation {
+      var other = ConfigurationReader(try Self.parse(generation, file: "generation_config.json"))
+      bos = bos.isEmpty ? other.tokens("bos_token_id") : bos
+      let stops = other.tokens("eos_token_id")
+      eos = stops.isEmpty ? eos : stops
+      reader.problems += other.problems
+    }
+    guard reader.problems.isEmpty, let model else { throw .problems(reader.problems) }
+    self.init(model: model, bosToken: bos.first, eosTokens: eos, weightType: weightType)
+  }
+
+  private static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> JSON {
+    do { return try JSON.parse(bytes) } catch { throw .notJSON(file: file, error) }
+  }
+}
+
+/// Reads keys and remembers what was wrong with them; a bad value reads as a harmless one meanwhile.
+private struct ConfigurationReader {
+  let json: JSON
+  var problems: [ConfigurationError.Problem] = []
+
+  /// Far above any model; together they keep the number of parameters within 64 bits.
+  private static let vocabularyMax = 1 << 22
+  private static let widthMax = 1 << 20
+  private static let layersMax = 1 << 10
+  private static let positionsMax = 1 << 30
+
+  init(_ json: JSON) { self.json = json }
+
+  mutating func model() -> ModelConfiguration? {
+    guard json.members != nil else {
+      problems.append(.malformed(key: "the file", found: json.summary, expected: "an object"))
+      return nil
+    }
+    guard let family = family() else { return nil }
+    refuseWhatWeDoNotCompute(family)
+    let hidden = size("hidden_size", max: Self.widthMax)
+    let heads = size("num_attention_heads", max: Self.widthMax)
+    let maxPositions = size("max_position_embeddings", max: Self.positionsMax)
+    refuseSlidingWindow(family, maxPositions: maxPositions)
+    let model = ModelConfiguration(
+      family: family,
+      vocabularySize: size("vocab_size", max: Self.vocabularyMax),
+      hiddenSize: hidden,
+      feedForwardSize: size("intermediate_size", max: Self.widthMax),
+      layerCount: size("num_hidden_layers", max: Self.layersMax),
+      headCount: heads,
+      // The first Llamas had no grouped queries and no such key.
+      keyValueHeadCount: size("num_key_value_heads", max: Self.widthMax, default: family == .llama ? heads : nil),
+      headDimension: headDimension(family, hidden: hidden, heads: heads),
+      normEpsilon: Float(positive("rms_norm_eps", default: 1e-6)),
+      ropeTheta: ropeTheta(),
+      ropeScaling: ropeScaling(),
+      maxPositions: maxPositions,
+      hasTiedEmbeddings: flag("tie_word_embeddings"),
+      hasAttentionBias: family == .qwen2,
+      hasQueryKeyNorm: family == .qwen3)
+    checkHeads(model)
+    return model
+  }
+
+  mutating func weightType() -> WeightType? {
+    let key = json["dtype"] == nil ? "torch_dtype" : "dtype"
+    guard let name = json[key], !name.isNull else { return nil }
+    if let type = WeightType.allCases.first(where: { name == .string($0.configName) }) { return type }
+    problems.append(.unsupported(key: key, found: name.summary, supported: "float32, bfloat16, float16"))
+    return nil
+  }
+
+  /// A token id, a list of them, or nothing.
+  mutating func tokens(_ key: String) -> [Int32] {
+    guard let value = json[key], !value.isNull else { return [] }
+    let ids = (value.elements ?? [value]).map { $0.int.flatMap { $0 >= 0 ? Int32(exactly: $0) : nil } }
+    if ids.contains(nil) {
+      problems.append(.malformed(key: key, found: value.summary, expected: "a token id, a list of them, or null"))
+    }
+    return ids.compactMap { $0 }
+  }
+}
+
+// MARK: - The parts of a configuration
+
+extension ConfigurationReader {
+  private mutating func family() -> ModelConfiguration.Family? {
+    let families = ModelConfiguration.Family.allCases
+    let names = (json["architectures"]?.elements ?? []).compactMap(\.string)
+    // Folders written by hand may have the model type only.
+    let type = json["model_type"]?.string
+    if let found = families.first(where: { names.contains($0.architecture) || names.isEmpty && type == $0.rawValue }) {
+      return found
+    }
+    let found = names.isEmpty ? type ?? "not named" : names.joined(separator: ", ")
+    problems.append(.unknownArchitecture(found: found, known: families.map(\.architecture)))
+    return nil
+  }
+
+  private mutating func refuseWhatWeDoNotCompute(_ family: ModelConfiguration.Family) {
+    if let activation = json["hidden_act"], activation != "silu" { refuse("hidden_act", activation, "silu") }
+    // Qwen 2 has its biases always, and on q, k and v only; this key puts one on the output projection too.
+    if family != .qwen2, flag("attention_bias") { refuse("attention_bias", true, "false") }
+    if flag("mlp_bias") { refuse("mlp_bias", true, "false") }
+    if let quantization = json["quantization_config"], !quantization.isNull {
+      refuse("quantization_config", quantization["quant_method"] ?? quantization, "weights that are not quantized")
+    }
+    if let partial = json["partial_rotary_factor"], !partial.isNull, partial.double != 1 {
+      refuse("partial_rotary_factor", partial, "1")
+    }
+    for (index, type) in (json["layer_types"]?.elements ?? []).enumerated() where type != "full_attention" {
+      refuse("layer_types[\(index)]", type, "full_attention")
+    }
+  }
+
+  /// A window that no sequence can exceed is not in use.
+  private mutating func refuseSlidingWindow(_ family: ModelConfiguration.Family, maxPositions: Int) {
+    let isOn = family == .mistral || flag("use_sliding_window")
+    // Without the key, transformers gives a Mistral 4096.
+    let window = json["sliding_window"] ?? (family == .mistral ? 4096 : .null)
+    guard isOn, !window.isNull, (window.int ?? 0) < maxPositions else { return }
+    refuse("sliding_window", window, "null, attention over the whole sequence")
+  }
+
+  private mutating func headDimension(_ family: ModelConfiguration.Family, hidden: Int, heads: Int) -> Int {
+    if let value = json["head_dim"], !value.isNull { return size("head_dim", max: Self.widthMax) }
+    // transformers' default for this family, whatever the other sizes are.
+    if family == .qwen3 { return 128 }
+    if problems.isEmpty, hidden % heads != 0 {
+      problems.append(
+        .malformed(key: "hidden_size", found: "\(hidden)", expected: "a multiple of num_attention_heads (\(heads))"))
+    }
+    return max(hidden / heads, 1)
+  }
+
+  private mutating func checkHeads(_ model: ModelConfiguration) {
+    // Whether sizes fit each other means something only when each is sound.
+    guard problems.isEmpty else { return }
+    if model.headCount % model.keyValueHeadCount != 0 {
+      problems.append(
+        .malformed(
+          key: "num_key_value_heads", found: "\(model.keyValueHeadCount)",
+          expected: "a divisor of num_attention_heads (\(model.headCount))"))
+    }
+    if model.headDimension % 2 != 0 {
+      problems.append(
+        .malformed(
+          key: "head_dim", found: "\(model.headDimension)", expected: "an even number: rotary positions turn pairs"))
+    }
+    if model.headCount * model.headDimension > Self.widthMax {
+      problems.append(
+        .malformed(
+          key: "head_dim", found: "\(model.headDimension)",
+          expected: "at most \(Self.widthMax) over all \(model.headCount) heads"))
+    }
+  }
+
+  private mutating func ropeTheta() -> Float {
+    let nested = json["rope_parameters"]?["rope_theta"]
+    return Float(positive("rope_theta", value: nested ?? json["rope_theta"], default: 10000))
+  }
+
+  private mutating func ropeScaling() -> ModelConfiguration.RopeScaling? {
+    let key = json["rope_parameters"].map(\.isNull) ?? true ? "rope_scaling" : "rope_parameters"
+    guard let rope = json[key], !rope.isNull else { return nil }
+    let type = rope["rope_type"] ?? rope["type"] ?? "default"
+    switch type {
+    case "default": return nil
+    case "llama3":
+      return ModelConfiguration.RopeScaling(
+        factor: Float(positive("\(key).factor", value: rope["factor"])),
+        lowFrequencyFactor: Float(positive("\(key).low_freq_factor", value: rope["low_freq_factor"])),
+        highFrequencyFactor: Float(positive("\(key).high_freq_factor", value: rope["high_freq_factor"])),
+        originalMaxPositions: size(
+          "\(key).original_max_position_embeddings", value: rope["original_max_position_embeddings"],
+          max: Self.positionsMax))
+    default:
+      refuse("\(key).rope_type", type, "default, llama3")
+      return nil
+    }
+  }
+}
+
+// MARK: - Single values
+
+extension ConfigurationReader {
+  private mutating func size(_ key: String, max: Int, default: Int? = nil) -> Int {
+    size(key, value: json[key], max: max, default: `default`)
+  }
+
+  private mutating func size(_ key: String, value: JSON?, max: Int, default: Int? = nil) -> Int {
+    if value?.isNull ?? true, let `default` { return `default` }
+    if let size = value?.int, (1...max).contains(size) { return size }
+    problems.append(.malformed(key: key, found: value?.summary ?? "missing", expected: "an integer from 1 to \(max)"))
+    return 1
+  }
+
+  private mutating func positive(_ key: String, default: Double) -> Double {
+    positive(key, value: json[key], default: `default`)
+  }
+
+  /// A number that is above 0 as a float too.
+  private mutating func positive(_ key: String, value: JSON?, default: Double? = nil) -> Double {
+    if value?.isNull ?? true, let `default` { return `default` }
+    if let number = value?.double, Float(number) > 0, Float(number).isFinite { return number }
+    problems.append(.malformed(key: key, found: value?.summary ?? "missing", expected: "a number above 0"))
+    return 1
+  }
+
+  private mutating func flag(_ key: String) -> Bool {
+    guard let value = json[key], !value.isNull else { return false }
+    if let flag = value.bool { return flag }
+    problems.append(.malformed(key: key, found: value.summary, expected: "true or false"))
+    return false
+  }
+
+  private mutating func refuse(_ key: String, _ found: JSON, _ supported: String) {
+    problems.append(.unsupported(key: key, found: found.summary, supported: supported))
+  }
+}
+
+// MARK: - Writing
+
+extension CheckpointConfiguration {
+  /// A config.json that transformers opens, old or new. Reading it back gives this configuration.
+  package func configFile() -> [UInt8] {
+    var members: [JSON.Member] = [
+      .init("architectures", [.string(model.family.architecture)]),
+      .init("attention_bias", .bool(model.hasAttentionBias)),
+      .init("bos_token_id", bosToken.map { .int(Int($0)) } ?? .null),
+      .init("eos_token_id", eosTokensValue),
+      .init("head_dim", .int(model.headDimension)),
+      .init("hidden_act", "silu"),
+      .init("hidden_size", .int(model.hiddenSize)),
+      .init("intermediate_size", .int(model.feedForwardSize)),
+      .init("max_position_embeddings", .int(model.maxPositions)),
+      .init("model_type", .string(model.family.rawValue)),
+      .init("num_attention_heads", .int(model.headCount)),
+      .init("num_hidden_layers", .int(model.layerCount)),
+      .init("num_key_value_heads", .int(model.keyValueHeadCount)),
+      .init("rms_norm_eps", .float(model.normEpsilon)),
+      .init("rope_scaling", ropeScalingValue),
+      .init("rope_theta", .float(model.ropeTheta)),
+      .init("sliding_window", .null),
+      .init("tie_word_embeddings", .bool(model.hasTiedEmbeddings)),
+      .init("use_sliding_window", false),
+      .init("vocab_size", .int(model.vocabularySize)),
+    ]
+    if let weightType { members.append(.init("torch_dtype", .string(weightType.configName))) }
+    return JSON.object(members).bytes(.pretty) + [UInt8(ascii: "\n")]
+  }
+
+  /// A generation_config.json: what begins and ends a text.
+  package func generationFile() -> [UInt8] {
+    let json: JSON = ["bos_token_id": bosToken.map { .int(Int($0)) } ?? .null, "eos_token_id": eosTokensValue]
+    return json.bytes(.pretty) + [UInt8(ascii: "\n")]
+  }
+
+  private var eosTokensValue: JSON {
+    switch eosTokens.count {
+    case 0: .null
+    case 1: .int(Int(eosTokens[0]))
+    default: .array(eosTokens.map { .int(Int($0)) })
+    }
+  }
+
+  private var ropeScalingValue: JSON {
+    guard let scaling = model.ropeScaling else { return .null }
+    return [
+      "factor": .float(scaling.factor), "high_freq_factor": .float(scaling.highFrequencyFactor),
+      "low_freq_factor": .float(scaling.lowFrequencyFactor),
+      "original_max_position_embeddings": .int(scaling.originalMaxPositions), "rope_type": "llama3",
+    ]
+  }
+}

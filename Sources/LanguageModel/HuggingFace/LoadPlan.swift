@@ -1,0 +1,237 @@
+// LoadPlan: which bytes of which file become which parameters.
+//
+// Loading is three steps, and only the last touches the weights: parse the headers, plan, copy. The plan compares what
+// the files have with what the model needs and reports every difference at once, so that a wrong folder is one message,
+// not twenty attempts. Files are opened or mapped by the caller; a shard can be copied and unmapped before the next.
+//
+// Not here: deciding what is in the files (SafeTensorsHeader.swift), writing them (SafeTensorsWriter.swift).
+
+/// Everything needed to fill a flat parameter array from the files of a model.
+package struct LoadPlan: Sendable {
+  /// One tensor's way from file to parameters.
+  package struct Copy: Sendable, Equatable {
+    package var tensor: ParameterTensor
+    package var type: WeightType
+    /// In the file of the shard.
+    package var bytes: Range<Int>
+  }
+
+  /// One file, and what to take from it, in the order of the file.
+  package struct Shard: Sendable, Equatable {
+    package var name: String
+    package var fileBytes: Int
+    package var copies: [Copy]
+  }
+
+  package let shards: [Shard]
+  package let parameterCount: Int
+}
+
+/// Why weights cannot be loaded: all reasons at once.
+package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible {
+  package enum Problem: Equatable, Sendable {
+    case missing(tensor: String, shape: [Int])
+    case wrongShape(tensor: String, found: [Int], type: String, expected: [Int])
+    case wrongType(tensor: String, found: String)
+    /// The model has no such tensor.
+    case unexpected(tensor: String, shard: String)
+    case repeated(tensor: String, shards: [String])
+    /// The index says that the tensor is in one file; it is in another, or in none.
+    case misplaced(tensor: String, index: String, found: String?)
+    case notFinite(tensor: String, index: Int, value: Float)
+    case fileChanged(shard: String, planned: Int, found: Int)
+  }
+
+  package let problems: [Problem]
+
+  package init(problems: [Problem]) { self.problems = problems }
+
+  /// At most this many problems become text; a wrong folder has hundreds.
+  package static let linesMax = 20
+
+  package var description: String {
+    let lines = problems.prefix(Self.linesMax).map(\.description)
+    let rest = problems.count - lines.count
+    return (lines + (rest > 0 ? ["and \(rest) more"] : [])).joined(separator: "\n")
+  }
+}
+
+extension WeightsError.Problem: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .missing(let tensor, let shape): "tensor \"\(tensor)\" \(shape) is missing. Is a shard missing?"
+    case .wrongShape(let tensor, let found, let type, let expected):
+      "tensor \"\(tensor)\" is \(found) \(type), expected \(expected). Do config.json and weights belong together?"
+    case .wrongType(let tensor, let found): "tensor \"\(tensor)\" is \(found), expected F32, BF16 or F16"
+    case .unexpected(let tensor, let shard):
+      "tensor \"\(tensor)\" in \(shard) is no part of this model. Do config.json and weights belong together?"
+    case .repeated(let tensor, let shards): "tensor \"\(tensor)\" is in \(shards.joined(separator: " and in "))"
+    case .misplaced(let tensor, let index, let found):
+      "tensor \"\(tensor)\" should be in \(index) according to the index; it is in \(found ?? "no file")"
+    case .notFinite(let tensor, let index, let value):
+      "tensor \"\(tensor)\" holds \(value) at element \(index); weights must be finite. Did training diverge?"
+    case .fileChanged(let shard, let planned, let found):
+      "\(shard) has \(found) bytes, had \(planned) when its header was read. Is somebody writing to it?"
+    }
+  }
+}
+
+// MARK: - Planning
+
+extension LoadPlan {
+  /// - Parameters:
+  ///   - layout: the model's tensors.
+  ///   - shards: the headers of all files, in any order.
+  ///   - index: where there is one, the files must agree with it.
+  /// - Throws: every tensor that is missing, has another shape or type, is there twice, or is not the model's. A tied
+  ///   head stored beside the embedding is passed over, and so are the frequency tables that old checkpoints store.
+  package init(
+    _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
+  ) throws(WeightsError) {
+    let contents = Contents(shards)
+    var problems = contents.repeated
+    var planned = shards.map { Shard(name: $0.name, fileBytes: $0.header.fileBytes, copies: []) }
+    for tensor in layout.tensors {
+      switch contents.copy(for: tensor) {
+      case .success(let (copy, shard)): planned[shard].copies.append(copy)
+      case .failure(let error): problems += error.problems
+      }
+    }
+    problems += contents.unexpected(in: layout)
+    if let index { problems += contents.misplaced(index) }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    for shard in planned.indices {
+      planned[shard].copies.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
+    }
+    self.shards = planned
+    parameterCount = layout.count
+  }
+}
+
+/// What the files have, by name.
+private struct Contents {
+  private let shards: [(name: String, header: SafeTensorsHeader)]
+  /// Where each tensor is first found. Looked up, never walked.
+  private var places: [String: (shard: Int, entry: SafeTensorsHeader.Entry)] = [:]
+  private(set) var repeated: [WeightsError.Problem] = []
+
+  init(_ shards: [(name: String, header: SafeTensorsHeader)]) {
+    self.shards = shards
+    for (number, shard) in shards.enumerated() {
+      for entry in shard.header.entries {
+        if let first = places[entry.name] {
+          repeated.append(.repeated(tensor: entry.name, shards: [shards[first.shard].name, shard.name]))
+        } else {
+          places[entry.name] = (number, entry)
+        }
+      }
+    }
+  }
+
+  func copy(for tensor: ParameterTensor) -> Result<(LoadPlan.Copy, shard: Int), WeightsError> {
+    guard let (shard, entry) = places[tensor.name] else {
+      return .failure(WeightsError(problems: [.missing(tensor: tensor.name, shape: tensor.shape)]))
+    }
+    guard entry.shape == tensor.shape else {
+      let problem = WeightsError.Problem.wrongShape(
+        tensor: tensor.name, found: entry.shape, type: entry.type, expected: tensor.shape)
+      return .failure(WeightsError(problems: [problem]))
+    }
+    guard let type = WeightType(rawValue: entry.type) else {
+      return .failure(WeightsError(problems: [.wrongType(tensor: tensor.name, found: entry.type)]))
+    }
+    return .success((LoadPlan.Copy(tensor: tensor, type: type, bytes: entry.bytes), shard))
+  }
+
+  func unexpected(in layout: ParameterLayout) -> [WeightsError.Problem] {
+    let known = Set(layout.tensors.map(\.name))
+    return shards.flatMap { shard in
+      shard.header.entries.filter { !known.contains($0.name) && !Self.isHarmless($0.name) }
+        .map { .unexpected(tensor: $0.name, shard: shard.name) }
+    }
+  }
+
+  func misplaced(_ index: SafeTensorsIndex) -> [WeightsError.Problem] {
+    index.places.compactMap { tensor, file in
+      let found = places[tensor].map { shards[$0.shard].name }
+      return found == file ? nil : .misplaced(tensor: tensor, index: file, found: found)
+    }
+  }
+
+  /// Tensors that say nothing new: a tied head, and rotary frequencies, which follow from the configuration. (An untied
+  /// head is in the layout, and never asked about here.)
+  private static func isHarmless(_ name: String) -> Bool {
+    name == "lm_head.weight" || name.hasSuffix(".rotary_emb.inv_freq")
+  }
+}
+
+// MARK: - Copying
+
+extension LoadPlan {
+  /// Copies one shard's tensors to their places, as float32.
+  /// - Parameters:
+  ///   - shard: index into `shards`.
+  ///   - file: the whole file, in memory or mapped.
+  ///   - parameters: [parameterCount] the flat array of the layout.
+  /// - Throws: every tensor with a NaN or an infinity in it, with the first such element.
+  package func copy(
+    shard: Int, from file: UnsafeRawBufferPointer, to parameters: UnsafeMutableBufferPointer<Float>
+  ) throws(WeightsError) {
+    precondition(parameters.count == parameterCount, "\(parameters.count) floats for \(parameterCount) parameters")
+    let plan = shards[shard]
+    guard file.count == plan.fileBytes else {
+      throw WeightsError(
+        problems: [.fileChanged(shard: plan.name, planned: plan.fileBytes, found: file.count)])
+    }
+    var problems: [WeightsError.Problem] = []
+    for copy in plan.copies {
+      let source = UnsafeRawBufferPointer(rebasing: file[copy.bytes])
+      let target = UnsafeMutableBufferPointer(rebasing: parameters[copy.tensor.range])
+      guard !widen(source, copy.type, to: target) else { continue }
+      let index = target.firstIndex { !$0.isFinite } ?? 0
+      problems.append(.notFinite(tensor: copy.tensor.name, index: index, value: target[index]))
+    }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+  }
+
+  /// The parameters of a model whose files are all in memory, in the order of `shards`.
+  package func load(_ files: [[UInt8]]) throws(WeightsError) -> [Float] {
+    precondition(files.count == shards.count, "\(files.count) files for \(shards.count) shards")
+    var parameters = Array(repeating: Float(0), count: parameterCount)
+    for (shard, file) in files.enumerated() {
+      let result = file.withUnsafeBytes { file in
+        parameters.withUnsafeMutableBufferPointer { parameters in
+          Result { () throws(WeightsError) in try copy(shard: shard, from: file, to: parameters) }
+        }
+      }
+      try result.get()
+    }
+    return parameters
+  }
+}
+
+/// Writes every value as float32. Returns whether all are finite.
+private func widen(
+  _ source: UnsafeRawBufferPointer, _ type: WeightType, to target: UnsafeMutableBufferPointer<Float>
+) -> Bool {
+  // Files are not aligned, and little-endian like every machine we run on.
+  switch type {
+  case .float32: fill(target) { source.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+  case .bfloat16:
+    fill(target) { Float(bitPattern: UInt32(source.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) << 16) }
+  case .float16: fill(target) { Float(source.loadUnaligned(fromByteOffset: 2 * $0, as: Float16.self)) }
+  }
+}
+
+/// Returns whether all values are finite: no exponent is all ones. One pass without branches, which vectorises.
+@inline(__always)
+private func fill(_ target: UnsafeMutableBufferPointer<Float>, _ value: (Int) -> Float) -> Bool {
+  let exponent: UInt32 = 0x7F80_0000
+  var badCount: UInt32 = 0
+  for index in 0..<target.count {
+    let value = value(index)
+    target[index] = value
+    badCount |= value.bitPattern & exponent == exponent ? 1 : 0
+  }
+  return badCount == 0
+}

@@ -1,0 +1,70 @@
+// SafeTensorsWriter: the flat parameter array as a .safetensors file, the same bytes every time.
+//
+// The tensors are written in the order of the layout, which is the order of the flat array. So the data of the file is
+// the array itself, rounded: a caller writes the header, then any pieces of the array one after the other, and never
+// holds a second copy of the model. The header has no dates and no paths; equal weights give equal files.
+
+import Base
+
+/// Writes models of one layout.
+package struct SafeTensorsWriter: Sendable {
+  package let type: WeightType
+  /// The first bytes of the file; the data begins on a multiple of 8.
+  package let header: [UInt8]
+  /// The size of the whole file.
+  package let fileBytes: Int
+
+  package init(_ layout: ParameterLayout, type: WeightType) {
+    var members = [JSON.Member("__metadata__", ["format": "pt"])]
+    for tensor in layout.tensors {
+      let range = tensor.range.lowerBound * type.byteCount..<tensor.range.upperBound * type.byteCount
+      let entry: JSON = [
+        "dtype": .string(type.rawValue), "shape": .array(tensor.shape.map { .int($0) }),
+        "data_offsets": [.int(range.lowerBound), .int(range.upperBound)],
+      ]
+      members.append(JSON.Member(tensor.name, entry))
+    }
+    var json = JSON.object(members).bytes()
+    json += Array(repeating: UInt8(ascii: " "), count: (8 - json.count % 8) % 8)
+    var writer = ByteWriter(reserving: 8 + json.count)
+    writer.write(UInt64(json.count))
+    writer.append(json)
+    self.type = type
+    header = writer.bytes
+    fileBytes = writer.bytes.count + layout.count * type.byteCount
+  }
+
+  /// The bytes of the next parameters. All pieces in order, after the header, are the file.
+  /// - Parameter values: any piece of the flat array, rounded to nearest, ties to even.
+  /// - Returns: `type.byteCount` bytes for each value.
+  package func data(_ values: UnsafeBufferPointer<Float>) -> [UInt8] {
+    let byteCount = values.count * type.byteCount
+    return [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, initialized in
+      let out = UnsafeMutableRawBufferPointer(buffer)
+      switch type {
+      case .float32: out.copyMemory(from: UnsafeRawBufferPointer(values))
+      case .bfloat16:
+        for (index, value) in values.enumerated() {
+          out.storeBytes(of: bfloat16Bits(of: value), toByteOffset: 2 * index, as: UInt16.self)
+        }
+      case .float16:
+        for (index, value) in values.enumerated() {
+          out.storeBytes(of: Float16(value).bitPattern, toByteOffset: 2 * index, as: UInt16.self)
+        }
+      }
+      initialized = byteCount
+    }
+  }
+
+  /// The whole file of a model that fits in memory twice.
+  package func file(_ parameters: [Float]) -> [UInt8] {
+    header + parameters.withUnsafeBufferPointer { data($0) }
+  }
+}
+
+/// The nearest bfloat16, ties to even. A NaN stays one: rounding it could carry into an infinity.
+private func bfloat16Bits(of value: Float) -> UInt16 {
+  let bits = value.bitPattern
+  if value.isNaN { return UInt16(bits >> 16) | 0x40 }
+  return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
+}

@@ -1,0 +1,62 @@
+// Initialization: the parameters of a model that has learnt nothing, as a function of a seed.
+//
+// Every value is named by its tensor and its place in it, so neither order nor threads matter. Matrices are normal with
+// standard deviation 1 / sqrt(inputs); the two matrices that write to the residual stream are scaled down by
+// 1 / sqrt(2 · layers), so that its variance does not grow with depth; norms are 1, biases 0.
+
+import Base
+import Glibc
+package import Tensors
+
+/// How wide the initial values are.
+package struct InitialScales: Sendable, Equatable {
+  /// Standard deviation of an embedding's values.
+  package var embedding: Double
+  /// Times 1 / sqrt(C), for an untied output head. Small: the first predictions are nearly uniform.
+  package var head: Double
+
+  package init(embedding: Double = 1, head: Double = 0.3) {
+    self.embedding = embedding
+    self.head = head
+  }
+}
+
+/// All parameters of a new model, in layout order.
+package func initialParameters(
+  _ configuration: ModelConfiguration, scales: InitialScales = InitialScales(), seed: UInt64
+) -> Floats {
+  let layout = ParameterLayout(configuration)
+  let parameters = Floats(count: layout.count)
+  var deviations = layout.tensors.map { $0.shape.count == 2 ? 1 / Double($0.shape[1]).squareRoot() : 0 }
+  let residual = 1 / Double(2 * configuration.layerCount).squareRoot()
+  deviations[layout.embedding] = scales.embedding
+  if layout.head != layout.embedding { deviations[layout.head] *= scales.head }
+  var norms = [layout.finalNorm]
+  for layer in layout.layers {
+    deviations[layer.attentionOutput] *= residual
+    deviations[layer.down] *= residual
+    norms += [layer.inputNorm, layer.feedForwardNorm] + [layer.queryNorm, layer.keyNorm].compactMap { $0 }
+  }
+  for (index, tensor) in layout.tensors.enumerated() where deviations[index] > 0 {
+    fillNormal(parameters[tensor.range], deviation: deviations[index], stream: UInt32(index), seed: seed)
+  }
+  for norm in norms { parameters[layout.tensors[norm].range].fill(1) }
+  return parameters
+}
+
+/// Box–Muller in float64, two values from two uniform numbers.
+private func fillNormal(_ values: Floats, deviation: Double, stream: UInt32, seed: UInt64) {
+  let key = RandomPurpose.initialWeights.key(seed: seed)
+  for pair in stride(from: 0, to: values.count, by: 2) {
+    let place = UInt64(pair / 2)
+    func uniform(_ which: UInt32) -> Double {
+      let low = UInt32(truncatingIfNeeded: place)
+      let high = UInt32(truncatingIfNeeded: place >> 32)
+      return Philox.uniform(counter: SIMD4(low, high, stream, which), key: key)
+    }
+    let radius = deviation * (-2 * log(1 - uniform(0))).squareRoot()
+    let angle = 2 * Double.pi * uniform(1)
+    values[pair] = Float(radius * cos(angle))
+    if pair + 1 < values.count { values[pair + 1] = Float(radius * sin(angle)) }
+  }
+}

@@ -1,0 +1,131 @@
+// AddedTokens: the tokens that are looked for in the text itself, before anything splits it.
+//
+// "<|im_end|>" must become one token wherever it stands. Such tokens come in two kinds: most are matched in the text as
+// it is, some after normalisation. Among matches the leftmost wins, and of those the longest. A token may also demand
+// that it is a whole word, and may swallow the white space before or after it.
+
+/// One entry of `added_tokens`.
+struct AddedToken: Sendable, Equatable {
+  var id: Int32
+  var content: [UInt8]
+  /// Leaves no trace in decoded text, where the reader asks for that.
+  var isSpecial: Bool
+  /// Matched only between characters that are no part of a word.
+  var isSingleWord: Bool
+  var takesSpaceBefore: Bool
+  var takesSpaceAfter: Bool
+  /// Looked for in the normalised text instead of the raw one.
+  var isNormalized: Bool
+}
+
+/// A stretch of text, or an added token found in it.
+enum TextSegment: Equatable {
+  case text(Range<Int>)
+  case token(Int32)
+}
+
+/// Finds a set of added tokens in text.
+struct AddedTokenMatcher: Sendable {
+  /// Sorted by content, so that all tokens with a common beginning stand together, the shortest first.
+  private let tokens: [AddedToken]
+  private let beginsToken: [Bool]
+
+  /// - Parameter tokens: contents are distinct and not empty.
+  init(_ tokens: [AddedToken]) {
+    self.tokens = tokens.sorted { $0.content.lexicographicallyPrecedes($1.content) }
+    var beginsToken = Array(repeating: false, count: 256)
+    for token in tokens { beginsToken[Int(token.content[0])] = true }
+    self.beginsToken = beginsToken
+  }
+
+  /// `text` cut into tokens and the stretches between them, in order; no stretch is empty. Time is in proportion to
+  /// the bytes times the length of the longest token.
+  func segments(of text: [UInt8]) -> [TextSegment] {
+    var segments: [TextSegment] = []
+    var done = 0
+    var position = 0
+    while position < text.count {
+      guard beginsToken[Int(text[position])], let token = longestToken(in: text, at: position) else {
+        position += 1
+        continue
+      }
+      let match = position..<position + token.content.count
+      position = match.upperBound
+      guard !token.isSingleWord || isSingleWord(match, in: text) else { continue }
+      let start = token.takesSpaceBefore ? max(done, spaceStart(before: match.lowerBound, in: text)) : match.lowerBound
+      if done < start { segments.append(.text(done..<start)) }
+      segments.append(.token(token.id))
+      // A token of white space may lie in what the token before it has swallowed.
+      done = max(done, token.takesSpaceAfter ? spaceEnd(after: match.upperBound, in: text) : match.upperBound)
+    }
+    if done < text.count { segments.append(.text(done..<text.count)) }
+    return segments
+  }
+
+  private func longestToken(in text: [UInt8], at position: Int) -> AddedToken? {
+    var candidates = tokens[...]
+    var longest: AddedToken?
+    var length = 0
+    while position + length < text.count {
+      let byte = Int(text[position + length])
+      // -1 for a token that has ended: it stands before those that go on.
+      func next(_ token: AddedToken) -> Int { length < token.content.count ? Int(token.content[length]) : -1 }
+      let low = firstIndex(in: candidates) { next($0) >= byte }
+      candidates = candidates[low..<firstIndex(in: candidates[low...]) { next($0) > byte }]
+      guard let first = candidates.first else { break }
+      length += 1
+      if first.content.count == length { longest = first }
+    }
+    return longest
+  }
+
+  /// Binary search for the first token for which `isAbove` holds; it holds for all tokens after that one.
+  private func firstIndex(in slice: ArraySlice<AddedToken>, _ isAbove: (AddedToken) -> Bool) -> Int {
+    var low = slice.startIndex
+    var high = slice.endIndex
+    while low < high {
+      let middle = (low + high) / 2
+      if isAbove(slice[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+}
+
+// MARK: - What stands around a match
+
+extension AddedTokenMatcher {
+  private func isSingleWord(_ match: Range<Int>, in text: [UInt8]) -> Bool {
+    let before = lastScalar(of: text[..<match.lowerBound])
+    let after = firstScalar(of: text[match.upperBound...])
+    return !(before.map(isWordCharacter) ?? false) && !(after.map(isWordCharacter) ?? false)
+  }
+
+  private func spaceStart(before end: Int, in text: [UInt8]) -> Int {
+    var start = end
+    while let scalar = lastScalar(of: text[..<start]), scalar.properties.isWhitespace { start -= UTF8.width(scalar) }
+    return start
+  }
+
+  private func spaceEnd(after start: Int, in text: [UInt8]) -> Int {
+    var end = start
+    while let scalar = firstScalar(of: text[end...]), scalar.properties.isWhitespace { end += UTF8.width(scalar) }
+    return end
+  }
+
+  private func firstScalar(of text: ArraySlice<UInt8>) -> Unicode.Scalar? {
+    String(decoding: text.prefix(4), as: UTF8.self).unicodeScalars.first
+  }
+
+  private func lastScalar(of text: ArraySlice<UInt8>) -> Unicode.Scalar? {
+    guard let start = text.suffix(4).lastIndex(where: { $0 & 0xC0 != 0x80 }) else { return nil }
+    return String(decoding: text[start...], as: UTF8.self).unicodeScalars.last
+  }
+
+  /// `\w` of regular expressions: Unicode Technical Standard 18, Annex C.
+  private func isWordCharacter(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: true
+    default: scalar.properties.isAlphabetic || scalar.properties.isJoinControl
+    }
+  }
+}

@@ -1,0 +1,61 @@
+// FinalTable: a run's result on the terminal, and what to say when there can be none.
+
+/// The last thing that a finished run prints.
+package enum FinalTable {
+  /// Before and after as aligned text, for each set of questions that was evaluated; then the base model's majority
+  /// vote, the yardstick. Ends with a newline; empty if nothing was evaluated.
+  package static func text(_ history: RunHistory) -> String {
+    let outcome = Outcome(history)
+    var rows: [[String]] = []
+    for set in QuestionSet.allCases where !outcome[set].isEmpty {
+      let title = set == .train ? "training questions" : "held-out questions"
+      rows.append(rows.isEmpty ? [title, "before", "after", "change"] : [title, "", "", ""])
+      rows += outcome.rows(set).map { row in
+        [
+          "  " + row.name, Figures.percent(row.before), Figures.percent(row.after), Figures.points(row.change),
+        ]
+      }
+    }
+    guard !rows.isEmpty else { return "" }
+    return aligned(rows) + yardstick(outcome)
+  }
+
+  /// What to do when no response of any step gave an answer, or nil if some did.
+  package static func nothingToVoteOn(_ history: RunHistory) -> String? {
+    guard history.hasNothingToVoteOn else { return nil }
+    let truncated = history.steps.compactMap(\.truncationRatio)
+    let share = truncated.reduce(0, +) / Double(max(truncated.count, 1))
+    let seen = "nothing could be voted on: no response gave an answer"
+    let form = "ask for its form, for example --suffix 'Put your final answer within \\boxed{}.'"
+    // The likelier cause comes first.
+    return share >= 0.5
+      ? "\(seen) (\(Figures.percent(share)) were cut off at the token limit: raise --max-new-tokens, then \(form))"
+      : "\(seen) (\(form), check --template, and read some responses with `ttrl generate`)"
+  }
+
+  private static func yardstick(_ outcome: Outcome) -> String {
+    guard let base = outcome.baseMajority else {
+      return "no answers to compare with: agreement is all that could be measured\n"
+    }
+    let line = "base model's majority vote on the training questions, maj@\(base.k): \(Figures.percent(base.value))\n"
+    guard let after = outcome.train.after?.passAt1 else { return line }
+    let points = Figures.fixed(abs(after - base.value) * 100, decimals: 1)
+    let place = points == "0.0" ? "level with it" : "\(points) points \(after > base.value ? "above" : "below") it"
+    return line + "pass@1 after training is \(place)\n"
+  }
+
+  /// First column to the left, the others to the right; two spaces between.
+  private static func aligned(_ rows: [[String]]) -> String {
+    let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    var text = ""
+    for row in rows {
+      var line = ""
+      for (column, field) in row.enumerated() {
+        line += column == 0 ? padded(field, to: widths[0]) : "  " + padded(field, to: widths[column], right: true)
+      }
+      while line.hasSuffix(" ") { line.removeLast() }
+      text += line + "\n"
+    }
+    return text
+  }
+}

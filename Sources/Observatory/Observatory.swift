@@ -1,1 +1,0 @@
-// Observatory: see docs/architecture.md.

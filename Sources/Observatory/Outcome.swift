@@ -1,0 +1,181 @@
+// Outcome: what a run did to its model, the base beside the latest policy.
+//
+// "Before" is the evaluation of policy 0, "after" that of the newest policy above it. The yardstick is the base model's
+// own majority vote (maj@64): it is what voting alone gives, without training, so a pass@1 above it is the result that
+// TTRL is about. Where there are no answers only agreement can be compared, and the words say so.
+
+/// The two ends of a run on one set of questions.
+package struct Comparison: Sendable, Equatable {
+  /// The base model's.
+  package let before: EvaluationRecord?
+  /// The newest trained policy's.
+  package let after: EvaluationRecord?
+
+  /// - Parameter evaluations: of one set, by policy.
+  init(_ evaluations: [EvaluationRecord]) {
+    before = evaluations.first { $0.policy == 0 }
+    after = evaluations.last { $0.policy > 0 }
+  }
+
+  package var isEmpty: Bool { before == nil && after == nil }
+
+  /// Some answer was known, at either end.
+  var knowsAnswers: Bool { before?.passAt1 != nil || after?.passAt1 != nil }
+
+  /// The k of every maj@k at either end, ascending.
+  var majorityCounts: [Int] {
+    let counts = (before?.majorityCounts ?? []) + (after?.majorityCounts ?? [])
+    return counts.sorted().reduce(into: []) { if $0.last != $1 { $0.append($1) } }
+  }
+
+  /// Each question's change of pass@1, base to latest; empty if the two ends do not list the same questions.
+  package var passChanges: [Double] {
+    guard let before, let after, before.passByPrompt.count == after.passByPrompt.count else { return [] }
+    return zip(before.passByPrompt, after.passByPrompt).map { $1 - $0 }
+  }
+
+  /// Half the width of the 95 % interval of the mean change of pass@1, over questions: 1.96 standard errors of
+  /// `passChanges`. nil for fewer than 8 questions, where the normal approximation would promise too much.
+  package var passChangeMargin: Double? {
+    let changes = passChanges
+    guard changes.count >= 8 else { return nil }
+    let count = Double(changes.count)
+    let mean = changes.reduce(0, +) / count
+    let squares = changes.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+    return 1.96 * (squares / (count - 1) / count).squareRoot()
+  }
+}
+
+/// A line of the before/after table. Values are fractions.
+struct OutcomeRow: Sendable, Equatable {
+  let name: String
+  let before: Double?
+  let after: Double?
+
+  var change: Double? {
+    guard let before, let after else { return nil }
+    return after - before
+  }
+}
+
+/// Both ends of a run, on both sets of questions.
+package struct Outcome: Sendable, Equatable {
+  package let train: Comparison
+  package let heldOut: Comparison
+
+  package init(_ history: RunHistory) {
+    train = Comparison(history.evaluations(on: .train))
+    heldOut = Comparison(history.evaluations(on: .heldOut))
+  }
+
+  subscript(questions: QuestionSet) -> Comparison { questions == .train ? train : heldOut }
+
+  /// The base model's maj@64 on the training questions, or maj@k for the largest k there is; nil without answers.
+  package var baseMajority: (k: Int, value: Double)? {
+    guard let before = train.before else { return nil }
+    let counts = before.majorityCounts
+    let order = (counts.contains(64) ? [64] : []) + counts.reversed()
+    for k in order {
+      if let value = before.majority(at: k) { return (k, value) }
+    }
+    return nil
+  }
+
+  /// The lines of one set's table: accuracies where answers are known, then what needs none. Lines with no figure at
+  /// either end are left out.
+  func rows(_ set: QuestionSet) -> [OutcomeRow] {
+    let ends = self[set]
+    var rows = [OutcomeRow(name: "pass@1", before: ends.before?.passAt1, after: ends.after?.passAt1)]
+    rows += ends.majorityCounts.map { k in
+      OutcomeRow(name: "maj@\(k)", before: ends.before?.majority(at: k), after: ends.after?.majority(at: k))
+    }
+    rows.append(
+      OutcomeRow(name: "majority ratio", before: ends.before?.majorityRatio, after: ends.after?.majorityRatio))
+    rows.append(OutcomeRow(name: "no answer", before: ends.before?.noAnswerRatio, after: ends.after?.noAnswerRatio))
+    return rows.filter { $0.before != nil || $0.after != nil }
+  }
+}
+
+// MARK: - In words
+
+/// "rose from 31.2% to 58.4%", compared as printed.
+func movement(from before: Double, to after: Double) -> String {
+  let (first, last) = (Figures.percent(before), Figures.percent(after))
+  if first == last { return "stayed at \(last)" }
+  return "\(after > before ? "rose" : "fell") from \(first) to \(last)"
+}
+
+extension Outcome {
+  /// The result in one sentence, from the best evidence there is.
+  package func sentence(_ history: RunHistory, labels: Labels = .vote) -> String {
+    if history.hasNothingToVoteOn { return "Nothing could be voted on: no response gave an answer." }
+    let work = "\(Figures.count(history.steps.count, "step"))\(subject(history))\(labels.phrase)"
+    guard !history.steps.isEmpty || train.after != nil else { return sentenceBeforeTraining }
+    if let before = train.before?.passAt1, let after = train.after?.passAt1 {
+      return "pass@1 \(movement(from: before, to: after)) in \(work)\(besideMajority(after))\(heldOutClause)."
+    }
+    if !train.knowsAnswers, let before = train.before?.majorityRatio, let after = train.after?.majorityRatio {
+      return "The majority ratio \(movement(from: before, to: after)) in \(work); "
+        + "there are no answers to compare with."
+    }
+    return sentenceWhileTraining(history, work)
+  }
+
+  private var sentenceBeforeTraining: String {
+    if let pass = train.before?.passAt1 {
+      return "The base model's pass@1 is \(Figures.percent(pass)); no step is done yet."
+    }
+    if let ratio = train.before?.majorityRatio {
+      return "The base model's majority ratio is \(Figures.percent(ratio)); no step is done yet."
+    }
+    return "No step is done yet."
+  }
+
+  /// Without both evaluations: the first and the last step's own responses.
+  private func sentenceWhileTraining(_ history: RunHistory, _ work: String) -> String {
+    guard let first = history.steps.first, let last = history.steps.last else { return sentenceBeforeTraining }
+    if let from = first.groundTruthRatio, let to = last.groundTruthRatio {
+      return "The share of right responses \(movement(from: from, to: to)), first step to last, in \(work)."
+    }
+    if let from = first.majorityRatio, let to = last.majorityRatio {
+      return "The majority ratio \(movement(from: from, to: to)), first step to last, in \(work); "
+        + "there are no answers to compare with."
+    }
+    return "\(Figures.count(history.steps.count, "step")) are recorded."
+  }
+
+  private func subject(_ history: RunHistory) -> String {
+    let count = train.before?.prompts ?? train.after?.prompts ?? history.promptCount
+    return count > 0 ? " on \(Figures.count(count, "question"))" : ""
+  }
+
+  private func besideMajority(_ pass: Double) -> String {
+    guard let base = baseMajority else { return "" }
+    let (mine, theirs) = (Figures.percent(pass), Figures.percent(base.value))
+    let place = mine == theirs ? "level with" : pass > base.value ? "above" : "below"
+    return ", \(place) the base model's majority vote (maj@\(base.k), \(theirs))"
+  }
+
+  private var heldOutClause: String {
+    guard let before = heldOut.before?.passAt1, let after = heldOut.after?.passAt1 else { return "" }
+    return "; held out, it \(movement(from: before, to: after))"
+  }
+}
+
+/// Where the labels of a run came from: the setting `labels`.
+package enum Labels: String, Sendable {
+  case vote, truth, random
+
+  /// From a run's settings; TTRL's own way where they do not say.
+  init(settings: [(name: String, value: String)]) {
+    self = settings.first { $0.name == "labels" }.flatMap { Labels(rawValue: $0.value) } ?? .vote
+  }
+
+  var phrase: String {
+    switch self {
+    case .vote: " without their answers"
+    case .truth: " with their true answers"
+    case .random: " with random labels"
+    }
+  }
+}

@@ -1,0 +1,238 @@
+// Report: a run on one page, for people. RUN/report.html.
+//
+// One self-contained file: it loads nothing, needs no script to be read, prints, and follows the reader's light or dark
+// scheme. It answers in this order: what came out, compared with what; how it got there; whether the run was sound;
+// what happened to each question; with which settings it can be repeated. The same values give the same bytes.
+// Not here: numbers for programs (Summary), the curves' drawing (Chart), the look (ReportStyle).
+
+package import Base
+
+/// RUN/report.html.
+package enum Report {
+  /// - Parameters:
+  ///   - summary: the object of summary.json; members that it lacks are left out of the page.
+  ///   - settings: the resolved settings, in the order in which they are to be listed.
+  ///   - questions: texts by prompt index, where they may be shown; empty for none.
+  package static func html(
+    _ history: RunHistory, summary: JSON, settings: [(name: String, value: String)], questions: [String] = []
+  ) -> String {
+    let outcome = Outcome(history)
+    let title = outcome.sentence(history, labels: Labels(settings: settings))
+    let page: Markup = """
+      <!doctype html>
+      <html lang="en">
+      <head>
+      <meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <meta name="referrer" content="no-referrer">
+      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
+      script-src 'unsafe-inline'; img-src data:">
+      <link rel="icon" href="data:,">
+      <title>ttrl: \(title)</title>
+      <style>
+      \(ReportStyle.css)
+      </style>
+      </head>
+      <body>
+      <header>
+      <p class="eyebrow">\(subject(settings))</p>
+      <h1>\(title)</h1>
+      <p class="lead">\(effort(history, summary))</p>
+      \(warnings(history))</header>
+      <main>
+      \(result(outcome))\(curves(history, outcome))\(soundness(history))\
+      \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))</main>
+      <script>
+      \(ReportStyle.script)
+      </script>
+      </body>
+      </html>
+
+      """
+    return page.text
+  }
+
+  // MARK: Head
+
+  /// What was trained on what, as far as the settings say.
+  private static func subject(_ settings: [(name: String, value: String)]) -> String {
+    func file(_ name: String, otherwise: String) -> String {
+      let value = settings.first { $0.name == name }?.value ?? ""
+      return value.split(separator: "/").last.map(String.init) ?? otherwise
+    }
+    return "ttrl run · \(file("model", otherwise: "the built-in model")) · "
+      + file("data", otherwise: "the built-in questions")
+  }
+
+  private static func effort(_ history: RunHistory, _ summary: JSON) -> String {
+    var parts: [String] = []
+    if let step = history.steps.last, !step.prompts.isEmpty {
+      let votes = step.prompts.map(\.samples).max() ?? 0
+      parts.append(
+        "\(Figures.count(step.prompts.count, "question")) a step, \(Figures.count(votes, "response")) to each")
+    }
+    let tokens = history.steps.reduce(0.0) { $0 + Double($1.sampledTokens ?? 0) }
+    if tokens > 0, tokens < 9e15 { parts.append("\(Figures.grouped(Int(tokens))) tokens sampled") }
+    if let seconds = summary["wall_seconds"]?.double { parts.append("\(Figures.duration(seconds: seconds)) in all") }
+    return parts.isEmpty ? "" : parts.joined(separator: " · ")
+  }
+
+  private static func warnings(_ history: RunHistory) -> Markup {
+    var markup: Markup = ""
+    if let advice = FinalTable.nothingToVoteOn(history) {
+      markup += "<p class=\"warning\">\(advice.prefix(1).uppercased() + advice.dropFirst()).</p>\n"
+    }
+    if !history.unreadableLines.isEmpty {
+      let lines = history.unreadableLines.prefix(8).map(String.init).joined(separator: ", ")
+      markup += """
+        <p class="warning">\(Figures.count(history.unreadableLines.count, "line")) of metrics.jsonl could not be read \
+        and are not in this page (\(lines)\(history.unreadableLines.count > 8 ? ", …" : "")).</p>
+
+        """
+    }
+    return markup
+  }
+
+  // MARK: Result
+
+  private static func result(_ outcome: Outcome) -> Markup {
+    let sets = QuestionSet.allCases.filter { !outcome[$0].isEmpty }
+    guard !sets.isEmpty else { return "" }
+    return """
+      <h2>Before and after\(outcome.train.after.map { " \(Figures.count($0.policy, "step"))" } ?? "")</h2>
+      <div class="grid">
+      \(sets.map { table(outcome, $0) })</div>
+      <p class="note">\(resultNote(outcome))</p>
+
+      """
+  }
+
+  private static func table(_ outcome: Outcome, _ set: QuestionSet) -> Markup {
+    let ends = outcome[set]
+    let title = set == .train ? "Training questions" : "Held-out questions, never trained on"
+    let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(Figures.grouped($0)))" } ?? ""
+    let rows = outcome.rows(set).map { row -> Markup in
+      let isKey = row.name == "pass@1"
+      let margin = isKey ? ends.passChangeMargin.map { " ± \(Figures.fixed($0 * 100, decimals: 1))" } ?? "" : ""
+      return """
+        <tr\(isKey ? " class=\"key\"" as Markup : "")><th>\(row.name)</th><td class="n">\(percent(row.before))</td>\
+        <td class="n">\(percent(row.after))</td>\
+        <td class="n">\(typeset(Figures.points(row.change)))\(row.change == nil ? "" : margin)</td></tr>
+
+        """
+    }
+    return """
+      <div class="scroll"><table class="result"><caption>\(title)\(count)</caption>
+      <thead><tr><th></th><th class="n">before</th>\
+      <th class="n">after</th>\
+      <th class="n">change</th></tr></thead>
+      <tbody>
+      \(rows)</tbody></table></div>
+
+      """
+  }
+
+  private static func resultNote(_ outcome: Outcome) -> String {
+    guard outcome.train.knowsAnswers || outcome.heldOut.knowsAnswers else {
+      return
+        "Changes are in percentage points. There are no answers to compare with: the majority ratio says how much "
+        + "responses agree, not whether they are right."
+    }
+    var note =
+      "Changes are in percentage points. pass@1 is the share of right responses, maj@k the share of questions whose "
+      + "majority of k responses is right. The base model's maj@k is what voting alone gives, without training."
+    if outcome.train.passChangeMargin != nil || outcome.heldOut.passChangeMargin != nil {
+      note += " ± is a 95% interval over questions."
+    }
+    let changes = outcome.train.passChanges
+    if !changes.isEmpty {
+      note +=
+        " Of the training questions, \(changes.count { $0 > 0 }) were answered right more often than before, "
+        + "\(changes.count { $0 < 0 }) less often, \(changes.count { $0 == 0 }) as often."
+    }
+    return note
+  }
+
+  private static func percent(_ fraction: Double?) -> String { typeset(Figures.percent(fraction)) }
+
+  // MARK: Curves
+
+  private static func curves(_ history: RunHistory, _ outcome: Outcome) -> Markup {
+    let last = max(history.steps.last?.step ?? 0, history.evaluations.last?.policy ?? 0)
+    let first = min(history.steps.first?.step ?? last, history.evaluations.first?.policy ?? last)
+    let steps = first...max(first, last)
+    let learning = ReportCharts.figures(ReportCharts.learning(history), steps: steps, width: 450, height: 230)
+    guard learning != "" else { return "" }
+    let optimizer = ReportCharts.figures(ReportCharts.optimizer(history), steps: steps, width: 330, height: 200)
+    let smoothing =
+      history.steps.count >= 40
+      ? "Bold lines are means over \(2 * Series.smoothingReach(of: history.steps.count) + 1) steps; "
+        + "faint ones are every step." : ""
+    return """
+      <h2>How it got there</h2>
+      <p class="note">\(smoothing)</p>
+      \(ReportCharts.wideFigure(ReportCharts.accuracy(history, outcome), steps: steps))<div class="grid">
+      \(learning)</div>
+      <h2>Optimizer</h2>
+      <div class="grid three">
+      \(optimizer)</div>
+
+      """
+  }
+
+  // MARK: Soundness
+
+  /// E2, the run's own proof that it trained on what it sampled.
+  private static func soundness(_ history: RunHistory) -> Markup {
+    let gaps = history.steps.compactMap(\.logprobGap)
+    guard let largest = gaps.max() else { return "" }
+    let checked = Figures.count(gaps.count, "step")
+    let unequal = Figures.grouped(gaps.count { $0 != 0 })
+    let skipped = history.steps.reduce(0.0) { $0 + Double($1.skippedUpdates ?? 0) }
+    let verdict: Markup =
+      largest == 0
+      ? """
+      <p>Sampler and trainer agree exactly: in each of \(checked), the log-probabilities recorded while sampling and \
+      those recomputed before the first update were equal bit for bit (largest difference 0).</p>
+      """
+      : """
+      <p class="warning">Sampler and trainer do not agree: their log-probabilities differ in \
+      \(unequal) of \(checked), by up to \(Figures.short(largest)). The policy that was \
+      trained is not exactly the one that was sampled; unlike processors among the workers are the usual cause.</p>
+      """
+    let updates: Markup =
+      skipped == 0
+      ? "" : "<p class=\"warning\">\(Figures.short(skipped)) updates were skipped: their gradient was not finite.</p>"
+    return "<h2>Soundness</h2>\n\(verdict)\(updates)\n"
+  }
+
+  // MARK: Origin
+
+  private static func origin(_ summary: JSON, _ settings: [(name: String, value: String)]) -> Markup {
+    var facts: [(String, String)] = []
+    for (name, key) in [("weights, SHA-256", "weights_sha256"), ("optimizer state, SHA-256", "state_sha256")] {
+      if let value = summary[key]?.string { facts.append((name, value)) }
+    }
+    for version in summary["versions"]?.members ?? [] {
+      facts.append((version.key, version.value.string ?? version.value.text()))
+    }
+    let identity: Markup =
+      facts.isEmpty
+      ? ""
+      : """
+      <table><tbody>
+      \(facts.map { "<tr><th>\($0.0)</th><td><code>\($0.1)</code></td></tr>\n" as Markup })</tbody></table>
+
+      """
+    let list: Markup =
+      settings.isEmpty
+      ? ""
+      : """
+      <dl class="settings">
+      \(settings.map { "<div><dt>\($0.name)</dt><dd>\($0.value)</dd></div>\n" as Markup })</dl>
+
+      """
+    guard !facts.isEmpty || !settings.isEmpty else { return "" }
+    return "<h2>To repeat it</h2>\n\(identity)\(list)"
+  }
+}

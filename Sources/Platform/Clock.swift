@@ -1,0 +1,44 @@
+// Clock: the only places where a program of this package reads the time.
+//
+// The monotonic clock feeds the machines' `now`. The wall clock labels logs and reports and may jump; nothing is
+// decided by it.
+
+package import Base
+import Glibc
+
+/// CLOCK_MONOTONIC, the same for all processes of one machine until it restarts.
+package enum MonotonicClock {
+  package static func now() -> Instant {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Instant(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
+  }
+}
+
+/// CLOCK_REALTIME, for people.
+package enum WallClock {
+  /// Seconds since 1970-01-01 UTC.
+  package static func seconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+
+  /// A time for people; texts sort as their times do.
+  /// - Parameter seconds: since 1970-01-01 UTC; now, unless told otherwise.
+  /// - Returns: ISO 8601 in UTC with milliseconds: "2026-02-03T04:05:06.789Z".
+  package static func text(of seconds: Double = seconds()) -> String {
+    let milliseconds = Int((seconds * 1000).rounded(.down))
+    var whole = milliseconds / 1000
+    var parts = tm()
+    gmtime_r(&whole, &parts)
+    let date = "\(parts.tm_year + 1900)-\(padded(parts.tm_mon + 1))-\(padded(parts.tm_mday))"
+    let time = "\(padded(parts.tm_hour)):\(padded(parts.tm_min)):\(padded(parts.tm_sec))"
+    return "\(date)T\(time).\(padded(Int32(milliseconds % 1000), width: 3))Z"
+  }
+
+  private static func padded(_ value: Int32, width: Int = 2) -> String {
+    let digits = String(value)
+    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+  }
+}

@@ -1,0 +1,64 @@
+// Descriptor: an open file that closes itself, and the loops around read and write that everyone needs and nobody
+// shows.
+
+import Glibc
+
+/// Owns an open file descriptor. `path` is for error texts.
+struct Descriptor: ~Copyable {
+  let number: Int32
+  let path: String
+
+  /// - Parameters:
+  ///   - path: of the file.
+  ///   - flags: O_CLOEXEC is added.
+  ///   - mode: of a file that this creates.
+  ///   - operation: the verb for the error text.
+  /// - Throws: `.file`.
+  init(
+    opening path: String, _ flags: Int32, mode: mode_t = 0o644, to operation: String
+  ) throws(PlatformError) {
+    self.path = path
+    number = open(path, flags | O_CLOEXEC, mode)
+    guard number >= 0 else { throw .file(operation: operation, path: path, code: errno) }
+  }
+
+  deinit { close(number) }
+
+  /// Size in bytes.
+  borrowing func size() throws(PlatformError) -> Int {
+    var facts = stat()
+    guard fstat(number, &facts) == 0 else { throw .file(operation: "read the size of", path: path, code: errno) }
+    return Int(facts.st_size)
+  }
+
+  /// Reads up to the array's size from where the last read ended; fewer bytes mean the end of the file.
+  borrowing func read(into chunk: inout [UInt8]) throws(PlatformError) -> Int {
+    var filled = 0
+    while filled < chunk.count {
+      let count = chunk.withUnsafeMutableBytes { bytes in
+        Glibc.read(number, bytes.baseAddress?.advanced(by: filled), bytes.count - filled)
+      }
+      if count == 0 { break }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { throw .file(operation: "read", path: path, code: errno) }
+      filled += count
+    }
+    return filled
+  }
+
+  /// Writes all of it, or throws having written some of it.
+  borrowing func write(_ bytes: UnsafeRawBufferPointer) throws(PlatformError) {
+    var written = 0
+    while written < bytes.count {
+      let count = Glibc.write(number, bytes.baseAddress?.advanced(by: written), bytes.count - written)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { throw .file(operation: "write", path: path, code: count == 0 ? EIO : errno) }
+      written += count
+    }
+  }
+
+  /// Returns when the disk has it.
+  borrowing func sync() throws(PlatformError) {
+    guard fsync(number) == 0 else { throw .file(operation: "sync", path: path, code: errno) }
+  }
+}

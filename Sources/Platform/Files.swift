@@ -1,0 +1,160 @@
+// Files: whole files and directories.
+//
+// What must survive a crash goes through `AtomicFile`: a reader sees the old content or the new, never a mixture, and
+// once `commit` returns the new one is on the disk. Nothing here follows a symbolic link out of a tree it removes.
+// Elsewhere: MappedFile (weights), LineFile (metrics), RunLock.
+
+import Glibc
+
+package enum Files {
+  /// The whole file.
+  /// - Throws: `.tooLarge` above `limit` bytes, `.file` otherwise.
+  package static func read(
+    _ path: String, limit: Int = PlatformLimits.fileBytes
+  ) throws(PlatformError) -> [UInt8] {
+    let file = try Descriptor(opening: path, O_RDONLY, to: "read")
+    let size = try file.size()
+    guard size <= limit else { throw .tooLarge(path: path, bytes: size, limit: limit) }
+    var bytes: [UInt8] = []
+    // Files in /proc and pipes have size 0, so the end is where reading ends. One byte more than the size tells.
+    var chunk = [UInt8](repeating: 0, count: max(size + 1, 4096))
+    while true {
+      let count = try file.read(into: &chunk)
+      guard bytes.count + count <= limit else {
+        throw .tooLarge(path: path, bytes: bytes.count + count, limit: limit)
+      }
+      bytes.append(contentsOf: chunk[..<count])
+      if count < chunk.count { return bytes }
+    }
+  }
+
+  /// The whole file as text; bytes that are not UTF-8 become U+FFFD.
+  package static func readText(
+    _ path: String, limit: Int = PlatformLimits.fileBytes
+  ) throws(PlatformError) -> String {
+    String(decoding: try read(path, limit: limit), as: UTF8.self)
+  }
+
+  /// Replaces the file as one step that survives a crash.
+  package static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o644) throws(PlatformError) {
+    let file = try AtomicFile(path, mode: mode)
+    try file.write(bytes)
+    try file.commit()
+  }
+
+  /// Replaces the file as one step that survives a crash.
+  package static func write(_ text: String, to path: String, mode: UInt32 = 0o644) throws(PlatformError) {
+    try write(Array(text.utf8), to: path, mode: mode)
+  }
+
+  package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+  package static func isDirectory(_ path: String) -> Bool {
+    var facts = stat()
+    return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Bytes in the file.
+  package static func size(of path: String) throws(PlatformError) -> Int {
+    try Descriptor(opening: path, O_RDONLY, to: "read the size of").size()
+  }
+
+  /// Makes the directory and those above it, mode 0700 unless told otherwise. One that is there already is left as it
+  /// is.
+  package static func createDirectory(_ path: String, mode: UInt32 = 0o700) throws(PlatformError) {
+    if isDirectory(path) { return }
+    let parent = directory(of: path)
+    if parent != path { try createDirectory(parent, mode: mode) }
+    // Another process may have made it since we looked.
+    guard mkdir(path, mode) == 0 || errno == EEXIST && isDirectory(path) else {
+      throw .file(operation: "create directory", path: path, code: errno)
+    }
+    try syncDirectory(parent)
+  }
+
+  /// The names in a directory, sorted by their bytes, without "." and "..".
+  package static func list(_ path: String) throws(PlatformError) -> [String] {
+    guard let stream = opendir(path) else { throw .file(operation: "list", path: path, code: errno) }
+    defer { closedir(stream) }
+    var names: [String] = []
+    errno = 0
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+        tuple.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+      errno = 0
+    }
+    guard errno == 0 else { throw .file(operation: "list", path: path, code: errno) }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Removes a file, or a directory with all that is in it. A path that is not there is done already.
+  package static func removeTree(_ path: String) throws(PlatformError) {
+    if unlink(path) == 0 || errno == ENOENT { return }
+    guard errno == EISDIR || errno == EPERM, isRealDirectory(path) else {
+      throw .file(operation: "remove", path: path, code: errno)
+    }
+    for name in try list(path) { try removeTree(path + "/" + name) }
+    guard rmdir(path) == 0 || errno == ENOENT else { throw .file(operation: "remove", path: path, code: errno) }
+  }
+
+  /// Gives a file or directory another name in one step, on disk when this returns. An existing file is replaced; an
+  /// existing directory only if it is empty.
+  package static func rename(_ old: String, to new: String) throws(PlatformError) {
+    guard Glibc.rename(old, new) == 0 else { throw .file(operation: "rename to \(new)", path: old, code: errno) }
+    try syncDirectory(directory(of: new))
+    if directory(of: old) != directory(of: new) { try syncDirectory(directory(of: old)) }
+  }
+
+  /// Returns when the names in a directory are on disk; the content of its files is another matter.
+  package static func syncDirectory(_ path: String) throws(PlatformError) {
+    try Descriptor(opening: path, O_RDONLY | O_DIRECTORY, to: "sync").sync()
+  }
+
+  /// The part of a path before the last name: "a/b" → "a", "/a" → "/", "a" → ".".
+  package static func directory(of path: String) -> String {
+    let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+    return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+  }
+
+  private static func isRealDirectory(_ path: String) -> Bool {
+    var facts = stat()
+    return lstat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
+  }
+}
+
+/// A file that appears, whole, under its name when it is committed, or not at all.
+///
+/// It is written under a temporary name beside the target. Dropped uncommitted, it is removed; after a crash a
+/// NAME.tmp-PID may be left, which nothing reads.
+package final class AtomicFile {
+  private let path: String
+  private let temporary: String
+  private let file: Descriptor
+  private var isCommitted = false
+
+  package init(_ path: String, mode: UInt32 = 0o644) throws(PlatformError) {
+    self.path = path
+    temporary = "\(path).tmp-\(getpid())"
+    file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_TRUNC, mode: mode, to: "create")
+  }
+
+  deinit { if !isCommitted { unlink(temporary) } }
+
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(PlatformError) { try file.write(bytes) }
+
+  package func write(_ bytes: [UInt8]) throws(PlatformError) {
+    try bytes.span.withUnsafeBytes { buffer throws(PlatformError) in try file.write(buffer) }
+  }
+
+  /// Syncs the content, takes the name, syncs the name. Once.
+  package func commit() throws(PlatformError) {
+    precondition(!isCommitted, "\(path) was committed already")
+    try file.sync()
+    guard rename(temporary, path) == 0 else { throw .file(operation: "replace", path: path, code: errno) }
+    isCommitted = true
+    try Files.syncDirectory(Files.directory(of: path))
+  }
+}

@@ -1,0 +1,96 @@
+// Inbox: how a thread tells a loop something.
+//
+// Messages are Sendable values; the handler runs on the loop's thread and may touch what lives there. A queue of
+// closures would do too, but such closures could capture nothing of the role they are meant for: typed messages keep
+// the compiler on our side. An inbox of closures is `loop.inbox { (work: @Sendable () -> Void) in work() }`.
+
+import CLinux
+import Glibc
+import Synchronization
+
+/// A thread-safe queue whose messages arrive, in order, on a loop.
+package final class Inbox<Message: Sendable>: Sendable {
+  private let waiting = Mutex<[Message]>([])
+  private let eventDescriptor: Int32
+
+  fileprivate init() throws(PlatformError) {
+    eventDescriptor = ttrl_eventfd()
+    guard eventDescriptor >= 0 else { throw .system(call: "eventfd", code: -eventDescriptor) }
+  }
+
+  deinit { Glibc.close(eventDescriptor) }
+
+  /// Adds a message and wakes the loop. From any thread; never blocks for long.
+  package func post(_ message: Message) {
+    let isFirst = waiting.withLock { queue in
+      precondition(queue.count < PlatformLimits.inboxMessages, "an inbox overflowed: its loop has stopped reading it")
+      queue.append(message)
+      return queue.count == 1
+    }
+    // One wake-up per batch: the loop takes all that is there.
+    if isFirst { ttrl_eventfd_raise(eventDescriptor) }
+  }
+
+  fileprivate func open(on loop: EventLoop, _ handler: @escaping (Message) -> Void) throws(PlatformError) {
+    // The loop holds the inbox: a descriptor that is watched must not be closed.
+    try loop.watch(eventDescriptor, for: .readable) { _ in
+      // Cleared before taking: a message posted in between wakes the loop again.
+      ttrl_eventfd_clear(self.eventDescriptor)
+      let messages = self.waiting.withLock { queue in
+        defer { queue = [] }
+        return queue
+      }
+      for message in messages { handler(message) }
+    }
+  }
+
+  /// Stops delivery; later messages are dropped. On the loop's thread.
+  package func close(on loop: EventLoop) { loop.unwatch(eventDescriptor) }
+}
+
+extension EventLoop {
+  /// A queue whose messages are handled on this loop.
+  /// - Throws: `.system` if the process has no descriptor left.
+  package func inbox<Message: Sendable>(
+    _ handler: @escaping (Message) -> Void
+  ) throws(PlatformError) -> Inbox<Message> {
+    let inbox = try Inbox<Message>()
+    try inbox.open(on: self, handler)
+    return inbox
+  }
+}
+
+/// Runs `body` on a new detached thread. Its results come back through an `Inbox`.
+/// - Parameters:
+///   - name: at most 15 bytes; `top -H` and debuggers show it.
+///   - body: the thread's work.
+/// - Throws: `.system` if the limit on threads is reached.
+package func startThread(named name: String, _ body: @escaping @Sendable () -> Void) throws(PlatformError) {
+  final class Start {
+    let name: String
+    let body: @Sendable () -> Void
+    init(name: String, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+  let start = Unmanaged.passRetained(Start(name: name, body: body))
+  var attributes = pthread_attr_t()
+  pthread_attr_init(&attributes)
+  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+  defer { pthread_attr_destroy(&attributes) }
+  var thread = pthread_t()
+  let code = pthread_create(
+    &thread, &attributes,
+    { argument in
+      guard let argument else { return nil }
+      let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+      ttrl_name_thread(start.name)
+      start.body()
+      return nil
+    }, start.toOpaque())
+  guard code == 0 else {
+    start.release()
+    throw .system(call: "pthread_create", code: code)
+  }
+}

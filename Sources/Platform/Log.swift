@@ -1,0 +1,87 @@
+// Log: one event, one line, `key=value`.
+//
+// For people and for grep; nothing reads it back to decide. A line that cannot be written is dropped: a full log disk
+// must not stop a run, whose record is the ledger. A healthy step prints one line.
+//
+//   time=2026-02-03T04:05:06.789Z level=info role=worker event=lease.granted prompt=17 samples=8
+
+import Glibc
+import Synchronization
+
+package enum Log {
+  package enum Level: Int, Comparable, Sendable, CaseIterable {
+    case debug, info, warning, error
+
+    package var name: String { "\(self)" }
+    package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+  }
+
+  private struct Settings {
+    var descriptor: Int32 = STDERR_FILENO
+    var role = ""
+    var least = Level.info
+    var isStarted = false
+  }
+
+  private static let settings = Mutex(Settings())
+
+  /// Says once, at the start of the process, who logs where. Before it, lines go to standard error without a role.
+  /// - Parameters:
+  ///   - role: "coordinator", "worker", "learner 0".
+  ///   - level: lines below it are not written.
+  ///   - path: appended to; standard error if nil.
+  /// - Throws: `.file` if the file cannot be opened.
+  package static func start(role: String, level: Level = .info, file path: String? = nil) throws(PlatformError) {
+    var descriptor = STDERR_FILENO
+    if let path {
+      descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+      guard descriptor >= 0 else { throw .file(operation: "open log", path: path, code: errno) }
+    }
+    settings.withLock { current in
+      precondition(!current.isStarted, "the log was started already, as \(current.role)")
+      current = Settings(descriptor: descriptor, role: role, least: level, isStarted: true)
+    }
+  }
+
+  package static func debug(_ event: String, _ fields: Fields = [:]) { write(.debug, event, fields) }
+  package static func info(_ event: String, _ fields: Fields = [:]) { write(.info, event, fields) }
+  package static func warning(_ event: String, _ fields: Fields = [:]) { write(.warning, event, fields) }
+  package static func error(_ event: String, _ fields: Fields = [:]) { write(.error, event, fields) }
+
+  /// Keys and values in the order to print them.
+  package typealias Fields = KeyValuePairs<String, any CustomStringConvertible>
+
+  private static func write(_ level: Level, _ event: String, _ fields: Fields) {
+    let (descriptor, role, least) = settings.withLock { ($0.descriptor, $0.role, $0.least) }
+    guard level >= least else { return }
+    let text = line(at: WallClock.text(), level, role: role, event, fields)
+    // One write, so that lines of several processes in one file do not mix.
+    _ = Array(text.utf8).withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+  }
+
+  /// The line, with its newline. A value with spaces, quotes, "=" or control characters is quoted and escaped.
+  package static func line(at time: String, _ level: Level, role: String, _ event: String, _ fields: Fields) -> String {
+    var line = "time=\(time) level=\(level.name)"
+    if !role.isEmpty { line += " role=\(quoted(role))" }
+    line += " event=\(event)"
+    for (key, value) in fields { line += " \(key)=\(quoted(value.description))" }
+    return line + "\n"
+  }
+
+  private static func quoted(_ value: String) -> String {
+    let isPlain =
+      !value.isEmpty
+      && value.unicodeScalars.allSatisfy { $0.value > 0x20 && !"\"=\\\u{7F}".unicodeScalars.contains($0) }
+    if isPlain { return value }
+    var text = "\""
+    for scalar in value.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": text += "\\\(scalar)"
+      case "\n": text += "\\n"
+      case "\u{00}"..."\u{1F}", "\u{7F}": text += "\\u{\(String(scalar.value, radix: 16))}"
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    return text + "\""
+  }
+}

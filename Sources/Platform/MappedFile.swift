@@ -1,0 +1,35 @@
+// MappedFile: a large file as memory, read by the kernel page by page.
+//
+// For weights and checkpoints. The file must not be shortened while it is mapped: the kernel would end the process.
+// Ours never are: every writer of this package replaces files (AtomicFile) and leaves the old content to those who have
+// it.
+
+import Glibc
+
+/// Read-only. `bytes` is valid as long as the object lives.
+///
+/// Unchecked: the pointer is to memory that no one writes, and it is unmapped only when the last reference is gone.
+package final class MappedFile: @unchecked Sendable {
+  package let path: String
+  package let bytes: UnsafeRawBufferPointer
+
+  /// - Throws: `.file`.
+  package init(_ path: String) throws(PlatformError) {
+    self.path = path
+    let file = try Descriptor(opening: path, O_RDONLY, to: "map")
+    let size = try file.size()
+    guard size > 0 else {
+      // mmap refuses an empty range.
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, file.number, 0), start != MAP_FAILED else {
+      throw .file(operation: "map", path: path, code: errno)
+    }
+    bytes = UnsafeRawBufferPointer(start: start, count: size)
+  }
+
+  deinit {
+    if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
+  }
+}

@@ -1,0 +1,31 @@
+// RunLock: one coordinator per run directory.
+//
+// An exclusive flock on DIRECTORY/lock. The kernel drops it when its holder dies, however it dies, so a crash never
+// leaves a run locked. The file holds the pid, for the message that a second one gets.
+
+import Glibc
+
+/// Held until the object is gone.
+package final class RunLock {
+  private let file: Descriptor
+
+  /// - Parameters:
+  ///   - directory: must exist.
+  ///   - owner: what kind of process this is, for the error text: "coordinator".
+  /// - Throws: `.locked` if another process has it, `.file` otherwise.
+  package init(directory: String, owner: String) throws(PlatformError) {
+    file = try Descriptor(opening: directory + "/lock", O_RDWR | O_CREAT, mode: 0o600, to: "open")
+    guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
+      guard errno == EWOULDBLOCK else { throw .file(operation: "lock", path: file.path, code: errno) }
+      throw .locked(directory: directory, owner: owner, pid: Self.holder(file))
+    }
+    guard ftruncate(file.number, 0) == 0 else { throw .file(operation: "write", path: file.path, code: errno) }
+    try Array("\(getpid())\n".utf8).span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
+  }
+
+  private static func holder(_ file: borrowing Descriptor) -> Int32? {
+    var text = [CChar](repeating: 0, count: 16)
+    guard pread(file.number, &text, text.count - 1, 0) > 0 else { return nil }
+    return Int32(String(nulTerminated: text).prefix { $0.isNumber })
+  }
+}

@@ -1,0 +1,47 @@
+// BaseModelDirectory: the built-in model and its questions as files, as `ttrl pretrain` writes them.
+
+import Base
+import LanguageModel
+package import Platform
+import Records
+import Runs
+package import Tensors
+
+package enum BaseModelDirectory {
+  private static let trainingSeed: UInt64 = 777
+  private static let heldOutSeed: UInt64 = 888
+  private static let questionCount = 128
+
+  /// Writes a Hugging Face model directory and three question files.
+  ///
+  /// - Parameters:
+  ///   - parameters: of the trained base model.
+  ///   - path: made if it is not there.
+  /// - Throws: if a file cannot be written.
+  package static func write(_ parameters: Floats, to path: String) throws(PlatformError) {
+    try Files.createDirectory(path)
+    let configuration = CheckpointConfiguration(
+      model: BaseModel.configuration, bosToken: nil, eosTokens: [BaseModel.endToken], weightType: .bfloat16)
+    try Files.write(configuration.configFile(), to: path + "/config.json")
+    try Files.write(configuration.generationFile(), to: path + "/generation_config.json")
+    try Files.write(BaseModel.tokenizerFile, to: path + "/tokenizer.json")
+    let writer = SafeTensorsWriter(ParameterLayout(BaseModel.configuration), type: .bfloat16)
+    let data = parameters.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) }
+    try Files.write(writer.header + data, to: path + "/model.safetensors")
+    try write(QuestionSets.balanced(count: questionCount, seed: trainingSeed), "train", path + "/questions.jsonl")
+    try write(QuestionSets.balanced(count: questionCount, seed: heldOutSeed), "held", path + "/held-out.jsonl")
+    try write(QuestionSets.unsolvable(count: 64, seed: trainingSeed), "unsolvable", path + "/unsolvable.jsonl")
+  }
+
+  private static func write(_ sums: [RunningSum], _ name: String, _ path: String) throws(PlatformError) {
+    var text = ""
+    for (index, sum) in sums.enumerated() {
+      let row: JSON = [
+        "id": .string("\(name)-\(index)"), "prompt": .string(sum.question), "answer": .string(sum.answer),
+        "source": .string("\(sum.terms.count) terms"),
+      ]
+      text += row.text() + "\n"
+    }
+    try Files.write(text, to: path)
+  }
+}

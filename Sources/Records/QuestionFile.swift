@@ -1,0 +1,170 @@
+// QuestionFile: a user's data file to questions: JSON lines, or one JSON array of objects.
+//
+// A file that took a day to prepare should be mended in one go, so all problems are found before any is reported, each
+// with its line. Keys that we do not know are passed over: data sets carry many.
+
+package import Base
+
+/// Why a file of questions cannot be used: everything found, in the order of the lines.
+package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConvertible {
+  package enum Reason: Equatable, Sendable {
+    case noQuestions
+    case notJSON(JSONError.Problem, column: Int)
+    case notAnObject(found: String)
+    case noPrompt
+    case malformed(key: String, found: String, expected: String)
+    case repeatedID(String, firstLine: Int)
+  }
+
+  package struct Problem: Equatable, Sendable {
+    package var line: Int
+    package var reason: Reason
+
+    package init(line: Int, reason: Reason) {
+      self.line = line
+      self.reason = reason
+    }
+  }
+
+  package let problems: [Problem]
+
+  /// More than this are counted, not printed.
+  package static let linesMax = 20
+
+  package var description: String {
+    let lines = problems.prefix(Self.linesMax).map(\.description)
+    let rest = problems.count - lines.count
+    return (lines + (rest > 0 ? ["and \(rest) more"] : [])).joined(separator: "\n")
+  }
+}
+
+extension QuestionFileError.Problem: CustomStringConvertible {
+  package var description: String {
+    switch reason {
+    case .noQuestions: "the file holds no questions; expected a JSON object with a \"prompt\" on each line"
+    case .notJSON(let problem, let column): "line \(line), column \(column): \(problem)"
+    case .notAnObject(let found): "line \(line): found \(found), expected an object with a \"prompt\""
+    case .noPrompt: "line \(line): no \"prompt\" (nor \"problem\", nor \"question\")"
+    case .malformed(let key, let found, let expected): "line \(line): \"\(key)\" is \(found), expected \(expected)"
+    case .repeatedID(let id, let first): "line \(line): the id \"\(id)\" is taken by line \(first)"
+    }
+  }
+}
+
+extension Question {
+  /// The questions of a file, in its order.
+  ///
+  /// The prompt is `prompt`, `problem` or `question`. `id` and `answer` may be strings or numbers, which are kept as
+  /// spelled; `source` is a string, `kind` one of `AnswerKind`. A question without an id is named by its line, in an
+  /// array by its place, counted from 1. Blank lines are allowed.
+  /// - Throws: all problems of the file.
+  package static func read(_ bytes: [UInt8]) throws(QuestionFileError) -> [Question] {
+    var reader = QuestionReader()
+    let hasByteOrderMark = bytes.starts(with: [0xEF, 0xBB, 0xBF])
+    let text = hasByteOrderMark ? Array(bytes.dropFirst(3)) : bytes
+    if text.first(where: { !isSpace($0) }) == UInt8(ascii: "[") {
+      reader.readArray(text)
+    } else {
+      reader.readLines(text)
+    }
+    return try reader.finish()
+  }
+}
+
+private func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+
+private struct QuestionReader {
+  private var questions: [(line: Int, question: Question)] = []
+  private var problems: [QuestionFileError.Problem] = []
+
+  mutating func readLines(_ bytes: [UInt8]) {
+    var line = 0
+    var start = 0
+    while start < bytes.count {
+      line += 1
+      let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+      if !bytes[start..<end].allSatisfy(isSpace) { readLine(Array(bytes[start..<end]), line: line) }
+      start = end + 1
+    }
+  }
+
+  private mutating func readLine(_ bytes: [UInt8], line: Int) {
+    do { add(try JSON.parse(bytes), line: line, defaultID: line) } catch {
+      problems.append(.init(line: line, reason: .notJSON(error.problem, column: error.column)))
+    }
+  }
+
+  mutating func readArray(_ bytes: [UInt8]) {
+    do {
+      for (index, element) in try JSON.parseElements(bytes).enumerated() {
+        add(element.value, line: element.line, defaultID: index + 1)
+      }
+    } catch {
+      problems.append(.init(line: error.line, reason: .notJSON(error.problem, column: error.column)))
+    }
+  }
+
+  private mutating func add(_ json: JSON, line: Int, defaultID: Int) {
+    guard json.members != nil else { return refuse(line, .notAnObject(found: json.summary)) }
+    let promptKey = ["prompt", "problem", "question"].first { json[$0].map { !$0.isNull } ?? false }
+    guard let promptKey else { return refuse(line, .noPrompt) }
+    let prompt = text(json, promptKey, line: line) ?? ""
+    if prompt.allSatisfy(\.isWhitespace), json[promptKey]?.string != nil {
+      refuse(line, .malformed(key: promptKey, found: "empty", expected: "a question"))
+    }
+    let question = Question(
+      id: literal(json, "id", line: line) ?? "\(defaultID)", prompt: prompt,
+      answer: literal(json, "answer", line: line), source: text(json, "source", line: line),
+      kind: kind(json, line: line))
+    questions.append((line, question))
+  }
+
+  /// A string; nil where there is none.
+  private mutating func text(_ json: JSON, _ key: String, line: Int) -> String? {
+    guard let value = json[key], !value.isNull else { return nil }
+    if value.string == nil { refuse(line, .malformed(key: key, found: value.summary, expected: "a string")) }
+    return value.string
+  }
+
+  /// A string, or a number as it is spelled; nil where there is neither.
+  private mutating func literal(_ json: JSON, _ key: String, line: Int) -> String? {
+    switch json[key] {
+    case nil, .null: return nil
+    case .string(let text): return text
+    case .number(let number): return number.literal
+    case .some(let value):
+      refuse(line, .malformed(key: key, found: value.summary, expected: "a string or a number"))
+      return nil
+    }
+  }
+
+  private mutating func kind(_ json: JSON, line: Int) -> AnswerKind {
+    guard let value = json["kind"], !value.isNull else { return .math }
+    if let kind = value.string.flatMap(AnswerKind.init) { return kind }
+    let known = AnswerKind.allCases.map(\.rawValue).joined(separator: ", ")
+    refuse(line, .malformed(key: "kind", found: value.summary, expected: "one of \(known)"))
+    return .math
+  }
+
+  private mutating func refuse(_ line: Int, _ reason: QuestionFileError.Reason) {
+    problems.append(.init(line: line, reason: reason))
+  }
+
+  /// The questions, if all of the file was sound.
+  consuming func finish() throws(QuestionFileError) -> [Question] {
+    refuseRepeatedIDs()
+    if questions.isEmpty, problems.isEmpty { problems.append(.init(line: 1, reason: .noQuestions)) }
+    guard problems.isEmpty else { throw QuestionFileError(problems: problems.sorted { $0.line < $1.line }) }
+    return questions.map(\.question)
+  }
+
+  private mutating func refuseRepeatedIDs() {
+    let order = questions.indices.sorted { (questions[$0].question.id, $0) < (questions[$1].question.id, $1) }
+    var first = 0
+    for (position, index) in order.enumerated() {
+      let id = questions[index].question.id
+      if id != questions[order[first]].question.id { first = position }
+      if first < position { refuse(questions[index].line, .repeatedID(id, firstLine: questions[order[first]].line)) }
+    }
+  }
+}

@@ -1,0 +1,147 @@
+// Run: everything that the roles of one run have in common, read from its directory.
+//
+// A run directory is begun once (`RunBeginning`) and then opened by whoever takes part: settings, model configuration,
+// tokenizer, prompts. Truth is kept apart from prompts: figures read it, and rewards only where labels are `truth`.
+
+package import Answers
+package import Base
+package import LanguageModel
+package import Ledger
+import Platform
+package import Records
+package import Settings
+import TTRL
+
+package struct Run: Sendable {
+  package let directory: RunDirectory
+  package let settings: Settings
+  /// settings.json as it stands.
+  package let manifest: JSON
+  package let id: String
+  package let model: ModelDirectory
+  package let tokenizer: Tokenizer
+  package let training: PromptSet
+  package let heldOut: PromptSet
+
+  /// The questions of one set, as text and as tokens, with their answers' keys beside them.
+  package struct PromptSet: Sendable {
+    package var questions: [Question] = []
+    package var prompts: [Prompt] = []
+    /// [prompts] nil where there is no answer.
+    package var truth: [AnswerKey?] = []
+
+    package var hasTruth: Bool { truth.contains { $0 != nil } }
+  }
+
+  /// Opens a run that was begun.
+  ///
+  /// - Throws: what is missing or wrong, as text for the user.
+  package init(opening directory: RunDirectory) throws {
+    self.directory = directory
+    let manifest = try RunManifest(reading: directory)
+    self.manifest = manifest.json
+    id = manifest.id
+    settings = manifest.settings
+    model = try ModelDirectory(settings.model)
+    try manifest.check(model)
+    tokenizer = try model.tokenizer()
+    let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
+    training = try Self.promptSet(.training, directory, renderer)
+    heldOut = try Self.promptSet(.heldOut, directory, renderer)
+  }
+
+  private static func promptSet(
+    _ set: QuestionSet, _ directory: RunDirectory, _ renderer: PromptRenderer
+  ) throws -> PromptSet {
+    let path = directory.questions(set)
+    guard Files.exists(path) else { return PromptSet() }
+    return renderer.promptSet(try Question.read(try Files.read(path)))
+  }
+
+  package func set(_ set: QuestionSet) -> PromptSet {
+    switch set {
+    case .training: training
+    case .heldOut: heldOut
+    }
+  }
+
+  // MARK: What follows from the settings
+
+  package var method: Method {
+    var method = settings.method
+    method.sampling = settings.trainingSampling(stopTokens: model.configuration.eosTokens)
+    return method
+  }
+
+  /// All rounds of the run, ascending: evaluations before, during and after, and one training round per step.
+  package var plan: [RoundSpec] {
+    let method = method
+    var rounds: [RoundSpec] = []
+    for step in 0...method.steps {
+      if isEvaluated(step, of: method.steps) { rounds.append(evaluation(.training, step)) }
+      let atEnds = step == 0 || step == method.steps
+      if settings.evaluation == .full, atEnds, !heldOut.prompts.isEmpty { rounds.append(evaluation(.heldOut, step)) }
+      if step < method.steps {
+        rounds.append(
+          RoundSpec(
+            id: .train(step: step),
+            prompts: promptsOfStep(step, promptCount: training.prompts.count, method: method),
+            samples: UInt32(method.votes), sampling: method.sampling))
+      }
+    }
+    return rounds.sorted { $0.id < $1.id }
+  }
+
+  private func isEvaluated(_ step: UInt32, of steps: UInt32) -> Bool {
+    let every = settings.evaluateEvery
+    let isDue = every > 0 && step % every == 0
+    return isDue || settings.evaluation == .full && (step == 0 || step == steps)
+  }
+
+  private func evaluation(_ set: QuestionSet, _ step: UInt32) -> RoundSpec {
+    // Between the ends a curve is enough: 16 samples, the paper's pass@1.
+    let atEnds = step == 0 || step == settings.method.steps
+    return RoundSpec(
+      id: .evaluate(set, at: PolicyVersion(step)), prompts: self.set(set).prompts.map(\.index),
+      samples: atEnds ? settings.evaluationSamples : min(16, settings.evaluationSamples),
+      sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
+  }
+
+  package var promptTokens: (training: [[Int32]], heldOut: [[Int32]]) {
+    (training.prompts.map(\.tokens), heldOut.prompts.map(\.tokens))
+  }
+
+  /// Prompts as the ledger keeps them.
+  package var storedPrompts: [StoredPrompt] {
+    QuestionSet.allCases.flatMap { name in
+      zip(set(name).questions, set(name).prompts).map { question, prompt in
+        StoredPrompt(
+          set: name, index: prompt.index, id: question.id, text: question.prompt, tokens: prompt.tokens,
+          answer: question.answer)
+      }
+    }
+  }
+
+  /// How weights are stored and published.
+  package var weightType: WeightType { settings.dtype == .bfloat16 ? .bfloat16 : .float32 }
+
+  /// The published bytes of policy 0: the model's parameters in the run's data type.
+  ///
+  /// - Throws: if the weights cannot be read.
+  package func initialPolicyBytes() throws -> [UInt8] {
+    publishedBytes(of: try model.loadParameters(), layout: model.layout, type: weightType)
+  }
+
+  /// What a process with only an address is told.
+  package func welcome() -> Welcome {
+    Welcome(
+      runID: id, seed: settings.method.seed, dtype: settings.dtype.rawValue,
+      modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
+      latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat)
+  }
+
+  /// The answer that a response gives.
+  package func answer(of tokens: [Int32], kind: AnswerKind) -> AnswerKey? {
+    extractAnswer(from: tokenizer.decode(tokens, skipSpecial: true), kind: kind).map { answerKey($0, kind: kind) }
+  }
+}

@@ -1,0 +1,104 @@
+// RunBeginning: from settings to a run directory.
+//
+// Everything that can be wrong with the input is found here, before a process starts: the model, the questions, prompts
+// that do not fit. Beginning again over a run that exists checks that nothing differs and changes nothing.
+
+import Base
+import LanguageModel
+import Platform
+import Records
+package import Settings
+
+package enum RunBeginning {
+  /// What beginning found worth telling.
+  package struct Outcome: Sendable {
+    package var directory: RunDirectory
+    package var continues: Bool
+    /// Training prompts that were dropped because they do not fit.
+    package var dropped: Int
+  }
+
+  /// Makes the run directory, or checks that the one that is there is the run that is asked for.
+  ///
+  /// - Parameters:
+  ///   - settings: resolved.
+  ///   - given: names of the settings that were given.
+  /// - Throws: everything that keeps the run from beginning, as text for the user.
+  package static func begin(_ settings: Settings, given: [String]) throws -> Outcome {
+    let directory = RunDirectory(settings.run)
+    if Files.exists(directory.settings) { return try resume(directory, settings, given) }
+    if Files.exists(directory.path), try !Files.list(directory.path).allSatisfy({ $0.hasPrefix("lock") }) {
+      throw RunError.notEmpty(path: directory.path)
+    }
+    var settings = settings
+    settings.model = try BuiltIn.resolve(model: settings.model)
+    let model = try ModelDirectory(settings.model)
+    let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
+    let training = try questions(settings.data, settings, model, renderer)
+    let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
+    let identity = try model.identity()
+
+    try Files.createDirectory(directory.path)
+    try Files.write(training.text, to: directory.questions(.training))
+    if let heldOut { try Files.write(heldOut.text, to: directory.questions(.heldOut)) }
+    // Last: a directory with a manifest is a run.
+    let id = String(UInt64.random(in: .min ... .max), radix: 16)
+    try Files.write(
+      RunManifest.text(id: id, settings: settings, modelIdentity: identity), to: directory.settings)
+    return Outcome(directory: directory, continues: false, dropped: training.dropped)
+  }
+
+  private static func resume(
+    _ directory: RunDirectory, _ settings: Settings, _ given: [String]
+  ) throws -> Outcome {
+    let manifest = try RunManifest(reading: directory)
+    try manifest.check(settings, given: given)
+    if given.contains("model") { try manifest.check(try ModelDirectory(try BuiltIn.resolve(model: settings.model))) }
+    let model = try ModelDirectory(manifest.settings.model)
+    try manifest.check(model)
+    let renderer = try PromptRenderer(
+      settings: manifest.settings, model: model, tokenizer: try model.tokenizer())
+    for (name, path, set) in [("data", settings.data, QuestionSet.training), ("held-out", settings.heldOut, .heldOut)]
+    where given.contains(name) {
+      let text = try questions(path, manifest.settings, model, renderer).text
+      guard try Files.readText(directory.questions(set)) == text else {
+        throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
+      }
+    }
+    return Outcome(directory: directory, continues: true, dropped: 0)
+  }
+
+  /// A question file as it goes into the run directory: those that fit, in one spelling.
+  private static func questions(
+    _ name: String, _ settings: Settings, _ model: ModelDirectory, _ renderer: PromptRenderer
+  ) throws -> (text: String, dropped: Int) {
+    let all = try BuiltIn.questions(name)
+    let context = model.configuration.model.maxPositions
+    var kept: [Question] = []
+    var long: [String] = []
+    for question in all {
+      let tokens = renderer.tokens(of: question.prompt)
+      let vocabulary = model.configuration.model.vocabularySize
+      if let token = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+        throw RunError.badToken(path: name, id: question.id, token: token, vocabulary: vocabulary)
+      }
+      if tokens.count + Int(settings.maxNewTokens) <= context { kept.append(question) } else { long.append(question.id) }
+    }
+    if settings.longPrompts == .refuse, !long.isEmpty {
+      throw RunError.longPrompts(path: name, ids: long, context: context)
+    }
+    guard !kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
+    return (kept.map { $0.json.text() + "\n" }.joined(), long.count)
+  }
+}
+
+extension Question {
+  /// One line of a question file.
+  var json: JSON {
+    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
+    if let answer { members.append(JSON.Member("answer", .string(answer))) }
+    if let source { members.append(JSON.Member("source", .string(source))) }
+    members.append(JSON.Member("kind", .string(kind.rawValue)))
+    return .object(members)
+  }
+}

@@ -1,0 +1,52 @@
+// RunDirectory: where everything of a run lies. docs/operating.md shows it to users.
+//
+//   settings.json     what was asked for, resolved; what it was begun with (hashes)
+//   questions.jsonl   the training prompts, as used; held-out.jsonl likewise
+//   ledger.sqlite     everything that happened (Ledger)
+//   policies/         published weights that are still needed
+//   checkpoints/      step-000030/: a Hugging Face model directory and the learner's state
+//   metrics.jsonl     one line per step and evaluation
+//   summary.json, report.html   at the end
+//   logs/             one file per process
+
+import Base
+import Platform
+package import Records
+
+package struct RunDirectory: Sendable, Equatable {
+  package let path: String
+
+  package init(_ path: String) { self.path = path }
+
+  package var settings: String { path + "/settings.json" }
+  package var ledger: String { path + "/ledger.sqlite" }
+  package var policies: String { path + "/policies" }
+  package var checkpoints: String { path + "/checkpoints" }
+  package var metrics: String { path + "/metrics.jsonl" }
+  package var summary: String { path + "/summary.json" }
+  package var report: String { path + "/report.html" }
+  package var logs: String { path + "/logs" }
+  /// HOST:PORT of the running coordinator, for those who start on the same machine.
+  package var address: String { path + "/coordinator.address" }
+
+  package func questions(_ set: QuestionSet) -> String {
+    switch set {
+    case .training: path + "/questions.jsonl"
+    case .heldOut: path + "/held-out.jsonl"
+    }
+  }
+
+  package func policy(_ version: PolicyVersion) -> String { "\(policies)/policy-\(Self.padded(version)).bin" }
+  package func checkpoint(_ version: PolicyVersion) -> String { "\(checkpoints)/step-\(Self.padded(version))" }
+
+  /// The version of a checkpoint directory's name, or nil for any other name.
+  package static func version(ofCheckpoint name: String) -> PolicyVersion? {
+    guard name.hasPrefix("step-"), let number = UInt32(name.dropFirst(5)) else { return nil }
+    return PolicyVersion(number)
+  }
+
+  private static func padded(_ version: PolicyVersion) -> String {
+    let digits = "\(version)"
+    return String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+  }
+}

@@ -1,0 +1,190 @@
+// SettingTable: the name, the meaning, the bounds and the place of every setting, in one list.
+//
+// Parsing, `--help`, settings.json and the comparison of a continued run with its beginning all walk this list; a
+// setting that is added here is complete.
+
+import Records
+
+/// May a continued run change it?
+package enum SettingEffect: Sendable {
+  /// It may change the result: fixed when the run begins.
+  case result
+  /// It cannot: free at every start.
+  case operation
+  /// It says what a command prints or reads; not part of a run.
+  case command
+}
+
+package struct Setting: Sendable {
+  package let name: String
+  /// What the value looks like in `--help`; nil for a switch.
+  package let placeholder: String?
+  package let effect: SettingEffect
+  package let help: String
+  /// Takes a value. Returns what is wrong with it, or nil.
+  let set: @Sendable (inout Settings, String) -> String?
+  let get: @Sendable (Settings) -> String
+
+  /// The value as text, as it would be given to the flag.
+  package func value(in settings: Settings) -> String { get(settings) }
+}
+
+package enum SettingTable {
+  package static let all: [Setting] = [
+    // Input and output.
+    text("run", "DIR", .operation, "directory of the run; given again, the run continues", \.run),
+    text("model", "DIR", .result, "Hugging Face model directory; without it, the built-in small model", \.model),
+    text("data", "FILE", .result, "questions, JSONL or JSON; without it, the built-in ones", \.data),
+    text("held-out", "FILE", .result, "questions to evaluate on only", \.heldOut),
+    text("template", "NAME", .result, "plain, chatml, qwen2.5-math, llama3, or auto: from the model", \.template),
+    text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
+    choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),
+
+    // The method.
+    integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),
+    integer("steps", 1...(1 << 24 - 1), .result, "training steps", \.method.steps),
+    integer("prompts-per-step", 1...65536, .result, "prompts in one step's batch", \.method.promptsPerStep),
+    integer("votes", 1...65536, .result, "responses sampled per prompt, all of which vote", \.method.votes),
+    integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
+    choice("selection", .result, "which responses are trained on: random or first", \.method.selection),
+    choice("labels", .result, "vote (TTRL), truth (upper bound) or random (control)", \.method.labels),
+    number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
+    number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
+    integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),
+    integer("max-new-tokens", 1...(1 << 20), .result, "longest response", \.maxNewTokens),
+    flag("ignore-eos", .result, "sample on past the end-of-text token", \.ignoreEOS),
+    choice("dtype", .result, "of weights and matrix products: bfloat16 or float32", \.dtype),
+    integer("mini-batch", 1...1_000_000, .result, "sequences per optimizer step", \.method.miniBatch),
+    integer("micro-batch-tokens", 16...(1 << 24), .result, "tokens per forward and backward pass", \.microBatchTokens),
+    number("clip-low", 0...1, .result, "lower bound of the probability ratio is 1 minus this", \.method.clipLow),
+    number("clip-high", 0...100, .result, "upper bound of the probability ratio is 1 plus this", \.method.clipHigh),
+    number("dual-clip", 0...1000, .result, "bound on a negative advantage's loss; 0 is off", \.method.dualClip),
+    toggle(
+      "advantage-std", .result, "divide advantages by the group's standard deviation: on or off",
+      \.method.normalizesByDeviation),
+    double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
+    integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),
+    double("lr-floor", 0...1, .result, "what the cosine leaves of the learning rate, a share", \.method.learningRateFloor),
+    number("beta1", 0...0.99999, .result, "AdamW's first decay", \.method.beta1),
+    number("beta2", 0...0.999999, .result, "AdamW's second decay", \.method.beta2),
+    number("epsilon", 1e-15...1, .result, "AdamW's epsilon", \.method.epsilon),
+    number("weight-decay", 0...10, .result, "AdamW's weight decay", \.method.weightDecay),
+    double("gradient-clip", 0...1_000_000, .result, "largest gradient norm; 0 is off", \.method.gradientClip),
+    choice("reduction", .result, "exact (same bits for any number of learners) or fast", \.reduction),
+
+    // Evaluation.
+    choice("eval", .result, "before and after the run: full or none", \.evaluation),
+    integer("eval-every", 0...(1 << 24), .result, "steps between evaluations during the run; 0 is never", \.evaluateEvery),
+    integer("eval-samples", 1...65536, .result, "samples per prompt in the run's evaluations", \.evaluationSamples),
+    number("eval-temperature", 0...100, .result, "of evaluation's sampling", \.evaluationTemperature),
+    number("eval-top-p", 0.0001...1, .result, "nucleus of evaluation's sampling", \.evaluationTopP),
+    integer("samples", 1...65536, .command, "samples per prompt, for eval and generate", \.samples),
+
+    // Where and how wide it runs.
+    integer("workers", 0...65536, .operation, "rollout workers to start on this machine", \.workers),
+    integer("learners", 1...65536, .operation, "learner ranks (MPI processes)", \.learners),
+    integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
+    text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
+    text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
+    integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
+    integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
+    text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
+
+    // Commands.
+    text("config", "FILE", .command, "settings as JSON5; flags win over it", \.config),
+    flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
+    flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
+    flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),
+    flag("help", .command, "this text", \.isHelp),
+  ]
+
+  package static func named(_ name: String) -> Setting? { all.first { $0.name == name } }
+}
+
+// MARK: Kinds of setting
+
+private typealias Path<Value> = any WritableKeyPath<Settings, Value> & Sendable
+
+private func text(
+  _ name: String, _ placeholder: String, _ effect: SettingEffect, _ help: String, _ path: Path<String>
+) -> Setting {
+  Setting(
+    name: name, placeholder: placeholder, effect: effect, help: help,
+    set: { settings, value in
+      guard !value.isEmpty else { return "is empty" }
+      settings[keyPath: path] = value
+      return nil
+    }, get: { $0[keyPath: path] })
+}
+
+private func integer<Value: FixedWidthInteger & Sendable>(
+  _ name: String, _ range: ClosedRange<Value>, _ effect: SettingEffect, _ help: String, _ path: Path<Value>
+) -> Setting {
+  Setting(
+    name: name, placeholder: "N", effect: effect, help: help,
+    set: { settings, value in
+      guard let parsed = Value(value), range.contains(parsed) else {
+        return "is \"\(value)\", expected an integer from \(range.lowerBound) to \(range.upperBound)"
+      }
+      settings[keyPath: path] = parsed
+      return nil
+    }, get: { "\($0[keyPath: path])" })
+}
+
+private func number(
+  _ name: String, _ range: ClosedRange<Float>, _ effect: SettingEffect, _ help: String, _ path: Path<Float>
+) -> Setting { real(name, range, effect, help, path) }
+
+private func double(
+  _ name: String, _ range: ClosedRange<Double>, _ effect: SettingEffect, _ help: String, _ path: Path<Double>
+) -> Setting { real(name, range, effect, help, path) }
+
+private func real<Value: BinaryFloatingPoint & LosslessStringConvertible & Sendable>(
+  _ name: String, _ range: ClosedRange<Value>, _ effect: SettingEffect, _ help: String, _ path: Path<Value>
+) -> Setting {
+  Setting(
+    name: name, placeholder: "X", effect: effect, help: help,
+    set: { settings, value in
+      guard let parsed = Value(value), range.contains(parsed) else {
+        return "is \"\(value)\", expected a number from \(range.lowerBound) to \(range.upperBound)"
+      }
+      settings[keyPath: path] = parsed
+      return nil
+    }, get: { "\($0[keyPath: path])" })
+}
+
+private func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
+  _ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Value>
+) -> Setting {
+  let names = Value.allCases.map(\.rawValue)
+  return Setting(
+    name: name, placeholder: names.joined(separator: "|"), effect: effect, help: help,
+    set: { settings, value in
+      guard let parsed = Value(rawValue: value) else {
+        return "is \"\(value)\", expected \(names.joined(separator: " or "))"
+      }
+      settings[keyPath: path] = parsed
+      return nil
+    }, get: { $0[keyPath: path].rawValue })
+}
+
+private func toggle(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
+  Setting(
+    name: name, placeholder: "on|off", effect: effect, help: help,
+    set: { settings, value in
+      guard value == "on" || value == "off" else { return "is \"\(value)\", expected on or off" }
+      settings[keyPath: path] = value == "on"
+      return nil
+    }, get: { $0[keyPath: path] ? "on" : "off" })
+}
+
+/// A switch: given without a value it is on; a file says true or false.
+private func flag(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
+  Setting(
+    name: name, placeholder: nil, effect: effect, help: help,
+    set: { settings, value in
+      guard value == "true" || value == "false" else { return "is \"\(value)\", expected true or false" }
+      settings[keyPath: path] = value == "true"
+      return nil
+    }, get: { "\($0[keyPath: path])" })
+}

@@ -1,0 +1,95 @@
+// Settings: every knob of ttrl, as values. One flat list; a flag, a key of --config and a line of `--help` share a name.
+//
+// The table that names, parses and explains them is in SettingTable.swift. What reaches the arithmetic is handed on as a
+// `Method` (Records). A setting either may change the result of a run, and then is fixed when the run begins, or may not
+// (addresses, worker counts), and then may differ at every restart.
+
+package import Base
+package import Records
+
+package enum Reduction: String, Sendable, CaseIterable {
+  /// Gradients summed as 64-bit fixed point: the same bits for any number of learner ranks.
+  case exact
+  /// Gradients summed as float32: bits depend on the number of learner ranks.
+  case fast
+}
+
+package enum EvaluationMode: String, Sendable, CaseIterable {
+  /// Before and after the run, on the training and the held-out prompts.
+  case full
+  case none
+}
+
+/// What to do with a prompt that does not fit the context together with `max-new-tokens`.
+package enum LongPrompts: String, Sendable, CaseIterable {
+  case drop, refuse
+}
+
+package struct Settings: Sendable, Equatable {
+  // Input and output.
+  package var run = ""
+  package var model = ""
+  package var data = ""
+  package var heldOut = ""
+  package var template = "auto"
+  package var suffix = ""
+  package var longPrompts = LongPrompts.drop
+
+  // The method.
+  package var method = Method()
+  package var topP: Float = 1
+  package var temperature: Float = 1
+  package var topK: Int32 = 0
+  package var maxNewTokens: Int32 = 3072
+  package var ignoreEOS = false
+  package var dtype = DataType.bfloat16
+  package var reduction = Reduction.exact
+  /// Tokens that one forward and backward pass may hold; the unit of work, so it shapes float sums.
+  package var microBatchTokens = 4096
+
+  // Evaluation.
+  package var evaluation = EvaluationMode.full
+  /// Steps between evaluations on the training prompts during the run; 0 is never.
+  package var evaluateEvery: UInt32 = 0
+  package var evaluationSamples: UInt32 = 64
+  package var evaluationTemperature: Float = 0.6
+  package var evaluationTopP: Float = 0.95
+  package var samples: UInt32 = 64
+
+  // Where and how wide it runs.
+  package var workers = 2
+  package var learners = 2
+  package var threads = 0
+  package var coordinator = ""
+  package var listen = "127.0.0.1:0"
+  package var checkpointEvery: UInt32 = 1
+  package var keepCheckpoints = 2
+  package var name = ""
+
+  // Commands.
+  package var config = ""
+  package var isJSON = false
+  package var isDecoding = false
+  package var isDryRun = false
+  package var isHelp = false
+
+  package init() {
+    method.learningRate = 5e-7
+    method.promptsPerStep = 8
+    method.steps = 240
+  }
+
+  /// How training samples, given the model's stop tokens.
+  package func trainingSampling(stopTokens: [Int32]) -> Sampling {
+    Sampling(
+      temperature: temperature, topP: topP, topK: topK, maxNewTokens: maxNewTokens,
+      stopTokens: ignoreEOS ? [] : stopTokens)
+  }
+
+  /// How evaluation samples; the paper's temperature 0.6 and top-p 0.95 unless set.
+  package func evaluationSampling(stopTokens: [Int32]) -> Sampling {
+    Sampling(
+      temperature: evaluationTemperature, topP: evaluationTopP, maxNewTokens: maxNewTokens,
+      stopTokens: ignoreEOS ? [] : stopTokens)
+  }
+}

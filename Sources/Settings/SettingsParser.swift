@@ -1,0 +1,138 @@
+// SettingsParser: flags, then the file, then defaults, into checked settings; all problems at once.
+
+import Records
+
+/// Everything that is wrong with the settings of one command.
+package struct SettingsError: Error, Sendable, CustomStringConvertible {
+  package var problems: [String]
+
+  package init(problems: [String]) { self.problems = problems }
+
+  package var description: String {
+    problems.count == 1
+      ? problems[0]
+      : "\(problems.count) problems with the settings:\n" + problems.map { "  - " + $0 }.joined(separator: "\n")
+  }
+}
+
+package struct SettingsParser: Sendable {
+  package private(set) var settings: Settings
+  /// Settings that were given, by flag or file; the others still have their defaults.
+  package private(set) var given: [String] = []
+  private var problems: [String] = []
+  private let allowed: [String]
+
+  /// - Parameters:
+  ///   - allowed: names that the command takes.
+  ///   - defaults: what holds for settings that are not given.
+  package init(allowed: [String], defaults: Settings) {
+    self.allowed = allowed
+    settings = defaults
+  }
+
+  /// Takes a command's arguments: `--name value`, `--name=value`, or `--name` for a switch.
+  ///
+  /// Returns the arguments as pairs without applying them, so that a file may be applied first.
+  package mutating func pairs(of arguments: [String]) -> [(name: String, value: String)] {
+    var pairs: [(String, String)] = []
+    var index = 0
+    while index < arguments.count {
+      let argument = arguments[index]
+      index += 1
+      guard argument.hasPrefix("--"), argument.count > 2 else {
+        problems.append("\"\(argument)\" is no flag; flags begin with --")
+        continue
+      }
+      let body = argument.dropFirst(2)
+      let parts = body.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let setting = SettingTable.named(parts[0])
+      if parts.count == 2 {
+        pairs.append((parts[0], parts[1]))
+      } else if let setting, setting.placeholder == nil {
+        pairs.append((parts[0], "true"))
+      } else if index < arguments.count, setting != nil {
+        pairs.append((parts[0], arguments[index]))
+        index += 1
+      } else if setting == nil {
+        pairs.append((parts[0], ""))
+        // Its value, if it has one, is not a problem of its own.
+        if index < arguments.count, !arguments[index].hasPrefix("--") { index += 1 }
+      } else {
+        problems.append("--\(parts[0]) needs a value: \(setting?.placeholder ?? "")")
+      }
+    }
+    return pairs
+  }
+
+  /// Replaces the defaults; call before applying anything.
+  package mutating func adopt(defaults: Settings) { settings = defaults }
+
+  /// Applies settings from one place ("a flag", "run.json5").
+  package mutating func apply(_ pairs: [(name: String, value: String)], from origin: String) {
+    var seen: [String] = []
+    for (name, value) in pairs {
+      guard let setting = SettingTable.named(name) else {
+        problems.append("\(origin): there is no setting \"\(name)\"\(suggestion(for: name))")
+        continue
+      }
+      guard allowed.contains(name) else {
+        problems.append("\(origin): this command takes no \"\(name)\"")
+        continue
+      }
+      if seen.contains(name) { problems.append("\(origin): \"\(name)\" is given twice") }
+      seen.append(name)
+      if let problem = setting.set(&settings, value) {
+        problems.append("\(origin): \(name) \(problem)")
+      } else if !given.contains(name) {
+        given.append(name)
+      }
+    }
+  }
+
+  /// The settings, if there is nothing wrong with any of them, alone or together.
+  package func finish() throws(SettingsError) -> Settings {
+    let all = problems + contradictions()
+    guard all.isEmpty else { throw SettingsError(problems: all) }
+    return settings
+  }
+
+  private func contradictions() -> [String] {
+    var found: [String] = []
+    let method = settings.method
+    if method.trainSamples > method.votes {
+      found.append("train-samples (\(method.trainSamples)) is above votes (\(method.votes)); lower it or sample more")
+    }
+    if method.labels == .vote, method.votes < 2 {
+      found.append("votes is \(method.votes); a majority needs at least 2")
+    }
+    if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
+      found.append("temperature 0 makes all votes equal; set it above 0 to sample")
+    }
+    if !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
+      found.append("template is \"\(settings.template)\", expected auto, plain, chatml, qwen2.5-math or llama3")
+    }
+    return found
+  }
+
+  private func suggestion(for name: String) -> String {
+    let near = allowed.min { distance($0, name) < distance($1, name) }
+    guard let near, distance(near, name) <= 3 else { return "; see --help" }
+    return "; did you mean \"\(near)\"?"
+  }
+
+  /// Edit distance, for suggestions.
+  private func distance(_ left: String, _ right: String) -> Int {
+    let right = Array(right)
+    var row = Array(0...right.count)
+    for (index, character) in left.enumerated() {
+      var diagonal = row[0]
+      row[0] = index + 1
+      for column in 0..<right.count {
+        let substitution = diagonal + (character == right[column] ? 0 : 1)
+        diagonal = row[column + 1]
+        row[column + 1] = min(substitution, row[column] + 1, row[column + 1] + 1)
+      }
+    }
+    return row[right.count]
+  }
+}

@@ -1,0 +1,105 @@
+// AdamW: the optimizer, and the learning rate by step.
+//
+// Everything is elementwise, so the result does not depend on threads; the gradient's norm is summed in float64 in one
+// fixed order. Parameters and both moments are flat arrays in the layout of the model: the state is these plus a count.
+// Source: arXiv 1711.05101 (decoupled weight decay), as torch.optim.AdamW computes it.
+
+import CKernels
+
+/// The settings of an optimizer. All are dimensionless.
+package struct AdamWSettings: Sendable, Equatable {
+  package var beta1: Float
+  package var beta2: Float
+  package var epsilon: Float
+  package var weightDecay: Float
+  /// Gradients are scaled down to this norm; infinity is off.
+  package var gradientNormMax: Double
+
+  package init(
+    beta1: Float = 0.9, beta2: Float = 0.95, epsilon: Float = 1e-8, weightDecay: Float = 0,
+    gradientNormMax: Double = 1
+  ) {
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.gradientNormMax = gradientNormMax
+  }
+}
+
+/// Float32 master weights and their moments.
+package struct AdamW: Sendable {
+  package let settings: AdamWSettings
+  package let parameters: Floats
+  package let firstMoment: Floats
+  package let secondMoment: Floats
+  /// Updates applied so far.
+  package private(set) var step: Int
+  /// Ranges of parameters to which weight decay applies, in order.
+  private let decayed: [Range<Int>]
+
+  /// A new optimizer; the moments are zero. It owns `parameters` and writes to them. `decayed` is where weight decay
+  /// applies, ascending and disjoint; nil: everywhere.
+  package init(_ settings: AdamWSettings, parameters: Floats, decayed: [Range<Int>]? = nil) {
+    self.init(
+      settings, parameters: parameters, firstMoment: Floats(count: parameters.count),
+      secondMoment: Floats(count: parameters.count), step: 0, decayed: decayed)
+  }
+
+  /// An optimizer that continues from saved state.
+  package init(
+    _ settings: AdamWSettings, parameters: Floats, firstMoment: Floats, secondMoment: Floats, step: Int,
+    decayed: [Range<Int>]? = nil
+  ) {
+    precondition(firstMoment.count == parameters.count, "\(firstMoment.count) first moments")
+    precondition(secondMoment.count == parameters.count, "\(secondMoment.count) second moments")
+    self.settings = settings
+    self.parameters = parameters
+    self.firstMoment = firstMoment
+    self.secondMoment = secondMoment
+    self.step = step
+    self.decayed = decayed ?? [0..<parameters.count]
+  }
+
+  /// One update with the gradient of the loss. A gradient that is not finite changes nothing.
+  /// - Returns: the gradient's norm before clipping.
+  package mutating func apply(_ gradient: Floats, learningRate: Float) -> Double {
+    precondition(gradient.count == parameters.count, "\(gradient.count) gradients for \(parameters.count) parameters")
+    let norm = Kernels.best.sumOfSquares(gradient).squareRoot()
+    guard norm.isFinite else { return norm }
+    step += 1
+    let scale = norm > settings.gradientNormMax ? Float(settings.gradientNormMax / norm) : 1
+    var start = 0
+    for range in decayed {
+      update(start..<range.lowerBound, gradient, learningRate, scale, decay: 0)
+      update(range, gradient, learningRate, scale, decay: settings.weightDecay)
+      start = range.upperBound
+    }
+    update(start..<parameters.count, gradient, learningRate, scale, decay: 0)
+    return norm
+  }
+
+  private func update(_ range: Range<Int>, _ gradient: Floats, _ rate: Float, _ scale: Float, decay: Float) {
+    guard !range.isEmpty else { return }
+    let c = ttrl_adamw(
+      learning_rate: rate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+      weight_decay: decay, gradient_scale: scale, bias_correction1: 1 - power(settings.beta1, step),
+      bias_correction2: 1 - power(settings.beta2, step))
+    Kernels.best.adamW(
+      c, gradient: gradient[range], parameters: parameters[range], first: firstMoment[range],
+      second: secondMoment[range])
+  }
+}
+
+/// base^exponent by repeated squaring in float64: the same bits on every C library.
+private func power(_ base: Float, _ exponent: Int) -> Float {
+  var result = 1.0
+  var square = Double(base)
+  var left = exponent
+  while left > 0 {
+    if left % 2 == 1 { result *= square }
+    square *= square
+    left /= 2
+  }
+  return Float(result)
+}

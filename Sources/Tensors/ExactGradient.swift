@@ -1,0 +1,71 @@
+// ExactGradient: a sum of gradients in which order cannot matter.
+//
+// Floating-point sums depend on their order, so a gradient summed by two ranks would differ from one summed by three.
+// Here every value is rounded once to a multiple of 2^-40 and added as a 64-bit integer. Integer addition is
+// associative: any split of the micro-batches over threads and ranks gives the same bits. Ranks add the integers, too.
+// The price is a fixed range: the magnitudes of all summands together must stay below 2^22; above it, an error.
+// Resolution: 2^-40 is 9e-13; gradients of mean losses are of the order of 1e-8 to 1.
+
+/// A gradient that cannot be added exactly.
+package enum ExactGradientError: Error, Equatable, CustomStringConvertible {
+  case notFinite
+  case tooLarge(magnitudes: Double, limit: Double)
+
+  package var description: String {
+    switch self {
+    case .notFinite:
+      "adding a micro-batch's gradient: it holds NaN or infinity. Training diverged: lower the learning rate, "
+        + "or start again from an earlier checkpoint"
+    case .tooLarge(let magnitudes, let limit):
+      "adding a micro-batch's gradient: magnitudes up to \(magnitudes), fixed-point sums hold \(limit). "
+        + "Training diverged: lower the learning rate; or use --reduction fast"
+    }
+  }
+}
+
+/// A flat gradient as 64-bit fixed-point numbers with 40 fractional bits.
+package struct ExactGradient: Sendable {
+  /// By parameter, in units of 2^-40. Ranks may add these in any order.
+  package var values: [Int64]
+  /// The sum of the largest magnitudes added so far: no value can be larger.
+  private var magnitudes = 0.0
+
+  /// 64 ranks that each stay below this stay below 2^22 together, where a 64-bit integer still has a bit to spare.
+  package static let magnitudeLimit = 65536.0
+
+  /// Zero.
+  package init(count: Int) { values = Array(repeating: 0, count: count) }
+
+  /// Adds the gradient of one micro-batch.
+  package mutating func add(_ gradient: Floats) throws(ExactGradientError) {
+    precondition(gradient.count == values.count, "adding \(gradient.count) gradients to \(values.count)")
+    let magnitude = values.withUnsafeMutableBufferPointer { Kernels.best.accumulateFixed(gradient, into: $0) }
+    guard magnitude.isFinite else { throw .notFinite }
+    magnitudes += Double(magnitude)
+    guard magnitudes < ExactGradient.magnitudeLimit else {
+      throw .tooLarge(magnitudes: magnitudes, limit: ExactGradient.magnitudeLimit)
+    }
+  }
+
+  /// Adds what another thread or rank has summed.
+  package mutating func add(_ other: ExactGradient) throws(ExactGradientError) {
+    precondition(other.values.count == values.count, "adding \(other.values.count) gradients to \(values.count)")
+    for index in values.indices { values[index] &+= other.values[index] }
+    magnitudes += other.magnitudes
+    guard magnitudes < 64 * ExactGradient.magnitudeLimit else {
+      throw .tooLarge(magnitudes: magnitudes, limit: 64 * ExactGradient.magnitudeLimit)
+    }
+  }
+
+  /// Back to zero, without giving up the memory.
+  package mutating func reset() {
+    values.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
+    magnitudes = 0
+  }
+
+  /// out = sum · scale, rounded to float32 once.
+  package func write(to out: Floats, scale: Double) {
+    precondition(out.count == values.count, "writing \(values.count) gradients to \(out.count)")
+    values.withUnsafeBufferPointer { Kernels.best.fromFixed($0, scale: scale, into: out) }
+  }
+}

@@ -1,0 +1,355 @@
+// Kernels: the C kernels behind checked Swift calls.
+//
+// Each call compares the extents of its views, then hands pointers to the kernels of the best instruction set this
+// processor has. All instruction sets give the same bits (a test compares them). What a kernel means is written down
+// readably in Reference.swift; the letters are explained in CKernels.h.
+
+import CKernels
+
+/// The heads of an attention layer: H query heads share G key/value heads; a head has D dimensions.
+package struct Heads: Sendable, Hashable {
+  package let query: Int
+  package let keyValue: Int
+  package let dimension: Int
+
+  package init(query: Int, keyValue: Int, dimension: Int) {
+    precondition(keyValue > 0 && query % keyValue == 0, "\(query) query heads cannot share \(keyValue) key heads")
+    precondition(dimension > 0 && dimension % 2 == 0, "a head of \(dimension) dimensions cannot be rotated in pairs")
+    self.query = query
+    self.keyValue = keyValue
+    self.dimension = dimension
+  }
+
+  /// Of a row q|k|v.
+  package var width: Int { (query + 2 * keyValue) * dimension }
+  package var queryWidth: Int { query * dimension }
+  package var keyWidth: Int { keyValue * dimension }
+  /// Of one layer in a key/value page.
+  package var pageFloats: Int { keyValue * 16 * (dimension + (dimension + 15) / 16 * 16) }
+
+  var c: ttrl_heads {
+    ttrl_heads(heads: Int32(query), groups: Int32(keyValue), dimension: Int32(dimension))
+  }
+}
+
+/// What turns a row of the q|k|v product into rotated queries and keys.
+package struct QueryKeyValueFinish: Sendable {
+  package var bias: Floats?
+  package var queryNorm: Floats?
+  package var keyNorm: Floats?
+  package var normEpsilon: Float
+  package var rotary: RotaryTable
+
+  package init(bias: Floats?, queryNorm: Floats?, keyNorm: Floats?, normEpsilon: Float, rotary: RotaryTable) {
+    self.bias = bias
+    self.queryNorm = queryNorm
+    self.keyNorm = keyNorm
+    self.normEpsilon = normEpsilon
+    self.rotary = rotary
+  }
+
+  func c(_ heads: Heads) -> ttrl_qkv_finish {
+    precondition(bias.map { $0.count == heads.width } ?? true, "a q|k|v bias must have \(heads.width) values")
+    precondition((queryNorm?.count ?? heads.dimension) == heads.dimension, "a query norm must be as wide as a head")
+    precondition((keyNorm?.count ?? heads.dimension) == heads.dimension, "a key norm must be as wide as a head")
+    precondition(rotary.cosines.columns * 2 == heads.dimension, "the rotary table is for heads of another dimension")
+    return ttrl_qkv_finish(
+      bias: bias?.base, query_norm: queryNorm?.base, key_norm: keyNorm?.base, norm_epsilon: normEpsilon,
+      query_scale: 1 / Float(heads.dimension).squareRoot(), cosines: rotary.cosines.base, sines: rotary.sines.base)
+  }
+}
+
+/// A distribution over the vocabulary, next to the z values it belongs to.
+package struct TokenDistribution: Sendable, Equatable {
+  /// The largest z.
+  package var maximum: Float
+  /// Natural log of the sum of exp(z − maximum) over the tokens that were kept.
+  package var logSum: Float
+  /// In nats.
+  package var entropy: Float
+
+  /// The natural-log probability of a token whose z is given; −infinity for a dropped one.
+  package func logprob(z: Float) -> Float { z - maximum - logSum }
+}
+
+/// The kernels of one instruction set.
+package struct Kernels: @unchecked Sendable {
+  // A pointer to a constant table of functions; safe to share because nobody writes it.
+  private let functions: UnsafePointer<ttrl_kernels>
+
+  /// Those this processor can run, fastest first.
+  package static let available: [Kernels] =
+    [ttrl_kernels_avx512(), ttrl_kernels_avx2(), ttrl_kernels_portable()].compactMap { $0.map(Kernels.init) }
+
+  package static let best = available[0]
+
+  private init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
+
+  package var name: String { String(cString: functions.pointee.name) }
+
+  // MARK: Elementwise
+
+  /// out = exp(x), element by element; relative error about 2e-7, 0 below −87.3.
+  package func exponential(_ x: Floats, into out: Floats) {
+    precondition(x.count == out.count, "exponential: \(x.count) values into \(out.count)")
+    functions.pointee.exponential(x.base, out.base, Int64(x.count))
+  }
+
+  /// out = ln(x), for positive normal numbers.
+  package func logarithm(_ x: Floats, into out: Floats) {
+    precondition(x.count == out.count, "logarithm: \(x.count) values into \(out.count)")
+    functions.pointee.logarithm(x.base, out.base, Int64(x.count))
+  }
+
+  /// The operand of a matrix: a copy, rounded to nearest even in bfloat16. Writes the first rows of `out`.
+  package func convert(_ x: Matrix, into out: Operand) {
+    precondition(x.columns == out.columns && x.rows <= out.rows, "convert: the operand does not fit the matrix")
+    let count = x.rows * x.columns
+    if out.isHalf {
+      functions.pointee.to_bf16(x.base, out.base.assumingMemoryBound(to: UInt16.self), Int64(count))
+    } else {
+      out.base.assumingMemoryBound(to: Float.self).update(from: x.base, count: count)
+    }
+  }
+
+  /// out = the nearest bfloat16 of each value, as float32.
+  package func roundToBFloat16(_ x: Floats, into out: Floats) {
+    precondition(x.count == out.count, "roundToBFloat16: \(x.count) values into \(out.count)")
+    functions.pointee.round_to_bf16(x.base, out.base, Int64(x.count))
+  }
+
+  /// y += x.
+  package func add(_ x: Floats, to y: Floats) {
+    precondition(x.count == y.count, "add: \(x.count) values to \(y.count)")
+    functions.pointee.add(x.base, y.base, Int64(x.count))
+  }
+
+  /// out[i] = table[index[i]], row by row, into the first rows of `out`.
+  package func gather(_ table: Matrix, _ index: [Int32], into out: Matrix) {
+    precondition(table.columns == out.columns && index.count <= out.rows, "gather: the result does not fit")
+    check(index, table)
+    functions.pointee.gather(table.base, index, out.base, Int64(index.count), Int64(table.columns))
+  }
+
+  /// table[index[i]] += x[i], row by row, in order of i.
+  package func scatterAdd(_ x: Matrix, _ index: [Int32], to table: Matrix) {
+    precondition(table.columns == x.columns && index.count <= x.rows, "scatterAdd: rows are missing")
+    check(index, table)
+    functions.pointee.scatter_add(x.base, index, table.base, Int64(index.count), Int64(table.columns))
+  }
+
+  private func check(_ index: [Int32], _ table: Matrix) {
+    for row in index { precondition(row >= 0 && row < table.rows, "row \(row) is outside of 0..<\(table.rows)") }
+  }
+
+  /// sums += the rows of x: the gradient of a bias.
+  package func addColumns(_ x: Matrix, to sums: Floats) {
+    precondition(x.columns == sums.count, "addColumns: \(x.columns) columns to \(sums.count) sums")
+    functions.pointee.add_columns(x.base, sums.base, Int64(x.rows), Int64(x.columns))
+  }
+
+  /// out[columns, out.columns] = xᵀ of the first `rows` rows; columns of `out` beyond them become zero.
+  package func transpose(_ x: Operand, rows: Int, into out: Operand) {
+    precondition(x.type == out.type && rows <= x.rows, "transpose: operands differ in type, or rows are missing")
+    precondition(out.rows == x.columns && out.columns >= rows, "transpose: the result does not fit")
+    functions.pointee.transpose(x.base, out.base, Int64(rows), Int64(x.columns), Int64(out.columns), out.isHalf)
+  }
+
+  // MARK: Norm and feed-forward
+
+  /// out = x / sqrt(mean(x²) + epsilon) · weight, row by row, into the first rows of `out`.
+  package func rmsNorm(_ x: Matrix, weight: Floats, epsilon: Float, into out: Operand) {
+    precondition(x.columns == weight.count && x.columns == out.columns && x.rows <= out.rows, "rmsNorm: sizes differ")
+    functions.pointee.rms_norm(x.base, weight.base, epsilon, out.base, Int64(x.rows), Int64(x.columns), out.isHalf)
+  }
+
+  /// dx += and dweight += the gradient through `rmsNorm`.
+  package func rmsNormBackward(
+    _ x: Matrix, weight: Floats, epsilon: Float, dy: Matrix, dx: Matrix, dweight: Floats
+  ) {
+    precondition(x.columns == weight.count && dweight.count == weight.count, "rmsNormBackward: weights differ in size")
+    precondition(
+      dy.columns == x.columns && dx.columns == x.columns && dy.rows >= x.rows && dx.rows >= x.rows,
+      "rmsNormBackward: gradients do not fit")
+    functions.pointee.rms_norm_backward(
+      x.base, weight.base, epsilon, dy.base, dx.base, dweight.base, Int64(x.rows), Int64(x.columns))
+  }
+
+  /// gateUp[rows, 2F] (gate first) to silu(gate) · up, into the first rows of `out`.
+  package func swiGLU(_ gateUp: Matrix, into out: Operand) {
+    precondition(gateUp.columns == 2 * out.columns && gateUp.rows <= out.rows, "swiGLU: the result does not fit")
+    functions.pointee.swiglu(gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), out.isHalf)
+  }
+
+  /// The gradient through `swiGLU`, and its output once more.
+  package func swiGLUBackward(_ gateUp: Matrix, dactivated: Matrix, into dgateUp: Operand, activated: Operand) {
+    let width = activated.columns
+    precondition(
+      gateUp.columns == 2 * width && dactivated.columns == width && dgateUp.columns == 2 * width,
+      "swiGLUBackward: widths differ")
+    precondition(
+      [dactivated.rows, dgateUp.rows, activated.rows].allSatisfy { $0 >= gateUp.rows }
+        && dgateUp.type == activated.type, "swiGLUBackward: rows are missing, or types differ")
+    functions.pointee.swiglu_backward(
+      gateUp.base, dactivated.base, dgateUp.base, activated.base, Int64(gateUp.rows), Int64(width), activated.isHalf)
+  }
+
+  // MARK: Attention
+
+  /// Bias, head norms, rotation and scale, in place on qkv[rows, W]; keys and values also go to the rows' pages.
+  package func finishQueryKeyValue(
+    _ qkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, layer: Int
+  ) {
+    check(heads, rows, range, qkv)
+    precondition(rows.positionMax < finish.rotary.cosines.rows, "a position lies beyond the rotary table")
+    functions.pointee.finish_qkv(
+      heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), qkv.base,
+      rows.layerOffset(layer))
+  }
+
+  /// The way back, in place on dqkv[rows, W]. With head norms, `raw` is what `finishQueryKeyValue` was given, with its
+  /// bias added, and the gradients of the norms are added to `dqueryNorm` and `dkeyNorm`.
+  package func finishQueryKeyValueBackward(
+    _ dqkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, raw: Matrix?,
+    dqueryNorm: Floats?, dkeyNorm: Floats?
+  ) {
+    check(heads, rows, range, dqkv)
+    let hasNorm = finish.queryNorm != nil
+    precondition(
+      !hasNorm
+        || (raw?.rows ?? 0) >= range.count && raw?.columns == heads.width
+          && dqueryNorm?.count == heads.dimension && dkeyNorm?.count == heads.dimension,
+      "finishQueryKeyValueBackward: head norms need the raw rows and somewhere to put their gradients")
+    functions.pointee.finish_qkv_backward(
+      heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), raw?.base, dqkv.base,
+      dqueryNorm?.base, dkeyNorm?.base)
+  }
+
+  /// Softmax attention of rows over the keys and values in their pages, to out[rows, H·D].
+  ///
+  /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the way back. `scratch` holds
+  /// at least `attentionScratch` floats for the largest number of keys.
+  package func attention(
+    _ qkv: Matrix, heads: Heads, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
+    statistics: Matrix?, scratch: Floats
+  ) {
+    check(heads, rows, range, qkv)
+    precondition(out.columns == heads.queryWidth && out.rows >= range.count, "attention: the result does not fit")
+    precondition(
+      statistics.map { $0.columns == 2 * heads.query && $0.rows >= range.count } ?? true,
+      "attention: the statistics do not fit")
+    precondition(
+      scratch.count >= Kernels.attentionScratch(keys: rows.positionMax + 1), "attention: the scratch is too small")
+    functions.pointee.attention(
+      heads.c, rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer), out.base,
+      statistics?.base, scratch.base, out.isHalf)
+  }
+
+  /// Floats of scratch for `attention` over at most `keys` keys: the weights of two heads.
+  package static func attentionScratch(keys: Int) -> Int { 2 * ((keys + 15) / 16 * 16) }
+
+  /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself.
+  ///
+  /// The matrices hold all rows of the batch, `qkv` as `finishQueryKeyValue` left them; `scratch` at least
+  /// `attentionBackwardScratch` floats.
+  package func attentionBackward(
+    _ qkv: Matrix, heads: Heads, prefix: Range<Int>, own: Range<Int>, statistics: Matrix, dout: Matrix, dqkv: Matrix,
+    scratch: Floats
+  ) {
+    let end = max(prefix.upperBound, own.upperBound)
+    precondition(
+      qkv.columns == heads.width && dqkv.columns == heads.width && dout.columns == heads.queryWidth
+        && statistics.columns == 2 * heads.query, "attentionBackward: widths differ")
+    precondition(
+      [qkv.rows, dqkv.rows, dout.rows, statistics.rows].allSatisfy { $0 >= end }, "attentionBackward: rows are missing")
+    let keys = prefix.count + own.count
+    precondition(
+      scratch.count >= Kernels.attentionBackwardScratch(heads, keys: keys), "attentionBackward: scratch is too small")
+    let segment = ttrl_segment(
+      prefix_start: Int64(prefix.lowerBound), prefix_count: Int64(prefix.count), start: Int64(own.lowerBound),
+      count: Int64(own.count))
+    functions.pointee.attention_backward(
+      heads.c, segment, qkv.base, statistics.base, dout.base, dqkv.base, scratch.base)
+  }
+
+  /// Floats of scratch for `attentionBackward` over at most `keys` keys.
+  package static func attentionBackwardScratch(_ heads: Heads, keys: Int) -> Int {
+    Int(ttrl_attention_backward_scratch(heads.c, Int64(keys)))
+  }
+
+  private func check(_ heads: Heads, _ rows: RowList, _ range: Range<Int>, _ qkv: Matrix) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows.count, "rows \(range) are not in the list")
+    precondition(qkv.columns == heads.width && qkv.rows >= range.count, "a q|k|v matrix does not fit the rows")
+    precondition(rows.layerFloats == heads.pageFloats, "the rows' pages were made for other heads")
+  }
+
+  // MARK: Distribution
+
+  /// Turns a row of logits into z values in place (times 1 / temperature; dropped tokens −infinity).
+  /// - Returns: nil if a logit is NaN or infinite.
+  package func distribution(
+    of logits: Floats, inverseTemperature: Float, topK: Int, topP: Float, scratch: DistributionScratch
+  ) -> TokenDistribution? {
+    precondition(scratch.vocabularySize >= logits.count, "distribution: scratch is for a smaller vocabulary")
+    let d = functions.pointee.distribution(
+      logits.base, Int64(logits.count), inverseTemperature, Int32(clamping: topK), topP, scratch.words)
+    return d.is_finite ? TokenDistribution(maximum: d.maximum, logSum: d.log_sum, entropy: d.entropy) : nil
+  }
+
+  /// The token at `uniform` (in [0, 1)) of the cumulative distribution in index order.
+  package func sample(_ z: Floats, _ distribution: TokenDistribution, uniform: Double) -> Int32 {
+    functions.pointee.sample(z.base, Int64(z.count), distribution.maximum, uniform)
+  }
+
+  /// The lowest index of the largest value.
+  package func largest(_ z: Floats) -> Int32 { functions.pointee.largest(z.base, Int64(z.count)) }
+
+  /// out = coefficient · the probabilities.
+  package func scaledProbabilities(
+    _ z: Floats, _ distribution: TokenDistribution, coefficient: Float, into out: Floats
+  ) {
+    precondition(z.count == out.count, "scaledProbabilities: \(z.count) values into \(out.count)")
+    functions.pointee.scaled_probabilities(
+      z.base, Int64(z.count), distribution.maximum, distribution.logSum, coefficient, out.base)
+  }
+
+  // MARK: Optimizer
+
+  /// accumulator += round(gradient · 2^40).
+  /// - Returns: the largest magnitude; NaN or infinity if there is one, and then `accumulator` is unspecified.
+  func accumulateFixed(_ gradient: Floats, into accumulator: UnsafeMutableBufferPointer<Int64>) -> Float {
+    precondition(gradient.count == accumulator.count, "accumulateFixed: sizes differ")
+    guard let base = accumulator.baseAddress else { return 0 }
+    return functions.pointee.accumulate_fixed(base, gradient.base, Int64(gradient.count))
+  }
+
+  /// out = accumulator · 2^-40 · scale, rounded once.
+  func fromFixed(_ accumulator: UnsafeBufferPointer<Int64>, scale: Double, into out: Floats) {
+    precondition(out.count == accumulator.count, "fromFixed: sizes differ")
+    guard let base = accumulator.baseAddress else { return }
+    functions.pointee.from_fixed(base, scale, out.base, Int64(out.count))
+  }
+
+  /// The sum of squares in float64, in one fixed order.
+  package func sumOfSquares(_ x: Floats) -> Double { functions.pointee.sum_of_squares(x.base, Int64(x.count)) }
+
+  func adamW(_ settings: ttrl_adamw, gradient: Floats, parameters: Floats, first: Floats, second: Floats) {
+    precondition(
+      [parameters.count, first.count, second.count].allSatisfy { $0 == gradient.count }, "adamW: sizes differ")
+    functions.pointee.adamw(
+      settings, gradient.base, parameters.base, first.base, second.base, Int64(gradient.count))
+  }
+}
+
+/// Room for `Kernels.distribution` to rank tokens. One per thread.
+package final class DistributionScratch {
+  let words: UnsafeMutablePointer<UInt64>
+  package let vocabularySize: Int
+
+  package init(vocabularySize: Int) {
+    self.vocabularySize = vocabularySize
+    words = .allocate(capacity: 2 * vocabularySize + 16)
+  }
+
+  deinit { words.deallocate() }
+}

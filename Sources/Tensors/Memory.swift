@@ -1,0 +1,208 @@
+// Memory: aligned float memory, and the views of it that kernels work on.
+//
+// The idea: one class owns memory, and every view holds its owner, so that a pointer never outlives what it points to.
+// Views know their extent; `Kernels` and `Multiplier` compare extents before a pointer reaches C. This file and those
+// two are where raw pointers live.
+// Not here: arithmetic.
+
+package import Base
+import CKernels
+
+/// Zeroed memory aligned to 64 bytes. Freed with its last view.
+///
+/// `@unchecked Sendable`: whoever shares it decides who writes when. The engine's rule is that a model's memory is
+/// written before it is published and never after, and that everything else belongs to one thread at a time.
+package final class Memory: @unchecked Sendable {
+  @usableFromInline let base: UnsafeMutableRawPointer
+  package let byteCount: Int
+
+  package init(byteCount: Int) {
+    guard let base = ttrl_allocate(byteCount) else {
+      preconditionFailure("cannot allocate \(byteCount) bytes: the machine is out of memory; use smaller batches")
+    }
+    self.base = base
+    self.byteCount = byteCount
+  }
+
+  deinit { ttrl_free(base, byteCount) }
+}
+
+/// A run of float32 values: a parameter, a gradient, a row.
+package struct Floats: Sendable {
+  @usableFromInline let memory: Memory
+  /// In floats, from the start of the memory.
+  @usableFromInline let offset: Int
+  package let count: Int
+
+  @usableFromInline var base: UnsafeMutablePointer<Float> {
+    @inlinable get { memory.base.assumingMemoryBound(to: Float.self) + offset }
+  }
+
+  /// Zeroes.
+  package init(count: Int) {
+    precondition(count >= 0, "a run of floats needs a count of at least 0, got \(count)")
+    memory = Memory(byteCount: count * 4)
+    offset = 0
+    self.count = count
+  }
+
+  package init(_ values: [Float]) {
+    self.init(count: values.count)
+    copy(from: values)
+  }
+
+  private init(memory: Memory, offset: Int, count: Int) {
+    self.memory = memory
+    self.offset = offset
+    self.count = count
+  }
+
+  package subscript(index: Int) -> Float {
+    @inlinable get {
+      precondition(index >= 0 && index < count, "index outside of a run of floats")
+      return base[index]
+    }
+    @inlinable nonmutating set {
+      precondition(index >= 0 && index < count, "index outside of a run of floats")
+      base[index] = newValue
+    }
+  }
+
+  /// A view of a part; writing to it writes here.
+  package subscript(range: Range<Int>) -> Floats {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) is outside of 0..<\(count)")
+    return Floats(memory: memory, offset: offset + range.lowerBound, count: range.count)
+  }
+
+  /// Row-major: all values, `columns` to a row.
+  package func rows(of columns: Int) -> Matrix {
+    precondition(columns > 0 && count % columns == 0, "\(count) floats are no whole rows of \(columns)")
+    return Matrix(values: self, rows: count / columns, columns: columns)
+  }
+
+  package var array: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  package func fill(_ value: Float) { base.update(repeating: value, count: count) }
+
+  package func copy(from source: Floats) {
+    precondition(source.count == count, "copying \(source.count) floats into \(count)")
+    base.update(from: source.base, count: count)
+  }
+
+  package func copy(from source: [Float]) {
+    precondition(source.count == count, "copying \(source.count) floats into \(count)")
+    source.withUnsafeBufferPointer { from in
+      if let start = from.baseAddress { base.update(from: start, count: count) }
+    }
+  }
+
+  /// Calls `body` with the values, for reading and for handing them to a C library (a collective, a file).
+  package func withUnsafeBuffer<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(UnsafeMutableBufferPointer(start: base, count: count))
+  }
+}
+
+/// Rows of float32 values, without gaps.
+package struct Matrix: Sendable {
+  package let values: Floats
+  package let rows: Int
+  package let columns: Int
+
+  /// Zeroes.
+  package init(rows: Int, columns: Int) {
+    self.init(values: Floats(count: rows * columns), rows: rows, columns: columns)
+  }
+
+  init(values: Floats, rows: Int, columns: Int) {
+    self.values = values
+    self.rows = rows
+    self.columns = columns
+  }
+
+  var base: UnsafeMutablePointer<Float> { values.base }
+
+  package func row(_ index: Int) -> Floats { values[index * columns..<(index + 1) * columns] }
+
+  /// A view of consecutive rows.
+  package subscript(rows range: Range<Int>) -> Matrix {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside of 0..<\(rows)")
+    return Matrix(
+      values: values[range.lowerBound * columns..<range.upperBound * columns], rows: range.count, columns: columns)
+  }
+}
+
+/// Rows that go into a matrix multiplication, float32 or bfloat16.
+package struct Operand: Sendable {
+  private let memory: Memory
+  /// In bytes, from the start of the memory.
+  private let offset: Int
+  package let rows: Int
+  package let columns: Int
+  package let type: DataType
+
+  var base: UnsafeMutableRawPointer { memory.base + offset }
+
+  /// Zeroes.
+  package init(rows: Int, columns: Int, type: DataType) {
+    memory = Memory(byteCount: rows * columns * type.bytes)
+    offset = 0
+    self.rows = rows
+    self.columns = columns
+    self.type = type
+  }
+
+  private init(memory: Memory, offset: Int, rows: Int, columns: Int, type: DataType) {
+    self.memory = memory
+    self.offset = offset
+    self.rows = rows
+    self.columns = columns
+    self.type = type
+  }
+
+  var isHalf: Bool { type == .bfloat16 }
+
+  /// A view of consecutive rows.
+  package subscript(rows range: Range<Int>) -> Operand {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside of 0..<\(rows)")
+    let start = offset + range.lowerBound * columns * type.bytes
+    return Operand(memory: memory, offset: start, rows: range.count, columns: columns, type: type)
+  }
+
+  /// The same memory as narrower or wider rows; what does not fill a row is left out.
+  package func reshaped(rows: Int, columns: Int) -> Operand {
+    precondition(rows * columns <= self.rows * self.columns, "\(rows)x\(columns) values do not fit an operand")
+    return Operand(memory: memory, offset: offset, rows: rows, columns: columns, type: type)
+  }
+
+  /// Makes rows zero, so that a block that is only partly filled multiplies nothing that was left there.
+  package func clear(rows range: Range<Int>) {
+    guard !range.isEmpty else { return }
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside of 0..<\(rows)")
+    let rowBytes = columns * type.bytes
+    (base + range.lowerBound * rowBytes).initializeMemory(as: UInt8.self, repeating: 0, count: range.count * rowBytes)
+  }
+
+  /// As float32, for tests and for the readable reference.
+  package var array: [Float] {
+    (0..<rows * columns).map { index in
+      isHalf
+        ? Float(bitPattern: UInt32(base.load(fromByteOffset: index * 2, as: UInt16.self)) << 16)
+        : base.load(fromByteOffset: index * 4, as: Float.self)
+    }
+  }
+}
+
+extension Floats {
+  /// Adds another run of the same length, element by element.
+  package func add(_ other: Floats) {
+    precondition(other.count == count, "adding \(other.count) floats to \(count)")
+    for index in 0..<count { base[index] += other.base[index] }
+  }
+
+  /// Multiplies every value.
+  package func scale(by factor: Float) {
+    for index in 0..<count { base[index] *= factor }
+  }
+}

@@ -1,0 +1,151 @@
+// SamplerPool: the compute threads of a worker.
+//
+// Each thread owns one Generator: its batch, its key/value cache. Leases are dealt out whole, so that a prompt is
+// prefilled once; which thread gets which lease does not matter to the result (E1). Leases of one policy run together,
+// and a thread finishes one policy before it begins the next.
+
+import Base
+import Dispatch
+package import LanguageModel
+package import Platform
+package import Records
+import Synchronization
+
+/// What the pool reports to the worker's loop.
+package enum SamplerReport: Sendable {
+  case sampled(LeaseID, [Trajectory])
+  case failed(String)
+}
+
+package final class SamplerPool: Sendable {
+  private struct Job: Sendable {
+    var lease: Lease
+    var model: PreparedModel
+  }
+
+  private struct Queue: Sendable {
+    var jobs: [Job] = []
+    /// Slots dealt to this thread and not yet sampled.
+    var load = 0
+  }
+
+  private let queues: Mutex<[Queue]>
+  private let cancelled = Mutex<[LeaseID]>([])
+  private let wakeups: [DispatchSemaphore]
+  private let tokenCount = Atomic<UInt64>(0)
+  private let seed: UInt64
+  private let batchRows: Int
+  private let reports: Inbox<SamplerReport>
+
+  /// Starts the threads; they live as long as the process.
+  ///
+  /// - Parameters:
+  ///   - threads: at least 1.
+  ///   - batchRows: sequences that one thread samples at a time.
+  ///   - seed: the run's.
+  ///   - reports: where trajectories go.
+  /// - Throws: if a thread cannot be started.
+  package init(threads: Int, batchRows: Int, seed: UInt64, reports: Inbox<SamplerReport>) throws(PlatformError) {
+    queues = Mutex(Array(repeating: Queue(), count: threads))
+    wakeups = (0..<threads).map { _ in DispatchSemaphore(value: 0) }
+    self.seed = seed
+    self.batchRows = batchRows
+    self.reports = reports
+    for index in 0..<threads {
+      try startThread(named: "sampler-\(index)") { self.run(index) }
+    }
+  }
+
+  /// Tokens sampled since the start.
+  package var tokens: UInt64 { tokenCount.load(ordering: .relaxed) }
+
+  /// Deals a lease to the thread with the least to do.
+  package func sample(_ lease: Lease, with model: PreparedModel) {
+    let chosen = queues.withLock { queues in
+      let chosen = queues.indices.min { queues[$0].load < queues[$1].load } ?? 0
+      queues[chosen].jobs.append(Job(lease: lease, model: model))
+      queues[chosen].load += lease.slotCount
+      return chosen
+    }
+    wakeups[chosen].signal()
+  }
+
+  /// Drops a lease that no thread has begun; one that has been begun is finished, and its results are dropped.
+  package func cancel(_ id: LeaseID) {
+    queues.withLock { queues in
+      for index in queues.indices {
+        for job in queues[index].jobs where job.lease.id == id { queues[index].load -= job.lease.slotCount }
+        queues[index].jobs.removeAll { $0.lease.id == id }
+      }
+    }
+  }
+
+  // MARK: On a sampler's thread
+
+  /// What one thread is sampling now.
+  private struct Current {
+    var generator: Generator
+    var policy: PolicyVersion
+    var sampling: Sampling
+    var leases: [Slot: LeaseID] = [:]
+  }
+
+  private func run(_ index: Int) {
+    var current: Current?
+    while true {
+      do {
+        try takeJobs(index, &current)
+        guard let busy = current, busy.generator.hasWork else {
+          current = nil
+          if queues.withLock({ $0[index].jobs.isEmpty }) { wakeups[index].wait() }
+          continue
+        }
+        let finished = try busy.generator.advance()
+        deliver(finished, index, &current)
+      } catch {
+        return reports.post(.failed("\(error)"))
+      }
+    }
+  }
+
+  /// Adds the waiting leases that fit what is being sampled, in order, up to the first that does not.
+  private func takeJobs(_ index: Int, _ current: inout Current?) throws {
+    while let job = nextJob(index, fitting: current) {
+      if current == nil {
+        current = Current(
+          generator: Generator(
+            model: job.model, policy: job.lease.policy, seed: seed, sampling: job.lease.sampling,
+            batchRows: batchRows),
+          policy: job.lease.policy, sampling: job.lease.sampling)
+      }
+      for prompt in job.lease.prompts {
+        for sample in prompt.samples {
+          current?.leases[Slot(round: job.lease.round, prompt: prompt.prompt, sample: sample)] = job.lease.id
+        }
+        try current?.generator.add(
+          GenerationRequest(
+            prompt: prompt.tokens, round: job.lease.round, promptIndex: prompt.prompt, samples: prompt.samples))
+      }
+    }
+  }
+
+  private func nextJob(_ index: Int, fitting current: Current?) -> Job? {
+    queues.withLock { queues in
+      guard let job = queues[index].jobs.first else { return nil }
+      if let current, current.policy != job.lease.policy || current.sampling != job.lease.sampling { return nil }
+      return queues[index].jobs.removeFirst()
+    }
+  }
+
+  private func deliver(_ finished: [Trajectory], _ index: Int, _ current: inout Current?) {
+    guard !finished.isEmpty else { return }
+    tokenCount.add(UInt64(finished.reduce(0) { $0 + $1.tokens.count }), ordering: .relaxed)
+    queues.withLock { $0[index].load -= finished.count }
+    var byLease = SortedMap<LeaseID, [Trajectory]>()
+    for trajectory in finished {
+      guard let lease = current?.leases.removeValue(forKey: trajectory.slot) else { continue }
+      if byLease.update(lease, { $0.append(trajectory) }) == nil { byLease[lease] = [trajectory] }
+    }
+    for (lease, trajectories) in byLease { reports.post(.sampled(lease, trajectories)) }
+  }
+}

@@ -1,0 +1,185 @@
+// WorkerShell: a rollout worker as a process.
+//
+// Bytes → messages → the machine (Fleet.Worker) → effects → bytes, on one loop; sampling on threads of its own. All
+// decisions about leases are the machine's. A worker needs an address and nothing else: model, settings and weights
+// come from the coordinator, and it writes nothing to disk.
+
+import Base
+import Fleet
+import LanguageModel
+package import Platform
+import Records
+import Tensors
+import Transport
+
+/// How to start a worker.
+package struct WorkerOptions: Sendable {
+  package var coordinator: HostPort
+  package var name: String
+  package var threads: Int
+  /// Sequences that one thread samples at a time.
+  package var batchRows: Int
+
+  package init(coordinator: HostPort, name: String, threads: Int, batchRows: Int = 256) {
+    self.coordinator = coordinator
+    self.name = name
+    self.threads = threads
+    self.batchRows = batchRows
+  }
+}
+
+package final class WorkerShell {
+  private let loop: EventLoop
+  private let uplink: Uplink
+  private let options: WorkerOptions
+  private var machine: Worker
+  private var status: Int32?
+
+  // Known after the welcome.
+  private var pool: SamplerPool?
+  private var plan: TransformerPlan?
+  private var models: [PolicyVersion: PreparedModel] = [:]
+  private var incoming: [UInt8] = []
+  /// Sampled trajectories on their way to the machine; gathered so that the ledger commits many at a time.
+  private var gathered = SortedMap<LeaseID, [Trajectory]>()
+  private var isGathering = false
+
+  /// - Throws: if the process lacks descriptors.
+  package init(_ options: WorkerOptions) throws(PlatformError) {
+    self.options = options
+    loop = try EventLoop()
+    uplink = Uplink(to: options.coordinator, loop: loop)
+    let hello = Hello(
+      role: .worker, name: options.name, arithmetic: Arithmetic.description, processID: ThisProcess.id,
+      threads: UInt16(options.threads))
+    machine = Worker(hello: hello, capacity: options.threads * options.batchRows * 3 / 2)
+  }
+
+  /// Works until the run is finished, the worker is drained or refused.
+  ///
+  /// - Returns: the exit status.
+  /// - Throws: if the process lacks descriptors.
+  package func run() throws(PlatformError) -> Int32 {
+    try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
+    uplink.onConnect = { self.handle(.connected) }
+    uplink.onMessage = { self.receive($0) }
+    uplink.onDisconnect = { reason in
+      Log.info("worker.disconnected", ["coordinator": self.options.coordinator, "reason": reason])
+      self.handle(.disconnected)
+    }
+    uplink.connect(after: .zero)
+    tick()
+    while status == nil { loop.run() }
+    uplink.finish()
+    // What was sent last (a goodbye) still has to leave.
+    loop.run(until: MonotonicClock.now() + .milliseconds(200))
+    return status ?? 1
+  }
+
+  private func tick() {
+    handle(.tick(tokens: pool?.tokens ?? 0))
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tick() }
+  }
+
+  /// The welcome carries what the shell needs to sample; everything else is the machine's business.
+  private func receive(_ message: Message) {
+    if case .welcome(let welcome) = message, pool == nil {
+      do {
+        try prepare(welcome)
+      } catch {
+        return exit(1, "cannot sample for this run: \(error)")
+      }
+    }
+    handle(.received(message))
+  }
+
+  private func prepare(_ welcome: Welcome) throws {
+    guard let type = DataType(rawValue: welcome.dtype) else { throw WorkerError.unknownDataType(welcome.dtype) }
+    let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
+    plan = TransformerPlan(configuration.model, type: type)
+    let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
+    pool = try SamplerPool(
+      threads: options.threads, batchRows: options.batchRows, seed: welcome.seed, reports: inbox)
+  }
+
+  // MARK: Machine
+
+  private func handle(_ event: WorkerEvent) {
+    guard status == nil else { return }
+    for effect in machine.receive(event, now: MonotonicClock.now()) { perform(effect) }
+  }
+
+  private func perform(_ effect: WorkerEffect) {
+    switch effect {
+    case .connect(let pause): uplink.connect(after: pause)
+    case .send(let message): uplink.send(message)
+    case .disconnect: uplink.disconnect("the coordinator broke the protocol")
+    case .sample(let lease):
+      if let model = models[lease.policy] { pool?.sample(lease, with: model) }
+    case .cancel(let lease): pool?.cancel(lease)
+    case .writePolicy(_, let offset, let bytes):
+      if offset == 0 { incoming = [] }
+      incoming += bytes
+    case .installPolicy(let manifest): install(manifest)
+    case .dropPolicy(let version): models[version] = nil
+    case .exit(let status, let reason): exit(status, reason)
+    }
+  }
+
+  private func exit(_ status: Int32, _ reason: String) {
+    if status == 0 {
+      Log.info("worker.done", ["name": options.name, "reason": reason])
+    } else {
+      Log.error("worker.failed", ["name": options.name, "reason": reason])
+    }
+    self.status = status
+    loop.stop()
+  }
+
+  private func install(_ manifest: PolicyManifest) {
+    let bytes = incoming
+    incoming = []
+    guard SHA256.digest(of: bytes) == manifest.digest, let plan,
+      let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type)
+    else {
+      return loop.soon { self.handle(.installed(manifest, isIntact: false)) }
+    }
+    do {
+      models[manifest.version] = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+      loop.soon { self.handle(.installed(manifest, isIntact: true)) }
+    } catch {
+      exit(1, "cannot use policy \(manifest.version): \(error)")
+    }
+  }
+
+  // MARK: Trajectories
+
+  private func gather(_ report: SamplerReport) {
+    switch report {
+    case .failed(let reason): exit(1, reason)
+    case .sampled(let lease, let trajectories):
+      if gathered.update(lease, { $0 += trajectories }) == nil { gathered[lease] = trajectories }
+      guard !isGathering else { return }
+      isGathering = true
+      loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.deliver() }
+    }
+  }
+
+  private func deliver() {
+    isGathering = false
+    let ready = gathered
+    gathered = SortedMap()
+    for (lease, trajectories) in ready { handle(.sampled(lease, trajectories)) }
+  }
+}
+
+/// Why a worker cannot sample for a run.
+private enum WorkerError: Error, CustomStringConvertible {
+  case unknownDataType(String)
+
+  var description: String {
+    switch self {
+    case .unknownDataType(let name): "the run's data type is \"\(name)\", which this release does not know"
+    }
+  }
+}

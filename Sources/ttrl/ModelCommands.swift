@@ -1,0 +1,176 @@
+// ModelCommands: a model without a run: eval, generate, logprobs, tokenize.
+
+import Answers
+import Base
+import Foundation
+import LanguageModel
+import Platform
+import Records
+import Runs
+import Settings
+import Synchronization
+import TTRL
+import Tensors
+
+/// A model ready to sample and score on this machine's threads.
+private struct LoadedModel: Sendable {
+  let directory: ModelDirectory
+  let model: PreparedModel
+  let threads: Int
+
+  init(_ settings: Settings) throws {
+    guard !settings.model.isEmpty else {
+      throw UserError("--model DIR is missing (\"builtin\" is the built-in one)", status: ExitStatus.usage)
+    }
+    directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
+    let plan = TransformerPlan(directory.configuration.model, type: settings.dtype)
+    model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
+    threads = settings.threads > 0 ? settings.threads : Machine.coreCount
+  }
+
+  /// Samples every request, each on one thread.
+  ///
+  /// - Returns: trajectories in slot order.
+  func sample(_ requests: [GenerationRequest], sampling: Sampling, seed: UInt64) throws -> [Trajectory] {
+    let finished = Mutex<[Trajectory]>([])
+    // Requests are dealt out in portions, so that a thread's batch stays full and the threads stay even.
+    let portions = stride(from: 0, to: requests.count, by: 8).map { Array(requests[$0..<min($0 + 8, requests.count)]) }
+    let model = model
+    try inParallel(portions.count, threads: threads) { index, _ in
+      let generator = Generator(
+        model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, batchRows: 256)
+      for request in portions[index] { try generator.add(request) }
+      var mine: [Trajectory] = []
+      while generator.hasWork { mine += try generator.advance() }
+      finished.withLock { $0 += mine }
+    }
+    return finished.withLock { $0.sorted { $0.slot < $1.slot } }
+  }
+}
+
+extension Command {
+  // MARK: eval
+
+  @Sendable static func evaluate(_ settings: Settings, given: [String]) throws -> Int32 {
+    guard !settings.data.isEmpty else { throw UserError("--data FILE is missing", status: ExitStatus.usage) }
+    var settings = settings
+    // The paper's evaluation, unless told otherwise.
+    if !given.contains("temperature") { settings.temperature = settings.evaluationTemperature }
+    if !given.contains("top-p") { settings.topP = settings.evaluationTopP }
+    if settings.model == "builtin" {
+      settings.template = "plain"
+      if !given.contains("max-new-tokens") { settings.maxNewTokens = BuiltIn.defaults.maxNewTokens }
+    }
+    let loaded = try LoadedModel(settings)
+    let tokenizer = try loaded.directory.tokenizer()
+    let renderer = try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: tokenizer)
+    let questions = renderer.promptSet(try BuiltIn.questions(settings.data))
+    let context = loaded.directory.configuration.model.maxPositions
+    let fits = questions.prompts.map { $0.tokens.count + Int(settings.maxNewTokens) <= context }
+    let dropped = fits.count { !$0 }
+    if dropped > 0 { complain("\(dropped) prompts leave no room for max-new-tokens and are left out") }
+    let requests = zip(questions.prompts, fits).compactMap { prompt, fits in
+      fits
+        ? GenerationRequest(
+          prompt: prompt.tokens, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: prompt.index,
+          samples: Array(0..<settings.samples)) : nil
+    }
+    guard !requests.isEmpty else {
+      throw RunError.noPrompts(path: settings.data, dropped: dropped, context: context)
+    }
+    let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
+    let trajectories = try loaded.sample(requests, sampling: sampling, seed: settings.method.seed)
+    var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
+    for trajectory in trajectories {
+      let index = Int(trajectory.slot.prompt)
+      let text = tokenizer.decode(trajectory.tokens, skipSpecial: true)
+      let kind = questions.prompts[index].kind
+      answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
+    }
+    let judged = zip(zip(answers, questions.truth), fits).filter(\.1).map {
+      EvaluatedPrompt(answers: $0.0.0, truth: $0.0.1)
+    }
+    let figures = EvaluationRow.figures(Evaluation(judged))
+    print(settings.isJSON ? JSON.object(figures).text() : text(of: figures))
+    return ExitStatus.done
+  }
+
+  private static func text(of figures: [JSON.Member]) -> String {
+    figures.map { member in
+      let value = member.value.double.map { member.value.int == nil ? String(format: "%.4f", $0) : "\(Int($0))" }
+      return member.key + String(repeating: " ", count: max(1, 18 - member.key.count)) + (value ?? "unknown (no answers)")
+    }
+    .joined(separator: "\n")
+  }
+
+  // MARK: generate
+
+  @Sendable static func generate(_ settings: Settings, given: [String]) throws -> Int32 {
+    var settings = settings
+    if !given.contains("samples") { settings.samples = 1 }
+    if settings.model == "builtin", !given.contains("template") { settings.template = "plain" }
+    let loaded = try LoadedModel(settings)
+    let vocabulary = loaded.directory.configuration.model.vocabularySize
+    let lines = try JSONLines.read()
+    // Tokens in, tokens out: a tokenizer is needed only for text.
+    let needsText = lines.contains { $0.value["ids"] == nil }
+    let tokenizer = needsText ? try loaded.directory.tokenizer() : nil
+    let renderer = try tokenizer.map {
+      try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: $0)
+    }
+    var requests: [GenerationRequest] = []
+    for (index, (line, value)) in lines.enumerated() {
+      do {
+        let ids = try value["ids"] != nil
+          ? value.ids("ids", below: vocabulary) : renderer?.tokens(of: value.text("prompt")) ?? []
+        requests.append(
+          GenerationRequest(
+            prompt: ids, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: UInt32(index),
+            samples: Array(0..<settings.samples)))
+      } catch {
+        throw UserError("line \(line) of the input: \(error)")
+      }
+    }
+    let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
+    for trajectory in try loaded.sample(requests, sampling: sampling, seed: settings.method.seed) {
+      let hasIDs = lines[Int(trajectory.slot.prompt)].value["ids"] != nil
+      let text = hasIDs ? nil : tokenizer?.decode(trajectory.tokens, skipSpecial: true)
+      let row: JSON = [
+        "prompt_index": .int(Int(trajectory.slot.prompt)), "sample_index": .int(Int(trajectory.slot.sample)),
+        "ids": .array(trajectory.tokens.map { .int(Int($0)) }), "text": .optional(text),
+        "logprobs": .array(trajectory.logprobs.map { .float($0) }), "finish_reason": .string(trajectory.finish.name),
+      ]
+      print(row.text())
+    }
+    return ExitStatus.done
+  }
+
+  // MARK: logprobs
+
+  @Sendable static func logprobs(_ settings: Settings, given: [String]) throws -> Int32 {
+    let loaded = try LoadedModel(settings)
+    let engine = Backpropagation(loaded.model.plan)
+    let vocabulary = loaded.directory.configuration.model.vocabularySize
+    return try JSONLines.transform { line in
+      let ids = try line.ids("ids", below: vocabulary)
+      guard ids.count > 1 else { return [["logprobs": []]] }
+      let scored = try engine.score([TrainingSequence(ids: ids, group: 0)], model: loaded.model, distribution: .plain)
+      return [["logprobs": .array(scored[0].logprobs.map { .float($0) })]]
+    }
+  }
+
+  // MARK: tokenize
+
+  @Sendable static func tokenize(_ settings: Settings, given: [String]) throws -> Int32 {
+    guard !settings.model.isEmpty else {
+      throw UserError("--model DIR is missing: a directory with a tokenizer.json", status: ExitStatus.usage)
+    }
+    let tokenizer = try ModelDirectory.tokenizer(at: try BuiltIn.resolve(model: settings.model))
+    return try JSONLines.transform { line in
+      guard settings.isDecoding else {
+        return [["ids": .array(tokenizer.encode(try line.text("text")).map { .int(Int($0)) })]]
+      }
+      return [["text": .string(tokenizer.decode(try line.ids("ids", below: tokenizer.idBound), skipSpecial: false))]]
+    }
+  }
+}

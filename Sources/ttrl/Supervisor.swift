@@ -1,0 +1,261 @@
+// Supervisor: the processes of a run on one machine.
+//
+// It starts a coordinator, workers and the learner's MPI job, starts again whichever dies, shows progress from the
+// run's own files, and stops everything when asked to. It takes no part in the run: killing it kills the rest, and the
+// same command continues where the ledger ends.
+
+import Base
+import Foundation
+import Observatory
+import Platform
+import Records
+import Runs
+import Settings
+
+final class Supervisor {
+  /// One process that is kept running.
+  private final class Charge {
+    let name: String
+    let command: () throws -> ChildProcess.Command
+    var process: ChildProcess?
+    var isDone = false
+    /// When it died lately; too many in a short time and the supervisor gives up.
+    var deaths: [Instant] = []
+
+    init(name: String, command: @escaping () throws -> ChildProcess.Command) {
+      self.name = name
+      self.command = command
+    }
+  }
+
+  private let directory: RunDirectory
+  private let settings: Settings
+  private let loop: EventLoop
+  private var charges: [Charge] = []
+  private var address: HostPort?
+  private var outcome: Int32?
+  private var isStopping = false
+  private let progress: ProgressView
+
+  init(_ directory: RunDirectory, settings: Settings, steps: UInt32) throws {
+    self.directory = directory
+    self.settings = settings
+    loop = try EventLoop()
+    progress = ProgressView(directory, steps: Int(steps))
+  }
+
+  /// Runs until the run is finished, fails for good, or is interrupted.
+  ///
+  /// - Returns: the exit status.
+  /// - Throws: if the first process cannot be started.
+  func run() throws -> Int32 {
+    try Files.createDirectory(directory.logs)
+    try? Files.removeTree(directory.address)
+    try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in self.interrupt() }
+    try start(Charge(name: "coordinator", command: coordinatorCommand))
+    awaitAddress(since: MonotonicClock.now())
+    showProgress()
+    while outcome == nil { loop.run() }
+    stopAll()
+    progress.finish()
+    return outcome ?? ExitStatus.failed
+  }
+
+  // MARK: Commands
+
+  private func ownCommand(_ arguments: [String], log: String) throws -> ChildProcess.Command {
+    var command = ChildProcess.Command(try ThisProcess.executablePath(), arguments)
+    command.output = .file("\(directory.logs)/\(log).log")
+    command.errors = .file("\(directory.logs)/\(log).log")
+    // Ctrl-C at the terminal reaches the whole group; ours are told by us, in order.
+    command.ownGroup = true
+    return command
+  }
+
+  private func coordinatorCommand() throws -> ChildProcess.Command {
+    // Started again, it listens where the others look for it.
+    let listen = address.map { "\($0)" } ?? settings.listen
+    return try ownCommand(["coordinator", "--run", directory.path, "--listen", listen], log: "coordinator")
+  }
+
+  private func workerCommand(_ number: Int) throws -> ChildProcess.Command {
+    try ownCommand(
+      [
+        "worker", "--coordinator", "\(try knownAddress())", "--name", "worker-\(number)",
+        "--threads", "\(threads(sharedBy: settings.workers))",
+      ], log: "worker-\(number)")
+  }
+
+  private func learnerCommand() throws -> ChildProcess.Command {
+    var command = try ownCommand(
+      [
+        "learner", "--run", directory.path, "--coordinator", "\(try knownAddress())",
+        "--threads", "\(threads(sharedBy: settings.learners))", "--checkpoint-every", "\(settings.checkpointEvery)",
+        "--keep-checkpoints", "\(settings.keepCheckpoints)",
+      ], log: "learner")
+    let launcher = try MPILauncher.find()
+    command.arguments = launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
+    command.program = launcher.program
+    command.environment = launcher.environment
+    return command
+  }
+
+  private func knownAddress() throws -> HostPort {
+    guard let address else { throw UserError("the coordinator has no address yet") }
+    return address
+  }
+
+  private func threads(sharedBy processes: Int) -> Int {
+    settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(processes, 1))
+  }
+
+  // MARK: Processes
+
+  private func start(_ charge: Charge) throws {
+    charges.append(charge)
+    try launch(charge)
+  }
+
+  private func launch(_ charge: Charge) throws {
+    charge.process = try ChildProcess(try charge.command(), loop: loop) { status in self.ended(charge, status) }
+  }
+
+  private func ended(_ charge: Charge, _ status: ChildProcess.ExitStatus) {
+    charge.process = nil
+    if status == .exited(0) { charge.isDone = true }
+    guard !isStopping, outcome == nil else { return }
+    if charge.name == "coordinator", charge.isDone {
+      outcome = ExitStatus.done
+      loop.stop()
+    } else if !charge.isDone {
+      startAgain(charge, after: status)
+    }
+  }
+
+  private func startAgain(_ charge: Charge, after status: ChildProcess.ExitStatus) {
+    let now = MonotonicClock.now()
+    charge.deaths = charge.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
+    guard charge.deaths.count <= Limits.restarts else { return giveUp(on: charge, status) }
+    progress.say("\(charge.name) \(status); starting it again (log: \(directory.logs)/\(charge.name).log)")
+    loop.schedule(at: now + .milliseconds(200 << UInt64(charge.deaths.count - 1))) {
+      guard !self.isStopping, self.outcome == nil else { return }
+      do {
+        try self.launch(charge)
+      } catch {
+        self.progress.say("\(charge.name) cannot be started: \(error)")
+        self.outcome = ExitStatus.failed
+        self.loop.stop()
+      }
+    }
+  }
+
+  private func giveUp(on charge: Charge, _ status: ChildProcess.ExitStatus) {
+    let log = "\(directory.logs)/\(charge.name).log"
+    let tail = LogTail.lines(of: log, count: 8).map { "  " + $0 }.joined(separator: "\n")
+    progress.say(
+      "\(charge.name) \(status), \(charge.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s. "
+        + "The end of \(log):\n\(tail)\nNothing is lost: mend the cause and give the same command again.")
+    outcome = ExitStatus.failed
+    loop.stop()
+  }
+
+  /// Workers and learners need the coordinator's address, which it writes once it listens.
+  private func awaitAddress(since begun: Instant) {
+    if let text = try? Files.readText(directory.address), let found = try? HostPort(parsing: trimmed(text)) {
+      address = found
+      return startPeers()
+    }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) {
+      if self.outcome == nil, !self.isStopping { self.awaitAddress(since: begun) }
+    }
+  }
+
+  private func startPeers() {
+    do {
+      for number in 1...max(settings.workers, 1) where number <= settings.workers {
+        try start(Charge(name: "worker-\(number)") { try self.workerCommand(number) })
+      }
+      try start(Charge(name: "learner") { try self.learnerCommand() })
+    } catch {
+      progress.say("\(error)")
+      outcome = ExitStatus.failed
+      loop.stop()
+    }
+  }
+
+  // MARK: Stopping
+
+  private func interrupt() {
+    guard outcome == nil else { return }
+    progress.say("stopping; what is done is kept, and the same command continues")
+    outcome = ExitStatus.interrupted
+    loop.stop()
+  }
+
+  /// Asks politely, waits, then insists. Everything that matters is durable already.
+  private func stopAll() {
+    isStopping = true
+    // After a finished run the others leave by themselves: they have been told.
+    if outcome != ExitStatus.done { signalAll(Signal.terminate) }
+    let deadline = MonotonicClock.now() + .seconds(5)
+    while charges.contains(where: { $0.process != nil }), MonotonicClock.now() < deadline {
+      loop.run(until: MonotonicClock.now() + .milliseconds(50))
+    }
+    signalAll(Signal.kill)
+    while charges.contains(where: { $0.process != nil }) { loop.run(until: MonotonicClock.now() + .milliseconds(50)) }
+    try? Files.removeTree(directory.address)
+  }
+
+  private func signalAll(_ number: Int32) { for charge in charges { charge.process?.signal(number) } }
+
+  // MARK: Progress
+
+  private func showProgress() {
+    progress.refresh()
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) {
+      if self.outcome == nil { self.showProgress() }
+    }
+  }
+
+  private func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
+}
+
+/// The last lines of a log, for an error message.
+enum LogTail {
+  static func lines(of path: String, count: Int) -> [String] {
+    guard let text = try? Files.readText(path) else { return [] }
+    return text.split(separator: "\n").suffix(count).map(String.init)
+  }
+}
+
+/// How this machine starts MPI programs.
+struct MPILauncher {
+  let program: String
+  private let isOpenMPI: Bool
+
+  static func find() throws -> MPILauncher {
+    let program = try ChildProcess.locate("mpirun")
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: program)
+    process.arguments = ["--version"]
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    return MPILauncher(program: program, isOpenMPI: text.contains("Open MPI") || text.contains("OpenRTE"))
+  }
+
+  /// Ranks may outnumber cores, are bound to none (workers share them), and sleep rather than spin while they wait.
+  func arguments(ranks: Int) -> [String] {
+    guard isOpenMPI else { return ["-n", "\(ranks)"] }
+    return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]
+  }
+
+  /// Open MPI refuses to run as root unless told twice.
+  var environment: [String: String] {
+    guard isOpenMPI, geteuid() == 0 else { return [:] }
+    return ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]
+  }
+}

@@ -1,0 +1,111 @@
+// TotalityTests: any text has a key, in bounded time; and the two primes are what their essay says.
+
+import Answers
+import Testing
+
+/// SplitMix64, so that a failing seed can be run again.
+private struct Generator {
+  var state: UInt64
+  mutating func below(_ bound: Int) -> Int {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var word = state
+    word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
+    word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
+    return Int((word ^ word >> 31) % UInt64(bound))
+  }
+}
+
+private let fragments = [
+  "\\frac", "\\sqrt", "{", "}", "(", ")", "[", "]", "\\{", "\\}", "^", "_", "+", "-", "*", "/", "=", "<", "\\le", "x",
+  "y",
+  "i", "\\pi", "e", "0", "1", "2", "17", "025", ".", ",", "{,}", ",\\!", " ", "\\pm", "\\text{", "\\text{ cm}",
+  "\\boxed{", "$",
+  "\\begin{pmatrix}", "\\end{pmatrix}", "&", "\\\\", "\\cup", "\\infty", "|", "!", "%", "\\sin", "\\log_", "\\left",
+  "\\right",
+  "or", "east", "(C)", "C)", "\u{1F600}", "é", "答案是", "−", "½", "\\", "'", ":", ";", "\\in", "\\binom", "\\choose",
+  "**", "\"", "e9",
+]
+
+@Suite struct TotalityTests {
+  @Test(arguments: 0..<20) func `random text never traps, and equals itself`(_ seed: Int) {
+    var random = Generator(state: UInt64(seed))
+    for _ in 0..<300 {
+      let text = (0..<random.below(24)).map { _ in fragments[random.below(fragments.count)] }.joined()
+      for kind in [AnswerKind.math, .choice, .string] {
+        #expect(answerKey(text, kind: kind) == answerKey(text, kind: kind), "seed \(seed): \(text)")
+        if let answer = extractAnswer(from: text, kind: kind) {
+          #expect(!answer.isEmpty, "seed \(seed): \(text)")
+        }
+      }
+    }
+  }
+
+  @Test(
+    .timeLimit(.minutes(1)),
+    arguments: [
+      "(", "\\boxed{", "{", "-", "x^", "\\frac", "\\sqrt", "!", "1,234,", "\\sin", "|", "x=", "\\text{", "9", "\\left(",
+      "2^{2^{",
+      "\\begin{pmatrix}", "\\begin{pmatrix}1\\end{pmatrix}", "(x+", "1+", "or ", "\\pm", "x", "\\sin x^", "$", "e^{x",
+      "answer is ",
+    ])
+  func `repeating anything many times ends soon`(_ fragment: String) {
+    let text = String(repeating: fragment, count: 20_000 / fragment.count)
+    for length in [40, 400, text.count] {
+      let piece = String(text.prefix(length))
+      #expect(answerKey(piece, kind: .math) == answerKey(piece, kind: .math))
+    }
+    _ = extractAnswer(from: text, kind: .math)
+    _ = extractAnswer(from: text, kind: .choice)
+  }
+
+  @Test(arguments: [
+    (FirstPrime.prime, FirstPrime.negatedInverse, FirstPrime.squaredRadix),
+    (SecondPrime.prime, SecondPrime.negatedInverse, SecondPrime.squaredRadix),
+  ])
+  func `both primes have the properties that make roots behave`(
+    _ prime: UInt64, _ negatedInverse: UInt64, _ squaredRadix: UInt64
+  ) {
+    func product(_ left: UInt64, _ right: UInt64) -> UInt64 {
+      prime.dividingFullWidth(left.multipliedFullWidth(by: right)).remainder
+    }
+    func power(_ base: UInt64, _ exponent: UInt64) -> UInt64 {
+      (0..<64).reversed().reduce(1) { result, bit in
+        let square = product(result, result)
+        return exponent >> UInt64(bit) & 1 == 1 ? product(square, base) : square
+      }
+    }
+    #expect(prime > 1 << 61 && prime < 1 << 62)
+    #expect(prime &* negatedInverse == UInt64.max)
+    let radix = prime.dividingFullWidth((high: 1, low: 0)).remainder
+    #expect(squaredRadix == product(radix, radix))
+    #expect(prime % 8 == 7)
+    for divisor: UInt64 in [3, 5, 7, 11, 13] { #expect((prime - 1) % divisor != 0) }
+    let small = (2...109).filter { n in (2..<n).allSatisfy { n % $0 != 0 } }.map { UInt64($0) }
+    for base in small {
+      #expect(power(base, (prime - 1) / 2) == 1, "\(base) is no square modulo \(prime)")
+    }
+    // Miller and Rabin with the first twelve primes decides everything below 3.3e24; prime − 1 is twice an odd number.
+    for witness in small.prefix(12) {
+      let root = power(witness, (prime - 1) / 2)
+      #expect(root == 1 || root == prime - 1, "\(prime) is not prime")
+    }
+  }
+
+  @Test func `a key takes microseconds`() {
+    let answers = [
+      "42", "\\frac{14}{3}", "3\\sqrt{13}", "(3, -5)", "\\text{east}", "x^5 - x^4 + x^3 - x^2 + x - 1",
+      "1 \\pm \\sqrt{19}",
+      "5x - 7y + 11z + 4 = 0", "\\begin{pmatrix} -1/3 \\\\ 2/3 \\\\ 5/3 \\end{pmatrix}", "\\frac{1}{2+\\sqrt{3}}",
+      "12\\text{ cm}^2",
+    ]
+    let clock = ContinuousClock()
+    var times: [Duration] = []
+    for answer in answers {
+      _ = answerKey(answer, kind: .math)
+      times.append(clock.measure { for _ in 0..<20 { _ = answerKey(answer, kind: .math) } } / 20)
+    }
+    times.sort()
+    // The target is 50 µs on a quiet machine; ten times that only fails when something is badly wrong.
+    #expect(times[times.count / 2] < .microseconds(500))
+  }
+}

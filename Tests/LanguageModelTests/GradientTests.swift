@@ -1,0 +1,109 @@
+// GradientTests: the whole model's gradient against finite differences, in float32.
+
+import Base
+import LanguageModel
+import Tensors
+import Testing
+
+/// A small batch: two groups, one shared prompt that ends within a page and one that fills it.
+private func batch(_ configuration: ModelConfiguration) -> [TrainingSequence] {
+  var random = choices(3)
+  let v = configuration.vocabularySize
+  let prompts = [random.tokens(5, below: v), random.tokens(16, below: v)]
+  return [(0, 7), (1, 20), (0, 1), (0, 14), (1, 3)].map { group, length in
+    TrainingSequence(
+      prompt: prompts[group], response: random.tokens(length, below: v), group: UInt32(group))
+  }
+}
+
+/// d loss / d logprob: different for every token.
+private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * sequence + 3 * position) % 11) / 10 - 0.4 }
+
+@Suite struct `The gradient of the model` {
+  @Test(arguments: TinyModel.allCases)
+  func `agrees with finite differences in every tensor`(_ tiny: TinyModel) throws {
+    let configuration = tiny.configuration
+    let plan = TransformerPlan(configuration, type: .float32)
+    let sequences = batch(configuration)
+    let parameters = tiny.parameters(seed: 4)
+    let trainer = Backpropagation(plan)
+    let distribution = DistributionSettings(temperature: 0.8, topP: 1, topK: 0)
+
+    func loss(_ parameters: Floats) throws -> Double {
+      let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+      var total = 0.0
+      for (index, scored) in try trainer.score(sequences, model: model, distribution: distribution).enumerated() {
+        for (position, logprob) in scored.logprobs.enumerated() {
+          total += Double(slope(index, position)) * Double(logprob)
+        }
+      }
+      return total
+    }
+
+    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: true)
+    let gradient = Floats(count: plan.layout.count)
+    try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, scored in
+      scored.logprobs.indices.map { slope(index, $0) }
+    }
+    // One random direction per tensor: a wrong element shows, and few evaluations are needed. The step balances the
+    // rounding of float32 (about 1e-5 of the loss) against curvature.
+    var random = choices(5)
+    for tensor in plan.layout.tensors {
+      let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
+      let step = 0.02 / Float(tensor.count).squareRoot()
+      func moved(_ sign: Float) throws -> Double {
+        let copy = Floats(parameters.array)
+        for (index, place) in tensor.range.enumerated() { copy[place] += sign * step * direction[index] }
+        return try loss(copy)
+      }
+      let measured = try (moved(1) - moved(-1)) / Double(2 * step)
+      var predicted = 0.0
+      var size = 0.0
+      for (index, place) in tensor.range.enumerated() {
+        predicted += Double(gradient[place]) * Double(direction[index])
+        size += Double(gradient[place] * gradient[place])
+      }
+      let scale = (size / 12).squareRoot()  // the standard deviation of a random direction's slope
+      #expect(abs(measured - predicted) < 0.004 * scale + 0.001, "\(tensor.name): \(predicted), measured \(measured)")
+    }
+  }
+
+  @Test func `adds to what the gradient held`() throws {
+    let plan = TransformerPlan(TinyModel.llama.configuration, type: .float32)
+    let model = try PreparedModel(plan: plan, parameters: TinyModel.llama.parameters(seed: 4), forTraining: true)
+    let trainer = Backpropagation(plan)
+    let sequences = batch(plan.configuration)
+    func add(to gradient: Floats) throws {
+      try trainer.run(sequences, model: model, distribution: .plain, gradient: gradient) { index, scored in
+        scored.logprobs.indices.map { slope(index, $0) }
+      }
+    }
+    let once = Floats(count: plan.layout.count)
+    try add(to: once)
+    let twice = Floats(count: plan.layout.count)
+    try add(to: twice)
+    try add(to: twice)
+    for index in 0..<once.count {
+      #expect(abs(twice[index] - 2 * once[index]) <= 1e-5 * (1 + abs(once[index])))
+    }
+  }
+
+  @Test(.enabled(if: DataType.supported.contains(.bfloat16)), arguments: TinyModel.allCases)
+  func `in bfloat16 points where the float32 gradient points`(_ tiny: TinyModel) throws {
+    var gradients: [[Float]] = []
+    for type in DataType.supported {
+      let plan = TransformerPlan(tiny.configuration, type: type)
+      let model = try PreparedModel(plan: plan, parameters: tiny.parameters(seed: 4), forTraining: true)
+      let gradient = Floats(count: plan.layout.count)
+      try Backpropagation(plan).run(
+        batch(tiny.configuration), model: model, distribution: .plain, gradient: gradient
+      ) { index, scored in scored.logprobs.indices.map { slope(index, $0) } }
+      gradients.append(gradient.array)
+    }
+    func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
+    let cosine =
+      dot(gradients[0], gradients[1])
+      / (dot(gradients[0], gradients[0]) * dot(gradients[1], gradients[1])).squareRoot()
+    #expect(cosine > 0.99, "cosine \(cosine)")
+  }
+}

@@ -1,0 +1,68 @@
+// Support: models small enough to print, and randomness for tests.
+
+import Base
+import LanguageModel
+import Records
+import Tensors
+import Testing
+
+/// A family's switches on a tiny model.
+enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
+  case qwen2, llama, qwen3
+
+  var testDescription: String { rawValue }
+
+  var configuration: ModelConfiguration {
+    switch self {
+    case .qwen2:
+      ModelConfiguration(
+        family: .qwen2, vocabularySize: 23, hiddenSize: 24, feedForwardSize: 40, layerCount: 2, headCount: 4,
+        keyValueHeadCount: 2, headDimension: 6, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
+        hasAttentionBias: true, hasQueryKeyNorm: false)
+    case .llama:
+      ModelConfiguration(
+        family: .llama, vocabularySize: 37, hiddenSize: 32, feedForwardSize: 48, layerCount: 2, headCount: 2,
+        keyValueHeadCount: 2, headDimension: 16, normEpsilon: 1e-5, ropeTheta: 500,
+        ropeScaling: .init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32),
+        maxPositions: 96, hasTiedEmbeddings: false, hasAttentionBias: false, hasQueryKeyNorm: false)
+    case .qwen3:
+      ModelConfiguration(
+        family: .qwen3, vocabularySize: 29, hiddenSize: 20, feedForwardSize: 33, layerCount: 2, headCount: 6,
+        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
+        hasAttentionBias: false, hasQueryKeyNorm: true)
+    }
+  }
+
+  /// Random parameters, with norms and biases away from 1 and 0.
+  func parameters(seed: UInt64) -> Floats {
+    let parameters = initialParameters(configuration, scales: InitialScales(embedding: 0.7, head: 1), seed: seed)
+    var random = RandomSequence(seed: seed, purpose: .initialWeights, stream: SIMD3(9, 9, 9))
+    for tensor in ParameterLayout(configuration).tensors where tensor.shape.count == 1 {
+      for index in tensor.range { parameters[index] += Float(random.uniform() - 0.5) * 0.6 }
+    }
+    return parameters
+  }
+}
+
+/// Random numbers for a test's own choices.
+func choices(_ seed: UInt64) -> RandomSequence {
+  RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(7, 7, 7))
+}
+
+extension RandomSequence {
+  mutating func tokens(_ count: Int, below vocabulary: Int) -> [Int32] {
+    (0..<count).map { _ in Int32(index(below: vocabulary)) }
+  }
+}
+
+/// All trajectories of some requests, in slot order.
+func generate(
+  _ requests: [GenerationRequest], model: PreparedModel, sampling: Sampling, seed: UInt64 = 5, batchRows: Int
+) throws -> [Trajectory] {
+  let generator = Generator(
+    model: model, policy: PolicyVersion(3), seed: seed, sampling: sampling, batchRows: batchRows)
+  for request in requests { try generator.add(request) }
+  var trajectories: [Trajectory] = []
+  while generator.hasWork { trajectories += try generator.advance() }
+  return trajectories.sorted { $0.slot < $1.slot }
+}

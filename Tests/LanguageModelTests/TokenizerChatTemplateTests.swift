@@ -1,0 +1,66 @@
+// Chat templates: the exact text of each, and which folder gets which.
+
+import Base
+import LanguageModel
+import Testing
+
+@Suite struct TokenizerChatTemplateTests {
+  @Test func `each template is this text`() {
+    func render(_ template: ChatTemplate) -> String { template.render(question: "1+1?", suffix: "!") }
+    #expect(render(.plain) == "1+1?!\n")
+    #expect(render(.chatML) == "<|im_start|>user\n1+1?!<|im_end|>\n<|im_start|>assistant\n")
+    #expect(
+      render(.qwen25Math) == """
+        <|im_start|>system
+        Please reason step by step, and put your final answer within \\boxed{}.<|im_end|>
+        <|im_start|>user
+        1+1?!<|im_end|>
+        <|im_start|>assistant
+
+        """)
+    #expect(
+      render(.llama3) == """
+        <|begin_of_text|><|start_header_id|>user<|end_header_id|>
+
+        1+1?!<|eot_id|><|start_header_id|>assistant<|end_header_id|>
+
+
+        """)
+  }
+
+  @Test func `the suffix asks for a box on a line of its own, where the template does not`() {
+    let line = "\nPlease reason step by step, and put your final answer within \\boxed{}."
+    #expect(ChatTemplate.chatML.defaultSuffix == line && ChatTemplate.llama3.defaultSuffix == line)
+    #expect(ChatTemplate.qwen25Math.defaultSuffix.isEmpty && ChatTemplate.plain.defaultSuffix.isEmpty)
+  }
+
+  @Test func `names in the settings are these four`() {
+    #expect(ChatTemplate.allCases.map(\.rawValue) == ["plain", "chatml", "qwen2.5-math", "llama3"])
+  }
+
+  @Test func `a folder's template is guessed from its marks, or from the tokens it has`() throws {
+    let bare = try Tokenizer(file: TestFiles.fixture("tokenizers/qwen2.json"))
+    func guess(_ source: String?) -> ChatTemplate { .guess(tokenizer: bare, source: source) }
+    #expect(guess(nil) == .plain)
+    #expect(guess("{{ message }}") == .plain)
+    #expect(guess("{{ '<|im_start|>' + role }}") == .chatML)
+    #expect(guess("<|im_start|>system\\nPlease reason step by step, and put your final answer within") == .qwen25Math)
+    #expect(guess("{{ '<|start_header_id|>' }}") == .llama3)
+    for (token, expected) in [("<|im_start|>", ChatTemplate.chatML), ("<|start_header_id|>", .llama3)] {
+      let file = try JSON.parse(TestFiles.fixture("tokenizers/qwen2.json"))
+      let added: JSON = [["id": 600, "content": .string(token), "special": true]]
+      let members = (file.members ?? []).map { $0.key == "added_tokens" ? .init($0.key, added) : $0 }
+      let tokenizer = try Tokenizer(file: JSON.object(members).bytes())
+      #expect(ChatTemplate.guess(tokenizer: tokenizer, source: nil) == expected)
+    }
+  }
+
+  @Test(arguments: [
+    (#"{"chat_template": "x"}"#, "x"), (#"{"chat_template": null}"#, nil), ("{}", nil),
+    (#"{"chat_template": [{"name":"tools","template":"y"},{"name":"default","template":"z"}]}"#, "z"),
+    (#"{"chat_template": [{"name":"tools","template":"y"}]}"#, "y"), (#"{"chat_template": []}"#, nil),
+  ])
+  func `the template's source is found in either form`(config: String, expected: String?) throws {
+    #expect(try ChatTemplate.source(tokenizerConfig: Array(config.utf8)) == expected)
+  }
+}

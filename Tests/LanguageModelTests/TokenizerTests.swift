@@ -1,0 +1,235 @@
+// The tokenizer against the library that every model was trained with, and against what must hold for any text.
+
+import Base
+import Foundation
+import LanguageModel
+import Testing
+
+/// One text, and what the `tokenizers` library makes of it.
+struct TokenizerVector {
+  var text: String
+  var ids: [Int32]
+  var decoded: String
+  var broken: [Int32]
+  var decodedBroken: String?
+
+  static func parse(_ lines: [UInt8]) throws -> [TokenizerVector] {
+    try lines.split(separator: UInt8(ascii: "\n")).map { line in
+      let json = try JSON.parse(Array(line))
+      func ids(_ key: String) -> [Int32] { (json[key]?.elements ?? []).compactMap { $0.int.map(Int32.init) } }
+      return TokenizerVector(
+        text: try #require(json["text"]?.string), ids: ids("ids"), decoded: try #require(json["decoded"]?.string),
+        broken: ids("broken"), decodedBroken: json["decoded_broken"]?.string)
+    }
+  }
+}
+
+@Suite struct TokenizerTests {
+  private static func fixture(_ name: String) throws -> Tokenizer {
+    try Tokenizer(file: TestFiles.fixture("tokenizers/\(name).json"))
+  }
+
+  @Test(arguments: ["qwen2", "llama3", "gpt2"])
+  func `small tokenizers agree with the library on awkward text`(name: String) throws {
+    let tokenizer = try Self.fixture(name)
+    for vector in try TokenizerVector.parse(TestFiles.fixture("tokenizers/\(name).vectors.jsonl")) {
+      #expect(tokenizer.encode(vector.text) == vector.ids, "text \(vector.text.debugDescription)")
+      let decoded = tokenizer.decode(vector.ids, skipSpecial: false)
+      #expect(decoded.isSameBytes(as: vector.decoded), "text \(vector.text.debugDescription)")
+      let broken = tokenizer.decode(vector.broken, skipSpecial: true)
+      #expect(broken.isSameBytes(as: vector.decodedBroken ?? ""), "ids \(vector.broken)")
+    }
+  }
+
+  @Test(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: a real vocabulary"))
+  func `the Qwen2.5 vocabulary gives the library's ids and texts, all 400 of them, and loads within a second`() throws {
+    let file = try TestFiles.shared("tokenizer/tokenizer.json")
+    var loaded: Tokenizer?
+    let seconds = try processorSeconds { loaded = try Tokenizer(file: file) }
+    print("tokenizer.json, \(file.count) bytes, loaded in \(seconds) s")
+    #expect(seconds < 1)
+    let tokenizer = try #require(loaded)
+    let vectors = try TokenizerVector.parse(TestFiles.shared("tokenizer/vectors.jsonl"))
+    #expect(vectors.count == 400)
+    for vector in vectors {
+      #expect(tokenizer.encode(vector.text) == vector.ids, "text \(vector.text.debugDescription)")
+      let decoded = tokenizer.decode(vector.ids, skipSpecial: false)
+      #expect(decoded.isSameBytes(as: vector.decoded), "text \(vector.text.debugDescription)")
+    }
+  }
+
+  @Test(arguments: ["qwen2", "llama3", "gpt2"])
+  func `tokens that come one at a time give the same text, and never half a character`(name: String) throws {
+    let tokenizer = try Self.fixture(name)
+    for vector in try TokenizerVector.parse(TestFiles.fixture("tokenizers/\(name).vectors.jsonl")) {
+      for ids in [vector.ids, vector.broken] {
+        var decoder = StreamingDecoder(tokenizer, skipSpecial: true)
+        let pieces = ids.map { decoder.append($0) } + [decoder.finish()]
+        #expect(pieces.joined().isSameBytes(as: tokenizer.decode(ids, skipSpecial: true)), "ids \(ids)")
+      }
+    }
+  }
+
+  @Test func `a character in two tokens appears when it is complete`() throws {
+    let tokenizer = try Self.fixture("qwen2")
+    let ids = tokenizer.encode("😀")
+    var decoder = StreamingDecoder(tokenizer, skipSpecial: false)
+    #expect(ids.map { decoder.append($0) } == Array(repeating: "", count: ids.count - 1) + ["😀"])
+    #expect(decoder.append(ids[0]) == "" && decoder.finish() == "\u{FFFD}" && decoder.finish() == "")
+  }
+
+  @Test func `special tokens are skipped when asked, unknown numbers always`() throws {
+    let tokenizer = try Self.fixture("qwen2")
+    let end = try #require(tokenizer.id(of: "<|end|>"))
+    let think = try #require(tokenizer.id(of: "<think>"))
+    #expect(tokenizer.isSpecial(end) && !tokenizer.isSpecial(think) && !tokenizer.isSpecial(-1))
+    let ids = [think, end] + tokenizer.encode("x") + [Int32(tokenizer.idBound), -5, .max]
+    #expect(tokenizer.decode(ids, skipSpecial: false) == "<think><|end|>x")
+    #expect(tokenizer.decode(ids, skipSpecial: true) == "<think>x")
+  }
+
+  @Test func `a cache changes nothing`() throws {
+    let tokenizer = try Self.fixture("llama3")
+    var cache = WordCache()
+    for vector in try TokenizerVector.parse(TestFiles.fixture("tokenizers/llama3.vectors.jsonl")) {
+      #expect(tokenizer.encode(vector.text, cache: &cache) == vector.ids)
+    }
+  }
+
+  @Test func `a word of a million letters takes no noticeable time`() throws {
+    let tokenizer = try Self.fixture("qwen2")
+    let text = String(repeating: "answer", count: 170_000)
+    var ids: [Int32] = []
+    let seconds = processorSeconds { ids = tokenizer.encode(text) }
+    print("one word of \(text.utf8.count) bytes: \(ids.count) tokens in \(seconds) s")
+    #expect(tokenizer.decode(ids, skipSpecial: false) == text)
+    // Measured 0.1 to 0.4 s; a quadratic merge takes hours.
+    #expect(seconds < 10)
+  }
+
+  @Test func `any text comes back from its tokens`() throws {
+    // Llama's file does not normalise, so nothing may change. Added tokens may swallow the space around them.
+    let tokenizer = try Self.fixture("llama3")
+    var random = Damage(seed: 11)
+    for _ in 0..<3000 {
+      var text = String.UnicodeScalarView()
+      for _ in 0..<random.below(12) {
+        let limit = [0x80, 0x250, 0x3000, 0x110000][random.below(4)]
+        if let scalar = Unicode.Scalar(UInt32(random.below(limit))) { text.append(scalar) }
+      }
+      let ids = tokenizer.encode(String(text))
+      #expect(tokenizer.decode(ids, skipSpecial: false).isSameBytes(as: String(text)), "\(Array(text))")
+    }
+  }
+}
+
+@Suite struct TokenizerFileTests {
+  private static let file = Result { try TestFiles.fixture("tokenizers/qwen2.json") }
+
+  /// The small Qwen tokenizer with one part of its file replaced.
+  private static func edited(_ path: [String], to value: JSON) throws -> [UInt8] {
+    func edit(_ json: JSON, _ path: ArraySlice<String>) -> JSON {
+      guard let key = path.first, let members = json.members else { return value }
+      let edited = JSON.Member(key, edit(json[key] ?? [:], path.dropFirst()))
+      let others = members.filter { $0.key != key }
+      return .object(others + [edited])
+    }
+    return edit(try JSON.parse(file.get()), path[...]).bytes()
+  }
+
+  /// A path, what is put there, and the words that the refusal must contain.
+  static let refusals: [(path: [String], value: JSON, words: String)] = [
+    (["model", "type"], "Unigram", "model.type is the string \"Unigram\""),
+    (["model", "unk_token"], "<unk>", "model.unk_token"),
+    (["model", "byte_fallback"], true, "model.byte_fallback"),
+    (["model", "dropout"], .double(0.1), "model.dropout"),
+    (["model", "end_of_word_suffix"], "</w>", "model.end_of_word_suffix"),
+    (["model", "vocab"], [1], "model.vocab is an array"),
+    (["model", "vocab"], ["a": -1], "an id from 0"),
+    (["model", "vocab"], ["a": 0, "b": 0], "\"a\" has this one"),
+    (["model", "vocab"], ["a": "b"], "expected an id"),
+    (["model", "vocab"], ["a": 99_999_999], "an id from 0"),
+    (["model", "merges"], ["a"], "model.merges[0]"),
+    (["model", "merges"], [["a", "no such token"]], "model.merges[0]"),
+    (["model", "merges"], ["a b c"], "two tokens that together are a token"),
+    (["normalizer"], ["type": "Lowercase"], "normalizer is Lowercase"),
+    (["normalizer"], ["type": "Sequence", "normalizers": [["type": "NFKC"]]], "normalizer.normalizers[0] is NFKC"),
+    (["pre_tokenizer"], ["type": "Metaspace"], "pre_tokenizer is Metaspace"),
+    (["pre_tokenizer"], .null, "pre_tokenizer is null"),
+    (["pre_tokenizer", "pretokenizers"], [], "without ByteLevel"),
+    (
+      ["pre_tokenizer", "pretokenizers"], [["type": "Split", "pattern": ["Regex": "\\w+"], "behavior": "Isolated"]],
+      #"{"Regex":"\\w+"}"#
+    ),
+    (["decoder"], .null, "decoder is null"),
+    (["decoder"], ["type": "WordPiece"], "decoder is WordPiece"),
+    (["added_tokens"], [["id": 0, "content": "<x>"]], "an id that is free"),
+    (["added_tokens"], [["id": 500, "content": ""]], "added_tokens[0].content"),
+    (["added_tokens"], [["id": -1, "content": "<x>"]], "added_tokens[0].id"),
+    (["added_tokens"], [["id": 500, "content": "<x>"], ["id": 501, "content": "<x>"]], "occur once"),
+    (["added_tokens"], [["id": 500, "content": "<x>"], ["id": 500, "content": "<y>"]], "occur once"),
+  ]
+
+  @Test(arguments: refusals.indices)
+  func `what we do not follow is refused by name`(index: Int) throws {
+    let (path, value, words) = Self.refusals[index]
+    let file = try Self.edited(path, to: value)
+    let error = #expect(throws: TokenizerError.self) { try Tokenizer(file: file) }
+    #expect(error?.description.contains(words) == true, "\(error.map(\.description) ?? "accepted")")
+  }
+
+  @Test func `no mutation of a file makes loading or encoding trap`() throws {
+    let file = try Self.file.get()
+    var random = Damage(seed: 9)
+    var loaded = 0
+    for _ in 0..<1500 {
+      guard let tokenizer = try? Tokenizer(file: random.mutation(of: file)) else { continue }
+      loaded += 1
+      _ = tokenizer.decode(tokenizer.encode("We've <think>12 \u{e9}e\u{301}</think>\n"), skipSpecial: true)
+    }
+    #expect(loaded > 10)
+  }
+}
+
+@Suite struct CanonicalCompositionTests {
+  /// Swift's own normal form, for characters that both versions of Unicode know: strings are equal exactly when their
+  /// normal forms are.
+  private static func isEquivalent(_ one: [Unicode.Scalar], _ other: [Unicode.Scalar]) -> Bool {
+    func string(_ scalars: [Unicode.Scalar]) -> String {
+      var view = String.UnicodeScalarView()
+      view.append(contentsOf: scalars)
+      return String(view)
+    }
+    return string(one) == string(other)
+  }
+
+  @Test func `every character is equivalent to its normal form, which has no excluded character and does not change`() {
+    for value in UInt32(0)..<0x110000 {
+      guard let scalar = Unicode.Scalar(value), let age = scalar.properties.age, age.major <= 9 else { continue }
+      let composed = CanonicalComposition.compose([scalar])
+      let isSound =
+        composed == [scalar]
+        || Self.isEquivalent(composed, [scalar]) && CanonicalComposition.compose(composed) == composed
+      let hasExcluded = composed.contains { $0.properties.isFullCompositionExclusion }
+      if !isSound || hasExcluded { Issue.record("U+\(String(value, radix: 16)) becomes \(composed)") }
+    }
+  }
+
+  @Test func `sequences that Swift holds equal have one normal form, in any order of marks`() {
+    let scalars: [Unicode.Scalar] = [
+      "a", "o", "\u{e2}", "\u{1ea1}", "\u{301}", "\u{302}", "\u{323}", "\u{327}", "\u{34f}", "\u{1100}", "\u{1161}",
+      "\u{11a8}", "\u{ac00}", "\u{212b}", "\u{958}", "\u{93c}", "\u{915}", "\u{344}", "\u{1d15e}", "\u{f900}",
+    ]
+    var random = Damage(seed: 2)
+    for _ in 0..<20_000 {
+      let one = (0...random.below(5)).map { _ in scalars[random.below(scalars.count)] }
+      var other = one
+      other.swapAt(random.below(other.count), random.below(other.count))
+      let (first, second) = (CanonicalComposition.compose(one), CanonicalComposition.compose(other))
+      let isSound =
+        Self.isEquivalent(first, one) && CanonicalComposition.compose(first) == first
+        && (first == second) == Self.isEquivalent(one, other)
+      if !isSound { Issue.record("\(one) becomes \(first), \(other) becomes \(second)") }
+    }
+  }
+}

@@ -1,0 +1,371 @@
+// The ledger: what goes in comes out, a slot has one trajectory, a crash loses nothing committed, readers do not
+// disturb.
+
+import Base
+import Glibc
+import Ledger
+import Records
+import Testing
+
+/// A fresh directory with a ledger's path in it, removed with the object.
+private final class Place {
+  let directory: String
+  var path: String { directory + "/ledger.sqlite" }
+
+  init() throws {
+    var template = Array("/tmp/ttrl-ledger-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil)
+    directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit {
+    for ending in ["", "-wal", "-shm"] {
+      unlink(path + ending)
+      unlink(path + ".copy" + ending)
+    }
+    rmdir(directory)
+  }
+
+  /// What a crash would leave: the database and its log as they are on disk at this moment.
+  func crashCopy() throws -> String {
+    for ending in ["", "-wal"] { try copy(path + ending, path + ".copy" + ending) }
+    return path + ".copy"
+  }
+
+  func overwrite(at offset: Int, with text: String) throws {
+    let fd = Glibc.open(path, O_WRONLY)
+    defer { close(fd) }
+    try #require(pwrite(fd, text, text.utf8.count, offset) == text.utf8.count)
+  }
+
+  private func copy(_ from: String, _ to: String) throws {
+    let source = Glibc.open(from, O_RDONLY)
+    let target = Glibc.open(to, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    defer {
+      close(source)
+      close(target)
+    }
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+      let count = read(source, &chunk, chunk.count)
+      try #require(count >= 0)
+      if count == 0 { return }
+      try #require(write(target, chunk, count) == count)
+    }
+  }
+}
+
+private let round = RoundID.train(step: 3)
+
+private func trajectory(_ prompt: UInt32, _ sample: UInt32, tokens: Int = 5, in round: RoundID = round) -> Trajectory {
+  let values = (0..<tokens).map { Int32($0) &* 7919 - 3 }
+  return Trajectory(
+    slot: Slot(round: round, prompt: prompt, sample: sample), policy: round.policy, tokens: values,
+    logprobs: values.map { -Float($0 &+ 4) / 3 }, entropySum: 1.1, finish: sample % 2 == 0 ? .stop : .length)
+}
+
+/// A ledger in which `round` is open.
+private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throws -> Ledger {
+  let ledger = try Ledger(path: place.path, mode: .readWrite, limits: limits)
+  try ledger.open(round, slots: 8, at: 100)
+  return ledger
+}
+
+@Suite struct TrajectoryTests {
+  @Test func `trajectories come back bit for bit, by prompt and sample`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    var odd = trajectory(0, 1)
+    odd.logprobs = [-0.0, -.infinity, .nan, Float(bitPattern: 1), -1e-38]
+    odd.entropySum = Float(bitPattern: 0x3F80_0001)
+    for one in [trajectory(1, 0), trajectory(0, 3, tokens: 0), odd, trajectory(1, 1)] {
+      #expect(try ledger.insert(one, worker: nil))
+    }
+    let back = try Ledger(path: place.path, mode: .readOnly).trajectories(of: round)
+    #expect(back.map { [$0.slot.prompt, $0.slot.sample] } == [[0, 1], [0, 3], [1, 0], [1, 1]])
+    #expect(back[0].logprobs.map(\.bitPattern) == odd.logprobs.map(\.bitPattern))
+    #expect(back[0].entropySum == odd.entropySum && back[0].tokens == odd.tokens)
+    #expect(Array(back.dropFirst()) == [trajectory(0, 3, tokens: 0), trajectory(1, 0), trajectory(1, 1)])
+    #expect(try ledger.settledSlots(of: round) == back.map(\.slot))
+  }
+
+  @Test func `a second trajectory for a slot is refused and the first stays`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    #expect(try ledger.insert(trajectory(0, 0), worker: nil))
+    #expect(try !ledger.insert(trajectory(0, 0, tokens: 9), worker: nil))
+    #expect(try ledger.trajectories(of: round) == [trajectory(0, 0)])
+    #expect(try ledger.trajectoryCount(of: round) == 1)
+  }
+
+  @Test func `rounds are kept apart`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    let evaluation = RoundID.evaluate(.heldOut, at: PolicyVersion(3))
+    try ledger.open(evaluation, slots: 1, at: 1)
+    #expect(try ledger.insert(trajectory(0, 0), worker: nil))
+    #expect(try ledger.insert(trajectory(0, 0, tokens: 2, in: evaluation), worker: nil))
+    #expect(try ledger.trajectories(of: round) == [trajectory(0, 0)])
+    #expect(try ledger.trajectories(of: evaluation) == [trajectory(0, 0, tokens: 2, in: evaluation)])
+    #expect(try ledger.trajectoryCount() == 2)
+  }
+
+  @Test func `a trajectory of a round that was never opened is refused by name`() throws {
+    let place = try Place()
+    let ledger = try Ledger(path: place.path, mode: .readWrite)
+    let error = #expect(throws: LedgerError.self) { try ledger.insert(trajectory(0, 0), worker: nil) }
+    guard case .refused = error else {
+      Issue.record("expected .refused, got \(String(describing: error))")
+      return
+    }
+  }
+}
+
+@Suite struct RecordTests {
+  @Test func `prompts come back in order, answers and names only where there are any`() throws {
+    let place = try Place()
+    let ledger = try Ledger(path: place.path, mode: .readWrite)
+    let prompts = [
+      StoredPrompt(set: .training, index: 0, id: "a", text: "1 + 1 = ?", tokens: [1, -2, .max], answer: "2"),
+      StoredPrompt(set: .training, index: 1, text: "naïve\u{0}\u{1F600}", tokens: []),
+    ]
+    for prompt in prompts.reversed() { try ledger.insert(prompt) }
+    try ledger.insert(StoredPrompt(set: .heldOut, index: 0, text: "other", tokens: [5]))
+    #expect(try ledger.prompts(of: .training).map(\.tokens) == prompts.map(\.tokens))
+    #expect(try ledger.prompts(of: .training)[0] == prompts[0])
+    #expect(try ledger.prompts(of: .training)[1] == prompts[1])
+    #expect(try ledger.prompts(of: .heldOut).count == 1)
+  }
+
+  @Test func `a round opens once and closes once`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    try ledger.open(round, slots: 99, at: 200)
+    try ledger.close(round, at: 300)
+    try ledger.close(round, at: 400)
+    let rounds = try ledger.rounds()
+    #expect(rounds.map(\.id) == [round] && rounds[0].slots == 8)
+    #expect(rounds[0].openedAt == 100 && rounds[0].closedAt == 300)
+  }
+
+  @Test func `rounds are listed in the order of the plan`() throws {
+    let place = try Place()
+    let ledger = try Ledger(path: place.path, mode: .readWrite)
+    let plan = [
+      RoundID.evaluate(.training, at: PolicyVersion(0)), .train(step: 0), .train(step: 1),
+      .evaluate(.heldOut, at: PolicyVersion(2)),
+    ].sorted()
+    for round in plan.reversed() { try ledger.open(round, slots: 1, at: 0) }
+    #expect(try ledger.rounds().map(\.id) == plan)
+  }
+
+  @Test func `a policy version is recorded once, and other bytes under its number are refused`() throws {
+    let place = try Place()
+    let ledger = try Ledger(path: place.path, mode: .readWrite)
+    let first = StoredPolicy(
+      version: PolicyVersion(1), sha256: "aa", path: "policies/1", bytes: 1 << 40, madeByStep: 0, madeAt: 5)
+    try ledger.insert(first)
+    try ledger.insert(first)
+    #expect(try ledger.policies() == [first])
+    var other = first
+    other.sha256 = "bb"
+    #expect(throws: LedgerError.self) { try ledger.insert(other) }
+    try ledger.markRemoved(first.version, at: 9)
+    #expect(try ledger.policy(first.version)?.removedAt == 9)
+    #expect(try ledger.policy(PolicyVersion(2)) == nil)
+  }
+
+  @Test func `metrics must be JSON, and a repeated step replaces its own`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    try ledger.setMetrics(#"{"reward": 0.5}"#, ofStep: 1)
+    try ledger.setMetrics(#"{"reward": 0.25}"#, ofStep: 0)
+    try ledger.setMetrics(#"{"reward": 0.75}"#, ofStep: 1)
+    #expect(try ledger.stepMetrics().map(\.json) == [#"{"reward": 0.25}"#, #"{"reward": 0.75}"#])
+    try ledger.setMetrics("{}", of: round)
+    #expect(try ledger.evaluationMetrics().map(\.round) == [round])
+    #expect(throws: LedgerError.self) { try ledger.setMetrics("{\"loss\": nan}", ofStep: 2) }
+  }
+
+  @Test func `who contributed what is known, by connection`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    func join() throws -> Int64 {
+      try ledger.join(name: "ada", address: "h:1", instructionSet: "avx2", libraries: "oneDNN 2.6.3", at: 1)
+    }
+    let (first, second) = (try join(), try join())
+    _ = try ledger.insert(trajectory(0, 0, tokens: 3), worker: second)
+    _ = try ledger.insert(trajectory(0, 1, tokens: 4), worker: second)
+    try ledger.leave(worker: first, because: "silent", at: 2)
+    let workers = try ledger.workers()
+    #expect(workers.map(\.trajectories) == [0, 2] && workers.map(\.tokens) == [0, 7])
+    #expect(workers[0].leftBecause == "silent" && workers[1].leftAt == nil)
+  }
+
+  @Test func `facts are replaced, events are numbered and read in pages`() throws {
+    let place = try Place()
+    let ledger = try Ledger(path: place.path, mode: .readWrite)
+    try ledger.set("old", for: "manifest")
+    try ledger.set("new", for: "manifest")
+    #expect(try ledger.value(for: "manifest") == "new")
+    #expect(try ledger.value(for: "nothing") == nil)
+    for number in 1...5 { try ledger.record(event: "kind", "\(number)", at: 0) }
+    let page = try ledger.events(after: 2, limit: 2)
+    #expect(page.map(\.number) == [3, 4] && page.map(\.detail) == ["3", "4"])
+  }
+}
+
+@Suite struct DurabilityTests {
+  @Test func `a transaction that throws leaves nothing`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    #expect(throws: LedgerError.diskFull(path: "test")) {
+      try ledger.transaction { () throws(LedgerError) in
+        _ = try ledger.insert(trajectory(0, 0), worker: nil)
+        throw .diskFull(path: "test")
+      }
+    }
+    #expect(try ledger.trajectoryCount() == 0)
+    try ledger.transaction { () throws(LedgerError) in _ = try ledger.insert(trajectory(0, 0), worker: nil) }
+    #expect(try ledger.trajectoryCount() == 1)
+  }
+
+  @Test func `a crash in the middle of a transaction keeps what was committed and nothing else`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    #expect(try ledger.insert(trajectory(0, 0), worker: nil))
+    var copy = ""
+    try ledger.transaction { () throws(LedgerError) in
+      // Some 16 MB: more than the page cache, so that uncommitted pages are in the log on disk.
+      for sample in 1...2000 { _ = try ledger.insert(trajectory(7, UInt32(sample), tokens: 1000), worker: nil) }
+      copy = (try? place.crashCopy()) ?? ""
+    }
+    #expect(try ledger.trajectoryCount() == 2001)
+    let survivor = try Ledger(path: copy, mode: .readWrite)
+    #expect(try survivor.trajectories(of: round) == [trajectory(0, 0)])
+    #expect(try survivor.insert(trajectory(7, 1), worker: nil))
+  }
+
+  @Test func `a reader beside the writer sees what is committed, and its own transaction sees one moment`() throws {
+    let place = try Place()
+    let writer = try opened(place)
+    let reader = try Ledger(path: place.path, mode: .readOnly)
+    try writer.transaction { () throws(LedgerError) in
+      _ = try writer.insert(trajectory(0, 0), worker: nil)
+      let uncommitted = try reader.trajectoryCount()
+      #expect(uncommitted == 0)
+    }
+    #expect(try reader.trajectoryCount() == 1)
+    try reader.transaction { () throws(LedgerError) in
+      let before = try reader.trajectoryCount()
+      _ = try writer.insert(trajectory(0, 1), worker: nil)
+      #expect(before == 1)
+      let after = try reader.trajectoryCount()
+      #expect(after == 1)
+    }
+    #expect(try reader.trajectoryCount() == 2)
+  }
+
+  @Test func `a reader cannot write`() throws {
+    let place = try Place()
+    _ = try opened(place)
+    let reader = try Ledger(path: place.path, mode: .readOnly)
+    #expect(throws: LedgerError.self) { try reader.set("x", for: "y") }
+  }
+
+  @Test func `a full disk is an error, what was committed before stays, and writing goes on when there is room`() throws
+  {
+    let place = try Place()
+    let error: LedgerError? = try {
+      let ledger = try opened(place, limits: LedgerLimits(bytes: 256 << 10))
+      return #expect(throws: LedgerError.self) {
+        for sample in 0..<1000 { _ = try ledger.insert(trajectory(0, UInt32(sample), tokens: 500), worker: nil) }
+      }
+    }()
+    #expect(error == .diskFull(path: place.path))
+    let ledger = try Ledger(path: place.path, mode: .readWrite)
+    let kept = try ledger.trajectoryCount()
+    #expect(kept > 10)
+    #expect(try ledger.insert(trajectory(1, 0), worker: nil))
+    #expect(try ledger.trajectoryCount() == kept + 1)
+  }
+
+  @Test func `a second writer waits, then says who to look for`() throws {
+    let place = try Place()
+    let first = try opened(place)
+    let second = try Ledger(path: place.path, mode: .readWrite, limits: LedgerLimits(busyMilliseconds: 1))
+    try first.transaction { () throws(LedgerError) in
+      let error = #expect(throws: LedgerError.self) { try second.set("x", for: "y") }
+      #expect(error == .locked(path: place.path, milliseconds: 1))
+    }
+  }
+}
+
+@Suite struct OpeningTests {
+  @Test func `a missing ledger is not made by a reader`() throws {
+    let place = try Place()
+    #expect(throws: LedgerError.missing(path: place.path)) { try Ledger(path: place.path, mode: .readOnly) }
+    #expect(access(place.path, F_OK) != 0)
+  }
+
+  @Test(arguments: [Ledger.Mode.readWrite, .readOnly])
+  func `a newer ttrl's ledger is refused, unharmed`(mode: Ledger.Mode) throws {
+    let place = try Place()
+    _ = try opened(place)
+    // user_version is the 32-bit big-endian word at byte 60 of the file.
+    try place.overwrite(at: 63, with: "\u{7F}")
+    let error = #expect(throws: LedgerError.self) { try Ledger(path: place.path, mode: mode) }
+    #expect(error == .newerSchema(path: place.path, found: 127, known: 1))
+    #expect(error.map { "\($0)".contains("made by a newer ttrl") } == true)
+  }
+
+  @Test(arguments: [Ledger.Mode.readWrite, .readOnly])
+  func `another program's database is refused, unharmed`(mode: Ledger.Mode) throws {
+    let place = try Place()
+    _ = try opened(place)
+    // application_id is at byte 68.
+    try place.overwrite(at: 68, with: "ELSE")
+    #expect(throws: LedgerError.notALedger(path: place.path)) { try Ledger(path: place.path, mode: mode) }
+  }
+
+  @Test(arguments: [Ledger.Mode.readWrite, .readOnly])
+  func `a file that is no database is refused`(mode: Ledger.Mode) throws {
+    let place = try Place()
+    _ = try opened(place)
+    try place.overwrite(at: 0, with: "this was never a database")
+    #expect(throws: LedgerError.notALedger(path: place.path)) { try Ledger(path: place.path, mode: mode) }
+  }
+
+  @Test func `a damaged page is an error with a remedy`() throws {
+    let place = try Place()
+    try { _ = try opened(place).insert(trajectory(0, 0), worker: nil) }()
+    for page in 1..<30 { try place.overwrite(at: page * 4096, with: String(repeating: "\u{7F}", count: 64)) }
+    let error = #expect(throws: LedgerError.self) {
+      _ = try Ledger(path: place.path, mode: .readWrite).trajectories(of: round)
+    }
+    guard case .corrupt = error else {
+      Issue.record("expected .corrupt, got \(String(describing: error))")
+      return
+    }
+    #expect(error.map { "\($0)".contains(".recover") } == true)
+  }
+
+  @Test func `a path that cannot be opened says so`() throws {
+    let error = #expect(throws: LedgerError.self) { try Ledger(path: "/no/such/place", mode: .readWrite) }
+    guard case .storage = error else {
+      Issue.record("expected .storage, got \(String(describing: error))")
+      return
+    }
+  }
+
+  @Test func `the schema's comments stay in the file for those who query it`() throws {
+    let place = try Place()
+    _ = try opened(place)
+    let fd = Glibc.open(place.path, O_RDONLY)
+    defer { close(fd) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    let count = read(fd, &bytes, bytes.count)
+    let content = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    #expect(content.contains("float32, little-endian: natural log, one per token"))
+  }
+}

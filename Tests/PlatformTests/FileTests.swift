@@ -1,0 +1,145 @@
+// Files: replaced whole or not at all, locked by one, and every failure names the path and the next step.
+
+import Glibc
+import Platform
+import Testing
+
+@Suite struct FileTests {
+  let directory: TemporaryDirectory
+  init() throws { directory = try TemporaryDirectory() }
+
+  @Test(arguments: [0, 1, 4095, 4096, 100_000])
+  func `what is written is read back`(count: Int) throws {
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
+    try Files.write(bytes, to: directory("file"))
+    #expect(try Files.read(directory("file")) == bytes)
+    #expect(try Files.size(of: directory("file")) == count)
+    let mapped = try MappedFile(directory("file"))
+    #expect(Array(mapped.bytes) == bytes)
+  }
+
+  @Test func `a file that is not committed leaves the old content and no trace`() throws {
+    try Files.write("old", to: directory("file"))
+    do {
+      let file = try AtomicFile(directory("file"))
+      try file.write(utf8("new"))
+    }
+    #expect(try Files.readText(directory("file")) == "old")
+    #expect(try Files.list(directory.path) == ["file"])
+  }
+
+  @Test func `a file is replaced under readers that hold the old one`() throws {
+    try Files.write("old", to: directory("file"))
+    let mapped = try MappedFile(directory("file"))
+    try Files.write("newer", to: directory("file"))
+    #expect(text(Array(mapped.bytes)) == "old")
+    #expect(try Files.readText(directory("file")) == "newer")
+  }
+
+  @Test func `a file above the limit is refused unread`() throws {
+    try Files.write("12345", to: directory("file"))
+    #expect(throws: PlatformError.tooLarge(path: directory("file"), bytes: 5, limit: 4)) {
+      try Files.read(directory("file"), limit: 4)
+    }
+    #expect(try Files.read(directory("file"), limit: 5).count == 5)
+  }
+
+  @Test func `files of no declared size are read to their end`() throws {
+    #expect(try Files.readText("/proc/self/status").contains("Threads:"))
+  }
+
+  @Test func `directories are made with those above them, for their owner only`() throws {
+    try Files.createDirectory(directory("a/b/c"))
+    try Files.createDirectory(directory("a/b/c"))
+    var facts = stat()
+    #expect(stat(directory("a/b"), &facts) == 0 && facts.st_mode & 0o777 == 0o700)
+    #expect(try Files.list(directory("a")) == ["b"])
+  }
+
+  @Test func `a file in the way of a directory is named`() throws {
+    try Files.write("", to: directory("a"))
+    let error = #expect(throws: PlatformError.self) { try Files.createDirectory(directory("a/b")) }
+    #expect(error == .file(operation: "create directory", path: directory("a"), code: EEXIST))
+  }
+
+  @Test func `names are listed in byte order`() throws {
+    for name in ["b", "a10", "a9", "B", "é"] { try Files.write("", to: directory(name)) }
+    #expect(try Files.list(directory.path) == ["B", "a10", "a9", "b", "é"])
+  }
+
+  @Test func `a removed tree takes links with it but not what they point to`() throws {
+    try Files.createDirectory(directory("tree/deep"))
+    try Files.createDirectory(directory("kept"))
+    try Files.write("precious", to: directory("kept/file"))
+    #expect(symlink(directory("kept"), directory("tree/deep/link")) == 0)
+    try Files.removeTree(directory("tree"))
+    try Files.removeTree(directory("tree"))
+    #expect(!Files.exists(directory("tree")))
+    #expect(try Files.readText(directory("kept/file")) == "precious")
+  }
+
+  @Test func `an error says what, where, why and what next`() {
+    let path = directory("missing/file")
+    let error = #expect(throws: PlatformError.self) { try Files.read(path) }
+    #expect(
+      error.map { "\($0)" } == "cannot read \(path): No such file or directory (ENOENT). Check the path")
+  }
+
+  @Test func `a full disk is an error with a remedy`() throws {
+    // A device on which every write fails as on a full disk.
+    let file = try LineFile("/dev/full")
+    let error = #expect(throws: PlatformError.self) { try file.append("line") }
+    #expect(error == .file(operation: "write", path: "/dev/full", code: ENOSPC))
+    #expect(error.map { "\($0)".contains("Free space") } == true)
+  }
+
+  @Test func `lines are appended, and a torn last line is cut off at the next start`() throws {
+    do {
+      let file = try LineFile(directory("lines"))
+      try file.append("one")
+      try file.append("two")
+      try file.sync()
+    }
+    try Files.write(try Files.read(directory("lines")) + utf8("{\"torn\":"), to: directory("lines"))
+    let file = try LineFile(directory("lines"))
+    try file.append("three")
+    #expect(try Files.readText(directory("lines")) == "one\ntwo\nthree\n")
+  }
+
+  @Test func `one coordinator per run directory, and the second is told which one has it`() throws {
+    var first: RunLock? = try RunLock(directory: directory.path, owner: "coordinator")
+    let error = #expect(throws: PlatformError.self) { try RunLock(directory: directory.path, owner: "coordinator") }
+    #expect(error == .locked(directory: directory.path, owner: "coordinator", pid: getpid()))
+    #expect(error.map { "\($0)".contains("another coordinator (pid \(getpid()))") } == true)
+    withExtendedLifetime(first) {}
+    first = nil
+    _ = try RunLock(directory: directory.path, owner: "coordinator")
+  }
+}
+
+@Suite struct SHA256Tests {
+  /// FIPS 180-4's examples.
+  @Test(arguments: [
+    ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    (
+      "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+    ),
+  ])
+  func `the standard's examples`(message: String, digest: String) {
+    #expect(SHA256.hex(of: utf8(message)) == digest)
+  }
+
+  @Test func `a file hashes as its bytes do, in however many pieces`() throws {
+    let directory = try TemporaryDirectory()
+    let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    try Files.write(bytes, to: directory("file"))
+    var pieces = SHA256()
+    pieces.update(Array(bytes[..<1000]))
+    pieces.update(Array(bytes[1000...]))
+    let digest = pieces.hex()
+    #expect(digest == SHA256.hex(of: bytes))
+    #expect(try SHA256.hex(ofFile: directory("file")) == digest)
+  }
+}

@@ -1,0 +1,99 @@
+// Questions: every spelling that a data file may have, and every problem it may have, all at once.
+
+import Base
+import Foundation
+import Records
+import Testing
+
+@Suite struct QuestionTests {
+  private static func read(_ text: String) throws(QuestionFileError) -> [Question] {
+    try Question.read(Array(text.utf8))
+  }
+
+  private static func problems(_ bytes: [UInt8]) -> [QuestionFileError.Problem] {
+    do {
+      _ = try Question.read(bytes)
+      return []
+    } catch { return error.problems }
+  }
+
+  @Test func `each line is a question, under any of the three names`() throws {
+    let questions = try Self.read(
+      """
+      {"prompt": "1+1?", "answer": "2", "id": "a", "source": "sums", "kind": "string"}
+
+      {"problem": "½ of 284?", "answer": 142.0}\r
+      {"question": "Why?", "answer": null, "id": 7, "kind": "choice", "level": [1]}
+      """)
+    #expect(
+      questions == [
+        Question(id: "a", prompt: "1+1?", answer: "2", source: "sums", kind: .string),
+        Question(id: "3", prompt: "½ of 284?", answer: "142.0"),
+        Question(id: "7", prompt: "Why?", kind: .choice),
+      ])
+  }
+
+  @Test func `an array of objects is as good, and counts from 1`() throws {
+    let questions = try Self.read("\u{feff} [{\"prompt\":\"x\"},\n{\"prompt\":\"y\",\"answer\":-0.50}]\n")
+    #expect(questions == [Question(id: "1", prompt: "x"), Question(id: "2", prompt: "y", answer: "-0.50")])
+  }
+
+  @Test func `all problems of a file are reported together, each with its line`() {
+    let file =
+      Array("{\"prompt\":\"x\",\"id\":\"a\"}\n{\"prompt\": x}\n[1]\n{\"answer\":\"4\"}\n{\"prompt\":\"".utf8) + [0xFF]
+      + Array("\"}\n{\"prompt\":\"y\",\"id\":\"a\"}\n{\"prompt\":\" \"}\n{\"prompt\":\"z\",\"kind\":\"poem\"}\n".utf8)
+      + Array("{\"prompt\":3,\"answer\":[1]}".utf8)
+    let kinds = "one of math, choice, string"
+    #expect(
+      Self.problems(file) == [
+        .init(line: 2, reason: .notJSON(.unexpected(found: "\"x\"", expected: "a value"), column: 12)),
+        .init(line: 3, reason: .notAnObject(found: "an array of 1")),
+        .init(line: 4, reason: .noPrompt),
+        .init(line: 5, reason: .notJSON(.invalidUTF8, column: 12)),
+        .init(line: 6, reason: .repeatedID("a", firstLine: 1)),
+        .init(line: 7, reason: .malformed(key: "prompt", found: "empty", expected: "a question")),
+        .init(line: 8, reason: .malformed(key: "kind", found: "the string \"poem\"", expected: kinds)),
+        .init(line: 9, reason: .malformed(key: "prompt", found: "the number 3", expected: "a string")),
+        .init(line: 9, reason: .malformed(key: "answer", found: "an array of 1", expected: "a string or a number")),
+      ])
+  }
+
+  @Test(arguments: ["", "\n\n \n", "[]"])
+  func `a file without questions says so`(text: String) {
+    #expect(Self.problems(Array(text.utf8)) == [.init(line: 1, reason: .noQuestions)])
+  }
+
+  @Test func `of a thousand problems twenty are printed and the rest counted`() {
+    let file = String(repeating: "{}\n", count: 1000)
+    let error = #expect(throws: QuestionFileError.self) { try Self.read(file) }
+    let lines = error?.description.split(separator: "\n") ?? []
+    #expect(lines.count == 21 && lines.last == "and 980 more")
+  }
+
+  @Test func `a damaged array names the line of the damage`() {
+    let problem = JSONError.Problem.unexpected(found: "\"{\"", expected: "\",\" or \"]\"")
+    #expect(
+      Self.problems(Array("[\n{\"prompt\":\"x\"}\n{\"prompt\":\"y\"}]".utf8)) == [
+        .init(line: 3, reason: .notJSON(problem, column: 1))
+      ])
+  }
+
+  @Test func `without answers, nothing but the answers is gone`() throws {
+    let questions = try Self.read(#"{"prompt":"x","answer":"4","source":"s","id":"i","kind":"choice"}"#)
+    #expect(questions.withoutAnswers == [Question(id: "i", prompt: "x", source: "s", kind: .choice)])
+  }
+
+  @Test func `no mutation of a file makes the reader trap`() {
+    let file = Array("{\"prompt\":\"x\",\"id\":\"a\"}\n\n{\"problem\":\"é\",\"answer\":1.5}\n[{\"prompt\":\"x\"}]".utf8)
+    var state: UInt64 = 7
+    func random(_ bound: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % bound
+    }
+    for _ in 0..<5000 {
+      var bytes = file
+      for _ in 0...random(3) { bytes[random(bytes.count)] = UInt8(random(256)) }
+      _ = Self.problems(Array(bytes[random(bytes.count)...]))
+    }
+  }
+}
