@@ -120,6 +120,8 @@ package struct Coordinator: Sendable {
   }
 
   let plan: [RoundSpec]
+  /// The version that the run ends with: sampled by the last evaluation, or made by the last step.
+  let finalPolicy: PolicyVersion
   let prompts: PromptTokens
   let welcome: Welcome
   private(set) var openRounds = SortedMap<RoundID, RoundBook>()
@@ -141,11 +143,12 @@ package struct Coordinator: Sendable {
   private var needsLearner = false
 
   /// - Parameters:
-  ///   - plan: ascending by round; the last round's policy is the last that training makes.
+  ///   - plan: ascending by round.
   ///   - memory: from the ledger; must hold at least one policy.
   package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
     precondition(!memory.policies.isEmpty, "a run starts with policy 0")
     self.plan = plan
+    finalPolicy = plan.map { $0.id.purpose == .train ? $0.id.policy.next : $0.id.policy }.max() ?? PolicyVersion(0)
     self.prompts = prompts
     self.welcome = welcome
     for manifest in memory.policies { published[manifest.version] = manifest }
@@ -426,7 +429,7 @@ package struct Coordinator: Sendable {
       effects.append(.dropPolicy(version))
     }
     while grantOnce(now: now, &effects) {}
-    if isPlanDone, !needsLearner || hasLearner(at: latestPolicy) { finish(&effects) }
+    if isPlanDone, latestPolicy >= finalPolicy, !needsLearner || hasLearner(at: latestPolicy) { finish(&effects) }
   }
 
   private var isPlanDone: Bool { openRounds.isEmpty && nextPlanned == plan.count }
