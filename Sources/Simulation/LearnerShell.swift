@@ -1,7 +1,8 @@
 // LearnerShell: the learner's machine with training, a checkpoint folder and a connection around it.
 //
-// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. The checkpoint is durable
-// before the machine hears that the step is trained; crash points lie on both sides of it.
+// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. A checkpoint is durable
+// before the machine hears that the step is trained; crash points lie on both sides of it. Some scenarios write one
+// only every few versions, so that a learner that dies has steps to train again.
 
 import Base
 import Fleet
@@ -107,8 +108,11 @@ final class LearnerShell: Shell {
     }
     held = trained
     guard world.survives(seat, incarnation: incarnation) else { return }
-    world.note(seat, 42, "writes checkpoint \(held.version)")
-    world.checkpoints.write(held)
+    let version = held.version.number
+    if version % world.scenario.checkpointEvery == 0 || version == world.scenario.method.steps {
+      world.note(seat, 42, "writes checkpoint \(version)")
+      world.checkpoints.write(held)
+    }
     guard world.survives(seat, incarnation: incarnation) else { return }
     feed(.trained(publication.manifest, report: publication.report), in: world)
   }
