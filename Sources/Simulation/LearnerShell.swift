@@ -22,7 +22,9 @@ final class LearnerShell: Shell {
   init(seat: SeatID, world: World) {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
-    if world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
+    // Not behind the back of another learner, which has no reason to write what it wrote again.
+    let isAlone = !World.learnerSeats.contains { $0 != seat && world.seats[$0].isAlive }
+    if isAlone, world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
       world.note(seat, 40, "finds its newest checkpoint damaged")
       world.checkpoints.loseNewest()
     }
