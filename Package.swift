@@ -93,7 +93,7 @@ let package = Package(
         "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
         "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
       ], swiftSettings: common),
-    .executableTarget(name: "ttrl-dev", dependencies: ["Base", "Simulation"], swiftSettings: common),
+    .executableTarget(name: "ttrl-dev", dependencies: ["Simulation", "Platform", "Base"], swiftSettings: common),
 
     tests("Base", of: ["Base"]),
     tests("Records", of: ["Records"]),

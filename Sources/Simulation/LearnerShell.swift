@@ -23,7 +23,7 @@ final class LearnerShell: Shell {
     incarnation = world.seats[seat].incarnation
     if world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
       world.note(seat, 40, "finds its newest checkpoint damaged")
-      _ = world.checkpoints.loseNewest()
+      world.checkpoints.loseNewest()
     }
     held = world.checkpoints.newest
     machine = Learner(
@@ -79,6 +79,9 @@ final class LearnerShell: Shell {
     case .connect(let pause): world.schedule(.connect, on: seat, after: pause)
     case .send(let message):
       if let link { world.send(message, on: link, from: seat) }
+      if world.bug == .publishBeforeCheckpoint, case .ready = message, held.publication != nil {
+        writeCheckpoint(in: world)
+      }
     case .disconnect:
       if let link { world.close(link, at: seat) }
       disconnected(in: world)
@@ -106,18 +109,15 @@ final class LearnerShell: Shell {
       return world.violate("step \(step) could not be trained")
     }
     held = trained
-    let event = LearnerEvent.trained(publication.manifest, report: publication.report)
-    if world.bug == .publishBeforeCheckpoint {
-      feed(event, in: world)
-      guard world.survives(seat, incarnation: incarnation) else { return }
-      world.checkpoints.write(trained)
-      return
-    }
     guard world.survives(seat, incarnation: incarnation) else { return }
-    world.note(seat, 42, "writes checkpoint \(trained.version)")
-    world.checkpoints.write(trained)
+    if world.bug != .publishBeforeCheckpoint { writeCheckpoint(in: world) }
     guard world.survives(seat, incarnation: incarnation) else { return }
-    feed(event, in: world)
+    feed(.trained(publication.manifest, report: publication.report), in: world)
+  }
+
+  private func writeCheckpoint(in world: World) {
+    world.note(seat, 42, "writes checkpoint \(held.version)")
+    world.checkpoints.write(held)
   }
 
   private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {

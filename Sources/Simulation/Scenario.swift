@@ -65,7 +65,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
-  /// The learner announces a version before its checkpoint is durable, and starts from nothing when it has none.
+  /// The learner writes a version's checkpoint when the version is published, not before.
   case publishBeforeCheckpoint
   /// The coordinator's shell drops a policy as soon as there is a newer one.
   case dropPolicyEarly
@@ -150,9 +150,11 @@ package struct Scenario: Sendable {
     }
     faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
     // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s; then the slowest worker
-    // may hold the last lease of every round, behind others of its own.
-    let slowest = workers.map { $0.slotTime * UInt64(2 * $0.capacity) }.max() ?? .zero
-    deadline = faultsUntil + .seconds(400) + (slowest + trainTime + verifyTime + .seconds(20)) * UInt64(plan.count)
+    // may have to sample the whole plan alone, with pauses for training and fetching between the rounds.
+    let slowest = workers.map(\.slotTime).max() ?? .zero
+    let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
+    deadline =
+      faultsUntil + .seconds(400) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
   }
 
   private static func method(seed: UInt64, promptCount: Int, _ dice: inout Dice) -> Method {

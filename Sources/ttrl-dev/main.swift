@@ -1,4 +1,4 @@
-// ttrl-dev: tools for those who work on ttrl. Now: `simulate`, whole runs on a simulated fleet.
+// ttrl-dev: tools for those who work on ttrl: `simulate`, whole runs on a simulated fleet; `results`, docs/results.md.
 //
 // The last line of standard output is the result; progress goes to standard error.
 
@@ -7,7 +7,8 @@ import Glibc
 let arguments = CommandLine.arguments.dropFirst()
 switch arguments.first {
 case "simulate": exit(SimulateCommand.run(Array(arguments.dropFirst())))
+case "results": exit(ResultsCommand.run(Array(arguments.dropFirst())))
 default:
-  SimulateCommand.print("usage: ttrl-dev \(SimulateCommand.usage)\n", to: STDERR_FILENO)
+  SimulateCommand.print("usage: ttrl-dev \(SimulateCommand.usage)\n       ttrl-dev \(ResultsCommand.usage)\n", to: STDERR_FILENO)
   exit(2)
 }
