@@ -97,7 +97,7 @@ let package = Package(
 
     tests("Base", of: ["Base"]),
     tests("Records", of: ["Records"]),
-    tests("Answers", of: ["Answers"]),
+    tests("Answers", of: ["Answers", "Base"]),
     tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Records", "Base"]),

@@ -56,8 +56,8 @@ struct Checkpoint {
 
 /// The learner's checkpoints: the initial model, and the two newest.
 ///
-/// Newest means of the highest version, not written last: a learner that was paused, and has a successor by now, goes on
-/// and writes an old version before it learns that it has been replaced (seed 1025).
+/// Newest means of the highest version, not written last: a learner that was paused, and has a successor by now, goes
+/// on and writes an old version before it learns that it has been replaced (seed 1025).
 struct CheckpointFolder {
   private let initial: Checkpoint
   private var kept = SortedMap<PolicyVersion, Checkpoint>()

@@ -79,9 +79,6 @@ final class LearnerShell: Shell {
     case .connect(let pause): world.schedule(.connect, on: seat, after: pause)
     case .send(let message):
       if let link { world.send(message, on: link, from: seat) }
-      if world.bug == .publishBeforeCheckpoint, case .ready = message, held.publication != nil {
-        writeCheckpoint(in: world)
-      }
     case .disconnect:
       if let link { world.close(link, at: seat) }
       disconnected(in: world)
@@ -110,14 +107,10 @@ final class LearnerShell: Shell {
     }
     held = trained
     guard world.survives(seat, incarnation: incarnation) else { return }
-    if world.bug != .publishBeforeCheckpoint { writeCheckpoint(in: world) }
-    guard world.survives(seat, incarnation: incarnation) else { return }
-    feed(.trained(publication.manifest, report: publication.report), in: world)
-  }
-
-  private func writeCheckpoint(in world: World) {
     world.note(seat, 42, "writes checkpoint \(held.version)")
     world.checkpoints.write(held)
+    guard world.survives(seat, incarnation: incarnation) else { return }
+    feed(.trained(publication.manifest, report: publication.report), in: world)
   }
 
   private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {
@@ -133,8 +126,12 @@ final class LearnerShell: Shell {
     }
     let version = PolicyVersion(step).next
     let bytes = policy.published
+    var state = policy.state
+    if world.bug == .checkpointWithoutOptimizer {
+      state.replaceSubrange((state.count / 2)..., with: repeatElement(0, count: state.count / 2))
+    }
     return Checkpoint(
-      version: version, state: policy.state,
+      version: version, state: state,
       publication: Checkpoint.Publication(
         manifest: manifest(of: bytes, version: version), bytes: bytes, report: "{\"step\":\(step)}"))
   }

@@ -65,8 +65,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
-  /// The learner writes a version's checkpoint when the version is published, not before.
-  case publishBeforeCheckpoint
+  /// The learner's checkpoints leave out the optimizer's state.
+  case checkpointWithoutOptimizer
   /// The coordinator's shell drops a policy as soon as there is a newer one.
   case dropPolicyEarly
   /// A worker's shell does not re-offer what a broken connection left unacknowledged. Harmless by design: slots name

@@ -2,6 +2,7 @@
 // make them. The numbers are those of docs/sources.md.
 
 import Answers
+import Base
 import Testing
 
 /// The plurality answer of some responses, as the vote takes it: no answer is no vote, and the first of equals wins.

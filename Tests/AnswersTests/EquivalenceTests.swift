@@ -4,6 +4,7 @@
 // pairs and the gold answers of MATH-500 are further evidence, where they are present.
 
 import Answers
+import Base
 import Testing
 
 private struct Claim: Sendable, CustomTestStringConvertible {

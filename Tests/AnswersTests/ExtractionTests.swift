@@ -1,6 +1,7 @@
 // ExtractionTests: which part of a response is its answer, and which responses have none.
 
 import Answers
+import Base
 import Testing
 
 private struct Case: Sendable, CustomTestStringConvertible {

@@ -3,6 +3,7 @@
 // It lies in the directory that TTRL_SHARED names, or beside the package in `shared`. Tests over it are disabled where
 // it is absent; a smaller set of our own making is part of the test source and always runs.
 
+import Base
 import Foundation
 
 /// One pair of `answers/pairs.jsonl`.

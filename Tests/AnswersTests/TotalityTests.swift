@@ -1,6 +1,7 @@
 // TotalityTests: any text has a key, in bounded time; and the two primes are what their essay says.
 
 import Answers
+import Base
 import Testing
 
 /// SplitMix64, so that a failing seed can be run again.

@@ -117,4 +117,14 @@ import Testing
     #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
     #expect(messages(to: 1, in: bench.say(.fetch(PolicyVersion(0), offset: 0), from: 1)).isEmpty)
   }
+
+  @Test func `a run whose last round is a step waits for what the step makes`() {
+    var bench = CoordinatorBench(plan: [Small.plan()[0]])
+    _ = bench.join(9, .learner)
+    for lease in bench.lease(to: 1) {
+      #expect(!bench.deliver(lease, from: 1).contains(.finish), "policy 1 would be lost")
+    }
+    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    #expect(bench.transfer(Small.manifest(1), from: 9).last == .finish)
+  }
 }

@@ -19,10 +19,10 @@ func allGroups(of count: Int) -> [[Int?]] {
 func group(_ answers: [Int?], prompt: UInt32 = 0, step: UInt32 = 0) -> Group {
   Group(
     prompt: prompt,
-    trajectories: answers.indices.map { sample in
+    trajectories: answers.enumerated().map { sample, answer in
       Trajectory(
         slot: Slot(round: .train(step: step), prompt: prompt, sample: UInt32(sample)), policy: PolicyVersion(step),
-        tokens: [Int32(answers[sample] ?? 0)], logprobs: [-1], entropySum: 0.5, finish: answers[sample] == nil ? .length : .stop)
+        tokens: [Int32(answer ?? 0)], logprobs: [-1], entropySum: 0.5, finish: answer == nil ? .length : .stop)
     })
 }
 
