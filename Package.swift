@@ -102,7 +102,7 @@ let package = Package(
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
-    tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
+    tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
     tests("Ledger", of: ["Ledger", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),

@@ -15,6 +15,18 @@ import Settings
 import Transport
 import Wire
 
+/// Why a coordinator cannot go on, where it is not a file's or the ledger's fault.
+package enum CoordinatorFailure: Error, Sendable, CustomStringConvertible {
+  /// The machine's reason: something happened that must not.
+  case broken(String)
+
+  package var description: String {
+    switch self {
+    case .broken(let reason): reason
+    }
+  }
+}
+
 package final class CoordinatorShell {
   private let loop: EventLoop
   private let run: Run
@@ -28,6 +40,7 @@ package final class CoordinatorShell {
   /// Effects from the first store on that have not been performed.
   private var deferred: [CoordinatorEffect] = []
   private var status: Int32?
+  private var failure: (any Error)?
 
   /// How long a store may wait for others: far below what a worker notices, far above what a burst takes.
   private static let gathering = Instant.Span.milliseconds(10)
@@ -66,7 +79,8 @@ package final class CoordinatorShell {
   ///
   /// - Parameter address: where to listen.
   /// - Returns: the exit status.
-  /// - Throws: if the address cannot be listened on.
+  /// - Throws: if the address cannot be listened on, the disk fails, or the run cannot go on; what was acknowledged is
+  ///   durable.
   package func serve(on address: HostPort) throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
     let listener = try Listener(on: address, loop: loop) { self.accept($0) }
@@ -74,11 +88,12 @@ package final class CoordinatorShell {
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
     tick()
-    while status == nil { loop.run() }
+    while status == nil, failure == nil { loop.run() }
     listener.close()
-    try scribe.keepTime()
+    if failure == nil { try scribe.keepTime() }
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
+    if let failure { throw failure }
     return status ?? 1
   }
 
@@ -106,7 +121,7 @@ package final class CoordinatorShell {
   // MARK: Machine
 
   private func handle(_ event: CoordinatorEvent) {
-    guard status == nil else { return }
+    guard status == nil, failure == nil else { return }
     let effects = machine.receive(event, now: MonotonicClock.now())
     for effect in effects {
       if case .store = effect, deferred.isEmpty {
@@ -132,11 +147,11 @@ package final class CoordinatorShell {
 
   /// A ledger or disk that fails ends the process: nothing may be acknowledged that is not durable.
   private func attempt(_ work: () throws -> Void) {
-    guard status == nil else { return }
+    guard status == nil, failure == nil else { return }
     do {
       try work()
     } catch {
-      exit(1, "\(error)")
+      fail(error)
     }
   }
 
@@ -163,7 +178,7 @@ package final class CoordinatorShell {
     case .finish:
       try scribe.finish()
       exit(0, "every round is complete")
-    case .fail(let reason): exit(1, reason)
+    case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }
   }
 
@@ -176,13 +191,16 @@ package final class CoordinatorShell {
   }
 
   private func exit(_ status: Int32, _ reason: String) {
-    guard self.status == nil else { return }
-    if status == 1 {
-      Log.error("coordinator.failed", ["reason": reason])
-    } else {
-      Log.info("coordinator.exit", ["status": status, "reason": reason])
-    }
+    guard self.status == nil, failure == nil else { return }
+    Log.info("coordinator.exit", ["status": status, "reason": reason])
     self.status = status
+    loop.stop()
+  }
+
+  private func fail(_ error: any Error) {
+    guard status == nil, failure == nil else { return }
+    Log.error("coordinator.failed", ["reason": "\(error)"])
+    failure = error
     loop.stop()
   }
 

@@ -83,7 +83,8 @@ package struct Checkpoints {
     }
     func floats(_ part: Int) -> Floats {
       let values = Floats(count: count)
-      let source = UnsafeRawBufferPointer(rebasing: state.bytes[(32 + 4 * count * part)..<(32 + 4 * count * (part + 1))])
+      let source = UnsafeRawBufferPointer(
+        rebasing: state.bytes[(32 + 4 * count * part)..<(32 + 4 * count * (part + 1))])
       values.withUnsafeBuffer { UnsafeMutableRawBufferPointer($0).copyMemory(from: source) }
       return values
     }

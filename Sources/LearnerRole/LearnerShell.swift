@@ -223,9 +223,12 @@ private final class LeadingRank {
     case .train(let step, let trajectories):
       // On a later turn: the effects that follow this one come first.
       loop.soon { self.train(step, trajectories) }
-    case .exit(let status, let reason):
-      Log.info("learner.exit", ["status": Int(status), "reason": reason])
-      self.status = status
+    case .exit(0, let reason):
+      Log.info("learner.done", ["reason": reason])
+      status = 0
+      loop.stop()
+    case .exit(_, let reason):
+      failure = LearnerError.cannotGoOn(reason)
       loop.stop()
     }
   }
@@ -237,6 +240,18 @@ private final class LeadingRank {
     } catch {
       failure = error
       loop.stop()
+    }
+  }
+}
+
+/// Why a learner cannot go on, where it is not the model's, a file's or MPI's fault.
+private enum LearnerError: Error, CustomStringConvertible {
+  /// The machine's reason.
+  case cannotGoOn(String)
+
+  var description: String {
+    switch self {
+    case .cannotGoOn(let reason): reason
     }
   }
 }

@@ -24,7 +24,13 @@ package enum FinalTable {
   package static func nothingToVoteOn(_ history: RunHistory) -> String? {
     guard history.hasNothingToVoteOn else { return nil }
     let truncated = history.steps.compactMap(\.truncationRatio)
-    let share = truncated.reduce(0, +) / Double(max(truncated.count, 1))
+    return nothingToVoteOn(truncatedShare: truncated.reduce(0, +) / Double(max(truncated.count, 1)))
+  }
+
+  /// What to do when no response gave an answer.
+  ///
+  /// - Parameter share: of responses that were cut off at the token limit, 0 to 1.
+  package static func nothingToVoteOn(truncatedShare share: Double) -> String {
     let seen = "nothing could be voted on: no response gave an answer"
     let form = "ask for its form, for example --suffix 'Put your final answer within \\boxed{}.'"
     // The likelier cause comes first.

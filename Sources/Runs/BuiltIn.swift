@@ -35,6 +35,9 @@ package enum BuiltIn {
     return settings
   }
 
+  /// What `ttrl pretrain` makes the built-in model from.
+  package static let pretrainingSeed: UInt64 = 1
+
   private static let files = [
     "config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "questions.jsonl",
     "held-out.jsonl", "unsolvable.jsonl",

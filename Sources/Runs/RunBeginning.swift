@@ -6,7 +6,7 @@
 import Base
 import LanguageModel
 import Platform
-import Records
+package import Records
 package import Settings
 
 package enum RunBeginning {
@@ -14,8 +14,11 @@ package enum RunBeginning {
   package struct Outcome: Sendable {
     package var directory: RunDirectory
     package var continues: Bool
-    /// Training prompts that were dropped because they do not fit.
-    package var dropped: Int
+    /// What holds for the run: as given for a new one, the run's own otherwise.
+    package var settings: Settings
+    /// Training prompts that are used, and those that were dropped because they do not fit.
+    package var prompts: Int
+    package var dropped = 0
   }
 
   /// Makes the run directory, or checks that the one that is there is the run that is asked for.
@@ -23,8 +26,9 @@ package enum RunBeginning {
   /// - Parameters:
   ///   - settings: resolved.
   ///   - given: names of the settings that were given.
+  ///   - isDryRun: check everything and write nothing.
   /// - Throws: everything that keeps the run from beginning, as text for the user.
-  package static func begin(_ settings: Settings, given: [String]) throws -> Outcome {
+  package static func begin(_ settings: Settings, given: [String], isDryRun: Bool = false) throws -> Outcome {
     let directory = RunDirectory(settings.run)
     if Files.exists(directory.settings) { return try resume(directory, settings, given) }
     if Files.exists(directory.path), try !Files.list(directory.path).allSatisfy({ $0.hasPrefix("lock") }) {
@@ -35,17 +39,26 @@ package enum RunBeginning {
     let model = try ModelDirectory(settings.model)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     let training = try questions(settings.data, settings, model, renderer)
+    if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
+      throw RunError.noTruth(path: settings.data)
+    }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
+    // Read once here: weights that cannot be used are found before a process starts.
+    _ = try model.loadParameters()
     let identity = try model.identity()
+    let outcome = Outcome(
+      directory: directory, continues: false, settings: settings, prompts: training.kept.count,
+      dropped: training.dropped)
+    if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
-    try Files.write(training.text, to: directory.questions(.training))
-    if let heldOut { try Files.write(heldOut.text, to: directory.questions(.heldOut)) }
+    try Files.write(training.kept.fileText, to: directory.questions(.training))
+    if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     // Last: a directory with a manifest is a run.
     let id = String(UInt64.random(in: .min ... .max), radix: 16)
     try Files.write(
       RunManifest.text(id: id, settings: settings, modelIdentity: identity), to: directory.settings)
-    return Outcome(directory: directory, continues: false, dropped: training.dropped)
+    return outcome
   }
 
   private static func resume(
@@ -60,18 +73,22 @@ package enum RunBeginning {
       settings: manifest.settings, model: model, tokenizer: try model.tokenizer())
     for (name, path, set) in [("data", settings.data, QuestionSet.training), ("held-out", settings.heldOut, .heldOut)]
     where given.contains(name) {
-      let text = try questions(path, manifest.settings, model, renderer).text
+      let text = try questions(path, manifest.settings, model, renderer).kept.fileText
       guard try Files.readText(directory.questions(set)) == text else {
         throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
       }
     }
-    return Outcome(directory: directory, continues: true, dropped: 0)
+    let count = try Question.read(try Files.read(directory.questions(.training))).count
+    return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count)
   }
 
-  /// A question file as it goes into the run directory: those that fit, in one spelling.
-  private static func questions(
+  /// The questions of a file that fit the model's context, and how many do not.
+  ///
+  /// - Parameter name: a path, or the name of a built-in set.
+  /// - Throws: if the file is missing or malformed, if some do not fit and are refused, or if none is left.
+  package static func questions(
     _ name: String, _ settings: Settings, _ model: ModelDirectory, _ renderer: PromptRenderer
-  ) throws -> (text: String, dropped: Int) {
+  ) throws -> (kept: [Question], dropped: Int) {
     let all = try BuiltIn.questions(name)
     let context = model.configuration.model.maxPositions
     var kept: [Question] = []
@@ -82,19 +99,28 @@ package enum RunBeginning {
       if let token = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
         throw RunError.badToken(path: name, id: question.id, token: token, vocabulary: vocabulary)
       }
-      if tokens.count + Int(settings.maxNewTokens) <= context { kept.append(question) } else { long.append(question.id) }
+      if tokens.count + Int(settings.maxNewTokens) <= context {
+        kept.append(question)
+      } else {
+        long.append(question.id)
+      }
     }
     if settings.longPrompts == .refuse, !long.isEmpty {
       throw RunError.longPrompts(path: name, ids: long, context: context)
     }
     guard !kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
-    return (kept.map { $0.json.text() + "\n" }.joined(), long.count)
+    return (kept, long.count)
   }
+}
+
+extension [Question] {
+  /// A question file in one spelling.
+  fileprivate var fileText: String { map { $0.json.text() + "\n" }.joined() }
 }
 
 extension Question {
   /// One line of a question file.
-  var json: JSON {
+  fileprivate var json: JSON {
     var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
     if let answer { members.append(JSON.Member("answer", .string(answer))) }
     if let source { members.append(JSON.Member("source", .string(source))) }

@@ -18,6 +18,8 @@ package enum RunError: Error, Sendable, CustomStringConvertible {
   case notEmpty(path: String)
   case noPrompts(path: String, dropped: Int, context: Int)
   case longPrompts(path: String, ids: [String], context: Int)
+  /// Labels are to be the truth, and there is none.
+  case noTruth(path: String)
   case badToken(path: String, id: String, token: Int32, vocabulary: Int)
 
   package var description: String {
@@ -32,7 +34,8 @@ package enum RunError: Error, Sendable, CustomStringConvertible {
         + "back, or begin another run in an empty directory"
     case .changed(let path, let settings):
       "the run in \(path) cannot be continued with other settings; these may change its result:\n"
-        + settings.map { "  - \($0.name) is \($0.given), the run has \($0.was)" }.joined(separator: "\n")
+        + settings.map { "  - \($0.name) is \($0.given), the run has \($0.was)" + Self.reason($0.name) }
+        .joined(separator: "\n")
         + "\nLeave them out to continue, or begin another run in an empty directory"
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than the given file has. Leave the file out to "
@@ -46,9 +49,23 @@ package enum RunError: Error, Sendable, CustomStringConvertible {
       "\(ids.count) prompts of \(path) leave no room for max-new-tokens in the context of \(context) tokens: "
         + ids.prefix(10).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
         + ". Lower max-new-tokens, shorten them, or give --long-prompts drop"
+    case .noTruth(let path):
+      "--labels truth takes each question's answer for its label, but no question of \(path) has an \"answer\". Add "
+        + "answers, or leave --labels out to train on the majority vote"
     case .badToken(let path, let id, let token, let vocabulary):
       "prompt \(id) of \(path) has token \(token), but the model's vocabulary has \(vocabulary); is the tokenizer.json "
         + "that of this model?"
+    }
+  }
+}
+
+extension RunError {
+  /// Why settings that look harmless are not.
+  private static func reason(_ setting: String) -> String {
+    switch setting {
+    case "steps": "; the learning rate follows a cosine over all steps, so a run of another length differs from step 1"
+    case "learners": "; with --reduction fast the order of float sums depends on it (exact is free of it)"
+    default: ""
     }
   }
 }
@@ -119,7 +136,7 @@ package struct RunManifest: Sendable {
     // Paths are compared by content, not by name.
     let byContent = ["model", "data", "held-out"]
     let changed = Self.kept.filter { setting in
-      setting.effect == .result && given.contains(setting.name) && !byContent.contains(setting.name)
+      isFixed(setting) && given.contains(setting.name) && !byContent.contains(setting.name)
         && setting.value(in: settings) != setting.value(in: self.settings)
     }
     guard changed.isEmpty else {
@@ -127,6 +144,11 @@ package struct RunManifest: Sendable {
         path: path,
         settings: changed.map { ($0.name, $0.value(in: self.settings), $0.value(in: settings)) })
     }
+  }
+
+  /// Whether a continued run must keep it.
+  private func isFixed(_ setting: Setting) -> Bool {
+    setting.effect == .result || setting.name == "learners" && settings.reduction == .fast
   }
 }
 

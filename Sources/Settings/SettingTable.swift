@@ -33,8 +33,9 @@ package enum SettingTable {
   package static let all: [Setting] = [
     // Input and output.
     text("run", "DIR", .operation, "directory of the run; given again, the run continues", \.run),
-    text("model", "DIR", .result, "Hugging Face model directory; without it, the built-in small model", \.model),
-    text("data", "FILE", .result, "questions, JSONL or JSON; without it, the built-in ones", \.data),
+    text(
+      "model", "DIR", .result, "Hugging Face model directory, or builtin, the small one that comes with ttrl", \.model),
+    text("data", "FILE", .result, "questions, JSONL or JSON", \.data),
     text("held-out", "FILE", .result, "questions to evaluate on only", \.heldOut),
     text("template", "NAME", .result, "plain, chatml, qwen2.5-math, llama3, or auto: from the model", \.template),
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
@@ -64,7 +65,8 @@ package enum SettingTable {
       \.method.normalizesByDeviation),
     double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
     integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),
-    double("lr-floor", 0...1, .result, "what the cosine leaves of the learning rate, a share", \.method.learningRateFloor),
+    double(
+      "lr-floor", 0...1, .result, "what the cosine leaves of the learning rate, a share", \.method.learningRateFloor),
     number("beta1", 0...0.99999, .result, "AdamW's first decay", \.method.beta1),
     number("beta2", 0...0.999999, .result, "AdamW's second decay", \.method.beta2),
     number("epsilon", 1e-15...1, .result, "AdamW's epsilon", \.method.epsilon),
@@ -74,7 +76,8 @@ package enum SettingTable {
 
     // Evaluation.
     choice("eval", .result, "before and after the run: full or none", \.evaluation),
-    integer("eval-every", 0...(1 << 24), .result, "steps between evaluations during the run; 0 is never", \.evaluateEvery),
+    integer(
+      "eval-every", 0...(1 << 24), .result, "steps between evaluations during the run; 0 is never", \.evaluateEvery),
     integer("eval-samples", 1...65536, .result, "samples per prompt in the run's evaluations", \.evaluationSamples),
     number("eval-temperature", 0...100, .result, "of evaluation's sampling", \.evaluationTemperature),
     number("eval-top-p", 0.0001...1, .result, "nucleus of evaluation's sampling", \.evaluationTopP),
@@ -95,7 +98,7 @@ package enum SettingTable {
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
     flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
     flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),
-    flag("help", .command, "this text", \.isHelp),
+    flag("help", .command, "show this text", \.isHelp),
   ]
 
   package static func named(_ name: String) -> Setting? { all.first { $0.name == name } }

@@ -50,7 +50,7 @@ package struct SettingsParser: Sendable {
         pairs.append((parts[0], parts[1]))
       } else if let setting, setting.placeholder == nil {
         pairs.append((parts[0], "true"))
-      } else if index < arguments.count, setting != nil {
+      } else if index < arguments.count, setting != nil, !arguments[index].hasPrefix("--") {
         pairs.append((parts[0], arguments[index]))
         index += 1
       } else if setting == nil {
@@ -64,6 +64,9 @@ package struct SettingsParser: Sendable {
     return pairs
   }
 
+  /// Adds what the caller found wrong, to be reported together with the rest.
+  package mutating func note(_ found: [String]) { problems += found }
+
   /// Replaces the defaults; call before applying anything.
   package mutating func adopt(defaults: Settings) { settings = defaults }
 
@@ -72,7 +75,8 @@ package struct SettingsParser: Sendable {
     var seen: [String] = []
     for (name, value) in pairs {
       guard let setting = SettingTable.named(name) else {
-        problems.append("\(origin): there is no setting \"\(name)\"\(suggestion(for: name))")
+        let hint = nearest(to: name, in: allowed).map { "; did you mean \"\($0)\"?" } ?? "; see --help"
+        problems.append("\(origin): there is no setting \"\(name)\"\(hint)")
         continue
       }
       guard allowed.contains(name) else {
@@ -113,26 +117,34 @@ package struct SettingsParser: Sendable {
     }
     return found
   }
+}
 
-  private func suggestion(for name: String) -> String {
-    let near = allowed.min { distance($0, name) < distance($1, name) }
-    guard let near, distance(near, name) <= 3 else { return "; see --help" }
-    return "; did you mean \"\(near)\"?"
-  }
+/// The name that was probably meant, or nil if none is near.
+///
+/// - Parameters:
+///   - name: as it was typed.
+///   - names: what it could be.
+package func nearest(to name: String, in names: [String]) -> String? {
+  let completions = names.filter { name.count >= 3 && $0.hasPrefix(name) }
+  if completions.count == 1 { return completions[0] }
+  // Short names are near to everything.
+  let reach = name.count < 4 ? 1 : name.count < 9 ? 2 : 3
+  let near = names.map { (name: $0, distance: editDistance($0, name)) }.min { $0.distance < $1.distance }
+  return near.flatMap { $0.distance <= reach ? $0.name : nil }
+}
 
-  /// Edit distance, for suggestions.
-  private func distance(_ left: String, _ right: String) -> Int {
-    let right = Array(right)
-    var row = Array(0...right.count)
-    for (index, character) in left.enumerated() {
-      var diagonal = row[0]
-      row[0] = index + 1
-      for column in 0..<right.count {
-        let substitution = diagonal + (character == right[column] ? 0 : 1)
-        diagonal = row[column + 1]
-        row[column + 1] = min(substitution, row[column] + 1, row[column + 1] + 1)
-      }
+/// Insertions, deletions and substitutions that make one text of the other.
+private func editDistance(_ left: String, _ right: String) -> Int {
+  let right = Array(right)
+  var row = Array(0...right.count)
+  for (index, character) in left.enumerated() {
+    var diagonal = row[0]
+    row[0] = index + 1
+    for column in 0..<right.count {
+      let substitution = diagonal + (character == right[column] ? 0 : 1)
+      diagonal = row[column + 1]
+      row[column + 1] = min(substitution, row[column] + 1, row[column + 1] + 1)
     }
-    return row[right.count]
   }
+  return row[right.count]
 }

@@ -1,7 +1,8 @@
 // LearnerShell: the learner's machine with training, a checkpoint folder and a connection around it.
 //
-// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. The checkpoint is durable
-// before the machine hears that the step is trained; crash points lie on both sides of it.
+// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. A checkpoint is durable
+// before the machine hears that the step is trained; crash points lie on both sides of it. Some scenarios write one
+// only every few versions, so that a learner that dies has steps to train again.
 
 import Base
 import Fleet
@@ -21,7 +22,9 @@ final class LearnerShell: Shell {
   init(seat: SeatID, world: World) {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
-    if world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
+    // Not behind the back of another learner, which has no reason to write what it wrote again.
+    let isAlone = !World.learnerSeats.contains { $0 != seat && world.seats[$0].isAlive }
+    if isAlone, world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
       world.note(seat, 40, "finds its newest checkpoint damaged")
       world.checkpoints.loseNewest()
     }
@@ -107,8 +110,11 @@ final class LearnerShell: Shell {
     }
     held = trained
     guard world.survives(seat, incarnation: incarnation) else { return }
-    world.note(seat, 42, "writes checkpoint \(held.version)")
-    world.checkpoints.write(held)
+    let version = held.version.number
+    if version % world.scenario.checkpointEvery == 0 || version == world.scenario.method.steps {
+      world.note(seat, 42, "writes checkpoint \(version)")
+      world.checkpoints.write(held)
+    }
     guard world.survives(seat, incarnation: incarnation) else { return }
     feed(.trained(publication.manifest, report: publication.report), in: world)
   }

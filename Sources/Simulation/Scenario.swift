@@ -100,6 +100,8 @@ package struct Scenario: Sendable {
   /// Weight bytes per chunk and trajectories per batch part, small so that there are several.
   let chunkBytes: Int
   let partTrajectories: Int
+  /// Every how many versions the learner writes a checkpoint; the last version always gets one.
+  let checkpointEvery: UInt32
   /// The longest time for a training step, for verifying a policy, and until a killed process is started again.
   let trainTime: Instant.Span
   let verifyTime: Instant.Span
@@ -140,6 +142,7 @@ package struct Scenario: Sendable {
     latency = dice.wildSpan(Instant.Span(nanoseconds: 50_000), doublings: 10)
     chunkBytes = dice.count(16...120)
     partTrajectories = dice.count(3...64)
+    checkpointEvery = dice.pick([1, 1, 2, 3])
     trainTime = dice.wildSpan(.milliseconds(10), doublings: 8)
     verifyTime = dice.wildSpan(.milliseconds(1), doublings: 10)
     restartTime = dice.wildSpan(.milliseconds(100), doublings: 6)

@@ -14,7 +14,7 @@ import Synchronization
 /// What the pool reports to the worker's loop.
 package enum SamplerReport: Sendable {
   case sampled(LeaseID, [Trajectory])
-  case failed(String)
+  case failed(any Error)
 }
 
 package final class SamplerPool: Sendable {
@@ -103,7 +103,7 @@ package final class SamplerPool: Sendable {
         let finished = try busy.generator.advance()
         deliver(finished, index, &current)
       } catch {
-        return reports.post(.failed("\(error)"))
+        return reports.post(.failed(error))
       }
     }
   }

@@ -34,6 +34,7 @@ package final class WorkerShell {
   private let options: WorkerOptions
   private var machine: Worker
   private var status: Int32?
+  private var failure: (any Error)?
 
   // Known after the welcome.
   private var pool: SamplerPool?
@@ -58,8 +59,8 @@ package final class WorkerShell {
   /// Works until the run is finished, the worker is drained or refused.
   ///
   /// - Returns: the exit status.
-  /// - Throws: if the process lacks descriptors.
-  package func run() throws(PlatformError) -> Int32 {
+  /// - Throws: if the process lacks descriptors, the coordinator refuses it, or it cannot sample.
+  package func run() throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
     uplink.onConnect = { self.handle(.connected) }
     uplink.onMessage = { self.receive($0) }
@@ -69,10 +70,11 @@ package final class WorkerShell {
     }
     uplink.connect(after: .zero)
     tick()
-    while status == nil { loop.run() }
+    while status == nil, failure == nil { loop.run() }
     uplink.finish()
     // What was sent last (a goodbye) still has to leave.
     loop.run(until: MonotonicClock.now() + .milliseconds(200))
+    if let failure { throw failure }
     return status ?? 1
   }
 
@@ -87,7 +89,7 @@ package final class WorkerShell {
       do {
         try prepare(welcome)
       } catch {
-        return exit(1, "cannot sample for this run: \(error)")
+        return fail(error)
       }
     }
     handle(.received(message))
@@ -105,7 +107,7 @@ package final class WorkerShell {
   // MARK: Machine
 
   private func handle(_ event: WorkerEvent) {
-    guard status == nil else { return }
+    guard status == nil, failure == nil else { return }
     for effect in machine.receive(event, now: MonotonicClock.now()) { perform(effect) }
   }
 
@@ -122,17 +124,18 @@ package final class WorkerShell {
       incoming += bytes
     case .installPolicy(let manifest): install(manifest)
     case .dropPolicy(let version): models[version] = nil
-    case .exit(let status, let reason): exit(status, reason)
+    case .exit(0, let reason):
+      Log.info("worker.done", ["name": options.name, "reason": reason])
+      status = 0
+      loop.stop()
+    case .exit(_, let reason): fail(WorkerError.cannotGoOn(reason))
     }
   }
 
-  private func exit(_ status: Int32, _ reason: String) {
-    if status == 0 {
-      Log.info("worker.done", ["name": options.name, "reason": reason])
-    } else {
-      Log.error("worker.failed", ["name": options.name, "reason": reason])
-    }
-    self.status = status
+  private func fail(_ error: any Error) {
+    guard status == nil, failure == nil else { return }
+    Log.error("worker.failed", ["name": options.name, "reason": "\(error)"])
+    failure = error
     loop.stop()
   }
 
@@ -148,7 +151,7 @@ package final class WorkerShell {
       models[manifest.version] = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
       loop.soon { self.handle(.installed(manifest, isIntact: true)) }
     } catch {
-      exit(1, "cannot use policy \(manifest.version): \(error)")
+      fail(error)
     }
   }
 
@@ -156,7 +159,7 @@ package final class WorkerShell {
 
   private func gather(_ report: SamplerReport) {
     switch report {
-    case .failed(let reason): exit(1, reason)
+    case .failed(let error): fail(error)
     case .sampled(let lease, let trajectories):
       if gathered.update(lease, { $0 += trajectories }) == nil { gathered[lease] = trajectories }
       guard !isGathering else { return }
@@ -176,10 +179,13 @@ package final class WorkerShell {
 /// Why a worker cannot sample for a run.
 private enum WorkerError: Error, CustomStringConvertible {
   case unknownDataType(String)
+  /// The machine's reason.
+  case cannotGoOn(String)
 
   var description: String {
     switch self {
     case .unknownDataType(let name): "the run's data type is \"\(name)\", which this release does not know"
+    case .cannotGoOn(let reason): reason
     }
   }
 }

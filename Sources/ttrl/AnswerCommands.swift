@@ -33,7 +33,9 @@ extension Command {
       let kind = try kind(of: line)
       guard let responses = line["responses"]?.elements else { throw UserError("\"responses\" is missing or no list") }
       let texts = try responses.map { element in
-        guard let text = element.string else { throw UserError("\"responses\" has \(element.summary), expected strings") }
+        guard let text = element.string else {
+          throw UserError("\"responses\" has \(element.summary), expected strings")
+        }
         return text
       }
       let answers = texts.map { extractAnswer(from: $0, kind: kind) }
@@ -74,7 +76,8 @@ extension Command {
   private static func kind(of line: JSON) throws -> AnswerKind {
     guard let name = line["kind"]?.string else { return .math }
     guard let kind = AnswerKind(rawValue: name) else {
-      throw UserError("\"kind\" is \"\(name)\", expected \(AnswerKind.allCases.map(\.rawValue).joined(separator: ", "))")
+      throw UserError(
+        "\"kind\" is \"\(name)\", expected \(AnswerKind.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     return kind
   }

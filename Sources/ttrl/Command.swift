@@ -1,134 +1,176 @@
 // Command: what `ttrl` can be told to do, and the one way in which every command reads its settings and fails.
+//
+// A command is its name, the settings it takes, what it needs of them, and a function. Settings come from flags, then
+// the --config file, then the command's defaults; everything that is wrong with them is said at once, before anything
+// starts. Not here: what the commands do.
 
 import Base
+import CoordinatorRole
 import Foundation
+import LanguageModel
+import Ledger
 import Platform
+import Records
 import Runs
 import Settings
-
-/// Exit statuses that scripts may rely on.
-enum ExitStatus {
-  static let done: Int32 = 0
-  static let failed: Int32 = 1
-  static let usage: Int32 = 2
-  static let interrupted: Int32 = 130
-}
-
-/// A failure whose text is for the user; no stack, no type names.
-struct UserError: Error, CustomStringConvertible {
-  var description: String
-  var status = ExitStatus.failed
-
-  init(_ description: String, status: Int32 = ExitStatus.failed) {
-    self.description = description
-    self.status = status
-  }
-}
+import Tensors
 
 struct Command: Sendable {
   let name: String
   let summary: String
   /// Names of the settings it takes, beyond `help` and `config`.
   let settings: [String]
+  /// Names of those that it cannot do without.
+  var needs: [String] = []
+  /// What holds for settings that are not given, with a model of the user's and with the built-in one.
+  var defaults: @Sendable (_ isBuiltIn: Bool) -> Settings = { _ in Settings() }
+  /// It is one process of a run, or starts them; a run that exists brings its own defaults.
+  var isOfRun = false
+  /// What is wrong with settings that are each right.
+  var problems: @Sendable (Settings) -> [String] = { _ in [] }
   let run: @Sendable (Settings, _ given: [String]) throws -> Int32
 
   /// Settings that may shape a run.
-  static let runSettings = SettingTable.all.filter { $0.effect == .result }.map(\.name)
+  private static let runSettings = SettingTable.all.filter { $0.effect == .result }.map(\.name)
+  private static let samplingSettings = [
+    "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "dtype", "threads",
+  ]
+  private static let promptSettings = ["model", "template", "suffix"]
 
   static let all: [Command] = [
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
         "run", "workers", "learners", "threads", "listen", "checkpoint-every", "keep-checkpoints", "dry-run", "json",
-      ], run: train),
+      ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
-      settings: runSettings + ["run", "listen", "checkpoint-every", "keep-checkpoints"], run: coordinator),
+      settings: runSettings + ["run", "listen", "learners", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
+      defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "name", "threads"], run: worker),
+      settings: ["coordinator", "name", "threads"], needs: ["coordinator"], problems: addressProblems, run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
-      settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"], run: learner),
+      settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"],
+      needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: [
-        "model", "data", "template", "suffix", "long-prompts", "seed", "samples", "temperature", "top-p", "top-k",
-        "max-new-tokens", "ignore-eos", "dtype", "threads", "json",
-      ], run: evaluate),
+      settings: promptSettings + samplingSettings + ["data", "json"], needs: ["model", "data"],
+      defaults: evaluationDefaults, run: evaluate),
     Command(
-      name: "generate", summary: "sample responses; JSONL in, JSONL out",
-      settings: [
-        "model", "template", "suffix", "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens",
-        "ignore-eos", "dtype", "threads",
-      ], run: generate),
+      name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,
+      needs: ["model"], defaults: generationDefaults, run: generate),
     Command(
       name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
-      settings: ["model", "dtype", "threads"], run: logprobs),
+      settings: ["model", "dtype", "threads"], needs: ["model"], run: logprobs),
     Command(
       name: "tokenize", summary: "text to ids and back; JSONL in, JSONL out", settings: ["model", "decode"],
-      run: tokenize),
-    Command(name: "extract", summary: "the final answer of a response; JSONL in, JSONL out", settings: [], run: extract),
+      needs: ["model"], run: tokenize),
+    Command(
+      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out", settings: [], run: extract),
     Command(name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: [], run: grade),
     Command(
-      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out", settings: ["labels"],
-      run: vote),
-    Command(name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], run: status),
-    Command(name: "report", summary: "write report.html of a run", settings: ["run"], run: report),
+      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out", settings: [], run: vote),
     Command(
-      name: "pretrain", summary: "make the small base model that is built in", settings: ["run", "seed", "threads", "json"],
-      run: pretrain),
+      name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
+      run: status),
+    Command(name: "report", summary: "write report.html of a run", settings: ["run"], needs: ["run"], run: report),
+    Command(
+      name: "pretrain", summary: "make the small base model that is built in",
+      settings: ["run", "seed", "threads", "json"], needs: ["run"], defaults: pretrainingDefaults, run: pretrain),
   ]
 
   // MARK: Entry
 
   static func main(_ arguments: [String]) -> Int32 {
-    guard let name = arguments.first, name != "--help", name != "help" else {
-      print(overview)
-      return arguments.isEmpty ? ExitStatus.usage : ExitStatus.done
-    }
-    guard let command = all.first(where: { $0.name == name }) else {
-      complain("ttrl: there is no command \"\(name)\". Commands: \(all.map(\.name).joined(separator: ", "))")
+    guard let name = arguments.first else {
+      complain(overview)
       return ExitStatus.usage
     }
+    switch name {
+    case "--version", "version": print("ttrl \(Program.version)\n\(Arithmetic.description)")
+    case "--help", "-h", "help":
+      guard let topic = arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) else {
+        print(overview)
+        break
+      }
+      return main([topic, "--help"])
+    default:
+      guard let command = all.first(where: { $0.name == name }) else {
+        let hint = nearest(to: name, in: all.map(\.name)).map { "; did you mean \"\($0)\"?" } ?? ""
+        complain("ttrl: there is no command \"\(name)\"\(hint)\nCommands: \(all.map(\.name).joined(separator: ", "))")
+        return ExitStatus.usage
+      }
+      return command.main(Array(arguments.dropFirst()))
+    }
+    return ExitStatus.done
+  }
+
+  private func main(_ arguments: [String]) -> Int32 {
     do {
-      let (settings, given) = try command.resolve(Array(arguments.dropFirst()))
+      let (settings, given) = try resolve(arguments)
       if settings.isHelp {
-        print(command.help)
+        print(help)
         return ExitStatus.done
       }
-      return try command.run(settings, given)
-    } catch let error as SettingsError {
-      complain("ttrl \(name): \(error)\nSee: ttrl \(name) --help")
-      return ExitStatus.usage
-    } catch let error as UserError {
-      complain("ttrl \(name): \(error)")
-      return error.status
+      return try run(settings, given)
     } catch {
-      complain("ttrl \(name): \(error)")
-      return ExitStatus.failed
+      let hint = error is SettingsError ? "\nSee: ttrl \(name) --help" : ""
+      Self.complain("ttrl \(name): \(error)\(hint)")
+      return ExitStatus.of(error, isRole: isRole)
     }
   }
 
-  /// Flags win over the file, the file over the defaults; the built-in model brings defaults of its own.
+  /// Its exit status tells a supervisor whether to start it again.
+  private var isRole: Bool { ["coordinator", "worker", "learner"].contains(name) }
+
+  static func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+  // MARK: Settings
+
+  /// Flags win over the file, the file over the defaults.
+  ///
+  /// - Throws: `SettingsError` with everything that is wrong, or what is wrong with the run directory.
   private func resolve(_ arguments: [String]) throws -> (Settings, given: [String]) {
     var reading = SettingsParser(allowed: settings + ["help", "config"], defaults: Settings())
     let flags = reading.pairs(of: arguments)
-    var file: [(name: String, value: String)] = []
-    var origin = ""
-    if let path = flags.last(where: { $0.name == "config" })?.value {
-      origin = path
-      file = try SettingsFile.read(path)
+    if flags.contains(where: { $0.name == "help" }) {
+      var settings = Settings()
+      settings.isHelp = true
+      return (settings, [])
     }
-    let givesModel = (flags + file).contains { $0.name == "model" }
-    let trains = name == "train" || name == "coordinator"
-    reading.adopt(defaults: trains && !givesModel ? BuiltIn.defaults : Settings())
-    reading.apply(file, from: origin)
+    let path = flags.last { $0.name == "config" }?.value ?? ""
+    let file = path.isEmpty ? SettingsFile() : SettingsFile(reading: path)
+    reading.note(file.problems)
+    reading.adopt(defaults: try defaults(for: file.pairs + flags))
+    reading.apply(file.pairs, from: path)
     reading.apply(flags, from: "command line")
-    if reading.settings.isHelp { return (reading.settings, []) }
-    let settings = try reading.finish()
-    return (settings, reading.given)
+    reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))
+    return (try reading.finish(), reading.given)
   }
+
+  private func defaults(for given: [(name: String, value: String)]) throws -> Settings {
+    func last(_ name: String) -> String? { given.last { $0.name == name }?.value }
+    let isBuiltIn = last("model") == "builtin" || isOfRun && last("model") == nil
+    var settings = defaults(isBuiltIn)
+    let run = RunDirectory(ThisProcess.absolute(last("run") ?? settings.run))
+    if isOfRun, !run.path.isEmpty, Files.exists(run.settings) {
+      settings = try RunManifest(reading: run).settings
+    } else if isOfRun, last("eval") == "none" {
+      // The built-in example's curve during the run is an evaluation too.
+      settings.evaluateEvery = 0
+    }
+    return settings
+  }
+
+  /// What to say of a setting that is needed and not given.
+  private func missing(_ name: String, in settings: Settings) -> String? {
+    guard let setting = SettingTable.named(name), setting.value(in: settings).isEmpty else { return nil }
+    return "--\(name) \(setting.placeholder ?? "") is missing: \(setting.help)"
+  }
+
+  // MARK: Help
 
   private var help: String {
     var lines = ["ttrl \(name): \(summary)", "", "Settings (a flag, or a key of the --config file):"]
@@ -136,67 +178,87 @@ struct Command: Sendable {
     let heads = shown.map { "  --\($0.name)" + ($0.placeholder.map { " \($0)" } ?? "") }
     let width = heads.map(\.count).max() ?? 0
     for (head, setting) in zip(heads, shown) {
-      let value = setting.value(in: Settings())
-      let note = setting.placeholder == nil || value.isEmpty ? "" : " [\(value)]"
-      lines.append(head + String(repeating: " ", count: width - head.count + 2) + setting.help + note)
+      lines.append(head + String(repeating: " ", count: width - head.count + 2) + setting.help + note(on: setting))
     }
     return lines.joined(separator: "\n")
   }
 
+  /// A setting's defaults: "[240; builtin: 30]", or that it has to be given.
+  private func note(on setting: Setting) -> String {
+    guard setting.placeholder != nil else { return "" }
+    let (usual, builtIn) = (setting.value(in: defaults(false)), setting.value(in: defaults(true)))
+    let takesModel = settings.contains("model")
+    switch (usual.isEmpty, builtIn.isEmpty || builtIn == usual || !takesModel) {
+    case (true, true): return needs.contains(setting.name) ? " (needed)" : ""
+    case (true, false): return " [builtin: \(builtIn)]"
+    case (false, true): return " [\(usual)]"
+    case (false, false): return " [\(usual); builtin: \(builtIn)]"
+    }
+  }
+
   private static var overview: String {
     let width = all.map(\.name.count).max() ?? 0
-    return (["ttrl: test-time reinforcement learning on Linux machines", "", "Commands:"]
+    return
+      (["ttrl: test-time reinforcement learning on Linux machines", "", "Commands:"]
       + all.map { "  " + $0.name + String(repeating: " ", count: width - $0.name.count + 2) + $0.summary }
       + ["", "ttrl COMMAND --help tells more. ttrl train alone runs the built-in example."])
       .joined(separator: "\n")
   }
-
-  static func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 }
 
-/// A --config file: JSON5, one flat object.
-enum SettingsFile {
-  private enum Value: Decodable {
-    case text(String)
-    case number(Double)
-    case integer(Int64)
-    case flag(Bool)
+// MARK: - Defaults and rules of single commands
 
-    init(from decoder: any Decoder) throws {
-      let container = try decoder.singleValueContainer()
-      if let value = try? container.decode(Bool.self) {
-        self = .flag(value)
-      } else if let value = try? container.decode(Int64.self) {
-        self = .integer(value)
-      } else if let value = try? container.decode(Double.self) {
-        self = .number(value)
-      } else {
-        self = .text(try container.decode(String.self))
-      }
-    }
+extension Command {
+  @Sendable private static func runDefaults(isBuiltIn: Bool) -> Settings { isBuiltIn ? BuiltIn.defaults : Settings() }
 
-    var text: String {
-      switch self {
-      case .text(let value): value
-      case .number(let value): "\(value)"
-      case .integer(let value): "\(value)"
-      case .flag(let value): "\(value)"
-      }
-    }
+  /// The paper's temperature 0.6 and top-p 0.95.
+  @Sendable private static func evaluationDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = modelDefaults(isBuiltIn)
+    settings.temperature = settings.evaluationTemperature
+    settings.topP = settings.evaluationTopP
+    return settings
   }
 
-  /// The settings of a file, sorted by name.
-  static func read(_ path: String) throws -> [(name: String, value: String)] {
-    let bytes = try Files.read(path)
-    let decoder = JSONDecoder()
-    decoder.allowsJSON5 = true
+  @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = modelDefaults(isBuiltIn)
+    settings.samples = 1
+    return settings
+  }
+
+  /// What follows from the model alone.
+  private static func modelDefaults(_ isBuiltIn: Bool) -> Settings {
+    var settings = Settings()
+    if isBuiltIn {
+      settings.template = BuiltIn.defaults.template
+      settings.maxNewTokens = BuiltIn.defaults.maxNewTokens
+    }
+    return settings
+  }
+
+  @Sendable private static func pretrainingDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = Settings()
+    settings.method.seed = BuiltIn.pretrainingSeed
+    return settings
+  }
+
+  @Sendable private static func runProblems(_ settings: Settings) -> [String] {
+    let needsData = settings.model != "builtin" && settings.data.isEmpty
+    return (needsData ? ["--model is given without --data FILE: which questions should it get better at?"] : [])
+      + loopbackProblems(settings.listen)
+  }
+
+  @Sendable private static func addressProblems(_ settings: Settings) -> [String] {
+    settings.coordinator.isEmpty ? [] : loopbackProblems(settings.coordinator)
+  }
+
+  /// Without TLS nothing is said beyond this machine.
+  private static func loopbackProblems(_ text: String) -> [String] {
     do {
-      let values = try decoder.decode([String: Value].self, from: Data(bytes))
-      return values.sorted { $0.key < $1.key }.map { ($0.key, $0.value.text) }
+      let address = try HostPort(parsing: text)
+      return address.isLoopback
+        ? [] : ["\(address) is not on this machine, and connections are not encrypted yet; use 127.0.0.1:PORT"]
     } catch {
-      throw UserError(
-        "cannot read settings from \(path): expected one JSON5 object of names and plain values, such as "
-          + "{ steps: 30, lr: 1e-4 }; \(error.localizedDescription)", status: ExitStatus.usage)
+      return ["\(error)"]
     }
   }
 }

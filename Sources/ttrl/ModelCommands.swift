@@ -4,6 +4,7 @@ import Answers
 import Base
 import Foundation
 import LanguageModel
+import Observatory
 import Platform
 import Records
 import Runs
@@ -19,9 +20,6 @@ private struct LoadedModel: Sendable {
   let threads: Int
 
   init(_ settings: Settings) throws {
-    guard !settings.model.isEmpty else {
-      throw UserError("--model DIR is missing (\"builtin\" is the built-in one)", status: ExitStatus.usage)
-    }
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
     let plan = TransformerPlan(directory.configuration.model, type: settings.dtype)
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
@@ -52,31 +50,16 @@ extension Command {
   // MARK: eval
 
   @Sendable static func evaluate(_ settings: Settings, given: [String]) throws -> Int32 {
-    guard !settings.data.isEmpty else { throw UserError("--data FILE is missing", status: ExitStatus.usage) }
-    var settings = settings
-    // The paper's evaluation, unless told otherwise.
-    if !given.contains("temperature") { settings.temperature = settings.evaluationTemperature }
-    if !given.contains("top-p") { settings.topP = settings.evaluationTopP }
-    if settings.model == "builtin" {
-      settings.template = "plain"
-      if !given.contains("max-new-tokens") { settings.maxNewTokens = BuiltIn.defaults.maxNewTokens }
-    }
     let loaded = try LoadedModel(settings)
     let tokenizer = try loaded.directory.tokenizer()
     let renderer = try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: tokenizer)
-    let questions = renderer.promptSet(try BuiltIn.questions(settings.data))
-    let context = loaded.directory.configuration.model.maxPositions
-    let fits = questions.prompts.map { $0.tokens.count + Int(settings.maxNewTokens) <= context }
-    let dropped = fits.count { !$0 }
-    if dropped > 0 { complain("\(dropped) prompts leave no room for max-new-tokens and are left out") }
-    let requests = zip(questions.prompts, fits).compactMap { prompt, fits in
-      fits
-        ? GenerationRequest(
-          prompt: prompt.tokens, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: prompt.index,
-          samples: Array(0..<settings.samples)) : nil
-    }
-    guard !requests.isEmpty else {
-      throw RunError.noPrompts(path: settings.data, dropped: dropped, context: context)
+    let found = try RunBeginning.questions(settings.data, settings, loaded.directory, renderer)
+    if found.dropped > 0 { complain("\(found.dropped) prompts leave no room for max-new-tokens and are left out") }
+    let questions = renderer.promptSet(found.kept)
+    let requests = questions.prompts.map { prompt in
+      GenerationRequest(
+        prompt: prompt.tokens, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: prompt.index,
+        samples: Array(0..<settings.samples))
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
     let trajectories = try loaded.sample(requests, sampling: sampling, seed: settings.method.seed)
@@ -87,18 +70,21 @@ extension Command {
       let kind = questions.prompts[index].kind
       answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
     }
-    let judged = zip(zip(answers, questions.truth), fits).filter(\.1).map {
-      EvaluatedPrompt(answers: $0.0.0, truth: $0.0.1)
-    }
-    let figures = EvaluationRow.figures(Evaluation(judged))
+    let evaluation = Evaluation(zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) })
+    let figures = EvaluationRow.figures(evaluation)
     print(settings.isJSON ? JSON.object(figures).text() : text(of: figures))
+    if evaluation.noAnswerRatio == 1 {
+      let cut = trajectories.count { $0.finish == .length }
+      complain(FinalTable.nothingToVoteOn(truncatedShare: Double(cut) / Double(max(trajectories.count, 1))))
+    }
     return ExitStatus.done
   }
 
   private static func text(of figures: [JSON.Member]) -> String {
     figures.map { member in
       let value = member.value.double.map { member.value.int == nil ? String(format: "%.4f", $0) : "\(Int($0))" }
-      return member.key + String(repeating: " ", count: max(1, 18 - member.key.count)) + (value ?? "unknown (no answers)")
+      return member.key + String(repeating: " ", count: max(1, 18 - member.key.count))
+        + (value ?? "unknown (no answers)")
     }
     .joined(separator: "\n")
   }
@@ -106,9 +92,6 @@ extension Command {
   // MARK: generate
 
   @Sendable static func generate(_ settings: Settings, given: [String]) throws -> Int32 {
-    var settings = settings
-    if !given.contains("samples") { settings.samples = 1 }
-    if settings.model == "builtin", !given.contains("template") { settings.template = "plain" }
     let loaded = try LoadedModel(settings)
     let vocabulary = loaded.directory.configuration.model.vocabularySize
     let lines = try JSONLines.read()
@@ -121,7 +104,8 @@ extension Command {
     var requests: [GenerationRequest] = []
     for (index, (line, value)) in lines.enumerated() {
       do {
-        let ids = try value["ids"] != nil
+        let ids =
+          try value["ids"] != nil
           ? value.ids("ids", below: vocabulary) : renderer?.tokens(of: value.text("prompt")) ?? []
         requests.append(
           GenerationRequest(
@@ -162,9 +146,6 @@ extension Command {
   // MARK: tokenize
 
   @Sendable static func tokenize(_ settings: Settings, given: [String]) throws -> Int32 {
-    guard !settings.model.isEmpty else {
-      throw UserError("--model DIR is missing: a directory with a tokenizer.json", status: ExitStatus.usage)
-    }
     let tokenizer = try ModelDirectory.tokenizer(at: try BuiltIn.resolve(model: settings.model))
     return try JSONLines.transform { line in
       guard settings.isDecoding else {

@@ -9,11 +9,8 @@ import Settings
 
 extension Command {
   @Sendable static func pretrain(_ settings: Settings, given: [String]) throws -> Int32 {
-    guard !settings.run.isEmpty else {
-      throw UserError("--run DIR is missing: where should the model be written?", status: ExitStatus.usage)
-    }
     var pretraining = try Pretraining(
-      seed: given.contains("seed") ? settings.method.seed : Self.builtInSeed,
+      seed: settings.method.seed,
       threads: settings.threads > 0 ? settings.threads : Machine.coreCount)
     let begun = MonotonicClock.now()
     var last = 0.0
@@ -35,7 +32,4 @@ extension Command {
     print(settings.isJSON ? result.text() : "\(settings.run): model.safetensors \(digest)")
     return ExitStatus.done
   }
-
-  /// The seed of the model that is built in.
-  private static let builtInSeed: UInt64 = 1
 }

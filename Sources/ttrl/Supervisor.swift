@@ -15,14 +15,20 @@ import Settings
 final class Supervisor {
   /// One process that is kept running.
   private final class Charge {
+    /// Also the name of its log.
     let name: String
+    /// The command that it runs.
+    let role: String
     let command: () throws -> ChildProcess.Command
+    /// Bytes of its log that were there before it was started last.
+    var logBytes = 0
     var process: ChildProcess?
     var isDone = false
     /// When it died lately; too many in a short time and the supervisor gives up.
     var deaths: [Instant] = []
 
-    init(name: String, command: @escaping () throws -> ChildProcess.Command) {
+    init(_ role: String, name: String, command: @escaping () throws -> ChildProcess.Command) {
+      self.role = role
       self.name = name
       self.command = command
     }
@@ -30,6 +36,7 @@ final class Supervisor {
 
   private let directory: RunDirectory
   private let settings: Settings
+  private let launcher: MPILauncher
   private let loop: EventLoop
   private var charges: [Charge] = []
   private var address: HostPort?
@@ -37,9 +44,10 @@ final class Supervisor {
   private var isStopping = false
   private let progress: ProgressView
 
-  init(_ directory: RunDirectory, settings: Settings, steps: UInt32) throws {
+  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, launcher: MPILauncher) throws {
     self.directory = directory
     self.settings = settings
+    self.launcher = launcher
     loop = try EventLoop()
     progress = ProgressView(directory, steps: Int(steps))
   }
@@ -52,7 +60,7 @@ final class Supervisor {
     try Files.createDirectory(directory.logs)
     try? Files.removeTree(directory.address)
     try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in self.interrupt() }
-    try start(Charge(name: "coordinator", command: coordinatorCommand))
+    try start(Charge("coordinator", name: "coordinator", command: coordinatorCommand))
     awaitAddress(since: MonotonicClock.now())
     showProgress()
     while outcome == nil { loop.run() }
@@ -93,7 +101,6 @@ final class Supervisor {
         "--threads", "\(threads(sharedBy: settings.learners))", "--checkpoint-every", "\(settings.checkpointEvery)",
         "--keep-checkpoints", "\(settings.keepCheckpoints)",
       ], log: "learner")
-    let launcher = try MPILauncher.find()
     command.arguments = launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
     command.program = launcher.program
     command.environment = launcher.environment
@@ -117,6 +124,7 @@ final class Supervisor {
   }
 
   private func launch(_ charge: Charge) throws {
+    charge.logBytes = (try? Files.size(of: log(of: charge))) ?? 0
     charge.process = try ChildProcess(try charge.command(), loop: loop) { status in self.ended(charge, status) }
   }
 
@@ -127,34 +135,41 @@ final class Supervisor {
     if charge.name == "coordinator", charge.isDone {
       outcome = ExitStatus.done
       loop.stop()
+    } else if status == .exited(ExitStatus.usage) {
+      giveUp(on: charge, "cannot go on")
     } else if !charge.isDone {
       startAgain(charge, after: status)
     }
   }
 
+  private func log(of charge: Charge) -> String { "\(directory.logs)/\(charge.name).log" }
+
   private func startAgain(_ charge: Charge, after status: ChildProcess.ExitStatus) {
     let now = MonotonicClock.now()
     charge.deaths = charge.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
-    guard charge.deaths.count <= Limits.restarts else { return giveUp(on: charge, status) }
-    progress.say("\(charge.name) \(status); starting it again (log: \(directory.logs)/\(charge.name).log)")
+    guard charge.deaths.count <= Limits.restarts else {
+      return giveUp(
+        on: charge, "\(status), \(charge.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
+    }
+    progress.say("\(charge.name) \(status); starting it again (log: \(log(of: charge)))")
     loop.schedule(at: now + .milliseconds(200 << UInt64(charge.deaths.count - 1))) {
       guard !self.isStopping, self.outcome == nil else { return }
       do {
         try self.launch(charge)
       } catch {
-        self.progress.say("\(charge.name) cannot be started: \(error)")
-        self.outcome = ExitStatus.failed
-        self.loop.stop()
+        self.fail("\(charge.name) cannot be started: \(error)")
       }
     }
   }
 
-  private func giveUp(on charge: Charge, _ status: ChildProcess.ExitStatus) {
-    let log = "\(directory.logs)/\(charge.name).log"
-    let tail = LogTail.lines(of: log, count: 8).map { "  " + $0 }.joined(separator: "\n")
-    progress.say(
-      "\(charge.name) \(status), \(charge.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s. "
-        + "The end of \(log):\n\(tail)\nNothing is lost: mend the cause and give the same command again.")
+  /// The role has said what is wrong; that is what the user has to read.
+  private func giveUp(on charge: Charge, _ how: String) {
+    let words = LastWords.of(charge.role, log: log(of: charge), from: charge.logBytes)
+    fail("\(charge.name) \(how): \(words)\nNothing is lost: mend the cause and give the same command again.")
+  }
+
+  private func fail(_ text: String) {
+    progress.say(text)
     outcome = ExitStatus.failed
     loop.stop()
   }
@@ -173,13 +188,11 @@ final class Supervisor {
   private func startPeers() {
     do {
       for number in 1...max(settings.workers, 1) where number <= settings.workers {
-        try start(Charge(name: "worker-\(number)") { try self.workerCommand(number) })
+        try start(Charge("worker", name: "worker-\(number)") { try self.workerCommand(number) })
       }
-      try start(Charge(name: "learner") { try self.learnerCommand() })
+      try start(Charge("learner", name: "learner") { try self.learnerCommand() })
     } catch {
-      progress.say("\(error)")
-      outcome = ExitStatus.failed
-      loop.stop()
+      fail("\(error)")
     }
   }
 
@@ -220,11 +233,23 @@ final class Supervisor {
   private func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
 }
 
-/// The last lines of a log, for an error message.
-enum LogTail {
-  static func lines(of path: String, count: Int) -> [String] {
-    guard let text = try? Files.readText(path) else { return [] }
-    return text.split(separator: "\n").suffix(count).map(String.init)
+/// What a role said before it ended: the paragraph of its error, or else the end of its log.
+enum LastWords {
+  /// - Parameters:
+  ///   - role: the command; its error begins with "ttrl ROLE: ".
+  ///   - log: path of its log.
+  ///   - offset: bytes of the log that are older than the process.
+  static func of(_ role: String, log path: String, from offset: Int) -> String {
+    let bytes = ((try? Files.read(path)) ?? []).dropFirst(offset)
+    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+    let beginning = "ttrl \(role): "
+    guard let start = lines.lastIndex(where: { $0.hasPrefix(beginning) }) else {
+      let end = lines.filter { !$0.isEmpty }.suffix(8).map { "\n  " + $0 }.joined()
+      return "the end of \(path):\(end.isEmpty ? " (empty)" : end)"
+    }
+    // The launcher's rules and the log's own lines end the paragraph.
+    let paragraph = lines[start...].prefix { !$0.isEmpty && !$0.hasPrefix("---") && !$0.hasPrefix("time=") }
+    return paragraph.joined(separator: "\n").dropFirst(beginning.count) + ""
   }
 }
 

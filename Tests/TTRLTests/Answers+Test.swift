@@ -6,7 +6,7 @@ import Records
 import TTRL
 
 /// The one place where these tests make an answer key.
-func key(_ label: Int) -> AnswerKey { AnswerKey("\(label)") }
+func key(_ label: Int) -> AnswerKey { answerKey("\(label)", kind: .string) }
 
 func keys(_ labels: [Int?]) -> [AnswerKey?] { labels.map { $0.map(key) } }
 

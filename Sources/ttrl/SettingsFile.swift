@@ -1,0 +1,65 @@
+// SettingsFile: what a --config file says: JSON5, one flat object of setting names and plain values.
+
+import Foundation
+import Platform
+
+struct SettingsFile {
+  /// Names and values as text, sorted by name: an object has no order.
+  private(set) var pairs: [(name: String, value: String)] = []
+  private(set) var problems: [String] = []
+
+  /// A command without a file.
+  init() {}
+
+  /// Reads a file; whatever is wrong with it becomes problems, to be reported with those of the flags.
+  init(reading path: String) {
+    let decoder = JSONDecoder()
+    decoder.allowsJSON5 = true
+    do {
+      let values = try decoder.decode([String: Value].self, from: Data(try Files.read(path)))
+      for (name, value) in values.sorted(by: { $0.key < $1.key }) {
+        switch value {
+        case .plain(let text): pairs.append((name, text))
+        case .other(let kind): problems.append("\(path): \(name) is \(kind), expected a text, a number, true or false")
+        }
+      }
+    } catch let error as PlatformError {
+      problems.append("\(error)")
+    } catch {
+      problems.append(
+        "\(path) is no settings file: expected one JSON5 object of names and plain values, such as "
+          + "{ steps: 30, lr: 1e-4 }; \(Self.reason(error))")
+    }
+  }
+
+  /// The decoder's own words, which are in the error that it wraps.
+  private static func reason(_ error: any Error) -> String {
+    guard case DecodingError.dataCorrupted(let context) = error else { return "found something else" }
+    let inner = context.underlyingError.map { ($0 as NSError).userInfo[NSDebugDescriptionErrorKey] ?? $0 }
+    return inner.map { "\($0)" } ?? context.debugDescription
+  }
+
+  private enum Value: Decodable {
+    case plain(String)
+    case other(String)
+
+    init(from decoder: any Decoder) throws {
+      guard let container = try? decoder.singleValueContainer() else { throw CocoaError(.coderInvalidValue) }
+      if container.decodeNil() {
+        self = .other("null")
+      } else if let value = try? container.decode(Bool.self) {
+        self = .plain("\(value)")
+      } else if let value = try? container.decode(String.self) {
+        self = .plain(value)
+      } else if let value = try? container.decode(Int64.self) {
+        self = .plain("\(value)")
+      } else if let value = try? container.decode(UInt64.self) {
+        self = .plain("\(value)")
+      } else if let value = try? container.decode(Double.self) {
+        self = .plain("\(value)")
+      } else {
+        self = .other((try? decoder.unkeyedContainer()) == nil ? "an object" : "a list")
+      }
+    }
+  }
+}
