@@ -45,6 +45,8 @@ package final class CoordinatorShell {
   /// How long a store may wait for others: far below what a worker notices, far above what a burst takes.
   private static let gathering = Instant.Span.milliseconds(10)
   private static let tickInterval = Instant.Span.milliseconds(500)
+  /// How long a finished coordinator stays for its peers to leave first.
+  private static let farewell = Instant.Span.seconds(3)
 
   /// Opens the run: takes its lock, reads what is durable, goes on from there.
   ///
@@ -68,8 +70,8 @@ package final class CoordinatorShell {
       Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
       try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
     }
-    var memory = try scribe.recall()
-    memory.policies = memory.policies.filter(store.has)
+    let memory = try scribe.recall()
+    if let latest = memory.policies.last, !store.has(latest) { throw PolicyStoreError.missing(latest.version) }
     Log.info(
       "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
     return memory
@@ -177,9 +179,15 @@ package final class CoordinatorShell {
     case .note(let note): self.note(note)
     case .finish:
       try scribe.finish()
-      exit(0, "every round is complete")
+      leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }
+  }
+
+  /// Everyone who is connected, or comes back in time, hears that the run is finished and hangs up.
+  private func leave(by deadline: Instant) {
+    guard !links.isEmpty, MonotonicClock.now() < deadline else { return exit(0, "every round is complete") }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
   }
 
   private func sendBatch(_ round: RoundID, to peer: PeerID) throws {

@@ -49,7 +49,8 @@ package final class Scribe {
     let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
     var settled: [Slot] = []
     for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
-    let policies = try ledger.policies().filter { $0.removedAt == nil }.map { policy in
+    // All that were ever published, also those whose file is gone: a learner that is behind is compared with them.
+    let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
     return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies)
