@@ -3,7 +3,6 @@
 
 import Answers
 import Base
-import Dispatch
 import Glibc
 import LanguageModel
 import Records
@@ -14,11 +13,17 @@ import Testing
 
 /// Learner ranks as threads of this process: sums meet at a barrier. What MPI does between processes.
 private final class ThreadRanks: Sendable {
+  private struct Total: Sendable {
+    var integers: [Int64] = []
+    var floats: [Float] = []
+  }
+
   private struct State: Sendable {
     var arrived = 0
     var generation = 0
-    var integers: [Int64] = []
-    var floats: [Float] = []
+    var sum = Total()
+    /// By parity of the generation: nobody can be two meetings ahead of anybody.
+    var totals = [Total(), Total()]
   }
 
   let size: Int
@@ -29,20 +34,20 @@ private final class ThreadRanks: Sendable {
   /// Adds a contribution and waits for everybody's; returns the total.
   func meet(_ contribute: (inout [Int64], inout [Float]) -> Void) -> (integers: [Int64], floats: [Float]) {
     let mine = state.withLock { state in
-      if state.arrived == 0 { (state.integers, state.floats) = ([], []) }
-      contribute(&state.integers, &state.floats)
+      let generation = state.generation
+      contribute(&state.sum.integers, &state.sum.floats)
       state.arrived += 1
-      defer {
-        if state.arrived == size {
-          state.arrived = 0
-          state.generation += 1
-        }
+      if state.arrived == size {
+        state.totals[generation % 2] = state.sum
+        state.sum = Total()
+        state.arrived = 0
+        state.generation += 1
       }
-      return state.generation
+      return generation
     }
     while true {
-      let total = state.withLock { $0.generation > mine ? ($0.integers, $0.floats) : nil }
-      if let total { return total }
+      let total = state.withLock { $0.generation > mine ? $0.totals[mine % 2] : nil }
+      if let total { return (total.integers, total.floats) }
       sched_yield()
     }
   }
@@ -56,25 +61,17 @@ private struct ThreadRank: GradientExchange {
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) {
     let copy = Array(values)
     let total = ranks.meet { sums, _ in sums = sums.isEmpty ? copy : zip(sums, copy).map { $0 &+ $1 } }.integers
-    leave { for index in values.indices { values[index] = total[index] } }
+    for index in values.indices { values[index] = total[index] }
   }
 
   func sum(_ values: UnsafeMutableBufferPointer<Float>) {
     let copy = Array(values)
     let total = ranks.meet { _, sums in sums = sums.isEmpty ? copy : zip(sums, copy).map(+) }.floats
-    leave { for index in values.indices { values[index] = total[index] } }
+    for index in values.indices { values[index] = total[index] }
   }
 
   func maximum(_ value: Float) -> Float {
-    let total = ranks.meet { _, sums in sums = [max(sums.first ?? value, value)] }.floats
-    leave {}
-    return total[0]
-  }
-
-  /// Nobody may begin the next sum before everybody has read this one.
-  private func leave(_ read: () -> Void) {
-    read()
-    _ = ranks.meet { _, _ in }
+    ranks.meet { _, sums in sums = [max(sums.first ?? value, value)] }.floats[0]
   }
 }
 
@@ -125,7 +122,7 @@ private struct TinyTraining {
   func trainOnRanks(_ size: Int, _ type: DataType) throws -> [[UInt32]] {
     let ranks = ThreadRanks(size: size)
     let results = Mutex<[Int: Result<[UInt32], any Error>]>([:])
-    DispatchQueue.concurrentPerform(iterations: size) { rank in
+    try inParallel(size, threads: size) { rank, _ in
       let result = Result { try train(policy(type, exchange: ThreadRank(ranks: ranks, rank: rank))) }
       results.withLock { $0[rank] = result }
     }
