@@ -50,7 +50,7 @@ let package = Package(
     module("Fleet", ["Base", "Records"], safe),
     module("Wire", ["Base", "Records"], safe),
     module("Tensors", ["Base", "CKernels", "COneDNN"], common),
-    module("LanguageModel", ["Tensors", "TTRL", "Records", "Base"], common),
+    module("LanguageModel", ["Tensors", "TTRL", "Answers", "Records", "Base"], common),
 
     // 3: the outside world.
     module("Platform", ["Base", "CLinux", "COpenSSL"], common),

@@ -2,8 +2,8 @@
 //
 // Bytes → messages → the machine (Fleet.Coordinator) → effects → ledger, files and bytes, on one loop. All decisions
 // are the machine's; the shell only performs, in order. Its one liberty is when: effects that begin with a `store` wait
-// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was to
-// follow the store still follows it.
+// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was
+// to follow the store still follows it.
 
 import Base
 import Fleet

@@ -42,6 +42,7 @@ package final class Scribe {
       try ledger.set(settings, for: "manifest")
       for prompt in prompts { try ledger.insert(prompt) }
       try ledger.insert(stored(manifest, madeBy: nil))
+      try openRounds(sampledBy: manifest.version)
     }
   }
 
@@ -78,6 +79,11 @@ package final class Scribe {
     }
   }
 
+  /// A round's time begins when its policy exists.
+  private func openRounds(sampledBy version: PolicyVersion) throws(LedgerError) {
+    for (round, _) in plan where round.policy == version { try open(round) }
+  }
+
   private func open(_ round: RoundID) throws(LedgerError) {
     guard !openedRounds.contains(round), let spec = plan[round] else { return }
     try ledger.open(round, slots: spec.slotCount, at: WallClock.seconds())
@@ -110,6 +116,7 @@ package final class Scribe {
     let report = try withRolloutSeconds(report, step: step)
     try ledger.transaction { () throws(LedgerError) in
       try ledger.insert(policy)
+      try openRounds(sampledBy: manifest.version)
       try ledger.setMetrics(report, ofStep: step)
       try keepTime()
     }

@@ -2,8 +2,8 @@
 //
 // `dx` runs backwards along the residual stream: each block takes it as the gradient of its output and adds the
 // gradient of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows;
-// factors have the model's type, sums are float32. Rows of a chunk beyond the batch's last are zero in dyᵀ, so they add nothing.
-// Letters as in CKernels.h.
+// factors have the model's type, sums are float32. Rows of a chunk beyond the batch's last are zero in dyᵀ, so they
+// add nothing. Letters as in CKernels.h.
 
 import Tensors
 

@@ -2,8 +2,8 @@
 //
 // A row is one token of one sequence. Rows of different sequences and positions go through a layer together; they meet
 // only in attention, where each reads the pages of its own sequence. Both users call the same three functions with the
-// same kernels and the same blocks, so a row's bits do not depend on who asks (batch invariance, and sampler = trainer).
-// The residual stream is float32; what a matrix multiplication takes in has the model's type.
+// same kernels and the same blocks, so a row's bits do not depend on who asks (batch invariance, and sampler =
+// trainer). The residual stream is float32; what a matrix multiplication takes in has the model's type.
 //
 //   x  ──norm──► q|k|v ──bias, norms, rotation──► attention over pages ──output──► + x   (project, attend)
 //   x  ──norm──► gate|up ──silu(gate)·up──► down ──► + x                                 (feedForward)

@@ -2,11 +2,11 @@
 //
 // oneDNN chooses its code by shape, so a row's last bits may change with the number of rows beside it (they do, for
 // bfloat16 on AMX). Here every product with weights runs in blocks of a fixed number of rows, a function of the
-// weights' shape alone; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels work on
-// a few rows at a time and treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so blocks
-// are multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is multiplied
-// together with. A test compares the bits.
-// Not here: which thread multiplies what. oneDNN uses the calling thread only (COneDNN).
+// weights' shape alone; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels work
+// on a few rows at a time and treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so
+// blocks are multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is
+// multiplied together with. A test compares the bits. Not here: which thread multiplies what. oneDNN uses the calling
+// thread only (COneDNN).
 
 package import Base
 import COneDNN

@@ -9,6 +9,8 @@ switch arguments.first {
 case "simulate": exit(SimulateCommand.run(Array(arguments.dropFirst())))
 case "results": exit(ResultsCommand.run(Array(arguments.dropFirst())))
 default:
-  SimulateCommand.print("usage: ttrl-dev \(SimulateCommand.usage)\n       ttrl-dev \(ResultsCommand.usage)\n", to: STDERR_FILENO)
+  for usage in [SimulateCommand.usage, ResultsCommand.usage] {
+    SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
+  }
   exit(2)
 }

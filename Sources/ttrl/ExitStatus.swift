@@ -1,8 +1,8 @@
 // ExitStatus: what a process says with its last byte, and the errors that decide it.
 //
-// Scripts may rely on: 0 done, 1 failed, 2 usage or settings, 130 interrupted. Between a role and its supervisor 2 means
-// more: starting it again would end the same way, somebody has to change something first (a setting, a busy port, a
-// full disk). A role that ends with anything else is started again.
+// Scripts may rely on: 0 done, 1 failed, 2 usage or settings, 130 interrupted. Between a role and its supervisor 2
+// means more: starting it again would end the same way, somebody has to change something first (a setting, a busy
+// port, a full disk). A role that ends with anything else is started again.
 
 import CoordinatorRole
 import Glibc

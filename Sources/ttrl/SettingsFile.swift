@@ -26,17 +26,11 @@ struct SettingsFile {
     } catch let error as PlatformError {
       problems.append("\(error)")
     } catch {
+      // Foundation's decoder does not tell where.
       problems.append(
         "\(path) is no settings file: expected one JSON5 object of names and plain values, such as "
-          + "{ steps: 30, lr: 1e-4 }; \(Self.reason(error))")
+          + "{ steps: 30, lr: 1e-4 }. Is a bracket, a quote or a comma missing?")
     }
-  }
-
-  /// The decoder's own words, which are in the error that it wraps.
-  private static func reason(_ error: any Error) -> String {
-    guard case DecodingError.dataCorrupted(let context) = error else { return "found something else" }
-    let inner = context.underlyingError.map { ($0 as NSError).userInfo[NSDebugDescriptionErrorKey] ?? $0 }
-    return inner.map { "\($0)" } ?? context.debugDescription
   }
 
   private enum Value: Decodable {

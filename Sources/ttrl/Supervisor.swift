@@ -252,35 +252,3 @@ enum LastWords {
     return paragraph.joined(separator: "\n").dropFirst(beginning.count) + ""
   }
 }
-
-/// How this machine starts MPI programs.
-struct MPILauncher {
-  let program: String
-  private let isOpenMPI: Bool
-
-  static func find() throws -> MPILauncher {
-    let program = try ChildProcess.locate("mpirun")
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = ["--version"]
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return MPILauncher(program: program, isOpenMPI: text.contains("Open MPI") || text.contains("OpenRTE"))
-  }
-
-  /// Ranks may outnumber cores, are bound to none (workers share them), and sleep rather than spin while they wait.
-  func arguments(ranks: Int) -> [String] {
-    guard isOpenMPI else { return ["-n", "\(ranks)"] }
-    return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]
-  }
-
-  /// Open MPI refuses to run as root unless told twice.
-  var environment: [String: String] {
-    guard isOpenMPI, geteuid() == 0 else { return [:] }
-    return ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]
-  }
-}

@@ -40,7 +40,7 @@ enum Rules {
     "Fleet": ["Base", "Records"],
     "Wire": ["Base", "Records"],
     "Tensors": ["Base", "CKernels", "COneDNN"],
-    "LanguageModel": ["Tensors", "TTRL", "Records", "Base"],
+    "LanguageModel": ["Tensors", "TTRL", "Answers", "Records", "Base"],
     // 3: the outside world.
     "Platform": ["Base", "CLinux", "COpenSSL"],
     "Ledger": ["Records", "Base", "CSQLite"],
@@ -67,7 +67,7 @@ enum Rules {
       "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
       "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
     ],
-    "ttrl-dev": ["Simulation", "Base"],
+    "ttrl-dev": ["Simulation", "Platform", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.

@@ -1,0 +1,47 @@
+// MPILauncher: how this machine starts MPI programs: Open MPI's mpirun, or another's (MPICH).
+//
+// They differ in what they refuse: Open MPI will not start more ranks than cores, nor anything as root, unless told to.
+
+import Base
+import Foundation
+import Platform
+
+struct MPILauncher {
+  let program: String
+  private let isOpenMPI: Bool
+
+  /// Asks mpirun what it is.
+  ///
+  /// Through a loop of its own and no thread: whoever calls this still has to block signals, which other threads would
+  /// receive.
+  /// - Throws: `UserError` if there is none.
+  static func find() throws -> MPILauncher {
+    guard let program = try? ChildProcess.locate("mpirun") else {
+      throw UserError(
+        "cannot start learner ranks: no directory of PATH has mpirun. Install Open MPI (Debian: apt-get install "
+          + "openmpi-bin) or add its directory to PATH")
+    }
+    let loop = try EventLoop()
+    var answer: [UInt8] = []
+    var command = ChildProcess.Command(program, ["--version"])
+    command.output = .pipe { answer += $0 }
+    command.errors = .discarded
+    let process = try ChildProcess(command, loop: loop) { _ in loop.stop() }
+    loop.run(until: MonotonicClock.now() + .seconds(10))
+    process.signal(Signal.kill)
+    let text = String(decoding: answer, as: UTF8.self)
+    return MPILauncher(program: program, isOpenMPI: text.contains("Open MPI") || text.contains("OpenRTE"))
+  }
+
+  /// Ranks may outnumber cores, are bound to none (workers share them), and sleep rather than spin while they wait.
+  func arguments(ranks: Int) -> [String] {
+    guard isOpenMPI else { return ["-n", "\(ranks)"] }
+    return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]
+  }
+
+  /// Open MPI refuses to run as root unless told twice.
+  var environment: [String: String] {
+    guard isOpenMPI, geteuid() == 0 else { return [:] }
+    return ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]
+  }
+}
