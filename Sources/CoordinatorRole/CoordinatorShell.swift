@@ -89,10 +89,14 @@ package final class CoordinatorShell {
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
+    try scribe.disconnectAll("the coordinator ended")
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
-    if failure == nil { try scribe.keepTime() }
+    if failure == nil {
+      try scribe.keepTime()
+      try scribe.disconnectAll("the coordinator ended")
+    }
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
     if let failure { throw failure }
@@ -218,13 +222,22 @@ package final class CoordinatorShell {
       Log.info(
         "coordinator.joined",
         ["peer": peer, "role": "\(hello.role)", "name": hello.name, "arithmetic": hello.arithmetic])
-      attempt { try self.scribe.join(hello, peer, from: self.links[peer]?.peer) }
+      attempt {
+        try self.scribe.join(hello, peer, from: self.links[peer]?.peer)
+        try self.scribe.record(event: "\(hello.role).joined", hello.name)
+      }
     case .left(let peer, let name, let outstanding):
       Log.info("coordinator.left", ["peer": peer, "name": name, "slots_returned": outstanding])
-      attempt { try self.scribe.leave(peer, name) }
-    case .silent(let peer, let name): Log.warning("coordinator.silent", ["peer": peer, "name": name])
+      attempt {
+        try self.scribe.leave(peer, "connection ended")
+        try self.scribe.record(event: "peer.left", "\(name), \(outstanding) slots returned")
+      }
+    case .silent(let peer, let name):
+      Log.warning("coordinator.silent", ["peer": peer, "name": name])
+      attempt { try self.scribe.record(event: "worker.silent", name) }
     case .expired(let lease, let holder, let slots):
       Log.warning("coordinator.lease_expired", ["lease": lease, "peer": holder, "slots": slots])
+      attempt { try self.scribe.record(event: "lease.expired", "lease \(lease), \(slots) slots returned") }
     case .refused(let slot, let refusal, let peer):
       Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
     case .published(let version): Log.info("coordinator.published", ["policy": version])

@@ -25,7 +25,7 @@ package enum MultiplicationError: Error, CustomStringConvertible {
         + "expected AVX-512. Use --dtype float32"
     case .failed(let operation, let shape, let status):
       "\(operation) a matrix multiplication \(shape): oneDNN \(oneDNNVersion) says \(status). "
-        + "Is the machine out of memory? Otherwise `ttrl doctor` tells what oneDNN supports here"
+        + "Is the machine out of memory? Otherwise please report this line, with the processor and the oneDNN version"
     }
   }
 }

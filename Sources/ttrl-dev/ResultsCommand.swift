@@ -200,7 +200,8 @@ enum ResultsCommand {
       claim("C10", "questions that the base never solves do not rise (maj@64, pass@1)", unsolvable) { run in
         let (before, after) = (run.figure("before", "train", "maj@64"), run.figure("after", "train", "maj@64"))
         let passes = "\(percent(pass(run, "before"))) → \(percent(pass(run, "after")))"
-        return ("\(percent(before)) → \(percent(after)), \(passes)", after <= before + 0.02 && pass(run, "after") <= pass(run, "before") + 0.02)
+        let isFlat = after <= before + 0.02 && pass(run, "after") <= pass(run, "before") + 0.02
+        return ("\(percent(before)) → \(percent(after)), \(passes)", isFlat)
       },
       claim("C11", "entropy falls (nats per token, first and last 3 steps)", vote) { run in
         let count = run.stepCount
@@ -254,8 +255,8 @@ enum ResultsCommand {
     }
     return
       "Each of these 64 questions has one multiplication, an operator that the base model has never seen. Trained on "
-      + "them alone, the model's majority ratio on them goes from \(percent(mean("before", "train", "majority_ratio"))) "
-      + "to \(percent(mean("after", "train", "majority_ratio"))) while the share of right answers goes from "
+      + "them alone, the model's majority ratio on them goes from "
+      + "\(percent(mean("before", "train", "majority_ratio"))) to \(percent(mean("after", "train", "majority_ratio"))) while the share of right answers goes from "
       + "\(percent(mean("before", "train", "pass@1"))) to \(percent(mean("after", "train", "pass@1"))): it becomes "
       + "certain, of wrong answers. Voting cannot make knowledge that is not there. The held-out questions, which have "
       + "no multiplication, rise all the same, from \(percent(mean("before", "held_out", "pass@1"))) to "
