@@ -50,7 +50,7 @@ let package = Package(
     module("Fleet", ["Base", "Records"], safe),
     module("Wire", ["Base", "Records"], safe),
     module("Tensors", ["Base", "CKernels", "COneDNN"], common),
-    module("LanguageModel", ["Tensors", "TTRL", "Records", "Base"], common),
+    module("LanguageModel", ["Tensors", "TTRL", "Answers", "Records", "Base"], common),
 
     // 3: the outside world.
     module("Platform", ["Base", "CLinux", "COpenSSL"], common),
@@ -104,7 +104,7 @@ let package = Package(
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
-    tests("LanguageModel", of: ["LanguageModel", "Tensors"]),
+    tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
     tests("Ledger", of: ["Ledger", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),

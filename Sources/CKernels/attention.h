@@ -294,8 +294,8 @@ INLINE void spread(int queries, int vectors, const backward_scratch *s, const ba
     }
 }
 
-// Weights (exp of scores, normalised) and the gradients of scores, for keys in 0 ..< keys + queries - 1; the first query
-// sees `keys` of them, the second one more.
+// Weights (exp of scores, normalised) and the gradients of scores, for keys in 0 ..< keys + queries - 1; the first
+// query sees `keys` of them, the second one more.
 INLINE void score_gradients(int queries, const backward_scratch *s, const backward_query *query, int64_t dimension,
                             int64_t keys) {
   const int64_t tiles = (keys + queries - 1 + 15) >> 4;

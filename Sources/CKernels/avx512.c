@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"))), apply_to = function)
+#define INSTRUCTION_SET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
+#pragma clang attribute push(__attribute__((target(INSTRUCTION_SET))), apply_to = function)
 #include "kernels.h"
 #pragma clang attribute pop
 

@@ -1,8 +1,8 @@
 // vector.h: sixteen floats, and the few functions everything else is made of.
 //
 // Clang's vector extensions: the same expressions become one AVX-512 register or two AVX2 registers, with the same
-// IEEE result in every lane. Multiplication and addition are never contracted (-ffp-contract=off); where one rounding is
-// meant, `multiply_add` says so.
+// IEEE result in every lane. Multiplication and addition are never contracted (-ffp-contract=off); where one rounding
+// is meant, `multiply_add` says so.
 
 #pragma once
 
@@ -50,7 +50,8 @@ INLINE i16 first_lanes(int64_t count) { return lane_numbers() < (i16){} + (int32
 INLINE float sum(v16 x) {
   typedef float v8 __attribute__((vector_size(32)));
   typedef float v4 __attribute__((vector_size(16)));
-  v8 a = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+  v8 a = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+         __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
   v4 b = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
   v4 c = b + __builtin_shufflevector(b, b, 2, 3, 0, 1);
   return c[0] + c[1];
@@ -60,7 +61,8 @@ INLINE float largest_lane(v16 x) {
   typedef float v4 __attribute__((vector_size(16)));
   v8 a = __builtin_elementwise_max(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7),
                                    __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
-  v4 b = __builtin_elementwise_max(__builtin_shufflevector(a, a, 0, 1, 2, 3), __builtin_shufflevector(a, a, 4, 5, 6, 7));
+  v4 b = __builtin_elementwise_max(__builtin_shufflevector(a, a, 0, 1, 2, 3),
+                                   __builtin_shufflevector(a, a, 4, 5, 6, 7));
   v4 c = __builtin_elementwise_max(b, __builtin_shufflevector(b, b, 2, 3, 0, 1));
   return c[0] > c[1] ? c[0] : c[1];
 }

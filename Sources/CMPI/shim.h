@@ -25,7 +25,9 @@ static inline int ttrl_mpi_max_text(void) {
   return MPI_MAX_LIBRARY_VERSION_STRING > MPI_MAX_ERROR_STRING ? MPI_MAX_LIBRARY_VERSION_STRING : MPI_MAX_ERROR_STRING;
 }
 static inline int ttrl_mpi_library_version(char *text, int *length) { return MPI_Get_library_version(text, length); }
-static inline int ttrl_mpi_error_text(int code, char *text, int *length) { return MPI_Error_string(code, text, length); }
+static inline int ttrl_mpi_error_text(int code, char *text, int *length) {
+  return MPI_Error_string(code, text, length);
+}
 
 // In place, over all ranks; every rank passes the same count.
 static inline int ttrl_mpi_sum_int64(int64_t *values, int count) {

@@ -2,8 +2,8 @@
 //
 // Bytes → messages → the machine (Fleet.Coordinator) → effects → ledger, files and bytes, on one loop. All decisions
 // are the machine's; the shell only performs, in order. Its one liberty is when: effects that begin with a `store` wait
-// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was to
-// follow the store still follows it.
+// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was
+// to follow the store still follows it.
 
 import Base
 import Fleet
@@ -45,6 +45,8 @@ package final class CoordinatorShell {
   /// How long a store may wait for others: far below what a worker notices, far above what a burst takes.
   private static let gathering = Instant.Span.milliseconds(10)
   private static let tickInterval = Instant.Span.milliseconds(500)
+  /// How long a finished coordinator stays for its peers to leave first.
+  private static let farewell = Instant.Span.seconds(3)
 
   /// Opens the run: takes its lock, reads what is durable, goes on from there.
   ///
@@ -68,8 +70,8 @@ package final class CoordinatorShell {
       Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
       try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
     }
-    var memory = try scribe.recall()
-    memory.policies = memory.policies.filter(store.has)
+    let memory = try scribe.recall()
+    if let latest = memory.policies.last, !store.has(latest) { throw PolicyStoreError.missing(latest.version) }
     Log.info(
       "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
     return memory
@@ -87,10 +89,14 @@ package final class CoordinatorShell {
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
+    try scribe.disconnectAll("the coordinator ended")
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
-    if failure == nil { try scribe.keepTime() }
+    if failure == nil {
+      try scribe.keepTime()
+      try scribe.disconnectAll("the coordinator ended")
+    }
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
     if let failure { throw failure }
@@ -177,9 +183,15 @@ package final class CoordinatorShell {
     case .note(let note): self.note(note)
     case .finish:
       try scribe.finish()
-      exit(0, "every round is complete")
+      leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }
+  }
+
+  /// Everyone who is connected, or comes back in time, hears that the run is finished and hangs up.
+  private func leave(by deadline: Instant) {
+    guard !links.isEmpty, MonotonicClock.now() < deadline else { return exit(0, "every round is complete") }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
   }
 
   private func sendBatch(_ round: RoundID, to peer: PeerID) throws {
@@ -210,13 +222,22 @@ package final class CoordinatorShell {
       Log.info(
         "coordinator.joined",
         ["peer": peer, "role": "\(hello.role)", "name": hello.name, "arithmetic": hello.arithmetic])
-      attempt { try self.scribe.join(hello, peer, from: self.links[peer]?.peer) }
+      attempt {
+        try self.scribe.join(hello, peer, from: self.links[peer]?.peer)
+        try self.scribe.record(event: "\(hello.role).joined", hello.name)
+      }
     case .left(let peer, let name, let outstanding):
       Log.info("coordinator.left", ["peer": peer, "name": name, "slots_returned": outstanding])
-      attempt { try self.scribe.leave(peer, name) }
-    case .silent(let peer, let name): Log.warning("coordinator.silent", ["peer": peer, "name": name])
+      attempt {
+        try self.scribe.leave(peer, "connection ended")
+        try self.scribe.record(event: "peer.left", "\(name), \(outstanding) slots returned")
+      }
+    case .silent(let peer, let name):
+      Log.warning("coordinator.silent", ["peer": peer, "name": name])
+      attempt { try self.scribe.record(event: "worker.silent", name) }
     case .expired(let lease, let holder, let slots):
       Log.warning("coordinator.lease_expired", ["lease": lease, "peer": holder, "slots": slots])
+      attempt { try self.scribe.record(event: "lease.expired", "lease \(lease), \(slots) slots returned") }
     case .refused(let slot, let refusal, let peer):
       Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
     case .published(let version): Log.info("coordinator.published", ["policy": version])

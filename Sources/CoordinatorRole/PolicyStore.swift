@@ -8,6 +8,19 @@ package import Platform
 package import Records
 package import Runs
 
+/// Why a run cannot go on from its weights.
+package enum PolicyStoreError: Error, Sendable, CustomStringConvertible {
+  case missing(PolicyVersion)
+
+  package var description: String {
+    switch self {
+    case .missing(let version):
+      "the ledger says that policy \(version) was published, but its file is gone from policies/. Restore it, or copy "
+        + "the ledger and the directory back together"
+    }
+  }
+}
+
 package final class PolicyStore {
   private let directory: RunDirectory
   private var incoming: (version: PolicyVersion, file: AtomicFile)?

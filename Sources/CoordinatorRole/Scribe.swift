@@ -50,7 +50,8 @@ package final class Scribe {
     let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
     var settled: [Slot] = []
     for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
-    let policies = try ledger.policies().filter { $0.removedAt == nil }.map { policy in
+    // All that were ever published, also those whose file is gone: a learner that is behind is compared with them.
+    let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
     return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies)
@@ -136,9 +137,11 @@ package final class Scribe {
 
   package func join(_ hello: Hello, _ peer: PeerID, from address: HostPort?) throws(LedgerError) {
     guard hello.role == .worker else { return }
+    // "avx512 oneDNN 2.6.3 avx512_core_amx": our kernels' instruction set, then the library and its own.
+    let parts = hello.arithmetic.split(separator: " ", maxSplits: 1).map(String.init)
     let id = try ledger.join(
-      name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: hello.arithmetic,
-      libraries: hello.arithmetic, at: WallClock.seconds())
+      name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: parts.first ?? "",
+      libraries: parts.last ?? "", at: WallClock.seconds())
     workers[peer] = id
     workersByName[hello.name] = id
   }
@@ -146,6 +149,19 @@ package final class Scribe {
   package func leave(_ peer: PeerID, _ reason: String) throws(LedgerError) {
     guard let id = workers.removeValue(forKey: peer) else { return }
     try ledger.leave(worker: id, because: reason, at: WallClock.seconds())
+  }
+
+  /// What happened, for people who ask the ledger.
+  package func record(event kind: String, _ detail: String) throws(LedgerError) {
+    try ledger.record(event: kind, detail, at: WallClock.seconds())
+  }
+
+  /// Nobody is connected to a coordinator that begins or ends.
+  package func disconnectAll(_ reason: String) throws(LedgerError) {
+    let stale = try ledger.workers().filter { $0.leftAt == nil }
+    try ledger.transaction { () throws(LedgerError) in
+      for worker in stale { try ledger.leave(worker: worker.id, because: reason, at: WallClock.seconds()) }
+    }
   }
 
   private func append(_ row: String) throws(PlatformError) {

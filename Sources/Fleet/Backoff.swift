@@ -1,5 +1,5 @@
-// Backoff: how long to wait before trying a connection again. Doubling, bounded, and jittered, so that a fleet that lost
-// its coordinator does not come back in step.
+// Backoff: how long to wait before trying a connection again. Doubling, bounded, and jittered, so that a fleet that
+// lost its coordinator does not come back in step.
 
 import Base
 

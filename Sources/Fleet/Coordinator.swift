@@ -137,6 +137,10 @@ package struct Coordinator: Sendable {
   /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
   private var sealing: (manifest: PolicyManifest, waiting: PeerID)?
   private(set) var isFinished = false
+  /// The run ends with a learner that holds the last version: its checkpoint is what the run was for. One that fell
+  /// behind (its newest was damaged) trains on first. Not so where nothing is trained, or all was done before this
+  /// start.
+  private var needsLearner = false
 
   /// - Parameters:
   ///   - plan: ascending by round.
@@ -160,6 +164,7 @@ package struct Coordinator: Sendable {
       if !closed.contains(spec.id) { openRounds[spec.id] = RoundBook(spec) }
     }
     for slot in memory.settled { _ = openRounds.update(slot.round) { $0.settle(slot) } }
+    needsLearner = !isPlanDone && plan.contains { $0.id.purpose == .train }
   }
 
   package var latestPolicy: PolicyVersion { published.keys.last ?? PolicyVersion(0) }
@@ -208,8 +213,9 @@ package struct Coordinator: Sendable {
 
   private mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     if hello.role == .learner {
-      // A second learner is the first one's successor: the old connection is a process that died unnoticed. Which one is
-      // older is a matter of connections, not of hellos: a dead one's hello may be read late, by a paused coordinator.
+      // A second learner is the first one's successor: the old connection is a process that died unnoticed. Which one
+      // is older is a matter of connections, not of hellos: a dead one's hello may be read late, by a paused
+      // coordinator.
       if peers.contains(where: { $0.0 > id && $0.1.isLearner }) {
         return refuse(id, "another learner has taken over", &effects)
       }
@@ -220,7 +226,8 @@ package struct Coordinator: Sendable {
     var welcome = welcome
     welcome.latestPolicy = latestPolicy
     effects.append(.send(.welcome(welcome), to: id))
-    if isFinished { effects.append(.send(.finished, to: id)) }
+    // A learner is told when it is ready at the last version, and not before.
+    if isFinished, hello.role == .worker { effects.append(.send(.finished, to: id)) }
   }
 
   /// Ends it with a peer for good: it breaks the rules, or has no place here any more.
@@ -229,7 +236,7 @@ package struct Coordinator: Sendable {
     cutOff(id, reason, &effects)
   }
 
-  /// Ends a connection and not the peer: it was paused, or late, or unlucky. It may come back at once, and starts clean.
+  /// Ends a connection and not the peer: it was paused, late, or unlucky. It may come back at once, and starts clean.
   private mutating func cutOff(_ id: PeerID, _ reason: String, _ effects: inout [CoordinatorEffect]) {
     effects.append(.close(id, reason: reason))
     remove(id, &effects)
@@ -326,13 +333,15 @@ package struct Coordinator: Sendable {
 
   // MARK: The learner
 
-  /// A learner holds this version: give it the batch that the version sampled, now or when it is complete.
+  /// A learner holds this version: give it the batch that the version sampled, now or when it is complete; after the
+  /// last there is none.
   private mutating func prepareBatch(
     for id: PeerID, at version: PolicyVersion, _ effects: inout [CoordinatorEffect]
   ) {
     guard version <= latestPolicy else {
       return refuse(id, "the learner is at policy \(version), this run at \(latestPolicy); publish it first", &effects)
     }
+    if isFinished, version == latestPolicy { return effects.append(.send(.finished, to: id)) }
     let step = version.number
     if closedTrainingSteps.contains(step) {
       effects.append(.sendBatch(.train(step: step), to: id))
@@ -420,7 +429,14 @@ package struct Coordinator: Sendable {
       effects.append(.dropPolicy(version))
     }
     while grantOnce(now: now, &effects) {}
-    if openRounds.isEmpty, nextPlanned == plan.count, latestPolicy >= finalPolicy { finish(&effects) }
+    if isPlanDone, latestPolicy >= finalPolicy, !needsLearner || hasLearner(at: latestPolicy) { finish(&effects) }
+  }
+
+  private var isPlanDone: Bool { openRounds.isEmpty && nextPlanned == plan.count }
+
+  /// A learner holds this version and waits for what comes next.
+  private func hasLearner(at version: PolicyVersion) -> Bool {
+    peers.values.contains { $0.awaitedStep == version.number }
   }
 
   /// Some open round is sampled by this version.
@@ -452,7 +468,9 @@ package struct Coordinator: Sendable {
 
   private mutating func finish(_ effects: inout [CoordinatorEffect]) {
     isFinished = true
-    for (id, peer) in peers where peer.hello != nil { effects.append(.send(.finished, to: id)) }
+    for (id, peer) in peers where peer.isWorker || peer.awaitedStep == latestPolicy.number {
+      effects.append(.send(.finished, to: id))
+    }
     effects.append(.finish)
   }
 }

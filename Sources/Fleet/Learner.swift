@@ -1,10 +1,10 @@
 // Learner: waits for a step's batch, trains on it, publishes what came of it, and goes on to the next.
 //
-// A state machine like Coordinator. The learner's checkpoint is always written before its version is published, so that
-// a published version can be continued from; if the learner died in between, it publishes that checkpoint first when it
-// is back. If it is behind (an older checkpoint), it trains the same steps again from the same batches and must arrive
-// at the same bits; the coordinator compares.
-// Not here: training (TTRL, LanguageModel), checkpoints, MPI (LearnerRole).
+// A state machine like Coordinator. Where a version gets a checkpoint, it is written before the version is published;
+// if the learner died in between, it publishes that checkpoint first when it is back. If it is behind (checkpoints
+// are rarer than versions, or the newest was damaged), it trains the same steps again from the same batches and must
+// arrive at the same bits; the coordinator compares. The last version always gets one. Not here: training (TTRL,
+// LanguageModel), checkpoints, MPI (LearnerRole).
 
 package import Base
 package import Records

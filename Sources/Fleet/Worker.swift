@@ -214,8 +214,8 @@ package struct Worker: Sendable {
     installed.append(manifest.version)
   }
 
-  /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon as
-  /// no lease at hand is sampled from it.
+  /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon
+  /// as no lease at hand is sampled from it.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
     for version in installed.dropLast(2) where !isInUse(version) {
       installed.removeAll { $0 == version }

@@ -29,7 +29,7 @@ package final class Backpropagation {
 
   /// Rows per chunk, and the inner dimension of the products that make weight gradients. A part of the arithmetic:
   /// another number gives other last bits of the gradient.
-  static let chunkRows = 256
+  static let chunkRows = 3 * blockRowsMax
 
   package init(_ plan: TransformerPlan) {
     self.plan = plan
@@ -52,12 +52,12 @@ package final class Backpropagation {
     return try scores(of: batch, sequences, model, distribution)
   }
 
-  /// Adds the gradient of a loss to `gradient`.
-  /// - Parameters:
-  ///   - gradient: one value per parameter, in layout order.
-  ///   - coefficients: given a sequence's index and what the model thinks of it, d loss / d logprob per response token.
-  ///     Called once per sequence, in order.
+  /// Adds the gradient of a loss to `gradient`, which has one value per parameter, in layout order.
+  ///
+  /// `coefficients` is given a sequence's index and what the model thinks of it, and returns d loss / d logprob for
+  /// each of its response tokens. It is called once per sequence, in order.
   /// - Returns: what the model thinks of each sequence.
+  /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`.
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,

@@ -1,9 +1,9 @@
 // BackwardPass: the layers in reverse, for one micro-batch.
 //
-// `dx` runs backwards along the residual stream: each block takes it as the gradient of its output and adds the gradient
-// of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows; factors have
-// the model's type, sums are float32. Rows of a chunk beyond the batch's last are zero in dyᵀ, so they add nothing.
-// Letters as in CKernels.h.
+// `dx` runs backwards along the residual stream: each block takes it as the gradient of its output and adds the
+// gradient of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows;
+// factors have the model's type, sums are float32. Rows of a chunk beyond the batch's last are zero in dyᵀ, so they
+// add nothing. Letters as in CKernels.h.
 
 import Tensors
 
@@ -36,7 +36,7 @@ final class BackwardScratch {
     dactivated = Matrix(rows: chunk, columns: c.feedForwardSize)
     dgateUp = Operand(rows: chunk, columns: 2 * c.feedForwardSize, type: plan.type)
     dnormed = Matrix(rows: chunk, columns: max(c.hiddenSize, plan.heads.queryWidth))
-    headRows = c.vocabularySize <= 16384 ? chunk : chunk / 2
+    headRows = c.vocabularySize <= 16384 ? chunk : blockRowsMax
     headInput = Matrix(rows: headRows, columns: c.hiddenSize)
     headInputGradient = Matrix(rows: headRows, columns: c.hiddenSize)
     headNormed = Operand(rows: headRows, columns: c.hiddenSize, type: plan.type)

@@ -18,7 +18,7 @@ package struct DistributionSettings: Sendable, Hashable {
   /// The model's own distribution.
   package static let plain = DistributionSettings(temperature: 1, topP: 1, topK: 0)
 
-  /// - Parameter topK: 0 is off.
+  /// A temperature of 0 is greedy; a top-k of 0 is off.
   package init(temperature: Float, topP: Float, topK: Int) {
     precondition(temperature >= 0 && temperature.isFinite, "a temperature is at least 0, got \(temperature)")
     precondition(topP > 0 && topP <= 1, "top-p is in (0, 1], got \(topP)")

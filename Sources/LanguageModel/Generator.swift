@@ -66,7 +66,7 @@ package final class Generator {
     var trajectory: Trajectory
   }
 
-  /// - Parameter batchRows: samples that run at a time; memory and speed depend on it, results do not.
+  /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int
   ) {
@@ -79,7 +79,7 @@ package final class Generator {
     distribution = DistributionSettings(sampling)
     let plan = model.plan
     configuration = plan.configuration
-    transformer = Transformer(plan, chunkRows: min(128, roundedToBlocks(batchRows)))
+    transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)))
     pages = KeyValuePages(heads: plan.heads, layers: configuration.layerCount)
     rows = RowList(pages, capacity: transformer.chunkRows)
     buffers = LayerBuffers(plan, rows: transformer.chunkRows, forTraining: false)

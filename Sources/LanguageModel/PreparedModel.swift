@@ -50,9 +50,7 @@ package final class PreparedModel: Sendable {
   /// For dx = dy · W; nil unless made for training.
   let headBackward: PackedWeights?
 
-  /// - Parameters:
-  ///   - parameters: `plan.layout.count` values, copied.
-  ///   - forTraining: also packs what the backward pass multiplies with.
+  /// Copies `plan.layout.count` parameters, and packs them; `forTraining` also for the backward pass.
   /// - Throws: `.multiplication(.bfloat16Unsupported)` on a processor without AVX-512.
   package init(plan: TransformerPlan, parameters: Floats, forTraining: Bool) throws(ModelError) {
     let layout = plan.layout

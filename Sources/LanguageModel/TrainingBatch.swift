@@ -60,7 +60,8 @@ struct TrainingBatch {
   /// Keys of the longest sequence.
   private(set) var keysMax = 0
 
-  /// - Parameter pages: of one layer.
+  /// Lays out sequences; `pages` are of one layer.
+  /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`.
   init(_ sequences: [TrainingSequence], configuration: ModelConfiguration, pages: KeyValuePages) throws(ModelError) {
     rows = RowList(pages, capacity: 1024)
     for (index, sequence) in sequences.enumerated() {

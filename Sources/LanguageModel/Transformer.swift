@@ -2,8 +2,8 @@
 //
 // A row is one token of one sequence. Rows of different sequences and positions go through a layer together; they meet
 // only in attention, where each reads the pages of its own sequence. Both users call the same three functions with the
-// same kernels and the same blocks, so a row's bits do not depend on who asks (design.md, E1 and E2).
-// The residual stream is float32; what a matrix multiplication takes in has the model's type.
+// same kernels and the same blocks, so a row's bits do not depend on who asks (batch invariance, and sampler =
+// trainer). The residual stream is float32; what a matrix multiplication takes in has the model's type.
 //
 //   x  ──norm──► q|k|v ──bias, norms, rotation──► attention over pages ──output──► + x   (project, attend)
 //   x  ──norm──► gate|up ──silu(gate)·up──► down ──► + x                                 (feedForward)
@@ -68,8 +68,8 @@ final class Transformer {
     kernels.gather(model.embedding, tokens, into: x)
   }
 
-  /// Queries, keys and values of `rows[range]`, from x[range]; keys and values go to the rows' pages.
-  /// - Parameter pageLayer: the layer's place in the pages.
+  /// Queries, keys and values of `rows[range]`, from as many rows of `x`; keys and values go to the rows'
+  /// pages, where `pageLayer` is the layer's place.
   func project(
     _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, range: Range<Int>, buffers: LayerBuffers,
     pageLayer: Int
@@ -89,7 +89,7 @@ final class Transformer {
       buffers.queryKeyValue, heads: plan.heads, finish: layer.finish, rows: rows, range: range, layer: pageLayer)
   }
 
-  /// x[range] += attention's output. All keys that the rows attend to are in their pages.
+  /// x += attention's output for `rows[range]`. All keys that the rows attend to are in their pages.
   func attend(
     _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, range: Range<Int>, buffers: LayerBuffers,
     pageLayer: Int
@@ -102,8 +102,7 @@ final class Transformer {
     try multiply(buffers.attention, range.count, model.layers[index].attentionOutput.forward, x)
   }
 
-  /// x[0..<count] += the feed-forward block's output.
-  /// - Parameter source: x before; the block's input.
+  /// x[0..<count] += the feed-forward block's output for its input `source`, which equals `x` before.
   func feedForward(
     _ model: PreparedModel, layer index: Int, source: Matrix, x: Matrix, count: Int, buffers: LayerBuffers
   ) throws(ModelError) {

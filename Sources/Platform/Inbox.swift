@@ -94,3 +94,22 @@ package func startThread(named name: String, _ body: @escaping @Sendable () -> V
     throw .system(call: "pthread_create", code: code)
   }
 }
+
+/// A thread's bell: it sleeps until somebody rings. Rings are counted, so none is lost while it is busy.
+package final class Wakeup: @unchecked Sendable {
+  // Unchecked: a POSIX semaphore is made for being shared, and stays where it is.
+  private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+  package init() { sem_init(semaphore, 0, 0) }
+
+  deinit {
+    sem_destroy(semaphore)
+    semaphore.deallocate()
+  }
+
+  package func signal() { sem_post(semaphore) }
+
+  package func wait() {
+    while sem_wait(semaphore) != 0 {}  // interrupted by a signal: it is not for us
+  }
+}

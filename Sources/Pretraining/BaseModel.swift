@@ -1,6 +1,6 @@
 // BaseModel: the small model that is built in, before it has learned anything: its shape and its tokenizer.
 //
-// A Qwen2 of 0.46 million parameters with one token per byte, so that any text can be encoded, and one token each for
+// A Qwen2 of 0.49 million parameters with one token per byte, so that any text can be encoded, and one token each for
 // `\boxed{` and the end of text.
 
 import Base

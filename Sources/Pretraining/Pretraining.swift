@@ -1,9 +1,10 @@
 // Pretraining: how the built-in base model is made.
 //
-// Plain next-token training on worked solutions (RunningSums), in stages: short questions without slips until the format
-// and the tables are learned, then all lengths, then slips, ever more of them, until the model is in the window where
-// majority voting has something to find (measured at each stage's end by the caller; the window is described in
-// docs/embedded.md). The order and the amounts are the result of a search; `docs/log.md` keeps what did not work.
+// Plain next-token training on worked solutions (RunningSums), in stages: short questions without slips until the
+// format and the tables are learned, then all lengths, then slips, ever more of them, until the model is in the
+// window where majority voting has something to find (measured at each stage's end by the caller; the window is
+// described in docs/embedded.md). The order and the amounts are the result of a search; `docs/log.md` keeps what did
+// not work.
 //
 // Exactly reproducible: every batch is a function of seed and step, gradients are summed exactly over micro-batches, so
 // threads change nothing.

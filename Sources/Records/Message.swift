@@ -1,7 +1,8 @@
 // Message: everything that one process says to another.
 //
 // Three roles talk over TCP: workers and the learner each to the coordinator, never to one another. The bytes of each
-// message are in Wire and, byte by byte, in docs/protocol.md. Who may send what is said here and enforced by the machines.
+// message are in Wire and, byte by byte, in docs/protocol.md. Who may send what is said here and enforced by the
+// machines.
 
 package import Base
 

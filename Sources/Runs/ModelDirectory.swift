@@ -18,8 +18,8 @@ package enum ModelDirectoryError: Error, Sendable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .missing(let path, let file):
-      "cannot load a model from \(path): there is no \(file). Expected a Hugging Face model directory with config.json, "
-        + "model.safetensors and tokenizer.json"
+      "cannot load a model from \(path): there is no \(file). Expected a Hugging Face model directory with "
+        + "config.json, model.safetensors and tokenizer.json"
     case .noWeights(let path):
       "cannot load a model from \(path): there is no model.safetensors and no model.safetensors.index.json. Weights in "
         + "other formats (.bin, .gguf) have to be converted with save_pretrained(safe_serialization=True)"

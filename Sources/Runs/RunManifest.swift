@@ -1,7 +1,8 @@
 // RunManifest: settings.json, what a run was begun with.
 //
-// Written once. A run that is continued may change only what cannot change its result; what would is refused, setting by
-// setting, before anything starts. The model is identified by its hash, the questions by the copy in the run directory.
+// Written once. A run that is continued may change only what cannot change its result; what would is refused, setting
+// by setting, before anything starts. The model is identified by its hash, the questions by the copy in the run
+// directory.
 
 package import Base
 import Platform

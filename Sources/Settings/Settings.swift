@@ -1,8 +1,9 @@
-// Settings: every knob of ttrl, as values. One flat list; a flag, a key of --config and a line of `--help` share a name.
+// Settings: every knob of ttrl, as values. One flat list; a flag, a key of --config and a line of `--help` share a
+// name.
 //
-// The table that names, parses and explains them is in SettingTable.swift. What reaches the arithmetic is handed on as a
-// `Method` (Records). A setting either may change the result of a run, and then is fixed when the run begins, or may not
-// (addresses, worker counts), and then may differ at every restart.
+// The table that names, parses and explains them is in SettingTable.swift. What reaches the arithmetic is handed on
+// as a `Method` (Records). A setting either may change the result of a run, and then is fixed when the run begins, or
+// may not (addresses, worker counts), and then may differ at every restart.
 
 package import Base
 package import Records

@@ -55,20 +55,24 @@ struct Checkpoint {
 }
 
 /// The learner's checkpoints: the initial model, and the two newest.
+///
+/// Newest means of the highest version, not written last: a learner that was paused, and has a successor by now, goes
+/// on and writes an old version before it learns that it has been replaced (seed 1025).
 struct CheckpointFolder {
   private let initial: Checkpoint
-  private var kept: [Checkpoint] = []
+  private var kept = SortedMap<PolicyVersion, Checkpoint>()
 
   init(initial: Checkpoint) { self.initial = initial }
 
-  var newest: Checkpoint { kept.last ?? initial }
+  var newest: Checkpoint { kept.values.last ?? initial }
 
   mutating func write(_ checkpoint: Checkpoint) {
-    kept.removeAll { $0.version >= checkpoint.version }
-    kept.append(checkpoint)
-    if kept.count > 2 { kept.removeFirst() }
+    kept[checkpoint.version] = checkpoint
+    if kept.count > 2, let oldest = kept.keys.first { kept[oldest] = nil }
   }
 
   /// The newest turns out to be damaged: it is set aside, and the one before counts.
-  mutating func loseNewest() -> Bool { kept.popLast() != nil }
+  mutating func loseNewest() {
+    if let newest = kept.keys.last { kept[newest] = nil }
+  }
 }

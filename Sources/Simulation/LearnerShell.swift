@@ -1,7 +1,8 @@
 // LearnerShell: the learner's machine with training, a checkpoint folder and a connection around it.
 //
-// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. The checkpoint is durable
-// before the machine hears that the step is trained; crash points lie on both sides of it.
+// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. A checkpoint is durable
+// before the machine hears that the step is trained; crash points lie on both sides of it. Some scenarios write one
+// only every few versions, so that a learner that dies has steps to train again.
 
 import Base
 import Fleet
@@ -21,9 +22,11 @@ final class LearnerShell: Shell {
   init(seat: SeatID, world: World) {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
-    if world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
+    // Not behind the back of another learner, which has no reason to write what it wrote again.
+    let isAlone = !World.learnerSeats.contains { $0 != seat && world.seats[$0].isAlive }
+    if isAlone, world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
       world.note(seat, 40, "finds its newest checkpoint damaged")
-      _ = world.checkpoints.loseNewest()
+      world.checkpoints.loseNewest()
     }
     held = world.checkpoints.newest
     machine = Learner(
@@ -106,18 +109,14 @@ final class LearnerShell: Shell {
       return world.violate("step \(step) could not be trained")
     }
     held = trained
-    let event = LearnerEvent.trained(publication.manifest, report: publication.report)
-    if world.bug == .publishBeforeCheckpoint {
-      feed(event, in: world)
-      guard world.survives(seat, incarnation: incarnation) else { return }
-      world.checkpoints.write(trained)
-      return
+    guard world.survives(seat, incarnation: incarnation) else { return }
+    let version = held.version.number
+    if version % world.scenario.checkpointEvery == 0 || version == world.scenario.method.steps {
+      world.note(seat, 42, "writes checkpoint \(version)")
+      world.checkpoints.write(held)
     }
     guard world.survives(seat, incarnation: incarnation) else { return }
-    world.note(seat, 42, "writes checkpoint \(trained.version)")
-    world.checkpoints.write(trained)
-    guard world.survives(seat, incarnation: incarnation) else { return }
-    feed(event, in: world)
+    feed(.trained(publication.manifest, report: publication.report), in: world)
   }
 
   private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {
@@ -133,8 +132,12 @@ final class LearnerShell: Shell {
     }
     let version = PolicyVersion(step).next
     let bytes = policy.published
+    var state = policy.state
+    if world.bug == .checkpointWithoutOptimizer {
+      state.replaceSubrange((state.count / 2)..., with: repeatElement(0, count: state.count / 2))
+    }
     return Checkpoint(
-      version: version, state: policy.state,
+      version: version, state: state,
       publication: Checkpoint.Publication(
         manifest: manifest(of: bytes, version: version), bytes: bytes, report: "{\"step\":\(step)}"))
   }

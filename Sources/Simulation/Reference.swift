@@ -1,7 +1,7 @@
 // Reference: what the run must come to, computed by `improve` step by step on one thread, with no fleet at all.
 //
-// This is the judge. The simulated fleet may lose processes, packets and time; every trajectory it stores, every version
-// it publishes and the state it ends with are compared with these, bit for bit.
+// This is the judge. The simulated fleet may lose processes, packets and time; every trajectory it stores, every
+// version it publishes and the state it ends with are compared with these, bit for bit.
 
 import Base
 import Records

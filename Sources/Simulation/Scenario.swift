@@ -65,8 +65,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
-  /// The learner announces a version before its checkpoint is durable, and starts from nothing when it has none.
-  case publishBeforeCheckpoint
+  /// The learner's checkpoints leave out the optimizer's state.
+  case checkpointWithoutOptimizer
   /// The coordinator's shell drops a policy as soon as there is a newer one.
   case dropPolicyEarly
   /// A worker's shell does not re-offer what a broken connection left unacknowledged. Harmless by design: slots name
@@ -100,6 +100,8 @@ package struct Scenario: Sendable {
   /// Weight bytes per chunk and trajectories per batch part, small so that there are several.
   let chunkBytes: Int
   let partTrajectories: Int
+  /// Every how many versions the learner writes a checkpoint; the last version always gets one.
+  let checkpointEvery: UInt32
   /// The longest time for a training step, for verifying a policy, and until a killed process is started again.
   let trainTime: Instant.Span
   let verifyTime: Instant.Span
@@ -140,6 +142,7 @@ package struct Scenario: Sendable {
     latency = dice.wildSpan(Instant.Span(nanoseconds: 50_000), doublings: 10)
     chunkBytes = dice.count(16...120)
     partTrajectories = dice.count(3...64)
+    checkpointEvery = dice.pick([1, 1, 2, 3])
     trainTime = dice.wildSpan(.milliseconds(10), doublings: 8)
     verifyTime = dice.wildSpan(.milliseconds(1), doublings: 10)
     restartTime = dice.wildSpan(.milliseconds(100), doublings: 6)
@@ -150,9 +153,11 @@ package struct Scenario: Sendable {
     }
     faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
     // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s; then the slowest worker
-    // may hold the last lease of every round, behind others of its own.
-    let slowest = workers.map { $0.slotTime * UInt64(2 * $0.capacity) }.max() ?? .zero
-    deadline = faultsUntil + .seconds(400) + (slowest + trainTime + verifyTime + .seconds(20)) * UInt64(plan.count)
+    // may have to sample the whole plan alone, with pauses for training and fetching between the rounds.
+    let slowest = workers.map(\.slotTime).max() ?? .zero
+    let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
+    deadline =
+      faultsUntil + .seconds(400) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
   }
 
   private static func method(seed: UInt64, promptCount: Int, _ dice: inout Dice) -> Method {

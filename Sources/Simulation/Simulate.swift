@@ -1,10 +1,11 @@
 // Simulation: whole runs on a fleet that exists only as numbers, to find out what kills them.
 //
 // The very state machines that the programs run, talking in the very frames, over a network, disks and a clock that are
-// simulated: one seed is one life of a run, with processes killed between any two effects, connections cut, packets late,
-// machines paused, disks lying. Whatever happens, the run must end, and end at what `improve` computes on one thread, bit
-// for bit. A seed that fails is a bug report that can be replayed: `ttrl-dev simulate --seed S --transcript`.
-// The idea is FoundationDB's and TigerBeetle's. Not here: real sockets, files and processes; `ttrl chaos` kills those.
+// simulated: one seed is one life of a run, with processes killed between any two effects, connections cut, packets
+// late, machines paused, disks lying. Whatever happens, the run must end, and end at what `improve` computes on one
+// thread, bit for bit. A seed that fails is a bug report that can be replayed: `ttrl-dev simulate --seed S
+// --transcript`. The idea is FoundationDB's and TigerBeetle's. Not here: real sockets, files and processes; `ttrl
+// chaos` kills those.
 
 package import Base
 

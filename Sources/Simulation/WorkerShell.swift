@@ -1,7 +1,7 @@
 // WorkerShell: a worker's machine with a simulated engine, policy files and a connection around it.
 //
-// The engine samples a few slots at a time, from all leases in turn, and takes its time; it refuses to be told to sample
-// from a policy that it was told to drop, or two leases of one number, because the real one would mix them up.
+// The engine samples a few slots at a time, from all leases in turn, and takes its time; it refuses to be told to
+// sample from a policy that it was told to drop, or two leases of one number, because the real one would mix them up.
 
 import Base
 import Fleet

@@ -1,10 +1,10 @@
 // World: one simulated run from beginning to end: a clock, seats with processes on them, and what happens next.
 //
-// A seat is a place where a process runs; each start of a process there is an incarnation, and whatever was addressed to
-// an earlier incarnation is lost. Processes are shells (CoordinatorShell, WorkerShell, LearnerShell) around the state
-// machines of Fleet. A shell takes an occurrence, performs the machine's effects in order, and may be struck dead
-// between any two of them. Everything that could go wrong, and when, is decided here and in World+Faults; packets are in
-// World+Network. Not here: what a run must come to (Reference), what outlives a process (Disks).
+// A seat is a place where a process runs; each start of a process there is an incarnation, and whatever was addressed
+// to an earlier incarnation is lost. Processes are shells (CoordinatorShell, WorkerShell, LearnerShell) around the
+// state machines of Fleet. A shell takes an occurrence, performs the machine's effects in order, and may be struck dead
+// between any two of them. Everything that could go wrong, and when, is decided here and in World+Faults; packets are
+// in World+Network. Not here: what a run must come to (Reference), what outlives a process (Disks).
 
 import Base
 import Fleet

@@ -5,7 +5,8 @@
 /// A group whose rewards are all equal has nothing to teach: all advantages are exactly 0.
 /// - Parameters:
 ///   - rewards: [m] of the trained trajectories, in sample order.
-///   - normalizesByDeviation: divide by the standard deviation (GRPO); false leaves the distance (Dr. GRPO, 2503.20783).
+///   - normalizesByDeviation: divide by the standard deviation (GRPO); false leaves the distance (Dr. GRPO,
+///     arXiv 2503.20783).
 /// - Returns: [m], same order. The deviation divides by m − 1 and adds 1e-6, as the reference does.
 /// - Source: GRPO, arXiv 2402.03300, outcome supervision; TTRL `core_algos.py:113`.
 package func advantages(of rewards: [Float], normalizesByDeviation: Bool) -> [Float] {

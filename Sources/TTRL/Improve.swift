@@ -3,7 +3,8 @@
 // A language model gets better on questions without answers: sample many responses per question, take the answer that
 // most of them agree on as the label, reward agreement, and take a policy-gradient step. That is all; the rest of the
 // program makes this fast, distributed and unkillable, and may not change one bit of what this page computes. The
-// learner calls `learn`, the very function below; the simulated fleet must end at the parameters that `improve` ends at.
+// learner calls `learn`, the very function below; the simulated fleet must end at the parameters that `improve` ends
+// at.
 //
 // Source: TTRL, arXiv 2504.16084, sections 2 and 3; GRPO, arXiv 2402.03300. Choices where they differ from the
 // reference implementation are in docs/algorithm.md.

@@ -38,8 +38,8 @@ package struct AdamW: Sendable {
   /// Ranges of parameters to which weight decay applies, in order.
   private let decayed: [Range<Int>]
 
-  /// A new optimizer; the moments are zero. It owns `parameters` and writes to them.
-  /// - Parameter decayed: where weight decay applies, ascending and disjoint; nil: everywhere.
+  /// A new optimizer; the moments are zero. It owns `parameters` and writes to them. `decayed` is where weight decay
+  /// applies, ascending and disjoint; nil: everywhere.
   package init(_ settings: AdamWSettings, parameters: Floats, decayed: [Range<Int>]? = nil) {
     self.init(
       settings, parameters: parameters, firstMoment: Floats(count: parameters.count),

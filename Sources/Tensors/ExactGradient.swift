@@ -1,8 +1,8 @@
 // ExactGradient: a sum of gradients in which order cannot matter.
 //
 // Floating-point sums depend on their order, so a gradient summed by two ranks would differ from one summed by three.
-// Here every value is rounded once to a multiple of 2^-40 and added as a 64-bit integer. Integer addition is associative:
-// any split of the micro-batches over threads and ranks gives the same bits (design.md, E4). Ranks add the integers, too.
+// Here every value is rounded once to a multiple of 2^-40 and added as a 64-bit integer. Integer addition is
+// associative: any split of the micro-batches over threads and ranks gives the same bits. Ranks add the integers, too.
 // The price is a fixed range: the magnitudes of all summands together must stay below 2^22; above it, an error.
 // Resolution: 2^-40 is 9e-13; gradients of mean losses are of the order of 1e-8 to 1.
 

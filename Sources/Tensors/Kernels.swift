@@ -207,10 +207,8 @@ package struct Kernels: @unchecked Sendable {
       rows.layerOffset(layer))
   }
 
-  /// The way back, in place on dqkv[rows, W].
-  /// - Parameters:
-  ///   - raw: what `finishQueryKeyValue` was given, with its bias added; needed only with head norms.
-  ///   - dqueryNorm: gradients of the head norms are added here.
+  /// The way back, in place on dqkv[rows, W]. With head norms, `raw` is what `finishQueryKeyValue` was given, with its
+  /// bias added, and the gradients of the norms are added to `dqueryNorm` and `dkeyNorm`.
   package func finishQueryKeyValueBackward(
     _ dqkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, raw: Matrix?,
     dqueryNorm: Floats?, dkeyNorm: Floats?
@@ -227,11 +225,10 @@ package struct Kernels: @unchecked Sendable {
       dqueryNorm?.base, dkeyNorm?.base)
   }
 
-  /// Softmax attention of rows over the keys and values in their pages.
-  /// - Parameters:
-  ///   - out: [rows, H·D]
-  ///   - statistics: [rows, 2·H] or nil: the largest score and 1 / sum of exp, for the way back.
-  ///   - scratch: at least `attentionScratch` floats for the largest number of keys.
+  /// Softmax attention of rows over the keys and values in their pages, to out[rows, H·D].
+  ///
+  /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the way back. `scratch` holds
+  /// at least `attentionScratch` floats for the largest number of keys.
   package func attention(
     _ qkv: Matrix, heads: Heads, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
     statistics: Matrix?, scratch: Floats
@@ -252,9 +249,9 @@ package struct Kernels: @unchecked Sendable {
   package static func attentionScratch(keys: Int) -> Int { 2 * ((keys + 15) / 16 * 16) }
 
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself.
-  /// - Parameters:
-  ///   - qkv: all rows of the batch, as `finishQueryKeyValue` left them; likewise the other matrices.
-  ///   - scratch: at least `attentionBackwardScratch` floats.
+  ///
+  /// The matrices hold all rows of the batch, `qkv` as `finishQueryKeyValue` left them; `scratch` at least
+  /// `attentionBackwardScratch` floats.
   package func attentionBackward(
     _ qkv: Matrix, heads: Heads, prefix: Range<Int>, own: Range<Int>, statistics: Matrix, dout: Matrix, dqkv: Matrix,
     scratch: Floats

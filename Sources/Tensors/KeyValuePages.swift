@@ -1,7 +1,7 @@
 // KeyValuePages: where keys and values live, sixteen positions to a page.
 //
 // The idea: a page is never bound to a sequence. A prompt's full pages are listed by all of its samples; the page in
-// which the prompt ends is copied, because each sample goes on writing there. A page is free again when nobody lists it.
+// which the prompt ends is copied, because each sample goes on writing there. A page is free when nobody lists it.
 // So memory follows what is being sampled, and a prompt's keys are read from the cache by all of its samples.
 // Sampler and trainer use the same pages; the trainer works layer by layer and needs pages of one layer only.
 // Not here: the layout within a page (CKernels.h), who lists what (Generator, Backpropagation).

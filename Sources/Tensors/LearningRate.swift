@@ -19,7 +19,7 @@ package struct LearningRate: Sendable, Equatable {
     self.floorShare = floorShare
   }
 
-  /// - Parameter step: updates applied before this one.
+  /// The rate of an update; `step` counts those applied before it.
   package func rate(at step: Int) -> Float {
     if step < warmupSteps { return Float(peak * Double(step + 1) / Double(warmupSteps)) }
     guard let totalSteps else { return Float(peak) }

@@ -2,10 +2,11 @@
 //
 // oneDNN chooses its code by shape, so a row's last bits may change with the number of rows beside it (they do, for
 // bfloat16 on AMX). Here every product with weights runs in blocks of a fixed number of rows, a function of the
-// weights' shape alone; a block that is not full is filled with rows of zeroes. So a row always goes through the same
-// code, whatever it is multiplied together with: design.md's E1 holds by construction, and a test checks that the
-// place within a block and the neighbours do not matter either.
-// Not here: which thread multiplies what. oneDNN uses the calling thread only (COneDNN).
+// weights' shape alone; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels work
+// on a few rows at a time and treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so
+// blocks are multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is
+// multiplied together with. A test compares the bits. Not here: which thread multiplies what. oneDNN uses the calling
+// thread only (COneDNN).
 
 package import Base
 import COneDNN
@@ -24,7 +25,7 @@ package enum MultiplicationError: Error, CustomStringConvertible {
         + "expected AVX-512. Use --dtype float32"
     case .failed(let operation, let shape, let status):
       "\(operation) a matrix multiplication \(shape): oneDNN \(oneDNNVersion) says \(status). "
-        + "Is the machine out of memory? Otherwise `ttrl doctor` tells what oneDNN supports here"
+        + "Is the machine out of memory? Otherwise please report this line, with the processor and the oneDNN version"
     }
   }
 }
@@ -82,10 +83,8 @@ package final class PackedWeights: @unchecked Sendable {
   /// Products run in blocks of this many rows.
   package var blockRows: Int { Int(multiplication.shape.rows) }
 
-  /// - Parameters:
-  ///   - weights: [outputs, inputs] as a linear layer stores it, or, not `isTransposed`, [inputs, outputs]. In bfloat16
-  ///     they are rounded to nearest even.
-  ///   - accumulates: products are added to what the result held.
+  /// Packs [outputs, inputs] as a linear layer stores it, or, not `isTransposed`, [inputs, outputs]. In bfloat16 the
+  /// values are rounded to nearest even. If it `accumulates`, products are added to what the result held.
   package init(
     _ weights: Matrix, isTransposed: Bool, type: DataType, accumulates: Bool = false
   ) throws(MultiplicationError) {
@@ -108,11 +107,11 @@ package final class PackedWeights: @unchecked Sendable {
 
   /// Small weights stay in the cache between blocks, and small blocks waste little; large ones are read from memory for
   /// every block, so blocks are larger. Measured on Sapphire Rapids: 32 rows reach 95 % of the speed of 128.
-  package static func blockRows(inputs: Int, outputs: Int) -> Int { inputs * outputs <= 1 << 20 ? 32 : 64 }
+  package static func blockRows(inputs: Int, outputs: Int) -> Int { inputs * outputs <= 1 << 20 ? 48 : 96 }
 }
 
 /// No product runs in larger blocks: buffers with rows for a multiple of this can be multiplied by any weights.
-package let blockRowsMax = 64
+package let blockRowsMax = 96
 
 /// `count` rounded up to whole blocks of any multiplication.
 package func roundedToBlocks(_ count: Int) -> Int { (count + blockRowsMax - 1) / blockRowsMax * blockRowsMax }
@@ -157,9 +156,8 @@ package final class Multiplier {
 
   /// gradient[outputs, inputs] += dyᵀ · x for one chunk of rows: the gradient of a linear layer's weights.
   ///
-  /// - Parameters:
-  ///   - dyTransposed: [outputs, chunk]
-  ///   - x: [chunk, inputs]; rows beyond those in use must be zero in one of the two and finite in the other.
+  /// `dyTransposed` is [outputs, chunk], `x` [chunk, inputs]; rows beyond those in use must be zero in one of the two
+  /// and finite in the other.
   package func addOuterProduct(
     _ dyTransposed: Operand, _ x: Operand, to gradient: Matrix
   ) throws(MultiplicationError) {
@@ -196,6 +194,12 @@ package final class Multiplier {
 private func statusName(_ status: Int32) -> String { String(cString: ttrl_status_name(status)) }
 
 extension DataType {
+  /// The types that oneDNN can multiply on this processor. bfloat16 needs AVX-512.
+  package static let supported = allCases.filter { type in
+    let weights = Matrix(rows: 16, columns: 16)
+    return (try? PackedWeights(weights, isTransposed: true, type: type)) != nil
+  }
+
   var code: Int32 { self == .float32 ? 0 : 1 }
 }
 

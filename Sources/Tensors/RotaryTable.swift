@@ -1,11 +1,11 @@
 // RotaryTable: the cosines and sines of rotary positions.
 //
 // Computed once per model. Angles are products of float32 numbers, because that is how the models' own code makes them:
-// at position 300, exact angles gave log-probabilities up to 8e-5 from the published ones, these 4e-5. Their cosines and
-// sines come from the C library in float64 and are rounded to float32 once. They (and pow) are the only results of a
-// math library that reach the model; C libraries may differ in the last bit of float64, which the rounding to float32
-// all but always hides.
-// Source: RoPE, arXiv 2104.09864; the stretching of low frequencies as in Llama 3.1 (`rope_type: llama3`).
+// up to position 333, exact angles gave log-probabilities up to 8e-5 from the reference's, these 4e-5. Their cosines
+// and sines come from the C library in float64 and are rounded to float32 once. They (and pow) are the only results
+// of a math library that reach the model; C libraries may differ in the last bit of float64, which the rounding to
+// float32 all but always hides. Source: RoPE, arXiv 2104.09864; the stretching of low frequencies as in Llama 3.1
+// (`rope_type: llama3`).
 
 import Glibc
 

@@ -33,7 +33,8 @@ extension WireError: CustomStringConvertible {
     switch self {
     case .notOurProtocol: "the peer does not speak ttrl's protocol (no \"TTRL\" at the start of a frame)"
     case .otherVersion(let found, let expected):
-      "the peer speaks version \(found) of ttrl's protocol, this program version \(expected); run the same release everywhere"
+      "the peer speaks version \(found) of ttrl's protocol, this program version \(expected); "
+        + "run the same release everywhere"
     case .damagedHeader: "a frame's header was damaged on the way (checksum)"
     case .tooLarge(let bytes, let limit): "a frame claims \(bytes) bytes, the limit is \(limit)"
     case .damagedPayload(let kind): "the payload of a frame of kind \(kind) was damaged on the way (checksum)"

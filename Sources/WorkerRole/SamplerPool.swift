@@ -5,7 +5,6 @@
 // and a thread finishes one policy before it begins the next.
 
 import Base
-import Dispatch
 package import LanguageModel
 package import Platform
 package import Records
@@ -31,7 +30,7 @@ package final class SamplerPool: Sendable {
 
   private let queues: Mutex<[Queue]>
   private let cancelled = Mutex<[LeaseID]>([])
-  private let wakeups: [DispatchSemaphore]
+  private let wakeups: [Wakeup]
   private let tokenCount = Atomic<UInt64>(0)
   private let seed: UInt64
   private let batchRows: Int
@@ -47,7 +46,7 @@ package final class SamplerPool: Sendable {
   /// - Throws: if a thread cannot be started.
   package init(threads: Int, batchRows: Int, seed: UInt64, reports: Inbox<SamplerReport>) throws(PlatformError) {
     queues = Mutex(Array(repeating: Queue(), count: threads))
-    wakeups = (0..<threads).map { _ in DispatchSemaphore(value: 0) }
+    wakeups = (0..<threads).map { _ in Wakeup() }
     self.seed = seed
     self.batchRows = batchRows
     self.reports = reports

@@ -1,8 +1,8 @@
 // ExitStatus: what a process says with its last byte, and the errors that decide it.
 //
-// Scripts may rely on: 0 done, 1 failed, 2 usage or settings, 130 interrupted. Between a role and its supervisor 2 means
-// more: starting it again would end the same way, somebody has to change something first (a setting, a busy port, a
-// full disk). A role that ends with anything else is started again.
+// Scripts may rely on: 0 done, 1 failed, 2 usage or settings, 130 interrupted. Between a role and its supervisor 2
+// means more: starting it again would end the same way, somebody has to change something first (a setting, a busy
+// port, a full disk). A role that ends with anything else is started again.
 
 import CoordinatorRole
 import Glibc
@@ -11,6 +11,7 @@ import Ledger
 import Platform
 import Runs
 import Settings
+import Tensors
 
 enum ExitStatus {
   static let done: Int32 = 0
@@ -40,7 +41,7 @@ enum ExitStatus {
       case .locked, .storage: false
       default: true
       }
-    case ModelError.multiplication: false
+    case let error as ModelError: error.isLasting
     default: error is any LastingError
     }
   }
@@ -52,9 +53,17 @@ extension SettingsError: LastingError {}
 extension RunError: LastingError {}
 extension ModelDirectoryError: LastingError {}
 extension QuestionsError: LastingError {}
-extension ModelError: LastingError {}
 extension TrainingError: LastingError {}
 extension CoordinatorFailure: LastingError {}
+
+extension ModelError {
+  /// A processor does not grow instructions; memory that was short may be there the next time.
+  fileprivate var isLasting: Bool {
+    guard case .multiplication(let error) = self else { return true }
+    if case .bfloat16Unsupported = error { return true }
+    return false
+  }
+}
 
 extension PlatformError {
   fileprivate var isLasting: Bool {

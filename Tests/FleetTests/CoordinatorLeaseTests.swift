@@ -174,16 +174,49 @@ import Testing
     #expect(messages(to: 1, in: last) == granted.map { .revoke($0.id) })
   }
 
-  @Test func `a run is finished when its last round is closed, and everybody is told, the late too`() {
+  /// A run whose last round is closed: worker 1 and learner 9 are connected.
+  private func finishing(learnerIsReady: Bool) -> (bench: CoordinatorBench, last: [CoordinatorEffect]) {
     var bench = CoordinatorBench()
     _ = bench.join(9, .learner)
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
     _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
-    let last = leases(in: bench.transfer(Small.manifest(1), from: 9) + bench.say(.want(slots: 8), from: 1))
+    let sealed = bench.transfer(Small.manifest(1), from: 9)
+    if learnerIsReady { _ = bench.say(.ready(PolicyVersion(1)), from: 9) }
+    let last = leases(in: sealed + bench.say(.want(slots: 8), from: 1))
     let effects = last.flatMap { bench.deliver($0, from: 1) }
+    return (bench, effects)
+  }
+
+  @Test func `a run is finished when its last round is closed, and everybody is told, the late too`() {
+    var (bench, effects) = finishing(learnerIsReady: true)
     #expect(effects.last == .finish)
     #expect(messages(to: 1, in: effects).contains(.finished) && messages(to: 9, in: effects) == [.finished])
     #expect(messages(to: 2, in: bench.join(2)).last == .finished)
+  }
+
+  @Test func `a run is not finished before a learner holds the last version`() {
+    var (bench, effects) = finishing(learnerIsReady: false)
+    #expect(!effects.contains(.finish))
+    // It lost its newest checkpoint, and trains the last step again.
+    _ = bench.on(.disconnected(PeerID(9)))
+    #expect(messages(to: 10, in: bench.join(10, .learner)) == [.welcome(Small.welcome(latest: 1))])
+    #expect(bench.say(.ready(PolicyVersion(0)), from: 10) == [.sendBatch(.train(step: 0), to: PeerID(10))])
+    effects = bench.say(.ready(PolicyVersion(1)), from: 10)
+    #expect(effects.last == .finish && messages(to: 10, in: effects) == [.finished])
+  }
+
+  @Test func `a learner that comes after the end is told when it is ready at the last version`() {
+    var (bench, _) = finishing(learnerIsReady: true)
+    #expect(messages(to: 10, in: bench.join(10, .learner)) == [.welcome(Small.welcome(latest: 1))])
+    #expect(bench.say(.ready(PolicyVersion(0)), from: 10) == [.sendBatch(.train(step: 0), to: PeerID(10))])
+    #expect(messages(to: 10, in: bench.say(.ready(PolicyVersion(1)), from: 10)) == [.finished])
+  }
+
+  @Test func `a coordinator that finds everything done on its disk needs nobody to say so`() {
+    let plan = Small.plan()
+    var bench = CoordinatorBench(
+      memory: CoordinatorMemory(closedRounds: plan.map(\.id), policies: (0...1).map { Small.manifest($0) }))
+    #expect(bench.on(.tick).last == .finish)
   }
 
   @Test func `a restarted coordinator goes on from what was durable`() {

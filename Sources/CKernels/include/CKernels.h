@@ -1,11 +1,11 @@
 // CKernels: everything between two matrix multiplications, for 16 floats at a time.
 //
-// The idea: results are bits, not approximations. Every kernel works on vectors of 16 floats whatever the processor has,
-// sums in 16 lanes and then folds the lanes in one fixed tree, says each fused multiply-add explicitly, and has its own
-// exp and log, used for full vectors and masked tails alike. So a row's result depends on that row alone, and AVX2 and
-// AVX-512 give the same bits; the same source (kernels.h) is compiled once for each.
-// Not here: matrix multiplication (COneDNN), checks of sizes (Tensors/Kernels.swift), the readable meaning of each
-// kernel (Tensors/Reference.swift, which tests compare with this).
+// The idea: results are bits, not approximations. Every kernel works on vectors of 16 floats whatever the processor
+// has, sums in 16 lanes and then folds the lanes in one fixed tree, says each fused multiply-add explicitly, and has
+// its own exp and log, used for full vectors and masked tails alike. So a row's result depends on that row alone, and
+// AVX2 and AVX-512 give the same bits; the same source (kernels.h) is compiled once for each. Not here: matrix
+// multiplication (COneDNN), checks of sizes (Tensors/Kernels.swift), the readable meaning of each kernel
+// (Tensors/Reference.swift, which tests compare with this).
 //
 // Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary,
 // W = (H + 2G)·D, the width of a q|k|v row. "Operand": input of a matrix multiplication, float32 or bfloat16 (is_bf16).

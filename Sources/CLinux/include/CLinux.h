@@ -1,7 +1,7 @@
 // CLinux: the Linux calls that Swift's Glibc module does not show, as plain functions.
 //
-// Structures with unions, macros and packed fields stay on this side; Swift sees numbers and byte arrays. Every function
-// that can fail returns a negative errno, so that nothing between the call and the check can overwrite it.
+// Structures with unions, macros and packed fields stay on this side; Swift sees numbers and byte arrays. Every
+// function that can fail returns a negative errno, so that nothing between the call and the check can overwrite it.
 // No decisions here: each number that could be chosen differently is an argument.
 #pragma once
 #include <stdbool.h>

@@ -1,0 +1,67 @@
+// Reference: what the kernels compute, written to be read.
+//
+// One plain function per kernel, in float64, on arrays, with library exp and log. Tests hold the kernels to these
+// within the rounding of float32; nothing else calls them. Gradients have no counterpart here: tests compare those of
+// the whole model with finite differences.
+
+import Glibc
+
+/// The readable meaning of the kernels.
+package enum Reference {
+  /// x / sqrt(mean(x²) + epsilon) · weight, for one row.
+  package static func rmsNorm(_ x: [Double], weight: [Double], epsilon: Double) -> [Double] {
+    let meanSquare = x.reduce(0) { $0 + $1 * $1 } / Double(x.count)
+    let inverse = 1 / (meanSquare + epsilon).squareRoot()
+    return zip(x, weight).map { $0 * inverse * $1 }
+  }
+
+  /// silu(gate) · up, for one row [gate | up].
+  package static func swiGLU(_ gateUp: [Double]) -> [Double] {
+    let width = gateUp.count / 2
+    return (0..<width).map { gateUp[$0] / (1 + exp(-gateUp[$0])) * gateUp[width + $0] }
+  }
+
+  /// One head turned by the angles of its position: dimension i of the first half with dimension i of the second.
+  package static func rotate(_ x: [Double], cosines: [Double], sines: [Double]) -> [Double] {
+    let half = x.count / 2
+    let first = (0..<half).map { x[$0] * cosines[$0] - x[half + $0] * sines[$0] }
+    let second = (0..<half).map { x[half + $0] * cosines[$0] + x[$0] * sines[$0] }
+    return first + second
+  }
+
+  /// Softmax attention of one query (already scaled) over keys and values in order.
+  package static func attention(query: [Double], keys: [[Double]], values: [[Double]]) -> [Double] {
+    let scores = keys.map { key in zip(query, key).reduce(0) { $0 + $1.0 * $1.1 } }
+    let weights = softmax(scores)
+    return query.indices.map { d in zip(weights, values).reduce(0) { $0 + $1.0 * $1.1[d] } }
+  }
+
+  package static func softmax(_ x: [Double]) -> [Double] {
+    let maximum = x.max() ?? 0
+    let weights = x.map { exp($0 - maximum) }
+    let total = weights.reduce(0, +)
+    return weights.map { $0 / total }
+  }
+
+  /// The probabilities a token is drawn with: temperature, then top-k (0 is off), then top-p; dropped tokens have 0.
+  package static func probabilities(_ logits: [Double], temperature: Double, topK: Int, topP: Double) -> [Double] {
+    let z = logits.map { $0 / temperature }
+    var ranked = z.indices.sorted { (-z[$0], $0) < (-z[$1], $1) }
+    if topK > 0 { ranked = Array(ranked.prefix(topK)) }
+    let shares = softmax(ranked.map { z[$0] })
+    var before = 0.0
+    var kept: [Int] = []
+    for (token, share) in zip(ranked, shares) where topP >= 1 || before < topP {
+      kept.append(token)
+      before += share
+    }
+    var result = [Double](repeating: 0, count: z.count)
+    for (token, share) in zip(kept, softmax(kept.map { z[$0] })) { result[token] = share }
+    return result
+  }
+
+  /// x[rows, inner] · weightsᵀ, weights [outputs, inner].
+  package static func multiply(_ x: [[Double]], weights: [[Double]]) -> [[Double]] {
+    x.map { row in weights.map { weight in zip(row, weight).reduce(0) { $0 + $1.0 * $1.1 } } }
+  }
+}

@@ -1,0 +1,147 @@
+// GeneratorTests: how responses end, what is refused, and that threads do not matter.
+
+import Base
+import LanguageModel
+import Records
+import Tensors
+import Testing
+
+private func request(_ prompt: [Int32], index: UInt32 = 0, samples: [UInt32] = [0]) -> GenerationRequest {
+  GenerationRequest(prompt: prompt, round: .train(step: 3), promptIndex: index, samples: samples)
+}
+
+private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Bool = false) throws -> PreparedModel {
+  try PreparedModel(
+    plan: TransformerPlan(tiny.configuration, type: type), parameters: tiny.parameters(seed: 8), forTraining: training)
+}
+
+@Suite struct `The generator` {
+  @Test func `a response ends with its first stop token or at its limit`() throws {
+    let sampling = Sampling(temperature: 1, maxNewTokens: 12, stopTokens: [1, 4, 9])
+    let prompts = [request([3, 1, 4], samples: Array(0..<40)), request([7], index: 1, samples: Array(0..<40))]
+    let trajectories = try generate(prompts, model: model(.llama), sampling: sampling, batchRows: 16)
+    #expect(trajectories.map(\.slot.sample) == Array(0..<40) + Array(0..<40))
+    for trajectory in trajectories {
+      let stop = trajectory.tokens.firstIndex { sampling.stopTokens.contains($0) }
+      #expect(trajectory.finish == (stop == nil ? .length : .stop))
+      #expect(trajectory.tokens.count == (stop.map { $0 + 1 } ?? 12))
+      #expect(trajectory.logprobs.count == trajectory.tokens.count && trajectory.policy == PolicyVersion(3))
+      #expect(trajectory.logprobs.allSatisfy { $0 < 0 && $0.isFinite })
+    }
+    #expect(Set(trajectories.map(\.finish)) == [.stop, .length])
+    #expect(Set(trajectories.map(\.tokens)).count > 40, "samples of a prompt differ")
+  }
+
+  @Test func `a response ends where the model has no more positions`() throws {
+    let positions = TinyModel.llama.configuration.maxPositions
+    for count in [positions - 3, positions - 1, positions, positions + 5] {
+      let prompt = [Int32](repeating: 2, count: count)
+      let found = try generate(
+        [request(prompt)], model: model(.llama), sampling: Sampling(temperature: 1, maxNewTokens: 9, stopTokens: []),
+        batchRows: 2)
+      #expect(found.count == 1 && found[0].tokens.count == max(0, positions - count) && found[0].finish == .length)
+    }
+  }
+
+  @Test func `greedy takes the most probable token and records its plain log-probability`() throws {
+    let prepared = try model(.qwen2)
+    let sampling = Sampling(temperature: 0, topP: 0.5, topK: 2, maxNewTokens: 10, stopTokens: [])
+    let prompt: [Int32] = [3, 1, 4, 1, 5]
+    let found = try generate([request(prompt)], model: prepared, sampling: sampling, batchRows: 1)[0]
+    let trainer = Backpropagation(prepared.plan)
+    for position in 0..<10 {
+      let context = prompt + found.tokens[..<position]
+      let all = (0..<Int32(prepared.plan.configuration.vocabularySize)).map {
+        TrainingSequence(prompt: context, response: [$0], group: 0)
+      }
+      let logprobs = try trainer.score(all, model: prepared, distribution: .plain).map { $0.logprobs[0] }
+      #expect(logprobs.max() == found.logprobs[position])
+      #expect(logprobs[Int(found.tokens[position])] == found.logprobs[position])
+    }
+  }
+
+  @Test func `samples follow the distribution they are scored with`() throws {
+    let prepared = try model(.qwen3)
+    let count = 4000
+    let sampling = Sampling(temperature: 0.7, topP: 0.9, maxNewTokens: 1, stopTokens: [])
+    let found = try generate(
+      [request([6, 2], samples: Array(0..<UInt32(count)))], model: prepared, sampling: sampling, batchRows: 64)
+    var counts = [Int32: Int]()
+    for trajectory in found { counts[trajectory.tokens[0], default: 0] += 1 }
+    for trajectory in found {
+      let p = Double(Float.exponential(trajectory.logprobs[0]))
+      let share = Double(counts[trajectory.tokens[0], default: 0]) / Double(count)
+      #expect(abs(share - p) < 5 * (p * (1 - p) / Double(count)).squareRoot(), "token \(trajectory.tokens[0])")
+    }
+  }
+
+  @Test func `prompts that cannot be run are refused by name`() throws {
+    let generator = Generator(
+      model: try model(.llama), policy: PolicyVersion(0), seed: 1,
+      sampling: Sampling(temperature: 1, maxNewTokens: 4, stopTokens: []), batchRows: 4)
+    #expect(throws: ModelError.self) { try generator.add(request([])) }
+    #expect(throws: ModelError.self) { try generator.add(request([1, 37])) }
+    #expect(throws: ModelError.self) { try generator.add(request([-1])) }
+    #expect(!generator.hasWork)
+  }
+
+  @Test func `damaged weights are an error, not a sample`() throws {
+    let plan = TransformerPlan(TinyModel.llama.configuration, type: .float32)
+    let parameters = TinyModel.llama.parameters(seed: 8)
+    parameters[plan.layout.tensors[plan.layout.finalNorm].offset] = .nan
+    let damaged = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    #expect(throws: ModelError.self) {
+      try generate(
+        [request([1, 2])], model: damaged, sampling: Sampling(temperature: 1, maxNewTokens: 4, stopTokens: []),
+        batchRows: 4)
+    }
+  }
+
+  @Test(arguments: DataType.supported)
+  func `four threads sample what one samples`(_ type: DataType) async throws {
+    let prepared = try model(.qwen2, type)
+    let sampling = Sampling(temperature: 1, maxNewTokens: 30, stopTokens: [2])
+    var random = choices(31)
+    let requests = (0..<4).map {
+      request(random.tokens(3 + 9 * $0, below: 23), index: UInt32($0), samples: Array(0..<20))
+    }
+    let one = try generate(requests, model: prepared, sampling: sampling, batchRows: 80)
+    let four = try await withThrowingTaskGroup(of: [Trajectory].self) { group in
+      for request in requests {
+        group.addTask { try generate([request], model: prepared, sampling: sampling, batchRows: 7) }
+      }
+      var all: [Trajectory] = []
+      for try await part in group { all += part }
+      return all.sorted { $0.slot < $1.slot }
+    }
+    #expect(four == one)
+  }
+}
+
+@Suite struct `New parameters` {
+  @Test func `are a function of the seed, with the promised spread`() {
+    let configuration = TinyModel.llama.configuration
+    let layout = ParameterLayout(configuration)
+    let parameters = initialParameters(configuration, seed: 1)
+    #expect(parameters.array == initialParameters(configuration, seed: 1).array)
+    #expect(parameters.array != initialParameters(configuration, seed: 2).array)
+    func deviation(_ index: Int) -> Float {
+      let values = parameters[layout.tensors[index].range].array
+      return (values.reduce(0) { $0 + $1 * $1 } / Float(values.count)).squareRoot()
+    }
+    let inputs = Float(configuration.hiddenSize)
+    #expect(abs(deviation(layout.embedding) - 1) < 0.1)
+    #expect(abs(deviation(layout.head) - 0.3 / inputs.squareRoot()) < 0.01)
+    #expect(abs(deviation(layout.layers[0].query) - 1 / inputs.squareRoot()) < 0.02)
+    #expect(abs(deviation(layout.layers[1].attentionOutput) - 0.5 / inputs.squareRoot()) < 0.01)
+    #expect(parameters[layout.tensors[layout.finalNorm].range].array.allSatisfy { $0 == 1 })
+  }
+}
+
+extension Float {
+  fileprivate static func exponential(_ x: Float) -> Float {
+    let out = Floats(count: 1)
+    Kernels.best.exponential(Floats([x]), into: out)
+    return out[0]
+  }
+}

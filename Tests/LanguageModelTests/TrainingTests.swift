@@ -1,0 +1,220 @@
+// Training: the claims of MicroBatches and LanguageModelPolicy. A tiny transformer goes through real steps of the
+// method.
+
+import Answers
+import Base
+import Glibc
+import LanguageModel
+import Records
+import Synchronization
+import TTRL
+import Tensors
+import Testing
+
+/// Learner ranks as threads of this process: sums meet at a barrier. What MPI does between processes.
+private final class ThreadRanks: Sendable {
+  private struct Total: Sendable {
+    var integers: [Int64] = []
+    var floats: [Float] = []
+  }
+
+  private struct State: Sendable {
+    var arrived = 0
+    var generation = 0
+    var sum = Total()
+    /// By parity of the generation: nobody can be two meetings ahead of anybody.
+    var totals = [Total(), Total()]
+  }
+
+  let size: Int
+  private let state = Mutex(State())
+
+  init(size: Int) { self.size = size }
+
+  /// Adds a contribution and waits for everybody's; returns the total.
+  func meet(_ contribute: (inout [Int64], inout [Float]) -> Void) -> (integers: [Int64], floats: [Float]) {
+    let mine = state.withLock { state in
+      let generation = state.generation
+      contribute(&state.sum.integers, &state.sum.floats)
+      state.arrived += 1
+      if state.arrived == size {
+        state.totals[generation % 2] = state.sum
+        state.sum = Total()
+        state.arrived = 0
+        state.generation += 1
+      }
+      return generation
+    }
+    while true {
+      let total = state.withLock { $0.generation > mine ? $0.totals[mine % 2] : nil }
+      if let total { return (total.integers, total.floats) }
+      sched_yield()
+    }
+  }
+}
+
+private struct ThreadRank: GradientExchange {
+  let ranks: ThreadRanks
+  let rank: Int
+  var size: Int { ranks.size }
+
+  func sum(_ values: UnsafeMutableBufferPointer<Int64>) {
+    let copy = Array(values)
+    let total = ranks.meet { sums, _ in sums = sums.isEmpty ? copy : zip(sums, copy).map { $0 &+ $1 } }.integers
+    for index in values.indices { values[index] = total[index] }
+  }
+
+  func sum(_ values: UnsafeMutableBufferPointer<Float>) {
+    let copy = Array(values)
+    let total = ranks.meet { _, sums in sums = sums.isEmpty ? copy : zip(sums, copy).map(+) }.floats
+    for index in values.indices { values[index] = total[index] }
+  }
+
+  func maximum(_ value: Float) -> Float {
+    ranks.meet { _, sums in sums = [max(sums.first ?? value, value)] }.floats[0]
+  }
+}
+
+/// A method small enough for a test, on prompts that a random model answers in scattered ways.
+private struct TinyTraining {
+  var method = Method()
+  let prompts: [Prompt]
+
+  init(vocabulary: Int) {
+    method.seed = 11
+    method.steps = 2
+    method.promptsPerStep = 4
+    method.votes = 12
+    method.trainSamples = 8
+    method.miniBatch = 10
+    method.learningRate = 1e-2
+    method.sampling = Sampling(temperature: 1, maxNewTokens: 7, stopTokens: [2])
+    var random = choices(4)
+    prompts = (0..<6).map { index in
+      Prompt(index: UInt32(index), tokens: random.tokens(3 + index * 2, below: vocabulary), kind: .string)
+    }
+  }
+
+  func policy(
+    _ type: DataType, threads: Int = 1, exchange: any GradientExchange = NoExchange(), isExact: Bool = true
+  ) throws -> LanguageModelPolicy {
+    let settings = AdamWSettings(gradientNormMax: 1)
+    return try LanguageModelPolicy(
+      plan: TransformerPlan(TinyModel.qwen2.configuration, type: type),
+      optimizer: AdamW(settings, parameters: TinyModel.qwen2.parameters(seed: 3)), version: PolicyVersion(0),
+      options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
+      exchange: exchange,
+      // The sum of the tokens decides among three answers, or none.
+      readAnswer: { tokens, kind in
+        let choice = tokens.reduce(0, +) % 4
+        return choice == 3 ? nil : answerKey("\(choice)", kind: kind)
+      })
+  }
+
+  /// Masters and moments after the steps, as bits.
+  func train(_ policy: consuming LanguageModelPolicy) throws -> [UInt32] {
+    var policy = policy
+    for step in 0..<method.steps { _ = try improve(&policy, step: step, prompts: prompts, method: method) }
+    let optimizer = policy.optimizer
+    return [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment].flatMap { $0.array.map(\.bitPattern) }
+  }
+
+  func trainOnRanks(_ size: Int, _ type: DataType) throws -> [[UInt32]] {
+    let ranks = ThreadRanks(size: size)
+    let results = Mutex<[Int: Result<[UInt32], any Error>]>([:])
+    try inParallel(size, threads: size) { rank, _ in
+      let result = Result { try train(policy(type, exchange: ThreadRank(ranks: ranks, rank: rank))) }
+      results.withLock { $0[rank] = result }
+    }
+    return try (0..<size).map { rank in
+      try results.withLock { try #require($0[rank]) }.get()
+    }
+  }
+}
+
+struct TrainingTests {
+  private let training = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize)
+
+  @Test(arguments: DataType.supported)
+  func `threads do not change a bit of masters and moments`(_ type: DataType) throws {
+    let one = try training.train(training.policy(type))
+    for threads in 2...3 {
+      let isSame = try training.train(training.policy(type, threads: threads)) == one
+      #expect(isSame, "\(threads) threads")
+    }
+    let isUntouched = one.starts(with: TinyModel.qwen2.parameters(seed: 3).array.map(\.bitPattern))
+    #expect(!isUntouched, "nothing was learned, so nothing was tested")
+  }
+
+  @Test(arguments: DataType.supported)
+  func `the number of learner ranks does not change a bit`(_ type: DataType) throws {
+    let alone = try training.train(training.policy(type))
+    for size in 2...3 {
+      for (rank, state) in try training.trainOnRanks(size, type).enumerated() {
+        let isSame = state == alone
+        #expect(isSame, "rank \(rank) of \(size)")
+      }
+    }
+  }
+
+  @Test func `another seed trains another model`() throws {
+    var other = training
+    other.method.seed = 12
+    let isSame = try training.train(training.policy(.float32)) == other.train(other.policy(.float32))
+    #expect(!isSame)
+  }
+
+  @Test func `a recorded log-probability that is not the trainer's stops the step`() throws {
+    var policy = try training.policy(.float32)
+    let slots = (0..<4).map { Slot(round: .train(step: 0), prompt: 0, sample: UInt32($0)) }
+    var trajectories = try policy.sample(training.prompts[0], slots: slots, sampling: training.method.sampling)
+    trajectories[1].logprobs[0] = trajectories[1].logprobs[0].nextUp
+    let members = trajectories.map {
+      TrainedTrajectory(prompt: training.prompts[0], trajectory: $0, advantage: 0.5)
+    }
+    let miniBatch = MiniBatch(step: 0, index: 0, trajectories: members)
+    #expect(throws: TrainingError.self) {
+      try policy.update(miniBatch, method: training.method, learningRate: 0.1)
+    }
+  }
+
+  @Test func `float32 sums give the same bits at the same world size`() throws {
+    let first = try training.train(training.policy(.float32, threads: 3, isExact: false))
+    let isSame = try training.train(training.policy(.float32, threads: 1, isExact: false)) == first
+    #expect(isSame)
+  }
+
+  @Test func `micro-batches cover a mini-batch in order and keep their bound`() {
+    var random = choices(8)
+    for _ in 0..<200 {
+      let tokensMax = 10 + random.index(below: 60)
+      let members = (0..<(1 + random.index(below: 30))).map { index in
+        let prompt = Prompt(index: UInt32(index / 3), tokens: random.tokens(1 + index / 3, below: 9), kind: .math)
+        let tokens = random.tokens(1 + random.index(below: 20), below: 9)
+        let trajectory = Trajectory(
+          slot: Slot(round: .train(step: 0), prompt: prompt.index, sample: UInt32(index)), policy: PolicyVersion(0),
+          tokens: tokens, logprobs: tokens.map { _ in 0 }, entropySum: 0, finish: .length)
+        return TrainedTrajectory(prompt: prompt, trajectory: trajectory, advantage: 1)
+      }
+      let ranges = microBatches(of: members, tokensMax: tokensMax)
+      #expect(ranges.flatMap(Array.init) == Array(members.indices))
+      for range in ranges where range.count > 1 {
+        let prompts = Set(members[range].map(\.prompt.index))
+        let rows = members[range].reduce(0) { $0 + $1.trajectory.tokens.count }
+        let shared = prompts.reduce(0) { sum, index in sum + Int(index) + 1 }
+        #expect(rows + shared <= tokensMax)
+      }
+    }
+  }
+
+  @Test func `published bytes are the parameters again`() throws {
+    let layout = ParameterLayout(TinyModel.llama.configuration)
+    let original = TinyModel.llama.parameters(seed: 1)
+    let exact = publishedBytes(of: original, layout: layout, type: .float32)
+    #expect(try #require(parameters(ofPublished: exact, layout: layout, type: .float32)).array == original.array)
+    let rounded = publishedBytes(of: original, layout: layout, type: .bfloat16)
+    let back = try #require(parameters(ofPublished: rounded, layout: layout, type: .bfloat16))
+    #expect(publishedBytes(of: back, layout: layout, type: .bfloat16) == rounded)
+    #expect(parameters(ofPublished: Array(rounded.dropLast()), layout: layout, type: .bfloat16) == nil)
+  }
+}

@@ -1,0 +1,57 @@
+// How these tests write answers: small numbers stand for labels, nil for no answer.
+
+import Answers
+import Base
+import Records
+import TTRL
+
+/// The one place where these tests make an answer key.
+func key(_ label: Int) -> AnswerKey { answerKey("\(label)", kind: .string) }
+
+func keys(_ labels: [Int?]) -> [AnswerKey?] { labels.map { $0.map(key) } }
+
+/// Every group of `count` answers from 3 labels and none: 4^count of them.
+func allGroups(of count: Int) -> [[Int?]] {
+  (0..<count).reduce([[]]) { groups, _ in groups.flatMap { group in [nil, 0, 1, 2].map { group + [$0] } } }
+}
+
+/// A group's trajectories, one token each: the answer. Those that give none were cut off.
+func group(_ answers: [Int?], prompt: UInt32 = 0, step: UInt32 = 0) -> Group {
+  Group(
+    prompt: prompt,
+    trajectories: answers.enumerated().map { sample, answer in
+      Trajectory(
+        slot: Slot(round: .train(step: step), prompt: prompt, sample: UInt32(sample)), policy: PolicyVersion(step),
+        tokens: [Int32(answer ?? 0)], logprobs: [-1], entropySum: 0.5, finish: answer == nil ? .length : .stop)
+    })
+}
+
+/// Judges one group, and measures it against a truth.
+func metrics(_ answers: [Int?], truth: Int?, method: Method = Method()) -> PromptMetrics {
+  let judgement = judge(prompt: 0, answers: keys(answers), step: 0, method: method, truth: nil)
+  return measure(judgement, of: group(answers), truth: truth.map(key))
+}
+
+/// Reads answers off `group`'s trajectories, and never learns anything.
+private struct Reader: Policy {
+  func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] { [] }
+
+  func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? {
+    trajectory.finish == .stop ? key(Int(trajectory.tokens[0])) : nil
+  }
+
+  func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport { UpdateReport() }
+  func publish() {}
+}
+
+/// The metrics of a step whose prompts were answered like this; `truth` is every prompt's, if there is one.
+func step(of answers: [[Int?]], truth: Int?) throws -> StepMetrics {
+  let method = Method()
+  let groups = answers.enumerated().map { group($1, prompt: UInt32($0)) }
+  let prompts = answers.indices.map { Prompt(index: UInt32($0), tokens: [], kind: .math) }
+  var reader = Reader()
+  let lesson = try learn(&reader, step: 0, from: groups, prompts: prompts, method: method)
+  return StepMetrics(
+    step: 0, lesson: lesson, groups: groups, truth: truth.map { truth in answers.map { _ in key(truth) } } ?? [],
+    method: method)
+}

@@ -1,0 +1,89 @@
+// The identities of the method. They hold because vote, reward and metrics share one equivalence, and only then.
+
+import Answers
+import Base
+import Records
+import TTRL
+import Testing
+
+@Suite struct IdentityTests {
+  private static let groups = (1...6).flatMap(allGroups)
+
+  @Test func `I1: where the label is right, every reward is right`() {
+    for group in Self.groups {
+      for truth in 0..<3 {
+        guard let counts = metrics(group, truth: truth).truth, counts.isLabelRight else { continue }
+        #expect(counts.rightRewards == group.count, "\(group), truth \(truth)")
+      }
+    }
+  }
+
+  @Test func `I2: where the label is wrong, right rewards are those who neither won nor were right`() {
+    for group in Self.groups {
+      for truth in 0..<3 {
+        let measured = metrics(group, truth: truth)
+        guard let counts = measured.truth, !counts.isLabelRight else { continue }
+        #expect(counts.rightRewards == group.count - measured.votes - counts.right, "\(group), truth \(truth)")
+        #expect(counts.rightRewards >= group.count - 2 * measured.votes, "\(group), truth \(truth)")
+      }
+    }
+  }
+
+  @Test func `I3: what is rewarded is what voted for the label`() {
+    for group in Self.groups {
+      let measured = metrics(group, truth: nil)
+      #expect(measured.rewarded == measured.votes, "\(group)")
+    }
+  }
+
+  @Test(arguments: [true, false])
+  func `I4: advantages sum to 0, and are all 0 exactly where all rewards are equal`(_ normalizes: Bool) {
+    for count in 1...10 {
+      for pattern in 0..<(1 << count) {
+        let rewards = (0..<count).map { Float(pattern >> $0 & 1) }
+        let result = advantages(of: rewards, normalizesByDeviation: normalizes)
+        // 1e-6: ten float32 numbers of size 3 at most.
+        #expect(abs(result.reduce(0, +)) < 1e-6, "\(rewards)")
+        #expect(result.allSatisfy { $0 == 0 } == (Set(rewards).count == 1), "\(rewards)")
+      }
+    }
+  }
+
+  /// "even if the label is wrong, most rewards are right" (TTRL, section 4.2, the toy of figure 5).
+  @Test func `I5: the paper's toy: answers 1 1 2 2 2 4 5 6, truth 3, label 2, and 5 of 8 rewards are right`() {
+    let measured = metrics([1, 1, 2, 2, 2, 4, 5, 6], truth: 3)
+    #expect(measured.label == key(2).text)
+    #expect(measured.votes == 3 && measured.samples == 8)
+    #expect(measured.truth?.rightRewards == 5 && measured.truth?.right == 0)
+    #expect(measured.truth?.isLabelRight == false)
+  }
+
+  @Test func `I6: some sample is right at least as often as the label, and as any one sample`() throws {
+    var dice = RandomSequence(seed: 6, purpose: .questions)
+    for trial in 0..<200 {
+      let groups = (0..<4).map { _ in (0..<8).map { _ in [nil, 0, 1, 2][dice.index(below: 4)] } }
+      let step = try step(of: groups, truth: 1)
+      let pass = step.passAtVotes ?? 0
+      #expect(pass >= step.labelAccuracy ?? 0, "trial \(trial)")
+      #expect(pass >= step.groundTruthRatio ?? 0, "trial \(trial)")
+      // I2 again, as published fractions of one prompt each.
+      #expect(step.majorityVotingReward == step.majorityRatio, "trial \(trial)")
+    }
+  }
+
+  @Test func `a step's fractions are means over prompts of each prompt's counts`() throws {
+    let step = try step(of: [[1, 1, 1, 2], [nil, nil, 2, 1]], truth: 1)
+    #expect(step.majorityRatio == (0.75 + 0.25) / 2)
+    #expect(step.noAnswerRatio == 0.25 && step.truncatedRatio == 0.25)
+    #expect(step.tieRatio == 0.5 && step.silentRatio == 0 && step.unlabeledRatio == 0)
+    #expect(step.labelAccuracy == 0.5 && step.groundTruthRatio == 0.5 && step.passAtVotes == 1)
+    #expect(step.rewardAccuracy == (1 + 0.5) / 2)
+    #expect(step.lengthMean == 1 && step.sampledTokens == 8 && step.entropy == 0.5)
+  }
+
+  @Test func `without truth there are no figures that need it`() throws {
+    let step = try step(of: [[1, 2]], truth: nil)
+    #expect(step.labelAccuracy == nil && step.rewardAccuracy == nil && step.passAtVotes == nil)
+    #expect(step.majorityRatio == 0.5)
+  }
+}

@@ -1,0 +1,124 @@
+// Which prompts, which samples, how fast: pure functions of the settings, fixed before anything is sampled.
+
+import Answers
+import Base
+import Records
+import TTRL
+import Testing
+
+@Suite struct ScheduleTests {
+  private func method(prompts: Int, seed: UInt64 = 3) -> Method {
+    var method = Method()
+    method.promptsPerStep = prompts
+    method.seed = seed
+    return method
+  }
+
+  @Test(arguments: [(30, 8), (7, 3), (5, 5), (4, 9), (1, 1), (10, 4)])
+  func `every pass over the set covers every prompt, and no step has one twice`(_ count: Int, _ size: Int) {
+    let method = method(prompts: size)
+    let stepsPerPass = (count + min(size, count) - 1) / min(size, count)
+    for pass in 0..<3 {
+      let steps = (0..<stepsPerPass).map { step in
+        promptsOfStep(UInt32(pass * stepsPerPass + step), promptCount: count, method: method)
+      }
+      for prompts in steps {
+        #expect(prompts.count == min(size, count) && Set(prompts).count == prompts.count && prompts == prompts.sorted())
+      }
+      #expect(Set(steps.joined()) == Set(0..<UInt32(count)))
+    }
+  }
+
+  @Test func `passes differ in order, and seeds in everything`() {
+    let first = (0..<4).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8)) }
+    let second = (4..<8).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8)) }
+    let other = (0..<4).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8, seed: 4)) }
+    #expect(first != second && first != other)
+  }
+
+  @Test func `the rate warms up, starts above 0, and falls along a cosine to its floor`() {
+    var method = Method()
+    method.steps = 100
+    method.warmupSteps = 10
+    method.learningRate = 1
+    method.learningRateFloor = 0.1
+    let rates = (UInt32(0)..<100).map { learningRate(ofStep: $0, method: method) }
+    #expect(rates[0] == 0.1)
+    #expect(zip(rates[..<9], rates[1..<10]).allSatisfy { $0 < $1 })
+    #expect(zip(rates[10...], rates[11...]).allSatisfy { $0 > $1 })
+    // Half way the cosine is 1/2 of what lies above the floor. 1e-12: double arithmetic.
+    #expect(abs(rates[50] - 0.55) < 1e-12 && rates[99] > 0.1)
+  }
+}
+
+@Suite struct SelectionTests {
+  private func trained(_ answers: [Int?], step: UInt32, prompt: UInt32, _ method: Method) -> [Int] {
+    judge(prompt: prompt, answers: keys(answers), step: step, method: method, truth: nil).trained
+  }
+
+  @Test func `which samples are trained on is fixed by the seed before any answer is known`() {
+    var method = Method()
+    method.trainSamples = 4
+    for prompt in UInt32(0)..<20 {
+      let unanimous = trained(Array(repeating: 1, count: 10), step: 2, prompt: prompt, method)
+      let silent = trained(Array(repeating: nil, count: 10), step: 2, prompt: prompt, method)
+      let mixed = trained((0..<10).map { $0 % 3 }, step: 2, prompt: prompt, method)
+      #expect(unanimous == silent && silent == mixed)
+      #expect(unanimous.count == 4 && unanimous == unanimous.sorted() && Set(unanimous).count == 4)
+    }
+  }
+
+  @Test func `prompts, steps and seeds choose differently, and every sample gets its turn`() {
+    var method = Method()
+    method.trainSamples = 4
+    let answers = [Int?](repeating: 1, count: 10)
+    let byPrompt = (UInt32(0)..<50).map { trained(answers, step: 0, prompt: $0, method) }
+    let byStep = (UInt32(0)..<50).map { trained(answers, step: $0, prompt: 0, method) }
+    #expect(Set(byPrompt).count > 30 && Set(byStep).count > 30)
+    #expect(Set(byPrompt.joined()) == Set(0..<10))
+    method.seed = 1
+    #expect((UInt32(0)..<50).map { trained(answers, step: 0, prompt: $0, method) } != byPrompt)
+  }
+
+  @Test func `first means the first by sample index, and no more than there are`() {
+    var method = Method()
+    method.selection = .first
+    method.trainSamples = 3
+    #expect(trained([1, 2, 3, 1, 2], step: 9, prompt: 9, method) == [0, 1, 2])
+    #expect(trained([1, 2], step: 9, prompt: 9, method) == [0, 1])
+  }
+}
+
+@Suite struct LabelTests {
+  private static let answers: [Int?] = [1, 1, 1, 2, nil, 2]
+
+  private func rewards(_ labels: LabelSource, truth: Int? = nil, seed: UInt64 = 0) -> [Float] {
+    var method = Method()
+    method.labels = labels
+    method.seed = seed
+    return judge(
+      prompt: 0, answers: keys(Self.answers), step: 0, method: method, truth: truth.map(key)
+    ).rewards
+  }
+
+  @Test func `under the vote agreement with the majority is rewarded`() {
+    #expect(rewards(.vote) == [1, 1, 1, 0, 0, 0])
+  }
+
+  @Test func `under the truth agreement with the truth is rewarded, and nothing without one`() {
+    #expect(rewards(.truth, truth: 2) == [0, 0, 0, 1, 0, 1])
+    #expect(rewards(.truth) == [0, 0, 0, 0, 0, 0])
+  }
+
+  @Test func `random rewards are fair coins that the seed alone decides`() {
+    let coins = (UInt64(0)..<200).flatMap { rewards(.random, seed: $0) }
+    let share = Double(coins.reduce(0, +)) / Double(coins.count)
+    // 1,200 coins: a standard deviation of 0.0144.
+    #expect(abs(share - 0.5) < 0.06)
+    #expect(rewards(.random, seed: 7) == rewards(.random, truth: 2, seed: 7))
+  }
+
+  @Test func `the truth passed by mistake under the vote changes nothing`() {
+    #expect(rewards(.vote, truth: 2) == rewards(.vote))
+  }
+}

@@ -1,0 +1,75 @@
+// DistributionTests: which tokens are kept, what they weigh, which one is drawn.
+
+import Base
+import Glibc
+import Tensors
+import Testing
+
+/// Logits with ties, as quantised weights make them.
+private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
+  random.floats(count, scale: 5).map { ($0 * 8).rounded() / 8 }
+}
+
+@Suite struct `The token distribution` {
+  @Test(arguments: [1, 2, 15, 16, 17, 48, 333, 5000])
+  func `keeps and weighs tokens as the reference does`(_ size: Int) throws {
+    var random = choices(UInt64(size))
+    let scratch = DistributionScratch(vocabularySize: size)
+    for topK in [0, 1, 7, 50] {
+      for topP in [1, 0.95, 0.5, 0.01] as [Float] {
+        for temperature in [0.5, 1, 4] as [Float] {
+          let row = logits(&random, size)
+          let z = Floats(row)
+          let d = try #require(
+            Kernels.best.distribution(
+              of: z, inverseTemperature: 1 / temperature, topK: topK, topP: topP, scratch: scratch))
+          let expected = Reference.probabilities(
+            doubles(row), temperature: Double(temperature), topK: topK, topP: Double(topP))
+          let found = (0..<size).map { exp(d.logprob(z: z[$0])) }
+          #expect(worst(found, expected) < 3e-6, "top-k \(topK), top-p \(topP), temperature \(temperature)")
+          #expect(zip(found, expected).allSatisfy { ($0 == 0) == ($1 == 0) }, "top-k \(topK), top-p \(topP)")
+          let entropy = expected.reduce(0) { $1 > 0 ? $0 - $1 * log($1) : $0 }
+          #expect(abs(Double(d.entropy) - entropy) < 1e-5)
+        }
+      }
+    }
+  }
+
+  @Test func `a token is drawn where the cumulative probability passes the number, and never a dropped one`() throws {
+    var random = choices(9)
+    for size in [3, 48, 1000] {
+      let row = logits(&random, size)
+      let z = Floats(row)
+      let d = try #require(
+        Kernels.best.distribution(
+          of: z, inverseTemperature: 1, topK: 0, topP: 0.8, scratch: DistributionScratch(vocabularySize: size)))
+      let p = Reference.probabilities(doubles(row), temperature: 1, topK: 0, topP: 0.8)
+      for _ in 0..<500 {
+        let uniform = random.uniform()
+        let token = Int(Kernels.best.sample(z, d, uniform: uniform))
+        let before = p[..<token].reduce(0, +)
+        #expect(p[token] > 0)
+        #expect(before <= uniform + 1e-6 && uniform <= before + p[token] + 1e-6)
+      }
+      #expect(p[Int(Kernels.best.sample(z, d, uniform: 1.0.nextDown))] > 0)
+      #expect(p[Int(Kernels.best.sample(z, d, uniform: 0))] > 0)
+    }
+  }
+
+  @Test func `greedy takes the lowest index of the largest value`() {
+    #expect(Kernels.best.largest(Floats([1, 3, 2, 3])) == 1)
+    #expect(Kernels.best.largest(Floats([Float](repeating: -5, count: 40))) == 0)
+  }
+
+  @Test func `a logit that is not finite is reported`() {
+    for value in [Float.nan, .infinity, -.infinity] {
+      for place in [0, 20, 36] {
+        let z = Floats(count: 37)
+        z[place] = value
+        let d = Kernels.best.distribution(
+          of: z, inverseTemperature: 1, topK: 0, topP: 1, scratch: DistributionScratch(vocabularySize: 37))
+        #expect(d == nil)
+      }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+// SourceTree: the project's files as lines, found from where this file lies.
+
+import Foundation
+
+/// One line of one file.
+struct SourceLine {
+  var path: String
+  var number: Int
+  var text: Substring
+
+  /// The text without a comment at its end. Naive: a string that holds two slashes is cut there too.
+  var code: Substring {
+    guard let comment = text.range(of: "//") else { return text }
+    return text[..<comment.lowerBound]
+  }
+
+  /// "Sources/Fleet/Worker.swift:12".
+  var place: String { "\(path):\(number)" }
+}
+
+struct SourceFile {
+  /// Relative to the repository's root.
+  var path: String
+  var text: String
+
+  /// "Fleet" of "Sources/Fleet/Worker.swift".
+  var target: String { path.split(separator: "/").dropFirst().first.map(String.init) ?? "" }
+
+  var lines: [SourceLine] {
+    text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().map {
+      SourceLine(path: path, number: $0 + 1, text: $1)
+    }
+  }
+}
+
+enum SourceTree {
+  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+  /// All files below a folder whose names end in one of these, in order of their paths. Generated data and this
+  /// target's own rules are left out.
+  static func files(in folder: String, endingIn suffixes: [String]) -> [SourceFile] {
+    let base = root.appending(path: folder)
+    guard let walk = FileManager.default.enumerator(atPath: base.path) else { return [] }
+    return walk.compactMap { $0 as? String }.sorted().compactMap { name -> SourceFile? in
+      let path = "\(folder)/\(name)"
+      guard suffixes.contains(where: name.hasSuffix), !path.contains("/Fixtures/"), path != Rules.ownPath else {
+        return nil
+      }
+      return read(path)
+    }
+  }
+
+  /// One file, or nil if there is none of that name or it is not text.
+  static func read(_ path: String) -> SourceFile? {
+    (try? String(contentsOf: root.appending(path: path), encoding: .utf8)).map { SourceFile(path: path, text: $0) }
+  }
+
+  static func exists(_ path: String) -> Bool {
+    FileManager.default.fileExists(atPath: root.appending(path: path).path)
+  }
+}

@@ -1,0 +1,147 @@
+// Tidy: what a reviewer would otherwise have to look for, line by line. A failing line says what to do instead.
+//
+// After TigerBeetle's tidy.zig. The rules and the table of layers are in Rules.swift.
+
+import Foundation
+import Testing
+
+@Suite struct TidyTests {
+  private let swift = SourceTree.files(in: "Sources", endingIn: [".swift"])
+  private let tests = SourceTree.files(in: "Tests", endingIn: [".swift"])
+  private let c = SourceTree.files(in: "Sources", endingIn: [".c", ".h"])
+
+  @Test func `there is something to look at`() {
+    #expect(swift.count > 20 && !tests.isEmpty && !c.isEmpty)
+  }
+
+  @Test func `every target has its place among the layers`() {
+    let targets = Set((swift + c).map(\.target)).sorted()
+    for target in targets where Rules.layers[target] == nil && !Rules.shims.contains(target) {
+      Issue.record("Sources/\(target) is in no layer; add it to Rules.layers and to docs/architecture.md")
+    }
+    for (target, imports) in Rules.layers.sorted(by: { $0.key < $1.key }) {
+      for name in imports where Rules.layers[name]?.contains(target) ?? false {
+        Issue.record("\(target) and \(name) may import each other; one of them is above the other")
+      }
+    }
+  }
+
+  @Test func `imports point down`() {
+    for line in swift.flatMap(\.lines) {
+      guard let name = imported(by: line.text) else { continue }
+      let target = line.path.split(separator: "/")[1]
+      let allowed = (Rules.layers[String(target)] ?? []) + Rules.system
+      // Foundation has a rule of its own.
+      guard !allowed.contains(name), name != "Foundation" else { continue }
+      Issue.record("\(line.place): \(target) may not import \(name), only \(allowed.joined(separator: " "))")
+    }
+  }
+
+  /// The module that a line imports: "Base" of "package import struct Base.Philox".
+  private func imported(by line: Substring) -> String? {
+    var words = line.split(separator: " ")
+    let modifiers = ["public", "package", "internal", "private", "fileprivate", "@testable", "@preconcurrency"]
+    words.removeFirst(words.prefix { modifiers.contains(String($0)) }.count)
+    guard words.first == "import" else { return nil }
+    let kinds = ["struct", "enum", "class", "func", "protocol", "typealias", "var", "let"]
+    return words.dropFirst().first { !kinds.contains(String($0)) }.map { String($0.prefix { $0 != "." }) }
+  }
+
+  @Test func `pure code does not look at the world`() {
+    for line in swift.filter({ Rules.pure.contains($0.target) }).flatMap(\.lines) {
+      report(Rules.impure, in: line.code, at: line)
+    }
+  }
+
+  @Test func `no Swift traps where it could throw`() {
+    for line in (swift + tests).flatMap(\.lines) { report(Rules.unsafe, in: line.code, at: line) }
+  }
+
+  @Test func `nothing is left for later, and no path of one machine is written down`() {
+    let prose = SourceTree.files(in: "docs", endingIn: [".md"]) + [SourceTree.read("README.md")].compactMap { $0 }
+    for line in (swift + tests + c + prose).flatMap(\.lines) { report(Rules.everywhere, in: line.text, at: line) }
+  }
+
+  private func report(_ bans: [Ban], in text: Substring, at line: SourceLine) {
+    for ban in bans where ban.isIn(text) {
+      Issue.record("\(line.place) has `\(ban.word)`; \(ban.advice)")
+    }
+  }
+
+  @Test func `lines fit`() {
+    for line in (swift + tests + c).flatMap(\.lines) where line.text.count > Rules.columns {
+      Issue.record("\(line.place) has \(line.text.count) columns of \(Rules.columns); wrap it")
+    }
+  }
+
+  @Test func `every Swift file opens with what it is for`() {
+    for file in swift + tests where !file.text.hasPrefix("// ") {
+      Issue.record("\(file.path) does not open with a comment; say what it is for, the idea, and what it leaves out")
+    }
+  }
+
+  @Test func `the rules find what they forbid`() {
+    #expect(Ban("Date(", "").isIn("let now = Date()") && !Ban("Date(", "").isIn("mutating func upDate(x)"))
+    #expect(Rules.unsafe.allSatisfy { $0.isIn("let x = \($0.word) f()") })
+    #expect(imported(by: "package import struct Base.Philox") == "Base")
+    #expect(imported(by: "import Records") == "Records" && imported(by: "// import Records") == nil)
+    #expect(SourceLine(path: "a", number: 1, text: "code // comment").code == "code ")
+  }
+}
+
+@Suite struct LinkTests {
+  private let pages =
+    [SourceTree.read("README.md")].compactMap { $0 } + SourceTree.files(in: "docs", endingIn: [".md"])
+
+  @Test func `every relative link leads somewhere`() {
+    for page in pages {
+      for line in page.lines {
+        for target in links(in: line.text) { check(target, on: page, at: line.place) }
+      }
+    }
+  }
+
+  private func check(_ target: String, on page: SourceFile, at place: String) {
+    let parts = target.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    let folder = page.path.split(separator: "/").dropLast().joined(separator: "/")
+    let path = parts[0].isEmpty ? page.path : normalized(folder.isEmpty ? parts[0] : folder + "/" + parts[0])
+    guard SourceTree.exists(path) else {
+      Issue.record("\(place) links to \(path), which does not exist; correct the path or write the page")
+      return
+    }
+    guard parts.count == 2, path.hasSuffix(".md"), let other = SourceTree.read(path) else { return }
+    if !anchors(of: other).contains(parts[1]) {
+      Issue.record("\(place) links to #\(parts[1]) of \(path), where no heading is called that")
+    }
+  }
+
+  /// The targets of all links in a line that are not addresses on the net.
+  private func links(in line: Substring) -> [String] {
+    line.split(separator: "](").dropFirst().compactMap { rest in
+      let target = rest.prefix { $0 != ")" }
+      return target.contains("://") || target.hasPrefix("mailto:") ? nil : String(target)
+    }
+  }
+
+  private func normalized(_ path: String) -> String {
+    var parts: [Substring] = []
+    for part in path.split(separator: "/") where part != "." {
+      if part == "..", !parts.isEmpty { parts.removeLast() } else { parts.append(part) }
+    }
+    return parts.joined(separator: "/")
+  }
+
+  /// Headings as links name them: lower case, blanks as hyphens, without punctuation.
+  private func anchors(of page: SourceFile) -> [String] {
+    page.lines.filter { $0.text.hasPrefix("#") }.map { line in
+      let title = line.text.drop { $0 == "#" }.drop { $0 == " " }.lowercased()
+      return String(title.filter { $0.isLetter || $0.isNumber || " -_".contains($0) }.map { $0 == " " ? "-" : $0 })
+    }
+  }
+
+  @Test func `links are found and paths made plain`() {
+    #expect(links(in: "see [a](b.md#c) and [d](https://e) or [f](../g.md)") == ["b.md#c", "../g.md"])
+    #expect(normalized("docs/../README.md") == "README.md")
+    #expect(anchors(of: SourceFile(path: "x.md", text: "# One, two!\n## A `b` c")) == ["one-two", "a-b-c"])
+  }
+}

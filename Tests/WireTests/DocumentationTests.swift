@@ -1,0 +1,75 @@
+// docs/protocol.md against the code: every kind is on the page, under its number and name.
+
+import Base
+import Foundation
+import Records
+import Testing
+import Wire
+
+@Suite struct DocumentationTests {
+  private let page: String
+
+  init() throws {
+    let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    page = try String(contentsOf: root.appending(path: "docs/protocol.md"), encoding: .utf8)
+  }
+
+  /// The name of a message's case. A new case does not compile until it is named here, and then fails until it is
+  /// among the samples and on the page.
+  private func name(of message: Message) -> String {
+    switch message {
+    case .hello: "hello"
+    case .welcome: "welcome"
+    case .goodbye: "goodbye"
+    case .finished: "finished"
+    case .want: "want"
+    case .lease: "lease"
+    case .trajectories: "trajectories"
+    case .settled: "settled"
+    case .revoke: "revoke"
+    case .heartbeat: "heartbeat"
+    case .offer: "offer"
+    case .fetch: "fetch"
+    case .chunk: "chunk"
+    case .ready: "ready"
+    case .batch: "batch"
+    case .publish: "publish"
+    case .published: "published"
+    }
+  }
+
+  @Test func `every kind of message is on the page under its number, and no other`() {
+    let spoken = Samples.messages.map { message -> String in
+      let frame = Frame.encode(message)
+      return "| \(UInt16(frame[6]) | UInt16(frame[7]) << 8) | `\(name(of: message))` |"
+    }
+    let written = page.split(separator: "\n").compactMap { line -> String? in
+      let cells = line.split(separator: "|", omittingEmptySubsequences: true)
+      guard cells.count == 4, Int(cells[0].trimmingCharacters(in: .whitespaces)) != nil else { return nil }
+      return "|\(cells[0])|\(cells[1])|"
+    }
+    #expect(spoken == written.filter { $0.contains("`") })
+  }
+
+  @Test func `every limit on the page is the one in the code`() {
+    for (text, value) in [
+      ("| trajectories or slots in a message | 4,096 |", Limits.trajectoriesPerMessage == 4096),
+      ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
+      ("| weight bytes in a chunk | 1 MiB |", Limits.chunkBytes == 1 << 20),
+      ("| bytes of any text | 4 MiB |", Limits.textBytes == 4 << 20),
+      ("| stop tokens | 64 |", Limits.stopTokens == 64),
+      ("| prompts in a lease | 1,024 |", Limits.promptsPerLease == 1024),
+      ("| tokens of a prompt or response | 1,048,576 |", Limits.tokensPerSequence == 1_048_576),
+      ("| 65,536; 64 |", Limits.samplesPerPrompt == 65536 && Limits.slotsPerLease == 64),
+      ("| 4 MiB |", Limits.batchPartBytes == 4 << 20),
+      (
+        "| 10 s; 15 s; 120 s |",
+        Limits.helloDeadline == .seconds(10) && Limits.silence == .seconds(15)
+          && Limits.leaseWithoutProgress == .seconds(120)
+      ),
+    ] {
+      #expect(page.contains(text) && value, "\(text)")
+    }
+  }
+}

@@ -1,0 +1,209 @@
+// What travels: round trips, the exact bytes, and what a decoder makes of bytes that nobody should have sent.
+
+import Base
+import Records
+import Testing
+import Wire
+
+@Suite struct RoundTripTests {
+  @Test(arguments: Samples.messages + Samples.edges)
+  func `a message comes out as it went in`(_ message: Message) throws {
+    #expect(try decode(Frame.encode(message)) == [message])
+  }
+
+  @Test func `numbers keep their bits, also those that equal nothing`() throws {
+    var odd = Samples.trajectory
+    odd.logprobs = [.nan, -.infinity, Float(bitPattern: 0x7FC0_1234)]
+    let back = try decode(Frame.encode(.batch(step: 0, part: 0, partCount: 1, [odd])))
+    guard case .batch(_, _, _, let list) = back.first else { return #expect(Bool(false), "got \(back)") }
+    #expect(list[0].logprobs.map(\.bitPattern) == odd.logprobs.map(\.bitPattern))
+  }
+
+  @Test func `a stream may be cut anywhere: byte by byte, and all at once`() throws {
+    let stream = Samples.messages.flatMap(Frame.encode)
+    #expect(try decode(stream) == Samples.messages)
+    var decoder = FrameDecoder()
+    var messages: [Message] = []
+    for byte in stream {
+      decoder.append([byte])
+      while let message = try decoder.next() { messages.append(message) }
+    }
+    #expect(messages == Samples.messages)
+  }
+}
+
+/// The bytes themselves. These do not change within protocol version 1; a change here is a new version.
+@Suite struct GoldenFrameTests {
+  @Test(arguments: zip(Samples.messages, golden))
+  func `a frame of every kind is these bytes`(_ message: Message, _ expected: String) throws {
+    #expect(hex(Frame.encode(message)) == expected)
+  }
+
+  /// The frames of `Samples.messages`, header and payload, packed by another program from docs/protocol.md.
+  private static let golden: [String] = [
+    "5454524c01000100000000001f00000041fec10f7f449cf6010a0000006770752d626f782fc3a9060000006176783531"
+      + "3200286bee4000",
+    "5454524c010002000000000034000000dd7d635e7db002c90500000072756e2d31ffffffffffffffff0800000062666c"
+      + "6f61743136070000007b2261223a317d090000000094357700000000",
+    "5454524c0100030000000000080000000a82680718d1566f0400000066756c6c",
+    "5454524c010004000000000000000000000000009deebcc0",
+    "5454524c01000a0000000000040000002014c1e33890f36940000000",
+    "5454524c01000b00000000005c00000024573e92f681c0972a0000000000000007000011070000009a99193f3333733f"
+      + "140000006400000002000000020000000300000002000000010000000200000009000000080000000300000000000000"
+      + "0100000007000000020000000000000000000000",
+    "5454524c01000c000000000041000000e0013ad7e26b064e2a0000000000000001000000070000001100000003000000"
+      + "07000000010000c03f0300000005000000ffffffff5b50020003000000000000bf00000080000044c1",
+    "5454524c01000d00000000001c000000fed758f80e1c2e41020000000700000011000000030000000700000011000000"
+      + "03000000",
+    "5454524c01000e00000000000800000087296b51b436be3c2a00000000000000",
+    "5454524c01000f000000000008000000f42069290d8068de0000000000010000",
+    "5454524c010014000000000012000000c9e5bfab447d32a708000000000000000200000002000000abcd",
+    "5454524c01001500000000000c000000ca014653e93e7c64080000000000000008000000",
+    "5454524c01001600000000001300000098fe1cbbbc1babdb08000000050000000000000003000000010203",
+    "5454524c01001e000000000004000000212823be6c85113608000000",
+    "5454524c01001f00000000007a00000030b7520de18d858e070000000100000002000000020000000700000011000000"
+      + "0300000007000000010000c03f0300000005000000ffffffff5b50020003000000000000bf00000080000044c1070000"
+      + "00110000000300000007000000010000c03f0300000005000000ffffffff5b50020003000000000000bf000000800000"
+      + "44c1",
+    "5454524c010020000000000018000000f7fa3068f67ddd2808000000000000000200000002000000abcd020000007b7d",
+    "5454524c010021000000000004000000212823be621572c208000000",
+  ]
+}
+
+@Suite struct RefusalTests {
+  @Test func `a stranger is refused at its fourth byte`() {
+    #expect(throws: WireError.notOurProtocol) { try decode(Array("GET ".utf8)) }
+    #expect(throws: Never.self) { try decode(Array("GET".utf8)) }
+  }
+
+  @Test(arguments: [UInt16(0), 2, 0xFFFF])
+  func `another version of the protocol is refused by number`(_ version: UInt16) {
+    #expect(throws: WireError.otherVersion(found: version, expected: 1)) {
+      try decode(frame(version: version, kind: 4))
+    }
+  }
+
+  @Test func `a length beyond the limit is refused before a byte of it has come`() {
+    let length = UInt32(Limits.frameBytes) + 1
+    #expect(throws: WireError.tooLarge(bytes: Int(length), limit: Limits.frameBytes)) {
+      try decode(frame(kind: 4, length: length))
+    }
+  }
+
+  @Test func `unknown kinds and flags are refused`() {
+    #expect(throws: WireError.unknownKind(5)) { try decode(frame(kind: 5)) }
+    #expect(throws: WireError.reservedFlags(1)) { try decode(frame(kind: 4, flags: 1)) }
+  }
+
+  @Test func `bytes after the message are refused`() {
+    #expect(throws: WireError.malformed(kind: 4, .trailing(count: 1))) { try decode(frame(kind: 4, payload: [0])) }
+  }
+
+  /// A count that no payload of this length can hold is refused without room being made for it.
+  @Test(arguments: [UInt16(12), 13, 31])
+  func `counts beyond what is there are refused`(_ kind: UInt16) {
+    var out = ByteWriter()
+    if kind == 12 { out.write(UInt64(1)) }
+    if kind == 31 { for _ in 0..<3 { out.write(UInt32(0)) } }
+    out.write(UInt32(Limits.trajectoriesPerMessage))
+    #expect { try decode(frame(kind: kind, payload: out.bytes)) } throws: { error in
+      guard case .malformed(kind, .truncated(let needed, left: 0)) = error as? WireError else { return false }
+      return needed >= Limits.trajectoriesPerMessage * 12
+    }
+  }
+
+  @Test func `counts beyond their limits are refused, by field`() {
+    var out = ByteWriter()
+    out.write(UInt32(Limits.trajectoriesPerMessage + 1))
+    #expect(throws: WireError.malformed(kind: 13, .tooLong(field: "slots", count: 4097, limit: 4096))) {
+      try decode(frame(kind: 13, payload: out.bytes))
+    }
+  }
+
+  @Test func `choices that mean nothing are refused, by field`() {
+    var hello = Array(Frame.encode(Samples.messages[0]).dropFirst(Frame.headerBytes))
+    hello[0] = 2
+    #expect(throws: WireError.malformed(kind: 1, .invalid(field: "role", value: 2))) {
+      try decode(frame(kind: 1, payload: hello))
+    }
+    var slot = ByteWriter()
+    for word in [UInt32(1), 0x2000_0000, 0, 0] { slot.write(word) }
+    #expect(throws: WireError.malformed(kind: 13, .invalid(field: "round", value: 0x2000_0000))) {
+      try decode(frame(kind: 13, payload: slot.bytes))
+    }
+    #expect(throws: WireError.malformed(kind: 3, .notUTF8(field: "reason"))) {
+      try decode(frame(kind: 3, payload: [1, 0, 0, 0, 0xFF]))
+    }
+  }
+
+  @Test func `every refusal says what was wrong in words`() {
+    let errors: [WireError] = [
+      .notOurProtocol, .otherVersion(found: 2, expected: 1), .damagedHeader, .tooLarge(bytes: 2, limit: 1),
+      .damagedPayload(kind: 1), .unknownKind(9), .malformed(kind: 1, .trailing(count: 1)), .reservedFlags(1),
+    ]
+    #expect(Set(errors.map { "\($0)" }).count == errors.count)
+    #expect("\(errors[1])".contains("version 2") && "\(errors[1])".contains("version 1"))
+  }
+}
+
+/// Total: whatever the bytes, a message or a named error, and never more than was there.
+@Suite struct TotalDecoderTests {
+  @Test(arguments: Samples.messages + Samples.edges)
+  func `a frame cut short at any byte is waited for, and as a whole payload is refused`(_ message: Message) throws {
+    let whole = Frame.encode(message)
+    for length in 0..<whole.count { #expect(try decode(Array(whole[..<length])).isEmpty, "\(length) bytes") }
+    let kind = UInt16(whole[6]) | UInt16(whole[7]) << 8
+    for length in 0..<(whole.count - Frame.headerBytes) {
+      let cut = frame(kind: kind, payload: Array(whole[Frame.headerBytes..<Frame.headerBytes + length]))
+      #expect(throws: WireError.self, "\(length) of \(whole.count - Frame.headerBytes) payload bytes") {
+        try decode(cut)
+      }
+    }
+  }
+
+  @Test(arguments: Samples.messages)
+  func `one flipped bit anywhere is noticed`(_ message: Message) {
+    let whole = Frame.encode(message)
+    for bit in 0..<whole.count * 8 {
+      var damaged = whole
+      damaged[bit / 8] ^= 1 << UInt8(bit % 8)
+      // A damaged length may make the decoder wait for more; its header checksum says otherwise.
+      #expect(throws: WireError.self, "bit \(bit)") { try decode(damaged) }
+    }
+  }
+
+  @Test(arguments: 0..<40)
+  func `payloads with any bytes changed give a message or a named error`(_ seed: UInt64) {
+    var dice = RandomSequence(seed: seed, purpose: .questions)
+    for message in Samples.messages + Samples.edges {
+      let whole = Frame.encode(message)
+      let kind = UInt16(whole[6]) | UInt16(whole[7]) << 8
+      for _ in 0..<25 {
+        var payload = Array(whole[Frame.headerBytes...])
+        for _ in 0..<(1 + dice.index(below: 4)) where !payload.isEmpty {
+          let place = dice.index(below: payload.count)
+          // Extreme values are where counts go wrong.
+          payload[place] = [0, 1, 0x7F, 0x80, 0xFF, UInt8(dice.index(below: 256))][dice.index(below: 6)]
+        }
+        do {
+          // What decodes must encode and decode again: there is one reading of every payload.
+          let messages = try decode(frame(kind: kind, payload: payload))
+          #expect(messages.map { Array(Frame.encode($0).dropFirst(Frame.headerBytes)) } == [payload], "seed \(seed)")
+        } catch {
+          #expect(error is WireError, "seed \(seed)")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: 0..<20)
+  func `noise gives a named error or nothing`(_ seed: UInt64) {
+    var dice = RandomSequence(seed: seed, purpose: .bootstrap)
+    for _ in 0..<200 {
+      let noise = (0..<dice.index(below: 80)).map { _ in UInt8(dice.index(below: 256)) }
+      for kind in UInt16(0)..<40 {
+        do { _ = try decode(frame(kind: kind, payload: noise)) } catch { #expect(error is WireError) }
+      }
+    }
+  }
+}

@@ -1,0 +1,81 @@
+// One message of every kind, with every field away from its default, for all tests of this target.
+
+import Base
+import Records
+import Wire
+
+enum Samples {
+  static let slot = Slot(round: .train(step: 7), prompt: 17, sample: 3)
+
+  static let trajectory = Trajectory(
+    slot: slot, policy: PolicyVersion(7), tokens: [5, -1, 151_643], logprobs: [-0.5, -0.0, -12.25], entropySum: 1.5,
+    finish: .length)
+
+  static let manifest = PolicyManifest(version: PolicyVersion(8), byteCount: 1 << 33, digest: [0xAB, 0xCD])
+
+  static let lease = Lease(
+    id: LeaseID(42), round: .evaluate(.heldOut, at: PolicyVersion(7)), policy: PolicyVersion(7),
+    sampling: Sampling(temperature: 0.6, topP: 0.95, topK: 20, maxNewTokens: 100, stopTokens: [2, 3]),
+    prompts: [
+      LeasedPrompt(prompt: 1, tokens: [9, 8], samples: [0, 1, 7]), LeasedPrompt(prompt: 2, tokens: [], samples: []),
+    ])
+
+  static let messages: [Message] = [
+    .hello(Hello(role: .learner, name: "gpu-box/é", arithmetic: "avx512", processID: 4_000_000_000, threads: 64)),
+    .welcome(
+      Welcome(
+        runID: "run-1", seed: .max, dtype: "bfloat16", modelConfiguration: "{\"a\":1}", latestPolicy: PolicyVersion(9),
+        heartbeat: .seconds(2))),
+    .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
+    .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
+    .fetch(PolicyVersion(8), offset: 1 << 35), .chunk(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
+    .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, [trajectory, trajectory]),
+    .publish(manifest, report: "{}"), .published(PolicyVersion(8)),
+  ]
+
+  /// The edges of every count and choice: empty lists and texts, the other cases of each enum.
+  static let edges: [Message] = [
+    .hello(Hello(role: .worker, name: "", arithmetic: "", processID: 0, threads: 0)), .goodbye(reason: ""),
+    .trajectories(LeaseID(0), []), .settled([]), .batch(step: 0, part: 0, partCount: 0, []),
+    .trajectories(
+      LeaseID(.max),
+      [
+        Trajectory(
+          slot: Slot(round: .evaluate(.training, at: PolicyVersion(0xFF_FFFF)), prompt: .max, sample: .max),
+          policy: PolicyVersion(.max), tokens: [], logprobs: [], entropySum: 0, finish: .stop)
+      ]), .chunk(PolicyVersion(0), offset: .max, bytes: []),
+    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])),
+    .lease(
+      Lease(id: LeaseID(0), round: .train(step: 0), policy: PolicyVersion(0), sampling: lease.sampling, prompts: [])),
+  ]
+}
+
+/// All messages in a stream of bytes, or the first error.
+func decode(_ bytes: [UInt8]) throws -> [Message] {
+  var decoder = FrameDecoder()
+  decoder.append(bytes)
+  var messages: [Message] = []
+  while let message = try decoder.next() { messages.append(message) }
+  return messages
+}
+
+/// A frame with any header fields and payload, checksums right unless said otherwise.
+func frame(
+  magic: [UInt8] = Array("TTRL".utf8), version: UInt16 = Frame.version, kind: UInt16, flags: UInt32 = 0,
+  length: UInt32? = nil, payload: [UInt8] = []
+) -> [UInt8] {
+  var out = ByteWriter()
+  out.append(magic)
+  out.write(version)
+  out.write(kind)
+  out.write(flags)
+  out.write(length ?? UInt32(payload.count))
+  out.write(CRC32C.checksum(payload))
+  out.write(CRC32C.checksum(out.bytes))
+  out.append(payload)
+  return out.bytes
+}
+
+func hex(_ bytes: [UInt8]) -> String {
+  bytes.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
+}
