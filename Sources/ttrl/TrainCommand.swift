@@ -19,19 +19,25 @@ extension Command {
     settings.run = ThisProcess.absolute(settings.run)
     let launcher = try MPILauncher.find()
     let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
-    if Files.exists(beginning.directory.summary) {
-      say("the run in \(beginning.directory.path) is finished; its results:")
-      try showResult(beginning.directory, settings)
-      return ExitStatus.done
-    }
+    if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     announce(beginning, settings)
     if settings.isDryRun { return ExitStatus.done }
     try awaitLock(beginning.directory)
+    // It may have been finished meanwhile, by whoever held the lock.
+    if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     let status = try Supervisor(
       beginning.directory, settings: settings, steps: beginning.settings.method.steps, launcher: launcher
     ).run()
     if status == ExitStatus.done { try showResult(beginning.directory, settings) }
     return status
+  }
+
+  /// Shows the results of a finished run.
+  private static func isFinished(_ directory: RunDirectory, _ settings: Settings) throws -> Bool {
+    guard Files.exists(directory.summary) else { return false }
+    say("the run in \(directory.path) is finished; its results:")
+    try showResult(directory, settings)
+    return true
   }
 
   /// Refuses a run that somebody else has open. Its coordinator may also be on its way out, after a `kill -9` of the

@@ -114,8 +114,8 @@ extension EndToEnd {
     func `a run directory that cannot be made is refused`(_ path: String) throws {
       // Below /proc and below a file even root cannot write.
       let outcome = try Program.run(["train", "--run", path] + SmallRun.settings, within: 20)
-      #expect(outcome.status == 1 && outcome.errors.contains(path), "\(outcome.errors)")
-      #expect(outcome.errors.hasPrefix("ttrl train: cannot"))
+      #expect(outcome.status == 1 && outcome.errors.hasPrefix("ttrl train: cannot"), "\(outcome.errors)")
+      #expect(outcome.errors.contains(path.hasPrefix("/proc") ? "/proc/" : path))
     }
 
     @Test func `a directory with something else in it is refused and left alone`() throws {

@@ -103,7 +103,7 @@ func eventually(within seconds: Double = 30, _ holds: () -> Bool) -> Bool {
 }
 
 /// A directory that is removed with the object.
-final class Scratch {
+final class Scratch: Sendable {
   let path: String
 
   /// Lives as long as the process.
@@ -128,7 +128,7 @@ final class Scratch {
   @discardableResult func write(_ text: String, to name: String) -> String { write(Data(text.utf8), to: name) }
 
   @discardableResult func write(_ data: Data, to name: String) -> String {
-    FileManager.default.createFile(atPath: file(name), contents: data)
+    _ = FileManager.default.createFile(atPath: file(name), contents: data)
     return file(name)
   }
 
