@@ -11,8 +11,8 @@
 
 import Base
 import LanguageModel
-import Synchronization
 import Records
+import Synchronization
 package import Tensors
 
 /// A stretch of pretraining with one learning-rate schedule.

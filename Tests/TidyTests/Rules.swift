@@ -107,7 +107,6 @@ enum Rules {
     Ban("TODO", "do it now, or write an issue and leave it out"),
     Ban("FIXME", "fix it now, or say in prose what the limits are"),
     Ban("/tmp/wt", "name no path of one machine"),
-    Ban("/work/", "name no path of one machine"),
     Ban("/root/", "name no path of one machine"),
   ]
 
