@@ -110,7 +110,7 @@ let package = Package(
     tests("Collectives", of: ["Collectives"]),
     tests("Observatory", of: ["Observatory", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
-    tests("Settings", of: ["Settings", "Records", "Base"]),
+    tests("Settings", of: ["Settings", "Runs", "Records", "Base"]),
     tests("EndToEnd", of: []),
     tests("Tidy", of: []),
   ],

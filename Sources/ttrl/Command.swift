@@ -45,7 +45,7 @@ struct Command: Sendable {
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
-      settings: runSettings + ["run", "listen", "learners", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
+      settings: runSettings + ["run", "listen", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
@@ -56,7 +56,7 @@ struct Command: Sendable {
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: promptSettings + samplingSettings + ["data", "json"], needs: ["model", "data"],
+      settings: promptSettings + samplingSettings + ["data", "long-prompts", "json"], needs: ["model", "data"],
       defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,

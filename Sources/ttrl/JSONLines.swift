@@ -10,16 +10,11 @@ enum JSONLines {
   ///
   /// - Throws: at the first bad line, with its number; what came before it has been printed.
   static func transform(_ body: (JSON) throws -> [JSON]) throws -> Int32 {
-    var number = 0
-    while let line = readLine(strippingNewline: true) {
-      number += 1
-      if line.allSatisfy(\.isWhitespace) { continue }
+    try forEachLine { line, value in
       do {
-        for answer in try body(try JSON.parse(line)) { print(answer.text()) }
-      } catch let error as JSONError {
-        throw UserError("line \(number) of the input is not JSON: \(error.problem) (column \(error.column))")
+        for answer in try body(value) { print(answer.text()) }
       } catch {
-        throw UserError("line \(number) of the input: \(error)")
+        throw UserError("line \(line) of the input: \(error)")
       }
     }
     return ExitStatus.done
@@ -28,17 +23,27 @@ enum JSONLines {
   /// All objects of standard input, with their line numbers.
   static func read() throws -> [(line: Int, value: JSON)] {
     var objects: [(Int, JSON)] = []
+    try forEachLine { objects.append(($0, $1)) }
+    return objects
+  }
+
+  /// Lines as bytes: text that is not UTF-8 is the parser's to refuse, not ours to repair. Blank lines are passed over.
+  private static func forEachLine(_ body: (_ line: Int, JSON) throws -> Void) throws {
+    guard let input = fdopen(STDIN_FILENO, "r") else { throw UserError("there is no standard input") }
+    var buffer: UnsafeMutablePointer<CChar>?
+    var capacity = 0
+    defer { free(buffer) }
     var number = 0
-    while let line = readLine(strippingNewline: true) {
+    while case let count = getline(&buffer, &capacity, input), count > 0 {
       number += 1
-      if line.allSatisfy(\.isWhitespace) { continue }
+      let bytes = Array(UnsafeRawBufferPointer(start: buffer, count: count))
+      if bytes.allSatisfy({ $0 == 0x20 || (0x09...0x0D).contains($0) }) { continue }
       do {
-        objects.append((number, try JSON.parse(line)))
-      } catch {
+        try body(number, try JSON.parse(bytes))
+      } catch let error as JSONError {
         throw UserError("line \(number) of the input is not JSON: \(error.problem) (column \(error.column))")
       }
     }
-    return objects
   }
 }
 

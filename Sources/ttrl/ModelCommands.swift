@@ -107,6 +107,10 @@ extension Command {
         let ids =
           try value["ids"] != nil
           ? value.ids("ids", below: vocabulary) : renderer?.tokens(of: value.text("prompt")) ?? []
+        guard ids.count < loaded.directory.configuration.model.maxPositions else {
+          throw ModelError.tooLong(
+            source: "the prompt", tokens: ids.count, maxPositions: loaded.directory.configuration.model.maxPositions)
+        }
         requests.append(
           GenerationRequest(
             prompt: ids, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: UInt32(index),

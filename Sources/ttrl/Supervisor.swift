@@ -165,7 +165,7 @@ final class Supervisor {
   /// The role has said what is wrong; that is what the user has to read.
   private func giveUp(on charge: Charge, _ how: String) {
     let words = LastWords.of(charge.role, log: log(of: charge), from: charge.logBytes)
-    fail("\(charge.name) \(how): \(words)\nNothing is lost: mend the cause and give the same command again.")
+    fail("\(charge.name) \(how): \(words)\nWhat is durable is kept: mend the cause and give the same command again.")
   }
 
   private func fail(_ text: String) {

@@ -44,6 +44,17 @@ extension EndToEnd {
       #expect(help.contains("[240; builtin: 30]") && help.contains("[exact]"))
     }
 
+    @Test(arguments: [
+      ("tokenize", Data("{\"text\": \"a\"}\n\n{\"text\": ".utf8), "line 3 of the input is not JSON"),
+      ("tokenize", Data("{\"text\": \"caf".utf8) + [0xE9] + Data("\"}".utf8), "not valid UTF-8"),
+      ("logprobs", Data("{\"ids\": [1, 999]}".utf8), "line 1 of the input: \"ids\" has the number 999"),
+      ("generate", Data("{\"ids\": [\(repeatElement("7", count: 300).joined(separator: ","))]}".utf8), "300 tokens"),
+    ])
+    func `a bad line of input is refused with its number`(_ command: String, _ input: Data, _ words: String) throws {
+      let outcome = try Program.run([command, "--model", "builtin"], input: input)
+      #expect(outcome.status == 1 && outcome.errors.contains(words), "\(outcome.errors)")
+    }
+
     @Test func `eval of a model that gives no answers says so`() throws {
       let scratch = Scratch()
       let data = scratch.write("{\"prompt\": \"1 + 2 =\"}\n", to: "data.jsonl")

@@ -40,7 +40,7 @@ enum Program {
   ///   - environment: added to this process's own.
   ///   - seconds: after which it is killed, which fails the test.
   static func run(
-    _ arguments: [String], program: String = path(), input: String = "", environment: [String: String] = [:],
+    _ arguments: [String], program: String = path(), input: Data = Data(), environment: [String: String] = [:],
     within seconds: Double = 60
   ) throws -> Outcome {
     try Running(arguments, program: program, input: input, environment: environment).wait(within: seconds)
@@ -54,7 +54,7 @@ final class Running {
   private let begun = Date()
 
   init(
-    _ arguments: [String], program: String = Program.path(), input: String = "", environment: [String: String] = [:]
+    _ arguments: [String], program: String = Program.path(), input: Data = Data(), environment: [String: String] = [:]
   ) throws {
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments

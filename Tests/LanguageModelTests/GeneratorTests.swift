@@ -75,6 +75,19 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
+  @Test func `tokens are counted as they are sampled, not when a sample ends`() throws {
+    let generator = Generator(
+      model: try model(.llama), policy: PolicyVersion(0), seed: 1,
+      sampling: Sampling(temperature: 1, maxNewTokens: 40, stopTokens: []), batchRows: 4)
+    try generator.add(request([1, 2]))
+    var before = generator.tokenCount
+    for _ in 0..<10 {
+      #expect(try generator.advance().isEmpty)
+      #expect(generator.tokenCount > before)
+      before = generator.tokenCount
+    }
+  }
+
   @Test func `prompts that cannot be run are refused by name`() throws {
     let generator = Generator(
       model: try model(.llama), policy: PolicyVersion(0), seed: 1,

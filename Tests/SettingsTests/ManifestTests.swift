@@ -1,0 +1,84 @@
+// settings.json: what a run was begun with comes back from it, and decides what a continued run may change.
+
+import Foundation
+import Runs
+import Settings
+import Testing
+
+@Suite final class ManifestTests {
+  private let directory = RunDirectory(NSTemporaryDirectory() + "ttrl-manifest-\(UUID().uuidString)")
+
+  init() throws {
+    try FileManager.default.createDirectory(atPath: directory.path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: directory.path) }
+
+  /// The settings as a later start of the run reads them.
+  private func saved(_ settings: Settings) throws -> RunManifest {
+    let text = RunManifest.text(id: "7", settings: settings, modelIdentity: "abc")
+    try text.write(toFile: directory.settings, atomically: true, encoding: .utf8)
+    return try RunManifest(reading: directory)
+  }
+
+  /// What `check` refuses when these settings are given again.
+  private func refused(_ given: [String: String], of manifest: RunManifest) -> [String] {
+    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: manifest.settings)
+    parser.apply(given.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, from: "command line")
+    do {
+      try manifest.check(parser.settings, given: parser.given)
+      return []
+    } catch RunError.changed(_, let settings) {
+      return settings.map(\.name).sorted()
+    } catch {
+      return ["\(error)"]
+    }
+  }
+
+  private func settings(_ values: [String: String]) throws -> Settings {
+    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
+    parser.apply(values.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, from: "test")
+    return try parser.finish()
+  }
+
+  @Test func `every setting of a run comes back from settings.json`() throws {
+    let kept = SettingTable.all.filter { $0.effect != .command && $0.name != "run" }
+    #expect(kept.count > 40)
+    let settings = try settings(otherValues.filter { value in kept.contains { $0.name == value.key } })
+    let read = try saved(settings).settings
+    for setting in kept { #expect(setting.value(in: read) == otherValues[setting.name], "\(setting.name)") }
+    #expect(read.run == directory.path)
+  }
+
+  @Test func `settings that were not given come back as defaults`() throws {
+    var expected = Settings()
+    expected.run = directory.path
+    #expect(try saved(Settings()).settings == expected)
+  }
+
+  @Test func `exactly the settings that may change the result are refused, all by name`() throws {
+    let byContent = ["model", "data", "held-out"]
+    let fixed = SettingTable.all.filter { $0.effect == .result && !byContent.contains($0.name) }.map(\.name)
+    let given = otherValues.filter { value in SettingTable.named(value.key)?.effect != .command }
+    #expect(refused(given, of: try saved(Settings())) == fixed.sorted())
+    for free in ["workers", "learners", "threads", "listen", "checkpoint-every"] { #expect(!fixed.contains(free)) }
+  }
+
+  @Test func `the same settings given again are no change`() throws {
+    let given = ["steps": "9", "lr": "0.0001", "labels": "random", "ignore-eos": "true"]
+    #expect(refused(given, of: try saved(try settings(given))) == [])
+  }
+
+  @Test func `the number of learners is part of a run with fast reduction, and of no other`() throws {
+    #expect(refused(["learners": "5"], of: try saved(try settings(["reduction": "fast"]))) == ["learners"])
+    #expect(refused(["learners": "5"], of: try saved(try settings(["reduction": "exact"]))) == [])
+  }
+
+  @Test(arguments: ["", "{", "[]", "{}", "{\"run\": \"7\", \"settings\": {\"steps\": \"x\"}}"])
+  func `a damaged settings.json is said to be damaged`(_ text: String) throws {
+    try text.write(toFile: directory.settings, atomically: true, encoding: .utf8)
+    #expect { try RunManifest(reading: self.directory) } throws: { error in
+      if case RunError.damagedManifest = error { true } else { false }
+    }
+  }
+}
