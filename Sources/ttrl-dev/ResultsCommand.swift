@@ -260,8 +260,8 @@ enum ResultsCommand {
       "Each of these 64 questions has one multiplication, an operator that the base model has never seen. Trained on "
       + "them alone, the model's majority ratio on them goes from \(change("train", "majority_ratio")) while the share "
       + "of right answers goes from \(change("train", "pass@1")): it becomes certain, of wrong answers. Voting cannot "
-      + "make knowledge that is not there. The held-out questions, which have no multiplication, rise all the same, from "
-      + "\(change("held_out", "pass@1")): what agreement on the solvable steps teaches carries over."
+      + "make knowledge that is not there. The held-out questions, which have no multiplication, rise all the same, "
+      + "from \(change("held_out", "pass@1")): what agreement on the solvable steps teaches carries over."
   }
 
   // MARK: Numbers as text
