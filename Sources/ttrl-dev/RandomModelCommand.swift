@@ -54,8 +54,9 @@ enum RandomModelCommand {
     let bytes = try Files.read(options.config)
     var configuration = try CheckpointConfiguration(config: bytes)
     configuration.weightType = .bfloat16
-    // The embedding is the head too, where it is tied. These deviations give logits of about 4: far below, all tokens are
-    // about equally likely, and top-p has to rank the whole vocabulary; far above, the last token comes again for ever.
+    // The embedding is the head too, where it is tied. These deviations give logits of about 4: far below, all tokens
+    // are about equally likely, and top-p has to rank the whole vocabulary; far above, the last token comes again for
+    // ever.
     let scale = 4 / Double(configuration.model.hiddenSize).squareRoot()
     let parameters = initialParameters(
       configuration.model, scales: InitialScales(embedding: scale, head: 1), seed: options.seed)

@@ -253,14 +253,15 @@ enum ResultsCommand {
     func mean(_ end: String, _ set: String, _ name: String) -> Double {
       runs.reduce(0) { $0 + $1.figure(end, set, name) } / Double(runs.count)
     }
+    func change(_ set: String, _ name: String) -> String {
+      "\(percent(mean("before", set, name))) to \(percent(mean("after", set, name)))"
+    }
     return
       "Each of these 64 questions has one multiplication, an operator that the base model has never seen. Trained on "
-      + "them alone, the model's majority ratio on them goes from "
-      + "\(percent(mean("before", "train", "majority_ratio"))) to \(percent(mean("after", "train", "majority_ratio"))) while the share of right answers goes from "
-      + "\(percent(mean("before", "train", "pass@1"))) to \(percent(mean("after", "train", "pass@1"))): it becomes "
-      + "certain, of wrong answers. Voting cannot make knowledge that is not there. The held-out questions, which have "
-      + "no multiplication, rise all the same, from \(percent(mean("before", "held_out", "pass@1"))) to "
-      + "\(percent(mean("after", "held_out", "pass@1"))): what agreement on the solvable steps teaches carries over."
+      + "them alone, the model's majority ratio on them goes from \(change("train", "majority_ratio")) while the share "
+      + "of right answers goes from \(change("train", "pass@1")): it becomes certain, of wrong answers. Voting cannot "
+      + "make knowledge that is not there. The held-out questions, which have no multiplication, rise all the same, from "
+      + "\(change("held_out", "pass@1")): what agreement on the solvable steps teaches carries over."
   }
 
   // MARK: Numbers as text

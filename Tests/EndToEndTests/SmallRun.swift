@@ -1,5 +1,5 @@
-// SmallRun: the built-in model on a few of its questions, a run of some seconds with every mechanism in it: two workers,
-// two MPI ranks, four steps. What identifies its result are two hashes.
+// SmallRun: the built-in model on a few of its questions, a run of some seconds with every mechanism in it: two
+// workers, two MPI ranks, four steps. What identifies its result are two hashes.
 
 import Foundation
 import Testing
