@@ -85,7 +85,7 @@ package final class CoordinatorShell {
   ///   durable.
   package func serve(on address: HostPort) throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
-    let listener = try Listener(on: address, loop: loop) { self.accept($0) }
+    let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
@@ -101,6 +101,17 @@ package final class CoordinatorShell {
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
     if let failure { throw failure }
     return status ?? 1
+  }
+
+  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where nobody listens, can be taken
+  /// by that very attempt: the kernel may give it the same port at its own end.
+  private func listen(on address: HostPort) throws -> Listener {
+    let deadline = MonotonicClock.now() + .seconds(1)
+    while MonotonicClock.now() < deadline {
+      if let listener = try? Listener(on: address, loop: loop, onAccept: { self.accept($0) }) { return listener }
+      loop.run(until: MonotonicClock.now() + .milliseconds(50))
+    }
+    return try Listener(on: address, loop: loop) { self.accept($0) }
   }
 
   private func tick() {
