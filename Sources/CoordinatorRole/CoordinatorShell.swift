@@ -103,8 +103,8 @@ package final class CoordinatorShell {
     return status ?? 1
   }
 
-  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where nobody listens, can be taken
-  /// by that very attempt: the kernel may give it the same port at its own end.
+  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where nobody listens, can be
+  /// taken by that very attempt: the kernel may give it the same port at its own end.
   private func listen(on address: HostPort) throws -> Listener {
     let deadline = MonotonicClock.now() + .seconds(1)
     while MonotonicClock.now() < deadline {
