@@ -44,7 +44,7 @@ package struct Method: Sendable, Equatable {
   package var silentGroups = SilentGroups.skip
   package var denominator = Denominator.tokenMean
   /// Sequences per piece of the `micro-batch` denominator; the reference has 2.
-  package var microBatchSequences = 2
+  package var denominatorSequences = 2
 
   package var learningRate = 5e-7
   package var rateSchedule = RateSchedule.cosine

@@ -22,7 +22,7 @@ package enum AdvantageEstimator: String, Sendable, CaseIterable {
 package enum Denominator: String, Sendable, CaseIterable {
   /// All its tokens: Σ L / Σ T. DAPO, arXiv 2503.14476.
   case tokenMean = "token-mean"
-  /// The mean over pieces of `micro-batch-sequences` sequences of each piece's token mean, as the reference does.
+  /// The mean over pieces of `denominator-sequences` sequences of each piece's token mean, as the reference does.
   case microBatch = "micro-batch"
   /// The mean over sequences of each sequence's token mean. GRPO, arXiv 2402.03300.
   case sequenceMean = "sequence-mean"

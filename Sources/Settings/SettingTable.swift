@@ -64,8 +64,8 @@ package enum SettingTable {
     choice("silent-groups", .result, "groups without any advantage: skip or train", \.method.silentGroups),
     choice("denominator", .result, "what a mini-batch's token losses are averaged over", \.method.denominator),
     integer(
-      "micro-batch-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
-      \.method.microBatchSequences),
+      "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
+      \.method.denominatorSequences),
     double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
     choice("lr-schedule", .result, "how the learning rate moves", \.method.rateSchedule),
     integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),

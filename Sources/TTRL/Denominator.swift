@@ -22,7 +22,7 @@ package struct LossScale: Sendable, Equatable {
       weights = lengths.map { _ in 1 }
       divisor = tokens
     case .microBatch:
-      let size = method.microBatchSequences
+      let size = method.denominatorSequences
       let pieces = stride(from: 0, to: lengths.count, by: size).map { lengths[$0..<min($0 + size, lengths.count)] }
       weights = pieces.flatMap { piece in
         let share = tokens / Double(pieces.count) / Double(max(piece.reduce(0, +), 1))

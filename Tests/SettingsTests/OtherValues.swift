@@ -8,7 +8,7 @@ let otherValues: [String: String] = [
   "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "dtype": "float32", "mini-batch": "33", "micro-batch-tokens": "512",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++", "silent-groups": "train",
-  "denominator": "micro-batch", "micro-batch-sequences": "4", "lr": "1e-06", "lr-schedule": "cosine-from-zero",
+  "denominator": "micro-batch", "denominator-sequences": "4", "lr": "1e-06", "lr-schedule": "cosine-from-zero",
   "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
   "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
