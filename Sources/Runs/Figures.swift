@@ -27,6 +27,7 @@ package enum StepRow {
       "no_answer_ratio": .double(metrics.noAnswerRatio), "truncation_ratio": .double(metrics.truncatedRatio),
       "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.silentRatio),
       "unlabeled_ratio": .double(metrics.unlabeledRatio), "entropy": .double(metrics.entropy),
+      "kl_to_base": .number(metrics.klToBase),
       "response_length_mean": .double(metrics.lengthMean), "response_length_max": .int(metrics.lengthMax),
       "sampled_tokens": .int(metrics.sampledTokens), "trained_tokens": .int(metrics.trainedTokens),
       "loss": .double(metrics.loss), "clip_ratio": .double(metrics.clippedShare),

@@ -71,6 +71,12 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     #expect(problems(["--votes", "8", "--train-samples", "8", "--temperature", "0"]).count == 1)
   }
 
+  @Test func `a KL penalty and a truncated distribution contradict each other`() {
+    #expect(problems(["--kl-coefficient", "0.001", "--top-p", "0.9"]).count == 1)
+    #expect(problems(["--kl-coefficient", "0.001", "--top-k", "20"]).count == 1)
+    #expect(problems(["--kl-coefficient", "0.001"]).isEmpty && problems(["--top-p", "0.9"]).isEmpty)
+  }
+
   @Test func `a caller's own findings join the others`() {
     var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
     parser.note(["the weather is bad"])
