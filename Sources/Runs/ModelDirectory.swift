@@ -78,7 +78,7 @@ package struct ModelDirectory: Sendable {
   /// The template that the directory itself suggests.
   ///
   /// - Throws: if a file cannot be read.
-  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> ChatTemplate {
+  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
     var source: String?
     if Files.exists(path + "/tokenizer_config.json") {
       source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
@@ -86,7 +86,8 @@ package struct ModelDirectory: Sendable {
     if source == nil, Files.exists(path + "/chat_template.jinja") {
       source = try Files.readText(path + "/chat_template.jinja")
     }
-    return ChatTemplate.guess(tokenizer: tokenizer, source: source)
+    let template = ChatTemplate.guess(tokenizer: tokenizer, source: source)
+    return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
   }
 
   // MARK: Weights
