@@ -180,6 +180,8 @@ struct Command: Sendable {
       reading.note(reading.given.contains("dtype") ? [problem] : [])
       if !reading.given.contains("dtype") { Self.complain("\(problem); using float32") }
     }
+    // Whatever computes has threads.
+    if settings.contains("threads") { reading.note([Arithmetic.problem].compactMap { $0 }) }
     reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))
     return (try reading.finish(), reading.given)
   }
