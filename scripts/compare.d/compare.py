@@ -48,6 +48,8 @@ def configurations(shape, path, threads):
     yield "training", "PyTorch", "amp", script("train", "amp")
     if shape == "small":
         yield "training", "PyTorch", "float32, 4 at a time", script("train", "float32", "--micro 4")
+        growth = f"{TTRL} bench growth --json --runs 1 --model small --threads {threads} --dtype"
+        yield "growth", "ttrl", "float32", f"{growth} float32"
 
 
 def measure(entry, wrap, raw, shape):
@@ -102,7 +104,9 @@ def campaign(options):
             for entry in entries:
                 work, tool, configuration, _ = entry
                 key = (shape, work, tool, configuration)
-                if (tool == "ttrl" or key == best(found, shape, work, tool)) and key not in failed:
+                if key in failed or work == "growth":
+                    continue
+                if tool == "ttrl" or key == best(found, shape, work, tool):
                     if not options.only or tool in options.only:
                         measure(entry, options.wrap, options.raw, shape)
 
@@ -132,7 +136,7 @@ def page(options):
               "", "| shape | work | dtype | tokens/s | ceiling | share | multiply-add peak, GFLOP/s | memory, GB/s |",
               "|---|---|---|---:|---:|---:|---:|---:|"]
     for key, runs in found.items():
-        if key[2] != "ttrl":
+        if key[2] != "ttrl" or key[1] == "growth":
             continue
         middle = sorted(runs, key=lambda line: line["value"])[len(runs) // 2]
         limits = middle["limits"]
@@ -140,9 +144,22 @@ def page(options):
             f"| {key[0]} | {key[1]} | {key[3]} | {middle['value']:,.0f} | {middle['ceiling']:,.0f} | "
             f"{100 * middle['share']:.0f} % | {limits['fma_float32_gflops']:.0f} | "
             f"{limits['memory_gigabytes_per_second']:.1f} |")
+    for key in [key for key in found if key[1] == "growth"]:
+        lines += ["", f"### Growth: {key[0]}, {key[3]}, decoding only, new tokens/s", ""] + growth(found[key][-1])
     for key, error in failed.items():
         lines += ["", f"Not measured: {' '.join(key)}: {error.splitlines()[-1] if error else 'no output'}"]
     return "\n".join(lines) + "\n"
+
+
+def growth(line):
+    """Rates by samples and context, and what the prompt costs; line as `bench growth` prints it."""
+    rates = {tuple(int(part) for part in name.split("x")): rate for name, rate in line["limits"].items()}
+    contexts = sorted({context for _, context in rates})
+    rows = ["| samples | " + " | ".join(f"context {context:,}" for context in contexts) + " |",
+            "|---:|" + "---:|" * len(contexts)]
+    for samples in sorted({samples for samples, _ in rates}):
+        rows.append(f"| {samples} | " + " | ".join(f"{rates[samples, c]:,.0f}" for c in contexts) + " |")
+    return rows
 
 
 def machine():
