@@ -5,17 +5,21 @@
 import Foundation
 import Testing
 
+/// The Python to compare with.
+private enum Python {
+  static let path = ProcessInfo.processInfo.environment["TTRL_PYTHON"] ?? "/usr/bin/python3"
+
+  static let hasTransformers: Bool = {
+    guard FileManager.default.isExecutableFile(atPath: path) else { return false }
+    let found = try? Program.run(
+      ["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('transformers')"], program: path)
+    return found?.status == 0
+  }()
+}
+
 extension EndToEnd {
-  @Suite(.enabled(if: TransformersTests.isHere, "no Python with transformers; name one with TTRL_PYTHON"))
+  @Suite(.enabled(if: Python.hasTransformers, "no Python with transformers; name one with TTRL_PYTHON"))
   struct TransformersTests {
-    private static let python = ProcessInfo.processInfo.environment["TTRL_PYTHON"] ?? "/usr/bin/python3"
-    private static let isHere: Bool = {
-      guard FileManager.default.isExecutableFile(atPath: python) else { return false }
-      let found = try? Program.run(
-        ["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('transformers')"],
-        program: python)
-      return found?.status == 0
-    }()
     private static let tokenizer = Program.packageRoot.appendingPathComponent("Tests/Fixtures/tokenizers/qwen2.json")
 
     private let scratch = Scratch()
@@ -39,7 +43,7 @@ extension EndToEnd {
         try Program.run(["logprobs", "--model", directory, "--dtype", "float32"], input: input))
       let script = Program.packageRoot.appendingPathComponent("Tests/Fixtures/transformers/logprobs.py").path
       let other = try logprobs(
-        try Program.run([script, directory], program: Self.python, input: input, within: 120))
+        try Program.run([script, directory], program: Python.path, input: input, within: 120))
       #expect(own.map(\.count) == other.map(\.count) && own.count == lines.count)
       let gap = zip(own.joined(), other.joined()).map { abs($0 - $1) }.max() ?? 1
       print("\(directory): the largest difference from transformers is \(gap)")

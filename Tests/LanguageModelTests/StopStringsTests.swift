@@ -57,7 +57,10 @@ private func contains(_ text: [UInt8], _ string: [UInt8]) -> Bool {
       plan: TransformerPlan(tiny.configuration, type: .float32), parameters: tiny.parameters(seed: 8),
       forTraining: false)
     // 37 tokens of one or two letters.
-    let texts = (0..<37).map { token in token % 3 == 0 ? [UInt8(97 + token % 5), 120] : [UInt8(97 + token % 5)] }
+    let texts = (0..<37).map { (token: Int) -> [UInt8] in
+      let letter = UInt8(97 + token % 5)
+      return token % 3 == 0 ? [letter, 120] : [letter]
+    }
     let request = GenerationRequest(prompt: [3, 1, 4], round: .train(step: 3), promptIndex: 0, samples: Array(0..<40))
     func run(_ strings: [String], batchRows: Int) throws -> [Trajectory] {
       let sampling = Sampling(temperature: 1, maxNewTokens: 30, stopTokens: [], stopStrings: strings)
