@@ -57,15 +57,12 @@ package func improve<P: Policy>(
 /// What a step learned from and how the updates went.
 package struct Lesson: Sendable {
   package var judgements: [Judgement]
+  /// [B] parallel to `judgements`: the group's advantages are all 0, it has nothing to teach.
+  package var isSilent: [Bool]
   package var updates: [UpdateReport]
-
-  package init(judgements: [Judgement], updates: [UpdateReport]) {
-    self.judgements = judgements
-    self.updates = updates
-  }
 }
 
-/// The second half of a step: vote, reward, select, advantage, update.
+/// The second half of a step: vote, reward, select, advantages, update.
 ///
 /// - Parameter groups: one per prompt of the step, in the order of `promptsOfStep`, samples in order; those that count.
 package func learn<P: Policy>(
@@ -79,13 +76,17 @@ package func learn<P: Policy>(
       prompt: group.prompt, answers: answers, trajectories: group.trajectories, step: step, method: method,
       truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
   }
+  var trained = trainedGroups(of: groups, judgements, prompts: prompts)
+  assignAdvantages(to: &trained, method: method)
+  let isSilent = trained.map(\.isSilent)
+  if method.silentGroups == .skip { trained.removeAll(where: \.isSilent) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
-  for miniBatch in miniBatches(of: groups, judgements, prompts: prompts, step: step, method: method) {
+  for miniBatch in miniBatches(of: trained, step: step, method: method) {
     updates.append(try policy.update(miniBatch, method: method, learningRate: rate))
   }
   try policy.publish()
-  return Lesson(judgements: judgements, updates: updates)
+  return Lesson(judgements: judgements, isSilent: isSilent, updates: updates)
 }
 
 /// What the vote made of one group.
@@ -101,18 +102,13 @@ package struct Judgement: Sendable, Equatable {
   package var abstention: Abstention?
   /// The m trajectories that are trained on: ascending places in the group.
   package var trained: [Int]
-  /// [m] parallel to `trained`.
-  package var advantages: [Float]
   /// Whether the label is another one than at the prompt's last visit; nil if either had none.
   package var isFlip: Bool?
   /// Samples that the vote did not need.
   package var unneeded = 0
-
-  /// A group that agrees completely, or not at all, has nothing to teach.
-  package var isSilent: Bool { advantages.allSatisfy { $0 == 0 } }
 }
 
-/// Vote, reward, select, advantage: a group's answers to what each trajectory is worth.
+/// Vote, reward, select: a group's answers to what each trajectory earned.
 ///
 /// - Parameters:
 ///   - answers: of the samples that count, in sample order.
@@ -130,11 +126,8 @@ package func judge(
       step: step, prompt: prompt, answers: answers, trajectories: trajectories, vote: vote, truth: truth,
       history: history), method: method)
   let chosen = trainedSamples(of: size, step: step, prompt: prompt, method: method)
-  let trained = method.stopsEarly ? places(of: chosen, among: trajectories) : chosen
   return Judgement(
     prompt: prompt, answers: answers, vote: vote, rewards: estimate.rewards, abstention: estimate.abstention,
-    trained: trained,
-    advantages: advantages(
-      of: trained.map { estimate.rewards[$0] }, normalizesByDeviation: method.normalizesByDeviation),
+    trained: method.stopsEarly ? places(of: chosen, among: trajectories) : chosen,
     isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: size - answers.count)
 }

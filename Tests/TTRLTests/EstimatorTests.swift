@@ -28,12 +28,18 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
     prompt: 0, answers: keys(answers), trajectories: trajectories(logprobs), step: 0, method: method, truth: nil)
 }
 
+/// What the trained trajectories of a group are worth, one advantage each.
+private func worth(_ judgement: Judgement) -> [Float] {
+  advantages(ofGroup: judgement.trained.map { judgement.rewards[$0] }, .grpo)
+}
+
 @Suite struct EstimatorTests {
   /// EMPO, section 3: the reward is the share of the answer's cluster.
   @Test func `soft vote rewards an answer by its share of all samples, and nothing without an answer`() {
     let judgement = judged([1, 1, 2, nil], []) { $0.estimator = .softVote }
     #expect(judgement.rewards == [0.5, 0.5, 0.25, 0] && judgement.abstention == nil)
-    #expect(judgement.advantages[2] > judgement.advantages[3] && judgement.advantages[0] > judgement.advantages[2])
+    let worth = worth(judgement)
+    #expect(worth[2] > worth[3] && worth[0] > worth[2])
   }
 
   @Test func `soft vote leaves out a group whose entropy is not within its band, and says so`() {
@@ -46,10 +52,10 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
         $0.voteEntropyLow = low
         $0.voteEntropyHigh = high
       }
-      #expect(judgement.isSilent != isIn && (judgement.abstention == .entropy) != isIn, "\(low) to \(high)")
+      #expect(judgement.abstention == (isIn ? nil : .entropy), "\(low) to \(high)")
+      #expect(judgement.rewards.contains { $0 > 0 } == isIn, "\(low) to \(high)")
     }
-    let unanimous = judged([1, 1, 1]) { $0.estimator = .softVote }
-    #expect(unanimous.isSilent && unanimous.abstention == .entropy)
+    #expect(judged([1, 1, 1]) { $0.estimator = .softVote }.abstention == .entropy)
     #expect(judged([nil, nil]) { $0.estimator = .softVote }.abstention == nil)
   }
 
@@ -60,7 +66,7 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
     #expect(byEntropy.rewards == [-2.5, -0.25, Float(-14.0 / 3)])
     let byConfidence = judged([nil, 1, 1], logprobs) { $0.estimator = .confidence }
     #expect(byConfidence.rewards == [-1.5, -0.5, -2])
-    #expect(byEntropy.advantages[1] > 0 && byConfidence.advantages[2] < 0)
+    #expect(worth(byEntropy)[1] > 0 && worth(byConfidence)[2] < 0)
   }
 
   /// S of 3 against 1 is (3 − 1)² / (4 · 4) = 1/4; without a vote for the first (2 − 1)² / (3 · 3) = 1/9; without the
@@ -75,7 +81,7 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
   @Test func `every estimator moves the advantages`() {
     let logprobs: [[Float]] = [[-1, -2], [-0.5], [-3, -1, -2], [-1], [-0.25]]
     let all = RewardEstimator.allCases.map { estimator in
-      judged([1, 1, 1, 2, nil], logprobs) { $0.estimator = estimator }.advantages
+      worth(judged([1, 1, 1, 2, nil], logprobs) { $0.estimator = estimator })
     }
     for (index, advantages) in all.enumerated() {
       #expect(advantages.contains { $0 != 0 })
@@ -100,7 +106,7 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
       let first = judged(group) { _ in }
       let strict = judged(group) { $0.ties = .abstain }
       if first.vote.isTie {
-        #expect(strict.vote.label == nil && strict.abstention == .tie && strict.isSilent, "\(group)")
+        #expect(strict.vote.label == nil && strict.abstention == .tie, "\(group)")
         #expect(strict.rewards.allSatisfy { $0 == 0 } && strict.vote.votes == 0, "\(group)")
       } else {
         #expect(strict == first, "\(group)")
@@ -117,7 +123,7 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
         #expect(strict == free, "\(group)")
         continue
       }
-      #expect(strict.vote.label == nil && strict.abstention == .share && strict.isSilent, "\(group)")
+      #expect(strict.vote.label == nil && strict.abstention == .share, "\(group)")
     }
   }
 
@@ -127,14 +133,38 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
     #expect(judged(answers) { $0.minimumShare = 0.11 }.abstention == .share)
   }
 
-  @Test func `abstentions are counted apart from groups that nobody answered`() throws {
-    let judgements = [[1, 2], [nil, nil], [1, 1]].map { judged($0) { $0.ties = .abstain } }
-    let lesson = Lesson(judgements: judgements, updates: [])
-    let groups = [group([1, 2]), group([nil, nil], prompt: 1), group([1, 1], prompt: 2)]
-    let step = StepMetrics(step: 0, lesson: lesson, groups: groups, truth: [], method: Method())
+  /// Whatever compares across prompts, and even where silent groups stay, nothing of it reaches an update.
+  @Test(arguments: AdvantageEstimator.allCases, SilentGroups.allCases)
+  func `a group that abstains trains on nothing, and is counted apart from one that nobody answered`(
+    _ advantage: AdvantageEstimator, _ silentGroups: SilentGroups
+  ) throws {
+    var method = Method()
+    method.advantage = advantage
+    method.silentGroups = silentGroups
+    method.ties = .abstain
+    let step = try step(of: [[1, 2], [nil, nil], [1, 1]], truth: nil, method: method)
     #expect(step.abstentionRatio == 1.0 / 3 && step.unlabeledRatio == 1.0 / 3 && step.tieRatio == 1.0 / 3)
-    #expect(step.silentRatio == 1)
+    #expect(step.prompts[0].isSilent && step.prompts[0].label == nil)
+    var recorder = Recorder()
+    _ = try learn(
+      &recorder, step: 0, from: [group([1, 2]), group([1, 0, 0], prompt: 1)],
+      prompts: (0..<2).map { Prompt(index: $0, tokens: [], kind: .math) }, method: method)
+    let trained = Set(recorder.updates.flatMap { $0.trajectories.map(\.prompt.index) })
+    #expect(trained == [1])
   }
+}
+
+/// Reads answers off `group`'s trajectories and remembers what it is updated with.
+private struct Recorder: Policy {
+  var updates: [MiniBatch] = []
+
+  func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] { [] }
+  func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? { key(Int(trajectory.tokens[0])) }
+  mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport {
+    updates.append(miniBatch)
+    return UpdateReport()
+  }
+  func publish() {}
 }
 
 @Suite struct HistoryTests {
@@ -167,14 +197,7 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
   @Test func `the step's flip ratio is over the prompts that had a label before`() throws {
     var history = History()
     for prompt in UInt32(0)..<2 { _ = visit(&history, [1], prompt: prompt) }
-    let judgements = [[1], [2], [2], [nil]].enumerated().map { prompt, answers in
-      judge(
-        prompt: UInt32(prompt), answers: keys(answers), step: 1, method: Method(), truth: nil,
-        history: history[UInt32(prompt)])
-    }
-    let groups = judgements.map { group([1], prompt: $0.prompt) }
-    let step = StepMetrics(
-      step: 1, lesson: Lesson(judgements: judgements, updates: []), groups: groups, truth: [], method: Method())
-    #expect(step.flipRatio == 0.5)
+    let step = try step(of: [[1], [2], [2], [nil]], truth: nil, history: history)
+    #expect(step.flipRatio == 0.5 && step.prompts.map(\.isFlip) == [false, true, nil, nil])
   }
 }
