@@ -24,6 +24,17 @@ package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> 
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
 }
 
+/// The round of sampling that a step trains on.
+package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method) -> RoundSpec {
+  let prompts = promptsOfStep(step, promptCount: promptCount, method: method)
+  let required = !method.stopsEarly ? [] : prompts.map { prompt in
+    trainedSamples(of: method.votes, step: step, prompt: prompt, method: method).map { UInt32($0) }
+  }
+  return RoundSpec(
+    id: .train(step: step), prompts: prompts, samples: UInt32(method.votes), sampling: method.sampling,
+    required: required)
+}
+
 /// The learning rate of a step: linear warm-up, then a cosine down to `learningRateFloor` of the peak.
 ///
 /// The first step already learns; the reference's first rate is 0, a step for nothing.
