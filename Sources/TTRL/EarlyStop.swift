@@ -106,3 +106,39 @@ package func countedSamples(of answers: [AnswerKey?], step: UInt32, prompt: UInt
   }
   return all
 }
+
+/// A prompt whose vote is decided.
+package struct VoteDecision: Sendable, Equatable {
+  package var round: RoundID
+  package var prompt: UInt32
+  /// Samples that do not count, ascending.
+  package var unneeded: [UInt32]
+}
+
+/// The votes of the training round that is being sampled: for whoever collects the trajectories.
+///
+/// It holds nothing that the trajectories do not say: after a restart they are added again.
+package struct VoteBook: Sendable {
+  private let method: Method
+  private var round: RoundID?
+  private var votes = SortedMap<UInt32, RunningVote>()
+
+  package init(method: Method) { self.method = method }
+
+  /// Takes a durable trajectory's answer, which is read only if it may decide something.
+  package mutating func add(_ slot: Slot, answer: () -> AnswerKey?) -> VoteDecision? {
+    guard method.stopsEarly, slot.round.purpose == .train else { return nil }
+    if round != slot.round {
+      // Strictly on-policy: the round before is complete when the next begins.
+      round = slot.round
+      votes = SortedMap()
+    }
+    if !votes.contains(slot.prompt) {
+      votes[slot.prompt] = RunningVote(step: slot.round.step, prompt: slot.prompt, method: method)
+    }
+    let unneeded = votes.update(slot.prompt) { $0.add(answer(), of: Int(slot.sample)) } ?? nil
+    return unneeded.map {
+      VoteDecision(round: slot.round, prompt: slot.prompt, unneeded: $0.map { UInt32($0) })
+    }
+  }
+}
