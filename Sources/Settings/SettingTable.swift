@@ -58,7 +58,8 @@ package enum SettingTable {
       "vote-entropy-low", 0...100, .result, "soft-vote leaves out groups at or below, nats", \.method.voteEntropyLow),
     double(
       "vote-entropy-high", 0...100, .result, "soft-vote leaves out groups at or above, nats", \.method.voteEntropyHigh),
-    toggle("early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
+    toggle(
+      "early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
     number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
     number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
     integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),

@@ -144,7 +144,8 @@ package struct SettingsParser: Sendable {
       if method.ties != .first { found.append("ties \(method.ties.rawValue) \(label)") }
       if method.minimumShare > 0 { found.append("min-share \(label)") }
       if method.stopsEarly {
-        found.append("early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
+        found.append(
+          "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
       }
     }
     if method.stopsEarly, method.trainSamples >= method.votes {

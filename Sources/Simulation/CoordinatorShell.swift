@@ -141,7 +141,8 @@ final class CoordinatorShell: Shell {
 
   /// What is durable decides, so a restarted coordinator counts again what it finds.
   private func recount(in world: World) {
-    for trajectory in world.directory.trajectories.values where !world.directory.closed.contains(trajectory.slot.round) {
+    for trajectory in world.directory.trajectories.values where !world.directory.closed.contains(trajectory.slot.round)
+    {
       guard let decision = count(trajectory, in: world) else { continue }
       decide(decision, in: world)
       guard world.survives(seat, incarnation: incarnation) else { return }

@@ -74,7 +74,9 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   @Test(arguments: [
     (["--estimator", "soft-vote", "--labels", "truth"], ["needs no label"]),
     (["--estimator", "entropy", "--early-stop", "on"], ["early-stop stops when a majority is certain"]),
-    (["--estimator", "soft-vote", "--min-share", "0.2", "--ties", "abstain"], ["ties abstain only", "min-share only"]),
+    (
+      ["--estimator", "soft-vote", "--min-share", "0.2", "--ties", "abstain"], ["ties abstain only", "min-share only"]
+    ),
     (["--labels", "random", "--early-stop", "on"], ["labels is random and estimator is vote"]),
     (["--labels", "truth", "--early-stop", "on"], ["labels is truth and estimator is vote"]),
     (["--early-stop", "on", "--train-samples", "64"], ["nothing to save"]),
