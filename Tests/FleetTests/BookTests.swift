@@ -104,10 +104,11 @@ import Testing
     for sample in UInt32(0)..<4 { #expect(book.settle(slot(3, sample)) == true) }
     _ = taken(from: &book, .required)
     #expect(book.settle(slot(5, 0)) == true)
-    #expect(book.decide(5, unneeded: [1, 2, 3]))
+    #expect(book.decide(5, unneeded: [1, 2, 3]) == true)
     // All slots are accounted for; what prompt 3's vote needed of its own is not known yet.
     #expect(book.pendingCount == 0 && !book.isComplete)
-    #expect(book.decide(3, unneeded: [2]) && book.isComplete)
+    #expect(book.decide(3, unneeded: [2]) == true)
+    #expect(book.isComplete)
     #expect(book.state(of: slot(3, 2)) == .settled && book.settledCount == 5)
   }
 
@@ -115,11 +116,14 @@ import Testing
     var book = RoundBook(spec)
     _ = taken(from: &book, .required)
     let leased = taken(from: &book, .spare, limit: 1)
-    #expect(leased == [slot(5, 1)] && book.decide(5, unneeded: [1, 2]))
+    #expect(leased == [slot(5, 1)])
+    #expect(book.decide(5, unneeded: [1, 2]) == true)
     book.release(leased[0])
     #expect(book.settle(leased[0]) == false && book.state(of: leased[0]) == .unneeded)
-    #expect(!book.decide(5, unneeded: [3]) && book.state(of: slot(5, 3)) == .pending)
-    #expect(!book.decide(4, unneeded: []) && book.decide(3, unneeded: [7]))
+    #expect(book.decide(5, unneeded: [3]) == false)
+    #expect(book.state(of: slot(5, 3)) == .pending)
+    #expect(book.decide(4, unneeded: []) == false)
+    #expect(book.decide(3, unneeded: [7]) == true)
   }
 
   /// Against counts made anew from the slots' states, over random histories.
