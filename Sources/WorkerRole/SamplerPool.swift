@@ -35,6 +35,7 @@ package final class SamplerPool: Sendable {
   private let tokenCount = Atomic<UInt64>(0)
   private let seed: UInt64
   private let batchRows: Int
+  private let tokenTexts: TokenTexts
   private let reports: Inbox<SamplerReport>
 
   /// Starts the threads; they live as long as the process.
@@ -43,13 +44,17 @@ package final class SamplerPool: Sendable {
   ///   - threads: at least 1.
   ///   - batchRows: sequences that one thread samples at a time.
   ///   - seed: the run's.
+  ///   - tokenTexts: of the model's tokenizer, where leases may have stop strings.
   ///   - reports: where trajectories go.
   /// - Throws: if a thread cannot be started.
-  package init(threads: Int, batchRows: Int, seed: UInt64, reports: Inbox<SamplerReport>) throws(PlatformError) {
+  package init(
+    threads: Int, batchRows: Int, seed: UInt64, tokenTexts: TokenTexts, reports: Inbox<SamplerReport>
+  ) throws(PlatformError) {
     queues = Mutex(Array(repeating: Queue(), count: threads))
     wakeups = (0..<threads).map { _ in Wakeup() }
     self.seed = seed
     self.batchRows = batchRows
+    self.tokenTexts = tokenTexts
     self.reports = reports
     for index in 0..<threads {
       try startThread(named: "sampler-\(index)") { self.run(index) }
@@ -133,7 +138,7 @@ package final class SamplerPool: Sendable {
         current = Current(
           generator: Generator(
             model: job.model, policy: job.lease.policy, seed: seed, sampling: job.lease.sampling,
-            batchRows: batchRows),
+            batchRows: batchRows, tokenTexts: tokenTexts),
           policy: job.lease.policy, sampling: job.lease.sampling)
       }
       for prompt in job.lease.prompts {
