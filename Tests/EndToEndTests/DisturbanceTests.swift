@@ -41,7 +41,8 @@ extension EndToEnd {
     }
 
     /// The undisturbed run samples all votes; this one stops early, and is disturbed besides.
-    @Test func `a run that stops votes early, and loses a worker and the coordinator, ends with the same bits`() throws {
+    @Test func `a run that stops votes early, and loses a worker and the coordinator, ends with the same bits`() throws
+    {
       let run = try SmallRun.start(["--early-stop", "on"], in: directory)
       SmallRun.awaitMiddle(of: run, in: directory)
       for victim in Self.victims.prefix(2) {
