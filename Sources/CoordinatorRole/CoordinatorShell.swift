@@ -12,6 +12,7 @@ package import Platform
 import Records
 package import Runs
 import Settings
+import TTRL
 import Transport
 import Wire
 
@@ -34,6 +35,8 @@ package final class CoordinatorShell {
   private let scribe: Scribe
   private let lock: RunLock
   private var machine: Coordinator
+  /// Counts the answers of what is durable, where a vote may be decided early.
+  private var votes: VoteBook
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
   private var nextPeer: UInt64 = 1
@@ -57,6 +60,7 @@ package final class CoordinatorShell {
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
     scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    votes = VoteBook(method: run.method)
     let memory = try Self.recall(scribe, store)
     let tokens = run.promptTokens
     machine = Coordinator(
@@ -90,6 +94,7 @@ package final class CoordinatorShell {
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
     try scribe.disconnectAll("the coordinator ended")
+    try recount()
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
@@ -117,6 +122,26 @@ package final class CoordinatorShell {
   private func tick() {
     handle(.tick)
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
+  }
+
+  // MARK: Votes
+
+  /// Votes are decided by what is durable: after a restart that is counted again.
+  private func recount() throws {
+    guard run.method.stopsEarly else { return }
+    for trajectory in try scribe.openTrajectories() {
+      if let decision = count(trajectory) { decide(decision) }
+    }
+  }
+
+  private func count(_ trajectory: Trajectory) -> VoteDecision? {
+    votes.add(trajectory.slot) {
+      run.answer(of: trajectory.tokens, kind: run.training.prompts[Int(trajectory.slot.prompt)].kind)
+    }
+  }
+
+  private func decide(_ decision: VoteDecision) {
+    handle(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded))
   }
 
   // MARK: Connections
@@ -174,7 +199,10 @@ package final class CoordinatorShell {
 
   private func perform(_ effect: CoordinatorEffect) throws {
     switch effect {
-    case .store: break  // performDeferred has done it
+    case .store(let trajectories, worker: _):
+      // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
+      for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
+    case .storeUnneeded(let slots): try scribe.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
     case .close(let peer, _): links.removeValue(forKey: peer)?.finish()
     case .closeRound(let round): try scribe.close(round)

@@ -39,6 +39,8 @@ package final class LearnerShell {
   private let ranks: any Collectives
   private let checkpoints: Checkpoints
   private var policy: LanguageModelPolicy
+  /// What the steps up to the held version came to, per prompt.
+  private var history: History
   private var report: String
 
   /// Loads the newest sound checkpoint. All ranks call it.
@@ -51,6 +53,7 @@ package final class LearnerShell {
     checkpoints = Checkpoints(run)
     let state = try checkpoints.newest()
     report = state.report
+    history = state.history
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
       optimizer: state.optimizer, version: state.version,
@@ -96,7 +99,8 @@ package final class LearnerShell {
     let groups = groups(of: trajectories)
     let lesson = try TTRL.learn(
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
-      method: run.method)
+      history: history, method: run.method)
+    history.record(lesson.judgements)
     return (lesson, groups)
   }
 
@@ -138,7 +142,8 @@ package final class LearnerShell {
       ).text()
     }
     if isLast || policy.version.number % options.checkpointEvery == 0 {
-      report = try checkpoints.write(policy.version, policy.optimizer, keep: options.keepCheckpoints, report: text)
+      report = try checkpoints.write(
+        policy.version, policy.optimizer, history, keep: options.keepCheckpoints, report: text)
     } else {
       report = text(nil)
     }

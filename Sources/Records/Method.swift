@@ -12,6 +12,28 @@ package enum LabelSource: String, Sendable, CaseIterable {
   case random
 }
 
+/// What becomes of a vote that two or more answers lead.
+package enum TieRule: String, Sendable, CaseIterable {
+  /// The answer that the lowest sample index gave first is the label.
+  case first
+  /// There is no label.
+  case abstain
+}
+
+/// What a response is rewarded for. The formulas are in TTRL/Estimators.swift.
+package enum RewardEstimator: String, Sendable, CaseIterable {
+  /// Agreement with the label: TTRL. `LabelSource` says which label.
+  case vote
+  /// The share of the group that gives the same answer: EMPO.
+  case softVote = "soft-vote"
+  /// Low entropy of the tokens' distributions: RENT.
+  case entropy
+  /// High mean log-probability of the response's own tokens.
+  case confidence
+  /// What the response's vote adds to the margin between the two leading answers.
+  case snr
+}
+
 /// Which of a group's trajectories are trained on.
 package enum Selection: String, Sendable, CaseIterable {
   /// Uniformly without replacement, fixed by the seed before anything is sampled.
@@ -31,6 +53,15 @@ package struct Method: Sendable, Equatable {
   package var trainSamples = 32
   package var selection = Selection.random
   package var labels = LabelSource.vote
+  package var ties = TieRule.first
+  /// The votes that a label needs, as a share of N; with fewer the group abstains.
+  package var minimumShare = 0.0
+  package var estimator = RewardEstimator.vote
+  /// Soft vote: groups whose answers' entropy (nats) is not between these are left out.
+  package var voteEntropyLow = 0.0
+  package var voteEntropyHigh = 100.0
+  /// Samples that come after the vote is decided are not sampled, or do not count.
+  package var stopsEarly = false
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])
 
   /// Sequences per optimizer step.

@@ -82,11 +82,7 @@ package struct Run: Sendable {
       let atEnds = step == 0 || step == method.steps
       if settings.evaluation == .full, atEnds, !heldOut.prompts.isEmpty { rounds.append(evaluation(.heldOut, step)) }
       if step < method.steps {
-        rounds.append(
-          RoundSpec(
-            id: .train(step: step),
-            prompts: promptsOfStep(step, promptCount: training.prompts.count, method: method),
-            samples: UInt32(method.votes), sampling: method.sampling))
+        rounds.append(trainingRound(ofStep: step, promptCount: training.prompts.count, method: method))
       }
     }
     return rounds.sorted { $0.id < $1.id }

@@ -53,6 +53,17 @@ package enum SettingTable {
     integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
     choice("selection", .result, "which responses are trained on: random or first", \.method.selection),
     choice("labels", .result, "vote (TTRL), truth (upper bound) or random (control)", \.method.labels),
+    choice("ties", .result, "a tied vote: first (sample's answer wins) or abstain (no label)", \.method.ties),
+    double("min-share", 0...1, .result, "share of the votes that a label needs; below, none", \.method.minimumShare),
+    choice(
+      "estimator", .result, "what is rewarded: vote (TTRL), soft-vote (EMPO), entropy (RENT), confidence or snr",
+      \.method.estimator),
+    double(
+      "vote-entropy-low", 0...100, .result, "soft-vote leaves out groups at or below, nats", \.method.voteEntropyLow),
+    double(
+      "vote-entropy-high", 0...100, .result, "soft-vote leaves out groups at or above, nats", \.method.voteEntropyHigh),
+    toggle(
+      "early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
     number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
     number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
     integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),
@@ -182,6 +193,16 @@ private func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
       settings[keyPath: path] = parsed
       return nil
     }, get: { $0[keyPath: path].rawValue })
+}
+
+private func toggle(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
+  Setting(
+    name: name, placeholder: "on|off", effect: effect, help: help,
+    set: { settings, value in
+      guard value == "on" || value == "off" else { return "is \"\(value)\", expected on or off" }
+      settings[keyPath: path] = value == "on"
+      return nil
+    }, get: { $0[keyPath: path] ? "on" : "off" })
 }
 
 /// A switch: given without a value it is on; a file says true or false.

@@ -24,6 +24,19 @@ package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> 
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
 }
 
+/// The round of sampling that a step trains on.
+package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method) -> RoundSpec {
+  let prompts = promptsOfStep(step, promptCount: promptCount, method: method)
+  var round = RoundSpec(
+    id: .train(step: step), prompts: prompts, samples: UInt32(method.votes), sampling: method.sampling)
+  if method.stopsEarly {
+    round.required = prompts.map { prompt in
+      trainedSamples(of: method.votes, step: step, prompt: prompt, method: method).map { UInt32($0) }
+    }
+  }
+  return round
+}
+
 /// The learning rate of a step; its updates share it.
 ///
 /// With W warm-up steps of S, floor f, and cos₀(x) = f + (1 − f)·(1 + cos πx) / 2, relative to the peak:

@@ -76,6 +76,7 @@ extension Command {
     if settings.isJSON { print(try Files.readText(directory.summary), terminator: "") }
     let table = FinalTable.text(history)
     if !table.isEmpty { say("\n" + table) }
+    if let saved = FinalTable.savedSamples(history) { say(saved) }
     if let problem = FinalTable.nothingToVoteOn(history) { say(problem + "; the weights are the base model's\n") }
     say("report: \(directory.report)")
   }

@@ -5,7 +5,9 @@ let otherValues: [String: String] = [
   "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "system": "s",
   "suffix": " \"e\"\n\\boxed{é}",
   "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
-  "train-samples": "48", "selection": "first", "labels": "random", "temperature": "0.7", "top-p": "0.95",
+  "train-samples": "48", "selection": "first", "labels": "random", "ties": "abstain",
+  "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
+  "early-stop": "on", "temperature": "0.7", "top-p": "0.95",
   "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
@@ -18,3 +20,14 @@ let otherValues: [String: String] = [
   "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
+
+/// Settings of which one rules out the others: each list is given without the rest of these lists.
+let exclusiveSettings: [[String]] = [
+  ["labels"], ["ties", "min-share", "early-stop"], ["estimator", "vote-entropy-low", "vote-entropy-high"],
+]
+
+/// The other values in combinations that contradict nothing; together they hold every setting.
+let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
+  let left = exclusiveSettings.joined().filter { !chosen.contains($0) }
+  return otherValues.filter { !left.contains($0.key) }
+}
