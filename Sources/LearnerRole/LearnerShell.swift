@@ -57,6 +57,7 @@ package final class LearnerShell {
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
       optimizer: state.optimizer, version: state.version,
+      reference: run.method.klCoefficient > 0 ? try run.model.loadParameters() : nil,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: options.threads),

@@ -76,6 +76,12 @@ package struct Method: Sendable, Equatable {
   package var denominator = Denominator.tokenMean
   /// Sequences per piece of the `micro-batch` denominator; the reference has 2.
   package var denominatorSequences = 2
+  /// β of the KL penalty that holds the policy near policy 0; 0 is off, and policy 0 is not kept.
+  package var klCoefficient: Float = 0
+  package var klEstimator = KLEstimator.k3
+  package var klPlace = KLPlace.loss
+  /// What a nat of a token's entropy takes off the loss; 0 is off.
+  package var entropyCoefficient: Float = 0
 
   package var learningRate = 5e-7
   package var rateSchedule = RateSchedule.cosine
@@ -90,4 +96,6 @@ package struct Method: Sendable, Equatable {
   package var gradientClip = 1.0
 
   package init() {}
+
+  package func hasKL(in place: KLPlace) -> Bool { klCoefficient > 0 && klPlace == place }
 }

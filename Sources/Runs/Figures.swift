@@ -29,6 +29,7 @@ package enum StepRow {
       "unlabeled_ratio": .double(metrics.unlabeledRatio), "abstention_ratio": .double(metrics.abstentionRatio),
       "flip_ratio": .number(metrics.flipRatio), "reward_mean": .double(metrics.rewardMean),
       "samples_saved": .int(metrics.unneededSamples), "entropy": .double(metrics.entropy),
+      "kl_to_base": .number(metrics.klToBase),
       "response_length_mean": .double(metrics.lengthMean), "response_length_max": .int(metrics.lengthMax),
       "sampled_tokens": .int(metrics.sampledTokens), "trained_tokens": .int(metrics.trainedTokens),
       "loss": .double(metrics.loss), "clip_ratio": .double(metrics.clippedShare),

@@ -83,6 +83,13 @@ package enum SettingTable {
     integer(
       "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
       \.method.denominatorSequences),
+    number(
+      "kl-coefficient", 0...1000, .result, "weight of the KL penalty to the initial weights; 0 is off",
+      \.method.klCoefficient),
+    choice("kl-estimator", .result, "of the KL penalty, by token", \.method.klEstimator),
+    choice("kl-in", .result, "where the KL penalty enters", \.method.klPlace),
+    number(
+      "entropy-coefficient", 0...1000, .result, "weight of the entropy bonus; 0 is off", \.method.entropyCoefficient),
     double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
     choice("lr-schedule", .result, "how the learning rate moves", \.method.rateSchedule),
     integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),

@@ -125,6 +125,11 @@ package struct SettingsParser: Sendable {
     if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
       found.append("temperature 0 makes all votes equal; set it above 0 to sample")
     }
+    if method.klCoefficient > 0, settings.topP < 1 || settings.topK > 0 {
+      found.append(
+        "kl-coefficient is above 0 with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled "
+          + "has no finite KL; set top-p 1 and top-k 0, or kl-coefficient 0")
+    }
     let isOwn = settings.template.contains("{question}")
     if !isOwn, !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
       found.append(

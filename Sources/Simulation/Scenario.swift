@@ -181,6 +181,10 @@ package struct Scenario: Sendable {
     method.advantage = dice.pick(AdvantageEstimator.allCases)
     method.silentGroups = dice.pick(SilentGroups.allCases)
     method.denominator = dice.pick(Denominator.allCases)
+    method.klCoefficient = dice.pick([0, 0, 0.01])
+    method.klEstimator = dice.pick(KLEstimator.allCases)
+    method.klPlace = dice.pick(KLPlace.allCases)
+    method.entropyCoefficient = dice.pick([0, 0.01])
     method.learningRate = 0.5
     drawVote(&method)
     return method

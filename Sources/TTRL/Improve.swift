@@ -21,6 +21,10 @@ package protocol Policy {
   /// The answer that a response gives, or nil for none. Equal keys are equal answers.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey?
 
+  /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Asked for only where a KL
+  /// penalty is on, and only of trajectories that are trained on; they stand together by prompt.
+  mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
+
   /// One optimizer step on some trajectories.
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) throws -> UpdateReport
 
@@ -59,6 +63,8 @@ package struct Lesson: Sendable {
   package var judgements: [Judgement]
   /// [B] parallel to `judgements`: the group's advantages are all 0, it has nothing to teach.
   package var isSilent: [Bool]
+  /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, nats; nil where no penalty asks for policy 0.
+  package var klToBase: Double?
   package var updates: [UpdateReport]
 }
 
@@ -77,16 +83,19 @@ package func learn<P: Policy>(
       truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
   }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
+  // Policy 0 is needed before advantages if the penalty is in the reward; in the loss only for what has one.
+  if method.hasKL(in: .reward) { try addReference(to: &trained, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
   let isSilent = trained.map(\.isSilent)
   if method.silentGroups == .skip { trained.removeAll(where: \.isSilent) }
+  if method.hasKL(in: .loss) { try addReference(to: &trained, by: &policy, method: method) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
   for miniBatch in miniBatches(of: trained, step: step, method: method) {
     updates.append(try policy.update(miniBatch, method: method, learningRate: rate))
   }
   try policy.publish()
-  return Lesson(judgements: judgements, isSilent: isSilent, updates: updates)
+  return Lesson(judgements: judgements, isSilent: isSilent, klToBase: klToBase(of: trained), updates: updates)
 }
 
 /// What the vote made of one group.

@@ -95,6 +95,8 @@ package struct StepMetrics: Sendable, Equatable {
   package var sampledTokens: Int
   /// Mean entropy per sampled token, nats.
   package var entropy: Double
+  /// See `Lesson.klToBase`.
+  package var klToBase: Double?
 
   /// - Parameter truth: the answers by prompt index; nil entries and an empty array mean unknown.
   package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
@@ -105,6 +107,7 @@ package struct StepMetrics: Sendable, Equatable {
     for (index, isSilent) in lesson.isSilent.enumerated() { prompts[index].isSilent = isSilent }
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
+    klToBase = lesson.klToBase
     var tokens = 0
     var longest = 0
     var entropySum = 0.0

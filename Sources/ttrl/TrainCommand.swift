@@ -4,6 +4,7 @@ import Base
 import Collectives
 import CoordinatorRole
 import Foundation
+import LanguageModel
 import LearnerRole
 import Ledger
 import Observatory
@@ -56,6 +57,12 @@ extension Command {
 
   private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
     let method = beginning.settings.method
+    if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
+      let bytes = PreparedModel.bytes(model.layout, type: beginning.settings.dtype)
+      say(
+        "KL penalty \(method.klEstimator.rawValue) × \(method.klCoefficient) in the \(method.klPlace.rawValue): each "
+          + "learner rank also keeps the initial weights, \((bytes + (1 << 20) - 1) >> 20) MiB")
+    }
     say("\(beginning.continues ? "continuing the run" : "a new run") in \(beginning.directory.path)")
     if beginning.dropped > 0 {
       say(

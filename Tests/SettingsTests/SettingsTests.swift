@@ -94,6 +94,12 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     #expect(problems(["--estimator", "soft-vote", "--vote-entropy-low", "0.2", "--vote-entropy-high", "1"]) == [])
   }
 
+  @Test func `a KL penalty and a truncated distribution contradict each other`() {
+    #expect(problems(["--kl-coefficient", "0.001", "--top-p", "0.9"]).count == 1)
+    #expect(problems(["--kl-coefficient", "0.001", "--top-k", "20"]).count == 1)
+    #expect(problems(["--kl-coefficient", "0.001"]).isEmpty && problems(["--top-p", "0.9"]).isEmpty)
+  }
+
   @Test func `a caller's own findings join the others`() {
     var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
     parser.note(["the weather is bad"])

@@ -40,6 +40,7 @@ private struct Reader: Policy {
     trajectory.finish == .stop ? key(Int(trajectory.tokens[0])) : nil
   }
 
+  func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] { [] }
   func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport { UpdateReport() }
   func publish() {}
 }
