@@ -1,6 +1,7 @@
 // PromptRenderer: questions to the tokens that the model sees.
 
 import Answers
+import Base
 package import LanguageModel
 package import Records
 package import Settings
@@ -9,6 +10,7 @@ package struct PromptRenderer: Sendable {
   private let tokenizer: Tokenizer
   package let template: ChatTemplate
   package let suffix: String
+  private let rule: AnswerRule
 
   /// Chooses template and suffix: as set, else what the model directory suggests.
   ///
@@ -17,6 +19,7 @@ package struct PromptRenderer: Sendable {
     self.tokenizer = tokenizer
     template =
       try ChatTemplate(rawValue: settings.template) ?? model.suggestedTemplate(tokenizer)
+    rule = settings.method.answers
     suffix = settings.suffix.isEmpty ? template.defaultSuffix : settings.suffix
   }
 
@@ -31,6 +34,6 @@ package struct PromptRenderer: Sendable {
       prompts: questions.enumerated().map { index, question in
         Prompt(index: UInt32(index), tokens: tokens(of: question.prompt), kind: question.kind)
       },
-      truth: questions.map { question in question.answer.map { answerKey($0, kind: question.kind) } })
+      truth: questions.map { question in question.answer.map { rule.key(ofTruth: $0, kind: question.kind) } })
   }
 }

@@ -48,13 +48,14 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.trained = judgement.trained.count
   metrics.label = judgement.vote.label?.text
   guard let truth else { return metrics }
-  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label == truth)
+  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label?.isRightLabel(for: truth) ?? false)
   for (answer, reward) in zip(judgement.answers, judgement.rewards) {
-    counts.right += answer == truth ? 1 : 0
-    counts.rightRewards += (answer == truth) == (reward > 0) ? 1 : 0
+    let isRight = answer.agrees(with: truth)
+    counts.right += isRight ? 1 : 0
+    counts.rightRewards += isRight == (reward > 0) ? 1 : 0
   }
   for sample in judgement.trained {
-    let isRight = judgement.answers[sample] == truth
+    let isRight = judgement.answers[sample].agrees(with: truth)
     counts.trainedRight += isRight ? 1 : 0
     counts.trainedRightRewards += isRight == (judgement.rewards[sample] > 0) ? 1 : 0
   }

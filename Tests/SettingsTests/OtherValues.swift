@@ -4,7 +4,8 @@
 let otherValues: [String: String] = [
   "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "suffix": " \"e\"\n\\boxed{é}",
   "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
-  "train-samples": "48", "selection": "first", "labels": "random", "temperature": "0.7", "top-p": "0.95",
+  "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
+  "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "temperature": "0.7", "top-p": "0.95",
   "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "dtype": "float32", "mini-batch": "33", "micro-batch-tokens": "512",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage-std": "off", "lr": "1e-06",
