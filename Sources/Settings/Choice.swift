@@ -1,5 +1,7 @@
 // Choice: a setting, what somebody else has it at, and where that is written. Recipes and presets are lists of these.
 
+import Records
+
 package struct Choice: Sendable, Equatable {
   /// A name of SettingTable.
   package let setting: String

@@ -1,5 +1,7 @@
 // Comparison: a run's settings beside the paper's and the reference's, for `--dry-run`.
 
+import Records
+
 package struct Comparison: Sendable, Equatable {
   package struct Row: Sendable, Equatable {
     package var setting: String
