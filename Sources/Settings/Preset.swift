@@ -43,7 +43,8 @@ extension Preset {
       Benchmark(promptsPerStep: 8, steps: 240, source: "release, AIME 2024: 80 passes of 3 steps over 30 prompts")
     case .amc: Benchmark(promptsPerStep: 8, steps: 300, source: "release, AMC: 30 passes of 10 steps over 83 prompts")
     case .math500:
-      Benchmark(promptsPerStep: 32, steps: 150, source: "August release, MATH-500: 10 passes of 15 steps over 500 prompts")
+      Benchmark(
+        promptsPerStep: 32, steps: 150, source: "August release, MATH-500: 10 passes of 15 steps over 500 prompts")
     }
   }
 
@@ -67,7 +68,10 @@ extension Preset {
     switch family {
     case .qwen25Math: [Choice("template", "qwen2.5-math", "release: its template's system line asks for \\boxed{}")]
     case .other:
-      [Choice("suffix", Self.suffix, "August release: Qwen2.5 and Llama 3.1 are asked for \\boxed{} in the user's turn")]
+      [
+        Choice(
+          "suffix", Self.suffix, "August release: Qwen2.5 and Llama 3.1 are asked for \\boxed{} in the user's turn")
+      ]
     case .reasoning: []
     }
   }

@@ -49,7 +49,8 @@ package enum SettingTable {
     choice(
       "recipe", .result, "whose semantics: ttrl, or the reference implementation's, for comparison", \.recipe),
     choice("preset", .result, "the paper's hyper-parameters for a benchmark", \.preset),
-    choice("family", .result, "the model's family, for the preset; unless given, from its name and chat template", \.family),
+    choice(
+      "family", .result, "the model's family, for the preset; unless given, from its name and chat template", \.family),
 
     // The method.
     integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),

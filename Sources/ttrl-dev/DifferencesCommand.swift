@@ -35,7 +35,8 @@ enum DifferencesCommand {
     let unlike = groups.filter { $0.unlike != nil }
     let same = groups.count { $0.cause == [] }
     var text = "`ttrl-reference` gives the recorded rewards and figures on \(groups.count - unlike.count) of "
-    text += "\(groups.count) groups" + (unlike.isEmpty ? ".\n" : "; not on \(unlike.map(\.id).joined(separator: ", ")).\n")
+    text +=
+      "\(groups.count) groups" + (unlike.isEmpty ? ".\n" : "; not on \(unlike.map(\.id).joined(separator: ", ")).\n")
     text += "`ttrl` gives the same on \(same); on the others the cause is:\n\n"
     text += "| mended in the reference, its verdict is ours | groups | for example |\n|---|---|---|\n"
     var causes: [(cause: String, groups: [GroupOfRecord])] = []
@@ -95,7 +96,9 @@ private struct GroupOfRecord {
 }
 
 private struct GroupError: Error, CustomStringConvertible {
-  var description: String { "a line has no id, answer, responses or reference; expected groups as in the reference's record" }
+  var description: String {
+    "a line has no id, answer, responses or reference; expected groups as in the reference's record"
+  }
 }
 
 /// Rewards and figures of a group, in counts.

@@ -1,8 +1,9 @@
-// AnswerCommands: the method's judgement offline: extract, grade, vote.
+// AnswerCommands: the method's judgement offline: extract, grade, vote; and `convert`, which only reads questions.
 
 import Answers
 import Base
 import Records
+import Runs
 import Settings
 import TTRL
 
@@ -73,6 +74,12 @@ extension Command {
       ]
     }
     return .object(members)
+  }
+
+  /// Prints a question file in the one spelling that runs keep.
+  @Sendable static func convert(_ settings: Settings, given: [String]) throws -> Int32 {
+    print(try BuiltIn.questions(settings.data).fileText, terminator: "")
+    return ExitStatus.done
   }
 
   private static func kind(of line: JSON) throws -> AnswerKind {

@@ -61,7 +61,8 @@ struct Command: Sendable {
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "recipe", "answer-rule", "json"], needs: ["model", "data"],
+      settings: promptSettings + samplingSettings + ["data", "long-prompts", "recipe", "answer-rule", "json"],
+      needs: ["model", "data"],
       defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,
@@ -73,13 +74,18 @@ struct Command: Sendable {
       name: "tokenize", summary: "text to ids and back; JSONL in, JSONL out", settings: ["model", "decode"],
       needs: ["model"], run: tokenize),
     Command(
-      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out", settings: ["recipe", "answer-rule"],
+      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out",
+      settings: ["recipe", "answer-rule"],
       run: extract),
     Command(
-      name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: ["recipe", "answer-rule"], run: grade),
+      name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: ["recipe", "answer-rule"],
+      run: grade),
     Command(
       name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out",
       settings: ["recipe", "answer-rule"], run: vote),
+    Command(
+      name: "convert", summary: "a question file of another shape as the JSON lines of ttrl", settings: ["data"],
+      needs: ["data"], run: convert),
     Command(
       name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
       run: status),

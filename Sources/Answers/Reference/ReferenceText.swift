@@ -17,7 +17,9 @@ struct ReferenceText: Equatable {
 
   func contains(_ part: String) -> Bool { bytes.contains(part.utf8) }
   func starts(with part: String) -> Bool { bytes.starts(with: part.utf8) }
-  func ends(with part: String) -> Bool { bytes.count >= part.utf8.count && bytes.suffix(part.utf8.count) == part.bytes[...] }
+  func ends(with part: String) -> Bool {
+    bytes.count >= part.utf8.count && bytes.suffix(part.utf8.count) == part.bytes[...]
+  }
 
   /// The pieces between the occurrences of a separator; one more than there are of it.
   func split(at separator: String) -> [ReferenceText] {
