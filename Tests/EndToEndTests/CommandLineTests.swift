@@ -63,6 +63,19 @@ extension EndToEnd {
       #expect(reference.contains(#""label":"","votes":2,"rewards":[1.0,1.0,0.0]"#), "\(reference)")
     }
 
+    private static let record =
+      (ProcessInfo.processInfo.environment["TTRL_SHARED"]
+        ?? Program.packageRoot.deletingLastPathComponent().appendingPathComponent("shared").path)
+      + "/reference/groups.jsonl"
+
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: record), "no reference record; set TTRL_SHARED"))
+    func `every difference from the reference's record has a cause, and docs/sources.md has the table`() throws {
+      let outcome = try Program.run(["differences", Self.record], program: Program.path("ttrl-dev"))
+      #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+      let page = textOfFile(Program.packageRoot.appendingPathComponent("docs/sources.md").path)
+      #expect(page.contains(outcome.output), "run ttrl-dev differences again:\n\(outcome.output)")
+    }
+
     @Test func `a dry run shows what the recipe and the preset have otherwise, and starts nothing`() throws {
       let scratch = Scratch()
       let outcome = try Program.run([
