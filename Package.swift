@@ -98,7 +98,8 @@ let package = Package(
         "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
       ], swiftSettings: common),
     .executableTarget(
-      name: "ttrl-dev", dependencies: ["Simulation", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
+      name: "ttrl-dev",
+      dependencies: ["Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"],
       swiftSettings: common),
 
     tests("Base", of: ["Base"]),

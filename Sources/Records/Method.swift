@@ -2,6 +2,8 @@
 //
 // Two processes that hold equal values compute equal results; nothing else of a run's settings reaches the arithmetic.
 
+package import Base
+
 /// Where a group's label comes from.
 package enum LabelSource: String, Sendable, CaseIterable {
   /// The majority of the group's own answers: TTRL.
@@ -42,11 +44,20 @@ package enum Selection: String, Sendable, CaseIterable {
   case first
 }
 
+/// What becomes of the prompts that are left when a pass over the set does not divide into batches.
+package enum LastBatch: String, Sendable, CaseIterable {
+  /// They are trained on, beside prompts that the pass has already had.
+  case fill
+  /// They are left out of this pass, as the reference does; each pass leaves out others.
+  case drop
+}
+
 package struct Method: Sendable, Equatable {
   package var seed: UInt64 = 0
   package var steps: UInt32 = 1
   /// B, prompts per step.
   package var promptsPerStep = 8
+  package var lastBatch = LastBatch.fill
   /// N, responses sampled and voting per prompt.
   package var votes = 64
   /// m ≤ N, responses trained on per prompt.
@@ -62,6 +73,8 @@ package struct Method: Sendable, Equatable {
   package var voteEntropyHigh = 100.0
   /// Samples that come after the vote is decided are not sampled, or do not count.
   package var stopsEarly = false
+  /// By whose rules answers are found and compared.
+  package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])
 
   /// Sequences per optimizer step.

@@ -139,6 +139,7 @@ package struct Run: Sendable {
 
   /// The answer that a response gives.
   package func answer(of tokens: [Int32], kind: AnswerKind) -> AnswerKey? {
-    extractAnswer(from: tokenizer.decode(tokens, skipSpecial: true), kind: kind).map { answerKey($0, kind: kind) }
+    let rule = settings.method.answers
+    return rule.answer(in: tokenizer.decode(tokens, skipSpecial: rule != .reference), kind: kind)?.key
   }
 }

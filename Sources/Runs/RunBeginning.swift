@@ -112,19 +112,3 @@ package enum RunBeginning {
     return (kept, long.count)
   }
 }
-
-extension [Question] {
-  /// A question file in one spelling.
-  fileprivate var fileText: String { map { $0.json.text() + "\n" }.joined() }
-}
-
-extension Question {
-  /// One line of a question file.
-  fileprivate var json: JSON {
-    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
-    if let answer { members.append(JSON.Member("answer", .string(answer))) }
-    if let source { members.append(JSON.Member("source", .string(source))) }
-    members.append(JSON.Member("kind", .string(kind.rawValue)))
-    return .object(members)
-  }
-}

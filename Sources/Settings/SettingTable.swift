@@ -45,10 +45,18 @@ package enum SettingTable {
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
     choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),
 
+    // Whose defaults.
+    choice(
+      "recipe", .result, "whose semantics: ttrl, or the reference implementation's, for comparison", \.recipe),
+    choice("preset", .result, "the paper's hyper-parameters for a benchmark", \.preset),
+    choice(
+      "family", .result, "the model's family, for the preset; unless given, from its name and chat template", \.family),
+
     // The method.
     integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),
     integer("steps", 1...(1 << 24 - 1), .result, "training steps", \.method.steps),
     integer("prompts-per-step", 1...65536, .result, "prompts in one step's batch", \.method.promptsPerStep),
+    choice("last-batch", .result, "a pass's incomplete last batch: fill or drop", \.method.lastBatch),
     integer("votes", 1...65536, .result, "responses sampled per prompt, all of which vote", \.method.votes),
     integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
     choice("selection", .result, "which responses are trained on: random or first", \.method.selection),
@@ -64,6 +72,9 @@ package enum SettingTable {
       "vote-entropy-high", 0...100, .result, "soft-vote leaves out groups at or above, nats", \.method.voteEntropyHigh),
     toggle(
       "early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
+    choice(
+      "answer-rule", .result, "how answers are found and compared: exact, or reference (comparison only)",
+      \.method.answers),
     number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
     number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
     integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),

@@ -38,6 +38,11 @@ package struct Settings: Sendable, Equatable {
   package var suffix = ""
   package var longPrompts = LongPrompts.drop
 
+  // Whose defaults.
+  package var recipe = Recipe.ttrl
+  package var preset = Preset.none
+  package var family = ModelFamily.other
+
   // The method.
   package var method = Method()
   package var topP: Float = 1

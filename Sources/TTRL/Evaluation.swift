@@ -17,8 +17,7 @@ package struct EvaluatedPrompt: Sendable, Equatable {
   }
 
   func isMajorityRight(ofFirst count: Int) -> Bool {
-    let vote = majority(of: Array(answers.prefix(count)))
-    return vote.label != nil && vote.label == truth
+    majority(of: Array(answers.prefix(count))).label.agrees(with: truth)
   }
 }
 
@@ -51,7 +50,7 @@ package struct Evaluation: Sendable, Equatable {
     samples = available
     passByPrompt = known.map { prompt in
       let counted = prompt.answers.prefix(passSamples)
-      return Double(counted.count { $0 == prompt.truth }) / Double(max(counted.count, 1))
+      return Double(counted.count { $0.agrees(with: prompt.truth) }) / Double(max(counted.count, 1))
     }
     passAt1 = known.isEmpty ? nil : passByPrompt.reduce(0, +) / Double(known.count)
     majorityAt = majorities.filter { $0 <= available }.map { k in

@@ -62,13 +62,14 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.trained = judgement.trained.count
   metrics.label = judgement.vote.label?.text
   guard let truth else { return metrics }
-  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label == truth)
+  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label?.isRightLabel(for: truth) ?? false)
   for (answer, isFavoured) in zip(judgement.answers, favoured) {
-    counts.right += answer == truth ? 1 : 0
-    counts.rightRewards += (answer == truth) == isFavoured ? 1 : 0
+    let isRight = answer.agrees(with: truth)
+    counts.right += isRight ? 1 : 0
+    counts.rightRewards += isRight == isFavoured ? 1 : 0
   }
   for sample in judgement.trained {
-    let isRight = judgement.answers[sample] == truth
+    let isRight = judgement.answers[sample].agrees(with: truth)
     counts.trainedRight += isRight ? 1 : 0
     counts.trainedRightRewards += isRight == favoured[sample] ? 1 : 0
   }

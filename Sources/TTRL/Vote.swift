@@ -1,7 +1,8 @@
 // Vote: which answer a group agrees on, and what agreeing is worth.
 //
 // The same keys decide the vote, the reward and the metrics. The reference votes by string and rewards by a lenient
-// grader, so one response can be counted in one class and rewarded by another (docs/algorithm.md, D4).
+// grader, so one response can be counted in one class and rewarded by another (docs/algorithm.md, D4); keys that were
+// made by its rule do the same here.
 // Not here: when a vote is certain before all have voted (EarlyStop), rewards that need no label (Estimators).
 
 package import Answers
@@ -85,9 +86,9 @@ func votesNeeded(forShare share: Double, of count: Int) -> Int {
   return needed
 }
 
-/// [N] 1 where the answer is the label, 0 elsewhere. Without a label everything is 0.
+/// [N] 1 where the answer agrees with the label, 0 elsewhere. Without a label everything is 0.
 package func agreement(of answers: [AnswerKey?], with label: AnswerKey?) -> [Float] {
-  answers.map { $0 != nil && $0 == label ? 1 : 0 }
+  answers.map { $0.agrees(with: label) ? 1 : 0 }
 }
 
 /// [N] rewards of the random control: 1 with probability one half, a function of seed, step, prompt and sample.

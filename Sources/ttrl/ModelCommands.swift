@@ -57,9 +57,9 @@ extension Command {
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
-      let text = tokenizer.decode(trajectory.tokens, skipSpecial: true)
-      let kind = questions.prompts[index].kind
-      answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
+      let rule = settings.method.answers
+      let text = tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
+      answers[index].append(rule.answer(in: text, kind: questions.prompts[index].kind)?.key)
     }
     let evaluation = Evaluation(zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) })
     let figures = EvaluationRow.figures(evaluation)

@@ -22,7 +22,10 @@ extension Command {
     let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     announce(beginning, settings)
-    if settings.isDryRun { return ExitStatus.done }
+    if settings.isDryRun {
+      say(Comparison(beginning.settings).text)
+      return ExitStatus.done
+    }
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }

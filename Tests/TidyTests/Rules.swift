@@ -70,7 +70,7 @@ enum Rules {
       "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
       "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
     ],
-    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
+    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.
