@@ -16,8 +16,36 @@ package enum FinalTable {
         ]
       }
     }
-    guard !rows.isEmpty else { return "" }
-    return aligned(rows) + yardstick(outcome)
+    guard !rows.isEmpty else { return delivery(history) }
+    return aligned(rows) + yardstick(outcome) + changes(outcome.train) + delivery(history)
+  }
+
+  /// What is handed over, where it is not simply the last version.
+  private static func delivery(_ history: RunHistory) -> String {
+    guard let delivered = history.delivered, delivered.rule != "last" else { return "" }
+    let what = "delivered: policy \(delivered.policy), in \(delivered.directory)"
+    guard let collapse = delivered.collapse else { return "\(what), the best by agreement and distinct labels\n" }
+    return "the guard ended the run after step \(collapse.step + 1): "
+      + "\(AlarmOnset.meaning(of: collapse.alarm)) (\(collapse.alarm))\n\(what), the best before it\n"
+  }
+
+  /// How sure the change is, and which questions turned.
+  private static func changes(_ ends: Comparison) -> String {
+    var text = ""
+    if let interval = ends.passChangeInterval {
+      text += "its change is \(Figures.pointsInterval(interval)) with 95% confidence, over questions\n"
+    }
+    if let changes = ends.labelChanges {
+      text += "majority answers: \(Figures.learnedAndLost(changes))\n"
+      if !changes.lost.isEmpty { text += "turned wrong: \(listed(changes.lost))\n" }
+    }
+    return text
+  }
+
+  /// The first few of some prompts.
+  private static func listed(_ prompts: [Int]) -> String {
+    let shown = prompts.prefix(12).map { "#\($0)" }.joined(separator: " ")
+    return prompts.count > 12 ? "\(shown) and \(prompts.count - 12) more (summary.json has all)" : shown
   }
 
   /// What to do when no response of any step gave an answer, or nil if some did.

@@ -20,6 +20,8 @@ package enum Summary {
       "wall_seconds": .double(wallSeconds),
       "before": end(train: outcome.train.before, heldOut: outcome.heldOut.before),
       "after": end(train: outcome.train.after, heldOut: outcome.heldOut.after),
+      "changes": ["train": changes(outcome.train), "held_out": changes(outcome.heldOut)],
+      "delivered": delivered(history), "alarms": alarms(history),
       "label_accuracy": byStep(history, \.labelAccuracy),
       "reward_accuracy": byStep(history, \.rewardAccuracy),
       "weights_sha256": .optional(weightsSHA256),
@@ -37,13 +39,45 @@ package enum Summary {
 
   private static func figures(_ evaluation: EvaluationRecord?) -> JSON {
     let counts = [16, 64] + (evaluation?.majorityCounts ?? []).filter { $0 != 16 && $0 != 64 }
+    let figures = evaluation?.figures ?? []
+    let intervals = figures.compactMap { figure in
+      figure.interval.map { JSON.Member(figure.name, .array([.double($0.low), .double($0.high)])) }
+    }
     return .object(
       [JSON.Member("pass@1", number(evaluation?.passAt1))]
         + counts.map { JSON.Member("maj@\($0)", number(evaluation?.majority(at: $0))) }
         + [
           JSON.Member("majority_ratio", number(evaluation?.majorityRatio)),
           JSON.Member("no_answer_ratio", number(evaluation?.noAnswerRatio)),
-        ])
+        ]
+        + figures.filter { $0.name != "pass@1" && !$0.isMajority }.map { JSON.Member($0.name, number($0.value)) }
+        + (intervals.isEmpty ? [] : [JSON.Member("ci95", .object(intervals))]))
+  }
+
+  /// What the run handed over; null while it runs.
+  private static func delivered(_ history: RunHistory) -> JSON {
+    guard let members = history.delivered?.line.members else { return .null }
+    return .object(members.filter { $0.key != "kind" })
+  }
+
+  private static func alarms(_ history: RunHistory) -> JSON {
+    .array(
+      history.alarms.map {
+        [
+          "step": .int($0.step), "name": .string($0.alarm.name), "value": number($0.alarm.value),
+          "limit": number($0.alarm.limit),
+        ]
+      })
+  }
+
+  /// Which questions' majorities turned, by prompt; null where the ends cannot be compared.
+  private static func changes(_ ends: Comparison) -> JSON {
+    guard let changes = ends.labelChanges else { return .null }
+    return [
+      "learned": .array(changes.learned.map { .int($0) }), "lost": .array(changes.lost.map { .int($0) }),
+      "kept": .int(changes.kept), "missed": .int(changes.missed),
+      "pass@1_change_ci95": ends.passChangeInterval.map { .array([.double($0.low), .double($0.high)]) } ?? .null,
+    ]
   }
 
   /// A figure of every recorded step, in step order, null where a step lacks it; null altogether if all do.

@@ -55,6 +55,44 @@ package enum StepRow {
   }
 }
 
+extension StepSigns {
+  /// What the guard needs of a step's row; nil if the row is of another kind or lacks it.
+  package init?(row: JSON) {
+    func number(_ name: String) -> Double? { row[name]?.double }
+    guard let step = row["step"]?.int, let majority = number("majority_ratio"),
+      let silent = number("zero_advantage_ratio"), let noAnswer = number("no_answer_ratio"),
+      let truncation = number("truncation_ratio"), let entropy = number("entropy"),
+      let length = number("response_length_mean"), let prompts = row["prompts"]?.elements
+    else { return nil }
+    self.init(
+      step: UInt32(clamping: step),
+      prompts: prompts.map {
+        Prompt(prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string)
+      },
+      majorityRatio: majority, silentRatio: silent, noAnswerRatio: noAnswer, truncationRatio: truncation,
+      entropy: entropy, length: length, divergence: number("kl"))
+  }
+}
+
+extension GuardReading {
+  /// Members of the step's row. Alarms are left out where the run has no guard.
+  package func members(withAlarms: Bool) -> [JSON.Member] {
+    [
+      JSON.Member("distinct_label_ratio", .double(distinctLabelRatio)), JSON.Member("flip_rate", .number(flipRate)),
+      JSON.Member("guard_score", .number(score)),
+    ]
+      + (withAlarms
+        ? [
+          JSON.Member(
+            "alarms",
+            .array(
+              alarms.map {
+                ["name": .string($0.alarm.rawValue), "value": .double($0.value), "limit": .double($0.limit)]
+              }))
+        ] : [])
+  }
+}
+
 /// One evaluation of one question set.
 package enum EvaluationRow {
   package static func json(_ evaluation: Evaluation, of round: RoundID) -> JSON {
@@ -64,18 +102,30 @@ package enum EvaluationRow {
     ]
     members += figures(evaluation)
     members.append(JSON.Member("pass_by_prompt", .array(evaluation.passByPrompt.map { .double($0) })))
+    members.append(JSON.Member("by_prompt", .array(evaluation.prompts.enumerated().map(json))))
     return .object(members)
   }
 
-  /// pass@1, each maj@k, and what can be said without answers.
+  /// Every figure, then their 95 % intervals.
   package static func figures(_ evaluation: Evaluation) -> [JSON.Member] {
-    [JSON.Member("pass@1", .number(evaluation.passAt1))]
-      + evaluation.majorityAt.map { JSON.Member("maj@\($0.k)", .number($0.value)) }
-      + [
-        JSON.Member("majority_ratio", .double(evaluation.majorityRatio)),
-        JSON.Member("no_answer_ratio", .double(evaluation.noAnswerRatio)),
-        JSON.Member("samples", .int(evaluation.samples)), JSON.Member("prompts", .int(evaluation.promptCount)),
-      ]
+    let intervals = evaluation.figures.compactMap { figure in
+      figure.interval.map { JSON.Member(figure.name, .array([.double($0.low), .double($0.high)])) }
+    }
+    return evaluation.figures.map { JSON.Member($0.name, .number($0.value)) } + [
+      JSON.Member("ci95", .object(intervals)), JSON.Member("samples", .int(evaluation.samples)),
+      JSON.Member("prompts", .int(evaluation.prompts.count)),
+    ]
+  }
+
+  private static func json(_ index: Int, _ prompt: Evaluation.PromptOutcome) -> JSON {
+    var members = [
+      JSON.Member("prompt", .int(index)), JSON.Member("label", .optional(prompt.vote.label?.text)),
+      JSON.Member("votes", .int(prompt.vote.votes)),
+    ]
+    if let right = prompt.right, let isLabelRight = prompt.isLabelRight {
+      members += [JSON.Member("right", .int(right)), JSON.Member("label_right", .bool(isLabelRight))]
+    }
+    return .object(members)
   }
 }
 

@@ -10,7 +10,7 @@ package import Ledger
 import Platform
 package import Records
 package import Settings
-import TTRL
+package import TTRL
 
 package struct Run: Sendable {
   package let directory: RunDirectory
@@ -71,6 +71,11 @@ package struct Run: Sendable {
     var method = settings.method
     method.sampling = settings.trainingSampling(stopTokens: model.configuration.eosTokens)
     return method
+  }
+
+  /// A guard that has seen nothing yet.
+  package var freshGuard: Guard {
+    Guard(window: settings.guardWindow, promptCount: training.prompts.count, method: method)
   }
 
   /// All rounds of the run, ascending: evaluations before, during and after, and one training round per step.

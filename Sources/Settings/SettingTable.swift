@@ -81,7 +81,14 @@ package enum SettingTable {
     integer("eval-samples", 1...65536, .result, "samples per prompt in the run's evaluations", \.evaluationSamples),
     number("eval-temperature", 0...100, .result, "of evaluation's sampling", \.evaluationTemperature),
     number("eval-top-p", 0.0001...1, .result, "nucleus of evaluation's sampling", \.evaluationTopP),
+
+    // Guards.
+    choice("guard", .result, "on signs of collapse: off, warn, or stop and deliver the best version", \.guardMode),
+    integer("guard-window", 0...4096, .result, "steps that signs are averaged over; 0 is one pass", \.guardWindow),
+    choice("deliver", .result, "the run's result: last, or best, by agreement and distinct labels", \.delivery),
+
     integer("samples", 1...65536, .command, "samples per prompt, for eval and generate", \.samples),
+    integers("k", 1...65536, .command, "eval: the k of pass@k, pass^k and maj@k, as 4,16,64", \.counts),
 
     // Where and how wide it runs.
     integer("workers", 0...65536, .operation, "rollout workers to start on this machine", \.workers),
@@ -132,6 +139,24 @@ private func integer<Value: FixedWidthInteger & Sendable>(
       settings[keyPath: path] = parsed
       return nil
     }, get: { "\($0[keyPath: path])" })
+}
+
+/// Several integers, separated by commas, ascending and each once.
+private func integers(
+  _ name: String, _ range: ClosedRange<Int>, _ effect: SettingEffect, _ help: String, _ path: Path<[Int]>
+) -> Setting {
+  Setting(
+    name: name, placeholder: "N,N,…", effect: effect, help: help,
+    set: { settings, value in
+      let parsed = value.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+      guard parsed.allSatisfy({ $0.map(range.contains) ?? false }) else {
+        return "is \"\(value)\", expected integers from \(range.lowerBound) to \(range.upperBound), as in 4,16,64"
+      }
+      settings[keyPath: path] = parsed.compactMap { $0 }.sorted().reduce(into: []) {
+        if $0.last != $1 { $0.append($1) }
+      }
+      return nil
+    }, get: { $0[keyPath: path].map(String.init).joined(separator: ",") })
 }
 
 private func number(

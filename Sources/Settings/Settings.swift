@@ -21,6 +21,22 @@ package enum EvaluationMode: String, Sendable, CaseIterable {
   case none
 }
 
+/// What becomes of a run that looks as if it were collapsing.
+package enum GuardMode: String, Sendable, CaseIterable {
+  case off
+  /// Alarms are reported.
+  case warn
+  /// The run ends, and its best version is its result.
+  case stop
+}
+
+/// Which version is a run's result.
+package enum Delivery: String, Sendable, CaseIterable {
+  case last
+  /// The best by the guard's score, which needs no answers.
+  case best
+}
+
 /// What to do with a prompt that does not fit the context together with `max-new-tokens`.
 package enum LongPrompts: String, Sendable, CaseIterable {
   case drop, refuse
@@ -55,7 +71,16 @@ package struct Settings: Sendable, Equatable {
   package var evaluationSamples: UInt32 = 64
   package var evaluationTemperature: Float = 0.6
   package var evaluationTopP: Float = 0.95
+  // Guards.
+  package var guardMode = GuardMode.warn
+  /// Steps that the guard averages over; 0 is one pass over the prompts.
+  package var guardWindow = 0
+  package var delivery = Delivery.last
+
+  // Of a command.
   package var samples: UInt32 = 64
+  /// The k of pass@k, pass^k and maj@k that `eval` prints; empty for the usual ones.
+  package var counts: [Int] = []
 
   // Where and how wide it runs.
   package var workers = 2

@@ -124,6 +124,9 @@ package struct SettingsParser: Sendable {
     if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
       found.append("temperature 0 makes all votes equal; set it above 0 to sample")
     }
+    if let k = settings.counts.last, k > settings.samples {
+      found.append("k has \(k), above samples (\(settings.samples)); lower it or sample more")
+    }
     if !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
       found.append("template is \"\(settings.template)\", expected auto, plain, chatml, qwen2.5-math or llama3")
     }

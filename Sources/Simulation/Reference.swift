@@ -11,21 +11,23 @@ import TTRL
 struct Reference: Sendable {
   /// Published bytes by version, 0 to `steps`.
   let published: [[UInt8]]
-  /// The learner's final state: masters and optimizer.
-  let state: [UInt8]
+  /// The learner's state by version: masters and optimizer.
+  let states: [[UInt8]]
   private let scenario: Scenario
 
   init(_ scenario: Scenario) throws {
     self.scenario = scenario
     var policy = scenario.initialPolicy
     var published = [policy.published]
+    var states = [policy.state]
     for step in 0..<scenario.method.steps {
       _ = try improve(
         &policy, step: step, prompts: scenario.prompts, truth: scenario.truth, method: scenario.method)
       published.append(policy.published)
+      states.append(policy.state)
     }
     self.published = published
-    state = policy.state
+    self.states = states
   }
 
   /// Every trajectory of a round, in slot order.

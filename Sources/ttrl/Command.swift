@@ -55,8 +55,8 @@ struct Command: Sendable {
       settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"],
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
-      name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "json"], needs: ["model", "data"],
+      name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
+      settings: promptSettings + samplingSettings + ["data", "long-prompts", "k", "json"], needs: ["model", "data"],
       defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,

@@ -70,23 +70,28 @@ extension Command {
       let kind = questions.prompts[index].kind
       answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
     }
-    let evaluation = Evaluation(zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) })
-    let figures = EvaluationRow.figures(evaluation)
-    print(settings.isJSON ? JSON.object(figures).text() : text(of: figures))
-    if evaluation.noAnswerRatio == 1 {
+    let counts = settings.counts.isEmpty ? Evaluation.usualCounts : settings.counts
+    let evaluation = Evaluation(
+      zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) },
+      majorities: settings.counts.isEmpty ? Evaluation.usualMajorities : counts, counts: counts)
+    print(settings.isJSON ? JSON.object(EvaluationRow.figures(evaluation)).text() : text(of: evaluation))
+    if evaluation["no_answer_ratio"] == 1 {
       let cut = trajectories.count { $0.finish == .length }
       complain(FinalTable.nothingToVoteOn(truncatedShare: Double(cut) / Double(max(trajectories.count, 1))))
     }
     return ExitStatus.done
   }
 
-  private static func text(of figures: [JSON.Member]) -> String {
-    figures.map { member in
-      let value = member.value.double.map { member.value.int == nil ? String(format: "%.4f", $0) : "\(Int($0))" }
-      return member.key + String(repeating: " ", count: max(1, 18 - member.key.count))
-        + (value ?? "unknown (no answers)")
+  /// A line per figure, with its 95 % interval over questions.
+  private static func text(of evaluation: Evaluation) -> String {
+    func field(_ value: Double) -> String { String(format: "%.4f", value) }
+    let lines = evaluation.figures.map { figure in
+      let name = figure.name + String(repeating: " ", count: max(1, 18 - figure.name.count))
+      guard let value = figure.value else { return name + "unknown (no answers)" }
+      return name + field(value) + (figure.interval.map { "  95%: \(field($0.low)) to \(field($0.high))" } ?? "")
     }
-    .joined(separator: "\n")
+    return (lines + ["samples           \(evaluation.samples)", "prompts           \(evaluation.prompts.count)"])
+      .joined(separator: "\n")
   }
 
   // MARK: generate

@@ -40,6 +40,7 @@ final class ProgressView {
     shownEvaluations = max(shownEvaluations, view.history.evaluations.count)
     for step in view.history.steps where step.step > shownSteps {
       say(ProgressLine.text(for: step, of: steps, secondsLeft: view.history.secondsLeft(ofSteps: steps)))
+      for onset in view.history.alarms where onset.step == step.step { say(onset.text) }
       shownSteps = step.step
     }
     if isTerminal, let status = view.status { showLive(status) }

@@ -10,7 +10,8 @@ let otherValues: [String: String] = [
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage-std": "off", "lr": "1e-06",
   "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
-  "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
+  "eval-temperature": "0.3", "eval-top-p": "0.9", "guard": "stop", "guard-window": "9", "deliver": "best",
+  "samples": "8", "k": "2,8", "workers": "0", "learners": "9", "threads": "2",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
   "name": "ada", "config": "f", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
