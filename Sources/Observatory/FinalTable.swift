@@ -16,8 +16,22 @@ package enum FinalTable {
         ]
       }
     }
-    guard !rows.isEmpty else { return delivery(history) }
+    guard !rows.isEmpty else { return voteSamples(history) + delivery(history) }
     return aligned(rows) + yardstick(outcome) + changes(outcome.train) + delivery(history)
+  }
+
+  /// Without any evaluation: what the steps sampled to vote says.
+  private static func voteSamples(_ history: RunHistory) -> String {
+    guard let ends = VoteSamples.ends(history) else { return "" }
+    let figures = zip(ends.first.figures, ends.last.figures).filter { $0.0.value != nil }
+    let rows = figures.map { first, last in
+      [
+        "  " + first.name.replacing("_", with: " "), Figures.percent(first.value), Figures.percent(last.value),
+        Figures.points(last.value.flatMap { last in first.value.map { last - $0 } }),
+      ]
+    }
+    return aligned([["votes of training", "first", "last", "change"]] + rows)
+      + "each prompt's first and last visit, sampled as in training; no evaluation was made\n"
   }
 
   /// What is handed over, where it is not simply the last version.

@@ -21,6 +21,8 @@ package enum Summary {
       "before": end(train: outcome.train.before, heldOut: outcome.heldOut.before),
       "after": end(train: outcome.train.after, heldOut: outcome.heldOut.after),
       "changes": ["train": changes(outcome.train), "held_out": changes(outcome.heldOut)],
+      "vote_samples": VoteSamples.ends(history).map { ["first_visits": $0.first.json, "last_visits": $0.last.json] }
+        ?? .null,
       "delivered": delivered(history), "alarms": alarms(history),
       "label_accuracy": byStep(history, \.labelAccuracy),
       "reward_accuracy": byStep(history, \.rewardAccuracy),

@@ -135,20 +135,20 @@ extension JSON {
 }
 
 extension Run {
-  /// Scores a complete evaluation round.
+  /// The answers of a complete evaluation round, by prompt.
   ///
   /// - Parameter trajectories: in slot order.
-  package func evaluation(of trajectories: [Trajectory], of round: RoundID) -> Evaluation {
+  package func judged(_ trajectories: [Trajectory], of round: RoundID) -> [EvaluatedPrompt] {
     let questions = set(round.set)
     var answers: [[AnswerKey?]] = Array(repeating: [], count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
       answers[index].append(answer(of: trajectory.tokens, kind: questions.prompts[index].kind))
     }
-    return Evaluation(zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) })
+    return zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
   }
 
   package func evaluationRow(_ trajectories: [Trajectory], of round: RoundID) -> JSON {
-    EvaluationRow.json(evaluation(of: trajectories, of: round), of: round)
+    EvaluationRow.json(Evaluation(judged(trajectories, of: round)), of: round)
   }
 }

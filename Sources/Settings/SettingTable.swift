@@ -43,7 +43,7 @@ package enum SettingTable {
 
     // The method.
     integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),
-    integer("steps", 1...(1 << 24 - 1), .result, "training steps", \.method.steps),
+    integer("steps", 0...(1 << 24 - 1), .result, "training steps; 0 only evaluates", \.method.steps),
     integer("prompts-per-step", 1...65536, .result, "prompts in one step's batch", \.method.promptsPerStep),
     integer("votes", 1...65536, .result, "responses sampled per prompt, all of which vote", \.method.votes),
     integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
@@ -75,12 +75,13 @@ package enum SettingTable {
     choice("reduction", .result, "exact (same bits for any number of learners) or fast", \.reduction),
 
     // Evaluation.
-    choice("eval", .result, "before and after the run: full or none", \.evaluation),
+    choice("eval", .result, "before and after: full, reuse (the vote's own samples) or none", \.evaluation),
     integer(
       "eval-every", 0...(1 << 24), .result, "steps between evaluations during the run; 0 is never", \.evaluateEvery),
     integer("eval-samples", 1...65536, .result, "samples per prompt in the run's evaluations", \.evaluationSamples),
     number("eval-temperature", 0...100, .result, "of evaluation's sampling", \.evaluationTemperature),
     number("eval-top-p", 0.0001...1, .result, "nucleus of evaluation's sampling", \.evaluationTopP),
+    integer("eval-top-k", 0...1_000_000, .result, "most likely tokens of evaluation's; 0 is off", \.evaluationTopK),
 
     // Guards.
     choice("guard", .result, "on signs of collapse: off, warn, or stop and deliver the best version", \.guardMode),

@@ -18,6 +18,8 @@ package enum Reduction: String, Sendable, CaseIterable {
 package enum EvaluationMode: String, Sendable, CaseIterable {
   /// Before and after the run, on the training and the held-out prompts.
   case full
+  /// No samples of its own: the responses that steps sampled to vote are looked at again.
+  case reuse
   case none
 }
 
@@ -71,6 +73,7 @@ package struct Settings: Sendable, Equatable {
   package var evaluationSamples: UInt32 = 64
   package var evaluationTemperature: Float = 0.6
   package var evaluationTopP: Float = 0.95
+  package var evaluationTopK: Int32 = 0
   // Guards.
   package var guardMode = GuardMode.warn
   /// Steps that the guard averages over; 0 is one pass over the prompts.
@@ -115,7 +118,7 @@ package struct Settings: Sendable, Equatable {
   /// How evaluation samples; the paper's temperature 0.6 and top-p 0.95 unless set.
   package func evaluationSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
-      temperature: evaluationTemperature, topP: evaluationTopP, maxNewTokens: maxNewTokens,
+      temperature: evaluationTemperature, topP: evaluationTopP, topK: evaluationTopK, maxNewTokens: maxNewTokens,
       stopTokens: ignoreEOS ? [] : stopTokens)
   }
 }

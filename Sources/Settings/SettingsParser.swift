@@ -124,6 +124,10 @@ package struct SettingsParser: Sendable {
     if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
       found.append("temperature 0 makes all votes equal; set it above 0 to sample")
     }
+    if method.steps == 0, allowed.contains("steps"), settings.evaluation != .full {
+      found.append(
+        "steps is 0 and eval is \(settings.evaluation.rawValue), so there is nothing to do; eval full evaluates")
+    }
     if let k = settings.counts.last, k > settings.samples {
       found.append("k has \(k), above samples (\(settings.samples)); lower it or sample more")
     }

@@ -56,8 +56,8 @@ struct Command: Sendable {
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "k", "json"], needs: ["model", "data"],
-      defaults: evaluationDefaults, run: evaluate),
+      settings: promptSettings + samplingSettings + ["data", "long-prompts", "k", "workers", "run", "json"],
+      needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,
       needs: ["model"], defaults: generationDefaults, run: generate),
@@ -161,7 +161,7 @@ struct Command: Sendable {
     let run = RunDirectory(ThisProcess.absolute(last("run") ?? settings.run))
     if isOfRun, !run.path.isEmpty, Files.exists(run.settings) {
       settings = try RunManifest(reading: run).settings
-    } else if isOfRun, last("eval") == "none" {
+    } else if isOfRun, last("eval") == "none" || last("eval") == "reuse" {
       // The built-in example's curve during the run is an evaluation too.
       settings.evaluateEvery = 0
     }
@@ -220,7 +220,13 @@ extension Command {
     var settings = modelDefaults(isBuiltIn)
     settings.temperature = settings.evaluationTemperature
     settings.topP = settings.evaluationTopP
+    settings.workers = 0
     return settings
+  }
+
+  @Sendable private static func evaluationProblems(_ settings: Settings) -> [String] {
+    settings.workers == 0 && !settings.run.isEmpty
+      ? ["--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process"] : []
   }
 
   @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {

@@ -1,4 +1,4 @@
-// ModelCommands: a model without a run: eval, generate, logprobs, tokenize.
+// ModelCommands: a model without a run: generate, logprobs, tokenize. (EvaluationCommand has eval.)
 
 import Answers
 import Base
@@ -14,7 +14,7 @@ import TTRL
 import Tensors
 
 /// A model ready to sample and score on this machine's threads.
-private struct LoadedModel: Sendable {
+struct LoadedModel: Sendable {
   let directory: ModelDirectory
   let model: PreparedModel
   let threads: Int
@@ -47,53 +47,6 @@ private struct LoadedModel: Sendable {
 }
 
 extension Command {
-  // MARK: eval
-
-  @Sendable static func evaluate(_ settings: Settings, given: [String]) throws -> Int32 {
-    let loaded = try LoadedModel(settings)
-    let tokenizer = try loaded.directory.tokenizer()
-    let renderer = try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: tokenizer)
-    let found = try RunBeginning.questions(settings.data, settings, loaded.directory, renderer)
-    if found.dropped > 0 { complain("\(found.dropped) prompts leave no room for max-new-tokens and are left out") }
-    let questions = renderer.promptSet(found.kept)
-    let requests = questions.prompts.map { prompt in
-      GenerationRequest(
-        prompt: prompt.tokens, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: prompt.index,
-        samples: Array(0..<settings.samples))
-    }
-    let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
-    let trajectories = try loaded.sample(requests, sampling: sampling, seed: settings.method.seed)
-    var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
-    for trajectory in trajectories {
-      let index = Int(trajectory.slot.prompt)
-      let text = tokenizer.decode(trajectory.tokens, skipSpecial: true)
-      let kind = questions.prompts[index].kind
-      answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
-    }
-    let counts = settings.counts.isEmpty ? Evaluation.usualCounts : settings.counts
-    let evaluation = Evaluation(
-      zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) },
-      majorities: settings.counts.isEmpty ? Evaluation.usualMajorities : counts, counts: counts)
-    print(settings.isJSON ? JSON.object(EvaluationRow.figures(evaluation)).text() : text(of: evaluation))
-    if evaluation["no_answer_ratio"] == 1 {
-      let cut = trajectories.count { $0.finish == .length }
-      complain(FinalTable.nothingToVoteOn(truncatedShare: Double(cut) / Double(max(trajectories.count, 1))))
-    }
-    return ExitStatus.done
-  }
-
-  /// A line per figure, with its 95 % interval over questions.
-  private static func text(of evaluation: Evaluation) -> String {
-    func field(_ value: Double) -> String { String(format: "%.4f", value) }
-    let lines = evaluation.figures.map { figure in
-      let name = figure.name + String(repeating: " ", count: max(1, 18 - figure.name.count))
-      guard let value = figure.value else { return name + "unknown (no answers)" }
-      return name + field(value) + (figure.interval.map { "  95%: \(field($0.low)) to \(field($0.high))" } ?? "")
-    }
-    return (lines + ["samples           \(evaluation.samples)", "prompts           \(evaluation.prompts.count)"])
-      .joined(separator: "\n")
-  }
-
   // MARK: generate
 
   @Sendable static func generate(_ settings: Settings, given: [String]) throws -> Int32 {

@@ -65,11 +65,11 @@ final class ProgressView {
   private func status(_ ledger: Ledger, _ history: RunHistory) throws(LedgerError) -> LiveStatus? {
     let step = history.steps.count
     guard let round = try ledger.rounds().first(where: { $0.closedAt == nil }) else {
-      return LiveStatus(step: min(step, steps - 1), stepCount: steps, phase: .publishing)
+      return LiveStatus(step: max(0, min(step, steps - 1)), stepCount: steps, phase: .publishing)
     }
     let done = try ledger.trajectoryCount(of: round.id)
     return LiveStatus(
-      step: min(Int(round.id.step), steps - 1), stepCount: steps,
+      step: max(0, min(Int(round.id.step), steps - 1)), stepCount: steps,
       phase: round.id.purpose == .train
         ? .sampling(done: done, total: round.slots) : .evaluating(done: done, total: round.slots),
       secondsLeft: history.secondsLeft(ofSteps: steps))
