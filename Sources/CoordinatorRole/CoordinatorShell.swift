@@ -60,7 +60,8 @@ package final class CoordinatorShell {
     let memory = try Self.recall(scribe, store)
     let tokens = run.promptTokens
     machine = Coordinator(
-      plan: run.plan, prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut),
+      plan: run.plan,
+      prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut, transfer: tokens.transfer),
       welcome: run.welcome(), memory: memory)
   }
 

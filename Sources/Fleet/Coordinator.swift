@@ -98,16 +98,19 @@ package struct CoordinatorMemory: Sendable {
 package struct PromptTokens: Sendable {
   package var training: [[Int32]]
   package var heldOut: [[Int32]]
+  package var transfer: [[Int32]]
 
-  package init(training: [[Int32]], heldOut: [[Int32]] = []) {
+  package init(training: [[Int32]], heldOut: [[Int32]] = [], transfer: [[Int32]] = []) {
     self.training = training
     self.heldOut = heldOut
+    self.transfer = transfer
   }
 
   package subscript(set: QuestionSet, index: UInt32) -> [Int32] {
     switch set {
     case .training: training[Int(index)]
     case .heldOut: heldOut[Int(index)]
+    case .transfer: transfer[Int(index)]
     }
   }
 }

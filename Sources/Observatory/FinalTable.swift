@@ -7,10 +7,9 @@ package enum FinalTable {
   package static func text(_ history: RunHistory) -> String {
     let outcome = Outcome(history)
     var rows: [[String]] = []
-    for set in QuestionSet.allCases where !outcome[set].isEmpty {
-      let title = set == .train ? "training questions" : "held-out questions"
+    for (title, ends) in outcome.sets {
       rows.append(rows.isEmpty ? [title, "before", "after", "change"] : [title, "", "", ""])
-      rows += outcome.rows(set).map { row in
+      rows += outcome.rows(ends).map { row in
         [
           "  " + row.name, Figures.percent(row.before), Figures.percent(row.after), Figures.points(row.change),
         ]

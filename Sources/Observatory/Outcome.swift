@@ -99,13 +99,31 @@ struct OutcomeRow: Sendable, Equatable {
 package struct Outcome: Sendable, Equatable {
   package let train: Comparison
   package let heldOut: Comparison
+  /// All transfer questions together, and each named set of them.
+  package let transfer: Comparison
+  package let transferSets: [(name: String, ends: Comparison)]
 
   package init(_ history: RunHistory) {
     train = Comparison(history.evaluations(on: .train), delivered: history.delivered?.policy)
     heldOut = Comparison(history.evaluations(on: .heldOut), delivered: history.delivered?.policy)
+    let transfers = history.evaluations(on: .transfer)
+    transfer = Comparison(transfers, delivered: history.delivered?.policy)
+    transferSets = (transfers.first?.parts.map(\.name) ?? []).map { name in
+      let records = transfers.compactMap { evaluation in evaluation.parts.first { $0.name == name }?.record }
+      return (name, Comparison(records, delivered: history.delivered?.policy))
+    }
   }
 
-  subscript(questions: QuestionSet) -> Comparison { questions == .train ? train : heldOut }
+  package static func == (left: Self, right: Self) -> Bool {
+    left.train == right.train && left.heldOut == right.heldOut && left.transfer == right.transfer
+      && left.transferSets.elementsEqual(right.transferSets) { $0 == $1 }
+  }
+
+  /// Every set that was evaluated, with its title.
+  var sets: [(title: String, ends: Comparison)] {
+    ([("training questions", train), ("held-out questions", heldOut)]
+      + transferSets.map { ("transfer questions: \($0.name)", $0.ends) }).filter { !$0.1.isEmpty }
+  }
 
   /// The base model's maj@64 on the training questions, or maj@k for the largest k there is; nil without answers.
   package var baseMajority: (k: Int, value: Double)? {
@@ -120,8 +138,7 @@ package struct Outcome: Sendable, Equatable {
 
   /// The lines of one set's table: accuracies where answers are known, then what needs none. Lines with no figure at
   /// either end are left out.
-  func rows(_ set: QuestionSet) -> [OutcomeRow] {
-    let ends = self[set]
+  func rows(_ ends: Comparison) -> [OutcomeRow] {
     var rows = [OutcomeRow(name: "pass@1", before: ends.before?.passAt1, after: ends.after?.passAt1)]
     // What the model can do at all, beside what it usually does.
     if let widest = ends.widestPass {

@@ -14,8 +14,18 @@ package enum QuestionSet: String, Sendable, Comparable, CaseIterable {
   case train
   /// Those it never sees.
   case heldOut = "held_out"
+  /// Other files' questions, never trained on either.
+  case transfer
 
-  package static func < (left: Self, right: Self) -> Bool { left == .train && right == .heldOut }
+  package static func < (left: Self, right: Self) -> Bool { left.place < right.place }
+
+  private var place: Int {
+    switch self {
+    case .train: 0
+    case .heldOut: 1
+    case .transfer: 2
+    }
+  }
 }
 
 /// One step, averaged over its prompts. Ratios are fractions from 0 to 1; those that need answers are nil without them.
@@ -155,6 +165,13 @@ package struct EvaluationRecord: Sendable, Equatable {
   package var labels: [EvaluatedLabel]
   /// pass@k, pass^k, maj@k and expected_maj@k, as the line has them, with their 95 % intervals.
   package var figures: [Figure]
+  /// The same for each named set, where the questions are of several.
+  package var parts: [Part]
+
+  package struct Part: Sendable, Equatable {
+    package let name: String
+    package let record: EvaluationRecord
+  }
 
   package struct Figure: Sendable, Equatable {
     package let name: String
@@ -188,6 +205,11 @@ package struct EvaluationRecord: Sendable, Equatable {
     samples = line["samples"]?.int
     prompts = line["prompts"]?.int
     passByPrompt = (line["pass_by_prompt"]?.elements ?? []).compactMap(\.double)
+    parts = (line["sets"]?.members ?? []).compactMap { part in
+      let place = [JSON.Member("policy", .int(policy)), JSON.Member("set", .string(set.rawValue))]
+      guard let figures = part.value.members, part.value["sets"] == nil else { return nil }
+      return EvaluationRecord(.object(place + figures)).map { Part(name: part.key, record: $0) }
+    }
     labels = (line["by_prompt"]?.elements ?? []).compactMap(EvaluatedLabel.init)
     figures = members.compactMap { member in
       guard ["pass@", "pass^", "maj@", "expected_maj@"].contains(where: { member.key.hasPrefix($0) }) else {

@@ -109,22 +109,21 @@ package enum Report {
   // MARK: Result
 
   private static func result(_ outcome: Outcome) -> Markup {
-    let sets = QuestionSet.allCases.filter { !outcome[$0].isEmpty }
+    let sets = outcome.sets
     guard !sets.isEmpty else { return "" }
     return """
       <h2>Before and after\(outcome.train.after.map { " \(Figures.count($0.policy, "step"))" } ?? "")</h2>
       <div class="grid">
-      \(sets.map { table(outcome, $0) })</div>
+      \(sets.map { table(outcome, $0.title, $0.ends) })</div>
       <p class="note">\(resultNote(outcome))</p>
 
       """
   }
 
-  private static func table(_ outcome: Outcome, _ set: QuestionSet) -> Markup {
-    let ends = outcome[set]
-    let title = set == .train ? "Training questions" : "Held-out questions, never trained on"
+  private static func table(_ outcome: Outcome, _ name: String, _ ends: Comparison) -> Markup {
+    let title = name.prefix(1).uppercased() + name.dropFirst() + (ends == outcome.train ? "" : ", never trained on")
     let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(Figures.grouped($0)))" } ?? ""
-    let rows = outcome.rows(set).map { row -> Markup in
+    let rows = outcome.rows(ends).map { row -> Markup in
       let isKey = row.name == "pass@1"
       let interval = isKey ? ends.passChangeInterval.map { " (\(Figures.pointsInterval($0)))" } ?? "" : ""
       return """

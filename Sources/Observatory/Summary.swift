@@ -18,8 +18,7 @@ package enum Summary {
     return [
       "steps": .int(history.steps.count),
       "wall_seconds": .double(wallSeconds),
-      "before": end(train: outcome.train.before, heldOut: outcome.heldOut.before),
-      "after": end(train: outcome.train.after, heldOut: outcome.heldOut.after),
+      "before": end(outcome, \.before), "after": end(outcome, \.after),
       "changes": ["train": changes(outcome.train), "held_out": changes(outcome.heldOut)],
       "vote_samples": VoteSamples.ends(history).map { ["first_visits": $0.first.json, "last_visits": $0.last.json] }
         ?? .null,
@@ -35,8 +34,12 @@ package enum Summary {
 
   /// One end of the run. `train` is always an object, so that a reader finds its members; a held-out set that was not
   /// evaluated is null.
-  private static func end(train: EvaluationRecord?, heldOut: EvaluationRecord?) -> JSON {
-    ["train": figures(train), "held_out": heldOut.map { figures($0) } ?? .null]
+  private static func end(_ outcome: Outcome, _ end: (Comparison) -> EvaluationRecord?) -> JSON {
+    let transfers = outcome.transferSets.map { JSON.Member($0.name, figures(end($0.ends))) }
+    return [
+      "train": figures(end(outcome.train)), "held_out": end(outcome.heldOut).map { figures($0) } ?? .null,
+      "transfer": transfers.isEmpty ? .null : .object(transfers),
+    ]
   }
 
   private static func figures(_ evaluation: EvaluationRecord?) -> JSON {

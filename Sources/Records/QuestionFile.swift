@@ -115,6 +115,7 @@ private struct QuestionReader {
     let question = Question(
       id: literal(json, "id", line: line) ?? "\(defaultID)", prompt: prompt,
       answer: literal(json, "answer", line: line), source: text(json, "source", line: line),
+      set: text(json, "set", line: line),
       kind: kind(json, line: line))
     questions.append((line, question))
   }

@@ -95,15 +95,30 @@ extension GuardReading {
 
 /// One evaluation of one question set.
 package enum EvaluationRow {
-  package static func json(_ evaluation: Evaluation, of round: RoundID) -> JSON {
+  /// - Parameter parts: the named sets that the round's prompts are of, where they are of several files.
+  package static func json(
+    _ evaluation: Evaluation, of round: RoundID, parts: [(name: String, evaluation: Evaluation)] = []
+  ) -> JSON {
     var members: [JSON.Member] = [
       JSON.Member("kind", "evaluation"), JSON.Member("policy", .int(Int(round.step))),
-      JSON.Member("set", round.set == .training ? "train" : "held_out"),
+      JSON.Member("set", .string(name(of: round.set))),
     ]
     members += figures(evaluation)
+    if !parts.isEmpty {
+      members.append(
+        JSON.Member("sets", .object(parts.map { JSON.Member($0.name, .object(figures($0.evaluation))) })))
+    }
     members.append(JSON.Member("pass_by_prompt", .array(evaluation.passByPrompt.map { .double($0) })))
     members.append(JSON.Member("by_prompt", .array(evaluation.prompts.enumerated().map(json))))
     return .object(members)
+  }
+
+  private static func name(of set: QuestionSet) -> String {
+    switch set {
+    case .training: "train"
+    case .heldOut: "held_out"
+    case .transfer: "transfer"
+    }
   }
 
   /// Every figure, then their 95 % intervals.
@@ -149,6 +164,13 @@ extension Run {
   }
 
   package func evaluationRow(_ trajectories: [Trajectory], of round: RoundID) -> JSON {
-    EvaluationRow.json(Evaluation(judged(trajectories, of: round)), of: round)
+    let prompts = judged(trajectories, of: round)
+    let sets = set(round.set).questions.map(\.set)
+    var names: [String] = []
+    for case .some(let name) in sets where !names.contains(name) { names.append(name) }
+    let parts = names.map { name in
+      (name, Evaluation(zip(sets, prompts).filter { $0.0 == name }.map(\.1)))
+    }
+    return EvaluationRow.json(Evaluation(prompts), of: round, parts: parts)
   }
 }

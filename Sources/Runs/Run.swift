@@ -22,6 +22,7 @@ package struct Run: Sendable {
   package let tokenizer: Tokenizer
   package let training: PromptSet
   package let heldOut: PromptSet
+  package let transfer: PromptSet
 
   /// The questions of one set, as text and as tokens, with their answers' keys beside them.
   package struct PromptSet: Sendable {
@@ -48,6 +49,7 @@ package struct Run: Sendable {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
     training = try Self.promptSet(.training, directory, renderer)
     heldOut = try Self.promptSet(.heldOut, directory, renderer)
+    transfer = try Self.promptSet(.transfer, directory, renderer)
   }
 
   private static func promptSet(
@@ -62,6 +64,7 @@ package struct Run: Sendable {
     switch set {
     case .training: training
     case .heldOut: heldOut
+    case .transfer: transfer
     }
   }
 
@@ -85,7 +88,10 @@ package struct Run: Sendable {
     for step in 0...method.steps {
       if isEvaluated(step, of: method.steps) { rounds.append(evaluation(.training, step)) }
       let atEnds = step == 0 || step == method.steps
-      if settings.evaluation == .full, atEnds, !heldOut.prompts.isEmpty { rounds.append(evaluation(.heldOut, step)) }
+      for set in [QuestionSet.heldOut, .transfer]
+      where settings.evaluation == .full && atEnds && !self.set(set).prompts.isEmpty {
+        rounds.append(evaluation(set, step))
+      }
       if step < method.steps {
         rounds.append(
           RoundSpec(
@@ -112,8 +118,8 @@ package struct Run: Sendable {
       sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
   }
 
-  package var promptTokens: (training: [[Int32]], heldOut: [[Int32]]) {
-    (training.prompts.map(\.tokens), heldOut.prompts.map(\.tokens))
+  package var promptTokens: (training: [[Int32]], heldOut: [[Int32]], transfer: [[Int32]]) {
+    (training.prompts.map(\.tokens), heldOut.prompts.map(\.tokens), transfer.prompts.map(\.tokens))
   }
 
   /// Prompts as the ledger keeps them.

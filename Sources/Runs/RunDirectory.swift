@@ -1,7 +1,7 @@
 // RunDirectory: where everything of a run lies. docs/operating.md shows it to users.
 //
 //   settings.json     what was asked for, resolved; what it was begun with (hashes)
-//   questions.jsonl   the training prompts, as used; held-out.jsonl likewise
+//   questions.jsonl   the training prompts, as used; held-out.jsonl and transfer.jsonl likewise
 //   ledger.sqlite     everything that happened (Ledger)
 //   policies/         published weights that are still needed
 //   checkpoints/      step-000030/: a Hugging Face model directory and the learner's state
@@ -35,6 +35,7 @@ package struct RunDirectory: Sendable, Equatable {
     switch set {
     case .training: path + "/questions.jsonl"
     case .heldOut: path + "/held-out.jsonl"
+    case .transfer: path + "/transfer.jsonl"
     }
   }
 

@@ -37,6 +37,7 @@ package enum SettingTable {
       "model", "DIR", .result, "Hugging Face model directory, or builtin, the small one that comes with ttrl", \.model),
     text("data", "FILE", .result, "questions, JSONL or JSON", \.data),
     text("held-out", "FILE", .result, "questions to evaluate on only", \.heldOut),
+    text("transfer", "FILE,FILE,…", .result, "other sets of questions to evaluate on only", \.transfer),
     text("template", "NAME", .result, "plain, chatml, qwen2.5-math, llama3, or auto: from the model", \.template),
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
     choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),

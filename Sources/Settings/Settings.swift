@@ -50,6 +50,8 @@ package struct Settings: Sendable, Equatable {
   package var model = ""
   package var data = ""
   package var heldOut = ""
+  /// Files, separated by commas.
+  package var transfer = ""
   package var template = "auto"
   package var suffix = ""
   package var longPrompts = LongPrompts.drop
@@ -106,6 +108,14 @@ package struct Settings: Sendable, Equatable {
     method.learningRate = 5e-7
     method.promptsPerStep = 8
     method.steps = 240
+  }
+
+  package var transferFiles: [String] { transfer.split(separator: ",").map(String.init) }
+
+  /// What a set of questions is called: its file's name without directory and extension, "builtin:unsolvable" likewise.
+  package static func setName(ofFile path: String) -> String {
+    let name = path.split(whereSeparator: { $0 == "/" || $0 == ":" }).last.map(String.init) ?? path
+    return name.split(separator: ".").first.map(String.init) ?? name
   }
 
   /// How training samples, given the model's stop tokens.

@@ -124,6 +124,10 @@ package struct SettingsParser: Sendable {
     if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
       found.append("temperature 0 makes all votes equal; set it above 0 to sample")
     }
+    let names = settings.transferFiles.map(Settings.setName(ofFile:)).sorted()
+    for (name, next) in zip(names, names.dropFirst()) where name == next {
+      found.append("transfer has two files that are called \(name); a set is called by its file's name")
+    }
     if method.steps == 0, allowed.contains("steps"), settings.evaluation != .full {
       found.append(
         "steps is 0 and eval is \(settings.evaluation.rawValue), so there is nothing to do; eval full evaluates")

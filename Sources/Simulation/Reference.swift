@@ -53,6 +53,8 @@ extension Scenario {
     switch set {
     case .training: prompts[Int(prompt)].tokens
     case .heldOut: heldOut[Int(prompt)].tokens
+    // The simulated plan has none.
+    case .transfer: []
     }
   }
 }

@@ -78,12 +78,20 @@ final class ProgressView {
   private func text(for evaluation: EvaluationRecord) -> String {
     func percent(_ value: Double?) -> String { value.map { String(format: "%.1f%%", $0 * 100) } ?? "–" }
     var parts = [
-      "evaluation of policy \(evaluation.policy), \(evaluation.set == .train ? "training" : "held-out") prompts:"
+      "evaluation of policy \(evaluation.policy), \(name(of: evaluation.set)) prompts:"
     ]
     parts.append("pass@1 \(percent(evaluation.passAt1))")
     for k in evaluation.majorityCounts { parts.append("maj@\(k) \(percent(evaluation.majority(at: k)))") }
     if evaluation.passAt1 == nil { parts.append("majority \(percent(evaluation.majorityRatio))") }
     return parts.joined(separator: "  ")
+  }
+
+  private func name(of set: Observatory.QuestionSet) -> String {
+    switch set {
+    case .train: "training"
+    case .heldOut: "held-out"
+    case .transfer: "transfer"
+    }
   }
 
   // MARK: Terminal

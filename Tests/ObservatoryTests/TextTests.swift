@@ -248,8 +248,9 @@ private func silent(truncated: Double) -> RunHistory {
     let heldOut2 = #"{"pass@1":0.29,"maj@16":0.42,"maj@64":0.41,"majority_ratio":0.7,"no_answer_ratio":0.02}"#
     #expect(
       json.text()
-        == #"{"steps":2,"wall_seconds":61.5,"before":{"train":\#(train0),"held_out":\#(heldOut0)},"#
-        + #""after":{"train":\#(train2),"held_out":\#(heldOut2)},"changes":{"train":null,"held_out":null},"vote_samples":null,"delivered":null,"alarms":[],"#
+        == #"{"steps":2,"wall_seconds":61.5,"before":{"train":\#(train0),"held_out":\#(heldOut0),"transfer":null},"#
+        + #""after":{"train":\#(train2),"held_out":\#(heldOut2),"transfer":null},"#
+        + #""changes":{"train":null,"held_out":null},"vote_samples":null,"delivered":null,"alarms":[],"#
         + #""label_accuracy":[0.625,1.0],"#
         + #""reward_accuracy":[0.75,1.0],"weights_sha256":"aa","state_sha256":"bb","settings":{"steps":2},"#
         + #""versions":{"ttrl":"1"}}"#)

@@ -2,7 +2,8 @@
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
-  "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "suffix": " \"e\"\n\\boxed{é}",
+  "run": "a", "model": "b", "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
+  "suffix": " \"e\"\n\\boxed{é}",
   "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
   "train-samples": "48", "selection": "first", "labels": "random", "temperature": "0.7", "top-p": "0.95",
   "top-k": "50",
