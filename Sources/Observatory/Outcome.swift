@@ -1,8 +1,9 @@
 // Outcome: what a run did to its model, the base beside the latest policy.
 //
-// "Before" is the evaluation of policy 0, "after" that of the policy that was delivered, or else of the newest. The yardstick is the base model's
-// own majority vote (maj@64): it is what voting alone gives, without training, so a pass@1 above it is the result that
-// TTRL is about. Where there are no answers only agreement can be compared, and the words say so.
+// "Before" is the evaluation of policy 0, "after" that of the policy that was delivered, or else of the newest. The
+// yardstick is the base model's own majority vote (maj@64): it is what voting alone gives, without training, so a
+// pass@1 above it is the result that TTRL is about. Where there are no answers only agreement can be compared, and the
+// words say so.
 
 package import Base
 

@@ -133,7 +133,7 @@ package struct SettingsParser: Sendable {
         "steps is 0 and eval is \(settings.evaluation.rawValue), so there is nothing to do; eval full evaluates")
     }
     if let k = settings.counts.last, k > settings.samples {
-      found.append("k has \(k), above samples (\(settings.samples)); lower it or sample more")
+      found.append("counts has \(k), above samples (\(settings.samples)); lower it or sample more")
     }
     if !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
       found.append("template is \"\(settings.template)\", expected auto, plain, chatml, qwen2.5-math or llama3")

@@ -1,4 +1,4 @@
-// Guard: is the run still learning, or is it collapsing? Judged without answers, from what the steps themselves sampled.
+// Guard: is the run still learning, or is it collapsing? Judged without answers, from what the steps sampled.
 //
 // Majority reward can be had without reasoning: a policy that gives every question the same answer always agrees with
 // itself (SRT, arXiv 2505.21444). So agreement alone says nothing; the guard looks at agreement together with how many

@@ -1,6 +1,6 @@
 // MajorityOdds: maj@k without luck: how often the majority of k samples is right, over all ways to draw them.
 //
-// Voting on the first 16 of 64 samples is one draw of 16; another draw may elect another answer. Here every draw counts:
+// Voting on the first 16 of 64 samples is one draw of 16; another may elect another answer. Here every draw counts:
 // the share of all k-subsets of a prompt's n samples whose plurality answer is right, a tie counting as the share of
 // its winners that are right (in a random order, each of them is as likely to come first). Counted exactly by dynamic
 // programming over the classes of answers, not by drawing.

@@ -56,7 +56,7 @@ struct Command: Sendable {
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "k", "workers", "run", "json"],
+      settings: promptSettings + samplingSettings + ["data", "long-prompts", "counts", "workers", "run", "json"],
       needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,

@@ -72,7 +72,7 @@ import Testing
     let (bench, effects) = afterSteps(4, course: { _ in best })
     #expect(
       leases(in: effects).map(\.round) == [
-        .evaluate(.training, at: PolicyVersion(4)), .evaluate(.training, at: PolicyVersion(1)),
+        .evaluate(.training, at: PolicyVersion(1)), .evaluate(.training, at: PolicyVersion(4)),
       ])
     #expect(bench.coordinator.delivered == PolicyVersion(1))
   }
