@@ -38,7 +38,8 @@ extension Command {
         prompt: prompt.tokens, round: round, promptIndex: prompt.index, samples: Array(0..<settings.samples))
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
-    let trajectories = try loaded.sample(requests, sampling: sampling, seed: settings.method.seed)
+    let trajectories = try loaded.sample(
+      requests, sampling: sampling, seed: settings.method.seed, tokenizer: tokenizer)
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
@@ -79,7 +80,8 @@ extension Command {
     var plan = Settings()
     plan.run = settings.run.isEmpty ? "" : ThisProcess.absolute(settings.run)
     (plan.model, plan.data, plan.longPrompts) = (settings.model, settings.data, settings.longPrompts)
-    (plan.template, plan.suffix) = (settings.template, settings.suffix)
+    (plan.template, plan.system, plan.suffix) = (settings.template, settings.system, settings.suffix)
+    plan.stop = settings.stop
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
     plan.method.seed = settings.method.seed
     plan.method.steps = 0
