@@ -99,7 +99,7 @@ package struct RaisedAlarm: Sendable, Equatable {
 
 /// What the guard makes of one step.
 package struct GuardReading: Sendable, Equatable {
-  /// Different labels per prompt, over the window.
+  /// Different labels per prompt, over two windows.
   package var distinctLabelRatio: Double
   /// Share of the step's prompts whose label is another than at their last visit; nil if none was visited before.
   package var flipRate: Double?
@@ -119,7 +119,8 @@ package struct Guard: Sendable {
   private let steps: UInt32
   private var recent: [StepSigns] = []
   private var flips: [Double?] = []
-  private var lastLabels = SortedMap<UInt32, String?>()
+  /// Each prompt's last visit.
+  private var lastVisits = SortedMap<UInt32, (step: UInt32, label: String?)>()
   private var first: Means?
   private var highest = (majority: 0.0, distinct: 0.0)
 
@@ -147,7 +148,7 @@ package struct Guard: Sendable {
   /// Takes in the next step.
   package mutating func observe(_ signs: StepSigns) -> GuardReading {
     let flipRate = flipRate(of: signs)
-    for prompt in signs.prompts { lastLabels[prompt.prompt] = .some(prompt.label) }
+    for prompt in signs.prompts { lastVisits[prompt.prompt] = (signs.step, prompt.label) }
     recent = recent.suffix(window - 1) + [signs]
     flips = flips.suffix(window - 1) + [flipRate]
     var reading = GuardReading(
@@ -170,17 +171,19 @@ package struct Guard: Sendable {
   }
 
   private func flipRate(of signs: StepSigns) -> Double? {
-    let known = signs.prompts.compactMap { prompt in lastLabels[prompt.prompt].map { $0 != prompt.label } }
+    let known = signs.prompts.compactMap { prompt in lastVisits[prompt.prompt].map { $0.label != prompt.label } }
     return known.isEmpty ? nil : Double(known.count { $0 }) / Double(known.count)
   }
 
-  /// Different labels of the window's prompts, each with its latest, per prompt. Nobody's answer is not a label.
+  /// Different labels per prompt, of the prompts visited in the last two windows, each with its latest label. Two
+  /// windows of a pass each have every prompt in them, whatever the order of the passes: with fewer prompts there would
+  /// be more labels per prompt. Nobody's answer is not a label.
   private var distinctLabelRatio: Double {
-    var latest = SortedMap<UInt32, String?>()
-    for signs in recent { for prompt in signs.prompts { latest[prompt.prompt] = .some(prompt.label) } }
-    var labels = SortedMap<String, Bool>()
-    for case .some(let label) in latest.values { labels[label] = true }
-    return Double(labels.count) / Double(max(latest.count, 1))
+    let now = recent.last?.step ?? 0
+    let visits = lastVisits.values.filter { Int(now) - Int($0.step) < 2 * window }
+    let labels = visits.compactMap(\.label).sorted()
+    let distinct = labels.isEmpty ? 0 : 1 + zip(labels, labels.dropFirst()).count { $0 != $1 }
+    return Double(distinct) / Double(max(visits.count, 1))
   }
 
   private func means() -> Means {
