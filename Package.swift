@@ -69,8 +69,8 @@ let package = Package(
     module(
       "CoordinatorRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "Ledger", "Observatory", "Tensors", "Platform",
-        "Records", "Base",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+        "Platform", "Records", "Base",
       ], common),
     module(
       "WorkerRole",

@@ -64,7 +64,8 @@ package final class CoordinatorShell {
     let memory = try Self.recall(scribe, store)
     let tokens = run.promptTokens
     machine = Coordinator(
-      plan: run.plan, prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut),
+      plan: run.plan,
+      prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut, transfer: tokens.transfer),
       welcome: run.welcome(), memory: memory)
   }
 
@@ -210,18 +211,19 @@ package final class CoordinatorShell {
     case .sealPolicy(let manifest, let report, let peer):
       let isIntact = try store.seal(manifest)
       // Durable together, before anyone is told.
-      if isIntact { try scribe.record(manifest, report: report) }
+      let course = isIntact ? try scribe.record(manifest, report: report) : RunCourse()
       // Not from here: the machine is in the middle of this list of effects.
-      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer)) }
+      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
     case .sendPolicy(let version, let offset, let peer):
       links[peer]?.send(.chunk(version, offset: offset, bytes: try store.chunk(of: version, at: offset)))
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
+    case .addRounds(let rounds): try scribe.add(rounds)
     case .dropPolicy(let version):
       try store.drop(version)
       try scribe.drop(version)
     case .note(let note): self.note(note)
     case .finish:
-      try scribe.finish()
+      try scribe.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }
@@ -280,6 +282,7 @@ package final class CoordinatorShell {
     case .refused(let slot, let refusal, let peer):
       Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
     case .published(let version): Log.info("coordinator.published", ["policy": version])
+    case .cutShort(let version): Log.warning("coordinator.cut_short", ["last_policy": version])
     }
   }
 }

@@ -21,11 +21,12 @@ package enum CoordinatorEvent: Sendable, Equatable {
   case connected(PeerID)
   case received(Message, from: PeerID)
   case disconnected(PeerID)
-  /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest.
-  case sealed(PolicyManifest, isIntact: Bool, from: PeerID)
   /// Early stop: the durable trajectories of a prompt decide its vote, and these samples do not count. Said once for
   /// every prompt of such a round, and again after a restart.
   case decided(RoundID, prompt: UInt32, unneeded: [UInt32])
+  /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest. If so,
+  /// the version and its step are durable, and `course` is what all steps so far make of the run.
+  case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
   case tick
 }
 
@@ -47,6 +48,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case sendPolicy(PolicyVersion, offset: UInt64, to: PeerID)
   /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
+  /// These rounds were added to the plan: the run's result is another version than the one it was planned to evaluate.
+  case addRounds([RoundSpec])
   /// No open round needs this version any more.
   case dropPolicy(PolicyVersion)
   case note(CoordinatorNote)
@@ -64,6 +67,8 @@ package enum CoordinatorNote: Sendable, Equatable {
   case expired(LeaseID, holder: PeerID, slots: Int)
   case refused(Slot, Refusal, from: PeerID)
   case published(PolicyVersion)
+  /// The run ends before its plan does.
+  case cutShort(at: PolicyVersion)
 }
 
 /// Why a trajectory does not count. Part of normal life; never an error.
@@ -86,11 +91,16 @@ package struct CoordinatorMemory: Sendable {
   package var settled: [Slot] = []
   /// Every version ever published, also those whose bytes were dropped: a learner that trains a step again is compared.
   package var policies: [PolicyManifest]
+  /// What the recorded steps make of the run.
+  package var course: RunCourse
 
-  package init(closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest]) {
+  package init(
+    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse()
+  ) {
     self.closedRounds = closedRounds
     self.settled = settled
     self.policies = policies
+    self.course = course
   }
 }
 
@@ -98,16 +108,19 @@ package struct CoordinatorMemory: Sendable {
 package struct PromptTokens: Sendable {
   package var training: [[Int32]]
   package var heldOut: [[Int32]]
+  package var transfer: [[Int32]]
 
-  package init(training: [[Int32]], heldOut: [[Int32]] = []) {
+  package init(training: [[Int32]], heldOut: [[Int32]] = [], transfer: [[Int32]] = []) {
     self.training = training
     self.heldOut = heldOut
+    self.transfer = transfer
   }
 
   package subscript(set: QuestionSet, index: UInt32) -> [Int32] {
     switch set {
     case .training: training[Int(index)]
     case .heldOut: heldOut[Int(index)]
+    case .transfer: transfer[Int(index)]
     }
   }
 }
@@ -129,9 +142,15 @@ package struct Coordinator: Sendable {
     var name: String { hello?.name ?? "unknown" }
   }
 
-  let plan: [RoundSpec]
+  /// Ascending by round, but for the evaluations of a result that is not the last version; they come last.
+  private(set) var plan: [RoundSpec]
   /// The version that the run ends with: sampled by the last evaluation, or made by the last step.
-  let finalPolicy: PolicyVersion
+  private(set) var finalPolicy: PolicyVersion
+  private(set) var course: RunCourse
+  /// The plan's evaluations of the last version: what the run's result is evaluated with, whichever it is.
+  private let finalEvaluations: [RoundSpec]
+  /// Rounds that were added to the plan and not said yet.
+  private var unannounced: [RoundSpec] = []
   let prompts: PromptTokens
   let welcome: Welcome
   private(set) var openRounds = SortedMap<RoundID, RoundBook>()
@@ -158,7 +177,10 @@ package struct Coordinator: Sendable {
   package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
     precondition(!memory.policies.isEmpty, "a run starts with policy 0")
     self.plan = plan
-    finalPolicy = plan.map { $0.id.purpose == .train ? $0.id.policy.next : $0.id.policy }.max() ?? PolicyVersion(0)
+    let last = plan.map { $0.id.purpose == .train ? $0.id.policy.next : $0.id.policy }.max() ?? PolicyVersion(0)
+    finalPolicy = last
+    finalEvaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.policy == last }
+    course = memory.course
     self.prompts = prompts
     self.welcome = welcome
     for manifest in memory.policies { published[manifest.version] = manifest }
@@ -169,12 +191,36 @@ package struct Coordinator: Sendable {
       closed[round] = true
       if round.purpose == .train { closedTrainingSteps[round.step] = true }
     }
-    for spec in plan where spec.id.policy <= latestPolicy {
+    cutPlan()
+    completePlan()
+    for spec in self.plan where spec.id.policy <= latestPolicy {
       nextPlanned += 1
       if !closed.contains(spec.id) { openRounds[spec.id] = RoundBook(spec) }
     }
     for slot in memory.settled { _ = openRounds.update(slot.round) { $0.settle(slot) } }
-    needsLearner = !isPlanDone && plan.contains { $0.id.purpose == .train }
+    needsLearner = !isPlanDone && self.plan.contains { $0.id.purpose == .train }
+  }
+
+  /// The run's result, once it is finished.
+  package var delivered: PolicyVersion { course.delivered(last: finalPolicy) }
+
+  /// Nothing is sampled any more from the version that the run ends with, if that is sooner than planned.
+  private mutating func cutPlan() {
+    guard let end = course.end, end < finalPolicy else { return }
+    plan.removeAll { $0.id.policy >= end }
+    finalPolicy = end
+  }
+
+  /// When the last version is there, the result is known: it is evaluated as the last would have been.
+  private mutating func completePlan() {
+    guard latestPolicy >= finalPolicy, course.end != nil || delivered != finalPolicy else { return }
+    for spec in finalEvaluations {
+      var spec = spec
+      spec.id = .evaluate(spec.id.set, at: delivered)
+      guard !plan.contains(where: { $0.id == spec.id }) else { continue }
+      plan.append(spec)
+      unannounced.append(spec)
+    }
   }
 
   package var latestPolicy: PolicyVersion { published.keys.last ?? PolicyVersion(0) }
@@ -189,8 +235,8 @@ package struct Coordinator: Sendable {
     case .received(let message, let id):
       guard peers.update(id, { $0.lastHeard = now }) != nil else { return [] }
       receive(message, from: id, now: now, &effects)
-    case .sealed(let manifest, let isIntact, from: _):
-      finishPublishing(manifest, isIntact: isIntact, &effects)
+    case .sealed(let manifest, let isIntact, from: _, let course):
+      finishPublishing(manifest, isIntact: isIntact, course, &effects)
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .tick: watch(now: now, &effects)
     }
@@ -422,7 +468,7 @@ package struct Coordinator: Sendable {
   }
 
   private mutating func finishPublishing(
-    _ manifest: PolicyManifest, isIntact: Bool, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, isIntact: Bool, _ course: RunCourse, _ effects: inout [CoordinatorEffect]
   ) {
     guard let current = sealing, current.manifest == manifest else { return }
     sealing = nil
@@ -435,6 +481,10 @@ package struct Coordinator: Sendable {
     kept.append(manifest.version)
     effects.append(.note(.published(manifest.version)))
     if isWaiting { effects.append(.send(.published(manifest.version), to: current.waiting)) }
+    self.course = course
+    if let end = course.end, end < finalPolicy { effects.append(.note(.cutShort(at: end))) }
+    cutPlan()
+    completePlan()
   }
 
   // MARK: Going on
@@ -443,6 +493,8 @@ package struct Coordinator: Sendable {
   /// when all is done. Runs after every event, so that a round which was complete before a crash closes after it too.
   private mutating func advance(now: Instant, _ effects: inout [CoordinatorEffect]) {
     guard !isFinished else { return }
+    if !unannounced.isEmpty { effects.append(.addRounds(unannounced)) }
+    unannounced = []
     for (round, book) in openRounds where book.isComplete { close(round, &effects) }
     while nextPlanned < plan.count, plan[nextPlanned].id.policy <= latestPolicy {
       openRounds[plan[nextPlanned].id] = RoundBook(plan[nextPlanned])
@@ -463,8 +515,10 @@ package struct Coordinator: Sendable {
     peers.values.contains { $0.awaitedStep == version.number }
   }
 
-  /// Some open round is sampled by this version.
-  private func isNeeded(_ version: PolicyVersion) -> Bool { openRounds.keys.contains { $0.policy == version } }
+  /// Some open round is sampled by this version, or it may become the run's result.
+  private func isNeeded(_ version: PolicyVersion) -> Bool {
+    version == course.best || openRounds.keys.contains { $0.policy == version }
+  }
 
   /// Grants at most one lease to every worker that wants one. Returns whether it granted any.
   private mutating func grantOnce(now: Instant, _ effects: inout [CoordinatorEffect]) -> Bool {

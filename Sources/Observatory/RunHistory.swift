@@ -11,6 +11,8 @@ package import Base
 package struct RunHistory: Sendable {
   private var stepsByIndex = SortedMap<Int, StepRecord>()
   private var evaluationsByPlace = SortedMap<EvaluationRecord.Place, EvaluationRecord>()
+  /// The version that the run handed over; nil until it is finished.
+  package private(set) var delivered: DeliveredRecord?
   /// Numbers, from 1, of lines that are no record, a torn last line aside.
   package private(set) var unreadableLines: [Int] = []
 
@@ -46,6 +48,9 @@ package struct RunHistory: Sendable {
     case "evaluation":
       guard let evaluation = EvaluationRecord(record) else { return false }
       evaluationsByPlace[evaluation.place] = evaluation
+    case "delivered":
+      guard let record = DeliveredRecord(record) else { return false }
+      delivered = record
     case nil: return false
     default: break
     }

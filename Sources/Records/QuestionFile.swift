@@ -123,6 +123,7 @@ private struct QuestionReader {
     let question = Question(
       id: literal(json, "id", line: line) ?? literal(json, "unique_id", line: line) ?? "\(defaultID)", prompt: prompt,
       answer: answer, source: text(json, "source", line: line) ?? text(json, "data_source", line: line),
+      set: text(json, "set", line: line),
       kind: kind(json, line: line))
     questions.append((line, question))
   }
@@ -195,6 +196,7 @@ extension Question {
     var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
     if let answer { members.append(JSON.Member("answer", .string(answer))) }
     if let source { members.append(JSON.Member("source", .string(source))) }
+    if let set { members.append(JSON.Member("set", .string(set))) }
     members.append(JSON.Member("kind", .string(kind.rawValue)))
     return .object(members)
   }

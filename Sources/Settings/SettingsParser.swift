@@ -130,6 +130,17 @@ package struct SettingsParser: Sendable {
         "kl-coefficient is above 0 with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled "
           + "has no finite KL; set top-p 1 and top-k 0, or kl-coefficient 0")
     }
+    let names = settings.transferFiles.map(Settings.setName(ofFile:)).sorted()
+    for (name, next) in zip(names, names.dropFirst()) where name == next {
+      found.append("transfer has two files that are called \(name); a set is called by its file's name")
+    }
+    if method.steps == 0, allowed.contains("steps"), settings.evaluation != .full {
+      found.append(
+        "steps is 0 and eval is \(settings.evaluation.rawValue), so there is nothing to do; eval full evaluates")
+    }
+    if let k = settings.counts.last, k > settings.samples {
+      found.append("counts has \(k), above samples (\(settings.samples)); lower it or sample more")
+    }
     let isOwn = settings.template.contains("{question}")
     if !isOwn, !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
       found.append(

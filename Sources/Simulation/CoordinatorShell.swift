@@ -25,6 +25,7 @@ final class CoordinatorShell: Shell {
     let directory = world.directory
     votes = VoteBook(method: scenario.method)
     let settled = world.bug == .forgetSettledOnRestart ? [] : directory.trajectories.keys
+    let latest = directory.manifests.keys.last ?? PolicyVersion(0)
     machine = Coordinator(
       plan: scenario.plan,
       prompts: PromptTokens(training: scenario.prompts.map(\.tokens), heldOut: scenario.heldOut.map(\.tokens)),
@@ -32,7 +33,8 @@ final class CoordinatorShell: Shell {
         runID: "run-\(scenario.seed)", seed: scenario.seed, dtype: "float32", modelConfiguration: "{}",
         latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat),
       memory: CoordinatorMemory(
-        closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values))
+        closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values,
+        course: world.bug == .forgetCourseOnRestart ? RunCourse() : scenario.course(at: latest)))
   }
 
   func handle(_ occurrence: Occurrence, in world: World) {
@@ -104,6 +106,7 @@ final class CoordinatorShell: Shell {
         after: world.workDice.span(.zero, world.scenario.verifyTime))
     case .sendPolicy(let version, let offset, let id): sendPolicy(version, offset, to: id, in: world)
     case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
+    case .addRounds(let specs): world.note(seat, 27, "adds \(specs.count) rounds")
     case .dropPolicy(let version):
       world.note(seat, 23, "drops policy \(version)")
       world.directory.drop(version)
@@ -219,7 +222,8 @@ final class CoordinatorShell: Shell {
       if report != expected { return world.violate("the learner reports \(report), the reference \(expected)") }
     }
     guard world.survives(seat, incarnation: incarnation) else { return }
-    feed(.sealed(manifest, isIntact: isIntact, from: id), in: world)
+    let course = world.scenario.course(at: manifest.version)
+    feed(.sealed(manifest, isIntact: isIntact, from: id, course: course), in: world)
     if world.bug == .dropPolicyEarly, isIntact, manifest.version.number > 0 {
       world.directory.drop(PolicyVersion(manifest.version.number - 1))
     }

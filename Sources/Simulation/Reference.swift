@@ -12,9 +12,10 @@ import TTRL
 struct Reference: Sendable {
   /// Published bytes by version, 0 to `steps`.
   let published: [[UInt8]]
-  /// The learner's final state: masters and optimizer, and the labels that the prompts had.
-  let state: [UInt8]
-  let history: History
+  /// The learner's state by version: masters and optimizer.
+  let states: [[UInt8]]
+  /// The labels that the prompts had, by version.
+  let histories: [History]
   /// What a learner reports of each step.
   let reports: [String]
   private let scenario: Scenario
@@ -23,20 +24,24 @@ struct Reference: Sendable {
     self.scenario = scenario
     var policy = scenario.initialPolicy
     var published = [policy.published]
+    var states = [policy.state]
     var history = History()
+    var histories = [history]
     var reports: [String] = []
     for step in 0..<scenario.method.steps {
       let judgements = try improve(
         &policy, step: step, prompts: scenario.prompts, truth: scenario.truth, history: history,
         method: scenario.method)
       history.record(judgements)
+      histories.append(history)
       published.append(policy.published)
+      states.append(policy.state)
       reports.append(report(ofStep: step, judgements))
     }
     self.published = published
-    self.history = history
+    self.states = states
+    self.histories = histories
     self.reports = reports
-    state = policy.state
   }
 
   /// Every trajectory of a round, in slot order.
@@ -88,6 +93,8 @@ extension Scenario {
     switch set {
     case .training: prompts[Int(prompt)].tokens
     case .heldOut: heldOut[Int(prompt)].tokens
+    // The simulated plan has none.
+    case .transfer: []
     }
   }
 }

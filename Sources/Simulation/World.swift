@@ -285,8 +285,8 @@ final class World {
   /// After the run: what is on the disks is what the reference came to.
   private func examine() {
     guard isComplete else { return violate("nothing more happens, and the run is not complete") }
-    let last = PolicyVersion(scenario.method.steps)
-    for spec in scenario.plan {
+    let last = scenario.last
+    for spec in scenario.expectedRounds {
       guard directory.closed.contains(spec.id) else { return violate("\(spec.id) was never closed") }
       guard let expected = try? reference.trajectories(of: spec) else { return violate("\(spec.id) has no reference") }
       let counted = reference.counted(expected, of: spec)
@@ -305,13 +305,20 @@ final class World {
         }
       }
     }
-    guard directory.policies[last] == reference.published.last else {
-      return violate("policy \(last) has other bytes than the reference's")
+    for version in [last, scenario.delivered] {
+      guard directory.policies[version] == reference.published[Int(version.number)] else {
+        return violate("policy \(version) has other bytes than the reference's")
+      }
     }
-    guard checkpoints.newest.version == last, checkpoints.newest.state == reference.state else {
-      return violate("the learner's last checkpoint is not the reference's state")
+    guard directory.manifests.keys.last == last else {
+      return violate("the run ended at policy \(directory.manifests.keys.last ?? last), expected \(last)")
     }
-    guard checkpoints.newest.history == reference.history else {
+    // A run that was cut short may end between two checkpoints.
+    let newest = checkpoints.newest
+    guard newest.version == last || scenario.end != nil && newest.version < last,
+      newest.state == reference.states[Int(newest.version.number)]
+    else { return violate("the learner's last checkpoint is not the reference's state") }
+    guard newest.history == reference.histories[Int(newest.version.number)] else {
       return violate("the learner's last checkpoint remembers other labels than the reference's")
     }
   }

@@ -60,10 +60,10 @@ struct Command: Sendable {
       settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"],
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
-      name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "recipe", "answer-rule", "json"],
-      needs: ["model", "data"],
-      defaults: evaluationDefaults, run: evaluate),
+      name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
+      settings: promptSettings + samplingSettings + [
+        "data", "long-prompts", "recipe", "answer-rule", "counts", "workers", "run", "json",
+      ], needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,
       needs: ["model"], defaults: generationDefaults, run: generate),
@@ -210,7 +210,7 @@ struct Command: Sendable {
     let run = RunDirectory(ThisProcess.absolute(last("run") ?? settings.run))
     if isOfRun, !run.path.isEmpty, Files.exists(run.settings) { return try RunManifest(reading: run).settings }
     // The built-in example's curve during the run is an evaluation too.
-    if isOfRun, last("eval") == "none" { settings.evaluateEvery = 0 }
+    if isOfRun, last("eval") == "none" || last("eval") == "reuse" { settings.evaluateEvery = 0 }
     let model = ThisProcess.absolute(last("model") ?? "")
     let family = ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
     return settings.defaults(under: given, family: family)
@@ -268,7 +268,13 @@ extension Command {
     var settings = modelDefaults(isBuiltIn)
     settings.temperature = settings.evaluationTemperature
     settings.topP = settings.evaluationTopP
+    settings.workers = 0
     return settings
+  }
+
+  @Sendable private static func evaluationProblems(_ settings: Settings) -> [String] {
+    settings.workers == 0 && !settings.run.isEmpty
+      ? ["--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process"] : []
   }
 
   @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {

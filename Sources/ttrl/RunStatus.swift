@@ -23,7 +23,10 @@ struct RunStatus {
   }
 
   private var connected: [StoredWorker] { workers.filter { $0.leftAt == nil } }
-  private var isFinished: Bool { history.steps.count == Int(run.method.steps) && rounds.isEmpty }
+  private var isFinished: Bool {
+    // A guard may end a run before its last step.
+    history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
+  }
 
   /// What the run waits for, in words.
   private var waiting: String {

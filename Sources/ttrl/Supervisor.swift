@@ -36,7 +36,8 @@ final class Supervisor {
 
   private let directory: RunDirectory
   private let settings: Settings
-  private let launcher: MPILauncher
+  /// nil where nothing is trained.
+  private let launcher: MPILauncher?
   private let loop: EventLoop
   private var charges: [Charge] = []
   private var address: HostPort?
@@ -44,7 +45,7 @@ final class Supervisor {
   private var isStopping = false
   private let progress: ProgressView
 
-  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, launcher: MPILauncher) throws {
+  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, launcher: MPILauncher?) throws {
     self.directory = directory
     self.settings = settings
     self.launcher = launcher
@@ -94,7 +95,7 @@ final class Supervisor {
       ], log: "worker-\(number)")
   }
 
-  private func learnerCommand() throws -> ChildProcess.Command {
+  private func learnerCommand(_ launcher: MPILauncher) throws -> ChildProcess.Command {
     var command = try ownCommand(
       [
         "learner", "--run", directory.path, "--coordinator", "\(try knownAddress())",
@@ -190,7 +191,9 @@ final class Supervisor {
       for number in 1...max(settings.workers, 1) where number <= settings.workers {
         try start(Charge("worker", name: "worker-\(number)") { try self.workerCommand(number) })
       }
-      try start(Charge("learner", name: "learner") { try self.learnerCommand() })
+      if let launcher {
+        try start(Charge("learner", name: "learner") { try self.learnerCommand(launcher) })
+      }
     } catch {
       fail("\(error)")
     }

@@ -18,7 +18,7 @@ extension Command {
   @Sendable static func train(_ settings: Settings, given: [String]) throws -> Int32 {
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
-    let launcher = try MPILauncher.find()
+    let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
     let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     announce(beginning, settings)
@@ -71,6 +71,10 @@ extension Command {
       say(
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
+    }
+    guard method.steps > 0 else {
+      say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
+      return say("processes: 1 coordinator, workers: \(settings.workers)")
     }
     say(
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "

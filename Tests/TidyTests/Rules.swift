@@ -52,8 +52,8 @@ enum Rules {
     ],
     "Observatory": ["Base"],
     "CoordinatorRole": [
-      "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "Ledger", "Observatory", "Tensors", "Platform",
-      "Records", "Base",
+      "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+      "Platform", "Records", "Base",
     ],
     "WorkerRole": ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "LearnerRole": [
