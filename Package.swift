@@ -94,7 +94,7 @@ let package = Package(
         "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
       ], swiftSettings: common),
     .executableTarget(
-      name: "ttrl-dev", dependencies: ["Simulation", "LanguageModel", "Tensors", "Platform", "Base"],
+      name: "ttrl-dev", dependencies: ["Simulation", "Answers", "LanguageModel", "Tensors", "Platform", "Base"],
       swiftSettings: common),
 
     tests("Base", of: ["Base"]),

@@ -25,14 +25,13 @@ struct Evaluator {
   let assignment: UInt64
   /// What `\pm` means: +1 or −1.
   let sign: Int
-  private var stepsLeft = Evaluator.stepsMax
+  private let budget: StepBudget
 
-  /// An answer has tens of nodes; rules may visit one a few times.
-  private static let stepsMax = 4_000
   /// Larger factorials and binomials stay atoms: 1,000 products take 10 µs, which is spent as 1,000 steps.
   private static let factorsMax = 1_000
 
-  init(assignment: UInt64 = 0, sign: Int = 1) {
+  init(budget: StepBudget, assignment: UInt64 = 0, sign: Int = 1) {
+    self.budget = budget
     self.assignment = assignment
     self.sign = sign
   }
@@ -62,8 +61,7 @@ struct Evaluator {
   }
 
   private mutating func spend(_ steps: Int) throws(Unresolved) {
-    stepsLeft -= steps
-    guard stepsLeft > 0 else { throw .tooCostly }
+    guard budget.spend(steps) else { throw .tooCostly }
   }
 
   private func inverse(of image: Image) throws(Unresolved) -> Image {

@@ -125,9 +125,8 @@ extension Parser {
 
 extension Parser {
   mutating func power() throws(Unparsed) -> Node {
-    nesting += 1
     defer { nesting -= 1 }
-    guard nesting <= Self.nestingMax else { throw Unparsed() }
+    try descend()
     var base = try primary()
     while true {
       if takeDegree() {

@@ -67,7 +67,7 @@ enum Rules {
       "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
       "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
     ],
-    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Platform", "Base"],
+    "ttrl-dev": ["Simulation", "Answers", "LanguageModel", "Tensors", "Platform", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.
