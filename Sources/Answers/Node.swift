@@ -63,10 +63,27 @@ extension Node {
     }
   }
 
+  /// Whether the value depends on a symbol.
+  var hasUnknown: Bool {
+    switch self {
+    case .number, .words: false
+    case .symbol: isUnknown
+    case .negated(let inner), .eitherSign(let inner, _): inner.hasUnknown
+    case .quotient(let left, let right), .power(let left, let right): left.hasUnknown || right.hasUnknown
+    case .root(let inner, let degree): inner.hasUnknown || degree.hasUnknown
+    case .sum(let nodes), .product(let nodes), .call(_, let nodes), .enclosed(_, _, let nodes), .set(let nodes),
+      .list(let nodes, _), .combined(_, let nodes), .related(let nodes, _):
+      nodes.contains { $0.hasUnknown }
+    case .matrix(_, let rows): rows.contains { $0.contains { $0.hasUnknown } }
+    }
+  }
+
   /// A symbol that a relation may be about: not a constant.
   var isUnknown: Bool {
     if case .symbol(let name) = self { !["∞", "pi", "e", "i"].contains(name) } else { false }
   }
+
+  var isAbsolute: Bool { if case .call("abs", _) = self { true } else { false } }
 
   var isInequality: Bool {
     if case .related(_, let relations) = self { !relations.contains { $0 == .equal } } else { false }

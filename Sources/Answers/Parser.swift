@@ -20,6 +20,8 @@ struct Parser {
   /// Whether the argument of a function is being read, where a degree mark means π/180 instead of nothing.
   var isArgument = false
 
+  /// Whether a `|` closes rather than opens.
+  var isInBars = false
   let budget: StepBudget
 
   /// Deeper answers are not answers; the bound keeps the stack small.

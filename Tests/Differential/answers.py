@@ -309,7 +309,8 @@ def pi_and_e(w):
         text = w.pick(f"\\frac{{{p}{name}}}{{{q}}}", f"\\frac{{{p}}}{{{q}}}{name}", f"{p}{name}/{q}") if q > 1 else f"{p}{name}"
         return ("-" if b < 0 else "") + text
 
-    return ("number", value), lambda: w.sum_text([w.plain(a), multiple()])
+    # Not `12e+19`: that is a number in scientific notation.
+    return ("number", value), lambda: w.sum_text([w.plain(a), multiple()]).replace("e+", "e +")
 
 
 def complex_numbers(w):
@@ -468,7 +469,7 @@ def sets(w):
 def lists(w):
     made = parts(w, 2, 3)
     return ("set", [value for value, _ in made]), lambda: spelled(
-        w, w.random.sample(made, len(made)), w.pick(", ", ",", " \\text{ or } ", " \\text{ and } "))
+        w, w.random.sample(made, len(made)), w.pick(", ", "; ", " \\text{ or } ", " \\text{ and } "))
 
 
 def plus_minus(w):
@@ -539,7 +540,7 @@ def equations(w):
         left = w.sum_text([w.term_text(k * a * X), w.term_text(k * b * Y)])
         return w.pick(
             f"{left} = {-k * c}", f"{w.sum_text([w.term_text(k * a * X), w.term_text(k * b * Y), str(k * c)])} = 0",
-            f"{w.term_text(k * a * X)} = {w.sum_text([w.term_text(-k * b * Y), str(-k * c)])}")
+            f"{w.term_text(2 * k * a * X)} = {w.sum_text([w.term_text(-2 * k * b * Y), str(-2 * k * c)])}")
 
     return ("equation", value), spell
 
