@@ -172,13 +172,25 @@ private struct KeyWriter {
       let lines = try rows.map { row in try row.map { try definite($0) }.joined(separator: ",") }
       return environment + "[" + lines.joined(separator: ";") + "]"
     case .related(let nodes, let relations): return try related(nodes, relations)
-    default: return scalar(try value(node))
+    default: return try scalar(of: node)
     }
   }
 
   private func value(_ node: Node, assignment: UInt64 = 0) throws -> Image {
     var evaluator = Evaluator(budget: budget, assignment: assignment, sign: sign)
     return try evaluator.value(node)
+  }
+
+  /// The text of one number or expression: tier 2 where it is rational or has symbols, else tier 3 where that resolves it.
+  private func scalar(of node: Node) throws -> String {
+    let image = try value(node)
+    if image.rational != nil || node.hasUnknown || node.isRadicalFree { return scalar(image) }
+    var numeric = NumericEvaluator(budget: budget, sign: sign)
+    guard let verdict = try? numeric.verdict(on: node) else { return scalar(image) }
+    return switch verdict {
+    case .rational(let rational): scalar(rational.image)
+    case .places(let places): "r:" + places
+    }
   }
 
   private func scalar(_ image: Image) -> String {

@@ -206,7 +206,8 @@ private struct FuzzGrower {
   private mutating func repeated() -> String {
     let piece =
       pick(Self.marks + Self.atoms + Self.functions + Self.answers) + pick(["", "", " ", "{", "("] + Self.atoms)
-    let times = [2, 3, 5, 10, 25, 60, 100, 400][random.index(below: 8)] * (random.index(below: 500) == 0 ? 20 : 1)
+    let times =
+      [2, 2, 2, 3, 3, 5, 5, 10, 10, 25, 60, 150][random.index(below: 12)] * (random.index(below: 500) == 0 ? 20 : 1)
     return pick(["", "x=", "\\boxed{"]) + String(repeating: piece, count: times)
   }
 
