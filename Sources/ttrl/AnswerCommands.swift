@@ -9,7 +9,15 @@ import TTRL
 extension Command {
   @Sendable static func extract(_ settings: Settings, given: [String]) throws -> Int32 {
     try JSONLines.transform { line in
-      [["answer": .optional(extractAnswer(from: try line.text("response"), kind: try kind(of: line)))]]
+      let kind = try kind(of: line)
+      let answer = extractAnswer(from: try line.text("response"), kind: kind)
+      let key = answer.map { answerKey($0, kind: kind) }
+      return [
+        [
+          "answer": .optional(answer), "key": .optional(key?.text),
+          "budget_exhausted": .bool(key?.isExhausted ?? false),
+        ]
+      ]
     }
   }
 
@@ -17,11 +25,12 @@ extension Command {
     try JSONLines.transform { line in
       let kind = try kind(of: line)
       let (answer, reference) = (try line.text("answer"), try line.text("reference"))
+      let (key, referenceKey) = (answerKey(answer, kind: kind), answerKey(reference, kind: kind))
       return [
         [
-          "equivalent": .bool(areEquivalent(answer, reference, kind: kind)),
-          "answer_key": .string(answerKey(answer, kind: kind).text),
-          "reference_key": .string(answerKey(reference, kind: kind).text),
+          "equivalent": .bool(key == referenceKey), "answer_key": .string(key.text),
+          "reference_key": .string(referenceKey.text),
+          "budget_exhausted": .bool(key.isExhausted || referenceKey.isExhausted),
         ]
       ]
     }
@@ -61,6 +70,7 @@ extension Command {
       JSON.Member("majority_ratio", .double(Double(metrics.votes) / count)),
       JSON.Member("majority_voting_reward", .double(Double(metrics.rewarded) / count)),
       JSON.Member("tie", .bool(metrics.isTie)), JSON.Member("no_answer", .int(metrics.withoutAnswer)),
+      JSON.Member("budget_exhausted", .int(metrics.beyondBudget)),
     ]
     if let known = metrics.truth {
       members += [
