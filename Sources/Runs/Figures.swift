@@ -25,6 +25,7 @@ package enum StepRow {
       "post_reward_accuracy": .number(metrics.trainedRewardAccuracy),
       "post_ground_truth_ratio": .number(metrics.trainedGroundTruthRatio),
       "no_answer_ratio": .double(metrics.noAnswerRatio), "truncation_ratio": .double(metrics.truncatedRatio),
+      "budget_exhausted": .int(metrics.beyondBudget),
       "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.silentRatio),
       "unlabeled_ratio": .double(metrics.unlabeledRatio), "abstention_ratio": .double(metrics.abstentionRatio),
       "flip_ratio": .number(metrics.flipRatio), "reward_mean": .double(metrics.rewardMean),

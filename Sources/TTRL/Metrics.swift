@@ -14,6 +14,8 @@ package struct PromptMetrics: Sendable, Equatable {
   package var samples = 0
   package var votes = 0
   package var withoutAnswer = 0
+  /// Answers that were compared by their spelling because reading them would have taken too many steps.
+  package var beyondBudget = 0
   package var truncated = 0
   package var answerCount = 0
   package var isTie = false
@@ -50,6 +52,7 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.samples = judgement.answers.count
   metrics.votes = judgement.vote.votes
   metrics.withoutAnswer = judgement.answers.count { $0 == nil }
+  metrics.beyondBudget = judgement.answers.count { $0?.isExhausted ?? false }
   metrics.truncated = group.trajectories.count { $0.finish == .length }
   metrics.answerCount = judgement.vote.answerCount
   metrics.isTie = judgement.vote.isTie
@@ -145,6 +148,7 @@ package struct StepMetrics: Sendable, Equatable {
   package var majorityRatio: Double { share(\.votes) }
   package var majorityVotingReward: Double { share(\.rewarded) }
   package var noAnswerRatio: Double { share(\.withoutAnswer) }
+  package var beyondBudget: Int { prompts.reduce(0) { $0 + $1.beyondBudget } }
   package var truncatedRatio: Double { share(\.truncated) }
   package var tieRatio: Double { share(ofPrompts: \.isTie) }
   package var silentRatio: Double { share(ofPrompts: \.isSilent) }

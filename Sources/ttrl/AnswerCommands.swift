@@ -11,7 +11,13 @@ extension Command {
   @Sendable static func extract(_ settings: Settings, given: [String]) throws -> Int32 {
     let rule = settings.method.answers
     return try JSONLines.transform { line in
-      [["answer": .optional(rule.answer(in: try line.text("response"), kind: try kind(of: line))?.text)]]
+      let answer = rule.answer(in: try line.text("response"), kind: try kind(of: line))
+      return [
+        [
+          "answer": .optional(answer?.text), "key": .optional(answer?.key.text),
+          "budget_exhausted": .bool(answer?.key.isExhausted ?? false),
+        ]
+      ]
     }
   }
 
@@ -19,12 +25,13 @@ extension Command {
     let rule = settings.method.answers
     return try JSONLines.transform { line in
       let kind = try kind(of: line)
-      let answer: AnswerKey? = rule.key(ofTruth: try line.text("answer"), kind: kind)
-      let reference: AnswerKey? = rule.key(ofTruth: try line.text("reference"), kind: kind)
+      let key = rule.key(ofTruth: try line.text("answer"), kind: kind)
+      let referenceKey = rule.key(ofTruth: try line.text("reference"), kind: kind)
       return [
         [
-          "equivalent": .bool(answer.agrees(with: reference)),
-          "answer_key": .optional(answer?.text), "reference_key": .optional(reference?.text),
+          "equivalent": .bool(AnswerKey?.some(key).agrees(with: referenceKey)), "answer_key": .string(key.text),
+          "reference_key": .string(referenceKey.text),
+          "budget_exhausted": .bool(key.isExhausted || referenceKey.isExhausted),
         ]
       ]
     }
@@ -64,6 +71,7 @@ extension Command {
       JSON.Member("majority_ratio", .double(Double(metrics.votes) / count)),
       JSON.Member("majority_voting_reward", .double(Double(metrics.rewarded) / count)),
       JSON.Member("tie", .bool(metrics.isTie)), JSON.Member("no_answer", .int(metrics.withoutAnswer)),
+      JSON.Member("budget_exhausted", .int(metrics.beyondBudget)),
     ]
     if let known = metrics.truth {
       members += [
