@@ -15,6 +15,11 @@ struct Arm {
     self.flags = flags.split(separator: " ").map(String.init)
   }
 
+  /// What `ttrl` is given for one seed.
+  func command(seed: Int, below runs: String) -> String {
+    (["train", "--run", "\(runs)/\(name)-\(seed)", "--seed", "\(seed)"] + flags).joined(separator: " ")
+  }
+
   static let seeds = [0, 1, 2]
 
   /// What the paper's claims are judged on: whole evaluations before, during and after.

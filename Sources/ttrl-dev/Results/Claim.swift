@@ -98,7 +98,8 @@ extension Claim {
         values: ["\(Figures.percent(finals.min() ?? .nan)) – \(Figures.percent(finals.max() ?? .nan))"],
         holds: spread <= 0.05),
       Claim(
-        id: "C9", text: "more votes help, at 8 trained (mean pass@1, \(Arm.votes[0].name) and "
+        id: "C9",
+        text: "more votes help, at 8 trained (mean pass@1, \(Arm.votes[0].name) and "
           + "\(Arm.votes[Arm.votes.count - 1].name))",
         values: [Figures.change(fewest, most)], holds: most > fewest),
     ]

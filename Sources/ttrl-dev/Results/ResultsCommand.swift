@@ -16,10 +16,7 @@ enum ResultsCommand {
     }
     if arguments[0] == "--plan" {
       for arm in Arm.all {
-        for seed in Arm.seeds {
-          print((["train", "--run", "\(arguments[1])/\(arm.name)-\(seed)", "--seed", "\(seed)"] + arm.flags).joined(
-            separator: " "))
-        }
+        for seed in Arm.seeds { print(arm.command(seed: seed, below: arguments[1])) }
       }
       return 0
     }
