@@ -35,7 +35,12 @@ struct Arm {
 
   /// What is made of the rewards (C8). The first is the default.
   static let objectives = [
-    Arm("grpo", short)
+    Arm("grpo", short),
+    Arm("dr-grpo", "--advantage dr-grpo --denominator fixed-length \(short)"),
+    Arm("rloo", "--advantage rloo \(short)"),
+    Arm("reinforce++", "--advantage reinforce++ \(short)"),
+    Arm("reinforce++-baseline", "--advantage reinforce++-baseline \(short)"),
+    Arm("clip-higher", "--clip-high 0.28 \(short)"),
   ]
 
   /// What the rewards are.
