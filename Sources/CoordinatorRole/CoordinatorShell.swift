@@ -33,6 +33,8 @@ package final class CoordinatorShell {
   private let store: PolicyStore
   private let scribe: Scribe
   private let lock: RunLock
+  /// nil is plain TCP.
+  private let context: TLSContext?
   private var machine: Coordinator
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
@@ -50,9 +52,14 @@ package final class CoordinatorShell {
 
   /// Opens the run: takes its lock, reads what is durable, goes on from there.
   ///
+  /// - Parameters:
+  ///   - run: its directory is this process's alone from here on.
+  ///   - key: what workers and learner have to have; nil lets everybody in who reaches the port.
   /// - Throws: what is wrong with the directory, the ledger or the disk.
-  package init(_ run: Run) throws {
+  package init(_ run: Run, key: ClusterKey?) throws {
     self.run = run
+    context = if let key { try TLSContext(key) } else { nil }
+    Machine.raiseDescriptorLimit()
     loop = try EventLoop()
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
@@ -88,7 +95,9 @@ package final class CoordinatorShell {
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
-    Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
+    Log.info(
+      "coordinator.listen",
+      ["address": listener.address, "key": context?.key.id ?? "none", "run": run.directory.path])
     try scribe.disconnectAll("the coordinator ended")
     tick()
     while status == nil, failure == nil { loop.run() }
@@ -108,10 +117,12 @@ package final class CoordinatorShell {
   private func listen(on address: HostPort) throws -> Listener {
     let deadline = MonotonicClock.now() + .seconds(1)
     while MonotonicClock.now() < deadline {
-      if let listener = try? Listener(on: address, loop: loop, onAccept: { self.accept($0) }) { return listener }
+      if let listener = try? Listener(on: address, tls: context, loop: loop, onAccept: { self.accept($0) }) {
+        return listener
+      }
       loop.run(until: MonotonicClock.now() + .milliseconds(50))
     }
-    return try Listener(on: address, loop: loop) { self.accept($0) }
+    return try Listener(on: address, tls: context, loop: loop) { self.accept($0) }
   }
 
   private func tick() {
@@ -126,7 +137,7 @@ package final class CoordinatorShell {
     let id = PeerID(nextPeer)
     nextPeer += 1
     links[id] = Link(
-      connection, onMessage: { self.handle(.received($0, from: id)) },
+      connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.handle(.received($0, from: id)) },
       onClose: { reason in
         self.links[id] = nil
         Log.debug("coordinator.connection_lost", ["peer": id, "reason": reason])

@@ -8,6 +8,7 @@
 //   metrics.jsonl     one line per step and evaluation
 //   summary.json, report.html   at the end
 //   logs/             one file per process
+//   cluster.key       the run's own key, where no other was given (ClusterKey)
 
 import Base
 import Platform
@@ -25,6 +26,7 @@ package struct RunDirectory: Sendable, Equatable {
   package var metrics: String { path + "/metrics.jsonl" }
   package var summary: String { path + "/summary.json" }
   package var report: String { path + "/report.html" }
+  package var key: String { path + "/cluster.key" }
   package var logs: String { path + "/logs" }
   /// HOST:PORT of the running coordinator, for those who start on the same machine.
   package var address: String { path + "/coordinator.address" }

@@ -11,6 +11,7 @@ let otherValues: [String: String] = [
   "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
   "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
-  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
+  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
+  "keep-checkpoints": "4",
   "name": "ada", "config": "f", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]

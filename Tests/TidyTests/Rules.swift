@@ -65,9 +65,9 @@ enum Rules {
     // 5: programs.
     "ttrl": [
       "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
-      "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+      "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform", "Records", "Base",
     ],
-    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Platform", "Base"],
+    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Wire", "Platform", "Records", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.
