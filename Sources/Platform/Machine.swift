@@ -31,6 +31,13 @@ package enum Machine {
     setrlimit(resource, &limit)
   }
 
+  /// The most memory that this process has held so far.
+  package static var peakResidentBytes: Int {
+    var usage = rusage()
+    getrusage(RUSAGE_SELF.rawValue, &usage)
+    return usage.ru_maxrss * 1024
+  }
+
   package static var hostName: String {
     var text = [CChar](repeating: 0, count: 256)
     gethostname(&text, text.count - 1)

@@ -37,13 +37,14 @@ enum ClusterAccess {
     }
   }
 
+  /// A value of `--key` that means the same in every directory: a run that is continued keeps it.
+  static func absolute(_ key: String) -> String {
+    ["", Settings.plainTCP].contains(key) ? key : ThisProcess.absolute(key)
+  }
+
   /// The path of the key that holds for a run, or `Settings.plainTCP`.
   static func path(_ settings: Settings, _ directory: RunDirectory) -> String {
-    switch settings.key {
-    case "": directory.key
-    case Settings.plainTCP: Settings.plainTCP
-    default: ThisProcess.absolute(settings.key)
-    }
+    settings.key.isEmpty ? directory.key : absolute(settings.key)
   }
 
   /// The key at a path.

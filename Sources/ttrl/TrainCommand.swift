@@ -17,6 +17,7 @@ extension Command {
   @Sendable static func train(_ settings: Settings, given: [String]) throws -> Int32 {
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
+    settings.key = ClusterAccess.absolute(settings.key)
     let launcher = try MPILauncher.find()
     let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
@@ -91,6 +92,7 @@ extension Command {
     try Log.start(role: "coordinator")
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
+    settings.key = ClusterAccess.absolute(settings.key)
     let directory = RunDirectory(settings.run)
     if !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: given) }
     let key = try ClusterAccess.key(ClusterAccess.path(settings, directory), isOwn: settings.key.isEmpty)
