@@ -34,6 +34,8 @@ package final class CoordinatorShell {
   private let store: PolicyStore
   private let scribe: Scribe
   private let lock: RunLock
+  /// nil is plain TCP.
+  private let context: TLSContext?
   private var machine: Coordinator
   /// Counts the answers of what is durable, where a vote may be decided early.
   private var votes: VoteBook
@@ -53,9 +55,14 @@ package final class CoordinatorShell {
 
   /// Opens the run: takes its lock, reads what is durable, goes on from there.
   ///
+  /// - Parameters:
+  ///   - run: its directory is this process's alone from here on.
+  ///   - key: what workers and learner have to have; nil lets everybody in who reaches the port.
   /// - Throws: what is wrong with the directory, the ledger or the disk.
-  package init(_ run: Run) throws {
+  package init(_ run: Run, key: ClusterKey?) throws {
     self.run = run
+    context = if let key { try TLSContext(key) } else { nil }
+    Machine.raiseDescriptorLimit()
     loop = try EventLoop()
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
@@ -93,7 +100,9 @@ package final class CoordinatorShell {
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
-    Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
+    Log.info(
+      "coordinator.listen",
+      ["address": listener.address, "key": context?.key.id ?? "none", "run": run.directory.path])
     try scribe.disconnectAll("the coordinator ended")
     try recount()
     tick()
@@ -114,10 +123,12 @@ package final class CoordinatorShell {
   private func listen(on address: HostPort) throws -> Listener {
     let deadline = MonotonicClock.now() + .seconds(1)
     while MonotonicClock.now() < deadline {
-      if let listener = try? Listener(on: address, loop: loop, onAccept: { self.accept($0) }) { return listener }
+      if let listener = try? Listener(on: address, tls: context, loop: loop, onAccept: { self.accept($0) }) {
+        return listener
+      }
       loop.run(until: MonotonicClock.now() + .milliseconds(50))
     }
-    return try Listener(on: address, loop: loop) { self.accept($0) }
+    return try Listener(on: address, tls: context, loop: loop) { self.accept($0) }
   }
 
   private func tick() {
@@ -152,7 +163,7 @@ package final class CoordinatorShell {
     let id = PeerID(nextPeer)
     nextPeer += 1
     links[id] = Link(
-      connection, onMessage: { self.handle(.received($0, from: id)) },
+      connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.handle(.received($0, from: id)) },
       onClose: { reason in
         self.links[id] = nil
         Log.debug("coordinator.connection_lost", ["peer": id, "reason": reason])

@@ -21,12 +21,17 @@ import Wire
 /// How to start a learner.
 package struct LearnerOptions: Sendable {
   package var coordinator: HostPort
+  /// nil is plain TCP.
+  package var key: ClusterKey?
   package var threads: Int
   package var checkpointEvery: UInt32
   package var keepCheckpoints: Int
 
-  package init(coordinator: HostPort, threads: Int, checkpointEvery: UInt32, keepCheckpoints: Int) {
+  package init(
+    coordinator: HostPort, key: ClusterKey?, threads: Int, checkpointEvery: UInt32, keepCheckpoints: Int
+  ) {
     self.coordinator = coordinator
+    self.key = key
     self.threads = threads
     self.checkpointEvery = checkpointEvery
     self.keepCheckpoints = keepCheckpoints
@@ -190,7 +195,7 @@ private final class LeadingRank {
   init(_ shell: LearnerShell, _ options: LearnerOptions, _ run: Run) throws {
     self.shell = shell
     loop = try EventLoop()
-    uplink = Uplink(to: options.coordinator, loop: loop)
+    uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
     let hello = Hello(
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
@@ -203,6 +208,10 @@ private final class LeadingRank {
     uplink.onDisconnect = { reason in
       Log.info("learner.disconnected", ["reason": reason])
       self.handle(.disconnected)
+    }
+    uplink.onRefused = { refused in
+      self.failure = refused
+      self.loop.stop()
     }
     uplink.connect(after: .zero)
     while status == nil, failure == nil { loop.run() }

@@ -53,6 +53,8 @@ package enum RunBeginning {
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
+    // It may have been there before, empty, with whatever mode.
+    try Files.makePrivate(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.fileText, to: directory.questions(.transfer)) }

@@ -137,6 +137,8 @@ package enum SettingTable {
     integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
     text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
+    text(
+      "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
     text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),

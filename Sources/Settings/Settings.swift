@@ -102,6 +102,10 @@ package struct Settings: Sendable, Equatable {
   package var threads = 0
   package var coordinator = ""
   package var listen = "127.0.0.1:0"
+  /// A path; `plainTCP`; or empty, the run's own.
+  package var key = ""
+  /// The value of `key` that asks for neither encryption nor authentication.
+  package static let plainTCP = "none"
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""

@@ -46,18 +46,20 @@ struct Command: Sendable {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
-        "run", "workers", "learners", "threads", "listen", "checkpoint-every", "keep-checkpoints", "dry-run", "json",
+        "run", "workers", "learners", "threads", "listen", "key", "checkpoint-every", "keep-checkpoints", "dry-run",
+        "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
-      settings: runSettings + ["run", "listen", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
+      settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "name", "threads"], needs: ["coordinator"], problems: addressProblems, run: worker),
+      settings: ["coordinator", "key", "name", "threads"], needs: ["coordinator", "key"], problems: addressProblems,
+      run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
-      settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"],
+      settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
@@ -90,6 +92,9 @@ struct Command: Sendable {
       name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
       run: status),
     Command(name: "report", summary: "write report.html of a run", settings: ["run"], needs: ["run"], run: report),
+    Command(
+      name: "key", summary: "make a cluster key, which lets processes in on any machine", settings: ["key", "json"],
+      run: makeKey),
     Command(
       name: "pretrain", summary: "make the small base model that is built in",
       settings: ["run", "seed", "threads", "json"], needs: ["run"], defaults: pretrainingDefaults, run: pretrain),
@@ -302,21 +307,10 @@ extension Command {
   @Sendable private static func runProblems(_ settings: Settings) -> [String] {
     let needsData = settings.model != "builtin" && settings.data.isEmpty
     return (needsData ? ["--model is given without --data FILE: which questions should it get better at?"] : [])
-      + loopbackProblems(settings.listen)
+      + ClusterAccess.problems(settings.listen, key: settings.key)
   }
 
   @Sendable private static func addressProblems(_ settings: Settings) -> [String] {
-    settings.coordinator.isEmpty ? [] : loopbackProblems(settings.coordinator)
-  }
-
-  /// Without TLS nothing is said beyond this machine.
-  private static func loopbackProblems(_ text: String) -> [String] {
-    do {
-      let address = try HostPort(parsing: text)
-      return address.isLoopback
-        ? [] : ["\(address) is not on this machine, and connections are not encrypted yet; use 127.0.0.1:PORT"]
-    } catch {
-      return ["\(error)"]
-    }
+    settings.coordinator.isEmpty ? [] : ClusterAccess.problems(settings.coordinator, key: settings.key)
   }
 }

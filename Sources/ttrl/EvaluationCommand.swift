@@ -62,7 +62,8 @@ extension Command {
     report(dropped: beginning.dropped)
     let directory = beginning.directory
     if !Files.exists(directory.summary) {
-      let status = try Supervisor(directory, settings: settings, steps: 0, launcher: nil).run()
+      _ = try ClusterAccess.key(directory.key, isOwn: true)
+      let status = try Supervisor(directory, settings: settings, steps: 0, key: directory.key, launcher: nil).run()
       guard status == ExitStatus.done else { return status }
     }
     let run = try Run(opening: directory)

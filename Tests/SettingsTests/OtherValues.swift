@@ -21,7 +21,8 @@ let otherValues: [String: String] = [
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5", "guard": "stop", "guard-window": "9",
   "deliver": "best",
   "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2",
-  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
+  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
+  "keep-checkpoints": "4",
   "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
