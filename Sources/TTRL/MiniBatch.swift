@@ -47,14 +47,14 @@ package struct TrainedGroup: Sendable, Equatable {
   package var isSilent: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
 }
 
-/// The m trajectories of each group that are trained on, with their rewards.
+/// The m trajectories of each group that are trained on, with their rewards; none of a group that abstains.
 func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prompt]) -> [TrainedGroup] {
   zip(groups, judgements).map { group, judgement in
-    TrainedGroup(
-      members: judgement.trained.map { sample in
+    let trained = judgement.abstention == nil ? judgement.trained : []
+    return TrainedGroup(
+      members: trained.map { place in
         TrainedTrajectory(
-          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[sample],
-          reward: judgement.rewards[sample])
+          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[place], reward: judgement.rewards[place])
       })
   }
 }

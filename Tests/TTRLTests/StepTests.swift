@@ -229,28 +229,3 @@ private struct Recorder: Policy {
     #expect(policy.updates.isEmpty && policy.publishedCount == 1)
   }
 }
-
-@Suite struct EvaluationTests {
-  private let prompts = [
-    EvaluatedPrompt(answers: keys([1, 1, 2, 1]), truth: key(1)),
-    EvaluatedPrompt(answers: keys([2, 1, 2, nil]), truth: key(1)),
-  ]
-
-  @Test func `pass@1 is the mean share of right samples, maj@k the share of right majorities`() {
-    let evaluation = Evaluation(prompts, passSamples: 4, majorities: [1, 2, 4, 8])
-    #expect(evaluation.passAt1 == 0.5 && evaluation.passByPrompt == [0.75, 0.25])
-    #expect(evaluation.majorityAt.map(\.k) == [1, 2, 4])
-    #expect(evaluation.majorityAt.map(\.value) == [0.5, 0.5, 0.5])
-    #expect(evaluation.majorityRatio == (0.75 + 0.5) / 2 && evaluation.noAnswerRatio == 0.125)
-  }
-
-  @Test func `pass@1 averages over its first samples only`() {
-    #expect(Evaluation(prompts, passSamples: 2).passAt1 == 0.75)
-  }
-
-  @Test func `without truth agreement is all there is to say`() {
-    let evaluation = Evaluation([EvaluatedPrompt(answers: keys([1, 1]), truth: nil)], majorities: [2])
-    #expect(evaluation.passAt1 == nil && evaluation.passByPrompt.isEmpty && evaluation.majorityAt[0].value == nil)
-    #expect(evaluation.majorityRatio == 1)
-  }
-}
