@@ -166,8 +166,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return report
   }
 
-  /// Adds one trajectory's gradient: dL/d(logit) = (dL/d(lp) · (1[chosen] − p) − dL/dH · p · (lp + H)) / temperature, for
-  /// its row and the bias.
+  /// Adds one trajectory's gradient: dL/d(logit) = (dL/d(lp) · (1[chosen] − p) − dL/dH · p · (lp + H)) / temperature,
+  /// for its row and the bias.
   private func accumulate(
     _ trained: TrainedTrajectory, method: Method, into gradient: inout [Float], _ report: inout UpdateReport
   ) {

@@ -5,7 +5,8 @@
 //   if A < 0 and dual clip c > 0:  L = min(L, −A·c)
 //
 // The engine differentiates log-probabilities; all it needs from here is dL/d(lp), which is −A·ρ where no clip is
-// active and 0 where one is. A KL penalty in the loss adds its own slope (KLPenalty). Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
+// active and 0 where one is. A KL penalty in the loss adds its own slope (KLPenalty). Source: PPO, arXiv 1707.06347;
+// dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
 
 package import Records
 
