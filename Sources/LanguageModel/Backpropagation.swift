@@ -4,7 +4,7 @@
 // probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
 // probabilities into d loss / d logprob. Backward: the layers in reverse, adding to a flat gradient. What is cheap is
 // computed again (norms, activations, logits), what is dear is kept (q|k|v, attention, gate|up).
-// Everything runs on the calling thread in one fixed order, so a micro-batch's gradient is a function of its sequences.
+// A team of threads shares rows and columns, never a sum, so a micro-batch's gradient is a function of its sequences.
 // Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
 import Base
@@ -18,12 +18,11 @@ package struct ScoredSequence: Sendable, Equatable {
   package var entropies: [Float]
 }
 
-/// One thread's trainer. Not `Sendable`; its memory grows to the largest micro-batch and stays.
+/// One team's trainer. Not `Sendable`; its memory grows to the largest micro-batch and stays.
 package final class Backpropagation {
   let plan: TransformerPlan
   let transformer: Transformer
   let pages: KeyValuePages
-  private let scratch: DistributionScratch
   private var activations: Activations
   private let backward: BackwardScratch
 
@@ -31,11 +30,10 @@ package final class Backpropagation {
   /// another number gives other last bits of the gradient.
   static let chunkRows = 3 * blockRowsMax
 
-  package init(_ plan: TransformerPlan) {
+  package init(_ plan: TransformerPlan, team: Team = Team(1)) {
     self.plan = plan
-    transformer = Transformer(plan, chunkRows: Backpropagation.chunkRows)
+    transformer = Transformer(plan, chunkRows: Backpropagation.chunkRows, team: team)
     pages = KeyValuePages(heads: plan.heads, layers: 1)
-    scratch = DistributionScratch(vocabularySize: plan.configuration.vocabularySize)
     activations = Activations(plan, rows: 0)
     backward = BackwardScratch(plan)
   }
@@ -89,7 +87,7 @@ package final class Backpropagation {
     if activations.rows < batch.tokens.count { activations = Activations(plan, rows: batch.tokens.count) }
     let count = batch.tokens.count
     let kept = activations
-    transformer.embed(batch.tokens, model: model, into: kept.inputs[0])
+    model.embed(batch.tokens, into: kept.inputs[0])
     for layer in 0..<plan.configuration.layerCount {
       for chunk in kept.chunks(of: count) {
         try transformer.project(
@@ -124,10 +122,10 @@ package final class Backpropagation {
       let zeroes = [Float](repeating: 0, count: sequence.response.count)
       return ScoredSequence(logprobs: zeroes, entropies: zeroes)
     }
-    try eachHeadChunk(batch, model) { headRows throws(ModelError) in
+    try eachHeadChunk(batch, model, distribution) { headRows, distributions throws(ModelError) in
       for (index, headRow) in headRows.enumerated() {
         let z = backward.logits.row(index)
-        let d = try apply(distribution, to: z, batch, headRow)
+        let d = distributions[index]
         for target in batch.targets[headRow.targets] {
           scored[target.sequence].logprobs[target.position] = d.logprob(z: z[Int(target.token)])
           scored[target.sequence].entropies[target.position] = d.entropy
@@ -137,9 +135,10 @@ package final class Backpropagation {
     return scored
   }
 
-  /// Gathers rows that reach the head into `backward.headInput` and computes their logits, a chunk at a time.
+  /// Gathers rows that reach the head into `backward.headInput` and computes their z values, a chunk at a time.
   private func eachHeadChunk(
-    _ batch: TrainingBatch, _ model: PreparedModel, _ body: (ArraySlice<HeadRow>) throws(ModelError) -> Void
+    _ batch: TrainingBatch, _ model: PreparedModel, _ distribution: DistributionSettings,
+    _ body: (ArraySlice<HeadRow>, [TokenDistribution]) throws(ModelError) -> Void
   ) throws(ModelError) {
     let x = activations.inputs[plan.configuration.layerCount]
     for start in stride(from: 0, to: batch.headRows.count, by: backward.headRows) {
@@ -147,15 +146,13 @@ package final class Backpropagation {
       transformer.kernels.gather(x, headRows.map(\.row), into: backward.headInput)
       try transformer.logits(
         model, x: backward.headInput, count: headRows.count, normed: backward.headNormed, into: backward.logits)
-      try body(headRows)
+      let found = transformer.distributions(of: backward.logits, count: headRows.count, distribution)
+      if let index = found.firstIndex(where: { $0 == nil }) {
+        let headRow = headRows[headRows.startIndex + index]
+        throw .notFinite(source: "sequence \(batch.targets[headRow.targets.lowerBound].sequence)")
+      }
+      try body(headRows, found.compactMap { $0 })
     }
-  }
-
-  private func apply(
-    _ distribution: DistributionSettings, to logits: Floats, _ batch: TrainingBatch, _ headRow: HeadRow
-  ) throws(ModelError) -> TokenDistribution {
-    if let d = distribution.apply(to: logits, scratch: scratch) { return d }
-    throw .notFinite(source: "sequence \(batch.targets[headRow.targets.lowerBound].sequence)")
   }
 
   // MARK: Head, backward
@@ -165,15 +162,18 @@ package final class Backpropagation {
     _ pass: BackwardPass, _ slopes: [[Float]], _ distribution: DistributionSettings
   ) throws(ModelError) {
     let batch = pass.batch
-    try eachHeadChunk(batch, pass.model) { headRows throws(ModelError) in
-      for (index, headRow) in headRows.enumerated() {
-        let z = backward.logits.row(index)
-        let d = try apply(distribution, to: z, batch, headRow)
-        var total: Float = 0
-        for target in batch.targets[headRow.targets] { total += slopes[target.sequence][target.position] }
-        transformer.kernels.scaledProbabilities(z, d, coefficient: -total * distribution.inverseTemperature, into: z)
-        for target in batch.targets[headRow.targets] {
-          z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
+    try eachHeadChunk(batch, pass.model, distribution) { headRows, distributions throws(ModelError) in
+      transformer.team.share(headRows.count) { range, _ in
+        for index in range {
+          let targets = batch.targets[headRows[headRows.startIndex + index].targets]
+          let z = backward.logits.row(index)
+          var total: Float = 0
+          for target in targets { total += slopes[target.sequence][target.position] }
+          transformer.kernels.scaledProbabilities(
+            z, distributions[index], coefficient: -total * distribution.inverseTemperature, into: z)
+          for target in targets {
+            z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
+          }
         }
       }
       try pass.head(headRows.map(\.row))

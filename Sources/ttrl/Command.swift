@@ -146,10 +146,6 @@ struct Command: Sendable {
     reading.adopt(defaults: try defaults(for: file.pairs + flags))
     reading.apply(file.pairs, from: path)
     reading.apply(flags, from: "command line")
-    if settings.contains("dtype"), let problem = reading.fitDataType(to: DataType.supported) {
-      reading.note(reading.given.contains("dtype") ? [problem] : [])
-      if !reading.given.contains("dtype") { Self.complain("\(problem); using float32") }
-    }
     reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))
     return (try reading.finish(), reading.given)
   }

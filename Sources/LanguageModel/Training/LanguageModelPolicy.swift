@@ -8,7 +8,6 @@
 package import Answers
 package import Base
 package import Records
-import Synchronization
 package import TTRL
 package import Tensors
 
@@ -52,8 +51,8 @@ package struct LanguageModelPolicy: Policy {
   package private(set) var optimizer: AdamW
   package private(set) var model: PreparedModel
   package private(set) var version: PolicyVersion
-  /// One per thread; made at the first update.
-  private var passes: [ThreadPass] = []
+  /// Made at the first update.
+  private var pass: TeamPass?
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
@@ -79,11 +78,12 @@ package struct LanguageModelPolicy: Policy {
     model = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
   }
 
-  /// Samples on this thread, as a worker's thread would.
+  /// Samples as a worker would.
   package mutating func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
     guard let first = slots.first else { return [] }
     let generator = Generator(
-      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count))
+      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count),
+      team: Team(options.threads))
     try generator.add(
       GenerationRequest(
         prompt: prompt.tokens, round: first.round, promptIndex: prompt.index, samples: slots.map(\.sample)))
@@ -107,20 +107,15 @@ package struct LanguageModelPolicy: Policy {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    // Float sums depend on their order, so without exact ones a rank's micro-batches take turns.
-    let threads = options.isExact ? options.threads : 1
-    while passes.count < max(1, min(threads, mine.count)) { passes.append(ThreadPass(plan)) }
-    let total = Mutex(GradientSum(count: plan.layout.count, isExact: options.isExact))
-    let (model, passes) = (model, passes)
-    try inParallel(mine.count, threads: passes.count) { index, thread in
-      let part = members[ranges[mine[index]]]
-      let tally = try passes[thread].run(Array(part), model: model, method: method)
-      try total.withLock { try $0.add(passes[thread].gradient, tally) }
+    let pass = self.pass ?? TeamPass(plan, threads: options.threads)
+    self.pass = pass
+    var total = GradientSum(count: plan.layout.count, isExact: options.isExact)
+    for index in mine {
+      let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
+      try total.add(pass.gradient, tally)
     }
-    return try total.withLock { total in
-      try total.exchange(exchange)
-      return try apply(&total, miniBatch: miniBatch, learningRate: learningRate)
-    }
+    try total.exchange(exchange)
+    return try apply(&total, miniBatch: miniBatch, learningRate: learningRate)
   }
 
   private mutating func apply(
@@ -141,15 +136,15 @@ package struct LanguageModelPolicy: Policy {
   }
 }
 
-/// One thread's engine and its gradient.
+/// A team's engine and its gradient.
 ///
-/// `@unchecked Sendable`: `inParallel` gives each thread number to one thread at a time.
-private final class ThreadPass: @unchecked Sendable {
+/// `@unchecked Sendable`: the policy that owns it is used by one thread at a time.
+private final class TeamPass: @unchecked Sendable {
   private let engine: Backpropagation
   let gradient: Floats
 
-  init(_ plan: TransformerPlan) {
-    engine = Backpropagation(plan)
+  init(_ plan: TransformerPlan, threads: Int) {
+    engine = Backpropagation(plan, team: Team(threads))
     gradient = Floats(count: plan.layout.count)
   }
 
