@@ -40,10 +40,14 @@ package struct Method: Sendable, Equatable {
   package var clipHigh: Float = 0.2
   /// Bound on the loss of a negative advantage, as a multiple of it; 0 is off.
   package var dualClip: Float = 3
-  /// Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO.
-  package var normalizesByDeviation = true
+  package var advantage = AdvantageEstimator.grpo
+  package var silentGroups = SilentGroups.skip
+  package var denominator = Denominator.tokenMean
+  /// Sequences per piece of the `micro-batch` denominator; the reference has 2.
+  package var denominatorSequences = 2
 
   package var learningRate = 5e-7
+  package var rateSchedule = RateSchedule.cosine
   package var warmupSteps: UInt32 = 0
   /// What is left of the learning rate at the end of the cosine, as a share of its peak.
   package var learningRateFloor = 0.0

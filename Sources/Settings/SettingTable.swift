@@ -60,10 +60,14 @@ package enum SettingTable {
     number("clip-low", 0...1, .result, "lower bound of the probability ratio is 1 minus this", \.method.clipLow),
     number("clip-high", 0...100, .result, "upper bound of the probability ratio is 1 plus this", \.method.clipHigh),
     number("dual-clip", 0...1000, .result, "bound on a negative advantage's loss; 0 is off", \.method.dualClip),
-    toggle(
-      "advantage-std", .result, "divide advantages by the group's standard deviation: on or off",
-      \.method.normalizesByDeviation),
+    choice("advantage", .result, "how rewards become advantages", \.method.advantage),
+    choice("silent-groups", .result, "groups without any advantage: skip or train", \.method.silentGroups),
+    choice("denominator", .result, "what a mini-batch's token losses are averaged over", \.method.denominator),
+    integer(
+      "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
+      \.method.denominatorSequences),
     double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
+    choice("lr-schedule", .result, "how the learning rate moves", \.method.rateSchedule),
     integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),
     double(
       "lr-floor", 0...1, .result, "what the cosine leaves of the learning rate, a share", \.method.learningRateFloor),
@@ -169,16 +173,6 @@ private func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
       settings[keyPath: path] = parsed
       return nil
     }, get: { $0[keyPath: path].rawValue })
-}
-
-private func toggle(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
-  Setting(
-    name: name, placeholder: "on|off", effect: effect, help: help,
-    set: { settings, value in
-      guard value == "on" || value == "off" else { return "is \"\(value)\", expected on or off" }
-      settings[keyPath: path] = value == "on"
-      return nil
-    }, get: { $0[keyPath: path] ? "on" : "off" })
 }
 
 /// A switch: given without a value it is on; a file says true or false.

@@ -172,6 +172,9 @@ package struct Scenario: Sendable {
     method.sampling = Sampling(
       temperature: dice.pick([0.7, 1]), maxNewTokens: Int32(dice.count(1...4)), stopTokens: ToyPolicy.stopTokens)
     method.miniBatch = dice.count(2...40)
+    method.advantage = dice.pick(AdvantageEstimator.allCases)
+    method.silentGroups = dice.pick(SilentGroups.allCases)
+    method.denominator = dice.pick(Denominator.allCases)
     method.learningRate = 0.5
     return method
   }

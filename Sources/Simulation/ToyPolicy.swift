@@ -146,7 +146,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     for trained in miniBatch.trajectories {
       accumulate(trained, method: method, into: &gradient, &report)
     }
-    let scale = 1 / Float(max(report.tokens, 1))
+    let scale = Float(1 / miniBatch.divisor)
     let norm = gradient.reduce(0.0) { $0 + Double($1 * scale) * Double($1 * scale) }.squareRoot()
     report.gradientNorm = norm
     for index in master.indices {
@@ -164,16 +164,18 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let temperature = method.sampling.temperature
     let row = row(of: trained.prompt.tokens)
     let logprobs = logprobs(row: row, temperature: temperature)
-    for (token, recorded) in zip(trained.trajectory.tokens, trained.trajectory.logprobs) {
+    for (place, token) in trained.trajectory.tokens.enumerated() {
+      let recorded = trained.trajectory.logprobs[place]
       let logprob = Float(logprobs[Int(token)])
-      let point = surrogate(logprob: logprob, recorded: recorded, advantage: trained.advantage, method: method)
+      let point = surrogate(
+        logprob: logprob, recorded: recorded, advantage: trained.advantages[place], method: method)
       report.tokens += 1
       report.lossSum += Double(point.loss)
       report.clippedTokens += point.isClipped ? 1 : 0
       report.logprobGap = max(report.logprobGap, abs(logprob - recorded))
       for index in 0..<Self.vocabulary {
         let chosen: Float = index == Int(token) ? 1 : 0
-        let slope = point.slope * (chosen - Float(exp(logprobs[index]))) / temperature
+        let slope = trained.weight * point.slope * (chosen - Float(exp(logprobs[index]))) / temperature
         gradient[row * Self.vocabulary + index] += slope
         gradient[rows * Self.vocabulary + index] += slope
       }

@@ -1,23 +1,91 @@
-// Advantage: how much better than its group a trajectory did.
+// Advantage: what each token of a trained trajectory is worth, from the rewards of the whole step.
+//
+// An estimator sees all trained trajectories of the step at once, as outcomes in groups of one prompt, and returns one
+// number per token. GRPO and its kin look at one group at a time and give all tokens of a trajectory the same number;
+// REINFORCE++ compares over the whole step, and differs by token where single tokens are rewarded. Estimators that need
+// a critic's values or process rewards fit the same shape: they read more of an `Outcome` and return the same.
+// Where rewards leave nothing to tell apart, advantages are exactly 0, never a rounding error.
 
-/// Turns the rewards of one group into one advantage per trajectory: distance from the mean, in standard deviations.
-///
-/// A group whose rewards are all equal has nothing to teach: all advantages are exactly 0.
-/// - Parameters:
-///   - rewards: [m] of the trained trajectories, in sample order.
-///   - normalizesByDeviation: divide by the standard deviation (GRPO); false leaves the distance (Dr. GRPO,
-///     arXiv 2503.20783).
-/// - Returns: [m], same order. The deviation divides by m − 1 and adds 1e-6, as the reference does.
-/// - Source: GRPO, arXiv 2402.03300, outcome supervision; TTRL `core_algos.py:113`.
-package func advantages(of rewards: [Float], normalizesByDeviation: Bool) -> [Float] {
-  guard let first = rewards.first, rewards.contains(where: { $0 != first }) else {
-    return [Float](repeating: 0, count: rewards.count)
+package import Records
+
+/// What one trained trajectory earned.
+package struct Outcome: Sendable, Equatable {
+  /// Of the whole response.
+  package var reward: Float
+  /// [T] what single tokens earned besides; all 0 unless a KL penalty is in the reward.
+  package var tokenRewards: [Float]
+
+  package init(reward: Float, tokenRewards: [Float]) {
+    self.reward = reward
+    self.tokenRewards = tokenRewards
   }
-  // Double throughout: the only rounding is the last one.
-  let count = Double(rewards.count)
-  let mean = rewards.reduce(0.0) { $0 + Double($1) } / count
-  guard normalizesByDeviation else { return rewards.map { Float(Double($0) - mean) } }
-  let squares = rewards.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
-  let deviation = (squares / (count - 1)).squareRoot()
-  return rewards.map { Float((Double($0) - mean) / (deviation + 1e-6)) }
+
+  /// All that it earned. Double: the only rounding is an advantage's last one.
+  fileprivate var score: Double { tokenRewards.reduce(Double(reward)) { $0 + Double($1) } }
+
+  /// [T] what was earned from each token on: the response's reward comes with its last token.
+  fileprivate var rewardsToGo: [Double] {
+    var left = Double(reward)
+    return Array(
+      tokenRewards.reversed().map {
+        left += Double($0); return left
+      }.reversed())
+  }
+}
+
+/// The advantages of a step's trained trajectories.
+///
+/// - Parameter groups: [B][m] by prompt, then by sample. A group of one has nothing to compare: its advantages are 0,
+///   except under REINFORCE++ without baseline.
+/// - Returns: [B][m][T].
+package func advantages(of groups: [[Outcome]], by estimator: AdvantageEstimator) -> [[[Float]]] {
+  let valued: [[[Double]]] =
+    switch estimator {
+    case .grpo: groups.map { spread($0, standardized($0.map(\.score))) }
+    case .drGRPO: groups.map { spread($0, centered($0.map(\.score))) }
+    case .rloo: groups.map { spread($0, leftOneOut($0.map(\.score))) }
+    case .reinforcePlusPlus: whitened(groups.map { $0.map(\.rewardsToGo) })
+    case .reinforcePlusPlusBaseline: whitened(groups.map { spread($0, centered($0.map(\.score))) })
+    }
+  return valued.map { $0.map { $0.map(Float.init) } }
+}
+
+/// One value per trajectory, for each of its tokens.
+private func spread(_ group: [Outcome], _ values: [Double]) -> [[Double]] {
+  zip(group, values).map { [Double](repeating: $1, count: $0.tokenRewards.count) }
+}
+
+private func areEqual(_ values: [Double]) -> Bool { values.allSatisfy { $0 == values[0] } }
+
+/// x − μ.
+private func centered(_ scores: [Double]) -> [Double] {
+  if areEqual(scores) { return scores.map { _ in 0 } }
+  let mean = scores.reduce(0, +) / Double(scores.count)
+  return scores.map { $0 - mean }
+}
+
+/// (x − μ) / (σ + 1e-6); σ divides by m − 1 and the 1e-6 is added to it, as the reference does (`core_algos.py:113`).
+private func standardized(_ scores: [Double]) -> [Double] {
+  let distances = centered(scores)
+  let squares = distances.reduce(0) { $0 + $1 * $1 }
+  let deviation = (squares / Double(max(scores.count - 1, 1))).squareRoot()
+  return distances.map { $0 / (deviation + 1e-6) }
+}
+
+/// x − the mean of the others = m / (m − 1) · (x − μ).
+private func leftOneOut(_ scores: [Double]) -> [Double] {
+  let count = Double(scores.count)
+  return centered(scores).map { $0 * count / max(count - 1, 1) }
+}
+
+/// (x − mean) / √(variance + 1e-8) over all tokens of the step, so longer responses weigh more in both; the variance
+/// divides by one less than there are tokens. This is verl's `masked_whiten`, the reference's; the paper
+/// (arXiv 2501.03262, "global advantage normalization") leaves the weighting and the small constant open.
+private func whitened(_ groups: [[[Double]]]) -> [[[Double]]] {
+  let all = groups.flatMap { $0.flatMap { $0 } }
+  if areEqual(all) { return groups.map { $0.map { $0.map { _ in 0 } } } }
+  let mean = all.reduce(0, +) / Double(all.count)
+  let variance = all.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(all.count - 1, 1))
+  let scale = 1 / (variance + 1e-8).squareRoot()
+  return groups.map { $0.map { $0.map { ($0 - mean) * scale } } }
 }

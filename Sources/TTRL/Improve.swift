@@ -49,10 +49,12 @@ package func improve<P: Policy>(
 /// What a step learned from and how the updates went.
 package struct Lesson: Sendable {
   package var judgements: [Judgement]
+  /// [B] parallel to `judgements`: the group's advantages are all 0, it has nothing to teach.
+  package var isSilent: [Bool]
   package var updates: [UpdateReport]
 }
 
-/// The second half of a step: vote, reward, select, advantage, update.
+/// The second half of a step: vote, reward, select, advantages, update.
 ///
 /// - Parameter groups: one per prompt of the step, in the order of `promptsOfStep`, samples in order.
 package func learn<P: Policy>(
@@ -65,13 +67,17 @@ package func learn<P: Policy>(
       prompt: group.prompt, answers: answers, step: step, method: method,
       truth: method.labels == .truth ? truth[Int(group.prompt)] : nil)
   }
+  var trained = trainedGroups(of: groups, judgements, prompts: prompts)
+  assignAdvantages(to: &trained, method: method)
+  let isSilent = trained.map(\.isSilent)
+  if method.silentGroups == .skip { trained.removeAll(where: \.isSilent) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
-  for miniBatch in miniBatches(of: groups, judgements, prompts: prompts, step: step, method: method) {
+  for miniBatch in miniBatches(of: trained, step: step, method: method) {
     updates.append(try policy.update(miniBatch, method: method, learningRate: rate))
   }
   try policy.publish()
-  return Lesson(judgements: judgements, updates: updates)
+  return Lesson(judgements: judgements, isSilent: isSilent, updates: updates)
 }
 
 /// What the vote made of one group.
@@ -85,14 +91,9 @@ package struct Judgement: Sendable, Equatable {
   package var rewards: [Float]
   /// Ascending sample indices of the m trajectories that are trained on.
   package var trained: [Int]
-  /// [m] parallel to `trained`.
-  package var advantages: [Float]
-
-  /// A group that agrees completely, or not at all, has nothing to teach.
-  package var isSilent: Bool { advantages.allSatisfy { $0 == 0 } }
 }
 
-/// Vote, reward, select, advantage: a group's answers to what each trajectory is worth.
+/// Vote, reward, select: a group's answers to what each trajectory earned.
 ///
 /// - Parameter truth: the question's answer if, and only if, labels are `.truth`; nil there rewards nothing.
 package func judge(
@@ -106,7 +107,5 @@ package func judge(
     case .random: coinFlips(count: answers.count, step: step, prompt: prompt, seed: method.seed)
     }
   let trained = trainedSamples(of: answers.count, step: step, prompt: prompt, method: method)
-  return Judgement(
-    prompt: prompt, answers: answers, vote: vote, rewards: rewards, trained: trained,
-    advantages: advantages(of: trained.map { rewards[$0] }, normalizesByDeviation: method.normalizesByDeviation))
+  return Judgement(prompt: prompt, answers: answers, vote: vote, rewards: rewards, trained: trained)
 }

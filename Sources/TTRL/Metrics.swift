@@ -17,6 +17,7 @@ package struct PromptMetrics: Sendable, Equatable {
   package var truncated = 0
   package var answerCount = 0
   package var isTie = false
+  /// All its advantages are 0; known once the whole step is judged.
   package var isSilent = false
   package var rewarded = 0
   package var trained = 0
@@ -43,7 +44,6 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.truncated = group.trajectories.count { $0.finish == .length }
   metrics.answerCount = judgement.vote.answerCount
   metrics.isTie = judgement.vote.isTie
-  metrics.isSilent = judgement.isSilent
   metrics.rewarded = judgement.rewards.count { $0 > 0 }
   metrics.trained = judgement.trained.count
   metrics.label = judgement.vote.label?.text
@@ -81,6 +81,7 @@ package struct StepMetrics: Sendable, Equatable {
     prompts = zip(lesson.judgements, groups).map { judgement, group in
       measure(judgement, of: group, truth: truth.isEmpty ? nil : truth[Int(group.prompt)])
     }
+    for (index, isSilent) in lesson.isSilent.enumerated() { prompts[index].isSilent = isSilent }
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
     var tokens = 0

@@ -1,4 +1,5 @@
-// MiniBatch: the trajectories of one optimizer step, in an order that only the seed decides.
+// MiniBatch: the trajectories of a step that are trained on, and of one optimizer step, in an order that only the seed
+// decides.
 
 import Base
 package import Records
@@ -7,12 +8,51 @@ package import Records
 package struct TrainedTrajectory: Sendable, Equatable {
   package var prompt: Prompt
   package var trajectory: Trajectory
-  package var advantage: Float
+  package var reward: Float
+  /// [T] by token.
+  package var advantages: [Float]
+  /// How much each of its tokens counts in its mini-batch's loss, relative to the others'.
+  package var weight: Float = 1
 
-  package init(prompt: Prompt, trajectory: Trajectory, advantage: Float) {
+  /// A trajectory whose tokens are all worth the same.
+  package init(prompt: Prompt, trajectory: Trajectory, reward: Float = 0, advantage: Float = 0) {
     self.prompt = prompt
     self.trajectory = trajectory
-    self.advantage = advantage
+    self.reward = reward
+    advantages = [Float](repeating: advantage, count: trajectory.tokens.count)
+  }
+
+  fileprivate var outcome: Outcome {
+    Outcome(reward: reward, tokenRewards: trajectory.tokens.map { _ in 0 })
+  }
+}
+
+/// The trained trajectories of one prompt.
+package struct TrainedGroup: Sendable, Equatable {
+  /// [m] by sample.
+  package var members: [TrainedTrajectory]
+
+  /// Nothing in it is worth more than anything else: it has nothing to teach.
+  package var isSilent: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
+}
+
+/// The m trajectories of each group that are trained on, with their rewards.
+func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prompt]) -> [TrainedGroup] {
+  zip(groups, judgements).map { group, judgement in
+    TrainedGroup(
+      members: judgement.trained.map { sample in
+        TrainedTrajectory(
+          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[sample],
+          reward: judgement.rewards[sample])
+      })
+  }
+}
+
+/// Says what every trained token of a step is worth. The whole step at once: some estimators compare across prompts.
+func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
+  let values = advantages(of: groups.map { $0.members.map(\.outcome) }, by: method.advantage)
+  for (group, members) in values.enumerated() {
+    for (member, advantages) in members.enumerated() { groups[group].members[member].advantages = advantages }
   }
 }
 
@@ -22,14 +62,18 @@ package struct MiniBatch: Sendable, Equatable {
   package var index: Int
   /// Ascending by (prompt, sample), so that trajectories which share a prompt stand together.
   package var trajectories: [TrainedTrajectory]
+  /// The loss is Σ weight · (a token's loss) / divisor, over all tokens.
+  package var divisor: Double
 
+  /// A mini-batch whose loss is the mean over its tokens.
   package init(step: UInt32, index: Int, trajectories: [TrainedTrajectory]) {
     self.step = step
     self.index = index
     self.trajectories = trajectories
+    divisor = Double(max(trajectories.reduce(0) { $0 + $1.trajectory.tokens.count }, 1))
   }
 
-  /// Response tokens: the denominator of the loss, a token mean over the whole mini-batch.
+  /// Response tokens.
   package var tokenCount: Int { trajectories.reduce(0) { $0 + $1.trajectory.tokens.count } }
 }
 
@@ -48,26 +92,19 @@ package struct UpdateReport: Sendable, Equatable {
   package init() {}
 }
 
-/// Shuffles the trained trajectories of a step's groups and cuts them into mini-batches.
-///
-/// Groups without any advantage are left out before the forward pass: they would add nothing but work. The last
-/// mini-batch may be smaller; there is none if no group has anything to teach.
-package func miniBatches(
-  of groups: [Group], _ judgements: [Judgement], prompts: [Prompt], step: UInt32, method: Method
-) -> [MiniBatch] {
-  var pool: [TrainedTrajectory] = []
-  for (group, judgement) in zip(groups, judgements) where !judgement.isSilent {
-    for (sample, advantage) in zip(judgement.trained, judgement.advantages) {
-      pool.append(
-        TrainedTrajectory(
-          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[sample], advantage: advantage))
-    }
-  }
+/// Shuffles the trained trajectories of a step and cuts them into mini-batches. The last one may be smaller; there is
+/// none if there is nothing to train on.
+func miniBatches(of groups: [TrainedGroup], step: UInt32, method: Method) -> [MiniBatch] {
+  let pool = groups.flatMap(\.members)
   var sequence = RandomSequence(seed: method.seed, purpose: .miniBatchOrder, stream: SIMD3(step, 0, 0))
   let order = sequence.permutation(of: pool.count)
   return stride(from: 0, to: pool.count, by: method.miniBatch).enumerated().map { index, start in
-    let members = order[start..<min(start + method.miniBatch, pool.count)].map { pool[$0] }
-    return MiniBatch(
+    var members = order[start..<min(start + method.miniBatch, pool.count)].map { pool[$0] }
+    let scale = LossScale(lengths: members.map(\.trajectory.tokens.count), method: method)
+    for (place, weight) in scale.weights.enumerated() { members[place].weight = weight }
+    var batch = MiniBatch(
       step: step, index: index, trajectories: members.sorted { $0.trajectory.slot < $1.trajectory.slot })
+    batch.divisor = scale.divisor
+    return batch
   }
 }

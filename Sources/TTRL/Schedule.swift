@@ -24,12 +24,24 @@ package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> 
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
 }
 
-/// The learning rate of a step: linear warm-up, then a cosine down to `learningRateFloor` of the peak.
+/// The learning rate of a step; its updates share it.
 ///
-/// The first step already learns; the reference's first rate is 0, a step for nothing.
+/// With W warm-up steps of S, floor f, and cos₀(x) = f + (1 − f)·(1 + cos πx) / 2, relative to the peak:
+/// `cosine` is min(1, (s + 1) / W) · cos₀(s / S), so the first step already learns; `cosineFromZero` is s / W while
+/// s < W, then cos₀((s − W) / (S − W)), as the reference's `get_cosine_schedule_with_warmup`.
 package func learningRate(ofStep step: UInt32, method: Method) -> Double {
   let warmup = min(1, Double(step + 1) / Double(max(method.warmupSteps, 1)))
-  let progress = Double(step) / Double(max(method.steps, 1))
-  let cosine = 0.5 * (1 + cos(Double.pi * progress))
-  return method.learningRate * warmup * (method.learningRateFloor + (1 - method.learningRateFloor) * cosine)
+  func cosine(_ progress: Double) -> Double {
+    method.learningRateFloor + (1 - method.learningRateFloor) * (0.5 * (1 + cos(Double.pi * progress)))
+  }
+  switch method.rateSchedule {
+  case .constant: return method.learningRate * warmup
+  case .cosine: return method.learningRate * warmup * cosine(Double(step) / Double(max(method.steps, 1)))
+  case .cosineFromZero:
+    guard step >= method.warmupSteps else {
+      return method.learningRate * Double(step) / Double(method.warmupSteps)
+    }
+    let left = max(Int(method.steps) - Int(method.warmupSteps), 1)
+    return method.learningRate * cosine(Double(step - method.warmupSteps) / Double(left))
+  }
 }

@@ -1,5 +1,7 @@
-// What a trajectory is worth: the figures that the method's description gives for a group of 32.
+// What a trajectory is worth: the figures that the method's description gives for a group of 32, and each estimator's
+// formula on numbers small enough to do by hand.
 
+import Records
 import TTRL
 import Testing
 
@@ -8,7 +10,7 @@ import Testing
   @Test(arguments: [(1, Float(5.48), Float(-0.18)), (8, 1.70, -0.57), (16, 0.98, -0.98), (31, 0.18, -5.48)])
   func `32 trajectories, so many rewarded, are worth this much`(_ rewarded: Int, _ right: Float, _ wrong: Float) {
     let rewards = (0..<32).map { Float($0 < rewarded ? 1 : 0) }
-    let result = advantages(of: rewards, normalizesByDeviation: true)
+    let result = advantages(ofGroup: rewards, .grpo)
     #expect(abs(result[0] - right) < 0.005 && abs(result[31] - wrong) < 0.005)
     let share = Double(rewarded) / 32
     let exact = (31.0 / 32 * (1 - share) / share).squareRoot()
@@ -16,19 +18,123 @@ import Testing
     #expect(abs(Double(result[0]) - exact) < 1e-4)
   }
 
-  @Test func `without deviation an advantage is the distance from the mean`() {
-    #expect(advantages(of: [1, 0, 0, 1], normalizesByDeviation: false) == [0.5, -0.5, -0.5, 0.5])
-    #expect(advantages(of: [1, 0, 0, 0], normalizesByDeviation: false) == [0.75, -0.25, -0.25, -0.25])
+  @Test func `Dr. GRPO is the distance from the mean`() {
+    #expect(advantages(ofGroup: [1, 0, 0, 1], .drGRPO) == [0.5, -0.5, -0.5, 0.5])
+    #expect(advantages(ofGroup: [1, 0, 0, 0], .drGRPO) == [0.75, -0.25, -0.25, -0.25])
   }
 
-  @Test func `a group of one, and of none, has nothing to teach`() {
-    #expect(advantages(of: [1], normalizesByDeviation: true) == [0])
-    #expect(advantages(of: [], normalizesByDeviation: true) == [])
+  @Test func `RLOO is the distance from the mean of the others`() {
+    #expect(advantages(ofGroup: [1, 0, 0, 0], .rloo) == [1, -Float(1) / 3, -Float(1) / 3, -Float(1) / 3])
+    #expect(advantages(ofGroup: [1, 0.5, 0], .rloo) == [0.75, 0, -0.75])
+    #expect(advantages(ofGroup: [1, 0], .rloo) == [1, -1])
+  }
+
+  /// Two prompts; tokens in brackets: rewards 1 (1 token), 0 (3), 1 (2), 1 (2). Over the 8 tokens the mean is 5/8 and
+  /// the variance (5·(3/8)² + 3·(5/8)²) / 7 = 15/56.
+  @Test func `REINFORCE++ counts deviations from the mean token of the step, across prompts`() {
+    let groups = [[(Float(1), 1), (0, 3)], [(1, 2), (1, 2)]]
+    let result = advantages(of: outcomes(groups), by: .reinforcePlusPlus)
+    let deviation = (15.0 / 56).squareRoot()
+    expect(
+      result,
+      near: [
+        [[0.375 / deviation], [-0.625 / deviation, -0.625 / deviation, -0.625 / deviation]],
+        [[0.375 / deviation, 0.375 / deviation], [0.375 / deviation, 0.375 / deviation]],
+      ])
+  }
+
+  /// The same; centered per prompt: 1/2 (1 token), −1/2 (3), 0 (2), 0 (2). Mean −1/8, variance (0.625² + 3·0.375² +
+  /// 4·0.125²) / 7 = 0.875 / 7 = 1/8.
+  @Test func `REINFORCE++ with baseline centers each group before it compares across prompts`() {
+    let groups = [[(Float(1), 1), (0, 3)], [(1, 2), (1, 2)]]
+    let result = advantages(of: outcomes(groups), by: .reinforcePlusPlusBaseline)
+    let deviation = 0.125.squareRoot()
+    expect(
+      result,
+      near: [
+        [[0.625 / deviation], [-0.375 / deviation, -0.375 / deviation, -0.375 / deviation]],
+        [[0.125 / deviation, 0.125 / deviation], [0.125 / deviation, 0.125 / deviation]],
+      ])
+  }
+
+  /// Rewards to go of [−0.5, 0, 0.25] with 1 at the end: 0.75, 1.25, 1.25; of [0.5] with 0: 0.5. Mean 0.9375, variance
+  /// (0.1875² + 2·0.3125² + 0.4375²) / 3 = 0.421875 / 3 = 0.140625 = 0.375².
+  @Test func `rewards of single tokens count from their token on under REINFORCE++, as a sum elsewhere`() {
+    let group = [
+      Outcome(reward: 1, tokenRewards: [-0.5, 0, 0.25]), Outcome(reward: 0, tokenRewards: [0.5]),
+    ]
+    expect(advantages(of: [group], by: .reinforcePlusPlus), near: [[[-0.5, 5.0 / 6, 5.0 / 6], [-7.0 / 6]]])
+    // Sums 0.75 and 0.5.
+    #expect(advantages(of: [group], by: .drGRPO) == [[[0.125, 0.125, 0.125], [-0.125]]])
+    #expect(advantages(of: [group], by: .rloo) == [[[0.25, 0.25, 0.25], [-0.25]]])
+  }
+
+  @Test(arguments: AdvantageEstimator.allCases)
+  func `where all earned the same, advantages are exactly 0`(_ estimator: AdvantageEstimator) {
+    for reward: Float in [0, 0.1, 1.0 / 3, 1] {
+      let groups = [1, 3, 7].map { count in
+        (0..<count).map { Outcome(reward: reward, tokenRewards: [Float](repeating: 0, count: 1 + $0)) }
+      }
+      let result = advantages(of: groups, by: estimator)
+      #expect(result.joined().joined().allSatisfy { $0 == 0 }, "reward \(reward)")
+    }
+  }
+
+  @Test(arguments: [AdvantageEstimator.grpo, .drGRPO, .rloo])
+  func `a group of one, and of none, has nothing to teach, and other groups do not matter`(
+    _ estimator: AdvantageEstimator
+  ) {
+    #expect(advantages(ofGroup: [1], estimator) == [0] && advantages(ofGroup: [], estimator) == [])
+    let both = advantages(of: outcomes([[(1, 2), (0, 1)], [(1, 1), (1, 1)]]), by: estimator)
+    #expect(both[0] == advantages(of: outcomes([[(1, 2), (0, 1)]]), by: estimator)[0])
   }
 
   @Test func `advantages do not depend on the order of the others`() {
-    let forward = advantages(of: [1, 0, 0, 1, 0], normalizesByDeviation: true)
-    let backward = advantages(of: [0, 1, 0, 0, 1], normalizesByDeviation: true)
+    let forward = advantages(ofGroup: [1, 0, 0, 1, 0], .grpo)
+    let backward = advantages(ofGroup: [0, 1, 0, 0, 1], .grpo)
     #expect(forward == Array(backward.reversed()))
+  }
+
+  /// Trajectories by reward and number of tokens.
+  private func outcomes(_ groups: [[(Float, Int)]]) -> [[Outcome]] {
+    groups.map { $0.map { Outcome(reward: $0.0, tokenRewards: [Float](repeating: 0, count: $0.1)) } }
+  }
+
+  /// 1e-6: float32 results around 1; the 1e-8 beside a variance of at least 0.12 is less.
+  private func expect(_ result: [[[Float]]], near expected: [[[Double]]]) {
+    #expect(result.map { $0.map(\.count) } == expected.map { $0.map(\.count) })
+    for (value, wanted) in zip(result.joined().joined(), expected.joined().joined()) {
+      #expect(abs(Double(value) - wanted) < 1e-6)
+    }
+  }
+}
+
+@Suite struct DenominatorTests {
+  /// Lengths 1, 3, 2, 2, 4 and the losses of their tokens, all equal within a sequence: 1, 2, 3, 4, 5.
+  private func loss(_ denominator: Denominator) -> Double {
+    var method = Method()
+    method.denominator = denominator
+    method.sampling.maxNewTokens = 10
+    let lengths = [1, 3, 2, 2, 4]
+    let scale = LossScale(lengths: lengths, method: method)
+    let sum = zip(zip(lengths, scale.weights), [1.0, 2, 3, 4, 5]).reduce(0.0) { sum, sequence in
+      sum + Double(sequence.0.0) * Double(sequence.0.1) * sequence.1
+    }
+    return sum / scale.divisor
+  }
+
+  @Test func `the mean over tokens, pieces of two, sequences, and sums over sequences are what they say`() {
+    // 1 + 6 + 6 + 8 + 20 = 41 over 12 tokens; pieces (1 + 6)/4, (6 + 8)/4, 20/4; sequences (1 + 2 + 3 + 4 + 5)/5.
+    // 1e-6: weights are float32.
+    #expect(abs(loss(.tokenMean) - 41.0 / 12) < 1e-6)
+    #expect(abs(loss(.microBatch) - (1.75 + 3.5 + 5) / 3) < 1e-6)
+    #expect(abs(loss(.sequenceMean) - 3) < 1e-6)
+    #expect(abs(loss(.sequenceSum) - 41.0 / 5) < 1e-6)
+    #expect(abs(loss(.fixedLength) - 41.0 / 50) < 1e-6)
+  }
+
+  @Test func `the token mean multiplies by nothing`() {
+    let scale = LossScale(lengths: [3, 9, 1], method: Method())
+    #expect(scale.weights == [1, 1, 1] && scale.divisor == 13)
   }
 }

@@ -55,3 +55,8 @@ func step(of answers: [[Int?]], truth: Int?) throws -> StepMetrics {
     step: 0, lesson: lesson, groups: groups, truth: truth.map { truth in answers.map { _ in key(truth) } } ?? [],
     method: method)
 }
+
+/// The advantages of one group of one-token trajectories, alone in its step.
+func advantages(ofGroup rewards: [Float], _ estimator: AdvantageEstimator) -> [Float] {
+  advantages(of: [rewards.map { Outcome(reward: $0, tokenRewards: [0]) }], by: estimator)[0].map { $0[0] }
+}

@@ -36,12 +36,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [true, false])
-  func `I4: advantages sum to 0, and are all 0 exactly where all rewards are equal`(_ normalizes: Bool) {
+  @Test(arguments: [AdvantageEstimator.grpo, .drGRPO, .rloo])
+  func `I4: advantages sum to 0, and are all 0 exactly where all rewards are equal`(_ estimator: AdvantageEstimator) {
     for count in 1...10 {
       for pattern in 0..<(1 << count) {
         let rewards = (0..<count).map { Float(pattern >> $0 & 1) }
-        let result = advantages(of: rewards, normalizesByDeviation: normalizes)
+        let result = advantages(ofGroup: rewards, estimator)
         // 1e-6: ten float32 numbers of size 3 at most.
         #expect(abs(result.reduce(0, +)) < 1e-6, "\(rewards)")
         #expect(result.allSatisfy { $0 == 0 } == (Set(rewards).count == 1), "\(rewards)")

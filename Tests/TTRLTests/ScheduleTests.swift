@@ -49,6 +49,32 @@ import Testing
     // Half way the cosine is 1/2 of what lies above the floor. 1e-12: double arithmetic.
     #expect(abs(rates[50] - 0.55) < 1e-12 && rates[99] > 0.1)
   }
+
+  /// PyTorch's LambdaLR over the reference's `get_cosine_schedule_with_warmup`, by hand: 10 steps, 2 of warm-up.
+  @Test func `cosine-from-zero begins with a step for nothing, as the reference does`() {
+    var method = Method()
+    method.steps = 10
+    method.warmupSteps = 2
+    method.learningRate = 1
+    method.rateSchedule = .cosineFromZero
+    let rates = (UInt32(0)..<10).map { learningRate(ofStep: $0, method: method) }
+    // 0, 1/2, then (1 + cos(π k/8)) / 2.
+    let expected = [0, 0.5, 1, 0.9619398, 0.8535534, 0.6913417, 0.5, 0.3086583, 0.1464466, 0.0380602]
+    for (rate, value) in zip(rates, expected) { #expect(abs(rate - value) < 1e-7) }
+    method.learningRateFloor = 0.1
+    #expect(abs(learningRate(ofStep: 6, method: method) - 0.55) < 1e-12)
+    method.warmupSteps = 0
+    #expect(learningRate(ofStep: 0, method: method) == 1)
+  }
+
+  @Test func `a constant rate warms up and stays`() {
+    var method = Method()
+    method.steps = 10
+    method.warmupSteps = 2
+    method.learningRate = 1
+    method.rateSchedule = .constant
+    #expect((UInt32(0)..<4).map { learningRate(ofStep: $0, method: method) } == [0.5, 1, 1, 1])
+  }
 }
 
 @Suite struct SelectionTests {

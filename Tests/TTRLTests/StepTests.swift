@@ -58,32 +58,68 @@ private struct Recorder: Policy {
     #expect(policy.rates.allSatisfy { $0 == learningRate(ofStep: 0, method: method) })
   }
 
-  @Test func `what all agree on, and what nobody answers, is left out of training`() throws {
-    var policy = Recorder()
-    let judgements = try improve(&policy, step: 0, prompts: prompts, method: method)
-    let silent = Set(judgements.filter(\.isSilent).map(\.prompt))
-    #expect(silent.isSuperset(of: [2, 3]))
-    let trained = Set(policy.updates.flatMap { $0.trajectories.map(\.prompt.index) })
-    #expect(trained == Set(0..<5).subtracting(silent))
+  @Test func `what all agree on, and what nobody answers, is left out of training, unless told otherwise`() throws {
+    var method = method
+    func trained() throws -> (prompts: Set<UInt32>, zero: Set<UInt32>) {
+      var policy = Recorder()
+      _ = try improve(&policy, step: 0, prompts: prompts, method: method)
+      let members = policy.updates.flatMap(\.trajectories)
+      let zero = members.filter { $0.advantages == [0, 0] }.map(\.prompt.index)
+      return (Set(members.map(\.prompt.index)), Set(zero))
+    }
+    let skipping = try trained()
+    #expect(skipping.prompts.isDisjoint(with: [2, 3]) && skipping.zero.isEmpty && skipping.prompts.count >= 2)
+    method.silentGroups = .train
+    let training = try trained()
+    #expect(training.prompts == Set(0..<5) && training.zero == training.prompts.subtracting(skipping.prompts))
   }
 
-  @Test func `mini-batches hold every trained trajectory once, with its advantage, sorted by slot`() throws {
+  @Test func `a lesson says which groups were silent`() throws {
     var policy = Recorder()
+    let groups = prompts.map { prompt in
+      Group(
+        prompt: prompt.index,
+        trajectories: policy.sample(
+          prompt, slots: (0..<8).map { Slot(round: .train(step: 0), prompt: prompt.index, sample: $0) },
+          sampling: method.sampling))
+    }
+    let lesson = try learn(&policy, step: 0, from: groups, prompts: prompts, method: method)
+    let trained = Set(policy.updates.flatMap { $0.trajectories.map(\.prompt.index) })
+    #expect(lesson.isSilent == (UInt32(0)..<5).map { !trained.contains($0) })
+    let metrics = StepMetrics(step: 0, lesson: lesson, groups: groups, truth: [], method: method)
+    #expect(metrics.prompts.map(\.isSilent) == lesson.isSilent && metrics.silentRatio >= 0.4)
+  }
+
+  @Test func `mini-batches hold every trained trajectory once, with its reward, sorted by slot`() throws {
+    var policy = Recorder()
+    var method = method
+    method.silentGroups = .train
     let judgements = try improve(&policy, step: 3, prompts: prompts, method: method)
-    let expected = judgements.filter { !$0.isSilent }.flatMap { judgement in
-      zip(judgement.trained, judgement.advantages).map { sample, advantage in
-        (Slot(round: .train(step: 3), prompt: judgement.prompt, sample: UInt32(sample)), advantage)
+    let expected = judgements.flatMap { judgement in
+      judgement.trained.map { sample in
+        (Slot(round: .train(step: 3), prompt: judgement.prompt, sample: UInt32(sample)), judgement.rewards[sample])
       }
     }
     let trained = policy.updates.flatMap(\.trajectories).sorted { $0.trajectory.slot < $1.trajectory.slot }
-    #expect(trained.map(\.trajectory.slot) == expected.map(\.0) && trained.map(\.advantage) == expected.map(\.1))
+    #expect(trained.map(\.trajectory.slot) == expected.map(\.0) && trained.map(\.reward) == expected.map(\.1))
     #expect(policy.updates.map(\.index) == Array(policy.updates.indices))
     for batch in policy.updates {
       #expect(batch.trajectories.count <= 4 && batch.step == 3)
       #expect(batch.trajectories.map(\.trajectory.slot) == batch.trajectories.map(\.trajectory.slot).sorted())
-      #expect(batch.tokenCount == 2 * batch.trajectories.count)
+      #expect(batch.tokenCount == 2 * batch.trajectories.count && batch.divisor == Double(batch.tokenCount))
     }
     #expect(policy.updates.dropLast().allSatisfy { $0.trajectories.count == 4 })
+  }
+
+  @Test func `advantages are those of the step's rewards, for every token`() throws {
+    var policy = Recorder()
+    let judgements = try improve(&policy, step: 3, prompts: prompts, method: method)
+    for member in policy.updates.flatMap(\.trajectories) {
+      let judgement = try #require(judgements.first { $0.prompt == member.prompt.index })
+      let values = advantages(ofGroup: judgement.trained.map { judgement.rewards[$0] }, .grpo)
+      let place = try #require(judgement.trained.firstIndex(of: Int(member.trajectory.slot.sample)))
+      #expect(member.advantages == [values[place], values[place]])
+    }
   }
 
   @Test func `mini-batches are shuffled by the seed, not by what was sampled`() throws {

@@ -128,7 +128,7 @@ package struct LanguageModelPolicy: Policy {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
     let gradient = Floats(count: plan.layout.count)
-    total.write(to: gradient, scale: 1 / Double(max(miniBatch.tokenCount, 1)))
+    total.write(to: gradient, scale: 1 / miniBatch.divisor)
     report.gradientNorm = optimizer.apply(gradient, learningRate: Float(learningRate))
     report.isSkipped = !report.gradientNorm.isFinite
     model = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
@@ -159,10 +159,12 @@ private final class TeamPass: @unchecked Sendable {
       sequences, model: model, distribution: DistributionSettings(method.sampling), gradient: gradient
     ) { index, scored in
       let member = members[index]
-      return zip(scored.logprobs, member.trajectory.logprobs).map { logprob, recorded in
-        let token = surrogate(logprob: logprob, recorded: recorded, advantage: member.advantage, method: method)
+      return scored.logprobs.enumerated().map { place, logprob in
+        let recorded = member.trajectory.logprobs[place]
+        let token = surrogate(
+          logprob: logprob, recorded: recorded, advantage: member.advantages[place], method: method)
         tally.add(token, gap: abs(logprob - recorded))
-        return token.slope
+        return token.slope * member.weight
       }
     }
     return tally

@@ -1,0 +1,53 @@
+// Objective: the choices that make up the objective, by name. Formulas are in docs/algorithm.md; the functions that
+// compute them are in TTRL (Advantage, Denominator, Surrogate, Schedule).
+//
+// A choice is an enum, and whoever computes it switches over all its cases: another estimator is one case here and one
+// function there, and the loop in Improve.swift does not change.
+
+/// How the rewards of a step's trained trajectories become advantages. `r` are rewards, `μ` and `σ` of a group of m.
+package enum AdvantageEstimator: String, Sendable, CaseIterable {
+  /// (r − μ) / (σ + 1e-6). GRPO, arXiv 2402.03300.
+  case grpo
+  /// r − μ. Dr. GRPO, arXiv 2503.20783.
+  case drGRPO = "dr-grpo"
+  /// r − the mean of the others, which is m / (m − 1) · (r − μ). Leave-one-out: RLOO, arXiv 2402.14740.
+  case rloo
+  /// Rewards to go, in standard deviations from the mean of all trained tokens of the step: arXiv 2501.03262.
+  case reinforcePlusPlus = "reinforce++"
+  /// r − μ first, then as REINFORCE++: arXiv 2501.03262, the variant for several responses per prompt.
+  case reinforcePlusPlusBaseline = "reinforce++-baseline"
+}
+
+/// What the token losses of a mini-batch are averaged over.
+package enum Denominator: String, Sendable, CaseIterable {
+  /// All its tokens: Σ L / Σ T. DAPO, arXiv 2503.14476.
+  case tokenMean = "token-mean"
+  /// The mean over pieces of `denominator-sequences` sequences of each piece's token mean, as the reference does.
+  case microBatch = "micro-batch"
+  /// The mean over sequences of each sequence's token mean. GRPO, arXiv 2402.03300.
+  case sequenceMean = "sequence-mean"
+  /// The mean over sequences of each sequence's token sum.
+  case sequenceSum = "sequence-sum"
+  /// The same, divided by `max-new-tokens`. Dr. GRPO, arXiv 2503.20783.
+  case fixedLength = "fixed-length"
+}
+
+/// What happens to a group whose advantages are all 0.
+package enum SilentGroups: String, Sendable, CaseIterable {
+  /// It is left out before the forward pass.
+  case skip
+  /// It is trained on like the others, as the reference does: it counts in mini-batches and denominators, and feels the
+  /// KL and entropy terms.
+  case train
+}
+
+/// How the learning rate moves over the steps.
+package enum RateSchedule: String, Sendable, CaseIterable {
+  /// A cosine over all steps, times a warm-up whose first step already learns.
+  case cosine
+  /// A warm-up from 0, so that the first step learns nothing, then a cosine over the steps that are left: the
+  /// reference's.
+  case cosineFromZero = "cosine-from-zero"
+  /// The warm-up of `cosine`, then the peak.
+  case constant
+}
