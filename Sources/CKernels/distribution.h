@@ -139,7 +139,7 @@ static ttrl_distribution distribution_kernel(float *z, int64_t count, float inve
   v16 highest = all(-INFINITY);
   i16 odd = {};
   for (int64_t i = 0; i < count; i += 16) {
-    v16 x = load_first(z + i, count - i) * inverse_temperature;
+    v16 x = load_first(z + i, count - i) * inverse_temperature + 0.0f;  // -0 ties with 0, so it has to look like it
     odd |= ~(x - x == 0.0f);  // NaN and both infinities
     highest = larger(highest, choose(first_lanes(count - i), x, all(-INFINITY)));
     store_first(z + i, x, count - i);

@@ -23,6 +23,7 @@ package final class Backpropagation {
   let plan: TransformerPlan
   let transformer: Transformer
   let pages: KeyValuePages
+  private let activationBytesMax: Int
   private var activations: Activations
   private let backward: BackwardScratch
 
@@ -30,23 +31,28 @@ package final class Backpropagation {
   /// another number gives other last bits of the gradient.
   static let chunkRows = 3 * blockRowsMax
 
-  package init(_ plan: TransformerPlan, team: Team = Team(1)) {
+  /// A micro-batch whose activations would take more than `activationBytesMax` keeps the layers' inputs only and
+  /// computes the rest again: slower, to the same bits.
+  package init(_ plan: TransformerPlan, team: Team = Team(1), activationBytesMax: Int = .max) {
     self.plan = plan
+    self.activationBytesMax = activationBytesMax
     transformer = Transformer(plan, chunkRows: Backpropagation.chunkRows, team: team)
     pages = KeyValuePages(heads: plan.heads, layers: 1)
-    activations = Activations(plan, rows: 0)
+    activations = Activations(plan, rows: 0, areRecomputed: false)
     backward = BackwardScratch(plan)
   }
 
   /// Bytes of activations that `run` keeps for each row (each token of a micro-batch, shared prompts once).
-  package static func bytesPerRow(_ plan: TransformerPlan) -> Int { Activations.bytesPerRow(plan) }
+  package static func bytesPerRow(_ plan: TransformerPlan, areRecomputed: Bool = false) -> Int {
+    Activations.bytesPerRow(plan, areRecomputed: areRecomputed)
+  }
 
   /// Teacher-forced scoring: the log-probability of every response token.
   package func score(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings
   ) throws(ModelError) -> [ScoredSequence] {
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
-    try forward(batch, model)
+    _ = try forward(batch, model, isForTraining: false)
     return try scores(of: batch, sequences, model, distribution)
   }
 
@@ -64,7 +70,7 @@ package final class Backpropagation {
     precondition(model.isForTraining, "the model was prepared without what the backward pass needs")
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
-    try forward(batch, model)
+    let forward = try forward(batch, model, isForTraining: true)
     let scored = try scores(of: batch, sequences, model, distribution)
     var slopes: [[Float]] = []
     for (index, sequence) in scored.enumerated() {
@@ -72,8 +78,7 @@ package final class Backpropagation {
       precondition(slopes[index].count == sequence.logprobs.count, "sequence \(index): one coefficient per token")
     }
     let pass = BackwardPass(
-      batch: batch, model: model, gradient: gradient, transformer: transformer, activations: activations,
-      scratch: backward)
+      forward: forward, gradient: gradient, scratch: backward)
     pass.begin()
     try headBackward(pass, slopes, distribution)
     for layer in (0..<plan.configuration.layerCount).reversed() { try pass.layer(layer) }
@@ -83,34 +88,19 @@ package final class Backpropagation {
 
   // MARK: Forward
 
-  private func forward(_ batch: TrainingBatch, _ model: PreparedModel) throws(ModelError) {
-    if activations.rows < batch.tokens.count { activations = Activations(plan, rows: batch.tokens.count) }
+  private func forward(
+    _ batch: TrainingBatch, _ model: PreparedModel, isForTraining: Bool
+  ) throws(ModelError) -> ForwardPass {
     let count = batch.tokens.count
-    let kept = activations
-    model.embed(batch.tokens, into: kept.inputs[0])
-    for layer in 0..<plan.configuration.layerCount {
-      for chunk in kept.chunks(of: count) {
-        try transformer.project(
-          model, layer: layer, x: kept.inputs[layer][rows: chunk.room], rows: batch.rows, range: chunk.rows,
-          buffers: kept.layers[layer][rows: chunk.room], pageLayer: 0)
-      }
-      for segment in batch.segments {
-        if let prefix = segment.prefixTable {
-          segment.table.copyLastPage(of: prefix, count: segment.prefix.count)
-        }
-      }
-      for chunk in kept.chunks(of: count) {
-        let buffers = kept.layers[layer][rows: chunk.room]
-        let middle = kept.middles[layer][rows: chunk.room]
-        middle.values.copy(from: kept.inputs[layer][rows: chunk.room].values)
-        try transformer.attend(
-          model, layer: layer, x: middle, rows: batch.rows, range: chunk.rows, buffers: buffers, pageLayer: 0)
-        let output = kept.inputs[layer + 1][rows: chunk.room]
-        output.values.copy(from: middle.values)
-        try transformer.feedForward(
-          model, layer: layer, source: middle, x: output, count: chunk.rows.count, buffers: buffers)
-      }
+    let recomputes = !isForTraining || count * Backpropagation.bytesPerRow(plan) > activationBytesMax
+    if activations.rows < count || activations.areRecomputed != recomputes {
+      // Let go of the old ones first.
+      activations = Activations(plan, rows: 0, areRecomputed: recomputes)
+      activations = Activations(plan, rows: count, areRecomputed: recomputes)
     }
+    let pass = ForwardPass(batch: batch, model: model, transformer: transformer, activations: activations)
+    try pass.run()
+    return pass
   }
 
   /// Log-probabilities, from the rows that have left the last layer.
@@ -178,39 +168,5 @@ package final class Backpropagation {
       }
       try pass.head(headRows.map(\.row))
     }
-  }
-}
-
-/// What the forward pass keeps for the backward pass.
-struct Activations {
-  /// Rows there is room for.
-  let rows: Int
-  /// [layers + 1]: x before each layer, and after the last. [rows, C]
-  let inputs: [Matrix]
-  /// [layers]: x between attention and feed-forward.
-  let middles: [Matrix]
-  let layers: [LayerBuffers]
-
-  init(_ plan: TransformerPlan, rows wanted: Int) {
-    let chunk = Backpropagation.chunkRows
-    let count = (wanted + chunk - 1) / chunk * chunk
-    rows = count
-    let c = plan.configuration
-    inputs = (0...c.layerCount).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
-    middles = (0..<c.layerCount).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
-    layers = (0..<c.layerCount).map { _ in LayerBuffers(plan, rows: count, forTraining: true) }
-  }
-
-  static func bytesPerRow(_ plan: TransformerPlan) -> Int {
-    let c = plan.configuration
-    let heads = plan.heads
-    let kept = heads.width * (c.hasQueryKeyNorm ? 2 : 1) + 2 * heads.query + 2 * c.feedForwardSize + 2 * c.hiddenSize
-    return c.layerCount * (kept * 4 + heads.queryWidth * plan.type.bytes) + c.hiddenSize * 4
-  }
-
-  /// Chunks of the first `count` rows, each with the room it may write to.
-  func chunks(of count: Int) -> [(rows: Range<Int>, room: Range<Int>)] {
-    let size = Backpropagation.chunkRows
-    return stride(from: 0, to: count, by: size).map { ($0..<min($0 + size, count), $0..<$0 + size) }
   }
 }

@@ -4,6 +4,7 @@
 // gradient of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows;
 // factors have the model's type, sums are float32. Letters as in CKernels.h.
 
+import Base
 import Tensors
 
 /// Scratch of one team, by chunk.
@@ -60,13 +61,14 @@ final class BackwardScratch {
 
 /// One micro-batch on its way back.
 struct BackwardPass {
-  let batch: TrainingBatch
-  let model: PreparedModel
+  let forward: ForwardPass
   let gradient: Floats
-  let transformer: Transformer
-  let activations: Activations
   let scratch: BackwardScratch
 
+  var batch: TrainingBatch { forward.batch }
+  var model: PreparedModel { forward.model }
+  private var transformer: Transformer { forward.transformer }
+  private var activations: Activations { forward.activations }
   private var plan: TransformerPlan { model.plan }
   private var kernels: Kernels { transformer.kernels }
   private var team: Team { transformer.team }
@@ -110,6 +112,7 @@ struct BackwardPass {
 
   /// dx of a layer's output to dx of its input.
   func layer(_ index: Int) throws(ModelError) {
+    if activations.areRecomputed { try forward.recompute(index) }
     let chunks = activations.chunks(of: batch.tokens.count)
     for chunk in chunks {
       try feedForward(index, chunk.rows, chunk.room)
@@ -125,14 +128,14 @@ struct BackwardPass {
     let dx = scratch.dx[rows: rows]
     let dy = operand(of: dx)
     try transformer.multiplyBackward(dy, rows.count, layer.down, scratch.dactivated)
-    let gateUp = activations.layers[index].gateUp[rows: rows]
+    let gateUp = activations.buffers(index).gateUp[rows: rows]
     team.share(rows.count, unit: 8) { part, _ in
       kernels.swiGLUBackward(
         gateUp[rows: part], dactivated: scratch.dactivated[rows: part], into: scratch.dgateUp[rows: part],
         activated: transformer.activated[rows: part])
     }
     try weights(dy, rows.count, x: transformer.activated, [names.down])
-    let middle = activations.middles[index][rows: rows]
+    let middle = activations.middle(index)[rows: rows]
     transformer.norm(middle, count: rows.count, weight: layer.feedForwardNorm, into: transformer.normed)
     try weights(scratch.dgateUp, rows.count, x: transformer.normed, [names.gate, names.up])
     let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
@@ -144,14 +147,14 @@ struct BackwardPass {
 
   private func attentionOutput(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let dy = operand(of: scratch.dx[rows: rows])
-    let x = activations.layers[index].attention[rows: room]
+    let x = activations.buffers(index).attention[rows: room]
     try transformer.multiplyBackward(
       dy, rows.count, model.layers[index].attentionOutput, scratch.dattention[rows: room])
     try weights(dy, rows.count, x: x, [plan.layout.layers[index].attentionOutput])
   }
 
   private func attention(_ index: Int) {
-    let kept = activations.layers[index]
+    let kept = activations.buffers(index)
     guard let statistics = kept.statistics else { return }
     scratch.dqkv[rows: 0..<batch.tokens.count].values.fill(0)
     // Key/value heads have gradients of their own; within one, segments add to their prefix in order.
@@ -170,7 +173,7 @@ struct BackwardPass {
     let dqkv = scratch.dqkv[rows: rows]
     kernels.finishQueryKeyValueBackward(
       dqkv, heads: plan.heads, finish: layer.finish, rows: batch.rows, range: rows,
-      raw: activations.layers[index].rawQueryKeyValue.map { $0[rows: rows] },
+      raw: activations.buffers(index).rawQueryKeyValue.map { $0[rows: rows] },
       dqueryNorm: names.queryNorm.map(tensor), dkeyNorm: names.keyNorm.map(tensor))
     addBiases(dqkv, names)
     let dy = operand(of: dqkv)

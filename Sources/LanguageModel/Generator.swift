@@ -5,11 +5,11 @@
 // becomes depends on its slot, the weights and the sampling settings alone: random numbers are named by slot and
 // position, and rows do not influence each other (Transformer). So batch size, company and order are free.
 // Many prompts are best dealt to many generators; a team of threads moves one generator's samples together.
-// Not here: dealing out requests (SampleEverything), leases, text.
+// Not here: dealing out requests, leases, text.
 
 import Base
 package import Records
-import Tensors
+package import Tensors
 
 /// Samples to be drawn from one prompt.
 package struct GenerationRequest: Sendable {

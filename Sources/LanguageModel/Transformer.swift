@@ -134,11 +134,18 @@ final class Transformer {
   func feedForward(
     _ model: PreparedModel, layer index: Int, source: Matrix, x: Matrix, count: Int, buffers: LayerBuffers
   ) throws(ModelError) {
+    try gateUp(model, layer: index, source: source, count: count, buffers: buffers)
+    team.share(count, unit: 8) { range, _ in kernels.swiGLU(buffers.gateUp[rows: range], into: activated[rows: range]) }
+    try multiply(activated, count, model.layers[index].down, x)
+  }
+
+  /// The first half of the feed-forward block.
+  func gateUp(
+    _ model: PreparedModel, layer index: Int, source: Matrix, count: Int, buffers: LayerBuffers
+  ) throws(ModelError) {
     let layer = model.layers[index]
     norm(source, count: count, weight: layer.feedForwardNorm, into: normed)
     try multiply(normed, count, layer.gateUp, buffers.gateUp)
-    team.share(count, unit: 8) { range, _ in kernels.swiGLU(buffers.gateUp[rows: range], into: activated[rows: range]) }
-    try multiply(activated, count, layer.down, x)
   }
 
   /// logits[0..<count] of rows that have left the last layer; `normed` keeps the head's input.

@@ -4,7 +4,7 @@
 // processor has. All instruction sets give the same bits (a test compares them). What a kernel means is written down
 // readably in Reference.swift; the letters are explained in CKernels.h.
 
-package import Base
+import Base
 import CKernels
 
 /// The heads of an attention layer: H query heads share G key/value heads; a head has D dimensions.

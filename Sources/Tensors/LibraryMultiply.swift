@@ -7,7 +7,7 @@
 // multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is multiplied
 // together with. A test compares the bits. oneDNN itself uses the calling thread only (COneDNN); blocks are shared out.
 
-package import Base
+import Base
 import COneDNN
 import Synchronization
 

@@ -26,21 +26,17 @@ private struct LoadedModel: Sendable {
     threads = settings.threads > 0 ? settings.threads : Machine.coreCount
   }
 
-  /// Samples every request: many requests each on one thread, few with all threads together.
+  /// Samples every request, each on one thread.
   ///
   /// - Returns: trajectories in slot order.
   func sample(_ requests: [GenerationRequest], sampling: Sampling, seed: UInt64) throws -> [Trajectory] {
     let finished = Mutex<[Trajectory]>([])
     // Requests are dealt out in portions, so that a thread's batch stays full and the threads stay even.
-    let size = min(8, max(1, requests.count / threads))
-    let portions = stride(from: 0, to: requests.count, by: size).map {
-      Array(requests[$0..<min($0 + size, requests.count)])
-    }
+    let portions = stride(from: 0, to: requests.count, by: 8).map { Array(requests[$0..<min($0 + 8, requests.count)]) }
     let model = model
-    let teamSize = portions.count < threads ? threads / max(1, portions.count) : 1
     try inParallel(portions.count, threads: threads) { index, _ in
       let generator = Generator(
-        model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, batchRows: 256, team: Team(teamSize))
+        model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, batchRows: 256)
       for request in portions[index] { try generator.add(request) }
       var mine: [Trajectory] = []
       while generator.hasWork { mine += try generator.advance() }
