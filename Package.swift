@@ -37,6 +37,7 @@ let package = Package(
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
     .target(
       name: "COneDNN", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("dnnl")]),
+    .target(name: "CCeilings", cSettings: [.unsafeFlags(["-O2"])]),
     .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 
     // 1: the nouns.
@@ -84,17 +85,20 @@ let package = Package(
     module(
       "Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
 
+    module(
+      "Benchmarks",
+      ["Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings"], common),
     module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
 
     // 5: programs.
     .executableTarget(
       name: "ttrl",
       dependencies: [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
-        "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
+        "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
       ], swiftSettings: common),
     .executableTarget(
-      name: "ttrl-dev", dependencies: ["Simulation", "LanguageModel", "Tensors", "Platform", "Base"],
+      name: "ttrl-dev", dependencies: ["Simulation", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
       swiftSettings: common),
 
     tests("Base", of: ["Base"]),

@@ -21,6 +21,13 @@ package enum Limits {
   package static let slotsPerLease = 64
   /// Stop tokens of one model.
   package static let stopTokens = 64
+  /// Strings that end a response, and the bytes of one.
+  package static let stopStrings = 16
+  package static let stopStringBytes = 256
+  /// Tokens whose texts a worker is told where a run has stop strings, and the bytes of all. The largest vocabularies
+  /// have 260,000 tokens of 7 bytes.
+  package static let tokenTexts = 1 << 20
+  package static let tokenTextBytes = 8 << 20
   /// Any text in a message: names, reasons, configurations, reports.
   package static let textBytes = 4 << 20
   /// Bytes queued towards one peer before the connection is given up as stuck.

@@ -34,6 +34,7 @@ package final class Generator {
   private let seed: UInt64
   private let sampling: Sampling
   private let distribution: DistributionSettings
+  private let stopStrings: StopStrings
   private let batchRows: Int
   private let configuration: ModelConfiguration
 
@@ -64,12 +65,15 @@ package final class Generator {
     let promptCount: Int
     let tokensMax: Int
     var trajectory: Trajectory
+    var stopProgress: StopStrings.Progress
+    var hasStopString = false
   }
 
-  /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not.
+  /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not. Where
+  /// `sampling` has stop strings, `tokenTexts` are those of the model's tokenizer.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int,
-    team: Team = Team(1)
+    tokenTexts: TokenTexts = .none, team: Team = Team(1)
   ) {
     precondition(batchRows > 0, "a batch needs at least 1 row, got \(batchRows)")
     self.model = model
@@ -78,6 +82,7 @@ package final class Generator {
     self.sampling = sampling
     self.batchRows = batchRows
     distribution = DistributionSettings(sampling)
+    stopStrings = StopStrings(sampling.stopStrings, texts: tokenTexts)
     let plan = model.plan
     configuration = plan.configuration
     transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)), team: team)
@@ -192,7 +197,9 @@ package final class Generator {
     trajectory.tokens.reserveCapacity(min(tokensMax, 256))
     trajectory.logprobs.reserveCapacity(min(tokensMax, 256))
     running.append(
-      Running(table: table, promptCount: promptCount, tokensMax: tokensMax, trajectory: trajectory))
+      Running(
+        table: table, promptCount: promptCount, tokensMax: tokensMax, trajectory: trajectory,
+        stopProgress: stopStrings.beginning))
     let token = drawToken(for: running.count - 1, z: prompt.z, prompt.drawnFrom)
     append(token, to: running.count - 1, z: prompt.z, prompt.drawnFrom)
   }
@@ -201,7 +208,7 @@ package final class Generator {
     running.removeAll { sample in
       guard let last = sample.trajectory.tokens.last else { return false }
       var trajectory = sample.trajectory
-      if sampling.stopTokens.contains(last) {
+      if sample.hasStopString || sampling.stopTokens.contains(last) {
         trajectory.finish = .stop
       } else if trajectory.tokens.count < sample.tokensMax {
         return false
@@ -264,5 +271,6 @@ package final class Generator {
     running[index].trajectory.tokens.append(token)
     running[index].trajectory.logprobs.append(d.logprob(z: z[Int(token)]))
     running[index].trajectory.entropySum += d.entropy
+    if stopStrings.isCompleted(by: token, &running[index].stopProgress) { running[index].hasStopString = true }
   }
 }

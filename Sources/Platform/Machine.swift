@@ -14,6 +14,13 @@ package enum Machine {
   /// Bytes of memory in the machine.
   package static var memoryBytes: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
+  /// The most memory that this process has held so far.
+  package static var peakResidentBytes: Int {
+    var usage = rusage()
+    getrusage(RUSAGE_SELF.rawValue, &usage)
+    return usage.ru_maxrss * 1024
+  }
+
   package static var hostName: String {
     var text = [CChar](repeating: 0, count: 256)
     gethostname(&text, text.count - 1)

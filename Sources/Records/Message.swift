@@ -97,10 +97,12 @@ package struct Welcome: Sendable, Equatable {
   package var modelConfiguration: String
   package var latestPolicy: PolicyVersion
   package var heartbeat: Instant.Span
+  /// Empty unless the run has stop strings.
+  package var tokenTexts: TokenTexts
 
   package init(
     runID: String, seed: UInt64, dtype: String, modelConfiguration: String, latestPolicy: PolicyVersion,
-    heartbeat: Instant.Span
+    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none
   ) {
     self.runID = runID
     self.seed = seed
@@ -108,6 +110,7 @@ package struct Welcome: Sendable, Equatable {
     self.modelConfiguration = modelConfiguration
     self.latestPolicy = latestPolicy
     self.heartbeat = heartbeat
+    self.tokenTexts = tokenTexts
   }
 }
 

@@ -102,7 +102,7 @@ package struct Slot: Comparable, Hashable, Sendable, CustomStringConvertible {
 
 /// Why a response ended.
 package enum FinishReason: UInt8, Sendable {
-  /// A stop token was sampled; it is the last of the tokens.
+  /// A stop token was sampled, or a token that completes a stop string; it is the last of the tokens.
   case stop = 0
   /// The token limit was reached.
   case length = 1
@@ -149,14 +149,18 @@ package struct Sampling: Sendable, Equatable, Hashable {
   package var maxNewTokens: Int32
   /// Sampling one of these ends the response. Empty: only the length ends it.
   package var stopTokens: [Int32]
+  /// A token that completes one of these texts ends the response. Whoever samples needs the tokens' texts then.
+  package var stopStrings: [String]
 
   package init(
-    temperature: Float, topP: Float = 1, topK: Int32 = 0, maxNewTokens: Int32, stopTokens: [Int32]
+    temperature: Float, topP: Float = 1, topK: Int32 = 0, maxNewTokens: Int32, stopTokens: [Int32],
+    stopStrings: [String] = []
   ) {
     self.temperature = temperature
     self.topP = topP
     self.topK = topK
     self.maxNewTokens = maxNewTokens
     self.stopTokens = stopTokens
+    self.stopStrings = stopStrings
   }
 }

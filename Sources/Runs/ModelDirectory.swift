@@ -58,8 +58,20 @@ package struct ModelDirectory: Sendable {
     layout = ParameterLayout(configuration.model)
   }
 
-  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing or of a kind that is not supported.
-  package func tokenizer() throws -> Tokenizer { try Self.tokenizer(at: path) }
+  /// The tokenizer, whose every token must have its row in the model.
+  ///
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another model.
+  package func tokenizer() throws -> Tokenizer {
+    let tokenizer = try Self.tokenizer(at: path)
+    let vocabulary = configuration.model.vocabularySize
+    guard tokenizer.idBound <= vocabulary else {
+      throw ModelDirectoryError.unreadable(
+        path: path,
+        problem: "tokenizer.json has tokens up to number \(tokenizer.idBound - 1), config.json a vocabulary of "
+          + "\(vocabulary). Is it the tokenizer of this model?")
+    }
+    return tokenizer
+  }
 
   /// The tokenizer of a directory that may hold nothing else.
   ///
@@ -78,7 +90,7 @@ package struct ModelDirectory: Sendable {
   /// The template that the directory itself suggests.
   ///
   /// - Throws: if a file cannot be read.
-  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> ChatTemplate {
+  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
     var source: String?
     if Files.exists(path + "/tokenizer_config.json") {
       source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
@@ -86,7 +98,8 @@ package struct ModelDirectory: Sendable {
     if source == nil, Files.exists(path + "/chat_template.jinja") {
       source = try Files.readText(path + "/chat_template.jinja")
     }
-    return ChatTemplate.guess(tokenizer: tokenizer, source: source)
+    let template = ChatTemplate.guess(tokenizer: tokenizer, source: source)
+    return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
   }
 
   // MARK: Weights

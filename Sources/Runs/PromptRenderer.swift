@@ -7,21 +7,27 @@ package import Settings
 
 package struct PromptRenderer: Sendable {
   private let tokenizer: Tokenizer
-  package let template: ChatTemplate
-  package let suffix: String
+  package let template: PromptTemplate
 
-  /// Chooses template and suffix: as set, else what the model directory suggests.
+  /// Chooses template, system line and suffix: as set, else what the model directory suggests.
   ///
   /// - Throws: if the directory's chat template cannot be read.
   package init(settings: Settings, model: ModelDirectory, tokenizer: Tokenizer) throws {
     self.tokenizer = tokenizer
-    template =
-      try ChatTemplate(rawValue: settings.template) ?? model.suggestedTemplate(tokenizer)
-    suffix = settings.suffix.isEmpty ? template.defaultSuffix : settings.suffix
+    let suffix = settings.suffix.isEmpty ? nil : settings.suffix
+    let system = settings.system.isEmpty ? nil : settings.system
+    if settings.template.contains(PromptTemplate.questionMark) {
+      template = PromptTemplate(.text(settings.template), suffix: suffix)
+    } else if let named = ChatTemplate(rawValue: settings.template) {
+      template = PromptTemplate(.named(named), system: system, suffix: suffix)
+    } else {
+      let suggested = try model.suggestedTemplate(tokenizer)
+      template = PromptTemplate(.named(suggested.template), system: system ?? suggested.system, suffix: suffix)
+    }
   }
 
   package func tokens(of question: String) -> [Int32] {
-    tokenizer.encode(template.render(question: question, suffix: suffix))
+    tokenizer.encode(template.render(question: question))
   }
 
   /// - Parameter questions: those of one set, in order; their places are their indices.

@@ -137,7 +137,8 @@ package struct Run: Sendable {
     Welcome(
       runID: id, seed: settings.method.seed, dtype: settings.dtype.rawValue,
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
-      latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat)
+      latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
+      tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts)
   }
 
   /// The answer that a response gives.

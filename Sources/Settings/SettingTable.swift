@@ -37,7 +37,11 @@ package enum SettingTable {
       "model", "DIR", .result, "Hugging Face model directory, or builtin, the small one that comes with ttrl", \.model),
     text("data", "FILE", .result, "questions, JSONL or JSON", \.data),
     text("held-out", "FILE", .result, "questions to evaluate on only", \.heldOut),
-    text("template", "NAME", .result, "plain, chatml, qwen2.5-math, llama3, or auto: from the model", \.template),
+    text(
+      "template", "NAME", .result,
+      "plain, chatml, qwen2.5-math, llama3, auto: from the model, or a text with {question} in it, or its file",
+      \.template),
+    text("system", "TEXT", .result, "system line, instead of the template's own", \.system),
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
     choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),
 
@@ -54,6 +58,8 @@ package enum SettingTable {
     integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),
     integer("max-new-tokens", 1...(1 << 20), .result, "longest response", \.maxNewTokens),
     flag("ignore-eos", .result, "sample on past the end-of-text token", \.ignoreEOS),
+    text(
+      "stop", "TEXT", .result, "text that ends a response; several as a JSON list: [\"\\n\\n\", \"Q:\"]", \.stop),
     choice("dtype", .result, "of weights and matrix products: bfloat16 or float32", \.dtype),
     integer("mini-batch", 1...1_000_000, .result, "sequences per optimizer step", \.method.miniBatch),
     integer("micro-batch-tokens", 16...(1 << 24), .result, "tokens per forward and backward pass", \.microBatchTokens),
@@ -99,6 +105,9 @@ package enum SettingTable {
 
     // Commands.
     text("config", "FILE", .command, "settings as JSON5; flags win over it", \.config),
+    integer("prompts", 1...65536, .command, "bench: prompts; 0: as the model's shape has it", \.prompts),
+    integer("prompt-tokens", 1...(1 << 20), .command, "bench: tokens of a prompt; 0: likewise", \.promptTokens),
+    integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts", \.runs),
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
     flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
     flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),

@@ -33,6 +33,8 @@ package struct Settings: Sendable, Equatable {
   package var data = ""
   package var heldOut = ""
   package var template = "auto"
+  /// Instead of the template's own system line.
+  package var system = ""
   package var suffix = ""
   package var longPrompts = LongPrompts.drop
 
@@ -43,6 +45,8 @@ package struct Settings: Sendable, Equatable {
   package var topK: Int32 = 0
   package var maxNewTokens: Int32 = 3072
   package var ignoreEOS = false
+  /// One text, or a JSON list of texts.
+  package var stop = ""
   package var dtype = DataType.bfloat16
   package var reduction = Reduction.exact
   /// Tokens that one forward and backward pass may hold; the unit of work, so it shapes float sums.
@@ -69,6 +73,10 @@ package struct Settings: Sendable, Equatable {
 
   // Commands.
   package var config = ""
+  /// Of a benchmark; 0 is as many as the model's shape is measured with.
+  package var prompts = 0
+  package var promptTokens = 0
+  package var runs = 3
   package var isJSON = false
   package var isDecoding = false
   package var isDryRun = false
@@ -84,13 +92,22 @@ package struct Settings: Sendable, Equatable {
   package func trainingSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
       temperature: temperature, topP: topP, topK: topK, maxNewTokens: maxNewTokens,
-      stopTokens: ignoreEOS ? [] : stopTokens)
+      stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings)
   }
 
   /// How evaluation samples; the paper's temperature 0.6 and top-p 0.95 unless set.
   package func evaluationSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
       temperature: evaluationTemperature, topP: evaluationTopP, maxNewTokens: maxNewTokens,
-      stopTokens: ignoreEOS ? [] : stopTokens)
+      stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings)
+  }
+
+  /// The texts that end a response.
+  package var stopStrings: [String] {
+    if stop.isEmpty { return [] }
+    guard stop.hasPrefix("["), let list = try? JSON.parse(Array(stop.utf8)), let texts = list.elements else {
+      return [stop]
+    }
+    return texts.map { $0.string ?? "" }
   }
 }

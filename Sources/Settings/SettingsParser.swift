@@ -113,8 +113,22 @@ package struct SettingsParser: Sendable {
     if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
       found.append("temperature 0 makes all votes equal; set it above 0 to sample")
     }
-    if !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
-      found.append("template is \"\(settings.template)\", expected auto, plain, chatml, qwen2.5-math or llama3")
+    let isOwn = settings.template.contains("{question}")
+    if !isOwn, !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
+      found.append(
+        "template is \"\(settings.template)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with "
+          + "{question} where the question goes, or the path of a file (with a /) that holds one")
+    }
+    if !settings.system.isEmpty, isOwn || settings.template == "plain" {
+      found.append("system is given, but this template has no place for a system line; write it into a template")
+    }
+    let stops = settings.stopStrings
+    if stops.count > Limits.stopStrings
+      || stops.contains(where: { !(1...Limits.stopStringBytes).contains($0.utf8.count) })
+    {
+      found.append(
+        "stop is \(settings.stop), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
+          + "\(Limits.stopStringBytes) bytes")
     }
     return found
   }

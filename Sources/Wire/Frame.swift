@@ -46,7 +46,7 @@ extension WireError: CustomStringConvertible {
 }
 
 package enum Frame {
-  package static let version: UInt16 = 1
+  package static let version: UInt16 = 2
   package static let headerBytes = 24
   static let magic: UInt32 = 0x4C52_5454  // "TTRL" as it lies in memory
 

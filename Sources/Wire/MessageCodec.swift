@@ -48,6 +48,8 @@ enum MessageCodec {
       out.write(welcome.modelConfiguration)
       out.write(welcome.latestPolicy.number)
       out.write(welcome.heartbeat.nanoseconds)
+      out.write(welcome.tokenTexts.bytes)
+      out.write(welcome.tokenTexts.ends)
     case .goodbye(let reason):
       kind = .goodbye
       out.write(reason)
@@ -125,6 +127,8 @@ enum MessageCodec {
     out.write(lease.sampling.topK)
     out.write(lease.sampling.maxNewTokens)
     out.write(lease.sampling.stopTokens)
+    out.write(UInt32(lease.sampling.stopStrings.count))
+    for string in lease.sampling.stopStrings { out.write(string) }
     out.write(UInt32(lease.prompts.count))
     for prompt in lease.prompts {
       out.write(prompt.prompt)
@@ -173,7 +177,7 @@ enum MessageCodec {
         Welcome(
           runID: try text(&reader, "run"), seed: try reader.read(), dtype: try text(&reader, "dtype"),
           modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
-          heartbeat: Instant.Span(nanoseconds: try reader.read())))
+          heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader)))
     case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
     case .finished: return .finished
     case .want: return .want(slots: try reader.read())
@@ -205,6 +209,15 @@ enum MessageCodec {
     try reader.readString(field, limit: Limits.textBytes)
   }
 
+  private static func tokenTexts(_ reader: inout ByteReader) throws(ByteError) -> TokenTexts {
+    let bytes = try reader.readBytes("token texts", limit: Limits.tokenTextBytes)
+    let ends = try reader.readInt32s("token texts", limit: Limits.tokenTexts)
+    guard let texts = TokenTexts(bytes: bytes, ends: ends) else {
+      throw .invalid(field: "token texts", value: UInt64(ends.count))
+    }
+    return texts
+  }
+
   private static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
     PolicyVersion(try reader.read())
   }
@@ -230,7 +243,8 @@ enum MessageCodec {
     let policy = try version(&reader)
     let sampling = Sampling(
       temperature: try reader.readFloat(), topP: try reader.readFloat(), topK: try reader.read(),
-      maxNewTokens: try reader.read(), stopTokens: try reader.readInt32s("stop tokens", limit: Limits.stopTokens))
+      maxNewTokens: try reader.read(), stopTokens: try reader.readInt32s("stop tokens", limit: Limits.stopTokens),
+      stopStrings: try stopStrings(&reader))
     let count = try reader.readCount("prompts", limit: Limits.promptsPerLease, elementBytes: 12)
     var prompts: [LeasedPrompt] = []
     for _ in 0..<count {
@@ -241,6 +255,18 @@ enum MessageCodec {
         LeasedPrompt(prompt: prompt, tokens: tokens, samples: samples.map { UInt32(bitPattern: $0) }))
     }
     return Lease(id: id, round: round, policy: policy, sampling: sampling, prompts: prompts)
+  }
+
+  private static func stopStrings(_ reader: inout ByteReader) throws(ByteError) -> [String] {
+    let count = try reader.readCount("stop strings", limit: Limits.stopStrings, elementBytes: 4)
+    var strings: [String] = []
+    for _ in 0..<count {
+      let string = try reader.readString("stop string", limit: Limits.stopStringBytes)
+      // An empty one would end every response before it begins.
+      guard !string.isEmpty else { throw .invalid(field: "stop string", value: 0) }
+      strings.append(string)
+    }
+    return strings
   }
 
   private static func trajectories(_ reader: inout ByteReader) throws(ByteError) -> [Trajectory] {

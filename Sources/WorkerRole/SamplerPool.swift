@@ -34,6 +34,7 @@ package final class SamplerPool: Sendable {
   private let tokenCount = Atomic<UInt64>(0)
   private let seed: UInt64
   private let batchRows: Int
+  private let tokenTexts: TokenTexts
   private let reports: Inbox<SamplerReport>
 
   /// Starts the threads; they live as long as the process.
@@ -42,13 +43,17 @@ package final class SamplerPool: Sendable {
   ///   - threads: at least 1.
   ///   - batchRows: sequences that one thread samples at a time.
   ///   - seed: the run's.
+  ///   - tokenTexts: of the model's tokenizer, where leases may have stop strings.
   ///   - reports: where trajectories go.
   /// - Throws: if a thread cannot be started.
-  package init(threads: Int, batchRows: Int, seed: UInt64, reports: Inbox<SamplerReport>) throws(PlatformError) {
+  package init(
+    threads: Int, batchRows: Int, seed: UInt64, tokenTexts: TokenTexts, reports: Inbox<SamplerReport>
+  ) throws(PlatformError) {
     queues = Mutex(Array(repeating: Queue(), count: threads))
     wakeups = (0..<threads).map { _ in Wakeup() }
     self.seed = seed
     self.batchRows = batchRows
+    self.tokenTexts = tokenTexts
     self.reports = reports
     for index in 0..<threads {
       try startThread(named: "sampler-\(index)") { self.run(index) }
@@ -118,7 +123,7 @@ package final class SamplerPool: Sendable {
         current = Current(
           generator: Generator(
             model: job.model, policy: job.lease.policy, seed: seed, sampling: job.lease.sampling,
-            batchRows: batchRows),
+            batchRows: batchRows, tokenTexts: tokenTexts),
           policy: job.lease.policy, sampling: job.lease.sampling)
       }
       for prompt in job.lease.prompts {

@@ -1,5 +1,5 @@
 // ttrl-dev: tools for those who work on ttrl: `simulate`, whole runs on a simulated fleet; `results`, docs/results.md;
-// `random-model`, a model directory to try things on.
+// `random-model`, a model directory to try things on; `agree`, sampler and trainer compared bit for bit.
 //
 // The last line of standard output is the result; progress goes to standard error.
 
@@ -10,8 +10,9 @@ switch arguments.first {
 case "simulate": exit(SimulateCommand.run(Array(arguments.dropFirst())))
 case "results": exit(ResultsCommand.run(Array(arguments.dropFirst())))
 case "random-model": exit(RandomModelCommand.run(Array(arguments.dropFirst())))
+case "agree": exit(AgreeCommand.run(Array(arguments.dropFirst())))
 default:
-  for usage in [SimulateCommand.usage, ResultsCommand.usage, RandomModelCommand.usage] {
+  for usage in [SimulateCommand.usage, ResultsCommand.usage, RandomModelCommand.usage, AgreeCommand.usage] {
     SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
   }
   exit(2)

@@ -5,6 +5,7 @@
 // starts. Not here: what the commands do.
 
 import Base
+import Benchmarks
 import CoordinatorRole
 import Foundation
 import LanguageModel
@@ -33,9 +34,13 @@ struct Command: Sendable {
   /// Settings that may shape a run.
   private static let runSettings = SettingTable.all.filter { $0.effect == .result }.map(\.name)
   private static let samplingSettings = [
-    "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "dtype", "threads",
+    "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "stop", "dtype",
+    "threads",
   ]
-  private static let promptSettings = ["model", "template", "suffix"]
+  private static let promptSettings = ["model", "template", "system", "suffix"]
+  private static let benchmarkSettings = [
+    "model", "prompts", "prompt-tokens", "samples", "max-new-tokens", "dtype", "threads", "runs", "seed", "json",
+  ]
 
   static let all: [Command] = [
     Command(
@@ -79,30 +84,55 @@ struct Command: Sendable {
     Command(
       name: "pretrain", summary: "make the small base model that is built in",
       settings: ["run", "seed", "threads", "json"], needs: ["run"], defaults: pretrainingDefaults, run: pretrain),
+    Command(
+      name: "bench gemm", summary: "speed of the model's matrix products, beside the multiply-add peak",
+      settings: benchmarkSettings, defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkGEMM) }),
+    Command(
+      name: "bench rollout", summary: "speed of sampling, beside what matrix products alone allow",
+      settings: benchmarkSettings, defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkRollout) }),
+    Command(
+      name: "bench learner", summary: "speed of a training step, beside what matrix products alone allow",
+      settings: benchmarkSettings + ["micro-batch-tokens"], defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkLearner) }),
+    Command(
+      name: "bench growth", summary: "speed of decoding by number of samples and length of context",
+      settings: benchmarkSettings, defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkGrowth) }),
   ]
 
   // MARK: Entry
 
   static func main(_ arguments: [String]) -> Int32 {
-    guard let name = arguments.first else {
+    guard let first = arguments.first else {
       complain(overview)
       return ExitStatus.usage
     }
+    // Some commands have names of two words: "bench rollout".
+    let pair = arguments.prefix(2).joined(separator: " ")
+    let isPair = all.contains { $0.name == pair }
+    let name = isPair ? pair : first
     switch name {
     case "--version", "version": print("ttrl \(Program.version)\n\(Arithmetic.description)")
     case "--help", "-h", "help":
-      guard let topic = arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) else {
+      let topic = arguments.dropFirst().filter { !$0.hasPrefix("-") }
+      guard !topic.isEmpty else {
         print(overview)
         break
       }
-      return main([topic, "--help"])
+      return main(topic + ["--help"])
     default:
       guard let command = all.first(where: { $0.name == name }) else {
-        let hint = nearest(to: name, in: all.map(\.name)).map { "; did you mean \"\($0)\"?" } ?? ""
+        let words = all.filter { $0.name.hasPrefix(name + " ") }.map(\.name)
+        let hint =
+          words.isEmpty
+          ? nearest(to: name, in: all.map(\.name)).map { "; did you mean \"\($0)\"?" } ?? ""
+          : "; say which: \(words.joined(separator: ", "))"
         complain("ttrl: there is no command \"\(name)\"\(hint)\nCommands: \(all.map(\.name).joined(separator: ", "))")
         return ExitStatus.usage
       }
-      return command.main(Array(arguments.dropFirst()))
+      return command.main(Array(arguments.dropFirst(isPair ? 2 : 1)))
     }
     return ExitStatus.done
   }
@@ -144,10 +174,20 @@ struct Command: Sendable {
     let file = path.isEmpty ? SettingsFile() : SettingsFile(reading: path)
     reading.note(file.problems)
     reading.adopt(defaults: try defaults(for: file.pairs + flags))
-    reading.apply(file.pairs, from: path)
-    reading.apply(flags, from: "command line")
+    reading.apply(try file.pairs.map(Self.readingTemplate), from: path)
+    reading.apply(try flags.map(Self.readingTemplate), from: "command line")
+    // Whatever computes has threads.
+    if settings.contains("threads") { reading.note([Arithmetic.problem].compactMap { $0 }) }
     reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))
     return (try reading.finish(), reading.given)
+  }
+
+  /// A template's file is read here, once: a run keeps the text, and does not change with the file.
+  ///
+  /// - Throws: if there is no such file.
+  private static func readingTemplate(_ pair: (name: String, value: String)) throws -> (name: String, value: String) {
+    guard pair.name == "template", pair.value.contains("/"), !pair.value.contains("{question}") else { return pair }
+    return (pair.name, try Files.readText(pair.value))
   }
 
   private func defaults(for given: [(name: String, value: String)]) throws -> Settings {

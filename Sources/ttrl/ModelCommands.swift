@@ -9,7 +9,6 @@ import Platform
 import Records
 import Runs
 import Settings
-import Synchronization
 import TTRL
 import Tensors
 
@@ -26,23 +25,14 @@ private struct LoadedModel: Sendable {
     threads = settings.threads > 0 ? settings.threads : Machine.coreCount
   }
 
-  /// Samples every request, each on one thread.
-  ///
   /// - Returns: trajectories in slot order.
-  func sample(_ requests: [GenerationRequest], sampling: Sampling, seed: UInt64) throws -> [Trajectory] {
-    let finished = Mutex<[Trajectory]>([])
-    // Requests are dealt out in portions, so that a thread's batch stays full and the threads stay even.
-    let portions = stride(from: 0, to: requests.count, by: 8).map { Array(requests[$0..<min($0 + 8, requests.count)]) }
-    let model = model
-    try inParallel(portions.count, threads: threads) { index, _ in
-      let generator = Generator(
-        model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, batchRows: 256)
-      for request in portions[index] { try generator.add(request) }
-      var mine: [Trajectory] = []
-      while generator.hasWork { mine += try generator.advance() }
-      finished.withLock { $0 += mine }
-    }
-    return finished.withLock { $0.sorted { $0.slot < $1.slot } }
+  func sample(
+    _ requests: [GenerationRequest], sampling: Sampling, seed: UInt64, tokenizer: Tokenizer?
+  ) throws -> [Trajectory] {
+    let texts = sampling.stopStrings.isEmpty ? nil : try (tokenizer ?? directory.tokenizer()).tokenTexts
+    return try sampleAll(
+      requests, model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, threads: threads,
+      tokenTexts: texts ?? .none)
   }
 }
 
@@ -62,7 +52,8 @@ extension Command {
         samples: Array(0..<settings.samples))
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
-    let trajectories = try loaded.sample(requests, sampling: sampling, seed: settings.method.seed)
+    let trajectories = try loaded.sample(
+      requests, sampling: sampling, seed: settings.method.seed, tokenizer: tokenizer)
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
@@ -120,7 +111,9 @@ extension Command {
       }
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
-    for trajectory in try loaded.sample(requests, sampling: sampling, seed: settings.method.seed) {
+    let trajectories = try loaded.sample(
+      requests, sampling: sampling, seed: settings.method.seed, tokenizer: tokenizer)
+    for trajectory in trajectories {
       let hasIDs = lines[Int(trajectory.slot.prompt)].value["ids"] != nil
       let text = hasIDs ? nil : tokenizer?.decode(trajectory.tokens, skipSpecial: true)
       let row: JSON = [

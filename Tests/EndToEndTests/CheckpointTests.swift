@@ -65,6 +65,67 @@ extension EndToEnd {
       try expectRefusal(try model { weights, _ in weights.data.removeLast(10) }, ["copied completely"])
     }
 
+    @Test func `tensors that share bytes are refused by name`() throws {
+      let bad = try model { weights, _ in
+        let others = weights.header["model.layers.1.self_attn.q_proj.weight"]?["data_offsets"]
+        weights.header[Self.tensor]?["data_offsets"] = others
+      }
+      try expectRefusal(bad, ["\"\(Self.tensor)\"", "share bytes"])
+    }
+
+    @Test(arguments: [
+      (Data([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]), "the header claims 9223372036854775807 bytes"),
+      (Data([0x10, 0, 0]), "too few for its header"),
+      (Data([4, 0, 0, 0, 0, 0, 0, 0]) + Data("{\"a\"".utf8), "the header is not JSON"),
+    ])
+    func `a header that is too long, cut off or no JSON is refused`(_ bytes: Data, _ words: String) throws {
+      let path = try model(nil)
+      scratch.write(bytes, to: "model/model.safetensors")
+      try expectRefusal(path, [words])
+    }
+
+    /// What is put into config.json instead of what, and the words of the refusal.
+    @Test(arguments: [
+      ("Qwen2ForCausalLM", "GemmaForCausalLM", "the architecture is GemmaForCausalLM, which ttrl does not know"),
+      ("\"vocab_size\": 258", "\"vocab_size\": 200", "Is it the tokenizer of this model?"),
+      ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act is"),
+    ])
+    func `a configuration that cannot be computed, or not with these files, is refused`(
+      _ text: String, _ other: String, _ words: String
+    ) throws {
+      let path = try model(nil)
+      let config = textOfFile(path + "/config.json")
+      try #require(config.contains(text), "\(config)")
+      // The end token is the vocabulary's last.
+      let changed = config.replacingOccurrences(of: text, with: other).replacingOccurrences(
+        of: "\"eos_token_id\": 257", with: "\"eos_token_id\": 57")
+      scratch.write(changed, to: "model/config.json")
+      scratch.write("{\"eos_token_id\": 57}", to: "model/generation_config.json")
+      try expectRefusal(path, [words])
+    }
+
+    @Test func `an end token beyond the vocabulary is refused`() throws {
+      let path = try model(nil)
+      scratch.write("{\"eos_token_id\": 258}", to: "model/generation_config.json")
+      try expectRefusal(path, ["eos_token_id is 258", "0 to 257"])
+    }
+
+    @Test func `a tokenizer of another kind is refused by name`() throws {
+      let path = try model(nil)
+      scratch.write("{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", to: "model/tokenizer.json")
+      try expectRefusal(path, ["model.type is the string \"Unigram\""])
+    }
+
+    @Test func `a processor without AVX2 is refused before anything is read`() throws {
+      // The matrix library can be told that the processor is an older one.
+      let outcome = try Program.run(
+        ["train", "--run", scratch.file("run"), "--model", "nowhere", "--data", "nowhere"],
+        environment: ["DNNL_MAX_CPU_ISA": "SSE41"])
+      #expect(
+        outcome.status == 2 && outcome.errors.contains("needs the AVX2 and FMA instructions"), "\(outcome.errors)")
+      #expect(!outcome.errors.contains("No such file"))
+    }
+
     @Test(arguments: ["config.json", "tokenizer.json"])
     func `a directory without one of its files is refused`(_ name: String) throws {
       let bad = try model { _, path in try FileManager.default.removeItem(atPath: path + "/" + name) }

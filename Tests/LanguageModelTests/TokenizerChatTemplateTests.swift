@@ -6,7 +6,9 @@ import Testing
 
 @Suite struct TokenizerChatTemplateTests {
   @Test func `each template is this text`() {
-    func render(_ template: ChatTemplate) -> String { template.render(question: "1+1?", suffix: "!") }
+    func render(_ template: ChatTemplate) -> String {
+      PromptTemplate(.named(template), suffix: "!").render(question: "1+1?")
+    }
     #expect(render(.plain) == "1+1?!\n")
     #expect(render(.chatML) == "<|im_start|>user\n1+1?!<|im_end|>\n<|im_start|>assistant\n")
     #expect(
@@ -26,6 +28,39 @@ import Testing
 
 
         """)
+  }
+
+  @Test func `a system line stands before the user, where the template has a place for it`() {
+    func render(_ template: ChatTemplate) -> String {
+      PromptTemplate(.named(template), system: "Be brief.", suffix: "").render(question: "1+1?")
+    }
+    let chatML = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
+    #expect(render(.chatML) == chatML && render(.qwen25Math) == chatML)
+    #expect(
+      render(.llama3)
+        == "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+        + "<|start_header_id|>user<|end_header_id|>\n\n1+1?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")
+    #expect(render(.plain) == "1+1?\n")
+  }
+
+  @Test func `a text of the user's own has the question and the suffix in its place, and nothing else changes`() {
+    let template = PromptTemplate(.text("Q: {question}\nA:"), suffix: " Box it.")
+    #expect(template.render(question: "1+1?") == "Q: 1+1? Box it.\nA:")
+    #expect(template.render(question: "what is {question}?") == "Q: what is {question}? Box it.\nA:")
+    #expect(PromptTemplate(.text("{question}{question}é")).render(question: "x") == "xxé")
+  }
+
+  @Test(arguments: [
+    (
+      #"{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"#
+        + #"{%- else %}{{- '<|im_start|>system\nYou are Qwen. You help.<|im_end|>\n' }}{%- endif %}"#,
+      "You are Qwen. You help."
+    ),
+    (#"{{ '<|im_start|>system\nPut it within \\boxed{}.<|im_end|>\n' }}"#, #"Put it within \boxed{}."#),
+    (#"{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"#, nil), ("", nil),
+  ])
+  func `the system line of a folder's own template is found`(source: String, line: String?) {
+    #expect(ChatTemplate.systemLine(ofChatML: source) == line)
   }
 
   @Test func `the suffix asks for a box on a line of its own, where the template does not`() {

@@ -2,16 +2,19 @@
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
-  "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "suffix": " \"e\"\n\\boxed{é}",
+  "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "system": "s",
+  "suffix": " \"e\"\n\\boxed{é}",
   "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
   "train-samples": "48", "selection": "first", "labels": "random", "temperature": "0.7", "top-p": "0.95",
   "top-k": "50",
-  "max-new-tokens": "17", "ignore-eos": "true", "dtype": "float32", "mini-batch": "33", "micro-batch-tokens": "512",
+  "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
+  "micro-batch-tokens": "512",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++", "silent-groups": "train",
   "denominator": "micro-batch", "denominator-sequences": "4", "lr": "1e-06", "lr-schedule": "cosine-from-zero",
   "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
   "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
-  "name": "ada", "config": "f", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
+  "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
+  "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]

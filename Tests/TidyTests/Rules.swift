@@ -61,17 +61,20 @@ enum Rules {
       "Records", "Base",
     ],
     "Pretraining": ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"],
+    "Benchmarks": [
+      "Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings",
+    ],
     "Simulation": ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"],
     // 5: programs.
     "ttrl": [
-      "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Observatory", "Runs", "Settings", "TTRL",
-      "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+      "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
+      "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
     ],
-    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Platform", "Base"],
+    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.
-  static let shims = ["CMPI", "COneDNN", "COpenSSL", "CSQLite", "CKernels", "CLinux", "CEmbedded"]
+  static let shims = ["CMPI", "COneDNN", "COpenSSL", "CSQLite", "CKernels", "CLinux", "CEmbedded", "CCeilings"]
 
   /// What comes with the toolchain and every target may use. Glibc is for mathematics, where code is pure.
   static let system = ["Glibc", "Synchronization", "Swift"]

@@ -59,6 +59,11 @@ import Wire
       ("| weight bytes in a chunk | 1 MiB |", Limits.chunkBytes == 1 << 20),
       ("| bytes of any text | 4 MiB |", Limits.textBytes == 4 << 20),
       ("| stop tokens | 64 |", Limits.stopTokens == 64),
+      ("| stop strings; bytes of one | 16; 256 |", Limits.stopStrings == 16 && Limits.stopStringBytes == 256),
+      (
+        "| tokens whose texts a welcome has; bytes of all | 1,048,576; 8 MiB |",
+        Limits.tokenTexts == 1_048_576 && Limits.tokenTextBytes == 8 << 20
+      ),
       ("| prompts in a lease | 1,024 |", Limits.promptsPerLease == 1024),
       ("| tokens of a prompt or response | 1,048,576 |", Limits.tokensPerSequence == 1_048_576),
       ("| 65,536; 64 |", Limits.samplesPerPrompt == 65536 && Limits.slotsPerLease == 64),

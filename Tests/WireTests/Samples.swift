@@ -15,7 +15,8 @@ enum Samples {
 
   static let lease = Lease(
     id: LeaseID(42), round: .evaluate(.heldOut, at: PolicyVersion(7)), policy: PolicyVersion(7),
-    sampling: Sampling(temperature: 0.6, topP: 0.95, topK: 20, maxNewTokens: 100, stopTokens: [2, 3]),
+    sampling: Sampling(
+      temperature: 0.6, topP: 0.95, topK: 20, maxNewTokens: 100, stopTokens: [2, 3], stopStrings: ["\n\n", "é"]),
     prompts: [
       LeasedPrompt(prompt: 1, tokens: [9, 8], samples: [0, 1, 7]), LeasedPrompt(prompt: 2, tokens: [], samples: []),
     ])
@@ -25,7 +26,7 @@ enum Samples {
     .welcome(
       Welcome(
         runID: "run-1", seed: .max, dtype: "bfloat16", modelConfiguration: "{\"a\":1}", latestPolicy: PolicyVersion(9),
-        heartbeat: .seconds(2))),
+        heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]))),
     .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
     .fetch(PolicyVersion(8), offset: 1 << 35), .chunk(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),

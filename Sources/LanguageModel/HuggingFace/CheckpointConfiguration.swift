@@ -108,6 +108,12 @@ extension CheckpointConfiguration {
       eos = stops.isEmpty ? eos : stops
       reader.problems += other.problems
     }
+    if let model, let stray = eos.first(where: { Int($0) >= model.vocabularySize }), reader.problems.isEmpty {
+      reader.problems.append(
+        .malformed(
+          key: "eos_token_id", found: "\(stray)",
+          expected: "a token of the vocabulary, 0 to \(model.vocabularySize - 1)"))
+    }
     guard reader.problems.isEmpty, let model else { throw .problems(reader.problems) }
     self.init(model: model, bosToken: bos.first, eosTokens: eos, weightType: weightType)
   }

@@ -1,0 +1,101 @@
+// BenchmarkResult: what a benchmark found, for machines and for people.
+
+package import Base
+import Tensors
+
+/// What to measure and how.
+package struct BenchmarkOptions: Sendable {
+  package var model: BenchmarkModel
+  package var rollout: Workload
+  package var training: Workload
+  package var type: DataType
+  package var threads: Int
+  /// Timed runs, after one that is not; the figure is their median.
+  package var runs: Int
+  package var seed: UInt64
+  package var microBatchTokens: Int
+
+  package init(
+    model: BenchmarkModel, rollout: Workload, training: Workload, type: DataType, threads: Int, runs: Int,
+    seed: UInt64, microBatchTokens: Int
+  ) {
+    self.model = model
+    self.rollout = rollout
+    self.training = training
+    self.type = type
+    self.threads = threads
+    self.runs = runs
+    self.seed = seed
+    self.microBatchTokens = microBatchTokens
+  }
+}
+
+package struct BenchmarkResult: Sendable {
+  /// A share of the work, by itself.
+  package struct Part: Sendable {
+    package var name: String
+    package var seconds: Double
+    /// 10⁹ floating-point operations per second, where that means something.
+    package var gigaflops: Double?
+
+    var json: JSON {
+      ["name": .string(name), "seconds": .double(seconds), "gflops": gigaflops.map { .double($0) } ?? .null]
+    }
+  }
+
+  package var name: String
+  package var value: Double
+  package var unit: String
+  /// In the same unit: what could be reached if nothing but matrix products took time.
+  package var ceiling: Double
+  /// The most memory that the process held while it did the work, before the ceilings were measured.
+  package var peakBytes: Int
+  /// What it was measured on: the model, its shape, the settings.
+  package var conditions: [JSON.Member]
+  package var parts: [Part]
+  /// Seconds of the timed runs, in order.
+  package var times: [Double]
+  /// Names and values of further limits, for example "fma_gflops".
+  package var limits: [(name: String, value: Double?)]
+  /// SHA-256 of what was computed: the same for the same options on the same kind of processor.
+  package var hash: String
+
+  package var json: JSON {
+    let measured: [JSON.Member] = [
+      .init("name", .string(name)), .init("value", .double(value)), .init("unit", .string(unit)),
+      .init("ceiling", .double(ceiling)), .init("share", .double(value / ceiling)),
+      .init("peak_bytes", .int(peakBytes)),
+    ]
+    let details: [JSON.Member] = [
+      .init("seconds", .array(times.map { .double($0) })),
+      .init("parts", .array(parts.map(\.json))),
+      .init("limits", .object(limits.map { .init($0.name, $0.value.map { .double($0) } ?? .null) })),
+      .init("result_sha256", .string(hash)), .init("arithmetic", .string(Arithmetic.description)),
+    ]
+    return .object(measured + conditions + details)
+  }
+
+  /// Some lines for a person.
+  package var text: String {
+    let settings = conditions.map { "\($0.key) \($0.value.string ?? $0.value.text())" }.joined(separator: ", ")
+    var lines = [
+      "\(name): \(rounded(value)) \(unit), \(rounded(100 * value / ceiling)) % of the ceiling of \(rounded(ceiling))",
+      settings, "peak memory \(rounded(Double(peakBytes) / 1e6)) MB",
+    ]
+    for part in parts {
+      let speed = part.gigaflops.map { ", \(rounded($0)) GFLOP/s" } ?? ""
+      lines.append("  \(part.name): \(rounded(1000 * part.seconds)) ms\(speed)")
+    }
+    for limit in limits { lines.append("  \(limit.name): \(limit.value.map(rounded) ?? "none")") }
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// Three digits that count.
+private func rounded(_ value: Double) -> String {
+  guard value.isFinite, value != 0 else { return "\(value)" }
+  var unit = 1.0
+  while abs(value) * unit < 100 { unit *= 10 }
+  let digits = (value * unit).rounded() / unit
+  return unit == 1 ? "\(Int(digits))" : "\(digits)"
+}

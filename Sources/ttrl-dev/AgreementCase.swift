@@ -1,0 +1,184 @@
+// AgreementCase: one random case of the two promises about log-probabilities, as a function of a seed.
+//
+// E1: what is sampled does not depend on what else is in the batch, on batch size, order or threads. E2: what the
+// trainer computes for given tokens equals what was recorded while sampling, however the trajectories are cut into
+// micro-batches and wherever the prompt is said to end. A case draws a model, prompts, sampling settings and lengths,
+// samples in several ways, scores in several ways, and counts values whose bits differ. There must be none.
+
+import Base
+import LanguageModel
+import Records
+import Tensors
+
+/// What cases found, summed up.
+struct AgreementTally {
+  var cases = 0
+  var tokens = 0
+  /// Tokens of the longest sequence, prompt included.
+  var longest = 0
+  /// Values compared, and those that differ in a bit (a token that differs counts too).
+  var batchCompared = 0
+  var batchDiffering = 0
+  var trainerCompared = 0
+  var trainerDiffering = 0
+
+  static func + (left: Self, right: Self) -> Self {
+    Self(
+      cases: left.cases + right.cases, tokens: left.tokens + right.tokens, longest: max(left.longest, right.longest),
+      batchCompared: left.batchCompared + right.batchCompared,
+      batchDiffering: left.batchDiffering + right.batchDiffering,
+      trainerCompared: left.trainerCompared + right.trainerCompared,
+      trainerDiffering: left.trainerDiffering + right.trainerDiffering)
+  }
+}
+
+struct AgreementCase {
+  private let seed: UInt64
+  private var random: RandomSequence
+  private let plan: TransformerPlan
+  private let model: PreparedModel
+  private let requests: [GenerationRequest]
+  private let sampling: Sampling
+  private let threadsMax: Int
+
+  /// - Parameters:
+  ///   - seed: names the case.
+  ///   - lengthMax: tokens of the longest sequence, reached by one case in sixteen.
+  init(seed: UInt64, type: DataType, threadsMax: Int, lengthMax: Int) throws {
+    self.seed = seed
+    self.threadsMax = threadsMax
+    var random = RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(11, 0, 0))
+    let isLong = random.index(below: 16) == 0
+    let length = isLong ? lengthMax : 16 + random.index(below: 120)
+    let configuration = Self.configuration(&random, positions: length)
+    plan = TransformerPlan(configuration, type: type)
+    let parameters = initialParameters(
+      configuration, scales: InitialScales(embedding: 0.7, head: 1), seed: seed)
+    for tensor in plan.layout.tensors where tensor.shape.count == 1 {
+      for index in tensor.range { parameters[index] += Float(random.uniform() - 0.5) * 0.6 }
+    }
+    model = try PreparedModel(plan: plan, parameters: parameters, forTraining: true)
+    let promptMax = max(1, isLong ? length * 2 / 3 : length / 2)
+    requests = (0..<1 + random.index(below: isLong ? 2 : 4)).map { prompt in
+      let count = 1 + random.index(below: promptMax)
+      return GenerationRequest(
+        prompt: (0..<count).map { _ in Int32(random.index(below: configuration.vocabularySize)) },
+        round: .train(step: 3), promptIndex: UInt32(prompt),
+        samples: (0..<UInt32(1 + random.index(below: isLong ? 3 : 20))).map { 3 * $0 + UInt32(prompt) })
+    }
+    sampling = Sampling(
+      temperature: [0.6, 1, 1.7, 0][random.index(below: 4)], topP: [1, 0.9][random.index(below: 2)],
+      topK: [0, 5][random.index(below: 2)], maxNewTokens: Int32(max(1, length - promptMax)),
+      stopTokens: isLong ? [] : [2])
+    self.random = random
+  }
+
+  private static func configuration(_ random: inout RandomSequence, positions: Int) -> ModelConfiguration {
+    func pick(_ values: [Int]) -> Int { values[random.index(below: values.count)] }
+    let family = [ModelConfiguration.Family.qwen2, .llama, .qwen3, .mistral][random.index(below: 4)]
+    let groups = pick([1, 2])
+    let heads = groups * pick([1, 2, 3])
+    let dimension = pick([6, 8, 16, 24, 64])
+    let scaling = ModelConfiguration.RopeScaling(
+      factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: max(8, positions / 4))
+    return ModelConfiguration(
+      family: family, vocabularySize: 17 + random.index(below: 180), hiddenSize: pick([20, 32, 48, 96]),
+      feedForwardSize: pick([33, 48, 160]), layerCount: 1 + random.index(below: 3), headCount: heads,
+      keyValueHeadCount: groups, headDimension: dimension, ropeTheta: 1000,
+      ropeScaling: family == .llama ? scaling : nil, maxPositions: positions,
+      hasTiedEmbeddings: random.index(below: 2) == 0, hasAttentionBias: family == .qwen2,
+      hasQueryKeyNorm: family == .qwen3)
+  }
+
+  /// Samples and scores in several ways and compares.
+  mutating func run() throws -> AgreementTally {
+    var tally = AgreementTally()
+    tally.cases = 1
+    let alone = try requests.flatMap { try generate([$0], batchRows: 1 + random.index(below: 40)) }
+    tally.tokens = alone.reduce(0) { $0 + $1.tokens.count }
+    tally.longest = alone.map { requests[Int($0.slot.prompt)].prompt.count + $0.tokens.count }.max() ?? 0
+    let order = random.permutation(of: requests.count).map { requests[$0] }
+    let together = try generate(order, batchRows: 1 + random.index(below: 64))
+    compare(together, alone, &tally)
+    let threads = 1 + random.index(below: threadsMax)
+    let threaded = try sampleAll(
+      order, model: model, policy: PolicyVersion(3), seed: seed, sampling: sampling, threads: threads)
+    compare(threaded, alone, &tally)
+    try scoreMicroBatches(alone, &tally)
+    try scoreSplits(alone, &tally)
+    return tally
+  }
+
+  private func generate(_ requests: [GenerationRequest], batchRows: Int) throws -> [Trajectory] {
+    let generator = Generator(
+      model: model, policy: PolicyVersion(3), seed: seed, sampling: sampling, batchRows: batchRows)
+    for request in requests { try generator.add(request) }
+    var trajectories: [Trajectory] = []
+    while generator.hasWork { trajectories += try generator.advance() }
+    return trajectories.sorted { $0.slot < $1.slot }
+  }
+
+  private func compare(_ found: [Trajectory], _ expected: [Trajectory], _ tally: inout AgreementTally) {
+    tally.batchCompared += expected.reduce(0) { $0 + 2 * $1.tokens.count + 1 }
+    guard found.map(\.slot) == expected.map(\.slot) else {
+      tally.batchDiffering += expected.count
+      return
+    }
+    for (one, other) in zip(found, expected) {
+      tally.batchDiffering += abs(one.tokens.count - other.tokens.count)
+      tally.batchDiffering += zip(one.tokens, other.tokens).count { $0 != $1 }
+      tally.batchDiffering += zip(one.logprobs, other.logprobs).count { $0.bitPattern != $1.bitPattern }
+      tally.batchDiffering += one.entropySum.bitPattern != other.entropySum.bitPattern ? 1 : 0
+    }
+  }
+
+  /// Random micro-batches of all trajectories, forward and backward.
+  private mutating func scoreMicroBatches(_ trajectories: [Trajectory], _ tally: inout AgreementTally) throws {
+    let trainer = Backpropagation(plan)
+    let gradient = Floats(count: plan.layout.count)
+    let order = random.permutation(of: trajectories.count)
+    var start = 0
+    while start < order.count {
+      let end = min(order.count, start + 1 + random.index(below: 12))
+      let members = order[start..<end].map { trajectories[$0] }
+      let scored = try trainer.run(
+        members.map { sequence($0, promptGrowsBy: 0) }, model: model, distribution: DistributionSettings(sampling),
+        gradient: gradient
+      ) { _, scored in scored.logprobs.map { _ in 1 } }
+      for (one, other) in zip(scored, members) {
+        count(one.logprobs, other.logprobs[...], &tally)
+        tally.trainerDiffering += one.entropies.reduce(0, +).bitPattern != other.entropySum.bitPattern ? 1 : 0
+      }
+      start = end
+    }
+  }
+
+  /// The same sequences with prompts that end somewhere in the response.
+  private mutating func scoreSplits(_ trajectories: [Trajectory], _ tally: inout AgreementTally) throws {
+    let trainer = Backpropagation(plan)
+    let chosen = trajectories.filter { _ in random.index(below: 3) == 0 }
+    let cuts = chosen.map { random.index(below: $0.tokens.count) }
+    let sequences = zip(chosen, cuts).enumerated().map { index, pair in
+      var sequence = sequence(pair.0, promptGrowsBy: pair.1)
+      sequence.group = UInt32(index)
+      return sequence
+    }
+    let scored = try trainer.score(sequences, model: model, distribution: DistributionSettings(sampling))
+    for (index, one) in scored.enumerated() {
+      count(one.logprobs, chosen[index].logprobs[cuts[index]...], &tally)
+    }
+  }
+
+  private func sequence(_ trajectory: Trajectory, promptGrowsBy count: Int) -> TrainingSequence {
+    let prompt = requests[Int(trajectory.slot.prompt)].prompt
+    return TrainingSequence(
+      prompt: prompt + trajectory.tokens[..<count], response: Array(trajectory.tokens[count...]),
+      group: trajectory.slot.prompt)
+  }
+
+  private func count(_ found: [Float], _ expected: ArraySlice<Float>, _ tally: inout AgreementTally) {
+    tally.trainerCompared += expected.count
+    tally.trainerDiffering += abs(found.count - expected.count)
+    tally.trainerDiffering += zip(found, expected).count { $0.bitPattern != $1.bitPattern }
+  }
+}

@@ -1,0 +1,67 @@
+// Benchmarks are commands; here they run on next to nothing, for the shape of what they print and that it is repeatable.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct BenchTests {
+    private static let small = [
+      "--model", "tiny", "--prompts", "2", "--samples", "3", "--prompt-tokens", "5", "--max-new-tokens", "4", "--runs",
+      "1", "--dtype", "float32", "--json",
+    ]
+
+    private func bench(_ name: String, _ more: [String] = []) throws -> [String: Any] {
+      let outcome = try Program.run(["bench", name] + Self.small + more)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let last = try #require(outcome.output.split(separator: "\n").last)
+      return try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
+    }
+
+    @Test(arguments: [("gemm", "GFLOP/s"), ("rollout", "tokens/s"), ("learner", "tokens/s")])
+    func `a benchmark prints its figure beside its ceiling`(_ name: String, _ unit: String) throws {
+      let result = try bench(name)
+      #expect(result["name"] as? String == name && result["unit"] as? String == unit)
+      let value = try #require(result["value"] as? Double)
+      let ceiling = try #require(result["ceiling"] as? Double)
+      #expect(value > 0 && ceiling > 0 && result["share"] as? Double == value / ceiling)
+      #expect(try #require(result["peak_bytes"] as? Int) > 1 << 20)
+      let parts = try #require(result["parts"] as? [[String: Any]])
+      #expect(parts.count >= 4 && parts.allSatisfy { $0["seconds"] as? Double ?? -1 >= 0 })
+      let limits = try #require(result["limits"] as? [String: Any])
+      for limit in ["onednn_gflops", "fma_float32_gflops", "memory_gigabytes_per_second"] {
+        #expect(limits[limit] as? Double ?? 0 > 0, "\(limit)")
+      }
+    }
+
+    @Test(arguments: ["rollout", "learner"])
+    func `what a benchmark computes does not depend on threads`(_ name: String) throws {
+      let hashes = try ["1", "2"].map { try bench(name, ["--threads", $0])["result_sha256"] as? String }
+      #expect(hashes[0] == hashes[1] && hashes[0]?.count == 64)
+    }
+
+    @Test func `a benchmark of two words is found, and one word says which there are`() throws {
+      let outcome = try Program.run(["bench"])
+      #expect(outcome.status == 2 && outcome.errors.contains("bench gemm, bench rollout, bench learner, bench growth"))
+      let help = try Program.run(["bench", "rollout", "--help"])
+      #expect(help.status == 0 && help.output.contains("--prompt-tokens N"))
+      let long = try Program.run(["bench", "rollout", "--model", "tiny", "--max-new-tokens", "100000"])
+      #expect(long.status == 2 && long.errors.contains("16384 positions"), "\(long.errors)")
+    }
+  }
+
+  @Suite struct AgreementTests {
+    /// A slice; the campaign of thousands is `ttrl-dev agree --cases 1000 --dtype …`.
+    @Test(arguments: ["float32", "bfloat16"])
+    func `no bit differs between batches, threads, splits, sampler and trainer`(_ type: String) throws {
+      let outcome = try Program.run(
+        ["agree", "--cases", "24", "--seed", "500", "--dtype", type, "--length", "700", "--json"],
+        program: Program.path("ttrl-dev"), within: 120)
+      if outcome.errors.contains("bfloat16 matrix multiplications") { return }  // this processor has none
+      let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(json["cases"] as? Int == 24 && json["longest"] as? Int ?? 0 > 400)
+      #expect(json["batch_differing"] as? Int == 0 && json["batch_compared"] as? Int ?? 0 > 10_000)
+      #expect(json["trainer_differing"] as? Int == 0 && json["trainer_compared"] as? Int ?? 0 > 5_000)
+    }
+  }
+}

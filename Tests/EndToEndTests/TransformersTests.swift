@@ -1,0 +1,87 @@
+// What is saved opens elsewhere: transformers loads our directories and computes the same.
+//
+// Runs where a Python with torch and transformers is at hand: the one that TTRL_PYTHON names, or python3.
+
+import Foundation
+import Testing
+
+/// The Python to compare with.
+private enum Python {
+  static let path = ProcessInfo.processInfo.environment["TTRL_PYTHON"] ?? "/usr/bin/python3"
+
+  static let hasTransformers: Bool = {
+    guard FileManager.default.isExecutableFile(atPath: path) else { return false }
+    let found = try? Program.run(
+      ["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('transformers')"], program: path)
+    return found?.status == 0
+  }()
+}
+
+extension EndToEnd {
+  @Suite(.enabled(if: Python.hasTransformers, "no Python with transformers; name one with TTRL_PYTHON"))
+  struct TransformersTests {
+    private static let tokenizer = Program.packageRoot.appendingPathComponent("Tests/Fixtures/tokenizers/qwen2.json")
+
+    private let scratch = Scratch()
+
+    private func logprobs(_ outcome: Program.Outcome) throws -> [[Double]] {
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      return try outcome.output.split(separator: "\n").map { line in
+        let json = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: [Double]]
+        return try #require(json?["logprobs"])
+      }
+    }
+
+    /// Both programs on the same ids: within 1e-4 nats, in float32.
+    private func expectAgreement(_ directory: String, vocabulary: Int) throws {
+      let lines = (0..<6).map { line in
+        let ids = (0..<(5 + 9 * line)).map { "\(($0 * 7919 + line * 104_729 + 13) % vocabulary)" }
+        return "{\"ids\": [\(ids.joined(separator: ","))]}"
+      }
+      let input = Data(lines.joined(separator: "\n").utf8)
+      let own = try logprobs(
+        try Program.run(["logprobs", "--model", directory, "--dtype", "float32"], input: input))
+      let script = Program.packageRoot.appendingPathComponent("Tests/Fixtures/transformers/logprobs.py").path
+      let other = try logprobs(
+        try Program.run([script, directory], program: Python.path, input: input, within: 120))
+      #expect(own.map(\.count) == other.map(\.count) && own.count == lines.count)
+      let gap = zip(own.joined(), other.joined()).map { abs($0 - $1) }.max() ?? 1
+      print("\(directory): the largest difference from transformers is \(gap)")
+      #expect(gap < 1e-4)
+    }
+
+    @Test func `a checkpoint of a run`() throws {
+      _ = try #require(SmallRun.undisturbed)
+      try expectAgreement(SmallRun.undisturbedDirectory + "/checkpoints/step-00000\(SmallRun.steps)", vocabulary: 258)
+    }
+
+    /// A configuration's own lines, beside what all have.
+    private static let families = [
+      ("Qwen2ForCausalLM", "qwen2", "\"tie_word_embeddings\": true"),
+      (
+        "LlamaForCausalLM", "llama",
+        """
+        "tie_word_embeddings": false, "rope_theta": 10000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+        """
+      ), ("Qwen3ForCausalLM", "qwen3", "\"tie_word_embeddings\": true, \"head_dim\": 16"),
+      ("MistralForCausalLM", "mistral", "\"tie_word_embeddings\": false, \"sliding_window\": null"),
+    ]
+
+    @Test(arguments: families)
+    func `a directory of each family`(_ architecture: String, _ type: String, _ more: String) throws {
+      let config = """
+        { "architectures": ["\(architecture)"], "model_type": "\(type)", "vocab_size": 448, "hidden_size": 32,
+          "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+          "max_position_embeddings": 512, \(more) }
+        """
+      let made = try Program.run(
+        [
+          "random-model", "--config", scratch.write(config, to: "config.json"), "--tokenizer", Self.tokenizer.path,
+          "--out", scratch.file(type),
+        ], program: Program.path("ttrl-dev"))
+      try #require(made.status == 0, "\(made.errors)")
+      try expectAgreement(scratch.file(type), vocabulary: 448)
+    }
+  }
+}

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Makes the gradients that PyTorch computes for one small model of each family, for PyTorchGradientTests.
+
+    python make.py        # needs torch, transformers and safetensors; writes into this folder
+
+For each family: config.json and model.safetensors (random, float32, as transformers saves them), gradients.safetensors
+(d loss / d parameter, computed in float64 and rounded to float32 once), and cases.json: the sequences, the loss's
+coefficients and the log-probabilities. The loss is the sum over response tokens of coefficient times log-probability.
+"""
+import json
+import os
+import random
+
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+COMMON = dict(
+    vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=64)
+FAMILIES = {
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config(
+        **COMMON, rope_theta=1000.0, rms_norm_eps=1e-6, tie_word_embeddings=True, use_sliding_window=False)),
+    "llama": (LlamaForCausalLM, LlamaConfig(
+        **COMMON, rms_norm_eps=1e-5, tie_word_embeddings=False,
+        rope_parameters=dict(
+            rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+            original_max_position_embeddings=16))),
+    "qwen3": (Qwen3ForCausalLM, Qwen3Config(
+        **COMMON, head_dim=8, rope_theta=1000.0, rms_norm_eps=1e-6, tie_word_embeddings=True)),
+}
+
+
+def cases():
+    """Two groups: one whose prompt ends within a page of 16 positions, one that fills it."""
+    draw = random.Random(1)
+    tokens = lambda count: [draw.randrange(COMMON["vocab_size"]) for _ in range(count)]
+    prompts = [tokens(5), tokens(16)]
+    return [
+        dict(group=group, prompt=prompts[group], response=tokens(length),
+             coefficients=[draw.randrange(-16, 17) / 16 for _ in range(length)])
+        for group, length in ((0, 7), (0, 1), (0, 14), (1, 20), (1, 3))]
+
+
+def logprobs(model, case):
+    ids = torch.tensor([case["prompt"] + case["response"]])
+    rows = torch.log_softmax(model(ids).logits[0, :-1], -1)
+    start = len(case["prompt"]) - 1
+    return rows[start:].gather(-1, ids[0, start + 1:, None])[:, 0]
+
+
+def make(name, kind, config):
+    torch.manual_seed(7)
+    model = kind(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # Norms and biases away from 1 and 0, so that nothing is hidden by them.
+            parameter.normal_(1.0 if parameter.ndim == 1 else 0.0, 0.3)
+    os.makedirs(name, exist_ok=True)
+    model.save_pretrained(name)
+    double = model.double()
+    written = []
+    loss = 0
+    for case in cases():
+        values = logprobs(double, case)
+        loss = loss + (torch.tensor(case["coefficients"], dtype=torch.float64) * values).sum()
+        written.append(dict(case, logprobs=values.tolist()))
+    loss.backward()
+    gradients = {key: value.grad.float() for key, value in double.named_parameters()}
+    save_file(gradients, f"{name}/gradients.safetensors")
+    with open(f"{name}/cases.json", "w") as file:
+        json.dump(written, file)
+
+
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+for family, (kind, config) in FAMILIES.items():
+    make(family, kind, config)

@@ -1,0 +1,46 @@
+// ExpectedLogprobsTests: checkpoints that transformers wrote, and what transformers computes of them.
+//
+// expected.jsonl has, for each line of ids, the log-probabilities of ids[1:] in float32 and the next 12 greedy tokens.
+// The engine must say the same, in float32 within 1e-4 nats and with the same tokens.
+
+import Base
+import LanguageModel
+import Records
+import Tensors
+import Testing
+
+@Suite(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: checkpoints that transformers wrote"))
+struct `What transformers computes` {
+  @Test(arguments: [
+    ("qwen2-tied", ["model.safetensors"]),
+    ("qwen2-untied-sharded-bf16", (1...3).map { "model-0000\($0)-of-00003.safetensors" }),
+    ("llama3-rope-scaled", ["model.safetensors"]), ("qwen3-qknorm", ["model.safetensors"]),
+  ])
+  func `of a checkpoint is what the engine computes`(_ name: String, _ files: [String]) throws {
+    func read(_ file: String) throws -> [UInt8] { try TestFiles.shared("models/\(name)/\(file)") }
+    let configuration = try CheckpointConfiguration(config: read("config.json")).model
+    let plan = TransformerPlan(configuration, type: .float32)
+    let bytes = try files.map(read)
+    let shards = try zip(files, bytes).map { ($0, try SafeTensorsHeader($1, fileBytes: $1.count)) }
+    let parameters = Floats(try LoadPlan(plan.layout, shards: shards).load(bytes))
+    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    let engine = Backpropagation(plan)
+    var largest = 0.0
+    let lines = try read("expected.jsonl").split(separator: UInt8(ascii: "\n")).map { try JSON.parse(Array($0)) }
+    #expect(lines.count > 3)
+    for line in lines {
+      func numbers(_ key: String) -> [Double] { line[key]?.elements?.compactMap(\.double) ?? [] }
+      let ids = numbers("ids").map { Int32($0) }
+      let scored = try engine.score([TrainingSequence(ids: ids, group: 0)], model: model, distribution: .plain)[0]
+      let expected = numbers("logprobs")
+      #expect(scored.logprobs.count == expected.count && expected.count == ids.count - 1)
+      for (one, other) in zip(scored.logprobs, expected) { largest = max(largest, abs(Double(one) - other)) }
+      let greedy = numbers("greedy_next").map { Int32($0) }
+      let request = GenerationRequest(prompt: ids, round: .train(step: 3), promptIndex: 0, samples: [0])
+      let sampling = Sampling(temperature: 0, maxNewTokens: Int32(greedy.count), stopTokens: [])
+      #expect(try generate([request], model: model, sampling: sampling, batchRows: 1)[0].tokens == greedy)
+    }
+    print("\(name): the largest difference of a log-probability is \(largest)")
+    #expect(largest < 1e-4)
+  }
+}

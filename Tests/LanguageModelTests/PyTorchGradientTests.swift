@@ -1,0 +1,72 @@
+// PyTorchGradientTests: the gradient of a small model of each family, against the one that PyTorch computes.
+//
+// Weights, sequences and gradients were written by Tests/Fixtures/gradients/make.py with transformers' own models, in
+// float64. They go through the same reader as any checkpoint.
+
+import Base
+import LanguageModel
+import Tensors
+import Testing
+
+/// One family's folder of the fixture.
+private struct GradientFixture {
+  let configuration: ModelConfiguration
+  let parameters: Floats
+  let gradients: [Float]
+  let sequences: [TrainingSequence]
+  let coefficients: [[Float]]
+  let logprobs: [[Double]]
+
+  init(_ family: String) throws {
+    func bytes(_ name: String) throws -> [UInt8] { try TestFiles.fixture("gradients/\(family)/\(name)") }
+    configuration = try CheckpointConfiguration(config: bytes("config.json")).model
+    let layout = ParameterLayout(configuration)
+    func read(_ name: String) throws -> [Float] {
+      let file = try bytes(name)
+      let header = try SafeTensorsHeader(file, fileBytes: file.count)
+      return try LoadPlan(layout, shards: [(name, header)]).load([file])
+    }
+    parameters = Floats(try read("model.safetensors"))
+    gradients = try read("gradients.safetensors")
+    let cases = try #require(try JSON.parse(bytes("cases.json")).elements)
+    sequences = cases.map { json in
+      TrainingSequence(
+        prompt: Self.numbers(json, "prompt").map { Int32($0) },
+        response: Self.numbers(json, "response").map { Int32($0) }, group: UInt32(json["group"]?.int ?? 0))
+    }
+    coefficients = cases.map { Self.numbers($0, "coefficients").map { Float($0) } }
+    logprobs = cases.map { Self.numbers($0, "logprobs") }
+  }
+
+  private static func numbers(_ json: JSON, _ key: String) -> [Double] {
+    json[key]?.elements?.compactMap(\.double) ?? []
+  }
+}
+
+@Suite struct `The gradient of PyTorch` {
+  @Test(arguments: ["qwen2", "llama", "qwen3"])
+  func `is the gradient of the engine, within 1e-4 of every tensor's largest value`(_ family: String) throws {
+    let fixture = try GradientFixture(family)
+    #expect(fixture.configuration.family.rawValue == family && fixture.sequences.count == 5)
+    let plan = TransformerPlan(fixture.configuration, type: .float32)
+    let model = try PreparedModel(plan: plan, parameters: fixture.parameters, forTraining: true)
+    let gradient = Floats(count: plan.layout.count)
+    let scored = try Backpropagation(plan).run(
+      fixture.sequences, model: model, distribution: .plain, gradient: gradient
+    ) { index, _ in fixture.coefficients[index] }
+    for (own, other) in zip(scored, fixture.logprobs) {
+      #expect(own.logprobs.count == other.count)
+      for (one, two) in zip(own.logprobs, other) { #expect(abs(Double(one) - two) < 1e-4) }
+    }
+    var worst = (error: 0.0, tensor: "")
+    for tensor in plan.layout.tensors {
+      let expected = fixture.gradients[tensor.range]
+      let largest = Double(expected.map(abs).max() ?? 0)
+      #expect(largest > 1e-3, "\(tensor.name) has no gradient to compare with")
+      let error = tensor.range.map { Double(abs(gradient[$0] - fixture.gradients[$0])) }.max() ?? 0
+      #expect(error <= 1e-4 * largest, "\(tensor.name): \(error) of \(largest)")
+      if error / largest > worst.error { worst = (error / largest, tensor.name) }
+    }
+    print("\(family): largest difference \(worst.error) of a tensor's largest gradient, in \(worst.tensor)")
+  }
+}

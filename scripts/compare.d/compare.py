@@ -1,0 +1,205 @@
+"""Measures ttrl beside the usual stack and writes a page of tables. scripts/compare calls it; --help says how.
+
+Every configuration is a process of its own that warms up and measures once. All run once; then the best configurations
+of each tool run again and again, in turns, so that an hour's weather falls on all alike, and the median counts. Raw
+lines are appended to a file, from which the page is made: a campaign can be interrupted, and continued.
+"""
+import argparse
+import datetime
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+
+import shapes
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TTRL = os.path.join(HERE, "..", "..", ".build", "release", "ttrl")
+
+
+def configurations(shape, path, threads):
+    """(work, tool, configuration, command) of everything that is measured on a shape."""
+    prompts, samples, prompt_tokens, new_tokens = shapes.ROLLOUT[shape]
+    amount = f"--prompts {prompts} --samples {samples} --prompt-tokens {prompt_tokens}"
+    sequences, train_prompt, train_new = shapes.TRAINING[shape]
+    python = shlex.quote(sys.executable)
+
+    def script(name, dtype, more=""):
+        rollout = f"{amount} --new-tokens {new_tokens}"
+        train = f"--sequences {sequences} --prompt-tokens {train_prompt} --new-tokens {train_new}"
+        return (f"{python} {HERE}/{name}.py {path} --threads {threads} --dtype {dtype} "
+                f"{train if name == 'train' else rollout} {more}")
+
+    def own(name, dtype, amount):
+        return f"{TTRL} bench {name} --json --runs 1 --model {path} --threads {threads} --dtype {dtype} {amount}"
+
+    for dtype in ("float32", "bfloat16"):
+        yield "sampling", "ttrl", dtype, own("rollout", dtype, f"{amount} --max-new-tokens {new_tokens}")
+        train = f"--samples 1 --prompt-tokens {train_prompt} --max-new-tokens {train_new}"
+        yield "training", "ttrl", dtype, own("learner", dtype, f"--prompts {sequences} {train}")
+        for cache in ("shared", "static") + (("dynamic",) if shape == "tiny" else ()):
+            yield "sampling", "transformers", f"{dtype}, {cache} cache", script("generate", dtype, f"--cache {cache}")
+        yield "sampling", "PyTorch loop", dtype, script("loop", dtype)
+        yield "sampling", "llama.cpp", dtype, script("llama", dtype)
+        yield "training", "PyTorch", dtype, script("train", dtype)
+    yield "sampling", "llama.cpp", "float16", script("llama", "float16")
+    yield "training", "PyTorch", "amp", script("train", "amp")
+    if shape == "small":
+        yield "training", "PyTorch", "float32, 4 at a time", script("train", "float32", "--micro 4")
+        growth = f"{TTRL} bench growth --json --runs 1 --model small --threads {threads} --dtype"
+        yield "growth", "ttrl", "float32", f"{growth} float32"
+
+
+def measure(entry, wrap, raw, shape):
+    work, tool, configuration, command = entry
+    done = subprocess.run(
+        wrap + shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=os.path.join(HERE, "..", ".."))
+    line = dict(shape=shape, work=work, tool=tool, configuration=configuration, time=datetime.date.today().isoformat())
+    try:
+        line.update(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (ValueError, IndexError):
+        line.update(error=(done.stderr or done.stdout).strip()[-300:])
+    print(f"{shape} {work} {tool} {configuration}: {line.get('value', line.get('error'))}", file=sys.stderr, flush=True)
+    with open(raw, "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read(raw):
+    """Values and peaks by (shape, work, tool, configuration), in the order of the file; failures apart."""
+    found, failed = {}, {}
+    if os.path.exists(raw):
+        for text in open(raw):
+            line = json.loads(text)
+            key = tuple(line[name] for name in ("shape", "work", "tool", "configuration"))
+            if "error" in line:
+                failed[key] = line["error"]
+            else:
+                found.setdefault(key, []).append(line)
+    return found, failed
+
+
+def value(lines):
+    return statistics.median(line["value"] for line in lines)
+
+
+def best(found, shape, work, tool):
+    keys = [key for key in found if key[:3] == (shape, work, tool)]
+    return max(keys, key=lambda key: value(found[key]), default=None)
+
+
+def campaign(options):
+    for shape in options.shapes:
+        path = shapes.make(options.models, shape)
+        entries = list(configurations(shape, path, options.threads))
+        found, failed = read(options.raw)
+        for entry in entries:
+            key = (shape, *entry[:3])
+            if key not in found and key not in failed and (not options.only or entry[1] in options.only):
+                measure(entry, options.wrap, options.raw, shape)
+        for _ in range(options.rounds - 1):
+            found, failed = read(options.raw)
+            for entry in entries:
+                work, tool, configuration, _ = entry
+                key = (shape, work, tool, configuration)
+                if key in failed or work == "growth":
+                    continue
+                if tool == "ttrl" or key == best(found, shape, work, tool):
+                    if not options.only or tool in options.only:
+                        measure(entry, options.wrap, options.raw, shape)
+
+
+def page(options):
+    found, failed = read(options.raw)
+    names = [shape for shape in shapes.SHAPES if any(key[0] == shape for key in found)]
+    lines = [
+        "Written by `scripts/compare` from its own measurements; no number here is typed. "
+        f"{options.threads} threads on {machine()}, {datetime.date.today().isoformat()}; {versions()}.", ""]
+    for work, unit in (("sampling", "new tokens/s"), ("training", "tokens/s, prompts included")):
+        lines += [f"### {work.capitalize()}, {unit}", "",
+                  "| shape | tool | configuration | median | runs | peak memory | ttrl's best over it |",
+                  "|---|---|---|---:|---:|---:|---:|"]
+        for shape in names:
+            own = best(found, shape, work, "ttrl")
+            keys = [key for key in found if key[:2] == (shape, work)]
+            for key in sorted(keys, key=lambda key: -value(found[key])):
+                ratio = f"{value(found[own]) / value(found[key]):.2f}×" if own and key[2] != "ttrl" else ""
+                peak = statistics.median(line["peak_bytes"] for line in found[key]) / 1e6
+                lines.append(
+                    f"| {shape} | {key[2]} | {key[3]} | {value(found[key]):,.0f} | {len(found[key])} | {peak:,.0f} MB "
+                    f"| {ratio} |")
+        lines.append("")
+    lines += ["### ttrl beside its ceilings", "",
+              "The ceiling is what matrix products alone would allow, by oneDNN with exactly these rows, in the same run.",
+              "", "| shape | work | dtype | tokens/s | ceiling | share | multiply-add peak, GFLOP/s | memory, GB/s |",
+              "|---|---|---|---:|---:|---:|---:|---:|"]
+    for key, runs in found.items():
+        if key[2] != "ttrl" or key[1] == "growth":
+            continue
+        middle = sorted(runs, key=lambda line: line["value"])[len(runs) // 2]
+        limits = middle["limits"]
+        lines.append(
+            f"| {key[0]} | {key[1]} | {key[3]} | {middle['value']:,.0f} | {middle['ceiling']:,.0f} | "
+            f"{100 * middle['share']:.0f} % | {limits['fma_float32_gflops']:.0f} | "
+            f"{limits['memory_gigabytes_per_second']:.1f} |")
+    for key in [key for key in found if key[1] == "growth"]:
+        lines += ["", f"### Growth: {key[0]}, {key[3]}, decoding only, new tokens/s", ""] + growth(found[key][-1])
+    for key, error in failed.items():
+        lines += ["", f"Not measured: {' '.join(key)}: {error.splitlines()[-1] if error else 'no output'}"]
+    return "\n".join(lines) + "\n"
+
+
+def growth(line):
+    """Rates by samples and context, and what the prompt costs; line as `bench growth` prints it."""
+    rates = {tuple(int(part) for part in name.split("x")): rate for name, rate in line["limits"].items()}
+    contexts = sorted({context for _, context in rates})
+    rows = ["| samples | " + " | ".join(f"context {context:,}" for context in contexts) + " |",
+            "|---:|" + "---:|" * len(contexts)]
+    for samples in sorted({samples for samples, _ in rates}):
+        rows.append(f"| {samples} | " + " | ".join(f"{rates[samples, c]:,.0f}" for c in contexts) + " |")
+    return rows
+
+
+def machine():
+    info = open("/proc/cpuinfo").read()
+    name = info.split("model name")[1].split(":")[1].split("\n")[0].strip()
+    flags = info.split("flags")[1].split("\n")[0].split()
+    wide = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in flags]
+    return f"{name} ({wide[0] if wide else 'no AVX2'})"
+
+
+def versions():
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in ("torch", "transformers", "llama-cpp-py-sync"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            pass
+    return ", ".join(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shapes", nargs="*", default=list(shapes.SHAPES))
+    parser.add_argument("--models", default="/var/tmp/ttrl-compare", help="where checkpoints are made and kept")
+    parser.add_argument("--raw", default="/var/tmp/ttrl-compare/raw.jsonl", help="where measurements are appended")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", action="append", help="measure this tool only; may be given again")
+    parser.add_argument("--wrap", type=shlex.split, default=[], help="a command to run every measurement under")
+    parser.add_argument("--page", help="write the tables between the marks of this file, and measure nothing")
+    options = parser.parse_args()
+    os.makedirs(options.models, exist_ok=True)
+    if not options.page:
+        return campaign(options)
+    begin, end = "<!-- compare: begin -->\n", "<!-- compare: end -->\n"
+    text = open(options.page).read()
+    before, rest = text.split(begin)
+    open(options.page, "w").write(before + begin + page(options) + end + rest.split(end)[1])
+
+
+main()

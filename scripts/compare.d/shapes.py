@@ -1,0 +1,50 @@
+"""The checkpoints that every tool is measured on, and how much is sampled and trained on each.
+
+    shapes.py DIRECTORY [NAME ...]      makes DIRECTORY/NAME: random Qwen2 weights, float32, as transformers saves them
+
+The same shapes and amounts as `ttrl bench --model NAME`.
+"""
+import os
+import sys
+
+SHAPES = {
+    "tiny": dict(
+        hidden_size=128, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, intermediate_size=384,
+        vocab_size=64, max_position_embeddings=2048),
+    "small": dict(
+        hidden_size=512, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=2, intermediate_size=1408,
+        vocab_size=8192, max_position_embeddings=4096),
+    "qwen2.5-0.5b": dict(
+        hidden_size=896, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2, intermediate_size=4864,
+        vocab_size=151936, max_position_embeddings=32768),
+}
+ROLLOUT = {  # prompts, samples of each, tokens of a prompt, new tokens
+    "tiny": (8, 64, 32, 64),
+    "small": (1, 64, 64, 128),
+    "qwen2.5-0.5b": (1, 32, 128, 32),
+}
+TRAINING = {  # sequences, tokens of a prompt, tokens of a response
+    "tiny": (64, 32, 64),
+    "small": (16, 32, 160),
+    "qwen2.5-0.5b": (2, 32, 128),
+}
+
+
+def make(directory, name):
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    path = os.path.join(directory, name)
+    if os.path.exists(os.path.join(path, "model.safetensors")):
+        return path
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        **SHAPES[name], tie_word_embeddings=True, rms_norm_eps=1e-6, rope_theta=1e6, eos_token_id=1, bos_token_id=None,
+        use_sliding_window=False)
+    Qwen2ForCausalLM(config).save_pretrained(path)
+    return path
+
+
+if __name__ == "__main__":
+    for shape in sys.argv[2:] or SHAPES:
+        print(make(sys.argv[1], shape))
