@@ -2,7 +2,7 @@
 //
 // Nearly all of a model's arithmetic is a handful of matrix shapes, so the time that the matrix library needs for them
 // alone is the ceiling of everything that is built around it. Two times are taken of each shape: by the library with
-// exactly these rows (what it can do), and by the engine's own path with its fixed blocks of rows (what is used).
+// exactly these rows (what it can do), and by the engine's own path (what is used).
 // Weights are as many copies as do not fit a cache, since a layer finds its weights in memory too.
 
 import Base
@@ -48,7 +48,7 @@ enum MatrixPath: Sendable {
   case library
   /// The library, both factors plain, as for the gradient of weights.
   case plain
-  /// The engine's: packed weights, fixed blocks of rows.
+  /// The engine's: packed weights.
   case engine
 }
 
