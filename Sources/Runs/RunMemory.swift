@@ -7,6 +7,7 @@
 import Base
 package import LanguageModel
 import Platform
+import Records
 package import Settings
 
 extension Settings {
