@@ -270,8 +270,10 @@ package struct Kernels: @unchecked Sendable {
       statistics?.base, scratch.base, out.isHalf)
   }
 
-  /// Floats of scratch for `attention` over at most `keys` keys: the weights of two heads.
-  package static func attentionScratch(keys: Int) -> Int { 2 * ((keys + 15) / 16 * 16) }
+  /// Floats of scratch for `attention` over at most `keys` keys: the weights of the queries that it works on at a time.
+  package static func attentionScratch(keys: Int) -> Int {
+    Int(TTRL_ATTENTION_QUERIES) * ((keys + 15) / 16 * 16)
+  }
 
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
   /// key/value heads and the query heads that share them.

@@ -21,6 +21,9 @@
 
 enum { TTRL_LANES = 16 };
 
+/// Queries that attention works on at a time.
+enum { TTRL_ATTENTION_QUERIES = 24 };
+
 typedef struct {
   int32_t heads, groups, dimension;
 } ttrl_heads;
@@ -148,7 +151,8 @@ typedef struct {
                               float *_Nullable dkey_norm);
 
   /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: twice as many floats as the largest key count, rounded up to 16.
+  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times as many floats as the
+  /// largest key count, rounded up to 16.
   void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
                     void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
   /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..< last_group;
