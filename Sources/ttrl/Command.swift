@@ -46,8 +46,8 @@ struct Command: Sendable {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
-        "run", "workers", "learners", "threads", "listen", "key", "checkpoint-every", "keep-checkpoints", "dry-run",
-        "json",
+        "run", "workers", "learners", "threads", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints",
+        "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
@@ -55,8 +55,8 @@ struct Command: Sendable {
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "key", "name", "threads"], needs: ["coordinator", "key"], problems: addressProblems,
-      run: worker),
+      settings: ["coordinator", "key", "name", "threads", "kv-memory"], needs: ["coordinator", "key"],
+      problems: addressProblems, run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
       settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
@@ -190,10 +190,6 @@ struct Command: Sendable {
     reading.adopt(defaults: try defaults(for: file.pairs + flags))
     reading.apply(try file.pairs.map(Self.readingTemplate), from: path)
     reading.apply(try flags.map(Self.readingTemplate), from: "command line")
-    if settings.contains("dtype"), let problem = reading.fitDataType(to: DataType.supported) {
-      reading.note(reading.given.contains("dtype") ? [problem] : [])
-      if !reading.given.contains("dtype") { Self.complain("\(problem); using float32") }
-    }
     // Whatever computes has threads.
     if settings.contains("threads") { reading.note([Arithmetic.problem].compactMap { $0 }) }
     reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))

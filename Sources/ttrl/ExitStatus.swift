@@ -59,11 +59,10 @@ extension CoordinatorFailure: LastingError {}
 extension KeyRefused: LastingError {}
 
 extension ModelError {
-  /// A processor does not grow instructions; memory that was short may be there the next time.
+  /// Memory that was short may be there the next time.
   fileprivate var isLasting: Bool {
-    guard case .multiplication(let error) = self else { return true }
-    if case .bfloat16Unsupported = error { return true }
-    return false
+    if case .multiplication = self { return false }
+    return true
   }
 }
 

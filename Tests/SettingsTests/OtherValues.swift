@@ -20,7 +20,7 @@ let otherValues: [String: String] = [
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5", "guard": "stop", "guard-window": "9",
   "deliver": "best",
-  "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2",
+  "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
   "keep-checkpoints": "4",
   "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
