@@ -343,15 +343,16 @@ INLINE void attend_backward(int queries, const backward_scratch *s, const backwa
   }
 }
 
-static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, const float *qkv, const float *statistics,
-                                      const float *dout, float *dqkv, float *scratch) {
+static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, int64_t first_group, int64_t last_group,
+                                      const float *qkv, const float *statistics, const float *dout, float *dqkv,
+                                      float *scratch) {
   const int64_t dimension = h.dimension, stride = padded(dimension), width = qkv_width(h);
   const int64_t keys = segment.prefix_count + segment.count, ratio = h.heads / h.groups;
   const backward_scratch s = divide_scratch(scratch, h, keys);
   const size_t row_bytes = (size_t)(tile_positions(keys) * stride) * sizeof(float);
   memset(s.keys, 0, row_bytes);  // the lanes beyond D and the rows beyond the last stay zero
   memset(s.values, 0, row_bytes);
-  for (int64_t group = 0; group < h.groups; ++group) {
+  for (int64_t group = first_group; group < last_group; ++group) {
     const int64_t key_at = (h.heads + group) * dimension, value_at = key_at + h.groups * dimension;
     memset(s.dkeys, 0, row_bytes);
     memset(s.dvalues, 0, row_bytes);

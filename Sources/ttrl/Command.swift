@@ -176,10 +176,6 @@ struct Command: Sendable {
     reading.adopt(defaults: try defaults(for: file.pairs + flags))
     reading.apply(try file.pairs.map(Self.readingTemplate), from: path)
     reading.apply(try flags.map(Self.readingTemplate), from: "command line")
-    if settings.contains("dtype"), let problem = reading.fitDataType(to: DataType.supported) {
-      reading.note(reading.given.contains("dtype") ? [problem] : [])
-      if !reading.given.contains("dtype") { Self.complain("\(problem); using float32") }
-    }
     // Whatever computes has threads.
     if settings.contains("threads") { reading.note([Arithmetic.problem].compactMap { $0 }) }
     reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))

@@ -110,7 +110,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `four threads sample what one samples`(_ type: DataType) async throws {
     let prepared = try model(.qwen2, type)
     let sampling = Sampling(temperature: 1, maxNewTokens: 30, stopTokens: [2])

@@ -135,7 +135,7 @@ private struct TinyTraining {
 struct TrainingTests {
   private let training = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize)
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `threads do not change a bit of masters and moments`(_ type: DataType) throws {
     let one = try training.train(training.policy(type))
     for threads in 2...3 {
@@ -146,7 +146,7 @@ struct TrainingTests {
     #expect(!isUntouched, "nothing was learned, so nothing was tested")
   }
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `the number of learner ranks does not change a bit`(_ type: DataType) throws {
     let alone = try training.train(training.policy(type))
     for size in 2...3 {
