@@ -14,6 +14,15 @@ package enum Machine {
   /// Bytes of memory in the machine.
   package static var memoryBytes: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
+  /// Bytes that new work can have without swapping: the kernel's estimate, or less where a control group allows less.
+  package static var availableBytes: Int {
+    let lines = (try? Files.readText("/proc/meminfo"))?.split(separator: "\n") ?? []
+    let fields = lines.first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ") ?? []
+    let free = fields.count > 1 ? Int(fields[1]).map { $0 * 1024 } : nil
+    let group = (try? Files.readText("/sys/fs/cgroup/memory.max"))?.split(separator: "\n").first.flatMap { Int($0) }
+    return min(free ?? memoryBytes, group ?? .max)
+  }
+
   /// The most memory that this process has held so far.
   package static var peakResidentBytes: Int {
     var usage = rusage()

@@ -43,6 +43,9 @@ package enum RunBeginning {
       throw RunError.noTruth(path: settings.data)
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
+    try MemoryCheck.training(
+      TransformerPlan(model.configuration.model, type: settings.dtype), learners: settings.learners,
+      workers: settings.workers, microBatchTokens: settings.microBatchTokens, isExact: settings.reduction == .exact)
     // Read once here: weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()

@@ -1,6 +1,6 @@
 // SettingsParser: flags, then the file, then defaults, into checked settings; all problems at once.
 
-package import Base
+import Base
 import Records
 
 /// Everything that is wrong with the settings of one command.

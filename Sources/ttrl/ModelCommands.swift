@@ -21,6 +21,7 @@ private struct LoadedModel: Sendable {
   init(_ settings: Settings) throws {
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
     let plan = TransformerPlan(directory.configuration.model, type: settings.dtype)
+    try MemoryCheck.sampling(plan)
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
     threads = settings.threads > 0 ? settings.threads : Machine.coreCount
   }
