@@ -36,6 +36,7 @@ package final class Generator {
   private let distribution: DistributionSettings
   private let stopStrings: StopStrings
   private let batchRows: Int
+  private let pagesMax: Int
   private let configuration: ModelConfiguration
 
   private let transformer: Transformer
@@ -70,10 +71,11 @@ package final class Generator {
   }
 
   /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not. Where
-  /// `sampling` has stop strings, `tokenTexts` are those of the model's tokenizer.
+  /// `sampling` has stop strings, `tokenTexts` are those of the model's tokenizer. Samples wait while the keys and
+  /// values of those that run might come to more than `keyValueBytesMax`; one always runs.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int,
-    tokenTexts: TokenTexts = .none, team: Team = Team(1)
+    tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, team: Team = Team(1)
   ) {
     precondition(batchRows > 0, "a batch needs at least 1 row, got \(batchRows)")
     self.model = model
@@ -87,6 +89,7 @@ package final class Generator {
     configuration = plan.configuration
     transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)), team: team)
     pages = KeyValuePages(heads: plan.heads, layers: configuration.layerCount)
+    pagesMax = keyValueBytesMax / pages.pageBytes
     rows = RowList(pages, capacity: transformer.chunkRows)
     buffers = LayerBuffers(plan, rows: transformer.chunkRows, forTraining: false)
     x = Matrix(rows: transformer.chunkRows, columns: configuration.hiddenSize)
@@ -108,6 +111,11 @@ package final class Generator {
 
   /// Tokens sampled so far, those of unfinished samples included: it grows as long as there is progress.
   package private(set) var tokenCount = 0
+
+  /// Bytes of keys and values that are in use, in whole pages.
+  package var keyValueBytes: Int { pages.inUse * pages.pageBytes }
+
+  package var keyValuePageBytes: Int { pages.pageBytes }
 
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
@@ -135,14 +143,26 @@ package final class Generator {
         closeRequest()
         continue
       }
+      let positions = request.prompt.count + tokensMax
+      if opened == nil, !fits(pages: (positions + 15) / 16 + 1) { return }
       var prompt = try openedPrompt(request)
-      while running.count < batchRows, prompt.nextSample < request.samples.count {
+      let ownPages = (positions + 15) / 16 - request.prompt.count / 16
+      while running.count < batchRows, prompt.nextSample < request.samples.count, fits(pages: ownPages) {
         begin(slot(request, request.samples[prompt.nextSample]), prompt, request.prompt.count, tokensMax)
         prompt.nextSample += 1
       }
-      if prompt.nextSample == request.samples.count { closeRequest() } else { opened = prompt }
+      let isDone = prompt.nextSample == request.samples.count
+      if isDone { closeRequest() } else { opened = prompt }
       collectFinished(&finished)
+      // What has no room now has none before a sample ends.
+      if !isDone { return }
     }
+  }
+
+  /// Room for so many more pages when every running sample has become as long as it may.
+  private func fits(pages count: Int) -> Bool {
+    guard !running.isEmpty else { return true }
+    return running.reduce(pages.inUse + count) { $0 + $1.table.unlisted } <= pagesMax
   }
 
   private func closeRequest() {

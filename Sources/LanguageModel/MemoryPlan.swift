@@ -13,9 +13,16 @@ package struct MemoryPlan: Sendable, Equatable {
   package struct Item: Sendable, Equatable {
     package var name: String
     package var bytes: Int
+
+    package init(name: String, bytes: Int) {
+      self.name = name
+      self.bytes = bytes
+    }
   }
 
-  package private(set) var items: [Item]
+  package let items: [Item]
+
+  package init(items: [Item]) { self.items = items }
 
   package var bytes: Int { items.reduce(0) { $0 + $1.bytes } }
 
@@ -29,13 +36,15 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - versions: policy versions held at a time.
   ///   - threads: each samples up to `batchRows` samples at a time.
   ///   - positions: tokens of the longest prompt and its response together.
+  ///   - keyValueBytesMax: the bound of one thread.
   package static func sampling(
-    _ plan: TransformerPlan, versions: Int, threads: Int, batchRows: Int, positions: Int
+    _ plan: TransformerPlan, versions: Int, threads: Int, batchRows: Int, positions: Int,
+    keyValueBytesMax: Int
   ) -> MemoryPlan {
-    MemoryPlan(items: [
+    let keysAndValues = batchRows * ((positions + 15) / 16 + 1) * pageBytes(plan)
+    return MemoryPlan(items: [
       Item(name: "weights", bytes: versions * weightBytes(plan)),
-      Item(
-        name: "keys and values", bytes: threads * batchRows * ((positions + 15) / 16 + 1) * pageBytes(plan)),
+      Item(name: "keys and values", bytes: threads * min(keyValueBytesMax, keysAndValues)),
       Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
       Item(name: "program", bytes: slack),
     ])

@@ -56,7 +56,7 @@ package final class LearnerShell {
       optimizer: state.optimizer, version: state.version,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
-        threads: options.threads),
+        threads: options.threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
       seed: run.settings.method.seed, exchange: RankExchange(ranks),
       readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
     Log.info("learner.ready", ["policy": state.version, "rank": ranks.rank, "ranks": ranks.size])

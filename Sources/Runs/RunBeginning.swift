@@ -4,7 +4,7 @@
 // that do not fit. Beginning again over a run that exists checks that nothing differs and changes nothing.
 
 import Base
-import LanguageModel
+package import LanguageModel
 import Platform
 package import Records
 package import Settings
@@ -19,6 +19,8 @@ package enum RunBeginning {
     /// Training prompts that are used, and those that were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
+    /// Of its processes on this machine.
+    package var memory: MemoryPlan
   }
 
   /// Makes the run directory, or checks that the one that is there is the run that is asked for.
@@ -43,15 +45,14 @@ package enum RunBeginning {
       throw RunError.noTruth(path: settings.data)
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
-    try MemoryCheck.training(
-      TransformerPlan(model.configuration.model, type: settings.dtype), learners: settings.learners,
-      workers: settings.workers, microBatchTokens: settings.microBatchTokens, isExact: settings.reduction == .exact)
+    let memory = RunMemory.plan(settings, model: model.configuration.model)
+    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
     // Read once here: weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped)
+      dropped: training.dropped, memory: memory)
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
@@ -82,7 +83,12 @@ package enum RunBeginning {
       }
     }
     let count = try Question.read(try Files.read(directory.questions(.training))).count
-    return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count)
+    var planned = manifest.settings
+    (planned.workers, planned.learners, planned.threads) = (settings.workers, settings.learners, settings.threads)
+    planned.keyValueMemory = settings.keyValueMemory
+    let memory = RunMemory.plan(planned, model: model.configuration.model)
+    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
+    return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count, memory: memory)
   }
 
   /// The questions of a file that fit the model's context, and how many do not.

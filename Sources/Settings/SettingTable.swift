@@ -97,6 +97,9 @@ package enum SettingTable {
     integer("workers", 0...65536, .operation, "rollout workers to start on this machine", \.workers),
     integer("learners", 1...65536, .operation, "learner ranks (MPI processes)", \.learners),
     integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
+    integer(
+      "kv-memory", 0...(1 << 30), .operation,
+      "MiB of keys and values that a sampling thread may hold, more samples wait; 0 is no bound", \.keyValueMemory),
     text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),

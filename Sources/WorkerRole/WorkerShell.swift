@@ -19,12 +19,17 @@ package struct WorkerOptions: Sendable {
   package var threads: Int
   /// Sequences that one thread samples at a time.
   package var batchRows: Int
+  /// Of one thread.
+  package var keyValueBytesMax: Int
 
-  package init(coordinator: HostPort, name: String, threads: Int, batchRows: Int = 256) {
+  package init(
+    coordinator: HostPort, name: String, threads: Int, batchRows: Int = 256, keyValueBytesMax: Int = .max
+  ) {
     self.coordinator = coordinator
     self.name = name
     self.threads = threads
     self.batchRows = batchRows
+    self.keyValueBytesMax = keyValueBytesMax
   }
 }
 
@@ -101,7 +106,7 @@ package final class WorkerShell {
     plan = TransformerPlan(configuration.model, type: type)
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(
-      threads: options.threads, batchRows: options.batchRows, seed: welcome.seed, tokenTexts: welcome.tokenTexts,
+      threads: options.threads, batchRows: options.batchRows, keyValueBytesMax: options.keyValueBytesMax, seed: welcome.seed, tokenTexts: welcome.tokenTexts,
       reports: inbox)
   }
 

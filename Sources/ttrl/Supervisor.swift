@@ -90,7 +90,7 @@ final class Supervisor {
     try ownCommand(
       [
         "worker", "--coordinator", "\(try knownAddress())", "--name", "worker-\(number)",
-        "--threads", "\(threads(sharedBy: settings.workers))",
+        "--threads", "\(threads(sharedBy: settings.workers))", "--kv-memory", "\(settings.keyValueMemory)",
       ], log: "worker-\(number)")
   }
 

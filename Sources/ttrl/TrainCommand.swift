@@ -4,6 +4,7 @@ import Base
 import Collectives
 import CoordinatorRole
 import Foundation
+import LanguageModel
 import LearnerRole
 import Ledger
 import Observatory
@@ -67,6 +68,9 @@ extension Command {
         + "× \(method.votes) votes, \(method.trainSamples) trained; labels: \(method.labels.rawValue); "
         + "\(beginning.settings.dtype.rawValue)")
     say(
+      "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
+        + (settings.isDryRun ? "\n\(beginning.memory.text)" : ""))
+    say(
       "processes: 1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) "
         + "(sharing cores\(geteuid() == 0 ? ", allowed to run as root" : ""))")
   }
@@ -98,7 +102,8 @@ extension Command {
     try Log.start(role: name)
     let options = WorkerOptions(
       coordinator: try HostPort(parsing: settings.coordinator), name: name,
-      threads: settings.threads > 0 ? settings.threads : Machine.coreCount)
+      threads: settings.threads > 0 ? settings.threads : Machine.coreCount,
+      keyValueBytesMax: settings.keyValueBytesMax)
     return try WorkerShell(options).run()
   }
 

@@ -13,7 +13,7 @@ let otherValues: [String: String] = [
   "denominator": "micro-batch", "denominator-sequences": "4", "lr": "1e-06", "lr-schedule": "cosine-from-zero",
   "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
-  "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
+  "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
   "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",

@@ -18,11 +18,14 @@ package struct TrainerOptions: Sendable {
   /// Sum gradients exactly; otherwise as float32, in rank order of the exchange.
   package var isExact: Bool
   package var threads: Int
+  /// Activations that would take more are computed twice instead; not part of the arithmetic.
+  package var activationBytesMax: Int
 
-  package init(microBatchTokens: Int, isExact: Bool, threads: Int) {
+  package init(microBatchTokens: Int, isExact: Bool, threads: Int, activationBytesMax: Int = .max) {
     self.microBatchTokens = microBatchTokens
     self.isExact = isExact
     self.threads = threads
+    self.activationBytesMax = activationBytesMax
   }
 }
 
@@ -113,7 +116,7 @@ package struct LanguageModelPolicy: Policy {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    let pass = self.pass ?? TeamPass(plan, threads: options.threads)
+    let pass = self.pass ?? TeamPass(plan, options)
     self.pass = pass
     var total = GradientSum(pass.gradient, isExact: options.isExact)
     for index in mine {
@@ -149,8 +152,8 @@ private final class TeamPass: @unchecked Sendable {
   private let engine: Backpropagation
   let gradient: Floats
 
-  init(_ plan: TransformerPlan, threads: Int) {
-    engine = Backpropagation(plan, team: Team(threads))
+  init(_ plan: TransformerPlan, _ options: TrainerOptions) {
+    engine = Backpropagation(plan, team: Team(options.threads), activationBytesMax: options.activationBytesMax)
     gradient = Floats(count: plan.layout.count)
   }
 
