@@ -53,6 +53,7 @@ private protocol LastingError: Error {}
 extension SettingsError: LastingError {}
 extension RunError: LastingError {}
 extension ModelDirectoryError: LastingError {}
+extension MemoryError: LastingError {}
 extension QuestionsError: LastingError {}
 extension TrainingError: LastingError {}
 extension CoordinatorFailure: LastingError {}
