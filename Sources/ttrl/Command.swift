@@ -212,9 +212,14 @@ struct Command: Sendable {
     if isOfRun, !run.path.isEmpty, Files.exists(run.settings) { return try RunManifest(reading: run).settings }
     // The built-in example's curve during the run is an evaluation too.
     if isOfRun, last("eval") == "none" || last("eval") == "reuse" { settings.evaluateEvery = 0 }
-    let model = ThisProcess.absolute(last("model") ?? "")
-    let family = ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
-    return settings.defaults(under: given, family: family)
+    return settings.defaults(under: given, family: family(ofModelAt: last("model")))
+  }
+
+  /// A directory that cannot be read is reported when the model is needed.
+  private func family(ofModelAt path: String?) -> ModelFamily {
+    guard let path else { return .other }
+    let model = ThisProcess.absolute(path)
+    return ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
   }
 
   /// What to say of a setting that is needed and not given.
