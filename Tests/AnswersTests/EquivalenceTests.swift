@@ -86,7 +86,7 @@ private let unequalAnswers = [
   Claim("e^{\\pi\\sqrt{163}}", "262537412640768744"), Claim("\\cos 10^{-40}", "\\cos 10^{-41}"),
   Claim("\\sqrt{1-\\sqrt3}\\sqrt{1-\\sqrt5}", "\\sqrt{(1-\\sqrt3)(1-\\sqrt5)}"),
   Claim("\\sqrt{5+\\sqrt[3]{-2}\\sqrt[3]{4}\\sqrt{6}}", "\\sqrt2+\\sqrt3"), Claim("\\arctan 2", "1.1071487177940904"),
-  Claim("0.333", "1/3"), Claim("2\\pi", "6.28"), Claim("1.41421356", "\\sqrt2"), Claim("40\\%", "0.4"),
+  Claim("0.333...", "0.333"), Claim("0.333", "1/3"), Claim("2\\pi", "6.28"), Claim("1.41421356", "\\sqrt2"), Claim("40\\%", "0.4"),
   Claim("025", "0"), Claim("\\frac{x+2}{7}", "x+2/7"), Claim("(3,-5)", "(-5,3)"), Claim("[0,1)", "(0,1)"),
   Claim("1,2", "(1,2)"), Claim("2,2,3", "2,3"), Claim("\\{\\{1,2\\},3\\}", "\\{1,2,3\\}"), Claim("\\sqrt2", "-\\sqrt2"),
   Claim("i", "-i"), Claim("x", "y"), Claim("x", "-x"), Claim("A", "B"), Claim("1101_2", "13"), Claim("1101_2", "1101"),
