@@ -22,8 +22,8 @@ package import Base
 /// The class of an answer. Equal keys, and nothing else, make answers equivalent.
 package struct AnswerKey: Hashable, Comparable, Sendable {
   /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and the like for
-  /// structures, `r:...` for constants, `choice:C`, `words:east`, `string:...`, `text:...` for what could not be read, and `budget:...` for
-  /// what would have taken too long to.
+  /// structures, `r:...` for constants, `choice:C`, `words:east`, `string:...`, `text:...` for what could not be read,
+  /// and `budget:...` for what would have taken too long to.
   package let text: String
 
   /// Whether the answer could not be read as mathematics, so that only its spelling, tier 1, was compared.
@@ -182,7 +182,7 @@ private struct KeyWriter {
     return try evaluator.value(node)
   }
 
-  /// The text of one number or expression: tier 2 where it is rational or has symbols, else tier 3 where that resolves it.
+  /// The text of one expression: by tier 2 where it is rational or has symbols, else by tier 3 where that resolves it.
   private func scalar(of node: Node) throws -> String {
     let image = try value(node)
     if image.rational != nil || node.hasUnknown || node.isRadicalFree { return scalar(image) }
