@@ -192,8 +192,8 @@ extension NumericEvaluator {
 
   private mutating func logarithm(_ value: Real) throws(NotResolved) -> Real {
     guard !value.isZero, !value.isNegative else { throw NotResolved() }
+    if (value - .one).isZero { return .zero }
     let result = value.logarithm
-    guard !result.isZero else { return result }
     try lose(-result.exponent)
     return result
   }
@@ -205,7 +205,8 @@ extension NumericEvaluator {
 
   private mutating func call(_ name: String, _ arguments: [Node]) throws(NotResolved) -> Real {
     guard let first = arguments.first, budget.spend(50) else { throw NotResolved() }
-    if ["!", "binom"].contains(name) { return try real(image(.call(name, arguments))) }
+    if name == "!" { return try factorial(resolved(image(first).integer)) }
+    if name == "binom" { return try real(image(.call(name, arguments))) }
     let x = try value(first)
     try checkArgument(x)
     switch name {
@@ -221,6 +222,11 @@ extension NumericEvaluator {
     // Which base a bare `\log` means is not ours to know; tier 2 keeps it apart.
     default: throw NotResolved()
     }
+  }
+
+  private mutating func factorial(_ n: Int) throws(NotResolved) -> Real {
+    guard (0...1_000).contains(n), budget.spend(n) else { throw NotResolved() }
+    return n < 2 ? .one : (2...n).reduce(Real.one) { $0 * Real($1) }
   }
 
   private mutating func trigonometric(_ name: String, _ x: Real) throws(NotResolved) -> Real {

@@ -106,7 +106,7 @@ private let fragments = [
 
   @Test(.timeLimit(.minutes(1))) func `a response of nothing but boxes takes time in proportion to its length`() {
     for piece in ["\\boxed", "\\boxed{", "\\boxed7", "\\boxed{1}", "\\boxed{\\boxed "] {
-      _ = extractAnswer(from: String(repeating: piece, count: 200_000), kind: .math)
+      _ = extractAnswer(from: String(repeating: piece, count: 20_000), kind: .math)
     }
   }
 

@@ -1,8 +1,9 @@
 """Pairs of answers whose verdict is known by construction, judged by ttrl, Math-Verify and sympy.
 
     answers.py generate --pairs N --seed S > pairs.jsonl     {"answer","reference","category","equal"}
+    answers.py others pairs.jsonl > others.jsonl             what Math-Verify (both ways) and sympy say; minutes
     ttrl grade < pairs.jsonl > verdicts.jsonl
-    answers.py judge pairs.jsonl verdicts.jsonl              the table of docs/answers.md; status 1 on a false positive
+    answers.py judge pairs.jsonl verdicts.jsonl others.jsonl the tables of docs/answers.md; status 1 on a false positive
 
 A pair is two spellings of values that this file chose itself, so the truth does not come from any grader: a number is a
 sympy expression compared at 60 digits and at several points of its symbols, a structure is compared part by part. The
@@ -14,8 +15,8 @@ import argparse
 import collections
 import json
 import logging
-import multiprocessing
 import random
+import re
 import sys
 from fractions import Fraction
 
@@ -661,84 +662,88 @@ def others(line):
     return forward, backward, read_both, exact
 
 
-def reason(line, verdict, other, judge):
-    """The class of a disagreement between `verdict` (ours) and `other` (theirs)."""
+SPELLINGS = [
+    (r"\\overline", "a repeating decimal is not read"),
+    (r"\d \d+/\d", "a mixed number `2 1/3` is not read"),
+    (r"\d\\,\d", "digits grouped by a thin space are not read"),
+    (r"\d,\\!\d|\{,\}", "digits grouped as LaTeX does are not read"),
+    (r"(^|[^\d.])0\d", "a leading zero is not read"),
+    (r"\d\.(\D|$)", "a number that ends in a point is not read"),
+    (r"\{\d+\}", "braces around a number are not read"),
+    (r"\d\.0+(\D|$)", "a decimal is not the integer it is equal to"),
+]
+CAUSES = {
+    "percents": "the percent sign is a hundredth there, ignored here",
+    "degrees": "the degree mark is π/180 there, ignored here",
+    "rounded_decimals": "a rounded decimal is its fraction there",
+    "complex_numbers": "a quotient of complex numbers is not simplified there",
+    "choices": "letters and words are symbols there, or not read",
+    "words": "letters and words are symbols there, or not read",
+    "units": "a unit is a factor there, ignored here",
+    "money": "currency or its grouped digits are not read there",
+    "lists": "a list in another order, or joined by words, is another one there",
+    "sets": "repetition inside a set counts there",
+    "solved": "the name that is solved for counts there",
+    "equations": "equations are compared as written there",
+    "curves": "equations are compared as written there",
+    "intervals": "an interval is not the inequality it is written as there",
+    "rays": "an interval is not the inequality it is written as there",
+    "roots_with_symbols": "a symbol is a complex number there, real here",
+}
+
+
+def reason(line, mine, judge):
+    """The class of a disagreement of ours, `mine`, with that of another judge."""
     category, truth = line["category"], line["equal"]
-    if verdict == truth:
-        side = "misses" if truth else "merges"
-        rules = {
-            "percents": "percent sign: ignored here, a hundredth there",
-            "degrees": "degree mark: ignored here, π/180 there",
-            "rounded_decimals": "a rounded decimal is equal to its fraction there",
-            "bases": "a numeral to a base is read as a number there",
-            "choices": "letters read as symbols or not at all there", "words": "words read as symbols or not at all there",
-            "units": "a unit is kept or breaks the reading there", "money": "thousands or currency read otherwise there",
-            "lists": "order or joining words of a list count there", "plus_minus": "± is one value there",
-            "sets": "repetition or spelling inside a set there", "solved": "a solved equation is kept as equation there",
-            "equations": "equations are compared as written, or by solving one of them, there",
-            "curves": "equations are compared as written, or by solving one of them, there",
-            "intervals": "interval and inequality, or open and closed ends, there",
-            "rays": "interval and inequality, or open and closed ends, there", "unions": "unions there", "tuples": "tuples there",
-            "one of each": "objects of different kinds there",
-        }
-        return f"{judge} {side}: " + rules.get(category, f"{category.replace('_', ' ')}")
-    return f"ttrl {'misses' if truth else 'MERGES'}: {category.replace('_', ' ')}"
+    if mine != truth:
+        return f"ttrl {'misses' if truth else 'MERGES'}: {category.replace('_', ' ')}"
+    if not truth:
+        return f"{judge} merges: " + CAUSES.get(category, category.replace("_", " "))
+    both = line["answer"] + " ; " + line["reference"]
+    cause = CAUSES.get(category) or next((name for pattern, name in SPELLINGS if re.search(pattern, both)), None)
+    return f"{judge} misses: " + (cause or "UNEXPLAINED " + category.replace("_", " "))
 
 
-def judge(pairs_path, verdicts_path, processes):
-    with open(pairs_path) as pairs, open(verdicts_path) as verdicts:
-        lines = [json.loads(text) for text in pairs]
-        ours = [json.loads(text) for text in verdicts]
-    assert len(lines) == len(ours), f"{len(lines)} pairs, {len(ours)} verdicts"
-    with multiprocessing.Pool(processes) as pool:
-        theirs = pool.map(others, lines, chunksize=32)
-    classes, examples = collections.Counter(), {}
-    totals = collections.Counter(pairs=len(lines), equal=sum(line["equal"] for line in lines))
+def judge(pairs_path, verdicts_path, others_path):
+    lines, ours, theirs = (
+        [json.loads(text) for text in open(path)] for path in (pairs_path, verdicts_path, others_path)
+    )
+    assert len(lines) == len(ours) == len(theirs), f"{len(lines)} pairs, {len(ours)} and {len(theirs)} verdicts"
+    classes, examples, totals = collections.Counter(), {}, collections.Counter()
     by_category = collections.defaultdict(collections.Counter)
     false_positives = []
+
+    def classify(name, line):
+        classes[name] += 1
+        examples.setdefault(name, (line["answer"], line["reference"]))
+
     for line, own, (forward, backward, read, exact) in zip(lines, ours, theirs):
         mine, truth = own["equivalent"], line["equal"]
         row = by_category[line["category"]]
-        row["pairs"] += 1
-        row["equal"] += truth
-        row["ttrl"] += mine == truth
-        row["Math-Verify"] += forward == truth
-        row["sympy"] += exact == truth
-        row["sympy read"] += exact is not None
-        totals["Math-Verify asymmetric"] += forward != backward
+        for counted in (row, totals):
+            counted.update(
+                {"pairs": 1, "equal": truth, "ttrl": mine == truth, "Math-Verify": forward == truth,
+                 "sympy": exact == truth, "sympy read": exact is not None, "exchanged": forward != backward})
         if mine and not truth:
             false_positives.append(line)
-        for judged, verdict in (("Math-Verify", forward), ("sympy", exact)):
-            if verdict is None or verdict == mine:
-                continue
-            totals[judged + " disagrees"] += 1
-            name = reason(line, mine, verdict, judged)
-            if judged == "Math-Verify" and mine == truth and not read:
-                name = "Math-Verify reads no answer"
-            classes[name] += 1
-            examples.setdefault(name, (line["answer"], line["reference"]))
-        if mine != truth:
-            name = f"ttrl {'misses' if truth else 'MERGES'}: {line['category'].replace('_', ' ')}"
-            totals["ttrl wrong"] += 1
-            if verdicts_agree(mine, forward, exact):
-                classes[name + " (so do the others)"] += 1
-                examples.setdefault(name + " (so do the others)", (line["answer"], line["reference"]))
+        for name, verdict in (("Math-Verify", forward), ("sympy", exact)):
+            if verdict is not None and verdict != mine:
+                totals[name + " disagrees"] += 1
+                classify(reason(line, mine, name), line)
+        if mine != truth and forward == mine and exact in (None, mine):
+            classify(reason(line, mine, "") + " (and so do the others)", line)
     report(totals, by_category, classes, examples, false_positives)
-    return 1 if false_positives else 0
-
-
-def verdicts_agree(mine, forward, exact):
-    return forward == mine and exact in (None, mine)
+    return 1 if false_positives or any("UNEXPLAINED" in name for name in classes) else 0
 
 
 def report(totals, by_category, classes, examples, false_positives):
-    print(f"{totals['pairs']} pairs, {totals['equal']} of them equal; Math-Verify disagrees with ttrl on "
-          f"{totals['Math-Verify disagrees']}, sympy on {totals['sympy disagrees']}; false positives of ttrl: "
-          f"{len(false_positives)}; Math-Verify gives another verdict with the sides exchanged on "
-          f"{totals['Math-Verify asymmetric']}.\n")
-    print("| category | pairs | equal | ttrl right | Math-Verify right | sympy right (of those read) |\n|---|---|---|---|---|---|")
+    print(f"{totals['pairs']} pairs, {totals['equal']} of them equal. Right: ttrl {totals['ttrl']}, Math-Verify "
+          f"{totals['Math-Verify']}, sympy {totals['sympy']} of the {totals['sympy read']} that it reads. False positives of "
+          f"ttrl: {len(false_positives)}. With the sides exchanged Math-Verify decides otherwise on {totals['exchanged']}.\n")
+    print("| category | pairs | equal | ttrl right | Math-Verify right | sympy right, of those read |\n|---|---|---|---|---|---|")
     for name, row in by_category.items():
-        print(f"| {name.replace('_', ' ')} | {row['pairs']} | {row['equal']} | {row['ttrl']} | {row['Math-Verify']} | {row['sympy']} ({row['sympy read']}) |")
+        print(f"| {name.replace('_', ' ')} | {row['pairs']} | {row['equal']} | {row['ttrl']} | {row['Math-Verify']} | "
+              f"{row['sympy']} of {row['sympy read']} |")
     print("\n| class of disagreement | pairs | for example |\n|---|---|---|")
     for name, count in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
         left, right = (text.replace("|", "\\|") for text in examples[name])
@@ -753,15 +758,20 @@ def main():
     making = commands.add_parser("generate")
     making.add_argument("--pairs", type=int, default=6000)
     making.add_argument("--seed", type=int, default=1)
+    asking = commands.add_parser("others")
+    asking.add_argument("pairs")
     judging = commands.add_parser("judge")
-    judging.add_argument("pairs")
-    judging.add_argument("verdicts")
-    judging.add_argument("--processes", type=int, default=1)
+    for name in ("pairs", "verdicts", "others"):
+        judging.add_argument(name)
     options = parser.parse_args()
     if options.command == "generate":
         generate(options.pairs, options.seed)
         return 0
-    return judge(options.pairs, options.verdicts, options.processes)
+    if options.command == "others":
+        for text in open(options.pairs):
+            print(json.dumps(others(json.loads(text))), flush=True)
+        return 0
+    return judge(options.pairs, options.verdicts, options.others)
 
 
 if __name__ == "__main__":
