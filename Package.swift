@@ -69,8 +69,8 @@ let package = Package(
     module(
       "CoordinatorRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records",
-        "Base",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+        "Platform", "Records", "Base",
       ], common),
     module(
       "WorkerRole",
@@ -100,7 +100,9 @@ let package = Package(
       ], swiftSettings: common),
     .executableTarget(
       name: "ttrl-dev",
-      dependencies: ["Simulation", "LanguageModel", "Tensors", "Wire", "Platform", "Records", "Base"],
+      dependencies: [
+        "Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
+      ],
       swiftSettings: common),
 
     tests("Base", of: ["Base"]),

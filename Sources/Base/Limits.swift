@@ -21,6 +21,10 @@ package enum Limits {
   package static let samplesPerPrompt = 65536
   /// Slots of one lease. One prompt's usual group: the prefix is computed once and re-leasing loses little.
   package static let slotsPerLease = 64
+  /// Slots of a lease that a vote may turn out not to need: few, so that little is sampled in vain.
+  package static let slotsPerSpareLease = 16
+  /// A worker that holds as many slots gets none of those: votes may be decided before it comes to them.
+  package static let slotsBesideSpare = 64
   /// Stop tokens of one model.
   package static let stopTokens = 64
   /// Strings that end a response, and the bytes of one.

@@ -44,6 +44,8 @@ package final class LearnerShell {
   private let ranks: any Collectives
   private let checkpoints: Checkpoints
   private var policy: LanguageModelPolicy
+  /// What the steps up to the held version came to, per prompt.
+  private var history: History
   private var report: String
 
   /// Loads the newest sound checkpoint. All ranks call it.
@@ -56,9 +58,11 @@ package final class LearnerShell {
     checkpoints = Checkpoints(run)
     let state = try checkpoints.newest()
     report = state.report
+    history = state.history
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
       optimizer: state.optimizer, version: state.version,
+      reference: run.method.klCoefficient > 0 ? try run.model.loadParameters() : nil,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: options.threads),
@@ -101,7 +105,8 @@ package final class LearnerShell {
     let groups = groups(of: trajectories)
     let lesson = try TTRL.learn(
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
-      method: run.method)
+      history: history, method: run.method)
+    history.record(lesson.judgements)
     return (lesson, groups)
   }
 
@@ -143,7 +148,8 @@ package final class LearnerShell {
       ).text()
     }
     if isLast || policy.version.number % options.checkpointEvery == 0 {
-      report = try checkpoints.write(policy.version, policy.optimizer, keep: options.keepCheckpoints, report: text)
+      report = try checkpoints.write(
+        policy.version, policy.optimizer, history, keep: options.keepCheckpoints, report: text)
     } else {
       report = text(nil)
     }

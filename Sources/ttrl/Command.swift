@@ -62,9 +62,10 @@ struct Command: Sendable {
       settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
-      name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "json"], needs: ["model", "data"],
-      defaults: evaluationDefaults, run: evaluate),
+      name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
+      settings: promptSettings + samplingSettings + [
+        "data", "long-prompts", "recipe", "answer-rule", "counts", "workers", "run", "json",
+      ], needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,
       needs: ["model"], defaults: generationDefaults, run: generate),
@@ -75,10 +76,18 @@ struct Command: Sendable {
       name: "tokenize", summary: "text to ids and back; JSONL in, JSONL out", settings: ["model", "decode"],
       needs: ["model"], run: tokenize),
     Command(
-      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out", settings: [], run: extract),
-    Command(name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: [], run: grade),
+      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out",
+      settings: ["recipe", "answer-rule"],
+      run: extract),
     Command(
-      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out", settings: [], run: vote),
+      name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: ["recipe", "answer-rule"],
+      run: grade),
+    Command(
+      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out",
+      settings: ["recipe", "answer-rule"], run: vote),
+    Command(
+      name: "convert", summary: "a question file of another shape as the JSON lines of ttrl", settings: ["data"],
+      needs: ["data"], run: convert),
     Command(
       name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
       run: status),
@@ -204,13 +213,12 @@ struct Command: Sendable {
     let isBuiltIn = last("model") == "builtin" || isOfRun && last("model") == nil
     var settings = defaults(isBuiltIn)
     let run = RunDirectory(ThisProcess.absolute(last("run") ?? settings.run))
-    if isOfRun, !run.path.isEmpty, Files.exists(run.settings) {
-      settings = try RunManifest(reading: run).settings
-    } else if isOfRun, last("eval") == "none" {
-      // The built-in example's curve during the run is an evaluation too.
-      settings.evaluateEvery = 0
-    }
-    return settings
+    if isOfRun, !run.path.isEmpty, Files.exists(run.settings) { return try RunManifest(reading: run).settings }
+    // The built-in example's curve during the run is an evaluation too.
+    if isOfRun, last("eval") == "none" || last("eval") == "reuse" { settings.evaluateEvery = 0 }
+    let model = ThisProcess.absolute(last("model") ?? "")
+    let family = ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
+    return settings.defaults(under: given, family: family)
   }
 
   /// What to say of a setting that is needed and not given.
@@ -265,7 +273,13 @@ extension Command {
     var settings = modelDefaults(isBuiltIn)
     settings.temperature = settings.evaluationTemperature
     settings.topP = settings.evaluationTopP
+    settings.workers = 0
     return settings
+  }
+
+  @Sendable private static func evaluationProblems(_ settings: Settings) -> [String] {
+    settings.workers == 0 && !settings.run.isEmpty
+      ? ["--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process"] : []
   }
 
   @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {

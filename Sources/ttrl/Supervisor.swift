@@ -38,7 +38,8 @@ final class Supervisor {
   private let settings: Settings
   /// Path of the key that all of them get, or `Settings.plainTCP`.
   private let key: String
-  private let launcher: MPILauncher
+  /// nil where nothing is trained.
+  private let launcher: MPILauncher?
   private let loop: EventLoop
   private var charges: [Charge] = []
   private var address: HostPort?
@@ -46,7 +47,7 @@ final class Supervisor {
   private var isStopping = false
   private let progress: ProgressView
 
-  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, launcher: MPILauncher) throws {
+  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, launcher: MPILauncher?) throws {
     self.directory = directory
     self.settings = settings
     self.key = key
@@ -98,7 +99,7 @@ final class Supervisor {
       ] + keyArguments, log: "worker-\(number)")
   }
 
-  private func learnerCommand() throws -> ChildProcess.Command {
+  private func learnerCommand(_ launcher: MPILauncher) throws -> ChildProcess.Command {
     var command = try ownCommand(
       [
         "learner", "--run", directory.path, "--coordinator", "\(try knownAddress())",
@@ -196,7 +197,9 @@ final class Supervisor {
       for number in 1...max(settings.workers, 1) where number <= settings.workers {
         try start(Charge("worker", name: "worker-\(number)") { try self.workerCommand(number) })
       }
-      try start(Charge("learner", name: "learner") { try self.learnerCommand() })
+      if let launcher {
+        try start(Charge("learner", name: "learner") { try self.learnerCommand(launcher) })
+      }
     } catch {
       fail("\(error)")
     }

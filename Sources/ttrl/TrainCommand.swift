@@ -4,6 +4,7 @@ import Base
 import Collectives
 import CoordinatorRole
 import Foundation
+import LanguageModel
 import LearnerRole
 import Ledger
 import Observatory
@@ -18,11 +19,14 @@ extension Command {
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
     settings.key = ClusterAccess.absolute(settings.key)
-    let launcher = try MPILauncher.find()
+    let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
     let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     announce(beginning, settings)
-    if settings.isDryRun { return ExitStatus.done }
+    if settings.isDryRun {
+      say(Comparison(beginning.settings).text)
+      return ExitStatus.done
+    }
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
@@ -60,11 +64,21 @@ extension Command {
 
   private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
     let method = beginning.settings.method
+    if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
+      let bytes = PreparedModel.bytes(model.layout, type: beginning.settings.dtype)
+      say(
+        "KL penalty \(method.klEstimator.rawValue) × \(method.klCoefficient) in the \(method.klPlace.rawValue): each "
+          + "learner rank also keeps the initial weights, \((bytes + (1 << 20) - 1) >> 20) MiB")
+    }
     say("\(beginning.continues ? "continuing the run" : "a new run") in \(beginning.directory.path)")
     if beginning.dropped > 0 {
       say(
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
+    }
+    guard method.steps > 0 else {
+      say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
+      return say("processes: 1 coordinator, workers: \(settings.workers)")
     }
     say(
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
@@ -80,6 +94,7 @@ extension Command {
     if settings.isJSON { print(try Files.readText(directory.summary), terminator: "") }
     let table = FinalTable.text(history)
     if !table.isEmpty { say("\n" + table) }
+    if let saved = FinalTable.savedSamples(history) { say(saved) }
     if let problem = FinalTable.nothingToVoteOn(history) { say(problem + "; the weights are the base model's\n") }
     say("report: \(directory.report)")
   }

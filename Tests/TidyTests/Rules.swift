@@ -52,8 +52,8 @@ enum Rules {
     ],
     "Observatory": ["Base"],
     "CoordinatorRole": [
-      "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records",
-      "Base",
+      "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+      "Platform", "Records", "Base",
     ],
     "WorkerRole": ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "LearnerRole": [
@@ -71,7 +71,7 @@ enum Rules {
       "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform", "Records",
       "Base",
     ],
-    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "Wire", "Platform", "Records", "Base"],
+    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.
