@@ -76,7 +76,7 @@ extension StepSigns {
         Prompt(prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string)
       },
       majorityRatio: majority, silentRatio: silent, noAnswerRatio: noAnswer, truncationRatio: truncation,
-      entropy: entropy, length: length, divergence: number("kl"))
+      entropy: entropy, length: length, divergence: number("kl_to_base"))
   }
 }
 

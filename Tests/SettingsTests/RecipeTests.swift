@@ -39,6 +39,7 @@ private func resolved(
     #expect(method.denominator == .microBatch && method.denominatorSequences == 2 && method.silentGroups == .train)
     #expect(method.rateSchedule == .cosineFromZero && method.warmupSteps == 7 && method.dualClip == 3)
     #expect(method.beta1 == 0.9 && method.beta2 == 0.999 && method.weightDecay == 0.01)
+    #expect(method.klCoefficient == 0.001 && method.klEstimator == .k3 && method.klPlace == .loss)
   }
 
   @Test func `the reference's warm-up is 3 % of the steps, wherever those come from`() throws {
