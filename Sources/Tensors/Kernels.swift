@@ -298,7 +298,8 @@ package struct Kernels: @unchecked Sendable {
       prefix_start: Int64(prefix.lowerBound), prefix_count: Int64(prefix.count), start: Int64(own.lowerBound),
       count: Int64(own.count))
     functions.pointee.attention_backward(
-      heads.c, segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base, dout.base, dqkv.base, scratch.base)
+      heads.c, segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base, dout.base,
+      dqkv.base, scratch.base)
   }
 
   /// Floats of scratch for `attentionBackward` over at most `keys` keys.

@@ -49,7 +49,8 @@ package final class SamplerPool: Sendable {
   ///   - reports: where trajectories go.
   /// - Throws: if a thread cannot be started.
   package init(
-    threads: Int, batchRows: Int, keyValueBytesMax: Int, seed: UInt64, tokenTexts: TokenTexts, reports: Inbox<SamplerReport>
+    threads: Int, batchRows: Int, keyValueBytesMax: Int, seed: UInt64, tokenTexts: TokenTexts,
+    reports: Inbox<SamplerReport>
   ) throws(PlatformError) {
     queues = Mutex(Array(repeating: Queue(), count: threads))
     wakeups = (0..<threads).map { _ in Wakeup() }

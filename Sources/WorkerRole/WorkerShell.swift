@@ -106,7 +106,8 @@ package final class WorkerShell {
     plan = TransformerPlan(configuration.model, type: type)
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(
-      threads: options.threads, batchRows: options.batchRows, keyValueBytesMax: options.keyValueBytesMax, seed: welcome.seed, tokenTexts: welcome.tokenTexts,
+      threads: options.threads, batchRows: options.batchRows, keyValueBytesMax: options.keyValueBytesMax,
+      seed: welcome.seed, tokenTexts: welcome.tokenTexts,
       reports: inbox)
   }
 

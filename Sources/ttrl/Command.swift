@@ -46,7 +46,8 @@ struct Command: Sendable {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
-        "run", "workers", "learners", "threads", "kv-memory", "listen", "checkpoint-every", "keep-checkpoints", "dry-run", "json",
+        "run", "workers", "learners", "threads", "kv-memory", "listen", "checkpoint-every", "keep-checkpoints",
+        "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
@@ -54,7 +55,8 @@ struct Command: Sendable {
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "name", "threads", "kv-memory"], needs: ["coordinator"], problems: addressProblems, run: worker),
+      settings: ["coordinator", "name", "threads", "kv-memory"], needs: ["coordinator"], problems: addressProblems,
+      run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
       settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"],
