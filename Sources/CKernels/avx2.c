@@ -8,6 +8,7 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define TILE_ROWS 6
 #define TILE_PANELS 1
+#define TILE_QUERIES 3
 #include "kernels.h"
 #pragma clang attribute pop
 

@@ -9,6 +9,7 @@
 #pragma clang attribute push(__attribute__((target(INSTRUCTION_SET))), apply_to = function)
 #define TILE_ROWS 12
 #define TILE_PANELS 2
+#define TILE_QUERIES 6
 #include "kernels.h"
 #pragma clang attribute pop
 

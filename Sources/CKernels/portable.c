@@ -8,6 +8,7 @@
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
 #define TILE_ROWS 4
 #define TILE_PANELS 1
+#define TILE_QUERIES 3
 #include "kernels.h"
 
 const ttrl_kernels *ttrl_kernels_portable(void) {

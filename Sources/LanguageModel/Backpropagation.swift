@@ -2,8 +2,9 @@
 //
 // Forward: the rows of a micro-batch go through the layers as the sampler's rows do (Transformer), so the log-
 // probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
-// probabilities into d loss / d logprob. Backward: the layers in reverse, adding to a flat gradient. What is cheap is
-// computed again (norms, activations, logits), what is dear is kept (q|k|v, attention, gate|up).
+// probabilities into d loss / d logprob; a loss of entropies has one slope per sequence. Backward: the layers in
+// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is kept
+// (q|k|v, attention, gate|up) as long as there is memory (ForwardPass).
 // A team of threads shares rows and columns, never a sum, so a micro-batch's gradient is a function of its sequences.
 // Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
@@ -59,16 +60,19 @@ package final class Backpropagation {
   /// Adds the gradient of a loss to `gradient`, which has one value per parameter, in layout order.
   ///
   /// `coefficients` is given a sequence's index and what the model thinks of it, and returns d loss / d logprob for
-  /// each of its response tokens. It is called once per sequence, in order.
+  /// each of its response tokens. It is called once per sequence, in order. `entropySlopes` are d loss / d entropy, the
+  /// same for all tokens of a sequence; [] if the loss has no entropies in it.
   /// - Returns: what the model thinks of each sequence.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`.
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,
+    entropySlopes: [Float] = [],
     coefficients: (_ sequence: Int, _ scored: ScoredSequence) -> [Float]
   ) throws(ModelError) -> [ScoredSequence] {
     precondition(model.isForTraining, "the model was prepared without what the backward pass needs")
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
+    precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
     let forward = try forward(batch, model, isForTraining: true)
     let scored = try scores(of: batch, sequences, model, distribution)
@@ -80,7 +84,7 @@ package final class Backpropagation {
     let pass = BackwardPass(
       forward: forward, gradient: gradient, scratch: backward)
     pass.begin()
-    try headBackward(pass, slopes, distribution)
+    try headBackward(pass, slopes, entropySlopes, distribution)
     for layer in (0..<plan.configuration.layerCount).reversed() { try pass.layer(layer) }
     pass.embedding()
     return scored
@@ -92,7 +96,11 @@ package final class Backpropagation {
     _ batch: TrainingBatch, _ model: PreparedModel, isForTraining: Bool
   ) throws(ModelError) -> ForwardPass {
     let count = batch.tokens.count
-    let recomputes = !isForTraining || count * Backpropagation.bytesPerRow(plan) > activationBytesMax
+    // Scoring takes what is there.
+    let recomputes =
+      isForTraining
+      ? count * Backpropagation.bytesPerRow(plan) > activationBytesMax
+      : activations.rows < count || activations.areRecomputed
     if activations.rows < count || activations.areRecomputed != recomputes {
       // Let go of the old ones first.
       activations = Activations(plan, rows: 0, areRecomputed: recomputes)
@@ -147,9 +155,10 @@ package final class Backpropagation {
 
   // MARK: Head, backward
 
-  /// d logprob(t) / d logit = (1[t] − p) / temperature over the tokens that were kept.
+  /// d logprob(t) / d logit = (1[t] − p) / temperature, d entropy / d logit = −p·(log p + entropy) / temperature, over
+  /// the tokens that were kept.
   private func headBackward(
-    _ pass: BackwardPass, _ slopes: [[Float]], _ distribution: DistributionSettings
+    _ pass: BackwardPass, _ slopes: [[Float]], _ entropySlopes: [Float], _ distribution: DistributionSettings
   ) throws(ModelError) {
     let batch = pass.batch
     try eachHeadChunk(batch, pass.model, distribution) { headRows, distributions throws(ModelError) in
@@ -159,8 +168,15 @@ package final class Backpropagation {
           let z = backward.logits.row(index)
           var total: Float = 0
           for target in targets { total += slopes[target.sequence][target.position] }
-          transformer.kernels.scaledProbabilities(
-            z, distributions[index], coefficient: -total * distribution.inverseTemperature, into: z)
+          let coefficient = -total * distribution.inverseTemperature
+          if entropySlopes.isEmpty {
+            transformer.kernels.scaledProbabilities(z, distributions[index], coefficient: coefficient, into: z)
+          } else {
+            let slope = targets.reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
+            transformer.kernels.entropyGradient(
+              z, distributions[index], coefficient: coefficient,
+              entropyCoefficient: -slope * distribution.inverseTemperature, into: z)
+          }
           for target in targets {
             z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
           }

@@ -270,8 +270,10 @@ package struct Kernels: @unchecked Sendable {
       statistics?.base, scratch.base, out.isHalf)
   }
 
-  /// Floats of scratch for `attention` over at most `keys` keys: the weights of two heads.
-  package static func attentionScratch(keys: Int) -> Int { 2 * ((keys + 15) / 16 * 16) }
+  /// Floats of scratch for `attention` over at most `keys` keys: the weights of the queries that it works on at a time.
+  package static func attentionScratch(keys: Int) -> Int {
+    Int(TTRL_ATTENTION_QUERIES) * ((keys + 15) / 16 * 16)
+  }
 
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
   /// key/value heads and the query heads that share them.
@@ -339,6 +341,18 @@ package struct Kernels: @unchecked Sendable {
     precondition(z.count == out.count, "scaledProbabilities: \(z.count) values into \(out.count)")
     functions.pointee.scaled_probabilities(
       z.base, Int64(z.count), distribution.maximum, distribution.logSum, coefficient, out.base)
+  }
+
+  /// out = p · (coefficient + entropyCoefficient · (log p + entropy)), p the probabilities; 0 for dropped tokens.
+  ///
+  /// d entropy / dz = −p · (log p + entropy), with the tokens that were kept held fixed.
+  package func entropyGradient(
+    _ z: Floats, _ distribution: TokenDistribution, coefficient: Float, entropyCoefficient: Float, into out: Floats
+  ) {
+    precondition(z.count == out.count, "entropyGradient: \(z.count) values into \(out.count)")
+    functions.pointee.entropy_gradient(
+      z.base, Int64(z.count), distribution.maximum, distribution.logSum, distribution.entropy, coefficient,
+      entropyCoefficient, out.base)
   }
 
   // MARK: Optimizer

@@ -21,6 +21,9 @@
 
 enum { TTRL_LANES = 16 };
 
+/// Queries that attention works on at a time.
+enum { TTRL_ATTENTION_QUERIES = 24 };
+
 typedef struct {
   int32_t heads, groups, dimension;
 } ttrl_heads;
@@ -148,7 +151,8 @@ typedef struct {
                               float *_Nullable dkey_norm);
 
   /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: twice as many floats as the largest key count, rounded up to 16.
+  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times as many floats as the
+  /// largest key count, rounded up to 16.
   void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
                     void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
   /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..< last_group;
@@ -168,6 +172,10 @@ typedef struct {
   /// out = coefficient · exp(z - maximum - log_sum): the probabilities, scaled.
   void (*scaled_probabilities)(const float *z, int64_t count, float maximum, float log_sum, float coefficient,
                                float *out);
+  /// out = p·(coefficient + entropy_coefficient·(log p + entropy)), p the probabilities: the second part is what the
+  /// entropy's derivative by z is, times -entropy_coefficient. Dropped tokens have p = 0 and get 0.
+  void (*entropy_gradient)(const float *z, int64_t count, float maximum, float log_sum, float entropy,
+                           float coefficient, float entropy_coefficient, float *out);
 
   /// accumulator += round(gradient · 2^40). Returns the largest magnitude seen; NaN or infinity where there is one, and
   /// then the accumulator's contents are unspecified. The caller keeps the sum of magnitudes below 2^22.

@@ -54,6 +54,8 @@ package struct LanguageModelPolicy: Policy {
   package private(set) var optimizer: AdamW
   /// nil only while the next one is made: two need not fit.
   private var prepared: PreparedModel?
+  /// Policy 0, where a KL penalty asks for it.
+  private let reference: PreparedModel?
   package private(set) var version: PolicyVersion
   /// Made at the first update.
   private var pass: TeamPass?
@@ -62,14 +64,15 @@ package struct LanguageModelPolicy: Policy {
   ///   - plan: the model's shape and data type.
   ///   - optimizer: masters and moments; the policy owns them from here on.
   ///   - version: of these masters.
+  ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - options: how to train.
   ///   - seed: the run's, for `sample`.
   ///   - exchange: the other learner ranks.
   ///   - readAnswer: finds the answer in a response's tokens.
   /// - Throws: if the processor cannot multiply the data type.
   package init(
-    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion, options: TrainerOptions, seed: UInt64,
-    exchange: any GradientExchange = NoExchange(),
+    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion, reference: Floats? = nil,
+    options: TrainerOptions, seed: UInt64, exchange: any GradientExchange = NoExchange(),
     readAnswer: @escaping @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   ) throws {
     self.plan = plan
@@ -80,6 +83,7 @@ package struct LanguageModelPolicy: Policy {
     self.exchange = exchange
     self.readAnswer = readAnswer
     prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
   }
 
   package var model: PreparedModel {
@@ -108,6 +112,39 @@ package struct LanguageModelPolicy: Policy {
   /// The step is over: its weights are the next version.
   package mutating func publish() { version = version.next }
 
+  /// Every rank scores its share of micro-batches, with the forward pass of an update. What comes of a trajectory does
+  /// not depend on its neighbours (E1), so neither the cut nor the number of ranks can be seen in it; the ranks' shares
+  /// meet as bit patterns, beside zeroes.
+  package mutating func referenceLogprobs(
+    of trajectories: [TrainedTrajectory], sampling: Sampling
+  ) throws -> [[Float]] {
+    guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
+    let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
+    let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
+    let pass = madePass()
+    var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
+    for index in mine {
+      let range = ranges[index]
+      let logprobs = try pass.score(Array(trajectories[range]), model: reference, sampling: sampling)
+      mineScored.replaceSubrange(range, with: logprobs)
+    }
+    guard exchange.size > 1 else { return mineScored }
+    var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
+    try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    var rest = bits[...]
+    return trajectories.map { trajectory in
+      let own = rest.prefix(trajectory.trajectory.tokens.count)
+      rest = rest.dropFirst(own.count)
+      return own.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) }
+    }
+  }
+
+  private mutating func madePass() -> TeamPass {
+    let made = pass ?? TeamPass(plan, options)
+    pass = made
+    return made
+  }
+
   // MARK: One optimizer step
 
   package mutating func update(
@@ -116,8 +153,7 @@ package struct LanguageModelPolicy: Policy {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    let pass = self.pass ?? TeamPass(plan, options)
-    self.pass = pass
+    let pass = madePass()
     var total = GradientSum(pass.gradient, isExact: options.isExact)
     for index in mine {
       let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
@@ -157,22 +193,30 @@ private final class TeamPass: @unchecked Sendable {
     gradient = Floats(count: plan.layout.count)
   }
 
+  /// [trajectory][T] log-probabilities of the tokens of a micro-batch.
+  func score(_ members: [TrainedTrajectory], model: PreparedModel, sampling: Sampling) throws -> [[Float]] {
+    try engine.score(sequences(of: members), model: model, distribution: DistributionSettings(sampling))
+      .map(\.logprobs)
+  }
+
+  private func sequences(of members: [TrainedTrajectory]) -> [TrainingSequence] {
+    members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
+  }
+
   /// Adds the gradient of a micro-batch's summed loss to `gradient`.
   func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
     var tally = Tally()
-    let sequences = members.map {
-      TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index)
-    }
+    // The bonus takes entropy off the loss.
+    let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
     try engine.run(
-      sequences, model: model, distribution: DistributionSettings(method.sampling), gradient: gradient
+      sequences(of: members), model: model, distribution: DistributionSettings(method.sampling), gradient: gradient,
+      entropySlopes: entropySlopes
     ) { index, scored in
       let member = members[index]
       return scored.logprobs.enumerated().map { place, logprob in
-        let recorded = member.trajectory.logprobs[place]
-        let token = surrogate(
-          logprob: logprob, recorded: recorded, advantage: member.advantages[place], method: method)
-        tally.add(token, gap: abs(logprob - recorded))
-        return token.slope * member.weight
+        let token = objective(of: member, at: place, logprob: logprob, method: method)
+        tally.add(token, gap: abs(logprob - member.trajectory.logprobs[place]))
+        return token.slope
       }
     }
     return tally
