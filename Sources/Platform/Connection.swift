@@ -1,9 +1,9 @@
 // Connection: a byte stream on a loop: TCP, or TLS over TCP where there is a key.
 //
-// It knows nothing of frames, and of TLS (TLSSession) no more than that bytes go through it. Bytes to send are offered to the kernel at once and queued when it is full, up to a
-// limit; bytes that arrive are handed on as they come. Every end has a named reason, told exactly once. A connection
-// that is not closed keeps itself alive. With a key it is open when both sides have proved that they have it, and not
-// a byte is handed on before.
+// It knows nothing of frames, and of TLS (TLSSession) no more than that bytes go through it. Bytes to send are offered
+// to the kernel at once and queued when it is full, up to a limit; bytes that arrive are handed on as they come. Every
+// end has a named reason, told exactly once. A connection that is not closed keeps itself alive. With a key it is open
+// when both sides have proved that they have it, and not a byte is handed on before.
 //
 // Callbacks never run inside a call to the connection: `send` on a broken connection returns, and `onClose` follows on
 // a later turn.

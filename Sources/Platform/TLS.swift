@@ -45,8 +45,6 @@ package final class TLSContext {
     ttrl_ssl_no_tickets(context)
     ttrl_ssl_set_cache(context, Int(SSL_SESS_CACHE_OFF))
     ttrl_ssl_set_mode(context, Int(SSL_MODE_RELEASE_BUFFERS))
-    // No certificate is ever right: there is no one whose signature we would believe.
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
     SSL_CTX_set_psk_use_session_callback(context, offerKey)
     SSL_CTX_set_psk_find_session_callback(context, findKey)
   }
@@ -124,10 +122,19 @@ final class TLSSession {
     // The connection owns both from here on.
     SSL_set_bio(connection, incoming, outgoing)
     SSL_set_ex_data(connection, 0, Unmanaged.passUnretained(self).toOpaque())
-    if side == .client { SSL_set_connect_state(connection) } else { SSL_set_accept_state(connection) }
+    if side == .client {
+      SSL_set_connect_state(connection)
+      // No certificate is ever right: there is no one whose signature we would believe.
+      SSL_set_verify(connection, SSL_VERIFY_PEER, nil)
+    } else {
+      SSL_set_accept_state(connection)
+    }
   }
 
   deinit { SSL_free(connection) }
+
+  /// Alerts that say: not with this key. handshake_failure, illegal_parameter, decrypt_error, unknown_psk_identity.
+  private static let refusals: [Int32] = [40, 47, 51, 115]
 
   /// What a server says to one who speaks no TLS: a fatal alert, "protocol_version". OpenSSL says nothing, and a peer
   /// that was started without the key would not learn why it is hung up on.
@@ -208,7 +215,10 @@ final class TLSSession {
     // Reasons from here on are alerts: what the other side said, and not what we found.
     let isAlert = reason >= SSL_AD_REASON_OFFSET
     if isEstablished { return isAlert ? .failed(text) : .damaged(text) }
-    if isAlert { return .refused(alert: text, ours: context.key.id) }
+    if isAlert {
+      return Self.refusals.contains(reason - SSL_AD_REASON_OFFSET)
+        ? .refused(alert: text, ours: context.key.id) : .failed(text)
+    }
     if let offered, offered != context.key.id { return .otherKey(theirs: offered, ours: context.key.id) }
     switch reason {
     case SSL_R_BINDER_DOES_NOT_VERIFY: return .falseKey(id: context.key.id)

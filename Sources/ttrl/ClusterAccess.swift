@@ -70,8 +70,8 @@ extension Command {
     let key = ClusterKey()
     try key.write(to: path)
     complain(
-      "made \(path), key \(key.id). Copy it to every machine over a channel you trust (scp -p keeps its mode), and give "
-        + "it to every role with --key. Whoever has it is in.")
+      "made \(path), key \(key.id). Copy it to every machine over a channel you trust (scp -p keeps its mode), and "
+        + "give it to every role with --key. Whoever has it is in.")
     let json: JSON = ["path": .string(path), "id": .string(key.id)]
     print(settings.isJSON ? json.text() : path)
     return ExitStatus.done

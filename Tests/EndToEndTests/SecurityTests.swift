@@ -76,7 +76,7 @@ extension EndToEnd {
       try #require(made.status == 0, "\(made.errors)")
       #expect(try Program.run(["key", "--key", key]).status == 0)
       let impostor = try Running(
-        ["s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", certificate + ".key", "-tls1_3"],
+        ["s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", certificate + ".key", "-tls1_3", "-www"],
         program: openssl)
       var port = ""
       try #require(
