@@ -4,7 +4,7 @@
 // probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
 // probabilities into d loss / d logprob; a loss of entropies has one slope per sequence. Backward: the layers in
 // reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is kept
-// (q|k|v, attention, gate|up).
+// (q|k|v, attention, gate|up) as long as there is memory (ForwardPass).
 // A team of threads shares rows and columns, never a sum, so a micro-batch's gradient is a function of its sequences.
 // Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
@@ -96,7 +96,11 @@ package final class Backpropagation {
     _ batch: TrainingBatch, _ model: PreparedModel, isForTraining: Bool
   ) throws(ModelError) -> ForwardPass {
     let count = batch.tokens.count
-    let recomputes = !isForTraining || count * Backpropagation.bytesPerRow(plan) > activationBytesMax
+    // Scoring takes what is there.
+    let recomputes =
+      isForTraining
+      ? count * Backpropagation.bytesPerRow(plan) > activationBytesMax
+      : activations.rows < count || activations.areRecomputed
     if activations.rows < count || activations.areRecomputed != recomputes {
       // Let go of the old ones first.
       activations = Activations(plan, rows: 0, areRecomputed: recomputes)

@@ -58,10 +58,8 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - sequenceTokens: of the longest prompt and response.
   ///   - isExact: gradients are summed as 64-bit integers.
   ///   - recomputes: only the layers' inputs are kept for the way back.
-  ///   - hasReference: a KL penalty keeps policy 0.
   package static func training(
-    _ plan: TransformerPlan, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool, recomputes: Bool,
-    hasReference: Bool = false
+    _ plan: TransformerPlan, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool, recomputes: Bool
   ) -> MemoryPlan {
     let count = plan.layout.count
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
@@ -72,13 +70,12 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(name: "master weights", bytes: 4 * count),
       Item(name: "optimizer", bytes: 8 * count),
       Item(name: "weights", bytes: weightBytes(plan)),
-      Item(name: "policy 0", bytes: hasReference ? weightBytes(plan) : 0),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),
       Item(name: "program", bytes: slack),
-    ].filter { $0.bytes > 0 })
+    ])
   }
 
   /// Of a prepared model.

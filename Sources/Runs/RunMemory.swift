@@ -63,10 +63,11 @@ package enum RunMemory {
 
   private static func learner(_ settings: Settings, _ shape: TransformerPlan, ranks: Int) -> MemoryPlan {
     let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)
-    return .training(
+    let training = MemoryPlan.training(
       shape, microBatchTokens: settings.microBatchTokens, sequenceTokens: positions(settings, shape),
-      isExact: settings.reduction == .exact, recomputes: kept > activationBytesMax(ranks: ranks),
-      hasReference: settings.method.klCoefficient > 0)
+      isExact: settings.reduction == .exact, recomputes: kept > activationBytesMax(ranks: ranks))
+    guard settings.method.klCoefficient > 0 else { return training }
+    return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
   }
 
   /// The longest that one sequence may be expected to get: prompts are as long as responses at most, or half the context.

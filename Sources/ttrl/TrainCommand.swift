@@ -64,6 +64,12 @@ extension Command {
 
   private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
     let method = beginning.settings.method
+    if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
+      let shape = TransformerPlan(model.configuration.model, type: beginning.settings.dtype)
+      say(
+        "KL penalty \(method.klEstimator.rawValue) × \(method.klCoefficient) in the \(method.klPlace.rawValue): each "
+          + "learner rank also keeps the initial weights, \(MemoryPlan.mebibytes(MemoryPlan.weightBytes(shape)))")
+    }
     say("\(beginning.continues ? "continuing the run" : "a new run") in \(beginning.directory.path)")
     if beginning.dropped > 0 {
       say(

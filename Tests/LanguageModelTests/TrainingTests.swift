@@ -213,7 +213,7 @@ struct TrainingTests {
     }
   }
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `policy 0 thinks of its own trajectories what was recorded, bit for bit, and another does not`(
     _ type: DataType
   ) throws {

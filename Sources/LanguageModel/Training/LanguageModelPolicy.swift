@@ -120,14 +120,15 @@ package struct LanguageModelPolicy: Policy {
     guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
     let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    let pass = engine()
-    var scored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
+    let pass = madePass()
+    var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
     for index in mine {
-      let part = Array(trajectories[ranges[index]])
-      scored.replaceSubrange(ranges[index], with: try pass.score(part, model: reference, sampling: sampling))
+      let range = ranges[index]
+      let logprobs = try pass.score(Array(trajectories[range]), model: reference, sampling: sampling)
+      mineScored.replaceSubrange(range, with: logprobs)
     }
-    guard exchange.size > 1 else { return scored }
-    var bits = scored.flatMap { $0.map { Int64($0.bitPattern) } }
+    guard exchange.size > 1 else { return mineScored }
+    var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
     try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
     var rest = bits[...]
     return trajectories.map { trajectory in
@@ -137,11 +138,10 @@ package struct LanguageModelPolicy: Policy {
     }
   }
 
-  /// Made when it is first needed.
-  private mutating func engine() -> TeamPass {
-    let pass = self.pass ?? TeamPass(plan, options)
-    self.pass = pass
-    return pass
+  private mutating func madePass() -> TeamPass {
+    let made = pass ?? TeamPass(plan, options)
+    pass = made
+    return made
   }
 
   // MARK: One optimizer step
@@ -152,7 +152,7 @@ package struct LanguageModelPolicy: Policy {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    let pass = engine()
+    let pass = madePass()
     var total = GradientSum(pass.gradient, isExact: options.isExact)
     for index in mine {
       let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
