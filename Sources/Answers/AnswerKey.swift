@@ -21,13 +21,27 @@ package import Base
 /// The class of an answer. Equal keys, and nothing else, make answers equivalent.
 package struct AnswerKey: Hashable, Comparable, Sendable {
   /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and the like for
-  /// structures, `choice:C`, `words:east`, `string:...`, and `text:...` for what could not be read.
+  /// structures, `choice:C`, `words:east`, `string:...`, `text:...` for what could not be read, and `budget:...` for
+  /// what would have taken too long to.
   package let text: String
 
   /// Whether the answer could not be read as mathematics, so that only its spelling, tier 1, was compared.
-  package var isLexical: Bool { text.hasPrefix("text:") }
+  package var isLexical: Bool { text.hasPrefix("text:") || isExhausted }
+
+  /// Whether that was because reading it would have taken more than the budget of steps.
+  package var isExhausted: Bool { text.hasPrefix("budget:") }
 
   fileprivate init(text: String) { self.text = text }
+
+  /// The text of an answer by the reference's rule (AnswerRule), nil of any other.
+  var referenceText: String? {
+    text.hasPrefix(Self.referenceMark) ? String(text.dropFirst(Self.referenceMark.count)) : nil
+  }
+
+  /// An answer by the reference's rule.
+  init(referenceText: String) { text = Self.referenceMark + referenceText }
+
+  private static let referenceMark = "reference:"
 
   package static func < (left: AnswerKey, right: AnswerKey) -> Bool { left.text < right.text }
 }
@@ -37,12 +51,26 @@ package struct AnswerKey: Hashable, Comparable, Sendable {
 ///   - answer: what stood in the box or after the phrase, without them.
 ///   - kind: how the question wants its answers read; keys of different kinds mean nothing to each other.
 /// - Returns: the class of the answer.
-package func answerKey(_ answer: String, kind: AnswerKind) -> AnswerKey {
-  switch kind {
-  case .math: mathKey(answer)
-  case .choice: choiceKey(answer)
-  case .string: AnswerKey(text: "string:" + lexicalForm(Lexer.tokens(of: answer, asProse: true)))
-  }
+package func answerKey(_ answer: String, kind: AnswerKind) -> AnswerKey { readAnswer(answer, kind: kind).key }
+
+/// A key, and what it cost.
+package struct AnswerReading: Sendable {
+  package var key: AnswerKey
+  /// At most ``stepsMax``, whatever the text is.
+  package var steps: Int
+  package static let stepsMax = StepBudget.stepsMax
+}
+
+/// The key of an answer with the steps it took; see ``answerKey(_:kind:)``.
+package func readAnswer(_ answer: String, kind: AnswerKind) -> AnswerReading {
+  let budget = StepBudget()
+  let key =
+    switch kind {
+    case .math: mathKey(answer, budget)
+    case .choice: choiceKey(answer)
+    case .string: AnswerKey(text: "string:" + lexicalForm(Lexer.tokens(of: answer, asProse: true)))
+    }
+  return AnswerReading(key: key, steps: budget.used)
 }
 
 /// Whether two answers are the same answer: equality of their keys.
@@ -53,13 +81,16 @@ package func areEquivalent(_ left: String, _ right: String, kind: AnswerKind) ->
 /// More tokens than any answer has; above this only the spelling is compared.
 private let parsedTokensMax = 400
 
-private func mathKey(_ answer: String) -> AnswerKey {
+private func mathKey(_ answer: String, _ budget: StepBudget) -> AnswerKey {
   let tokens = Lexer.tokens(of: answer)
-  if let letter = labelledChoice(tokens) { return mathKey(letter) }
-  guard tokens.count <= parsedTokensMax, let node = try? Parser.parse(tokens),
-    let text = try? KeyWriter().text(of: node)
-  else { return AnswerKey(text: "text:" + lexicalForm(tokens)) }
-  return AnswerKey(text: text)
+  if let letter = labelledChoice(tokens) { return mathKey(letter, budget) }
+  if tokens.count > parsedTokensMax { budget.exhaust() }
+  if budget.spend(tokens.count), let node = try? Parser.parse(tokens, budget),
+    let text = try? KeyWriter(budget: budget).text(of: node)
+  {
+    return AnswerKey(text: text)
+  }
+  return AnswerKey(text: (budget.isExhausted ? "budget:" : "text:") + lexicalForm(tokens))
 }
 
 private func choiceKey(_ answer: String) -> AnswerKey {
@@ -98,6 +129,7 @@ extension Token {
 
 /// Turns a tree into canonical text, with `\pm` read as `sign`.
 private struct KeyWriter {
+  let budget: StepBudget
   var sign = 1
 
   /// The text of an answer or of an element of an unordered collection; an open sign makes it a set of two.
@@ -118,7 +150,9 @@ private struct KeyWriter {
       return try elements.flatMap { try self.elements($0) }
     default:
       guard node.hasEitherSign else { return [try definite(node)] }
-      return distinct([try KeyWriter(sign: 1).definite(node), try KeyWriter(sign: -1).definite(node)])
+      return distinct([
+        try KeyWriter(budget: budget, sign: 1).definite(node), try KeyWriter(budget: budget, sign: -1).definite(node),
+      ])
     }
   }
 
@@ -148,13 +182,25 @@ private struct KeyWriter {
       let lines = try rows.map { row in try row.map { try definite($0) }.joined(separator: ",") }
       return environment + "[" + lines.joined(separator: ";") + "]"
     case .related(let nodes, let relations): return try related(nodes, relations)
-    default: return scalar(try value(node))
+    default: return try scalar(of: node)
     }
   }
 
   private func value(_ node: Node, assignment: UInt64 = 0) throws -> Image {
-    var evaluator = Evaluator(assignment: assignment, sign: sign)
+    var evaluator = Evaluator(budget: budget, assignment: assignment, sign: sign)
     return try evaluator.value(node)
+  }
+
+  /// The text of one number or expression: tier 2 where it is rational or has symbols, else tier 3 where that resolves it.
+  private func scalar(of node: Node) throws -> String {
+    let image = try value(node)
+    if image.rational != nil || node.hasUnknown || node.isRadicalFree { return scalar(image) }
+    var numeric = NumericEvaluator(budget: budget, sign: sign)
+    guard let verdict = try? numeric.verdict(on: node) else { return scalar(image) }
+    return switch verdict {
+    case .rational(let rational): scalar(rational.image)
+    case .places(let places): "r:" + places
+    }
   }
 
   private func scalar(_ image: Image) -> String {

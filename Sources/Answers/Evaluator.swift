@@ -25,14 +25,13 @@ struct Evaluator {
   let assignment: UInt64
   /// What `\pm` means: +1 or −1.
   let sign: Int
-  private var stepsLeft = Evaluator.stepsMax
+  private let budget: StepBudget
 
-  /// An answer has tens of nodes; rules may visit one a few times.
-  private static let stepsMax = 4_000
   /// Larger factorials and binomials stay atoms: 1,000 products take 10 µs, which is spent as 1,000 steps.
   private static let factorsMax = 1_000
 
-  init(assignment: UInt64 = 0, sign: Int = 1) {
+  init(budget: StepBudget, assignment: UInt64 = 0, sign: Int = 1) {
+    self.budget = budget
     self.assignment = assignment
     self.sign = sign
   }
@@ -46,11 +45,10 @@ struct Evaluator {
       var sum = Image(0)
       for term in terms { sum = sum + (try value(term)) }
       return sum
-    case .product(let factors):
-      var product = Image.one
-      for factor in factors { product = product * (try value(factor)) }
-      return product
-    case .quotient(let top, let bottom): return try value(top) * inverse(of: value(bottom))
+    case .product, .quotient:
+      var factors = RootFactors()
+      try gather(node, exponent: 1, into: &factors)
+      return try factors.product
     case .negated(let inner): return -(try value(inner))
     case .eitherSign(let inner, let isFlipped):
       return (sign > 0) != isFlipped ? try value(inner) : -(try value(inner))
@@ -62,8 +60,7 @@ struct Evaluator {
   }
 
   private mutating func spend(_ steps: Int) throws(Unresolved) {
-    stepsLeft -= steps
-    guard stepsLeft > 0 else { throw .tooCostly }
+    guard budget.spend(steps) else { throw .tooCostly }
   }
 
   private func inverse(of image: Image) throws(Unresolved) -> Image {
@@ -104,6 +101,11 @@ extension Evaluator {
       return try power(inner, reduced(exponent.numerator, exponent.denominator, times: degree))
     }
     guard exponent.denominator <= 64 else { throw .tooCostly }
+    if exponent.denominator > 1 || base.isAbsolute, base.hasUnknown {
+      var factors = RootFactors()
+      try gather(.power(base, .number(exponent.image)), exponent: 1, into: &factors)
+      return try factors.product
+    }
     let root = exponent.denominator == 1 ? try value(base) : try root(base, degree: Image(exponent.denominator))
     guard let result = root.power(exponent.numerator) else { throw .undefined }
     return result
@@ -154,7 +156,7 @@ extension Evaluator {
   }
 
   /// The terms of a sum, with the signs of nested sums applied.
-  private func terms(of node: Node) -> [Node] {
+  func terms(of node: Node) -> [Node] {
     switch node {
     case .sum(let nodes): nodes.flatMap { terms(of: $0) }
     case .negated(let inner): terms(of: inner).map { .negated($0) }
@@ -164,7 +166,7 @@ extension Evaluator {
   }
 
   /// A term as (rational coefficient, everything else); no rest where the term is rational.
-  private mutating func split(_ term: Node) throws(Unresolved) -> (Rational, Node?) {
+  mutating func split(_ term: Node) throws(Unresolved) -> (Rational, Node?) {
     if let rational = try value(term).rational { return (rational, nil) }
     var numbers: [Node] = []
     var rest: [Node] = []
@@ -198,6 +200,7 @@ extension Evaluator {
     guard let degree = degree.integer, (1...64).contains(degree) else { throw .undefined }
     let image = try value(node)
     if let root = image.rational?.root(degree) { return root }
+    if node.hasUnknown { return try symbolicRoot(node, degree) }
     switch node {
     case .symbol: return image.fieldRoot(degree) ?? rootAtom(image, degree)
     case .product(let factors):
@@ -249,6 +252,12 @@ extension Evaluator {
   }
 
   /// The largest rational that leaves the coefficients of a sum whole.
+  mutating func content(ofSum sum: Node) throws(Unresolved) -> Rational {
+    var coefficients: [Rational] = []
+    for term in terms(of: sum) { coefficients.append(try split(term).0) }
+    return content(of: coefficients)
+  }
+
   private func content(of coefficients: [Rational]) -> Rational {
     var numerator = 0
     var denominator = 1
@@ -278,6 +287,8 @@ extension Evaluator {
       return try logarithm(arguments[0]) * inverse(of: logarithm(arguments[1]))
     // Which base a bare `\log` means is not ours to know; it is one constant times `\ln`.
     case "log", "lg": return try logarithm(arguments[0]) * Image(atom: [Tag.logarithm, nameHash(name)])
+    case "abs" where arguments[0].hasUnknown:
+      return try symbolicRoot(.power(arguments[0], .number(Image(2))), 2)
     case "abs": return absolute(first)
     case "!": return try factorial(first)
     case "binom" where images.count == 2: return try binomial(images)
@@ -290,9 +301,9 @@ extension Evaluator {
     Image(atom: [Tag.function, nameHash(name)] + images.flatMap { $0.words })
   }
 
-  private func absolute(_ image: Image) -> Image {
+  func absolute(_ image: Image) -> Image {
     if let rational = image.rational { return rational.numerator < 0 ? -image : image }
-    return atom("abs", [image.withoutSign.image])
+    return rootAtom(image * image, 2)
   }
 
   private func rounded(_ name: String, _ image: Image) -> Image {

@@ -35,14 +35,14 @@ package func extractAnswer(from response: String, kind: AnswerKind) -> String? {
 /// One pass with the open braces on a stack: a text of nothing but `\boxed{` must not cost its length squared.
 private func lastBox(in text: [UInt8]) -> String? {
   var open: [(start: Int, isBox: Bool)] = []
-  var best: (start: Int, content: String)?
+  var best: (start: Int, content: ArraySlice<UInt8>?)?
   var position = 0
   while position < text.count {
     switch text[position] {
     case UInt8(ascii: "{"): open.append((position, false))
     case UInt8(ascii: "}"):
       if let brace = open.popLast(), brace.isBox, brace.start > best?.start ?? -1,
-        let content = nonEmpty(text[(brace.start + 1)..<position])
+        case let content = text[(brace.start + 1)..<position], content.contains(where: { !$0.isSpace })
       {
         best = (brace.start, content)
       }
@@ -51,8 +51,9 @@ private func lastBox(in text: [UInt8]) -> String? {
         position = argument
         if text[argument] == UInt8(ascii: "{") {
           open.append((argument, true))
-        } else if let content = nonEmpty(text[argument..<wordEnd(in: text, from: argument)]) {
-          best = (argument, content)
+        } else if !"$}\n".utf8.contains(text[argument]) {
+          // The word is cut out at the end, and only if it is the last: cutting each costs the length squared.
+          best = (argument, nil)
           continue
         }
       } else if !text[(position + 1)...].starts(with: boxCommand) {
@@ -63,7 +64,8 @@ private func lastBox(in text: [UInt8]) -> String? {
     }
     position += 1
   }
-  return best?.content
+  guard let best else { return nil }
+  return nonEmpty(best.content ?? text[best.start..<wordEnd(in: text, from: best.start)])
 }
 
 private let boxCommand = Array("\\boxed".utf8)
@@ -253,7 +255,7 @@ private func lastOccurrence(of pattern: [UInt8], in text: [UInt8], before end: I
 /// The text of `bytes` without space around it and without the stop of its sentence; nil if nothing is left.
 private func nonEmpty(_ bytes: ArraySlice<UInt8>) -> String? {
   var bytes = bytes
-  while let first = bytes.first, first.isBlank || first == UInt8(ascii: "\n") { bytes = bytes.dropFirst() }
-  while let last = bytes.last, last.isBlank || last == UInt8(ascii: "\n") { bytes = bytes.dropLast() }
+  while let first = bytes.first, first.isSpace { bytes = bytes.dropFirst() }
+  while let last = bytes.last, last.isSpace { bytes = bytes.dropLast() }
   return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
 }

@@ -153,9 +153,12 @@ extension Lexer {
     }
   }
 
+  private static let separators: [(mark: String, scalars: [Unicode.Scalar], isPlainComma: Bool)] =
+    [("{,}", false), (",\\!", false), ("\\,", false), (",", true), (" ", false)]
+    .map { ($0.0, Array($0.0.unicodeScalars), $0.1) }
+
   func thousandsSeparator() -> (length: Int, isPlainComma: Bool)? {
-    for (mark, isPlainComma) in [("{,}", false), (",\\!", false), ("\\,", false), (",", true), (" ", false)] {
-      let scalars = Array(mark.unicodeScalars)
+    for (mark, scalars, isPlainComma) in Self.separators {
       guard scalars.indices.allSatisfy({ peek($0) == scalars[$0] }) else { continue }
       if mark == "," || mark == " ", depth > 0 { continue }
       var length = scalars.count

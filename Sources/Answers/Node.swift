@@ -63,10 +63,62 @@ extension Node {
     }
   }
 
+  /// Whether the value depends on a symbol.
+  var hasUnknown: Bool {
+    switch self {
+    case .number, .words: false
+    case .symbol: isUnknown
+    case .negated(let inner), .eitherSign(let inner, _): inner.hasUnknown
+    case .quotient(let left, let right), .power(let left, let right): left.hasUnknown || right.hasUnknown
+    case .root(let inner, let degree): inner.hasUnknown || degree.hasUnknown
+    case .sum(let nodes), .product(let nodes), .call(_, let nodes), .enclosed(_, _, let nodes), .set(let nodes),
+      .list(let nodes, _), .combined(_, let nodes), .related(let nodes, _):
+      nodes.contains { $0.hasUnknown }
+    case .matrix(_, let rows): rows.contains { $0.contains { $0.hasUnknown } }
+    }
+  }
+
   /// A symbol that a relation may be about: not a constant.
   var isUnknown: Bool {
     if case .symbol(let name) = self { !["∞", "pi", "e", "i"].contains(name) } else { false }
   }
+
+  /// Whether a value that tier 2 takes for irrational may still be a rational number: only functions, nested roots and
+  /// irrational exponents know identities that it does not.
+  var hidesRational: Bool {
+    switch self {
+    case .call: true
+    case .root(let inner, _): !inner.isRadicalFree
+    case .power(let base, let exponent): !exponent.isRadicalFree || base.hidesRational
+    case .negated(let inner), .eitherSign(let inner, _): inner.hidesRational
+    case .quotient(let left, let right): left.hidesRational || right.hidesRational
+    case .sum(let nodes), .product(let nodes): nodes.contains { $0.hidesRational }
+    case .number, .symbol, .words, .enclosed, .set, .list, .combined, .matrix, .related: false
+    }
+  }
+
+  /// Whether the value is a quotient of integers by the way it is made: tier 2 is exact then, however large it is.
+  var isRadicalFree: Bool {
+    switch self {
+    case .number: true
+    case .negated(let inner): inner.isRadicalFree
+    case .quotient(let left, let right): left.isRadicalFree && right.isRadicalFree
+    case .power(let base, let exponent): base.isRadicalFree && exponent.isInteger
+    case .sum(let nodes), .product(let nodes): nodes.allSatisfy { $0.isRadicalFree }
+    case .call(let name, let nodes): ["!", "binom"].contains(name) && nodes.allSatisfy { $0.isRadicalFree }
+    default: false
+    }
+  }
+
+  private var isInteger: Bool {
+    switch self {
+    case .number(let image): image.integer != nil
+    case .negated(let inner): inner.isInteger
+    default: false
+    }
+  }
+
+  var isAbsolute: Bool { if case .call("abs", _) = self { true } else { false } }
 
   var isInequality: Bool {
     if case .related(_, let relations) = self { !relations.contains { $0 == .equal } } else { false }

@@ -20,17 +20,31 @@ struct Parser {
   /// Whether the argument of a function is being read, where a degree mark means π/180 instead of nothing.
   var isArgument = false
 
+  /// Whether a `|` closes rather than opens.
+  var isInBars = false
+  let budget: StepBudget
+
   /// Deeper answers are not answers; the bound keeps the stack small.
   static let nestingMax = 60
 
-  static func parse(_ tokens: [Token]) throws(Unparsed) -> Node {
-    var parser = Parser(tokens: tokens)
+  static func parse(_ tokens: [Token], _ budget: StepBudget) throws(Unparsed) -> Node {
+    var parser = Parser(tokens: tokens, budget: budget)
     let node = try parser.list()
     guard parser.position == tokens.count else { throw Unparsed() }
     return node
   }
 
-  init(tokens: [Token]) { self.tokens = tokens }
+  init(tokens: [Token], budget: StepBudget) {
+    self.tokens = tokens
+    self.budget = budget
+  }
+
+  /// One level deeper; the caller comes back up. Each level costs a step.
+  mutating func descend() throws(Unparsed) {
+    nesting += 1
+    if nesting > Self.nestingMax { budget.exhaust() }
+    guard budget.spend() else { throw Unparsed() }
+  }
 
   func token(_ offset: Int = 0) -> Token? {
     position + offset < tokens.count ? tokens[position + offset] : nil
@@ -65,9 +79,8 @@ struct Parser {
 
 extension Parser {
   mutating func list() throws(Unparsed) -> Node {
-    nesting += 1
     defer { nesting -= 1 }
-    guard nesting <= Self.nestingMax else { throw Unparsed() }
+    try descend()
     var separator = Separator.comma
     var clauses = [try clause()]
     while let next = takeSeparator() {

@@ -71,6 +71,7 @@ extension Parser {
   var startsImplicitFactor: Bool {
     switch token()?.kind {
     case .letter, .mark("("), .mark("{"), .mark("["): true
+    case .mark("|"), .command("vert"): !isInBars
     case .word(_, let isProse): !isProse
     case .command(let name): Self.factorCommands.contains(name) || Self.functions.contains(name)
     default: false
@@ -78,7 +79,7 @@ extension Parser {
   }
 
   static let factorCommands: Set<String> = [
-    "frac", "sqrt", "infty", "binom", "lfloor", "lceil", "overline", "vert", "mathrm",
+    "frac", "sqrt", "infty", "binom", "lfloor", "lceil", "overline", "mathrm",
   ]
   static let functions: Set<String> = [
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp",
@@ -125,9 +126,8 @@ extension Parser {
 
 extension Parser {
   mutating func power() throws(Unparsed) -> Node {
-    nesting += 1
     defer { nesting -= 1 }
-    guard nesting <= Self.nestingMax else { throw Unparsed() }
+    try descend()
     var base = try primary()
     while true {
       if takeDegree() {

@@ -152,6 +152,9 @@ extension Parser {
       if case .list(let elements, _) = content { return .set(elements) }
       return content
     case "|":
+      let wasInBars = isInBars
+      isInBars = true
+      defer { isInBars = wasInBars }
       position += 1
       let content = try sum()
       try expect("|")
@@ -230,10 +233,17 @@ extension Parser {
 
   mutating func delimitedCall(_ name: String) throws(Unparsed) -> Node {
     switch name {
-    case "vert": .call("abs", [try group(until: "vert")])
+    case "vert": .call("abs", [try barred()])
     case "lfloor": .call("floor", [try group(until: "rfloor")])
     default: .call("ceil", [try group(until: "rceil")])
     }
+  }
+
+  mutating func barred() throws(Unparsed) -> Node {
+    let wasInBars = isInBars
+    isInBars = true
+    defer { isInBars = wasInBars }
+    return try group(until: "vert")
   }
 
   mutating func matrix(_ environment: String) throws(Unparsed) -> Node {

@@ -102,6 +102,15 @@ package final class Scribe {
     }
   }
 
+  /// The trajectories that count of the training rounds that are not complete.
+  package func openTrajectories() throws(LedgerError) -> [Trajectory] {
+    var trajectories: [Trajectory] = []
+    for round in try ledger.rounds() where round.closedAt == nil && round.id.purpose == .train {
+      trajectories += try ledger.trajectories(of: round.id)
+    }
+    return trajectories
+  }
+
   private func stored(_ manifest: PolicyManifest, madeBy step: UInt32?) -> StoredPolicy {
     let path = run.directory.policy(manifest.version)
     return StoredPolicy(
@@ -121,6 +130,13 @@ package final class Scribe {
           _ = try ledger.insert(trajectory, worker: workersByName[worker])
         }
       }
+    }
+  }
+
+  /// Makes it durable that a vote did not need these slots.
+  package func store(unneeded slots: [Slot]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for slot in slots { try ledger.insert(unneeded: slot) }
     }
   }
 

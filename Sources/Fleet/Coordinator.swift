@@ -5,8 +5,11 @@
 // very struct. Two rules carry the promise "lose nothing":
 //   1. A trajectory is acknowledged only after the effect that makes it durable (`store` before `send(.settled)`).
 //   2. A slot is settled once, by whoever is first; slots name their randomness, so it does not matter who that is.
-// A round opens when its policy exists and closes when every slot is settled. Rounds are worked on in plan order, and
-// policy v + 1 comes only from the closed round v: strictly on-policy.
+// A round opens when its policy exists and closes when every slot is settled, or is not needed. Rounds are worked on in
+// plan order, and policy v + 1 comes only from the closed round v: strictly on-policy.
+//
+// Early stop: the machine knows no answers. Who counts them (TTRL's RunningVote, in the shell) says which prompt is
+// decided and which of its samples do not count; the machine takes their leases back and waits for no more of them.
 //
 // Not here: what trajectories are worth (TTRL, in the learner), how bytes travel (Wire), where they are kept (Ledger).
 
@@ -18,6 +21,9 @@ package enum CoordinatorEvent: Sendable, Equatable {
   case connected(PeerID)
   case received(Message, from: PeerID)
   case disconnected(PeerID)
+  /// Early stop: the durable trajectories of a prompt decide its vote, and these samples do not count. Said once for
+  /// every prompt of such a round, and again after a restart.
+  case decided(RoundID, prompt: UInt32, unneeded: [UInt32])
   /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest. If so,
   /// the version and its step are durable, and `course` is what all steps so far make of the run.
   case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
@@ -30,6 +36,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case close(PeerID, reason: String)
   /// Make these durable, under the name of the worker, before performing what follows.
   case store([Trajectory], worker: String)
+  /// Make it durable that these slots do not count, whether they have trajectories or not.
+  case storeUnneeded([Slot])
   /// Make it durable that the round is complete; score it if it is an evaluation.
   case closeRound(RoundID)
   /// Append bytes of a version that is being published.
@@ -38,7 +46,7 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case sealPolicy(PolicyManifest, report: String, from: PeerID)
   /// Read bytes of a version from this offset and send them as a chunk.
   case sendPolicy(PolicyVersion, offset: UInt64, to: PeerID)
-  /// Send the closed training round's trajectories, in slot order.
+  /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
   /// These rounds were added to the plan: the run's result is another version than the one it was planned to evaluate.
   case addRounds([RoundSpec])
@@ -70,6 +78,8 @@ package enum Refusal: Sendable, Equatable {
   /// The round is complete or not part of the plan.
   case roundNotOpen
   case noSuchSlot
+  /// The prompt's vote was decided without it.
+  case unneeded
   case otherPolicy(PolicyVersion)
   /// No tokens, too many, or not as many log-probabilities.
   case malformed
@@ -227,6 +237,7 @@ package struct Coordinator: Sendable {
       receive(message, from: id, now: now, &effects)
     case .sealed(let manifest, let isIntact, from: _, let course):
       finishPublishing(manifest, isIntact: isIntact, course, &effects)
+    case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
@@ -340,7 +351,9 @@ package struct Coordinator: Sendable {
   /// - Returns: nil if the trajectory counts.
   private mutating func settle(_ trajectory: Trajectory) -> Refusal? {
     let slot = trajectory.slot
-    guard let spec = openRounds[slot.round]?.spec else { return .roundNotOpen }
+    guard let book = openRounds[slot.round] else { return .roundNotOpen }
+    let spec = book.spec
+    guard book.state(of: slot) != .unneeded else { return .unneeded }
     guard trajectory.policy == slot.round.policy else { return .otherPolicy(trajectory.policy) }
     let length = 1...Int(spec.sampling.maxNewTokens)
     guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
@@ -351,6 +364,17 @@ package struct Coordinator: Sendable {
     case false: return .duplicate
     case nil: return .noSuchSlot
     }
+  }
+
+  /// A prompt's vote is decided: nobody need sample it any more.
+  private mutating func decide(
+    _ round: RoundID, _ prompt: UInt32, _ unneeded: [UInt32], _ effects: inout [CoordinatorEffect]
+  ) {
+    guard openRounds.update(round, { $0.decide(prompt, unneeded: unneeded) }) == true else { return }
+    if !unneeded.isEmpty {
+      effects.append(.storeUnneeded(unneeded.map { Slot(round: round, prompt: prompt, sample: $0) }))
+    }
+    for (id, holder) in leases.end(round: round, prompt: prompt) { effects.append(.send(.revoke(id), to: holder)) }
   }
 
   private mutating func close(_ round: RoundID, _ effects: inout [CoordinatorEffect]) {
@@ -501,10 +525,9 @@ package struct Coordinator: Sendable {
     var hasGranted = false
     for (id, peer) in peers where peer.isWorker && peer.want > 0 {
       guard let round = openRounds.first(where: { $0.1.pendingCount > 0 })?.0 else { return false }
-      let limit = min(peer.want, Limits.slotsPerLease)
-      guard let taken = openRounds.update(round, { $0.take(limit: limit) }) ?? nil,
-        let spec = openRounds[round]?.spec
-      else { return hasGranted }
+      guard let taken = take(from: round, for: id, want: peer.want), let spec = openRounds[round]?.spec else {
+        continue
+      }
       // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
       if let manifest = published[round.policy] { effects.append(.send(.offer(manifest), to: id)) }
       let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
@@ -518,6 +541,18 @@ package struct Coordinator: Sendable {
       hasGranted = true
     }
     return hasGranted
+  }
+
+  /// The slots of a lease: required ones as long as there are any. Spare ones only for who has little else to do, and
+  /// few at a time; busy workers wait for what votes still need rather than go on to the next round.
+  private mutating func take(
+    from round: RoundID, for id: PeerID, want: Int
+  ) -> (prompt: UInt32, samples: [UInt32])? {
+    guard openRounds[round]?.requiredCount == 0 else {
+      return openRounds.update(round) { $0.take(.required, limit: min(want, Limits.slotsPerLease)) } ?? nil
+    }
+    guard leases.slotCount(heldBy: id) < Limits.slotsBesideSpare else { return nil }
+    return openRounds.update(round) { $0.take(.spare, limit: min(want, Limits.slotsPerSpareLease)) } ?? nil
   }
 
   private mutating func finish(_ effects: inout [CoordinatorEffect]) {

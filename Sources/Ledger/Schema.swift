@@ -92,7 +92,18 @@ enum Schema {
       kind TEXT NOT NULL,              -- as in the log: "worker.joined", "lease.expired"
       detail TEXT NOT NULL
     ) STRICT;
+    """,
     """
+    -- Slots that do not count, and why. A closed round has as many trajectories that count as slots without a row here.
+    -- Some were sampled all the same, before it was known, and have a trajectory too.
+    CREATE TABLE unneeded_slots (
+      round INTEGER NOT NULL REFERENCES rounds (code),
+      prompt INTEGER NOT NULL,
+      sample INTEGER NOT NULL,
+      reason TEXT NOT NULL CHECK (reason IN ('vote decided')),
+      PRIMARY KEY (round, prompt, sample)
+    ) STRICT, WITHOUT ROWID;
+    """,
   ]
 
   /// Brings a ledger to the newest version, as one transaction. Writes nothing to a file that is not a ledger.

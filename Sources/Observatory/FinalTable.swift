@@ -61,6 +61,13 @@ package enum FinalTable {
     return prompts.count > 12 ? "\(shown) and \(prompts.count - 12) more (summary.json has all)" : shown
   }
 
+  /// How many samples early stop saved, or nil if none.
+  package static func savedSamples(_ history: RunHistory) -> String? {
+    guard let (saved, all) = history.savedSamples else { return nil }
+    let share = Figures.percent(Double(saved) / Double(all))
+    return "early stop: \(saved) of \(all) training samples were not needed (\(share))"
+  }
+
   /// What to do when no response of any step gave an answer, or nil if some did.
   package static func nothingToVoteOn(_ history: RunHistory) -> String? {
     guard history.hasNothingToVoteOn else { return nil }

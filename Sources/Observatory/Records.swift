@@ -44,6 +44,12 @@ package struct StepRecord: Sendable, Equatable {
   package var tieRatio: Double?
   package var zeroAdvantageRatio: Double?
   package var unlabeledRatio: Double?
+  /// Prompts with answers whose group was not rewarded; labels that changed since the prompt's last visit.
+  package var abstentionRatio: Double?
+  package var flipRatio: Double?
+  package var rewardMean: Double?
+  /// Samples that votes did not need.
+  package var samplesSaved: Int?
   /// Nats per token.
   package var entropy: Double?
   /// Tokens.
@@ -94,6 +100,10 @@ package struct StepRecord: Sendable, Equatable {
     case "ground_truth_ratio": groundTruthRatio = value.double
     case "pass@N": passAtVotes = value.double
     case "no_answer_ratio": noAnswerRatio = value.double
+    case "abstention_ratio": abstentionRatio = value.double
+    case "flip_ratio": flipRatio = value.double
+    case "reward_mean": rewardMean = value.double
+    case "samples_saved": samplesSaved = value.int
     case "truncation_ratio": truncationRatio = value.double
     case "tie_ratio": tieRatio = value.double
     case "zero_advantage_ratio": zeroAdvantageRatio = value.double

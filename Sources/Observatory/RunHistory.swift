@@ -79,6 +79,13 @@ extension RunHistory {
     !steps.isEmpty && steps.allSatisfy { ($0.unlabeledRatio ?? 0) >= 1 }
   }
 
+  /// Samples that early stop did without, and all that would have been sampled; nil where it saved none.
+  package var savedSamples: (saved: Int, of: Int)? {
+    let saved = steps.reduce(0) { $0 + ($1.samplesSaved ?? 0) }
+    let counted = steps.reduce(0) { $0 + $1.prompts.reduce(0) { $0 + $1.samples } }
+    return saved > 0 ? (saved, counted + saved) : nil
+  }
+
   /// How many different prompts have been trained on.
   package var promptCount: Int { visitsByPrompt.count }
 

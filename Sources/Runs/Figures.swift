@@ -25,8 +25,12 @@ package enum StepRow {
       "post_reward_accuracy": .number(metrics.trainedRewardAccuracy),
       "post_ground_truth_ratio": .number(metrics.trainedGroundTruthRatio),
       "no_answer_ratio": .double(metrics.noAnswerRatio), "truncation_ratio": .double(metrics.truncatedRatio),
+      "budget_exhausted": .int(metrics.beyondBudget),
       "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.silentRatio),
-      "unlabeled_ratio": .double(metrics.unlabeledRatio), "entropy": .double(metrics.entropy),
+      "unlabeled_ratio": .double(metrics.unlabeledRatio), "abstention_ratio": .double(metrics.abstentionRatio),
+      "flip_ratio": .number(metrics.flipRatio), "reward_mean": .double(metrics.rewardMean),
+      "samples_saved": .int(metrics.unneededSamples), "entropy": .double(metrics.entropy),
+      "kl_to_base": .number(metrics.klToBase),
       "response_length_mean": .double(metrics.lengthMean), "response_length_max": .int(metrics.lengthMax),
       "sampled_tokens": .int(metrics.sampledTokens), "trained_tokens": .int(metrics.trainedTokens),
       "loss": .double(metrics.loss), "clip_ratio": .double(metrics.clippedShare),
@@ -44,6 +48,8 @@ package enum StepRow {
       JSON.Member("no_answer", .int(prompt.withoutAnswer)), JSON.Member("truncated", .int(prompt.truncated)),
       JSON.Member("answers", .int(prompt.answerCount)), JSON.Member("tie", .bool(prompt.isTie)),
       JSON.Member("zero_advantage", .bool(prompt.isSilent)), JSON.Member("rewarded", .int(prompt.rewarded)),
+      JSON.Member("abstained", .optional(prompt.abstention?.rawValue)),
+      JSON.Member("flipped", prompt.isFlip.map { .bool($0) } ?? .null), JSON.Member("saved", .int(prompt.unneeded)),
     ]
     if let truth = prompt.truth {
       members += [
@@ -70,7 +76,7 @@ extension StepSigns {
         Prompt(prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string)
       },
       majorityRatio: majority, silentRatio: silent, noAnswerRatio: noAnswer, truncationRatio: truncation,
-      entropy: entropy, length: length, divergence: number("kl"))
+      entropy: entropy, length: length, divergence: number("kl_to_base"))
   }
 }
 

@@ -93,11 +93,7 @@ package struct Run: Sendable {
         rounds.append(evaluation(set, step))
       }
       if step < method.steps {
-        rounds.append(
-          RoundSpec(
-            id: .train(step: step),
-            prompts: promptsOfStep(step, promptCount: training.prompts.count, method: method),
-            samples: UInt32(method.votes), sampling: method.sampling))
+        rounds.append(trainingRound(ofStep: step, promptCount: training.prompts.count, method: method))
       }
     }
     return rounds.sorted { $0.id < $1.id }
@@ -154,6 +150,7 @@ package struct Run: Sendable {
 
   /// The answer that a response gives.
   package func answer(of tokens: [Int32], kind: AnswerKind) -> AnswerKey? {
-    extractAnswer(from: tokenizer.decode(tokens, skipSpecial: true), kind: kind).map { answerKey($0, kind: kind) }
+    let rule = settings.method.answers
+    return rule.answer(in: tokenizer.decode(tokens, skipSpecial: rule != .reference), kind: kind)?.key
   }
 }

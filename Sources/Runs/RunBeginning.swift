@@ -53,6 +53,8 @@ package enum RunBeginning {
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
+    // It may have been there before, empty, with whatever mode.
+    try Files.makePrivate(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.fileText, to: directory.questions(.transfer)) }
@@ -139,22 +141,5 @@ package enum RunBeginning {
     }
     guard !kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
     return (kept, long.count)
-  }
-}
-
-extension [Question] {
-  /// A question file in one spelling.
-  fileprivate var fileText: String { map { $0.json.text() + "\n" }.joined() }
-}
-
-extension Question {
-  /// One line of a question file.
-  fileprivate var json: JSON {
-    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
-    if let answer { members.append(JSON.Member("answer", .string(answer))) }
-    if let source { members.append(JSON.Member("source", .string(source))) }
-    if let set { members.append(JSON.Member("set", .string(set))) }
-    members.append(JSON.Member("kind", .string(kind.rawValue)))
-    return .object(members)
   }
 }

@@ -9,6 +9,7 @@
 //   summary.json, report.html   at the end
 //   delivered/        the run's result, where it is not the last checkpoint: a Hugging Face model directory
 //   logs/             one file per process
+//   cluster.key       the run's own key, where no other was given (ClusterKey)
 
 import Base
 import Platform
@@ -27,6 +28,7 @@ package struct RunDirectory: Sendable, Equatable {
   package var summary: String { path + "/summary.json" }
   package var report: String { path + "/report.html" }
   package var delivered: String { path + "/delivered" }
+  package var key: String { path + "/cluster.key" }
   package var logs: String { path + "/logs" }
   /// HOST:PORT of the running coordinator, for those who start on the same machine.
   package var address: String { path + "/coordinator.address" }

@@ -46,14 +46,36 @@ package enum SettingTable {
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
     choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),
 
+    // Whose defaults.
+    choice(
+      "recipe", .result, "whose semantics: ttrl, or the reference implementation's, for comparison", \.recipe),
+    choice("preset", .result, "the paper's hyper-parameters for a benchmark", \.preset),
+    choice(
+      "family", .result, "the model's family, for the preset; unless given, from its name and chat template", \.family),
+
     // The method.
     integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),
     integer("steps", 0...(1 << 24 - 1), .result, "training steps; 0 only evaluates", \.method.steps),
     integer("prompts-per-step", 1...65536, .result, "prompts in one step's batch", \.method.promptsPerStep),
+    choice("last-batch", .result, "a pass's incomplete last batch: fill or drop", \.method.lastBatch),
     integer("votes", 1...65536, .result, "responses sampled per prompt, all of which vote", \.method.votes),
     integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
     choice("selection", .result, "which responses are trained on: random or first", \.method.selection),
     choice("labels", .result, "vote (TTRL), truth (upper bound) or random (control)", \.method.labels),
+    choice("ties", .result, "a tied vote: first (sample's answer wins) or abstain (no label)", \.method.ties),
+    double("min-share", 0...1, .result, "share of the votes that a label needs; below, none", \.method.minimumShare),
+    choice(
+      "estimator", .result, "what is rewarded: vote (TTRL), soft-vote (EMPO), entropy (RENT), confidence or snr",
+      \.method.estimator),
+    double(
+      "vote-entropy-low", 0...100, .result, "soft-vote leaves out groups at or below, nats", \.method.voteEntropyLow),
+    double(
+      "vote-entropy-high", 0...100, .result, "soft-vote leaves out groups at or above, nats", \.method.voteEntropyHigh),
+    toggle(
+      "early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
+    choice(
+      "answer-rule", .result, "how answers are found and compared: exact, or reference (comparison only)",
+      \.method.answers),
     number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
     number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
     integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),
@@ -73,6 +95,13 @@ package enum SettingTable {
     integer(
       "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
       \.method.denominatorSequences),
+    number(
+      "kl-coefficient", 0...1000, .result, "weight of the KL penalty to the initial weights; 0 is off",
+      \.method.klCoefficient),
+    choice("kl-estimator", .result, "of the KL penalty, by token", \.method.klEstimator),
+    choice("kl-in", .result, "where the KL penalty enters", \.method.klPlace),
+    number(
+      "entropy-coefficient", 0...1000, .result, "weight of the entropy bonus; 0 is off", \.method.entropyCoefficient),
     double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
     choice("lr-schedule", .result, "how the learning rate moves", \.method.rateSchedule),
     integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),
@@ -108,6 +137,8 @@ package enum SettingTable {
     integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
     text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
+    text(
+      "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
     text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
@@ -209,6 +240,16 @@ private func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
       settings[keyPath: path] = parsed
       return nil
     }, get: { $0[keyPath: path].rawValue })
+}
+
+private func toggle(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
+  Setting(
+    name: name, placeholder: "on|off", effect: effect, help: help,
+    set: { settings, value in
+      guard value == "on" || value == "off" else { return "is \"\(value)\", expected on or off" }
+      settings[keyPath: path] = value == "on"
+      return nil
+    }, get: { $0[keyPath: path] ? "on" : "off" })
 }
 
 /// A switch: given without a value it is on; a file says true or false.

@@ -58,6 +58,11 @@ package struct Settings: Sendable, Equatable {
   package var suffix = ""
   package var longPrompts = LongPrompts.drop
 
+  // Whose defaults.
+  package var recipe = Recipe.ttrl
+  package var preset = Preset.none
+  package var family = ModelFamily.other
+
   // The method.
   package var method = Method()
   package var topP: Float = 1
@@ -97,6 +102,10 @@ package struct Settings: Sendable, Equatable {
   package var threads = 0
   package var coordinator = ""
   package var listen = "127.0.0.1:0"
+  /// A path; `plainTCP`; or empty, the run's own.
+  package var key = ""
+  /// The value of `key` that asks for neither encryption nor authentication.
+  package static let plainTCP = "none"
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""

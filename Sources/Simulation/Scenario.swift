@@ -68,6 +68,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
+  /// The coordinator's shell does not make it durable which slots a vote did not need.
+  case forgetUnneeded
+  /// A vote is counted in the order in which samples arrive, not in the canonical one.
+  case countInArrivalOrder
+  /// The learner's checkpoints leave out what earlier steps came to.
+  case checkpointWithoutHistory
   /// The learner's checkpoints leave out the optimizer's state.
   case checkpointWithoutOptimizer
   /// The coordinator's shell drops a policy as soon as there is a newer one.
@@ -211,8 +217,24 @@ package struct Scenario: Sendable {
     method.advantage = dice.pick(AdvantageEstimator.allCases)
     method.silentGroups = dice.pick(SilentGroups.allCases)
     method.denominator = dice.pick(Denominator.allCases)
+    method.klCoefficient = dice.pick([0, 0, 0.01])
+    method.klEstimator = dice.pick(KLEstimator.allCases)
+    method.klPlace = dice.pick(KLPlace.allCases)
+    method.entropyCoefficient = dice.pick([0, 0.01])
     method.learningRate = 0.5
+    drawVote(&method)
     return method
+  }
+
+  /// The rules of the vote, from dice of their own, so that what else a seed means does not depend on them.
+  private static func drawVote(_ method: inout Method) {
+    guard method.labels == .vote else { return }
+    var dice = Dice(seed: method.seed, stream: .vote)
+    method.estimator = dice.chance(0.7) ? .vote : dice.pick(RewardEstimator.allCases)
+    guard method.estimator == .vote else { return }
+    method.ties = dice.pick(TieRule.allCases)
+    method.minimumShare = dice.pick([0, 0, 0.3, 0.6])
+    method.stopsEarly = method.trainSamples < method.votes && dice.chance(0.7)
   }
 
   /// Training rounds, with evaluations of every version, of some, or of none; always one of the last version, which
@@ -227,10 +249,7 @@ package struct Scenario: Sendable {
     var plan: [RoundSpec] = []
     for version in 0...method.steps {
       if version < method.steps {
-        plan.append(
-          RoundSpec(
-            id: .train(step: version), prompts: promptsOfStep(version, promptCount: promptCount, method: method),
-            samples: UInt32(method.votes), sampling: method.sampling))
+        plan.append(trainingRound(ofStep: version, promptCount: promptCount, method: method))
       }
       guard version % every == 0 || version == method.steps else { continue }
       let isEmpty = every == 1000 && version == method.steps

@@ -26,16 +26,15 @@ package struct EvaluatedPrompt: Sendable, Equatable {
   }
 
   func isMajorityRight(ofFirst count: Int) -> Bool {
-    let vote = majority(of: Array(answers.prefix(count)))
-    return vote.label != nil && vote.label == truth
+    majority(of: Array(answers.prefix(count))).label.agrees(with: truth)
   }
 
-  var right: Int { answers.count { $0 != nil && $0 == truth } }
+  var right: Int { answers.count { $0.agrees(with: truth) } }
 
   /// Samples of each wrong answer, in the order of their keys.
   var wrongCounts: [Int] {
     var counts = SortedMap<AnswerKey, Int>()
-    for case .some(let answer) in answers where answer != truth { counts[answer] = (counts[answer] ?? 0) + 1 }
+    for case .some(let answer) in answers where !AnswerKey?.some(answer).agrees(with: truth) { counts[answer] = (counts[answer] ?? 0) + 1 }
     return counts.values
   }
 }
@@ -123,9 +122,9 @@ package struct Evaluation: Sendable, Equatable {
     var outcome = PromptOutcome(vote: majority(of: prompt.answers))
     guard let truth = prompt.truth else { return outcome }
     outcome.right = prompt.right
-    outcome.isLabelRight = outcome.vote.label == truth
+    outcome.isLabelRight = outcome.vote.label.agrees(with: truth)
     let counted = prompt.answers.prefix(passSamples)
-    outcome.pass = Double(counted.count { $0 == truth }) / Double(max(counted.count, 1))
+    outcome.pass = Double(counted.count { $0.agrees(with: truth) }) / Double(max(counted.count, 1))
     return outcome
   }
 

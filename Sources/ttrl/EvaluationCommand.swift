@@ -43,9 +43,9 @@ extension Command {
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
-      let text = tokenizer.decode(trajectory.tokens, skipSpecial: true)
-      let kind = questions.prompts[index].kind
-      answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
+      let rule = settings.method.answers
+      let text = tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
+      answers[index].append(rule.answer(in: text, kind: questions.prompts[index].kind)?.key)
     }
     let prompts = zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
     return show(prompts, trajectories, settings)
@@ -62,7 +62,8 @@ extension Command {
     report(dropped: beginning.dropped)
     let directory = beginning.directory
     if !Files.exists(directory.summary) {
-      let status = try Supervisor(directory, settings: settings, steps: 0, launcher: nil).run()
+      _ = try ClusterAccess.key(directory.key, isOwn: true)
+      let status = try Supervisor(directory, settings: settings, steps: 0, key: directory.key, launcher: nil).run()
       guard status == ExitStatus.done else { return status }
     }
     let run = try Run(opening: directory)
@@ -83,7 +84,7 @@ extension Command {
     (plan.template, plan.system, plan.suffix) = (settings.template, settings.system, settings.suffix)
     plan.stop = settings.stop
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
-    plan.method.seed = settings.method.seed
+    (plan.method.seed, plan.method.answers) = (settings.method.seed, settings.method.answers)
     plan.method.steps = 0
     plan.evaluationSamples = settings.samples
     plan.evaluationTemperature = settings.temperature

@@ -67,7 +67,7 @@ final class ProgressView {
     guard let round = try ledger.rounds().first(where: { $0.closedAt == nil }) else {
       return LiveStatus(step: max(0, min(step, steps - 1)), stepCount: steps, phase: .publishing)
     }
-    let done = try ledger.trajectoryCount(of: round.id)
+    let done = try ledger.accountedCount(of: round.id)
     return LiveStatus(
       step: max(0, min(Int(round.id.step), steps - 1)), stepCount: steps,
       phase: round.id.purpose == .train

@@ -92,6 +92,24 @@ private let fragments = [
     }
   }
 
+  @Test func `what needs more than the budget is compared by its spelling, and says so`() {
+    let nested = String(repeating: "(", count: 100) + "x" + String(repeating: ")", count: 100)
+    let long = (0..<200).map { "x^{\($0)}" }.joined(separator: "+")
+    for text in [nested, long] {
+      let reading = readAnswer(text, kind: .math)
+      #expect(reading.key.isExhausted && reading.key.isLexical && reading.steps <= AnswerReading.stepsMax)
+      #expect(answerKey(text + " ", kind: .math) == reading.key)
+      #expect(!areEquivalent(text, text + "+1", kind: .math))
+    }
+    #expect(!answerKey("x ? y", kind: .math).isExhausted)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `a response of nothing but boxes takes time in proportion to its length`() {
+    for piece in ["\\boxed", "\\boxed{", "\\boxed7", "\\boxed{1}", "\\boxed{\\boxed "] {
+      _ = extractAnswer(from: String(repeating: piece, count: 200_000), kind: .math)
+    }
+  }
+
   @Test func `a key takes microseconds`() {
     let answers = [
       "42", "\\frac{14}{3}", "3\\sqrt{13}", "(3, -5)", "\\text{east}", "x^5 - x^4 + x^3 - x^2 + x - 1",

@@ -1,0 +1,278 @@
+// NumericEvaluator: tier 3. A constant that is no rational number is compared by its value.
+//
+// Tier 2 knows identities; it cannot know them all: `\arctan 1` is π/4, `\cos\frac{2\pi}5` is (√5−1)/4, and √(6+2√2+2√3+2√6)
+// is 1+√2+√3. So a real constant is computed to 384 places, and its key is its first 150. Two different constants that
+// people write do not agree that far; those that are made to (√2 + 10^−60) have terms of very unlike size, and are left
+// to tier 2 as everything else that this tier cannot vouch for: complex values, too much cancellation, unknown functions.
+//
+// Not here: expressions with symbols. Their values at some points would be a key as well, but tier 2 decides the same
+// question exactly for what people write.
+
+/// A constant this tier has no answer for; tier 2 keeps it.
+struct NotResolved: Error {}
+
+struct NumericEvaluator {
+  /// What `\pm` means: +1 or −1.
+  let sign: Int
+  private let budget: StepBudget
+  /// Places lost to cancellation so far, at most; those that rounding takes are allowed for below.
+  private var lostBits = 0
+
+  /// Places of a key; a rational number is recognized by more of them.
+  private static let keyBits = 150
+  private static let rationalBits = 220
+  /// 384 − 220 − 100 leaves 64 for rounding, the functions' included.
+  private static let lostBitsMax = 100
+  /// A term or an argument this much smaller than what it meets is not compared numerically.
+  private static let gapBitsMax = 100
+
+  init(budget: StepBudget, sign: Int) {
+    self.budget = budget
+    self.sign = sign
+  }
+
+  /// What a value is: a small rational number, or its first places.
+  enum Verdict {
+    case rational(Rational)
+    case places(String)
+  }
+
+  mutating func verdict(on node: Node) throws(NotResolved) -> Verdict {
+    let value = try value(node)
+    if node.hidesRational, let rational = try recognized(value) { return .rational(rational) }
+    return .places(value.text(bits: Self.keyBits))
+  }
+
+  /// The rational number with parts below 2^30 that the value is, by its continued fraction.
+  private func recognized(_ value: Real) throws(NotResolved) -> Rational? {
+    guard !value.isZero, value.exponent > -40, value.exponent <= 30 else { return nil }
+    var rest = value.magnitude
+    var (old, new) = ((0, 1), (1, 0))
+    for _ in 0..<48 {
+      guard var whole = rest.rounded else { return nil }
+      if rest.isSmaller(than: Real(whole)) { whole -= 1 }
+      let (p, first) = whole.multipliedReportingOverflow(by: new.0)
+      let (q, second) = whole.multipliedReportingOverflow(by: new.1)
+      guard !first, !second, p < 1 << 30, q < 1 << 30 else { return nil }
+      (old, new) = (new, (p + old.0, q + old.1))
+      guard new.0 < 1 << 30, new.1 < 1 << 30 else { return nil }
+      let fraction = rest - Real(whole)
+      if fraction.isZero || fraction.exponent < -60 {
+        let error = value.magnitude - Real(new.0) * Real(new.1).reciprocal
+        let agreement = error.isZero ? Real.bits : value.exponent - error.exponent
+        // Rational to the places of a key but no further: a value made to look like another.
+        guard agreement >= Self.rationalBits else { throw NotResolved() }
+        return Rational(numerator: value.isNegative ? -new.0 : new.0, denominator: new.1)
+      }
+      rest = fraction.reciprocal
+    }
+    return nil
+  }
+}
+
+// MARK: Arithmetic
+
+extension NumericEvaluator {
+  private mutating func value(_ node: Node) throws(NotResolved) -> Real {
+    // A visit costs tens of products of 384 bits where it is a function.
+    guard budget.spend() else { throw NotResolved() }
+    switch node {
+    case .number(let image): return try real(image)
+    case .symbol("pi"): return .pi
+    case .symbol("e"): return try resolved(Real.one.exponential)
+    case .sum(let terms):
+      var sum = Real.zero
+      for term in terms { sum = try add(sum, value(term)) }
+      return sum
+    case .product(let factors):
+      var product = Real.one
+      for factor in factors { product = product * (try value(factor)) }
+      return try bounded(product)
+    case .quotient(let top, let bottom): return try bounded(value(top) * inverse(value(bottom)))
+    case .negated(let inner): return -(try value(inner))
+    case .eitherSign(let inner, let isFlipped):
+      return (sign > 0) != isFlipped ? try value(inner) : -(try value(inner))
+    case .power(let base, let exponent): return try power(base, exponent)
+    case .root(let inner, let degree):
+      return try root(value(inner), try resolved(image(degree).integer))
+    case .call(let name, let arguments): return try call(name, arguments)
+    case .symbol, .words, .enclosed, .set, .list, .combined, .matrix, .related: throw NotResolved()
+    }
+  }
+
+  private func resolved<Value>(_ value: Value?) throws(NotResolved) -> Value {
+    guard let value else { throw NotResolved() }
+    return value
+  }
+
+  /// The value in tier 2, which knows what is rational.
+  private func image(_ node: Node) throws(NotResolved) -> Image {
+    var evaluator = Evaluator(budget: budget, sign: sign)
+    do { return try evaluator.value(node) } catch { throw NotResolved() }
+  }
+
+  private func real(_ image: Image) throws(NotResolved) -> Real {
+    let rational = try resolved(image.rational)
+    return Real(rational.numerator) * Real(rational.denominator).reciprocal
+  }
+
+  private mutating func add(_ left: Real, _ right: Real) throws(NotResolved) -> Real {
+    if left.isZero { return right }
+    if right.isZero { return left }
+    let sum = left + right
+    let size = max(left.exponent, right.exponent)
+    guard !sum.isZero, abs(left.exponent - right.exponent) <= Self.gapBitsMax else { throw NotResolved() }
+    try lose(size - sum.exponent)
+    return sum
+  }
+
+  private mutating func lose(_ bits: Int) throws(NotResolved) {
+    lostBits += max(0, bits)
+    guard lostBits <= Self.lostBitsMax else { throw NotResolved() }
+  }
+
+  private func bounded(_ value: Real) throws(NotResolved) -> Real {
+    guard value.exponent.magnitude < 1 << 30 else { throw NotResolved() }
+    return value
+  }
+
+  private func inverse(_ value: Real) throws(NotResolved) -> Real {
+    guard !value.isZero else { throw NotResolved() }
+    return value.reciprocal
+  }
+
+  private mutating func power(_ base: Node, _ exponent: Node) throws(NotResolved) -> Real {
+    let value = try value(base)
+    if let rational = try image(exponent).rational {
+      guard rational.numerator.magnitude < 1 << 20 else { throw NotResolved() }
+      let root = rational.denominator == 1 ? value : try root(value, rational.denominator)
+      let power = try power(root, Int(rational.numerator.magnitude))
+      return rational.numerator < 0 ? try inverse(power) : power
+    }
+    return try power(value, self.value(exponent))
+  }
+
+  /// base^exponent for a positive base.
+  private mutating func power(_ base: Real, _ exponent: Real) throws(NotResolved) -> Real {
+    guard !base.isZero, !base.isNegative else { throw NotResolved() }
+    return try exponential(exponent * logarithm(base))
+  }
+
+  private mutating func power(_ base: Real, _ exponent: Int) throws(NotResolved) -> Real {
+    guard !base.isZero || exponent > 0 else { throw NotResolved() }
+    var (result, square, rest) = (Real.one, base, exponent)
+    while rest > 0 {
+      if rest & 1 == 1 { result = try bounded(result * square) }
+      rest >>= 1
+      if rest > 0 { square = try bounded(square * square) }
+    }
+    // The error grows with the exponent.
+    try lose(Int.bitWidth - exponent.leadingZeroBitCount)
+    return result
+  }
+
+  /// The real root: of a negative number only where the degree is odd.
+  private mutating func root(_ value: Real, _ degree: Int) throws(NotResolved) -> Real {
+    guard degree > 0, degree <= 64, !value.isNegative || degree % 2 == 1 else { throw NotResolved() }
+    if value.isZero || degree == 1 { return value }
+    if degree == 2 { return value.squareRoot }
+    let root = try resolved(value.logarithm.divided(by: degree).exponential)
+    return value.isNegative ? -root : root
+  }
+}
+
+// MARK: Functions
+
+extension NumericEvaluator {
+  private mutating func exponential(_ value: Real) throws(NotResolved) -> Real {
+    try checkArgument(value)
+    try lose(value.exponent)
+    return try resolved(value.exponential)
+  }
+
+  private mutating func logarithm(_ value: Real) throws(NotResolved) -> Real {
+    guard !value.isZero, !value.isNegative else { throw NotResolved() }
+    let result = value.logarithm
+    guard !result.isZero else { return result }
+    try lose(-result.exponent)
+    return result
+  }
+
+  /// A function of something tiny is its first term; what tells two of them apart would be lost.
+  private func checkArgument(_ value: Real) throws(NotResolved) {
+    guard value.isZero || value.exponent > -Self.gapBitsMax else { throw NotResolved() }
+  }
+
+  private mutating func call(_ name: String, _ arguments: [Node]) throws(NotResolved) -> Real {
+    guard let first = arguments.first, budget.spend(50) else { throw NotResolved() }
+    if ["!", "binom"].contains(name) { return try real(image(.call(name, arguments))) }
+    let x = try value(first)
+    try checkArgument(x)
+    switch name {
+    case "sin", "cos", "tan", "cot", "sec", "csc": return try trigonometric(name, x)
+    case "arcsin", "arccos", "arctan", "arccot": return try inverseTrigonometric(name, x)
+    case "exp": return try exponential(x)
+    case "sinh", "cosh", "tanh": return try hyperbolic(name, x)
+    case "ln": return try logarithm(x)
+    case "log" where arguments.count == 2, "lg" where arguments.count == 2:
+      return try logarithm(x) * inverse(logarithm(value(arguments[1])))
+    case "abs": return x.magnitude
+    case "floor", "ceil": return try roundedDown(name == "floor" ? x : -x, isCeiling: name == "ceil")
+    // Which base a bare `\log` means is not ours to know; tier 2 keeps it apart.
+    default: throw NotResolved()
+    }
+  }
+
+  private mutating func trigonometric(_ name: String, _ x: Real) throws(NotResolved) -> Real {
+    try lose(x.exponent)
+    var (sine, cosine) = try resolved(x.sineAndCosine)
+    // sin π comes out as 10^−110 or so: no digits of it are right.
+    if sine.exponent < -Self.rationalBits { sine = .zero } else if !sine.isZero { try lose(-sine.exponent) }
+    if cosine.exponent < -Self.rationalBits { cosine = .zero } else if !cosine.isZero { try lose(-cosine.exponent) }
+    return switch name {
+    case "sin": sine
+    case "cos": cosine
+    case "tan": try sine * inverse(cosine)
+    case "cot": try cosine * inverse(sine)
+    case "sec": try inverse(cosine)
+    default: try inverse(sine)
+    }
+  }
+
+  private mutating func inverseTrigonometric(_ name: String, _ x: Real) throws(NotResolved) -> Real {
+    let half = Real.pi.scaled(by: -1)
+    if name == "arctan" { return x.arctangent }
+    if name == "arccot" { return try add(half, -x.arctangent) }
+    let square = x * x
+    var sine = x.isNegative ? -half : half
+    if !(x.magnitude - .one).isZero {
+      guard square.isSmaller(than: .one) else { throw NotResolved() }
+      let cosine = try add(.one, -square).squareRoot
+      sine = (x * cosine.reciprocal).arctangent
+    }
+    if name == "arcsin" { return sine }
+    return x.magnitude.isSmaller(than: .one) || x.isNegative ? try add(half, -sine) : .zero
+  }
+
+  private mutating func hyperbolic(_ name: String, _ x: Real) throws(NotResolved) -> Real {
+    if x.isZero { return name == "cosh" ? .one : .zero }
+    let up = try exponential(x)
+    let down = up.reciprocal
+    let (sine, cosine) = (try add(up, -down), try add(up, down))
+    return switch name {
+    case "sinh": sine.scaled(by: -1)
+    case "cosh": cosine.scaled(by: -1)
+    default: sine * cosine.reciprocal
+    }
+  }
+
+  /// The largest integer not above x, or its negative for the smallest not below −x.
+  private func roundedDown(_ x: Real, isCeiling: Bool) throws(NotResolved) -> Real {
+    let nearest = try resolved(x.rounded)
+    let distance = x - Real(nearest)
+    // Too near to an integer to say on which side, unless it is one.
+    guard distance.isZero || distance.exponent > -Self.gapBitsMax else { throw NotResolved() }
+    let floor = distance.isNegative ? nearest - 1 : nearest
+    return Real(isCeiling ? -floor : floor)
+  }
+}

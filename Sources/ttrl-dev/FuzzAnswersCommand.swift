@@ -1,0 +1,242 @@
+// FuzzAnswersCommand: `ttrl-dev fuzz-answers`: hostile texts for extraction and grading, for as long as asked.
+//
+// A case is a function of (seed, number): grown from a small grammar of LaTeX, or an answer of people with its pieces
+// cut, doubled, exchanged and repeated, or bytes. What must hold of every case: nothing traps (the process would end,
+// and the last case reported says where to look), no step count is above the budget, the same text gives the same key
+// twice, a space around it changes nothing, equality is symmetric, and what is extracted is not empty. A sample of the
+// people's answers is timed as well.
+//
+// Not here: whether the verdicts are right (Tests/AnswersTests, Tests/Differential).
+
+import Answers
+import Base
+import Glibc
+
+enum FuzzAnswersCommand {
+  static let usage = "fuzz-answers [--seconds N] [--seed S] [--from CASE] [--cases N]"
+
+  private struct Options {
+    var seconds: UInt64 = 60
+    var seed: UInt64 = 1
+    var from: UInt64 = 0
+    var cases: UInt64 = .max
+  }
+
+  /// - Returns: the exit status: 0 all held, 1 something did not, 2 usage.
+  static func run(_ arguments: [String]) -> Int32 {
+    var options = Options()
+    var rest = arguments[...]
+    while let flag = rest.popFirst() {
+      guard let text = rest.popFirst(), let value = UInt64(text) else { return misused() }
+      switch flag {
+      case "--seconds": options.seconds = value
+      case "--seed": options.seed = value
+      case "--from": options.from = value
+      case "--cases": options.cases = value
+      default: return misused()
+      }
+    }
+    return campaign(options)
+  }
+
+  private static func misused() -> Int32 {
+    SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
+    return 2
+  }
+
+  private static func campaign(_ options: Options) -> Int32 {
+    var tally = FuzzTally()
+    let start = ContinuousClock.now
+    var lastReport = start
+    var number = options.from
+    while number - options.from < options.cases, ContinuousClock.now - start < .seconds(Int(options.seconds)) {
+      // Said before the block is tried: a trap lies within the next 1,000 cases.
+      if ContinuousClock.now - lastReport > .seconds(5) {
+        lastReport = .now
+        SimulateCommand.print("case \(number), \(tally.failures.count) failed\n", to: STDERR_FILENO)
+      }
+      for number in number..<min(number + 1_000, options.from &+ min(options.cases, .max - options.from)) {
+        var grower = FuzzGrower(seed: options.seed, number: number)
+        tally.check(grower.text(), number: number)
+      }
+      number += 1_000
+    }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    SimulateCommand.print(tally.report(seconds: seconds, median: medianMicroseconds()), to: STDOUT_FILENO)
+    return tally.failures.isEmpty ? 0 : 1
+  }
+
+  /// The median time of one grade, two keys and their comparison, over the people's answers; each by its best of 20.
+  private static func medianMicroseconds() -> Double {
+    let answers = FuzzGrower.answers
+    var times: [Double] = []
+    for (answer, reference) in zip(answers, answers.dropFirst()) {
+      let trials = (0..<20).map { _ in
+        ContinuousClock().measure { _ = areEquivalent(answer, reference, kind: .math) } / .microseconds(1)
+      }
+      times.append(trials.min() ?? 0)
+    }
+    return times.sorted()[times.count / 2]
+  }
+}
+
+/// What has been seen so far.
+private struct FuzzTally {
+  var cases = 0
+  var failures: [String] = []
+  private var read = 0
+  private var lexical = 0
+  private var exhausted = 0
+  private var extracted = 0
+  private var stepsMost: (steps: Int, text: String) = (0, "")
+  private var slowest: (seconds: Double, text: String) = (0, "")
+  private var previous = ""
+
+  mutating func check(_ text: String, number: UInt64) {
+    cases += 1
+    let start = ContinuousClock.now
+    let reading = readAnswer(text, kind: .math)
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    if seconds > slowest.seconds { slowest = (seconds, text) }
+    if reading.steps > stepsMost.steps { stepsMost = (reading.steps, text) }
+    if reading.key.isExhausted { exhausted += 1 } else if reading.key.isLexical { lexical += 1 } else { read += 1 }
+
+    func expect(_ holds: Bool, _ claim: String) {
+      if !holds { failures.append("case \(number): \(claim): \(text.debugDescription)") }
+    }
+    expect(reading.steps <= AnswerReading.stepsMax, "\(reading.steps) steps are above the budget")
+    expect(readAnswer(text, kind: .math).key == reading.key, "two keys of one text differ")
+    expect(answerKey(" " + text + " ", kind: .math) == reading.key, "space around it changes the key")
+    for kind in AnswerKind.allCases {
+      expect(
+        areEquivalent(text, previous, kind: kind) == areEquivalent(previous, text, kind: kind), "\(kind) is asymmetric")
+      for response in [text, "So it is $\\boxed{\(text)}$.", "The answer is \(text).\nDone."] {
+        guard let answer = extractAnswer(from: response, kind: kind) else { continue }
+        extracted += 1
+        expect(!answer.isEmpty, "an empty answer was extracted")
+        _ = answerKey(answer, kind: kind)
+      }
+    }
+    previous = text
+  }
+
+  func report(seconds: Double, median: Double) -> String {
+    var lines = failures.prefix(20).map { "FAILS: " + $0 }
+    lines += [
+      "\(cases) cases in \(Int(seconds)) s, \(failures.count) failed: \(read) read, \(lexical) by spelling, "
+        + "\(exhausted) beyond the budget; \(extracted) answers extracted",
+      "most steps \(stepsMost.steps) of \(AnswerReading.stepsMax): \(stepsMost.text.prefix(120).debugDescription)",
+      "slowest \(Int(slowest.seconds * 1e6)) µs: \(slowest.text.prefix(120).debugDescription)",
+      "median grade \((median * 100).rounded() / 100) µs",
+    ]
+    return lines.joined(separator: "\n") + "\n"
+  }
+}
+
+/// Grows the text of a case.
+private struct FuzzGrower {
+  private var random: RandomSequence
+
+  init(seed: UInt64, number: UInt64) {
+    random = RandomSequence(
+      seed: seed, purpose: .questions,
+      stream: SIMD3(UInt32(truncatingIfNeeded: number), UInt32(truncatingIfNeeded: number >> 32), 0xF022))
+  }
+
+  mutating func text() -> String {
+    switch random.index(below: 10) {
+    case 0..<5: expression(depth: 1 + random.index(below: 5))
+    case 5..<8: mutated()
+    case 8: repeated()
+    default: bytes()
+    }
+  }
+
+  private mutating func pick(_ choices: [String]) -> String { choices[random.index(below: choices.count)] }
+
+  /// A sentence of the grammar, mostly well-formed.
+  private mutating func expression(depth: Int) -> String {
+    guard depth > 0 else { return pick(Self.atoms) }
+    func inner(_ grower: inout Self) -> String { grower.expression(depth: depth - 1 - grower.random.index(below: 2)) }
+    let a = inner(&self)
+    switch random.index(below: 22) {
+    case 0: return "\\frac{\(a)}{\(inner(&self))}"
+    case 1: return "\\sqrt{\(a)}"
+    case 2: return "\\sqrt[\(pick(Self.atoms))]{\(a)}"
+    case 3: return "(\(a))^{\(inner(&self))}"
+    case 4: return "\(a)^\(inner(&self))"
+    case 5, 6: return "\(a)\(pick(["+", "-", "\\pm ", "\\mp "]))\(inner(&self))"
+    case 7: return "\(a)\(pick(["", " ", "\\cdot ", "/", "*", "\\times "]))\(inner(&self))"
+    case 8: return "\(pick(Self.functions))\(pick(["", "{", "("]))\(a)\(pick(["", "}", ")"]))"
+    case 9: return "\\log_{\(a)}{\(inner(&self))}"
+    case 10: return "\(pick(["(", "["]))\(a),\(inner(&self))\(pick([")", "]"]))"
+    case 11: return "\\{\(a),\(inner(&self))\\}"
+    case 12:
+      return
+        "\(a)\(pick([",", ";", " \\text{ or } ", " \\text{ and } ", "\\cup ", "\\cap ", "\\setminus "]))\(inner(&self))"
+    case 13:
+      return "\(pick(["x", "f(x)", "(x,y)", "x_1", a]))\(pick(["=", "<", ">", "\\le ", "\\ge ", "\\ne ", "\\in "]))\(a)"
+    case 14: return "\\begin{pmatrix}\(a)&\(inner(&self))\\\\\(inner(&self))&1\\end{pmatrix}"
+    case 15: return "\(a)\(pick(["\\%", "^\\circ", "!", "\\text{ cm}^2", " million", "\\$", "_{\(pick(Self.atoms))}"]))"
+    case 16: return "\\left|\(a)\\right|"
+    case 17: return "\\lfloor \(a)\\rfloor"
+    case 18: return "\\text{\(a)}"
+    case 19: return "-\(a)"
+    case 20: return "\\binom{\(a)}{\(inner(&self))}"
+    default: return "\(a)<\(pick(["x", "y"]))\\le \(inner(&self))"
+    }
+  }
+
+  /// An answer of people, cut into pieces that are dropped, doubled, exchanged or replaced.
+  private mutating func mutated() -> String {
+    var pieces = Array(pick(Self.answers)).map { String($0) }
+    for _ in 0...random.index(below: 6) where !pieces.isEmpty {
+      let place = random.index(below: pieces.count)
+      switch random.index(below: 5) {
+      case 0: pieces.remove(at: place)
+      case 1: pieces.insert(pieces[place], at: random.index(below: pieces.count))
+      case 2: pieces.swapAt(place, random.index(below: pieces.count))
+      case 3: pieces[place] = pick(Self.atoms + Self.functions + Self.marks)
+      default: pieces.insert(contentsOf: pick(Self.answers).map { String($0) }, at: place)
+      }
+    }
+    return pieces.joined()
+  }
+
+  private mutating func repeated() -> String {
+    let piece =
+      pick(Self.marks + Self.atoms + Self.functions + Self.answers) + pick(["", "", " ", "{", "("] + Self.atoms)
+    let times =
+      [2, 2, 2, 3, 3, 5, 5, 10, 10, 25, 60, 150][random.index(below: 12)] * (random.index(below: 500) == 0 ? 20 : 1)
+    return pick(["", "x=", "\\boxed{"]) + String(repeating: piece, count: times)
+  }
+
+  private mutating func bytes() -> String {
+    let count = random.index(below: 60)
+    return String(decoding: (0..<count).map { _ in UInt8(random.index(below: 256)) }, as: UTF8.self)
+  }
+
+  private static let atoms = [
+    "0", "1", "2", "3", "7", "12", "-1", "025", "0.5", "1,234", "3e8", "0.\\overline{3}", "10^{40}", "x", "y", "n", "i",
+    "e", "\\pi", "\\infty", "A", "99999999999999999999999", "1e9999", "\\frac12", "x_1",
+  ]
+  private static let functions = [
+    "\\sin", "\\cos", "\\tan", "\\ln", "\\log", "\\exp", "\\arctan", "\\sinh", "f", "\\gcd",
+  ]
+  private static let marks = [
+    "{", "}", "(", ")", "[", "]", "\\{", "\\}", "^", "_", "+", "-", "*", "/", "=", "<", ".", ",", "{,}", ",\\!", " ",
+    "\\text{", "\\boxed{", "\\boxed", "$", "\\begin{pmatrix}", "\\end{pmatrix}", "&", "\\\\", "\\left", "\\right", "|",
+    "!", "%", "or ", "east", "(C) ", "C) ", "\u{1F600}", "é", "答案是", "−", "½", "\\", "'", ":", ";", "\\choose",
+    "\\over", "**", "\"", "e9", "answer is ", "Answer: ", "^\\circ", "\\mathrm{", "#", "~",
+  ]
+  /// What people answer, one of each kind and the usual ones more often; the timing runs over these.
+  static let answers = [
+    "42", "-7", "204", "025", "1,234,567", "3.14", "0.75", "\\frac{14}{3}", "-\\frac{5}{3}", "7/12", "2\\frac{1}{3}",
+    "113", "16", "3\\sqrt{13}", "\\frac{3\\sqrt{3}}{4}", "\\frac{1}{2+\\sqrt{3}}", "2^{1/2}", "11\\sqrt2", "36", "5",
+    "(3, -5)", "\\left( 3, \\frac{\\pi}{2} \\right)", "[0,1)", "(-\\infty,-1)\\cup(2,\\infty)", "\\{1,2,3\\}", "1,-2",
+    "\\text{east}", "\\text{(C)}", "C", "x^5 - x^4 + x^3 - x^2 + x - 1", "(a+5)(b+2)", "\\frac{x+2}{7}", "p - q", "70",
+    "5x - 7y + 11z + 4 = 0", "y = 2x+1", "x=5", "-2 \\le x \\le 7", "1 \\pm \\sqrt{19}", "\\pm 3", "6 - 5i", "8", "120",
+    "\\begin{pmatrix} -1/3 \\\\ 2/3 \\\\ 5/3 \\end{pmatrix}", "12\\text{ cm}^2", "40\\%", "60^\\circ", "\\$18.90", "90",
+    "4210_{5}", "e^{i\\pi}", "\\log_2 8", "\\sin^2 x", "\\pi", "2k\\pi", "10:30", "3 \\times 10^{8}", "1/2", "0", "17",
+  ]
+}
