@@ -32,7 +32,7 @@ let package = Package(
     // 0: C shims. They take no decisions.
     .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
-    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .target(name: "CLinux"),
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
     .target(
@@ -69,8 +69,8 @@ let package = Package(
     module(
       "CoordinatorRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records",
-        "Base",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+        "Platform", "Records", "Base",
       ], common),
     module(
       "WorkerRole",
@@ -95,11 +95,14 @@ let package = Package(
       name: "ttrl",
       dependencies: [
         "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
-        "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+        "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform",
+        "Records", "Base",
       ], swiftSettings: common),
     .executableTarget(
       name: "ttrl-dev",
-      dependencies: ["Simulation", "Answers", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
+      dependencies: [
+        "Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
+      ],
       swiftSettings: common),
 
     tests("Base", of: ["Base"]),

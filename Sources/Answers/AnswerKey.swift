@@ -34,6 +34,16 @@ package struct AnswerKey: Hashable, Comparable, Sendable {
 
   fileprivate init(text: String) { self.text = text }
 
+  /// The text of an answer by the reference's rule (AnswerRule), nil of any other.
+  var referenceText: String? {
+    text.hasPrefix(Self.referenceMark) ? String(text.dropFirst(Self.referenceMark.count)) : nil
+  }
+
+  /// An answer by the reference's rule.
+  init(referenceText: String) { text = Self.referenceMark + referenceText }
+
+  private static let referenceMark = "reference:"
+
   package static func < (left: AnswerKey, right: AnswerKey) -> Bool { left.text < right.text }
 }
 

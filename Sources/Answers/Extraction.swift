@@ -240,7 +240,6 @@ extension Token {
 extension UInt8 {
   /// A space or a tab.
   fileprivate var isBlank: Bool { self == 32 || self == 9 || self == 13 }
-  fileprivate var isSpace: Bool { isBlank || self == 10 }
   fileprivate var isLetter: Bool { (self | 32) >= 97 && (self | 32) <= 122 }
 }
 

@@ -3,6 +3,8 @@
 package enum Limits {
   /// A frame's payload. The largest messages are weight chunks and batch parts, both far below.
   package static let frameBytes = 16 << 20
+  /// The payload of a connection's first frame, a hello: some 100 bytes of names.
+  package static let helloBytes = 4096
   /// Weight bytes per chunk: long enough that framing costs nothing, short enough that heartbeats pass between chunks.
   package static let chunkBytes = 1 << 20
   /// Chunks that a fetcher asks for ahead: covers the round trip on a fast network.
@@ -19,6 +21,10 @@ package enum Limits {
   package static let samplesPerPrompt = 65536
   /// Slots of one lease. One prompt's usual group: the prefix is computed once and re-leasing loses little.
   package static let slotsPerLease = 64
+  /// Slots of a lease that a vote may turn out not to need: few, so that little is sampled in vain.
+  package static let slotsPerSpareLease = 16
+  /// A worker that holds as many slots gets none of those: votes may be decided before it comes to them.
+  package static let slotsBesideSpare = 64
   /// Stop tokens of one model.
   package static let stopTokens = 64
   /// Strings that end a response, and the bytes of one.
@@ -44,6 +50,9 @@ package enum Limits {
   package static let leaseWithoutProgress = Instant.Span.seconds(120)
   /// How long an attempt to connect may take.
   package static let connectDeadline = Instant.Span.seconds(10)
+  /// Times in a row that a process that was never in lets its key be refused before it gives up: enough that somebody
+  /// else on the port for a moment does not end it.
+  package static let keyRefusals = 3
   /// First and longest pause before a peer reconnects.
   package static let reconnectFirst = Instant.Span.milliseconds(100)
   package static let reconnectLongest = Instant.Span.seconds(5)

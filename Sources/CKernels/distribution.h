@@ -173,3 +173,13 @@ static void scaled_probabilities_kernel(const float *z, int64_t count, float max
   for (int64_t i = 0; i < count; i += 16)
     store_first(out + i, exponential(load_first(z + i, count - i) - maximum - log_sum) * coefficient, count - i);
 }
+
+static void entropy_gradient_kernel(const float *z, int64_t count, float maximum, float log_sum, float entropy,
+                                    float coefficient, float entropy_coefficient, float *out) {
+  for (int64_t i = 0; i < count; i += 16) {
+    v16 logprob = load_first(z + i, count - i) - maximum - log_sum;
+    // p is 0 for a dropped token; 0 · infinity would not be.
+    v16 excess = larger(logprob, all(-1000.0f)) + entropy;
+    store_first(out + i, exponential(logprob) * (excess * entropy_coefficient + coefficient), count - i);
+  }
+}

@@ -19,5 +19,6 @@
    .finish_qkv_backward = finish_qkv_backward_kernel, .attention = attention_kernel,                                  \
    .attention_backward = attention_backward_kernel, .distribution = distribution_kernel, .sample = sample_kernel,     \
    .largest = largest_kernel, .scaled_probabilities = scaled_probabilities_kernel,                                    \
+   .entropy_gradient = entropy_gradient_kernel,                                                                       \
    .accumulate_fixed = accumulate_fixed_kernel, .from_fixed = from_fixed_kernel,                                      \
    .sum_of_squares = sum_of_squares_kernel, .adamw = adamw_kernel}

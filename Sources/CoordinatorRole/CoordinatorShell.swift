@@ -12,6 +12,7 @@ package import Platform
 import Records
 package import Runs
 import Settings
+import TTRL
 import Transport
 import Wire
 
@@ -33,7 +34,11 @@ package final class CoordinatorShell {
   private let store: PolicyStore
   private let scribe: Scribe
   private let lock: RunLock
+  /// nil is plain TCP.
+  private let context: TLSContext?
   private var machine: Coordinator
+  /// Counts the answers of what is durable, where a vote may be decided early.
+  private var votes: VoteBook
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
   private var nextPeer: UInt64 = 1
@@ -50,17 +55,24 @@ package final class CoordinatorShell {
 
   /// Opens the run: takes its lock, reads what is durable, goes on from there.
   ///
+  /// - Parameters:
+  ///   - run: its directory is this process's alone from here on.
+  ///   - key: what workers and learner have to have; nil lets everybody in who reaches the port.
   /// - Throws: what is wrong with the directory, the ledger or the disk.
-  package init(_ run: Run) throws {
+  package init(_ run: Run, key: ClusterKey?) throws {
     self.run = run
+    context = if let key { try TLSContext(key) } else { nil }
+    Machine.raiseDescriptorLimit()
     loop = try EventLoop()
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
     scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    votes = VoteBook(method: run.method)
     let memory = try Self.recall(scribe, store)
     let tokens = run.promptTokens
     machine = Coordinator(
-      plan: run.plan, prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut),
+      plan: run.plan,
+      prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut, transfer: tokens.transfer),
       welcome: run.welcome(), memory: memory)
   }
 
@@ -88,8 +100,11 @@ package final class CoordinatorShell {
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
-    Log.info("coordinator.listen", ["address": listener.address, "run": run.directory.path])
+    Log.info(
+      "coordinator.listen",
+      ["address": listener.address, "key": context?.key.id ?? "none", "run": run.directory.path])
     try scribe.disconnectAll("the coordinator ended")
+    try recount()
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
@@ -108,15 +123,37 @@ package final class CoordinatorShell {
   private func listen(on address: HostPort) throws -> Listener {
     let deadline = MonotonicClock.now() + .seconds(1)
     while MonotonicClock.now() < deadline {
-      if let listener = try? Listener(on: address, loop: loop, onAccept: { self.accept($0) }) { return listener }
+      if let listener = try? Listener(on: address, tls: context, loop: loop, onAccept: { self.accept($0) }) {
+        return listener
+      }
       loop.run(until: MonotonicClock.now() + .milliseconds(50))
     }
-    return try Listener(on: address, loop: loop) { self.accept($0) }
+    return try Listener(on: address, tls: context, loop: loop) { self.accept($0) }
   }
 
   private func tick() {
     handle(.tick)
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
+  }
+
+  // MARK: Votes
+
+  /// Votes are decided by what is durable: after a restart that is counted again.
+  private func recount() throws {
+    guard run.method.stopsEarly else { return }
+    for trajectory in try scribe.openTrajectories() {
+      if let decision = count(trajectory) { decide(decision) }
+    }
+  }
+
+  private func count(_ trajectory: Trajectory) -> VoteDecision? {
+    votes.add(trajectory.slot) {
+      run.answer(of: trajectory.tokens, kind: run.training.prompts[Int(trajectory.slot.prompt)].kind)
+    }
+  }
+
+  private func decide(_ decision: VoteDecision) {
+    handle(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded))
   }
 
   // MARK: Connections
@@ -126,7 +163,7 @@ package final class CoordinatorShell {
     let id = PeerID(nextPeer)
     nextPeer += 1
     links[id] = Link(
-      connection, onMessage: { self.handle(.received($0, from: id)) },
+      connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.handle(.received($0, from: id)) },
       onClose: { reason in
         self.links[id] = nil
         Log.debug("coordinator.connection_lost", ["peer": id, "reason": reason])
@@ -174,7 +211,10 @@ package final class CoordinatorShell {
 
   private func perform(_ effect: CoordinatorEffect) throws {
     switch effect {
-    case .store: break  // performDeferred has done it
+    case .store(let trajectories, worker: _):
+      // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
+      for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
+    case .storeUnneeded(let slots): try scribe.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
     case .close(let peer, _): links.removeValue(forKey: peer)?.finish()
     case .closeRound(let round): try scribe.close(round)
@@ -182,18 +222,19 @@ package final class CoordinatorShell {
     case .sealPolicy(let manifest, let report, let peer):
       let isIntact = try store.seal(manifest)
       // Durable together, before anyone is told.
-      if isIntact { try scribe.record(manifest, report: report) }
+      let course = isIntact ? try scribe.record(manifest, report: report) : RunCourse()
       // Not from here: the machine is in the middle of this list of effects.
-      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer)) }
+      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
     case .sendPolicy(let version, let offset, let peer):
       links[peer]?.send(.chunk(version, offset: offset, bytes: try store.chunk(of: version, at: offset)))
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
+    case .addRounds(let rounds): try scribe.add(rounds)
     case .dropPolicy(let version):
       try store.drop(version)
       try scribe.drop(version)
     case .note(let note): self.note(note)
     case .finish:
-      try scribe.finish()
+      try scribe.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }
@@ -252,6 +293,7 @@ package final class CoordinatorShell {
     case .refused(let slot, let refusal, let peer):
       Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
     case .published(let version): Log.info("coordinator.published", ["policy": version])
+    case .cutShort(let version): Log.warning("coordinator.cut_short", ["last_policy": version])
     }
   }
 }

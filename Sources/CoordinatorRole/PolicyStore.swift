@@ -78,6 +78,13 @@ package final class PolicyStore {
     return Array(file.bytes[start..<min(start + Limits.chunkBytes, file.bytes.count)])
   }
 
+  /// All bytes of a version that is kept.
+  ///
+  /// - Throws: if the file is gone or cannot be read.
+  package func bytes(of version: PolicyVersion) throws(PlatformError) -> [UInt8] {
+    try Files.read(directory.policy(version))
+  }
+
   package func drop(_ version: PolicyVersion) throws(PlatformError) {
     if reading?.version == version { reading = nil }
     try Files.removeTree(directory.policy(version))

@@ -14,7 +14,8 @@ import Tensors
 package enum RunSummary {
   /// All rows of the run, as metrics.jsonl has them: steps, then evaluations, each in order.
   package static func history(_ ledger: Ledger) throws(LedgerError) -> RunHistory {
-    let rows = try ledger.stepMetrics().map(\.json) + ledger.evaluationMetrics().map(\.json)
+    let delivered = try ledger.value(for: Delivered.key).map { [$0] } ?? []
+    let rows = try ledger.stepMetrics().map(\.json) + ledger.evaluationMetrics().map(\.json) + delivered
     return RunHistory(parsing: rows.joined(separator: "\n"))
   }
 

@@ -10,13 +10,18 @@ import Observatory
 package import Platform
 package import Records
 package import Runs
+import Settings
+import TTRL
 
 package final class Scribe {
   package let run: Run
   private let ledger: Ledger
   private var timeKept = MonotonicClock.now()
   private var lines: LineFile?
-  private let plan: SortedMap<RoundID, RoundSpec>
+  private var plan: SortedMap<RoundID, RoundSpec>
+  /// Has seen every step that is recorded.
+  private var watch: Guard
+  private var alarmsOn: [Alarm] = []
   private var openedRounds: Set<RoundID> = []
   /// The ledger's numbers of connected workers. Looked up, never walked.
   private var workers: [PeerID: Int64] = [:]
@@ -28,6 +33,7 @@ package final class Scribe {
     var plan = SortedMap<RoundID, RoundSpec>()
     for spec in run.plan { plan[spec.id] = spec }
     self.plan = plan
+    watch = run.freshGuard
   }
 
   // MARK: Beginning and remembering
@@ -47,6 +53,8 @@ package final class Scribe {
   }
 
   package func recall() throws(LedgerError) -> CoordinatorMemory {
+    watch = run.freshGuard
+    for row in try ledger.stepMetrics() { if let row = try? JSON.parse(row.json) { _ = observe(row) } }
     let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
     var settled: [Slot] = []
     for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
@@ -54,7 +62,53 @@ package final class Scribe {
     let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
-    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies)
+    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies, course: course)
+  }
+
+  /// The machine adds rounds that the settings did not plan.
+  package func add(_ rounds: [RoundSpec]) throws(LedgerError) {
+    for spec in rounds { plan[spec.id] = spec }
+    try ledger.transaction { () throws(LedgerError) in for spec in rounds { try open(spec.id) } }
+  }
+
+  // MARK: The guard
+
+  /// - Returns: what the guard makes of the step, or nil for a row that lacks what it needs.
+  private func observe(_ row: JSON) -> GuardReading? {
+    guard let signs = StepSigns(row: row) else { return nil }
+    let reading = watch.observe(signs)
+    alarmsOn = reading.alarms.map(\.alarm)
+    return reading
+  }
+
+  /// What all recorded steps make of the run.
+  private var course: RunCourse {
+    let settings = run.settings
+    var course = RunCourse()
+    course.deliversBest = settings.delivery == .best
+    if course.deliversBest || settings.guardMode == .stop { course.best = watch.best?.policy }
+    if settings.guardMode == .stop { course.end = watch.collapse.map { PolicyVersion($0.step).next } }
+    return course
+  }
+
+  /// An alarm that was off is an event of its own.
+  private func report(_ alarms: [RaisedAlarm], ofStep step: UInt32, unless on: [Alarm]) throws(LedgerError) {
+    for raised in alarms where !on.contains(raised.alarm) {
+      Log.warning(
+        "guard.\(raised.alarm.rawValue)", ["step": step, "value": raised.value, "limit": raised.limit])
+      try ledger.record(
+        event: "guard.\(raised.alarm.rawValue)", "step \(step): \(raised.value), limit \(raised.limit)",
+        at: WallClock.seconds())
+    }
+  }
+
+  /// The trajectories that count of the training rounds that are not complete.
+  package func openTrajectories() throws(LedgerError) -> [Trajectory] {
+    var trajectories: [Trajectory] = []
+    for round in try ledger.rounds() where round.closedAt == nil && round.id.purpose == .train {
+      trajectories += try ledger.trajectories(of: round.id)
+    }
+    return trajectories
   }
 
   private func stored(_ manifest: PolicyManifest, madeBy step: UInt32?) -> StoredPolicy {
@@ -76,6 +130,13 @@ package final class Scribe {
           _ = try ledger.insert(trajectory, worker: workersByName[worker])
         }
       }
+    }
+  }
+
+  /// Makes it durable that a vote did not need these slots.
+  package func store(unneeded slots: [Slot]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for slot in slots { try ledger.insert(unneeded: slot) }
     }
   }
 
@@ -109,26 +170,38 @@ package final class Scribe {
 
   /// A step's version exists: it, and the learner's report on the step, become durable together.
   ///
+  /// - Returns: what all steps so far make of the run.
   /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
-  package func record(_ manifest: PolicyManifest, report: String) throws {
+  package func record(_ manifest: PolicyManifest, report: String) throws -> RunCourse {
     let step = manifest.version.number - 1
     let policy = stored(manifest, madeBy: step)
-    let report = try withRolloutSeconds(report, step: step)
+    let wereOn = alarmsOn
+    let row = (try? JSON.parse(report)) ?? .null
+    let reading = observe(row)
+    let isGuarded = run.settings.guardMode != .off
+    let report = try completed(row, report, step: step, reading?.members(withAlarms: isGuarded) ?? [])
     try ledger.transaction { () throws(LedgerError) in
       try ledger.insert(policy)
       try openRounds(sampledBy: manifest.version)
       try ledger.setMetrics(report, ofStep: step)
+      if isGuarded { try self.report(reading?.alarms ?? [], ofStep: step, unless: wereOn) }
       try keepTime()
     }
     try append(report)
+    return course
   }
 
-  /// The learner's report knows how long training took; how long the rollouts took only the ledger knows.
-  private func withRolloutSeconds(_ report: String, step: UInt32) throws(LedgerError) -> String {
-    guard let members = try? JSON.parse(report).members,
-      let round = try ledger.rounds().first(where: { $0.id == .train(step: step) }), let closed = round.closedAt
-    else { return report }
-    return JSON.object(members + [JSON.Member("rollout_seconds", .double(closed - round.openedAt))]).text()
+  /// The learner's report knows its step; how long the rollouts took, and what it means after the steps before, is
+  /// known here.
+  private func completed(
+    _ row: JSON, _ report: String, step: UInt32, _ more: [JSON.Member]
+  ) throws(LedgerError) -> String {
+    guard let members = row.members else { return report }
+    var added: [JSON.Member] = []
+    if let round = try ledger.rounds().first(where: { $0.id == .train(step: step) }), let closed = round.closedAt {
+      added.append(JSON.Member("rollout_seconds", .double(closed - round.openedAt)))
+    }
+    return JSON.object(members + added + more).text()
   }
 
   package func drop(_ version: PolicyVersion) throws(LedgerError) {
@@ -180,11 +253,21 @@ package final class Scribe {
     timeKept = now
   }
 
-  /// The accounting closes: metrics once more from the ledger, summary and report.
+  /// The accounting closes: the result, summary and report.
   ///
+  /// - Parameters:
+  ///   - delivered: the version that is the run's result.
+  ///   - bytes: of a version, as published.
   /// - Throws: `LedgerError`, or `PlatformError` if a file cannot be written.
-  package func finish() throws {
+  package func finish(
+    delivering delivered: PolicyVersion, bytes: (PolicyVersion) throws(PlatformError) -> [UInt8]
+  ) throws {
     try keepTime()
+    if let delivery = try Delivered.make(delivered, of: run, collapse: course.end == nil ? nil : watch.collapse, bytes)
+    {
+      try ledger.set(delivery.text(), for: Delivered.key)
+      try append(delivery.text())
+    }
     try RunSummary.write(run, ledger: ledger)
   }
 }

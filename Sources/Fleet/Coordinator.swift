@@ -5,8 +5,11 @@
 // very struct. Two rules carry the promise "lose nothing":
 //   1. A trajectory is acknowledged only after the effect that makes it durable (`store` before `send(.settled)`).
 //   2. A slot is settled once, by whoever is first; slots name their randomness, so it does not matter who that is.
-// A round opens when its policy exists and closes when every slot is settled. Rounds are worked on in plan order, and
-// policy v + 1 comes only from the closed round v: strictly on-policy.
+// A round opens when its policy exists and closes when every slot is settled, or is not needed. Rounds are worked on in
+// plan order, and policy v + 1 comes only from the closed round v: strictly on-policy.
+//
+// Early stop: the machine knows no answers. Who counts them (TTRL's RunningVote, in the shell) says which prompt is
+// decided and which of its samples do not count; the machine takes their leases back and waits for no more of them.
 //
 // Not here: what trajectories are worth (TTRL, in the learner), how bytes travel (Wire), where they are kept (Ledger).
 
@@ -18,8 +21,12 @@ package enum CoordinatorEvent: Sendable, Equatable {
   case connected(PeerID)
   case received(Message, from: PeerID)
   case disconnected(PeerID)
-  /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest.
-  case sealed(PolicyManifest, isIntact: Bool, from: PeerID)
+  /// Early stop: the durable trajectories of a prompt decide its vote, and these samples do not count. Said once for
+  /// every prompt of such a round, and again after a restart.
+  case decided(RoundID, prompt: UInt32, unneeded: [UInt32])
+  /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest. If so,
+  /// the version and its step are durable, and `course` is what all steps so far make of the run.
+  case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
   case tick
 }
 
@@ -29,6 +36,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case close(PeerID, reason: String)
   /// Make these durable, under the name of the worker, before performing what follows.
   case store([Trajectory], worker: String)
+  /// Make it durable that these slots do not count, whether they have trajectories or not.
+  case storeUnneeded([Slot])
   /// Make it durable that the round is complete; score it if it is an evaluation.
   case closeRound(RoundID)
   /// Append bytes of a version that is being published.
@@ -37,8 +46,10 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case sealPolicy(PolicyManifest, report: String, from: PeerID)
   /// Read bytes of a version from this offset and send them as a chunk.
   case sendPolicy(PolicyVersion, offset: UInt64, to: PeerID)
-  /// Send the closed training round's trajectories, in slot order.
+  /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
+  /// These rounds were added to the plan: the run's result is another version than the one it was planned to evaluate.
+  case addRounds([RoundSpec])
   /// No open round needs this version any more.
   case dropPolicy(PolicyVersion)
   case note(CoordinatorNote)
@@ -56,6 +67,8 @@ package enum CoordinatorNote: Sendable, Equatable {
   case expired(LeaseID, holder: PeerID, slots: Int)
   case refused(Slot, Refusal, from: PeerID)
   case published(PolicyVersion)
+  /// The run ends before its plan does.
+  case cutShort(at: PolicyVersion)
 }
 
 /// Why a trajectory does not count. Part of normal life; never an error.
@@ -65,6 +78,8 @@ package enum Refusal: Sendable, Equatable {
   /// The round is complete or not part of the plan.
   case roundNotOpen
   case noSuchSlot
+  /// The prompt's vote was decided without it.
+  case unneeded
   case otherPolicy(PolicyVersion)
   /// No tokens, too many, or not as many log-probabilities.
   case malformed
@@ -76,11 +91,16 @@ package struct CoordinatorMemory: Sendable {
   package var settled: [Slot] = []
   /// Every version ever published, also those whose bytes were dropped: a learner that trains a step again is compared.
   package var policies: [PolicyManifest]
+  /// What the recorded steps make of the run.
+  package var course: RunCourse
 
-  package init(closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest]) {
+  package init(
+    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse()
+  ) {
     self.closedRounds = closedRounds
     self.settled = settled
     self.policies = policies
+    self.course = course
   }
 }
 
@@ -88,16 +108,19 @@ package struct CoordinatorMemory: Sendable {
 package struct PromptTokens: Sendable {
   package var training: [[Int32]]
   package var heldOut: [[Int32]]
+  package var transfer: [[Int32]]
 
-  package init(training: [[Int32]], heldOut: [[Int32]] = []) {
+  package init(training: [[Int32]], heldOut: [[Int32]] = [], transfer: [[Int32]] = []) {
     self.training = training
     self.heldOut = heldOut
+    self.transfer = transfer
   }
 
   package subscript(set: QuestionSet, index: UInt32) -> [Int32] {
     switch set {
     case .training: training[Int(index)]
     case .heldOut: heldOut[Int(index)]
+    case .transfer: transfer[Int(index)]
     }
   }
 }
@@ -119,9 +142,15 @@ package struct Coordinator: Sendable {
     var name: String { hello?.name ?? "unknown" }
   }
 
-  let plan: [RoundSpec]
+  /// Ascending by round, but for the evaluations of a result that is not the last version; they come last.
+  private(set) var plan: [RoundSpec]
   /// The version that the run ends with: sampled by the last evaluation, or made by the last step.
-  let finalPolicy: PolicyVersion
+  private(set) var finalPolicy: PolicyVersion
+  private(set) var course: RunCourse
+  /// The plan's evaluations of the last version: what the run's result is evaluated with, whichever it is.
+  private let finalEvaluations: [RoundSpec]
+  /// Rounds that were added to the plan and not said yet.
+  private var unannounced: [RoundSpec] = []
   let prompts: PromptTokens
   let welcome: Welcome
   private(set) var openRounds = SortedMap<RoundID, RoundBook>()
@@ -148,7 +177,10 @@ package struct Coordinator: Sendable {
   package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
     precondition(!memory.policies.isEmpty, "a run starts with policy 0")
     self.plan = plan
-    finalPolicy = plan.map { $0.id.purpose == .train ? $0.id.policy.next : $0.id.policy }.max() ?? PolicyVersion(0)
+    let last = plan.map { $0.id.purpose == .train ? $0.id.policy.next : $0.id.policy }.max() ?? PolicyVersion(0)
+    finalPolicy = last
+    finalEvaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.policy == last }
+    course = memory.course
     self.prompts = prompts
     self.welcome = welcome
     for manifest in memory.policies { published[manifest.version] = manifest }
@@ -159,12 +191,36 @@ package struct Coordinator: Sendable {
       closed[round] = true
       if round.purpose == .train { closedTrainingSteps[round.step] = true }
     }
-    for spec in plan where spec.id.policy <= latestPolicy {
+    cutPlan()
+    completePlan()
+    for spec in self.plan where spec.id.policy <= latestPolicy {
       nextPlanned += 1
       if !closed.contains(spec.id) { openRounds[spec.id] = RoundBook(spec) }
     }
     for slot in memory.settled { _ = openRounds.update(slot.round) { $0.settle(slot) } }
-    needsLearner = !isPlanDone && plan.contains { $0.id.purpose == .train }
+    needsLearner = !isPlanDone && self.plan.contains { $0.id.purpose == .train }
+  }
+
+  /// The run's result, once it is finished.
+  package var delivered: PolicyVersion { course.delivered(last: finalPolicy) }
+
+  /// Nothing is sampled any more from the version that the run ends with, if that is sooner than planned.
+  private mutating func cutPlan() {
+    guard let end = course.end, end < finalPolicy else { return }
+    plan.removeAll { $0.id.policy >= end }
+    finalPolicy = end
+  }
+
+  /// When the last version is there, the result is known: it is evaluated as the last would have been.
+  private mutating func completePlan() {
+    guard latestPolicy >= finalPolicy, course.end != nil || delivered != finalPolicy else { return }
+    for spec in finalEvaluations {
+      var spec = spec
+      spec.id = .evaluate(spec.id.set, at: delivered)
+      guard !plan.contains(where: { $0.id == spec.id }) else { continue }
+      plan.append(spec)
+      unannounced.append(spec)
+    }
   }
 
   package var latestPolicy: PolicyVersion { published.keys.last ?? PolicyVersion(0) }
@@ -179,8 +235,9 @@ package struct Coordinator: Sendable {
     case .received(let message, let id):
       guard peers.update(id, { $0.lastHeard = now }) != nil else { return [] }
       receive(message, from: id, now: now, &effects)
-    case .sealed(let manifest, let isIntact, from: _):
-      finishPublishing(manifest, isIntact: isIntact, &effects)
+    case .sealed(let manifest, let isIntact, from: _, let course):
+      finishPublishing(manifest, isIntact: isIntact, course, &effects)
+    case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
@@ -294,7 +351,9 @@ package struct Coordinator: Sendable {
   /// - Returns: nil if the trajectory counts.
   private mutating func settle(_ trajectory: Trajectory) -> Refusal? {
     let slot = trajectory.slot
-    guard let spec = openRounds[slot.round]?.spec else { return .roundNotOpen }
+    guard let book = openRounds[slot.round] else { return .roundNotOpen }
+    let spec = book.spec
+    guard book.state(of: slot) != .unneeded else { return .unneeded }
     guard trajectory.policy == slot.round.policy else { return .otherPolicy(trajectory.policy) }
     let length = 1...Int(spec.sampling.maxNewTokens)
     guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
@@ -305,6 +364,17 @@ package struct Coordinator: Sendable {
     case false: return .duplicate
     case nil: return .noSuchSlot
     }
+  }
+
+  /// A prompt's vote is decided: nobody need sample it any more.
+  private mutating func decide(
+    _ round: RoundID, _ prompt: UInt32, _ unneeded: [UInt32], _ effects: inout [CoordinatorEffect]
+  ) {
+    guard openRounds.update(round, { $0.decide(prompt, unneeded: unneeded) }) == true else { return }
+    if !unneeded.isEmpty {
+      effects.append(.storeUnneeded(unneeded.map { Slot(round: round, prompt: prompt, sample: $0) }))
+    }
+    for (id, holder) in leases.end(round: round, prompt: prompt) { effects.append(.send(.revoke(id), to: holder)) }
   }
 
   private mutating func close(_ round: RoundID, _ effects: inout [CoordinatorEffect]) {
@@ -398,7 +468,7 @@ package struct Coordinator: Sendable {
   }
 
   private mutating func finishPublishing(
-    _ manifest: PolicyManifest, isIntact: Bool, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, isIntact: Bool, _ course: RunCourse, _ effects: inout [CoordinatorEffect]
   ) {
     guard let current = sealing, current.manifest == manifest else { return }
     sealing = nil
@@ -411,6 +481,10 @@ package struct Coordinator: Sendable {
     kept.append(manifest.version)
     effects.append(.note(.published(manifest.version)))
     if isWaiting { effects.append(.send(.published(manifest.version), to: current.waiting)) }
+    self.course = course
+    if let end = course.end, end < finalPolicy { effects.append(.note(.cutShort(at: end))) }
+    cutPlan()
+    completePlan()
   }
 
   // MARK: Going on
@@ -419,6 +493,8 @@ package struct Coordinator: Sendable {
   /// when all is done. Runs after every event, so that a round which was complete before a crash closes after it too.
   private mutating func advance(now: Instant, _ effects: inout [CoordinatorEffect]) {
     guard !isFinished else { return }
+    if !unannounced.isEmpty { effects.append(.addRounds(unannounced)) }
+    unannounced = []
     for (round, book) in openRounds where book.isComplete { close(round, &effects) }
     while nextPlanned < plan.count, plan[nextPlanned].id.policy <= latestPolicy {
       openRounds[plan[nextPlanned].id] = RoundBook(plan[nextPlanned])
@@ -439,18 +515,19 @@ package struct Coordinator: Sendable {
     peers.values.contains { $0.awaitedStep == version.number }
   }
 
-  /// Some open round is sampled by this version.
-  private func isNeeded(_ version: PolicyVersion) -> Bool { openRounds.keys.contains { $0.policy == version } }
+  /// Some open round is sampled by this version, or it may become the run's result.
+  private func isNeeded(_ version: PolicyVersion) -> Bool {
+    version == course.best || openRounds.keys.contains { $0.policy == version }
+  }
 
   /// Grants at most one lease to every worker that wants one. Returns whether it granted any.
   private mutating func grantOnce(now: Instant, _ effects: inout [CoordinatorEffect]) -> Bool {
     var hasGranted = false
     for (id, peer) in peers where peer.isWorker && peer.want > 0 {
       guard let round = openRounds.first(where: { $0.1.pendingCount > 0 })?.0 else { return false }
-      let limit = min(peer.want, Limits.slotsPerLease)
-      guard let taken = openRounds.update(round, { $0.take(limit: limit) }) ?? nil,
-        let spec = openRounds[round]?.spec
-      else { return hasGranted }
+      guard let taken = take(from: round, for: id, want: peer.want), let spec = openRounds[round]?.spec else {
+        continue
+      }
       // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
       if let manifest = published[round.policy] { effects.append(.send(.offer(manifest), to: id)) }
       let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
@@ -464,6 +541,18 @@ package struct Coordinator: Sendable {
       hasGranted = true
     }
     return hasGranted
+  }
+
+  /// The slots of a lease: required ones as long as there are any. Spare ones only for who has little else to do, and
+  /// few at a time; busy workers wait for what votes still need rather than go on to the next round.
+  private mutating func take(
+    from round: RoundID, for id: PeerID, want: Int
+  ) -> (prompt: UInt32, samples: [UInt32])? {
+    guard openRounds[round]?.requiredCount == 0 else {
+      return openRounds.update(round) { $0.take(.required, limit: min(want, Limits.slotsPerLease)) } ?? nil
+    }
+    guard leases.slotCount(heldBy: id) < Limits.slotsBesideSpare else { return nil }
+    return openRounds.update(round) { $0.take(.spare, limit: min(want, Limits.slotsPerSpareLease)) } ?? nil
   }
 
   private mutating func finish(_ effects: inout [CoordinatorEffect]) {

@@ -72,10 +72,15 @@ package struct LeaseBook: Sendable {
     return expired
   }
 
-  /// Forgets the promises of a round that is complete. Returns them, so that their holders can be told.
-  package mutating func end(round: RoundID) -> [(id: LeaseID, holder: PeerID)] {
+  /// Forgets the promises of a round that is complete, or of one prompt of it that is decided. Returns them, so that
+  /// their holders can be told.
+  package mutating func end(round: RoundID, prompt: UInt32? = nil) -> [(id: LeaseID, holder: PeerID)] {
     var ended: [(LeaseID, PeerID)] = []
-    for (id, lease) in open where lease.outstanding.first?.round == round {
+    for (id, lease) in open {
+      // A lease has slots of one prompt.
+      guard let slot = lease.outstanding.first, slot.round == round, prompt == nil || slot.prompt == prompt else {
+        continue
+      }
       ended.append((id, lease.holder))
       open[id] = nil
     }

@@ -1,7 +1,9 @@
-// RoundBook: which slots of one round are still to be sampled, promised, or settled.
+// RoundBook: which slots of one round are still to be sampled, promised, settled, or not needed any more.
 //
-// The book owns one fact per slot, and settling is final: that is what makes a duplicate harmless. It does not know
-// leases, workers or time (LeaseBook and Coordinator do).
+// The book owns one fact per slot, and settling is final: that is what makes a duplicate harmless. Under early stop a
+// prompt has required slots, which come first, and spare ones, which may turn out not to be needed: the prompt is
+// decided once, from outside, and what is open of it then is over. The book knows no leases, workers, answers or time
+// (LeaseBook, Coordinator and TTRL do).
 
 package import Records
 
@@ -10,68 +12,143 @@ package struct RoundBook: Sendable {
     case pending
     case leased
     case settled
+    /// The prompt was decided before the slot was settled.
+    case unneeded
+  }
+
+  /// Whether a slot is needed whatever the answers are.
+  package enum Need: Sendable {
+    case required
+    case spare
   }
 
   package let spec: RoundSpec
   /// [prompts × samples], row-major.
   private var states: [SlotState]
+  /// [prompts × samples] under early stop, else empty: all are required.
+  private var isSpare: [Bool] = []
   package private(set) var pendingCount: Int
   package private(set) var settledCount = 0
-  /// No slot before this one is pending.
+  /// Of the pending slots, the spare ones; and by prompt.
+  package private(set) var spareCount = 0
+  private var spareCounts: [Int] = []
+  /// [prompts] under early stop: not decided yet.
+  private var isUndecided: [Bool] = []
+  private var unneededCount = 0
+  /// No required slot before this one is pending.
   private var cursor = 0
 
   package init(_ spec: RoundSpec) {
     self.spec = spec
     states = [SlotState](repeating: .pending, count: spec.slotCount)
     pendingCount = spec.slotCount
+    guard spec.stopsEarly else { return }
+    precondition(spec.required.count == spec.prompts.count, "required samples of each prompt, or of none")
+    isSpare = [Bool](repeating: true, count: spec.slotCount)
+    for (row, samples) in spec.required.enumerated() {
+      for sample in samples { isSpare[row * Int(spec.samples) + Int(sample)] = false }
+      spareCounts.append(Int(spec.samples) - samples.count)
+    }
+    spareCount = spareCounts.reduce(0, +)
+    isUndecided = [Bool](repeating: true, count: spec.prompts.count)
   }
 
-  package var isComplete: Bool { settledCount == spec.slotCount }
+  package var isComplete: Bool {
+    settledCount + unneededCount == spec.slotCount && !isUndecided.contains(true)
+  }
 
-  /// Takes up to `limit` pending slots of one prompt, the first in order, and marks them leased.
-  package mutating func take(limit: Int) -> (prompt: UInt32, samples: [UInt32])? {
-    guard pendingCount > 0, limit > 0 else { return nil }
-    while states[cursor] != .pending { cursor += 1 }
+  /// Pending slots that are needed whatever the answers are.
+  package var requiredCount: Int { pendingCount - spareCount }
+
+  /// Takes up to `limit` pending slots of one prompt and marks them leased: required ones first in order, spare ones of
+  /// the prompt that has the most.
+  package mutating func take(_ need: Need = .required, limit: Int) -> (prompt: UInt32, samples: [UInt32])? {
+    guard limit > 0, let start = firstPending(need) else { return nil }
     let samples = Int(spec.samples)
-    let row = cursor / samples
+    let row = start / samples
     var taken: [UInt32] = []
-    for index in cursor..<(row + 1) * samples where states[index] == .pending && taken.count < limit {
-      states[index] = .leased
+    for index in start..<(row + 1) * samples where taken.count < limit && isPending(index, need) {
+      move(index, to: .leased)
       taken.append(UInt32(index - row * samples))
     }
-    pendingCount -= taken.count
     return (spec.prompts[row], taken)
   }
 
-  /// Makes a leased slot pending again; a settled one stays settled.
+  private mutating func firstPending(_ need: Need) -> Int? {
+    switch need {
+    case .required:
+      guard requiredCount > 0 else { return nil }
+      while !isPending(cursor, .required) { cursor += 1 }
+      return cursor
+    case .spare:
+      guard spareCount > 0, let most = spareCounts.max(), let row = spareCounts.firstIndex(of: most) else { return nil }
+      let samples = Int(spec.samples)
+      return (row * samples..<(row + 1) * samples).first { isPending($0, .spare) }
+    }
+  }
+
+  private func isPending(_ index: Int, _ need: Need) -> Bool {
+    states[index] == .pending && isSpare(index) == (need == .spare)
+  }
+
+  private func isSpare(_ index: Int) -> Bool { !isSpare.isEmpty && isSpare[index] }
+
+  /// Changes a slot's state, and the counts of the pending with it.
+  private mutating func move(_ index: Int, to state: SlotState) {
+    let change = (state == .pending ? 1 : 0) - (states[index] == .pending ? 1 : 0)
+    states[index] = state
+    pendingCount += change
+    guard isSpare(index) else { return }
+    spareCount += change
+    spareCounts[index / Int(spec.samples)] += change
+  }
+
+  /// Makes a leased slot pending again; one that is settled or not needed stays so.
   package mutating func release(_ slot: Slot) {
     guard let index = index(of: slot), states[index] == .leased else { return }
-    states[index] = .pending
-    pendingCount += 1
+    move(index, to: .pending)
     cursor = min(cursor, index)
   }
 
-  /// Settles a slot. Returns false if it was settled before, nil if the round has no such slot.
+  /// Settles a slot that is needed. Returns false if it was settled before, nil if the round has no such slot.
   package mutating func settle(_ slot: Slot) -> Bool? {
     guard let index = index(of: slot) else { return nil }
-    guard states[index] != .settled else { return false }
-    if states[index] == .pending { pendingCount -= 1 }
-    states[index] = .settled
+    guard states[index] == .pending || states[index] == .leased else { return false }
+    move(index, to: .settled)
     settledCount += 1
+    return true
+  }
+
+  /// Ends a prompt's sampling: the vote is decided, and these samples do not count. Those of them that are settled stay
+  /// so.
+  ///
+  /// - Returns: false if that is known, or the round has no such prompt to decide.
+  package mutating func decide(_ prompt: UInt32, unneeded: [UInt32]) -> Bool {
+    guard let row = row(of: prompt), isUndecided.indices.contains(row), isUndecided[row] else { return false }
+    isUndecided[row] = false
+    for sample in unneeded where sample < spec.samples {
+      let index = row * Int(spec.samples) + Int(sample)
+      guard states[index] == .pending || states[index] == .leased else { continue }
+      move(index, to: .unneeded)
+      unneededCount += 1
+    }
     return true
   }
 
   package func state(of slot: Slot) -> SlotState? { index(of: slot).map { states[$0] } }
 
   private func index(of slot: Slot) -> Int? {
-    guard slot.round == spec.id, slot.sample < spec.samples else { return nil }
+    guard slot.round == spec.id, slot.sample < spec.samples, let row = row(of: slot.prompt) else { return nil }
+    return row * Int(spec.samples) + Int(slot.sample)
+  }
+
+  private func row(of prompt: UInt32) -> Int? {
     var low = 0
     var high = spec.prompts.count
     while low < high {
       let middle = (low + high) / 2
-      if spec.prompts[middle] < slot.prompt { low = middle + 1 } else { high = middle }
+      if spec.prompts[middle] < prompt { low = middle + 1 } else { high = middle }
     }
-    guard low < spec.prompts.count, spec.prompts[low] == slot.prompt else { return nil }
-    return low * Int(spec.samples) + Int(slot.sample)
+    return low < spec.prompts.count && spec.prompts[low] == prompt ? low : nil
   }
 }

@@ -2,8 +2,9 @@
 //
 // Forward: the rows of a micro-batch go through the layers as the sampler's rows do (Transformer), so the log-
 // probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
-// probabilities into d loss / d logprob. Backward: the layers in reverse, adding to a flat gradient. What is cheap is
-// computed again (norms, activations, logits), what is dear is kept (q|k|v, attention, gate|up).
+// probabilities into d loss / d logprob; a loss of entropies has one slope per sequence. Backward: the layers in
+// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is kept
+// (q|k|v, attention, gate|up).
 // Everything runs on the calling thread in one fixed order, so a micro-batch's gradient is a function of its sequences.
 // Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
@@ -55,16 +56,19 @@ package final class Backpropagation {
   /// Adds the gradient of a loss to `gradient`, which has one value per parameter, in layout order.
   ///
   /// `coefficients` is given a sequence's index and what the model thinks of it, and returns d loss / d logprob for
-  /// each of its response tokens. It is called once per sequence, in order.
+  /// each of its response tokens. It is called once per sequence, in order. `entropySlopes` are d loss / d entropy, the
+  /// same for all tokens of a sequence; [] if the loss has no entropies in it.
   /// - Returns: what the model thinks of each sequence.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`.
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,
+    entropySlopes: [Float] = [],
     coefficients: (_ sequence: Int, _ scored: ScoredSequence) -> [Float]
   ) throws(ModelError) -> [ScoredSequence] {
     precondition(model.isForTraining, "the model was prepared without what the backward pass needs")
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
+    precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
     try forward(batch, model)
     let scored = try scores(of: batch, sequences, model, distribution)
@@ -77,7 +81,7 @@ package final class Backpropagation {
       batch: batch, model: model, gradient: gradient, transformer: transformer, activations: activations,
       scratch: backward)
     pass.begin()
-    try headBackward(pass, slopes, distribution)
+    try headBackward(pass, slopes, entropySlopes, distribution)
     for layer in (0..<plan.configuration.layerCount).reversed() { try pass.layer(layer) }
     pass.embedding()
     return scored
@@ -160,9 +164,10 @@ package final class Backpropagation {
 
   // MARK: Head, backward
 
-  /// d logprob(t) / d logit = (1[t] − p) / temperature over the tokens that were kept.
+  /// d logprob(t) / d logit = (1[t] − p) / temperature, d entropy / d logit = −p·(log p + entropy) / temperature, over
+  /// the tokens that were kept.
   private func headBackward(
-    _ pass: BackwardPass, _ slopes: [[Float]], _ distribution: DistributionSettings
+    _ pass: BackwardPass, _ slopes: [[Float]], _ entropySlopes: [Float], _ distribution: DistributionSettings
   ) throws(ModelError) {
     let batch = pass.batch
     try eachHeadChunk(batch, pass.model) { headRows throws(ModelError) in
@@ -171,7 +176,14 @@ package final class Backpropagation {
         let d = try apply(distribution, to: z, batch, headRow)
         var total: Float = 0
         for target in batch.targets[headRow.targets] { total += slopes[target.sequence][target.position] }
-        transformer.kernels.scaledProbabilities(z, d, coefficient: -total * distribution.inverseTemperature, into: z)
+        let coefficient = -total * distribution.inverseTemperature
+        if entropySlopes.isEmpty {
+          transformer.kernels.scaledProbabilities(z, d, coefficient: coefficient, into: z)
+        } else {
+          let slope = batch.targets[headRow.targets].reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
+          transformer.kernels.entropyGradient(
+            z, d, coefficient: coefficient, entropyCoefficient: -slope * distribution.inverseTemperature, into: z)
+        }
         for target in batch.targets[headRow.targets] {
           z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
         }

@@ -107,6 +107,26 @@ package final class Generator {
     waiting.append(request)
   }
 
+  /// Drops the samples that nobody wants any more, finished ones aside; what they have come to is lost.
+  package func cancel(_ isUnwanted: (Slot) -> Bool) {
+    running.removeAll { isUnwanted($0.trajectory.slot) }
+    for index in waiting.indices.dropFirst(nextRequest) {
+      let request = waiting[index]
+      // Those of the opened prompt that have begun are among the running.
+      let begun = index == nextRequest ? opened?.nextSample ?? 0 : 0
+      waiting[index].samples =
+        request.samples.prefix(begun) + request.samples.dropFirst(begun).filter { !isUnwanted(slot(request, $0)) }
+    }
+    if nextRequest < waiting.count, let opened, opened.nextSample == waiting[nextRequest].samples.count {
+      closeRequest()
+    }
+    waiting = waiting.prefix(nextRequest) + waiting.dropFirst(nextRequest).filter { !$0.samples.isEmpty }
+    if nextRequest == waiting.count {
+      waiting.removeAll()
+      nextRequest = 0
+    }
+  }
+
   /// Tokens sampled so far, those of unfinished samples included: it grows as long as there is progress.
   package private(set) var tokenCount = 0
 

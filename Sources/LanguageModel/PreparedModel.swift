@@ -78,6 +78,15 @@ package final class PreparedModel: Sendable {
     }
   }
 
+  /// Bytes of one model that is not made for training: the parameters, and the packed copy of every matrix that rows
+  /// are multiplied with.
+  package static func bytes(_ layout: ParameterLayout, type: DataType) -> Int {
+    let multiplied = layout.tensors.indices.filter { index in
+      layout.tensors[index].shape.count == 2 && (index != layout.embedding || index == layout.head)
+    }
+    return layout.count * 4 + multiplied.reduce(0) { $0 + layout.tensors[$1].count } * type.bytes
+  }
+
   var isForTraining: Bool { headBackward != nil }
 
   /// The embedding matrix [V, C].

@@ -1,22 +1,25 @@
 // Checkpoint: the learner's state on disk, whole or not at all.
 //
 // A checkpoint is a Hugging Face model directory (the published weights) plus what training needs to go on exactly:
-// float32 masters, both moments, the optimizer's step, and the report of the step that made it. Everything is written
-// into a temporary directory; a manifest of checksums comes last; then one rename. A checkpoint whose manifest is
-// missing or whose checksums are wrong is passed over, and the next older one is used. Any number of learner ranks can
-// load it.
+// float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the report of
+// the step that made it. Everything is written into a temporary directory; a manifest of checksums comes last; then one
+// rename. A checkpoint whose manifest is missing or whose checksums are wrong is passed over, and the next older one is
+// used. Any number of learner ranks can load it.
 
 import Base
 import LanguageModel
 import Platform
 package import Records
 package import Runs
+package import TTRL
 package import Tensors
 
 /// The learner's state at one policy version.
 package struct LearnerState: Sendable {
   package var version: PolicyVersion
   package var optimizer: AdamW
+  /// What the steps before it came to, per prompt.
+  package var history = History()
   /// The report of the step that made the version; empty for version 0.
   package var report: String
 }
@@ -88,10 +91,14 @@ package struct Checkpoints {
       values.withUnsafeBuffer { UnsafeMutableRawBufferPointer($0).copyMemory(from: source) }
       return values
     }
+    guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
+      throw CheckpointError.damaged(path: path, problem: "history.json is no list of prompts and their labels")
+    }
     return LearnerState(
       version: version,
       optimizer: AdamW(
         settings, parameters: floats(0), firstMoment: floats(1), secondMoment: floats(2), step: Int(word(3))),
+      history: history,
       report: try Files.readText(path + "/report.json"))
   }
 
@@ -109,13 +116,16 @@ package struct Checkpoints {
   /// Writes a checkpoint and removes those that are no longer kept.
   ///
   /// - Parameters:
-  ///   - state: masters, moments, version.
+  ///   - version: that the state belongs to.
+  ///   - optimizer: masters and moments.
+  ///   - history: of the steps up to it.
   ///   - report: given the hash of model.safetensors, the step's report to keep with it.
   ///   - keep: how many to keep, this one included.
   /// - Returns: the report.
   /// - Throws: on a full disk or missing rights; older checkpoints are untouched then.
   package func write(
-    _ version: PolicyVersion, _ optimizer: AdamW, keep: Int, report: (_ weights: String) -> String
+    _ version: PolicyVersion, _ optimizer: AdamW, _ history: History, keep: Int,
+    report: (_ weights: String) -> String
   ) throws -> String {
     let final = run.directory.checkpoint(version)
     let temporary = final + ".partial"
@@ -123,6 +133,7 @@ package struct Checkpoints {
     try Files.createDirectory(temporary)
     try run.model.write(optimizer.parameters, as: run.weightType, to: temporary)
     try writeState(version, optimizer, to: temporary)
+    try Files.write(history.json.text(), to: temporary + "/history.json")
     let text = report(try SHA256.hex(ofFile: temporary + "/model.safetensors"))
     try Files.write(text, to: temporary + "/report.json")
     let names = try Files.list(temporary).sorted()

@@ -21,12 +21,17 @@ import Wire
 /// How to start a learner.
 package struct LearnerOptions: Sendable {
   package var coordinator: HostPort
+  /// nil is plain TCP.
+  package var key: ClusterKey?
   package var threads: Int
   package var checkpointEvery: UInt32
   package var keepCheckpoints: Int
 
-  package init(coordinator: HostPort, threads: Int, checkpointEvery: UInt32, keepCheckpoints: Int) {
+  package init(
+    coordinator: HostPort, key: ClusterKey?, threads: Int, checkpointEvery: UInt32, keepCheckpoints: Int
+  ) {
     self.coordinator = coordinator
+    self.key = key
     self.threads = threads
     self.checkpointEvery = checkpointEvery
     self.keepCheckpoints = keepCheckpoints
@@ -39,6 +44,8 @@ package final class LearnerShell {
   private let ranks: any Collectives
   private let checkpoints: Checkpoints
   private var policy: LanguageModelPolicy
+  /// What the steps up to the held version came to, per prompt.
+  private var history: History
   private var report: String
 
   /// Loads the newest sound checkpoint. All ranks call it.
@@ -51,9 +58,11 @@ package final class LearnerShell {
     checkpoints = Checkpoints(run)
     let state = try checkpoints.newest()
     report = state.report
+    history = state.history
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
       optimizer: state.optimizer, version: state.version,
+      reference: run.method.klCoefficient > 0 ? try run.model.loadParameters() : nil,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: options.threads),
@@ -96,7 +105,8 @@ package final class LearnerShell {
     let groups = groups(of: trajectories)
     let lesson = try TTRL.learn(
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
-      method: run.method)
+      history: history, method: run.method)
+    history.record(lesson.judgements)
     return (lesson, groups)
   }
 
@@ -138,7 +148,8 @@ package final class LearnerShell {
       ).text()
     }
     if isLast || policy.version.number % options.checkpointEvery == 0 {
-      report = try checkpoints.write(policy.version, policy.optimizer, keep: options.keepCheckpoints, report: text)
+      report = try checkpoints.write(
+        policy.version, policy.optimizer, history, keep: options.keepCheckpoints, report: text)
     } else {
       report = text(nil)
     }
@@ -184,7 +195,7 @@ private final class LeadingRank {
   init(_ shell: LearnerShell, _ options: LearnerOptions, _ run: Run) throws {
     self.shell = shell
     loop = try EventLoop()
-    uplink = Uplink(to: options.coordinator, loop: loop)
+    uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
     let hello = Hello(
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
@@ -197,6 +208,10 @@ private final class LeadingRank {
     uplink.onDisconnect = { reason in
       Log.info("learner.disconnected", ["reason": reason])
       self.handle(.disconnected)
+    }
+    uplink.onRefused = { refused in
+      self.failure = refused
+      self.loop.stop()
     }
     uplink.connect(after: .zero)
     while status == nil, failure == nil { loop.run() }

@@ -186,12 +186,31 @@ package final class Ledger {
     return database.changeCount == 1
   }
 
-  /// In the order (prompt, sample).
+  /// Records that a slot does not count, because its prompt's vote was decided without it. Again changes nothing.
+  package func insert(unneeded slot: Slot) throws(LedgerError) {
+    try database.run(
+      """
+      INSERT INTO unneeded_slots (round, prompt, sample, reason) VALUES (?, ?, ?, 'vote decided')
+      ON CONFLICT (round, prompt, sample) DO NOTHING
+      """, .integer(Int64(slot.round.code)), .integer(Int64(slot.prompt)), .integer(Int64(slot.sample)))
+  }
+
+  package func unneededSlots(of round: RoundID) throws(LedgerError) -> [Slot] {
+    try database.rows(
+      "SELECT prompt, sample FROM unneeded_slots WHERE round = ? ORDER BY prompt, sample",
+      .integer(Int64(round.code))
+    ) { row throws(LedgerError) in try self.slot(row, of: round) }
+  }
+
+  /// Those that count, in the order (prompt, sample).
   package func trajectories(of round: RoundID) throws(LedgerError) -> [Trajectory] {
     try database.rows(
       """
-      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish FROM trajectories
-      WHERE round = ? ORDER BY prompt, sample
+      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish FROM trajectories AS sampled
+      WHERE round = ? AND NOT EXISTS (
+        SELECT 1 FROM unneeded_slots AS spare
+        WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample)
+      ORDER BY prompt, sample
       """, .integer(Int64(round.code))
     ) { row throws(LedgerError) in try self.trajectory(row, of: round) }
   }
@@ -225,6 +244,19 @@ package final class Ledger {
     try database.rows("SELECT count(*) FROM trajectories WHERE round = ?", .integer(Int64(round.code))) {
       Int($0.integer(0))
     }
+    .reduce(0, +)
+  }
+
+  /// Slots of a round that nobody has to sample any more: with a trajectory, or not needed, or both.
+  package func accountedCount(of round: RoundID) throws(LedgerError) -> Int {
+    let code = Int64(round.code)
+    return try database.rows(
+      """
+      SELECT count(*) FROM (
+        SELECT prompt, sample FROM trajectories WHERE round = ?
+        UNION SELECT prompt, sample FROM unneeded_slots WHERE round = ?)
+      """, .integer(code), .integer(code)
+    ) { Int($0.integer(0)) }
     .reduce(0, +)
   }
 

@@ -17,7 +17,7 @@ enum Schema {
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE prompts (
-      question_set TEXT NOT NULL CHECK (question_set IN ('training', 'held_out')),
+      question_set TEXT NOT NULL CHECK (question_set IN ('training', 'held_out', 'transfer')),
       prompt_index INTEGER NOT NULL,   -- from 0, in the order of the question file
       id TEXT,                         -- the question file's own name for it
       text TEXT NOT NULL,              -- the question, as written
@@ -30,7 +30,7 @@ enum Schema {
     CREATE TABLE rounds (
       code INTEGER PRIMARY KEY,        -- purpose << 28 | question set << 24 | step
       purpose TEXT NOT NULL CHECK (purpose IN ('train', 'evaluate')),
-      question_set TEXT NOT NULL CHECK (question_set IN ('training', 'held_out')),
+      question_set TEXT NOT NULL CHECK (question_set IN ('training', 'held_out', 'transfer')),
       step INTEGER NOT NULL,           -- of training; or the policy version that is evaluated
       policy_version INTEGER NOT NULL, -- that samples it
       slots INTEGER NOT NULL,          -- prompts times samples: the trajectories it is complete with
@@ -92,7 +92,18 @@ enum Schema {
       kind TEXT NOT NULL,              -- as in the log: "worker.joined", "lease.expired"
       detail TEXT NOT NULL
     ) STRICT;
+    """,
     """
+    -- Slots that do not count, and why. A closed round has as many trajectories that count as slots without a row here.
+    -- Some were sampled all the same, before it was known, and have a trajectory too.
+    CREATE TABLE unneeded_slots (
+      round INTEGER NOT NULL REFERENCES rounds (code),
+      prompt INTEGER NOT NULL,
+      sample INTEGER NOT NULL,
+      reason TEXT NOT NULL CHECK (reason IN ('vote decided')),
+      PRIMARY KEY (round, prompt, sample)
+    ) STRICT, WITHOUT ROWID;
+    """,
   ]
 
   /// Brings a ledger to the newest version, as one transaction. Writes nothing to a file that is not a ledger.

@@ -92,6 +92,7 @@ extension QuestionSet {
     switch self {
     case .training: "training"
     case .heldOut: "held_out"
+    case .transfer: "transfer"
     }
   }
 }

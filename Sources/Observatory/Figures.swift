@@ -3,6 +3,8 @@
 // Terminal lines, tables and the report print the same figure the same way, whatever the locale. A figure that is not
 // known, or not finite, is a dash. Not here: typographic signs; the report replaces the ASCII ones (`typeset`).
 
+import Base
+
 /// Numbers to text. Every function is total: what is not finite becomes `missing`.
 package enum Figures {
   /// What stands where there is no figure.
@@ -19,6 +21,15 @@ package enum Figures {
     guard let difference, difference.isFinite else { return missing }
     let text = fixed(difference * 100, decimals: 1)
     return text.hasPrefix("-") || text == "0.0" ? text : "+" + text
+  }
+
+  /// Both ends of an interval of differences: "+21.0 to +33.5".
+  static func pointsInterval(_ interval: Interval) -> String { "\(points(interval.low)) to \(points(interval.high))" }
+
+  /// "40 turned right and 2 turned wrong; 80 stayed right, 6 stayed wrong".
+  static func learnedAndLost(_ changes: LabelChanges) -> String {
+    "\(grouped(changes.learned.count)) turned right and \(grouped(changes.lost.count)) turned wrong; "
+      + "\(grouped(changes.kept)) stayed right, \(grouped(changes.missed)) stayed wrong"
   }
 
   /// A number with a fixed number of decimals, rounded half away from zero. Never "-0.0".

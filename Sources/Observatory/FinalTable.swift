@@ -7,17 +7,65 @@ package enum FinalTable {
   package static func text(_ history: RunHistory) -> String {
     let outcome = Outcome(history)
     var rows: [[String]] = []
-    for set in QuestionSet.allCases where !outcome[set].isEmpty {
-      let title = set == .train ? "training questions" : "held-out questions"
+    for (title, ends) in outcome.sets {
       rows.append(rows.isEmpty ? [title, "before", "after", "change"] : [title, "", "", ""])
-      rows += outcome.rows(set).map { row in
+      rows += outcome.rows(ends).map { row in
         [
           "  " + row.name, Figures.percent(row.before), Figures.percent(row.after), Figures.points(row.change),
         ]
       }
     }
-    guard !rows.isEmpty else { return "" }
-    return aligned(rows) + yardstick(outcome)
+    guard !rows.isEmpty else { return voteSamples(history) + delivery(history) }
+    return aligned(rows) + yardstick(outcome) + changes(outcome.train) + delivery(history)
+  }
+
+  /// Without any evaluation: what the steps sampled to vote says.
+  private static func voteSamples(_ history: RunHistory) -> String {
+    guard let ends = VoteSamples.ends(history) else { return "" }
+    let figures = zip(ends.first.figures, ends.last.figures).filter { $0.0.value != nil }
+    let rows = figures.map { first, last in
+      [
+        "  " + first.name.replacing("_", with: " "), Figures.percent(first.value), Figures.percent(last.value),
+        Figures.points(last.value.flatMap { last in first.value.map { last - $0 } }),
+      ]
+    }
+    return aligned([["votes of training", "first", "last", "change"]] + rows)
+      + "each prompt's first and last visit, sampled as in training; no evaluation was made\n"
+  }
+
+  /// What is handed over, where it is not simply the last version.
+  private static func delivery(_ history: RunHistory) -> String {
+    guard let delivered = history.delivered, delivered.rule != "last" else { return "" }
+    let what = "delivered: policy \(delivered.policy), in \(delivered.directory)"
+    guard let collapse = delivered.collapse else { return "\(what), the best by agreement and distinct labels\n" }
+    return "the guard ended the run after step \(collapse.step + 1): "
+      + "\(AlarmOnset.meaning(of: collapse.alarm)) (\(collapse.alarm))\n\(what), the best before it\n"
+  }
+
+  /// How sure the change is, and which questions turned.
+  private static func changes(_ ends: Comparison) -> String {
+    var text = ""
+    if let interval = ends.passChangeInterval {
+      text += "its change is \(Figures.pointsInterval(interval)) with 95% confidence, over questions\n"
+    }
+    if let changes = ends.labelChanges {
+      text += "majority answers: \(Figures.learnedAndLost(changes))\n"
+      if !changes.lost.isEmpty { text += "turned wrong: \(listed(changes.lost))\n" }
+    }
+    return text
+  }
+
+  /// The first few of some prompts.
+  private static func listed(_ prompts: [Int]) -> String {
+    let shown = prompts.prefix(12).map { "#\($0)" }.joined(separator: " ")
+    return prompts.count > 12 ? "\(shown) and \(prompts.count - 12) more (summary.json has all)" : shown
+  }
+
+  /// How many samples early stop saved, or nil if none.
+  package static func savedSamples(_ history: RunHistory) -> String? {
+    guard let (saved, all) = history.savedSamples else { return nil }
+    let share = Figures.percent(Double(saved) / Double(all))
+    return "early stop: \(saved) of \(all) training samples were not needed (\(share))"
   }
 
   /// What to do when no response of any step gave an answer, or nil if some did.

@@ -1,20 +1,26 @@
 // Outcome: what a run did to its model, the base beside the latest policy.
 //
-// "Before" is the evaluation of policy 0, "after" that of the newest policy above it. The yardstick is the base model's
-// own majority vote (maj@64): it is what voting alone gives, without training, so a pass@1 above it is the result that
-// TTRL is about. Where there are no answers only agreement can be compared, and the words say so.
+// "Before" is the evaluation of policy 0, "after" that of the policy that was delivered, or else of the newest. The
+// yardstick is the base model's own majority vote (maj@64): it is what voting alone gives, without training, so a
+// pass@1 above it is the result that TTRL is about. Where there are no answers only agreement can be compared, and the
+// words say so.
+
+package import Base
 
 /// The two ends of a run on one set of questions.
 package struct Comparison: Sendable, Equatable {
   /// The base model's.
   package let before: EvaluationRecord?
-  /// The newest trained policy's.
+  /// That of what the run delivered, or else the newest trained policy's.
   package let after: EvaluationRecord?
 
-  /// - Parameter evaluations: of one set, by policy.
-  init(_ evaluations: [EvaluationRecord]) {
+  /// - Parameters:
+  ///   - evaluations: of one set, by policy.
+  ///   - delivered: the version that the run handed over, if it has; else the newest counts.
+  init(_ evaluations: [EvaluationRecord], delivered: Int?) {
     before = evaluations.first { $0.policy == 0 }
-    after = evaluations.last { $0.policy > 0 }
+    after =
+      evaluations.first { $0.policy == delivered && $0.policy > 0 } ?? evaluations.last { $0.policy > 0 }
   }
 
   package var isEmpty: Bool { before == nil && after == nil }
@@ -28,22 +34,54 @@ package struct Comparison: Sendable, Equatable {
     return counts.sorted().reduce(into: []) { if $0.last != $1 { $0.append($1) } }
   }
 
+  /// The name of pass@k with the largest k above 1 that both ends have.
+  var widestPass: String? {
+    let names = (before?.figures ?? after?.figures ?? []).filter { $0.name.hasPrefix("pass@") && ($0.count ?? 0) > 1 }
+    return names.max { ($0.count ?? 0) < ($1.count ?? 0) }?.name
+  }
+
   /// Each question's change of pass@1, base to latest; empty if the two ends do not list the same questions.
   package var passChanges: [Double] {
     guard let before, let after, before.passByPrompt.count == after.passByPrompt.count else { return [] }
     return zip(before.passByPrompt, after.passByPrompt).map { $1 - $0 }
   }
 
-  /// Half the width of the 95 % interval of the mean change of pass@1, over questions: 1.96 standard errors of
-  /// `passChanges`. nil for fewer than 8 questions, where the normal approximation would promise too much.
-  package var passChangeMargin: Double? {
-    let changes = passChanges
-    guard changes.count >= 8 else { return nil }
-    let count = Double(changes.count)
-    let mean = changes.reduce(0, +) / count
-    let squares = changes.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    return 1.96 * (squares / (count - 1) / count).squareRoot()
+  /// The 95 % interval of the mean change of pass@1, over questions (bootstrap); nil for fewer than 8 questions, which
+  /// are too few to draw from.
+  package var passChangeInterval: Interval? { passChanges.count < 8 ? nil : Bootstrap.interval(ofMean: passChanges) }
+
+  /// What became of each question's majority; nil if the two ends do not list the same questions with answers.
+  package var labelChanges: LabelChanges? {
+    guard let before = before?.labels, let after = after?.labels, before.map(\.prompt) == after.map(\.prompt) else {
+      return nil
+    }
+    var changes = LabelChanges()
+    for (first, last) in zip(before, after) {
+      guard let wasRight = first.isRight, let isRight = last.isRight else { continue }
+      switch (wasRight, isRight) {
+      case (false, true): changes.learned.append(first.prompt)
+      case (true, false): changes.lost.append(first.prompt)
+      case (true, true): changes.kept += 1
+      case (false, false): changes.missed += 1
+      }
+    }
+    return changes.count == 0 ? nil : changes
   }
+}
+
+/// Questions by what training did to their majority answer: a model that only grows surer of itself keeps and misses,
+/// one that learns also turns wrong majorities right.
+package struct LabelChanges: Sendable, Equatable {
+  /// Wrong before, right after; the reverse. By prompt.
+  package var learned: [Int] = []
+  package var lost: [Int] = []
+  /// Right, or wrong, at both ends.
+  package var kept = 0
+  package var missed = 0
+
+  package init() {}
+
+  var count: Int { learned.count + lost.count + kept + missed }
 }
 
 /// A line of the before/after table. Values are fractions.
@@ -62,13 +100,31 @@ struct OutcomeRow: Sendable, Equatable {
 package struct Outcome: Sendable, Equatable {
   package let train: Comparison
   package let heldOut: Comparison
+  /// All transfer questions together, and each named set of them.
+  package let transfer: Comparison
+  package let transferSets: [(name: String, ends: Comparison)]
 
   package init(_ history: RunHistory) {
-    train = Comparison(history.evaluations(on: .train))
-    heldOut = Comparison(history.evaluations(on: .heldOut))
+    train = Comparison(history.evaluations(on: .train), delivered: history.delivered?.policy)
+    heldOut = Comparison(history.evaluations(on: .heldOut), delivered: history.delivered?.policy)
+    let transfers = history.evaluations(on: .transfer)
+    transfer = Comparison(transfers, delivered: history.delivered?.policy)
+    transferSets = (transfers.first?.parts.map(\.name) ?? []).map { name in
+      let records = transfers.compactMap { evaluation in evaluation.parts.first { $0.name == name }?.record }
+      return (name, Comparison(records, delivered: history.delivered?.policy))
+    }
   }
 
-  subscript(questions: QuestionSet) -> Comparison { questions == .train ? train : heldOut }
+  package static func == (left: Self, right: Self) -> Bool {
+    left.train == right.train && left.heldOut == right.heldOut && left.transfer == right.transfer
+      && left.transferSets.elementsEqual(right.transferSets) { $0 == $1 }
+  }
+
+  /// Every set that was evaluated, with its title.
+  var sets: [(title: String, ends: Comparison)] {
+    ([("training questions", train), ("held-out questions", heldOut)]
+      + transferSets.map { ("transfer questions: \($0.name)", $0.ends) }).filter { !$0.1.isEmpty }
+  }
 
   /// The base model's maj@64 on the training questions, or maj@k for the largest k there is; nil without answers.
   package var baseMajority: (k: Int, value: Double)? {
@@ -83,9 +139,13 @@ package struct Outcome: Sendable, Equatable {
 
   /// The lines of one set's table: accuracies where answers are known, then what needs none. Lines with no figure at
   /// either end are left out.
-  func rows(_ set: QuestionSet) -> [OutcomeRow] {
-    let ends = self[set]
+  func rows(_ ends: Comparison) -> [OutcomeRow] {
     var rows = [OutcomeRow(name: "pass@1", before: ends.before?.passAt1, after: ends.after?.passAt1)]
+    // What the model can do at all, beside what it usually does.
+    if let widest = ends.widestPass {
+      rows.append(
+        OutcomeRow(name: widest, before: ends.before?[widest]?.value, after: ends.after?[widest]?.value))
+    }
     rows += ends.majorityCounts.map { k in
       OutcomeRow(name: "maj@\(k)", before: ends.before?.majority(at: k), after: ends.after?.majority(at: k))
     }

@@ -3,7 +3,7 @@
 //
 // Every figure is optional, so that a file of an older or a newer version still shows what it has.
 
-import Base
+package import Base
 
 /// What a step, a policy or a prompt may be numbered: they travel as UInt32.
 private let indexRange = 0...Int(UInt32.max)
@@ -14,8 +14,18 @@ package enum QuestionSet: String, Sendable, Comparable, CaseIterable {
   case train
   /// Those it never sees.
   case heldOut = "held_out"
+  /// Other files' questions, never trained on either.
+  case transfer
 
-  package static func < (left: Self, right: Self) -> Bool { left == .train && right == .heldOut }
+  package static func < (left: Self, right: Self) -> Bool { left.place < right.place }
+
+  private var place: Int {
+    switch self {
+    case .train: 0
+    case .heldOut: 1
+    case .transfer: 2
+    }
+  }
 }
 
 /// One step, averaged over its prompts. Ratios are fractions from 0 to 1; those that need answers are nil without them.
@@ -34,6 +44,12 @@ package struct StepRecord: Sendable, Equatable {
   package var tieRatio: Double?
   package var zeroAdvantageRatio: Double?
   package var unlabeledRatio: Double?
+  /// Prompts with answers whose group was not rewarded; labels that changed since the prompt's last visit.
+  package var abstentionRatio: Double?
+  package var flipRatio: Double?
+  package var rewardMean: Double?
+  /// Samples that votes did not need.
+  package var samplesSaved: Int?
   /// Nats per token.
   package var entropy: Double?
   /// Tokens.
@@ -46,6 +62,11 @@ package struct StepRecord: Sendable, Equatable {
   package var skippedUpdates: Int?
   /// E2: the largest difference between a sampled and a recomputed log-probability; must be 0.
   package var logprobGap: Double?
+  /// Different labels per prompt, over the guard's window; prompts of the step whose label is another than before.
+  package var distinctLabelRatio: Double?
+  package var flipRate: Double?
+  /// The guard's alarms that are on.
+  package var alarms: [AlarmRecord] = []
   package var rolloutSeconds: Double?
   package var trainSeconds: Double?
   package var prompts: [PromptRecord]
@@ -79,6 +100,10 @@ package struct StepRecord: Sendable, Equatable {
     case "ground_truth_ratio": groundTruthRatio = value.double
     case "pass@N": passAtVotes = value.double
     case "no_answer_ratio": noAnswerRatio = value.double
+    case "abstention_ratio": abstentionRatio = value.double
+    case "flip_ratio": flipRatio = value.double
+    case "reward_mean": rewardMean = value.double
+    case "samples_saved": samplesSaved = value.int
     case "truncation_ratio": truncationRatio = value.double
     case "tie_ratio": tieRatio = value.double
     case "zero_advantage_ratio": zeroAdvantageRatio = value.double
@@ -92,6 +117,9 @@ package struct StepRecord: Sendable, Equatable {
     case "gradient_norm": gradientNorm = value.double
     case "skipped_updates": skippedUpdates = value.int
     case "logprob_gap": logprobGap = value.double
+    case "distinct_label_ratio": distinctLabelRatio = value.double
+    case "flip_rate": flipRate = value.double
+    case "alarms": alarms = (value.elements ?? []).compactMap(AlarmRecord.init)
     case "rollout_seconds": rolloutSeconds = value.double
     case "train_seconds": trainSeconds = value.double
     case "prompts": prompts = (value.elements ?? []).compactMap(PromptRecord.init)
@@ -143,13 +171,27 @@ package struct EvaluationRecord: Sendable, Equatable {
   package var prompts: Int?
   /// Share of right responses of each prompt whose answer is known, by prompt.
   package var passByPrompt: [Double]
-  /// By k.
-  private var majorities: [Majority]
+  /// What each prompt's majority over all samples came to, by prompt.
+  package var labels: [EvaluatedLabel]
+  /// pass@k, pass^k, maj@k and expected_maj@k, as the line has them, with their 95 % intervals.
+  package var figures: [Figure]
+  /// The same for each named set, where the questions are of several.
+  package var parts: [Part]
 
-  private struct Majority: Sendable, Equatable {
-    let k: Int
+  package struct Part: Sendable, Equatable {
+    package let name: String
+    package let record: EvaluationRecord
+  }
+
+  package struct Figure: Sendable, Equatable {
+    package let name: String
     /// nil where there are no answers.
-    let value: Double?
+    package let value: Double?
+    package let interval: Interval?
+
+    /// The number after the @ or ^; nil for a name that is none of these figures.
+    var count: Int? { name.split(whereSeparator: { $0 == "@" || $0 == "^" }).last.flatMap { Int($0) } }
+    var isMajority: Bool { name.hasPrefix("maj@") }
   }
 
   /// What makes an evaluation another one, and their order.
@@ -173,18 +215,95 @@ package struct EvaluationRecord: Sendable, Equatable {
     samples = line["samples"]?.int
     prompts = line["prompts"]?.int
     passByPrompt = (line["pass_by_prompt"]?.elements ?? []).compactMap(\.double)
-    majorities = members.compactMap { member in
-      guard member.key.hasPrefix("maj@"), let k = Int(member.key.dropFirst(4)) else { return nil }
-      return Majority(k: k, value: member.value.double)
+    parts = (line["sets"]?.members ?? []).compactMap { part in
+      let place = [JSON.Member("policy", .int(policy)), JSON.Member("set", .string(set.rawValue))]
+      guard let figures = part.value.members, part.value["sets"] == nil else { return nil }
+      return EvaluationRecord(.object(place + figures)).map { Part(name: part.key, record: $0) }
     }
-    majorities.sort { $0.k < $1.k }
+    labels = (line["by_prompt"]?.elements ?? []).compactMap(EvaluatedLabel.init)
+    figures = members.compactMap { member in
+      guard ["pass@", "pass^", "maj@", "expected_maj@"].contains(where: { member.key.hasPrefix($0) }) else {
+        return nil
+      }
+      let ends = line["ci95"]?[member.key]?.elements?.compactMap(\.double) ?? []
+      let figure = Figure(
+        name: member.key, value: member.value.double,
+        interval: ends.count == 2 ? Interval(low: ends[0], high: ends[1]) : nil)
+      return figure.count == nil ? nil : figure
+    }
   }
 
   /// The k of each maj@k that was recorded, ascending.
-  package var majorityCounts: [Int] { majorities.map(\.k) }
+  package var majorityCounts: [Int] { figures.filter(\.isMajority).compactMap(\.count).sorted() }
 
   /// maj@k; nil if it was not recorded, or there are no answers.
-  package func majority(at k: Int) -> Double? { majorities.first { $0.k == k }?.value }
+  package func majority(at k: Int) -> Double? { self["maj@\(k)"]?.value }
+
+  subscript(name: String) -> Figure? { figures.first { $0.name == name } }
 
   var place: Place { Place(policy: policy, set: set) }
+}
+
+/// The majority on one prompt in an evaluation.
+package struct EvaluatedLabel: Sendable, Equatable {
+  package var prompt: Int
+  /// nil if no response gave an answer.
+  package var label: String?
+  /// nil without an answer to compare with.
+  package var isRight: Bool?
+
+  /// - Returns: nil if the object names no prompt.
+  init?(_ object: JSON) {
+    guard let prompt = object["prompt"]?.int, indexRange.contains(prompt) else { return nil }
+    self.prompt = prompt
+    label = object["label"]?.string
+    isRight = object["label_right"]?.bool
+  }
+}
+
+/// A sign of collapse, or of trouble, that the guard saw in a step.
+package struct AlarmRecord: Sendable, Equatable {
+  package let name: String
+  /// What was seen, and the limit that it passed.
+  package let value: Double?
+  package let limit: Double?
+
+  /// - Returns: nil if the object names no alarm.
+  init?(_ object: JSON) {
+    guard let name = object["name"]?.string else { return nil }
+    self.name = name
+    value = object["value"]?.double
+    limit = object["limit"]?.double
+  }
+}
+
+/// The version that a finished run hands over.
+package struct DeliveredRecord: Sendable, Equatable {
+  package let policy: Int
+  /// "last", "best", or "guard": the guard ended the run.
+  package let rule: String
+  /// The step that looked like a collapse, and the alarm's name; nil unless the guard ended the run.
+  package let collapse: Collapse?
+  /// Relative to the run directory.
+  package let directory: String
+  package let line: JSON
+
+  package struct Collapse: Sendable, Equatable {
+    package let step: Int
+    package let alarm: String
+  }
+
+  /// - Returns: nil if the line names no policy.
+  init?(_ line: JSON) {
+    guard let policy = line["policy"]?.int, indexRange.contains(policy) else { return nil }
+    self.policy = policy
+    self.line = line
+    rule = line["rule"]?.string ?? ""
+    directory = line["directory"]?.string ?? ""
+    if let step = line["collapse"]?["step"]?.int, let alarm = line["collapse"]?["alarm"]?.string {
+      collapse = Collapse(step: step, alarm: alarm)
+    } else {
+      collapse = nil
+    }
+  }
 }

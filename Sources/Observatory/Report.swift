@@ -82,6 +82,19 @@ package enum Report {
     if let advice = FinalTable.nothingToVoteOn(history) {
       markup += "<p class=\"warning\">\(advice.prefix(1).uppercased() + advice.dropFirst()).</p>\n"
     }
+    let alarms = history.alarms
+    if !alarms.isEmpty {
+      let shown = alarms.prefix(8).map { "<li>\($0.text)</li>\n" as Markup }
+      let more: Markup = alarms.count > 8 ? "<li>… and \(alarms.count - 8) more, in summary.json</li>\n" : ""
+      markup += "<ul class=\"warning\">\n\(Array(shown))\(more)</ul>\n"
+    }
+    if let delivered = history.delivered, delivered.rule != "last" {
+      markup += """
+        <p class="warning">\(delivered.collapse == nil ? "" : "The guard ended the run. ")Delivered: policy \
+        \(delivered.policy), in \(delivered.directory).</p>
+
+        """
+    }
     if !history.unreadableLines.isEmpty {
       let lines = history.unreadableLines.prefix(8).map(String.init).joined(separator: ", ")
       markup += """
@@ -96,28 +109,27 @@ package enum Report {
   // MARK: Result
 
   private static func result(_ outcome: Outcome) -> Markup {
-    let sets = QuestionSet.allCases.filter { !outcome[$0].isEmpty }
+    let sets = outcome.sets
     guard !sets.isEmpty else { return "" }
     return """
       <h2>Before and after\(outcome.train.after.map { " \(Figures.count($0.policy, "step"))" } ?? "")</h2>
       <div class="grid">
-      \(sets.map { table(outcome, $0) })</div>
+      \(sets.map { table(outcome, $0.title, $0.ends) })</div>
       <p class="note">\(resultNote(outcome))</p>
 
       """
   }
 
-  private static func table(_ outcome: Outcome, _ set: QuestionSet) -> Markup {
-    let ends = outcome[set]
-    let title = set == .train ? "Training questions" : "Held-out questions, never trained on"
+  private static func table(_ outcome: Outcome, _ name: String, _ ends: Comparison) -> Markup {
+    let title = name.prefix(1).uppercased() + name.dropFirst() + (ends == outcome.train ? "" : ", never trained on")
     let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(Figures.grouped($0)))" } ?? ""
-    let rows = outcome.rows(set).map { row -> Markup in
+    let rows = outcome.rows(ends).map { row -> Markup in
       let isKey = row.name == "pass@1"
-      let margin = isKey ? ends.passChangeMargin.map { " ± \(Figures.fixed($0 * 100, decimals: 1))" } ?? "" : ""
+      let interval = isKey ? ends.passChangeInterval.map { " (\(Figures.pointsInterval($0)))" } ?? "" : ""
       return """
-        <tr\(isKey ? " class=\"key\"" as Markup : "")><th>\(row.name)</th><td class="n">\(percent(row.before))</td>\
-        <td class="n">\(percent(row.after))</td>\
-        <td class="n">\(typeset(Figures.points(row.change)))\(row.change == nil ? "" : margin)</td></tr>
+        <tr\(isKey ? " class=\"key\"" as Markup : "")><th>\(row.name)</th>\
+        \(cell(row.before, ends.before?[row.name]?.interval))\(cell(row.after, ends.after?[row.name]?.interval))\
+        <td class="n">\(typeset(Figures.points(row.change)))\(row.change == nil ? "" : typeset(interval))</td></tr>
 
         """
     }
@@ -132,6 +144,13 @@ package enum Report {
       """
   }
 
+  /// A value, with its interval under the pointer.
+  private static func cell(_ value: Double?, _ interval: Interval?) -> Markup {
+    let title: Markup =
+      interval.map { " title=\"95%: \(percent($0.low)) to \(percent($0.high))\"" as Markup } ?? ""
+    return "<td class=\"n\"\(title)>\(percent(value))</td>"
+  }
+
   private static func resultNote(_ outcome: Outcome) -> String {
     guard outcome.train.knowsAnswers || outcome.heldOut.knowsAnswers else {
       return
@@ -141,8 +160,11 @@ package enum Report {
     var note =
       "Changes are in percentage points. pass@1 is the share of right responses, maj@k the share of questions whose "
       + "majority of k responses is right. The base model's maj@k is what voting alone gives, without training."
-    if outcome.train.passChangeMargin != nil || outcome.heldOut.passChangeMargin != nil {
-      note += " ± is a 95% interval over questions."
+    if outcome.train.passChangeInterval != nil || outcome.heldOut.passChangeInterval != nil {
+      note += " In brackets, the 95% interval over questions (bootstrap)."
+    }
+    if let changes = outcome.train.labelChanges {
+      note += " Of the majorities on the training questions, \(Figures.learnedAndLost(changes))."
     }
     let changes = outcome.train.passChanges
     if !changes.isEmpty {

@@ -62,6 +62,15 @@ enum ReportCharts {
           line(history, "tie", "tie", .other, .solid, \.tieRatio),
         ], top: 0.1),
       Chart(
+        title: "Labels",
+        note:
+          "Different labels per question: where it falls far, one answer is taking over. And how many labels are "
+          + "another than at the question's last visit.",
+        series: [
+          line(history, "distinct labels", "distinct", .majority, .solid, \.distinctLabelRatio),
+          line(history, "flips", "flips", .quiet, .dotted, \.flipRate),
+        ], top: 0.1),
+      Chart(
         title: "Time per step", note: "Sampling and training, one after the other.", unit: .seconds,
         series: [
           line(history, "sampling", "sampling", .right, .solid, \.rolloutSeconds),

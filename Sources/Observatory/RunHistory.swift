@@ -11,6 +11,8 @@ package import Base
 package struct RunHistory: Sendable {
   private var stepsByIndex = SortedMap<Int, StepRecord>()
   private var evaluationsByPlace = SortedMap<EvaluationRecord.Place, EvaluationRecord>()
+  /// The version that the run handed over; nil until it is finished.
+  package private(set) var delivered: DeliveredRecord?
   /// Numbers, from 1, of lines that are no record, a torn last line aside.
   package private(set) var unreadableLines: [Int] = []
 
@@ -46,6 +48,9 @@ package struct RunHistory: Sendable {
     case "evaluation":
       guard let evaluation = EvaluationRecord(record) else { return false }
       evaluationsByPlace[evaluation.place] = evaluation
+    case "delivered":
+      guard let record = DeliveredRecord(record) else { return false }
+      delivered = record
     case nil: return false
     default: break
     }
@@ -72,6 +77,13 @@ extension RunHistory {
   /// No step had a single answer to vote on. False before the first step.
   package var hasNothingToVoteOn: Bool {
     !steps.isEmpty && steps.allSatisfy { ($0.unlabeledRatio ?? 0) >= 1 }
+  }
+
+  /// Samples that early stop did without, and all that would have been sampled; nil where it saved none.
+  package var savedSamples: (saved: Int, of: Int)? {
+    let saved = steps.reduce(0) { $0 + ($1.samplesSaved ?? 0) }
+    let counted = steps.reduce(0) { $0 + $1.prompts.reduce(0) { $0 + $1.samples } }
+    return saved > 0 ? (saved, counted + saved) : nil
   }
 
   /// How many different prompts have been trained on.

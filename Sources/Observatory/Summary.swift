@@ -18,8 +18,11 @@ package enum Summary {
     return [
       "steps": .int(history.steps.count),
       "wall_seconds": .double(wallSeconds),
-      "before": end(train: outcome.train.before, heldOut: outcome.heldOut.before),
-      "after": end(train: outcome.train.after, heldOut: outcome.heldOut.after),
+      "before": end(outcome, \.before), "after": end(outcome, \.after),
+      "changes": ["train": changes(outcome.train), "held_out": changes(outcome.heldOut)],
+      "vote_samples": VoteSamples.ends(history).map { ["first_visits": $0.first.json, "last_visits": $0.last.json] }
+        ?? .null,
+      "delivered": delivered(history), "alarms": alarms(history),
       "label_accuracy": byStep(history, \.labelAccuracy),
       "reward_accuracy": byStep(history, \.rewardAccuracy),
       "weights_sha256": .optional(weightsSHA256),
@@ -31,19 +34,55 @@ package enum Summary {
 
   /// One end of the run. `train` is always an object, so that a reader finds its members; a held-out set that was not
   /// evaluated is null.
-  private static func end(train: EvaluationRecord?, heldOut: EvaluationRecord?) -> JSON {
-    ["train": figures(train), "held_out": heldOut.map { figures($0) } ?? .null]
+  private static func end(_ outcome: Outcome, _ end: (Comparison) -> EvaluationRecord?) -> JSON {
+    let transfers = outcome.transferSets.map { JSON.Member($0.name, figures(end($0.ends))) }
+    return [
+      "train": figures(end(outcome.train)), "held_out": end(outcome.heldOut).map { figures($0) } ?? .null,
+      "transfer": transfers.isEmpty ? .null : .object(transfers),
+    ]
   }
 
   private static func figures(_ evaluation: EvaluationRecord?) -> JSON {
     let counts = [16, 64] + (evaluation?.majorityCounts ?? []).filter { $0 != 16 && $0 != 64 }
+    let figures = evaluation?.figures ?? []
+    let intervals = figures.compactMap { figure in
+      figure.interval.map { JSON.Member(figure.name, .array([.double($0.low), .double($0.high)])) }
+    }
     return .object(
       [JSON.Member("pass@1", number(evaluation?.passAt1))]
         + counts.map { JSON.Member("maj@\($0)", number(evaluation?.majority(at: $0))) }
         + [
           JSON.Member("majority_ratio", number(evaluation?.majorityRatio)),
           JSON.Member("no_answer_ratio", number(evaluation?.noAnswerRatio)),
-        ])
+        ]
+        + figures.filter { $0.name != "pass@1" && !$0.isMajority }.map { JSON.Member($0.name, number($0.value)) }
+        + (intervals.isEmpty ? [] : [JSON.Member("ci95", .object(intervals))]))
+  }
+
+  /// What the run handed over; null while it runs.
+  private static func delivered(_ history: RunHistory) -> JSON {
+    guard let members = history.delivered?.line.members else { return .null }
+    return .object(members.filter { $0.key != "kind" })
+  }
+
+  private static func alarms(_ history: RunHistory) -> JSON {
+    .array(
+      history.alarms.map {
+        [
+          "step": .int($0.step), "name": .string($0.alarm.name), "value": number($0.alarm.value),
+          "limit": number($0.alarm.limit),
+        ]
+      })
+  }
+
+  /// Which questions' majorities turned, by prompt; null where the ends cannot be compared.
+  private static func changes(_ ends: Comparison) -> JSON {
+    guard let changes = ends.labelChanges else { return .null }
+    return [
+      "learned": .array(changes.learned.map { .int($0) }), "lost": .array(changes.lost.map { .int($0) }),
+      "kept": .int(changes.kept), "missed": .int(changes.missed),
+      "pass@1_change_ci95": ends.passChangeInterval.map { .array([.double($0.low), .double($0.high)]) } ?? .null,
+    ]
   }
 
   /// A figure of every recorded step, in step order, null where a step lacks it; null altogether if all do.

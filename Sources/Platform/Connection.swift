@@ -1,11 +1,12 @@
-// Connection: a TCP byte stream on a loop.
+// Connection: a byte stream on a loop: TCP, or TLS over TCP where there is a key.
 //
-// It knows nothing of frames. Bytes to send are offered to the kernel at once and queued when it is full, up to a
-// limit; bytes that arrive are handed on as they come. Every end has a named reason, told exactly once. A connection
-// that is not closed keeps itself alive.
+// It knows nothing of frames, and of TLS (TLSSession) no more than that bytes go through it. Bytes to send are offered
+// to the kernel at once and queued when it is full, up to a limit; bytes that arrive are handed on as they come. Every
+// end has a named reason, told exactly once. A connection that is not closed keeps itself alive. With a key it is open
+// when both sides have proved that they have it, and not a byte is handed on before.
 //
 // Callbacks never run inside a call to the connection: `send` on a broken connection returns, and `onClose` follows on
-// a later turn. Not here: encryption and authentication, which sit between this and the frames.
+// a later turn.
 
 package import Base
 import CLinux
@@ -18,8 +19,10 @@ package final class Connection {
     case byPeer
     /// More was sent than the peer took.
     case queueFull(bytes: Int, limit: Int)
-    /// No answer before the deadline of `connect`.
+    /// No answer before the deadline of `connect`, or no complete handshake.
     case connectTimedOut
+    /// The other side is not who we speak with, or bytes were changed on the way.
+    case insecure(TLSFailure)
     /// The host has no address that we could find.
     case unresolvable(String)
     /// The system ended it while we did what `operation` says.
@@ -27,7 +30,7 @@ package final class Connection {
   }
 
   private enum State {
-    case connecting, open, finishing, closed
+    case connecting, securing, open, finishing, closed
   }
 
   /// The other side's address: as given to `connect`, or numeric where it called us.
@@ -41,10 +44,17 @@ package final class Connection {
 
   private let loop: EventLoop
   private let limits: ConnectionLimits
+  /// nil is plain TCP.
+  private let context: TLSContext?
+  /// Made when the first bytes come or go: one who calls and says nothing costs no more than a socket.
+  private var tls: TLSSession?
+  private let side: TLSSession.Side
   private var socket: Int32 = -1
   private var state: State
   /// The reason to close that is already decided and waits for its turn.
   private var verdict: CloseReason?
+  /// Sent before the connection stood.
+  private var early: [[UInt8]] = []
   /// Chunks `firstChunk...` are unsent, the first of them from `sentOfFirst` on.
   private var chunks: [[UInt8]] = []
   private var firstChunk = 0
@@ -53,35 +63,43 @@ package final class Connection {
   private var candidates: [ttrl_address] = []
   private var deadlineTimer: EventLoop.TimerID?
 
-  /// Bytes that `send` accepted and the kernel did not take yet.
+  /// Bytes that `send` accepted and the kernel did not take yet; with TLS, what they became.
   package private(set) var queuedBytes = 0
 
   /// Whether bytes can flow: connected, and not closed from either side.
   package var isOpen: Bool { state == .open && verdict == nil }
 
-  /// For an accepted socket, which it then owns.
+  /// For an accepted socket, which it then owns. Plain TCP is open at once; with a key, `onOpen` or `onClose` follows
+  /// by the deadline.
   init(
-    accepted socket: Int32, from peer: HostPort, loop: EventLoop, limits: ConnectionLimits
+    accepted socket: Int32, from peer: HostPort, tls context: TLSContext?, by deadline: Instant, loop: EventLoop,
+    limits: ConnectionLimits
   ) throws(PlatformError) {
     self.peer = peer
     self.loop = loop
     self.limits = limits
-    state = .open
+    self.context = context
+    side = .server
+    state = context == nil ? .open : .securing
     let code = tune(socket)
     guard code == 0 else { throw .system(call: "setsockopt", code: code) }
     try loop.watch(socket, for: .readable) { self.handle($0) }
     self.socket = socket
+    if context != nil { deadlineTimer = loop.schedule(at: deadline) { self.decide(.connectTimedOut) } }
   }
 
   /// Starts to connect. `onOpen` or `onClose` follows; bytes may be sent already and wait.
   ///
   /// A name is looked up on a thread of its own and its addresses are tried in turn, all within the deadline.
   package init(
-    to peer: HostPort, by deadline: Instant, loop: EventLoop, limits: ConnectionLimits = ConnectionLimits()
+    to peer: HostPort, tls context: TLSContext? = nil, by deadline: Instant, loop: EventLoop,
+    limits: ConnectionLimits = ConnectionLimits()
   ) {
     self.peer = peer
     self.loop = loop
     self.limits = limits
+    self.context = context
+    side = .client
     state = .connecting
     deadlineTimer = loop.schedule(at: deadline) { self.decide(.connectTimedOut) }
     do {
@@ -96,16 +114,37 @@ package final class Connection {
 
   /// Sends bytes after those sent before. Nothing is sent once the connection is closing.
   package func send(_ bytes: [UInt8]) {
-    guard state == .open || state == .connecting, verdict == nil, !bytes.isEmpty else { return }
+    guard [.connecting, .securing, .open].contains(state), verdict == nil, !bytes.isEmpty else { return }
     guard queuedBytes + bytes.count <= limits.queuedBytes else {
       return decide(.queueFull(bytes: queuedBytes + bytes.count, limit: limits.queuedBytes))
     }
-    let wasEmpty = queuedBytes == 0
+    guard state == .open else {
+      early.append(bytes)
+      queuedBytes += bytes.count
+      return
+    }
+    enqueue(bytes)
+  }
+
+  private func enqueue(_ bytes: [UInt8]) {
+    guard let tls else { return put(bytes) }
+    do throws(TLSFailure) {
+      try tls.send(bytes)
+      put(tls.takeOutgoing())
+    } catch {
+      decide(.insecure(error))
+    }
+  }
+
+  /// Queues bytes as they go over the network.
+  private func put(_ bytes: [UInt8]) {
+    guard !bytes.isEmpty, socket >= 0 else { return }
+    let wasEmpty = chunks.isEmpty
     chunks.append(bytes)
     queuedBytes += bytes.count
-    guard wasEmpty, state == .open else { return }
+    guard wasEmpty else { return }
     flush()
-    if queuedBytes > 0, verdict == nil { loop.change(socket, to: [.readable, .writable]) }
+    if !chunks.isEmpty, verdict == nil { loop.change(socket, to: [.readable, .writable]) }
   }
 
   /// Gives the kernel what it takes.
@@ -150,7 +189,7 @@ package final class Connection {
       loop.unwatch(socket)
       Glibc.close(socket)
     }
-    (socket, chunks, queuedBytes) = (-1, [], 0)
+    (socket, early, chunks, firstChunk, queuedBytes, tls) = (-1, [], [], 0, 0, nil)
     (onOpen, onBytes, onClose, onDrained) = ({}, { _ in }, { _ in }, {})
   }
 
@@ -158,15 +197,18 @@ package final class Connection {
   /// callback follows; bytes that still arrive are dropped.
   package func finish() {
     (onBytes, onClose, onDrained) = ({ _ in }, { _ in }, {})
-    if state == .connecting && verdict == nil {
+    if [.connecting, .securing].contains(state), verdict == nil {
       // Once it stands, or never: the deadline of the connect still holds.
       onOpen = { self.finish() }
       return
     }
     guard isOpen else { return close() }
+    tls?.end()
+    put(tls?.takeOutgoing() ?? [])
+    guard verdict == nil else { return }
     state = .finishing
     deadlineTimer = loop.schedule(at: MonotonicClock.now() + PlatformLimits.linger) { self.close() }
-    if queuedBytes == 0 { hangUp() }
+    if chunks.isEmpty { hangUp() }
   }
 
   private func hangUp() {
@@ -199,14 +241,14 @@ package final class Connection {
 
   private func continueSending() {
     flush()
-    guard queuedBytes == 0, verdict == nil else { return }
+    guard chunks.isEmpty, verdict == nil else { return }
     loop.change(socket, to: .readable)
-    if state == .finishing { hangUp() } else { onDrained() }
+    if state == .finishing { hangUp() } else if state == .open { onDrained() }
   }
 
   private func receive() {
     switch receiveOnce() {
-    case .bytes(let bytes): onBytes(bytes)
+    case .bytes(let bytes): take(bytes)
     case .nothing: break
     case .end: state == .finishing ? close() : decide(.byPeer)
     case .failure(let code): decide(.failed(operation: "receive", code: code))
@@ -214,7 +256,31 @@ package final class Connection {
   }
 
   private func receiveRest() {
-    while state == .open, case .bytes(let bytes) = receiveOnce() { onBytes(bytes) }
+    while state == .open, case .bytes(let bytes) = receiveOnce() { take(bytes) }
+  }
+
+  /// Takes bytes as they came over the network.
+  private func take(_ bytes: [UInt8]) {
+    guard let context else { return onBytes(bytes) }
+    guard state != .finishing else { return }
+    do {
+      let session = try tls ?? TLSSession(context, side)
+      tls = session
+      // What it has to say (an alert, often) leaves even where what came was bad.
+      defer { put(session.takeOutgoing()) }
+      let plain = try session.receive(bytes)
+      if state == .securing, session.isEstablished {
+        put(session.takeOutgoing())
+        open()
+      }
+      if state == .open, !plain.isEmpty { onBytes(plain) }
+      if session.hasEnded { decide(.byPeer) }
+    } catch let failure as TLSFailure {
+      if failure == .notTLS, side == .server { put(TLSSession.protocolAlert) }
+      decide(.insecure(failure))
+    } catch {
+      decide(.insecure(.failed("\(error)")))
+    }
   }
 
   private enum Received {
@@ -284,12 +350,28 @@ package final class Connection {
       socket = -1
       return tryNextAddress(lastFailure: failure)
     }
+    loop.change(socket, to: .readable)
+    guard let context else { return open() }
+    state = .securing
+    do {
+      let session = try TLSSession(context, side)
+      tls = session
+      try session.begin()
+      put(session.takeOutgoing())
+    } catch {
+      decide(.insecure(.failed("\(error)")))
+    }
+  }
+
+  /// The connection stands, and with a key both sides have proved that they have it.
+  private func open() {
     if let deadlineTimer { loop.cancel(deadlineTimer) }
     state = .open
-    flush()
-    guard verdict == nil else { return }
-    loop.change(socket, to: queuedBytes > 0 ? [.readable, .writable] : .readable)
-    onOpen()
+    let waiting = early
+    early = []
+    queuedBytes -= waiting.reduce(0) { $0 + $1.count }
+    for bytes in waiting { enqueue(bytes) }
+    if verdict == nil { onOpen() }
   }
 
   /// - Returns: 0, or an errno.
@@ -306,6 +388,7 @@ extension Connection.CloseReason: CustomStringConvertible {
     case .byPeer: "the other side closed the connection"
     case .queueFull(let bytes, let limit):
       "the other side does not keep up: \(bytes) bytes wait for it, at most \(limit) may"
+    case .insecure(let failure): "\(failure)"
     case .connectTimedOut: "no answer within the time allowed. \(remedy(for: ETIMEDOUT))"
     case .unresolvable(let text): text
     case .failed(let operation, let code): "\(operation) failed: \(systemErrorText(code)). \(remedy(for: code))"

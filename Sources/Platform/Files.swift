@@ -72,6 +72,11 @@ package enum Files {
     try syncDirectory(parent)
   }
 
+  /// Shuts a directory to everyone but its owner: mode 0700.
+  package static func makePrivate(_ path: String) throws(PlatformError) {
+    guard chmod(path, 0o700) == 0 else { throw .file(operation: "make private", path: path, code: errno) }
+  }
+
   /// The names in a directory, sorted by their bytes, without "." and "..".
   package static func list(_ path: String) throws(PlatformError) -> [String] {
     guard let stream = opendir(path) else { throw .file(operation: "list", path: path, code: errno) }

@@ -18,6 +18,22 @@ package enum PlatformLimits {
   package static let linger = Instant.Span.seconds(5)
   /// Keepalive probes; see `ConnectionLimits.probeAfterSeconds` for why the number hardly matters.
   package static let lostProbes: Int32 = 3
+  /// How long a caller may take to prove that it has the key. A handshake takes a round trip and some milliseconds.
+  package static let handshake = Instant.Span.seconds(5)
+  /// Callers that have not proved it yet, from one address and from all. One more makes the oldest give way: an honest
+  /// one is done within milliseconds, so the oldest is the idlest. Each costs up to 50 kB once it has begun to speak.
+  package static let strangersPerAddress = 256
+  package static let strangers = 1024
+  /// Of the descriptors that the process may open, the share that strangers may hold: files must still open.
+  package static let strangersShare = 4
+  /// How often callers who were turned away are told of in the log; in between they are counted.
+  package static let refusalReport = Instant.Span.seconds(10)
+  /// TLS records under one key, after which it is changed. AES-GCM is safe for 2^24.5 of them (RFC 8446, 5.5).
+  package static let recordsPerKey = 1 << 23
+  /// Plaintext bytes in one TLS record (RFC 8446, 5.1).
+  package static let recordBytes = 16_384
+  /// A key file has some 200.
+  package static let keyFileBytes = 4096
   /// Messages in an inbox. Its senders are this process's own threads, which never have that much work out.
   package static let inboxMessages = 65_536
   /// What `Files.read` accepts unless told otherwise: settings, tokenizers, question sets. Weights are mapped instead.

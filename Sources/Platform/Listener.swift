@@ -1,4 +1,8 @@
 // Listener: a TCP port that turns callers into connections.
+//
+// With a key, a caller is a stranger until it has proved that it has the key; the owner never hears of it before. What
+// strangers may cost is bounded: their number from one address and altogether, the time they have, and what is logged
+// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out.
 
 import Base
 import CLinux
@@ -8,33 +12,45 @@ package final class Listener {
   /// Where it really listens: a port of 0 is replaced by the one the kernel chose.
   package let address: HostPort
   private let socket: Int32
+  private let context: TLSContext?
   private let loop: EventLoop
   private let limits: ConnectionLimits
   private let onAccept: (Connection) -> Void
   private var isOpen = true
+  /// Callers who have not proved yet that they have the key, oldest first.
+  private var strangers: [Connection] = []
+  private let strangersMax: Int
+  private var refusals: RefusalLog
 
   /// Starts to listen. The listener stays open until `close()`; the loop keeps it alive.
   /// - Parameters:
   ///   - address: an empty host is every IPv4 interface, "::" every interface.
+  ///   - context: the key that callers have to have; nil is plain TCP.
   ///   - loop: calls `onAccept`, and carries the connections.
   ///   - limits: of each accepted connection.
-  ///   - onAccept: gets each connection before any of its bytes.
+  ///   - onAccept: gets each connection before any of its bytes, and after it has proved that it has the key.
   /// - Throws: `.addressInUse`, `.cannotListen`, `.unresolvable`.
   package init(
-    on address: HostPort, loop: EventLoop, limits: ConnectionLimits = ConnectionLimits(),
+    on address: HostPort, tls context: TLSContext? = nil, loop: EventLoop,
+    limits: ConnectionLimits = ConnectionLimits(),
     onAccept: @escaping (Connection) -> Void
   ) throws(PlatformError) {
     (socket, self.address) = try Self.open(address)
+    self.context = context
     self.loop = loop
     self.limits = limits
     self.onAccept = onAccept
+    strangersMax = min(PlatformLimits.strangers, max(1, Machine.descriptorLimit / PlatformLimits.strangersShare))
+    refusals = RefusalLog(self.address)
     try loop.watch(socket, for: .readable) { _ in self.accept() }
   }
 
-  /// Stops listening; connections that were accepted live on.
+  /// Stops listening. Connections that were accepted live on; strangers are turned away.
   package func close() {
     guard isOpen else { return }
     isOpen = false
+    for stranger in strangers { stranger.close() }
+    strangers = []
     loop.unwatch(socket)
     Glibc.close(socket)
   }
@@ -64,10 +80,13 @@ package final class Listener {
         return
       }
       do throws(PlatformError) {
-        onAccept(try Connection(accepted: accepted, from: HostPort(peer), loop: loop, limits: limits))
+        let connection = try Connection(
+          accepted: accepted, from: HostPort(peer), tls: context,
+          by: MonotonicClock.now() + PlatformLimits.handshake, loop: loop, limits: limits)
+        if context == nil { onAccept(connection) } else { watch(connection) }
       } catch {
         Glibc.close(accepted)
-        Log.warning("connection.refused", ["peer": HostPort(peer), "reason": error])
+        refusals.add(HostPort(peer), "\(error)")
       }
     }
   }
@@ -75,9 +94,58 @@ package final class Listener {
   /// Out of descriptors: the caller stays in the kernel's queue, and a level-triggered loop would spin on it.
   private func rest(code: Int32) {
     Log.warning("listener.rests", ["address": address, "reason": systemErrorText(code), "remedy": remedy(for: code)])
+    giveWay { _ in true }
     loop.change(socket, to: [])
     loop.schedule(at: MonotonicClock.now() + PlatformLimits.acceptRest) {
       if self.isOpen { self.loop.change(self.socket, to: .readable) }
     }
+  }
+
+  // MARK: Strangers
+
+  private func watch(_ stranger: Connection) {
+    if strangers.count >= strangersMax { giveWay { _ in true } }
+    let host = stranger.peer.host
+    if strangers.count(where: { $0.peer.host == host }) >= min(PlatformLimits.strangersPerAddress, strangersMax) {
+      giveWay { $0.peer.host == host }
+    }
+    strangers.append(stranger)
+    stranger.onOpen = { [unowned stranger] in
+      self.forget(stranger)
+      stranger.onOpen = {}
+      stranger.onClose = { _ in }
+      self.onAccept(stranger)
+    }
+    stranger.onClose = { [unowned stranger] reason in
+      self.forget(stranger)
+      self.refusals.add(stranger.peer, reason == .connectTimedOut ? "it did not finish the handshake" : "\(reason)")
+    }
+  }
+
+  private func forget(_ stranger: Connection) { strangers.removeAll { $0 === stranger } }
+
+  /// The oldest stranger of some has to go.
+  private func giveWay(where isMeant: (Connection) -> Bool) {
+    guard let oldest = strangers.firstIndex(where: isMeant) else { return }
+    let stranger = strangers.remove(at: oldest)
+    stranger.close()
+    refusals.add(stranger.peer, "too many callers at once did not prove that they have the key")
+  }
+}
+
+/// Tells the log of callers who were turned away: the first at once, then at most one line per `refusalReport`. Whoever
+/// knocks without a key must not be able to fill a disk.
+struct RefusalLog {
+  private let address: HostPort
+  private var count = 0
+  private var lastReport: Instant?
+
+  init(_ address: HostPort) { self.address = address }
+
+  mutating func add(_ peer: HostPort, _ reason: String, now: Instant = MonotonicClock.now()) {
+    count += 1
+    if let lastReport, now.since(lastReport) < PlatformLimits.refusalReport { return }
+    Log.warning("listener.refused", ["address": address, "peer": peer, "reason": reason, "callers": count])
+    (lastReport, count) = (now, 0)
   }
 }

@@ -13,6 +13,11 @@ package enum PlatformError: Error, Equatable, Sendable {
   case tooLarge(path: String, bytes: Int, limit: Int)
   /// Another process holds the lock of this directory; the pid is nil if it did not say.
   case locked(directory: String, owner: String, pid: Int32?)
+  case keyRefused(path: String, KeyProblem)
+  /// A key is never written over another.
+  case keyExists(path: String)
+  /// OpenSSL cannot do what is asked of it; `reason` is its own text.
+  case openSSL(operation: String, reason: String)
   /// Not of the form HOST:PORT.
   case badAddress(text: String, problem: String)
   case addressInUse(HostPort)
@@ -41,6 +46,12 @@ extension PlatformError: CustomStringConvertible {
     case .locked(let directory, let owner, let pid):
       "cannot open \(directory): another \(owner) (pid \(pid.map(String.init) ?? "unknown")) has this run directory "
         + "open. Wait for it, or stop it with: kill \(pid.map(String.init) ?? "PID")"
+    case .keyRefused(let path, let problem): "cannot use the key \(path): \(problem.text(path))"
+    case .keyExists(let path):
+      "cannot create the key \(path): there is a file of that name, and a key is never replaced. Use it, move it away, "
+        + "or choose another path"
+    case .openSSL(let operation, let reason):
+      "OpenSSL cannot \(operation): \(reason). Version 3.0 or later is needed, with TLS 1.3"
     case .badAddress(let text, let problem):
       "\"\(text)\" is no address: \(problem). Expected HOST:PORT, such as 127.0.0.1:7000, node1:7000 or [::1]:7000"
     case .addressInUse(let address):

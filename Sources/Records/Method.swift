@@ -2,6 +2,8 @@
 //
 // Two processes that hold equal values compute equal results; nothing else of a run's settings reaches the arithmetic.
 
+package import Base
+
 /// Where a group's label comes from.
 package enum LabelSource: String, Sendable, CaseIterable {
   /// The majority of the group's own answers: TTRL.
@@ -12,6 +14,28 @@ package enum LabelSource: String, Sendable, CaseIterable {
   case random
 }
 
+/// What becomes of a vote that two or more answers lead.
+package enum TieRule: String, Sendable, CaseIterable {
+  /// The answer that the lowest sample index gave first is the label.
+  case first
+  /// There is no label.
+  case abstain
+}
+
+/// What a response is rewarded for. The formulas are in TTRL/Estimators.swift.
+package enum RewardEstimator: String, Sendable, CaseIterable {
+  /// Agreement with the label: TTRL. `LabelSource` says which label.
+  case vote
+  /// The share of the group that gives the same answer: EMPO.
+  case softVote = "soft-vote"
+  /// Low entropy of the tokens' distributions: RENT.
+  case entropy
+  /// High mean log-probability of the response's own tokens.
+  case confidence
+  /// What the response's vote adds to the margin between the two leading answers.
+  case snr
+}
+
 /// Which of a group's trajectories are trained on.
 package enum Selection: String, Sendable, CaseIterable {
   /// Uniformly without replacement, fixed by the seed before anything is sampled.
@@ -20,17 +44,37 @@ package enum Selection: String, Sendable, CaseIterable {
   case first
 }
 
+/// What becomes of the prompts that are left when a pass over the set does not divide into batches.
+package enum LastBatch: String, Sendable, CaseIterable {
+  /// They are trained on, beside prompts that the pass has already had.
+  case fill
+  /// They are left out of this pass, as the reference does; each pass leaves out others.
+  case drop
+}
+
 package struct Method: Sendable, Equatable {
   package var seed: UInt64 = 0
   package var steps: UInt32 = 1
   /// B, prompts per step.
   package var promptsPerStep = 8
+  package var lastBatch = LastBatch.fill
   /// N, responses sampled and voting per prompt.
   package var votes = 64
   /// m ≤ N, responses trained on per prompt.
   package var trainSamples = 32
   package var selection = Selection.random
   package var labels = LabelSource.vote
+  package var ties = TieRule.first
+  /// The votes that a label needs, as a share of N; with fewer the group abstains.
+  package var minimumShare = 0.0
+  package var estimator = RewardEstimator.vote
+  /// Soft vote: groups whose answers' entropy (nats) is not between these are left out.
+  package var voteEntropyLow = 0.0
+  package var voteEntropyHigh = 100.0
+  /// Samples that come after the vote is decided are not sampled, or do not count.
+  package var stopsEarly = false
+  /// By whose rules answers are found and compared.
+  package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])
 
   /// Sequences per optimizer step.
@@ -45,6 +89,12 @@ package struct Method: Sendable, Equatable {
   package var denominator = Denominator.tokenMean
   /// Sequences per piece of the `micro-batch` denominator; the reference has 2.
   package var denominatorSequences = 2
+  /// β of the KL penalty that holds the policy near policy 0; 0 is off, and policy 0 is not kept.
+  package var klCoefficient: Float = 0
+  package var klEstimator = KLEstimator.k3
+  package var klPlace = KLPlace.loss
+  /// What a nat of a token's entropy takes off the loss; 0 is off.
+  package var entropyCoefficient: Float = 0
 
   package var learningRate = 5e-7
   package var rateSchedule = RateSchedule.cosine
@@ -59,4 +109,6 @@ package struct Method: Sendable, Equatable {
   package var gradientClip = 1.0
 
   package init() {}
+
+  package func hasKL(in place: KLPlace) -> Bool { klCoefficient > 0 && klPlace == place }
 }

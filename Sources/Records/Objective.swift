@@ -51,3 +51,21 @@ package enum RateSchedule: String, Sendable, CaseIterable {
   /// The warm-up of `cosine`, then the peak.
   case constant
 }
+
+/// An estimate of KL(policy ‖ policy 0) from the tokens that were sampled; `d` is lp₀ − lp of a token.
+package enum KLEstimator: String, Sendable, CaseIterable {
+  /// −d. Unbiased, and of any sign.
+  case k1
+  /// d² / 2.
+  case k2
+  /// exp(d) − d − 1, at most 10. Unbiased but for the bound, and never negative; GRPO's and the reference's.
+  case k3
+}
+
+/// Where the KL penalty enters.
+package enum KLPlace: String, Sendable, CaseIterable {
+  /// Added to each token's loss and differentiated.
+  case loss
+  /// Taken off each token's reward, before advantages.
+  case reward
+}

@@ -16,7 +16,7 @@ package struct Prompt: Sendable, Equatable {
   }
 }
 
-/// All trajectories of one prompt in one round, in sample order.
+/// The trajectories of one prompt in one round that count, in sample order: all, unless early stop left some out.
 package struct Group: Sendable, Equatable {
   package var prompt: UInt32
   package var trajectories: [Trajectory]

@@ -15,15 +15,19 @@ package struct Question: Sendable, Equatable {
   package var answer: String?
   /// Where the question is from; a label for reports.
   package var source: String?
+  /// The named set that it belongs to, where a file holds several.
+  package var set: String?
   package var kind: AnswerKind
 
   package init(
-    id: String, prompt: String, answer: String? = nil, source: String? = nil, kind: AnswerKind = .math
+    id: String, prompt: String, answer: String? = nil, source: String? = nil, set: String? = nil,
+    kind: AnswerKind = .math
   ) {
     self.id = id
     self.prompt = prompt
     self.answer = answer
     self.source = source
+    self.set = set
     self.kind = kind
   }
 

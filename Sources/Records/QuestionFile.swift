@@ -1,4 +1,4 @@
-// QuestionFile: a user's data file to questions: JSON lines, or one JSON array of objects.
+// QuestionFile: a user's data file to questions: JSON lines, or one JSON array of objects; and back.
 //
 // A file that took a day to prepare should be mended in one go, so all problems are found before any is reported, each
 // with its line. Keys that we do not know are passed over: data sets carry many.
@@ -54,9 +54,11 @@ extension QuestionFileError.Problem: CustomStringConvertible {
 extension Question {
   /// The questions of a file, in its order.
   ///
-  /// The prompt is `prompt`, `problem` or `question`. `id` and `answer` may be strings or numbers, which are kept as
-  /// spelled; `source` is a string, `kind` one of `AnswerKind`. A question without an id is named by its line, in an
-  /// array by its place, counted from 1. Blank lines are allowed.
+  /// The prompt is `prompt`, `problem` or `question`: a string, or a list of messages of which the only one by the user
+  /// is meant. `id` (or `unique_id`) and `answer` (or `ground_truth` of `reward_model`) may be strings or numbers, which
+  /// are kept as spelled; `source` (or `data_source`) is a string, `kind` one of `AnswerKind`. A question without an id
+  /// is named by its line, in an array by its place, counted from 1. Blank lines are allowed. The other names are those
+  /// of public sets: MATH-500, and what verl trains on.
   /// - Throws: all problems of the file.
   package static func read(_ bytes: [UInt8]) throws(QuestionFileError) -> [Question] {
     var reader = QuestionReader()
@@ -108,15 +110,34 @@ private struct QuestionReader {
     guard json.members != nil else { return refuse(line, .notAnObject(found: json.summary)) }
     let promptKey = ["prompt", "problem", "question"].first { json[$0].map { !$0.isNull } ?? false }
     guard let promptKey else { return refuse(line, .noPrompt) }
-    let prompt = text(json, promptKey, line: line) ?? ""
+    let prompt =
+      json[promptKey]?.elements == nil ? text(json, promptKey, line: line) ?? "" : said(json, promptKey, line)
     if prompt.allSatisfy(\.isWhitespace), json[promptKey]?.string != nil {
       refuse(line, .malformed(key: promptKey, found: "empty", expected: "a question"))
     }
+    let answer =
+      literal(json, "answer", line: line)
+      ?? json["reward_model"].flatMap { rewardModel in
+        literal(rewardModel, "ground_truth", line: line)
+      }
     let question = Question(
-      id: literal(json, "id", line: line) ?? "\(defaultID)", prompt: prompt,
-      answer: literal(json, "answer", line: line), source: text(json, "source", line: line),
+      id: literal(json, "id", line: line) ?? literal(json, "unique_id", line: line) ?? "\(defaultID)", prompt: prompt,
+      answer: answer, source: text(json, "source", line: line) ?? text(json, "data_source", line: line),
+      set: text(json, "set", line: line),
       kind: kind(json, line: line))
     questions.append((line, question))
+  }
+
+  /// What the user says in a conversation that is nothing but one question, perhaps under a system line.
+  private mutating func said(_ json: JSON, _ key: String, _ line: Int) -> String {
+    let messages = json[key]?.elements ?? []
+    let users = messages.filter { $0["role"]?.string == "user" }
+    let isOneTurn = messages.allSatisfy { ["system", "user"].contains($0["role"]?.string) }
+    guard isOneTurn, users.count == 1, let content = users[0]["content"]?.string else {
+      refuse(line, .malformed(key: key, found: "a list", expected: "a string, or messages with one by the user"))
+      return ""
+    }
+    return content
   }
 
   /// A string; nil where there is none.
@@ -167,4 +188,21 @@ private struct QuestionReader {
       if first < position { refuse(questions[index].line, .repeatedID(id, firstLine: questions[order[first]].line)) }
     }
   }
+}
+
+extension Question {
+  /// One line of a question file, without its end.
+  package var json: JSON {
+    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
+    if let answer { members.append(JSON.Member("answer", .string(answer))) }
+    if let source { members.append(JSON.Member("source", .string(source))) }
+    if let set { members.append(JSON.Member("set", .string(set))) }
+    members.append(JSON.Member("kind", .string(kind.rawValue)))
+    return .object(members)
+  }
+}
+
+extension [Question] {
+  /// A question file in one spelling: JSON lines, which `Question.read` reads back.
+  package var fileText: String { map { $0.json.text() + "\n" }.joined() }
 }

@@ -7,13 +7,22 @@ package struct RoundSpec: Sendable, Equatable {
   /// Samples per prompt.
   package var samples: UInt32
   package var sampling: Sampling
+  /// [prompts] ascending sample indices that are needed whatever the answers are, where a vote may be decided without
+  /// the others (early stop); empty where all samples are needed.
+  package var required: [[UInt32]]
 
-  package init(id: RoundID, prompts: [UInt32], samples: UInt32, sampling: Sampling) {
+  package init(
+    id: RoundID, prompts: [UInt32], samples: UInt32, sampling: Sampling, required: [[UInt32]] = []
+  ) {
     self.id = id
     self.prompts = prompts
     self.samples = samples
     self.sampling = sampling
+    self.required = required
   }
+
+  /// Its prompts are decided one by one, each with some of the samples.
+  package var stopsEarly: Bool { !required.isEmpty }
 
   package var slotCount: Int { prompts.count * Int(samples) }
 }

@@ -18,6 +18,8 @@ package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConver
 package enum QuestionSet: UInt8, Sendable, CaseIterable {
   case training = 0
   case heldOut = 1
+  /// Of other files, each a named set of its own; evaluated only.
+  case transfer = 2
 }
 
 /// One batch of sampling that belongs together: a training step's rollouts, or one evaluation of one question set.
@@ -69,6 +71,7 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
     case (.train, _): "step \(step)"
     case (.evaluate, .training): "evaluation of policy \(step) on the training prompts"
     case (.evaluate, .heldOut): "evaluation of policy \(step) on the held-out prompts"
+    case (.evaluate, .transfer): "evaluation of policy \(step) on the transfer prompts"
     }
   }
 }

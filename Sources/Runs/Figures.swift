@@ -27,7 +27,10 @@ package enum StepRow {
       "no_answer_ratio": .double(metrics.noAnswerRatio), "truncation_ratio": .double(metrics.truncatedRatio),
       "budget_exhausted": .int(metrics.beyondBudget),
       "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.silentRatio),
-      "unlabeled_ratio": .double(metrics.unlabeledRatio), "entropy": .double(metrics.entropy),
+      "unlabeled_ratio": .double(metrics.unlabeledRatio), "abstention_ratio": .double(metrics.abstentionRatio),
+      "flip_ratio": .number(metrics.flipRatio), "reward_mean": .double(metrics.rewardMean),
+      "samples_saved": .int(metrics.unneededSamples), "entropy": .double(metrics.entropy),
+      "kl_to_base": .number(metrics.klToBase),
       "response_length_mean": .double(metrics.lengthMean), "response_length_max": .int(metrics.lengthMax),
       "sampled_tokens": .int(metrics.sampledTokens), "trained_tokens": .int(metrics.trainedTokens),
       "loss": .double(metrics.loss), "clip_ratio": .double(metrics.clippedShare),
@@ -45,6 +48,8 @@ package enum StepRow {
       JSON.Member("no_answer", .int(prompt.withoutAnswer)), JSON.Member("truncated", .int(prompt.truncated)),
       JSON.Member("answers", .int(prompt.answerCount)), JSON.Member("tie", .bool(prompt.isTie)),
       JSON.Member("zero_advantage", .bool(prompt.isSilent)), JSON.Member("rewarded", .int(prompt.rewarded)),
+      JSON.Member("abstained", .optional(prompt.abstention?.rawValue)),
+      JSON.Member("flipped", prompt.isFlip.map { .bool($0) } ?? .null), JSON.Member("saved", .int(prompt.unneeded)),
     ]
     if let truth = prompt.truth {
       members += [
@@ -56,27 +61,92 @@ package enum StepRow {
   }
 }
 
+extension StepSigns {
+  /// What the guard needs of a step's row; nil if the row is of another kind or lacks it.
+  package init?(row: JSON) {
+    func number(_ name: String) -> Double? { row[name]?.double }
+    guard let step = row["step"]?.int, let majority = number("majority_ratio"),
+      let silent = number("zero_advantage_ratio"), let noAnswer = number("no_answer_ratio"),
+      let truncation = number("truncation_ratio"), let entropy = number("entropy"),
+      let length = number("response_length_mean"), let prompts = row["prompts"]?.elements
+    else { return nil }
+    self.init(
+      step: UInt32(clamping: step),
+      prompts: prompts.map {
+        Prompt(prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string)
+      },
+      majorityRatio: majority, silentRatio: silent, noAnswerRatio: noAnswer, truncationRatio: truncation,
+      entropy: entropy, length: length, divergence: number("kl_to_base"))
+  }
+}
+
+extension GuardReading {
+  /// Members of the step's row. Alarms are left out where the run has no guard.
+  package func members(withAlarms: Bool) -> [JSON.Member] {
+    [
+      JSON.Member("distinct_label_ratio", .double(distinctLabelRatio)), JSON.Member("flip_rate", .number(flipRate)),
+      JSON.Member("guard_score", .number(score)),
+    ]
+      + (withAlarms
+        ? [
+          JSON.Member(
+            "alarms",
+            .array(
+              alarms.map {
+                ["name": .string($0.alarm.rawValue), "value": .double($0.value), "limit": .double($0.limit)]
+              }))
+        ] : [])
+  }
+}
+
 /// One evaluation of one question set.
 package enum EvaluationRow {
-  package static func json(_ evaluation: Evaluation, of round: RoundID) -> JSON {
+  /// - Parameter parts: the named sets that the round's prompts are of, where they are of several files.
+  package static func json(
+    _ evaluation: Evaluation, of round: RoundID, parts: [(name: String, evaluation: Evaluation)] = []
+  ) -> JSON {
     var members: [JSON.Member] = [
       JSON.Member("kind", "evaluation"), JSON.Member("policy", .int(Int(round.step))),
-      JSON.Member("set", round.set == .training ? "train" : "held_out"),
+      JSON.Member("set", .string(name(of: round.set))),
     ]
     members += figures(evaluation)
+    if !parts.isEmpty {
+      members.append(
+        JSON.Member("sets", .object(parts.map { JSON.Member($0.name, .object(figures($0.evaluation))) })))
+    }
     members.append(JSON.Member("pass_by_prompt", .array(evaluation.passByPrompt.map { .double($0) })))
+    members.append(JSON.Member("by_prompt", .array(evaluation.prompts.enumerated().map(json))))
     return .object(members)
   }
 
-  /// pass@1, each maj@k, and what can be said without answers.
+  private static func name(of set: QuestionSet) -> String {
+    switch set {
+    case .training: "train"
+    case .heldOut: "held_out"
+    case .transfer: "transfer"
+    }
+  }
+
+  /// Every figure, then their 95 % intervals.
   package static func figures(_ evaluation: Evaluation) -> [JSON.Member] {
-    [JSON.Member("pass@1", .number(evaluation.passAt1))]
-      + evaluation.majorityAt.map { JSON.Member("maj@\($0.k)", .number($0.value)) }
-      + [
-        JSON.Member("majority_ratio", .double(evaluation.majorityRatio)),
-        JSON.Member("no_answer_ratio", .double(evaluation.noAnswerRatio)),
-        JSON.Member("samples", .int(evaluation.samples)), JSON.Member("prompts", .int(evaluation.promptCount)),
-      ]
+    let intervals = evaluation.figures.compactMap { figure in
+      figure.interval.map { JSON.Member(figure.name, .array([.double($0.low), .double($0.high)])) }
+    }
+    return evaluation.figures.map { JSON.Member($0.name, .number($0.value)) } + [
+      JSON.Member("ci95", .object(intervals)), JSON.Member("samples", .int(evaluation.samples)),
+      JSON.Member("prompts", .int(evaluation.prompts.count)),
+    ]
+  }
+
+  private static func json(_ index: Int, _ prompt: Evaluation.PromptOutcome) -> JSON {
+    var members = [
+      JSON.Member("prompt", .int(index)), JSON.Member("label", .optional(prompt.vote.label?.text)),
+      JSON.Member("votes", .int(prompt.vote.votes)),
+    ]
+    if let right = prompt.right, let isLabelRight = prompt.isLabelRight {
+      members += [JSON.Member("right", .int(right)), JSON.Member("label_right", .bool(isLabelRight))]
+    }
+    return .object(members)
   }
 }
 
@@ -86,20 +156,27 @@ extension JSON {
 }
 
 extension Run {
-  /// Scores a complete evaluation round.
+  /// The answers of a complete evaluation round, by prompt.
   ///
   /// - Parameter trajectories: in slot order.
-  package func evaluation(of trajectories: [Trajectory], of round: RoundID) -> Evaluation {
+  package func judged(_ trajectories: [Trajectory], of round: RoundID) -> [EvaluatedPrompt] {
     let questions = set(round.set)
     var answers: [[AnswerKey?]] = Array(repeating: [], count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
       answers[index].append(answer(of: trajectory.tokens, kind: questions.prompts[index].kind))
     }
-    return Evaluation(zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) })
+    return zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
   }
 
   package func evaluationRow(_ trajectories: [Trajectory], of round: RoundID) -> JSON {
-    EvaluationRow.json(evaluation(of: trajectories, of: round), of: round)
+    let prompts = judged(trajectories, of: round)
+    let sets = set(round.set).questions.map(\.set)
+    var names: [String] = []
+    for case .some(let name) in sets where !names.contains(name) { names.append(name) }
+    let parts = names.map { name in
+      (name, Evaluation(zip(sets, prompts).filter { $0.0 == name }.map(\.1)))
+    }
+    return EvaluationRow.json(Evaluation(prompts), of: round, parts: parts)
   }
 }

@@ -60,7 +60,8 @@ package struct ModelDirectory: Sendable {
 
   /// The tokenizer, whose every token must have its row in the model.
   ///
-  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another model.
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another
+  ///   model.
   package func tokenizer() throws -> Tokenizer {
     let tokenizer = try Self.tokenizer(at: path)
     let vocabulary = configuration.model.vocabularySize
@@ -91,15 +92,22 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Throws: if a file cannot be read.
   package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
-    var source: String?
-    if Files.exists(path + "/tokenizer_config.json") {
-      source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
-    }
-    if source == nil, Files.exists(path + "/chat_template.jinja") {
-      source = try Files.readText(path + "/chat_template.jinja")
-    }
+    let source = try Self.chatTemplate(at: path)
     let template = ChatTemplate.guess(tokenizer: tokenizer, source: source)
     return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
+  }
+
+  /// A directory's own chat template, as text; nil where it has none.
+  ///
+  /// - Throws: if a file cannot be read.
+  package static func chatTemplate(at path: String) throws -> String? {
+    if Files.exists(path + "/tokenizer_config.json"),
+      let source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
+    {
+      return source
+    }
+    let file = path + "/chat_template.jinja"
+    return Files.exists(file) ? try Files.readText(file) : nil
   }
 
   // MARK: Weights

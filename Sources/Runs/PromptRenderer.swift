@@ -1,6 +1,7 @@
 // PromptRenderer: questions to the tokens that the model sees.
 
 import Answers
+import Base
 package import LanguageModel
 package import Records
 package import Settings
@@ -8,12 +9,14 @@ package import Settings
 package struct PromptRenderer: Sendable {
   private let tokenizer: Tokenizer
   package let template: PromptTemplate
+  private let rule: AnswerRule
 
   /// Chooses template, system line and suffix: as set, else what the model directory suggests.
   ///
   /// - Throws: if the directory's chat template cannot be read.
   package init(settings: Settings, model: ModelDirectory, tokenizer: Tokenizer) throws {
     self.tokenizer = tokenizer
+    rule = settings.method.answers
     let suffix = settings.suffix.isEmpty ? nil : settings.suffix
     let system = settings.system.isEmpty ? nil : settings.system
     if settings.template.contains(PromptTemplate.questionMark) {
@@ -37,6 +40,6 @@ package struct PromptRenderer: Sendable {
       prompts: questions.enumerated().map { index, question in
         Prompt(index: UInt32(index), tokens: tokens(of: question.prompt), kind: question.kind)
       },
-      truth: questions.map { question in question.answer.map { answerKey($0, kind: question.kind) } })
+      truth: questions.map { question in question.answer.map { rule.key(ofTruth: $0, kind: question.kind) } })
   }
 }

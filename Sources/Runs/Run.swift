@@ -10,7 +10,7 @@ package import Ledger
 import Platform
 package import Records
 package import Settings
-import TTRL
+package import TTRL
 
 package struct Run: Sendable {
   package let directory: RunDirectory
@@ -22,6 +22,7 @@ package struct Run: Sendable {
   package let tokenizer: Tokenizer
   package let training: PromptSet
   package let heldOut: PromptSet
+  package let transfer: PromptSet
 
   /// The questions of one set, as text and as tokens, with their answers' keys beside them.
   package struct PromptSet: Sendable {
@@ -48,6 +49,7 @@ package struct Run: Sendable {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
     training = try Self.promptSet(.training, directory, renderer)
     heldOut = try Self.promptSet(.heldOut, directory, renderer)
+    transfer = try Self.promptSet(.transfer, directory, renderer)
   }
 
   private static func promptSet(
@@ -62,6 +64,7 @@ package struct Run: Sendable {
     switch set {
     case .training: training
     case .heldOut: heldOut
+    case .transfer: transfer
     }
   }
 
@@ -73,6 +76,11 @@ package struct Run: Sendable {
     return method
   }
 
+  /// A guard that has seen nothing yet.
+  package var freshGuard: Guard {
+    Guard(window: settings.guardWindow, promptCount: training.prompts.count, method: method)
+  }
+
   /// All rounds of the run, ascending: evaluations before, during and after, and one training round per step.
   package var plan: [RoundSpec] {
     let method = method
@@ -80,13 +88,12 @@ package struct Run: Sendable {
     for step in 0...method.steps {
       if isEvaluated(step, of: method.steps) { rounds.append(evaluation(.training, step)) }
       let atEnds = step == 0 || step == method.steps
-      if settings.evaluation == .full, atEnds, !heldOut.prompts.isEmpty { rounds.append(evaluation(.heldOut, step)) }
+      for set in [QuestionSet.heldOut, .transfer]
+      where settings.evaluation == .full && atEnds && !self.set(set).prompts.isEmpty {
+        rounds.append(evaluation(set, step))
+      }
       if step < method.steps {
-        rounds.append(
-          RoundSpec(
-            id: .train(step: step),
-            prompts: promptsOfStep(step, promptCount: training.prompts.count, method: method),
-            samples: UInt32(method.votes), sampling: method.sampling))
+        rounds.append(trainingRound(ofStep: step, promptCount: training.prompts.count, method: method))
       }
     }
     return rounds.sorted { $0.id < $1.id }
@@ -107,8 +114,8 @@ package struct Run: Sendable {
       sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
   }
 
-  package var promptTokens: (training: [[Int32]], heldOut: [[Int32]]) {
-    (training.prompts.map(\.tokens), heldOut.prompts.map(\.tokens))
+  package var promptTokens: (training: [[Int32]], heldOut: [[Int32]], transfer: [[Int32]]) {
+    (training.prompts.map(\.tokens), heldOut.prompts.map(\.tokens), transfer.prompts.map(\.tokens))
   }
 
   /// Prompts as the ledger keeps them.
@@ -143,6 +150,7 @@ package struct Run: Sendable {
 
   /// The answer that a response gives.
   package func answer(of tokens: [Int32], kind: AnswerKind) -> AnswerKey? {
-    extractAnswer(from: tokenizer.decode(tokens, skipSpecial: true), kind: kind).map { answerKey($0, kind: kind) }
+    let rule = settings.method.answers
+    return rule.answer(in: tokenizer.decode(tokens, skipSpecial: rule != .reference), kind: kind)?.key
   }
 }

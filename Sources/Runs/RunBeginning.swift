@@ -43,6 +43,7 @@ package enum RunBeginning {
       throw RunError.noTruth(path: settings.data)
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
+    let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
     // Read once here: weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
@@ -52,8 +53,11 @@ package enum RunBeginning {
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
+    // It may have been there before, empty, with whatever mode.
+    try Files.makePrivate(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
+    if let transfer { try Files.write(transfer.fileText, to: directory.questions(.transfer)) }
     // Last: a directory with a manifest is a run.
     let id = String(UInt64.random(in: .min ... .max), radix: 16)
     try Files.write(
@@ -78,8 +82,35 @@ package enum RunBeginning {
         throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
       }
     }
+    if given.contains("transfer") {
+      var asked = manifest.settings
+      asked.transfer = settings.transfer
+      guard
+        try Files.readText(directory.questions(.transfer))
+          == (try transferQuestions(asked, model, renderer).fileText)
+      else { throw RunError.otherQuestions(path: directory.path, set: "transfer") }
+    }
     let count = try Question.read(try Files.read(directory.questions(.training))).count
     return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count)
+  }
+
+  /// The questions of all transfer files in one list, each with the name of its set; ids carry the name.
+  ///
+  /// - Throws: as for one file; if two files would have the same name.
+  private static func transferQuestions(
+    _ settings: Settings, _ model: ModelDirectory, _ renderer: PromptRenderer
+  ) throws -> [Question] {
+    var all: [Question] = []
+    for path in settings.transferFiles {
+      let name = Settings.setName(ofFile: path)
+      all += try questions(path, settings, model, renderer).kept.map { question in
+        var question = question
+        question.id = "\(name)/\(question.id)"
+        question.set = name
+        return question
+      }
+    }
+    return all
   }
 
   /// The questions of a file that fit the model's context, and how many do not.
@@ -110,21 +141,5 @@ package enum RunBeginning {
     }
     guard !kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
     return (kept, long.count)
-  }
-}
-
-extension [Question] {
-  /// A question file in one spelling.
-  fileprivate var fileText: String { map { $0.json.text() + "\n" }.joined() }
-}
-
-extension Question {
-  /// One line of a question file.
-  fileprivate var json: JSON {
-    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
-    if let answer { members.append(JSON.Member("answer", .string(answer))) }
-    if let source { members.append(JSON.Member("source", .string(source))) }
-    members.append(JSON.Member("kind", .string(kind.rawValue)))
-    return .object(members)
   }
 }

@@ -1,13 +1,15 @@
 // RunDirectory: where everything of a run lies. docs/operating.md shows it to users.
 //
 //   settings.json     what was asked for, resolved; what it was begun with (hashes)
-//   questions.jsonl   the training prompts, as used; held-out.jsonl likewise
+//   questions.jsonl   the training prompts, as used; held-out.jsonl and transfer.jsonl likewise
 //   ledger.sqlite     everything that happened (Ledger)
 //   policies/         published weights that are still needed
 //   checkpoints/      step-000030/: a Hugging Face model directory and the learner's state
 //   metrics.jsonl     one line per step and evaluation
 //   summary.json, report.html   at the end
+//   delivered/        the run's result, where it is not the last checkpoint: a Hugging Face model directory
 //   logs/             one file per process
+//   cluster.key       the run's own key, where no other was given (ClusterKey)
 
 import Base
 import Platform
@@ -25,6 +27,8 @@ package struct RunDirectory: Sendable, Equatable {
   package var metrics: String { path + "/metrics.jsonl" }
   package var summary: String { path + "/summary.json" }
   package var report: String { path + "/report.html" }
+  package var delivered: String { path + "/delivered" }
+  package var key: String { path + "/cluster.key" }
   package var logs: String { path + "/logs" }
   /// HOST:PORT of the running coordinator, for those who start on the same machine.
   package var address: String { path + "/coordinator.address" }
@@ -33,6 +37,7 @@ package struct RunDirectory: Sendable, Equatable {
     switch set {
     case .training: path + "/questions.jsonl"
     case .heldOut: path + "/held-out.jsonl"
+    case .transfer: path + "/transfer.jsonl"
     }
   }
 

@@ -135,7 +135,7 @@ package struct RunManifest: Sendable {
   /// - Throws: `RunError.changed`, with every such setting.
   package func check(_ settings: Settings, given: [String]) throws {
     // Paths are compared by content, not by name.
-    let byContent = ["model", "data", "held-out"]
+    let byContent = ["model", "data", "held-out", "transfer"]
     let changed = Self.kept.filter { setting in
       isFixed(setting) && given.contains(setting.name) && !byContent.contains(setting.name)
         && setting.value(in: settings) != setting.value(in: self.settings)

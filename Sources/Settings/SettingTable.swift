@@ -37,6 +37,7 @@ package enum SettingTable {
       "model", "DIR", .result, "Hugging Face model directory, or builtin, the small one that comes with ttrl", \.model),
     text("data", "FILE", .result, "questions, JSONL or JSON", \.data),
     text("held-out", "FILE", .result, "questions to evaluate on only", \.heldOut),
+    text("transfer", "FILE,FILE,…", .result, "other sets of questions to evaluate on only", \.transfer),
     text(
       "template", "NAME", .result,
       "plain, chatml, qwen2.5-math, llama3, auto: from the model, or a text with {question} in it, or its file",
@@ -45,14 +46,36 @@ package enum SettingTable {
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
     choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),
 
+    // Whose defaults.
+    choice(
+      "recipe", .result, "whose semantics: ttrl, or the reference implementation's, for comparison", \.recipe),
+    choice("preset", .result, "the paper's hyper-parameters for a benchmark", \.preset),
+    choice(
+      "family", .result, "the model's family, for the preset; unless given, from its name and chat template", \.family),
+
     // The method.
     integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),
-    integer("steps", 1...(1 << 24 - 1), .result, "training steps", \.method.steps),
+    integer("steps", 0...(1 << 24 - 1), .result, "training steps; 0 only evaluates", \.method.steps),
     integer("prompts-per-step", 1...65536, .result, "prompts in one step's batch", \.method.promptsPerStep),
+    choice("last-batch", .result, "a pass's incomplete last batch: fill or drop", \.method.lastBatch),
     integer("votes", 1...65536, .result, "responses sampled per prompt, all of which vote", \.method.votes),
     integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
     choice("selection", .result, "which responses are trained on: random or first", \.method.selection),
     choice("labels", .result, "vote (TTRL), truth (upper bound) or random (control)", \.method.labels),
+    choice("ties", .result, "a tied vote: first (sample's answer wins) or abstain (no label)", \.method.ties),
+    double("min-share", 0...1, .result, "share of the votes that a label needs; below, none", \.method.minimumShare),
+    choice(
+      "estimator", .result, "what is rewarded: vote (TTRL), soft-vote (EMPO), entropy (RENT), confidence or snr",
+      \.method.estimator),
+    double(
+      "vote-entropy-low", 0...100, .result, "soft-vote leaves out groups at or below, nats", \.method.voteEntropyLow),
+    double(
+      "vote-entropy-high", 0...100, .result, "soft-vote leaves out groups at or above, nats", \.method.voteEntropyHigh),
+    toggle(
+      "early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
+    choice(
+      "answer-rule", .result, "how answers are found and compared: exact, or reference (comparison only)",
+      \.method.answers),
     number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
     number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
     integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),
@@ -72,6 +95,13 @@ package enum SettingTable {
     integer(
       "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
       \.method.denominatorSequences),
+    number(
+      "kl-coefficient", 0...1000, .result, "weight of the KL penalty to the initial weights; 0 is off",
+      \.method.klCoefficient),
+    choice("kl-estimator", .result, "of the KL penalty, by token", \.method.klEstimator),
+    choice("kl-in", .result, "where the KL penalty enters", \.method.klPlace),
+    number(
+      "entropy-coefficient", 0...1000, .result, "weight of the entropy bonus; 0 is off", \.method.entropyCoefficient),
     double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
     choice("lr-schedule", .result, "how the learning rate moves", \.method.rateSchedule),
     integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),
@@ -85,13 +115,21 @@ package enum SettingTable {
     choice("reduction", .result, "exact (same bits for any number of learners) or fast", \.reduction),
 
     // Evaluation.
-    choice("eval", .result, "before and after the run: full or none", \.evaluation),
+    choice("eval", .result, "before and after: full, reuse (the vote's own samples) or none", \.evaluation),
     integer(
       "eval-every", 0...(1 << 24), .result, "steps between evaluations during the run; 0 is never", \.evaluateEvery),
     integer("eval-samples", 1...65536, .result, "samples per prompt in the run's evaluations", \.evaluationSamples),
     number("eval-temperature", 0...100, .result, "of evaluation's sampling", \.evaluationTemperature),
     number("eval-top-p", 0.0001...1, .result, "nucleus of evaluation's sampling", \.evaluationTopP),
+    integer("eval-top-k", 0...1_000_000, .result, "most likely tokens of evaluation's; 0 is off", \.evaluationTopK),
+
+    // Guards.
+    choice("guard", .result, "on signs of collapse: off, warn, or stop and deliver the best version", \.guardMode),
+    integer("guard-window", 0...4096, .result, "steps that signs are averaged over; 0 is one pass", \.guardWindow),
+    choice("deliver", .result, "the run's result: last, or best, by agreement and distinct labels", \.delivery),
+
     integer("samples", 1...65536, .command, "samples per prompt, for eval and generate", \.samples),
+    integers("counts", 1...65536, .command, "the k of pass@k, pass^k and maj@k, as 4,16,64", \.counts),
 
     // Where and how wide it runs.
     integer("workers", 0...65536, .operation, "rollout workers to start on this machine", \.workers),
@@ -99,6 +137,8 @@ package enum SettingTable {
     integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
     text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
+    text(
+      "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
     text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
@@ -147,6 +187,24 @@ private func integer<Value: FixedWidthInteger & Sendable>(
     }, get: { "\($0[keyPath: path])" })
 }
 
+/// Several integers, separated by commas, ascending and each once.
+private func integers(
+  _ name: String, _ range: ClosedRange<Int>, _ effect: SettingEffect, _ help: String, _ path: Path<[Int]>
+) -> Setting {
+  Setting(
+    name: name, placeholder: "N,N,…", effect: effect, help: help,
+    set: { settings, value in
+      let parsed = value.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+      guard parsed.allSatisfy({ $0.map(range.contains) ?? false }) else {
+        return "is \"\(value)\", expected integers from \(range.lowerBound) to \(range.upperBound), as in 4,16,64"
+      }
+      settings[keyPath: path] = parsed.compactMap { $0 }.sorted().reduce(into: []) {
+        if $0.last != $1 { $0.append($1) }
+      }
+      return nil
+    }, get: { $0[keyPath: path].map(String.init).joined(separator: ",") })
+}
+
 private func number(
   _ name: String, _ range: ClosedRange<Float>, _ effect: SettingEffect, _ help: String, _ path: Path<Float>
 ) -> Setting { real(name, range, effect, help, path) }
@@ -182,6 +240,16 @@ private func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
       settings[keyPath: path] = parsed
       return nil
     }, get: { $0[keyPath: path].rawValue })
+}
+
+private func toggle(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
+  Setting(
+    name: name, placeholder: "on|off", effect: effect, help: help,
+    set: { settings, value in
+      guard value == "on" || value == "off" else { return "is \"\(value)\", expected on or off" }
+      settings[keyPath: path] = value == "on"
+      return nil
+    }, get: { $0[keyPath: path] ? "on" : "off" })
 }
 
 /// A switch: given without a value it is on; a file says true or false.

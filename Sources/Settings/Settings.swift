@@ -18,7 +18,25 @@ package enum Reduction: String, Sendable, CaseIterable {
 package enum EvaluationMode: String, Sendable, CaseIterable {
   /// Before and after the run, on the training and the held-out prompts.
   case full
+  /// No samples of its own: the responses that steps sampled to vote are looked at again.
+  case reuse
   case none
+}
+
+/// What becomes of a run that looks as if it were collapsing.
+package enum GuardMode: String, Sendable, CaseIterable {
+  case off
+  /// Alarms are reported.
+  case warn
+  /// The run ends, and its best version is its result.
+  case stop
+}
+
+/// Which version is a run's result.
+package enum Delivery: String, Sendable, CaseIterable {
+  case last
+  /// The best by the guard's score, which needs no answers.
+  case best
 }
 
 /// What to do with a prompt that does not fit the context together with `max-new-tokens`.
@@ -32,11 +50,18 @@ package struct Settings: Sendable, Equatable {
   package var model = ""
   package var data = ""
   package var heldOut = ""
+  /// Files, separated by commas.
+  package var transfer = ""
   package var template = "auto"
   /// Instead of the template's own system line.
   package var system = ""
   package var suffix = ""
   package var longPrompts = LongPrompts.drop
+
+  // Whose defaults.
+  package var recipe = Recipe.ttrl
+  package var preset = Preset.none
+  package var family = ModelFamily.other
 
   // The method.
   package var method = Method()
@@ -59,7 +84,17 @@ package struct Settings: Sendable, Equatable {
   package var evaluationSamples: UInt32 = 64
   package var evaluationTemperature: Float = 0.6
   package var evaluationTopP: Float = 0.95
+  package var evaluationTopK: Int32 = 0
+  // Guards.
+  package var guardMode = GuardMode.warn
+  /// Steps that the guard averages over; 0 is one pass over the prompts.
+  package var guardWindow = 0
+  package var delivery = Delivery.last
+
+  // Of a command.
   package var samples: UInt32 = 64
+  /// The k of pass@k, pass^k and maj@k that `eval` prints; empty for the usual ones.
+  package var counts: [Int] = []
 
   // Where and how wide it runs.
   package var workers = 2
@@ -67,6 +102,10 @@ package struct Settings: Sendable, Equatable {
   package var threads = 0
   package var coordinator = ""
   package var listen = "127.0.0.1:0"
+  /// A path; `plainTCP`; or empty, the run's own.
+  package var key = ""
+  /// The value of `key` that asks for neither encryption nor authentication.
+  package static let plainTCP = "none"
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""
@@ -88,6 +127,14 @@ package struct Settings: Sendable, Equatable {
     method.steps = 240
   }
 
+  package var transferFiles: [String] { transfer.split(separator: ",").map(String.init) }
+
+  /// What a set of questions is called: its file's name without directory and extension, "builtin:unsolvable" likewise.
+  package static func setName(ofFile path: String) -> String {
+    let name = path.split(whereSeparator: { $0 == "/" || $0 == ":" }).last.map(String.init) ?? path
+    return name.split(separator: ".").first.map(String.init) ?? name
+  }
+
   /// How training samples, given the model's stop tokens.
   package func trainingSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
@@ -98,7 +145,7 @@ package struct Settings: Sendable, Equatable {
   /// How evaluation samples; the paper's temperature 0.6 and top-p 0.95 unless set.
   package func evaluationSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
-      temperature: evaluationTemperature, topP: evaluationTopP, maxNewTokens: maxNewTokens,
+      temperature: evaluationTemperature, topP: evaluationTopP, topK: evaluationTopK, maxNewTokens: maxNewTokens,
       stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings)
   }
 

@@ -121,8 +121,25 @@ package struct SettingsParser: Sendable {
     if method.labels == .vote, method.votes < 2 {
       found.append("votes is \(method.votes); a majority needs at least 2")
     }
+    found += voteProblems(method)
     if settings.temperature == 0, method.votes > 1, allowed.contains("votes") {
       found.append("temperature 0 makes all votes equal; set it above 0 to sample")
+    }
+    if method.klCoefficient > 0, settings.topP < 1 || settings.topK > 0 {
+      found.append(
+        "kl-coefficient is above 0 with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled "
+          + "has no finite KL; set top-p 1 and top-k 0, or kl-coefficient 0")
+    }
+    let names = settings.transferFiles.map(Settings.setName(ofFile:)).sorted()
+    for (name, next) in zip(names, names.dropFirst()) where name == next {
+      found.append("transfer has two files that are called \(name); a set is called by its file's name")
+    }
+    if method.steps == 0, allowed.contains("steps"), settings.evaluation != .full {
+      found.append(
+        "steps is 0 and eval is \(settings.evaluation.rawValue), so there is nothing to do; eval full evaluates")
+    }
+    if let k = settings.counts.last, k > settings.samples {
+      found.append("counts has \(k), above samples (\(settings.samples)); lower it or sample more")
     }
     let isOwn = settings.template.contains("{question}")
     if !isOwn, !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(settings.template) {
@@ -140,6 +157,37 @@ package struct SettingsParser: Sendable {
       found.append(
         "stop is \(settings.stop), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
           + "\(Limits.stopStringBytes) bytes")
+    }
+    return found
+  }
+
+  /// Settings of the vote that mean nothing beside the others.
+  private func voteProblems(_ method: Method) -> [String] {
+    var found: [String] = []
+    let isHardVote = method.labels == .vote && method.estimator == .vote
+    let instead = "labels is \(method.labels.rawValue) and estimator is \(method.estimator.rawValue)"
+    if method.estimator != .vote, method.labels != .vote {
+      found.append("estimator \(method.estimator.rawValue) needs no label; leave out labels \(method.labels.rawValue)")
+    }
+    if !isHardVote {
+      let label = "only matters to a label that is voted on, and \(instead); leave it out"
+      if method.ties != .first { found.append("ties \(method.ties.rawValue) \(label)") }
+      if method.minimumShare > 0 { found.append("min-share \(label)") }
+      if method.stopsEarly {
+        found.append(
+          "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
+      }
+    }
+    if method.stopsEarly, method.trainSamples >= method.votes {
+      found.append(
+        "early-stop has nothing to save: all \(method.votes) votes are trained on; lower train-samples or turn it off")
+    }
+    let band = (low: method.voteEntropyLow, high: method.voteEntropyHigh)
+    if method.estimator != .softVote, band != (Method().voteEntropyLow, Method().voteEntropyHigh) {
+      found.append("vote-entropy-low and vote-entropy-high belong to estimator soft-vote; leave them out")
+    }
+    if band.low >= band.high {
+      found.append("vote-entropy-low (\(band.low)) is not below vote-entropy-high (\(band.high)); no group would train")
     }
     return found
   }

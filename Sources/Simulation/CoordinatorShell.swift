@@ -6,6 +6,7 @@
 import Base
 import Fleet
 import Records
+import TTRL
 import Wire
 
 final class CoordinatorShell: Shell {
@@ -15,13 +16,16 @@ final class CoordinatorShell: Shell {
   private var decoders = SortedMap<PeerID, FrameDecoder>()
   /// The version that is being received, and whether it is complete and being verified.
   private var incoming: (version: PolicyVersion, bytes: [UInt8], isSealing: Bool)?
+  private var votes: VoteBook
 
   init(seat: SeatID, world: World) {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
     let scenario = world.scenario
     let directory = world.directory
+    votes = VoteBook(method: scenario.method)
     let settled = world.bug == .forgetSettledOnRestart ? [] : directory.trajectories.keys
+    let latest = directory.manifests.keys.last ?? PolicyVersion(0)
     machine = Coordinator(
       plan: scenario.plan,
       prompts: PromptTokens(training: scenario.prompts.map(\.tokens), heldOut: scenario.heldOut.map(\.tokens)),
@@ -29,12 +33,16 @@ final class CoordinatorShell: Shell {
         runID: "run-\(scenario.seed)", seed: scenario.seed, dtype: "float32", modelConfiguration: "{}",
         latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat),
       memory: CoordinatorMemory(
-        closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values))
+        closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values,
+        course: world.bug == .forgetCourseOnRestart ? RunCourse() : scenario.course(at: latest)))
   }
 
   func handle(_ occurrence: Occurrence, in world: World) {
     switch occurrence {
-    case .started, .tick: feed(.tick, in: world)
+    case .started:
+      recount(in: world)
+      feed(.tick, in: world)
+    case .tick: feed(.tick, in: world)
     case .opened(let link):
       decoders[peer(link)] = FrameDecoder()
       feed(.connected(peer(link)), in: world)
@@ -42,7 +50,8 @@ final class CoordinatorShell: Shell {
       decoders[peer(link)] = nil
       feed(.disconnected(peer(link)), in: world)
     case .bytes(let link, let bytes): receive(bytes, from: peer(link), in: world)
-    case .done(.sealed(let manifest, _, let id)): seal(manifest, from: id, in: world)
+    case .done(.sealed(let manifest, let report, let id)): seal(manifest, report, from: id, in: world)
+    case .done(.decided(let decision)): decide(decision, in: world)
     case .connect, .drain, .done: world.violate("the coordinator was given \(occurrence)")
     }
   }
@@ -83,6 +92,9 @@ final class CoordinatorShell: Shell {
       decoders[id] = nil
       world.close(LinkID(id.number), at: seat)
     case .store(let trajectories, let worker): store(trajectories, worker: worker, in: world)
+    case .storeUnneeded(let slots):
+      world.note(seat, 27, "does without \(slots.count) slots from \(slots[0])")
+      if world.bug != .forgetUnneeded { world.directory.storeUnneeded(slots) }
     case .closeRound(let round):
       world.note(seat, 22, "closes \(round)")
       if world.bug != .dropCloseRound { world.directory.close(round) }
@@ -94,6 +106,7 @@ final class CoordinatorShell: Shell {
         after: world.workDice.span(.zero, world.scenario.verifyTime))
     case .sendPolicy(let version, let offset, let id): sendPolicy(version, offset, to: id, in: world)
     case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
+    case .addRounds(let specs): world.note(seat, 27, "adds \(specs.count) rounds")
     case .dropPolicy(let version):
       world.note(seat, 23, "drops policy \(version)")
       world.directory.drop(version)
@@ -121,7 +134,35 @@ final class CoordinatorShell: Shell {
     world.note(seat, 21, "stores \(trajectories.count) of \(worker)")
     for trajectory in trajectories {
       if let problem = world.directory.store(trajectory) { return world.violate(problem) }
+      if let decision = count(trajectory, in: world) {
+        world.schedule(.done(.decided(decision)), on: seat, after: .zero)
+      }
     }
+  }
+
+  // MARK: Votes
+
+  /// What is durable decides, so a restarted coordinator counts again what it finds.
+  private func recount(in world: World) {
+    for trajectory in world.directory.trajectories.values where !world.directory.closed.contains(trajectory.slot.round)
+    {
+      guard let decision = count(trajectory, in: world) else { continue }
+      decide(decision, in: world)
+      guard world.survives(seat, incarnation: incarnation) else { return }
+    }
+  }
+
+  private func count(_ trajectory: Trajectory, in world: World) -> VoteDecision? {
+    var slot = trajectory.slot
+    if world.bug == .countInArrivalOrder, slot.round.purpose == .train {
+      let earlier = world.directory.arrivals.prefix { $0 != slot }
+      slot.sample = UInt32(earlier.count { $0.round == slot.round && $0.prompt == slot.prompt })
+    }
+    return votes.add(slot) { world.scenario.answer(of: trajectory) }
+  }
+
+  private func decide(_ decision: VoteDecision, in world: World) {
+    feed(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded), in: world)
   }
 
   private func sendBatch(_ round: RoundID, to id: PeerID, in world: World) {
@@ -165,7 +206,7 @@ final class CoordinatorShell: Shell {
     incoming = current
   }
 
-  private func seal(_ manifest: PolicyManifest, from id: PeerID, in world: World) {
+  private func seal(_ manifest: PolicyManifest, _ report: String, from id: PeerID, in world: World) {
     guard let complete = incoming, complete.version == manifest.version else {
       return world.violate("policy \(manifest.version) is to be sealed and is not there")
     }
@@ -177,9 +218,12 @@ final class CoordinatorShell: Shell {
       if complete.bytes != world.reference.published[Int(manifest.version.number)] {
         return world.violate("policy \(manifest.version) has other bytes than the reference's")
       }
+      let expected = world.reference.reports[Int(manifest.version.number) - 1]
+      if report != expected { return world.violate("the learner reports \(report), the reference \(expected)") }
     }
     guard world.survives(seat, incarnation: incarnation) else { return }
-    feed(.sealed(manifest, isIntact: isIntact, from: id), in: world)
+    let course = world.scenario.course(at: manifest.version)
+    feed(.sealed(manifest, isIntact: isIntact, from: id, course: course), in: world)
     if world.bug == .dropPolicyEarly, isIntact, manifest.version.number > 0 {
       world.directory.drop(PolicyVersion(manifest.version.number - 1))
     }

@@ -2,7 +2,7 @@
 //
 // A simulation draws everything, from its settings to the length of one packet's journey, from a few of these, each a
 // stream named by the seed and a number. The same seed therefore lives the same life, event for event. Streams are kept
-// apart (settings, network, faults, work) so that a change in one place does not reshuffle all others.
+// apart (settings, network, faults, work, the vote's rules) so that a change in one place does not reshuffle all others.
 
 import Base
 
@@ -14,6 +14,7 @@ struct Dice: Sendable {
     case network = 2
     case faults = 3
     case work = 4
+    case vote = 5
   }
 
   private let key: UInt64

@@ -6,12 +6,15 @@
 
 import Base
 import Records
+import TTRL
 
 /// The coordinator's durable state.
 struct RunDirectory {
   private(set) var trajectories = SortedMap<Slot, Trajectory>()
   /// Slots in the order in which they were stored.
   private(set) var arrivals: [Slot] = []
+  /// Slots that a vote did not need.
+  private(set) var unneeded = SortedMap<Slot, Bool>()
   private(set) var closed = SortedMap<RoundID, Bool>()
   /// All versions ever published, and the bytes of those that are still kept.
   private(set) var manifests = SortedMap<PolicyVersion, PolicyManifest>()
@@ -27,6 +30,10 @@ struct RunDirectory {
     return nil
   }
 
+  mutating func storeUnneeded(_ slots: [Slot]) {
+    for slot in slots { unneeded[slot] = true }
+  }
+
   mutating func close(_ round: RoundID) { closed[round] = true }
 
   mutating func seal(_ manifest: PolicyManifest, _ bytes: [UInt8]) {
@@ -36,14 +43,22 @@ struct RunDirectory {
 
   mutating func drop(_ version: PolicyVersion) { policies[version] = nil }
 
-  /// The trajectories of a round, in slot order.
-  func trajectories(of round: RoundID) -> [Trajectory] { trajectories.values.filter { $0.slot.round == round } }
+  /// The trajectories of a round that count, in slot order.
+  func trajectories(of round: RoundID) -> [Trajectory] {
+    trajectories.values.filter { $0.slot.round == round && !unneeded.contains($0.slot) }
+  }
+
+  func unneededSlots(of round: RoundID) -> [Slot] { unneeded.keys.filter { $0.round == round } }
+
+  func stored(_ slot: Slot) -> Trajectory? { trajectories[slot] }
 }
 
 /// What a learner can continue from.
 struct Checkpoint {
   var version: PolicyVersion
   var state: [UInt8]
+  /// What the steps before came to, per prompt.
+  var history = History()
   /// What to publish for it; nil for the model that the run began with.
   var publication: Publication?
 

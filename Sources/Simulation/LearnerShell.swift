@@ -125,8 +125,12 @@ final class LearnerShell: Shell {
     let groups = groups(of: batch)
     guard
       let lesson = try? learn(
-        &policy, step: step, from: groups, prompts: scenario.prompts, truth: scenario.truth, method: scenario.method)
+        &policy, step: step, from: groups, prompts: scenario.prompts, truth: scenario.truth, history: held.history,
+        method: scenario.method)
     else { return nil }
+    var history = held.history
+    history.record(lesson.judgements)
+    if world.bug == .checkpointWithoutHistory { history = History() }
     if let first = lesson.updates.first, first.logprobGap != 0 {
       world.violate("step \(step): recomputed log-probabilities are up to \(first.logprobGap) off the recorded ones")
     }
@@ -137,9 +141,10 @@ final class LearnerShell: Shell {
       state.replaceSubrange((state.count / 2)..., with: repeatElement(0, count: state.count / 2))
     }
     return Checkpoint(
-      version: version, state: state,
+      version: version, state: state, history: history,
       publication: Checkpoint.Publication(
-        manifest: manifest(of: bytes, version: version), bytes: bytes, report: "{\"step\":\(step)}"))
+        manifest: manifest(of: bytes, version: version), bytes: bytes,
+        report: report(ofStep: step, lesson.judgements)))
   }
 
   /// A batch is in slot order, so a prompt's trajectories stand together.

@@ -3,6 +3,7 @@
 // This is the judge. The simulated fleet may lose processes, packets and time; every trajectory it stores, every
 // version it publishes and the state it ends with are compared with these, bit for bit.
 
+import Answers
 import Base
 import Records
 import TTRL
@@ -11,21 +12,36 @@ import TTRL
 struct Reference: Sendable {
   /// Published bytes by version, 0 to `steps`.
   let published: [[UInt8]]
-  /// The learner's final state: masters and optimizer.
-  let state: [UInt8]
+  /// The learner's state by version: masters and optimizer.
+  let states: [[UInt8]]
+  /// The labels that the prompts had, by version.
+  let histories: [History]
+  /// What a learner reports of each step.
+  let reports: [String]
   private let scenario: Scenario
 
   init(_ scenario: Scenario) throws {
     self.scenario = scenario
     var policy = scenario.initialPolicy
     var published = [policy.published]
+    var states = [policy.state]
+    var history = History()
+    var histories = [history]
+    var reports: [String] = []
     for step in 0..<scenario.method.steps {
-      _ = try improve(
-        &policy, step: step, prompts: scenario.prompts, truth: scenario.truth, method: scenario.method)
+      let judgements = try improve(
+        &policy, step: step, prompts: scenario.prompts, truth: scenario.truth, history: history,
+        method: scenario.method)
+      history.record(judgements)
+      histories.append(history)
       published.append(policy.published)
+      states.append(policy.state)
+      reports.append(report(ofStep: step, judgements))
     }
     self.published = published
-    state = policy.state
+    self.states = states
+    self.histories = histories
+    self.reports = reports
   }
 
   /// Every trajectory of a round, in slot order.
@@ -38,7 +54,33 @@ struct Reference: Sendable {
   }
 }
 
+extension Reference {
+  /// Those of a round's trajectories that count.
+  func counted(_ trajectories: [Trajectory], of spec: RoundSpec) -> [Trajectory] {
+    guard spec.id.purpose == .train else { return trajectories }
+    return spec.prompts.flatMap { prompt in
+      let group = trajectories.filter { $0.slot.prompt == prompt }
+      let answers = group.map { scenario.answer(of: $0) }
+      return countedSamples(of: answers, step: spec.id.step, prompt: prompt, method: scenario.method).map { group[$0] }
+    }
+  }
+}
+
+/// What a learner says of a step: figures that depend on every answer that counts and on earlier visits.
+func report(ofStep step: UInt32, _ judgements: [Judgement]) -> String {
+  let prompts = judgements.map { judgement in
+    let flip = judgement.isFlip.map { $0 ? "flipped" : "kept" } ?? "new"
+    return "\(judgement.prompt):\(judgement.answers.count):\(judgement.vote.votes):\(flip)"
+  }
+  return "{\"step\":\(step),\"prompts\":\"\(prompts.joined(separator: " "))\"}"
+}
+
 extension Scenario {
+  /// The answer that a trajectory gives; the toy's answers depend on nothing else.
+  func answer(of trajectory: Trajectory) -> AnswerKey? {
+    initialPolicy.answer(of: trajectory, to: prompts[Int(trajectory.slot.prompt)])
+  }
+
   var initialPolicy: ToyPolicy { ToyPolicy(rows: rows, seed: seed) }
 
   func policy(published bytes: [UInt8]) throws -> ToyPolicy {
@@ -51,6 +93,8 @@ extension Scenario {
     switch set {
     case .training: prompts[Int(prompt)].tokens
     case .heldOut: heldOut[Int(prompt)].tokens
+    // The simulated plan has none.
+    case .transfer: []
     }
   }
 }

@@ -6,6 +6,7 @@
 
 import Answers
 import Base
+import Fleet
 import Records
 import TTRL
 
@@ -55,6 +56,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case dropCloseRound
   /// A restarted coordinator is not told what was settled.
   case forgetSettledOnRestart
+  /// A restarted coordinator is not told what its steps have made of the run.
+  case forgetCourseOnRestart
   /// The coordinator's shell believes published bytes without comparing their digest.
   case sealUnverified
   /// A worker's shell believes fetched bytes without comparing their digest.
@@ -65,6 +68,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
+  /// The coordinator's shell does not make it durable which slots a vote did not need.
+  case forgetUnneeded
+  /// A vote is counted in the order in which samples arrive, not in the canonical one.
+  case countInArrivalOrder
+  /// The learner's checkpoints leave out what earlier steps came to.
+  case checkpointWithoutHistory
   /// The learner's checkpoints leave out the optimizer's state.
   case checkpointWithoutOptimizer
   /// The coordinator's shell drops a policy as soon as there is a newer one.
@@ -109,6 +118,11 @@ package struct Scenario: Sendable {
 
   /// Probability per opportunity, or mean interval in seconds for faults that strike by the clock; 0 is off.
   private let rates: [Double]
+  /// What a guard would say of each step; the best step's version may be the result.
+  private let scores: [Int]
+  private let deliversBest: Bool
+  /// The version at which a guard ends the run, if one does.
+  let end: PolicyVersion?
   /// No fault begins after this; the run must end by `deadline`.
   let faultsUntil: Instant
   let deadline: Instant
@@ -152,12 +166,40 @@ package struct Scenario: Sendable {
       return kind.isTimed ? dice.wildSpan(.milliseconds(500), doublings: 6).seconds : dice.pick([0.001, 0.01, 0.1])
     }
     faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
+    let steps = method.steps
+    scores = (0..<steps).map { _ in dice.count(0...3) }
+    deliversBest = dice.chance(0.3)
+    end = dice.chance(0.3) ? PolicyVersion(UInt32(dice.count(1...Int(steps)))) : nil
     // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s; then the slowest worker
     // may have to sample the whole plan alone, with pauses for training and fetching between the rounds.
     let slowest = workers.map(\.slotTime).max() ?? .zero
     let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
     deadline =
       faultsUntil + .seconds(400) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
+  }
+
+  /// What the steps that made this version make of the run. The best is the newest of the highest score.
+  func course(at version: PolicyVersion) -> RunCourse {
+    var best: UInt32?
+    for step in 0..<version.number where scores[Int(step)] >= best.map({ scores[Int($0)] }) ?? 1 { best = step }
+    let hasEnded = end.map { version >= $0 } ?? false
+    return RunCourse(best: best.map(PolicyVersion.init), deliversBest: deliversBest, end: hasEnded ? end : nil)
+  }
+
+  /// The version that the run ends with, and the one that is its result.
+  var last: PolicyVersion { end ?? PolicyVersion(method.steps) }
+  var delivered: PolicyVersion { course(at: last).delivered(last: last) }
+
+  /// Every round that must have been closed.
+  var expectedRounds: [RoundSpec] {
+    let planned = plan.filter { end == nil || last.number == method.steps || $0.id.policy < last }
+    let evaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.policy.number == method.steps }
+    return planned
+      + evaluations.map { spec in
+        var spec = spec
+        spec.id = .evaluate(spec.id.set, at: delivered)
+        return spec
+      }.filter { spec in !planned.contains { $0.id == spec.id } }
   }
 
   private static func method(seed: UInt64, promptCount: Int, _ dice: inout Dice) -> Method {
@@ -175,8 +217,24 @@ package struct Scenario: Sendable {
     method.advantage = dice.pick(AdvantageEstimator.allCases)
     method.silentGroups = dice.pick(SilentGroups.allCases)
     method.denominator = dice.pick(Denominator.allCases)
+    method.klCoefficient = dice.pick([0, 0, 0.01])
+    method.klEstimator = dice.pick(KLEstimator.allCases)
+    method.klPlace = dice.pick(KLPlace.allCases)
+    method.entropyCoefficient = dice.pick([0, 0.01])
     method.learningRate = 0.5
+    drawVote(&method)
     return method
+  }
+
+  /// The rules of the vote, from dice of their own, so that what else a seed means does not depend on them.
+  private static func drawVote(_ method: inout Method) {
+    guard method.labels == .vote else { return }
+    var dice = Dice(seed: method.seed, stream: .vote)
+    method.estimator = dice.chance(0.7) ? .vote : dice.pick(RewardEstimator.allCases)
+    guard method.estimator == .vote else { return }
+    method.ties = dice.pick(TieRule.allCases)
+    method.minimumShare = dice.pick([0, 0, 0.3, 0.6])
+    method.stopsEarly = method.trainSamples < method.votes && dice.chance(0.7)
   }
 
   /// Training rounds, with evaluations of every version, of some, or of none; always one of the last version, which
@@ -191,10 +249,7 @@ package struct Scenario: Sendable {
     var plan: [RoundSpec] = []
     for version in 0...method.steps {
       if version < method.steps {
-        plan.append(
-          RoundSpec(
-            id: .train(step: version), prompts: promptsOfStep(version, promptCount: promptCount, method: method),
-            samples: UInt32(method.votes), sampling: method.sampling))
+        plan.append(trainingRound(ofStep: version, promptCount: promptCount, method: method))
       }
       guard version % every == 0 || version == method.steps else { continue }
       let isEmpty = every == 1000 && version == method.steps

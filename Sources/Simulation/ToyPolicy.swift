@@ -138,6 +138,15 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   /// The answer that a stop token stands for.
   package static func key(of token: Int32) -> AnswerKey { answerKey("\(token)", kind: .string) }
 
+  /// Policy 0 is a function of the seed, so it is made again rather than kept.
+  package func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    let base = ToyPolicy(rows: rows, seed: seed)
+    return trajectories.map { trained in
+      let logprobs = base.logprobs(row: row(of: trained.prompt.tokens), temperature: sampling.temperature)
+      return trained.trajectory.tokens.map { Float(logprobs[Int($0)]) }
+    }
+  }
+
   package mutating func update(
     _ miniBatch: MiniBatch, method: Method, learningRate: Double
   ) -> UpdateReport {
@@ -157,25 +166,29 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return report
   }
 
-  /// Adds one trajectory's gradient: dL/d(logit) = dL/d(lp) · (1[chosen] − p) / temperature, for its row and the bias.
+  /// Adds one trajectory's gradient: dL/d(logit) = (dL/d(lp) · (1[chosen] − p) − dL/dH · p · (lp + H)) / temperature,
+  /// for its row and the bias.
   private func accumulate(
     _ trained: TrainedTrajectory, method: Method, into gradient: inout [Float], _ report: inout UpdateReport
   ) {
     let temperature = method.sampling.temperature
     let row = row(of: trained.prompt.tokens)
     let logprobs = logprobs(row: row, temperature: temperature)
+    let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
+    let bonus = method.entropyCoefficient * trained.weight
     for (place, token) in trained.trajectory.tokens.enumerated() {
       let recorded = trained.trajectory.logprobs[place]
       let logprob = Float(logprobs[Int(token)])
-      let point = surrogate(
-        logprob: logprob, recorded: recorded, advantage: trained.advantages[place], method: method)
+      let point = objective(of: trained, at: place, logprob: logprob, method: method)
       report.tokens += 1
       report.lossSum += Double(point.loss)
       report.clippedTokens += point.isClipped ? 1 : 0
       report.logprobGap = max(report.logprobGap, abs(logprob - recorded))
       for index in 0..<Self.vocabulary {
         let chosen: Float = index == Int(token) ? 1 : 0
-        let slope = trained.weight * point.slope * (chosen - Float(exp(logprobs[index]))) / temperature
+        let probability = Float(exp(logprobs[index]))
+        let bonus = bonus * probability * (Float(logprobs[index]) + entropy)
+        let slope = (point.slope * (chosen - probability) + bonus) / temperature
         gradient[row * Self.vocabulary + index] += slope
         gradient[rows * Self.vocabulary + index] += slope
       }

@@ -9,6 +9,7 @@
 import Base
 import Fleet
 import Records
+import TTRL
 
 /// What can happen to a process.
 enum Occurrence {
@@ -32,6 +33,7 @@ enum Work {
   case installed(PolicyManifest)
   case sealed(PolicyManifest, report: String, from: PeerID)
   case trained(step: UInt32, [Trajectory])
+  case decided(VoteDecision)
 }
 
 /// A running process: a machine of Fleet, and what carries out its effects.
@@ -283,18 +285,41 @@ final class World {
   /// After the run: what is on the disks is what the reference came to.
   private func examine() {
     guard isComplete else { return violate("nothing more happens, and the run is not complete") }
-    let last = PolicyVersion(scenario.method.steps)
-    for spec in scenario.plan {
+    let last = scenario.last
+    for spec in scenario.expectedRounds {
       guard directory.closed.contains(spec.id) else { return violate("\(spec.id) was never closed") }
-      guard let expected = try? reference.trajectories(of: spec), directory.trajectories(of: spec.id) == expected else {
+      guard let expected = try? reference.trajectories(of: spec) else { return violate("\(spec.id) has no reference") }
+      let counted = reference.counted(expected, of: spec)
+      guard directory.trajectories(of: spec.id) == counted else {
         return violate("the trajectories of \(spec.id) are not those of the reference")
       }
+      // The accounting closes: every slot counts or was not needed. Some of the latter were sampled all the same.
+      let unneeded = directory.unneededSlots(of: spec.id)
+      guard unneeded == expected.map(\.slot).filter({ slot in !counted.contains { $0.slot == slot } }) else {
+        return violate("\(spec.id): \(counted.count) of \(spec.slotCount) slots count, \(unneeded.count) were unneeded")
+      }
+      for slot in unneeded {
+        let sampled = directory.stored(slot)
+        if sampled != nil, !expected.contains(where: { $0 == sampled }) {
+          return violate("\(slot) was not needed, and is not what the reference samples")
+        }
+      }
     }
-    guard directory.policies[last] == reference.published.last else {
-      return violate("policy \(last) has other bytes than the reference's")
+    for version in [last, scenario.delivered] {
+      guard directory.policies[version] == reference.published[Int(version.number)] else {
+        return violate("policy \(version) has other bytes than the reference's")
+      }
     }
-    guard checkpoints.newest.version == last, checkpoints.newest.state == reference.state else {
-      return violate("the learner's last checkpoint is not the reference's state")
+    guard directory.manifests.keys.last == last else {
+      return violate("the run ended at policy \(directory.manifests.keys.last ?? last), expected \(last)")
+    }
+    // A run that was cut short may end between two checkpoints.
+    let newest = checkpoints.newest
+    guard newest.version == last || scenario.end != nil && newest.version < last,
+      newest.state == reference.states[Int(newest.version.number)]
+    else { return violate("the learner's last checkpoint is not the reference's state") }
+    guard newest.history == reference.histories[Int(newest.version.number)] else {
+      return violate("the learner's last checkpoint remembers other labels than the reference's")
     }
   }
 }

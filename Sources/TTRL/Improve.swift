@@ -21,6 +21,10 @@ package protocol Policy {
   /// The answer that a response gives, or nil for none. Equal keys are equal answers.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey?
 
+  /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Asked for only where a KL
+  /// penalty is on, and only of trajectories that are trained on; they stand together by prompt.
+  mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
+
   /// One optimizer step on some trajectories.
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) throws -> UpdateReport
 
@@ -33,17 +37,25 @@ package protocol Policy {
 /// - Parameters:
 ///   - prompts: the training set, by index.
 ///   - truth: the answers, by prompt index, where the labels are `.truth`; never looked at otherwise.
+///   - history: what the steps before came to.
 package func improve<P: Policy>(
-  _ policy: inout P, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [], method: Method
+  _ policy: inout P, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [], history: History = History(),
+  method: Method
 ) throws -> [Judgement] {
   let round = RoundID.train(step: step)
   var groups: [Group] = []
   for index in promptsOfStep(step, promptCount: prompts.count, method: method) {
     let slots = (0..<UInt32(method.votes)).map { Slot(round: round, prompt: index, sample: $0) }
-    let trajectories = try policy.sample(prompts[Int(index)], slots: slots, sampling: method.sampling)
-    groups.append(Group(prompt: index, trajectories: trajectories))
+    let prompt = prompts[Int(index)]
+    let trajectories = try policy.sample(prompt, slots: slots, sampling: method.sampling)
+    let answers = trajectories.map { policy.answer(of: $0, to: prompt) }
+    // All of them, or with early stop those up to the vote's decision: the rest need not have been sampled.
+    let counted = countedSamples(of: answers, step: step, prompt: index, method: method)
+    groups.append(Group(prompt: index, trajectories: counted.map { trajectories[$0] }))
   }
-  return try learn(&policy, step: step, from: groups, prompts: prompts, truth: truth, method: method).judgements
+  return try learn(
+    &policy, step: step, from: groups, prompts: prompts, truth: truth, history: history, method: method
+  ).judgements
 }
 
 /// What a step learned from and how the updates went.
@@ -51,61 +63,80 @@ package struct Lesson: Sendable {
   package var judgements: [Judgement]
   /// [B] parallel to `judgements`: the group's advantages are all 0, it has nothing to teach.
   package var isSilent: [Bool]
+  /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, nats; nil where no penalty asks for policy 0.
+  package var klToBase: Double?
   package var updates: [UpdateReport]
 }
 
 /// The second half of a step: vote, reward, select, advantages, update.
 ///
-/// - Parameter groups: one per prompt of the step, in the order of `promptsOfStep`, samples in order.
+/// - Parameter groups: one per prompt of the step, in the order of `promptsOfStep`, samples in order; those that count.
 package func learn<P: Policy>(
-  _ policy: inout P, step: UInt32, from groups: [Group], prompts: [Prompt], truth: [AnswerKey?] = [], method: Method
+  _ policy: inout P, step: UInt32, from groups: [Group], prompts: [Prompt], truth: [AnswerKey?] = [],
+  history: History = History(), method: Method
 ) throws -> Lesson {
   let judgements = groups.map { group in
     let prompt = prompts[Int(group.prompt)]
     let answers = group.trajectories.map { policy.answer(of: $0, to: prompt) }
     return judge(
-      prompt: group.prompt, answers: answers, step: step, method: method,
-      truth: method.labels == .truth ? truth[Int(group.prompt)] : nil)
+      prompt: group.prompt, answers: answers, trajectories: group.trajectories, step: step, method: method,
+      truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
   }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
+  // Policy 0 is needed before advantages if the penalty is in the reward; in the loss only for what has one.
+  if method.hasKL(in: .reward) { try addReference(to: &trained, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
   let isSilent = trained.map(\.isSilent)
   if method.silentGroups == .skip { trained.removeAll(where: \.isSilent) }
+  if method.hasKL(in: .loss) { try addReference(to: &trained, by: &policy, method: method) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
   for miniBatch in miniBatches(of: trained, step: step, method: method) {
     updates.append(try policy.update(miniBatch, method: method, learningRate: rate))
   }
   try policy.publish()
-  return Lesson(judgements: judgements, isSilent: isSilent, updates: updates)
+  return Lesson(judgements: judgements, isSilent: isSilent, klToBase: klToBase(of: trained), updates: updates)
 }
 
 /// What the vote made of one group.
 package struct Judgement: Sendable, Equatable {
   package var prompt: UInt32
-  /// [N] by sample; nil gave no answer.
+  /// [N] by sample; nil gave no answer. With early stop only the samples that count, here and below.
   package var answers: [AnswerKey?]
-  /// The label and its votes; the label is nil if nobody answered.
+  /// The label and its votes; the label is nil if nobody answered or the group abstains.
   package var vote: Vote
-  /// [N] by sample, 0 or 1.
+  /// [N] by sample: 0 or 1 for agreement, other scales for other estimators.
   package var rewards: [Float]
-  /// Ascending sample indices of the m trajectories that are trained on.
+  /// Why nothing is rewarded although answers were given.
+  package var abstention: Abstention?
+  /// The m trajectories that are trained on: ascending places in the group.
   package var trained: [Int]
+  /// Whether the label is another one than at the prompt's last visit; nil if either had none.
+  package var isFlip: Bool?
+  /// Samples that the vote did not need.
+  package var unneeded = 0
 }
 
 /// Vote, reward, select: a group's answers to what each trajectory earned.
 ///
-/// - Parameter truth: the question's answer if, and only if, labels are `.truth`; nil there rewards nothing.
+/// - Parameters:
+///   - answers: of the samples that count, in sample order.
+///   - trajectories: parallel to them; empty where only the answers of a whole group are known (`ttrl vote`).
+///   - truth: the question's answer if, and only if, labels are `.truth`; nil there rewards nothing.
 package func judge(
-  prompt: UInt32, answers: [AnswerKey?], step: UInt32, method: Method, truth: AnswerKey?
+  prompt: UInt32, answers: [AnswerKey?], trajectories: [Trajectory] = [], step: UInt32, method: Method,
+  truth: AnswerKey?, history: PromptHistory = PromptHistory()
 ) -> Judgement {
-  let vote = majority(of: answers)
-  let rewards =
-    switch method.labels {
-    case .vote: agreement(of: answers, with: vote.label)
-    case .truth: agreement(of: answers, with: truth)
-    case .random: coinFlips(count: answers.count, step: step, prompt: prompt, seed: method.seed)
-    }
-  let trained = trainedSamples(of: answers.count, step: step, prompt: prompt, method: method)
-  return Judgement(prompt: prompt, answers: answers, vote: vote, rewards: rewards, trained: trained)
+  let size = method.stopsEarly ? method.votes : answers.count
+  let needed = votesNeeded(forShare: method.minimumShare, of: size)
+  let vote = majority(of: answers, ties: method.ties, needed: needed)
+  let estimate = estimate(
+    Evidence(
+      step: step, prompt: prompt, answers: answers, trajectories: trajectories, vote: vote, truth: truth,
+      history: history), method: method)
+  let chosen = trainedSamples(of: size, step: step, prompt: prompt, method: method)
+  return Judgement(
+    prompt: prompt, answers: answers, vote: vote, rewards: estimate.rewards, abstention: estimate.abstention,
+    trained: method.stopsEarly ? places(of: chosen, among: trajectories) : chosen,
+    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: size - answers.count)
 }

@@ -21,7 +21,16 @@ package struct PromptMetrics: Sendable, Equatable {
   package var isTie = false
   /// All its advantages are 0; known once the whole step is judged.
   package var isSilent = false
+  /// Why nothing is rewarded although answers were given.
+  package var abstention: Abstention?
+  /// Whether the label is another one than at the prompt's last visit; nil if either had none.
+  package var isFlip: Bool?
+  /// Samples that were not needed to decide the vote, and are not among `samples`.
+  package var unneeded = 0
+  /// Samples with reward 1; under rewards that are no 0 or 1, those above the group's mean.
   package var rewarded = 0
+  /// Sum of the samples' rewards.
+  package var rewardSum = 0.0
   package var trained = 0
   package var label: String?
   /// Counts that need the truth; nil where there is none.
@@ -47,22 +56,35 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.truncated = group.trajectories.count { $0.finish == .length }
   metrics.answerCount = judgement.vote.answerCount
   metrics.isTie = judgement.vote.isTie
-  metrics.rewarded = judgement.rewards.count { $0 > 0 }
+  metrics.abstention = judgement.abstention
+  metrics.isFlip = judgement.isFlip
+  metrics.unneeded = judgement.unneeded
+  let favoured = favoured(by: judgement.rewards)
+  metrics.rewarded = favoured.count { $0 }
+  metrics.rewardSum = judgement.rewards.reduce(0) { $0 + Double($1) }
   metrics.trained = judgement.trained.count
   metrics.label = judgement.vote.label?.text
   guard let truth else { return metrics }
-  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label == truth)
-  for (answer, reward) in zip(judgement.answers, judgement.rewards) {
-    counts.right += answer == truth ? 1 : 0
-    counts.rightRewards += (answer == truth) == (reward > 0) ? 1 : 0
+  var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label?.isRightLabel(for: truth) ?? false)
+  for (answer, isFavoured) in zip(judgement.answers, favoured) {
+    let isRight = answer.agrees(with: truth)
+    counts.right += isRight ? 1 : 0
+    counts.rightRewards += isRight == isFavoured ? 1 : 0
   }
   for sample in judgement.trained {
-    let isRight = judgement.answers[sample] == truth
+    let isRight = judgement.answers[sample].agrees(with: truth)
     counts.trainedRight += isRight ? 1 : 0
-    counts.trainedRightRewards += isRight == (judgement.rewards[sample] > 0) ? 1 : 0
+    counts.trainedRightRewards += isRight == favoured[sample] ? 1 : 0
   }
   metrics.truth = counts
   return metrics
+}
+
+/// [N] what a reward says of a sample, as yes or no: a 0 or 1 as it stands, any other scale against the group's mean.
+private func favoured(by rewards: [Float]) -> [Bool] {
+  if rewards.allSatisfy({ $0 == 0 || $0 == 1 }) { return rewards.map { $0 > 0 } }
+  let mean = rewards.reduce(0.0) { $0 + Double($1) } / Double(rewards.count)
+  return rewards.map { Double($0) > mean }
 }
 
 /// A step's figures, averaged over its prompts. Names follow the reference's (`train/...`).
@@ -77,6 +99,8 @@ package struct StepMetrics: Sendable, Equatable {
   package var sampledTokens: Int
   /// Mean entropy per sampled token, nats.
   package var entropy: Double
+  /// See `Lesson.klToBase`.
+  package var klToBase: Double?
 
   /// - Parameter truth: the answers by prompt index; nil entries and an empty array mean unknown.
   package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
@@ -87,6 +111,7 @@ package struct StepMetrics: Sendable, Equatable {
     for (index, isSilent) in lesson.isSilent.enumerated() { prompts[index].isSilent = isSilent }
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
+    klToBase = lesson.klToBase
     var tokens = 0
     var longest = 0
     var entropySum = 0.0
@@ -128,7 +153,20 @@ package struct StepMetrics: Sendable, Equatable {
   package var tieRatio: Double { share(ofPrompts: \.isTie) }
   package var silentRatio: Double { share(ofPrompts: \.isSilent) }
   /// Share of prompts where nobody gave an answer, so that nothing could be voted on.
-  package var unlabeledRatio: Double { share(ofPrompts: { $0.label == nil }) }
+  package var unlabeledRatio: Double { share(ofPrompts: { $0.answerCount == 0 }) }
+  /// Share of prompts where answers were given and nothing is rewarded.
+  package var abstentionRatio: Double { share(ofPrompts: { $0.abstention != nil }) }
+  /// Of the prompts that had a label at their last visit too, the share whose label has changed; nil without any.
+  package var flipRatio: Double? {
+    let flips = prompts.compactMap(\.isFlip)
+    return flips.isEmpty ? nil : Double(flips.count { $0 }) / Double(flips.count)
+  }
+  /// Mean reward, mean over prompts.
+  package var rewardMean: Double {
+    prompts.reduce(0) { $0 + $1.rewardSum / Double(max($1.samples, 1)) } / Double(max(prompts.count, 1))
+  }
+  /// Samples that early stop did without.
+  package var unneededSamples: Int { prompts.reduce(0) { $0 + $1.unneeded } }
 
   package var labelAccuracy: Double? { truthShare { $1.isLabelRight ? 1 : 0 } }
   package var rewardAccuracy: Double? { truthShare { Double($1.rightRewards) / Double(max($0.samples, 1)) } }

@@ -11,6 +11,8 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var reward: Float
   /// [T] by token.
   package var advantages: [Float]
+  /// [T] log-probabilities under policy 0; empty unless a KL penalty asks for them.
+  package var reference: [Float] = []
   /// How much each of its tokens counts in its mini-batch's loss, relative to the others'.
   package var weight: Float = 1
 
@@ -22,8 +24,15 @@ package struct TrainedTrajectory: Sendable, Equatable {
     advantages = [Float](repeating: advantage, count: trajectory.tokens.count)
   }
 
-  fileprivate var outcome: Outcome {
-    Outcome(reward: reward, tokenRewards: trajectory.tokens.map { _ in 0 })
+  /// What it earned; a KL penalty in the reward takes from every token.
+  fileprivate func outcome(_ method: Method) -> Outcome {
+    guard method.hasKL(in: .reward) else { return Outcome(reward: reward, tokenRewards: advantages.map { _ in 0 }) }
+    return Outcome(
+      reward: reward,
+      tokenRewards: zip(trajectory.logprobs, reference).map { recorded, reference in
+        -method.klCoefficient
+          * klPenalty(logprob: recorded, reference: reference, estimator: method.klEstimator).value
+      })
   }
 }
 
@@ -32,27 +41,38 @@ package struct TrainedGroup: Sendable, Equatable {
   /// [m] by sample.
   package var members: [TrainedTrajectory]
 
+  package init(members: [TrainedTrajectory]) { self.members = members }
+
   /// Nothing in it is worth more than anything else: it has nothing to teach.
   package var isSilent: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
 }
 
-/// The m trajectories of each group that are trained on, with their rewards.
+/// The m trajectories of each group that are trained on, with their rewards; none of a group that abstains.
 func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prompt]) -> [TrainedGroup] {
   zip(groups, judgements).map { group, judgement in
-    TrainedGroup(
-      members: judgement.trained.map { sample in
+    let trained = judgement.abstention == nil ? judgement.trained : []
+    return TrainedGroup(
+      members: trained.map { place in
         TrainedTrajectory(
-          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[sample],
-          reward: judgement.rewards[sample])
+          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[place], reward: judgement.rewards[place])
       })
   }
 }
 
 /// Says what every trained token of a step is worth. The whole step at once: some estimators compare across prompts.
-func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
-  let values = advantages(of: groups.map { $0.members.map(\.outcome) }, by: method.advantage)
+package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
+  let values = advantages(of: groups.map { $0.members.map { $0.outcome(method) } }, by: method.advantage)
   for (group, members) in values.enumerated() {
     for (member, advantages) in members.enumerated() { groups[group].members[member].advantages = advantages }
+  }
+}
+
+/// Has policy 0 score all trajectories of some groups.
+func addReference<P: Policy>(to groups: inout [TrainedGroup], by policy: inout P, method: Method) throws {
+  let members = groups.flatMap(\.members)
+  var scored = try policy.referenceLogprobs(of: members, sampling: method.sampling)[...]
+  for group in groups.indices {
+    for member in groups[group].members.indices { groups[group].members[member].reference = scored.removeFirst() }
   }
 }
 

@@ -10,18 +10,31 @@ package import Records
 
 /// The prompts of a step: B distinct ones, drawn from a fresh permutation per pass over the set.
 ///
-/// No prompt is skipped (the reference drops the last, incomplete batch of every pass): it is filled from the front of
-/// the same pass instead.
+/// No prompt is skipped: the last, incomplete batch of a pass is filled from the front of the same pass. (The reference
+/// drops it: `lastBatch`.)
 /// - Returns: min(B, promptCount) indices, ascending.
 package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> [UInt32] {
   precondition(promptCount > 0, "a step needs at least one prompt")
   let size = min(method.promptsPerStep, promptCount)
-  let stepsPerPass = (promptCount + size - 1) / size
+  let stepsPerPass = method.lastBatch == .drop ? promptCount / size : (promptCount + size - 1) / size
   let pass = UInt32(Int(step) / stepsPerPass)
   let position = Int(step) % stepsPerPass * size
   var sequence = RandomSequence(seed: method.seed, purpose: .promptOrder, stream: SIMD3(pass, 0, 0))
   let order = sequence.permutation(of: promptCount)
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
+}
+
+/// The round of sampling that a step trains on.
+package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method) -> RoundSpec {
+  let prompts = promptsOfStep(step, promptCount: promptCount, method: method)
+  var round = RoundSpec(
+    id: .train(step: step), prompts: prompts, samples: UInt32(method.votes), sampling: method.sampling)
+  if method.stopsEarly {
+    round.required = prompts.map { prompt in
+      trainedSamples(of: method.votes, step: step, prompt: prompt, method: method).map { UInt32($0) }
+    }
+  }
+  return round
 }
 
 /// The learning rate of a step; its updates share it.

@@ -5,7 +5,8 @@
 //   if A < 0 and dual clip c > 0:  L = min(L, −A·c)
 //
 // The engine differentiates log-probabilities; all it needs from here is dL/d(lp), which is −A·ρ where no clip is
-// active and 0 where one is. Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
+// active and 0 where one is. A KL penalty in the loss adds its own slope (KLPenalty). Source: PPO, arXiv 1707.06347;
+// dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
 
 package import Records
 
@@ -33,4 +34,20 @@ package func surrogate(logprob: Float, recorded: Float, advantage: Float, method
     return SurrogateToken(loss: -advantage * method.dualClip, slope: 0, isClipped: true)
   }
   return SurrogateToken(loss: plain, slope: plain, isClipped: false)
+}
+
+/// The whole objective at one token of a trajectory: the surrogate, and the slope of everything that is differentiated
+/// through the token's log-probability, times the token's weight.
+package func objective(
+  of member: TrainedTrajectory, at place: Int, logprob: Float, method: Method
+) -> SurrogateToken {
+  var token = surrogate(
+    logprob: logprob, recorded: member.trajectory.logprobs[place], advantage: member.advantages[place], method: method)
+  if method.hasKL(in: .loss) {
+    token.slope +=
+      method.klCoefficient
+      * klPenalty(logprob: logprob, reference: member.reference[place], estimator: method.klEstimator).slope
+  }
+  token.slope *= member.weight
+  return token
 }

@@ -313,6 +313,18 @@ package struct Kernels: @unchecked Sendable {
       z.base, Int64(z.count), distribution.maximum, distribution.logSum, coefficient, out.base)
   }
 
+  /// out = p · (coefficient + entropyCoefficient · (log p + entropy)), p the probabilities; 0 for dropped tokens.
+  ///
+  /// d entropy / dz = −p · (log p + entropy), with the tokens that were kept held fixed.
+  package func entropyGradient(
+    _ z: Floats, _ distribution: TokenDistribution, coefficient: Float, entropyCoefficient: Float, into out: Floats
+  ) {
+    precondition(z.count == out.count, "entropyGradient: \(z.count) values into \(out.count)")
+    functions.pointee.entropy_gradient(
+      z.base, Int64(z.count), distribution.maximum, distribution.logSum, distribution.entropy, coefficient,
+      entropyCoefficient, out.base)
+  }
+
   // MARK: Optimizer
 
   /// accumulator += round(gradient · 2^40).

@@ -1,30 +1,50 @@
 // Link: a connection that carries messages.
 //
 // Bytes come from Platform, frames and messages from Wire; here they meet. A link that receives anything that is no
-// message ends, with the reason; it never guesses where the next frame might begin.
+// message ends, with the reason; it never guesses where the next frame might begin. Whether there is TLS in between is
+// the connection's business.
 
 package import Base
 package import Platform
 package import Records
-import Wire
+package import Wire
 
 package final class Link {
+  /// Why a link ended that was not closed from this side.
+  package enum End: Sendable, CustomStringConvertible {
+    case connection(Connection.CloseReason)
+    case wire(WireError)
+
+    package var description: String {
+      switch self {
+      case .connection(let reason): "\(reason)"
+      case .wire(let error): "\(error)"
+      }
+    }
+  }
+
   private let connection: Connection
-  private var decoder = FrameDecoder()
+  private var decoder: FrameDecoder
   private var isOpen = true
   private let onMessage: (Message) -> Void
-  /// Called once, unless the link was closed from this side. The text says why.
-  private let onClose: (String) -> Void
+  /// Called once, unless the link was closed from this side.
+  private let onClose: (End) -> Void
 
-  /// For a connection that a listener accepted.
+  /// - Parameters:
+  ///   - connection: accepted, or on its way.
+  ///   - firstFrameBytes: the largest payload of the first message; later ones may have `Limits.frameBytes`.
+  ///   - onMessage: what the other side says.
+  ///   - onClose: why it ended.
   package init(
-    _ connection: Connection, onMessage: @escaping (Message) -> Void, onClose: @escaping (String) -> Void
+    _ connection: Connection, firstFrameBytes: Int = Limits.frameBytes, onMessage: @escaping (Message) -> Void,
+    onClose: @escaping (End) -> Void
   ) {
     self.connection = connection
+    decoder = FrameDecoder(firstFrameBytes: firstFrameBytes)
     self.onMessage = onMessage
     self.onClose = onClose
     connection.onBytes = { self.receive($0) }
-    connection.onClose = { self.end("\($0)") }
+    connection.onClose = { self.end(.connection($0)) }
   }
 
   package var peer: HostPort { connection.peer }
@@ -54,11 +74,11 @@ package final class Link {
     } catch {
       send(.goodbye(reason: "\(error)"))
       connection.finish()
-      end("\(error)")
+      end(.wire(error))
     }
   }
 
-  private func end(_ reason: String) {
+  private func end(_ reason: End) {
     guard isOpen else { return }
     isOpen = false
     onClose(reason)
@@ -69,14 +89,27 @@ package final class Link {
 package final class Uplink {
   private let loop: EventLoop
   private let coordinator: HostPort
+  private let context: TLSContext?
   private var link: Link?
+  /// Whether the coordinator has ever spoken to us, and how often it refused our key before.
+  private var wasIn = false
+  private var refusals = 0
   package var onConnect: () -> Void = {}
   package var onMessage: (Message) -> Void = { _ in }
   package var onDisconnect: (String) -> Void = { _ in }
+  /// Called instead of `onDisconnect` when trying again would end the same way: the keys differ. A process that was
+  /// in before is never told so; somebody may have taken the coordinator's port for a moment.
+  package var onRefused: (KeyRefused) -> Void = { _ in }
 
-  package init(to coordinator: HostPort, loop: EventLoop) {
+  /// - Parameters:
+  ///   - coordinator: its address.
+  ///   - key: the cluster's; nil is plain TCP.
+  ///   - loop: carries it.
+  /// - Throws: `.openSSL`.
+  package init(to coordinator: HostPort, key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
     self.coordinator = coordinator
     self.loop = loop
+    context = if let key { try TLSContext(key) } else { nil }
   }
 
   /// Connects after a pause; `onConnect` or `onDisconnect` follows.
@@ -85,14 +118,27 @@ package final class Uplink {
   }
 
   private func connectNow() {
-    let connection = Connection(to: coordinator, by: MonotonicClock.now() + Limits.connectDeadline, loop: loop)
+    let connection = Connection(
+      to: coordinator, tls: context, by: MonotonicClock.now() + Limits.connectDeadline, loop: loop)
     connection.onOpen = { self.onConnect() }
     link = Link(
-      connection, onMessage: { self.onMessage($0) },
+      connection,
+      onMessage: { message in
+        self.wasIn = true
+        self.onMessage(message)
+      },
       onClose: { reason in
         self.link = nil
-        self.onDisconnect(reason)
+        self.end(reason)
       })
+  }
+
+  private func end(_ reason: Link.End) {
+    if reason.isRefusal, !wasIn {
+      refusals += 1
+      if refusals >= Limits.keyRefusals { return onRefused(KeyRefused(coordinator: coordinator, reason: "\(reason)")) }
+    }
+    onDisconnect("\(reason)")
   }
 
   package func send(_ message: Message) { link?.send(message) }
@@ -109,5 +155,25 @@ package final class Uplink {
   package func finish() {
     link?.finish()
     link = nil
+  }
+}
+
+/// The coordinator and this process do not have the same key.
+package struct KeyRefused: Error, Sendable, CustomStringConvertible {
+  package let coordinator: HostPort
+  package let reason: String
+
+  package var description: String { "cannot join the coordinator at \(coordinator): \(reason)" }
+}
+
+extension Link.End {
+  /// The two sides are of different minds about the key, rather than unlucky.
+  fileprivate var isRefusal: Bool {
+    switch self {
+    case .connection(.insecure(.refused)), .connection(.insecure(.notTLS)), .connection(.insecure(.notByKey)),
+      .wire(.encrypted):
+      true
+    default: false
+    }
   }
 }

@@ -18,6 +18,8 @@ package import Records
 /// Why bytes are not a frame, or a frame is not a message. All end the connection.
 package enum WireError: Error, Equatable, Sendable {
   case notOurProtocol
+  /// The peer answered in TLS where plain frames were expected.
+  case encrypted
   /// The peer speaks another version of the protocol.
   case otherVersion(found: UInt16, expected: UInt16)
   case damagedHeader
@@ -32,6 +34,7 @@ extension WireError: CustomStringConvertible {
   package var description: String {
     switch self {
     case .notOurProtocol: "the peer does not speak ttrl's protocol (no \"TTRL\" at the start of a frame)"
+    case .encrypted: "the peer speaks TLS; give the cluster's key with --key FILE"
     case .otherVersion(let found, let expected):
       "the peer speaks version \(found) of ttrl's protocol, this program version \(expected); "
         + "run the same release everywhere"
@@ -70,8 +73,11 @@ package enum Frame {
 package struct FrameDecoder: Sendable {
   private var buffer: [UInt8] = []
   private var consumed = 0
+  /// The largest payload that is accepted now.
+  private var limit: Int
 
-  package init() {}
+  /// - Parameter firstFrameBytes: the largest payload of the first frame: who has not said who it is gets little room.
+  package init(firstFrameBytes: Int = Limits.frameBytes) { limit = firstFrameBytes }
 
   /// Takes bytes from the stream.
   package mutating func append(_ bytes: [UInt8]) {
@@ -95,6 +101,7 @@ package struct FrameDecoder: Sendable {
     guard CRC32C.checksum(buffer, in: payload) == header.checksum else { throw .damagedPayload(kind: header.kind) }
     let message = try MessageCodec.decode(kind: header.kind, buffer, in: payload)
     consumed = payload.upperBound
+    limit = Limits.frameBytes
     return message
   }
 
@@ -106,7 +113,10 @@ package struct FrameDecoder: Sendable {
 
   private func checkMagic() throws(WireError) {
     var reader = ByteReader(buffer, in: consumed..<consumed + 4)
-    guard (try? reader.read(UInt32.self)) == Frame.magic else { throw .notOurProtocol }
+    let found = try? reader.read(UInt32.self)
+    // Content type 21 (alert) or 22 (handshake), then version 3: a TLS record.
+    if let found, [0x0315, 0x0316].contains(found & 0xFFFF) { throw .encrypted }
+    guard found == Frame.magic else { throw .notOurProtocol }
   }
 
   private func readHeader() throws(WireError) -> Header {
@@ -120,7 +130,7 @@ package struct FrameDecoder: Sendable {
     guard version == Frame.version else { throw .otherVersion(found: version, expected: Frame.version) }
     guard CRC32C.checksum(buffer, in: consumed..<consumed + 20) == headerChecksum else { throw .damagedHeader }
     guard flags == 0 else { throw .reservedFlags(flags) }
-    guard Int(length) <= Limits.frameBytes else { throw .tooLarge(bytes: Int(length), limit: Limits.frameBytes) }
+    guard Int(length) <= limit else { throw .tooLarge(bytes: Int(length), limit: limit) }
     return Header(kind: kind, length: Int(length), checksum: checksum)
   }
 }

@@ -26,10 +26,11 @@ package final class SamplerPool: Sendable {
     var jobs: [Job] = []
     /// Slots dealt to this thread and not yet sampled.
     var load = 0
+    /// Leases that the thread is to drop. It takes no job before it has: a lease's number may be given again.
+    var cancelled: [LeaseID] = []
   }
 
   private let queues: Mutex<[Queue]>
-  private let cancelled = Mutex<[LeaseID]>([])
   private let wakeups: [Wakeup]
   private let tokenCount = Atomic<UInt64>(0)
   private let seed: UInt64
@@ -74,12 +75,13 @@ package final class SamplerPool: Sendable {
     wakeups[chosen].signal()
   }
 
-  /// Drops a lease that no thread has begun; one that has been begun is finished, and its results are dropped.
+  /// Drops a lease: what has not begun at once, what is being sampled after its next token.
   package func cancel(_ id: LeaseID) {
     queues.withLock { queues in
       for index in queues.indices {
         for job in queues[index].jobs where job.lease.id == id { queues[index].load -= job.lease.slotCount }
         queues[index].jobs.removeAll { $0.lease.id == id }
+        if queues[index].load > 0 { queues[index].cancelled.append(id) }
       }
     }
   }
@@ -98,6 +100,7 @@ package final class SamplerPool: Sendable {
     var current: Current?
     while true {
       do {
+        dropCancelled(index, &current)
         try takeJobs(index, &current)
         guard let busy = current, busy.generator.hasWork else {
           current = nil
@@ -114,6 +117,18 @@ package final class SamplerPool: Sendable {
         return reports.post(.failed(error))
       }
     }
+  }
+
+  private func dropCancelled(_ index: Int, _ current: inout Current?) {
+    let ids = queues.withLock { queues in
+      defer { queues[index].cancelled = [] }
+      return queues[index].cancelled
+    }
+    guard !ids.isEmpty, let leases = current?.leases else { return }
+    let unwanted = leases.filter { ids.contains($0.value) }
+    current?.generator.cancel { unwanted[$0] != nil }
+    current?.leases = leases.filter { unwanted[$0.key] == nil }
+    queues.withLock { $0[index].load -= unwanted.count }
   }
 
   /// Adds the waiting leases that fit what is being sampled, in order, up to the first that does not.
@@ -139,7 +154,7 @@ package final class SamplerPool: Sendable {
 
   private func nextJob(_ index: Int, fitting current: Current?) -> Job? {
     queues.withLock { queues in
-      guard let job = queues[index].jobs.first else { return nil }
+      guard queues[index].cancelled.isEmpty, let job = queues[index].jobs.first else { return nil }
       if let current, current.policy != job.lease.policy || current.sampling != job.lease.sampling { return nil }
       return queues[index].jobs.removeFirst()
     }

@@ -1,8 +1,8 @@
 // WorkerShell: a rollout worker as a process.
 //
 // Bytes → messages → the machine (Fleet.Worker) → effects → bytes, on one loop; sampling on threads of its own. All
-// decisions about leases are the machine's. A worker needs an address and nothing else: model, settings and weights
-// come from the coordinator, and it writes nothing to disk.
+// decisions about leases are the machine's. A worker needs an address and a key: model, settings and weights come from
+// the coordinator, and it writes nothing to disk.
 
 import Base
 import Fleet
@@ -15,13 +15,16 @@ import Transport
 /// How to start a worker.
 package struct WorkerOptions: Sendable {
   package var coordinator: HostPort
+  /// nil is plain TCP.
+  package var key: ClusterKey?
   package var name: String
   package var threads: Int
   /// Sequences that one thread samples at a time.
   package var batchRows: Int
 
-  package init(coordinator: HostPort, name: String, threads: Int, batchRows: Int = 256) {
+  package init(coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = 256) {
     self.coordinator = coordinator
+    self.key = key
     self.name = name
     self.threads = threads
     self.batchRows = batchRows
@@ -45,11 +48,11 @@ package final class WorkerShell {
   private var gathered = SortedMap<LeaseID, [Trajectory]>()
   private var isGathering = false
 
-  /// - Throws: if the process lacks descriptors.
+  /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
   package init(_ options: WorkerOptions) throws(PlatformError) {
     self.options = options
     loop = try EventLoop()
-    uplink = Uplink(to: options.coordinator, loop: loop)
+    uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
     let hello = Hello(
       role: .worker, name: options.name, arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
@@ -68,6 +71,7 @@ package final class WorkerShell {
       Log.info("worker.disconnected", ["coordinator": self.options.coordinator, "reason": reason])
       self.handle(.disconnected)
     }
+    uplink.onRefused = { self.fail($0) }
     uplink.connect(after: .zero)
     tick()
     while status == nil, failure == nil { loop.run() }

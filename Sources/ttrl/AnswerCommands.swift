@@ -1,34 +1,35 @@
-// AnswerCommands: the method's judgement offline: extract, grade, vote.
+// AnswerCommands: the method's judgement offline: extract, grade, vote; and `convert`, which only reads questions.
 
 import Answers
 import Base
 import Records
+import Runs
 import Settings
 import TTRL
 
 extension Command {
   @Sendable static func extract(_ settings: Settings, given: [String]) throws -> Int32 {
-    try JSONLines.transform { line in
-      let kind = try kind(of: line)
-      let answer = extractAnswer(from: try line.text("response"), kind: kind)
-      let key = answer.map { answerKey($0, kind: kind) }
+    let rule = settings.method.answers
+    return try JSONLines.transform { line in
+      let answer = rule.answer(in: try line.text("response"), kind: try kind(of: line))
       return [
         [
-          "answer": .optional(answer), "key": .optional(key?.text),
-          "budget_exhausted": .bool(key?.isExhausted ?? false),
+          "answer": .optional(answer?.text), "key": .optional(answer?.key.text),
+          "budget_exhausted": .bool(answer?.key.isExhausted ?? false),
         ]
       ]
     }
   }
 
   @Sendable static func grade(_ settings: Settings, given: [String]) throws -> Int32 {
-    try JSONLines.transform { line in
+    let rule = settings.method.answers
+    return try JSONLines.transform { line in
       let kind = try kind(of: line)
-      let (answer, reference) = (try line.text("answer"), try line.text("reference"))
-      let (key, referenceKey) = (answerKey(answer, kind: kind), answerKey(reference, kind: kind))
+      let key = rule.key(ofTruth: try line.text("answer"), kind: kind)
+      let referenceKey = rule.key(ofTruth: try line.text("reference"), kind: kind)
       return [
         [
-          "equivalent": .bool(key == referenceKey), "answer_key": .string(key.text),
+          "equivalent": .bool(AnswerKey?.some(key).agrees(with: referenceKey)), "answer_key": .string(key.text),
           "reference_key": .string(referenceKey.text),
           "budget_exhausted": .bool(key.isExhausted || referenceKey.isExhausted),
         ]
@@ -38,7 +39,8 @@ extension Command {
 
   /// One group per line: its label, votes and rewards; with an answer also how right they are.
   @Sendable static func vote(_ settings: Settings, given: [String]) throws -> Int32 {
-    try JSONLines.transform { line in
+    let rule = settings.method.answers
+    return try JSONLines.transform { line in
       let kind = try kind(of: line)
       guard let responses = line["responses"]?.elements else { throw UserError("\"responses\" is missing or no list") }
       let texts = try responses.map { element in
@@ -47,14 +49,13 @@ extension Command {
         }
         return text
       }
-      let answers = texts.map { extractAnswer(from: $0, kind: kind) }
-      let truth = line["answer"]?.string.map { answerKey($0, kind: kind) }
-      return [verdict(answers, kind: kind, truth: truth)]
+      let answers = texts.map { rule.answer(in: $0, kind: kind) }
+      return [verdict(answers, truth: line["answer"]?.string.map { rule.key(ofTruth: $0, kind: kind) })]
     }
   }
 
-  private static func verdict(_ answers: [String?], kind: AnswerKind, truth: AnswerKey?) -> JSON {
-    let keys = answers.map { answer in answer.map { answerKey($0, kind: kind) } }
+  private static func verdict(_ answers: [(text: String, key: AnswerKey)?], truth: AnswerKey?) -> JSON {
+    let keys = answers.map { $0?.key }
     var method = Method()
     method.votes = keys.count
     method.trainSamples = keys.count
@@ -63,7 +64,7 @@ extension Command {
     let metrics = measure(judgement, of: group, truth: truth)
     let count = Double(max(keys.count, 1))
     // The label as its first voter spelled it.
-    let label = zip(keys, answers).first { $0.0 != nil && $0.0 == judgement.vote.label }?.1
+    let label = answers.first { $0 != nil && $0?.key == judgement.vote.label }??.text
     var members = [
       JSON.Member("label", .optional(label)), JSON.Member("votes", .int(judgement.vote.votes)),
       JSON.Member("rewards", .array(judgement.rewards.map { .double(Double($0)) })),
@@ -81,6 +82,12 @@ extension Command {
       ]
     }
     return .object(members)
+  }
+
+  /// Prints a question file in the one spelling that runs keep.
+  @Sendable static func convert(_ settings: Settings, given: [String]) throws -> Int32 {
+    print(try BuiltIn.questions(settings.data).fileText, terminator: "")
+    return ExitStatus.done
   }
 
   private static func kind(of line: JSON) throws -> AnswerKind {

@@ -46,23 +46,26 @@ struct Command: Sendable {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
-        "run", "workers", "learners", "threads", "listen", "checkpoint-every", "keep-checkpoints", "dry-run", "json",
+        "run", "workers", "learners", "threads", "listen", "key", "checkpoint-every", "keep-checkpoints", "dry-run",
+        "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
-      settings: runSettings + ["run", "listen", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
+      settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "name", "threads"], needs: ["coordinator"], problems: addressProblems, run: worker),
+      settings: ["coordinator", "key", "name", "threads"], needs: ["coordinator", "key"], problems: addressProblems,
+      run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
-      settings: ["run", "coordinator", "threads", "checkpoint-every", "keep-checkpoints"],
+      settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
-      name: "eval", summary: "pass@1 and maj@k of a model on questions with answers",
-      settings: promptSettings + samplingSettings + ["data", "long-prompts", "json"], needs: ["model", "data"],
-      defaults: evaluationDefaults, run: evaluate),
+      name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
+      settings: promptSettings + samplingSettings + [
+        "data", "long-prompts", "recipe", "answer-rule", "counts", "workers", "run", "json",
+      ], needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out", settings: promptSettings + samplingSettings,
       needs: ["model"], defaults: generationDefaults, run: generate),
@@ -73,14 +76,25 @@ struct Command: Sendable {
       name: "tokenize", summary: "text to ids and back; JSONL in, JSONL out", settings: ["model", "decode"],
       needs: ["model"], run: tokenize),
     Command(
-      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out", settings: [], run: extract),
-    Command(name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: [], run: grade),
+      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out",
+      settings: ["recipe", "answer-rule"],
+      run: extract),
     Command(
-      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out", settings: [], run: vote),
+      name: "grade", summary: "are two answers equal; JSONL in, JSONL out", settings: ["recipe", "answer-rule"],
+      run: grade),
+    Command(
+      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out",
+      settings: ["recipe", "answer-rule"], run: vote),
+    Command(
+      name: "convert", summary: "a question file of another shape as the JSON lines of ttrl", settings: ["data"],
+      needs: ["data"], run: convert),
     Command(
       name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
       run: status),
     Command(name: "report", summary: "write report.html of a run", settings: ["run"], needs: ["run"], run: report),
+    Command(
+      name: "key", summary: "make a cluster key, which lets processes in on any machine", settings: ["key", "json"],
+      run: makeKey),
     Command(
       name: "pretrain", summary: "make the small base model that is built in",
       settings: ["run", "seed", "threads", "json"], needs: ["run"], defaults: pretrainingDefaults, run: pretrain),
@@ -199,13 +213,12 @@ struct Command: Sendable {
     let isBuiltIn = last("model") == "builtin" || isOfRun && last("model") == nil
     var settings = defaults(isBuiltIn)
     let run = RunDirectory(ThisProcess.absolute(last("run") ?? settings.run))
-    if isOfRun, !run.path.isEmpty, Files.exists(run.settings) {
-      settings = try RunManifest(reading: run).settings
-    } else if isOfRun, last("eval") == "none" {
-      // The built-in example's curve during the run is an evaluation too.
-      settings.evaluateEvery = 0
-    }
-    return settings
+    if isOfRun, !run.path.isEmpty, Files.exists(run.settings) { return try RunManifest(reading: run).settings }
+    // The built-in example's curve during the run is an evaluation too.
+    if isOfRun, last("eval") == "none" || last("eval") == "reuse" { settings.evaluateEvery = 0 }
+    let model = ThisProcess.absolute(last("model") ?? "")
+    let family = ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
+    return settings.defaults(under: given, family: family)
   }
 
   /// What to say of a setting that is needed and not given.
@@ -260,7 +273,13 @@ extension Command {
     var settings = modelDefaults(isBuiltIn)
     settings.temperature = settings.evaluationTemperature
     settings.topP = settings.evaluationTopP
+    settings.workers = 0
     return settings
+  }
+
+  @Sendable private static func evaluationProblems(_ settings: Settings) -> [String] {
+    settings.workers == 0 && !settings.run.isEmpty
+      ? ["--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process"] : []
   }
 
   @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {
@@ -288,21 +307,10 @@ extension Command {
   @Sendable private static func runProblems(_ settings: Settings) -> [String] {
     let needsData = settings.model != "builtin" && settings.data.isEmpty
     return (needsData ? ["--model is given without --data FILE: which questions should it get better at?"] : [])
-      + loopbackProblems(settings.listen)
+      + ClusterAccess.problems(settings.listen, key: settings.key)
   }
 
   @Sendable private static func addressProblems(_ settings: Settings) -> [String] {
-    settings.coordinator.isEmpty ? [] : loopbackProblems(settings.coordinator)
-  }
-
-  /// Without TLS nothing is said beyond this machine.
-  private static func loopbackProblems(_ text: String) -> [String] {
-    do {
-      let address = try HostPort(parsing: text)
-      return address.isLoopback
-        ? [] : ["\(address) is not on this machine, and connections are not encrypted yet; use 127.0.0.1:PORT"]
-    } catch {
-      return ["\(error)"]
-    }
+    settings.coordinator.isEmpty ? [] : ClusterAccess.problems(settings.coordinator, key: settings.key)
   }
 }

@@ -12,6 +12,7 @@ import Platform
 import Runs
 import Settings
 import Tensors
+import Transport
 
 enum ExitStatus {
   static let done: Int32 = 0
@@ -55,6 +56,7 @@ extension ModelDirectoryError: LastingError {}
 extension QuestionsError: LastingError {}
 extension TrainingError: LastingError {}
 extension CoordinatorFailure: LastingError {}
+extension KeyRefused: LastingError {}
 
 extension ModelError {
   /// A processor does not grow instructions; memory that was short may be there the next time.
@@ -69,7 +71,9 @@ extension PlatformError {
   fileprivate var isLasting: Bool {
     switch self {
     case .file(_, _, let code): ![EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EIO].contains(code)
-    case .tooLarge, .locked, .badAddress, .addressInUse, .cannotListen, .programNotFound: true
+    case .tooLarge, .locked, .keyRefused, .keyExists, .openSSL, .badAddress, .addressInUse, .cannotListen,
+      .programNotFound:
+      true
     case .unresolvable, .cannotSpawn, .system: false
     }
   }

@@ -1,4 +1,4 @@
-// ModelCommands: a model without a run: eval, generate, logprobs, tokenize.
+// ModelCommands: a model without a run: generate, logprobs, tokenize. (EvaluationCommand has eval.)
 
 import Answers
 import Base
@@ -13,7 +13,7 @@ import TTRL
 import Tensors
 
 /// A model ready to sample and score on this machine's threads.
-private struct LoadedModel: Sendable {
+struct LoadedModel: Sendable {
   let directory: ModelDirectory
   let model: PreparedModel
   let threads: Int
@@ -37,49 +37,6 @@ private struct LoadedModel: Sendable {
 }
 
 extension Command {
-  // MARK: eval
-
-  @Sendable static func evaluate(_ settings: Settings, given: [String]) throws -> Int32 {
-    let loaded = try LoadedModel(settings)
-    let tokenizer = try loaded.directory.tokenizer()
-    let renderer = try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: tokenizer)
-    let found = try RunBeginning.questions(settings.data, settings, loaded.directory, renderer)
-    if found.dropped > 0 { complain("\(found.dropped) prompts leave no room for max-new-tokens and are left out") }
-    let questions = renderer.promptSet(found.kept)
-    let requests = questions.prompts.map { prompt in
-      GenerationRequest(
-        prompt: prompt.tokens, round: .evaluate(.training, at: PolicyVersion(0)), promptIndex: prompt.index,
-        samples: Array(0..<settings.samples))
-    }
-    let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
-    let trajectories = try loaded.sample(
-      requests, sampling: sampling, seed: settings.method.seed, tokenizer: tokenizer)
-    var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
-    for trajectory in trajectories {
-      let index = Int(trajectory.slot.prompt)
-      let text = tokenizer.decode(trajectory.tokens, skipSpecial: true)
-      let kind = questions.prompts[index].kind
-      answers[index].append(extractAnswer(from: text, kind: kind).map { answerKey($0, kind: kind) })
-    }
-    let evaluation = Evaluation(zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) })
-    let figures = EvaluationRow.figures(evaluation)
-    print(settings.isJSON ? JSON.object(figures).text() : text(of: figures))
-    if evaluation.noAnswerRatio == 1 {
-      let cut = trajectories.count { $0.finish == .length }
-      complain(FinalTable.nothingToVoteOn(truncatedShare: Double(cut) / Double(max(trajectories.count, 1))))
-    }
-    return ExitStatus.done
-  }
-
-  private static func text(of figures: [JSON.Member]) -> String {
-    figures.map { member in
-      let value = member.value.double.map { member.value.int == nil ? String(format: "%.4f", $0) : "\(Int($0))" }
-      return member.key + String(repeating: " ", count: max(1, 18 - member.key.count))
-        + (value ?? "unknown (no answers)")
-    }
-    .joined(separator: "\n")
-  }
-
   // MARK: generate
 
   @Sendable static func generate(_ settings: Settings, given: [String]) throws -> Int32 {

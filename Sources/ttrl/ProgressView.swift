@@ -40,6 +40,7 @@ final class ProgressView {
     shownEvaluations = max(shownEvaluations, view.history.evaluations.count)
     for step in view.history.steps where step.step > shownSteps {
       say(ProgressLine.text(for: step, of: steps, secondsLeft: view.history.secondsLeft(ofSteps: steps)))
+      for onset in view.history.alarms where onset.step == step.step { say(onset.text) }
       shownSteps = step.step
     }
     if isTerminal, let status = view.status { showLive(status) }
@@ -64,11 +65,11 @@ final class ProgressView {
   private func status(_ ledger: Ledger, _ history: RunHistory) throws(LedgerError) -> LiveStatus? {
     let step = history.steps.count
     guard let round = try ledger.rounds().first(where: { $0.closedAt == nil }) else {
-      return LiveStatus(step: min(step, steps - 1), stepCount: steps, phase: .publishing)
+      return LiveStatus(step: max(0, min(step, steps - 1)), stepCount: steps, phase: .publishing)
     }
-    let done = try ledger.trajectoryCount(of: round.id)
+    let done = try ledger.accountedCount(of: round.id)
     return LiveStatus(
-      step: min(Int(round.id.step), steps - 1), stepCount: steps,
+      step: max(0, min(Int(round.id.step), steps - 1)), stepCount: steps,
       phase: round.id.purpose == .train
         ? .sampling(done: done, total: round.slots) : .evaluating(done: done, total: round.slots),
       secondsLeft: history.secondsLeft(ofSteps: steps))
@@ -77,12 +78,20 @@ final class ProgressView {
   private func text(for evaluation: EvaluationRecord) -> String {
     func percent(_ value: Double?) -> String { value.map { String(format: "%.1f%%", $0 * 100) } ?? "–" }
     var parts = [
-      "evaluation of policy \(evaluation.policy), \(evaluation.set == .train ? "training" : "held-out") prompts:"
+      "evaluation of policy \(evaluation.policy), \(name(of: evaluation.set)) prompts:"
     ]
     parts.append("pass@1 \(percent(evaluation.passAt1))")
     for k in evaluation.majorityCounts { parts.append("maj@\(k) \(percent(evaluation.majority(at: k)))") }
     if evaluation.passAt1 == nil { parts.append("majority \(percent(evaluation.majorityRatio))") }
     return parts.joined(separator: "  ")
+  }
+
+  private func name(of set: Observatory.QuestionSet) -> String {
+    switch set {
+    case .train: "training"
+    case .heldOut: "held-out"
+    case .transfer: "transfer"
+    }
   }
 
   // MARK: Terminal

@@ -17,13 +17,16 @@ struct RunStatus {
   init(_ run: Run, _ ledger: Ledger) throws {
     self.run = run
     history = try RunSummary.history(ledger)
-    rounds = try ledger.rounds().filter { $0.closedAt == nil }.map { ($0, try ledger.trajectoryCount(of: $0.id)) }
+    rounds = try ledger.rounds().filter { $0.closedAt == nil }.map { ($0, try ledger.accountedCount(of: $0.id)) }
     workers = try ledger.workers()
     policies = try ledger.policies()
   }
 
   private var connected: [StoredWorker] { workers.filter { $0.leftAt == nil } }
-  private var isFinished: Bool { history.steps.count == Int(run.method.steps) && rounds.isEmpty }
+  private var isFinished: Bool {
+    // A guard may end a run before its last step.
+    history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
+  }
 
   /// What the run waits for, in words.
   private var waiting: String {

@@ -36,7 +36,10 @@ final class Supervisor {
 
   private let directory: RunDirectory
   private let settings: Settings
-  private let launcher: MPILauncher
+  /// Path of the key that all of them get, or `Settings.plainTCP`.
+  private let key: String
+  /// nil where nothing is trained.
+  private let launcher: MPILauncher?
   private let loop: EventLoop
   private var charges: [Charge] = []
   private var address: HostPort?
@@ -44,9 +47,10 @@ final class Supervisor {
   private var isStopping = false
   private let progress: ProgressView
 
-  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, launcher: MPILauncher) throws {
+  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, launcher: MPILauncher?) throws {
     self.directory = directory
     self.settings = settings
+    self.key = key
     self.launcher = launcher
     loop = try EventLoop()
     progress = ProgressView(directory, steps: Int(steps))
@@ -83,7 +87,8 @@ final class Supervisor {
   private func coordinatorCommand() throws -> ChildProcess.Command {
     // Started again, it listens where the others look for it.
     let listen = address.map { "\($0)" } ?? settings.listen
-    return try ownCommand(["coordinator", "--run", directory.path, "--listen", listen], log: "coordinator")
+    return try ownCommand(
+      ["coordinator", "--run", directory.path, "--listen", listen] + keyArguments, log: "coordinator")
   }
 
   private func workerCommand(_ number: Int) throws -> ChildProcess.Command {
@@ -91,21 +96,23 @@ final class Supervisor {
       [
         "worker", "--coordinator", "\(try knownAddress())", "--name", "worker-\(number)",
         "--threads", "\(threads(sharedBy: settings.workers))",
-      ], log: "worker-\(number)")
+      ] + keyArguments, log: "worker-\(number)")
   }
 
-  private func learnerCommand() throws -> ChildProcess.Command {
+  private func learnerCommand(_ launcher: MPILauncher) throws -> ChildProcess.Command {
     var command = try ownCommand(
       [
         "learner", "--run", directory.path, "--coordinator", "\(try knownAddress())",
         "--threads", "\(threads(sharedBy: settings.learners))", "--checkpoint-every", "\(settings.checkpointEvery)",
         "--keep-checkpoints", "\(settings.keepCheckpoints)",
-      ], log: "learner")
+      ] + keyArguments, log: "learner")
     command.arguments = launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
     command.program = launcher.program
     command.environment = launcher.environment
     return command
   }
+
+  private var keyArguments: [String] { ["--key", key] }
 
   private func knownAddress() throws -> HostPort {
     guard let address else { throw UserError("the coordinator has no address yet") }
@@ -190,7 +197,9 @@ final class Supervisor {
       for number in 1...max(settings.workers, 1) where number <= settings.workers {
         try start(Charge("worker", name: "worker-\(number)") { try self.workerCommand(number) })
       }
-      try start(Charge("learner", name: "learner") { try self.learnerCommand() })
+      if let launcher {
+        try start(Charge("learner", name: "learner") { try self.learnerCommand(launcher) })
+      }
     } catch {
       fail("\(error)")
     }

@@ -4,6 +4,7 @@ import Base
 import Collectives
 import CoordinatorRole
 import Foundation
+import LanguageModel
 import LearnerRole
 import Ledger
 import Observatory
@@ -17,16 +18,23 @@ extension Command {
   @Sendable static func train(_ settings: Settings, given: [String]) throws -> Int32 {
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
-    let launcher = try MPILauncher.find()
+    settings.key = ClusterAccess.absolute(settings.key)
+    let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
     let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     announce(beginning, settings)
-    if settings.isDryRun { return ExitStatus.done }
+    if settings.isDryRun {
+      say(Comparison(beginning.settings).text)
+      return ExitStatus.done
+    }
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
+    let key = ClusterAccess.path(settings, beginning.directory)
+    // Made here, before anyone needs it.
+    _ = try ClusterAccess.key(key, isOwn: settings.key.isEmpty)
     let status = try Supervisor(
-      beginning.directory, settings: settings, steps: beginning.settings.method.steps, launcher: launcher
+      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, launcher: launcher
     ).run()
     if status == ExitStatus.done { try showResult(beginning.directory, settings) }
     return status
@@ -56,11 +64,21 @@ extension Command {
 
   private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
     let method = beginning.settings.method
+    if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
+      let bytes = PreparedModel.bytes(model.layout, type: beginning.settings.dtype)
+      say(
+        "KL penalty \(method.klEstimator.rawValue) × \(method.klCoefficient) in the \(method.klPlace.rawValue): each "
+          + "learner rank also keeps the initial weights, \((bytes + (1 << 20) - 1) >> 20) MiB")
+    }
     say("\(beginning.continues ? "continuing the run" : "a new run") in \(beginning.directory.path)")
     if beginning.dropped > 0 {
       say(
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
+    }
+    guard method.steps > 0 else {
+      say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
+      return say("processes: 1 coordinator, workers: \(settings.workers)")
     }
     say(
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
@@ -76,6 +94,7 @@ extension Command {
     if settings.isJSON { print(try Files.readText(directory.summary), terminator: "") }
     let table = FinalTable.text(history)
     if !table.isEmpty { say("\n" + table) }
+    if let saved = FinalTable.savedSamples(history) { say(saved) }
     if let problem = FinalTable.nothingToVoteOn(history) { say(problem + "; the weights are the base model's\n") }
     say("report: \(directory.report)")
   }
@@ -88,16 +107,19 @@ extension Command {
     try Log.start(role: "coordinator")
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
+    settings.key = ClusterAccess.absolute(settings.key)
     let directory = RunDirectory(settings.run)
     if !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: given) }
-    return try CoordinatorShell(try Run(opening: directory)).serve(on: try HostPort(parsing: settings.listen))
+    let key = try ClusterAccess.key(ClusterAccess.path(settings, directory), isOwn: settings.key.isEmpty)
+    return try CoordinatorShell(try Run(opening: directory), key: key).serve(
+      on: try HostPort(parsing: settings.listen))
   }
 
   @Sendable static func worker(_ settings: Settings, given: [String]) throws -> Int32 {
     let name = settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name
     try Log.start(role: name)
     let options = WorkerOptions(
-      coordinator: try HostPort(parsing: settings.coordinator), name: name,
+      coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
       threads: settings.threads > 0 ? settings.threads : Machine.coreCount)
     return try WorkerShell(options).run()
   }
@@ -108,11 +130,13 @@ extension Command {
     let ranks = try MPICollectives()
     try Log.start(role: "learner-\(ranks.rank)")
     do {
+      let directory = RunDirectory(ThisProcess.absolute(settings.run))
       let options = LearnerOptions(
         coordinator: try HostPort(parsing: settings.coordinator),
+        key: try ClusterAccess.key(ClusterAccess.path(settings, directory)),
         threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / ranks.size),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
-      let run = try Run(opening: RunDirectory(ThisProcess.absolute(settings.run)))
+      let run = try Run(opening: directory)
       let status = try LearnerShell(run, options, ranks).serve()
       try ranks.finish()
       return status

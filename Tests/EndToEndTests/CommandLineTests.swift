@@ -55,6 +55,46 @@ extension EndToEnd {
       #expect(outcome.status == 1 && outcome.errors.contains(words), "\(outcome.errors)")
     }
 
+    @Test func `vote answers by the recipe that it is told`() throws {
+      let group = #"{"responses": ["no idea", "no", "\boxed{1/2}"], "answer": "0.5"}"#
+      let ours = try Program.run(["vote"], input: Data(group.utf8)).output
+      #expect(ours.contains(#""label":"1/2","votes":1"#) && ours.contains(#""label_accuracy":1.0"#), "\(ours)")
+      let reference = try Program.run(["vote", "--recipe", "ttrl-reference"], input: Data(group.utf8)).output
+      #expect(reference.contains(#""label":"","votes":2,"rewards":[1.0,1.0,0.0]"#), "\(reference)")
+    }
+
+    private static let record =
+      (ProcessInfo.processInfo.environment["TTRL_SHARED"]
+        ?? Program.packageRoot.deletingLastPathComponent().appendingPathComponent("shared").path)
+      + "/reference/groups.jsonl"
+
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: record), "no reference record; set TTRL_SHARED"))
+    func `every difference from the reference's record has a cause, and docs/sources.md has the table`() throws {
+      let outcome = try Program.run(["differences", Self.record], program: Program.path("ttrl-dev"))
+      #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+      let page = textOfFile(Program.packageRoot.appendingPathComponent("docs/sources.md").path)
+      #expect(page.contains(outcome.output), "run ttrl-dev differences again:\n\(outcome.output)")
+    }
+
+    @Test func `a dry run shows what the recipe and the preset have otherwise, and starts nothing`() throws {
+      let scratch = Scratch()
+      let outcome = try Program.run([
+        "train", "--run", scratch.file("run"), "--dry-run", "--preset", "amc", "--suffix", " ", "--max-new-tokens",
+        "80",
+      ])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(outcome.errors.contains("recipe ttrl, preset amc for other; this run beside the paper"))
+      #expect(outcome.errors.contains("* max-new-tokens") || outcome.errors.contains("*  max-new-tokens"))
+      #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
+    }
+
+    @Test func `a question file of another shape is converted`() throws {
+      let scratch = Scratch()
+      let data = scratch.write(#"[{"problem": "1 + 2 =", "answer": 3.0, "unique_id": "a"}]"#, to: "train.json")
+      let outcome = try Program.run(["convert", "--data", data])
+      #expect(outcome.output == #"{"id":"a","prompt":"1 + 2 =","answer":"3.0","kind":"math"}"# + "\n", "\(outcome)")
+    }
+
     @Test func `eval of a model that gives no answers says so`() throws {
       let scratch = Scratch()
       let data = scratch.write("{\"prompt\": \"1 + 2 =\"}\n", to: "data.jsonl")

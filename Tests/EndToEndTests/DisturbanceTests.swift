@@ -40,6 +40,20 @@ extension EndToEnd {
       #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
     }
 
+    /// The undisturbed run samples all votes; this one stops early, and is disturbed besides.
+    @Test func `a run that stops votes early, and loses a worker and the coordinator, ends with the same bits`() throws
+    {
+      let run = try SmallRun.start(["--early-stop", "on"], in: directory)
+      SmallRun.awaitMiddle(of: run, in: directory)
+      for victim in Self.victims.prefix(2) {
+        if let found = ProcessTable.descendants(of: run.id).first(where: victim.isIt) { kill(found.id, SIGKILL) }
+      }
+      let outcome = run.wait()
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(outcome.errors.contains("training samples were not needed"))
+      #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
+    }
+
     @Test func `a run in which a worker is killed again and again ends with the same bits`() throws {
       let run = try SmallRun.start(["--workers", "1"], in: directory)
       for _ in 0..<3 {

@@ -31,6 +31,15 @@ extension EndToEnd {
       #expect(try SmallRun.finish(["--threads", "\(threads)"], in: directory) == SmallRun.undisturbed)
     }
 
+    @Test func `with a KL penalty, any number of learner ranks gives the same bits, which are others`() throws {
+      let kl = ["--kl-coefficient", "0.05"]
+      let results = try [1, 2, 3].map { ranks in
+        try SmallRun.finish(kl + ["--learners", "\(ranks)"], in: scratch.file("run-\(ranks)"))
+      }
+      #expect(results[0] == results[1] && results[1] == results[2])
+      #expect(results[0].weights != SmallRun.undisturbed?.weights)
+    }
+
     @Test func `the same data without its answers gives the same bits`() throws {
       _ = SmallRun.undisturbed
       let questions = textOfFile(SmallRun.undisturbedDirectory + "/questions.jsonl").split(separator: "\n")

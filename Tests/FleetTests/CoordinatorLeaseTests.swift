@@ -240,3 +240,68 @@ import Testing
     #expect(bench.on(.tick) == [.closeRound(plan[0].id), .finish])
   }
 }
+
+/// Two prompts of four samples, of which the first two are required.
+@Suite struct EarlyStopLeaseTests {
+  private let plan = [
+    RoundSpec(
+      id: .train(step: 0), prompts: [0, 1], samples: 4, sampling: Small.sampling, required: [[0, 1], [0, 1]])
+  ]
+  private let round = RoundID.train(step: 0)
+
+  private func slots(_ prompt: UInt32, _ samples: [UInt32]) -> [Slot] {
+    samples.map { Slot(round: round, prompt: prompt, sample: $0) }
+  }
+
+  @Test func `required slots of all prompts are leased first, spare ones after them`() {
+    var bench = CoordinatorBench(plan: plan)
+    let granted = bench.lease(to: 1)
+    #expect(granted.map(\.slots) == [slots(0, [0, 1]), slots(1, [0, 1]), slots(0, [2, 3]), slots(1, [2, 3])])
+  }
+
+  @Test func `a worker that has much to do gets no spare slots, and none of later rounds instead`() {
+    let busy = UInt32(Limits.slotsBesideSpare)
+    let large = RoundSpec(
+      id: round, prompts: [0], samples: busy + 40, sampling: Small.sampling, required: [Array(0..<busy)])
+    let later = RoundSpec(
+      id: .evaluate(.training, at: PolicyVersion(0)), prompts: [0], samples: 9, sampling: Small.sampling)
+    var bench = CoordinatorBench(plan: [large, later])
+    let granted = bench.lease(to: 1, slots: 500)
+    #expect(granted.map(\.slotCount) == [64])
+    // Somebody who has nothing to do gets some, a few at a time.
+    let spare = bench.lease(to: 2, slots: 20)
+    #expect(spare.map(\.slotCount) == [Limits.slotsPerSpareLease, 4] && spare[0].slots[0].sample == busy)
+  }
+
+  @Test func `a decision is made durable, takes back what is leased, and refuses what comes late`() {
+    var bench = CoordinatorBench(plan: plan)
+    let granted = bench.lease(to: 1)
+    _ = bench.deliver(granted[0], from: 1)
+    let effects = bench.on(.decided(round, prompt: 0, unneeded: [2, 3]))
+    #expect(effects == [.storeUnneeded(slots(0, [2, 3])), .send(.revoke(granted[2].id), to: PeerID(1))])
+    let late = bench.deliver(granted[2], from: 1)
+    #expect(refusals(in: late) == [.unneeded, .unneeded] && messages(to: 1, in: late).count == 1)
+    #expect(!late.contains { if case .store = $0 { true } else { false } })
+    #expect(bench.on(.decided(round, prompt: 0, unneeded: [])).isEmpty)
+  }
+
+  @Test func `the round closes when the last prompt is decided, not before, even if all slots are settled`() {
+    var bench = CoordinatorBench(plan: plan)
+    let granted = bench.lease(to: 1)
+    for lease in granted {
+      #expect(!bench.deliver(lease, from: 1).contains(.closeRound(round)))
+    }
+    #expect(!bench.on(.decided(round, prompt: 1, unneeded: [])).contains(.closeRound(round)))
+    let effects = bench.on(.decided(round, prompt: 0, unneeded: [3]))
+    #expect(effects.starts(with: [.storeUnneeded(slots(0, [3])), .closeRound(round)]))
+  }
+
+  @Test func `a restarted coordinator that is told the decisions again goes on from there`() {
+    let settled = slots(0, [0, 1]) + slots(1, [0])
+    var bench = CoordinatorBench(
+      plan: plan, memory: CoordinatorMemory(settled: settled, policies: [Small.manifest(0)]))
+    let effects = bench.on(.decided(round, prompt: 0, unneeded: [2, 3]))
+    #expect(effects == [.storeUnneeded(slots(0, [2, 3]))])
+    #expect(bench.lease(to: 1).map(\.slots) == [slots(1, [1]), slots(1, [2, 3])])
+  }
+}

@@ -32,6 +32,30 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     #expect(Set(trajectories.map(\.tokens)).count > 40, "samples of a prompt differ")
   }
 
+  /// Whenever samples are dropped (running, of the opened prompt, waiting), the others come out as if nothing had been.
+  @Test(arguments: 0..<8) func `samples that are cancelled are gone, and the others are what they would have been`(
+    _ moment: Int
+  ) throws {
+    let sampling = Sampling(temperature: 1, maxNewTokens: 9, stopTokens: [1])
+    let requests = (UInt32(0)..<3).map { request([3, 1, Int32($0)], index: $0, samples: Array(0..<5)) }
+    let prepared = try model(.llama)
+    let whole = try generate(requests, model: prepared, sampling: sampling, batchRows: 4)
+    let isUnwanted: (Slot) -> Bool = { $0.prompt == 1 || ($0.prompt + $0.sample) % 3 == 1 }
+    let generator = Generator(
+      model: prepared, policy: PolicyVersion(3), seed: 5, sampling: sampling, batchRows: 4)
+    for request in requests { try generator.add(request) }
+    var found: [Trajectory] = []
+    for _ in 0..<moment where generator.hasWork { found += try generator.advance() }
+    generator.cancel(isUnwanted)
+    let before = found.count
+    while generator.hasWork { found += try generator.advance() }
+    #expect(!found[before...].contains { isUnwanted($0.slot) })
+    let wanted = whole.filter { !isUnwanted($0.slot) }
+    #expect(found.filter { !isUnwanted($0.slot) }.sorted { $0.slot < $1.slot } == wanted)
+    generator.cancel { _ in true }
+    #expect(!generator.hasWork)
+  }
+
   @Test func `a response ends where the model has no more positions`() throws {
     let positions = TinyModel.llama.configuration.maxPositions
     for count in [positions - 3, positions - 1, positions, positions + 5] {

@@ -102,6 +102,7 @@ private struct TinyTraining {
     return try LanguageModelPolicy(
       plan: TransformerPlan(TinyModel.qwen2.configuration, type: type),
       optimizer: AdamW(settings, parameters: TinyModel.qwen2.parameters(seed: 3)), version: PolicyVersion(0),
+      reference: method.klCoefficient > 0 ? TinyModel.qwen2.parameters(seed: 3) : nil,
       options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
       exchange: exchange,
       // The sum of the tokens decides among three answers, or none.
@@ -132,6 +133,42 @@ private struct TinyTraining {
   }
 }
 
+/// A setting of the objective, away from its default. (Clips: ObjectiveGradientTests.)
+struct Lever: Sendable, CustomTestStringConvertible {
+  let testDescription: String
+  let method: Method
+
+  init(_ name: String, _ pull: (inout Method) -> Void) {
+    var method = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize).method
+    // So that schedules differ.
+    method.warmupSteps = 1
+    pull(&method)
+    self.method = method
+    testDescription = name
+  }
+
+  static let all: [Lever] = {
+    var levers: [Lever] = []
+    for name in AdvantageEstimator.allCases.dropFirst() { levers.append(Lever(name.rawValue) { $0.advantage = name }) }
+    for name in Denominator.allCases.dropFirst() { levers.append(Lever(name.rawValue) { $0.denominator = name }) }
+    for place in KLPlace.allCases {
+      for estimator in KLEstimator.allCases {
+        levers.append(
+          Lever("\(estimator) in the \(place)") {
+            $0.klCoefficient = 0.1
+            $0.klEstimator = estimator
+            $0.klPlace = place
+          })
+      }
+    }
+    levers.append(Lever("entropy") { $0.entropyCoefficient = 0.01 })
+    levers.append(Lever("silent groups") { $0.silentGroups = .train })
+    levers.append(Lever("cosine from zero") { $0.rateSchedule = .cosineFromZero })
+    levers.append(Lever("constant rate") { $0.rateSchedule = .constant })
+    return levers
+  }()
+}
+
 struct TrainingTests {
   private let training = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize)
 
@@ -155,6 +192,55 @@ struct TrainingTests {
         #expect(isSame, "rank \(rank) of \(size)")
       }
     }
+  }
+
+  @Test(arguments: Lever.all)
+  func `a lever moves the weights, and no number of ranks or threads moves them with it`(
+    _ lever: Lever
+  ) throws {
+    var training = training
+    training.method = Lever("none") { _ in }.method
+    let before = try training.train(training.policy(.float32))
+    training.method = lever.method
+    let alone = try training.train(training.policy(.float32))
+    let moves = alone != before
+    #expect(moves, "it changes nothing")
+    let isSameOnThreads = try training.train(training.policy(.float32, threads: 3)) == alone
+    #expect(isSameOnThreads)
+    for size in 2...3 {
+      let isSameOnRanks = try training.trainOnRanks(size, .float32).allSatisfy { $0 == alone }
+      #expect(isSameOnRanks, "on \(size) ranks")
+    }
+  }
+
+  @Test(arguments: DataType.supported)
+  func `policy 0 thinks of its own trajectories what was recorded, bit for bit, and another does not`(
+    _ type: DataType
+  ) throws {
+    var training = training
+    training.method.klCoefficient = 0.1
+    training.method.entropyCoefficient = 0.1
+    training.method.silentGroups = .train
+    var policy = try training.policy(type)
+    var groups: [Group] = []
+    for prompt in training.prompts {
+      let slots = (UInt32(0)..<5).map { Slot(round: .train(step: 0), prompt: prompt.index, sample: $0) }
+      groups.append(
+        Group(
+          prompt: prompt.index,
+          trajectories: try policy.sample(prompt, slots: slots, sampling: training.method.sampling)))
+    }
+    let members = groups.flatMap { group in
+      group.trajectories.map { TrainedTrajectory(prompt: training.prompts[Int(group.prompt)], trajectory: $0) }
+    }
+    let recorded = members.map(\.trajectory.logprobs)
+    #expect(try policy.referenceLogprobs(of: members, sampling: training.method.sampling) == recorded)
+    let lesson = try learn(
+      &policy, step: 0, from: groups, prompts: training.prompts, method: training.method)
+    #expect(lesson.klToBase == 0)
+    let hasMoved = policy.optimizer.parameters.array != TinyModel.qwen2.parameters(seed: 3).array
+    #expect(hasMoved)
+    #expect(try policy.referenceLogprobs(of: members, sampling: training.method.sampling) == recorded)
   }
 
   @Test func `another seed trains another model`() throws {

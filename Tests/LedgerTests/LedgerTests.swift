@@ -98,6 +98,23 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.trajectoryCount(of: round) == 1)
   }
 
+  @Test func `slots that a vote did not need are no part of the batch, and the accounting closes with them`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    for (prompt, sample) in [(0, 0), (0, 2), (1, 1)] as [(UInt32, UInt32)] {
+      #expect(try ledger.insert(trajectory(prompt, sample), worker: nil))
+    }
+    let unneeded = [(0, 1), (0, 2)].map { Slot(round: round, prompt: $0.0, sample: $0.1) }
+    // A restarted coordinator says it again.
+    for _ in 0..<2 {
+      for slot in unneeded { try ledger.insert(unneeded: slot) }
+    }
+    #expect(try ledger.unneededSlots(of: round) == unneeded)
+    #expect(try ledger.trajectories(of: round) == [trajectory(0, 0), trajectory(1, 1)])
+    #expect(try ledger.settledSlots(of: round).count == 3 && ledger.trajectoryCount(of: round) == 3)
+    #expect(try ledger.accountedCount(of: round) == 4)
+  }
+
   @Test func `rounds are kept apart`() throws {
     let place = try Place()
     let ledger = try opened(place)
@@ -315,7 +332,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     // user_version is the 32-bit big-endian word at byte 60 of the file.
     try place.overwrite(at: 63, with: "\u{7F}")
     let error = #expect(throws: LedgerError.self) { try Ledger(path: place.path, mode: mode) }
-    #expect(error == .newerSchema(path: place.path, found: 127, known: 1))
+    #expect(error == .newerSchema(path: place.path, found: 127, known: 2))
     #expect(error.map { "\($0)".contains("made by a newer ttrl") } == true)
   }
 

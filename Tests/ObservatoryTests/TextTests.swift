@@ -99,10 +99,45 @@ private func silent(truncated: Double) -> RunHistory {
     #expect(run([0, 0.5], [0.5, 0.25]).passChanges == [0.5, -0.25])
     #expect(run([0, 0.5], [0.5]).passChanges.isEmpty)
     let zeros = [Double](repeating: 0, count: 8)
-    #expect(run(Array(zeros.dropLast()), [1, 0, 1, 0, 1, 0, 1]).passChangeMargin == nil)
-    // Deviations of ±0.5 in 8 questions: s² = 2/7, standard error √(2/7/8). 1e-12: a few float64 operations.
-    let margin = run(zeros, [1, 0, 1, 0, 1, 0, 1, 0]).passChangeMargin ?? 0
-    #expect(abs(margin - 1.96 * (2.0 / 7 / 8).squareRoot()) < 1e-12)
+    #expect(run(Array(zeros.dropLast()), [1, 0, 1, 0, 1, 0, 1]).passChangeInterval == nil)
+    // Half of eight questions turned: a mean of 0.5, and 95 % of the means of 8 draws lie from 1/8 to 7/8.
+    let interval = run(zeros, [1, 0, 1, 0, 1, 0, 1, 0]).passChangeInterval
+    #expect(interval == Interval(low: 0.125, high: 0.875))
+  }
+
+  @Test func `questions are learned, lost, kept and missed by their majority at both ends`() {
+    func line(_ policy: Int, _ right: [Bool?]) -> JSON {
+      [
+        "kind": "evaluation", "policy": .int(policy), "set": "train", "pass@1": 0.5,
+        "by_prompt": .array(
+          right.enumerated().map { index, isRight in
+            ["prompt": .int(index), "label": "q:1", "label_right": isRight.map { .bool($0) } ?? .null]
+          }),
+      ]
+    }
+    var history = RunHistory()
+    history.add(line(0, [false, true, true, false, nil, false]))
+    history.add(line(9, [true, false, true, false, true, true]))
+    var changes = LabelChanges()
+    changes.learned = [0, 5]
+    changes.lost = [1]
+    changes.kept = 1
+    changes.missed = 1
+    #expect(Outcome(history).train.labelChanges == changes)
+    #expect(
+      FinalTable.text(history).hasSuffix(
+        """
+        majority answers: 2 turned right and 1 turned wrong; 1 stayed right, 1 stayed wrong
+        turned wrong: #1
+
+        """))
+    let summary = Summary.json(
+      history, wallSeconds: 0, weightsSHA256: nil, stateSHA256: nil, settings: [:], versions: [:])
+    #expect(summary["changes"]?["train"]?["learned"]?.elements?.compactMap(\.int) == [0, 5])
+    #expect(summary["changes"]?["train"]?["lost"]?.elements?.compactMap(\.int) == [1])
+    #expect(summary["changes"]?["held_out"] == .null)
+    history.add(line(9, [true]))
+    #expect(Outcome(history).train.labelChanges == nil)
   }
 }
 
@@ -213,8 +248,10 @@ private func silent(truncated: Double) -> RunHistory {
     let heldOut2 = #"{"pass@1":0.29,"maj@16":0.42,"maj@64":0.41,"majority_ratio":0.7,"no_answer_ratio":0.02}"#
     #expect(
       json.text()
-        == #"{"steps":2,"wall_seconds":61.5,"before":{"train":\#(train0),"held_out":\#(heldOut0)},"#
-        + #""after":{"train":\#(train2),"held_out":\#(heldOut2)},"label_accuracy":[0.625,1.0],"#
+        == #"{"steps":2,"wall_seconds":61.5,"before":{"train":\#(train0),"held_out":\#(heldOut0),"transfer":null},"#
+        + #""after":{"train":\#(train2),"held_out":\#(heldOut2),"transfer":null},"#
+        + #""changes":{"train":null,"held_out":null},"vote_samples":null,"delivered":null,"alarms":[],"#
+        + #""label_accuracy":[0.625,1.0],"#
         + #""reward_accuracy":[0.75,1.0],"weights_sha256":"aa","state_sha256":"bb","settings":{"steps":2},"#
         + #""versions":{"ttrl":"1"}}"#)
   }

@@ -33,6 +33,38 @@ import Testing
       ])
   }
 
+  @Test func `the shapes of public sets are read: MATH-500's, verl's, and the reference's train.json`() throws {
+    let math = #"{"problem": "p", "solution": "\\boxed{3}", "answer": "3", "level": 2, "unique_id": "test/1.json"}"#
+    let messages = #"[{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]"#
+    let truth = #"{"style": "rule", "ground_truth": "\\frac12"}"#
+    let verl = #"{"data_source": "math", "prompt": \#(messages), "reward_model": \#(truth)}"#
+    let questions = try Self.read(math + "\n" + verl)
+    #expect(
+      questions == [
+        Question(id: "test/1.json", prompt: "p", answer: "3"),
+        Question(id: "2", prompt: "q", answer: "\\frac12", source: "math"),
+      ])
+    let reference = try Self.read(#"[{"prompt": "p", "answer": "025", "source": "AIME", "id": "60"}]"#)
+    #expect(reference == [Question(id: "60", prompt: "p", answer: "025", source: "AIME")])
+  }
+
+  @Test func `a conversation of several turns is no question`() {
+    let turns = #"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
+    let expected = "a string, or messages with one by the user"
+    #expect(
+      Self.problems(Array(turns.utf8)) == [
+        .init(line: 1, reason: .malformed(key: "prompt", found: "a list", expected: expected))
+      ])
+  }
+
+  @Test func `questions come back from the file that they are written to`() throws {
+    let questions = [
+      Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", kind: .choice),
+      Question(id: "2", prompt: "y"),
+    ]
+    #expect(try Self.read(questions.fileText) == questions)
+  }
+
   @Test func `an array of objects is as good, and counts from 1`() throws {
     let questions = try Self.read("\u{feff} [{\"prompt\":\"x\"},\n{\"prompt\":\"y\",\"answer\":-0.50}]\n")
     #expect(questions == [Question(id: "1", prompt: "x"), Question(id: "2", prompt: "y", answer: "-0.50")])

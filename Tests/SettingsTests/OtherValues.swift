@@ -2,19 +2,38 @@
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
-  "run": "a", "model": "b", "data": "c", "held-out": "d", "template": "llama3", "system": "s",
+  "run": "a", "model": "b", "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
+  "system": "s",
   "suffix": " \"e\"\n\\boxed{é}",
   "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
-  "train-samples": "48", "selection": "first", "labels": "random", "temperature": "0.7", "top-p": "0.95",
-  "top-k": "50",
+  "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
+  "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
+  "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
+  "early-stop": "on", "temperature": "0.7", "top-p": "0.95", "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++", "silent-groups": "train",
-  "denominator": "micro-batch", "denominator-sequences": "4", "lr": "1e-06", "lr-schedule": "cosine-from-zero",
+  "denominator": "micro-batch", "denominator-sequences": "4", "kl-coefficient": "0.001", "kl-estimator": "k1",
+  "kl-in": "reward",
+  "entropy-coefficient": "0.01", "lr": "1e-06", "lr-schedule": "cosine-from-zero",
   "warmup-steps": "4", "lr-floor": "0.1", "beta1": "0.85", "beta2": "0.95", "epsilon": "1e-06", "weight-decay": "0.1",
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
-  "eval-temperature": "0.3", "eval-top-p": "0.9", "samples": "8", "workers": "0", "learners": "9", "threads": "2",
-  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "checkpoint-every": "3", "keep-checkpoints": "4",
+  "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5", "guard": "stop", "guard-window": "9",
+  "deliver": "best",
+  "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2",
+  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
+  "keep-checkpoints": "4",
   "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
+
+/// Settings of which one rules out the others: each list is given without the rest of these lists.
+let exclusiveSettings: [[String]] = [
+  ["labels"], ["ties", "min-share", "early-stop"], ["estimator", "vote-entropy-low", "vote-entropy-high"],
+]
+
+/// The other values in combinations that contradict nothing; together they hold every setting.
+let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
+  let left = exclusiveSettings.joined().filter { !chosen.contains($0) }
+  return otherValues.filter { !left.contains($0.key) }
+}

@@ -71,6 +71,35 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     #expect(problems(["--votes", "8", "--train-samples", "8", "--temperature", "0"]).count == 1)
   }
 
+  @Test(arguments: [
+    (["--estimator", "soft-vote", "--labels", "truth"], ["needs no label"]),
+    (["--estimator", "entropy", "--early-stop", "on"], ["early-stop stops when a majority is certain"]),
+    (
+      ["--estimator", "soft-vote", "--min-share", "0.2", "--ties", "abstain"], ["ties abstain only", "min-share only"]
+    ),
+    (["--labels", "random", "--early-stop", "on"], ["labels is random and estimator is vote"]),
+    (["--labels", "truth", "--early-stop", "on"], ["labels is truth and estimator is vote"]),
+    (["--early-stop", "on", "--train-samples", "64"], ["nothing to save"]),
+    (["--vote-entropy-low", "0.3"], ["belong to estimator soft-vote"]),
+    (["--estimator", "soft-vote", "--vote-entropy-low", "2", "--vote-entropy-high", "1"], ["no group would train"]),
+  ])
+  func `what means nothing beside another setting of the vote is refused`(_ given: [String], _ said: [String]) {
+    let found = problems(given)
+    #expect(found.count == said.count, "\(found)")
+    for (problem, part) in zip(found, said) { #expect(problem.contains(part), "\(problem)") }
+  }
+
+  @Test func `settings of the vote that go together are taken`() {
+    #expect(problems(["--early-stop", "on", "--ties", "abstain", "--min-share", "0.3"]) == [])
+    #expect(problems(["--estimator", "soft-vote", "--vote-entropy-low", "0.2", "--vote-entropy-high", "1"]) == [])
+  }
+
+  @Test func `a KL penalty and a truncated distribution contradict each other`() {
+    #expect(problems(["--kl-coefficient", "0.001", "--top-p", "0.9"]).count == 1)
+    #expect(problems(["--kl-coefficient", "0.001", "--top-k", "20"]).count == 1)
+    #expect(problems(["--kl-coefficient", "0.001"]).isEmpty && problems(["--top-p", "0.9"]).isEmpty)
+  }
+
   @Test func `a caller's own findings join the others`() {
     var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
     parser.note(["the weather is bad"])

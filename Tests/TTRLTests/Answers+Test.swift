@@ -40,17 +40,19 @@ private struct Reader: Policy {
     trajectory.finish == .stop ? key(Int(trajectory.tokens[0])) : nil
   }
 
+  func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] { [] }
   func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport { UpdateReport() }
   func publish() {}
 }
 
 /// The metrics of a step whose prompts were answered like this; `truth` is every prompt's, if there is one.
-func step(of answers: [[Int?]], truth: Int?) throws -> StepMetrics {
-  let method = Method()
+func step(
+  of answers: [[Int?]], truth: Int?, method: Method = Method(), history: History = History()
+) throws -> StepMetrics {
   let groups = answers.enumerated().map { group($1, prompt: UInt32($0)) }
   let prompts = answers.indices.map { Prompt(index: UInt32($0), tokens: [], kind: .math) }
   var reader = Reader()
-  let lesson = try learn(&reader, step: 0, from: groups, prompts: prompts, method: method)
+  let lesson = try learn(&reader, step: 0, from: groups, prompts: prompts, history: history, method: method)
   return StepMetrics(
     step: 0, lesson: lesson, groups: groups, truth: truth.map { truth in answers.map { _ in key(truth) } } ?? [],
     method: method)

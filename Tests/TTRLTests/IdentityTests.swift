@@ -71,6 +71,44 @@ import Testing
     }
   }
 
+  /// Many answers, few, or one; many samples without any; label right and wrong.
+  @Test func `I1, I2, I3, I6 hold for random groups of up to 64 samples, and over those that are trained on`() {
+    var dice = RandomSequence(seed: 7, purpose: .questions)
+    for trial in 0..<2_000 {
+      let labels = 1 + dice.index(below: 12)
+      let silence = dice.index(below: 3)
+      let group = (0..<(1 + dice.index(below: 64))).map { _ -> Int? in
+        let answer = dice.index(below: labels + silence)
+        return answer < labels ? answer : nil
+      }
+      var method = Method()
+      method.seed = UInt64(trial)
+      method.trainSamples = 1 + dice.index(below: group.count)
+      let measured = metrics(group, truth: 0, method: method)
+      guard let counts = measured.truth else { return #expect(Bool(false), "no truth in trial \(trial)") }
+      #expect(measured.rewarded == measured.votes, "I3, trial \(trial)")
+      #expect(counts.right > 0 || !counts.isLabelRight, "I6, trial \(trial)")
+      let neither = group.count - measured.votes - counts.right
+      #expect(counts.rightRewards == (counts.isLabelRight ? group.count : neither), "I1, I2, trial \(trial)")
+      #expect(counts.isLabelRight || neither >= group.count - 2 * measured.votes, "I2, trial \(trial)")
+      if counts.isLabelRight { #expect(counts.trainedRightRewards == measured.trained, "I1 of m, trial \(trial)") }
+      #expect(counts.trainedRight <= counts.right && measured.trained <= group.count, "trial \(trial)")
+    }
+  }
+
+  @Test(arguments: [AdvantageEstimator.grpo, .drGRPO, .rloo])
+  func `I4: advantages of random groups of up to 256 sum to 0`(_ estimator: AdvantageEstimator) {
+    var dice = RandomSequence(seed: 8, purpose: .questions)
+    for trial in 0..<500 {
+      let right = dice.index(below: 257)
+      let rewards = (0..<256).map { Float($0 < right ? 1 : 0) }
+      let result = advantages(ofGroup: rewards, estimator)
+      // 1e-4: 256 float32 numbers of size 16 at most, added in double.
+      #expect(abs(result.reduce(0.0) { $0 + Double($1) }) < 1e-4, "trial \(trial)")
+      #expect(result.allSatisfy { $0 == 0 } == (right == 0 || right == 256), "trial \(trial)")
+    }
+  }
+
   @Test func `a step's fractions are means over prompts of each prompt's counts`() throws {
     let step = try step(of: [[1, 1, 1, 2], [nil, nil, 2, 1]], truth: 1)
     #expect(step.majorityRatio == (0.75 + 0.25) / 2)

@@ -29,6 +29,22 @@ import Testing
     }
   }
 
+  @Test(arguments: [(30, 8, 6), (83, 8, 3), (500, 32, 20), (16, 8, 0)])
+  func `D9: dropping the last batch leaves out what the reference leaves out, others in each pass`(
+    _ count: Int, _ size: Int, _ left: Int
+  ) {
+    var method = method(prompts: size)
+    method.lastBatch = .drop
+    let passes = (0..<3).map { pass in
+      (0..<(count / size)).map { promptsOfStep(UInt32(pass * (count / size) + $0), promptCount: count, method: method) }
+    }
+    let seen = passes.map { Set($0.joined()) }
+    for (steps, prompts) in zip(passes, seen) {
+      #expect(steps.allSatisfy { $0.count == size } && prompts.count == count - left)
+    }
+    #expect(left == 0 || seen[0] != seen[1])
+  }
+
   @Test func `passes differ in order, and seeds in everything`() {
     let first = (0..<4).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8)) }
     let second = (4..<8).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8)) }

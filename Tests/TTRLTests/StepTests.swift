@@ -6,11 +6,17 @@ import Records
 import TTRL
 import Testing
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// Answers by a fixed rule and remembers every mini-batch.
 private struct Recorder: Policy {
   var updates: [MiniBatch] = []
   var rates: [Double] = []
   var publishedCount = 0
+  /// What policy 0 was asked to score, call by call.
+  var scored: [[Slot]] = []
 
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] {
     slots.map { slot in
@@ -27,6 +33,12 @@ private struct Recorder: Policy {
     case 3: nil
     default: key(Int(trajectory.tokens[0]))
     }
+  }
+
+  /// Policy 0 thinks every token half as likely.
+  mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    scored.append(trajectories.map(\.trajectory.slot))
+    return trajectories.map { $0.trajectory.logprobs.map { $0 - 0.5 } }
   }
 
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport {
@@ -122,6 +134,60 @@ private struct Recorder: Policy {
     }
   }
 
+  @Test func `without a KL penalty policy 0 is never asked`() throws {
+    var policy = Recorder()
+    _ = try improve(&policy, step: 0, prompts: prompts, method: method)
+    #expect(policy.scored.isEmpty && policy.updates.allSatisfy { $0.trajectories.allSatisfy { $0.reference.isEmpty } })
+  }
+
+  @Test func `KL in the loss: policy 0 scores what is trained on, once, and nothing else`() throws {
+    var method = method
+    method.klCoefficient = 0.1
+    var policy = Recorder()
+    _ = try improve(&policy, step: 0, prompts: prompts, method: method)
+    let trained = policy.updates.flatMap(\.trajectories)
+    #expect(policy.scored == [trained.map(\.trajectory.slot).sorted()])
+    #expect(trained.allSatisfy { $0.reference == [-1.5, -1.5] })
+  }
+
+  /// Every token costs 0.1 · k1 = 0.05, so a response of two tokens earns 0.1 less; equal for all, it moves nothing but
+  /// REINFORCE++, where later tokens have less left to pay.
+  @Test func `KL in the reward: policy 0 scores all that is selected, before advantages`() throws {
+    var method = method
+    method.klCoefficient = 0.1
+    method.klEstimator = .k1
+    method.klPlace = .reward
+    method.advantage = .reinforcePlusPlus
+    var policy = Recorder()
+    let judgements = try improve(&policy, step: 0, prompts: prompts, method: method)
+    #expect(policy.scored.map(\.count) == [30])
+    let rewards = judgements.flatMap { judgement in judgement.trained.map { judgement.rewards[$0] } }
+    let toGo = rewards.flatMap { [Double($0) - 0.1, Double($0) - 0.05] }
+    let mean = toGo.reduce(0, +) / 60
+    let deviation = (toGo.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 59).squareRoot()
+    for member in policy.updates.flatMap(\.trajectories) {
+      #expect(abs(Double(member.advantages[0]) - (Double(member.reward) - 0.1 - mean) / deviation) < 1e-5)
+      #expect(abs(Double(member.advantages[1]) - (Double(member.reward) - 0.05 - mean) / deviation) < 1e-5)
+    }
+  }
+
+  @Test func `the KL to policy 0 is a figure of the step where it is known`() throws {
+    func lesson(_ method: Method) throws -> Lesson {
+      var policy = Recorder()
+      let groups = prompts.map { prompt in
+        let slots = (UInt32(0)..<8).map { Slot(round: .train(step: 0), prompt: prompt.index, sample: $0) }
+        return Group(
+          prompt: prompt.index, trajectories: policy.sample(prompt, slots: slots, sampling: method.sampling))
+      }
+      return try learn(&policy, step: 0, from: groups, prompts: prompts, method: method)
+    }
+    #expect(try lesson(method).klToBase == nil)
+    var method = method
+    method.klCoefficient = 0.1
+    // k3 at d = −1/2 for every token.
+    #expect(abs(try #require(try lesson(method).klToBase) - (exp(-0.5) - 0.5)) < 1e-6)
+  }
+
   @Test func `mini-batches are shuffled by the seed, not by what was sampled`() throws {
     func order(seed: UInt64) throws -> [[Slot]] {
       var method = method
@@ -161,30 +227,5 @@ private struct Recorder: Policy {
         return method
       }())
     #expect(policy.updates.isEmpty && policy.publishedCount == 1)
-  }
-}
-
-@Suite struct EvaluationTests {
-  private let prompts = [
-    EvaluatedPrompt(answers: keys([1, 1, 2, 1]), truth: key(1)),
-    EvaluatedPrompt(answers: keys([2, 1, 2, nil]), truth: key(1)),
-  ]
-
-  @Test func `pass@1 is the mean share of right samples, maj@k the share of right majorities`() {
-    let evaluation = Evaluation(prompts, passSamples: 4, majorities: [1, 2, 4, 8])
-    #expect(evaluation.passAt1 == 0.5 && evaluation.passByPrompt == [0.75, 0.25])
-    #expect(evaluation.majorityAt.map(\.k) == [1, 2, 4])
-    #expect(evaluation.majorityAt.map(\.value) == [0.5, 0.5, 0.5])
-    #expect(evaluation.majorityRatio == (0.75 + 0.5) / 2 && evaluation.noAnswerRatio == 0.125)
-  }
-
-  @Test func `pass@1 averages over its first samples only`() {
-    #expect(Evaluation(prompts, passSamples: 2).passAt1 == 0.75)
-  }
-
-  @Test func `without truth agreement is all there is to say`() {
-    let evaluation = Evaluation([EvaluatedPrompt(answers: keys([1, 1]), truth: nil)], majorities: [2])
-    #expect(evaluation.passAt1 == nil && evaluation.passByPrompt.isEmpty && evaluation.majorityAt[0].value == nil)
-    #expect(evaluation.majorityRatio == 1)
   }
 }

@@ -52,8 +52,8 @@ enum Rules {
     ],
     "Observatory": ["Base"],
     "CoordinatorRole": [
-      "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "Tensors", "Platform", "Records",
-      "Base",
+      "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+      "Platform", "Records", "Base",
     ],
     "WorkerRole": ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "LearnerRole": [
@@ -68,9 +68,10 @@ enum Rules {
     // 5: programs.
     "ttrl": [
       "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
-      "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform", "Records", "Base",
+      "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform", "Records",
+      "Base",
     ],
-    "ttrl-dev": ["Simulation", "Answers", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
+    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base"],
   ]
 
   /// Targets of C, which import nothing of ours.

@@ -73,6 +73,7 @@ import Wire
 @Suite struct RefusalTests {
   @Test func `a stranger is refused at its fourth byte`() {
     #expect(throws: WireError.notOurProtocol) { try decode(Array("GET ".utf8)) }
+    #expect(throws: WireError.encrypted) { try decode([21, 3, 3, 0]) }
     #expect(throws: Never.self) { try decode(Array("GET".utf8)) }
   }
 
@@ -136,13 +137,24 @@ import Wire
     }
   }
 
+  @Test func `the first frame may be held to less, and those after it have their full room`() throws {
+    let long = Frame.encode(.goodbye(reason: String(repeating: "x", count: 5000)))
+    var decoder = FrameDecoder(firstFrameBytes: Limits.helloBytes)
+    decoder.append(long)
+    #expect(throws: WireError.tooLarge(bytes: 5004, limit: Limits.helloBytes)) { try decoder.next() }
+    decoder = FrameDecoder(firstFrameBytes: Limits.helloBytes)
+    decoder.append(Frame.encode(.finished) + long)
+    #expect(try decoder.next() == .finished)
+    #expect(try decoder.next() == .goodbye(reason: String(repeating: "x", count: 5000)))
+  }
+
   @Test func `every refusal says what was wrong in words`() {
     let errors: [WireError] = [
-      .notOurProtocol, .otherVersion(found: 2, expected: 1), .damagedHeader, .tooLarge(bytes: 2, limit: 1),
+      .notOurProtocol, .encrypted, .otherVersion(found: 2, expected: 1), .damagedHeader, .tooLarge(bytes: 2, limit: 1),
       .damagedPayload(kind: 1), .unknownKind(9), .malformed(kind: 1, .trailing(count: 1)), .reservedFlags(1),
     ]
     #expect(Set(errors.map { "\($0)" }).count == errors.count)
-    #expect("\(errors[1])".contains("version 2") && "\(errors[1])".contains("version 1"))
+    #expect("\(errors[2])".contains("version 2") && "\(errors[2])".contains("version 1"))
   }
 }
 

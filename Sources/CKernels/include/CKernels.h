@@ -131,6 +131,10 @@ typedef struct {
   /// out = coefficient · exp(z - maximum - log_sum): the probabilities, scaled.
   void (*scaled_probabilities)(const float *z, int64_t count, float maximum, float log_sum, float coefficient,
                                float *out);
+  /// out = p·(coefficient + entropy_coefficient·(log p + entropy)), p the probabilities: the second part is what the
+  /// entropy's derivative by z is, times -entropy_coefficient. Dropped tokens have p = 0 and get 0.
+  void (*entropy_gradient)(const float *z, int64_t count, float maximum, float log_sum, float entropy,
+                           float coefficient, float entropy_coefficient, float *out);
 
   /// accumulator += round(gradient · 2^40). Returns the largest magnitude seen; NaN or infinity where there is one, and
   /// then the accumulator's contents are unspecified. The caller keeps the sum of magnitudes below 2^22.

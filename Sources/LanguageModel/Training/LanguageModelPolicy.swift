@@ -51,6 +51,8 @@ package struct LanguageModelPolicy: Policy {
   private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   package private(set) var optimizer: AdamW
   package private(set) var model: PreparedModel
+  /// Policy 0, where a KL penalty asks for it.
+  private let reference: PreparedModel?
   package private(set) var version: PolicyVersion
   /// One per thread; made at the first update.
   private var passes: [ThreadPass] = []
@@ -59,14 +61,15 @@ package struct LanguageModelPolicy: Policy {
   ///   - plan: the model's shape and data type.
   ///   - optimizer: masters and moments; the policy owns them from here on.
   ///   - version: of these masters.
+  ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - options: how to train.
   ///   - seed: the run's, for `sample`.
   ///   - exchange: the other learner ranks.
   ///   - readAnswer: finds the answer in a response's tokens.
   /// - Throws: if the processor cannot multiply the data type.
   package init(
-    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion, options: TrainerOptions, seed: UInt64,
-    exchange: any GradientExchange = NoExchange(),
+    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion, reference: Floats? = nil,
+    options: TrainerOptions, seed: UInt64, exchange: any GradientExchange = NoExchange(),
     readAnswer: @escaping @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   ) throws {
     self.plan = plan
@@ -77,6 +80,7 @@ package struct LanguageModelPolicy: Policy {
     self.exchange = exchange
     self.readAnswer = readAnswer
     model = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
   }
 
   /// Samples on this thread, as a worker's thread would.
@@ -99,6 +103,40 @@ package struct LanguageModelPolicy: Policy {
   /// The step is over: its weights are the next version.
   package mutating func publish() { version = version.next }
 
+  /// Every rank scores its share of micro-batches, with the forward pass of an update. What comes of a trajectory does
+  /// not depend on its neighbours (E1), so neither the cut nor the number of ranks can be seen in it; the ranks' shares
+  /// meet as bit patterns, beside zeroes.
+  package mutating func referenceLogprobs(
+    of trajectories: [TrainedTrajectory], sampling: Sampling
+  ) throws -> [[Float]] {
+    guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
+    let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
+    let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
+    reservePasses(min(options.threads, mine.count))
+    let passes = passes
+    let scored = Mutex(trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) })
+    try inParallel(mine.count, threads: passes.count) { index, thread in
+      let range = ranges[mine[index]]
+      let logprobs = try passes[thread].score(Array(trajectories[range]), model: reference, sampling: sampling)
+      scored.withLock { $0.replaceSubrange(range, with: logprobs) }
+    }
+    let mineScored = scored.withLock { $0 }
+    guard exchange.size > 1 else { return mineScored }
+    var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
+    try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    var rest = bits[...]
+    return trajectories.map { trajectory in
+      let own = rest.prefix(trajectory.trajectory.tokens.count)
+      rest = rest.dropFirst(own.count)
+      return own.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) }
+    }
+  }
+
+  /// Makes engines for `count` threads, at least one.
+  private mutating func reservePasses(_ count: Int) {
+    while passes.count < max(1, count) { passes.append(ThreadPass(plan)) }
+  }
+
   // MARK: One optimizer step
 
   package mutating func update(
@@ -109,9 +147,9 @@ package struct LanguageModelPolicy: Policy {
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
     // Float sums depend on their order, so without exact ones a rank's micro-batches take turns.
     let threads = options.isExact ? options.threads : 1
-    while passes.count < max(1, min(threads, mine.count)) { passes.append(ThreadPass(plan)) }
+    reservePasses(min(threads, mine.count))
     let total = Mutex(GradientSum(count: plan.layout.count, isExact: options.isExact))
-    let (model, passes) = (model, passes)
+    let (model, passes) = (model, passes.prefix(max(1, threads)))
     try inParallel(mine.count, threads: passes.count) { index, thread in
       let part = members[ranges[mine[index]]]
       let tally = try passes[thread].run(Array(part), model: model, method: method)
@@ -153,23 +191,31 @@ private final class ThreadPass: @unchecked Sendable {
     gradient = Floats(count: plan.layout.count)
   }
 
+  /// [trajectory][T] log-probabilities of the tokens of a micro-batch.
+  func score(_ members: [TrainedTrajectory], model: PreparedModel, sampling: Sampling) throws -> [[Float]] {
+    try engine.score(sequences(of: members), model: model, distribution: DistributionSettings(sampling))
+      .map(\.logprobs)
+  }
+
+  private func sequences(of members: [TrainedTrajectory]) -> [TrainingSequence] {
+    members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
+  }
+
   /// Leaves the gradient of a micro-batch's summed loss in `gradient`.
   func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
     gradient.fill(0)
     var tally = Tally()
-    let sequences = members.map {
-      TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index)
-    }
+    // The bonus takes entropy off the loss.
+    let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
     try engine.run(
-      sequences, model: model, distribution: DistributionSettings(method.sampling), gradient: gradient
+      sequences(of: members), model: model, distribution: DistributionSettings(method.sampling), gradient: gradient,
+      entropySlopes: entropySlopes
     ) { index, scored in
       let member = members[index]
       return scored.logprobs.enumerated().map { place, logprob in
-        let recorded = member.trajectory.logprobs[place]
-        let token = surrogate(
-          logprob: logprob, recorded: recorded, advantage: member.advantages[place], method: method)
-        tally.add(token, gap: abs(logprob - recorded))
-        return token.slope * member.weight
+        let token = objective(of: member, at: place, logprob: logprob, method: method)
+        tally.add(token, gap: abs(logprob - member.trajectory.logprobs[place]))
+        return token.slope
       }
     }
     return tally

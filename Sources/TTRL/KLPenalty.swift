@@ -1,0 +1,45 @@
+// KLPenalty: what it costs a token to be likelier, or less likely, than policy 0 has it.
+//
+// With d = lp₀ − lp:  k1 = −d,  k2 = d² / 2,  k3 = exp(d) − d − 1, bounded by 10 as the reference bounds it.
+// In the loss the penalty is differentiated: dk1/d(lp) = 1, dk2/d(lp) = −d, dk3/d(lp) = 1 − exp(d), and 0 beyond the
+// bound. (k1's slope has the expectation 0 under the policy that sampled: in the loss it only adds noise, and belongs
+// in the reward.) Source: Schulman, "Approximating KL divergence" (2020); TTRL `core_algos.py`, `kl_penalty`.
+
+package import Records
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The penalty of one token, and its derivative by the token's log-probability.
+package struct KLPenalty: Sendable, Equatable {
+  package var value: Float
+  package var slope: Float
+}
+
+/// - Parameters:
+///   - logprob: of the token, natural log.
+///   - reference: of the same token under policy 0.
+package func klPenalty(logprob: Float, reference: Float, estimator: KLEstimator) -> KLPenalty {
+  let d = Double(reference) - Double(logprob)
+  switch estimator {
+  case .k1: return KLPenalty(value: Float(-d), slope: 1)
+  case .k2: return KLPenalty(value: Float(d * d / 2), slope: Float(-d))
+  case .k3:
+    let value = exp(d) - d - 1
+    return value > 10 ? KLPenalty(value: 10, slope: 0) : KLPenalty(value: Float(value), slope: Float(1 - exp(d)))
+  }
+}
+
+/// Mean k3 of the recorded log-probabilities over all tokens with a reference; nil if there is none.
+func klToBase(of groups: [TrainedGroup]) -> Double? {
+  var sum = 0.0
+  var count = 0
+  for member in groups.lazy.flatMap(\.members) {
+    for (recorded, reference) in zip(member.trajectory.logprobs, member.reference) {
+      sum += Double(klPenalty(logprob: recorded, reference: reference, estimator: .k3).value)
+      count += 1
+    }
+  }
+  return count > 0 ? sum / Double(count) : nil
+}

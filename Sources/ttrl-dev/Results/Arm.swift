@@ -1,0 +1,55 @@
+// Arm: one way of running the built-in example, repeated over the seeds. The list of arms is the experiment.
+//
+// `scripts/results` makes the runs that this list names; the document prints each arm's flags from the same list, so
+// what was run and what is said to have been run cannot differ.
+
+/// One row of the experiment: settings that differ from the defaults.
+struct Arm {
+  /// Names the run directories, `NAME-SEED`, and the rows of the tables.
+  let name: String
+  /// Flags beyond `--run` and `--seed`.
+  let flags: [String]
+
+  init(_ name: String, _ flags: String = "") {
+    self.name = name
+    self.flags = flags.split(separator: " ").map(String.init)
+  }
+
+  /// What `ttrl` is given for one seed.
+  func command(seed: Int, below runs: String) -> String {
+    (["train", "--run", "\(runs)/\(name)-\(seed)", "--seed", "\(seed)"] + flags).joined(separator: " ")
+  }
+
+  static let seeds = [0, 1, 2]
+
+  /// What the paper's claims are judged on: whole evaluations before, during and after.
+  static let claims = [
+    Arm("vote"), Arm("truth", "--labels truth"), Arm("random", "--labels random"),
+    Arm("unsolvable", "--data builtin:unsolvable"),
+  ]
+
+  /// How many responses vote, at a fixed number of trained ones (C9).
+  static let votes = [8, 16, 32, 64].map {
+    Arm("votes-\($0)", "--votes \($0) --train-samples 8 \(short)")
+  }
+
+  /// What is made of the rewards (C8). The first is the default.
+  static let objectives = [
+    Arm("grpo", short),
+    Arm("dr-grpo", "--advantage dr-grpo --denominator fixed-length \(short)"),
+    Arm("rloo", "--advantage rloo \(short)"),
+    Arm("reinforce++", "--advantage reinforce++ \(short)"),
+    Arm("reinforce++-baseline", "--advantage reinforce++-baseline \(short)"),
+    Arm("clip-higher", "--clip-high 0.28 \(short)"),
+  ]
+
+  /// What the rewards are.
+  static let estimators = [
+    Arm("hard", short)
+  ]
+
+  static let all = claims + votes + objectives + estimators
+
+  /// Evaluations before and after only, with as many samples as pass@1 and maj@16 take.
+  private static let short = "--eval-every 0 --eval-samples 16"
+}

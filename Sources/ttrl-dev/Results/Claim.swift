@@ -1,0 +1,107 @@
+// Claim: the paper's claims, each with the figure that decides it and the bound it has to meet.
+//
+// The numbering C1 … C11 is docs/embedded.md's. A bound is stated in the text of the claim and checked by the same
+// closure that prints the figure.
+
+/// One claim, judged seed by seed.
+struct Claim {
+  var id: String
+  var text: String
+  /// One per seed, or one for all.
+  var values: [String]
+  var holds: Bool
+
+  /// A claim that every run has to meet.
+  init(_ id: String, _ text: String, _ runs: [FinishedRun], _ value: (FinishedRun) -> (String, Bool)) {
+    let values = runs.map(value)
+    self.init(id: id, text: text, values: values.map(\.0), holds: values.allSatisfy(\.1))
+  }
+
+  init(id: String, text: String, values: [String], holds: Bool) {
+    self.id = id
+    self.text = text
+    self.values = values
+    self.holds = holds
+  }
+}
+
+extension Claim {
+  /// The paper's headline, the ratio that a reproduction has to reach.
+  private static let headline = 2.6
+
+  /// What the four arms with whole evaluations show.
+  static func all(in experiment: Experiment) -> [Claim] {
+    let (vote, truth) = (experiment["vote"], experiment["truth"])
+    let (random, unsolvable) = (experiment["random"], experiment["unsolvable"])
+    func pass(_ run: FinishedRun, _ end: String, _ set: String = "train") -> Double { run.figure(end, set, "pass@1") }
+    return [
+      Claim("C1", "pass@1 rises, by more than 2 standard errors", vote) { run in
+        let (mean, error) = run.change
+        return ("\(Figures.points(mean)) ± \(Figures.points(error, sign: false))", mean > 2 * error)
+      },
+      Claim("", "final pass@1 over initial (at least \(headline))", vote) { run in
+        let ratio = pass(run, "after") / pass(run, "before")
+        return (Figures.decimal(ratio) + "×", ratio >= headline)
+      },
+      Claim("C2", "final pass@1 above initial maj@64", vote) { run in
+        let (after, majority) = (pass(run, "after"), run.figure("before", "train", "maj@64"))
+        return ("\(Figures.percent(after)) > \(Figures.percent(majority))", after > majority)
+      },
+      Claim("C3", "maj@16 rises", vote) { run in
+        let (before, after) = (run.figure("before", "train", "maj@16"), run.figure("after", "train", "maj@16"))
+        return (Figures.change(before, after), after > before)
+      },
+      Claim("C4", "share of the gap to true labels that is closed (at least 75 %)", vote) { run in
+        let oracle = truth.first { $0.seed == run.seed } ?? run
+        let share = (pass(run, "after") - pass(run, "before")) / (pass(oracle, "after") - pass(oracle, "before"))
+        return (Figures.percent(share), share >= 0.75)
+      },
+      Claim("C5", "identities I1 and I2, exactly, for every prompt of every step (broken / checked)", vote) { run in
+        let found = run.identities
+        return ("\(found.broken) / \(found.prompts), \(found.wrongLabels) of them wrongly labelled", found.broken == 0)
+      },
+      Claim("C5", "reward accuracy over wrongly labelled prompts of the first 3 steps (lucky hits, above 50 %)", vote) {
+        let (count, accuracy) = $0.luckyHits(ofFirst: 3)
+        return ("\(Figures.percent(accuracy)) over \(count)", accuracy > 0.5)
+      },
+      Claim("C7", "held-out pass@1 rises", vote) { run in
+        let (before, after) = (pass(run, "before", "held_out"), pass(run, "after", "held_out"))
+        return (Figures.change(before, after), after > before)
+      },
+      Claim("C10", "questions that the base never solves do not rise (maj@64, pass@1)", unsolvable) { run in
+        let (before, after) = (run.figure("before", "train", "maj@64"), run.figure("after", "train", "maj@64"))
+        let passes = Figures.change(pass(run, "before"), pass(run, "after"))
+        let isFlat = after <= before + 0.02 && pass(run, "after") <= pass(run, "before") + 0.02
+        return ("\(Figures.change(before, after)), \(passes)", isFlat)
+      },
+      Claim("C11", "entropy falls (nats per token, first and last 3 steps)", vote) { run in
+        let count = run.stepCount
+        let (first, last) = (run.meanOfSteps("entropy", 0..<3), run.meanOfSteps("entropy", count - 3..<count))
+        return ("\(Figures.decimal(first, 3)) → \(Figures.decimal(last, 3))", last < first)
+      },
+      Claim("control", "random rewards do not help (pass@1)", random) { run in
+        let (before, after) = (pass(run, "before"), pass(run, "after"))
+        return (Figures.change(before, after), after <= before + 0.02)
+      },
+    ] + comparisons(in: experiment)
+  }
+
+  /// What arms show beside one another, over all seeds.
+  private static func comparisons(in experiment: Experiment) -> [Claim] {
+    let finals = Arm.objectives.map { experiment.mean($0, "after", "train", "pass@1") }
+    let spread = (finals.max() ?? .nan) - (finals.min() ?? .nan)
+    let votes = Arm.votes.map { experiment.mean($0, "after", "train", "pass@1") }
+    let (fewest, most) = (votes.first ?? .nan, votes.last ?? .nan)
+    return [
+      Claim(
+        id: "C8", text: "objectives end within 5 points of one another (mean pass@1, lowest and highest)",
+        values: ["\(Figures.percent(finals.min() ?? .nan)) – \(Figures.percent(finals.max() ?? .nan))"],
+        holds: spread <= 0.05),
+      Claim(
+        id: "C9",
+        text: "more votes help, at 8 trained (mean pass@1, \(Arm.votes[0].name) and "
+          + "\(Arm.votes[Arm.votes.count - 1].name))",
+        values: [Figures.change(fewest, most)], holds: most > fewest),
+    ]
+  }
+}

@@ -1,0 +1,36 @@
+// Figures: numbers as they stand in docs/results.md.
+
+/// How docs/results.md writes its numbers.
+enum Figures {
+  /// A dash where the figure does not exist.
+  static func decimal(_ value: Double, _ digits: Int = 2) -> String {
+    guard value.isFinite else { return "–" }
+    var scale = 1.0
+    for _ in 0..<digits { scale *= 10 }
+    let whole = Int((abs(value) * scale).rounded())
+    let fraction = "\(whole % Int(scale))"
+    let sign = value < 0 && whole != 0 ? "−" : ""
+    return "\(sign)\(whole / Int(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
+  }
+
+  static func percent(_ value: Double) -> String { decimal(value * 100, 1) + " %" }
+
+  static func change(_ before: Double, _ after: Double) -> String { "\(percent(before)) → \(percent(after))" }
+
+  /// The mean, and in parentheses the lowest and the highest.
+  static func span(_ values: [Double]) -> String {
+    let mean = values.reduce(0, +) / Double(values.count)
+    return "\(percent(mean)) (\(decimal((values.min() ?? .nan) * 100, 1))–\(decimal((values.max() ?? .nan) * 100, 1)))"
+  }
+
+  static func points(_ value: Double, sign: Bool = true) -> String {
+    (sign && value > 0 ? "+" : "") + decimal(value * 100, 1)
+  }
+
+  /// Median, and the span in parentheses.
+  static func seconds(_ runs: [FinishedRun]) -> String {
+    let sorted = runs.map(\.wallSeconds).sorted()
+    return "\(Int(sorted[sorted.count / 2].rounded())) s in the median (\(Int(sorted[0].rounded()))–"
+      + "\(Int(sorted[sorted.count - 1].rounded())))"
+  }
+}

@@ -1,0 +1,116 @@
+// ResultsDocument: docs/results.md as text. What is claimed is in Claim.swift; what was run in Arm.swift.
+
+import Platform
+
+struct ResultsDocument {
+  let experiment: Experiment
+  let claims: [Claim]
+
+  var text: String {
+    let vote = experiment["vote"]
+    let whole = Arm.claims.prefix(3).flatMap { experiment[$0.name] }
+    var lines = [
+      "# Results", "",
+      "Written by `scripts/results` from the runs' own files; no number here is typed. The built-in example "
+        + "([embedded.md](embedded.md)), \(Arm.seeds.count) seeds per arm, \(vote[0].stepCount) steps each, on "
+        + "\(Machine.coreCount) cores (\(vote[0].arithmetic)). A whole run, evaluation before and after included, took "
+        + "\(Figures.seconds(whole)).", "",
+      "pass@1 is the mean of 16 samples, maj@k the majority of k, both at temperature 0.6 and top-p 0.95, on 128 "
+        + "training prompts and 128 held-out ones.",
+    ]
+    lines += section("Runs") + runs(Arm.claims)
+    lines += section("Claims") + claimTable
+    lines += section("Curves", "pass@1 / maj@16 on the training prompts after k steps.") + curves
+    lines += section("What C10 shows", unsolvableText)
+    lines +=
+      section(
+        "Votes",
+        "How many responses vote, at a fixed number of trained ones. \(columns)") + comparison(Arm.votes)
+    lines += section("Objectives", "What is made of the same rewards. \(columns)") + comparison(Arm.objectives)
+    lines += section("Rewards", "What a response is worth. \(columns)") + comparison(Arm.estimators)
+    return (lines + [""]).joined(separator: "\n")
+  }
+
+  private func section(_ title: String, _ text: String...) -> [String] {
+    ["", "## \(title)", ""] + text.flatMap { [$0, ""] }
+  }
+
+  // MARK: Tables
+
+  private func table(_ head: [String], _ rows: [[String]]) -> [String] {
+    ([head, head.map { _ in "---" }] + rows).map { "| " + $0.joined(separator: " | ") + " |" }
+      .enumerated().map { $0.offset == 1 ? $0.element.replacing(" ", with: "") : $0.element }
+  }
+
+  private func runs(_ arms: [Arm]) -> [String] {
+    let rows = arms.flatMap { arm in
+      experiment[arm.name].map { run in
+        func change(_ set: String, _ figure: String) -> String {
+          Figures.change(run.figure("before", set, figure), run.figure("after", set, figure))
+        }
+        return [
+          arm.name, "\(run.seed)", change("train", "pass@1"), change("train", "maj@16"), change("train", "maj@64"),
+          change("held_out", "pass@1"), change("held_out", "maj@16"), "\(Int(run.wallSeconds.rounded()))",
+          "`\(run.weights.prefix(8))`",
+        ]
+      }
+    }
+    return table(
+      [
+        "arm", "seed", "pass@1", "maj@16", "maj@64", "held-out pass@1", "held-out maj@16", "seconds", "weights",
+      ], rows)
+  }
+
+  private var claimTable: [String] {
+    table(
+      ["claim", ""] + Arm.seeds.map { "seed \($0)" } + ["holds"],
+      claims.map { claim in
+        // A claim over all seeds has one figure.
+        let padding = Array(repeating: "", count: Arm.seeds.count - claim.values.count)
+        return [claim.id, claim.text] + claim.values + padding + [claim.holds ? "yes" : "**no**"]
+      })
+  }
+
+  private var curves: [String] {
+    let policies = experiment["vote"][0].curve.map(\.policy)
+    let rows = Arm.claims.prefix(3).flatMap { arm in
+      experiment[arm.name].map { run in
+        [arm.name, "\(run.seed)"]
+          + run.curve.map { "\(Figures.percent($0.pass)) / \(Figures.percent($0.majority))" }
+      }
+    }
+    return table(["arm", "seed"] + policies.map { "\($0)" }, rows)
+  }
+
+  private let columns =
+    "Each figure is the mean of the seeds after the run, in parentheses the lowest and the highest."
+
+  private func comparison(_ arms: [Arm]) -> [String] {
+    let rows = arms.map { arm in
+      let runs = experiment[arm.name]
+      func after(_ set: String, _ name: String) -> String { Figures.span(runs.map { $0.figure("after", set, name) }) }
+      let tokens = runs.reduce(0) { $0 + $1.sampledTokens } / Double(runs.count)
+      return [
+        arm.name, "`\(arm.flags.joined(separator: " "))`", after("train", "pass@1"), after("train", "maj@16"),
+        after("held_out", "pass@1"), Figures.decimal(tokens / 1e6, 2) + " M",
+      ]
+    }
+    return table(["arm", "flags", "pass@1", "maj@16", "held-out pass@1", "tokens sampled"], rows)
+  }
+
+  private var unsolvableText: String {
+    let runs = experiment["unsolvable"]
+    func mean(_ end: String, _ set: String, _ name: String) -> Double {
+      runs.reduce(0) { $0 + $1.figure(end, set, name) } / Double(runs.count)
+    }
+    func change(_ set: String, _ name: String) -> String {
+      "\(Figures.percent(mean("before", set, name))) to \(Figures.percent(mean("after", set, name)))"
+    }
+    return
+      "Each of these 64 questions has one multiplication, an operator that the base model has never seen. Trained on "
+      + "them alone, the model's majority ratio on them goes from \(change("train", "majority_ratio")) while the share "
+      + "of right answers goes from \(change("train", "pass@1")): it becomes certain, of wrong answers. Voting cannot "
+      + "make knowledge that is not there. The held-out questions, which have no multiplication, rise all the same, "
+      + "from \(change("held_out", "pass@1")): what agreement on the solvable steps teaches carries over."
+  }
+}

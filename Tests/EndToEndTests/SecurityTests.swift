@@ -1,0 +1,163 @@
+// Who has the key takes part; nobody else gets in, and nobody who tries disturbs the run.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct SecurityTests {
+    private let scratch = Scratch()
+    private var directory: String { scratch.file("run") }
+    private static let hasAssault = FileManager.default.isExecutableFile(atPath: Program.path("ttrl-dev"))
+    private static let openssl = ["/usr/bin/openssl", "/usr/local/bin/openssl"].first {
+      FileManager.default.isExecutableFile(atPath: $0)
+    }
+
+    @Test(.enabled(if: hasAssault, "no ttrl-dev beside the test bundle; run: swift build -c release"))
+    func `a run under assault lets nobody in and ends with the same bits`() throws {
+      let run = try SmallRun.start(in: directory)
+      let address = try coordinator(of: run)
+      let assault = try Program.run(
+        [
+          "assault", address, "--seconds", "6", "--idle", "300", "--rate", "100", "--key", directory + "/cluster.key",
+        ], program: Program.path("ttrl-dev"))
+      #expect(assault.status == 0, "\(assault.output)\(assault.errors)")
+      let count = try #require(
+        try JSONSerialization.jsonObject(with: Data(assault.output.utf8)) as? [String: Any], "\(assault.output)")
+      #expect(count["got_in"] as? Int == 0)
+      #expect((count["turned_away"] as? Int ?? 0) > 100, "\(assault.output)")
+      let outcome = run.wait()
+      #expect(outcome.status == 0 && !outcome.errors.contains("again"), "\(outcome.errors)")
+      #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
+    }
+
+    @Test func `plain TCP, where it is asked for, gives the same bits`() throws {
+      #expect(try SmallRun.finish(["--key", "none"], in: directory) == SmallRun.undisturbed)
+      #expect(!FileManager.default.fileExists(atPath: directory + "/cluster.key"))
+    }
+
+    @Test
+    func `a worker with another key, with none, or with a false one is told what to do, and does not try for ever`()
+      throws
+    {
+      let run = try Running(["train", "--run", directory] + SmallRun.settings(steps: 1000))
+      let address = try coordinator(of: run)
+      let other = scratch.file("other.key")
+      #expect(try Program.run(["key", "--key", other]).status == 0)
+      let stranger = try Program.run(["worker", "--coordinator", address, "--key", other], within: 10)
+      #expect(stranger.status == 2 && stranger.errors.contains("refused our key"), "\(stranger.errors)")
+      let plain = try Program.run(["worker", "--coordinator", address, "--key", "none"], within: 10)
+      #expect(plain.status == 2 && plain.errors.contains("speaks TLS; give the cluster's key"), "\(plain.errors)")
+      let log = textOfFile(directory + "/logs/coordinator.log")
+      #expect(
+        log.contains("it offered another key (\(id(of: other))) than ours (\(id(of: directory + "/cluster.key")))"))
+      if let openssl = Self.openssl {
+        let own = ["s_client", "-connect", address, "-tls1_3", "-psk_identity"]
+        let name = "ttrl-key-" + id(of: directory + "/cluster.key")
+        let forged = try Program.run(own + [name, "-psk", secret(of: other)], program: openssl, within: 10)
+        #expect(forged.errors.contains("alert illegal parameter"), "\(forged.errors)")
+        let genuine = try Program.run(
+          own + [name, "-psk", secret(of: directory + "/cluster.key")], program: openssl, within: 10)
+        #expect(genuine.output.contains("Reused, TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256"), "\(genuine.output)")
+      }
+      run.signal(SIGINT)
+      #expect(run.wait().status == 130)
+    }
+
+    @Test(.enabled(if: openssl != nil, "no openssl program")) func `an impostor with a certificate is not believed`()
+      throws
+    {
+      let openssl = try #require(Self.openssl)
+      let (certificate, key) = (scratch.file("certificate"), scratch.file("cluster.key"))
+      let made = try Program.run(
+        [
+          "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=coordinator", "-keyout", certificate + ".key",
+          "-out", certificate,
+        ], program: openssl)
+      try #require(made.status == 0, "\(made.errors)")
+      #expect(try Program.run(["key", "--key", key]).status == 0)
+      let impostor = try Running(
+        ["s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", certificate + ".key", "-tls1_3", "-www"],
+        program: openssl)
+      var port = ""
+      try #require(
+        eventually {
+          port =
+            impostor.output.split(separator: "\n").first { $0.hasPrefix("ACCEPT") }?.split(separator: ":").last
+            .map(String.init) ?? ""
+          return !port.isEmpty
+        }, "\(impostor.output)\(impostor.errors)")
+      let worker = try Program.run(["worker", "--coordinator", "127.0.0.1:\(port)", "--key", key], within: 10)
+      #expect(worker.status == 2 && worker.errors.contains("did not prove that it has the key"), "\(worker.errors)")
+      impostor.signal(SIGKILL)
+    }
+
+    @Test func `a run and its key are their owner's alone, also in a directory that was open to all`() throws {
+      try FileManager.default.createDirectory(
+        atPath: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
+      let run = try SmallRun.start(in: directory)
+      _ = try coordinator(of: run)
+      #expect(try mode(of: directory) == 0o700)
+      #expect(try mode(of: directory + "/cluster.key") == 0o600)
+      run.signal(SIGINT)
+      #expect(run.wait().status == 130)
+    }
+
+    @Test func `beyond this machine nothing listens or calls without a key, and the remedy is said`() throws {
+      let key = scratch.file("cluster.key")
+      #expect(try Program.run(["key", "--key", key]).status == 0)
+      for (arguments, words) in [
+        (["train", "--run", directory, "--listen", "0.0.0.0:0"], "give the cluster's key with --key FILE"),
+        (["train", "--run", directory, "--listen", ":0", "--key", "none"], "--key none lets anyone there"),
+        (["worker", "--coordinator", "10.0.0.1:7171", "--key", "none"], "--key none lets anyone there"),
+        (["worker", "--coordinator", "127.0.0.1:7171"], "--key FILE is missing"),
+        (["worker", "--coordinator", "10.0.0.1:7171", "--key", key + "s"], "cannot read the key"),
+      ] {
+        let outcome = try Program.run(arguments, within: 10)
+        #expect(outcome.status == 2 && outcome.errors.contains(words), "\(arguments): \(outcome.errors)")
+      }
+      #expect(!FileManager.default.fileExists(atPath: directory))
+      chmod(key, 0o644)
+      let open = try Program.run(["worker", "--coordinator", "127.0.0.1:7171", "--key", key], within: 10)
+      #expect(open.status == 2 && open.errors.contains("chmod 600"), "\(open.errors)")
+    }
+
+    @Test func `a key is made once and never over another`() throws {
+      let key = scratch.file("cluster.key")
+      let made = try Program.run(["key", "--key", key, "--json"])
+      #expect(made.status == 0 && made.output.contains("\"id\":\"\(id(of: key))\""), "\(made.output)")
+      #expect(!(made.output + made.errors).contains(secret(of: key)))
+      #expect(try mode(of: key) == 0o600)
+      let before = textOfFile(key)
+      let again = try Program.run(["key", "--key", key])
+      #expect(again.status == 1 && again.errors.contains("a key is never replaced"), "\(again.errors)")
+      #expect(textOfFile(key) == before)
+    }
+
+    // MARK: Looking
+
+    /// The address of a run's coordinator, once it listens.
+    private func coordinator(of run: Running) throws -> String {
+      var address = ""
+      try #require(
+        eventually {
+          address = textOfFile(directory + "/coordinator.address").trimmingCharacters(in: .whitespacesAndNewlines)
+          return !address.isEmpty || !run.isRunning
+        } && !address.isEmpty, "\(run.errors)")
+      return address
+    }
+
+    private func line(_ name: String, of key: String) -> String {
+      textOfFile(key).split(separator: "\n").first { $0.hasPrefix(name + " ") }.map {
+        String($0.dropFirst(name.count + 1))
+      }
+        ?? ""
+    }
+
+    private func id(of key: String) -> String { line("id", of: key) }
+    private func secret(of key: String) -> String { line("secret", of: key) }
+
+    private func mode(of path: String) throws -> Int {
+      try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
+    }
+  }
+}

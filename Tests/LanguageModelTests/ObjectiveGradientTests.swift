@@ -1,0 +1,204 @@
+// The gradient of the whole objective through the whole model, against finite differences: everything between a
+// mini-batch and the optimizer's first moment is inside, and the loss is written here once more, in double precision.
+
+import Answers
+import Base
+import Glibc
+import LanguageModel
+import Records
+import TTRL
+import Tensors
+import Testing
+
+/// A mini-batch on a model small enough to move every tensor by hand.
+private struct Trial {
+  let plan = TransformerPlan(TinyModel.qwen2.configuration, type: .float32)
+  let parameters = TinyModel.qwen2.parameters(seed: 4)
+  let method: Method
+  /// Of log-probabilities from the recorded ones: ratios of 0.67 to 4.06, away from all kinks and on both sides of them.
+  private static let distances: [Float] = [0, 0.1, -0.1, 0.4, -0.4, 1.4]
+  private(set) var batch = MiniBatch(step: 0, index: 1, trajectories: [])
+
+  init(_ method: Method) throws {
+    var method = method
+    method.sampling = Sampling(temperature: 0.8, maxNewTokens: 20, stopTokens: [])
+    self.method = method
+    var random = choices(6)
+    let v = plan.configuration.vocabularySize
+    let prompts = [5, 16].enumerated().map {
+      Prompt(index: UInt32($0.offset), tokens: random.tokens($0.element, below: v), kind: .string)
+    }
+    var members = [(0, 7), (0, 1), (0, 14), (1, 20), (1, 3)].enumerated().map { index, shape in
+      TrainedTrajectory(
+        prompt: prompts[shape.0],
+        trajectory: Trajectory(
+          slot: Slot(round: .train(step: 0), prompt: UInt32(shape.0), sample: UInt32(index)),
+          policy: PolicyVersion(0), tokens: random.tokens(shape.1, below: v), logprobs: [], entropySum: 0,
+          finish: .length))
+    }
+    let scored = try score(members, parameters)
+    var policy = try policy()
+    let reference = try policy.referenceLogprobs(of: members, sampling: method.sampling)
+    let scale = LossScale(lengths: members.map(\.trajectory.tokens.count), method: method)
+    for index in members.indices {
+      members[index].weight = scale.weights[index]
+      members[index].reference = reference[index]
+      members[index].advantages = scored[index].logprobs.indices.map { Float((7 * index + 3 * $0) % 11) / 5 - 0.9 }
+      members[index].trajectory.logprobs = scored[index].logprobs.enumerated().map { place, logprob in
+        logprob - Self.distances[(index + place) % 6]
+      }
+    }
+    batch = MiniBatch(step: 0, index: 1, trajectories: members)
+    batch.divisor = scale.divisor
+  }
+
+  func policy() throws -> LanguageModelPolicy {
+    try LanguageModelPolicy(
+      plan: plan,
+      optimizer: AdamW(
+        AdamWSettings(beta1: 0.5, gradientNormMax: .infinity), parameters: Floats(parameters.array)),
+      version: PolicyVersion(0), reference: TinyModel.qwen2.parameters(seed: 5),
+      options: TrainerOptions(microBatchTokens: 40, isExact: true, threads: 1), seed: 1,
+      readAnswer: { _, _ in nil })
+  }
+
+  func score(_ members: [TrainedTrajectory], _ parameters: Floats) throws -> [ScoredSequence] {
+    try Backpropagation(plan).score(
+      members.map {
+        TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index)
+      }, model: PreparedModel(plan: plan, parameters: parameters, forTraining: false),
+      distribution: DistributionSettings(method.sampling))
+  }
+
+  /// Σ w·(surrogate + β·KL − c·entropy) / divisor, from the formulas.
+  func loss(_ parameters: Floats) throws -> Double {
+    var total = 0.0
+    for (member, scored) in zip(batch.trajectories, try score(batch.trajectories, parameters)) {
+      for place in scored.logprobs.indices {
+        let logprob = Double(scored.logprobs[place])
+        let a = Double(member.advantages[place])
+        let ratio = exp(logprob - Double(member.trajectory.logprobs[place]))
+        var loss = max(-a * ratio, -a * min(max(ratio, 1 - Double(method.clipLow)), 1 + Double(method.clipHigh)))
+        if a < 0 { loss = min(loss, -a * Double(method.dualClip)) }
+        if method.klPlace == .loss {
+          let d = Double(member.reference[place]) - logprob
+          loss += Double(method.klCoefficient) * divergence(d)
+        }
+        total += Double(member.weight) * (loss - Double(method.entropyCoefficient) * Double(scored.entropies[place]))
+      }
+    }
+    return total / batch.divisor
+  }
+
+  private func divergence(_ d: Double) -> Double {
+    switch method.klEstimator {
+    case .k1: -d
+    case .k2: d * d / 2
+    case .k3: min(exp(d) - d - 1, 10)
+    }
+  }
+
+  /// What `update` made of the batch: the first moment after one update is half of the gradient at beta1 1/2.
+  func gradient() throws -> [Double] {
+    var policy = try policy()
+    _ = try policy.update(batch, method: method, learningRate: 0)
+    return policy.optimizer.firstMoment.array.map { 2 * Double($0) }
+  }
+}
+
+/// An objective to differentiate.
+private func objectives() -> [Method] {
+  func method(_ change: (inout Method) -> Void) -> Method {
+    var method = Method()
+    method.clipHigh = 0.28
+    change(&method)
+    return method
+  }
+  var all = [method { _ in }]
+  all += Denominator.allCases.map { denominator in method { $0.denominator = denominator } }
+  all += KLEstimator.allCases.map { estimator in
+    method {
+      $0.klCoefficient = 0.5
+      $0.klEstimator = estimator
+    }
+  }
+  all.append(method { $0.entropyCoefficient = 0.5 })
+  all.append(method { $0.clipLow = 0.5 })
+  all.append(method { $0.clipHigh = 1 })
+  all.append(method { $0.dualClip = 6 })
+  all.append(
+    method {
+      $0.klCoefficient = 0.3
+      $0.entropyCoefficient = 0.2
+      $0.denominator = .microBatch
+    })
+  return all
+}
+
+@Suite struct `The gradient of the objective` {
+  @Test(arguments: objectives())
+  func `agrees with finite differences in every tensor`(_ method: Method) throws {
+    let trial = try Trial(method)
+    let gradient = try trial.gradient()
+    var random = choices(5)
+    // As in GradientTests: one random direction per tensor, a step that balances rounding against curvature.
+    for tensor in trial.plan.layout.tensors {
+      let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
+      let step = 0.02 / Float(tensor.count).squareRoot()
+      func moved(_ sign: Float) throws -> Double {
+        let copy = Floats(trial.parameters.array)
+        for (index, place) in tensor.range.enumerated() { copy[place] += sign * step * direction[index] }
+        return try trial.loss(copy)
+      }
+      let measured = try (moved(1) - moved(-1)) / Double(2 * step)
+      var predicted = 0.0
+      var size = 0.0
+      for (index, place) in tensor.range.enumerated() {
+        predicted += gradient[place] * Double(direction[index])
+        size += gradient[place] * gradient[place]
+      }
+      let scale = (size / 12).squareRoot()
+      let tolerance = 0.006 * scale + 0.001 * 45 / trial.batch.divisor
+      #expect(abs(measured - predicted) < tolerance, "\(tensor.name): \(predicted), measured \(measured)")
+    }
+  }
+
+  @Test func `every objective has a gradient of its own`() throws {
+    let gradients = try objectives().dropFirst().map { try Trial($0).gradient() }
+    let base = try Trial(objectives()[0]).gradient()
+    // The first of the others is the token mean again.
+    #expect(gradients[0] == base)
+    for (index, gradient) in gradients.dropFirst().enumerated() { #expect(gradient != base, "objective \(index)") }
+  }
+
+  /// A truncated distribution: the entropy of what is sampled, with the tokens that are kept held fixed.
+  @Test(arguments: [Float(1), 0.7]) func `the entropy's gradient by the logits is the formula's`(_ topP: Float) throws {
+    var random = choices(8)
+    for size in [5, 16, 33, 400] {
+      let row = (0..<size).map { _ in Float(random.uniform() * 6 - 3) }
+      let z = Floats(row)
+      let d = try #require(
+        Kernels.best.distribution(
+          of: z, inverseTemperature: 1, topK: 0, topP: topP, scratch: DistributionScratch(vocabularySize: size)))
+      let kept = z.array.map { $0 > -.infinity }
+      func entropy(_ logits: [Double]) -> Double {
+        let total = zip(logits, kept).reduce(0) { $1.1 ? $0 + exp($1.0) : $0 }
+        return zip(logits, kept).reduce(0) { sum, token in
+          let p = exp(token.0) / total
+          return token.1 ? sum - p * log(p) : sum
+        }
+      }
+      let out = Floats(count: size)
+      Kernels.best.entropyGradient(z, d, coefficient: 0, entropyCoefficient: -1, into: out)
+      for index in 0..<size {
+        var up = row.map(Double.init)
+        var down = up
+        up[index] += 1e-5
+        down[index] -= 1e-5
+        let measured = kept[index] ? (entropy(up) - entropy(down)) / 2e-5 : 0
+        // 1e-6: float32 probabilities times logarithms of size 6.
+        #expect(abs(Double(out[index]) - measured) < 1e-6, "\(size) tokens, top-p \(topP), token \(index)")
+      }
+    }
+  }
+}

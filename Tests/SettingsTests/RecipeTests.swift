@@ -1,0 +1,110 @@
+// Recipes and presets: defaults by name, over which flags win, shown beside the paper's.
+
+import Records
+import Settings
+import Testing
+
+/// Settings as `train` resolves them: the defaults under recipe and preset, then what is given.
+private func resolved(
+  _ given: [(name: String, value: String)], family: ModelFamily = .qwen25Math
+) throws(SettingsError) -> Settings {
+  let defaults = Settings().defaults(under: given, family: family)
+  var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: defaults)
+  parser.apply(given, from: "test")
+  return try parser.finish()
+}
+
+@Suite struct RecipeTests {
+  @Test func `every choice of every recipe and preset names a setting and a value that it takes`() {
+    for family in ModelFamily.allCases {
+      for choices in Preset.allCases.map({ $0.choices(for: family) }) + Recipe.allCases.map({ $0.choices(steps: 240) })
+      {
+        for choice in choices {
+          var parser = SettingsParser(allowed: [choice.setting], defaults: Settings())
+          parser.apply([(choice.setting, choice.value)], from: "test")
+          #expect(parser.given == [choice.setting], "\(choice)")
+        }
+        #expect(Set(choices.map(\.setting)).count == choices.count, "a setting stands twice")
+      }
+    }
+  }
+
+  @Test func `the recipe ttrl is the defaults`() throws {
+    #expect(try resolved([("recipe", "ttrl")], family: .other) == Settings())
+  }
+
+  @Test func `the reference's recipe has its semantics`() throws {
+    let method = try resolved([("recipe", "ttrl-reference")]).method
+    #expect(method.answers == .reference && method.selection == .first && method.lastBatch == .drop)
+    #expect(method.denominator == .microBatch && method.denominatorSequences == 2 && method.silentGroups == .train)
+    #expect(method.rateSchedule == .cosineFromZero && method.warmupSteps == 7 && method.dualClip == 3)
+    #expect(method.beta1 == 0.9 && method.beta2 == 0.999 && method.weightDecay == 0.01)
+    #expect(method.klCoefficient == 0.001 && method.klEstimator == .k3 && method.klPlace == .loss)
+  }
+
+  @Test func `the reference's warm-up is 3 % of the steps, wherever those come from`() throws {
+    let preset = try resolved([("recipe", "ttrl-reference"), ("preset", "amc")])
+    #expect(preset.method.steps == 300 && preset.method.warmupSteps == 9)
+    let flags = try resolved([("recipe", "ttrl-reference"), ("preset", "amc"), ("steps", "20")])
+    #expect(flags.method.steps == 20 && flags.method.warmupSteps == 0)
+  }
+
+  /// Table 1.6 of the specification.
+  @Test(arguments: [
+    (Preset.aime2024, 8, UInt32(240)), (.amc, 8, 300), (.math500, 32, 150),
+  ])
+  func `presets are the paper's numbers`(_ preset: Preset, _ prompts: Int, _ steps: UInt32) throws {
+    for (family, temperature, tokens) in [
+      (ModelFamily.qwen25Math, Float(1), Int32(3072)), (.other, 0.6, 3072), (.reasoning, 1, 32768),
+    ] {
+      let settings = try resolved([("preset", preset.rawValue)], family: family)
+      #expect(settings.method.promptsPerStep == prompts && settings.method.steps == steps)
+      #expect(settings.method.votes == 64 && settings.method.trainSamples == 32 && settings.method.miniBatch == 32)
+      #expect(settings.temperature == temperature && settings.maxNewTokens == tokens)
+      #expect(settings.method.learningRate == 5e-7)
+      #expect(settings.suffix.contains("\\boxed{}") == (family == .other))
+    }
+  }
+
+  @Test func `flags win over recipe and preset, and a family that is given over the model's`() throws {
+    let settings = try resolved([
+      ("recipe", "ttrl-reference"), ("preset", "math500"), ("family", "reasoning"), ("votes", "8"),
+      ("train-samples", "4"), ("selection", "random"),
+    ])
+    #expect(settings.method.votes == 8 && settings.method.selection == .random && settings.maxNewTokens == 32768)
+  }
+
+  @Test func `a recipe that is not there is a problem among the others`() {
+    do throws(SettingsError) { _ = try resolved([("recipe", "best"), ("votes", "x")]) } catch {
+      #expect(error.problems.count == 2 && error.problems[0].contains("ttrl or ttrl-reference"))
+    }
+  }
+
+  @Test(arguments: [
+    ("/models/Qwen2.5-Math-7B", nil, ModelFamily.qwen25Math), ("/cache/DeepSeek-R1-Distill-Qwen-1.5B", nil, .reasoning),
+    ("/models/x", "… and put your final answer within \\boxed{}.", .qwen25Math), ("/models/QwQ-32B", nil, .reasoning),
+    ("/models/Llama-3.1-8B-Instruct", nil, .other), ("/models/Qwen2.5-7B", "{{ messages }}", .other),
+  ])
+  func `a model's family shows in its name and template`(_ path: String, _ template: String?, _ family: ModelFamily) {
+    #expect(ModelFamily.guess(path: path, chatTemplate: template) == family)
+  }
+}
+
+@Suite struct ComparisonTests {
+  @Test func `what differs from the paper is marked, in one spelling`() throws {
+    let settings = try resolved([("preset", "aime2024"), ("votes", "8"), ("train-samples", "4"), ("lr", "0.0000005")])
+    let rows = Comparison(settings).rows
+    #expect(Set(rows.map(\.setting)).count == rows.count)
+    #expect(rows.contains { $0.setting == "votes" && $0.ours == "8" && $0.theirs.value == "64" && $0.differs })
+    #expect(rows.contains { $0.setting == "lr" && !$0.differs })
+    #expect(rows.contains { $0.setting == "answer-rule" && $0.differs })
+    let text = Comparison(settings).text
+    #expect(text.split(separator: "\n").contains { $0.hasPrefix("  *  votes ") && $0.contains("paper v3") })
+    #expect(text.hasPrefix("recipe ttrl, preset aime2024 for qwen2.5-math; "))
+  }
+
+  @Test func `under the reference's recipe and a preset nothing differs`() throws {
+    let settings = try resolved([("preset", "amc"), ("recipe", "ttrl-reference")])
+    #expect(Comparison(settings).rows.allSatisfy { !$0.differs })
+  }
+}

@@ -1,0 +1,151 @@
+// Early stop, against its definition: over every group of up to five answers, and every way in which the rest of a
+// group might have answered.
+
+import Answers
+import Base
+import Records
+import TTRL
+import Testing
+
+@Suite struct EarlyStopTests {
+  /// What a sample may say: nothing, three answers, and one that nobody in the enumerated groups gives.
+  private static let alphabet: [Int?] = [nil, 0, 1, 2, 3]
+
+  private static func method(
+    votes: Int, trained: Int, ties: TieRule, share: Double, selection: Selection = .random
+  ) -> Method {
+    var method = Method()
+    method.seed = 11
+    method.votes = votes
+    method.trainSamples = trained
+    method.ties = ties
+    method.minimumShare = share
+    method.selection = selection
+    method.stopsEarly = true
+    return method
+  }
+
+  private func whole(_ method: Method) -> Method {
+    var method = method
+    method.stopsEarly = false
+    return method
+  }
+
+  /// The label that a whole group elects.
+  private func label(of answers: [Int?], _ method: Method) -> AnswerKey? {
+    judge(prompt: 0, answers: keys(answers), step: 0, method: whole(method), truth: nil).vote.label
+  }
+
+  /// Labels of every group over the alphabet, by number: digit i, base 5, is sample i's answer.
+  private func labels(_ method: Method) -> [AnswerKey?] {
+    (0..<power(5, method.votes)).map { number in
+      label(of: (0..<method.votes).map { Self.alphabet[number / power(5, $0) % 5] }, method)
+    }
+  }
+
+  /// The definition: the shortest prefix of the canonical order, the trained samples included, whose completions all
+  /// elect the same label.
+  private func decided(_ group: [Int], order: [Int], trained: Int, labels: [AnswerKey?]) -> Int {
+    for length in trained..<group.count {
+      let known = order[..<length].reduce(0) { $0 + group[$1] * power(5, $1) }
+      let rest = order[length...]
+      let outcomes = (0..<power(5, rest.count)).lazy.map { completion -> AnswerKey? in
+        var number = known
+        for (digit, sample) in rest.enumerated() { number += completion / power(5, digit) % 5 * power(5, sample) }
+        return labels[number]
+      }
+      let first = outcomes.first ?? nil
+      if outcomes.allSatisfy({ $0 == first }) { return length }
+    }
+    return group.count
+  }
+
+  private func power(_ base: Int, _ exponent: Int) -> Int { (0..<exponent).reduce(1) { product, _ in product * base } }
+
+  @Test(arguments: TieRule.allCases, [0, 0.3, 0.5, 0.6, 1])
+  func `a vote is decided exactly where no answers of the rest could change the label`(_ ties: TieRule, _ share: Double)
+  {
+    for votes in 2...5 {
+      for trained in Set([1, 2, votes - 1]) where trained < votes {
+        let method = Self.method(votes: votes, trained: trained, ties: ties, share: share)
+        let table = labels(method)
+        let chosen = trainedSamples(of: votes, step: 0, prompt: 0, method: method)
+        let order = chosen + (0..<votes).filter { !chosen.contains($0) }
+        for number in 0..<power(4, votes) {
+          let group = (0..<votes).map { number / power(4, $0) % 4 }
+          let counted = countedSamples(
+            of: keys(group.map { Self.alphabet[$0] }), step: 0, prompt: 0, method: method)
+          let length = decided(group, order: order, trained: trained, labels: table)
+          #expect(counted == order[..<length].sorted(), "\(group) of \(votes), \(trained) trained, \(order)")
+        }
+      }
+    }
+  }
+
+  /// A group of random size and answers, and settings under which it may stop early.
+  private func world(_ seed: UInt64) -> (answers: [Int?], method: Method) {
+    var dice = RandomSequence(seed: seed, purpose: .questions)
+    let votes = 2 + dice.index(below: 63)
+    let labels = 1 + dice.index(below: 6)
+    let lean = dice.uniform()
+    let answers: [Int?] = (0..<votes).map { _ in
+      if dice.uniform() < 0.15 { return nil }
+      return dice.uniform() < lean ? 0 : dice.index(below: labels)
+    }
+    return (
+      answers,
+      Self.method(
+        votes: votes, trained: 1 + dice.index(below: votes - 1), ties: TieRule.allCases[dice.index(below: 2)],
+        share: [0, 0.2, 0.5][dice.index(below: 3)], selection: Selection.allCases[dice.index(below: 2)])
+    )
+  }
+
+  @Test func `label, trained samples and their rewards are those of the whole group, and so is whether it abstains`() {
+    var saved = 0
+    for seed in UInt64(0)..<2000 {
+      let (answers, method) = world(seed)
+      let all = group(answers)
+      let counted = countedSamples(of: keys(answers), step: 0, prompt: 0, method: method)
+      let cut = Group(prompt: 0, trajectories: counted.map { all.trajectories[$0] })
+      let full = judge(
+        prompt: 0, answers: keys(answers), trajectories: all.trajectories, step: 0, method: whole(method), truth: nil)
+      let early = judge(
+        prompt: 0, answers: counted.map { keys(answers)[$0] }, trajectories: cut.trajectories, step: 0, method: method,
+        truth: nil)
+      #expect(early.vote.label == full.vote.label && early.abstention == full.abstention, "seed \(seed)")
+      #expect(
+        early.trained.map { cut.trajectories[$0] } == full.trained.map { all.trajectories[$0] }, "seed \(seed)")
+      #expect(early.trained.map { early.rewards[$0] } == full.trained.map { full.rewards[$0] }, "seed \(seed)")
+      #expect(early.unneeded == answers.count - counted.count && full.unneeded == 0, "seed \(seed)")
+      saved += early.unneeded
+    }
+    #expect(saved > 10_000)
+  }
+
+  @Test func `the decision does not depend on the order in which samples arrive, nor on a second arrival`() {
+    for seed in UInt64(0)..<300 {
+      let (answers, method) = world(seed)
+      let counted = countedSamples(of: keys(answers), step: 0, prompt: 0, method: method)
+      var dice = RandomSequence(seed: seed, purpose: .backoff)
+      for _ in 0..<4 {
+        var vote = RunningVote(step: 0, prompt: 0, method: method)
+        var decisions: [[Int]] = []
+        for sample in dice.permutation(of: answers.count) {
+          for _ in 0..<2 {
+            if let unneeded = vote.add(keys(answers)[sample], of: sample) { decisions.append(unneeded) }
+          }
+        }
+        #expect(decisions == [answers.indices.filter { !counted.contains($0) }], "seed \(seed)")
+      }
+      #expect(
+        Set(trainedSamples(of: answers.count, step: 0, prompt: 0, method: method)).isSubset(of: counted),
+        "seed \(seed)")
+    }
+  }
+
+  @Test func `a sample that does not exist changes nothing`() {
+    var vote = RunningVote(step: 0, prompt: 0, method: Self.method(votes: 2, trained: 1, ties: .first, share: 0))
+    #expect(vote.add(key(1), of: 2) == nil && vote.add(key(1), of: -1) == nil)
+    #expect(vote.add(key(1), of: 0) == nil && vote.add(key(1), of: 1) != nil)
+  }
+}
