@@ -3,8 +3,8 @@
 // Sums, products, quotients and integer powers need no rule: the fields know them, whether the parts are numbers,
 // radicals or symbols, and so `(x-1)(x+1) = x^2-1` and `1/(2+√3) = 2-√3` hold without a line of algebra here. What does
 // need rules is what the fields do not know: roots of products, powers with symbols in the exponent, logarithms,
-// sines. Each rule below is an identity of real numbers wherever both sides are defined. What no rule reaches becomes an
-// atom of its arguments.
+// sines. Each rule below is an identity of real numbers wherever both sides are defined. What no rule reaches becomes
+// an atom of its arguments.
 //
 // A symbol is a pseudo-random number. Two assignments give two evaluation points, which is how an equation can be
 // compared up to a constant factor. Every visit to a node costs one step of a budget, so that hostile towers end.

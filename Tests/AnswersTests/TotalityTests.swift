@@ -47,7 +47,7 @@ private let fragments = [
       "(", "\\boxed{", "{", "-", "x^", "\\frac", "\\sqrt", "!", "1,234,", "\\sin", "|", "x=", "\\text{", "9", "\\left(",
       "2^{2^{",
       "\\begin{pmatrix}", "\\begin{pmatrix}1\\end{pmatrix}", "(x+", "1+", "or ", "\\pm", "x", "\\sin x^", "$", "e^{x",
-      "answer is ",
+      "answer is ", "|x|^{300000000}", "x^{3000000001/2}", "\\sqrt{x}^{3000000001}",
     ])
   func `repeating anything many times ends soon`(_ fragment: String) {
     let text = String(repeating: fragment, count: 20_000 / fragment.count)

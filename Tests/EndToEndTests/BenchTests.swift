@@ -1,4 +1,5 @@
-// Benchmarks are commands; here they run on next to nothing, for the shape of what they print and that it is repeatable.
+// Benchmarks are commands; here they run on next to nothing, for the shape of what they print and that it is
+// repeatable.
 
 import Foundation
 import Testing
