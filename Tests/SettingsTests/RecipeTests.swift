@@ -1,5 +1,6 @@
 // Recipes and presets: defaults by name, over which flags win, shown beside the paper's.
 
+import Base
 import Records
 import Settings
 import Testing
