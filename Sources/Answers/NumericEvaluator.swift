@@ -1,9 +1,9 @@
 // NumericEvaluator: tier 3. A constant that is no rational number is compared by its value.
 //
 // Tier 2 knows identities; it cannot know them all: `\arctan 1` is π/4, `\cos\frac{2\pi}5` is (√5−1)/4, and
-// √(6+2√2+2√3+2√6) is 1+√2+√3. So a real constant is computed to 384 places, and its key is its first 150. Two different
-// constants that people write do not agree that far; those that are made to (√2 + 10^−60) have terms of very unlike
-// size, and are left to tier 2 as everything else that this tier cannot vouch for: complex values, too much
+// √(6+2√2+2√3+2√6) is 1+√2+√3. So a real constant is computed to 384 places, and its key is its first 150. Two
+// different constants that people write do not agree that far; those that are made to (√2 + 10^−60) have terms of very
+// unlike size, and are left to tier 2 as everything else that this tier cannot vouch for: complex values, too much
 // cancellation, unknown functions.
 //
 // Not here: expressions with symbols. Their values at some points would be a key as well, but tier 2 decides the same

@@ -70,9 +70,10 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
   }
 }
 
-// Rows whose leading pages are the same (samples of one prompt, tokens of one sequence) meet each page of keys or values
-// together, with all the query heads that read it: a small matrix product per page. The rest of a row's pages, and the
-// last one, which not all of its lanes may see, are the row's own affair. A query's sums do not know of its company.
+// Rows whose leading pages are the same (samples of one prompt, tokens of one sequence) meet each page of keys or
+// values together, with all the query heads that read it: a small matrix product per page. The rest of a row's pages,
+// and the last one, which not all of its lanes may see, are the row's own affair. A query's sums do not know of its
+// company.
 enum { QUERIES_MAX = TTRL_ATTENTION_QUERIES, TILES_AT_A_TIME = 2, VECTORS_AT_A_TIME = 2 };
 
 // Queries of one key/value head: of some rows, all heads that share it, or as many as there is room for.
@@ -110,7 +111,8 @@ typedef struct {
 } value_tiles;
 
 // total[query] += Σ weight[j]·value[j], keys in order.
-INLINE void add_values(int queries, int vectors, float *const *weights, value_tiles x, v16 (*total)[VECTORS_AT_A_TIME]) {
+INLINE void add_values(int queries, int vectors, float *const *weights, value_tiles x,
+                       v16 (*total)[VECTORS_AT_A_TIME]) {
   v16 s[TILE_QUERIES][VECTORS_AT_A_TIME];
   _Pragma("unroll") for (int i = 0; i < queries; ++i)
     _Pragma("unroll") for (int v = 0; v < vectors; ++v) s[i][v] = total[i][v];
@@ -148,7 +150,8 @@ INLINE void add_values(int queries, int vectors, float *const *weights, value_ti
   }
 
 // Scores of the batch's queries `first` ..< `last` with the tiles `tile` ..< `end` of one table.
-INLINE void score_span(const query_batch *b, int64_t first, int64_t last, float *const *pages, int64_t tile, int64_t end,
+INLINE void score_span(const query_batch *b, int64_t first, int64_t last, float *const *pages, int64_t tile,
+                       int64_t end,
                        int64_t dimension) {
   for (; tile < end; tile += TILES_AT_A_TIME) {
     const int tiles = end - tile < TILES_AT_A_TIME ? 1 : 2;

@@ -1,8 +1,8 @@
 // distribution.h: from logits to the distribution that is sampled, the same for the sampler and the trainer.
 //
 // What top-k and top-p keep is selected by radix, in time linear in the vocabulary whatever its shape; both first
-// discard, by an exact test, what cannot be kept: almost all of a large vocabulary. A token is ranked by its value, ties
-// by its index. Probabilities before a token are summed as integers, so that no order of summing can matter.
+// discard, by an exact test, what cannot be kept: almost all of a large vocabulary. A token is ranked by its value,
+// ties by its index. Probabilities before a token are summed as integers, so that no order of summing can matter.
 
 // A key that sorts ascending as (value descending, index ascending).
 INLINE uint64_t rank_key(float z, int64_t index) {
@@ -21,8 +21,8 @@ typedef struct {
   int64_t count;
 } ranked_tokens;
 
-// The last key, in rank order, before which less than `limit` lies. Leaves `tokens` in another state. The weights of all
-// tokens together reach the limit, which is positive.
+// The last key, in rank order, before which less than `limit` lies. Leaves `tokens` in another state. The weights of
+// all tokens together reach the limit, which is positive.
 static uint64_t last_kept(ranked_tokens tokens, int64_t limit) {
   enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
   int64_t before = 0;

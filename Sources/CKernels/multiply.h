@@ -1,10 +1,11 @@
 // multiply.h: matrix products in which every element is one chain of additions.
 //
-// out[m][n] = Σ over blocks of 288 of (a chain of fused multiply-adds over the block's inner indices, in order). Nothing
-// else decides an element's bits: not the number of rows, not how many are worked on at a time, not the instruction set.
-// bfloat16 factors are widened first; their products are exact in float32, so only the additions round.
-// A block of the right factor (16 columns, 288 inner indices: 18 KiB) stays in the first-level cache while all rows pass
-// by; the left factor's rows are copied to where they lie close together. Weights are packed in that order once.
+// out[m][n] = Σ over blocks of 288 of (a chain of fused multiply-adds over the block's inner indices, in order).
+// Nothing else decides an element's bits: not the number of rows, not how many are worked on at a time, not the
+// instruction set. bfloat16 factors are widened first; their products are exact in float32, so only the additions
+// round. A block of the right factor (16 columns, 288 inner indices: 18 KiB) stays in the first-level cache while all
+// rows pass by; the left factor's rows are copied to where they lie close together. Weights are packed in that order
+// once.
 
 enum {
   INNER_BLOCK = TTRL_INNER_BLOCK,
@@ -35,7 +36,8 @@ INLINE v16 load_first_value(const void *values, int64_t index, int64_t count, bo
 }
 
 // 16 rows at a distance of `stride` to 16 columns of `out`, rows of `out_stride`; missing rows and values are zero.
-INLINE void transpose_values(const void *values, int64_t at, int64_t stride, int64_t rows, int64_t columns, bool is_bf16,
+INLINE void transpose_values(const void *values, int64_t at, int64_t stride, int64_t rows, int64_t columns,
+                             bool is_bf16,
                              float *out, int64_t out_stride) {
   v16 r[16], s[16];
   for (int i = 0; i < 16; ++i)
@@ -137,7 +139,8 @@ INLINE void multiply_tile(int rows, int panels, const float *a, const float *b, 
     break;
 
 // Fewer rows than a tile has.
-INLINE void multiply_some_rows(int64_t rows, int panels, const float *a, const float *b, int64_t distance, int64_t depth,
+INLINE void multiply_some_rows(int64_t rows, int panels, const float *a, const float *b, int64_t distance,
+                               int64_t depth,
                                float *out, int64_t stride, int64_t columns, bool adds) {
   switch (rows) {
     TILE_CASE(1) TILE_CASE(2) TILE_CASE(3) TILE_CASE(4) TILE_CASE(5) TILE_CASE(6)

@@ -3,10 +3,10 @@
 // Forward: the rows of a micro-batch go through the layers as the sampler's rows do (Transformer), so the log-
 // probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
 // probabilities into d loss / d logprob; a loss of entropies has one slope per sequence. Backward: the layers in
-// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is kept
-// (q|k|v, attention, gate|up) as long as there is memory (ForwardPass).
-// A team of threads shares rows and columns, never a sum, so a micro-batch's gradient is a function of its sequences.
-// Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
+// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is
+// kept (q|k|v, attention, gate|up) as long as there is memory (ForwardPass). A team of threads shares rows and columns,
+// never a sum, so a micro-batch's gradient is a function of its sequences. Not here: which sequences make a
+// micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
 import Base
 package import Tensors

@@ -1,8 +1,8 @@
 // ForwardPass: the rows of a micro-batch through the layers, and what they leave for the way back.
 //
-// Either every layer keeps its intermediate results, or only its input is kept and the way back computes the rest again,
-// one layer at a time: the same functions on the same numbers, so the same bits, for a third more work and a fraction of
-// the memory. Which of the two is a matter of memory alone.
+// Either every layer keeps its intermediate results, or only its input is kept and the way back computes the rest
+// again, one layer at a time: the same functions on the same numbers, so the same bits, for a third more work and a
+// fraction of the memory. Which of the two is a matter of memory alone.
 
 import Base
 import Tensors

@@ -70,7 +70,8 @@ package enum RunMemory {
     return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
   }
 
-  /// The longest that one sequence may be expected to get: prompts are as long as responses at most, or half the context.
+  /// The longest that one sequence may be expected to get: prompts are as long as responses at most, or half the
+  /// context.
   private static func positions(_ settings: Settings, _ shape: TransformerPlan) -> Int {
     min(shape.configuration.maxPositions, 2 * Int(settings.maxNewTokens))
   }
@@ -87,6 +88,6 @@ package enum RunMemory {
 
   /// What makes a run smaller.
   package static let remedyOfRun =
-    "less is taken by fewer --workers or --learners, a smaller --micro-batch-tokens or --max-new-tokens, a --kv-memory, "
-    + "--dtype bfloat16, --reduction fast; workers may run on other machines (--workers 0)"
+    "less is taken by fewer --workers or --learners, a smaller --micro-batch-tokens or --max-new-tokens, "
+    + "a --kv-memory, --dtype bfloat16, --reduction fast; workers may run on other machines (--workers 0)"
 }

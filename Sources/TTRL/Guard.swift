@@ -112,7 +112,8 @@ package struct GuardReading: Sendable, Equatable {
   package var distinctLabelRatio: Double
   /// Share of the step's prompts whose label is another than at their last visit; nil if none was visited before.
   package var flipRate: Double?
-  /// Share of the same prompts where the label that changed was settled: half of the responses or more had agreed on it.
+  /// Share of the same prompts where the label that changed was settled: half of the responses or more had agreed on
+  /// it.
   package var overturnRate: Double?
   /// What the step's policy is worth without answers; nil before the first full window.
   package var score: Double?

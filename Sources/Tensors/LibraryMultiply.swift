@@ -3,8 +3,8 @@
 // oneDNN chooses its code by shape, so a row's last bits may change with the number of rows beside it (they do, for
 // bfloat16 on AMX). So every product with weights runs in blocks whose number of rows is a function of the weights'
 // shape alone; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels work on a few
-// rows at a time and may treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so blocks are
-// multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is multiplied
+// rows at a time and may treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so blocks
+// are multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is multiplied
 // together with. A test compares the bits. oneDNN itself uses the calling thread only (COneDNN); blocks are shared out.
 
 import Base

@@ -125,7 +125,8 @@ package final class Multiplier {
     }
   }
 
-  /// gradient[outputs, inputs] += dyᵀ · x of the first `rows` rows of one chunk: the gradient of a linear layer's weights.
+  /// gradient[outputs, inputs] += dyᵀ · x of the first `rows` rows of one chunk: the gradient of a linear layer's
+  /// weights.
   ///
   /// `dy` holds the outputs as columns `outputs`. Rows beyond `rows` must be finite; they may be overwritten.
   package func addOuterProduct(

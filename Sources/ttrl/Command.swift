@@ -234,9 +234,14 @@ struct Command: Sendable {
     var lines = ["ttrl \(name): \(summary)", "", "Settings (a flag, or a key of the --config file):"]
     let shown = SettingTable.all.filter { (settings + ["config", "help"]).contains($0.name) }
     let heads = shown.map { "  --\($0.name)" + ($0.placeholder.map { " \($0)" } ?? "") }
-    let width = heads.map(\.count).max() ?? 0
+    // A head that would push everything to the right has a line of its own.
+    let widest = 30
+    let width = heads.map(\.count).filter { $0 <= widest }.max() ?? 0
     for (head, setting) in zip(heads, shown) {
-      lines.append(head + String(repeating: " ", count: width - head.count + 2) + setting.help + note(on: setting))
+      if head.count > width { lines.append(head) }
+      let margin = head.count > width ? String(repeating: " ", count: width) : head
+      let text = setting.help + note(on: setting)
+      lines.append(margin + String(repeating: " ", count: width - margin.count + 2) + text)
     }
     return lines.joined(separator: "\n")
   }

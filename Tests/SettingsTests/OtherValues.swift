@@ -29,7 +29,8 @@ let otherValues: [String: String] = [
 
 /// Settings of which one rules out the others: each list is given without the rest of these lists.
 let exclusiveSettings: [[String]] = [
-  ["labels"], ["ties", "min-share", "early-stop"], ["estimator", "vote-entropy-low", "vote-entropy-high"],
+  ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient"],
+  ["estimator", "vote-entropy-low", "vote-entropy-high"],
 ]
 
 /// The other values in combinations that contradict nothing; together they hold every setting.

@@ -155,8 +155,8 @@ typedef struct {
   /// largest key count, rounded up to 16.
   void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
                     void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
-  /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..< last_group;
-  /// qkv as finish_qkv left it, dout[rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
+  /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..<
+  /// last_group; qkv as finish_qkv left it, dout[rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
   void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, int64_t first_group, int64_t last_group,
                              const float *qkv, const float *statistics, const float *dout, float *dqkv,
                              float *scratch);
