@@ -40,7 +40,7 @@ package enum SettingTable {
     text("transfer", "FILE,FILE,…", .result, "other sets of questions to evaluate on only", \.transfer),
     text(
       "template", "NAME", .result,
-      "plain, chatml, qwen2.5-math, llama3, auto: from the model, or a text with {question} in it, or its file",
+      "plain, chatml, qwen2.5-math, llama3, auto, or text or file with {question}",
       \.template),
     text("system", "TEXT", .result, "system line, instead of the template's own", \.system),
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),

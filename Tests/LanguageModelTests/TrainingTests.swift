@@ -89,7 +89,7 @@ private struct TinyTraining {
     method.miniBatch = 10
     method.learningRate = 1e-2
     // Hot, since a tied model repeats itself; some stop tokens, since denominators only differ where lengths do.
-    method.sampling = Sampling(temperature: 4, maxNewTokens: 7, stopTokens: [2, 3, 5])
+    method.sampling = Sampling(temperature: 2, maxNewTokens: 7, stopTokens: [2, 3, 5])
     var random = choices(4)
     prompts = (0..<6).map { index in
       Prompt(index: UInt32(index), tokens: random.tokens(3 + index * 2, below: vocabulary), kind: .string)
