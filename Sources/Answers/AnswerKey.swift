@@ -4,10 +4,11 @@
 // transitive by construction, and one relation serves the vote, the reward and the metrics. That rules out tolerances
 // and rules like "40% is 40 and also 0.4"; the price is that 0.333 is not 1/3, which is intended.
 //
-// A key is made in two tiers. Tier 1 (Lexer) ends the differences of spelling. Tier 2 (Parser, Evaluator) reads the
+// A key is made in three tiers. Tier 1 (Lexer) ends the differences of spelling. Tier 2 (Parser, Evaluator) reads the
 // answer and writes a canonical text: scalars by their image in two finite fields, structures element by element,
-// unordered ones sorted. An answer that tier 2 cannot read is a class of its own, keyed by its tier-1 form, and the
-// key says so (``isLexical``), so that a run can count how often that happens.
+// unordered ones sorted. Tier 3 (NumericEvaluator) computes real constants that are not rational. An answer that cannot
+// be read is a class of its own, keyed by its tier-1 form, and the key says so (``isLexical``); so does one that would
+// take too many steps (``isExhausted``).
 //
 // The rules, in short. Ignored: units, percent, degree and currency marks, `\text`, the name that was solved for.
 // Ordered: round and square brackets. Unordered: braces and bare lists. `\pm` is two answers. An inequality for one
@@ -21,8 +22,8 @@ package import Base
 /// The class of an answer. Equal keys, and nothing else, make answers equivalent.
 package struct AnswerKey: Hashable, Comparable, Sendable {
   /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and the like for
-  /// structures, `choice:C`, `words:east`, `string:...`, `text:...` for what could not be read, and `budget:...` for
-  /// what would have taken too long to.
+  /// structures, `r:...` for constants, `choice:C`, `words:east`, `string:...`, `text:...` for what could not be read,
+  /// and `budget:...` for what would have taken too long to.
   package let text: String
 
   /// Whether the answer could not be read as mathematics, so that only its spelling, tier 1, was compared.
@@ -191,7 +192,7 @@ private struct KeyWriter {
     return try evaluator.value(node)
   }
 
-  /// The text of one number or expression: tier 2 where it is rational or has symbols, else tier 3 where that resolves it.
+  /// The text of one expression: by tier 2 where it is rational or has symbols, else by tier 3 where that resolves it.
   private func scalar(of node: Node) throws -> String {
     let image = try value(node)
     if image.rational != nil || node.hasUnknown || node.isRadicalFree { return scalar(image) }

@@ -3,7 +3,8 @@
 // Sums, products, quotients and integer powers need no rule: the fields know them, whether the parts are numbers,
 // radicals or symbols, and so `(x-1)(x+1) = x^2-1` and `1/(2+√3) = 2-√3` hold without a line of algebra here. What does
 // need rules is what the fields do not know: roots of products, powers with symbols in the exponent, logarithms,
-// sines. Each rule below is an identity for positive symbols. What no rule reaches becomes an atom of its arguments.
+// sines. Each rule below is an identity of real numbers wherever both sides are defined. What no rule reaches becomes
+// an atom of its arguments.
 //
 // A symbol is a pseudo-random number. Two assignments give two evaluation points, which is how an equation can be
 // compared up to a constant factor. Every visit to a node costs one step of a budget, so that hostile towers end.
@@ -235,12 +236,17 @@ extension Evaluator {
     return outside * rootAtom(try image * inverse(of: content.image), degree)
   }
 
+  /// Whether the factor is a root of a positive rational number: the sign of t below must be that of its coefficient.
+  private mutating func isPositiveRoot(_ node: Node) throws(Unresolved) -> Bool {
+    guard case .root(let inner, _) = node, let radicand = try value(inner).rational else { return false }
+    return radicand.numerator > 0
+  }
+
   /// √(a+t) with a rational and t² rational is √((a+d)/2) ± √((a−d)/2), where d² = a² − t² must be a square.
   private mutating func denested(_ parts: [(coefficient: Rational, rest: Node?)]) throws(Unresolved) -> Image? {
     let surds = parts.filter { $0.rest != nil }
-    guard surds.count == 1, case .product(let factors) = surds[0].rest,
-      factors.allSatisfy({ if case .root = $0 { true } else { false } })
-    else { return nil }
+    guard surds.count == 1, case .product(let factors) = surds[0].rest else { return nil }
+    for factor in factors { guard try isPositiveRoot(factor) else { return nil } }
     let a = parts.filter { $0.rest == nil }.reduce(Image(0)) { $0 + $1.coefficient.image }
     let t = try value(.product(factors)) * surds[0].coefficient.image
     guard let difference = (a * a - t * t).rational, difference.numerator >= 0,

@@ -70,10 +70,14 @@ extension Evaluator {
       guard let degree = try value(degree).integer, (1...64).contains(degree) else { throw .undefined }
       try gatherRoot(inner, degree, exponent: exponent, into: &factors)
     case .power(let base, let power) where base.hasUnknown:
-      guard let rational = try value(power).rational, rational.denominator <= 64,
-        rational.numerator.magnitude < 1 << 20
-      else { return factors.multiply(by: try value(node), power: exponent) }
-      if rational.denominator == 1 {
+      guard let rational = try value(power).rational else {
+        return factors.multiply(by: try value(node), power: exponent)
+      }
+      // Not left to `value`, which sends such powers here.
+      if rational.numerator.magnitude >= 1 << 20 || rational.denominator > 64 {
+        guard rational.denominator == 1, let power = try value(base).power(rational.numerator) else { throw .tooCostly }
+        factors.multiply(by: power, power: exponent)
+      } else if rational.denominator == 1 {
         try gather(base, exponent: exponent * rational.numerator, into: &factors)
       } else {
         try gatherRoot(base, rational.denominator, exponent: exponent * rational.numerator, into: &factors)

@@ -245,6 +245,8 @@ private func trimmed(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
     let isBehind = behind.contains(last) && !(end - start > 1 && text[end - 2] == "\\")
     guard isAround || isBehind else { break }
     if last == "$" && end - start > 1 && text[end - 2] == "\\" { break }
+    // `0.333...` goes on; it is not 0.333.
+    if last == "." && end - start > 1 && text[end - 2] == "." { break }
     end -= 1
   }
   return Array(text[start..<end])

@@ -1,9 +1,10 @@
 // NumericEvaluator: tier 3. A constant that is no rational number is compared by its value.
 //
-// Tier 2 knows identities; it cannot know them all: `\arctan 1` is π/4, `\cos\frac{2\pi}5` is (√5−1)/4, and √(6+2√2+2√3+2√6)
-// is 1+√2+√3. So a real constant is computed to 384 places, and its key is its first 150. Two different constants that
-// people write do not agree that far; those that are made to (√2 + 10^−60) have terms of very unlike size, and are left
-// to tier 2 as everything else that this tier cannot vouch for: complex values, too much cancellation, unknown functions.
+// Tier 2 knows identities; it cannot know them all: `\arctan 1` is π/4, `\cos\frac{2\pi}5` is (√5−1)/4, and
+// √(6+2√2+2√3+2√6) is 1+√2+√3. So a real constant is computed to 384 places, and its key is its first 150. Two
+// different constants that people write do not agree that far; those that are made to (√2 + 10^−60) have terms of very
+// unlike size, and are left to tier 2 as everything else that this tier cannot vouch for: complex values, too much
+// cancellation, unknown functions.
 //
 // Not here: expressions with symbols. Their values at some points would be a key as well, but tier 2 decides the same
 // question exactly for what people write.
@@ -192,8 +193,8 @@ extension NumericEvaluator {
 
   private mutating func logarithm(_ value: Real) throws(NotResolved) -> Real {
     guard !value.isZero, !value.isNegative else { throw NotResolved() }
+    if (value - .one).isZero { return .zero }
     let result = value.logarithm
-    guard !result.isZero else { return result }
     try lose(-result.exponent)
     return result
   }
@@ -205,7 +206,8 @@ extension NumericEvaluator {
 
   private mutating func call(_ name: String, _ arguments: [Node]) throws(NotResolved) -> Real {
     guard let first = arguments.first, budget.spend(50) else { throw NotResolved() }
-    if ["!", "binom"].contains(name) { return try real(image(.call(name, arguments))) }
+    if name == "!" { return try factorial(resolved(image(first).integer)) }
+    if name == "binom" { return try real(image(.call(name, arguments))) }
     let x = try value(first)
     try checkArgument(x)
     switch name {
@@ -221,6 +223,11 @@ extension NumericEvaluator {
     // Which base a bare `\log` means is not ours to know; tier 2 keeps it apart.
     default: throw NotResolved()
     }
+  }
+
+  private mutating func factorial(_ n: Int) throws(NotResolved) -> Real {
+    guard (0...1_000).contains(n), budget.spend(n) else { throw NotResolved() }
+    return n < 2 ? .one : (2...n).reduce(Real.one) { $0 * Real($1) }
   }
 
   private mutating func trigonometric(_ name: String, _ x: Real) throws(NotResolved) -> Real {

@@ -1,7 +1,8 @@
 // RealFunctions: exponential, logarithm, sine, cosine and arctangent of 384-bit numbers.
 //
-// Each is a short Taylor series after the argument has been made small, and the way back: squarings, doublings, halvings.
-// A few tens of products each. About 30 of the 384 places are lost on the way, which NumericEvaluator allows for.
+// Each is a short Taylor series after the argument has been made small, and the way back: squarings, doublings,
+// halvings. A few tens of products each. About 30 of the 384 places are lost on the way, which NumericEvaluator allows
+// for.
 
 extension Real {
   static let pi: Real = {

@@ -1,8 +1,9 @@
 // StepBudget: how much work one answer may cost, counted in steps and not in seconds.
 //
-// A clock would let a slow machine call an answer unreadable that a fast one reads, and the two would vote apart. A step
-// is a token read, a node parsed, or a node visited by the evaluator; the same text takes the same steps everywhere. An
-// answer that uses them up is compared by its spelling, and its key says that it was (``AnswerKey/isExhausted``).
+// A clock would let a slow machine call an answer unreadable that a fast one reads, and the two would vote apart. A
+// step is a token read, a node parsed, or a node visited by the evaluator; the same text takes the same steps
+// everywhere. An answer that uses them up is compared by its spelling, and its key says that it was
+// (``AnswerKey/isExhausted``).
 
 /// One budget per answer, shared by everything that reads it.
 final class StepBudget {

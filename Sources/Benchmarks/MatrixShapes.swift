@@ -2,7 +2,7 @@
 //
 // Nearly all of a model's arithmetic is a handful of matrix shapes, so the time that the matrix library needs for them
 // alone is the ceiling of everything that is built around it. Two times are taken of each shape: by the library with
-// exactly these rows (what it can do), and by the engine's own path with its fixed blocks of rows (what is used).
+// exactly these rows (what it can do), and by the engine's own path (what is used).
 // Weights are as many copies as do not fit a cache, since a layer finds its weights in memory too.
 
 import Base
@@ -48,7 +48,7 @@ enum MatrixPath: Sendable {
   case library
   /// The library, both factors plain, as for the gradient of weights.
   case plain
-  /// The engine's: packed weights, fixed blocks of rows.
+  /// The engine's: packed weights.
   case engine
 }
 
@@ -84,7 +84,7 @@ extension MatrixShape {
     _ rows: Int, _ type: DataType, _ threads: Int
   ) throws -> [@Sendable () throws -> Void] {
     let weights = try (0..<copies(type)).map { _ in
-      try PackedWeights(Matrix(rows: columns, columns: inner), isTransposed: true, type: type)
+      try PackedWeights(Matrix(rows: columns, columns: inner), type: type)
     }
     return (0..<threads).map { _ in
       let state = EngineRun(

@@ -1,7 +1,7 @@
 // attention.h: queries, keys and values from the q|k|v product, softmax attention over pages, and the ways back.
 //
-// One query row and one head at a time, for the sampler and for the trainer alike. A score is one chain of fused
-// multiply-adds over the dimensions; 16 scores are made at once. Weights are summed in 16 lanes over the tiles; the
+// The same for the sampler and for the trainer. A score is one chain of fused multiply-adds over the dimensions; 16
+// scores are made at once. Weights are summed in 16 lanes over the tiles; the
 // output adds the values in key order. So the result depends on the query and the ordered keys and values, not on how
 // many rows are processed together or where a prompt ends.
 
@@ -70,137 +70,217 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
   }
 }
 
-// Heads are worked on two at a time, so that the chains of one fill the waits of the other. Their results do not meet.
-enum { HEADS_AT_A_TIME = 2, TILES_AT_A_TIME = 4 };
+// Rows whose leading pages are the same (samples of one prompt, tokens of one sequence) meet each page of keys or
+// values together, with all the query heads that read it: a small matrix product per page. The rest of a row's pages,
+// and the last one, which not all of its lanes may see, are the row's own affair. A query's sums do not know of its
+// company.
+enum { QUERIES_MAX = TTRL_ATTENTION_QUERIES, TILES_AT_A_TIME = 2, VECTORS_AT_A_TIME = 2 };
 
-// One or two heads of one query row.
+// Queries of one key/value head: of some rows, all heads that share it, or as many as there is room for.
 typedef struct {
-  const float *query[HEADS_AT_A_TIME];
-  int64_t offset[HEADS_AT_A_TIME];   // of the head's keys in every page
-  float *weights[HEADS_AT_A_TIME];   // [keys, rounded up to 16]
-} head_pair;
+  int64_t count;
+  int64_t keys_offset;                // of the head's keys in every page
+  const float *query[QUERIES_MAX];    // [D]
+  float *weights[QUERIES_MAX];        // [keys, rounded up to 16]
+  float inverse[QUERIES_MAX];         // 1 / the sum of a query's weights
+} query_batch;
 
-// Scores of `count` tiles of 16 keys from page `first`.
-INLINE void score_tiles(int heads, int count, const head_pair *pair, float *const *pages, int64_t dimension,
-                        v16 scores[HEADS_AT_A_TIME][TILES_AT_A_TIME]) {
-  v16 s[HEADS_AT_A_TIME][TILES_AT_A_TIME] = {};
-  for (int64_t d = 0; d < dimension; ++d)
-    for (int head = 0; head < heads; ++head) {
-      v16 q = all(pair->query[head][d]);
-      for (int t = 0; t < count; ++t)
-        s[head][t] = multiply_add(q, load(pages[t] + pair->offset[head] + d * 16), s[head][t]);
+// The scores of some queries with 16 keys of each of some tiles, [D][16] at keys[tile].
+INLINE void score_tile(int queries, int tiles, float *const *query, float *const *keys, float *const *weights,
+                       int64_t at, int64_t dimension) {
+  v16 s[TILE_QUERIES][TILES_AT_A_TIME] = {};
+  for (int64_t d = 0; d < dimension; ++d) {
+    v16 key[TILES_AT_A_TIME];
+    _Pragma("unroll") for (int t = 0; t < tiles; ++t) key[t] = load(keys[t] + d * 16);
+    _Pragma("unroll") for (int i = 0; i < queries; ++i) {
+      v16 q = all(query[i][d]);
+      _Pragma("unroll") for (int t = 0; t < tiles; ++t) s[i][t] = multiply_add(q, key[t], s[i][t]);
     }
-  for (int head = 0; head < heads; ++head)
-    for (int t = 0; t < count; ++t) scores[head][t] = s[head][t];
-}
-
-INLINE void score_some_tiles(int heads, int64_t count, const head_pair *pair, float *const *pages, int64_t dimension,
-                             v16 scores[HEADS_AT_A_TIME][TILES_AT_A_TIME]) {
-  switch (count) {
-    case 1: score_tiles(heads, 1, pair, pages, dimension, scores); break;
-    case 2: score_tiles(heads, 2, pair, pages, dimension, scores); break;
-    case 3: score_tiles(heads, 3, pair, pages, dimension, scores); break;
-    default: score_tiles(heads, 4, pair, pages, dimension, scores); break;
   }
+  _Pragma("unroll") for (int i = 0; i < queries; ++i)
+    _Pragma("unroll") for (int t = 0; t < tiles; ++t) store(weights[i] + at + t * 16, s[i][t]);
 }
 
-// out[head][vectors] = Σ weight[j]·value[j], keys in order. value_at: of the values' dimensions after a head's offset.
-INLINE void add_values(int heads, int vectors, const head_pair *pair, float *const *pages, int64_t value_at,
-                       int64_t stride, int64_t keys, v16 out[HEADS_AT_A_TIME][8]) {
-  v16 total[HEADS_AT_A_TIME][8] = {};
-  for (int64_t first = 0; first < keys; first += 16) {
-    const float *values[HEADS_AT_A_TIME], *weights[HEADS_AT_A_TIME];
-    for (int head = 0; head < heads; ++head) {
-      values[head] = pages[first >> 4] + pair->offset[head] + value_at;
-      weights[head] = pair->weights[head] + first;
-    }
-    const int64_t count = keys - first < 16 ? keys - first : 16;
-    for (int64_t j = 0; j < count; ++j)
-      for (int head = 0; head < heads; ++head) {
-        v16 weight = all(weights[head][j]);
-        for (int v = 0; v < vectors; ++v)
-          total[head][v] = multiply_add(weight, load(values[head] + j * stride + v * 16), total[head][v]);
+// Values of one key/value head in some tiles of one table, some dimensions of them.
+typedef struct {
+  float *const *pages;
+  int64_t offset;  // in every page
+  int64_t stride;  // from one key's to the next
+  int64_t tile, end;
+  int64_t keys;  // those before this number count
+} value_tiles;
+
+// total[query] += Σ weight[j]·value[j], keys in order.
+INLINE void add_values(int queries, int vectors, float *const *weights, value_tiles x,
+                       v16 (*total)[VECTORS_AT_A_TIME]) {
+  v16 s[TILE_QUERIES][VECTORS_AT_A_TIME];
+  _Pragma("unroll") for (int i = 0; i < queries; ++i)
+    _Pragma("unroll") for (int v = 0; v < vectors; ++v) s[i][v] = total[i][v];
+  for (; x.tile < x.end; ++x.tile) {
+    const float *values = x.pages[x.tile] + x.offset;
+    const int64_t at = x.tile * 16, count = x.keys - at < 16 ? x.keys - at : 16;
+    for (int64_t j = 0; j < count; ++j) {
+      v16 value[VECTORS_AT_A_TIME];
+      _Pragma("unroll") for (int v = 0; v < vectors; ++v) value[v] = load(values + j * x.stride + v * 16);
+      _Pragma("unroll") for (int i = 0; i < queries; ++i) {
+        v16 weight = all(weights[i][at + j]);
+        _Pragma("unroll") for (int v = 0; v < vectors; ++v) s[i][v] = multiply_add(weight, value[v], s[i][v]);
       }
+    }
   }
-  for (int head = 0; head < heads; ++head)
-    for (int v = 0; v < vectors; ++v) out[head][v] = total[head][v];
+  _Pragma("unroll") for (int i = 0; i < queries; ++i)
+    _Pragma("unroll") for (int v = 0; v < vectors; ++v) total[i][v] = s[i][v];
 }
 
-// Scores to weights exp(score - maximum), in place. Returns 1 / their sum.
-INLINE float softmax(float *weights, int64_t tiles, float maximum) {
-  v16 lanes = {};
+// Runs `call(n, m)` with both as constants: n up to TILE_QUERIES, m 1 or 2.
+#define WITH_CONSTANT(n, m, call)                               \
+  if (m == 1) {                                                 \
+    WITH_CONSTANT_QUERIES(n, 1, call)                           \
+  } else {                                                      \
+    WITH_CONSTANT_QUERIES(n, 2, call)                           \
+  }
+#define WITH_CONSTANT_QUERIES(n, m, call)                       \
+  switch (n) {                                                  \
+    case 1: call(1, m); break;                                  \
+    case 2: call(2, m); break;                                  \
+    case 3: call(3, m); break;                                  \
+    case 4: call(TILE_QUERIES < 4 ? 1 : 4, m); break;           \
+    case 5: call(TILE_QUERIES < 5 ? 1 : 5, m); break;           \
+    default: call(TILE_QUERIES < 6 ? 1 : 6, m); break;          \
+  }
+
+// Scores of the batch's queries `first` ..< `last` with the tiles `tile` ..< `end` of one table.
+INLINE void score_span(const query_batch *b, int64_t first, int64_t last, float *const *pages, int64_t tile,
+                       int64_t end,
+                       int64_t dimension) {
+  for (; tile < end; tile += TILES_AT_A_TIME) {
+    const int tiles = end - tile < TILES_AT_A_TIME ? 1 : 2;
+    float *keys[TILES_AT_A_TIME];
+    for (int t = 0; t < tiles; ++t) keys[t] = pages[tile + t] + b->keys_offset;
+    for (int64_t i = first; i < last; i += TILE_QUERIES) {
+      const int queries = (int)(last - i < TILE_QUERIES ? last - i : TILE_QUERIES);
+#define SCORE(n, m) score_tile(n, m, (float *const *)b->query + i, keys, b->weights + i, tile * 16, dimension)
+      WITH_CONSTANT(queries, tiles, SCORE)
+#undef SCORE
+    }
+  }
+}
+
+// Values weighed by the batch's queries `first` ..< `last`. Many queries meet a tile while it is near; few keep their
+// sums in registers from tile to tile.
+INLINE void value_span(const query_batch *b, int64_t first, int64_t last, value_tiles x, int vectors,
+                       v16 (*total)[VECTORS_AT_A_TIME]) {
+  const int64_t step = last - first <= TILE_QUERIES ? x.end - x.tile : 1;
+  for (; x.tile < x.end; x.tile += step) {
+    value_tiles some = x;
+    some.end = x.tile + step;
+    for (int64_t i = first; i < last; i += TILE_QUERIES) {
+      const int queries = (int)(last - i < TILE_QUERIES ? last - i : TILE_QUERIES);
+#define VALUE(n, m) add_values(n, m, b->weights + i, some, total + i)
+      WITH_CONSTANT(queries, vectors, VALUE)
+#undef VALUE
+    }
+  }
+}
+
+// Scores to weights exp(score - maximum), in place; those beyond `keys` become 0. Returns 1 / their sum.
+INLINE float softmax(float *weights, int64_t keys, float *maximum) {
+  const int64_t tiles = (keys + 15) >> 4, last = (tiles - 1) * 16;
+  store(weights + last, choose(first_lanes(keys - last), load(weights + last), all(-INFINITY)));
+  v16 highest = all(-INFINITY), lanes = {};
+  for (int64_t t = 0; t < tiles; ++t) highest = larger(highest, load(weights + t * 16));
+  *maximum = largest_lane(highest);
   for (int64_t t = 0; t < tiles; ++t) {
-    v16 e = exponential(load(weights + t * 16) - maximum);
+    v16 e = exponential(load(weights + t * 16) - *maximum);
     lanes += e;
     store(weights + t * 16, e);
   }
   return 1.0f / sum(lanes);
 }
 
-// out: the first of the heads' outputs, as an index of operands. statistics: of the first head, or NULL.
-INLINE void attend(int heads, ttrl_heads h, ttrl_row row, const head_pair *pair, void *out, int64_t out_index,
-                   float *statistics, bool is_bf16) {
+// Rows that begin with the same `shared` full pages.
+typedef struct {
+  const ttrl_row *rows;
+  int64_t count, shared;
+} row_run;
+
+INLINE int64_t key_count(ttrl_row row) { return (int64_t)row.position + 1; }
+
+// The rows from `rows` on that are worth attending together, at most `limit`.
+INLINE row_run run_of_rows(const ttrl_row *rows, int64_t row_count, int64_t limit) {
+  row_run run = {.rows = rows, .count = 1, .shared = key_count(rows[0]) >> 4};
+  for (; run.count < row_count && run.count < limit; ++run.count) {
+    const ttrl_row next = rows[run.count];
+    const int64_t full = key_count(next) >> 4, bound = full < run.shared ? full : run.shared;
+    int64_t shared = 0;
+    while (shared < bound && next.pages[shared] == rows[0].pages[shared]) ++shared;
+    if (shared == 0 || 2 * shared < run.shared) break;
+    run.shared = shared;
+  }
+  return run;
+}
+
+// Heads `head` ..< `head` + `width` of a run of rows, all of one key/value head. Pointers: of the run's first row.
+INLINE void attend(ttrl_heads h, row_run run, int64_t head, int64_t width, const float *qkv, int64_t keys_offset,
+                   void *out, int64_t out_index, float *statistics, float *scratch, bool is_bf16) {
   const int64_t dimension = h.dimension, stride = padded(dimension);
-  const int64_t keys = (int64_t)row.position + 1, tiles = (keys + 15) >> 4;
-  v16 highest[HEADS_AT_A_TIME];
-  for (int head = 0; head < heads; ++head) highest[head] = all(-INFINITY);
-  for (int64_t first = 0; first < tiles; first += TILES_AT_A_TIME) {
-    const int64_t count = tiles - first < TILES_AT_A_TIME ? tiles - first : TILES_AT_A_TIME;
-    v16 scores[HEADS_AT_A_TIME][TILES_AT_A_TIME];
-    score_some_tiles(heads, count, pair, row.pages + first, dimension, scores);
-    for (int head = 0; head < heads; ++head)
-      for (int64_t t = 0; t < count; ++t) {
-        v16 s = choose(first_lanes(keys - (first + t) * 16), scores[head][t], all(-INFINITY));
-        highest[head] = larger(highest[head], s);
-        store(pair->weights[head] + (first + t) * 16, s);
-      }
+  query_batch b = {.count = run.count * width, .keys_offset = keys_offset};
+  int64_t keys_max = 0;
+  for (int64_t row = 0; row < run.count; ++row)
+    if (key_count(run.rows[row]) > keys_max) keys_max = key_count(run.rows[row]);
+  for (int64_t i = 0; i < b.count; ++i) {
+    b.query[i] = qkv + i / width * qkv_width(h) + (head + i % width) * dimension;
+    b.weights[i] = scratch + i * ((keys_max + 15) & ~(int64_t)15);
   }
-  float inverse[HEADS_AT_A_TIME];
-  for (int head = 0; head < heads; ++head) {
-    const float maximum = largest_lane(highest[head]);
-    inverse[head] = softmax(pair->weights[head], tiles, maximum);
-    if (!statistics) continue;
-    statistics[2 * head] = maximum;
-    statistics[2 * head + 1] = inverse[head];
-  }
-  for (int64_t d = 0; d < dimension; d += 128) {
-    v16 o[HEADS_AT_A_TIME][8];
-    const int vectors = (int)((stride - d < 128 ? stride - d : 128) >> 4);
-    const int64_t at = dimension * 16 + d;
-    switch (vectors) {
-      case 1: add_values(heads, 1, pair, row.pages, at, stride, keys, o); break;
-      case 2: add_values(heads, 2, pair, row.pages, at, stride, keys, o); break;
-      case 4: add_values(heads, 4, pair, row.pages, at, stride, keys, o); break;
-      case 8: add_values(heads, 8, pair, row.pages, at, stride, keys, o); break;
-      default: add_values(heads, vectors, pair, row.pages, at, stride, keys, o); break;
+  score_span(&b, 0, b.count, run.rows[0].pages, 0, run.shared, dimension);
+  for (int64_t row = 0; row < run.count; ++row) {
+    const int64_t keys = key_count(run.rows[row]);
+    score_span(&b, row * width, (row + 1) * width, run.rows[row].pages, run.shared, (keys + 15) >> 4, dimension);
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      float maximum;
+      b.inverse[i] = softmax(b.weights[i], keys, &maximum);
+      if (!statistics) continue;
+      float *s = statistics + 2 * (row * h.heads + head + i % width);
+      s[0] = maximum;
+      s[1] = b.inverse[i];
     }
-    for (int head = 0; head < heads; ++head)
-      for (int v = 0; v < vectors; ++v)
-        store_operand(out, out_index + head * dimension + d + v * 16, o[head][v] * inverse[head],
-                      dimension - d - v * 16, is_bf16);
+  }
+  for (int64_t d = 0; d < stride; d += 16 * VECTORS_AT_A_TIME) {
+    v16 total[QUERIES_MAX][VECTORS_AT_A_TIME] = {};
+    const int vectors = stride - d == 16 ? 1 : 2;
+    value_tiles x = {.pages = run.rows[0].pages, .offset = keys_offset + dimension * 16 + d, .stride = stride,
+                     .end = run.shared, .keys = run.shared * 16};
+    value_span(&b, 0, b.count, x, vectors, total);
+    for (int64_t row = 0; row < run.count; ++row) {
+      x.pages = run.rows[row].pages;
+      x.keys = key_count(run.rows[row]);
+      x.tile = run.shared;
+      x.end = (x.keys + 15) >> 4;
+      value_span(&b, row * width, (row + 1) * width, x, vectors, total);
+    }
+    for (int64_t i = 0; i < b.count; ++i)
+      for (int v = 0; v < vectors; ++v) {
+        const int64_t left = dimension - d - v * 16;
+        if (left > 0)
+          store_operand(out, out_index + (i / width * h.heads + head + i % width) * dimension + d + v * 16,
+                        total[i][v] * b.inverse[i], left, is_bf16);
+      }
   }
 }
 
 static void attention_kernel(ttrl_heads h, const ttrl_row *rows, int64_t row_count, const float *qkv,
                              int64_t layer_offset, void *out, float *statistics, float *scratch, bool is_bf16) {
-  const int64_t width = qkv_width(h), ratio = h.heads / h.groups;
-  for (int64_t row = 0; row < row_count; ++row) {
-    const int64_t weight_count = (rows[row].position + 16) & ~(int64_t)15;
-    for (int64_t first = 0; first < h.heads; first += HEADS_AT_A_TIME) {
-      const int64_t index = row * h.heads + first;
-      const int heads = h.heads - first < HEADS_AT_A_TIME ? 1 : HEADS_AT_A_TIME;
-      head_pair pair;
-      for (int head = 0; head < heads; ++head) {
-        pair.query[head] = qkv + row * width + (first + head) * h.dimension;
-        pair.offset[head] = layer_offset + (first + head) / ratio * page_head_floats(h);
-        pair.weights[head] = scratch + head * weight_count;
+  const int64_t ratio = h.heads / h.groups, width = ratio < QUERIES_MAX ? ratio : QUERIES_MAX;
+  for (int64_t row = 0; row < row_count;) {
+    const row_run run = run_of_rows(rows + row, row_count - row, QUERIES_MAX / width);
+    for (int64_t group = 0; group < h.groups; ++group)
+      for (int64_t first = 0; first < ratio; first += width) {
+        const int64_t some = ratio - first < width ? ratio - first : width;
+        attend(h, run, group * ratio + first, some, qkv + row * qkv_width(h),
+               layer_offset + group * page_head_floats(h), out, row * h.heads * h.dimension,
+               statistics ? statistics + 2 * row * h.heads : NULL, scratch, is_bf16);
       }
-      float *s = statistics ? statistics + 2 * index : NULL;
-      if (heads == 2)
-        attend(2, h, rows[row], &pair, out, index * h.dimension, s, is_bf16);
-      else
-        attend(1, h, rows[row], &pair, out, index * h.dimension, s, is_bf16);
-    }
+    row += run.count;
   }
 }
 
@@ -343,15 +423,16 @@ INLINE void attend_backward(int queries, const backward_scratch *s, const backwa
   }
 }
 
-static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, const float *qkv, const float *statistics,
-                                      const float *dout, float *dqkv, float *scratch) {
+static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, int64_t first_group, int64_t last_group,
+                                      const float *qkv, const float *statistics, const float *dout, float *dqkv,
+                                      float *scratch) {
   const int64_t dimension = h.dimension, stride = padded(dimension), width = qkv_width(h);
   const int64_t keys = segment.prefix_count + segment.count, ratio = h.heads / h.groups;
   const backward_scratch s = divide_scratch(scratch, h, keys);
   const size_t row_bytes = (size_t)(tile_positions(keys) * stride) * sizeof(float);
   memset(s.keys, 0, row_bytes);  // the lanes beyond D and the rows beyond the last stay zero
   memset(s.values, 0, row_bytes);
-  for (int64_t group = 0; group < h.groups; ++group) {
+  for (int64_t group = first_group; group < last_group; ++group) {
     const int64_t key_at = (h.heads + group) * dimension, value_at = key_at + h.groups * dimension;
     memset(s.dkeys, 0, row_bytes);
     memset(s.dvalues, 0, row_bytes);

@@ -6,6 +6,9 @@
 #include <string.h>
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define TILE_QUERIES 3
 #include "kernels.h"
 #pragma clang attribute pop
 

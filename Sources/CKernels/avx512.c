@@ -7,6 +7,9 @@
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
 #define INSTRUCTION_SET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
 #pragma clang attribute push(__attribute__((target(INSTRUCTION_SET))), apply_to = function)
+#define TILE_ROWS 12
+#define TILE_PANELS 2
+#define TILE_QUERIES 6
 #include "kernels.h"
 #pragma clang attribute pop
 

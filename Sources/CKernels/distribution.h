@@ -1,7 +1,8 @@
 // distribution.h: from logits to the distribution that is sampled, the same for the sampler and the trainer.
 //
-// Only what top-k and top-p may keep is ever sorted: both have an exact test that discards almost all of a large
-// vocabulary first. A token is ranked by its value, ties by its index.
+// What top-k and top-p keep is selected by radix, in time linear in the vocabulary whatever its shape; both first
+// discard, by an exact test, what cannot be kept: almost all of a large vocabulary. A token is ranked by its value,
+// ties by its index. Probabilities before a token are summed as integers, so that no order of summing can matter.
 
 // A key that sorts ascending as (value descending, index ascending).
 INLINE uint64_t rank_key(float z, int64_t index) {
@@ -12,24 +13,40 @@ INLINE uint64_t rank_key(float z, int64_t index) {
 }
 INLINE int64_t rank_index(uint64_t key) { return (int64_t)(uint32_t)key; }
 
-// Moves keys[at] down until no child is smaller.
-INLINE void sift(uint64_t *keys, int64_t count, int64_t at) {
-  const uint64_t key = keys[at];
-  for (int64_t child; (child = 2 * at + 1) < count; at = child) {
-    if (child + 1 < count && keys[child + 1] < keys[child]) ++child;
-    if (key <= keys[child]) break;
-    keys[at] = keys[child];
+
+// What is selected from: rank keys, ascending by index, and what each weighs.
+typedef struct {
+  uint64_t *keys;
+  int64_t *weights;
+  int64_t count;
+} ranked_tokens;
+
+// The last key, in rank order, before which less than `limit` lies. Leaves `tokens` in another state. The weights of
+// all tokens together reach the limit, which is positive.
+static uint64_t last_kept(ranked_tokens tokens, int64_t limit) {
+  enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+  int64_t before = 0;
+  for (int shift = 64 - DIGIT_BITS; tokens.count > 1 && shift > 32 - DIGIT_BITS; shift -= DIGIT_BITS) {
+    // The last digit ends where the index begins.
+    const int width = shift < 32 ? shift + DIGIT_BITS - 32 : DIGIT_BITS, low = shift < 32 ? 32 : shift;
+    const uint64_t mask = ((uint64_t)1 << width) - 1;
+    int64_t sums[DIGITS] = {};
+    for (int64_t i = 0; i < tokens.count; ++i) sums[tokens.keys[i] >> low & mask] += tokens.weights[i];
+    uint64_t digit = 0;
+    while (digit < mask && before + sums[digit] < limit) before += sums[digit++];
+    int64_t left = 0;
+    for (int64_t i = 0; i < tokens.count; ++i) {
+      tokens.keys[left] = tokens.keys[i];
+      tokens.weights[left] = tokens.weights[i];
+      left += (tokens.keys[i] >> low & mask) == digit;
+    }
+    tokens.count = left;
   }
-  keys[at] = key;
-}
-INLINE void make_heap(uint64_t *keys, int64_t count) {
-  for (int64_t at = count / 2 - 1; at >= 0; --at) sift(keys, count, at);
-}
-INLINE uint64_t pop(uint64_t *keys, int64_t *count) {
-  const uint64_t first = keys[0];
-  keys[0] = keys[--*count];
-  if (*count > 0) sift(keys, *count, 0);
-  return first;
+  for (int64_t i = 0; i < tokens.count; ++i) {
+    before += tokens.weights[i];
+    if (before >= limit) return tokens.keys[i];
+  }
+  return UINT64_MAX;
 }
 
 // The tokens with z >= threshold, as rank keys.
@@ -43,33 +60,40 @@ INLINE int64_t candidates(const float *z, int64_t count, float threshold, uint64
   return found;
 }
 
-// Drops every token that is not among `kept`; keys: their ranks.
-static void keep_only(float *z, int64_t count, const uint64_t *keys, float *values, int64_t kept) {
-  for (int64_t i = 0; i < kept; ++i) values[i] = z[rank_index(keys[i])];
-  for (int64_t i = 0; i < count; i += 16) store_first(z + i, all(-INFINITY), count - i);
-  for (int64_t i = 0; i < kept; ++i) z[rank_index(keys[i])] = values[i];
+// Drops every token that ranks after `last`.
+static void keep_until(float *z, int64_t count, uint64_t last) {
+  if (last == UINT64_MAX) return;
+  const int32_t index = (int32_t)rank_index(last);
+  const v16 value = all(z[index]);
+  for (int64_t i = 0; i < count; i += 16) {
+    v16 x = load_first(z + i, count - i);
+    i16 is_kept = (x > value) | ((x == value) & (lane_numbers() + (int32_t)i <= index));
+    store_first(z + i, choose(is_kept, x, all(-INFINITY)), count - i);
+  }
 }
 
 // The k-th largest of the maxima of 16 neighbours is at most the k-th largest of all: k of them are at least as large.
 static void keep_top_k(float *z, int64_t count, int64_t k, uint64_t *scratch) {
-  int64_t blocks = 0;
+  ranked_tokens tokens = {.keys = scratch, .weights = (int64_t *)scratch + count};
   for (int64_t i = 0; i < count; i += 16) {
     v16 x = choose(first_lanes(count - i), load_first(z + i, count - i), all(-INFINITY));
-    scratch[blocks++] = rank_key(largest_lane(x), i);
+    tokens.weights[tokens.count] = 1;
+    tokens.keys[tokens.count++] = rank_key(largest_lane(x), i);
   }
   float threshold = -INFINITY;
-  if (blocks > k) {
-    make_heap(scratch, blocks);
-    uint64_t key = 0;
-    for (int64_t i = 0; i < k; ++i) key = pop(scratch, &blocks);
-    v16 block = load_first(z + rank_index(key), count - rank_index(key));
-    threshold = largest_lane(choose(first_lanes(count - rank_index(key)), block, all(-INFINITY)));
+  if (tokens.count > k) {
+    const int64_t at = rank_index(last_kept(tokens, k));
+    threshold = largest_lane(choose(first_lanes(count - at), load_first(z + at, count - at), all(-INFINITY)));
   }
-  int64_t found = candidates(z, count, threshold, scratch);
-  uint64_t *kept = scratch + count;
-  make_heap(scratch, found);
-  for (int64_t i = 0; i < k; ++i) kept[i] = pop(scratch, &found);
-  keep_only(z, count, kept, (float *)scratch, k);
+  tokens.count = candidates(z, count, threshold, scratch);
+  for (int64_t i = 0; i < tokens.count; ++i) tokens.weights[i] = 1;
+  keep_until(z, count, last_kept(tokens, k));
+}
+
+// exp(z - maximum) in units of 2^-40, to nearest even: adding 1.5·2^12 leaves them in the low bits of a float64.
+INLINE l16 integer_weights(v16 z, float maximum) {
+  const d16 rounder = (d16){} + 6144.0;
+  return (l16)(__builtin_convertvector(exponential(z - maximum), d16) + rounder) - (l16)rounder;
 }
 
 INLINE v16 sum_of_weights(const float *z, int64_t count, float maximum, v16 *moment) {
@@ -91,23 +115,23 @@ INLINE v16 sum_of_weights(const float *z, int64_t count, float maximum, v16 *mom
 // (1 - p) / V cannot be in it: all tokens from it on hold less than 1 - p, so more than p comes before. Half of that
 // leaves room for rounding.
 static void keep_top_p(float *z, int64_t count, float maximum, float p, uint64_t *scratch) {
-  v16 moment;
-  const float total = sum(sum_of_weights(z, count, maximum, &moment));
-  const float share = (1.0f - p) * 0.5f / (float)count * total;
+  l16 lanes = {};
+  for (int64_t i = 0; i < count; i += 16)
+    lanes += integer_weights(choose(first_lanes(count - i), load_first(z + i, count - i), all(-INFINITY)), maximum);
+  const int64_t total = __builtin_reduce_add(lanes);
+  const float share = (float)((1.0 - (double)p) * 0.5 / (double)count * (double)total * 0x1p-40);
   const float threshold = share > 1e-37f ? maximum + logarithm(all(share))[0] : -INFINITY;
-  int64_t found = candidates(z, count, threshold, scratch), kept = 0;
-  uint64_t *keys = scratch + count;
-  make_heap(scratch, found);
-  const double limit = (double)p * (double)total;
-  double before = 0;
-  while (found > 0 && before < limit) {
-    const uint64_t key = pop(scratch, &found);
-    const float value = z[rank_index(key)];
-    if (value == -INFINITY) break;  // top-k has dropped the rest
-    keys[kept++] = key;
-    before += (double)exponential(all(value - maximum))[0];
+  ranked_tokens tokens = {.keys = scratch, .weights = (int64_t *)scratch + count};
+  tokens.count = candidates(z, count, threshold, scratch);
+  for (int64_t i = 0; i < tokens.count; i += 16) {
+    v16 x = all(-INFINITY);
+    const int64_t width = tokens.count - i < 16 ? tokens.count - i : 16;
+    for (int64_t j = 0; j < width; ++j) x[j] = z[rank_index(tokens.keys[i + j])];
+    l16 weights = integer_weights(x, maximum);
+    for (int64_t j = 0; j < width; ++j) tokens.weights[i + j] = weights[j];
   }
-  keep_only(z, count, keys, (float *)scratch, kept);
+  const int64_t limit = (int64_t)ceil((double)p * (double)total);
+  keep_until(z, count, last_kept(tokens, limit > 0 ? limit : 1));
 }
 
 static ttrl_distribution distribution_kernel(float *z, int64_t count, float inverse_temperature, int32_t top_k,
@@ -115,7 +139,7 @@ static ttrl_distribution distribution_kernel(float *z, int64_t count, float inve
   v16 highest = all(-INFINITY);
   i16 odd = {};
   for (int64_t i = 0; i < count; i += 16) {
-    v16 x = load_first(z + i, count - i) * inverse_temperature;
+    v16 x = load_first(z + i, count - i) * inverse_temperature + 0.0f;  // -0 ties with 0, so it has to look like it
     odd |= ~(x - x == 0.0f);  // NaN and both infinities
     highest = larger(highest, choose(first_lanes(count - i), x, all(-INFINITY)));
     store_first(z + i, x, count - i);
@@ -126,18 +150,14 @@ static ttrl_distribution distribution_kernel(float *z, int64_t count, float inve
   if (top_p < 1) keep_top_p(z, count, d.maximum, top_p, scratch);
   v16 moment;
   const float total = sum(sum_of_weights(z, count, d.maximum, &moment));
+  d.sum = total;
   d.log_sum = logarithm(all(total))[0];
   d.entropy = d.log_sum - sum(moment) / total;
   return d;
 }
 
-static int32_t sample_kernel(const float *z, int64_t count, float maximum, double uniform) {
-  double total = 0;
-  for (int64_t i = 0; i < count; i += 16) {
-    v16 x = choose(first_lanes(count - i), load_first(z + i, count - i) - maximum, all(-INFINITY));
-    total += (double)sum(exponential(x));
-  }
-  const double target = uniform * total;
+static int32_t sample_kernel(const float *z, int64_t count, float maximum, float total, double uniform) {
+  const double target = uniform * (double)total;
   double before = 0;
   int64_t last = 0;  // the last token that can be drawn: where rounding leaves the target beyond the end
   for (int64_t i = 0; i < count; i += 16) {

@@ -6,12 +6,14 @@
 #include "CKernels.h"
 #include "vector.h"
 #include "elementwise.h"
+#include "multiply.h"
 #include "attention.h"
 #include "distribution.h"
 #include "optimizer.h"
 
 #define KERNEL_TABLE(text)                                                                                            \
-  {.name = text, .exponential = exponential_kernel, .logarithm = logarithm_kernel, .to_bf16 = to_bf16_kernel,         \
+  {.name = text, .pack = pack_kernel, .unpack_row = unpack_row_kernel, .multiply = multiply_kernel,                  \
+   .exponential = exponential_kernel, .logarithm = logarithm_kernel, .to_bf16 = to_bf16_kernel,         \
    .round_to_bf16 = round_to_bf16_kernel, .add = add_kernel, .gather = gather_kernel,                                 \
    .scatter_add = scatter_add_kernel, .add_columns = add_columns_kernel, .transpose = transpose_kernel,               \
    .rms_norm = rms_norm_kernel, .rms_norm_backward = rms_norm_backward_kernel, .swiglu = swiglu_kernel,               \

@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
+#define TILE_ROWS 4
+#define TILE_PANELS 1
+#define TILE_QUERIES 3
 #include "kernels.h"
 
 const ttrl_kernels *ttrl_kernels_portable(void) {

@@ -3,10 +3,10 @@
 // Forward: the rows of a micro-batch go through the layers as the sampler's rows do (Transformer), so the log-
 // probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
 // probabilities into d loss / d logprob; a loss of entropies has one slope per sequence. Backward: the layers in
-// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is kept
-// (q|k|v, attention, gate|up).
-// Everything runs on the calling thread in one fixed order, so a micro-batch's gradient is a function of its sequences.
-// Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
+// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is
+// kept (q|k|v, attention, gate|up) as long as there is memory (ForwardPass). A team of threads shares rows and columns,
+// never a sum, so a micro-batch's gradient is a function of its sequences. Not here: which sequences make a
+// micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
 import Base
 package import Tensors
@@ -19,12 +19,12 @@ package struct ScoredSequence: Sendable, Equatable {
   package var entropies: [Float]
 }
 
-/// One thread's trainer. Not `Sendable`; its memory grows to the largest micro-batch and stays.
+/// One team's trainer. Not `Sendable`; its memory grows to the largest micro-batch and stays.
 package final class Backpropagation {
   let plan: TransformerPlan
   let transformer: Transformer
   let pages: KeyValuePages
-  private let scratch: DistributionScratch
+  private let activationBytesMax: Int
   private var activations: Activations
   private let backward: BackwardScratch
 
@@ -32,24 +32,28 @@ package final class Backpropagation {
   /// another number gives other last bits of the gradient.
   static let chunkRows = 3 * blockRowsMax
 
-  package init(_ plan: TransformerPlan) {
+  /// A micro-batch whose activations would take more than `activationBytesMax` keeps the layers' inputs only and
+  /// computes the rest again: slower, to the same bits.
+  package init(_ plan: TransformerPlan, team: Team = Team(1), activationBytesMax: Int = .max) {
     self.plan = plan
-    transformer = Transformer(plan, chunkRows: Backpropagation.chunkRows)
+    self.activationBytesMax = activationBytesMax
+    transformer = Transformer(plan, chunkRows: Backpropagation.chunkRows, team: team)
     pages = KeyValuePages(heads: plan.heads, layers: 1)
-    scratch = DistributionScratch(vocabularySize: plan.configuration.vocabularySize)
-    activations = Activations(plan, rows: 0)
+    activations = Activations(plan, rows: 0, areRecomputed: false)
     backward = BackwardScratch(plan)
   }
 
   /// Bytes of activations that `run` keeps for each row (each token of a micro-batch, shared prompts once).
-  package static func bytesPerRow(_ plan: TransformerPlan) -> Int { Activations.bytesPerRow(plan) }
+  package static func bytesPerRow(_ plan: TransformerPlan, areRecomputed: Bool = false) -> Int {
+    Activations.bytesPerRow(plan, areRecomputed: areRecomputed)
+  }
 
   /// Teacher-forced scoring: the log-probability of every response token.
   package func score(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings
   ) throws(ModelError) -> [ScoredSequence] {
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
-    try forward(batch, model)
+    _ = try forward(batch, model, isForTraining: false)
     return try scores(of: batch, sequences, model, distribution)
   }
 
@@ -70,7 +74,7 @@ package final class Backpropagation {
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
-    try forward(batch, model)
+    let forward = try forward(batch, model, isForTraining: true)
     let scored = try scores(of: batch, sequences, model, distribution)
     var slopes: [[Float]] = []
     for (index, sequence) in scored.enumerated() {
@@ -78,8 +82,7 @@ package final class Backpropagation {
       precondition(slopes[index].count == sequence.logprobs.count, "sequence \(index): one coefficient per token")
     }
     let pass = BackwardPass(
-      batch: batch, model: model, gradient: gradient, transformer: transformer, activations: activations,
-      scratch: backward)
+      forward: forward, gradient: gradient, scratch: backward)
     pass.begin()
     try headBackward(pass, slopes, entropySlopes, distribution)
     for layer in (0..<plan.configuration.layerCount).reversed() { try pass.layer(layer) }
@@ -89,34 +92,23 @@ package final class Backpropagation {
 
   // MARK: Forward
 
-  private func forward(_ batch: TrainingBatch, _ model: PreparedModel) throws(ModelError) {
-    if activations.rows < batch.tokens.count { activations = Activations(plan, rows: batch.tokens.count) }
+  private func forward(
+    _ batch: TrainingBatch, _ model: PreparedModel, isForTraining: Bool
+  ) throws(ModelError) -> ForwardPass {
     let count = batch.tokens.count
-    let kept = activations
-    transformer.embed(batch.tokens, model: model, into: kept.inputs[0])
-    for layer in 0..<plan.configuration.layerCount {
-      for chunk in kept.chunks(of: count) {
-        try transformer.project(
-          model, layer: layer, x: kept.inputs[layer][rows: chunk.room], rows: batch.rows, range: chunk.rows,
-          buffers: kept.layers[layer][rows: chunk.room], pageLayer: 0)
-      }
-      for segment in batch.segments {
-        if let prefix = segment.prefixTable {
-          segment.table.copyLastPage(of: prefix, count: segment.prefix.count)
-        }
-      }
-      for chunk in kept.chunks(of: count) {
-        let buffers = kept.layers[layer][rows: chunk.room]
-        let middle = kept.middles[layer][rows: chunk.room]
-        middle.values.copy(from: kept.inputs[layer][rows: chunk.room].values)
-        try transformer.attend(
-          model, layer: layer, x: middle, rows: batch.rows, range: chunk.rows, buffers: buffers, pageLayer: 0)
-        let output = kept.inputs[layer + 1][rows: chunk.room]
-        output.values.copy(from: middle.values)
-        try transformer.feedForward(
-          model, layer: layer, source: middle, x: output, count: chunk.rows.count, buffers: buffers)
-      }
+    // Scoring takes what is there.
+    let recomputes =
+      isForTraining
+      ? count * Backpropagation.bytesPerRow(plan) > activationBytesMax
+      : activations.rows < count || activations.areRecomputed
+    if activations.rows < count || activations.areRecomputed != recomputes {
+      // Let go of the old ones first.
+      activations = Activations(plan, rows: 0, areRecomputed: recomputes)
+      activations = Activations(plan, rows: count, areRecomputed: recomputes)
     }
+    let pass = ForwardPass(batch: batch, model: model, transformer: transformer, activations: activations)
+    try pass.run()
+    return pass
   }
 
   /// Log-probabilities, from the rows that have left the last layer.
@@ -128,10 +120,10 @@ package final class Backpropagation {
       let zeroes = [Float](repeating: 0, count: sequence.response.count)
       return ScoredSequence(logprobs: zeroes, entropies: zeroes)
     }
-    try eachHeadChunk(batch, model) { headRows throws(ModelError) in
+    try eachHeadChunk(batch, model, distribution) { headRows, distributions throws(ModelError) in
       for (index, headRow) in headRows.enumerated() {
         let z = backward.logits.row(index)
-        let d = try apply(distribution, to: z, batch, headRow)
+        let d = distributions[index]
         for target in batch.targets[headRow.targets] {
           scored[target.sequence].logprobs[target.position] = d.logprob(z: z[Int(target.token)])
           scored[target.sequence].entropies[target.position] = d.entropy
@@ -141,9 +133,10 @@ package final class Backpropagation {
     return scored
   }
 
-  /// Gathers rows that reach the head into `backward.headInput` and computes their logits, a chunk at a time.
+  /// Gathers rows that reach the head into `backward.headInput` and computes their z values, a chunk at a time.
   private func eachHeadChunk(
-    _ batch: TrainingBatch, _ model: PreparedModel, _ body: (ArraySlice<HeadRow>) throws(ModelError) -> Void
+    _ batch: TrainingBatch, _ model: PreparedModel, _ distribution: DistributionSettings,
+    _ body: (ArraySlice<HeadRow>, [TokenDistribution]) throws(ModelError) -> Void
   ) throws(ModelError) {
     let x = activations.inputs[plan.configuration.layerCount]
     for start in stride(from: 0, to: batch.headRows.count, by: backward.headRows) {
@@ -151,15 +144,13 @@ package final class Backpropagation {
       transformer.kernels.gather(x, headRows.map(\.row), into: backward.headInput)
       try transformer.logits(
         model, x: backward.headInput, count: headRows.count, normed: backward.headNormed, into: backward.logits)
-      try body(headRows)
+      let found = transformer.distributions(of: backward.logits, count: headRows.count, distribution)
+      if let index = found.firstIndex(where: { $0 == nil }) {
+        let headRow = headRows[headRows.startIndex + index]
+        throw .notFinite(source: "sequence \(batch.targets[headRow.targets.lowerBound].sequence)")
+      }
+      try body(headRows, found.compactMap { $0 })
     }
-  }
-
-  private func apply(
-    _ distribution: DistributionSettings, to logits: Floats, _ batch: TrainingBatch, _ headRow: HeadRow
-  ) throws(ModelError) -> TokenDistribution {
-    if let d = distribution.apply(to: logits, scratch: scratch) { return d }
-    throw .notFinite(source: "sequence \(batch.targets[headRow.targets.lowerBound].sequence)")
   }
 
   // MARK: Head, backward
@@ -170,59 +161,28 @@ package final class Backpropagation {
     _ pass: BackwardPass, _ slopes: [[Float]], _ entropySlopes: [Float], _ distribution: DistributionSettings
   ) throws(ModelError) {
     let batch = pass.batch
-    try eachHeadChunk(batch, pass.model) { headRows throws(ModelError) in
-      for (index, headRow) in headRows.enumerated() {
-        let z = backward.logits.row(index)
-        let d = try apply(distribution, to: z, batch, headRow)
-        var total: Float = 0
-        for target in batch.targets[headRow.targets] { total += slopes[target.sequence][target.position] }
-        let coefficient = -total * distribution.inverseTemperature
-        if entropySlopes.isEmpty {
-          transformer.kernels.scaledProbabilities(z, d, coefficient: coefficient, into: z)
-        } else {
-          let slope = batch.targets[headRow.targets].reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
-          transformer.kernels.entropyGradient(
-            z, d, coefficient: coefficient, entropyCoefficient: -slope * distribution.inverseTemperature, into: z)
-        }
-        for target in batch.targets[headRow.targets] {
-          z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
+    try eachHeadChunk(batch, pass.model, distribution) { headRows, distributions throws(ModelError) in
+      transformer.team.share(headRows.count) { range, _ in
+        for index in range {
+          let targets = batch.targets[headRows[headRows.startIndex + index].targets]
+          let z = backward.logits.row(index)
+          var total: Float = 0
+          for target in targets { total += slopes[target.sequence][target.position] }
+          let coefficient = -total * distribution.inverseTemperature
+          if entropySlopes.isEmpty {
+            transformer.kernels.scaledProbabilities(z, distributions[index], coefficient: coefficient, into: z)
+          } else {
+            let slope = targets.reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
+            transformer.kernels.entropyGradient(
+              z, distributions[index], coefficient: coefficient,
+              entropyCoefficient: -slope * distribution.inverseTemperature, into: z)
+          }
+          for target in targets {
+            z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
+          }
         }
       }
       try pass.head(headRows.map(\.row))
     }
-  }
-}
-
-/// What the forward pass keeps for the backward pass.
-struct Activations {
-  /// Rows there is room for.
-  let rows: Int
-  /// [layers + 1]: x before each layer, and after the last. [rows, C]
-  let inputs: [Matrix]
-  /// [layers]: x between attention and feed-forward.
-  let middles: [Matrix]
-  let layers: [LayerBuffers]
-
-  init(_ plan: TransformerPlan, rows wanted: Int) {
-    let chunk = Backpropagation.chunkRows
-    let count = (wanted + chunk - 1) / chunk * chunk
-    rows = count
-    let c = plan.configuration
-    inputs = (0...c.layerCount).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
-    middles = (0..<c.layerCount).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
-    layers = (0..<c.layerCount).map { _ in LayerBuffers(plan, rows: count, forTraining: true) }
-  }
-
-  static func bytesPerRow(_ plan: TransformerPlan) -> Int {
-    let c = plan.configuration
-    let heads = plan.heads
-    let kept = heads.width * (c.hasQueryKeyNorm ? 2 : 1) + 2 * heads.query + 2 * c.feedForwardSize + 2 * c.hiddenSize
-    return c.layerCount * (kept * 4 + heads.queryWidth * plan.type.bytes) + c.hiddenSize * 4
-  }
-
-  /// Chunks of the first `count` rows, each with the room it may write to.
-  func chunks(of count: Int) -> [(rows: Range<Int>, room: Range<Int>)] {
-    let size = Backpropagation.chunkRows
-    return stride(from: 0, to: count, by: size).map { ($0..<min($0 + size, count), $0..<$0 + size) }
   }
 }

@@ -2,74 +2,76 @@
 //
 // `dx` runs backwards along the residual stream: each block takes it as the gradient of its output and adds the
 // gradient of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows;
-// factors have the model's type, sums are float32. Rows of a chunk beyond the batch's last are zero in dyᵀ, so they
-// add nothing. Letters as in CKernels.h.
+// factors have the model's type, sums are float32. Letters as in CKernels.h.
 
+import Base
 import Tensors
 
-/// Scratch of one thread, by chunk.
+/// Scratch of one team, by chunk.
 final class BackwardScratch {
   let dy: Operand  // [chunk, widest output]
-  let dyTransposed: Operand  // [widest output, chunk]
   let dactivated: Matrix  // [chunk, F]
   let dgateUp: Operand  // [chunk, 2F]
   let dnormed: Matrix  // [chunk, C]
-  /// Rows of the head that are worked on at a time; fewer where the vocabulary is large.
+  /// Rows of the head that are worked on at a time.
   let headRows: Int
   let headInput: Matrix  // [headRows, C]
   let headInputGradient: Matrix
   let headNormed: Operand
   let logits: Matrix  // [headRows, V]
   let dlogits: Operand
-  let dlogitsTransposed: Operand  // [V, headRows]
   var dx: Matrix  // [rows, C]
   var dqkv: Matrix  // [rows, W]
   var dattention: Matrix  // [rows, H·D]
-  var attention: Floats
+  /// By thread.
+  var attention: [Floats] = []
 
   init(_ plan: TransformerPlan) {
     let c = plan.configuration
     let chunk = Backpropagation.chunkRows
-    let widest = max(plan.heads.width, 2 * c.feedForwardSize, c.hiddenSize)
     dy = Operand(rows: chunk, columns: max(plan.heads.width, c.hiddenSize), type: plan.type)
-    dyTransposed = Operand(rows: widest, columns: chunk, type: plan.type)
     dactivated = Matrix(rows: chunk, columns: c.feedForwardSize)
     dgateUp = Operand(rows: chunk, columns: 2 * c.feedForwardSize, type: plan.type)
     dnormed = Matrix(rows: chunk, columns: max(c.hiddenSize, plan.heads.queryWidth))
-    headRows = c.vocabularySize <= 16384 ? chunk : blockRowsMax
+    headRows = chunk
     headInput = Matrix(rows: headRows, columns: c.hiddenSize)
     headInputGradient = Matrix(rows: headRows, columns: c.hiddenSize)
     headNormed = Operand(rows: headRows, columns: c.hiddenSize, type: plan.type)
     logits = Matrix(rows: headRows, columns: c.vocabularySize)
-    dlogits = Operand(rows: headRows, columns: c.vocabularySize, type: plan.type)
-    dlogitsTransposed = Operand(rows: c.vocabularySize, columns: headRows, type: plan.type)
+    switch plan.type {
+    case .float32: dlogits = Operand(viewing: logits)
+    case .bfloat16: dlogits = Operand(rows: headRows, columns: c.vocabularySize, type: .bfloat16)
+    }
     dx = Matrix(rows: 0, columns: c.hiddenSize)
     dqkv = Matrix(rows: 0, columns: plan.heads.width)
     dattention = Matrix(rows: 0, columns: plan.heads.queryWidth)
-    attention = Floats(count: 0)
   }
 
-  func reserve(rows: Int, attentionFloats: Int) {
+  func reserve(rows: Int, attentionFloats: Int, threads: Int) {
     if dx.rows < rows {
       dx = Matrix(rows: rows, columns: dx.columns)
       dqkv = Matrix(rows: rows, columns: dqkv.columns)
       dattention = Matrix(rows: rows, columns: dattention.columns)
     }
-    if attention.count < attentionFloats { attention = Floats(count: attentionFloats) }
+    if attention.isEmpty || attention[0].count < attentionFloats {
+      attention = (0..<threads).map { _ in Floats(count: attentionFloats) }
+    }
   }
 }
 
 /// One micro-batch on its way back.
 struct BackwardPass {
-  let batch: TrainingBatch
-  let model: PreparedModel
+  let forward: ForwardPass
   let gradient: Floats
-  let transformer: Transformer
-  let activations: Activations
   let scratch: BackwardScratch
 
+  var batch: TrainingBatch { forward.batch }
+  var model: PreparedModel { forward.model }
+  private var transformer: Transformer { forward.transformer }
+  private var activations: Activations { forward.activations }
   private var plan: TransformerPlan { model.plan }
   private var kernels: Kernels { transformer.kernels }
+  private var team: Team { transformer.team }
   private var epsilon: Float { plan.configuration.normEpsilon }
 
   private func tensor(_ index: Int) -> Floats { gradient[plan.layout.tensors[index].range] }
@@ -77,7 +79,7 @@ struct BackwardPass {
   /// Makes the gradients of the residual stream zero.
   func begin() {
     let keys = Kernels.attentionBackwardScratch(plan.heads, keys: batch.keysMax)
-    scratch.reserve(rows: activations.rows, attentionFloats: keys)
+    scratch.reserve(rows: activations.rows, attentionFloats: keys, threads: team.size)
     scratch.dx[rows: 0..<batch.tokens.count].values.fill(0)
   }
 
@@ -85,16 +87,14 @@ struct BackwardPass {
 
   /// From d logits (in `scratch.logits`) of a chunk of head rows to dx of their rows.
   func head(_ headRows: [Int32]) throws(ModelError) {
-    guard let weights = model.headBackward else { return }
     let count = headRows.count
     let dnormed = scratch.dnormed.values[0..<scratch.headRows * plan.configuration.hiddenSize].rows(
       of: plan.configuration.hiddenSize)
-    kernels.convert(scratch.logits[rows: 0..<count], into: scratch.dlogits)
-    kernels.transpose(scratch.dlogits, rows: count, into: scratch.dlogitsTransposed)
+    if plan.type != .float32 { convert(scratch.logits[rows: 0..<count], into: scratch.dlogits) }
     try addOuterProduct(
-      scratch.dlogitsTransposed, scratch.headNormed,
+      scratch.dlogits, outputs: 0..<plan.configuration.vocabularySize, scratch.headNormed, rows: count,
       to: tensor(plan.layout.head).rows(of: plan.configuration.hiddenSize))
-    try transformer.multiply(scratch.dlogits, count, weights, dnormed)
+    try transformer.multiplyBackward(scratch.dlogits, count, model.head, dnormed)
     scratch.headInputGradient.values.fill(0)
     kernels.rmsNormBackward(
       scratch.headInput[rows: 0..<count], weight: model.finalNorm, epsilon: epsilon, dy: dnormed,
@@ -112,6 +112,7 @@ struct BackwardPass {
 
   /// dx of a layer's output to dx of its input.
   func layer(_ index: Int) throws(ModelError) {
+    if activations.areRecomputed { try forward.recompute(index) }
     let chunks = activations.chunks(of: batch.tokens.count)
     for chunk in chunks {
       try feedForward(index, chunk.rows, chunk.room)
@@ -126,62 +127,62 @@ struct BackwardPass {
     let names = plan.layout.layers[index]
     let dx = scratch.dx[rows: rows]
     let dy = operand(of: dx)
-    guard let down = layer.down.backward, let gateUp = layer.gateUp.backward else { return }
-    try transformer.multiply(dy, rows.count, down, scratch.dactivated)
-    kernels.swiGLUBackward(
-      activations.layers[index].gateUp[rows: rows], dactivated: scratch.dactivated, into: scratch.dgateUp,
-      activated: transformer.activated)
-    transformer.activated.clear(rows: rows.count..<room.count)
+    try transformer.multiplyBackward(dy, rows.count, layer.down, scratch.dactivated)
+    let gateUp = activations.buffers(index).gateUp[rows: rows]
+    team.share(rows.count, unit: 8) { part, _ in
+      kernels.swiGLUBackward(
+        gateUp[rows: part], dactivated: scratch.dactivated[rows: part], into: scratch.dgateUp[rows: part],
+        activated: transformer.activated[rows: part])
+    }
     try weights(dy, rows.count, x: transformer.activated, [names.down])
-    let middle = activations.middles[index][rows: rows]
-    kernels.rmsNorm(middle, weight: layer.feedForwardNorm, epsilon: epsilon, into: transformer.normed)
-    transformer.normed.clear(rows: rows.count..<room.count)
+    let middle = activations.middle(index)[rows: rows]
+    transformer.norm(middle, count: rows.count, weight: layer.feedForwardNorm, into: transformer.normed)
     try weights(scratch.dgateUp, rows.count, x: transformer.normed, [names.gate, names.up])
     let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
-    try transformer.multiply(scratch.dgateUp, rows.count, gateUp, dnormed)
+    try transformer.multiplyBackward(scratch.dgateUp, rows.count, layer.gateUp, dnormed)
     kernels.rmsNormBackward(
       middle, weight: layer.feedForwardNorm, epsilon: epsilon, dy: dnormed, dx: dx,
       dweight: tensor(names.feedForwardNorm))
   }
 
   private func attentionOutput(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
-    guard let output = model.layers[index].attentionOutput.backward else { return }
     let dy = operand(of: scratch.dx[rows: rows])
-    let x = activations.layers[index].attention[rows: room]
-    try transformer.multiply(dy, rows.count, output, scratch.dattention[rows: room])
-    x.clear(rows: rows.count..<room.count)
+    let x = activations.buffers(index).attention[rows: room]
+    try transformer.multiplyBackward(
+      dy, rows.count, model.layers[index].attentionOutput, scratch.dattention[rows: room])
     try weights(dy, rows.count, x: x, [plan.layout.layers[index].attentionOutput])
   }
 
   private func attention(_ index: Int) {
-    let kept = activations.layers[index]
+    let kept = activations.buffers(index)
     guard let statistics = kept.statistics else { return }
     scratch.dqkv[rows: 0..<batch.tokens.count].values.fill(0)
-    for segment in batch.segments {
-      kernels.attentionBackward(
-        kept.queryKeyValue, heads: plan.heads, prefix: segment.prefix, own: segment.own, statistics: statistics,
-        dout: scratch.dattention, dqkv: scratch.dqkv, scratch: scratch.attention)
+    // Key/value heads have gradients of their own; within one, segments add to their prefix in order.
+    team.share(plan.heads.keyValue) { groups, thread in
+      for segment in batch.segments {
+        kernels.attentionBackward(
+          kept.queryKeyValue, heads: plan.heads, groups: groups, prefix: segment.prefix, own: segment.own,
+          statistics: statistics, dout: scratch.dattention, dqkv: scratch.dqkv, scratch: scratch.attention[thread])
+      }
     }
   }
 
   private func projection(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let layer = model.layers[index]
     let names = plan.layout.layers[index]
-    guard let backward = layer.queryKeyValue.backward else { return }
     let dqkv = scratch.dqkv[rows: rows]
     kernels.finishQueryKeyValueBackward(
       dqkv, heads: plan.heads, finish: layer.finish, rows: batch.rows, range: rows,
-      raw: activations.layers[index].rawQueryKeyValue.map { $0[rows: rows] },
+      raw: activations.buffers(index).rawQueryKeyValue.map { $0[rows: rows] },
       dqueryNorm: names.queryNorm.map(tensor), dkeyNorm: names.keyNorm.map(tensor))
     addBiases(dqkv, names)
     let dy = operand(of: dqkv)
     let x = activations.inputs[index][rows: rows]
-    kernels.rmsNorm(x, weight: layer.inputNorm, epsilon: epsilon, into: transformer.normed)
-    transformer.normed.clear(rows: rows.count..<room.count)
+    transformer.norm(x, count: rows.count, weight: layer.inputNorm, into: transformer.normed)
     try weights(dy, rows.count, x: transformer.normed, [names.query, names.key, names.value])
     let dx = scratch.dx[rows: rows]
     let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
-    try transformer.multiply(dy, rows.count, backward, dnormed)
+    try transformer.multiplyBackward(dy, rows.count, layer.queryKeyValue, dnormed)
     kernels.rmsNormBackward(
       x, weight: layer.inputNorm, epsilon: epsilon, dy: dnormed, dx: dx, dweight: tensor(names.inputNorm))
   }
@@ -202,18 +203,20 @@ struct BackwardPass {
   /// A gradient as the input of a product.
   private func operand(of gradient: Matrix) -> Operand {
     let dy = scratch.dy.reshaped(rows: Backpropagation.chunkRows, columns: gradient.columns)
-    kernels.convert(gradient, into: dy)
+    convert(gradient, into: dy)
     return dy
+  }
+
+  private func convert(_ x: Matrix, into out: Operand) {
+    team.share(x.rows, unit: 8) { range, _ in kernels.convert(x[rows: range], into: out[rows: range]) }
   }
 
   /// dW += dyᵀ · x for the weights that share the input x, in the order of dy's columns.
   private func weights(_ dy: Operand, _ rows: Int, x: Operand, _ indices: [Int]) throws(ModelError) {
-    let transposed = scratch.dyTransposed.reshaped(rows: dy.columns, columns: Backpropagation.chunkRows)
-    kernels.transpose(dy, rows: rows, into: transposed)
     var first = 0
     for run in neighbours(indices) {
       let target = gradient[run].rows(of: x.columns)
-      try addOuterProduct(transposed[rows: first..<first + target.rows], x, to: target)
+      try addOuterProduct(dy, outputs: first..<first + target.rows, x, rows: rows, to: target)
       first += target.rows
     }
   }
@@ -232,9 +235,11 @@ struct BackwardPass {
     return runs
   }
 
-  private func addOuterProduct(_ dyTransposed: Operand, _ x: Operand, to target: Matrix) throws(ModelError) {
+  private func addOuterProduct(
+    _ dy: Operand, outputs: Range<Int>, _ x: Operand, rows: Int, to target: Matrix
+  ) throws(ModelError) {
     try multiplying { () throws(MultiplicationError) in
-      try transformer.multiplier.addOuterProduct(dyTransposed, x, to: target)
+      try transformer.multiplier.addOuterProduct(dy, outputs: outputs, x, rows: rows, to: target)
     }
   }
 }

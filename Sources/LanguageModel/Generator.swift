@@ -4,11 +4,12 @@
 // enter. A prompt goes through the model once; its samples share its pages and its first distribution. What a sample
 // becomes depends on its slot, the weights and the sampling settings alone: random numbers are named by slot and
 // position, and rows do not influence each other (Transformer). So batch size, company and order are free.
-// Not here: threads (the caller runs one generator per thread), leases, text.
+// Many prompts are best dealt to many generators; a team of threads moves one generator's samples together.
+// Not here: dealing out requests, leases, text.
 
 import Base
 package import Records
-import Tensors
+package import Tensors
 
 /// Samples to be drawn from one prompt.
 package struct GenerationRequest: Sendable {
@@ -26,7 +27,7 @@ package struct GenerationRequest: Sendable {
   }
 }
 
-/// One thread's sampler. Not `Sendable`.
+/// One team's sampler. Not `Sendable`.
 package final class Generator {
   private let model: PreparedModel
   private let policy: PolicyVersion
@@ -35,6 +36,7 @@ package final class Generator {
   private let distribution: DistributionSettings
   private let stopStrings: StopStrings
   private let batchRows: Int
+  private let pagesMax: Int
   private let configuration: ModelConfiguration
 
   private let transformer: Transformer
@@ -43,7 +45,6 @@ package final class Generator {
   private let buffers: LayerBuffers
   private let x: Matrix
   private let logits: Matrix
-  private let scratch: DistributionScratch
 
   private var waiting: [GenerationRequest] = []
   /// The first waiting request that is not finished with, and the prompt it has been prefilled into.
@@ -55,7 +56,7 @@ package final class Generator {
   private struct OpenedPrompt {
     let table: PageTable
     let z: Floats
-    let distribution: TokenDistribution
+    let drawnFrom: TokenDistribution
     var nextSample = 0
   }
 
@@ -70,10 +71,11 @@ package final class Generator {
   }
 
   /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not. Where
-  /// `sampling` has stop strings, `tokenTexts` are those of the model's tokenizer.
+  /// `sampling` has stop strings, `tokenTexts` are those of the model's tokenizer. Samples wait while the keys and
+  /// values of those that run might come to more than `keyValueBytesMax`; one always runs.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int,
-    tokenTexts: TokenTexts = .none
+    tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, team: Team = Team(1)
   ) {
     precondition(batchRows > 0, "a batch needs at least 1 row, got \(batchRows)")
     self.model = model
@@ -85,13 +87,13 @@ package final class Generator {
     stopStrings = StopStrings(sampling.stopStrings, texts: tokenTexts)
     let plan = model.plan
     configuration = plan.configuration
-    transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)))
+    transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)), team: team)
     pages = KeyValuePages(heads: plan.heads, layers: configuration.layerCount)
+    pagesMax = keyValueBytesMax / pages.pageBytes
     rows = RowList(pages, capacity: transformer.chunkRows)
     buffers = LayerBuffers(plan, rows: transformer.chunkRows, forTraining: false)
     x = Matrix(rows: transformer.chunkRows, columns: configuration.hiddenSize)
     logits = Matrix(rows: transformer.chunkRows, columns: configuration.vocabularySize)
-    scratch = DistributionScratch(vocabularySize: configuration.vocabularySize)
   }
 
   /// Queues samples.
@@ -130,6 +132,11 @@ package final class Generator {
   /// Tokens sampled so far, those of unfinished samples included: it grows as long as there is progress.
   package private(set) var tokenCount = 0
 
+  /// Bytes of keys and values that are in use, in whole pages.
+  package var keyValueBytes: Int { pages.inUse * pages.pageBytes }
+
+  package var keyValuePageBytes: Int { pages.pageBytes }
+
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
   /// Samples one token of every running sample, after letting waiting ones in.
@@ -156,14 +163,26 @@ package final class Generator {
         closeRequest()
         continue
       }
+      let positions = request.prompt.count + tokensMax
+      if opened == nil, !fits(pages: (positions + 15) / 16 + 1) { return }
       var prompt = try openedPrompt(request)
-      while running.count < batchRows, prompt.nextSample < request.samples.count {
+      let ownPages = (positions + 15) / 16 - request.prompt.count / 16
+      while running.count < batchRows, prompt.nextSample < request.samples.count, fits(pages: ownPages) {
         begin(slot(request, request.samples[prompt.nextSample]), prompt, request.prompt.count, tokensMax)
         prompt.nextSample += 1
       }
-      if prompt.nextSample == request.samples.count { closeRequest() } else { opened = prompt }
+      let isDone = prompt.nextSample == request.samples.count
+      if isDone { closeRequest() } else { opened = prompt }
       collectFinished(&finished)
+      // What has no room now has none before a sample ends.
+      if !isDone { return }
     }
+  }
+
+  /// Room for so many more pages when every running sample has become as long as it may.
+  private func fits(pages count: Int) -> Bool {
+    guard !running.isEmpty else { return true }
+    return running.reduce(pages.inUse + count) { $0 + $1.table.unlisted } <= pagesMax
   }
 
   private func closeRequest() {
@@ -197,18 +216,18 @@ package final class Generator {
       let positions = start..<min(start + transformer.chunkRows, count)
       rows.removeAll()
       for position in positions { rows.append(position: position, table: table) }
-      transformer.embed(Array(request.prompt[positions]), model: model, into: x)
+      model.embed(Array(request.prompt[positions]), into: x)
       try runLayers()
       last = positions.count - 1
     }
     x.row(0).copy(from: x.row(last))
     try transformer.logits(model, x: x, count: 1, normed: transformer.normed, into: logits)
-    let z = Floats(count: configuration.vocabularySize)
-    z.copy(from: logits.row(0))
-    guard let distribution = distribution.apply(to: z, scratch: scratch) else {
+    guard let drawnFrom = transformer.distributions(of: logits, count: 1, distribution)[0] else {
       throw .notFinite(source: "prompt \(request.promptIndex) with policy \(policy)")
     }
-    return OpenedPrompt(table: table, z: z, distribution: distribution)
+    let z = Floats(count: configuration.vocabularySize)
+    z.copy(from: logits.row(0))
+    return OpenedPrompt(table: table, z: z, drawnFrom: drawnFrom)
   }
 
   private func begin(_ slot: Slot, _ prompt: OpenedPrompt, _ promptCount: Int, _ tokensMax: Int) {
@@ -221,7 +240,8 @@ package final class Generator {
       Running(
         table: table, promptCount: promptCount, tokensMax: tokensMax, trajectory: trajectory,
         stopProgress: stopStrings.beginning))
-    drawToken(for: running.count - 1, z: prompt.z, prompt.distribution)
+    let token = drawToken(for: running.count - 1, z: prompt.z, prompt.drawnFrom)
+    append(token, to: running.count - 1, z: prompt.z, prompt.drawnFrom)
   }
 
   private func collectFinished(_ finished: inout [Trajectory]) {
@@ -247,15 +267,24 @@ package final class Generator {
       let sample = running[index]
       rows.append(position: sample.promptCount + sample.trajectory.tokens.count - 1, table: sample.table)
     }
-    transformer.embed(range.map { running[$0].trajectory.tokens.last ?? 0 }, model: model, into: x)
+    model.embed(range.map { running[$0].trajectory.tokens.last ?? 0 }, into: x)
     try runLayers()
     try transformer.logits(model, x: x, count: range.count, normed: transformer.normed, into: logits)
-    for index in range {
-      let z = logits.row(index - range.lowerBound)
-      guard let distribution = distribution.apply(to: z, scratch: scratch) else {
-        throw .notFinite(source: "\(running[index].trajectory.slot) with policy \(policy)")
+    let found = transformer.distributions(of: logits, count: range.count, distribution)
+    if let row = found.firstIndex(where: { $0 == nil }) {
+      throw .notFinite(source: "\(running[range.lowerBound + row].trajectory.slot) with policy \(policy)")
+    }
+    let drawnFrom = found.compactMap { $0 }
+    let tokens = [Int32](unsafeUninitializedCapacity: range.count) { tokens, initialized in
+      transformer.team.share(range.count) { rows, _ in
+        for row in rows {
+          tokens[row] = drawToken(for: range.lowerBound + row, z: logits.row(row), drawnFrom[row])
+        }
       }
-      drawToken(for: index, z: z, distribution)
+      initialized = range.count
+    }
+    for (row, token) in tokens.enumerated() {
+      append(token, to: range.lowerBound + row, z: logits.row(row), drawnFrom[row])
     }
   }
 
@@ -271,15 +300,13 @@ package final class Generator {
     }
   }
 
-  private func drawToken(for index: Int, z: Floats, _ d: TokenDistribution) {
+  private func drawToken(for index: Int, z: Floats, _ d: TokenDistribution) -> Int32 {
+    guard !distribution.isGreedy else { return transformer.kernels.largest(z) }
     let position = running[index].trajectory.tokens.count
-    let token: Int32
-    if distribution.isGreedy {
-      token = transformer.kernels.largest(z)
-    } else {
-      let uniform = running[index].trajectory.slot.uniform(at: position, seed: seed)
-      token = transformer.kernels.sample(z, d, uniform: uniform)
-    }
+    return transformer.kernels.sample(z, d, uniform: running[index].trajectory.slot.uniform(at: position, seed: seed))
+  }
+
+  private func append(_ token: Int32, to index: Int, z: Floats, _ d: TokenDistribution) {
     tokenCount += 1
     running[index].trajectory.tokens.append(token)
     running[index].trajectory.logprobs.append(d.logprob(z: z[Int(token)]))

@@ -1,7 +1,8 @@
 // ParallelSampling: many requests on several threads, for commands that have no fleet.
 //
-// Requests are cut into portions that keep every thread busy and its batch full; which thread samples what does not
-// matter to any result (Generator). Not here: leases (WorkerRole's SamplerPool deals those out as they come).
+// Requests are cut into portions that keep every thread busy and its batch full. Fewer requests than threads are each
+// sampled by a team: then a prompt is computed once, and weights are read once for all of its samples. Who samples what
+// does not matter to any result (Generator). Not here: leases (WorkerRole's SamplerPool deals those out as they come).
 
 package import Records
 import Synchronization
@@ -19,14 +20,19 @@ package func sampleAll(
   threads: Int, tokenTexts: TokenTexts = .none
 ) throws -> [Trajectory] {
   let total = requests.reduce(0) { $0 + $1.samples.count }
+  let isTeamWork = requests.count < threads
   // Two batches' worth at most: a portion's last samples run with few beside them.
-  let portions = portions(of: requests, samplesMax: min(2 * batchRowsMax, max(1, (total + threads - 1) / threads)))
+  let portions =
+    isTeamWork
+    ? requests.map { [$0] }
+    : portions(of: requests, samplesMax: min(2 * batchRowsMax, max(1, (total + threads - 1) / threads)))
+  let teamSize = isTeamWork ? threads / max(1, requests.count) : 1
   let finished = Mutex<[Trajectory]>([])
   try inParallel(portions.count, threads: threads) { index, _ in
     let rows = portions[index].reduce(0) { $0 + $1.samples.count }
     let generator = Generator(
       model: model, policy: policy, seed: seed, sampling: sampling, batchRows: min(batchRowsMax, max(1, rows)),
-      tokenTexts: tokenTexts)
+      tokenTexts: tokenTexts, team: Team(teamSize))
     for request in portions[index] { try generator.add(request) }
     var mine: [Trajectory] = []
     while generator.hasWork { mine += try generator.advance() }

@@ -3,7 +3,7 @@
 // The idea: parameters are one flat array; what is fast to multiply with is made from it once per version and never
 // changes. `TransformerPlan` is what does not even depend on the parameters. In bfloat16 all parameters are rounded
 // first, so sampler and trainer see the same numbers whoever holds the float32 masters; the rounded norms, biases and
-// embeddings are then used as float32.
+// embeddings are then used as float32. A tied embedding is read out of the packed head: weights are held once.
 // Not here: the arithmetic (Transformer.swift, Backpropagation.swift), files (HuggingFace/).
 
 package import Base
@@ -42,98 +42,79 @@ extension RotaryStretch {
 /// The parameters of one policy version, packed for multiplication. Immutable, shared by all threads.
 package final class PreparedModel: Sendable {
   package let plan: TransformerPlan
-  /// All parameters in layout order; rounded to bfloat16 where that is the type.
-  package let parameters: Floats
+  let isForTraining: Bool
   let layers: [PreparedLayer]
   let finalNorm: Floats
   let head: PackedWeights
-  /// For dx = dy · W; nil unless made for training.
-  let headBackward: PackedWeights?
+  /// The embedding matrix [V, C]; nil where the head's weights are it and give their rows.
+  private let embedding: Matrix?
 
-  /// Copies `plan.layout.count` parameters, and packs them; `forTraining` also for the backward pass.
-  /// - Throws: `.multiplication(.bfloat16Unsupported)` on a processor without AVX-512.
+  /// Packs copies of `plan.layout.count` parameters; `forTraining` also for the backward pass.
   package init(plan: TransformerPlan, parameters: Floats, forTraining: Bool) throws(ModelError) {
     let layout = plan.layout
     precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
-    let own = Floats(count: parameters.count)
-    switch plan.type {
-    case .float32: own.copy(from: parameters)
-    case .bfloat16: Kernels.best.roundToBFloat16(parameters, into: own)
-    }
     self.plan = plan
-    self.parameters = own
+    isForTraining = forTraining
     var layers: [PreparedLayer] = []
     for layer in layout.layers {
-      layers.append(try PreparedLayer(layer, plan: plan, parameters: own, forTraining: forTraining))
+      layers.append(try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining))
     }
     self.layers = layers
-    finalNorm = own[layout.tensors[layout.finalNorm].range]
-    let headTensor = layout.tensors[layout.head]
-    let headMatrix = own[headTensor.range].rows(of: plan.configuration.hiddenSize)
-    (head, headBackward) = try multiplying { () throws(MultiplicationError) in
-      (
-        try PackedWeights(headMatrix, isTransposed: true, type: plan.type),
-        forTraining ? try PackedWeights(headMatrix, isTransposed: false, type: plan.type) : nil
-      )
+    finalNorm = rounded([layout.finalNorm], plan: plan, parameters)
+    let head = try multiplying { () throws(MultiplicationError) in
+      try PackedWeights(
+        parameters[layout.tensors[layout.head].range].rows(of: plan.configuration.hiddenSize), type: plan.type,
+        isForTraining: forTraining)
     }
+    self.head = head
+    embedding =
+      layout.embedding == layout.head && head.hasRows
+      ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
   }
 
-  /// Bytes of one model that is not made for training: the parameters, and the packed copy of every matrix that rows
-  /// are multiplied with.
-  package static func bytes(_ layout: ParameterLayout, type: DataType) -> Int {
-    let multiplied = layout.tensors.indices.filter { index in
-      layout.tensors[index].shape.count == 2 && (index != layout.embedding || index == layout.head)
-    }
-    return layout.count * 4 + multiplied.reduce(0) { $0 + layout.tensors[$1].count } * type.bytes
+  /// x[i] = the embedding of tokens[i].
+  func embed(_ tokens: [Int32], into x: Matrix) {
+    if let embedding { return Kernels.best.gather(embedding, tokens, into: x) }
+    for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
   }
+}
 
-  var isForTraining: Bool { headBackward != nil }
-
-  /// The embedding matrix [V, C].
-  var embedding: Matrix {
-    parameters[plan.layout.tensors[plan.layout.embedding].range].rows(of: plan.configuration.hiddenSize)
+/// The values of tensors one after the other, as the model's type has them.
+private func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floats) -> Floats {
+  let values = joined(tensors.map { plan.layout.tensors[$0] }, of: parameters)
+  let copy = Floats(count: values.count)
+  switch plan.type {
+  case .float32: copy.copy(from: values)
+  case .bfloat16: Kernels.best.roundToBFloat16(values, into: copy)
   }
+  return copy
 }
 
 /// One layer's weights, with those that share an input fused.
 struct PreparedLayer: Sendable {
-  /// The weights of a fused linear layer, both ways.
-  struct Linear: Sendable {
-    let forward: PackedWeights
-    /// nil unless made for training.
-    let backward: PackedWeights?
-
-    init(
-      _ weights: Matrix, type: DataType, addsToResidual: Bool, forTraining: Bool
-    ) throws(MultiplicationError) {
-      forward = try PackedWeights(weights, isTransposed: true, type: type, accumulates: addsToResidual)
-      backward = forTraining ? try PackedWeights(weights, isTransposed: false, type: type) : nil
-    }
-  }
-
   let inputNorm: Floats
   let finish: QueryKeyValueFinish
   let feedForwardNorm: Floats
   /// q|k|v and gate|up; the other two add to the residual stream.
-  let queryKeyValue, attentionOutput, gateUp, down: Linear
+  let queryKeyValue, attentionOutput, gateUp, down: PackedWeights
 
   init(
     _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool
   ) throws(ModelError) {
     let layout = plan.layout
-    func vector(_ index: Int) -> Floats { parameters[layout.tensors[index].range] }
-    func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> Linear {
+    func vector(_ index: Int) -> Floats { rounded([index], plan: plan, parameters) }
+    func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> PackedWeights {
       let columns = layout.tensors[indices[0]].shape[1]
       let weights = joined(indices.map { layout.tensors[$0] }, of: parameters).rows(of: columns)
       return try multiplying { () throws(MultiplicationError) in
-        try Linear(weights, type: plan.type, addsToResidual: addsToResidual, forTraining: forTraining)
+        try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining)
       }
     }
     inputNorm = vector(layer.inputNorm)
     feedForwardNorm = vector(layer.feedForwardNorm)
     let biases = [layer.queryBias, layer.keyBias, layer.valueBias].compactMap { $0 }
     finish = QueryKeyValueFinish(
-      bias: biases.isEmpty ? nil : joined(biases.map { layout.tensors[$0] }, of: parameters),
+      bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
       queryNorm: layer.queryNorm.map(vector), keyNorm: layer.keyNorm.map(vector),
       normEpsilon: plan.configuration.normEpsilon, rotary: plan.rotary)
     queryKeyValue = try linear([layer.query, layer.key, layer.value])

@@ -43,29 +43,49 @@ struct LayerBuffers {
   }
 }
 
-/// One thread's way through the layers: scratch that nobody needs afterwards.
+/// One team's way through the layers: scratch that nobody needs afterwards.
 final class Transformer {
   let plan: TransformerPlan
-  let multiplier = Multiplier()
+  let team: Team
+  let multiplier: Multiplier
   let kernels = Kernels.best
   /// Rows that go through a layer at a time.
   let chunkRows: Int
   let normed: Operand  // [chunk, C]
   let activated: Operand  // [chunk, F]
-  private var scores: Floats
+  /// For parts of the rows.
+  private var scores: [Floats] = []
+  private let ranking: [DistributionScratch]
 
-  init(_ plan: TransformerPlan, chunkRows: Int) {
+  init(_ plan: TransformerPlan, chunkRows: Int, team: Team) {
     self.plan = plan
+    self.team = team
+    multiplier = Multiplier(team)
     self.chunkRows = chunkRows
     let rows = roundedToBlocks(chunkRows)
     normed = Operand(rows: rows, columns: plan.configuration.hiddenSize, type: plan.type)
     activated = Operand(rows: rows, columns: plan.configuration.feedForwardSize, type: plan.type)
-    scores = Floats(count: 1024)
+    ranking = (0..<team.size).map { _ in DistributionScratch(vocabularySize: plan.configuration.vocabularySize) }
   }
 
-  /// x[i] = the embedding of tokens[i].
-  func embed(_ tokens: [Int32], model: PreparedModel, into x: Matrix) {
-    kernels.gather(model.embedding, tokens, into: x)
+  /// normed[0..<count] = the norm of as many rows of x.
+  func norm(_ x: Matrix, count: Int, weight: Floats, into normed: Operand) {
+    team.share(count, unit: 8) { range, _ in
+      kernels.rmsNorm(
+        x[rows: range], weight: weight, epsilon: plan.configuration.normEpsilon, into: normed[rows: range])
+    }
+  }
+
+  /// The distributions that the first `count` rows of logits give; the rows become z values. nil: not finite.
+  func distributions(of logits: Matrix, count: Int, _ settings: DistributionSettings) -> [TokenDistribution?] {
+    [TokenDistribution?](unsafeUninitializedCapacity: count) { found, initialized in
+      team.share(count) { range, part in
+        for row in range {
+          found.initializeElement(at: row, to: settings.apply(to: logits.row(row), scratch: ranking[part]))
+        }
+      }
+      initialized = count
+    }
   }
 
   /// Queries, keys and values of `rows[range]`, from as many rows of `x`; keys and values go to the rows'
@@ -76,17 +96,19 @@ final class Transformer {
   ) throws(ModelError) {
     let layer = model.layers[index]
     let count = range.count
-    kernels.rmsNorm(
-      x[rows: 0..<count], weight: layer.inputNorm, epsilon: plan.configuration.normEpsilon, into: normed)
-    try multiply(normed, count, layer.queryKeyValue.forward, buffers.queryKeyValue)
+    norm(x, count: count, weight: layer.inputNorm, into: normed)
+    try multiply(normed, count, layer.queryKeyValue, buffers.queryKeyValue)
     if let raw = buffers.rawQueryKeyValue {
       raw[rows: 0..<count].values.copy(from: buffers.queryKeyValue[rows: 0..<count].values)
       if let bias = layer.finish.bias {
         for row in 0..<count { kernels.add(bias, to: raw.row(row)) }
       }
     }
-    kernels.finishQueryKeyValue(
-      buffers.queryKeyValue, heads: plan.heads, finish: layer.finish, rows: rows, range: range, layer: pageLayer)
+    team.share(count, unit: 8) { part, _ in
+      kernels.finishQueryKeyValue(
+        buffers.queryKeyValue[rows: part], heads: plan.heads, finish: layer.finish, rows: rows,
+        range: range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound, layer: pageLayer)
+    }
   }
 
   /// x += attention's output for `rows[range]`. All keys that the rows attend to are in their pages.
@@ -95,29 +117,40 @@ final class Transformer {
     pageLayer: Int
   ) throws(ModelError) {
     let needed = Kernels.attentionScratch(keys: rows.positionMax + 1)
-    if scores.count < needed { scores = Floats(count: 2 * needed) }
-    kernels.attention(
-      buffers.queryKeyValue, heads: plan.heads, rows: rows, range: range, layer: pageLayer, into: buffers.attention,
-      statistics: buffers.statistics, scratch: scores)
-    try multiply(buffers.attention, range.count, model.layers[index].attentionOutput.forward, x)
+    if scores.isEmpty || scores[0].count < needed {
+      scores = (0..<team.size).map { _ in Floats(count: 2 * needed) }
+    }
+    team.share(range.count) { part, thread in
+      kernels.attention(
+        buffers.queryKeyValue[rows: part], heads: plan.heads, rows: rows,
+        range: range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound, layer: pageLayer,
+        into: buffers.attention[rows: part], statistics: buffers.statistics.map { $0[rows: part] },
+        scratch: scores[thread])
+    }
+    try multiply(buffers.attention, range.count, model.layers[index].attentionOutput, x)
   }
 
   /// x[0..<count] += the feed-forward block's output for its input `source`, which equals `x` before.
   func feedForward(
     _ model: PreparedModel, layer index: Int, source: Matrix, x: Matrix, count: Int, buffers: LayerBuffers
   ) throws(ModelError) {
+    try gateUp(model, layer: index, source: source, count: count, buffers: buffers)
+    team.share(count, unit: 8) { range, _ in kernels.swiGLU(buffers.gateUp[rows: range], into: activated[rows: range]) }
+    try multiply(activated, count, model.layers[index].down, x)
+  }
+
+  /// The first half of the feed-forward block.
+  func gateUp(
+    _ model: PreparedModel, layer index: Int, source: Matrix, count: Int, buffers: LayerBuffers
+  ) throws(ModelError) {
     let layer = model.layers[index]
-    kernels.rmsNorm(
-      source[rows: 0..<count], weight: layer.feedForwardNorm, epsilon: plan.configuration.normEpsilon, into: normed)
-    try multiply(normed, count, layer.gateUp.forward, buffers.gateUp)
-    kernels.swiGLU(buffers.gateUp[rows: 0..<count], into: activated)
-    try multiply(activated, count, layer.down.forward, x)
+    norm(source, count: count, weight: layer.feedForwardNorm, into: normed)
+    try multiply(normed, count, layer.gateUp, buffers.gateUp)
   }
 
   /// logits[0..<count] of rows that have left the last layer; `normed` keeps the head's input.
   func logits(_ model: PreparedModel, x: Matrix, count: Int, normed: Operand, into logits: Matrix) throws(ModelError) {
-    kernels.rmsNorm(
-      x[rows: 0..<count], weight: model.finalNorm, epsilon: plan.configuration.normEpsilon, into: normed)
+    norm(x, count: count, weight: model.finalNorm, into: normed)
     try multiply(normed, count, model.head, logits)
   }
 
@@ -126,6 +159,15 @@ final class Transformer {
   ) throws(ModelError) {
     try multiplying { () throws(MultiplicationError) in
       try multiplier.multiply(x, rows: rows, by: weights, into: out)
+    }
+  }
+
+  /// dx = dy · weights.
+  func multiplyBackward(
+    _ dy: Operand, _ rows: Int, _ weights: PackedWeights, _ dx: Matrix
+  ) throws(ModelError) {
+    try multiplying { () throws(MultiplicationError) in
+      try multiplier.multiplyBackward(dy, rows: rows, by: weights, into: dx)
     }
   }
 }

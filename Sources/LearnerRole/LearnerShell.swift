@@ -65,7 +65,7 @@ package final class LearnerShell {
       reference: run.method.klCoefficient > 0 ? try run.model.loadParameters() : nil,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
-        threads: options.threads),
+        threads: options.threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
       seed: run.settings.method.seed, exchange: RankExchange(ranks),
       readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
     Log.info("learner.ready", ["policy": state.version, "rank": ranks.rank, "ranks": ranks.size])

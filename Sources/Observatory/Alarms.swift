@@ -17,6 +17,7 @@ package struct AlarmOnset: Sendable, Equatable {
   static func meaning(of name: String) -> String {
     switch name {
     case "few_labels": "questions share fewer and fewer labels, as in a collapse to one answer"
+    case "overturned": "labels that most responses agreed on are replaced by others"
     case "disagreement": "responses agree much less than they did"
     case "no_answers": "many more responses give no answer"
     case "truncation": "many more responses are cut off"

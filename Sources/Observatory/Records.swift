@@ -62,9 +62,11 @@ package struct StepRecord: Sendable, Equatable {
   package var skippedUpdates: Int?
   /// E2: the largest difference between a sampled and a recomputed log-probability; must be 0.
   package var logprobGap: Double?
-  /// Different labels per prompt, over the guard's window; prompts of the step whose label is another than before.
+  /// Different labels per prompt, over the guard's window; prompts of the step whose label is another than before, and
+  /// of those the ones whose label had been settled.
   package var distinctLabelRatio: Double?
   package var flipRate: Double?
+  package var overturnRate: Double?
   /// The guard's alarms that are on.
   package var alarms: [AlarmRecord] = []
   package var rolloutSeconds: Double?
@@ -119,6 +121,7 @@ package struct StepRecord: Sendable, Equatable {
     case "logprob_gap": logprobGap = value.double
     case "distinct_label_ratio": distinctLabelRatio = value.double
     case "flip_rate": flipRate = value.double
+    case "overturn_rate": overturnRate = value.double
     case "alarms": alarms = (value.elements ?? []).compactMap(AlarmRecord.init)
     case "rollout_seconds": rolloutSeconds = value.double
     case "train_seconds": trainSeconds = value.double

@@ -64,11 +64,12 @@ enum ReportCharts {
       Chart(
         title: "Labels",
         note:
-          "Different labels per question: where it falls far, one answer is taking over. And how many labels are "
-          + "another than at the question's last visit.",
+          "Different labels per question: where it falls far, one answer is taking over. How many labels are another "
+          + "than at the question's last visit; and how many of them most responses had agreed on.",
         series: [
           line(history, "distinct labels", "distinct", .majority, .solid, \.distinctLabelRatio),
           line(history, "flips", "flips", .quiet, .dotted, \.flipRate),
+          line(history, "overturned", "overturned", .other, .solid, \.overturnRate),
         ], top: 0.1),
       Chart(
         title: "Time per step", note: "Sampling and training, one after the other.", unit: .seconds,

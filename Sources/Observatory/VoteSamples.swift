@@ -1,7 +1,7 @@
 // VoteSamples: an evaluation that costs nothing: what the steps sampled to vote, looked at again.
 //
-// Each prompt's first visit beside its last. The responses are those of training: its temperature, N of them, and of the
-// policy of that step, so the policies differ from prompt to prompt. That is why these figures have a name of their own
+// Each prompt's first visit beside its last. The responses are those of training: its temperature, N of them, and the
+// policy of that step, so policies differ from prompt to prompt. That is why these figures have a name of their own
 // and never stand in a column with those of an evaluation.
 
 import Base

@@ -38,6 +38,37 @@ package enum Machine {
     return usage.ru_maxrss * 1024
   }
 
+  /// Bytes that this process may use: the machine's memory, or less where a control group or a limit (`ulimit -v`) says
+  /// so.
+  package static var memoryLimit: Int {
+    var limit = rlimit()
+    let own = getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 ? Int(clamping: limit.rlim_cur) : .max
+    return ([memoryBytes, own] + groupLimits).min() ?? memoryBytes
+  }
+
+  /// Of the memory control groups that the process is in, innermost first; versions 2 and 1.
+  private static var groupLimits: [Int] {
+    let groups = (try? Files.readText("/proc/self/cgroup")) ?? ""
+    var limits: [Int] = []
+    for line in groups.split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let isUnified = fields[1].isEmpty
+      guard isUnified || fields[1].split(separator: ",").contains("memory") else { continue }
+      let root = isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory"
+      let file = isUnified ? "memory.max" : "memory.limit_in_bytes"
+      // In a container the path may be the host's; then the root is the container's own group.
+      var path = fields[2].split(separator: "/")
+      while true {
+        let name = ([root] + path.map(String.init) + [file]).joined(separator: "/")
+        if let text = try? Files.readText(name), let bytes = Int(text.prefix { $0.isNumber }) { limits.append(bytes) }
+        if path.isEmpty { break }
+        path.removeLast()
+      }
+    }
+    return limits.filter { $0 > 0 }
+  }
+
   package static var hostName: String {
     var text = [CChar](repeating: 0, count: 256)
     gethostname(&text, text.count - 1)

@@ -55,10 +55,10 @@ extension Question {
   /// The questions of a file, in its order.
   ///
   /// The prompt is `prompt`, `problem` or `question`: a string, or a list of messages of which the only one by the user
-  /// is meant. `id` (or `unique_id`) and `answer` (or `ground_truth` of `reward_model`) may be strings or numbers, which
-  /// are kept as spelled; `source` (or `data_source`) is a string, `kind` one of `AnswerKind`. A question without an id
-  /// is named by its line, in an array by its place, counted from 1. Blank lines are allowed. The other names are those
-  /// of public sets: MATH-500, and what verl trains on.
+  /// is meant. `id` (or `unique_id`) and `answer` (or `ground_truth` of `reward_model`) may be strings or numbers,
+  /// which are kept as spelled; `source` (or `data_source`) is a string, `kind` one of `AnswerKind`. A question without
+  /// an id is named by its line, in an array by its place, counted from 1. Blank lines are allowed. The other names are
+  /// those of public sets: MATH-500, and what verl trains on.
   /// - Throws: all problems of the file.
   package static func read(_ bytes: [UInt8]) throws(QuestionFileError) -> [Question] {
     var reader = QuestionReader()

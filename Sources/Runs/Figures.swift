@@ -73,7 +73,10 @@ extension StepSigns {
     self.init(
       step: UInt32(clamping: step),
       prompts: prompts.map {
-        Prompt(prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string)
+        let (votes, samples) = ($0["votes"]?.int ?? 0, $0["samples"]?.int ?? 0)
+        return Prompt(
+          prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string,
+          share: Double(votes) / Double(max(samples, 1)))
       },
       majorityRatio: majority, silentRatio: silent, noAnswerRatio: noAnswer, truncationRatio: truncation,
       entropy: entropy, length: length, divergence: number("kl_to_base"))
@@ -85,6 +88,7 @@ extension GuardReading {
   package func members(withAlarms: Bool) -> [JSON.Member] {
     [
       JSON.Member("distinct_label_ratio", .double(distinctLabelRatio)), JSON.Member("flip_rate", .number(flipRate)),
+      JSON.Member("overturn_rate", .number(overturnRate)),
       JSON.Member("guard_score", .number(score)),
     ]
       + (withAlarms

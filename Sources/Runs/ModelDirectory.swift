@@ -60,7 +60,8 @@ package struct ModelDirectory: Sendable {
 
   /// The tokenizer, whose every token must have its row in the model.
   ///
-  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another model.
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another
+  ///   model.
   package func tokenizer() throws -> Tokenizer {
     let tokenizer = try Self.tokenizer(at: path)
     let vocabulary = configuration.model.vocabularySize

@@ -4,7 +4,7 @@
 // that do not fit. Beginning again over a run that exists checks that nothing differs and changes nothing.
 
 import Base
-import LanguageModel
+package import LanguageModel
 import Platform
 package import Records
 package import Settings
@@ -19,6 +19,8 @@ package enum RunBeginning {
     /// Training prompts that are used, and those that were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
+    /// Of its processes on this machine.
+    package var memory: MemoryPlan
   }
 
   /// Makes the run directory, or checks that the one that is there is the run that is asked for.
@@ -44,12 +46,14 @@ package enum RunBeginning {
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
+    let memory = RunMemory.plan(settings, model: model.configuration.model)
+    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
     // Read once here: weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped)
+      dropped: training.dropped, memory: memory)
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
@@ -91,7 +95,12 @@ package enum RunBeginning {
       else { throw RunError.otherQuestions(path: directory.path, set: "transfer") }
     }
     let count = try Question.read(try Files.read(directory.questions(.training))).count
-    return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count)
+    var planned = manifest.settings
+    (planned.workers, planned.learners, planned.threads) = (settings.workers, settings.learners, settings.threads)
+    planned.keyValueMemory = settings.keyValueMemory
+    let memory = RunMemory.plan(planned, model: model.configuration.model)
+    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
+    return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count, memory: memory)
   }
 
   /// The questions of all transfer files in one list, each with the name of its set; ids carry the name.

@@ -40,7 +40,7 @@ package enum SettingTable {
     text("transfer", "FILE,FILE,…", .result, "other sets of questions to evaluate on only", \.transfer),
     text(
       "template", "NAME", .result,
-      "plain, chatml, qwen2.5-math, llama3, auto: from the model, or a text with {question} in it, or its file",
+      "plain, chatml, qwen2.5-math, llama3, auto, or text or file with {question}",
       \.template),
     text("system", "TEXT", .result, "system line, instead of the template's own", \.system),
     text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
@@ -135,6 +135,9 @@ package enum SettingTable {
     integer("workers", 0...65536, .operation, "rollout workers to start on this machine", \.workers),
     integer("learners", 1...65536, .operation, "learner ranks (MPI processes)", \.learners),
     integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
+    integer(
+      "kv-memory", 0...(1 << 30), .operation,
+      "MiB of keys and values that a sampling thread may hold, more samples wait; 0 is no bound", \.keyValueMemory),
     text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     text(

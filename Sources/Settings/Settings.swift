@@ -100,6 +100,8 @@ package struct Settings: Sendable, Equatable {
   package var workers = 2
   package var learners = 2
   package var threads = 0
+  /// MiB of keys and values that one sampling thread may hold; 0 is no bound.
+  package var keyValueMemory = 0
   package var coordinator = ""
   package var listen = "127.0.0.1:0"
   /// A path; `plainTCP`; or empty, the run's own.

@@ -1,6 +1,6 @@
 // SettingsParser: flags, then the file, then defaults, into checked settings; all problems at once.
 
-package import Base
+import Base
 import Records
 
 /// Everything that is wrong with the settings of one command.
@@ -92,17 +92,6 @@ package struct SettingsParser: Sendable {
         given.append(name)
       }
     }
-  }
-
-  /// Falls back to float32 where the processor cannot multiply what the settings say.
-  ///
-  /// - Parameter supported: what it can.
-  /// - Returns: why, or nil if nothing had to change.
-  package mutating func fitDataType(to supported: [DataType]) -> String? {
-    guard !supported.contains(settings.dtype) else { return nil }
-    let name = settings.dtype.rawValue
-    settings.dtype = .float32
-    return "dtype is \(name), which this processor cannot multiply (it needs AVX-512); float32 works everywhere"
   }
 
   /// The settings, if there is nothing wrong with any of them, alone or together.

@@ -126,8 +126,10 @@ final class CoordinatorShell: Shell {
   }
 
   /// With the planted bug the acknowledgement overtakes the write; only a crash in between shows it, as a lost slot.
+  /// That a slot was not needed is durable before anyone is told.
   private func isDurable(_ slot: Slot, in world: World) -> Bool {
     world.bug == .acknowledgeBeforeStore || world.directory.trajectories.contains(slot)
+      || world.directory.unneeded.contains(slot)
   }
 
   private func store(_ trajectories: [Trajectory], worker: String, in world: World) {

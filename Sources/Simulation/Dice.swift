@@ -2,7 +2,8 @@
 //
 // A simulation draws everything, from its settings to the length of one packet's journey, from a few of these, each a
 // stream named by the seed and a number. The same seed therefore lives the same life, event for event. Streams are kept
-// apart (settings, network, faults, work, the vote's rules) so that a change in one place does not reshuffle all others.
+// apart (settings, network, faults, work, the vote's rules) so that a change in one place does not reshuffle all
+// others.
 
 import Base
 

@@ -34,7 +34,9 @@ package struct EvaluatedPrompt: Sendable, Equatable {
   /// Samples of each wrong answer, in the order of their keys.
   var wrongCounts: [Int] {
     var counts = SortedMap<AnswerKey, Int>()
-    for case .some(let answer) in answers where !AnswerKey?.some(answer).agrees(with: truth) { counts[answer] = (counts[answer] ?? 0) + 1 }
+    for case .some(let answer) in answers where !AnswerKey?.some(answer).agrees(with: truth) {
+      counts[answer] = (counts[answer] ?? 0) + 1
+    }
     return counts.values
   }
 }

@@ -1,8 +1,9 @@
 // Guard: is the run still learning, or is it collapsing? Judged without answers, from what the steps sampled.
 //
 // Majority reward can be had without reasoning: a policy that gives every question the same answer always agrees with
-// itself (SRT, arXiv 2505.21444). So agreement alone says nothing; the guard looks at agreement together with how many
-// different labels the questions still have, and at the signs that something else breaks. Every sign is a mean over a
+// itself (SRT, arXiv 2505.21444), and so does one that has taught itself a wrong procedure. So agreement alone says
+// nothing; the guard looks at agreement together with how many different labels the questions still have, at labels
+// that were settled and change all the same, and at the signs that something else breaks. Every sign is a mean over a
 // window of steps, by default one pass over the prompts, so that windows are about the same questions; most limits are
 // relative to the run's own first window, because questions and models differ.
 //
@@ -19,10 +20,16 @@ package struct StepSigns: Sendable, Equatable {
     package var prompt: UInt32
     /// The majority answer's key; nil if nobody answered.
     package var label: String?
+    /// Share of the responses that gave it.
+    package var share: Double
 
-    package init(prompt: UInt32, label: String?) {
+    /// Half of the responses or more agreed.
+    var isSettled: Bool { label != nil && share >= 0.5 }
+
+    package init(prompt: UInt32, label: String?, share: Double) {
       self.prompt = prompt
       self.label = label
+      self.share = share
     }
   }
 
@@ -61,6 +68,8 @@ package enum Alarm: String, Sendable, CaseIterable {
   // Collapse: the run cannot come back, and going on spends what it has learned.
   /// Questions share fewer and fewer labels: a template answer takes over.
   case fewLabels = "few_labels"
+  /// Labels on which half of the responses agreed are replaced by others: what was learned is being unlearned.
+  case overturned
   /// Responses agree less than they did: the policy is being destroyed.
   case disagreement
   case noAnswers = "no_answers"
@@ -84,7 +93,7 @@ package enum Alarm: String, Sendable, CaseIterable {
 
   package var isCollapse: Bool {
     switch self {
-    case .fewLabels, .disagreement, .noAnswers, .truncation: true
+    case .fewLabels, .overturned, .disagreement, .noAnswers, .truncation: true
     default: false
     }
   }
@@ -103,6 +112,9 @@ package struct GuardReading: Sendable, Equatable {
   package var distinctLabelRatio: Double
   /// Share of the step's prompts whose label is another than at their last visit; nil if none was visited before.
   package var flipRate: Double?
+  /// Share of the same prompts where the label that changed was settled: half of the responses or more had agreed on
+  /// it.
+  package var overturnRate: Double?
   /// What the step's policy is worth without answers; nil before the first full window.
   package var score: Double?
   /// Those that are on, in the order of `Alarm`.
@@ -118,15 +130,17 @@ package struct Guard: Sendable {
   private let window: Int
   private let steps: UInt32
   private var recent: [StepSigns] = []
-  private var flips: [Double?] = []
+  private var changes: [Changes] = []
   /// Each prompt's last visit.
-  private var lastVisits = SortedMap<UInt32, (step: UInt32, label: String?)>()
+  private var lastVisits = SortedMap<UInt32, (step: UInt32, prompt: StepSigns.Prompt)>()
   private var first: Means?
   private var highest = (majority: 0.0, distinct: 0.0)
 
   /// Fewest and most steps that a window of one pass has: below, luck decides; above, a collapse is over before it is
   /// seen.
   package static let windowRange = 4...32
+  /// Of the prompts that are visited again. 0 in healthy runs, so that a few are noise and a tenth are not.
+  package static let overturnedLimit = 0.1
 
   /// - Parameters:
   ///   - window: steps; 0 is one pass over the prompts, within `windowRange`.
@@ -139,28 +153,39 @@ package struct Guard: Sendable {
     steps = method.steps
   }
 
+  /// What a step did to the labels of prompts that had been visited before.
+  private struct Changes: Sendable {
+    var visited = 0
+    var flipped = 0
+    var overturned = 0
+
+    func share(_ count: Int) -> Double? { visited == 0 ? nil : Double(count) / Double(visited) }
+  }
+
   /// Means over a window.
   private struct Means: Sendable {
-    var majority, distinct, noAnswer, truncation, entropy, length, silent: Double
+    var majority, distinct, overturned, noAnswer, truncation, entropy, length, silent: Double
     var divergence: Double?
   }
 
   /// Takes in the next step.
   package mutating func observe(_ signs: StepSigns) -> GuardReading {
-    let flipRate = flipRate(of: signs)
-    for prompt in signs.prompts { lastVisits[prompt.prompt] = (signs.step, prompt.label) }
+    let changed = changes(in: signs)
+    for prompt in signs.prompts { lastVisits[prompt.prompt] = (signs.step, prompt) }
     recent = recent.suffix(window - 1) + [signs]
-    flips = flips.suffix(window - 1) + [flipRate]
+    changes = changes.suffix(window - 1) + [changed]
     var reading = GuardReading(
-      distinctLabelRatio: distinctLabelRatio, flipRate: flipRate, score: nil, alarms: [])
+      distinctLabelRatio: distinctLabelRatio, flipRate: changed.share(changed.flipped),
+      overturnRate: changed.share(changed.overturned), score: nil, alarms: [])
     guard recent.count == window else { return reading }
     let now = means()
     let start = first ?? now
     first = start
     highest = (max(highest.majority, now.majority), max(highest.distinct, now.distinct))
     reading.alarms = alarms(now, start, step: signs.step)
-    // Agreement that comes from giving different questions the same answer is worth nothing.
-    let score = now.majority * now.distinct
+    // Agreement that comes from giving different questions the same answer is worth nothing, nor is one that replaces
+    // what was agreed on before.
+    let score = now.majority * now.distinct * max(0, 1 - now.overturned / Self.overturnedLimit)
     reading.score = score
     if let worst = reading.alarms.first(where: \.alarm.isCollapse) {
       if collapse == nil { collapse = (signs.step, worst) }
@@ -170,9 +195,25 @@ package struct Guard: Sendable {
     return reading
   }
 
-  private func flipRate(of signs: StepSigns) -> Double? {
-    let known = signs.prompts.compactMap { prompt in lastVisits[prompt.prompt].map { $0.label != prompt.label } }
-    return known.isEmpty ? nil : Double(known.count { $0 }) / Double(known.count)
+  private func changes(in signs: StepSigns) -> Changes {
+    var changes = Changes()
+    for prompt in signs.prompts {
+      guard let before = lastVisits[prompt.prompt]?.prompt else { continue }
+      changes.visited += 1
+      guard before.label != prompt.label else { continue }
+      changes.flipped += 1
+      changes.overturned += before.isSettled ? 1 : 0
+    }
+    return changes
+  }
+
+  /// Every step of the window visited prompts again: before, a share of few would be noise.
+  private var isRevisited: Bool { changes.allSatisfy { $0.visited > 0 } }
+
+  /// Of the window's prompts that had been visited before.
+  private func share(_ count: (Changes) -> Int) -> Double {
+    let visited = changes.reduce(0) { $0 + $1.visited }
+    return Double(changes.reduce(0) { $0 + count($1) }) / Double(max(visited, 1))
   }
 
   /// Different labels per prompt, of the prompts visited in the last two windows, each with its latest label. Two
@@ -181,7 +222,7 @@ package struct Guard: Sendable {
   private var distinctLabelRatio: Double {
     let now = recent.last?.step ?? 0
     let visits = lastVisits.values.filter { Int(now) - Int($0.step) < 2 * window }
-    let labels = visits.compactMap(\.label).sorted()
+    let labels = visits.compactMap(\.prompt.label).sorted()
     let distinct = labels.isEmpty ? 0 : 1 + zip(labels, labels.dropFirst()).count { $0 != $1 }
     return Double(distinct) / Double(max(visits.count, 1))
   }
@@ -192,7 +233,8 @@ package struct Guard: Sendable {
     }
     let divergences = recent.compactMap(\.divergence)
     return Means(
-      majority: mean(\.majorityRatio), distinct: distinctLabelRatio, noAnswer: mean(\.noAnswerRatio),
+      majority: mean(\.majorityRatio), distinct: distinctLabelRatio, overturned: share(\.overturned),
+      noAnswer: mean(\.noAnswerRatio),
       truncation: mean(\.truncationRatio), entropy: mean(\.entropy), length: mean(\.length),
       silent: mean(\.silentRatio),
       divergence: divergences.isEmpty ? nil : divergences.reduce(0, +) / Double(divergences.count))
@@ -209,18 +251,18 @@ package struct Guard: Sendable {
       if value < limit { raised.append(RaisedAlarm(alarm: alarm, value: value, limit: limit)) }
     }
     raise(.fewLabels, now.distinct, below: highest.distinct / 2)
+    raise(.overturned, isRevisited ? now.overturned : 0, above: Self.overturnedLimit)
     raise(.disagreement, now.majority, below: highest.majority / 2)
     raise(.noAnswers, now.noAnswer, above: start.noAnswer + 0.3)
     raise(.truncation, now.truncation, above: start.truncation + 0.3)
     raise(.entropy, now.entropy, above: 1.5 * start.entropy)
     raise(.length, now.length, above: 2 * start.length)
     raise(.length, now.length, below: start.length / 2)
-    let flips = flips.compactMap { $0 }
-    if flips.count == window {
-      let rate = flips.reduce(0, +) / Double(flips.count)
-      raise(.flips, rate, above: 0.5)
+    if isRevisited {
+      let flipped = share(\.flipped)
+      raise(.flips, flipped, above: 0.5)
       // Later, labels have every reason to stay.
-      if step < steps / 4 { raise(.locked, rate, below: 0.005) }
+      if step < steps / 4 { raise(.locked, flipped, below: 0.005) }
     }
     if now.majority > 0.99 { raise(.certain, now.entropy, below: max(0.1 * start.entropy, 1e-3)) }
     raise(.silence, now.silent, above: 0.9)

@@ -4,6 +4,7 @@
 // processor has. All instruction sets give the same bits (a test compares them). What a kernel means is written down
 // readably in Reference.swift; the letters are explained in CKernels.h.
 
+import Base
 import CKernels
 
 /// The heads of an attention layer: H query heads share G key/value heads; a head has D dimensions.
@@ -63,7 +64,9 @@ package struct QueryKeyValueFinish: Sendable {
 package struct TokenDistribution: Sendable, Equatable {
   /// The largest z.
   package var maximum: Float
-  /// Natural log of the sum of exp(z − maximum) over the tokens that were kept.
+  /// The sum of exp(z − maximum) over the tokens that were kept.
+  package var sum: Float
+  /// Its natural log.
   package var logSum: Float
   /// In nats.
   package var entropy: Float
@@ -86,6 +89,28 @@ package struct Kernels: @unchecked Sendable {
   private init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
 
   package var name: String { String(cString: functions.pointee.name) }
+
+  // MARK: Products (checked by MatrixMultiply.swift)
+
+  func pack(_ weights: Matrix, into packed: Memory, type: DataType) {
+    functions.pointee.pack(
+      weights.base, Int64(weights.columns), Int64(weights.rows), packed.base, type == .bfloat16)
+  }
+
+  func unpackRow(_ index: Int, of packed: Memory, weights: PackedWeights, into out: Floats) {
+    functions.pointee.unpack_row(
+      packed.base, Int64(weights.inputs), Int64(weights.outputs), Int64(index), out.base, weights.type == .bfloat16)
+  }
+
+  /// The panels of 16 columns `panels` of out[rows] = or += left · right.
+  func multiply(
+    _ left: ttrl_left, _ right: ttrl_right, rows: Int, panels: Range<Int>, out: UnsafeMutablePointer<Float>,
+    adds: Bool, type: DataType, scratch: Floats
+  ) {
+    functions.pointee.multiply(
+      left, right, Int64(rows), Int64(panels.lowerBound), Int64(panels.upperBound), out, right.columns, adds,
+      type == .bfloat16, scratch.base)
+  }
 
   // MARK: Elementwise
 
@@ -245,17 +270,21 @@ package struct Kernels: @unchecked Sendable {
       statistics?.base, scratch.base, out.isHalf)
   }
 
-  /// Floats of scratch for `attention` over at most `keys` keys: the weights of two heads.
-  package static func attentionScratch(keys: Int) -> Int { 2 * ((keys + 15) / 16 * 16) }
+  /// Floats of scratch for `attention` over at most `keys` keys: the weights of the queries that it works on at a time.
+  package static func attentionScratch(keys: Int) -> Int {
+    Int(TTRL_ATTENTION_QUERIES) * ((keys + 15) / 16 * 16)
+  }
 
-  /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself.
+  /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
+  /// key/value heads and the query heads that share them.
   ///
   /// The matrices hold all rows of the batch, `qkv` as `finishQueryKeyValue` left them; `scratch` at least
   /// `attentionBackwardScratch` floats.
   package func attentionBackward(
-    _ qkv: Matrix, heads: Heads, prefix: Range<Int>, own: Range<Int>, statistics: Matrix, dout: Matrix, dqkv: Matrix,
-    scratch: Floats
+    _ qkv: Matrix, heads: Heads, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>, statistics: Matrix,
+    dout: Matrix, dqkv: Matrix, scratch: Floats
   ) {
+    precondition(groups.lowerBound >= 0 && groups.upperBound <= heads.keyValue, "no key/value heads \(groups)")
     let end = max(prefix.upperBound, own.upperBound)
     precondition(
       qkv.columns == heads.width && dqkv.columns == heads.width && dout.columns == heads.queryWidth
@@ -269,7 +298,8 @@ package struct Kernels: @unchecked Sendable {
       prefix_start: Int64(prefix.lowerBound), prefix_count: Int64(prefix.count), start: Int64(own.lowerBound),
       count: Int64(own.count))
     functions.pointee.attention_backward(
-      heads.c, segment, qkv.base, statistics.base, dout.base, dqkv.base, scratch.base)
+      heads.c, segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base, dout.base,
+      dqkv.base, scratch.base)
   }
 
   /// Floats of scratch for `attentionBackward` over at most `keys` keys.
@@ -293,12 +323,12 @@ package struct Kernels: @unchecked Sendable {
     precondition(scratch.vocabularySize >= logits.count, "distribution: scratch is for a smaller vocabulary")
     let d = functions.pointee.distribution(
       logits.base, Int64(logits.count), inverseTemperature, Int32(clamping: topK), topP, scratch.words)
-    return d.is_finite ? TokenDistribution(maximum: d.maximum, logSum: d.log_sum, entropy: d.entropy) : nil
+    return d.is_finite ? TokenDistribution(maximum: d.maximum, sum: d.sum, logSum: d.log_sum, entropy: d.entropy) : nil
   }
 
   /// The token at `uniform` (in [0, 1)) of the cumulative distribution in index order.
   package func sample(_ z: Floats, _ distribution: TokenDistribution, uniform: Double) -> Int32 {
-    functions.pointee.sample(z.base, Int64(z.count), distribution.maximum, uniform)
+    functions.pointee.sample(z.base, Int64(z.count), distribution.maximum, distribution.sum, uniform)
   }
 
   /// The lowest index of the largest value.

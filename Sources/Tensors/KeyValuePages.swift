@@ -33,6 +33,11 @@ package final class KeyValuePages {
   /// The most pages that were in use at once, in bytes.
   package var byteCount: Int { slabs.reduce(0) { $0 + $1.count * 4 } }
 
+  package var pageBytes: Int { pageFloats * 4 }
+
+  /// Pages that some table lists.
+  package var inUse: Int { users.count - free.count }
+
   /// A page with one user. Its contents are whatever was there.
   func take() -> Int32 {
     if free.isEmpty {
@@ -88,6 +93,9 @@ package final class PageTable {
     for page in listed { pages.release(page) }
     base.deallocate()
   }
+
+  /// Pages that it may still come to list.
+  package var unlisted: Int { capacity - listed.count }
 
   /// Adds pages until the first `positions` positions have one.
   package func reserve(positions: Int) {

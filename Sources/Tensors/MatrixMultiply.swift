@@ -1,213 +1,171 @@
 // MatrixMultiply: products whose rows do not depend on each other, bit for bit.
 //
-// oneDNN chooses its code by shape, so a row's last bits may change with the number of rows beside it (they do, for
-// bfloat16 on AMX). Here every product with weights runs in blocks of a fixed number of rows, a function of the
-// weights' shape alone; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels work
-// on a few rows at a time and treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so
-// blocks are multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is
-// multiplied together with. A test compares the bits. Not here: which thread multiplies what. oneDNN uses the calling
-// thread only (COneDNN).
+// Three products make a linear layer y = x·Wᵀ: y itself, dx = dy·W and dW = dyᵀ·x. Our own kernels (CKernels/
+// multiply.h) make each element as one chain of additions in a fixed order, so its bits depend on its row and the
+// weights alone, and are the same with AVX2 and AVX-512. One packed copy of the weights serves both ways.
+// The one exception is bfloat16 on processors with AMX, whose matrix unit is several times faster: there oneDNN
+// multiplies (LibraryMultiply.swift). The choice follows from the type and the instruction set, never from timing.
+// Where bfloat16 meets a processor without AMX, its values are widened: the products are exact, the sums are float32.
 
 package import Base
+import CKernels
 import COneDNN
-import Synchronization
 
-/// A matrix multiplication that could not be prepared or run.
-package enum MultiplicationError: Error, CustomStringConvertible {
-  /// oneDNN has no bfloat16 code for this processor.
-  case bfloat16Unsupported(isa: String)
-  case failed(operation: String, shape: String, status: String)
+/// Who multiplies.
+package enum MultiplicationMethod: Sendable {
+  case kernels, library
 
-  package var description: String {
-    switch self {
-    case .bfloat16Unsupported(let isa):
-      "preparing bfloat16 matrix multiplications: oneDNN \(oneDNNVersion) has none for this processor (\(isa)); "
-        + "expected AVX-512. Use --dtype float32"
-    case .failed(let operation, let shape, let status):
-      "\(operation) a matrix multiplication \(shape): oneDNN \(oneDNNVersion) says \(status). "
-        + "Is the machine out of memory? Otherwise please report this line, with the processor and the oneDNN version"
-    }
+  /// The rule.
+  package static func standard(for type: DataType) -> MultiplicationMethod {
+    type == .bfloat16 && oneDNNInstructionSet.hasSuffix("_amx") ? .library : .kernels
   }
 }
 
-/// The version of the oneDNN that is loaded, as "2.6.3".
-package var oneDNNVersion: String { String(cString: ttrl_onednn_version()) }
-
-/// The instruction set oneDNN uses at most, as "avx512_core_amx".
-package var oneDNNInstructionSet: String { String(cString: ttrl_onednn_isa()) }
-
-/// A multiplication compiled for one shape. Immutable; shared by all threads.
-package final class CompiledMultiplication: @unchecked Sendable {
-  let shape: ttrl_matmul_shape
-  let handle: OpaquePointer
-  /// A small number, unique in the process: the place of this multiplication in every `Multiplier`.
-  let index: Int
-
-  private static let cache = Mutex<[CompiledMultiplication]>([])
-
-  private init(_ shape: ttrl_matmul_shape, index: Int) throws(MultiplicationError) {
-    var handle: OpaquePointer?
-    let status = ttrl_matmul_create(shape, &handle)
-    guard status == 0, let handle else {
-      if shape.dtype == DataType.bfloat16.code && statusName(status).contains("not implemented") {
-        throw .bfloat16Unsupported(isa: oneDNNInstructionSet)
-      }
-      throw .failed(operation: "compiling", shape: shape.text, status: statusName(status))
-    }
-    self.shape = shape
-    self.handle = handle
-    self.index = index
+/// The weights of a linear layer, laid out for multiplication. Immutable; shared by all threads.
+package final class PackedWeights: Sendable {
+  enum Form: Sendable {
+    case kernels(Memory)
+    /// `backward` is there where it was asked for.
+    case library(forward: LibraryWeights, backward: LibraryWeights?)
   }
 
-  deinit { ttrl_matmul_destroy(handle) }
+  package let inputs: Int
+  package let outputs: Int
+  package let type: DataType
+  /// Forward products are added to what the result held.
+  package let accumulates: Bool
+  let form: Form
 
-  /// The process has one of each shape. They are few (a dozen per model), so a list is searched.
-  static func shared(_ shape: ttrl_matmul_shape) throws(MultiplicationError) -> CompiledMultiplication {
-    try cache.withLock { list throws(MultiplicationError) in
-      if let found = list.first(where: { $0.shape.isSame(as: shape) }) { return found }
-      let made = try CompiledMultiplication(shape, index: list.count)
-      list.append(made)
-      return made
-    }
-  }
-}
-
-/// A weight matrix in oneDNN's own layout. Immutable; shared by all threads.
-package final class PackedWeights: @unchecked Sendable {
-  let multiplication: CompiledMultiplication
-  let handle: OpaquePointer
-
-  package var inputs: Int { Int(multiplication.shape.inner) }
-  package var outputs: Int { Int(multiplication.shape.columns) }
-  package var byteCount: Int { ttrl_packed_bytes(handle) }
-  /// Products run in blocks of this many rows.
-  package var blockRows: Int { Int(multiplication.shape.rows) }
-
-  /// Packs [outputs, inputs] as a linear layer stores it, or, not `isTransposed`, [inputs, outputs]. In bfloat16 the
-  /// values are rounded to nearest even. If it `accumulates`, products are added to what the result held.
-  package init(
-    _ weights: Matrix, isTransposed: Bool, type: DataType, accumulates: Bool = false
-  ) throws(MultiplicationError) {
-    let inputs = isTransposed ? weights.columns : weights.rows
-    let outputs = isTransposed ? weights.rows : weights.columns
-    multiplication = try .shared(
-      ttrl_matmul_shape(
-        rows: Int64(PackedWeights.blockRows(inputs: inputs, outputs: outputs)), inner: Int64(inputs),
-        columns: Int64(outputs), dtype: type.code, is_packed: true, accumulates: accumulates))
-    var packed: OpaquePointer?
-    let status = ttrl_pack(multiplication.handle, weights.base, isTransposed, &packed)
-    guard status == 0, let packed else {
-      throw .failed(
-        operation: "packing weights for", shape: multiplication.shape.text, status: statusName(status))
-    }
-    handle = packed
-  }
-
-  deinit { ttrl_packed_destroy(handle) }
-
-  /// Small weights stay in the cache between blocks, and small blocks waste little; large ones are read from memory for
-  /// every block, so blocks are larger. Measured on Sapphire Rapids: 32 rows reach 95 % of the speed of 128.
-  package static func blockRows(inputs: Int, outputs: Int) -> Int { inputs * outputs <= 1 << 20 ? 48 : 96 }
-}
-
-/// No product runs in larger blocks: buffers with rows for a multiple of this can be multiplied by any weights.
-package let blockRowsMax = 96
-
-/// `count` rounded up to whole blocks of any multiplication.
-package func roundedToBlocks(_ count: Int) -> Int { (count + blockRowsMax - 1) / blockRowsMax * blockRowsMax }
-
-/// What one thread needs to multiply: oneDNN's argument objects and scratch. Not `Sendable`: one per thread.
-package final class Multiplier {
-  /// By `CompiledMultiplication.index`.
-  private var calls: [OpaquePointer?] = []
-  /// Keeps what the calls point to.
-  private var kept: [CompiledMultiplication] = []
-
-  package init() {}
-
-  deinit {
-    for call in calls {
-      if let call { ttrl_call_destroy(call) }
-    }
-  }
-
-  /// out[rows] = x[rows] · weights, or += where the weights accumulate.
+  /// Packs [outputs, inputs]; in bfloat16 the values are rounded to nearest even.
   ///
-  /// Both must have room for the last block (`roundedToBlocks`): x's rows from `rows` to the block's end become zero,
-  /// out's are overwritten.
+  /// - Parameter isForTraining: `multiplyBackward` will be called.
+  /// - Throws: what the library refuses.
+  package init(
+    _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
+    method: MultiplicationMethod? = nil
+  ) throws(MultiplicationError) {
+    inputs = weights.columns
+    outputs = weights.rows
+    self.type = type
+    self.accumulates = accumulates
+    switch method ?? .standard(for: type) {
+    case .kernels:
+      let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
+      Kernels.best.pack(weights, into: memory, type: type)
+      form = .kernels(memory)
+    case .library:
+      form = .library(
+        forward: try LibraryWeights(weights, isTransposed: true, type: type, accumulates: accumulates),
+        backward: isForTraining ? try LibraryWeights(weights, isTransposed: false, type: type) : nil)
+    }
+  }
+
+  /// Of the packed form that our kernels use.
+  package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {
+    (inputs + 15) / 16 * 16 * ((outputs + 15) / 16 * 16) * type.bytes
+  }
+
+  /// Single rows can be read back from it.
+  package var hasRows: Bool {
+    if case .kernels = form { return true }
+    return false
+  }
+
+  /// out = row `index` of the weights, as they are multiplied with.
+  package func copyRow(_ index: Int, to out: Floats) {
+    guard case .kernels(let memory) = form else { preconditionFailure("the library's layout is its own") }
+    precondition(index >= 0 && index < outputs && out.count == inputs, "row \(index) of \(outputs) weights")
+    Kernels.best.unpackRow(index, of: memory, weights: self, into: out)
+  }
+}
+
+/// What multiplies, with the threads and the scratch it needs. Not `Sendable`: one per team.
+package final class Multiplier {
+  package let team: Team
+  private let kernels: Kernels
+  private let scratch: [Floats]
+  private lazy var library = LibraryMultiplier(team)
+
+  package init(_ team: Team = Team(1), kernels: Kernels = .best) {
+    self.team = team
+    self.kernels = kernels
+    scratch = (0..<team.size).map { _ in Floats(count: Int(TTRL_MULTIPLY_SCRATCH)) }
+  }
+
+  /// out[rows] = x[rows] · weightsᵀ, or += where the weights accumulate.
+  ///
+  /// Both have room for the last block (`roundedToBlocks`): rows from `rows` to the block's end may be overwritten.
   package func multiply(
     _ x: Operand, rows: Int, by weights: PackedWeights, into out: Matrix
   ) throws(MultiplicationError) {
-    let multiplication = weights.multiplication
-    let block = weights.blockRows
-    let blocks = (rows + block - 1) / block
-    precondition(x.type.code == multiplication.shape.dtype, "weights and their input differ in type")
-    precondition(x.columns == weights.inputs && out.columns == weights.outputs, "weights do not fit input or output")
-    precondition(blocks * block <= x.rows && blocks * block <= out.rows, "no room for whole blocks of \(block) rows")
-    x.clear(rows: rows..<blocks * block)
-    let call = try call(for: multiplication)
-    for index in 0..<blocks {
-      let first = index * block
-      let status = ttrl_run_packed(
-        call, x.base + first * x.columns * x.type.bytes, weights.handle, out.base + first * out.columns)
-      guard status == 0 else { throw failure(multiplication, status) }
+    check(x, rows, weights.type, inputs: weights.inputs, out, outputs: weights.outputs)
+    switch weights.form {
+    case .library(let forward, _): try library.multiply(x, rows: rows, by: forward, into: out)
+    case .kernels(let memory):
+      let right = ttrl_right(
+        values: memory.base, inner: Int64(weights.inputs), columns: Int64(weights.outputs), layout: TTRL_PACKED)
+      multiply(x, rows, right, out, adds: weights.accumulates)
     }
   }
 
-  /// gradient[outputs, inputs] += dyᵀ · x for one chunk of rows: the gradient of a linear layer's weights.
-  ///
-  /// `dyTransposed` is [outputs, chunk], `x` [chunk, inputs]; rows beyond those in use must be zero in one of the two
-  /// and finite in the other.
-  package func addOuterProduct(
-    _ dyTransposed: Operand, _ x: Operand, to gradient: Matrix
+  /// dx[rows] = dy[rows] · weights: the gradient of a linear layer's input.
+  package func multiplyBackward(
+    _ dy: Operand, rows: Int, by weights: PackedWeights, into dx: Matrix
   ) throws(MultiplicationError) {
-    precondition(dyTransposed.type == x.type, "the two factors differ in type")
-    precondition(dyTransposed.columns == x.rows, "the two factors differ in their number of rows")
+    check(dy, rows, weights.type, inputs: weights.outputs, dx, outputs: weights.inputs)
+    switch weights.form {
+    case .library(_, let backward):
+      guard let backward else { preconditionFailure("the weights were packed without what the way back needs") }
+      try library.multiply(dy, rows: rows, by: backward, into: dx)
+    case .kernels(let memory):
+      let right = ttrl_right(
+        values: memory.base, inner: Int64(weights.outputs), columns: Int64(weights.inputs),
+        layout: TTRL_PACKED_TRANSPOSED)
+      multiply(dy, rows, right, dx, adds: false)
+    }
+  }
+
+  /// gradient[outputs, inputs] += dyᵀ · x of the first `rows` rows of one chunk: the gradient of a linear layer's
+  /// weights.
+  ///
+  /// `dy` holds the outputs as columns `outputs`. Rows beyond `rows` must be finite; they may be overwritten.
+  package func addOuterProduct(
+    _ dy: Operand, outputs: Range<Int>, _ x: Operand, rows: Int, to gradient: Matrix,
+    method: MultiplicationMethod? = nil
+  ) throws(MultiplicationError) {
+    precondition(dy.type == x.type, "the two factors differ in type")
+    precondition(dy.rows == x.rows && rows <= x.rows, "the two factors differ in their number of rows")
     precondition(
-      gradient.rows == dyTransposed.rows && gradient.columns == x.columns,
-      "the gradient does not have the product's shape")
-    let multiplication = try CompiledMultiplication.shared(
-      ttrl_matmul_shape(
-        rows: Int64(gradient.rows), inner: Int64(x.rows), columns: Int64(x.columns), dtype: x.type.code,
-        is_packed: false, accumulates: true))
-    let status = ttrl_run_plain(try call(for: multiplication), dyTransposed.base, x.base, gradient.base)
-    guard status == 0 else { throw failure(multiplication, status) }
+      gradient.rows == outputs.count && gradient.columns == x.columns && outputs.upperBound <= dy.columns
+        && outputs.lowerBound >= 0, "the gradient does not have the product's shape")
+    if method ?? .standard(for: x.type) == .library {
+      return try library.addOuterProduct(dy, outputs: outputs, x, rows: rows, to: gradient)
+    }
+    let right = ttrl_right(
+      values: x.base, inner: Int64(rows), columns: Int64(x.columns), layout: TTRL_ROW_MAJOR)
+    team.share(gradient.rows, unit: 48) { range, part in
+      let left = ttrl_left(
+        values: dy.base + (outputs.lowerBound + range.lowerBound) * dy.type.bytes, stride: Int64(dy.columns),
+        is_transposed: true)
+      kernels.multiply(
+        left, right, rows: range.count, panels: 0..<(x.columns + 15) / 16,
+        out: gradient.base + range.lowerBound * gradient.columns, adds: true, type: x.type, scratch: scratch[part])
+    }
   }
 
-  private func call(for multiplication: CompiledMultiplication) throws(MultiplicationError) -> OpaquePointer {
-    let index = multiplication.index
-    if index < calls.count, let call = calls[index] { return call }
-    var made: OpaquePointer?
-    let status = ttrl_call_create(multiplication.handle, &made)
-    guard status == 0, let made else { throw failure(multiplication, status) }
-    calls.append(contentsOf: repeatElement(nil, count: max(0, index + 1 - calls.count)))
-    calls[index] = made
-    kept.append(multiplication)
-    return made
+  private func multiply(_ x: Operand, _ rows: Int, _ right: ttrl_right, _ out: Matrix, adds: Bool) {
+    let left = ttrl_left(values: x.base, stride: Int64(x.columns), is_transposed: false)
+    team.share((out.columns + 15) / 16, unit: 2) { panels, part in
+      kernels.multiply(
+        left, right, rows: rows, panels: panels, out: out.base, adds: adds, type: x.type, scratch: scratch[part])
+    }
   }
 
-  private func failure(_ multiplication: CompiledMultiplication, _ status: Int32) -> MultiplicationError {
-    .failed(operation: "running", shape: multiplication.shape.text, status: statusName(status))
+  private func check(
+    _ x: Operand, _ rows: Int, _ type: DataType, inputs: Int, _ out: Matrix, outputs: Int
+  ) {
+    precondition(x.type == type, "weights and their input differ in type")
+    precondition(x.columns == inputs && out.columns == outputs, "weights do not fit input or output")
+    precondition(rows <= x.rows && rows <= out.rows, "\(rows) rows are more than there are")
   }
-}
-
-private func statusName(_ status: Int32) -> String { String(cString: ttrl_status_name(status)) }
-
-extension DataType {
-  /// The types that oneDNN can multiply on this processor. bfloat16 needs AVX-512.
-  package static let supported = allCases.filter { type in
-    let weights = Matrix(rows: 16, columns: 16)
-    return (try? PackedWeights(weights, isTransposed: true, type: type)) != nil
-  }
-
-  var code: Int32 { self == .float32 ? 0 : 1 }
-}
-
-extension ttrl_matmul_shape {
-  fileprivate func isSame(as other: ttrl_matmul_shape) -> Bool {
-    rows == other.rows && inner == other.inner && columns == other.columns && dtype == other.dtype
-      && is_packed == other.is_packed && accumulates == other.accumulates
-  }
-
-  fileprivate var text: String { "[\(rows), \(inner)] x [\(inner), \(columns)] \(dtype == 0 ? "float32" : "bfloat16")" }
 }

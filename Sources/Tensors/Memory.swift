@@ -153,12 +153,20 @@ package struct Operand: Sendable {
     self.type = type
   }
 
-  private init(memory: Memory, offset: Int, rows: Int, columns: Int, type: DataType) {
+  init(memory: Memory, offset: Int = 0, rows: Int, columns: Int, type: DataType) {
+    precondition(offset + rows * columns * type.bytes <= memory.byteCount, "\(rows)x\(columns) values do not fit")
     self.memory = memory
     self.offset = offset
     self.rows = rows
     self.columns = columns
     self.type = type
+  }
+
+  /// The rows of a matrix themselves, as float32.
+  package init(viewing matrix: Matrix) {
+    self.init(
+      memory: matrix.values.memory, offset: matrix.values.offset * 4, rows: matrix.rows, columns: matrix.columns,
+      type: .float32)
   }
 
   var isHalf: Bool { type == .bfloat16 }

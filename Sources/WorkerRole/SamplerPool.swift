@@ -35,6 +35,7 @@ package final class SamplerPool: Sendable {
   private let tokenCount = Atomic<UInt64>(0)
   private let seed: UInt64
   private let batchRows: Int
+  private let keyValueBytesMax: Int
   private let tokenTexts: TokenTexts
   private let reports: Inbox<SamplerReport>
 
@@ -43,17 +44,20 @@ package final class SamplerPool: Sendable {
   /// - Parameters:
   ///   - threads: at least 1.
   ///   - batchRows: sequences that one thread samples at a time.
+  ///   - keyValueBytesMax: bytes of keys and values that one thread may hold.
   ///   - seed: the run's.
   ///   - tokenTexts: of the model's tokenizer, where leases may have stop strings.
   ///   - reports: where trajectories go.
   /// - Throws: if a thread cannot be started.
   package init(
-    threads: Int, batchRows: Int, seed: UInt64, tokenTexts: TokenTexts, reports: Inbox<SamplerReport>
+    threads: Int, batchRows: Int, keyValueBytesMax: Int, seed: UInt64, tokenTexts: TokenTexts,
+    reports: Inbox<SamplerReport>
   ) throws(PlatformError) {
     queues = Mutex(Array(repeating: Queue(), count: threads))
     wakeups = (0..<threads).map { _ in Wakeup() }
     self.seed = seed
     self.batchRows = batchRows
+    self.keyValueBytesMax = keyValueBytesMax
     self.tokenTexts = tokenTexts
     self.reports = reports
     for index in 0..<threads {
@@ -138,7 +142,7 @@ package final class SamplerPool: Sendable {
         current = Current(
           generator: Generator(
             model: job.model, policy: job.lease.policy, seed: seed, sampling: job.lease.sampling,
-            batchRows: batchRows, tokenTexts: tokenTexts),
+            batchRows: batchRows, tokenTexts: tokenTexts, keyValueBytesMax: keyValueBytesMax),
           policy: job.lease.policy, sampling: job.lease.sampling)
       }
       for prompt in job.lease.prompts {

@@ -21,13 +21,19 @@ package struct WorkerOptions: Sendable {
   package var threads: Int
   /// Sequences that one thread samples at a time.
   package var batchRows: Int
+  /// Of one thread.
+  package var keyValueBytesMax: Int
 
-  package init(coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = 256) {
+  package init(
+    coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = 256,
+    keyValueBytesMax: Int = .max
+  ) {
     self.coordinator = coordinator
     self.key = key
     self.name = name
     self.threads = threads
     self.batchRows = batchRows
+    self.keyValueBytesMax = keyValueBytesMax
   }
 }
 
@@ -105,7 +111,8 @@ package final class WorkerShell {
     plan = TransformerPlan(configuration.model, type: type)
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(
-      threads: options.threads, batchRows: options.batchRows, seed: welcome.seed, tokenTexts: welcome.tokenTexts,
+      threads: options.threads, batchRows: options.batchRows, keyValueBytesMax: options.keyValueBytesMax,
+      seed: welcome.seed, tokenTexts: welcome.tokenTexts,
       reports: inbox)
   }
 

@@ -98,7 +98,8 @@ struct AgreementCase {
     tally.tokens = alone.reduce(0) { $0 + $1.tokens.count }
     tally.longest = alone.map { requests[Int($0.slot.prompt)].prompt.count + $0.tokens.count }.max() ?? 0
     let order = random.permutation(of: requests.count).map { requests[$0] }
-    let together = try generate(order, batchRows: 1 + random.index(below: 64))
+    let together = try generate(
+      order, batchRows: 1 + random.index(below: 64), team: 1 + random.index(below: threadsMax))
     compare(together, alone, &tally)
     let threads = 1 + random.index(below: threadsMax)
     let threaded = try sampleAll(
@@ -109,9 +110,9 @@ struct AgreementCase {
     return tally
   }
 
-  private func generate(_ requests: [GenerationRequest], batchRows: Int) throws -> [Trajectory] {
+  private func generate(_ requests: [GenerationRequest], batchRows: Int, team: Int = 1) throws -> [Trajectory] {
     let generator = Generator(
-      model: model, policy: PolicyVersion(3), seed: seed, sampling: sampling, batchRows: batchRows)
+      model: model, policy: PolicyVersion(3), seed: seed, sampling: sampling, batchRows: batchRows, team: Team(team))
     for request in requests { try generator.add(request) }
     var trajectories: [Trajectory] = []
     while generator.hasWork { trajectories += try generator.advance() }
@@ -134,7 +135,9 @@ struct AgreementCase {
 
   /// Random micro-batches of all trajectories, forward and backward.
   private mutating func scoreMicroBatches(_ trajectories: [Trajectory], _ tally: inout AgreementTally) throws {
-    let trainer = Backpropagation(plan)
+    let trainer = Backpropagation(
+      plan, team: Team(1 + random.index(below: threadsMax)),
+      activationBytesMax: random.index(below: 2) == 0 ? .max : 0)
     let gradient = Floats(count: plan.layout.count)
     let order = random.permutation(of: trajectories.count)
     var start = 0

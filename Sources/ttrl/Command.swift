@@ -46,8 +46,8 @@ struct Command: Sendable {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
-        "run", "workers", "learners", "threads", "listen", "key", "checkpoint-every", "keep-checkpoints", "dry-run",
-        "json",
+        "run", "workers", "learners", "threads", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints",
+        "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
@@ -55,8 +55,8 @@ struct Command: Sendable {
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "key", "name", "threads"], needs: ["coordinator", "key"], problems: addressProblems,
-      run: worker),
+      settings: ["coordinator", "key", "name", "threads", "kv-memory"], needs: ["coordinator", "key"],
+      problems: addressProblems, run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
       settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
@@ -190,10 +190,6 @@ struct Command: Sendable {
     reading.adopt(defaults: try defaults(for: file.pairs + flags))
     reading.apply(try file.pairs.map(Self.readingTemplate), from: path)
     reading.apply(try flags.map(Self.readingTemplate), from: "command line")
-    if settings.contains("dtype"), let problem = reading.fitDataType(to: DataType.supported) {
-      reading.note(reading.given.contains("dtype") ? [problem] : [])
-      if !reading.given.contains("dtype") { Self.complain("\(problem); using float32") }
-    }
     // Whatever computes has threads.
     if settings.contains("threads") { reading.note([Arithmetic.problem].compactMap { $0 }) }
     reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))
@@ -216,9 +212,14 @@ struct Command: Sendable {
     if isOfRun, !run.path.isEmpty, Files.exists(run.settings) { return try RunManifest(reading: run).settings }
     // The built-in example's curve during the run is an evaluation too.
     if isOfRun, last("eval") == "none" || last("eval") == "reuse" { settings.evaluateEvery = 0 }
-    let model = ThisProcess.absolute(last("model") ?? "")
-    let family = ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
-    return settings.defaults(under: given, family: family)
+    return settings.defaults(under: given, family: family(ofModelAt: last("model")))
+  }
+
+  /// A directory that cannot be read is reported when the model is needed.
+  private func family(ofModelAt path: String?) -> ModelFamily {
+    guard let path else { return .other }
+    let model = ThisProcess.absolute(path)
+    return ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
   }
 
   /// What to say of a setting that is needed and not given.
@@ -233,9 +234,14 @@ struct Command: Sendable {
     var lines = ["ttrl \(name): \(summary)", "", "Settings (a flag, or a key of the --config file):"]
     let shown = SettingTable.all.filter { (settings + ["config", "help"]).contains($0.name) }
     let heads = shown.map { "  --\($0.name)" + ($0.placeholder.map { " \($0)" } ?? "") }
-    let width = heads.map(\.count).max() ?? 0
+    // A head that would push everything to the right has a line of its own.
+    let widest = 30
+    let width = heads.map(\.count).filter { $0 <= widest }.max() ?? 0
     for (head, setting) in zip(heads, shown) {
-      lines.append(head + String(repeating: " ", count: width - head.count + 2) + setting.help + note(on: setting))
+      if head.count > width { lines.append(head) }
+      let margin = head.count > width ? String(repeating: " ", count: width) : head
+      let text = setting.help + note(on: setting)
+      lines.append(margin + String(repeating: " ", count: width - margin.count + 2) + text)
     }
     return lines.joined(separator: "\n")
   }

@@ -53,17 +53,17 @@ private protocol LastingError: Error {}
 extension SettingsError: LastingError {}
 extension RunError: LastingError {}
 extension ModelDirectoryError: LastingError {}
+extension MemoryError: LastingError {}
 extension QuestionsError: LastingError {}
 extension TrainingError: LastingError {}
 extension CoordinatorFailure: LastingError {}
 extension KeyRefused: LastingError {}
 
 extension ModelError {
-  /// A processor does not grow instructions; memory that was short may be there the next time.
+  /// Memory that was short may be there the next time.
   fileprivate var isLasting: Bool {
-    guard case .multiplication(let error) = self else { return true }
-    if case .bfloat16Unsupported = error { return true }
-    return false
+    if case .multiplication = self { return false }
+    return true
   }
 }
 

@@ -21,6 +21,13 @@ struct LoadedModel: Sendable {
   init(_ settings: Settings) throws {
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
     let plan = TransformerPlan(directory.configuration.model, type: settings.dtype)
+    // While weights are packed they are there as they were read, too.
+    let loading = MemoryPlan(items: [
+      .init(name: "weights as they are read", bytes: 4 * plan.layout.count),
+      .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)), .init(name: "program", bytes: MemoryPlan.slack),
+    ])
+    try RunMemory.require(
+      loading, for: "the model", remedy: "--dtype bfloat16 takes half of the second; or a machine with more memory")
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
     threads = settings.threads > 0 ? settings.threads : Machine.coreCount
   }

@@ -95,7 +95,7 @@ final class Supervisor {
     try ownCommand(
       [
         "worker", "--coordinator", "\(try knownAddress())", "--name", "worker-\(number)",
-        "--threads", "\(threads(sharedBy: settings.workers))",
+        "--threads", "\(threads(sharedBy: settings.workers))", "--kv-memory", "\(settings.keyValueMemory)",
       ] + keyArguments, log: "worker-\(number)")
   }
 

@@ -65,10 +65,10 @@ extension Command {
   private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
     let method = beginning.settings.method
     if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
-      let bytes = PreparedModel.bytes(model.layout, type: beginning.settings.dtype)
+      let shape = TransformerPlan(model.configuration.model, type: beginning.settings.dtype)
       say(
         "KL penalty \(method.klEstimator.rawValue) × \(method.klCoefficient) in the \(method.klPlace.rawValue): each "
-          + "learner rank also keeps the initial weights, \((bytes + (1 << 20) - 1) >> 20) MiB")
+          + "learner rank also keeps the initial weights, \(MemoryPlan.mebibytes(MemoryPlan.weightBytes(shape)))")
     }
     say("\(beginning.continues ? "continuing the run" : "a new run") in \(beginning.directory.path)")
     if beginning.dropped > 0 {
@@ -84,6 +84,9 @@ extension Command {
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
         + "× \(method.votes) votes, \(method.trainSamples) trained; labels: \(method.labels.rawValue); "
         + "\(beginning.settings.dtype.rawValue)")
+    say(
+      "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
+        + (settings.isDryRun ? "\n\(beginning.memory.text)" : ""))
     say(
       "processes: 1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) "
         + "(sharing cores\(geteuid() == 0 ? ", allowed to run as root" : ""))")
@@ -120,7 +123,8 @@ extension Command {
     try Log.start(role: name)
     let options = WorkerOptions(
       coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
-      threads: settings.threads > 0 ? settings.threads : Machine.coreCount)
+      threads: settings.threads > 0 ? settings.threads : Machine.coreCount,
+      keyValueBytesMax: settings.keyValueBytesMax)
     return try WorkerShell(options).run()
   }
 

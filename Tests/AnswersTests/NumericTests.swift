@@ -1,6 +1,7 @@
 // NumericTests: tier 3, constants by their value: the digits are right, and the functions are one another's inverses.
 
 import Answers
+import Base
 import Testing
 
 @Suite struct NumericTests {

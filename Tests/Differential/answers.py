@@ -1,8 +1,9 @@
 """Pairs of answers whose verdict is known by construction, judged by ttrl, Math-Verify and sympy.
 
     answers.py generate --pairs N --seed S > pairs.jsonl     {"answer","reference","category","equal"}
+    answers.py others pairs.jsonl > others.jsonl             what Math-Verify (both ways) and sympy say; minutes
     ttrl grade < pairs.jsonl > verdicts.jsonl
-    answers.py judge pairs.jsonl verdicts.jsonl              the table of docs/answers.md; status 1 on a false positive
+    answers.py judge pairs.jsonl verdicts.jsonl others.jsonl the tables of docs/answers.md; status 1 on a false positive
 
 A pair is two spellings of values that this file chose itself, so the truth does not come from any grader: a number is a
 sympy expression compared at 60 digits and at several points of its symbols, a structure is compared part by part. The
@@ -14,8 +15,8 @@ import argparse
 import collections
 import json
 import logging
-import multiprocessing
 import random
+import re
 import sys
 from fractions import Fraction
 
@@ -99,7 +100,11 @@ class Writer:
         if abs(value) >= 1000:
             forms += [grouped, grouped.replace(",", "{,}"), grouped.replace(",", ",\\!"), grouped.replace(",", "\\,")]
         if value and value % 1000 == 0:
-            forms += [f"{abs(value) // 1000} \\times 10^3", f"{abs(value) // 1000}e3", f"{abs(value) // 1000} \\cdot 10^{{3}}"]
+            forms += [
+                f"{abs(value) // 1000} \\times 10^3",
+                f"{abs(value) // 1000}e3",
+                f"{abs(value) // 1000} \\cdot 10^{{3}}",
+            ]
         return sign + self.pick(*forms)
 
     def fraction_text(self, value):
@@ -108,7 +113,13 @@ class Writer:
             return self.integer_text(value.numerator)
         sign, size, k = ("-" if value < 0 else ""), abs(value), self.small(1, 4)
         p, q = size.numerator * k, size.denominator * k
-        forms = [f"\\frac{{{p}}}{{{q}}}", f"\\dfrac{{{p}}}{{{q}}}", f"\\tfrac{{{p}}}{{{q}}}", f"{p}/{q}", f"({p})/({q})"]
+        forms = [
+            f"\\frac{{{p}}}{{{q}}}",
+            f"\\dfrac{{{p}}}{{{q}}}",
+            f"\\tfrac{{{p}}}{{{q}}}",
+            f"{p}/{q}",
+            f"({p})/({q})",
+        ]
         if p < 10 and q < 10:
             forms += [f"\\frac{p}{q}", f"\\frac {p}{q}"]
         whole, rest = divmod(size.numerator, size.denominator)
@@ -217,14 +228,15 @@ def big_integers(w):
     k, n = w.small(2, 9), w.small(50, 120)
     value = sympy.Integer(k) ** n + w.pick(0, 0, 1)
     extra = "" if value == sympy.Integer(k) ** n else "+1"
-    return ("number", value), lambda: w.pick(
-        str(value), f"{k}^{{{n}}}{extra}", f"{k}\\cdot {k}^{{{n - 1}}}{extra}")
+    return ("number", value), lambda: w.pick(str(value), f"{k}^{{{n}}}{extra}", f"{k}\\cdot {k}^{{{n - 1}}}{extra}")
 
 
 def factorials(w):
     n = w.small(3, 25)
     value = sympy.factorial(n)
-    return ("number", value), lambda: w.pick(f"{n}!", str(value), f"{n}\\cdot {n - 1}!", f"\\binom{{{n}}}{{1}} \\cdot {n - 1}!")
+    return ("number", value), lambda: w.pick(
+        f"{n}!", str(value), f"{n}\\cdot {n - 1}!", f"\\binom{{{n}}}{{1}} \\cdot {n - 1}!"
+    )
 
 
 def fractions(w):
@@ -238,7 +250,8 @@ def decimals(w):
     text = ("-" if value < 0 else "") + f"{abs(value.numerator) * (10**places // value.denominator):0{places + 1}d}"
     text = f"{text[:-places]}.{text[-places:]}"
     return ("number", Rational(value.numerator, value.denominator)), lambda: w.pick(
-        text, text + "0", w.fraction_text(value), text.replace("0.", ".", 1) if text.startswith("0.") else text)
+        text, text + "0", w.fraction_text(value), text.replace("0.", ".", 1) if text.startswith("0.") else text
+    )
 
 
 def rounded_decimals(w):
@@ -249,11 +262,16 @@ def rounded_decimals(w):
     chosen = w.pick(value, rounded)
     text = f"{float(rounded):.{places}f}"
     return ("number", Rational(chosen.numerator, chosen.denominator)), lambda: (
-        text if chosen == rounded and rounded != value else w.plain(value))
+        text if chosen == rounded and rounded != value else w.plain(value)
+    )
 
 
 def surds(w):
-    a, b, c = w.pick(Fraction(0), w.fraction()), Fraction(w.nonzero(8), w.small(1, 6)), w.pick(2, 3, 5, 6, 7, 10, 11, 13)
+    a, b, c = (
+        w.pick(Fraction(0), w.fraction()),
+        Fraction(w.nonzero(8), w.small(1, 6)),
+        w.pick(2, 3, 5, 6, 7, 10, 11, 13),
+    )
     value = Rational(a.numerator, a.denominator) + Rational(b.numerator, b.denominator) * sqrt(c)
     return ("number", value), lambda: w.surd_text(a, b, c)
 
@@ -264,8 +282,11 @@ def rationalized(w):
     if norm == 0:
         a, value, norm = a + 1, 1 / (a + 1 + sqrt(b)), (a + 1) ** 2 - b
     return ("number", value), lambda: w.pick(
-        f"\\frac{{1}}{{{a}+\\sqrt{{{b}}}}}", f"\\frac{{{a}-\\sqrt{{{b}}}}}{{{norm}}}",
-        f"\\frac{{{a}}}{{{norm}}}-\\frac{{\\sqrt{b}}}{{{norm}}}", f"({a}+\\sqrt{{{b}}})^{{-1}}")
+        f"\\frac{{1}}{{{a}+\\sqrt{{{b}}}}}",
+        f"\\frac{{{a}-\\sqrt{{{b}}}}}{{{norm}}}",
+        f"\\frac{{{a}}}{{{norm}}}-\\frac{{\\sqrt{b}}}{{{norm}}}",
+        f"({a}+\\sqrt{{{b}}})^{{-1}}",
+    )
 
 
 def nested_roots(w):
@@ -277,16 +298,20 @@ def nested_roots(w):
     value = sqrt(big) + sign * sqrt(little)
     s = "+" if sign > 0 else "-"
     return ("number", value), lambda: w.pick(
-        f"\\sqrt{{{a + b}{s}2\\sqrt{{{a * b}}}}}", f"\\sqrt{{{big}}}{s}\\sqrt{{{little}}}",
-        f"\\sqrt{{{a + b}{s}\\sqrt{{{4 * a * b}}}}}")
+        f"\\sqrt{{{a + b}{s}2\\sqrt{{{a * b}}}}}",
+        f"\\sqrt{{{big}}}{s}\\sqrt{{{little}}}",
+        f"\\sqrt{{{a + b}{s}\\sqrt{{{4 * a * b}}}}}",
+    )
 
 
 def root_of_sums(w):
     a, b = w.small(2, 6), w.pick(2, 3, 5)
     value = 1 / sqrt(a + sqrt(b))
     return ("number", value), lambda: w.pick(
-        f"\\frac{{1}}{{\\sqrt{{{a}+\\sqrt{{{b}}}}}}}", f"\\frac{{\\sqrt{{{a}+\\sqrt{{{b}}}}}}}{{{a}+\\sqrt{{{b}}}}}",
-        f"\\sqrt{{\\frac{{1}}{{{a}+\\sqrt{{{b}}}}}}}")
+        f"\\frac{{1}}{{\\sqrt{{{a}+\\sqrt{{{b}}}}}}}",
+        f"\\frac{{\\sqrt{{{a}+\\sqrt{{{b}}}}}}}{{{a}+\\sqrt{{{b}}}}}",
+        f"\\sqrt{{\\frac{{1}}{{{a}+\\sqrt{{{b}}}}}}}",
+    )
 
 
 def rational_powers(w):
@@ -294,8 +319,13 @@ def rational_powers(w):
     value = sympy.Integer(base) ** Rational(p, q)
     whole, rest = divmod(p, q)
     return ("number", value), lambda: w.pick(
-        f"{base}^{{{p}/{q}}}", f"{base}^{{\\frac{{{p}}}{{{q}}}}}", f"\\sqrt[{q}]{{{base ** p}}}",
-        f"{base ** whole}\\sqrt[{q}]{{{base ** rest}}}", f"\\sqrt[{2 * q}]{{{base ** (2 * p)}}}", f"({base}^{{{p}}})^{{1/{q}}}")
+        f"{base}^{{{p}/{q}}}",
+        f"{base}^{{\\frac{{{p}}}{{{q}}}}}",
+        f"\\sqrt[{q}]{{{base ** p}}}",
+        f"{base ** whole}\\sqrt[{q}]{{{base ** rest}}}",
+        f"\\sqrt[{2 * q}]{{{base ** (2 * p)}}}",
+        f"({base}^{{{p}}})^{{1/{q}}}",
+    )
 
 
 def pi_and_e(w):
@@ -306,7 +336,11 @@ def pi_and_e(w):
 
     def multiple():
         p, q = size.numerator, size.denominator
-        text = w.pick(f"\\frac{{{p}{name}}}{{{q}}}", f"\\frac{{{p}}}{{{q}}}{name}", f"{p}{name}/{q}") if q > 1 else f"{p}{name}"
+        text = (
+            w.pick(f"\\frac{{{p}{name}}}{{{q}}}", f"\\frac{{{p}}}{{{q}}}{name}", f"{p}{name}/{q}")
+            if q > 1
+            else f"{p}{name}"
+        )
         return ("-" if b < 0 else "") + text
 
     # Not `12e+19`: that is a number in scientific notation.
@@ -325,11 +359,18 @@ def complex_numbers(w):
         return w.sum_text(([str(p)] if p else []) + ([imaginary] if q else []))
 
     return ("number", value), lambda: w.pick(
-        number(a, b), number(a, b), f"\\frac{{{number(p, q)}}}{{{number(c, d)}}}", f"{b}i{a:+d}", f"{a}{b:+d}\\sqrt{{-1}}")
+        number(a, b),
+        number(a, b),
+        f"\\frac{{{number(p, q)}}}{{{number(c, d)}}}",
+        f"{b}i{a:+d}",
+        f"{a}{b:+d}\\sqrt{{-1}}",
+    )
 
 
 def polynomials(w):
-    factors = [w.nonzero(5) * w.pick(X, X**2, Y, X * Y, Z) + w.nonzero(7) * w.pick(1, X, Y) for _ in range(w.small(1, 3))]
+    factors = [
+        w.nonzero(5) * w.pick(X, X**2, Y, X * Y, Z) + w.nonzero(7) * w.pick(1, X, Y) for _ in range(w.small(1, 3))
+    ]
     value = sympy.expand(sympy.Mul(*factors)) / w.pick(1, 1, 2, 3)
     return ("number", value), lambda: w.polynomial_text(value)
 
@@ -344,8 +385,23 @@ def rational_functions(w):
         f"\\frac{{{w.polynomial_text(top)}}}{{{w.polynomial_text(bottom)}}}",
         f"\\frac{{{w.polynomial_text(sympy.expand(top * common))}}}{{{w.polynomial_text(sympy.expand(bottom * common))}}}",
         f"({w.polynomial_text(top)})/({w.polynomial_text(bottom)})",
-        w.sum_text([w.plain(Fraction(int(whole.p), int(whole.q))) if whole else "",
-                    (("-" if rest < 0 else "") + f"\\frac{{{w.plain(Fraction(int(abs(rest).p), int(abs(rest).q)))}}}" + "{" + w.polynomial_text(bottom) + "}") if rest else ""]))
+        w.sum_text(
+            [
+                w.plain(Fraction(int(whole.p), int(whole.q))) if whole else "",
+                (
+                    (
+                        ("-" if rest < 0 else "")
+                        + f"\\frac{{{w.plain(Fraction(int(abs(rest).p), int(abs(rest).q)))}}}"
+                        + "{"
+                        + w.polynomial_text(bottom)
+                        + "}"
+                    )
+                    if rest
+                    else ""
+                ),
+            ]
+        ),
+    )
 
 
 def roots_with_symbols(w):
@@ -353,41 +409,63 @@ def roots_with_symbols(w):
     if k == "square":
         return ("number", c * sqrt(X**2)), lambda: w.pick(f"{c}\\sqrt{{x^2}}", f"\\sqrt{{{c * c}x^2}}", f"{c}|x|")
     if k == "cube":
-        return ("number", c * X * sqrt(X)), lambda: w.pick(f"{c}x\\sqrt{{x}}", f"\\sqrt{{{c * c}}}\\cdot x^{{3/2}}", f"{c}x^{{\\frac32}}")
+        return ("number", c * X * sqrt(X)), lambda: w.pick(
+            f"{c}x\\sqrt{{x}}", f"\\sqrt{{{c * c}}}\\cdot x^{{3/2}}", f"{c}x^{{\\frac32}}"
+        )
     if k == "sum":
         return ("number", 1 / sqrt(X**2 + c)), lambda: w.pick(
-            f"\\frac{{1}}{{\\sqrt{{x^2+{c}}}}}", f"\\frac{{\\sqrt{{x^2+{c}}}}}{{x^2+{c}}}", f"(x^2+{c})^{{-1/2}}")
+            f"\\frac{{1}}{{\\sqrt{{x^2+{c}}}}}", f"\\frac{{\\sqrt{{x^2+{c}}}}}{{x^2+{c}}}", f"(x^2+{c})^{{-1/2}}"
+        )
     return ("number", c * X), lambda: w.pick(f"{c}x", f"\\frac{{{2 * c}x}}{{2}}", f"x\\sqrt{{{c * c}}}")
 
 
 def trigonometry(w):
     k = w.pick("square", "double", "angle", "tangent", "sum")
     if k == "square":
-        return ("number", sympy.Integer(1)), lambda: w.pick("\\sin^2 x+\\cos^2 x", "1", "\\cos^2(x)+\\sin^2(x)", "\\sec^2 x-\\tan^2 x")
+        return ("number", sympy.Integer(1)), lambda: w.pick(
+            "\\sin^2 x+\\cos^2 x", "1", "\\cos^2(x)+\\sin^2(x)", "\\sec^2 x-\\tan^2 x"
+        )
     if k == "double":
-        return ("number", sympy.sin(2 * X)), lambda: w.pick("\\sin 2x", "2\\sin x\\cos x", "\\sin(2x)", "2\\cos(x)\\sin(x)")
+        return ("number", sympy.sin(2 * X)), lambda: w.pick(
+            "\\sin 2x", "2\\sin x\\cos x", "\\sin(2x)", "2\\cos(x)\\sin(x)"
+        )
     if k == "tangent":
         return ("number", sympy.tan(X)), lambda: w.pick("\\tan x", "\\frac{\\sin x}{\\cos x}", "\\frac{1}{\\cot x}")
     if k == "sum":
         return ("number", sympy.cos(X + Y)), lambda: w.pick("\\cos(x+y)", "\\cos x\\cos y-\\sin x\\sin y", "\\cos(y+x)")
     n, q = w.small(1, 11), w.pick(6, 4, 3, 12, 5, 8)
     value = sympy.cos(n * pi / q)
-    exact = sympy.latex(sympy.nsimplify(sympy.expand(sympy.sqrtdenest(sympy.radsimp(value.rewrite(sqrt)))))) if q != 8 else None
+    exact = (
+        sympy.latex(sympy.nsimplify(sympy.expand(sympy.sqrtdenest(sympy.radsimp(value.rewrite(sqrt))))))
+        if q != 8
+        else None
+    )
     return ("number", value), lambda: w.pick(
-        f"\\cos\\frac{{{n}\\pi}}{{{q}}}", f"\\cos\\left(\\frac{{{2 * n}\\pi}}{{{2 * q}}}\\right)", f"\\sin\\left(\\frac{{\\pi}}{{2}}-\\frac{{{n}\\pi}}{{{q}}}\\right)",
-        *([exact] if exact and "cos" not in exact and "sin" not in exact else []))
+        f"\\cos\\frac{{{n}\\pi}}{{{q}}}",
+        f"\\cos\\left(\\frac{{{2 * n}\\pi}}{{{2 * q}}}\\right)",
+        f"\\sin\\left(\\frac{{\\pi}}{{2}}-\\frac{{{n}\\pi}}{{{q}}}\\right)",
+        *([exact] if exact and "cos" not in exact and "sin" not in exact else []),
+    )
 
 
 def logarithms(w):
     a, b = w.pick(2, 3, 5), w.small(2, 5)
     k = w.pick("ln", "base", "power", "e")
     if k == "ln":
-        return ("number", b * sympy.log(a)), lambda: w.pick(f"{b}\\ln {a}", f"\\ln {a ** b}", f"\\ln({a}^{{{b}}})", f"-\\ln\\frac{{1}}{{{a ** b}}}")
+        return ("number", b * sympy.log(a)), lambda: w.pick(
+            f"{b}\\ln {a}", f"\\ln {a ** b}", f"\\ln({a}^{{{b}}})", f"-\\ln\\frac{{1}}{{{a ** b}}}"
+        )
     if k == "base":
-        return ("number", Rational(b, 2)), lambda: w.pick(f"\\log_{{{a * a}}} {a ** b}", f"\\frac{{{b}}}{{2}}", f"\\frac{{\\ln {a ** b}}}{{\\ln {a * a}}}")
+        return ("number", Rational(b, 2)), lambda: w.pick(
+            f"\\log_{{{a * a}}} {a ** b}", f"\\frac{{{b}}}{{2}}", f"\\frac{{\\ln {a ** b}}}{{\\ln {a * a}}}"
+        )
     if k == "power":
-        return ("number", sympy.Integer(a) ** (N + b)), lambda: w.pick(f"{a}^{{n+{b}}}", f"{a ** b}\\cdot {a}^n", f"{a}^{{n}}\\cdot {a}^{{{b}}}")
-    return ("number", sympy.E ** b), lambda: w.pick(f"e^{{{b}}}", f"e\\cdot e^{{{b - 1}}}", f"\\exp({b})", f"(e^{{-1}})^{{-{b}}}")
+        return ("number", sympy.Integer(a) ** (N + b)), lambda: w.pick(
+            f"{a}^{{n+{b}}}", f"{a ** b}\\cdot {a}^n", f"{a}^{{n}}\\cdot {a}^{{{b}}}"
+        )
+    return ("number", sympy.E**b), lambda: w.pick(
+        f"e^{{{b}}}", f"e\\cdot e^{{{b - 1}}}", f"\\exp({b})", f"(e^{{-1}})^{{-{b}}}"
+    )
 
 
 SCALARS = [integers, fractions, decimals, surds, pi_and_e, complex_numbers, polynomials]
@@ -414,7 +492,9 @@ def spelled(w, made, separator=", "):
 
 def tuples(w):
     made = parts(w, 2, 3, distinct=False)
-    return ("tuple", [value for value, _ in made]), lambda: w.pick("({})", "\\left({}\\right)", "( {} )").format(spelled(w, made))
+    return ("tuple", [value for value, _ in made]), lambda: w.pick("({})", "\\left({}\\right)", "( {} )").format(
+        spelled(w, made)
+    )
 
 
 def intervals(w):
@@ -469,7 +549,8 @@ def sets(w):
 def lists(w):
     made = parts(w, 2, 3)
     return ("set", [value for value, _ in made]), lambda: spelled(
-        w, w.random.sample(made, len(made)), w.pick(", ", "; ", " \\text{ or } ", " \\text{ and } "))
+        w, w.random.sample(made, len(made)), w.pick(", ", "; ", " \\text{ or } ", " \\text{ and } ")
+    )
 
 
 def plus_minus(w):
@@ -478,8 +559,11 @@ def plus_minus(w):
     value = ("set", [("number", a + b[0]), ("number", a - b[0])])
     added = front + "+" if front else ""
     return value, lambda: w.pick(
-        f"{front}\\pm {b[1]}", f"{added}{b[1]}, {front}-{b[1]}", f"x={front}\\pm{b[1]}",
-        f"\\{{{front}-{b[1]}, {added}{b[1]}\\}}")
+        f"{front}\\pm {b[1]}",
+        f"{added}{b[1]}, {front}-{b[1]}",
+        f"x={front}\\pm{b[1]}",
+        f"\\{{{front}-{b[1]}, {added}{b[1]}\\}}",
+    )
 
 
 def unions(w):
@@ -505,9 +589,18 @@ def matrices(w):
 
 def units(w):
     value = w.fraction()
-    unit = w.pick("\\text{ cm}", "\\text{ hours}", "\\text{ m}^2", "\\,\\mathrm{m/s}", "\\text{ dollars}", "\\text{ square units}", " \\text{ km/h}")
+    unit = w.pick(
+        "\\text{ cm}",
+        "\\text{ hours}",
+        "\\text{ m}^2",
+        "\\,\\mathrm{m/s}",
+        "\\text{ dollars}",
+        "\\text{ square units}",
+        " \\text{ km/h}",
+    )
     return ("number", Rational(value.numerator, value.denominator)), lambda: w.pick(
-        w.fraction_text(value).rstrip(".") + unit, w.fraction_text(value))
+        w.fraction_text(value).rstrip(".") + unit, w.fraction_text(value)
+    )
 
 
 def percents(w):
@@ -518,12 +611,16 @@ def percents(w):
 
 def degrees(w):
     value = w.small(1, 360)
-    return ("number", sympy.Integer(value)), lambda: w.pick(f"{value}^\\circ", f"{value}", f"{value}^{{\\circ}}", f"{value}\\text{{ degrees}}")
+    return ("number", sympy.Integer(value)), lambda: w.pick(
+        f"{value}^\\circ", f"{value}", f"{value}^{{\\circ}}", f"{value}\\text{{ degrees}}"
+    )
 
 
 def money(w):
     value = w.random.randint(1, 9000)
-    return ("number", sympy.Integer(value)), lambda: w.pick(f"\\${value:,}", f"{value}", f"\\${value}.00", f"\\${value}")
+    return ("number", sympy.Integer(value)), lambda: w.pick(
+        f"\\${value:,}", f"{value}", f"\\${value}.00", f"\\${value}"
+    )
 
 
 def solved(w):
@@ -539,8 +636,10 @@ def equations(w):
         k = w.nonzero(4)
         left = w.sum_text([w.term_text(k * a * X), w.term_text(k * b * Y)])
         return w.pick(
-            f"{left} = {-k * c}", f"{w.sum_text([w.term_text(k * a * X), w.term_text(k * b * Y), str(k * c)])} = 0",
-            f"{w.term_text(2 * k * a * X)} = {w.sum_text([w.term_text(-2 * k * b * Y), str(-2 * k * c)])}")
+            f"{left} = {-k * c}",
+            f"{w.sum_text([w.term_text(k * a * X), w.term_text(k * b * Y), str(k * c)])} = 0",
+            f"{w.term_text(2 * k * a * X)} = {w.sum_text([w.term_text(-2 * k * b * Y), str(-2 * k * c)])}",
+        )
 
     return ("equation", value), spell
 
@@ -549,18 +648,31 @@ def curves(w):
     a, b, r = w.nonzero(6), w.nonzero(6), w.small(1, 9)
     value = (X - a) ** 2 + (Y - b) ** 2 - r * r
     return ("equation", value), lambda: w.pick(
-        f"(x{-a:+d})^2+(y{-b:+d})^2={r * r}", f"x^2+y^2{-2 * a:+d}x{-2 * b:+d}y={r * r - a * a - b * b}",
-        f"x^2{-2 * a:+d}x+y^2{-2 * b:+d}y{a * a + b * b - r * r:+d}=0" if a * a + b * b != r * r else f"(x{-a:+d})^2+(y{-b:+d})^2={r * r}")
+        f"(x{-a:+d})^2+(y{-b:+d})^2={r * r}",
+        f"x^2+y^2{-2 * a:+d}x{-2 * b:+d}y={r * r - a * a - b * b}",
+        (
+            f"x^2{-2 * a:+d}x+y^2{-2 * b:+d}y{a * a + b * b - r * r:+d}=0"
+            if a * a + b * b != r * r
+            else f"(x{-a:+d})^2+(y{-b:+d})^2={r * r}"
+        ),
+    )
 
 
 def words(w):
     word = w.pick("east", "west", "even", "odd", "Monday", "ellipse", "circle", "no solution", "Evelyn", "parabola")
-    return ("words", word.lower()), lambda: w.pick(f"\\text{{{word}}}", f"\\mathrm{{{word}}}" if " " not in word else f"\\text{{{word}}}", word if " " not in word else f"\\text{{{word}}}", f"\\textbf{{{word}}}")
+    return ("words", word.lower()), lambda: w.pick(
+        f"\\text{{{word}}}",
+        f"\\mathrm{{{word}}}" if " " not in word else f"\\text{{{word}}}",
+        word if " " not in word else f"\\text{{{word}}}",
+        f"\\textbf{{{word}}}",
+    )
 
 
 def choices(w):
     letter = w.pick(*"ABCDE")
-    return ("choice", letter), lambda: w.pick(letter, f"({letter})", f"\\text{{({letter})}}", f"\\textbf{{({letter})}}", f"\\text{{{letter}}}")
+    return ("choice", letter), lambda: w.pick(
+        letter, f"({letter})", f"\\text{{({letter})}}", f"\\textbf{{({letter})}}", f"\\text{{{letter}}}"
+    )
 
 
 def bases(w):
@@ -570,11 +682,44 @@ def bases(w):
 
 
 CATEGORIES = [
-    integers, big_integers, factorials, fractions, decimals, rounded_decimals, surds, rationalized, nested_roots, root_of_sums,
-    rational_powers, pi_and_e, complex_numbers, polynomials, rational_functions, roots_with_symbols, trigonometry, logarithms,
-    tuples, intervals, rays, sets, lists, plus_minus, unions, matrices, units, percents, degrees, money, solved, equations,
-    curves, words, choices, bases,
+    integers,
+    big_integers,
+    factorials,
+    fractions,
+    decimals,
+    rounded_decimals,
+    surds,
+    rationalized,
+    nested_roots,
+    root_of_sums,
+    rational_powers,
+    pi_and_e,
+    complex_numbers,
+    polynomials,
+    rational_functions,
+    roots_with_symbols,
+    trigonometry,
+    logarithms,
+    tuples,
+    intervals,
+    rays,
+    sets,
+    lists,
+    plus_minus,
+    unions,
+    matrices,
+    units,
+    percents,
+    degrees,
+    money,
+    solved,
+    equations,
+    curves,
+    words,
+    choices,
+    bases,
 ]
+
 
 def generate(pairs, seed):
     """A third of each category is equal by construction, a third drawn twice, a third one of each of two categories."""
@@ -587,7 +732,11 @@ def generate(pairs, seed):
             made = [(name, spell(), spell(), True)]
             for attempt in range(2):
                 other, respell = category(w)
-                if name in ("integers", "fractions", "surds", "decimals", "polynomials") and attempt and value[0] == "number":
+                if (
+                    name in ("integers", "fractions", "surds", "decimals", "polynomials")
+                    and attempt
+                    and value[0] == "number"
+                ):
                     # A near miss: one unit of the last place, or the sign.
                     other = ("number", value[1] + w.pick(1, -1, Rational(1, 1000)))
                     if other[1].is_Rational:
@@ -661,84 +810,102 @@ def others(line):
     return forward, backward, read_both, exact
 
 
-def reason(line, verdict, other, judge):
-    """The class of a disagreement between `verdict` (ours) and `other` (theirs)."""
+SPELLINGS = [
+    (r"\\overline", "a repeating decimal is not read"),
+    (r"\d \d+/\d", "a mixed number `2 1/3` is not read"),
+    (r"\d\\,\d", "digits grouped by a thin space are not read"),
+    (r"\d,\\!\d|\{,\}", "digits grouped as LaTeX does are not read"),
+    (r"(^|[^\d.])0\d", "a leading zero is not read"),
+    (r"\d\.(\D|$)", "a number that ends in a point is not read"),
+    (r"\{\d+\}", "braces around a number are not read"),
+    (r"\d\.0+(\D|$)", "a decimal is not the integer it is equal to"),
+]
+CAUSES = {
+    "percents": "the percent sign is a hundredth there, ignored here",
+    "degrees": "the degree mark is π/180 there, ignored here",
+    "rounded_decimals": "a rounded decimal is its fraction there",
+    "complex_numbers": "a quotient of complex numbers is not simplified there",
+    "choices": "letters and words are symbols there, or not read",
+    "words": "letters and words are symbols there, or not read",
+    "units": "a unit is a factor there, ignored here",
+    "money": "currency or its grouped digits are not read there",
+    "lists": "a list in another order, or joined by words, is another one there",
+    "sets": "repetition inside a set counts there",
+    "solved": "the name that is solved for counts there",
+    "equations": "equations are compared as written there",
+    "curves": "equations are compared as written there",
+    "intervals": "an interval is not the inequality it is written as there",
+    "rays": "an interval is not the inequality it is written as there",
+    "roots_with_symbols": "a symbol is a complex number there, real here",
+}
+
+
+def reason(line, mine, judge):
+    """The class of a disagreement of ours, `mine`, with that of another judge."""
     category, truth = line["category"], line["equal"]
-    if verdict == truth:
-        side = "misses" if truth else "merges"
-        rules = {
-            "percents": "percent sign: ignored here, a hundredth there",
-            "degrees": "degree mark: ignored here, π/180 there",
-            "rounded_decimals": "a rounded decimal is equal to its fraction there",
-            "bases": "a numeral to a base is read as a number there",
-            "choices": "letters read as symbols or not at all there", "words": "words read as symbols or not at all there",
-            "units": "a unit is kept or breaks the reading there", "money": "thousands or currency read otherwise there",
-            "lists": "order or joining words of a list count there", "plus_minus": "± is one value there",
-            "sets": "repetition or spelling inside a set there", "solved": "a solved equation is kept as equation there",
-            "equations": "equations are compared as written, or by solving one of them, there",
-            "curves": "equations are compared as written, or by solving one of them, there",
-            "intervals": "interval and inequality, or open and closed ends, there",
-            "rays": "interval and inequality, or open and closed ends, there", "unions": "unions there", "tuples": "tuples there",
-            "one of each": "objects of different kinds there",
-        }
-        return f"{judge} {side}: " + rules.get(category, f"{category.replace('_', ' ')}")
-    return f"ttrl {'misses' if truth else 'MERGES'}: {category.replace('_', ' ')}"
+    if mine != truth:
+        return f"ttrl {'misses' if truth else 'MERGES'}: {category.replace('_', ' ')}"
+    if not truth:
+        return f"{judge} merges: " + CAUSES.get(category, category.replace("_", " "))
+    both = line["answer"] + " ; " + line["reference"]
+    cause = CAUSES.get(category) or next((name for pattern, name in SPELLINGS if re.search(pattern, both)), None)
+    return f"{judge} misses: " + (cause or "UNEXPLAINED " + category.replace("_", " "))
 
 
-def judge(pairs_path, verdicts_path, processes):
-    with open(pairs_path) as pairs, open(verdicts_path) as verdicts:
-        lines = [json.loads(text) for text in pairs]
-        ours = [json.loads(text) for text in verdicts]
-    assert len(lines) == len(ours), f"{len(lines)} pairs, {len(ours)} verdicts"
-    with multiprocessing.Pool(processes) as pool:
-        theirs = pool.map(others, lines, chunksize=32)
-    classes, examples = collections.Counter(), {}
-    totals = collections.Counter(pairs=len(lines), equal=sum(line["equal"] for line in lines))
+def judge(pairs_path, verdicts_path, others_path):
+    lines, ours, theirs = (
+        [json.loads(text) for text in open(path)] for path in (pairs_path, verdicts_path, others_path)
+    )
+    assert len(lines) == len(ours) == len(theirs), f"{len(lines)} pairs, {len(ours)} and {len(theirs)} verdicts"
+    classes, examples, totals = collections.Counter(), {}, collections.Counter()
     by_category = collections.defaultdict(collections.Counter)
     false_positives = []
+
+    def classify(name, line):
+        classes[name] += 1
+        examples.setdefault(name, (line["answer"], line["reference"]))
+
     for line, own, (forward, backward, read, exact) in zip(lines, ours, theirs):
         mine, truth = own["equivalent"], line["equal"]
         row = by_category[line["category"]]
-        row["pairs"] += 1
-        row["equal"] += truth
-        row["ttrl"] += mine == truth
-        row["Math-Verify"] += forward == truth
-        row["sympy"] += exact == truth
-        row["sympy read"] += exact is not None
-        totals["Math-Verify asymmetric"] += forward != backward
+        for counted in (row, totals):
+            counted.update(
+                {
+                    "pairs": 1,
+                    "equal": truth,
+                    "ttrl": mine == truth,
+                    "Math-Verify": forward == truth,
+                    "sympy": exact == truth,
+                    "sympy read": exact is not None,
+                    "exchanged": forward != backward,
+                }
+            )
         if mine and not truth:
             false_positives.append(line)
-        for judged, verdict in (("Math-Verify", forward), ("sympy", exact)):
-            if verdict is None or verdict == mine:
-                continue
-            totals[judged + " disagrees"] += 1
-            name = reason(line, mine, verdict, judged)
-            if judged == "Math-Verify" and mine == truth and not read:
-                name = "Math-Verify reads no answer"
-            classes[name] += 1
-            examples.setdefault(name, (line["answer"], line["reference"]))
-        if mine != truth:
-            name = f"ttrl {'misses' if truth else 'MERGES'}: {line['category'].replace('_', ' ')}"
-            totals["ttrl wrong"] += 1
-            if verdicts_agree(mine, forward, exact):
-                classes[name + " (so do the others)"] += 1
-                examples.setdefault(name + " (so do the others)", (line["answer"], line["reference"]))
+        for name, verdict in (("Math-Verify", forward), ("sympy", exact)):
+            if verdict is not None and verdict != mine:
+                totals[name + " disagrees"] += 1
+                classify(reason(line, mine, name), line)
+        if mine != truth and forward == mine and exact in (None, mine):
+            classify(reason(line, mine, "") + " (and so do the others)", line)
     report(totals, by_category, classes, examples, false_positives)
-    return 1 if false_positives else 0
-
-
-def verdicts_agree(mine, forward, exact):
-    return forward == mine and exact in (None, mine)
+    return 1 if false_positives or any("UNEXPLAINED" in name for name in classes) else 0
 
 
 def report(totals, by_category, classes, examples, false_positives):
-    print(f"{totals['pairs']} pairs, {totals['equal']} of them equal; Math-Verify disagrees with ttrl on "
-          f"{totals['Math-Verify disagrees']}, sympy on {totals['sympy disagrees']}; false positives of ttrl: "
-          f"{len(false_positives)}; Math-Verify gives another verdict with the sides exchanged on "
-          f"{totals['Math-Verify asymmetric']}.\n")
-    print("| category | pairs | equal | ttrl right | Math-Verify right | sympy right (of those read) |\n|---|---|---|---|---|---|")
+    print(
+        f"{totals['pairs']} pairs, {totals['equal']} of them equal. Right: ttrl {totals['ttrl']}, Math-Verify "
+        f"{totals['Math-Verify']}, sympy {totals['sympy']} of the {totals['sympy read']} that it reads. False positives of "
+        f"ttrl: {len(false_positives)}. With the sides exchanged Math-Verify decides otherwise on {totals['exchanged']}.\n"
+    )
+    print(
+        "| category | pairs | equal | ttrl right | Math-Verify right | sympy right, of those read |\n|---|---|---|---|---|---|"
+    )
     for name, row in by_category.items():
-        print(f"| {name.replace('_', ' ')} | {row['pairs']} | {row['equal']} | {row['ttrl']} | {row['Math-Verify']} | {row['sympy']} ({row['sympy read']}) |")
+        print(
+            f"| {name.replace('_', ' ')} | {row['pairs']} | {row['equal']} | {row['ttrl']} | {row['Math-Verify']} | "
+            f"{row['sympy']} of {row['sympy read']} |"
+        )
     print("\n| class of disagreement | pairs | for example |\n|---|---|---|")
     for name, count in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
         left, right = (text.replace("|", "\\|") for text in examples[name])
@@ -753,15 +920,20 @@ def main():
     making = commands.add_parser("generate")
     making.add_argument("--pairs", type=int, default=6000)
     making.add_argument("--seed", type=int, default=1)
+    asking = commands.add_parser("others")
+    asking.add_argument("pairs")
     judging = commands.add_parser("judge")
-    judging.add_argument("pairs")
-    judging.add_argument("verdicts")
-    judging.add_argument("--processes", type=int, default=1)
+    for name in ("pairs", "verdicts", "others"):
+        judging.add_argument(name)
     options = parser.parse_args()
     if options.command == "generate":
         generate(options.pairs, options.seed)
         return 0
-    return judge(options.pairs, options.verdicts, options.processes)
+    if options.command == "others":
+        for text in open(options.pairs):
+            print(json.dumps(others(json.loads(text))), flush=True)
+        return 0
+    return judge(options.pairs, options.verdicts, options.others)
 
 
 if __name__ == "__main__":

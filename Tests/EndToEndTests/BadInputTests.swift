@@ -82,11 +82,11 @@ extension EndToEnd {
       let file = scratch.write(
         "{ /* JSON5 */ wokers: 3, votes: 'x', lr: [1], temperature: 0, seed: 18446744073709551615 }", to: "run.json5")
       try expectRefusal(
-        ["--config", file, "--stpes", "3", "--labels=gold", "--steps", "0", "--listen", "10.0.0.1:7", "stray"],
+        ["--config", file, "--stpes", "3", "--labels=gold", "--steps", "-1", "--listen", "10.0.0.1:7", "stray"],
         status: 2,
         [
           "9 problems", "did you mean \"workers\"", "votes is \"x\"", "lr is a list", "did you mean \"steps\"",
-          "labels is \"gold\"", "steps is \"0\"", "10.0.0.1:7 is not on this machine", "\"stray\" is no flag",
+          "labels is \"gold\"", "steps is \"-1\"", "10.0.0.1:7 is not on this machine", "\"stray\" is no flag",
           "temperature 0 makes all votes equal",
         ])
     }

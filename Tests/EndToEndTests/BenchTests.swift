@@ -1,4 +1,5 @@
-// Benchmarks are commands; here they run on next to nothing, for the shape of what they print and that it is repeatable.
+// Benchmarks are commands; here they run on next to nothing, for the shape of what they print and that it is
+// repeatable.
 
 import Foundation
 import Testing
@@ -23,7 +24,9 @@ extension EndToEnd {
       #expect(result["name"] as? String == name && result["unit"] as? String == unit)
       let value = try #require(result["value"] as? Double)
       let ceiling = try #require(result["ceiling"] as? Double)
-      #expect(value > 0 && ceiling > 0 && result["share"] as? Double == value / ceiling)
+      let share = try #require(result["share"] as? Double)
+      // 1e-12: decimal text and back.
+      #expect(value > 0 && ceiling > 0 && abs(share / (value / ceiling) - 1) < 1e-12)
       #expect(try #require(result["peak_bytes"] as? Int) > 1 << 20)
       let parts = try #require(result["parts"] as? [[String: Any]])
       #expect(parts.count >= 4 && parts.allSatisfy { $0["seconds"] as? Double ?? -1 >= 0 })
@@ -54,9 +57,8 @@ extension EndToEnd {
     @Test(arguments: ["float32", "bfloat16"])
     func `no bit differs between batches, threads, splits, sampler and trainer`(_ type: String) throws {
       let outcome = try Program.run(
-        ["agree", "--cases", "24", "--seed", "500", "--dtype", type, "--length", "700", "--json"],
+        ["agree", "--cases", "24", "--seed", "400", "--dtype", type, "--length", "700", "--json"],
         program: Program.path("ttrl-dev"), within: 120)
-      if outcome.errors.contains("bfloat16 matrix multiplications") { return }  // this processor has none
       let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
       #expect(outcome.status == 0, "\(outcome.errors)")
       #expect(json["cases"] as? Int == 24 && json["longest"] as? Int ?? 0 > 400)

@@ -116,6 +116,22 @@ extension EndToEnd {
       try expectRefusal(path, ["model.type is the string \"Unigram\""])
     }
 
+    @Test func `a model that memory does not suffice for is refused before its weights are read`() throws {
+      let path = try model(nil)
+      var config = textOfFile(path + "/config.json")
+      for (key, value) in [("hidden_size", "131072"), ("head_dim", "512"), ("intermediate_size", "524288")] {
+        config = config.replacing(try Regex("\"\(key)\": [0-9]+"), with: "\"\(key)\": \(value)")
+      }
+      scratch.write(config, to: "model/config.json")
+      let training = try train(path, in: scratch.file("run"))
+      #expect(training.status == 1 && training.errors.contains(" of memory, and "), "\(training.errors)")
+      #expect(training.errors.contains("learner rank(s), optimizer"), "\(training.errors)")
+      #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
+      let sampling = try Program.run(["generate", "--model", path], input: Data("{\"ids\": [1]}".utf8))
+      #expect(
+        sampling.status == 1 && sampling.errors.contains("the model needs about"), "\(sampling.errors)")
+    }
+
     @Test func `a processor without AVX2 is refused before anything is read`() throws {
       // The matrix library can be told that the processor is an older one.
       let outcome = try Program.run(

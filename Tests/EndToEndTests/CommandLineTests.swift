@@ -5,10 +5,12 @@ import Testing
 
 extension EndToEnd {
   @Suite struct CommandLineTests {
+    /// Those of two words, as bench rollout, with both.
     private static let commands: [String] = {
       let help = (try? Program.run(["--help"]).output) ?? ""
-      return help.split(separator: "\n").filter { $0.hasPrefix("  ") }.compactMap {
-        $0.split(separator: " ").first.map(String.init)
+      return help.split(separator: "\n").filter { $0.hasPrefix("  ") }.map { line in
+        let text = line.drop { $0 == " " }
+        return String(text[..<(text.firstRange(of: "  ")?.lowerBound ?? text.endIndex)])
       }
     }()
 
@@ -31,7 +33,7 @@ extension EndToEnd {
     @Test func `every command has help, whose lines fit a wide terminal`() throws {
       #expect(Self.commands.count >= 14)
       for command in Self.commands {
-        let outcome = try Program.run([command, "--help"])
+        let outcome = try Program.run(command.split(separator: " ").map(String.init) + ["--help"])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         #expect(outcome.output.hasPrefix("ttrl \(command): "))
         let long = outcome.output.split(separator: "\n").filter { $0.count > 130 }
@@ -56,7 +58,7 @@ extension EndToEnd {
     }
 
     @Test func `vote answers by the recipe that it is told`() throws {
-      let group = #"{"responses": ["no idea", "no", "\boxed{1/2}"], "answer": "0.5"}"#
+      let group = #"{"responses": ["no idea", "no", "\\boxed{1/2}"], "answer": "0.5"}"#
       let ours = try Program.run(["vote"], input: Data(group.utf8)).output
       #expect(ours.contains(#""label":"1/2","votes":1"#) && ours.contains(#""label_accuracy":1.0"#), "\(ours)")
       let reference = try Program.run(["vote", "--recipe", "ttrl-reference"], input: Data(group.utf8)).output

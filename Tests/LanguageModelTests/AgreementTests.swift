@@ -37,7 +37,7 @@ private struct Trial {
 }
 
 @Suite struct `Sampler and trainer` {
-  @Test(arguments: TinyModel.allCases, DataType.supported)
+  @Test(arguments: TinyModel.allCases, DataType.allCases)
   func `a trajectory does not depend on batch size or company`(_ tiny: TinyModel, _ type: DataType) throws {
     for seed in UInt64(1)...4 {
       let trial = try Trial(seed: seed, tiny: tiny, type: type)
@@ -54,7 +54,7 @@ private struct Trial {
     }
   }
 
-  @Test(arguments: TinyModel.allCases, DataType.supported)
+  @Test(arguments: TinyModel.allCases, DataType.allCases)
   func `recomputed log-probabilities equal the recorded ones in every bit`(_ tiny: TinyModel, _ type: DataType) throws {
     for seed in UInt64(11)...16 {
       let trial = try Trial(seed: seed, tiny: tiny, type: type)
@@ -78,7 +78,7 @@ private struct Trial {
     }
   }
 
-  @Test(arguments: TinyModel.allCases, DataType.supported)
+  @Test(arguments: TinyModel.allCases, DataType.allCases)
   func `a score does not depend on where the prompt ends or who shares it`(_ tiny: TinyModel, _ type: DataType) throws {
     var random = choices(77)
     let configuration = tiny.configuration

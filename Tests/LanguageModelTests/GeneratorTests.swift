@@ -67,6 +67,33 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
+  @Test func `a bound on keys and values makes samples wait, and changes nothing else`() throws {
+    let prepared = try model(.llama)
+    let sampling = Sampling(temperature: 1, maxNewTokens: 24, stopTokens: [1])
+    let requests = (0..<3).map { request([3, 1, 4, Int32($0)], index: UInt32($0), samples: Array(0..<10)) }
+    let free = try generate(requests, model: prepared, sampling: sampling, batchRows: 64)
+    func bounded(pages: Int) throws -> (found: [Trajectory], highest: Int) {
+      let probe = Generator(model: prepared, policy: PolicyVersion(3), seed: 5, sampling: sampling, batchRows: 64)
+      let generator = Generator(
+        model: prepared, policy: PolicyVersion(3), seed: 5, sampling: sampling, batchRows: 64,
+        keyValueBytesMax: pages * probe.keyValuePageBytes)
+      for request in requests { try generator.add(request) }
+      var (found, highest) = ([Trajectory](), 0)
+      while generator.hasWork {
+        found += try generator.advance()
+        highest = max(highest, generator.keyValueBytes / probe.keyValuePageBytes)
+      }
+      return (found.sorted { $0.slot < $1.slot }, highest)
+    }
+    let unbounded = try bounded(pages: 10_000)
+    for pages in [1, 5, 12] {
+      let (found, highest) = try bounded(pages: pages)
+      // One sample with its prompt needs three.
+      #expect(highest <= max(pages, 3) && highest < unbounded.highest, "\(pages) pages")
+      #expect(found == unbounded.found && found.map(\.slot) == free.map(\.slot), "\(pages) pages")
+    }
+  }
+
   @Test func `greedy takes the most probable token and records its plain log-probability`() throws {
     let prepared = try model(.qwen2)
     let sampling = Sampling(temperature: 0, topP: 0.5, topK: 2, maxNewTokens: 10, stopTokens: [])
@@ -134,7 +161,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `four threads sample what one samples`(_ type: DataType) async throws {
     let prepared = try model(.qwen2, type)
     let sampling = Sampling(temperature: 1, maxNewTokens: 30, stopTokens: [2])

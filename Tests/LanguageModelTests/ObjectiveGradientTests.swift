@@ -15,7 +15,8 @@ private struct Trial {
   let plan = TransformerPlan(TinyModel.qwen2.configuration, type: .float32)
   let parameters = TinyModel.qwen2.parameters(seed: 4)
   let method: Method
-  /// Of log-probabilities from the recorded ones: ratios of 0.67 to 4.06, away from all kinks and on both sides of them.
+  /// Of log-probabilities from the recorded ones: ratios of 0.67 to 4.06, away from all kinks and on both sides of
+  /// them.
   private static let distances: [Float] = [0, 0.1, -0.1, 0.4, -0.4, 1.4]
   private(set) var batch = MiniBatch(step: 0, index: 1, trajectories: [])
 

@@ -52,7 +52,8 @@ import Testing
 
   @Test(arguments: [
     (
-      #"{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"#
+      #"{%- if messages[0]['role'] == 'system' %}"#
+        + #"{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"#
         + #"{%- else %}{{- '<|im_start|>system\nYou are Qwen. You help.<|im_end|>\n' }}{%- endif %}"#,
       "You are Qwen. You help."
     ),

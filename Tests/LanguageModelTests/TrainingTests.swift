@@ -82,13 +82,14 @@ private struct TinyTraining {
 
   init(vocabulary: Int) {
     method.seed = 11
-    method.steps = 2
+    method.steps = 3
     method.promptsPerStep = 4
     method.votes = 12
     method.trainSamples = 8
     method.miniBatch = 10
     method.learningRate = 1e-2
-    method.sampling = Sampling(temperature: 1, maxNewTokens: 7, stopTokens: [2])
+    // Hot, since a tied model repeats itself; some stop tokens, since denominators only differ where lengths do.
+    method.sampling = Sampling(temperature: 2, maxNewTokens: 7, stopTokens: [2, 3, 5])
     var random = choices(4)
     prompts = (0..<6).map { index in
       Prompt(index: UInt32(index), tokens: random.tokens(3 + index * 2, below: vocabulary), kind: .string)
@@ -172,7 +173,7 @@ struct Lever: Sendable, CustomTestStringConvertible {
 struct TrainingTests {
   private let training = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize)
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `threads do not change a bit of masters and moments`(_ type: DataType) throws {
     let one = try training.train(training.policy(type))
     for threads in 2...3 {
@@ -183,7 +184,7 @@ struct TrainingTests {
     #expect(!isUntouched, "nothing was learned, so nothing was tested")
   }
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `the number of learner ranks does not change a bit`(_ type: DataType) throws {
     let alone = try training.train(training.policy(type))
     for size in 2...3 {
@@ -213,7 +214,7 @@ struct TrainingTests {
     }
   }
 
-  @Test(arguments: DataType.supported)
+  @Test(arguments: DataType.allCases)
   func `policy 0 thinks of its own trajectories what was recorded, bit for bit, and another does not`(
     _ type: DataType
   ) throws {

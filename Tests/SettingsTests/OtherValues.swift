@@ -20,7 +20,7 @@ let otherValues: [String: String] = [
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5", "guard": "stop", "guard-window": "9",
   "deliver": "best",
-  "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2",
+  "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
   "keep-checkpoints": "4",
   "name": "ada", "config": "f", "prompts": "2", "prompt-tokens": "9",
@@ -29,7 +29,8 @@ let otherValues: [String: String] = [
 
 /// Settings of which one rules out the others: each list is given without the rest of these lists.
 let exclusiveSettings: [[String]] = [
-  ["labels"], ["ties", "min-share", "early-stop"], ["estimator", "vote-entropy-low", "vote-entropy-high"],
+  ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient"],
+  ["estimator", "vote-entropy-low", "vote-entropy-high"],
 ]
 
 /// The other values in combinations that contradict nothing; together they hold every setting.

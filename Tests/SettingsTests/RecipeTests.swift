@@ -1,5 +1,6 @@
 // Recipes and presets: defaults by name, over which flags win, shown beside the paper's.
 
+import Base
 import Records
 import Settings
 import Testing
@@ -81,12 +82,12 @@ private func resolved(
   }
 
   @Test(arguments: [
-    ("/models/Qwen2.5-Math-7B", nil, ModelFamily.qwen25Math), ("/cache/DeepSeek-R1-Distill-Qwen-1.5B", nil, .reasoning),
-    ("/models/x", "… and put your final answer within \\boxed{}.", .qwen25Math), ("/models/QwQ-32B", nil, .reasoning),
-    ("/models/Llama-3.1-8B-Instruct", nil, .other), ("/models/Qwen2.5-7B", "{{ messages }}", .other),
+    ("/models/Qwen2.5-Math-7B", "", ModelFamily.qwen25Math), ("/cache/DeepSeek-R1-Distill-Qwen-1.5B", "", .reasoning),
+    ("/models/x", "… and put your final answer within \\boxed{}.", .qwen25Math), ("/models/QwQ-32B", "", .reasoning),
+    ("/models/Llama-3.1-8B-Instruct", "", .other), ("/models/Qwen2.5-7B", "{{ messages }}", .other),
   ])
-  func `a model's family shows in its name and template`(_ path: String, _ template: String?, _ family: ModelFamily) {
-    #expect(ModelFamily.guess(path: path, chatTemplate: template) == family)
+  func `a model's family shows in its name and template`(_ path: String, _ template: String, _ family: ModelFamily) {
+    #expect(ModelFamily.guess(path: path, chatTemplate: template.isEmpty ? nil : template) == family)
   }
 }
 

@@ -103,7 +103,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   @Test func `a caller's own findings join the others`() {
     var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
     parser.note(["the weather is bad"])
-    parser.apply([("steps", "0")], from: "command line")
+    parser.apply([("steps", "-1")], from: "command line")
     #expect(throws: SettingsError.self) { try parser.finish() }
     do throws(SettingsError) { _ = try parser.finish() } catch { #expect(error.problems.count == 2) }
   }

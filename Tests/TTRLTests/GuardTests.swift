@@ -18,7 +18,7 @@ private func method(steps: UInt32 = 100) -> Method {
 private func step(_ number: UInt32, label: (UInt32) -> String? = { "q:\($0)" }) -> StepSigns {
   let first = number % 3 * 4
   return StepSigns(
-    step: number, prompts: (first..<first + 4).map { StepSigns.Prompt(prompt: $0, label: label($0)) },
+    step: number, prompts: (first..<first + 4).map { StepSigns.Prompt(prompt: $0, label: label($0), share: 0.4) },
     majorityRatio: 0.4, silentRatio: 0.1, noAnswerRatio: 0.02, truncationRatio: 0.01, entropy: 0.5, length: 40)
 }
 
@@ -111,6 +111,23 @@ private let signs = [
     #expect(readings[..<3].allSatisfy { $0.flipRate == nil })
     // One prompt of four changes at every visit; nobody's answer again and again is no change.
     #expect(readings[3...].allSatisfy { $0.flipRate == 0.25 })
+  }
+
+  @Test func `labels that most agreed on and that change are a collapse, others are not`() {
+    // From step 15 on, one prompt of the four has a new label at each visit.
+    func history(share: Double) -> [StepSigns] {
+      (UInt32(0)..<40).map { number in
+        var signs = step(number) { number >= 15 && $0 % 4 == 1 ? "q:\(1000 + number)" : "q:\($0)" }
+        for index in signs.prompts.indices { signs.prompts[index].share = share }
+        return signs
+      }
+    }
+    let (readings, end) = watch(history(share: 0.6), steps: 4)
+    #expect(readings[14].overturnRate == 0 && readings[15].overturnRate == 0.25)
+    // One of 16 is noise, two are more than a tenth.
+    #expect(alarms(readings)[15].isEmpty && alarms(readings)[16] == [.overturned])
+    #expect(end.collapse?.step == 16 && end.best?.policy == PolicyVersion(14))
+    #expect(alarms(watch(history(share: 0.4), steps: 4).readings).allSatisfy { $0.isEmpty })
   }
 
   @Test func `labels that never move in a run's first quarter are locked, later they may rest`() {

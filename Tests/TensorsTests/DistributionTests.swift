@@ -35,6 +35,35 @@ private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
     }
   }
 
+  @Test(arguments: [0, 0.01, 1, 20])
+  func `the nucleus is exactly that of a sorted list, however flat the distribution`(_ scale: Double) throws {
+    var random = choices(11)
+    let size = 20_011
+    let scratch = DistributionScratch(vocabularySize: size)
+    let row = random.floats(size, scale: scale).map { ($0 * 4096).rounded() / 4096 }
+    for (topP, topK) in [(0.05, 0), (0.5, 0), (0.95, 0), (0.9999, 0), (0.95, 9000), (1, 12_345)] as [(Float, Int)] {
+      let z = Floats(row)
+      _ = try #require(
+        Kernels.best.distribution(of: z, inverseTemperature: 1, topK: topK, topP: topP, scratch: scratch))
+      // The definition, with weights in units of 2^-40 as the kernel sums them.
+      var ranked = row.indices.sorted { (-row[$0], $0) < (-row[$1], $1) }
+      if topK > 0 { ranked = Array(ranked.prefix(topK)) }
+      let maximum = row.max() ?? 0
+      let shares = Floats(count: ranked.count)
+      Kernels.best.exponential(Floats(ranked.map { row[$0] - maximum }), into: shares)
+      let weights = shares.array.map { Int64((Double($0) * 0x1p40).rounded(.toNearestOrEven)) }
+      let limit = Int64((Double(topP) * Double(weights.reduce(0, +))).rounded(.up))
+      var before: Int64 = 0
+      var kept = [Bool](repeating: false, count: size)
+      for (token, weight) in zip(ranked, weights) where topP == 1 || before < limit {
+        kept[token] = true
+        before += weight
+      }
+      let wrong = kept.indices.count { kept[$0] != (z[$0] != -.infinity) }
+      #expect(wrong == 0, "top-p \(topP), top-k \(topK)")
+    }
+  }
+
   @Test func `a token is drawn where the cumulative probability passes the number, and never a dropped one`() throws {
     var random = choices(9)
     for size in [3, 48, 1000] {

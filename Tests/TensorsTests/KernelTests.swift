@@ -187,7 +187,8 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     let dqkv = Matrix(rows: count, columns: heads.width)
     let dout = matrix(random.floats(count * heads.queryWidth), columns: heads.queryWidth)
     kernels.attentionBackward(
-      qkv, heads: heads, prefix: 0..<17, own: 17..<count, statistics: statistics, dout: dout, dqkv: dqkv,
+      qkv, heads: heads, groups: 0..<heads.keyValue, prefix: 0..<17, own: 17..<count, statistics: statistics,
+      dout: dout, dqkv: dqkv,
       scratch: Floats(count: Kernels.attentionBackwardScratch(heads, keys: count)))
     let (dquery, dkey) = (Floats(count: 24), Floats(count: 24))
     kernels.finishQueryKeyValueBackward(

@@ -5,17 +5,15 @@ import Tensors
 import Testing
 
 @Suite struct `Matrix multiplication` {
-  @Test(arguments: [(5, 24, 40), (33, 128, 48), (70, 100, 17), (3, 1100, 1000)], DataType.supported)
-  func `agrees with the reference`(_ size: (Int, Int, Int), _ type: DataType) throws {
+  @Test(arguments: [(5, 24, 40), (33, 128, 48), (70, 100, 17), (3, 1100, 1000)], Multiplication.here)
+  func `agrees with the reference`(_ size: (Int, Int, Int), _ by: Multiplication) throws {
     let (rows, inputs, outputs) = size
     var random = choices(1)
     let room = roundedToBlocks(rows)
-    let x = Operand(rows: room, columns: inputs, type: type)
+    let x = Operand(rows: room, columns: inputs, type: by.type)
     Kernels.best.convert(matrix(random.floats(rows * inputs), columns: inputs), into: x)
-    let plain = Floats(random.floats(outputs * inputs))
-    let weights = Floats(count: plain.count)
-    if type == .bfloat16 { Kernels.best.roundToBFloat16(plain, into: weights) } else { weights.copy(from: plain) }
-    let packed = try PackedWeights(weights.rows(of: inputs), isTransposed: true, type: type)
+    let weights = random.rounded(outputs * inputs, to: by.type)
+    let packed = try by.pack(weights.rows(of: inputs))
     let out = Matrix(rows: room, columns: outputs)
     try Multiplier().multiply(x, rows: rows, by: packed, into: out)
     let xs = doubles(x.array)
@@ -26,19 +24,19 @@ import Testing
     for row in 0..<rows { #expect(worst(out.row(row).array, expected[row]) < 2e-5) }
   }
 
-  @Test(arguments: [(128, 384), (384, 128), (24, 40), (64, 320), (1100, 1000)], DataType.supported)
-  func `a row's bits do not depend on its place or its neighbours`(_ size: (Int, Int), _ type: DataType) throws {
+  @Test(arguments: [(128, 384), (384, 128), (24, 40), (64, 320), (1100, 1000)], Multiplication.here)
+  func `a row's bits do not depend on its place or its neighbours`(_ size: (Int, Int), _ by: Multiplication) throws {
     let (inputs, outputs) = size
     var random = choices(2)
     for accumulates in [false, true] {
       let weights = matrix(random.floats(outputs * inputs), columns: inputs)
-      let packed = try PackedWeights(weights, isTransposed: true, type: type, accumulates: accumulates)
+      let packed = try by.pack(weights, accumulates: accumulates)
       let multiplier = Multiplier()
       let row = random.floats(inputs)
       func product(at place: Int, of rows: Int, scale: Double) throws -> [UInt32] {
         let values = matrix(random.floats(rows * inputs, scale: scale), columns: inputs)
         values.row(place).copy(from: row)
-        let x = Operand(rows: roundedToBlocks(rows), columns: inputs, type: type)
+        let x = Operand(rows: roundedToBlocks(rows), columns: inputs, type: by.type)
         Kernels.best.convert(values, into: x)
         let out = Matrix(rows: roundedToBlocks(rows), columns: outputs)
         out.values.fill(0.7)
@@ -53,14 +51,13 @@ import Testing
     }
   }
 
-  @Test(arguments: [(128, 384), (384, 128), (24, 23), (1100, 1000)], DataType.supported)
-  func `equal rows give equal rows everywhere in a block`(_ size: (Int, Int), _ type: DataType) throws {
+  @Test(arguments: [(128, 384), (384, 128), (24, 23), (1100, 1000)], Multiplication.here)
+  func `equal rows give equal rows everywhere in a block`(_ size: (Int, Int), _ by: Multiplication) throws {
     let (inputs, outputs) = size
     var random = choices(4)
-    let packed = try PackedWeights(
-      matrix(random.floats(outputs * inputs), columns: inputs), isTransposed: true, type: type)
+    let packed = try by.pack(matrix(random.floats(outputs * inputs), columns: inputs))
     let row = random.floats(inputs)
-    let x = Operand(rows: blockRowsMax, columns: inputs, type: type)
+    let x = Operand(rows: blockRowsMax, columns: inputs, type: by.type)
     let equal = Array(repeatElement(row, count: blockRowsMax).joined())
     Kernels.best.convert(matrix(equal, columns: inputs), into: x)
     let out = Matrix(rows: blockRowsMax, columns: outputs)
@@ -69,32 +66,101 @@ import Testing
     for place in 0..<blockRowsMax { #expect(bits(out.row(place).array) == first, "row \(place)") }
   }
 
-  @Test(.enabled(if: !DataType.supported.contains(.bfloat16)))
-  func `without AVX-512, bfloat16 is refused with a way out`() {
-    let error = #expect(throws: MultiplicationError.self) {
-      try PackedWeights(Matrix(rows: 16, columns: 16), isTransposed: true, type: .bfloat16)
-    }
-    #expect(error?.description.contains("--dtype float32") == true)
-  }
-
-  @Test(arguments: DataType.supported) func `an outer product adds dyᵀ·x`(_ type: DataType) throws {
+  @Test(arguments: Multiplication.here) func `an outer product adds dyᵀ·x`(_ by: Multiplication) throws {
     var random = choices(3)
-    let (rows, inputs, outputs) = (20, 24, 10)
-    let dy = Operand(rows: 64, columns: outputs, type: type)
-    let x = Operand(rows: 64, columns: inputs, type: type)
+    let (rows, inputs, outputs) = (20, 24, 50)
+    let dy = Operand(rows: 64, columns: outputs, type: by.type)
+    let x = Operand(rows: 64, columns: inputs, type: by.type)
     Kernels.best.convert(matrix(random.floats(rows * outputs), columns: outputs), into: dy)
     Kernels.best.convert(matrix(random.floats(rows * inputs), columns: inputs), into: x)
-    let transposed = Operand(rows: outputs, columns: 64, type: type)
-    Kernels.best.transpose(dy, rows: rows, into: transposed)
-    let gradient = Matrix(rows: outputs, columns: inputs)
+    let some = 3..<outputs - 1
+    let gradient = Matrix(rows: some.count, columns: inputs)
     gradient.values.fill(1)
-    try Multiplier().addOuterProduct(transposed, x, to: gradient)
+    try Multiplier(Team(2)).addOuterProduct(dy, outputs: some, x, rows: rows, to: gradient, method: by.method)
     let (dys, xs) = (doubles(dy.array), doubles(x.array))
-    for output in 0..<outputs {
+    for output in some {
       let expected = (0..<inputs).map { input in
         (0..<rows).reduce(1.0) { $0 + dys[$1 * outputs + output] * xs[$1 * inputs + input] }
       }
-      #expect(worst(gradient.row(output).array, expected) < 1e-5)
+      #expect(worst(gradient.row(output - some.lowerBound).array, expected) < 1e-5)
     }
+  }
+
+  @Test(arguments: [(5, 24, 40), (96, 128, 48), (70, 100, 17), (3, 1100, 1000)], Multiplication.here)
+  func `the way back multiplies by the same weights`(_ size: (Int, Int, Int), _ by: Multiplication) throws {
+    let (rows, inputs, outputs) = size
+    var random = choices(5)
+    let dy = Operand(rows: roundedToBlocks(rows), columns: outputs, type: by.type)
+    Kernels.best.convert(matrix(random.floats(rows * outputs), columns: outputs), into: dy)
+    let weights = random.rounded(outputs * inputs, to: by.type).rows(of: inputs)
+    let packed = try by.pack(weights, isForTraining: true)
+    let dx = Matrix(rows: roundedToBlocks(rows), columns: inputs)
+    try Multiplier(Team(2)).multiplyBackward(dy, rows: rows, by: packed, into: dx)
+    let (dys, ws) = (doubles(dy.array), doubles(weights.values.array))
+    for row in 0..<rows {
+      let expected = (0..<inputs).map { input in
+        (0..<outputs).reduce(0.0) { $0 + dys[row * outputs + $1] * ws[$1 * inputs + input] }
+      }
+      #expect(worst(dx.row(row).array, expected) < 2e-5)
+    }
+  }
+
+  @Test(arguments: DataType.allCases) func `rows can be read back from packed weights`(_ type: DataType) throws {
+    var random = choices(6)
+    let weights = random.rounded(37 * 300, to: type).rows(of: 300)
+    let packed = try PackedWeights(weights, type: type, method: .kernels)
+    let row = Floats(count: 300)
+    for index in 0..<37 {
+      packed.copyRow(index, to: row)
+      #expect(bits(row.array) == bits(weights.row(index).array), "row \(index)")
+    }
+  }
+
+  @Test(arguments: DataType.allCases)
+  func `all instruction sets and numbers of threads multiply to the same bits`(_ type: DataType) throws {
+    var random = choices(7)
+    let (rows, inputs, outputs) = (29, 700, 83)
+    let weights = random.rounded(outputs * inputs, to: type).rows(of: inputs)
+    let x = Operand(rows: rows, columns: inputs, type: type)
+    Kernels.best.convert(matrix(random.floats(rows * inputs), columns: inputs), into: x)
+    func products(_ kernels: Kernels, threads: Int) throws -> [[UInt32]] {
+      let multiplier = Multiplier(Team(threads), kernels: kernels)
+      let packed = try PackedWeights(weights, type: type, method: .kernels)
+      let y = Matrix(rows: rows, columns: outputs)
+      let dx = Matrix(rows: rows, columns: inputs)
+      let dw = Matrix(rows: outputs, columns: inputs)
+      try multiplier.multiply(x, rows: rows, by: packed, into: y)
+      let dy = Operand(rows: rows, columns: outputs, type: type)
+      kernels.convert(y, into: dy)
+      try multiplier.multiplyBackward(dy, rows: rows, by: packed, into: dx)
+      try multiplier.addOuterProduct(dy, outputs: 0..<outputs, x, rows: rows, to: dw, method: .kernels)
+      return [y, dx, dw].map { bits($0.values.array) }
+    }
+    let expected = try products(.best, threads: 1)
+    for kernels in Kernels.available {
+      for threads in [1, 2, 3] {
+        #expect(try products(kernels, threads: threads) == expected, "\(kernels.name), \(threads) threads")
+      }
+    }
+  }
+}
+
+/// Who multiplies which type.
+struct Multiplication: CustomTestStringConvertible, Sendable {
+  let type: DataType
+  let method: MultiplicationMethod
+
+  /// All that this processor can.
+  static let here = DataType.allCases.flatMap { type in
+    [.kernels, .library].map { Multiplication(type: type, method: $0) }
+  }
+  .filter { (try? $0.pack(Matrix(rows: 16, columns: 16))) != nil }
+
+  var testDescription: String { "\(type) by \(method)" }
+
+  func pack(
+    _ weights: Matrix, accumulates: Bool = false, isForTraining: Bool = false
+  ) throws -> PackedWeights {
+    try PackedWeights(weights, type: type, accumulates: accumulates, isForTraining: isForTraining, method: method)
   }
 }

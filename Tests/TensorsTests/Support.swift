@@ -12,6 +12,13 @@ extension RandomSequence {
   mutating func floats(_ count: Int, scale: Double = 1) -> [Float] {
     (0..<count).map { _ in Float((2 * uniform() - 1) * scale) }
   }
+
+  /// Uniform in [-1, 1), values that the type has.
+  mutating func rounded(_ count: Int, to type: DataType) -> Floats {
+    let values = Floats(floats(count))
+    if type == .bfloat16 { Kernels.best.roundToBFloat16(values, into: values) }
+    return values
+  }
 }
 
 func matrix(_ values: [Float], columns: Int) -> Matrix { Floats(values).rows(of: columns) }

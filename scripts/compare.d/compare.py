@@ -174,7 +174,7 @@ def versions():
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for name in ("torch", "transformers", "llama-cpp-py-sync"):
+    for name in ("torch", "transformers", "cyllama"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

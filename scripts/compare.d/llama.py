@@ -1,4 +1,4 @@
-"""Sampling with llama.cpp, through the C interface of a prebuilt library (package llama-cpp-py-sync).
+"""Sampling with llama.cpp, through the low-level interface of package cyllama.
 
 All samples decode together; each prompt is computed once and its keys are copied to its samples. At most 256 sequences
 live at once. Temperature 1 over the whole vocabulary, llama.cpp's own sampler. A checkpoint is converted once, to
@@ -50,66 +50,47 @@ if not os.path.exists(path):
     convert(path + ".part")
     os.rename(path + ".part", path)
 
-from llama_cpp_py_sync._cffi_bindings import get_ffi, get_lib
+from cyllama.llama import llama_cpp as llama
 
-lib, ffi = get_lib(), get_ffi()
-
-
-@ffi.callback("void(enum ggml_log_level, const char *, void *)")
-def silent(level, text, data):
-    pass
-
-
-lib.llama_log_set(silent, ffi.NULL)
-lib.llama_backend_init()
-model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
-V = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
+llama.ggml_backend_load_all()
+llama.llama_backend_init()
+model = llama.LlamaModel(path_model=path, params=llama.LlamaModelParams(), verbose=False)
+V = model.get_vocab().n_vocab
 prompts_at_once = max(1, min(a.prompts, 256 // a.samples))
 sequences = prompts_at_once * a.samples
-settings = lib.llama_context_default_params()
+settings = llama.LlamaContextParams()
 settings.n_seq_max = sequences
 settings.n_ctx = (a.prompt_tokens + a.new_tokens + 255) // 256 * 256 * sequences
 settings.n_batch = max(sequences, prompts_at_once * a.prompt_tokens, 512)
 settings.n_ubatch = max(512, sequences)
 settings.n_threads = settings.n_threads_batch = a.threads
 settings.no_perf = True
-context = lib.llama_init_from_model(model, settings)
-assert context != ffi.NULL, "llama.cpp made no context"
-memory = lib.llama_get_memory(context)
-batch = lib.llama_batch_init(settings.n_batch, 0, 1)
-sampler = lib.llama_sampler_init_dist(1234)
-prompts = np.random.default_rng(0).integers(3, V, (a.prompts, a.prompt_tokens))
-
-
-def put(index, token, position, sequence, wants_logits):
-    batch.token[index], batch.pos[index], batch.n_seq_id[index] = token, position, 1
-    batch.seq_id[index][0], batch.logits[index] = sequence, wants_logits
-
-
-def decode(count):
-    batch.n_tokens = count
-    status = lib.llama_decode(context, batch)
-    assert status == 0, f"llama_decode says {status}"
+context = llama.LlamaContext(model=model, params=settings, verbose=False)
+batch = llama.LlamaBatch(n_tokens=settings.n_batch, embd=0, n_seq_max=1, verbose=False)
+sampler = llama.LlamaSampler(llama.LlamaSamplerChainParams())
+sampler.add_dist(1234)
+prompts = np.random.default_rng(0).integers(3, V, (a.prompts, a.prompt_tokens)).tolist()
 
 
 def wave(chosen, new_tokens):
-    lib.llama_memory_clear(memory, True)
-    count, last = 0, []
+    context.kv_cache_clear(True)
+    batch.reset()
+    last = []
     for place, prompt in enumerate(chosen):
         for position, token in enumerate(prompt):
-            put(count, int(token), position, place * a.samples, position == a.prompt_tokens - 1)
-            count += 1
-        last.append(count - 1)
-    decode(count)
-    tokens = [lib.llama_sampler_sample(sampler, context, row) for row in last for _ in range(a.samples)]
+            batch.add(token, position, [place * a.samples], position == a.prompt_tokens - 1)
+        last.append(batch.n_tokens - 1)
+    context.decode(batch)
+    tokens = [sampler.sample(context, row) for row in last for _ in range(a.samples)]
     for place in range(len(chosen)):
         for sample in range(1, a.samples):
-            lib.llama_memory_seq_cp(memory, place * a.samples, place * a.samples + sample, -1, -1)
+            context.memory_seq_cp(place * a.samples, place * a.samples + sample, -1, -1)
     for step in range(new_tokens - 1):
+        batch.reset()
         for index, token in enumerate(tokens):
-            put(index, token, a.prompt_tokens + step, index, True)
-        decode(len(tokens))
-        tokens = [lib.llama_sampler_sample(sampler, context, row) for row in range(len(tokens))]
+            batch.add(token, a.prompt_tokens + step, [index], True)
+        context.decode(batch)
+        tokens = [sampler.sample(context, row) for row in range(len(tokens))]
 
 
 def run(new_tokens=a.new_tokens):
@@ -118,6 +99,3 @@ def run(new_tokens=a.new_tokens):
 
 
 timing.report(run, a.prompts * a.samples * a.new_tokens, lambda: run(4))
-# Its threads do not end by themselves.
-os.sys.stdout.flush()
-os._exit(0)

@@ -103,10 +103,11 @@ extension ReferenceText {
 
 /// The reference's words for units, in plural as well.
 private let referenceUnits: [[UInt8]] =
-  ("a ab acre am apple are bc by c cc cm coin cube cubic d day decrease deg degree dm east excess feet ft g gain gal "
-  + "gallon gm h hectare hour hr inch inches increase kg km kmh kmph l lb less liter litre loss lt m man mark men meter "
-  + "metre mile min minute minw mm monkey month more mp mph mt mtr noon number o ohm per percent pie pm prime profit pure "
-  + "ratio rd rise rounds rs rupee s sec second soldier sq square st t th tile toy unit way west woman women yard year yr")
+  ("a ab acre am apple are bc by c cc cm coin cube cubic d day decrease deg degree dm east excess feet ft g gain "
+  + "gal gallon gm h hectare hour hr inch inches increase kg km kmh kmph l lb less liter litre loss lt m man mark "
+  + "men meter metre mile min minute minw mm monkey month more mp mph mt mtr noon number o ohm per percent pie pm "
+  + "prime profit pure ratio rd rise rounds rs rupee s sec second soldier sq square st t th tile toy unit way "
+  + "west woman women yard year yr")
   .split(separator: " ").flatMap { [Array($0.utf8), Array($0.utf8) + "s".bytes] }
 
 // MARK: Numbers in words

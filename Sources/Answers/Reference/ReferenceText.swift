@@ -96,7 +96,7 @@ struct ReferenceText: Equatable {
   mutating func dropThousandsCommas() {
     var result: [UInt8] = []
     for (index, byte) in bytes.enumerated() {
-      let following = bytes[(index + 1)...].prefix { $0.isDigit }
+      let following = bytes[(index + 1)...].prefix(4).prefix { $0.isDigit }
       if byte == UInt8(ascii: ","), following.count == 3, index > 0, bytes[index - 1].isDigit { continue }
       result.append(byte)
     }

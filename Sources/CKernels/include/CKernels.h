@@ -21,6 +21,9 @@
 
 enum { TTRL_LANES = 16 };
 
+/// Queries that attention works on at a time.
+enum { TTRL_ATTENTION_QUERIES = 24 };
+
 typedef struct {
   int32_t heads, groups, dimension;
 } ttrl_heads;
@@ -52,7 +55,9 @@ typedef struct {
 
 typedef struct {
   float maximum;
-  /// Natural log of the sum of exp(z - maximum) over the tokens that are kept.
+  /// The sum of exp(z - maximum) over the tokens that are kept.
+  float sum;
+  /// Its natural log.
   float log_sum;
   float entropy;  // nats
   /// False where a logit is NaN or infinite; nothing else is then meaningful.
@@ -65,9 +70,43 @@ typedef struct {
   float bias_correction1, bias_correction2;  // 1 - beta^step
 } ttrl_adamw;
 
+/// The left factor of a product: [rows, inner], or stored as [inner, rows].
+typedef struct {
+  const void *values;
+  int64_t stride;  // from one stored row to the next, in values
+  bool is_transposed;
+} ttrl_left;
+
+/// How a right factor [inner, columns] is stored. Packed: blocks of TTRL_INNER_BLOCK inner indices; in a block, panels
+/// of 16 columns; in a panel, one vector per inner index; both rounded up to 16 with zeroes.
+typedef enum {
+  TTRL_ROW_MAJOR = 0,
+  TTRL_PACKED = 1,
+  TTRL_PACKED_TRANSPOSED = 2,  // what was packed is [columns, inner]
+} ttrl_layout;
+
+typedef struct {
+  const void *values;
+  int64_t inner, columns;
+  ttrl_layout layout;
+} ttrl_right;
+
+/// Inner indices whose products are summed in one chain (a part of the arithmetic), and rows that are copied at a time.
+enum { TTRL_INNER_BLOCK = 288, TTRL_ROW_BLOCK = 192 };
+/// Floats of scratch for `multiply`.
+enum { TTRL_MULTIPLY_SCRATCH = TTRL_ROW_BLOCK * TTRL_INNER_BLOCK + 2 * TTRL_LANES * TTRL_INNER_BLOCK };
+
 /// The kernels of one instruction set.
 typedef struct {
   const char *name;
+
+  /// weights [columns, inner], as a linear layer stores them, to a packed right factor [inner, columns].
+  void (*pack)(const float *weights, int64_t inner, int64_t columns, void *out, bool is_bf16);
+  /// One row of what was packed, [inner].
+  void (*unpack_row)(const void *packed, int64_t inner, int64_t columns, int64_t column, float *out, bool is_bf16);
+  /// out[rows, columns] = or += a · b for the panels of 16 columns `first` ..< `last`; out has rows of `stride`.
+  void (*multiply)(ttrl_left a, ttrl_right b, int64_t rows, int64_t first, int64_t last, float *out, int64_t stride,
+                   bool adds, bool is_bf16, float *scratch);
 
   /// out[i] = exp(x[i]); 0 below -87.3, exp(88) above 88.
   void (*exponential)(const float *x, float *out, int64_t count);
@@ -112,20 +151,22 @@ typedef struct {
                               float *_Nullable dkey_norm);
 
   /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: twice as many floats as the largest key count, rounded up to 16.
+  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times as many floats as the
+  /// largest key count, rounded up to 16.
   void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
                     void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
-  /// dqkv[rows, W] += the gradient through attention of one segment; qkv as finish_qkv left it, dout[rows, H·D].
-  /// scratch: `ttrl_attention_backward_scratch` floats.
-  void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, const float *qkv, const float *statistics,
-                             const float *dout, float *dqkv, float *scratch);
+  /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..<
+  /// last_group; qkv as finish_qkv left it, dout[rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
+  void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, int64_t first_group, int64_t last_group,
+                             const float *qkv, const float *statistics, const float *dout, float *dqkv,
+                             float *scratch);
 
   /// Turns logits [V] into z in place: times inverse_temperature, dropped tokens to -infinity. top_k 0 and top_p 1 are
   /// off; top-k comes first. scratch: 2·V + 16 64-bit words, touched only where something can be dropped.
   ttrl_distribution (*distribution)(float *z, int64_t count, float inverse_temperature, int32_t top_k, float top_p,
                                     uint64_t *scratch);
-  /// The token at `uniform` of the cumulative distribution, in index order.
-  int32_t (*sample)(const float *z, int64_t count, float maximum, double uniform);
+  /// The token at `uniform` of the cumulative distribution, in index order; total: the distribution's sum.
+  int32_t (*sample)(const float *z, int64_t count, float maximum, float total, double uniform);
   /// The lowest index of the largest value.
   int32_t (*largest)(const float *z, int64_t count);
   /// out = coefficient · exp(z - maximum - log_sum): the probabilities, scaled.

@@ -8,7 +8,6 @@
 package import Answers
 package import Base
 package import Records
-import Synchronization
 package import TTRL
 package import Tensors
 
@@ -19,11 +18,14 @@ package struct TrainerOptions: Sendable {
   /// Sum gradients exactly; otherwise as float32, in rank order of the exchange.
   package var isExact: Bool
   package var threads: Int
+  /// Activations that would take more are computed twice instead; not part of the arithmetic.
+  package var activationBytesMax: Int
 
-  package init(microBatchTokens: Int, isExact: Bool, threads: Int) {
+  package init(microBatchTokens: Int, isExact: Bool, threads: Int, activationBytesMax: Int = .max) {
     self.microBatchTokens = microBatchTokens
     self.isExact = isExact
     self.threads = threads
+    self.activationBytesMax = activationBytesMax
   }
 }
 
@@ -50,12 +52,12 @@ package struct LanguageModelPolicy: Policy {
   /// The answer that a response gives; set by whoever has the tokenizer.
   private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   package private(set) var optimizer: AdamW
-  package private(set) var model: PreparedModel
+  /// nil only while the next one is made: two need not fit.
+  private var prepared: PreparedModel?
   /// Policy 0, where a KL penalty asks for it.
   private let reference: PreparedModel?
   package private(set) var version: PolicyVersion
-  /// One per thread; made at the first update.
-  private var passes: [ThreadPass] = []
+  private var pass: TeamPass?
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
@@ -79,15 +81,21 @@ package struct LanguageModelPolicy: Policy {
     self.seed = seed
     self.exchange = exchange
     self.readAnswer = readAnswer
-    model = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
     self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
   }
 
-  /// Samples on this thread, as a worker's thread would.
+  package var model: PreparedModel {
+    guard let prepared else { preconditionFailure("a policy whose update failed has no model") }
+    return prepared
+  }
+
+  /// Samples as a worker would.
   package mutating func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
     guard let first = slots.first else { return [] }
     let generator = Generator(
-      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count))
+      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count),
+      team: Team(options.threads))
     try generator.add(
       GenerationRequest(
         prompt: prompt.tokens, round: first.round, promptIndex: prompt.index, samples: slots.map(\.sample)))
@@ -112,15 +120,13 @@ package struct LanguageModelPolicy: Policy {
     guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
     let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    reservePasses(min(options.threads, mine.count))
-    let passes = passes
-    let scored = Mutex(trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) })
-    try inParallel(mine.count, threads: passes.count) { index, thread in
-      let range = ranges[mine[index]]
-      let logprobs = try passes[thread].score(Array(trajectories[range]), model: reference, sampling: sampling)
-      scored.withLock { $0.replaceSubrange(range, with: logprobs) }
+    let pass = madePass()
+    var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
+    for index in mine {
+      let range = ranges[index]
+      let logprobs = try pass.score(Array(trajectories[range]), model: reference, sampling: sampling)
+      mineScored.replaceSubrange(range, with: logprobs)
     }
-    let mineScored = scored.withLock { $0 }
     guard exchange.size > 1 else { return mineScored }
     var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
     try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
@@ -132,9 +138,10 @@ package struct LanguageModelPolicy: Policy {
     }
   }
 
-  /// Makes engines for `count` threads, at least one.
-  private mutating func reservePasses(_ count: Int) {
-    while passes.count < max(1, count) { passes.append(ThreadPass(plan)) }
+  private mutating func madePass() -> TeamPass {
+    let made = pass ?? TeamPass(plan, options)
+    pass = made
+    return made
   }
 
   // MARK: One optimizer step
@@ -145,20 +152,14 @@ package struct LanguageModelPolicy: Policy {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
-    // Float sums depend on their order, so without exact ones a rank's micro-batches take turns.
-    let threads = options.isExact ? options.threads : 1
-    reservePasses(min(threads, mine.count))
-    let total = Mutex(GradientSum(count: plan.layout.count, isExact: options.isExact))
-    let (model, passes) = (model, passes.prefix(max(1, threads)))
-    try inParallel(mine.count, threads: passes.count) { index, thread in
-      let part = members[ranges[mine[index]]]
-      let tally = try passes[thread].run(Array(part), model: model, method: method)
-      try total.withLock { try $0.add(passes[thread].gradient, tally) }
+    let pass = madePass()
+    var total = GradientSum(pass.gradient, isExact: options.isExact)
+    for index in mine {
+      let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
+      try total.take(tally)
     }
-    return try total.withLock { total in
-      try total.exchange(exchange)
-      return try apply(&total, miniBatch: miniBatch, learningRate: learningRate)
-    }
+    try total.exchange(exchange)
+    return try apply(&total, miniBatch: miniBatch, learningRate: learningRate)
   }
 
   private mutating func apply(
@@ -170,24 +171,24 @@ package struct LanguageModelPolicy: Policy {
     if miniBatch.index == 0, report.logprobGap != 0 {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
-    let gradient = Floats(count: plan.layout.count)
-    total.write(to: gradient, scale: 1 / miniBatch.divisor)
+    let gradient = total.mean(scale: 1 / miniBatch.divisor)
     report.gradientNorm = optimizer.apply(gradient, learningRate: Float(learningRate))
     report.isSkipped = !report.gradientNorm.isFinite
-    model = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    prepared = nil
+    prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
     return report
   }
 }
 
-/// One thread's engine and its gradient.
+/// A team's engine and its gradient.
 ///
-/// `@unchecked Sendable`: `inParallel` gives each thread number to one thread at a time.
-private final class ThreadPass: @unchecked Sendable {
+/// `@unchecked Sendable`: the policy that owns it is used by one thread at a time.
+private final class TeamPass: @unchecked Sendable {
   private let engine: Backpropagation
   let gradient: Floats
 
-  init(_ plan: TransformerPlan) {
-    engine = Backpropagation(plan)
+  init(_ plan: TransformerPlan, _ options: TrainerOptions) {
+    engine = Backpropagation(plan, team: Team(options.threads), activationBytesMax: options.activationBytesMax)
     gradient = Floats(count: plan.layout.count)
   }
 
@@ -201,9 +202,8 @@ private final class ThreadPass: @unchecked Sendable {
     members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
   }
 
-  /// Leaves the gradient of a micro-batch's summed loss in `gradient`.
+  /// Adds the gradient of a micro-batch's summed loss to `gradient`.
   func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
-    gradient.fill(0)
     var tally = Tally()
     // The bonus takes entropy off the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
@@ -241,17 +241,23 @@ private struct Tally {
 
 /// The gradient of a mini-batch on its way: exact integers, or float32 where speed was asked for.
 private struct GradientSum {
+  /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
+  private let gradient: Floats
   private var exact: ExactGradient?
-  private var fast: Floats?
   private var tally = Tally()
 
-  init(count: Int, isExact: Bool) {
-    if isExact { exact = ExactGradient(count: count) } else { fast = Floats(count: count) }
+  init(_ gradient: Floats, isExact: Bool) {
+    self.gradient = gradient
+    gradient.fill(0)
+    if isExact { exact = ExactGradient(count: gradient.count) }
   }
 
-  mutating func add(_ gradient: Floats, _ part: Tally) throws {
-    try exact?.add(gradient)
-    fast?.add(gradient)
+  /// A micro-batch has added to `gradient`.
+  mutating func take(_ part: Tally) throws {
+    if exact != nil {
+      try exact?.add(gradient)
+      gradient.fill(0)
+    }
     tally.loss &+= part.loss
     tally.clipped += part.clipped
     tally.gap = max(tally.gap, part.gap)
@@ -259,8 +265,11 @@ private struct GradientSum {
 
   mutating func exchange(_ exchange: any GradientExchange) throws {
     guard exchange.size > 1 else { return }
-    if exact != nil { try exact?.values.withUnsafeMutableBufferPointer { try exchange.sum($0) } }
-    if let fast { try fast.withUnsafeBuffer { try exchange.sum($0) } }
+    if exact != nil {
+      try exact?.values.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    } else {
+      try gradient.withUnsafeBuffer { try exchange.sum($0) }
+    }
     var counts: [Int64] = [tally.loss, tally.clipped]
     try counts.withUnsafeMutableBufferPointer { try exchange.sum($0) }
     tally.loss = counts[0]
@@ -268,12 +277,10 @@ private struct GradientSum {
     tally.gap = try exchange.maximum(tally.gap)
   }
 
-  func write(to gradient: Floats, scale: Double) {
-    exact?.write(to: gradient, scale: scale)
-    if let fast {
-      gradient.copy(from: fast)
-      gradient.scale(by: Float(scale))
-    }
+  /// The sum times `scale`, where micro-batches added theirs.
+  func mean(scale: Double) -> Floats {
+    if let exact { exact.write(to: gradient, scale: scale) } else { gradient.scale(by: Float(scale)) }
+    return gradient
   }
 
   var report: UpdateReport {

@@ -41,14 +41,21 @@ struct Arm {
     Arm("reinforce++", "--advantage reinforce++ \(short)"),
     Arm("reinforce++-baseline", "--advantage reinforce++-baseline \(short)"),
     Arm("clip-higher", "--clip-high 0.28 \(short)"),
+    Arm("kl", "--kl-coefficient 0.001 \(short)"),
   ]
 
-  /// What the rewards are.
+  /// What the rewards are, and how many samples they take.
   static let estimators = [
-    Arm("hard", short)
+    Arm("hard", short), Arm("soft-vote", "--estimator soft-vote \(short)"),
+    Arm("early-stop", "--early-stop on \(short)"),
   ]
 
-  static let all = claims + votes + objectives + estimators
+  /// A long run at five times the learning rate, until it collapses (X2): watched only, and stopped by the guard.
+  static let collapse = [Arm("guard-off", "--guard off \(long)"), Arm("guard-stop", "--guard stop \(long)")]
+
+  static let all = claims + votes + objectives + estimators + collapse
+
+  private static let long = "--steps 120 --lr 5e-4 --votes 32 --train-samples 16 \(short)"
 
   /// Evaluations before and after only, with as many samples as pass@1 and maj@16 take.
   private static let short = "--eval-every 0 --eval-samples 16"

@@ -1,0 +1,110 @@
+// ForwardPass: the rows of a micro-batch through the layers, and what they leave for the way back.
+//
+// Either every layer keeps its intermediate results, or only its input is kept and the way back computes the rest
+// again, one layer at a time: the same functions on the same numbers, so the same bits, for a third more work and a
+// fraction of the memory. Which of the two is a matter of memory alone.
+
+import Base
+import Tensors
+
+/// What the forward pass keeps for the backward pass.
+struct Activations {
+  /// Rows there is room for.
+  let rows: Int
+  /// Only inputs are kept; `middles` and `layers` are of the layer that is being worked on.
+  let areRecomputed: Bool
+  /// [layers + 1]: x before each layer, and after the last. [rows, C]
+  let inputs: [Matrix]
+  /// x between attention and feed-forward.
+  private let middles: [Matrix]
+  private let buffers: [LayerBuffers]
+
+  init(_ plan: TransformerPlan, rows wanted: Int, areRecomputed: Bool) {
+    let chunk = Backpropagation.chunkRows
+    let count = (wanted + chunk - 1) / chunk * chunk
+    rows = count
+    self.areRecomputed = areRecomputed
+    let c = plan.configuration
+    let kept = areRecomputed ? 1 : c.layerCount
+    inputs = (0...c.layerCount).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
+    middles = (0..<kept).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
+    buffers = (0..<kept).map { _ in LayerBuffers(plan, rows: count, forTraining: true) }
+  }
+
+  func middle(_ layer: Int) -> Matrix { middles[areRecomputed ? 0 : layer] }
+
+  func buffers(_ layer: Int) -> LayerBuffers { buffers[areRecomputed ? 0 : layer] }
+
+  /// Bytes for each row.
+  static func bytesPerRow(_ plan: TransformerPlan, areRecomputed: Bool) -> Int {
+    let c = plan.configuration
+    let heads = plan.heads
+    let kept = heads.width * (c.hasQueryKeyNorm ? 2 : 1) + 2 * heads.query + 2 * c.feedForwardSize + c.hiddenSize
+    let layer = kept * 4 + heads.queryWidth * plan.type.bytes
+    return (areRecomputed ? 1 : c.layerCount) * layer + (c.layerCount + 1) * c.hiddenSize * 4
+  }
+
+  /// Chunks of the first `count` rows, each with the room it may write to.
+  func chunks(of count: Int) -> [(rows: Range<Int>, room: Range<Int>)] {
+    let size = Backpropagation.chunkRows
+    return stride(from: 0, to: count, by: size).map { ($0..<min($0 + size, count), $0..<$0 + size) }
+  }
+}
+
+/// One micro-batch on its way forward.
+struct ForwardPass {
+  let batch: TrainingBatch
+  let model: PreparedModel
+  let transformer: Transformer
+  let activations: Activations
+
+  /// The embeddings through all layers.
+  func run() throws(ModelError) {
+    model.embed(batch.tokens, into: activations.inputs[0])
+    for layer in model.layers.indices { try self.layer(layer) }
+  }
+
+  /// One layer, from its input to its output.
+  func layer(_ index: Int) throws(ModelError) {
+    try attention(index)
+    for chunk in activations.chunks(of: batch.tokens.count) {
+      let middle = activations.middle(index)[rows: chunk.room]
+      let output = activations.inputs[index + 1][rows: chunk.room]
+      output.values.copy(from: middle.values)
+      try transformer.feedForward(
+        model, layer: index, source: middle, x: output, count: chunk.rows.count,
+        buffers: activations.buffers(index)[rows: chunk.room])
+    }
+  }
+
+  /// What `layer` left in the layer's buffers, once more; its output is not needed.
+  func recompute(_ index: Int) throws(ModelError) {
+    try attention(index)
+    for chunk in activations.chunks(of: batch.tokens.count) {
+      try transformer.gateUp(
+        model, layer: index, source: activations.middle(index)[rows: chunk.room], count: chunk.rows.count,
+        buffers: activations.buffers(index)[rows: chunk.room])
+    }
+  }
+
+  /// From a layer's input to its middle.
+  private func attention(_ index: Int) throws(ModelError) {
+    let chunks = activations.chunks(of: batch.tokens.count)
+    let buffers = activations.buffers(index)
+    for chunk in chunks {
+      try transformer.project(
+        model, layer: index, x: activations.inputs[index][rows: chunk.room], rows: batch.rows, range: chunk.rows,
+        buffers: buffers[rows: chunk.room], pageLayer: 0)
+    }
+    for segment in batch.segments {
+      if let prefix = segment.prefixTable { segment.table.copyLastPage(of: prefix, count: segment.prefix.count) }
+    }
+    for chunk in chunks {
+      let middle = activations.middle(index)[rows: chunk.room]
+      middle.values.copy(from: activations.inputs[index][rows: chunk.room].values)
+      try transformer.attend(
+        model, layer: index, x: middle, rows: batch.rows, range: chunk.rows, buffers: buffers[rows: chunk.room],
+        pageLayer: 0)
+    }
+  }
+}
