@@ -92,7 +92,27 @@ extension Claim {
     let spread = (finals.max() ?? .nan) - (finals.min() ?? .nan)
     let votes = Arm.votes.map { experiment.mean($0, "after", "train", "pass@1") }
     let (fewest, most) = (votes.first ?? .nan, votes.last ?? .nan)
+    func pass(_ run: FinishedRun, _ end: String) -> Double { run.figure(end, "train", "pass@1") }
     return [
+      Claim("early stop", "ends with the very weights of full sampling (slots saved)", experiment["early-stop"]) {
+        run in
+        let full = experiment["hard"].first { $0.seed == run.seed }
+        return (Figures.percent(run.savedShare), run.weights == full?.weights && run.savedShare > 0)
+      },
+      Claim(
+        "X2", "at five times the learning rate a long run collapses: pass@1 ends below half of its highest step",
+        experiment["guard-off"]
+      ) { run in
+        let (highest, after) = (run.highestPass, pass(run, "after"))
+        return ("\(Figures.percent(highest)) → \(Figures.percent(after))", after < highest / 2)
+      },
+      Claim(
+        "guard", "and the guard ends it, with a policy better than the base model's (pass@1)",
+        experiment["guard-stop"]
+      ) { run in
+        let (before, after) = (pass(run, "before"), pass(run, "after"))
+        return (Figures.change(before, after), run.delivered.alarm != nil && after > before)
+      },
       Claim(
         id: "C8", text: "objectives end within 5 points of one another (mean pass@1, lowest and highest)",
         values: ["\(Figures.percent(finals.min() ?? .nan)) – \(Figures.percent(finals.max() ?? .nan))"],

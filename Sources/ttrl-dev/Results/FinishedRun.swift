@@ -78,6 +78,30 @@ struct FinishedRun {
     }
   }
 
+  /// Samples that a vote did not need, as a share of all slots of the training steps.
+  var savedShare: Double {
+    let counts = steps.flatMap { $0["prompts"]?.elements ?? [] }
+    let sampled = counts.reduce(0) { $0 + ($1["samples"]?.int ?? 0) }
+    let saved = steps.reduce(0) { $0 + ($1["samples_saved"]?.int ?? 0) }
+    return Double(saved) / Double(max(sampled + saved, 1))
+  }
+
+  /// The highest share of right responses that a step sampled.
+  var highestPass: Double { steps.compactMap { $0["ground_truth_ratio"]?.double }.max() ?? .nan }
+
+  /// Each of the named figures of the steps that are a multiple of `stride`, from 0.
+  func course(_ names: [String], every stride: Int) -> [(step: Int, values: [Double])] {
+    Swift.stride(from: 0, to: steps.count, by: stride).map { step in
+      (step, names.map { steps[step][$0]?.double ?? .nan })
+    }
+  }
+
+  /// The policy that the run delivered, and the guard's alarm that ended it.
+  var delivered: (policy: Int, alarm: String?) {
+    let delivered = summary["delivered"]
+    return (delivered?["policy"]?.int ?? stepCount, delivered?["collapse"]?["alarm"]?.string)
+  }
+
   func meanOfSteps(_ name: String, _ range: Range<Int>) -> Double {
     let values = steps[range.clamped(to: 0..<steps.count)].compactMap { $0[name]?.double }
     return values.reduce(0, +) / Double(max(values.count, 1))

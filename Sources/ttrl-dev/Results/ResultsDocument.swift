@@ -27,7 +27,10 @@ struct ResultsDocument {
         "Votes",
         "How many responses vote, at a fixed number of trained ones. \(columns)") + comparison(Arm.votes)
     lines += section("Objectives", "What is made of the same rewards. \(columns)") + comparison(Arm.objectives)
-    lines += section("Rewards", "What a response is worth. \(columns)") + comparison(Arm.estimators)
+    lines += section(
+      "Rewards", "What a response is worth, and stopping early once a vote is decided. \(columns)")
+    lines += comparison(Arm.estimators)
+    lines += section("A collapse", collapseText) + collapseTable + [""] + collapseCourse
     return (lines + [""]).joined(separator: "\n")
   }
 
@@ -96,6 +99,38 @@ struct ResultsDocument {
       ]
     }
     return table(["arm", "flags", "pass@1", "maj@16", "held-out pass@1", "tokens sampled"], rows)
+  }
+
+  private let collapseText =
+    "Five times the default learning rate, \(Arm.collapse[0].flags.prefix(2).joined(separator: " ")): the model comes to "
+    + "agree with itself on wrong answers, each question on one of its own. Nothing that needs an answer tells the guard. "
+    + "*Ended* is the number of steps before it stopped the run; *delivered* the policy that the run gives."
+
+  private var collapseTable: [String] {
+    let rows = Arm.collapse.flatMap { arm in
+      experiment[arm.name].map { run in
+        let delivered = run.delivered
+        return [
+          arm.name, "\(run.seed)", "\(run.stepCount)", delivered.alarm ?? "–", "\(delivered.policy)",
+          Figures.percent(run.highestPass),
+          Figures.change(run.figure("before", "train", "pass@1"), run.figure("after", "train", "pass@1")),
+          Figures.change(run.figure("before", "held_out", "pass@1"), run.figure("after", "held_out", "pass@1")),
+        ]
+      }
+    }
+    return table(
+      ["arm", "seed", "ended", "alarm", "delivered", "highest step", "pass@1", "held-out pass@1"], rows)
+  }
+
+  /// What a step sampled, in the runs that nobody stopped.
+  private var collapseCourse: [String] {
+    let courses = experiment[Arm.collapse[0].name].map { run in
+      run.course(["ground_truth_ratio", "majority_ratio", "overturn_rate"], every: 10)
+    }
+    let rows = courses[0].indices.map { index in
+      ["\(courses[0][index].step)"] + courses.map { $0[index].values.map(Figures.percent).joined(separator: " / ") }
+    }
+    return table(["step"] + Arm.seeds.map { "seed \($0): right / majority / overturned" }, rows)
   }
 
   private var unsolvableText: String {
