@@ -102,9 +102,9 @@ struct ResultsDocument {
   }
 
   private let collapseText =
-    "Five times the default learning rate, \(Arm.collapse[0].flags.prefix(2).joined(separator: " ")): the model comes to "
-    + "agree with itself on wrong answers, each question on one of its own. Nothing that needs an answer tells the guard. "
-    + "*Ended* is the number of steps before it stopped the run; *delivered* the policy that the run gives."
+    "Five times the default learning rate, \(Arm.collapse[0].flags.prefix(2).joined(separator: " ")): the model comes "
+    + "to agree with itself on wrong answers, each question on one of its own. Nothing that needs an answer tells the "
+    + "guard. *Ended* is the number of steps before it stopped the run; *delivered* the policy that the run gives."
 
   private var collapseTable: [String] {
     let rows = Arm.collapse.flatMap { arm in
