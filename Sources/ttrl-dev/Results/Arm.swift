@@ -44,16 +44,16 @@ struct Arm {
     Arm("kl", "--kl-coefficient 0.001 \(short)"),
   ]
 
-  /// What the rewards are, and how many samples they take.
+  /// What the rewards are, and how many samples they take. The first is the default: the hard vote, fully sampled.
   static let estimators = [
-    Arm("hard", short), Arm("soft-vote", "--estimator soft-vote \(short)"),
+    objectives[0], Arm("soft-vote", "--estimator soft-vote \(short)"),
     Arm("early-stop", "--early-stop on \(short)"),
   ]
 
   /// A long run at five times the learning rate, until it collapses (X2): watched only, and stopped by the guard.
   static let collapse = [Arm("guard-off", "--guard off \(long)"), Arm("guard-stop", "--guard stop \(long)")]
 
-  static let all = claims + votes + objectives + estimators + collapse
+  static let all = claims + votes + objectives + estimators.dropFirst() + collapse
 
   private static let long = "--steps 120 --lr 5e-4 --votes 32 --train-samples 16 \(short)"
 

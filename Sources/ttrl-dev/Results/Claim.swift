@@ -96,7 +96,7 @@ extension Claim {
     return [
       Claim("early stop", "ends with the very weights of full sampling (slots saved)", experiment["early-stop"]) {
         run in
-        let full = experiment["hard"].first { $0.seed == run.seed }
+        let full = experiment[Arm.estimators[0].name].first { $0.seed == run.seed }
         return (Figures.percent(run.savedShare), run.weights == full?.weights && run.savedShare > 0)
       },
       Claim(

@@ -13,7 +13,7 @@ enum Figures {
     return "\(sign)\(whole / Int(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
   }
 
-  static func percent(_ value: Double) -> String { decimal(value * 100, 1) + " %" }
+  static func percent(_ value: Double) -> String { value.isFinite ? decimal(value * 100, 1) + " %" : "–" }
 
   static func change(_ before: Double, _ after: Double) -> String { "\(percent(before)) → \(percent(after))" }
 

@@ -21,11 +21,9 @@ struct ResultsDocument {
     lines += section("Runs") + runs(Arm.claims)
     lines += section("Claims") + claimTable
     lines += section("Curves", "pass@1 / maj@16 on the training prompts after k steps.") + curves
-    lines += section("What C10 shows", unsolvableText)
-    lines +=
-      section(
-        "Votes",
-        "How many responses vote, at a fixed number of trained ones. \(columns)") + comparison(Arm.votes)
+    lines += section("What C10 shows") + [unsolvableText]
+    lines += section("Votes", "How many responses vote, at a fixed number of trained ones. \(columns)")
+    lines += comparison(Arm.votes)
     lines += section("Objectives", "What is made of the same rewards. \(columns)") + comparison(Arm.objectives)
     lines += section(
       "Rewards", "What a response is worth, and stopping early once a vote is decided. \(columns)")
