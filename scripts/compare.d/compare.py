@@ -52,18 +52,20 @@ def configurations(shape, path, threads):
         yield "growth", "ttrl", "float32", f"{growth} float32"
 
 
-def measure(entry, wrap, raw, shape):
+def measure(entry, shape, options):
     work, tool, configuration, command = entry
-    done = subprocess.run(
-        wrap + shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=os.path.join(HERE, "..", ".."))
     line = dict(shape=shape, work=work, tool=tool, configuration=configuration, time=datetime.date.today().isoformat())
     try:
+        done = subprocess.run(
+            options.wrap + shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=os.path.join(HERE, "..", ".."), timeout=options.limit)
         line.update(json.loads(done.stdout.strip().splitlines()[-1]))
+    except subprocess.TimeoutExpired:
+        line.update(error=f"not finished after {options.limit} s")
     except (ValueError, IndexError):
         line.update(error=(done.stderr or done.stdout).strip()[-300:])
     print(f"{shape} {work} {tool} {configuration}: {line.get('value', line.get('error'))}", file=sys.stderr, flush=True)
-    with open(raw, "a") as file:
+    with open(options.raw, "a") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -98,7 +100,7 @@ def campaign(options):
         for entry in entries:
             key = (shape, *entry[:3])
             if key not in found and key not in failed and (not options.only or entry[1] in options.only):
-                measure(entry, options.wrap, options.raw, shape)
+                measure(entry, shape, options)
         for _ in range(options.rounds - 1):
             found, failed = read(options.raw)
             for entry in entries:
@@ -108,7 +110,7 @@ def campaign(options):
                     continue
                 if tool == "ttrl" or key == best(found, shape, work, tool):
                     if not options.only or tool in options.only:
-                        measure(entry, options.wrap, options.raw, shape)
+                        measure(entry, shape, options)
 
 
 def page(options):
@@ -191,6 +193,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", action="append", help="measure this tool only; may be given again")
     parser.add_argument("--wrap", type=shlex.split, default=[], help="a command to run every measurement under")
+    parser.add_argument("--limit", type=int, default=300, help="seconds after which a measurement is given up")
     parser.add_argument("--page", help="write the tables between the marks of this file, and measure nothing")
     options = parser.parse_args()
     os.makedirs(options.models, exist_ok=True)
