@@ -23,4 +23,4 @@
    .largest = largest_kernel, .scaled_probabilities = scaled_probabilities_kernel,                                    \
    .entropy_gradient = entropy_gradient_kernel,                                                                       \
    .accumulate_fixed = accumulate_fixed_kernel, .from_fixed = from_fixed_kernel,                                      \
-   .sum_of_squares = sum_of_squares_kernel, .adamw = adamw_kernel}
+   .round_fixed = round_fixed_kernel, .sum_of_squares = sum_of_squares_kernel, .adamw = adamw_kernel}

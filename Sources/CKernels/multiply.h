@@ -46,9 +46,10 @@ INLINE void transpose_values(const void *values, int64_t at, int64_t stride, int
   for (int i = 0; i < 16; ++i) store(out + i * out_stride, r[i]);
 }
 
-static void pack_kernel(const float *weights, int64_t inner, int64_t columns, void *out, bool is_bf16) {
+static void pack_kernel(const float *weights, int64_t inner, int64_t columns, int64_t first, int64_t last, void *out,
+                        bool is_bf16) {
   float tile[256];
-  for (int64_t panel = 0; panel * 16 < columns; ++panel)
+  for (int64_t panel = first; panel < last; ++panel)
     for (int64_t k = 0; k < inner; k += 16) {
       transpose_values(weights, panel * 16 * inner + k, inner, columns - panel * 16, inner - k, false, tile, 16);
       const int64_t at = packed_at(inner, columns, k, panel);

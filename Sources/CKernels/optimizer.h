@@ -1,5 +1,12 @@
 // optimizer.h: gradients as 64-bit integers, whose sum has no order, and AdamW.
 
+// 2^40·g, exact in float64, rounded to an integer with ties to even; clamped so that it fits 64 bits for every input.
+static inline d16 fixed_point(v16 g) {
+  d16 scaled = __builtin_convertvector(g, d16) * 0x1p40;
+  scaled = __builtin_elementwise_min(__builtin_elementwise_max(scaled, (d16){} - 0x1p62), (d16){} + 0x1p62);
+  return __builtin_elementwise_rint(scaled);
+}
+
 static float accumulate_fixed_kernel(int64_t *accumulator, const float *gradient, int64_t count) {
   v16 highest = {};
   i16 odd = {};
@@ -8,10 +15,7 @@ static float accumulate_fixed_kernel(int64_t *accumulator, const float *gradient
     v16 g = load_first(gradient + i, left);
     odd |= ~(g - g == 0.0f);
     highest = larger(highest, choose(g < 0.0f, -g, g));
-    // 2^40·g is exact in float64; rint rounds to even; clamped so that the conversion is defined for every input.
-    d16 scaled = __builtin_convertvector(g, d16) * 0x1p40;
-    scaled = __builtin_elementwise_min(__builtin_elementwise_max(scaled, (d16){} - 0x1p62), (d16){} + 0x1p62);
-    l16 fixed = __builtin_convertvector(__builtin_elementwise_rint(scaled), l16);
+    l16 fixed = __builtin_convertvector(fixed_point(g), l16);
     if (left >= 16)
       *(l16_anywhere *)(accumulator + i) += fixed;
     else
@@ -23,6 +27,22 @@ static float accumulate_fixed_kernel(int64_t *accumulator, const float *gradient
 static void from_fixed_kernel(const int64_t *accumulator, double scale, float *out, int64_t count) {
   const double unit = 0x1p-40 * scale;
   for (int64_t i = 0; i < count; ++i) out[i] = (float)((double)accumulator[i] * unit);
+}
+
+// What accumulating into zero and reading it back gives.
+static float round_fixed_kernel(float *gradient, double scale, int64_t count) {
+  const double unit = 0x1p-40 * scale;
+  v16 highest = {};
+  i16 odd = {};
+  for (int64_t i = 0; i < count; i += 16) {
+    const int64_t left = count - i;
+    v16 g = load_first(gradient + i, left);
+    odd |= ~(g - g == 0.0f);
+    highest = larger(highest, choose(g < 0.0f, -g, g));
+    // An integer has no negative zero.
+    store_first(gradient + i, __builtin_convertvector((fixed_point(g) + 0.0) * unit, v16), left);
+  }
+  return any(odd) ? INFINITY : largest_lane(highest);
 }
 
 static double sum_of_squares_kernel(const float *x, int64_t count) {

@@ -50,21 +50,24 @@ package final class PreparedModel: Sendable {
   private let embedding: Matrix?
 
   /// Packs copies of `plan.layout.count` parameters; `forTraining` also for the backward pass.
-  package init(plan: TransformerPlan, parameters: Floats, forTraining: Bool) throws(ModelError) {
+  package init(
+    plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team? = nil
+  ) throws(ModelError) {
     let layout = plan.layout
     precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
     self.plan = plan
     isForTraining = forTraining
     var layers: [PreparedLayer] = []
     for layer in layout.layers {
-      layers.append(try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining))
+      layers.append(
+        try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team))
     }
     self.layers = layers
     finalNorm = rounded([layout.finalNorm], plan: plan, parameters)
     let head = try multiplying { () throws(MultiplicationError) in
       try PackedWeights(
         parameters[layout.tensors[layout.head].range].rows(of: plan.configuration.hiddenSize), type: plan.type,
-        isForTraining: forTraining)
+        isForTraining: forTraining, team: team)
     }
     self.head = head
     embedding =
@@ -99,7 +102,7 @@ struct PreparedLayer: Sendable {
   let queryKeyValue, attentionOutput, gateUp, down: PackedWeights
 
   init(
-    _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool
+    _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
   ) throws(ModelError) {
     let layout = plan.layout
     func vector(_ index: Int) -> Floats { rounded([index], plan: plan, parameters) }
@@ -107,7 +110,7 @@ struct PreparedLayer: Sendable {
       let columns = layout.tensors[indices[0]].shape[1]
       let weights = joined(indices.map { layout.tensors[$0] }, of: parameters).rows(of: columns)
       return try multiplying { () throws(MultiplicationError) in
-        try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining)
+        try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining, team: team)
       }
     }
     inputNorm = vector(layer.inputNorm)

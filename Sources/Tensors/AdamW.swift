@@ -61,9 +61,10 @@ package struct AdamW: Sendable {
     self.decayed = decayed ?? [0..<parameters.count]
   }
 
-  /// One update with the gradient of the loss. A gradient that is not finite changes nothing.
+  /// One update with the gradient of the loss. A gradient that is not finite changes nothing. A team shares values, so
+  /// its size cannot matter.
   /// - Returns: the gradient's norm before clipping.
-  package mutating func apply(_ gradient: Floats, learningRate: Float) -> Double {
+  package mutating func apply(_ gradient: Floats, learningRate: Float, team: Team? = nil) -> Double {
     precondition(gradient.count == parameters.count, "\(gradient.count) gradients for \(parameters.count) parameters")
     let norm = Kernels.best.sumOfSquares(gradient).squareRoot()
     guard norm.isFinite else { return norm }
@@ -71,23 +72,27 @@ package struct AdamW: Sendable {
     let scale = norm > settings.gradientNormMax ? Float(settings.gradientNormMax / norm) : 1
     var start = 0
     for range in decayed {
-      update(start..<range.lowerBound, gradient, learningRate, scale, decay: 0)
-      update(range, gradient, learningRate, scale, decay: settings.weightDecay)
+      update(start..<range.lowerBound, gradient, learningRate, scale, decay: 0, team)
+      update(range, gradient, learningRate, scale, decay: settings.weightDecay, team)
       start = range.upperBound
     }
-    update(start..<parameters.count, gradient, learningRate, scale, decay: 0)
+    update(start..<parameters.count, gradient, learningRate, scale, decay: 0, team)
     return norm
   }
 
-  private func update(_ range: Range<Int>, _ gradient: Floats, _ rate: Float, _ scale: Float, decay: Float) {
+  private func update(
+    _ range: Range<Int>, _ gradient: Floats, _ rate: Float, _ scale: Float, decay: Float, _ team: Team?
+  ) {
     guard !range.isEmpty else { return }
     let c = ttrl_adamw(
       learning_rate: rate, beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
       weight_decay: decay, gradient_scale: scale, bias_correction1: 1 - power(settings.beta1, step),
       bias_correction2: 1 - power(settings.beta2, step))
-    Kernels.best.adamW(
-      c, gradient: gradient[range], parameters: parameters[range], first: firstMoment[range],
-      second: secondMoment[range])
+    share(range.count, team) { part, _ in
+      let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+      Kernels.best.adamW(
+        c, gradient: gradient[part], parameters: parameters[part], first: firstMoment[part], second: secondMoment[part])
+    }
   }
 }
 

@@ -37,9 +37,24 @@ package struct ExactGradient: Sendable {
   package init(count: Int) { values = Array(repeating: 0, count: count) }
 
   /// Adds the gradient of one micro-batch.
-  package mutating func add(_ gradient: Floats) throws(ExactGradientError) {
+  package mutating func add(_ gradient: Floats, team: Team? = nil) throws(ExactGradientError) {
     precondition(gradient.count == values.count, "adding \(gradient.count) gradients to \(values.count)")
-    let magnitude = values.withUnsafeMutableBufferPointer { Kernels.best.accumulateFixed(gradient, into: $0) }
+    let magnitude = values.withUnsafeMutableBufferPointer { values in
+      largest(gradient.count, team) { part in
+        Kernels.best.accumulateFixed(gradient[part], into: UnsafeMutableBufferPointer(rebasing: values[part]))
+      }
+    }
+    try count(magnitude)
+  }
+
+  /// Makes of a gradient what the sum would be if it were the only summand, times `scale`. It needs no integers.
+  package static func round(_ gradient: Floats, scale: Double, team: Team? = nil) throws(ExactGradientError) {
+    let magnitude = largest(gradient.count, team) { Kernels.best.roundFixed(gradient[$0], scale: scale) }
+    var sum = ExactGradient(count: 0)
+    try sum.count(magnitude)
+  }
+
+  private mutating func count(_ magnitude: Float) throws(ExactGradientError) {
     guard magnitude.isFinite else { throw .notFinite }
     magnitudes += Double(magnitude)
     guard magnitudes < ExactGradient.magnitudeLimit else {
@@ -58,14 +73,29 @@ package struct ExactGradient: Sendable {
   }
 
   /// Back to zero, without giving up the memory.
-  package mutating func reset() {
-    values.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
+  package mutating func reset(team: Team? = nil) {
+    values.withUnsafeMutableBufferPointer { values in
+      share(values.count, team) { part, _ in values[part].update(repeating: 0) }
+    }
     magnitudes = 0
   }
 
   /// out = sum · scale, rounded to float32 once.
-  package func write(to out: Floats, scale: Double) {
+  package func write(to out: Floats, scale: Double, team: Team? = nil) {
     precondition(out.count == values.count, "writing \(values.count) gradients to \(out.count)")
-    values.withUnsafeBufferPointer { Kernels.best.fromFixed($0, scale: scale, into: out) }
+    values.withUnsafeBufferPointer { values in
+      share(values.count, team) { part, _ in
+        Kernels.best.fromFixed(UnsafeBufferPointer(rebasing: values[part]), scale: scale, into: out[part])
+      }
+    }
   }
+}
+
+/// The largest of what the parts find; NaN or infinity where one does.
+private func largest(_ count: Int, _ team: Team?, _ body: (Range<Int>) -> Float) -> Float {
+  var found = [Float](repeating: 0, count: team?.size ?? 1)
+  found.withUnsafeMutableBufferPointer { found in
+    share(count, team) { range, part in found[part] = body(range) }
+  }
+  return found.reduce(0) { $0.isFinite && $1.isFinite ? max($0, $1) : .infinity }
 }

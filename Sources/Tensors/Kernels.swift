@@ -92,9 +92,11 @@ package struct Kernels: @unchecked Sendable {
 
   // MARK: Products (checked by MatrixMultiply.swift)
 
-  func pack(_ weights: Matrix, into packed: Memory, type: DataType) {
+  /// The panels of 16 outputs `panels`.
+  func pack(_ weights: Matrix, panels: Range<Int>, into packed: Memory, type: DataType) {
     functions.pointee.pack(
-      weights.base, Int64(weights.columns), Int64(weights.rows), packed.base, type == .bfloat16)
+      weights.base, Int64(weights.columns), Int64(weights.rows), Int64(panels.lowerBound), Int64(panels.upperBound),
+      packed.base, type == .bfloat16)
   }
 
   func unpackRow(_ index: Int, of packed: Memory, weights: PackedWeights, into out: Floats) {
@@ -370,6 +372,11 @@ package struct Kernels: @unchecked Sendable {
     precondition(out.count == accumulator.count, "fromFixed: sizes differ")
     guard let base = accumulator.baseAddress else { return }
     functions.pointee.from_fixed(base, scale, out.base, Int64(out.count))
+  }
+
+  /// What `accumulateFixed` into zeroes and `fromFixed` would give, in place.
+  func roundFixed(_ gradient: Floats, scale: Double) -> Float {
+    functions.pointee.round_fixed(gradient.base, scale, Int64(gradient.count))
   }
 
   /// The sum of squares in float64, in one fixed order.

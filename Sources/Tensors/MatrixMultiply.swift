@@ -42,7 +42,7 @@ package final class PackedWeights: Sendable {
   /// - Throws: what the library refuses.
   package init(
     _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
-    method: MultiplicationMethod? = nil
+    method: MultiplicationMethod? = nil, team: Team? = nil
   ) throws(MultiplicationError) {
     inputs = weights.columns
     outputs = weights.rows
@@ -51,7 +51,9 @@ package final class PackedWeights: Sendable {
     switch method ?? .standard(for: type) {
     case .kernels:
       let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
-      Kernels.best.pack(weights, into: memory, type: type)
+      share((outputs + 15) / 16, team, unit: 1) { panels, _ in
+        Kernels.best.pack(weights, panels: panels, into: memory, type: type)
+      }
       form = .kernels(memory)
     case .library:
       form = .library(

@@ -82,7 +82,9 @@ package struct Floats: Sendable {
 
   package var array: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
 
-  package func fill(_ value: Float) { base.update(repeating: value, count: count) }
+  package func fill(_ value: Float, team: Team? = nil) {
+    share(count, team) { part, _ in (base + part.lowerBound).update(repeating: value, count: part.count) }
+  }
 
   package func copy(from source: Floats) {
     precondition(source.count == count, "copying \(source.count) floats into \(count)")

@@ -60,6 +60,13 @@ package final class Team {
   }
 }
 
+/// Shares 0..<count out over the threads of a team, or does all of it where there is none.
+func share(
+  _ count: Int, _ team: Team?, unit: Int = 1 << 14, _ body: (_ range: Range<Int>, _ part: Int) -> Void
+) {
+  if let team { team.share(count, unit: unit, body) } else if count > 0 { body(0..<count, 0) }
+}
+
 /// What the threads of a team share.
 ///
 /// `@unchecked Sendable`: `body` and `parts` are written before `stretch` is raised and read after it was seen raised;

@@ -100,8 +100,10 @@ enum { TTRL_MULTIPLY_SCRATCH = TTRL_ROW_BLOCK * TTRL_INNER_BLOCK + 2 * TTRL_LANE
 typedef struct {
   const char *name;
 
-  /// weights [columns, inner], as a linear layer stores them, to a packed right factor [inner, columns].
-  void (*pack)(const float *weights, int64_t inner, int64_t columns, void *out, bool is_bf16);
+  /// weights [columns, inner], as a linear layer stores them, to the panels of 16 columns `first` ..< `last` of a
+  /// packed right factor [inner, columns].
+  void (*pack)(const float *weights, int64_t inner, int64_t columns, int64_t first, int64_t last, void *out,
+               bool is_bf16);
   /// One row of what was packed, [inner].
   void (*unpack_row)(const void *packed, int64_t inner, int64_t columns, int64_t column, float *out, bool is_bf16);
   /// out[rows, columns] = or += a · b for the panels of 16 columns `first` ..< `last`; out has rows of `stride`.
@@ -182,6 +184,8 @@ typedef struct {
   float (*accumulate_fixed)(int64_t *accumulator, const float *gradient, int64_t count);
   /// out = accumulator · 2^-40 · scale, rounded once.
   void (*from_fixed)(const int64_t *accumulator, double scale, float *out, int64_t count);
+  /// What accumulate_fixed into zero and from_fixed give, in place; returns what accumulate_fixed returns.
+  float (*round_fixed)(float *gradient, double scale, int64_t count);
   /// Sum of squares, in float64.
   double (*sum_of_squares)(const float *x, int64_t count);
   void (*adamw)(ttrl_adamw settings, const float *gradient, float *parameters, float *first, float *second,

@@ -153,29 +153,29 @@ package struct LanguageModelPolicy: Policy {
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
     let pass = madePass()
-    var total = GradientSum(pass.gradient, isExact: options.isExact)
+    pass.total.begin(isOne: mine.count == 1 && exchange.size == 1)
     for index in mine {
       let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
-      try total.take(tally)
+      try pass.total.take(tally)
     }
-    try total.exchange(exchange)
-    return try apply(&total, miniBatch: miniBatch, learningRate: learningRate)
+    try pass.total.exchange(exchange)
+    return try apply(pass, miniBatch: miniBatch, learningRate: learningRate)
   }
 
   private mutating func apply(
-    _ total: inout GradientSum, miniBatch: MiniBatch, learningRate: Double
+    _ pass: TeamPass, miniBatch: MiniBatch, learningRate: Double
   ) throws -> UpdateReport {
-    var report = total.report
+    var report = pass.total.report
     report.tokens = miniBatch.tokenCount
     // Before a step's first update trainer and sampler hold the same weights: anything but equality is a bug (E2).
     if miniBatch.index == 0, report.logprobGap != 0 {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
-    let gradient = total.mean(scale: 1 / miniBatch.divisor)
-    report.gradientNorm = optimizer.apply(gradient, learningRate: Float(learningRate))
+    let gradient = try pass.total.mean(scale: 1 / miniBatch.divisor)
+    report.gradientNorm = optimizer.apply(gradient, learningRate: Float(learningRate), team: pass.team)
     report.isSkipped = !report.gradientNorm.isFinite
     prepared = nil
-    prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true, team: pass.team)
     return report
   }
 }
@@ -184,12 +184,14 @@ package struct LanguageModelPolicy: Policy {
 ///
 /// `@unchecked Sendable`: the policy that owns it is used by one thread at a time.
 private final class TeamPass: @unchecked Sendable {
+  let team: Team
   private let engine: Backpropagation
-  let gradient: Floats
+  let total: GradientSum
 
   init(_ plan: TransformerPlan, _ options: TrainerOptions) {
-    engine = Backpropagation(plan, team: Team(options.threads), activationBytesMax: options.activationBytesMax)
-    gradient = Floats(count: plan.layout.count)
+    team = Team(options.threads)
+    engine = Backpropagation(plan, team: team, activationBytesMax: options.activationBytesMax)
+    total = GradientSum(count: plan.layout.count, isExact: options.isExact, team: team)
   }
 
   /// [trajectory][T] log-probabilities of the tokens of a micro-batch.
@@ -202,13 +204,14 @@ private final class TeamPass: @unchecked Sendable {
     members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
   }
 
-  /// Adds the gradient of a micro-batch's summed loss to `gradient`.
+  /// Adds the gradient of a micro-batch's summed loss to `total.gradient`.
   func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
     var tally = Tally()
     // The bonus takes entropy off the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
     try engine.run(
-      sequences(of: members), model: model, distribution: DistributionSettings(method.sampling), gradient: gradient,
+      sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
+      gradient: total.gradient,
       entropySlopes: entropySlopes
     ) { index, scored in
       let member = members[index]
@@ -239,33 +242,47 @@ private struct Tally {
   }
 }
 
-/// The gradient of a mini-batch on its way: exact integers, or float32 where speed was asked for.
-private struct GradientSum {
+/// The gradient of a mini-batch on its way: exact integers, or float32 where speed was asked for. Its memory, dear to
+/// get, is kept from one mini-batch to the next. Not `Sendable`.
+private final class GradientSum {
   /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
-  private let gradient: Floats
+  let gradient: Floats
+  private let isExact: Bool
+  private let team: Team
+  /// Only one micro-batch will come, and no other rank's: there is nothing to add, only to round.
+  private var isOne = false
   private var exact: ExactGradient?
   private var tally = Tally()
 
-  init(_ gradient: Floats, isExact: Bool) {
-    self.gradient = gradient
-    gradient.fill(0)
-    if isExact { exact = ExactGradient(count: gradient.count) }
+  init(count: Int, isExact: Bool, team: Team) {
+    gradient = Floats(count: count)
+    self.isExact = isExact
+    self.team = team
+  }
+
+  /// Zero.
+  func begin(isOne: Bool) {
+    gradient.fill(0, team: team)
+    tally = Tally()
+    self.isOne = isOne
+    guard isExact, !isOne else { return }
+    if exact == nil { exact = ExactGradient(count: gradient.count) } else { exact?.reset(team: team) }
   }
 
   /// A micro-batch has added to `gradient`.
-  mutating func take(_ part: Tally) throws {
-    if exact != nil {
-      try exact?.add(gradient)
-      gradient.fill(0)
+  func take(_ part: Tally) throws {
+    if isExact, !isOne {
+      try exact?.add(gradient, team: team)
+      gradient.fill(0, team: team)
     }
     tally.loss &+= part.loss
     tally.clipped += part.clipped
     tally.gap = max(tally.gap, part.gap)
   }
 
-  mutating func exchange(_ exchange: any GradientExchange) throws {
+  func exchange(_ exchange: any GradientExchange) throws {
     guard exchange.size > 1 else { return }
-    if exact != nil {
+    if isExact {
       try exact?.values.withUnsafeMutableBufferPointer { try exchange.sum($0) }
     } else {
       try gradient.withUnsafeBuffer { try exchange.sum($0) }
@@ -278,8 +295,14 @@ private struct GradientSum {
   }
 
   /// The sum times `scale`, where micro-batches added theirs.
-  func mean(scale: Double) -> Floats {
-    if let exact { exact.write(to: gradient, scale: scale) } else { gradient.scale(by: Float(scale)) }
+  func mean(scale: Double) throws -> Floats {
+    if !isExact {
+      gradient.scale(by: Float(scale))
+    } else if isOne {
+      try ExactGradient.round(gradient, scale: scale, team: team)
+    } else {
+      exact?.write(to: gradient, scale: scale, team: team)
+    }
     return gradient
   }
 
