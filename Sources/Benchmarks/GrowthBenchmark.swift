@@ -1,11 +1,12 @@
 // GrowthBenchmark: how sampling's speed changes with the number of samples and the length of the context.
 //
-// One prompt, shared by all samples, as a vote has it. The prompt's own time is measured apart (a rollout of one token)
-// and taken off, so the rate is that of decoding: new tokens after the first, over the time they take.
+// One prompt, shared by all samples, as a vote has it. The first pass computes the prompt and the first tokens of a
+// batch; the rate is that of all later passes, so it is decoding's: their tokens, over the time they take.
 
 import Base
 import LanguageModel
 import Platform
+import Records
 import Tensors
 
 /// Measures every number of samples with every length of context.
@@ -15,14 +16,13 @@ import Tensors
 package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let plan = TransformerPlan(options.model.configuration, type: options.type)
   let model = try PreparedModel(plan: plan, parameters: try options.model.parameters(), forTraining: false)
-  let newTokens = min(16, options.rollout.newTokens)
+  let newTokens = min(32, options.rollout.newTokens)
   var rows: [(work: Workload, promptSeconds: Double, rate: Double)] = []
   for context in contexts(options, newTokens) {
     for samples in [8, 64, 512] {
-      let work = Workload(prompts: 1, samples: samples, promptTokens: context, newTokens: newTokens + 1)
-      let prompt = try medianSeconds(of: work, newTokens: 1, model, options)
-      let whole = try medianSeconds(of: work, newTokens: newTokens + 1, model, options)
-      rows.append((work, prompt, Double(samples * newTokens) / max(whole - prompt, 1e-9)))
+      let work = Workload(prompts: 1, samples: samples, promptTokens: context, newTokens: newTokens)
+      let runs = try (0..<options.runs).map { _ in try decode(work, model, options) }
+      rows.append((work, median(runs.map(\.promptSeconds)), median(runs.map(\.rate))))
     }
   }
   let rates = rows.map(\.rate)
@@ -32,7 +32,7 @@ package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkRes
     parts: rows.map { row in
       .init(
         name:
-          "\(row.work.samples) samples, context \(row.work.promptTokens): \(Int(row.rate.rounded())) tokens/s, prompt",
+          "\(row.work.samples) samples, context \(row.work.promptTokens): \(Int(row.rate.rounded())) tokens/s, prompt and first tokens",
         seconds: row.promptSeconds, gigaflops: nil)
     },
     times: [],
@@ -44,10 +44,16 @@ private func contexts(_ options: BenchmarkOptions, _ newTokens: Int) -> [Int] {
   [128, 1024, 8192].filter { $0 + newTokens < options.model.configuration.maxPositions }
 }
 
-private func medianSeconds(
-  of work: Workload, newTokens: Int, _ model: PreparedModel, _ options: BenchmarkOptions
-) throws -> Double {
-  var work = work
-  work.newTokens = newTokens
-  return median(try (0..<options.runs).map { _ in try elapsed { _ = try sample(work, model: model, options) } })
+private func decode(
+  _ work: Workload, _ model: PreparedModel, _ options: BenchmarkOptions
+) throws -> (promptSeconds: Double, rate: Double) {
+  let batch = min(256, work.samples)
+  let generator = Generator(
+    model: model, policy: PolicyVersion(0), seed: options.seed, sampling: sampling(work), batchRows: batch,
+    team: Team(options.threads))
+  try generator.add(request(0, of: work, options))
+  let promptSeconds = try elapsed { _ = try generator.advance() }
+  let seconds = try elapsed { while generator.hasWork { _ = try generator.advance() } }
+  // The first pass gave every sample of the batch two tokens, one from the prompt and one from a row of its own.
+  return (promptSeconds, Double(work.samples * work.newTokens - 2 * batch) / max(seconds, 1e-9))
 }

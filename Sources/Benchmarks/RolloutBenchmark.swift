@@ -42,14 +42,21 @@ package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkRe
 
 /// The workload's responses, none of which ends early.
 func sample(_ work: Workload, model: PreparedModel, _ options: BenchmarkOptions) throws -> [Trajectory] {
-  let requests = (0..<work.prompts).map { prompt in
-    GenerationRequest(
-      prompt: promptTokens(prompt, work, options), round: .train(step: 0), promptIndex: UInt32(prompt),
-      samples: Array(0..<UInt32(work.samples)))
-  }
-  let sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
-  return try sampleAll(
-    requests, model: model, policy: PolicyVersion(0), seed: options.seed, sampling: sampling, threads: options.threads)
+  try sampleAll(
+    (0..<work.prompts).map { request($0, of: work, options) }, model: model, policy: PolicyVersion(0),
+    seed: options.seed, sampling: sampling(work), threads: options.threads)
+}
+
+/// All samples of a prompt.
+func request(_ prompt: Int, of work: Workload, _ options: BenchmarkOptions) -> GenerationRequest {
+  GenerationRequest(
+    prompt: promptTokens(prompt, work, options), round: .train(step: 0), promptIndex: UInt32(prompt),
+    samples: Array(0..<UInt32(work.samples)))
+}
+
+/// Responses as long as they may be.
+func sampling(_ work: Workload) -> Sampling {
+  Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
 }
 
 /// Random tokens, a prompt's own.
