@@ -30,9 +30,9 @@ package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkRes
     name: "growth", value: rates.last ?? 0, unit: "tokens/s", ceiling: rates.max() ?? 0,
     peakBytes: Machine.peakResidentBytes, conditions: options.conditions + [.init("new_tokens", .int(newTokens))],
     parts: rows.map { row in
-      .init(
-        name:
-          "\(row.work.samples) samples, context \(row.work.promptTokens): \(Int(row.rate.rounded())) tokens/s, prompt and first tokens",
+      let (samples, context) = (row.work.samples, row.work.promptTokens)
+      return .init(
+        name: "\(samples) samples, context \(context): \(Int(row.rate.rounded())) tokens/s, prompt and first tokens",
         seconds: row.promptSeconds, gigaflops: nil)
     },
     times: [],

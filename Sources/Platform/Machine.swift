@@ -31,8 +31,15 @@ package enum Machine {
     setrlimit(resource, &limit)
   }
 
-  /// The most memory that this process has held so far.
+  /// The most memory that this process has held so far. getrusage knows it too, but counts what the process held before
+  /// it became this program: a copy of its parent.
   package static var peakResidentBytes: Int {
+    for line in ((try? Files.readText("/proc/self/status")) ?? "").split(separator: "\n") {
+      guard line.hasPrefix("VmHWM:") else { continue }
+      if let kibibytes = Int(line.dropFirst(6).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }) {
+        return kibibytes * 1024
+      }
+    }
     var usage = rusage()
     getrusage(RUSAGE_SELF.rawValue, &usage)
     return usage.ru_maxrss * 1024

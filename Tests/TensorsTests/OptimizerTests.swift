@@ -28,6 +28,30 @@ import Testing
     }
   }
 
+  @Test func `of one summand is that summand, rounded in its place`() throws {
+    var random = choices(3)
+    // Large enough for a team to share, with what rounds to either zero.
+    let count = (1 << 15) + 5
+    let values = [0, -0.0, 1e-13, -1e-13, 0x1p-41, -0x1p-41] + random.floats(count - 6, scale: 1e-3)
+    var sum = ExactGradient(count: count)
+    try sum.add(Floats(values))
+    let expected = Floats(count: count)
+    sum.write(to: expected, scale: 1.0 / 3)
+    for team in [nil, Team(2), Team(3)] {
+      let rounded = Floats(values)
+      try ExactGradient.round(rounded, scale: 1.0 / 3, team: team)
+      #expect(rounded.array.map(\.bitPattern) == expected.array.map(\.bitPattern))
+      var shared = ExactGradient(count: count)
+      try shared.add(Floats(values), team: team)
+      let written = Floats(count: count)
+      shared.write(to: written, scale: 1.0 / 3, team: team)
+      #expect(shared.values == sum.values && written.array == expected.array)
+    }
+    let tooLarge = ExactGradientError.tooLarge(magnitudes: 70000, limit: 65536)
+    #expect(throws: tooLarge) { try ExactGradient.round(Floats([1, -70000]), scale: 1) }
+    #expect(throws: ExactGradientError.notFinite) { try ExactGradient.round(Floats([.nan, 1]), scale: 1) }
+  }
+
   @Test func `names what it cannot add`() throws {
     var sum = ExactGradient(count: 3)
     try sum.add(Floats([60000, 0, -60000]))
@@ -43,6 +67,17 @@ import Testing
 }
 
 @Suite struct `The optimizer` {
+  @Test func `gives the same bits however many threads share it`() {
+    var random = choices(4)
+    let (start, gradient) = (random.floats(50_003), Floats(random.floats(50_003, scale: 1e-3)))
+    let ends = [nil, Team(2), Team(3)].map { team in
+      var optimizer = AdamW(AdamWSettings(weightDecay: 0.1), parameters: Floats(start), decayed: [17..<40_000])
+      for _ in 0..<3 { _ = optimizer.apply(gradient, learningRate: 0.01, team: team) }
+      return optimizer.parameters.array
+    }
+    #expect(ends[1] == ends[0] && ends[2] == ends[0])
+  }
+
   @Test func `follows its formula, with clipping and decay where it applies`() {
     var random = choices(2)
     let settings = AdamWSettings(beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.1, gradientNormMax: 1)
