@@ -42,12 +42,11 @@ struct TokenizerVector {
   }
 
   @Test(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: a real vocabulary"))
-  func `the Qwen2.5 vocabulary gives the library's ids and texts, all 400 of them, and loads within a second`() throws {
+  func `the Qwen2.5 vocabulary gives the library's ids and texts, all 400 of them`() throws {
     let file = try TestFiles.shared("tokenizer/tokenizer.json")
     var loaded: Tokenizer?
     let seconds = try processorSeconds { loaded = try Tokenizer(file: file) }
-    print("tokenizer.json, \(file.count) bytes, loaded in \(seconds) s")
-    #expect(seconds < 1)
+    print("tokenizer.json, \(file.count) bytes, loaded in \(seconds) s of a processor")
     let tokenizer = try #require(loaded)
     let vectors = try TokenizerVector.parse(TestFiles.shared("tokenizer/vectors.jsonl"))
     #expect(vectors.count == 400)
