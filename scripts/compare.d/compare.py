@@ -48,7 +48,7 @@ def configurations(shape, path, threads):
     yield "training", "PyTorch", "amp", script("train", "amp")
     if shape == "small":
         yield "training", "PyTorch", "float32, 4 at a time", script("train", "float32", "--micro 4")
-        growth = f"{TTRL} bench growth --json --runs 1 --model small --threads {threads} --dtype"
+        growth = f"{TTRL} bench growth --json --runs 3 --model small --threads {threads} --dtype"
         yield "growth", "ttrl", "float32", f"{growth} float32"
 
 
@@ -198,7 +198,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", action="append", help="measure this tool only; may be given again")
     parser.add_argument("--wrap", type=shlex.split, default=[], help="a command to run every measurement under")
-    parser.add_argument("--limit", type=int, default=300, help="seconds after which a measurement is given up")
+    parser.add_argument("--limit", type=int, default=600, help="seconds after which a measurement is given up")
     parser.add_argument("--page", help="write the tables between the marks of this file, and measure nothing")
     options = parser.parse_args()
     os.makedirs(options.models, exist_ok=True)
