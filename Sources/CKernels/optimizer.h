@@ -1,27 +1,40 @@
 // optimizer.h: gradients as 64-bit integers, whose sum has no order, and AdamW.
 
+// The largest magnitude among the values seen; what is not finite is remembered apart, as comparisons lose NaN.
+typedef struct {
+  v16 highest;
+  i16 odd;
+} magnitudes;
+
+INLINE void take_in(magnitudes *seen, v16 g) {
+  seen->odd |= ~(g - g == 0.0f);
+  seen->highest = larger(seen->highest, choose(g < 0.0f, -g, g));
+}
+
+INLINE float largest_magnitude(magnitudes seen) {
+  return any(seen.odd) ? INFINITY : largest_lane(seen.highest);
+}
+
 // 2^40·g, exact in float64, rounded to an integer with ties to even; clamped so that it fits 64 bits for every input.
-static inline d16 fixed_point(v16 g) {
+INLINE d16 fixed_point(v16 g) {
   d16 scaled = __builtin_convertvector(g, d16) * 0x1p40;
   scaled = __builtin_elementwise_min(__builtin_elementwise_max(scaled, (d16){} - 0x1p62), (d16){} + 0x1p62);
   return __builtin_elementwise_rint(scaled);
 }
 
 static float accumulate_fixed_kernel(int64_t *accumulator, const float *gradient, int64_t count) {
-  v16 highest = {};
-  i16 odd = {};
+  magnitudes seen = {};
   for (int64_t i = 0; i < count; i += 16) {
     const int64_t left = count - i;
     v16 g = load_first(gradient + i, left);
-    odd |= ~(g - g == 0.0f);
-    highest = larger(highest, choose(g < 0.0f, -g, g));
+    take_in(&seen, g);
     l16 fixed = __builtin_convertvector(fixed_point(g), l16);
     if (left >= 16)
       *(l16_anywhere *)(accumulator + i) += fixed;
     else
       for (int64_t j = 0; j < left; ++j) accumulator[i + j] += fixed[j];
   }
-  return any(odd) ? INFINITY : largest_lane(highest);
+  return largest_magnitude(seen);
 }
 
 static void from_fixed_kernel(const int64_t *accumulator, double scale, float *out, int64_t count) {
@@ -32,17 +45,15 @@ static void from_fixed_kernel(const int64_t *accumulator, double scale, float *o
 // What accumulating into zero and reading it back gives.
 static float round_fixed_kernel(float *gradient, double scale, int64_t count) {
   const double unit = 0x1p-40 * scale;
-  v16 highest = {};
-  i16 odd = {};
+  magnitudes seen = {};
   for (int64_t i = 0; i < count; i += 16) {
     const int64_t left = count - i;
     v16 g = load_first(gradient + i, left);
-    odd |= ~(g - g == 0.0f);
-    highest = larger(highest, choose(g < 0.0f, -g, g));
+    take_in(&seen, g);
     // An integer has no negative zero.
     store_first(gradient + i, __builtin_convertvector((fixed_point(g) + 0.0) * unit, v16), left);
   }
-  return any(odd) ? INFINITY : largest_lane(highest);
+  return largest_magnitude(seen);
 }
 
 static double sum_of_squares_kernel(const float *x, int64_t count) {
