@@ -88,20 +88,23 @@ let package = Package(
     module(
       "Benchmarks",
       ["Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings"], common),
+    module("Chaos", ["Runs", "Ledger", "Platform", "Records", "Base"], common),
+    module(
+      "Fuzzing", ["Wire", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"], common),
     module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
 
     // 5: programs.
     .executableTarget(
       name: "ttrl",
       dependencies: [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
-        "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform",
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory", "Runs",
+        "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform",
         "Records", "Base",
       ], swiftSettings: common),
     .executableTarget(
       name: "ttrl-dev",
       dependencies: [
-        "Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
+        "Simulation", "Fuzzing", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
       ],
       swiftSettings: common),
 
@@ -114,9 +117,13 @@ let package = Package(
     tests("Tensors", of: ["Tensors"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
-    tests("Ledger", of: ["Ledger", "Records", "Base"]),
+    .target(
+      name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
+    tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
     tests("Observatory", of: ["Observatory", "Base"]),
+    tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
+    tests("Fuzzing", of: ["Fuzzing"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
     tests("Settings", of: ["Settings", "Runs", "Records", "Base"]),
     tests("EndToEnd", of: []),

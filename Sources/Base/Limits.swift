@@ -59,4 +59,9 @@ package enum Limits {
   /// Restarts of one process within `restartWindow` before the supervisor gives up.
   package static let restarts = 5
   package static let restartWindow = Instant.Span.seconds(60)
+  /// From one disturbance of `ttrl chaos` to the next, in the mean. Every process is killed once per ten of them, which
+  /// has to be less often than a supervisor forgives.
+  package static let chaosPause = Instant.Span.milliseconds(2500)
+  /// How long it waits for a victim: longer than anybody takes to be started again.
+  package static let chaosVictim = Instant.Span.seconds(20)
 }

@@ -63,9 +63,11 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
       const bool is_query = head < h.heads;
       rotate(dqkv + at, cosines, sines, half, -1, is_query ? f.query_scale : 1);
       const float *norm = is_query ? f.query_norm : f.key_norm;
-      if (norm && raw_qkv)
-        rms_norm_row_backward(raw_qkv + at, norm, f.norm_epsilon, dqkv + at, dqkv + at,
-                              is_query ? dquery_norm : dkey_norm, dimension, false);
+      if (!norm || !raw_qkv) continue;
+      // The weight's part first: dx takes the place of dy.
+      float inverse = inverse_rms(raw_qkv + at, dimension, f.norm_epsilon);
+      rms_norm_row_weight_backward(raw_qkv + at, inverse, dqkv + at, is_query ? dquery_norm : dkey_norm, dimension);
+      rms_norm_row_backward(raw_qkv + at, norm, f.norm_epsilon, dqkv + at, dqkv + at, dimension, false);
     }
   }
 }

@@ -139,9 +139,18 @@ static void rms_norm_kernel(const float *x, const float *weight, float epsilon, 
     rms_norm(x, weight, epsilon, out, rows, columns, false);
 }
 
-// y = x·r·w with r = 1/sqrt(mean(x²) + e):  dx = r·(dy·w) - x·r³·mean(dy·w·x),  dw = dy·x·r.
-INLINE void rms_norm_row_backward(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
-                                  float *dweight, int64_t columns, bool adds) {
+INLINE void rms_norm_row_weight_backward(const float *x, float inverse, const float *dy, float *dweight,
+                                         int64_t columns) {
+  for (int64_t i = 0; i < columns; i += 16) {
+    int64_t count = columns - i;
+    v16 normed = load_first(x + i, count) * inverse;
+    store_first(dweight + i, multiply_add(load_first(dy + i, count), normed, load_first(dweight + i, count)), count);
+  }
+}
+
+// y = x·r·w with r = 1/sqrt(mean(x²) + e):  dx = r·(dy·w) - x·r³·mean(dy·w·x),  dw = dy·x·r. Gives r.
+INLINE float rms_norm_row_backward(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
+                                   int64_t columns, bool adds) {
   float inverse = inverse_rms(x, columns, epsilon);
   v16 dot = {};
   for (int64_t i = 0; i < columns; i += 16) {
@@ -152,17 +161,24 @@ INLINE void rms_norm_row_backward(const float *x, const float *weight, float eps
   for (int64_t i = 0; i < columns; i += 16) {
     int64_t count = columns - i;
     v16 value = load_first(x + i, count), g = load_first(dy + i, count);
-    store_first(dweight + i, multiply_add(g, value * inverse, load_first(dweight + i, count)), count);
     v16 d = multiply_add(g * load_first(weight + i, count), all(inverse), value * -pull);
     store_first(dx + i, adds ? load_first(dx + i, count) + d : d, count);
   }
+  return inverse;
 }
 
 static void rms_norm_backward_kernel(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
-                                     float *dweight, int64_t rows, int64_t columns) {
+                                     float *inverses, int64_t rows, int64_t columns) {
   for (int64_t row = 0; row < rows; ++row)
-    rms_norm_row_backward(x + row * columns, weight, epsilon, dy + row * columns, dx + row * columns, dweight, columns,
-                          true);
+    inverses[row] = rms_norm_row_backward(x + row * columns, weight, epsilon, dy + row * columns, dx + row * columns,
+                                          columns, true);
+}
+
+static void rms_norm_weight_backward_kernel(const float *x, const float *inverses, const float *dy, float *dweight,
+                                            int64_t rows, int64_t columns, int64_t first, int64_t end) {
+  for (int64_t row = 0; row < rows; ++row)
+    rms_norm_row_weight_backward(x + row * columns + first, inverses[row], dy + row * columns + first, dweight + first,
+                                 end - first);
 }
 
 INLINE void swiglu(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16) {

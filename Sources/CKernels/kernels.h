@@ -16,7 +16,8 @@
    .exponential = exponential_kernel, .logarithm = logarithm_kernel, .to_bf16 = to_bf16_kernel,         \
    .round_to_bf16 = round_to_bf16_kernel, .add = add_kernel, .gather = gather_kernel,                                 \
    .scatter_add = scatter_add_kernel, .add_columns = add_columns_kernel, .transpose = transpose_kernel,               \
-   .rms_norm = rms_norm_kernel, .rms_norm_backward = rms_norm_backward_kernel, .swiglu = swiglu_kernel,               \
+   .rms_norm = rms_norm_kernel, .rms_norm_backward = rms_norm_backward_kernel,                                      \
+   .rms_norm_weight_backward = rms_norm_weight_backward_kernel, .swiglu = swiglu_kernel,                             \
    .swiglu_backward = swiglu_backward_kernel, .finish_qkv = finish_qkv_kernel,                                        \
    .finish_qkv_backward = finish_qkv_backward_kernel, .attention = attention_kernel,                                  \
    .attention_backward = attention_backward_kernel, .distribution = distribution_kernel, .sample = sample_kernel,     \

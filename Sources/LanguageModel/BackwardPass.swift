@@ -23,12 +23,15 @@ final class BackwardScratch {
   var dx: Matrix  // [rows, C]
   var dqkv: Matrix  // [rows, W]
   var dattention: Matrix  // [rows, H·D]
+  /// A number per row of a chunk, for the norms.
+  let inverses: Floats
   /// By thread.
   var attention: [Floats] = []
 
   init(_ plan: TransformerPlan) {
     let c = plan.configuration
     let chunk = Backpropagation.chunkRows
+    inverses = Floats(count: chunk)
     dy = Operand(rows: chunk, columns: max(plan.heads.width, c.hiddenSize), type: plan.type)
     dactivated = Matrix(rows: chunk, columns: c.feedForwardSize)
     dgateUp = Operand(rows: chunk, columns: 2 * c.feedForwardSize, type: plan.type)
@@ -98,7 +101,7 @@ struct BackwardPass {
     scratch.headInputGradient.values.fill(0)
     kernels.rmsNormBackward(
       scratch.headInput[rows: 0..<count], weight: model.finalNorm, epsilon: epsilon, dy: dnormed,
-      dx: scratch.headInputGradient, dweight: tensor(plan.layout.finalNorm))
+      dx: scratch.headInputGradient, dweight: tensor(plan.layout.finalNorm), inverses: scratch.inverses, team: team)
     kernels.scatterAdd(scratch.headInputGradient[rows: 0..<count], headRows, to: scratch.dx)
   }
 
@@ -142,7 +145,7 @@ struct BackwardPass {
     try transformer.multiplyBackward(scratch.dgateUp, rows.count, layer.gateUp, dnormed)
     kernels.rmsNormBackward(
       middle, weight: layer.feedForwardNorm, epsilon: epsilon, dy: dnormed, dx: dx,
-      dweight: tensor(names.feedForwardNorm))
+      dweight: tensor(names.feedForwardNorm), inverses: scratch.inverses, team: team)
   }
 
   private func attentionOutput(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
@@ -171,10 +174,7 @@ struct BackwardPass {
     let layer = model.layers[index]
     let names = plan.layout.layers[index]
     let dqkv = scratch.dqkv[rows: rows]
-    kernels.finishQueryKeyValueBackward(
-      dqkv, heads: plan.heads, finish: layer.finish, rows: batch.rows, range: rows,
-      raw: activations.buffers(index).rawQueryKeyValue.map { $0[rows: rows] },
-      dqueryNorm: names.queryNorm.map(tensor), dkeyNorm: names.keyNorm.map(tensor))
+    finish(dqkv, rows, layer, names, raw: activations.buffers(index).rawQueryKeyValue.map { $0[rows: rows] })
     addBiases(dqkv, names)
     let dy = operand(of: dqkv)
     let x = activations.inputs[index][rows: rows]
@@ -184,7 +184,21 @@ struct BackwardPass {
     let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
     try transformer.multiplyBackward(dy, rows.count, layer.queryKeyValue, dnormed)
     kernels.rmsNormBackward(
-      x, weight: layer.inputNorm, epsilon: epsilon, dy: dnormed, dx: dx, dweight: tensor(names.inputNorm))
+      x, weight: layer.inputNorm, epsilon: epsilon, dy: dnormed, dx: dx, dweight: tensor(names.inputNorm),
+      inverses: scratch.inverses, team: team)
+  }
+
+  /// Rows go their own way, unless they add to the gradients of head norms.
+  private func finish(
+    _ dqkv: Matrix, _ rows: Range<Int>, _ layer: PreparedLayer, _ names: ParameterLayout.Layer, raw: Matrix?
+  ) {
+    let hasNorms = layer.finish.queryNorm != nil
+    team.share(rows.count, unit: hasNorms ? rows.count : 8) { part, _ in
+      kernels.finishQueryKeyValueBackward(
+        dqkv[rows: part], heads: plan.heads, finish: layer.finish, rows: batch.rows,
+        range: rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound, raw: raw.map { $0[rows: part] },
+        dqueryNorm: names.queryNorm.map(tensor), dkeyNorm: names.keyNorm.map(tensor))
+    }
   }
 
   private func addBiases(_ dqkv: Matrix, _ names: ParameterLayout.Layer) {

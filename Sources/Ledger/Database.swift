@@ -22,10 +22,11 @@ final class Database {
   ///   - path: of the database file.
   ///   - flags: SQLITE_OPEN_….
   ///   - busyMilliseconds: how long to wait for another process's lock.
+  ///   - disk: name of the SQLite VFS; nil is the system's.
   /// - Throws: `.storage` and its relatives.
-  init(_ path: String, flags: Int32, busyMilliseconds: Int) throws(LedgerError) {
+  init(_ path: String, flags: Int32, busyMilliseconds: Int, disk: String? = nil) throws(LedgerError) {
     var opened: OpaquePointer?
-    let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, disk)
     guard code == SQLITE_OK, let opened else {
       let detail = String(cString: sqlite3_errstr(code))
       sqlite3_close_v2(opened)

@@ -41,13 +41,16 @@ package final class Ledger {
   ///   - path: of ledger.sqlite; two files beside it (-wal, -shm) belong to it.
   ///   - mode: whether to write.
   ///   - limits: of size and waiting.
+  ///   - disk: name of the SQLite VFS to write through, for tests; nil is the system's.
   /// - Throws: any `LedgerError` but `.refused`.
-  package init(path: String, mode: Mode, limits: LedgerLimits = LedgerLimits()) throws(LedgerError) {
+  package init(
+    path: String, mode: Mode, limits: LedgerLimits = LedgerLimits(), disk: String? = nil
+  ) throws(LedgerError) {
     self.mode = mode
     switch mode {
     case .readWrite:
       database = try Database(
-        path, flags: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, busyMilliseconds: limits.busyMilliseconds)
+        path, flags: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, busyMilliseconds: limits.busyMilliseconds, disk: disk)
       // Looked at before anything is changed: the file may be somebody else's.
       try Schema.version(of: database, mayBeEmpty: true)
       try Self.configure(database, limits)

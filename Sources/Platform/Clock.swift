@@ -37,6 +37,20 @@ package enum WallClock {
     return "\(date)T\(time).\(padded(Int32(milliseconds % 1000), width: 3))Z"
   }
 
+  /// The way back from `text`.
+  ///
+  /// - Returns: seconds since 1970, or nil for any other text.
+  package static func seconds(of text: some StringProtocol) -> Double? {
+    let digits = text.utf8.map { Int($0) - 48 }
+    let isShaped = zip(text, "0000-00-00T00:00:00.000Z").allSatisfy { $1 == "0" ? $0.isASCII && $0.isNumber : $0 == $1 }
+    guard isShaped, digits.count == 24 else { return nil }
+    func number(_ range: Range<Int>) -> Int32 { range.reduce(0) { $0 * 10 + Int32(digits[$1]) } }
+    var parts = tm()
+    (parts.tm_year, parts.tm_mon, parts.tm_mday) = (number(0..<4) - 1900, number(5..<7) - 1, number(8..<10))
+    (parts.tm_hour, parts.tm_min, parts.tm_sec) = (number(11..<13), number(14..<16), number(17..<19))
+    return Double(timegm(&parts)) + Double(number(20..<23)) / 1000
+  }
+
   private static func padded(_ value: Int32, width: Int = 2) -> String {
     let digits = String(value)
     return String(repeating: "0", count: max(0, width - digits.count)) + digits

@@ -193,6 +193,13 @@ package final class Connection {
     (onOpen, onBytes, onClose, onDrained) = ({}, { _ in }, { _ in }, {})
   }
 
+  /// Closes at once, and the peer is told that the connection was reset. No callback follows.
+  package func reset() {
+    var abort = Glibc.linger(l_onoff: 1, l_linger: 0)
+    if socket >= 0 { setsockopt(socket, SOL_SOCKET, SO_LINGER, &abort, socklen_t(MemoryLayout.size(ofValue: abort))) }
+    close()
+  }
+
   /// Sends what is queued, hangs up, and closes when the peer has hung up too or `PlatformLimits.linger` is over. No
   /// callback follows; bytes that still arrive are dropped.
   package func finish() {

@@ -43,6 +43,9 @@ package enum Log {
     }
   }
 
+  /// Whether lines of a level are written; for those that are costly to put together.
+  package static func writes(_ level: Level) -> Bool { settings.withLock { level >= $0.least } }
+
   package static func debug(_ event: String, _ fields: Fields = [:]) { write(.debug, event, fields) }
   package static func info(_ event: String, _ fields: Fields = [:]) { write(.info, event, fields) }
   package static func warning(_ event: String, _ fields: Fields = [:]) { write(.warning, event, fields) }

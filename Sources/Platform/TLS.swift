@@ -86,8 +86,8 @@ package enum TLSFailure: Error, Equatable, Sendable {
 }
 
 /// The TLS of one connection. Feed it what the network brings; send what it puts out.
-final class TLSSession {
-  enum Side {
+package final class TLSSession {
+  package enum Side: Sendable {
     /// Calls.
     case client
     /// Is called.
@@ -95,7 +95,7 @@ final class TLSSession {
   }
 
   /// Both sides have proved that they have the key.
-  private(set) var isEstablished = false
+  package private(set) var isEstablished = false
   /// The other side said that it will send no more.
   private(set) var hasEnded = false
   /// The name of the key that a caller offered.
@@ -108,7 +108,7 @@ final class TLSSession {
   private let outgoing: OpaquePointer
   private var recordsUnderKey = 0
 
-  init(_ context: TLSContext, _ side: Side) throws(PlatformError) {
+  package init(_ context: TLSContext, _ side: Side) throws(PlatformError) {
     self.context = context
     self.side = side
     guard let connection = SSL_new(context.context) else {
@@ -141,13 +141,13 @@ final class TLSSession {
   static let protocolAlert: [UInt8] = [21, 3, 3, 0, 2, 2, 70]
 
   /// A client's first words; they wait in `takeOutgoing`.
-  func begin() throws(TLSFailure) { try shakeHands() }
+  package func begin() throws(TLSFailure) { try shakeHands() }
 
   /// Takes what the network brought, all of it.
   ///
   /// - Returns: what the other side said; empty during the handshake.
   /// - Throws: why the connection has to end. An alert may wait in `takeOutgoing` even so.
-  func receive(_ bytes: [UInt8]) throws(TLSFailure) -> [UInt8] {
+  package func receive(_ bytes: [UInt8]) throws(TLSFailure) -> [UInt8] {
     let taken = BIO_write(incoming, bytes, Int32(bytes.count))
     guard taken == bytes.count else { throw .failed("no memory for \(bytes.count) bytes") }
     if !isEstablished { try shakeHands() }
@@ -157,7 +157,7 @@ final class TLSSession {
   }
 
   /// What is to be sent to the network, in order. Empties itself.
-  func takeOutgoing() -> [UInt8] {
+  package func takeOutgoing() -> [UInt8] {
     let count = BIO_ctrl_pending(outgoing)
     guard count > 0 else { return [] }
     return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
@@ -166,7 +166,7 @@ final class TLSSession {
   }
 
   /// Encrypts bytes; they wait in `takeOutgoing`. Only when established.
-  func send(_ bytes: [UInt8]) throws(TLSFailure) {
+  package func send(_ bytes: [UInt8]) throws(TLSFailure) {
     ERR_clear_error()
     recordsUnderKey += bytes.count / PlatformLimits.recordBytes + 1
     if recordsUnderKey > context.recordsPerKey {

@@ -138,19 +138,24 @@ package enum SettingTable {
     integer(
       "kv-memory", 0...(1 << 30), .operation,
       "MiB of keys and values that a sampling thread may hold, more samples wait; 0 is no bound", \.keyValueMemory),
-    text("coordinator", "HOST:PORT", .operation, "where the coordinator is", \.coordinator),
+    text(
+      "coordinator", "HOST:PORT", .operation,
+      "where the coordinator is; train: where its processes find it, if not where it listens", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     text(
       "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
     text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
+    choice("log-level", .operation, "the least important events that are logged", \.logLevel),
 
     // Commands.
     text("config", "FILE", .command, "settings as JSON5; flags win over it", \.config),
     integer("prompts", 1...65536, .command, "bench: prompts; 0: as the model's shape has it", \.prompts),
     integer("prompt-tokens", 1...(1 << 20), .command, "bench: tokens of a prompt; 0: likewise", \.promptTokens),
-    integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts", \.runs),
+    integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts; chaos: disturbed runs", \.runs),
+    integer("kills", 1...100_000, .command, "chaos: processes to kill in each run", \.kills),
+    integer("chaos-seed", 0...UInt64.max, .command, "chaos: decides what is done to whom, and when", \.chaosSeed),
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
     flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
     flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),

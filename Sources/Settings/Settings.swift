@@ -39,6 +39,11 @@ package enum Delivery: String, Sendable, CaseIterable {
   case best
 }
 
+/// The least important events that a process logs.
+package enum LogLevel: String, Sendable, CaseIterable {
+  case debug, info, warning, error
+}
+
 /// What to do with a prompt that does not fit the context together with `max-new-tokens`.
 package enum LongPrompts: String, Sendable, CaseIterable {
   case drop, refuse
@@ -111,6 +116,7 @@ package struct Settings: Sendable, Equatable {
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""
+  package var logLevel = LogLevel.info
 
   // Commands.
   package var config = ""
@@ -118,6 +124,8 @@ package struct Settings: Sendable, Equatable {
   package var prompts = 0
   package var promptTokens = 0
   package var runs = 3
+  package var kills = 12
+  package var chaosSeed: UInt64 = 0
   package var isJSON = false
   package var isDecoding = false
   package var isDryRun = false

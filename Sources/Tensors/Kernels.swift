@@ -191,15 +191,37 @@ package struct Kernels: @unchecked Sendable {
   }
 
   /// dx += and dweight += the gradient through `rmsNorm`.
+  ///
+  /// A team's threads share first rows, then columns: a weight's sum runs over the rows in order, whoever makes it.
+  /// - Parameters:
+  ///   - x: [rows, C], what was normed.
+  ///   - weight: [C].
+  ///   - epsilon: as in `rmsNorm`.
+  ///   - dy: [at least rows, C].
+  ///   - dx: likewise.
+  ///   - dweight: [C].
+  ///   - inverses: room for a number per row.
+  ///   - team: nil is the calling thread.
   package func rmsNormBackward(
-    _ x: Matrix, weight: Floats, epsilon: Float, dy: Matrix, dx: Matrix, dweight: Floats
+    _ x: Matrix, weight: Floats, epsilon: Float, dy: Matrix, dx: Matrix, dweight: Floats, inverses: Floats,
+    team: Team? = nil
   ) {
     precondition(x.columns == weight.count && dweight.count == weight.count, "rmsNormBackward: weights differ in size")
     precondition(
       dy.columns == x.columns && dx.columns == x.columns && dy.rows >= x.rows && dx.rows >= x.rows,
       "rmsNormBackward: gradients do not fit")
-    functions.pointee.rms_norm_backward(
-      x.base, weight.base, epsilon, dy.base, dx.base, dweight.base, Int64(x.rows), Int64(x.columns))
+    precondition(inverses.count >= x.rows, "rmsNormBackward: no room for \(x.rows) numbers")
+    share(x.rows, team, unit: 8) { rows, _ in
+      let (part, width) = (x[rows: rows], Int64(x.columns))
+      functions.pointee.rms_norm_backward(
+        part.base, weight.base, epsilon, dy[rows: rows].base, dx[rows: rows].base, inverses[rows].base,
+        Int64(rows.count), width)
+    }
+    share(x.columns, team, unit: 16) { columns, _ in
+      functions.pointee.rms_norm_weight_backward(
+        x.base, inverses.base, dy.base, dweight.base, Int64(x.rows), Int64(x.columns), Int64(columns.lowerBound),
+        Int64(columns.upperBound))
+    }
   }
 
   /// gateUp[rows, 2F] (gate first) to silu(gate) · up, into the first rows of `out`.

@@ -56,6 +56,11 @@ package enum Frame {
   /// The bytes of one message.
   package static func encode(_ message: Message) -> [UInt8] {
     let (kind, payload) = MessageCodec.encode(message)
+    return encode(kind: kind, payload: payload)
+  }
+
+  /// A frame around any payload: right in everything that can be judged without reading it.
+  package static func encode(kind: UInt16, payload: [UInt8]) -> [UInt8] {
     var header = ByteWriter(reserving: headerBytes + payload.count)
     header.write(magic)
     header.write(version)

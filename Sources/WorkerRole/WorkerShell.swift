@@ -102,7 +102,14 @@ package final class WorkerShell {
         return fail(error)
       }
     }
+    if case .settled(let slots) = message, Log.writes(.debug) { logReceipt(slots) }
     handle(.received(message))
+  }
+
+  /// What the coordinator has promised to keep; `ttrl chaos` holds it to that.
+  private func logReceipt(_ slots: [Slot]) {
+    let names = slots.map { "\($0.round.code):\($0.prompt):\($0.sample)" }
+    Log.debug("worker.settled", ["slots": names.joined(separator: ",")])
   }
 
   private func prepare(_ welcome: Welcome) throws {

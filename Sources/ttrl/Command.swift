@@ -46,20 +46,21 @@ struct Command: Sendable {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
-        "run", "workers", "learners", "threads", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints",
-        "dry-run", "json",
+        "run", "workers", "learners", "threads", "kv-memory", "listen", "coordinator", "key", "checkpoint-every",
+        "keep-checkpoints", "log-level", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
-      settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints"], needs: ["run"],
+      settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level"],
+      needs: ["run"],
       defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
-      settings: ["coordinator", "key", "name", "threads", "kv-memory"], needs: ["coordinator", "key"],
+      settings: ["coordinator", "key", "name", "threads", "kv-memory", "log-level"], needs: ["coordinator", "key"],
       problems: addressProblems, run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
-      settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
+      settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints", "log-level"],
       needs: ["run", "coordinator"], problems: addressProblems, run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
@@ -88,6 +89,12 @@ struct Command: Sendable {
     Command(
       name: "convert", summary: "a question file of another shape as the JSON lines of ttrl", settings: ["data"],
       needs: ["data"], run: convert),
+    Command(
+      name: "chaos", summary: "a run under random kills, compared bit for bit with an undisturbed one",
+      settings: runSettings + [
+        "run", "runs", "kills", "chaos-seed", "workers", "learners", "threads", "kv-memory", "key", "checkpoint-every",
+        "keep-checkpoints", "json",
+      ], needs: ["run"], defaults: chaosDefaults, isOfRun: true, problems: runProblems, run: chaos),
     Command(
       name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
       run: status),
@@ -272,7 +279,7 @@ struct Command: Sendable {
 // MARK: - Defaults and rules of single commands
 
 extension Command {
-  @Sendable private static func runDefaults(isBuiltIn: Bool) -> Settings { isBuiltIn ? BuiltIn.defaults : Settings() }
+  @Sendable static func runDefaults(isBuiltIn: Bool) -> Settings { isBuiltIn ? BuiltIn.defaults : Settings() }
 
   /// The paper's temperature 0.6 and top-p 0.95.
   @Sendable private static func evaluationDefaults(isBuiltIn: Bool) -> Settings {

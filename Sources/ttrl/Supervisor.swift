@@ -88,7 +88,7 @@ final class Supervisor {
     // Started again, it listens where the others look for it.
     let listen = address.map { "\($0)" } ?? settings.listen
     return try ownCommand(
-      ["coordinator", "--run", directory.path, "--listen", listen] + keyArguments, log: "coordinator")
+      ["coordinator", "--run", directory.path, "--listen", listen] + sharedArguments, log: "coordinator")
   }
 
   private func workerCommand(_ number: Int) throws -> ChildProcess.Command {
@@ -96,7 +96,7 @@ final class Supervisor {
       [
         "worker", "--coordinator", "\(try knownAddress())", "--name", "worker-\(number)",
         "--threads", "\(threads(sharedBy: settings.workers))", "--kv-memory", "\(settings.keyValueMemory)",
-      ] + keyArguments, log: "worker-\(number)")
+      ] + sharedArguments, log: "worker-\(number)")
   }
 
   private func learnerCommand(_ launcher: MPILauncher) throws -> ChildProcess.Command {
@@ -105,16 +105,18 @@ final class Supervisor {
         "learner", "--run", directory.path, "--coordinator", "\(try knownAddress())",
         "--threads", "\(threads(sharedBy: settings.learners))", "--checkpoint-every", "\(settings.checkpointEvery)",
         "--keep-checkpoints", "\(settings.keepCheckpoints)",
-      ] + keyArguments, log: "learner")
+      ] + sharedArguments, log: "learner")
     command.arguments = launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
     command.program = launcher.program
     command.environment = launcher.environment
     return command
   }
 
-  private var keyArguments: [String] { ["--key", key] }
+  /// What every role gets.
+  private var sharedArguments: [String] { ["--key", key, "--log-level", settings.logLevel.rawValue] }
 
   private func knownAddress() throws -> HostPort {
+    if !settings.coordinator.isEmpty { return try HostPort(parsing: settings.coordinator) }
     guard let address else { throw UserError("the coordinator has no address yet") }
     return address
   }

@@ -107,7 +107,7 @@ extension Command {
   // MARK: Roles
 
   @Sendable static func coordinator(_ settings: Settings, given: [String]) throws -> Int32 {
-    try Log.start(role: "coordinator")
+    try Log.start(role: "coordinator", level: Log.Level(settings.logLevel))
     var settings = settings
     settings.run = ThisProcess.absolute(settings.run)
     settings.key = ClusterAccess.absolute(settings.key)
@@ -120,7 +120,7 @@ extension Command {
 
   @Sendable static func worker(_ settings: Settings, given: [String]) throws -> Int32 {
     let name = settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name
-    try Log.start(role: name)
+    try Log.start(role: name, level: Log.Level(settings.logLevel))
     let options = WorkerOptions(
       coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
       threads: settings.threads > 0 ? settings.threads : Machine.coreCount,
@@ -132,7 +132,7 @@ extension Command {
     // mpirun may be killed without a chance to end its ranks.
     _ = ThisProcess.dieWithParent()
     let ranks = try MPICollectives()
-    try Log.start(role: "learner-\(ranks.rank)")
+    try Log.start(role: "learner-\(ranks.rank)", level: Log.Level(settings.logLevel))
     do {
       let directory = RunDirectory(ThisProcess.absolute(settings.run))
       let options = LearnerOptions(
@@ -171,5 +171,18 @@ extension Command {
 
   private static func opened(_ settings: Settings) throws -> Run {
     return try Run(opening: RunDirectory(ThisProcess.absolute(settings.run)))
+  }
+}
+
+extension Log.Level {
+  /// The setting's level; the names are the same.
+  init(_ level: LogLevel) {
+    self =
+      switch level {
+      case .debug: .debug
+      case .info: .info
+      case .warning: .warning
+      case .error: .error
+      }
   }
 }

@@ -159,7 +159,8 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
       }
       let dx = Matrix(rows: 5, columns: width)
       let dweight = Floats(count: width)
-      kernels.rmsNormBackward(x, weight: weight, epsilon: 1e-6, dy: x, dx: dx, dweight: dweight)
+      kernels.rmsNormBackward(
+        x, weight: weight, epsilon: 1e-6, dy: x, dx: dx, dweight: dweight, inverses: Floats(count: 5))
       results += [dx.values.array, dweight.array, [Float(kernels.sumOfSquares(x.values))]]
     }
     return results + attention(kernels, &random) + distributions(kernels, &random)

@@ -64,14 +64,18 @@ enum Rules {
     "Benchmarks": [
       "Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings",
     ],
+    "Chaos": ["Runs", "Ledger", "Platform", "Records", "Base"],
+    "Fuzzing": ["Wire", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"],
     "Simulation": ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"],
     // 5: programs.
     "ttrl": [
-      "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Observatory", "Runs", "Settings",
-      "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform", "Records",
-      "Base",
+      "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory", "Runs",
+      "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform",
+      "Records", "Base",
     ],
-    "ttrl-dev": ["Simulation", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base"],
+    "ttrl-dev": [
+      "Simulation", "Fuzzing", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
+    ],
   ]
 
   /// Targets of C, which import nothing of ours.

@@ -133,9 +133,12 @@ typedef struct {
   /// out = x / sqrt(mean(x²) + epsilon) · weight, an operand.
   void (*rms_norm)(const float *x, const float *weight, float epsilon, void *out, int64_t rows, int64_t columns,
                    bool is_bf16);
-  /// dx += the gradient through rms_norm; dweight += likewise.
+  /// dx += the gradient through rms_norm; inverses[rows] = 1 / sqrt(mean(x²) + epsilon).
   void (*rms_norm_backward)(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
-                            float *dweight, int64_t rows, int64_t columns);
+                            float *inverses, int64_t rows, int64_t columns);
+  /// dweight[first..<end] += the gradient through rms_norm, row after row; first is a multiple of 16.
+  void (*rms_norm_weight_backward)(const float *x, const float *inverses, const float *dy, float *dweight, int64_t rows,
+                                   int64_t columns, int64_t first, int64_t end);
 
   /// gate_up[rows, 2F] (gate first) to silu(gate) · up, an operand [rows, F].
   void (*swiglu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16);
