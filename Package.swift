@@ -116,6 +116,7 @@ let package = Package(
     tests("Platform", of: ["Platform", "Base"]),
     tests("Ledger", of: ["Ledger", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
+    tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
     tests("Observatory", of: ["Observatory", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
     tests("Settings", of: ["Settings", "Runs", "Records", "Base"]),

@@ -60,7 +60,7 @@ struct Command: Sendable {
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
       settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints"],
-      needs: ["run", "coordinator"], problems: addressProblems, run: learner),
+      needs: ["run", "coordinator"], run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
       settings: promptSettings + samplingSettings + [

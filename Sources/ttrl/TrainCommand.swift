@@ -135,12 +135,17 @@ extension Command {
     try Log.start(role: "learner-\(ranks.rank)")
     do {
       let directory = RunDirectory(ThisProcess.absolute(settings.run))
+      // The other ranks, which may be on other machines, have neither the directory nor the key.
+      let isLeading = ranks.rank == 0
+      if isLeading { try ClusterAccess.require(settings.coordinator, key: settings.key) }
+      let run = try isLeading ? Run(opening: directory) : RunParcel.open(try ranks.receiveFromRoot())
+      if isLeading { try ranks.sendToAll(try RunParcel.pack(run)) }
+      let here = try ranks.countHere()
       let options = LearnerOptions(
         coordinator: try HostPort(parsing: settings.coordinator),
-        key: try ClusterAccess.key(ClusterAccess.path(settings, directory)),
-        threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / ranks.size),
+        key: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
+        threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / here),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
-      let run = try Run(opening: directory)
       let status = try LearnerShell(run, options, ranks).serve()
       try ranks.finish()
       return status
