@@ -111,6 +111,8 @@ package struct Settings: Sendable, Equatable {
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""
+  /// A path.
+  package var hosts = ""
 
   // Commands.
   package var config = ""

@@ -27,6 +27,11 @@ extension Command {
       say(Comparison(beginning.settings).text)
       return ExitStatus.done
     }
+    return try supervise(beginning, settings, OneMachine(launcher))
+  }
+
+  /// Runs the processes of a run that was begun, to its end.
+  static func supervise(_ beginning: RunBeginning.Outcome, _ settings: Settings, _ crew: any Crew) throws -> Int32 {
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
@@ -34,14 +39,14 @@ extension Command {
     // Made here, before anyone needs it.
     _ = try ClusterAccess.key(key, isOwn: settings.key.isEmpty)
     let status = try Supervisor(
-      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, launcher: launcher
+      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, crew: crew
     ).run()
     if status == ExitStatus.done { try showResult(beginning.directory, settings) }
     return status
   }
 
   /// Shows the results of a finished run.
-  private static func isFinished(_ directory: RunDirectory, _ settings: Settings) throws -> Bool {
+  static func isFinished(_ directory: RunDirectory, _ settings: Settings) throws -> Bool {
     guard Files.exists(directory.summary) else { return false }
     say("the run in \(directory.path) is finished; its results:")
     try showResult(directory, settings)
@@ -62,7 +67,8 @@ extension Command {
     }
   }
 
-  private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
+  /// - Parameter processes: what is started, where it is not the settings' numbers on this machine.
+  static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings, processes: String? = nil) {
     let method = beginning.settings.method
     if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
       let shape = TransformerPlan(model.configuration.model, type: beginning.settings.dtype)
@@ -78,7 +84,7 @@ extension Command {
     }
     guard method.steps > 0 else {
       say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
-      return say("processes: 1 coordinator, workers: \(settings.workers)")
+      return say("processes: " + (processes ?? "1 coordinator, workers: \(settings.workers)"))
     }
     say(
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
@@ -88,8 +94,10 @@ extension Command {
       "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
         + (settings.isDryRun ? "\n\(beginning.memory.text)" : ""))
     say(
-      "processes: 1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) "
-        + "(sharing cores\(geteuid() == 0 ? ", allowed to run as root" : ""))")
+      "processes: "
+        + (processes
+          ?? "1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) (sharing "
+          + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
   }
 
   private static func showResult(_ directory: RunDirectory, _ settings: Settings) throws {
