@@ -1,5 +1,5 @@
 // Fingerprint: 64 bits that tell whether two machines hold the same floats. Fast rather than safe: it guards against
-// broken memory and bugs, not against somebody who wants two arrays to look alike (SHA-256 does that, ten times slower).
+// broken memory and bugs, not against somebody who wants two arrays to look alike. SHA-256 does that, and is slower.
 
 extension Floats {
   /// A function of every bit and its place. Four chains, so that the multiplications overlap.

@@ -1,10 +1,11 @@
 // Reach: a process on another machine, as if it were a child of this one.
 //
-// Two small programs face each other over one ssh connection (or one srun, within a Slurm job). `ttrl reach NAME COMMAND` runs here, as a child of
-// whoever wants the process: it starts ssh, passes on what the command prints and how it ends, and sends a beat down the
-// connection every two seconds. `ttrl attend COMMAND` runs there: it starts the command, and ends it when the beats
-// stop, whatever the reason: Ctrl-C here, a killed launch, a cable that was pulled. So nothing is left behind on a
-// machine that cannot be reached any more. mpirun uses `reach` too, in place of ssh, for its daemons.
+// Two small programs face each other over one ssh connection (or one srun, within a Slurm job). `ttrl reach NAME
+// COMMAND` runs here, as a child of whoever wants the process: it starts ssh, passes on what the command prints and how
+// it ends, and sends a beat down the connection every two seconds. `ttrl attend COMMAND` runs there: it starts the
+// command, and ends it when the beats stop, whatever the reason: Ctrl-C here, a killed launch, a cable that was pulled.
+// So nothing is left behind on a machine that cannot be reached any more. mpirun uses `reach` too, in place of ssh, for
+// its daemons.
 //
 // A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key: the key travels over the connection into
 // a directory of the process's own, which goes when the process does. Nothing is kept there.
@@ -29,6 +30,15 @@ enum Reach {
 
   /// One word of a shell's command.
   static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: #"'\''"#) + "'" }
+
+  /// What the far side prints once the command runs.
+  fileprivate static let arrived = "ttrl attend: started on "
+
+  /// Whether a log says so after its first bytes.
+  static func hasArrived(log path: String, from offset: Int) -> Bool {
+    let bytes = ((try? Files.read(path)) ?? []).dropFirst(offset)
+    return String(decoding: bytes, as: UTF8.self).contains(arrived)
+  }
 
   /// `ttrl reach --hosts FILE [--send-key FILE] NAME COMMAND…`: the words of the command are joined by blanks and read
   /// by a shell there, as ssh does it.
@@ -200,6 +210,7 @@ final class Attendant {
       self.status = ended.asShell
       self.loop.stop()
     }
+    Command.complain(Reach.arrived + Machine.hostName)
   }
 
   private func watchBeats() {

@@ -88,8 +88,10 @@ final class SeveralMachines: Crew {
       let threads = host.threads > 0 ? host.threads : max(1, Machine.coreCount / max(host.workers, 1))
       return bound(try site.worker(name: name, threads: threads, log: name), to: host)
     }
-    let words = Reach.words(hosts: path, key: site.key) + [host.name, try workerText(host, name: name, at: site)]
-    return try Site.ownCommand(words, log: name, in: site.directory)
+    let isPlain = site.key == Settings.plainTCP
+    let words = Reach.words(hosts: path, key: isPlain ? nil : site.key)
+    let text = try workerText(host, name: name, at: site)
+    return try Site.ownCommand(words + [host.name, text], log: name, in: site.directory)
   }
 
   /// What a shell there runs. It knows how many cores there are.
@@ -100,7 +102,8 @@ final class SeveralMachines: Crew {
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
     let words = (binding(host) + [program]).map(Reach.quoted).joined(separator: " ")
     let work = "worker --coordinator \(site.address) --name \(Reach.quoted(name)) --threads \(threads)"
-    let rest = "--kv-memory \(site.settings.keyValueMemory) --key \"$TTRL_FILES/cluster.key\""
+    let key = site.key == Settings.plainTCP ? Settings.plainTCP : "\"$TTRL_FILES/cluster.key\""
+    let rest = "--kv-memory \(site.settings.keyValueMemory) --key \(key)"
     return "exec \(words) \(work) \(rest)"
   }
 

@@ -154,12 +154,11 @@ final class Supervisor {
     }
   }
 
-  /// A start that has lasted longer than ssh takes to fail counts as a return.
+  /// The other side says when it has started the process.
   private func greetWhenBack(_ charge: Charge, started: Instant) {
-    loop.schedule(at: MonotonicClock.now() + .seconds(3)) {
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(250)) {
       guard charge.process != nil, charge.started == started, let away = charge.awaySince else { return }
-      let log = (try? Files.size(of: self.log(of: charge))) ?? 0
-      guard log > charge.logBytes || started.since(away).seconds > 3600 else {
+      guard Reach.hasArrived(log: self.log(of: charge), from: charge.logBytes) else {
         return self.greetWhenBack(charge, started: started)
       }
       charge.awaySince = nil

@@ -21,7 +21,7 @@ extension EndToEnd {
     func `runs on four hosts end with the bits of one machine, whatever happens to a host`() throws {
       let outcome = try Program.run(
         ["check", "same", "gang", "stop"], program: Self.testbed,
-        environment: ["TESTBED_PROGRAM": Program.path(), "CHECK_STEPS": "6"], within: 200)
+        environment: ["TESTBED_PROGRAM": Program.path(), "CHECK_STEPS": "16"], within: 400)
       #expect(outcome.status == 0, "\(outcome.errors)\n\(outcome.output)")
       for name in ["same", "gang", "stop"] {
         #expect(outcome.output.contains("\(name) ") && !outcome.output.contains("FAILED"), "\(outcome.output)")
@@ -63,6 +63,17 @@ extension EndToEnd {
       let hosts = scratch.write("a here learners=1\nb workers=2\n", to: "hosts")
       let outcome = try Program.run(["launch", "--run", scratch.file("run"), "--hosts", hosts] + SmallRun.settings)
       #expect(outcome.status == 2 && outcome.errors.contains("--listen"), "\(outcome.errors)")
+    }
+
+    @Test func `doctor starts two ranks, knocks at a port, and says what to do`() throws {
+      let well = try Program.run(["doctor", "--json"])
+      #expect(well.status == 0 && well.output.contains("two ranks met"), "\(well.output)\n\(well.errors)")
+      let data = Data(well.output.utf8)
+      let json = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+      #expect(json["problems"] as? Int == 0 && (json["hosts"] as? [Any])?.count == 1)
+      let ill = try Program.run(["doctor", "--coordinator", "127.0.0.1:1"])
+      #expect(ill.status == 1 && ill.output.contains("! coordinator: cannot connect to 127.0.0.1:1"), "\(ill.output)")
+      #expect(ill.output.contains("→ ") && ill.output.contains("1 of these prevent a run"))
     }
 
     @Test func `stop ends a run on this machine, and says so where nothing runs`() throws {
