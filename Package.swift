@@ -121,6 +121,7 @@ let package = Package(
       name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
+    tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
     tests("Observatory", of: ["Observatory", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),

@@ -64,4 +64,16 @@ package enum Limits {
   package static let chaosPause = Instant.Span.milliseconds(2500)
   /// How long it waits for a victim: longer than anybody takes to be started again.
   package static let chaosVictim = Instant.Span.seconds(20)
+  /// How often a process on another machine is told that it is still wanted, and the silence after which it ends: as
+  /// for workers, several lost beats. One that is to end gets the grace before it is killed.
+  package static let attendBeat = Instant.Span.seconds(2)
+  package static let attendSilence = Instant.Span.seconds(15)
+  package static let attendGrace = Instant.Span.seconds(3)
+  /// First and longest pause before a process on a machine that cannot be reached is tried again.
+  package static let reachAgainFirst = Instant.Span.milliseconds(500)
+  package static let reachAgainLongest = Instant.Span.seconds(15)
+  /// A start that outlived this was a good one: the pauses begin anew.
+  package static let goodStart = Instant.Span.seconds(20)
+  /// How long a machine may take to answer before the learner's ranks are started without it.
+  package static let probe = Instant.Span.seconds(12)
 }

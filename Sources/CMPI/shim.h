@@ -21,6 +21,16 @@ static inline int ttrl_mpi_is_main_thread(int *is_main) { return MPI_Is_thread_m
 static inline int ttrl_mpi_rank(int *rank) { return MPI_Comm_rank(MPI_COMM_WORLD, rank); }
 static inline int ttrl_mpi_size(int *size) { return MPI_Comm_size(MPI_COMM_WORLD, size); }
 
+// The ranks that share this one's memory, itself included.
+static inline int ttrl_mpi_size_here(int *size) {
+  MPI_Comm here;
+  int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here);
+  if (code != MPI_SUCCESS) return code;
+  code = MPI_Comm_size(here, size);
+  MPI_Comm_free(&here);
+  return code;
+}
+
 static inline int ttrl_mpi_max_text(void) {
   return MPI_MAX_LIBRARY_VERSION_STRING > MPI_MAX_ERROR_STRING ? MPI_MAX_LIBRARY_VERSION_STRING : MPI_MAX_ERROR_STRING;
 }

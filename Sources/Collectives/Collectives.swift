@@ -27,6 +27,9 @@ package protocol Collectives: AnyObject {
   /// Every rank but 0: what rank 0 sends. Sleeps until it does, however long that is.
   func receiveFromRoot() throws(CollectivesError) -> [UInt8]
 
+  /// Replaces the bytes by rank 0's.
+  func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) throws(CollectivesError)
+
   /// Returns when every rank has called it.
   func barrier() throws(CollectivesError)
 }
@@ -64,5 +67,6 @@ package final class LocalCollectives: Collectives {
   package func max(_ values: [Double]) -> [Double] { values }
   package func sendToAll(_ bytes: [UInt8]) {}
   package func receiveFromRoot() -> [UInt8] { preconditionFailure("rank 0 receives nothing from itself") }
+  package func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) {}
   package func barrier() {}
 }

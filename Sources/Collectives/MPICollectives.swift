@@ -56,6 +56,14 @@ package final class MPICollectives: Collectives {
     return text.split { $0.isNewline || $0 == "," }.first.map(String.init) ?? "an unknown MPI"
   }
 
+  /// The job's ranks on this machine, which share its cores.
+  package func countHere() throws(CollectivesError) -> Int {
+    try barrier()
+    var count: Int32 = 0
+    try check(ttrl_mpi_size_here(&count), "tell the ranks of one machine")
+    return Swift.max(1, Int(count))
+  }
+
   // MARK: Together
 
   package func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws(CollectivesError) {
@@ -87,6 +95,11 @@ package final class MPICollectives: Collectives {
     return bytes
   }
 
+  package func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) throws(CollectivesError) {
+    try barrier()
+    try broadcastPieces(bytes.bindMemory(to: UInt8.self))
+  }
+
   package func barrier() throws(CollectivesError) {
     var isMain: Int32 = 0
     try check(ttrl_mpi_is_main_thread(&isMain), "tell the main thread")
@@ -113,12 +126,13 @@ package final class MPICollectives: Collectives {
     }
     try check(code, "send a length to all")
     if rank != 0 { bytes = [UInt8](repeating: 0, count: Int(count)) }
+    try bytes.withUnsafeMutableBufferPointer { buffer throws(CollectivesError) in try broadcastPieces(buffer) }
+  }
+
+  private func broadcastPieces(_ bytes: UnsafeMutableBufferPointer<UInt8>) throws(CollectivesError) {
     for start in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
-      let length = min(Self.pieceBytes, bytes.count - start)
-      let code = bytes.withUnsafeMutableBufferPointer {
-        ttrl_mpi_broadcast_bytes($0.baseAddress?.advanced(by: start), Int32(length), 0)
-      }
-      try check(code, "send bytes to all")
+      let length = Int32(min(Self.pieceBytes, bytes.count - start))
+      try check(ttrl_mpi_broadcast_bytes(bytes.baseAddress?.advanced(by: start), length, 0), "send bytes to all")
     }
   }
 

@@ -4,7 +4,7 @@
 // float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the report of
 // the step that made it. Everything is written into a temporary directory; a manifest of checksums comes last; then one
 // rename. A checkpoint whose manifest is missing or whose checksums are wrong is passed over, and the next older one is
-// used. Any number of learner ranks can load it.
+// used. Rank 0 writes and reads it, so any number of learner ranks can go on from it (SharedState).
 
 import Base
 import LanguageModel
@@ -37,7 +37,7 @@ package enum CheckpointError: Error, Sendable, CustomStringConvertible {
 
 package struct Checkpoints {
   private let run: Run
-  private let settings: AdamWSettings
+  let settings: AdamWSettings
   private static let stateMagic: UInt64 = 0x3154_5354_4C52_5454  // "TTRLTST1"
 
   package init(_ run: Run) {

@@ -2,8 +2,9 @@
 //
 // Rank 0 speaks to the coordinator through the machine (Fleet.Learner) and, when a batch has come, hands it to all
 // ranks; then every rank, rank 0 included, runs `learn`, the same page of code that `improve` runs, on the same batch.
-// The ranks meet in the sums of the gradient exchange and end with the same weights. Rank 0 writes the checkpoint and
-// publishes. MPI is called from this thread only; while ranks wait for a batch they sleep.
+// The ranks meet in the sums of the gradient exchange and end with the same weights, which they check. Rank 0 alone
+// reads and writes files: it gives the others the run (RunParcel) and the state to begin with, and writes checkpoints
+// and publishes. MPI is called from this thread only; while ranks wait for a batch they sleep.
 
 import Base
 package import Collectives
@@ -21,7 +22,7 @@ import Wire
 /// How to start a learner.
 package struct LearnerOptions: Sendable {
   package var coordinator: HostPort
-  /// nil is plain TCP.
+  /// nil is plain TCP. Rank 0's: the others do not speak to the coordinator.
   package var key: ClusterKey?
   package var threads: Int
   package var checkpointEvery: UInt32
@@ -48,27 +49,28 @@ package final class LearnerShell {
   private var history: History
   private var report: String
 
-  /// Loads the newest sound checkpoint. All ranks call it.
+  /// Loads the newest sound checkpoint. All ranks call it; rank 0 reads, the others are given what it read.
   ///
-  /// - Throws: if the model or the checkpoints cannot be read.
+  /// - Throws: if rank 0 cannot read the model or the checkpoints, or MPI fails.
   package init(_ run: Run, _ options: LearnerOptions, _ ranks: any Collectives) throws {
     self.run = run
     self.options = options
     self.ranks = ranks
     checkpoints = Checkpoints(run)
-    let state = try checkpoints.newest()
-    report = state.report
-    history = state.history
+    let state = try ranks.rank == 0 ? checkpoints.newest() : nil
+    let shared = SharedState(run, ranks)
+    let (beginning, reference) = try shared.exchange(state)
+    report = beginning.report
+    history = beginning.history
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
-      optimizer: state.optimizer, version: state.version,
-      reference: run.method.klCoefficient > 0 ? try run.model.loadParameters() : nil,
+      optimizer: beginning.optimizer, version: beginning.version, reference: reference,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: options.threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
       seed: run.settings.method.seed, exchange: RankExchange(ranks),
       readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
-    Log.info("learner.ready", ["policy": state.version, "rank": ranks.rank, "ranks": ranks.size])
+    Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
   }
 
   /// Trains until the run is finished.
@@ -107,6 +109,7 @@ package final class LearnerShell {
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
       history: history, method: run.method)
     history.record(lesson.judgements)
+    try Agreement.require(policy.optimizer.parameters.fingerprint, step: step, ranks)
     return (lesson, groups)
   }
 

@@ -17,6 +17,8 @@ package final class ChildProcess {
     package var arguments: [String]
     /// Added to, or replacing, this process's own variables.
     package var environment: [String: String] = [:]
+    /// Standard input is a pipe that `write` fills and `closeInput` ends; otherwise it is empty.
+    package var hasInput = false
     package var output = Output.inherited
     package var errors = Output.inherited
     /// Makes the child the leader of a process group, which signals then reach as a whole.
@@ -29,7 +31,7 @@ package final class ChildProcess {
     }
   }
 
-  /// Where a child's standard output or standard error goes. Its standard input is always empty.
+  /// Where a child's standard output or standard error goes.
   package enum Output {
     case inherited, discarded
     /// Appended to a file; mode 0644.
@@ -51,6 +53,8 @@ package final class ChildProcess {
   private let ownGroup: Bool
   private let loop: EventLoop
   private let pidDescriptor: Int32
+  /// Our end of the child's standard input, or -1.
+  private var input: Int32
   private var pipes: [(fd: Int32, handler: ([UInt8]) -> Void)] = []
   private let onExit: (ExitStatus) -> Void
 
@@ -67,7 +71,19 @@ package final class ChildProcess {
     let nothing = try Descriptor(opening: "/dev/null", O_RDWR, to: "open")
     let output = try Sink(command.output, discardInto: nothing.number)
     let errors = try Sink(command.errors, discardInto: nothing.number)
-    pid = try Self.spawn(path, command, descriptors: (nothing.number, output.fd, errors.fd))
+    var source: (reading: Int32, writing: Int32) = (nothing.number, -1)
+    if command.hasInput {
+      let code = ttrl_pipe(&source.reading, &source.writing)
+      guard code == 0 else { throw .system(call: "pipe2", code: -code) }
+    }
+    defer { if command.hasInput { close(source.reading) } }
+    do throws(PlatformError) {
+      pid = try Self.spawn(path, command, descriptors: (source.reading, output.fd, errors.fd))
+    } catch {
+      if command.hasInput { close(source.writing) }
+      throw error
+    }
+    input = source.writing
     pidDescriptor = ttrl_pidfd(pid)
     ownGroup = command.ownGroup
     self.loop = loop
@@ -91,6 +107,27 @@ package final class ChildProcess {
     // Until it is reaped, which only this object does, the pid cannot name another process.
     guard status == nil else { return }
     Glibc.kill(ownGroup ? -pid : pid, number)
+  }
+
+  // MARK: Its standard input
+
+  /// Writes to its standard input; waits while the pipe is full. What a child that has ended would have read is lost,
+  /// if this process ignores SIGPIPE.
+  package func write(_ bytes: [UInt8]) {
+    guard status == nil, input >= 0 else { return }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.write(input, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  /// The child reads the end of its standard input.
+  package func closeInput() {
+    if input >= 0 { close(input) }
+    input = -1
   }
 
   // MARK: Starting
@@ -208,6 +245,7 @@ package final class ChildProcess {
     // number of reads takes the child's part, and the grandchild's pipe is closed.
     for pipe in pipes { drain(pipe.fd, pipe.handler, reads: 32) }
     for pipe in pipes { closePipe(pipe.fd) }
+    closeInput()
     onExit(status)
   }
 
@@ -258,6 +296,9 @@ package enum ThisProcess {
     }
     return String(nulTerminated: text)
   }
+
+  /// A write to a pipe that nobody reads becomes an error instead of this process's end.
+  package static func ignoreBrokenPipes() { Glibc.signal(SIGPIPE, SIG_IGN) }
 
   /// Makes the kernel kill this process when its parent ends, as for an MPI rank whose launcher was killed.
   /// - Returns: false if the parent is gone already.

@@ -35,6 +35,17 @@ package enum Files {
     String(decoding: try read(path, limit: limit), as: UTF8.self)
   }
 
+  /// Makes an empty directory that only this user can enter, under TMPDIR or /tmp.
+  /// - Returns: its path.
+  package static func makeTemporaryDirectory(prefix: String) throws(PlatformError) -> String {
+    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var template = Array("\(parent)/\(prefix)-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else {
+      throw .file(operation: "make a temporary directory in", path: parent, code: errno)
+    }
+    return String(nulTerminated: template)
+  }
+
   /// Replaces the file as one step that survives a crash.
   package static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o644) throws(PlatformError) {
     let file = try AtomicFile(path, mode: mode)

@@ -11,16 +11,30 @@ package final class RunLock {
 
   /// - Parameters:
   ///   - directory: must exist.
+  ///   - name: of the file.
   ///   - owner: what kind of process this is, for the error text: "coordinator".
   /// - Throws: `.locked` if another process has it, `.file` otherwise.
-  package init(directory: String, owner: String) throws(PlatformError) {
-    file = try Descriptor(opening: directory + "/lock", O_RDWR | O_CREAT, mode: 0o600, to: "open")
+  package init(directory: String, name: String = "lock", owner: String) throws(PlatformError) {
+    file = try Descriptor(opening: "\(directory)/\(name)", O_RDWR | O_CREAT, mode: 0o600, to: "open")
     guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
       guard errno == EWOULDBLOCK else { throw .file(operation: "lock", path: file.path, code: errno) }
       throw .locked(directory: directory, owner: owner, pid: Self.holder(file))
     }
     guard ftruncate(file.number, 0) == 0 else { throw .file(operation: "write", path: file.path, code: errno) }
     try Array("\(getpid())\n".utf8).span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
+  }
+
+  /// Who holds a lock, without taking it.
+  ///
+  /// - Returns: nil if nobody does.
+  /// - Throws: `.file`.
+  package static func holder(directory: String, name: String) throws(PlatformError) -> Int32? {
+    let path = "\(directory)/\(name)"
+    guard access(path, F_OK) == 0 else { return nil }
+    let file = try Descriptor(opening: path, O_RDWR, to: "open")
+    // Shared and at once given back: a process that begins at this very moment might be refused, and says so.
+    guard flock(file.number, LOCK_SH | LOCK_NB) == 0 else { return holder(file) }
+    return nil
   }
 
   private static func holder(_ file: borrowing Descriptor) -> Int32? {

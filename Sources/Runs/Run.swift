@@ -37,14 +37,17 @@ package struct Run: Sendable {
   /// Opens a run that was begun.
   ///
   /// - Throws: what is missing or wrong, as text for the user.
-  package init(opening directory: RunDirectory) throws {
+  package init(opening directory: RunDirectory) throws { try self.init(opening: directory, modelAt: nil) }
+
+  /// - Parameter copy: where the model's small files are, for a run whose model was checked elsewhere (RunParcel).
+  init(opening directory: RunDirectory, modelAt copy: String?) throws {
     self.directory = directory
     let manifest = try RunManifest(reading: directory)
     self.manifest = manifest.json
     id = manifest.id
     settings = manifest.settings
-    model = try ModelDirectory(settings.model)
-    try manifest.check(model)
+    model = try ModelDirectory(copy ?? settings.model)
+    if copy == nil { try manifest.check(model) }
     tokenizer = try model.tokenizer()
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
     training = try Self.promptSet(.training, directory, renderer)

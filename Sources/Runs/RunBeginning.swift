@@ -29,10 +29,14 @@ package enum RunBeginning {
   ///   - settings: resolved.
   ///   - given: names of the settings that were given.
   ///   - isDryRun: check everything and write nothing.
+  ///   - here: the processes of this machine, where others take part; otherwise it runs all of them.
   /// - Throws: everything that keeps the run from beginning, as text for the user.
-  package static func begin(_ settings: Settings, given: [String], isDryRun: Bool = false) throws -> Outcome {
+  package static func begin(
+    _ settings: Settings, given: [String], isDryRun: Bool = false, here: (workers: Int, learners: Int)? = nil
+  ) throws -> Outcome {
     let directory = RunDirectory(settings.run)
-    if Files.exists(directory.settings) { return try resume(directory, settings, given) }
+    let here = here ?? (settings.workers, settings.learners)
+    if Files.exists(directory.settings) { return try resume(directory, settings, given, here) }
     if Files.exists(directory.path), try !Files.list(directory.path).allSatisfy({ $0.hasPrefix("lock") }) {
       throw RunError.notEmpty(path: directory.path)
     }
@@ -46,7 +50,9 @@ package enum RunBeginning {
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
-    let memory = RunMemory.plan(settings, model: model.configuration.model)
+    var planned = settings
+    (planned.workers, planned.learners) = here
+    let memory = RunMemory.plan(planned, model: model.configuration.model)
     try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
     // Read once here: weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
@@ -70,7 +76,7 @@ package enum RunBeginning {
   }
 
   private static func resume(
-    _ directory: RunDirectory, _ settings: Settings, _ given: [String]
+    _ directory: RunDirectory, _ settings: Settings, _ given: [String], _ here: (workers: Int, learners: Int)
   ) throws -> Outcome {
     let manifest = try RunManifest(reading: directory)
     try manifest.check(settings, given: given)
@@ -96,7 +102,7 @@ package enum RunBeginning {
     }
     let count = try Question.read(try Files.read(directory.questions(.training))).count
     var planned = manifest.settings
-    (planned.workers, planned.learners, planned.threads) = (settings.workers, settings.learners, settings.threads)
+    (planned.workers, planned.learners, planned.threads) = (here.workers, here.learners, settings.threads)
     planned.keyValueMemory = settings.keyValueMemory
     let memory = RunMemory.plan(planned, model: model.configuration.model)
     try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)

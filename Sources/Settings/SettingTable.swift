@@ -146,6 +146,7 @@ package enum SettingTable {
       "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
+    text("hosts", "FILE", .operation, "the machines of a launch, one per line", \.hosts),
     text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
     choice("log-level", .operation, "the least important events that are logged", \.logLevel),
 

@@ -117,6 +117,8 @@ package struct Settings: Sendable, Equatable {
   package var keepCheckpoints = 2
   package var name = ""
   package var logLevel = LogLevel.info
+  /// A path.
+  package var hosts = ""
 
   // Commands.
   package var config = ""

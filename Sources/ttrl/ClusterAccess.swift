@@ -27,6 +27,12 @@ enum ClusterAccess {
     return found
   }
 
+  /// - Throws: `SettingsError` with what is wrong with an address and a key that belong together.
+  static func require(_ address: String, key: String) throws(SettingsError) {
+    let found = address.isEmpty ? [] : problems(address, key: key)
+    guard found.isEmpty else { throw SettingsError(problems: found) }
+  }
+
   private static func problems(beyond address: HostPort, key: String) -> [String] {
     let remedy = "give the cluster's key with --key FILE; ttrl key --key FILE makes one, for all machines"
     switch key {

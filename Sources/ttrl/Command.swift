@@ -50,6 +50,18 @@ struct Command: Sendable {
         "keep-checkpoints", "log-level", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
+      name: "launch", summary: "train on several machines, over ssh: the hosts of a file",
+      settings: runSettings + [
+        "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level", "dry-run",
+        "json",
+      ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
+    Command(
+      name: "stop", summary: "end all processes of a run, here and elsewhere; it can be continued", settings: ["run"],
+      needs: ["run"], run: stop),
+    Command(
+      name: "doctor", summary: "what keeps this machine, or those of a hosts file, from taking part in a run",
+      settings: ["hosts", "run", "listen", "coordinator", "key", "json"], run: doctor),
+    Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
       settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level"],
       needs: ["run"],
@@ -61,7 +73,7 @@ struct Command: Sendable {
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
       settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints", "log-level"],
-      needs: ["run", "coordinator"], problems: addressProblems, run: learner),
+      needs: ["run", "coordinator"], run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
       settings: promptSettings + samplingSettings + [
@@ -135,6 +147,9 @@ struct Command: Sendable {
     let isPair = all.contains { $0.name == pair }
     let name = isPair ? pair : first
     switch name {
+    case "reach": return Reach.main(Array(arguments.dropFirst()))
+    case "attend": return Attendant.main(Array(arguments.dropFirst()))
+    case "two-ranks": return SelfExamination.twoRanks()
     case "--version", "version": print("ttrl \(Program.version)\n\(Arithmetic.description)")
     case "--help", "-h", "help":
       let topic = arguments.dropFirst().filter { !$0.hasPrefix("-") }
@@ -318,9 +333,12 @@ extension Command {
   }
 
   @Sendable private static func runProblems(_ settings: Settings) -> [String] {
-    let needsData = settings.model != "builtin" && settings.data.isEmpty
-    return (needsData ? ["--model is given without --data FILE: which questions should it get better at?"] : [])
-      + ClusterAccess.problems(settings.listen, key: settings.key)
+    needsData(settings) + ClusterAccess.problems(settings.listen, key: settings.key)
+  }
+
+  static func needsData(_ settings: Settings) -> [String] {
+    settings.model != "builtin" && settings.data.isEmpty
+      ? ["--model is given without --data FILE: which questions should it get better at?"] : []
   }
 
   @Sendable private static func addressProblems(_ settings: Settings) -> [String] {

@@ -63,7 +63,9 @@ extension Command {
     let directory = beginning.directory
     if !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
-      let status = try Supervisor(directory, settings: settings, steps: 0, key: directory.key, launcher: nil).run()
+      let status = try Supervisor(
+        directory, settings: settings, steps: 0, key: directory.key, crew: OneMachine(nil)
+      ).run()
       guard status == ExitStatus.done else { return status }
     }
     let run = try Run(opening: directory)

@@ -7,6 +7,7 @@
 import CoordinatorRole
 import Glibc
 import LanguageModel
+import LearnerRole
 import Ledger
 import Platform
 import Runs
@@ -58,6 +59,7 @@ extension QuestionsError: LastingError {}
 extension TrainingError: LastingError {}
 extension CoordinatorFailure: LastingError {}
 extension KeyRefused: LastingError {}
+extension RanksDisagree: LastingError {}
 
 extension ModelError {
   /// Memory that was short may be there the next time.

@@ -8,7 +8,7 @@ import Platform
 
 struct MPILauncher {
   let program: String
-  private let isOpenMPI: Bool
+  let isOpenMPI: Bool
 
   /// Asks mpirun what it is.
   ///
@@ -37,6 +37,33 @@ struct MPILauncher {
   func arguments(ranks: Int) -> [String] {
     guard isOpenMPI else { return ["-n", "\(ranks)"] }
     return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]
+  }
+
+  /// Ranks of one machine, in a job of several.
+  struct Part {
+    /// nil is this machine.
+    var host: String?
+    var ranks: Int
+    /// The program and its arguments.
+    var words: [String]
+  }
+
+  /// A job over several machines, its first rank in the first part. Daemons on the others are started by our own agent
+  /// and stay its children, so that mpirun hears when one is lost and they end when mpirun does.
+  func arguments(_ parts: [Part], agent: String, extra: [String]) -> [String] {
+    var arguments = ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
+    let settings = [
+      // Also within a Slurm job: its own launcher would end with the first node that is lost.
+      ("plm", "rsh"), ("ras", "^slurm"), ("plm_rsh_agent", agent), ("plm_rsh_no_tree_spawn", "1"),
+      ("orte_leave_session_attached", "1"), ("orte_keep_fqdn_hostnames", "1"),
+    ]
+    for (name, value) in settings { arguments += ["--mca", name, value] }
+    arguments += extra
+    for (index, part) in parts.enumerated() {
+      arguments += (index > 0 ? [":"] : []) + ["--host", "\(part.host ?? "localhost"):\(part.ranks)"]
+      arguments += ["-n", "\(part.ranks)"] + part.words
+    }
+    return arguments
   }
 
   /// Open MPI refuses to run as root unless told twice.

@@ -1,8 +1,8 @@
-// Supervisor: the processes of a run on one machine.
+// Supervisor: the processes of a run.
 //
-// It starts a coordinator, workers and the learner's MPI job, starts again whichever dies, shows progress from the
-// run's own files, and stops everything when asked to. It takes no part in the run: killing it kills the rest, and the
-// same command continues where the ledger ends.
+// It starts a coordinator, and whoever the crew names: workers and the learner's MPI job, here or elsewhere. It starts
+// again whichever dies, shows progress from the run's own files, and stops everything when asked to. It takes no part
+// in the run: killing it kills the rest, and the same command continues where the ledger ends.
 
 import Base
 import Foundation
@@ -13,33 +13,13 @@ import Runs
 import Settings
 
 final class Supervisor {
-  /// One process that is kept running.
-  private final class Charge {
-    /// Also the name of its log.
-    let name: String
-    /// The command that it runs.
-    let role: String
-    let command: () throws -> ChildProcess.Command
-    /// Bytes of its log that were there before it was started last.
-    var logBytes = 0
-    var process: ChildProcess?
-    var isDone = false
-    /// When it died lately; too many in a short time and the supervisor gives up.
-    var deaths: [Instant] = []
-
-    init(_ role: String, name: String, command: @escaping () throws -> ChildProcess.Command) {
-      self.role = role
-      self.name = name
-      self.command = command
-    }
-  }
-
   private let directory: RunDirectory
   private let settings: Settings
   /// Path of the key that all of them get, or `Settings.plainTCP`.
   private let key: String
-  /// nil where nothing is trained.
-  private let launcher: MPILauncher?
+  private let crew: any Crew
+  /// Held while it works; `ttrl stop` finds the process by it.
+  private let lock: RunLock
   private let loop: EventLoop
   private var charges: [Charge] = []
   private var address: HostPort?
@@ -47,11 +27,12 @@ final class Supervisor {
   private var isStopping = false
   private let progress: ProgressView
 
-  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, launcher: MPILauncher?) throws {
+  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, crew: any Crew) throws {
     self.directory = directory
     self.settings = settings
     self.key = key
-    self.launcher = launcher
+    self.crew = crew
+    lock = try RunLock(directory: directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     loop = try EventLoop()
     progress = ProgressView(directory, steps: Int(steps))
   }
@@ -75,54 +56,20 @@ final class Supervisor {
 
   // MARK: Commands
 
-  private func ownCommand(_ arguments: [String], log: String) throws -> ChildProcess.Command {
-    var command = ChildProcess.Command(try ThisProcess.executablePath(), arguments)
-    command.output = .file("\(directory.logs)/\(log).log")
-    command.errors = .file("\(directory.logs)/\(log).log")
-    // Ctrl-C at the terminal reaches the whole group; ours are told by us, in order.
-    command.ownGroup = true
-    return command
-  }
-
   private func coordinatorCommand() throws -> ChildProcess.Command {
     // Started again, it listens where the others look for it.
     let listen = address.map { "\($0)" } ?? settings.listen
-    return try ownCommand(
-      ["coordinator", "--run", directory.path, "--listen", listen] + sharedArguments, log: "coordinator")
+    return try Site.ownCommand(
+      ["coordinator", "--run", directory.path, "--listen", listen] + Site.words(key: key, settings),
+      log: "coordinator", in: directory)
   }
 
-  private func workerCommand(_ number: Int) throws -> ChildProcess.Command {
-    try ownCommand(
-      [
-        "worker", "--coordinator", "\(try knownAddress())", "--name", "worker-\(number)",
-        "--threads", "\(threads(sharedBy: settings.workers))", "--kv-memory", "\(settings.keyValueMemory)",
-      ] + sharedArguments, log: "worker-\(number)")
-  }
-
-  private func learnerCommand(_ launcher: MPILauncher) throws -> ChildProcess.Command {
-    var command = try ownCommand(
-      [
-        "learner", "--run", directory.path, "--coordinator", "\(try knownAddress())",
-        "--threads", "\(threads(sharedBy: settings.learners))", "--checkpoint-every", "\(settings.checkpointEvery)",
-        "--keep-checkpoints", "\(settings.keepCheckpoints)",
-      ] + sharedArguments, log: "learner")
-    command.arguments = launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
-    command.program = launcher.program
-    command.environment = launcher.environment
-    return command
-  }
-
-  /// What every role gets.
-  private var sharedArguments: [String] { ["--key", key, "--log-level", settings.logLevel.rawValue] }
-
-  private func knownAddress() throws -> HostPort {
-    if !settings.coordinator.isEmpty { return try HostPort(parsing: settings.coordinator) }
+  private func site() throws -> Site {
     guard let address else { throw UserError("the coordinator has no address yet") }
-    return address
-  }
-
-  private func threads(sharedBy processes: Int) -> Int {
-    settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(processes, 1))
+    let found = settings.coordinator.isEmpty ? address : try HostPort(parsing: settings.coordinator)
+    return Site(
+      directory: directory, settings: settings, address: found, key: key, loop: loop,
+      say: { self.progress.say($0) })
   }
 
   // MARK: Processes
@@ -133,6 +80,19 @@ final class Supervisor {
   }
 
   private func launch(_ charge: Charge) throws {
+    guard let prepare = charge.prepare else { return try spawn(charge) }
+    prepare {
+      guard !self.isStopping, self.outcome == nil, !charge.isRetired, charge.process == nil else { return }
+      do {
+        try self.spawn(charge)
+      } catch {
+        self.fail("\(charge.name) cannot be started: \(error)")
+      }
+    }
+  }
+
+  private func spawn(_ charge: Charge) throws {
+    charge.started = MonotonicClock.now()
     charge.logBytes = (try? Files.size(of: log(of: charge))) ?? 0
     charge.process = try ChildProcess(try charge.command(), loop: loop) { status in self.ended(charge, status) }
   }
@@ -140,10 +100,12 @@ final class Supervisor {
   private func ended(_ charge: Charge, _ status: ChildProcess.ExitStatus) {
     charge.process = nil
     if status == .exited(0) { charge.isDone = true }
-    guard !isStopping, outcome == nil else { return }
+    guard !isStopping, outcome == nil, !charge.isRetired else { return }
     if charge.name == "coordinator", charge.isDone {
       outcome = ExitStatus.done
       loop.stop()
+    } else if charge.patience == .endless {
+      if !charge.isDone { tryLater(charge, after: status) }
     } else if status == .exited(ExitStatus.usage) {
       giveUp(on: charge, "cannot go on")
     } else if !charge.isDone {
@@ -168,6 +130,41 @@ final class Supervisor {
       } catch {
         self.fail("\(charge.name) cannot be started: \(error)")
       }
+    }
+  }
+
+  /// A process elsewhere: its machine may be away, for however long. What is said is said once, and when it is back.
+  private func tryLater(_ charge: Charge, after status: ChildProcess.ExitStatus) {
+    let now = MonotonicClock.now()
+    if now.since(charge.started) > Limits.goodStart { charge.deaths = [] }
+    if charge.awaySince == nil {
+      charge.awaySince = now
+      let words = LastWords.of(charge.role, log: log(of: charge), from: charge.logBytes)
+      progress.say("\(charge.name) \(status); it is tried again until it is back: \(words)")
+    }
+    let doublings = min(UInt64(charge.deaths.count), 5)
+    let pause = min(Limits.reachAgainFirst.nanoseconds << doublings, Limits.reachAgainLongest.nanoseconds)
+    charge.deaths.append(now)
+    loop.schedule(at: now + Instant.Span(nanoseconds: pause)) {
+      guard !self.isStopping, self.outcome == nil, !charge.isRetired, charge.process == nil else { return }
+      do {
+        try self.launch(charge)
+        self.greetWhenBack(charge, started: charge.started)
+      } catch {
+        self.fail("\(charge.name) cannot be started: \(error)")
+      }
+    }
+  }
+
+  /// The other side says when it has started the process.
+  private func greetWhenBack(_ charge: Charge, started: Instant) {
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(250)) {
+      guard charge.process != nil, charge.started == started, let away = charge.awaySince else { return }
+      guard Reach.hasArrived(log: self.log(of: charge), from: charge.logBytes) else {
+        return self.greetWhenBack(charge, started: started)
+      }
+      charge.awaySince = nil
+      self.progress.say("\(charge.name) is back after \(Int(MonotonicClock.now().since(away).seconds)) s")
     }
   }
 
@@ -196,11 +193,36 @@ final class Supervisor {
 
   private func startPeers() {
     do {
-      for number in 1...max(settings.workers, 1) where number <= settings.workers {
-        try start(Charge("worker", name: "worker-\(number)") { try self.workerCommand(number) })
+      for charge in try crew.charges(at: try site()) { try start(charge) }
+      watchCrew()
+    } catch {
+      fail("\(error)")
+    }
+  }
+
+  /// Starts whoever has joined the crew, tells those to leave whom it no longer has, and lets the others' new commands
+  /// hold from their next start.
+  private func watchCrew() {
+    loop.schedule(at: MonotonicClock.now() + .seconds(1)) {
+      guard self.outcome == nil, !self.isStopping else { return }
+      if self.crew.hasChanged(say: { self.progress.say($0) }) { self.adoptCrew() }
+      self.watchCrew()
+    }
+  }
+
+  private func adoptCrew() {
+    do {
+      let wanted = try crew.charges(at: try site())
+      for charge in charges where charge.name != "coordinator" && !charge.isRetired {
+        guard let new = wanted.first(where: { $0.name == charge.name }) else {
+          charge.isRetired = true
+          charge.process?.signal(Signal.terminate)
+          continue
+        }
+        (charge.command, charge.prepare) = (new.command, new.prepare)
       }
-      if let launcher {
-        try start(Charge("learner", name: "learner") { try self.learnerCommand(launcher) })
+      for charge in wanted where !charges.contains(where: { $0.name == charge.name && !$0.isRetired }) {
+        try start(charge)
       }
     } catch {
       fail("\(error)")

@@ -27,6 +27,11 @@ extension Command {
       say(Comparison(beginning.settings).text)
       return ExitStatus.done
     }
+    return try supervise(beginning, settings, OneMachine(launcher))
+  }
+
+  /// Runs the processes of a run that was begun, to its end.
+  static func supervise(_ beginning: RunBeginning.Outcome, _ settings: Settings, _ crew: any Crew) throws -> Int32 {
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
@@ -34,14 +39,14 @@ extension Command {
     // Made here, before anyone needs it.
     _ = try ClusterAccess.key(key, isOwn: settings.key.isEmpty)
     let status = try Supervisor(
-      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, launcher: launcher
+      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, crew: crew
     ).run()
     if status == ExitStatus.done { try showResult(beginning.directory, settings) }
     return status
   }
 
   /// Shows the results of a finished run.
-  private static func isFinished(_ directory: RunDirectory, _ settings: Settings) throws -> Bool {
+  static func isFinished(_ directory: RunDirectory, _ settings: Settings) throws -> Bool {
     guard Files.exists(directory.summary) else { return false }
     say("the run in \(directory.path) is finished; its results:")
     try showResult(directory, settings)
@@ -62,7 +67,8 @@ extension Command {
     }
   }
 
-  private static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings) {
+  /// - Parameter processes: what is started, where it is not the settings' numbers on this machine.
+  static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings, processes: String? = nil) {
     let method = beginning.settings.method
     if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
       let shape = TransformerPlan(model.configuration.model, type: beginning.settings.dtype)
@@ -78,7 +84,7 @@ extension Command {
     }
     guard method.steps > 0 else {
       say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
-      return say("processes: 1 coordinator, workers: \(settings.workers)")
+      return say("processes: " + (processes ?? "1 coordinator, workers: \(settings.workers)"))
     }
     say(
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
@@ -88,8 +94,10 @@ extension Command {
       "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
         + (settings.isDryRun ? "\n\(beginning.memory.text)" : ""))
     say(
-      "processes: 1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) "
-        + "(sharing cores\(geteuid() == 0 ? ", allowed to run as root" : ""))")
+      "processes: "
+        + (processes
+          ?? "1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) (sharing "
+          + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
   }
 
   private static func showResult(_ directory: RunDirectory, _ settings: Settings) throws {
@@ -135,12 +143,17 @@ extension Command {
     try Log.start(role: "learner-\(ranks.rank)", level: Log.Level(settings.logLevel))
     do {
       let directory = RunDirectory(ThisProcess.absolute(settings.run))
+      // The other ranks, which may be on other machines, have neither the directory nor the key.
+      let isLeading = ranks.rank == 0
+      if isLeading { try ClusterAccess.require(settings.coordinator, key: settings.key) }
+      let run = try isLeading ? Run(opening: directory) : RunParcel.open(try ranks.receiveFromRoot())
+      if isLeading { try ranks.sendToAll(try RunParcel.pack(run)) }
+      let here = try ranks.countHere()
       let options = LearnerOptions(
         coordinator: try HostPort(parsing: settings.coordinator),
-        key: try ClusterAccess.key(ClusterAccess.path(settings, directory)),
-        threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / ranks.size),
+        key: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
+        threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / here),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
-      let run = try Run(opening: directory)
       let status = try LearnerShell(run, options, ranks).serve()
       try ranks.finish()
       return status

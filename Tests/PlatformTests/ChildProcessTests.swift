@@ -44,6 +44,26 @@ import Testing
     #expect(result.output == "a b yes\n" && result.status == .exited(0))
   }
 
+  @Test func `a child reads what is written to it, and then the end`() throws {
+    let loop = try EventLoop()
+    var output: [UInt8] = []
+    var command = ChildProcess.Command("sh", ["-c", "cat; echo end"])
+    command.hasInput = true
+    command.output = .pipe { output += $0 }
+    var status: ChildProcess.ExitStatus?
+    let child = try ChildProcess(command, loop: loop) {
+      status = $0
+      loop.stop()
+    }
+    child.write(Array("one ".utf8))
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) {
+      child.write(Array("two ".utf8))
+      child.closeInput()
+    }
+    loop.run(until: soon())
+    #expect(text(output) == "one two end\n" && status == .exited(0))
+  }
+
   @Test func `output goes to a file, appended`() throws {
     let directory = try TemporaryDirectory()
     try Files.write("before\n", to: directory("log"))

@@ -108,6 +108,8 @@ import Testing
 
   @Test func `one coordinator per run directory, and the second is told which one has it`() throws {
     var first: RunLock? = try RunLock(directory: directory.path, owner: "coordinator")
+    #expect(try RunLock.holder(directory: directory.path, name: "lock") == getpid())
+    #expect(try RunLock.holder(directory: directory.path, name: "lock.other") == nil)
     let error = #expect(throws: PlatformError.self) { try RunLock(directory: directory.path, owner: "coordinator") }
     #expect(error == .locked(directory: directory.path, owner: "coordinator", pid: getpid()))
     #expect(error.map { "\($0)".contains("another coordinator (pid \(getpid()))") } == true)

@@ -23,7 +23,7 @@ let otherValues: [String: String] = [
   "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
   "keep-checkpoints": "4",
-  "name": "ada", "log-level": "debug", "kills": "5", "chaos-seed": "9",
+  "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]

@@ -1,0 +1,146 @@
+// HostList: the machines of `ttrl launch`, from a text file with one machine per line.
+//
+//   # name   what runs there
+//   node1    here workers=1 learners=1
+//   node2    workers=4 learners=1 threads=2
+//   node3    ssh=me@10.0.0.3 options="-p 2222" workers=8 program=/opt/ttrl/bin/ttrl
+//   mpirun:  --mca btl_tcp_if_include eth0
+//
+// A name, then words, in any order; `here` is the machine of the coordinator. Everything that is wrong is said at once,
+// with the line. Pure: reading the file, and asking machines whether they are there, is the program's (ttrl).
+
+/// How a process is started on another machine.
+package enum Way: String, Sendable, CaseIterable {
+  case ssh
+  /// As a step of the Slurm job that the launch is part of.
+  case srun
+}
+
+/// One machine.
+package struct ListedHost: Sendable, Equatable {
+  package var name: String
+  /// It is this machine: nothing goes over ssh.
+  package var isHere = false
+  /// How processes get there.
+  package var way = Way.ssh
+  /// What ssh, or srun, is told to connect to; the name unless given.
+  package var target: String
+  /// Further arguments of ssh or srun.
+  package var options: [String] = []
+  package var workers = 0
+  package var learners = 0
+  /// Per process; 0 shares the machine's cores out.
+  package var threads = 0
+  /// The NUMA node that its processes are bound to, by numactl.
+  package var numaNode: Int?
+  /// Path of ttrl there; empty: as on this machine.
+  package var program = ""
+}
+
+package struct HostList: Sendable, Equatable {
+  /// In the file's order, `here` first.
+  package private(set) var hosts: [ListedHost] = []
+  /// Further arguments of mpirun.
+  package private(set) var mpiArguments: [String] = []
+
+  package var workers: Int { hosts.reduce(0) { $0 + $1.workers } }
+  package var learners: Int { hosts.reduce(0) { $0 + $1.learners } }
+  package var here: ListedHost? { hosts.first(where: \.isHere) }
+  package subscript(name: String) -> ListedHost? { hosts.first { $0.name == name } }
+
+  /// - Parameters:
+  ///   - text: of the file.
+  ///   - path: for the error text.
+  /// - Throws: `SettingsError` with everything that is wrong.
+  package init(_ text: String, path: String) throws(SettingsError) {
+    var problems: [String] = []
+    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      var found: [String] = []
+      read(words(of: line, &found), &found)
+      problems += found.map { "\(path), line \(index + 1): \($0)" }
+    }
+    if hosts.isEmpty, problems.isEmpty { problems.append("\(path) names no machine; write one per line") }
+    if learners > 0, here?.learners ?? 0 == 0 {
+      problems.append(
+        "\(path): no learner rank is here. Rank 0 reads and writes the run's checkpoints, so it runs on the "
+          + "coordinator's machine: add a line such as \"\(hosts.contains { $0.name == "node1" } ? "this" : "node1") "
+          + "here learners=1\"")
+    }
+    guard problems.isEmpty else { throw SettingsError(problems: problems) }
+    hosts = hosts.filter(\.isHere) + hosts.filter { !$0.isHere }
+  }
+
+  private mutating func read(_ words: [String], _ problems: inout [String]) {
+    guard let name = words.first else { return }
+    if name == "mpirun:" { return mpiArguments += words.dropFirst() }
+    var host = ListedHost(name: name, target: name)
+    if !name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }) || name.hasPrefix("-") {
+      problems.append("\"\(name)\" is no name: letters, digits, hyphens, dots; an address goes into ssh=")
+    }
+    if hosts.contains(where: { $0.name == name }) { problems.append("\(name) is named twice") }
+    for word in words.dropFirst() {
+      if let problem = host.take(word) { problems.append(problem) }
+    }
+    if host.isHere, here != nil { problems.append("two machines are \"here\"") }
+    hosts.append(host)
+  }
+
+  /// Words end at blanks, except within double quotes; a # begins a comment.
+  private func words(of line: Substring, _ problems: inout [String]) -> [String] {
+    var words: [String] = []
+    var word: String?
+    var isQuoted = false
+    for character in line {
+      if character == "\"" {
+        isQuoted.toggle()
+        word = word ?? ""
+      } else if isQuoted || !(character.isWhitespace || character == "#") {
+        word = (word ?? "") + String(character)
+      } else {
+        if let complete = word { words.append(complete) }
+        word = nil
+        if character == "#" { break }
+      }
+    }
+    if isQuoted { problems.append("a quote is not closed") }
+    return words + [word].compactMap { $0 }
+  }
+}
+
+extension ListedHost {
+  /// - Returns: what is wrong with a word of its line.
+  fileprivate mutating func take(_ word: String) -> String? {
+    if word == "here" {
+      isHere = true
+      return nil
+    }
+    let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, !parts[1].isEmpty else {
+      return "\"\(word)\" means nothing; expected here, workers=N, learners=N, threads=N, ssh=TARGET, "
+        + "options=\"…\", numa=N, program=PATH or via=srun"
+    }
+    switch parts[0] {
+    case "ssh": target = parts[1]
+    case "options": options = parts[1].split(separator: " ").map(String.init)
+    case "program": program = parts[1]
+    case "via":
+      guard let named = Way(rawValue: parts[1]) else { return "via is \"\(parts[1])\", expected ssh or srun" }
+      way = named
+    case "workers": return number(parts, 0...65536) { workers = $0 }
+    case "learners": return number(parts, 0...65536) { learners = $0 }
+    case "threads": return number(parts, 0...4096) { threads = $0 }
+    case "numa": return number(parts, 0...1023) { numaNode = $0 }
+    default: return "there is no \"\(parts[0])\"; there are workers learners threads ssh options numa program via"
+    }
+    if target.hasPrefix("-") { return "\"\(target)\" is no target of ssh" }
+    return nil
+  }
+
+  private func number(_ parts: [String], _ range: ClosedRange<Int>, _ take: (Int) -> Void) -> String? {
+    guard let value = Int(parts[1]), range.contains(value) else {
+      return "\(parts[0]) is \"\(parts[1])\", expected an integer from \(range.lowerBound) to \(range.upperBound)"
+    }
+    take(value)
+    return nil
+  }
+}

@@ -1,0 +1,202 @@
+// Doctor: `ttrl doctor`, what keeps a machine from taking part in a run, and how to mend it.
+//
+// Each check looks at one thing, really: it starts two MPI ranks, connects to a port, reads the key file. With a hosts
+// file every machine examines itself, through the same connection that a launch would use, and this one compares
+// clocks and versions. Warnings are for what makes a run slow or fragile; problems prevent one, and make the exit
+// status 1.
+
+import Base
+import Collectives
+import Foundation
+import Platform
+import Runs
+import Settings
+import Tensors
+
+struct Finding {
+  enum Grade: String { case ok, warning, problem }
+
+  let check: String
+  let grade: Grade
+  let seen: String
+  /// What to do; empty where nothing has to be done.
+  var remedy = ""
+
+  var json: JSON {
+    ["check": .string(check), "grade": .string(grade.rawValue), "seen": .string(seen), "remedy": .string(remedy)]
+  }
+
+  init(_ check: String, _ grade: Grade, _ seen: String, remedy: String = "") {
+    (self.check, self.grade, self.seen, self.remedy) = (check, grade, seen, remedy)
+  }
+
+  init?(_ json: JSON) {
+    guard let check = json["check"]?.string, let grade = json["grade"]?.string.flatMap(Grade.init(rawValue:)),
+      let seen = json["seen"]?.string
+    else { return nil }
+    self.init(check, grade, seen, remedy: json["remedy"]?.string ?? "")
+  }
+
+  var text: String {
+    let mark = grade == .ok ? "  " : grade == .warning ? "? " : "! "
+    return "  \(mark)\(check): \(seen)" + (remedy.isEmpty ? "" : "\n      → \(remedy)")
+  }
+}
+
+/// What a machine says of itself.
+struct SelfExamination {
+  private let settings: Settings
+
+  init(_ settings: Settings) { self.settings = settings }
+
+  func findings() throws -> [Finding] {
+    [libraries, processor, memory, descriptors, disk] + (try ranks()) + key + (try coordinator())
+  }
+
+  private var libraries: Finding {
+    Finding(
+      "libraries", .ok, "ttrl \(Program.version), \(Arithmetic.description), \(MPICollectives.libraryVersion)")
+  }
+
+  private var processor: Finding {
+    if let problem = Arithmetic.problem {
+      return Finding("processor", .problem, problem, remedy: "use another machine, or a ttrl built for this one")
+    }
+    return Finding("processor", .ok, "\(Machine.coreCount) cores, \(Machine.instructionSet)")
+  }
+
+  private var memory: Finding {
+    let mebibytes = Machine.memoryLimit >> 20
+    return mebibytes >= 1024
+      ? Finding("memory", .ok, "\(mebibytes) MiB")
+      : Finding(
+        "memory", .warning, "\(mebibytes) MiB",
+        remedy: "ttrl launch --dry-run prints what each machine needs; a control group or ulimit -v may be the bound")
+  }
+
+  private var descriptors: Finding {
+    Machine.raiseDescriptorLimit()
+    let limit = Machine.descriptorLimit
+    return limit >= 1024
+      ? Finding("open files", .ok, "\(limit)")
+      : Finding(
+        "open files", .problem, "\(limit), and a coordinator needs one per worker",
+        remedy: "raise \"nofile\" in /etc/security/limits.conf, or LimitNOFILE of the unit, to 4096 or more")
+  }
+
+  private var disk: Finding {
+    var path = settings.run.isEmpty ? (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp") : settings.run
+    while !Files.exists(path), path.contains("/"), path != "/" { path = Files.directory(of: path) }
+    let attributes = try? FileManager.default.attributesOfFileSystem(forPath: path)
+    let free = (attributes?[.systemFreeSize] as? NSNumber)?.intValue ?? 0
+    let need = settings.run.isEmpty ? 64 << 20 : 1 << 30
+    return free >= need
+      ? Finding("disk", .ok, "\(free >> 20) MiB free in \(path)")
+      : Finding(
+        "disk", .warning, "\(free >> 20) MiB free in \(path)",
+        remedy: "a run needs about 14 bytes per parameter and checkpoint, and 8 per sampled token: --run on another "
+          + "disk, a smaller --keep-checkpoints")
+  }
+
+  /// Two ranks that really meet.
+  private func ranks() throws -> [Finding] {
+    let launcher: MPILauncher
+    do {
+      launcher = try MPILauncher.find()
+    } catch {
+      return [Finding("mpirun", .problem, "\(error)", remedy: "install Open MPI: apt-get install openmpi-bin")]
+    }
+    var command = ChildProcess.Command(
+      launcher.program, launcher.arguments(ranks: 2) + [try ThisProcess.executablePath(), "two-ranks"])
+    command.environment = launcher.environment
+    let outcome = try Waiting.run(command, within: .seconds(30))
+    guard outcome.status == .exited(0), outcome.output.contains("2 ranks agree") else {
+      let words = outcome.errors.split(separator: "\n").prefix(4).joined(separator: " / ")
+      return [
+        Finding(
+          "mpirun", .problem, "two ranks did not meet: \(words)",
+          remedy: "run it by hand: \(launcher.program) -n 2 hostname; the MPI that ttrl was built with has to be the "
+            + "one whose mpirun is found")
+      ]
+    }
+    return [Finding("mpirun", .ok, "\(launcher.program), two ranks met")]
+  }
+
+  private var key: [Finding] {
+    guard !settings.key.isEmpty, settings.key != Settings.plainTCP else { return [] }
+    do throws(PlatformError) {
+      let key = try ClusterKey(reading: settings.key)
+      return [Finding("key", .ok, "\(settings.key), \(key.id)")]
+    } catch {
+      return [Finding("key", .problem, "\(error)", remedy: "ttrl key makes one; chmod 600 keeps others out")]
+    }
+  }
+
+  /// Whether somebody answers there.
+  private func coordinator() throws -> [Finding] {
+    guard !settings.coordinator.isEmpty else { return [] }
+    let address = try HostPort(parsing: settings.coordinator)
+    let loop = try EventLoop()
+    var problem: String? = "nobody answered within 10 s"
+    let connection = Connection(to: address, tls: nil, by: MonotonicClock.now() + .seconds(10), loop: loop)
+    connection.onOpen = {
+      problem = nil
+      loop.stop()
+    }
+    connection.onClose = { reason in
+      problem = "\(reason)"
+      loop.stop()
+    }
+    loop.run(until: MonotonicClock.now() + .seconds(11))
+    connection.close()
+    guard let problem else { return [Finding("coordinator", .ok, "\(address) answers")] }
+    return [
+      Finding(
+        "coordinator", .problem, "cannot connect to \(address): \(problem)",
+        remedy: "is it an address of the coordinator's machine that this one can reach, and does a firewall let the "
+          + "port through? ttrl launch --listen ADDRESS:PORT fixes the port")
+    ]
+  }
+
+  /// `ttrl two-ranks`, under mpirun.
+  static func twoRanks() -> Int32 {
+    do {
+      let ranks = try MPICollectives()
+      let sum = try ranks.sum([1.0])
+      if ranks.rank == 0 { print("\(Int(sum[0])) ranks agree") }
+      try ranks.finish()
+      return ExitStatus.done
+    } catch {
+      Command.complain("\(error)")
+      return ExitStatus.failed
+    }
+  }
+}
+
+/// A program that is waited for.
+enum Waiting {
+  struct Outcome {
+    var status: ChildProcess.ExitStatus?
+    var output = ""
+    var errors = ""
+  }
+
+  /// Runs it to its end, or kills it; then the status is nil.
+  static func run(_ command: ChildProcess.Command, within span: Instant.Span) throws -> Outcome {
+    let loop = try EventLoop()
+    var outcome = Outcome()
+    var (output, errors): ([UInt8], [UInt8]) = ([], [])
+    var command = command
+    command.output = .pipe { output += $0 }
+    command.errors = .pipe { errors += $0 }
+    let process = try ChildProcess(command, loop: loop) { status in
+      outcome.status = status
+      loop.stop()
+    }
+    loop.run(until: MonotonicClock.now() + span)
+    process.signal(Signal.kill)
+    outcome.output = String(decoding: output, as: UTF8.self)
+    outcome.errors = String(decoding: errors, as: UTF8.self)
+    return outcome
+  }
+}

@@ -1,0 +1,98 @@
+// DoctorCommand: `ttrl doctor`, this machine's examination, and with a hosts file every machine's, side by side.
+
+import Base
+import Foundation
+import Platform
+import Runs
+import Settings
+
+extension Command {
+  @Sendable static func doctor(_ settings: Settings, given: [String]) throws -> Int32 {
+    let own = try SelfExamination(settings).findings()
+    var hosts: [(name: String, findings: [Finding])] = []
+    if settings.hosts.isEmpty {
+      hosts = [(Machine.hostName, own)]
+    } else {
+      let path = ThisProcess.absolute(settings.hosts)
+      let list = try HostList(try Files.readText(path), path: path)
+      let listener = try DoorBell(settings.listen)
+      for host in list.hosts {
+        hosts.append((host.name, host.isHere ? own : try examine(host, path, settings, own, listener)))
+      }
+    }
+    let problems = hosts.flatMap(\.findings).count { $0.grade == .problem }
+    if settings.isJSON {
+      let json: JSON = [
+        "time": .double(WallClock.seconds()), "problems": .int(problems),
+        "hosts": .array(hosts.map { ["name": .string($0.name), "findings": .array($0.findings.map(\.json))] }),
+      ]
+      print(json.text())
+    } else {
+      for host in hosts { print(([host.name] + host.findings.map(\.text)).joined(separator: "\n")) }
+      print(problems == 0 ? "nothing prevents a run" : "\(problems) of these prevent a run")
+    }
+    return problems == 0 ? ExitStatus.done : ExitStatus.failed
+  }
+
+  /// Has a machine examine itself, through the connection that a launch would use.
+  private static func examine(
+    _ host: ListedHost, _ path: String, _ settings: Settings, _ own: [Finding], _ listener: DoorBell
+  ) throws -> [Finding] {
+    let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
+    let door = listener.address.isLoopback ? "" : " --coordinator \(listener.address)"
+    let words = Reach.words(hosts: path) + [host.name, "exec \(Reach.quoted(program)) doctor --json\(door)"]
+    let begun = WallClock.seconds()
+    let outcome = try listener.whileOpen {
+      try Waiting.run(ChildProcess.Command(try ThisProcess.executablePath(), words), within: .seconds(60))
+    }
+    let ended = WallClock.seconds()
+    let line = outcome.output.split(separator: "\n").last.map { Array($0.utf8) } ?? []
+    guard let json = try? JSON.parse(line), let said = json["hosts"]?.elements?.first?["findings"]?.elements else {
+      let words = outcome.errors.split(whereSeparator: \.isNewline).suffix(3).joined(separator: " / ")
+      return [
+        Finding(
+          "reach", .problem, words.isEmpty ? "no answer within 60 s" : words,
+          remedy: "try: ssh \(host.target) \(program) --version. It must work without a password (ssh-copy-id), and "
+            + "the program must be there (scripts/bundle makes one that runs anywhere)")
+      ]
+    }
+    var findings = [Finding("reach", .ok, "\(host.way.rawValue) \(host.target)")] + said.compactMap(Finding.init)
+    findings.append(clock(json["time"]?.double ?? 0, between: begun, and: ended))
+    if let other = findings.first(where: { $0.check == "libraries" }), other.seen != own.first?.seen {
+      findings.append(
+        Finding(
+          "same libraries", .warning, "not those of this machine (\(own.first?.seen ?? ""))",
+          remedy: "bits may differ where one has AMX and the other does not, or oneDNN differs: "
+            + "see \"Mixed processors\" in docs/operating.md"))
+    }
+    return findings
+  }
+
+  /// Clocks only label logs; but who compares logs wants them close.
+  private static func clock(_ there: Double, between begun: Double, and ended: Double) -> Finding {
+    let off = max(begun - there, there - ended, 0)
+    let text = String(format: "%.1f s from this one's, or less than the %.1f s of asking", off, ended - begun)
+    return off < 2
+      ? Finding("clock", .ok, text)
+      : Finding("clock", .warning, text, remedy: "run chrony or systemd-timesyncd on both; logs are hard to compare")
+  }
+}
+
+/// A port of this machine that answers while others try to reach it.
+private final class DoorBell {
+  let address: HostPort
+  private let listener: Listener
+  private let loop: EventLoop
+
+  init(_ listen: String) throws {
+    loop = try EventLoop()
+    listener = try Listener(on: try HostPort(parsing: listen), tls: nil, loop: loop) { $0.close() }
+    address = listener.address
+  }
+
+  /// The kernel takes the calls; nobody has to look at them meanwhile.
+  func whileOpen<Result>(_ body: () throws -> Result) rethrows -> Result {
+    defer { loop.run(until: MonotonicClock.now() + .milliseconds(1)) }
+    return try body()
+  }
+}

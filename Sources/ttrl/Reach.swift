@@ -1,0 +1,242 @@
+// Reach: a process on another machine, as if it were a child of this one.
+//
+// Two small programs face each other over one ssh connection (or one srun, within a Slurm job). `ttrl reach NAME
+// COMMAND` runs here, as a child of whoever wants the process: it starts ssh, passes on what the command prints and how
+// it ends, and sends a beat down the connection every two seconds. `ttrl attend COMMAND` runs there: it starts the
+// command, and ends it when the beats stop, whatever the reason: Ctrl-C here, a killed launch, a cable that was pulled.
+// So nothing is left behind on a machine that cannot be reached any more. mpirun uses `reach` too, in place of ssh, for
+// its daemons.
+//
+// A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key: the key travels over the connection into
+// a directory of the process's own, which goes when the process does. Nothing is kept there.
+
+import Base
+import Foundation
+import Platform
+import Settings
+
+enum Reach {
+  /// The line that begins a connection; a number that changes whenever the two would not understand each other.
+  fileprivate static let greeting = "ttrl-attend 1 "
+
+  /// The words of a `reach` that runs a command on a host.
+  ///
+  /// - Parameters:
+  ///   - hosts: path of the hosts file.
+  ///   - key: path of the key to take along, if any.
+  static func words(hosts: String, key: String? = nil) -> [String] {
+    ["reach", "--hosts", hosts] + (key.map { ["--send-key", $0] } ?? [])
+  }
+
+  /// One word of a shell's command.
+  static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: #"'\''"#) + "'" }
+
+  /// What the far side prints once the command runs.
+  fileprivate static let arrived = "ttrl attend: started on "
+
+  /// Whether a log says so after its first bytes.
+  static func hasArrived(log path: String, from offset: Int) -> Bool {
+    let bytes = ((try? Files.read(path)) ?? []).dropFirst(offset)
+    return String(decoding: bytes, as: UTF8.self).contains(arrived)
+  }
+
+  /// `ttrl reach --hosts FILE [--send-key FILE] NAME COMMAND…`: the words of the command are joined by blanks and read
+  /// by a shell there, as ssh does it.
+  static func main(_ arguments: [String]) -> Int32 {
+    var rest = arguments[...]
+    var values = ["--hosts": "", "--send-key": ""]
+    while let flag = rest.first, values[flag] != nil, rest.count > 1 {
+      values[flag] = rest[rest.startIndex + 1]
+      rest = rest.dropFirst(2)
+    }
+    guard let name = rest.first, rest.count > 1, let hosts = values["--hosts"], !hosts.isEmpty else {
+      Command.complain("ttrl reach: expected --hosts FILE NAME COMMAND…; ttrl launch and its mpirun call it so")
+      return ExitStatus.usage
+    }
+    do {
+      let list = try HostList(try Files.readText(hosts), path: hosts)
+      guard let host = list[name] else { throw UserError("\(hosts) names no machine \"\(name)\"") }
+      let keyPath = values["--send-key"] ?? ""
+      let key = try keyPath.isEmpty ? [] : Files.read(keyPath, limit: PlatformLimits.keyFileBytes)
+      return try Caller(host, command: rest.dropFirst().joined(separator: " "), key: key).run()
+    } catch {
+      Command.complain("ttrl reach: \(error)")
+      return ExitStatus.failed
+    }
+  }
+
+  /// The program that gets a command to a host, and its arguments. A host's own options come first: of two equal ones
+  /// ssh takes the first.
+  static func carrier(_ host: ListedHost, _ command: String) throws -> ChildProcess.Command {
+    let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
+    guard host.way == .ssh else {
+      // Overlapping: the job's cores are shared, as on one machine.
+      let step = ["--nodes=1", "--ntasks=1", "--overlap", "--mpi=none", "--unbuffered", "--quiet"]
+      return ChildProcess.Command(
+        "srun", host.options + step + ["--nodelist=\(host.target)", program, "attend", command])
+    }
+    let arguments =
+      host.options
+      + [
+        "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o",
+        "ServerAliveInterval=\(Int(Limits.attendBeat.seconds) * 2)", "-o", "ServerAliveCountMax=3", host.target,
+        "exec \(quoted(program)) attend \(quoted(command))",
+      ]
+    return ChildProcess.Command("ssh", arguments)
+  }
+}
+
+/// The near side.
+private final class Caller {
+  private let loop: EventLoop
+  private let carrier: ChildProcess.Command
+  private let key: [UInt8]
+  private var process: ChildProcess?
+  private var status: Int32?
+
+  init(_ host: ListedHost, command: String, key: [UInt8]) throws {
+    loop = try EventLoop()
+    self.key = key
+    var carrier = try Reach.carrier(host, command)
+    carrier.hasInput = true
+    self.carrier = carrier
+  }
+
+  func run() throws -> Int32 {
+    // mpirun may be killed without a chance to end its agents; and a pipe whose reader is gone is found out by waiting.
+    _ = ThisProcess.dieWithParent()
+    ThisProcess.ignoreBrokenPipes()
+    try loop.onSignals([Signal.terminate, Signal.interrupt, Signal.hangup]) { _ in self.hangUp() }
+    let process = try ChildProcess(carrier, loop: loop) { ended in
+      self.status = ended.asShell
+      self.loop.stop()
+    }
+    self.process = process
+    process.write(Array("\(Reach.greeting)\(key.count)\n".utf8) + key)
+    beat()
+    while status == nil { loop.run() }
+    return status ?? ExitStatus.failed
+  }
+
+  private func beat() {
+    process?.write([UInt8(ascii: ".")])
+    loop.schedule(at: MonotonicClock.now() + Limits.attendBeat) { self.beat() }
+  }
+
+  /// The other side ends its command when it reads the end, and then itself; if it cannot, it will miss the beats.
+  private func hangUp() {
+    process?.closeInput()
+    loop.schedule(at: MonotonicClock.now() + Limits.attendGrace + .milliseconds(500)) {
+      self.process?.signal(Signal.kill)
+    }
+  }
+}
+
+/// The far side.
+final class Attendant {
+  private let loop: EventLoop
+  private let command: String
+  private var received: [UInt8] = []
+  private var lastBeat = MonotonicClock.now()
+  private var process: ChildProcess?
+  private var files: String?
+  private var status: Int32?
+  private var isEnding = false
+
+  /// `ttrl attend COMMAND`: started by `reach`, which speaks to its standard input.
+  static func main(_ arguments: [String]) -> Int32 {
+    do {
+      return try Attendant(arguments.joined(separator: " ")).run()
+    } catch {
+      Command.complain("ttrl attend on \(Machine.hostName): \(error)")
+      return ExitStatus.failed
+    }
+  }
+
+  private init(_ command: String) throws {
+    self.command = command
+    loop = try EventLoop()
+  }
+
+  private func run() throws -> Int32 {
+    try loop.onSignals([Signal.terminate, Signal.interrupt, Signal.hangup]) { _ in self.end("asked to") }
+    try loop.watch(STDIN_FILENO, for: .readable) { _ in self.read() }
+    watchBeats()
+    while status == nil { loop.run() }
+    if let files { try? Files.removeTree(files) }
+    return status ?? ExitStatus.failed
+  }
+
+  private func read() {
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    let count = Glibc.read(STDIN_FILENO, &chunk, chunk.count)
+    guard count > 0 else {
+      loop.unwatch(STDIN_FILENO)
+      return end("the connection ended")
+    }
+    lastBeat = MonotonicClock.now()
+    guard process == nil else { return }
+    received += chunk[..<count]
+    do {
+      try begin()
+    } catch {
+      Command.complain("ttrl attend on \(Machine.hostName): \(error)")
+      status = ExitStatus.usage
+      loop.stop()
+    }
+  }
+
+  /// Starts the command once the greeting and the key are here.
+  private func begin() throws {
+    guard let end = received.firstIndex(of: UInt8(ascii: "\n")) else { return }
+    let line = String(decoding: received[..<end], as: UTF8.self)
+    guard line.hasPrefix(Reach.greeting), let keyBytes = Int(line.dropFirst(Reach.greeting.count)),
+      (0...PlatformLimits.keyFileBytes).contains(keyBytes)
+    else {
+      throw UserError("\"\(line.prefix(40))\" is no greeting of this version's ttrl reach; is it another version?")
+    }
+    guard received.count >= end + 1 + keyBytes else { return }
+    let key = received[(end + 1)..<(end + 1 + keyBytes)]
+    received = []
+    var child = ChildProcess.Command("/bin/sh", ["-c", command])
+    child.ownGroup = true
+    if !key.isEmpty {
+      let directory = try Files.makeTemporaryDirectory(prefix: "ttrl-attend")
+      files = directory
+      try Files.write(Array(key), to: directory + "/cluster.key", mode: 0o600)
+      child.environment["TTRL_FILES"] = directory
+    }
+    process = try ChildProcess(child, loop: loop) { ended in
+      self.status = ended.asShell
+      self.loop.stop()
+    }
+    Command.complain(Reach.arrived + Machine.hostName)
+  }
+
+  private func watchBeats() {
+    let silence = MonotonicClock.now().since(lastBeat)
+    if silence > Limits.attendSilence { return end("nothing was heard for \(Int(silence.seconds)) s") }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { if !self.isEnding { self.watchBeats() } }
+  }
+
+  private func end(_ reason: String) {
+    guard !isEnding else { return }
+    isEnding = true
+    guard let process else {
+      status = ExitStatus.failed
+      return loop.stop()
+    }
+    process.signal(Signal.terminate)
+    loop.schedule(at: MonotonicClock.now() + Limits.attendGrace) { process.signal(Signal.kill) }
+  }
+}
+
+extension ChildProcess.ExitStatus {
+  /// As a shell tells it.
+  fileprivate var asShell: Int32 {
+    switch self {
+    case .exited(let code): code
+    case .killed(let signal): 128 + signal
+    }
+  }
+}

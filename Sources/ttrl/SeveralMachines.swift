@@ -1,0 +1,197 @@
+// SeveralMachines: workers and learner ranks on the machines of a hosts file.
+//
+// What is here is started as on one machine; what is elsewhere is a `ttrl reach` (Reach.swift). The learner is one MPI
+// job over all machines that have ranks. Before each start they are asked whether they are there, and the job is made
+// of those that answered: under `--reduction exact` any number of ranks gives the same bits. Workers of a machine that
+// is away are tried for ever. The file is read again when it changes: machines and workers may be added and taken out
+// while the run goes on; ranks follow when the job is started next.
+
+import Base
+import Foundation
+import Platform
+import Runs
+import Settings
+
+final class SeveralMachines: Crew {
+  private let path: String
+  private(set) var list: HostList
+  /// nil where nothing is trained.
+  private let launcher: MPILauncher?
+  private var modified: Date?
+  /// Machines with ranks that did not answer at the last start of the job.
+  private var away: Set<String> = []
+  private var probes: [ChildProcess] = []
+
+  /// - Throws: what is wrong with the file, or that this MPI cannot be used on several machines.
+  init(reading path: String, launcher: MPILauncher?) throws {
+    self.path = path
+    self.launcher = launcher
+    list = try HostList(try Files.readText(path), path: path)
+    modified = Self.modified(path)
+    if let launcher, !launcher.isOpenMPI, list.hosts.contains(where: { !$0.isHere && $0.learners > 0 }) {
+      throw UserError(
+        "\(launcher.program) is not Open MPI, the only one whose ranks launch starts on other machines. Give them "
+          + "workers only, or put Open MPI's mpirun first in PATH")
+    }
+  }
+
+  private static func modified(_ path: String) -> Date? {
+    (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+  }
+
+  /// A file that is wrong is told once; the list before it holds on.
+  func hasChanged(say: (String) -> Void) -> Bool {
+    let now = Self.modified(path)
+    guard now != nil, now != modified else { return false }
+    modified = now
+    do {
+      let new = try HostList(try Files.readText(path), path: path)
+      guard new != list else { return false }
+      list = new
+      say("\(path) has changed: \(summary)")
+      return true
+    } catch {
+      say("\(path) has changed and is not used: \(error)")
+      return false
+    }
+  }
+
+  var summary: String {
+    list.hosts.map { host in
+      let parts = [(host.workers, "worker"), (host.learners, "learner rank")].filter { $0.0 > 0 }
+      let what = parts.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s")" }.joined(separator: ", ")
+      return "\(host.name)\(host.isHere ? " (here)" : ""): \(what.isEmpty ? "nothing" : what)"
+    }.joined(separator: "; ")
+  }
+
+  func charges(at site: Site) throws -> [Charge] {
+    var charges: [Charge] = []
+    for host in list.hosts {
+      for index in 0..<host.workers {
+        let name = host.isHere ? "worker-\(index + 1)" : "\(host.name)-worker-\(index + 1)"
+        charges.append(
+          Charge("worker", name: name, patience: host.isHere ? .limited : .endless) {
+            try self.worker(host, name: name, at: site)
+          })
+      }
+    }
+    guard launcher != nil, list.learners > 0 else { return charges }
+    let learner = Charge("learner", name: "learner") { try self.learner(at: site) }
+    learner.prepare = { self.probe(at: site, then: $0) }
+    return charges + [learner]
+  }
+
+  // MARK: Workers
+
+  private func worker(_ host: ListedHost, name: String, at site: Site) throws -> ChildProcess.Command {
+    guard !host.isHere else {
+      let threads = host.threads > 0 ? host.threads : max(1, Machine.coreCount / max(host.workers, 1))
+      return bound(try site.worker(name: name, threads: threads, log: name), to: host)
+    }
+    let isPlain = site.key == Settings.plainTCP
+    let words = Reach.words(hosts: path, key: isPlain ? nil : site.key)
+    let text = try workerText(host, name: name, at: site)
+    return try Site.ownCommand(words + [host.name, text], log: name, in: site.directory)
+  }
+
+  /// What a shell there runs. It knows how many cores there are.
+  private func workerText(_ host: ListedHost, name: String, at site: Site) throws -> String {
+    let workers = max(host.workers, 1)
+    let share = "$(( $(nproc) > \(workers) ? $(nproc) / \(workers) : 1 ))"
+    let threads = host.threads > 0 ? "\(host.threads)" : share
+    let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
+    let words = (binding(host) + [program]).map(Reach.quoted).joined(separator: " ")
+    let work = "worker --coordinator \(site.address) --name \(Reach.quoted(name)) --threads \(threads)"
+    let key = site.key == Settings.plainTCP ? Settings.plainTCP : "\"$TTRL_FILES/cluster.key\""
+    let rest =
+      "--kv-memory \(site.settings.keyValueMemory) --key \(key) --log-level \(site.settings.logLevel.rawValue)"
+    return "exec \(words) \(work) \(rest)"
+  }
+
+  private func binding(_ host: ListedHost) -> [String] {
+    host.numaNode.map { ["numactl", "--cpunodebind=\($0)", "--membind=\($0)"] } ?? []
+  }
+
+  private func bound(_ command: ChildProcess.Command, to host: ListedHost) -> ChildProcess.Command {
+    guard let program = binding(host).first else { return command }
+    var command = command
+    command.arguments = binding(host).dropFirst() + [command.program] + command.arguments
+    command.program = program
+    return command
+  }
+
+  // MARK: The learner
+
+  /// Asks every other machine with ranks whether it is there.
+  private func probe(at site: Site, then start: @escaping () -> Void) {
+    let others = list.hosts.filter { !$0.isHere && $0.learners > 0 }
+    let before = away
+    away = []
+    var open = others.count
+    let settle = {
+      self.probes = []
+      self.report(before, at: site)
+      // With float sums the number of ranks decides the bits, so nobody may be missing.
+      guard site.settings.reduction == .fast, !self.away.isEmpty else { return start() }
+      site.loop.schedule(at: MonotonicClock.now() + Limits.reachAgainLongest) { self.probe(at: site, then: start) }
+    }
+    guard open > 0 else { return settle() }
+    for host in others {
+      let finish = { (isThere: Bool) in
+        if !isThere { self.away.insert(host.name) }
+        open -= 1
+        if open == 0 { settle() }
+      }
+      do {
+        let words = Reach.words(hosts: path) + [host.name, "true"]
+        let probe = try ChildProcess(
+          try Site.ownCommand(words, log: "learner", in: site.directory), loop: site.loop
+        ) { finish($0 == .exited(0)) }
+        probes.append(probe)
+        site.loop.schedule(at: MonotonicClock.now() + Limits.probe) { probe.signal(Signal.kill) }
+      } catch {
+        finish(false)
+      }
+    }
+  }
+
+  private func report(_ before: Set<String>, at site: Site) {
+    guard away != before else { return }
+    let wait = site.settings.reduction == .fast ? "it waits for them (--reduction fast)" : "it starts without them"
+    let ranks = list.hosts.reduce(0) { $0 + (away.contains($1.name) ? 0 : $1.learners) }
+    site.say(
+      away.isEmpty
+        ? "the learner has all its machines again, \(ranks) ranks"
+        : "the learner cannot reach \(away.sorted().joined(separator: ", ")): \(wait), \(ranks) ranks are left")
+  }
+
+  private func learner(at site: Site) throws -> ChildProcess.Command {
+    guard let launcher else { throw UserError("nothing is trained") }
+    var command = try Site.ownCommand([], log: "learner", in: site.directory)
+    let own = command.program
+    let parts = list.hosts.filter { $0.learners > 0 && !away.contains($0.name) }.map { host in
+      MPILauncher.Part(
+        host: host.isHere ? nil : host.name, ranks: host.learners,
+        words: binding(host) + [host.program.isEmpty ? own : host.program]
+          + site.learnerWords(threads: host.threads))
+    }
+    let agent = ([own] + Reach.words(hosts: path)).joined(separator: " ")
+    command.program = launcher.program
+    command.arguments = launcher.arguments(parts, agent: agent, extra: list.mpiArguments)
+    command.environment = launcher.environment
+    return command
+  }
+
+  // MARK: The plan
+
+  /// The commands of all processes, for `--dry-run`.
+  func commands(at site: Site) throws -> String {
+    try charges(at: site).map { charge in
+      let command = try charge.command()
+      let words = ([command.program] + command.arguments).map { word in
+        word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : Reach.quoted(word)
+      }
+      return "\(charge.name):\n  " + words.joined(separator: " ")
+    }.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,51 @@
+// Ranks that no longer hold the same weights stop, all of them, with a name.
+
+import Collectives
+import LearnerRole
+import Testing
+
+@Suite struct AgreementTests {
+  @Test func `ranks with the same weights go on`() throws {
+    for fingerprint: UInt64 in [0, 1, 0xFFFF_FFFF, 1 << 32, .max] {
+      try Agreement.require(fingerprint, step: 3, Beside(fingerprint))
+    }
+    try Agreement.require(7, step: 3, LocalCollectives())
+  }
+
+  @Test func `one bit of difference, in either half and on either rank, stops both`() {
+    for bit in [0, 1, 31, 32, 63] {
+      let other = 0x0123_4567_89AB_CDEF ^ UInt64(1) << UInt64(bit)
+      for (own, beside) in [(0x0123_4567_89AB_CDEF, other), (other, 0x0123_4567_89AB_CDEF)] {
+        #expect(throws: RanksDisagree.self, "bit \(bit)") {
+          try Agreement.require(own, step: 3, Beside(beside))
+        }
+      }
+    }
+  }
+
+  @Test func `the error says when, and what to compare`() throws {
+    let error = #expect(throws: RanksDisagree.self) { try Agreement.require(1, step: 3, Beside(2)) }
+    #expect("\(try #require(error))".contains("ranks disagree: after step 3 the 2 learner ranks"))
+  }
+}
+
+/// A world of two, of which the other rank contributes one fingerprint.
+private final class Beside: Collectives {
+  let rank = 0
+  let size = 2
+  private let other: [Double]
+
+  init(_ fingerprint: UInt64) {
+    let halves = [Double(fingerprint >> 32), Double(fingerprint & 0xFFFF_FFFF)]
+    other = halves + halves.map { -$0 }
+  }
+
+  func max(_ values: [Double]) -> [Double] { zip(values, other).map { Swift.max($0, $1) } }
+  func sum(_ values: UnsafeMutableBufferPointer<Int64>) {}
+  func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+  func sum(_ values: [Double]) -> [Double] { values }
+  func sendToAll(_ bytes: [UInt8]) {}
+  func receiveFromRoot() -> [UInt8] { [] }
+  func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) {}
+  func barrier() {}
+}

@@ -1,0 +1,50 @@
+// A hosts file says what it means, and everything that is wrong with it is told at once.
+
+import Settings
+import Testing
+
+@Suite struct HostListTests {
+  private func problems(_ text: String) -> [String] {
+    do {
+      _ = try HostList(text, path: "hosts")
+      return []
+    } catch {
+      return error.problems
+    }
+  }
+
+  @Test func `every word of a line is taken`() throws {
+    let list = try HostList(
+      """
+      # the machines
+      far workers=2 learners=1 threads=3 ssh=me@10.0.0.2 options="-p 2222 -i key" numa=1 program=/opt/ttrl
+      near here learners=1   # rank 0
+
+      step via=srun workers=4
+      mpirun: --mca btl_tcp_if_include eth0
+      """, path: "hosts")
+    #expect(list.hosts.map(\.name) == ["near", "far", "step"], "this machine first: rank 0 is here")
+    let far = try #require(list["far"])
+    #expect((far.workers, far.learners, far.threads) == (2, 1, 3))
+    #expect(far.target == "me@10.0.0.2" && far.options == ["-p", "2222", "-i", "key"] && far.numaNode == 1)
+    #expect(far.program == "/opt/ttrl" && !far.isHere && far.way == .ssh && list["step"]?.way == .srun)
+    #expect(list.workers == 6 && list.learners == 2 && list.here?.name == "near")
+    #expect(list.mpiArguments == ["--mca", "btl_tcp_if_include", "eth0"])
+  }
+
+  @Test func `everything that is wrong is told at once, with its line`() {
+    let found = problems("a here learners=1\na workers=-1\nb c=2 \"\nd here via=rsh\n-x ssh=-oProxyCommand=x\n")
+    let expected = [
+      "line 2: a is named twice", "line 2: workers is \"-1\"", "line 3: a quote is not closed",
+      "line 3: there is no \"c\"", "line 4: via is \"rsh\"", "line 4: two machines are \"here\"",
+      "line 5: \"-x\" is no name", "line 5: \"-oProxyCommand=x\" is no target of ssh",
+    ]
+    for words in expected { #expect(found.contains { $0.contains(words) }, "\(words)\n\(found)") }
+  }
+
+  @Test func `rank 0 is where the run directory is`() {
+    #expect(problems("a here workers=1\nb learners=1").first?.contains("no learner rank is here") == true)
+    #expect(problems("a here workers=1\nb workers=1") == [])
+    #expect(problems("# nothing\n").first?.contains("names no machine") == true)
+  }
+}
