@@ -215,7 +215,7 @@ package final class Ledger {
     ) { row throws(LedgerError) in try self.trajectory(row, of: round) }
   }
 
-  private func trajectory(_ row: Row, of round: RoundID) throws(LedgerError) -> Trajectory {
+  func trajectory(_ row: Row, of round: RoundID) throws(LedgerError) -> Trajectory {
     let slot = try slot(row, of: round)
     let tokens = try row.words(3, "tokens of \(slot)").map { Int32(bitPattern: $0) }
     let logprobs = try row.words(4, "log-probabilities of \(slot)").map { Float(bitPattern: $0) }

@@ -142,6 +142,11 @@ package enum SettingTable {
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     text(
       "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
+    text(
+      "page", "HOST:PORT", .operation, "where the live page is served; port 0 picks one, none serves no page", \.page),
+    text(
+      "page-token", "FILE", .operation, "the secret that opens the page, needed beyond loopback; made if missing",
+      \.pageToken),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
     text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
@@ -152,6 +157,7 @@ package enum SettingTable {
     integer("prompt-tokens", 1...(1 << 20), .command, "bench: tokens of a prompt; 0: likewise", \.promptTokens),
     integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts", \.runs),
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
+    flag("watch", .command, "status: show the run until it is finished, or Ctrl-C", \.isWatching),
     flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
     flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),
     flag("help", .command, "show this text", \.isHelp),

@@ -108,6 +108,11 @@ package struct Settings: Sendable, Equatable {
   package var key = ""
   /// The value of `key` that asks for neither encryption nor authentication.
   package static let plainTCP = "none"
+  /// Where the live page is served, or `noPage`.
+  package var page = "127.0.0.1:0"
+  package static let noPage = "none"
+  /// A path; empty for none.
+  package var pageToken = ""
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""
@@ -119,6 +124,7 @@ package struct Settings: Sendable, Equatable {
   package var promptTokens = 0
   package var runs = 3
   package var isJSON = false
+  package var isWatching = false
   package var isDecoding = false
   package var isDryRun = false
   package var isHelp = false

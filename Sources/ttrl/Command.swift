@@ -47,7 +47,7 @@ struct Command: Sendable {
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints",
-        "dry-run", "json",
+        "page", "page-token", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
@@ -89,7 +89,11 @@ struct Command: Sendable {
       name: "convert", summary: "a question file of another shape as the JSON lines of ttrl", settings: ["data"],
       needs: ["data"], run: convert),
     Command(
-      name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
+      name: "page", summary: "serve a run's live page, whether it runs or not",
+      settings: ["run", "page", "page-token"],
+      needs: ["run"], problems: pageProblems, run: page),
+    Command(
+      name: "status", summary: "what a run has done and is doing", settings: ["run", "json", "watch"], needs: ["run"],
       run: status),
     Command(name: "report", summary: "write report.html of a run", settings: ["run"], needs: ["run"], run: report),
     Command(
@@ -313,7 +317,7 @@ extension Command {
   @Sendable private static func runProblems(_ settings: Settings) -> [String] {
     let needsData = settings.model != "builtin" && settings.data.isEmpty
     return (needsData ? ["--model is given without --data FILE: which questions should it get better at?"] : [])
-      + ClusterAccess.problems(settings.listen, key: settings.key)
+      + ClusterAccess.problems(settings.listen, key: settings.key) + pageProblems(settings)
   }
 
   @Sendable private static func addressProblems(_ settings: Settings) -> [String] {

@@ -154,14 +154,6 @@ extension Command {
 
   // MARK: Looking at a run
 
-  @Sendable static func status(_ settings: Settings, given: [String]) throws -> Int32 {
-    let run = try opened(settings)
-    let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
-    let status = try RunStatus(run, ledger)
-    print(settings.isJSON ? status.json.text() : status.text)
-    return ExitStatus.done
-  }
-
   @Sendable static func report(_ settings: Settings, given: [String]) throws -> Int32 {
     let run = try opened(settings)
     try RunSummary.writeReport(run, ledger: try Ledger(path: run.directory.ledger, mode: .readOnly))
