@@ -215,7 +215,7 @@ package final class CoordinatorShell {
 
   private func perform(_ effect: CoordinatorEffect) throws {
     switch effect {
-    case .store(let trajectories, worker: _):
+    case .store(let trajectories, worker: _, lease: _):
       // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
     case .storeUnneeded(let slots): try scribe.store(unneeded: slots)

@@ -23,10 +23,17 @@ package struct SampledResponse: Equatable, Sendable {
   package let address: String?
   /// Whether it counts; false for one that its prompt's vote did not need.
   package let counts: Bool
+  /// The lease that it came under; nil in ledgers of older programs.
+  package let lease: UInt64?
 }
 
 extension Ledger {
   // MARK: What is new
+
+  /// A number that is another one after somebody else has committed.
+  package func changeCounter() throws(LedgerError) -> Int64 {
+    try database.rows("PRAGMA data_version") { $0.integer(0) }.first ?? 0
+  }
 
   /// Rows of steps after one that is known, ascending.
   ///
@@ -162,19 +169,20 @@ extension Ledger {
   package func responses(
     to prompt: UInt32, in round: RoundID, from sample: Int, limit: Int
   ) throws(LedgerError) -> [SampledResponse] {
-    try database.rows(
+    let lease = schemaVersion >= 3 ? "sampled.lease" : "NULL"
+    return try database.rows(
       """
       SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish, workers.name, workers.address,
         NOT EXISTS (
           SELECT 1 FROM unneeded_slots AS spare
-          WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample)
+          WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample), \(lease)
       FROM trajectories AS sampled LEFT JOIN workers ON workers.id = sampled.worker
       WHERE round = ? AND prompt = ? AND sample >= ? ORDER BY sample LIMIT ?
       """, .integer(Int64(round.code)), .integer(Int64(prompt)), .integer(Int64(sample)), .integer(Int64(limit))
     ) { row throws(LedgerError) in
       SampledResponse(
         trajectory: try self.trajectory(row, of: round), worker: row.optionalText(7), address: row.optionalText(8),
-        counts: row.integer(9) != 0)
+        counts: row.integer(9) != 0, lease: row.optionalInteger(10).map { UInt64(clamping: $0) })
     }
   }
 }

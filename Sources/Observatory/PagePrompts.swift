@@ -31,6 +31,7 @@ package struct ResponseView: Sendable {
   /// The key of its final answer; nil if it states none.
   package let answer: String?
   package let counts: Bool
+  package let lease: Int?
   /// The whole text, and each token's own with its log-probability; cut to the limits of `PageSamples`.
   package let tokens: [(id: Int32, text: String, logprob: Float)]
   package let tokenCount: Int
@@ -40,7 +41,8 @@ package struct ResponseView: Sendable {
 
   package init(
     sample: Int, policy: Int, worker: String?, address: String?, finish: String, answer: String?, counts: Bool,
-    tokens: [(id: Int32, text: String, logprob: Float)], tokenCount: Int, logprobSum: Double, entropyMean: Double
+    lease: Int? = nil, tokens: [(id: Int32, text: String, logprob: Float)], tokenCount: Int, logprobSum: Double,
+    entropyMean: Double
   ) {
     self.sample = sample
     self.policy = policy
@@ -49,6 +51,7 @@ package struct ResponseView: Sendable {
     self.finish = finish
     self.answer = answer
     self.counts = counts
+    self.lease = lease
     self.tokens = tokens
     self.tokenCount = tokenCount
     self.logprobSum = logprobSum
@@ -134,7 +137,8 @@ extension PageAnswers {
     return [
       "sample": .int(response.sample), "policy": .int(response.policy), "worker": .optional(response.worker),
       "address": .optional(response.address), "finish": .string(response.finish), "answer": .optional(response.answer),
-      "counts": .bool(response.counts), "tokens": .int(response.tokenCount),
+      "counts": .bool(response.counts), "lease": response.lease.map { .int($0) } ?? .null,
+      "tokens": .int(response.tokenCount),
       "logprob": number(response.logprobSum), "entropy": number(response.entropyMean),
       "texts": .array(tokens.map { .string($0.text) }), "ids": .array(tokens.map { .int(Int($0.id)) }),
       "logprobs": .array(tokens.map { .double((Double($0.logprob) * 1e5).rounded() / 1e5) }),

@@ -199,7 +199,7 @@ package final class PageShell {
         }
       ).bytes()
     case "/api/prompts":
-      let texts = try ledger.prompts(of: .training, from: offset, limit: limit).map(Self.text)
+      let texts = try ledger.prompts(of: .training, from: offset, limit: limit).map { PromptText($0) }
       return PageAnswers.prompts(
         watch.digest, texts, total: try ledger.promptCount(of: .training), from: offset
       ).bytes()
@@ -207,7 +207,7 @@ package final class PageShell {
       guard let id = integer("id"), id >= 0,
         let prompt = try ledger.prompts(of: .training, from: id, limit: 1).first, Int(prompt.index) == id
       else { return nil }
-      return PageAnswers.prompt(Self.text(prompt), watch.digest.prompts[id]).bytes()
+      return PageAnswers.prompt(PromptText(prompt), watch.digest.prompts[id]).bytes()
     case "/api/responses":
       guard let prompt = integer("prompt").flatMap(UInt32.init(exactly:)),
         let step = integer("step"), (0..<(1 << 24)).contains(step)
@@ -231,10 +231,6 @@ package final class PageShell {
     return PageAnswers.responses(
       found.map(reader.view), prompt: Int(prompt), step: Int(step), from: sample, seed: "\(settings.method.seed)"
     ).bytes()
-  }
-
-  private static func text(_ prompt: StoredPrompt) -> PromptText {
-    PromptText(index: Int(prompt.index), id: prompt.id, question: prompt.text, answer: prompt.answer)
   }
 
   /// All that shaped the run, in the order of the table.

@@ -6,14 +6,14 @@
 import Answers
 import Base
 import LanguageModel
-import Ledger
-import Observatory
+package import Ledger
+package import Observatory
 import Platform
 import Records
-import Runs
-import Settings
+package import Runs
+package import Settings
 
-final class ResponseReader {
+package final class ResponseReader {
   private let directory: RunDirectory
   private let settings: Settings
   private lazy var tokenizer: Tokenizer? = try? ModelDirectory(settings.model).tokenizer()
@@ -22,18 +22,19 @@ final class ResponseReader {
     return (try? bytes.map { try Question.read($0) })??.map(\.kind) ?? []
   }()
 
-  init(_ directory: RunDirectory, _ settings: Settings) {
+  package init(_ directory: RunDirectory, _ settings: Settings) {
     self.directory = directory
     self.settings = settings
   }
 
-  func view(of response: SampledResponse) -> ResponseView {
+  package func view(of response: SampledResponse) -> ResponseView {
     let trajectory = response.trajectory
     let shown = trajectory.tokens.prefix(PageAnswers.tokensMax)
     return ResponseView(
       sample: Int(trajectory.slot.sample), policy: Int(trajectory.policy.number), worker: response.worker,
       address: response.address, finish: trajectory.finish.name, answer: answer(of: trajectory),
-      counts: response.counts, tokens: Array(zip3(shown, texts(of: shown), trajectory.logprobs)),
+      counts: response.counts, lease: response.lease.map { Int(clamping: $0) },
+      tokens: Array(zip3(shown, texts(of: shown), trajectory.logprobs)),
       tokenCount: trajectory.tokens.count, logprobSum: trajectory.logprobs.reduce(0) { $0 + Double($1) },
       entropyMean: Double(trajectory.entropySum) / Double(max(1, trajectory.tokens.count)))
   }
@@ -57,5 +58,11 @@ final class ResponseReader {
     let prompt = Int(trajectory.slot.prompt)
     let text = tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
     return rule.answer(in: text, kind: prompt < kinds.count ? kinds[prompt] : .math)?.key.text
+  }
+}
+
+extension PromptText {
+  package init(_ prompt: StoredPrompt) {
+    self.init(index: Int(prompt.index), id: prompt.id, question: prompt.text, answer: prompt.answer)
   }
 }

@@ -20,11 +20,13 @@ package final class RunWatch {
   package private(set) var view = RunView()
   /// What the run was begun with; nil until it can be read.
   package private(set) var manifest: RunManifest?
-  /// Counts changes of what is seen, so that an answer can be known to be old.
-  package private(set) var revision = 0
   package private(set) var ledger: Ledger?
   private var deliveries = DeliveryCount()
   private var evaluationCount = 0
+  private var connections: [StoredWorker] = []
+  /// The ledger's change counter at the last look; whether all that it had was read.
+  private var seen: Int64 = -1
+  private var isCaughtUp = false
 
   /// Rows in one look.
   private static let stepsAtOnce = 200
@@ -51,19 +53,30 @@ package final class RunWatch {
     view.stepCount = Int(manifest?.settings.method.steps ?? 0)
     if ledger == nil { ledger = try? Ledger(path: directory.ledger, mode: .readOnly) }
     guard let ledger else { return false }
+    defer { view.isFinished = digest.delivered != nil || Files.exists(directory.summary) }
     do {
+      // A run that stands still costs nothing but this question.
+      let counter = try ledger.changeCounter()
+      guard counter != seen || !isCaughtUp else {
+        deliveries.pass(to: now)
+        readWorkers(connections)
+        readFleet(now: now)
+        return false
+      }
+      seen = counter
       let hasMore = try ledger.transaction { () throws(LedgerError) in
         let hasMoreSteps = try readSteps(ledger)
         let hasMoreDeliveries = try readDeliveries(ledger, now: now)
         try readState(ledger)
         return hasMoreSteps || hasMoreDeliveries
       }
+      isCaughtUp = !hasMore
       readFleet(now: now)
-      revision += 1
       return hasMore
     } catch {
       // A connection that failed may be of a file that was replaced.
       self.ledger = nil
+      seen = -1
       return false
     }
   }
@@ -97,17 +110,25 @@ package final class RunWatch {
     view.policy = Int(try ledger.newestPolicy())
     view.openRounds = try ledger.openRounds().map { round throws(LedgerError) in
       RunView.OpenRound(
-        name: round.id.purpose == .train ? "step \(round.id.step + 1)" : "\(round.id)", isTraining: round.id.purpose == .train, step: Int(round.id.step), slots: round.slots,
-        settled: try ledger.accountedCount(of: round.id))
+        name: round.id.purpose == .train ? "step \(round.id.step + 1)" : "\(round.id)",
+        isTraining: round.id.purpose == .train, step: Int(round.id.step), slots: round.slots,
+        settled: try settledCount(of: round.id, ledger))
     }
     view.events = try ledger.events(before: nil, limit: Self.eventsMax).map {
       RunView.EventView(number: Int($0.number), time: $0.happenedAt, kind: $0.kind, detail: $0.detail)
     }
     view.wallSeconds = try ledger.value(for: "wall_seconds").flatMap(Double.init)
-    view.isFinished = digest.delivered != nil || Files.exists(directory.summary)
     view.trajectories = deliveries.trajectories
     view.tokens = deliveries.tokens
-    readWorkers(try ledger.connections(limit: Self.connectionsMax))
+    deliveries.forget(allBut: try ledger.openRounds().map(\.id))
+    connections = try ledger.connections(limit: Self.connectionsMax)
+    readWorkers(connections)
+  }
+
+  /// Slots that nobody has to sample any more. Where a vote may do without some, the ledger has to be asked.
+  private func settledCount(of round: RoundID, _ ledger: Ledger) throws(LedgerError) -> Int {
+    let mustAsk = !view.isCounted || manifest?.settings.method.stopsEarly != false
+    return mustAsk ? try ledger.accountedCount(of: round) : deliveries.count(in: round)
   }
 
   /// All connections of one name are one worker; the newest says how it is.
@@ -186,6 +207,8 @@ struct DeliveryCount {
   private(set) var trajectories = 0
   private(set) var tokens = 0
   private var shares: [Int64: Share] = [:]
+  /// Of rounds that are open.
+  private var countByRound: [RoundID: Int] = [:]
   private var watchedSince: Double?
   private var now = 0.0
 
@@ -201,6 +224,7 @@ struct DeliveryCount {
       lastRow = row.row
       trajectories += 1
       tokens += row.tokens
+      countByRound[row.round, default: 0] += 1
       guard let worker = row.worker else { continue }
       shares[worker, default: Share()].trajectories += 1
       shares[worker, default: Share()].tokens += row.tokens
@@ -213,6 +237,14 @@ struct DeliveryCount {
       shares[worker]?.recent.removeAll { $0.time < now - Self.window }
     }
   }
+
+  /// Nothing has come since.
+  mutating func pass(to now: Double) { self.now = now }
+
+  func count(in round: RoundID) -> Int { countByRound[round] ?? 0 }
+
+  /// Rounds that are closed need no count.
+  mutating func forget(allBut open: [RoundID]) { countByRound = countByRound.filter { open.contains($0.key) } }
 
   /// - Returns: nil for a rate that nobody could have measured yet.
   func share(of worker: Int64) -> (trajectories: Int, tokens: Int, lastSeen: Double?, rate: Double?) {

@@ -157,6 +157,10 @@ package enum SettingTable {
     integer("prompt-tokens", 1...(1 << 20), .command, "bench: tokens of a prompt; 0: likewise", \.promptTokens),
     integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts", \.runs),
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
+    text("out", "FILE", .command, "report: where the page of several runs is written", \.out),
+    text("prompt", "ID", .command, "explain: which prompt, by its index (from 0) or its id", \.prompt),
+    integer(
+      "step", 0...(1 << 24), .command, "explain: which step's responses, from 1; 0 is the prompt's last visit", \.step),
     flag("watch", .command, "status: show the run until it is finished, or Ctrl-C", \.isWatching),
     flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
     flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),

@@ -124,6 +124,9 @@ package struct Settings: Sendable, Equatable {
   package var promptTokens = 0
   package var runs = 3
   package var isJSON = false
+  package var out = "ttrl-report.html"
+  package var prompt = ""
+  package var step = 0
   package var isWatching = false
   package var isDecoding = false
   package var isDryRun = false

@@ -25,6 +25,8 @@ struct Command: Sendable {
   var needs: [String] = []
   /// What holds for settings that are not given, with a model of the user's and with the built-in one.
   var defaults: @Sendable (_ isBuiltIn: Bool) -> Settings = { _ in Settings() }
+  /// The setting that arguments without a flag belong to.
+  var operand: String?
   /// It is one process of a run, or starts them; a run that exists brings its own defaults.
   var isOfRun = false
   /// What is wrong with settings that are each right.
@@ -95,7 +97,16 @@ struct Command: Sendable {
     Command(
       name: "status", summary: "what a run has done and is doing", settings: ["run", "json", "watch"], needs: ["run"],
       run: status),
-    Command(name: "report", summary: "write report.html of a run", settings: ["run"], needs: ["run"], run: report),
+    Command(
+      name: "report", summary: "write report.html of a run; of several, one page with all side by side",
+      settings: ["run", "out"], needs: ["run"], operand: "run", run: report),
+    Command(
+      name: "explain", summary: "what became of one prompt: its votes, its responses",
+      settings: ["run", "prompt", "step"],
+      needs: ["run", "prompt"], operand: "run", run: explain),
+    Command(
+      name: "diff", summary: "where two runs part", settings: ["run", "json"], needs: ["run"], operand: "run", run: diff
+    ),
     Command(
       name: "key", summary: "make a cluster key, which lets processes in on any machine", settings: ["key", "json"],
       run: makeKey),
@@ -182,7 +193,7 @@ struct Command: Sendable {
   /// - Throws: `SettingsError` with everything that is wrong, or what is wrong with the run directory.
   private func resolve(_ arguments: [String]) throws -> (Settings, given: [String]) {
     var reading = SettingsParser(allowed: settings + ["help", "config"], defaults: Settings())
-    let flags = reading.pairs(of: arguments)
+    let flags = reading.pairs(of: arguments, operand: operand)
     if flags.contains(where: { $0.name == "help" }) {
       var settings = Settings()
       settings.isHelp = true

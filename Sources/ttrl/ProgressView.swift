@@ -75,7 +75,9 @@ final class ProgressView {
       var history = RunHistory()
       history.add(json)
       guard let record = history.steps.first else { continue }
-      say(ProgressLine.text(for: record, of: steps, secondsLeft: digest.secondsLeft(ofSteps: steps)))
+      // What is left is known of the newest step only.
+      let left = Int(step) == digest.lastStep ? digest.secondsLeft(ofSteps: steps) : nil
+      say(ProgressLine.text(for: record, of: steps, secondsLeft: left))
     }
   }
 

@@ -172,6 +172,75 @@ extension EndToEnd {
       }
     }
 
+    // MARK: In a browser
+
+    private static let canBrowse =
+      ["chromium", "chromium-browser", "google-chrome"].contains { name in
+        FileManager.default.isExecutableFile(atPath: "/usr/bin/\(name)")
+      } && FileManager.default.isExecutableFile(atPath: "/usr/bin/python3")
+
+    /// The script says what it saw, claim by claim; it takes the pictures of docs/ with the same steps.
+    @Test(.enabled(if: canBrowse, "no Chromium, or no python3; apt-get install chromium"))
+    func `a browser sees a live run grow, its prompts and responses, without errors or requests elsewhere`() throws {
+      let script = Program.packageRoot.appendingPathComponent("scripts/screenshots").path
+      let training = (SmallRun.settings(steps: 1000)).joined(separator: " ")
+      let outcome = try Program.run(
+        [script, "--ttrl", Program.path(), "--until", "2", "--train", training], program: "/usr/bin/python3",
+        within: 240)
+      #expect(outcome.status == 0, "\(outcome.output)\n\(outcome.errors)")
+      #expect(!outcome.output.contains("WRONG") && outcome.output.contains("the curves grow while the run goes on"))
+    }
+
+    // MARK: Looking with other tools
+
+    @Test func `two runs of the same settings are the same, and a prompt of one can be explained`() throws {
+      let first = SmallRun.undisturbedDirectory
+      let second = Scratch.shared.file("second")
+      try #require(SmallRun.undisturbed != nil)
+      #expect(try SmallRun.finish(["--workers", "1", "--page", "none"], in: second) == SmallRun.undisturbed)
+      let same = try Program.run(["diff", first, second])
+      #expect(same.status == 0 && same.output.contains("no difference") && same.output.contains("5 policy versions"))
+      let other = Scratch.shared.file("other")
+      _ = try SmallRun.finish(["--seed", "1"], in: other)
+      let different = try Program.run(["diff", first, other])
+      #expect(different.status == 1, "\(different.output)")
+      for word in ["setting seed: 0 here, 1 there", "first response that differs: step 1", "policy version 1 on"] {
+        #expect(different.output.contains(word), "\(word) is missing in\n\(different.output)")
+      }
+      let step = textOfFile(first + "/metrics.jsonl").split(separator: "\n").first { $0.contains("\"step\":0") } ?? ""
+      let prompt = try #require(step.split(separator: "\"prompt\":").dropFirst().first?.prefix { $0.isNumber })
+      let told = try Program.run(["explain", first, "--prompt", String(prompt)])
+      #expect(told.status == 0 && told.output.contains("responses of step") && told.output.contains("by worker-"))
+      #expect(
+        try Program.run(["explain", first, "--prompt", "no-such"]).errors.contains("there is no training prompt"))
+      let page = Scratch.shared.file("side-by-side.html")
+      let report = try Program.run(["report", first, other, "--out", page])
+      #expect(report.status == 0 && textOfFile(page).contains("2 runs side by side"))
+    }
+
+    @Test func `status watches a finished run to its end, in plain lines when piped`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let outcome = try Program.run(["status", "--run", SmallRun.undisturbedDirectory, "--watch"])
+      #expect(outcome.status == 0 && outcome.errors.contains("step 4/4"))
+      #expect(!outcome.errors.contains("\u{1B}"), "escape sequences went into a pipe")
+    }
+
+    @Test func `a page that is killed at any time leaves event files that the next one goes on with`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let directory = Scratch.shared.file("torn")
+      try FileManager.default.copyItem(atPath: SmallRun.undisturbedDirectory, toPath: directory)
+      let file = directory + "/tensorboard/steps/events.out.tfevents.0000000000.ttrl"
+      let whole = try #require(FileManager.default.contents(atPath: file))
+      #expect(whole.count > 1000)
+      // Cut in the middle of the last record, as a kill would.
+      try whole.dropLast(7).write(to: URL(fileURLWithPath: file))
+      let (page, _) = try Self.serve(directory)
+      #expect(
+        eventually { FileManager.default.contents(atPath: file) == whole }, "it was not completed to the same bytes")
+      page.signal(SIGTERM)
+      #expect(page.wait().status == 0)
+    }
+
     // MARK: What it costs
 
     @Test func `a run ends at the same bits with its page killed, and with visitors that never read`() throws {
