@@ -52,16 +52,6 @@ extension Ledger {
     try database.rows("SELECT metrics FROM steps WHERE step = ?", .integer(Int64(step))) { $0.text(0) }.first
   }
 
-  /// One prompt's object in each of some steps' rows, in their order; nil where a row lacks it.
-  package func group(ofPrompt prompt: Int, inStep step: Int) throws(LedgerError) -> String? {
-    try database.rows(
-      """
-      SELECT member.value FROM steps, json_each(steps.metrics, '$.prompts') AS member
-      WHERE steps.step = ? AND json_extract(member.value, '$.prompt') = ?
-      """, .integer(Int64(step)), .integer(Int64(prompt))
-    ) { $0.text(0) }.first
-  }
-
   package func evaluationCount() throws(LedgerError) -> Int {
     try database.rows("SELECT count(*) FROM evaluations") { Int($0.integer(0)) }.first ?? 0
   }

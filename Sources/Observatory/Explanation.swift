@@ -11,6 +11,9 @@ package enum Explanation {
   static let responseMax = 240
 
   /// - Parameters:
+  ///   - prompt: what was asked.
+  ///   - track: its votes; nil if it was never visited.
+  ///   - responses: some of the step's.
   ///   - step: whose responses these are, from 0; nil if the prompt was never visited.
   ///   - columns: width of the text.
   package static func text(

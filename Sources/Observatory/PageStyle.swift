@@ -69,8 +69,8 @@ enum PageStyle {
       font-size: .82rem; }
     .legend li { display: flex; align-items: center; gap: .4rem; }
     .legend svg { width: 24px; height: 12px; flex: none; }
-    .chart { display: block; width: 100%; overflow: visible; touch-action: pan-y; margin-top: auto;
-      padding-top: .3rem; }
+    .chart { display: block; width: 100%; overflow: visible; touch-action: pan-y; margin-top: auto; }
+    figcaption, .legend { padding-bottom: .35rem; }
     .chart text { font-size: 11.5px; fill: var(--quiet); font-variant-numeric: tabular-nums; }
     .chart .label { font-weight: 500; fill: var(--c); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
     .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }

@@ -35,7 +35,9 @@ package struct SettingsParser: Sendable {
   ///
   /// Returns the arguments as pairs without applying them, so that a file may be applied first.
   ///
-  /// - Parameter operand: the setting that arguments without a flag belong to, all of them as its lines; nil for none.
+  /// - Parameters:
+  ///   - arguments: as the shell gave them.
+  ///   - operand: the setting that arguments without a flag belong to, all of them as its lines; nil for none.
   package mutating func pairs(
     of arguments: [String], operand: String? = nil
   ) -> [(name: String, value: String)] {
