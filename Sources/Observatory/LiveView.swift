@@ -117,7 +117,7 @@ package enum LiveView {
   }
 
   private static func rounded(_ rate: Double) -> String {
-    rate.isFinite && rate < 1e15 ? Figures.grouped(Int(rate.rounded())) : Figures.missing
+    rate.isFinite && abs(rate) < 1e15 ? Figures.grouped(Int(rate.rounded())) : Figures.missing
   }
 
   private static func fleet(_ view: RunView) -> [String] {
@@ -184,7 +184,8 @@ private struct Canvas {
     return String(
       values.map { value -> Character in
         guard value.isFinite else { return " " }
-        let place = high > low ? (value - low) / (high - low) : 0.5
+        // The span of two large numbers may be infinite.
+        let place = high > low && (high - low).isFinite ? (value - low) / (high - low) : 0.5
         return blocks[min(7, Int(place * 8))]
       })
   }

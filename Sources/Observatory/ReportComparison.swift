@@ -173,7 +173,7 @@ package enum ReportComparison {
       [
         row("in all") { $0.wall.map { Figures.duration(seconds: $0) } }, row("sampling") { $0.told($0.sampling) },
         row("training") { $0.told($0.training) }, row("evaluating, waiting, storing") { $0.told($0.rest) },
-        row("tokens sampled") { Figures.grouped($0.sampledTokens) },
+        row("tokens sampled") { $0.sampledTokens < 9e15 ? Figures.grouped(Int($0.sampledTokens)) : nil },
         row("tokens/s while sampling") { $0.samplingRate.map { Figures.short($0) } },
         row("tokens/s while training") { $0.trainingRate.map { Figures.short($0) } },
       ] + survived.map { ($0.name, $0.counts.map { Figures.grouped($0) }) }

@@ -25,7 +25,6 @@ package struct RunDigest: Sendable {
   /// Sums over all steps, for counters.
   package private(set) var sampledTokens = 0.0
   package private(set) var trainedTokens = 0.0
-  package private(set) var sampleCount = 0
 
   /// Alarms and evaluations that are remembered; the ledger has all.
   static let alarmsMax = 200
@@ -59,7 +58,6 @@ package struct RunDigest: Sendable {
     alarms.removeFirst(max(0, alarms.count - Self.alarmsMax))
     sampledTokens += Double(record.sampledTokens ?? 0)
     trainedTokens += Double(record.trainedTokens ?? 0)
-    sampleCount += record.prompts.reduce(0) { $0 + $1.samples }
     latest = record
     latest?.prompts = []
   }

@@ -6,16 +6,17 @@ package struct RunPhases: Sendable, Equatable {
   package let wall: Double?
   package var sampling = 0.0
   package var training = 0.0
-  package var sampledTokens = 0
-  package var trainedTokens = 0
+  /// Doubles: a file may hold any number, and a sum of integers could overflow.
+  package var sampledTokens = 0.0
+  package var trainedTokens = 0.0
 
   package init(_ history: RunHistory, wallSeconds: Double?) {
     wall = wallSeconds
     for step in history.steps {
       sampling += step.rolloutSeconds ?? 0
       training += step.trainSeconds ?? 0
-      sampledTokens += step.sampledTokens ?? 0
-      trainedTokens += step.trainedTokens ?? 0
+      sampledTokens += Double(step.sampledTokens ?? 0)
+      trainedTokens += Double(step.trainedTokens ?? 0)
     }
   }
 
@@ -23,8 +24,8 @@ package struct RunPhases: Sendable, Equatable {
   /// Sampling of a step includes what it waited behind an evaluation.
   package var rest: Double? { wall.map { max(0, $0 - sampling - training) } }
 
-  package var samplingRate: Double? { sampling > 0 ? Double(sampledTokens) / sampling : nil }
-  package var trainingRate: Double? { training > 0 ? Double(trainedTokens) / training : nil }
+  package var samplingRate: Double? { sampling > 0 ? sampledTokens / sampling : nil }
+  package var trainingRate: Double? { training > 0 ? trainedTokens / training : nil }
 
   /// "3 min (42%)"
   func told(_ seconds: Double?) -> String? {

@@ -56,8 +56,14 @@ import Testing
   private func run(_ name: String, seed: UInt64, lr: String) -> ComparedRun {
     var made = MadeUpRun()
     made.seed = seed
+    // Evaluations with their questions, as the coordinator writes them: the first majority turned right.
+    let evaluations = [(0, false), (made.stepCount, true)].map { policy, isRight in
+      #"{"kind":"evaluation","policy":\#(policy),"set":"train","pass@1":0.5,"ci95":{"pass@1":[0.4,0.6]},"#
+        + #""by_prompt":[{"prompt":0,"label":"q:1","label_right":\#(isRight)}]}"# + "\n"
+    }
     return ComparedRun(
-      name: name, history: RunHistory(parsing: made.metrics()), settings: [("lr", lr), ("votes", "64")],
+      name: name, history: RunHistory(parsing: made.metrics() + evaluations.joined()),
+      settings: [("lr", lr), ("votes", "64")],
       wallSeconds: 2000, weightsSHA256: String(repeating: "a", count: 64),
       events: [("lease.expired", 3), ("peer.left", 2), ("worker.joined", 4)])
   }

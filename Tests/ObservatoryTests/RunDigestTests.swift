@@ -119,3 +119,32 @@ extension String {
     return count
   }
 }
+
+@Suite struct BoundsTests {
+  /// A file may hold any number: whoever shows it must not trap on it.
+  @Test(arguments: ["9223372036854775807", "-9223372036854775808", "1e308", "-1e308", "4294967295", "0"])
+  func `numbers beyond every bound are watched without a trap`(number: String) throws {
+    var digest = RunDigest()
+    let members = StepFigures.all.map { "\"\($0.name)\":\(number)" }.joined(separator: ",")
+    for step in [0, 1, 4_294_967_295] {
+      let text =
+        "{\"kind\":\"step\",\"step\":\(step),\(members),\"prompts\":[{\"prompt\":1,\"label\":\"a\",\"votes\":\(number),"
+        + "\"samples\":\(number),\"right\":\(number),\"label_right\":true}]}"
+      digest.add(try JSON.parse(Array(text.utf8)))
+      if let event = EventFile.event(of: try JSON.parse(Array(text.utf8)), wallTime: 1) { _ = EventFile.record(event) }
+    }
+    var view = RunView()
+    (view.stepCount, view.samplingRate, view.wallSeconds) = (.max, Double(number), Double(number))
+    let text = PromptText(index: 1, id: nil, question: "", answer: nil)
+    _ = LiveView.lines(view, digest, on: LiveView.Terminal(width: 100, height: 40, isUnicode: true, isStyled: true))
+    _ = Prometheus.text(view, digest, version: "1")
+    _ = Explanation.text(text, digest.prompts[1], step: nil, [], columns: 80)
+    for answer in [
+      PageAnswers.run(view, digest, settings: []), PageAnswers.curves(digest, points: 10),
+      PageAnswers.prompt(text, digest.prompts[1]), PageAnswers.steps(digest, before: nil, limit: 10),
+    ] {
+      #expect(try JSON.parse(answer.bytes()) == answer)
+    }
+    #expect(digest.prompts[1]?.visits.count == digest.steps.count)
+  }
+}
