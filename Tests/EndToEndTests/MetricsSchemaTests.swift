@@ -15,7 +15,11 @@ private struct DocumentedMember {
   /// What is wrong with a value, or nil.
   func problem(_ value: Any) -> String? {
     if value is NSNull { return unit.contains("null") || mayBeAbsent || unit.isEmpty ? nil : "is null" }
-    if unit.contains("fraction") {
+    if unit == "fractions" {
+      guard let numbers = value as? [Double], numbers.allSatisfy({ (0...1).contains($0) }) else {
+        return "is no list of fractions: \(value)"
+      }
+    } else if unit.contains("fraction") {
       guard let number = value as? Double, (0...1).contains(number) else { return "is no fraction: \(value)" }
     } else if unit.hasPrefix("tokens") || unit == "s" || unit.hasPrefix("nats") || unit.hasPrefix("answers") {
       guard let number = value as? Double, number >= 0 else { return "is no \(unit): \(value)" }
@@ -42,7 +46,9 @@ private struct DocumentedTable {
       let text = cells.last ?? ""
       let member = DocumentedMember(
         unit: hasUnit ? cells[1] : "", mayBeAbsent: text.lowercased().contains("absent") || text.contains("only where"))
-      for name in cells.first?.split(separator: "`").enumerated().filter({ $0.offset % 2 == 1 }).map(\.element) ?? [] {
+      for name in cells.first?.split(separator: "`", omittingEmptySubsequences: false).enumerated().filter({
+        $0.offset % 2 == 1
+      }).map(\.element) ?? [] {
         members[String(name)] = member
       }
     }
