@@ -33,6 +33,7 @@ let package = Package(
     .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .target(name: "CLinux"),
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
     .target(
@@ -73,6 +74,13 @@ let package = Package(
         "Platform", "Records", "Base",
       ], common),
     module(
+      "PageRole",
+      [
+        "CoordinatorRole", "Runs", "Settings", "Ledger", "Observatory", "LanguageModel", "Answers", "Platform",
+        "Records",
+        "Base", "CMicrohttpd",
+      ], common),
+    module(
       "WorkerRole",
       ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
     module(
@@ -97,14 +105,16 @@ let package = Package(
     .executableTarget(
       name: "ttrl",
       dependencies: [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory", "Runs",
-        "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform",
+        "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory",
+        "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport",
+        "Platform",
         "Records", "Base",
       ], swiftSettings: common),
     .executableTarget(
       name: "ttrl-dev",
       dependencies: [
-        "Simulation", "Fuzzing", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
+        "Simulation", "Fuzzing", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
+        "Platform", "Records", "Base",
       ],
       swiftSettings: common),
 
@@ -125,6 +135,7 @@ let package = Package(
     tests("Observatory", of: ["Observatory", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),
+    tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
     tests("Settings", of: ["Settings", "Runs", "Records", "Base"]),
     tests("EndToEnd", of: []),

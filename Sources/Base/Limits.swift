@@ -59,9 +59,9 @@ package enum Limits {
   /// Restarts of one process within `restartWindow` before the supervisor gives up.
   package static let restarts = 5
   package static let restartWindow = Instant.Span.seconds(60)
-  /// From one disturbance of `ttrl chaos` to the next, in the mean. Every process is killed once per ten of them, which
-  /// has to be less often than a supervisor forgives.
+  /// From one disturbance of `ttrl chaos` to the next, in the mean: in a long run, and at least.
   package static let chaosPause = Instant.Span.milliseconds(2500)
+  package static let chaosPauseLeast = Instant.Span.milliseconds(100)
   /// How long it waits for a victim: longer than anybody takes to be started again.
   package static let chaosVictim = Instant.Span.seconds(20)
   /// How often a process on another machine is told that it is still wanted, and the silence after which it ends: as

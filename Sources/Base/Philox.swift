@@ -61,6 +61,8 @@ package struct RandomSequence: Sendable {
   private var counter: SIMD4<UInt32>
 
   /// - Parameters:
+  ///   - seed: the run's.
+  ///   - purpose: what the numbers are for; purposes never share numbers.
   ///   - stream: three words that name this sequence among those of its purpose.
   package init(seed: UInt64, purpose: RandomPurpose, stream: SIMD3<UInt32> = .zero) {
     key = purpose.key(seed: seed)

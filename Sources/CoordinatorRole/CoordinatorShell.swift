@@ -34,6 +34,7 @@ package final class CoordinatorShell {
   private let store: PolicyStore
   private let scribe: Scribe
   private let lock: RunLock
+  private var fleet: FleetFile
   /// nil is plain TCP.
   private let context: TLSContext?
   private var machine: Coordinator
@@ -66,6 +67,7 @@ package final class CoordinatorShell {
     loop = try EventLoop()
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
+    fleet = FleetFile(run.directory)
     scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
     votes = VoteBook(method: run.method)
     let memory = try Self.recall(scribe, store)
@@ -108,6 +110,7 @@ package final class CoordinatorShell {
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
+    fleet.remove()
     if failure == nil {
       try scribe.keepTime()
       try scribe.disconnectAll("the coordinator ended")
@@ -133,6 +136,7 @@ package final class CoordinatorShell {
 
   private func tick() {
     handle(.tick)
+    fleet.refresh(machine, now: MonotonicClock.now())
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
   }
 
@@ -211,7 +215,7 @@ package final class CoordinatorShell {
 
   private func perform(_ effect: CoordinatorEffect) throws {
     switch effect {
-    case .store(let trajectories, worker: _):
+    case .store(let trajectories, worker: _, lease: _):
       // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
     case .storeUnneeded(let slots): try scribe.store(unneeded: slots)

@@ -12,9 +12,9 @@ import Runs
 import Settings
 import TTRL
 
-enum Delivered {
+package enum Delivered {
   /// Under which the ledger remembers it.
-  static let key = "delivered"
+  package static let key = "delivered"
 
   /// - Parameters:
   ///   - version: the run's result.

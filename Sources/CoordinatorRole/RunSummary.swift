@@ -51,6 +51,21 @@ package enum RunSummary {
     try Files.write(
       Report.html(
         try history(ledger), summary: try json(run, ledger), settings: settings,
-        questions: run.training.questions.map(\.prompt)), to: run.directory.report)
+        questions: run.training.questions.map(\.prompt), events: try ledger.eventCounts()), to: run.directory.report)
+  }
+
+  /// A run as it stands beside others. Its model need not be on this machine.
+  ///
+  /// - Throws: `RunError` or `LedgerError`.
+  package static func comparable(_ directory: RunDirectory) throws -> ComparedRun {
+    let manifest = try RunManifest(reading: directory)
+    let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
+    let last = try ledger.stepMetrics().last.flatMap { try? JSON.parse($0.json) }
+    return ComparedRun(
+      name: directory.path.split(separator: "/").last.map(String.init) ?? directory.path,
+      history: try history(ledger),
+      settings: SettingTable.all.filter { $0.effect == .result }.map { ($0.name, $0.value(in: manifest.settings)) },
+      wallSeconds: try ledger.value(for: "wall_seconds").flatMap(Double.init),
+      weightsSHA256: last?["weights_sha256"]?.string, events: try ledger.eventCounts())
   }
 }

@@ -124,10 +124,10 @@ package final class Scribe {
   /// Makes the trajectories of all `store` effects durable in one commit.
   package func store(_ effects: [CoordinatorEffect]) throws(LedgerError) {
     try ledger.transaction { () throws(LedgerError) in
-      for case .store(let trajectories, let worker) in effects {
+      for case .store(let trajectories, let worker, let lease) in effects {
         for trajectory in trajectories {
           try open(trajectory.slot.round)
-          _ = try ledger.insert(trajectory, worker: workersByName[worker])
+          _ = try ledger.insert(trajectory, worker: workersByName[worker], lease: lease.number)
         }
       }
     }

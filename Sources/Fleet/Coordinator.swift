@@ -34,8 +34,9 @@ package enum CoordinatorEvent: Sendable, Equatable {
 package enum CoordinatorEffect: Sendable, Equatable {
   case send(Message, to: PeerID)
   case close(PeerID, reason: String)
-  /// Make these durable, under the name of the worker, before performing what follows.
-  case store([Trajectory], worker: String)
+  /// Make these durable, under the name of the worker and the lease it delivers them under, before performing what
+  /// follows.
+  case store([Trajectory], worker: String, lease: LeaseID)
   /// Make it durable that these slots do not count, whether they have trajectories or not.
   case storeUnneeded([Slot])
   /// Make it durable that the round is complete; score it if it is an evaluation.
@@ -343,7 +344,7 @@ package struct Coordinator: Sendable {
       }
       leases.settle(trajectory.slot, under: lease, now: now)
     }
-    if !accepted.isEmpty { effects.append(.store(accepted, worker: peers[id]?.name ?? "unknown")) }
+    if !accepted.isEmpty { effects.append(.store(accepted, worker: peers[id]?.name ?? "unknown", lease: lease)) }
     // Refused ones too: whatever the reason, sending them again would not change it.
     effects.append(.send(.settled(trajectories.map(\.slot)), to: id))
   }

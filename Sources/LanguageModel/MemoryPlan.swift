@@ -35,6 +35,7 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - plan: the model.
   ///   - versions: policy versions held at a time.
   ///   - threads: each samples up to `batchRows` samples at a time.
+  ///   - batchRows: samples that a thread decodes together.
   ///   - positions: tokens of the longest prompt and its response together.
   ///   - keyValueBytesMax: the bound of one thread.
   package static func sampling(

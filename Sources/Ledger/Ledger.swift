@@ -36,6 +36,8 @@ package final class Ledger {
 
   let database: Database
   private let mode: Mode
+  /// Of the file. An older one is brought up to date when it is written to, not when it is read.
+  let schemaVersion: Int
 
   /// - Parameters:
   ///   - path: of ledger.sqlite; two files beside it (-wal, -shm) belong to it.
@@ -55,6 +57,7 @@ package final class Ledger {
       try Schema.version(of: database, mayBeEmpty: true)
       try Self.configure(database, limits)
       try Schema.migrate(database)
+      schemaVersion = Schema.migrations.count
     case .readOnly:
       do throws(LedgerError) {
         database = try Database(path, flags: SQLITE_OPEN_READONLY, busyMilliseconds: limits.busyMilliseconds)
@@ -62,7 +65,7 @@ package final class Ledger {
         if case .storage(_, SQLITE_CANTOPEN, _) = error { throw .missing(path: path) }
         throw error
       }
-      try Schema.version(of: database, mayBeEmpty: false)
+      schemaVersion = try Schema.version(of: database, mayBeEmpty: false)
     }
   }
 
@@ -172,20 +175,23 @@ package final class Ledger {
   /// - Parameters:
   ///   - trajectory: as sampled.
   ///   - worker: the number `join` returned, if it is known.
+  ///   - lease: that it came under, for people.
   /// - Returns: false if the slot had one already; that one stays.
   /// - Throws: `.refused` if the round was not opened.
-  package func insert(_ trajectory: Trajectory, worker: Int64?) throws(LedgerError) -> Bool {
+  package func insert(
+    _ trajectory: Trajectory, worker: Int64?, lease: UInt64? = nil
+  ) throws(LedgerError) -> Bool {
     try database.run(
       """
       INSERT INTO trajectories
-        (round, prompt, sample, policy_version, worker, tokens, logprobs, entropy_sum, finish)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (round, prompt, sample) DO NOTHING
+        (round, prompt, sample, policy_version, worker, tokens, logprobs, entropy_sum, finish, lease)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (round, prompt, sample) DO NOTHING
       """,
       .integer(Int64(trajectory.slot.round.code)), .integer(Int64(trajectory.slot.prompt)),
       .integer(Int64(trajectory.slot.sample)), .integer(Int64(trajectory.policy.number)),
       worker.map { .integer($0) } ?? .null, .words(trajectory.tokens.map { UInt32(bitPattern: $0) }),
       .words(trajectory.logprobs.map(\.bitPattern)), .real(Double(trajectory.entropySum)),
-      .text(trajectory.finish.name))
+      .text(trajectory.finish.name), lease.map { .integer(Int64(clamping: $0)) } ?? .null)
     return database.changeCount == 1
   }
 
@@ -218,7 +224,7 @@ package final class Ledger {
     ) { row throws(LedgerError) in try self.trajectory(row, of: round) }
   }
 
-  private func trajectory(_ row: Row, of round: RoundID) throws(LedgerError) -> Trajectory {
+  func trajectory(_ row: Row, of round: RoundID) throws(LedgerError) -> Trajectory {
     let slot = try slot(row, of: round)
     let tokens = try row.words(3, "tokens of \(slot)").map { Int32(bitPattern: $0) }
     let logprobs = try row.words(4, "log-probabilities of \(slot)").map { Float(bitPattern: $0) }

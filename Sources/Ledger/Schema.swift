@@ -104,6 +104,11 @@ enum Schema {
       PRIMARY KEY (round, prompt, sample)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- The lease that a trajectory came under, for people. Numbers begin anew at every start of the coordinator; NULL
+    -- where an older program wrote.
+    ALTER TABLE trajectories ADD COLUMN lease INTEGER;
+    """,
   ]
 
   /// Brings a ledger to the newest version, as one transaction. Writes nothing to a file that is not a ledger.

@@ -7,6 +7,7 @@ extension Chart {
   /// - Parameters:
   ///   - steps: the horizontal axis; the same for all charts of a page, so that they can be compared.
   ///   - width: in CSS pixels, at which the text has its size.
+  ///   - height: in CSS pixels.
   ///   - margins: at least this chart's own.
   ///   - style: the class beside `chart`.
   package func svg(

@@ -11,6 +11,7 @@ package enum ProgressLine {
   /// One finished step: where the run is, how good it is as far as anyone can tell, how fast, how much longer.
   ///
   /// - Parameters:
+  ///   - step: its record.
   ///   - stepCount: the steps of the whole run.
   ///   - secondsLeft: of the whole run; see `RunHistory.secondsLeft`.
   package static func text(for step: StepRecord, of stepCount: Int, secondsLeft: Double?) -> String {

@@ -13,8 +13,10 @@ package enum Report {
   ///   - summary: the object of summary.json; members that it lacks are left out of the page.
   ///   - settings: the resolved settings, in the order in which they are to be listed.
   ///   - questions: texts by prompt index, where they may be shown; empty for none.
+  ///   - events: how often each kind of event happened; empty where that is not known.
   package static func html(
-    _ history: RunHistory, summary: JSON, settings: [(name: String, value: String)], questions: [String] = []
+    _ history: RunHistory, summary: JSON, settings: [(name: String, value: String)], questions: [String] = [],
+    events: [(kind: String, count: Int)] = []
   ) -> String {
     let outcome = Outcome(history)
     let title = outcome.sentence(history, labels: Labels(settings: settings))
@@ -41,6 +43,7 @@ package enum Report {
       \(warnings(history))</header>
       <main>
       \(result(outcome))\(curves(history, outcome))\(soundness(history))\
+      \(cost(history, summary, events))\
       \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))</main>
       <script>
       \(ReportStyle.script)
@@ -226,6 +229,34 @@ package enum Report {
       skipped == 0
       ? "" : "<p class=\"warning\">\(Figures.short(skipped)) updates were skipped: their gradient was not finite.</p>"
     return "<h2>Soundness</h2>\n\(verdict)\(updates)\n"
+  }
+
+  // MARK: Cost
+
+  private static func cost(
+    _ history: RunHistory, _ summary: JSON, _ events: [(kind: String, count: Int)]
+  ) -> Markup {
+    let phases = RunPhases(history, wallSeconds: summary["wall_seconds"]?.double)
+    guard phases.sampling + phases.training > 0 else { return "" }
+    let rows = [
+      ("in all", phases.wall.map { Figures.duration(seconds: $0) }), ("sampling", phases.told(phases.sampling)),
+      ("training", phases.told(phases.training)), ("evaluating, waiting, storing", phases.told(phases.rest)),
+      ("tokens/s while sampling", phases.samplingRate.map { Figures.short($0) }),
+      ("tokens/s while training", phases.trainingRate.map { Figures.short($0) }),
+    ].compactMap { name, value in
+      value.map { "<tr><th>\(name)</th><td class=\"n\">\($0)</td></tr>\n" as Markup }
+    }
+    let survived = RunPhases.survived([events]).map { row in
+      "<tr><th>\(row.name)</th><td class=\"n\">\(row.counts.reduce(0, +))</td></tr>\n" as Markup
+    }
+    return """
+      <h2>Time, and what it survived</h2>
+      <p class="note">Sampling of a step includes what it waited behind an evaluation. All that ended was started again, \
+      and the result is that of a run that nothing happened to.</p>
+      <table><tbody>
+      \(rows)\(survived)</tbody></table>
+
+      """
   }
 
   // MARK: Origin

@@ -55,8 +55,10 @@ package final class Listener {
     Glibc.close(socket)
   }
 
-  /// Binds the first address of the host that can be bound.
-  private static func open(_ address: HostPort) throws(PlatformError) -> (socket: Int32, real: HostPort) {
+  /// Binds the first address of the host that can be bound, and listens there without taking anybody's call.
+  /// - Returns: the socket, which the caller closes, and where it really listens.
+  /// - Throws: `.addressInUse`, `.cannotListen`, `.unresolvable`.
+  package static func open(_ address: HostPort) throws(PlatformError) -> (socket: Int32, real: HostPort) {
     var code: Int32 = EADDRNOTAVAIL
     for var candidate in try address.resolve(numericOnly: false) {
       let socket = ttrl_listen(&candidate, PlatformLimits.listenBacklog)

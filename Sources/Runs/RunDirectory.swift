@@ -9,6 +9,7 @@
 //   summary.json, report.html   at the end
 //   delivered/        the run's result, where it is not the last checkpoint: a Hugging Face model directory
 //   logs/             one file per process
+//   tensorboard/      event files, and page.address, fleet.json: for those who watch
 //   cluster.key       the run's own key, where no other was given (ClusterKey)
 
 import Base
@@ -34,6 +35,14 @@ package struct RunDirectory: Sendable, Equatable {
   package var logs: String { path + "/logs" }
   /// HOST:PORT of the running coordinator, for those who start on the same machine.
   package var address: String { path + "/coordinator.address" }
+
+  /// URL of the page, while it is served.
+  package var pageAddress: String { path + "/page.address" }
+  /// The token of the run's own page, where one is asked for.
+  package var pageToken: String { path + "/page.token" }
+  package var tensorboard: String { path + "/tensorboard" }
+  /// What the coordinator said last of who is there and holds what; for people only.
+  package var fleet: String { path + "/fleet.json" }
 
   package func questions(_ set: QuestionSet) -> String {
     switch set {

@@ -144,6 +144,11 @@ package enum SettingTable {
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     text(
       "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
+    text(
+      "page", "HOST:PORT", .operation, "where the live page is served; port 0 picks one, none serves no page", \.page),
+    text(
+      "page-token", "FILE", .operation, "the secret that opens the page, needed beyond loopback; made if missing",
+      \.pageToken),
     integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
     integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
     text("hosts", "FILE", .operation, "the machines of a launch, one per line", \.hosts),
@@ -158,6 +163,11 @@ package enum SettingTable {
     integer("kills", 1...100_000, .command, "chaos: processes to kill in each run", \.kills),
     integer("chaos-seed", 0...UInt64.max, .command, "chaos: decides what is done to whom, and when", \.chaosSeed),
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
+    text("out", "FILE", .command, "report: where the page of several runs is written", \.out),
+    text("prompt", "ID", .command, "explain: which prompt, by its index (from 0) or its id", \.prompt),
+    integer(
+      "step", 0...(1 << 24), .command, "explain: which step's responses, from 1; 0 is the prompt's last visit", \.step),
+    flag("watch", .command, "status: show the run until it is finished, or Ctrl-C", \.isWatching),
     flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
     flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),
     flag("help", .command, "show this text", \.isHelp),

@@ -113,6 +113,11 @@ package struct Settings: Sendable, Equatable {
   package var key = ""
   /// The value of `key` that asks for neither encryption nor authentication.
   package static let plainTCP = "none"
+  /// Where the live page is served, or `noPage`.
+  package var page = "127.0.0.1:0"
+  package static let noPage = "none"
+  /// A path; empty for none.
+  package var pageToken = ""
   package var checkpointEvery: UInt32 = 1
   package var keepCheckpoints = 2
   package var name = ""
@@ -129,6 +134,10 @@ package struct Settings: Sendable, Equatable {
   package var kills = 12
   package var chaosSeed: UInt64 = 0
   package var isJSON = false
+  package var out = "ttrl-report.html"
+  package var prompt = ""
+  package var step = 0
+  package var isWatching = false
   package var isDecoding = false
   package var isDryRun = false
   package var isHelp = false

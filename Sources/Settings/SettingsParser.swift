@@ -34,12 +34,23 @@ package struct SettingsParser: Sendable {
   /// Takes a command's arguments: `--name value`, `--name=value`, or `--name` for a switch.
   ///
   /// Returns the arguments as pairs without applying them, so that a file may be applied first.
-  package mutating func pairs(of arguments: [String]) -> [(name: String, value: String)] {
+  ///
+  /// - Parameters:
+  ///   - arguments: as the shell gave them.
+  ///   - operand: the setting that arguments without a flag belong to, all of them as its lines; nil for none.
+  package mutating func pairs(
+    of arguments: [String], operand: String? = nil
+  ) -> [(name: String, value: String)] {
     var pairs: [(String, String)] = []
+    var operands: [String] = []
     var index = 0
     while index < arguments.count {
       let argument = arguments[index]
       index += 1
+      if operand != nil, !argument.hasPrefix("-"), !argument.isEmpty {
+        operands.append(argument)
+        continue
+      }
       guard argument.hasPrefix("--"), argument.count > 2 else {
         problems.append("\"\(argument)\" is no flag; flags begin with --")
         continue
@@ -62,6 +73,7 @@ package struct SettingsParser: Sendable {
         problems.append("--\(parts[0]) needs a value: \(setting?.placeholder ?? "")")
       }
     }
+    if let operand, !operands.isEmpty { pairs.append((operand, operands.joined(separator: "\n"))) }
     return pairs
   }
 

@@ -91,7 +91,7 @@ final class CoordinatorShell: Shell {
       world.note(seat, 20, "closes link \(id): \(reason)")
       decoders[id] = nil
       world.close(LinkID(id.number), at: seat)
-    case .store(let trajectories, let worker): store(trajectories, worker: worker, in: world)
+    case .store(let trajectories, let worker, lease: _): store(trajectories, worker: worker, in: world)
     case .storeUnneeded(let slots):
       world.note(seat, 27, "does without \(slots.count) slots from \(slots[0])")
       if world.bug != .forgetUnneeded { world.directory.storeUnneeded(slots) }

@@ -28,6 +28,7 @@ package struct Outcome: Sendable {
 /// Lives through one seed.
 ///
 /// - Parameters:
+///   - seed: decides the run, its faults and their times.
 ///   - bug: a mistake to make on purpose.
 ///   - isRecording: whether to write the transcript, which takes longer than the simulation.
 package func simulate(seed: UInt64, bug: PlantedBug? = nil, isRecording: Bool = false) -> Outcome {

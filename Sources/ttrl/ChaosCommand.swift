@@ -24,9 +24,11 @@ extension Command {
     let arguments = trainArguments(settings, given: given)
     let undisturbed = RunDirectory(directory + "/undisturbed")
     complain("first a run that nothing happens to, in \(undisturbed.path)")
-    let begun = MonotonicClock.now()
     try runUndisturbed(try trainCommand(undisturbed, arguments))
-    var report = ChaosReport(undisturbedSeconds: MonotonicClock.now().since(begun).seconds)
+    let seconds = try JSON.parse(try Files.read(undisturbed.summary))["wall_seconds"]?.double ?? 0
+    // Short runs are struck more often, so that the kills fall into them.
+    let pause = min(Limits.chaosPause.seconds, max(Limits.chaosPauseLeast.seconds, seconds / Double(2 * settings.kills)))
+    var report = ChaosReport(undisturbedSeconds: seconds)
     for number in 1...settings.runs {
       let disturbed = RunDirectory(directory + (number == 1 ? "/disturbed" : "/disturbed-\(number)"))
       guard !Files.exists(disturbed.path) else {
@@ -35,7 +37,10 @@ extension Command {
             + "(\(undisturbed.path) may stay, and is used again.)", status: ExitStatus.usage)
       }
       complain("run \(number) of \(settings.runs), disturbed, in \(disturbed.path)")
-      report.add(try disturb(disturbed, number, settings, arguments, comparedWith: undisturbed))
+      let schedule = DisturbanceSchedule(
+        seed: settings.chaosSeed, run: number, kills: settings.kills,
+        meanPause: Instant.Span(nanoseconds: UInt64(pause * 1e9)))
+      report.add(try disturb(disturbed, schedule, settings, arguments, comparedWith: undisturbed))
     }
     complain(report.text)
     print(settings.isJSON ? report.json.text() : report.verdict)
@@ -43,11 +48,9 @@ extension Command {
   }
 
   private static func disturb(
-    _ directory: RunDirectory, _ number: Int, _ settings: Settings, _ arguments: [String],
+    _ directory: RunDirectory, _ schedule: DisturbanceSchedule, _ settings: Settings, _ arguments: [String],
     comparedWith undisturbed: RunDirectory
   ) throws -> ChaosReport.OneRun {
-    let schedule = DisturbanceSchedule(
-      seed: settings.chaosSeed, run: number, kills: settings.kills, meanPause: Limits.chaosPause)
     let begun = MonotonicClock.now()
     let run = try DisturbedRun(
       directory, schedule: schedule,
@@ -65,7 +68,7 @@ extension Command {
       outcome: outcome, log: Self.lines(of: "\(directory.logs)/coordinator.log"),
       learnerLog: Self.lines(of: "\(directory.logs)/learner.log"),
       slots: try ChaosReport.slots(of: directory), steps: Int(settings.method.steps),
-      difference: try RunComparison.difference(undisturbed, directory))
+      difference: try ChaosReport.difference(undisturbed, directory))
   }
 
   // MARK: Processes

@@ -3,6 +3,7 @@
 import Base
 import Chaos
 import Ledger
+import Platform
 import Runs
 
 struct ChaosReport {
@@ -36,6 +37,23 @@ struct ChaosReport {
   /// Of a run that is finished.
   static func slots(of directory: RunDirectory) throws(LedgerError) -> Int {
     try Ledger(path: directory.ledger, mode: .readOnly).rounds().reduce(0) { $0 + $1.slots }
+  }
+
+  /// Where two finished runs part, if they do. Unlike `ttrl diff`, which also compares runs that go on, this misses
+  /// whatever one of them lacks.
+  static func difference(_ left: RunDirectory, _ right: RunDirectory) throws -> String? {
+    let found = try RunComparison(left, right).difference()
+    guard found.isEmpty else { return found.text }
+    let counts = try [left, right].map { run in
+      let ledger = try Ledger(path: run.ledger, mode: .readOnly)
+      return try [ledger.rounds().count, ledger.trajectoryCount(), ledger.policies().count, ledger.stepMetrics().count]
+    }
+    guard counts[0] == counts[1] else { return "rounds, trajectories, policies, steps: \(counts[0]), and \(counts[1])" }
+    let summaries = try [left, right].map { try JSON.parse(try Files.read($0.summary)) }
+    for name in ["weights_sha256", "state_sha256"] where summaries[0][name] != summaries[1][name] {
+      return "\(name): \(summaries[0][name]?.text() ?? "none"), and \(summaries[1][name]?.text() ?? "none")"
+    }
+    return nil
   }
 
   var isIdentical: Bool { runs.allSatisfy { $0.difference == nil && $0.outcome.receipts.lost.isEmpty } }

@@ -25,6 +25,8 @@ struct Command: Sendable {
   var needs: [String] = []
   /// What holds for settings that are not given, with a model of the user's and with the built-in one.
   var defaults: @Sendable (_ isBuiltIn: Bool) -> Settings = { _ in Settings() }
+  /// The setting that arguments without a flag belong to.
+  var operand: String?
   /// It is one process of a run, or starts them; a run that exists brings its own defaults.
   var isOfRun = false
   /// What is wrong with settings that are each right.
@@ -47,13 +49,13 @@ struct Command: Sendable {
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       settings: runSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "listen", "coordinator", "key", "checkpoint-every",
-        "keep-checkpoints", "log-level", "dry-run", "json",
+        "keep-checkpoints", "page", "page-token", "log-level", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "launch", summary: "train on several machines, over ssh: the hosts of a file",
       settings: runSettings + [
-        "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level", "dry-run",
-        "json",
+        "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "page", "page-token",
+        "log-level", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
       name: "stop", summary: "end all processes of a run, here and elsewhere; it can be continued", settings: ["run"],
@@ -108,9 +110,22 @@ struct Command: Sendable {
         "keep-checkpoints", "json",
       ], needs: ["run"], defaults: chaosDefaults, isOfRun: true, problems: runProblems, run: chaos),
     Command(
-      name: "status", summary: "what a run has done and is doing", settings: ["run", "json"], needs: ["run"],
+      name: "page", summary: "serve a run's live page, whether it runs or not",
+      settings: ["run", "page", "page-token"],
+      needs: ["run"], problems: pageProblems, run: page),
+    Command(
+      name: "status", summary: "what a run has done and is doing", settings: ["run", "json", "watch"], needs: ["run"],
       run: status),
-    Command(name: "report", summary: "write report.html of a run", settings: ["run"], needs: ["run"], run: report),
+    Command(
+      name: "report", summary: "write report.html of a run; of several, one page with all side by side",
+      settings: ["run", "out"], needs: ["run"], operand: "run", run: report),
+    Command(
+      name: "explain", summary: "what became of one prompt: its votes, its responses",
+      settings: ["run", "prompt", "step"],
+      needs: ["run", "prompt"], operand: "run", run: explain),
+    Command(
+      name: "diff", summary: "where two runs part", settings: ["run", "json"], needs: ["run"], operand: "run", run: diff
+    ),
     Command(
       name: "key", summary: "make a cluster key, which lets processes in on any machine", settings: ["key", "json"],
       run: makeKey),
@@ -200,7 +215,7 @@ struct Command: Sendable {
   /// - Throws: `SettingsError` with everything that is wrong, or what is wrong with the run directory.
   private func resolve(_ arguments: [String]) throws -> (Settings, given: [String]) {
     var reading = SettingsParser(allowed: settings + ["help", "config"], defaults: Settings())
-    let flags = reading.pairs(of: arguments)
+    let flags = reading.pairs(of: arguments, operand: operand)
     if flags.contains(where: { $0.name == "help" }) {
       var settings = Settings()
       settings.isHelp = true
@@ -333,7 +348,7 @@ extension Command {
   }
 
   @Sendable private static func runProblems(_ settings: Settings) -> [String] {
-    needsData(settings) + ClusterAccess.problems(settings.listen, key: settings.key)
+    needsData(settings) + ClusterAccess.problems(settings.listen, key: settings.key) + pageProblems(settings)
   }
 
   static func needsData(_ settings: Settings) -> [String] {

@@ -52,7 +52,7 @@ extension Command {
   @Sendable static func launchProblems(_ settings: Settings) -> [String] {
     // The run's own key is made here and taken along, so an address beyond this machine needs no --key.
     let key = settings.key.isEmpty ? [] : ClusterAccess.problems(settings.listen, key: settings.key)
-    return needsData(settings) + key
+    return needsData(settings) + key + pageProblems(settings)
   }
 
   private static func printPlan(

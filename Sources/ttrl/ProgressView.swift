@@ -1,78 +1,84 @@
 // ProgressView: a run on the terminal, read from its own ledger.
 //
-// One line per finished step and evaluation; on a terminal also a live line. Reading the ledger beside the coordinator
-// costs it nothing, and what is shown is what is durable.
+// On a terminal a block of lines that is drawn again in its place (LiveView), with what is worth keeping above it: the
+// evaluations, alarms, whatever the supervisor has to say. Into a file or a pipe: one line per finished step and
+// evaluation, nothing that moves. Reading the ledger beside the coordinator costs it nothing, and what is shown is what
+// is durable.
 
 import Base
 import Foundation
 import Ledger
 import Observatory
+import PageRole
 import Platform
 import Records
 import Runs
 
 final class ProgressView {
-  private let directory: RunDirectory
   private let steps: Int
+  private let watch: RunWatch
   private let isTerminal = isatty(STDERR_FILENO) == 1
-  private var ledger: Ledger?
   private var shownSteps = -1
-  private var shownEvaluations = 0
-  private var hasLiveLine = false
+  private var shownEvaluations: [String] = []
+  /// Lines of the block that is on the screen, below which the cursor stands.
+  private var blockHeight = 0
+  /// Where the page is; told in the block.
+  var page = ""
 
   init(_ directory: RunDirectory, steps: Int) {
-    self.directory = directory
     self.steps = steps
+    watch = RunWatch(directory)
   }
 
   func say(_ text: String) {
-    clearLiveLine()
+    clearBlock()
     write(text + "\n")
   }
 
-  /// Prints what is new. A ledger that is not there yet, or busy, is looked at again next time.
+  var isFinished: Bool { watch.view.isFinished }
+
+  /// Shows what is new. A ledger that is not there yet, or busy, is looked at again next time.
   func refresh() {
-    if ledger == nil { ledger = try? Ledger(path: directory.ledger, mode: .readOnly) }
-    guard let ledger, let view = try? look(ledger) else { return }
-    for evaluation in view.history.evaluations.dropFirst(shownEvaluations) {
-      say(text(for: evaluation))
-    }
-    shownEvaluations = max(shownEvaluations, view.history.evaluations.count)
-    for step in view.history.steps where step.step > shownSteps {
-      say(ProgressLine.text(for: step, of: steps, secondsLeft: view.history.secondsLeft(ofSteps: steps)))
-      for onset in view.history.alarms where onset.step == step.step { say(onset.text) }
-      shownSteps = step.step
-    }
-    if isTerminal, let status = view.status { showLive(status) }
+    watch.refresh()
+    show()
   }
 
-  func finish() {
-    refresh()
-    clearLiveLine()
+  private func show() {
+    let digest = watch.digest
+    for evaluation in digest.evaluations {
+      let text = text(for: evaluation)
+      guard !shownEvaluations.contains(text) else { continue }
+      shownEvaluations.append(text)
+      say(text)
+    }
+    sayAlarms(digest)
+    if isTerminal { showBlock() } else { saySteps(digest) }
+    shownSteps = digest.lastStep
   }
 
-  // MARK: Looking
-
-  private func look(_ ledger: Ledger) throws -> (history: RunHistory, status: LiveStatus?) {
-    try ledger.transaction { () throws(LedgerError) in
-      let rows = try ledger.stepMetrics().map(\.json) + ledger.evaluationMetrics().map(\.json)
-      let history = RunHistory(parsing: rows.joined(separator: "\n"))
-      return (history, try status(ledger, history))
-    }
+  /// - Parameter keepingBlock: what was last shown stays on the screen.
+  func finish(keepingBlock: Bool = false) {
+    while watch.refresh() {}
+    show()
+    if keepingBlock { blockHeight = 0 } else { clearBlock() }
   }
 
-  /// What the run is doing: the first open round, or else training on the last closed one.
-  private func status(_ ledger: Ledger, _ history: RunHistory) throws(LedgerError) -> LiveStatus? {
-    let step = history.steps.count
-    guard let round = try ledger.rounds().first(where: { $0.closedAt == nil }) else {
-      return LiveStatus(step: max(0, min(step, steps - 1)), stepCount: steps, phase: .publishing)
+  // MARK: Lines that stay
+
+  private func sayAlarms(_ digest: RunDigest) {
+    for onset in digest.alarms where onset.step > shownSteps { say(onset.text) }
+  }
+
+  private func saySteps(_ digest: RunDigest) {
+    for step in digest.steps where step > shownSteps {
+      guard let text = try? watch.ledger?.metrics(ofStep: Int(step)), let json = try? JSON.parse(text) else { continue }
+      var history = RunHistory()
+      history.add(json)
+      guard let record = history.steps.first else { continue }
+      // What is left is known of the newest step only.
+      let left = Int(step) == digest.lastStep ? digest.secondsLeft(ofSteps: steps) : nil
+      say(ProgressLine.text(for: record, of: steps, secondsLeft: left))
     }
-    let done = try ledger.accountedCount(of: round.id)
-    return LiveStatus(
-      step: max(0, min(Int(round.id.step), steps - 1)), stepCount: steps,
-      phase: round.id.purpose == .train
-        ? .sampling(done: done, total: round.slots) : .evaluating(done: done, total: round.slots),
-      secondsLeft: history.secondsLeft(ofSteps: steps))
   }
 
   private func text(for evaluation: EvaluationRecord) -> String {
@@ -94,19 +100,33 @@ final class ProgressView {
     }
   }
 
-  // MARK: Terminal
+  // MARK: The block
 
-  private func showLive(_ status: LiveStatus) {
-    var size = winsize()
-    let width = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
-    clearLiveLine()
-    write(ProgressLine.text(for: status, width: width - 1))
-    hasLiveLine = true
+  private func showBlock() {
+    guard watch.ledger != nil else { return }
+    var view = watch.view
+    view.page = page
+    let lines = LiveView.lines(view, watch.digest, on: terminal)
+    // Each line is cleared to its end as it is written, so that nothing flickers.
+    let up = blockHeight > 0 ? "\u{1B}[\(blockHeight)A\r" : ""
+    write(up + lines.map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J")
+    blockHeight = lines.count
   }
 
-  private func clearLiveLine() {
-    if hasLiveLine { write("\r\u{1B}[K") }
-    hasLiveLine = false
+  private var terminal: LiveView.Terminal {
+    var size = winsize()
+    let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+    let environment = ProcessInfo.processInfo.environment
+    let language = environment["LC_ALL"] ?? environment["LC_CTYPE"] ?? environment["LANG"] ?? ""
+    return LiveView.Terminal(
+      width: isKnown ? Int(size.ws_col) - 1 : 79, height: isKnown && size.ws_row > 4 ? Int(size.ws_row) : 24,
+      isUnicode: language.lowercased().contains("utf"),
+      isStyled: environment["NO_COLOR"] == nil && environment["TERM"] != "dumb")
+  }
+
+  private func clearBlock() {
+    if blockHeight > 0 { write("\u{1B}[\(blockHeight)A\r\u{1B}[J") }
+    blockHeight = 0
   }
 
   private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }

@@ -26,6 +26,7 @@ final class Supervisor {
   private var outcome: Int32?
   private var isStopping = false
   private let progress: ProgressView
+  private let page: PageKeeper
 
   init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, crew: any Crew) throws {
     self.directory = directory
@@ -34,7 +35,9 @@ final class Supervisor {
     self.crew = crew
     lock = try RunLock(directory: directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     loop = try EventLoop()
-    progress = ProgressView(directory, steps: Int(steps))
+    let progress = ProgressView(directory, steps: Int(steps))
+    self.progress = progress
+    page = PageKeeper(directory, settings, loop: loop) { text in progress.say(text) }
   }
 
   /// Runs until the run is finished, fails for good, or is interrupted.
@@ -47,6 +50,7 @@ final class Supervisor {
     try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in self.interrupt() }
     try start(Charge("coordinator", name: "coordinator", command: coordinatorCommand))
     awaitAddress(since: MonotonicClock.now())
+    page.start()
     showProgress()
     while outcome == nil { loop.run() }
     stopAll()
@@ -241,6 +245,7 @@ final class Supervisor {
   /// Asks politely, waits, then insists. Everything that matters is durable already.
   private func stopAll() {
     isStopping = true
+    page.stop()
     // After a finished run the others leave by themselves: they have been told.
     if outcome != ExitStatus.done { signalAll(Signal.terminate) }
     let deadline = MonotonicClock.now() + .seconds(5)
@@ -257,6 +262,7 @@ final class Supervisor {
   // MARK: Progress
 
   private func showProgress() {
+    progress.page = page.url
     progress.refresh()
     loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) {
       if self.outcome == nil { self.showProgress() }

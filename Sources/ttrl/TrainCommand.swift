@@ -164,27 +164,6 @@ extension Command {
       ranks.abort(status: ExitStatus.of(error, isRole: true))
     }
   }
-
-  // MARK: Looking at a run
-
-  @Sendable static func status(_ settings: Settings, given: [String]) throws -> Int32 {
-    let run = try opened(settings)
-    let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
-    let status = try RunStatus(run, ledger)
-    print(settings.isJSON ? status.json.text() : status.text)
-    return ExitStatus.done
-  }
-
-  @Sendable static func report(_ settings: Settings, given: [String]) throws -> Int32 {
-    let run = try opened(settings)
-    try RunSummary.writeReport(run, ledger: try Ledger(path: run.directory.ledger, mode: .readOnly))
-    print(run.directory.report)
-    return ExitStatus.done
-  }
-
-  private static func opened(_ settings: Settings) throws -> Run {
-    return try Run(opening: RunDirectory(ThisProcess.absolute(settings.run)))
-  }
 }
 
 extension Log.Level {

@@ -51,6 +51,12 @@ enum ProcessTable {
     return family
   }
 
+  /// Bytes of memory that a process holds now.
+  static func residentBytes(of id: Int32) -> Int {
+    let line = textOfProc(id, "status").split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
+    return line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 } ?? 0
+  }
+
   static func isAlive(_ id: Int32) -> Bool { ProcessEntry(id).map { $0.state != "Z" } ?? false }
 }
 

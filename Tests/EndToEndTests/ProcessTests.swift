@@ -7,11 +7,11 @@ extension EndToEnd {
   @Suite struct ProcessTests {
     private let scratch = Scratch()
 
-    @Test func `a run is a coordinator, two workers and two MPI ranks`() throws {
+    @Test func `a run is a coordinator, two workers, two MPI ranks and a page`() throws {
       let run = try SmallRun.start(in: scratch.file("run"))
       SmallRun.awaitMiddle(of: run, in: scratch.file("run"))
       let family = ProcessTable.descendants(of: run.id)
-      #expect(family.compactMap(\.role).sorted() == ["coordinator", "learner", "learner", "worker", "worker"])
+      #expect(family.compactMap(\.role).sorted() == ["coordinator", "learner", "learner", "page", "worker", "worker"])
       #expect(family.count(where: \.isLauncher) == 1)
       let ranks = family.filter { $0.role == "learner" }.flatMap(\.environment).filter { $0.contains("WORLD_RANK=") }
       #expect(Set(ranks).count == 2, "ranks of one MPI job: \(ranks)")

@@ -38,7 +38,7 @@ import Testing
     let effects = bench.deliver(lease, from: 1)
     #expect(
       effects.starts(with: [
-        .store(lease.slots.map(CoordinatorBench.trajectory), worker: "ada"),
+        .store(lease.slots.map(CoordinatorBench.trajectory), worker: "ada", lease: lease.id),
         .send(.settled(lease.slots), to: PeerID(1)),
       ]))
   }
@@ -120,7 +120,7 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(1)
     let effects = bench.say(.trajectories(LeaseID(99), [Small.trajectory(sample: 2)]), from: 1)
-    #expect(effects.first == .store([Small.trajectory(sample: 2)], worker: "ada"))
+    #expect(effects.first == .store([Small.trajectory(sample: 2)], worker: "ada", lease: LeaseID(99)))
     #expect(!bench.lease(to: 2).flatMap(\.slots).contains(Small.trajectory(sample: 2).slot))
   }
 }

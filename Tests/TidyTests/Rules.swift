@@ -55,6 +55,10 @@ enum Rules {
       "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
       "Platform", "Records", "Base",
     ],
+    "PageRole": [
+      "CoordinatorRole", "Runs", "Settings", "Ledger", "Observatory", "LanguageModel", "Answers", "Platform", "Records",
+      "Base", "CMicrohttpd",
+    ],
     "WorkerRole": ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "LearnerRole": [
       "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
@@ -69,17 +73,20 @@ enum Rules {
     "Simulation": ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"],
     // 5: programs.
     "ttrl": [
-      "CoordinatorRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory", "Runs",
-      "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport", "Platform",
-      "Records", "Base",
+      "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory",
+      "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport",
+      "Platform", "Records", "Base",
     ],
     "ttrl-dev": [
-      "Simulation", "Fuzzing", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform", "Records", "Base",
+      "Simulation", "Fuzzing", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
+      "Platform", "Records", "Base",
     ],
   ]
 
   /// Targets of C, which import nothing of ours.
-  static let shims = ["CMPI", "COneDNN", "COpenSSL", "CSQLite", "CKernels", "CLinux", "CEmbedded", "CCeilings"]
+  static let shims = [
+    "CMPI", "COneDNN", "COpenSSL", "CSQLite", "CMicrohttpd", "CKernels", "CLinux", "CEmbedded", "CCeilings",
+  ]
 
   /// What comes with the toolchain and every target may use. Glibc is for mathematics, where code is pure.
   static let system = ["Glibc", "Synchronization", "Swift"]

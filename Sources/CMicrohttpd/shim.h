@@ -1,0 +1,90 @@
+// libmicrohttpd, as far as a page needs it, without the variable arguments that Swift cannot pass.
+//
+// One thread: the daemon has no thread of its own and opens no socket. It gets a socket that listens and is run by
+// whoever watches its descriptor.
+#pragma once
+#include <microhttpd.h>
+
+// Called for every request: once when its headers are there, again for each piece of its body, and once at its end.
+typedef int (*ttrl_http_handler)(
+    void *context, struct MHD_Connection *connection, const char *url, const char *method, const char *body,
+    size_t body_bytes, void **request);
+
+struct ttrl_http_server {
+  struct MHD_Daemon *daemon;
+  ttrl_http_handler handler;
+  void (*completed)(void *context, void *request);
+  void *context;
+};
+
+static inline enum MHD_Result ttrl_http_access(
+    void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+    const char *body, size_t *body_bytes, void **request) {
+  (void)version;
+  struct ttrl_http_server *server = (struct ttrl_http_server *)cls;
+  size_t bytes = *body_bytes;
+  // All of it is taken in, or refused, at once.
+  *body_bytes = 0;
+  return server->handler(server->context, connection, url, method, body, bytes, request) ? MHD_YES : MHD_NO;
+}
+
+static inline void ttrl_http_completed(
+    void *cls, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode code) {
+  (void)connection;
+  (void)code;
+  struct ttrl_http_server *server = (struct ttrl_http_server *)cls;
+  server->completed(server->context, *request);
+  *request = NULL;
+}
+
+// Starts to serve on `socket`, which listens already and belongs to the daemon from here on. `server` must stay where
+// it is until ttrl_http_stop. Returns whether it serves.
+static inline int ttrl_http_start(
+    struct ttrl_http_server *server, int socket, unsigned connections, unsigned idle_seconds, size_t memory) {
+  server->daemon = MHD_start_daemon(
+      MHD_USE_EPOLL, 0, NULL, NULL, ttrl_http_access, server,
+      MHD_OPTION_LISTEN_SOCKET, socket, MHD_OPTION_CONNECTION_LIMIT, connections,
+      MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
+      MHD_OPTION_NOTIFY_COMPLETED, ttrl_http_completed, server, MHD_OPTION_END);
+  return server->daemon != NULL;
+}
+
+static inline void ttrl_http_stop(struct ttrl_http_server *server) {
+  if (server->daemon) MHD_stop_daemon(server->daemon);
+  server->daemon = NULL;
+}
+
+// The descriptor that becomes readable when there is something to do.
+static inline int ttrl_http_descriptor(struct ttrl_http_server *server) {
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  return info ? info->epoll_fd : -1;
+}
+
+// Does what there is to do. Returns the milliseconds until something may be due although nothing arrives, -1 for never.
+static inline long long ttrl_http_run(struct ttrl_http_server *server) {
+  MHD_run(server->daemon);
+  MHD_UNSIGNED_LONG_LONG due = 0;
+  return MHD_get_timeout(server->daemon, &due) == MHD_YES ? (long long)due : -1;
+}
+
+static inline int ttrl_http_respond(
+    struct MHD_Connection *connection, unsigned status, const void *bytes, size_t count, const char *const *headers) {
+  struct MHD_Response *response = MHD_create_response_from_buffer(count, (void *)bytes, MHD_RESPMEM_MUST_COPY);
+  if (!response) return 0;
+  for (; headers[0]; headers += 2) MHD_add_response_header(response, headers[0], headers[1]);
+  enum MHD_Result result = MHD_queue_response(connection, status, response);
+  MHD_destroy_response(response);
+  return result == MHD_YES;
+}
+
+static inline const char *ttrl_http_header(struct MHD_Connection *connection, const char *name) {
+  return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static inline const char *ttrl_http_cookie(struct MHD_Connection *connection, const char *name) {
+  return MHD_lookup_connection_value(connection, MHD_COOKIE_KIND, name);
+}
+
+static inline const char *ttrl_http_query(struct MHD_Connection *connection, const char *name) {
+  return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+}

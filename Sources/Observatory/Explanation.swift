@@ -1,0 +1,119 @@
+// Explanation: what happened to one prompt, as text for a terminal.
+//
+// It answers the questions that people ask of a single prompt: what was asked, how did the vote go from visit to visit
+// and where did the label turn, what did single responses say, how sure was the policy of them, and which of them were
+// rewarded. Values in, text out; the page shows the same (PagePromptViews).
+
+package enum Explanation {
+  /// Visits and responses that are shown; more are thinned out, or left to the page.
+  static let visitsMax = 24
+  /// Characters of a response that are shown, from its end: that is where the answer is.
+  static let responseMax = 240
+
+  /// - Parameters:
+  ///   - prompt: what was asked.
+  ///   - track: its votes; nil if it was never visited.
+  ///   - responses: some of the step's.
+  ///   - step: whose responses these are, from 0; nil if the prompt was never visited.
+  ///   - columns: width of the text.
+  package static func text(
+    _ prompt: PromptText, _ track: PromptTrack?, step: Int?, _ responses: [ResponseView], columns: Int
+  ) -> String {
+    var lines = ["prompt    \(prompt.index)" + (prompt.id.map { ", \(shown($0, 60))" } ?? "")]
+    lines += block("question", prompt.question, columns)
+    lines.append("answer    \(prompt.answer.map { shown($0, 200) } ?? "unknown") (for figures only; no reward sees it)")
+    guard let track, let last = track.visits.last else {
+      return (lines + ["votes     it has not been visited yet"]).joined(separator: "\n")
+    }
+    lines.append(
+      "votes     \(Figures.count(track.visits.count, "visit")), \(Figures.count(track.labels.count, "different label")), "
+        + Figures.count(track.flipCount, "flip"))
+    lines.append("")
+    lines.append("    step  agreement                 label")
+    for visit in ReportPrompts.thinned(track.visits, to: visitsMax) { lines.append(row(visit, track)) }
+    if let step { lines += told(responses, track.visits.last { Int($0.step) == step } ?? last, track, step, columns) }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func row(_ visit: PromptTrack.Visit, _ track: PromptTrack) -> String {
+    let filled = Int((visit.share * 16).rounded())
+    let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 16 - filled)
+    var notes: [String] = []
+    if let right = visit.isLabelRight { notes.append(right ? "right" : "wrong") }
+    if visit.isFlip { notes.append("flipped") }
+    if visit.isTie { notes.append("tie") }
+    if visit.isSilent { notes.append("nothing to learn") }
+    let step = padded("\(visit.step + 1)", to: 8, right: true)
+    let share = padded(Figures.fixed(visit.share * 100, decimals: 0) + "%", to: 5, right: true)
+    let label = track.label(of: visit).map { shown(plain($0), 40) } ?? "none"
+    return "\(step)  [\(bar)]\(share)  \(label)" + (notes.isEmpty ? "" : "  (\(notes.joined(separator: ", ")))")
+  }
+
+  private static func told(
+    _ responses: [ResponseView], _ visit: PromptTrack.Visit, _ track: PromptTrack, _ step: Int, _ columns: Int
+  ) -> [String] {
+    guard !responses.isEmpty else { return ["", "the ledger has no responses of step \(step + 1)"] }
+    let label = track.label(of: visit)
+    var lines = [
+      "", "responses of step \(step + 1), from policy \(step); the label was \(label.map(plain) ?? "none"):",
+    ]
+    for response in responses {
+      let vote = response.answer.map { answer in
+        "answers \(shown(plain(answer), 40))" + (answer == label ? ", as the label" : "")
+      }
+      let probability = exponential(response.logprobSum / Double(max(1, response.tokenCount)))
+      lines.append("")
+      lines.append(
+        "  sample \(response.sample)  \(vote ?? "states no answer")  \(Figures.count(response.tokenCount, "token")), "
+          + "\(Figures.percent(probability)) per token, \(response.finish)"
+          + (response.worker.map { ", by \(shown($0, 40))" } ?? "") + (response.counts ? "" : ", not needed"))
+      let text = response.tokens.map(\.text).joined()
+      let end = text.count > responseMax ? "…" + text.suffix(responseMax) : text
+      lines += wrapped(end, columns - 4).map { "    \($0)" }
+    }
+    return lines
+  }
+
+  /// e^x by its series: the target has no mathematics library, and this is a figure of three digits.
+  private static func exponential(_ logarithm: Double) -> Double {
+    guard logarithm < 0 else { return 1 }
+    // Halved until it is small, squared as often.
+    var (small, halvings) = (max(logarithm, -700), 0)
+    while small < -0.5 { (small, halvings) = (small / 2, halvings + 1) }
+    var (sum, term) = (1.0, 1.0)
+    for n in 1...14 {
+      term *= small / Double(n)
+      sum += term
+    }
+    for _ in 0..<halvings { sum *= sum }
+    return sum
+  }
+
+  private static func block(_ name: String, _ text: String, _ columns: Int) -> [String] {
+    wrapped(text, columns - 10).enumerated().map { (($0 == 0) ? padded(name, to: 10) : "          ") + $1 }
+  }
+
+  /// Lines of at most `width` characters that a terminal can show; breaks where the text has some, or anywhere.
+  private static func wrapped(_ text: String, _ width: Int) -> [String] {
+    var lines: [String] = []
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+      var rest = shown(String(line), .max)[...]
+      repeat {
+        lines.append(String(rest.prefix(max(10, width))))
+        rest = rest.dropFirst(max(10, width))
+      } while !rest.isEmpty
+    }
+    return lines
+  }
+
+  /// A number's key is "q:" and the number; people need only the number.
+  private static func plain(_ key: String) -> String { key.hasPrefix("q:") ? String(key.dropFirst(2)) : key }
+
+  /// Text of a run as a terminal may see it: nothing that commands it.
+  static func shown(_ text: String, _ count: Int) -> String {
+    let printable = String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
+    return printable.count <= count ? printable : printable.prefix(count) + "…"
+  }
+}

@@ -1,0 +1,193 @@
+// PagePrompts: the page's answers about prompts and steps.
+//
+// A prompt's page answers: what was asked, how the votes went from visit to visit, where the label turned, and what
+// single responses looked like, token by token, with where each came from. All text is data here; the page sets it as
+// text and never parses it.
+
+package import Base
+
+/// A question as a watcher knows it.
+package struct PromptText: Sendable, Equatable {
+  package let index: Int
+  package let id: String?
+  package let question: String
+  package let answer: String?
+
+  package init(index: Int, id: String?, question: String, answer: String?) {
+    self.index = index
+    self.id = id
+    self.question = question
+    self.answer = answer
+  }
+}
+
+/// One response with its tokens.
+package struct ResponseView: Sendable {
+  package let sample: Int
+  package let policy: Int
+  package let worker: String?
+  package let address: String?
+  package let finish: String
+  /// The key of its final answer; nil if it states none.
+  package let answer: String?
+  package let counts: Bool
+  package let lease: Int?
+  /// The whole text, and each token's own with its log-probability; cut to the limits of `PageSamples`.
+  package let tokens: [(id: Int32, text: String, logprob: Float)]
+  package let tokenCount: Int
+  /// Natural log, of all tokens.
+  package let logprobSum: Double
+  package let entropyMean: Double
+
+  package init(
+    sample: Int, policy: Int, worker: String?, address: String?, finish: String, answer: String?, counts: Bool,
+    lease: Int? = nil, tokens: [(id: Int32, text: String, logprob: Float)], tokenCount: Int, logprobSum: Double,
+    entropyMean: Double
+  ) {
+    self.sample = sample
+    self.policy = policy
+    self.worker = worker
+    self.address = address
+    self.finish = finish
+    self.answer = answer
+    self.counts = counts
+    self.lease = lease
+    self.tokens = tokens
+    self.tokenCount = tokenCount
+    self.logprobSum = logprobSum
+    self.entropyMean = entropyMean
+  }
+}
+
+extension PageAnswers {
+  /// Responses in one answer, and tokens of each that are told one by one.
+  package static let responsesMax = 8
+  package static let tokensMax = 1000
+
+  /// - Parameter texts: of the prompts from `offset` on.
+  package static func prompts(_ digest: RunDigest, _ texts: [PromptText], total: Int, from offset: Int) -> JSON {
+    [
+      "total": .int(total), "offset": .int(offset),
+      "prompts": .array(texts.prefix(rowsMax).map { row($0, digest.prompts[$0.index]) }),
+    ]
+  }
+
+  private static func row(_ text: PromptText, _ track: PromptTrack?) -> JSON {
+    let visits = track?.visits ?? []
+    let bars = thinned(visits, to: barsMax).map { visit -> JSON in
+      .array([.double((visit.share * 1000).rounded() / 1000), verdict(visit)])
+    }
+    return [
+      "prompt": .int(text.index), "id": .optional(text.id), "question": .string(cut(text.question, 300)),
+      "answer": .optional(text.answer.map { cut($0, 120) }), "visits": .int(visits.count),
+      "flips": .int(track?.flipCount ?? 0), "bars": .array(bars),
+      "first": visits.first.map { short($0, track) } ?? .null, "last": visits.last.map { short($0, track) } ?? .null,
+    ]
+  }
+
+  private static func short(_ visit: PromptTrack.Visit, _ track: PromptTrack?) -> JSON {
+    [
+      "step": .int(Int(visit.step)), "label": .optional(track?.label(of: visit)), "share": .double(visit.share),
+      "right": verdict(visit),
+    ]
+  }
+
+  /// Whether the label is right: true, false, or null where there is no answer or no label.
+  private static func verdict(_ visit: PromptTrack.Visit) -> JSON {
+    visit.label < 0 ? .null : visit.isLabelRight.map { .bool($0) } ?? .null
+  }
+
+  /// A prompt with its votes over time.
+  package static func prompt(_ text: PromptText, _ track: PromptTrack?) -> JSON {
+    let visits = track?.visits ?? []
+    return [
+      "prompt": .int(text.index), "id": .optional(text.id), "question": .string(cut(text.question, 20_000)),
+      "answer": .optional(text.answer.map { cut($0, 2000) }), "visits": .int(visits.count),
+      "flips": .int(track?.flipCount ?? 0),
+      "votes": .array(
+        thinned(visits, to: visitsMax).map { visit in
+          [
+            "step": .int(Int(visit.step)), "label": .optional(track?.label(of: visit)),
+            "votes": .int(Int(visit.votes)), "samples": .int(Int(visit.samples)),
+            "right": visit.right.map { .int($0) } ?? .null, "label_right": verdict(visit), "flip": .bool(visit.isFlip),
+            "tie": .bool(visit.isTie), "silent": .bool(visit.isSilent),
+          ]
+        }),
+      // Where the label turned, newest first: what a reader looks for.
+      "turns": .array(
+        visits.filter(\.isFlip).suffix(50).reversed().map {
+          ["step": .int(Int($0.step)), "label": .optional(track?.label(of: $0))]
+        }
+      ),
+    ]
+  }
+
+  /// Some responses to one prompt in one step.
+  package static func responses(_ responses: [ResponseView], prompt: Int, step: Int, from sample: Int, seed: String)
+    -> JSON
+  {
+    [
+      "prompt": .int(prompt), "step": .int(step), "from": .int(sample), "seed": .string(seed),
+      "responses": .array(responses.prefix(responsesMax).map(response)),
+    ]
+  }
+
+  private static func response(_ response: ResponseView) -> JSON {
+    let tokens = response.tokens.prefix(tokensMax)
+    return [
+      "sample": .int(response.sample), "policy": .int(response.policy), "worker": .optional(response.worker),
+      "address": .optional(response.address), "finish": .string(response.finish), "answer": .optional(response.answer),
+      "counts": .bool(response.counts), "lease": response.lease.map { .int($0) } ?? .null,
+      "tokens": .int(response.tokenCount),
+      "logprob": number(response.logprobSum), "entropy": number(response.entropyMean),
+      "texts": .array(tokens.map { .string($0.text) }), "ids": .array(tokens.map { .int(Int($0.id)) }),
+      "logprobs": .array(tokens.map { .double((Double($0.logprob) * 1e5).rounded() / 1e5) }),
+    ]
+  }
+
+  // MARK: Steps
+
+  /// The newest steps before one, newest first.
+  package static func steps(_ digest: RunDigest, before step: Int?, limit: Int) -> JSON {
+    let names = [
+      "ground_truth_ratio", "label_accuracy", "majority_ratio", "entropy", "zero_advantage_ratio", "no_answer_ratio",
+      "response_length_mean", "sampled_tokens", "rollout_seconds", "train_seconds",
+    ]
+    let end =
+      step.map { step in digest.steps.firstIndex { Int($0) >= step } ?? digest.steps.count } ?? digest.steps.count
+    let range = max(0, end - min(max(0, limit), rowsMax))..<end
+    return [
+      "total": .int(digest.steps.count),
+      "steps": .array(
+        range.reversed().map { index in
+          .object(
+            [JSON.Member("step", .int(Int(digest.steps[index])))]
+              + names.map {
+                JSON.Member($0, digest.column($0)[index].isFinite ? .float(digest.column($0)[index]) : .null)
+              })
+        }),
+    ]
+  }
+
+  /// A step's whole record, its prompts cut to `rowsMax`.
+  package static func step(_ record: JSON) -> JSON {
+    guard let members = record.members else { return .null }
+    return .object(
+      members.map { member in
+        guard member.key == "prompts", let all = member.value.elements else { return member }
+        return JSON.Member("prompts", .array(Array(all.prefix(rowsMax))))
+      } + [JSON.Member("prompt_count", .int(record["prompts"]?.elements?.count ?? 0))])
+  }
+
+  /// Settings in their order.
+  package static func settings(
+    _ settings: [(name: String, value: String)], versions: JSON, manifest: [(name: String, value: String)]
+  ) -> JSON {
+    func list(_ pairs: [(name: String, value: String)]) -> JSON {
+      .object(pairs.map { JSON.Member($0.name, .string(cut($0.value, 4000))) })
+    }
+    return ["settings": list(settings), "versions": versions, "facts": list(manifest)]
+  }
+
+  static func cut(_ text: String, _ count: Int) -> String { text.count <= count ? text : text.prefix(count) + "…" }
+}

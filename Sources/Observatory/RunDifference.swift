@@ -1,0 +1,59 @@
+// RunDifference: where two runs part.
+//
+// Two runs of the same settings are the same, bit for bit. Where they are not, the first difference is what tells why:
+// a setting, a response (a worker's arithmetic), a step's figures (the learner's), the weights. Each is looked for in
+// that order, and the earliest of each kind is told; later ones follow from it. Timings are no difference.
+
+package import Base
+
+package struct RunDifference: Sendable, Equatable {
+  /// Names of settings that may change a result, with both values.
+  package var settings: [(name: String, left: String, right: String)] = []
+  /// Facts that name the runs' input: the model's hash, a question.
+  package var facts: [(name: String, left: String, right: String)] = []
+  /// The first response that is not the same: where, and how.
+  package var response: String?
+  /// The first step whose figures differ, from 0, and their names.
+  package var step: (step: Int, figures: [String])?
+  /// The first policy version whose weights differ.
+  package var policy: Int?
+  /// What was compared and found equal.
+  package var equalResponses = 0
+  package var equalSteps = 0
+  package var equalPolicies = 0
+
+  package init() {}
+
+  package static func == (left: Self, right: Self) -> Bool { left.text == right.text }
+
+  package var isEmpty: Bool {
+    settings.isEmpty && facts.isEmpty && response == nil && step == nil && policy == nil
+  }
+
+  /// Members of a step's record that say how long something took.
+  private static let timings = ["rollout_seconds", "train_seconds"]
+
+  /// The names of the figures in which two records of a step differ, in the order of the first.
+  package static func figures(_ left: JSON, _ right: JSON) -> [String] {
+    let names = (left.members ?? []).map(\.key)
+    let added = (right.members ?? []).map(\.key).filter { !names.contains($0) }
+    return (names + added).filter { !timings.contains($0) && left[$0] != right[$0] }
+  }
+
+  package var text: String {
+    var lines: [String] = []
+    for one in facts { lines.append("\(one.name): \(one.left) here, \(one.right) there") }
+    for one in settings { lines.append("setting \(one.name): \(one.left) here, \(one.right) there") }
+    if let response { lines.append("first response that differs: \(response)") }
+    if let step {
+      let names = step.figures.prefix(8).joined(separator: ", ") + (step.figures.count > 8 ? ", …" : "")
+      lines.append("first step whose figures differ: step \(step.step + 1) (\(names))")
+    }
+    if let policy { lines.append("weights differ from policy version \(policy) on") }
+    let equal =
+      "\(Figures.count(equalResponses, "response")), \(Figures.count(equalSteps, "step")) and "
+      + "\(Figures.count(equalPolicies, "policy version"))"
+    guard isEmpty else { return (lines + ["equal before that: \(equal)"]).joined(separator: "\n") }
+    return "no difference: \(equal) are the same, bit for bit"
+  }
+}

@@ -1,0 +1,141 @@
+// RunView: how a run stands this moment, as plain values: what is open, who is there, what happened last.
+//
+// Filled in by whoever reads the ledger (PageRole), told by LiveView, PageAnswers and Prometheus.
+
+package struct RunView: Sendable {
+  /// The run directory.
+  package var path = ""
+  package var stepCount = 0
+  /// The newest policy version.
+  package var policy = 0
+  package var isFinished = false
+  /// Whether a coordinator seems to be at work: it told of the fleet a moment ago.
+  package var isAlive = false
+  package var openRounds: [OpenRound] = []
+  package var workers: [WorkerView] = []
+  /// The learner, by its last sign of life; nil if the fleet is not known.
+  package var learner: LearnerView?
+  /// Tokens per second that all workers delivered lately; nil if none did.
+  package var samplingRate: Double?
+  /// Newest first.
+  package var events: [EventView] = []
+  /// Trajectories that are durable, and their tokens.
+  package var trajectories = 0
+  package var tokens = 0
+  /// False while rows that are older than the watcher are still being counted.
+  package var isCounted = true
+  package var wallSeconds: Double?
+  package var now = 0.0
+  /// Where the run's page is; empty if nowhere.
+  package var page = ""
+
+  package init() {}
+
+  package struct OpenRound: Sendable, Equatable {
+    package let name: String
+    package let isTraining: Bool
+    package let step: Int
+    package let slots: Int
+    package let settled: Int
+
+    package init(name: String, isTraining: Bool, step: Int, slots: Int, settled: Int) {
+      self.name = name
+      self.isTraining = isTraining
+      self.step = step
+      self.slots = slots
+      self.settled = settled
+    }
+  }
+
+  package struct LearnerView: Sendable, Equatable {
+    package let name: String
+    /// Seconds since it was heard.
+    package let silence: Double
+
+    package init(name: String, silence: Double) {
+      self.name = name
+      self.silence = silence
+    }
+  }
+
+  package struct EventView: Sendable, Equatable {
+    package let number: Int
+    /// Seconds since 1970 UTC.
+    package let time: Double
+    package let kind: String
+    package let detail: String
+
+    package init(number: Int, time: Double, kind: String, detail: String) {
+      self.number = number
+      self.time = time
+      self.kind = kind
+      self.detail = detail
+    }
+  }
+
+  package var connected: [WorkerView] { workers.filter(\.isConnected) }
+  package var stragglers: [WorkerView] { workers.filter(\.isStraggler) }
+
+  /// What the run waits for, in words.
+  package func waiting(for digest: RunDigest) -> String {
+    if isFinished { return "nothing: the run is finished" }
+    let step = digest.lastStep + 1
+    guard let open = openRounds.first else { return "the learner, to train step \(step + 1) and publish" }
+    let slots = Figures.count(max(0, open.slots - open.settled), "slot")
+    guard !connected.isEmpty else { return "workers: none is connected, \(slots) of \(open.name) are open" }
+    return "\(Figures.count(connected.count, "worker")), to sample \(slots) of \(open.name)"
+  }
+}
+
+/// One worker, by name; all its connections together.
+package struct WorkerView: Sendable, Equatable {
+  package var name: String
+  package var address: String
+  /// Instruction set and kernel library, which decide the last bits of a result.
+  package var arithmetic: String
+  package var isConnected: Bool
+  /// Why the last connection ended.
+  package var leftBecause: String?
+  /// Seconds since 1970 UTC.
+  package var joinedAt: Double
+  package var connections = 1
+  package var trajectories = 0
+  package var tokens = 0
+  /// Tokens per second that it delivered lately; nil if the watcher has not seen any yet.
+  package var rate: Double?
+  /// When it last delivered something, as far as the watcher saw it.
+  package var deliveredAt: Double?
+  /// What the coordinator says: seconds since it was heard, what it holds, since when nothing came of it.
+  package var silence: Double?
+  package var leases: Int?
+  package var slots: Int?
+  package var holding: String?
+  package var stillness: Double?
+  package var isStraggler = false
+
+  package init(name: String, address: String, arithmetic: String, isConnected: Bool, joinedAt: Double) {
+    self.name = name
+    self.address = address
+    self.arithmetic = arithmetic
+    self.isConnected = isConnected
+    self.joinedAt = joinedAt
+  }
+}
+
+extension RunView {
+  /// Seconds without progress after which who holds a lease is a straggler.
+  static let stillnessMax = 10.0
+
+  /// Marks workers that hold up a round: nothing has come of what they hold for a while, or they are less than half as
+  /// fast as the middle of the fleet.
+  package mutating func markStragglers() {
+    let rates = connected.compactMap(\.rate).sorted()
+    let middle = rates.count >= 3 ? rates[rates.count / 2] : nil
+    for index in workers.indices where workers[index].isConnected {
+      let worker = workers[index]
+      let isStill = worker.slots ?? 0 > 0 && worker.stillness ?? 0 > Self.stillnessMax
+      let isSlow = middle.map { worker.rate ?? .infinity < $0 / 2 } ?? false
+      workers[index].isStraggler = isStill || isSlow
+    }
+  }
+}

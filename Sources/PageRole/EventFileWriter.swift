@@ -1,0 +1,124 @@
+// EventFileWriter: RUN/tensorboard, kept up to date.
+//
+// Two files, one for steps and one for evaluations, appended to record by record: TensorBoard keeps a file open and
+// reads what is added. Whoever wrote before may have been killed in the middle, so what is whole is found out first and
+// the rest is cut off. A disk that is full costs what does not fit, and is tried again later; nothing else waits for
+// it. Not here: the format (Observatory.EventFile).
+
+import Base
+import Glibc
+package import Ledger
+import Observatory
+import Platform
+import Records
+package import Runs
+
+/// Appends what a run has recorded since to its event files.
+package final class EventFileWriter {
+  private let directory: String
+  /// The last step in each file; nil where the file has not been looked at.
+  private var steps: Tail?
+  private var evaluations: Tail?
+  private var hasComplained = false
+
+  private struct Tail {
+    let path: String
+    var lastStep: Int
+    var events: Int
+  }
+
+  /// Rows in one go; more are taken next time.
+  private static let rowsAtOnce = 200
+
+  package init(_ directory: RunDirectory) { self.directory = directory.tensorboard }
+
+  /// Appends what is new. What cannot be written is tried again at the next call.
+  ///
+  /// - Returns: whether there may be more at once.
+  /// - Throws: `LedgerError`.
+  @discardableResult
+  package func refresh(_ ledger: Ledger) throws(LedgerError) -> Bool {
+    do {
+      let hasMore = try addSteps(ledger)
+      try addEvaluations(ledger)
+      hasComplained = false
+      return hasMore
+    } catch let error as LedgerError {
+      throw error
+    } catch {
+      // Once: a disk that stays full must not fill the log too.
+      if !hasComplained { Log.warning("tensorboard.waits", ["reason": "\(error)"]) }
+      hasComplained = true
+      return false
+    }
+  }
+
+  private func addSteps(_ ledger: Ledger) throws -> Bool {
+    var tail = try self.steps ?? opened("steps")
+    defer { self.steps = tail }
+    let rows = try ledger.stepMetrics(after: tail.lastStep, limit: Self.rowsAtOnce)
+    var events: [(step: Int, bytes: [UInt8])] = []
+    for row in rows {
+      let time = try ledger.timeMade(byStep: Int(row.step)) ?? WallClock.seconds()
+      guard let json = try? JSON.parse(row.json), let event = EventFile.event(of: json, wallTime: time) else {
+        continue
+      }
+      events.append((event.step, EventFile.record(event)))
+    }
+    guard let last = events.last else { return false }
+    try append(events.flatMap(\.bytes), to: tail.path)
+    tail.lastStep = last.step
+    return rows.count == Self.rowsAtOnce
+  }
+
+  /// Evaluations in the order in which they were closed; the file has the first of them.
+  private func addEvaluations(_ ledger: Ledger) throws {
+    let count = try ledger.evaluationCount()
+    guard count != evaluations?.events else { return }
+    var tail = try self.evaluations ?? opened("evaluations")
+    defer { self.evaluations = tail }
+    let times = try ledger.rounds().reduce(into: [RoundID: Double]()) { $0[$1.id] = $1.closedAt }
+    let rows = try ledger.evaluationMetrics().sorted { left, right in
+      (times[left.round] ?? 0, left.round) < (times[right.round] ?? 0, right.round)
+    }
+    var bytes: [UInt8] = []
+    for row in rows.dropFirst(tail.events) {
+      guard let json = try? JSON.parse(row.json),
+        let event = EventFile.event(of: json, wallTime: times[row.round] ?? WallClock.seconds())
+      else { continue }
+      bytes += EventFile.record(event)
+    }
+    if !bytes.isEmpty { try append(bytes, to: tail.path) }
+    tail.events = max(tail.events, rows.count)
+  }
+
+  /// Makes the file, or finds out how much of it is whole and cuts off the rest.
+  private func opened(_ name: String) throws -> Tail {
+    let path = "\(directory)/\(name)/\(EventFile.name)"
+    try Files.createDirectory("\(directory)/\(name)", mode: 0o755)
+    let bytes = Files.exists(path) ? try Files.read(path) : []
+    let sound = EventFile.sound(bytes)
+    if sound.bytes < bytes.count { truncate(path, sound.bytes) }
+    if sound.bytes == 0 { try append(EventFile.header(wallTime: WallClock.seconds()), to: path) }
+    return Tail(path: path, lastStep: sound.lastStep ?? -1, events: sound.events)
+  }
+
+  /// All of the bytes or none.
+  private func append(_ bytes: [UInt8], to path: String) throws {
+    let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    guard file >= 0 else { throw PlatformError.file(operation: "open", path: path, code: errno) }
+    defer { close(file) }
+    let before = lseek(file, 0, SEEK_END)
+    var written = 0
+    while written < bytes.count {
+      let count = bytes.withUnsafeBytes { write(file, $0.baseAddress?.advanced(by: written), bytes.count - written) }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else {
+        let code = count == 0 ? EIO : errno
+        ftruncate(file, before)
+        throw PlatformError.file(operation: "append to", path: path, code: code)
+      }
+      written += count
+    }
+  }
+}

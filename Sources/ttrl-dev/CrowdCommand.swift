@@ -1,0 +1,126 @@
+// CrowdCommand: `ttrl-dev crowd`, the directory of a run that never happened: many steps, many workers.
+//
+// To try what watches runs on one that is larger than anyone wants to wait for. The ledger is a real one, made through
+// the ledger's own functions; what is in it is drawn from a seed. There are no weights and no checkpoints, so the run
+// can be looked at and not continued.
+
+import Base
+import Glibc
+import Ledger
+import Platform
+import Records
+import Runs
+import Settings
+
+enum CrowdCommand {
+  static let usage = "crowd DIR [--steps N] [--workers N] [--prompts N] [--responses N]"
+
+  private struct Options {
+    var directory = ""
+    var steps = 10_000
+    var workers = 1000
+    var prompts = 1000
+    /// Per prompt of a step; all of them vote, and only these are kept.
+    var responses = 4
+  }
+
+  private static let promptsPerStep = 8
+
+  /// - Returns: the exit status: 0 made, 1 the directory cannot be written, 2 usage.
+  static func run(_ arguments: [String]) -> Int32 {
+    guard let options = parse(arguments) else {
+      SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
+      return 2
+    }
+    do {
+      try make(options)
+      return 0
+    } catch {
+      SimulateCommand.print("ttrl-dev crowd: \(error)\n", to: STDERR_FILENO)
+      return 1
+    }
+  }
+
+  private static func parse(_ arguments: [String]) -> Options? {
+    var options = Options()
+    var rest = arguments[...]
+    while let word = rest.popFirst() {
+      guard word.hasPrefix("--") else {
+        options.directory = word
+        continue
+      }
+      guard let value = rest.popFirst().flatMap({ Int($0) }), value > 0, value <= 1 << 20 else { return nil }
+      switch word {
+      case "--steps": options.steps = value
+      case "--workers": options.workers = value
+      case "--prompts": options.prompts = value
+      case "--responses": options.responses = value
+      default: return nil
+      }
+    }
+    return options.directory.isEmpty ? nil : options
+  }
+
+  private static func make(_ options: Options) throws {
+    let directory = RunDirectory(options.directory)
+    try Files.createDirectory(directory.path)
+    var settings = Settings()
+    settings.method.steps = UInt32(options.steps)
+    settings.model = "builtin"
+    let manifest = RunManifest.text(id: "crowd", settings: settings, modelIdentity: "none")
+    try Files.write(manifest, to: directory.settings)
+    let ledger = try Ledger(path: directory.ledger, mode: .readWrite)
+    try ledger.transaction { () throws(LedgerError) in
+      for index in 0..<options.prompts {
+        try ledger.insert(
+          StoredPrompt(set: .training, index: UInt32(index), text: "What is \(index) + \(index)?", tokens: [1]))
+      }
+      for number in 0..<options.workers {
+        _ = try ledger.join(
+          name: "worker-\(number)", address: "10.0.\(number / 250).\(number % 250 + 1):7000", instructionSet: "avx2",
+          libraries: "oneDNN 2.6.3 avx2", at: 1_700_000_000)
+      }
+    }
+    // Some hundred steps a commit: one each would wait for the disk ten thousand times.
+    for first in stride(from: 0, to: options.steps, by: 200) {
+      try ledger.transaction { () throws(LedgerError) in
+        for step in first..<min(first + 200, options.steps) { try add(step, options, ledger) }
+      }
+    }
+  }
+
+  private static func add(_ step: Int, _ options: Options, _ ledger: Ledger) throws(LedgerError) {
+    let round = RoundID.train(step: UInt32(step))
+    let time = 1_700_000_000 + Double(step)
+    try ledger.open(round, slots: promptsPerStep * options.responses, at: time)
+    var rows: [JSON] = []
+    for place in 0..<promptsPerStep {
+      let prompt = (step * promptsPerStep + place) % options.prompts
+      let label = "q:\(2 * prompt + (step + place) % 3 / 2)"
+      for sample in 0..<options.responses {
+        let worker = Int64((step * 31 + place * options.responses + sample) % options.workers + 1)
+        let trajectory = Trajectory(
+          slot: Slot(round: round, prompt: UInt32(prompt), sample: UInt32(sample)), policy: round.policy,
+          tokens: [50, 51, 52, 53], logprobs: [-0.1, -0.2, -0.3, -0.4], entropySum: 1, finish: .stop)
+        _ = try ledger.insert(trajectory, worker: worker)
+      }
+      rows.append([
+        "prompt": .int(prompt), "label": .string(label), "votes": .int(options.responses / 2 + 1),
+        "samples": .int(options.responses), "no_answer": 0, "truncated": 0, "answers": 2, "tie": false,
+        "zero_advantage": false, "rewarded": 1, "abstained": .null, "flipped": .null, "saved": 0,
+      ])
+    }
+    let progress = Double(step) / Double(options.steps)
+    let row: JSON = [
+      "kind": "step", "step": .int(step), "learning_rate": .double(1e-4 * (1 - progress)),
+      "majority_ratio": .double(0.2 + 0.7 * progress), "entropy": .double(1 - progress),
+      "zero_advantage_ratio": .double(progress / 2), "no_answer_ratio": 0, "truncation_ratio": 0,
+      "response_length_mean": 4, "response_length_max": 4, "sampled_tokens": .int(32 * options.responses),
+      "trained_tokens": .int(16 * options.responses), "gradient_norm": .double(1 - progress / 2),
+      "rollout_seconds": .double(0.6), "train_seconds": .double(0.4), "logprob_gap": 0, "prompts": .array(rows),
+    ]
+    try ledger.setMetrics(row.text(), ofStep: UInt32(step))
+    try ledger.close(round, at: time + 0.6)
+    try ledger.record(event: "worker.joined", "worker-\(step % options.workers)", at: time)
+  }
+}

@@ -1,0 +1,50 @@
+// StatusCommand: `ttrl status`, once or again and again.
+//
+// With --watch it shows what `ttrl train` shows, of a run that somebody else runs, wherever its directory can be read:
+// a block on a terminal, a line per step into a pipe, until the run is finished or Ctrl-C.
+
+import Base
+import Foundation
+import Ledger
+import Platform
+import Records
+import Runs
+import Settings
+
+extension Command {
+  @Sendable static func status(_ settings: Settings, given: [String]) throws -> Int32 {
+    let directory = RunDirectory(ThisProcess.absolute(settings.run))
+    if settings.isWatching { return try watch(directory) }
+    let run = try Run(opening: directory)
+    let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
+    let status = try RunStatus(run, ledger)
+    print(settings.isJSON ? status.json.text() : status.text)
+    return ExitStatus.done
+  }
+
+  private static func watch(_ directory: RunDirectory) throws -> Int32 {
+    let manifest = try RunManifest(reading: directory)
+    let loop = try EventLoop()
+    var isInterrupted = false
+    try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in
+      isInterrupted = true
+      loop.stop()
+    }
+    let progress = ProgressView(directory, steps: Int(manifest.settings.method.steps))
+    while !isInterrupted {
+      progress.page = pageAddress(of: directory)
+      progress.refresh()
+      if progress.isFinished {
+        progress.finish(keepingBlock: true)
+        return ExitStatus.done
+      }
+      loop.run(until: MonotonicClock.now() + .seconds(1))
+    }
+    progress.finish(keepingBlock: true)
+    return ExitStatus.interrupted
+  }
+
+  private static func pageAddress(of directory: RunDirectory) -> String {
+    ((try? Files.readText(directory.pageAddress)) ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+}

@@ -1,0 +1,109 @@
+// metrics.jsonl against its documentation: docs/metrics.md is the schema, and its tables are read here.
+//
+// A row's first cell names members, its second their unit, from which follows what a value may be: "fraction" lies
+// between 0 and 1, "null" may be missing, tokens and seconds are not negative, hex is hexadecimal. What a line has must
+// be documented, and what is documented must be there, except where the text says "absent".
+
+import Foundation
+import Testing
+
+/// A member as the page describes it.
+private struct DocumentedMember {
+  var unit: String
+  var mayBeAbsent: Bool
+
+  /// What is wrong with a value, or nil.
+  func problem(_ value: Any) -> String? {
+    if value is NSNull { return unit.contains("null") || mayBeAbsent || unit.isEmpty ? nil : "is null" }
+    if unit == "fractions" {
+      guard let numbers = value as? [Double], numbers.allSatisfy({ (0...1).contains($0) }) else {
+        return "is no list of fractions: \(value)"
+      }
+    } else if unit.contains("fraction") {
+      guard let number = value as? Double, (0...1).contains(number) else { return "is no fraction: \(value)" }
+    } else if unit.hasPrefix("tokens") || unit == "s" || unit.hasPrefix("nats") || unit.hasPrefix("answers") {
+      guard let number = value as? Double, number >= 0 else { return "is no \(unit): \(value)" }
+    } else if unit.hasPrefix("hex") {
+      guard let text = value as? String, text.count == 64, text.allSatisfy(\.isHexDigit) else {
+        return "is no SHA-256: \(value)"
+      }
+    }
+    return nil
+  }
+}
+
+private struct DocumentedTable {
+  var members: [String: DocumentedMember] = [:]
+
+  /// The first table below a line of docs/metrics.md.
+  init(below heading: String) throws {
+    let page = textOfFile(Program.packageRoot.appendingPathComponent("docs/metrics.md").path)
+    let lines = page.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    let start = try #require(lines.firstIndex { $0.hasPrefix(heading) }, "docs/metrics.md has no \(heading)")
+    for line in lines[start...].drop(while: { !$0.hasPrefix("|") }).prefix(while: { $0.hasPrefix("|") }).dropFirst(2) {
+      let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+      let hasUnit = cells.count > 2
+      let text = cells.last ?? ""
+      let member = DocumentedMember(
+        unit: hasUnit ? cells[1] : "", mayBeAbsent: text.lowercased().contains("absent") || text.contains("only where"))
+      for name in cells.first?.split(separator: "`", omittingEmptySubsequences: false).enumerated().filter({
+        $0.offset % 2 == 1
+      }).map(\.element) ?? [] {
+        members[String(name)] = member
+      }
+    }
+  }
+
+  /// The member that a name is documented by: "pass@4" by "pass@k".
+  func member(_ name: String) -> DocumentedMember? {
+    if let known = members[name] { return known }
+    guard let mark = name.firstIndex(where: { $0 == "@" || $0 == "^" }) else { return nil }
+    return members[name[...mark] + "k"]
+  }
+
+  func problems(of object: [String: Any], named place: String) -> [String] {
+    var problems: [String] = []
+    for (name, value) in object.sorted(by: { $0.key < $1.key }) where name != "kind" {
+      guard let member = member(name) else {
+        problems.append("\(place): \(name) is not in docs/metrics.md")
+        continue
+      }
+      if let problem = member.problem(value) { problems.append("\(place): \(name) \(problem)") }
+    }
+    for (name, member) in members.sorted(by: { $0.key < $1.key }) {
+      let isPattern = name.hasSuffix("@k") || name.hasSuffix("^k")
+      if object[name] == nil, !member.mayBeAbsent, !isPattern { problems.append("\(place): \(name) is missing") }
+    }
+    return problems
+  }
+}
+
+extension EndToEnd {
+  @Suite struct MetricsSchemaTests {
+    @Test func `every line of metrics jsonl is as documented`() throws {
+      let directory = Scratch.shared.file("schema")
+      let outcome = try Program.run([
+        "train", "--run", directory, "--steps", "2", "--votes", "16", "--train-samples", "8", "--prompts-per-step", "4",
+        "--eval-samples", "4", "--eval-every", "0",
+      ])
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let step = try DocumentedTable(below: "## `\"kind\": \"step\"`")
+      let prompt = try DocumentedTable(below: "`prompts[]`")
+      let evaluation = try DocumentedTable(below: "## `\"kind\": \"evaluation\"`")
+      let delivered = try DocumentedTable(below: "## `\"kind\": \"delivered\"`")
+      #expect(step.members.count > 35 && prompt.members.count > 14 && evaluation.members.count > 8)
+      var kinds: [String: Int] = [:]
+      for line in textOfFile(directory + "/metrics.jsonl").split(separator: "\n") {
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+        let kind = object["kind"] as? String ?? ""
+        kinds[kind, default: 0] += 1
+        let table = ["step": step, "evaluation": evaluation, "delivered": delivered][kind]
+        #expect(table?.problems(of: object, named: kind) == [])
+        for group in object["prompts"] as? [[String: Any]] ?? [] {
+          #expect(prompt.problems(of: group, named: "prompts[]") == [])
+        }
+      }
+      #expect(kinds == ["step": 2, "evaluation": 4, "delivered": 1])
+    }
+  }
+}
