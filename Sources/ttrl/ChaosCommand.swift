@@ -27,7 +27,8 @@ extension Command {
     try runUndisturbed(try trainCommand(undisturbed, arguments))
     let seconds = try JSON.parse(try Files.read(undisturbed.summary))["wall_seconds"]?.double ?? 0
     // Short runs are struck more often, so that the kills fall into them.
-    let pause = min(Limits.chaosPause.seconds, max(Limits.chaosPauseLeast.seconds, seconds / Double(2 * settings.kills)))
+    let share = seconds / Double(2 * settings.kills)
+    let pause = min(Limits.chaosPause.seconds, max(Limits.chaosPauseLeast.seconds, share))
     var report = ChaosReport(undisturbedSeconds: seconds)
     for number in 1...settings.runs {
       let disturbed = RunDirectory(directory + (number == 1 ? "/disturbed" : "/disturbed-\(number)"))

@@ -3,6 +3,7 @@
 import Base
 import Chaos
 import Ledger
+import Observatory
 import Platform
 import Runs
 
