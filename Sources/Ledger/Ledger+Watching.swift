@@ -165,7 +165,8 @@ extension Ledger {
       SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish, workers.name, workers.address,
         NOT EXISTS (
           SELECT 1 FROM unneeded_slots AS spare
-          WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample), \(lease)
+          WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample),
+        \(lease)
       FROM trajectories AS sampled LEFT JOIN workers ON workers.id = sampled.worker
       WHERE round = ? AND prompt = ? AND sample >= ? ORDER BY sample LIMIT ?
       """, .integer(Int64(round.code)), .integer(Int64(prompt)), .integer(Int64(sample)), .integer(Int64(limit))

@@ -26,8 +26,8 @@ package enum Explanation {
       return (lines + ["votes     it has not been visited yet"]).joined(separator: "\n")
     }
     lines.append(
-      "votes     \(Figures.count(track.visits.count, "visit")), \(Figures.count(track.labels.count, "different label")), "
-        + Figures.count(track.flipCount, "flip"))
+      "votes     \(Figures.count(track.visits.count, "visit")), "
+        + "\(Figures.count(track.labels.count, "different label")), " + Figures.count(track.flipCount, "flip"))
     lines.append("")
     lines.append("    step  agreement                 label")
     for visit in ReportPrompts.thinned(track.visits, to: visitsMax) { lines.append(row(visit, track)) }
@@ -43,7 +43,7 @@ package enum Explanation {
     if visit.isFlip { notes.append("flipped") }
     if visit.isTie { notes.append("tie") }
     if visit.isSilent { notes.append("nothing to learn") }
-    let step = padded("\(visit.step + 1)", to: 8, right: true)
+    let step = padded("\(Int(visit.step) + 1)", to: 8, right: true)
     let share = padded(Figures.fixed(visit.share * 100, decimals: 0) + "%", to: 5, right: true)
     let label = track.label(of: visit).map { shown(plain($0), 40) } ?? "none"
     return "\(step)  [\(bar)]\(share)  \(label)" + (notes.isEmpty ? "" : "  (\(notes.joined(separator: ", ")))")

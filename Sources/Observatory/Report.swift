@@ -251,8 +251,8 @@ package enum Report {
     }
     return """
       <h2>Time, and what it survived</h2>
-      <p class="note">Sampling of a step includes what it waited behind an evaluation. All that ended was started again, \
-      and the result is that of a run that nothing happened to.</p>
+      <p class="note">Sampling of a step includes what it waited behind an evaluation. All that ended was started \
+      again, and the result is that of a run that nothing happened to.</p>
       <table><tbody>
       \(rows)\(survived)</tbody></table>
 

@@ -119,8 +119,8 @@ package enum ReportComparison {
       ]
     return """
       <h2>What came out</h2>
-      \(table(runs, rows))<p class="note">Changes are in percentage points, in brackets their 95% interval over questions \
-      (bootstrap); behind a figure, its own 95% interval where it was recorded.</p>
+      \(table(runs, rows))<p class="note">Changes are in percentage points, in brackets their 95% interval over \
+      questions (bootstrap); behind a figure, its own 95% interval where it was recorded.</p>
 
       """
   }
@@ -200,8 +200,8 @@ package enum ReportComparison {
     let heads = runs.map { "<th class=\"n\">\($0.name)</th>" as Markup }
     return """
       <h2>Questions whose majority turned</h2>
-      <p class="note">From the base model's evaluation to the last one: learned, wrong before and right after; lost, the \
-      other way round.</p>
+      <p class="note">From the base model's evaluation to the last one: learned, wrong before and right after; lost, \
+      the other way round.</p>
       <details><summary>\(Figures.count(moved.count, "question"))</summary><div class="scroll"><table><thead><tr>\
       <th class="n">#</th>\(heads)</tr></thead>
       <tbody>
