@@ -1,0 +1,50 @@
+// The far side of a launch, spoken to directly: it runs a command for as long as it is told to, and no longer.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite struct ReachTests {
+    /// Runs `ttrl attend` with what a shell script writes as its standard input.
+    private func attend(_ command: String, input: String, within seconds: Double = 30) throws -> Program.Outcome {
+      let attend = "'\(Program.path())' attend '\(command.replacing("'", with: #"'\''"#))'"
+      return try Program.run(["-c", "( \(input) ) | \(attend)"], program: "/bin/sh", within: seconds)
+    }
+
+    @Test func `a command's output and status come through`() throws {
+      let outcome = try attend("echo out; echo err >&2; exit 7", input: #"printf "ttrl-attend 1 0\n"; sleep 2"#)
+      #expect(outcome.status == 7 && outcome.output == "out\n" && outcome.errors.contains("err\n"), "\(outcome)")
+      #expect(outcome.errors.contains("ttrl attend: started on "))
+    }
+
+    @Test func `the key is in a private file while the command runs, and gone afterwards`() throws {
+      let outcome = try attend(
+        #"stat -c %a "$TTRL_FILES/cluster.key" "$TTRL_FILES"; cat "$TTRL_FILES/cluster.key"; echo " $TTRL_FILES""#,
+        input: #"printf "ttrl-attend 1 6\nsec"; sleep 0.3; printf ret; sleep 2"#)
+      #expect(outcome.status == 0 && outcome.output.hasPrefix("600\n700\nsecret /"), "\(outcome)")
+      let directory = try #require(outcome.output.split(whereSeparator: \.isWhitespace).last)
+      #expect(!FileManager.default.fileExists(atPath: String(directory)))
+    }
+
+    @Test func `a command ends with the connection, also one that does not want to`() throws {
+      let scratch = Scratch()
+      let stubborn = "trap \"\" TERM; echo $$ > \(scratch.file("pid")); while :; do sleep 0.1; done"
+      let outcome = try attend(stubborn, input: #"printf "ttrl-attend 1 0\n"; sleep 1"#)
+      // A second of running, and three of grace.
+      #expect(outcome.status == 128 + SIGKILL && outcome.seconds > 3 && outcome.seconds < 20, "\(outcome)")
+      let id = try #require(Int32(scratch.read("pid").trimmingCharacters(in: .whitespacesAndNewlines)))
+      #expect(!ProcessTable.isAlive(id))
+    }
+
+    @Test func `a command ends when the beats stop while the connection stands`() throws {
+      let outcome = try attend("exec sleep 100", input: #"printf "ttrl-attend 1 0\n"; sleep 25"#, within: 60)
+      // The shell waits for what writes to the pipe; the command was told to end after 15 s of silence.
+      #expect(outcome.status == 128 + SIGTERM, "\(outcome)")
+    }
+
+    @Test func `another version's greeting is refused by name`() throws {
+      let outcome = try attend("echo no", input: #"printf "ttrl-attend 9 0\n"; sleep 1"#)
+      #expect(outcome.status == 2 && outcome.output.isEmpty && outcome.errors.contains("another version"), "\(outcome)")
+    }
+  }
+}
