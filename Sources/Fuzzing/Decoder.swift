@@ -84,8 +84,8 @@ package enum Decoder: String, Sendable, CaseIterable {
 
   // MARK: TLS
 
-  /// The first byte: 0, a server hears the rest; 1, a client; else the rest changes what a client says to a server, from
-  /// that place on, until both are through or one gives up.
+  /// The first byte: 0, a server hears the rest; 1, a client; else the rest changes what a client says to a server,
+  /// from that place on, until both are through or one gives up.
   private func feedHandshake(_ bytes: [UInt8]) {
     guard let mode = bytes.first, let key = try? TLSContext(ClusterKey()), let server = try? TLSSession(key, .server),
       let client = try? TLSSession(key, .client)

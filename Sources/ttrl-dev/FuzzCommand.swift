@@ -19,7 +19,8 @@ enum FuzzCommand {
       UnsafeMutablePointer<Int32>, UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>, Callback
     ) -> Int32
 
-  /// - Returns: the exit status: 0 nothing was found, 2 usage; libFuzzer ends the process itself when it finds something.
+  /// - Returns: the exit status: 0 nothing was found, 2 usage; libFuzzer ends the process itself when it finds
+  ///   something.
   static func run(_ arguments: [String]) -> Int32 {
     guard let name = arguments.first, let chosen = Decoder(rawValue: name) else {
       SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)

@@ -1,8 +1,8 @@
 // ttrl-dev: tools for those who work on ttrl: `simulate`, whole runs on a simulated fleet; `results`, docs/results.md;
 // `random-model`, a model directory to try things on; `agree`, sampler and trainer compared bit for bit; `differences`,
 // where ours judges otherwise than the reference; `fuzz-answers`, hostile texts for extraction and grading; `fuzz`, any
-// bytes for every decoder (scripts/fuzz builds it); `assault`, strangers at a coordinator's port; `crowd`, a long run of
-// a large fleet to look at.
+// bytes for every decoder (scripts/fuzz builds it); `assault`, strangers at a coordinator's port; `crowd`, a long run
+// of a large fleet to look at.
 //
 // The last line of standard output is the result; progress goes to standard error.
 
