@@ -62,7 +62,9 @@ package final class Scribe {
     let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
-    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies, course: course)
+    let first = try ledger.workers().first.map { "\($0.instructionSet) \($0.libraries)" }
+    return CoordinatorMemory(
+      closedRounds: closed, settled: settled, policies: policies, course: course, arithmetic: first)
   }
 
   /// The machine adds rounds that the settings did not plan.

@@ -94,14 +94,18 @@ package struct CoordinatorMemory: Sendable {
   package var policies: [PolicyManifest]
   /// What the recorded steps make of the run.
   package var course: RunCourse
+  /// Of the first worker that ever joined; nil before.
+  package var arithmetic: String?
 
   package init(
-    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse()
+    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse(),
+    arithmetic: String? = nil
   ) {
     self.closedRounds = closedRounds
     self.settled = settled
     self.policies = policies
     self.course = course
+    self.arithmetic = arithmetic
   }
 }
 
@@ -167,6 +171,8 @@ package struct Coordinator: Sendable {
   /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
   private var sealing: (manifest: PolicyManifest, waiting: PeerID)?
   private(set) var isFinished = false
+  /// Of the first process that joined: everybody else has to compute the same bits.
+  private var arithmetic: String?
   /// The run ends with a learner that holds the last version: its checkpoint is what the run was for. One that fell
   /// behind (its newest was damaged) trains on first. Not so where nothing is trained, or all was done before this
   /// start.
@@ -182,6 +188,7 @@ package struct Coordinator: Sendable {
     finalPolicy = last
     finalEvaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.policy == last }
     course = memory.course
+    arithmetic = memory.arithmetic
     self.prompts = prompts
     self.welcome = welcome
     for manifest in memory.policies { published[manifest.version] = manifest }
@@ -270,6 +277,14 @@ package struct Coordinator: Sendable {
   // MARK: Peers
 
   private mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
+    let kind = ArithmeticKind(hello.arithmetic, dtype: welcome.dtype)
+    if let arithmetic, ArithmeticKind(arithmetic, dtype: welcome.dtype) != kind {
+      return refuse(
+        id,
+        "it computes other bits than the run's processes: it has \(hello.arithmetic), they have \(arithmetic), and in "
+          + "\(welcome.dtype) that matters. See docs/operating.md#mixed-processors", &effects)
+    }
+    if arithmetic == nil { arithmetic = hello.arithmetic }
     if hello.role == .learner {
       // A second learner is the first one's successor: the old connection is a process that died unnoticed. Which one
       // is older is a matter of connections, not of hellos: a dead one's hello may be read late, by a paused
