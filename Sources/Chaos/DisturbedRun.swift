@@ -30,6 +30,8 @@ package final class DisturbedRun {
   private var train: ChildProcess?
   private var outcome = DisturbedOutcome()
   private var isOver = false
+  /// It was us.
+  private var isTrainKilled = false
   private var failure: (any Error)?
   /// Stopped processes, which must not stay so.
   private var paused: [Int32] = []
@@ -87,7 +89,8 @@ package final class DisturbedRun {
   private func ended(_ status: ChildProcess.ExitStatus) {
     train = nil
     guard failure == nil else { return loop.stop() }
-    if status == .killed(signal: SIGKILL), outcome.kills.last?.kind == .train {
+    if isTrainKilled {
+      isTrainKilled = false
       return attempt { try self.start() }
     }
     outcome.hasFinished = status == .exited(0)
@@ -153,6 +156,7 @@ package final class DisturbedRun {
     let time = WallClock.seconds()
     guard Glibc.kill(victim.id, SIGKILL) == 0 else { return false }
     outcome.kills.append(Kill(kind, name: victim.name, time: time))
+    isTrainKilled = isTrainKilled || kind == .train
     say("killed \(kind.rawValue) \(victim.name) (\(outcome.kills.count))")
     // Before a new coordinator can have mended what the old one did not keep.
     if kind == .coordinator { attempt { try self.outcome.receipts.run(on: self.directory) } }

@@ -15,11 +15,17 @@ extension Command {
   @Sendable static func chaosDefaults(isBuiltIn: Bool) -> Settings {
     var settings = runDefaults(isBuiltIn: isBuiltIn)
     settings.runs = 1
+    if isBuiltIn { settings.run = "ttrl-chaos" }
     return settings
   }
 
   @Sendable static func chaos(_ settings: Settings, given: [String]) throws -> Int32 {
     let directory = ThisProcess.absolute(settings.run)
+    guard !Files.exists(RunDirectory(directory).settings) else {
+      throw UserError(
+        "\(directory) is a run; chaos makes runs of its own in its --run: give another directory",
+        status: ExitStatus.usage)
+    }
     try Files.createDirectory(directory)
     let arguments = trainArguments(settings, given: given)
     let undisturbed = RunDirectory(directory + "/undisturbed")

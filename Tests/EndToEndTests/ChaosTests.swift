@@ -26,6 +26,8 @@ extension EndToEnd {
       // Given again, it neither mixes runs nor throws any away.
       let again = try Running(command).wait()
       #expect(again.status == 2 && again.errors.contains("is there already"), "\(again.errors)")
+      let inside = try Running(["chaos", "--run", directory + "/disturbed"]).wait()
+      #expect(inside.status == 2 && inside.errors.contains("is a run"), "\(inside.errors)")
     }
   }
 }
