@@ -96,6 +96,9 @@ let package = Package(
     module(
       "Benchmarks",
       ["Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings"], common),
+    module(
+      "Load",
+      ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
     module("Chaos", ["Runs", "Ledger", "Platform", "Records", "Base"], common),
     module(
       "Fuzzing", ["Wire", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"], common),
@@ -105,7 +108,8 @@ let package = Package(
     .executableTarget(
       name: "ttrl",
       dependencies: [
-        "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory",
+        "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Load", "Chaos",
+        "Observatory",
         "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport",
         "Platform",
         "Records", "Base",
@@ -113,7 +117,7 @@ let package = Package(
     .executableTarget(
       name: "ttrl-dev",
       dependencies: [
-        "Simulation", "Fuzzing", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
+        "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
         "Platform", "Records", "Base",
       ],
       swiftSettings: common),

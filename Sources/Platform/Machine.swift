@@ -34,15 +34,18 @@ package enum Machine {
   /// The most memory that this process has held so far. getrusage knows it too, but counts what the process held before
   /// it became this program: a copy of its parent.
   package static var peakResidentBytes: Int {
-    for line in ((try? Files.readText("/proc/self/status")) ?? "").split(separator: "\n") {
-      guard line.hasPrefix("VmHWM:") else { continue }
-      if let kibibytes = Int(line.dropFirst(6).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }) {
-        return kibibytes * 1024
-      }
-    }
+    if let peak = kibibytes("VmHWM:", in: (try? Files.readText("/proc/self/status")) ?? "") { return peak * 1024 }
     var usage = rusage()
     getrusage(RUSAGE_SELF.rawValue, &usage)
     return usage.ru_maxrss * 1024
+  }
+
+  /// A line of /proc/PID/status.
+  static func kibibytes(_ name: String, in status: String) -> Int? {
+    for line in status.split(separator: "\n") where line.hasPrefix(name) {
+      return Int(line.dropFirst(name.count).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber })
+    }
+    return nil
   }
 
   /// Bytes that this process may use: the machine's memory, or less where a control group or a limit (`ulimit -v`) says

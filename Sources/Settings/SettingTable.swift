@@ -162,6 +162,10 @@ package enum SettingTable {
     integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts; chaos: disturbed runs", \.runs),
     integer("kills", 1...100_000, .command, "chaos: processes to kill in each run", \.kills),
     integer("chaos-seed", 0...UInt64.max, .command, "chaos: decides what is done to whom, and when", \.chaosSeed),
+    integer("seconds", 1...86_400, .command, "bench coordinator: how long to measure", \.seconds),
+    integer(
+      "worker-tokens", 0...1_000_000_000, .command,
+      "bench coordinator: tokens a second of a synthetic worker; 0: sampled at once", \.workerTokens),
     flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
     text("out", "FILE", .command, "report: where the page of several runs is written", \.out),
     text("prompt", "ID", .command, "explain: which prompt, by its index (from 0) or its id", \.prompt),

@@ -131,6 +131,8 @@ package struct Settings: Sendable, Equatable {
   package var prompts = 0
   package var promptTokens = 0
   package var runs = 3
+  package var seconds = 20
+  package var workerTokens = 0
   package var kills = 12
   package var chaosSeed: UInt64 = 0
   package var isJSON = false

@@ -106,10 +106,16 @@ package final class Uplink {
   ///   - key: the cluster's; nil is plain TCP.
   ///   - loop: carries it.
   /// - Throws: `.openSSL`.
-  package init(to coordinator: HostPort, key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
+  package convenience init(to coordinator: HostPort, key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
+    let context = if let key { try TLSContext(key) } else { nil as TLSContext? }
+    self.init(to: coordinator, context: context, loop: loop)
+  }
+
+  /// - Parameter context: the key, made ready; nil is plain TCP. Many links may share it.
+  package init(to coordinator: HostPort, context: TLSContext?, loop: EventLoop) {
     self.coordinator = coordinator
     self.loop = loop
-    context = if let key { try TLSContext(key) } else { nil }
+    self.context = context
   }
 
   /// Connects after a pause; `onConnect` or `onDisconnect` follows.

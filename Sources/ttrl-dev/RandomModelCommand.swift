@@ -3,11 +3,10 @@
 // For trying the program on vocabularies and shapes of real models without their weights. The same arguments give the
 // same files. scripts/random-checkpoint calls it with a configuration of its own.
 
-import Base
 import Glibc
 import LanguageModel
+import Load
 import Platform
-import Tensors
 
 enum RandomModelCommand {
   static let usage = "random-model --config FILE --tokenizer FILE --out DIR [--seed N]"
@@ -51,21 +50,8 @@ enum RandomModelCommand {
   }
 
   private static func write(_ options: Options) throws {
-    let bytes = try Files.read(options.config)
-    var configuration = try CheckpointConfiguration(config: bytes)
-    configuration.weightType = .bfloat16
-    // The embedding is the head too, where it is tied. These deviations give logits of about 4: far below, all tokens
-    // are about equally likely, and top-p has to rank the whole vocabulary; far above, the last token comes again for
-    // ever.
-    let scale = 4 / Double(configuration.model.hiddenSize).squareRoot()
-    let parameters = initialParameters(
-      configuration.model, scales: InitialScales(embedding: scale, head: 1), seed: options.seed)
-    try Files.createDirectory(options.out)
-    try Files.write(configuration.configFile(), to: options.out + "/config.json")
-    try Files.write(configuration.generationFile(), to: options.out + "/generation_config.json")
-    try Files.write(try Files.read(options.tokenizer), to: options.out + "/tokenizer.json")
-    let writer = SafeTensorsWriter(ParameterLayout(configuration.model), type: .bfloat16)
-    let data = parameters.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) }
-    try Files.write(writer.header + data, to: options.out + "/model.safetensors")
+    let configuration = try CheckpointConfiguration(config: try Files.read(options.config))
+    try RandomCheckpoint.write(
+      configuration, tokenizer: options.tokenizer, to: options.out, seed: options.seed)
   }
 }

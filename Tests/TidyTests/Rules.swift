@@ -68,17 +68,19 @@ enum Rules {
     "Benchmarks": [
       "Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings",
     ],
+    "Load": ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "Chaos": ["Runs", "Ledger", "Platform", "Records", "Base"],
     "Fuzzing": ["Wire", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"],
     "Simulation": ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"],
     // 5: programs.
     "ttrl": [
-      "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Chaos", "Observatory",
+      "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Load", "Chaos",
+      "Observatory",
       "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport",
       "Platform", "Records", "Base",
     ],
     "ttrl-dev": [
-      "Simulation", "Fuzzing", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
+      "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
       "Platform", "Records", "Base",
     ],
   ]

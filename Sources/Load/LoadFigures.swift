@@ -1,0 +1,88 @@
+// LoadFigures: what a coordinator under load did, for machines and for people.
+
+package import Base
+
+package struct LoadFigures: Sendable {
+  let load: CoordinatorLoad
+  var joinSeconds = 0.0
+  var seconds = 0.0
+  /// Trajectories acknowledged, and steps that became complete.
+  var settled = 0
+  var steps = 0
+  /// Processor time per second, of the coordinator and of the process that is the load.
+  var coordinatorCores = 0.0
+  var loadCores = 0.0
+  /// Of the coordinator, at the end of every second; and the most that it held.
+  var residentBytes: [Int] = []
+  var peakBytes = 0
+  /// Seconds from asking for work to being leased some, within a round; ascending.
+  var waits: [Double] = []
+  /// Trajectories a second that the ledger alone makes durable.
+  var ledgerOnly = 0.0
+
+  init(_ load: CoordinatorLoad) { self.load = load }
+
+  private var rate: Double { Double(settled) / max(seconds, 1e-9) }
+
+  /// What could be reached: sampling alone where it takes time, the ledger alone where it takes none.
+  private var ceiling: Double {
+    guard load.tokensPerSecond > 0 else { return ledgerOnly }
+    return Double(load.workers * load.tokensPerSecond) / Double(load.responseTokens)
+  }
+
+  private func wait(at share: Double) -> Double? {
+    waits.isEmpty ? nil : 1000 * waits[min(waits.count - 1, Int(share * Double(waits.count)))]
+  }
+
+  package var json: JSON {
+    let resident = residentBytes
+    func held(_ index: Int) -> JSON { resident.indices.contains(index) ? .int(resident[index]) : .null }
+    let measured: [JSON.Member] = [
+      .init("name", "coordinator"), .init("value", .double(rate)), .init("unit", "trajectories/s"),
+      .init("ceiling", .double(ceiling)), .init("share", .double(ceiling > 0 ? rate / ceiling : 0)),
+      .init("peak_bytes", .int(peakBytes)),
+    ]
+    let details: [JSON.Member] = [
+      .init("workers", .int(load.workers)), .init("prompts", .int(load.prompts)),
+      .init("samples", .int(load.samples)), .init("response_tokens", .int(load.responseTokens)),
+      .init("worker_tokens_per_second", .int(load.tokensPerSecond)), .init("tls", .bool(!load.isPlain)),
+      .init("seconds", .double(seconds)), .init("join_seconds", .double(joinSeconds)), .init("steps", .int(steps)),
+      .init("settled", .int(settled)), .init("coordinator_cores", .double(coordinatorCores)),
+      .init("load_cores", .double(loadCores)),
+      .init("lease_wait_ms_median", wait(at: 0.5).map { .double($0) } ?? .null),
+      .init("lease_wait_ms_p99", wait(at: 0.99).map { .double($0) } ?? .null),
+      .init("resident_bytes_first_quarter", held(resident.count / 4)),
+      .init("resident_bytes_half", held(resident.count / 2)), .init("resident_bytes_end", held(resident.count - 1)),
+      .init("ledger_only", .double(ledgerOnly)),
+    ]
+    return .object(measured + details)
+  }
+
+  /// Some lines for a person.
+  package var text: String {
+    let of = load.tokensPerSecond > 0 ? "what the workers can sample" : "the ledger alone"
+    let share = ceiling > 0 ? Int((100 * rate / ceiling).rounded()) : 0
+    let waiting =
+      if let median = wait(at: 0.5), let late = wait(at: 0.99) {
+        "a lease comes \(hundredths(median)) ms after it was asked for (99 of 100: within \(hundredths(late)) ms)"
+      } else {
+        "nobody asked for a lease twice in a step"
+      }
+    let memory = residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")
+    return """
+      coordinator: \(Int(rate)) trajectories/s, \(share) % of \(of) (\(Int(ceiling)))
+      \(load.workers) workers, \(load.isPlain ? "plain TCP" : "TLS"), \(steps) steps in \(Int(seconds)) s, all joined \
+      after \(hundredths(joinSeconds)) s
+      it took \(hundredths(coordinatorCores)) of a core, the load \(hundredths(loadCores))
+      \(waiting)
+      memory, by quarters of the time: \(memory) MiB; at most \(peakBytes >> 20)
+      """
+  }
+}
+
+extension [Int] {
+  /// The values at a quarter, a half, three quarters and the end.
+  fileprivate var quarters: [Int] { [count / 4, count / 2, 3 * count / 4, count - 1].map { self[$0] } }
+}
+
+private func hundredths(_ value: Double) -> Double { (100 * value).rounded() / 100 }

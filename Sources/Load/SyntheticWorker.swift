@@ -1,0 +1,152 @@
+// SyntheticWorker: a rollout worker whose sampling takes time and no processor.
+//
+// The machine (Fleet.Worker), the connection and every message are those of a real worker; what it samples is made up
+// from the slot's own numbers, so that the same slot gives the same trajectory whoever samples it. A thousand of them
+// live on one loop.
+
+import Base
+import Fleet
+import Platform
+import Records
+import Transport
+
+/// What all synthetic workers report to.
+struct WorkerReports {
+  var joined: () -> Void
+  /// Trajectories that the coordinator has acknowledged.
+  var settled: (Int) -> Void
+  /// From asking for work to being leased some.
+  var waited: (Instant.Span) -> Void
+  /// It ended of its own accord, and why.
+  var ended: (String) -> Void
+}
+
+final class SyntheticWorker {
+  private let loop: EventLoop
+  private let uplink: Uplink
+  private var machine: Worker
+  private let load: CoordinatorLoad
+  private let reports: WorkerReports
+  private var hasJoined = false
+  private var isOver = false
+  /// When what is queued will have been sampled.
+  private var busyUntil = Instant.zero
+  private var tokens: UInt64 = 0
+  private var leases: Set<LeaseID> = []
+  /// Since when it has asked for work. A round's end, when there is none, does not count.
+  private var askedAt: Instant?
+  private var lastRound: RoundID?
+
+  /// Slots that one holds at a time: those of two leases.
+  private static let capacity = 2 * Limits.slotsPerLease
+  /// Trajectories that are delivered together: about what a real worker gathers.
+  private static let delivery = 16
+
+  init(
+    _ number: Int, _ load: CoordinatorLoad, to coordinator: HostPort, _ context: TLSContext?, loop: EventLoop,
+    _ reports: WorkerReports
+  ) {
+    self.loop = loop
+    self.load = load
+    self.reports = reports
+    uplink = Uplink(to: coordinator, context: context, loop: loop)
+    let hello = Hello(
+      role: .worker, name: "synthetic-\(number)", arithmetic: CoordinatorLoad.arithmetic,
+      processID: UInt32(truncatingIfNeeded: number), threads: 1)
+    machine = Worker(hello: hello, capacity: Self.capacity)
+  }
+
+  func connect(after pause: Instant.Span) {
+    uplink.onConnect = { self.handle(.connected) }
+    uplink.onMessage = { self.receive($0) }
+    uplink.onDisconnect = { _ in self.handle(.disconnected) }
+    uplink.onRefused = { self.end("\($0)") }
+    uplink.connect(after: pause)
+  }
+
+  func tick() { handle(.tick(tokens: tokens)) }
+
+  func leave() {
+    isOver = true
+    uplink.finish()
+  }
+
+  private func receive(_ message: Message) {
+    switch message {
+    case .welcome where !hasJoined:
+      hasJoined = true
+      reports.joined()
+    case .settled(let slots): reports.settled(slots.count)
+    case .lease(let lease):
+      if let askedAt, lease.round == lastRound { reports.waited(MonotonicClock.now().since(askedAt)) }
+      askedAt = nil
+      lastRound = lease.round
+    default: break
+    }
+    handle(.received(message))
+  }
+
+  private func handle(_ event: WorkerEvent) {
+    guard !isOver else { return }
+    for effect in machine.receive(event, now: MonotonicClock.now()) { perform(effect) }
+  }
+
+  private func perform(_ effect: WorkerEffect) {
+    switch effect {
+    case .connect(let pause): uplink.connect(after: pause)
+    case .send(let message):
+      if case .want = message, askedAt == nil { askedAt = MonotonicClock.now() }
+      uplink.send(message)
+    case .disconnect: uplink.disconnect("the coordinator broke the protocol")
+    case .sample(let lease): sample(lease)
+    case .cancel(let lease): leases.remove(lease)
+    case .writePolicy, .dropPolicy: break
+    case .installPolicy(let manifest): loop.soon { self.handle(.installed(manifest, isIntact: true)) }
+    case .exit(_, let reason): end(reason)
+    }
+  }
+
+  private func end(_ reason: String) {
+    guard !isOver else { return }
+    isOver = true
+    reports.ended(reason)
+  }
+
+  // MARK: Sampling
+
+  private func sample(_ lease: Lease) {
+    leases.insert(lease.id)
+    var slots: [Slot] = []
+    for leased in lease.prompts {
+      slots += leased.samples.map { Slot(round: lease.round, prompt: leased.prompt, sample: $0) }
+    }
+    for first in stride(from: 0, to: slots.count, by: Self.delivery) {
+      let part = slots[first..<min(first + Self.delivery, slots.count)]
+      let made = part.map { trajectory($0, policy: lease.policy) }
+      let isLast = first + Self.delivery >= slots.count
+      let count = UInt64(part.count * load.responseTokens)
+      guard load.tokensPerSecond > 0 else {
+        loop.soon { self.deliver(made, of: lease.id, isLast: isLast, tokens: count) }
+        continue
+      }
+      let span = Instant.Span(nanoseconds: count * 1_000_000_000 / UInt64(load.tokensPerSecond))
+      busyUntil = max(busyUntil, MonotonicClock.now()) + span
+      loop.schedule(at: busyUntil) { self.deliver(made, of: lease.id, isLast: isLast, tokens: count) }
+    }
+  }
+
+  private func deliver(_ trajectories: [Trajectory], of lease: LeaseID, isLast: Bool, tokens count: UInt64) {
+    guard leases.contains(lease) else { return }
+    tokens += count
+    if isLast { leases.remove(lease) }
+    handle(.sampled(lease, trajectories))
+  }
+
+  private func trajectory(_ slot: Slot, policy: PolicyVersion) -> Trajectory {
+    let base = slot.prompt &* 31 &+ slot.sample
+    let tokens = (0..<load.responseTokens).map { Int32((base &+ UInt32($0)) % 50) }
+    return Trajectory(
+      slot: slot, policy: policy, tokens: tokens, logprobs: [Float](repeating: -1, count: tokens.count), entropySum: 1,
+      finish: .length)
+  }
+}
