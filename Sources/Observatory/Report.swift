@@ -42,7 +42,7 @@ package enum Report {
       <p class="lead">\(effort(history, summary))</p>
       \(warnings(history))</header>
       <main>
-      \(result(outcome))\(curves(history, outcome))\(soundness(history))\
+      \(result(outcome))\(curves(history, outcome))\(ReportDifficulty.section(outcome))\(soundness(history))\
       \(cost(history, summary, events))\
       \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))</main>
       <script>

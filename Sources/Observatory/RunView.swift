@@ -17,6 +17,9 @@ package struct RunView: Sendable {
   package var learner: LearnerView?
   /// Tokens per second that all workers delivered lately; nil if none did.
   package var samplingRate: Double?
+  /// What all cores of the machine could multiply, as tokens per second of sampling and of training; nil where the run
+  /// is not this machine's alone.
+  package var peak: (sampling: Double, training: Double)?
   /// Newest first.
   package var events: [EventView] = []
   /// Trajectories that are durable, and their tokens.

@@ -6,6 +6,7 @@
 // is durable.
 
 import Base
+import Benchmarks
 import Foundation
 import Ledger
 import Observatory
@@ -17,11 +18,15 @@ import Runs
 final class ProgressView {
   private let steps: Int
   private let watch: RunWatch
-  private let isTerminal = isatty(STDERR_FILENO) == 1
+  /// Whether there is a terminal to draw on.
+  static var isLive: Bool { isatty(STDERR_FILENO) == 1 }
+  private let isTerminal = ProgressView.isLive
   private var shownSteps = -1
   private var shownEvaluations: [String] = []
   /// Lines of the block that is on the screen, below which the cursor stands.
   private var blockHeight = 0
+  /// What this machine could do at most.
+  var peak: ArithmeticPeak?
   /// Where the page is; told in the block.
   var page = ""
 
@@ -106,6 +111,7 @@ final class ProgressView {
     guard watch.ledger != nil else { return }
     var view = watch.view
     view.page = page
+    view.peak = peak.map { ($0.sampling, $0.training) }
     let lines = LiveView.lines(view, watch.digest, on: terminal)
     // Each line is cleared to its end as it is written, so that nothing flickers.
     let up = blockHeight > 0 ? "\u{1B}[\(blockHeight)A\r" : ""

@@ -5,6 +5,7 @@
 // in the run: killing it kills the rest, and the same command continues where the ledger ends.
 
 import Base
+import Benchmarks
 import Foundation
 import Observatory
 import Platform
@@ -28,7 +29,11 @@ final class Supervisor {
   private let progress: ProgressView
   private let page: PageKeeper
 
-  init(_ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, crew: any Crew) throws {
+  /// - Parameter peak: what the machine could do at most, where it is the only one; shown beside what it does.
+  init(
+    _ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, crew: any Crew,
+    peak: ArithmeticPeak? = nil
+  ) throws {
     self.directory = directory
     self.settings = settings
     self.key = key
@@ -36,6 +41,7 @@ final class Supervisor {
     lock = try RunLock(directory: directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     loop = try EventLoop()
     let progress = ProgressView(directory, steps: Int(steps))
+    progress.peak = peak
     self.progress = progress
     page = PageKeeper(directory, settings, loop: loop) { text in progress.say(text) }
   }

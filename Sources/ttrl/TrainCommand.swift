@@ -1,6 +1,7 @@
 // TrainCommand: `ttrl train`, and the three roles it is made of.
 
 import Base
+import Benchmarks
 import Collectives
 import CoordinatorRole
 import Foundation
@@ -27,11 +28,15 @@ extension Command {
       say(Comparison(beginning.settings).text)
       return ExitStatus.done
     }
-    return try supervise(beginning, settings, OneMachine(launcher))
+    // Only a live view shows it.
+    let peak = ProgressView.isLive ? try? ArithmeticPeak(ofModelIn: beginning.settings) : nil
+    return try supervise(beginning, settings, OneMachine(launcher), peak: peak)
   }
 
   /// Runs the processes of a run that was begun, to its end.
-  static func supervise(_ beginning: RunBeginning.Outcome, _ settings: Settings, _ crew: any Crew) throws -> Int32 {
+  static func supervise(
+    _ beginning: RunBeginning.Outcome, _ settings: Settings, _ crew: any Crew, peak: ArithmeticPeak? = nil
+  ) throws -> Int32 {
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
@@ -39,7 +44,8 @@ extension Command {
     // Made here, before anyone needs it.
     _ = try ClusterAccess.key(key, isOwn: settings.key.isEmpty)
     let status = try Supervisor(
-      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, crew: crew
+      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, crew: crew,
+      peak: peak
     ).run()
     if status == ExitStatus.done { try showResult(beginning.directory, settings) }
     return status

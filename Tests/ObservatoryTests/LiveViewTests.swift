@@ -11,6 +11,7 @@ import Testing
     view.page = "http://127.0.0.1:4000/"
     view.openRounds = [RunView.OpenRound(name: "step 121", isTraining: true, step: 120, slots: 512, settled: 128)]
     view.samplingRate = 24_310
+    view.peak = (48_620, 20_000)
     view.tokens = 1_234_567
     for (name, rate) in [("ada", 9000.0), ("bob", 8000), ("cyd", 1000)] {
       var worker = WorkerView(name: name, address: "10.0.0.1:1", arithmetic: "avx2", isConnected: true, joinedAt: 0)
@@ -32,7 +33,7 @@ import Testing
     let text = Self.lines(Self.view()).joined(separator: "\n")
     let words = [
       "/runs/demo", "page http://127.0.0.1:4000/", "120/240", "50%", "left", "128/512", "pass@1", "majority", "entropy",
-      "no signal", "sampling 24,310 tokens/s", "training", "3 workers", "12 leases of 192 slots", "behind: cyd",
+      "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training", "3 workers", "12 leases of 192 slots", "behind: cyd",
       "10 s ago  worker.joined  ada", "training questions: pass@1",
     ]
     for word in words { #expect(text.contains(word), "\(word) is missing in\n\(text)") }

@@ -141,6 +141,14 @@ extension Substring {
     #expect(html.contains("There are no answers to compare with"))
   }
 
+  @Test func `questions stand in the row of how often the base model was right`() {
+    let buckets = DifficultyBucket.buckets(before: [0, 0.25, 0.125, 0.5, 1], after: [0.5, 1, 0.5, 1, 0.5])
+    #expect(buckets.map(\.questions) == [1, 2, 1, 1])
+    #expect(buckets.map(\.before) == [0, 0.375, 0.5, 1] && buckets.map(\.after) == [0.5, 1.5, 1, 0.5])
+    #expect(buckets.map(\.name) == ["never right", "right at most 1 in 4", "1 in 4 to half", "more often"])
+    #expect(DifficultyBucket.buckets(before: [], after: []).isEmpty)
+  }
+
   @Test func `a gap between sampler and trainer is a warning`() {
     var history = RunHistory()
     history.add(["kind": "step", "step": 0, "logprob_gap": 0])
