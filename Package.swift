@@ -117,7 +117,8 @@ let package = Package(
     .executableTarget(
       name: "ttrl-dev",
       dependencies: [
-        "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
+        "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers",
+        "Wire",
         "Platform", "Records", "Base",
       ],
       swiftSettings: common),

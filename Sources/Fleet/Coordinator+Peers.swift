@@ -48,6 +48,7 @@ extension Coordinator {
   /// A peer is gone: its promises return to the pool; what it delivered stays.
   mutating func remove(_ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     guard let peer = peers.remove(id) else { return }
+    wants[id] = nil
     if incoming?.from == id { incoming = nil }
     let slots = leases.revokeAll(heldBy: id)
     for slot in slots { release(slot) }

@@ -30,19 +30,21 @@ extension Coordinator {
   /// - Returns: nil if the trajectory counts.
   mutating func settle(_ trajectory: Trajectory) -> Refusal? {
     let slot = trajectory.slot
-    guard let book = openRounds[slot.round] else { return .roundNotOpen }
-    let spec = book.spec
-    guard book.state(of: slot) != .unneeded else { return .unneeded }
-    guard trajectory.policy == slot.round.policy else { return .otherPolicy(trajectory.policy) }
-    let length = 1...Int(spec.sampling.maxNewTokens)
-    guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
-      return .malformed
+    // In place: a copy of the book, if it lived until its slot is settled, would be a copy of all its slots.
+    let refusal = openRounds.update(slot.round) { book -> Refusal? in
+      guard book.state(of: slot) != .unneeded else { return .unneeded }
+      guard trajectory.policy == slot.round.policy else { return .otherPolicy(trajectory.policy) }
+      let length = 1...Int(book.spec.sampling.maxNewTokens)
+      guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
+        return .malformed
+      }
+      return switch book.settle(slot) {
+      case true: nil
+      case false: .duplicate
+      case nil: .noSuchSlot
+      }
     }
-    switch openRounds.update(slot.round, { $0.settle(slot) }) ?? nil {
-    case true: return nil
-    case false: return .duplicate
-    case nil: return .noSuchSlot
-    }
+    return refusal ?? .roundNotOpen
   }
 
   /// A prompt's vote is decided: nobody need sample it any more.
@@ -73,9 +75,9 @@ extension Coordinator {
   /// Grants at most one lease to every worker that wants one. Returns whether it granted any.
   mutating func grantOnce(now: Instant, _ effects: inout [CoordinatorEffect]) -> Bool {
     var hasGranted = false
-    for (id, peer) in peers where peer.isWorker && peer.want > 0 {
+    for (id, want) in wants {
       guard let round = openRounds.first(where: { $0.1.pendingCount > 0 })?.0 else { return false }
-      guard let taken = take(from: round, for: id, want: peer.want), let spec = openRounds[round]?.spec else {
+      guard let taken = take(from: round, for: id, want: want), let spec = openRounds[round]?.spec else {
         continue
       }
       // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
@@ -86,7 +88,7 @@ extension Coordinator {
         prompts: [
           LeasedPrompt(prompt: taken.prompt, tokens: prompts[round.set, taken.prompt], samples: taken.samples)
         ])
-      _ = peers.update(id) { $0.want -= slots.count }
+      wants[id] = want > slots.count ? want - slots.count : nil
       effects.append(.send(.lease(lease), to: id))
       hasGranted = true
     }

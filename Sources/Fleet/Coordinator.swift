@@ -21,8 +21,6 @@ package struct Coordinator: Sendable {
     var hello: Hello?
     var connectedAt: Instant
     var lastHeard: Instant
-    /// Slots that a worker has room for, beyond what it was granted.
-    var want = 0
     /// Tokens it had sampled at its last heartbeat; more than before is progress.
     var tokens: UInt64 = 0
     /// The step whose batch a learner waits for.
@@ -52,6 +50,9 @@ package struct Coordinator: Sendable {
   var kept: [PolicyVersion] = []
   var leases = LeaseBook()
   var peers = SortedMap<PeerID, Peer>()
+  /// Slots that workers have room for, beyond what they were granted; nobody is in it for 0. Apart from the peers, so
+  /// that one event among ten thousand workers need not look at all of them.
+  var wants = SortedMap<PeerID, Int>()
   /// The version that a learner is sending.
   var incoming: (manifest: PolicyManifest, report: String, received: UInt64, from: PeerID)?
   /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
@@ -145,7 +146,7 @@ package struct Coordinator: Sendable {
     switch (message, peer.hello?.role) {
     case (.hello(let hello), nil): greet(hello, id, &effects)
     case (.goodbye, _): remove(id, &effects)
-    case (.want(let slots), .worker): _ = peers.update(id) { $0.want += Int(slots) }
+    case (.want(let slots), .worker): wants[id] = (wants[id] ?? 0) + Int(slots)
     case (.trajectories(let lease, let trajectories), .worker):
       settle(trajectories, under: lease, from: id, now: now, &effects)
     case (.heartbeat(let tokens), .worker):

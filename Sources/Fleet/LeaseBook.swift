@@ -25,6 +25,8 @@ package struct LeaseBook: Sendable {
   }
 
   package private(set) var open = SortedMap<LeaseID, OpenLease>()
+  /// The leases of each holder, ascending; nobody is in it without any.
+  private var held = SortedMap<PeerID, [LeaseID]>()
   private var nextNumber: UInt64 = 1
 
   package init() {}
@@ -34,6 +36,7 @@ package struct LeaseBook: Sendable {
     defer { nextNumber += 1 }
     let id = LeaseID(nextNumber)
     open[id] = OpenLease(holder: holder, outstanding: slots, lastProgress: now)
+    held[holder] = (held[holder] ?? []) + [id]
     return id
   }
 
@@ -44,20 +47,20 @@ package struct LeaseBook: Sendable {
       lease.lastProgress = now
       return lease.outstanding.isEmpty
     }
-    if isDone == true { open[id] = nil }
+    if isDone == true { close(id) }
   }
 
   /// A worker's leases have made progress.
   package mutating func renew(heldBy holder: PeerID, now: Instant) {
-    for (id, lease) in open where lease.holder == holder { _ = open.update(id) { $0.lastProgress = now } }
+    for id in held[holder] ?? [] { _ = open.update(id) { $0.lastProgress = now } }
   }
 
   /// Ends all leases of a worker that is gone. Returns the slots to sample elsewhere.
   package mutating func revokeAll(heldBy holder: PeerID) -> [Slot] {
     var slots: [Slot] = []
-    for (id, lease) in open where lease.holder == holder {
-      slots += lease.outstanding
-      open[id] = nil
+    for id in held[holder] ?? [] {
+      slots += open[id]?.outstanding ?? []
+      close(id)
     }
     return slots
   }
@@ -67,7 +70,7 @@ package struct LeaseBook: Sendable {
     var expired: [(LeaseID, OpenLease)] = []
     for (id, lease) in open where now.since(lease.lastProgress) > patience {
       expired.append((id, lease))
-      open[id] = nil
+      close(id)
     }
     return expired
   }
@@ -82,12 +85,18 @@ package struct LeaseBook: Sendable {
         continue
       }
       ended.append((id, lease.holder))
-      open[id] = nil
+      close(id)
     }
     return ended
   }
 
+  private mutating func close(_ id: LeaseID) {
+    guard let lease = open.remove(id) else { return }
+    let rest = (held[lease.holder] ?? []).filter { $0 != id }
+    held[lease.holder] = rest.isEmpty ? nil : rest
+  }
+
   package func slotCount(heldBy holder: PeerID) -> Int {
-    open.reduce(0) { $0 + ($1.1.holder == holder ? $1.1.outstanding.count : 0) }
+    (held[holder] ?? []).reduce(0) { $0 + (open[$1]?.outstanding.count ?? 0) }
   }
 }

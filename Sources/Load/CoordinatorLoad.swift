@@ -251,7 +251,9 @@ package final class LoadedCoordinator {
     learner?.leave()
     child.signal(Signal.terminate)
     let deadline = MonotonicClock.now() + .seconds(10)
-    while self.child != nil, MonotonicClock.now() < deadline { loop.run(until: MonotonicClock.now() + .milliseconds(20)) }
+    while self.child != nil, MonotonicClock.now() < deadline {
+      loop.run(until: MonotonicClock.now() + .milliseconds(20))
+    }
     self.child?.signal(Signal.kill)
   }
 

@@ -68,7 +68,8 @@ package struct LoadFigures: Sendable {
       } else {
         "nobody asked for a lease twice in a step"
       }
-    let memory = residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")
+    let memory =
+      residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")
     return """
       coordinator: \(Int(rate)) trajectories/s, \(share) % of \(of) (\(Int(ceiling)))
       \(load.workers) workers, \(load.isPlain ? "plain TCP" : "TLS"), \(steps) steps in \(Int(seconds)) s, all joined \

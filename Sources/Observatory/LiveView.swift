@@ -109,8 +109,12 @@ package enum LiveView {
 
   private static func speed(_ view: RunView, _ digest: RunDigest) -> [String] {
     var parts: [String] = []
-    if let rate = view.samplingRate { parts.append("sampling \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.sampling)) }
-    if let rate = digest.trainingRate { parts.append("training \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.training)) }
+    if let rate = view.samplingRate {
+      parts.append("sampling \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.sampling))
+    }
+    if let rate = digest.trainingRate {
+      parts.append("training \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.training))
+    }
     if let seconds = digest.latest?.seconds { parts.append("last step \(Figures.duration(seconds: seconds))") }
     if view.tokens > 0 { parts.append("\(Figures.grouped(view.tokens)) tokens so far") }
     return parts.isEmpty ? ["nothing measured yet"] : parts

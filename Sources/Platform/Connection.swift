@@ -48,6 +48,8 @@ package final class Connection {
   private let context: TLSContext?
   /// Made when the first bytes come or go: one who calls and says nothing costs no more than a socket.
   private var tls: TLSSession?
+  /// A caller's first message was made with the key; the handshake may not be over.
+  var hasShownKey: Bool { tls?.hasShownKey ?? false }
   private let side: TLSSession.Side
   private var socket: Int32 = -1
   private var state: State

@@ -2,7 +2,9 @@
 //
 // With a key, a caller is a stranger until it has proved that it has the key; the owner never hears of it before. What
 // strangers may cost is bounded: their number from one address and altogether, the time they have, and what is logged
-// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out.
+// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out. Those who
+// have shown the key and are about to finish do not give way: new callers wait in the kernel's queue until they have.
+// (When a coordinator with ten thousand workers comes back, all of them call at once.)
 
 import Base
 import CLinux
@@ -20,6 +22,8 @@ package final class Listener {
   /// Callers who have not proved yet that they have the key, oldest first.
   private var strangers: [Connection] = []
   private let strangersMax: Int
+  /// Nobody is taken from the kernel's queue until one of them has finished.
+  private var isWaiting = false
   private var refusals: RefusalLog
 
   /// Starts to listen. The listener stays open until `close()`; the loop keeps it alive.
@@ -74,6 +78,7 @@ package final class Listener {
 
   private func accept() {
     for _ in 0..<PlatformLimits.acceptsPerTurn where isOpen {
+      guard strangers.count(where: { $0.hasShownKey }) < finishingMax else { return wait() }
       var peer = ttrl_address()
       let accepted = ttrl_accept(socket, &peer)
       guard accepted >= 0 else {
@@ -99,8 +104,17 @@ package final class Listener {
     giveWay { _ in true }
     loop.change(socket, to: [])
     loop.schedule(at: MonotonicClock.now() + PlatformLimits.acceptRest) {
-      if self.isOpen { self.loop.change(self.socket, to: .readable) }
+      if self.isOpen, !self.isWaiting { self.loop.change(self.socket, to: .readable) }
     }
+  }
+
+  /// As many as can be about to finish: no more than one address may have, since all may be from one.
+  private var finishingMax: Int { min(PlatformLimits.strangersPerAddress, strangersMax) }
+
+  /// Enough callers are about to finish; each has the time of a handshake for it.
+  private func wait() {
+    isWaiting = true
+    loop.change(socket, to: [])
   }
 
   // MARK: Strangers
@@ -108,9 +122,7 @@ package final class Listener {
   private func watch(_ stranger: Connection) {
     if strangers.count >= strangersMax { giveWay { _ in true } }
     let host = stranger.peer.host
-    if strangers.count(where: { $0.peer.host == host }) >= min(PlatformLimits.strangersPerAddress, strangersMax) {
-      giveWay { $0.peer.host == host }
-    }
+    if strangers.count(where: { $0.peer.host == host }) >= finishingMax { giveWay { $0.peer.host == host } }
     strangers.append(stranger)
     stranger.onOpen = { [unowned stranger] in
       self.forget(stranger)
@@ -124,11 +136,16 @@ package final class Listener {
     }
   }
 
-  private func forget(_ stranger: Connection) { strangers.removeAll { $0 === stranger } }
+  private func forget(_ stranger: Connection) {
+    strangers.removeAll { $0 === stranger }
+    guard isWaiting, isOpen else { return }
+    isWaiting = false
+    loop.change(socket, to: .readable)
+  }
 
-  /// The oldest stranger of some has to go.
+  /// The oldest stranger of some has to go, unless it has shown the key.
   private func giveWay(where isMeant: (Connection) -> Bool) {
-    guard let oldest = strangers.firstIndex(where: isMeant) else { return }
+    guard let oldest = strangers.firstIndex(where: { !$0.hasShownKey && isMeant($0) }) else { return }
     let stranger = strangers.remove(at: oldest)
     stranger.close()
     refusals.add(stranger.peer, "too many callers at once did not prove that they have the key")

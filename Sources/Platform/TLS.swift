@@ -96,6 +96,9 @@ package final class TLSSession {
 
   /// Both sides have proved that they have the key.
   package private(set) var isEstablished = false
+  /// Of a server: the caller's first message carried the MAC that only who has the key can make. It may be a recording
+  /// until the caller's last message proves otherwise.
+  private(set) var hasShownKey = false
   /// The other side said that it will send no more.
   private(set) var hasEnded = false
   /// The name of the key that a caller offered.
@@ -184,8 +187,9 @@ package final class TLSSession {
     ERR_clear_error()
     let code = SSL_do_handshake(connection)
     guard code == 1 else {
-      if SSL_get_error(connection, code) == SSL_ERROR_WANT_READ { return }
-      throw failure()
+      guard SSL_get_error(connection, code) == SSL_ERROR_WANT_READ else { throw failure() }
+      hasShownKey = side == .server && SSL_session_reused(connection) == 1
+      return
     }
     // An impostor may answer with a certificate instead of the key.
     guard SSL_session_reused(connection) == 1 else { throw .notByKey }

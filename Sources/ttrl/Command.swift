@@ -315,7 +315,9 @@ struct Command: Sendable {
   // MARK: Help
 
   private var help: String {
-    var lines = ["ttrl \(name): \(summary)", "", "  \(example)", "", "Settings (a flag, or a key of the --config file):"]
+    var lines = [
+      "ttrl \(name): \(summary)", "", "  \(example)", "", "Settings (a flag, or a key of the --config file):",
+    ]
     let shown = SettingTable.all.filter { (settings + ["config", "help"]).contains($0.name) }
     let heads = shown.map { "  --\($0.name)" + ($0.placeholder.map { " \($0)" } ?? "") }
     // A head that would push everything to the right has a line of its own.

@@ -23,7 +23,9 @@ extension Command {
       problems.append("--key: the benchmark makes a key of its own; give none for plain TCP, or leave it out")
     }
     if settings.workers < 1 { problems.append("--workers is 0, and somebody has to be the load") }
-    if settings.maxNewTokens > 4000 { problems.append("--max-new-tokens is more than the 4000 of the benchmark's model") }
+    if settings.maxNewTokens > 4000 {
+      problems.append("--max-new-tokens is more than the 4000 of the benchmark's model")
+    }
     return problems
   }
 

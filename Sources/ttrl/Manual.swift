@@ -38,7 +38,9 @@ enum Manual {
     lines += [
       ".SH EXIT STATUS", "0 done; 1 failed; 2 usage or settings; 130 interrupted, and the run can be continued.",
       ".SH FILES",
-      text("The run directory (--run) holds settings.json, ledger.sqlite, metrics.jsonl, checkpoints/, report.html, logs/."),
+      text(
+        "The run directory (--run) holds settings.json, ledger.sqlite, metrics.jsonl, checkpoints/, report.html, logs/."
+      ),
     ]
     return lines.joined(separator: "\n")
   }

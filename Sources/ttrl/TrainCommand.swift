@@ -29,7 +29,7 @@ extension Command {
       return ExitStatus.done
     }
     // Only a live view shows it.
-    let peak = ProgressView.isLive ? try? ArithmeticPeak(ofModelIn: beginning.settings) : nil
+    let peak = ProgressView.isLive ? try? ArithmeticPeak(ofModelAt: beginning.settings.model) : nil
     return try supervise(beginning, settings, OneMachine(launcher), peak: peak)
   }
 

@@ -33,7 +33,8 @@ import Testing
     let text = Self.lines(Self.view()).joined(separator: "\n")
     let words = [
       "/runs/demo", "page http://127.0.0.1:4000/", "120/240", "50%", "left", "128/512", "pass@1", "majority", "entropy",
-      "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training", "3 workers", "12 leases of 192 slots", "behind: cyd",
+      "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training", "3 workers", "12 leases of 192 slots",
+      "behind: cyd",
       "10 s ago  worker.joined  ada", "training questions: pass@1",
     ]
     for word in words { #expect(text.contains(word), "\(word) is missing in\n\(text)") }

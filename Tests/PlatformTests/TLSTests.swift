@@ -153,6 +153,23 @@ private final class Caller {
     #expect(caller.reason == .insecure(.notTLS) && !caller.isIn)
   }
 
+  @Test func `a herd of callers with the key is let in, however slowly each finishes`() throws {
+    let fortress = try Fortress()
+    let context = try TLSContext(fortress.key)
+    let slow = try EventLoop()
+    let count = PlatformLimits.strangersPerAddress + 100
+    let callers = (0..<count).map { _ in
+      Caller(Connection(to: fortress.listener.address, tls: context, by: soon(), loop: slow), slow)
+    }
+    let deadline = soon()
+    while fortress.members.count < count, callers.allSatisfy({ $0.reason == nil }), MonotonicClock.now() < deadline {
+      slow.run(until: MonotonicClock.now() + .milliseconds(20))
+      // Long enough that all of them have been called in and stand at their last message.
+      fortress.loop.run(until: MonotonicClock.now() + .milliseconds(100))
+    }
+    #expect(fortress.members.count == count && callers.allSatisfy { $0.reason == nil })
+  }
+
   @Test func `those who only wait keep nobody out, and the oldest of them give way`() throws {
     let fortress = try Fortress()
     let idle = try (0..<PlatformLimits.strangersPerAddress + 50).map { _ in try fortress.call(nil) }

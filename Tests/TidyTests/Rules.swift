@@ -80,7 +80,8 @@ enum Rules {
       "Platform", "Records", "Base",
     ],
     "ttrl-dev": [
-      "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire",
+      "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers",
+      "Wire",
       "Platform", "Records", "Base",
     ],
   ]
