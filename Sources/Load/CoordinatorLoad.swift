@@ -79,9 +79,9 @@ package final class LoadedCoordinator {
 
   /// How long the coordinator may take to listen, and workers to join.
   private static let startSeconds: UInt64 = 30
-  private static let joinSeconds: UInt64 = 120
+  private static let joinSeconds: UInt64 = 240
   /// Workers that connect in one second: fewer than a listening socket queues.
-  private static let joinsPerSecond = 1000
+  private static let joinsPerSecond = 250
   /// Waits that are kept for the percentiles.
   private static let waitsMax = 1 << 20
 

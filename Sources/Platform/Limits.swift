@@ -24,6 +24,8 @@ package enum PlatformLimits {
   /// one is done within milliseconds, so the oldest is the idlest. Each costs up to 50 kB once it has begun to speak.
   package static let strangersPerAddress = 256
   package static let strangers = 1024
+  /// What everybody has before giving way: far more than it takes to read a first message that has come.
+  package static let strangerGrace = Instant.Span.milliseconds(250)
   /// Of the descriptors that the process may open, the share that strangers may hold: files must still open.
   package static let strangersShare = 4
   /// How often callers who were turned away are told of in the log; in between they are counted.

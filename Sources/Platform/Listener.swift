@@ -2,9 +2,9 @@
 //
 // With a key, a caller is a stranger until it has proved that it has the key; the owner never hears of it before. What
 // strangers may cost is bounded: their number from one address and altogether, the time they have, and what is logged
-// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out. Those who
-// have shown the key and are about to finish do not give way: new callers wait in the kernel's queue until they have.
-// (When a coordinator with ten thousand workers comes back, all of them call at once.)
+// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out. Whoever has
+// shown the key, or had no time to, does not give way; then the new caller has to call again. (When a coordinator comes
+// back, all its workers call at once, and each that is let begin must come to an end.)
 
 import Base
 import CLinux
@@ -20,10 +20,8 @@ package final class Listener {
   private let onAccept: (Connection) -> Void
   private var isOpen = true
   /// Callers who have not proved yet that they have the key, oldest first.
-  private var strangers: [Connection] = []
+  private var strangers: [(connection: Connection, since: Instant)] = []
   private let strangersMax: Int
-  /// Nobody is taken from the kernel's queue until one of them has finished.
-  private var isWaiting = false
   private var refusals: RefusalLog
 
   /// Starts to listen. The listener stays open until `close()`; the loop keeps it alive.
@@ -53,7 +51,7 @@ package final class Listener {
   package func close() {
     guard isOpen else { return }
     isOpen = false
-    for stranger in strangers { stranger.close() }
+    for stranger in strangers { stranger.connection.close() }
     strangers = []
     loop.unwatch(socket)
     Glibc.close(socket)
@@ -78,7 +76,6 @@ package final class Listener {
 
   private func accept() {
     for _ in 0..<PlatformLimits.acceptsPerTurn where isOpen {
-      guard strangers.count(where: { $0.hasShownKey }) < finishingMax else { return wait() }
       var peer = ttrl_address()
       let accepted = ttrl_accept(socket, &peer)
       guard accepted >= 0 else {
@@ -101,29 +98,26 @@ package final class Listener {
   /// Out of descriptors: the caller stays in the kernel's queue, and a level-triggered loop would spin on it.
   private func rest(code: Int32) {
     Log.warning("listener.rests", ["address": address, "reason": systemErrorText(code), "remedy": remedy(for: code)])
-    giveWay { _ in true }
+    _ = giveWay { _ in true }
     loop.change(socket, to: [])
     loop.schedule(at: MonotonicClock.now() + PlatformLimits.acceptRest) {
-      if self.isOpen, !self.isWaiting { self.loop.change(self.socket, to: .readable) }
+      if self.isOpen { self.loop.change(self.socket, to: .readable) }
     }
-  }
-
-  /// As many as can be about to finish: no more than one address may have, since all may be from one.
-  private var finishingMax: Int { min(PlatformLimits.strangersPerAddress, strangersMax) }
-
-  /// Enough callers are about to finish; each has the time of a handshake for it.
-  private func wait() {
-    isWaiting = true
-    loop.change(socket, to: [])
   }
 
   // MARK: Strangers
 
   private func watch(_ stranger: Connection) {
-    if strangers.count >= strangersMax { giveWay { _ in true } }
     let host = stranger.peer.host
-    if strangers.count(where: { $0.peer.host == host }) >= finishingMax { giveWay { $0.peer.host == host } }
-    strangers.append(stranger)
+    let perAddress = min(PlatformLimits.strangersPerAddress, strangersMax)
+    let isFull = strangers.count >= strangersMax && !giveWay { _ in true }
+    let isHostFull =
+      strangers.count(where: { $0.connection.peer.host == host }) >= perAddress && !giveWay { $0.peer.host == host }
+    guard !isFull, !isHostFull else {
+      stranger.close()
+      return refusals.add(stranger.peer, Self.tooMany)
+    }
+    strangers.append((stranger, MonotonicClock.now()))
     stranger.onOpen = { [unowned stranger] in
       self.forget(stranger)
       stranger.onOpen = {}
@@ -136,19 +130,24 @@ package final class Listener {
     }
   }
 
-  private func forget(_ stranger: Connection) {
-    strangers.removeAll { $0 === stranger }
-    guard isWaiting, isOpen else { return }
-    isWaiting = false
-    loop.change(socket, to: .readable)
-  }
+  private func forget(_ stranger: Connection) { strangers.removeAll { $0.connection === stranger } }
 
-  /// The oldest stranger of some has to go, unless it has shown the key.
-  private func giveWay(where isMeant: (Connection) -> Bool) {
-    guard let oldest = strangers.firstIndex(where: { !$0.hasShownKey && isMeant($0) }) else { return }
-    let stranger = strangers.remove(at: oldest)
+  private static let tooMany = "too many callers at once have not proved that they have the key"
+
+  /// The oldest stranger of some has to go, unless it has shown the key or has just come.
+  ///
+  /// - Returns: whether one went.
+  private func giveWay(where isMeant: (Connection) -> Bool) -> Bool {
+    let now = MonotonicClock.now()
+    let oldest = strangers.firstIndex { stranger in
+      !stranger.connection.hasShownKey && now.since(stranger.since) >= PlatformLimits.strangerGrace
+        && isMeant(stranger.connection)
+    }
+    guard let oldest else { return false }
+    let stranger = strangers.remove(at: oldest).connection
     stranger.close()
-    refusals.add(stranger.peer, "too many callers at once did not prove that they have the key")
+    refusals.add(stranger.peer, Self.tooMany)
+    return true
   }
 }
 
