@@ -2,9 +2,9 @@
 //
 // With a key, a caller is a stranger until it has proved that it has the key; the owner never hears of it before. What
 // strangers may cost is bounded: their number from one address and altogether, the time they have, and what is logged
-// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out. Whoever has
-// shown the key, or had no time to, does not give way; then the new caller has to call again. (When a coordinator comes
-// back, all its workers call at once, and each that is let begin must come to an end.)
+// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out. Whoever
+// has shown the key, or had no time to, does not give way; then the new caller has to call again. (When a coordinator
+// comes back, all its workers call at once, and each that is let begin must come to an end.)
 
 import Base
 import CLinux

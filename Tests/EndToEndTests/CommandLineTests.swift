@@ -41,6 +41,38 @@ extension EndToEnd {
       }
     }
 
+    @Test func `every help has an example, of settings that the command takes`() throws {
+      for command in Self.commands {
+        let help = try Program.run(command.split(separator: " ").map(String.init) + ["--help"]).output
+        let example = try #require(help.split(separator: "\n").dropFirst().first { $0.hasPrefix("  ") })
+        guard command != "completions" else { continue }
+        let own = try #require(example.range(of: "ttrl \(command)"), "\(example)")
+        for word in example[own.upperBound...].split(separator: " ") where word.hasPrefix("--") {
+          #expect(help.contains("\n  \(word)"), "\(command) does not take \(word)")
+        }
+      }
+    }
+
+    @Test func `the manual page has every command and setting`() throws {
+      let page = try Program.run(["manual"]).output
+      #expect(page.hasPrefix(".TH TTRL 1\n"))
+      for command in Self.commands { #expect(page.contains("\n.B \(command)\n")) }
+      #expect(page.contains("\\fB\\-\\-max\\-new\\-tokens\\fR \\fIN\\fR"))
+    }
+
+    @Test(arguments: [
+      (["ttrl", "tra"], "train"), (["ttrl", "bench", "coord"], "coordinator"),
+      (["ttrl", "train", "--mini"], "--mini-batch"),
+      (["ttrl", "bench", "coordinator", "--worker-"], "--worker-tokens"),
+    ])
+    func `bash completes commands and their settings`(_ words: [String], _ completion: String) throws {
+      let script = """
+        source <("\(Program.path())" completions)
+        COMP_WORDS=(\(words.joined(separator: " "))); COMP_CWORD=\(words.count - 1); _ttrl; echo "${COMPREPLY[@]}"
+        """
+      #expect(try Program.run(["-c", script], program: "/bin/bash").output == completion + "\n")
+    }
+
     @Test func `train's help shows the built-in example's defaults beside the usual ones`() throws {
       let help = try Program.run(["train", "--help"]).output
       #expect(help.contains("[240; builtin: 30]") && help.contains("[exact]"))
