@@ -33,6 +33,7 @@ let package = Package(
     .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .target(name: "CLinux"),
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
@@ -51,6 +52,7 @@ let package = Package(
     module("TTRL", ["Base", "Records", "Answers"], safe),
     module("Fleet", ["Base", "Records"], safe),
     module("Wire", ["Base", "Records"], safe),
+    module("Packages", ["Base", "Records", "CZstd"], common),
     module("Tensors", ["Base", "CKernels", "COneDNN"], common),
     module("LanguageModel", ["Tensors", "TTRL", "Answers", "Records", "Base"], common),
 
@@ -70,7 +72,8 @@ let package = Package(
     module(
       "CoordinatorRole",
       [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+        "Fleet", "Wire", "Transport", "Packages", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel",
+        "Tensors",
         "Platform", "Records", "Base",
       ], common),
     module(
@@ -82,7 +85,7 @@ let package = Package(
       ], common),
     module(
       "WorkerRole",
-      ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
+      ["Fleet", "Transport", "Packages", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
     module(
       "LearnerRole",
       [
@@ -95,14 +98,18 @@ let package = Package(
 
     module(
       "Benchmarks",
-      ["Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings"], common),
+      [
+        "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel", "Tensors", "TTRL",
+        "Platform", "Records", "Base", "COneDNN", "CCeilings",
+      ], common),
     module(
       "Load",
       ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
     module("Chaos", ["Runs", "Ledger", "Platform", "Records", "Base"], common),
     module(
-      "Fuzzing", ["Wire", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"], common),
-    module("Simulation", ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"], safe),
+      "Fuzzing", ["Wire", "Packages", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"],
+      common),
+    module("Simulation", ["Fleet", "Wire", "Packages", "TTRL", "Answers", "Records", "Base"], safe),
 
     // 5: programs.
     .executableTarget(
@@ -128,6 +135,7 @@ let package = Package(
     tests("Answers", of: ["Answers", "Base"]),
     tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
+    tests("Packages", of: ["Packages", "Platform", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),

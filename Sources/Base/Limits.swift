@@ -7,8 +7,33 @@ package enum Limits {
   package static let helloBytes = 4096
   /// Weight bytes per chunk: long enough that framing costs nothing, short enough that heartbeats pass between chunks.
   package static let chunkBytes = 1 << 20
-  /// Chunks that a fetcher asks for ahead: covers the round trip on a fast network.
-  package static let chunksInFlight = 4
+  /// Bytes of weights that become one chunk of a package: a relay passes a chunk on when it has all of it, so a chain
+  /// of workers is late by one block each; and long enough that zstd's tables and the digests cost little.
+  package static let blockBytes = 256 << 10
+  /// A packed block, where it cannot be packed: zstd adds less than half a percent.
+  package static let packedChunkBytes = (256 + 4) << 10
+  /// Chunks of one package: weights of 64 GiB. Their manifest still fits a frame.
+  package static let chunksPerPackage = 1 << 18
+  /// Chunks and bytes that a fetcher asks for ahead: covers the round trip of a fast network, and not so much that a
+  /// slow one needs longer for them than `relayAge`.
+  package static let chunksInFlight = 64
+  package static let chunkBytesInFlight = 4 << 20
+  /// Silence after which a relay that owes chunks is left. One that waits for its own relay gets longer for each that
+  /// is before it, so that only the one next to the trouble is blamed.
+  package static let relaySilence = Instant.Span.seconds(5)
+  package static let relaySilencePerHop = Instant.Span.milliseconds(500)
+  /// And the age of the oldest request, which catches one that sends a chunk now and then.
+  package static let relayAge = Instant.Span.seconds(30)
+  /// Between two ticks: whoever slept longer was paused, and nobody else is to blame for what did not come meanwhile.
+  package static let relayTickGap = Instant.Span.seconds(2)
+  /// Workers in one chain of relays; the next begins another at the coordinator.
+  package static let relayDepth = 64
+  /// Workers that a relay serves at once.
+  package static let relayChildren = 16
+  /// Versions that a worker says it holds.
+  package static let versionsHeld = 16
+  /// An address in a message.
+  package static let addressBytes = 256
   /// Bytes of trajectories per batch part or trajectory message.
   package static let batchPartBytes = 4 << 20
   /// Trajectories in one message; bounds what a decoder allocates.

@@ -42,6 +42,7 @@ package final class CoordinatorShell {
   private var votes: VoteBook
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
+  private var shelf: PackageShelf?
   private var nextPeer: UInt64 = 1
   /// Effects from the first store on that have not been performed.
   private var deferred: [CoordinatorEffect] = []
@@ -99,6 +100,9 @@ package final class CoordinatorShell {
   ///   durable.
   package func serve(on address: HostPort) throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
+    shelf = try PackageShelf(
+      wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
+      onPackaged: { self.handle(.packaged($0)) })
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
@@ -229,8 +233,7 @@ package final class CoordinatorShell {
       let course = isIntact ? try scribe.record(manifest, report: report) : RunCourse()
       // Not from here: the machine is in the middle of this list of effects.
       loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
-    case .sendPolicy(let version, let offset, let peer):
-      links[peer]?.send(.chunk(version, offset: offset, bytes: try store.chunk(of: version, at: offset)))
+    case .package(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
     case .addRounds(let rounds): try scribe.add(rounds)
     case .dropPolicy(let version):
@@ -241,6 +244,17 @@ package final class CoordinatorShell {
       try scribe.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
+    }
+  }
+
+  private func perform(_ effect: PackageEffect) throws {
+    switch effect {
+    case .make(let policy, let base): try shelf?.make(policy, base: base)
+    case .sendChunk(let digest, let peer):
+      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.packed(digest, bytes)) }
+    case .drop(let version): shelf?.drop(version)
+    case .send(let message, let peer): links[peer]?.send(message)
+    case .avoid: break
     }
   }
 
@@ -297,6 +311,9 @@ package final class CoordinatorShell {
     case .refused(let slot, let refusal, let peer):
       Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
     case .published(let version): Log.info("coordinator.published", ["policy": version])
+    case .relayAvoided(let relay, let fault, let peer):
+      Log.warning("coordinator.relay_avoided", ["relay": relay, "fault": "\(fault)", "told_by": peer])
+      attempt { try self.scribe.record(event: "relay.avoided", "\(relay): \(fault), told by peer \(peer)") }
     case .cutShort(let version): Log.warning("coordinator.cut_short", ["last_policy": version])
     }
   }

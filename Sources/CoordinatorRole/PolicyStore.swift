@@ -24,7 +24,6 @@ package enum PolicyStoreError: Error, Sendable, CustomStringConvertible {
 package final class PolicyStore {
   private let directory: RunDirectory
   private var incoming: (version: PolicyVersion, file: AtomicFile)?
-  private var reading: (version: PolicyVersion, file: MappedFile)?
 
   /// - Throws: if the directory cannot be made.
   package init(_ directory: RunDirectory) throws(PlatformError) {
@@ -68,16 +67,6 @@ package final class PolicyStore {
     return true
   }
 
-  /// One chunk of a version.
-  ///
-  /// - Throws: if the file is gone or cannot be read.
-  package func chunk(of version: PolicyVersion, at offset: UInt64) throws(PlatformError) -> [UInt8] {
-    if reading?.version != version { reading = (version, try MappedFile(directory.policy(version))) }
-    guard let file = reading?.file, offset < UInt64(file.bytes.count) else { return [] }
-    let start = Int(offset)
-    return Array(file.bytes[start..<min(start + Limits.chunkBytes, file.bytes.count)])
-  }
-
   /// All bytes of a version that is kept.
   ///
   /// - Throws: if the file is gone or cannot be read.
@@ -86,7 +75,6 @@ package final class PolicyStore {
   }
 
   package func drop(_ version: PolicyVersion) throws(PlatformError) {
-    if reading?.version == version { reading = nil }
     try Files.removeTree(directory.policy(version))
   }
 }

@@ -50,6 +50,7 @@ extension Coordinator {
     guard let peer = peers.remove(id) else { return }
     wants[id] = nil
     if incoming?.from == id { incoming = nil }
+    packages.left(id)
     let slots = leases.revokeAll(heldBy: id)
     for slot in slots { release(slot) }
     if peer.hello != nil { effects.append(.note(.left(id, name: peer.name, outstanding: slots.count))) }

@@ -1,4 +1,4 @@
-// Coordinator+Policies: versions of the weights on their way, from the learner and to whoever samples.
+// Coordinator+Policies: versions of the weights on their way from the learner. To workers: Coordinator+Packages.
 //
 // One version is received at a time, in order; it exists when its bytes are verified and durable. The learner is paced
 // here: it gets the batch of the step that its version trains next, when that is complete.
@@ -7,20 +7,6 @@ import Base
 import Records
 
 extension Coordinator {
-  mutating func serve(
-    _ version: PolicyVersion, _ offset: UInt64, to id: PeerID, _ effects: inout [CoordinatorEffect]
-  ) {
-    guard kept.contains(version), let manifest = published[version] else {
-      return cutOff(id, "policy \(version) is not kept any more", &effects)
-    }
-    guard offset < manifest.byteCount else {
-      return refuse(id, "policy \(version) has \(manifest.byteCount) bytes and none at \(offset)", &effects)
-    }
-    effects.append(.sendPolicy(version, offset: offset, to: id))
-  }
-
-  // MARK: The learner
-
   /// A learner holds this version: give it the batch that the version sampled, now or when it is complete; after the
   /// last there is none.
   mutating func prepareBatch(
@@ -95,6 +81,7 @@ extension Coordinator {
       if isWaiting { cutOff(current.waiting, "policy \(manifest.version) arrived damaged", &effects) }
       return
     }
+    offerAtOnce(manifest, &effects)
     published[manifest.version] = manifest
     kept.append(manifest.version)
     effects.append(.note(.published(manifest.version)))

@@ -48,6 +48,7 @@ package struct Coordinator: Sendable {
   /// All versions ever published, and those whose bytes are kept.
   var published = SortedMap<PolicyVersion, PolicyManifest>()
   var kept: [PolicyVersion] = []
+  var packages = PackageBook()
   var leases = LeaseBook()
   var peers = SortedMap<PeerID, Peer>()
   /// Slots that workers have room for, beyond what they were granted; nobody is in it for 0. Apart from the peers, so
@@ -132,6 +133,7 @@ package struct Coordinator: Sendable {
       receive(message, from: id, now: now, &effects)
     case .sealed(let manifest, let isIntact, from: _, let course):
       finishPublishing(manifest, isIntact: isIntact, course, &effects)
+    case .packaged(let package): onPackages(&effects) { $0.packaged(package, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .tick: watch(now: now, &effects)
     }
@@ -152,7 +154,11 @@ package struct Coordinator: Sendable {
     case (.heartbeat(let tokens), .worker):
       if tokens > peer.tokens { leases.renew(heldBy: id, now: now) }
       _ = peers.update(id) { $0.tokens = tokens }
-    case (.fetch(let version, let offset), .some): serve(version, offset, to: id, &effects)
+    case (.get(let version, let holding), .worker): offerPackage(of: version, holding, to: id, &effects)
+    case (.fetchChunk(let version, let digest), .worker):
+      onPackages(&effects) { $0.fetched(digest, of: version, by: id, &$1) }
+    case (.fault(let relay, let version, let fault), .worker):
+      onPackages(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
     case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
     case (.chunk(let version, let offset, let bytes), .learner):
@@ -176,6 +182,7 @@ package struct Coordinator: Sendable {
     }
     for version in kept where version < latestPolicy && !isNeeded(version) {
       kept.removeAll { $0 == version }
+      onPackages(&effects) { $0.dropped(version, &$1) }
       effects.append(.dropPolicy(version))
     }
     while grantOnce(now: now, &effects) {}

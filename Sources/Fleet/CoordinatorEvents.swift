@@ -16,6 +16,8 @@ package enum CoordinatorEvent: Sendable, Equatable {
   /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest. If so,
   /// the version and its step are durable, and `course` is what all steps so far make of the run.
   case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
+  /// What `package(.make)` asked for is there.
+  case packaged(PackageManifest)
   case tick
 }
 
@@ -34,8 +36,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
   case sealPolicy(PolicyManifest, report: String, from: PeerID)
-  /// Read bytes of a version from this offset and send them as a chunk.
-  case sendPolicy(PolicyVersion, offset: UInt64, to: PeerID)
+  /// About the packages in which versions go to workers; `send` and `avoid` come as `send` and `note`.
+  case package(PackageEffect)
   /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
   /// These rounds were added to the plan: the run's result is another version than the one it was planned to evaluate.
@@ -57,6 +59,8 @@ package enum CoordinatorNote: Sendable, Equatable {
   case expired(LeaseID, holder: PeerID, slots: Int)
   case refused(Slot, Refusal, from: PeerID)
   case published(PolicyVersion)
+  /// A worker left another that passes weights on; nobody is sent there any more.
+  case relayAvoided(String, RelayFault, by: PeerID)
   /// The run ends before its plan does.
   case cutShort(at: PolicyVersion)
 }

@@ -3,7 +3,7 @@
 // A state machine like Coordinator. A worker holds nothing that anybody would miss: what it has not delivered can be
 // sampled again by anyone. It still does its best: while the coordinator is away it goes on sampling its leases and
 // offers the results when the connection is back. It leaves when told that the run is finished, or when drained.
-// Not here: sampling itself, and the weights' bytes (WorkerRole).
+// Not here: how a version comes to be held (PackageFetcher), sampling itself, and the weights' bytes (WorkerRole).
 
 package import Base
 package import Records
@@ -17,8 +17,8 @@ package enum WorkerEvent: Sendable, Equatable {
   case sampled(LeaseID, [Trajectory])
   /// The engine has sampled all of a lease.
   case exhausted(LeaseID)
-  /// All bytes of a version were received; whether they have its digest and the engine took them.
-  case installed(PolicyManifest, isIntact: Bool)
+  /// About versions on their way to this worker, or through it to others.
+  case plane(FetcherEvent)
   /// Finish the leases at hand, take no more, then leave.
   case drain
   case tick(tokens: UInt64)
@@ -32,15 +32,13 @@ package enum WorkerEffect: Sendable, Equatable {
   case sample(Lease)
   /// Stop sampling it.
   case cancel(LeaseID)
-  case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
-  /// All bytes are there: verify, prepare, then say `.installed`.
-  case installPolicy(PolicyManifest)
+  case plane(FetcherEffect)
   case dropPolicy(PolicyVersion)
   case exit(status: Int32, reason: String)
 }
 
 package struct Worker: Sendable {
-  private let hello: Hello
+  private var hello: Hello
   /// Slots to hold at a time.
   private let capacity: Int
   private var isConnected = false
@@ -51,10 +49,7 @@ package struct Worker: Sendable {
   private var backoff: Backoff
 
   private var runID: String?
-  private(set) var installed: [PolicyVersion] = []
-  /// The version that is being fetched, or installed once all of it is received.
-  private var fetching: (manifest: PolicyManifest, received: UInt64)?
-  private var wantedPolicies: [PolicyManifest] = []
+  private var plane: PackageFetcher
   /// Leases that wait for their policy.
   private var waiting: [Lease] = []
   /// The policy of each lease that the engine works on, and the slots that it still owes.
@@ -64,10 +59,13 @@ package struct Worker: Sendable {
   /// Slots that the coordinator was told to have room for, and has not sent.
   private var announcedWant = 0
 
-  /// - Parameter capacity: slots to hold at a time; enough that the engine's batch stays full while results travel.
-  package init(hello: Hello, capacity: Int) {
+  /// - Parameters:
+  ///   - capacity: slots to hold at a time; enough that the engine's batch stays full while results travel.
+  ///   - digest: what chunks of weights are known by.
+  package init(hello: Hello, capacity: Int, digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) {
     self.hello = hello
     self.capacity = capacity
+    plane = PackageFetcher(digest: digest)
     backoff = Backoff(processID: hello.processID)
   }
 
@@ -82,20 +80,22 @@ package struct Worker: Sendable {
       isConnected = true
       effects.append(.send(.hello(hello)))
     case .disconnected: disconnected(&effects)
-    case .received(let message): receive(message, &effects)
+    case .received(let message): receive(message, now: now, &effects)
     case .sampled(let lease, let trajectories): deliver(trajectories, of: lease, &effects)
     case .exhausted(let lease): sampling[lease] = nil
-    case .installed(let manifest, let isIntact): installed(manifest, isIntact, &effects)
+    case .plane(let event):
+      if case .listening(let address) = event { hello.relay = address }
+      onPlane(&effects) { $0.receive(event, now: now, &$1) }
     case .drain:
       isDraining = true
       waiting = []
     case .tick(let tokens):
+      onPlane(&effects) { $0.tick(now: now, &$1) }
       if isWelcome, now.since(lastHeartbeat) >= heartbeat {
         lastHeartbeat = now
         effects.append(.send(.heartbeat(tokens: tokens)))
       }
     }
-    fetchNext(&effects)
     startWaiting(&effects)
     dropOld(&effects)
     announce(&effects)
@@ -106,12 +106,11 @@ package struct Worker: Sendable {
     return effects
   }
 
-  private mutating func receive(_ message: Message, _ effects: inout [WorkerEffect]) {
+  private mutating func receive(_ message: Message, now: Instant, _ effects: inout [WorkerEffect]) {
     switch message {
     case .welcome(let welcome): greeted(welcome, &effects)
-    case .offer(let manifest):
-      if !isKnown(manifest) { wantedPolicies.append(manifest) }
-    case .chunk(let version, let offset, let bytes): receiveChunk(version, offset, bytes, &effects)
+    case .offer(let manifest): onPlane(&effects) { $0.offered(manifest, &$1) }
+    case .package, .packed, .missing: onPlane(&effects) { $0.told(message, now: now, &$1) }
     case .lease(let lease):
       announcedWant -= lease.slotCount
       // A lease that arrives while draining goes back by our leaving.
@@ -147,17 +146,16 @@ package struct Worker: Sendable {
       }
     }
     for (lease, trajectories) in byLease { send(trajectories, of: lease, &effects) }
+    onPlane(&effects) { $0.joined(&$1) }
   }
 
   private mutating func disconnected(_ effects: inout [WorkerEffect]) {
     isConnected = false
     isWelcome = false
     announcedWant = 0
-    // A version whose bytes are complete is being installed, whatever the connection does.
-    if let current = fetching, current.received < current.manifest.byteCount { fetching = nil }
+    plane.lost()
     // Leases that have not begun will be granted to others; those at hand are worth finishing.
     waiting = []
-    wantedPolicies = []
     effects.append(.connect(after: backoff.next()))
   }
 
@@ -174,51 +172,28 @@ package struct Worker: Sendable {
 
   // MARK: Policies
 
-  /// Installed, or on its way.
-  private func isKnown(_ manifest: PolicyManifest) -> Bool {
-    installed.contains(manifest.version) || fetching?.manifest == manifest || wantedPolicies.contains(manifest)
-  }
+  package var installed: [PolicyVersion] { plane.installed }
 
-  private mutating func fetchNext(_ effects: inout [WorkerEffect]) {
-    guard isWelcome, fetching == nil, !wantedPolicies.isEmpty else { return }
-    let manifest = wantedPolicies.removeFirst()
-    fetching = (manifest, 0)
-    effects.append(.send(.fetch(manifest.version, offset: 0)))
-  }
-
-  private mutating func receiveChunk(
-    _ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], _ effects: inout [WorkerEffect]
+  /// What the plane wants of the coordinator goes the way of all messages.
+  private mutating func onPlane(
+    _ effects: inout [WorkerEffect], _ change: (inout PackageFetcher, inout [FetcherEffect]) -> Void
   ) {
-    guard var current = fetching, current.manifest.version == version, offset == current.received,
-      !bytes.isEmpty, offset + UInt64(bytes.count) <= current.manifest.byteCount
-    else { return effects.append(.disconnect) }
-    effects.append(.writePolicy(version, offset: offset, bytes: bytes))
-    current.received += UInt64(bytes.count)
-    fetching = current
-    if current.received == current.manifest.byteCount {
-      effects.append(.installPolicy(current.manifest))
-    } else {
-      effects.append(.send(.fetch(version, offset: current.received)))
+    var wanted: [FetcherEffect] = []
+    change(&plane, &wanted)
+    for effect in wanted {
+      switch effect {
+      case .ask(let message): effects.append(.send(message))
+      case .disconnect: effects.append(.disconnect)
+      default: effects.append(.plane(effect))
+      }
     }
-  }
-
-  private mutating func installed(
-    _ manifest: PolicyManifest, _ isIntact: Bool, _ effects: inout [WorkerEffect]
-  ) {
-    fetching = nil
-    guard isIntact else {
-      // Damaged on the way: ask again, from the start. Without a connection the next lease will bring another offer.
-      if isWelcome { wantedPolicies.append(manifest) }
-      return
-    }
-    installed.append(manifest.version)
   }
 
   /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon
   /// as no lease at hand is sampled from it.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
     for version in installed.dropLast(2) where !isInUse(version) {
-      installed.removeAll { $0 == version }
+      onPlane(&effects) { $0.drop(version, &$1) }
       effects.append(.dropPolicy(version))
     }
   }

@@ -68,6 +68,13 @@ package final class Connection {
   /// Bytes that `send` accepted and the kernel did not take yet; with TLS, what they became.
   package private(set) var queuedBytes = 0
 
+  /// The numeric address of this side, without its port; empty where there is none.
+  package var localHost: String {
+    guard socket >= 0 else { return "" }
+    var address = ttrl_address()
+    return ttrl_local_address(socket, &address) == 0 ? HostPort(address).host : ""
+  }
+
   /// Whether bytes can flow: connected, and not closed from either side.
   package var isOpen: Bool { state == .open && verdict == nil }
 

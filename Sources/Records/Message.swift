@@ -1,8 +1,8 @@
 // Message: everything that one process says to another.
 //
-// Three roles talk over TCP: workers and the learner each to the coordinator, never to one another. The bytes of each
-// message are in Wire and, byte by byte, in docs/protocol.md. Who may send what is said here and enforced by the
-// machines.
+// Three roles talk over TCP: workers and the learner each to the coordinator, and workers to one another about chunks
+// of weights and nothing else. The bytes of each message are in Wire and, byte by byte, in docs/protocol.md. Who may
+// send what is said here and enforced by the machines.
 
 package import Base
 
@@ -77,13 +77,18 @@ package struct Hello: Sendable, Equatable {
   package var arithmetic: String
   package var processID: UInt32
   package var threads: UInt16
+  /// Where other workers can have chunks of weights from it; empty if nowhere.
+  package var relay: String
 
-  package init(role: Role, name: String, arithmetic: String, processID: UInt32, threads: UInt16) {
+  package init(
+    role: Role, name: String, arithmetic: String, processID: UInt32, threads: UInt16, relay: String = ""
+  ) {
     self.role = role
     self.name = name
     self.arithmetic = arithmetic
     self.processID = processID
     self.threads = threads
+    self.relay = relay
   }
 }
 
@@ -140,10 +145,23 @@ package enum Message: Sendable, Equatable {
   // Weights.
   /// Coordinator → worker: this version exists.
   case offer(PolicyManifest)
-  /// Worker or learner: send me these bytes of that version.
+  /// Coordinator → learner: send me the published version's bytes from there.
   case fetch(PolicyVersion, offset: UInt64)
-  /// Either way: bytes of a version, in order of offset.
+  /// Learner: bytes of the published version, in order of offset.
   case chunk(PolicyVersion, offset: UInt64, bytes: [UInt8])
+  /// Worker → coordinator: how can I have this version? I hold these.
+  case get(PolicyVersion, holding: [PolicyVersion])
+  /// Coordinator → worker: as this package, its chunks from that relay, or from me if it is empty. `depth` is how many
+  /// relays there are up to that one.
+  case package(PackageManifest, from: String, depth: Int)
+  /// Worker → coordinator, worker → relay: this chunk of that version, please.
+  case fetchChunk(PolicyVersion, ChunkDigest)
+  /// The other way round: here it is.
+  case packed(ChunkDigest, [UInt8])
+  /// The other way round: I do not have that version any more.
+  case missing(PolicyVersion)
+  /// Worker → coordinator: I have left this relay.
+  case fault(String, PolicyVersion, RelayFault)
 
   // Learner ↔ coordinator.
   /// Learner: I hold this version's state and wait for the batch of the step that it samples.

@@ -41,7 +41,8 @@ package enum RunMemory {
     let learners = settings.learners
     let worker = worker(settings, shape, workers: settings.workers)
     let learner = learner(settings, shape, ranks: learners)
-    var items = [MemoryPlan.Item(name: "coordinator", bytes: MemoryPlan.slack)]
+    // The packed anchor and the deltas of what is being sampled from.
+    var items = [MemoryPlan.Item(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes(shape))]
     if settings.workers > 0 {
       items += worker.items.map {
         .init(name: "\(settings.workers) worker(s), \($0.name)", bytes: $0.bytes * settings.workers)
@@ -55,11 +56,15 @@ package enum RunMemory {
     let threads = settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(workers, 1))
     let tokens = positions(settings, shape)
     let concurrent = Int(settings.method.promptsPerStep) * Int(settings.method.votes)
-    return .sampling(
+    let sampling = MemoryPlan.sampling(
       shape, versions: 2, threads: threads,
       batchRows: min(batchRows, max(1, concurrent / max(1, threads * max(workers, 1)))), positions: tokens,
       keyValueBytesMax: settings.keyValueBytesMax)
+    // The version that the next delta is made against, that one while it is unpacked, and packed ones for others.
+    return MemoryPlan(items: sampling.items + [.init(name: "weights on their way", bytes: 3 * publishedBytes(shape))])
   }
+
+  private static func publishedBytes(_ shape: TransformerPlan) -> Int { shape.layout.count * shape.type.bytes }
 
   private static func learner(_ settings: Settings, _ shape: TransformerPlan, ranks: Int) -> MemoryPlan {
     let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)

@@ -143,6 +143,10 @@ package enum SettingTable {
       "where the coordinator is; train: where its processes find it, if not where it listens", \.coordinator),
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     text(
+      "relay", "HOST:PORT", .operation,
+      "where other workers have weights from this one; without a host, where it reaches the coordinator from; or none",
+      \.relay),
+    text(
       "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     text(
       "page", "HOST:PORT", .operation, "where the live page is served; port 0 picks one, none serves no page", \.page),
@@ -159,6 +163,8 @@ package enum SettingTable {
     text("config", "FILE", .command, "settings as JSON5; flags win over it", \.config),
     integer("prompts", 1...65536, .command, "bench: prompts; 0: as the model's shape has it", \.prompts),
     integer("prompt-tokens", 1...(1 << 20), .command, "bench: tokens of a prompt; 0: likewise", \.promptTokens),
+    text("base", "DIR", .command, "bench broadcast: the model's version before, for a delta", \.base),
+    number("link-rate", 0...1e6, .command, "bench broadcast: Mbit/s that a link carries; 0 measures", \.linkRate),
     integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts; chaos: disturbed runs", \.runs),
     integer("kills", 1...100_000, .command, "chaos: processes to kill in each run", \.kills),
     integer("chaos-seed", 0...UInt64.max, .command, "chaos: decides what is done to whom, and when", \.chaosSeed),

@@ -109,6 +109,9 @@ package struct Settings: Sendable, Equatable {
   package var keyValueMemory = 0
   package var coordinator = ""
   package var listen = "127.0.0.1:0"
+  package var relay = ":0"
+  package var base = ""
+  package var linkRate: Float = 0
   /// A path; `plainTCP`; or empty, the run's own.
   package var key = ""
   /// The value of `key` that asks for neither encryption nor authentication.

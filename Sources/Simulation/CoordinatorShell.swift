@@ -5,6 +5,7 @@
 
 import Base
 import Fleet
+import Packages
 import Records
 import TTRL
 import Wire
@@ -17,6 +18,7 @@ final class CoordinatorShell: Shell {
   /// The version that is being received, and whether it is complete and being verified.
   private var incoming: (version: PolicyVersion, bytes: [UInt8], isSealing: Bool)?
   private var votes: VoteBook
+  private var packages: [(manifest: PackageManifest, chunks: [[UInt8]])] = []
 
   init(seat: SeatID, world: World) {
     self.seat = seat
@@ -52,6 +54,10 @@ final class CoordinatorShell: Shell {
     case .bytes(let link, let bytes): receive(bytes, from: peer(link), in: world)
     case .done(.sealed(let manifest, let report, let id)): seal(manifest, report, from: id, in: world)
     case .done(.decided(let decision)): decide(decision, in: world)
+    case .done(.packaged(let manifest, let chunks)):
+      if world.bug == .dropPackageEarly { packages = [] }
+      packages.append((manifest, chunks))
+      feed(.packaged(manifest), in: world)
     case .connect, .drain, .done: world.violate("the coordinator was given \(occurrence)")
     }
   }
@@ -104,13 +110,17 @@ final class CoordinatorShell: Shell {
       world.schedule(
         .done(.sealed(manifest, report: report, from: id)), on: seat,
         after: world.workDice.span(.zero, world.scenario.verifyTime))
-    case .sendPolicy(let version, let offset, let id): sendPolicy(version, offset, to: id, in: world)
+    case .package(let effect): perform(effect, in: world)
     case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
     case .addRounds(let specs): world.note(seat, 27, "adds \(specs.count) rounds")
     case .dropPolicy(let version):
       world.note(seat, 23, "drops policy \(version)")
       world.directory.drop(version)
-    case .note(let note): world.note(seat, 24, "\(note)")
+    case .note(let note):
+      world.note(seat, 24, "\(note)")
+      if case .relayAvoided(let relay, .wrong, by: _) = note, !world.liars.contains(relay) {
+        world.violate("\(relay) was called a liar and is none")
+      }
     case .finish:
       world.note(seat, 25, "the run is complete")
       world.isComplete = true
@@ -186,15 +196,43 @@ final class CoordinatorShell: Shell {
 
   // MARK: Policies
 
-  private func sendPolicy(_ version: PolicyVersion, _ offset: UInt64, to id: PeerID, in world: World) {
-    guard let bytes = world.directory.policies[version] else {
-      return world.violate("policy \(version) is asked for and was dropped")
+  private func perform(_ effect: PackageEffect, in world: World) {
+    switch effect {
+    case .make(let policy, let base): make(policy, base, in: world)
+    case .sendChunk(let digest, let id):
+      for (manifest, chunks) in packages {
+        guard let index = manifest.chunks.firstIndex(where: { $0.digest == digest }) else { continue }
+        return send(.packed(digest, chunks[index]), to: id, in: world)
+      }
+      world.violate("chunk \(digest) is asked for and was dropped")
+    case .drop(let version): packages.removeAll { $0.manifest.policy.version == version }
+    case .send(let message, let id): send(message, to: id, in: world)
+    case .avoid: world.violate("the coordinator's machine hands on \(effect)")
     }
-    guard offset < UInt64(bytes.count) else {
-      return world.violate("policy \(version) is asked for from \(offset) and has \(bytes.count) bytes")
+  }
+
+  private func make(_ policy: PolicyManifest, _ base: PolicyManifest?, in world: World) {
+    guard let bytes = world.directory.policies[policy.version] else {
+      return world.violate("policy \(policy.version) is to be packed and was dropped")
     }
-    let end = min(Int(offset) + world.scenario.chunkBytes, bytes.count)
-    send(.chunk(version, offset: offset, bytes: Array(bytes[Int(offset)..<end])), to: id, in: world)
+    var old: [UInt8]?
+    if let base {
+      guard let bytes = world.directory.policies[base.version] else {
+        return world.violate("policy \(base.version) is to be a base and was dropped")
+      }
+      old = bytes
+    }
+    let packed = packed(policy, bytes, base: base.flatMap { base in old.map { (base.version, $0) } }, in: world)
+    world.schedule(
+      .done(.packaged(packed.manifest, packed.chunks)), on: seat,
+      after: world.workDice.span(.zero, world.scenario.verifyTime))
+  }
+
+  private func packed(
+    _ policy: PolicyManifest, _ bytes: [UInt8], base: (version: PolicyVersion, bytes: [UInt8])?, in world: World
+  ) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
+    packageOf(
+      policy, bytes, base: base, wordBytes: 4, blockBytes: world.scenario.chunkBytes, digest: chunkDigest)
   }
 
   private func write(_ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], in world: World) {

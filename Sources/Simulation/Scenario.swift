@@ -38,10 +38,15 @@ package enum FaultKind: String, CaseIterable, Sendable {
   case damagePublication = "damage_publication"
   case damageCheckpoint = "damage_checkpoint"
 
+  // Workers that pass weights on: other bytes than they have, or none.
+  case lieAsRelay = "lie_as_relay"
+  case swallowAsRelay = "swallow_as_relay"
+
   /// Whether the fault strikes by the clock; the others strike by chance, at each opportunity.
   var isTimed: Bool {
     switch self {
-    case .crashBetweenEffects, .refuseConnection, .delayPacket, .damageInstall, .damagePublication, .damageCheckpoint:
+    case .crashBetweenEffects, .refuseConnection, .delayPacket, .damageInstall, .damagePublication, .damageCheckpoint,
+      .lieAsRelay, .swallowAsRelay:
       false
     default: true
     }
@@ -62,6 +67,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sealUnverified
   /// A worker's shell believes fetched bytes without comparing their digest.
   case installUnverified
+  /// A worker believes that a chunk is what it is called.
+  case trustRelays
+  /// A worker's shell loses the chunks that it keeps with the connection.
+  case forgetChunks
+  /// The coordinator's shell drops a package as soon as there is another.
+  case dropPackageEarly
   /// The batch is sent in the order in which trajectories were stored.
   case batchInArrivalOrder
   /// A worker's engine samples with whatever policy is the newest.
@@ -91,6 +102,8 @@ struct WorkerTraits: Sendable {
   var capacity: Int
   /// When it is started; some join late.
   var joinsAt: Instant
+  /// Whether others can have chunks from it.
+  var relays: Bool
 }
 
 /// One seed's world, before anything happens in it.
@@ -151,7 +164,8 @@ package struct Scenario: Sendable {
         // Some are up to sixteen times slower than the others.
         slotTime: dice.chance(0.3) ? dice.wildSpan(slotTime, doublings: 4) : slotTime,
         capacity: dice.count(1...48),
-        joinsAt: index == 0 || dice.chance(0.6) ? .zero : .zero + dice.span(.zero, .seconds(20)))
+        joinsAt: index == 0 || dice.chance(0.6) ? .zero : .zero + dice.span(.zero, .seconds(20)),
+        relays: dice.chance(0.8))
     }
     latency = dice.wildSpan(Instant.Span(nanoseconds: 50_000), doublings: 10)
     chunkBytes = dice.count(16...120)

@@ -221,6 +221,9 @@ func digest(_ bytes: [UInt8]) -> [UInt8] {
   return out.bytes
 }
 
+/// The same of a chunk of weights.
+func chunkDigest(_ bytes: [UInt8]) -> ChunkDigest { ChunkDigest(digest(bytes)) }
+
 /// A running 64-bit hash of numbers, order-sensitive.
 struct Fingerprint: Sendable, Equatable {
   private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325

@@ -38,6 +38,14 @@ func summary(of message: Message) -> String {
       + lease.prompts.map { "prompt \($0.prompt) samples \(ranges($0.samples))" }.joined(separator: "; ")
   case .trajectories(let id, let list):
     "trajectories of lease \(id): \(list.map(\.slot).map(short).joined(separator: " "))"
+  case .get(let version, let holding): "get policy \(version), holding \(holding)"
+  case .package(let package, let relay, let depth):
+    "package of policy \(package.policy.version) on \(package.base.map { "\($0)" } ?? "nothing"): "
+      + "\(package.chunks.count) chunks from \(relay.isEmpty ? "here" : relay), depth \(depth)"
+  case .fetchChunk(let version, let digest): "fetch \(digest) of policy \(version)"
+  case .packed(let digest, let bytes): "chunk \(digest), \(bytes.count) bytes"
+  case .missing(let version): "policy \(version) is not here"
+  case .fault(let relay, let version, let fault): "left relay \(relay) for policy \(version): \(fault)"
   case .settled(let slots): "settled \(slots.map(short).joined(separator: " "))"
   case .revoke(let id): "revoke lease \(id)"
   case .heartbeat(let tokens): "heartbeat, \(tokens) tokens"

@@ -2,10 +2,13 @@
 //
 // The engine samples a few slots at a time, from all leases in turn, and takes its time; it refuses to be told to
 // sample from a policy that it was told to drop, or two leases of one number, because the real one would mix them up.
+// Chunks of weights are packed and unpacked by the real code; some are lied about on their way to other workers.
 
 import Base
 import Fleet
+import Packages
 import Records
+import Synchronization
 import Wire
 
 final class WorkerShell: Shell {
@@ -24,7 +27,13 @@ final class WorkerShell: Shell {
   private var decoder = FrameDecoder()
   private var hasBeenWelcomed = false
 
-  private var incoming: (version: PolicyVersion, bytes: [UInt8], isInstalling: Bool)?
+  private var chunks = SortedMap<ChunkDigest, [UInt8]>()
+  /// The version that was installed last, and its bytes: the base of the next delta.
+  private var newest: (version: PolicyVersion, bytes: [UInt8])?
+  private var relay: (link: LinkID, decoder: FrameDecoder)?
+  private var children = SortedMap<LinkID, FrameDecoder>()
+  /// What the last chunk to arrive is called; for the planted bug that believes it.
+  private let claimed: Claim
   private var policies = SortedMap<PolicyVersion, ToyPolicy>()
   private var jobs: [Job] = []
   private var nextJob = 0
@@ -36,28 +45,32 @@ final class WorkerShell: Shell {
     self.seat = seat
     self.traits = traits
     incarnation = world.seats[seat].incarnation
+    let claimed = Claim()
+    self.claimed = claimed
+    let isTrusting = world.bug == .trustRelays
     machine = Worker(
       hello: Hello(
         role: .worker, name: world.seats[seat].name, arithmetic: "toy",
         processID: UInt32(seat * 1000 + incarnation), threads: 1),
-      capacity: traits.capacity)
+      capacity: traits.capacity,
+      digest: { bytes in isTrusting ? claimed.digest.withLock { $0 } : chunkDigest(bytes) })
   }
 
   func handle(_ occurrence: Occurrence, in world: World) {
     switch occurrence {
-    case .started, .connect: link = world.connect(from: seat)
+    case .started:
+      if traits.relays { feed(.plane(.listening(at: world.relayAddress(of: seat))), in: world) }
+      link = world.connect(from: seat)
+    case .connect: link = world.connect(from: seat)
     case .tick: feed(.tick(tokens: tokens), in: world)
-    case .opened:
-      decoder = FrameDecoder()
-      feed(.connected, in: world)
-    case .closed(let id):
-      if id == link { disconnected(in: world) }
+    case .opened(let id): opened(id, in: world)
+    case .closed(let id): closed(id, in: world)
     case .bytes(let id, let bytes): receive(bytes, on: id, in: world)
     case .drain:
       world.note(seat, 30, "is drained")
       feed(.drain, in: world)
     case .done(.sampled(let lease, let job, let count)): finishSampling(lease, job: job, count: count, in: world)
-    case .done(.installed(let manifest)): install(manifest, in: world)
+    case .done(.installed(let package)): install(package, in: world)
     case .done: world.violate("a worker was given \(occurrence)")
     }
     startSampling(in: world)
@@ -66,10 +79,34 @@ final class WorkerShell: Shell {
   /// The engine stands still.
   func stall(until: Instant) { stalledUntil = max(stalledUntil, until) }
 
+  private func opened(_ id: LinkID, in world: World) {
+    if id == link {
+      decoder = FrameDecoder()
+      feed(.connected, in: world)
+    } else if world.links[id].server == seat {
+      children[id] = FrameDecoder()
+    }
+  }
+
+  private func closed(_ id: LinkID, in world: World) {
+    if id == link {
+      disconnected(in: world)
+    } else if id == relay?.link {
+      relay = nil
+      feed(.plane(.relayLost), in: world)
+    } else if children.remove(id) != nil {
+      feed(.plane(.childLeft(ChildID(UInt64(id)))), in: world)
+    }
+  }
+
   private func receive(_ bytes: [UInt8], on id: LinkID, in world: World) {
+    if id == relay?.link { return receiveOfRelay(bytes, on: id, in: world) }
+    if children.contains(id) { return receiveOfChild(bytes, on: id, in: world) }
+    guard id == link else { return }
     decoder.append(bytes)
     do {
       while link == id, let message = try decoder.next() {
+        if case .packed(let digest, _) = message { claimed.digest.withLock { $0 = digest } }
         let isWelcome = if case .welcome = message { true } else { false }
         feed(.received(message), isReoffer: isWelcome && hasBeenWelcomed, in: world)
         hasBeenWelcomed = hasBeenWelcomed || isWelcome
@@ -80,8 +117,36 @@ final class WorkerShell: Shell {
     }
   }
 
+  private func receiveOfRelay(_ bytes: [UInt8], on id: LinkID, in world: World) {
+    relay?.decoder.append(bytes)
+    do {
+      while id == relay?.link, let message = try relay?.decoder.next() {
+        if case .packed(let digest, _) = message { claimed.digest.withLock { $0 = digest } }
+        feed(.plane(.relaySaid(message)), in: world)
+        guard world.survives(seat, incarnation: incarnation) else { return }
+      }
+    } catch {
+      world.violate("a worker cannot read a relay's frame: \(error)")
+    }
+  }
+
+  private func receiveOfChild(_ bytes: [UInt8], on id: LinkID, in world: World) {
+    guard var decoder = children[id] else { return }
+    decoder.append(bytes)
+    do {
+      while children.contains(id), let message = try decoder.next() {
+        feed(.plane(.childSaid(ChildID(UInt64(id)), message)), in: world)
+        guard world.survives(seat, incarnation: incarnation) else { return }
+      }
+      if children.contains(id) { children[id] = decoder }
+    } catch {
+      world.violate("a relay cannot read a worker's frame: \(error)")
+    }
+  }
+
   private func disconnected(in world: World) {
     link = nil
+    if world.bug == .forgetChunks { chunks = SortedMap() }
     feed(.disconnected, in: world)
   }
 
@@ -107,11 +172,7 @@ final class WorkerShell: Shell {
     case .cancel(let id):
       world.note(seat, 31, "cancels lease \(id)")
       jobs.removeAll { $0.lease.id == id }
-    case .writePolicy(let version, let offset, let bytes): write(version, offset, bytes, in: world)
-    case .installPolicy(let manifest):
-      incoming?.isInstalling = true
-      world.schedule(
-        .done(.installed(manifest)), on: seat, after: world.workDice.span(.zero, world.scenario.verifyTime))
+    case .plane(let effect): perform(effect, in: world)
     case .dropPolicy(let version): drop(version, in: world)
     case .exit(let status, let reason): world.exit(seat, status: status, reason: reason)
     }
@@ -119,28 +180,70 @@ final class WorkerShell: Shell {
 
   // MARK: Policies
 
-  private func write(_ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], in world: World) {
-    if incoming?.isInstalling == true {
-      return world.violate("a worker writes policy \(version) while a policy is being verified")
+  private func perform(_ effect: FetcherEffect, in world: World) {
+    switch effect {
+    case .dial(let address): relay = (world.connect(from: seat, toRelayAt: address), FrameDecoder())
+    case .askRelay(let message):
+      if let relay { world.sendSoon(message, on: relay.link, from: seat) }
+    case .hangUp:
+      if let relay { world.close(relay.link, at: seat) }
+      relay = nil
+    case .keep(let digest, let bytes): keep(digest, bytes, in: world)
+    case .forget(let digests):
+      for digest in digests where chunks.remove(digest) == nil && world.bug != .forgetChunks {
+        world.violate("a worker is to forget chunk \(digest), which it does not have")
+      }
+    case .install(let package):
+      world.schedule(
+        .done(.installed(package)), on: seat, after: world.workDice.span(.zero, world.scenario.verifyTime))
+    case .sendChunk(let digest, let child): sendChunk(digest, to: child, in: world)
+    case .tell(let child, let message): world.send(message, on: LinkID(child.number), from: seat)
+    case .dismiss(let child):
+      children[LinkID(child.number)] = nil
+      world.close(LinkID(child.number), at: seat)
+    case .left(let relay, let fault): world.note(seat, 35, "leaves relay \(relay): \(fault)")
+    case .ask, .disconnect: world.violate("a worker's machine hands on \(effect)")
     }
-    if offset == 0 { incoming = (version, [], false) }
-    guard var current = incoming, current.version == version, offset == UInt64(current.bytes.count) else {
-      return world.violate("a worker writes policy \(version) at \(offset), which is not where it ends")
-    }
-    current.bytes += bytes
-    if world.strikesNow(.damageInstall) { current.bytes[current.bytes.count - 1] ^= 1 }
-    incoming = current
   }
 
-  private func install(_ manifest: PolicyManifest, in world: World) {
-    guard let complete = incoming, complete.version == manifest.version else {
-      return world.violate("a worker is to install policy \(manifest.version) and does not have it")
+  private func keep(_ digest: ChunkDigest, _ bytes: [UInt8], in world: World) {
+    guard chunkDigest(bytes) == digest else {
+      return world.violate("a worker keeps \(bytes.count) bytes as chunk \(digest), which they are not")
     }
-    incoming = nil
-    let isIntact = digest(complete.bytes) == manifest.digest || world.bug == .installUnverified
-    world.note(seat, 32, "installs policy \(manifest.version), intact: \(isIntact)")
-    if isIntact { policies[manifest.version] = try? world.scenario.policy(published: complete.bytes) }
-    feed(.installed(manifest, isIntact: isIntact), in: world)
+    if chunks.contains(digest) { return world.violate("a worker keeps chunk \(digest) twice") }
+    chunks[digest] = bytes
+  }
+
+  private func sendChunk(_ digest: ChunkDigest, to child: ChildID, in world: World) {
+    guard var bytes = chunks[digest] else {
+      return world.violate("a worker is to pass on chunk \(digest), which it does not have")
+    }
+    if world.strikesNow(.swallowAsRelay) { return }
+    if world.strikesNow(.lieAsRelay) {
+      bytes[bytes.count - 1] ^= 1
+      world.liars.insert(world.relayAddress(of: seat))
+    }
+    world.send(.packed(digest, bytes), on: LinkID(child.number), from: seat)
+  }
+
+  private func install(_ package: PackageManifest, in world: World) {
+    let isDamaged = world.strikesNow(.damageInstall)
+    var bytes: [UInt8]?
+    do {
+      bytes = try unpacked(package, base: newest) { chunks[$0] }
+    } catch .missing(let block) {
+      return world.violate("a worker is to install a package and lacks block \(block)")
+    } catch {
+      return world.violate("a worker cannot unpack a package: \(error)")
+    }
+    if isDamaged, let last = bytes?.indices.last { bytes?[last] ^= 1 }
+    let isIntact = bytes.map(digest) == package.policy.digest || world.bug == .installUnverified
+    world.note(seat, 32, "installs policy \(package.policy.version), intact: \(isIntact)")
+    if isIntact, let bytes {
+      policies[package.policy.version] = try? world.scenario.policy(published: bytes)
+      newest = (package.policy.version, bytes)
+    }
+    feed(.plane(.installed(package, isIntact: isIntact)), in: world)
   }
 
   private func drop(_ version: PolicyVersion, in world: World) {
@@ -216,4 +319,9 @@ final class WorkerShell: Shell {
       }
     }
   }
+}
+
+/// What a chunk claims to be.
+private final class Claim: Sendable {
+  let digest = Mutex(ChunkDigest([]))
 }

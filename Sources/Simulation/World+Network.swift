@@ -12,16 +12,22 @@ import Wire
 /// A connection, by order of dialling.
 typealias LinkID = Int
 
-/// One connection from a worker or learner to the coordinator.
+/// One connection: from a worker or learner to the coordinator, or from a worker to one that relays.
 struct Link {
   let client: SeatID
   let clientIncarnation: Int
+  let server: SeatID
+  /// The only incarnation of a relay that listens at its address; nil is whichever there is.
+  var wantedIncarnation: Int?
   var serverIncarnation = 0
   /// The side has not closed it, nor learned that it is closed.
   var isClientOpen = true
   var isServerOpen = false
   /// No byte passes any more, whatever the sides believe.
   var isCut = false
+  /// Nothing has come back yet; what the client says meanwhile.
+  var isDialling = true
+  var early: [Message] = []
   /// When the last bytes so far reach each side: later ones come later.
   var lastToServer = Instant.zero
   var lastToClient = Instant.zero
@@ -31,10 +37,28 @@ extension World {
   // MARK: What shells do
 
   /// Dials the coordinator. `.opened` or `.closed` follows.
-  func connect(from seat: SeatID) -> LinkID {
-    links.append(Link(client: seat, clientIncarnation: seats[seat].incarnation))
+  func connect(from seat: SeatID) -> LinkID { connect(from: seat, to: Self.coordinatorSeat, nil) }
+
+  /// Dials a worker that relays.
+  func connect(from seat: SeatID, toRelayAt address: String) -> LinkID {
+    let numbers = address.split(separator: ":").compactMap { Int($0) }
+    return connect(from: seat, to: numbers[0], numbers[1])
+  }
+
+  /// Where a worker's process can be dialled.
+  func relayAddress(of seat: SeatID) -> String { "\(seat):\(seats[seat].incarnation)" }
+
+  private func connect(from seat: SeatID, to server: SeatID, _ incarnation: Int?) -> LinkID {
+    links.append(
+      Link(
+        client: seat, clientIncarnation: seats[seat].incarnation, server: server, wantedIncarnation: incarnation))
     schedule(.dial(links.count - 1), at: clock + delay())
     return links.count - 1
+  }
+
+  /// The same for a connection that is still being dialled: a real one keeps what is sent until it stands.
+  func sendSoon(_ message: Message, on id: LinkID, from seat: SeatID) {
+    if links[id].isDialling { links[id].early.append(message) } else { send(message, on: id, from: seat) }
   }
 
   /// Hands a message to the network; it is lost if the connection is not what the sender believes.
@@ -54,7 +78,8 @@ extension World {
   }
 
   private func transmit(_ bytes: [UInt8], on id: LinkID, from seat: SeatID) {
-    if seat == Self.coordinatorSeat {
+    let server = links[id].server
+    if seat == server {
       let arrival = max(links[id].lastToClient, clock + delay())
       links[id].lastToClient = arrival
       let client = links[id].client
@@ -63,7 +88,7 @@ extension World {
       let arrival = max(links[id].lastToServer, clock + delay())
       links[id].lastToServer = arrival
       let incarnation = links[id].serverIncarnation
-      schedule(.occur(Self.coordinatorSeat, incarnation: incarnation, .bytes(id, bytes)), at: arrival)
+      schedule(.occur(server, incarnation: incarnation, .bytes(id, bytes)), at: arrival)
     }
   }
 
@@ -79,64 +104,68 @@ extension World {
   // MARK: What happens
 
   func isOpen(_ id: LinkID, at seat: SeatID) -> Bool {
-    seat == Self.coordinatorSeat ? links[id].isServerOpen : links[id].isClientOpen
+    seat == links[id].server ? links[id].isServerOpen : links[id].isClientOpen
   }
 
   func shut(_ id: LinkID, at seat: SeatID) {
-    if seat == Self.coordinatorSeat { links[id].isServerOpen = false } else { links[id].isClientOpen = false }
+    if seat == links[id].server { links[id].isServerOpen = false } else { links[id].isClientOpen = false }
   }
 
-  /// A connection attempt reaches the coordinator's machine.
+  /// A connection attempt reaches the machine that it is for.
   func dial(_ id: LinkID) {
+    links[id].isDialling = false
     let link = links[id]
     guard link.isClientOpen else { return }
-    guard seats[Self.coordinatorSeat].isAlive, !strikesNow(.refuseConnection) else {
+    let server = link.server
+    let isThere = seats[server].isAlive && link.wantedIncarnation.map { $0 == seats[server].incarnation } ?? true
+    guard isThere, !strikesNow(.refuseConnection) else {
       schedule(.occur(link.client, incarnation: link.clientIncarnation, .closed(id)), at: clock + delay())
       return
     }
-    let incarnation = seats[Self.coordinatorSeat].incarnation
+    let incarnation = seats[server].incarnation
     links[id].isServerOpen = true
     links[id].serverIncarnation = incarnation
     links[id].lastToServer = clock
     links[id].lastToClient = clock + delay()
-    schedule(.occur(Self.coordinatorSeat, incarnation: incarnation, .opened(id)), at: clock)
+    schedule(.occur(server, incarnation: incarnation, .opened(id)), at: clock)
     schedule(.occur(link.client, incarnation: link.clientIncarnation, .opened(id)), at: links[id].lastToClient)
+    for message in link.early { send(message, on: id, from: link.client) }
   }
 
   /// The network loses a connection: bytes in flight too, and each side notices when it notices.
   func cut(_ id: LinkID) {
-    note(Self.coordinatorSeat, 7, "link \(id) is cut")
+    note(links[id].server, 7, "link \(id) is cut")
     links[id].isCut = true
-    tellOtherSide(of: id, closedAt: Self.coordinatorSeat, after: faultDice.span(.zero, .seconds(4)))
+    tellOtherSide(of: id, closedAt: links[id].server, after: faultDice.span(.zero, .seconds(4)))
     tellOtherSide(of: id, closedAt: links[id].client, after: lateNotice())
   }
 
   /// The process on a seat is gone, and its connections with it.
   func closeLinks(of seat: SeatID, isAbrupt: Bool) {
-    for id in links.indices where isOpen(id, at: seat) && (seat == Self.coordinatorSeat || links[id].client == seat) {
+    for id in links.indices where (links[id].server == seat || links[id].client == seat) && isOpen(id, at: seat) {
       shut(id, at: seat)
       guard !links[id].isCut else { continue }
       links[id].isCut = isAbrupt
-      let notice = isAbrupt && seat != Self.coordinatorSeat ? lateNotice() : faultDice.span(.zero, .seconds(2))
+      let notice = isAbrupt && seat != links[id].server ? lateNotice() : faultDice.span(.zero, .seconds(2))
       tellOtherSide(of: id, closedAt: seat, after: notice)
     }
   }
 
-  /// The coordinator sometimes hears nothing of a client's end, and must find out by silence.
+  /// A server sometimes hears nothing of a client's end, and must find out by silence.
   private func lateNotice() -> Instant.Span {
     faultDice.chance(0.2) ? .seconds(60) : faultDice.span(.zero, .seconds(4))
   }
 
   private func tellOtherSide(of id: LinkID, closedAt seat: SeatID, after span: Instant.Span) {
     let link = links[id]
-    if seat == Self.coordinatorSeat {
+    if seat == link.server {
       guard link.isClientOpen else { return }
       let arrival = max(clock + span, link.lastToClient)
       schedule(.occur(link.client, incarnation: link.clientIncarnation, .closed(id)), at: arrival)
     } else {
       guard link.isServerOpen else { return }
       let arrival = max(clock + span, link.lastToServer)
-      schedule(.occur(Self.coordinatorSeat, incarnation: link.serverIncarnation, .closed(id)), at: arrival)
+      schedule(.occur(link.server, incarnation: link.serverIncarnation, .closed(id)), at: arrival)
     }
   }
 

@@ -30,7 +30,8 @@ enum Occurrence {
 /// Work that takes simulated time.
 enum Work {
   case sampled(LeaseID, job: Int, count: Int)
-  case installed(PolicyManifest)
+  case installed(PackageManifest)
+  case packaged(PackageManifest, [[UInt8]])
   case sealed(PolicyManifest, report: String, from: PeerID)
   case trained(step: UInt32, [Trajectory])
   case decided(VoteDecision)
@@ -105,6 +106,8 @@ final class World {
   private(set) var happenings = 0
   /// The first thing that was found wrong.
   private(set) var violation: String?
+  /// Addresses of workers that passed on other bytes than they were asked for.
+  var liars: Set<String> = []
   /// The coordinator has said that the run is complete.
   var isComplete = false
 

@@ -48,6 +48,8 @@ package final class Link {
   }
 
   package var peer: HostPort { connection.peer }
+  /// The address of this side; empty once it is closed.
+  package var localHost: String { connection.localHost }
   /// Bytes that wait to be sent.
   package var queuedBytes: Int { connection.queuedBytes }
 
@@ -148,6 +150,9 @@ package final class Uplink {
   }
 
   package func send(_ message: Message) { link?.send(message) }
+
+  /// The address of this side, while there is a connection.
+  package var localHost: String { link?.localHost ?? "" }
 
   /// Gives up this connection; the owner learns of it like of any other loss.
   package func disconnect(_ reason: String) {

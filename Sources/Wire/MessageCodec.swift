@@ -21,6 +21,12 @@ enum MessageCodec {
     case offer = 20
     case fetch = 21
     case chunk = 22
+    case get = 23
+    case package = 24
+    case fetchChunk = 25
+    case packed = 26
+    case missing = 27
+    case fault = 28
     case ready = 30
     case batch = 31
     case publish = 32
@@ -40,6 +46,7 @@ enum MessageCodec {
       out.write(hello.arithmetic)
       out.write(hello.processID)
       out.write(hello.threads)
+      out.write(hello.relay)
     case .welcome(let welcome):
       kind = .welcome
       out.write(welcome.runID)
@@ -86,6 +93,32 @@ enum MessageCodec {
       out.write(version.number)
       out.write(offset)
       out.write(bytes)
+    case .get(let version, let holding):
+      kind = .get
+      out.write(version.number)
+      out.write(UInt32(holding.count))
+      for version in holding { out.write(version.number) }
+    case .package(let manifest, let relay, let depth):
+      kind = .package
+      encode(manifest, into: &out)
+      out.write(relay)
+      out.write(UInt16(clamping: depth))
+    case .fetchChunk(let version, let digest):
+      kind = .fetchChunk
+      out.write(version.number)
+      out.append(digest.bytes)
+    case .packed(let digest, let bytes):
+      kind = .packed
+      out.append(digest.bytes)
+      out.write(bytes)
+    case .missing(let version):
+      kind = .missing
+      out.write(version.number)
+    case .fault(let relay, let version, let fault):
+      kind = .fault
+      out.write(relay)
+      out.write(version.number)
+      out.write(fault.rawValue)
     case .ready(let version):
       kind = .ready
       out.write(version.number)
@@ -116,6 +149,19 @@ enum MessageCodec {
     out.write(manifest.version.number)
     out.write(manifest.byteCount)
     out.write(manifest.digest)
+  }
+
+  private static func encode(_ manifest: PackageManifest, into out: inout ByteWriter) {
+    encode(manifest.policy, into: &out)
+    out.write(manifest.base != nil)
+    out.write(manifest.base?.number ?? 0)
+    out.write(UInt8(manifest.wordBytes))
+    out.write(UInt32(manifest.blockBytes))
+    out.write(UInt32(manifest.chunks.count))
+    for chunk in manifest.chunks {
+      out.write(UInt32(chunk.byteCount))
+      out.append(chunk.digest.bytes)
+    }
   }
 
   private static func encode(_ lease: Lease, into out: inout ByteWriter) {
@@ -171,7 +217,7 @@ enum MessageCodec {
       return .hello(
         Hello(
           role: role, name: try text(&reader, "name"), arithmetic: try text(&reader, "arithmetic"),
-          processID: try reader.read(), threads: try reader.read()))
+          processID: try reader.read(), threads: try reader.read(), relay: try address(&reader)))
     case .welcome:
       return .welcome(
         Welcome(
@@ -196,6 +242,25 @@ enum MessageCodec {
       return .chunk(
         try version(&reader), offset: try reader.read(),
         bytes: try reader.readBytes("chunk", limit: Limits.chunkBytes))
+    case .get:
+      let wanted = try version(&reader)
+      let count = try reader.readCount("versions held", limit: Limits.versionsHeld, elementBytes: 4)
+      var holding: [PolicyVersion] = []
+      for _ in 0..<count { holding.append(try version(&reader)) }
+      return .get(wanted, holding: holding)
+    case .package:
+      let manifest = try package(&reader)
+      return .package(manifest, from: try address(&reader), depth: Int(try reader.read(UInt16.self)))
+    case .fetchChunk: return .fetchChunk(try version(&reader), try digest(&reader))
+    case .packed:
+      return .packed(try digest(&reader), try reader.readBytes("packed chunk", limit: Limits.packedChunkBytes))
+    case .missing: return .missing(try version(&reader))
+    case .fault:
+      let relay = try address(&reader)
+      let wanted = try version(&reader)
+      let code = try reader.read(UInt8.self)
+      guard let fault = RelayFault(rawValue: code) else { throw .invalid(field: "fault", value: UInt64(code)) }
+      return .fault(relay, wanted, fault)
     case .ready: return .ready(try version(&reader))
     case .batch:
       return .batch(
@@ -220,6 +285,35 @@ enum MessageCodec {
 
   private static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
     PolicyVersion(try reader.read())
+  }
+
+  private static func address(_ reader: inout ByteReader) throws(ByteError) -> String {
+    try reader.readString("relay", limit: Limits.addressBytes)
+  }
+
+  private static func digest(_ reader: inout ByteReader) throws(ByteError) -> ChunkDigest {
+    ChunkDigest(try reader.readRaw(count: ChunkDigest.byteCount))
+  }
+
+  /// Its numbers fit together, or it is refused here.
+  private static func package(_ reader: inout ByteReader) throws(ByteError) -> PackageManifest {
+    let policy = try manifest(&reader)
+    let isDelta = try reader.readBool("delta")
+    let base = try version(&reader)
+    guard isDelta || base.number == 0 else { throw .invalid(field: "base", value: UInt64(base.number)) }
+    let wordBytes = Int(try reader.read(UInt8.self))
+    let blockBytes = Int(try reader.read(UInt32.self))
+    let count = try reader.readCount("chunks", limit: Limits.chunksPerPackage, elementBytes: 4 + ChunkDigest.byteCount)
+    var chunks: [PackedChunk] = []
+    chunks.reserveCapacity(count)
+    for _ in 0..<count {
+      let byteCount = Int(try reader.read(UInt32.self))
+      chunks.append(PackedChunk(digest: try digest(&reader), byteCount: byteCount))
+    }
+    let package = PackageManifest(
+      policy: policy, base: isDelta ? base : nil, wordBytes: wordBytes, blockBytes: blockBytes, chunks: chunks)
+    guard package.isSound else { throw .invalid(field: "package", value: UInt64(count)) }
+    return package
   }
 
   private static func round(_ reader: inout ByteReader) throws(ByteError) -> RoundID {

@@ -23,10 +23,13 @@ package struct WorkerOptions: Sendable {
   package var batchRows: Int
   /// Of one thread.
   package var keyValueBytesMax: Int
+  /// Where other workers can have chunks of weights from this one; an empty host is the one that it reaches the
+  /// coordinator from. nil passes nothing on.
+  package var relay: HostPort?
 
   package init(
     coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = 256,
-    keyValueBytesMax: Int = .max
+    keyValueBytesMax: Int = .max, relay: HostPort? = HostPort(host: "", port: 0)
   ) {
     self.coordinator = coordinator
     self.key = key
@@ -34,6 +37,7 @@ package struct WorkerOptions: Sendable {
     self.threads = threads
     self.batchRows = batchRows
     self.keyValueBytesMax = keyValueBytesMax
+    self.relay = relay
   }
 }
 
@@ -47,9 +51,8 @@ package final class WorkerShell {
 
   // Known after the welcome.
   private var pool: SamplerPool?
-  private var plan: TransformerPlan?
   private var models: [PolicyVersion: PreparedModel] = [:]
-  private var incoming: [UInt8] = []
+  private let plane: PlaneShell<PreparedModel>
   /// Sampled trajectories on their way to the machine; gathered so that the ledger commits many at a time.
   private var gathered = SortedMap<LeaseID, [Trajectory]>()
   private var isGathering = false
@@ -59,10 +62,13 @@ package final class WorkerShell {
     self.options = options
     loop = try EventLoop()
     uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
+    plane = try PlaneShell(key: options.key, loop: loop)
     let hello = Hello(
       role: .worker, name: options.name, arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
-    machine = Worker(hello: hello, capacity: options.threads * options.batchRows * 3 / 2)
+    machine = Worker(hello: hello, capacity: options.threads * options.batchRows * 3 / 2) {
+      ChunkDigest(SHA256.digest(of: $0))
+    }
   }
 
   /// Works until the run is finished, the worker is drained or refused.
@@ -71,7 +77,13 @@ package final class WorkerShell {
   /// - Throws: if the process lacks descriptors, the coordinator refuses it, or it cannot sample.
   package func run() throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
-    uplink.onConnect = { self.handle(.connected) }
+    plane.onEvent = { self.handle(.plane($0)) }
+    plane.onPrepared = { self.models[$0] = $1 }
+    plane.onFailure = { self.fail($0) }
+    uplink.onConnect = {
+      if let relay = self.options.relay { self.plane.listen(on: relay, reachedFrom: self.uplink.localHost) }
+      self.handle(.connected)
+    }
     uplink.onMessage = { self.receive($0) }
     uplink.onDisconnect = { reason in
       Log.info("worker.disconnected", ["coordinator": self.options.coordinator, "reason": reason])
@@ -82,6 +94,7 @@ package final class WorkerShell {
     tick()
     while status == nil, failure == nil { loop.run() }
     uplink.finish()
+    plane.close()
     // What was sent last (a goodbye) still has to leave.
     loop.run(until: MonotonicClock.now() + .milliseconds(200))
     if let failure { throw failure }
@@ -115,7 +128,11 @@ package final class WorkerShell {
   private func prepare(_ welcome: Welcome) throws {
     guard let type = DataType(rawValue: welcome.dtype) else { throw WorkerError.unknownDataType(welcome.dtype) }
     let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
-    plan = TransformerPlan(configuration.model, type: type)
+    let plan = TransformerPlan(configuration.model, type: type)
+    plane.prepare = { bytes in
+      guard let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type) else { return nil }
+      return try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(
       threads: options.threads, batchRows: options.batchRows, keyValueBytesMax: options.keyValueBytesMax,
@@ -138,10 +155,7 @@ package final class WorkerShell {
     case .sample(let lease):
       if let model = models[lease.policy] { pool?.sample(lease, with: model) }
     case .cancel(let lease): pool?.cancel(lease)
-    case .writePolicy(_, let offset, let bytes):
-      if offset == 0 { incoming = [] }
-      incoming += bytes
-    case .installPolicy(let manifest): install(manifest)
+    case .plane(let effect): plane.perform(effect)
     case .dropPolicy(let version): models[version] = nil
     case .exit(0, let reason):
       Log.info("worker.done", ["name": options.name, "reason": reason])
@@ -156,22 +170,6 @@ package final class WorkerShell {
     Log.error("worker.failed", ["name": options.name, "reason": "\(error)"])
     failure = error
     loop.stop()
-  }
-
-  private func install(_ manifest: PolicyManifest) {
-    let bytes = incoming
-    incoming = []
-    guard SHA256.digest(of: bytes) == manifest.digest, let plan,
-      let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type)
-    else {
-      return loop.soon { self.handle(.installed(manifest, isIntact: false)) }
-    }
-    do {
-      models[manifest.version] = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
-      loop.soon { self.handle(.installed(manifest, isIntact: true)) }
-    } catch {
-      fail(error)
-    }
   }
 
   // MARK: Trajectories

@@ -1,4 +1,4 @@
-// BenchCommand: `ttrl bench gemm|rollout|learner`: throughput beside what this machine could do at most.
+// BenchCommand: `ttrl bench gemm|rollout|learner|growth|broadcast`: throughput beside what could be reached at most.
 
 import Base
 import Benchmarks
@@ -28,6 +28,38 @@ extension Command {
       seed: settings.method.seed, microBatchTokens: settings.microBatchTokens)
     try check(options)
     let result = try measure(options)
+    print(settings.isJSON ? result.json.text() : result.text)
+    return ExitStatus.done
+  }
+
+  @Sendable static func broadcastDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = benchmarkDefaults(isBuiltIn: isBuiltIn)
+    settings.model = "small"
+    settings.listen = ""
+    settings.key = Settings.plainTCP
+    settings.workers = 4
+    settings.runs = 3
+    return settings
+  }
+
+  /// The source of a broadcast, with its receivers or without; or one receiver, where `--coordinator` is given.
+  @Sendable static func benchBroadcast(_ settings: Settings, given: [String]) throws -> Int32 {
+    let address = settings.coordinator.isEmpty ? settings.listen : settings.coordinator
+    if !address.isEmpty { try ClusterAccess.require(address, key: settings.key) }
+    let key = try ClusterAccess.key(settings.key)
+    guard settings.coordinator.isEmpty else {
+      try BroadcastReceiver.run(
+        coordinator: try HostPort(parsing: settings.coordinator), key: key,
+        name: settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name)
+      return ExitStatus.done
+    }
+    let result = try benchmarkBroadcast(
+      BroadcastOptions(
+        model: try BenchmarkModel(settings.model),
+        base: settings.base.isEmpty ? nil : try BenchmarkModel(settings.base), type: settings.dtype,
+        receivers: max(settings.workers, 1), runs: settings.runs,
+        listen: settings.listen.isEmpty ? nil : try HostPort(parsing: settings.listen), key: key,
+        linkRate: Double(settings.linkRate) * 1e6 / 8))
     print(settings.isJSON ? result.json.text() : result.text)
     return ExitStatus.done
   }

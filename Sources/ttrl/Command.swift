@@ -78,7 +78,8 @@ struct Command: Sendable {
     Command(
       name: "worker", summary: "one role: sample what the coordinator leases",
       example: "ttrl worker --coordinator 10.0.0.1:7700 --key cluster.key --threads 8",
-      settings: ["coordinator", "key", "name", "threads", "kv-memory", "log-level"], needs: ["coordinator", "key"],
+      settings: ["coordinator", "key", "name", "relay", "threads", "kv-memory", "log-level"],
+      needs: ["coordinator", "key"],
       problems: addressProblems, run: worker),
     Command(
       name: "learner", summary: "one role: train; run it under mpirun",
@@ -178,6 +179,13 @@ struct Command: Sendable {
       example: "ttrl bench growth --model small --dtype float32",
       settings: benchmarkSettings, defaults: benchmarkDefaults,
       run: { settings, _ in try bench(settings, benchmarkGrowth) }),
+    Command(
+      name: "bench broadcast", summary: "time until workers hold a version, as an anchor and as a delta",
+      example: "ttrl bench broadcast --workers 8",
+      settings: [
+        "model", "base", "dtype", "workers", "runs", "listen", "coordinator", "key", "name", "link-rate", "json",
+      ],
+      defaults: broadcastDefaults, run: benchBroadcast),
     Command(
       name: "bench coordinator", summary: "a coordinator under many synthetic workers, beside what the ledger allows",
       example: "ttrl bench coordinator --workers 1000 --seconds 60",

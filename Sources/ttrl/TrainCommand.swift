@@ -138,7 +138,8 @@ extension Command {
     let options = WorkerOptions(
       coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
       threads: settings.threads > 0 ? settings.threads : Machine.coreCount,
-      keyValueBytesMax: settings.keyValueBytesMax)
+      keyValueBytesMax: settings.keyValueBytesMax,
+      relay: settings.relay == "none" ? nil : try HostPort(parsing: settings.relay))
     return try WorkerShell(options).run()
   }
 

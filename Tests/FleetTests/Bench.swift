@@ -34,6 +34,20 @@ enum Small {
     PolicyManifest(version: PolicyVersion(version), byteCount: bytes, digest: [digest, UInt8(version)])
   }
 
+  /// A chunk is its own digest.
+  @Sendable static func digest(_ bytes: [UInt8]) -> ChunkDigest { ChunkDigest(bytes) }
+
+  /// Two chunks of a version, as an anchor or a delta, that no other package has.
+  static func chunks(_ version: UInt32, base: UInt32? = nil) -> [[UInt8]] {
+    [[UInt8(version), base == nil ? 1 : 3], [UInt8(version), base == nil ? 2 : 4]]
+  }
+
+  static func package(_ version: UInt32, base: UInt32? = nil) -> PackageManifest {
+    PackageManifest(
+      policy: manifest(version), base: base.map { PolicyVersion($0) }, wordBytes: 2, blockBytes: 2,
+      chunks: chunks(version, base: base).map { PackedChunk(digest: digest($0), byteCount: $0.count) })
+  }
+
   static func trajectory(
     step: UInt32 = 0, prompt: UInt32 = 0, sample: UInt32, tokens: [Int32] = [1, 9], policy: UInt32? = nil
   ) -> Trajectory {

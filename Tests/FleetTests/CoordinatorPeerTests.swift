@@ -121,11 +121,22 @@ import Testing
     #expect(messages(to: 2, in: effects).isEmpty)
   }
 
-  @Test func `a worker that asks for a policy which is not kept is cut off, and may ask for the latest`() {
+  @Test func `a worker that asks for a policy which is not kept is told so, and stays`() {
     var bench = CoordinatorBench()
     _ = bench.join(1)
-    let effects = bench.say(.fetch(PolicyVersion(5), offset: 0), from: 1)
-    #expect(effects.contains(.close(PeerID(1), reason: "policy 5 is not kept any more")))
-    #expect(messages(to: 1, in: effects).isEmpty)
+    #expect(
+      bench.say(.get(PolicyVersion(5), holding: []), from: 1) == [.send(.missing(PolicyVersion(5)), to: PeerID(1))])
+    #expect(
+      bench.say(.get(PolicyVersion(0), holding: []), from: 1)
+        == [.package(.make(Small.manifest(0), base: nil))])
+  }
+
+  @Test func `a relay that a worker left is noted, and nobody is sent there`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1)
+    #expect(
+      bench.say(.fault("r:1", PolicyVersion(0), .wrong), from: 1) == [
+        .note(.relayAvoided("r:1", .wrong, by: PeerID(1)))
+      ])
   }
 }

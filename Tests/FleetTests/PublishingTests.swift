@@ -32,7 +32,7 @@ import Testing
         .sealPolicy(Small.manifest(1), report: "{}", from: PeerID(1)),
       ])
     let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
-    #expect(sealed.starts(with: [.note(.published(PolicyVersion(1)))]))
+    #expect(sealed.contains(.note(.published(PolicyVersion(1)))))
     #expect(messages(to: 1, in: sealed) == [.published(PolicyVersion(1))])
   }
 
@@ -115,7 +115,20 @@ import Testing
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
     _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
     #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
-    #expect(messages(to: 1, in: bench.say(.fetch(PolicyVersion(0), offset: 0), from: 1)).isEmpty)
+    #expect(
+      messages(to: 1, in: bench.say(.get(PolicyVersion(0), holding: []), from: 1)) == [.missing(PolicyVersion(0))])
+  }
+
+  @Test func `a new version's delta is made before the version before it is dropped, and workers hear of it at once`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(9, .learner)
+    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    let effects = bench.transfer(Small.manifest(1), from: 9)
+    let made = effects.firstIndex(of: .package(.make(Small.manifest(1), base: Small.manifest(0))))
+    let dropped = effects.firstIndex(of: .dropPolicy(PolicyVersion(0)))
+    #expect(made != nil && made ?? 0 < dropped ?? 0)
+    #expect(messages(to: 1, in: effects).contains(.offer(Small.manifest(1))))
   }
 
   @Test func `a run whose last round is a step waits for what the step makes`() {

@@ -10,7 +10,9 @@ struct WorkerBench {
   var worker: Worker
   var now = Instant.zero
 
-  init(capacity: Int = 8) { worker = Worker(hello: Small.hello(.worker), capacity: capacity) }
+  init(capacity: Int = 8) {
+    worker = Worker(hello: Small.hello(.worker), capacity: capacity, digest: Small.digest)
+  }
 
   mutating func on(_ event: WorkerEvent) -> [WorkerEffect] { worker.receive(event, now: now) }
 
@@ -22,11 +24,17 @@ struct WorkerBench {
     return hear(.welcome(Small.welcome(latest: latest)))
   }
 
-  /// Is offered a version, gets its four bytes, and installs it.
+  /// Is offered a version, gets its chunks, and installs it.
   mutating func install(_ version: UInt32) -> [WorkerEffect] {
+    receive(version)
+    return on(.plane(.installed(Small.package(version), isIntact: true)))
+  }
+
+  /// Is offered a version and gets its chunks.
+  mutating func receive(_ version: UInt32) {
     _ = hear(.offer(Small.manifest(version)))
-    _ = hear(.chunk(PolicyVersion(version), offset: 0, bytes: [0, 0, 0, 0]))
-    return on(.installed(Small.manifest(version), isIntact: true))
+    _ = hear(.package(Small.package(version), from: "", depth: 0))
+    for chunk in Small.chunks(version) { _ = hear(.packed(Small.digest(chunk), chunk)) }
   }
 }
 
@@ -35,39 +43,13 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
 }
 
 @Suite struct WorkerPolicyTests {
-  @Test func `an offered policy is fetched in order, installed, and only then sampled from`() {
+  @Test func `an offered policy is fetched, installed, and only then sampled from`() {
     var bench = WorkerBench()
     _ = bench.join()
-    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.fetch(PolicyVersion(0), offset: 0)])
+    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.get(PolicyVersion(0), holding: [])])
     #expect(sent(bench.hear(.lease(Small.lease(1)))).isEmpty)
-    let half = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [1, 2]))
-    #expect(half.contains(.writePolicy(PolicyVersion(0), offset: 0, bytes: [1, 2])))
-    #expect(sent(half) == [.fetch(PolicyVersion(0), offset: 2)])
-    let whole = bench.hear(.chunk(PolicyVersion(0), offset: 2, bytes: [3, 4]))
-    #expect(whole.contains(.installPolicy(Small.manifest(0))))
-    #expect(bench.on(.installed(Small.manifest(0), isIntact: true)).contains(.sample(Small.lease(1))))
-  }
-
-  @Test(arguments: [
-    Message.chunk(PolicyVersion(0), offset: 1, bytes: [1]), .chunk(PolicyVersion(0), offset: 0, bytes: []),
-    .chunk(PolicyVersion(1), offset: 0, bytes: [1]), .chunk(PolicyVersion(0), offset: 0, bytes: [1, 2, 3, 4, 5]),
-  ])
-  func `bytes that were not asked for end the connection`(_ chunk: Message) {
-    var bench = WorkerBench()
-    _ = bench.join()
-    _ = bench.hear(.offer(Small.manifest(0)))
-    let effects = bench.hear(chunk)
-    #expect(effects.contains(.disconnect))
-    #expect(!effects.contains { if case .writePolicy = $0 { true } else { false } })
-  }
-
-  @Test func `a policy that arrived damaged is fetched again from the start`() {
-    var bench = WorkerBench()
-    _ = bench.join()
-    _ = bench.hear(.offer(Small.manifest(0)))
-    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
-    let effects = bench.on(.installed(Small.manifest(0), isIntact: false))
-    #expect(sent(effects) == [.fetch(PolicyVersion(0), offset: 0)])
+    bench.receive(0)
+    #expect(bench.on(.plane(.installed(Small.package(0), isIntact: true))).contains(.sample(Small.lease(1))))
   }
 
   @Test func `a policy that is held is not fetched again, however often it is offered`() {
@@ -77,36 +59,15 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
   }
 
-  @Test func `a policy that is being fetched is not fetched twice`() {
-    var bench = WorkerBench()
-    _ = bench.join()
-    _ = bench.hear(.offer(Small.manifest(0)))
-    #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
-    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
-    #expect(bench.on(.installed(Small.manifest(0), isIntact: true)).isEmpty)
-  }
-
   @Test func `a policy that is being installed when the connection breaks is not fetched again`() {
     var bench = WorkerBench()
     _ = bench.join()
-    _ = bench.hear(.offer(Small.manifest(0)))
-    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
+    bench.receive(0)
     _ = bench.on(.disconnected)
     _ = bench.join()
     #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
     _ = bench.hear(.lease(Small.lease(1)))
-    #expect(bench.on(.installed(Small.manifest(0), isIntact: true)).contains(.sample(Small.lease(1))))
-  }
-
-  @Test func `a policy that turns out damaged after the connection broke waits for its next offer`() {
-    var bench = WorkerBench()
-    _ = bench.join()
-    _ = bench.hear(.offer(Small.manifest(0)))
-    _ = bench.hear(.chunk(PolicyVersion(0), offset: 0, bytes: [0, 0, 0, 0]))
-    _ = bench.on(.disconnected)
-    #expect(bench.on(.installed(Small.manifest(0), isIntact: false)).isEmpty)
-    // It may be dropped by now; asking for it unoffered would end the connection.
-    #expect(!sent(bench.join()).contains(.fetch(PolicyVersion(0), offset: 0)))
+    #expect(bench.on(.plane(.installed(Small.package(0), isIntact: true))).contains(.sample(Small.lease(1))))
   }
 
   @Test func `two policies are kept, older ones are dropped`() {
@@ -132,7 +93,14 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     var bench = WorkerBench()
     _ = bench.join()
     for version in UInt32(0)...2 { _ = bench.install(version) }
-    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.fetch(PolicyVersion(0), offset: 0)])
+    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.get(PolicyVersion(0), holding: [PolicyVersion(2)])])
+  }
+
+  @Test func `where others can have chunks is said at the meeting`() {
+    var bench = WorkerBench()
+    _ = bench.on(.plane(.listening(at: "10.0.0.1:7")))
+    guard case .hello(let hello) = sent(bench.on(.connected)).first else { return #expect(Bool(false)) }
+    #expect(hello.relay == "10.0.0.1:7")
   }
 }
 

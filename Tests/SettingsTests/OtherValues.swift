@@ -21,12 +21,12 @@ let otherValues: [String: String] = [
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5", "guard": "stop", "guard-window": "9",
   "deliver": "best",
   "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
-  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "key": "none", "checkpoint-every": "3",
+  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "none", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "prompt": "7", "step": "12",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
-  "runs": "7", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
+  "runs": "7", "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
 
 /// Settings of which one rules out the others: each list is given without the rest of these lists.

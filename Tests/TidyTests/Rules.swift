@@ -39,6 +39,7 @@ enum Rules {
     "TTRL": ["Base", "Records", "Answers"],
     "Fleet": ["Base", "Records"],
     "Wire": ["Base", "Records"],
+    "Packages": ["Base", "Records", "CZstd"],
     "Tensors": ["Base", "CKernels", "COneDNN"],
     "LanguageModel": ["Tensors", "TTRL", "Answers", "Records", "Base"],
     // 3: the outside world.
@@ -52,26 +53,28 @@ enum Rules {
     ],
     "Observatory": ["Base"],
     "CoordinatorRole": [
-      "Fleet", "Wire", "Transport", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel", "Tensors",
+      "Fleet", "Wire", "Transport", "Packages", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel",
+      "Tensors",
       "Platform", "Records", "Base",
     ],
     "PageRole": [
       "CoordinatorRole", "Runs", "Settings", "Ledger", "Observatory", "LanguageModel", "Answers", "Platform", "Records",
       "Base", "CMicrohttpd",
     ],
-    "WorkerRole": ["Fleet", "Transport", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
+    "WorkerRole": ["Fleet", "Transport", "Packages", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "LearnerRole": [
       "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
       "Records", "Base",
     ],
     "Pretraining": ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"],
     "Benchmarks": [
-      "Runs", "LanguageModel", "Tensors", "TTRL", "Platform", "Records", "Base", "COneDNN", "CCeilings",
+      "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel", "Tensors", "TTRL",
+      "Platform", "Records", "Base", "COneDNN", "CCeilings",
     ],
     "Load": ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "Chaos": ["Runs", "Ledger", "Platform", "Records", "Base"],
-    "Fuzzing": ["Wire", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"],
-    "Simulation": ["Fleet", "Wire", "TTRL", "Answers", "Records", "Base"],
+    "Fuzzing": ["Wire", "Packages", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"],
+    "Simulation": ["Fleet", "Wire", "Packages", "TTRL", "Answers", "Records", "Base"],
     // 5: programs.
     "ttrl": [
       "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Load", "Chaos",
@@ -88,7 +91,7 @@ enum Rules {
 
   /// Targets of C, which import nothing of ours.
   static let shims = [
-    "CMPI", "COneDNN", "COpenSSL", "CSQLite", "CMicrohttpd", "CKernels", "CLinux", "CEmbedded", "CCeilings",
+    "CMPI", "COneDNN", "COpenSSL", "CSQLite", "CZstd", "CMicrohttpd", "CKernels", "CLinux", "CEmbedded", "CCeilings",
   ]
 
   /// What comes with the toolchain and every target may use. Glibc is for mathematics, where code is pure.
@@ -96,8 +99,8 @@ enum Rules {
 
   /// The same arguments, the same result: nothing here may look at the world.
   static let pure = [
-    "Base", "Records", "Answers", "Settings", "TTRL", "Fleet", "Wire", "Tensors", "LanguageModel", "Observatory",
-    "Simulation",
+    "Base", "Records", "Answers", "Settings", "TTRL", "Fleet", "Wire", "Packages", "Tensors", "LanguageModel",
+    "Observatory", "Simulation",
   ]
 
   static let impure: [Ban] = [

@@ -32,6 +32,12 @@ import Wire
     case .offer: "offer"
     case .fetch: "fetch"
     case .chunk: "chunk"
+    case .get: "get"
+    case .package: "package"
+    case .fetchChunk: "fetch chunk"
+    case .packed: "packed"
+    case .missing: "missing"
+    case .fault: "fault"
     case .ready: "ready"
     case .batch: "batch"
     case .publish: "publish"
@@ -56,7 +62,22 @@ import Wire
     for (text, value) in [
       ("| trajectories or slots in a message | 4,096 |", Limits.trajectoriesPerMessage == 4096),
       ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
-      ("| weight bytes in a chunk | 1 MiB |", Limits.chunkBytes == 1 << 20),
+      ("| weight bytes in a chunk from the learner | 1 MiB |", Limits.chunkBytes == 1 << 20),
+      (
+        "| unpacked bytes of a chunk; packed | 256 KiB; 260 KiB |",
+        Limits.blockBytes == 256 << 10 && Limits.packedChunkBytes == 260 << 10
+      ),
+      ("| chunks of a package | 262,144 |", Limits.chunksPerPackage == 262_144),
+      (
+        "| chunks asked for ahead, and their bytes | 64, 4 MiB |",
+        Limits.chunksInFlight == 64 && Limits.chunkBytesInFlight == 4 << 20
+      ),
+      (
+        "| 5 s and 0.5 s; 30 s |",
+        Limits.relaySilence == .seconds(5) && Limits.relaySilencePerHop == .milliseconds(500)
+          && Limits.relayAge == .seconds(30)
+      ),
+      ("| workers in a chain; that one relay serves | 64; 16 |", Limits.relayDepth == 64 && Limits.relayChildren == 16),
       ("| bytes of any text | 4 MiB |", Limits.textBytes == 4 << 20),
       ("| stop tokens | 64 |", Limits.stopTokens == 64),
       ("| stop strings; bytes of one | 16; 256 |", Limits.stopStrings == 16 && Limits.stopStringBytes == 256),

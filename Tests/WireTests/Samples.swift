@@ -13,6 +13,20 @@ enum Samples {
 
   static let manifest = PolicyManifest(version: PolicyVersion(8), byteCount: 1 << 33, digest: [0xAB, 0xCD])
 
+  static let chunk = ChunkDigest((1...32).map { UInt8($0) })
+
+  static let package = PackageManifest(
+    policy: PolicyManifest(version: PolicyVersion(8), byteCount: 10, digest: [0xAB, 0xCD]), base: PolicyVersion(7),
+    wordBytes: 2, blockBytes: 6,
+    chunks: [
+      PackedChunk(digest: chunk, byteCount: 5),
+      PackedChunk(digest: ChunkDigest([UInt8](repeating: 0xEE, count: 32)), byteCount: 260),
+    ])
+
+  static let anchor = PackageManifest(
+    policy: PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: []), base: nil, wordBytes: 4, blockBytes: 1,
+    chunks: [])
+
   static let lease = Lease(
     id: LeaseID(42), round: .evaluate(.heldOut, at: PolicyVersion(7)), policy: PolicyVersion(7),
     sampling: Sampling(
@@ -22,7 +36,10 @@ enum Samples {
     ])
 
   static let messages: [Message] = [
-    .hello(Hello(role: .learner, name: "gpu-box/é", arithmetic: "avx512", processID: 4_000_000_000, threads: 64)),
+    .hello(
+      Hello(
+        role: .learner, name: "gpu-box/é", arithmetic: "avx512", processID: 4_000_000_000, threads: 64,
+        relay: "10.0.0.7:7001")),
     .welcome(
       Welcome(
         runID: "run-1", seed: .max, dtype: "bfloat16", modelConfiguration: "{\"a\":1}", latestPolicy: PolicyVersion(9),
@@ -30,6 +47,9 @@ enum Samples {
     .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
     .fetch(PolicyVersion(8), offset: 1 << 35), .chunk(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
+    .get(PolicyVersion(8), holding: [PolicyVersion(6), PolicyVersion(7)]),
+    .package(package, from: "10.0.0.7:7001", depth: 3), .fetchChunk(PolicyVersion(8), chunk), .packed(chunk, [4, 5]),
+    .missing(PolicyVersion(8)), .fault("10.0.0.7:7001", PolicyVersion(8), .wrong),
     .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, [trajectory, trajectory]),
     .publish(manifest, report: "{}"), .published(PolicyVersion(8)),
   ]
@@ -45,7 +65,8 @@ enum Samples {
           slot: Slot(round: .evaluate(.training, at: PolicyVersion(0xFF_FFFF)), prompt: .max, sample: .max),
           policy: PolicyVersion(.max), tokens: [], logprobs: [], entropySum: 0, finish: .stop)
       ]), .chunk(PolicyVersion(0), offset: .max, bytes: []),
-    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])),
+    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])), .get(PolicyVersion(0), holding: []),
+    .package(anchor, from: "", depth: 0), .packed(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
     .lease(
       Lease(id: LeaseID(0), round: .train(step: 0), policy: PolicyVersion(0), sampling: lease.sampling, prompts: [])),
   ]

@@ -1,0 +1,3 @@
+// zstd: compression of weights on their way to workers.
+#pragma once
+#include <zstd.h>

@@ -1,0 +1,183 @@
+// PackageBook: which packages there are of the versions that are kept, and which worker has chunks from whom.
+//
+// A delta on the version before is made when a version is sealed: its base is still there. An anchor is made when
+// somebody asks who does not hold the base: who joins late, comes back late, or found its base damaged. So nothing
+// older than what open rounds need is ever kept for the sake of a delta.
+// Workers form a chain for each package, in the order in which they ask: each has its chunks from the one before, and
+// the coordinator sends them once. A worker is only ever sent to one that stands before it, so nobody waits in a circle.
+// Not here: how bytes are packed (the shell, Packages), how chunks are fetched (PackageFetcher).
+
+import Base
+package import Records
+
+/// What the coordinator's shell has to do about packages.
+package enum PackageEffect: Sendable, Equatable {
+  case send(Message, to: PeerID)
+  /// Pack a version, beside everything else, then say `packaged`. The bytes of both are there now; the base's may go.
+  case make(PolicyManifest, base: PolicyManifest?)
+  case sendChunk(ChunkDigest, to: PeerID)
+  case drop(PolicyVersion)
+  /// A worker was told of as a bad relay.
+  case avoid(relay: String, RelayFault, by: PeerID)
+}
+
+package struct PackageBook: Sendable {
+  private struct Key: Comparable, Sendable {
+    var version: PolicyVersion
+    var base: PolicyVersion?
+
+    static func < (left: Self, right: Self) -> Bool {
+      if left.version != right.version { return left.version < right.version }
+      // An anchor first.
+      guard let leftBase = left.base else { return right.base != nil }
+      return right.base.map { leftBase < $0 } ?? false
+    }
+  }
+
+  /// A worker that others can have chunks from.
+  private struct Relay: Sendable {
+    var address: String
+    /// nil while it is away.
+    var peer: PeerID?
+    var depth: Int
+  }
+
+  private struct Entry: Sendable {
+    /// nil while it is being made.
+    var manifest: PackageManifest?
+    var askers: [(peer: PeerID, address: String)] = []
+    var chain: [Relay] = []
+  }
+
+  private var entries = SortedMap<Key, Entry>()
+  /// Looked up only: how often a chunk is in what is made. Blocks that did not change make the same chunk every time.
+  private var chunks: [ChunkDigest: Int] = [:]
+  private var avoided: Set<String> = []
+
+  package init() {}
+
+  /// A version is there and so is the one before: whoever holds that needs the difference only.
+  package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [PackageEffect]) {
+    let key = Key(version: policy.version, base: base.version)
+    guard policy.byteCount == base.byteCount, !entries.contains(key) else { return }
+    entries[key] = Entry()
+    effects.append(.make(policy, base: base))
+  }
+
+  /// A worker wants a version that is kept.
+  ///
+  /// - Parameters:
+  ///   - holding: versions that it holds.
+  ///   - address: where others can have chunks from it; empty if nowhere.
+  package mutating func asked(
+    for policy: PolicyManifest, holding: [PolicyVersion], by peer: PeerID, at address: String,
+    _ effects: inout [PackageEffect]
+  ) {
+    let base = holding.last { entries.contains(Key(version: policy.version, base: $0)) }
+    let key = Key(version: policy.version, base: base)
+    if !entries.contains(key) {
+      entries[key] = Entry()
+      effects.append(.make(policy, base: nil))
+    }
+    guard let manifest = entries[key]?.manifest else {
+      _ = entries.update(key) { entry in
+        entry.askers.removeAll { $0.peer == peer }
+        entry.askers.append((peer, address))
+      }
+      return
+    }
+    answer(peer, address, key, manifest, &effects)
+  }
+
+  package mutating func packaged(_ manifest: PackageManifest, _ effects: inout [PackageEffect]) {
+    let key = Key(version: manifest.policy.version, base: manifest.base)
+    // Dropped while it was being made.
+    guard let askers = entries[key]?.askers else {
+      if !entries.keys.contains(where: { $0.version == key.version }) { effects.append(.drop(key.version)) }
+      return
+    }
+    _ = entries.update(key) { entry in
+      entry.manifest = manifest
+      entry.askers = []
+    }
+    for chunk in manifest.chunks { chunks[chunk.digest, default: 0] += 1 }
+    for asker in askers { answer(asker.peer, asker.address, key, manifest, &effects) }
+  }
+
+  package func fetched(
+    _ digest: ChunkDigest, of version: PolicyVersion, by peer: PeerID, _ effects: inout [PackageEffect]
+  ) {
+    effects.append(chunks[digest] == nil ? .send(.missing(version), to: peer) : .sendChunk(digest, to: peer))
+  }
+
+  package mutating func faulted(
+    _ relay: String, _ version: PolicyVersion, _ fault: RelayFault, by peer: PeerID, _ effects: inout [PackageEffect]
+  ) {
+    if fault == .gone {
+      for key in entries.keys where key.version == version {
+        _ = entries.update(key) { $0.chain.removeAll { $0.address == relay } }
+      }
+    } else if avoided.count < Limits.connections, avoided.insert(relay).inserted {
+      effects.append(.avoid(relay: relay, fault, by: peer))
+    }
+  }
+
+  package mutating func left(_ peer: PeerID) {
+    for key in entries.keys {
+      _ = entries.update(key) { entry in
+        entry.askers.removeAll { $0.peer == peer }
+        for index in entry.chain.indices where entry.chain[index].peer == peer { entry.chain[index].peer = nil }
+      }
+    }
+  }
+
+  package mutating func dropped(_ version: PolicyVersion, _ effects: inout [PackageEffect]) {
+    let keys = entries.keys.filter { $0.version == version }
+    guard !keys.isEmpty else { return }
+    for key in keys {
+      for asker in entries[key]?.askers ?? [] { effects.append(.send(.missing(version), to: asker.peer)) }
+      for chunk in entries[key]?.manifest?.chunks ?? [] {
+        let count = chunks[chunk.digest] ?? 0
+        chunks[chunk.digest] = count > 1 ? count - 1 : nil
+      }
+      entries[key] = nil
+    }
+    effects.append(.drop(version))
+  }
+
+  // MARK: The chain
+
+  private mutating func answer(
+    _ peer: PeerID, _ address: String, _ key: Key, _ manifest: PackageManifest, _ effects: inout [PackageEffect]
+  ) {
+    var chain = entries[key]?.chain ?? []
+    let relay = place(address, peer, in: &chain)
+    _ = entries.update(key) { $0.chain = chain }
+    effects.append(.send(.package(manifest, from: relay?.address ?? "", depth: relay?.depth ?? 0), to: peer))
+  }
+
+  /// - Returns: the one before it that it can have chunks from; nil is the coordinator.
+  private func place(_ address: String, _ peer: PeerID, in chain: inout [Relay]) -> Relay? {
+    let known = chain.firstIndex { $0.address == address }
+    let before = known.map { chain[..<$0] } ?? chain[...]
+    let last = before.last { relay in
+      relay.peer != nil && !avoided.contains(relay.address) && reaches(relay.address, from: address)
+    }
+    let relay = last.flatMap { $0.depth < Limits.relayDepth ? $0 : nil }
+    // Who passes nothing on may not stand between others: it has its chunks from the coordinator.
+    guard !address.isEmpty else { return nil }
+    let place = Relay(address: address, peer: peer, depth: (relay?.depth ?? 0) + 1)
+    if let known {
+      chain[known] = place
+    } else if chain.count < Limits.connections {
+      chain.append(place)
+    }
+    return relay
+  }
+
+  /// A worker that reached the coordinator over loopback is there for its neighbours on that machine only.
+  private func reaches(_ address: String, from other: String) -> Bool {
+    func isLocal(_ address: String) -> Bool { address.hasPrefix("127.") || address.hasPrefix("[::1]") }
+    return isLocal(address) == isLocal(other)
+  }
+}

@@ -1,0 +1,375 @@
+// PackageFetcher: how a worker comes to hold a policy version, and what it does for others that want it.
+//
+// A state machine within Worker; its rules:
+//   1. A version is fetched as a package: the coordinator says which (anchor or delta) and from whom. Chunks are asked
+//      for in order, many ahead, and kept one by one, each only when it has its digest. What is kept is never asked for
+//      again, whatever becomes of connections.
+//   2. A relay is believed as far as digests go. One that is lost, slow or wrong is left, told of, and not used again;
+//      the coordinator says who is next, and is the last resort itself.
+//   3. Other workers may ask for chunks, also for ones that are still to come: those are passed on as they arrive.
+// It holds no bytes. Not here: unpacking and installing (the shell), who relays to whom (PackageBook).
+
+package import Base
+package import Records
+
+/// A worker that asks this one for chunks, by its connection.
+package struct ChildID: Comparable, Hashable, Sendable {
+  package var number: UInt64
+  package init(_ number: UInt64) { self.number = number }
+  package static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+}
+
+package enum FetcherEvent: Sendable, Equatable {
+  /// Other workers may ask here.
+  case listening(at: String)
+  /// By the relay that was dialled.
+  case relaySaid(Message)
+  /// The relay's connection could not be made, or broke.
+  case relayLost
+  case childSaid(ChildID, Message)
+  case childLeft(ChildID)
+  /// All chunks were there: whether what they make has the version's digest and the engine took it.
+  case installed(PackageManifest, isIntact: Bool)
+}
+
+package enum FetcherEffect: Sendable, Equatable {
+  /// To the coordinator.
+  case ask(Message)
+  /// The coordinator broke the rules.
+  case disconnect
+  /// Connects to a relay; what is sent to it meanwhile waits.
+  case dial(String)
+  case askRelay(Message)
+  case hangUp
+  /// The chunk has its digest.
+  case keep(ChunkDigest, [UInt8])
+  /// All chunks are kept: unpack, verify, prepare, then say `.installed`.
+  case install(PackageManifest)
+  case forget([ChunkDigest])
+  /// A chunk that is kept, for another worker.
+  case sendChunk(ChunkDigest, to: ChildID)
+  case tell(ChildID, Message)
+  case dismiss(ChildID)
+  /// For the log.
+  case left(relay: String, RelayFault)
+}
+
+package struct PackageFetcher: Sendable {
+  private enum Source: Equatable, Sendable {
+    /// The coordinator has been asked, or will be when it is there.
+    case undecided
+    case coordinator
+    case relay(String, depth: Int)
+  }
+
+  private struct Fetch: Sendable {
+    let policy: PolicyManifest
+    var package: PackageManifest?
+    var source = Source.undecided
+    /// The delta turned out to be none.
+    var needsAnchor = false
+    /// Where a chunk is first in the package.
+    var places: [ChunkDigest: Int] = [:]
+    var missing = 0
+    /// The next block to ask for, unless its chunk is kept.
+    var next = 0
+    /// Asked for and not here, in the order of asking.
+    var asked: [(chunk: PackedChunk, at: Instant)] = []
+    var lastProgress = Instant.zero
+    var isInstalling = false
+  }
+
+  private let digest: @Sendable ([UInt8]) -> ChunkDigest
+  private var address = ""
+  private var isJoined = false
+  private var lastTick = Instant.zero
+  /// In the order in which they were installed; the last one can serve as a delta's base.
+  package private(set) var installed: [PolicyVersion] = []
+  private var wanted: [PolicyManifest] = []
+  private var fetch: Fetch?
+  /// Looked up only, like `places`: their order means nothing.
+  private var kept: Set<ChunkDigest> = []
+  /// The chunks of installed versions, for others.
+  private var shelves = SortedMap<PolicyVersion, [ChunkDigest]>()
+  private var avoided: Set<String> = []
+  /// What could not be told while the coordinator was away.
+  private var untold: [Message] = []
+  /// What other workers wait for.
+  private var children = SortedMap<ChildID, [(version: PolicyVersion, digest: ChunkDigest)]>()
+
+  /// - Parameter digest: SHA-256, or what stands for it.
+  package init(digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) { self.digest = digest }
+
+  package mutating func receive(_ event: FetcherEvent, now: Instant, _ effects: inout [FetcherEffect]) {
+    switch event {
+    case .listening(let address): self.address = address
+    case .relaySaid(.packed(let digest, let bytes)):
+      receive(digest, bytes, isFromRelay: true, now: now, &effects)
+    case .relaySaid(.missing(let version)):
+      if fetch?.policy.version == version { leaveRelay(.gone, &effects) }
+    case .relaySaid: leaveRelay(.wrong, &effects)
+    case .relayLost: leaveRelay(.lost, &effects)
+    case .childSaid(let child, let message): serve(child, message, &effects)
+    case .childLeft(let child): children[child] = nil
+    case .installed(let package, let isIntact): installed(package, isIntact, &effects)
+    }
+    fetchNext(&effects)
+  }
+
+  // MARK: What the worker tells
+
+  package mutating func joined(_ effects: inout [FetcherEffect]) {
+    isJoined = true
+    for message in untold { effects.append(.ask(message)) }
+    untold = []
+    if let fetch, fetch.source == .undecided, !fetch.isInstalling { ask(&effects) }
+    fetchNext(&effects)
+  }
+
+  /// The coordinator is away. A relay goes on; what the coordinator itself owed is asked for again.
+  package mutating func lost() {
+    isJoined = false
+    wanted = []
+    guard fetch?.source == .coordinator || fetch?.package == nil else { return }
+    fetch?.source = .undecided
+    fetch?.asked = []
+  }
+
+  package mutating func offered(_ manifest: PolicyManifest, _ effects: inout [FetcherEffect]) {
+    guard !installed.contains(manifest.version), fetch?.policy != manifest, !wanted.contains(manifest) else { return }
+    wanted.append(manifest)
+    fetchNext(&effects)
+  }
+
+  /// The coordinator speaks of packages.
+  package mutating func told(_ message: Message, now: Instant, _ effects: inout [FetcherEffect]) {
+    switch message {
+    case .package(let package, let relay, let depth): begin(package, relay, depth, now: now, &effects)
+    case .packed(let digest, let bytes): receive(digest, bytes, isFromRelay: false, now: now, &effects)
+    case .missing(let version): abandon(version, &effects)
+    default: effects.append(.disconnect)
+    }
+    fetchNext(&effects)
+  }
+
+  package mutating func tick(now: Instant, _ effects: inout [FetcherEffect]) {
+    defer { lastTick = now }
+    guard var fetch, case .relay(_, let depth) = fetch.source, let oldest = fetch.asked.first else { return }
+    if now.since(lastTick) > Limits.relayTickGap {
+      // This process was paused, or its machine was: what has come since is read after this.
+      fetch.lastProgress = now
+      fetch.asked = fetch.asked.map { ($0.chunk, now) }
+      self.fetch = fetch
+      return
+    }
+    let patience = Limits.relaySilencePerHop * UInt64(depth)
+    let isSilent = now.since(fetch.lastProgress) > Limits.relaySilence + patience
+    guard isSilent || now.since(oldest.at) > Limits.relayAge + patience else { return }
+    leaveRelay(.slow, &effects)
+  }
+
+  /// The worker does not sample from it any more.
+  package mutating func drop(_ version: PolicyVersion, _ effects: inout [FetcherEffect]) {
+    installed.removeAll { $0 == version }
+    guard let shelf = shelves.remove(version) else { return }
+    let needed = Set(shelves.values.joined())
+    forget(shelf.filter { !needed.contains($0) && fetch?.places[$0] == nil }, &effects)
+  }
+
+  // MARK: Fetching
+
+  private mutating func fetchNext(_ effects: inout [FetcherEffect]) {
+    guard fetch == nil, isJoined, !wanted.isEmpty else { return }
+    fetch = Fetch(policy: wanted.removeFirst())
+    ask(&effects)
+  }
+
+  /// Which package, and from whom?
+  private func ask(_ effects: inout [FetcherEffect]) {
+    guard isJoined, let fetch else { return }
+    let holding = fetch.needsAnchor ? [] : Array(installed.suffix(1))
+    effects.append(.ask(.get(fetch.policy.version, holding: holding)))
+  }
+
+  private mutating func begin(
+    _ package: PackageManifest, _ relay: String, _ depth: Int, now: Instant, _ effects: inout [FetcherEffect]
+  ) {
+    // An answer that was on its way while the fetch ended.
+    guard let fetch, fetch.policy.version == package.policy.version, !fetch.isInstalling else { return }
+    guard fetch.policy == package.policy, package.base == nil || package.base == installed.last, package.isSound else {
+      return effects.append(.disconnect)
+    }
+    if fetch.package != package { lay(package, &effects) }
+    hangUp(&effects)
+    self.fetch?.lastProgress = now
+    self.fetch?.next = 0
+    self.fetch?.asked = []
+    if relay.isEmpty || relay == address || avoided.contains(relay) {
+      self.fetch?.source = .coordinator
+    } else {
+      self.fetch?.source = .relay(relay, depth: depth)
+      effects.append(.dial(relay))
+    }
+    goOn(now: now, &effects)
+  }
+
+  /// Makes the list of what is missing; chunks that are kept already are not.
+  private mutating func lay(_ package: PackageManifest, _ effects: inout [FetcherEffect]) {
+    var places: [ChunkDigest: Int] = [:]
+    places.reserveCapacity(package.chunks.count)
+    for (index, chunk) in package.chunks.enumerated() where places[chunk.digest] == nil { places[chunk.digest] = index }
+    let shelved = Set(shelves.values.joined())
+    let old = (fetch?.package?.chunks ?? []).map(\.digest)
+    fetch?.package = package
+    fetch?.places = places
+    fetch?.missing = places.keys.count { !kept.contains($0) }
+    forget(old.filter { places[$0] == nil && !shelved.contains($0) }, &effects)
+  }
+
+  /// Asks for as much ahead as is allowed, or has everything installed.
+  private mutating func goOn(now: Instant, _ effects: inout [FetcherEffect]) {
+    guard var fetch, let package = fetch.package, !fetch.isInstalling else { return }
+    defer { self.fetch = fetch }
+    guard fetch.missing > 0 else {
+      hangUp(&effects)
+      fetch.isInstalling = true
+      fetch.source = .undecided
+      return effects.append(.install(package))
+    }
+    guard fetch.source != .undecided else { return }
+    var bytes = fetch.asked.reduce(0) { $0 + $1.chunk.byteCount }
+    while fetch.asked.count < Limits.chunksInFlight, fetch.next < package.chunks.count {
+      let chunk = package.chunks[fetch.next]
+      guard !kept.contains(chunk.digest), fetch.places[chunk.digest] == fetch.next else {
+        fetch.next += 1
+        continue
+      }
+      guard fetch.asked.isEmpty || bytes + chunk.byteCount <= Limits.chunkBytesInFlight else { return }
+      fetch.next += 1
+      bytes += chunk.byteCount
+      fetch.asked.append((chunk, now))
+      let request = Message.fetchChunk(package.policy.version, chunk.digest)
+      effects.append(fetch.source == .coordinator ? .ask(request) : .askRelay(request))
+    }
+  }
+
+  private mutating func receive(
+    _ digest: ChunkDigest, _ bytes: [UInt8], isFromRelay: Bool, now: Instant, _ effects: inout [FetcherEffect]
+  ) {
+    // What was asked for before the source changed, or the fetch was given up, may still come.
+    guard let fetch, let place = fetch.places[digest], let package = fetch.package, !kept.contains(digest) else {
+      return
+    }
+    guard bytes.count == package.chunks[place].byteCount, self.digest(bytes) == digest else {
+      if isFromRelay { leaveRelay(.wrong, &effects) } else { effects.append(.disconnect) }
+      return
+    }
+    keep(digest, bytes, &effects)
+    self.fetch?.missing -= 1
+    self.fetch?.lastProgress = now
+    self.fetch?.asked.removeAll { $0.chunk.digest == digest }
+    goOn(now: now, &effects)
+  }
+
+  /// The coordinator does not keep it any more: no round needs it.
+  private mutating func abandon(_ version: PolicyVersion, _ effects: inout [FetcherEffect]) {
+    wanted.removeAll { $0.version == version }
+    guard let fetch, fetch.policy.version == version, !fetch.isInstalling else { return }
+    hangUp(&effects)
+    self.fetch = nil
+    let shelved = Set(shelves.values.joined())
+    forget((fetch.package?.chunks ?? []).map(\.digest).filter { !shelved.contains($0) }, &effects)
+    disappoint(version, &effects)
+  }
+
+  private mutating func installed(
+    _ package: PackageManifest, _ isIntact: Bool, _ effects: inout [FetcherEffect]
+  ) {
+    guard fetch?.package == package else { return }
+    fetch = nil
+    let digests = package.chunks.map(\.digest)
+    if isIntact {
+      installed.append(package.policy.version)
+      shelves[package.policy.version] = digests
+      return disappoint(package.policy.version, &effects)
+    }
+    let shelved = Set(shelves.values.joined())
+    forget(digests.filter { !shelved.contains($0) }, &effects)
+    disappoint(package.policy.version, &effects)
+    // Damaged in memory, or the base was: again, from the start and without it. Where the coordinator is away, the next
+    // lease will bring another offer.
+    guard isJoined else { return }
+    fetch = Fetch(policy: package.policy, needsAnchor: true)
+    ask(&effects)
+  }
+
+  private mutating func hangUp(_ effects: inout [FetcherEffect]) {
+    if case .relay = fetch?.source { effects.append(.hangUp) }
+  }
+
+  private mutating func leaveRelay(_ fault: RelayFault, _ effects: inout [FetcherEffect]) {
+    guard let fetch, case .relay(let relay, _) = fetch.source else { return }
+    hangUp(&effects)
+    self.fetch?.source = .undecided
+    self.fetch?.asked = []
+    if fault != .gone { avoided.insert(relay) }
+    effects.append(.left(relay: relay, fault))
+    let message = Message.fault(relay, fetch.policy.version, fault)
+    if isJoined {
+      effects.append(.ask(message))
+    } else if untold.count < Limits.relayDepth {
+      untold.append(message)
+    }
+    ask(&effects)
+  }
+
+  // MARK: Chunks
+
+  private mutating func keep(_ digest: ChunkDigest, _ bytes: [UInt8], _ effects: inout [FetcherEffect]) {
+    kept.insert(digest)
+    effects.append(.keep(digest, bytes))
+    for (child, waiting) in children where waiting.contains(where: { $0.digest == digest }) {
+      effects.append(.sendChunk(digest, to: child))
+      _ = children.update(child) { $0.removeAll { $0.digest == digest } }
+    }
+  }
+
+  private mutating func forget(_ digests: [ChunkDigest], _ effects: inout [FetcherEffect]) {
+    let gone = digests.filter { kept.remove($0) != nil }
+    if !gone.isEmpty { effects.append(.forget(gone)) }
+  }
+
+  // MARK: Other workers
+
+  private mutating func serve(_ child: ChildID, _ message: Message, _ effects: inout [FetcherEffect]) {
+    guard case .fetchChunk(let version, let digest) = message else {
+      children[child] = nil
+      return effects.append(.dismiss(child))
+    }
+    if kept.contains(digest) { return effects.append(.sendChunk(digest, to: child)) }
+    guard isExpected(version) else { return effects.append(.tell(child, .missing(version))) }
+    let waiting = children[child] ?? []
+    let hasPlace = children.count < Limits.relayChildren || children.contains(child)
+    guard waiting.count < Limits.chunksInFlight, hasPlace else {
+      children[child] = nil
+      return effects.append(.dismiss(child))
+    }
+    children[child] = waiting + [(version, digest)]
+  }
+
+  /// Its chunks may still come here: it is being fetched, or is later than all that this worker has heard of.
+  private func isExpected(_ version: PolicyVersion) -> Bool {
+    if let fetch, fetch.policy.version == version { return !fetch.isInstalling }
+    if wanted.contains(where: { $0.version == version }) { return true }
+    let known = wanted.map(\.version) + installed + (fetch.map { [$0.policy.version] } ?? [])
+    return known.allSatisfy { $0 < version }
+  }
+
+  /// No more chunks of a version will come: whoever waits for some has to go elsewhere.
+  private mutating func disappoint(_ version: PolicyVersion, _ effects: inout [FetcherEffect]) {
+    for (child, waiting) in children where waiting.contains(where: { $0.version == version }) {
+      effects.append(.tell(child, .missing(version)))
+      _ = children.update(child) { $0.removeAll { $0.version == version } }
+    }
+  }
+}

@@ -1,0 +1,130 @@
+// BlockCodec: one block of weights as a chunk, and back.
+//
+// Words (16 or 32 bits) are XORed with those of the base version, where there is one; then the first bytes of all words
+// are laid side by side, then the second, and zstd packs the result. Weights of consecutive versions are mostly equal
+// bit for bit, so most of it is zeros; where they differ, it is in the low bits. The choice was measured
+// (docs/speed.md#weights-on-the-wire). Lossless for any bytes: nothing here knows what a weight is.
+//
+// A chunk is foreign until it is unpacked: it must say how long it is, and that must be the length of the block that is
+// expected. Only then does zstd get to see it, with exactly that much room.
+
+import Base
+import CZstd
+package import Records
+
+/// Why a chunk or a package cannot be unpacked.
+package enum PackageError: Error, Equatable, Sendable {
+  /// The manifest's numbers do not fit together.
+  case unsound
+  /// The base is missing, or of another length.
+  case noBase(PolicyVersion)
+  case missing(block: Int)
+  /// What is there is no chunk of this block's length.
+  case damaged(block: Int)
+}
+
+/// Not for several threads at once.
+package final class BlockCodec {
+  /// What measuring came to: higher levels take several times as long and save little.
+  private static let level: Int32 = 1
+
+  private let packer: OpaquePointer
+  private let unpacker: OpaquePointer
+  private var planes: [UInt8] = []
+  private var packed: [UInt8] = []
+
+  package init() {
+    guard let packer = ZSTD_createCCtx(), let unpacker = ZSTD_createDCtx() else {
+      preconditionFailure("zstd has no memory for its tables (some 2 MB)")
+    }
+    self.packer = packer
+    self.unpacker = unpacker
+  }
+
+  deinit {
+    ZSTD_freeCCtx(packer)
+    ZSTD_freeDCtx(unpacker)
+  }
+
+  /// - Parameters:
+  ///   - block: at most `Limits.blockBytes`.
+  ///   - base: as long as the block, or nil.
+  ///   - wordBytes: 2 or 4.
+  /// - Returns: at most `Limits.packedChunkBytes`.
+  package func pack(_ block: UnsafeRawBufferPointer, base: UnsafeRawBufferPointer?, wordBytes: Int) -> [UInt8] {
+    precondition(block.count <= Limits.blockBytes && base.map { $0.count == block.count } ?? true)
+    if planes.count < block.count { planes = [UInt8](repeating: 0, count: block.count) }
+    let room = ZSTD_compressBound(block.count)
+    if packed.count < room { packed = [UInt8](repeating: 0, count: room) }
+    let count = planes.withUnsafeMutableBytes { planes in
+      let planes = UnsafeMutableRawBufferPointer(rebasing: planes[..<block.count])
+      split(block, base, into: planes, wordBytes)
+      return packed.withUnsafeMutableBytes {
+        ZSTD_compressCCtx(packer, $0.baseAddress, $0.count, planes.baseAddress, planes.count, Self.level)
+      }
+    }
+    precondition(ZSTD_isError(count) == 0, "zstd cannot pack \(block.count) bytes")
+    return Array(packed[..<count])
+  }
+
+  /// - Parameters:
+  ///   - chunk: any bytes.
+  ///   - base: as long as the block, or nil.
+  ///   - block: where the unpacked bytes go; they must be exactly as many.
+  /// - Returns: false if the chunk is not one of this block's; the block then is as it was.
+  package func unpack(
+    _ chunk: [UInt8], base: UnsafeRawBufferPointer?, wordBytes: Int, into block: UnsafeMutableRawBufferPointer
+  ) -> Bool {
+    precondition(block.count <= Limits.blockBytes && base.map { $0.count == block.count } ?? true)
+    // A chunk that would unpack to more, or does not say, is refused before it is looked at.
+    let claimed = chunk.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
+    guard claimed == UInt64(block.count) else { return false }
+    if planes.count < block.count { planes = [UInt8](repeating: 0, count: block.count) }
+    return planes.withUnsafeMutableBytes { planes in
+      let planes = UnsafeMutableRawBufferPointer(rebasing: planes[..<block.count])
+      let count = chunk.withUnsafeBytes {
+        ZSTD_decompressDCtx(unpacker, planes.baseAddress, planes.count, $0.baseAddress, $0.count)
+      }
+      guard count == block.count else { return false }
+      join(UnsafeRawBufferPointer(planes), base, into: block, wordBytes)
+      return true
+    }
+  }
+
+  // MARK: Planes
+
+  /// Byte k of word i goes to place k · words + i. What is left of a last, incomplete word follows as it is.
+  private func split(
+    _ block: UnsafeRawBufferPointer, _ base: UnsafeRawBufferPointer?, into planes: UnsafeMutableRawBufferPointer,
+    _ wordBytes: Int
+  ) {
+    let words = block.count / wordBytes
+    for place in 0..<wordBytes {
+      if let base {
+        for word in 0..<words {
+          planes[place &* words &+ word] = block[word &* wordBytes &+ place] ^ base[word &* wordBytes &+ place]
+        }
+      } else {
+        for word in 0..<words { planes[place &* words &+ word] = block[word &* wordBytes &+ place] }
+      }
+    }
+    for index in words * wordBytes..<block.count { planes[index] = block[index] ^ (base.map { $0[index] } ?? 0) }
+  }
+
+  private func join(
+    _ planes: UnsafeRawBufferPointer, _ base: UnsafeRawBufferPointer?, into block: UnsafeMutableRawBufferPointer,
+    _ wordBytes: Int
+  ) {
+    let words = block.count / wordBytes
+    for place in 0..<wordBytes {
+      if let base {
+        for word in 0..<words {
+          block[word &* wordBytes &+ place] = planes[place &* words &+ word] ^ base[word &* wordBytes &+ place]
+        }
+      } else {
+        for word in 0..<words { block[word &* wordBytes &+ place] = planes[place &* words &+ word] }
+      }
+    }
+    for index in words * wordBytes..<block.count { block[index] = planes[index] ^ (base.map { $0[index] } ?? 0) }
+  }
+}

@@ -1,0 +1,99 @@
+// Package: a whole policy version, packed block by block, and back.
+//
+// Pure: bytes in, bytes out. Who computes digests is the caller's business (SHA-256 in Platform; something quicker in
+// the simulator), and so is the proof that what came out is what was published: the version's own digest.
+
+import Base
+package import Records
+
+/// Packs a version.
+///
+/// - Parameters:
+///   - policy: what identifies it.
+///   - bytes: as many as it says.
+///   - base: an earlier version of the same length, for a delta; nil makes an anchor.
+///   - wordBytes: bytes of one weight, 2 or 4.
+///   - blockBytes: where to cut, at most `Limits.blockBytes`.
+///   - digest: of a chunk.
+/// - Returns: what to tell receivers, and the chunks in order.
+package func packageOf(
+  _ policy: PolicyManifest, _ bytes: UnsafeRawBufferPointer,
+  base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, wordBytes: Int, blockBytes: Int = Limits.blockBytes,
+  digest: ([UInt8]) -> ChunkDigest
+) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
+  precondition(bytes.count == Int(policy.byteCount) && base.map { $0.bytes.count == bytes.count } ?? true)
+  let codec = BlockCodec()
+  var manifest = PackageManifest(
+    policy: policy, base: base?.version, wordBytes: wordBytes, blockBytes: blockBytes, chunks: [])
+  var chunks: [[UInt8]] = []
+  for index in 0..<(bytes.count + blockBytes - 1) / blockBytes {
+    let range = manifest.range(ofBlock: index)
+    let chunk = codec.pack(
+      UnsafeRawBufferPointer(rebasing: bytes[range]),
+      base: base.map { UnsafeRawBufferPointer(rebasing: $0.bytes[range]) }, wordBytes: wordBytes)
+    manifest.chunks.append(PackedChunk(digest: digest(chunk), byteCount: chunk.count))
+    chunks.append(chunk)
+  }
+  return (manifest, chunks)
+}
+
+/// The same, of bytes in arrays.
+package func packageOf(
+  _ policy: PolicyManifest, _ bytes: [UInt8], base: (version: PolicyVersion, bytes: [UInt8])?, wordBytes: Int,
+  blockBytes: Int = Limits.blockBytes, digest: ([UInt8]) -> ChunkDigest
+) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
+  bytes.withUnsafeBytes { bytes in
+    guard let base else {
+      return packageOf(
+        policy, bytes, base: nil as (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, wordBytes: wordBytes,
+        blockBytes: blockBytes, digest: digest)
+    }
+    return base.bytes.withUnsafeBytes { old in
+      packageOf(
+        policy, bytes, base: (base.version, old), wordBytes: wordBytes, blockBytes: blockBytes, digest: digest)
+    }
+  }
+}
+
+/// Unpacks a version.
+///
+/// - Parameters:
+///   - manifest: from a coordinator; not believed where its numbers do not fit together.
+///   - base: the bytes of the version that a delta was made against.
+///   - chunk: the bytes of a chunk; any.
+/// - Returns: as many bytes as the manifest says. Whether they have the version's digest is for the caller to see.
+/// - Throws: what is wrong, before room is made for it.
+package func unpacked(
+  _ manifest: PackageManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
+) throws(PackageError) -> [UInt8] {
+  guard manifest.isSound else { throw .unsound }
+  if let needed = manifest.base {
+    guard let base, base.version == needed, base.bytes.count == Int(manifest.policy.byteCount) else {
+      throw .noBase(needed)
+    }
+  }
+  var bytes = [UInt8](repeating: 0, count: Int(manifest.policy.byteCount))
+  let failure = bytes.withUnsafeMutableBytes { target in
+    guard manifest.base != nil, let base else { return unpack(manifest, base: nil, chunk, into: target) }
+    return base.bytes.withUnsafeBytes { unpack(manifest, base: $0, chunk, into: target) }
+  }
+  if let failure { throw failure }
+  return bytes
+}
+
+/// - Returns: what is wrong, if something is.
+private func unpack(
+  _ manifest: PackageManifest, base: UnsafeRawBufferPointer?, _ chunk: (ChunkDigest) -> [UInt8]?,
+  into bytes: UnsafeMutableRawBufferPointer
+) -> PackageError? {
+  let codec = BlockCodec()
+  for (index, packed) in manifest.chunks.enumerated() {
+    guard let chunk = chunk(packed.digest) else { return .missing(block: index) }
+    let range = manifest.range(ofBlock: index)
+    let isWhole = codec.unpack(
+      chunk, base: base.map { UnsafeRawBufferPointer(rebasing: $0[range]) }, wordBytes: manifest.wordBytes,
+      into: UnsafeMutableRawBufferPointer(rebasing: bytes[range]))
+    guard isWhole else { return .damaged(block: index) }
+  }
+  return nil
+}

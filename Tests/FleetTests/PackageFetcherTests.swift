@@ -1,0 +1,243 @@
+// How a worker comes to hold a version, from whom, and what it does for others meanwhile.
+
+import Base
+import Fleet
+import Records
+import Testing
+
+/// A fetcher and its clock.
+private struct FetcherBench {
+  var fetcher = PackageFetcher(digest: Small.digest)
+  var now = Instant.zero
+
+  mutating func on(_ event: FetcherEvent) -> [FetcherEffect] {
+    var effects: [FetcherEffect] = []
+    fetcher.receive(event, now: now, &effects)
+    return effects
+  }
+
+  mutating func tell(_ message: Message) -> [FetcherEffect] {
+    var effects: [FetcherEffect] = []
+    fetcher.told(message, now: now, &effects)
+    return effects
+  }
+
+  mutating func join() -> [FetcherEffect] {
+    var effects: [FetcherEffect] = []
+    fetcher.joined(&effects)
+    return effects
+  }
+
+  mutating func offer(_ version: UInt32) -> [FetcherEffect] {
+    var effects: [FetcherEffect] = []
+    fetcher.offered(Small.manifest(version), &effects)
+    return effects
+  }
+
+  /// Lets time pass, a tick every half second.
+  mutating func wait(_ span: Instant.Span) -> [FetcherEffect] {
+    var effects: [FetcherEffect] = []
+    let end = now + span
+    while now < end {
+      now = now + .milliseconds(500)
+      fetcher.tick(now: now, &effects)
+    }
+    return effects
+  }
+
+  /// Is told to have version 1 from a relay.
+  static func behindRelay(depth: Int = 1) -> FetcherBench {
+    var bench = FetcherBench()
+    _ = bench.join()
+    _ = bench.offer(1)
+    _ = bench.tell(.package(Small.package(1), from: "r:1", depth: depth))
+    return bench
+  }
+
+  mutating func hold(_ version: UInt32) {
+    _ = offer(version)
+    _ = tell(.package(Small.package(version), from: "", depth: 0))
+    for chunk in Small.chunks(version) { _ = tell(packed(chunk)) }
+    _ = on(.installed(Small.package(version), isIntact: true))
+  }
+}
+
+private func packed(_ chunk: [UInt8]) -> Message { .packed(Small.digest(chunk), chunk) }
+private func fetch(_ version: UInt32, _ chunk: [UInt8]) -> Message {
+  .fetchChunk(PolicyVersion(version), Small.digest(chunk))
+}
+private func asked(_ effects: [FetcherEffect]) -> [Message] {
+  effects.compactMap { if case .ask(let message) = $0 { message } else { nil } }
+}
+private let first = Small.chunks(1)[0]
+private let second = Small.chunks(1)[1]
+private let child = ChildID(5)
+
+@Suite struct PackageFetcherTests {
+  @Test func `chunks are asked for ahead, kept as they come in any order, and installed when all are there`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    #expect(asked(bench.offer(1)) == [.get(PolicyVersion(1), holding: [])])
+    #expect(asked(bench.tell(.package(Small.package(1), from: "", depth: 0))) == [fetch(1, first), fetch(1, second)])
+    #expect(bench.tell(packed(second)) == [.keep(Small.digest(second), second)])
+    #expect(bench.tell(packed(first)) == [.keep(Small.digest(first), first), .install(Small.package(1))])
+  }
+
+  @Test func `no more is asked for ahead than the window allows, and every chunk once`() {
+    let chunks = (0..<200).map { [UInt8($0), 9] }
+    var long = Small.package(1)
+    long.policy.byteCount = 400
+    long.chunks = chunks.map { PackedChunk(digest: Small.digest($0), byteCount: 2) }
+    var bench = FetcherBench()
+    _ = bench.join()
+    var effects: [FetcherEffect] = []
+    bench.fetcher.offered(long.policy, &effects)
+    var requests = asked(bench.tell(.package(long, from: "", depth: 0)))
+    #expect(requests.count == Limits.chunksInFlight)
+    for chunk in chunks { requests += asked(bench.tell(packed(chunk))) }
+    #expect(requests == chunks.map { fetch(1, $0) })
+  }
+
+  @Test func `what is held is not asked for again after a reconnect`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    _ = bench.offer(1)
+    _ = bench.tell(.package(Small.package(1), from: "", depth: 0))
+    _ = bench.tell(packed(first))
+    bench.fetcher.lost()
+    #expect(asked(bench.join()) == [.get(PolicyVersion(1), holding: [])])
+    #expect(asked(bench.tell(.package(Small.package(1), from: "", depth: 0))) == [fetch(1, second)])
+  }
+
+  @Test func `a relay goes on while the coordinator is away`() {
+    var bench = FetcherBench.behindRelay()
+    bench.fetcher.lost()
+    _ = bench.on(.relaySaid(packed(first)))
+    #expect(bench.on(.relaySaid(packed(second))).contains(.install(Small.package(1))))
+  }
+
+  @Test func `a wrong chunk of the coordinator's ends the connection, one of a relay's the relay`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    _ = bench.offer(1)
+    _ = bench.tell(.package(Small.package(1), from: "", depth: 0))
+    #expect(bench.tell(.packed(Small.digest(first), second)) == [.disconnect])
+    var other = FetcherBench.behindRelay()
+    let effects = other.on(.relaySaid(.packed(Small.digest(first), second)))
+    #expect(effects.starts(with: [.hangUp, .left(relay: "r:1", .wrong)]))
+    #expect(
+      asked(effects) == [.fault("r:1", PolicyVersion(1), .wrong), .get(PolicyVersion(1), holding: [])])
+  }
+
+  @Test func `whatever becomes of a relay, what it sent is kept, and it is not used again`() {
+    var bench = FetcherBench.behindRelay()
+    _ = bench.on(.relaySaid(packed(first)))
+    #expect(asked(bench.on(.relayLost)).first == .fault("r:1", PolicyVersion(1), .lost))
+    // Though the coordinator says so, it does not go there: it asks the coordinator, and only for what is missing.
+    let effects = bench.tell(.package(Small.package(1), from: "r:1", depth: 1))
+    #expect(asked(effects) == [fetch(1, second)] && !effects.contains(.dial("r:1")))
+  }
+
+  @Test func `a silent relay is left after a while that grows with the number of relays before it`() {
+    var near = FetcherBench.behindRelay(depth: 1)
+    var far = FetcherBench.behindRelay(depth: 3)
+    #expect(near.wait(Limits.relaySilence) == [] && far.wait(Limits.relaySilence) == [])
+    #expect(near.wait(.seconds(1)).contains(.left(relay: "r:1", .slow)) && far.wait(.seconds(1)) == [])
+    #expect(far.wait(.seconds(1)).contains(.left(relay: "r:1", .slow)))
+  }
+
+  @Test func `a process that was paused does not blame its relay for that`() {
+    var bench = FetcherBench.behindRelay()
+    _ = bench.wait(.seconds(1))
+    bench.now = bench.now + .seconds(60)
+    #expect(bench.wait(.seconds(4)) == [])
+  }
+
+  @Test func `a relay that is not to blame is left without a mark`() {
+    var bench = FetcherBench.behindRelay()
+    #expect(asked(bench.on(.relaySaid(.missing(PolicyVersion(1))))).first == .fault("r:1", PolicyVersion(1), .gone))
+    #expect(bench.tell(.package(Small.package(1), from: "r:1", depth: 1)).contains(.dial("r:1")))
+  }
+
+  @Test func `a fault found while the coordinator is away is told when it is back`() {
+    var bench = FetcherBench.behindRelay()
+    bench.fetcher.lost()
+    #expect(asked(bench.on(.relayLost)) == [])
+    #expect(
+      asked(bench.join()) == [.fault("r:1", PolicyVersion(1), .lost), .get(PolicyVersion(1), holding: [])])
+  }
+
+  @Test func `a version that is not kept any more is given up, and its chunks forgotten`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    _ = bench.offer(1)
+    _ = bench.offer(2)
+    _ = bench.tell(.package(Small.package(1), from: "", depth: 0))
+    _ = bench.tell(packed(first))
+    #expect(
+      bench.tell(.missing(PolicyVersion(1)))
+        == [.forget([Small.digest(first)]), .ask(.get(PolicyVersion(2), holding: []))])
+  }
+
+  @Test func `a version that turns out damaged is fetched again whole, as an anchor`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    bench.hold(0)
+    #expect(asked(bench.offer(1)) == [.get(PolicyVersion(1), holding: [PolicyVersion(0)])])
+    let delta = Small.package(1, base: 0)
+    _ = bench.tell(.package(delta, from: "", depth: 0))
+    for chunk in Small.chunks(1, base: 0) { _ = bench.tell(packed(chunk)) }
+    let effects = bench.on(.installed(delta, isIntact: false))
+    #expect(effects == [.forget(delta.chunks.map(\.digest)), .ask(.get(PolicyVersion(1), holding: []))])
+  }
+
+  @Test func `a delta on a version that is not held ends the connection`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    _ = bench.offer(1)
+    #expect(bench.tell(.package(Small.package(1, base: 0), from: "", depth: 0)) == [.disconnect])
+  }
+
+  @Test func `others get what is kept at once, and what is not when it comes`() {
+    var bench = FetcherBench.behindRelay()
+    _ = bench.on(.relaySaid(packed(first)))
+    #expect(bench.on(.childSaid(child, fetch(1, first))) == [.sendChunk(Small.digest(first), to: child)])
+    #expect(bench.on(.childSaid(child, fetch(1, second))) == [])
+    #expect(
+      bench.on(.relaySaid(packed(second)))
+        == [
+          .keep(Small.digest(second), second), .sendChunk(Small.digest(second), to: child), .hangUp,
+          .install(Small.package(1)),
+        ])
+  }
+
+  @Test func `who asks before this worker has heard of a version waits; who asks for one it has not any more is told`()
+  {
+    var bench = FetcherBench()
+    _ = bench.join()
+    bench.hold(0)
+    #expect(bench.on(.childSaid(child, fetch(1, first))) == [])
+    bench.hold(1)
+    var effects: [FetcherEffect] = []
+    bench.fetcher.drop(PolicyVersion(0), &effects)
+    #expect(effects == [.forget(Small.package(0).chunks.map(\.digest))])
+    #expect(bench.on(.childSaid(child, fetch(0, Small.chunks(0)[0]))) == [.tell(child, .missing(PolicyVersion(0)))])
+  }
+
+  @Test func `who waits for chunks of another package than this worker fetches is told when it is there`() {
+    var bench = FetcherBench.behindRelay()
+    let other = Small.chunks(1, base: 0)[0]
+    #expect(bench.on(.childSaid(child, fetch(1, other))) == [])
+    for chunk in [first, second] { _ = bench.on(.relaySaid(packed(chunk))) }
+    #expect(
+      bench.on(.installed(Small.package(1), isIntact: true)) == [.tell(child, .missing(PolicyVersion(1)))])
+  }
+
+  @Test func `who asks for too much or speaks of something else is hung up on`() {
+    var bench = FetcherBench.behindRelay()
+    #expect(bench.on(.childSaid(child, .finished)) == [.dismiss(child)])
+    var last: [FetcherEffect] = []
+    for number in 0...Limits.chunksInFlight { last = bench.on(.childSaid(child, fetch(1, [UInt8(number), 77]))) }
+    #expect(last == [.dismiss(child)])
+  }
+}
