@@ -75,6 +75,7 @@ package func benchmarkBroadcast(_ options: BroadcastOptions) throws -> Benchmark
   }
   let ceiling = options.linkRate > 0 ? options.linkRate : try streamRate()
   limits.append(("line_seconds", packed / ceiling))
+  limits.append(("source_bytes", Double(source.sentBytes)))
   limits.append(("relays_avoided", Double(source.avoidedRelays)))
   return BenchmarkResult(
     name: "broadcast", value: packed / seconds / 1e6, unit: "MB/s", ceiling: ceiling / 1e6, peakBytes: peakBytes,
@@ -160,6 +161,8 @@ private final class BroadcastSource {
   private var nextPeer: UInt64 = 1
   private var receivers: [BroadcastReceiver] = []
   private(set) var avoidedRelays = 0
+  /// Packed bytes that the source itself sent, in all rounds; the rest went from receiver to receiver.
+  private(set) var sentBytes = 0
 
   private var rounds: [BroadcastRound] = []
   private var current: (manifest: PolicyManifest, base: PolicyManifest?, begun: Instant)?
@@ -252,7 +255,9 @@ private final class BroadcastSource {
     case .send(let message, let peer): links[peer]?.send(message)
     case .make(let policy, let base): try shelf?.make(policy, base: base)
     case .sendChunk(let digest, let peer):
-      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.packed(digest, bytes)) }
+      guard let bytes = shelf?.chunk(digest) else { return }
+      links[peer]?.send(.packed(digest, bytes))
+      sentBytes += bytes.count
     case .drop(let version): shelf?.drop(version)
     case .avoid(let relay, let fault, _):
       avoidedRelays += 1

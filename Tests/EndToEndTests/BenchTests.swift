@@ -42,6 +42,17 @@ extension EndToEnd {
       #expect(hashes[0] == hashes[1] && hashes[0]?.count == 64)
     }
 
+    @Test func `three receivers hold a version that the source has sent once`() throws {
+      let outcome = try Program.run(
+        ["bench", "broadcast", "--model", "tiny", "--workers", "3", "--runs", "2", "--json"])
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let last = try #require(outcome.output.split(separator: "\n").last)
+      let result = try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
+      for name in ["name", "value", "unit", "ceiling", "share", "peak_bytes"] { #expect(result[name] != nil, "\(name)") }
+      let limits = try #require(result["limits"] as? [String: Double])
+      #expect(limits["source_bytes"] == 2 * (limits["anchor_bytes"] ?? 0) && limits["relays_avoided"] == 0)
+    }
+
     @Test func `a benchmark of two words is found, and one word says which there are`() throws {
       let outcome = try Program.run(["bench"])
       #expect(outcome.status == 2 && outcome.errors.contains("bench gemm, bench rollout, bench learner, bench growth"))
