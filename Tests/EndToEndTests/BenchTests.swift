@@ -48,7 +48,9 @@ extension EndToEnd {
       try #require(outcome.status == 0, "\(outcome.errors)")
       let last = try #require(outcome.output.split(separator: "\n").last)
       let result = try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
-      for name in ["name", "value", "unit", "ceiling", "share", "peak_bytes"] { #expect(result[name] != nil, "\(name)") }
+      for name in ["name", "value", "unit", "ceiling", "share", "peak_bytes"] {
+        #expect(result[name] != nil, "\(name)")
+      }
       let limits = try #require(result["limits"] as? [String: Double])
       #expect(limits["source_bytes"] == 2 * (limits["anchor_bytes"] ?? 0) && limits["relays_avoided"] == 0)
     }
