@@ -53,7 +53,7 @@ final class SyntheticWorker {
     let hello = Hello(
       role: .worker, name: "synthetic-\(number)", arithmetic: CoordinatorLoad.arithmetic,
       processID: UInt32(truncatingIfNeeded: number), threads: 1)
-    machine = Worker(hello: hello, capacity: Self.capacity)
+    machine = Worker(hello: hello, capacity: Self.capacity) { ChunkDigest(SHA256.digest(of: $0)) }
   }
 
   func connect(after pause: Instant.Span) {
@@ -100,8 +100,8 @@ final class SyntheticWorker {
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sample(let lease): sample(lease)
     case .cancel(let lease): leases.remove(lease)
-    case .writePolicy, .dropPolicy: break
-    case .installPolicy(let manifest): loop.soon { self.handle(.installed(manifest, isIntact: true)) }
+    case .plane(.install(let package)): loop.soon { self.handle(.plane(.installed(package, isIntact: true))) }
+    case .plane, .dropPolicy: break
     case .exit(_, let reason): end(reason)
     }
   }
