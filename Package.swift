@@ -99,8 +99,8 @@ let package = Package(
     module(
       "Benchmarks",
       [
-        "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel", "Tensors", "TTRL",
-        "Platform", "Records", "Base", "COneDNN", "CCeilings",
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel",
+        "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN", "CCeilings",
       ], common),
     module(
       "Load",

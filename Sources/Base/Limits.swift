@@ -59,6 +59,9 @@ package enum Limits {
   /// have 260,000 tokens of 7 bytes.
   package static let tokenTexts = 1 << 20
   package static let tokenTextBytes = 8 << 20
+  /// Buckets of gradients under way between learner ranks: enough that adding one overlaps with the transfer of the
+  /// next, few enough that what arrives stays small beside the gradient.
+  package static let bucketsInFlight = 4
   /// Any text in a message: names, reasons, configurations, reports.
   package static let textBytes = 4 << 20
   /// Bytes queued towards one peer before the connection is given up as stuck.

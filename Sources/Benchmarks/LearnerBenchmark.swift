@@ -58,7 +58,7 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
 }
 
 /// The workload's responses with advantages that differ.
-private func trainedTrajectories(
+func trainedTrajectories(
   _ plan: TransformerPlan, _ parameters: Floats, _ options: BenchmarkOptions
 ) throws -> [TrainedTrajectory] {
   let work = options.training

@@ -63,3 +63,22 @@ static inline int ttrl_mpi_start_barrier(ttrl_mpi_request *request) {
 static inline int ttrl_mpi_test(ttrl_mpi_request *request, int *is_complete) {
   return MPI_Test(&request->handle, is_complete, MPI_STATUS_IGNORE);
 }
+
+// Calls that begin, and are asked with the test below whether all are complete. The bytes stay where they are until then.
+static inline int ttrl_mpi_send(const void *bytes, int count, int to, ttrl_mpi_request *request) {
+  return MPI_Isend(bytes, count, MPI_BYTE, to, 1, MPI_COMM_WORLD, &request->handle);
+}
+static inline int ttrl_mpi_receive(void *bytes, int count, int from, ttrl_mpi_request *request) {
+  return MPI_Irecv(bytes, count, MPI_BYTE, from, 1, MPI_COMM_WORLD, &request->handle);
+}
+static inline int ttrl_mpi_test_all(int count, ttrl_mpi_request *requests, int *is_complete) {
+  return MPI_Testall(count, (MPI_Request *)requests, is_complete, MPI_STATUSES_IGNORE);
+}
+
+// Parts of `bytes`, one per rank; each rank has filled in its own, and rank 0 gets all of them.
+static inline int ttrl_mpi_gather_to_root(int rank, void *bytes, const int *counts, const int *offsets) {
+  if (rank == 0)
+    return MPI_Gatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes, counts, offsets, MPI_BYTE, 0, MPI_COMM_WORLD);
+  return MPI_Gatherv((const char *)bytes + offsets[rank], counts[rank], MPI_BYTE, NULL, NULL, NULL, MPI_BYTE, 0,
+                     MPI_COMM_WORLD);
+}

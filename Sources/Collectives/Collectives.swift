@@ -12,8 +12,35 @@ package protocol Collectives: AnyObject {
   /// Replaces each value by its sum over the ranks, modulo 2^64: the same bits for any number and order of ranks.
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws(CollectivesError)
 
-  /// Replaces each value by its sum over the ranks. The same bits on all ranks; repeatable only at one world size.
-  func sum(_ values: UnsafeMutableBufferPointer<Float>) throws(CollectivesError)
+  /// Begins a reduce-scatter: `slices[rank]` of the values becomes its sum over the ranks, modulo 2^64. The rest is left
+  /// as it was. Several may be begun one after the other; the values stay where they are, and as they are, until
+  /// `finishBuckets`.
+  ///
+  /// - Parameter slices: one per rank, ascending, ranges of indices of `values`; the same on all ranks.
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) throws(CollectivesError)
+
+  /// The same of float32, added in the order of the ranks: repeatable at one world size.
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) throws(CollectivesError)
+
+  /// Begins an all-gather, in the same way: every rank gets the slices of all the others.
+  ///
+  /// - Parameters:
+  ///   - bytes: `slices[rank]` is filled in; the others are replaced.
+  ///   - slices: one per rank, ascending, in bytes; the same on all ranks.
+  func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws(CollectivesError)
+
+  /// Moves on with what was begun as far as is possible at once, and returns. For the pauses of other work.
+  func advanceBuckets() throws(CollectivesError)
+
+  /// Returns when all that was begun is complete, here.
+  func finishBuckets() throws(CollectivesError)
+
+  /// Gives rank 0 the slices of all the others, which keep what they have.
+  ///
+  /// - Parameters:
+  ///   - bytes: as for `beginAllGather`; at most `MPICollectives.pieceBytes`.
+  ///   - slices: likewise.
+  func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws(CollectivesError)
 
   /// Sums each value over the ranks. The last bits depend on the world size: for metrics, not for weights.
   func sum(_ values: [Double]) throws(CollectivesError) -> [Double]
@@ -62,7 +89,12 @@ package final class LocalCollectives: Collectives {
   package init() {}
 
   package func sum(_ values: UnsafeMutableBufferPointer<Int64>) {}
-  package func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+  package func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) {}
+  package func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) {}
+  package func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
+  package func advanceBuckets() {}
+  package func finishBuckets() {}
+  package func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
   package func sum(_ values: [Double]) -> [Double] { values }
   package func max(_ values: [Double]) -> [Double] { values }
   package func sendToAll(_ bytes: [UInt8]) {}

@@ -23,6 +23,8 @@ package final class MPICollectives: Collectives {
   /// under a percent of a core (measured: 0.4% for a rank that waits).
   private static let shortestSleepMicroseconds: UInt32 = 50
   private static let longestSleepMicroseconds: UInt32 = 5_000
+  /// Buckets on their way.
+  private let buckets: BucketExchange
 
   /// Joins the job that `mpirun` (or the like) started this process in; without one, a world of one.
   ///
@@ -36,6 +38,7 @@ package final class MPICollectives: Collectives {
     try Self.check(ttrl_mpi_size(&size), "tell the number of ranks", rank: Int(rank))
     self.rank = Int(rank)
     self.size = Int(size)
+    buckets = BucketExchange(rank: self.rank, size: self.size)
   }
 
   /// Leaves the job; no other call may follow. Returns when every rank leaves.
@@ -70,8 +73,49 @@ package final class MPICollectives: Collectives {
     try inPieces(values, "sum integers") { ttrl_mpi_sum_int64($0, $1) }
   }
 
-  package func sum(_ values: UnsafeMutableBufferPointer<Float>) throws(CollectivesError) {
-    try inPieces(values, "sum floats") { ttrl_mpi_sum_float($0, $1) }
+  package func beginReduceScatter(
+    _ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]
+  ) throws(CollectivesError) { try check(buckets.reduceScatter(values, slices), "begin a reduce-scatter") }
+
+  package func beginReduceScatter(
+    _ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]
+  ) throws(CollectivesError) { try check(buckets.reduceScatter(values, slices), "begin a reduce-scatter") }
+
+  package func beginAllGather(
+    _ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]
+  ) throws(CollectivesError) { try check(buckets.gather(bytes, slices), "begin an all-gather") }
+
+  package func advanceBuckets() throws(CollectivesError) { try check(buckets.advance(), "move buckets") }
+
+  package func finishBuckets() throws(CollectivesError) {
+    // As elsewhere: sleep until the slowest has come, then spin.
+    try barrier { () throws(CollectivesError) in try self.advanceBuckets() }
+    while !buckets.isIdle {
+      try advanceBuckets()
+      sched_yield()
+    }
+  }
+
+  /// Called when a bucket departs, and when it has arrived: for a timeline.
+  package func observeBuckets(_ observe: ((_ number: Int, _ hasArrived: Bool) -> Void)?) { buckets.observe = observe }
+
+  package func gatherToRoot(
+    _ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]
+  ) throws(CollectivesError) {
+    try barrier()
+    let rank = Int32(rank)
+    precondition(slices.count == size && bytes.count <= Self.pieceBytes, "\(bytes.count) bytes, \(slices.count) slices")
+    let (counts, offsets) = (slices.map { Int32($0.count) }, slices.map { Int32($0.lowerBound) })
+    try check(ttrl_mpi_gather_to_root(rank, bytes.baseAddress, counts, offsets), "gather slices at rank 0")
+  }
+
+  /// MPI's own all-reduce of the whole array in one call, which spins: what a benchmark compares with.
+  package func sumPlainly(_ values: UnsafeMutableBufferPointer<Int64>) throws(CollectivesError) {
+    try check(ttrl_mpi_sum_int64(values.baseAddress, Int32(values.count)), "sum integers")
+  }
+
+  package func sumPlainly(_ values: UnsafeMutableBufferPointer<Float>) throws(CollectivesError) {
+    try check(ttrl_mpi_sum_float(values.baseAddress, Int32(values.count)), "sum floats")
   }
 
   package func sum(_ values: [Double]) throws(CollectivesError) -> [Double] {
@@ -100,7 +144,10 @@ package final class MPICollectives: Collectives {
     try broadcastPieces(bytes.bindMemory(to: UInt8.self))
   }
 
-  package func barrier() throws(CollectivesError) {
+  package func barrier() throws(CollectivesError) { try barrier { () throws(CollectivesError) in } }
+
+  /// - Parameter meanwhile: done between two looks at who has arrived.
+  private func barrier(_ meanwhile: () throws(CollectivesError) -> Void) throws(CollectivesError) {
     var isMain: Int32 = 0
     try check(ttrl_mpi_is_main_thread(&isMain), "tell the main thread")
     precondition(isMain != 0, "MPI was called from another thread than the main one")
@@ -111,6 +158,7 @@ package final class MPICollectives: Collectives {
     while true {
       try check(ttrl_mpi_test(&request, &isComplete), "wait for the other ranks")
       if isComplete != 0 { return }
+      try meanwhile()
       usleep(sleep)
       sleep = min(2 * sleep, Self.longestSleepMicroseconds)
     }

@@ -1,10 +1,10 @@
 // Learner: waits for a step's batch, trains on it, publishes what came of it, and goes on to the next.
 //
-// A state machine like Coordinator. Where a version gets a checkpoint, it is written before the version is published;
-// if the learner died in between, it publishes that checkpoint first when it is back. If it is behind (checkpoints
-// are rarer than versions, or the newest was damaged), it trains the same steps again from the same batches and must
-// arrive at the same bits; the coordinator compares. The last version always gets one. Not here: training (TTRL,
-// LanguageModel), checkpoints, MPI (LearnerRole).
+// A state machine like Coordinator. A version is published while its checkpoint is still being written. If the learner
+// dies before that is durable, it is behind when it is back (as where checkpoints are rarer than versions, or the newest
+// was damaged): it trains the same steps again from the same batches and must arrive at the same bits; the coordinator
+// compares. If the checkpoint was durable first, it publishes that version when it is back. The last version's is
+// always durable before it is published. Not here: training (TTRL, LanguageModel), checkpoints, MPI (LearnerRole).
 
 package import Base
 package import Records
@@ -13,7 +13,7 @@ package enum LearnerEvent: Sendable, Equatable {
   case connected
   case disconnected
   case received(Message)
-  /// The step is trained and its checkpoint is durable: the version that came of it.
+  /// The step is trained: the version that came of it. If it is the last, its checkpoint is durable.
   case trained(PolicyManifest, report: String)
   case tick
 }
@@ -22,7 +22,7 @@ package enum LearnerEffect: Sendable, Equatable {
   case connect(after: Instant.Span)
   case send(Message)
   case disconnect
-  /// Train this step on these trajectories, checkpoint, then say `.trained`.
+  /// Train this step on these trajectories, begin a checkpoint if one is due, then say `.trained`.
   case train(step: UInt32, [Trajectory])
   /// Read bytes of the version being published and send them as a chunk.
   case sendPolicy(PolicyVersion, offset: UInt64)

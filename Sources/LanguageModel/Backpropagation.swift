@@ -61,13 +61,14 @@ package final class Backpropagation {
   ///
   /// `coefficients` is given a sequence's index and what the model thinks of it, and returns d loss / d logprob for
   /// each of its response tokens. It is called once per sequence, in order. `entropySlopes` are d loss / d entropy, the
-  /// same for all tokens of a sequence; [] if the loss has no entropies in it.
+  /// same for all tokens of a sequence; [] if the loss has no entropies in it. `progress` is called many times on the
+  /// way back, with the first of those parameters at the end of the layout whose gradient is complete.
   /// - Returns: what the model thinks of each sequence.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`.
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,
-    entropySlopes: [Float] = [],
+    entropySlopes: [Float] = [], progress: (_ completeFrom: Int) -> Void = { _ in },
     coefficients: (_ sequence: Int, _ scored: ScoredSequence) -> [Float]
   ) throws(ModelError) -> [ScoredSequence] {
     precondition(model.isForTraining, "the model was prepared without what the backward pass needs")
@@ -85,8 +86,16 @@ package final class Backpropagation {
       forward: forward, gradient: gradient, scratch: backward)
     pass.begin()
     try headBackward(pass, slopes, entropySlopes, distribution)
-    for layer in (0..<plan.configuration.layerCount).reversed() { try pass.layer(layer) }
+    let layout = plan.layout
+    var complete = layout.tensors[layout.finalNorm].offset
+    progress(complete)
+    for layer in (0..<plan.configuration.layerCount).reversed() {
+      try pass.layer(layer) { progress(complete) }
+      complete = layout.tensors[layout.layers[layer].inputNorm].offset
+      progress(complete)
+    }
     pass.embedding()
+    progress(0)
     return scored
   }
 

@@ -113,16 +113,22 @@ struct BackwardPass {
 
   // MARK: Layers
 
-  /// dx of a layer's output to dx of its input.
-  func layer(_ index: Int) throws(ModelError) {
+  /// dx of a layer's output to dx of its input. `pause` is called between pieces of the work.
+  func layer(_ index: Int, pause: () -> Void) throws(ModelError) {
     if activations.areRecomputed { try forward.recompute(index) }
     let chunks = activations.chunks(of: batch.tokens.count)
     for chunk in chunks {
+      pause()
       try feedForward(index, chunk.rows, chunk.room)
+      pause()
       try attentionOutput(index, chunk.rows, chunk.room)
     }
+    pause()
     attention(index)
-    for chunk in chunks { try projection(index, chunk.rows, chunk.room) }
+    for chunk in chunks {
+      pause()
+      try projection(index, chunk.rows, chunk.room)
+    }
   }
 
   private func feedForward(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {

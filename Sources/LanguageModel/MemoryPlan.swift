@@ -55,23 +55,32 @@ package struct MemoryPlan: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - plan: the model.
+  ///   - rank: the rank, of `ranks`. The first also publishes, and writes checkpoints.
   ///   - microBatchTokens: rows of one pass; a longer sequence is a pass of its own.
   ///   - sequenceTokens: of the longest prompt and response.
   ///   - isExact: gradients are summed as 64-bit integers.
   ///   - recomputes: only the layers' inputs are kept for the way back.
   package static func training(
-    _ plan: TransformerPlan, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool, recomputes: Bool
+    _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
+    recomputes: Bool
   ) -> MemoryPlan {
     let count = plan.layout.count
+    let shard = Shards(count: count, size: ranks).count(of: rank)
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
     let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
     let backward = rows * (c.hiddenSize + plan.heads.width + plan.heads.queryWidth) * 4
+    let bucket = min(Shards.bucketElements, count)
+    // Buckets of the others' gradients that arrive, and of states that are gathered for a checkpoint.
+    let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0
     return MemoryPlan(items: [
-      Item(name: "master weights", bytes: 4 * count),
-      Item(name: "optimizer", bytes: 8 * count),
+      Item(name: "master weights", bytes: 4 * shard),
+      Item(name: "optimizer", bytes: 8 * shard),
       Item(name: "weights", bytes: weightBytes(plan)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
+      Item(name: "exchange", bytes: exchange),
+      // The version that a checkpoint is being written of may be another than the last.
+      Item(name: "published weights", bytes: rank == 0 ? 2 * plan.type.bytes * count : 0),
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),
@@ -99,7 +108,7 @@ package struct MemoryPlan: Sendable, Equatable {
 
   /// A table: an item a line, in MiB.
   package var text: String {
-    items.map { "  \($0.name): \(MemoryPlan.mebibytes($0.bytes))" }.joined(separator: "\n")
+    items.filter { $0.bytes > 0 }.map { "  \($0.name): \(MemoryPlan.mebibytes($0.bytes))" }.joined(separator: "\n")
   }
 
   package static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }

@@ -3,8 +3,10 @@
 // Rank 0 speaks to the coordinator through the machine (Fleet.Learner) and, when a batch has come, hands it to all
 // ranks; then every rank, rank 0 included, runs `learn`, the same page of code that `improve` runs, on the same batch.
 // The ranks meet in the sums of the gradient exchange and end with the same weights, which they check. Rank 0 alone
-// reads and writes files: it gives the others the run (RunParcel) and the state to begin with, and writes checkpoints
-// and publishes. MPI is called from this thread only; while ranks wait for a batch they sleep.
+// reads and writes files: it gives the others the run (RunParcel) and the state to begin with, publishes, and writes
+// checkpoints, on another thread, for which it collects the others' shards between its other work. A version is
+// published without waiting for its checkpoint, unless it is the last. MPI is called from this thread only; while ranks
+// wait for a batch they sleep.
 
 import Base
 package import Collectives
@@ -43,7 +45,8 @@ package final class LearnerShell {
   private let run: Run
   private let options: LearnerOptions
   private let ranks: any Collectives
-  private let checkpoints: Checkpoints
+  private let shared: SharedState
+  private let saving: Saving
   private var policy: LanguageModelPolicy
   /// What the steps up to the held version came to, per prompt.
   private var history: History
@@ -56,20 +59,23 @@ package final class LearnerShell {
     self.run = run
     self.options = options
     self.ranks = ranks
-    checkpoints = Checkpoints(run)
-    let state = try ranks.rank == 0 ? checkpoints.newest() : nil
-    let shared = SharedState(run, ranks)
-    let (beginning, reference) = try shared.exchange(state)
-    report = beginning.report
+    shared = SharedState(run, ranks)
+    let saving = Saving(run, keep: options.keepCheckpoints)
+    self.saving = saving
+    let saved = try ranks.rank == 0 ? Checkpoints(run).newest() : nil
+    let beginning = try shared.exchange(saved)
+    report = saved?.report ?? ""
     history = beginning.history
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
-      optimizer: beginning.optimizer, version: beginning.version, reference: reference,
+      optimizer: beginning.optimizer, weights: beginning.weights, version: beginning.version,
+      reference: beginning.reference,
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: options.threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
-      seed: run.settings.method.seed, exchange: RankExchange(ranks),
+      seed: run.settings.method.seed, exchange: RankExchange(ranks), willChange: { try saving.awaitRead() },
       readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
+    if ranks.rank == 0, policy.version.number > 0 { published = publishedNow() }
     Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
   }
 
@@ -80,15 +86,26 @@ package final class LearnerShell {
   package func serve() throws -> Int32 {
     guard ranks.rank == 0 else { return try follow() }
     let status = try LeadingRank(self, options, run).serve()
+    try collectAll()
+    _ = try saving.awaitEnd()
     try ranks.sendToAll([])
+    noteMemory()
     return status
   }
 
   /// Ranks other than 0: train what rank 0 hands out, until it hands out nothing.
   private func follow() throws -> Int32 {
+    let room = Floats(count: min(Shards.bucketElements, run.model.layout.count))
     while true {
       let bytes = try ranks.receiveFromRoot()
-      guard !bytes.isEmpty else { return 0 }
+      guard !bytes.isEmpty else {
+        noteMemory()
+        return 0
+      }
+      if let piece = Order.piece(bytes) {
+        _ = try shared.gather(piece: piece, of: policy.optimizer, into: room)
+        continue
+      }
       var decoder = FrameDecoder()
       decoder.append(bytes)
       var trajectories: [Trajectory] = []
@@ -109,7 +126,7 @@ package final class LearnerShell {
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
       history: history, method: run.method)
     history.record(lesson.judgements)
-    try Agreement.require(policy.optimizer.parameters.fingerprint, step: step, ranks)
+    try Agreement.require(policy.weights.fingerprint, step: step, ranks)
     return (lesson, groups)
   }
 
@@ -128,6 +145,8 @@ package final class LearnerShell {
 
   /// Rank 0's step: share the batch, learn, checkpoint.
   fileprivate func train(step: UInt32, on trajectories: [Trajectory]) throws -> (PolicyManifest, report: String) {
+    // The others' shards as the checkpoint is to have them, while they are that.
+    try collectAll()
     let begun = MonotonicClock.now()
     var frames: [UInt8] = []
     for part in parts(of: trajectories) {
@@ -144,23 +163,67 @@ package final class LearnerShell {
 
   private func keep(_ metrics: StepMetrics, seconds: Double) throws {
     let isLast = policy.version.number == run.method.steps
-    let text = { (weights: String?) in
-      StepRow.json(
-        metrics, trainSeconds: seconds, weightsDigest: weights,
-        stateDigest: weights.map { _ in Checkpoints.stateDigest(self.policy.optimizer) }
-      ).text()
+    let text = { @Sendable (weights: String?, state: String?) in
+      StepRow.json(metrics, trainSeconds: seconds, weightsDigest: weights, stateDigest: state).text()
     }
+    published = publishedNow()
+    report = text(nil, nil)
     if isLast || policy.version.number % options.checkpointEvery == 0 {
-      report = try checkpoints.write(
-        policy.version, policy.optimizer, history, keep: options.keepCheckpoints, report: text)
-    } else {
-      report = text(nil)
+      let content = CheckpointContent(
+        version: policy.version, step: policy.optimizer.step, published: published.bytes, history: history.json.text(),
+        isLast: isLast
+      ) { isLast ? text($0, $1) : text(nil, nil) }
+      let optimizer = policy.optimizer
+      let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
+      try saving.begin(content, arrays: ranks.size == 1 ? arrays : nil, pieces: ranks.size == 1 ? 0 : shared.pieceCount)
+    }
+    if isLast {
+      // What the run came to has to be durable before anybody hears of it.
+      try collectAll()
+      report = try saving.awaitEnd() ?? report
     }
     Log.info(
       "learner.step",
       [
         "step": metrics.step, "policy": policy.version, "majority_ratio": metrics.majorityRatio,
-        "updates": metrics.updates.count, "seconds": seconds,
+        "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": saving.takeStall().seconds,
+      ])
+  }
+
+  // MARK: Shards on their way to a checkpoint
+
+  /// Whether shards are still to be collected.
+  fileprivate var isCollecting: Bool { saving.nextPiece != nil }
+
+  /// Whether the next piece can be collected without waiting.
+  fileprivate var canCollect: Bool { saving.hasRoom }
+
+  /// Rank 0: collects the next piece, with all ranks.
+  fileprivate func collect() throws {
+    guard let piece = saving.nextPiece else { return }
+    let room = try saving.room()
+    try ranks.sendToAll(Order.piece(piece))
+    saving.hand(room, count: try shared.gather(piece: piece, of: policy.optimizer, into: room))
+  }
+
+  private func collectAll() throws {
+    try saving.stalling { while isCollecting { try collect() } }
+  }
+
+  /// - Parameter onEnd: called on another thread when a checkpoint is complete, or cannot be.
+  fileprivate func onCheckpoint(_ onEnd: @escaping @Sendable () -> Void) { saving.onEnd = onEnd }
+
+  /// Throws what kept a checkpoint from being written.
+  fileprivate func checkCheckpoint() throws { if saving.isEnded { _ = try saving.awaitEnd() } }
+
+  /// What the rank has held at most, beside what was planned for it.
+  private func noteMemory() {
+    let plan = RunMemory.learner(
+      run.settings, model: run.model.configuration.model, rank: ranks.rank, of: ranks.size)
+    Log.info(
+      "learner.memory",
+      [
+        "rank": ranks.rank, "ranks": ranks.size, "peak_bytes": Machine.peakResidentBytes, "planned_bytes": plan.bytes,
       ])
   }
 
@@ -168,17 +231,20 @@ package final class LearnerShell {
 
   fileprivate var version: PolicyVersion { policy.version }
 
-  /// The published bytes of the held version.
-  fileprivate lazy var published: (version: PolicyVersion, bytes: [UInt8]) = publishedNow()
+  /// The published bytes of the held version, on rank 0; none of version 0, which nobody asks it for.
+  fileprivate private(set) var published: (version: PolicyVersion, bytes: [UInt8], digest: [UInt8]) =
+    (PolicyVersion(0), [], [])
 
-  private func publishedNow() -> (PolicyVersion, [UInt8]) {
-    (policy.version, publishedBytes(of: policy.optimizer.parameters, layout: run.model.layout, type: run.weightType))
+  private func publishedNow() -> (PolicyVersion, [UInt8], digest: [UInt8]) {
+    // The last version's first: two need not fit.
+    published.bytes = []
+    let bytes = publishedBytes(of: policy.weights, layout: run.model.layout, type: run.weightType)
+    return (policy.version, bytes, SHA256.digest(of: bytes))
   }
 
   fileprivate var manifest: PolicyManifest {
-    if published.version != policy.version { published = publishedNow() }
-    return PolicyManifest(
-      version: policy.version, byteCount: UInt64(published.bytes.count), digest: SHA256.digest(of: published.bytes))
+    PolicyManifest(
+      version: policy.version, byteCount: UInt64(published.bytes.count), digest: published.digest)
   }
 
   fileprivate var publication: (manifest: PolicyManifest, report: String)? {
@@ -206,6 +272,8 @@ private final class LeadingRank {
   }
 
   func serve() throws -> Int32 {
+    let ended = try loop.inbox { (_: Void) in self.guarding { try self.shell.checkCheckpoint() } }
+    shell.onCheckpoint { ended.post(()) }
     uplink.onConnect = { self.handle(.connected) }
     uplink.onMessage = { self.handle(.received($0)) }
     uplink.onDisconnect = { reason in
@@ -252,9 +320,24 @@ private final class LeadingRank {
   }
 
   private func train(_ step: UInt32, _ trajectories: [Trajectory]) {
-    do {
+    guarding {
       let (manifest, report) = try shell.train(step: step, on: trajectories)
       handle(.trained(manifest, report: report))
+      loop.soon { self.collect() }
+    }
+  }
+
+  /// A piece per turn, so that the coordinator's questions are answered in between.
+  private func collect() {
+    guard shell.isCollecting, failure == nil else { return }
+    guarding { if shell.canCollect { try shell.collect() } }
+    let pause: Instant.Span = shell.canCollect ? .zero : .milliseconds(2)
+    loop.schedule(at: MonotonicClock.now() + pause) { self.collect() }
+  }
+
+  private func guarding(_ work: () throws -> Void) {
+    do {
+      try work()
     } catch {
       failure = error
       loop.stop()
@@ -272,17 +355,4 @@ private enum LearnerError: Error, CustomStringConvertible {
     case .cannotGoOn(let reason): reason
     }
   }
-}
-
-/// The trainer's exchange over the ranks' collectives.
-private struct RankExchange: GradientExchange {
-  private let ranks: any Collectives
-
-  init(_ ranks: any Collectives) { self.ranks = ranks }
-
-  var rank: Int { ranks.rank }
-  var size: Int { ranks.size }
-  func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws { try ranks.sum(values) }
-  func sum(_ values: UnsafeMutableBufferPointer<Float>) throws { try ranks.sum(values) }
-  func maximum(_ value: Float) throws -> Float { Float(try ranks.max([Double(value)])[0]) }
 }

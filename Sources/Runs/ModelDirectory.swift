@@ -173,6 +173,27 @@ package struct ModelDirectory: Sendable {
       try file.write(values.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) })
     }
     try file.commit()
+    try writeCompanions(type, to: target)
+  }
+
+  /// The same from the bytes of a policy version, which are the data of the file.
+  ///
+  /// - Returns: SHA-256 of model.safetensors, in hexadecimal.
+  /// - Throws: `PlatformError`, for example on a full disk.
+  package func write(published: [UInt8], as type: WeightType, to target: String) throws -> String {
+    let header = SafeTensorsWriter(layout, type: type).header
+    let file = try AtomicFile(target + "/model.safetensors")
+    try file.write(header)
+    try file.write(published)
+    try file.commit()
+    try writeCompanions(type, to: target)
+    var sum = SHA256()
+    sum.update(header)
+    sum.update(published)
+    return sum.hex()
+  }
+
+  private func writeCompanions(_ type: WeightType, to target: String) throws {
     var configuration = configuration
     configuration.weightType = type
     try Files.write(String(decoding: configuration.configFile(), as: UTF8.self), to: target + "/config.json")

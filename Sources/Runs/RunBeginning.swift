@@ -52,7 +52,8 @@ package enum RunBeginning {
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
     var planned = settings
     (planned.workers, planned.learners) = here
-    let memory = RunMemory.plan(planned, model: model.configuration.model)
+    let memory = RunMemory.plan(
+      planned, model: model.configuration.model, ranks: (0..<here.learners, max(here.learners, settings.learners)))
     try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
     // Read once here: weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
@@ -104,7 +105,8 @@ package enum RunBeginning {
     var planned = manifest.settings
     (planned.workers, planned.learners, planned.threads) = (here.workers, here.learners, settings.threads)
     planned.keyValueMemory = settings.keyValueMemory
-    let memory = RunMemory.plan(planned, model: model.configuration.model)
+    let memory = RunMemory.plan(
+      planned, model: model.configuration.model, ranks: (0..<here.learners, max(here.learners, settings.learners)))
     try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
     return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count, memory: memory)
   }

@@ -34,13 +34,15 @@ package enum RunMemory {
   /// Of all processes that `train` starts on this machine.
   ///
   /// - Parameters:
-  ///   - settings: of the run.
+  ///   - settings: of the run; its workers and learner ranks are those of this machine.
   ///   - model: its configuration.
-  package static func plan(_ settings: Settings, model: ModelConfiguration) -> MemoryPlan {
+  ///   - ranks: those of this machine, among all; nil: there are no others.
+  package static func plan(
+    _ settings: Settings, model: ModelConfiguration, ranks: (here: Range<Int>, all: Int)? = nil
+  ) -> MemoryPlan {
     let shape = TransformerPlan(model, type: settings.dtype)
-    let learners = settings.learners
+    let ranks = ranks ?? (0..<settings.learners, settings.learners)
     let worker = worker(settings, shape, workers: settings.workers)
-    let learner = learner(settings, shape, ranks: learners)
     // The packed anchor and the deltas of what is being sampled from.
     var items = [MemoryPlan.Item(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes(shape))]
     if settings.workers > 0 {
@@ -48,9 +50,18 @@ package enum RunMemory {
         .init(name: "\(settings.workers) worker(s), \($0.name)", bytes: $0.bytes * settings.workers)
       }
     }
-    items += learner.items.map { .init(name: "\(learners) learner rank(s), \($0.name)", bytes: $0.bytes * learners) }
+    let learners = ranks.here.map { learner(settings, shape, rank: $0, of: ranks.all) }
+    for (index, item) in (learners.first?.items ?? []).enumerated() {
+      let bytes = learners.reduce(0) { $0 + $1.items[index].bytes }
+      if bytes > 0 { items.append(.init(name: "\(learners.count) learner rank(s), \(item.name)", bytes: bytes)) }
+    }
     return MemoryPlan(items: items)
   }
+
+  /// Of one learner rank.
+  package static func learner(
+    _ settings: Settings, model: ModelConfiguration, rank: Int, of ranks: Int
+  ) -> MemoryPlan { learner(settings, TransformerPlan(model, type: settings.dtype), rank: rank, of: ranks) }
 
   private static func worker(_ settings: Settings, _ shape: TransformerPlan, workers: Int) -> MemoryPlan {
     let threads = settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(workers, 1))
@@ -66,11 +77,14 @@ package enum RunMemory {
 
   private static func publishedBytes(_ shape: TransformerPlan) -> Int { shape.layout.count * shape.type.bytes }
 
-  private static func learner(_ settings: Settings, _ shape: TransformerPlan, ranks: Int) -> MemoryPlan {
+  private static func learner(
+    _ settings: Settings, _ shape: TransformerPlan, rank: Int, of ranks: Int
+  ) -> MemoryPlan {
     let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)
     let training = MemoryPlan.training(
-      shape, microBatchTokens: settings.microBatchTokens, sequenceTokens: positions(settings, shape),
-      isExact: settings.reduction == .exact, recomputes: kept > activationBytesMax(ranks: ranks))
+      shape, rank: rank, of: ranks, microBatchTokens: settings.microBatchTokens,
+      sequenceTokens: positions(settings, shape), isExact: settings.reduction == .exact,
+      recomputes: kept > activationBytesMax(ranks: ranks))
     guard settings.method.klCoefficient > 0 else { return training }
     return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
   }

@@ -166,6 +166,7 @@ package enum SettingTable {
     text("base", "DIR", .command, "bench broadcast: the model's version before, for a delta", \.base),
     number("link-rate", 0...1e6, .command, "bench broadcast: Mbit/s that a link carries; 0 measures", \.linkRate),
     integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts; chaos: disturbed runs", \.runs),
+    text("trace", "FILE", .command, "bench ranks: where a timeline of a step is written, as browsers show it", \.trace),
     integer("kills", 1...100_000, .command, "chaos: processes to kill in each run", \.kills),
     integer("chaos-seed", 0...UInt64.max, .command, "chaos: decides what is done to whom, and when", \.chaosSeed),
     integer("seconds", 1...86_400, .command, "bench coordinator: how long to measure", \.seconds),

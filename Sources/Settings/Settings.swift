@@ -145,6 +145,7 @@ package struct Settings: Sendable, Equatable {
   package var isWatching = false
   package var isDecoding = false
   package var isDryRun = false
+  package var trace = ""
   package var isHelp = false
 
   package init() {

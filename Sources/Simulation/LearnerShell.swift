@@ -1,8 +1,9 @@
 // LearnerShell: the learner's machine with training, a checkpoint folder and a connection around it.
 //
-// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. A checkpoint is durable
-// before the machine hears that the step is trained; crash points lie on both sides of it. Some scenarios write one
-// only every few versions, so that a learner that dies has steps to train again.
+// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. A checkpoint becomes durable
+// some time after its version was published, if the learner lives so long; the next one, and leaving, wait for it. The
+// last is durable before the machine hears that the step is trained. Some scenarios write one only every few versions.
+// So a learner that dies often has steps to train again.
 
 import Base
 import Fleet
@@ -18,6 +19,9 @@ final class LearnerShell: Shell {
   private var decoder = FrameDecoder()
   /// What this process holds in memory: the newest checkpoint, when it is durable.
   private var held: Checkpoint
+  /// The checkpoint that is being written.
+  private var pending: Checkpoint?
+  var isWriting: Bool { pending != nil }
 
   init(seat: SeatID, world: World) {
     self.seat = seat
@@ -47,6 +51,8 @@ final class LearnerShell: Shell {
       if id == link { disconnected(in: world) }
     case .bytes(let id, let bytes): receive(bytes, on: id, in: world)
     case .done(.trained(let step, let batch)): finishTraining(step, batch, in: world)
+    case .done(.saved(let version)):
+      if pending?.version == version { finishCheckpoint(in: world) }
     case .drain, .done: world.violate("the learner was given \(occurrence)")
     }
   }
@@ -90,7 +96,9 @@ final class LearnerShell: Shell {
       world.schedule(
         .done(.trained(step: step, batch)), on: seat, after: world.workDice.span(.zero, world.scenario.trainTime))
     case .sendPolicy(let version, let offset): sendPolicy(version, offset, in: world)
-    case .exit(let status, let reason): world.exit(seat, status: status, reason: reason)
+    case .exit(let status, let reason):
+      if status == 0 { finishCheckpoint(in: world) }
+      world.exit(seat, status: status, reason: reason)
     }
   }
 
@@ -111,12 +119,28 @@ final class LearnerShell: Shell {
     held = trained
     guard world.survives(seat, incarnation: incarnation) else { return }
     let version = held.version.number
-    if version % world.scenario.checkpointEvery == 0 || version == world.scenario.method.steps {
-      world.note(seat, 42, "writes checkpoint \(version)")
-      world.checkpoints.write(held)
+    let isLast = version == world.scenario.method.steps
+    if version % world.scenario.checkpointEvery == 0 || isLast {
+      finishCheckpoint(in: world)
+      guard world.survives(seat, incarnation: incarnation) else { return }
+      pending = held
+      if isLast {
+        finishCheckpoint(in: world)
+      } else {
+        world.schedule(
+          .done(.saved(held.version)), on: seat, after: world.workDice.span(.zero, world.scenario.trainTime))
+      }
     }
     guard world.survives(seat, incarnation: incarnation) else { return }
     feed(.trained(publication.manifest, report: publication.report), in: world)
+  }
+
+  /// The checkpoint that is being written, if there is one, is durable from here on.
+  private func finishCheckpoint(in world: World) {
+    guard let pending else { return }
+    self.pending = nil
+    world.note(seat, 42, "has written checkpoint \(pending.version)")
+    world.checkpoints.write(pending)
   }
 
   private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {

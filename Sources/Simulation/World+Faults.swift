@@ -14,7 +14,9 @@ extension World {
     return true
   }
 
-  private func count(_ kind: FaultKind) { strikes[kind.rawValue] = (strikes[kind.rawValue] ?? 0) + 1 }
+  private func count(_ kind: FaultKind) { count(kind.rawValue) }
+
+  func count(_ name: String) { strikes[name] = (strikes[name] ?? 0) + 1 }
 
   /// Arranges the first strike of every fault that strikes by the clock.
   func scheduleFaults() {

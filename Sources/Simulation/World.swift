@@ -34,6 +34,7 @@ enum Work {
   case packaged(PackageManifest, [[UInt8]])
   case sealed(PolicyManifest, report: String, from: PeerID)
   case trained(step: UInt32, [Trajectory])
+  case saved(PolicyVersion)
   case decided(VoteDecision)
 }
 
@@ -83,6 +84,8 @@ final class World {
   }
 
   static let coordinatorSeat = 0
+  /// Under which it is counted that a learner died after it published a version and before its checkpoint was durable.
+  static let lostCheckpoint = "checkpoint lost"
   static let learnerSeats = [1, 2]
   static let firstWorkerSeat = 3
   /// How often a shell's machine is asked what time means to it.
@@ -228,6 +231,7 @@ final class World {
   func kill(_ seat: SeatID) {
     guard seats[seat].isAlive else { return }
     note(seat, 3, "is killed")
+    if let learner = seats[seat].shell as? LearnerShell, learner.isWriting { count(World.lostCheckpoint) }
     // A dead process loses what lies in its buffers; a dead machine also what it had handed to the network.
     end(seat, state: .down, isAbrupt: faultDice.chance(0.5))
     schedule(.start(seat), at: clock + faultDice.span(.milliseconds(10), scenario.restartTime))

@@ -1,7 +1,8 @@
 // AdamW: the optimizer, and the learning rate by step.
 //
-// Everything is elementwise, so the result does not depend on threads; the gradient's norm is summed in float64 in one
-// fixed order. Parameters and both moments are flat arrays in the layout of the model: the state is these plus a count.
+// Everything is elementwise, so the result does not depend on threads, nor on which learner rank has which parameters
+// (Shards); the gradient's norm is summed in float64, within fixed blocks and then block by block. Parameters and both
+// moments are flat arrays in the layout of the model, or a rank's shard of them: the state is these plus a count.
 // Source: arXiv 1711.05101 (decoupled weight decay), as torch.optim.AdamW computes it.
 
 import CKernels
@@ -65,9 +66,18 @@ package struct AdamW: Sendable {
   /// its size cannot matter.
   /// - Returns: the gradient's norm before clipping.
   package mutating func apply(_ gradient: Floats, learningRate: Float, team: Team? = nil) -> Double {
+    let norm = AdamW.norm(ofSquares: gradient.sumsOfSquares(team: team))
+    apply(gradient, norm: norm, learningRate: learningRate, team: team)
+    return norm
+  }
+
+  /// The norm of a gradient whose blocks' sums of squares are given, all of them, in order.
+  package static func norm(ofSquares sums: [Double]) -> Double { sums.reduce(0, +).squareRoot() }
+
+  /// The same with a shard of the gradient, whose norm as a whole is known.
+  package mutating func apply(_ gradient: Floats, norm: Double, learningRate: Float, team: Team? = nil) {
     precondition(gradient.count == parameters.count, "\(gradient.count) gradients for \(parameters.count) parameters")
-    let norm = Kernels.best.sumOfSquares(gradient).squareRoot()
-    guard norm.isFinite else { return norm }
+    guard norm.isFinite else { return }
     step += 1
     let scale = norm > settings.gradientNormMax ? Float(settings.gradientNormMax / norm) : 1
     var start = 0
@@ -77,7 +87,6 @@ package struct AdamW: Sendable {
       start = range.upperBound
     }
     update(start..<parameters.count, gradient, learningRate, scale, decay: 0, team)
-    return norm
   }
 
   private func update(

@@ -24,37 +24,66 @@ package enum ExactGradientError: Error, Equatable, CustomStringConvertible {
 }
 
 /// A flat gradient as 64-bit fixed-point numbers with 40 fractional bits.
-package struct ExactGradient: Sendable {
-  /// By parameter, in units of 2^-40. Ranks may add these in any order.
-  package var values: [Int64]
+///
+/// `@unchecked Sendable`: it belongs to one thread at a time.
+package final class ExactGradient: @unchecked Sendable {
+  package let count: Int
+  private let memory: Memory
   /// The sum of the largest magnitudes added so far: no value can be larger.
   private var magnitudes = 0.0
+  /// The largest magnitude of the summand that is being added.
+  private var largest: Float = 0
 
   /// 64 ranks that each stay below this stay below 2^22 together, where a 64-bit integer still has a bit to spare.
   package static let magnitudeLimit = 65536.0
 
   /// Zero.
-  package init(count: Int) { values = Array(repeating: 0, count: count) }
+  package init(count: Int) {
+    self.count = count
+    memory = Memory(byteCount: 8 * count)
+  }
+
+  /// By parameter, in units of 2^-40. Ranks may add these in any order.
+  private var values: UnsafeMutableBufferPointer<Int64> {
+    UnsafeMutableBufferPointer(start: memory.base.assumingMemoryBound(to: Int64.self), count: count)
+  }
+
+  package var array: [Int64] { Array(values) }
+
+  /// Calls `body` with the integers, which stay where they are as long as the sum lives.
+  package func withUnsafeBuffer<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Int64>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try body(values) }
 
   /// Adds the gradient of one micro-batch.
-  package mutating func add(_ gradient: Floats, team: Team? = nil) throws(ExactGradientError) {
-    precondition(gradient.count == values.count, "adding \(gradient.count) gradients to \(values.count)")
-    let magnitude = values.withUnsafeMutableBufferPointer { values in
-      largest(gradient.count, team) { part in
-        Kernels.best.accumulateFixed(gradient[part], into: UnsafeMutableBufferPointer(rebasing: values[part]))
-      }
+  package func add(_ gradient: Floats, team: Team? = nil) throws(ExactGradientError) {
+    precondition(gradient.count == count, "adding \(gradient.count) gradients to \(count)")
+    add(gradient, in: 0..<count, team: team)
+    try endSummand()
+  }
+
+  /// Adds a part of the gradient of one micro-batch; `endSummand` follows when all parts are added.
+  package func add(_ gradient: Floats, in range: Range<Int>, team: Team? = nil) {
+    let found = magnitude(range.count, team) { part in
+      let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+      return Kernels.best.accumulateFixed(gradient[part], into: UnsafeMutableBufferPointer(rebasing: values[part]))
     }
-    try count(magnitude)
+    largest = found.isFinite && largest.isFinite ? max(found, largest) : .infinity
+  }
+
+  package func endSummand() throws(ExactGradientError) {
+    let found = largest
+    largest = 0
+    try take(found)
   }
 
   /// Makes of a gradient what the sum would be if it were the only summand, times `scale`. It needs no integers.
   package static func round(_ gradient: Floats, scale: Double, team: Team? = nil) throws(ExactGradientError) {
-    let magnitude = largest(gradient.count, team) { Kernels.best.roundFixed(gradient[$0], scale: scale) }
-    var sum = ExactGradient(count: 0)
-    try sum.count(magnitude)
+    let found = magnitude(gradient.count, team) { Kernels.best.roundFixed(gradient[$0], scale: scale) }
+    try ExactGradient(count: 0).take(found)
   }
 
-  private mutating func count(_ magnitude: Float) throws(ExactGradientError) {
+  private func take(_ magnitude: Float) throws(ExactGradientError) {
     guard magnitude.isFinite else { throw .notFinite }
     magnitudes += Double(magnitude)
     guard magnitudes < ExactGradient.magnitudeLimit else {
@@ -63,8 +92,9 @@ package struct ExactGradient: Sendable {
   }
 
   /// Adds what another thread or rank has summed.
-  package mutating func add(_ other: ExactGradient) throws(ExactGradientError) {
-    precondition(other.values.count == values.count, "adding \(other.values.count) gradients to \(values.count)")
+  package func add(_ other: ExactGradient) throws(ExactGradientError) {
+    precondition(other.count == count, "adding \(other.count) gradients to \(count)")
+    let values = values
     for index in values.indices { values[index] &+= other.values[index] }
     magnitudes += other.magnitudes
     guard magnitudes < 64 * ExactGradient.magnitudeLimit else {
@@ -73,26 +103,29 @@ package struct ExactGradient: Sendable {
   }
 
   /// Back to zero, without giving up the memory.
-  package mutating func reset(team: Team? = nil) {
-    values.withUnsafeMutableBufferPointer { values in
-      share(values.count, team) { part, _ in values[part].update(repeating: 0) }
-    }
+  package func reset(team: Team? = nil) {
+    share(count, team) { part, _ in values[part].update(repeating: 0) }
     magnitudes = 0
+    largest = 0
   }
 
   /// out = sum · scale, rounded to float32 once.
   package func write(to out: Floats, scale: Double, team: Team? = nil) {
-    precondition(out.count == values.count, "writing \(values.count) gradients to \(out.count)")
-    values.withUnsafeBufferPointer { values in
-      share(values.count, team) { part, _ in
-        Kernels.best.fromFixed(UnsafeBufferPointer(rebasing: values[part]), scale: scale, into: out[part])
-      }
+    precondition(out.count == count, "writing \(count) gradients to \(out.count)")
+    write(0..<count, to: out, scale: scale, team: team)
+  }
+
+  /// Of a part of the sum.
+  package func write(_ range: Range<Int>, to out: Floats, scale: Double, team: Team? = nil) {
+    let values = UnsafeBufferPointer(rebasing: values[range])
+    share(range.count, team) { part, _ in
+      Kernels.best.fromFixed(UnsafeBufferPointer(rebasing: values[part]), scale: scale, into: out[part])
     }
   }
 }
 
-/// The largest of what the parts find; NaN or infinity where one does.
-private func largest(_ count: Int, _ team: Team?, _ body: (Range<Int>) -> Float) -> Float {
+/// The largest of what the parts find; infinity where one finds it or NaN.
+private func magnitude(_ count: Int, _ team: Team?, _ body: (Range<Int>) -> Float) -> Float {
   var found = [Float](repeating: 0, count: team?.size ?? 1)
   found.withUnsafeMutableBufferPointer { found in
     share(count, team) { range, part in found[part] = body(range) }

@@ -212,7 +212,7 @@ extension Floats {
   }
 
   /// Multiplies every value.
-  package func scale(by factor: Float) {
-    for index in 0..<count { base[index] *= factor }
+  package func scale(by factor: Float, team: Team? = nil) {
+    share(count, team) { part, _ in for index in part { base[index] *= factor } }
   }
 }

@@ -1,7 +1,9 @@
-// BenchCommand: `ttrl bench gemm|rollout|learner|growth|broadcast`: throughput beside what could be reached at most.
+// BenchCommand: `ttrl bench …`: throughput beside what this machine could do at most.
 
 import Base
 import Benchmarks
+import Collectives
+import Foundation
 import LanguageModel
 import Platform
 import Records
@@ -21,15 +23,19 @@ extension Command {
   static func bench(
     _ settings: Settings, _ measure: (BenchmarkOptions) throws -> BenchmarkResult
   ) throws -> Int32 {
+    let result = try measure(try options(settings))
+    print(settings.isJSON ? result.json.text() : result.text)
+    return ExitStatus.done
+  }
+
+  private static func options(_ settings: Settings) throws -> BenchmarkOptions {
     let model = try BenchmarkModel(settings.model)
     let options = BenchmarkOptions(
       model: model, rollout: workload(settings, model.rollout), training: workload(settings, model.training),
       type: settings.dtype, threads: settings.threads > 0 ? settings.threads : Machine.coreCount, runs: settings.runs,
       seed: settings.method.seed, microBatchTokens: settings.microBatchTokens)
     try check(options)
-    let result = try measure(options)
-    print(settings.isJSON ? result.json.text() : result.text)
-    return ExitStatus.done
+    return options
   }
 
   @Sendable static func broadcastDefaults(isBuiltIn: Bool) -> Settings {
@@ -70,6 +76,73 @@ extension Command {
       prompts: or(settings.prompts, usual.prompts), samples: or(settings.samples, usual.samples),
       promptTokens: or(settings.promptTokens, usual.promptTokens), newTokens: or(settings.maxNewTokens, usual.newTokens)
     )
+  }
+
+  // MARK: Ranks
+
+  @Sendable static func allReduceDefaults(isBuiltIn: Bool) -> Settings { withTwoRanks(Settings()) }
+
+  @Sendable static func ranksDefaults(isBuiltIn: Bool) -> Settings { withTwoRanks(benchmarkDefaults(isBuiltIn: false)) }
+
+  private static func withTwoRanks(_ settings: Settings) -> Settings {
+    var settings = settings
+    settings.learners = 2
+    return settings
+  }
+
+  @Sendable static func benchAllReduce(_ settings: Settings, given: [String]) throws -> Int32 {
+    try onRanks("bench allreduce", settings, given) { try benchmarkAllReduce($0, runs: settings.runs) }
+  }
+
+  @Sendable static func benchRanks(_ settings: Settings, given: [String]) throws -> Int32 {
+    try onRanks("bench ranks", settings, given) { ranks in
+      var options = try options(settings)
+      if settings.threads == 0 { options.threads = max(1, Machine.coreCount / (try ranks.countHere())) }
+      return try benchmarkRanks(options, ranks, trace: settings.trace)
+    }
+  }
+
+  /// Starts itself under mpirun; started by somebody's mpirun, it measures that job, on whatever machines it is.
+  private static func onRanks(
+    _ command: String, _ settings: Settings, _ given: [String], _ measure: (MPICollectives) throws -> BenchmarkResult
+  ) throws -> Int32 {
+    let launched: [String] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"]
+    guard launched.contains(where: { getenv($0) != nil }) else {
+      return try startRanks(command, settings, given)
+    }
+    let ranks = try MPICollectives()
+    do {
+      let result = try measure(ranks)
+      if ranks.rank == 0 { print(settings.isJSON ? result.json.text() : result.text) }
+      try ranks.finish()
+      return ExitStatus.done
+    } catch {
+      complain("ttrl \(command): \(error)")
+      ranks.abort(status: ExitStatus.failed)
+    }
+  }
+
+  private static func startRanks(_ name: String, _ settings: Settings, _ given: [String]) throws -> Int32 {
+    let launcher = try MPILauncher.find()
+    let words = SettingTable.all.filter { given.contains($0.name) && $0.name != "learners" }.flatMap { setting in
+      setting.placeholder == nil ? ["--\(setting.name)"] : ["--\(setting.name)", setting.value(in: settings)]
+    }
+    var command = ChildProcess.Command(
+      launcher.program,
+      launcher.arguments(ranks: settings.learners) + [try ThisProcess.executablePath()]
+        + name.split(separator: " ").map(String.init) + words)
+    command.environment = launcher.environment
+    let loop = try EventLoop()
+    var status: ChildProcess.ExitStatus?
+    let process = try ChildProcess(command, loop: loop) { end in
+      status = end
+      loop.stop()
+    }
+    return withExtendedLifetime(process) {
+      loop.run()
+      if case .exited(let code) = status { return code }
+      return ExitStatus.failed
+    }
   }
 
   private static func check(_ options: BenchmarkOptions) throws {

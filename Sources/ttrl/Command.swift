@@ -187,6 +187,15 @@ struct Command: Sendable {
       ],
       defaults: broadcastDefaults, run: benchBroadcast),
     Command(
+      name: "bench ranks", summary: "speed of a step of several learner ranks: exact sums, overlapped or not; float32",
+      example: "ttrl bench ranks --model small --micro-batch-tokens 768 --learners 2 --trace step.json",
+      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "trace"], defaults: ranksDefaults,
+      run: benchRanks),
+    Command(
+      name: "bench allreduce", summary: "speed of sums over learner ranks, beside a plain MPI program",
+      example: "ttrl bench allreduce --learners 2", settings: ["learners", "runs", "json"], defaults: allReduceDefaults,
+      run: benchAllReduce),
+    Command(
       name: "bench coordinator", summary: "a coordinator under many synthetic workers, beside what the ledger allows",
       example: "ttrl bench coordinator --workers 1000 --seconds 60",
       settings: ["workers", "prompts", "samples", "max-new-tokens", "worker-tokens", "seconds", "key", "run", "json"],

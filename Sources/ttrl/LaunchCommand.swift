@@ -59,11 +59,14 @@ extension Command {
     _ crew: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: Settings
   ) throws {
     let model = try ModelDirectory(beginning.settings.model).configuration.model
+    var firstRank = 0
     for host in crew.list.hosts {
       var planned = beginning.settings
       (planned.workers, planned.learners) = (host.workers, host.learners)
       (planned.threads, planned.keyValueMemory) = (host.threads, settings.keyValueMemory)
-      let plan = RunMemory.plan(planned, model: model)
+      let plan = RunMemory.plan(
+        planned, model: model, ranks: (firstRank..<firstRank + host.learners, max(1, crew.list.learners)))
+      firstRank += host.learners
       // A coordinator is here only.
       let items = plan.items.filter { $0.bytes > 0 && (host.isHere || $0.name != "coordinator") }
       complain("\(host.name): about \(MemoryPlan.mebibytes(items.reduce(0) { $0 + $1.bytes }))")

@@ -99,6 +99,13 @@ extension Command {
     say(
       "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
         + (settings.isDryRun ? "\n\(beginning.memory.text)" : ""))
+    if settings.isDryRun, processes == nil, let model = try? ModelDirectory(beginning.settings.model) {
+      for rank in 0..<min(2, settings.learners) {
+        let plan = RunMemory.learner(
+          beginning.settings, model: model.configuration.model, rank: rank, of: settings.learners)
+        say("of this, \(rank == 0 ? "learner rank 0" : "each other rank"):\n\(plan.text)")
+      }
+    }
     say(
       "processes: "
         + (processes

@@ -13,7 +13,10 @@ import Testing
     var floats: [Float] = [-0.0, .infinity, .leastNonzeroMagnitude]
     let before = (integers, floats.map(\.bitPattern))
     try integers.withUnsafeMutableBufferPointer { try world.sum($0) }
-    try floats.withUnsafeMutableBufferPointer { try world.sum($0) }
+    try integers.withUnsafeMutableBufferPointer { try world.beginReduceScatter($0, slices: [0..<4]) }
+    try floats.withUnsafeMutableBufferPointer { try world.beginReduceScatter($0, slices: [0..<3]) }
+    try world.finishBuckets()
+    try floats.withUnsafeMutableBytes { try world.beginAllGather($0, slices: [0..<12]) }
     #expect(integers == before.0 && floats.map(\.bitPattern) == before.1)
     #expect(try world.sum([0.1, -2]) == [0.1, -2])
     #expect(try world.max([0.1, -2]) == [0.1, -2])

@@ -36,6 +36,12 @@ extension EndToEnd {
       }
     }
 
+    @Test func `ranks that train together, and sums of theirs, are measured beside what they cost without`() throws {
+      let ranks = try bench("ranks", ["--learners", "2", "--micro-batch-tokens", "16"])
+      #expect(ranks["ranks"] as? Int == 2 && ranks["value"] as? Double ?? 0 > 0)
+      #expect(ranks["ceiling"] as? Double ?? 0 > 0 && ranks["peak_bytes"] as? Int ?? 0 > 1 << 20)
+    }
+
     @Test(arguments: ["rollout", "learner"])
     func `what a benchmark computes does not depend on threads`(_ name: String) throws {
       let hashes = try ["1", "2"].map { try bench(name, ["--threads", $0])["result_sha256"] as? String }

@@ -105,5 +105,18 @@ extension EndToEnd {
       let wider = ["--learners", "3", "--workers", "3", "--threads", "2"]
       #expect(try SmallRun.finish(wider, in: directory) == SmallRun.undisturbed)
     }
+
+    @Test(arguments: ["float32", "bfloat16"])
+    func `a run that changes its number of ranks twice ends with the bits of one rank`(_ type: String) throws {
+      let settings = ["--dtype", type]
+      let alone = try SmallRun.finish(settings + ["--learners", "1"], in: scratch.file("alone"))
+      for (ranks, steps) in [(4, 1), (2, 2)] {
+        let run = try SmallRun.start(settings + ["--learners", "\(ranks)"], in: directory)
+        #expect(eventually { SmallRun.stepsDone(in: directory) >= steps || !run.isRunning })
+        run.signal(SIGINT)
+        #expect(run.wait().status == 130, "\(ranks) ranks: \(run.errors)")
+      }
+      #expect(try SmallRun.finish(["--learners", "3"], in: directory) == alone)
+    }
   }
 }

@@ -23,7 +23,7 @@ extension EndToEnd {
       #expect(try SmallRun.finish(["--workers", "\(workers)"], in: directory) == SmallRun.undisturbed)
     }
 
-    @Test(arguments: [1, 3]) func `any number of learner ranks gives the same bits`(_ ranks: Int) throws {
+    @Test(arguments: [1, 3, 4]) func `any number of learner ranks gives the same bits`(_ ranks: Int) throws {
       #expect(try SmallRun.finish(["--learners", "\(ranks)"], in: directory) == SmallRun.undisturbed)
     }
 

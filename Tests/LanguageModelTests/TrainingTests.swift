@@ -11,19 +11,15 @@ import TTRL
 import Tensors
 import Testing
 
-/// Learner ranks as threads of this process: sums meet at a barrier. What MPI does between processes.
+/// Learner ranks as threads of this process: they meet and see what all of them brought. What MPI does between
+/// processes.
 private final class ThreadRanks: Sendable {
-  private struct Total: Sendable {
-    var integers: [Int64] = []
-    var floats: [Float] = []
-  }
-
   private struct State: Sendable {
     var arrived = 0
     var generation = 0
-    var sum = Total()
+    var brought: [Int: [Int64]] = [:]
     /// By parity of the generation: nobody can be two meetings ahead of anybody.
-    var totals = [Total(), Total()]
+    var seen: [[[Int64]]] = [[], []]
   }
 
   let size: Int
@@ -31,23 +27,21 @@ private final class ThreadRanks: Sendable {
 
   init(size: Int) { self.size = size }
 
-  /// Adds a contribution and waits for everybody's; returns the total.
-  func meet(_ contribute: (inout [Int64], inout [Float]) -> Void) -> (integers: [Int64], floats: [Float]) {
+  /// Brings something and waits for everybody's; returns all, by rank.
+  func meet(_ rank: Int, _ own: [Int64]) -> [[Int64]] {
     let mine = state.withLock { state in
       let generation = state.generation
-      contribute(&state.sum.integers, &state.sum.floats)
+      state.brought[rank] = own
       state.arrived += 1
       if state.arrived == size {
-        state.totals[generation % 2] = state.sum
-        state.sum = Total()
+        state.seen[generation % 2] = (0..<size).map { state.brought[$0] ?? [] }
         state.arrived = 0
         state.generation += 1
       }
       return generation
     }
     while true {
-      let total = state.withLock { $0.generation > mine ? $0.totals[mine % 2] : nil }
-      if let total { return (total.integers, total.floats) }
+      if let all = state.withLock({ $0.generation > mine ? $0.seen[mine % 2] : nil }) { return all }
       sched_yield()
     }
   }
@@ -59,19 +53,34 @@ private struct ThreadRank: GradientExchange {
   var size: Int { ranks.size }
 
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) {
-    let copy = Array(values)
-    let total = ranks.meet { sums, _ in sums = sums.isEmpty ? copy : zip(sums, copy).map { $0 &+ $1 } }.integers
-    for index in values.indices { values[index] = total[index] }
+    let all = ranks.meet(rank, Array(values))
+    for index in values.indices { values[index] = all.reduce(0) { $0 &+ $1[index] } }
   }
 
-  func sum(_ values: UnsafeMutableBufferPointer<Float>) {
-    let copy = Array(values)
-    let total = ranks.meet { _, sums in sums = sums.isEmpty ? copy : zip(sums, copy).map(+) }.floats
-    for index in values.indices { values[index] = total[index] }
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) {
+    let all = ranks.meet(rank, Array(values))
+    for index in slices[rank] { values[index] = all.reduce(0) { $0 &+ $1[index] } }
+  }
+
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) {
+    let all = ranks.meet(rank, values.map { Int64($0.bitPattern) })
+    for index in slices[rank] {
+      values[index] = all.reduce(0) { $0 + Float(bitPattern: UInt32($1[index])) }
+    }
+  }
+
+  func advance(completeFrom start: Int) {}
+  func finishBuckets() {}
+
+  func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {
+    let all = ranks.meet(rank, bytes.map { Int64($0) })
+    for (other, slice) in slices.enumerated() {
+      for index in slice { bytes[index] = UInt8(all[other][index]) }
+    }
   }
 
   func maximum(_ value: Float) -> Float {
-    ranks.meet { _, sums in sums = [max(sums.first ?? value, value)] }.floats[0]
+    ranks.meet(rank, [Int64(value.bitPattern)]).map { Float(bitPattern: UInt32($0[0])) }.max() ?? value
   }
 }
 
@@ -100,9 +109,13 @@ private struct TinyTraining {
     _ type: DataType, threads: Int = 1, exchange: any GradientExchange = NoExchange(), isExact: Bool = true
   ) throws -> LanguageModelPolicy {
     let settings = AdamWSettings(gradientNormMax: 1)
+    let all = TinyModel.qwen2.parameters(seed: 3)
+    let shards = Shards(count: all.count, size: exchange.size)
+    let own = Floats(count: shards.count(of: exchange.rank))
+    for (whole, shard) in shards.slices(of: exchange.rank) { own[shard].copy(from: all[whole]) }
     return try LanguageModelPolicy(
       plan: TransformerPlan(TinyModel.qwen2.configuration, type: type),
-      optimizer: AdamW(settings, parameters: TinyModel.qwen2.parameters(seed: 3)), version: PolicyVersion(0),
+      optimizer: AdamW(settings, parameters: own), weights: exchange.size > 1 ? all : nil, version: PolicyVersion(0),
       reference: method.klCoefficient > 0 ? TinyModel.qwen2.parameters(seed: 3) : nil,
       options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
       exchange: exchange,
@@ -113,24 +126,36 @@ private struct TinyTraining {
       })
   }
 
-  /// Masters and moments after the steps, as bits.
-  func train(_ policy: consuming LanguageModelPolicy) throws -> [UInt32] {
+  /// Masters and moments after the steps, each as bits, of the policy's shard.
+  func trainShard(_ policy: consuming LanguageModelPolicy) throws -> [[UInt32]] {
     var policy = policy
     for step in 0..<method.steps { _ = try improve(&policy, step: step, prompts: prompts, method: method) }
     let optimizer = policy.optimizer
-    return [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment].flatMap { $0.array.map(\.bitPattern) }
+    return [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment].map { $0.array.map(\.bitPattern) }
   }
 
-  func trainOnRanks(_ size: Int, _ type: DataType) throws -> [[UInt32]] {
+  /// Masters and moments after the steps, as bits.
+  func train(_ policy: consuming LanguageModelPolicy) throws -> [UInt32] { try trainShard(policy).flatMap { $0 } }
+
+  /// The same, put together from the shards of several ranks.
+  func trainOnRanks(_ size: Int, _ type: DataType, isExact: Bool = true) throws -> [UInt32] {
     let ranks = ThreadRanks(size: size)
-    let results = Mutex<[Int: Result<[UInt32], any Error>]>([:])
+    let results = Mutex<[Int: Result<[[UInt32]], any Error>]>([:])
     try inParallel(size, threads: size) { rank, _ in
-      let result = Result { try train(policy(type, exchange: ThreadRank(ranks: ranks, rank: rank))) }
+      let result = Result {
+        try trainShard(policy(type, exchange: ThreadRank(ranks: ranks, rank: rank), isExact: isExact))
+      }
       results.withLock { $0[rank] = result }
     }
-    return try (0..<size).map { rank in
-      try results.withLock { try #require($0[rank]) }.get()
+    let shards = Shards(count: TinyModel.qwen2.parameters(seed: 3).count, size: size)
+    var all = [[UInt32]](repeating: [UInt32](repeating: 0, count: shards.count), count: 3)
+    for rank in 0..<size {
+      let own = try results.withLock { try #require($0[rank]) }.get()
+      for part in 0..<3 {
+        for (whole, shard) in shards.slices(of: rank) { all[part].replaceSubrange(whole, with: own[part][shard]) }
+      }
     }
+    return all.flatMap { $0 }
   }
 }
 
@@ -187,11 +212,9 @@ struct TrainingTests {
   @Test(arguments: DataType.allCases)
   func `the number of learner ranks does not change a bit`(_ type: DataType) throws {
     let alone = try training.train(training.policy(type))
-    for size in 2...3 {
-      for (rank, state) in try training.trainOnRanks(size, type).enumerated() {
-        let isSame = state == alone
-        #expect(isSame, "rank \(rank) of \(size)")
-      }
+    for size in 2...4 {
+      let isSame = try training.trainOnRanks(size, type) == alone
+      #expect(isSame, "\(size) ranks")
     }
   }
 
@@ -209,7 +232,7 @@ struct TrainingTests {
     let isSameOnThreads = try training.train(training.policy(.float32, threads: 3)) == alone
     #expect(isSameOnThreads)
     for size in 2...3 {
-      let isSameOnRanks = try training.trainOnRanks(size, .float32).allSatisfy { $0 == alone }
+      let isSameOnRanks = try training.trainOnRanks(size, .float32) == alone
       #expect(isSameOnRanks, "on \(size) ranks")
     }
   }
@@ -269,6 +292,9 @@ struct TrainingTests {
     let first = try training.train(training.policy(.float32, threads: 3, isExact: false))
     let isSame = try training.train(training.policy(.float32, threads: 1, isExact: false)) == first
     #expect(isSame)
+    let isSameOnRanks =
+      try training.trainOnRanks(3, .float32, isExact: false) == training.trainOnRanks(3, .float32, isExact: false)
+    #expect(isSameOnRanks)
   }
 
   @Test func `micro-batches cover a mini-batch in order and keep their bound`() {

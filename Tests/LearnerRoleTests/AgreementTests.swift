@@ -42,7 +42,12 @@ private final class Beside: Collectives {
 
   func max(_ values: [Double]) -> [Double] { zip(values, other).map { Swift.max($0, $1) } }
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) {}
-  func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) {}
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) {}
+  func advanceBuckets() {}
+  func finishBuckets() {}
+  func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
+  func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
   func sum(_ values: [Double]) -> [Double] { values }
   func sendToAll(_ bytes: [UInt8]) {}
   func receiveFromRoot() -> [UInt8] { [] }

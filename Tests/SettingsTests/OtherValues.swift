@@ -23,7 +23,7 @@ let otherValues: [String: String] = [
   "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "none", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
-  "out": "o.html", "prompt": "7", "step": "12",
+  "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",

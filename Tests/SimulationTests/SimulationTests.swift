@@ -13,6 +13,7 @@ import Testing
     #expect(campaign.failures.map { "seed \($0.seed): \($0.violation ?? "")" } == [])
     // A fault that never strikes is not tested at all.
     for kind in FaultKind.allCases { #expect(campaign.faults[kind.rawValue] ?? 0 > 0, "\(kind) never struck") }
+    #expect(campaign.faults["checkpoint lost"] ?? 0 > 0, "no learner died between publishing and its checkpoint")
   }
 
   @Test(arguments: [UInt64(3), 17, 1025])

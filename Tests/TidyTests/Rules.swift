@@ -68,8 +68,8 @@ enum Rules {
     ],
     "Pretraining": ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"],
     "Benchmarks": [
-      "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel", "Tensors", "TTRL",
-      "Platform", "Records", "Base", "COneDNN", "CCeilings",
+      "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel",
+      "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN", "CCeilings",
     ],
     "Load": ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"],
     "Chaos": ["Runs", "Ledger", "Platform", "Records", "Base"],

@@ -63,7 +63,7 @@ package struct SafeTensorsWriter: Sendable {
 }
 
 /// The nearest bfloat16, ties to even. A NaN stays one: rounding it could carry into an infinity.
-private func bfloat16Bits(of value: Float) -> UInt16 {
+func bfloat16Bits(of value: Float) -> UInt16 {
   let bits = value.bitPattern
   if value.isNaN { return UInt16(bits >> 16) | 0x40 }
   return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)

@@ -1,9 +1,10 @@
 // LanguageModelPolicy: a transformer as the Policy that Improve.swift improves.
 //
 // Float32 masters and their AdamW moments; a `PreparedModel` made from them whenever they change, rounded to the run's
-// data type, which is what both samples and is differentiated. An update is the same sequence of float operations on
-// every rank: each rank computes the gradients of its share of the micro-batches, sums are exact 64-bit integers, and
-// every rank applies the same step to the same masters.
+// data type, which is what both samples and is differentiated. Each rank computes the gradients of its share of the
+// micro-batches; sums are exact 64-bit integers; each rank keeps and changes its shard of the masters and moments, and
+// all of them gather the weights that come of it (GradientSum). What is computed for a parameter is the same sequence of
+// float operations whichever rank does it.
 
 package import Answers
 package import Base
@@ -20,6 +21,8 @@ package struct TrainerOptions: Sendable {
   package var threads: Int
   /// Activations that would take more are computed twice instead; not part of the arithmetic.
   package var activationBytesMax: Int
+  /// Gradients travel between ranks while earlier layers are worked on; not part of the arithmetic.
+  package var overlaps = true
 
   package init(microBatchTokens: Int, isExact: Bool, threads: Int, activationBytesMax: Int = .max) {
     self.microBatchTokens = microBatchTokens
@@ -51,7 +54,12 @@ package struct LanguageModelPolicy: Policy {
   private let exchange: any GradientExchange
   /// The answer that a response gives; set by whoever has the tokenizer.
   private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
+  /// This rank's shard of masters and moments.
   package private(set) var optimizer: AdamW
+  /// Where there are several ranks: all weights between two updates, the gradient during one.
+  private let whole: Floats?
+  /// Called before masters and moments change.
+  private let willChange: () throws -> Void
   /// nil only while the next one is made: two need not fit.
   private var prepared: PreparedModel?
   /// Policy 0, where a KL penalty asks for it.
@@ -61,17 +69,20 @@ package struct LanguageModelPolicy: Policy {
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
-  ///   - optimizer: masters and moments; the policy owns them from here on.
+  ///   - optimizer: this rank's shard of masters and moments; the policy owns them from here on.
+  ///   - weights: where there are several ranks, all parameters, in memory that the policy owns from here on.
   ///   - version: of these masters.
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - options: how to train.
   ///   - seed: the run's, for `sample`.
   ///   - exchange: the other learner ranks.
+  ///   - willChange: called before masters and moments change; somebody may still be reading them.
   ///   - readAnswer: finds the answer in a response's tokens.
   /// - Throws: if the processor cannot multiply the data type.
   package init(
-    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion, reference: Floats? = nil,
-    options: TrainerOptions, seed: UInt64, exchange: any GradientExchange = NoExchange(),
+    plan: TransformerPlan, optimizer: AdamW, weights: Floats? = nil, version: PolicyVersion,
+    reference: Floats? = nil, options: TrainerOptions, seed: UInt64, exchange: any GradientExchange = NoExchange(),
+    willChange: @escaping () throws -> Void = {},
     readAnswer: @escaping @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   ) throws {
     self.plan = plan
@@ -80,8 +91,11 @@ package struct LanguageModelPolicy: Policy {
     self.options = options
     self.seed = seed
     self.exchange = exchange
+    self.willChange = willChange
     self.readAnswer = readAnswer
-    prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    precondition((weights == nil) == (exchange.size == 1), "several ranks need all weights beside their shards")
+    whole = weights
+    prepared = try PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters, forTraining: true)
     self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
   }
 
@@ -89,6 +103,9 @@ package struct LanguageModelPolicy: Policy {
     guard let prepared else { preconditionFailure("a policy whose update failed has no model") }
     return prepared
   }
+
+  /// All parameters: the masters, or what was gathered of them, rounded to the data type. Valid until the next update.
+  package var weights: Floats { whole ?? optimizer.parameters }
 
   /// Samples as a worker would.
   package mutating func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
@@ -139,7 +156,7 @@ package struct LanguageModelPolicy: Policy {
   }
 
   private mutating func madePass() -> TeamPass {
-    let made = pass ?? TeamPass(plan, options)
+    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.layout.count), exchange)
     pass = made
     return made
   }
@@ -153,12 +170,12 @@ package struct LanguageModelPolicy: Policy {
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
     let pass = madePass()
-    pass.total.begin(isOne: mine.count == 1 && exchange.size == 1)
+    pass.total.begin(microBatches: mine.count)
     for index in mine {
       let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
       try pass.total.take(tally)
     }
-    try pass.total.exchange(exchange)
+    try pass.total.reduce()
     return try apply(pass, miniBatch: miniBatch, learningRate: learningRate)
   }
 
@@ -172,10 +189,13 @@ package struct LanguageModelPolicy: Policy {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
     let gradient = try pass.total.mean(scale: 1 / miniBatch.divisor)
-    report.gradientNorm = optimizer.apply(gradient, learningRate: Float(learningRate), team: pass.team)
+    report.gradientNorm = try pass.total.norm(ofShard: gradient)
     report.isSkipped = !report.gradientNorm.isFinite
+    try willChange()
+    optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
     prepared = nil
-    prepared = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true, team: pass.team)
+    if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
+    prepared = try PreparedModel(plan: plan, parameters: weights, forTraining: true, team: pass.team)
     return report
   }
 }
@@ -188,10 +208,10 @@ private final class TeamPass: @unchecked Sendable {
   private let engine: Backpropagation
   let total: GradientSum
 
-  init(_ plan: TransformerPlan, _ options: TrainerOptions) {
+  init(_ plan: TransformerPlan, _ options: TrainerOptions, gradient: Floats, _ exchange: any GradientExchange) {
     team = Team(options.threads)
     engine = Backpropagation(plan, team: team, activationBytesMax: options.activationBytesMax)
-    total = GradientSum(count: plan.layout.count, isExact: options.isExact, team: team)
+    total = GradientSum(gradient, isExact: options.isExact, overlaps: options.overlaps, team: team, exchange: exchange)
   }
 
   /// [trajectory][T] log-probabilities of the tokens of a micro-batch.
@@ -212,7 +232,7 @@ private final class TeamPass: @unchecked Sendable {
     try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
       gradient: total.gradient,
-      entropySlopes: entropySlopes
+      entropySlopes: entropySlopes, progress: { total.progress(completeFrom: $0) }
     ) { index, scored in
       let member = members[index]
       return scored.logprobs.enumerated().map { place, logprob in
@@ -222,95 +242,5 @@ private final class TeamPass: @unchecked Sendable {
       }
     }
     return tally
-  }
-}
-
-/// What micro-batches report, as integers, so that the order of adding cannot matter.
-private struct Tally {
-  /// In units of 2^-30.
-  var loss: Int64 = 0
-  var clipped: Int64 = 0
-  var gap: Float = 0
-
-  mutating func add(_ token: SurrogateToken, gap: Float) {
-    let scaled = (Double(token.loss) * 0x1p30).rounded()
-    // A loss beyond all bounds shows in the gradient; here it must only not trap.
-    if abs(scaled) < 0x1p52 { loss &+= Int64(scaled) }
-    clipped += token.isClipped ? 1 : 0
-    // NaN is a disagreement too.
-    self.gap = gap.isNaN ? .infinity : max(self.gap, gap)
-  }
-}
-
-/// The gradient of a mini-batch on its way: exact integers, or float32 where speed was asked for. Its memory, dear to
-/// get, is kept from one mini-batch to the next. Not `Sendable`.
-private final class GradientSum {
-  /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
-  let gradient: Floats
-  private let isExact: Bool
-  private let team: Team
-  /// Only one micro-batch will come, and no other rank's: there is nothing to add, only to round.
-  private var isOne = false
-  private var exact: ExactGradient?
-  private var tally = Tally()
-
-  init(count: Int, isExact: Bool, team: Team) {
-    gradient = Floats(count: count)
-    self.isExact = isExact
-    self.team = team
-  }
-
-  /// Zero.
-  func begin(isOne: Bool) {
-    gradient.fill(0, team: team)
-    tally = Tally()
-    self.isOne = isOne
-    guard isExact, !isOne else { return }
-    if exact == nil { exact = ExactGradient(count: gradient.count) } else { exact?.reset(team: team) }
-  }
-
-  /// A micro-batch has added to `gradient`.
-  func take(_ part: Tally) throws {
-    if isExact, !isOne {
-      try exact?.add(gradient, team: team)
-      gradient.fill(0, team: team)
-    }
-    tally.loss &+= part.loss
-    tally.clipped += part.clipped
-    tally.gap = max(tally.gap, part.gap)
-  }
-
-  func exchange(_ exchange: any GradientExchange) throws {
-    guard exchange.size > 1 else { return }
-    if isExact {
-      try exact?.values.withUnsafeMutableBufferPointer { try exchange.sum($0) }
-    } else {
-      try gradient.withUnsafeBuffer { try exchange.sum($0) }
-    }
-    var counts: [Int64] = [tally.loss, tally.clipped]
-    try counts.withUnsafeMutableBufferPointer { try exchange.sum($0) }
-    tally.loss = counts[0]
-    tally.clipped = counts[1]
-    tally.gap = try exchange.maximum(tally.gap)
-  }
-
-  /// The sum times `scale`, where micro-batches added theirs.
-  func mean(scale: Double) throws -> Floats {
-    if !isExact {
-      gradient.scale(by: Float(scale))
-    } else if isOne {
-      try ExactGradient.round(gradient, scale: scale, team: team)
-    } else {
-      exact?.write(to: gradient, scale: scale, team: team)
-    }
-    return gradient
-  }
-
-  var report: UpdateReport {
-    var report = UpdateReport()
-    report.lossSum = Double(tally.loss) * 0x1p-30
-    report.clippedTokens = Int(tally.clipped)
-    report.logprobGap = tally.gap
-    return report
   }
 }

@@ -1,0 +1,230 @@
+// GradientSum: the gradient of a mini-batch on its way from micro-batches to the optimizer.
+//
+// Micro-batches add to one flat float32 gradient; where sums are exact, it is emptied into integers after each. Ranks
+// then reduce-scatter: each ends with the sum of its own shard (Shards), which is all that its optimizer needs. A rank's
+// last micro-batch begins with that on its way back: gradients become complete from the end of the layout to its
+// beginning, and a bucket that is complete travels while earlier layers are worked on. When the optimizer has changed a rank's masters, all weights are gathered, in the run's data type, into the memory of the
+// gradient, which is free then. Not here: the passes that make gradients, MPI.
+
+import Base
+import TTRL
+import Tensors
+
+/// What micro-batches report, as integers, so that the order of adding cannot matter.
+struct Tally {
+  /// In units of 2^-30.
+  var loss: Int64 = 0
+  var clipped: Int64 = 0
+  var gap: Float = 0
+
+  mutating func add(_ token: SurrogateToken, gap: Float) {
+    let scaled = (Double(token.loss) * 0x1p30).rounded()
+    // A loss beyond all bounds shows in the gradient; here it must only not trap.
+    if abs(scaled) < 0x1p52 { loss &+= Int64(scaled) }
+    clipped += token.isClipped ? 1 : 0
+    // NaN is a disagreement too.
+    self.gap = gap.isNaN ? .infinity : max(self.gap, gap)
+  }
+}
+
+/// Exact integers, or float32 where speed was asked for. Its memory, dear to get, is kept from one mini-batch to the
+/// next. Not `Sendable`.
+final class GradientSum {
+  /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
+  let gradient: Floats
+  private let isExact: Bool
+  private let team: Team
+  private let exchange: any GradientExchange
+  private let shards: Shards
+  /// Only one micro-batch will come, and no other rank's: there is nothing to add, only to round.
+  private var isOne = false
+  private var exact: ExactGradient?
+  private var tally = Tally()
+  /// Buckets travel while the last micro-batch goes backward.
+  private let overlaps: Bool
+  /// Micro-batches that this rank has still to add, the one that is worked on included.
+  private var microBatchesLeft = 0
+  /// From here on the last micro-batch's gradient is added.
+  private var complete = 0
+  /// Buckets that have not been sent on their way, from the first.
+  private var bucketsLeft = 0
+  /// What went wrong where nothing could be thrown.
+  private var failure: (any Error)?
+
+  init(_ gradient: Floats, isExact: Bool, overlaps: Bool, team: Team, exchange: any GradientExchange) {
+    self.gradient = gradient
+    self.isExact = isExact
+    self.overlaps = overlaps && exchange.size > 1
+    self.team = team
+    self.exchange = exchange
+    shards = Shards(count: gradient.count, size: exchange.size)
+  }
+
+  /// Zero.
+  /// - Parameter microBatches: how many this rank will add.
+  func begin(microBatches: Int) {
+    gradient.fill(0, team: team)
+    tally = Tally()
+    isOne = microBatches == 1 && exchange.size == 1
+    microBatchesLeft = microBatches
+    complete = gradient.count
+    bucketsLeft = shards.bucketCount
+    guard isExact, !isOne else { return }
+    if let exact { exact.reset(team: team) } else { exact = ExactGradient(count: gradient.count) }
+  }
+
+  /// A micro-batch has added to `gradient`.
+  func take(_ part: Tally) throws {
+    if let failure { throw failure }
+    microBatchesLeft -= 1
+    if isExact, !isOne {
+      if complete == 0 {
+        try exact?.endSummand()
+      } else {
+        try exact?.add(gradient, team: team)
+        gradient.fill(0, team: team)
+      }
+    }
+    tally.loss &+= part.loss
+    tally.clipped += part.clipped
+    tally.gap = max(tally.gap, part.gap)
+  }
+
+  /// The micro-batch that is worked on has added to all parameters from `start` on what it will.
+  func progress(completeFrom start: Int) {
+    guard overlaps, microBatchesLeft == 1, failure == nil else { return }
+    if start < complete {
+      exact?.add(gradient, in: start..<complete, team: team)
+      complete = start
+    }
+    do {
+      try sendComplete()
+      try exchange.advance(completeFrom: start)
+    } catch {
+      failure = error
+    }
+  }
+
+  private func sendComplete() throws {
+    while bucketsLeft > 0, shards.bucket(bucketsLeft - 1).lowerBound >= complete {
+      bucketsLeft -= 1
+      try begin(bucketsLeft)
+    }
+  }
+
+  /// Adds up what the ranks have, to each its shard.
+  func reduce() throws {
+    guard exchange.size > 1 else { return }
+    complete = 0
+    try sendComplete()
+    try exchange.finishBuckets()
+    var counts: [Int64] = [tally.loss, tally.clipped]
+    try counts.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    tally.loss = counts[0]
+    tally.clipped = counts[1]
+    tally.gap = try exchange.maximum(tally.gap)
+  }
+
+  private func begin(_ bucket: Int) throws {
+    let (range, slices) = (shards.bucket(bucket), shards.slices(ofBucket: bucket))
+    if let exact {
+      try exact.withUnsafeBuffer {
+        try exchange.beginReduceScatter(UnsafeMutableBufferPointer(rebasing: $0[range]), slices: slices)
+      }
+    } else {
+      try gradient[range].withUnsafeBuffer { try exchange.beginReduceScatter($0, slices: slices) }
+    }
+  }
+
+  /// This rank's shard of the sum times `scale`: a part of `gradient`'s memory.
+  func mean(scale: Double) throws -> Floats {
+    if isExact, isOne {
+      try ExactGradient.round(gradient, scale: scale, team: team)
+      return gradient
+    }
+    var end = 0
+    for (whole, shard) in shards.slices(of: exchange.rank) {
+      let out = gradient[shard]
+      if let exact {
+        exact.write(whole, to: out, scale: scale, team: team)
+      } else {
+        // Downwards or where it is: what is overwritten was copied before.
+        if shard != whole { out.copy(from: gradient[whole]) }
+        out.scale(by: Float(scale), team: team)
+      }
+      end = shard.upperBound
+    }
+    return gradient[0..<end]
+  }
+
+  /// The norm of the whole gradient, of which the ranks have shards. Its blocks' sums meet as bit patterns, beside
+  /// zeroes, and are added in one order by all.
+  func norm(ofShard shard: Floats) throws -> Double {
+    let own = shard.sumsOfSquares(team: team)
+    guard exchange.size > 1 else { return AdamW.norm(ofSquares: own) }
+    var bits = [Int64](repeating: 0, count: Shards.blockCount(of: shards.count))
+    for (whole, shard) in shards.slices(of: exchange.rank) {
+      let (first, ownFirst) = (whole.lowerBound / Shards.blockElements, shard.lowerBound / Shards.blockElements)
+      for block in 0..<Shards.blockCount(of: whole.count) {
+        bits[first + block] = Int64(bitPattern: own[ownFirst + block].bitPattern)
+      }
+    }
+    try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    return AdamW.norm(ofSquares: bits.map { Double(bitPattern: UInt64(bitPattern: $0)) })
+  }
+
+  /// Fills the gradient's memory with all ranks' weights, rounded to the data type.
+  ///
+  /// - Parameter masters: this rank's shard.
+  func gatherWeights(_ masters: Floats, type: DataType) throws {
+    switch type {
+    case .float32:
+      for (bucket, own) in shards.slices(of: exchange.rank).enumerated() {
+        gradient[own.whole].copy(from: masters[own.shard])
+        let slices = shards.slices(ofBucket: bucket).map { $0.scaled(by: 4) }
+        try gradient[shards.bucket(bucket)].withUnsafeBuffer {
+          try exchange.beginAllGather(UnsafeMutableRawBufferPointer($0), slices: slices)
+        }
+      }
+      try exchange.finishBuckets()
+    case .bfloat16:
+      // They travel as 16 bits each, in the second half of the memory, and are widened from its beginning: no value is
+      // written over one that is still to be read.
+      try gradient.withUnsafeBuffer { values in
+        let bytes = UnsafeMutableRawBufferPointer(values)
+        try gatherHalves(of: masters, in: UnsafeMutableRawBufferPointer(rebasing: bytes[(2 * values.count)...]))
+        for index in values.indices {
+          let half = bytes.load(fromByteOffset: 2 * (values.count + index), as: UInt16.self)
+          bytes.storeBytes(of: UInt32(half) << 16, toByteOffset: 4 * index, as: UInt32.self)
+        }
+      }
+    }
+  }
+
+  /// - Parameter halves: room for all weights, 2 bytes each.
+  private func gatherHalves(of masters: Floats, in halves: UnsafeMutableRawBufferPointer) throws {
+    for (bucket, own) in shards.slices(of: exchange.rank).enumerated() {
+      masters[own.shard].withUnsafeBuffer { masters in
+        for (place, master) in masters.enumerated() {
+          let bits = bfloat16Bits(of: master)
+          halves.storeBytes(of: bits, toByteOffset: 2 * (own.whole.lowerBound + place), as: UInt16.self)
+        }
+      }
+      let sent = UnsafeMutableRawBufferPointer(rebasing: halves[shards.bucket(bucket).scaled(by: 2)])
+      try exchange.beginAllGather(sent, slices: shards.slices(ofBucket: bucket).map { $0.scaled(by: 2) })
+    }
+    try exchange.finishBuckets()
+  }
+
+  var report: UpdateReport {
+    var report = UpdateReport()
+    report.lossSum = Double(tally.loss) * 0x1p-30
+    report.clippedTokens = Int(tally.clipped)
+    report.logprobGap = tally.gap
+    return report
+  }
+}
+
+extension Range<Int> {
+  fileprivate func scaled(by factor: Int) -> Range<Int> { lowerBound * factor..<upperBound * factor }
+}

@@ -1,0 +1,222 @@
+// CheckpointWriter: writes one checkpoint on a thread of its own, while the learner goes on.
+//
+// Nothing is copied for it that is not needed: where there is one rank, the thread reads masters and moments where they
+// are, and the next update waits until it has (`awaitRead`); where there are several, their shards come to rank 0 in
+// pieces, between its other work, and two pieces at most wait to be written. Files are synced, their checksums taken as
+// they are written; the rest is as Checkpoint says. It fails as a whole: older checkpoints are untouched then, and
+// whoever asks next is told. Not here: who collects the pieces, and when (LearnerShell).
+
+import Base
+import LanguageModel
+import Platform
+import Records
+import Runs
+import Synchronization
+import Tensors
+
+/// A version that gets a checkpoint.
+struct CheckpointContent: Sendable {
+  var version: PolicyVersion
+  /// Updates that the optimizer has applied.
+  var step: Int
+  /// The version as it is published.
+  var published: [UInt8]
+  /// history.json.
+  var history: String
+  /// Its report names what the run came to.
+  var isLast: Bool
+  /// The report to keep with it, given the SHA-256 of model.safetensors, and of masters and moments if it is the last.
+  var report: @Sendable (_ weights: String, _ state: String) -> String
+}
+
+final class CheckpointWriter: Sendable {
+  private struct State: Sendable {
+    var free: [Floats] = []
+    var full: [(room: Floats, count: Int)] = []
+    /// Masters and moments have been read.
+    var isRead = false
+    /// nil while it works.
+    var outcome: Result<String, any Error>?
+  }
+
+  /// Pieces of state, each a bucket of parameters, that wait to be written.
+  private static let rooms = 2
+
+  private let run: Run
+  private let keep: Int
+  private let begun = MonotonicClock.now()
+  private let state: Mutex<State>
+  private let roomBell = Wakeup()
+  private let pieceBell = Wakeup()
+  private let readBell = Wakeup()
+  private let endBell = Wakeup()
+
+  /// Begins.
+  ///
+  /// - Parameters:
+  ///   - run: whose checkpoint it is.
+  ///   - content: what goes into it.
+  ///   - arrays: masters and moments, whole, which stay as they are until `awaitRead` returns; nil: they come as
+  ///     pieces.
+  ///   - keep: how many checkpoints to keep, this one included.
+  ///   - onEnd: called on the thread, at the end, good or bad.
+  /// - Throws: if no thread can be started.
+  init(
+    _ run: Run, _ content: CheckpointContent, arrays: [Floats]?, keep: Int, onEnd: @escaping @Sendable () -> Void
+  ) throws {
+    self.run = run
+    self.keep = keep
+    let room = min(Shards.bucketElements, run.model.layout.count)
+    let free = arrays == nil ? (0..<Self.rooms).map { _ in Floats(count: room) } : []
+    state = Mutex(State(free: free))
+    for _ in free { roomBell.signal() }
+    try startThread(named: "checkpoint") {
+      let outcome = Result { try self.write(content, arrays) }
+      self.state.withLock { $0.outcome = outcome }
+      // Whoever waits for something of it waits no longer.
+      for bell in [self.roomBell, self.readBell, self.endBell] { bell.signal() }
+      onEnd()
+    }
+  }
+
+  // MARK: The learner's side
+
+  var isEnded: Bool { state.withLock { $0.outcome != nil } }
+
+  /// Whether `room` would not wait.
+  var hasRoom: Bool { state.withLock { !$0.free.isEmpty || $0.outcome != nil } }
+
+  /// Memory for the next piece. Waits until there is some.
+  ///
+  /// - Throws: what kept the checkpoint from being written.
+  func room() throws -> Floats {
+    roomBell.wait()
+    return try state.withLock { state in
+      if case .failure(let error) = state.outcome { throw error }
+      guard let room = state.free.popLast() else { preconditionFailure("a checkpoint that is complete has no room") }
+      return room
+    }
+  }
+
+  /// The next piece, in the order of the file.
+  ///
+  /// - Parameters:
+  ///   - room: as `room` gave it.
+  ///   - count: its values that count.
+  func hand(_ room: Floats, count: Int) {
+    state.withLock { $0.full.append((room, count)) }
+    pieceBell.signal()
+  }
+
+  /// Returns when masters and moments have been read.
+  ///
+  /// - Throws: what kept the checkpoint from being written.
+  func awaitRead() throws {
+    while true {
+      let isRead = try state.withLock { state in
+        if case .failure(let error) = state.outcome { throw error }
+        return state.isRead
+      }
+      if isRead { return }
+      readBell.wait()
+    }
+  }
+
+  /// Returns when the checkpoint is durable.
+  ///
+  /// - Returns: the report that is kept with it.
+  /// - Throws: what kept it from being written.
+  func awaitEnd() throws -> String {
+    while true {
+      if let outcome = state.withLock({ $0.outcome }) { return try outcome.get() }
+      endBell.wait()
+    }
+  }
+
+  // MARK: The thread
+
+  private func write(_ content: CheckpointContent, _ arrays: [Floats]?) throws -> String {
+    let final = run.directory.checkpoint(content.version)
+    let temporary = final + ".partial"
+    try removePartial()
+    try Files.createDirectory(temporary)
+    var sums = try writeState(content, arrays, to: temporary + "/trainer.bin")
+    let stateSum = sums.removeLast().sum
+    let weights = try run.model.write(published: content.published, as: run.weightType, to: temporary)
+    sums.append(("model.safetensors", weights))
+    try Files.write(content.history, to: temporary + "/history.json")
+    let report = content.report(weights, stateSum)
+    try Files.write(report, to: temporary + "/report.json")
+    for name in try Files.list(temporary) where !sums.contains(where: { $0.name == name }) {
+      sums.append((name, try SHA256.hex(ofFile: "\(temporary)/\(name)")))
+    }
+    let members = sums.sorted { $0.name < $1.name }.map { JSON.Member($0.name, .string($0.sum)) }
+    let manifest: JSON = ["sha256": .object(members)]
+    try Files.write(manifest.text(.pretty), to: temporary + "/manifest.json")
+    if Files.exists(final) { try Files.removeTree(final) }
+    try Files.rename(temporary, to: final)
+    try Files.syncDirectory(run.directory.checkpoints)
+    try removeOld()
+    Log.info(
+      "learner.checkpoint",
+      ["policy": content.version, "seconds": MonotonicClock.now().since(begun).seconds])
+    return report
+  }
+
+  /// - Returns: the sum of the file under its name, and last that of the arrays alone.
+  private func writeState(
+    _ content: CheckpointContent, _ arrays: [Floats]?, to path: String
+  ) throws -> [(name: String, sum: String)] {
+    let count = run.model.layout.count
+    let file = try AtomicFile(path)
+    let header = StateFile.header(content.version, count: count, step: content.step)
+    try file.write(header)
+    var fileSum = SHA256()
+    var stateSum = SHA256()
+    fileSum.update(header)
+    for part in StateFile.Part.allCases {
+      for start in stride(from: 0, to: count, by: Shards.bucketElements) {
+        let length = min(Shards.bucketElements, count - start)
+        let room = arrays?[part.rawValue][start..<start + length] ?? nextPiece(length)
+        try room[0..<length].withUnsafeBuffer { values in
+          let bytes = UnsafeRawBufferPointer(values)
+          fileSum.update(bytes)
+          if content.isLast { stateSum.update(bytes) }
+          try file.write(bytes)
+        }
+        if arrays == nil { giveBack(room) }
+      }
+    }
+    state.withLock { $0.isRead = true }
+    readBell.signal()
+    try file.commit()
+    return [("trainer.bin", fileSum.hex()), ("", stateSum.hex())]
+  }
+
+  private func nextPiece(_ length: Int) -> Floats {
+    pieceBell.wait()
+    return state.withLock { state in
+      let (room, count) = state.full.removeFirst()
+      precondition(count == length, "a piece of \(count) parameters, expected \(length)")
+      return room
+    }
+  }
+
+  private func giveBack(_ room: Floats) {
+    state.withLock { $0.free.append(room) }
+    roomBell.signal()
+  }
+
+  /// What was left half written by a process that died.
+  private func removePartial() throws {
+    try Files.createDirectory(run.directory.checkpoints)
+    for name in try Files.list(run.directory.checkpoints) where name.hasSuffix(".partial") {
+      try Files.removeTree(run.directory.checkpoints + "/" + name)
+    }
+  }
+
+  private func removeOld() throws {
+    let versions = try Files.list(run.directory.checkpoints).compactMap(RunDirectory.version(ofCheckpoint:)).sorted()
+    for version in versions.dropLast(keep) { try Files.removeTree(run.directory.checkpoint(version)) }
+  }
+}

@@ -1,0 +1,31 @@
+// MemoryPlan: what a learner rank is planned to hold of the optimizer is what it holds.
+
+import Base
+import LanguageModel
+import Tensors
+import Testing
+
+@Suite struct `A learner rank's plan` {
+  private let plan = TransformerPlan(TinyModel.qwen2.configuration, type: .bfloat16)
+
+  private func bytes(_ name: String, rank: Int, of ranks: Int) -> Int {
+    MemoryPlan.training(
+      plan, rank: rank, of: ranks, microBatchTokens: 64, sequenceTokens: 64, isExact: true, recomputes: false
+    ).items.first { $0.name == name }?.bytes ?? -1
+  }
+
+  @Test(arguments: 1...4) func `divides masters and moments among the ranks, and nothing else`(_ ranks: Int) {
+    let count = plan.layout.count
+    let shards = Shards(count: count, size: ranks)
+    for rank in 0..<ranks {
+      let optimizer = AdamW(AdamWSettings(), parameters: Floats(count: shards.count(of: rank)))
+      #expect(bytes("master weights", rank: rank, of: ranks) == 4 * optimizer.parameters.count)
+      let moments = optimizer.firstMoment.count + optimizer.secondMoment.count
+      #expect(bytes("optimizer", rank: rank, of: ranks) == 4 * moments)
+      #expect(bytes("gradient", rank: rank, of: ranks) == 12 * count)
+      #expect(bytes("published weights", rank: rank, of: ranks) == (rank == 0 ? 4 * count : 0))
+    }
+    let all = (0..<ranks).reduce(0) { $0 + bytes("master weights", rank: $1, of: ranks) }
+    #expect(all == 4 * count)
+  }
+}
