@@ -2,7 +2,7 @@
 // begin only when the way back is over, and float32 sums.
 //
 // What exactness costs is the first against the third; what overlap gives, the first against the second. All ranks run
-// it on the same batch, each with its share of the micro-batches; rank 0's figures count, from a barrier to its own end.
+// it on the same batch, each with its share of the micro-batches; rank 0's figures count, from a barrier to its end.
 
 import Base
 package import Collectives

@@ -1,11 +1,11 @@
 // BucketExchange: reduce-scatters and all-gathers that are on their way while this thread does something else.
 //
-// In a reduce-scatter every rank sends slice q of a bucket to rank q, and adds what the others send it to its own slice;
-// in an all-gather it sends its own slice to all. Either way each value crosses each link once. (MPI has both in a form
-// that can be polled; Open MPI's reduce-scatter of that form goes through rank 0, with one and a half times the bytes
-// for two ranks, in turns.) Buckets are begun in one order on all ranks, so messages need no names. A few are under way
-// at a time, which bounds the memory for what arrives; the others wait. Nothing moves but inside of MPI calls: `advance`
-// has to be called. Not here: when to call it, who waits for whom (MPICollectives).
+// In a reduce-scatter every rank sends slice q of a bucket to rank q, and adds what the others send it to its own
+// slice; in an all-gather it sends its own slice to all. Either way each value crosses each link once. (MPI has both in
+// a form that can be polled; Open MPI's reduce-scatter of that form goes through rank 0, with one and a half times the
+// bytes for two ranks, in turns.) Buckets are begun in one order on all ranks, so messages need no names. A few are
+// under way at a time, which bounds the memory for what arrives; the others wait. Nothing moves but inside of MPI
+// calls: `advance` has to be called. Not here: when to call it, who waits for whom (MPICollectives).
 
 import Base
 import CMPI

@@ -12,8 +12,8 @@ package protocol Collectives: AnyObject {
   /// Replaces each value by its sum over the ranks, modulo 2^64: the same bits for any number and order of ranks.
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws(CollectivesError)
 
-  /// Begins a reduce-scatter: `slices[rank]` of the values becomes its sum over the ranks, modulo 2^64. The rest is left
-  /// as it was. Several may be begun one after the other; the values stay where they are, and as they are, until
+  /// Begins a reduce-scatter: `slices[rank]` of the values becomes its sum over the ranks, modulo 2^64. The rest is
+  /// left as it was. Several may be begun one after the other; the values stay where they are, and as they are, until
   /// `finishBuckets`.
   ///
   /// - Parameter slices: one per rank, ascending, ranges of indices of `values`; the same on all ranks.

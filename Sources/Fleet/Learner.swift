@@ -1,10 +1,11 @@
 // Learner: waits for a step's batch, trains on it, publishes what came of it, and goes on to the next.
 //
 // A state machine like Coordinator. A version is published while its checkpoint is still being written. If the learner
-// dies before that is durable, it is behind when it is back (as where checkpoints are rarer than versions, or the newest
-// was damaged): it trains the same steps again from the same batches and must arrive at the same bits; the coordinator
-// compares. If the checkpoint was durable first, it publishes that version when it is back. The last version's is
-// always durable before it is published. Not here: training (TTRL, LanguageModel), checkpoints, MPI (LearnerRole).
+// dies before that is durable, it is behind when it is back (as where checkpoints are rarer than versions, or the
+// newest was damaged): it trains the same steps again from the same batches and must arrive at the same bits; the
+// coordinator compares. If the checkpoint was durable first, it publishes that version when it is back. The last
+// version's is always durable before it is published. Not here: training (TTRL, LanguageModel), checkpoints, MPI
+// (LearnerRole).
 
 package import Base
 package import Records

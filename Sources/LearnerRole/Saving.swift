@@ -78,8 +78,8 @@ final class Saving {
   }
 }
 
-/// What rank 0 tells the others to do. A batch's frames are for training, nothing at all is the end, and eight bytes are
-/// the number of a piece to gather.
+/// What rank 0 tells the others to do. A batch's frames are for training, nothing at all is the end, and eight bytes
+/// are the number of a piece to gather.
 enum Order {
   static func piece(_ index: Int) -> [UInt8] {
     var writer = ByteWriter()

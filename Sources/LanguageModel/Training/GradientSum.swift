@@ -1,10 +1,11 @@
 // GradientSum: the gradient of a mini-batch on its way from micro-batches to the optimizer.
 //
 // Micro-batches add to one flat float32 gradient; where sums are exact, it is emptied into integers after each. Ranks
-// then reduce-scatter: each ends with the sum of its own shard (Shards), which is all that its optimizer needs. A rank's
-// last micro-batch begins with that on its way back: gradients become complete from the end of the layout to its
-// beginning, and a bucket that is complete travels while earlier layers are worked on. When the optimizer has changed a rank's masters, all weights are gathered, in the run's data type, into the memory of the
-// gradient, which is free then. Not here: the passes that make gradients, MPI.
+// then reduce-scatter: each ends with the sum of its own shard (Shards), which is all that its optimizer needs. A
+// rank's last micro-batch begins with that on its way back: gradients become complete from the end of the layout to its
+// beginning, and a bucket that is complete travels while earlier layers are worked on. When the optimizer has changed a
+// rank's masters, all weights are gathered, in the run's data type, into the memory of the gradient, which is free
+// then. Not here: the passes that make gradients, MPI.
 
 import Base
 import TTRL

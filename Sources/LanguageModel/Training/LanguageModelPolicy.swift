@@ -3,8 +3,8 @@
 // Float32 masters and their AdamW moments; a `PreparedModel` made from them whenever they change, rounded to the run's
 // data type, which is what both samples and is differentiated. Each rank computes the gradients of its share of the
 // micro-batches; sums are exact 64-bit integers; each rank keeps and changes its shard of the masters and moments, and
-// all of them gather the weights that come of it (GradientSum). What is computed for a parameter is the same sequence of
-// float operations whichever rank does it.
+// all of them gather the weights that come of it (GradientSum). What is computed for a parameter is the same sequence
+// of float operations whichever rank does it.
 
 package import Answers
 package import Base
