@@ -38,6 +38,10 @@ package enum Limits {
   package static let batchPartBytes = 4 << 20
   /// Trajectories in one message; bounds what a decoder allocates.
   package static let trajectoriesPerMessage = 4096
+  /// Versions by which sampling may be behind. With one it goes on while the learner trains; each further one evens out
+  /// longer steps, keeps another version on disk and another batch in the books, and makes importance ratios wilder.
+  /// prime-rl's bound is 8 too.
+  package static let staleness: UInt32 = 8
   /// Tokens in one prompt or response.
   package static let tokensPerSequence = 1 << 20
   /// Prompts in one lease.

@@ -236,6 +236,7 @@ package final class CoordinatorShell {
     case .package(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
     case .addRounds(let rounds): try scribe.add(rounds)
+    case .abandonRounds(let rounds): try scribe.abandon(rounds)
     case .dropPolicy(let version):
       try store.drop(version)
       try scribe.drop(version)

@@ -73,6 +73,13 @@ package final class Scribe {
     try ledger.transaction { () throws(LedgerError) in for spec in rounds { try open(spec.id) } }
   }
 
+  /// The run ends without these rounds.
+  package func abandon(_ rounds: [RoundID]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for round in rounds { try ledger.abandon(round, at: WallClock.seconds()) }
+    }
+  }
+
   // MARK: The guard
 
   /// - Returns: what the guard makes of the step, or nil for a row that lacks what it needs.
@@ -88,6 +95,7 @@ package final class Scribe {
     let settings = run.settings
     var course = RunCourse()
     course.deliversBest = settings.delivery == .best
+    course.judged = watch.judged
     if course.deliversBest || settings.guardMode == .stop { course.best = watch.best?.policy }
     if settings.guardMode == .stop { course.end = watch.collapse.map { PolicyVersion($0.step).next } }
     return course
@@ -107,7 +115,7 @@ package final class Scribe {
   /// The trajectories that count of the training rounds that are not complete.
   package func openTrajectories() throws(LedgerError) -> [Trajectory] {
     var trajectories: [Trajectory] = []
-    for round in try ledger.rounds() where round.closedAt == nil && round.id.purpose == .train {
+    for round in try ledger.openRounds() where round.id.purpose == .train {
       trajectories += try ledger.trajectories(of: round.id)
     }
     return trajectories
@@ -144,12 +152,12 @@ package final class Scribe {
 
   /// A round's time begins when its policy exists.
   private func openRounds(sampledBy version: PolicyVersion) throws(LedgerError) {
-    for (round, _) in plan where round.policy == version { try open(round) }
+    for (round, spec) in plan where spec.policy == version { try open(round) }
   }
 
   private func open(_ round: RoundID) throws(LedgerError) {
     guard !openedRounds.contains(round), let spec = plan[round] else { return }
-    try ledger.open(round, slots: spec.slotCount, at: WallClock.seconds())
+    try ledger.open(round, policy: spec.policy, slots: spec.slotCount, at: WallClock.seconds())
     openedRounds.insert(round)
   }
 

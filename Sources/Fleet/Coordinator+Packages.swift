@@ -37,7 +37,7 @@ extension Coordinator {
     if let base = published[latestPolicy], kept.contains(latestPolicy) {
       onPackages(&effects) { $0.sealed(manifest, after: base, &$1) }
     }
-    guard plan.contains(where: { $0.id.policy == manifest.version && !$0.prompts.isEmpty }) else { return }
+    guard plan.contains(where: { $0.policy == manifest.version && !$0.prompts.isEmpty }) else { return }
     for (id, peer) in peers where peer.isWorker { effects.append(.send(.offer(manifest), to: id)) }
   }
 }

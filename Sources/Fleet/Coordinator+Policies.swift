@@ -7,7 +7,7 @@ import Base
 import Records
 
 extension Coordinator {
-  /// A learner holds this version: give it the batch that the version sampled, now or when it is complete; after the
+  /// A learner holds this version: give it the batch of the step that comes next, now or when it is complete; after the
   /// last there is none.
   mutating func prepareBatch(
     for id: PeerID, at version: PolicyVersion, _ effects: inout [CoordinatorEffect]
@@ -17,7 +17,8 @@ extension Coordinator {
     }
     if isFinished, version == latestPolicy { return effects.append(.send(.finished, to: id)) }
     let step = version.number
-    if closedTrainingSteps.contains(step) {
+    // With staleness the batch of a step that the run ends without may be complete; nobody trains on it.
+    if version < finalPolicy, closedTrainingSteps.contains(step) {
       effects.append(.sendBatch(.train(step: step), to: id))
     } else {
       _ = peers.update(id) { $0.awaitedStep = step }

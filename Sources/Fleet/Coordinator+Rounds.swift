@@ -33,7 +33,7 @@ extension Coordinator {
     // In place: a copy of the book, if it lived until its slot is settled, would be a copy of all its slots.
     let refusal = openRounds.update(slot.round) { book -> Refusal? in
       guard book.state(of: slot) != .unneeded else { return .unneeded }
-      guard trajectory.policy == slot.round.policy else { return .otherPolicy(trajectory.policy) }
+      guard trajectory.policy == book.spec.policy else { return .otherPolicy(trajectory.policy) }
       let length = 1...Int(book.spec.sampling.maxNewTokens)
       guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
         return .malformed
@@ -70,6 +70,16 @@ extension Coordinator {
     }
   }
 
+  /// Takes back what was promised of rounds that the run ends without.
+  mutating func abandon(_ effects: inout [CoordinatorEffect]) {
+    guard !abandoned.isEmpty else { return }
+    for round in abandoned {
+      for (id, holder) in leases.end(round: round) { effects.append(.send(.revoke(id), to: holder)) }
+    }
+    effects.append(.abandonRounds(abandoned))
+    abandoned = []
+  }
+
   // MARK: Leases
 
   /// Grants at most one lease to every worker that wants one. Returns whether it granted any.
@@ -81,10 +91,10 @@ extension Coordinator {
         continue
       }
       // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
-      if let manifest = published[round.policy] { effects.append(.send(.offer(manifest), to: id)) }
+      if let manifest = published[spec.policy] { effects.append(.send(.offer(manifest), to: id)) }
       let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
       let lease = Lease(
-        id: leases.grant(slots, to: id, now: now), round: round, policy: round.policy, sampling: spec.sampling,
+        id: leases.grant(slots, to: id, now: now), round: round, policy: spec.policy, sampling: spec.sampling,
         prompts: [
           LeasedPrompt(prompt: taken.prompt, tokens: prompts[round.set, taken.prompt], samples: taken.samples)
         ])

@@ -6,7 +6,8 @@
 //   1. A trajectory is acknowledged only after the effect that makes it durable (`store` before `send(.settled)`).
 //   2. A slot is settled once, by whoever is first; slots name their randomness, so it does not matter who that is.
 // A round opens when its policy exists and closes when every slot is settled, or is not needed. Rounds are worked on in
-// plan order, and policy v + 1 comes only from the closed round v: strictly on-policy.
+// the order of their steps, and policy v + 1 comes only from the closed round v. Which policy samples a round is the
+// plan's to say: where it is K versions behind the step (staleness), K rounds more are open while a step is trained.
 //
 // Early stop: the machine knows no answers. Who counts them (TTRL's RunningVote, in the shell) says which prompt is
 // decided and which of its samples do not count; the machine takes their leases back and waits for no more of them.
@@ -31,15 +32,19 @@ package struct Coordinator: Sendable {
     var name: String { hello?.name ?? "unknown" }
   }
 
-  /// Ascending by round, but for the evaluations of a result that is not the last version; they come last.
+  /// In the order in which rounds can open, but for the evaluations of a result that is not the last version; they come
+  /// last.
   var plan: [RoundSpec]
   /// The version that the run ends with: sampled by the last evaluation, or made by the last step.
   var finalPolicy: PolicyVersion
   var course: RunCourse
   /// The plan's evaluations of the last version: what the run's result is evaluated with, whichever it is.
   let finalEvaluations: [RoundSpec]
-  /// Rounds that were added to the plan and not said yet.
+  /// Rounds that were added to the plan, and that were left when it was cut, and not said yet.
   var unannounced: [RoundSpec] = []
+  var abandoned: [RoundID] = []
+  /// The policy that samples each step's round.
+  var samplers = SortedMap<UInt32, PolicyVersion>()
   let prompts: PromptTokens
   let welcome: Welcome
   var openRounds = SortedMap<RoundID, RoundBook>()
@@ -67,14 +72,15 @@ package struct Coordinator: Sendable {
   var needsLearner = false
 
   /// - Parameters:
-  ///   - plan: ascending by round.
+  ///   - plan: ascending by policy, then by round.
   ///   - memory: from the ledger; must hold at least one policy.
   package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
     precondition(!memory.policies.isEmpty, "a run starts with policy 0")
     self.plan = plan
-    let last = plan.map { $0.id.purpose == .train ? $0.id.policy.next : $0.id.policy }.max() ?? PolicyVersion(0)
+    let last = PolicyVersion(plan.map { $0.id.purpose == .train ? $0.id.step + 1 : $0.id.step }.max() ?? 0)
     finalPolicy = last
-    finalEvaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.policy == last }
+    finalEvaluations = plan.filter { $0.id.purpose == .evaluate && $0.policy == last }
+    for spec in plan where spec.id.purpose == .train { samplers[spec.id.step] = spec.policy }
     course = memory.course
     arithmetic = memory.arithmetic
     self.prompts = prompts
@@ -89,7 +95,7 @@ package struct Coordinator: Sendable {
     }
     cutPlan()
     completePlan()
-    for spec in self.plan where spec.id.policy <= latestPolicy {
+    for spec in self.plan where spec.policy <= latestPolicy {
       nextPlanned += 1
       if !closed.contains(spec.id) { openRounds[spec.id] = RoundBook(spec) }
     }
@@ -100,10 +106,17 @@ package struct Coordinator: Sendable {
   /// The run's result, once it is finished.
   package var delivered: PolicyVersion { course.delivered(last: finalPolicy) }
 
-  /// Nothing is sampled any more from the version that the run ends with, if that is sooner than planned.
+  /// If the run ends sooner than planned, nothing is sampled any more for the step that would have come next, nor for
+  /// later ones. Some of their rounds were open, as far as the ledger knows; with staleness some are complete.
   mutating func cutPlan() {
     guard let end = course.end, end < finalPolicy else { return }
-    plan.removeAll { $0.id.policy >= end }
+    for spec in plan where spec.id.step >= end.number && spec.policy <= latestPolicy {
+      let isClosed = spec.id.purpose == .train && closedTrainingSteps.contains(spec.id.step)
+      if !isClosed { abandoned.append(spec.id) }
+      openRounds[spec.id] = nil
+    }
+    nextPlanned = plan.prefix(nextPlanned).count { $0.id.step < end.number }
+    plan.removeAll { $0.id.step >= end.number }
     finalPolicy = end
   }
 
@@ -113,9 +126,11 @@ package struct Coordinator: Sendable {
     for spec in finalEvaluations {
       var spec = spec
       spec.id = .evaluate(spec.id.set, at: delivered)
+      spec.policy = delivered
       guard !plan.contains(where: { $0.id == spec.id }) else { continue }
       plan.append(spec)
       unannounced.append(spec)
+      abandoned.removeAll { $0 == spec.id }
     }
   }
 
@@ -175,8 +190,9 @@ package struct Coordinator: Sendable {
     guard !isFinished else { return }
     if !unannounced.isEmpty { effects.append(.addRounds(unannounced)) }
     unannounced = []
+    abandon(&effects)
     for (round, book) in openRounds where book.isComplete { close(round, &effects) }
-    while nextPlanned < plan.count, plan[nextPlanned].id.policy <= latestPolicy {
+    while nextPlanned < plan.count, plan[nextPlanned].policy <= latestPolicy {
       openRounds[plan[nextPlanned].id] = RoundBook(plan[nextPlanned])
       nextPlanned += 1
     }
@@ -196,9 +212,12 @@ package struct Coordinator: Sendable {
     peers.values.contains { $0.awaitedStep == version.number }
   }
 
-  /// Some open round is sampled by this version, or it may become the run's result.
+  /// Some open round is sampled by this version, or it may become the run's result: it is the best so far, or what it
+  /// sampled is still to be judged.
   func isNeeded(_ version: PolicyVersion) -> Bool {
-    version == course.best || openRounds.keys.contains { $0.policy == version }
+    if version == course.best || openRounds.values.contains(where: { $0.spec.policy == version }) { return true }
+    guard latestPolicy < finalPolicy, let unjudged = samplers[latestPolicy.number] else { return false }
+    return version >= unjudged
   }
 
   mutating func finish(_ effects: inout [CoordinatorEffect]) {

@@ -40,6 +40,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case package(PackageEffect)
   /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
+  /// The run ends before these rounds are complete: they never will be, and what they have counts for nothing.
+  case abandonRounds([RoundID])
   /// These rounds were added to the plan: the run's result is another version than the one it was planned to evaluate.
   case addRounds([RoundSpec])
   /// No open round needs this version any more.

@@ -8,13 +8,18 @@ package import Records
 package struct RunCourse: Sendable, Equatable {
   /// The best version so far: it may become the result, so its bytes are kept. nil if none may.
   package var best: PolicyVersion?
+  /// The newest version that a step has judged: the one that sampled the last step's batch.
+  package var judged: PolicyVersion?
   /// The best is the result even of a run that comes to its planned end.
   package var deliversBest: Bool
   /// The run ends with this version instead of the planned one, and the best is its result.
   package var end: PolicyVersion?
 
-  package init(best: PolicyVersion? = nil, deliversBest: Bool = false, end: PolicyVersion? = nil) {
+  package init(
+    best: PolicyVersion? = nil, judged: PolicyVersion? = nil, deliversBest: Bool = false, end: PolicyVersion? = nil
+  ) {
     self.best = best
+    self.judged = judged
     self.deliversBest = deliversBest
     self.end = end
   }
@@ -22,8 +27,8 @@ package struct RunCourse: Sendable, Equatable {
   /// The result of a run whose last version is this.
   package func delivered(last: PolicyVersion) -> PolicyVersion {
     guard let best, end != nil || deliversBest else { return last }
-    // What step s samples judges version s. Nothing judges the last version but the step that made it, so where that
-    // step's own version is the best, the last one is taken for its equal.
-    return end == nil && best.next == last ? last : best
+    // What a version samples judges it. Nothing judges the last version, nor with staleness those just before it, so
+    // where the newest that was judged is the best, the last one is taken for its equal.
+    return end == nil && best == judged ? last : best
   }
 }

@@ -190,7 +190,7 @@ package struct Worker: Sendable {
   }
 
   /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon
-  /// as no lease at hand is sampled from it.
+  /// as no lease at hand is to be sampled from it.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
     for version in installed.dropLast(2) where !isInUse(version) {
       onPlane(&effects) { $0.drop(version, &$1) }
@@ -198,7 +198,9 @@ package struct Worker: Sendable {
     }
   }
 
-  private func isInUse(_ version: PolicyVersion) -> Bool { sampling.values.contains { $0.policy == version } }
+  private func isInUse(_ version: PolicyVersion) -> Bool {
+    sampling.values.contains { $0.policy == version } || waiting.contains { $0.policy == version }
+  }
 
   /// Starts the leases whose policy is here. One whose number the engine is working on waits until that is done: a
   /// restarted coordinator numbers its leases from 1 again.

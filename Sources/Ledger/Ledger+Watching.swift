@@ -78,7 +78,9 @@ extension Ledger {
 
   /// Rounds whose sampling is under way, in the order of `RoundID`.
   package func openRounds() throws(LedgerError) -> [StoredRound] {
-    try database.rows("SELECT code, slots, opened_at FROM rounds WHERE state = 'open'") { row throws(LedgerError) in
+    try database.rows(
+      "SELECT code, slots, opened_at FROM rounds WHERE state = 'open' AND abandoned_at IS NULL"
+    ) { row throws(LedgerError) in
       guard let id = RoundID(code: try row.exactly(0, "a round's code")) else {
         throw .corrupt(path: self.database.path, detail: "\(row.integer(0)) is no round's code")
       }

@@ -139,23 +139,33 @@ package final class Ledger {
   /// Records that a round's sampling may begin. A round that is known already stays as it is.
   /// - Parameters:
   ///   - round: to open.
+  ///   - policy: that samples it.
   ///   - slots: prompts times samples.
   ///   - time: wall clock, seconds since 1970.
   /// - Throws: `LedgerError`.
-  package func open(_ round: RoundID, slots: Int, at time: Double) throws(LedgerError) {
+  package func open(
+    _ round: RoundID, policy: PolicyVersion, slots: Int, at time: Double
+  ) throws(LedgerError) {
     try database.run(
       """
       INSERT INTO rounds (code, purpose, question_set, step, policy_version, slots, state, opened_at)
       VALUES (?, ?, ?, ?, ?, ?, 'open', ?) ON CONFLICT (code) DO NOTHING
       """,
       .integer(Int64(round.code)), .text(round.purpose.name), .text(round.set.name), .integer(Int64(round.step)),
-      .integer(Int64(round.policy.number)), .integer(Int64(slots)), .real(time))
+      .integer(Int64(policy.number)), .integer(Int64(slots)), .real(time))
   }
 
   /// Records that every slot of the round is settled.
   package func close(_ round: RoundID, at time: Double) throws(LedgerError) {
     try database.run(
       "UPDATE rounds SET state = 'closed', closed_at = ? WHERE code = ? AND state = 'open'",
+      .real(time), .integer(Int64(round.code)))
+  }
+
+  /// Records that the run ends before the round is complete.
+  package func abandon(_ round: RoundID, at time: Double) throws(LedgerError) {
+    try database.run(
+      "UPDATE rounds SET abandoned_at = ? WHERE code = ? AND state = 'open' AND abandoned_at IS NULL",
       .real(time), .integer(Int64(round.code)))
   }
 

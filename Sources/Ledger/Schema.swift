@@ -109,6 +109,10 @@ enum Schema {
     -- where an older program wrote.
     ALTER TABLE trajectories ADD COLUMN lease INTEGER;
     """,
+    """
+    -- When the run ended before the round, still 'open', was complete: it never will be.
+    ALTER TABLE rounds ADD COLUMN abandoned_at REAL;
+    """,
   ]
 
   /// Brings a ledger to the newest version, as one transaction. Writes nothing to a file that is not a ledger.

@@ -76,6 +76,10 @@ package struct Method: Sendable, Equatable {
   /// By whose rules answers are found and compared.
   package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])
+  /// K: step s is sampled by version max(0, s − K), always. 0 is strictly on-policy.
+  package var staleness: UInt32 = 0
+  /// C: where the version that sampled is an older one, a token counts min(π/μ, C) times.
+  package var importanceCap: Float = 2
 
   /// Sequences per optimizer step.
   package var miniBatch = 32

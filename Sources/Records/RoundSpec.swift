@@ -2,6 +2,8 @@
 
 package struct RoundSpec: Sendable, Equatable {
   package var id: RoundID
+  /// The version that samples it.
+  package var policy: PolicyVersion
   /// Ascending prompt indices in the round's question set.
   package var prompts: [UInt32]
   /// Samples per prompt.
@@ -11,10 +13,14 @@ package struct RoundSpec: Sendable, Equatable {
   /// the others (early stop); empty where all samples are needed.
   package var required: [[UInt32]]
 
+  /// - Parameter policy: nil is the version of the round's own number: the one that is evaluated, or, strictly
+  ///   on-policy, the one that the step trains.
   package init(
-    id: RoundID, prompts: [UInt32], samples: UInt32, sampling: Sampling, required: [[UInt32]] = []
+    id: RoundID, policy: PolicyVersion? = nil, prompts: [UInt32], samples: UInt32, sampling: Sampling,
+    required: [[UInt32]] = []
   ) {
     self.id = id
+    self.policy = policy ?? PolicyVersion(id.step)
     self.prompts = prompts
     self.samples = samples
     self.sampling = sampling

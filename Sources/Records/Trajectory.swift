@@ -24,7 +24,8 @@ package enum QuestionSet: UInt8, Sendable, CaseIterable {
 
 /// One batch of sampling that belongs together: a training step's rollouts, or one evaluation of one question set.
 ///
-/// Written by the plan (a pure function of the settings); read by everyone.
+/// Written by the plan (a pure function of the settings); read by everyone. Which version samples it is the plan's to
+/// say (`RoundSpec`).
 package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible {
   package enum Purpose: UInt8, Sendable {
     case train = 0
@@ -48,9 +49,6 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
   package static func evaluate(_ set: QuestionSet, at version: PolicyVersion) -> RoundID {
     RoundID(purpose: .evaluate, set: set, step: version.number)
   }
-
-  /// The policy that samples this round. Strictly on-policy: step s is sampled by version s.
-  package var policy: PolicyVersion { PolicyVersion(step) }
 
   /// One word, unique per round: the second part of a slot's random counter and the round's name in bytes.
   package var code: UInt32 { UInt32(purpose.rawValue) << 28 | UInt32(set.rawValue) << 24 | step }

@@ -84,7 +84,8 @@ package struct Run: Sendable {
     Guard(window: settings.guardWindow, promptCount: training.prompts.count, method: method)
   }
 
-  /// All rounds of the run, ascending: evaluations before, during and after, and one training round per step.
+  /// All rounds of the run, in the order in which they can open: evaluations before, during and after, and one training
+  /// round per step.
   package var plan: [RoundSpec] {
     let method = method
     var rounds: [RoundSpec] = []
@@ -99,7 +100,7 @@ package struct Run: Sendable {
         rounds.append(trainingRound(ofStep: step, promptCount: training.prompts.count, method: method))
       }
     }
-    return rounds.sorted { $0.id < $1.id }
+    return rounds.sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
   }
 
   private func isEvaluated(_ step: UInt32, of steps: UInt32) -> Bool {

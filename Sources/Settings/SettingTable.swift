@@ -3,6 +3,7 @@
 // Parsing, `--help`, settings.json and the comparison of a continued run with its beginning all walk this list; a
 // setting that is added here is complete.
 
+import Base
 import Records
 
 /// May a continued run change it?
@@ -89,6 +90,12 @@ package enum SettingTable {
     number("clip-low", 0...1, .result, "lower bound of the probability ratio is 1 minus this", \.method.clipLow),
     number("clip-high", 0...100, .result, "upper bound of the probability ratio is 1 plus this", \.method.clipHigh),
     number("dual-clip", 0...1000, .result, "bound on a negative advantage's loss; 0 is off", \.method.dualClip),
+    integer(
+      "staleness", 0...Limits.staleness, .result,
+      "versions by which sampling is behind, so that it goes on during training; 0 is on-policy", \.method.staleness),
+    number(
+      "importance-cap", 1...1000, .result, "with staleness, the most that a token's importance ratio counts",
+      \.method.importanceCap),
     choice("advantage", .result, "how rewards become advantages", \.method.advantage),
     choice("silent-groups", .result, "groups without any advantage: skip or train", \.method.silentGroups),
     choice("denominator", .result, "what a mini-batch's token losses are averaged over", \.method.denominator),

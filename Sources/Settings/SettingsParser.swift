@@ -131,6 +131,11 @@ package struct SettingsParser: Sendable {
         "kl-coefficient is above 0 with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled "
           + "has no finite KL; set top-p 1 and top-k 0, or kl-coefficient 0")
     }
+    if method.staleness > 0, settings.topP < 1 || settings.topK > 0 {
+      found.append(
+        "staleness is above 0 with top-p below 1 or top-k above 0: a token that an older version sampled may be one "
+          + "that the trained version would not, and has no ratio; set top-p 1 and top-k 0, or staleness 0")
+    }
     let names = settings.transferFiles.map(Settings.setName(ofFile:)).sorted()
     for (name, next) in zip(names, names.dropFirst()) where name == next {
       found.append("transfer has two files that are called \(name); a set is called by its file's name")

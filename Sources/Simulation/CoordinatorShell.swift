@@ -112,6 +112,9 @@ final class CoordinatorShell: Shell {
         after: world.workDice.span(.zero, world.scenario.verifyTime))
     case .package(let effect): perform(effect, in: world)
     case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
+    case .abandonRounds(let rounds):
+      world.note(seat, 28, "abandons \(rounds)")
+      world.directory.abandon(rounds)
     case .addRounds(let specs): world.note(seat, 27, "adds \(specs.count) rounds")
     case .dropPolicy(let version):
       world.note(seat, 23, "drops policy \(version)")
@@ -136,10 +139,10 @@ final class CoordinatorShell: Shell {
   }
 
   /// With the planted bug the acknowledgement overtakes the write; only a crash in between shows it, as a lost slot.
-  /// That a slot was not needed is durable before anyone is told.
+  /// That a slot was not needed, or that the run ends without its round, is durable before anyone is told.
   private func isDurable(_ slot: Slot, in world: World) -> Bool {
     world.bug == .acknowledgeBeforeStore || world.directory.trajectories.contains(slot)
-      || world.directory.unneeded.contains(slot)
+      || world.directory.unneeded.contains(slot) || world.directory.abandoned.contains(slot.round)
   }
 
   private func store(_ trajectories: [Trajectory], worker: String, in world: World) {

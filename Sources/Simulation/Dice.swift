@@ -2,7 +2,8 @@
 //
 // A simulation draws everything, from its settings to the length of one packet's journey, from a few of these, each a
 // stream named by the seed and a number. The same seed therefore lives the same life, event for event. Streams are kept
-// apart (settings, network, faults, work, the vote's rules) so that a change in one place does not reshuffle all
+// apart (settings, network, faults, work, the vote's rules, how
+// far sampling is behind) so that a change in one place does not reshuffle all
 // others.
 
 import Base
@@ -16,6 +17,7 @@ struct Dice: Sendable {
     case faults = 3
     case work = 4
     case vote = 5
+    case staleness = 6
   }
 
   private let key: UInt64

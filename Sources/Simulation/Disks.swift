@@ -16,6 +16,7 @@ struct RunDirectory {
   /// Slots that a vote did not need.
   private(set) var unneeded = SortedMap<Slot, Bool>()
   private(set) var closed = SortedMap<RoundID, Bool>()
+  private(set) var abandoned = SortedMap<RoundID, Bool>()
   /// All versions ever published, and the bytes of those that are still kept.
   private(set) var manifests = SortedMap<PolicyVersion, PolicyManifest>()
   private(set) var policies = SortedMap<PolicyVersion, [UInt8]>()
@@ -35,6 +36,10 @@ struct RunDirectory {
   }
 
   mutating func close(_ round: RoundID) { closed[round] = true }
+
+  mutating func abandon(_ rounds: [RoundID]) {
+    for round in rounds where !closed.contains(round) { abandoned[round] = true }
+  }
 
   mutating func seal(_ manifest: PolicyManifest, _ bytes: [UInt8]) {
     manifests[manifest.version] = manifest

@@ -145,7 +145,7 @@ final class LearnerShell: Shell {
 
   private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {
     let scenario = world.scenario
-    guard var policy = try? scenario.policy(state: held.state) else { return nil }
+    guard var policy = try? scenario.policy(state: held.state, version: held.version) else { return nil }
     let groups = groups(of: batch)
     guard
       let lesson = try? learn(
@@ -156,7 +156,7 @@ final class LearnerShell: Shell {
     history.record(lesson.judgements)
     if world.bug == .checkpointWithoutHistory { history = History() }
     if let first = lesson.updates.first, first.logprobGap != 0 {
-      world.violate("step \(step): recomputed log-probabilities are up to \(first.logprobGap) off the recorded ones")
+      world.violate("step \(step): recomputed log-probabilities are up to \(first.logprobGap) off")
     }
     let version = PolicyVersion(step).next
     let bytes = policy.published

@@ -23,16 +23,19 @@ struct Reference: Sendable {
   init(_ scenario: Scenario) throws {
     self.scenario = scenario
     var policy = scenario.initialPolicy
+    var versions = [policy]
     var published = [policy.published]
     var states = [policy.state]
     var history = History()
     var histories = [history]
     var reports: [String] = []
     for step in 0..<scenario.method.steps {
+      let sampler = versions[Int(samplingPolicy(ofStep: step, method: scenario.method).number)]
       let judgements = try improve(
-        &policy, step: step, prompts: scenario.prompts, truth: scenario.truth, history: history,
+        &policy, sampler: sampler, step: step, prompts: scenario.prompts, truth: scenario.truth, history: history,
         method: scenario.method)
       history.record(judgements)
+      versions.append(policy)
       histories.append(history)
       published.append(policy.published)
       states.append(policy.state)
@@ -46,7 +49,7 @@ struct Reference: Sendable {
 
   /// Every trajectory of a round, in slot order.
   func trajectories(of spec: RoundSpec) throws -> [Trajectory] {
-    let policy = try scenario.policy(published: published[Int(spec.id.policy.number)])
+    let policy = try scenario.policy(published: published[Int(spec.policy.number)], version: spec.policy)
     return spec.prompts.flatMap { prompt in
       let slots = (0..<spec.samples).map { Slot(round: spec.id, prompt: prompt, sample: $0) }
       return policy.sample(scenario.tokens(of: spec.id.set, prompt), slots: slots, sampling: spec.sampling)
@@ -83,11 +86,13 @@ extension Scenario {
 
   var initialPolicy: ToyPolicy { ToyPolicy(rows: rows, seed: seed) }
 
-  func policy(published bytes: [UInt8]) throws -> ToyPolicy {
-    try ToyPolicy(rows: rows, seed: seed, published: bytes)
+  func policy(published bytes: [UInt8], version: PolicyVersion) throws -> ToyPolicy {
+    try ToyPolicy(rows: rows, seed: seed, version: version, published: bytes)
   }
 
-  func policy(state bytes: [UInt8]) throws -> ToyPolicy { try ToyPolicy(rows: rows, seed: seed, state: bytes) }
+  func policy(state bytes: [UInt8], version: PolicyVersion) throws -> ToyPolicy {
+    try ToyPolicy(rows: rows, seed: seed, version: version, state: bytes)
+  }
 
   func tokens(of set: QuestionSet, _ prompt: UInt32) -> [Int32] {
     switch set {

@@ -196,8 +196,11 @@ package struct Scenario: Sendable {
   func course(at version: PolicyVersion) -> RunCourse {
     var best: UInt32?
     for step in 0..<version.number where scores[Int(step)] >= best.map({ scores[Int($0)] }) ?? 1 { best = step }
+    func sampler(_ step: UInt32) -> PolicyVersion { samplingPolicy(ofStep: step, method: method) }
     let hasEnded = end.map { version >= $0 } ?? false
-    return RunCourse(best: best.map(PolicyVersion.init), deliversBest: deliversBest, end: hasEnded ? end : nil)
+    return RunCourse(
+      best: best.map(sampler), judged: version.number == 0 ? nil : sampler(version.number - 1),
+      deliversBest: deliversBest, end: hasEnded ? end : nil)
   }
 
   /// The version that the run ends with, and the one that is its result.
@@ -206,12 +209,13 @@ package struct Scenario: Sendable {
 
   /// Every round that must have been closed.
   var expectedRounds: [RoundSpec] {
-    let planned = plan.filter { end == nil || last.number == method.steps || $0.id.policy < last }
-    let evaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.policy.number == method.steps }
+    let planned = plan.filter { end == nil || last.number == method.steps || $0.id.step < last.number }
+    let evaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.step == method.steps }
     return planned
       + evaluations.map { spec in
         var spec = spec
         spec.id = .evaluate(spec.id.set, at: delivered)
+        spec.policy = delivered
         return spec
       }.filter { spec in !planned.contains { $0.id == spec.id } }
   }
@@ -237,6 +241,7 @@ package struct Scenario: Sendable {
     method.entropyCoefficient = dice.pick([0, 0.01])
     method.learningRate = 0.5
     drawVote(&method)
+    drawStaleness(&method)
     return method
   }
 
@@ -249,6 +254,13 @@ package struct Scenario: Sendable {
     method.ties = dice.pick(TieRule.allCases)
     method.minimumShare = dice.pick([0, 0, 0.3, 0.6])
     method.stopsEarly = method.trainSamples < method.votes && dice.chance(0.7)
+  }
+
+  /// How far sampling is behind, from dice of their own too.
+  private static func drawStaleness(_ method: inout Method) {
+    var dice = Dice(seed: method.seed, stream: .staleness)
+    if dice.chance(0.5) { method.staleness = UInt32(dice.count(1...3)) }
+    method.importanceCap = dice.pick([1, 1.2, 2])
   }
 
   /// Training rounds, with evaluations of every version, of some, or of none; always one of the last version, which
@@ -275,6 +287,6 @@ package struct Scenario: Sendable {
             samples: samples, sampling: evaluation))
       }
     }
-    return plan
+    return plan.sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
   }
 }

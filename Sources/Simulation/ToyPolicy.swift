@@ -29,6 +29,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   static let stopTokens = (0..<Int32(answerCount)).map { $0 }
 
   private let rows: Int
+  /// Steps it has learned from.
+  package private(set) var version: PolicyVersion
   /// The run's seed, which with a slot names a trajectory's randomness.
   private let seed: UInt64
   /// [(rows + 1) × vocabulary] float32 masters; the last row is shared by all prompts.
@@ -41,6 +43,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   package init(rows: Int, seed: UInt64) {
     self.rows = rows
     self.seed = seed
+    version = PolicyVersion(0)
     var noise = RandomSequence(seed: seed, purpose: .initialWeights)
     master = (0..<(rows + 1) * Self.vocabulary).map { _ in Float(noise.uniform() * 2 - 1) }
     momentum = [Float](repeating: 0, count: master.count)
@@ -64,9 +67,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   }
 
   /// A policy that can sample, from published bytes.
-  package init(rows: Int, seed: UInt64, published bytes: [UInt8]) throws {
+  package init(rows: Int, seed: UInt64, version: PolicyVersion, published bytes: [UInt8]) throws {
     let count = (rows + 1) * Self.vocabulary
     self.rows = rows
+    self.version = version
     self.seed = seed
     weights = try Self.floats(bytes, count: count)
     master = weights
@@ -74,9 +78,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   }
 
   /// A policy that can go on training, from its state.
-  package init(rows: Int, seed: UInt64, state bytes: [UInt8]) throws {
+  package init(rows: Int, seed: UInt64, version: PolicyVersion, state bytes: [UInt8]) throws {
     let count = (rows + 1) * Self.vocabulary
     self.rows = rows
+    self.version = version
     self.seed = seed
     let values = try Self.floats(bytes, count: 2 * count)
     master = Array(values[..<count])
@@ -108,7 +113,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
     return slots.map { slot in
       var trajectory = Trajectory(
-        slot: slot, policy: slot.round.policy, tokens: [], logprobs: [], entropySum: 0, finish: .length)
+        slot: slot, policy: version, tokens: [], logprobs: [], entropySum: 0, finish: .length)
       while trajectory.finish == .length, trajectory.tokens.count < Int(sampling.maxNewTokens) {
         let token = Self.draw(logprobs, at: slot.uniform(at: trajectory.tokens.count, seed: seed))
         trajectory.tokens.append(Int32(token))
@@ -140,9 +145,12 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
 
   /// Policy 0 is a function of the seed, so it is made again rather than kept.
   package func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
-    let base = ToyPolicy(rows: rows, seed: seed)
-    return trajectories.map { trained in
-      let logprobs = base.logprobs(row: row(of: trained.prompt.tokens), temperature: sampling.temperature)
+    ToyPolicy(rows: rows, seed: seed).logprobs(of: trajectories, sampling: sampling)
+  }
+
+  package func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    trajectories.map { trained in
+      let logprobs = logprobs(row: row(of: trained.prompt.tokens), temperature: sampling.temperature)
       return trained.trajectory.tokens.map { Float(logprobs[Int($0)]) }
     }
   }
@@ -177,13 +185,13 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
     let bonus = method.entropyCoefficient * trained.weight
     for (place, token) in trained.trajectory.tokens.enumerated() {
-      let recorded = trained.trajectory.logprobs[place]
+      let old = trained.old[place]
       let logprob = Float(logprobs[Int(token)])
       let point = objective(of: trained, at: place, logprob: logprob, method: method)
       report.tokens += 1
       report.lossSum += Double(point.loss)
       report.clippedTokens += point.isClipped ? 1 : 0
-      report.logprobGap = max(report.logprobGap, abs(logprob - recorded))
+      report.logprobGap = max(report.logprobGap, abs(logprob - old))
       for index in 0..<Self.vocabulary {
         let chosen: Float = index == Int(token) ? 1 : 0
         let probability = Float(exp(logprobs[index]))
@@ -195,9 +203,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
   }
 
-  package func publish() {
-    // The weights were rounded after the last update; there is nothing left to do.
-  }
+  /// The weights were rounded after the last update.
+  package mutating func publish() { version = version.next }
 
   private func row(of tokens: [Int32]) -> Int { Int(tokens.first ?? 0) }
 

@@ -240,7 +240,8 @@ final class WorkerShell: Shell {
     let isIntact = bytes.map(digest) == package.policy.digest || world.bug == .installUnverified
     world.note(seat, 32, "installs policy \(package.policy.version), intact: \(isIntact)")
     if isIntact, let bytes {
-      policies[package.policy.version] = try? world.scenario.policy(published: bytes)
+      policies[package.policy.version] = try? world.scenario.policy(
+        published: bytes, version: package.policy.version)
       newest = (package.policy.version, bytes)
     }
     feed(.plane(.installed(package, isIntact: isIntact)), in: world)

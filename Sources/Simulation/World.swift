@@ -312,6 +312,14 @@ final class World {
         }
       }
     }
+    // A round that was opened for a step that was never trained is closed or abandoned, and no other is abandoned.
+    let left = scenario.plan.filter { spec in
+      spec.id.step >= last.number && spec.policy <= last && last.number < scenario.method.steps
+        && !directory.closed.contains(spec.id) && !scenario.expectedRounds.contains { $0.id == spec.id }
+    }
+    guard directory.abandoned.keys == left.map(\.id).sorted() else {
+      return violate("abandoned are \(directory.abandoned.keys), expected \(left.map(\.id))")
+    }
     for version in [last, scenario.delivered] {
       guard directory.policies[version] == reference.published[Int(version.number)] else {
         return violate("policy \(version) has other bytes than the reference's")

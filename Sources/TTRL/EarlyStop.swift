@@ -115,30 +115,35 @@ package struct VoteDecision: Sendable, Equatable {
   package var unneeded: [UInt32]
 }
 
-/// The votes of the training round that is being sampled: for whoever collects the trajectories.
+/// The votes of the training rounds that are being sampled: for whoever collects the trajectories.
 ///
 /// It holds nothing that the trajectories do not say: after a restart they are added again.
 package struct VoteBook: Sendable {
   private let method: Method
-  private var round: RoundID?
-  private var votes = SortedMap<UInt32, RunningVote>()
+  private var votes = SortedMap<RoundID, SortedMap<UInt32, RunningVote>>()
 
   package init(method: Method) { self.method = method }
 
   /// Takes a durable trajectory's answer, which is read only if it may decide something.
   package mutating func add(_ slot: Slot, answer: () -> AnswerKey?) -> VoteDecision? {
     guard method.stopsEarly, slot.round.purpose == .train else { return nil }
-    if round != slot.round {
-      // Strictly on-policy: the round before is complete when the next begins.
-      round = slot.round
-      votes = SortedMap()
-    }
-    if !votes.contains(slot.prompt) {
-      votes[slot.prompt] = RunningVote(step: slot.round.step, prompt: slot.prompt, method: method)
-    }
-    let unneeded = votes.update(slot.prompt) { $0.add(answer(), of: Int(slot.sample)) } ?? nil
+    if !votes.contains(slot.round) { begin(slot.round) }
+    let unneeded =
+      votes.update(slot.round) { round in
+        if !round.contains(slot.prompt) {
+          round[slot.prompt] = RunningVote(step: slot.round.step, prompt: slot.prompt, method: method)
+        }
+        return round.update(slot.prompt) { $0.add(answer(), of: Int(slot.sample)) } ?? nil
+      } ?? nil
     return unneeded.map {
       VoteDecision(round: slot.round, prompt: slot.prompt, unneeded: $0.map { UInt32($0) })
     }
+  }
+
+  /// A version samples one step's round, and only when the step `staleness` before it is trained: a round that much
+  /// older is complete, and so is every one before it.
+  private mutating func begin(_ round: RoundID) {
+    votes[round] = SortedMap()
+    for (other, _) in votes where other.step + method.staleness < round.step { votes[other] = nil }
   }
 }

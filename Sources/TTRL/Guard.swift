@@ -124,11 +124,13 @@ package struct GuardReading: Sendable, Equatable {
 package struct Guard: Sendable {
   /// The best version so far, by score; the newer of equals.
   package private(set) var best: (policy: PolicyVersion, score: Double)?
+  /// The newest version that was judged: the one that sampled the last step's batch.
+  package private(set) var judged: PolicyVersion?
   /// The first step that looked like a collapse, and how.
   package private(set) var collapse: (step: UInt32, alarm: RaisedAlarm)?
 
   private let window: Int
-  private let steps: UInt32
+  private let method: Method
   private var recent: [StepSigns] = []
   private var changes: [Changes] = []
   /// Each prompt's last visit.
@@ -150,7 +152,7 @@ package struct Guard: Sendable {
     let pass = (promptCount + perStep - 1) / perStep
     self.window =
       window > 0 ? window : min(max(pass, Self.windowRange.lowerBound), Self.windowRange.upperBound)
-    steps = method.steps
+    self.method = method
   }
 
   /// What a step did to the labels of prompts that had been visited before.
@@ -170,6 +172,7 @@ package struct Guard: Sendable {
 
   /// Takes in the next step.
   package mutating func observe(_ signs: StepSigns) -> GuardReading {
+    judged = samplingPolicy(ofStep: signs.step, method: method)
     let changed = changes(in: signs)
     for prompt in signs.prompts { lastVisits[prompt.prompt] = (signs.step, prompt) }
     recent = recent.suffix(window - 1) + [signs]
@@ -190,7 +193,7 @@ package struct Guard: Sendable {
     if let worst = reading.alarms.first(where: \.alarm.isCollapse) {
       if collapse == nil { collapse = (signs.step, worst) }
     } else if score >= best?.score ?? 0 {
-      best = (PolicyVersion(signs.step), score)
+      best = (samplingPolicy(ofStep: signs.step, method: method), score)
     }
     return reading
   }
@@ -262,7 +265,7 @@ package struct Guard: Sendable {
       let flipped = share(\.flipped)
       raise(.flips, flipped, above: 0.5)
       // Later, labels have every reason to stay.
-      if step < steps / 4 { raise(.locked, flipped, below: 0.005) }
+      if step < method.steps / 4 { raise(.locked, flipped, below: 0.005) }
     }
     if now.majority > 0.99 { raise(.certain, now.entropy, below: max(0.1 * start.entropy, 1e-3)) }
     raise(.silence, now.silent, above: 0.9)

@@ -16,7 +16,7 @@ package import Records
 /// What is improved: something that samples responses and can be nudged.
 package protocol Policy {
   /// Samples one response per slot; the slot alone names the randomness.
-  mutating func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory]
+  func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory]
 
   /// The answer that a response gives, or nil for none. Equal keys are equal answers.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey?
@@ -24,6 +24,9 @@ package protocol Policy {
   /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Asked for only where a KL
   /// penalty is on, and only of trajectories that are trained on; they stand together by prompt.
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
+
+  /// [trajectory][T] the same under its weights as they are. Asked for only where an older version sampled.
+  mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
   /// One optimizer step on some trajectories.
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) throws -> UpdateReport
@@ -35,19 +38,20 @@ package protocol Policy {
 /// One step: sample, then learn from what was sampled.
 ///
 /// - Parameters:
+///   - sampler: the older version that samples, where `staleness` says so (`samplingPolicy`); nil is the policy itself.
 ///   - prompts: the training set, by index.
 ///   - truth: the answers, by prompt index, where the labels are `.truth`; never looked at otherwise.
 ///   - history: what the steps before came to.
 package func improve<P: Policy>(
-  _ policy: inout P, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [], history: History = History(),
-  method: Method
+  _ policy: inout P, sampler: P? = nil, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [],
+  history: History = History(), method: Method
 ) throws -> [Judgement] {
   let round = RoundID.train(step: step)
   var groups: [Group] = []
   for index in promptsOfStep(step, promptCount: prompts.count, method: method) {
     let slots = (0..<UInt32(method.votes)).map { Slot(round: round, prompt: index, sample: $0) }
     let prompt = prompts[Int(index)]
-    let trajectories = try policy.sample(prompt, slots: slots, sampling: method.sampling)
+    let trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
     let answers = trajectories.map { policy.answer(of: $0, to: prompt) }
     // All of them, or with early stop those up to the vote's decision: the rest need not have been sampled.
     let counted = countedSamples(of: answers, step: step, prompt: index, method: method)
@@ -65,6 +69,8 @@ package struct Lesson: Sendable {
   package var isSilent: [Bool]
   /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, nats; nil where no penalty asks for policy 0.
   package var klToBase: Double?
+  /// nil where the step's own version sampled.
+  package var importance: ImportanceFigures?
   package var updates: [UpdateReport]
 }
 
@@ -83,19 +89,22 @@ package func learn<P: Policy>(
       truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
   }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
-  // Policy 0 is needed before advantages if the penalty is in the reward; in the loss only for what has one.
-  if method.hasKL(in: .reward) { try addReference(to: &trained, by: &policy, method: method) }
+  // What other versions think of the tokens is needed before advantages if a penalty is in the reward; else only of
+  // what has one.
+  if method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
   let isSilent = trained.map(\.isSilent)
   if method.silentGroups == .skip { trained.removeAll(where: \.isSilent) }
-  if method.hasKL(in: .loss) { try addReference(to: &trained, by: &policy, method: method) }
+  if !method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
   for miniBatch in miniBatches(of: trained, step: step, method: method) {
     updates.append(try policy.update(miniBatch, method: method, learningRate: rate))
   }
   try policy.publish()
-  return Lesson(judgements: judgements, isSilent: isSilent, klToBase: klToBase(of: trained), updates: updates)
+  return Lesson(
+    judgements: judgements, isSilent: isSilent, klToBase: klToBase(of: trained),
+    importance: importanceFigures(of: trained, method: method), updates: updates)
 }
 
 /// What the vote made of one group.

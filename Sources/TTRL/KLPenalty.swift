@@ -31,13 +31,13 @@ package func klPenalty(logprob: Float, reference: Float, estimator: KLEstimator)
   }
 }
 
-/// Mean k3 of the recorded log-probabilities over all tokens with a reference; nil if there is none.
+/// Mean k3 of the log-probabilities that the step began with over all tokens with a reference; nil if there is none.
 func klToBase(of groups: [TrainedGroup]) -> Double? {
   var sum = 0.0
   var count = 0
   for member in groups.lazy.flatMap(\.members) {
-    for (recorded, reference) in zip(member.trajectory.logprobs, member.reference) {
-      sum += Double(klPenalty(logprob: recorded, reference: reference, estimator: .k3).value)
+    for (old, reference) in zip(member.old, member.reference) {
+      sum += Double(klPenalty(logprob: old, reference: reference, estimator: .k3).value)
       count += 1
     }
   }

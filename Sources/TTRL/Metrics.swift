@@ -99,8 +99,11 @@ package struct StepMetrics: Sendable, Equatable {
   package var sampledTokens: Int
   /// Mean entropy per sampled token, nats.
   package var entropy: Double
-  /// See `Lesson.klToBase`.
+  /// See `Lesson`.
   package var klToBase: Double?
+  package var importance: ImportanceFigures?
+  /// Versions between the one that sampled and the one that is trained.
+  package var lag: Int
 
   /// - Parameter truth: the answers by prompt index; nil entries and an empty array mean unknown.
   package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
@@ -112,6 +115,8 @@ package struct StepMetrics: Sendable, Equatable {
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
     klToBase = lesson.klToBase
+    importance = lesson.importance
+    lag = Int(step - samplingPolicy(ofStep: step, method: method).number)
     var tokens = 0
     var longest = 0
     var entropySum = 0.0
@@ -190,6 +195,7 @@ package struct StepMetrics: Sendable, Equatable {
     updates.reduce(0) { $0 + $1.gradientNorm } / Double(max(updates.count, 1))
   }
   package var skippedUpdates: Int { updates.count(where: \.isSkipped) }
-  /// E2: how far the trainer's log-probabilities were from the sampler's before the first update. Must be 0.
+  /// E2: how far the trainer's log-probabilities were from the sampler's before the first update, or, where an older
+  /// version sampled, from the trainer's own first reading. Must be 0.
   package var logprobGap: Float { updates.first?.logprobGap ?? 0 }
 }

@@ -13,6 +13,10 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var advantages: [Float]
   /// [T] log-probabilities under policy 0; empty unless a KL penalty asks for them.
   package var reference: [Float] = []
+  /// [T] log-probabilities under the version that the step began with; empty where that one sampled it.
+  package var starting: [Float] = []
+  /// [T] how much each token's surrogate counts because an older version sampled it; empty where none did.
+  package var importance: [Float] = []
   /// How much each of its tokens counts in its mini-batch's loss, relative to the others'.
   package var weight: Float = 1
 
@@ -24,14 +28,17 @@ package struct TrainedTrajectory: Sendable, Equatable {
     advantages = [Float](repeating: advantage, count: trajectory.tokens.count)
   }
 
+  /// [T] log-probabilities under the version that the step began with.
+  package var old: [Float] { starting.isEmpty ? trajectory.logprobs : starting }
+
   /// What it earned; a KL penalty in the reward takes from every token.
   fileprivate func outcome(_ method: Method) -> Outcome {
     guard method.hasKL(in: .reward) else { return Outcome(reward: reward, tokenRewards: advantages.map { _ in 0 }) }
     return Outcome(
       reward: reward,
-      tokenRewards: zip(trajectory.logprobs, reference).map { recorded, reference in
+      tokenRewards: zip(old, reference).map { old, reference in
         -method.klCoefficient
-          * klPenalty(logprob: recorded, reference: reference, estimator: method.klEstimator).value
+          * klPenalty(logprob: old, reference: reference, estimator: method.klEstimator).value
       })
   }
 }
@@ -67,18 +74,10 @@ package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
   }
 }
 
-/// Has policy 0 score all trajectories of some groups.
-func addReference<P: Policy>(to groups: inout [TrainedGroup], by policy: inout P, method: Method) throws {
-  let members = groups.flatMap(\.members)
-  var scored = try policy.referenceLogprobs(of: members, sampling: method.sampling)[...]
-  for group in groups.indices {
-    for member in groups[group].members.indices { groups[group].members[member].reference = scored.removeFirst() }
-  }
-}
-
 package struct MiniBatch: Sendable, Equatable {
   package var step: UInt32
-  /// 0 is the first of its step: the policy has not moved since it sampled, so log-probabilities must agree exactly.
+  /// 0 is the first of its step: the policy has not moved since it sampled, or scored what an older one had sampled, so
+  /// log-probabilities must agree exactly.
   package var index: Int
   /// Ascending by (prompt, sample), so that trajectories which share a prompt stand together.
   package var trajectories: [TrainedTrajectory]
@@ -106,7 +105,8 @@ package struct UpdateReport: Sendable, Equatable {
   package var gradientNorm = 0.0
   /// The gradient was not finite, so the weights were left alone.
   package var isSkipped = false
-  /// Largest |recomputed − recorded| log-probability; must be 0 in a step's first mini-batch (E2).
+  /// Largest |recomputed − old| log-probability, where the old ones are the recorded ones unless an older version
+  /// sampled; must be 0 in a step's first mini-batch (E2).
   package var logprobGap: Float = 0
 
   package init() {}

@@ -24,11 +24,18 @@ package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> 
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
 }
 
+/// The version that samples a step's batch: `staleness` before the one that the step trains, or version 0. Exactly so
+/// and never sooner, however slow the learner: what is sampled may not depend on the time.
+package func samplingPolicy(ofStep step: UInt32, method: Method) -> PolicyVersion {
+  PolicyVersion(step - min(step, method.staleness))
+}
+
 /// The round of sampling that a step trains on.
 package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method) -> RoundSpec {
   let prompts = promptsOfStep(step, promptCount: promptCount, method: method)
   var round = RoundSpec(
-    id: .train(step: step), prompts: prompts, samples: UInt32(method.votes), sampling: method.sampling)
+    id: .train(step: step), policy: samplingPolicy(ofStep: step, method: method), prompts: prompts,
+    samples: UInt32(method.votes), sampling: method.sampling)
   if method.stopsEarly {
     round.required = prompts.map { prompt in
       trainedSamples(of: method.votes, step: step, prompt: prompt, method: method).map { UInt32($0) }

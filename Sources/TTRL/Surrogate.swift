@@ -1,12 +1,13 @@
 // Surrogate: the clipped policy-gradient objective, token by token.
 //
-//   ρ  = exp(lp − lp_old)                          how much likelier the token has become since it was sampled
+//   ρ  = exp(lp − lp_old)                          how much likelier the token has become since the step began
 //   L₁ = −A·ρ,  L₂ = −A·clip(ρ, 1 − ε_low, 1 + ε_high),  L = max(L₁, L₂)
 //   if A < 0 and dual clip c > 0:  L = min(L, −A·c)
 //
-// The engine differentiates log-probabilities; all it needs from here is dL/d(lp), which is −A·ρ where no clip is
-// active and 0 where one is. A KL penalty in the loss adds its own slope (KLPenalty). Source: PPO, arXiv 1707.06347;
-// dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
+// On-policy lp_old was recorded while sampling. Where an older version sampled it is computed anew, and the token's
+// loss has a weight (Importance). The engine differentiates log-probabilities; all it needs from here is dL/d(lp),
+// which is −A·ρ where no clip is active and 0 where one is. A KL penalty in the loss adds its own slope (KLPenalty).
+// Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
 
 package import Records
 
@@ -24,9 +25,9 @@ package struct SurrogateToken: Sendable, Equatable {
 
 /// - Parameters:
 ///   - logprob: of the token under the weights being trained, natural log.
-///   - recorded: of the token when it was sampled.
-package func surrogate(logprob: Float, recorded: Float, advantage: Float, method: Method) -> SurrogateToken {
-  let ratio = Float(exp(Double(logprob) - Double(recorded)))
+///   - old: of the token under the weights that the step began with.
+package func surrogate(logprob: Float, old: Float, advantage: Float, method: Method) -> SurrogateToken {
+  let ratio = Float(exp(Double(logprob) - Double(old)))
   let plain = -advantage * ratio
   let clipped = -advantage * min(max(ratio, 1 - method.clipLow), 1 + method.clipHigh)
   if clipped > plain { return SurrogateToken(loss: clipped, slope: 0, isClipped: true) }
@@ -42,7 +43,11 @@ package func objective(
   of member: TrainedTrajectory, at place: Int, logprob: Float, method: Method
 ) -> SurrogateToken {
   var token = surrogate(
-    logprob: logprob, recorded: member.trajectory.logprobs[place], advantage: member.advantages[place], method: method)
+    logprob: logprob, old: member.old[place], advantage: member.advantages[place], method: method)
+  if !member.importance.isEmpty {
+    token.loss *= member.importance[place]
+    token.slope *= member.importance[place]
+  }
   if method.hasKL(in: .loss) {
     token.slope +=
       method.klCoefficient

@@ -92,7 +92,7 @@ enum CrowdCommand {
   private static func add(_ step: Int, _ options: Options, _ ledger: Ledger) throws(LedgerError) {
     let round = RoundID.train(step: UInt32(step))
     let time = 1_700_000_000 + Double(step)
-    try ledger.open(round, slots: promptsPerStep * options.responses, at: time)
+    try ledger.open(round, policy: PolicyVersion(round.step), slots: promptsPerStep * options.responses, at: time)
     var rows: [JSON] = []
     for place in 0..<promptsPerStep {
       let prompt = (step * promptsPerStep + place) % options.prompts
@@ -100,7 +100,7 @@ enum CrowdCommand {
       for sample in 0..<options.responses {
         let worker = Int64((step * 31 + place * options.responses + sample) % options.workers + 1)
         let trajectory = Trajectory(
-          slot: Slot(round: round, prompt: UInt32(prompt), sample: UInt32(sample)), policy: round.policy,
+          slot: Slot(round: round, prompt: UInt32(prompt), sample: UInt32(sample)), policy: PolicyVersion(round.step),
           tokens: [50, 51, 52, 53], logprobs: [-0.1, -0.2, -0.3, -0.4], entropySum: 1, finish: .stop)
         _ = try ledger.insert(trajectory, worker: worker)
       }

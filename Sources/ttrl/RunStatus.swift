@@ -17,7 +17,7 @@ struct RunStatus {
   init(_ run: Run, _ ledger: Ledger) throws {
     self.run = run
     history = try RunSummary.history(ledger)
-    rounds = try ledger.rounds().filter { $0.closedAt == nil }.map { ($0, try ledger.accountedCount(of: $0.id)) }
+    rounds = try ledger.openRounds().map { ($0, try ledger.accountedCount(of: $0.id)) }
     workers = try ledger.workers()
     policies = try ledger.policies()
   }

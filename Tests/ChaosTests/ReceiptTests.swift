@@ -20,7 +20,7 @@ import Testing
     let directory = RunDirectory(root.path)
     try FileManager.default.createDirectory(atPath: directory.logs, withIntermediateDirectories: true)
     let ledger = try Ledger(path: directory.ledger, mode: .readWrite)
-    try ledger.open(Self.round, slots: 3, at: 0)
+    try ledger.open(Self.round, policy: PolicyVersion(0), slots: 3, at: 0)
     for sample in 0..<UInt32(3) {
       let trajectory = Trajectory(
         slot: Slot(round: Self.round, prompt: 0, sample: sample), policy: PolicyVersion(0), tokens: [1, 2],

@@ -40,6 +40,25 @@ extension EndToEnd {
       #expect(results[0].weights != SmallRun.undisturbed?.weights)
     }
 
+    /// Workers that are fast or alone, ranks, and when each comes to it, decide nothing: step s is sampled by version
+    /// s − 1, whether s is being trained or waited for.
+    @Test func `a version behind, any number of workers and ranks gives the same bits, which are others`() throws {
+      let one = scratch.file("one")
+      let results = try [
+        SmallRun.finish(["--staleness", "1", "--workers", "1", "--learners", "1"], in: one),
+        SmallRun.finish(["--staleness", "1", "--workers", "3"], in: scratch.file("three")),
+      ]
+      #expect(results[0] == results[1] && results[0].weights != SmallRun.undisturbed?.weights)
+      let steps = try textOfFile(one + "/metrics.jsonl").split(separator: "\n").compactMap { line in
+        try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+      }.filter { $0["kind"] as? String == "step" }
+      #expect(steps.map { $0["policy_lag"] as? Int } == [0, 1, 1, 1])
+      #expect(steps.map { $0["importance_mean"] is NSNull } == [true, false, false, false])
+      #expect(steps.allSatisfy { $0["logprob_gap"] as? Double == 0 })
+      let changed = try SmallRun.start(["--staleness", "0"], in: one).wait()
+      #expect(changed.status == 2 && changed.errors.contains("staleness"))
+    }
+
     @Test func `the same data without its answers gives the same bits`() throws {
       _ = SmallRun.undisturbed
       let questions = textOfFile(SmallRun.undisturbedDirectory + "/questions.jsonl").split(separator: "\n")

@@ -12,8 +12,12 @@ import Testing
 enum Small {
   static let sampling = Sampling(temperature: 1, maxNewTokens: 3, stopTokens: [9])
 
-  static func plan(steps: UInt32 = 1, samples: UInt32 = 4) -> [RoundSpec] {
-    (0..<steps).map { RoundSpec(id: .train(step: $0), prompts: [0, 1], samples: samples, sampling: sampling) }
+  static func plan(steps: UInt32 = 1, samples: UInt32 = 4, staleness: UInt32 = 0) -> [RoundSpec] {
+    (0..<steps).map { step in
+      RoundSpec(
+        id: .train(step: step), policy: PolicyVersion(step - min(step, staleness)), prompts: [0, 1], samples: samples,
+        sampling: sampling)
+    }
       + [
         RoundSpec(
           id: .evaluate(.training, at: PolicyVersion(steps)), prompts: [0], samples: 2, sampling: sampling)
@@ -94,12 +98,14 @@ struct CoordinatorBench {
 
   /// A worker delivers a lease in full.
   mutating func deliver(_ lease: Lease, from id: UInt64) -> [CoordinatorEffect] {
-    say(.trajectories(lease.id, lease.slots.map(Self.trajectory)), from: id)
+    say(.trajectories(lease.id, lease.slots.map { Self.trajectory($0, of: lease.policy) }), from: id)
   }
 
-  static func trajectory(_ slot: Slot) -> Trajectory {
+  static func trajectory(_ slot: Slot) -> Trajectory { trajectory(slot, of: PolicyVersion(slot.round.step)) }
+
+  static func trajectory(_ slot: Slot, of policy: PolicyVersion) -> Trajectory {
     Trajectory(
-      slot: slot, policy: slot.round.policy, tokens: [1, 9], logprobs: [-1, -1], entropySum: 1, finish: .stop)
+      slot: slot, policy: policy, tokens: [1, 9], logprobs: [-1, -1], entropySum: 1, finish: .stop)
   }
 
   /// A learner sends all four bytes of a version that was announced, and the shell finds them intact or not.

@@ -78,7 +78,10 @@ import Testing
   }
 
   @Test func `the last version stands for the step that made it`() {
-    #expect(RunCourse(best: PolicyVersion(3), deliversBest: true).delivered(last: PolicyVersion(4)) == PolicyVersion(4))
+    let newest = RunCourse(best: PolicyVersion(3), judged: PolicyVersion(3), deliversBest: true)
+    #expect(newest.delivered(last: PolicyVersion(4)) == PolicyVersion(4))
+    // Three versions behind.
+    #expect(newest.delivered(last: PolicyVersion(7)) == PolicyVersion(7))
     #expect(
       RunCourse(best: PolicyVersion(3), end: PolicyVersion(4)).delivered(last: PolicyVersion(4)) == PolicyVersion(3))
     #expect(RunCourse(best: PolicyVersion(3)).delivered(last: PolicyVersion(4)) == PolicyVersion(4))

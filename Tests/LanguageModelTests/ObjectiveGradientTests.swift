@@ -18,6 +18,8 @@ private struct Trial {
   /// Of log-probabilities from the recorded ones: ratios of 0.67 to 4.06, away from all kinks and on both sides of
   /// them.
   private static let distances: [Float] = [0, 0.1, -0.1, 0.4, -0.4, 1.4]
+  /// Of the old log-probabilities from those that an older version recorded: ratios of 0.55 to 2.7.
+  private static let lags: [Float] = [0.2, -0.6, 1, 0, 0.5]
   private(set) var batch = MiniBatch(step: 0, index: 1, trajectories: [])
 
   init(_ method: Method) throws {
@@ -48,6 +50,13 @@ private struct Trial {
       members[index].trajectory.logprobs = scored[index].logprobs.enumerated().map { place, logprob in
         logprob - Self.distances[(index + place) % 6]
       }
+      guard method.staleness > 0 else { continue }
+      members[index].starting = members[index].trajectory.logprobs
+      for place in scored[index].logprobs.indices {
+        let lag = Self.lags[(2 * index + place) % 5]
+        members[index].trajectory.logprobs[place] -= lag
+        members[index].importance.append(Float(min(exp(Double(lag)), Double(method.importanceCap))))
+      }
     }
     batch = MiniBatch(step: 0, index: 1, trajectories: members)
     batch.divisor = scale.divisor
@@ -71,16 +80,19 @@ private struct Trial {
       distribution: DistributionSettings(method.sampling))
   }
 
-  /// Σ w·(surrogate + β·KL − c·entropy) / divisor, from the formulas.
+  /// Σ w·(min(π/μ, C)·surrogate + β·KL − c·entropy) / divisor, from the formulas.
   func loss(_ parameters: Floats) throws -> Double {
     var total = 0.0
     for (member, scored) in zip(batch.trajectories, try score(batch.trajectories, parameters)) {
       for place in scored.logprobs.indices {
         let logprob = Double(scored.logprobs[place])
         let a = Double(member.advantages[place])
-        let ratio = exp(logprob - Double(member.trajectory.logprobs[place]))
+        let recorded = Double(member.trajectory.logprobs[place])
+        let old = method.staleness > 0 ? Double(member.starting[place]) : recorded
+        let ratio = exp(logprob - old)
         var loss = max(-a * ratio, -a * min(max(ratio, 1 - Double(method.clipLow)), 1 + Double(method.clipHigh)))
         if a < 0 { loss = min(loss, -a * Double(method.dualClip)) }
+        loss *= min(exp(old - recorded), Double(method.importanceCap))
         if method.klPlace == .loss {
           let d = Double(member.reference[place]) - logprob
           loss += Double(method.klCoefficient) * divergence(d)
@@ -127,6 +139,13 @@ private func objectives() -> [Method] {
   all.append(method { $0.clipLow = 0.5 })
   all.append(method { $0.clipHigh = 1 })
   all.append(method { $0.dualClip = 6 })
+  all.append(method { $0.staleness = 1 })
+  all.append(
+    method {
+      $0.staleness = 1
+      $0.importanceCap = 1.3
+      $0.klCoefficient = 0.5
+    })
   all.append(
     method {
       $0.klCoefficient = 0.3

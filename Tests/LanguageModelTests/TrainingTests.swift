@@ -129,7 +129,12 @@ private struct TinyTraining {
   /// Masters and moments after the steps, each as bits, of the policy's shard.
   func trainShard(_ policy: consuming LanguageModelPolicy) throws -> [[UInt32]] {
     var policy = policy
-    for step in 0..<method.steps { _ = try improve(&policy, step: step, prompts: prompts, method: method) }
+    var versions = [policy]
+    for step in 0..<method.steps {
+      let sampler = versions[Int(samplingPolicy(ofStep: step, method: method).number)]
+      _ = try improve(&policy, sampler: sampler, step: step, prompts: prompts, method: method)
+      versions.append(policy)
+    }
     let optimizer = policy.optimizer
     return [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment].map { $0.array.map(\.bitPattern) }
   }
@@ -188,6 +193,14 @@ struct Lever: Sendable, CustomTestStringConvertible {
       }
     }
     levers.append(Lever("entropy") { $0.entropyCoefficient = 0.01 })
+    levers.append(Lever("staleness 1") { $0.staleness = 1 })
+    levers.append(
+      Lever("staleness 2, KL in the reward, a cap that bites") {
+        $0.staleness = 2
+        $0.klCoefficient = 0.1
+        $0.klPlace = .reward
+        $0.importanceCap = 1
+      })
     levers.append(Lever("silent groups") { $0.silentGroups = .train })
     levers.append(Lever("cosine from zero") { $0.rateSchedule = .cosineFromZero })
     levers.append(Lever("constant rate") { $0.rateSchedule = .constant })
@@ -285,6 +298,34 @@ struct TrainingTests {
     let miniBatch = MiniBatch(step: 0, index: 0, trajectories: members)
     #expect(throws: TrainingError.self) {
       try policy.update(miniBatch, method: training.method, learningRate: 0.1)
+    }
+  }
+
+  @Test func `what an older version sampled is trained on with its own ratios, and a wrong reading stops the step`()
+    throws
+  {
+    var training = training
+    training.method.staleness = 1
+    var policy = try training.policy(.float32)
+    let older = policy
+    _ = try improve(&policy, step: 0, prompts: training.prompts, method: training.method)
+    let trained = try training.prompts.prefix(4).map { prompt in
+      let slots = (0..<8).map { Slot(round: .train(step: 1), prompt: prompt.index, sample: UInt32($0)) }
+      return Group(
+        prompt: prompt.index,
+        trajectories: try older.sample(prompt, slots: slots, sampling: training.method.sampling))
+    }
+    var copy = policy
+    let lesson = try learn(&copy, step: 1, from: trained, prompts: training.prompts, method: training.method)
+    let figures = try #require(lesson.importance)
+    #expect(figures.max > 1 && figures.mean > 0 && figures.mean != 1)
+    #expect(lesson.updates.first?.logprobGap == 0)
+    let metrics = StepMetrics(step: 1, lesson: lesson, groups: trained, truth: [], method: training.method)
+    #expect(metrics.lag == 1 && metrics.importance == figures)
+    // Whoever takes these trajectories for its own is stopped.
+    training.method.staleness = 0
+    #expect(throws: TrainingError.self) {
+      try learn(&policy, step: 1, from: trained, prompts: training.prompts, method: training.method)
     }
   }
 

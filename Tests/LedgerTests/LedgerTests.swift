@@ -60,14 +60,14 @@ private let round = RoundID.train(step: 3)
 private func trajectory(_ prompt: UInt32, _ sample: UInt32, tokens: Int = 5, in round: RoundID = round) -> Trajectory {
   let values = (0..<tokens).map { Int32($0) &* 7919 - 3 }
   return Trajectory(
-    slot: Slot(round: round, prompt: prompt, sample: sample), policy: round.policy, tokens: values,
+    slot: Slot(round: round, prompt: prompt, sample: sample), policy: PolicyVersion(round.step), tokens: values,
     logprobs: values.map { -Float($0 &+ 4) / 3 }, entropySum: 1.1, finish: sample % 2 == 0 ? .stop : .length)
 }
 
 /// A ledger in which `round` is open.
 private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throws -> Ledger {
   let ledger = try Ledger(path: place.path, mode: .readWrite, limits: limits)
-  try ledger.open(round, slots: 8, at: 100)
+  try ledger.open(round, policy: PolicyVersion(round.step), slots: 8, at: 100)
   return ledger
 }
 
@@ -119,7 +119,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     let place = try Place()
     let ledger = try opened(place)
     let evaluation = RoundID.evaluate(.heldOut, at: PolicyVersion(3))
-    try ledger.open(evaluation, slots: 1, at: 1)
+    try ledger.open(evaluation, policy: PolicyVersion(0), slots: 1, at: 1)
     #expect(try ledger.insert(trajectory(0, 0), worker: nil))
     #expect(try ledger.insert(trajectory(0, 0, tokens: 2, in: evaluation), worker: nil))
     #expect(try ledger.trajectories(of: round) == [trajectory(0, 0)])
@@ -157,7 +157,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
   @Test func `a round opens once and closes once`() throws {
     let place = try Place()
     let ledger = try opened(place)
-    try ledger.open(round, slots: 99, at: 200)
+    try ledger.open(round, policy: PolicyVersion(round.step), slots: 99, at: 200)
     try ledger.close(round, at: 300)
     try ledger.close(round, at: 400)
     let rounds = try ledger.rounds()
@@ -172,7 +172,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
       RoundID.evaluate(.training, at: PolicyVersion(0)), .train(step: 0), .train(step: 1),
       .evaluate(.heldOut, at: PolicyVersion(2)),
     ].sorted()
-    for round in plan.reversed() { try ledger.open(round, slots: 1, at: 0) }
+    for round in plan.reversed() { try ledger.open(round, policy: PolicyVersion(round.step), slots: 1, at: 0) }
     #expect(try ledger.rounds().map(\.id) == plan)
   }
 

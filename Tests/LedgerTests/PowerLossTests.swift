@@ -29,7 +29,7 @@ import Testing
     guard let ledger = try? Ledger(path: path, mode: .readWrite, disk: "faulty") else { return (0, 0) }
     var stored = 0
     do throws(LedgerError) {
-      try ledger.open(round, slots: commits * perCommit, at: 0)
+      try ledger.open(round, policy: PolicyVersion(round.step), slots: commits * perCommit, at: 0)
       for _ in 0..<commits {
         try ledger.transaction { () throws(LedgerError) in
           for sample in stored..<stored + perCommit { _ = try ledger.insert(trajectory(sample), worker: nil) }

@@ -31,7 +31,7 @@ import Testing
     let writer = try Ledger(path: path + "/ledger.sqlite", mode: .readWrite)
     let reader = try Ledger(path: path + "/ledger.sqlite", mode: .readOnly)
     let worker = try writer.join(name: "ada", address: "h:1", instructionSet: "avx2", libraries: "x", at: 1)
-    try writer.open(.train(step: 0), slots: 6, at: 2)
+    try writer.open(.train(step: 0), policy: PolicyVersion(0), slots: 6, at: 2)
     var (seen, row): ([Slot], Int64) = ([], 0)
     let before = try reader.changeCounter()
     for sample in 0..<6 as Range<UInt32> {
@@ -54,7 +54,7 @@ import Testing
     defer { finish() }
     let ledger = try Ledger(path: path + "/ledger.sqlite", mode: .readWrite)
     let worker = try ledger.join(name: "ada", address: "h:1", instructionSet: "avx2", libraries: "x", at: 1)
-    try ledger.open(.train(step: 3), slots: 4, at: 2)
+    try ledger.open(.train(step: 3), policy: PolicyVersion(0), slots: 4, at: 2)
     _ = try ledger.insert(Self.trajectory(3, 5, 0), worker: worker, lease: 41)
     _ = try ledger.insert(Self.trajectory(3, 5, 1), worker: nil)
     try ledger.insert(unneeded: Slot(round: .train(step: 3), prompt: 5, sample: 1))

@@ -12,6 +12,7 @@ let otherValues: [String: String] = [
   "early-stop": "on", "temperature": "0.7", "top-p": "0.95", "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
+  "staleness": "2", "importance-cap": "3.0",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++", "silent-groups": "train",
   "denominator": "micro-batch", "denominator-sequences": "4", "kl-coefficient": "0.001", "kl-estimator": "k1",
   "kl-in": "reward",

@@ -43,7 +43,7 @@ import Testing
     var resumed = whole
     for step in UInt32(0)..<4 {
       _ = try improve(&whole, step: step, prompts: Self.prompts, method: method(.vote))
-      resumed = try ToyPolicy(rows: 4, seed: 9, state: resumed.state)
+      resumed = try ToyPolicy(rows: 4, seed: 9, version: resumed.version, state: resumed.state)
       _ = try improve(&resumed, step: step, prompts: Self.prompts, method: method(.vote))
     }
     #expect(whole == resumed && whole.published == resumed.published)
@@ -51,7 +51,7 @@ import Testing
 
   @Test func `bytes of another policy are refused`() {
     #expect(throws: ToyPolicyError.wrongLength(found: 3, expected: 100)) {
-      try ToyPolicy(rows: 4, seed: 1, published: [1, 2, 3])
+      try ToyPolicy(rows: 4, seed: 1, version: PolicyVersion(0), published: [1, 2, 3])
     }
   }
 }

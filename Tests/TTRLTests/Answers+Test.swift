@@ -41,6 +41,7 @@ private struct Reader: Policy {
   }
 
   func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] { [] }
+  func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] { [] }
   func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport { UpdateReport() }
   func publish() {}
 }

@@ -161,6 +161,7 @@ private struct Recorder: Policy {
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] { [] }
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? { key(Int(trajectory.tokens[0])) }
   func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] { [] }
+  func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] { [] }
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport {
     updates.append(miniBatch)
     return UpdateReport()

@@ -21,8 +21,8 @@ private struct Recorder: Policy {
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] {
     slots.map { slot in
       Trajectory(
-        slot: slot, policy: slot.round.policy, tokens: [Int32(slot.sample % 3), 9], logprobs: [-1, -1], entropySum: 0,
-        finish: .stop)
+        slot: slot, policy: PolicyVersion(slot.round.step), tokens: [Int32(slot.sample % 3), 9], logprobs: [-1, -1],
+        entropySum: 0, finish: .stop)
     }
   }
 
@@ -39,6 +39,11 @@ private struct Recorder: Policy {
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
     scored.append(trajectories.map(\.trajectory.slot))
     return trajectories.map { $0.trajectory.logprobs.map { $0 - 0.5 } }
+  }
+
+  /// It never learns, so it thinks what it thought.
+  func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    trajectories.map(\.trajectory.logprobs)
   }
 
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) -> UpdateReport {

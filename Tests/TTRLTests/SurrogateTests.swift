@@ -31,7 +31,7 @@ import Testing
       let recorded = -1.25
       let logprob = recorded + log(ratio)
       let token = surrogate(
-        logprob: Float(logprob), recorded: Float(recorded), advantage: Float(advantage),
+        logprob: Float(logprob), old: Float(recorded), advantage: Float(advantage),
         method: Self.method(dualClip: Float(dualClip)))
       let exact = loss(logprob, recorded, advantage, dualClip: dualClip)
       let step = 1e-5
@@ -45,14 +45,14 @@ import Testing
   }
 
   @Test func `a token that has not moved has its advantage as slope, and is not clipped`() {
-    let token = surrogate(logprob: -2, recorded: -2, advantage: 0.7, method: Self.method())
+    let token = surrogate(logprob: -2, old: -2, advantage: 0.7, method: Self.method())
     #expect(token.loss == -0.7 && token.slope == -0.7 && !token.isClipped)
   }
 
   @Test func `dual clip bounds what one bad token can cost`() {
-    let token = surrogate(logprob: -1, recorded: -9, advantage: -1, method: Self.method())
+    let token = surrogate(logprob: -1, old: -9, advantage: -1, method: Self.method())
     #expect(token.loss == 3 && token.slope == 0 && token.isClipped)
-    let unbounded = surrogate(logprob: -1, recorded: -9, advantage: -1, method: Self.method(dualClip: 0))
+    let unbounded = surrogate(logprob: -1, old: -9, advantage: -1, method: Self.method(dualClip: 0))
     #expect(unbounded.loss > 2900 && !unbounded.isClipped)
   }
 }

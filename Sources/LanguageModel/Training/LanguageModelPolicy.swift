@@ -108,7 +108,7 @@ package struct LanguageModelPolicy: Policy {
   package var weights: Floats { whole ?? optimizer.parameters }
 
   /// Samples as a worker would.
-  package mutating func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
+  package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
     guard let first = slots.first else { return [] }
     let generator = Generator(
       model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count),
@@ -128,20 +128,30 @@ package struct LanguageModelPolicy: Policy {
   /// The step is over: its weights are the next version.
   package mutating func publish() { version = version.next }
 
-  /// Every rank scores its share of micro-batches, with the forward pass of an update. What comes of a trajectory does
-  /// not depend on its neighbours (E1), so neither the cut nor the number of ranks can be seen in it; the ranks' shares
-  /// meet as bit patterns, beside zeroes.
   package mutating func referenceLogprobs(
     of trajectories: [TrainedTrajectory], sampling: Sampling
   ) throws -> [[Float]] {
     guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
+    return try score(trajectories, by: reference, sampling)
+  }
+
+  package mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
+    try score(trajectories, by: model, sampling)
+  }
+
+  /// Every rank scores its share of micro-batches, with the forward pass of an update. What comes of a trajectory does
+  /// not depend on its neighbours (E1), so neither the cut nor the number of ranks can be seen in it; the ranks' shares
+  /// meet as bit patterns, beside zeroes.
+  private mutating func score(
+    _ trajectories: [TrainedTrajectory], by model: PreparedModel, _ sampling: Sampling
+  ) throws -> [[Float]] {
     let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
     let pass = madePass()
     var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
     for index in mine {
       let range = ranges[index]
-      let logprobs = try pass.score(Array(trajectories[range]), model: reference, sampling: sampling)
+      let logprobs = try pass.score(Array(trajectories[range]), model: model, sampling: sampling)
       mineScored.replaceSubrange(range, with: logprobs)
     }
     guard exchange.size > 1 else { return mineScored }
@@ -184,7 +194,8 @@ package struct LanguageModelPolicy: Policy {
   ) throws -> UpdateReport {
     var report = pass.total.report
     report.tokens = miniBatch.tokenCount
-    // Before a step's first update trainer and sampler hold the same weights: anything but equality is a bug (E2).
+    // Before a step's first update trainer and sampler hold the same weights, or, where an older version sampled, the
+    // trainer those that it scored with: anything but equality is a bug (E2).
     if miniBatch.index == 0, report.logprobGap != 0 {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
@@ -237,7 +248,7 @@ private final class TeamPass: @unchecked Sendable {
       let member = members[index]
       return scored.logprobs.enumerated().map { place, logprob in
         let token = objective(of: member, at: place, logprob: logprob, method: method)
-        tally.add(token, gap: abs(logprob - member.trajectory.logprobs[place]))
+        tally.add(token, gap: abs(logprob - member.old[place]))
         return token.slope
       }
     }

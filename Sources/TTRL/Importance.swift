@@ -1,0 +1,65 @@
+// Importance: what a token counts for that an older version sampled.
+//
+// With `staleness` K above 0, step s learns from what version s − K sampled while the versions between were trained.
+// Two questions are then apart that are one on-policy. How far has the step moved the policy? The clipped ratio answers
+// it, and compares with π, the version that the step began with, whose log-probabilities the trainer computes anew. How
+// likely was the token to be drawn at all? That is μ's to say, the version that sampled it, and a token's surrogate is
+// multiplied by min(π/μ, C): truncated importance sampling. Source: decoupled PPO, arXiv 2110.00641; AReaL, arXiv
+// 2505.24298; truncation: Ionides 2008, and "Your efficient RL framework secretly brings you off-policy RL training"
+// (Yao et al. 2025), as verl's rollout correction and slime have it.
+//
+// A step whose batch its own version sampled has no such weights, and not one operation more than without staleness.
+
+import Records
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The ratios π/μ of a step's trained tokens, before truncation.
+package struct ImportanceFigures: Sendable, Equatable {
+  package var mean = 0.0
+  package var max = 0.0
+  /// Tokens whose ratio is above the cap.
+  package var truncatedShare = 0.0
+}
+
+/// Has every trained token scored by the other versions that its loss or its reward asks for: version 0 for a KL
+/// penalty, and the version that the step begins with, where an older one sampled.
+func addScores<P: Policy>(to groups: inout [TrainedGroup], step: UInt32, by policy: inout P, method: Method) throws {
+  let members = groups.flatMap(\.members)
+  if method.klCoefficient > 0 {
+    let reference = try policy.referenceLogprobs(of: members, sampling: method.sampling)
+    distribute(reference, to: &groups) { $0.reference = $1 }
+  }
+  if samplingPolicy(ofStep: step, method: method) != PolicyVersion(step) {
+    let starting = try policy.logprobs(of: members, sampling: method.sampling)
+    distribute(starting, to: &groups) { member, starting in
+      member.starting = starting
+      member.importance = member.ratios.map { min(Float($0), method.importanceCap) }
+    }
+  }
+}
+
+private func distribute(
+  _ scores: [[Float]], to groups: inout [TrainedGroup], _ give: (inout TrainedTrajectory, [Float]) -> Void
+) {
+  var left = scores[...]
+  for group in groups.indices {
+    for member in groups[group].members.indices { give(&groups[group].members[member], left.removeFirst()) }
+  }
+}
+
+extension TrainedTrajectory {
+  /// [T] π/μ by token.
+  fileprivate var ratios: [Double] { zip(starting, trajectory.logprobs).map { exp(Double($0) - Double($1)) } }
+}
+
+/// - Returns: nil where the step's own version sampled, or nothing is trained on.
+func importanceFigures(of groups: [TrainedGroup], method: Method) -> ImportanceFigures? {
+  let ratios = groups.flatMap(\.members).flatMap(\.ratios)
+  guard !ratios.isEmpty else { return nil }
+  return ImportanceFigures(
+    mean: ratios.reduce(0, +) / Double(ratios.count), max: ratios.max() ?? 0,
+    truncatedShare: Double(ratios.count { Float($0) > method.importanceCap }) / Double(ratios.count))
+}
