@@ -39,6 +39,10 @@ package struct Instant: Comparable, Hashable, Sendable {
 
     package static func < (left: Span, right: Span) -> Bool { left.nanoseconds < right.nanoseconds }
     package static func + (left: Span, right: Span) -> Span { Span(nanoseconds: left.nanoseconds + right.nanoseconds) }
+    /// Not below zero.
+    package static func - (left: Span, right: Span) -> Span {
+      Span(nanoseconds: left.nanoseconds - min(left.nanoseconds, right.nanoseconds))
+    }
     package static func * (left: Span, factor: UInt64) -> Span { Span(nanoseconds: left.nanoseconds * factor) }
   }
 }

@@ -74,10 +74,15 @@ package enum Limits {
   package static let connections = 16384
   /// A peer that has not introduced itself by then is cut off.
   package static let helloDeadline = Instant.Span.seconds(10)
-  /// How often a worker says it is alive.
+  /// How often a worker or a learner says that it is alive.
   package static let heartbeat = Instant.Span.seconds(2)
-  /// Silence after which a worker counts as gone: several lost heartbeats, so that a busy machine is not a dead one.
+  /// Silence after which a worker, or a learner with nothing to do, counts as gone: several lost heartbeats, so that a
+  /// busy machine is not a dead one.
   package static let silence = Instant.Span.seconds(15)
+  /// The same for a learner that trains, or may be: it speaks after every micro-batch, and between them come the
+  /// optimizer, a checkpoint and, where ranks are unlike, waiting for the slowest. A rank that is stuck for as long
+  /// ends itself.
+  package static let training = Instant.Span.seconds(600)
   /// How long a lease may stand without any progress of its worker before it is granted again.
   package static let leaseWithoutProgress = Instant.Span.seconds(120)
   /// How long an attempt to connect may take.

@@ -1,4 +1,4 @@
-// FleetFile: RUN/fleet.json, who is there and what each holds, as of a moment ago.
+// FleetFile: RUN/fleet.json, who is there, what each holds, and who waits for whom, as of a moment ago.
 //
 // Leases live in the coordinator's memory alone, and whoever watches a run is another process. So every two seconds the
 // coordinator leaves a note. It is small, not synced, replaced as a whole, and if it cannot be written nobody minds:
@@ -32,7 +32,15 @@ struct FleetFile {
         "holding": .string(member.holding), "stillness": seconds(member.stillness),
       ]
     }
-    let json: JSON = ["time": .double(WallClock.seconds()), "members": .array(members)]
+    let waits = machine.waits(now: now, limit: Self.membersMax).map { wait -> JSON in
+      [
+        "waiter": .string(wait.waiter), "awaited": .string(wait.awaited), "what": .string(wait.what),
+        "seconds": seconds(wait.since), "deadline_seconds": wait.deadline.map(seconds) ?? .null,
+      ]
+    }
+    let json: JSON = [
+      "time": .double(WallClock.seconds()), "members": .array(members), "waits": .array(waits),
+    ]
     write(json.bytes())
   }
 

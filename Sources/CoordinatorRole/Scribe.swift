@@ -263,15 +263,22 @@ package final class Scribe {
     timeKept = now
   }
 
-  /// The accounting closes: the result, summary and report.
+  /// The accounting closes, which is looked at once more: the result, summary and report.
   ///
   /// - Parameters:
   ///   - delivered: the version that is the run's result.
   ///   - bytes: of a version, as published.
-  /// - Throws: `LedgerError`, or `PlatformError` if a file cannot be written.
+  /// - Throws: `CoordinatorFailure` if a slot is not accounted for, `LedgerError`, or `PlatformError` if a file cannot
+  ///   be written.
   package func finish(
     delivering delivered: PolicyVersion, bytes: (PolicyVersion) throws(PlatformError) -> [UInt8]
   ) throws {
+    let unbalanced = try ledger.unbalancedRounds()
+    guard unbalanced.isEmpty else {
+      throw CoordinatorFailure.broken(
+        "the accounting does not close: \(unbalanced.map { "\($0)" }.joined(separator: ", ")) is recorded as complete "
+          + "and lacks trajectories; the ledger was damaged or written by somebody else")
+    }
     try keepTime()
     if let delivery = try Delivered.make(delivered, of: run, collapse: course.end == nil ? nil : watch.collapse, bytes)
     {

@@ -25,6 +25,7 @@ extension Coordinator {
       for (other, peer) in peers where peer.isLearner { refuse(other, "another learner has taken over", &effects) }
     }
     _ = peers.update(id) { $0.hello = hello }
+    if hello.role == .learner { learners.append(id) }
     effects.append(.note(.joined(id, hello)))
     var welcome = welcome
     welcome.latestPolicy = latestPolicy
@@ -49,6 +50,7 @@ extension Coordinator {
   mutating func remove(_ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     guard let peer = peers.remove(id) else { return }
     wants[id] = nil
+    learners.removeAll { $0 == id }
     if incoming?.from == id { incoming = nil }
     packages.left(id)
     let slots = leases.revokeAll(heldBy: id)
@@ -63,9 +65,9 @@ extension Coordinator {
     for (id, peer) in peers {
       if peer.hello == nil, now.since(peer.connectedAt) > Limits.helloDeadline {
         cutOff(id, "no hello within \(Int(Limits.helloDeadline.seconds)) s", &effects)
-      } else if peer.isWorker, now.since(peer.lastHeard) > Limits.silence {
+      } else if peer.hello != nil, now.since(peer.lastHeard) > peer.patience {
         effects.append(.note(.silent(id, name: peer.name)))
-        cutOff(id, "no word for \(Int(Limits.silence.seconds)) s", &effects)
+        cutOff(id, "no word for \(Int(peer.patience.seconds)) s", &effects)
       }
     }
     for (id, lease) in leases.expire(now: now, after: Limits.leaseWithoutProgress) {

@@ -19,6 +19,7 @@ extension Coordinator {
     let step = version.number
     // With staleness the batch of a step that the run ends without may be complete; nobody trains on it.
     if version < finalPolicy, closedTrainingSteps.contains(step) {
+      _ = peers.update(id) { $0.trainedStep = step }
       effects.append(.sendBatch(.train(step: step), to: id))
     } else {
       _ = peers.update(id) { $0.awaitedStep = step }
@@ -28,6 +29,7 @@ extension Coordinator {
   mutating func startPublishing(
     _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
+    _ = peers.update(id) { $0.trainedStep = nil }
     if let known = published[manifest.version] ?? sealing?.manifest, known.version == manifest.version {
       // A learner that restarted has trained this step again. Same batch, same state: the same bits, or a bug.
       guard known == manifest else {

@@ -65,7 +65,10 @@ extension Coordinator {
     effects.append(.closeRound(round))
     guard round.purpose == .train else { return }
     for (id, peer) in peers where peer.awaitedStep == round.step {
-      _ = peers.update(id) { $0.awaitedStep = nil }
+      _ = peers.update(id) {
+        $0.awaitedStep = nil
+        $0.trainedStep = round.step
+      }
       effects.append(.sendBatch(round, to: id))
     }
   }

@@ -24,12 +24,20 @@ package struct Coordinator: Sendable {
     var lastHeard: Instant
     /// Tokens it had sampled at its last heartbeat; more than before is progress.
     var tokens: UInt64 = 0
-    /// The step whose batch a learner waits for.
+    /// The step whose batch a learner waits for, or has been given and has not published.
     var awaitedStep: UInt32?
+    var trainedStep: UInt32?
+    /// What a learner does, and since when; since when a worker has had room.
+    var occupation: LearnerOccupation?
+    var since: Instant
 
     var isWorker: Bool { hello?.role == .worker }
     var isLearner: Bool { hello?.role == .learner }
     var name: String { hello?.name ?? "unknown" }
+
+    /// The silence after which it is cut off. A learner that does not wait for a batch may be training, also one that
+    /// has just come back.
+    var patience: Instant.Span { isLearner && awaitedStep == nil ? Limits.training : Limits.silence }
   }
 
   /// In the order in which rounds can open, but for the evaluations of a result that is not the last version; they come
@@ -55,10 +63,15 @@ package struct Coordinator: Sendable {
   var kept: [PolicyVersion] = []
   var packages = PackageBook()
   var leases = LeaseBook()
+  /// When rounds were opened, in this life, and since when there has been no learner.
+  var opened = SortedMap<RoundID, Instant>()
+  var learnerLeftAt: Instant?
   var peers = SortedMap<PeerID, Peer>()
   /// Slots that workers have room for, beyond what they were granted; nobody is in it for 0. Apart from the peers, so
   /// that one event among ten thousand workers need not look at all of them.
   var wants = SortedMap<PeerID, Int>()
+  /// Those of them that are learners, in the order of their hellos.
+  var learners: [PeerID] = []
   /// The version that a learner is sending.
   var incoming: (manifest: PolicyManifest, report: String, received: UInt64, from: PeerID)?
   /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
@@ -141,7 +154,7 @@ package struct Coordinator: Sendable {
   package mutating func receive(_ event: CoordinatorEvent, now: Instant) -> [CoordinatorEffect] {
     var effects: [CoordinatorEffect] = []
     switch event {
-    case .connected(let id): peers[id] = Peer(connectedAt: now, lastHeard: now)
+    case .connected(let id): peers[id] = Peer(connectedAt: now, lastHeard: now, since: now)
     case .disconnected(let id): remove(id, &effects)
     case .received(let message, let id):
       guard peers.update(id, { $0.lastHeard = now }) != nil else { return [] }
@@ -153,6 +166,7 @@ package struct Coordinator: Sendable {
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
+    keepTime(now: now)
     return effects
   }
 
@@ -163,7 +177,9 @@ package struct Coordinator: Sendable {
     switch (message, peer.hello?.role) {
     case (.hello(let hello), nil): greet(hello, id, &effects)
     case (.goodbye, _): remove(id, &effects)
-    case (.want(let slots), .worker): wants[id] = (wants[id] ?? 0) + Int(slots)
+    case (.want(let slots), .worker):
+      _ = peers.update(id) { $0.since = now }
+      wants[id] = (wants[id] ?? 0) + Int(slots)
     case (.trajectories(let lease, let trajectories), .worker):
       settle(trajectories, under: lease, from: id, now: now, &effects)
     case (.heartbeat(let tokens), .worker):
@@ -174,6 +190,8 @@ package struct Coordinator: Sendable {
       onPackages(&effects) { $0.fetched(digest, of: version, by: id, &$1) }
     case (.fault(let relay, let version, let fault), .worker):
       onPackages(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
+    // It was heard, which is all that it says: a learner speaks while it waits, and between micro-batches.
+    case (.heartbeat, .learner): break
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
     case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
     case (.chunk(let version, let offset, let bytes), .learner):

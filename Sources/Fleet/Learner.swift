@@ -39,6 +39,8 @@ package struct Learner: Sendable {
   private var held: PolicyVersion
   private var heldPublication: (manifest: PolicyManifest, report: String)?
   private var isTraining = false
+  private var heartbeat = Limits.heartbeat
+  private var lastHeartbeat = Instant.zero
   /// Parts of the batch received so far.
   private var batch: [Trajectory] = []
   private var nextPart: UInt32 = 0
@@ -64,7 +66,11 @@ package struct Learner: Sendable {
       held = manifest.version
       heldPublication = (manifest, report)
       if isWelcome { effects.append(.send(.publish(manifest, report: report))) }
-    case .tick: break
+    case .tick:
+      if isWelcome, now.since(lastHeartbeat) >= heartbeat {
+        lastHeartbeat = now
+        effects.append(.send(.heartbeat(tokens: 0)))
+      }
     }
     return effects
   }
@@ -96,6 +102,7 @@ package struct Learner: Sendable {
     }
     runID = welcome.runID
     isWelcome = true
+    heartbeat = welcome.heartbeat
     backoff.reset()
     resetBatch()
     guard !isTraining else { return }

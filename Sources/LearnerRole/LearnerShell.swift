@@ -51,6 +51,9 @@ package final class LearnerShell {
   /// What the steps up to the held version came to, per prompt.
   private var history: History
   private var report: String
+  private let watchdog: Watchdog
+  /// Called after every micro-batch.
+  fileprivate var onMicroBatch: () -> Void = {}
 
   /// Loads the newest sound checkpoint. All ranks call it; rank 0 reads, the others are given what it read.
   ///
@@ -75,6 +78,11 @@ package final class LearnerShell {
         threads: options.threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
       seed: run.settings.method.seed, exchange: RankExchange(ranks), willChange: { try saving.awaitRead() },
       readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
+    watchdog = try Watchdog(patience: Int(Limits.training.seconds))
+    policy.onMicroBatch = { [unowned self] in
+      self.watchdog.wake()
+      self.onMicroBatch()
+    }
     if ranks.rank == 0, policy.version.number > 0 { published = publishedNow() }
     Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
   }
@@ -121,6 +129,8 @@ package final class LearnerShell {
   // MARK: A step
 
   private func learn(step: UInt32, from trajectories: [Trajectory]) throws -> (Lesson, [Group]) {
+    watchdog.wake()
+    defer { watchdog.rest() }
     let groups = groups(of: trajectories)
     let lesson = try TTRL.learn(
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
@@ -260,6 +270,10 @@ private final class LeadingRank {
   private var machine: Learner
   private var status: Int32?
   private var failure: (any Error)?
+  /// What to train next: on this thread, when the loop has returned.
+  private var batch: (step: UInt32, trajectories: [Trajectory])?
+
+  private static let tickInterval = Instant.Span.seconds(1)
 
   init(_ shell: LearnerShell, _ options: LearnerOptions, _ run: Run) throws {
     self.shell = shell
@@ -285,10 +299,24 @@ private final class LeadingRank {
       self.loop.stop()
     }
     uplink.connect(after: .zero)
-    while status == nil, failure == nil { loop.run() }
+    // Between micro-batches it looks after its connection, so that the coordinator hears from it.
+    shell.onMicroBatch = { _ = self.loop.run(until: MonotonicClock.now()) }
+    tick()
+    while status == nil, failure == nil {
+      loop.run()
+      if let (step, trajectories) = batch {
+        batch = nil
+        train(step, trajectories)
+      }
+    }
     uplink.finish()
     if let failure { throw failure }
     return status ?? 1
+  }
+
+  private func tick() {
+    handle(.tick)
+    loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
   }
 
   private func handle(_ event: LearnerEvent) {
@@ -307,8 +335,9 @@ private final class LeadingRank {
       let end = min(start + Limits.chunkBytes, bytes.count)
       uplink.send(.chunk(version, offset: offset, bytes: Array(bytes[start..<end])))
     case .train(let step, let trajectories):
-      // On a later turn: the effects that follow this one come first.
-      loop.soon { self.train(step, trajectories) }
+      // Not from here: the effects that follow this one come first.
+      batch = (step, trajectories)
+      loop.stop()
     case .exit(0, let reason):
       Log.info("learner.done", ["reason": reason])
       status = 0

@@ -169,6 +169,20 @@ package final class Ledger {
       .real(time), .integer(Int64(round.code)))
   }
 
+  /// Closed rounds whose accounting does not close: they lack a trajectory that counts for a slot that was needed.
+  package func unbalancedRounds() throws(LedgerError) -> [RoundID] {
+    try database.rows(
+      """
+      SELECT code FROM rounds WHERE state = 'closed' AND slots <>
+        (SELECT count(*) FROM unneeded_slots AS u WHERE u.round = code)
+        + (SELECT count(*) FROM trajectories AS t WHERE t.round = code AND NOT EXISTS
+            (SELECT 1 FROM unneeded_slots AS u
+             WHERE u.round = t.round AND u.prompt = t.prompt AND u.sample = t.sample))
+      """
+    ) { row throws(LedgerError) in try self.round(row, 0) }
+    .sorted()
+  }
+
   /// In the order of `RoundID`.
   package func rounds() throws(LedgerError) -> [StoredRound] {
     try database.rows("SELECT code, slots, opened_at, closed_at FROM rounds") { row throws(LedgerError) in

@@ -139,7 +139,8 @@ package enum Message: Sendable, Equatable {
   case settled([Slot])
   /// Coordinator: stop sampling this lease, its slots were settled elsewhere or its promise ran out.
   case revoke(LeaseID)
-  /// Worker: alive. `tokens` sampled since start; growing means progress.
+  /// Worker: alive. `tokens` sampled since start; growing means progress. A learner says 0 of them, while it waits and
+  /// after every micro-batch.
   case heartbeat(tokens: UInt64)
 
   // Weights.

@@ -13,6 +13,11 @@ struct RunStatus {
   private let rounds: [(round: StoredRound, settled: Int)]
   private let workers: [StoredWorker]
   private let policies: [StoredPolicy]
+  private let note: FleetNote?
+  private let isFinished: Bool
+  /// Of a finished run: closed rounds of which a slot is neither settled nor unneeded. There are none, or the ledger is
+  /// damaged.
+  private let unbalanced: [RoundID]
 
   init(_ run: Run, _ ledger: Ledger) throws {
     self.run = run
@@ -20,27 +25,44 @@ struct RunStatus {
     rounds = try ledger.openRounds().map { ($0, try ledger.accountedCount(of: $0.id)) }
     workers = try ledger.workers()
     policies = try ledger.policies()
-  }
-
-  private var connected: [StoredWorker] { workers.filter { $0.leftAt == nil } }
-  private var isFinished: Bool {
+    note = FleetNote(run.directory)
     // A guard may end a run before its last step.
-    history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
+    isFinished = history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
+    unbalanced = isFinished ? try ledger.unbalancedRounds() : []
   }
 
-  /// What the run waits for, in words.
+  /// Of every round that is complete, every slot is accounted for.
+  var isBalanced: Bool { unbalanced.isEmpty }
+
+  /// What the run waits for first of all, in words.
   private var waiting: String {
     if isFinished { return "nothing: the run is finished" }
-    guard let open = rounds.first else { return "the learner, to train step \(history.steps.count) and publish" }
-    if connected.isEmpty { return "workers: none is connected, \(open.round.slots - open.settled) slots are open" }
-    return "\(connected.count) workers, to sample \(open.round.slots - open.settled) slots of \(open.round.id)"
+    guard let note, !note.isStale else { return "a coordinator: none is at work" }
+    return note.waits.first.map(Self.sentence) ?? "nothing that the coordinator knows of"
+  }
+
+  /// None if no coordinator is at work.
+  private var waits: [FleetNote.Wait] { note.map { $0.isStale ? [] : $0.waits } ?? [] }
+
+  private static func json(_ wait: FleetNote.Wait) -> JSON {
+    [
+      "waiter": .string(wait.waiter), "awaited": .string(wait.awaited), "what": .string(wait.what),
+      "seconds": .double(wait.seconds), "deadline_seconds": .number(wait.deadlineSeconds),
+    ]
+  }
+
+  private static func sentence(_ wait: FleetNote.Wait) -> String {
+    var text = "\(wait.waiter) waits for \(wait.awaited), \(wait.what), for \(Figures.duration(seconds: wait.seconds))"
+    if let left = wait.deadlineSeconds { text += ", at most \(Figures.duration(seconds: left)) more" }
+    return text
   }
 
   var json: JSON {
     [
       "run": .string(run.directory.path), "steps_done": .int(history.steps.count),
       "steps": .int(Int(run.method.steps)), "policy": .int(Int(policies.last?.version.number ?? 0)),
-      "finished": .bool(isFinished), "waits_for": .string(waiting),
+      "finished": .bool(isFinished), "waits_for": .string(waiting), "balanced": .bool(isBalanced),
+      "waits": .array(waits.map(Self.json)),
       "open_rounds": .array(
         rounds.map { round, settled in
           ["round": .string("\(round.id)"), "slots": .int(round.slots), "settled": .int(settled)]
@@ -58,8 +80,14 @@ struct RunStatus {
   var text: String {
     var lines = [
       "run       \(run.directory.path)", "steps     \(history.steps.count) of \(run.method.steps)",
-      "policy    \(policies.last?.version.number ?? 0)", "waits for \(waiting)",
+      "policy    \(policies.last?.version.number ?? 0)",
     ]
+    if isFinished || note?.isStale != false {
+      lines.append("waits for \(waiting)")
+    } else {
+      lines += waits.map { "waits     \(Self.sentence($0))" }
+    }
+    for round in unbalanced { lines.append("DAMAGED   \(round): not every slot is accounted for") }
     for (round, settled) in rounds { lines.append("open      \(round.id): \(settled) of \(round.slots) slots settled") }
     for worker in workers {
       let state = worker.leftAt == nil ? "connected" : "left (\(worker.leftBecause ?? "unknown"))"

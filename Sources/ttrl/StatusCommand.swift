@@ -19,7 +19,7 @@ extension Command {
     let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
     let status = try RunStatus(run, ledger)
     print(settings.isJSON ? status.json.text() : status.text)
-    return ExitStatus.done
+    return status.isBalanced ? ExitStatus.done : ExitStatus.failed
   }
 
   private static func watch(_ directory: RunDirectory) throws -> Int32 {

@@ -35,11 +35,39 @@ import Testing
     }
   }
 
-  @Test func `a learner may be silent for as long as it trains`() {
+  /// It is named and cut off, so that its successor finds nobody in its place; if it lives it may come back.
+  @Test func `a learner that waits for a batch is cut off like a worker, one that may be training much later`() {
     var bench = CoordinatorBench()
-    _ = bench.join(1, .learner)
-    bench.now = .zero + .seconds(100_000)
+    _ = bench.join(1, .learner, name: "grace")
+    _ = bench.say(.ready(PolicyVersion(0)), from: 1)
+    bench.now = .zero + Limits.silence + .milliseconds(1)
+    #expect(bench.on(.tick) == silenced(1, "grace", "no word for 15 s"))
+    // It comes back, and nobody knows whether it trains what the old connection brought.
+    _ = bench.join(2, .learner, name: "grace")
+    bench.now = bench.now + Limits.training
     #expect(bench.on(.tick).isEmpty)
+    bench.now = bench.now + .milliseconds(1)
+    #expect(bench.on(.tick) == silenced(2, "grace", "no word for 600 s"))
+  }
+
+  @Test func `a learner with its batch is waited for as long as it speaks`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(9, .learner)
+    _ = bench.say(.ready(PolicyVersion(0)), from: 9)
+    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    for _ in 0..<10 {
+      bench.now = bench.now + Limits.training
+      _ = bench.say(.heartbeat(tokens: 0), from: 9)
+      _ = bench.say(.heartbeat(tokens: 0), from: 1)
+      #expect(bench.on(.tick).isEmpty)
+    }
+  }
+
+  private func silenced(_ id: UInt64, _ name: String, _ reason: String) -> [CoordinatorEffect] {
+    [
+      .note(.silent(PeerID(id), name: name)), .close(PeerID(id), reason: reason),
+      .note(.left(PeerID(id), name: name, outstanding: 0)),
+    ]
   }
 
   @Test func `a stranger who does not introduce itself is refused`() {
@@ -88,7 +116,7 @@ import Testing
     #expect(messages(to: 1, in: bench.say(message, from: 1)).contains(where: isGoodbye))
   }
 
-  @Test(arguments: [Message.want(slots: 1), .trajectories(LeaseID(1), []), .heartbeat(tokens: 1)])
+  @Test(arguments: [Message.want(slots: 1), .trajectories(LeaseID(1), [])])
   func `a learner may not say what is a worker's to say`(_ message: Message) {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)

@@ -57,6 +57,19 @@ struct LearnerBench {
     #expect(bench.hear(message) == [.disconnect])
   }
 
+  @Test func `it says that it is alive every two seconds, also while it trains, and not to nobody`() {
+    var bench = LearnerBench()
+    func beats(_ seconds: ClosedRange<UInt64>) -> Int {
+      seconds.count { bench.learner.receive(.tick, now: .zero + .seconds($0)) == [.send(.heartbeat(tokens: 0))] }
+    }
+    #expect(beats(1...10) == 0)
+    _ = bench.join()
+    #expect(beats(11...20) == 5)
+    #expect(bench.hearBatch(step: 0).count == 1 && beats(21...30) == 5)
+    _ = bench.on(.disconnected)
+    #expect(beats(31...40) == 0)
+  }
+
   @Test func `half a batch is forgotten with the connection`() {
     var bench = LearnerBench()
     _ = bench.join()

@@ -12,7 +12,8 @@ import Testing
     var bench = CoordinatorBench(plan: Small.plan(steps: 4, staleness: 2))
     _ = bench.join(9, .learner)
     _ = bench.say(.ready(PolicyVersion(0)), from: 9)
-    return (bench, bench.lease(to: 1, slots: 1000))
+    let leases = bench.lease(to: 1, slots: 1000)
+    return (bench, leases)
   }
 
   private func publish(

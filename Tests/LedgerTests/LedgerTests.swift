@@ -332,7 +332,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     // user_version is the 32-bit big-endian word at byte 60 of the file.
     try place.overwrite(at: 63, with: "\u{7F}")
     let error = #expect(throws: LedgerError.self) { try Ledger(path: place.path, mode: mode) }
-    #expect(error == .newerSchema(path: place.path, found: 127, known: 3))
+    #expect(error == .newerSchema(path: place.path, found: 127, known: 4))
     #expect(error.map { "\($0)".contains("made by a newer ttrl") } == true)
   }
 

@@ -32,7 +32,7 @@ let otherValues: [String: String] = [
 
 /// Settings of which one rules out the others: each list is given without the rest of these lists.
 let exclusiveSettings: [[String]] = [
-  ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient"],
+  ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient", "staleness"],
   ["estimator", "vote-entropy-low", "vote-entropy-high"],
 ]
 

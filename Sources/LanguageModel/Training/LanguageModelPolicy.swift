@@ -66,6 +66,8 @@ package struct LanguageModelPolicy: Policy {
   private let reference: PreparedModel?
   package private(set) var version: PolicyVersion
   private var pass: TeamPass?
+  /// Called after every micro-batch: for whoever has to show that it is alive.
+  package var onMicroBatch: () -> Void = {}
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
@@ -153,6 +155,7 @@ package struct LanguageModelPolicy: Policy {
       let range = ranges[index]
       let logprobs = try pass.score(Array(trajectories[range]), model: model, sampling: sampling)
       mineScored.replaceSubrange(range, with: logprobs)
+      onMicroBatch()
     }
     guard exchange.size > 1 else { return mineScored }
     var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
@@ -184,6 +187,7 @@ package struct LanguageModelPolicy: Policy {
     for index in mine {
       let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
       try pass.total.take(tally)
+      onMicroBatch()
     }
     try pass.total.reduce()
     return try apply(pass, miniBatch: miniBatch, learningRate: learningRate)
