@@ -24,9 +24,14 @@ final class CoordinatorShell: Shell {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
     let scenario = world.scenario
-    let directory = world.directory
     votes = VoteBook(method: scenario.method)
-    let settled = world.bug == .forgetSettledOnRestart ? [] : directory.trajectories.keys
+    let settled = world.bug == .forgetSettledOnRestart ? [] : world.directory.trajectories.keys
+    if world.bug == .believeTornPolicy, let newest = world.directory.policies.keys.last,
+      let bytes = world.directory.policies[newest], !world.directory.manifests.contains(newest)
+    {
+      world.directory.seal(manifest(of: bytes, version: newest), bytes)
+    }
+    let directory = world.directory
     let latest = directory.manifests.keys.last ?? PolicyVersion(0)
     machine = Coordinator(
       plan: scenario.plan,
@@ -91,6 +96,10 @@ final class CoordinatorShell: Shell {
   }
 
   private func perform(_ effect: CoordinatorEffect, in world: World) {
+    if effect.isCommit, world.strikesNow(.fullDisk) {
+      if world.bug == .overlookFullDisk { return }
+      return world.endForLackOfRoom()
+    }
     switch effect {
     case .send(let message, let id): send(message, to: id, in: world)
     case .close(let id, let reason):
@@ -255,6 +264,12 @@ final class CoordinatorShell: Shell {
     }
     incoming = nil
     let isIntact = digest(complete.bytes) == manifest.digest || world.bug == .sealUnverified
+    if isIntact, world.strikesNow(.tornPolicy) {
+      world.note(seat, 29, "dies while it writes policy \(manifest.version)")
+      world.directory.tear(manifest.version, complete.bytes)
+      return world.kill(seat)
+    }
+    if isIntact, world.strikesNow(.fullDisk) { return world.endForLackOfRoom() }
     if isIntact {
       world.note(seat, 26, "seals policy \(manifest.version)")
       world.directory.seal(manifest, complete.bytes)
@@ -274,6 +289,14 @@ final class CoordinatorShell: Shell {
 }
 
 extension CoordinatorEffect {
+  /// It writes to the ledger.
+  fileprivate var isCommit: Bool {
+    switch self {
+    case .store, .storeUnneeded, .closeRound, .addRounds, .abandonRounds: true
+    default: false
+    }
+  }
+
   fileprivate var isStore: Bool {
     if case .store = self { true } else { false }
   }

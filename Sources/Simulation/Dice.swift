@@ -18,6 +18,7 @@ struct Dice: Sendable {
     case work = 4
     case vote = 5
     case staleness = 6
+    case laterFaults = 7
   }
 
   private let key: UInt64

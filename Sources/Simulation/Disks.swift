@@ -1,7 +1,8 @@
 // Disks: what outlives a process: the coordinator's run directory and the learner's checkpoints.
 //
-// A write here is durable the moment it is made, and crash points lie before and after each; a write that is only half
-// done is the business of the real ones (Ledger, checkpoints) and of their tests. The run directory also holds the
+// A write here is durable the moment it is made, and crash points lie before and after each. The ledger's commits are
+// whole or not there (SQLite's word, and PowerLossTests'), and may find no room. Files, of policies and checkpoints,
+// may be left half written by a process that dies. The run directory also holds the
 // strictest checker: nothing may be stored twice, and only what the reference run would have sampled.
 
 import Base
@@ -46,6 +47,11 @@ struct RunDirectory {
     policies[manifest.version] = bytes
   }
 
+  /// Half of a file is under the version's name, and the ledger knows nothing of it.
+  mutating func tear(_ version: PolicyVersion, _ bytes: [UInt8]) {
+    policies[version] = Array(bytes.prefix(bytes.count / 2))
+  }
+
   mutating func drop(_ version: PolicyVersion) { policies[version] = nil }
 
   /// The trajectories of a round that count, in slot order.
@@ -66,6 +72,8 @@ struct Checkpoint {
   var history = History()
   /// What to publish for it; nil for the model that the run began with.
   var publication: Publication?
+  /// Whether all of it was written.
+  var isWhole = true
 
   struct Publication {
     var manifest: PolicyManifest
@@ -84,7 +92,19 @@ struct CheckpointFolder {
 
   init(initial: Checkpoint) { self.initial = initial }
 
-  var newest: Checkpoint { kept.values.last ?? initial }
+  /// The newest that its checksum says is whole.
+  var newest: Checkpoint { kept.values.last { $0.isWhole } ?? initial }
+
+  /// The newest, whatever its checksum says.
+  var newestUnverified: Checkpoint { kept.values.last ?? initial }
+
+  /// Half of it is written.
+  mutating func tear(_ checkpoint: Checkpoint) {
+    var torn = checkpoint
+    torn.isWhole = false
+    torn.state.replaceSubrange((torn.state.count / 2)..., with: repeatElement(0, count: (torn.state.count + 1) / 2))
+    write(torn)
+  }
 
   mutating func write(_ checkpoint: Checkpoint) {
     kept[checkpoint.version] = checkpoint

@@ -22,6 +22,8 @@ final class LearnerShell: Shell {
   /// The checkpoint that is being written.
   private var pending: Checkpoint?
   var isWriting: Bool { pending != nil }
+  /// It trains, and nothing comes of it; it does not look after its connection either.
+  private var isHanging = false
 
   init(seat: SeatID, world: World) {
     self.seat = seat
@@ -32,7 +34,7 @@ final class LearnerShell: Shell {
       world.note(seat, 40, "finds its newest checkpoint damaged")
       world.checkpoints.loseNewest()
     }
-    held = world.checkpoints.newest
+    held = world.bug == .believeTornCheckpoint ? world.checkpoints.newestUnverified : world.checkpoints.newest
     machine = Learner(
       hello: Hello(
         role: .learner, name: world.seats[seat].name, arithmetic: "toy",
@@ -41,6 +43,10 @@ final class LearnerShell: Shell {
   }
 
   func handle(_ occurrence: Occurrence, in world: World) {
+    if isHanging {
+      if case .done(.stuck) = occurrence { world.kill(seat) }
+      return
+    }
     switch occurrence {
     case .started, .connect: link = world.connect(from: seat)
     case .tick: feed(.tick, in: world)
@@ -93,6 +99,11 @@ final class LearnerShell: Shell {
       disconnected(in: world)
     case .train(let step, let batch):
       world.note(seat, 41, "trains step \(step)")
+      if world.strikesNow(.hangLearner) {
+        world.note(seat, 43, "hangs")
+        isHanging = true
+        return world.schedule(.done(.stuck), on: seat, after: Limits.training)
+      }
       world.schedule(
         .done(.trained(step: step, batch)), on: seat, after: world.workDice.span(.zero, world.scenario.trainTime))
     case .sendPolicy(let version, let offset): sendPolicy(version, offset, in: world)
@@ -139,6 +150,11 @@ final class LearnerShell: Shell {
   private func finishCheckpoint(in world: World) {
     guard let pending else { return }
     self.pending = nil
+    if world.strikesNow(.tornCheckpoint) {
+      world.note(seat, 44, "dies while it writes checkpoint \(pending.version)")
+      world.checkpoints.tear(pending)
+      return world.kill(seat)
+    }
     world.note(seat, 42, "has written checkpoint \(pending.version)")
     world.checkpoints.write(pending)
   }
@@ -147,10 +163,12 @@ final class LearnerShell: Shell {
     let scenario = world.scenario
     guard var policy = try? scenario.policy(state: held.state, version: held.version) else { return nil }
     let groups = groups(of: batch)
+    var method = scenario.method
+    if world.bug == .ignoreStaleness { method.staleness = 0 }
     guard
       let lesson = try? learn(
         &policy, step: step, from: groups, prompts: scenario.prompts, truth: scenario.truth, history: held.history,
-        method: scenario.method)
+        method: method)
     else { return nil }
     var history = held.history
     history.record(lesson.judgements)

@@ -42,11 +42,23 @@ package enum FaultKind: String, CaseIterable, Sendable {
   case lieAsRelay = "lie_as_relay"
   case swallowAsRelay = "swallow_as_relay"
 
+  // Drawn from dice of their own, so that seeds go on meaning what they meant without them.
+  /// A commit finds no room: the coordinator ends, and is started again when there is some.
+  case fullDisk = "full_disk"
+  /// The coordinator dies while it writes a policy: half a file is left under its name.
+  case tornPolicy = "torn_policy"
+  /// The learner dies while it writes a checkpoint, and half of it is left.
+  case tornCheckpoint = "torn_checkpoint"
+  /// The learner's training stands still until its watchdog ends it.
+  case hangLearner = "hang_learner"
+
+  var isLater: Bool { [.fullDisk, .tornPolicy, .tornCheckpoint, .hangLearner].contains(self) }
+
   /// Whether the fault strikes by the clock; the others strike by chance, at each opportunity.
   var isTimed: Bool {
     switch self {
     case .crashBetweenEffects, .refuseConnection, .delayPacket, .damageInstall, .damagePublication, .damageCheckpoint,
-      .lieAsRelay, .swallowAsRelay:
+      .lieAsRelay, .swallowAsRelay, .fullDisk, .tornPolicy, .tornCheckpoint, .hangLearner:
       false
     default: true
     }
@@ -83,6 +95,14 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case forgetUnneeded
   /// A vote is counted in the order in which samples arrive, not in the canonical one.
   case countInArrivalOrder
+  /// A coordinator that finds a policy's file believes it to be whole, whatever its ledger says.
+  case believeTornPolicy
+  /// The learner's checkpoint is not compared with its checksum when it is read.
+  case believeTornCheckpoint
+  /// The coordinator's shell acknowledges what it had no room to store.
+  case overlookFullDisk
+  /// The learner takes what an older version sampled for its own.
+  case ignoreStaleness
   /// The learner's checkpoints leave out what earlier steps came to.
   case checkpointWithoutHistory
   /// The learner's checkpoints leave out the optimizer's state.
@@ -175,7 +195,9 @@ package struct Scenario: Sendable {
     verifyTime = dice.wildSpan(.milliseconds(1), doublings: 10)
     restartTime = dice.wildSpan(.milliseconds(100), doublings: 6)
 
+    var laterDice = Dice(seed: seed, stream: .laterFaults)
     rates = FaultKind.allCases.map { kind in
+      if kind.isLater { return laterDice.chance(0.45) ? laterDice.pick([0.001, 0.01, 0.1]) : 0 }
       guard dice.chance(0.45) else { return 0 }
       return kind.isTimed ? dice.wildSpan(.milliseconds(500), doublings: 6).seconds : dice.pick([0.001, 0.01, 0.1])
     }
@@ -184,12 +206,13 @@ package struct Scenario: Sendable {
     scores = (0..<steps).map { _ in dice.count(0...3) }
     deliversBest = dice.chance(0.3)
     end = dice.chance(0.3) ? PolicyVersion(UInt32(dice.count(1...Int(steps)))) : nil
-    // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s; then the slowest worker
+    // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s, and a learner for 600 s;
+    // a full disk may keep the coordinator away for a minute; then the slowest worker
     // may have to sample the whole plan alone, with pauses for training and fetching between the rounds.
     let slowest = workers.map(\.slotTime).max() ?? .zero
     let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
     deadline =
-      faultsUntil + .seconds(400) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
+      faultsUntil + .seconds(1100) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
   }
 
   /// What the steps that made this version make of the run. The best is the newest of the highest score.

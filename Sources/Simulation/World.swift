@@ -35,6 +35,8 @@ enum Work {
   case sealed(PolicyManifest, report: String, from: PeerID)
   case trained(step: UInt32, [Trajectory])
   case saved(PolicyVersion)
+  /// A watchdog has lost its patience.
+  case stuck
   case decided(VoteDecision)
 }
 
@@ -235,6 +237,13 @@ final class World {
     // A dead process loses what lies in its buffers; a dead machine also what it had handed to the network.
     end(seat, state: .down, isAbrupt: faultDice.chance(0.5))
     schedule(.start(seat), at: clock + faultDice.span(.milliseconds(10), scenario.restartTime))
+  }
+
+  /// The coordinator has no room to make something durable: it ends, and somebody makes room and starts it again.
+  func endForLackOfRoom() {
+    note(Self.coordinatorSeat, 9, "ends: the disk is full")
+    end(Self.coordinatorSeat, state: .down, isAbrupt: false)
+    schedule(.start(Self.coordinatorSeat), at: clock + faultDice.wildSpan(.milliseconds(500), doublings: 7))
   }
 
   private func end(_ seat: SeatID, state: Seat.State, isAbrupt: Bool) {

@@ -1,19 +1,24 @@
 // SimulateCommand: `ttrl-dev simulate`: a range of seeds, each a whole run, judged bit for bit.
 //
-// With --transcript one seed is lived through in the open. Not here: what is simulated and judged (Simulation).
+// With --transcript one seed is lived through in the open; with --enumerate a small world's schedules are walked, all
+// of them. Not here: what is simulated and judged (Simulation).
 
 import Base
 import Glibc
 import Simulation
 
 enum SimulateCommand {
-  static let usage = "simulate [--seed S] [--seeds N] [--json] [--transcript]"
+  static let usage =
+    "simulate [--seed S] [--seeds N] [--json] [--transcript]\n"
+    + "       simulate --enumerate [--workers W] [--slots N] [--steps S] [--staleness K] [--crashes C] [--json]"
 
   private struct Options {
     var seed: UInt64 = 1
     var seeds: UInt64 = 1
     var isJSON = false
     var wantsTranscript = false
+    var enumerates = false
+    var size = SmallWorldSize()
   }
 
   /// - Returns: the exit status: 0 all seeds held, 1 some failed, 2 usage.
@@ -22,6 +27,7 @@ enum SimulateCommand {
       print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
       return 2
     }
+    if options.enumerates { return enumerate(options) }
     return options.wantsTranscript ? narrate(options.seed) : campaign(options)
   }
 
@@ -32,14 +38,43 @@ enum SimulateCommand {
       switch flag {
       case "--json": options.isJSON = true
       case "--transcript": options.wantsTranscript = true
-      case "--seed", "--seeds":
-        guard let text = rest.popFirst(), let value = UInt64(text) else { return nil }
-        if flag == "--seed" { options.seed = value } else { options.seeds = value }
-      default: return nil
+      case "--enumerate": options.enumerates = true
+      default:
+        guard let text = rest.popFirst(), let value = UInt64(text), take(value, flag, &options) else { return nil }
       }
     }
     guard options.seeds > 0, options.seed <= UInt64.max - options.seeds else { return nil }
     return options
+  }
+
+  private static func take(_ value: UInt64, _ flag: String, _ options: inout Options) -> Bool {
+    switch flag {
+    case "--seed": options.seed = value
+    case "--seeds": options.seeds = value
+    case "--workers" where (1...8).contains(value): options.size.workers = Int(value)
+    case "--slots" where (1...16).contains(value): options.size.slots = UInt32(value)
+    case "--steps" where (1...8).contains(value): options.size.steps = UInt32(value)
+    case "--staleness" where value <= 8: options.size.staleness = UInt32(value)
+    case "--crashes" where value <= 8: options.size.crashes = Int(value)
+    default: return false
+    }
+    return true
+  }
+
+  private static func enumerate(_ options: Options) -> Int32 {
+    let start = ContinuousClock.now
+    let walked = Enumeration(options.size)
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    for step in walked.path { print(step + "\n", to: STDERR_FILENO) }
+    if let violation = walked.violation { print("WRONG: \(violation)\n", to: STDERR_FILENO) }
+    let text =
+      options.isJSON
+      ? "{\"worlds\":\(walked.worlds),\"steps\":\(walked.steps),\"schedules\":\(walked.schedules),"
+        + "\"longest\":\(walked.longest),\"failures\":\(walked.violation == nil ? 0 : 1),\"seconds\":\(Int(seconds))}\n"
+      : "\(walked.worlds) worlds, \(walked.steps) steps between them, \(walked.schedules) schedules, the longest of "
+        + "\(walked.longest) events, \(Int(seconds)) s: \(walked.violation ?? "all hold")\n"
+    print(text, to: STDOUT_FILENO)
+    return walked.violation == nil ? 0 : 1
   }
 
   private static func narrate(_ seed: UInt64) -> Int32 {

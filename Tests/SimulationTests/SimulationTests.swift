@@ -42,6 +42,31 @@ import Testing
     }
   }
 
+  /// One worker and one slot. Larger worlds, and all deaths in them: `ttrl-dev simulate --enumerate`.
+  @Test func `every order of events in a small world ends with the run complete`() {
+    var size = SmallWorldSize()
+    (size.workers, size.slots, size.crashes) = (1, 1, 0)
+    let walked = Enumeration(size)
+    #expect(walked.violation == nil, "\(walked.path.joined(separator: "; "))")
+    #expect(walked.isComplete && walked.worlds > 300 && walked.schedules > 1e9)
+  }
+
+  @Test func `the first few thousand worlds in which somebody dies hold too`() {
+    var size = SmallWorldSize()
+    (size.workers, size.steps, size.staleness) = (1, 2, 1)
+    let walked = Enumeration(size, worldsMax: 3000)
+    #expect(walked.violation == nil, "\(walked.path.joined(separator: "; "))")
+    #expect(walked.worlds == 3000 && !walked.isComplete)
+  }
+
+  @Test(arguments: [PlantedBug.acknowledgeBeforeStore, .forgetSettledOnRestart, .dropCloseRound])
+  func `a mistake shows in some order of a small world`(_ bug: PlantedBug) {
+    var size = SmallWorldSize()
+    (size.workers, size.slots) = (1, 1)
+    let walked = Enumeration(size, bug: bug)
+    #expect(walked.violation != nil && !walked.path.isEmpty)
+  }
+
   @Test func `a failing seed says what happened, in order, and ends with what was wrong`() throws {
     let seed = try #require(
       (UInt64(1)...400).first { simulate(seed: $0, bug: .forgetSettledOnRestart).violation != nil })

@@ -1,0 +1,563 @@
+// SmallWorld: a fleet so small that everything which can happen to it can be listed.
+//
+// The state machines of Fleet, the messages between them in order, and what outlives them; no network that delays, no
+// engine that takes time, no clock. What is left is order: which message arrives next, which process gets on with its
+// work, and where one of them dies. A world is a value: `choices` says what may happen next, `after` is the world in
+// which it has. Enumeration walks through all of them.
+//
+// Weights are one word, the version's number, and a trajectory is a function of its slot and that number: a step that
+// gets the right batch makes the right version. So the claims are those of the simulator without the arithmetic: what
+// is acknowledged is durable, nothing is stored twice, batches are complete and right, and every way ends with the run
+// complete and everybody gone. Time stands still, so no deadline comes to anybody's rescue.
+// Not here: silence, stalls, damaged bytes, relays, early stop (the simulator has them).
+
+import Base
+import Fleet
+import Records
+
+/// How large a world is.
+package struct SmallWorldSize: Sendable {
+  package var workers = 2
+  package var slots: UInt32 = 2
+  package var steps: UInt32 = 1
+  package var staleness: UInt32 = 0
+  /// How many processes may die, in all.
+  package var crashes = 1
+
+  package init() {}
+
+  var plan: [RoundSpec] {
+    let sampling = Sampling(temperature: 1, maxNewTokens: 2, stopTokens: [])
+    let steps = (0..<steps).map { step in
+      RoundSpec(
+        id: .train(step: step), policy: PolicyVersion(step - min(step, staleness)), prompts: [0], samples: slots,
+        sampling: sampling)
+    }
+    return steps.sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
+  }
+}
+
+/// A process of a small world: 0 is the coordinator, 1 the learner, the others are workers.
+typealias ProcessNumber = Int
+
+/// Something that may happen next.
+enum Choice: Equatable, Sendable, CustomStringConvertible {
+  /// The next item of a connection arrives at the coordinator, or at its client.
+  case arrive(link: Int, atServer: Bool)
+  /// A process that wants a connection gets one.
+  case dial(ProcessNumber)
+  /// It gets on with its work: sampling a slot, taking weights, training, verifying.
+  case work(ProcessNumber)
+  case die(ProcessNumber)
+  case start(ProcessNumber)
+
+  var description: String {
+    switch self {
+    case .arrive(let link, let atServer): "link \(link) delivers to the \(atServer ? "coordinator" : "client")"
+    case .dial(let process): "process \(process) connects"
+    case .work(let process): "process \(process) works"
+    case .die(let process): "process \(process) dies"
+    case .start(let process): "process \(process) starts"
+    }
+  }
+}
+
+struct SmallWorld {
+  /// What travels on a connection, in order.
+  enum Item: Equatable {
+    case opened
+    case message(Message)
+    case closed
+  }
+
+  struct Link {
+    let client: ProcessNumber
+    let peer: PeerID
+    var toServer: [Item] = [.opened]
+    var toClient: [Item] = [.opened]
+    var isServerOpen = true
+    var isClientOpen = true
+  }
+
+  /// A worker and its engine, or the learner.
+  struct Client {
+    enum Machine {
+      case worker(Worker)
+      case learner(Learner)
+    }
+
+    var machine: Machine
+    var wantsConnection = true
+    var policies: [PolicyVersion] = []
+    var installing: PackageManifest?
+    /// Leases in the order in which they came, with the slots that are left.
+    var jobs: [(lease: Lease, slots: [Slot])] = []
+    var training: UInt32?
+  }
+
+  enum State<Process> {
+    case running(Process)
+    case dead
+    /// Exited, status 0.
+    case left
+
+    var process: Process? { if case .running(let process) = self { process } else { nil } }
+  }
+
+  enum Task {
+    case seal(PolicyManifest, from: PeerID)
+    case pack(PolicyManifest, base: PolicyManifest?)
+  }
+
+  private let size: SmallWorldSize
+  private let bug: PlantedBug?
+  private(set) var crashesLeft: Int
+
+  private var coordinator = State<Coordinator>.dead { didSet { marks[0] = nil } }
+  /// What the coordinator does beside answering, in order.
+  private var tasks: [Task] = []
+  private var clients: [State<Client>]
+  /// A hash of each process's state; nil where it has changed since. Text is dear, and most processes stay as they are.
+  private var marks: [UInt64?]
+  private var links = SortedMap<Int, Link>()
+  private var nextPeer: UInt64 = 1
+
+  // What is durable.
+  private var stored = SortedMap<Slot, Trajectory>()
+  private var closed: [RoundID] = []
+  private var published: [PolicyManifest] = [Self.manifest(0)]
+  private var checkpoint: UInt32 = 0
+  private var isComplete = false
+
+  /// The first thing that was found wrong.
+  private(set) var violation: String?
+  /// Effects performed by the last choice, and after how many the process that performs them dies.
+  private(set) var effectCount = 0
+  private var diesAfter: Int?
+
+  private static let now = Instant.zero + .seconds(1)
+
+  init(_ size: SmallWorldSize, bug: PlantedBug?) {
+    self.size = size
+    self.bug = bug
+    crashesLeft = size.crashes
+    clients = Array(repeating: .dead, count: 1 + size.workers)
+    marks = Array(repeating: nil, count: 2 + size.workers)
+    mark()
+  }
+
+  private static func manifest(_ version: UInt32) -> PolicyManifest {
+    PolicyManifest(version: PolicyVersion(version), byteCount: 4, digest: [UInt8(version)])
+  }
+
+  /// One chunk, which says of which version and on which base, and is its own digest.
+  private static func package(_ policy: PolicyManifest, base: PolicyManifest?) -> PackageManifest {
+    let bytes = [UInt8(policy.version.number), base.map { UInt8($0.version.number) } ?? 255]
+    return PackageManifest(
+      policy: policy, base: base?.version, wordBytes: 4, blockBytes: 4,
+      chunks: [PackedChunk(digest: ChunkDigest(bytes), byteCount: bytes.count)])
+  }
+
+  private static func weights(_ digest: ChunkDigest) -> [UInt8] { Array(digest.bytes.prefix(2)) }
+
+  private static func trajectory(_ slot: Slot, _ policy: PolicyVersion) -> Trajectory {
+    Trajectory(
+      slot: slot, policy: policy, tokens: [Int32(policy.number), Int32(slot.sample)], logprobs: [-1, -1],
+      entropySum: 0, finish: .length)
+  }
+
+  /// A hash of everything that tells this world from another. Two worlds of one name have one future.
+  var name: UInt64 {
+    var hash = Fingerprint()
+    for mark in marks { hash.mix(mark ?? 0) }
+    hash.mix(
+      Self.hash(
+        of: "\(crashesLeft) \(tasks) \(links) \(nextPeer) \(stored.keys) \(closed) "
+          + "\(published.count) \(checkpoint) \(isComplete)"))
+    return hash.value
+  }
+
+  private mutating func mark() {
+    for process in marks.indices where marks[process] == nil {
+      marks[process] = Self.hash(of: process == 0 ? "\(coordinator)" : "\(clients[process - 1])")
+    }
+  }
+
+  private static func hash(of text: String) -> UInt64 {
+    var hash = Fingerprint()
+    var word: UInt64 = 0
+    var count: UInt64 = 0
+    for byte in text.utf8 {
+      word = word << 8 | UInt64(byte)
+      count += 1
+      if count % 8 == 0 { hash.mix(word) }
+    }
+    hash.mix(word)
+    hash.mix(count)
+    return hash.value
+  }
+
+  private mutating func setClient(_ process: ProcessNumber, _ state: State<Client>) {
+    clients[process - 1] = state
+    marks[process] = nil
+  }
+
+  // MARK: What may happen
+
+  var choices: [Choice] {
+    var choices: [Choice] = []
+    for (number, link) in links {
+      if link.isServerOpen, !link.toServer.isEmpty { choices.append(.arrive(link: number, atServer: true)) }
+      if link.isClientOpen, !link.toClient.isEmpty { choices.append(.arrive(link: number, atServer: false)) }
+    }
+    if !tasks.isEmpty { choices.append(.work(0)) }
+    if case .dead = coordinator { choices.append(.start(0)) }
+    for (index, client) in clients.enumerated() {
+      if case .dead = client { choices.append(.start(index + 1)) }
+      guard let client = client.process else { continue }
+      // Attempts that find nobody change nothing but the next pause.
+      if client.wantsConnection, coordinator.process != nil { choices.append(.dial(index + 1)) }
+      if client.installing != nil || !client.jobs.isEmpty || client.training != nil { choices.append(.work(index + 1)) }
+    }
+    if crashesLeft > 0 {
+      if coordinator.process != nil { choices.append(.die(0)) }
+      for index in clients.indices where clients[index].process != nil { choices.append(.die(index + 1)) }
+    }
+    return choices
+  }
+
+  /// The world in which it has happened.
+  ///
+  /// - Parameter diesAfter: the process that acts dies when it has performed so many effects of it.
+  func after(_ choice: Choice, diesAfter: Int? = nil) -> SmallWorld {
+    var world = self
+    world.effectCount = 0
+    world.diesAfter = diesAfter
+    world.perform(choice)
+    world.diesAfter = nil
+    world.mark()
+    return world
+  }
+
+  private mutating func perform(_ choice: Choice) {
+    switch choice {
+    case .arrive(let link, true): arriveAtServer(link)
+    case .arrive(let link, false): arriveAtClient(link)
+    case .dial(let process):
+      updateClient(process) { $0.wantsConnection = false }
+      links[Int(nextPeer)] = Link(client: process, peer: PeerID(nextPeer))
+      nextPeer += 1
+    case .work(0): workAtServer()
+    case .work(let process): work(process)
+    case .die(let process):
+      crashesLeft -= 1
+      end(process, .dead, .dead)
+    case .start(0): startCoordinator()
+    case .start(let process): setClient(process, .running(newClient(process)))
+    }
+  }
+
+  /// Nothing more can happen: is everything as it should be?
+  mutating func examine() {
+    let expected = size.plan.flatMap { spec in
+      (0..<spec.samples).map { Self.trajectory(Slot(round: spec.id, prompt: 0, sample: $0), spec.policy) }
+    }
+    if !isComplete { violate("nothing more can happen, and the run is not complete") }
+    if stored.values != expected.sorted(by: { $0.slot < $1.slot }) { violate("other trajectories are stored") }
+    if closed.sorted() != size.plan.map(\.id).sorted() { violate("closed are \(closed)") }
+    if published.count != Int(size.steps) + 1 { violate("\(published.count) versions were published") }
+    if checkpoint != size.steps { violate("the last checkpoint is of version \(checkpoint)") }
+    for client in clients { if case .left = client { continue } else { violate("somebody has not left") } }
+  }
+
+  private mutating func violate(_ text: String) { violation = violation ?? text }
+
+  // MARK: Life and death
+
+  /// - Returns: false if it is dead, or dies here.
+  private mutating func survives(_ process: ProcessNumber) -> Bool {
+    let isAlive = process == 0 ? coordinator.process != nil : clients[process - 1].process != nil
+    guard isAlive, violation == nil else { return false }
+    guard effectCount == diesAfter else { return true }
+    crashesLeft -= 1
+    end(process, .dead, .dead)
+    return false
+  }
+
+  /// What it had sent still arrives; what was sent to it does not.
+  private mutating func end(_ process: ProcessNumber, _ server: State<Coordinator>, _ client: State<Client>) {
+    for number in links.keys {
+      _ = links.update(number) { link in
+        if process == 0, link.isServerOpen {
+          link.isServerOpen = false
+          link.toServer = []
+          link.toClient.append(.closed)
+        } else if link.client == process, link.isClientOpen {
+          link.isClientOpen = false
+          link.toClient = []
+          link.toServer.append(.closed)
+        }
+      }
+    }
+    if process == 0 {
+      coordinator = server
+      tasks = []
+    } else {
+      setClient(process, client)
+    }
+    forgetDeadLinks()
+  }
+
+  private mutating func forgetDeadLinks() {
+    for (number, link) in links where !link.isServerOpen && !link.isClientOpen { links[number] = nil }
+  }
+
+  private mutating func startCoordinator() {
+    coordinator = .running(
+      Coordinator(
+        plan: size.plan, prompts: PromptTokens(training: [[0]]),
+        welcome: Welcome(
+          runID: "run", seed: 0, dtype: "float32", modelConfiguration: "{}", latestPolicy: PolicyVersion(0),
+          heartbeat: Limits.heartbeat),
+        memory: CoordinatorMemory(
+          closedRounds: closed, settled: bug == .forgetSettledOnRestart ? [] : stored.keys, policies: published)))
+    feed(CoordinatorEvent.tick)
+  }
+
+  private func newClient(_ process: ProcessNumber) -> Client {
+    let role = process == 1 ? Role.learner : .worker
+    let hello = Hello(role: role, name: "\(process)", arithmetic: "none", processID: UInt32(process), threads: 1)
+    guard role == .learner else {
+      return Client(machine: .worker(Worker(hello: hello, capacity: 1, digest: { ChunkDigest($0) })))
+    }
+    let publication: (PolicyManifest, String)? = checkpoint == 0 ? nil : (Self.manifest(checkpoint), "{}")
+    let learner = Learner(
+      hello: hello, held: PolicyVersion(checkpoint), publication: publication.map { ($0.0, $0.1) })
+    return Client(machine: .learner(learner))
+  }
+
+  private mutating func updateClient(_ process: ProcessNumber, _ change: (inout Client) -> Void) {
+    guard case .running(var client) = clients[process - 1] else { return }
+    change(&client)
+    setClient(process, .running(client))
+  }
+
+  // MARK: Messages
+
+  private mutating func arriveAtServer(_ number: Int) {
+    guard let link = links[number], let item = link.toServer.first else { return }
+    _ = links.update(number) { $0.toServer.removeFirst() }
+    switch item {
+    case .opened: feed(.connected(link.peer))
+    case .message(let message): feed(.received(message, from: link.peer))
+    case .closed:
+      _ = links.update(number) { $0.isServerOpen = false }
+      forgetDeadLinks()
+      feed(.disconnected(link.peer))
+    }
+  }
+
+  private mutating func arriveAtClient(_ number: Int) {
+    guard let link = links[number], let item = link.toClient.first else { return }
+    _ = links.update(number) { $0.toClient.removeFirst() }
+    switch item {
+    case .opened: feed(link.client, .connected, .connected)
+    case .message(let message): feed(link.client, .received(message), .received(message))
+    case .closed:
+      _ = links.update(number) { $0.isClientOpen = false }
+      forgetDeadLinks()
+      feed(link.client, .disconnected, .disconnected)
+    }
+  }
+
+  private mutating func sendToClient(_ message: Message, to peer: PeerID) {
+    _ = links.update(Int(peer.number)) { if $0.isServerOpen, $0.isClientOpen { $0.toClient.append(.message(message)) } }
+  }
+
+  private func link(of process: ProcessNumber) -> Int? {
+    links.first { $0.1.client == process && $0.1.isClientOpen }?.0
+  }
+
+  private mutating func sendToServer(_ message: Message, from process: ProcessNumber) {
+    guard let number = link(of: process) else { return }
+    _ = links.update(number) { if $0.isServerOpen { $0.toServer.append(.message(message)) } }
+  }
+
+  // MARK: The coordinator
+
+  private mutating func feed(_ event: CoordinatorEvent) {
+    guard case .running(var machine) = coordinator else { return }
+    var effects = machine.receive(event, now: Self.now)
+    coordinator = .running(machine)
+    if bug == .acknowledgeBeforeStore { effects = effects.filter { !$0.isStore } + effects.filter(\.isStore) }
+    for effect in effects {
+      guard survives(0) else { return }
+      perform(effect)
+      effectCount += 1
+    }
+  }
+
+  private mutating func perform(_ effect: CoordinatorEffect) {
+    switch effect {
+    case .send(.settled(let slots), let peer):
+      for slot in slots where !stored.contains(slot) { violate("\(slot) was acknowledged and is not durable") }
+      sendToClient(.settled(slots), to: peer)
+    case .send(let message, let peer): sendToClient(message, to: peer)
+    case .close(let peer, _):
+      _ = links.update(Int(peer.number)) {
+        $0.isServerOpen = false
+        $0.toServer = []
+        $0.toClient.append(.closed)
+      }
+      forgetDeadLinks()
+    case .store(let trajectories, worker: _, lease: _):
+      for trajectory in trajectories {
+        if stored.contains(trajectory.slot) { violate("\(trajectory.slot) was stored twice") }
+        stored[trajectory.slot] = trajectory
+      }
+    case .closeRound(let round): if bug != .dropCloseRound, !closed.contains(round) { closed.append(round) }
+    case .sealPolicy(let manifest, _, let peer): tasks.append(.seal(manifest, from: peer))
+    case .package(.make(let policy, let base)): tasks.append(.pack(policy, base: base))
+    case .package(.sendChunk(let digest, let peer)): sendToClient(.packed(digest, Self.weights(digest)), to: peer)
+    case .sendBatch(let round, let peer):
+      if !closed.contains(round) { violate("the batch of \(round) is sent before it is durable that it is complete") }
+      let batch = stored.values.filter { $0.slot.round == round }
+      sendToClient(.batch(step: round.step, part: 0, partCount: 1, batch), to: peer)
+    case .finish: isComplete = true
+    case .fail(let reason): violate("the coordinator gave up: \(reason)")
+    case .storeUnneeded, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .package, .note: break
+    }
+  }
+
+  private mutating func workAtServer() {
+    guard !tasks.isEmpty, survives(0) else { return }
+    switch tasks.removeFirst() {
+    case .seal(let manifest, let peer):
+      published.append(manifest)
+      effectCount += 1
+      guard survives(0) else { return }
+      feed(.sealed(manifest, isIntact: true, from: peer))
+    case .pack(let policy, let base): feed(.packaged(Self.package(policy, base: base)))
+    }
+  }
+
+  // MARK: Clients
+
+  private mutating func feed(_ process: ProcessNumber, _ worker: WorkerEvent, _ learner: LearnerEvent) {
+    guard case .running(var client) = clients[process - 1] else { return }
+    switch client.machine {
+    case .worker(var machine):
+      let effects = machine.receive(worker, now: Self.now)
+      client.machine = .worker(machine)
+      setClient(process, .running(client))
+      for effect in effects {
+        guard survives(process) else { return }
+        perform(effect, process)
+        effectCount += 1
+      }
+    case .learner(var machine):
+      let effects = machine.receive(learner, now: Self.now)
+      client.machine = .learner(machine)
+      setClient(process, .running(client))
+      for effect in effects {
+        guard survives(process) else { return }
+        perform(effect, process)
+        effectCount += 1
+      }
+    }
+  }
+
+  private mutating func perform(_ effect: WorkerEffect, _ process: ProcessNumber) {
+    switch effect {
+    case .connect: updateClient(process) { $0.wantsConnection = true }
+    case .send(let message): sendToServer(message, from: process)
+    case .disconnect: hangUp(process)
+    case .sample(let lease):
+      let slots = lease.prompts.flatMap { prompt in
+        prompt.samples.map { Slot(round: lease.round, prompt: prompt.prompt, sample: $0) }
+      }
+      updateClient(process) { $0.jobs.append((lease, slots)) }
+    case .cancel(let id): updateClient(process) { $0.jobs.removeAll { $0.lease.id == id } }
+    case .plane(.install(let package)): updateClient(process) { $0.installing = package }
+    case .plane: break
+    case .dropPolicy(let version): updateClient(process) { $0.policies.removeAll { $0 == version } }
+    case .exit(let status, let reason): exit(process, status, reason)
+    }
+  }
+
+  private mutating func perform(_ effect: LearnerEffect, _ process: ProcessNumber) {
+    switch effect {
+    case .connect: updateClient(process) { $0.wantsConnection = true }
+    case .send(let message): sendToServer(message, from: process)
+    case .disconnect: hangUp(process)
+    case .train(let step, let batch):
+      guard let spec = size.plan.first(where: { $0.id == .train(step: step) }) else { return }
+      let expected = (0..<spec.samples).map {
+        Self.trajectory(Slot(round: spec.id, prompt: 0, sample: $0), spec.policy)
+      }
+      if batch != expected { violate("step \(step) gets a batch of \(batch.count), not the one it should") }
+      updateClient(process) { $0.training = step }
+    case .sendPolicy(let version, _):
+      sendToServer(.chunk(version, offset: 0, bytes: [0, 0, 0, UInt8(version.number)]), from: process)
+    case .exit(let status, let reason): exit(process, status, reason)
+    }
+  }
+
+  private mutating func hangUp(_ process: ProcessNumber) {
+    if let number = link(of: process) {
+      _ = links.update(number) {
+        $0.isClientOpen = false
+        $0.toClient = []
+        $0.toServer.append(.closed)
+      }
+      forgetDeadLinks()
+    }
+    feed(process, .disconnected, .disconnected)
+  }
+
+  private mutating func exit(_ process: ProcessNumber, _ status: Int32, _ reason: String) {
+    if status != 0 { violate("process \(process) left with status \(status): \(reason)") }
+    end(process, .dead, status == 0 ? .left : .dead)
+  }
+
+  private mutating func work(_ process: ProcessNumber) {
+    guard let client = clients[process - 1].process, survives(process) else { return }
+    if let step = client.training {
+      updateClient(process) { $0.training = nil }
+      checkpoint = step + 1
+      effectCount += 1
+      guard survives(process) else { return }
+      feed(process, .tick(tokens: 0), .trained(Self.manifest(step + 1), report: "{}"))
+    } else if let package = client.installing {
+      updateClient(process) {
+        $0.installing = nil
+        $0.policies.append(package.policy.version)
+      }
+      feed(process, .plane(.installed(package, isIntact: true)), .tick)
+    } else if let job = client.jobs.first {
+      sample(job.lease, process)
+    }
+  }
+
+  /// One slot.
+  private mutating func sample(_ lease: Lease, _ process: ProcessNumber) {
+    var sampled: Slot?
+    var isExhausted = false
+    updateClient(process) { client in
+      if !client.policies.contains(lease.policy) { return }
+      sampled = client.jobs[0].slots.removeFirst()
+      isExhausted = client.jobs[0].slots.isEmpty
+      if isExhausted { client.jobs.removeFirst() }
+    }
+    guard let sampled else { return violate("process \(process) samples from policy \(lease.policy), which it lacks") }
+    feed(process, .sampled(lease.id, [Self.trajectory(sampled, lease.policy)]), .tick)
+    guard isExhausted, survives(process) else { return }
+    feed(process, .exhausted(lease.id), .tick)
+  }
+}
+
+extension CoordinatorEffect {
+  fileprivate var isStore: Bool {
+    if case .store = self { true } else { false }
+  }
+}
