@@ -263,7 +263,7 @@ package final class LoadedCoordinator {
   private func ledgerAlone(_ figures: LoadFigures) throws -> Double {
     let ledger = try Ledger(path: directory + "/ceiling.sqlite", mode: .readWrite)
     let round = RoundID.train(step: 0)
-    try ledger.open(round, slots: 1, at: 0)
+    try ledger.open(round, policy: PolicyVersion(0), slots: 1, at: 0)
     // A commit waits 10 ms for more: what comes in that time at the measured rate, and at least one delivery.
     let batch = max(16, figures.settled / max(1, Int(figures.seconds * 100)))
     let tokens = [Int32](repeating: 7, count: load.responseTokens)
