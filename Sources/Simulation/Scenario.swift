@@ -199,7 +199,9 @@ package struct Scenario: Sendable {
     rates = FaultKind.allCases.map { kind in
       if kind.isLater { return laterDice.chance(0.45) ? laterDice.pick([0.001, 0.01, 0.1]) : 0 }
       guard dice.chance(0.45) else { return 0 }
-      return kind.isTimed ? dice.wildSpan(.milliseconds(500), doublings: 6).seconds : dice.pick([0.001, 0.01, 0.1])
+      if kind.isTimed { return dice.wildSpan(.milliseconds(500), doublings: 6).seconds }
+      // Chunks that go from worker to worker are few.
+      return dice.pick([.lieAsRelay, .swallowAsRelay].contains(kind) ? [0.03, 0.1, 0.3] : [0.001, 0.01, 0.1])
     }
     faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
     let steps = method.steps
