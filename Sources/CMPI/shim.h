@@ -64,7 +64,8 @@ static inline int ttrl_mpi_test(ttrl_mpi_request *request, int *is_complete) {
   return MPI_Test(&request->handle, is_complete, MPI_STATUS_IGNORE);
 }
 
-// Calls that begin, and are asked with the test below whether all are complete. The bytes stay where they are until then.
+// Calls that begin, and are asked with the test below whether all are complete. Until then the bytes stay where they
+// are.
 static inline int ttrl_mpi_send(const void *bytes, int count, int to, ttrl_mpi_request *request) {
   return MPI_Isend(bytes, count, MPI_BYTE, to, 1, MPI_COMM_WORLD, &request->handle);
 }

@@ -151,8 +151,7 @@ package enum SettingTable {
     text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
     text(
       "relay", "HOST:PORT", .operation,
-      "where other workers have weights from this one; without a host, where it reaches the coordinator from; or none",
-      \.relay),
+      "where workers get weights from this one; no host: its address towards the coordinator; or none", \.relay),
     text(
       "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
     text(
