@@ -4,7 +4,8 @@
 // somebody asks who does not hold the base: who joins late, comes back late, or found its base damaged. So nothing
 // older than what open rounds need is ever kept for the sake of a delta.
 // Workers form a chain for each package, in the order in which they ask: each has its chunks from the one before, and
-// the coordinator sends them once. A worker is only ever sent to one that stands before it, so nobody waits in a circle.
+// the coordinator sends them once. A worker is only ever sent to one that stands before it, so nobody waits in a
+// circle.
 // Not here: how bytes are packed (the shell, Packages), how chunks are fetched (PackageFetcher).
 
 import Base

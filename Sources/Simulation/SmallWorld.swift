@@ -104,7 +104,7 @@ struct SmallWorld {
     var process: Process? { if case .running(let process) = self { process } else { nil } }
   }
 
-  enum Task {
+  enum Chore {
     case seal(PolicyManifest, from: PeerID)
     case pack(PolicyManifest, base: PolicyManifest?)
   }
@@ -115,7 +115,7 @@ struct SmallWorld {
 
   private var coordinator = State<Coordinator>.dead { didSet { marks[0] = nil } }
   /// What the coordinator does beside answering, in order.
-  private var tasks: [Task] = []
+  private var tasks: [Chore] = []
   private var clients: [State<Client>]
   /// A hash of each process's state; nil where it has changed since. Text is dear, and most processes stay as they are.
   private var marks: [UInt64?]
