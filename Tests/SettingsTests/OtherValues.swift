@@ -27,7 +27,8 @@ let otherValues: [String: String] = [
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
-  "runs": "7", "seconds": "9", "worker-tokens": "11", "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
+  "runs": "7", "seconds": "9", "worker-tokens": "11",
+  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
 
 /// Settings of which one rules out the others: each list is given without the rest of these lists.
