@@ -111,10 +111,13 @@ INLINE const float *right_block(ttrl_right b, int64_t inner, int64_t depth, int6
   }
 }
 
-// Some rows times some panels (at a distance of `distance` floats). `ahead`: what will be read next, or NULL.
+// Some rows times some panels (at a distance of `distance` floats). `ahead`: what will be read next, or NULL. The
+// result is asked for before it is needed: waiting for it at the end costs a tenth where it is in no cache.
 INLINE void multiply_tile(int rows, int panels, const float *a, const float *b, int64_t distance, int64_t depth,
                           float *out, int64_t stride, int64_t columns, bool adds, const char *ahead) {
   v16 s[TILE_ROWS][TILE_PANELS] = {};
+  _Pragma("unroll") for (int r = 0; r < rows; ++r)
+    _Pragma("unroll") for (int p = 0; p < panels; ++p) __builtin_prefetch(out + r * stride + p * 16, 1, 2);
   for (int64_t k = 0; k < depth; ++k) {
     v16 right[TILE_PANELS];
     _Pragma("unroll") for (int p = 0; p < panels; ++p) right[p] = load(b + p * distance + k * 16);

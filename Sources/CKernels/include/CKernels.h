@@ -92,7 +92,7 @@ typedef struct {
 } ttrl_right;
 
 /// Inner indices whose products are summed in one chain (a part of the arithmetic), and rows that are copied at a time.
-enum { TTRL_INNER_BLOCK = 288, TTRL_ROW_BLOCK = 192 };
+enum { TTRL_INNER_BLOCK = 288, TTRL_ROW_BLOCK = 288 };
 /// Floats of scratch for `multiply`.
 enum { TTRL_MULTIPLY_SCRATCH = TTRL_ROW_BLOCK * TTRL_INNER_BLOCK + 2 * TTRL_LANES * TTRL_INNER_BLOCK };
 
