@@ -16,23 +16,20 @@ import Tensors
 /// the exact sum, AdamW, and packing the new weights.
 /// - Throws: if the model cannot be loaded or run, or if trainer and sampler disagree.
 package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkResult {
-  let plan = TransformerPlan(options.model.configuration, type: options.type)
-  let parameters = try options.model.parameters()
   let work = options.training
-  var method = Method()
-  method.sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
-  let members = try trainedTrajectories(plan, parameters, options)
+  let lesson = try BenchmarkLesson(options)
+  let method = lesson.method
   let optimizer = AdamW(
-    AdamWSettings(beta2: method.beta2, weightDecay: method.weightDecay), parameters: parameters)
+    AdamWSettings(beta2: method.beta2, weightDecay: method.weightDecay), parameters: lesson.parameters)
   var policy = try LanguageModelPolicy(
-    plan: plan, optimizer: optimizer, version: PolicyVersion(0),
+    plan: lesson.plan, optimizer: optimizer, version: PolicyVersion(0),
     options: TrainerOptions(
       microBatchTokens: options.microBatchTokens, isExact: true, threads: options.threads), seed: options.seed,
     readAnswer: { _, _ in nil })
   var reports: [UpdateReport] = []
   let times = try (0...options.runs).map { run in
     // Only the first mini-batch of a step is as its sampler left it.
-    let batch = MiniBatch(step: 0, index: run, trajectories: members)
+    let batch = MiniBatch(step: 0, index: run, trajectories: lesson.members)
     return try elapsed { reports.append(try policy.update(batch, method: method, learningRate: 1e-6)) }
   }.dropFirst()
   let (seconds, peakBytes) = (median(Array(times)), Machine.peakResidentBytes)
@@ -47,8 +44,8 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
       .init(
         name: "products, by the library", seconds: ceilings.librarySeconds,
         gigaflops: ceilings.gigaflops(ceilings.librarySeconds)),
-      .init(name: "optimizer", seconds: try secondsOfOptimizer(plan), gigaflops: nil),
-      .init(name: "packing", seconds: try secondsOfPacking(plan, parameters), gigaflops: nil),
+      .init(name: "optimizer", seconds: try secondsOfOptimizer(lesson.plan), gigaflops: nil),
+      .init(name: "packing", seconds: try secondsOfPacking(lesson.plan, lesson.parameters), gigaflops: nil),
       .init(name: "all", seconds: seconds, gigaflops: ceilings.gigaflops(seconds)),
     ],
     times: Array(times),
@@ -57,17 +54,28 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
     hash: hash(of: reports))
 }
 
-/// The workload's responses with advantages that differ.
-func trainedTrajectories(
-  _ plan: TransformerPlan, _ parameters: Floats, _ options: BenchmarkOptions
-) throws -> [TrainedTrajectory] {
-  let work = options.training
-  let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
-  return try sample(work, model: model, options).enumerated().map { index, trajectory in
-    let prompt = trajectory.slot.prompt
-    return TrainedTrajectory(
-      prompt: Prompt(index: prompt, tokens: promptTokens(Int(prompt), work, options), kind: .math),
-      trajectory: trajectory, advantage: index % 2 == 0 ? 1 : -1)
+/// What a timed step trains on: the workload's responses, with advantages that differ.
+struct BenchmarkLesson {
+  let plan: TransformerPlan
+  let parameters: Floats
+  let method: Method
+  let members: [TrainedTrajectory]
+
+  /// - Throws: if the model cannot be loaded, or not be sampled from.
+  init(_ options: BenchmarkOptions) throws {
+    let work = options.training
+    plan = TransformerPlan(options.model.configuration, type: options.type)
+    parameters = try options.model.parameters()
+    var method = Method()
+    method.sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
+    self.method = method
+    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    members = try sample(work, model: model, options).enumerated().map { index, trajectory in
+      let prompt = trajectory.slot.prompt
+      return TrainedTrajectory(
+        prompt: Prompt(index: prompt, tokens: promptTokens(Int(prompt), work, options), kind: .math),
+        trajectory: trajectory, advantage: index % 2 == 0 ? 1 : -1)
+    }
   }
 }
 

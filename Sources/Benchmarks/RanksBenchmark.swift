@@ -21,14 +21,10 @@ import Tensors
 package func benchmarkRanks(
   _ options: BenchmarkOptions, _ ranks: MPICollectives, trace: String
 ) throws -> BenchmarkResult {
-  let plan = TransformerPlan(options.model.configuration, type: options.type)
-  let parameters = try options.model.parameters()
   let work = options.training
-  var method = Method()
-  method.sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
-  let members = try trainedTrajectories(plan, parameters, options)
+  let lesson = try BenchmarkLesson(options)
   var variants = try [Variant.exact, .notOverlapped, .fast].map { variant in
-    try RanksRun(variant, plan, parameters, options, ranks)
+    try RanksRun(variant, lesson.plan, lesson.parameters, options, ranks)
   }
   for run in 0...options.runs {
     // The order turns, so that nobody always follows the same.
@@ -36,8 +32,8 @@ package func benchmarkRanks(
       let index = (place + run) % variants.count
       let timeline = run == options.runs && index == 0 && !trace.isEmpty ? Timeline() : nil
       // Only the first mini-batch of a step is as its sampler left it.
-      let batch = MiniBatch(step: 0, index: 1 + run, trajectories: members)
-      try variants[index].step(batch, method, ranks, timeline)
+      let batch = MiniBatch(step: 0, index: 1 + run, trajectories: lesson.members)
+      try variants[index].step(batch, lesson.method, ranks, timeline)
       if let timeline, ranks.rank == 0 { try Files.write(timeline.text, to: ThisProcess.absolute(trace)) }
     }
   }

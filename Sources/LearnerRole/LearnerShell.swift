@@ -330,10 +330,7 @@ private final class LeadingRank {
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):
-      let bytes = shell.published.bytes
-      let start = min(Int(offset), bytes.count)
-      let end = min(start + Limits.chunkBytes, bytes.count)
-      uplink.send(.chunk(version, offset: offset, bytes: Array(bytes[start..<end])))
+      uplink.send(.piece(of: shell.published.bytes, version, at: offset))
     case .train(let step, let trajectories):
       // Not from here: the effects that follow this one come first.
       batch = (step, trajectories)

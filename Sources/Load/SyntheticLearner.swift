@@ -54,10 +54,7 @@ final class SyntheticLearner {
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):
-      let bytes = published(version)
-      let start = min(Int(offset), bytes.count)
-      let end = min(start + Limits.chunkBytes, bytes.count)
-      uplink.send(.chunk(version, offset: offset, bytes: Array(bytes[start..<end])))
+      uplink.send(.piece(of: published(version), version, at: offset))
     case .train(let step, _):
       version = PolicyVersion(step + 1)
       steps += 1

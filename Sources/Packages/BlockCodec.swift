@@ -31,6 +31,7 @@ package final class BlockCodec {
   private let packer: OpaquePointer
   private let unpacker: OpaquePointer
   private var planes: [UInt8] = []
+  private var differences: [UInt8] = []
   private var packed: [UInt8] = []
 
   package init() {
@@ -53,12 +54,20 @@ package final class BlockCodec {
   /// - Returns: at most `Limits.packedChunkBytes`.
   package func pack(_ block: UnsafeRawBufferPointer, base: UnsafeRawBufferPointer?, wordBytes: Int) -> [UInt8] {
     precondition(block.count <= Limits.blockBytes && base.map { $0.count == block.count } ?? true)
-    if planes.count < block.count { planes = [UInt8](repeating: 0, count: block.count) }
+    makeRoom(block.count)
     let room = ZSTD_compressBound(block.count)
     if packed.count < room { packed = [UInt8](repeating: 0, count: room) }
     let count = planes.withUnsafeMutableBytes { planes in
       let planes = UnsafeMutableRawBufferPointer(rebasing: planes[..<block.count])
-      split(block, base, into: planes, wordBytes)
+      if let base {
+        differences.withUnsafeMutableBytes { differences in
+          let differences = UnsafeMutableRawBufferPointer(rebasing: differences[..<block.count])
+          xor(block, base, into: differences)
+          split(UnsafeRawBufferPointer(differences), into: planes, wordBytes)
+        }
+      } else {
+        split(block, into: planes, wordBytes)
+      }
       return packed.withUnsafeMutableBytes {
         ZSTD_compressCCtx(packer, $0.baseAddress, $0.count, planes.baseAddress, planes.count, Self.level)
       }
@@ -79,52 +88,62 @@ package final class BlockCodec {
     // A chunk that would unpack to more, or does not say, is refused before it is looked at.
     let claimed = chunk.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
     guard claimed == UInt64(block.count) else { return false }
-    if planes.count < block.count { planes = [UInt8](repeating: 0, count: block.count) }
+    makeRoom(block.count)
     return planes.withUnsafeMutableBytes { planes in
       let planes = UnsafeMutableRawBufferPointer(rebasing: planes[..<block.count])
       let count = chunk.withUnsafeBytes {
         ZSTD_decompressDCtx(unpacker, planes.baseAddress, planes.count, $0.baseAddress, $0.count)
       }
       guard count == block.count else { return false }
-      join(UnsafeRawBufferPointer(planes), base, into: block, wordBytes)
+      join(UnsafeRawBufferPointer(planes), into: block, wordBytes)
+      if let base { xor(UnsafeRawBufferPointer(block), base, into: block) }
       return true
     }
+  }
+
+  private func makeRoom(_ count: Int) {
+    guard planes.count < count else { return }
+    planes = [UInt8](repeating: 0, count: count)
+    differences = planes
   }
 
   // MARK: Planes
 
   /// Byte k of word i goes to place k · words + i. What is left of a last, incomplete word follows as it is.
   private func split(
-    _ block: UnsafeRawBufferPointer, _ base: UnsafeRawBufferPointer?, into planes: UnsafeMutableRawBufferPointer,
-    _ wordBytes: Int
+    _ block: UnsafeRawBufferPointer, into planes: UnsafeMutableRawBufferPointer, _ wordBytes: Int
   ) {
     let words = block.count / wordBytes
     for place in 0..<wordBytes {
-      if let base {
-        for word in 0..<words {
-          planes[place &* words &+ word] = block[word &* wordBytes &+ place] ^ base[word &* wordBytes &+ place]
-        }
-      } else {
-        for word in 0..<words { planes[place &* words &+ word] = block[word &* wordBytes &+ place] }
-      }
+      copy(words, from: block, at: place, by: wordBytes, to: planes, at: place * words, by: 1)
     }
-    for index in words * wordBytes..<block.count { planes[index] = block[index] ^ (base.map { $0[index] } ?? 0) }
+    let left = words * wordBytes
+    copy(block.count - left, from: block, at: left, by: 1, to: planes, at: left, by: 1)
   }
 
   private func join(
-    _ planes: UnsafeRawBufferPointer, _ base: UnsafeRawBufferPointer?, into block: UnsafeMutableRawBufferPointer,
-    _ wordBytes: Int
+    _ planes: UnsafeRawBufferPointer, into block: UnsafeMutableRawBufferPointer, _ wordBytes: Int
   ) {
     let words = block.count / wordBytes
     for place in 0..<wordBytes {
-      if let base {
-        for word in 0..<words {
-          block[word &* wordBytes &+ place] = planes[place &* words &+ word] ^ base[word &* wordBytes &+ place]
-        }
-      } else {
-        for word in 0..<words { block[word &* wordBytes &+ place] = planes[place &* words &+ word] }
-      }
+      copy(words, from: planes, at: place * words, by: 1, to: block, at: place, by: wordBytes)
     }
-    for index in words * wordBytes..<block.count { block[index] = planes[index] ^ (base.map { $0[index] } ?? 0) }
+    let left = words * wordBytes
+    copy(block.count - left, from: planes, at: left, by: 1, to: block, at: left, by: 1)
+  }
+
+  /// Inlined: the strides are constants then, and the loop is made of wide instructions.
+  @inline(__always)
+  private func copy(
+    _ count: Int, from source: UnsafeRawBufferPointer, at first: Int, by step: Int,
+    to target: UnsafeMutableRawBufferPointer, at place: Int, by stride: Int
+  ) {
+    for index in 0..<count { target[place &+ index &* stride] = source[first &+ index &* step] }
+  }
+
+  private func xor(
+    _ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
+  ) {
+    for index in 0..<target.count { target[index] = one[index] ^ other[index] }
   }
 }

@@ -174,3 +174,11 @@ package enum Message: Sendable, Equatable {
   /// Coordinator: that version and its report are durable.
   case published(PolicyVersion)
 }
+
+extension Message {
+  /// A learner's answer to `fetch`: as many bytes from `offset` on as one message carries, none where there are none.
+  package static func piece(of bytes: [UInt8], _ version: PolicyVersion, at offset: UInt64) -> Message {
+    let start = min(Int(clamping: offset), bytes.count)
+    return .chunk(version, offset: offset, bytes: Array(bytes[start..<min(start + Limits.chunkBytes, bytes.count)]))
+  }
+}

@@ -1,0 +1,248 @@
+// CommandTable: all commands of `ttrl`, with what holds for each of them alone.
+//
+// Help, the manual page and completions are made of this table too, in its order.
+
+import Benchmarks
+import Platform
+import Records
+import Runs
+import Settings
+
+extension Command {
+  /// Settings that may shape a run.
+  private static let runSettings = SettingTable.all.filter { $0.effect == .result }.map(\.name)
+  private static let samplingSettings = [
+    "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "stop", "dtype",
+    "threads",
+  ]
+  private static let promptSettings = ["model", "template", "system", "suffix"]
+  private static let benchmarkSettings = [
+    "model", "prompts", "prompt-tokens", "samples", "max-new-tokens", "dtype", "threads", "runs", "seed", "json",
+  ]
+
+  static let all: [Command] = [
+    Command(
+      name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
+      example: "ttrl train --run my-run --model Qwen2.5-0.5B-Instruct --data questions.jsonl --steps 40",
+      settings: runSettings + [
+        "run", "workers", "learners", "threads", "kv-memory", "listen", "coordinator", "key", "checkpoint-every",
+        "keep-checkpoints", "page", "page-token", "log-level", "dry-run", "json",
+      ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
+    Command(
+      name: "launch", summary: "train on several machines, over ssh: the hosts of a file",
+      example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
+      settings: runSettings + [
+        "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "page", "page-token",
+        "log-level", "dry-run", "json",
+      ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
+    Command(
+      name: "stop", summary: "end all processes of a run, here and elsewhere; it can be continued",
+      example: "ttrl stop --run my-run", settings: ["run"],
+      needs: ["run"], run: stop),
+    Command(
+      name: "doctor", summary: "what keeps this machine, or those of a hosts file, from taking part in a run",
+      example: "ttrl doctor --hosts hosts",
+      settings: ["hosts", "run", "listen", "coordinator", "key", "json"], run: doctor),
+    Command(
+      name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
+      example: "ttrl coordinator --run my-run --listen 10.0.0.1:7700 --key cluster.key",
+      settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level"],
+      needs: ["run"],
+      defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
+    Command(
+      name: "worker", summary: "one role: sample what the coordinator leases",
+      example: "ttrl worker --coordinator 10.0.0.1:7700 --key cluster.key --threads 8",
+      settings: ["coordinator", "key", "name", "relay", "threads", "kv-memory", "log-level"],
+      needs: ["coordinator", "key"],
+      problems: addressProblems, run: worker),
+    Command(
+      name: "learner", summary: "one role: train; run it under mpirun",
+      example: "mpirun -n 2 ttrl learner --run my-run --coordinator 127.0.0.1:7700 --key cluster.key",
+      settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints", "log-level"],
+      needs: ["run", "coordinator"], run: learner),
+    Command(
+      name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
+      example: "ttrl eval --model Qwen2.5-0.5B-Instruct --data test.jsonl --samples 16 --counts 1,4,16",
+      settings: promptSettings + samplingSettings + [
+        "data", "long-prompts", "recipe", "answer-rule", "counts", "workers", "run", "json",
+      ], needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
+    Command(
+      name: "generate", summary: "sample responses; JSONL in, JSONL out",
+      example: #"echo '{"prompt": "What is 6 × 7?"}' | ttrl generate --model builtin --samples 4"#,
+      settings: promptSettings + samplingSettings,
+      needs: ["model"], defaults: generationDefaults, run: generate),
+    Command(
+      name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
+      example: #"echo '{"ids": [1, 2, 3]}' | ttrl logprobs --model builtin"#,
+      settings: ["model", "dtype", "threads"], needs: ["model"], run: logprobs),
+    Command(
+      name: "tokenize", summary: "text to ids and back; JSONL in, JSONL out",
+      example: #"echo '{"text": "6 × 7"}' | ttrl tokenize --model builtin"#, settings: ["model", "decode"],
+      needs: ["model"], run: tokenize),
+    Command(
+      name: "extract", summary: "the final answer of a response; JSONL in, JSONL out",
+      example: #"echo '{"response": "so \\boxed{42}"}' | ttrl extract"#,
+      settings: ["recipe", "answer-rule"],
+      run: extract),
+    Command(
+      name: "grade", summary: "are two answers equal; JSONL in, JSONL out",
+      example: #"echo '{"answer": "1/2", "reference": "0.5"}' | ttrl grade"#, settings: ["recipe", "answer-rule"],
+      run: grade),
+    Command(
+      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out",
+      example: "ttrl vote < groups.jsonl",
+      settings: ["recipe", "answer-rule"], run: vote),
+    Command(
+      name: "convert", summary: "a question file of another shape as the JSON lines of ttrl",
+      example: "ttrl convert --data benchmark.json > questions.jsonl", settings: ["data"],
+      needs: ["data"], run: convert),
+    Command(
+      name: "chaos", summary: "a run under random kills, compared bit for bit with an undisturbed one",
+      example: "ttrl chaos --run chaos-run --kills 20",
+      settings: runSettings + [
+        "run", "runs", "kills", "chaos-seed", "workers", "learners", "threads", "kv-memory", "key", "checkpoint-every",
+        "keep-checkpoints", "json",
+      ], needs: ["run"], defaults: chaosDefaults, isOfRun: true, problems: runProblems, run: chaos),
+    Command(
+      name: "page", summary: "serve a run's live page, whether it runs or not",
+      example: "ttrl page --run my-run --page 127.0.0.1:8080",
+      settings: ["run", "page", "page-token"],
+      needs: ["run"], problems: pageProblems, run: page),
+    Command(
+      name: "status", summary: "what a run has done and is doing",
+      example: "ttrl status --run my-run --watch", settings: ["run", "json", "watch"], needs: ["run"],
+      run: status),
+    Command(
+      name: "report", summary: "write report.html of a run; of several, one page with all side by side",
+      example: "ttrl report first-run second-run --out both.html",
+      settings: ["run", "out"], needs: ["run"], operand: "run", run: report),
+    Command(
+      name: "explain", summary: "what became of one prompt: its votes, its responses",
+      example: "ttrl explain my-run --prompt 17",
+      settings: ["run", "prompt", "step"],
+      needs: ["run", "prompt"], operand: "run", run: explain),
+    Command(
+      name: "diff", summary: "where two runs part",
+      example: "ttrl diff first-run second-run", settings: ["run", "json"], needs: ["run"], operand: "run", run: diff
+    ),
+    Command(
+      name: "key", summary: "make a cluster key, which lets processes in on any machine",
+      example: "ttrl key --key cluster.key", settings: ["key", "json"],
+      run: makeKey),
+    Command(
+      name: "pretrain", summary: "make the small base model that is built in",
+      example: "ttrl pretrain --run base",
+      settings: ["run", "seed", "threads", "json"], needs: ["run"], defaults: pretrainingDefaults, run: pretrain),
+    Command(
+      name: "bench gemm", summary: "speed of the model's matrix products, beside the multiply-add peak",
+      example: "ttrl bench gemm --model small --dtype bfloat16",
+      settings: benchmarkSettings, defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkGEMM) }),
+    Command(
+      name: "bench rollout", summary: "speed of sampling, beside what matrix products alone allow",
+      example: "ttrl bench rollout --model small --threads 2",
+      settings: benchmarkSettings, defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkRollout) }),
+    Command(
+      name: "bench learner", summary: "speed of a training step, beside what matrix products alone allow",
+      example: "ttrl bench learner --model small --threads 2",
+      settings: benchmarkSettings + ["micro-batch-tokens"], defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkLearner) }),
+    Command(
+      name: "bench growth", summary: "speed of decoding by number of samples and length of context",
+      example: "ttrl bench growth --model small --dtype float32",
+      settings: benchmarkSettings, defaults: benchmarkDefaults,
+      run: { settings, _ in try bench(settings, benchmarkGrowth) }),
+    Command(
+      name: "bench broadcast", summary: "time until workers hold a version, as an anchor and as a delta",
+      example: "ttrl bench broadcast --workers 8",
+      settings: [
+        "model", "base", "dtype", "workers", "runs", "listen", "coordinator", "key", "name", "link-rate", "json",
+      ],
+      defaults: broadcastDefaults, run: benchBroadcast),
+    Command(
+      name: "bench ranks", summary: "speed of a step of several learner ranks: exact sums, overlapped or not; float32",
+      example: "ttrl bench ranks --model small --micro-batch-tokens 768 --learners 2 --trace step.json",
+      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "trace"], defaults: ranksDefaults,
+      run: benchRanks),
+    Command(
+      name: "bench allreduce", summary: "speed of sums over learner ranks, beside a plain MPI program",
+      example: "ttrl bench allreduce --learners 2", settings: ["learners", "runs", "json"], defaults: allReduceDefaults,
+      run: benchAllReduce),
+    Command(
+      name: "bench coordinator", summary: "a coordinator under many synthetic workers, beside what the ledger allows",
+      example: "ttrl bench coordinator --workers 1000 --seconds 60",
+      settings: [
+        "workers", "prompts", "samples", "max-new-tokens", "worker-tokens", "seconds", "listen", "coordinator", "key",
+        "name", "run", "json",
+      ],
+      defaults: loadDefaults, problems: loadProblems, run: benchCoordinator),
+    Command(
+      name: "manual", summary: "the manual page", example: "ttrl manual > ttrl.1 && man -l ttrl.1", settings: [],
+      run: { _, _ in
+        print(Manual.page)
+        return ExitStatus.done
+      }),
+    Command(
+      name: "completions", summary: "completions for bash", example: "source <(ttrl completions)", settings: [],
+      run: { _, _ in
+        print(Manual.completions)
+        return ExitStatus.done
+      }),
+  ]
+}
+
+// MARK: - Defaults and rules of single commands
+
+extension Command {
+  @Sendable static func runDefaults(isBuiltIn: Bool) -> Settings { isBuiltIn ? BuiltIn.defaults : Settings() }
+
+  /// The paper's temperature 0.6 and top-p 0.95.
+  @Sendable private static func evaluationDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = modelDefaults(isBuiltIn)
+    settings.temperature = settings.evaluationTemperature
+    settings.topP = settings.evaluationTopP
+    settings.workers = 0
+    return settings
+  }
+
+  @Sendable private static func evaluationProblems(_ settings: Settings) -> [String] {
+    settings.workers == 0 && !settings.run.isEmpty
+      ? ["--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process"] : []
+  }
+
+  @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = modelDefaults(isBuiltIn)
+    settings.samples = 1
+    return settings
+  }
+
+  /// What follows from the model alone.
+  private static func modelDefaults(_ isBuiltIn: Bool) -> Settings {
+    var settings = Settings()
+    if isBuiltIn {
+      settings.template = BuiltIn.defaults.template
+      settings.maxNewTokens = BuiltIn.defaults.maxNewTokens
+    }
+    return settings
+  }
+
+  @Sendable private static func pretrainingDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = Settings()
+    settings.method.seed = BuiltIn.pretrainingSeed
+    return settings
+  }
+
+  @Sendable private static func runProblems(_ settings: Settings) -> [String] {
+    needsData(settings) + ClusterAccess.problems(settings.listen, key: settings.key) + pageProblems(settings)
+  }
+
+  static func needsData(_ settings: Settings) -> [String] {
+    settings.model != "builtin" && settings.data.isEmpty
+      ? ["--model is given without --data FILE: which questions should it get better at?"] : []
+  }
+
+  @Sendable private static func addressProblems(_ settings: Settings) -> [String] {
+    settings.coordinator.isEmpty ? [] : ClusterAccess.problems(settings.coordinator, key: settings.key)
+  }
+}
