@@ -22,12 +22,24 @@ package enum RunSummary {
   /// The summary as it stands.
   package static func json(_ run: Run, _ ledger: Ledger) throws -> JSON {
     let history = try history(ledger)
-    let last = try ledger.stepMetrics().last.flatMap { try? JSON.parse($0.json) }
+    let hashes = try hashes(ledger)
     return Summary.json(
       history, wallSeconds: try ledger.value(for: "wall_seconds").flatMap(Double.init) ?? 0,
-      weightsSHA256: last?["weights_sha256"]?.string, stateSHA256: last?["state_sha256"]?.string,
+      weightsSHA256: hashes.weights, stateSHA256: hashes.state,
       settings: run.manifest["settings"] ?? .null, versions: versions)
   }
+
+  /// Of the last checkpoint. Where a guard ended the run before its plan did, the learner's last step has no hashes
+  /// yet: then of the weights that the run handed over, which have no trainer's state beside them.
+  private static func hashes(_ ledger: Ledger) throws(LedgerError) -> (weights: String?, state: String?) {
+    let lines = [try ledger.stepMetrics().last?.json, try ledger.value(for: Delivered.key)]
+    let (last, delivered) = (parsed(lines[0]), parsed(lines[1]))
+    return (
+      last?["weights_sha256"]?.string ?? delivered?["weights_sha256"]?.string, last?["state_sha256"]?.string
+    )
+  }
+
+  private static func parsed(_ line: String?) -> JSON? { line.flatMap { try? JSON.parse($0) } }
 
   /// What decides the bits of a result.
   private static var versions: JSON {
@@ -60,12 +72,11 @@ package enum RunSummary {
   package static func comparable(_ directory: RunDirectory) throws -> ComparedRun {
     let manifest = try RunManifest(reading: directory)
     let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
-    let last = try ledger.stepMetrics().last.flatMap { try? JSON.parse($0.json) }
     return ComparedRun(
       name: directory.path.split(separator: "/").last.map(String.init) ?? directory.path,
       history: try history(ledger),
       settings: SettingTable.all.filter { $0.effect == .result }.map { ($0.name, $0.value(in: manifest.settings)) },
       wallSeconds: try ledger.value(for: "wall_seconds").flatMap(Double.init),
-      weightsSHA256: last?["weights_sha256"]?.string, events: try ledger.eventCounts())
+      weightsSHA256: try hashes(ledger).weights, events: try ledger.eventCounts())
   }
 }
