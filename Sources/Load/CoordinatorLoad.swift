@@ -1,13 +1,14 @@
-// CoordinatorLoad: a real coordinator process under many synthetic workers, over loopback sockets.
+// CoordinatorLoad: a real coordinator process under many synthetic workers, over real sockets.
 //
 // The coordinator is `ttrl coordinator` with its ledger on the disk; the workers and a learner live in this process,
-// which is the load. What is measured is the coordinator's: trajectories that it has made durable and acknowledged, its
-// share of a core, its memory over time, how long a worker waits for a lease. Not here: sampling (bench rollout).
+// which is the load, or the workers elsewhere (SyntheticCrew), for which this one then waits. What is measured is the
+// coordinator's: trajectories that it has made durable and acknowledged, its share of a core, its memory over time, how
+// long a worker waits for a lease. Not here: sampling (bench rollout).
 
 import Base
 import LanguageModel
 import Ledger
-import Platform
+package import Platform
 import Records
 import Runs
 import Tensors
@@ -23,11 +24,14 @@ package struct CoordinatorLoad: Sendable {
   package var tokensPerSecond: Int
   /// How long to measure, from when all workers have joined.
   package var seconds: Int
-  /// Plain TCP.
-  package var isPlain: Bool
+  /// nil: plain TCP.
+  package var key: ClusterKey?
+  /// Where workers of other processes come; nil: they are in this one.
+  package var listen: HostPort?
 
   package init(
-    workers: Int, prompts: Int, samples: Int, responseTokens: Int, tokensPerSecond: Int, seconds: Int, isPlain: Bool
+    workers: Int, prompts: Int, samples: Int, responseTokens: Int, tokensPerSecond: Int, seconds: Int, key: ClusterKey?,
+    listen: HostPort?
   ) {
     self.workers = workers
     self.prompts = prompts
@@ -35,7 +39,8 @@ package struct CoordinatorLoad: Sendable {
     self.responseTokens = responseTokens
     self.tokensPerSecond = tokensPerSecond
     self.seconds = seconds
-    self.isPlain = isPlain
+    self.key = key
+    self.listen = listen
   }
 
   static let arithmetic = "synthetic none"
@@ -67,9 +72,9 @@ package final class LoadedCoordinator {
   private let directory: String
   private let say: (String) -> Void
   private let loop: EventLoop
-  private let key: ClusterKey?
   private var child: ChildProcess?
-  private var workers: [SyntheticWorker] = []
+  /// nil where workers are elsewhere.
+  private var crew: SyntheticCrew?
   private var learner: SyntheticLearner?
   private var failure: (any Error)?
   private var joined = 0
@@ -80,8 +85,6 @@ package final class LoadedCoordinator {
   /// How long the coordinator may take to listen, and workers to join.
   private static let startSeconds: UInt64 = 30
   private static let joinSeconds: UInt64 = 240
-  /// Workers that connect in one second: fewer than a listening socket queues.
-  private static let joinsPerSecond = 250
   /// Waits that are kept for the percentiles.
   private static let waitsMax = 1 << 20
 
@@ -99,7 +102,6 @@ package final class LoadedCoordinator {
       throw LoadError.tooFewDescriptors(Machine.descriptorLimit, needed: needed)
     }
     loop = try EventLoop()
-    key = load.isPlain ? nil : ClusterKey()
   }
 
   /// Starts everything, measures, and ends everything.
@@ -111,7 +113,7 @@ package final class LoadedCoordinator {
     defer { end() }
     let begun = MonotonicClock.now()
     let address = try self.address()
-    let context = if let key { try TLSContext(key) } else { nil as TLSContext? }
+    let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
     try join(address, context)
     let joinSeconds = MonotonicClock.now().since(begun).seconds
     say("\(load.workers) workers have joined after \(Int(joinSeconds)) s")
@@ -135,12 +137,13 @@ package final class LoadedCoordinator {
     let questions = (0..<load.prompts).map { "{\"prompt\": \"question \($0)\"}\n" }.joined()
     try Files.write(Array(questions.utf8), to: directory + "/questions.jsonl")
     var keyPath = "none"
-    if let key {
+    if let key = load.key {
       keyPath = directory + "/key"
       try key.write(to: keyPath)
     }
     let settings: [(String, String)] = [
-      ("run", runDirectory.path), ("model", model), ("data", directory + "/questions.jsonl"), ("listen", "127.0.0.1:0"),
+      ("run", runDirectory.path), ("model", model), ("data", directory + "/questions.jsonl"),
+      ("listen", load.listen.map { "\($0)" } ?? "127.0.0.1:0"),
       ("key", keyPath), ("template", "plain"), ("prompts-per-step", "\(load.prompts)"), ("votes", "\(load.samples)"),
       ("train-samples", "\(min(load.samples, 32))"), ("max-new-tokens", "\(load.responseTokens)"),
       ("steps", "\(max(64, 4 * load.seconds))"), ("eval", "none"), ("guard", "off"),
@@ -179,12 +182,13 @@ package final class LoadedCoordinator {
         if self.isMeasuring, self.waits.count < Self.waitsMax { self.waits.append(span.seconds) }
       },
       ended: { self.fail(LoadError.workerEnded($0)) })
-    for number in 0..<load.workers {
-      let worker = SyntheticWorker(number, load, to: address, context, loop: loop, reports)
-      worker.connect(after: .milliseconds(UInt64(1000 * number / Self.joinsPerSecond)))
-      workers.append(worker)
+    if load.listen == nil {
+      crew = SyntheticCrew(load, to: address, context, loop: loop, reports)
+      crew?.start()
+    } else {
+      say("waiting for \(load.workers) workers at \(address)")
     }
-    tick(from: 0)
+    tickLearner()
     let deadline = MonotonicClock.now() + .seconds(Self.joinSeconds)
     while joined < load.workers {
       if let failure { throw failure }
@@ -192,6 +196,7 @@ package final class LoadedCoordinator {
         throw LoadError.notAllJoined(joined, of: load.workers, seconds: Int(Self.joinSeconds))
       }
       loop.run(until: MonotonicClock.now() + .milliseconds(20))
+      if crew == nil { joined = Set(try watched().workers().map(\.name)).count }
     }
     // Without a learner there would be one round only.
     let learner = SyntheticLearner(
@@ -200,12 +205,13 @@ package final class LoadedCoordinator {
     self.learner = learner
   }
 
-  /// Ten parts of the workers, one after the other, each twice a second.
-  private func tick(from part: Int) {
-    for index in stride(from: part, to: workers.count, by: 10) { workers[index].tick() }
-    if part == 0 { learner?.tick() }
-    loop.schedule(at: MonotonicClock.now() + .milliseconds(50)) { self.tick(from: (part + 1) % 10) }
+  private func tickLearner() {
+    learner?.tick()
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tickLearner() }
   }
+
+  /// The coordinator's ledger, as it is now.
+  private func watched() throws(LedgerError) -> Ledger { try Ledger(path: runDirectory.ledger, mode: .readOnly) }
 
   // MARK: Measuring
 
@@ -213,6 +219,8 @@ package final class LoadedCoordinator {
     guard let pid = child?.pid else { throw LoadError.noCoordinator(log: lastWords) }
     var figures = LoadFigures(load)
     isMeasuring = true
+    // Workers elsewhere do not tell how many of theirs were acknowledged; the ledger does.
+    let stored = crew == nil ? try watched().trajectoryCount() : 0
     let begun = MonotonicClock.now()
     let before = ProcessUsage(of: pid)
     let own = ProcessUsage(of: Int32(bitPattern: ThisProcess.id))
@@ -223,6 +231,7 @@ package final class LoadedCoordinator {
       guard let usage = ProcessUsage(of: pid) else { throw LoadError.noCoordinator(log: lastWords) }
       figures.residentBytes.append(usage.residentBytes)
       figures.peakBytes = usage.peakBytes
+      if crew == nil { settled = try watched().trajectoryCount() - stored }
       if second % quarter == 0 {
         say("after \(second) s: \(settled / second) trajectories/s, \(usage.residentBytes >> 20) MiB")
       }
@@ -247,7 +256,7 @@ package final class LoadedCoordinator {
   private func end() {
     guard let child else { return }
     failure = failure ?? LoadError.interrupted
-    for worker in workers { worker.leave() }
+    crew?.leave()
     learner?.leave()
     child.signal(Signal.terminate)
     let deadline = MonotonicClock.now() + .seconds(10)

@@ -45,7 +45,8 @@ package struct LoadFigures: Sendable {
     let details: [JSON.Member] = [
       .init("workers", .int(load.workers)), .init("prompts", .int(load.prompts)),
       .init("samples", .int(load.samples)), .init("response_tokens", .int(load.responseTokens)),
-      .init("worker_tokens_per_second", .int(load.tokensPerSecond)), .init("tls", .bool(!load.isPlain)),
+      .init("worker_tokens_per_second", .int(load.tokensPerSecond)), .init("tls", .bool(load.key != nil)),
+      .init("elsewhere", .bool(load.listen != nil)),
       .init("seconds", .double(seconds)), .init("join_seconds", .double(joinSeconds)), .init("steps", .int(steps)),
       .init("settled", .int(settled)), .init("coordinator_cores", .double(coordinatorCores)),
       .init("load_cores", .double(loadCores)),
@@ -66,14 +67,14 @@ package struct LoadFigures: Sendable {
       if let median = wait(at: 0.5), let late = wait(at: 0.99) {
         "a lease comes \(hundredths(median)) ms after it was asked for (99 of 100: within \(hundredths(late)) ms)"
       } else {
-        "nobody asked for a lease twice in a step"
+        load.listen == nil ? "nobody asked for a lease twice in a step" : "workers elsewhere do not tell their waits"
       }
     let memory =
       residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")
     return """
       coordinator: \(Int(rate)) trajectories/s, \(share) % of \(of) (\(Int(ceiling)))
-      \(load.workers) workers, \(load.isPlain ? "plain TCP" : "TLS"), \(steps) steps in \(Int(seconds)) s, all joined \
-      after \(hundredths(joinSeconds)) s
+      \(load.workers) workers, \(load.key == nil ? "plain TCP" : "TLS"), \(steps) steps in \(Int(seconds)) s, all \
+      joined after \(hundredths(joinSeconds)) s
       it took \(hundredths(coordinatorCores)) of a core, the load \(hundredths(loadCores))
       \(waiting)
       memory, by quarters of the time: \(memory) MiB; at most \(peakBytes >> 20)

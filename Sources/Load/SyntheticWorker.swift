@@ -6,7 +6,7 @@
 
 import Base
 import Fleet
-import Platform
+package import Platform
 import Records
 import Transport
 
@@ -19,6 +19,71 @@ struct WorkerReports {
   var waited: (Instant.Span) -> Void
   /// It ended of its own accord, and why.
   var ended: (String) -> Void
+  /// Its connection ended.
+  var lost: () -> Void = {}
+}
+
+/// Synthetic workers on one loop.
+final class SyntheticCrew {
+  private let loop: EventLoop
+  private let workers: [SyntheticWorker]
+
+  /// Workers that connect in one second: fewer than a listening socket queues.
+  private static let joinsPerSecond = 250
+
+  init(
+    _ load: CoordinatorLoad, named name: String = "synthetic", to coordinator: HostPort, _ context: TLSContext?,
+    loop: EventLoop, _ reports: WorkerReports
+  ) {
+    self.loop = loop
+    workers = (0..<load.workers).map {
+      SyntheticWorker("\(name)-\($0)", load, to: coordinator, context, loop: loop, reports)
+    }
+  }
+
+  func start() {
+    for (number, worker) in workers.enumerated() {
+      worker.connect(after: .milliseconds(UInt64(1000 * number / Self.joinsPerSecond)))
+    }
+    tick(from: 0)
+  }
+
+  func leave() {
+    for worker in workers { worker.leave() }
+  }
+
+  /// Ten parts of the workers, one after the other, each twice a second.
+  private func tick(from part: Int) {
+    for index in stride(from: part, to: workers.count, by: 10) { workers[index].tick() }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(50)) { self.tick(from: (part + 1) % 10) }
+  }
+}
+
+/// Is `load.workers` synthetic workers of a coordinator under load elsewhere, until it has measured.
+///
+/// - Parameter name: what they are called, with a number behind it; differs from process to process.
+/// - Throws: if there is no loop or context to be had, or a worker is refused.
+package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinator: HostPort) throws {
+  Machine.raiseDescriptorLimit()
+  let loop = try EventLoop()
+  var failure: LoadError?
+  var joined = 0
+  let stop = { loop.stop() }
+  try loop.onSignals([Signal.interrupt, Signal.terminate]) { _ in stop() }
+  let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
+  let reports = WorkerReports(
+    joined: { joined += 1 }, settled: { _ in }, waited: { _ in },
+    ended: {
+      failure = .workerEnded($0)
+      stop()
+    },
+    // Before everybody is there it is tried again; afterwards it is the end.
+    lost: { if joined == load.workers { stop() } })
+  let crew = SyntheticCrew(load, named: name, to: coordinator, context, loop: loop, reports)
+  crew.start()
+  loop.run()
+  crew.leave()
+  if let failure { throw failure }
 }
 
 final class SyntheticWorker {
@@ -43,7 +108,7 @@ final class SyntheticWorker {
   private static let delivery = 16
 
   init(
-    _ number: Int, _ load: CoordinatorLoad, to coordinator: HostPort, _ context: TLSContext?, loop: EventLoop,
+    _ name: String, _ load: CoordinatorLoad, to coordinator: HostPort, _ context: TLSContext?, loop: EventLoop,
     _ reports: WorkerReports
   ) {
     self.loop = loop
@@ -51,15 +116,17 @@ final class SyntheticWorker {
     self.reports = reports
     uplink = Uplink(to: coordinator, context: context, loop: loop)
     let hello = Hello(
-      role: .worker, name: "synthetic-\(number)", arithmetic: CoordinatorLoad.arithmetic,
-      processID: UInt32(truncatingIfNeeded: number), threads: 1)
+      role: .worker, name: name, arithmetic: CoordinatorLoad.arithmetic, processID: ThisProcess.id, threads: 1)
     machine = Worker(hello: hello, capacity: Self.capacity) { ChunkDigest(SHA256.digest(of: $0)) }
   }
 
   func connect(after pause: Instant.Span) {
     uplink.onConnect = { self.handle(.connected) }
     uplink.onMessage = { self.receive($0) }
-    uplink.onDisconnect = { _ in self.handle(.disconnected) }
+    uplink.onDisconnect = { _ in
+      self.handle(.disconnected)
+      self.reports.lost()
+    }
     uplink.onRefused = { self.end("\($0)") }
     uplink.connect(after: pause)
   }
