@@ -150,7 +150,7 @@ let package = Package(
     tests("Fuzzing", of: ["Fuzzing"]),
     tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),
     tests("Simulation", of: ["Simulation", "TTRL", "Records", "Base"]),
-    tests("Settings", of: ["Settings", "Runs", "Records", "Base"]),
+    tests("Settings", of: ["Settings", "Runs", "LanguageModel", "Records", "Base"]),
     tests("EndToEnd", of: []),
     tests("Tidy", of: []),
   ],

@@ -2,7 +2,7 @@
 // `random-model`, a model directory to try things on; `agree`, sampler and trainer compared bit for bit; `differences`,
 // where ours judges otherwise than the reference; `fuzz-answers`, hostile texts for extraction and grading; `fuzz`, any
 // bytes for every decoder (scripts/fuzz builds it); `assault`, strangers at a coordinator's port; `crowd`, a long run
-// of a large fleet to look at.
+// of a large fleet to look at; `sizing`, what models need of machines.
 //
 // The last line of standard output is the result; progress goes to standard error.
 
@@ -19,10 +19,12 @@ case "agree": exit(AgreeCommand.run(Array(arguments.dropFirst())))
 case "fuzz": exit(FuzzCommand.run(Array(arguments.dropFirst())))
 case "assault": exit(AssaultCommand.run(Array(arguments.dropFirst())))
 case "crowd": exit(CrowdCommand.run(Array(arguments.dropFirst())))
+case "sizing": exit(SizingCommand.run(Array(arguments.dropFirst())))
 default:
   let usages = [
     SimulateCommand.usage, ResultsCommand.usage, RandomModelCommand.usage, AgreeCommand.usage, DifferencesCommand.usage,
     FuzzAnswersCommand.usage, FuzzCommand.usage, AssaultCommand.usage, CrowdCommand.usage,
+    SizingCommand.usage,
   ]
   for usage in usages {
     SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)

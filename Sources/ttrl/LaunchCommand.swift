@@ -72,6 +72,15 @@ extension Command {
       complain("\(host.name): about \(MemoryPlan.mebibytes(items.reduce(0) { $0 + $1.bytes }))")
       for item in items { complain("  \(item.name): \(MemoryPlan.mebibytes(item.bytes))") }
     }
+    func threads(_ processes: KeyPath<ListedHost, Int>) -> Int {
+      crew.list.hosts.reduce(0) { sum, host in
+        let count = host[keyPath: processes]
+        return sum + (host.threads > 0 ? host.threads * count : count > 0 ? Machine.coreCount : 0)
+      }
+    }
+    try sayStepTime(
+      beginning.settings, on: (threads(\.workers), threads(\.learners)), ranks: max(1, crew.list.learners),
+      machines: crew.list.hosts.count)
     var address = try HostPort(parsing: settings.listen)
     if address.port == 0 { address = try HostPort(parsing: "\(address.host):1") }
     let site = Site(

@@ -25,6 +25,8 @@ extension Command {
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
     announce(beginning, settings)
     if settings.isDryRun {
+      let threads = (threads(of: settings.workers, settings), threads(of: settings.learners, settings))
+      try sayStepTime(beginning.settings, on: threads, ranks: settings.learners)
       say(Comparison(beginning.settings).text)
       return ExitStatus.done
     }
@@ -111,6 +113,39 @@ extension Command {
         + (processes
           ?? "1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) (sharing "
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
+  }
+
+  /// Of all processes of a role together, on this machine; no more than it has cores for.
+  private static func threads(of processes: Int, _ settings: Settings) -> Int {
+    settings.threads > 0 ? min(processes * settings.threads, Machine.coreCount) : Machine.coreCount
+  }
+
+  /// How long a step will take, by arithmetic: at most, since responses may end earlier.
+  ///
+  /// - Parameters:
+  ///   - settings: the run's.
+  ///   - threads: of all machines, as fast as those of this one.
+  ///   - machines: if more than one, their links carry `StepTime.usualLink`.
+  static func sayStepTime(
+    _ settings: Settings, on threads: (sampling: Int, training: Int), ranks: Int, machines: Int = 1
+  ) throws {
+    guard settings.method.steps > 0 else { return }
+    guard let gigaflops = try Ceilings.multiplyAdds(.float32, threads: Machine.coreCount) else { return }
+    let perThread = gigaflops / Double(Machine.coreCount)
+    let tokens = Int(settings.maxNewTokens)
+    let time = StepTime(
+      settings, model: try ModelDirectory(settings.model).configuration.model, responseTokens: tokens,
+      StepTime.Means(
+        samplingThreads: threads.sampling, trainingThreads: threads.training, ranks: ranks,
+        flops: perThread * 1e9, linkRate: machines > 1 ? StepTime.usualLink : nil))
+    let network =
+      machines > 1
+      ? ", sums between ranks \(StepTime.text(time.sums)) and weights to workers \(StepTime.text(time.weights)) over "
+        + "links of 1 Gbit/s" : ""
+    say(
+      "a step takes about \(StepTime.text(time.total)), if responses are all \(tokens) tokens long: sampling "
+        + "\(StepTime.text(time.sampling)) on \(threads.sampling) threads, training \(StepTime.text(time.training)) on "
+        + "\(threads.training)\(network). By arithmetic, with threads of \(Int(perThread.rounded())) GFLOP/s as here")
   }
 
   private static func showResult(_ directory: RunDirectory, _ settings: Settings) throws {

@@ -1,0 +1,112 @@
+// StepTime: how long a step of training will take, by arithmetic, before anything has run.
+//
+// Nearly all of it is multiply-adds, whose number follows from the model's shape and the settings, and bytes between
+// learner ranks. What the engine reaches of a processor's multiply-adds was measured (docs/speed.md). It is an estimate
+// to choose machines by: within a factor of two, and an upper bound where responses end before they must.
+// Not here: what the processor's multiply-adds are (Benchmarks), the prompts' own tokens, which are computed once per
+// group, and the wait for the slowest worker.
+
+import Base
+package import LanguageModel
+import Records
+package import Settings
+import Tensors
+
+package struct StepTime: Sendable, Equatable {
+  /// What a run has to work with.
+  package struct Means: Sendable, Equatable {
+    /// Of all workers, and of all learner ranks. At a staleness of 0 they take turns, so a core may count in both.
+    package var samplingThreads: Int
+    package var trainingThreads: Int
+    package var ranks: Int
+    /// Multiply-adds of one thread in float32, in floating-point operations per second.
+    package var flops: Double
+    /// Bytes per second of a machine's link, each way; nil where everything is on one machine.
+    package var linkRate: Double?
+
+    package init(samplingThreads: Int, trainingThreads: Int, ranks: Int, flops: Double, linkRate: Double?) {
+      self.samplingThreads = samplingThreads
+      self.trainingThreads = trainingThreads
+      self.ranks = ranks
+      self.flops = flops
+      self.linkRate = linkRate
+    }
+  }
+
+  /// The engine's share of the processor's multiply-adds, in float32 and bfloat16 alike (docs/speed.md, at contexts of
+  /// some hundred tokens): 0.49 to 0.62 when it samples, 0.48 to 0.63 when it trains.
+  package static let samplingShare = 0.5
+  package static let trainingShare = 0.6
+
+  /// What is assumed of a link where nothing is known of it: 1 Gbit/s, as bytes per second.
+  package static let usualLink = 1.25e8
+
+  /// An anchor is this share of the weights' bytes (docs/speed.md#weights-on-the-wire); a delta is less.
+  private static let packedShare = 0.7
+
+  /// Attention's operations count twice: its short products and exponentials run at half the others' speed.
+  private static let attentionWeight = 2.0
+
+  /// Seconds: sampling, training without the wait for others, sums over ranks and gathered weights, and a new version
+  /// on its way to the workers.
+  package let sampling: Double
+  package let training: Double
+  package let sums: Double
+  package let weights: Double
+  /// Optimizer updates of a step; each has its sums.
+  package let updates: Int
+
+  package var total: Double { sampling + training + sums + weights }
+
+  /// - Parameters:
+  ///   - settings: method, data type, and how gradients are summed.
+  ///   - responseTokens: of a response, on average.
+  package init(_ settings: Settings, model: ModelConfiguration, responseTokens: Int, _ means: Means) {
+    let shape = TransformerPlan(model, type: settings.dtype)
+    let method = settings.method
+    let perToken =
+      2 * Double(shape.productParameters)
+      + Self.attentionWeight * 4 * Double(responseTokens) / 2
+      * Double(model.headCount * model.headDimension * model.layerCount)
+    let sampled = Double(Int(method.promptsPerStep) * method.votes * responseTokens)
+    let trainedSequences = method.promptsPerStep * min(method.trainSamples, method.votes)
+    let trained = Double(trainedSequences * responseTokens)
+    updates = (trainedSequences + method.miniBatch - 1) / max(1, method.miniBatch)
+    sampling = sampled * perToken / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
+    // Forward once, and backward twice: the gradients of the inputs and of the weights.
+    training = trained * 3 * perToken / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
+    guard let linkRate = means.linkRate else {
+      (sums, weights) = (0, 0)
+      return
+    }
+    let count = Double(shape.layout.count)
+    // Reduce-scatter of the gradient, all-gather of the new weights: each rank sends and receives all but its shard.
+    let bytes = (settings.reduction == .exact ? 8 : 4) + Double(shape.type.bytes)
+    let others = Double(means.ranks - 1) / Double(max(1, means.ranks))
+    sums = Double(updates) * bytes * count * others / linkRate
+    weights = Self.packedShare * Double(shape.type.bytes) * count / linkRate
+  }
+
+  /// "42 s", "3.5 min", "11 h", "4.2 days".
+  package static func text(_ seconds: Double) -> String {
+    for (unit, length, most) in [("s", 1.0, 90.0), ("min", 60, 90), ("h", 3600, 36)] where seconds < most * length {
+      return number(seconds / length) + " " + unit
+    }
+    return number(seconds / 86400) + " days"
+  }
+
+  /// Two digits, or all before the point.
+  private static func number(_ value: Double) -> String {
+    value < 9.95 ? "\((value * 10).rounded() / 10)" : "\(Int(value.rounded()))"
+  }
+}
+
+extension TransformerPlan {
+  /// Parameters that every token is multiplied by: the layers' matrices and the head's. An embedding that is not the
+  /// head's is only looked up.
+  fileprivate var productParameters: Int {
+    layout.tensors.indices.filter { index in
+      layout.tensors[index].shape.count == 2 && (index != layout.embedding || layout.embedding == layout.head)
+    }.reduce(0) { $0 + layout.tensors[$1].count }
+  }
+}
