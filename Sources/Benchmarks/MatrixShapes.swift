@@ -97,9 +97,9 @@ extension MatrixShape {
   private func libraryRuns(
     _ rows: Int, _ type: DataType, _ threads: Int, isPacked: Bool
   ) throws -> [@Sendable () throws -> Void] {
-    // oneDNN multiplies bfloat16 only where the processor has instructions for it; its ceiling elsewhere is float32's.
-    let library =
-      type == .bfloat16 && !LibraryProduct.canMultiply(type) ? DataType.float32 : type
+    // Where the processor has no instruction for it, oneDNN multiplies bfloat16 slowly or not at all; its ceiling there
+    // is float32's.
+    let library = Machine.instructionSet.hasSuffix("bf16") ? type : .float32
     let shape = ttrl_matmul_shape(
       rows: Int64(rows), inner: Int64(inner), columns: Int64(columns), dtype: library == .float32 ? 0 : 1,
       is_packed: isPacked, accumulates: false)
@@ -164,12 +164,6 @@ private final class LibraryProduct: @unchecked Sendable {
   deinit {
     for copy in packed { ttrl_packed_destroy(copy) }
     ttrl_matmul_destroy(handle)
-  }
-
-  static func canMultiply(_ type: DataType) -> Bool {
-    let shape = ttrl_matmul_shape(
-      rows: 16, inner: 16, columns: 16, dtype: type == .float32 ? 0 : 1, is_packed: true, accumulates: false)
-    return (try? LibraryProduct(shape, weights: 1)) != nil
   }
 
   func call(x: Floats, out: Floats) throws -> Call {

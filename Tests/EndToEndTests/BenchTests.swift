@@ -58,7 +58,7 @@ extension EndToEnd {
         #expect(result[name] != nil, "\(name)")
       }
       let limits = try #require(result["limits"] as? [String: Double])
-      #expect(limits["source_bytes"] == limits["anchor_bytes"] && limits["relays_avoided"] == 0)
+      #expect(limits["source_copies"] == 1 && limits["relays_avoided"] == 0)
     }
 
     @Test func `a benchmark of two words is found, and one word says which there are`() throws {
