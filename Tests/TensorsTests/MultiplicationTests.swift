@@ -97,11 +97,13 @@ import Testing
     let dx = Matrix(rows: roundedToBlocks(rows), columns: inputs)
     try Multiplier(Team(2)).multiplyBackward(dy, rows: rows, by: packed, into: dx)
     let (dys, ws) = (doubles(dy.array), doubles(weights.values.array))
+    // Rounding grows with the number of terms, in whatever order a library adds them on this processor.
+    let tolerance = max(2e-5, 4e-8 * Double(outputs))
     for row in 0..<rows {
       let expected = (0..<inputs).map { input in
         (0..<outputs).reduce(0.0) { $0 + dys[row * outputs + $1] * ws[$1 * inputs + input] }
       }
-      #expect(worst(dx.row(row).array, expected) < 2e-5)
+      #expect(worst(dx.row(row).array, expected) < tolerance)
     }
   }
 
