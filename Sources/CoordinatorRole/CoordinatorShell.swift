@@ -42,6 +42,8 @@ package final class CoordinatorShell {
   private var votes: VoteBook
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
+  /// Batches that are being sent.
+  private var feeds: [PeerID: BatchFeed] = [:]
   private var shelf: PackageShelf?
   private var nextPeer: UInt64 = 1
   /// Effects from the first store on that have not been performed.
@@ -170,13 +172,16 @@ package final class CoordinatorShell {
     guard links.count < Limits.connections else { return connection.close() }
     let id = PeerID(nextPeer)
     nextPeer += 1
-    links[id] = Link(
+    let link = Link(
       connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.handle(.received($0, from: id)) },
       onClose: { reason in
+        self.feeds[id] = nil
         self.links[id] = nil
         Log.debug("coordinator.connection_lost", ["peer": id, "reason": reason])
         self.handle(.disconnected(id))
       })
+    link.onDrained = { self.attempt { try self.feed(id) } }
+    links[id] = link
     handle(.connected(id))
   }
 
@@ -224,7 +229,9 @@ package final class CoordinatorShell {
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
     case .storeUnneeded(let slots): try scribe.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
-    case .close(let peer, _): links.removeValue(forKey: peer)?.finish()
+    case .close(let peer, _):
+      feeds[peer] = nil
+      links.removeValue(forKey: peer)?.finish()
     case .closeRound(let round): try scribe.close(round)
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
@@ -266,11 +273,18 @@ package final class CoordinatorShell {
   }
 
   private func sendBatch(_ round: RoundID, to peer: PeerID) throws {
-    guard let link = links[peer] else { return }
-    let all = parts(of: try scribe.trajectories(of: round))
-    for (index, part) in all.enumerated() {
-      link.send(.batch(step: round.step, part: UInt32(index), partCount: UInt32(all.count), part))
-    }
+    guard links[peer] != nil else { return }
+    feeds[peer] = try BatchFeed(round, from: scribe)
+    try feed(peer)
+  }
+
+  /// Sends a learner the next message of its batch. The one after that follows when this one is out of the queue.
+  private func feed(_ peer: PeerID) throws {
+    guard let link = links[peer], var feed = feeds.removeValue(forKey: peer), !feed.isOver else { return }
+    link.send(try feed.take(from: scribe))
+    guard !feed.isOver else { return }
+    feeds[peer] = feed
+    if link.queuedBytes == 0 { loop.soon { self.attempt { try self.feed(peer) } } }
   }
 
   private func exit(_ status: Int32, _ reason: String) {

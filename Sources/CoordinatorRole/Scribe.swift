@@ -161,8 +161,16 @@ package final class Scribe {
     openedRounds.insert(round)
   }
 
-  package func trajectories(of round: RoundID) throws(LedgerError) -> [Trajectory] {
-    try ledger.trajectories(of: round)
+  package func trajectories(
+    of round: RoundID, from first: Slot, before end: Slot?
+  ) throws(LedgerError) -> [Trajectory] {
+    try ledger.trajectories(of: round, from: first, before: end)
+  }
+
+  /// The first slot of every message that a round's trajectories are sent in.
+  package func partStarts(of round: RoundID) throws(LedgerError) -> [Slot] {
+    var cutter = PartCutter()
+    return try ledger.slots(of: round) { cutter.begins(withTokens: $0) }
   }
 
   /// A round is complete: make it so in the ledger; score it if it is an evaluation.

@@ -237,18 +237,28 @@ package struct Worker: Sendable {
 /// Cuts trajectories into messages of bounded size, in order.
 package func parts(of trajectories: [Trajectory]) -> [[Trajectory]] {
   var parts: [[Trajectory]] = []
-  var part: [Trajectory] = []
-  var bytes = 0
+  var cutter = PartCutter()
   for trajectory in trajectories {
-    let size = 32 + 8 * trajectory.tokens.count
-    if !part.isEmpty, bytes + size > Limits.batchPartBytes || part.count == Limits.trajectoriesPerMessage {
-      parts.append(part)
-      part = []
-      bytes = 0
-    }
-    part.append(trajectory)
-    bytes += size
+    if cutter.begins(withTokens: trajectory.tokens.count) { parts.append([]) }
+    parts[parts.count - 1].append(trajectory)
   }
-  if !part.isEmpty { parts.append(part) }
   return parts
+}
+
+/// Where one message of trajectories ends and the next begins, told by lengths alone.
+package struct PartCutter {
+  private var count = 0
+  private var bytes = 0
+
+  package init() {}
+
+  /// Whether the next trajectory, of so many tokens, begins a message. The first one does.
+  package mutating func begins(withTokens tokenCount: Int) -> Bool {
+    let size = 32 + 8 * tokenCount
+    let isFull = count == Limits.trajectoriesPerMessage || bytes + size > Limits.batchPartBytes
+    if count == 0 || isFull { (count, bytes) = (0, 0) }
+    count += 1
+    bytes += size
+    return count == 1
+  }
 }

@@ -236,17 +236,38 @@ package final class Ledger {
   }
 
   /// Those that count, in the order (prompt, sample).
-  package func trajectories(of round: RoundID) throws(LedgerError) -> [Trajectory] {
+  ///
+  /// - Parameters:
+  ///   - first: the first slot to read; nil for the round's first.
+  ///   - end: the slot before which to stop; nil for the round's end.
+  package func trajectories(
+    of round: RoundID, from first: Slot? = nil, before end: Slot? = nil
+  ) throws(LedgerError) -> [Trajectory] {
     try database.rows(
       """
-      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish FROM trajectories AS sampled
-      WHERE round = ? AND NOT EXISTS (
-        SELECT 1 FROM unneeded_slots AS spare
-        WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample)
-      ORDER BY prompt, sample
-      """, .integer(Int64(round.code))
+      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish \(Self.counting)
+      AND (prompt, sample) >= (?, ?) AND (prompt, sample) < (?, ?) ORDER BY prompt, sample
+      """, .integer(Int64(round.code)), .integer(Int64(first?.prompt ?? 0)), .integer(Int64(first?.sample ?? 0)),
+      .integer(end.map { Int64($0.prompt) } ?? .max), .integer(end.map { Int64($0.sample) } ?? 0)
     ) { row throws(LedgerError) in try self.trajectory(row, of: round) }
   }
+
+  /// The slots of those that count for which `condition` holds, asked in the order (prompt, sample) with the lengths of
+  /// the responses in tokens. No response is read.
+  package func slots(of round: RoundID, where condition: (Int) -> Bool) throws(LedgerError) -> [Slot] {
+    try database.rows(
+      "SELECT prompt, sample, length(tokens) / 4 \(Self.counting) ORDER BY prompt, sample", .integer(Int64(round.code))
+    ) { row throws(LedgerError) in condition(Int(row.integer(2))) ? try self.slot(row, of: round) : nil }
+    .compactMap { $0 }
+  }
+
+  /// The trajectories of a round but those that it turned out not to need.
+  private static let counting = """
+    FROM trajectories AS sampled
+    WHERE round = ? AND NOT EXISTS (
+      SELECT 1 FROM unneeded_slots AS spare
+      WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample)
+    """
 
   func trajectory(_ row: Row, of round: RoundID) throws(LedgerError) -> Trajectory {
     let slot = try slot(row, of: round)

@@ -52,6 +52,11 @@ package final class Link {
   package var localHost: String { connection.localHost }
   /// Bytes that wait to be sent.
   package var queuedBytes: Int { connection.queuedBytes }
+  /// Called when the bytes that waited have been sent.
+  package var onDrained: () -> Void {
+    get { connection.onDrained }
+    set { connection.onDrained = newValue }
+  }
 
   package func send(_ message: Message) {
     if isOpen { connection.send(Frame.encode(message)) }

@@ -36,6 +36,18 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a batch passes through the coordinator message by message, however large it is`() throws {
+      let outcome = try Program.run([
+        "bench", "coordinator", "--workers", "4", "--prompts", "20", "--samples", "64", "--max-new-tokens", "4000",
+        "--seconds", "15", "--json",
+      ])
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let result = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      // 1,280 responses of 4,000 tokens, 8 bytes each: 41 MB, which were held three times over. Without, 50 to 60 MiB.
+      #expect(result["steps"] as? Int ?? 0 >= 1)
+      #expect(try #require(result["peak_bytes"] as? Int) < 100 << 20)
+    }
+
     @Test func `ranks that train together, and sums of theirs, are measured beside what they cost without`() throws {
       let ranks = try bench("ranks", ["--learners", "2", "--micro-batch-tokens", "16"])
       #expect(ranks["ranks"] as? Int == 2 && ranks["value"] as? Double ?? 0 > 0)

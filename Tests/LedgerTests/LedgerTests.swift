@@ -115,6 +115,28 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.accountedCount(of: round) == 4)
   }
 
+  @Test func `a batch is read piece by piece, from where a slot says to where the next does`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    let lengths: [(UInt32, UInt32, Int)] = [(0, 0, 3), (0, 1, 9), (2, 0, 4), (2, 5, 8), (3, 0, 7), (3, 1, 0)]
+    for (prompt, sample, tokens) in lengths.reversed() {
+      #expect(try ledger.insert(trajectory(prompt, sample, tokens: tokens), worker: nil))
+    }
+    try ledger.insert(unneeded: Slot(round: round, prompt: 3, sample: 0))
+    let all = try ledger.trajectories(of: round)
+    var heard: [Int] = []
+    let starts = try ledger.slots(of: round) { length in
+      heard.append(length)
+      return heard.count % 2 == 1
+    }
+    #expect(heard == all.map(\.tokens.count) && heard == [3, 9, 4, 8, 0])
+    #expect(starts == [all[0].slot, all[2].slot, all[4].slot])
+    let pieces = try zip(starts, starts.dropFirst().map(Optional.some) + [nil]).map {
+      try ledger.trajectories(of: round, from: $0, before: $1)
+    }
+    #expect(pieces.map(\.count) == [2, 2, 1] && pieces.flatMap { $0 } == all)
+  }
+
   @Test func `rounds are kept apart`() throws {
     let place = try Place()
     let ledger = try opened(place)

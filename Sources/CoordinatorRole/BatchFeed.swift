@@ -1,0 +1,30 @@
+// BatchFeed: a step's batch on its way to a learner.
+//
+// A batch may be larger than memory would like: it is read from the ledger one message at a time, each when the learner
+// has taken those before it, and between two of them the coordinator serves everybody else. A round that is complete
+// does not change, so it does not matter when it is read.
+
+import Ledger
+import Records
+
+struct BatchFeed {
+  private let round: RoundID
+  /// The first slot of every message.
+  private let starts: [Slot]
+  private var next = 0
+
+  init(_ round: RoundID, from scribe: Scribe) throws(LedgerError) {
+    self.round = round
+    starts = try scribe.partStarts(of: round)
+  }
+
+  var isOver: Bool { next == starts.count }
+
+  /// The next message. There must be one.
+  mutating func take(from scribe: Scribe) throws(LedgerError) -> Message {
+    let end = next + 1 < starts.count ? starts[next + 1] : nil
+    let part = try scribe.trajectories(of: round, from: starts[next], before: end)
+    defer { next += 1 }
+    return .batch(step: round.step, part: UInt32(next), partCount: UInt32(starts.count), part)
+  }
+}
