@@ -8,6 +8,7 @@ package enum FinalTable {
     let outcome = Outcome(history)
     var rows: [[String]] = []
     for (title, ends) in outcome.sets {
+      let title = title + ((ends.before ?? ends.after)?.answered.map { " (\($0))" } ?? "")
       rows.append(rows.isEmpty ? [title, "before", "after", "change"] : [title, "", "", ""])
       rows += outcome.rows(ends).map { row in
         [

@@ -236,6 +236,12 @@ package struct EvaluationRecord: Sendable, Equatable {
     }
   }
 
+  /// "2 of 5 have an answer", where some have and some have none: accuracies are over those that have.
+  package var answered: String? {
+    guard let prompts, !passByPrompt.isEmpty, passByPrompt.count < prompts else { return nil }
+    return "\(passByPrompt.count) of \(prompts) have an answer"
+  }
+
   /// The k of each maj@k that was recorded, ascending.
   package var majorityCounts: [Int] { figures.filter(\.isMajority).compactMap(\.count).sorted() }
 

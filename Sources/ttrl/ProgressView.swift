@@ -94,6 +94,7 @@ final class ProgressView {
     parts.append("pass@1 \(percent(evaluation.passAt1))")
     for k in evaluation.majorityCounts { parts.append("maj@\(k) \(percent(evaluation.majority(at: k)))") }
     if evaluation.passAt1 == nil { parts.append("majority \(percent(evaluation.majorityRatio))") }
+    if let answered = evaluation.answered { parts.append("(\(answered))") }
     return parts.joined(separator: "  ")
   }
 

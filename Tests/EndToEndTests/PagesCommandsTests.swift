@@ -15,7 +15,7 @@ extension EndToEnd {
     private static let pages: [String] =
       ["README.md"]
       + ((try? FileManager.default.contentsOfDirectory(atPath: Program.packageRoot.appendingPathComponent("docs").path))
-        ?? []).filter { $0.hasSuffix(".md") }.sorted().map { "docs/" + $0 }
+      ?? []).filter { $0.hasSuffix(".md") }.sorted().map { "docs/" + $0 }
 
     /// What a page's shell blocks say, line by line, and code within its sentences. Lines that end in a backslash are
     /// joined with the next; comments and what is fed to a command are left out.

@@ -8,7 +8,7 @@ import Testing
 private let known = RunHistory(
   parsing: """
     {"kind":"evaluation","policy":0,"set":"train","pass@1":0.3125,"maj@16":0.4375,"maj@64":0.46875,\
-    "majority_ratio":0.34,"no_answer_ratio":0.12,"samples":64,"prompts":32,"pass_by_prompt":[0.25,0.375]}
+    "majority_ratio":0.34,"no_answer_ratio":0.12,"samples":64,"prompts":2,"pass_by_prompt":[0.25,0.375]}
     {"kind":"evaluation","policy":0,"set":"held_out","pass@1":0.3,"maj@16":0.4,"maj@64":0.41,\
     "majority_ratio":0.33,"no_answer_ratio":0.1,"samples":64,"prompts":100,"pass_by_prompt":[]}
     {"kind":"step","step":0,"label_accuracy":0.625,"reward_accuracy":0.75,"majority_ratio":0.355,\
@@ -18,7 +18,7 @@ private let known = RunHistory(
     "no_answer_ratio":0.02,"unlabeled_ratio":0,"sampled_tokens":1200,"logprob_gap":0.0001,"skipped_updates":2,\
     "rollout_seconds":2,"train_seconds":1,"prompts":[]}
     {"kind":"evaluation","policy":2,"set":"train","pass@1":0.5835,"maj@16":0.6,"maj@64":0.6,\
-    "majority_ratio":0.81,"no_answer_ratio":0.01,"samples":64,"prompts":32,"pass_by_prompt":[0.5,0.75]}
+    "majority_ratio":0.81,"no_answer_ratio":0.01,"samples":64,"prompts":2,"pass_by_prompt":[0.5,0.75]}
     {"kind":"evaluation","policy":2,"set":"held_out","pass@1":0.29,"maj@16":0.42,"maj@64":0.41,\
     "majority_ratio":0.7,"no_answer_ratio":0.02,"samples":64,"prompts":100,"pass_by_prompt":[]}
 
@@ -161,6 +161,19 @@ private func silent(truncated: Double) -> RunHistory {
         pass@1 after training is 11.5 points above it
 
         """)
+  }
+
+  @Test func `where only some questions have an answer the table says how many`() {
+    func line(_ policy: Int, _ pass: Double) -> JSON {
+      [
+        "kind": "evaluation", "policy": .int(policy), "set": "train", "pass@1": .double(pass), "prompts": 5,
+        "pass_by_prompt": [.double(pass), .double(pass)],
+      ]
+    }
+    var history = RunHistory()
+    history.add(line(0, 0.25))
+    history.add(line(9, 0.5))
+    #expect(FinalTable.text(history).hasPrefix("training questions (2 of 5 have an answer)  before  after  change\n"))
   }
 
   @Test func `without answers only agreement is listed, and the table says why`() {
