@@ -52,20 +52,20 @@ private func silent(truncated: Double) -> RunHistory {
   @Test func `the result names base, final, the base's majority vote and the held-out set`() {
     #expect(
       Outcome(known).sentence(known)
-        == "pass@1 rose from 31.3% to 58.4% in 2 steps on 32 questions without their answers, above the base model's "
+        == "pass@1 rose from 31.3% to 58.4% in 2 steps on 2 questions without their answers, above the base model's "
         + "majority vote (maj@64, 46.9%); held out, it fell from 30.0% to 29.0%.")
   }
 
   @Test func `without answers it says what could be measured, and that nothing can be compared`() {
     #expect(
       Outcome(blind).sentence(blind)
-        == "The majority ratio rose from 34.0% to 81.0% in 1 step on 32 questions without their answers; "
+        == "The majority ratio rose from 34.0% to 81.0% in 1 step on 2 questions without their answers; "
         + "there are no answers to compare with.")
   }
 
   @Test func `controls are called what they are`() {
-    #expect(Outcome(known).sentence(known, labels: .random).contains("on 32 questions with random labels, above"))
-    #expect(Outcome(known).sentence(known, labels: .truth).contains("on 32 questions with their true answers, above"))
+    #expect(Outcome(known).sentence(known, labels: .random).contains("on 2 questions with random labels, above"))
+    #expect(Outcome(known).sentence(known, labels: .truth).contains("on 2 questions with their true answers, above"))
   }
 
   @Test func `a run at its beginning promises nothing`() {
