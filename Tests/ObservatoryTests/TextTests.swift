@@ -59,7 +59,7 @@ private func silent(truncated: Double) -> RunHistory {
   @Test func `without answers it says what could be measured, and that nothing can be compared`() {
     #expect(
       Outcome(blind).sentence(blind)
-        == "The majority ratio rose from 34.0% to 81.0% in 1 step on 2 questions without their answers; "
+        == "The majority ratio rose from 34.0% to 81.0% in 1 step on 32 questions without their answers; "
         + "there are no answers to compare with.")
   }
 
