@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -275,6 +276,13 @@ int ttrl_pipe(int *reading, int *writing) {
 const char *ttrl_errno_name(int number) { return strerrorname_np(number); }
 
 int ttrl_name_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }
+
+int ttrl_finish_output(void) {
+  bool lost = ferror(stdout);
+  // The reason of an earlier failure is no longer known.
+  if (fflush(stdout)) return errno ? -errno : -EIO;
+  return lost ? -EIO : 0;
+}
 
 int ttrl_affinity_count(void) {
   cpu_set_t set;

@@ -37,7 +37,21 @@ struct Command: Sendable {
 
   // MARK: Entry
 
-  static func main(_ arguments: [String]) -> Int32 {
+  /// Runs a command line.
+  ///
+  /// - Returns: the exit status; not that of success if a result did not arrive.
+  static func run(_ arguments: [String]) -> Int32 {
+    let status = main(arguments)
+    do throws(PlatformError) {
+      try StandardOutput.finish()
+      return status
+    } catch {
+      complain("ttrl: the output is incomplete: \(error)")
+      return status == ExitStatus.done ? ExitStatus.failed : status
+    }
+  }
+
+  private static func main(_ arguments: [String]) -> Int32 {
     guard let first = arguments.first else {
       complain(overview)
       return ExitStatus.usage
@@ -91,7 +105,7 @@ struct Command: Sendable {
   /// Its exit status tells a supervisor whether to start it again.
   private var isRole: Bool { ["coordinator", "worker", "learner"].contains(name) }
 
-  static func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+  static func complain(_ text: String) { StandardError.write(text + "\n") }
 
   // MARK: Settings
 

@@ -136,5 +136,5 @@ final class ProgressView {
     blockHeight = 0
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { StandardError.write(text) }
 }

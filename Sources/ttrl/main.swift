@@ -2,4 +2,4 @@
 
 import Foundation
 
-exit(Command.main(Array(CommandLine.arguments.dropFirst())))
+exit(Command.run(Array(CommandLine.arguments.dropFirst())))

@@ -20,6 +20,17 @@ extension EndToEnd {
       #expect(outcome.output.contains("oneDNN"))
     }
 
+    @Test func `a result that could not be written is a failure that says so`() throws {
+      let outcome = try Program.run(["-c", "\(Program.path()) --version >/dev/full"], program: "/bin/bash")
+      #expect(outcome.status == 1, "\(outcome)")
+      #expect(outcome.errors.contains("cannot write to standard output: No space left"), "\(outcome.errors)")
+    }
+
+    @Test func `what could not be told ends nothing`() throws {
+      let outcome = try Program.run(["-c", "\(Program.path()) 2>/dev/full"], program: "/bin/bash")
+      #expect(outcome.status == 2, "\(outcome)")
+    }
+
     @Test func `without a command there is help and status 2`() throws {
       let outcome = try Program.run([])
       #expect(outcome.status == 2 && outcome.errors.contains("Commands:") && outcome.output.isEmpty)

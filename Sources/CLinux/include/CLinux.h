@@ -85,6 +85,9 @@ int ttrl_pipe(int *reading, int *writing);
 
 // Files and the machine.
 
+// Writes what standard output still holds. 0, or a negative errno if any of what was printed since the process began is
+// lost.
+int ttrl_finish_output(void);
 // "ENOSPC" for that number; null for no error.
 const char *_Nullable ttrl_errno_name(int number);
 // At most 15 bytes; longer names are refused.
