@@ -37,8 +37,9 @@ package enum RunBeginning {
     let directory = RunDirectory(settings.run)
     let here = here ?? (settings.workers, settings.learners)
     if Files.exists(directory.settings) { return try resume(directory, settings, given, here) }
-    if Files.exists(directory.path), try !Files.list(directory.path).allSatisfy({ $0.hasPrefix("lock") }) {
-      throw RunError.notEmpty(path: directory.path)
+    if Files.exists(directory.path) {
+      let others = try Files.list(directory.path).filter { !isOfPlace($0) }
+      if !others.isEmpty { throw RunError.notEmpty(path: directory.path, entries: others.sorted()) }
     }
     var settings = settings
     settings.model = try BuiltIn.resolve(model: settings.model)
@@ -74,6 +75,12 @@ package enum RunBeginning {
     try Files.write(
       RunManifest.text(id: id, settings: settings, modelIdentity: identity), to: directory.settings)
     return outcome
+  }
+
+  /// Whether a run may begin beside an entry of its directory: the locks of those who begin it, what a file system of
+  /// its own brings along, and `logs/`, which may be another disk.
+  private static func isOfPlace(_ entry: String) -> Bool {
+    entry == RunDirectory.logsName || entry == "lost+found" || entry.hasPrefix("lock")
   }
 
   private static func resume(

@@ -32,7 +32,8 @@ package struct RunDirectory: Sendable, Equatable {
   package var key: String { path + "/cluster.key" }
   /// The lock of whoever started the run's processes; the coordinator's is "lock".
   package static let supervisorLock = "lock.supervisor"
-  package var logs: String { path + "/logs" }
+  package static let logsName = "logs"
+  package var logs: String { "\(path)/\(Self.logsName)" }
   /// HOST:PORT of the running coordinator, for those who start on the same machine.
   package var address: String { path + "/coordinator.address" }
 

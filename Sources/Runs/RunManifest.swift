@@ -16,7 +16,7 @@ package enum RunError: Error, Sendable, CustomStringConvertible {
   /// Settings that differ from the run's and may change its result: name, the run's value, the given one.
   case changed(path: String, settings: [(name: String, was: String, given: String)])
   case otherQuestions(path: String, set: String)
-  case notEmpty(path: String)
+  case notEmpty(path: String, entries: [String])
   case noPrompts(path: String, dropped: Int, context: Int)
   case longPrompts(path: String, ids: [String], context: Int)
   /// Labels are to be the truth, and there is none.
@@ -41,8 +41,10 @@ package enum RunError: Error, Sendable, CustomStringConvertible {
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than the given file has. Leave the file out to "
         + "continue, or begin another run in an empty directory"
-    case .notEmpty(let path):
-      "\(path) is not a run (no settings.json) and not empty; a run needs a directory of its own"
+    case .notEmpty(let path, let entries):
+      "\(path) is not a run (no settings.json) and not empty: it holds "
+        + entries.prefix(5).joined(separator: ", ") + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
+        + ". A run needs a directory of its own"
     case .noPrompts(let path, let dropped, let context):
       "no prompt of \(path) is left: all \(dropped) are too long for the context of \(context) tokens together with "
         + "max-new-tokens. Lower max-new-tokens or shorten the questions"

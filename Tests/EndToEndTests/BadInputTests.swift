@@ -121,8 +121,18 @@ extension EndToEnd {
     @Test func `a directory with something else in it is refused and left alone`() throws {
       let other = scratch.write("mine", to: "notes.txt")
       let outcome = try Program.run(["train", "--run", scratch.path], within: 20)
-      #expect(outcome.status == 1 && outcome.errors.contains("not a run"), "\(outcome.errors)")
+      #expect(
+        outcome.status == 1 && outcome.errors.contains("not a run") && outcome.errors.contains("it holds notes.txt."),
+        "\(outcome.errors)")
       #expect(textOfFile(other) == "mine")
+    }
+
+    @Test func `a run may begin on a disk of its own, with logs on another`() throws {
+      for name in ["lost+found", "logs"] {
+        try FileManager.default.createDirectory(atPath: scratch.file(name), withIntermediateDirectories: false)
+      }
+      let outcome = try Program.run(["train", "--run", scratch.path, "--dry-run"] + SmallRun.settings, within: 20)
+      #expect(outcome.status == 0, "\(outcome.errors)")
     }
   }
 
