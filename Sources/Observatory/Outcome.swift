@@ -172,7 +172,8 @@ extension Outcome {
     let work = "\(Figures.count(history.steps.count, "step"))\(subject(history))\(labels.phrase)"
     guard !history.steps.isEmpty || train.after != nil else { return sentenceBeforeTraining }
     if let before = train.before?.passAt1, let after = train.after?.passAt1 {
-      return "pass@1 \(movement(from: before, to: after)) in \(work)\(besideMajority(after))\(heldOutClause)."
+      let over = train.before?.answered.map { " (\($0))" } ?? ""
+      return "pass@1\(over) \(movement(from: before, to: after)) in \(work)\(besideMajority(after))\(heldOutClause)."
     }
     if !train.knowsAnswers, let before = train.before?.majorityRatio, let after = train.after?.majorityRatio {
       return "The majority ratio \(movement(from: before, to: after)) in \(work); "

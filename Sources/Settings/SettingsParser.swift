@@ -88,8 +88,7 @@ package struct SettingsParser: Sendable {
     var seen: [String] = []
     for (name, value) in pairs {
       guard let setting = SettingTable.named(name) else {
-        let hint = nearest(to: name, in: allowed).map { "; did you mean \"\($0)\"?" } ?? "; see --help"
-        problems.append("\(origin): there is no setting \"\(name)\"\(hint)")
+        problems.append("\(origin): there is no setting \"\(name)\"; \(hint(name))")
         continue
       }
       guard allowed.contains(name) else {
@@ -104,6 +103,19 @@ package struct SettingsParser: Sendable {
         given.append(name)
       }
     }
+  }
+
+  /// What may be meant by a name that no setting has: the name spelt most like it, or those whose help has its words,
+  /// as "learning-rate" is lr.
+  private func hint(_ name: String) -> String {
+    let words = name.split { !$0.isLetter }
+    let meant =
+      nearest(to: name, in: allowed).map { [$0] }
+      ?? SettingTable.all.filter { setting in
+        !words.isEmpty && allowed.contains(setting.name) && words.allSatisfy(setting.help.contains)
+      }.map(\.name)
+    guard (1...4).contains(meant.count) else { return "see --help" }
+    return "did you mean \(meant.map { "\"\($0)\"" }.joined(separator: " or "))?"
   }
 
   /// The settings, if there is nothing wrong with any of them, alone or together.

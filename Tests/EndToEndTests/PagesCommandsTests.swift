@@ -1,5 +1,5 @@
 // The commands that README.md and docs/ tell people to type: each is one, takes the settings it is given, and every
-// script is there. `scripts/walk` runs those of docs/start.md.
+// script is there. PagesExamplesTests runs some of them, `scripts/walk` those of docs/start.md.
 
 import Foundation
 import Testing
@@ -12,40 +12,10 @@ extension EndToEnd {
       var words: [String]
     }
 
-    private static let pages: [String] =
-      ["README.md"]
-      + ((try? FileManager.default.contentsOfDirectory(atPath: Program.packageRoot.appendingPathComponent("docs").path))
-      ?? []).filter { $0.hasSuffix(".md") }.sorted().map { "docs/" + $0 }
-
-    /// What a page's shell blocks say, line by line, and code within its sentences. Lines that end in a backslash are
-    /// joined with the next; comments and what is fed to a command are left out.
-    private static func shell(of page: String) -> [(line: Int, text: String)] {
-      let text = textOfFile(Program.packageRoot.appendingPathComponent(page).path)
-      var found: [(Int, String)] = []
-      var inside = false, other = false, joined = "", fed: Substring?
-      for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-        if let end = fed {
-          if line == end { fed = nil }
-        } else if line.hasPrefix("```") {
-          other = !inside && !other && line != "```sh"
-          inside = line == "```sh"
-        } else if inside, line.hasSuffix("\\") {
-          joined += line.dropLast()
-        } else if inside {
-          found.append((index + 1, (joined + line).split(separator: " #", maxSplits: 1).first.map(String.init) ?? ""))
-          joined = ""
-          fed = line.firstMatch(of: /<<'?([A-Z]+)/)?.1
-        } else if !other {
-          found += line.matches(of: /`([^`]+)`/).map { (index + 1, String($0.1)) }
-        }
-      }
-      return found
-    }
-
     /// Every use of `program` in the pages, with words after it.
     private static func uses(of program: String) -> [Typed] {
-      pages.flatMap { page in
-        shell(of: page).flatMap { line, text in
+      Pages.all.flatMap { page in
+        Pages.shell(of: page).flatMap { line, text in
           text.split(whereSeparator: { "|;&()".contains($0) }).compactMap { part -> Typed? in
             let words = part.split(separator: " ").map(String.init)
             guard let own = words.firstIndex(where: { $0 == program || $0.hasSuffix("/" + program) }),
@@ -90,8 +60,8 @@ extension EndToEnd {
     }
 
     @Test func `every script that a page names is there and can be run`() throws {
-      for page in Self.pages {
-        let text = textOfFile(Program.packageRoot.appendingPathComponent(page).path)
+      for page in Pages.all {
+        let text = Pages.text(of: page)
         for match in text.matches(of: /[`\n(](?:\.\.\/)?((?:scripts|cluster)\/[a-z][a-z\/.@-]*)/) {
           let path = Program.packageRoot.appendingPathComponent(String(match.1)).path
           #expect(FileManager.default.fileExists(atPath: path), "\(page) names \(match.1)")

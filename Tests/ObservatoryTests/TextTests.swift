@@ -163,7 +163,7 @@ private func silent(truncated: Double) -> RunHistory {
         """)
   }
 
-  @Test func `where only some questions have an answer the table says how many`() {
+  @Test func `where only some questions have an answer the table and the sentence say how many`() {
     func line(_ policy: Int, _ pass: Double) -> JSON {
       [
         "kind": "evaluation", "policy": .int(policy), "set": "train", "pass@1": .double(pass), "prompts": 5,
@@ -174,6 +174,7 @@ private func silent(truncated: Double) -> RunHistory {
     history.add(line(0, 0.25))
     history.add(line(9, 0.5))
     #expect(FinalTable.text(history).hasPrefix("training questions (2 of 5 have an answer)  before  after  change\n"))
+    #expect(Outcome(history).sentence(history).hasPrefix("pass@1 (2 of 5 have an answer) rose from 25.0% to 50.0% in"))
   }
 
   @Test func `without answers only agreement is listed, and the table says why`() {

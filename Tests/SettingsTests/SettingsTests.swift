@@ -59,6 +59,14 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
       ])
   }
 
+  @Test(arguments: [
+    ("--learning-rate", "did you mean \"lr\" or \"lr-schedule\" or \"lr-floor\"?"),
+    ("--top_p", "did you mean \"top-p\"?"), ("--frobnicate", "see --help"), ("--1", "see --help"),
+  ])
+  func `a name that no setting has is answered with what may be meant`(_ flag: String, _ hint: String) {
+    #expect(problems([flag, "1"]).first?.hasSuffix("; \(hint)") == true, "\(problems([flag, "1"]))")
+  }
+
   @Test func `a flag does not swallow the next one`() {
     #expect(problems(["--votes", "--steps", "3"]) == ["--votes needs a value: N"])
   }
