@@ -72,7 +72,8 @@ enum PageStyle {
     .chart { display: block; width: 100%; overflow: visible; touch-action: pan-y; margin-top: auto; }
     figcaption, .legend { padding-bottom: .35rem; }
     .chart text { font-size: 11.5px; fill: var(--quiet); font-variant-numeric: tabular-nums; }
-    .chart .label { font-weight: 500; fill: var(--c); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+    .chart .label { font-weight: 500; fill: var(--c); paint-order: stroke; stroke: var(--paper); stroke-width: 5px;
+      stroke-linejoin: round; }
     .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }
       .c5 { --c: var(--c5); }
     path { fill: none; stroke-linecap: round; stroke-linejoin: round; }

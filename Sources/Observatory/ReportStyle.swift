@@ -43,10 +43,10 @@ enum ReportStyle {
       touch-action: pan-y; }
     .chart.narrow { display: none; }
     .chart text { font-size: 11.5px; fill: var(--quiet); font-variant-numeric: tabular-nums; }
-    .chart .label { font-weight: 500; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+    .chart .label { font-weight: 500; fill: var(--c); paint-order: stroke; stroke: var(--paper); stroke-width: 5px;
+      stroke-linejoin: round; }
     .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }
     .c5 { --c: var(--c5); }
-    .chart .label { fill: var(--c); }
     path { fill: none; stroke-linecap: round; stroke-linejoin: round; }
     .rule { stroke: var(--rule); }
     .line { stroke: var(--c); stroke-width: 2; }
