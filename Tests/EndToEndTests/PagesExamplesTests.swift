@@ -9,8 +9,8 @@ extension EndToEnd {
 
     /// Whether this process may make a network; the addresses of the pages are free in a new one.
     private static let hasNetworks = {
-      let trial = ["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1"]
-      return (try? Program.run(enclosure + trial, program: "/usr/bin/unshare"))?.status == 0
+      let trial = "ip link add eth0 type veth peer name eth1 && command -v curl"
+      return (try? Program.run(enclosure + ["sh", "-c", trial], program: "/usr/bin/unshare"))?.status == 0
     }()
     /// Nothing that a script starts outlives it.
     private static let enclosure = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -48,7 +48,7 @@ extension EndToEnd {
       return blocks[0]
     }
 
-    @Test(.enabled(if: hasNetworks, "needs root, unshare, ip and veth"))
+    @Test(.enabled(if: hasNetworks, "needs root, unshare, ip, veth and curl"))
     func `the three roles by hand are a run`() throws {
       let parts = try block("# 1: begins the run", of: "docs/operating.md").split(separator: "\n\n")
       try #require(parts.count == 3)
@@ -69,7 +69,7 @@ extension EndToEnd {
       #expect(try SmallRun.fingerprint(of: scratch.file("RUN")) == SmallRun.undisturbed)
     }
 
-    @Test(.enabled(if: hasNetworks, "needs root, unshare, ip and veth"))
+    @Test(.enabled(if: hasNetworks, "needs root, unshare, ip, veth and curl"))
     func `a page beyond loopback is read with its token`() throws {
       let lines = try block("--page-token RUN.token", of: "docs/operating.md").split(separator: "\n")
       try #require(lines.count == 2)
