@@ -16,7 +16,9 @@ package protocol Collectives: AnyObject {
   /// left as it was. Several may be begun one after the other; the values stay where they are, and as they are, until
   /// `finishBuckets`.
   ///
-  /// - Parameter slices: one per rank, ascending, ranges of indices of `values`; the same on all ranks.
+  /// - Parameters:
+  ///   - values: this rank's terms; the same number on all ranks.
+  ///   - slices: one per rank, ascending, ranges of indices of `values`; the same on all ranks.
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) throws(CollectivesError)
 
   /// The same of float32, added in the order of the ranks: repeatable at one world size.

@@ -55,7 +55,8 @@ package struct MemoryPlan: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - plan: the model.
-  ///   - rank: the rank, of `ranks`. The first also publishes, and writes checkpoints.
+  ///   - rank: which one. The first also publishes, and writes checkpoints.
+  ///   - ranks: how many there are.
   ///   - microBatchTokens: rows of one pass; a longer sequence is a pass of its own.
   ///   - sequenceTokens: of the longest prompt and response.
   ///   - isExact: gradients are summed as 64-bit integers.

@@ -89,6 +89,7 @@ package final class LoadedCoordinator {
   private static let waitsMax = 1 << 20
 
   /// - Parameters:
+  ///   - load: what to put on the coordinator.
   ///   - directory: an empty one, which the coordinator fills.
   ///   - say: gets a line now and then.
   /// - Throws: if the loop or the key cannot be made.

@@ -61,7 +61,10 @@ final class SyntheticCrew {
 
 /// Is `load.workers` synthetic workers of a coordinator under load elsewhere, until it has measured.
 ///
-/// - Parameter name: what they are called, with a number behind it; differs from process to process.
+/// - Parameters:
+///   - load: as the coordinator's; how many, and how fast.
+///   - name: what they are called, with a number behind it; differs from process to process.
+///   - coordinator: where it listens.
 /// - Throws: if there is no loop or context to be had, or a worker is refused.
 package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinator: HostPort) throws {
   Machine.raiseDescriptorLimit()

@@ -79,6 +79,7 @@ package final class BlockCodec {
   /// - Parameters:
   ///   - chunk: any bytes.
   ///   - base: as long as the block, or nil.
+  ///   - wordBytes: 2 or 4, as when it was packed.
   ///   - block: where the unpacked bytes go; they must be exactly as many.
   /// - Returns: false if the chunk is not one of this block's; the block then is as it was.
   package func unpack(

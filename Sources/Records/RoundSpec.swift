@@ -13,8 +13,8 @@ package struct RoundSpec: Sendable, Equatable {
   /// the others (early stop); empty where all samples are needed.
   package var required: [[UInt32]]
 
-  /// - Parameter policy: nil is the version of the round's own number: the one that is evaluated, or, strictly
-  ///   on-policy, the one that the step trains.
+  /// Its parts; without a policy, that of the round's own number: the one that is evaluated, or, strictly on-policy,
+  /// the one that the step trains.
   package init(
     id: RoundID, policy: PolicyVersion? = nil, prompts: [UInt32], samples: UInt32, sampling: Sampling,
     required: [[UInt32]] = []
