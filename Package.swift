@@ -1,7 +1,159 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The targets are the layers of docs/architecture.md; imports point down only, and Tests/TidyTests enforces it.
+// The layers of the program, lowest first: the only place where they are written down. A module imports modules of
+// lower layers only, never one of its own layer. SwiftPM enforces the `imports`; Tests/TidyTests reads this file and
+// enforces the order of the layers, and docs/architecture.md shows it. `in:` is the folder in Sources.
+
+/// What the code of a module may do.
+enum Kind {
+  /// No clock, file, socket, thread or raw memory: results depend on arguments only, and the compiler proves that memory
+  /// is safe.
+  case pure
+  /// Pure as well, but works on raw memory, and may share work among threads of its own.
+  case numeric
+  /// Touches the outside world.
+  case shell
+}
+
+struct Module {
+  var name: String
+  var folder: String
+  var kind: Kind
+  var imports: [String]
+}
+
+func module(_ name: String, in folder: String, _ kind: Kind, imports: [String]) -> Module {
+  Module(name: name, folder: folder, kind: kind, imports: imports)
+}
+
+/// C libraries of the distribution, and C of our own. They take no decisions.
+let shims: [Target] = [
+  .systemLibrary(name: "CMPI", path: "Sources/System/CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
+  .systemLibrary(
+    name: "CSQLite", path: "Sources/System/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+  .systemLibrary(
+    name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+  .systemLibrary(
+    name: "CZstd", path: "Sources/System/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+  .systemLibrary(
+    name: "CMicrohttpd", path: "Sources/System/CMicrohttpd", pkgConfig: "libmicrohttpd",
+    providers: [.apt(["libmicrohttpd-dev"])]),
+  .target(name: "CLinux", path: "Sources/System/CLinux"),
+  .target(
+    name: "CKernels", path: "Sources/Engine/CKernels",
+    cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
+  .target(
+    name: "COneDNN", path: "Sources/Engine/COneDNN", cSettings: [.unsafeFlags(["-O2"])],
+    linkerSettings: [.linkedLibrary("dnnl")]),
+  .target(name: "CCeilings", path: "Sources/Engine/CCeilings", cSettings: [.unsafeFlags(["-O2"])]),
+  .target(name: "CEmbedded", path: "Sources/Run/CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+]
+
+let layers: [[Module]] = [
+  [
+    module("Base", in: "System", .pure, imports: [])
+  ],
+  [
+    module("Records", in: "Fleet", .pure, imports: ["Base"]),
+    module("Answers", in: "Method", .pure, imports: ["Base"]),
+    module("Observatory", in: "Watching", .pure, imports: ["Base"]),
+    module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
+    module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
+    module("Collectives", in: "System", .shell, imports: ["Base", "CMPI"]),
+  ],
+  [
+    module("Settings", in: "Run", .pure, imports: ["Base", "Records"]),
+    module("TTRL", in: "Method", .pure, imports: ["Base", "Records", "Answers"]),
+    module("Fleet", in: "Fleet", .pure, imports: ["Base", "Records"]),
+    module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
+    module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
+    module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
+  ],
+  [
+    module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
+    module("Transport", in: "System", .shell, imports: ["Wire", "Platform", "Records", "Base"]),
+  ],
+  [
+    module("Ceilings", in: "Engine", .shell, imports: ["LanguageModel", "Tensors", "Platform", "Base", "CCeilings"]),
+    module(
+      "Runs", in: "Run", .shell,
+      imports: [
+        "Settings", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base", "CEmbedded",
+      ]),
+  ],
+  [
+    module(
+      "Commands", in: "Run", .shell,
+      imports: ["Runs", "Settings", "LanguageModel", "Tensors", "Ledger", "Platform", "Records", "Base"]),
+    module(
+      "RunReading", in: "Watching", .shell,
+      imports: [
+        "Runs", "Settings", "LanguageModel", "Tensors", "Ledger", "Observatory", "Answers", "Platform", "Records",
+        "Base",
+      ]),
+  ],
+  [
+    module(
+      "CoordinatorRole", in: "Run", .shell,
+      imports: [
+        "Fleet", "Wire", "Transport", "Bundles", "RunReading", "Runs", "Settings", "Ledger", "TTRL", "LanguageModel",
+        "Platform", "Records", "Base",
+      ]),
+    module(
+      "WorkerRole", in: "Run", .shell,
+      imports: ["Fleet", "Transport", "Bundles", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
+    module(
+      "LearnerRole", in: "Run", .shell,
+      imports: [
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
+        "Records", "Base",
+      ]),
+    module(
+      "PageRole", in: "Watching", .shell,
+      imports: [
+        "RunReading", "Runs", "Settings", "Ledger", "Observatory", "Platform", "Records", "Base", "CMicrohttpd",
+      ]),
+  ],
+  [
+    module(
+      "Simulation", in: "Workshop", .pure, imports: ["Fleet", "Wire", "Bundles", "TTRL", "Answers", "Records", "Base"]),
+    module(
+      "Pretraining", in: "Workshop", .shell,
+      imports: ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"]),
+    module(
+      "Benchmarks", in: "Workshop", .shell,
+      imports: [
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Bundles", "Ceilings", "Runs",
+        "LanguageModel", "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN",
+      ]),
+    module(
+      "Load", in: "Workshop", .shell,
+      imports: ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
+    module("Chaos", in: "Workshop", .shell, imports: ["Runs", "Ledger", "Platform", "Records", "Base"]),
+    module(
+      "Fuzzing", in: "Workshop", .shell,
+      imports: [
+        "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base",
+      ]),
+  ],
+  [
+    module(
+      "ttrl", in: "", .shell,
+      imports: [
+        "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Observatory", "Ceilings",
+        "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
+        "Records", "Base",
+      ]),
+    module(
+      "ttrl-dev", in: "", .shell,
+      imports: [
+        "Commands", "Simulation", "Fuzzing", "Load", "Chaos", "Benchmarks", "Pretraining", "RunReading", "Observatory",
+        "Collectives", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers", "Wire", "Platform",
+        "Records", "Base",
+      ]),
+  ],
+]
 
 /// Every Swift target: language mode 6, no warning survives, imports say what they use.
 let common: [SwiftSetting] = [
@@ -11,11 +163,14 @@ let common: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-/// Targets that touch no raw memory: the compiler proves it.
-let safe: [SwiftSetting] = common + [.strictMemorySafety()]
-
-func module(_ name: String, _ dependencies: [Target.Dependency], _ settings: [SwiftSetting]) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+extension Module {
+  var target: Target {
+    let settings = common + (kind == .pure ? [.strictMemorySafety()] : [])
+    let dependencies = imports.map { Target.Dependency(stringLiteral: $0) }
+    return folder.isEmpty
+      ? .executableTarget(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+      : .target(name: name, dependencies: dependencies, path: "Sources/\(folder)/\(name)", swiftSettings: settings)
+  }
 }
 
 func tests(_ name: String, of dependencies: [Target.Dependency]) -> Target {
@@ -28,120 +183,18 @@ let package = Package(
     .executable(name: "ttrl", targets: ["ttrl"]),
     .executable(name: "ttrl-dev", targets: ["ttrl-dev"]),
   ],
-  targets: [
-    // 0: C shims. They take no decisions.
-    .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
-    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
-    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
-    .target(name: "CLinux"),
-    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
-    .target(
-      name: "COneDNN", cSettings: [.unsafeFlags(["-O2"])], linkerSettings: [.linkedLibrary("dnnl")]),
-    .target(name: "CCeilings", cSettings: [.unsafeFlags(["-O2"])]),
-    .target(name: "CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
-
-    // 1: the nouns.
-    module("Base", [], safe),
-    module("Records", ["Base"], safe),
-    module("Answers", ["Base"], safe),
-    module("Settings", ["Base", "Records"], safe),
-
-    // 2: pure logic.
-    module("TTRL", ["Base", "Records", "Answers"], safe),
-    module("Fleet", ["Base", "Records"], safe),
-    module("Wire", ["Base", "Records"], safe),
-    module("Packages", ["Base", "Records", "CZstd"], common),
-    module("Tensors", ["Base", "CKernels", "COneDNN"], common),
-    module("LanguageModel", ["Tensors", "TTRL", "Answers", "Records", "Base"], common),
-
-    // 3: the outside world.
-    module("Platform", ["Base", "CLinux", "COpenSSL"], common),
-    module("Ledger", ["Records", "Base", "CSQLite"], common),
-    module("Collectives", ["Base", "CMPI"], common),
-
-    // 4: roles.
-    module("Transport", ["Wire", "Platform", "Records", "Base"], common),
-    module(
-      "Runs",
-      [
-        "Settings", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base", "CEmbedded",
-      ], common),
-    module("Observatory", ["Base"], safe),
-    module(
-      "CoordinatorRole",
-      [
-        "Fleet", "Wire", "Transport", "Packages", "Runs", "Settings", "Ledger", "Observatory", "TTRL", "LanguageModel",
-        "Tensors",
-        "Platform", "Records", "Base",
-      ], common),
-    module(
-      "PageRole",
-      [
-        "CoordinatorRole", "Runs", "Settings", "Ledger", "Observatory", "LanguageModel", "Answers", "Platform",
-        "Records",
-        "Base", "CMicrohttpd",
-      ], common),
-    module(
-      "WorkerRole",
-      ["Fleet", "Transport", "Packages", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
-    module(
-      "LearnerRole",
-      [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
-        "Records",
-        "Base",
-      ], common),
-    module(
-      "Pretraining", ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"], common),
-
-    module(
-      "Benchmarks",
-      [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Packages", "Runs", "LanguageModel",
-        "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN", "CCeilings",
-      ], common),
-    module(
-      "Load",
-      ["Fleet", "Transport", "Runs", "Ledger", "LanguageModel", "Tensors", "Platform", "Records", "Base"], common),
-    module("Chaos", ["Runs", "Ledger", "Platform", "Records", "Base"], common),
-    module(
-      "Fuzzing", ["Wire", "Packages", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base"],
-      common),
-    module("Simulation", ["Fleet", "Wire", "Packages", "TTRL", "Answers", "Records", "Base"], safe),
-
-    // 5: programs.
-    .executableTarget(
-      name: "ttrl",
-      dependencies: [
-        "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "Pretraining", "Benchmarks", "Load", "Chaos",
-        "Observatory",
-        "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Transport",
-        "Platform",
-        "Records", "Base",
-      ], swiftSettings: common),
-    .executableTarget(
-      name: "ttrl-dev",
-      dependencies: [
-        "Simulation", "Fuzzing", "Load", "Runs", "Settings", "Ledger", "LanguageModel", "Tensors", "TTRL", "Answers",
-        "Wire",
-        "Platform", "Records", "Base",
-      ],
-      swiftSettings: common),
-
+  targets: shims + layers.flatMap { $0.map(\.target) } + [
     tests("Base", of: ["Base"]),
     tests("Records", of: ["Records"]),
     tests("Answers", of: ["Answers", "Base"]),
     tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
-    tests("Packages", of: ["Packages", "Platform", "Records", "Base"]),
+    tests("Bundles", of: ["Bundles", "Platform", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Records", "Base"]),
     tests("Tensors", of: ["Tensors"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
-    .target(
-      name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
+    .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
     tests("LearnerRole", of: ["LearnerRole", "Collectives"]),

@@ -2,6 +2,7 @@
 
 import Answers
 import Base
+import Commands
 import Records
 import Runs
 import Settings

@@ -5,6 +5,7 @@
 // the list may change during the run.
 
 import Base
+import Commands
 import Platform
 import Runs
 import Settings

@@ -2,23 +2,29 @@
 //
 // Help, the manual page and completions are made of this table too, in its order.
 
-import Benchmarks
+import Commands
 import Platform
 import Records
 import Runs
 import Settings
 
+extension CommandSet {
+  static let ttrl = CommandSet(
+    program: "ttrl", summary: "test-time reinforcement learning on Linux machines",
+    closing: "ttrl COMMAND --help tells more. ttrl train alone runs the built-in example.", commands: Command.all,
+    tools: [
+      // Not for users: what ttrl starts of itself, here and on other machines.
+      Tool("reach", run: Reach.main), Tool("attend", run: Attendant.main),
+      Tool("two-ranks") { _ in SelfExamination.twoRanks() },
+    ])
+}
+
 extension Command {
-  /// Settings that may shape a run.
-  private static let runSettings = SettingTable.all.filter { $0.effect == .result }.map(\.name)
   private static let samplingSettings = [
     "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "stop", "dtype",
     "threads",
   ]
   private static let promptSettings = ["model", "template", "system", "suffix"]
-  private static let benchmarkSettings = [
-    "model", "prompts", "prompt-tokens", "samples", "max-new-tokens", "dtype", "threads", "runs", "seed", "json",
-  ]
 
   static let all: [Command] = [
     Command(
@@ -97,13 +103,6 @@ extension Command {
       example: "ttrl convert --data benchmark.json > questions.jsonl", settings: ["data"],
       needs: ["data"], run: convert),
     Command(
-      name: "chaos", summary: "a run under random kills, compared bit for bit with an undisturbed one",
-      example: "ttrl chaos --run chaos-run --kills 20",
-      settings: runSettings + [
-        "run", "runs", "kills", "chaos-seed", "workers", "learners", "threads", "kv-memory", "key", "checkpoint-every",
-        "keep-checkpoints", "json",
-      ], needs: ["run"], defaults: chaosDefaults, isOfRun: true, problems: runProblems, run: chaos),
-    Command(
       name: "page", summary: "serve a run's live page, whether it runs or not",
       example: "ttrl page --run my-run --page 127.0.0.1:8080",
       settings: ["run", "page", "page-token"],
@@ -130,63 +129,15 @@ extension Command {
       example: "ttrl key --key cluster.key", settings: ["key", "json"],
       run: makeKey),
     Command(
-      name: "pretrain", summary: "make the small base model that is built in",
-      example: "ttrl pretrain --run base",
-      settings: ["run", "seed", "threads", "json"], needs: ["run"], defaults: pretrainingDefaults, run: pretrain),
-    Command(
-      name: "bench gemm", summary: "speed of the model's matrix products, beside the multiply-add peak",
-      example: "ttrl bench gemm --model small --dtype bfloat16",
-      settings: benchmarkSettings, defaults: benchmarkDefaults,
-      run: { settings, _ in try bench(settings, benchmarkGEMM) }),
-    Command(
-      name: "bench rollout", summary: "speed of sampling, beside what matrix products alone allow",
-      example: "ttrl bench rollout --model small --threads 2",
-      settings: benchmarkSettings, defaults: benchmarkDefaults,
-      run: { settings, _ in try bench(settings, benchmarkRollout) }),
-    Command(
-      name: "bench learner", summary: "speed of a training step, beside what matrix products alone allow",
-      example: "ttrl bench learner --model small --threads 2",
-      settings: benchmarkSettings + ["micro-batch-tokens"], defaults: benchmarkDefaults,
-      run: { settings, _ in try bench(settings, benchmarkLearner) }),
-    Command(
-      name: "bench growth", summary: "speed of decoding by number of samples and length of context",
-      example: "ttrl bench growth --model small --dtype float32",
-      settings: benchmarkSettings, defaults: benchmarkDefaults,
-      run: { settings, _ in try bench(settings, benchmarkGrowth) }),
-    Command(
-      name: "bench broadcast", summary: "time until workers hold a version, as an anchor and as a delta",
-      example: "ttrl bench broadcast --workers 8",
-      settings: [
-        "model", "base", "dtype", "workers", "runs", "listen", "coordinator", "key", "name", "link-rate", "json",
-      ],
-      defaults: broadcastDefaults, run: benchBroadcast),
-    Command(
-      name: "bench ranks", summary: "speed of a step of several learner ranks: exact sums, overlapped or not; float32",
-      example: "ttrl bench ranks --model small --micro-batch-tokens 768 --learners 2 --trace step.json",
-      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "trace"], defaults: ranksDefaults,
-      run: benchRanks),
-    Command(
-      name: "bench allreduce", summary: "speed of sums over learner ranks, beside a plain MPI program",
-      example: "ttrl bench allreduce --learners 2", settings: ["learners", "runs", "json"], defaults: allReduceDefaults,
-      run: benchAllReduce),
-    Command(
-      name: "bench coordinator", summary: "a coordinator under many synthetic workers, beside what the ledger allows",
-      example: "ttrl bench coordinator --workers 1000 --seconds 60",
-      settings: [
-        "workers", "prompts", "samples", "max-new-tokens", "worker-tokens", "seconds", "listen", "coordinator", "key",
-        "name", "run", "json",
-      ],
-      defaults: loadDefaults, problems: loadProblems, run: benchCoordinator),
-    Command(
       name: "manual", summary: "the manual page", example: "ttrl manual > ttrl.1 && man -l ttrl.1", settings: [],
       run: { _, _ in
-        print(Manual.page)
+        print(CommandSet.ttrl.manual)
         return ExitStatus.done
       }),
     Command(
       name: "completions", summary: "completions for bash", example: "source <(ttrl completions)", settings: [],
       run: { _, _ in
-        print(Manual.completions)
+        print(CommandSet.ttrl.completions)
         return ExitStatus.done
       }),
   ]
@@ -195,8 +146,6 @@ extension Command {
 // MARK: - Defaults and rules of single commands
 
 extension Command {
-  @Sendable static func runDefaults(isBuiltIn: Bool) -> Settings { isBuiltIn ? BuiltIn.defaults : Settings() }
-
   /// The paper's temperature 0.6 and top-p 0.95.
   @Sendable private static func evaluationDefaults(isBuiltIn: Bool) -> Settings {
     var settings = modelDefaults(isBuiltIn)
@@ -227,19 +176,8 @@ extension Command {
     return settings
   }
 
-  @Sendable private static func pretrainingDefaults(isBuiltIn: Bool) -> Settings {
-    var settings = Settings()
-    settings.method.seed = BuiltIn.pretrainingSeed
-    return settings
-  }
-
   @Sendable private static func runProblems(_ settings: Settings) -> [String] {
     needsData(settings) + ClusterAccess.problems(settings.listen, key: settings.key) + pageProblems(settings)
-  }
-
-  static func needsData(_ settings: Settings) -> [String] {
-    settings.model != "builtin" && settings.data.isEmpty
-      ? ["--model is given without --data FILE: which questions should it get better at?"] : []
   }
 
   @Sendable private static func addressProblems(_ settings: Settings) -> [String] {

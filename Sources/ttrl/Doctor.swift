@@ -7,6 +7,7 @@
 
 import Base
 import Collectives
+import Commands
 import Foundation
 import Platform
 import Runs

@@ -1,6 +1,7 @@
 // DoctorCommand: `ttrl doctor`, this machine's examination, and with a hosts file every machine's, side by side.
 
 import Base
+import Commands
 import Foundation
 import Platform
 import Runs

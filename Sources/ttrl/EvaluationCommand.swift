@@ -6,6 +6,7 @@
 
 import Answers
 import Base
+import Commands
 import Foundation
 import LanguageModel
 import Ledger

@@ -1,6 +1,7 @@
 // JSONLines: commands that read one JSON object per line and write one per line, in order.
 
 import Base
+import Commands
 import Foundation
 import Platform
 import Settings

@@ -5,6 +5,7 @@
 // further ranks are wherever the file says. The other machines need the program and the C libraries, nothing else.
 
 import Base
+import Commands
 import Foundation
 import LanguageModel
 import Platform

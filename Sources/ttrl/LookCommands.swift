@@ -4,13 +4,13 @@
 // Observatory; here the rows are fetched.
 
 import Base
-import CoordinatorRole
+import Commands
 import Foundation
 import Ledger
 import Observatory
-import PageRole
 import Platform
 import Records
+import RunReading
 import Runs
 import Settings
 

@@ -4,6 +4,7 @@
 // it, never fails for it, and is not told. `train` starts it again a few times and then lets it be.
 
 import Base
+import Commands
 import Foundation
 import PageRole
 import Platform

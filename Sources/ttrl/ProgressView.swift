@@ -6,13 +6,13 @@
 // is durable.
 
 import Base
-import Benchmarks
+import Ceilings
 import Foundation
 import Ledger
 import Observatory
-import PageRole
 import Platform
 import Records
+import RunReading
 import Runs
 
 final class ProgressView {

@@ -11,6 +11,7 @@
 // a directory of the process's own, which goes when the process does. Nothing is kept there.
 
 import Base
+import Commands
 import Foundation
 import Platform
 import Settings

@@ -1,10 +1,10 @@
 // RunStatus: `ttrl status`, what a run has done and is doing, from its ledger.
 
 import Base
-import CoordinatorRole
 import Ledger
 import Observatory
 import Records
+import RunReading
 import Runs
 
 struct RunStatus {

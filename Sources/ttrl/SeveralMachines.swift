@@ -7,6 +7,7 @@
 // while the run goes on; ranks follow when the job is started next.
 
 import Base
+import Commands
 import Foundation
 import Platform
 import Runs

@@ -4,6 +4,7 @@
 // a block on a terminal, a line per step into a pipe, until the run is finished or Ctrl-C.
 
 import Base
+import Commands
 import Foundation
 import Ledger
 import Platform

@@ -5,7 +5,8 @@
 // in the run: killing it kills the rest, and the same command continues where the ledger ends.
 
 import Base
-import Benchmarks
+import Ceilings
+import Commands
 import Foundation
 import Observatory
 import Platform

@@ -1,8 +1,9 @@
 // TrainCommand: `ttrl train`, and the three roles it is made of.
 
 import Base
-import Benchmarks
+import Ceilings
 import Collectives
+import Commands
 import CoordinatorRole
 import Foundation
 import LanguageModel
@@ -11,6 +12,7 @@ import Ledger
 import Observatory
 import Platform
 import Records
+import RunReading
 import Runs
 import Settings
 import WorkerRole
@@ -31,7 +33,9 @@ extension Command {
       return ExitStatus.done
     }
     // Only a live view shows it.
-    let peak = ProgressView.isLive ? try? ArithmeticPeak(ofModelAt: beginning.settings.model) : nil
+    let peak =
+      ProgressView.isLive
+      ? try? ArithmeticPeak(of: try ModelDirectory(beginning.settings.model).configuration.model) : nil
     return try supervise(beginning, settings, OneMachine(launcher), peak: peak)
   }
 

@@ -1,5 +1,6 @@
-// ttrl: see Command.swift for what it can do. `main` is synchronous: the learner calls MPI from this thread only.
+// ttrl: CommandTable.swift says what it can do. `main` is synchronous: the learner calls MPI from this thread only.
 
-import Foundation
+import Commands
+import Glibc
 
-exit(Command.run(Array(CommandLine.arguments.dropFirst())))
+exit(CommandSet.ttrl.run(Array(CommandLine.arguments.dropFirst())))

@@ -12,7 +12,7 @@ extension EndToEnd {
     ]
 
     private func bench(_ name: String, _ more: [String] = []) throws -> [String: Any] {
-      let outcome = try Program.run(["bench", name] + Self.small + more)
+      let outcome = try Program.run(["bench", name] + Self.small + more, program: Program.dev)
       try #require(outcome.status == 0, "\(outcome.errors)")
       let last = try #require(outcome.output.split(separator: "\n").last)
       return try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
@@ -37,10 +37,11 @@ extension EndToEnd {
     }
 
     @Test func `a batch passes through the coordinator message by message, however large it is`() throws {
-      let outcome = try Program.run([
+      let arguments = [
         "bench", "coordinator", "--workers", "4", "--prompts", "20", "--samples", "64", "--max-new-tokens", "4000",
         "--seconds", "15", "--json",
-      ])
+      ]
+      let outcome = try Program.run(arguments, program: Program.dev)
       try #require(outcome.status == 0, "\(outcome.errors)")
       let result = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
       // 1,280 responses of 4,000 tokens, 8 bytes each: 41 MB, which were held three times over. Without, 50 to 60 MiB.
@@ -62,7 +63,7 @@ extension EndToEnd {
 
     @Test func `three receivers hold a version that the source has sent once`() throws {
       let outcome = try Program.run(
-        ["bench", "broadcast", "--model", "tiny", "--workers", "3", "--runs", "2", "--json"])
+        ["bench", "broadcast", "--model", "tiny", "--workers", "3", "--runs", "2", "--json"], program: Program.dev)
       try #require(outcome.status == 0, "\(outcome.errors)")
       let last = try #require(outcome.output.split(separator: "\n").last)
       let result = try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
@@ -74,11 +75,12 @@ extension EndToEnd {
     }
 
     @Test func `a benchmark of two words is found, and one word says which there are`() throws {
-      let outcome = try Program.run(["bench"])
+      let outcome = try Program.run(["bench"], program: Program.dev)
       #expect(outcome.status == 2 && outcome.errors.contains("bench gemm, bench rollout, bench learner, bench growth"))
-      let help = try Program.run(["bench", "rollout", "--help"])
+      let help = try Program.run(["bench", "rollout", "--help"], program: Program.dev)
       #expect(help.status == 0 && help.output.contains("--prompt-tokens N"))
-      let long = try Program.run(["bench", "rollout", "--model", "tiny", "--max-new-tokens", "100000"])
+      let long = try Program.run(
+        ["bench", "rollout", "--model", "tiny", "--max-new-tokens", "100000"], program: Program.dev)
       #expect(long.status == 2 && long.errors.contains("16384 positions"), "\(long.errors)")
     }
   }
@@ -89,7 +91,7 @@ extension EndToEnd {
     func `no bit differs between batches, threads, splits, sampler and trainer`(_ type: String) throws {
       let outcome = try Program.run(
         ["agree", "--cases", "24", "--seed", "400", "--dtype", type, "--length", "700", "--json"],
-        program: Program.path("ttrl-dev"), within: 120)
+        program: Program.dev, within: 120)
       let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
       #expect(outcome.status == 0, "\(outcome.errors)")
       #expect(json["cases"] as? Int == 24 && json["longest"] as? Int ?? 0 > 400)

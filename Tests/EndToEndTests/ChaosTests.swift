@@ -1,4 +1,4 @@
-// `ttrl chaos`, small: every kind of process dies once, and the bits stay. docs/testing.md has the large figures.
+// `ttrl-dev chaos`, small: every kind of process dies once, and the bits stay. docs/testing.md has the large figures.
 
 import Foundation
 import Testing
@@ -11,7 +11,7 @@ extension EndToEnd {
       let directory = scratch.file("chaos")
       let arguments = ["--kills", "5", "--chaos-seed", "2", "--json"]
       let command = ["chaos", "--run", directory] + SmallRun.settings(steps: 16) + arguments
-      let outcome = try Running(command).wait(within: 300)
+      let outcome = try Running(command, program: Program.dev).wait(within: 300)
       #expect(outcome.status == 0, "\(outcome.errors)")
       let last = try #require(outcome.output.split(separator: "\n").last)
       let result = try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
@@ -24,9 +24,9 @@ extension EndToEnd {
       let undisturbed = try SmallRun.fingerprint(of: directory + "/undisturbed")
       #expect(try SmallRun.fingerprint(of: directory + "/disturbed") == undisturbed)
       // Given again, it neither mixes runs nor throws any away.
-      let again = try Running(command).wait()
+      let again = try Running(command, program: Program.dev).wait()
       #expect(again.status == 2 && again.errors.contains("is there already"), "\(again.errors)")
-      let inside = try Running(["chaos", "--run", directory + "/disturbed"]).wait()
+      let inside = try Running(["chaos", "--run", directory + "/disturbed"], program: Program.dev).wait()
       #expect(inside.status == 2 && inside.errors.contains("is a run"), "\(inside.errors)")
     }
   }

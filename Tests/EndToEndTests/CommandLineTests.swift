@@ -5,14 +5,22 @@ import Testing
 
 extension EndToEnd {
   @Suite struct CommandLineTests {
+    private static let programs = ["ttrl", "ttrl-dev"]
+
     /// Those of two words, as bench rollout, with both.
-    private static let commands: [String] = {
-      let help = (try? Program.run(["--help"]).output) ?? ""
-      return help.split(separator: "\n").filter { $0.hasPrefix("  ") }.map { line in
+    private static func commands(of program: String) throws -> [String] {
+      let help = try Program.run(["--help"], program: Program.path(program)).output
+      let lines = help.split(separator: "\n").drop { $0 != "Commands:" }.dropFirst().prefix { $0.hasPrefix("  ") }
+      return lines.map { line in
         let text = line.drop { $0 == " " }
         return String(text[..<(text.firstRange(of: "  ")?.lowerBound ?? text.endIndex)])
       }
-    }()
+    }
+
+    private static func help(_ command: String, of program: String) throws -> Program.Outcome {
+      try Program.run(
+        command.split(separator: " ").map(String.init) + ["--help"], program: Program.path(program))
+    }
 
     @Test func `the version is one line, then what decides the bits`() throws {
       let outcome = try Program.run(["--version"])
@@ -41,23 +49,26 @@ extension EndToEnd {
       #expect(outcome.status == 2 && outcome.errors.contains("did you mean \"train\"?"))
     }
 
-    @Test func `every command has help, whose lines fit a wide terminal`() throws {
-      #expect(Self.commands.count >= 14)
-      for command in Self.commands {
-        let outcome = try Program.run(command.split(separator: " ").map(String.init) + ["--help"])
+    @Test(arguments: programs)
+    func `every command has help, whose lines fit a wide terminal`(_ program: String) throws {
+      let commands = try Self.commands(of: program)
+      #expect(commands.count >= 11)
+      for command in commands {
+        let outcome = try Self.help(command, of: program)
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
-        #expect(outcome.output.hasPrefix("ttrl \(command): "))
+        #expect(outcome.output.hasPrefix("\(program) \(command): "))
         let long = outcome.output.split(separator: "\n").filter { $0.count > 130 }
         #expect(long.isEmpty, "\(command): \(long)")
       }
     }
 
-    @Test func `every help has an example, of settings that the command takes`() throws {
-      for command in Self.commands {
-        let help = try Program.run(command.split(separator: " ").map(String.init) + ["--help"]).output
+    @Test(arguments: programs)
+    func `every help has an example, of settings that the command takes`(_ program: String) throws {
+      for command in try Self.commands(of: program) {
+        let help = try Self.help(command, of: program).output
         let example = try #require(help.split(separator: "\n").dropFirst().first { $0.hasPrefix("  ") })
         guard command != "completions" else { continue }
-        let own = try #require(example.range(of: "ttrl \(command)"), "\(example)")
+        let own = try #require(example.range(of: "\(program) \(command)"), "\(example)")
         for word in example[own.upperBound...].split(separator: " ") where word.hasPrefix("--") {
           #expect(help.contains("\n  \(word)"), "\(command) does not take \(word)")
         }
@@ -67,19 +78,20 @@ extension EndToEnd {
     @Test func `the manual page has every command and setting`() throws {
       let page = try Program.run(["manual"]).output
       #expect(page.hasPrefix(".TH TTRL 1\n"))
-      for command in Self.commands { #expect(page.contains("\n.B \(command)\n")) }
+      for command in try Self.commands(of: "ttrl") { #expect(page.contains("\n.B \(command)\n")) }
       #expect(page.contains("\\fB\\-\\-max\\-new\\-tokens\\fR \\fIN\\fR"))
     }
 
     @Test(arguments: [
-      (["ttrl", "tra"], "train"), (["ttrl", "bench", "coord"], "coordinator"),
-      (["ttrl", "train", "--mini"], "--mini-batch"),
-      (["ttrl", "bench", "coordinator", "--worker-"], "--worker-tokens"),
+      (["ttrl", "tra"], "train"), (["ttrl", "train", "--mini"], "--mini-batch"),
+      (["ttrl-dev", "bench", "coord"], "coordinator"),
+      (["ttrl-dev", "bench", "coordinator", "--worker-"], "--worker-tokens"),
     ])
     func `bash completes commands and their settings`(_ words: [String], _ completion: String) throws {
       let script = """
-        source <("\(Program.path())" completions)
-        COMP_WORDS=(\(words.joined(separator: " "))); COMP_CWORD=\(words.count - 1); _ttrl; echo "${COMPREPLY[@]}"
+        source <("\(Program.path(words[0]))" completions)
+        COMP_WORDS=(\(words.joined(separator: " "))); COMP_CWORD=\(words.count - 1)
+        _\(words[0].replacing("-", with: "_")); echo "${COMPREPLY[@]}"
         """
       #expect(try Program.run(["-c", script], program: "/bin/bash").output == completion + "\n")
     }
@@ -115,7 +127,7 @@ extension EndToEnd {
 
     @Test(.enabled(if: FileManager.default.fileExists(atPath: record), "no reference record; set TTRL_SHARED"))
     func `every difference from the reference's record has a cause, and docs/sources.md has the table`() throws {
-      let outcome = try Program.run(["differences", Self.record], program: Program.path("ttrl-dev"))
+      let outcome = try Program.run(["differences", Self.record], program: Program.dev)
       #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
       let page = textOfFile(Program.packageRoot.appendingPathComponent("docs/sources.md").path)
       #expect(page.contains(outcome.output), "run ttrl-dev differences again:\n\(outcome.output)")

@@ -276,7 +276,7 @@ extension EndToEnd {
     @Test func `ten thousand steps and a thousand workers are shown in little memory, however often asked`() throws {
       let directory = Scratch.shared.file("crowd")
       let made = try Program.run(
-        ["crowd", directory, "--responses", "2"], program: Program.path("ttrl-dev"), within: 120)
+        ["crowd", directory, "--responses", "2"], program: Program.dev, within: 120)
       try #require(made.status == 0, "\(made.errors)")
       let (page, url) = try Self.serve(directory)
       defer { page.signal(SIGTERM) }

@@ -27,34 +27,34 @@ extension EndToEnd {
       }
     }
 
-    @Test func `every command of a page is one, and takes its settings`() throws {
-      // Those that processes start, or that are no more than a way to speak of a command, have no help.
-      let uses = Self.uses(of: "ttrl").filter { !["reach", "attend", "help", "--version"].contains($0.words[0]) }
-        .filter { $0.words[0].wholeMatch(of: /[a-z]+/) != nil }
-      #expect(uses.count > 60, "\(uses.count) commands were found in the pages")
+    /// The tools of ttrl-dev print a line of usage instead of help.
+    private static let tools: [String: Substring] = {
+      let overview = (try? Program.run([], program: Program.dev).errors) ?? ""
+      let lines = overview.split(separator: "\n").drop { $0 != "Tools:" }.dropFirst().filter { $0.hasPrefix("  ") }
+      return Dictionary(lines.map { (String($0.split(separator: " ")[0]), $0) }) { $0 + $1 }
+    }()
+
+    @Test(arguments: [("ttrl", 50), ("ttrl-dev", 20)])
+    func `every command of a page is one, and takes its settings`(_ program: String, _ least: Int) throws {
+      // Those that processes start, or that only name a command, have no help.
+      let uses = Self.uses(of: program).filter { !["reach", "attend", "help", "--version"].contains($0.words[0]) }
+        .filter { $0.words[0].wholeMatch(of: /[a-z-]+/) != nil }
+      #expect(uses.count > least, "\(uses.count) commands were found in the pages")
       var help: [[String]: String] = [:]
       for typed in uses {
+        if program == "ttrl-dev", let usage = Self.tools[typed.words[0]] {
+          for word in typed.words where word.hasPrefix("--") {
+            #expect(usage.contains(word), "\(typed.place): \(word)")
+          }
+          continue
+        }
         let name = Array(typed.words.prefix(typed.words.first == "bench" ? 2 : 1))
-        if help[name] == nil { help[name] = try Program.run(name + ["--help"]).output }
+        if help[name] == nil { help[name] = try Program.run(name + ["--help"], program: Program.path(program)).output }
         let text = try #require(help[name])
-        #expect(text.hasPrefix("ttrl \(name.joined(separator: " ")): "), "\(typed)")
+        #expect(text.hasPrefix("\(program) \(name.joined(separator: " ")): "), "\(typed)")
         for word in typed.words where word.hasPrefix("--") && word != "--help" {
           let flag = word.prefix { $0 != "=" }
           #expect(text.contains("\n  \(flag) ") || text.contains("\n  \(flag)\n"), "\(typed.place): \(flag) of \(name)")
-        }
-      }
-    }
-
-    @Test func `every command of ttrl-dev in a page is one, and takes its settings`() throws {
-      let usage = try Program.run([], program: Program.path("ttrl-dev")).errors
-      let uses = Self.uses(of: "ttrl-dev")
-      #expect(uses.count > 10, "\(uses.count) commands were found in the pages")
-      for typed in uses {
-        let command = try #require(typed.words.first, "\(typed)")
-        let lines = usage.split(separator: "\n").filter { $0.contains(" \(command) ") }
-        #expect(!lines.isEmpty, "\(typed.place): there is no ttrl-dev \(command)")
-        for word in typed.words where word.hasPrefix("--") {
-          #expect(lines.contains { $0.contains(word) }, "\(typed.place): \(word) of ttrl-dev \(command)")
         }
       }
     }

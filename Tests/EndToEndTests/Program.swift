@@ -22,6 +22,9 @@ enum Program {
     return URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent(name).path
   }
 
+  /// The workshop's program.
+  static var dev: String { path("ttrl-dev") }
+
   static let isBuilt = FileManager.default.isExecutableFile(atPath: path())
 
   /// A program that has ended.

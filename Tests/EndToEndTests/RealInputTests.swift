@@ -42,7 +42,7 @@ extension EndToEnd {
         [
           "random-model", "--config", scratch.write(config, to: "config.json"), "--tokenizer", fixture, "--seed", "3",
           "--out", scratch.file("model"),
-        ], program: Program.path("ttrl-dev"))
+        ], program: Program.dev)
       try #require(made.status == 0, "\(made.errors)")
       try expectNothingLearnt((1...12).map { "{\"prompt\": \"What is \($0) times \($0)?\"}" }, evaluationSamples: 4)
     }

@@ -19,7 +19,7 @@ extension EndToEnd {
       let assault = try Program.run(
         [
           "assault", address, "--seconds", "6", "--idle", "300", "--rate", "100", "--key", directory + "/cluster.key",
-        ], program: Program.path("ttrl-dev"))
+        ], program: Program.dev)
       #expect(assault.status == 0, "\(assault.output)\(assault.errors)")
       let count = try #require(
         try JSONSerialization.jsonObject(with: Data(assault.output.utf8)) as? [String: Any], "\(assault.output)")

@@ -79,7 +79,7 @@ extension EndToEnd {
         [
           "random-model", "--config", scratch.write(config, to: "config.json"), "--tokenizer", Self.tokenizer.path,
           "--out", scratch.file(type),
-        ], program: Program.path("ttrl-dev"))
+        ], program: Program.dev)
       try #require(made.status == 0, "\(made.errors)")
       try expectAgreement(scratch.file(type), vocabulary: 448)
     }

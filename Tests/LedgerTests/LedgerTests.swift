@@ -244,10 +244,10 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
   @Test func `facts are replaced, events are numbered and read in pages`() throws {
     let place = try Place()
     let ledger = try Ledger(path: place.path, mode: .readWrite)
-    try ledger.set("old", for: "manifest")
-    try ledger.set("new", for: "manifest")
-    #expect(try ledger.value(for: "manifest") == "new")
-    #expect(try ledger.value(for: "nothing") == nil)
+    try ledger.set("old", for: .manifest)
+    try ledger.set("new", for: .manifest)
+    #expect(try ledger.value(for: .manifest) == "new")
+    #expect(try ledger.value(for: .delivered) == nil)
     for number in 1...5 { try ledger.record(event: "kind", "\(number)", at: 0) }
     let page = try ledger.events(after: 2, limit: 2)
     #expect(page.map(\.number) == [3, 4] && page.map(\.detail) == ["3", "4"])
@@ -309,7 +309,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     let place = try Place()
     _ = try opened(place)
     let reader = try Ledger(path: place.path, mode: .readOnly)
-    #expect(throws: LedgerError.self) { try reader.set("x", for: "y") }
+    #expect(throws: LedgerError.self) { try reader.set("x", for: .manifest) }
   }
 
   @Test func `a full disk is an error, what was committed before stays, and writing goes on when there is room`() throws
@@ -334,7 +334,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     let first = try opened(place)
     let second = try Ledger(path: place.path, mode: .readWrite, limits: LedgerLimits(busyMilliseconds: 1))
     try first.transaction { () throws(LedgerError) in
-      let error = #expect(throws: LedgerError.self) { try second.set("x", for: "y") }
+      let error = #expect(throws: LedgerError.self) { try second.set("x", for: .manifest) }
       #expect(error == .locked(path: place.path, milliseconds: 1))
     }
   }

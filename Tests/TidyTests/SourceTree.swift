@@ -14,7 +14,7 @@ struct SourceLine {
     return text[..<comment.lowerBound]
   }
 
-  /// "Sources/Fleet/Worker.swift:12".
+  /// "Sources/Fleet/Fleet/Worker.swift:12".
   var place: String { "\(path):\(number)" }
 }
 
@@ -23,8 +23,12 @@ struct SourceFile {
   var path: String
   var text: String
 
-  /// "Fleet" of "Sources/Fleet/Worker.swift".
-  var target: String { path.split(separator: "/").dropFirst().first.map(String.init) ?? "" }
+  /// "Wire" of "Sources/Fleet/Wire/Frame.swift", "ttrl" of "Sources/ttrl/main.swift".
+  var target: String {
+    let parts = path.split(separator: "/").map(String.init)
+    guard parts.count > 2 else { return "" }
+    return Layers.module(parts[1])?.folder == "" ? parts[1] : parts[2]
+  }
 
   var lines: [SourceLine] {
     text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().map {

@@ -1,6 +1,6 @@
 // Tidy: what a reviewer would otherwise have to look for, line by line. A failing line says what to do instead.
 //
-// After TigerBeetle's tidy.zig. The rules and the table of layers are in Rules.swift.
+// After TigerBeetle's tidy.zig. The rules are in Rules.swift, the layers in Package.swift.
 
 import Foundation
 import Testing
@@ -14,27 +14,61 @@ import Testing
     #expect(swift.count > 20 && !tests.isEmpty && !c.isEmpty)
   }
 
-  @Test func `every target has its place among the layers`() {
-    let targets = Set((swift + c).map(\.target)).sorted()
-    for target in targets where Rules.layers[target] == nil && !Rules.shims.contains(target) {
-      Issue.record("Sources/\(target) is in no layer; add it to Rules.layers and to docs/architecture.md")
+  @Test func `every folder of Sources is a module of a layer, or C`() {
+    #expect(Layers.modules.count > 25, "Package.swift could not be read")
+    for target in Set((swift + c).map(\.target)).sorted() {
+      #expect(Layers.module(target) != nil || Layers.isShim(target), "\(target) is in no layer of Package.swift")
     }
-    for (target, imports) in Rules.layers.sorted(by: { $0.key < $1.key }) {
-      for name in imports where Rules.layers[name]?.contains(target) ?? false {
-        Issue.record("\(target) and \(name) may import each other; one of them is above the other")
+    for file in swift {
+      guard let module = Layers.module(file.target), !module.folder.isEmpty else { continue }
+      #expect(file.path.hasPrefix("Sources/\(module.folder)/\(module.name)/"), "\(file.path) is not where it belongs")
+    }
+  }
+
+  @Test func `a module imports modules of lower layers only`() {
+    for module in Layers.modules {
+      for name in module.imports {
+        guard let other = Layers.module(name) else {
+          #expect(Layers.isShim(name), "\(module.name) imports \(name), which is nowhere")
+          continue
+        }
+        #expect(other.layer < module.layer, "\(module.name) imports \(name), which is not below it")
       }
     }
   }
 
-  @Test func `imports point down`() {
-    for line in swift.flatMap(\.lines) {
-      guard let name = imported(by: line.text) else { continue }
-      let target = line.path.split(separator: "/")[1]
-      let allowed = (Rules.layers[String(target)] ?? []) + Rules.system
+  @Test func `what a module may import it does import, and nothing else`() {
+    for module in Layers.modules {
+      let files = swift.filter { $0.target == module.name }
+      let imported = Set(files.flatMap(\.lines).compactMap { self.imported(by: $0.text) })
+      for name in module.imports where !imported.contains(name) {
+        Issue.record("no file of \(module.name) imports \(name); take it out of Package.swift")
+      }
       // Foundation has a rule of its own.
-      guard !allowed.contains(name), name != "Foundation" else { continue }
-      Issue.record("\(line.place): \(target) may not import \(name), only \(allowed.joined(separator: " "))")
+      for name in imported.subtracting(module.imports + Rules.system + ["Foundation"]).sorted() {
+        Issue.record("\(module.name) imports \(name), which Package.swift does not let it; \(module.imports)")
+      }
     }
+  }
+
+  @Test func `the program of users has nothing of the workshop in it, and watching has no role`() {
+    let workshop = Layers.modules.filter { $0.folder == "Workshop" }.map(\.name)
+    let roles = ["CoordinatorRole", "WorkerRole", "LearnerRole"]
+    #expect(workshop.count == 6)
+    #expect(reachable(from: "ttrl").isDisjoint(with: workshop))
+    for module in Layers.modules where module.folder == "Watching" {
+      #expect(reachable(from: module.name).isDisjoint(with: roles), "\(module.name)")
+    }
+  }
+
+  private func reachable(from name: String) -> Set<String> {
+    var found: Set<String> = []
+    var waiting = [name]
+    while let next = waiting.popLast() {
+      guard found.insert(next).inserted else { continue }
+      waiting += Layers.module(next)?.imports ?? []
+    }
+    return found
   }
 
   /// The module that a line imports: "Base" of "package import struct Base.Philox".
@@ -48,7 +82,7 @@ import Testing
   }
 
   @Test func `pure code does not look at the world`() {
-    for line in swift.filter({ Rules.pure.contains($0.target) }).flatMap(\.lines) {
+    for line in swift.filter({ Layers.module($0.target)?.isPure == true }).flatMap(\.lines) {
       report(Rules.impure, in: line.code, at: line)
     }
   }
@@ -66,6 +100,18 @@ import Testing
     for ban in bans where ban.isIn(text) {
       Issue.record("\(line.place) has `\(ban.word)`; \(ban.advice)")
     }
+  }
+
+  @Test func `no file is longer than a reader wants to hold in mind`() {
+    for file in swift + tests where file.lines.count > Rules.linesMax {
+      Issue.record("\(file.path) has \(file.lines.count) lines of \(Rules.linesMax); split it by topic")
+    }
+  }
+
+  @Test func `Sources has few names`() {
+    let names =
+      (try? FileManager.default.contentsOfDirectory(atPath: SourceTree.root.appending(path: "Sources").path)) ?? []
+    #expect(!names.isEmpty && names.count <= 10, "\(names.sorted())")
   }
 
   @Test func `lines fit`() {

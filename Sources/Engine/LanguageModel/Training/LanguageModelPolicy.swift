@@ -1,0 +1,261 @@
+// LanguageModelPolicy: a transformer as the Policy that Improve.swift improves.
+//
+// Float32 masters and their AdamW moments; a `PreparedModel` made from them whenever they change, rounded to the run's
+// data type, which is what both samples and is differentiated. Each rank computes the gradients of its share of the
+// micro-batches; sums are exact 64-bit integers; each rank keeps and changes its shard of the masters and moments, and
+// all of them gather the weights that come of it (GradientSum). What is computed for a parameter is the same sequence
+// of float operations whichever rank does it.
+
+package import Answers
+package import Base
+package import Records
+package import TTRL
+package import Tensors
+
+/// What training needs to know beyond the method.
+package struct TrainerOptions: Sendable {
+  /// Rows of one forward and backward pass; part of the arithmetic.
+  package var microBatchTokens: Int
+  /// Sum gradients exactly; otherwise as float32, in rank order of the exchange.
+  package var isExact: Bool
+  package var threads: Int
+  /// Activations that would take more are computed twice instead; not part of the arithmetic.
+  package var activationBytesMax: Int
+  /// Gradients travel between ranks while earlier layers are worked on; not part of the arithmetic.
+  package var overlaps = true
+
+  package init(microBatchTokens: Int, isExact: Bool, threads: Int, activationBytesMax: Int = .max) {
+    self.microBatchTokens = microBatchTokens
+    self.isExact = isExact
+    self.threads = threads
+    self.activationBytesMax = activationBytesMax
+  }
+}
+
+/// Why an update failed.
+package enum TrainingError: LastingError, Sendable, CustomStringConvertible {
+  /// The trainer's log-probabilities are not the sampler's (E2).
+  case disagreement(step: UInt32, gap: Float)
+
+  package var description: String {
+    switch self {
+    case .disagreement(let step, let gap):
+      "step \(step): the trainer's log-probabilities differ from those recorded while sampling, by up to \(gap); they "
+        + "must be equal. Do workers and learner run on the same kind of processor with the same libraries? Mixed "
+        + "machines can be pinned to a common level with DNNL_MAX_CPU_ISA"
+    }
+  }
+}
+
+package struct LanguageModelPolicy: Policy {
+  private let plan: TransformerPlan
+  private let options: TrainerOptions
+  private let seed: UInt64
+  private let exchange: any GradientExchange
+  /// The answer that a response gives; set by whoever has the tokenizer.
+  private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
+  /// This rank's shard of masters and moments.
+  package private(set) var optimizer: AdamW
+  /// Where there are several ranks: all weights between two updates, the gradient during one.
+  private let whole: Floats?
+  /// Called before masters and moments change.
+  private let willChange: () throws -> Void
+  /// nil only while the next one is made: two need not fit.
+  private var prepared: PreparedModel?
+  /// Policy 0, where a KL penalty asks for it.
+  private let reference: PreparedModel?
+  package private(set) var version: PolicyVersion
+  private var pass: TeamPass?
+  /// Called after every micro-batch: for whoever has to show that it is alive.
+  package var onMicroBatch: () -> Void = {}
+
+  /// - Parameters:
+  ///   - plan: the model's shape and data type.
+  ///   - optimizer: this rank's shard of masters and moments; the policy owns them from here on.
+  ///   - weights: where there are several ranks, all parameters, in memory that the policy owns from here on.
+  ///   - version: of these masters.
+  ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
+  ///   - options: how to train.
+  ///   - seed: the run's, for `sample`.
+  ///   - exchange: the other learner ranks.
+  ///   - willChange: called before masters and moments change; somebody may still be reading them.
+  ///   - readAnswer: finds the answer in a response's tokens.
+  /// - Throws: if the processor cannot multiply the data type.
+  package init(
+    plan: TransformerPlan, optimizer: AdamW, weights: Floats? = nil, version: PolicyVersion,
+    reference: Floats? = nil, options: TrainerOptions, seed: UInt64, exchange: any GradientExchange = NoExchange(),
+    willChange: @escaping () throws -> Void = {},
+    readAnswer: @escaping @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
+  ) throws {
+    self.plan = plan
+    self.optimizer = optimizer
+    self.version = version
+    self.options = options
+    self.seed = seed
+    self.exchange = exchange
+    self.willChange = willChange
+    self.readAnswer = readAnswer
+    precondition((weights == nil) == (exchange.size == 1), "several ranks need all weights beside their shards")
+    whole = weights
+    prepared = try PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters, forTraining: true)
+    self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
+  }
+
+  package var model: PreparedModel {
+    guard let prepared else { preconditionFailure("a policy whose update failed has no model") }
+    return prepared
+  }
+
+  /// All parameters: the masters, or what was gathered of them, rounded to the data type. Valid until the next update.
+  package var weights: Floats { whole ?? optimizer.parameters }
+
+  /// Samples as a worker would.
+  package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
+    guard let first = slots.first else { return [] }
+    let generator = Generator(
+      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count),
+      team: Team(options.threads))
+    try generator.add(
+      GenerationRequest(
+        prompt: prompt.tokens, round: first.round, promptIndex: prompt.index, samples: slots.map(\.sample)))
+    var trajectories: [Trajectory] = []
+    while generator.hasWork { trajectories += try generator.advance() }
+    return trajectories.sorted { $0.slot < $1.slot }
+  }
+
+  package func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? {
+    readAnswer(trajectory.tokens, prompt.kind)
+  }
+
+  /// The step is over: its weights are the next version.
+  package mutating func publish() { version = version.next }
+
+  package mutating func referenceLogprobs(
+    of trajectories: [TrainedTrajectory], sampling: Sampling
+  ) throws -> [[Float]] {
+    guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
+    return try score(trajectories, by: reference, sampling)
+  }
+
+  package mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
+    try score(trajectories, by: model, sampling)
+  }
+
+  /// Every rank scores its share of micro-batches, with the forward pass of an update. What comes of a trajectory does
+  /// not depend on its neighbours (E1), so neither the cut nor the number of ranks can be seen in it; the ranks' shares
+  /// meet as bit patterns, beside zeroes.
+  private mutating func score(
+    _ trajectories: [TrainedTrajectory], by model: PreparedModel, _ sampling: Sampling
+  ) throws -> [[Float]] {
+    let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
+    let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
+    let pass = madePass()
+    var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
+    for index in mine {
+      let range = ranges[index]
+      let logprobs = try pass.score(Array(trajectories[range]), model: model, sampling: sampling)
+      mineScored.replaceSubrange(range, with: logprobs)
+      onMicroBatch()
+    }
+    guard exchange.size > 1 else { return mineScored }
+    var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
+    try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    var rest = bits[...]
+    return trajectories.map { trajectory in
+      let own = rest.prefix(trajectory.trajectory.tokens.count)
+      rest = rest.dropFirst(own.count)
+      return own.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) }
+    }
+  }
+
+  private mutating func madePass() -> TeamPass {
+    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.layout.count), exchange)
+    pass = made
+    return made
+  }
+
+  // MARK: One optimizer step
+
+  package mutating func update(
+    _ miniBatch: MiniBatch, method: Method, learningRate: Double
+  ) throws -> UpdateReport {
+    let members = miniBatch.trajectories
+    let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
+    let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
+    let pass = madePass()
+    pass.total.begin(microBatches: mine.count)
+    for index in mine {
+      let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
+      try pass.total.take(tally)
+      onMicroBatch()
+    }
+    try pass.total.reduce()
+    return try apply(pass, miniBatch: miniBatch, learningRate: learningRate)
+  }
+
+  private mutating func apply(
+    _ pass: TeamPass, miniBatch: MiniBatch, learningRate: Double
+  ) throws -> UpdateReport {
+    var report = pass.total.report
+    report.tokens = miniBatch.tokenCount
+    // Before a step's first update trainer and sampler hold the same weights, or, where an older version sampled, the
+    // trainer those that it scored with: anything but equality is a bug (E2).
+    if miniBatch.index == 0, report.logprobGap != 0 {
+      throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
+    }
+    let gradient = try pass.total.mean(scale: 1 / miniBatch.divisor)
+    report.gradientNorm = try pass.total.norm(ofShard: gradient)
+    report.isSkipped = !report.gradientNorm.isFinite
+    try willChange()
+    optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
+    prepared = nil
+    if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
+    prepared = try PreparedModel(plan: plan, parameters: weights, forTraining: true, team: pass.team)
+    return report
+  }
+}
+
+/// A team's engine and its gradient.
+///
+/// `@unchecked Sendable`: the policy that owns it is used by one thread at a time.
+private final class TeamPass: @unchecked Sendable {
+  let team: Team
+  private let engine: Backpropagation
+  let total: GradientSum
+
+  init(_ plan: TransformerPlan, _ options: TrainerOptions, gradient: Floats, _ exchange: any GradientExchange) {
+    team = Team(options.threads)
+    engine = Backpropagation(plan, team: team, activationBytesMax: options.activationBytesMax)
+    total = GradientSum(gradient, isExact: options.isExact, overlaps: options.overlaps, team: team, exchange: exchange)
+  }
+
+  /// [trajectory][T] log-probabilities of the tokens of a micro-batch.
+  func score(_ members: [TrainedTrajectory], model: PreparedModel, sampling: Sampling) throws -> [[Float]] {
+    try engine.score(sequences(of: members), model: model, distribution: DistributionSettings(sampling))
+      .map(\.logprobs)
+  }
+
+  private func sequences(of members: [TrainedTrajectory]) -> [TrainingSequence] {
+    members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
+  }
+
+  /// Adds the gradient of a micro-batch's summed loss to `total.gradient`.
+  func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
+    var tally = Tally()
+    // The bonus takes entropy off the loss.
+    let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
+    try engine.run(
+      sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
+      gradient: total.gradient,
+      entropySlopes: entropySlopes, progress: { total.progress(completeFrom: $0) }
+    ) { index, scored in
+      let member = members[index]
+      return scored.logprobs.enumerated().map { place, logprob in
+        let token = objective(of: member, at: place, logprob: logprob, method: method)
+        tally.add(token, gap: abs(logprob - member.old[place]))
+        return token.slope
+      }
+    }
+    return tally
+  }
+}

@@ -1,0 +1,111 @@
+// Manual: the manual page and the shell's completions, made from the tables that parsing and --help read.
+//
+//   ttrl manual > ttrl.1 && man -l ttrl.1
+//   source <(ttrl completions)             in bash; in zsh after `autoload bashcompinit && bashcompinit`
+
+import Settings
+
+extension CommandSet {
+  /// The manual page, in the language of man(7).
+  package var manual: String {
+    var lines = [
+      ".TH TTRL 1", ".SH NAME", "ttrl \\- test\\-time reinforcement learning on Linux machines", ".SH SYNOPSIS",
+      ".B ttrl", ".I COMMAND", "[\\fB\\-\\-\\fISETTING VALUE\\fR]...", ".SH DESCRIPTION",
+      text(
+        "Improves a language model on questions that have no answers: samples many responses per question, takes the "
+          + "majority answer as the label, rewards agreement, trains by reinforcement learning. Without settings, ttrl "
+          + "train runs a small example that comes with it."),
+      ".SH COMMANDS",
+    ]
+    for command in commands {
+      lines += [".TP", ".B " + text(command.name), text(sentence(command.summary))]
+      if !command.needs.isEmpty {
+        lines.append(text("Needs " + command.needs.map { "--" + $0 }.joined(separator: ", ") + "."))
+      }
+      lines += [".br", text(command.example)]
+    }
+    lines += [
+      ".SH SETTINGS",
+      text(
+        "A flag, or a key of the file that --config names (JSON5); flags win. ttrl COMMAND --help says which of them a "
+          + "command takes, and their defaults. A run keeps those that shape its result; the others may change "
+          + "whenever it is continued."),
+    ]
+    for setting in SettingTable.all {
+      let value = setting.placeholder.map { " \\fI" + text($0) + "\\fR" } ?? ""
+      lines += [".TP", "\\fB\\-\\-" + text(setting.name) + "\\fR" + value, text(sentence(setting.help))]
+    }
+    lines += [
+      ".SH EXIT STATUS", "0 done; 1 failed; 2 usage or settings; 130 interrupted, and the run can be continued.",
+      ".SH FILES",
+      text(
+        "The run directory (--run) holds settings.json, ledger.sqlite, metrics.jsonl, checkpoints/, report.html, logs/."
+      ),
+    ]
+    return lines.joined(separator: "\n")
+  }
+
+  private func sentence(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() + "." }
+
+  /// A backslash, a hyphen that is typed and a dot or quote that begins a line mean something to man.
+  private func text(_ text: String) -> String {
+    var escaped = ""
+    for character in text {
+      switch character {
+      case "\\": escaped += "\\e"
+      case "-": escaped += "\\-"
+      default: escaped.append(character)
+      }
+    }
+    return escaped.hasPrefix(".") || escaped.hasPrefix("'") ? "\\&" + escaped : escaped
+  }
+
+  /// For bash: commands, then the settings that the command takes, then files.
+  package var completions: String {
+    // The words of a command's name, up to two.
+    let first = unique(commands.map { String($0.name.prefix { $0 != " " }) })
+    let second = Dictionary(grouping: commands.filter { $0.name.contains(" ") }) { $0.name.prefix { $0 != " " } }
+    var cases: [String] = []
+    for word in first {
+      if let pairs = second[word[...]] {
+        let rest = pairs.map { String($0.name.dropFirst(word.count + 1)) }
+        cases.append("    \(word)) words='\(rest.joined(separator: " "))' ;;")
+      }
+    }
+    let flags = commands.map { command in
+      let names = (command.settings + ["config", "help"]).map { "--" + $0 }
+      return "    '\(command.name)') words='\(names.joined(separator: " "))' ;;"
+    }
+    let function = "_" + program.map { $0 == "-" ? "_" : String($0) }.joined()
+    return """
+      \(function)() {
+        local current=${COMP_WORDS[COMP_CWORD]} words=
+        COMPREPLY=()
+        if [ "$COMP_CWORD" -eq 1 ]; then
+          words='\(first.joined(separator: " "))'
+        elif [ "$COMP_CWORD" -eq 2 ] && [ "${current#-}" = "$current" ]; then
+          case ${COMP_WORDS[1]} in
+      \(cases.joined(separator: "\n"))
+          esac
+        fi
+        if [ "${current#-}" != "$current" ]; then
+          local command=${COMP_WORDS[1]}
+          case $command in \(second.keys.sorted().joined(separator: "|"))) command="$command ${COMP_WORDS[2]}" ;; esac
+          case $command in
+      \(flags.joined(separator: "\n"))
+          esac
+        fi
+        if [ -n "$words" ]; then
+          COMPREPLY=($(compgen -W "$words" -- "$current"))
+        else
+          COMPREPLY=($(compgen -f -- "$current"))
+        fi
+      }
+      complete -o filenames -F \(function) \(program)
+      """
+  }
+
+  private func unique(_ words: [String]) -> [String] {
+    words.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+  }
+}

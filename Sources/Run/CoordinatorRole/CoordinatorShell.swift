@@ -1,0 +1,335 @@
+// CoordinatorShell: the coordinator as a process.
+//
+// Bytes → messages → the machine (Fleet.Coordinator) → effects → ledger, files and bytes, on one loop. All decisions
+// are the machine's; the shell only performs, in order. Its one liberty is when: effects that begin with a `store` wait
+// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was
+// to follow the store still follows it.
+
+import Base
+import Fleet
+import Ledger
+package import Platform
+import Records
+package import Runs
+import Settings
+import TTRL
+import Transport
+import Wire
+
+/// Why a coordinator cannot go on, where it is not a file's or the ledger's fault.
+package enum CoordinatorFailure: LastingError, Sendable, CustomStringConvertible {
+  /// The machine's reason: something happened that must not.
+  case broken(String)
+
+  package var description: String {
+    switch self {
+    case .broken(let reason): reason
+    }
+  }
+}
+
+package final class CoordinatorShell {
+  private let loop: EventLoop
+  private let run: Run
+  private let store: PolicyStore
+  private let scribe: Scribe
+  private let lock: RunLock
+  private var fleet: FleetFile
+  /// nil is plain TCP.
+  private let context: TLSContext?
+  private var machine: Coordinator
+  /// Counts the answers of what is durable, where a vote may be decided early.
+  private var votes: VoteBook
+  private var listener: Listener?
+  private var links: [PeerID: Link] = [:]
+  /// Batches that are being sent.
+  private var feeds: [PeerID: BatchFeed] = [:]
+  private var shelf: PackageShelf?
+  private var nextPeer: UInt64 = 1
+  /// Effects from the first store on that have not been performed.
+  private var deferred: [CoordinatorEffect] = []
+  private var status: Int32?
+  private var failure: (any Error)?
+
+  /// How long a store may wait for others: far below what a worker notices, far above what a burst takes.
+  private static let gathering = Instant.Span.milliseconds(10)
+  private static let tickInterval = Instant.Span.milliseconds(500)
+  /// How long a finished coordinator stays for its peers to leave first.
+  private static let farewell = Instant.Span.seconds(3)
+
+  /// Opens the run: takes its lock, reads what is durable, goes on from there.
+  ///
+  /// - Parameters:
+  ///   - run: its directory is this process's alone from here on.
+  ///   - key: what workers and learner have to have; nil lets everybody in who reaches the port.
+  /// - Throws: what is wrong with the directory, the ledger or the disk.
+  package init(_ run: Run, key: ClusterKey?) throws {
+    self.run = run
+    context = if let key { try TLSContext(key) } else { nil }
+    Machine.raiseDescriptorLimit()
+    loop = try EventLoop()
+    lock = try RunLock(directory: run.directory.path, owner: "coordinator")
+    store = try PolicyStore(run.directory)
+    fleet = FleetFile(run.directory)
+    scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    votes = VoteBook(method: run.method)
+    let memory = try Self.recall(scribe, store)
+    let tokens = run.promptTokens
+    machine = Coordinator(
+      plan: run.plan,
+      prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut, transfer: tokens.transfer),
+      welcome: run.welcome(), memory: memory)
+  }
+
+  /// What the ledger knows; a new ledger begins with policy 0 from the model.
+  private static func recall(_ scribe: Scribe, _ store: PolicyStore) throws -> CoordinatorMemory {
+    if try !scribe.hasBegun() {
+      Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
+      try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
+    }
+    let memory = try scribe.recall()
+    if let latest = memory.policies.last, !store.has(latest) { throw PolicyStoreError.missing(latest.version) }
+    Log.info(
+      "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
+    return memory
+  }
+
+  /// Serves until every round of the plan is complete, or a signal asks to stop.
+  ///
+  /// - Parameter address: where to listen.
+  /// - Returns: the exit status.
+  /// - Throws: if the address cannot be listened on, the disk fails, or the run cannot go on; what was acknowledged is
+  ///   durable.
+  package func serve(on address: HostPort) throws -> Int32 {
+    try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
+    shelf = try PackageShelf(
+      wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
+      onPackaged: { self.handle(.packaged($0)) })
+    let listener = try listen(on: address)
+    self.listener = listener
+    try Files.write("\(listener.address)\n", to: run.directory.address)
+    Log.info(
+      "coordinator.listen",
+      ["address": listener.address, "key": context?.key.id ?? "none", "run": run.directory.path])
+    try scribe.disconnectAll("the coordinator ended")
+    try recount()
+    tick()
+    while status == nil, failure == nil { loop.run() }
+    listener.close()
+    fleet.remove()
+    if failure == nil {
+      try scribe.keepTime()
+      try scribe.disconnectAll("the coordinator ended")
+    }
+    for (_, link) in links { link.finish() }
+    loop.run(until: MonotonicClock.now() + .milliseconds(300))
+    if let failure { throw failure }
+    return status ?? 1
+  }
+
+  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where nobody listens, can be
+  /// taken by that very attempt: the kernel may give it the same port at its own end.
+  private func listen(on address: HostPort) throws -> Listener {
+    let deadline = MonotonicClock.now() + .seconds(1)
+    while MonotonicClock.now() < deadline {
+      if let listener = try? Listener(on: address, tls: context, loop: loop, onAccept: { self.accept($0) }) {
+        return listener
+      }
+      loop.run(until: MonotonicClock.now() + .milliseconds(50))
+    }
+    return try Listener(on: address, tls: context, loop: loop) { self.accept($0) }
+  }
+
+  private func tick() {
+    handle(.tick)
+    fleet.refresh(machine, now: MonotonicClock.now())
+    loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
+  }
+
+  // MARK: Votes
+
+  /// Votes are decided by what is durable: after a restart that is counted again.
+  private func recount() throws {
+    guard run.method.stopsEarly else { return }
+    for trajectory in try scribe.openTrajectories() {
+      if let decision = count(trajectory) { decide(decision) }
+    }
+  }
+
+  private func count(_ trajectory: Trajectory) -> VoteDecision? {
+    votes.add(trajectory.slot) {
+      run.answer(of: trajectory.tokens, kind: run.training.prompts[Int(trajectory.slot.prompt)].kind)
+    }
+  }
+
+  private func decide(_ decision: VoteDecision) {
+    handle(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded))
+  }
+
+  // MARK: Connections
+
+  private func accept(_ connection: Connection) {
+    guard links.count < Limits.connections else { return connection.close() }
+    let id = PeerID(nextPeer)
+    nextPeer += 1
+    let link = Link(
+      connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.handle(.received($0, from: id)) },
+      onClose: { reason in
+        self.feeds[id] = nil
+        self.links[id] = nil
+        Log.debug("coordinator.connection_lost", ["peer": id, "reason": reason])
+        self.handle(.disconnected(id))
+      })
+    link.onDrained = { self.attempt { try self.feed(id) } }
+    links[id] = link
+    handle(.connected(id))
+  }
+
+  // MARK: Machine
+
+  private func handle(_ event: CoordinatorEvent) {
+    guard status == nil, failure == nil else { return }
+    let effects = machine.receive(event, now: MonotonicClock.now())
+    for effect in effects {
+      if case .store = effect, deferred.isEmpty {
+        loop.schedule(at: MonotonicClock.now() + Self.gathering) { self.performDeferred() }
+        deferred.append(effect)
+      } else if !deferred.isEmpty {
+        deferred.append(effect)
+      } else {
+        attempt { try self.perform(effect) }
+      }
+    }
+  }
+
+  /// Makes all waiting trajectories durable in one commit, then performs the rest in order.
+  private func performDeferred() {
+    let effects = deferred
+    deferred = []
+    attempt {
+      try self.scribe.store(effects)
+      for effect in effects { try self.perform(effect) }
+    }
+  }
+
+  /// A ledger or disk that fails ends the process: nothing may be acknowledged that is not durable.
+  private func attempt(_ work: () throws -> Void) {
+    guard status == nil, failure == nil else { return }
+    do {
+      try work()
+    } catch {
+      fail(error)
+    }
+  }
+
+  private func perform(_ effect: CoordinatorEffect) throws {
+    switch effect {
+    case .store(let trajectories, worker: _, lease: _):
+      // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
+      for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
+    case .storeUnneeded(let slots): try scribe.store(unneeded: slots)
+    case .send(let message, let peer): links[peer]?.send(message)
+    case .close(let peer, _):
+      feeds[peer] = nil
+      links.removeValue(forKey: peer)?.finish()
+    case .closeRound(let round): try scribe.close(round)
+    case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
+    case .sealPolicy(let manifest, let report, let peer):
+      let isIntact = try store.seal(manifest)
+      // Durable together, before anyone is told.
+      let course = isIntact ? try scribe.record(manifest, report: report) : RunCourse()
+      // Not from here: the machine is in the middle of this list of effects.
+      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
+    case .package(let effect): try perform(effect)
+    case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
+    case .addRounds(let rounds): try scribe.add(rounds)
+    case .abandonRounds(let rounds): try scribe.abandon(rounds)
+    case .dropPolicy(let version):
+      try store.drop(version)
+      try scribe.drop(version)
+    case .note(let note): self.note(note)
+    case .finish:
+      try scribe.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
+      leave(by: MonotonicClock.now() + Self.farewell)
+    case .fail(let reason): fail(CoordinatorFailure.broken(reason))
+    }
+  }
+
+  private func perform(_ effect: PackageEffect) throws {
+    switch effect {
+    case .make(let policy, let base): try shelf?.make(policy, base: base)
+    case .sendChunk(let digest, let peer):
+      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.packed(digest, bytes)) }
+    case .drop(let version): shelf?.drop(version)
+    case .send(let message, let peer): links[peer]?.send(message)
+    case .avoid: break
+    }
+  }
+
+  /// Everyone who is connected, or comes back in time, hears that the run is finished and hangs up.
+  private func leave(by deadline: Instant) {
+    guard !links.isEmpty, MonotonicClock.now() < deadline else { return exit(0, "every round is complete") }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
+  }
+
+  private func sendBatch(_ round: RoundID, to peer: PeerID) throws {
+    guard links[peer] != nil else { return }
+    feeds[peer] = try BatchFeed(round, from: scribe)
+    try feed(peer)
+  }
+
+  /// Sends a learner the next message of its batch. The one after that follows when this one is out of the queue.
+  private func feed(_ peer: PeerID) throws {
+    guard let link = links[peer], var feed = feeds.removeValue(forKey: peer), !feed.isOver else { return }
+    link.send(try feed.take(from: scribe))
+    guard !feed.isOver else { return }
+    feeds[peer] = feed
+    if link.queuedBytes == 0 { loop.soon { self.attempt { try self.feed(peer) } } }
+  }
+
+  private func exit(_ status: Int32, _ reason: String) {
+    guard self.status == nil, failure == nil else { return }
+    Log.info("coordinator.exit", ["status": status, "reason": reason])
+    self.status = status
+    loop.stop()
+  }
+
+  private func fail(_ error: any Error) {
+    guard status == nil, failure == nil else { return }
+    Log.error("coordinator.failed", ["reason": "\(error)"])
+    failure = error
+    loop.stop()
+  }
+
+  private func note(_ note: CoordinatorNote) {
+    switch note {
+    case .joined(let peer, let hello):
+      Log.info(
+        "coordinator.joined",
+        ["peer": peer, "role": "\(hello.role)", "name": hello.name, "arithmetic": hello.arithmetic])
+      attempt {
+        try self.scribe.join(hello, peer, from: self.links[peer]?.peer)
+        try self.scribe.record(event: "\(hello.role).joined", hello.name)
+      }
+    case .left(let peer, let name, let outstanding):
+      Log.info("coordinator.left", ["peer": peer, "name": name, "slots_returned": outstanding])
+      attempt {
+        try self.scribe.leave(peer, "connection ended")
+        try self.scribe.record(event: "peer.left", "\(name), \(outstanding) slots returned")
+      }
+    case .silent(let peer, let name):
+      Log.warning("coordinator.silent", ["peer": peer, "name": name])
+      attempt { try self.scribe.record(event: "worker.silent", name) }
+    case .expired(let lease, let holder, let slots):
+      Log.warning("coordinator.lease_expired", ["lease": lease, "peer": holder, "slots": slots])
+      attempt { try self.scribe.record(event: "lease.expired", "lease \(lease), \(slots) slots returned") }
+    case .refused(let slot, let refusal, let peer):
+      Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
+    case .published(let version): Log.info("coordinator.published", ["policy": version])
+    case .relayAvoided(let relay, let fault, let peer):
+      Log.warning("coordinator.relay_avoided", ["relay": relay, "fault": "\(fault)", "told_by": peer])
+      attempt { try self.scribe.record(event: "relay.avoided", "\(relay): \(fault), told by peer \(peer)") }
+    case .cutShort(let version): Log.warning("coordinator.cut_short", ["last_policy": version])
+    }
+  }
+}

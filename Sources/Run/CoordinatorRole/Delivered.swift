@@ -1,0 +1,53 @@
+// Delivered: the version that a run hands over, as a directory that other programs open.
+//
+// The last version lies in its checkpoint. Any other was published and kept for this end: its bytes are the weights, so
+// a Hugging Face model directory can be made of them without the learner. It is made beside its place and renamed: a
+// directory with that name is whole.
+
+import Base
+import LanguageModel
+import Platform
+import Records
+import Runs
+import Settings
+import TTRL
+
+package enum Delivered {
+  /// - Parameters:
+  ///   - version: the run's result.
+  ///   - collapse: why the run ended before its plan did, if it did.
+  ///   - bytes: of a version, as published.
+  /// - Returns: the line of metrics.jsonl and the member of summary.json; nil where nothing was trained.
+  /// - Throws: on a full disk or missing rights.
+  static func make(
+    _ version: PolicyVersion, of run: Run, collapse: (step: UInt32, alarm: RaisedAlarm)?,
+    _ bytes: (PolicyVersion) throws(PlatformError) -> [UInt8]
+  ) throws -> JSON? {
+    guard run.method.steps > 0 else { return nil }
+    let checkpoint = run.directory.checkpoint(version)
+    let isCheckpoint = version.number == run.method.steps && Files.exists(checkpoint)
+    let path = isCheckpoint ? checkpoint : run.directory.delivered
+    if !isCheckpoint { try write(try bytes(version), of: run, to: path) }
+    return [
+      "kind": "delivered", "policy": .int(Int(version.number)),
+      "rule": .string(collapse != nil ? "guard" : run.settings.delivery.rawValue),
+      "collapse": collapse.map { ["step": .int(Int($0.step)), "alarm": .string($0.alarm.alarm.rawValue)] } ?? .null,
+      "directory": .string(String(path.dropFirst(run.directory.path.count + 1))),
+      "weights_sha256": .string(try SHA256.hex(ofFile: path + "/model.safetensors")),
+    ]
+  }
+
+  private static func write(_ bytes: [UInt8], of run: Run, to path: String) throws {
+    guard let parameters = parameters(ofPublished: bytes, layout: run.model.layout, type: run.settings.dtype) else {
+      throw CoordinatorFailure.broken(
+        "the version to deliver has \(bytes.count) bytes, expected those of \(run.model.layout.count) parameters")
+    }
+    let temporary = path + ".partial"
+    try? Files.removeTree(temporary)
+    try Files.createDirectory(temporary)
+    try run.model.write(parameters, as: run.weightType, to: temporary)
+    if Files.exists(path) { try Files.removeTree(path) }
+    try Files.rename(temporary, to: path)
+    try Files.syncDirectory(run.directory.path)
+  }
+}

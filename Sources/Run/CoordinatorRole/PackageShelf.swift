@@ -1,0 +1,88 @@
+// PackageShelf: the chunks of the packages that are offered, in memory.
+//
+// A package is made on a thread of its own, from the files of the versions, which are opened before the thread starts
+// and may be removed while it works. Nothing here has to last: a coordinator that starts anew makes again what is asked
+// for, and the same bytes come out. It costs the packed size of what open rounds need: most of it deltas.
+
+import Base
+import Fleet
+import Bundles
+package import Platform
+package import Records
+
+package final class PackageShelf {
+  /// A package as it comes from its thread.
+  private typealias Packed = (manifest: PackageManifest, chunks: [[UInt8]])
+
+  private let wordBytes: Int
+  private let file: (PolicyVersion) -> String
+  private let inbox: Inbox<Packed>
+  /// Looked up only: a chunk, and in how many places of packages it is.
+  private var chunks: [ChunkDigest: (bytes: [UInt8], count: Int)] = [:]
+  private var manifests: [PackageManifest] = []
+
+  /// - Parameters:
+  ///   - wordBytes: bytes of one weight.
+  ///   - loop: where `onPackaged` is called.
+  ///   - file: the path of a version's bytes.
+  ///   - onPackaged: hears of each package that is made.
+  /// - Throws: if the process lacks descriptors.
+  package init(
+    wordBytes: Int, loop: EventLoop, file: @escaping (PolicyVersion) -> String,
+    onPackaged: @escaping (PackageManifest) -> Void
+  ) throws(PlatformError) {
+    self.wordBytes = wordBytes
+    self.file = file
+    var put: (Packed) -> Void = { _ in }
+    inbox = try loop.inbox { put($0) }
+    put = { [unowned self] packed in
+      self.put(packed)
+      onPackaged(packed.manifest)
+    }
+  }
+
+  /// Begins to make a package; `onPackaged` follows.
+  ///
+  /// - Throws: if a version's file is gone, or no thread can be started.
+  package func make(_ policy: PolicyManifest, base: PolicyManifest?) throws(PlatformError) {
+    let begun = MonotonicClock.now()
+    let new = try MappedFile(file(policy.version))
+    var old: MappedFile?
+    if let base { old = try MappedFile(file(base.version)) }
+    let base = base.flatMap { base in old.map { (base.version, $0) } }
+    let (inbox, wordBytes) = (inbox, wordBytes)
+    try startThread(named: "package") {
+      let packed = packageOf(
+        policy, new.bytes, base: base.map { ($0.0, $0.1.bytes) }, wordBytes: wordBytes
+      ) { ChunkDigest(SHA256.digest(of: $0)) }
+      Log.info(
+        "coordinator.package",
+        [
+          "policy": policy.version, "base": base.map { "\($0.0)" } ?? "none", "bytes": policy.byteCount,
+          "packed_bytes": packed.manifest.packedBytes, "chunks": packed.manifest.chunks.count,
+          "seconds": MonotonicClock.now().since(begun).seconds,
+        ])
+      inbox.post(packed)
+    }
+  }
+
+  private func put(_ packed: Packed) {
+    for (chunk, bytes) in zip(packed.manifest.chunks, packed.chunks) {
+      chunks[chunk.digest] = (bytes, (chunks[chunk.digest]?.count ?? 0) + 1)
+    }
+    manifests.append(packed.manifest)
+  }
+
+  /// nil if it is in no package that is kept.
+  package func chunk(_ digest: ChunkDigest) -> [UInt8]? { chunks[digest]?.bytes }
+
+  package func drop(_ version: PolicyVersion) {
+    for manifest in manifests where manifest.policy.version == version {
+      for chunk in manifest.chunks {
+        guard let (bytes, count) = chunks[chunk.digest] else { continue }
+        chunks[chunk.digest] = count > 1 ? (bytes, count - 1) : nil
+      }
+    }
+    manifests.removeAll { $0.policy.version == version }
+  }
+}

@@ -1,0 +1,298 @@
+// Scribe: the coordinator's memory, and what it writes down for people.
+//
+// What must survive goes into the ledger: rounds, trajectories, versions, metrics, who sampled what. metrics.jsonl,
+// summary.json and report.html are made from the ledger and can be made again. Truth is read here, for figures only.
+
+import Base
+package import Fleet
+package import Ledger
+package import Platform
+package import Records
+import RunReading
+package import Runs
+import Settings
+import TTRL
+
+package final class Scribe {
+  package let run: Run
+  private let ledger: Ledger
+  private var timeKept = MonotonicClock.now()
+  private var lines: LineFile?
+  private var plan: SortedMap<RoundID, RoundSpec>
+  /// Has seen every step that is recorded.
+  private var watch: Guard
+  private var alarmsOn: [Alarm] = []
+  private var openedRounds: Set<RoundID> = []
+  /// The ledger's numbers of connected workers. Looked up, never walked.
+  private var workers: [PeerID: Int64] = [:]
+  private var workersByName: [String: Int64] = [:]
+
+  package init(run: Run, ledger: Ledger) {
+    self.run = run
+    self.ledger = ledger
+    var plan = SortedMap<RoundID, RoundSpec>()
+    for spec in run.plan { plan[spec.id] = spec }
+    self.plan = plan
+    watch = run.freshGuard
+  }
+
+  // MARK: Beginning and remembering
+
+  package func hasBegun() throws(LedgerError) -> Bool { try ledger.value(for: .manifest) != nil }
+
+  /// Records the run's settings, prompts and first policy.
+  package func begin(with manifest: PolicyManifest) throws(LedgerError) {
+    let settings = run.manifest.text()
+    let prompts = run.storedPrompts
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.set(settings, for: .manifest)
+      for prompt in prompts { try ledger.insert(prompt) }
+      try ledger.insert(stored(manifest, madeBy: nil))
+      try openRounds(sampledBy: manifest.version)
+    }
+  }
+
+  package func recall() throws(LedgerError) -> CoordinatorMemory {
+    watch = run.freshGuard
+    for row in try ledger.stepMetrics() { if let row = try? JSON.parse(row.json) { _ = observe(row) } }
+    let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
+    var settled: [Slot] = []
+    for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
+    // All that were ever published, also those whose file is gone: a learner that is behind is compared with them.
+    let policies = try ledger.policies().map { policy in
+      PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
+    }
+    let first = try ledger.workers().first.map { "\($0.instructionSet) \($0.libraries)" }
+    return CoordinatorMemory(
+      closedRounds: closed, settled: settled, policies: policies, course: course, arithmetic: first)
+  }
+
+  /// The machine adds rounds that the settings did not plan.
+  package func add(_ rounds: [RoundSpec]) throws(LedgerError) {
+    for spec in rounds { plan[spec.id] = spec }
+    try ledger.transaction { () throws(LedgerError) in for spec in rounds { try open(spec.id) } }
+  }
+
+  /// The run ends without these rounds.
+  package func abandon(_ rounds: [RoundID]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for round in rounds { try ledger.abandon(round, at: WallClock.seconds()) }
+    }
+  }
+
+  // MARK: The guard
+
+  /// - Returns: what the guard makes of the step, or nil for a row that lacks what it needs.
+  private func observe(_ row: JSON) -> GuardReading? {
+    guard let signs = StepSigns(row: row) else { return nil }
+    let reading = watch.observe(signs)
+    alarmsOn = reading.alarms.map(\.alarm)
+    return reading
+  }
+
+  /// What all recorded steps make of the run.
+  private var course: RunCourse {
+    let settings = run.settings
+    var course = RunCourse()
+    course.deliversBest = settings.delivery == .best
+    course.judged = watch.judged
+    if course.deliversBest || settings.guardMode == .stop { course.best = watch.best?.policy }
+    if settings.guardMode == .stop { course.end = watch.collapse.map { PolicyVersion($0.step).next } }
+    return course
+  }
+
+  /// An alarm that was off is an event of its own.
+  private func report(_ alarms: [RaisedAlarm], ofStep step: UInt32, unless on: [Alarm]) throws(LedgerError) {
+    for raised in alarms where !on.contains(raised.alarm) {
+      Log.warning(
+        "guard.\(raised.alarm.rawValue)", ["step": step, "value": raised.value, "limit": raised.limit])
+      try ledger.record(
+        event: "guard.\(raised.alarm.rawValue)", "step \(step): \(raised.value), limit \(raised.limit)",
+        at: WallClock.seconds())
+    }
+  }
+
+  /// The trajectories that count of the training rounds that are not complete.
+  package func openTrajectories() throws(LedgerError) -> [Trajectory] {
+    var trajectories: [Trajectory] = []
+    for round in try ledger.openRounds() where round.id.purpose == .train {
+      trajectories += try ledger.trajectories(of: round.id)
+    }
+    return trajectories
+  }
+
+  private func stored(_ manifest: PolicyManifest, madeBy step: UInt32?) -> StoredPolicy {
+    let path = run.directory.policy(manifest.version)
+    return StoredPolicy(
+      version: manifest.version, sha256: Hexadecimal.text(manifest.digest),
+      path: String(path.dropFirst(run.directory.path.count + 1)), bytes: Int(manifest.byteCount), madeByStep: step,
+      madeAt: WallClock.seconds())
+  }
+
+  // MARK: While it runs
+
+  /// Makes the trajectories of all `store` effects durable in one commit.
+  package func store(_ effects: [CoordinatorEffect]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for case .store(let trajectories, let worker, let lease) in effects {
+        for trajectory in trajectories {
+          try open(trajectory.slot.round)
+          _ = try ledger.insert(trajectory, worker: workersByName[worker], lease: lease.number)
+        }
+      }
+    }
+  }
+
+  /// Makes it durable that a vote did not need these slots.
+  package func store(unneeded slots: [Slot]) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      for slot in slots { try ledger.insert(unneeded: slot) }
+    }
+  }
+
+  /// A round's time begins when its policy exists.
+  private func openRounds(sampledBy version: PolicyVersion) throws(LedgerError) {
+    for (round, spec) in plan where spec.policy == version { try open(round) }
+  }
+
+  private func open(_ round: RoundID) throws(LedgerError) {
+    guard !openedRounds.contains(round), let spec = plan[round] else { return }
+    try ledger.open(round, policy: spec.policy, slots: spec.slotCount, at: WallClock.seconds())
+    openedRounds.insert(round)
+  }
+
+  package func trajectories(
+    of round: RoundID, from first: Slot, before end: Slot?
+  ) throws(LedgerError) -> [Trajectory] {
+    try ledger.trajectories(of: round, from: first, before: end)
+  }
+
+  /// The first slot of every message that a round's trajectories are sent in.
+  package func partStarts(of round: RoundID) throws(LedgerError) -> [Slot] {
+    var cutter = PartCutter()
+    return try ledger.slots(of: round) { cutter.begins(withTokens: $0) }
+  }
+
+  /// A round is complete: make it so in the ledger; score it if it is an evaluation.
+  ///
+  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
+  package func close(_ round: RoundID) throws {
+    guard round.purpose == .evaluate else { return try ledger.close(round, at: WallClock.seconds()) }
+    let row = run.evaluationRow(try ledger.trajectories(of: round), of: round).text()
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.setMetrics(row, of: round)
+      try ledger.close(round, at: WallClock.seconds())
+    }
+    try append(row)
+  }
+
+  /// A step's version exists: it, and the learner's report on the step, become durable together.
+  ///
+  /// - Returns: what all steps so far make of the run.
+  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
+  package func record(_ manifest: PolicyManifest, report: String) throws -> RunCourse {
+    let step = manifest.version.number - 1
+    let policy = stored(manifest, madeBy: step)
+    let wereOn = alarmsOn
+    let row = (try? JSON.parse(report)) ?? .null
+    let reading = observe(row)
+    let isGuarded = run.settings.guardMode != .off
+    let report = try completed(row, report, step: step, reading?.members(withAlarms: isGuarded) ?? [])
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.insert(policy)
+      try openRounds(sampledBy: manifest.version)
+      try ledger.setMetrics(report, ofStep: step)
+      if isGuarded { try self.report(reading?.alarms ?? [], ofStep: step, unless: wereOn) }
+      try keepTime()
+    }
+    try append(report)
+    return course
+  }
+
+  /// The learner's report knows its step; how long the rollouts took, and what it means after the steps before, is
+  /// known here.
+  private func completed(
+    _ row: JSON, _ report: String, step: UInt32, _ more: [JSON.Member]
+  ) throws(LedgerError) -> String {
+    guard let members = row.members else { return report }
+    var added: [JSON.Member] = []
+    if let round = try ledger.rounds().first(where: { $0.id == .train(step: step) }), let closed = round.closedAt {
+      added.append(JSON.Member("rollout_seconds", .double(closed - round.openedAt)))
+    }
+    return JSON.object(members + added + more).text()
+  }
+
+  package func drop(_ version: PolicyVersion) throws(LedgerError) {
+    try ledger.markRemoved(version, at: WallClock.seconds())
+  }
+
+  package func join(_ hello: Hello, _ peer: PeerID, from address: HostPort?) throws(LedgerError) {
+    guard hello.role == .worker else { return }
+    // "avx512 oneDNN 2.6.3 avx512_core_amx": our kernels' instruction set, then the library and its own.
+    let parts = hello.arithmetic.split(separator: " ", maxSplits: 1).map(String.init)
+    let id = try ledger.join(
+      name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: parts.first ?? "",
+      libraries: parts.last ?? "", at: WallClock.seconds())
+    workers[peer] = id
+    workersByName[hello.name] = id
+  }
+
+  package func leave(_ peer: PeerID, _ reason: String) throws(LedgerError) {
+    guard let id = workers.removeValue(forKey: peer) else { return }
+    try ledger.leave(worker: id, because: reason, at: WallClock.seconds())
+  }
+
+  /// What happened, for people who ask the ledger.
+  package func record(event kind: String, _ detail: String) throws(LedgerError) {
+    try ledger.record(event: kind, detail, at: WallClock.seconds())
+  }
+
+  /// Nobody is connected to a coordinator that begins or ends.
+  package func disconnectAll(_ reason: String) throws(LedgerError) {
+    let stale = try ledger.workers().filter { $0.leftAt == nil }
+    try ledger.transaction { () throws(LedgerError) in
+      for worker in stale { try ledger.leave(worker: worker.id, because: reason, at: WallClock.seconds()) }
+    }
+  }
+
+  private func append(_ row: String) throws(PlatformError) {
+    if lines == nil { lines = try LineFile(run.directory.metrics) }
+    try lines?.append(row)
+  }
+
+  // MARK: The end
+
+  /// Adds the time since this was called last, or since the start: a run that was stopped and continued has used all of
+  /// its sittings. (What a killed sitting used since its last step is not counted.)
+  package func keepTime() throws(LedgerError) {
+    let now = MonotonicClock.now()
+    let before = try ledger.value(for: .wallSeconds).flatMap(Double.init) ?? 0
+    try ledger.set("\(before + now.since(timeKept).seconds)", for: .wallSeconds)
+    timeKept = now
+  }
+
+  /// The accounting closes, which is looked at once more: the result, summary and report.
+  ///
+  /// - Parameters:
+  ///   - delivered: the version that is the run's result.
+  ///   - bytes: of a version, as published.
+  /// - Throws: `CoordinatorFailure` if a slot is not accounted for, `LedgerError`, or `PlatformError` if a file cannot
+  ///   be written.
+  package func finish(
+    delivering delivered: PolicyVersion, bytes: (PolicyVersion) throws(PlatformError) -> [UInt8]
+  ) throws {
+    let unbalanced = try ledger.unbalancedRounds()
+    guard unbalanced.isEmpty else {
+      throw CoordinatorFailure.broken(
+        "the accounting does not close: \(unbalanced.map { "\($0)" }.joined(separator: ", ")) is recorded as complete "
+          + "and lacks trajectories; the ledger was damaged or written by somebody else")
+    }
+    try keepTime()
+    if let delivery = try Delivered.make(delivered, of: run, collapse: course.end == nil ? nil : watch.collapse, bytes)
+    {
+      try ledger.set(delivery.text(), for: .delivered)
+      try append(delivery.text())
+    }
+    try RunSummary.write(run, ledger: ledger)
+  }
+}

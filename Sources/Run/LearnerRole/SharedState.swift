@@ -1,0 +1,178 @@
+// SharedState: how the ranks come by the state that they begin with, how it comes back to rank 0 for a checkpoint, and
+// how they notice that they no longer hold the same weights.
+//
+// Rank 0 reads a checkpoint and sends it through, bucket by bucket; each rank keeps its shard of masters and moments.
+// So a rank needs no disk of its own, and a job of any size, on any machines, goes on from the same checkpoint. The way
+// back is the same in pieces: one bucket of one array at a time. After each step the ranks compare 64 bits of the
+// weights that they gathered; a difference is broken memory or a bug, and the run stops.
+
+import Base
+package import Collectives
+import LanguageModel
+import Records
+import Runs
+import TTRL
+import Tensors
+
+/// What a rank begins with.
+struct SharedBeginning {
+  var version: PolicyVersion
+  /// The rank's shard.
+  var optimizer: AdamW
+  /// All parameters, where there are several ranks.
+  var weights: Floats?
+  /// Policy 0's parameters, where a KL penalty asks for them.
+  var reference: Floats?
+  var history: History
+}
+
+struct SharedState {
+  private let run: Run
+  private let ranks: any Collectives
+  private let shards: Shards
+
+  init(_ run: Run, _ ranks: any Collectives) {
+    self.run = run
+    self.ranks = ranks
+    shards = Shards(count: run.model.layout.count, size: ranks.size)
+  }
+
+  private var settings: AdamWSettings {
+    AdamWSettings(
+      beta1: run.method.beta1, beta2: run.method.beta2, epsilon: run.method.epsilon,
+      weightDecay: run.method.weightDecay,
+      gradientNormMax: run.method.gradientClip > 0 ? run.method.gradientClip : .infinity)
+  }
+
+  // MARK: From a checkpoint to the ranks
+
+  /// Gives every rank its part of rank 0's state.
+  ///
+  /// - Parameter own: rank 0's; nil on the others.
+  /// - Throws: if MPI fails, rank 0 cannot read the model, or sends what is no state.
+  func exchange(_ own: SavedState?) throws -> SharedBeginning {
+    if let own { try ranks.sendToAll(header(of: own)) }
+    let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
+    let initial = own != nil && !hasMoments ? try run.model.loadParameters() : nil
+    let room = { Floats(count: shards.count(of: ranks.rank)) }
+    let weights = ranks.size > 1 ? initial ?? Floats(count: shards.count) : nil
+    let masters = weights == nil ? initial ?? room() : room()
+    if initial == nil || weights != nil { try deal(.masters, of: state.arrays, to: masters, through: weights) }
+    let (first, second) = (room(), room())
+    if hasMoments {
+      try deal(.firstMoment, of: state.arrays, to: first, through: nil)
+      try deal(.secondMoment, of: state.arrays, to: second, through: nil)
+    }
+    var reference: Floats?
+    if run.method.klCoefficient > 0 {
+      let values = own == nil ? Floats(count: shards.count) : try run.model.loadParameters()
+      try copyFromRoot(values)
+      reference = values
+    }
+    return SharedBeginning(
+      version: state.version,
+      optimizer: AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: state.step),
+      weights: weights, reference: reference, history: state.history)
+  }
+
+  /// One array, from rank 0's file to the ranks' shards.
+  ///
+  /// - Parameters:
+  ///   - file: rank 0's; nil on the others, and where `whole` is filled in already.
+  ///   - whole: room for the whole array, where it is wanted.
+  private func deal(_ part: StateFile.Part, of file: StateFile?, to shard: Floats, through whole: Floats?) throws {
+    let scratch = whole ?? Floats(count: ranks.size > 1 ? min(Shards.bucketElements, shards.count) : 0)
+    for (bucket, slice) in shards.slices(of: ranks.rank).enumerated() {
+      let range = shards.bucket(bucket)
+      guard ranks.size > 1 else {
+        file?.copy(part, range, to: shard[range])
+        continue
+      }
+      let room = whole == nil ? scratch[0..<range.count] : scratch[range]
+      file?.copy(part, range, to: room)
+      try copyFromRoot(room)
+      shard[slice.shard].copy(from: room[shards.slices(ofBucket: bucket)[ranks.rank]])
+    }
+  }
+
+  private func copyFromRoot(_ values: Floats) throws {
+    try values.withUnsafeBuffer { try ranks.copyFromRoot(UnsafeMutableRawBufferPointer($0)) }
+  }
+
+  /// Everything but the large arrays. The report stays with rank 0, which alone publishes.
+  private func header(of state: SavedState) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.write(state.version.number)
+    writer.write(UInt64(state.step))
+    writer.write(UInt64(state.arrays == nil ? 0 : 1))
+    writer.write(UInt64(shards.count))
+    writer.write(state.history.json.text())
+    return writer.bytes
+  }
+
+  private func receivedState(_ header: [UInt8]) throws -> (SavedState, hasMoments: Bool) {
+    var reader = ByteReader(header)
+    let version = PolicyVersion(try reader.read(UInt32.self))
+    let step = try reader.read(UInt64.self)
+    let hasMoments = try reader.read(UInt64.self) != 0
+    let count = try reader.read(UInt64.self)
+    let text = try reader.readString("history", limit: 1 << 30)
+    guard count == UInt64(shards.count), let history = History(try JSON.parse(Array(text.utf8))) else {
+      throw CheckpointError.damaged(path: "of rank 0", problem: "it is of another model, or has no history")
+    }
+    return (SavedState(version: version, step: Int(step), history: history, report: "", arrays: nil), hasMoments)
+  }
+
+  // MARK: From the ranks to a checkpoint
+
+  /// Pieces that make masters and moments, in the order of the file.
+  var pieceCount: Int { StateFile.Part.allCases.count * shards.bucketCount }
+
+  /// Gathers a piece at rank 0. All ranks call it.
+  ///
+  /// - Parameters:
+  ///   - index: below `pieceCount`.
+  ///   - optimizer: the rank's shard.
+  ///   - room: for a bucket; only rank 0's is filled.
+  /// - Returns: the piece's values.
+  func gather(piece index: Int, of optimizer: AdamW, into room: Floats) throws -> Int {
+    let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
+    let bucket = index % shards.bucketCount
+    let slices = shards.slices(ofBucket: bucket)
+    let own = shards.slice(ofBucket: bucket, of: ranks.rank).shard
+    room[slices[ranks.rank]].copy(from: arrays[index / shards.bucketCount][own])
+    let count = shards.bucket(bucket).count
+    try room[0..<count].withUnsafeBuffer {
+      try ranks.gatherToRoot(
+        UnsafeMutableRawBufferPointer($0), slices: slices.map { $0.lowerBound * 4..<$0.upperBound * 4 })
+    }
+    return count
+  }
+}
+
+/// After a step the ranks do not hold the same weights.
+package struct RanksDisagree: LastingError, Sendable, Equatable, CustomStringConvertible {
+  package let step: UInt32
+  package let rank: Int
+  package let size: Int
+
+  package var description: String {
+    "ranks disagree: after step \(step) the \(size) learner ranks do not hold the same weights (seen by rank \(rank)). "
+      + "They were given the same, so a machine's memory is broken, or their programs differ: compare "
+      + "ttrl --version on all of them. The last checkpoint is from before; the run continues from there"
+  }
+}
+
+package enum Agreement {
+  /// Compares 64 bits of every rank's weights. All ranks call it.
+  ///
+  /// - Throws: `RanksDisagree` on every rank if one differs; whatever MPI refuses.
+  package static func require(_ fingerprint: UInt64, step: UInt32, _ ranks: any Collectives) throws {
+    // Halves are exact in a Double. The largest, and the largest negative, which is the smallest.
+    let halves = [Double(fingerprint >> 32), Double(fingerprint & 0xFFFF_FFFF)]
+    let found = try ranks.max(halves + halves.map { -$0 })
+    guard found[0] == -found[2], found[1] == -found[3] else {
+      throw RanksDisagree(step: step, rank: ranks.rank, size: ranks.size)
+    }
+  }
+}

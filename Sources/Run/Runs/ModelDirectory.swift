@@ -1,0 +1,204 @@
+// ModelDirectory: a Hugging Face model directory on disk, read and written.
+//
+// The parsing is LanguageModel's, the files are Platform's; here they meet. Weights are memory-mapped and copied once,
+// into the flat float32 array that the learner owns. Writing goes to a temporary directory first (Checkpoint).
+
+import Base
+package import LanguageModel
+import Platform
+package import Tensors
+
+/// Why a directory is not a model that can be used.
+package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertible {
+  case missing(path: String, file: String)
+  case noWeights(path: String)
+  /// The text of what the parser found.
+  case unreadable(path: String, problem: String)
+
+  package var description: String {
+    switch self {
+    case .missing(let path, let file):
+      "cannot load a model from \(path): there is no \(file). Expected a Hugging Face model directory with "
+        + "config.json, model.safetensors and tokenizer.json"
+    case .noWeights(let path):
+      "cannot load a model from \(path): there is no model.safetensors and no model.safetensors.index.json. Weights in "
+        + "other formats (.bin, .gguf) have to be converted with save_pretrained(safe_serialization=True)"
+    case .unreadable(let path, let problem): "cannot load a model from \(path): \(problem)"
+    }
+  }
+}
+
+package struct ModelDirectory: Sendable {
+  package let path: String
+  package let configuration: CheckpointConfiguration
+  package let layout: ParameterLayout
+
+  /// Files beside the weights that make a checkpoint usable elsewhere; copied as they are.
+  private static let companions = [
+    "tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json", "vocab.json",
+    "merges.txt", "chat_template.jinja", "added_tokens.json",
+  ]
+
+  /// Reads the configuration; weights and tokenizer are read when asked for.
+  ///
+  /// - Throws: `ModelDirectoryError`, or `PlatformError` if a file cannot be read.
+  package init(_ path: String) throws {
+    self.path = path
+    guard Files.exists(path + "/config.json") else {
+      throw ModelDirectoryError.missing(path: path, file: "config.json")
+    }
+    let generation = path + "/generation_config.json"
+    do {
+      configuration = try CheckpointConfiguration(
+        config: try Files.read(path + "/config.json"),
+        generation: Files.exists(generation) ? try Files.read(generation) : nil)
+    } catch let error as ConfigurationError {
+      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
+    }
+    layout = ParameterLayout(configuration.model)
+  }
+
+  /// The tokenizer, whose every token must have its row in the model.
+  ///
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another
+  ///   model.
+  package func tokenizer() throws -> Tokenizer {
+    let tokenizer = try Self.tokenizer(at: path)
+    let vocabulary = configuration.model.vocabularySize
+    guard tokenizer.idBound <= vocabulary else {
+      throw ModelDirectoryError.unreadable(
+        path: path,
+        problem: "tokenizer.json has tokens up to number \(tokenizer.idBound - 1), config.json a vocabulary of "
+          + "\(vocabulary). Is it the tokenizer of this model?")
+    }
+    return tokenizer
+  }
+
+  /// The tokenizer of a directory that may hold nothing else.
+  ///
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing or of a kind that is not supported.
+  package static func tokenizer(at path: String) throws -> Tokenizer {
+    guard Files.exists(path + "/tokenizer.json") else {
+      throw ModelDirectoryError.missing(path: path, file: "tokenizer.json")
+    }
+    do {
+      return try Tokenizer(file: try Files.read(path + "/tokenizer.json"))
+    } catch let error as TokenizerError {
+      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
+    }
+  }
+
+  /// The template that the directory itself suggests.
+  ///
+  /// - Throws: if a file cannot be read.
+  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
+    let source = try Self.chatTemplate(at: path)
+    let template = ChatTemplate.guess(tokenizer: tokenizer, source: source)
+    return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
+  }
+
+  /// A directory's own chat template, as text; nil where it has none.
+  ///
+  /// - Throws: if a file cannot be read.
+  package static func chatTemplate(at path: String) throws -> String? {
+    if Files.exists(path + "/tokenizer_config.json"),
+      let source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
+    {
+      return source
+    }
+    let file = path + "/chat_template.jinja"
+    return Files.exists(file) ? try Files.readText(file) : nil
+  }
+
+  // MARK: Weights
+
+  /// The names of the weight files, sorted.
+  private func shardNames() throws -> (names: [String], index: SafeTensorsIndex?) {
+    let indexPath = path + "/model.safetensors.index.json"
+    if Files.exists(indexPath) {
+      let index = try SafeTensorsIndex(try Files.read(indexPath))
+      return (index.files, index)
+    }
+    guard Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
+    return (["model.safetensors"], nil)
+  }
+
+  /// All parameters as float32, in the order of `layout`.
+  ///
+  /// - Throws: `ModelDirectoryError` with every tensor that is missing, misshapen or not finite.
+  package func loadParameters() throws -> Floats {
+    do {
+      let (names, index) = try shardNames()
+      for name in names where !Files.exists(path + "/" + name) {
+        throw ModelDirectoryError.missing(path: path, file: name)
+      }
+      let files = try names.map { try MappedFile(path + "/" + $0) }
+      let headers = try zip(names, files).map { (name: $0, header: try SafeTensorsHeader($1.bytes)) }
+      let plan = try LoadPlan(layout, shards: headers, index: index)
+      let parameters = Floats(count: layout.count)
+      for (shard, file) in files.enumerated() {
+        try parameters.withUnsafeBuffer { try plan.copy(shard: shard, from: file.bytes, to: $0) }
+      }
+      return parameters
+    } catch let error as WeightsError {
+      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
+    } catch let error as SafeTensorsError {
+      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
+    }
+  }
+
+  /// SHA-256 over configuration and weights: the identity of the model that a run begins with.
+  ///
+  /// - Throws: if a file cannot be read.
+  package func identity() throws -> String {
+    var text = ""
+    for name in ["config.json"] + (try shardNames().names) { text += try SHA256.hex(ofFile: "\(path)/\(name)") }
+    return SHA256.hex(of: Array(text.utf8))
+  }
+
+  /// Writes a model directory: configuration, weights, and what else is needed to use it.
+  ///
+  /// - Parameters:
+  ///   - target: an existing directory.
+  ///   - parameters: [layout.count] float32.
+  ///   - type: how weights are stored.
+  /// - Throws: `PlatformError`, for example on a full disk.
+  package func write(_ parameters: Floats, as type: WeightType, to target: String) throws {
+    let writer = SafeTensorsWriter(layout, type: type)
+    let file = try AtomicFile(target + "/model.safetensors")
+    try file.write(writer.header)
+    let piece = 1 << 20
+    for start in stride(from: 0, to: parameters.count, by: piece) {
+      let values = parameters[start..<min(start + piece, parameters.count)]
+      try file.write(values.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) })
+    }
+    try file.commit()
+    try writeCompanions(type, to: target)
+  }
+
+  /// The same from the bytes of a policy version, which are the data of the file.
+  ///
+  /// - Returns: SHA-256 of model.safetensors, in hexadecimal.
+  /// - Throws: `PlatformError`, for example on a full disk.
+  package func write(published: [UInt8], as type: WeightType, to target: String) throws -> String {
+    let header = SafeTensorsWriter(layout, type: type).header
+    let file = try AtomicFile(target + "/model.safetensors")
+    try file.write(header)
+    try file.write(published)
+    try file.commit()
+    try writeCompanions(type, to: target)
+    var sum = SHA256()
+    sum.update(header)
+    sum.update(published)
+    return sum.hex()
+  }
+
+  private func writeCompanions(_ type: WeightType, to target: String) throws {
+    var configuration = configuration
+    configuration.weightType = type
+    try Files.write(String(decoding: configuration.configFile(), as: UTF8.self), to: target + "/config.json")
+    for name in Self.companions where Files.exists(path + "/" + name) {
+      try Files.write(try Files.read(path + "/" + name), to: target + "/" + name)
+    }
+  }
+}

@@ -1,0 +1,161 @@
+// RunManifest: settings.json, what a run was begun with.
+//
+// Written once. A run that is continued may change only what cannot change its result; what would is refused, setting
+// by setting, before anything starts. The model is identified by its hash, the questions by the copy in the run
+// directory.
+
+package import Base
+import Platform
+package import Settings
+
+/// Why a run directory cannot be used as asked.
+package enum RunError: LastingError, Sendable, CustomStringConvertible {
+  case notARun(path: String)
+  case damagedManifest(path: String, problem: String)
+  case otherModel(path: String, model: String)
+  /// Settings that differ from the run's and may change its result: name, the run's value, the given one.
+  case changed(path: String, settings: [(name: String, was: String, given: String)])
+  case otherQuestions(path: String, set: String)
+  case notEmpty(path: String, entries: [String])
+  case noPrompts(path: String, dropped: Int, context: Int)
+  case longPrompts(path: String, ids: [String], context: Int)
+  /// Labels are to be the truth, and there is none.
+  case noTruth(path: String)
+  case badToken(path: String, id: String, token: Int32, vocabulary: Int)
+
+  package var description: String {
+    switch self {
+    case .notARun(let path):
+      "\(path) is not a run: it has no settings.json. Begin one with: ttrl train --run \(path)"
+    case .damagedManifest(let path, let problem):
+      "\(path)/settings.json cannot be read: \(problem). It is written once, when a run begins; restore it, or begin "
+        + "another run in an empty directory"
+    case .otherModel(let path, let model):
+      "the run in \(path) was begun with another model than is now in \(model) (their hashes differ). Put the model "
+        + "back, or begin another run in an empty directory"
+    case .changed(let path, let settings):
+      "the run in \(path) cannot be continued with other settings; these may change its result:\n"
+        + settings.map { "  - \($0.name) is \($0.given), the run has \($0.was)" + Self.reason($0.name) }
+        .joined(separator: "\n")
+        + "\nLeave them out to continue, or begin another run in an empty directory"
+    case .otherQuestions(let path, let set):
+      "the run in \(path) was begun with other \(set) questions than the given file has. Leave the file out to "
+        + "continue, or begin another run in an empty directory"
+    case .notEmpty(let path, let entries):
+      "\(path) is not a run (no settings.json) and not empty: it holds "
+        + entries.prefix(5).joined(separator: ", ") + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
+        + ". A run needs a directory of its own"
+    case .noPrompts(let path, let dropped, let context):
+      "no prompt of \(path) is left: all \(dropped) are too long for the context of \(context) tokens together with "
+        + "max-new-tokens. Lower max-new-tokens or shorten the questions"
+    case .longPrompts(let path, let ids, let context):
+      "\(ids.count) prompts of \(path) leave no room for max-new-tokens in the context of \(context) tokens: "
+        + ids.prefix(10).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
+        + ". Lower max-new-tokens, shorten them, or give --long-prompts drop"
+    case .noTruth(let path):
+      "--labels truth takes each question's answer for its label, but no question of \(path) has an \"answer\". Add "
+        + "answers, or leave --labels out to train on the majority vote"
+    case .badToken(let path, let id, let token, let vocabulary):
+      "prompt \(id) of \(path) has token \(token), but the model's vocabulary has \(vocabulary); is the tokenizer.json "
+        + "that of this model?"
+    }
+  }
+}
+
+extension RunError {
+  /// Why settings that look harmless are not.
+  private static func reason(_ setting: String) -> String {
+    switch setting {
+    case "steps": "; the learning rate follows a cosine over all steps, so a run of another length differs from step 1"
+    case "learners": "; with --reduction fast the order of float sums depends on it (exact is free of it)"
+    default: ""
+    }
+  }
+}
+
+package struct RunManifest: Sendable {
+  package let id: String
+  package let settings: Settings
+  package let json: JSON
+  private let path: String
+
+  /// Settings that are part of a run; the others belong to a command.
+  private static let kept = SettingTable.all.filter { $0.effect != .command && $0.name != "run" }
+
+  /// - Throws: `RunError` if there is none or it is damaged.
+  package init(reading directory: RunDirectory) throws {
+    path = directory.path
+    guard Files.exists(directory.settings) else { throw RunError.notARun(path: path) }
+    do {
+      json = try JSON.parse(try Files.read(directory.settings))
+    } catch let error as JSONError {
+      throw RunError.damagedManifest(path: path, problem: "\(error)")
+    }
+    guard let id = json["run"]?.string, let members = json["settings"]?.members else {
+      throw RunError.damagedManifest(path: path, problem: "\"run\" or \"settings\" is missing")
+    }
+    self.id = id
+    var parser = SettingsParser(allowed: Self.kept.map(\.name), defaults: Settings())
+    // An empty value is a setting that was not given.
+    parser.apply(
+      members.compactMap { member in member.value.string.flatMap { $0.isEmpty ? nil : (member.key, $0) } },
+      from: directory.settings)
+    var settings: Settings
+    do {
+      settings = try parser.finish()
+    } catch {
+      throw RunError.damagedManifest(path: path, problem: "\(error)")
+    }
+    settings.run = directory.path
+    self.settings = settings
+  }
+
+  /// A new manifest.
+  package static func text(id: String, settings: Settings, modelIdentity: String) -> String {
+    let values = kept.map { JSON.Member($0.name, .string($0.value(in: settings))) }
+    let json: JSON = [
+      "run": .string(id), "version": .string(Program.version), "model_sha256": .string(modelIdentity),
+      "settings": .object(values),
+    ]
+    return json.text(.pretty) + "\n"
+  }
+
+  /// The model directory still holds the model that the run began with.
+  ///
+  /// - Throws: `RunError.otherModel`.
+  package func check(_ model: ModelDirectory) throws {
+    guard json["model_sha256"]?.string == (try model.identity()) else {
+      throw RunError.otherModel(path: path, model: model.path)
+    }
+  }
+
+  /// Settings that are given again must not change the result.
+  ///
+  /// - Parameters:
+  ///   - settings: as resolved for this start.
+  ///   - given: names of those that were given; the others are taken from the run.
+  /// - Throws: `RunError.changed`, with every such setting.
+  package func check(_ settings: Settings, given: [String]) throws {
+    // Paths are compared by content, not by name.
+    let byContent = ["model", "data", "held-out", "transfer"]
+    let changed = Self.kept.filter { setting in
+      isFixed(setting) && given.contains(setting.name) && !byContent.contains(setting.name)
+        && setting.value(in: settings) != setting.value(in: self.settings)
+    }
+    guard changed.isEmpty else {
+      throw RunError.changed(
+        path: path,
+        settings: changed.map { ($0.name, $0.value(in: self.settings), $0.value(in: settings)) })
+    }
+  }
+
+  /// Whether a continued run must keep it.
+  private func isFixed(_ setting: Setting) -> Bool {
+    setting.effect == .result || setting.name == "learners" && settings.reduction == .fast
+  }
+}
+
+/// This program.
+package enum Program {
+  package static let version = "0.1.0"
+}

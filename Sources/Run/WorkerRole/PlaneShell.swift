@@ -1,0 +1,169 @@
+// PlaneShell: what PackageFetcher decides, done with sockets, memory and a thread.
+//
+// A listener for workers that ask here, one connection to the relay that this worker asks, the chunks that are kept,
+// and the bytes of the newest version, which the next delta is made against. Unpacking, the version's digest and what
+// the worker makes of the bytes happen on a thread, so that sampling, heartbeats and relaying go on. Memory: the packed
+// size of two versions and the published size of one, or of two while one is unpacked.
+
+import Base
+package import Fleet
+import Bundles
+package import Platform
+package import Records
+import Transport
+
+/// - Prepared: what the owner makes of a version's bytes.
+package final class PlaneShell<Prepared: Sendable> {
+  /// What comes of an installation.
+  private struct Outcome: Sendable {
+    var package: PackageManifest
+    var bytes: [UInt8]
+    /// nil if the bytes are not the version's.
+    var prepared: Prepared?
+    var error: (any Error)?
+  }
+
+  private let loop: EventLoop
+  private let context: TLSContext?
+  /// Called with what happens; the owner hands it to its machine, and what the machine answers to `perform`.
+  package var onEvent: (FetcherEvent) -> Void = { _ in }
+  package var onPrepared: (PolicyVersion, Prepared) -> Void = { _, _ in }
+  package var onFailure: (any Error) -> Void = { _ in }
+  /// Makes of a version's bytes what the owner needs, on a thread; nil if they are of another model.
+  package var prepare: (@Sendable ([UInt8]) throws -> Prepared?)?
+
+  private var listener: Listener?
+  private var relay: Link?
+  private var children: [ChildID: Link] = [:]
+  private var nextChild: UInt64 = 1
+  private var chunks: [ChunkDigest: [UInt8]] = [:]
+  private var newest: (version: PolicyVersion, bytes: [UInt8])?
+  private var inbox: Inbox<Outcome>?
+
+  /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
+  package init(key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
+    self.loop = loop
+    context = if let key { try TLSContext(key) } else { nil }
+    inbox = try loop.inbox { [unowned self] in self.finish($0) }
+  }
+
+  /// Lets other workers ask here; once. Where that is not possible this worker passes nothing on, and says so.
+  ///
+  /// - Parameters:
+  ///   - address: an empty host is the one that the coordinator is reached from.
+  ///   - host: that one.
+  package func listen(on address: HostPort, reachedFrom host: String) {
+    guard listener == nil else { return }
+    let isEverywhere = address.host.isEmpty || ["0.0.0.0", "::"].contains(address.host)
+    do throws(PlatformError) {
+      let listener = try Listener(
+        on: HostPort(host: address.host.isEmpty ? host : address.host, port: address.port), tls: context, loop: loop
+      ) { self.accept($0) }
+      self.listener = listener
+      let known = isEverywhere ? HostPort(host: host, port: listener.address.port) : listener.address
+      Log.info("worker.relays", ["address": known])
+      onEvent(.listening(at: "\(known)"))
+    } catch {
+      Log.warning("worker.relays_nothing", ["address": address, "reason": "\(error)"])
+    }
+  }
+
+  private func accept(_ connection: Connection) {
+    guard children.count < Limits.relayChildren else { return connection.close() }
+    let id = ChildID(nextChild)
+    nextChild += 1
+    children[id] = Link(
+      connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.onEvent(.childSaid(id, $0)) },
+      onClose: { _ in
+        self.children[id] = nil
+        self.onEvent(.childLeft(id))
+      })
+  }
+
+  /// Ends all connections.
+  package func close() {
+    listener?.close()
+    relay?.close()
+    for (_, link) in children { link.finish() }
+  }
+
+  package func perform(_ effect: FetcherEffect) {
+    switch effect {
+    case .dial(let address): dial(address)
+    case .askRelay(let message): relay?.send(message)
+    case .hangUp:
+      relay?.close()
+      relay = nil
+    case .keep(let digest, let bytes): chunks[digest] = bytes
+    case .forget(let digests): for digest in digests { chunks[digest] = nil }
+    case .install(let package): install(package)
+    case .sendChunk(let digest, let child):
+      if let bytes = chunks[digest] { children[child]?.send(.packed(digest, bytes)) }
+    case .tell(let child, let message): children[child]?.send(message)
+    case .dismiss(let child): children.removeValue(forKey: child)?.close()
+    case .left(let relay, let fault):
+      if fault != .gone { Log.warning("worker.relay_left", ["relay": relay, "fault": "\(fault)"]) }
+    case .ask, .disconnect: break
+    }
+  }
+
+  private func dial(_ address: String) {
+    relay?.close()
+    relay = nil
+    guard let target = try? HostPort(parsing: address) else { return loop.soon { self.onEvent(.relayLost) } }
+    let connection = Connection(
+      to: target, tls: context, by: MonotonicClock.now() + Limits.relaySilence, loop: loop)
+    relay = Link(
+      connection, onMessage: { self.onEvent(.relaySaid($0)) },
+      onClose: { reason in
+        Log.info("worker.relay_lost", ["relay": address, "reason": reason])
+        self.relay = nil
+        self.onEvent(.relayLost)
+      })
+  }
+
+  // MARK: Installing
+
+  private func install(_ package: PackageManifest) {
+    guard let prepare, let inbox else { return }
+    var taken: [ChunkDigest: [UInt8]] = [:]
+    for chunk in package.chunks { taken[chunk.digest] = chunks[chunk.digest] }
+    let (base, parts) = (newest, taken)
+    do {
+      try startThread(named: "install") {
+        var outcome = Outcome(package: package, bytes: [], prepared: nil, error: nil)
+        do {
+          let bytes = try unpacked(package, base: base) { parts[$0] }
+          if SHA256.digest(of: bytes) == package.policy.digest {
+            outcome.prepared = try prepare(bytes)
+            outcome.bytes = bytes
+          }
+        } catch is PackageError {
+          // Not the version: `prepared` is nil, and it is fetched again.
+        } catch {
+          outcome.error = error
+        }
+        inbox.post(outcome)
+      }
+    } catch {
+      onFailure(error)
+    }
+  }
+
+  private func finish(_ outcome: Outcome) {
+    if let error = outcome.error { return onFailure(error) }
+    if let prepared = outcome.prepared {
+      newest = (outcome.package.policy.version, outcome.bytes)
+      Log.info(
+        "worker.installed",
+        [
+          "policy": outcome.package.policy.version, "base": outcome.package.base.map { "\($0)" } ?? "none",
+          "packed_bytes": outcome.package.packedBytes,
+        ])
+      onPrepared(outcome.package.policy.version, prepared)
+    } else {
+      Log.warning("worker.policy_damaged", ["policy": outcome.package.policy.version])
+    }
+    onEvent(.installed(outcome.package, isIntact: outcome.prepared != nil))
+  }
+}

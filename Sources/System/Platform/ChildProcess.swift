@@ -1,0 +1,313 @@
+// ChildProcess: other programs, started and watched by a loop.
+//
+// Each child has a pidfd, a descriptor that becomes readable when it ends. That needs no SIGCHLD, whose handling is
+// global to a process and would reap the children of the libraries we use. Children die with their parent unless told
+// otherwise: `kill -9` of `ttrl train` leaves nothing behind. (The kernel ties that to the *thread* that spawned them;
+// here that is the loop's thread, which lives as long as the process.)
+
+import CLinux
+import Glibc
+
+package final class ChildProcess {
+  /// What to run, and how.
+  package struct Command {
+    /// A path, or a name that is looked up in PATH.
+    package var program: String
+    /// Without the program's own name.
+    package var arguments: [String]
+    /// Added to, or replacing, this process's own variables.
+    package var environment: [String: String] = [:]
+    /// Standard input is a pipe that `write` fills and `closeInput` ends; otherwise it is empty.
+    package var hasInput = false
+    package var output = Output.inherited
+    package var errors = Output.inherited
+    /// Makes the child the leader of a process group, which signals then reach as a whole.
+    package var ownGroup = false
+    package var diesWithParent = true
+
+    package init(_ program: String, _ arguments: [String] = []) {
+      self.program = program
+      self.arguments = arguments
+    }
+  }
+
+  /// Where a child's standard output or standard error goes.
+  package enum Output {
+    case inherited, discarded
+    /// Appended to a file; mode 0644.
+    case file(String)
+    /// Handed over as it comes; all that the child wrote arrives before `onExit`.
+    case pipe(([UInt8]) -> Void)
+  }
+
+  /// How a process ended.
+  package enum ExitStatus: Equatable, Sendable {
+    case exited(Int32)
+    case killed(signal: Int32)
+  }
+
+  package let pid: Int32
+  /// nil while it runs.
+  package private(set) var status: ExitStatus?
+
+  private let ownGroup: Bool
+  private let loop: EventLoop
+  private let pidDescriptor: Int32
+  /// Our end of the child's standard input, or -1.
+  private var input: Int32
+  private var pipes: [(fd: Int32, handler: ([UInt8]) -> Void)] = []
+  private let onExit: (ExitStatus) -> Void
+
+  /// Starts the program. The loop keeps the object until the child has ended.
+  /// - Parameters:
+  ///   - command: what to run.
+  ///   - loop: watches it, and its pipes.
+  ///   - onExit: called once, on a later turn of the loop.
+  /// - Throws: `.programNotFound`, `.cannotSpawn`, `.file` (an output file), `.system`.
+  package init(
+    _ command: Command, loop: EventLoop, onExit: @escaping (ExitStatus) -> Void
+  ) throws(PlatformError) {
+    let path = try Self.locate(command.program)
+    let nothing = try Descriptor(opening: "/dev/null", O_RDWR, to: "open")
+    let output = try Sink(command.output, discardInto: nothing.number)
+    let errors = try Sink(command.errors, discardInto: nothing.number)
+    var source: (reading: Int32, writing: Int32) = (nothing.number, -1)
+    if command.hasInput {
+      let code = ttrl_pipe(&source.reading, &source.writing)
+      guard code == 0 else { throw .system(call: "pipe2", code: -code) }
+    }
+    defer { if command.hasInput { close(source.reading) } }
+    do throws(PlatformError) {
+      pid = try Self.spawn(path, command, descriptors: (source.reading, output.fd, errors.fd))
+    } catch {
+      if command.hasInput { close(source.writing) }
+      throw error
+    }
+    input = source.writing
+    pidDescriptor = ttrl_pidfd(pid)
+    ownGroup = command.ownGroup
+    self.loop = loop
+    self.onExit = onExit
+    guard pidDescriptor >= 0 else {
+      end(reading: [output.reading, errors.reading])
+      throw .system(call: "pidfd_open", code: -pidDescriptor)
+    }
+    do throws(PlatformError) {
+      try loop.watch(pidDescriptor, for: .readable) { _ in self.reap() }
+      try watch(output)
+      try watch(errors)
+    } catch {
+      end(reading: [output.reading, errors.reading])
+      throw error
+    }
+  }
+
+  /// Sends a signal: to the child, or to its whole group where it leads one. Nothing happens once it has ended.
+  package func signal(_ number: Int32) {
+    // Until it is reaped, which only this object does, the pid cannot name another process.
+    guard status == nil else { return }
+    Glibc.kill(ownGroup ? -pid : pid, number)
+  }
+
+  // MARK: Its standard input
+
+  /// Writes to its standard input; waits while the pipe is full. What a child that has ended would have read is lost,
+  /// if this process ignores SIGPIPE.
+  package func write(_ bytes: [UInt8]) {
+    guard status == nil, input >= 0 else { return }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.write(input, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  /// The child reads the end of its standard input.
+  package func closeInput() {
+    if input >= 0 { close(input) }
+    input = -1
+  }
+
+  // MARK: Starting
+
+  /// The descriptor that the child writes to, and for a pipe the end that we read.
+  private struct Sink: ~Copyable {
+    let fd: Int32
+    let reading: Int32
+    let handler: (([UInt8]) -> Void)?
+    private let isOurs: Bool
+
+    init(_ output: Output, discardInto nothing: Int32) throws(PlatformError) {
+      switch output {
+      case .inherited: (fd, reading, handler, isOurs) = (-1, -1, nil, false)
+      case .discarded: (fd, reading, handler, isOurs) = (nothing, -1, nil, false)
+      case .file(let path):
+        let opened = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+        guard opened >= 0 else { throw .file(operation: "open", path: path, code: errno) }
+        (fd, reading, handler, isOurs) = (opened, -1, nil, true)
+      case .pipe(let receive):
+        var ends: (reading: Int32, writing: Int32) = (-1, -1)
+        let code = ttrl_pipe(&ends.reading, &ends.writing)
+        guard code == 0 else { throw .system(call: "pipe2", code: -code) }
+        (fd, reading, handler, isOurs) = (ends.writing, ends.reading, receive, true)
+      }
+    }
+
+    // Our copy of the child's end: while we held it, the pipe would never end.
+    deinit { if isOurs { close(fd) } }
+  }
+
+  private static func spawn(
+    _ path: String, _ command: Command, descriptors: (input: Int32, output: Int32, errors: Int32)
+  ) throws(PlatformError) -> Int32 {
+    var arguments = ([command.program] + command.arguments).map { strdup($0) } + [nil]
+    var environment = merged(command.environment).map { strdup($0) } + [nil]
+    defer { for text in arguments + environment { free(text) } }
+    var stage: Int32 = 0
+    let pid = path.withCString { path in
+      arguments.withUnsafeMutableBufferPointer { arguments in
+        environment.withUnsafeMutableBufferPointer { environment in
+          guard let argv = arguments.baseAddress, let envp = environment.baseAddress else { return -EINVAL }
+          var request = ttrl_command(
+            path: path, argv: argv, envp: envp, standard_input: descriptors.input, standard_output: descriptors.output,
+            standard_error: descriptors.errors, own_group: command.ownGroup, dies_with_parent: command.diesWithParent)
+          return ttrl_spawn(&request, &stage)
+        }
+      }
+    }
+    guard pid > 0 else { throw .cannotSpawn(path: path, stage: .init(code: stage), code: -pid) }
+    return pid
+  }
+
+  /// This process's environment as NAME=VALUE, with the additions in the order of their names.
+  private static func merged(_ additions: [String: String]) -> [String] {
+    var lines: [String] = []
+    var entry = ttrl_environment()
+    while let line = entry.pointee {
+      let text = String(cString: line)
+      if additions[String(text.prefix { $0 != "=" })] == nil { lines.append(text) }
+      entry += 1
+    }
+    return lines + additions.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+  }
+
+  /// The path of a program: itself if it has a slash, else from PATH.
+  /// - Throws: `.programNotFound`.
+  package static func locate(_ program: String) throws(PlatformError) -> String {
+    if program.contains("/") { return program }
+    let directories = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
+    for directory in directories.split(separator: ":") {
+      let path = "\(directory)/\(program)"
+      if access(path, X_OK) == 0 && !Files.isDirectory(path) { return path }
+    }
+    throw .programNotFound(program)
+  }
+
+  // MARK: Watching
+
+  private func watch(_ sink: borrowing Sink) throws(PlatformError) {
+    guard let handler = sink.handler else { return }
+    let fd = sink.reading
+    _ = fcntl(fd, F_SETFL, O_NONBLOCK)
+    try loop.watch(fd, for: .readable) { _ in self.drain(fd, handler, reads: 1) }
+    pipes.append((fd, handler))
+  }
+
+  /// Reads at most `reads` times; at the end of the pipe it is closed.
+  private func drain(_ fd: Int32, _ handler: ([UInt8]) -> Void, reads: Int) {
+    for _ in 0..<reads {
+      let chunk = withUnsafeTemporaryAllocation(byteCount: PlatformLimits.receiveBytes, alignment: 16) { buffer in
+        let count = read(fd, buffer.baseAddress, buffer.count)
+        return count < 0 ? nil : Array(buffer[..<count])
+      }
+      guard let chunk else { return }
+      guard !chunk.isEmpty else { return closePipe(fd) }
+      handler(chunk)
+    }
+  }
+
+  private func closePipe(_ fd: Int32) {
+    loop.unwatch(fd)
+    close(fd)
+    pipes.removeAll { $0.fd == fd }
+  }
+
+  private func reap() {
+    var raw: Int32 = 0
+    guard waitpid(pid, &raw, WNOHANG) == pid else { return }
+    let status = ExitStatus(waitStatus: raw)
+    self.status = status
+    loop.unwatch(pidDescriptor)
+    close(pidDescriptor)
+    // What the child wrote is in the pipe, which holds 64 KiB at most unless a grandchild goes on writing: a bounded
+    // number of reads takes the child's part, and the grandchild's pipe is closed.
+    for pipe in pipes { drain(pipe.fd, pipe.handler, reads: 32) }
+    for pipe in pipes { closePipe(pipe.fd) }
+    closeInput()
+    onExit(status)
+  }
+
+  /// A child that cannot be watched must not run on.
+  private func end(reading: [Int32]) {
+    Glibc.kill(pid, SIGKILL)
+    waitpid(pid, nil, 0)
+    loop.unwatch(pidDescriptor)
+    if pidDescriptor >= 0 { close(pidDescriptor) }
+    for fd in reading where fd >= 0 {
+      loop.unwatch(fd)
+      close(fd)
+    }
+  }
+}
+
+extension ChildProcess.ExitStatus: CustomStringConvertible {
+  fileprivate init(waitStatus: Int32) {
+    var code: Int32 = 0
+    self = ttrl_exited(waitStatus, &code) ? .exited(code) : .killed(signal: code)
+  }
+
+  package var description: String {
+    switch self {
+    case .exited(let code): "exited \(code)"
+    case .killed(let signal): "killed by SIG" + (ttrl_signal_name(signal).map { String(cString: $0) } ?? "\(signal)")
+    }
+  }
+}
+
+/// The process that we are.
+package enum ThisProcess {
+  package static var id: UInt32 { UInt32(bitPattern: getpid()) }
+
+  /// An absolute spelling of a path that may be relative to the working directory.
+  package static func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
+    defer { free(directory) }
+    return String(cString: directory) + "/" + path
+  }
+
+  /// The path of the running program.
+  /// - Throws: `.file`.
+  package static func executablePath() throws(PlatformError) -> String {
+    var text = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+    guard readlink("/proc/self/exe", &text, text.count - 1) > 0 else {
+      throw .file(operation: "read", path: "/proc/self/exe", code: errno)
+    }
+    return String(nulTerminated: text)
+  }
+
+  /// The path of a program that is installed beside this one.
+  /// - Throws: `.file`.
+  package static func sibling(_ name: String) throws(PlatformError) -> String {
+    let own = try executablePath()
+    return own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/" + name
+  }
+
+  /// A write to a pipe that nobody reads becomes an error instead of this process's end.
+  package static func ignoreBrokenPipes() { Glibc.signal(SIGPIPE, SIG_IGN) }
+
+  /// Makes the kernel kill this process when its parent ends, as for an MPI rank whose launcher was killed.
+  /// - Returns: false if the parent is gone already.
+  package static func dieWithParent(_ parent: Int32 = getppid()) -> Bool { ttrl_die_with_parent(parent) == 0 }
+}

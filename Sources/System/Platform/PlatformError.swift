@@ -1,0 +1,136 @@
+// PlatformError: what the operating system refused, to what, and what to do about it.
+//
+// One type for the whole target. The cases keep data; the sentence is made once, in `description`. Every sentence says
+// what was being done, to which path or address, what the system answered, and the next move.
+
+import Base
+import CLinux
+import Glibc
+
+package enum PlatformError: LastingError, Equatable, Sendable {
+  /// An operation on a path failed; `operation` is a verb ("write", "create directory").
+  case file(operation: String, path: String, code: Int32)
+  /// A file is larger than its reader accepts.
+  case tooLarge(path: String, bytes: Int, limit: Int)
+  /// Another process holds the lock of this directory; the pid is nil if it did not say.
+  case locked(directory: String, owner: String, pid: Int32?)
+  case keyRefused(path: String, KeyProblem)
+  /// A key is never written over another.
+  case keyExists(path: String)
+  /// OpenSSL cannot do what is asked of it; `reason` is its own text.
+  case openSSL(operation: String, reason: String)
+  /// Not of the form HOST:PORT.
+  case badAddress(text: String, problem: String)
+  case addressInUse(HostPort)
+  case cannotListen(HostPort, code: Int32)
+  /// The name service gave no address; `reason` is its own text.
+  case unresolvable(HostPort, reason: String)
+  /// No file of this name in any directory of PATH.
+  case programNotFound(String)
+  case cannotSpawn(path: String, stage: SpawnStage, code: Int32)
+  /// A system call that needs no path failed: the process is short of something (descriptors, memory).
+  case system(call: String, code: Int32)
+
+  /// How far a new process got before it failed.
+  package enum SpawnStage: Equatable, Sendable {
+    case fork, prepare, exec
+  }
+}
+
+extension PlatformError: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .file(let operation, let path, let code):
+      "cannot \(operation) \(path): \(systemErrorText(code)). \(remedy(for: code))"
+    case .tooLarge(let path, let bytes, let limit):
+      "cannot read \(path): it has \(bytes) bytes, at most \(limit) were expected. Is it the right file?"
+    case .locked(let directory, let owner, let pid):
+      "cannot open \(directory): another \(owner) (pid \(pid.map(String.init) ?? "unknown")) has this run directory "
+        + "open. Wait for it, or stop it with: kill \(pid.map(String.init) ?? "PID")"
+    case .keyRefused(let path, let problem): "cannot use the key \(path): \(problem.text(path))"
+    case .keyExists(let path):
+      "cannot create the key \(path): there is a file of that name, and a key is never replaced. Use it, move it away, "
+        + "or choose another path"
+    case .openSSL(let operation, let reason):
+      "OpenSSL cannot \(operation): \(reason). Version 3.0 or later is needed, with TLS 1.3"
+    case .badAddress(let text, let problem):
+      "\"\(text)\" is no address: \(problem). Expected HOST:PORT, such as 127.0.0.1:7000, node1:7000 or [::1]:7000"
+    case .addressInUse(let address):
+      "cannot listen on \(address): another process listens there. Stop it (ss -ltnp names it), or give another "
+        + "address with --listen; port 0 takes any free port"
+    case .cannotListen(let address, let code):
+      "cannot listen on \(address): \(systemErrorText(code)). \(remedy(for: code))"
+    case .unresolvable(let address, let reason):
+      "cannot find the address of \(address.host): \(reason). Check the spelling, or give the IP address"
+    case .programNotFound(let name):
+      "cannot run \(name): no directory of PATH has it. Install it, or add its directory to PATH"
+    case .cannotSpawn(let path, let stage, let code):
+      "cannot run \(path): \(stage.text) failed with \(systemErrorText(code)). \(remedy(for: code))"
+    case .system(let call, let code):
+      "\(call) failed: \(systemErrorText(code)). \(remedy(for: code))"
+    }
+  }
+}
+
+extension PlatformError.SpawnStage {
+  init(code: Int32) {
+    switch Int(code) {
+    case TTRL_SPAWN_FORK: self = .fork
+    case TTRL_SPAWN_PREPARE: self = .prepare
+    default: self = .exec
+    }
+  }
+
+  fileprivate var text: String {
+    switch self {
+    case .fork: "making a process"
+    case .prepare: "preparing the new process"
+    case .exec: "starting the program"
+    }
+  }
+}
+
+/// "No space left on device (ENOSPC)".
+func systemErrorText(_ code: Int32) -> String {
+  let name = ttrl_errno_name(code).map { String(cString: $0) } ?? "error \(code)"
+  var text = [CChar](repeating: 0, count: 128)
+  // The POSIX form fills the buffer; it is what Swift imports.
+  guard strerror_r(code, &text, text.count) == 0 else { return name }
+  return "\(String(nulTerminated: text)) (\(name))"
+}
+
+extension String {
+  /// The text before the first NUL of a buffer that C filled.
+  init(nulTerminated buffer: [CChar]) {
+    self.init(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+/// The next move, as far as the error number alone can tell it.
+func remedy(for code: Int32) -> String {
+  switch code {
+  case ENOSPC, EDQUOT: "Free space there and start again; what was durable before is intact"
+  case EACCES, EPERM, EROFS: "Check who may write there, or choose another place"
+  case ENOENT: "Check the path"
+  case ENOTDIR, EISDIR, EEXIST: "Something of another kind has that name; move it, or choose another path"
+  case EMFILE, ENFILE: "Raise the limit on open files (ulimit -n)"
+  case ENOMEM, EAGAIN: "The machine is short of memory or processes; stop something, or raise the limit (ulimit -u)"
+  case EADDRNOTAVAIL: "This machine has no such address; ip address lists those it has"
+  case ECONNREFUSED: "Nobody listens there; start the other side first, or check the port"
+  case EHOSTUNREACH, ENETUNREACH, ETIMEDOUT: "Check the address, and that no firewall is in the way"
+  case EIO: "The disk may be failing; look at the kernel's log (dmesg)"
+  default: "Look up the error name; the kernel's log (dmesg) may say more"
+  }
+}
+
+extension PlatformError {
+  package var isLasting: Bool {
+    switch self {
+    case .file(_, _, let code): ![EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EIO].contains(code)
+    case .tooLarge, .locked, .keyRefused, .keyExists, .openSSL, .badAddress, .addressInUse, .cannotListen,
+      .programNotFound:
+      true
+    case .unresolvable, .cannotSpawn, .system: false
+    }
+  }
+}

@@ -1,0 +1,248 @@
+// PageShell: `ttrl page`, a process that shows a run and takes no part in it.
+//
+// One loop: it looks at the run once a second (RunWatch), keeps the event files up to date (EventFileWriter), and
+// answers requests from what it remembers. It reads the ledger through a connection that cannot write, and the run does
+// not know that it exists: killed, stuck or slow, it costs the run nothing but its own share of the processor, which it
+// asks to be the last in the queue for. Answers to what many ask alike are made once per look.
+
+import Base
+import Glibc
+import Ledger
+import Observatory
+package import Platform
+import Records
+import RunReading
+package import Runs
+import Settings
+
+package struct PageOptions: Sendable {
+  package var address: HostPort
+  /// nil: none is needed.
+  package var token: PageToken?
+  /// Keep RUN/tensorboard up to date.
+  package var keepsEventFiles: Bool
+  /// Leave the URL in RUN/page.address.
+  package var announces: Bool
+
+  package init(address: HostPort, token: PageToken?, keepsEventFiles: Bool = true, announces: Bool = true) {
+    self.address = address
+    self.token = token
+    self.keepsEventFiles = keepsEventFiles
+    self.announces = announces
+  }
+}
+
+package final class PageShell {
+  private let watch: RunWatch
+  private let options: PageOptions
+  private let loop: EventLoop
+  private let access: PageAccess
+  private let files: EventFileWriter
+  private var server: HTTPServer?
+  private var responses: ResponseReader?
+  private var isStopping = false
+  /// Answers of this look, by path and query. Looked up, and emptied at the next look.
+  private var cache: [String: [UInt8]] = [:]
+
+  private static let cacheMax = 32
+  private static let interval = Instant.Span.seconds(1)
+
+  /// - Throws: `PlatformError` if the process has no descriptor left.
+  package init(_ directory: RunDirectory, _ options: PageOptions) throws(PlatformError) {
+    watch = RunWatch(directory)
+    self.options = options
+    loop = try EventLoop()
+    access = PageAccess(token: options.token)
+    files = EventFileWriter(directory)
+  }
+
+  /// Serves until a signal asks to stop.
+  ///
+  /// - Parameter ready: gets the URL once it can be opened.
+  /// - Throws: `PageTokenError` for an address beyond loopback without a token; `PlatformError` if nobody can listen
+  ///   there.
+  package func serve(ready: (String) -> Void) throws {
+    guard options.address.isLoopback || options.token != nil else { throw PageTokenError.needed(options.address) }
+    // The run comes first.
+    setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+    try loop.onSignals([Signal.terminate, Signal.interrupt, Signal.hangup]) { _ in self.stop() }
+    look()
+    let server = try HTTPServer(on: options.address, loop: loop) { self.answer($0) }
+    self.server = server
+    let url = "http://\(server.address)/"
+    if options.announces { try? Files.write(url + "\n", to: watch.directory.pageAddress, mode: 0o600) }
+    Log.info("page.listen", ["url": url, "token": options.token == nil ? "none" : "needed"])
+    ready(url)
+    while !isStopping { loop.run() }
+    // What the run did last belongs into the event files too.
+    catchUp()
+    server.close()
+    if options.announces { try? Files.removeTree(watch.directory.pageAddress) }
+  }
+
+  private func stop() {
+    isStopping = true
+    loop.stop()
+  }
+
+  /// Brings the event files to the end of what is recorded, if that takes no longer than a moment.
+  private func catchUp() {
+    let deadline = MonotonicClock.now() + .milliseconds(500)
+    watch.refresh()
+    guard options.keepsEventFiles, let ledger = watch.ledger else { return }
+    while (try? files.refresh(ledger)) ?? false, MonotonicClock.now() < deadline {}
+  }
+
+  /// Takes in what is new; a long history in pieces, with requests between them.
+  private func look() {
+    let hasMore = watch.refresh()
+    cache = [:]
+    var hasMoreEvents = false
+    if options.keepsEventFiles, let ledger = watch.ledger { hasMoreEvents = (try? files.refresh(ledger)) ?? false }
+    let pause = hasMore || hasMoreEvents ? Instant.Span.milliseconds(10) : Self.interval
+    loop.schedule(at: MonotonicClock.now() + pause) { self.look() }
+  }
+
+  // MARK: Answers
+
+  private func answer(_ request: HTTPRequest) -> HTTPResponse {
+    var response: HTTPResponse
+    switch access.verdict(on: request) {
+    case .allowed:
+      response =
+        request.method == "POST"
+        ? request.path == "/enter" ? access.enter(request.body) : .text(405, "nothing can be changed here")
+        : found(request)
+    case .needsToken:
+      response = request.method == "POST" && request.path == "/enter" ? access.enter(request.body) : refusal(request)
+    case .otherHost:
+      response = .text(
+        421, "this page answers to 127.0.0.1 and localhost only; to open it elsewhere start it with --page-token FILE")
+    }
+    response.headers += [
+      ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
+      ("X-Frame-Options", "DENY"), ("Cross-Origin-Resource-Policy", "same-origin"),
+    ]
+    return response
+  }
+
+  /// A browser gets a door, a program a sentence.
+  private func refusal(_ request: HTTPRequest) -> HTTPResponse {
+    var response =
+      request.path == "/"
+      ? PageAccess.door : .text(401, "a token is needed: send \"Authorization: Bearer TOKEN\", or open / in a browser")
+    response.headers.append(("WWW-Authenticate", "Bearer realm=\"ttrl\""))
+    return response
+  }
+
+  private func found(_ request: HTTPRequest) -> HTTPResponse {
+    switch request.path {
+    case "/":
+      var page = HTTPResponse(type: "text/html; charset=utf-8", Page.bytes)
+      page.headers = [("Content-Security-Policy", Page.policy)]
+      return page
+    case "/metrics":
+      let text = cached("/metrics") {
+        Array(Prometheus.text(watch.view, watch.digest, version: Program.version).utf8)
+      }
+      return HTTPResponse(type: Prometheus.contentType, text)
+    case let path where path.hasPrefix("/api/"):
+      do {
+        guard let bytes = try data(request) else { return .text(404, "there is no \(path)") }
+        return HTTPResponse(type: "application/json", bytes)
+      } catch {
+        return .text(503, "the run cannot be read just now: \(error)")
+      }
+    default: return .text(404, "there is nothing here; the page is at /")
+    }
+  }
+
+  private func cached(_ key: String, _ make: () -> [UInt8]) -> [UInt8] {
+    if let known = cache[key] { return known }
+    let bytes = make()
+    if cache.count < Self.cacheMax { cache[key] = bytes }
+    return bytes
+  }
+
+  /// - Returns: nil if there is no such thing.
+  private func data(_ request: HTTPRequest) throws -> [UInt8]? {
+    func integer(_ name: String) -> Int? { request.query(name).flatMap { Int($0) } }
+    let offset = min(max(0, integer("offset") ?? 0), 1 << 30)
+    let limit = min(max(1, integer("limit") ?? 100), PageAnswers.rowsMax)
+    let (view, digest) = (watch.view, watch.digest)
+    switch request.path {
+    case "/api/run": return cached("run") { PageAnswers.run(view, digest, settings: settings).bytes() }
+    case "/api/curves":
+      let points = min(max(2, integer("points") ?? PageAnswers.pointsUsual), PageAnswers.pointsMax)
+      return cached("curves \(points)") { PageAnswers.curves(digest, points: points).bytes() }
+    case "/api/fleet":
+      return cached("fleet \(offset) \(limit)") { PageAnswers.fleet(view, from: offset, limit: limit).bytes() }
+    case "/api/steps": return PageAnswers.steps(digest, before: integer("before"), limit: limit).bytes()
+    case "/api/settings":
+      return PageAnswers.settings(
+        settings, versions: ["ttrl": .string(Program.version)], manifest: facts
+      ).bytes()
+    default: return try stored(request, integer, offset: offset, limit: limit)
+    }
+  }
+
+  /// What has to be looked up in the ledger.
+  private func stored(
+    _ request: HTTPRequest, _ integer: (String) -> Int?, offset: Int, limit: Int
+  ) throws -> [UInt8]? {
+    guard let ledger = watch.ledger else { return nil }
+    switch request.path {
+    case "/api/events":
+      let events = try ledger.events(before: integer("before").map(Int64.init), limit: limit)
+      return PageAnswers.events(
+        events.map {
+          RunView.EventView(number: Int($0.number), time: $0.happenedAt, kind: $0.kind, detail: $0.detail)
+        }
+      ).bytes()
+    case "/api/prompts":
+      let texts = try ledger.prompts(of: .training, from: offset, limit: limit).map { PromptText($0) }
+      return PageAnswers.prompts(
+        watch.digest, texts, total: try ledger.promptCount(of: .training), from: offset
+      ).bytes()
+    case "/api/prompt":
+      guard let id = integer("id"), id >= 0,
+        let prompt = try ledger.prompts(of: .training, from: id, limit: 1).first, Int(prompt.index) == id
+      else { return nil }
+      return PageAnswers.prompt(PromptText(prompt), watch.digest.prompts[id]).bytes()
+    case "/api/responses":
+      guard let prompt = integer("prompt").flatMap(UInt32.init(exactly:)),
+        let step = integer("step"), (0..<(1 << 24)).contains(step)
+      else { return nil }
+      return try responses(ledger, to: prompt, inStep: UInt32(step), from: offset)
+    case "/api/step":
+      guard let step = integer("step"), let text = try ledger.metrics(ofStep: step) else { return nil }
+      return PageAnswers.step(try JSON.parse(text)).bytes()
+    default: return nil
+    }
+  }
+
+  private func responses(
+    _ ledger: Ledger, to prompt: UInt32, inStep step: UInt32, from sample: Int
+  ) throws -> [UInt8]? {
+    guard let settings = watch.settings else { return nil }
+    let reader = responses ?? ResponseReader(watch.directory, settings)
+    responses = reader
+    let found = try ledger.responses(
+      to: prompt, in: .train(step: step), from: sample, limit: PageAnswers.responsesMax)
+    return PageAnswers.responses(
+      found.map(reader.view), prompt: Int(prompt), step: Int(step), from: sample, seed: "\(settings.method.seed)"
+    ).bytes()
+  }
+
+  /// All that shaped the run, in the order of the table.
+  private var settings: [(name: String, value: String)] {
+    guard let settings = watch.settings else { return [] }
+    return SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: settings)) }
+  }
+
+  private var facts: [(name: String, value: String)] {
+    ["run", "version", "model_sha256"].compactMap { name in
+      watch.manifest?.json[name]?.string.map { (name, $0) }
+    }
+  }
+}

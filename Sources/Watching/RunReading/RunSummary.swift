@@ -1,0 +1,82 @@
+// RunSummary: what is left of a run when it is over, for programs (summary.json) and for people (report.html).
+//
+// Made from the ledger alone, so that it can be made again at any time, also of a run that is not over.
+
+package import Base
+package import Ledger
+package import Observatory
+import Platform
+import Records
+package import Runs
+import Settings
+import Tensors
+
+package enum RunSummary {
+  /// All rows of the run, as metrics.jsonl has them: steps, then evaluations, each in order.
+  package static func history(_ ledger: Ledger) throws(LedgerError) -> RunHistory {
+    let delivered = try ledger.value(for: .delivered).map { [$0] } ?? []
+    let rows = try ledger.stepMetrics().map(\.json) + ledger.evaluationMetrics().map(\.json) + delivered
+    return RunHistory(parsing: rows.joined(separator: "\n"))
+  }
+
+  /// The summary as it stands.
+  package static func json(_ run: Run, _ ledger: Ledger) throws -> JSON {
+    let history = try history(ledger)
+    let hashes = try hashes(ledger)
+    return Summary.json(
+      history, wallSeconds: try ledger.value(for: .wallSeconds).flatMap(Double.init) ?? 0,
+      weightsSHA256: hashes.weights, stateSHA256: hashes.state,
+      settings: run.manifest["settings"] ?? .null, versions: versions)
+  }
+
+  /// Of the last checkpoint. Where a guard ended the run before its plan did, the learner's last step has no hashes
+  /// yet: then of the weights that the run handed over, which have no trainer's state beside them.
+  private static func hashes(_ ledger: Ledger) throws(LedgerError) -> (weights: String?, state: String?) {
+    let lines = [try ledger.stepMetrics().last?.json, try ledger.value(for: .delivered)]
+    let (last, delivered) = (parsed(lines[0]), parsed(lines[1]))
+    return (
+      last?["weights_sha256"]?.string ?? delivered?["weights_sha256"]?.string, last?["state_sha256"]?.string
+    )
+  }
+
+  private static func parsed(_ line: String?) -> JSON? { line.flatMap { try? JSON.parse($0) } }
+
+  /// What decides the bits of a result.
+  private static var versions: JSON {
+    ["ttrl": .string(Program.version), "arithmetic": .string(Arithmetic.description)]
+  }
+
+  /// Writes summary.json and report.html.
+  ///
+  /// - Throws: `LedgerError` or `PlatformError`.
+  package static func write(_ run: Run, ledger: Ledger) throws {
+    let summary = try json(run, ledger)
+    try Files.write(summary.text(.pretty) + "\n", to: run.directory.summary)
+    try writeReport(run, ledger: ledger)
+  }
+
+  /// Writes report.html.
+  ///
+  /// - Throws: `LedgerError` or `PlatformError`.
+  package static func writeReport(_ run: Run, ledger: Ledger) throws {
+    let settings = SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: run.settings)) }
+    try Files.write(
+      Report.html(
+        try history(ledger), summary: try json(run, ledger), settings: settings,
+        questions: run.training.questions.map(\.prompt), events: try ledger.eventCounts()), to: run.directory.report)
+  }
+
+  /// A run as it stands beside others. Its model need not be on this machine.
+  ///
+  /// - Throws: `RunError` or `LedgerError`.
+  package static func comparable(_ directory: RunDirectory) throws -> ComparedRun {
+    let manifest = try RunManifest(reading: directory)
+    let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
+    return ComparedRun(
+      name: directory.path.split(separator: "/").last.map(String.init) ?? directory.path,
+      history: try history(ledger),
+      settings: SettingTable.all.filter { $0.effect == .result }.map { ($0.name, $0.value(in: manifest.settings)) },
+      wallSeconds: try ledger.value(for: .wallSeconds).flatMap(Double.init),
+      weightsSHA256: try hashes(ledger).weights, events: try ledger.eventCounts())
+  }
+}

@@ -1,0 +1,256 @@
+// RunWatch: a run seen from outside, over and over, by reading what is new.
+//
+// It reads the ledger beside the coordinator, through a connection that cannot write, and the note that the coordinator
+// leaves about its fleet. Every look is bounded: so many steps, so many trajectories at most; a watcher that comes to a
+// long run catches up over several looks. What it remembers is a RunDigest and a few numbers per worker.
+// A ledger that is not there yet, is busy, or is damaged is looked at again next time: watching never fails a run.
+
+import Base
+package import Ledger
+package import Observatory
+import Platform
+import Records
+package import Runs
+package import Settings
+
+package final class RunWatch {
+  package let directory: RunDirectory
+  package private(set) var digest = RunDigest()
+  package private(set) var view = RunView()
+  /// What the run was begun with; nil until it can be read.
+  package private(set) var manifest: RunManifest?
+  package private(set) var ledger: Ledger?
+  private var deliveries = DeliveryCount()
+  private var evaluationCount = 0
+  private var connections: [StoredWorker] = []
+  /// The ledger's change counter at the last look; whether all that it had was read.
+  private var seen: Int64 = -1
+  private var isCaughtUp = false
+
+  /// Rows in one look.
+  private static let stepsAtOnce = 200
+  private static let deliveriesAtOnce = 50_000
+  /// Newest connections that are told of.
+  private static let connectionsMax = 4096
+  private static let eventsMax = 50
+
+  package init(_ directory: RunDirectory) {
+    self.directory = directory
+    view.path = directory.path
+    view.isCounted = false
+  }
+
+  package var settings: Settings? { manifest?.settings }
+
+  /// Looks once. What cannot be read stays as it was.
+  ///
+  /// - Returns: whether there is more to catch up with at once.
+  @discardableResult
+  package func refresh(now: Double = WallClock.seconds()) -> Bool {
+    view.now = now
+    if manifest == nil { manifest = try? RunManifest(reading: directory) }
+    view.stepCount = Int(manifest?.settings.method.steps ?? 0)
+    if ledger == nil { ledger = try? Ledger(path: directory.ledger, mode: .readOnly) }
+    guard let ledger else { return false }
+    defer { view.isFinished = digest.delivered != nil || Files.exists(directory.summary) }
+    do {
+      // A run that stands still costs nothing but this question.
+      let counter = try ledger.changeCounter()
+      guard counter != seen || !isCaughtUp else {
+        deliveries.pass(to: now)
+        readWorkers(connections)
+        readFleet(now: now)
+        return false
+      }
+      seen = counter
+      let hasMore = try ledger.transaction { () throws(LedgerError) in
+        let hasMoreSteps = try readSteps(ledger)
+        let hasMoreDeliveries = try readDeliveries(ledger, now: now)
+        try readState(ledger)
+        return hasMoreSteps || hasMoreDeliveries
+      }
+      isCaughtUp = !hasMore
+      readFleet(now: now)
+      return hasMore
+    } catch {
+      // A connection that failed may be of a file that was replaced.
+      self.ledger = nil
+      seen = -1
+      return false
+    }
+  }
+
+  // MARK: The ledger
+
+  private func readSteps(_ ledger: Ledger) throws(LedgerError) -> Bool {
+    let rows = try ledger.stepMetrics(after: digest.lastStep, limit: Self.stepsAtOnce)
+    for row in rows { if let json = try? JSON.parse(row.json) { digest.add(json) } }
+    let count = try ledger.evaluationCount()
+    if count != evaluationCount {
+      // Few, and in no order by which the new ones could be told.
+      for row in try ledger.evaluationMetrics() { if let json = try? JSON.parse(row.json) { digest.add(json) } }
+      evaluationCount = count
+    }
+    if digest.delivered == nil, let text = try ledger.value(for: .delivered), let json = try? JSON.parse(text) {
+      digest.add(json)
+    }
+    return rows.count == Self.stepsAtOnce
+  }
+
+  private func readDeliveries(_ ledger: Ledger, now: Double) throws(LedgerError) -> Bool {
+    let rows = try ledger.deliveries(after: deliveries.lastRow, limit: Self.deliveriesAtOnce)
+    let isCaughtUp = rows.count < Self.deliveriesAtOnce
+    deliveries.add(rows, now: now, areNew: view.isCounted)
+    view.isCounted = view.isCounted || isCaughtUp
+    return !isCaughtUp
+  }
+
+  private func readState(_ ledger: Ledger) throws(LedgerError) {
+    view.policy = Int(try ledger.newestPolicy())
+    view.openRounds = try ledger.openRounds().map { round throws(LedgerError) in
+      RunView.OpenRound(
+        name: round.id.purpose == .train ? "step \(round.id.step + 1)" : "\(round.id)",
+        isTraining: round.id.purpose == .train, step: Int(round.id.step), slots: round.slots,
+        settled: try settledCount(of: round.id, ledger))
+    }
+    view.events = try ledger.events(before: nil, limit: Self.eventsMax).map {
+      RunView.EventView(number: Int($0.number), time: $0.happenedAt, kind: $0.kind, detail: $0.detail)
+    }
+    view.wallSeconds = try ledger.value(for: .wallSeconds).flatMap(Double.init)
+    view.trajectories = deliveries.trajectories
+    view.tokens = deliveries.tokens
+    deliveries.forget(allBut: try ledger.openRounds().map(\.id))
+    connections = try ledger.connections(limit: Self.connectionsMax)
+    readWorkers(connections)
+  }
+
+  /// Slots that nobody has to sample any more. Where a vote may do without some, the ledger has to be asked.
+  private func settledCount(of round: RoundID, _ ledger: Ledger) throws(LedgerError) -> Int {
+    let mustAsk = !view.isCounted || manifest?.settings.method.stopsEarly != false
+    return mustAsk ? try ledger.accountedCount(of: round) : deliveries.count(in: round)
+  }
+
+  /// All connections of one name are one worker; the newest says how it is.
+  private func readWorkers(_ connections: [StoredWorker]) {
+    var places: [String: Int] = [:]
+    var workers: [WorkerView] = []
+    for connection in connections {
+      let place = places[connection.name] ?? workers.count
+      if place == workers.count {
+        places[connection.name] = place
+        var worker = WorkerView(
+          name: connection.name, address: connection.address,
+          arithmetic: connection.instructionSet == connection.libraries
+            ? connection.libraries : "\(connection.instructionSet) \(connection.libraries)",
+          isConnected: connection.leftAt == nil, joinedAt: connection.joinedAt)
+        worker.leftBecause = connection.leftBecause
+        worker.connections = 0
+        workers.append(worker)
+      }
+      let share = deliveries.share(of: connection.id)
+      workers[place].connections += 1
+      workers[place].trajectories += share.trajectories
+      workers[place].tokens += share.tokens
+      workers[place].deliveredAt = [workers[place].deliveredAt, share.lastSeen].compactMap { $0 }.max()
+      if connection.leftAt == nil, let rate = share.rate { workers[place].rate = (workers[place].rate ?? 0) + rate }
+    }
+    view.workers = workers
+    let rates = workers.compactMap(\.rate)
+    view.samplingRate = rates.isEmpty || rates.allSatisfy { $0 == 0 } ? nil : rates.reduce(0, +)
+  }
+
+  // MARK: The fleet
+
+  /// Older than this, the coordinator's note says that nobody is at work.
+  private static let staleAfter = 10.0
+  /// Bytes of a note that are read; 4,096 members take about a megabyte.
+  private static let noteBytesMax = 4 << 20
+
+  private func readFleet(now: Double) {
+    view.learner = nil
+    view.isAlive = false
+    defer { view.markStragglers() }
+    guard let bytes = try? Files.read(directory.fleet, limit: Self.noteBytesMax), let note = try? JSON.parse(bytes),
+      let time = note["time"]?.double, abs(now - time) < Self.staleAfter
+    else { return }
+    view.isAlive = true
+    var places: [String: Int] = [:]
+    for (place, worker) in view.workers.enumerated() { places[worker.name] = place }
+    for member in note["members"]?.elements ?? [] {
+      guard let name = member["name"]?.string else { continue }
+      let silence = (member["silence"]?.double ?? 0) + max(0, now - time)
+      if member["role"]?.string == "learner" {
+        view.learner = RunView.LearnerView(name: name, silence: silence)
+      } else if let place = places[name] {
+        view.workers[place].silence = silence
+        view.workers[place].leases = member["leases"]?.int
+        view.workers[place].slots = member["slots"]?.int
+        view.workers[place].holding = member["holding"]?.string.flatMap { $0.isEmpty ? nil : $0 }
+        view.workers[place].stillness = member["stillness"]?.double
+      }
+    }
+  }
+}
+
+/// What each connection has delivered, and how fast lately, as its rows appear.
+struct DeliveryCount {
+  private struct Share {
+    var trajectories = 0
+    var tokens = 0
+    var lastSeen: Double?
+    /// Deliveries of the last while, oldest first.
+    var recent: [(time: Double, tokens: Int)] = []
+  }
+
+  private(set) var lastRow: Int64 = 0
+  private(set) var trajectories = 0
+  private(set) var tokens = 0
+  private var shares: [Int64: Share] = [:]
+  /// Of rounds that are open.
+  private var countByRound: [RoundID: Int] = [:]
+  private var watchedSince: Double?
+  private var now = 0.0
+
+  /// Seconds over which a rate is taken.
+  private static let window = 20.0
+
+  /// - Parameter areNew: they appeared while we watched; otherwise nobody knows when.
+  mutating func add(_ rows: [DurableTrajectory], now: Double, areNew: Bool) {
+    self.now = now
+    if watchedSince == nil, areNew { watchedSince = now }
+    var added: [Int64: Int] = [:]
+    for row in rows {
+      lastRow = row.row
+      trajectories += 1
+      tokens += row.tokens
+      countByRound[row.round, default: 0] += 1
+      guard let worker = row.worker else { continue }
+      shares[worker, default: Share()].trajectories += 1
+      shares[worker, default: Share()].tokens += row.tokens
+      added[worker, default: 0] += row.tokens
+    }
+    guard areNew else { return }
+    for (worker, tokens) in added {
+      shares[worker]?.lastSeen = now
+      shares[worker]?.recent.append((now, tokens))
+      shares[worker]?.recent.removeAll { $0.time < now - Self.window }
+    }
+  }
+
+  /// Nothing has come since.
+  mutating func pass(to now: Double) { self.now = now }
+
+  func count(in round: RoundID) -> Int { countByRound[round] ?? 0 }
+
+  /// Rounds that are closed need no count.
+  mutating func forget(allBut open: [RoundID]) { countByRound = countByRound.filter { open.contains($0.key) } }
+
+  /// - Returns: nil for a rate that nobody could have measured yet.
+  func share(of worker: Int64) -> (trajectories: Int, tokens: Int, lastSeen: Double?, rate: Double?) {
+    guard let share = shares[worker] else { return (0, 0, nil, nil) }
+    let recent = share.recent.filter { $0.time >= now - Self.window }
+    let seconds = min(Self.window, now - (watchedSince ?? now))
+    let rate = seconds >= 2 ? Double(recent.reduce(0) { $0 + $1.tokens }) / seconds : nil
+    return (share.trajectories, share.tokens, share.lastSeen, rate)
+  }
+}

@@ -1,0 +1,448 @@
+// BroadcastBenchmark: how long it takes until N workers hold a version, as an anchor and as a delta.
+//
+// The real thing without sampling: PackageBook decides, PackageShelf packs, Links carry the real frames, PackageFetcher
+// and PlaneShell fetch, relay, unpack and verify. The receivers are in this process, on one loop with the source, or
+// elsewhere: `--listen` waits for them, `--coordinator` is one of them. A receiver says what it holds with `ready`.
+// Every version goes as an anchor first and then, where there are weights to go on to, as a delta on it; who has a new
+// version forgets the older ones, so that each round carries everything again.
+
+package import Base
+import Ceilings
+import CoordinatorRole
+import Fleet
+import LanguageModel
+package import Platform
+import Records
+import Tensors
+import Transport
+import WorkerRole
+
+package struct BroadcastOptions: Sendable {
+  /// What is sent, and what it is the next version of; nil sends anchors only.
+  package var model: BenchmarkModel
+  package var base: BenchmarkModel?
+  package var type: DataType
+  package var receivers: Int
+  package var runs: Int
+  /// nil: the receivers are in this process.
+  package var listen: HostPort?
+  package var key: ClusterKey?
+  /// Bytes per second that a link carries at most; 0 measures what a stream between two threads does here.
+  package var linkRate: Double
+
+  package init(
+    model: BenchmarkModel, base: BenchmarkModel?, type: DataType, receivers: Int, runs: Int, listen: HostPort?,
+    key: ClusterKey?, linkRate: Double
+  ) {
+    self.model = model
+    self.base = base
+    self.type = type
+    self.receivers = receivers
+    self.runs = runs
+    self.listen = listen
+    self.key = key
+    self.linkRate = linkRate
+  }
+}
+
+/// Sends versions until the runs are done.
+///
+/// The value is the anchor's packed bytes over the time until all receivers hold it: what each of them got per second.
+/// The ceiling is what a link carries.
+/// - Throws: if the weights cannot be read, or a receiver is lost.
+package func benchmarkBroadcast(_ options: BroadcastOptions) throws -> BenchmarkResult {
+  let anchor = try publishedWeights(options.base ?? options.model, options.type)
+  let next = try options.base.map { _ in try publishedWeights(options.model, options.type) }
+  let directory = try Files.makeTemporaryDirectory(prefix: "ttrl-broadcast")
+  defer { try? Files.removeTree(directory) }
+  let source = try BroadcastSource(options, directory: directory, anchor: anchor, next: next)
+  let rounds = try source.run()
+  let peakBytes = Machine.peakResidentBytes
+  let (anchors, deltas) = (rounds.filter { !$0.isDelta }, rounds.filter(\.isDelta))
+  let seconds = median(anchors.map(\.seconds))
+  let packed = Double(anchors.first?.packedBytes ?? 0)
+  var parts = [
+    BenchmarkResult.Part(name: "anchor packed", seconds: median(anchors.map(\.packSeconds)), gigaflops: nil),
+    .init(name: "anchor on all", seconds: seconds, gigaflops: nil),
+  ]
+  var limits: [(name: String, value: Double?)] = [
+    ("raw_bytes", Double(anchor.count)), ("anchor_bytes", packed),
+  ]
+  if let next, let delta = deltas.first {
+    parts.append(.init(name: "delta packed", seconds: median(deltas.map(\.packSeconds)), gigaflops: nil))
+    parts.append(.init(name: "delta on all", seconds: median(deltas.map(\.seconds)), gigaflops: nil))
+    limits.append(("delta_bytes", Double(delta.packedBytes)))
+    limits.append(("identical_weights", identicalShare(anchor, next, wordBytes: options.type.bytes)))
+  }
+  let ceiling = options.linkRate > 0 ? options.linkRate : try streamRate()
+  limits.append(("line_seconds", packed / ceiling))
+  // 1 where every version left the source once, and went on from receiver to receiver.
+  let offered = rounds.reduce(0) { $0 + $1.packedBytes }
+  limits.append(("source_copies", Double(source.sentBytes) / Double(max(1, offered))))
+  limits.append(("relays_avoided", Double(source.avoidedRelays)))
+  return BenchmarkResult(
+    name: "broadcast", value: packed / seconds / 1e6, unit: "MB/s", ceiling: ceiling / 1e6, peakBytes: peakBytes,
+    conditions: [
+      .init("model", .string(options.model.name)), .init("dtype", .string(options.type.rawValue)),
+      .init("receivers", .int(options.receivers)), .init("key", .string(options.key == nil ? "none" : "TLS 1.3")),
+      .init("elsewhere", .bool(options.listen != nil)),
+    ], parts: parts, times: anchors.map(\.seconds), limits: limits, hash: SHA256.hex(of: next ?? anchor))
+}
+
+private func publishedWeights(_ model: BenchmarkModel, _ type: DataType) throws -> [UInt8] {
+  publishedBytes(
+    of: try model.parameters(), layout: ParameterLayout(model.configuration),
+    type: type == .bfloat16 ? .bfloat16 : .float32)
+}
+
+private func identicalShare(_ one: [UInt8], _ other: [UInt8], wordBytes: Int) -> Double {
+  guard one.count == other.count, !one.isEmpty else { return 0 }
+  var equal = 0
+  for word in stride(from: 0, to: one.count, by: wordBytes) {
+    var isEqual = true
+    for index in word..<min(word + wordBytes, one.count) where one[index] != other[index] { isEqual = false }
+    equal += isEqual ? 1 : 0
+  }
+  return Double(equal) / Double((one.count + wordBytes - 1) / wordBytes)
+}
+
+/// Bytes per second of a connection over loopback between two loops: no frames, no TLS, no digests.
+private func streamRate() throws -> Double {
+  let loop = try EventLoop()
+  let total = 256 << 20
+  var received = 0
+  var accepted: Connection?
+  let listener = try Listener(on: HostPort(host: "127.0.0.1", port: 0), loop: loop) { connection in
+    accepted = connection
+    connection.onBytes = { bytes in
+      received += bytes.count
+      if received >= total { loop.stop() }
+    }
+  }
+  let deadline = MonotonicClock.now() + .seconds(60)
+  let sender = Connection(to: listener.address, by: deadline, loop: loop)
+  let piece = [UInt8](repeating: 1, count: 1 << 20)
+  var sent = 0
+  func fill() {
+    while sent < total, sender.queuedBytes < 4 << 20 {
+      sender.send(piece)
+      sent += piece.count
+    }
+  }
+  sender.onOpen = { fill() }
+  sender.onDrained = { fill() }
+  let seconds = elapsed { loop.run(until: deadline) }
+  sender.close()
+  accepted?.close()
+  listener.close()
+  return Double(received) / seconds
+}
+
+// MARK: - The source
+
+/// What one version took.
+struct BroadcastRound {
+  var isDelta: Bool
+  var packedBytes: Int
+  var packSeconds: Double
+  /// From the offer until the last receiver said that it holds the version.
+  var seconds: Double
+}
+
+/// The coordinator's part.
+private final class BroadcastSource {
+  private let options: BroadcastOptions
+  private let loop: EventLoop
+  private let context: TLSContext?
+  private let weights: (anchor: [UInt8], next: [UInt8]?)
+  private let file: (PolicyVersion) -> String
+  private var book = PackageBook()
+  private var shelf: PackageShelf?
+  private var listener: Listener?
+  private var links: [PeerID: Link] = [:]
+  private var addresses: [PeerID: String] = [:]
+  private var nextPeer: UInt64 = 1
+  private var receivers: [BroadcastReceiver] = []
+  private(set) var avoidedRelays = 0
+  /// Packed bytes that the source itself sent, in all rounds; the rest went from receiver to receiver.
+  private(set) var sentBytes = 0
+
+  private var rounds: [BroadcastRound] = []
+  private var current: (manifest: PolicyManifest, base: PolicyManifest?, begun: Instant)?
+  private var offered: (at: Instant, package: PackageManifest)?
+  private var holders = 0
+  private var failure: BroadcastFailure?
+
+  init(_ options: BroadcastOptions, directory: String, anchor: [UInt8], next: [UInt8]?) throws {
+    self.options = options
+    weights = (anchor, next)
+    loop = try EventLoop()
+    context = if let key = options.key { try TLSContext(key) } else { nil }
+    file = { "\(directory)/\($0)" }
+  }
+
+  func run() throws -> [BroadcastRound] {
+    shelf = try PackageShelf(
+      wordBytes: options.type.bytes, loop: loop, file: file, onPackaged: { self.packaged($0) })
+    let listener = try Listener(
+      on: options.listen ?? HostPort(host: "127.0.0.1", port: 0), tls: context, loop: loop
+    ) { self.accept($0) }
+    self.listener = listener
+    if options.listen == nil {
+      receivers = try (0..<options.receivers).map {
+        try BroadcastReceiver(coordinator: listener.address, key: options.key, name: "receiver-\($0)", loop: loop)
+      }
+      for receiver in receivers { receiver.begin() }
+    } else {
+      Log.info("broadcast.listen", ["address": listener.address, "receivers": options.receivers])
+    }
+    while failure == nil, rounds.count < roundCount { loop.run() }
+    for (_, link) in links { link.send(.finished) }
+    for (_, link) in links { link.finish() }
+    for receiver in receivers { receiver.end() }
+    loop.run(until: MonotonicClock.now() + .milliseconds(300))
+    listener.close()
+    if let failure { throw failure }
+    return rounds
+  }
+
+  private var roundCount: Int { options.runs * (weights.next == nil ? 1 : 2) }
+
+  private func accept(_ connection: Connection) {
+    let id = PeerID(nextPeer)
+    nextPeer += 1
+    links[id] = Link(
+      connection, firstFrameBytes: Limits.helloBytes, onMessage: { self.receive($0, from: id) },
+      onClose: { reason in
+        self.links[id] = nil
+        self.failure = .lost("\(reason)")
+        self.loop.stop()
+      })
+  }
+
+  private func receive(_ message: Message, from id: PeerID) {
+    switch message {
+    case .hello(let hello):
+      addresses[id] = hello.relay
+      links[id]?.send(
+        .welcome(
+          Welcome(
+            runID: "broadcast", seed: 0, dtype: options.type.rawValue, modelConfiguration: "{}",
+            latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat)))
+      if addresses.count == options.receivers { begin() }
+    case .get(let version, let holding):
+      guard let current, current.manifest.version == version else { return }
+      onBook { $0.asked(for: current.manifest, holding: holding, by: id, at: self.addresses[id] ?? "", &$1) }
+    case .fetchChunk(let version, let digest): onBook { $0.fetched(digest, of: version, by: id, &$1) }
+    case .fault(let relay, let version, let fault): onBook { $0.faulted(relay, version, fault, by: id, &$1) }
+    case .ready(let version): if version == current?.manifest.version { held() }
+    default: break
+    }
+  }
+
+  private func onBook(_ change: (inout PackageBook, inout [PackageEffect]) -> Void) {
+    var effects: [PackageEffect] = []
+    change(&book, &effects)
+    for effect in effects {
+      do {
+        try perform(effect)
+      } catch {
+        failure = .source("\(error)")
+        loop.stop()
+      }
+    }
+  }
+
+  private func perform(_ effect: PackageEffect) throws {
+    switch effect {
+    case .send(let message, let peer): links[peer]?.send(message)
+    case .make(let policy, let base): try shelf?.make(policy, base: base)
+    case .sendChunk(let digest, let peer):
+      guard let bytes = shelf?.chunk(digest) else { return }
+      links[peer]?.send(.packed(digest, bytes))
+      sentBytes += bytes.count
+    case .drop(let version): shelf?.drop(version)
+    case .avoid(let relay, let fault, _):
+      avoidedRelays += 1
+      Log.warning("broadcast.relay_avoided", ["relay": relay, "fault": "\(fault)"])
+    }
+  }
+
+  // MARK: Rounds
+
+  /// Makes the next version's package; it is offered when that is there.
+  private func begin() {
+    let version = PolicyVersion(UInt32(rounds.count))
+    let isDelta = weights.next != nil && rounds.count % 2 == 1
+    let bytes = isDelta ? weights.next ?? weights.anchor : anchor(of: version)
+    do {
+      try Files.write(bytes, to: file(version))
+    } catch {
+      failure = .source("\(error)")
+      return loop.stop()
+    }
+    let manifest = PolicyManifest(
+      version: version, byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
+    let base = isDelta ? current?.manifest : nil
+    current = (manifest, base, MonotonicClock.now())
+    holders = 0
+    offered = nil
+    if let base {
+      onBook { $0.sealed(manifest, after: base, &$1) }
+    } else {
+      // Nobody asks: packing has a figure of its own.
+      onBook { $0.asked(for: manifest, holding: [], by: PeerID(0), at: "", &$1) }
+    }
+  }
+
+  /// Two anchors in a row differ in every block: those of a version at hand need not travel again.
+  private func anchor(of version: PolicyVersion) -> [UInt8] {
+    var bytes = weights.anchor
+    if weights.next == nil, version.number % 2 == 1 {
+      for start in stride(from: 0, to: bytes.count, by: Limits.blockBytes) { bytes[start] ^= 1 }
+    }
+    return bytes
+  }
+
+  private func packaged(_ package: PackageManifest) {
+    onBook { $0.packaged(package, &$1) }
+    guard let current, offered == nil else { return }
+    offered = (MonotonicClock.now(), package)
+    for (_, link) in links { link.send(.offer(current.manifest)) }
+  }
+
+  private func held() {
+    holders += 1
+    guard holders == options.receivers, let current, let offered else { return }
+    rounds.append(
+      BroadcastRound(
+        isDelta: current.base != nil, packedBytes: offered.package.packedBytes,
+        packSeconds: offered.at.since(current.begun).seconds,
+        seconds: MonotonicClock.now().since(offered.at).seconds))
+    // The base of a delta stays until it is made.
+    let isBaseNext = weights.next != nil && current.base == nil
+    if !isBaseNext, current.manifest.version.number > 0 {
+      onBook { $0.dropped(PolicyVersion(current.manifest.version.number - 1), &$1) }
+    }
+    guard rounds.count < roundCount else { return loop.stop() }
+    loop.soon { self.begin() }
+  }
+}
+
+// MARK: - A receiver
+
+/// A worker's part, without sampling.
+package final class BroadcastReceiver {
+  private let loop: EventLoop
+  private let uplink: Uplink
+  private let plane: PlaneShell<Bool>
+  private let name: String
+  private var fetcher = PackageFetcher { ChunkDigest(SHA256.digest(of: $0)) }
+  private var address = ""
+  private var isOver = false
+  private var failure: BroadcastFailure?
+
+  /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
+  package init(coordinator: HostPort, key: ClusterKey?, name: String, loop: EventLoop) throws {
+    self.loop = loop
+    self.name = name
+    uplink = try Uplink(to: coordinator, key: key, loop: loop)
+    plane = try PlaneShell(key: key, loop: loop)
+    plane.prepare = { _ in true }
+  }
+
+  /// Receives until the source is done.
+  ///
+  /// - Throws: if the source goes away before.
+  package static func run(coordinator: HostPort, key: ClusterKey?, name: String) throws {
+    let loop = try EventLoop()
+    let receiver = try BroadcastReceiver(coordinator: coordinator, key: key, name: name, loop: loop)
+    receiver.begin()
+    while !receiver.isOver, receiver.failure == nil { loop.run() }
+    receiver.end()
+    if let failure = receiver.failure { throw failure }
+  }
+
+  package func begin() {
+    plane.onEvent = { event in
+      if case .listening(let address) = event { self.address = address }
+      self.onFetcher { $0.receive(event, now: MonotonicClock.now(), &$1) }
+      if case .installed(let package, isIntact: true) = event { self.hold(package.policy.version) }
+    }
+    uplink.onConnect = {
+      self.plane.listen(on: HostPort(host: "", port: 0), reachedFrom: self.uplink.localHost)
+      self.uplink.send(
+        .hello(
+          Hello(
+            role: .worker, name: self.name, arithmetic: "none", processID: ThisProcess.id, threads: 1,
+            relay: self.address)))
+    }
+    uplink.onMessage = { self.receive($0) }
+    uplink.onDisconnect = { reason in
+      guard !self.isOver else { return }
+      // The source may not be there yet.
+      if self.address.isEmpty { return self.uplink.connect(after: .milliseconds(200)) }
+      self.failure = .lost(reason)
+      self.loop.stop()
+    }
+    uplink.onRefused = { refused in
+      self.failure = .lost("\(refused)")
+      self.loop.stop()
+    }
+    uplink.connect(after: .zero)
+    tick()
+  }
+
+  package func end() {
+    isOver = true
+    uplink.finish()
+    plane.close()
+  }
+
+  private func tick() {
+    guard !isOver else { return }
+    onFetcher { $0.tick(now: MonotonicClock.now(), &$1) }
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tick() }
+  }
+
+  private func receive(_ message: Message) {
+    switch message {
+    case .welcome: onFetcher { $0.joined(&$1) }
+    case .offer(let manifest): onFetcher { $0.offered(manifest, &$1) }
+    case .package, .packed, .missing: onFetcher { $0.told(message, now: MonotonicClock.now(), &$1) }
+    default:
+      isOver = true
+      loop.stop()
+    }
+  }
+
+  private func hold(_ version: PolicyVersion) {
+    for older in fetcher.installed where older < version { onFetcher { $0.drop(older, &$1) } }
+    uplink.send(.ready(version))
+  }
+
+  private func onFetcher(_ change: (inout PackageFetcher, inout [FetcherEffect]) -> Void) {
+    var effects: [FetcherEffect] = []
+    change(&fetcher, &effects)
+    for effect in effects {
+      switch effect {
+      case .ask(let message): uplink.send(message)
+      case .disconnect: uplink.disconnect("the source broke the protocol")
+      default: plane.perform(effect)
+      }
+    }
+  }
+}
+
+/// Why a broadcast ended early.
+enum BroadcastFailure: Error, CustomStringConvertible {
+  case lost(String)
+  case source(String)
+
+  var description: String {
+    switch self {
+    case .lost(let reason): "the other side of the broadcast went away: \(reason). Look at its output, and start again"
+    case .source(let reason): "the source cannot go on: \(reason)"
+    }
+  }
+}

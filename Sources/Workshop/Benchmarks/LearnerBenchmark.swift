@@ -1,0 +1,131 @@
+// LearnerBenchmark: one optimizer step as a learner rank does it, beside what matrix products alone would allow.
+//
+// The batch is sampled first, by the engine's own sampler, so the first update also checks that the trainer's
+// log-probabilities are the sampler's (E2); the following ones are timed.
+
+import Base
+import Ceilings
+import LanguageModel
+import Platform
+import Records
+import TTRL
+import Tensors
+
+/// Trains on the workload several times.
+///
+/// The value counts all tokens of the sequences, prompts included, over the whole time of a step: forward, backward,
+/// the exact sum, AdamW, and packing the new weights.
+/// - Throws: if the model cannot be loaded or run, or if trainer and sampler disagree.
+package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkResult {
+  let work = options.training
+  let lesson = try BenchmarkLesson(options)
+  let method = lesson.method
+  let optimizer = AdamW(
+    AdamWSettings(beta2: method.beta2, weightDecay: method.weightDecay), parameters: lesson.parameters)
+  var policy = try LanguageModelPolicy(
+    plan: lesson.plan, optimizer: optimizer, version: PolicyVersion(0),
+    options: TrainerOptions(
+      microBatchTokens: options.microBatchTokens, isExact: true, threads: options.threads), seed: options.seed,
+    readAnswer: { _, _ in nil })
+  var reports: [UpdateReport] = []
+  let times = try (0...options.runs).map { run in
+    // Only the first mini-batch of a step is as its sampler left it.
+    let batch = MiniBatch(step: 0, index: run, trajectories: lesson.members)
+    return try elapsed { reports.append(try policy.update(batch, method: method, learningRate: 1e-6)) }
+  }.dropFirst()
+  let (seconds, peakBytes) = (median(Array(times)), Machine.peakResidentBytes)
+  let tokens = work.sequences * (work.promptTokens + work.newTokens)
+  let ceilings = try TrainingCeilings(options)
+  let peak = try peakMultiplyAdds(options)
+  return BenchmarkResult(
+    name: "learner", value: Double(tokens) / seconds, unit: "tokens/s",
+    ceiling: Double(tokens) / ceilings.librarySeconds, peakBytes: peakBytes,
+    conditions: options.conditions + work.members + [.init("micro_batch_tokens", .int(options.microBatchTokens))],
+    parts: [
+      .init(
+        name: "products, by the library", seconds: ceilings.librarySeconds,
+        gigaflops: ceilings.gigaflops(ceilings.librarySeconds)),
+      .init(name: "optimizer", seconds: try secondsOfOptimizer(lesson.plan), gigaflops: nil),
+      .init(name: "packing", seconds: try secondsOfPacking(lesson.plan, lesson.parameters), gigaflops: nil),
+      .init(name: "all", seconds: seconds, gigaflops: ceilings.gigaflops(seconds)),
+    ],
+    times: Array(times),
+    limits: [("onednn_gflops", ceilings.gigaflops(ceilings.librarySeconds))] + peak.all
+      + [("memory_gigabytes_per_second", try Ceilings.memoryReads(threads: options.threads))],
+    hash: hash(of: reports))
+}
+
+/// What a timed step trains on: the workload's responses, with advantages that differ.
+struct BenchmarkLesson {
+  let plan: TransformerPlan
+  let parameters: Floats
+  let method: Method
+  let members: [TrainedTrajectory]
+
+  /// - Throws: if the model cannot be loaded, or not be sampled from.
+  init(_ options: BenchmarkOptions) throws {
+    let work = options.training
+    plan = TransformerPlan(options.model.configuration, type: options.type)
+    parameters = try options.model.parameters()
+    var method = Method()
+    method.sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
+    self.method = method
+    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    members = try sample(work, model: model, options).enumerated().map { index, trajectory in
+      let prompt = trajectory.slot.prompt
+      return TrainedTrajectory(
+        prompt: Prompt(index: prompt, tokens: promptTokens(Int(prompt), work, options), kind: .math),
+        trajectory: trajectory, advantage: index % 2 == 0 ? 1 : -1)
+    }
+  }
+}
+
+/// The time that a step's matrix products take by themselves: forward, the input's gradient, the weights' gradient.
+private struct TrainingCeilings {
+  var librarySeconds = 0.0
+  var flops = 0.0
+
+  init(_ options: BenchmarkOptions) throws {
+    let work = options.training
+    // A prompt goes through the model once for its group; the last token of a response is never fed.
+    let bodyRows = work.prompts * work.promptTokens + work.sequences * (work.newTokens - 1)
+    let headRows = work.prompts + work.sequences * (work.newTokens - 1)
+    for shape in MatrixShape.all(of: options.model.configuration) {
+      let needed = shape.isHead ? headRows : bodyRows
+      let rows = max(1, min(1024, needed / options.threads))
+      let products = Double(needed) / Double(rows * options.threads) * Double(shape.uses)
+      let back = MatrixShape(
+        name: shape.name, inner: shape.columns, columns: shape.inner, uses: shape.uses, isHead: shape.isHead)
+      let outer = MatrixShape(name: shape.name, inner: rows, columns: shape.inner, uses: 1, isHead: shape.isHead)
+      librarySeconds +=
+        products
+        * (try shape.seconds(.library, rows: rows, type: options.type, threads: options.threads)
+          + back.seconds(.library, rows: rows, type: options.type, threads: options.threads)
+          + outer.seconds(.plain, rows: shape.columns, type: options.type, threads: options.threads))
+      flops += 3 * Double(needed) * shape.flops
+    }
+  }
+
+  func gigaflops(_ seconds: Double) -> Double { flops / seconds / 1e9 }
+}
+
+private func secondsOfOptimizer(_ plan: TransformerPlan) throws -> Double {
+  var optimizer = AdamW(AdamWSettings(), parameters: Floats(count: plan.layout.count))
+  let gradient = Floats(count: plan.layout.count)
+  gradient.fill(1e-3)
+  return median((0..<3).map { _ in elapsed { _ = optimizer.apply(gradient, learningRate: 1e-6) } })
+}
+
+private func secondsOfPacking(_ plan: TransformerPlan, _ parameters: Floats) throws -> Double {
+  try elapsed { _ = try PreparedModel(plan: plan, parameters: parameters, forTraining: true) }
+}
+
+/// SHA-256 over what the updates reported, exactly.
+private func hash(of reports: [UpdateReport]) -> String {
+  var hash = SHA256()
+  for report in reports {
+    let words = [report.lossSum.bitPattern, report.gradientNorm.bitPattern, UInt64(report.clippedTokens)]
+    words.withUnsafeBytes { hash.update($0) }
+  }
+  return hash.hex()
+}

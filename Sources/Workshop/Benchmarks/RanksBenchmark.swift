@@ -1,0 +1,110 @@
+// RanksBenchmark: an optimizer step of a gang of learner ranks, in three ways, in turns: exact sums, exact sums that
+// begin only when the way back is over, and float32 sums.
+//
+// What exactness costs is the first against the third; what overlap gives, the first against the second. All ranks run
+// it on the same batch, each with its share of the micro-batches; rank 0's figures count, from a barrier to its end.
+
+import Base
+import Ceilings
+package import Collectives
+import LanguageModel
+import Platform
+import Records
+import TTRL
+import Tensors
+
+/// - Parameters:
+///   - options: model and training workload; `threads` are each rank's.
+///   - ranks: the job's.
+///   - trace: where rank 0 writes the timeline of its last step of the first kind; empty: nowhere.
+/// - Returns: tokens per second with exact sums; the ceiling is float32's.
+/// - Throws: if the model cannot be run, or MPI fails.
+package func benchmarkRanks(
+  _ options: BenchmarkOptions, _ ranks: MPICollectives, trace: String
+) throws -> BenchmarkResult {
+  let work = options.training
+  let lesson = try BenchmarkLesson(options)
+  var variants = try [Variant.exact, .notOverlapped, .fast].map { variant in
+    try RanksRun(variant, lesson.plan, lesson.parameters, options, ranks)
+  }
+  for run in 0...options.runs {
+    // The order turns, so that nobody always follows the same.
+    for place in variants.indices {
+      let index = (place + run) % variants.count
+      let timeline = run == options.runs && index == 0 && !trace.isEmpty ? Timeline() : nil
+      // Only the first mini-batch of a step is as its sampler left it.
+      let batch = MiniBatch(step: 0, index: 1 + run, trajectories: lesson.members)
+      try variants[index].step(batch, lesson.method, ranks, timeline)
+      if let timeline, ranks.rank == 0 { try Files.write(timeline.text, to: ThisProcess.absolute(trace)) }
+    }
+  }
+  let tokens = Double(work.sequences * (work.promptTokens + work.newTokens))
+  func seconds(_ index: Int) -> Double { median(variants[index].seconds) }
+  return BenchmarkResult(
+    name: "ranks", value: tokens / seconds(0), unit: "tokens/s", ceiling: tokens / seconds(2),
+    peakBytes: Machine.peakResidentBytes,
+    conditions: [.init("ranks", .int(ranks.size))] + options.conditions + work.members + [
+      .init("micro_batch_tokens", .int(options.microBatchTokens)),
+      .init("buckets", .int(variants[0].times.last?.buckets ?? 0)),
+      .init("buckets_hidden", .int(variants[0].times.last?.bucketsHidden ?? 0)),
+    ],
+    parts: variants.flatMap { variant in
+      [
+        .init(name: "\(variant.name), all", seconds: median(variant.seconds), gigaflops: nil),
+        .init(
+          name: "\(variant.name), waiting for sums", seconds: median(variant.times.map(\.waiting)), gigaflops: nil),
+        .init(
+          name: "\(variant.name), gathering weights", seconds: median(variant.times.map(\.gathering)), gigaflops: nil),
+      ]
+    },
+    times: variants[0].seconds, limits: [], hash: "")
+}
+
+private enum Variant: String {
+  case exact = "exact"
+  case notOverlapped = "exact, not overlapped"
+  case fast = "fast"
+}
+
+/// One way, and how long its steps took.
+private struct RanksRun {
+  let name: String
+  private let exchange: TimedExchange
+  private var policy: LanguageModelPolicy
+  private(set) var seconds: [Double] = []
+  private(set) var times: [UpdateTimes] = []
+
+  init(
+    _ variant: Variant, _ plan: TransformerPlan, _ parameters: Floats, _ options: BenchmarkOptions,
+    _ ranks: MPICollectives
+  ) throws {
+    name = variant.rawValue
+    exchange = TimedExchange(ranks)
+    let shards = Shards(count: plan.layout.count, size: ranks.size)
+    let masters = Floats(count: shards.count(of: ranks.rank))
+    for (whole, shard) in shards.slices(of: ranks.rank) { masters[shard].copy(from: parameters[whole]) }
+    var weights: Floats?
+    if ranks.size > 1 {
+      let copy = Floats(count: parameters.count)
+      copy.copy(from: parameters)
+      weights = copy
+    }
+    var trainer = TrainerOptions(
+      microBatchTokens: options.microBatchTokens, isExact: variant != .fast, threads: options.threads)
+    trainer.overlaps = variant != .notOverlapped
+    policy = try LanguageModelPolicy(
+      plan: plan, optimizer: AdamW(AdamWSettings(), parameters: masters), weights: weights, version: PolicyVersion(0),
+      options: trainer, seed: options.seed, exchange: exchange, readAnswer: { _, _ in nil })
+  }
+
+  mutating func step(_ batch: MiniBatch, _ method: Method, _ ranks: MPICollectives, _ timeline: Timeline?) throws {
+    try ranks.barrier()
+    exchange.begin(timeline)
+    let taken = try elapsed { _ = try policy.update(batch, method: method, learningRate: 1e-6) }
+    exchange.end()
+    // The first pays for memory and connections.
+    guard batch.index > 1 else { return }
+    seconds.append(taken)
+    times.append(exchange.times)
+  }
+}

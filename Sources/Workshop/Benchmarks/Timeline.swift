@@ -1,0 +1,146 @@
+// Timeline: what a learner rank does, and which buckets travel, moment by moment, in the form that browsers' tracing
+// pages and Perfetto show (Chrome's trace events).
+
+import Base
+import Ceilings
+import Collectives
+import LanguageModel
+import LearnerRole
+import Platform
+
+/// Spans of one rank. Not `Sendable`.
+final class Timeline {
+  /// One under the other in the picture.
+  enum Track: Int {
+    case work, buckets
+  }
+
+  private let start = MonotonicClock.now()
+  private var events: [JSON] = []
+
+  private func microseconds(_ instant: Instant) -> JSON { .double(instant.since(start).seconds * 1e6) }
+
+  func add(_ name: String, _ track: Track, from begun: Instant, to end: Instant) {
+    events.append([
+      "name": .string(name), "ph": "X", "ts": microseconds(begun), "dur": .double(end.since(begun).seconds * 1e6),
+      "pid": 0, "tid": .int(track.rawValue),
+    ])
+  }
+
+  /// Buckets overlap one another, so each has a line of its own.
+  func add(bucket number: Int, _ content: String, from begun: Instant, to end: Instant) {
+    for (phase, instant) in [("b", begun), ("e", end)] {
+      events.append([
+        "name": .string("bucket \(number) of \(content)"), "cat": "bucket", "ph": .string(phase), "id": .int(number),
+        "ts": microseconds(instant), "pid": 0, "tid": .int(Track.buckets.rawValue),
+      ])
+    }
+  }
+
+  var text: String { JSON.object([JSON.Member("traceEvents", .array(events))]).text() }
+}
+
+/// Where an update's time went, in seconds.
+struct UpdateTimes {
+  /// Waiting for sums when there was nothing else to do.
+  var waiting = 0.0
+  /// Waiting for all weights, and small sums.
+  var gathering = 0.0
+  /// Of all buckets, those that had arrived before the way back was over.
+  var bucketsHidden = 0
+  var buckets = 0
+}
+
+/// The ranks' exchange on a clock.
+final class TimedExchange: GradientExchange {
+  private let ranks: MPICollectives
+  private let exchange: RankExchange
+  private var timeline: Timeline?
+  private var last = MonotonicClock.now()
+  private var departures: [Int: Instant] = [:]
+  private var isWaiting = false
+  private var isGathering = false
+  private(set) var times = UpdateTimes()
+
+  init(_ ranks: MPICollectives) {
+    self.ranks = ranks
+    exchange = RankExchange(ranks)
+  }
+
+  /// An update begins; its spans go to the timeline, if there is one.
+  func begin(_ timeline: Timeline?) {
+    self.timeline = timeline
+    times = UpdateTimes()
+    last = MonotonicClock.now()
+    ranks.observeBuckets { [unowned self] in observe($0, hasArrived: $1) }
+  }
+
+  /// The update is over.
+  func end() {
+    mark("weights packed")
+    ranks.observeBuckets(nil)
+    timeline = nil
+  }
+
+  private func observe(_ number: Int, hasArrived: Bool) {
+    let now = MonotonicClock.now()
+    guard hasArrived else { return departures[number] = now }
+    if !isGathering { times.buckets += 1 }
+    if !isWaiting, !isGathering { times.bucketsHidden += 1 }
+    timeline?.add(
+      bucket: number, isGathering ? "weights" : "sums", from: departures.removeValue(forKey: number) ?? now, to: now)
+  }
+
+  /// What was done since the last mark.
+  private func mark(_ name: String) {
+    let now = MonotonicClock.now()
+    timeline?.add(name, .work, from: last, to: now)
+    last = now
+  }
+
+  private func timed(_ name: String, _ sum: WritableKeyPath<UpdateTimes, Double>, _ work: () throws -> Void) rethrows {
+    mark("optimizer")
+    times[keyPath: sum] += try elapsed(work)
+    mark(name)
+  }
+
+  var rank: Int { exchange.rank }
+  var size: Int { exchange.size }
+
+  func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws {
+    try timed("small sums", \.gathering) { try exchange.sum(values) }
+  }
+
+  func maximum(_ value: Float) throws -> Float {
+    var found = value
+    try timed("small sums", \.gathering) { found = try exchange.maximum(value) }
+    return found
+  }
+
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) throws {
+    try exchange.beginReduceScatter(values, slices: slices)
+  }
+
+  func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) throws {
+    try exchange.beginReduceScatter(values, slices: slices)
+  }
+
+  func advance(completeFrom start: Int) throws {
+    mark("backward, complete from parameter \(start)")
+    try exchange.advance(completeFrom: start)
+    mark("buckets moved")
+  }
+
+  func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws {
+    isGathering = true
+    try exchange.beginAllGather(bytes, slices: slices)
+  }
+
+  func finishBuckets() throws {
+    mark(isGathering ? "optimizer" : "forward, or backward")
+    isWaiting = true
+    let (name, sum) = isGathering ? ("weights gathered", \UpdateTimes.gathering) : ("waiting for sums", \.waiting)
+    try timed(name, sum) { try exchange.finishBuckets() }
+    (isWaiting, isGathering) = (false, false)
+  }
+}

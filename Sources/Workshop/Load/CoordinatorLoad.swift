@@ -1,0 +1,296 @@
+// CoordinatorLoad: a real coordinator process under many synthetic workers, over real sockets.
+//
+// The coordinator is `ttrl coordinator` with its ledger on the disk; the workers and a learner live in this process,
+// which is the load, or the workers elsewhere (SyntheticCrew), for which this one then waits. What is measured is the
+// coordinator's: trajectories that it has made durable and acknowledged, its share of a core, its memory over time, how
+// long a worker waits for a lease. Not here: sampling (bench rollout).
+
+import Base
+import LanguageModel
+import Ledger
+package import Platform
+import Records
+import Runs
+import Tensors
+
+/// What the load is.
+package struct CoordinatorLoad: Sendable {
+  package var workers: Int
+  /// Prompts of a step, and responses of each.
+  package var prompts: Int
+  package var samples: Int
+  package var responseTokens: Int
+  /// Of one worker; 0: what is leased is sampled at once.
+  package var tokensPerSecond: Int
+  /// How long to measure, from when all workers have joined.
+  package var seconds: Int
+  /// nil: plain TCP.
+  package var key: ClusterKey?
+  /// Where workers of other processes come; nil: they are in this one.
+  package var listen: HostPort?
+
+  package init(
+    workers: Int, prompts: Int, samples: Int, responseTokens: Int, tokensPerSecond: Int, seconds: Int, key: ClusterKey?,
+    listen: HostPort?
+  ) {
+    self.workers = workers
+    self.prompts = prompts
+    self.samples = samples
+    self.responseTokens = responseTokens
+    self.tokensPerSecond = tokensPerSecond
+    self.seconds = seconds
+    self.key = key
+    self.listen = listen
+  }
+
+  static let arithmetic = "synthetic none"
+}
+
+/// Why there is no figure.
+package enum LoadError: Error, Sendable, CustomStringConvertible {
+  case noCoordinator(log: String)
+  case notAllJoined(Int, of: Int, seconds: Int)
+  case tooFewDescriptors(Int, needed: Int)
+  case workerEnded(String)
+  case interrupted
+
+  package var description: String {
+    switch self {
+    case .noCoordinator(let log): "the coordinator did not start, or ended; its last words: \(log)"
+    case .notAllJoined(let joined, let all, let seconds):
+      "\(joined) of \(all) workers have joined after \(seconds) s; try fewer, or look at the machine's other load"
+    case .tooFewDescriptors(let limit, let needed):
+      "\(needed) connections are needed, and this process may have \(limit) (ulimit -Hn); raise the limit"
+    case .workerEnded(let reason): "a worker ended: \(reason)"
+    case .interrupted: "interrupted"
+    }
+  }
+}
+
+package final class LoadedCoordinator {
+  private let load: CoordinatorLoad
+  private let directory: String
+  private let say: (String) -> Void
+  private let loop: EventLoop
+  private var child: ChildProcess?
+  /// nil where workers are elsewhere.
+  private var crew: SyntheticCrew?
+  private var learner: SyntheticLearner?
+  private var failure: (any Error)?
+  private var joined = 0
+  private var settled = 0
+  private var waits: [Double] = []
+  private var isMeasuring = false
+
+  /// How long the coordinator may take to listen, and workers to join.
+  private static let startSeconds: UInt64 = 30
+  private static let joinSeconds: UInt64 = 240
+  /// Waits that are kept for the percentiles.
+  private static let waitsMax = 1 << 20
+
+  /// - Parameters:
+  ///   - load: what to put on the coordinator.
+  ///   - directory: an empty one, which the coordinator fills.
+  ///   - say: gets a line now and then.
+  /// - Throws: if the loop or the key cannot be made.
+  package init(_ load: CoordinatorLoad, in directory: String, say: @escaping (String) -> Void) throws {
+    self.load = load
+    self.directory = directory
+    self.say = say
+    Machine.raiseDescriptorLimit()
+    let needed = load.workers + 64
+    guard Machine.descriptorLimit >= needed else {
+      throw LoadError.tooFewDescriptors(Machine.descriptorLimit, needed: needed)
+    }
+    loop = try EventLoop()
+  }
+
+  /// Starts everything, measures, and ends everything.
+  ///
+  /// - Throws: `LoadError`, or what keeps the coordinator from starting.
+  package func run() throws -> LoadFigures {
+    try loop.onSignals([Signal.interrupt, Signal.terminate]) { _ in self.fail(LoadError.interrupted) }
+    try prepare()
+    defer { end() }
+    let begun = MonotonicClock.now()
+    let address = try self.address()
+    let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
+    try join(address, context)
+    let joinSeconds = MonotonicClock.now().since(begun).seconds
+    say("\(load.workers) workers have joined after \(Int(joinSeconds)) s")
+    var figures = try measure()
+    figures.joinSeconds = joinSeconds
+    figures.steps = learner?.steps ?? 0
+    figures.waits = waits.sorted()
+    end()
+    figures.ledgerOnly = try ledgerAlone(figures)
+    return figures
+  }
+
+  // MARK: Before
+
+  private var runDirectory: RunDirectory { RunDirectory(directory + "/run") }
+  private var log: String { directory + "/coordinator.log" }
+
+  private func prepare() throws {
+    let model = directory + "/model"
+    try RandomCheckpoint.write(try RandomCheckpoint.least(), tokenizer: try BuiltIn.unpacked(), to: model, seed: 0)
+    let questions = (0..<load.prompts).map { "{\"prompt\": \"question \($0)\"}\n" }.joined()
+    try Files.write(Array(questions.utf8), to: directory + "/questions.jsonl")
+    var keyPath = "none"
+    if let key = load.key {
+      keyPath = directory + "/key"
+      try key.write(to: keyPath)
+    }
+    let settings: [(String, String)] = [
+      ("run", runDirectory.path), ("model", model), ("data", directory + "/questions.jsonl"),
+      ("listen", load.listen.map { "\($0)" } ?? "127.0.0.1:0"),
+      ("key", keyPath), ("template", "plain"), ("prompts-per-step", "\(load.prompts)"), ("votes", "\(load.samples)"),
+      ("train-samples", "\(min(load.samples, 32))"), ("max-new-tokens", "\(load.responseTokens)"),
+      ("steps", "\(max(64, 4 * load.seconds))"), ("eval", "none"), ("guard", "off"),
+    ]
+    var command = ChildProcess.Command(
+      try ThisProcess.sibling("ttrl"), ["coordinator"] + settings.flatMap { ["--" + $0.0, $0.1] })
+    command.output = .file(log)
+    command.errors = .file(log)
+    child = try ChildProcess(command, loop: loop) { _ in
+      self.child = nil
+      self.fail(LoadError.noCoordinator(log: self.lastWords))
+    }
+  }
+
+  private var lastWords: String {
+    let text = (try? Files.readText(log)) ?? ""
+    return text.split(separator: "\n").suffix(3).joined(separator: " | ")
+  }
+
+  private func address() throws -> HostPort {
+    let deadline = MonotonicClock.now() + .seconds(Self.startSeconds)
+    while failure == nil, MonotonicClock.now() < deadline {
+      if let text = try? Files.readText(runDirectory.address), text.hasSuffix("\n") {
+        return try HostPort(parsing: String(text.dropLast()))
+      }
+      loop.run(until: MonotonicClock.now() + .milliseconds(50))
+    }
+    throw failure ?? LoadError.noCoordinator(log: lastWords)
+  }
+
+  private func join(_ address: HostPort, _ context: TLSContext?) throws {
+    let reports = WorkerReports(
+      joined: { self.joined += 1 },
+      settled: { count in if self.isMeasuring { self.settled += count } },
+      waited: { span in
+        if self.isMeasuring, self.waits.count < Self.waitsMax { self.waits.append(span.seconds) }
+      },
+      ended: { self.fail(LoadError.workerEnded($0)) })
+    if load.listen == nil {
+      crew = SyntheticCrew(load, to: address, context, loop: loop, reports)
+      crew?.start()
+    } else {
+      say("waiting for \(load.workers) workers at \(address)")
+    }
+    tickLearner()
+    let deadline = MonotonicClock.now() + .seconds(Self.joinSeconds)
+    while joined < load.workers {
+      if let failure { throw failure }
+      guard MonotonicClock.now() < deadline else {
+        throw LoadError.notAllJoined(joined, of: load.workers, seconds: Int(Self.joinSeconds))
+      }
+      loop.run(until: MonotonicClock.now() + .milliseconds(20))
+      if crew == nil { joined = Set(try watched().workers().map(\.name)).count }
+    }
+    // Without a learner there would be one round only.
+    let learner = SyntheticLearner(
+      policyBytes: RandomCheckpoint.publishedBytes(try RandomCheckpoint.least()), to: address, context, loop: loop)
+    learner.connect()
+    self.learner = learner
+  }
+
+  private func tickLearner() {
+    learner?.tick()
+    loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tickLearner() }
+  }
+
+  /// The coordinator's ledger, as it is now.
+  private func watched() throws(LedgerError) -> Ledger { try Ledger(path: runDirectory.ledger, mode: .readOnly) }
+
+  // MARK: Measuring
+
+  private func measure() throws -> LoadFigures {
+    guard let pid = child?.pid else { throw LoadError.noCoordinator(log: lastWords) }
+    var figures = LoadFigures(load)
+    isMeasuring = true
+    // Workers elsewhere do not tell how many of theirs were acknowledged; the ledger does.
+    let stored = crew == nil ? try watched().trajectoryCount() : 0
+    let begun = MonotonicClock.now()
+    let before = ProcessUsage(of: pid)
+    let own = ProcessUsage(of: Int32(bitPattern: ThisProcess.id))
+    let quarter = max(1, load.seconds / 4)
+    for second in 1...load.seconds {
+      loop.run(until: begun + .seconds(UInt64(second)))
+      if let failure { throw failure }
+      guard let usage = ProcessUsage(of: pid) else { throw LoadError.noCoordinator(log: lastWords) }
+      figures.residentBytes.append(usage.residentBytes)
+      figures.peakBytes = usage.peakBytes
+      if crew == nil { settled = try watched().trajectoryCount() - stored }
+      if second % quarter == 0 {
+        say("after \(second) s: \(settled / second) trajectories/s, \(usage.residentBytes >> 20) MiB")
+      }
+    }
+    figures.seconds = MonotonicClock.now().since(begun).seconds
+    figures.settled = settled
+    isMeasuring = false
+    if let before, let after = ProcessUsage(of: pid) {
+      figures.coordinatorCores = (after.cpuSeconds - before.cpuSeconds) / figures.seconds
+    }
+    if let own, let after = ProcessUsage(of: Int32(bitPattern: ThisProcess.id)) {
+      figures.loadCores = (after.cpuSeconds - own.cpuSeconds) / figures.seconds
+    }
+    return figures
+  }
+
+  private func fail(_ error: any Error) {
+    if failure == nil { failure = error }
+    loop.stop()
+  }
+
+  private func end() {
+    guard let child else { return }
+    failure = failure ?? LoadError.interrupted
+    crew?.leave()
+    learner?.leave()
+    child.signal(Signal.terminate)
+    let deadline = MonotonicClock.now() + .seconds(10)
+    while self.child != nil, MonotonicClock.now() < deadline {
+      loop.run(until: MonotonicClock.now() + .milliseconds(20))
+    }
+    self.child?.signal(Signal.kill)
+  }
+
+  // MARK: The ceiling
+
+  /// Trajectories a second that the ledger alone makes durable on this disk, as many at a time as came together.
+  private func ledgerAlone(_ figures: LoadFigures) throws -> Double {
+    let ledger = try Ledger(path: directory + "/ceiling.sqlite", mode: .readWrite)
+    let round = RoundID.train(step: 0)
+    try ledger.open(round, policy: PolicyVersion(0), slots: 1, at: 0)
+    // A commit waits 10 ms for more: what comes in that time at the measured rate, and at least one delivery.
+    let batch = max(16, figures.settled / max(1, Int(figures.seconds * 100)))
+    let tokens = [Int32](repeating: 7, count: load.responseTokens)
+    let logprobs = [Float](repeating: -1, count: load.responseTokens)
+    var sample: UInt32 = 0
+    let begun = MonotonicClock.now()
+    while MonotonicClock.now().since(begun).seconds < 3 {
+      try ledger.transaction { () throws(LedgerError) in
+        for _ in 0..<batch {
+          let slot = Slot(round: round, prompt: sample >> 16, sample: sample & 0xFFFF)
+          let trajectory = Trajectory(
+            slot: slot, policy: PolicyVersion(0), tokens: tokens, logprobs: logprobs, entropySum: 1, finish: .length)
+          _ = try ledger.insert(trajectory, worker: nil, lease: 1)
+          sample += 1
+        }
+      }
+    }
+    return Double(sample) / MonotonicClock.now().since(begun).seconds
+  }
+}

@@ -1,0 +1,303 @@
+// CoordinatorShell: the coordinator's machine with a simulated ledger, policy store and network around it.
+//
+// It does what CoordinatorRole does with SQLite, files and sockets, and checks what only somebody outside the machine
+// can: that nothing is acknowledged which is not durable, and that no file is written while it is being verified.
+
+import Base
+import Fleet
+import Bundles
+import Records
+import TTRL
+import Wire
+
+final class CoordinatorShell: Shell {
+  private let seat: SeatID
+  private let incarnation: Int
+  private var machine: Coordinator
+  private var decoders = SortedMap<PeerID, FrameDecoder>()
+  /// The version that is being received, and whether it is complete and being verified.
+  private var incoming: (version: PolicyVersion, bytes: [UInt8], isSealing: Bool)?
+  private var votes: VoteBook
+  private var packages: [(manifest: PackageManifest, chunks: [[UInt8]])] = []
+
+  init(seat: SeatID, world: World) {
+    self.seat = seat
+    incarnation = world.seats[seat].incarnation
+    let scenario = world.scenario
+    votes = VoteBook(method: scenario.method)
+    let settled = world.bug == .forgetSettledOnRestart ? [] : world.directory.trajectories.keys
+    if world.bug == .believeTornPolicy, let newest = world.directory.policies.keys.last,
+      let bytes = world.directory.policies[newest], !world.directory.manifests.contains(newest)
+    {
+      world.directory.seal(manifest(of: bytes, version: newest), bytes)
+    }
+    let directory = world.directory
+    let latest = directory.manifests.keys.last ?? PolicyVersion(0)
+    machine = Coordinator(
+      plan: scenario.plan,
+      prompts: PromptTokens(training: scenario.prompts.map(\.tokens), heldOut: scenario.heldOut.map(\.tokens)),
+      welcome: Welcome(
+        runID: "run-\(scenario.seed)", seed: scenario.seed, dtype: "float32", modelConfiguration: "{}",
+        latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat),
+      memory: CoordinatorMemory(
+        closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values,
+        course: world.bug == .forgetCourseOnRestart ? RunCourse() : scenario.course(at: latest)))
+  }
+
+  func handle(_ occurrence: Occurrence, in world: World) {
+    switch occurrence {
+    case .started:
+      recount(in: world)
+      feed(.tick, in: world)
+    case .tick: feed(.tick, in: world)
+    case .opened(let link):
+      decoders[peer(link)] = FrameDecoder()
+      feed(.connected(peer(link)), in: world)
+    case .closed(let link):
+      decoders[peer(link)] = nil
+      feed(.disconnected(peer(link)), in: world)
+    case .bytes(let link, let bytes): receive(bytes, from: peer(link), in: world)
+    case .done(.sealed(let manifest, let report, let id)): seal(manifest, report, from: id, in: world)
+    case .done(.decided(let decision)): decide(decision, in: world)
+    case .done(.packaged(let manifest, let chunks)):
+      if world.bug == .dropPackageEarly { packages = [] }
+      packages.append((manifest, chunks))
+      feed(.packaged(manifest), in: world)
+    case .connect, .drain, .done: world.violate("the coordinator was given \(occurrence)")
+    }
+  }
+
+  private func peer(_ link: LinkID) -> PeerID { PeerID(UInt64(link)) }
+
+  private func receive(_ bytes: [UInt8], from id: PeerID, in world: World) {
+    guard var decoder = decoders[id] else { return }
+    decoder.append(bytes)
+    do {
+      while let message = try decoder.next() {
+        feed(.received(message, from: id), in: world)
+        // The message may have ended the connection, or the process.
+        guard decoders.contains(id), world.survives(seat, incarnation: incarnation) else { return }
+      }
+      decoders[id] = decoder
+    } catch {
+      world.violate("the coordinator cannot read a frame: \(error)")
+    }
+  }
+
+  // MARK: Effects
+
+  private func feed(_ event: CoordinatorEvent, in world: World) {
+    var effects = machine.receive(event, now: world.clock)
+    if world.bug == .acknowledgeBeforeStore { effects = effects.filter { !$0.isStore } + effects.filter(\.isStore) }
+    for effect in effects {
+      guard world.survives(seat, incarnation: incarnation) else { return }
+      perform(effect, in: world)
+    }
+  }
+
+  private func perform(_ effect: CoordinatorEffect, in world: World) {
+    if effect.isCommit, world.strikesNow(.fullDisk) {
+      if world.bug == .overlookFullDisk { return }
+      return world.endForLackOfRoom()
+    }
+    switch effect {
+    case .send(let message, let id): send(message, to: id, in: world)
+    case .close(let id, let reason):
+      world.note(seat, 20, "closes link \(id): \(reason)")
+      decoders[id] = nil
+      world.close(LinkID(id.number), at: seat)
+    case .store(let trajectories, let worker, lease: _): store(trajectories, worker: worker, in: world)
+    case .storeUnneeded(let slots):
+      world.note(seat, 27, "does without \(slots.count) slots from \(slots[0])")
+      if world.bug != .forgetUnneeded { world.directory.storeUnneeded(slots) }
+    case .closeRound(let round):
+      world.note(seat, 22, "closes \(round)")
+      if world.bug != .dropCloseRound { world.directory.close(round) }
+    case .writePolicy(let version, let offset, let bytes): write(version, offset, bytes, in: world)
+    case .sealPolicy(let manifest, let report, let id):
+      incoming?.isSealing = true
+      world.schedule(
+        .done(.sealed(manifest, report: report, from: id)), on: seat,
+        after: world.workDice.span(.zero, world.scenario.verifyTime))
+    case .package(let effect): perform(effect, in: world)
+    case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
+    case .abandonRounds(let rounds):
+      world.note(seat, 28, "abandons \(rounds)")
+      world.directory.abandon(rounds)
+    case .addRounds(let specs): world.note(seat, 27, "adds \(specs.count) rounds")
+    case .dropPolicy(let version):
+      world.note(seat, 23, "drops policy \(version)")
+      world.directory.drop(version)
+    case .note(let note):
+      world.note(seat, 24, "\(note)")
+      if case .relayAvoided(let relay, .wrong, by: _) = note, !world.liars.contains(relay) {
+        world.violate("\(relay) was called a liar and is none")
+      }
+    case .finish:
+      world.note(seat, 25, "the run is complete")
+      world.isComplete = true
+    case .fail(let reason): world.violate("the coordinator gave up: \(reason)")
+    }
+  }
+
+  private func send(_ message: Message, to id: PeerID, in world: World) {
+    if case .settled(let slots) = message, let lost = slots.first(where: { !isDurable($0, in: world) }) {
+      return world.violate("\(lost) was acknowledged and is not durable")
+    }
+    world.send(message, on: LinkID(id.number), from: seat)
+  }
+
+  /// With the planted bug the acknowledgement overtakes the write; only a crash in between shows it, as a lost slot.
+  /// That a slot was not needed, or that the run ends without its round, is durable before anyone is told.
+  private func isDurable(_ slot: Slot, in world: World) -> Bool {
+    world.bug == .acknowledgeBeforeStore || world.directory.trajectories.contains(slot)
+      || world.directory.unneeded.contains(slot) || world.directory.abandoned.contains(slot.round)
+  }
+
+  private func store(_ trajectories: [Trajectory], worker: String, in world: World) {
+    world.note(seat, 21, "stores \(trajectories.count) of \(worker)")
+    for trajectory in trajectories {
+      if let problem = world.directory.store(trajectory) { return world.violate(problem) }
+      if let decision = count(trajectory, in: world) {
+        world.schedule(.done(.decided(decision)), on: seat, after: .zero)
+      }
+    }
+  }
+
+  // MARK: Votes
+
+  /// What is durable decides, so a restarted coordinator counts again what it finds.
+  private func recount(in world: World) {
+    for trajectory in world.directory.trajectories.values where !world.directory.closed.contains(trajectory.slot.round)
+    {
+      guard let decision = count(trajectory, in: world) else { continue }
+      decide(decision, in: world)
+      guard world.survives(seat, incarnation: incarnation) else { return }
+    }
+  }
+
+  private func count(_ trajectory: Trajectory, in world: World) -> VoteDecision? {
+    var slot = trajectory.slot
+    if world.bug == .countInArrivalOrder, slot.round.purpose == .train {
+      let earlier = world.directory.arrivals.prefix { $0 != slot }
+      slot.sample = UInt32(earlier.count { $0.round == slot.round && $0.prompt == slot.prompt })
+    }
+    return votes.add(slot) { world.scenario.answer(of: trajectory) }
+  }
+
+  private func decide(_ decision: VoteDecision, in world: World) {
+    feed(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded), in: world)
+  }
+
+  private func sendBatch(_ round: RoundID, to id: PeerID, in world: World) {
+    var batch = world.directory.trajectories(of: round)
+    if world.bug == .batchInArrivalOrder {
+      batch = world.directory.arrivals.compactMap { $0.round == round ? world.directory.trajectories[$0] : nil }
+    }
+    guard world.directory.closed.contains(round) || world.bug == .dropCloseRound else {
+      return world.violate("the batch of \(round) is sent before it is durable that the round is complete")
+    }
+    let size = world.scenario.partTrajectories
+    let count = (batch.count + size - 1) / size
+    for part in 0..<count {
+      guard world.survives(seat, incarnation: incarnation) else { return }
+      let slice = Array(batch[part * size..<min((part + 1) * size, batch.count)])
+      send(.batch(step: round.step, part: UInt32(part), partCount: UInt32(count), slice), to: id, in: world)
+    }
+  }
+
+  // MARK: Policies
+
+  private func perform(_ effect: PackageEffect, in world: World) {
+    switch effect {
+    case .make(let policy, let base): make(policy, base, in: world)
+    case .sendChunk(let digest, let id):
+      for (manifest, chunks) in packages {
+        guard let index = manifest.chunks.firstIndex(where: { $0.digest == digest }) else { continue }
+        return send(.packed(digest, chunks[index]), to: id, in: world)
+      }
+      world.violate("chunk \(digest) is asked for and was dropped")
+    case .drop(let version): packages.removeAll { $0.manifest.policy.version == version }
+    case .send(let message, let id): send(message, to: id, in: world)
+    case .avoid: world.violate("the coordinator's machine hands on \(effect)")
+    }
+  }
+
+  private func make(_ policy: PolicyManifest, _ base: PolicyManifest?, in world: World) {
+    guard let bytes = world.directory.policies[policy.version] else {
+      return world.violate("policy \(policy.version) is to be packed and was dropped")
+    }
+    var old: [UInt8]?
+    if let base {
+      guard let bytes = world.directory.policies[base.version] else {
+        return world.violate("policy \(base.version) is to be a base and was dropped")
+      }
+      old = bytes
+    }
+    let packed = packed(policy, bytes, base: base.flatMap { base in old.map { (base.version, $0) } }, in: world)
+    world.schedule(
+      .done(.packaged(packed.manifest, packed.chunks)), on: seat,
+      after: world.workDice.span(.zero, world.scenario.verifyTime))
+  }
+
+  private func packed(
+    _ policy: PolicyManifest, _ bytes: [UInt8], base: (version: PolicyVersion, bytes: [UInt8])?, in world: World
+  ) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
+    packageOf(
+      policy, bytes, base: base, wordBytes: 4, blockBytes: world.scenario.chunkBytes, digest: chunkDigest)
+  }
+
+  private func write(_ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], in world: World) {
+    if incoming?.isSealing == true { return world.violate("policy \(version) is written while it is being verified") }
+    if offset == 0 { incoming = (version, [], false) }
+    guard var current = incoming, current.version == version, offset == UInt64(current.bytes.count) else {
+      return world.violate("policy \(version) is written at \(offset), which is not where it ends")
+    }
+    current.bytes += bytes
+    if world.strikesNow(.damagePublication) { current.bytes[current.bytes.count - 1] ^= 1 }
+    incoming = current
+  }
+
+  private func seal(_ manifest: PolicyManifest, _ report: String, from id: PeerID, in world: World) {
+    guard let complete = incoming, complete.version == manifest.version else {
+      return world.violate("policy \(manifest.version) is to be sealed and is not there")
+    }
+    incoming = nil
+    let isIntact = digest(complete.bytes) == manifest.digest || world.bug == .sealUnverified
+    if isIntact, world.strikesNow(.tornPolicy) {
+      world.note(seat, 29, "dies while it writes policy \(manifest.version)")
+      world.directory.tear(manifest.version, complete.bytes)
+      return world.kill(seat)
+    }
+    if isIntact, world.strikesNow(.fullDisk) { return world.endForLackOfRoom() }
+    if isIntact {
+      world.note(seat, 26, "seals policy \(manifest.version)")
+      world.directory.seal(manifest, complete.bytes)
+      if complete.bytes != world.reference.published[Int(manifest.version.number)] {
+        return world.violate("policy \(manifest.version) has other bytes than the reference's")
+      }
+      let expected = world.reference.reports[Int(manifest.version.number) - 1]
+      if report != expected { return world.violate("the learner reports \(report), the reference \(expected)") }
+    }
+    guard world.survives(seat, incarnation: incarnation) else { return }
+    let course = world.scenario.course(at: manifest.version)
+    feed(.sealed(manifest, isIntact: isIntact, from: id, course: course), in: world)
+    if world.bug == .dropPolicyEarly, isIntact, manifest.version.number > 0 {
+      world.directory.drop(PolicyVersion(manifest.version.number - 1))
+    }
+  }
+}
+
+extension CoordinatorEffect {
+  /// It writes to the ledger.
+  fileprivate var isCommit: Bool {
+    switch self {
+    case .store, .storeUnneeded, .closeRound, .addRounds, .abandonRounds: true
+    default: false
+    }
+  }
+
+  fileprivate var isStore: Bool {
+    if case .store = self { true } else { false }
+  }
+}

@@ -1,0 +1,130 @@
+// ChaosCommand: `ttrl-dev chaos`: a run that nothing happens to, then runs of the same settings under random kills, pauses
+// and broken connections, and a comparison bit for bit.
+//
+// All of it is real: `ttrl train` with its processes, their TCP connections, the ledger on the disk. Which disturbance
+// comes when is decided by --chaos-seed; what it hits depends on the moment.
+
+import Base
+import Chaos
+import Commands
+import Platform
+import Records
+import Runs
+import Settings
+
+extension Command {
+  @Sendable static func chaosDefaults(isBuiltIn: Bool) -> Settings {
+    var settings = runDefaults(isBuiltIn: isBuiltIn)
+    settings.runs = 1
+    if isBuiltIn { settings.run = "ttrl-chaos" }
+    return settings
+  }
+
+  @Sendable static func chaos(_ settings: Settings, given: [String]) throws -> Int32 {
+    let directory = ThisProcess.absolute(settings.run)
+    guard !Files.exists(RunDirectory(directory).settings) else {
+      throw UserError(
+        "\(directory) is a run; chaos makes runs of its own in its --run: give another directory",
+        status: ExitStatus.usage)
+    }
+    try Files.createDirectory(directory)
+    let arguments = trainArguments(settings, given: given)
+    let undisturbed = RunDirectory(directory + "/undisturbed")
+    complain("first a run that nothing happens to, in \(undisturbed.path)")
+    try runUndisturbed(try trainCommand(undisturbed, arguments))
+    let seconds = try JSON.parse(try Files.read(undisturbed.summary))["wall_seconds"]?.double ?? 0
+    // Short runs are struck more often, so that the kills fall into them.
+    let share = seconds / Double(2 * settings.kills)
+    let pause = min(Limits.chaosPause.seconds, max(Limits.chaosPauseLeast.seconds, share))
+    var report = ChaosReport(undisturbedSeconds: seconds)
+    for number in 1...settings.runs {
+      let disturbed = RunDirectory(directory + (number == 1 ? "/disturbed" : "/disturbed-\(number)"))
+      guard !Files.exists(disturbed.path) else {
+        throw UserError(
+          "\(disturbed.path) is there already, from an earlier chaos; remove it, or give another --run. "
+            + "(\(undisturbed.path) may stay, and is used again.)", status: ExitStatus.usage)
+      }
+      complain("run \(number) of \(settings.runs), disturbed, in \(disturbed.path)")
+      let schedule = DisturbanceSchedule(
+        seed: settings.chaosSeed, run: number, kills: settings.kills,
+        meanPause: Instant.Span(nanoseconds: UInt64(pause * 1e9)))
+      report.add(try disturb(disturbed, schedule, settings, arguments, comparedWith: undisturbed))
+    }
+    complain(report.text)
+    print(settings.isJSON ? report.json.text() : report.verdict)
+    return report.isIdentical ? ExitStatus.done : ExitStatus.failed
+  }
+
+  private static func disturb(
+    _ directory: RunDirectory, _ schedule: DisturbanceSchedule, _ settings: Settings, _ arguments: [String],
+    comparedWith undisturbed: RunDirectory
+  ) throws -> ChaosReport.OneRun {
+    let begun = MonotonicClock.now()
+    let run = try DisturbedRun(
+      directory, schedule: schedule,
+      command: { address in
+        try trainCommand(directory, arguments + ["--coordinator", "\(address)", "--log-level", "debug"])
+      },
+      say: { complain("\(Int(MonotonicClock.now().since(begun).seconds)) s: \($0)") })
+    let outcome = try run.run()
+    guard outcome.hasFinished else {
+      throw UserError(
+        "the disturbed run in \(directory.path) failed; what it said is in \(outputPath(of: directory)), what its "
+          + "processes said in \(directory.logs)")
+    }
+    return ChaosReport.OneRun(
+      outcome: outcome, log: Self.lines(of: "\(directory.logs)/coordinator.log"),
+      learnerLog: Self.lines(of: "\(directory.logs)/learner.log"),
+      slots: try ChaosReport.slots(of: directory), steps: Int(settings.method.steps),
+      difference: try ChaosReport.difference(undisturbed, directory))
+  }
+
+  // MARK: Processes
+
+  /// The settings that were given, as flags: the runs get all but chaos's own.
+  private static func trainArguments(_ settings: Settings, given: [String]) -> [String] {
+    let own = ["run", "runs", "kills", "chaos-seed", "json", "config"]
+    return given.filter { !own.contains($0) }.compactMap { SettingTable.named($0) }
+      .map { "--\($0.name)=\($0.value(in: settings))" }
+  }
+
+  private static func trainCommand(_ directory: RunDirectory, _ arguments: [String]) throws -> ChildProcess.Command {
+    var command = ChildProcess.Command(
+      try ThisProcess.sibling("ttrl"), ["train", "--run", directory.path] + arguments)
+    command.output = .file(outputPath(of: directory))
+    command.errors = .file(outputPath(of: directory))
+    command.ownGroup = true
+    return command
+  }
+
+  private static func outputPath(of directory: RunDirectory) -> String { directory.path + ".log" }
+
+  private static func runUndisturbed(_ command: ChildProcess.Command) throws {
+    let loop = try EventLoop()
+    var ended: ChildProcess.ExitStatus?
+    let process = try ChildProcess(command, loop: loop) {
+      ended = $0
+      loop.stop()
+    }
+    var isInterrupted = false
+    try loop.onSignals([Signal.interrupt, Signal.terminate]) { _ in
+      isInterrupted = true
+      process.signal(Signal.terminate)
+    }
+    while ended == nil { loop.run() }
+    if isInterrupted { throw Interrupted() }
+    guard ended == .exited(ExitStatus.done) else {
+      guard case .file(let path) = command.errors else { return }
+      let words = (try? Files.readText(path))?.split(separator: "\n").suffix(8).joined(separator: "\n  ") ?? ""
+      throw UserError("the undisturbed run failed (\(ended.map { "\($0)" } ?? "")); it said:\n  \(words)")
+    }
+  }
+
+  private static func lines(of path: String) -> [(seconds: Double, line: LogLine)] {
+    let text = (try? Files.readText(path)) ?? ""
+    return text.split(separator: "\n").compactMap { line in
+      guard let line = LogLine(parsing: line), let seconds = WallClock.seconds(of: line.time) else { return nil }
+      return (seconds, line)
+    }
+  }
+}

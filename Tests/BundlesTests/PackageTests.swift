@@ -1,0 +1,127 @@
+// Packages: lossless for any bytes, small where little changed, and safe whatever a chunk claims to be.
+
+import Base
+import Bundles
+import Platform
+import Records
+import Testing
+
+private func digest(_ bytes: [UInt8]) -> ChunkDigest { ChunkDigest(SHA256.digest(of: bytes)) }
+
+private func manifest(_ version: UInt32, _ bytes: [UInt8]) -> PolicyManifest {
+  PolicyManifest(
+    version: PolicyVersion(version), byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
+}
+
+/// What bfloat16 weights of standard deviation 0.02 look like.
+private func weights(_ count: Int, seed: UInt64) -> [UInt8] {
+  var noise = RandomSequence(seed: seed, purpose: .initialWeights)
+  return (0..<count).flatMap { _ in
+    let bits = Float((noise.uniform() - 0.5) * 0.07).bitPattern >> 16
+    return [UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8)]
+  }
+}
+
+/// Makes a package and opens it again.
+private func passOn(
+  _ bytes: [UInt8], base: [UInt8]? = nil, wordBytes: Int = 2, blockBytes: Int
+) throws -> (bytes: [UInt8], manifest: PackageManifest) {
+  let base = base.map { (version: PolicyVersion(1), bytes: $0) }
+  let (package, chunks) = packageOf(
+    manifest(2, bytes), bytes, base: base, wordBytes: wordBytes, blockBytes: blockBytes, digest: digest)
+  var shelf: [ChunkDigest: [UInt8]] = [:]
+  for chunk in chunks { shelf[digest(chunk)] = chunk }
+  #expect(package.isSound && package.chunks.map(\.byteCount) == chunks.map(\.count))
+  return (try unpacked(package, base: base) { shelf[$0] }, package)
+}
+
+@Suite struct PackageTests {
+  @Test(arguments: [0, 1, 2, 3, 7, 64, 1000, 1001], [2, 4])
+  func `what comes out is what went in, anchor and delta, whatever the length`(_ count: Int, _ wordBytes: Int) throws {
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+    let base = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 11) }
+    for blockBytes in [1, 5, 64, Limits.blockBytes] {
+      #expect(try passOn(bytes, wordBytes: wordBytes, blockBytes: blockBytes).bytes == bytes)
+      #expect(try passOn(bytes, base: base, wordBytes: wordBytes, blockBytes: blockBytes).bytes == bytes)
+    }
+  }
+
+  @Test func `a delta of weights of which one in fifty changed is a twentieth of the anchor`() throws {
+    let base = weights(200_000, seed: 1)
+    var bytes = base
+    for index in stride(from: 0, to: bytes.count, by: 100) { bytes[index] ^= 1 }
+    let anchor = try passOn(bytes, blockBytes: Limits.blockBytes).manifest.packedBytes
+    let delta = try passOn(bytes, base: base, blockBytes: Limits.blockBytes).manifest.packedBytes
+    #expect(delta * 20 < anchor && anchor < bytes.count)
+  }
+
+  @Test func `blocks that did not change are one chunk, however many they are`() throws {
+    let base = weights(4096, seed: 2)
+    let package = try passOn(base, base: base, blockBytes: 1024).manifest
+    #expect(package.chunks.count == 8 && Set(package.chunks.map(\.digest)).count == 1)
+  }
+
+  @Test func `a delta without its base, or on another, is refused before room is made`() throws {
+    let bytes = weights(100, seed: 3)
+    let (package, chunks) = packageOf(
+      manifest(2, bytes), bytes, base: (PolicyVersion(1), bytes), wordBytes: 2, digest: digest)
+    let chunk: (ChunkDigest) -> [UInt8]? = { _ in chunks[0] }
+    #expect(throws: PackageError.noBase(PolicyVersion(1))) { try unpacked(package, base: nil, chunk: chunk) }
+    #expect(throws: PackageError.noBase(PolicyVersion(1))) {
+      try unpacked(package, base: (PolicyVersion(0), bytes), chunk: chunk)
+    }
+    #expect(throws: PackageError.noBase(PolicyVersion(1))) {
+      try unpacked(package, base: (PolicyVersion(1), bytes + [0]), chunk: chunk)
+    }
+    #expect(throws: PackageError.missing(block: 0)) {
+      try unpacked(package, base: (PolicyVersion(1), bytes), chunk: { _ in nil })
+    }
+  }
+
+  @Test func `numbers that do not fit together are refused`() {
+    let bytes = weights(100, seed: 4)
+    let sound = packageOf(manifest(2, bytes), bytes, base: nil, wordBytes: 2, blockBytes: 64, digest: digest).manifest
+    let changes: [(inout PackageManifest) -> Void] = [
+      { $0.policy.byteCount = 1 << 62 }, { $0.chunks.removeLast() }, { $0.chunks.append($0.chunks[0]) },
+      { $0.blockBytes = 0 }, { $0.blockBytes = Limits.blockBytes + 1 }, { $0.wordBytes = 3 },
+      { $0.base = $0.policy.version }, { $0.chunks[0].byteCount = Limits.packedChunkBytes + 1 },
+      { $0.chunks[1].byteCount = 0 },
+    ]
+    #expect(sound.isSound)
+    for (index, change) in changes.enumerated() {
+      var package = sound
+      change(&package)
+      #expect(!package.isSound, "change \(index)")
+      #expect(throws: PackageError.unsound) { try unpacked(package, base: nil) { _ in nil } }
+    }
+  }
+
+  @Test func `a chunk that would become more than its block is refused unopened`() {
+    // 64 KiB of zeros pack into some twenty bytes; where a block of 16 bytes is expected they are a bomb.
+    let codec = BlockCodec()
+    let bomb = [UInt8](repeating: 0, count: 1 << 16).withUnsafeBytes { codec.pack($0, base: nil, wordBytes: 2) }
+    #expect(bomb.count < 100)
+    for room in [0, 16, (1 << 16) - 1] {
+      var block = [UInt8](repeating: 7, count: room)
+      let isUnpacked = block.withUnsafeMutableBytes { codec.unpack(bomb, base: nil, wordBytes: 2, into: $0) }
+      #expect(!isUnpacked && block.allSatisfy { $0 == 7 })
+    }
+  }
+
+  @Test func `a chunk with any byte changed, or cut short, is refused or gives as many bytes, and does no harm`() {
+    let codec = BlockCodec()
+    let bytes = weights(300, seed: 5)
+    let chunk = bytes.withUnsafeBytes { codec.pack($0, base: nil, wordBytes: 2) }
+    var refused = 0
+    for index in chunk.indices {
+      var damaged = chunk
+      damaged[index] ^= 0x55
+      for input in [damaged, Array(chunk[..<index])] {
+        var block = [UInt8](repeating: 0, count: bytes.count)
+        let isUnpacked = block.withUnsafeMutableBytes { codec.unpack(input, base: nil, wordBytes: 2, into: $0) }
+        refused += isUnpacked ? 0 : 1
+      }
+    }
+    #expect(refused >= chunk.count, "every one that was cut short")
+  }
+}
