@@ -1,8 +1,9 @@
-"""Measures ttrl beside the usual stack and writes a page of tables. scripts/compare calls it; --help says how.
+"""Measures ttrl and the usual software and writes a page of tables. scripts/compare calls it; --help says how.
 
-Every configuration is a process of its own that warms up and measures once. All run once; then the best configurations
-of each tool run again and again, in turns, so that an hour's weather falls on all alike, and the median counts. Raw
-lines are appended to a file, from which the page is made: a campaign can be interrupted, and continued.
+Every configuration runs as a separate process, which warms up and measures once. All run once. Then the best
+configuration of each tool and all of ttrl's run again, in turns, so that slow changes of the machine affect all of
+them. The median counts. Raw lines are appended to a file, and the page is made from it: a campaign can be interrupted
+and continued.
 """
 import argparse
 import datetime
@@ -20,7 +21,7 @@ TTRL = os.path.join(HERE, "..", "..", ".build", "release", "ttrl")
 
 
 def configurations(shape, path, threads):
-    """(work, tool, configuration, command) of everything that is measured on a shape."""
+    """(work, tool, configuration, command) for everything that is measured on a shape."""
     prompts, samples, prompt_tokens, new_tokens = shapes.ROLLOUT[shape]
     amount = f"--prompts {prompts} --samples {samples} --prompt-tokens {prompt_tokens}"
     sequences, train_prompt, train_new = shapes.TRAINING[shape]
@@ -70,7 +71,7 @@ def measure(entry, shape, options):
 
 
 def read(raw):
-    """Values and peaks by (shape, work, tool, configuration), in the order of the file; failures apart."""
+    """Measured lines by (shape, work, tool, configuration), in the order of the file; failures separately."""
     found, failed = {}, {}
     if os.path.exists(raw):
         for text in open(raw):
@@ -94,7 +95,7 @@ def best(found, shape, work, tool):
 
 def campaign(options):
     for shape in options.shapes:
-        # By another process: what this one has held is counted as every child's peak.
+        # In another process: the peak memory of this one would count in every child's peak.
         made = subprocess.run(
             [sys.executable, os.path.join(HERE, "shapes.py"), options.models, shape], stdout=subprocess.PIPE,
             text=True, check=True)
@@ -121,11 +122,11 @@ def page(options):
     found, failed = read(options.raw)
     names = [shape for shape in shapes.SHAPES if any(key[0] == shape for key in found)]
     lines = [
-        "Written by `scripts/compare` from its own measurements; no number here is typed. "
+        "Written by `scripts/compare` from its own measurements; no number here was typed by hand. "
         f"{options.threads} threads on {machine()}, {datetime.date.today().isoformat()}; {versions()}.", ""]
     for work, unit in (("sampling", "new tokens/s"), ("training", "tokens/s, prompts included")):
         lines += [f"### {work.capitalize()}, {unit}", "",
-                  "| shape | tool | configuration | median | runs | peak memory | ttrl's best over it |",
+                  "| shape | tool | configuration | median | runs | peak memory | ttrl's best / this |",
                   "|---|---|---|---:|---:|---:|---:|"]
         for shape in names:
             own = best(found, shape, work, "ttrl")
@@ -139,7 +140,8 @@ def page(options):
                     f"| {ratio} |")
         lines.append("")
     lines += ["### ttrl beside its ceilings", "",
-              "The ceiling is what matrix products alone would allow, by oneDNN with exactly these rows, in the same run.",
+              "The ceiling is the speed that matrix products alone would allow: oneDNN's products of exactly the "
+              "same sizes, measured in the same run.",
               "", "| shape | work | dtype | tokens/s | ceiling | share | multiply-add peak, GFLOP/s | memory, GB/s |",
               "|---|---|---|---:|---:|---:|---:|---:|"]
     for key, runs in found.items():
@@ -159,7 +161,7 @@ def page(options):
 
 
 def growth(line):
-    """Rates by samples and context, and what the prompt costs; line as `bench growth` prints it."""
+    """Rates by samples and context; line is what `bench growth` prints."""
     rates = {tuple(int(part) for part in name.split("x")): rate for name, rate in line["limits"].items()}
     contexts = sorted({context for _, context in rates})
     rows = ["| samples | " + " | ".join(f"context {context:,}" for context in contexts) + " |",
@@ -196,10 +198,10 @@ def main():
     parser.add_argument("--raw", default="/var/tmp/ttrl-compare/raw.jsonl", help="where measurements are appended")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", action="append", help="measure this tool only; may be given again")
-    parser.add_argument("--wrap", type=shlex.split, default=[], help="a command to run every measurement under")
-    parser.add_argument("--limit", type=int, default=600, help="seconds after which a measurement is given up")
-    parser.add_argument("--page", help="write the tables between the marks of this file, and measure nothing")
+    parser.add_argument("--only", action="append", help="measure this tool only; can be repeated")
+    parser.add_argument("--wrap", type=shlex.split, default=[], help="a command under which every measurement runs")
+    parser.add_argument("--limit", type=int, default=600, help="seconds after which a measurement is stopped")
+    parser.add_argument("--page", help="write the tables between the markers in this file, and measure nothing")
     options = parser.parse_args()
     os.makedirs(options.models, exist_ok=True)
     if not options.page:

@@ -1,5 +1,5 @@
-"""Sampling with transformers' generate(). --cache shared computes each prompt once, which generate() does not do by
-itself; dynamic and static are its own caches, with the prompt computed for every sample."""
+"""Sampling with transformers' generate(). --cache shared computes each prompt once; generate() alone does not do this.
+dynamic and static are its own caches, and the prompt is computed for every sample."""
 import timing
 
 a = timing.arguments(prompts=1, samples=64, prompt_tokens=64, new_tokens=64, cache="shared")

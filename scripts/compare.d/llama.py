@@ -1,8 +1,8 @@
-"""Sampling with llama.cpp, through the low-level interface of package cyllama.
+"""Sampling with llama.cpp, through the low-level interface of the Python package cyllama.
 
-All samples decode together; each prompt is computed once and its keys are copied to its samples. At most 256 sequences
-live at once. Temperature 1 over the whole vocabulary, llama.cpp's own sampler. A checkpoint is converted once, to
-ggml-DTYPE.gguf beside it.
+All samples decode together. Each prompt is computed once and its keys are copied to its samples. At most 256 sequences
+exist at once. Temperature 1 over the whole vocabulary, llama.cpp's own sampler. A checkpoint is converted once, to
+ggml-DTYPE.gguf in the same directory.
 """
 import json
 import os

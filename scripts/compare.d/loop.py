@@ -1,8 +1,8 @@
-"""Sampling with a PyTorch loop written for the purpose: what an expert gets without a new engine.
+"""Sampling with a PyTorch loop that was written for this comparison: what an expert gets without a new engine.
 
-The prompt goes through the model once and its keys are shared by all samples; q|k|v and gate|up are fused; keys and
-values have fixed buffers; all samples of a prompt meet its keys in one product; tokens are drawn by the Gumbel trick.
-Every step is checked against transformers with --check.
+The prompt goes through the model once, and all samples share its keys. q|k|v and gate|up are fused. Keys and values
+have fixed buffers. One product multiplies all samples of a prompt with its keys. Tokens are drawn with the Gumbel
+trick. --check compares every step with transformers.
 """
 import json
 import os
@@ -68,7 +68,7 @@ def prefill(ids):
     return F.linear(norm(x[:, -1], final_norm), embedding), keys_values
 
 
-def grouped(x):  # [P·N·G, H/G, D or L] to [P·G, N·H/G, …]: the samples of a prompt beside each other
+def grouped(x):  # [P·N·G, H/G, D or L] to [P·G, N·H/G, …]: the samples of a prompt are adjacent
     return x.view(P, N, G, H // G, -1).transpose(1, 2).reshape(P * G, N * (H // G), -1)
 
 

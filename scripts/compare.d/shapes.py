@@ -2,7 +2,7 @@
 
     shapes.py DIRECTORY [NAME ...]      makes DIRECTORY/NAME: random Qwen2 weights, float32, as transformers saves them
 
-The same shapes and amounts as `ttrl bench --model NAME`.
+The same shapes and amounts as `ttrl-dev bench --model NAME`.
 """
 import os
 import sys

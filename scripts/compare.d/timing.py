@@ -1,4 +1,4 @@
-"""What the peers' scripts share: arguments, threads, and the one JSON line that they print."""
+"""What the peers' scripts share: arguments, threads, and the one line of JSON that each prints."""
 import argparse
 import json
 import os
@@ -20,7 +20,7 @@ def arguments(**more):
 
 
 def report(run, tokens, warm_up=None):
-    """Runs once to warm up, then once on the clock."""
+    """Runs once to warm up, then once with time measurement."""
     (warm_up or run)()
     start = time.perf_counter()
     run()

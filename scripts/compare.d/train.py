@@ -18,7 +18,7 @@ micro = a.micro or a.sequences
 
 
 def logprobs(rows):
-    """Of the response tokens; only their positions go through the head."""
+    """Log-probabilities of the response tokens; only their positions go through the head."""
     with torch.autocast("cpu", torch.bfloat16, enabled=a.dtype == "amp"):
         logits = model(input_ids=rows, use_cache=False, logits_to_keep=a.new_tokens + 1).logits[:, :-1]
     logits = logits.float()

@@ -1,13 +1,13 @@
-// Arm: one way of running the built-in example, repeated over the seeds. The list of arms is the experiment.
+// Arm: one way of running the built-in example, repeated for each seed. The list of arms is the experiment.
 //
-// `scripts/results` makes the runs that this list names; the document prints each arm's flags from the same list, so
-// what was run and what is said to have been run cannot differ.
+// `scripts/results` makes the runs of this list. The document prints each arm's flags from the same list, so it always
+// reports the flags that were used.
 
 /// One row of the experiment: settings that differ from the defaults.
 struct Arm {
   /// Names the run directories, `NAME-SEED`, and the rows of the tables.
   let name: String
-  /// Flags beyond `--run` and `--seed`.
+  /// Flags in addition to `--run` and `--seed`.
   let flags: [String]
 
   init(_ name: String, _ flags: String = "") {
@@ -15,25 +15,25 @@ struct Arm {
     self.flags = flags.split(separator: " ").map(String.init)
   }
 
-  /// What `ttrl` is given for one seed.
+  /// The arguments of `ttrl` for one seed.
   func command(seed: Int, below runs: String) -> String {
     (["train", "--run", "\(runs)/\(name)-\(seed)", "--seed", "\(seed)"] + flags).joined(separator: " ")
   }
 
   static let seeds = [0, 1, 2]
 
-  /// What the paper's claims are judged on: whole evaluations before, during and after.
+  /// The arms for the paper's claims: whole evaluations before, during and after.
   static let claims = [
     Arm("vote"), Arm("truth", "--labels truth"), Arm("random", "--labels random"),
     Arm("unsolvable", "--data builtin:unsolvable"),
   ]
 
-  /// How many responses vote, at a fixed number of trained ones (C9).
+  /// Different numbers of responses that vote, with a fixed number of trained responses (C9).
   static let votes = [8, 16, 32, 64].map {
     Arm("votes-\($0)", "--votes \($0) --train-samples 8 \(short)")
   }
 
-  /// What is made of the rewards (C8). The first is the default.
+  /// Different objectives with the same rewards (C8). The first is the default.
   static let objectives = [
     Arm("grpo", short),
     Arm("dr-grpo", "--advantage dr-grpo --denominator fixed-length \(short)"),
@@ -44,19 +44,19 @@ struct Arm {
     Arm("kl", "--kl-coefficient 0.001 \(short)"),
   ]
 
-  /// What the rewards are, and how many samples they take. The first is the default: the hard vote, fully sampled.
+  /// Different rewards, and different numbers of samples. The first is the default: the hard vote, fully sampled.
   static let estimators = [
     objectives[0], Arm("soft-vote", "--estimator soft-vote \(short)"),
     Arm("early-stop", "--early-stop on \(short)"),
   ]
 
-  /// A long run at five times the learning rate, until it collapses (X2): watched only, and stopped by the guard.
+  /// A long run at five times the learning rate, which collapses (X2): without the guard, and stopped by the guard.
   static let collapse = [Arm("guard-off", "--guard off \(long)"), Arm("guard-stop", "--guard stop \(long)")]
 
   static let all = claims + votes + objectives + estimators.dropFirst() + collapse
 
   private static let long = "--steps 120 --lr 5e-4 --votes 32 --train-samples 16 \(short)"
 
-  /// Evaluations before and after only, with as many samples as pass@1 and maj@16 take.
+  /// Evaluations before and after only, with the 16 samples that pass@1 and maj@16 need.
   private static let short = "--eval-every 0 --eval-samples 16"
 }

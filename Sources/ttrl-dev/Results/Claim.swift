@@ -1,17 +1,17 @@
-// Claim: the paper's claims, each with the figure that decides it and the bound it has to meet.
+// Claim: the paper's claims, each with the figure that decides it and the bound that the figure has to reach.
 //
-// The numbering C1 … C11 is docs/embedded.md's. A bound is stated in the text of the claim and checked by the same
-// closure that prints the figure.
+// The numbers C1 … C11 are those of docs/embedded.md. A claim's text states the bound. The closure that prints the
+// figure also checks it.
 
-/// One claim, judged seed by seed.
+/// One claim, checked for each seed.
 struct Claim {
   var id: String
   var text: String
-  /// One per seed, or one for all.
+  /// One figure per seed, or one for all seeds.
   var values: [String]
   var holds: Bool
 
-  /// A claim that every run has to meet.
+  /// A claim that has to be true of every run.
   init(_ id: String, _ text: String, _ runs: [FinishedRun], _ value: (FinishedRun) -> (String, Bool)) {
     let values = runs.map(value)
     self.init(id: id, text: text, values: values.map(\.0), holds: values.allSatisfy(\.1))
@@ -26,10 +26,10 @@ struct Claim {
 }
 
 extension Claim {
-  /// The paper's headline, the ratio that a reproduction has to reach.
+  /// The ratio of the paper's main result, which a reproduction has to reach.
   private static let headline = 2.6
 
-  /// What the four arms with whole evaluations show.
+  /// The claims about the four arms with whole evaluations, then those that compare arms.
   static func all(in experiment: Experiment) -> [Claim] {
     let (vote, truth) = (experiment["vote"], experiment["truth"])
     let (random, unsolvable) = (experiment["random"], experiment["unsolvable"])
@@ -39,7 +39,7 @@ extension Claim {
         let (mean, error) = run.change
         return ("\(Figures.points(mean)) ± \(Figures.points(error, sign: false))", mean > 2 * error)
       },
-      Claim("", "final pass@1 over initial (at least \(headline))", vote) { run in
+      Claim("", "final pass@1 divided by initial pass@1 (at least \(headline))", vote) { run in
         let ratio = pass(run, "after") / pass(run, "before")
         return (Figures.decimal(ratio) + "×", ratio >= headline)
       },
@@ -51,16 +51,16 @@ extension Claim {
         let (before, after) = (run.figure("before", "train", "maj@16"), run.figure("after", "train", "maj@16"))
         return (Figures.change(before, after), after > before)
       },
-      Claim("C4", "share of the gap to true labels that is closed (at least 75 %)", vote) { run in
+      Claim("C4", "share of the gap to training on true labels that is closed (at least 75 %)", vote) { run in
         let oracle = truth.first { $0.seed == run.seed } ?? run
         let share = (pass(run, "after") - pass(run, "before")) / (pass(oracle, "after") - pass(oracle, "before"))
         return (Figures.percent(share), share >= 0.75)
       },
-      Claim("C5", "identities I1 and I2, exactly, for every prompt of every step (broken / checked)", vote) { run in
+      Claim("C5", "identities I1 and I2 are exact for every prompt of every step (broken / checked)", vote) { run in
         let found = run.identities
-        return ("\(found.broken) / \(found.prompts), \(found.wrongLabels) of them wrongly labelled", found.broken == 0)
+        return ("\(found.broken) / \(found.prompts), \(found.wrongLabels) with a wrong label", found.broken == 0)
       },
-      Claim("C5", "reward accuracy over wrongly labelled prompts of the first 3 steps (lucky hits, above 50 %)", vote) {
+      Claim("C5", "reward accuracy over prompts with a wrong label, first 3 steps (lucky hits: above 50 %)", vote) {
         let (count, accuracy) = $0.luckyHits(ofFirst: 3)
         return ("\(Figures.percent(accuracy)) over \(count)", accuracy > 0.5)
       },
@@ -68,7 +68,7 @@ extension Claim {
         let (before, after) = (pass(run, "before", "held_out"), pass(run, "after", "held_out"))
         return (Figures.change(before, after), after > before)
       },
-      Claim("C10", "questions that the base never solves do not rise (maj@64, pass@1)", unsolvable) { run in
+      Claim("C10", "no gain on questions that the base model never solves (maj@64, pass@1)", unsolvable) { run in
         let (before, after) = (run.figure("before", "train", "maj@64"), run.figure("after", "train", "maj@64"))
         let passes = Figures.change(pass(run, "before"), pass(run, "after"))
         let isFlat = after <= before + 0.02 && pass(run, "after") <= pass(run, "before") + 0.02
@@ -86,7 +86,7 @@ extension Claim {
     ] + comparisons(in: experiment)
   }
 
-  /// What arms show beside one another, over all seeds.
+  /// The claims that compare arms.
   private static func comparisons(in experiment: Experiment) -> [Claim] {
     let finals = Arm.objectives.map { experiment.mean($0, "after", "train", "pass@1") }
     let spread = (finals.max() ?? .nan) - (finals.min() ?? .nan)
@@ -94,32 +94,34 @@ extension Claim {
     let (fewest, most) = (votes.first ?? .nan, votes.last ?? .nan)
     func pass(_ run: FinishedRun, _ end: String) -> Double { run.figure(end, "train", "pass@1") }
     return [
-      Claim("early stop", "ends with the very weights of full sampling (slots saved)", experiment["early-stop"]) {
-        run in
+      Claim(
+        "early stop", "ends with exactly the weights of full sampling (share of unneeded samples)",
+        experiment["early-stop"]
+      ) { run in
         let full = experiment[Arm.estimators[0].name].first { $0.seed == run.seed }
         return (Figures.percent(run.savedShare), run.weights == full?.weights && run.savedShare > 0)
       },
       Claim(
-        "X2", "at five times the learning rate a long run collapses: pass@1 ends below half of its highest step",
+        "X2", "at five times the learning rate, a long run collapses: final pass@1 is below half of the best step's",
         experiment["guard-off"]
       ) { run in
         let (highest, after) = (run.highestPass, pass(run, "after"))
         return ("\(Figures.percent(highest)) → \(Figures.percent(after))", after < highest / 2)
       },
       Claim(
-        "guard", "and the guard ends it, with a policy better than the base model's (pass@1)",
+        "guard", "the guard ends such a run and delivers a policy better than the base model (pass@1)",
         experiment["guard-stop"]
       ) { run in
         let (before, after) = (pass(run, "before"), pass(run, "after"))
         return (Figures.change(before, after), run.delivered.alarm != nil && after > before)
       },
       Claim(
-        id: "C8", text: "objectives end within 5 points of one another (mean pass@1, lowest and highest)",
+        id: "C8", text: "objectives end within 5 points of each other (mean pass@1, lowest and highest)",
         values: ["\(Figures.percent(finals.min() ?? .nan)) – \(Figures.percent(finals.max() ?? .nan))"],
         holds: spread <= 0.05),
       Claim(
         id: "C9",
-        text: "more votes help, at 8 trained (mean pass@1, \(Arm.votes[0].name) and "
+        text: "more votes help, with 8 trained samples (mean pass@1 of \(Arm.votes[0].name) and "
           + "\(Arm.votes[Arm.votes.count - 1].name))",
         values: [Figures.change(fewest, most)], holds: most > fewest),
     ]

@@ -1,6 +1,6 @@
 // Experiment: all finished runs of all arms.
 
-/// Runs by arm. Every arm of `Arm.all` is there, with one run per seed in the order of `Arm.seeds`.
+/// Runs by arm. Every arm of `Arm.all` has one run per seed, in the order of `Arm.seeds`.
 struct Experiment {
   private var runs: [(name: String, runs: [FinishedRun])] = []
 
@@ -15,7 +15,7 @@ struct Experiment {
 
   var all: [FinishedRun] { runs.flatMap(\.runs) }
 
-  /// Mean over the seeds.
+  /// The mean over the seeds.
   func mean(_ arm: Arm, _ value: (FinishedRun) -> Double) -> Double {
     let values = self[arm.name].map(value)
     return values.reduce(0, +) / Double(values.count)

@@ -1,8 +1,8 @@
-// Figures: numbers as they stand in docs/results.md.
+// Figures: how docs/results.md writes numbers.
 
-/// How docs/results.md writes its numbers.
+/// Numbers as text.
 enum Figures {
-  /// A dash where the figure does not exist.
+  /// A dash if the figure does not exist.
   static func decimal(_ value: Double, _ digits: Int = 2) -> String {
     guard value.isFinite else { return "–" }
     var scale = 1.0
@@ -17,7 +17,7 @@ enum Figures {
 
   static func change(_ before: Double, _ after: Double) -> String { "\(percent(before)) → \(percent(after))" }
 
-  /// The mean, and in parentheses the lowest and the highest.
+  /// The mean, with the lowest and the highest in parentheses.
   static func span(_ values: [Double]) -> String {
     let mean = values.reduce(0, +) / Double(values.count)
     return "\(percent(mean)) (\(decimal((values.min() ?? .nan) * 100, 1))–\(decimal((values.max() ?? .nan) * 100, 1)))"
@@ -27,10 +27,10 @@ enum Figures {
     (sign && value > 0 ? "+" : "") + decimal(value * 100, 1)
   }
 
-  /// Median, and the span in parentheses.
+  /// The median and the range.
   static func seconds(_ runs: [FinishedRun]) -> String {
     let sorted = runs.map(\.wallSeconds).sorted()
-    return "\(Int(sorted[sorted.count / 2].rounded())) s in the median (\(Int(sorted[0].rounded()))–"
+    return "\(Int(sorted[sorted.count / 2].rounded())) s (median; range \(Int(sorted[0].rounded()))–"
       + "\(Int(sorted[sorted.count - 1].rounded())))"
   }
 }

@@ -1,16 +1,16 @@
-// FinishedRun: what a run's own files say of it, as far as docs/results.md needs it.
+// FinishedRun: the figures of one run that docs/results.md needs, read from the run's files.
 
 import Base
 import Platform
 
-/// One finished run, as far as the claims need it.
+/// The figures of one finished run.
 struct FinishedRun {
   let seed: Int
   private let summary: JSON
   private let steps: [JSON]
   private let evaluations: [JSON]
 
-  /// - Throws: if the directory holds no finished run.
+  /// - Throws: if the directory has no finished run.
   init(_ path: String, seed: Int) throws {
     self.seed = seed
     summary = try JSON.parse(try Files.read(path + "/summary.json"))
@@ -24,10 +24,10 @@ struct FinishedRun {
   var weights: String { summary["weights_sha256"]?.string ?? "" }
   var arithmetic: String { summary["versions"]?["arithmetic"]?.string ?? "" }
   var stepCount: Int { steps.count }
-  /// In the training steps, evaluations left out.
+  /// In the training steps, without evaluations.
   var sampledTokens: Double { steps.reduce(0) { $0 + ($1["sampled_tokens"]?.double ?? 0) } }
 
-  /// Mean and standard error over prompts of the change in pass@1 on the training prompts.
+  /// The change in pass@1 on the training prompts: mean and standard error over the prompts.
   var change: (mean: Double, error: Double) {
     func byPrompt(_ policy: Int) -> [Double] {
       let row = evaluations.first { $0["set"] == "train" && $0["policy"]?.int == policy }
@@ -40,8 +40,8 @@ struct FinishedRun {
     return (mean, (variance / count).squareRoot())
   }
 
-  /// Per-prompt counts of all steps, and how many of them break the identities: a right label makes every reward right,
-  /// a wrong one leaves samples − votes − right answers of them right.
+  /// The prompts of all steps, and how many of them break the identities. With a right label every reward is right.
+  /// With a wrong label, the number of right rewards is samples − label votes − right answers.
   var identities: (prompts: Int, wrongLabels: Int, broken: Int) {
     var result = (prompts: 0, wrongLabels: 0, broken: 0)
     for prompt in prompts(ofSteps: steps.count) {
@@ -56,7 +56,7 @@ struct FinishedRun {
     return result
   }
 
-  /// Mean reward accuracy over the wrongly labelled prompts of the first steps: the paper's lucky hits.
+  /// Mean reward accuracy over the prompts with a wrong label in the first steps: the paper's lucky hits.
   func luckyHits(ofFirst count: Int) -> (prompts: Int, rewardAccuracy: Double) {
     let wrong = prompts(ofSteps: count).filter { !$0.isLabelRight }
     let sum = wrong.reduce(0) { $0 + Double($1.rightRewards) / Double($1.samples) }
@@ -78,7 +78,7 @@ struct FinishedRun {
     }
   }
 
-  /// Samples that a vote did not need, as a share of all slots of the training steps.
+  /// Unneeded samples, as a share of all slots of the training steps.
   var savedShare: Double {
     let counts = steps.flatMap { $0["prompts"]?.elements ?? [] }
     let sampled = counts.reduce(0) { $0 + ($1["samples"]?.int ?? 0) }
@@ -86,17 +86,17 @@ struct FinishedRun {
     return Double(saved) / Double(max(sampled + saved, 1))
   }
 
-  /// The highest share of right responses that a step sampled.
+  /// The highest share of right responses among the samples of one step.
   var highestPass: Double { steps.compactMap { $0["ground_truth_ratio"]?.double }.max() ?? .nan }
 
-  /// Each of the named figures of the steps that are a multiple of `stride`, from 0.
+  /// The named figures of steps 0, `stride`, 2 · `stride`, and so on.
   func course(_ names: [String], every stride: Int) -> [(step: Int, values: [Double])] {
     Swift.stride(from: 0, to: steps.count, by: stride).map { step in
       (step, names.map { steps[step][$0]?.double ?? .nan })
     }
   }
 
-  /// The policy that the run delivered, and the guard's alarm that ended it.
+  /// The policy that the run delivered, and the guard's alarm that ended the run, if one did.
   var delivered: (policy: Int, alarm: String?) {
     let delivered = summary["delivered"]
     return (delivered?["policy"]?.int ?? stepCount, delivered?["collapse"]?["alarm"]?.string)
@@ -107,7 +107,7 @@ struct FinishedRun {
     return values.reduce(0, +) / Double(max(values.count, 1))
   }
 
-  /// Evaluations on the training prompts in order: policy, pass@1, maj@16.
+  /// The evaluations on the training prompts, in order: policy, pass@1, maj@16.
   var curve: [(policy: Int, pass: Double, majority: Double)] {
     evaluations.filter { $0["set"] == "train" }
       .map { ($0["policy"]?.int ?? 0, $0["pass@1"]?.double ?? .nan, $0["maj@16"]?.double ?? .nan) }

@@ -1,4 +1,4 @@
-// ResultsDocument: docs/results.md as text. What is claimed is in Claim.swift; what was run in Arm.swift.
+// ResultsDocument: the text of docs/results.md. The claims are in Claim.swift, the runs in Arm.swift.
 
 import Platform
 
@@ -11,22 +11,26 @@ struct ResultsDocument {
     let whole = Arm.claims.prefix(3).flatMap { experiment[$0.name] }
     var lines = [
       "# Results", "",
-      "Written by `scripts/results` from the runs' own files; no number here is typed. The built-in example "
-        + "([embedded.md](embedded.md)), \(Arm.seeds.count) seeds per arm, \(vote[0].stepCount) steps each, on "
-        + "\(Machine.coreCount) cores (\(vote[0].arithmetic)). A whole run, evaluation before and after included, took "
-        + "\(Figures.seconds(whole)).", "",
-      "pass@1 is the mean of 16 samples, maj@k the majority of k, both at temperature 0.6 and top-p 0.95, on 128 "
-        + "training prompts and 128 held-out ones.",
+      "Written by `scripts/results` from the runs' own files; no number here was typed by hand. The built-in "
+        + "example ([embedded.md](embedded.md)), \(Arm.seeds.count) seeds per arm, \(vote[0].stepCount) steps each, "
+        + "on \(Machine.coreCount) cores (\(vote[0].arithmetic)). A whole run, including the evaluations before and "
+        + "after, took \(Figures.seconds(whole)).", "",
+      "pass@1 is the mean over 16 samples; maj@k uses the majority answer of k samples. Both are measured at "
+        + "temperature 0.6 and top-p 0.95, on 128 training prompts and 128 held-out prompts.",
     ]
     lines += section("Runs") + runs(Arm.claims)
     lines += section("Claims") + claimTable
     lines += section("Curves", "pass@1 / maj@16 on the training prompts after k steps.") + curves
     lines += section("What C10 shows") + [unsolvableText]
-    lines += section("Votes", "How many responses vote, at a fixed number of trained ones. \(columns)")
-    lines += comparison(Arm.votes)
-    lines += section("Objectives", "What is made of the same rewards. \(columns)") + comparison(Arm.objectives)
     lines += section(
-      "Rewards", "What a response is worth, and stopping early once a vote is decided. \(columns)")
+      "Votes",
+      "The number of responses that vote changes; the number of trained responses is fixed. \(columns)")
+    lines += comparison(Arm.votes)
+    lines += section("Objectives", "Different objectives, with the same rewards. \(columns)")
+    lines += comparison(Arm.objectives)
+    lines += section(
+      "Rewards",
+      "Another rule for rewards (soft vote), and early stop, which ends sampling once a vote is decided. \(columns)")
     lines += comparison(Arm.estimators)
     lines += section("A collapse", collapseText) + collapseTable + [""] + collapseCourse
     return (lines + [""]).joined(separator: "\n")
@@ -64,9 +68,9 @@ struct ResultsDocument {
 
   private var claimTable: [String] {
     table(
-      ["claim", ""] + Arm.seeds.map { "seed \($0)" } + ["holds"],
+      ["claim", ""] + Arm.seeds.map { "seed \($0)" } + ["confirmed"],
       claims.map { claim in
-        // A claim over all seeds has one figure.
+        // A claim about all seeds together has one figure.
         let padding = Array(repeating: "", count: Arm.seeds.count - claim.values.count)
         return [claim.id, claim.text] + claim.values + padding + [claim.holds ? "yes" : "**no**"]
       })
@@ -84,7 +88,7 @@ struct ResultsDocument {
   }
 
   private let columns =
-    "Each figure is the mean of the seeds after the run, in parentheses the lowest and the highest."
+    "Each figure is the mean over the seeds after the run, with the lowest and the highest in parentheses."
 
   private func comparison(_ arms: [Arm]) -> [String] {
     let rows = arms.map { arm in
@@ -100,9 +104,10 @@ struct ResultsDocument {
   }
 
   private let collapseText =
-    "Five times the default learning rate, \(Arm.collapse[0].flags.prefix(2).joined(separator: " ")): the model comes "
-    + "to agree with itself on wrong answers, each question on one of its own. Nothing that needs an answer tells the "
-    + "guard. *Ended* is the number of steps before it stopped the run; *delivered* the policy that the run gives."
+    "Five times the default learning rate. With `\(Arm.collapse[0].flags.prefix(2).joined(separator: " "))`, the "
+    + "model's responses come to agree on wrong answers, on a different one for each question. The guard uses no "
+    + "figure that needs an answer. *Ended* is the number of steps that were done; *delivered* is the policy that the "
+    + "run delivers."
 
   private var collapseTable: [String] {
     let rows = Arm.collapse.flatMap { arm in
@@ -120,7 +125,7 @@ struct ResultsDocument {
       ["arm", "seed", "ended", "alarm", "delivered", "highest step", "pass@1", "held-out pass@1"], rows)
   }
 
-  /// What a step sampled, in the runs that nobody stopped.
+  /// Figures of every tenth step, of the runs that the guard did not stop.
   private var collapseCourse: [String] {
     let courses = experiment[Arm.collapse[0].name].map { run in
       run.course(["ground_truth_ratio", "majority_ratio", "overturn_rate"], every: 10)
@@ -140,10 +145,11 @@ struct ResultsDocument {
       "\(Figures.percent(mean("before", set, name))) to \(Figures.percent(mean("after", set, name)))"
     }
     return
-      "Each of these 64 questions has one multiplication, an operator that the base model has never seen. Trained on "
-      + "them alone, the model's majority ratio on them goes from \(change("train", "majority_ratio")) while the share "
-      + "of right answers goes from \(change("train", "pass@1")): it becomes certain, of wrong answers. Voting cannot "
-      + "make knowledge that is not there. The held-out questions, which have no multiplication, rise all the same, "
-      + "from \(change("held_out", "pass@1")): what agreement on the solvable steps teaches carries over."
+      "Each of these 64 questions has one multiplication, an operator that the base model has never seen. When the "
+      + "model is trained only on them, its majority ratio on them goes from \(change("train", "majority_ratio")), but "
+      + "the share of right answers goes from \(change("train", "pass@1")): the model becomes certain of wrong "
+      + "answers. Voting cannot create knowledge that the model does not have. The held-out questions have no "
+      + "multiplication, and still their pass@1 rises from \(change("held_out", "pass@1")): what the model learns from "
+      + "agreement on the solvable parts of the questions helps there too."
   }
 }
