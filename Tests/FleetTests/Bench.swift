@@ -41,13 +41,13 @@ enum Small {
   /// A chunk is its own digest.
   @Sendable static func digest(_ bytes: [UInt8]) -> ChunkDigest { ChunkDigest(bytes) }
 
-  /// Two chunks of a version, as an anchor or a delta, that no other package has.
+  /// Two chunks of a version, as an anchor or a delta, that no other bundle has.
   static func chunks(_ version: UInt32, base: UInt32? = nil) -> [[UInt8]] {
     [[UInt8(version), base == nil ? 1 : 3], [UInt8(version), base == nil ? 2 : 4]]
   }
 
-  static func package(_ version: UInt32, base: UInt32? = nil) -> PackageManifest {
-    PackageManifest(
+  static func bundle(_ version: UInt32, base: UInt32? = nil) -> BundleManifest {
+    BundleManifest(
       policy: manifest(version), base: base.map { PolicyVersion($0) }, wordBytes: 2, blockBytes: 2,
       chunks: chunks(version, base: base).map { PackedChunk(digest: digest($0), byteCount: $0.count) })
   }
@@ -110,7 +110,7 @@ struct CoordinatorBench {
 
   /// A learner sends all four bytes of a version that was announced, and the shell finds them intact or not.
   mutating func transfer(_ manifest: PolicyManifest, from id: UInt64, isIntact: Bool = true) -> [CoordinatorEffect] {
-    _ = say(.chunk(manifest.version, offset: 0, bytes: [0, 0, 0, 0]), from: id)
+    _ = say(.policyBytes(manifest.version, offset: 0, bytes: [0, 0, 0, 0]), from: id)
     return on(.sealed(manifest, isIntact: isIntact, from: PeerID(id)))
   }
 }

@@ -107,7 +107,7 @@ import Testing
 
   @Test(arguments: [
     Message.ready(PolicyVersion(0)), .publish(Small.manifest(1), report: ""),
-    .chunk(PolicyVersion(1), offset: 0, bytes: [0]), .hello(Small.hello(.worker)), .welcome(Small.welcome()),
+    .policyBytes(PolicyVersion(1), offset: 0, bytes: [0]), .hello(Small.hello(.worker)), .welcome(Small.welcome()),
     .settled([]), .finished, .published(PolicyVersion(0)),
   ])
   func `a worker may not say what is not a worker's to say`(_ message: Message) {
@@ -153,10 +153,10 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(1)
     #expect(
-      bench.say(.get(PolicyVersion(5), holding: []), from: 1) == [.send(.missing(PolicyVersion(5)), to: PeerID(1))])
+      bench.say(.requestBundle(PolicyVersion(5), holding: []), from: 1) == [.send(.missing(PolicyVersion(5)), to: PeerID(1))])
     #expect(
-      bench.say(.get(PolicyVersion(0), holding: []), from: 1)
-        == [.package(.make(Small.manifest(0), base: nil))])
+      bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)
+        == [.bundle(.make(Small.manifest(0), base: nil))])
   }
 
   @Test func `a relay that a worker left is noted, and nobody is sent there`() {

@@ -49,7 +49,7 @@ struct LearnerBench {
 
   @Test(arguments: [
     Message.batch(step: 1, part: 0, partCount: 1, []), .batch(step: 0, part: 1, partCount: 2, []),
-    .batch(step: 0, part: 0, partCount: 0, []), .fetch(PolicyVersion(0), offset: 0), .settled([]),
+    .batch(step: 0, part: 0, partCount: 0, []), .requestBytes(PolicyVersion(0), offset: 0), .settled([]),
   ])
   func `what does not fit ends the connection`(_ message: Message) {
     var bench = LearnerBench()
@@ -85,8 +85,8 @@ struct LearnerBench {
     _ = bench.hearBatch(step: 0)
     let publish = bench.on(.trained(Small.manifest(1), report: "r"))
     #expect(publish == [.send(.publish(Small.manifest(1), report: "r"))])
-    #expect(bench.hear(.fetch(PolicyVersion(1), offset: 2)) == [.sendPolicy(PolicyVersion(1), offset: 2)])
-    #expect(bench.hear(.fetch(PolicyVersion(1), offset: 4)) == [.disconnect], "it has bytes 0 to 3")
+    #expect(bench.hear(.requestBytes(PolicyVersion(1), offset: 2)) == [.sendPolicy(PolicyVersion(1), offset: 2)])
+    #expect(bench.hear(.requestBytes(PolicyVersion(1), offset: 4)) == [.disconnect], "it has bytes 0 to 3")
     #expect(bench.hear(.published(PolicyVersion(1))) == [.send(.ready(PolicyVersion(1)))])
   }
 

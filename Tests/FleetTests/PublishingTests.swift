@@ -18,14 +18,14 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
     let announced = bench.say(.publish(Small.manifest(1), report: "{}"), from: 1)
-    #expect(announced == [.send(.fetch(PolicyVersion(1), offset: 0), to: PeerID(1))])
-    let half = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [1, 2]), from: 1)
+    #expect(announced == [.send(.requestBytes(PolicyVersion(1), offset: 0), to: PeerID(1))])
+    let half = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [1, 2]), from: 1)
     #expect(
       half == [
         .writePolicy(PolicyVersion(1), offset: 0, bytes: [1, 2]),
-        .send(.fetch(PolicyVersion(1), offset: 2), to: PeerID(1)),
+        .send(.requestBytes(PolicyVersion(1), offset: 2), to: PeerID(1)),
       ])
-    let whole = bench.say(.chunk(PolicyVersion(1), offset: 2, bytes: [3, 4]), from: 1)
+    let whole = bench.say(.policyBytes(PolicyVersion(1), offset: 2, bytes: [3, 4]), from: 1)
     #expect(
       whole == [
         .writePolicy(PolicyVersion(1), offset: 2, bytes: [3, 4]),
@@ -37,8 +37,8 @@ import Testing
   }
 
   @Test(arguments: [
-    Message.chunk(PolicyVersion(1), offset: 1, bytes: [1]), .chunk(PolicyVersion(1), offset: 0, bytes: []),
-    .chunk(PolicyVersion(2), offset: 0, bytes: [1]), .chunk(PolicyVersion(1), offset: 0, bytes: [1, 2, 3, 4, 5]),
+    Message.policyBytes(PolicyVersion(1), offset: 1, bytes: [1]), .policyBytes(PolicyVersion(1), offset: 0, bytes: []),
+    .policyBytes(PolicyVersion(2), offset: 0, bytes: [1]), .policyBytes(PolicyVersion(1), offset: 0, bytes: [1, 2, 3, 4, 5]),
   ])
   func `a chunk that was not asked for ends the connection`(_ chunk: Message) {
     var bench = announced()
@@ -54,12 +54,12 @@ import Testing
     #expect(messages(to: 1, in: effects).isEmpty)
     _ = bench.join(2, .learner)
     let again = bench.say(.publish(Small.manifest(1), report: "{}"), from: 2)
-    #expect(messages(to: 2, in: again) == [.fetch(PolicyVersion(1), offset: 0)])
+    #expect(messages(to: 2, in: again) == [.requestBytes(PolicyVersion(1), offset: 0)])
   }
 
   @Test func `a learner that reconnects while its version is verified is not asked for the bytes again`() {
     var bench = announced()
-    _ = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
+    _ = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
     _ = bench.on(.disconnected(PeerID(1)))
     _ = bench.join(2, .learner)
     #expect(bench.say(.publish(Small.manifest(1), report: "{}"), from: 2).isEmpty)
@@ -70,7 +70,7 @@ import Testing
 
   @Test func `a learner that is gone when its version is sealed does no harm`() {
     var bench = announced()
-    _ = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
+    _ = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
     _ = bench.on(.disconnected(PeerID(1)))
     let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
     #expect(messages(to: 1, in: sealed).isEmpty)
@@ -116,7 +116,7 @@ import Testing
     _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
     #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
     #expect(
-      messages(to: 1, in: bench.say(.get(PolicyVersion(0), holding: []), from: 1)) == [.missing(PolicyVersion(0))])
+      messages(to: 1, in: bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)) == [.missing(PolicyVersion(0))])
   }
 
   @Test func `a new version's delta is made before the version before it is dropped, and workers hear of it at once`() {
@@ -125,7 +125,7 @@ import Testing
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
     _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
     let effects = bench.transfer(Small.manifest(1), from: 9)
-    let made = effects.firstIndex(of: .package(.make(Small.manifest(1), base: Small.manifest(0))))
+    let made = effects.firstIndex(of: .bundle(.make(Small.manifest(1), base: Small.manifest(0))))
     let dropped = effects.firstIndex(of: .dropPolicy(PolicyVersion(0)))
     #expect(made != nil && made ?? 0 < dropped ?? 0)
     #expect(messages(to: 1, in: effects).contains(.offer(Small.manifest(1))))

@@ -20,7 +20,7 @@ import Testing
     _ version: UInt32, _ bench: inout CoordinatorBench, course: RunCourse = RunCourse()
   ) -> [CoordinatorEffect] {
     _ = bench.say(.publish(Small.manifest(version), report: "{}"), from: 9)
-    _ = bench.say(.chunk(PolicyVersion(version), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
+    _ = bench.say(.policyBytes(PolicyVersion(version), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
     return bench.on(.sealed(Small.manifest(version), isIntact: true, from: PeerID(9), course: course))
   }
 

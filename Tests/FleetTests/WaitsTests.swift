@@ -47,7 +47,7 @@ import Testing
       ])
     _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
     #expect(lines(bench).first == "coordinator < learner: to send policy 1: 0 of 4 bytes, 0, 600 left")
-    _ = bench.say(.chunk(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
+    _ = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
     pass(2)
     #expect(lines(bench).first == "learner < coordinator: to make policy 1 durable, 2")
     let last = FleetTests.leases(in: bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(9))))

@@ -27,14 +27,14 @@ struct WorkerBench {
   /// Is offered a version, gets its chunks, and installs it.
   mutating func install(_ version: UInt32) -> [WorkerEffect] {
     receive(version)
-    return on(.plane(.installed(Small.package(version), isIntact: true)))
+    return on(.transfer(.installed(Small.bundle(version), isIntact: true)))
   }
 
   /// Is offered a version and gets its chunks.
   mutating func receive(_ version: UInt32) {
     _ = hear(.offer(Small.manifest(version)))
-    _ = hear(.package(Small.package(version), from: "", depth: 0))
-    for chunk in Small.chunks(version) { _ = hear(.packed(Small.digest(chunk), chunk)) }
+    _ = hear(.bundle(Small.bundle(version), from: "", depth: 0))
+    for chunk in Small.chunks(version) { _ = hear(.chunk(Small.digest(chunk), chunk)) }
   }
 }
 
@@ -46,10 +46,10 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
   @Test func `an offered policy is fetched, installed, and only then sampled from`() {
     var bench = WorkerBench()
     _ = bench.join()
-    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.get(PolicyVersion(0), holding: [])])
+    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.requestBundle(PolicyVersion(0), holding: [])])
     #expect(sent(bench.hear(.lease(Small.lease(1)))).isEmpty)
     bench.receive(0)
-    #expect(bench.on(.plane(.installed(Small.package(0), isIntact: true))).contains(.sample(Small.lease(1))))
+    #expect(bench.on(.transfer(.installed(Small.bundle(0), isIntact: true))).contains(.sample(Small.lease(1))))
   }
 
   @Test func `a policy that is held is not fetched again, however often it is offered`() {
@@ -67,7 +67,7 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.join()
     #expect(bench.hear(.offer(Small.manifest(0))).isEmpty)
     _ = bench.hear(.lease(Small.lease(1)))
-    #expect(bench.on(.plane(.installed(Small.package(0), isIntact: true))).contains(.sample(Small.lease(1))))
+    #expect(bench.on(.transfer(.installed(Small.bundle(0), isIntact: true))).contains(.sample(Small.lease(1))))
   }
 
   @Test func `two policies are kept, older ones are dropped`() {
@@ -93,12 +93,12 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     var bench = WorkerBench()
     _ = bench.join()
     for version in UInt32(0)...2 { _ = bench.install(version) }
-    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.get(PolicyVersion(0), holding: [PolicyVersion(2)])])
+    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.requestBundle(PolicyVersion(0), holding: [PolicyVersion(2)])])
   }
 
   @Test func `where others can have chunks is said at the meeting`() {
     var bench = WorkerBench()
-    _ = bench.on(.plane(.listening(at: "10.0.0.1:7")))
+    _ = bench.on(.transfer(.listening(at: "10.0.0.1:7")))
     guard case .hello(let hello) = sent(bench.on(.connected)).first else { return #expect(Bool(false)) }
     #expect(hello.relay == "10.0.0.1:7")
   }

@@ -30,12 +30,12 @@ import Wire
     case .revoke: "revoke"
     case .heartbeat: "heartbeat"
     case .offer: "offer"
-    case .fetch: "fetch"
+    case .requestBytes: "requestBytes"
+    case .policyBytes: "policyBytes"
+    case .requestBundle: "requestBundle"
+    case .bundle: "bundle"
+    case .requestChunk: "requestChunk"
     case .chunk: "chunk"
-    case .get: "get"
-    case .package: "package"
-    case .fetchChunk: "fetch chunk"
-    case .packed: "packed"
     case .missing: "missing"
     case .fault: "fault"
     case .ready: "ready"
@@ -67,7 +67,7 @@ import Wire
         "| unpacked bytes of a chunk; packed | 256 KiB; 260 KiB |",
         Limits.blockBytes == 256 << 10 && Limits.packedChunkBytes == 260 << 10
       ),
-      ("| chunks of a package | 262,144 |", Limits.chunksPerPackage == 262_144),
+      ("| chunks of a bundle | 262,144 |", Limits.chunksPerBundle == 262_144),
       (
         "| chunks asked for ahead, and their bytes | 64, 4 MiB |",
         Limits.chunksInFlight == 64 && Limits.chunkBytesInFlight == 4 << 20

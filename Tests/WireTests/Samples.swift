@@ -15,7 +15,7 @@ enum Samples {
 
   static let chunk = ChunkDigest((1...32).map { UInt8($0) })
 
-  static let package = PackageManifest(
+  static let bundle = BundleManifest(
     policy: PolicyManifest(version: PolicyVersion(8), byteCount: 10, digest: [0xAB, 0xCD]), base: PolicyVersion(7),
     wordBytes: 2, blockBytes: 6,
     chunks: [
@@ -23,7 +23,7 @@ enum Samples {
       PackedChunk(digest: ChunkDigest([UInt8](repeating: 0xEE, count: 32)), byteCount: 260),
     ])
 
-  static let anchor = PackageManifest(
+  static let anchor = BundleManifest(
     policy: PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: []), base: nil, wordBytes: 4, blockBytes: 1,
     chunks: [])
 
@@ -46,9 +46,9 @@ enum Samples {
         heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]))),
     .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
-    .fetch(PolicyVersion(8), offset: 1 << 35), .chunk(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
-    .get(PolicyVersion(8), holding: [PolicyVersion(6), PolicyVersion(7)]),
-    .package(package, from: "10.0.0.7:7001", depth: 3), .fetchChunk(PolicyVersion(8), chunk), .packed(chunk, [4, 5]),
+    .requestBytes(PolicyVersion(8), offset: 1 << 35), .policyBytes(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
+    .requestBundle(PolicyVersion(8), holding: [PolicyVersion(6), PolicyVersion(7)]),
+    .bundle(bundle, from: "10.0.0.7:7001", depth: 3), .requestChunk(PolicyVersion(8), chunk), .chunk(chunk, [4, 5]),
     .missing(PolicyVersion(8)), .fault("10.0.0.7:7001", PolicyVersion(8), .wrong),
     .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, [trajectory, trajectory]),
     .publish(manifest, report: "{}"), .published(PolicyVersion(8)),
@@ -64,9 +64,9 @@ enum Samples {
         Trajectory(
           slot: Slot(round: .evaluate(.training, at: PolicyVersion(0xFF_FFFF)), prompt: .max, sample: .max),
           policy: PolicyVersion(.max), tokens: [], logprobs: [], entropySum: 0, finish: .stop)
-      ]), .chunk(PolicyVersion(0), offset: .max, bytes: []),
-    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])), .get(PolicyVersion(0), holding: []),
-    .package(anchor, from: "", depth: 0), .packed(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
+      ]), .policyBytes(PolicyVersion(0), offset: .max, bytes: []),
+    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])), .requestBundle(PolicyVersion(0), holding: []),
+    .bundle(anchor, from: "", depth: 0), .chunk(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
     .lease(
       Lease(id: LeaseID(0), round: .train(step: 0), policy: PolicyVersion(0), sampling: lease.sampling, prompts: [])),
   ]

@@ -12,8 +12,8 @@ import Base
 import CZstd
 package import Records
 
-/// Why a chunk or a package cannot be unpacked.
-package enum PackageError: Error, Equatable, Sendable {
+/// Why a chunk or a bundle cannot be unpacked.
+package enum BundleError: Error, Equatable, Sendable {
   /// The manifest's numbers do not fit together.
   case unsound
   /// The base is missing, or of another length.

@@ -52,7 +52,7 @@ extension Coordinator {
     wants[id] = nil
     learners.removeAll { $0 == id }
     if incoming?.from == id { incoming = nil }
-    packages.left(id)
+    bundles.left(id)
     let slots = leases.revokeAll(heldBy: id)
     for slot in slots { release(slot) }
     if peer.hello != nil { effects.append(.note(.left(id, name: peer.name, outstanding: slots.count))) }

@@ -1,4 +1,4 @@
-// Coordinator+Policies: versions of the weights on their way from the learner. To workers: Coordinator+Packages.
+// Coordinator+Policies: versions of the weights on their way from the learner. To workers: Coordinator+Bundles.
 //
 // One version is received at a time, in order; it exists when its bytes are verified and durable. The learner is paced
 // here: it gets the batch of the step that its version trains next, when that is complete.
@@ -52,7 +52,7 @@ extension Coordinator {
       return refuse(id, "policy \(manifest.version) cannot follow \(latestPolicy)", &effects)
     }
     incoming = (manifest, report, 0, id)
-    effects.append(.send(.fetch(manifest.version, offset: 0), to: id))
+    effects.append(.send(.requestBytes(manifest.version, offset: 0), to: id))
   }
 
   mutating func receiveChunk(
@@ -70,7 +70,7 @@ extension Coordinator {
       sealing = (current.manifest, waiting: id)
       effects.append(.sealPolicy(current.manifest, report: current.report, from: id))
     } else {
-      effects.append(.send(.fetch(version, offset: current.received), to: id))
+      effects.append(.send(.requestBytes(version, offset: current.received), to: id))
     }
   }
 

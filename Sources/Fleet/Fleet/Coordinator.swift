@@ -61,7 +61,7 @@ package struct Coordinator: Sendable {
   /// All versions ever published, and those whose bytes are kept.
   var published = SortedMap<PolicyVersion, PolicyManifest>()
   var kept: [PolicyVersion] = []
-  var packages = PackageBook()
+  var bundles = BundleBook()
   var leases = LeaseBook()
   /// When rounds were opened, in this life, and since when there has been no learner.
   var opened = SortedMap<RoundID, Instant>()
@@ -161,7 +161,7 @@ package struct Coordinator: Sendable {
       receive(message, from: id, now: now, &effects)
     case .sealed(let manifest, let isIntact, from: _, let course):
       finishPublishing(manifest, isIntact: isIntact, course, &effects)
-    case .packaged(let package): onPackages(&effects) { $0.packaged(package, &$1) }
+    case .bundled(let bundle): onBundles(&effects) { $0.bundled(bundle, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .tick: watch(now: now, &effects)
     }
@@ -185,16 +185,16 @@ package struct Coordinator: Sendable {
     case (.heartbeat(let tokens), .worker):
       if tokens > peer.tokens { leases.renew(heldBy: id, now: now) }
       _ = peers.update(id) { $0.tokens = tokens }
-    case (.get(let version, let holding), .worker): offerPackage(of: version, holding, to: id, &effects)
-    case (.fetchChunk(let version, let digest), .worker):
-      onPackages(&effects) { $0.fetched(digest, of: version, by: id, &$1) }
+    case (.requestBundle(let version, let holding), .worker): offerBundle(of: version, holding, to: id, &effects)
+    case (.requestChunk(let version, let digest), .worker):
+      onBundles(&effects) { $0.fetched(digest, of: version, by: id, &$1) }
     case (.fault(let relay, let version, let fault), .worker):
-      onPackages(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
+      onBundles(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
     // It was heard, which is all that it says: a learner speaks while it waits, and between micro-batches.
     case (.heartbeat, .learner): break
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
     case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
-    case (.chunk(let version, let offset, let bytes), .learner):
+    case (.policyBytes(let version, let offset, let bytes), .learner):
       receiveChunk(version, offset, bytes, from: id, &effects)
     default: refuse(id, "a \(peer.hello.map { "\($0.role)" } ?? "stranger") may not say this now", &effects)
     }
@@ -216,7 +216,7 @@ package struct Coordinator: Sendable {
     }
     for version in kept where version < latestPolicy && !isNeeded(version) {
       kept.removeAll { $0 == version }
-      onPackages(&effects) { $0.dropped(version, &$1) }
+      onBundles(&effects) { $0.dropped(version, &$1) }
       effects.append(.dropPolicy(version))
     }
     while grantOnce(now: now, &effects) {}

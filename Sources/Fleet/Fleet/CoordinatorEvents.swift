@@ -16,8 +16,8 @@ package enum CoordinatorEvent: Sendable, Equatable {
   /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest. If so,
   /// the version and its step are durable, and `course` is what all steps so far make of the run.
   case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
-  /// What `package(.make)` asked for is there.
-  case packaged(PackageManifest)
+  /// What `bundle(.make)` asked for is there.
+  case bundled(BundleManifest)
   case tick
 }
 
@@ -36,8 +36,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
   case sealPolicy(PolicyManifest, report: String, from: PeerID)
-  /// About the packages in which versions go to workers; `send` and `avoid` come as `send` and `note`.
-  case package(PackageEffect)
+  /// About the bundles in which versions go to workers; `send` and `avoid` come as `send` and `note`.
+  case bundle(BundleEffect)
   /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
   /// The run ends before these rounds are complete: they never will be, and what they have counts for nothing.

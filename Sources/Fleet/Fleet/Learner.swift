@@ -80,7 +80,7 @@ package struct Learner: Sendable {
     case .welcome(let welcome): greeted(welcome, &effects)
     case .batch(let step, let part, let partCount, let trajectories):
       receiveBatch(step, part, partCount, trajectories, &effects)
-    case .fetch(let version, let offset):
+    case .requestBytes(let version, let offset):
       guard version == held, let publication = heldPublication, offset < publication.manifest.byteCount else {
         return effects.append(.disconnect)
       }

@@ -3,7 +3,7 @@
 // A state machine like Coordinator. A worker holds nothing that anybody would miss: what it has not delivered can be
 // sampled again by anyone. It still does its best: while the coordinator is away it goes on sampling its leases and
 // offers the results when the connection is back. It leaves when told that the run is finished, or when drained.
-// Not here: how a version comes to be held (PackageFetcher), sampling itself, and the weights' bytes (WorkerRole).
+// Not here: how a version comes to be held (BundleFetcher), sampling itself, and the weights' bytes (WorkerRole).
 
 package import Base
 package import Records
@@ -18,7 +18,7 @@ package enum WorkerEvent: Sendable, Equatable {
   /// The engine has sampled all of a lease.
   case exhausted(LeaseID)
   /// About versions on their way to this worker, or through it to others.
-  case plane(FetcherEvent)
+  case transfer(FetcherEvent)
   /// Finish the leases at hand, take no more, then leave.
   case drain
   case tick(tokens: UInt64)
@@ -32,7 +32,7 @@ package enum WorkerEffect: Sendable, Equatable {
   case sample(Lease)
   /// Stop sampling it.
   case cancel(LeaseID)
-  case plane(FetcherEffect)
+  case transfer(FetcherEffect)
   case dropPolicy(PolicyVersion)
   case exit(status: Int32, reason: String)
 }
@@ -49,7 +49,7 @@ package struct Worker: Sendable {
   private var backoff: Backoff
 
   private var runID: String?
-  private var plane: PackageFetcher
+  private var fetcher: BundleFetcher
   /// Leases that wait for their policy.
   private var waiting: [Lease] = []
   /// The policy of each lease that the engine works on, and the slots that it still owes.
@@ -65,7 +65,7 @@ package struct Worker: Sendable {
   package init(hello: Hello, capacity: Int, digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) {
     self.hello = hello
     self.capacity = capacity
-    plane = PackageFetcher(digest: digest)
+    fetcher = BundleFetcher(digest: digest)
     backoff = Backoff(processID: hello.processID)
   }
 
@@ -83,14 +83,14 @@ package struct Worker: Sendable {
     case .received(let message): receive(message, now: now, &effects)
     case .sampled(let lease, let trajectories): deliver(trajectories, of: lease, &effects)
     case .exhausted(let lease): sampling[lease] = nil
-    case .plane(let event):
+    case .transfer(let event):
       if case .listening(let address) = event { hello.relay = address }
-      onPlane(&effects) { $0.receive(event, now: now, &$1) }
+      onFetcher(&effects) { $0.receive(event, now: now, &$1) }
     case .drain:
       isDraining = true
       waiting = []
     case .tick(let tokens):
-      onPlane(&effects) { $0.tick(now: now, &$1) }
+      onFetcher(&effects) { $0.tick(now: now, &$1) }
       if isWelcome, now.since(lastHeartbeat) >= heartbeat {
         lastHeartbeat = now
         effects.append(.send(.heartbeat(tokens: tokens)))
@@ -109,8 +109,8 @@ package struct Worker: Sendable {
   private mutating func receive(_ message: Message, now: Instant, _ effects: inout [WorkerEffect]) {
     switch message {
     case .welcome(let welcome): greeted(welcome, &effects)
-    case .offer(let manifest): onPlane(&effects) { $0.offered(manifest, &$1) }
-    case .package, .packed, .missing: onPlane(&effects) { $0.told(message, now: now, &$1) }
+    case .offer(let manifest): onFetcher(&effects) { $0.offered(manifest, &$1) }
+    case .bundle, .chunk, .missing: onFetcher(&effects) { $0.told(message, now: now, &$1) }
     case .lease(let lease):
       announcedWant -= lease.slotCount
       // A lease that arrives while draining goes back by our leaving.
@@ -146,14 +146,14 @@ package struct Worker: Sendable {
       }
     }
     for (lease, trajectories) in byLease { send(trajectories, of: lease, &effects) }
-    onPlane(&effects) { $0.joined(&$1) }
+    onFetcher(&effects) { $0.joined(&$1) }
   }
 
   private mutating func disconnected(_ effects: inout [WorkerEffect]) {
     isConnected = false
     isWelcome = false
     announcedWant = 0
-    plane.lost()
+    fetcher.lost()
     // Leases that have not begun will be granted to others; those at hand are worth finishing.
     waiting = []
     effects.append(.connect(after: backoff.next()))
@@ -172,19 +172,19 @@ package struct Worker: Sendable {
 
   // MARK: Policies
 
-  package var installed: [PolicyVersion] { plane.installed }
+  package var installed: [PolicyVersion] { fetcher.installed }
 
-  /// What the plane wants of the coordinator goes the way of all messages.
-  private mutating func onPlane(
-    _ effects: inout [WorkerEffect], _ change: (inout PackageFetcher, inout [FetcherEffect]) -> Void
+  /// What the fetcher asks of the coordinator goes the way of all messages.
+  private mutating func onFetcher(
+    _ effects: inout [WorkerEffect], _ change: (inout BundleFetcher, inout [FetcherEffect]) -> Void
   ) {
     var wanted: [FetcherEffect] = []
-    change(&plane, &wanted)
+    change(&fetcher, &wanted)
     for effect in wanted {
       switch effect {
       case .ask(let message): effects.append(.send(message))
       case .disconnect: effects.append(.disconnect)
-      default: effects.append(.plane(effect))
+      default: effects.append(.transfer(effect))
       }
     }
   }
@@ -193,7 +193,7 @@ package struct Worker: Sendable {
   /// as no lease at hand is to be sampled from it.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
     for version in installed.dropLast(2) where !isInUse(version) {
-      onPlane(&effects) { $0.drop(version, &$1) }
+      onFetcher(&effects) { $0.drop(version, &$1) }
       effects.append(.dropPolicy(version))
     }
   }

@@ -147,18 +147,18 @@ package enum Message: Sendable, Equatable {
   /// Coordinator → worker: this version exists.
   case offer(PolicyManifest)
   /// Coordinator → learner: send me the published version's bytes from there.
-  case fetch(PolicyVersion, offset: UInt64)
+  case requestBytes(PolicyVersion, offset: UInt64)
   /// Learner: bytes of the published version, in order of offset.
-  case chunk(PolicyVersion, offset: UInt64, bytes: [UInt8])
+  case policyBytes(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// Worker → coordinator: how can I have this version? I hold these.
-  case get(PolicyVersion, holding: [PolicyVersion])
-  /// Coordinator → worker: as this package, its chunks from that relay, or from me if it is empty. `depth` is how many
+  case requestBundle(PolicyVersion, holding: [PolicyVersion])
+  /// Coordinator → worker: as this bundle, its chunks from that relay, or from me if it is empty. `depth` is how many
   /// relays there are up to that one.
-  case package(PackageManifest, from: String, depth: Int)
+  case bundle(BundleManifest, from: String, depth: Int)
   /// Worker → coordinator, worker → relay: this chunk of that version, please.
-  case fetchChunk(PolicyVersion, ChunkDigest)
+  case requestChunk(PolicyVersion, ChunkDigest)
   /// The other way round: here it is.
-  case packed(ChunkDigest, [UInt8])
+  case chunk(ChunkDigest, [UInt8])
   /// The other way round: I do not have that version any more.
   case missing(PolicyVersion)
   /// Worker → coordinator: I have left this relay.
@@ -179,6 +179,6 @@ extension Message {
   /// A learner's answer to `fetch`: as many bytes from `offset` on as one message carries, none where there are none.
   package static func piece(of bytes: [UInt8], _ version: PolicyVersion, at offset: UInt64) -> Message {
     let start = min(Int(clamping: offset), bytes.count)
-    return .chunk(version, offset: offset, bytes: Array(bytes[start..<min(start + Limits.chunkBytes, bytes.count)]))
+    return .policyBytes(version, offset: offset, bytes: Array(bytes[start..<min(start + Limits.chunkBytes, bytes.count)]))
   }
 }

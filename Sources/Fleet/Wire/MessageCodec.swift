@@ -19,12 +19,12 @@ enum MessageCodec {
     case revoke = 14
     case heartbeat = 15
     case offer = 20
-    case fetch = 21
-    case chunk = 22
-    case get = 23
-    case package = 24
-    case fetchChunk = 25
-    case packed = 26
+    case requestBytes = 21
+    case policyBytes = 22
+    case requestBundle = 23
+    case bundle = 24
+    case requestChunk = 25
+    case chunk = 26
     case missing = 27
     case fault = 28
     case ready = 30
@@ -84,31 +84,31 @@ enum MessageCodec {
     case .offer(let manifest):
       kind = .offer
       encode(manifest, into: &out)
-    case .fetch(let version, let offset):
-      kind = .fetch
+    case .requestBytes(let version, let offset):
+      kind = .requestBytes
       out.write(version.number)
       out.write(offset)
-    case .chunk(let version, let offset, let bytes):
-      kind = .chunk
+    case .policyBytes(let version, let offset, let bytes):
+      kind = .policyBytes
       out.write(version.number)
       out.write(offset)
       out.write(bytes)
-    case .get(let version, let holding):
-      kind = .get
+    case .requestBundle(let version, let holding):
+      kind = .requestBundle
       out.write(version.number)
       out.write(UInt32(holding.count))
       for version in holding { out.write(version.number) }
-    case .package(let manifest, let relay, let depth):
-      kind = .package
+    case .bundle(let manifest, let relay, let depth):
+      kind = .bundle
       encode(manifest, into: &out)
       out.write(relay)
       out.write(UInt16(clamping: depth))
-    case .fetchChunk(let version, let digest):
-      kind = .fetchChunk
+    case .requestChunk(let version, let digest):
+      kind = .requestChunk
       out.write(version.number)
       out.append(digest.bytes)
-    case .packed(let digest, let bytes):
-      kind = .packed
+    case .chunk(let digest, let bytes):
+      kind = .chunk
       out.append(digest.bytes)
       out.write(bytes)
     case .missing(let version):
@@ -151,7 +151,7 @@ enum MessageCodec {
     out.write(manifest.digest)
   }
 
-  private static func encode(_ manifest: PackageManifest, into out: inout ByteWriter) {
+  private static func encode(_ manifest: BundleManifest, into out: inout ByteWriter) {
     encode(manifest.policy, into: &out)
     out.write(manifest.base != nil)
     out.write(manifest.base?.number ?? 0)
@@ -237,23 +237,23 @@ enum MessageCodec {
     case .revoke: return .revoke(LeaseID(try reader.read()))
     case .heartbeat: return .heartbeat(tokens: try reader.read())
     case .offer: return .offer(try manifest(&reader))
-    case .fetch: return .fetch(try version(&reader), offset: try reader.read())
-    case .chunk:
-      return .chunk(
+    case .requestBytes: return .requestBytes(try version(&reader), offset: try reader.read())
+    case .policyBytes:
+      return .policyBytes(
         try version(&reader), offset: try reader.read(),
         bytes: try reader.readBytes("chunk", limit: Limits.chunkBytes))
-    case .get:
+    case .requestBundle:
       let wanted = try version(&reader)
       let count = try reader.readCount("versions held", limit: Limits.versionsHeld, elementBytes: 4)
       var holding: [PolicyVersion] = []
       for _ in 0..<count { holding.append(try version(&reader)) }
-      return .get(wanted, holding: holding)
-    case .package:
-      let manifest = try package(&reader)
-      return .package(manifest, from: try address(&reader), depth: Int(try reader.read(UInt16.self)))
-    case .fetchChunk: return .fetchChunk(try version(&reader), try digest(&reader))
-    case .packed:
-      return .packed(try digest(&reader), try reader.readBytes("packed chunk", limit: Limits.packedChunkBytes))
+      return .requestBundle(wanted, holding: holding)
+    case .bundle:
+      let manifest = try bundle(&reader)
+      return .bundle(manifest, from: try address(&reader), depth: Int(try reader.read(UInt16.self)))
+    case .requestChunk: return .requestChunk(try version(&reader), try digest(&reader))
+    case .chunk:
+      return .chunk(try digest(&reader), try reader.readBytes("packed chunk", limit: Limits.packedChunkBytes))
     case .missing: return .missing(try version(&reader))
     case .fault:
       let relay = try address(&reader)
@@ -296,24 +296,24 @@ enum MessageCodec {
   }
 
   /// Its numbers fit together, or it is refused here.
-  private static func package(_ reader: inout ByteReader) throws(ByteError) -> PackageManifest {
+  private static func bundle(_ reader: inout ByteReader) throws(ByteError) -> BundleManifest {
     let policy = try manifest(&reader)
     let isDelta = try reader.readBool("delta")
     let base = try version(&reader)
     guard isDelta || base.number == 0 else { throw .invalid(field: "base", value: UInt64(base.number)) }
     let wordBytes = Int(try reader.read(UInt8.self))
     let blockBytes = Int(try reader.read(UInt32.self))
-    let count = try reader.readCount("chunks", limit: Limits.chunksPerPackage, elementBytes: 4 + ChunkDigest.byteCount)
+    let count = try reader.readCount("chunks", limit: Limits.chunksPerBundle, elementBytes: 4 + ChunkDigest.byteCount)
     var chunks: [PackedChunk] = []
     chunks.reserveCapacity(count)
     for _ in 0..<count {
       let byteCount = Int(try reader.read(UInt32.self))
       chunks.append(PackedChunk(digest: try digest(&reader), byteCount: byteCount))
     }
-    let package = PackageManifest(
+    let bundle = BundleManifest(
       policy: policy, base: isDelta ? base : nil, wordBytes: wordBytes, blockBytes: blockBytes, chunks: chunks)
-    guard package.isSound else { throw .invalid(field: "package", value: UInt64(count)) }
-    return package
+    guard bundle.isSound else { throw .invalid(field: "bundle", value: UInt64(count)) }
+    return bundle
   }
 
   private static func round(_ reader: inout ByteReader) throws(ByteError) -> RoundID {

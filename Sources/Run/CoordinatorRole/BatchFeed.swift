@@ -13,17 +13,17 @@ struct BatchFeed {
   private let starts: [Slot]
   private var next = 0
 
-  init(_ round: RoundID, from scribe: Scribe) throws(LedgerError) {
+  init(_ round: RoundID, from recorder: RunRecorder) throws(LedgerError) {
     self.round = round
-    starts = try scribe.partStarts(of: round)
+    starts = try recorder.partStarts(of: round)
   }
 
   var isOver: Bool { next == starts.count }
 
   /// The next message. There must be one.
-  mutating func take(from scribe: Scribe) throws(LedgerError) -> Message {
+  mutating func take(from recorder: RunRecorder) throws(LedgerError) -> Message {
     let end = next + 1 < starts.count ? starts[next + 1] : nil
-    let part = try scribe.trajectories(of: round, from: starts[next], before: end)
+    let part = try recorder.trajectories(of: round, from: starts[next], before: end)
     defer { next += 1 }
     return .batch(step: round.step, part: UInt32(next), partCount: UInt32(starts.count), part)
   }

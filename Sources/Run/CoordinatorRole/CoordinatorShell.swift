@@ -32,7 +32,7 @@ package final class CoordinatorShell {
   private let loop: EventLoop
   private let run: Run
   private let store: PolicyStore
-  private let scribe: Scribe
+  private let recorder: RunRecorder
   private let lock: RunLock
   private var fleet: FleetFile
   /// nil is plain TCP.
@@ -44,7 +44,7 @@ package final class CoordinatorShell {
   private var links: [PeerID: Link] = [:]
   /// Batches that are being sent.
   private var feeds: [PeerID: BatchFeed] = [:]
-  private var shelf: PackageShelf?
+  private var shelf: BundleShelf?
   private var nextPeer: UInt64 = 1
   /// Effects from the first store on that have not been performed.
   private var deferred: [CoordinatorEffect] = []
@@ -71,9 +71,9 @@ package final class CoordinatorShell {
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
     fleet = FleetFile(run.directory)
-    scribe = Scribe(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    recorder = RunRecorder(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
     votes = VoteBook(method: run.method)
-    let memory = try Self.recall(scribe, store)
+    let memory = try Self.recall(recorder, store)
     let tokens = run.promptTokens
     machine = Coordinator(
       plan: run.plan,
@@ -82,12 +82,12 @@ package final class CoordinatorShell {
   }
 
   /// What the ledger knows; a new ledger begins with policy 0 from the model.
-  private static func recall(_ scribe: Scribe, _ store: PolicyStore) throws -> CoordinatorMemory {
-    if try !scribe.hasBegun() {
-      Log.info("coordinator.begin", ["run": scribe.run.directory.path, "model": scribe.run.settings.model])
-      try scribe.begin(with: try store.store(try scribe.run.initialPolicyBytes(), as: PolicyVersion(0)))
+  private static func recall(_ recorder: RunRecorder, _ store: PolicyStore) throws -> CoordinatorMemory {
+    if try !recorder.hasBegun() {
+      Log.info("coordinator.begin", ["run": recorder.run.directory.path, "model": recorder.run.settings.model])
+      try recorder.begin(with: try store.store(try recorder.run.initialPolicyBytes(), as: PolicyVersion(0)))
     }
-    let memory = try scribe.recall()
+    let memory = try recorder.recall()
     if let latest = memory.policies.last, !store.has(latest) { throw PolicyStoreError.missing(latest.version) }
     Log.info(
       "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
@@ -102,24 +102,24 @@ package final class CoordinatorShell {
   ///   durable.
   package func serve(on address: HostPort) throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
-    shelf = try PackageShelf(
+    shelf = try BundleShelf(
       wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
-      onPackaged: { self.handle(.packaged($0)) })
+      onBundled: { self.handle(.bundled($0)) })
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info(
       "coordinator.listen",
       ["address": listener.address, "key": context?.key.id ?? "none", "run": run.directory.path])
-    try scribe.disconnectAll("the coordinator ended")
+    try recorder.disconnectAll("the coordinator ended")
     try recount()
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
     fleet.remove()
     if failure == nil {
-      try scribe.keepTime()
-      try scribe.disconnectAll("the coordinator ended")
+      try recorder.keepTime()
+      try recorder.disconnectAll("the coordinator ended")
     }
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
@@ -151,7 +151,7 @@ package final class CoordinatorShell {
   /// Votes are decided by what is durable: after a restart that is counted again.
   private func recount() throws {
     guard run.method.stopsEarly else { return }
-    for trajectory in try scribe.openTrajectories() {
+    for trajectory in try recorder.openTrajectories() {
       if let decision = count(trajectory) { decide(decision) }
     }
   }
@@ -207,7 +207,7 @@ package final class CoordinatorShell {
     let effects = deferred
     deferred = []
     attempt {
-      try self.scribe.store(effects)
+      try self.recorder.store(effects)
       for effect in effects { try self.perform(effect) }
     }
   }
@@ -227,39 +227,39 @@ package final class CoordinatorShell {
     case .store(let trajectories, worker: _, lease: _):
       // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
-    case .storeUnneeded(let slots): try scribe.store(unneeded: slots)
+    case .storeUnneeded(let slots): try recorder.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
     case .close(let peer, _):
       feeds[peer] = nil
       links.removeValue(forKey: peer)?.finish()
-    case .closeRound(let round): try scribe.close(round)
+    case .closeRound(let round): try recorder.close(round)
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
       let isIntact = try store.seal(manifest)
       // Durable together, before anyone is told.
-      let course = isIntact ? try scribe.record(manifest, report: report) : RunCourse()
+      let course = isIntact ? try recorder.record(manifest, report: report) : RunCourse()
       // Not from here: the machine is in the middle of this list of effects.
       loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
-    case .package(let effect): try perform(effect)
+    case .bundle(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
-    case .addRounds(let rounds): try scribe.add(rounds)
-    case .abandonRounds(let rounds): try scribe.abandon(rounds)
+    case .addRounds(let rounds): try recorder.add(rounds)
+    case .abandonRounds(let rounds): try recorder.abandon(rounds)
     case .dropPolicy(let version):
       try store.drop(version)
-      try scribe.drop(version)
+      try recorder.drop(version)
     case .note(let note): self.note(note)
     case .finish:
-      try scribe.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
+      try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }
   }
 
-  private func perform(_ effect: PackageEffect) throws {
+  private func perform(_ effect: BundleEffect) throws {
     switch effect {
     case .make(let policy, let base): try shelf?.make(policy, base: base)
     case .sendChunk(let digest, let peer):
-      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.packed(digest, bytes)) }
+      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
     case .drop(let version): shelf?.drop(version)
     case .send(let message, let peer): links[peer]?.send(message)
     case .avoid: break
@@ -274,14 +274,14 @@ package final class CoordinatorShell {
 
   private func sendBatch(_ round: RoundID, to peer: PeerID) throws {
     guard links[peer] != nil else { return }
-    feeds[peer] = try BatchFeed(round, from: scribe)
+    feeds[peer] = try BatchFeed(round, from: recorder)
     try feed(peer)
   }
 
   /// Sends a learner the next message of its batch. The one after that follows when this one is out of the queue.
   private func feed(_ peer: PeerID) throws {
     guard let link = links[peer], var feed = feeds.removeValue(forKey: peer), !feed.isOver else { return }
-    link.send(try feed.take(from: scribe))
+    link.send(try feed.take(from: recorder))
     guard !feed.isOver else { return }
     feeds[peer] = feed
     if link.queuedBytes == 0 { loop.soon { self.attempt { try self.feed(peer) } } }
@@ -308,27 +308,27 @@ package final class CoordinatorShell {
         "coordinator.joined",
         ["peer": peer, "role": "\(hello.role)", "name": hello.name, "arithmetic": hello.arithmetic])
       attempt {
-        try self.scribe.join(hello, peer, from: self.links[peer]?.peer)
-        try self.scribe.record(event: "\(hello.role).joined", hello.name)
+        try self.recorder.join(hello, peer, from: self.links[peer]?.peer)
+        try self.recorder.record(event: "\(hello.role).joined", hello.name)
       }
     case .left(let peer, let name, let outstanding):
       Log.info("coordinator.left", ["peer": peer, "name": name, "slots_returned": outstanding])
       attempt {
-        try self.scribe.leave(peer, "connection ended")
-        try self.scribe.record(event: "peer.left", "\(name), \(outstanding) slots returned")
+        try self.recorder.leave(peer, "connection ended")
+        try self.recorder.record(event: "peer.left", "\(name), \(outstanding) slots returned")
       }
     case .silent(let peer, let name):
       Log.warning("coordinator.silent", ["peer": peer, "name": name])
-      attempt { try self.scribe.record(event: "worker.silent", name) }
+      attempt { try self.recorder.record(event: "worker.silent", name) }
     case .expired(let lease, let holder, let slots):
       Log.warning("coordinator.lease_expired", ["lease": lease, "peer": holder, "slots": slots])
-      attempt { try self.scribe.record(event: "lease.expired", "lease \(lease), \(slots) slots returned") }
+      attempt { try self.recorder.record(event: "lease.expired", "lease \(lease), \(slots) slots returned") }
     case .refused(let slot, let refusal, let peer):
       Log.debug("coordinator.refused", ["slot": slot, "refusal": "\(refusal)", "peer": peer])
     case .published(let version): Log.info("coordinator.published", ["policy": version])
     case .relayAvoided(let relay, let fault, let peer):
       Log.warning("coordinator.relay_avoided", ["relay": relay, "fault": "\(fault)", "told_by": peer])
-      attempt { try self.scribe.record(event: "relay.avoided", "\(relay): \(fault), told by peer \(peer)") }
+      attempt { try self.recorder.record(event: "relay.avoided", "\(relay): \(fault), told by peer \(peer)") }
     case .cutShort(let version): Log.warning("coordinator.cut_short", ["last_policy": version])
     }
   }

@@ -52,7 +52,7 @@ package final class WorkerShell {
   // Known after the welcome.
   private var pool: SamplerPool?
   private var models: [PolicyVersion: PreparedModel] = [:]
-  private let plane: PlaneShell<PreparedModel>
+  private let transfer: BundleTransfer<PreparedModel>
   /// Sampled trajectories on their way to the machine; gathered so that the ledger commits many at a time.
   private var gathered = SortedMap<LeaseID, [Trajectory]>()
   private var isGathering = false
@@ -62,7 +62,7 @@ package final class WorkerShell {
     self.options = options
     loop = try EventLoop()
     uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
-    plane = try PlaneShell(key: options.key, loop: loop)
+    transfer = try BundleTransfer(key: options.key, loop: loop)
     let hello = Hello(
       role: .worker, name: options.name, arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
@@ -77,11 +77,11 @@ package final class WorkerShell {
   /// - Throws: if the process lacks descriptors, the coordinator refuses it, or it cannot sample.
   package func run() throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
-    plane.onEvent = { self.handle(.plane($0)) }
-    plane.onPrepared = { self.models[$0] = $1 }
-    plane.onFailure = { self.fail($0) }
+    transfer.onEvent = { self.handle(.transfer($0)) }
+    transfer.onPrepared = { self.models[$0] = $1 }
+    transfer.onFailure = { self.fail($0) }
     uplink.onConnect = {
-      if let relay = self.options.relay { self.plane.listen(on: relay, reachedFrom: self.uplink.localHost) }
+      if let relay = self.options.relay { self.transfer.listen(on: relay, reachedFrom: self.uplink.localHost) }
       self.handle(.connected)
     }
     uplink.onMessage = { self.receive($0) }
@@ -94,7 +94,7 @@ package final class WorkerShell {
     tick()
     while status == nil, failure == nil { loop.run() }
     uplink.finish()
-    plane.close()
+    transfer.close()
     // What was sent last (a goodbye) still has to leave.
     loop.run(until: MonotonicClock.now() + .milliseconds(200))
     if let failure { throw failure }
@@ -129,7 +129,7 @@ package final class WorkerShell {
     guard let type = DataType(rawValue: welcome.dtype) else { throw WorkerError.unknownDataType(welcome.dtype) }
     let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
     let plan = TransformerPlan(configuration.model, type: type)
-    plane.prepare = { bytes in
+    transfer.prepare = { bytes in
       guard let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type) else { return nil }
       return try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
     }
@@ -155,7 +155,7 @@ package final class WorkerShell {
     case .sample(let lease):
       if let model = models[lease.policy] { pool?.sample(lease, with: model) }
     case .cancel(let lease): pool?.cancel(lease)
-    case .plane(let effect): plane.perform(effect)
+    case .transfer(let effect): transfer.perform(effect)
     case .dropPolicy(let version): models[version] = nil
     case .exit(0, let reason):
       Log.info("worker.done", ["name": options.name, "reason": reason])

@@ -13,7 +13,7 @@ package enum Limits {
   /// A packed block, where it cannot be packed: zstd adds less than half a percent.
   package static let packedChunkBytes = (256 + 4) << 10
   /// Chunks of one package: weights of 64 GiB. Their manifest still fits a frame.
-  package static let chunksPerPackage = 1 << 18
+  package static let chunksPerBundle = 1 << 18
   /// Chunks and bytes that a fetcher asks for ahead: covers the round trip of a fast network, and not so much that a
   /// slow one needs longer for them than `relayAge`.
   package static let chunksInFlight = 64

@@ -1,7 +1,7 @@
 // BroadcastBenchmark: how long it takes until N workers hold a version, as an anchor and as a delta.
 //
-// The real thing without sampling: PackageBook decides, PackageShelf packs, Links carry the real frames, PackageFetcher
-// and PlaneShell fetch, relay, unpack and verify. The receivers are in this process, on one loop with the source, or
+// The real thing without sampling: BundleBook decides, BundleShelf packs, Links carry the real frames, BundleFetcher
+// and BundleTransfer fetch, relay, unpack and verify. The receivers are in this process, on one loop with the source, or
 // elsewhere: `--listen` waits for them, `--coordinator` is one of them. A receiver says what it holds with `ready`.
 // Every version goes as an anchor first and then, where there are weights to go on to, as a delta on it; who has a new
 // version forgets the older ones, so that each round carries everything again.
@@ -156,8 +156,8 @@ private final class BroadcastSource {
   private let context: TLSContext?
   private let weights: (anchor: [UInt8], next: [UInt8]?)
   private let file: (PolicyVersion) -> String
-  private var book = PackageBook()
-  private var shelf: PackageShelf?
+  private var book = BundleBook()
+  private var shelf: BundleShelf?
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
   private var addresses: [PeerID: String] = [:]
@@ -169,7 +169,7 @@ private final class BroadcastSource {
 
   private var rounds: [BroadcastRound] = []
   private var current: (manifest: PolicyManifest, base: PolicyManifest?, begun: Instant)?
-  private var offered: (at: Instant, package: PackageManifest)?
+  private var offered: (at: Instant, bundle: BundleManifest)?
   private var holders = 0
   private var failure: BroadcastFailure?
 
@@ -182,8 +182,8 @@ private final class BroadcastSource {
   }
 
   func run() throws -> [BroadcastRound] {
-    shelf = try PackageShelf(
-      wordBytes: options.type.bytes, loop: loop, file: file, onPackaged: { self.packaged($0) })
+    shelf = try BundleShelf(
+      wordBytes: options.type.bytes, loop: loop, file: file, onBundled: { self.bundled($0) })
     let listener = try Listener(
       on: options.listen ?? HostPort(host: "127.0.0.1", port: 0), tls: context, loop: loop
     ) { self.accept($0) }
@@ -230,18 +230,18 @@ private final class BroadcastSource {
             runID: "broadcast", seed: 0, dtype: options.type.rawValue, modelConfiguration: "{}",
             latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat)))
       if addresses.count == options.receivers { begin() }
-    case .get(let version, let holding):
+    case .requestBundle(let version, let holding):
       guard let current, current.manifest.version == version else { return }
       onBook { $0.asked(for: current.manifest, holding: holding, by: id, at: self.addresses[id] ?? "", &$1) }
-    case .fetchChunk(let version, let digest): onBook { $0.fetched(digest, of: version, by: id, &$1) }
+    case .requestChunk(let version, let digest): onBook { $0.fetched(digest, of: version, by: id, &$1) }
     case .fault(let relay, let version, let fault): onBook { $0.faulted(relay, version, fault, by: id, &$1) }
     case .ready(let version): if version == current?.manifest.version { held() }
     default: break
     }
   }
 
-  private func onBook(_ change: (inout PackageBook, inout [PackageEffect]) -> Void) {
-    var effects: [PackageEffect] = []
+  private func onBook(_ change: (inout BundleBook, inout [BundleEffect]) -> Void) {
+    var effects: [BundleEffect] = []
     change(&book, &effects)
     for effect in effects {
       do {
@@ -253,13 +253,13 @@ private final class BroadcastSource {
     }
   }
 
-  private func perform(_ effect: PackageEffect) throws {
+  private func perform(_ effect: BundleEffect) throws {
     switch effect {
     case .send(let message, let peer): links[peer]?.send(message)
     case .make(let policy, let base): try shelf?.make(policy, base: base)
     case .sendChunk(let digest, let peer):
       guard let bytes = shelf?.chunk(digest) else { return }
-      links[peer]?.send(.packed(digest, bytes))
+      links[peer]?.send(.chunk(digest, bytes))
       sentBytes += bytes.count
     case .drop(let version): shelf?.drop(version)
     case .avoid(let relay, let fault, _):
@@ -270,7 +270,7 @@ private final class BroadcastSource {
 
   // MARK: Rounds
 
-  /// Makes the next version's package; it is offered when that is there.
+  /// Makes the next version's bundle; it is offered when that is there.
   private func begin() {
     let version = PolicyVersion(UInt32(rounds.count))
     let isDelta = weights.next != nil && rounds.count % 2 == 1
@@ -304,10 +304,10 @@ private final class BroadcastSource {
     return bytes
   }
 
-  private func packaged(_ package: PackageManifest) {
-    onBook { $0.packaged(package, &$1) }
+  private func bundled(_ bundle: BundleManifest) {
+    onBook { $0.bundled(bundle, &$1) }
     guard let current, offered == nil else { return }
-    offered = (MonotonicClock.now(), package)
+    offered = (MonotonicClock.now(), bundle)
     for (_, link) in links { link.send(.offer(current.manifest)) }
   }
 
@@ -316,7 +316,7 @@ private final class BroadcastSource {
     guard holders == options.receivers, let current, let offered else { return }
     rounds.append(
       BroadcastRound(
-        isDelta: current.base != nil, packedBytes: offered.package.packedBytes,
+        isDelta: current.base != nil, packedBytes: offered.bundle.packedBytes,
         packSeconds: offered.at.since(current.begun).seconds,
         seconds: MonotonicClock.now().since(offered.at).seconds))
     // The base of a delta stays until it is made.
@@ -335,9 +335,9 @@ private final class BroadcastSource {
 package final class BroadcastReceiver {
   private let loop: EventLoop
   private let uplink: Uplink
-  private let plane: PlaneShell<Bool>
+  private let transfer: BundleTransfer<Bool>
   private let name: String
-  private var fetcher = PackageFetcher { ChunkDigest(SHA256.digest(of: $0)) }
+  private var fetcher = BundleFetcher { ChunkDigest(SHA256.digest(of: $0)) }
   private var address = ""
   private var isOver = false
   private var failure: BroadcastFailure?
@@ -347,8 +347,8 @@ package final class BroadcastReceiver {
     self.loop = loop
     self.name = name
     uplink = try Uplink(to: coordinator, key: key, loop: loop)
-    plane = try PlaneShell(key: key, loop: loop)
-    plane.prepare = { _ in true }
+    transfer = try BundleTransfer(key: key, loop: loop)
+    transfer.prepare = { _ in true }
   }
 
   /// Receives until the source is done.
@@ -364,13 +364,13 @@ package final class BroadcastReceiver {
   }
 
   package func begin() {
-    plane.onEvent = { event in
+    transfer.onEvent = { event in
       if case .listening(let address) = event { self.address = address }
       self.onFetcher { $0.receive(event, now: MonotonicClock.now(), &$1) }
-      if case .installed(let package, isIntact: true) = event { self.hold(package.policy.version) }
+      if case .installed(let bundle, isIntact: true) = event { self.hold(bundle.policy.version) }
     }
     uplink.onConnect = {
-      self.plane.listen(on: HostPort(host: "", port: 0), reachedFrom: self.uplink.localHost)
+      self.transfer.listen(on: HostPort(host: "", port: 0), reachedFrom: self.uplink.localHost)
       self.uplink.send(
         .hello(
           Hello(
@@ -396,7 +396,7 @@ package final class BroadcastReceiver {
   package func end() {
     isOver = true
     uplink.finish()
-    plane.close()
+    transfer.close()
   }
 
   private func tick() {
@@ -409,7 +409,7 @@ package final class BroadcastReceiver {
     switch message {
     case .welcome: onFetcher { $0.joined(&$1) }
     case .offer(let manifest): onFetcher { $0.offered(manifest, &$1) }
-    case .package, .packed, .missing: onFetcher { $0.told(message, now: MonotonicClock.now(), &$1) }
+    case .bundle, .chunk, .missing: onFetcher { $0.told(message, now: MonotonicClock.now(), &$1) }
     default:
       isOver = true
       loop.stop()
@@ -421,14 +421,14 @@ package final class BroadcastReceiver {
     uplink.send(.ready(version))
   }
 
-  private func onFetcher(_ change: (inout PackageFetcher, inout [FetcherEffect]) -> Void) {
+  private func onFetcher(_ change: (inout BundleFetcher, inout [FetcherEffect]) -> Void) {
     var effects: [FetcherEffect] = []
     change(&fetcher, &effects)
     for effect in effects {
       switch effect {
       case .ask(let message): uplink.send(message)
       case .disconnect: uplink.disconnect("the source broke the protocol")
-      default: plane.perform(effect)
+      default: transfer.perform(effect)
       }
     }
   }

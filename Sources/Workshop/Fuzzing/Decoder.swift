@@ -18,8 +18,8 @@ package enum Decoder: String, Sendable, CaseIterable {
   case frames
   /// A payload in a frame that is right: what is behind the checksums.
   case messages
-  /// A package of weights whose manifest was decoded, and chunks that claim to be its own.
-  case packages
+  /// A bundle of weights whose manifest was decoded, and chunks that claim to be its own.
+  case bundles
   /// TLS, from either side, before and after the handshake.
   case handshake
   /// Rows of a ledger that somebody else has written.
@@ -39,7 +39,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     switch self {
     case .frames: feedFrames(bytes)
     case .messages: feedMessages(bytes)
-    case .packages: feedPackages(bytes)
+    case .bundles: feedBundles(bytes)
     case .handshake: feedHandshake(bytes)
     case .ledger: LedgerBytes.shared.feed(bytes)
     case .safetensors: feedSafeTensors(bytes)
@@ -88,7 +88,7 @@ package enum Decoder: String, Sendable, CaseIterable {
 
   /// Four bytes of shape, then chunks: one byte of length each, and as many bytes. What is unpacked is as long as was
   /// said, packed again and unpacked again the same.
-  private func feedPackages(_ bytes: [UInt8]) {
+  private func feedBundles(_ bytes: [UInt8]) {
     guard bytes.count >= 4 else { return }
     let (count, block) = (Int(bytes[0]) << 4 | Int(bytes[1]) & 15, Int(bytes[2]))
     let wordBytes = bytes[3] & 1 == 0 ? 2 : 4
@@ -101,20 +101,20 @@ package enum Decoder: String, Sendable, CaseIterable {
       rest = rest.dropFirst(Int(length))
     }
     let policy = PolicyManifest(version: PolicyVersion(1), byteCount: UInt64(count), digest: [])
-    let package = PackageManifest(
+    let bundle = BundleManifest(
       policy: policy, base: base?.version, wordBytes: wordBytes, blockBytes: block,
       chunks: chunks.enumerated().map { PackedChunk(digest: ChunkDigest([UInt8($0 & 255)]), byteCount: $1.count) })
     let found: (ChunkDigest) -> [UInt8]? = { digest in
       chunks.indices.contains(Int(digest.bytes[0])) ? chunks[Int(digest.bytes[0])] : nil
     }
-    guard let whole = try? unpacked(package, base: base, chunk: found) else { return }
-    precondition(whole.count == count, "a package unpacks to another length than it says")
-    let again = packageOf(policy, whole, base: base, wordBytes: wordBytes, blockBytes: block) {
+    guard let whole = try? unpacked(bundle, base: base, chunk: found) else { return }
+    precondition(whole.count == count, "a bundle unpacks to another length than it says")
+    let again = bundleOf(policy, whole, base: base, wordBytes: wordBytes, blockBytes: block) {
       ChunkDigest(SHA256.digest(of: $0))
     }
     let shelf = Dictionary(
       zip(again.manifest.chunks.map(\.digest), again.chunks), uniquingKeysWith: { first, _ in first })
-    precondition((try? unpacked(again.manifest, base: base) { shelf[$0] }) == whole, "a package changes on its way")
+    precondition((try? unpacked(again.manifest, base: base) { shelf[$0] }) == whole, "a bundle changes on its way")
   }
 
   // MARK: TLS

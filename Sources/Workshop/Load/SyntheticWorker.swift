@@ -170,8 +170,8 @@ final class SyntheticWorker {
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sample(let lease): sample(lease)
     case .cancel(let lease): leases.remove(lease)
-    case .plane(.install(let package)): loop.soon { self.handle(.plane(.installed(package, isIntact: true))) }
-    case .plane, .dropPolicy: break
+    case .transfer(.install(let bundle)): loop.soon { self.handle(.transfer(.installed(bundle, isIntact: true))) }
+    case .transfer, .dropPolicy: break
     case .exit(_, let reason): end(reason)
     }
   }

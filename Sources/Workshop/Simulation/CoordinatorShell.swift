@@ -18,7 +18,7 @@ final class CoordinatorShell: Shell {
   /// The version that is being received, and whether it is complete and being verified.
   private var incoming: (version: PolicyVersion, bytes: [UInt8], isSealing: Bool)?
   private var votes: VoteBook
-  private var packages: [(manifest: PackageManifest, chunks: [[UInt8]])] = []
+  private var bundles: [(manifest: BundleManifest, chunks: [[UInt8]])] = []
 
   init(seat: SeatID, world: World) {
     self.seat = seat
@@ -59,10 +59,10 @@ final class CoordinatorShell: Shell {
     case .bytes(let link, let bytes): receive(bytes, from: peer(link), in: world)
     case .done(.sealed(let manifest, let report, let id)): seal(manifest, report, from: id, in: world)
     case .done(.decided(let decision)): decide(decision, in: world)
-    case .done(.packaged(let manifest, let chunks)):
-      if world.bug == .dropPackageEarly { packages = [] }
-      packages.append((manifest, chunks))
-      feed(.packaged(manifest), in: world)
+    case .done(.bundled(let manifest, let chunks)):
+      if world.bug == .dropBundleEarly { bundles = [] }
+      bundles.append((manifest, chunks))
+      feed(.bundled(manifest), in: world)
     case .connect, .drain, .done: world.violate("the coordinator was given \(occurrence)")
     }
   }
@@ -119,7 +119,7 @@ final class CoordinatorShell: Shell {
       world.schedule(
         .done(.sealed(manifest, report: report, from: id)), on: seat,
         after: world.workDice.span(.zero, world.scenario.verifyTime))
-    case .package(let effect): perform(effect, in: world)
+    case .bundle(let effect): perform(effect, in: world)
     case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
     case .abandonRounds(let rounds):
       world.note(seat, 28, "abandons \(rounds)")
@@ -208,16 +208,16 @@ final class CoordinatorShell: Shell {
 
   // MARK: Policies
 
-  private func perform(_ effect: PackageEffect, in world: World) {
+  private func perform(_ effect: BundleEffect, in world: World) {
     switch effect {
     case .make(let policy, let base): make(policy, base, in: world)
     case .sendChunk(let digest, let id):
-      for (manifest, chunks) in packages {
+      for (manifest, chunks) in bundles {
         guard let index = manifest.chunks.firstIndex(where: { $0.digest == digest }) else { continue }
-        return send(.packed(digest, chunks[index]), to: id, in: world)
+        return send(.chunk(digest, chunks[index]), to: id, in: world)
       }
       world.violate("chunk \(digest) is asked for and was dropped")
-    case .drop(let version): packages.removeAll { $0.manifest.policy.version == version }
+    case .drop(let version): bundles.removeAll { $0.manifest.policy.version == version }
     case .send(let message, let id): send(message, to: id, in: world)
     case .avoid: world.violate("the coordinator's machine hands on \(effect)")
     }
@@ -236,14 +236,14 @@ final class CoordinatorShell: Shell {
     }
     let packed = packed(policy, bytes, base: base.flatMap { base in old.map { (base.version, $0) } }, in: world)
     world.schedule(
-      .done(.packaged(packed.manifest, packed.chunks)), on: seat,
+      .done(.bundled(packed.manifest, packed.chunks)), on: seat,
       after: world.workDice.span(.zero, world.scenario.verifyTime))
   }
 
   private func packed(
     _ policy: PolicyManifest, _ bytes: [UInt8], base: (version: PolicyVersion, bytes: [UInt8])?, in world: World
-  ) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
-    packageOf(
+  ) -> (manifest: BundleManifest, chunks: [[UInt8]]) {
+    bundleOf(
       policy, bytes, base: base, wordBytes: 4, blockBytes: world.scenario.chunkBytes, digest: chunkDigest)
   }
 

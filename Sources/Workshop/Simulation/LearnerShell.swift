@@ -118,7 +118,7 @@ final class LearnerShell: Shell {
       return world.violate("the learner is asked for policy \(version) from \(offset) and holds \(held.version)")
     }
     let end = min(Int(offset) + world.scenario.chunkBytes, bytes.count)
-    world.send(.chunk(version, offset: offset, bytes: Array(bytes[Int(offset)..<end])), on: link, from: seat)
+    world.send(.policyBytes(version, offset: offset, bytes: Array(bytes[Int(offset)..<end])), on: link, from: seat)
   }
 
   // MARK: Training

@@ -83,8 +83,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case trustRelays
   /// A worker's shell loses the chunks that it keeps with the connection.
   case forgetChunks
-  /// The coordinator's shell drops a package as soon as there is another.
-  case dropPackageEarly
+  /// The coordinator's shell drops a bundle as soon as there is another.
+  case dropBundleEarly
   /// The batch is sent in the order in which trajectories were stored.
   case batchInArrivalOrder
   /// A worker's engine samples with whatever policy is the newest.

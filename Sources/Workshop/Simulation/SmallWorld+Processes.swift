@@ -80,15 +80,15 @@ extension SmallWorld {
       }
     case .closeRound(let round): if bug != .dropCloseRound, !closed.contains(round) { closed.append(round) }
     case .sealPolicy(let manifest, _, let peer): tasks.append(.seal(manifest, from: peer))
-    case .package(.make(let policy, let base)): tasks.append(.pack(policy, base: base))
-    case .package(.sendChunk(let digest, let peer)): sendToClient(.packed(digest, Self.weights(digest)), to: peer)
+    case .bundle(.make(let policy, let base)): tasks.append(.pack(policy, base: base))
+    case .bundle(.sendChunk(let digest, let peer)): sendToClient(.chunk(digest, Self.weights(digest)), to: peer)
     case .sendBatch(let round, let peer):
       if !closed.contains(round) { violate("the batch of \(round) is sent before it is durable that it is complete") }
       let batch = stored.values.filter { $0.slot.round == round }
       sendToClient(.batch(step: round.step, part: 0, partCount: 1, batch), to: peer)
     case .finish: isComplete = true
     case .fail(let reason): violate("the coordinator gave up: \(reason)")
-    case .storeUnneeded, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .package, .note: break
+    case .storeUnneeded, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .bundle, .note: break
     }
   }
 
@@ -100,7 +100,7 @@ extension SmallWorld {
       effectCount += 1
       guard survives(0) else { return }
       feed(.sealed(manifest, isIntact: true, from: peer))
-    case .pack(let policy, let base): feed(.packaged(Self.package(policy, base: base)))
+    case .pack(let policy, let base): feed(.bundled(Self.bundle(policy, base: base)))
     }
   }
 
@@ -141,8 +141,8 @@ extension SmallWorld {
       }
       updateClient(process) { $0.jobs.append((lease, slots)) }
     case .cancel(let id): updateClient(process) { $0.jobs.removeAll { $0.lease.id == id } }
-    case .plane(.install(let package)): updateClient(process) { $0.installing = package }
-    case .plane: break
+    case .transfer(.install(let bundle)): updateClient(process) { $0.installing = bundle }
+    case .transfer: break
     case .dropPolicy(let version): updateClient(process) { $0.policies.removeAll { $0 == version } }
     case .exit(let status, let reason): exit(process, status, reason)
     }
@@ -161,7 +161,7 @@ extension SmallWorld {
       if batch != expected { violate("step \(step) gets a batch of \(batch.count), not the one it should") }
       updateClient(process) { $0.training = step }
     case .sendPolicy(let version, _):
-      sendToServer(.chunk(version, offset: 0, bytes: [0, 0, 0, UInt8(version.number)]), from: process)
+      sendToServer(.policyBytes(version, offset: 0, bytes: [0, 0, 0, UInt8(version.number)]), from: process)
     case .exit(let status, let reason): exit(process, status, reason)
     }
   }
@@ -191,12 +191,12 @@ extension SmallWorld {
       effectCount += 1
       guard survives(process) else { return }
       feed(process, .tick(tokens: 0), .trained(Self.manifest(step + 1), report: "{}"))
-    } else if let package = client.installing {
+    } else if let bundle = client.installing {
       updateClient(process) {
         $0.installing = nil
-        $0.policies.append(package.policy.version)
+        $0.policies.append(bundle.policy.version)
       }
-      feed(process, .plane(.installed(package, isIntact: true)), .tick)
+      feed(process, .transfer(.installed(bundle, isIntact: true)), .tick)
     } else if let job = client.jobs.first {
       sample(job.lease, process)
     }

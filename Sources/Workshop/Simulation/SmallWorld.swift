@@ -89,7 +89,7 @@ struct SmallWorld {
     var machine: Machine
     var wantsConnection = true
     var policies: [PolicyVersion] = []
-    var installing: PackageManifest?
+    var installing: BundleManifest?
     /// Leases in the order in which they came, with the slots that are left.
     var jobs: [(lease: Lease, slots: [Slot])] = []
     var training: UInt32?
@@ -151,9 +151,9 @@ struct SmallWorld {
   }
 
   /// One chunk, which says of which version and on which base, and is its own digest.
-  static func package(_ policy: PolicyManifest, base: PolicyManifest?) -> PackageManifest {
+  static func bundle(_ policy: PolicyManifest, base: PolicyManifest?) -> BundleManifest {
     let bytes = [UInt8(policy.version.number), base.map { UInt8($0.version.number) } ?? 255]
-    return PackageManifest(
+    return BundleManifest(
       policy: policy, base: base?.version, wordBytes: 4, blockBytes: 4,
       chunks: [PackedChunk(digest: ChunkDigest(bytes), byteCount: bytes.count)])
   }

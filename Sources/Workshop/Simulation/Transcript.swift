@@ -38,20 +38,20 @@ func summary(of message: Message) -> String {
       + lease.prompts.map { "prompt \($0.prompt) samples \(ranges($0.samples))" }.joined(separator: "; ")
   case .trajectories(let id, let list):
     "trajectories of lease \(id): \(list.map(\.slot).map(short).joined(separator: " "))"
-  case .get(let version, let holding): "get policy \(version), holding \(holding)"
-  case .package(let package, let relay, let depth):
-    "package of policy \(package.policy.version) on \(package.base.map { "\($0)" } ?? "nothing"): "
-      + "\(package.chunks.count) chunks from \(relay.isEmpty ? "here" : relay), depth \(depth)"
-  case .fetchChunk(let version, let digest): "fetch \(digest) of policy \(version)"
-  case .packed(let digest, let bytes): "chunk \(digest), \(bytes.count) bytes"
+  case .requestBundle(let version, let holding): "get policy \(version), holding \(holding)"
+  case .bundle(let bundle, let relay, let depth):
+    "bundle of policy \(bundle.policy.version) on \(bundle.base.map { "\($0)" } ?? "nothing"): "
+      + "\(bundle.chunks.count) chunks from \(relay.isEmpty ? "here" : relay), depth \(depth)"
+  case .requestChunk(let version, let digest): "fetch \(digest) of policy \(version)"
+  case .chunk(let digest, let bytes): "chunk \(digest), \(bytes.count) bytes"
   case .missing(let version): "policy \(version) is not here"
   case .fault(let relay, let version, let fault): "left relay \(relay) for policy \(version): \(fault)"
   case .settled(let slots): "settled \(slots.map(short).joined(separator: " "))"
   case .revoke(let id): "revoke lease \(id)"
   case .heartbeat(let tokens): "heartbeat, \(tokens) tokens"
   case .offer(let manifest): "offer policy \(manifest.version)"
-  case .fetch(let version, let offset): "fetch policy \(version) from \(offset)"
-  case .chunk(let version, let offset, let bytes): "chunk of policy \(version), \(bytes.count) bytes from \(offset)"
+  case .requestBytes(let version, let offset): "fetch policy \(version) from \(offset)"
+  case .policyBytes(let version, let offset, let bytes): "chunk of policy \(version), \(bytes.count) bytes from \(offset)"
   case .ready(let version): "ready at policy \(version)"
   case .batch(let step, let part, let count, let list):
     "batch of step \(step), part \(part + 1) of \(count), \(list.count) trajectories"

@@ -59,7 +59,7 @@ final class WorkerShell: Shell {
   func handle(_ occurrence: Occurrence, in world: World) {
     switch occurrence {
     case .started:
-      if traits.relays { feed(.plane(.listening(at: world.relayAddress(of: seat))), in: world) }
+      if traits.relays { feed(.transfer(.listening(at: world.relayAddress(of: seat))), in: world) }
       link = world.connect(from: seat)
     case .connect: link = world.connect(from: seat)
     case .tick: feed(.tick(tokens: tokens), in: world)
@@ -70,7 +70,7 @@ final class WorkerShell: Shell {
       world.note(seat, 30, "is drained")
       feed(.drain, in: world)
     case .done(.sampled(let lease, let job, let count)): finishSampling(lease, job: job, count: count, in: world)
-    case .done(.installed(let package)): install(package, in: world)
+    case .done(.installed(let bundle)): install(bundle, in: world)
     case .done: world.violate("a worker was given \(occurrence)")
     }
     startSampling(in: world)
@@ -93,9 +93,9 @@ final class WorkerShell: Shell {
       disconnected(in: world)
     } else if id == relay?.link {
       relay = nil
-      feed(.plane(.relayLost), in: world)
+      feed(.transfer(.relayLost), in: world)
     } else if children.remove(id) != nil {
-      feed(.plane(.childLeft(ChildID(UInt64(id)))), in: world)
+      feed(.transfer(.childLeft(ChildID(UInt64(id)))), in: world)
     }
   }
 
@@ -106,7 +106,7 @@ final class WorkerShell: Shell {
     decoder.append(bytes)
     do {
       while link == id, let message = try decoder.next() {
-        if case .packed(let digest, _) = message { claimed.digest.withLock { $0 = digest } }
+        if case .chunk(let digest, _) = message { claimed.digest.withLock { $0 = digest } }
         let isWelcome = if case .welcome = message { true } else { false }
         feed(.received(message), isReoffer: isWelcome && hasBeenWelcomed, in: world)
         hasBeenWelcomed = hasBeenWelcomed || isWelcome
@@ -121,8 +121,8 @@ final class WorkerShell: Shell {
     relay?.decoder.append(bytes)
     do {
       while id == relay?.link, let message = try relay?.decoder.next() {
-        if case .packed(let digest, _) = message { claimed.digest.withLock { $0 = digest } }
-        feed(.plane(.relaySaid(message)), in: world)
+        if case .chunk(let digest, _) = message { claimed.digest.withLock { $0 = digest } }
+        feed(.transfer(.relaySaid(message)), in: world)
         guard world.survives(seat, incarnation: incarnation) else { return }
       }
     } catch {
@@ -135,7 +135,7 @@ final class WorkerShell: Shell {
     decoder.append(bytes)
     do {
       while children.contains(id), let message = try decoder.next() {
-        feed(.plane(.childSaid(ChildID(UInt64(id)), message)), in: world)
+        feed(.transfer(.childSaid(ChildID(UInt64(id)), message)), in: world)
         guard world.survives(seat, incarnation: incarnation) else { return }
       }
       if children.contains(id) { children[id] = decoder }
@@ -172,7 +172,7 @@ final class WorkerShell: Shell {
     case .cancel(let id):
       world.note(seat, 31, "cancels lease \(id)")
       jobs.removeAll { $0.lease.id == id }
-    case .plane(let effect): perform(effect, in: world)
+    case .transfer(let effect): perform(effect, in: world)
     case .dropPolicy(let version): drop(version, in: world)
     case .exit(let status, let reason): world.exit(seat, status: status, reason: reason)
     }
@@ -193,9 +193,9 @@ final class WorkerShell: Shell {
       for digest in digests where chunks.remove(digest) == nil && world.bug != .forgetChunks {
         world.violate("a worker is to forget chunk \(digest), which it does not have")
       }
-    case .install(let package):
+    case .install(let bundle):
       world.schedule(
-        .done(.installed(package)), on: seat, after: world.workDice.span(.zero, world.scenario.verifyTime))
+        .done(.installed(bundle)), on: seat, after: world.workDice.span(.zero, world.scenario.verifyTime))
     case .sendChunk(let digest, let child): sendChunk(digest, to: child, in: world)
     case .tell(let child, let message): world.send(message, on: LinkID(child.number), from: seat)
     case .dismiss(let child):
@@ -223,28 +223,28 @@ final class WorkerShell: Shell {
       bytes[bytes.count - 1] ^= 1
       world.liars.insert(world.relayAddress(of: seat))
     }
-    world.send(.packed(digest, bytes), on: LinkID(child.number), from: seat)
+    world.send(.chunk(digest, bytes), on: LinkID(child.number), from: seat)
   }
 
-  private func install(_ package: PackageManifest, in world: World) {
+  private func install(_ bundle: BundleManifest, in world: World) {
     let isDamaged = world.strikesNow(.damageInstall)
     var bytes: [UInt8]?
     do {
-      bytes = try unpacked(package, base: newest) { chunks[$0] }
+      bytes = try unpacked(bundle, base: newest) { chunks[$0] }
     } catch .missing(let block) {
-      return world.violate("a worker is to install a package and lacks block \(block)")
+      return world.violate("a worker is to install a bundle and lacks block \(block)")
     } catch {
-      return world.violate("a worker cannot unpack a package: \(error)")
+      return world.violate("a worker cannot unpack a bundle: \(error)")
     }
     if isDamaged, let last = bytes?.indices.last { bytes?[last] ^= 1 }
-    let isIntact = bytes.map(digest) == package.policy.digest || world.bug == .installUnverified
-    world.note(seat, 32, "installs policy \(package.policy.version), intact: \(isIntact)")
+    let isIntact = bytes.map(digest) == bundle.policy.digest || world.bug == .installUnverified
+    world.note(seat, 32, "installs policy \(bundle.policy.version), intact: \(isIntact)")
     if isIntact, let bytes {
-      policies[package.policy.version] = try? world.scenario.policy(
-        published: bytes, version: package.policy.version)
-      newest = (package.policy.version, bytes)
+      policies[bundle.policy.version] = try? world.scenario.policy(
+        published: bytes, version: bundle.policy.version)
+      newest = (bundle.policy.version, bytes)
     }
-    feed(.plane(.installed(package, isIntact: isIntact)), in: world)
+    feed(.transfer(.installed(bundle, isIntact: isIntact)), in: world)
   }
 
   private func drop(_ version: PolicyVersion, in world: World) {

@@ -30,8 +30,8 @@ enum Occurrence {
 /// Work that takes simulated time.
 enum Work {
   case sampled(LeaseID, job: Int, count: Int)
-  case installed(PackageManifest)
-  case packaged(PackageManifest, [[UInt8]])
+  case installed(BundleManifest)
+  case bundled(BundleManifest, [[UInt8]])
   case sealed(PolicyManifest, report: String, from: PeerID)
   case trained(step: UInt32, [Trajectory])
   case saved(PolicyVersion)

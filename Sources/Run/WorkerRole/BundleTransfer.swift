@@ -1,4 +1,4 @@
-// PlaneShell: what PackageFetcher decides, done with sockets, memory and a thread.
+// BundleTransfer: what BundleFetcher decides, done with sockets, memory and a thread.
 //
 // A listener for workers that ask here, one connection to the relay that this worker asks, the chunks that are kept,
 // and the bytes of the newest version, which the next delta is made against. Unpacking, the version's digest and what
@@ -13,10 +13,10 @@ package import Records
 import Transport
 
 /// - Prepared: what the owner makes of a version's bytes.
-package final class PlaneShell<Prepared: Sendable> {
+package final class BundleTransfer<Prepared: Sendable> {
   /// What comes of an installation.
   private struct Outcome: Sendable {
-    var package: PackageManifest
+    var bundle: BundleManifest
     var bytes: [UInt8]
     /// nil if the bytes are not the version's.
     var prepared: Prepared?
@@ -96,9 +96,9 @@ package final class PlaneShell<Prepared: Sendable> {
       relay = nil
     case .keep(let digest, let bytes): chunks[digest] = bytes
     case .forget(let digests): for digest in digests { chunks[digest] = nil }
-    case .install(let package): install(package)
+    case .install(let bundle): install(bundle)
     case .sendChunk(let digest, let child):
-      if let bytes = chunks[digest] { children[child]?.send(.packed(digest, bytes)) }
+      if let bytes = chunks[digest] { children[child]?.send(.chunk(digest, bytes)) }
     case .tell(let child, let message): children[child]?.send(message)
     case .dismiss(let child): children.removeValue(forKey: child)?.close()
     case .left(let relay, let fault):
@@ -124,21 +124,21 @@ package final class PlaneShell<Prepared: Sendable> {
 
   // MARK: Installing
 
-  private func install(_ package: PackageManifest) {
+  private func install(_ bundle: BundleManifest) {
     guard let prepare, let inbox else { return }
     var taken: [ChunkDigest: [UInt8]] = [:]
-    for chunk in package.chunks { taken[chunk.digest] = chunks[chunk.digest] }
+    for chunk in bundle.chunks { taken[chunk.digest] = chunks[chunk.digest] }
     let (base, parts) = (newest, taken)
     do {
       try startThread(named: "install") {
-        var outcome = Outcome(package: package, bytes: [], prepared: nil, error: nil)
+        var outcome = Outcome(bundle: bundle, bytes: [], prepared: nil, error: nil)
         do {
-          let bytes = try unpacked(package, base: base) { parts[$0] }
-          if SHA256.digest(of: bytes) == package.policy.digest {
+          let bytes = try unpacked(bundle, base: base) { parts[$0] }
+          if SHA256.digest(of: bytes) == bundle.policy.digest {
             outcome.prepared = try prepare(bytes)
             outcome.bytes = bytes
           }
-        } catch is PackageError {
+        } catch is BundleError {
           // Not the version: `prepared` is nil, and it is fetched again.
         } catch {
           outcome.error = error
@@ -153,17 +153,17 @@ package final class PlaneShell<Prepared: Sendable> {
   private func finish(_ outcome: Outcome) {
     if let error = outcome.error { return onFailure(error) }
     if let prepared = outcome.prepared {
-      newest = (outcome.package.policy.version, outcome.bytes)
+      newest = (outcome.bundle.policy.version, outcome.bytes)
       Log.info(
         "worker.installed",
         [
-          "policy": outcome.package.policy.version, "base": outcome.package.base.map { "\($0)" } ?? "none",
-          "packed_bytes": outcome.package.packedBytes,
+          "policy": outcome.bundle.policy.version, "base": outcome.bundle.base.map { "\($0)" } ?? "none",
+          "packed_bytes": outcome.bundle.packedBytes,
         ])
-      onPrepared(outcome.package.policy.version, prepared)
+      onPrepared(outcome.bundle.policy.version, prepared)
     } else {
-      Log.warning("worker.policy_damaged", ["policy": outcome.package.policy.version])
+      Log.warning("worker.policy_damaged", ["policy": outcome.bundle.policy.version])
     }
-    onEvent(.installed(outcome.package, isIntact: outcome.prepared != nil))
+    onEvent(.installed(outcome.bundle, isIntact: outcome.prepared != nil))
   }
 }

@@ -1,4 +1,4 @@
-// Who has chunks from whom, and which packages there are.
+// Who has chunks from whom, and which bundles there are.
 
 import Base
 import Fleet
@@ -7,18 +7,18 @@ import Testing
 
 /// A book with an anchor of version 0, and shortcuts.
 private struct BookBench {
-  var book = PackageBook()
+  var book = BundleBook()
 
-  static func package(_ version: UInt32, base: UInt32? = nil, chunks: [UInt8] = [1, 2]) -> PackageManifest {
-    PackageManifest(
+  static func bundle(_ version: UInt32, base: UInt32? = nil, chunks: [UInt8] = [1, 2]) -> BundleManifest {
+    BundleManifest(
       policy: Small.manifest(version), base: base.map { PolicyVersion($0) }, wordBytes: 2, blockBytes: 2,
       chunks: chunks.map { PackedChunk(digest: ChunkDigest([$0]), byteCount: 1) })
   }
 
   mutating func ask(
     _ version: UInt32, holding: [UInt32] = [], by peer: UInt64, at address: String? = nil
-  ) -> [PackageEffect] {
-    var effects: [PackageEffect] = []
+  ) -> [BundleEffect] {
+    var effects: [BundleEffect] = []
     book.asked(
       for: Small.manifest(version), holding: holding.map { PolicyVersion($0) }, by: PeerID(peer),
       at: address ?? "10.0.0.\(peer):1", &effects)
@@ -27,24 +27,24 @@ private struct BookBench {
 
   /// - Returns: the relay that a worker is sent to; empty is the coordinator.
   mutating func relay(_ version: UInt32, by peer: UInt64, at address: String? = nil) -> String? {
-    for case .send(.package(_, let relay, _), to: PeerID(peer)) in ask(version, by: peer, at: address) { return relay }
+    for case .send(.bundle(_, let relay, _), to: PeerID(peer)) in ask(version, by: peer, at: address) { return relay }
     return nil
   }
 
-  mutating func packaged(_ package: PackageManifest) -> [PackageEffect] {
-    var effects: [PackageEffect] = []
-    book.packaged(package, &effects)
+  mutating func bundled(_ bundle: BundleManifest) -> [BundleEffect] {
+    var effects: [BundleEffect] = []
+    book.bundled(bundle, &effects)
     return effects
   }
 
-  mutating func fault(_ relay: String, _ fault: RelayFault, version: UInt32 = 0, by peer: UInt64) -> [PackageEffect] {
-    var effects: [PackageEffect] = []
+  mutating func fault(_ relay: String, _ fault: RelayFault, version: UInt32 = 0, by peer: UInt64) -> [BundleEffect] {
+    var effects: [BundleEffect] = []
     book.faulted(relay, PolicyVersion(version), fault, by: PeerID(peer), &effects)
     return effects
   }
 
-  mutating func fetch(_ chunk: UInt8, of version: UInt32) -> [PackageEffect] {
-    var effects: [PackageEffect] = []
+  mutating func fetch(_ chunk: UInt8, of version: UInt32) -> [BundleEffect] {
+    var effects: [BundleEffect] = []
     book.fetched(ChunkDigest([chunk]), of: PolicyVersion(version), by: PeerID(1), &effects)
     return effects
   }
@@ -52,37 +52,37 @@ private struct BookBench {
   static func withAnchor() -> BookBench {
     var bench = BookBench()
     _ = bench.ask(0, by: 100)
-    _ = bench.packaged(package(0))
+    _ = bench.bundled(bundle(0))
     bench.book.left(PeerID(100))
     return bench
   }
 }
 
-@Suite struct PackageBookTests {
+@Suite struct BundleBookTests {
   @Test func `an anchor is made when somebody asks, once, and whoever asked meanwhile hears of it`() {
     var bench = BookBench()
     #expect(bench.ask(0, by: 1) == [.make(Small.manifest(0), base: nil)])
     #expect(bench.ask(0, by: 2) == [])
-    let told = bench.packaged(BookBench.package(0))
+    let told = bench.bundled(BookBench.bundle(0))
     #expect(
       told == [
-        .send(.package(BookBench.package(0), from: "", depth: 0), to: PeerID(1)),
-        .send(.package(BookBench.package(0), from: "10.0.0.1:1", depth: 1), to: PeerID(2)),
+        .send(.bundle(BookBench.bundle(0), from: "", depth: 0), to: PeerID(1)),
+        .send(.bundle(BookBench.bundle(0), from: "10.0.0.1:1", depth: 1), to: PeerID(2)),
       ])
   }
 
   @Test func `who holds the version before gets the difference, others everything`() {
     var bench = BookBench()
-    var effects: [PackageEffect] = []
+    var effects: [BundleEffect] = []
     bench.book.sealed(Small.manifest(1), after: Small.manifest(0), &effects)
     #expect(effects == [.make(Small.manifest(1), base: Small.manifest(0))])
     #expect(bench.ask(1, holding: [0], by: 1) == [])
     #expect(bench.ask(1, holding: [], by: 2) == [.make(Small.manifest(1), base: nil)])
-    let delta = BookBench.package(1, base: 0)
-    #expect(bench.packaged(delta) == [.send(.package(delta, from: "", depth: 0), to: PeerID(1))])
+    let delta = BookBench.bundle(1, base: 0)
+    #expect(bench.bundled(delta) == [.send(.bundle(delta, from: "", depth: 0), to: PeerID(1))])
     #expect(
-      bench.packaged(BookBench.package(1))
-        == [.send(.package(BookBench.package(1), from: "", depth: 0), to: PeerID(2))])
+      bench.bundled(BookBench.bundle(1))
+        == [.send(.bundle(BookBench.bundle(1), from: "", depth: 0), to: PeerID(2))])
   }
 
   @Test func `workers form a chain, and the coordinator sends once`() {
@@ -131,28 +131,28 @@ private struct BookBench {
     #expect(bench.fault("10.0.0.1:1", .gone, by: 2) == [])
     #expect(bench.relay(0, by: 2) == "")
     _ = bench.ask(1, by: 7)
-    _ = bench.packaged(BookBench.package(1))
+    _ = bench.bundled(BookBench.bundle(1))
     #expect(bench.relay(1, by: 1) == "10.0.0.7:1" && bench.relay(1, by: 2) == "10.0.0.1:1")
   }
 
-  @Test func `a chunk is there as long as any package has it`() {
+  @Test func `a chunk is there as long as any bundle has it`() {
     var bench = BookBench.withAnchor()
     _ = bench.ask(1, by: 1)
-    _ = bench.packaged(BookBench.package(1, chunks: [2, 3]))
+    _ = bench.bundled(BookBench.bundle(1, chunks: [2, 3]))
     #expect(bench.fetch(2, of: 1) == [.sendChunk(ChunkDigest([2]), to: PeerID(1))])
-    var effects: [PackageEffect] = []
+    var effects: [BundleEffect] = []
     bench.book.dropped(PolicyVersion(1), &effects)
     #expect(effects == [.drop(PolicyVersion(1))])
     #expect(bench.fetch(2, of: 0) == [.sendChunk(ChunkDigest([2]), to: PeerID(1))])
     #expect(bench.fetch(3, of: 1) == [.send(.missing(PolicyVersion(1)), to: PeerID(1))])
   }
 
-  @Test func `who waits for a package of a version that is dropped is told`() {
+  @Test func `who waits for a bundle of a version that is dropped is told`() {
     var bench = BookBench()
     _ = bench.ask(0, by: 1)
-    var effects: [PackageEffect] = []
+    var effects: [BundleEffect] = []
     bench.book.dropped(PolicyVersion(0), &effects)
     #expect(effects == [.send(.missing(PolicyVersion(0)), to: PeerID(1)), .drop(PolicyVersion(0))])
-    #expect(bench.packaged(BookBench.package(0)) == [.drop(PolicyVersion(0))])
+    #expect(bench.bundled(BookBench.bundle(0)) == [.drop(PolicyVersion(0))])
   }
 }

@@ -1,20 +1,20 @@
-// PackageBook: which packages there are of the versions that are kept, and which worker has chunks from whom.
+// BundleBook: which bundles there are of the versions that are kept, and which worker has chunks from whom.
 //
 // A delta on the version before is made when a version is sealed: its base is still there. An anchor is made when
 // somebody asks who does not hold the base: who joins late, comes back late, or found its base damaged. So nothing
 // older than what open rounds need is ever kept for the sake of a delta.
-// Workers form a chain for each package, in the order in which they ask: each has its chunks from the one before, and
+// Workers form a chain for each bundle, in the order in which they ask: each has its chunks from the one before, and
 // the coordinator sends them once. A worker is only ever sent to one that stands before it, so nobody waits in a
 // circle.
-// Not here: how bytes are packed (the shell, Packages), how chunks are fetched (PackageFetcher).
+// Not here: how bytes are packed (the shell, Bundles), how chunks are fetched (BundleFetcher).
 
 import Base
 package import Records
 
-/// What the coordinator's shell has to do about packages.
-package enum PackageEffect: Sendable, Equatable {
+/// What the coordinator's shell has to do about bundles.
+package enum BundleEffect: Sendable, Equatable {
   case send(Message, to: PeerID)
-  /// Pack a version, beside everything else, then say `packaged`. The bytes of both are there now; the base's may go.
+  /// Pack a version, beside everything else, then say `bundled`. The bytes of both are there now; the base's may go.
   case make(PolicyManifest, base: PolicyManifest?)
   case sendChunk(ChunkDigest, to: PeerID)
   case drop(PolicyVersion)
@@ -22,7 +22,7 @@ package enum PackageEffect: Sendable, Equatable {
   case avoid(relay: String, RelayFault, by: PeerID)
 }
 
-package struct PackageBook: Sendable {
+package struct BundleBook: Sendable {
   private struct Key: Comparable, Sendable {
     var version: PolicyVersion
     var base: PolicyVersion?
@@ -45,7 +45,7 @@ package struct PackageBook: Sendable {
 
   private struct Entry: Sendable {
     /// nil while it is being made.
-    var manifest: PackageManifest?
+    var manifest: BundleManifest?
     var askers: [(peer: PeerID, address: String)] = []
     var chain: [Relay] = []
   }
@@ -58,7 +58,7 @@ package struct PackageBook: Sendable {
   package init() {}
 
   /// A version is there and so is the one before: whoever holds that needs the difference only.
-  package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [PackageEffect]) {
+  package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [BundleEffect]) {
     let key = Key(version: policy.version, base: base.version)
     guard policy.byteCount == base.byteCount, !entries.contains(key) else { return }
     entries[key] = Entry()
@@ -72,7 +72,7 @@ package struct PackageBook: Sendable {
   ///   - address: where others can have chunks from it; empty if nowhere.
   package mutating func asked(
     for policy: PolicyManifest, holding: [PolicyVersion], by peer: PeerID, at address: String,
-    _ effects: inout [PackageEffect]
+    _ effects: inout [BundleEffect]
   ) {
     let base = holding.last { entries.contains(Key(version: policy.version, base: $0)) }
     let key = Key(version: policy.version, base: base)
@@ -90,7 +90,7 @@ package struct PackageBook: Sendable {
     answer(peer, address, key, manifest, &effects)
   }
 
-  package mutating func packaged(_ manifest: PackageManifest, _ effects: inout [PackageEffect]) {
+  package mutating func bundled(_ manifest: BundleManifest, _ effects: inout [BundleEffect]) {
     let key = Key(version: manifest.policy.version, base: manifest.base)
     // Dropped while it was being made.
     guard let askers = entries[key]?.askers else {
@@ -106,13 +106,13 @@ package struct PackageBook: Sendable {
   }
 
   package func fetched(
-    _ digest: ChunkDigest, of version: PolicyVersion, by peer: PeerID, _ effects: inout [PackageEffect]
+    _ digest: ChunkDigest, of version: PolicyVersion, by peer: PeerID, _ effects: inout [BundleEffect]
   ) {
     effects.append(chunks[digest] == nil ? .send(.missing(version), to: peer) : .sendChunk(digest, to: peer))
   }
 
   package mutating func faulted(
-    _ relay: String, _ version: PolicyVersion, _ fault: RelayFault, by peer: PeerID, _ effects: inout [PackageEffect]
+    _ relay: String, _ version: PolicyVersion, _ fault: RelayFault, by peer: PeerID, _ effects: inout [BundleEffect]
   ) {
     if fault == .gone {
       for key in entries.keys where key.version == version {
@@ -132,7 +132,7 @@ package struct PackageBook: Sendable {
     }
   }
 
-  package mutating func dropped(_ version: PolicyVersion, _ effects: inout [PackageEffect]) {
+  package mutating func dropped(_ version: PolicyVersion, _ effects: inout [BundleEffect]) {
     let keys = entries.keys.filter { $0.version == version }
     guard !keys.isEmpty else { return }
     for key in keys {
@@ -149,12 +149,12 @@ package struct PackageBook: Sendable {
   // MARK: The chain
 
   private mutating func answer(
-    _ peer: PeerID, _ address: String, _ key: Key, _ manifest: PackageManifest, _ effects: inout [PackageEffect]
+    _ peer: PeerID, _ address: String, _ key: Key, _ manifest: BundleManifest, _ effects: inout [BundleEffect]
   ) {
     var chain = entries[key]?.chain ?? []
     let relay = place(address, peer, in: &chain)
     _ = entries.update(key) { $0.chain = chain }
-    effects.append(.send(.package(manifest, from: relay?.address ?? "", depth: relay?.depth ?? 0), to: peer))
+    effects.append(.send(.bundle(manifest, from: relay?.address ?? "", depth: relay?.depth ?? 0), to: peer))
   }
 
   /// - Returns: the one before it that it can have chunks from; nil is the coordinator.

@@ -1,26 +1,26 @@
-// Coordinator+Packages: where the coordinator's machine meets the book of packages.
+// Coordinator+Bundles: where the coordinator's machine meets the book of bundles.
 
 import Base
 import Records
 
 extension Coordinator {
   /// What the book wants sent or noted goes the way of all messages and notes.
-  mutating func onPackages(
-    _ effects: inout [CoordinatorEffect], _ change: (inout PackageBook, inout [PackageEffect]) -> Void
+  mutating func onBundles(
+    _ effects: inout [CoordinatorEffect], _ change: (inout BundleBook, inout [BundleEffect]) -> Void
   ) {
-    var wanted: [PackageEffect] = []
-    change(&packages, &wanted)
+    var wanted: [BundleEffect] = []
+    change(&bundles, &wanted)
     for effect in wanted {
       switch effect {
       case .send(let message, let peer): effects.append(.send(message, to: peer))
       case .avoid(let relay, let fault, let peer): effects.append(.note(.relayAvoided(relay, fault, by: peer)))
-      case .make, .sendChunk, .drop: effects.append(.package(effect))
+      case .make, .sendChunk, .drop: effects.append(.bundle(effect))
       }
     }
   }
 
   /// Tells a worker how it can have a version, when that is known.
-  mutating func offerPackage(
+  mutating func offerBundle(
     of version: PolicyVersion, _ holding: [PolicyVersion], to id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
     guard kept.contains(version), let manifest = published[version] else {
@@ -28,14 +28,14 @@ extension Coordinator {
       return effects.append(.send(.missing(version), to: id))
     }
     let address = peers[id]?.hello?.relay ?? ""
-    onPackages(&effects) { $0.asked(for: manifest, holding: holding, by: id, at: address, &$1) }
+    onBundles(&effects) { $0.asked(for: manifest, holding: holding, by: id, at: address, &$1) }
   }
 
   /// A version that is about to be published: its delta is made while the version before is still there, and workers
   /// hear of it now, so that they fetch while they sample what is left of earlier rounds.
   mutating func offerAtOnce(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
     if let base = published[latestPolicy], kept.contains(latestPolicy) {
-      onPackages(&effects) { $0.sealed(manifest, after: base, &$1) }
+      onBundles(&effects) { $0.sealed(manifest, after: base, &$1) }
     }
     guard plan.contains(where: { $0.policy == manifest.version && !$0.prompts.isEmpty }) else { return }
     for (id, peer) in peers where peer.isWorker { effects.append(.send(.offer(manifest), to: id)) }

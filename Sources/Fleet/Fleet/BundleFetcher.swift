@@ -1,13 +1,13 @@
-// PackageFetcher: how a worker comes to hold a policy version, and what it does for others that want it.
+// BundleFetcher: how a worker comes to hold a policy version, and what it does for others that want it.
 //
 // A state machine within Worker; its rules:
-//   1. A version is fetched as a package: the coordinator says which (anchor or delta) and from whom. Chunks are asked
+//   1. A version is fetched as a bundle: the coordinator says which (anchor or delta) and from whom. Chunks are asked
 //      for in order, many ahead, and kept one by one, each only when it has its digest. What is kept is never asked for
 //      again, whatever becomes of connections.
 //   2. A relay is believed as far as digests go. One that is lost, slow or wrong is left, told of, and not used again;
 //      the coordinator says who is next, and is the last resort itself.
 //   3. Other workers may ask for chunks, also for ones that are still to come: those are passed on as they arrive.
-// It holds no bytes. Not here: unpacking and installing (the shell), who relays to whom (PackageBook).
+// It holds no bytes. Not here: unpacking and installing (the shell), who relays to whom (BundleBook).
 
 package import Base
 package import Records
@@ -29,7 +29,7 @@ package enum FetcherEvent: Sendable, Equatable {
   case childSaid(ChildID, Message)
   case childLeft(ChildID)
   /// All chunks were there: whether what they make has the version's digest and the engine took it.
-  case installed(PackageManifest, isIntact: Bool)
+  case installed(BundleManifest, isIntact: Bool)
 }
 
 package enum FetcherEffect: Sendable, Equatable {
@@ -44,7 +44,7 @@ package enum FetcherEffect: Sendable, Equatable {
   /// The chunk has its digest.
   case keep(ChunkDigest, [UInt8])
   /// All chunks are kept: unpack, verify, prepare, then say `.installed`.
-  case install(PackageManifest)
+  case install(BundleManifest)
   case forget([ChunkDigest])
   /// A chunk that is kept, for another worker.
   case sendChunk(ChunkDigest, to: ChildID)
@@ -54,7 +54,7 @@ package enum FetcherEffect: Sendable, Equatable {
   case left(relay: String, RelayFault)
 }
 
-package struct PackageFetcher: Sendable {
+package struct BundleFetcher: Sendable {
   private enum Source: Equatable, Sendable {
     /// The coordinator has been asked, or will be when it is there.
     case undecided
@@ -64,11 +64,11 @@ package struct PackageFetcher: Sendable {
 
   private struct Fetch: Sendable {
     let policy: PolicyManifest
-    var package: PackageManifest?
+    var bundle: BundleManifest?
     var source = Source.undecided
     /// The delta turned out to be none.
     var needsAnchor = false
-    /// Where a chunk is first in the package.
+    /// Where a chunk is first in the bundle.
     var places: [ChunkDigest: Int] = [:]
     var missing = 0
     /// The next block to ask for, unless its chunk is kept.
@@ -103,7 +103,7 @@ package struct PackageFetcher: Sendable {
   package mutating func receive(_ event: FetcherEvent, now: Instant, _ effects: inout [FetcherEffect]) {
     switch event {
     case .listening(let address): self.address = address
-    case .relaySaid(.packed(let digest, let bytes)):
+    case .relaySaid(.chunk(let digest, let bytes)):
       receive(digest, bytes, isFromRelay: true, now: now, &effects)
     case .relaySaid(.missing(let version)):
       if fetch?.policy.version == version { leaveRelay(.gone, &effects) }
@@ -111,7 +111,7 @@ package struct PackageFetcher: Sendable {
     case .relayLost: leaveRelay(.lost, &effects)
     case .childSaid(let child, let message): serve(child, message, &effects)
     case .childLeft(let child): children[child] = nil
-    case .installed(let package, let isIntact): installed(package, isIntact, &effects)
+    case .installed(let bundle, let isIntact): installed(bundle, isIntact, &effects)
     }
     fetchNext(&effects)
   }
@@ -130,7 +130,7 @@ package struct PackageFetcher: Sendable {
   package mutating func lost() {
     isJoined = false
     wanted = []
-    guard fetch?.source == .coordinator || fetch?.package == nil else { return }
+    guard fetch?.source == .coordinator || fetch?.bundle == nil else { return }
     fetch?.source = .undecided
     fetch?.asked = []
   }
@@ -141,11 +141,11 @@ package struct PackageFetcher: Sendable {
     fetchNext(&effects)
   }
 
-  /// The coordinator speaks of packages.
+  /// The coordinator speaks of bundles.
   package mutating func told(_ message: Message, now: Instant, _ effects: inout [FetcherEffect]) {
     switch message {
-    case .package(let package, let relay, let depth): begin(package, relay, depth, now: now, &effects)
-    case .packed(let digest, let bytes): receive(digest, bytes, isFromRelay: false, now: now, &effects)
+    case .bundle(let bundle, let relay, let depth): begin(bundle, relay, depth, now: now, &effects)
+    case .chunk(let digest, let bytes): receive(digest, bytes, isFromRelay: false, now: now, &effects)
     case .missing(let version): abandon(version, &effects)
     default: effects.append(.disconnect)
     }
@@ -184,22 +184,22 @@ package struct PackageFetcher: Sendable {
     ask(&effects)
   }
 
-  /// Which package, and from whom?
+  /// Which bundle, and from whom?
   private func ask(_ effects: inout [FetcherEffect]) {
     guard isJoined, let fetch else { return }
     let holding = fetch.needsAnchor ? [] : Array(installed.suffix(1))
-    effects.append(.ask(.get(fetch.policy.version, holding: holding)))
+    effects.append(.ask(.requestBundle(fetch.policy.version, holding: holding)))
   }
 
   private mutating func begin(
-    _ package: PackageManifest, _ relay: String, _ depth: Int, now: Instant, _ effects: inout [FetcherEffect]
+    _ bundle: BundleManifest, _ relay: String, _ depth: Int, now: Instant, _ effects: inout [FetcherEffect]
   ) {
     // An answer that was on its way while the fetch ended.
-    guard let fetch, fetch.policy.version == package.policy.version, !fetch.isInstalling else { return }
-    guard fetch.policy == package.policy, package.base == nil || package.base == installed.last, package.isSound else {
+    guard let fetch, fetch.policy.version == bundle.policy.version, !fetch.isInstalling else { return }
+    guard fetch.policy == bundle.policy, bundle.base == nil || bundle.base == installed.last, bundle.isSound else {
       return effects.append(.disconnect)
     }
-    if fetch.package != package { lay(package, &effects) }
+    if fetch.bundle != bundle { lay(bundle, &effects) }
     hangUp(&effects)
     self.fetch?.lastProgress = now
     self.fetch?.next = 0
@@ -214,13 +214,13 @@ package struct PackageFetcher: Sendable {
   }
 
   /// Makes the list of what is missing; chunks that are kept already are not.
-  private mutating func lay(_ package: PackageManifest, _ effects: inout [FetcherEffect]) {
+  private mutating func lay(_ bundle: BundleManifest, _ effects: inout [FetcherEffect]) {
     var places: [ChunkDigest: Int] = [:]
-    places.reserveCapacity(package.chunks.count)
-    for (index, chunk) in package.chunks.enumerated() where places[chunk.digest] == nil { places[chunk.digest] = index }
+    places.reserveCapacity(bundle.chunks.count)
+    for (index, chunk) in bundle.chunks.enumerated() where places[chunk.digest] == nil { places[chunk.digest] = index }
     let shelved = Set(shelves.values.joined())
-    let old = (fetch?.package?.chunks ?? []).map(\.digest)
-    fetch?.package = package
+    let old = (fetch?.bundle?.chunks ?? []).map(\.digest)
+    fetch?.bundle = bundle
     fetch?.places = places
     fetch?.missing = places.keys.count { !kept.contains($0) }
     forget(old.filter { places[$0] == nil && !shelved.contains($0) }, &effects)
@@ -228,18 +228,18 @@ package struct PackageFetcher: Sendable {
 
   /// Asks for as much ahead as is allowed, or has everything installed.
   private mutating func goOn(now: Instant, _ effects: inout [FetcherEffect]) {
-    guard var fetch, let package = fetch.package, !fetch.isInstalling else { return }
+    guard var fetch, let bundle = fetch.bundle, !fetch.isInstalling else { return }
     defer { self.fetch = fetch }
     guard fetch.missing > 0 else {
       hangUp(&effects)
       fetch.isInstalling = true
       fetch.source = .undecided
-      return effects.append(.install(package))
+      return effects.append(.install(bundle))
     }
     guard fetch.source != .undecided else { return }
     var bytes = fetch.asked.reduce(0) { $0 + $1.chunk.byteCount }
-    while fetch.asked.count < Limits.chunksInFlight, fetch.next < package.chunks.count {
-      let chunk = package.chunks[fetch.next]
+    while fetch.asked.count < Limits.chunksInFlight, fetch.next < bundle.chunks.count {
+      let chunk = bundle.chunks[fetch.next]
       guard !kept.contains(chunk.digest), fetch.places[chunk.digest] == fetch.next else {
         fetch.next += 1
         continue
@@ -248,7 +248,7 @@ package struct PackageFetcher: Sendable {
       fetch.next += 1
       bytes += chunk.byteCount
       fetch.asked.append((chunk, now))
-      let request = Message.fetchChunk(package.policy.version, chunk.digest)
+      let request = Message.requestChunk(bundle.policy.version, chunk.digest)
       effects.append(fetch.source == .coordinator ? .ask(request) : .askRelay(request))
     }
   }
@@ -257,10 +257,10 @@ package struct PackageFetcher: Sendable {
     _ digest: ChunkDigest, _ bytes: [UInt8], isFromRelay: Bool, now: Instant, _ effects: inout [FetcherEffect]
   ) {
     // What was asked for before the source changed, or the fetch was given up, may still come.
-    guard let fetch, let place = fetch.places[digest], let package = fetch.package, !kept.contains(digest) else {
+    guard let fetch, let place = fetch.places[digest], let bundle = fetch.bundle, !kept.contains(digest) else {
       return
     }
-    guard bytes.count == package.chunks[place].byteCount, self.digest(bytes) == digest else {
+    guard bytes.count == bundle.chunks[place].byteCount, self.digest(bytes) == digest else {
       if isFromRelay { leaveRelay(.wrong, &effects) } else { effects.append(.disconnect) }
       return
     }
@@ -278,28 +278,28 @@ package struct PackageFetcher: Sendable {
     hangUp(&effects)
     self.fetch = nil
     let shelved = Set(shelves.values.joined())
-    forget((fetch.package?.chunks ?? []).map(\.digest).filter { !shelved.contains($0) }, &effects)
+    forget((fetch.bundle?.chunks ?? []).map(\.digest).filter { !shelved.contains($0) }, &effects)
     disappoint(version, &effects)
   }
 
   private mutating func installed(
-    _ package: PackageManifest, _ isIntact: Bool, _ effects: inout [FetcherEffect]
+    _ bundle: BundleManifest, _ isIntact: Bool, _ effects: inout [FetcherEffect]
   ) {
-    guard fetch?.package == package else { return }
+    guard fetch?.bundle == bundle else { return }
     fetch = nil
-    let digests = package.chunks.map(\.digest)
+    let digests = bundle.chunks.map(\.digest)
     if isIntact {
-      installed.append(package.policy.version)
-      shelves[package.policy.version] = digests
-      return disappoint(package.policy.version, &effects)
+      installed.append(bundle.policy.version)
+      shelves[bundle.policy.version] = digests
+      return disappoint(bundle.policy.version, &effects)
     }
     let shelved = Set(shelves.values.joined())
     forget(digests.filter { !shelved.contains($0) }, &effects)
-    disappoint(package.policy.version, &effects)
+    disappoint(bundle.policy.version, &effects)
     // Damaged in memory, or the base was: again, from the start and without it. Where the coordinator is away, the next
     // lease will bring another offer.
     guard isJoined else { return }
-    fetch = Fetch(policy: package.policy, needsAnchor: true)
+    fetch = Fetch(policy: bundle.policy, needsAnchor: true)
     ask(&effects)
   }
 
@@ -342,7 +342,7 @@ package struct PackageFetcher: Sendable {
   // MARK: Other workers
 
   private mutating func serve(_ child: ChildID, _ message: Message, _ effects: inout [FetcherEffect]) {
-    guard case .fetchChunk(let version, let digest) = message else {
+    guard case .requestChunk(let version, let digest) = message else {
       children[child] = nil
       return effects.append(.dismiss(child))
     }

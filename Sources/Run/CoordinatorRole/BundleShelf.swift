@@ -1,6 +1,6 @@
-// PackageShelf: the chunks of the packages that are offered, in memory.
+// BundleShelf: the chunks of the bundles that are offered, in memory.
 //
-// A package is made on a thread of its own, from the files of the versions, which are opened before the thread starts
+// A bundle is made on a thread of its own, from the files of the versions, which are opened before the thread starts
 // and may be removed while it works. Nothing here has to last: a coordinator that starts anew makes again what is asked
 // for, and the same bytes come out. It costs the packed size of what open rounds need: most of it deltas.
 
@@ -10,26 +10,26 @@ import Bundles
 package import Platform
 package import Records
 
-package final class PackageShelf {
-  /// A package as it comes from its thread.
-  private typealias Packed = (manifest: PackageManifest, chunks: [[UInt8]])
+package final class BundleShelf {
+  /// A bundle as it comes from its thread.
+  private typealias Packed = (manifest: BundleManifest, chunks: [[UInt8]])
 
   private let wordBytes: Int
   private let file: (PolicyVersion) -> String
   private let inbox: Inbox<Packed>
-  /// Looked up only: a chunk, and in how many places of packages it is.
+  /// Looked up only: a chunk, and in how many places of bundles it is.
   private var chunks: [ChunkDigest: (bytes: [UInt8], count: Int)] = [:]
-  private var manifests: [PackageManifest] = []
+  private var manifests: [BundleManifest] = []
 
   /// - Parameters:
   ///   - wordBytes: bytes of one weight.
-  ///   - loop: where `onPackaged` is called.
+  ///   - loop: where `onBundled` is called.
   ///   - file: the path of a version's bytes.
-  ///   - onPackaged: hears of each package that is made.
+  ///   - onBundled: hears of each bundle that is made.
   /// - Throws: if the process lacks descriptors.
   package init(
     wordBytes: Int, loop: EventLoop, file: @escaping (PolicyVersion) -> String,
-    onPackaged: @escaping (PackageManifest) -> Void
+    onBundled: @escaping (BundleManifest) -> Void
   ) throws(PlatformError) {
     self.wordBytes = wordBytes
     self.file = file
@@ -37,11 +37,11 @@ package final class PackageShelf {
     inbox = try loop.inbox { put($0) }
     put = { [unowned self] packed in
       self.put(packed)
-      onPackaged(packed.manifest)
+      onBundled(packed.manifest)
     }
   }
 
-  /// Begins to make a package; `onPackaged` follows.
+  /// Begins to make a bundle; `onBundled` follows.
   ///
   /// - Throws: if a version's file is gone, or no thread can be started.
   package func make(_ policy: PolicyManifest, base: PolicyManifest?) throws(PlatformError) {
@@ -51,12 +51,12 @@ package final class PackageShelf {
     if let base { old = try MappedFile(file(base.version)) }
     let base = base.flatMap { base in old.map { (base.version, $0) } }
     let (inbox, wordBytes) = (inbox, wordBytes)
-    try startThread(named: "package") {
-      let packed = packageOf(
+    try startThread(named: "bundle") {
+      let packed = bundleOf(
         policy, new.bytes, base: base.map { ($0.0, $0.1.bytes) }, wordBytes: wordBytes
       ) { ChunkDigest(SHA256.digest(of: $0)) }
       Log.info(
-        "coordinator.package",
+        "coordinator.bundle",
         [
           "policy": policy.version, "base": base.map { "\($0.0)" } ?? "none", "bytes": policy.byteCount,
           "packed_bytes": packed.manifest.packedBytes, "chunks": packed.manifest.chunks.count,
@@ -73,7 +73,7 @@ package final class PackageShelf {
     manifests.append(packed.manifest)
   }
 
-  /// nil if it is in no package that is kept.
+  /// nil if it is in no bundle that is kept.
   package func chunk(_ digest: ChunkDigest) -> [UInt8]? { chunks[digest]?.bytes }
 
   package func drop(_ version: PolicyVersion) {

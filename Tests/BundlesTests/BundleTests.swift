@@ -1,4 +1,4 @@
-// Packages: lossless for any bytes, small where little changed, and safe whatever a chunk claims to be.
+// Bundles: lossless for any bytes, small where little changed, and safe whatever a chunk claims to be.
 
 import Base
 import Bundles
@@ -22,20 +22,20 @@ private func weights(_ count: Int, seed: UInt64) -> [UInt8] {
   }
 }
 
-/// Makes a package and opens it again.
+/// Makes a bundle and opens it again.
 private func passOn(
   _ bytes: [UInt8], base: [UInt8]? = nil, wordBytes: Int = 2, blockBytes: Int
-) throws -> (bytes: [UInt8], manifest: PackageManifest) {
+) throws -> (bytes: [UInt8], manifest: BundleManifest) {
   let base = base.map { (version: PolicyVersion(1), bytes: $0) }
-  let (package, chunks) = packageOf(
+  let (bundle, chunks) = bundleOf(
     manifest(2, bytes), bytes, base: base, wordBytes: wordBytes, blockBytes: blockBytes, digest: digest)
   var shelf: [ChunkDigest: [UInt8]] = [:]
   for chunk in chunks { shelf[digest(chunk)] = chunk }
-  #expect(package.isSound && package.chunks.map(\.byteCount) == chunks.map(\.count))
-  return (try unpacked(package, base: base) { shelf[$0] }, package)
+  #expect(bundle.isSound && bundle.chunks.map(\.byteCount) == chunks.map(\.count))
+  return (try unpacked(bundle, base: base) { shelf[$0] }, bundle)
 }
 
-@Suite struct PackageTests {
+@Suite struct BundleTests {
   @Test(arguments: [0, 1, 2, 3, 7, 64, 1000, 1001], [2, 4])
   func `what comes out is what went in, anchor and delta, whatever the length`(_ count: Int, _ wordBytes: Int) throws {
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37) }
@@ -57,31 +57,31 @@ private func passOn(
 
   @Test func `blocks that did not change are one chunk, however many they are`() throws {
     let base = weights(4096, seed: 2)
-    let package = try passOn(base, base: base, blockBytes: 1024).manifest
-    #expect(package.chunks.count == 8 && Set(package.chunks.map(\.digest)).count == 1)
+    let bundle = try passOn(base, base: base, blockBytes: 1024).manifest
+    #expect(bundle.chunks.count == 8 && Set(bundle.chunks.map(\.digest)).count == 1)
   }
 
   @Test func `a delta without its base, or on another, is refused before room is made`() throws {
     let bytes = weights(100, seed: 3)
-    let (package, chunks) = packageOf(
+    let (bundle, chunks) = bundleOf(
       manifest(2, bytes), bytes, base: (PolicyVersion(1), bytes), wordBytes: 2, digest: digest)
     let chunk: (ChunkDigest) -> [UInt8]? = { _ in chunks[0] }
-    #expect(throws: PackageError.noBase(PolicyVersion(1))) { try unpacked(package, base: nil, chunk: chunk) }
-    #expect(throws: PackageError.noBase(PolicyVersion(1))) {
-      try unpacked(package, base: (PolicyVersion(0), bytes), chunk: chunk)
+    #expect(throws: BundleError.noBase(PolicyVersion(1))) { try unpacked(bundle, base: nil, chunk: chunk) }
+    #expect(throws: BundleError.noBase(PolicyVersion(1))) {
+      try unpacked(bundle, base: (PolicyVersion(0), bytes), chunk: chunk)
     }
-    #expect(throws: PackageError.noBase(PolicyVersion(1))) {
-      try unpacked(package, base: (PolicyVersion(1), bytes + [0]), chunk: chunk)
+    #expect(throws: BundleError.noBase(PolicyVersion(1))) {
+      try unpacked(bundle, base: (PolicyVersion(1), bytes + [0]), chunk: chunk)
     }
-    #expect(throws: PackageError.missing(block: 0)) {
-      try unpacked(package, base: (PolicyVersion(1), bytes), chunk: { _ in nil })
+    #expect(throws: BundleError.missing(block: 0)) {
+      try unpacked(bundle, base: (PolicyVersion(1), bytes), chunk: { _ in nil })
     }
   }
 
   @Test func `numbers that do not fit together are refused`() {
     let bytes = weights(100, seed: 4)
-    let sound = packageOf(manifest(2, bytes), bytes, base: nil, wordBytes: 2, blockBytes: 64, digest: digest).manifest
-    let changes: [(inout PackageManifest) -> Void] = [
+    let sound = bundleOf(manifest(2, bytes), bytes, base: nil, wordBytes: 2, blockBytes: 64, digest: digest).manifest
+    let changes: [(inout BundleManifest) -> Void] = [
       { $0.policy.byteCount = 1 << 62 }, { $0.chunks.removeLast() }, { $0.chunks.append($0.chunks[0]) },
       { $0.blockBytes = 0 }, { $0.blockBytes = Limits.blockBytes + 1 }, { $0.wordBytes = 3 },
       { $0.base = $0.policy.version }, { $0.chunks[0].byteCount = Limits.packedChunkBytes + 1 },
@@ -89,10 +89,10 @@ private func passOn(
     ]
     #expect(sound.isSound)
     for (index, change) in changes.enumerated() {
-      var package = sound
-      change(&package)
-      #expect(!package.isSound, "change \(index)")
-      #expect(throws: PackageError.unsound) { try unpacked(package, base: nil) { _ in nil } }
+      var bundle = sound
+      change(&bundle)
+      #expect(!bundle.isSound, "change \(index)")
+      #expect(throws: BundleError.unsound) { try unpacked(bundle, base: nil) { _ in nil } }
     }
   }
 

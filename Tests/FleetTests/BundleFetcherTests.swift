@@ -7,7 +7,7 @@ import Testing
 
 /// A fetcher and its clock.
 private struct FetcherBench {
-  var fetcher = PackageFetcher(digest: Small.digest)
+  var fetcher = BundleFetcher(digest: Small.digest)
   var now = Instant.zero
 
   mutating func on(_ event: FetcherEvent) -> [FetcherEffect] {
@@ -50,21 +50,21 @@ private struct FetcherBench {
     var bench = FetcherBench()
     _ = bench.join()
     _ = bench.offer(1)
-    _ = bench.tell(.package(Small.package(1), from: "r:1", depth: depth))
+    _ = bench.tell(.bundle(Small.bundle(1), from: "r:1", depth: depth))
     return bench
   }
 
   mutating func hold(_ version: UInt32) {
     _ = offer(version)
-    _ = tell(.package(Small.package(version), from: "", depth: 0))
+    _ = tell(.bundle(Small.bundle(version), from: "", depth: 0))
     for chunk in Small.chunks(version) { _ = tell(packed(chunk)) }
-    _ = on(.installed(Small.package(version), isIntact: true))
+    _ = on(.installed(Small.bundle(version), isIntact: true))
   }
 }
 
-private func packed(_ chunk: [UInt8]) -> Message { .packed(Small.digest(chunk), chunk) }
+private func packed(_ chunk: [UInt8]) -> Message { .chunk(Small.digest(chunk), chunk) }
 private func fetch(_ version: UInt32, _ chunk: [UInt8]) -> Message {
-  .fetchChunk(PolicyVersion(version), Small.digest(chunk))
+  .requestChunk(PolicyVersion(version), Small.digest(chunk))
 }
 private func asked(_ effects: [FetcherEffect]) -> [Message] {
   effects.compactMap { if case .ask(let message) = $0 { message } else { nil } }
@@ -73,26 +73,26 @@ private let first = Small.chunks(1)[0]
 private let second = Small.chunks(1)[1]
 private let child = ChildID(5)
 
-@Suite struct PackageFetcherTests {
+@Suite struct BundleFetcherTests {
   @Test func `chunks are asked for ahead, kept as they come in any order, and installed when all are there`() {
     var bench = FetcherBench()
     _ = bench.join()
-    #expect(asked(bench.offer(1)) == [.get(PolicyVersion(1), holding: [])])
-    #expect(asked(bench.tell(.package(Small.package(1), from: "", depth: 0))) == [fetch(1, first), fetch(1, second)])
+    #expect(asked(bench.offer(1)) == [.requestBundle(PolicyVersion(1), holding: [])])
+    #expect(asked(bench.tell(.bundle(Small.bundle(1), from: "", depth: 0))) == [fetch(1, first), fetch(1, second)])
     #expect(bench.tell(packed(second)) == [.keep(Small.digest(second), second)])
-    #expect(bench.tell(packed(first)) == [.keep(Small.digest(first), first), .install(Small.package(1))])
+    #expect(bench.tell(packed(first)) == [.keep(Small.digest(first), first), .install(Small.bundle(1))])
   }
 
   @Test func `no more is asked for ahead than the window allows, and every chunk once`() {
     let chunks = (0..<200).map { [UInt8($0), 9] }
-    var long = Small.package(1)
+    var long = Small.bundle(1)
     long.policy.byteCount = 400
     long.chunks = chunks.map { PackedChunk(digest: Small.digest($0), byteCount: 2) }
     var bench = FetcherBench()
     _ = bench.join()
     var effects: [FetcherEffect] = []
     bench.fetcher.offered(long.policy, &effects)
-    var requests = asked(bench.tell(.package(long, from: "", depth: 0)))
+    var requests = asked(bench.tell(.bundle(long, from: "", depth: 0)))
     #expect(requests.count == Limits.chunksInFlight)
     for chunk in chunks { requests += asked(bench.tell(packed(chunk))) }
     #expect(requests == chunks.map { fetch(1, $0) })
@@ -102,31 +102,31 @@ private let child = ChildID(5)
     var bench = FetcherBench()
     _ = bench.join()
     _ = bench.offer(1)
-    _ = bench.tell(.package(Small.package(1), from: "", depth: 0))
+    _ = bench.tell(.bundle(Small.bundle(1), from: "", depth: 0))
     _ = bench.tell(packed(first))
     bench.fetcher.lost()
-    #expect(asked(bench.join()) == [.get(PolicyVersion(1), holding: [])])
-    #expect(asked(bench.tell(.package(Small.package(1), from: "", depth: 0))) == [fetch(1, second)])
+    #expect(asked(bench.join()) == [.requestBundle(PolicyVersion(1), holding: [])])
+    #expect(asked(bench.tell(.bundle(Small.bundle(1), from: "", depth: 0))) == [fetch(1, second)])
   }
 
   @Test func `a relay goes on while the coordinator is away`() {
     var bench = FetcherBench.behindRelay()
     bench.fetcher.lost()
     _ = bench.on(.relaySaid(packed(first)))
-    #expect(bench.on(.relaySaid(packed(second))).contains(.install(Small.package(1))))
+    #expect(bench.on(.relaySaid(packed(second))).contains(.install(Small.bundle(1))))
   }
 
   @Test func `a wrong chunk of the coordinator's ends the connection, one of a relay's the relay`() {
     var bench = FetcherBench()
     _ = bench.join()
     _ = bench.offer(1)
-    _ = bench.tell(.package(Small.package(1), from: "", depth: 0))
-    #expect(bench.tell(.packed(Small.digest(first), second)) == [.disconnect])
+    _ = bench.tell(.bundle(Small.bundle(1), from: "", depth: 0))
+    #expect(bench.tell(.chunk(Small.digest(first), second)) == [.disconnect])
     var other = FetcherBench.behindRelay()
-    let effects = other.on(.relaySaid(.packed(Small.digest(first), second)))
+    let effects = other.on(.relaySaid(.chunk(Small.digest(first), second)))
     #expect(effects.starts(with: [.hangUp, .left(relay: "r:1", .wrong)]))
     #expect(
-      asked(effects) == [.fault("r:1", PolicyVersion(1), .wrong), .get(PolicyVersion(1), holding: [])])
+      asked(effects) == [.fault("r:1", PolicyVersion(1), .wrong), .requestBundle(PolicyVersion(1), holding: [])])
   }
 
   @Test func `whatever becomes of a relay, what it sent is kept, and it is not used again`() {
@@ -134,7 +134,7 @@ private let child = ChildID(5)
     _ = bench.on(.relaySaid(packed(first)))
     #expect(asked(bench.on(.relayLost)).first == .fault("r:1", PolicyVersion(1), .lost))
     // Though the coordinator says so, it does not go there: it asks the coordinator, and only for what is missing.
-    let effects = bench.tell(.package(Small.package(1), from: "r:1", depth: 1))
+    let effects = bench.tell(.bundle(Small.bundle(1), from: "r:1", depth: 1))
     #expect(asked(effects) == [fetch(1, second)] && !effects.contains(.dial("r:1")))
   }
 
@@ -156,7 +156,7 @@ private let child = ChildID(5)
   @Test func `a relay that is not to blame is left without a mark`() {
     var bench = FetcherBench.behindRelay()
     #expect(asked(bench.on(.relaySaid(.missing(PolicyVersion(1))))).first == .fault("r:1", PolicyVersion(1), .gone))
-    #expect(bench.tell(.package(Small.package(1), from: "r:1", depth: 1)).contains(.dial("r:1")))
+    #expect(bench.tell(.bundle(Small.bundle(1), from: "r:1", depth: 1)).contains(.dial("r:1")))
   }
 
   @Test func `a fault found while the coordinator is away is told when it is back`() {
@@ -164,7 +164,7 @@ private let child = ChildID(5)
     bench.fetcher.lost()
     #expect(asked(bench.on(.relayLost)) == [])
     #expect(
-      asked(bench.join()) == [.fault("r:1", PolicyVersion(1), .lost), .get(PolicyVersion(1), holding: [])])
+      asked(bench.join()) == [.fault("r:1", PolicyVersion(1), .lost), .requestBundle(PolicyVersion(1), holding: [])])
   }
 
   @Test func `a version that is not kept any more is given up, and its chunks forgotten`() {
@@ -172,30 +172,30 @@ private let child = ChildID(5)
     _ = bench.join()
     _ = bench.offer(1)
     _ = bench.offer(2)
-    _ = bench.tell(.package(Small.package(1), from: "", depth: 0))
+    _ = bench.tell(.bundle(Small.bundle(1), from: "", depth: 0))
     _ = bench.tell(packed(first))
     #expect(
       bench.tell(.missing(PolicyVersion(1)))
-        == [.forget([Small.digest(first)]), .ask(.get(PolicyVersion(2), holding: []))])
+        == [.forget([Small.digest(first)]), .ask(.requestBundle(PolicyVersion(2), holding: []))])
   }
 
   @Test func `a version that turns out damaged is fetched again whole, as an anchor`() {
     var bench = FetcherBench()
     _ = bench.join()
     bench.hold(0)
-    #expect(asked(bench.offer(1)) == [.get(PolicyVersion(1), holding: [PolicyVersion(0)])])
-    let delta = Small.package(1, base: 0)
-    _ = bench.tell(.package(delta, from: "", depth: 0))
+    #expect(asked(bench.offer(1)) == [.requestBundle(PolicyVersion(1), holding: [PolicyVersion(0)])])
+    let delta = Small.bundle(1, base: 0)
+    _ = bench.tell(.bundle(delta, from: "", depth: 0))
     for chunk in Small.chunks(1, base: 0) { _ = bench.tell(packed(chunk)) }
     let effects = bench.on(.installed(delta, isIntact: false))
-    #expect(effects == [.forget(delta.chunks.map(\.digest)), .ask(.get(PolicyVersion(1), holding: []))])
+    #expect(effects == [.forget(delta.chunks.map(\.digest)), .ask(.requestBundle(PolicyVersion(1), holding: []))])
   }
 
   @Test func `a delta on a version that is not held ends the connection`() {
     var bench = FetcherBench()
     _ = bench.join()
     _ = bench.offer(1)
-    #expect(bench.tell(.package(Small.package(1, base: 0), from: "", depth: 0)) == [.disconnect])
+    #expect(bench.tell(.bundle(Small.bundle(1, base: 0), from: "", depth: 0)) == [.disconnect])
   }
 
   @Test func `others get what is kept at once, and what is not when it comes`() {
@@ -207,7 +207,7 @@ private let child = ChildID(5)
       bench.on(.relaySaid(packed(second)))
         == [
           .keep(Small.digest(second), second), .sendChunk(Small.digest(second), to: child), .hangUp,
-          .install(Small.package(1)),
+          .install(Small.bundle(1)),
         ])
   }
 
@@ -220,17 +220,17 @@ private let child = ChildID(5)
     bench.hold(1)
     var effects: [FetcherEffect] = []
     bench.fetcher.drop(PolicyVersion(0), &effects)
-    #expect(effects == [.forget(Small.package(0).chunks.map(\.digest))])
+    #expect(effects == [.forget(Small.bundle(0).chunks.map(\.digest))])
     #expect(bench.on(.childSaid(child, fetch(0, Small.chunks(0)[0]))) == [.tell(child, .missing(PolicyVersion(0)))])
   }
 
-  @Test func `who waits for chunks of another package than this worker fetches is told when it is there`() {
+  @Test func `who waits for chunks of another bundle than this worker fetches is told when it is there`() {
     var bench = FetcherBench.behindRelay()
     let other = Small.chunks(1, base: 0)[0]
     #expect(bench.on(.childSaid(child, fetch(1, other))) == [])
     for chunk in [first, second] { _ = bench.on(.relaySaid(packed(chunk))) }
     #expect(
-      bench.on(.installed(Small.package(1), isIntact: true)) == [.tell(child, .missing(PolicyVersion(1)))])
+      bench.on(.installed(Small.bundle(1), isIntact: true)) == [.tell(child, .missing(PolicyVersion(1)))])
   }
 
   @Test func `who asks for too much or speaks of something else is hung up on`() {

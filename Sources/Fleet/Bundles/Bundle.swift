@@ -1,4 +1,4 @@
-// Package: a whole policy version, packed block by block, and back.
+// Bundle: a whole policy version, packed block by block, and back.
 //
 // Pure: bytes in, bytes out. Who computes digests is the caller's business (SHA-256 in Platform; something quicker in
 // the simulator), and so is the proof that what came out is what was published: the version's own digest.
@@ -16,14 +16,14 @@ package import Records
 ///   - blockBytes: where to cut, at most `Limits.blockBytes`.
 ///   - digest: of a chunk.
 /// - Returns: what to tell receivers, and the chunks in order.
-package func packageOf(
+package func bundleOf(
   _ policy: PolicyManifest, _ bytes: UnsafeRawBufferPointer,
   base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, wordBytes: Int, blockBytes: Int = Limits.blockBytes,
   digest: ([UInt8]) -> ChunkDigest
-) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
+) -> (manifest: BundleManifest, chunks: [[UInt8]]) {
   precondition(bytes.count == Int(policy.byteCount) && base.map { $0.bytes.count == bytes.count } ?? true)
   let codec = BlockCodec()
-  var manifest = PackageManifest(
+  var manifest = BundleManifest(
     policy: policy, base: base?.version, wordBytes: wordBytes, blockBytes: blockBytes, chunks: [])
   var chunks: [[UInt8]] = []
   for index in 0..<(bytes.count + blockBytes - 1) / blockBytes {
@@ -38,18 +38,18 @@ package func packageOf(
 }
 
 /// The same, of bytes in arrays.
-package func packageOf(
+package func bundleOf(
   _ policy: PolicyManifest, _ bytes: [UInt8], base: (version: PolicyVersion, bytes: [UInt8])?, wordBytes: Int,
   blockBytes: Int = Limits.blockBytes, digest: ([UInt8]) -> ChunkDigest
-) -> (manifest: PackageManifest, chunks: [[UInt8]]) {
+) -> (manifest: BundleManifest, chunks: [[UInt8]]) {
   bytes.withUnsafeBytes { bytes in
     guard let base else {
-      return packageOf(
+      return bundleOf(
         policy, bytes, base: nil as (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, wordBytes: wordBytes,
         blockBytes: blockBytes, digest: digest)
     }
     return base.bytes.withUnsafeBytes { old in
-      packageOf(
+      bundleOf(
         policy, bytes, base: (base.version, old), wordBytes: wordBytes, blockBytes: blockBytes, digest: digest)
     }
   }
@@ -64,8 +64,8 @@ package func packageOf(
 /// - Returns: as many bytes as the manifest says. Whether they have the version's digest is for the caller to see.
 /// - Throws: what is wrong, before room is made for it.
 package func unpacked(
-  _ manifest: PackageManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
-) throws(PackageError) -> [UInt8] {
+  _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
+) throws(BundleError) -> [UInt8] {
   guard manifest.isSound else { throw .unsound }
   if let needed = manifest.base {
     guard let base, base.version == needed, base.bytes.count == Int(manifest.policy.byteCount) else {
@@ -83,9 +83,9 @@ package func unpacked(
 
 /// - Returns: what is wrong, if something is.
 private func unpack(
-  _ manifest: PackageManifest, base: UnsafeRawBufferPointer?, _ chunk: (ChunkDigest) -> [UInt8]?,
+  _ manifest: BundleManifest, base: UnsafeRawBufferPointer?, _ chunk: (ChunkDigest) -> [UInt8]?,
   into bytes: UnsafeMutableRawBufferPointer
-) -> PackageError? {
+) -> BundleError? {
   let codec = BlockCodec()
   for (index, packed) in manifest.chunks.enumerated() {
     guard let chunk = chunk(packed.digest) else { return .missing(block: index) }

@@ -1,8 +1,8 @@
-// PackageManifest: how the bytes of a policy version travel: cut into blocks, each packed into a chunk of its own.
+// BundleManifest: how the bytes of a policy version travel: cut into blocks, each packed into a chunk of its own.
 //
 // An anchor stands alone; a delta is lossless and needs the version that it was made against. A chunk is known by its
 // digest, so it does not matter who passes it on, and what is held is not asked for again. Written by the coordinator,
-// read by workers. How a block is packed is the business of Packages; the bytes of this are on docs/protocol.md.
+// read by workers. How a block is packed is the business of Bundles; the bytes of this are on docs/protocol.md.
 
 import Base
 
@@ -45,7 +45,7 @@ package struct PackedChunk: Sendable, Equatable {
   }
 }
 
-package struct PackageManifest: Sendable, Equatable {
+package struct BundleManifest: Sendable, Equatable {
   /// What comes out: its length and its digest are what a receiver believes in the end.
   package var policy: PolicyManifest
   /// nil is an anchor.
@@ -75,12 +75,12 @@ package struct PackageManifest: Sendable, Equatable {
 
   /// Whether the numbers fit together and stay within limits: only then is anything allocated for them.
   package var isSound: Bool {
-    let limit = UInt64(Limits.chunksPerPackage) * UInt64(Limits.blockBytes)
+    let limit = UInt64(Limits.chunksPerBundle) * UInt64(Limits.blockBytes)
     guard policy.byteCount <= limit, (1...Limits.blockBytes).contains(blockBytes), [2, 4].contains(wordBytes),
       base != policy.version
     else { return false }
     let blocks = (policy.byteCount + UInt64(blockBytes) - 1) / UInt64(blockBytes)
-    return UInt64(chunks.count) == blocks && chunks.count <= Limits.chunksPerPackage
+    return UInt64(chunks.count) == blocks && chunks.count <= Limits.chunksPerBundle
       && chunks.allSatisfy { (1...Limits.packedChunkBytes).contains($0.byteCount) }
   }
 }

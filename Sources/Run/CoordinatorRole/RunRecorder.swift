@@ -1,4 +1,4 @@
-// Scribe: the coordinator's memory, and what it writes down for people.
+// RunRecorder: the coordinator's memory, and what it writes down for people.
 //
 // What must survive goes into the ledger: rounds, trajectories, versions, metrics, who sampled what. metrics.jsonl,
 // summary.json and report.html are made from the ledger and can be made again. Truth is read here, for figures only.
@@ -13,7 +13,7 @@ package import Runs
 import Settings
 import TTRL
 
-package final class Scribe {
+package final class RunRecorder {
   package let run: Run
   private let ledger: Ledger
   private var timeKept = MonotonicClock.now()
