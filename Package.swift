@@ -120,11 +120,11 @@ let layers: [[Module]] = [
       "Simulation", in: "Workshop", .pure, imports: ["Fleet", "Wire", "Bundles", "TTRL", "Answers", "Records", "Base"]),
     module(
       "Pretraining", in: "Workshop", .shell,
-      imports: ["Runs", "LanguageModel", "Tensors", "TTRL", "Answers", "Platform", "Records", "Base"]),
+      imports: ["Runs", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
     module(
       "Benchmarks", in: "Workshop", .shell,
       imports: [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Bundles", "Ceilings", "Runs",
+        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Ceilings", "Runs",
         "LanguageModel", "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN",
       ]),
     module(

@@ -1,5 +1,5 @@
-// ChaosCommand: `ttrl-dev chaos`: a run that nothing happens to, then runs of the same settings under random kills, pauses
-// and broken connections, and a comparison bit for bit.
+// ChaosCommand: `ttrl-dev chaos`: an undisturbed run, then runs of the same settings under random kills, pauses and
+// broken connections, and a comparison bit for bit.
 //
 // All of it is real: `ttrl train` with its processes, their TCP connections, the ledger on the disk. Which disturbance
 // comes when is decided by --chaos-seed; what it hits depends on the moment.

@@ -1,5 +1,5 @@
-// ttrl-dev: tools for those who work on ttrl; CommandTable.swift says which. `main` is synchronous: benchmarks of learner
-// ranks call MPI from this thread only.
+// ttrl-dev: tools for those who work on ttrl; CommandTable.swift says which. `main` is synchronous: benchmarks of
+// learner ranks call MPI from this thread only.
 
 import Commands
 import Glibc

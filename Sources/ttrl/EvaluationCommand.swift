@@ -65,7 +65,7 @@ extension Command {
     if !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
       let status = try Supervisor(
-        directory, settings: settings, steps: 0, key: directory.key, crew: OneMachine(nil)
+        directory, settings: settings, steps: 0, key: directory.key, plan: OneMachine(nil)
       ).run()
       guard status == ExitStatus.done else { return status }
     }

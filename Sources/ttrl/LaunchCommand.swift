@@ -20,22 +20,22 @@ extension Command {
     settings.key = ClusterAccess.absolute(settings.key)
     settings.hosts = ThisProcess.absolute(settings.hosts)
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
-    let crew = try SeveralMachines(reading: settings.hosts, launcher: launcher)
-    try requireReachable(settings, crew.list)
-    guard crew.list.learners > 0 || settings.method.steps == 0 else {
+    let plan = try SeveralMachines(reading: settings.hosts, launcher: launcher)
+    try requireReachable(settings, plan.list)
+    guard plan.list.learners > 0 || settings.method.steps == 0 else {
       throw SettingsError(problems: ["\(settings.hosts) has no learner ranks; give this machine learners=1"])
     }
-    (settings.workers, settings.learners) = (crew.list.workers, max(1, crew.list.learners))
-    let here = (crew.list.here?.workers ?? 0, crew.list.here?.learners ?? 0)
+    (settings.workers, settings.learners) = (plan.list.workers, max(1, plan.list.learners))
+    let here = (plan.list.here?.workers ?? 0, plan.list.here?.learners ?? 0)
     let beginning = try RunBeginning.begin(
       settings, given: given + ["learners"], isDryRun: settings.isDryRun, here: here)
     if try isFinished(beginning.directory, settings) { return ExitStatus.done }
-    announce(beginning, settings, processes: "1 coordinator (here); \(crew.summary)")
+    announce(beginning, settings, processes: "1 coordinator (here); \(plan.summary)")
     if settings.isDryRun {
-      try printPlan(crew, beginning, settings)
+      try printPlan(plan, beginning, settings)
       return ExitStatus.done
     }
-    return try supervise(beginning, settings, crew)
+    return try supervise(beginning, settings, plan)
   }
 
   /// Machines that are not this one must be able to call back.
@@ -57,16 +57,16 @@ extension Command {
   }
 
   private static func printPlan(
-    _ crew: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: Settings
+    _ plan: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: Settings
   ) throws {
     let model = try ModelDirectory(beginning.settings.model).configuration.model
     var firstRank = 0
-    for host in crew.list.hosts {
+    for host in plan.list.hosts {
       var planned = beginning.settings
       (planned.workers, planned.learners) = (host.workers, host.learners)
       (planned.threads, planned.keyValueMemory) = (host.threads, settings.keyValueMemory)
       let plan = RunMemory.plan(
-        planned, model: model, ranks: (firstRank..<firstRank + host.learners, max(1, crew.list.learners)))
+        planned, model: model, ranks: (firstRank..<firstRank + host.learners, max(1, plan.list.learners)))
       firstRank += host.learners
       // A coordinator is here only.
       let items = plan.items.filter { $0.bytes > 0 && (host.isHere || $0.name != "coordinator") }
@@ -74,20 +74,20 @@ extension Command {
       for item in items { complain("  \(item.name): \(MemoryPlan.mebibytes(item.bytes))") }
     }
     func threads(_ processes: KeyPath<ListedHost, Int>) -> Int {
-      crew.list.hosts.reduce(0) { sum, host in
+      plan.list.hosts.reduce(0) { sum, host in
         let count = host[keyPath: processes]
         return sum + (host.threads > 0 ? host.threads * count : count > 0 ? Machine.coreCount : 0)
       }
     }
     try sayStepTime(
-      beginning.settings, on: (threads(\.workers), threads(\.learners)), ranks: max(1, crew.list.learners),
-      machines: crew.list.hosts.count)
+      beginning.settings, on: (threads(\.workers), threads(\.learners)), ranks: max(1, plan.list.learners),
+      machines: plan.list.hosts.count)
     var address = try HostPort(parsing: settings.listen)
     if address.port == 0 { address = try HostPort(parsing: "\(address.host):1") }
-    let site = Site(
+    let context = LaunchContext(
       directory: beginning.directory, settings: settings, address: address,
       key: ClusterAccess.path(settings, beginning.directory), loop: try EventLoop(), say: complain)
-    print(try crew.commands(at: site))
+    print(try plan.commands(in: context))
   }
 
   // MARK: Stopping

@@ -13,7 +13,7 @@ import Platform
 import Runs
 import Settings
 
-final class SeveralMachines: Crew {
+final class SeveralMachines: ProcessPlan {
   private let path: String
   private(set) var list: HostList
   /// nil where nothing is trained.
@@ -65,47 +65,47 @@ final class SeveralMachines: Crew {
     }.joined(separator: "; ")
   }
 
-  func charges(at site: Site) throws -> [Charge] {
-    var charges: [Charge] = []
+  func processes(in context: LaunchContext) throws -> [SupervisedProcess] {
+    var processes: [SupervisedProcess] = []
     for host in list.hosts {
       for index in 0..<host.workers {
         let name = host.isHere ? "worker-\(index + 1)" : "\(host.name)-worker-\(index + 1)"
-        charges.append(
-          Charge("worker", name: name, patience: host.isHere ? .limited : .endless) {
-            try self.worker(host, name: name, at: site)
+        processes.append(
+          SupervisedProcess("worker", name: name, patience: host.isHere ? .limited : .endless) {
+            try self.worker(host, name: name, in: context)
           })
       }
     }
-    guard launcher != nil, list.learners > 0 else { return charges }
-    let learner = Charge("learner", name: "learner") { try self.learner(at: site) }
-    learner.prepare = { self.probe(at: site, then: $0) }
-    return charges + [learner]
+    guard launcher != nil, list.learners > 0 else { return processes }
+    let learner = SupervisedProcess("learner", name: "learner") { try self.learner(in: context) }
+    learner.prepare = { self.probe(in: context, then: $0) }
+    return processes + [learner]
   }
 
   // MARK: Workers
 
-  private func worker(_ host: ListedHost, name: String, at site: Site) throws -> ChildProcess.Command {
+  private func worker(_ host: ListedHost, name: String, in context: LaunchContext) throws -> ChildProcess.Command {
     guard !host.isHere else {
       let threads = host.threads > 0 ? host.threads : max(1, Machine.coreCount / max(host.workers, 1))
-      return bound(try site.worker(name: name, threads: threads, log: name), to: host)
+      return bound(try context.worker(name: name, threads: threads, log: name), to: host)
     }
-    let isPlain = site.key == Settings.plainTCP
-    let words = Reach.words(hosts: path, key: isPlain ? nil : site.key)
-    let text = try workerText(host, name: name, at: site)
-    return try Site.ownCommand(words + [host.name, text], log: name, in: site.directory)
+    let isPlain = context.key == Settings.plainTCP
+    let words = Reach.words(hosts: path, key: isPlain ? nil : context.key)
+    let text = try workerText(host, name: name, in: context)
+    return try LaunchContext.ownCommand(words + [host.name, text], log: name, in: context.directory)
   }
 
   /// What a shell there runs. It knows how many cores there are.
-  private func workerText(_ host: ListedHost, name: String, at site: Site) throws -> String {
+  private func workerText(_ host: ListedHost, name: String, in context: LaunchContext) throws -> String {
     let workers = max(host.workers, 1)
     let share = "$(( $(nproc) > \(workers) ? $(nproc) / \(workers) : 1 ))"
     let threads = host.threads > 0 ? "\(host.threads)" : share
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
     let words = (binding(host) + [program]).map(Reach.quoted).joined(separator: " ")
-    let work = "worker --coordinator \(site.address) --name \(Reach.quoted(name)) --threads \(threads)"
-    let key = site.key == Settings.plainTCP ? Settings.plainTCP : "\"$TTRL_FILES/cluster.key\""
+    let work = "worker --coordinator \(context.address) --name \(Reach.quoted(name)) --threads \(threads)"
+    let key = context.key == Settings.plainTCP ? Settings.plainTCP : "\"$TTRL_FILES/cluster.key\""
     let rest =
-      "--kv-memory \(site.settings.keyValueMemory) --key \(key) --log-level \(site.settings.logLevel.rawValue)"
+      "--kv-memory \(context.settings.keyValueMemory) --key \(key) --log-level \(context.settings.logLevel.rawValue)"
     return "exec \(words) \(work) \(rest)"
   }
 
@@ -124,17 +124,19 @@ final class SeveralMachines: Crew {
   // MARK: The learner
 
   /// Asks every other machine with ranks whether it is there.
-  private func probe(at site: Site, then start: @escaping () -> Void) {
+  private func probe(in context: LaunchContext, then start: @escaping () -> Void) {
     let others = list.hosts.filter { !$0.isHere && $0.learners > 0 }
     let before = away
     away = []
     var open = others.count
     let settle = {
       self.probes = []
-      self.report(before, at: site)
+      self.report(before, in: context)
       // With float sums the number of ranks decides the bits, so nobody may be missing.
-      guard site.settings.reduction == .fast, !self.away.isEmpty else { return start() }
-      site.loop.schedule(at: MonotonicClock.now() + Limits.reachAgainLongest) { self.probe(at: site, then: start) }
+      guard context.settings.reduction == .fast, !self.away.isEmpty else { return start() }
+      context.loop.schedule(at: MonotonicClock.now() + Limits.reachAgainLongest) {
+        self.probe(in: context, then: start)
+      }
     }
     guard open > 0 else { return settle() }
     for host in others {
@@ -146,35 +148,35 @@ final class SeveralMachines: Crew {
       do {
         let words = Reach.words(hosts: path) + [host.name, "true"]
         let probe = try ChildProcess(
-          try Site.ownCommand(words, log: "learner", in: site.directory), loop: site.loop
+          try LaunchContext.ownCommand(words, log: "learner", in: context.directory), loop: context.loop
         ) { finish($0 == .exited(0)) }
         probes.append(probe)
-        site.loop.schedule(at: MonotonicClock.now() + Limits.probe) { probe.signal(Signal.kill) }
+        context.loop.schedule(at: MonotonicClock.now() + Limits.probe) { probe.signal(Signal.kill) }
       } catch {
         finish(false)
       }
     }
   }
 
-  private func report(_ before: Set<String>, at site: Site) {
+  private func report(_ before: Set<String>, in context: LaunchContext) {
     guard away != before else { return }
-    let wait = site.settings.reduction == .fast ? "it waits for them (--reduction fast)" : "it starts without them"
+    let wait = context.settings.reduction == .fast ? "it waits for them (--reduction fast)" : "it starts without them"
     let ranks = list.hosts.reduce(0) { $0 + (away.contains($1.name) ? 0 : $1.learners) }
-    site.say(
+    context.say(
       away.isEmpty
         ? "the learner has all its machines again, \(ranks) ranks"
         : "the learner cannot reach \(away.sorted().joined(separator: ", ")): \(wait), \(ranks) ranks are left")
   }
 
-  private func learner(at site: Site) throws -> ChildProcess.Command {
+  private func learner(in context: LaunchContext) throws -> ChildProcess.Command {
     guard let launcher else { throw UserError("nothing is trained") }
-    var command = try Site.ownCommand([], log: "learner", in: site.directory)
+    var command = try LaunchContext.ownCommand([], log: "learner", in: context.directory)
     let own = command.program
     let parts = list.hosts.filter { $0.learners > 0 && !away.contains($0.name) }.map { host in
       MPILauncher.Part(
         host: host.isHere ? nil : host.name, ranks: host.learners,
         words: binding(host) + [host.program.isEmpty ? own : host.program]
-          + site.learnerWords(threads: host.threads))
+          + context.learnerWords(threads: host.threads))
     }
     let agent = ([own] + Reach.words(hosts: path)).joined(separator: " ")
     command.program = launcher.program
@@ -186,13 +188,13 @@ final class SeveralMachines: Crew {
   // MARK: The plan
 
   /// The commands of all processes, for `--dry-run`.
-  func commands(at site: Site) throws -> String {
-    try charges(at: site).map { charge in
-      let command = try charge.command()
+  func commands(in context: LaunchContext) throws -> String {
+    try processes(in: context).map { process in
+      let command = try process.command()
       let words = ([command.program] + command.arguments).map { word in
         word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : Reach.quoted(word)
       }
-      return "\(charge.name):\n  " + words.joined(separator: " ")
+      return "\(process.name):\n  " + words.joined(separator: " ")
     }.joined(separator: "\n")
   }
 }

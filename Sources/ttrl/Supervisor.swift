@@ -1,6 +1,6 @@
 // Supervisor: the processes of a run.
 //
-// It starts a coordinator, and whoever the crew names: workers and the learner's MPI job, here or elsewhere. It starts
+// It starts a coordinator, and whoever the plan names: workers and the learner's MPI job, here or elsewhere. It starts
 // again whichever dies, shows progress from the run's own files, and stops everything when asked to. It takes no part
 // in the run: killing it kills the rest, and the same command continues where the ledger ends.
 
@@ -19,11 +19,11 @@ final class Supervisor {
   private let settings: Settings
   /// Path of the key that all of them get, or `Settings.plainTCP`.
   private let key: String
-  private let crew: any Crew
+  private let plan: any ProcessPlan
   /// Held while it works; `ttrl stop` finds the process by it.
   private let lock: RunLock
   private let loop: EventLoop
-  private var charges: [Charge] = []
+  private var processes: [SupervisedProcess] = []
   private var address: HostPort?
   private var outcome: Int32?
   private var isStopping = false
@@ -32,13 +32,13 @@ final class Supervisor {
 
   /// - Parameter peak: what the machine could do at most, where it is the only one; shown beside what it does.
   init(
-    _ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, crew: any Crew,
+    _ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, plan: any ProcessPlan,
     peak: ArithmeticPeak? = nil
   ) throws {
     self.directory = directory
     self.settings = settings
     self.key = key
-    self.crew = crew
+    self.plan = plan
     lock = try RunLock(directory: directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     loop = try EventLoop()
     let progress = ProgressView(directory, steps: Int(steps))
@@ -55,7 +55,7 @@ final class Supervisor {
     try Files.createDirectory(directory.logs)
     try? Files.removeTree(directory.address)
     try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in self.interrupt() }
-    try start(Charge("coordinator", name: "coordinator", command: coordinatorCommand))
+    try start(SupervisedProcess("coordinator", name: "coordinator", command: coordinatorCommand))
     awaitAddress(since: MonotonicClock.now())
     page.start()
     showProgress()
@@ -70,119 +70,119 @@ final class Supervisor {
   private func coordinatorCommand() throws -> ChildProcess.Command {
     // Started again, it listens where the others look for it.
     let listen = address.map { "\($0)" } ?? settings.listen
-    return try Site.ownCommand(
-      ["coordinator", "--run", directory.path, "--listen", listen] + Site.words(key: key, settings),
+    return try LaunchContext.ownCommand(
+      ["coordinator", "--run", directory.path, "--listen", listen] + LaunchContext.words(key: key, settings),
       log: "coordinator", in: directory)
   }
 
-  private func site() throws -> Site {
+  private func context() throws -> LaunchContext {
     guard let address else { throw UserError("the coordinator has no address yet") }
     let found = settings.coordinator.isEmpty ? address : try HostPort(parsing: settings.coordinator)
-    return Site(
+    return LaunchContext(
       directory: directory, settings: settings, address: found, key: key, loop: loop,
       say: { self.progress.say($0) })
   }
 
   // MARK: Processes
 
-  private func start(_ charge: Charge) throws {
-    charges.append(charge)
-    try launch(charge)
+  private func start(_ child: SupervisedProcess) throws {
+    processes.append(child)
+    try launch(child)
   }
 
-  private func launch(_ charge: Charge) throws {
-    guard let prepare = charge.prepare else { return try spawn(charge) }
+  private func launch(_ child: SupervisedProcess) throws {
+    guard let prepare = child.prepare else { return try spawn(child) }
     prepare {
-      guard !self.isStopping, self.outcome == nil, !charge.isRetired, charge.process == nil else { return }
+      guard !self.isStopping, self.outcome == nil, !child.isRetired, child.process == nil else { return }
       do {
-        try self.spawn(charge)
+        try self.spawn(child)
       } catch {
-        self.fail("\(charge.name) cannot be started: \(error)")
+        self.fail("\(child.name) cannot be started: \(error)")
       }
     }
   }
 
-  private func spawn(_ charge: Charge) throws {
-    charge.started = MonotonicClock.now()
-    charge.logBytes = (try? Files.size(of: log(of: charge))) ?? 0
-    charge.process = try ChildProcess(try charge.command(), loop: loop) { status in self.ended(charge, status) }
+  private func spawn(_ child: SupervisedProcess) throws {
+    child.started = MonotonicClock.now()
+    child.logBytes = (try? Files.size(of: log(of: child))) ?? 0
+    child.process = try ChildProcess(try child.command(), loop: loop) { status in self.ended(child, status) }
   }
 
-  private func ended(_ charge: Charge, _ status: ChildProcess.ExitStatus) {
-    charge.process = nil
-    if status == .exited(0) { charge.isDone = true }
-    guard !isStopping, outcome == nil, !charge.isRetired else { return }
-    if charge.name == "coordinator", charge.isDone {
+  private func ended(_ child: SupervisedProcess, _ status: ChildProcess.ExitStatus) {
+    child.process = nil
+    if status == .exited(0) { child.isDone = true }
+    guard !isStopping, outcome == nil, !child.isRetired else { return }
+    if child.name == "coordinator", child.isDone {
       outcome = ExitStatus.done
       loop.stop()
-    } else if charge.patience == .endless {
-      if !charge.isDone { tryLater(charge, after: status) }
+    } else if child.patience == .endless {
+      if !child.isDone { tryLater(child, after: status) }
     } else if status == .exited(ExitStatus.usage) {
-      giveUp(on: charge, "cannot go on")
-    } else if !charge.isDone {
-      startAgain(charge, after: status)
+      giveUp(on: child, "cannot go on")
+    } else if !child.isDone {
+      startAgain(child, after: status)
     }
   }
 
-  private func log(of charge: Charge) -> String { "\(directory.logs)/\(charge.name).log" }
+  private func log(of child: SupervisedProcess) -> String { "\(directory.logs)/\(child.name).log" }
 
-  private func startAgain(_ charge: Charge, after status: ChildProcess.ExitStatus) {
+  private func startAgain(_ child: SupervisedProcess, after status: ChildProcess.ExitStatus) {
     let now = MonotonicClock.now()
-    charge.deaths = charge.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
-    guard charge.deaths.count <= Limits.restarts else {
+    child.deaths = child.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
+    guard child.deaths.count <= Limits.restarts else {
       return giveUp(
-        on: charge, "\(status), \(charge.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
+        on: child, "\(status), \(child.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
     }
-    progress.say("\(charge.name) \(status); starting it again (log: \(log(of: charge)))")
-    loop.schedule(at: now + .milliseconds(200 << UInt64(charge.deaths.count - 1))) {
+    progress.say("\(child.name) \(status); starting it again (log: \(log(of: child)))")
+    loop.schedule(at: now + .milliseconds(200 << UInt64(child.deaths.count - 1))) {
       guard !self.isStopping, self.outcome == nil else { return }
       do {
-        try self.launch(charge)
+        try self.launch(child)
       } catch {
-        self.fail("\(charge.name) cannot be started: \(error)")
+        self.fail("\(child.name) cannot be started: \(error)")
       }
     }
   }
 
   /// A process elsewhere: its machine may be away, for however long. What is said is said once, and when it is back.
-  private func tryLater(_ charge: Charge, after status: ChildProcess.ExitStatus) {
+  private func tryLater(_ child: SupervisedProcess, after status: ChildProcess.ExitStatus) {
     let now = MonotonicClock.now()
-    if now.since(charge.started) > Limits.goodStart { charge.deaths = [] }
-    if charge.awaySince == nil {
-      charge.awaySince = now
-      let words = LastWords.of(charge.role, log: log(of: charge), from: charge.logBytes)
-      progress.say("\(charge.name) \(status); it is tried again until it is back: \(words)")
+    if now.since(child.started) > Limits.goodStart { child.deaths = [] }
+    if child.awaySince == nil {
+      child.awaySince = now
+      let words = LastWords.of(child.role, log: log(of: child), from: child.logBytes)
+      progress.say("\(child.name) \(status); it is tried again until it is back: \(words)")
     }
-    let doublings = min(UInt64(charge.deaths.count), 5)
+    let doublings = min(UInt64(child.deaths.count), 5)
     let pause = min(Limits.reachAgainFirst.nanoseconds << doublings, Limits.reachAgainLongest.nanoseconds)
-    charge.deaths.append(now)
+    child.deaths.append(now)
     loop.schedule(at: now + Instant.Span(nanoseconds: pause)) {
-      guard !self.isStopping, self.outcome == nil, !charge.isRetired, charge.process == nil else { return }
+      guard !self.isStopping, self.outcome == nil, !child.isRetired, child.process == nil else { return }
       do {
-        try self.launch(charge)
-        self.greetWhenBack(charge, started: charge.started)
+        try self.launch(child)
+        self.greetWhenBack(child, started: child.started)
       } catch {
-        self.fail("\(charge.name) cannot be started: \(error)")
+        self.fail("\(child.name) cannot be started: \(error)")
       }
     }
   }
 
   /// The other side says when it has started the process.
-  private func greetWhenBack(_ charge: Charge, started: Instant) {
+  private func greetWhenBack(_ child: SupervisedProcess, started: Instant) {
     loop.schedule(at: MonotonicClock.now() + .milliseconds(250)) {
-      guard charge.process != nil, charge.started == started, let away = charge.awaySince else { return }
-      guard Reach.hasArrived(log: self.log(of: charge), from: charge.logBytes) else {
-        return self.greetWhenBack(charge, started: started)
+      guard child.process != nil, child.started == started, let away = child.awaySince else { return }
+      guard Reach.hasArrived(log: self.log(of: child), from: child.logBytes) else {
+        return self.greetWhenBack(child, started: started)
       }
-      charge.awaySince = nil
-      self.progress.say("\(charge.name) is back after \(Int(MonotonicClock.now().since(away).seconds)) s")
+      child.awaySince = nil
+      self.progress.say("\(child.name) is back after \(Int(MonotonicClock.now().since(away).seconds)) s")
     }
   }
 
   /// The role has said what is wrong; that is what the user has to read.
-  private func giveUp(on charge: Charge, _ how: String) {
-    let words = LastWords.of(charge.role, log: log(of: charge), from: charge.logBytes)
-    fail("\(charge.name) \(how): \(words)\nWhat is durable is kept: mend the cause and give the same command again.")
+  private func giveUp(on child: SupervisedProcess, _ how: String) {
+    let words = LastWords.of(child.role, log: log(of: child), from: child.logBytes)
+    fail("\(child.name) \(how): \(words)\nWhat is durable is kept: mend the cause and give the same command again.")
   }
 
   private func fail(_ text: String) {
@@ -204,36 +204,36 @@ final class Supervisor {
 
   private func startPeers() {
     do {
-      for charge in try crew.charges(at: try site()) { try start(charge) }
-      watchCrew()
+      for child in try plan.processes(in: try context()) { try start(child) }
+      watchPlan()
     } catch {
       fail("\(error)")
     }
   }
 
-  /// Starts whoever has joined the crew, tells those to leave whom it no longer has, and lets the others' new commands
+  /// Starts whoever has joined the plan, tells those to leave whom it no longer has, and lets the others' new commands
   /// hold from their next start.
-  private func watchCrew() {
+  private func watchPlan() {
     loop.schedule(at: MonotonicClock.now() + .seconds(1)) {
       guard self.outcome == nil, !self.isStopping else { return }
-      if self.crew.hasChanged(say: { self.progress.say($0) }) { self.adoptCrew() }
-      self.watchCrew()
+      if self.plan.hasChanged(say: { self.progress.say($0) }) { self.adoptPlan() }
+      self.watchPlan()
     }
   }
 
-  private func adoptCrew() {
+  private func adoptPlan() {
     do {
-      let wanted = try crew.charges(at: try site())
-      for charge in charges where charge.name != "coordinator" && !charge.isRetired {
-        guard let new = wanted.first(where: { $0.name == charge.name }) else {
-          charge.isRetired = true
-          charge.process?.signal(Signal.terminate)
+      let wanted = try plan.processes(in: try context())
+      for child in processes where child.name != "coordinator" && !child.isRetired {
+        guard let new = wanted.first(where: { $0.name == child.name }) else {
+          child.isRetired = true
+          child.process?.signal(Signal.terminate)
           continue
         }
-        (charge.command, charge.prepare) = (new.command, new.prepare)
+        (child.command, child.prepare) = (new.command, new.prepare)
       }
-      for charge in wanted where !charges.contains(where: { $0.name == charge.name && !$0.isRetired }) {
-        try start(charge)
+      for child in wanted where !processes.contains(where: { $0.name == child.name && !$0.isRetired }) {
+        try start(child)
       }
     } catch {
       fail("\(error)")
@@ -256,15 +256,15 @@ final class Supervisor {
     // After a finished run the others leave by themselves: they have been told.
     if outcome != ExitStatus.done { signalAll(Signal.terminate) }
     let deadline = MonotonicClock.now() + .seconds(5)
-    while charges.contains(where: { $0.process != nil }), MonotonicClock.now() < deadline {
+    while processes.contains(where: { $0.process != nil }), MonotonicClock.now() < deadline {
       loop.run(until: MonotonicClock.now() + .milliseconds(50))
     }
     signalAll(Signal.kill)
-    while charges.contains(where: { $0.process != nil }) { loop.run(until: MonotonicClock.now() + .milliseconds(50)) }
+    while processes.contains(where: { $0.process != nil }) { loop.run(until: MonotonicClock.now() + .milliseconds(50)) }
     try? Files.removeTree(directory.address)
   }
 
-  private func signalAll(_ number: Int32) { for charge in charges { charge.process?.signal(number) } }
+  private func signalAll(_ number: Int32) { for child in processes { child.process?.signal(number) } }
 
   // MARK: Progress
 

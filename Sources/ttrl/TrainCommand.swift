@@ -41,7 +41,7 @@ extension Command {
 
   /// Runs the processes of a run that was begun, to its end.
   static func supervise(
-    _ beginning: RunBeginning.Outcome, _ settings: Settings, _ crew: any Crew, peak: ArithmeticPeak? = nil
+    _ beginning: RunBeginning.Outcome, _ settings: Settings, _ plan: any ProcessPlan, peak: ArithmeticPeak? = nil
   ) throws -> Int32 {
     try awaitLock(beginning.directory)
     // It may have been finished meanwhile, by whoever held the lock.
@@ -50,7 +50,7 @@ extension Command {
     // Made here, before anyone needs it.
     _ = try ClusterAccess.key(key, isOwn: settings.key.isEmpty)
     let status = try Supervisor(
-      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, crew: crew,
+      beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, plan: plan,
       peak: peak
     ).run()
     if status == ExitStatus.done { try showResult(beginning.directory, settings) }

@@ -153,7 +153,9 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(1)
     #expect(
-      bench.say(.requestBundle(PolicyVersion(5), holding: []), from: 1) == [.send(.missing(PolicyVersion(5)), to: PeerID(1))])
+      bench.say(.requestBundle(PolicyVersion(5), holding: []), from: 1) == [
+        .send(.missing(PolicyVersion(5)), to: PeerID(1))
+      ])
     #expect(
       bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)
         == [.bundle(.make(Small.manifest(0), base: nil))])

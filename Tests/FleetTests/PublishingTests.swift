@@ -38,7 +38,8 @@ import Testing
 
   @Test(arguments: [
     Message.policyBytes(PolicyVersion(1), offset: 1, bytes: [1]), .policyBytes(PolicyVersion(1), offset: 0, bytes: []),
-    .policyBytes(PolicyVersion(2), offset: 0, bytes: [1]), .policyBytes(PolicyVersion(1), offset: 0, bytes: [1, 2, 3, 4, 5]),
+    .policyBytes(PolicyVersion(2), offset: 0, bytes: [1]),
+    .policyBytes(PolicyVersion(1), offset: 0, bytes: [1, 2, 3, 4, 5]),
   ])
   func `a chunk that was not asked for ends the connection`(_ chunk: Message) {
     var bench = announced()
@@ -116,7 +117,9 @@ import Testing
     _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
     #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
     #expect(
-      messages(to: 1, in: bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)) == [.missing(PolicyVersion(0))])
+      messages(to: 1, in: bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)) == [
+        .missing(PolicyVersion(0))
+      ])
   }
 
   @Test func `a new version's delta is made before the version before it is dropped, and workers hear of it at once`() {

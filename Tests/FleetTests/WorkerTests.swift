@@ -93,7 +93,8 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     var bench = WorkerBench()
     _ = bench.join()
     for version in UInt32(0)...2 { _ = bench.install(version) }
-    #expect(sent(bench.hear(.offer(Small.manifest(0)))) == [.requestBundle(PolicyVersion(0), holding: [PolicyVersion(2)])])
+    #expect(
+      sent(bench.hear(.offer(Small.manifest(0)))) == [.requestBundle(PolicyVersion(0), holding: [PolicyVersion(2)])])
   }
 
   @Test func `where others can have chunks is said at the meeting`() {

@@ -201,7 +201,7 @@ struct Lever: Sendable, CustomTestStringConvertible {
         $0.klPlace = .reward
         $0.importanceCap = 1
       })
-    levers.append(Lever("silent groups") { $0.silentGroups = .train })
+    levers.append(Lever("zero-advantage groups") { $0.zeroAdvantageGroups = .train })
     levers.append(Lever("cosine from zero") { $0.rateSchedule = .cosineFromZero })
     levers.append(Lever("constant rate") { $0.rateSchedule = .constant })
     return levers
@@ -257,7 +257,7 @@ struct TrainingTests {
     var training = training
     training.method.klCoefficient = 0.1
     training.method.entropyCoefficient = 0.1
-    training.method.silentGroups = .train
+    training.method.zeroAdvantageGroups = .train
     var policy = try training.policy(type)
     var groups: [Group] = []
     for prompt in training.prompts {

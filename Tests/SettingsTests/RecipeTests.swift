@@ -37,7 +37,8 @@ private func resolved(
   @Test func `the reference's recipe has its semantics`() throws {
     let method = try resolved([("recipe", "ttrl-reference")]).method
     #expect(method.answers == .reference && method.selection == .first && method.lastBatch == .drop)
-    #expect(method.denominator == .microBatch && method.denominatorSequences == 2 && method.silentGroups == .train)
+    #expect(
+      method.denominator == .microBatch && method.denominatorSequences == 2 && method.zeroAdvantageGroups == .train)
     #expect(method.rateSchedule == .cosineFromZero && method.warmupSteps == 7 && method.dualClip == 3)
     #expect(method.beta1 == 0.9 && method.beta2 == 0.999 && method.weightDecay == 0.01)
     #expect(method.klCoefficient == 0.001 && method.klEstimator == .k3 && method.klPlace == .loss)

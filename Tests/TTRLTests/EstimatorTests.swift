@@ -133,18 +133,18 @@ private func worth(_ judgement: Judgement) -> [Float] {
     #expect(judged(answers) { $0.minimumShare = 0.11 }.abstention == .share)
   }
 
-  /// Whatever compares across prompts, and even where silent groups stay, nothing of it reaches an update.
-  @Test(arguments: AdvantageEstimator.allCases, SilentGroups.allCases)
+  /// Whatever compares across prompts, and even where zero-advantage groups stay, nothing of it reaches an update.
+  @Test(arguments: AdvantageEstimator.allCases, ZeroAdvantageGroups.allCases)
   func `a group that abstains trains on nothing, and is counted apart from one that nobody answered`(
-    _ advantage: AdvantageEstimator, _ silentGroups: SilentGroups
+    _ advantage: AdvantageEstimator, _ zeroAdvantageGroups: ZeroAdvantageGroups
   ) throws {
     var method = Method()
     method.advantage = advantage
-    method.silentGroups = silentGroups
+    method.zeroAdvantageGroups = zeroAdvantageGroups
     method.ties = .abstain
     let step = try step(of: [[1, 2], [nil, nil], [1, 1]], truth: nil, method: method)
     #expect(step.abstentionRatio == 1.0 / 3 && step.unlabeledRatio == 1.0 / 3 && step.tieRatio == 1.0 / 3)
-    #expect(step.prompts[0].isSilent && step.prompts[0].label == nil)
+    #expect(step.prompts[0].hasZeroAdvantage && step.prompts[0].label == nil)
     var recorder = Recorder()
     _ = try learn(
       &recorder, step: 0, from: [group([1, 2]), group([1, 0, 0], prompt: 1)],

@@ -19,7 +19,7 @@ private func step(_ number: UInt32, label: (UInt32) -> String? = { "q:\($0)" }) 
   let first = number % 3 * 4
   return StepSigns(
     step: number, prompts: (first..<first + 4).map { StepSigns.Prompt(prompt: $0, label: label($0), share: 0.4) },
-    majorityRatio: 0.4, silentRatio: 0.1, noAnswerRatio: 0.02, truncationRatio: 0.01, entropy: 0.5, length: 40)
+    majorityRatio: 0.4, zeroAdvantageRatio: 0.1, noAnswerRatio: 0.02, truncationRatio: 0.01, entropy: 0.5, length: 40)
 }
 
 /// Feeds a history, and returns all readings and the guard at its end.
@@ -42,7 +42,7 @@ private let signs = [
   Sign(alarm: .disagreement) { $0.majorityRatio = 0.1 }, Sign(alarm: .noAnswers) { $0.noAnswerRatio = 0.9 },
   Sign(alarm: .truncation) { $0.truncationRatio = 0.9 }, Sign(alarm: .entropy) { $0.entropy = 2 },
   Sign(alarm: .length) { $0.length = 200 }, Sign(alarm: .length) { $0.length = 5 },
-  Sign(alarm: .silence) { $0.silentRatio = 1 }, Sign(alarm: .divergence) { $0.divergence = 3 },
+  Sign(alarm: .zeroAdvantage) { $0.zeroAdvantageRatio = 1 }, Sign(alarm: .divergence) { $0.divergence = 3 },
   Sign(alarm: .certain) {
     $0.majorityRatio = 1
     $0.entropy = 0

@@ -113,7 +113,7 @@ import Testing
     let step = try step(of: [[1, 1, 1, 2], [nil, nil, 2, 1]], truth: 1)
     #expect(step.majorityRatio == (0.75 + 0.25) / 2)
     #expect(step.noAnswerRatio == 0.25 && step.truncatedRatio == 0.25)
-    #expect(step.tieRatio == 0.5 && step.silentRatio == 0 && step.unlabeledRatio == 0)
+    #expect(step.tieRatio == 0.5 && step.zeroAdvantageRatio == 0 && step.unlabeledRatio == 0)
     #expect(step.labelAccuracy == 0.5 && step.groundTruthRatio == 0.5 && step.passAtVotes == 1)
     #expect(step.rewardAccuracy == (1 + 0.5) / 2)
     #expect(step.lengthMean == 1 && step.sampledTokens == 8 && step.entropy == 0.5)

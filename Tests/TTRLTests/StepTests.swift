@@ -86,12 +86,12 @@ private struct Recorder: Policy {
     }
     let skipping = try trained()
     #expect(skipping.prompts.isDisjoint(with: [2, 3]) && skipping.zero.isEmpty && skipping.prompts.count >= 2)
-    method.silentGroups = .train
+    method.zeroAdvantageGroups = .train
     let training = try trained()
     #expect(training.prompts == Set(0..<5) && training.zero == training.prompts.subtracting(skipping.prompts))
   }
 
-  @Test func `a lesson says which groups were silent`() throws {
+  @Test func `a lesson says which groups have zero advantage`() throws {
     var policy = Recorder()
     let groups = prompts.map { prompt in
       Group(
@@ -102,15 +102,15 @@ private struct Recorder: Policy {
     }
     let lesson = try learn(&policy, step: 0, from: groups, prompts: prompts, method: method)
     let trained = Set(policy.updates.flatMap { $0.trajectories.map(\.prompt.index) })
-    #expect(lesson.isSilent == (UInt32(0)..<5).map { !trained.contains($0) })
+    #expect(lesson.hasZeroAdvantage == (UInt32(0)..<5).map { !trained.contains($0) })
     let metrics = StepMetrics(step: 0, lesson: lesson, groups: groups, truth: [], method: method)
-    #expect(metrics.prompts.map(\.isSilent) == lesson.isSilent && metrics.silentRatio >= 0.4)
+    #expect(metrics.prompts.map(\.hasZeroAdvantage) == lesson.hasZeroAdvantage && metrics.zeroAdvantageRatio >= 0.4)
   }
 
   @Test func `mini-batches hold every trained trajectory once, with its reward, sorted by slot`() throws {
     var policy = Recorder()
     var method = method
-    method.silentGroups = .train
+    method.zeroAdvantageGroups = .train
     let judgements = try improve(&policy, step: 3, prompts: prompts, method: method)
     let expected = judgements.flatMap { judgement in
       judgement.trained.map { sample in

@@ -65,7 +65,8 @@ enum Samples {
           slot: Slot(round: .evaluate(.training, at: PolicyVersion(0xFF_FFFF)), prompt: .max, sample: .max),
           policy: PolicyVersion(.max), tokens: [], logprobs: [], entropySum: 0, finish: .stop)
       ]), .policyBytes(PolicyVersion(0), offset: .max, bytes: []),
-    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])), .requestBundle(PolicyVersion(0), holding: []),
+    .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])),
+    .requestBundle(PolicyVersion(0), holding: []),
     .bundle(anchor, from: "", depth: 0), .chunk(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
     .lease(
       Lease(id: LeaseID(0), round: .train(step: 0), policy: PolicyVersion(0), sampling: lease.sampling, prompts: [])),

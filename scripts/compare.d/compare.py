@@ -17,7 +17,7 @@ import sys
 import shapes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TTRL = os.path.join(HERE, "..", "..", ".build", "release", "ttrl")
+TTRL = os.path.join(HERE, "..", "..", ".build", "release", "ttrl-dev")
 
 
 def configurations(shape, path, threads):
@@ -161,7 +161,7 @@ def page(options):
 
 
 def growth(line):
-    """Rates by samples and context; line is what `bench growth` prints."""
+    """Rates by samples and context; line is what `ttrl-dev bench growth` prints."""
     rates = {tuple(int(part) for part in name.split("x")): rate for name, rate in line["limits"].items()}
     contexts = sorted({context for _, context in rates})
     rows = ["| samples | " + " | ".join(f"context {context:,}" for context in contexts) + " |",

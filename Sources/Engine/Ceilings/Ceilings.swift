@@ -1,7 +1,8 @@
 // Ceilings: what this machine can do at most, measured beside every figure.
 //
 // A figure alone says little: machines differ, and so does one machine from hour to hour. So every benchmark measures,
-// in the same process and with the same number of threads, what limits it; `ttrl train` shows how much of it a run uses.
+// in the same process and with the same number of threads, what limits it. `ttrl train` shows how
+// much of it a run uses.
 
 package import Base
 import CCeilings

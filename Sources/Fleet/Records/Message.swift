@@ -179,6 +179,7 @@ extension Message {
   /// A learner's answer to `fetch`: as many bytes from `offset` on as one message carries, none where there are none.
   package static func piece(of bytes: [UInt8], _ version: PolicyVersion, at offset: UInt64) -> Message {
     let start = min(Int(clamping: offset), bytes.count)
-    return .policyBytes(version, offset: offset, bytes: Array(bytes[start..<min(start + Limits.chunkBytes, bytes.count)]))
+    return .policyBytes(
+      version, offset: offset, bytes: Array(bytes[start..<min(start + Limits.chunkBytes, bytes.count)]))
   }
 }

@@ -89,7 +89,7 @@ package struct Method: Sendable, Equatable {
   /// Bound on the loss of a negative advantage, as a multiple of it; 0 is off.
   package var dualClip: Float = 3
   package var advantage = AdvantageEstimator.grpo
-  package var silentGroups = SilentGroups.skip
+  package var zeroAdvantageGroups = ZeroAdvantageGroups.skip
   package var denominator = Denominator.tokenMean
   /// Sequences per piece of the `micro-batch` denominator; the reference has 2.
   package var denominatorSequences = 2

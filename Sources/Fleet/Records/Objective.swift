@@ -33,7 +33,7 @@ package enum Denominator: String, Sendable, CaseIterable {
 }
 
 /// What happens to a group whose advantages are all 0.
-package enum SilentGroups: String, Sendable, CaseIterable {
+package enum ZeroAdvantageGroups: String, Sendable, CaseIterable {
   /// It is left out before the forward pass.
   case skip
   /// It is trained on like the others, as the reference does: it counts in mini-batches and denominators, and feels the

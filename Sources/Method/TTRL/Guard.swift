@@ -37,7 +37,7 @@ package struct StepSigns: Sendable, Equatable {
   package var prompts: [Prompt]
   /// Shares, 0 to 1.
   package var majorityRatio: Double
-  package var silentRatio: Double
+  package var zeroAdvantageRatio: Double
   package var noAnswerRatio: Double
   package var truncationRatio: Double
   /// Nats per token.
@@ -48,13 +48,13 @@ package struct StepSigns: Sendable, Equatable {
   package var divergence: Double?
 
   package init(
-    step: UInt32, prompts: [Prompt], majorityRatio: Double, silentRatio: Double, noAnswerRatio: Double,
+    step: UInt32, prompts: [Prompt], majorityRatio: Double, zeroAdvantageRatio: Double, noAnswerRatio: Double,
     truncationRatio: Double, entropy: Double, length: Double, divergence: Double? = nil
   ) {
     self.step = step
     self.prompts = prompts
     self.majorityRatio = majorityRatio
-    self.silentRatio = silentRatio
+    self.zeroAdvantageRatio = zeroAdvantageRatio
     self.noAnswerRatio = noAnswerRatio
     self.truncationRatio = truncationRatio
     self.entropy = entropy
@@ -87,7 +87,7 @@ package enum Alarm: String, Sendable, CaseIterable {
   /// Everybody agrees and nothing is open any more.
   case certain
   /// Hardly a group has anything to teach.
-  case silence
+  case zeroAdvantage = "zero_advantage"
   /// The policy has moved far from the model that it began as.
   case divergence
 
@@ -166,7 +166,7 @@ package struct Guard: Sendable {
 
   /// Means over a window.
   private struct Means: Sendable {
-    var majority, distinct, overturned, noAnswer, truncation, entropy, length, silent: Double
+    var majority, distinct, overturned, noAnswer, truncation, entropy, length, zeroAdvantage: Double
     var divergence: Double?
   }
 
@@ -239,7 +239,7 @@ package struct Guard: Sendable {
       majority: mean(\.majorityRatio), distinct: distinctLabelRatio, overturned: share(\.overturned),
       noAnswer: mean(\.noAnswerRatio),
       truncation: mean(\.truncationRatio), entropy: mean(\.entropy), length: mean(\.length),
-      silent: mean(\.silentRatio),
+      zeroAdvantage: mean(\.zeroAdvantageRatio),
       divergence: divergences.isEmpty ? nil : divergences.reduce(0, +) / Double(divergences.count))
   }
 
@@ -268,7 +268,7 @@ package struct Guard: Sendable {
       if step < method.steps / 4 { raise(.locked, flipped, below: 0.005) }
     }
     if now.majority > 0.99 { raise(.certain, now.entropy, below: max(0.1 * start.entropy, 1e-3)) }
-    raise(.silence, now.silent, above: 0.9)
+    raise(.zeroAdvantage, now.zeroAdvantage, above: 0.9)
     if let divergence = now.divergence { raise(.divergence, divergence, above: 0.5) }
     return raised
   }

@@ -66,7 +66,7 @@ package func improve<P: Policy>(
 package struct Lesson: Sendable {
   package var judgements: [Judgement]
   /// [B] parallel to `judgements`: the group's advantages are all 0, it has nothing to teach.
-  package var isSilent: [Bool]
+  package var hasZeroAdvantage: [Bool]
   /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, nats; nil where no penalty asks for policy 0.
   package var klToBase: Double?
   /// nil where the step's own version sampled.
@@ -93,8 +93,8 @@ package func learn<P: Policy>(
   // what has one.
   if method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
-  let isSilent = trained.map(\.isSilent)
-  if method.silentGroups == .skip { trained.removeAll(where: \.isSilent) }
+  let hasZeroAdvantage = trained.map(\.hasZeroAdvantage)
+  if method.zeroAdvantageGroups == .skip { trained.removeAll(where: \.hasZeroAdvantage) }
   if !method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
@@ -103,7 +103,7 @@ package func learn<P: Policy>(
   }
   try policy.publish()
   return Lesson(
-    judgements: judgements, isSilent: isSilent, klToBase: klToBase(of: trained),
+    judgements: judgements, hasZeroAdvantage: hasZeroAdvantage, klToBase: klToBase(of: trained),
     importance: importanceFigures(of: trained, method: method), updates: updates)
 }
 

@@ -20,7 +20,7 @@ package struct PromptMetrics: Sendable, Equatable {
   package var answerCount = 0
   package var isTie = false
   /// All its advantages are 0; known once the whole step is judged.
-  package var isSilent = false
+  package var hasZeroAdvantage = false
   /// Why nothing is rewarded although answers were given.
   package var abstention: Abstention?
   /// Whether the label is another one than at the prompt's last visit; nil if either had none.
@@ -111,7 +111,9 @@ package struct StepMetrics: Sendable, Equatable {
     prompts = zip(lesson.judgements, groups).map { judgement, group in
       measure(judgement, of: group, truth: truth.isEmpty ? nil : truth[Int(group.prompt)])
     }
-    for (index, isSilent) in lesson.isSilent.enumerated() { prompts[index].isSilent = isSilent }
+    for (index, hasZeroAdvantage) in lesson.hasZeroAdvantage.enumerated() {
+      prompts[index].hasZeroAdvantage = hasZeroAdvantage
+    }
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
     klToBase = lesson.klToBase
@@ -156,7 +158,7 @@ package struct StepMetrics: Sendable, Equatable {
   package var beyondBudget: Int { prompts.reduce(0) { $0 + $1.beyondBudget } }
   package var truncatedRatio: Double { share(\.truncated) }
   package var tieRatio: Double { share(ofPrompts: \.isTie) }
-  package var silentRatio: Double { share(ofPrompts: \.isSilent) }
+  package var zeroAdvantageRatio: Double { share(ofPrompts: \.hasZeroAdvantage) }
   /// Share of prompts where nobody gave an answer, so that nothing could be voted on.
   package var unlabeledRatio: Double { share(ofPrompts: { $0.answerCount == 0 }) }
   /// Share of prompts where answers were given and nothing is rewarded.

@@ -51,7 +51,7 @@ package struct TrainedGroup: Sendable, Equatable {
   package init(members: [TrainedTrajectory]) { self.members = members }
 
   /// Nothing in it is worth more than anything else: it has nothing to teach.
-  package var isSilent: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
+  package var hasZeroAdvantage: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
 }
 
 /// The m trajectories of each group that are trained on, with their rewards; none of a group that abstains.

@@ -1,4 +1,4 @@
-// Command: one thing that a program can be told to do, and the one way in which all of them read their settings and fail.
+// Command: something that a program can be told to do, and how all commands read their settings and fail.
 //
 // A command is its name, the settings it takes, those that it needs, and a function. Settings come from flags, then
 // the --config file, then the command's defaults; everything that is wrong with them is reported at once, before

@@ -5,8 +5,8 @@
 // for, and the same bytes come out. It costs the packed size of what open rounds need: most of it deltas.
 
 import Base
-import Fleet
 import Bundles
+import Fleet
 package import Platform
 package import Records
 

@@ -249,7 +249,8 @@ package final class CoordinatorShell {
       try recorder.drop(version)
     case .note(let note): self.note(note)
     case .finish:
-      try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version) }
+      try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version)
+      }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let reason): fail(CoordinatorFailure.broken(reason))
     }

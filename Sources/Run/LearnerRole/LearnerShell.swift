@@ -46,7 +46,7 @@ package final class LearnerShell {
   private let options: LearnerOptions
   private let ranks: any Collectives
   private let shared: SharedState
-  private let saving: Saving
+  private let saving: CheckpointInProgress
   private var policy: LanguageModelPolicy
   /// What the steps up to the held version came to, per prompt.
   private var history: History
@@ -63,7 +63,7 @@ package final class LearnerShell {
     self.options = options
     self.ranks = ranks
     shared = SharedState(run, ranks)
-    let saving = Saving(run, keep: options.keepCheckpoints)
+    let saving = CheckpointInProgress(run, keep: options.keepCheckpoints)
     self.saving = saving
     let saved = try ranks.rank == 0 ? Checkpoints(run).newest() : nil
     let beginning = try shared.exchange(saved)
@@ -110,7 +110,7 @@ package final class LearnerShell {
         noteMemory()
         return 0
       }
-      if let piece = Order.piece(bytes) {
+      if let piece = RankCommand.piece(bytes) {
         _ = try shared.gather(piece: piece, of: policy.optimizer, into: room)
         continue
       }
@@ -212,7 +212,7 @@ package final class LearnerShell {
   fileprivate func collect() throws {
     guard let piece = saving.nextPiece else { return }
     let room = try saving.room()
-    try ranks.sendToAll(Order.piece(piece))
+    try ranks.sendToAll(RankCommand.piece(piece))
     saving.hand(room, count: try shared.gather(piece: piece, of: policy.optimizer, into: room))
   }
 

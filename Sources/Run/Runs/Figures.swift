@@ -26,7 +26,7 @@ package enum StepRow {
       "post_ground_truth_ratio": .number(metrics.trainedGroundTruthRatio),
       "no_answer_ratio": .double(metrics.noAnswerRatio), "truncation_ratio": .double(metrics.truncatedRatio),
       "budget_exhausted": .int(metrics.beyondBudget),
-      "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.silentRatio),
+      "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.zeroAdvantageRatio),
       "unlabeled_ratio": .double(metrics.unlabeledRatio), "abstention_ratio": .double(metrics.abstentionRatio),
       "flip_ratio": .number(metrics.flipRatio), "reward_mean": .double(metrics.rewardMean),
       "samples_saved": .int(metrics.unneededSamples), "entropy": .double(metrics.entropy),
@@ -49,7 +49,7 @@ package enum StepRow {
       JSON.Member("votes", .int(prompt.votes)), JSON.Member("samples", .int(prompt.samples)),
       JSON.Member("no_answer", .int(prompt.withoutAnswer)), JSON.Member("truncated", .int(prompt.truncated)),
       JSON.Member("answers", .int(prompt.answerCount)), JSON.Member("tie", .bool(prompt.isTie)),
-      JSON.Member("zero_advantage", .bool(prompt.isSilent)), JSON.Member("rewarded", .int(prompt.rewarded)),
+      JSON.Member("zero_advantage", .bool(prompt.hasZeroAdvantage)), JSON.Member("rewarded", .int(prompt.rewarded)),
       JSON.Member("abstained", .optional(prompt.abstention?.rawValue)),
       JSON.Member("flipped", prompt.isFlip.map { .bool($0) } ?? .null), JSON.Member("saved", .int(prompt.unneeded)),
     ]
@@ -68,7 +68,7 @@ extension StepSigns {
   package init?(row: JSON) {
     func number(_ name: String) -> Double? { row[name]?.double }
     guard let step = row["step"]?.int, let majority = number("majority_ratio"),
-      let silent = number("zero_advantage_ratio"), let noAnswer = number("no_answer_ratio"),
+      let zeroAdvantage = number("zero_advantage_ratio"), let noAnswer = number("no_answer_ratio"),
       let truncation = number("truncation_ratio"), let entropy = number("entropy"),
       let length = number("response_length_mean"), let prompts = row["prompts"]?.elements
     else { return nil }
@@ -80,7 +80,7 @@ extension StepSigns {
           prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string,
           share: Double(votes) / Double(max(samples, 1)))
       },
-      majorityRatio: majority, silentRatio: silent, noAnswerRatio: noAnswer, truncationRatio: truncation,
+      majorityRatio: majority, zeroAdvantageRatio: zeroAdvantage, noAnswerRatio: noAnswer, truncationRatio: truncation,
       entropy: entropy, length: length, divergence: number("kl_to_base"))
   }
 }

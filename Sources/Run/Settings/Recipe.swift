@@ -29,7 +29,7 @@ package enum Recipe: String, Sendable, CaseIterable {
       Choice("clip-high", "0.2", "release"),
       Choice("dual-clip", "3", "release"),
       Choice("advantage", "grpo", "release"),
-      Choice("silent-groups", "train", "release: they count in mini-batches and denominators"),
+      Choice("zero-advantage-groups", "train", "release: they count in mini-batches and denominators"),
       Choice("denominator", "micro-batch", "release: mean of the token means of micro-batches"),
       Choice("denominator-sequences", "2", "release: 2 sequences per micro-batch"),
       Choice("kl-coefficient", "0.001", "release: to the initial weights; the scripts' kl_coef 0 is another term's"),

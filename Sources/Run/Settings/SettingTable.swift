@@ -97,7 +97,8 @@ package enum SettingTable {
       "importance-cap", 1...1000, .result, "with staleness, the most that a token's importance ratio counts",
       \.method.importanceCap),
     choice("advantage", .result, "how rewards become advantages", \.method.advantage),
-    choice("silent-groups", .result, "groups without any advantage: skip or train", \.method.silentGroups),
+    choice(
+      "zero-advantage-groups", .result, "groups without any advantage: skip or train", \.method.zeroAdvantageGroups),
     choice("denominator", .result, "what a mini-batch's token losses are averaged over", \.method.denominator),
     integer(
       "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
@@ -190,7 +191,14 @@ package enum SettingTable {
     flag("help", .command, "show this text", \.isHelp),
   ]
 
-  package static func named(_ name: String) -> Setting? { all.first { $0.name == name } }
+  /// Names that earlier versions used; settings.json and scripts may still have them.
+  package static let formerNames = ["silent-groups": "zero-advantage-groups"]
+
+  /// The setting of a name, or of a former name.
+  package static func named(_ name: String) -> Setting? {
+    let name = formerNames[name] ?? name
+    return all.first { $0.name == name }
+  }
 }
 
 // MARK: Kinds of setting

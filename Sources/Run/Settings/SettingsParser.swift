@@ -86,11 +86,12 @@ package struct SettingsParser: Sendable {
   /// Applies settings from one place ("a flag", "run.json5").
   package mutating func apply(_ pairs: [(name: String, value: String)], from origin: String) {
     var seen: [String] = []
-    for (name, value) in pairs {
-      guard let setting = SettingTable.named(name) else {
-        problems.append("\(origin): there is no setting \"\(name)\"; \(hint(name))")
+    for (written, value) in pairs {
+      guard let setting = SettingTable.named(written) else {
+        problems.append("\(origin): there is no setting \"\(written)\"; \(hint(written))")
         continue
       }
+      let name = setting.name
       guard allowed.contains(name) else {
         problems.append("\(origin): this command takes no \"\(name)\"")
         continue

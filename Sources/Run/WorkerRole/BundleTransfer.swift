@@ -6,8 +6,8 @@
 // size of two versions and the published size of one, or of two while one is unpacked.
 
 import Base
-package import Fleet
 import Bundles
+package import Fleet
 package import Platform
 package import Records
 import Transport

@@ -26,7 +26,7 @@ package struct AlarmOnset: Sendable, Equatable {
     case "flips": "most labels change from visit to visit"
     case "locked": "labels stopped changing early"
     case "certain": "all agree and nothing is open any more"
-    case "silence": "hardly a question has anything left to teach"
+    case "zero_advantage", "silence": "hardly a question has anything left to teach"
     case "divergence": "the policy is far from the model it began as"
     default: name
     }

@@ -42,7 +42,7 @@ package enum Explanation {
     if let right = visit.isLabelRight { notes.append(right ? "right" : "wrong") }
     if visit.isFlip { notes.append("flipped") }
     if visit.isTie { notes.append("tie") }
-    if visit.isSilent { notes.append("nothing to learn") }
+    if visit.hasZeroAdvantage { notes.append("nothing to learn") }
     let step = padded("\(Int(visit.step) + 1)", to: 8, right: true)
     let share = padded(Figures.fixed(visit.share * 100, decimals: 0) + "%", to: 5, right: true)
     let label = track.label(of: visit).map { shown(plain($0), 40) } ?? "none"

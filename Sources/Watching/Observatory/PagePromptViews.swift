@@ -126,7 +126,7 @@ extension PageViews {
           fill: "transparent" },
           s("title", {}, `step ${vote.step + 1}: ${vote.label === null ? "no label" : plain(vote.label)}, `
             + `${vote.votes} of ${vote.samples}`
-            + (known(vote.right) ? `, ${vote.right} right` : "") + (vote.tie ? ", a tie" : "") + (vote.silent
+            + (known(vote.right) ? `, ${vote.right} right` : "") + (vote.tie ? ", a tie" : "") + (vote.zero_advantage
               ? ", nothing to learn" : "")))]);
       });
       return svg;

@@ -110,7 +110,7 @@ extension PageAnswers {
             "step": .int(Int(visit.step)), "label": .optional(track?.label(of: visit)),
             "votes": .int(Int(visit.votes)), "samples": .int(Int(visit.samples)),
             "right": visit.right.map { .int($0) } ?? .null, "label_right": verdict(visit), "flip": .bool(visit.isFlip),
-            "tie": .bool(visit.isTie), "silent": .bool(visit.isSilent),
+            "tie": .bool(visit.isTie), "zero_advantage": .bool(visit.hasZeroAdvantage),
           ]
         }),
       // Where the label turned, newest first: what a reader looks for.

@@ -164,7 +164,7 @@ enum PageViews {
             : "No coordinator is at work, so nobody says what they hold.",
           data.counted ? "" : " Still counting what was sampled before this page was opened."),
         run.learner ? h("p", { class: "small quiet" },
-          `Learner ${run.learner.name}, heard ${span(run.learner.silence)} ago.`) : null,
+          `Learner ${run.learner.name}, heard ${span(run.learner.zeroAdvantage)} ago.`) : null,
         table([["worker"], ["state"], ["holds", "n"], ["of"], ["tokens/s", "n"], ["tokens", "n"], ["responses", "n"],
             ["heard", "n"], ["last response", "n"], ["address"], ["arithmetic"]],
           data.workers.map(one => h("tr", {}, h("th", { scope: "row" }, one.name),
@@ -174,7 +174,7 @@ enum PageViews {
             h("td", { class: "label", title: one.holding }, one.holding || dash),
             h("td", { class: "n" }, grouped(one.rate)), h("td", { class: "n" }, grouped(one.tokens)),
             h("td", { class: "n" }, grouped(one.trajectories)),
-            h("td", { class: "n" }, known(one.silence) ? span(one.silence) + " ago" : dash),
+            h("td", { class: "n" }, known(one.zeroAdvantage) ? span(one.zeroAdvantage) + " ago" : dash),
             h("td", { class: "n" }, known(one.delivered_at) ? span(Math.max(0, now - one.delivered_at)) + " ago"
               : dash),
             h("td", {}, one.address), h("td", { class: "label", title: one.arithmetic }, one.arithmetic)))),

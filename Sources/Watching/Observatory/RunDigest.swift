@@ -134,7 +134,7 @@ package struct PromptTrack: Sendable {
     package var isLabelRight: Bool? { flags.contains(.isJudged) ? flags.contains(.isRight) : nil }
     package var isFlip: Bool { flags.contains(.isFlip) }
     package var isTie: Bool { flags.contains(.isTie) }
-    package var isSilent: Bool { flags.contains(.isSilent) }
+    package var hasZeroAdvantage: Bool { flags.contains(.hasZeroAdvantage) }
     package var share: Double { samples > 0 ? Double(votes) / Double(samples) : 0 }
   }
 
@@ -144,7 +144,7 @@ package struct PromptTrack: Sendable {
     static let isRight = Flags(rawValue: 2)
     static let isFlip = Flags(rawValue: 4)
     static let isTie = Flags(rawValue: 8)
-    static let isSilent = Flags(rawValue: 16)
+    static let hasZeroAdvantage = Flags(rawValue: 16)
   }
 
   package private(set) var visits: [Visit] = []
@@ -167,7 +167,7 @@ package struct PromptTrack: Sendable {
       flipCount += 1
     }
     if record.isTie { flags.insert(.isTie) }
-    if object["zero_advantage"]?.bool == true { flags.insert(.isSilent) }
+    if object["zero_advantage"]?.bool == true { flags.insert(.hasZeroAdvantage) }
     visits.append(
       Visit(
         step: Int32(clamping: step), label: label, votes: UInt16(clamping: record.votes),

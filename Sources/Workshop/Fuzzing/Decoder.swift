@@ -6,8 +6,8 @@
 // that it found, in every test run.
 
 import Base
-import LanguageModel
 import Bundles
+import LanguageModel
 import Platform
 import Records
 import Settings

@@ -4,8 +4,8 @@
 // can: that nothing is acknowledged which is not durable, and that no file is written while it is being verified.
 
 import Base
-import Fleet
 import Bundles
+import Fleet
 import Records
 import TTRL
 import Wire

@@ -258,7 +258,7 @@ package struct Scenario: Sendable {
       temperature: dice.pick([0.7, 1]), maxNewTokens: Int32(dice.count(1...4)), stopTokens: ToyPolicy.stopTokens)
     method.miniBatch = dice.count(2...40)
     method.advantage = dice.pick(AdvantageEstimator.allCases)
-    method.silentGroups = dice.pick(SilentGroups.allCases)
+    method.zeroAdvantageGroups = dice.pick(ZeroAdvantageGroups.allCases)
     method.denominator = dice.pick(Denominator.allCases)
     method.klCoefficient = dice.pick([0, 0, 0.01])
     method.klEstimator = dice.pick(KLEstimator.allCases)

@@ -51,7 +51,8 @@ func summary(of message: Message) -> String {
   case .heartbeat(let tokens): "heartbeat, \(tokens) tokens"
   case .offer(let manifest): "offer policy \(manifest.version)"
   case .requestBytes(let version, let offset): "fetch policy \(version) from \(offset)"
-  case .policyBytes(let version, let offset, let bytes): "chunk of policy \(version), \(bytes.count) bytes from \(offset)"
+  case .policyBytes(let version, let offset, let bytes):
+    "chunk of policy \(version), \(bytes.count) bytes from \(offset)"
   case .ready(let version): "ready at policy \(version)"
   case .batch(let step, let part, let count, let list):
     "batch of step \(step), part \(part + 1) of \(count), \(list.count) trajectories"

@@ -5,8 +5,8 @@
 // Chunks of weights are packed and unpacked by the real code; some are lied about on their way to other workers.
 
 import Base
-import Fleet
 import Bundles
+import Fleet
 import Records
 import Synchronization
 import Wire

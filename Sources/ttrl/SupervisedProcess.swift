@@ -1,6 +1,6 @@
-// Charge: one process that the supervisor keeps running, and who decides which processes those are.
+// SupervisedProcess: one process that the supervisor keeps running, and who decides which processes those are.
 //
-// A charge is always a child of this machine; one that works elsewhere is a `ttrl reach` that stands for it. A crew is
+// It is always a child of this machine; one that works elsewhere is a `ttrl reach` that stands for it. A plan is
 // the list of them beside the coordinator: those of one machine (OneMachine), or of several (SeveralMachines), where
 // the list may change during the run.
 
@@ -10,7 +10,7 @@ import Platform
 import Runs
 import Settings
 
-final class Charge {
+final class SupervisedProcess {
   /// What happens when it dies again and again.
   enum Patience {
     /// The supervisor gives up: something here is wrong.
@@ -31,7 +31,7 @@ final class Charge {
   var logBytes = 0
   var process: ChildProcess?
   var isDone = false
-  /// The crew no longer has it: it is told to leave, and is not started again.
+  /// The plan no longer has it: it is told to leave, and is not started again.
   var isRetired = false
   /// When it died lately; too many in a short time and the supervisor gives up.
   var deaths: [Instant] = []
@@ -49,17 +49,17 @@ final class Charge {
   }
 }
 
-protocol Crew: AnyObject {
+protocol ProcessPlan: AnyObject {
   /// The processes beside the coordinator, as they should be now.
   ///
-  /// - Parameter site: where they find what they need.
-  func charges(at site: Site) throws -> [Charge]
-  /// Whether `charges` would answer otherwise than before; asked every second.
+  /// - Parameter context: where they find what they need.
+  func processes(in context: LaunchContext) throws -> [SupervisedProcess]
+  /// Whether `processes` would answer otherwise than before; asked every second.
   func hasChanged(say: (String) -> Void) -> Bool
 }
 
 /// What every process of a run has to be told.
-struct Site {
+struct LaunchContext {
   let directory: RunDirectory
   let settings: Settings
   /// Where they find the coordinator.
@@ -104,28 +104,28 @@ struct Site {
 }
 
 /// Workers and learner ranks on this machine, as many as the settings say.
-final class OneMachine: Crew {
+final class OneMachine: ProcessPlan {
   /// nil where nothing is trained.
   private let launcher: MPILauncher?
 
   init(_ launcher: MPILauncher?) { self.launcher = launcher }
 
-  func charges(at site: Site) throws -> [Charge] {
-    let settings = site.settings
+  func processes(in context: LaunchContext) throws -> [SupervisedProcess] {
+    let settings = context.settings
     func threads(sharedBy processes: Int) -> Int {
       settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(processes, 1))
     }
-    var charges = (0..<settings.workers).map { index in
+    var processes = (0..<settings.workers).map { index in
       let name = "worker-\(index + 1)"
-      return Charge("worker", name: name) {
-        try site.worker(name: name, threads: threads(sharedBy: settings.workers), log: name)
+      return SupervisedProcess("worker", name: name) {
+        try context.worker(name: name, threads: threads(sharedBy: settings.workers), log: name)
       }
     }
     if let launcher {
-      charges.append(
-        Charge("learner", name: "learner") {
-          var command = try Site.ownCommand(
-            site.learnerWords(threads: threads(sharedBy: settings.learners)), log: "learner", in: site.directory)
+      processes.append(
+        SupervisedProcess("learner", name: "learner") {
+          var command = try LaunchContext.ownCommand(
+            context.learnerWords(threads: threads(sharedBy: settings.learners)), log: "learner", in: context.directory)
           command.arguments =
             launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
           command.program = launcher.program
@@ -133,7 +133,7 @@ final class OneMachine: Crew {
           return command
         })
     }
-    return charges
+    return processes
   }
 
   func hasChanged(say: (String) -> Void) -> Bool { false }

@@ -1,4 +1,4 @@
-// Saving: the checkpoint that is being written, if there is one, as the learner's main thread sees it.
+// CheckpointInProgress: the checkpoint that is being written, if there is one, as the learner's main thread sees it.
 //
 // One at a time: the next waits for it. What the main thread waits, for any of it, is added up: the stall.
 
@@ -8,7 +8,7 @@ import Runs
 import Tensors
 
 /// Not `Sendable`; `onEnd` alone is called elsewhere.
-final class Saving {
+final class CheckpointInProgress {
   private let run: Run
   private let keep: Int
   private var writer: CheckpointWriter?
@@ -80,7 +80,7 @@ final class Saving {
 
 /// What rank 0 tells the others to do. A batch's frames are for training, nothing at all is the end, and eight bytes
 /// are the number of a piece to gather.
-enum Order {
+enum RankCommand {
   static func piece(_ index: Int) -> [UInt8] {
     var writer = ByteWriter()
     writer.write(UInt64(index))
