@@ -3,8 +3,8 @@
 import Base
 
 extension Limits {
-  /// How often `ttrl reach` tells a process on another machine that it is still wanted, and the silence after which that
-  /// process ends: several lost beats, as for workers. A process that must end is killed after the grace.
+  /// How often `ttrl reach` tells a process on another machine that it is still wanted, and the silence after which it
+  /// ends: several lost beats, as for workers. A process that must end is killed after the grace.
   static let attendBeat = Instant.Span.seconds(2)
   static let attendSilence = Instant.Span.seconds(15)
   static let attendGrace = Instant.Span.seconds(3)

@@ -45,7 +45,7 @@ extension LedgerError: CustomStringConvertible {
     case .missing(let path):
       "there is no ledger at \(path). Is this a run directory? A run makes its ledger when it starts"
     case .notALedger(let path):
-      "\(path) is not a ledger of ttrl: it belongs to another program, or is not a database. Choose another run directory"
+      "\(path) is not a ledger of ttrl: it is another program's database, or no database. Choose another run directory"
     case .newerSchema(let path, let found, let known):
       "the ledger \(path) was made by a newer ttrl: its schema is version \(found), this program knows up to \(known). "
         + "Use the newer program"

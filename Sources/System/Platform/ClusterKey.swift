@@ -96,7 +96,7 @@ package struct ClusterKey: Sendable, Equatable {
 
   private var text: String {
     """
-    # The key of a ttrl cluster. A process that has it can join the cluster, and read and change its runs. Keep it secret.
+    # The key of a ttrl cluster. A process that has it can join the cluster and change its runs. Keep it secret.
     \(Self.firstLine)
     id \(id)
     secret \(Hexadecimal.text(secret))
