@@ -1,8 +1,9 @@
-// AssaultCommand: `ttrl-dev assault HOST:PORT`: everything that somebody without the key can do to a coordinator, and
-// with --key what a broken peer with the key can do, many times a second, for some seconds.
+// AssaultCommand: `ttrl-dev assault HOST:PORT`: attacks a coordinator in every way that is possible without the key
+// and, with --key, in the ways of a broken peer that has it; many times a second, for some seconds.
 //
-// Who gets in is counted: a plain hello that is welcomed, a handshake with another key that succeeds. What the run
-// makes of it shows in the run. Not here: attacks on TLS itself, which is OpenSSL's.
+// It counts the attacks that get in: a plain hello that is answered with a welcome, a handshake with another key that
+// succeeds. Whether the run is disturbed must be checked on the run. Not here: attacks on TLS itself, which OpenSSL
+// implements.
 
 import Base
 import Glibc
@@ -16,7 +17,7 @@ enum AssaultCommand {
   struct Options {
     var target = HostPort(host: "", port: 0)
     var seconds: UInt64 = 10
-    /// Connections that say nothing, kept up all the time.
+    /// Connections that send nothing and are kept open all the time.
     var idle = 1000
     /// Other attempts per second.
     var rate = 100
@@ -24,7 +25,7 @@ enum AssaultCommand {
     var key = ""
   }
 
-  /// - Returns: the exit status: 0 nobody got in, 1 somebody did or it could not be tried, 2 usage.
+  /// - Returns: the exit status: 0 if no attack got in, 1 if one did or the attack failed to run, 2 for wrong usage.
   static func run(_ arguments: [String]) -> Int32 {
     guard let options = parse(arguments) else {
       SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
@@ -62,21 +63,21 @@ enum AssaultCommand {
   }
 }
 
-/// The ways in that are tried.
+/// The attacks.
 private enum Attack: String, CaseIterable {
-  /// Calls and says nothing.
+  /// Connects and sends nothing.
   case idle
   /// A hello in plain TCP.
   case plain
-  /// A handshake with a key of its own.
+  /// A handshake with another key.
   case otherKey = "other_key"
   case randomBytes = "random_bytes"
-  /// The first half of a handshake, and then nothing.
+  /// The first half of a handshake, then nothing.
   case halfOpen = "half_open"
-  // With the key:
-  /// A handshake, then bytes that are no frame.
+  // These need the key.
+  /// A handshake, then bytes that are not a frame.
   case garbage = "garbage_after_handshake"
-  /// A handshake, then the header of a frame of 16 MiB.
+  /// A handshake, then the header of a frame of `Limits.frameBytes`.
   case longHello = "long_hello_after_handshake"
   /// A handshake, then nothing.
   case silence = "silence_after_handshake"
@@ -87,7 +88,7 @@ private enum Attack: String, CaseIterable {
 private final class Assault {
   private struct Tally {
     var attempts = 0
-    /// Hung up on by the other side.
+    /// Closed by the other side.
     var turnedAway = 0
     var unconnected = 0
     var gotIn = 0
@@ -104,7 +105,7 @@ private final class Assault {
   private var idle = 0
   private var turn = 0
 
-  /// At most so many of the attempts at once, beside the idle ones.
+  /// The largest number of attempts at once, in addition to the idle ones.
   private static let openMax = 500
   private static let interval = Instant.Span.milliseconds(20)
 
@@ -142,7 +143,7 @@ private final class Assault {
   }
 
   private func tick() {
-    // Not all at once: the attacker is to be idle too.
+    // Not all at once: the attack itself must not use all processor time.
     for _ in 0..<100 where idle < options.idle { start(.idle) }
     let count = max(1, Int(Double(options.rate) * Self.interval.seconds))
     for _ in 0..<count where open < Self.openMax {
@@ -158,7 +159,7 @@ private final class Assault {
     count(attack, +1)
     tally(attack) { $0.attempts += 1 }
     connection.onBytes = { bytes in
-      // To strangers the other side says nothing but TLS alerts; frames are for those who are in.
+      // The other side sends only TLS alerts to strangers; a frame means that the attack got in.
       guard !attack.needsKey, bytes.starts(with: Array("TTRL".utf8)), bytes.count > 6, bytes[6] == 2 else { return }
       self.tally(attack) { $0.gotIn += 1 }
     }
@@ -196,7 +197,7 @@ private final class Assault {
       var header = ByteWriter()
       header.append(Array("TTRL".utf8))
       for half in [Frame.version, 1, 0, 0] { header.write(half) }
-      header.write(UInt32(16 << 20))
+      header.write(UInt32(Limits.frameBytes))
       header.write(UInt32(0))
       header.write(CRC32C.checksum(header.bytes))
       return header.bytes

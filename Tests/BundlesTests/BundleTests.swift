@@ -1,4 +1,4 @@
-// Bundles: lossless for any bytes, small where little changed, and safe whatever a chunk claims to be.
+// Bundles: lossless for any bytes, small if little changed, and safe for any chunk.
 
 import Base
 import Bundles
@@ -13,7 +13,7 @@ private func manifest(_ version: UInt32, _ bytes: [UInt8]) -> PolicyManifest {
     version: PolicyVersion(version), byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
 }
 
-/// What bfloat16 weights of standard deviation 0.02 look like.
+/// Bytes like bfloat16 weights with a standard deviation of 0.02.
 private func weights(_ count: Int, seed: UInt64) -> [UInt8] {
   var noise = RandomSequence(seed: seed, purpose: .initialWeights)
   return (0..<count).flatMap { _ in
@@ -22,7 +22,7 @@ private func weights(_ count: Int, seed: UInt64) -> [UInt8] {
   }
 }
 
-/// Makes a bundle and opens it again.
+/// Packs a bundle and unpacks it again.
 private func passOn(
   _ bytes: [UInt8], base: [UInt8]? = nil, wordBytes: Int = 2, blockBytes: Int
 ) throws -> (bytes: [UInt8], manifest: BundleManifest) {
@@ -37,7 +37,7 @@ private func passOn(
 
 @Suite struct BundleTests {
   @Test(arguments: [0, 1, 2, 3, 7, 64, 1000, 1001], [2, 4])
-  func `what comes out is what went in, anchor and delta, whatever the length`(_ count: Int, _ wordBytes: Int) throws {
+  func `an anchor and a delta of any length give the same bytes back`(_ count: Int, _ wordBytes: Int) throws {
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37) }
     let base = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 11) }
     for blockBytes in [1, 5, 64, Limits.blockBytes] {
@@ -46,7 +46,7 @@ private func passOn(
     }
   }
 
-  @Test func `a delta of weights of which one in fifty changed is a twentieth of the anchor`() throws {
+  @Test func `if one weight in fifty changed, the delta is less than a twentieth of the anchor`() throws {
     let base = weights(200_000, seed: 1)
     var bytes = base
     for index in stride(from: 0, to: bytes.count, by: 100) { bytes[index] ^= 1 }
@@ -55,13 +55,13 @@ private func passOn(
     #expect(delta * 20 < anchor && anchor < bytes.count)
   }
 
-  @Test func `blocks that did not change are one chunk, however many they are`() throws {
+  @Test func `all blocks that did not change are the same chunk`() throws {
     let base = weights(4096, seed: 2)
     let bundle = try passOn(base, base: base, blockBytes: 1024).manifest
     #expect(bundle.chunks.count == 8 && Set(bundle.chunks.map(\.digest)).count == 1)
   }
 
-  @Test func `a delta without its base, or on another, is refused before room is made`() throws {
+  @Test func `a delta without its base, or with another base, is refused`() throws {
     let bytes = weights(100, seed: 3)
     let (bundle, chunks) = bundleOf(
       manifest(2, bytes), bytes, base: (PolicyVersion(1), bytes), wordBytes: 2, digest: digest)
@@ -78,7 +78,7 @@ private func passOn(
     }
   }
 
-  @Test func `numbers that do not fit together are refused`() {
+  @Test func `a manifest that is not sound is refused`() {
     let bytes = weights(100, seed: 4)
     let sound = bundleOf(manifest(2, bytes), bytes, base: nil, wordBytes: 2, blockBytes: 64, digest: digest).manifest
     let changes: [(inout BundleManifest) -> Void] = [
@@ -96,8 +96,8 @@ private func passOn(
     }
   }
 
-  @Test func `a chunk that would become more than its block is refused unopened`() {
-    // 64 KiB of zeros pack into some twenty bytes; where a block of 16 bytes is expected they are a bomb.
+  @Test func `a chunk that would unpack to more than its block is refused`() {
+    // 64 KiB of zeros pack into about twenty bytes. If a block of 16 bytes is expected, this chunk is a bomb.
     let codec = BlockCodec()
     let bomb = [UInt8](repeating: 0, count: 1 << 16).withUnsafeBytes { codec.pack($0, base: nil, wordBytes: 2) }
     #expect(bomb.count < 100)
@@ -108,7 +108,7 @@ private func passOn(
     }
   }
 
-  @Test func `a chunk with any byte changed, or cut short, is refused or gives as many bytes, and does no harm`() {
+  @Test func `a chunk that is damaged or cut short is refused, or gives the right number of bytes`() {
     let codec = BlockCodec()
     let bytes = weights(300, seed: 5)
     let chunk = bytes.withUnsafeBytes { codec.pack($0, base: nil, wordBytes: 2) }
@@ -122,6 +122,6 @@ private func passOn(
         refused += isUnpacked ? 0 : 1
       }
     }
-    #expect(refused >= chunk.count, "every one that was cut short")
+    #expect(refused >= chunk.count, "every chunk that was cut short must be refused")
   }
 }

@@ -45,7 +45,7 @@ static int apply(faulty_file *file, const operation *o) {
   return file->real->pMethods->xWrite(file->real, o->bytes, o->length, o->offset);
 }
 
-// Of a write, some of its sectors.
+// Applies some sectors of a write.
 static void apply_torn(faulty_file *file, const operation *o) {
   enum { SECTOR = 512 };
   if (o->length < 0) {
@@ -63,7 +63,7 @@ static void apply_torn(faulty_file *file, const operation *o) {
 static void fail(void) {
   disk.failed = 1;
   for (faulty_file *file = disk.files; file; file = file->next) {
-    // Which of the writes arrive, and in which order, is the disk's affair.
+    // The writes arrive in an arbitrary order, and some do not arrive.
     for (int i = file->count - 1; i > 0; --i) {
       int other = (int)(random_word() % (uint32_t)(i + 1));
       operation swapped = file->waiting[i];
@@ -78,7 +78,7 @@ static void fail(void) {
   }
 }
 
-// Whether there still is power, one operation further on.
+// Counts one operation. Returns whether there is still power.
 static int works(void) {
   if (!disk.failed && ++disk.operations == disk.fails_at) fail();
   return !disk.failed;
@@ -102,7 +102,7 @@ static int wait_for_sync(faulty_file *file, const void *bytes, int length, sqlit
   return SQLITE_OK;
 }
 
-// MARK: Of a file
+// MARK: Methods of a file
 
 static int x_close(sqlite3_file *f) {
   faulty_file *file = (faulty_file *)f;
@@ -111,7 +111,7 @@ static int x_close(sqlite3_file *f) {
       *link = file->next;
       break;
     }
-  // What a process leaves unsynced reaches the disk in the end, if the power stays.
+  // If the power does not fail, unsynced writes reach the disk in the end.
   if (!disk.failed && !disk.lies)
     for (int i = 0; i < file->count; ++i) apply(file, &file->waiting[i]);
   forget(file);
@@ -182,13 +182,13 @@ static int x_lock(sqlite3_file *f, int level) { return REAL(f)->pMethods->xLock(
 static int x_unlock(sqlite3_file *f, int level) { return REAL(f)->pMethods->xUnlock(REAL(f), level); }
 static int x_reserved(sqlite3_file *f, int *is) { return REAL(f)->pMethods->xCheckReservedLock(REAL(f), is); }
 static int x_control(sqlite3_file *f, int operation, void *argument) {
-  // The file's size in advance, and memory mapping, would go past us.
+  // Size hints and memory mapping would bypass this disk.
   if (operation == SQLITE_FCNTL_SIZE_HINT || operation == SQLITE_FCNTL_MMAP_SIZE) return SQLITE_NOTFOUND;
   return REAL(f)->pMethods->xFileControl(REAL(f), operation, argument);
 }
 static int x_sector(sqlite3_file *f) { return REAL(f)->pMethods->xSectorSize(REAL(f)); }
 static int x_character(sqlite3_file *f) { return REAL(f)->pMethods->xDeviceCharacteristics(REAL(f)); }
-// Shared memory is no part of what survives.
+// Shared memory does not survive a power failure.
 static int x_map(sqlite3_file *f, int page, int size, int extend, void volatile **at) {
   return REAL(f)->pMethods->xShmMap(REAL(f), page, size, extend, at);
 }

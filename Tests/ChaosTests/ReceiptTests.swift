@@ -1,4 +1,4 @@
-// A check of acknowledgements that cannot find a loss proves nothing: here is a ledger that lacks one.
+// The check of acknowledgements finds a slot that the ledger lacks.
 
 import Base
 import Chaos
@@ -30,7 +30,7 @@ import Testing
     return directory
   }
 
-  @Test func `what was acknowledged and is not in the ledger is lost`() throws {
+  @Test func `a slot that was acknowledged and is not in the ledger is lost`() throws {
     let directory = try run()
     let code = Self.round.code
     func line(_ slots: String) -> String {
@@ -41,7 +41,7 @@ import Testing
     var check = ReceiptCheck()
     try check.run(on: directory)
     #expect(check.compared == 2 && check.lost == [])
-    // A slot that the ledger has not.
+    // This slot is not in the ledger.
     try line("\(code):0:7").write(toFile: directory.logs + "/worker-2.log", atomically: true, encoding: .utf8)
     try check.run(on: directory)
     #expect(check.compared == 5 && check.lost == [Slot(round: Self.round, prompt: 0, sample: 7)])

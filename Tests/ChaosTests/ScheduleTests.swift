@@ -1,4 +1,4 @@
-// What `ttrl chaos` decides before it does anything, and what it reads out of logs afterwards.
+// The schedule of `ttrl-dev chaos`, and what it reads from logs afterwards.
 
 import Base
 import Chaos
@@ -20,7 +20,7 @@ import Testing
     disturbances.compactMap { if case .kill(let kind) = $0 { kind } else { nil } }
   }
 
-  @Test func `as many are killed as was asked for, and every kind once in each block`() {
+  @Test func `the schedule has the requested number of kills, and every kind once in each block`() {
     let kills = kills(disturbances(seed: 3, kills: 20))
     #expect(kills.count == 20)
     for block in stride(from: 0, to: 20, by: 5) {
@@ -28,7 +28,7 @@ import Testing
     }
   }
 
-  @Test func `no more learner deaths come between two restarts of train than its supervisor forgives`() {
+  @Test func `between two restarts of train, the learner dies at most as often as the supervisor allows`() {
     for seed in UInt64(0)..<200 {
       let parts = kills(disturbances(seed: seed, kills: 60)).split(separator: .train, omittingEmptySubsequences: false)
       for part in parts {
@@ -37,13 +37,13 @@ import Testing
     }
   }
 
-  @Test func `a seed is a schedule, and another run or seed is another`() {
+  @Test func `a seed gives one schedule, and another run or seed gives another`() {
     let one = disturbances(seed: 1, kills: 10)
     #expect(one == disturbances(seed: 1, kills: 10))
     #expect(one != disturbances(seed: 2, kills: 10) && one != disturbances(seed: 1, run: 2, kills: 10))
   }
 
-  @Test func `all kinds of disturbance come up`() {
+  @Test func `the schedule contains all kinds of disturbance`() {
     let all = disturbances(seed: 5, kills: 60)
     #expect(all.contains(.reset) && all.contains(.corrupt))
     #expect(all.contains { if case .stall = $0 { true } else { false } })
@@ -59,7 +59,7 @@ import Testing
     return LogLine(parsing: line.dropLast()).map { (Double(second), $0) }
   }
 
-  @Test func `a victim is back when one of its part joins`() {
+  @Test func `a victim is replaced when a process of its role joins`() {
     let log = [
       joined(10, "worker", "worker-1"), joined(11, "worker", "worker-2"), joined(15, "learner", "learner-0"),
       joined(30, "worker", "worker-2"),
@@ -75,7 +75,7 @@ import Testing
     #expect(found.first { $0.kind == .train }?.times.median == nil)
   }
 
-  @Test func `a line of the log is read as it was written, and half a line is none`() {
+  @Test func `a log line is read as it was written, and half a line is refused`() {
     let written = Log.line(
       at: "2026-02-03T04:05:06.789Z", .info, role: "worker 1", "worker.done", ["reason": "a \"b\" = c", "n": 3])
     let line = LogLine(parsing: written.dropLast())
@@ -86,11 +86,11 @@ import Testing
   }
 
   @Test(arguments: [0, 1_795_000_000.123, 951_782_400.5])
-  func `a time that was written for people is read back`(_ seconds: Double) throws {
+  func `a time that was written as text is read back`(_ seconds: Double) throws {
     let read = try #require(WallClock.seconds(of: WallClock.text(of: seconds)))
     #expect(abs(read - seconds) < 0.0011)
   }
 
   @Test(arguments: ["", "2026-02-03", "2026-02-03T04:05:06.789", "2026-02-03T04:05:06.789Zx", "2026/02/03T04:05"])
-  func `what is no time is none`(_ text: String) { #expect(WallClock.seconds(of: text) == nil) }
+  func `a text that is not a time is refused`(_ text: String) { #expect(WallClock.seconds(of: text) == nil) }
 }

@@ -1,5 +1,4 @@
-// Benchmarks are commands; here they run on next to nothing, for the shape of what they print and that it is
-// repeatable.
+// The benchmarks, with the smallest inputs: the form of their output, and that it is repeatable.
 
 import Foundation
 import Testing
@@ -19,13 +18,13 @@ extension EndToEnd {
     }
 
     @Test(arguments: [("gemm", "GFLOP/s"), ("rollout", "tokens/s"), ("learner", "tokens/s")])
-    func `a benchmark prints its figure beside its ceiling`(_ name: String, _ unit: String) throws {
+    func `a benchmark prints its figure and the ceiling`(_ name: String, _ unit: String) throws {
       let result = try bench(name)
       #expect(result["name"] as? String == name && result["unit"] as? String == unit)
       let value = try #require(result["value"] as? Double)
       let ceiling = try #require(result["ceiling"] as? Double)
       let share = try #require(result["share"] as? Double)
-      // 1e-12: decimal text and back.
+      // 1e-12 is for the conversion to decimal text and back.
       #expect(value > 0 && ceiling > 0 && abs(share / (value / ceiling) - 1) < 1e-12)
       #expect(try #require(result["peak_bytes"] as? Int) > 1 << 20)
       let parts = try #require(result["parts"] as? [[String: Any]])
@@ -36,7 +35,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `a batch passes through the coordinator message by message, however large it is`() throws {
+    @Test func `a batch passes through the coordinator message by message, even if it is large`() throws {
       let arguments = [
         "bench", "coordinator", "--workers", "4", "--prompts", "20", "--samples", "64", "--max-new-tokens", "4000",
         "--seconds", "15", "--json",
@@ -44,19 +43,20 @@ extension EndToEnd {
       let outcome = try Program.run(arguments, program: Program.dev)
       try #require(outcome.status == 0, "\(outcome.errors)")
       let result = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
-      // 1,280 responses of 4,000 tokens, 8 bytes each: 41 MB, which were held three times over. Without, 50 to 60 MiB.
+      // 1,280 responses of 4,000 tokens, 8 bytes each: 41 MB, which an earlier version held three times. Without that,
+      // 50 to 60 MiB.
       #expect(result["steps"] as? Int ?? 0 >= 1)
       #expect(try #require(result["peak_bytes"] as? Int) < 100 << 20)
     }
 
-    @Test func `ranks that train together, and sums of theirs, are measured beside what they cost without`() throws {
+    @Test func `ranks that train together, and their sums, are measured together with the time without them`() throws {
       let ranks = try bench("ranks", ["--learners", "2", "--micro-batch-tokens", "16"])
       #expect(ranks["ranks"] as? Int == 2 && ranks["value"] as? Double ?? 0 > 0)
       #expect(ranks["ceiling"] as? Double ?? 0 > 0 && ranks["peak_bytes"] as? Int ?? 0 > 1 << 20)
     }
 
     @Test(arguments: ["rollout", "learner"])
-    func `what a benchmark computes does not depend on threads`(_ name: String) throws {
+    func `the result of a benchmark does not depend on threads`(_ name: String) throws {
       let hashes = try ["1", "2"].map { try bench(name, ["--threads", $0])["result_sha256"] as? String }
       #expect(hashes[0] == hashes[1] && hashes[0]?.count == 64)
     }
@@ -74,7 +74,7 @@ extension EndToEnd {
       #expect(limits["source_copies"] == 1 && limits["relays_avoided"] == 0)
     }
 
-    @Test func `a benchmark of two words is found, and one word says which there are`() throws {
+    @Test func `a benchmark of two words is found, and one word lists the benchmarks`() throws {
       let outcome = try Program.run(["bench"], program: Program.dev)
       #expect(outcome.status == 2 && outcome.errors.contains("bench gemm, bench rollout, bench learner, bench growth"))
       let help = try Program.run(["bench", "rollout", "--help"], program: Program.dev)
@@ -86,7 +86,7 @@ extension EndToEnd {
   }
 
   @Suite struct AgreementTests {
-    /// A slice; the campaign of thousands is `ttrl-dev agree --cases 1000 --dtype …`.
+    /// A small part of `ttrl-dev agree --cases 1000 --dtype …`.
     @Test(arguments: ["float32", "bfloat16"])
     func `no bit differs between batches, threads, splits, sampler and trainer`(_ type: String) throws {
       let outcome = try Program.run(

@@ -1,4 +1,4 @@
-// Model directories that are not what they should be.
+// Model directories that are damaged or not supported.
 
 import Foundation
 import Testing
@@ -7,10 +7,10 @@ extension EndToEnd {
   @Suite struct CheckpointTests {
     private let scratch = Scratch()
 
-    /// A copy of the built-in model, and what was done to it.
+    /// A changed copy of the built-in model.
     private func model(_ change: ((inout WeightFile, String) throws -> Void)?) throws -> String {
       let cache = Scratch.shared.file("cache/ttrl")
-      // The first command that wants it unpacks it.
+      // The first command that uses it unpacks it.
       _ = try Program.run(["train", "--run", scratch.file("never"), "--dry-run"])
       let names = try FileManager.default.contentsOfDirectory(atPath: cache)
       let source = cache + "/" + (try #require(names.first))
@@ -43,12 +43,12 @@ extension EndToEnd {
 
     private static let tensor = "model.layers.0.self_attn.q_proj.weight"
 
-    @Test func `a checkpoint that lacks a tensor is refused with its name`() throws {
+    @Test func `a checkpoint that lacks a tensor is refused with the name of the tensor`() throws {
       try expectRefusal(
         try model { weights, _ in weights.header[Self.tensor] = nil }, ["\"\(Self.tensor)\"", "is missing"])
     }
 
-    @Test func `a tensor of another shape is refused with both shapes`() throws {
+    @Test func `a tensor with another shape is refused with both shapes`() throws {
       let bad = try model { weights, _ in weights.header[Self.tensor]?["shape"] = [64, 256] }
       try expectRefusal(bad, ["\"\(Self.tensor)\" is [64, 256]", "expected [128, 128]"])
     }
@@ -65,7 +65,7 @@ extension EndToEnd {
       try expectRefusal(try model { weights, _ in weights.data.removeLast(10) }, ["copied completely"])
     }
 
-    @Test func `tensors that share bytes are refused by name`() throws {
+    @Test func `tensors that share bytes are refused with their names`() throws {
       let bad = try model { weights, _ in
         let others = weights.header["model.layers.1.self_attn.q_proj.weight"]?["data_offsets"]
         weights.header[Self.tensor]?["data_offsets"] = others
@@ -78,19 +78,19 @@ extension EndToEnd {
       (Data([0x10, 0, 0]), "too few for its header"),
       (Data([4, 0, 0, 0, 0, 0, 0, 0]) + Data("{\"a\"".utf8), "the header is not JSON"),
     ])
-    func `a header that is too long, cut off or no JSON is refused`(_ bytes: Data, _ words: String) throws {
+    func `a header that is too long, cut off or not JSON is refused`(_ bytes: Data, _ words: String) throws {
       let path = try model(nil)
       scratch.write(bytes, to: "model/model.safetensors")
       try expectRefusal(path, [words])
     }
 
-    /// What is put into config.json instead of what, and the words of the refusal.
+    /// The text in config.json that is replaced, its replacement, and the words of the refusal.
     @Test(arguments: [
       ("Qwen2ForCausalLM", "GemmaForCausalLM", "the architecture is GemmaForCausalLM, which ttrl does not know"),
       ("\"vocab_size\": 258", "\"vocab_size\": 200", "Is it the tokenizer of this model?"),
       ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act is"),
     ])
-    func `a configuration that cannot be computed, or not with these files, is refused`(
+    func `a configuration that is not supported, or does not fit the files, is refused`(
       _ text: String, _ other: String, _ words: String
     ) throws {
       let path = try model(nil)
@@ -110,13 +110,13 @@ extension EndToEnd {
       try expectRefusal(path, ["eos_token_id is 258", "0 to 257"])
     }
 
-    @Test func `a tokenizer of another kind is refused by name`() throws {
+    @Test func `a tokenizer of another kind is refused with the name of its kind`() throws {
       let path = try model(nil)
       scratch.write("{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", to: "model/tokenizer.json")
       try expectRefusal(path, ["model.type is the string \"Unigram\""])
     }
 
-    @Test func `a model that memory does not suffice for is refused before its weights are read`() throws {
+    @Test func `a model that needs more memory than there is, is refused before its weights are read`() throws {
       let path = try model(nil)
       var config = textOfFile(path + "/config.json")
       for (key, value) in [("hidden_size", "131072"), ("head_dim", "512"), ("intermediate_size", "524288")] {
@@ -133,7 +133,7 @@ extension EndToEnd {
     }
 
     @Test func `a processor without AVX2 is refused before anything is read`() throws {
-      // The matrix library can be told that the processor is an older one.
+      // The matrix library can be told to assume an older processor.
       let outcome = try Program.run(
         ["train", "--run", scratch.file("run"), "--model", "nowhere", "--data", "nowhere"],
         environment: ["DNNL_MAX_CPU_ISA": "SSE41"])
@@ -148,7 +148,9 @@ extension EndToEnd {
       try expectRefusal(bad, ["there is no \(name)"])
     }
 
-    @Test func `a run does not go on with another model, whatever the path`() throws {
+    @Test func `a run continues with the same model under another name, and refuses another model under the same name`()
+      throws
+    {
       let directory = scratch.file("run")
       let good = try model(nil)
       let first = try Program.run(
@@ -165,7 +167,7 @@ extension EndToEnd {
   }
 }
 
-/// A safetensors file, taken apart.
+/// The parts of a safetensors file.
 private struct WeightFile {
   var header: [String: [String: Any]]
   var data: Data

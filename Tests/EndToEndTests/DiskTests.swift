@@ -1,6 +1,6 @@
-// A full disk stops a run with a clear text, and the run goes on when there is room again.
+// A full disk stops a run with a clear text, and the run continues when there is room again.
 //
-// The disk is a small tmpfs in a mount namespace of the test's own, which takes rights that not every machine gives.
+// The disk is a small tmpfs in the test's own mount namespace. This needs rights that some machines do not give.
 
 import Foundation
 import Testing
@@ -14,7 +14,7 @@ extension EndToEnd {
       return outcome?.status == 0
     }()
 
-    /// Kilobytes that are enough for the beginning, for a checkpoint's first file, and for a step and a half.
+    /// Kilobytes: enough for the beginning, for the first file of a checkpoint, and for one and a half steps.
     @Test(
       .enabled(if: mayMount, "no rights to mount a tmpfs in a namespace of its own"), arguments: [1_000, 2_000, 12_000])
     func `a run stops when the disk is full and continues when it is not`(_ kilobytes: Int) throws {

@@ -1,4 +1,4 @@
-// Kill anything, lose nothing: whatever dies in the middle of a run, the run ends with the bits of the undisturbed one.
+// Any process can be killed in the middle of a run, and the run ends with the bits of the undisturbed run.
 
 import Foundation
 import Testing
@@ -8,7 +8,7 @@ extension EndToEnd {
     private let scratch = Scratch()
     private var directory: String { scratch.file("run") }
 
-    /// Who is killed, how to find it, and the name that the supervisor gives it.
+    /// The process that is killed: how to find it, and its name in the supervisor's texts.
     struct Victim: CustomTestStringConvertible, Sendable {
       let testDescription: String
       let name: String
@@ -29,7 +29,9 @@ extension EndToEnd {
       Victim(testDescription: "mpirun", name: "learner") { $0.isLauncher },
     ]
 
-    @Test(arguments: victims) func `a run in which one was killed ends with the same bits`(_ victim: Victim) throws {
+    @Test(arguments: victims) func `a run in which a process was killed ends with the same bits`(_ victim: Victim)
+      throws
+    {
       let run = try SmallRun.start(in: directory)
       SmallRun.awaitMiddle(of: run, in: directory)
       let found = try #require(ProcessTable.descendants(of: run.id).first(where: victim.isIt))
@@ -40,7 +42,7 @@ extension EndToEnd {
       #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
     }
 
-    /// The undisturbed run samples all votes; this one stops early, and is disturbed besides.
+    /// The undisturbed run samples all votes; this one stops early, and is disturbed too.
     @Test func `a run that stops votes early, and loses a worker and the coordinator, ends with the same bits`() throws
     {
       let run = try SmallRun.start(["--early-stop", "on"], in: directory)
@@ -85,7 +87,8 @@ extension EndToEnd {
       #expect(try SmallRun.finish(in: directory) == SmallRun.undisturbed)
     }
 
-    @Test func `a train that was killed takes everything with it and continues`() throws {
+    @Test func `when ttrl train is killed, all its processes end, and the run continues with the same command`() throws
+    {
       let run = try SmallRun.start(in: directory)
       SmallRun.awaitMiddle(of: run, in: directory)
       let family = ProcessTable.descendants(of: run.id)

@@ -1,4 +1,5 @@
-// Evaluation and guards as processes: the same figures however they are made, and a run that ends before its time.
+// Evaluation and guards with real processes: the figures do not depend on how they are computed, and a guard can end a
+// run early.
 
 import Foundation
 import Testing
@@ -9,16 +10,17 @@ extension EndToEnd {
       "eval", "--model", "builtin", "--data", "builtin:held-out", "--samples", "4", "--counts", "2,4", "--json",
     ]
 
-    @Test func `eval by workers prints what eval in one process prints, to the last digit`() throws {
+    @Test func `eval with workers prints the same digits as eval in one process`() throws {
       let here = try Program.run(Self.evaluation)
       let there = try Program.run(Self.evaluation + ["--workers", "2"])
       #expect(here.status == 0 && there.status == 0, "\(here.errors)\(there.errors)")
       #expect(here.output == there.output && here.output.contains("\"expected_maj@2\""))
-      // Nothing is left of a run that nobody asked for.
+      // The user did not ask for a run, so the messages do not mention one.
       #expect(!there.errors.contains("a new run"))
     }
 
-    @Test func `eval by workers in a directory is a run: given again it shows, with other sampling it refuses`() throws
+    @Test func `eval with workers in a directory is a run: a second eval shows it, and other sampling is refused`()
+      throws
     {
       let scratch = Scratch()
       let arguments = Self.evaluation + ["--workers", "1", "--run", scratch.file("run")]
@@ -29,7 +31,7 @@ extension EndToEnd {
       #expect(other.status == 2 && other.errors.contains("eval-top-p is 0.5, the run has 0.95"), "\(other.errors)")
     }
 
-    @Test func `what makes no sense together is refused before anything starts`() throws {
+    @Test func `settings that do not fit together are refused before a process starts`() throws {
       let scratch = Scratch()
       let few = try Program.run(Self.evaluation.map { $0 == "2,4" ? "2,8" : $0 })
       #expect(few.status == 2 && few.errors.contains("counts has 8, above samples (4)"))
@@ -48,13 +50,13 @@ extension EndToEnd {
         "--keep-checkpoints", "1",
       ]
 
-    /// What a run delivered, as its summary says.
+    /// What a run delivered, from its summary.
     private func delivered(_ directory: String) throws -> NSDictionary {
       try #require(try SmallRun.summary(of: directory)["delivered"] as? NSDictionary)
     }
 
     @Test
-    func `a run that collapses ends well, early, with its best version in hand; killed on the way, with the same`()
+    func `a run that collapses ends early with its best version, also if it is killed on the way`()
       throws
     {
       let scratch = Scratch()
@@ -65,13 +67,14 @@ extension EndToEnd {
       let result = try delivered(directory)
       let policy = try #require(result["policy"] as? Int)
       #expect(result["rule"] as? String == "guard" && result["directory"] as? String == "delivered")
-      // The learner's last step was not the plan's last, so it has no hashes: the summary's is the result's.
+      // The learner's last step was not the plan's last, so it has no hashes; the hash in the summary is that of the
+      // result.
       let digest = try #require(result["weights_sha256"] as? String)
       #expect(try SmallRun.summary(of: directory)["weights_sha256"] as? String == digest)
       #expect(try #require(SmallRun.summary(of: directory)["steps"] as? Int) < 10)
       let again = try Program.run(["train", "--run", directory])
       #expect(again.status == 0 && again.errors.contains("is finished"))
-      // It is a model directory like any other.
+      // It is a model directory like every other.
       let opened = try Program.run(
         ["generate", "--model", directory + "/delivered", "--max-new-tokens", "2"],
         input: Data("{\"ids\": [1]}\n".utf8))
@@ -87,7 +90,7 @@ extension EndToEnd {
       #expect(try delivered(disturbed) == result)
     }
 
-    @Test func `transfer sets are evaluated at both ends, each under its name`() throws {
+    @Test func `transfer sets are evaluated at the beginning and at the end, each under its name`() throws {
       let scratch = Scratch()
       let one = scratch.write("{\"prompt\": \"1+2=\", \"answer\": 3}\n{\"prompt\": \"2+2=\"}\n", to: "one.jsonl")
       let two = scratch.write("{\"prompt\": \"5+2=\", \"answer\": 7}\n", to: "two.jsonl")
@@ -104,7 +107,7 @@ extension EndToEnd {
       }
       #expect(outcome.errors.contains("transfer questions: one"), "\(outcome.errors)")
       let other = try Program.run(["train", "--run", directory, "--transfer", two])
-      // Finished or not, another set is another run.
+      // Other transfer sets are another run, also after the run has finished.
       #expect(other.status == 2 && other.errors.contains("transfer"), "\(other.errors)")
     }
   }

@@ -1,5 +1,4 @@
-// What may not change a result: how many workers, ranks and threads there are, and whether the data has answers. What
-// must: the seed.
+// The numbers of workers, ranks and threads, and the answers in the data, must not change a result. The seed must.
 
 import Foundation
 import Testing
@@ -31,7 +30,9 @@ extension EndToEnd {
       #expect(try SmallRun.finish(["--threads", "\(threads)"], in: directory) == SmallRun.undisturbed)
     }
 
-    @Test func `with a KL penalty, any number of learner ranks gives the same bits, which are others`() throws {
+    @Test func `with a KL penalty, any number of learner ranks gives the same bits, and other bits than without`()
+      throws
+    {
       let kl = ["--kl-coefficient", "0.05"]
       let results = try [1, 2, 3].map { ranks in
         try SmallRun.finish(kl + ["--learners", "\(ranks)"], in: scratch.file("run-\(ranks)"))
@@ -40,9 +41,12 @@ extension EndToEnd {
       #expect(results[0].weights != SmallRun.undisturbed?.weights)
     }
 
-    /// Workers that are fast or alone, ranks, and when each comes to it, decide nothing: step s is sampled by version
-    /// s − 1, whether s is being trained or waited for.
-    @Test func `a version behind, any number of workers and ranks gives the same bits, which are others`() throws {
+    /// The number and the speed of workers and ranks do not matter: step s is always sampled by version s − 1, whether
+    /// or not version s exists already.
+    @Test
+    func `one version behind, any number of workers and ranks gives the same bits, and other bits than on-policy`()
+      throws
+    {
       let one = scratch.file("one")
       let results = try [
         SmallRun.finish(["--staleness", "1", "--workers", "1", "--learners", "1"], in: one),
@@ -74,8 +78,9 @@ extension EndToEnd {
       #expect(try SmallRun.summary(of: directory)["label_accuracy"] is NSNull)
     }
 
-    @Test(arguments: ["truth", "random"]) func `the other arms run, and come to something else`(_ labels: String) throws
-    {
+    @Test(arguments: ["truth", "random"]) func `the other sources of labels work, and give other results`(
+      _ labels: String
+    ) throws {
       let arm = try SmallRun.finish(["--labels", labels], in: directory)
       #expect(arm.weights != SmallRun.undisturbed?.weights)
     }

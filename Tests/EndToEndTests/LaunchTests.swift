@@ -1,8 +1,8 @@
-// Several machines: the run on four hosts of the test bed ends with the bits of the run on one, also when a host dies,
-// and nothing is left on any of them.
+// Several machines: a run on the four hosts of the test bed ends with the bits of a run on one machine, also when a
+// host dies, and no process is left on any host.
 //
-// The hosts are namespaces with an sshd each (cluster/testbed), which takes rights that not every machine gives. These
-// are the short checks; `cluster/check` runs all of them, with recovery times.
+// Each host is a namespace with an sshd (cluster/testbed). This needs rights that some machines do not give. These are
+// the short checks; `cluster/check` runs all checks, with recovery times.
 
 import Foundation
 import Testing
@@ -11,14 +11,14 @@ extension EndToEnd {
   @Suite struct LaunchTests {
     private static let testbed = Program.packageRoot.appendingPathComponent("cluster/testbed").path
 
-    /// Why there can be no test bed here, or nil.
+    /// Why the test bed is not possible on this machine, or nil.
     private static let obstacle: String? = {
       guard let outcome = try? Program.run(["able"], program: testbed) else { return "cluster/testbed cannot run" }
       return outcome.status == 0 ? nil : outcome.errors
     }()
 
     @Test(.enabled(if: obstacle == nil, "no test bed here: cluster/testbed able says why"))
-    func `runs on four hosts end with the bits of one machine, whatever happens to a host`() throws {
+    func `runs on four hosts end with the bits of one machine, also when a host fails`() throws {
       let outcome = try Program.run(
         ["check", "same", "gang", "stop"], program: Self.testbed,
         environment: ["TESTBED_PROGRAM": Program.path(), "CHECK_STEPS": "16"], within: 400)
@@ -29,7 +29,7 @@ extension EndToEnd {
       #expect(!ProcessTable.all.contains { $0.arguments.contains { $0.hasSuffix("cluster/testbed-init") } })
     }
 
-    @Test func `a hosts file is checked as a whole before anything starts`() throws {
+    @Test func `a hosts file is checked completely before a process starts`() throws {
       let scratch = Scratch()
       let hosts = scratch.write("node1 workers=x\nnode1 slots=2\n@ here here\n", to: "hosts")
       let outcome = try Program.run(["launch", "--run", scratch.file("run"), "--hosts", hosts])
@@ -43,7 +43,7 @@ extension EndToEnd {
       #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
     }
 
-    @Test func `a dry run prints every machine's commands and memory, and starts nothing`() throws {
+    @Test func `a dry run prints the commands and the memory of every machine, and starts nothing`() throws {
       let scratch = Scratch()
       let hosts = scratch.write("a here learners=1\nb ssh=me@b.example workers=2 learners=1 numa=1\n", to: "hosts")
       let outcome = try Program.run(
@@ -58,14 +58,14 @@ extension EndToEnd {
       #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
     }
 
-    @Test func `a coordinator that others cannot call is refused before anything starts`() throws {
+    @Test func `a coordinator that other machines cannot reach is refused before a process starts`() throws {
       let scratch = Scratch()
       let hosts = scratch.write("a here learners=1\nb workers=2\n", to: "hosts")
       let outcome = try Program.run(["launch", "--run", scratch.file("run"), "--hosts", hosts] + SmallRun.settings)
       #expect(outcome.status == 2 && outcome.errors.contains("--listen"), "\(outcome.errors)")
     }
 
-    @Test func `doctor starts two ranks, knocks at a port, and says what to do`() throws {
+    @Test func `doctor starts two ranks, connects to a port, and says what to do`() throws {
       let well = try Program.run(["doctor", "--json"])
       #expect(well.status == 0 && well.output.contains("two ranks met"), "\(well.output)\n\(well.errors)")
       let data = Data(well.output.utf8)
@@ -76,7 +76,7 @@ extension EndToEnd {
       #expect(ill.output.contains("→ ") && ill.output.contains("1 of these prevent a run"))
     }
 
-    @Test func `stop ends a run on this machine, and says so where nothing runs`() throws {
+    @Test func `stop ends a run on this machine, and reports if nothing runs`() throws {
       let scratch = Scratch()
       let run = try SmallRun.start(in: scratch.file("run"))
       SmallRun.awaitMiddle(of: run, in: scratch.file("run"))
@@ -89,7 +89,7 @@ extension EndToEnd {
       #expect(again.status == 0 && again.errors.contains("nothing runs the run"), "\(again.errors)")
     }
 
-    @Test func `a learner without any checkpoint trains all steps again from the ledger`() throws {
+    @Test func `a learner without a checkpoint trains all steps again from the ledger`() throws {
       let scratch = Scratch()
       let run = try SmallRun.start(in: scratch.file("run"))
       #expect(eventually { SmallRun.stepsDone(in: scratch.file("run")) >= 2 || !run.isRunning })

@@ -1,13 +1,13 @@
-// metrics.jsonl against its documentation: docs/metrics.md is the schema, and its tables are read here.
+// metrics.jsonl agrees with docs/metrics.md: the tables of that page are the schema.
 //
-// A row's first cell names members, its second their unit, from which follows what a value may be: "fraction" lies
-// between 0 and 1, "null" may be missing, tokens and seconds are not negative, hex is hexadecimal. What a line has must
-// be documented, and what is documented must be there, except where the text says "absent".
+// The first cell of a row names members, the second their unit. The unit says which values are valid: a "fraction" is
+// between 0 and 1, a "null" can be missing, tokens and seconds are not negative, hex is hexadecimal. Every member of a
+// line must be documented. Every documented member must be present, unless the text says "absent".
 
 import Foundation
 import Testing
 
-/// A member as the page describes it.
+/// A member, as the page describes it.
 private struct DocumentedMember {
   var unit: String
   var mayBeAbsent: Bool
@@ -20,7 +20,7 @@ private struct DocumentedMember {
         return "is no list of fractions: \(value)"
       }
     } else if unit.contains("fraction") {
-      guard let number = value as? Double, (0...1).contains(number) else { return "is no fraction: \(value)" }
+      guard let number = value as? Double, (0...1).contains(number) else { return "is not a fraction: \(value)" }
     } else if unit.hasPrefix("tokens") || unit == "s" || unit.hasPrefix("nats") || unit.hasPrefix("answers") {
       guard let number = value as? Double, number >= 0 else { return "is no \(unit): \(value)" }
     } else if unit.hasPrefix("hex") {
@@ -54,7 +54,7 @@ private struct DocumentedTable {
     }
   }
 
-  /// The member that a name is documented by: "pass@4" by "pass@k".
+  /// The member that documents a name: "pass@k" for "pass@4".
   func member(_ name: String) -> DocumentedMember? {
     if let known = members[name] { return known }
     guard let mark = name.firstIndex(where: { $0 == "@" || $0 == "^" }) else { return nil }
@@ -80,7 +80,7 @@ private struct DocumentedTable {
 
 extension EndToEnd {
   @Suite struct MetricsSchemaTests {
-    @Test func `every line of metrics jsonl is as documented`() throws {
+    @Test func `every line of metrics jsonl agrees with its documentation`() throws {
       let directory = Scratch.shared.file("schema")
       let outcome = try Program.run([
         "train", "--run", directory, "--steps", "2", "--votes", "16", "--train-samples", "8", "--prompts-per-step", "4",

@@ -1,4 +1,4 @@
-// Pages: README.md and docs/, as far as they tell people what to type.
+// Pages: the commands in README.md and docs/.
 
 import Foundation
 
@@ -13,13 +13,13 @@ enum Pages {
     textOfFile(Program.packageRoot.appendingPathComponent(page).path)
   }
 
-  /// A page's shell blocks, verbatim.
+  /// A page's shell blocks, unchanged.
   static func blocks(of page: String) -> [String] {
     text(of: page).matches(of: /(?s)\n```sh\n(.*?\n)```\n/).map { String($0.1) }
   }
 
-  /// What a page's shell blocks say, line by line, and code within its sentences. Lines that end in a backslash are
-  /// joined with the next; comments and what is fed to a command are left out.
+  /// The lines of a page's shell blocks, and the code in its sentences. A line that ends in a backslash is joined with
+  /// the next. Comments and the input of commands are left out.
   static func shell(of page: String) -> [(line: Int, text: String)] {
     var found: [(Int, String)] = []
     var inside = false, other = false, joined = "", fed: Substring?

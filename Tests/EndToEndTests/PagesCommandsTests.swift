@@ -1,18 +1,18 @@
-// The commands that README.md and docs/ tell people to type: each is one, takes the settings it is given, and every
-// script is there. PagesExamplesTests runs some of them, `scripts/walk` those of docs/start.md.
+// The commands in README.md and docs/: each exists and takes its settings, and every script exists. PagesExamplesTests
+// runs some of them, `scripts/walk` those of docs/start.md.
 
 import Foundation
 import Testing
 
 extension EndToEnd {
   @Suite struct PagesCommandsTests {
-    /// A command of a page: "README.md:131", and its words.
+    /// A command of a page: its place, such as "README.md:131", and its words.
     private struct Typed {
       var place: String
       var words: [String]
     }
 
-    /// Every use of `program` in the pages, with words after it.
+    /// Every use of `program` in the pages that has words after it.
     private static func uses(of program: String) -> [Typed] {
       Pages.all.flatMap { page in
         Pages.shell(of: page).flatMap { line, text in
@@ -35,10 +35,12 @@ extension EndToEnd {
     }()
 
     @Test(arguments: [("ttrl", 50), ("ttrl-dev", 20)])
-    func `every command of a page is one, and takes its settings`(_ program: String, _ least: Int) throws {
-      // Those that processes start, or that only name a command, have no help.
-      let uses = Self.uses(of: program).filter { !["reach", "attend", "two-ranks", "help", "--version"].contains($0.words[0]) }
-        .filter { $0.words[0].wholeMatch(of: /[a-z-]+/) != nil }
+    func `every command on a page exists and takes its settings`(_ program: String, _ least: Int) throws {
+      // Commands that only processes start have no help.
+      let uses = Self.uses(of: program).filter {
+        !["reach", "attend", "two-ranks", "help", "--version"].contains($0.words[0])
+      }
+      .filter { $0.words[0].wholeMatch(of: /[a-z-]+/) != nil }
       #expect(uses.count > least, "\(uses.count) commands were found in the pages")
       var help: [[String]: String] = [:]
       for typed in uses {
@@ -59,7 +61,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `every script that a page names is there and can be run`() throws {
+    @Test func `every script that a page names exists and is executable`() throws {
       for page in Pages.all {
         let text = Pages.text(of: page)
         for match in text.matches(of: /[`\n(](?:\.\.\/)?((?:scripts|cluster)\/[a-z][a-z\/.@-]*)/) {

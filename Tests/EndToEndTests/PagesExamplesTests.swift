@@ -1,4 +1,4 @@
-// Blocks of docs/, typed as they stand, in a network of their own and a directory where RUN is a small run.
+// Runs shell blocks of docs/ unchanged, in a separate network and in a directory where RUN is a small run.
 
 import Foundation
 import Testing
@@ -7,12 +7,12 @@ extension EndToEnd {
   @Suite struct PagesExamplesTests {
     private let scratch = Scratch()
 
-    /// Whether this process may make a network; the addresses of the pages are free in a new one.
+    /// Whether this process can make a network. In a new network the addresses of the pages are free.
     private static let hasNetworks = {
       let trial = "ip link add eth0 type veth peer name eth1 && command -v curl"
       return (try? Program.run(enclosure + ["sh", "-c", trial], program: "/usr/bin/unshare"))?.status == 0
     }()
-    /// Nothing that a script starts outlives it.
+    /// All processes of a script end with it.
     private static let enclosure = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
     private let path =
@@ -20,7 +20,7 @@ extension EndToEnd {
 
     /// Runs a script in `scratch`, in a network that has loopback and 192.0.2.1.
     private func type(_ script: String) throws -> Program.Outcome {
-      // Open MPI wants an interface beside loopback.
+      // Open MPI needs an interface other than loopback.
       let place = """
         set -eu; cd '\(scratch.path)'
         ip link add eth0 type veth peer name eth1; ip address add 192.0.2.1/24 dev eth0
@@ -32,7 +32,7 @@ extension EndToEnd {
         environment: ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"])
     }
 
-    /// RUN, begun with the settings of `SmallRun`; the page's commands go on with it.
+    /// Begins RUN with the settings of `SmallRun`; the page's commands continue it.
     private func beginRun(steps: Int = SmallRun.steps) throws {
       let settings = SmallRun.settings(steps: steps)
       let coordinator = try Running(
@@ -49,7 +49,7 @@ extension EndToEnd {
     }
 
     @Test(.enabled(if: hasNetworks, "needs root, unshare, ip, veth and curl"))
-    func `the three roles by hand are a run`() throws {
+    func `the three roles, started by hand, are a run`() throws {
       let parts = try block("# 1: begins the run", of: "docs/operating.md").split(separator: "\n\n")
       try #require(parts.count == 3)
       try beginRun()
@@ -70,7 +70,7 @@ extension EndToEnd {
     }
 
     @Test(.enabled(if: hasNetworks, "needs root, unshare, ip, veth and curl"))
-    func `a page beyond loopback is read with its token`() throws {
+    func `a page on another address than loopback is read with its token`() throws {
       let lines = try block("--page-token RUN.token", of: "docs/operating.md").split(separator: "\n")
       try #require(lines.count == 2)
       try beginRun(steps: 1000)
@@ -87,7 +87,7 @@ extension EndToEnd {
       #expect(state?["steps"] != nil, "\(outcome.output)")
     }
 
-    @Test func `examples print what the page says they print`() throws {
+    @Test func `examples print what the page shows`() throws {
       let examples = try block("$ echo", of: "docs/cli.md").split(separator: "\n$ ").map {
         $0.trimmingPrefix("$ ").split(separator: "\n", maxSplits: 1)
       }

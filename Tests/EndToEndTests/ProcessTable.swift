@@ -1,25 +1,25 @@
-// ProcessTable: who runs, read from /proc as `ps` reads it.
+// ProcessTable: the running processes, read from /proc as `ps` reads them.
 
 import Foundation
 
 struct ProcessEntry {
   let id: Int32
   let parent: Int32
-  /// "Z" has ended and is not yet reaped.
+  /// "Z" is a process that has ended and is not reaped yet.
   let state: String
   let arguments: [String]
   let environment: [String]
 
-  /// What `ttrl` was told to be: "coordinator", "worker", "learner", "train".
+  /// The first argument of `ttrl`: "coordinator", "worker", "learner", "train".
   var role: String? { arguments.first.map { $0.hasSuffix("/ttrl") } == true ? arguments.dropFirst().first : nil }
   var isLauncher: Bool { arguments.first?.hasSuffix("mpirun") == true }
-  /// The value of one of its flags.
+  /// The value of a flag of its command line.
   func value(of flag: String) -> String? {
     arguments.firstIndex(of: flag).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
   }
 
   fileprivate init?(_ id: Int32) {
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, can contain any character.
     let status = textOfProc(id, "stat")
     guard let end = status.lastIndex(of: ")") else { return nil }
     let fields = status[status.index(after: end)...].split(separator: " ")
@@ -38,7 +38,7 @@ enum ProcessTable {
     return names.compactMap { Int32($0) }.sorted().compactMap(ProcessEntry.init)
   }
 
-  /// The living processes that one has started, and that those have started.
+  /// The living processes that a process has started, and their living descendants.
   static func descendants(of id: Int32) -> [ProcessEntry] {
     let living = all.filter { $0.state != "Z" }
     var family: [ProcessEntry] = []

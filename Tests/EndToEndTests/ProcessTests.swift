@@ -1,4 +1,4 @@
-// What runs while a run runs.
+// The processes of a run.
 
 import Foundation
 import Testing
@@ -19,7 +19,7 @@ extension EndToEnd {
       #expect(run.wait().status == 130)
     }
 
-    @Test func `a second train on the same run is refused and disturbs nothing`() throws {
+    @Test func `a second train on the same run is refused and does not disturb the run`() throws {
       let directory = scratch.file("run")
       let run = try Running(["train", "--run", directory] + SmallRun.settings(steps: 1000))
       SmallRun.awaitMiddle(of: run, in: directory)
@@ -34,7 +34,7 @@ extension EndToEnd {
       #expect(run.wait().status == 130)
     }
 
-    @Test func `a finished run given again shows its result and starts nothing`() throws {
+    @Test func `train on a finished run shows its result and starts nothing`() throws {
       let undisturbed = try #require(SmallRun.undisturbed)
       let again = try SmallRun.start(in: SmallRun.undisturbedDirectory).wait()
       #expect(again.status == 0 && again.errors.contains("is finished") && again.errors.contains("report.html"))
@@ -42,7 +42,7 @@ extension EndToEnd {
       #expect(try SmallRun.fingerprint(of: SmallRun.undisturbedDirectory) == undisturbed)
     }
 
-    @Test func `a port in use is said at once, and the run continues when it is free`() throws {
+    @Test func `a port in use is reported at once, and the run continues when the port is free`() throws {
       let port = try BusyPort()
       let directory = scratch.file("run")
       let refused = try SmallRun.start(["--listen", "127.0.0.1:\(port.number)"], in: directory).wait(within: 10)
@@ -52,7 +52,7 @@ extension EndToEnd {
       #expect(try SmallRun.finish(["--listen", "127.0.0.1:0"], in: directory) == SmallRun.undisturbed)
     }
 
-    @Test func `without mpirun nothing starts`() throws {
+    @Test func `without mpirun no process starts`() throws {
       let directory = scratch.file("run")
       let outcome = try Running(
         ["train", "--run", directory] + SmallRun.settings, environment: ["PATH": scratch.path]
@@ -63,7 +63,7 @@ extension EndToEnd {
   }
 }
 
-/// A port of this machine that somebody listens on.
+/// A port of this machine on which the test listens.
 private final class BusyPort {
   private let descriptor: Int32
   let number: UInt16

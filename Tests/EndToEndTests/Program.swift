@@ -1,28 +1,28 @@
 // Program: the built `ttrl`, started as users start it.
 //
-// These tests are about processes: exit statuses, words on standard error, what is left running, what the files say.
-// Nothing of the program is linked in here. The binary is the one that was built beside the test bundle, in the same
-// configuration; without it the suite is skipped and says so.
+// These tests check processes: exit statuses, standard error, remaining processes, files. No code of the program is
+// linked into them. The binary is the one in the directory of the test bundle, built in the same configuration; without
+// it the suite is skipped with a message.
 
 import Foundation
 import Testing
 
-/// All end-to-end tests, one at a time: each starts processes that want every core.
-@Suite(.serialized, .enabled(if: Program.isBuilt, "no ttrl beside the test bundle; run: swift build -c release"))
+/// All end-to-end tests. They run one at a time, because each starts processes that use all cores.
+@Suite(.serialized, .enabled(if: Program.isBuilt, "no ttrl next to the test bundle; run: swift build -c release"))
 struct EndToEnd {}
 
 enum Program {
-  /// Of the directory that holds this package.
+  /// The path of the package's directory.
   static let packageRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
 
-  /// `ttrl` or `ttrl-dev`, beside the running test bundle.
+  /// The path of `ttrl` or `ttrl-dev`, in the directory of the running test bundle.
   static func path(_ name: String = "ttrl") -> String {
     let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     return URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent(name).path
   }
 
-  /// The workshop's program.
+  /// The path of `ttrl-dev`.
   static var dev: String { path("ttrl-dev") }
 
   static let isBuilt = FileManager.default.isExecutableFile(atPath: path())
@@ -35,13 +35,13 @@ enum Program {
     let seconds: Double
   }
 
-  /// Runs to the end.
+  /// Runs a program to its end.
   ///
   /// - Parameters:
-  ///   - arguments: of `ttrl`, or of `program`.
+  ///   - arguments: for `ttrl`, or for `program`.
   ///   - input: its standard input.
-  ///   - environment: added to this process's own.
-  ///   - seconds: after which it is killed, which fails the test.
+  ///   - environment: added to this process's environment.
+  ///   - seconds: the time after which it is killed, and the test fails.
   static func run(
     _ arguments: [String], program: String = path(), input: Data = Data(), environment: [String: String] = [:],
     within seconds: Double = 60
@@ -50,7 +50,7 @@ enum Program {
   }
 }
 
-/// A program that runs. Its output goes to files, so that no pipe can fill up and stop it.
+/// A running program. Its output goes to files, because a full pipe would block it.
 final class Running {
   private let process = Process()
   private let scratch = Scratch()
@@ -61,7 +61,7 @@ final class Running {
   ) throws {
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
-    // The built-in model is unpacked into a cache of the tests' own.
+    // The built-in model is unpacked into a cache that only the tests use.
     let cache = ["XDG_CACHE_HOME": Scratch.shared.file("cache")]
     process.environment = ProcessInfo.processInfo.environment.merging(cache) { $1 }.merging(environment) { $1 }
     process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: scratch.write(input, to: "input")))
@@ -79,7 +79,7 @@ final class Running {
 
   func signal(_ number: Int32) { kill(id, number) }
 
-  /// Waits for its end. One that does not come is brought about, and is an issue.
+  /// Waits for its end. A program that does not end in time is killed, and an issue is recorded.
   func wait(within seconds: Double = 60) -> Program.Outcome {
     if !eventually(within: seconds, { !self.process.isRunning }) {
       Issue.record("it still ran after \(seconds) s: \(process.arguments ?? [])\n\(errors)")
@@ -93,9 +93,9 @@ final class Running {
   }
 }
 
-/// Looks again and again until something holds.
+/// Checks a condition repeatedly until it is true.
 ///
-/// - Returns: whether it came to hold in time.
+/// - Returns: whether it became true in time.
 func eventually(within seconds: Double = 30, _ holds: () -> Bool) -> Bool {
   let deadline = Date() + seconds
   while !holds() {
@@ -105,11 +105,11 @@ func eventually(within seconds: Double = 30, _ holds: () -> Bool) -> Bool {
   return true
 }
 
-/// A directory that is removed with the object.
+/// A temporary directory, removed with the object.
 final class Scratch: Sendable {
   let path: String
 
-  /// Lives as long as the process.
+  /// Exists as long as the process.
   static let shared: Scratch = {
     atexit { try? FileManager.default.removeItem(atPath: Scratch.sharedPath) }
     return Scratch(at: sharedPath)
@@ -138,7 +138,7 @@ final class Scratch: Sendable {
   func read(_ name: String) -> String { textOfFile(file(name)) }
 }
 
-/// Empty if there is no such file.
+/// The text of a file; empty if the file does not exist.
 func textOfFile(_ path: String) -> String {
   String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
 }

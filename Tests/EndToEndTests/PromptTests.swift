@@ -1,5 +1,5 @@
-// What the model is given and where its responses end: templates of the user's own, and stop strings, for single
-// commands and for a run, whose workers have no tokenizer.
+// The user's own prompt templates, and stop strings, for single commands and for a run (whose workers have no
+// tokenizer).
 
 import Foundation
 import Testing
@@ -26,7 +26,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `a template of one's own, as text or as a file, is what the model sees`() throws {
+    @Test func `the model sees the user's own template, given as text or as a file`() throws {
       let text = "9{question}+1\n"
       let tokens = try Program.run(
         ["tokenize", "--model", "builtin"], input: Data("{\"text\": \"92d+1c+5+1\\n\"}".utf8))
@@ -59,7 +59,7 @@ extension EndToEnd {
       #expect(stopped.contains { $0.finish_reason == "stop" } && stopped != whole)
     }
 
-    @Test func `a run's workers stop there too`() throws {
+    @Test func `a run's workers also end responses at stop strings`() throws {
       let directory = scratch.file("run")
       let outcome = try Program.run(
         ["train", "--run", directory, "--stop", "c"] + SmallRun.settings(steps: 1), within: 120)
@@ -67,7 +67,7 @@ extension EndToEnd {
       let line = try #require(
         textOfFile(directory + "/metrics.jsonl").split(separator: "\n").first { $0.contains("\"kind\":\"step\"") })
       let step = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
-      // Solutions of three terms and more hold a "c" long before their answer.
+      // Solutions of three or more terms contain a "c" long before their answer.
       #expect(step["unlabeled_ratio"] as? Double ?? 0 > 0.5, "\(line)")
       #expect(step["logprob_gap"] as? Double == 0, "\(line)")
     }

@@ -1,17 +1,17 @@
-// The far side of a launch, spoken to directly: it runs a command for as long as it is told to, and no longer.
+// `ttrl attend`, the remote side of a launch, used directly: it runs a command only as long as it gets beats.
 
 import Foundation
 import Testing
 
 extension EndToEnd {
   @Suite struct ReachTests {
-    /// Runs `ttrl attend` with what a shell script writes as its standard input.
+    /// Runs `ttrl attend`; a shell script writes its standard input.
     private func attend(_ command: String, input: String, within seconds: Double = 30) throws -> Program.Outcome {
       let attend = "'\(Program.path())' attend '\(command.replacing("'", with: #"'\''"#))'"
       return try Program.run(["-c", "( \(input) ) | \(attend)"], program: "/bin/sh", within: seconds)
     }
 
-    @Test func `a command's output and status come through`() throws {
+    @Test func `a command's output and status are passed on`() throws {
       let outcome = try attend("echo out; echo err >&2; exit 7", input: #"printf "ttrl-attend 1 0\n"; sleep 2"#)
       #expect(outcome.status == 7 && outcome.output == "out\n" && outcome.errors.contains("err\n"), "\(outcome)")
       #expect(outcome.errors.contains("ttrl attend: started on "))
@@ -26,23 +26,23 @@ extension EndToEnd {
       #expect(!FileManager.default.fileExists(atPath: String(directory)))
     }
 
-    @Test func `a command ends with the connection, also one that does not want to`() throws {
+    @Test func `a command ends with the connection, also if it ignores SIGTERM`() throws {
       let scratch = Scratch()
       let stubborn = "trap \"\" TERM; echo $$ > \(scratch.file("pid")); while :; do sleep 0.1; done"
       let outcome = try attend(stubborn, input: #"printf "ttrl-attend 1 0\n"; sleep 1"#)
-      // A second of running, and three of grace.
+      // The command runs for one second, and the grace is three seconds.
       #expect(outcome.status == 128 + SIGKILL && outcome.seconds > 3 && outcome.seconds < 20, "\(outcome)")
       let id = try #require(Int32(scratch.read("pid").trimmingCharacters(in: .whitespacesAndNewlines)))
       #expect(!ProcessTable.isAlive(id))
     }
 
-    @Test func `a command ends when the beats stop while the connection stands`() throws {
+    @Test func `a command ends when the beats stop while the connection stays open`() throws {
       let outcome = try attend("exec sleep 100", input: #"printf "ttrl-attend 1 0\n"; sleep 25"#, within: 60)
-      // The shell waits for what writes to the pipe; the command was told to end after 15 s of silence.
+      // The shell waits for the process that writes to the pipe. The command must end after 15 s without a beat.
       #expect(outcome.status == 128 + SIGTERM, "\(outcome)")
     }
 
-    @Test func `another version's greeting is refused by name`() throws {
+    @Test func `the greeting of another version is refused with a text that says so`() throws {
       let outcome = try attend("echo no", input: #"printf "ttrl-attend 9 0\n"; sleep 1"#)
       #expect(outcome.status == 2 && outcome.output.isEmpty && outcome.errors.contains("another version"), "\(outcome)")
     }

@@ -1,5 +1,5 @@
-// Real questions on a model that has learnt nothing: the run completes, its accounting closes, and it says that nothing
-// could be voted on instead of rewarding silence.
+// Real questions on a model with random weights: the run completes, its accounting is right, and it reports that
+// nothing could be voted on; a response without an answer gets no reward.
 
 import Foundation
 import Testing
@@ -8,7 +8,7 @@ extension EndToEnd {
   @Suite struct RealInputTests {
     private let scratch = Scratch()
 
-    /// Material that does not travel with the project: TTRL_SHARED, or `shared` beside the package.
+    /// Data that is not part of the project: in TTRL_SHARED, or in `shared` next to the package.
     private static let shared =
       ProcessInfo.processInfo.environment["TTRL_SHARED"]
       ?? Program.packageRoot.deletingLastPathComponent().appendingPathComponent("shared").path
@@ -17,7 +17,7 @@ extension EndToEnd {
     private static let isHere = [aime, tokenizer].allSatisfy(FileManager.default.fileExists(atPath:))
 
     @Test(.enabled(if: isHere, "the shared questions and tokenizer are not here; set TTRL_SHARED"))
-    func `AIME 2024 without answers on random weights: nothing to vote on, nothing learnt`() throws {
+    func `AIME 2024 without answers on random weights: nothing is voted on, and nothing is learnt`() throws {
       let script = Program.packageRoot.appendingPathComponent("scripts/random-checkpoint").path
       let made = try Program.run([Self.tokenizer, scratch.file("model")], program: script)
       try #require(made.status == 0, "\(made.errors)")
@@ -27,11 +27,13 @@ extension EndToEnd {
         return String(decoding: try JSONSerialization.data(withJSONObject: question), as: UTF8.self)
       }
       #expect(questions.count == 30)
-      // Evaluation samples as many again as a run of 15 steps; two of each say the same.
+      // With the default, evaluation would sample as much as 15 steps of training; two samples of each question show
+      // the same.
       try expectNothingLearnt(questions, evaluationSamples: 2)
     }
 
-    @Test func `questions on random weights with a small tokenizer: nothing to vote on, nothing learnt`() throws {
+    @Test func `questions on random weights with a small tokenizer: nothing is voted on, and nothing is learnt`() throws
+    {
       let fixture = Program.packageRoot.appendingPathComponent("Tests/Fixtures/tokenizers/qwen2.json").path
       let config = """
         { "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 448, "hidden_size": 32,
@@ -66,7 +68,7 @@ extension EndToEnd {
       }
       let weights = FileManager.default.contents(atPath: model + "/model.safetensors")
       let trained = FileManager.default.contents(atPath: run + "/checkpoints/step-000002/model.safetensors")
-      #expect(weights != nil && weights == trained, "silence was rewarded, or weights decayed")
+      #expect(weights != nil && weights == trained, "responses without an answer were rewarded, or weights decayed")
     }
   }
 }

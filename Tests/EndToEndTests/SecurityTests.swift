@@ -1,4 +1,4 @@
-// Who has the key takes part; nobody else gets in, and nobody who tries disturbs the run.
+// Only processes with the key take part in a run, and attacks without it do not disturb the run.
 
 import Foundation
 import Testing
@@ -12,8 +12,8 @@ extension EndToEnd {
       FileManager.default.isExecutableFile(atPath: $0)
     }
 
-    @Test(.enabled(if: hasAssault, "no ttrl-dev beside the test bundle; run: swift build -c release"))
-    func `a run under assault lets nobody in and ends with the same bits`() throws {
+    @Test(.enabled(if: hasAssault, "no ttrl-dev next to the test bundle; run: swift build -c release"))
+    func `a run under attack admits no attacker and ends with the same bits`() throws {
       let run = try SmallRun.start(in: directory)
       let address = try coordinator(of: run)
       let assault = try Program.run(
@@ -30,13 +30,13 @@ extension EndToEnd {
       #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
     }
 
-    @Test func `plain TCP, where it is asked for, gives the same bits`() throws {
+    @Test func `a run with plain TCP gives the same bits`() throws {
       #expect(try SmallRun.finish(["--key", "none"], in: directory) == SmallRun.undisturbed)
       #expect(!FileManager.default.fileExists(atPath: directory + "/cluster.key"))
     }
 
     @Test
-    func `a worker with another key, with none, or with a false one is told what to do, and does not try for ever`()
+    func `a worker with another key, without a key, or with a false key gets a remedy and gives up`()
       throws
     {
       let run = try Running(["train", "--run", directory] + SmallRun.settings(steps: 1000))
@@ -63,7 +63,8 @@ extension EndToEnd {
       #expect(run.wait().status == 130)
     }
 
-    @Test(.enabled(if: openssl != nil, "no openssl program")) func `an impostor with a certificate is not believed`()
+    @Test(.enabled(if: openssl != nil, "no openssl program"))
+    func `a coordinator with a certificate in place of the key is refused`()
       throws
     {
       let openssl = try #require(Self.openssl)
@@ -91,7 +92,7 @@ extension EndToEnd {
       impostor.signal(SIGKILL)
     }
 
-    @Test func `a run and its key are their owner's alone, also in a directory that was open to all`() throws {
+    @Test func `only their owner can read a run and its key, also in a directory that was open to all users`() throws {
       try FileManager.default.createDirectory(
         atPath: directory, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
       let run = try SmallRun.start(in: directory)
@@ -102,7 +103,7 @@ extension EndToEnd {
       #expect(run.wait().status == 130)
     }
 
-    @Test func `beyond this machine nothing listens or calls without a key, and the remedy is said`() throws {
+    @Test func `an address beyond this machine needs a key, and the error says how to get one`() throws {
       let key = scratch.file("cluster.key")
       #expect(try Program.run(["key", "--key", key]).status == 0)
       for (arguments, words) in [
@@ -121,7 +122,7 @@ extension EndToEnd {
       #expect(open.status == 2 && open.errors.contains("chmod 600"), "\(open.errors)")
     }
 
-    @Test func `a key is made once and never over another`() throws {
+    @Test func `a key file is made once and never replaced`() throws {
       let key = scratch.file("cluster.key")
       let made = try Program.run(["key", "--key", key, "--json"])
       #expect(made.status == 0 && made.output.contains("\"id\":\"\(id(of: key))\""), "\(made.output)")
@@ -133,7 +134,7 @@ extension EndToEnd {
       #expect(textOfFile(key) == before)
     }
 
-    // MARK: Looking
+    // MARK: Reading keys and addresses
 
     /// The address of a run's coordinator, once it listens.
     private func coordinator(of run: Running) throws -> String {

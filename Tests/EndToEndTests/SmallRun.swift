@@ -1,10 +1,10 @@
-// SmallRun: the built-in model on a few of its questions, a run of some seconds with every mechanism in it: two
-// workers, two MPI ranks, four steps. What identifies its result are two hashes.
+// SmallRun: the built-in model on a few of its questions, a run of some seconds that uses every mechanism: two workers,
+// two MPI ranks, four steps. Two hashes identify its result.
 
 import Foundation
 import Testing
 
-/// What a run came to: equal for equal bits of weights, masters and optimizer state.
+/// The result of a run: equal if the bits of weights, masters and optimizer state are equal.
 struct Fingerprint: Equatable {
   let weights: String
   let state: String
@@ -21,7 +21,7 @@ enum SmallRun {
     ]
   }
 
-  /// The run that nothing happened to: two workers, two learner ranks, seed 0. Made once, kept for all tests.
+  /// The undisturbed run: two workers, two learner ranks, seed 0. It is made once, for all tests.
   static let undisturbed: Fingerprint? = {
     do {
       return try finish(in: undisturbedDirectory)
@@ -36,7 +36,7 @@ enum SmallRun {
     try Running(["train", "--run", directory] + settings + extra)
   }
 
-  /// Runs to its end, which must be a good one.
+  /// Runs to the end; the exit status must be 0.
   static func finish(_ extra: [String] = [], in directory: String) throws -> Fingerprint {
     let outcome = try start(extra, in: directory).wait()
     try #require(outcome.status == 0, "\(outcome.errors)")
@@ -55,7 +55,7 @@ enum SmallRun {
     return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
   }
 
-  /// Steps whose result is durable.
+  /// The number of steps whose result is durable.
   static func stepsDone(in directory: String) -> Int {
     textOfFile(directory + "/metrics.jsonl").split(separator: "\n").count { $0.contains("\"kind\":\"step\"") }
   }

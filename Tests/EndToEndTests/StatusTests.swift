@@ -1,12 +1,12 @@
-// `ttrl status` beside a run: who waits for whom.
+// `ttrl status` during a run: which process waits for which.
 
 import Foundation
 import Testing
 
 extension EndToEnd {
   @Suite struct StatusTests {
-    /// Without workers nothing moves, so there is nothing to be late for.
-    @Test func `a run that waits says who waits for whom, and without a coordinator that none is at work`() throws {
+    /// Without workers the run does not progress, so the time of the command does not matter.
+    @Test func `status says which process waits for which, and that no coordinator runs`() throws {
       let scratch = Scratch()
       let run = scratch.file("run")
       let arguments = SmallRun.settings + ["--workers", "0", "--learners", "1", "--page", "none"]

@@ -1,11 +1,11 @@
-// What is saved opens elsewhere: transformers loads our directories and computes the same.
+// transformers loads the model directories that ttrl saves, and computes the same.
 //
-// Runs where a Python with torch and transformers is at hand: the one that TTRL_PYTHON names, or python3.
+// Needs a Python with torch and transformers: the one that TTRL_PYTHON names, or python3.
 
 import Foundation
 import Testing
 
-/// The Python to compare with.
+/// The Python that computes the expected values.
 private enum Python {
   static let path = ProcessInfo.processInfo.environment["TTRL_PYTHON"] ?? "/usr/bin/python3"
 
@@ -32,7 +32,7 @@ extension EndToEnd {
       }
     }
 
-    /// Both programs on the same ids: within 1e-4 nats, in float32.
+    /// Both programs on the same token ids agree within 1e-4 nats, in float32.
     private func expectAgreement(_ directory: String, vocabulary: Int) throws {
       let lines = (0..<6).map { line in
         let ids = (0..<(5 + 9 * line)).map { "\(($0 * 7919 + line * 104_729 + 13) % vocabulary)" }
@@ -50,12 +50,12 @@ extension EndToEnd {
       #expect(gap < 1e-4)
     }
 
-    @Test func `a checkpoint of a run`() throws {
+    @Test func `transformers computes the same from a checkpoint of a run`() throws {
       _ = try #require(SmallRun.undisturbed)
       try expectAgreement(SmallRun.undisturbedDirectory + "/checkpoints/step-00000\(SmallRun.steps)", vocabulary: 258)
     }
 
-    /// A configuration's own lines, beside what all have.
+    /// The lines of a configuration that other configurations do not have.
     private static let families = [
       ("Qwen2ForCausalLM", "qwen2", "\"tie_word_embeddings\": true"),
       (
@@ -69,7 +69,9 @@ extension EndToEnd {
     ]
 
     @Test(arguments: families)
-    func `a directory of each family`(_ architecture: String, _ type: String, _ more: String) throws {
+    func `transformers computes the same from a directory of each family`(
+      _ architecture: String, _ type: String, _ more: String
+    ) throws {
       let config = """
         { "architectures": ["\(architecture)"], "model_type": "\(type)", "vocab_size": 448, "hidden_size": 32,
           "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,

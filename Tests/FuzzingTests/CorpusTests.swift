@@ -1,5 +1,5 @@
-// The inputs that a fuzzer kept because each reached something new, given to the decoders again in every test run, and
-// each of them damaged a little. scripts/fuzz makes and grows the corpora.
+// Every test run gives the decoders the inputs that a fuzzer kept, because each reached new code, and damaged copies of
+// them. scripts/fuzz makes and extends the corpora.
 
 import Foundation
 import Fuzzing
@@ -15,15 +15,17 @@ import Testing
     return try names.map { [UInt8](try Data(contentsOf: directory.appendingPathComponent($0))) }
   }
 
-  @Test(arguments: Decoder.allCases) func `a decoder survives what a fuzzer found, also damaged`(_ decoder: Decoder)
+  @Test(arguments: Decoder.allCases) func `a decoder does not trap on a fuzzer's inputs, or on damaged ones`(
+    _ decoder: Decoder
+  )
     throws
   {
     let inputs = try corpus(decoder)
-    #expect(inputs.count >= 5, "the corpus of \(decoder) is nearly empty")
+    #expect(inputs.count >= 5, "the corpus of \(decoder) has only \(inputs.count) inputs")
     for input in inputs {
       decoder.feed(input)
       guard !input.isEmpty else { continue }
-      // Cut short, one bit off, one byte doubled: at a place that depends on the input.
+      // Cut short, with one bit flipped, with one byte doubled: at a place that depends on the input.
       let place = input.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xFFFF } % input.count
       decoder.feed(Array(input[..<place]))
       var changed = input

@@ -1,5 +1,5 @@
-// The ledger: what goes in comes out, a slot has one trajectory, a crash loses nothing committed, readers do not
-// disturb.
+// The ledger: records come back as they were written, a slot has one trajectory, a crash loses no commit, and readers
+// do not disturb the writer.
 
 import Base
 import Glibc
@@ -7,7 +7,7 @@ import Ledger
 import Records
 import Testing
 
-/// A fresh directory with a ledger's path in it, removed with the object.
+/// A new directory with the path of a ledger, removed with the object.
 private final class Place {
   let directory: String
   var path: String { directory + "/ledger.sqlite" }
@@ -26,7 +26,7 @@ private final class Place {
     rmdir(directory)
   }
 
-  /// What a crash would leave: the database and its log as they are on disk at this moment.
+  /// What a crash would leave: the database and its log as they are on the disk now.
   func crashCopy() throws -> String {
     for ending in ["", "-wal"] { try copy(path + ending, path + ".copy" + ending) }
     return path + ".copy"
@@ -98,14 +98,14 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.trajectoryCount(of: round) == 1)
   }
 
-  @Test func `slots that a vote did not need are no part of the batch, and the accounting closes with them`() throws {
+  @Test func `slots that a vote did not need are not in the batch, and count in the accounting`() throws {
     let place = try Place()
     let ledger = try opened(place)
     for (prompt, sample) in [(0, 0), (0, 2), (1, 1)] as [(UInt32, UInt32)] {
       #expect(try ledger.insert(trajectory(prompt, sample), worker: nil))
     }
     let unneeded = [(0, 1), (0, 2)].map { Slot(round: round, prompt: $0.0, sample: $0.1) }
-    // A restarted coordinator says it again.
+    // A restarted coordinator records them again.
     for _ in 0..<2 {
       for slot in unneeded { try ledger.insert(unneeded: slot) }
     }
@@ -115,7 +115,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.accountedCount(of: round) == 4)
   }
 
-  @Test func `a batch is read piece by piece, from where a slot says to where the next does`() throws {
+  @Test func `a batch is read in pieces, from one slot to the next`() throws {
     let place = try Place()
     let ledger = try opened(place)
     let lengths: [(UInt32, UInt32, Int)] = [(0, 0, 3), (0, 1, 9), (2, 0, 4), (2, 5, 8), (3, 0, 7), (3, 1, 0)]
@@ -149,7 +149,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.trajectoryCount() == 2)
   }
 
-  @Test func `a trajectory of a round that was never opened is refused by name`() throws {
+  @Test func `a trajectory of a round that was never opened is refused`() throws {
     let place = try Place()
     let ledger = try Ledger(path: place.path, mode: .readWrite)
     let error = #expect(throws: LedgerError.self) { try ledger.insert(trajectory(0, 0), worker: nil) }
@@ -161,7 +161,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
 }
 
 @Suite struct RecordTests {
-  @Test func `prompts come back in order, answers and names only where there are any`() throws {
+  @Test func `prompts come back in order, with or without answers and names`() throws {
     let place = try Place()
     let ledger = try Ledger(path: place.path, mode: .readWrite)
     let prompts = [
@@ -226,7 +226,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(throws: LedgerError.self) { try ledger.setMetrics("{\"loss\": nan}", ofStep: 2) }
   }
 
-  @Test func `who contributed what is known, by connection`() throws {
+  @Test func `trajectories and tokens are counted for each connection`() throws {
     let place = try Place()
     let ledger = try opened(place)
     func join() throws -> Int64 {
@@ -241,7 +241,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(workers[0].leftBecause == "silent" && workers[1].leftAt == nil)
   }
 
-  @Test func `facts are replaced, events are numbered and read in pages`() throws {
+  @Test func `facts are replaced, and events are numbered and read in pages`() throws {
     let place = try Place()
     let ledger = try Ledger(path: place.path, mode: .readWrite)
     try ledger.set("old", for: .manifest)
@@ -249,8 +249,8 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.value(for: .manifest) == "new")
     #expect(try ledger.value(for: .delivered) == nil)
     for number in 1...5 { try ledger.record(event: "kind", "\(number)", at: 0) }
-    let page = try ledger.events(after: 2, limit: 2)
-    #expect(page.map(\.number) == [3, 4] && page.map(\.detail) == ["3", "4"])
+    let page = try ledger.events(before: 5, limit: 2)
+    #expect(page.map(\.number) == [4, 3] && page.map(\.detail) == ["4", "3"])
   }
 }
 
@@ -269,13 +269,13 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.trajectoryCount() == 1)
   }
 
-  @Test func `a crash in the middle of a transaction keeps what was committed and nothing else`() throws {
+  @Test func `a crash in the middle of a transaction keeps only what was committed`() throws {
     let place = try Place()
     let ledger = try opened(place)
     #expect(try ledger.insert(trajectory(0, 0), worker: nil))
     var copy = ""
     try ledger.transaction { () throws(LedgerError) in
-      // Some 16 MB: more than the page cache, so that uncommitted pages are in the log on disk.
+      // About 16 MB: more than the page cache, so that uncommitted pages are in the log on the disk.
       for sample in 1...2000 { _ = try ledger.insert(trajectory(7, UInt32(sample), tokens: 1000), worker: nil) }
       copy = (try? place.crashCopy()) ?? ""
     }
@@ -285,7 +285,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try survivor.insert(trajectory(7, 1), worker: nil))
   }
 
-  @Test func `a reader beside the writer sees what is committed, and its own transaction sees one moment`() throws {
+  @Test func `a reader sees what is committed, and in its own transaction always the same state`() throws {
     let place = try Place()
     let writer = try opened(place)
     let reader = try Ledger(path: place.path, mode: .readOnly)
@@ -312,7 +312,8 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(throws: LedgerError.self) { try reader.set("x", for: .manifest) }
   }
 
-  @Test func `a full disk is an error, what was committed before stays, and writing goes on when there is room`() throws
+  @Test func `a full disk is an error, what was committed before stays, and writing continues when there is room`()
+    throws
   {
     let place = try Place()
     let error: LedgerError? = try {
@@ -329,7 +330,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.trajectoryCount() == kept + 1)
   }
 
-  @Test func `a second writer waits, then says who to look for`() throws {
+  @Test func `a second writer waits, and then fails with an error that names the lock`() throws {
     let place = try Place()
     let first = try opened(place)
     let second = try Ledger(path: place.path, mode: .readWrite, limits: LedgerLimits(busyMilliseconds: 1))
@@ -348,7 +349,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
   }
 
   @Test(arguments: [Ledger.Mode.readWrite, .readOnly])
-  func `a newer ttrl's ledger is refused, unharmed`(mode: Ledger.Mode) throws {
+  func `a ledger of a newer ttrl is refused and not changed`(mode: Ledger.Mode) throws {
     let place = try Place()
     _ = try opened(place)
     // user_version is the 32-bit big-endian word at byte 60 of the file.
@@ -359,7 +360,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
   }
 
   @Test(arguments: [Ledger.Mode.readWrite, .readOnly])
-  func `another program's database is refused, unharmed`(mode: Ledger.Mode) throws {
+  func `another program's database is refused and not changed`(mode: Ledger.Mode) throws {
     let place = try Place()
     _ = try opened(place)
     // application_id is at byte 68.
@@ -368,7 +369,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
   }
 
   @Test(arguments: [Ledger.Mode.readWrite, .readOnly])
-  func `a file that is no database is refused`(mode: Ledger.Mode) throws {
+  func `a file that is not a database is refused`(mode: Ledger.Mode) throws {
     let place = try Place()
     _ = try opened(place)
     try place.overwrite(at: 0, with: "this was never a database")
@@ -389,7 +390,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(error.map { "\($0)".contains(".recover") } == true)
   }
 
-  @Test func `a path that cannot be opened says so`() throws {
+  @Test func `a path that cannot be opened is an error`() throws {
     let error = #expect(throws: LedgerError.self) { try Ledger(path: "/no/such/place", mode: .readWrite) }
     guard case .storage = error else {
       Issue.record("expected .storage, got \(String(describing: error))")
@@ -397,7 +398,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     }
   }
 
-  @Test func `the schema's comments stay in the file for those who query it`() throws {
+  @Test func `the schema's comments are in the file, for people who query it`() throws {
     let place = try Place()
     _ = try opened(place)
     let fd = Glibc.open(place.path, O_RDONLY)

@@ -1,5 +1,5 @@
-// "Acknowledged means committed, committed means on the disk": the ledger on a disk whose power fails at any moment,
-// and that then has lost or torn whatever was not synced (CFaultyDisk).
+// Acknowledged means committed, and committed means on the disk: the ledger on a disk whose power fails at any moment.
+// What was not synced is then lost or torn (CFaultyDisk).
 
 import Base
 import CFaultyDisk
@@ -23,8 +23,8 @@ import Testing
       logprobs: (0..<20 + sample % 50).map { -Float($0) / 8 }, entropySum: 1, finish: .stop)
   }
 
-  /// Commits trajectories, some at a time, until the power fails or all are stored.
-  /// - Returns: how many were committed, and how many were to be with the commit that failed.
+  /// Commits trajectories, `perCommit` at a time, until the power fails or all are stored.
+  /// - Returns: how many were committed, and how many that number would be with the commit that failed.
   private func live(_ path: String, commits: Int, perCommit: Int) -> (acknowledged: Int, attempted: Int) {
     guard let ledger = try? Ledger(path: path, mode: .readWrite, disk: "faulty") else { return (0, 0) }
     var stored = 0
@@ -42,7 +42,7 @@ import Testing
     }
   }
 
-  /// What the next process finds, or nil where not even the tables were made.
+  /// What the next process finds; nil if not even the tables were made.
   private func found(_ path: String) throws -> [Trajectory]? {
     guard FileManager.default.fileExists(atPath: path), let ledger = try? Ledger(path: path, mode: .readWrite) else {
       return nil
@@ -50,12 +50,14 @@ import Testing
     return try ledger.trajectories(of: round)
   }
 
-  @Test func `what was committed before the power failed is there afterwards, and no commit is there in part`() throws {
+  @Test func `what was committed before the power failed is there afterwards, and no commit is there only in part`()
+    throws
+  {
     let (commits, perCommit) = (12, 7)
     #expect(ttrl_faulty_disk(1, 0) == 0)
     #expect(live(directory.appendingPathComponent("whole").path, commits: commits, perCommit: perCommit).0 == 84)
     let operations = ttrl_faulty_disk_operations()
-    #expect(operations > 40, "\(operations) operations: the disk was not asked for much")
+    #expect(operations > 40, "\(operations) operations are too few for this test")
     var failures = 0
     for moment in 1...operations {
       for seed in UInt64(0)..<2 {
@@ -72,7 +74,7 @@ import Testing
     #expect(failures == 2 * Int(operations))
   }
 
-  /// The test of the test: with a disk that only claims to sync, something is missing.
+  /// This tests the test: with a disk that only claims to sync, trajectories are missing.
   @Test func `a disk that lies about syncing loses what was acknowledged`() throws {
     var lost = 0
     for moment in stride(from: Int64(30), to: 60, by: 3) {

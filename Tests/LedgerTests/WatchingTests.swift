@@ -1,4 +1,4 @@
-// Reading a run that goes on: what is new comes once, in order, and every question has a bound.
+// Reading a run while it goes on: new rows come once and in order, and every query has a bound.
 
 import Base
 import Glibc
@@ -26,7 +26,7 @@ import Testing
       tokens: [7, 8, 9], logprobs: [-1, -2, -3], entropySum: 0.5, finish: .stop)
   }
 
-  @Test func `a reader beside the writer is told what is new, once and in order`() throws {
+  @Test func `a reader gets what is new, once and in order`() throws {
     defer { finish() }
     let writer = try Ledger(path: path + "/ledger.sqlite", mode: .readWrite)
     let reader = try Ledger(path: path + "/ledger.sqlite", mode: .readOnly)
@@ -50,7 +50,7 @@ import Testing
     #expect(try reader.changeCounter() == after)
   }
 
-  @Test func `a response says where it came from`() throws {
+  @Test func `a response has its worker and its lease`() throws {
     defer { finish() }
     let ledger = try Ledger(path: path + "/ledger.sqlite", mode: .readWrite)
     let worker = try ledger.join(name: "ada", address: "h:1", instructionSet: "avx2", libraries: "x", at: 1)
@@ -69,7 +69,7 @@ import Testing
     defer { finish() }
     let ledger = try Ledger(path: path + "/ledger.sqlite", mode: .readWrite)
     for step in 0..<5 as Range<UInt32> {
-      try ledger.setMetrics(#"{"step":\#(step),"prompts":[{"prompt":7,"votes":\#(step)}]}"#, ofStep: step)
+      try ledger.setMetrics(#"{"step":\#(step),"prompts":[{"prompt":7,"label_votes":\#(step)}]}"#, ofStep: step)
       try ledger.insert(StoredPrompt(set: .training, index: step, text: "q\(step)", tokens: [1]))
       try ledger.record(event: step % 2 == 0 ? "even" : "odd", "\(step)", at: Double(step))
     }

@@ -1,4 +1,4 @@
-// Children: how they end is known by name, what they wrote is all there, and they do not outlive us.
+// Children: their ends have names, all their output arrives, and they do not outlive their parent.
 
 import Base
 import Glibc
@@ -24,27 +24,27 @@ import Testing
     return (status, text(output))
   }
 
-  @Test func `an exit and a signal are told apart, and read as words`() throws {
+  @Test func `an exit and a signal are different, and have readable texts`() throws {
     let exited = try run("exit 3").status
     let killed = try run("kill -9 $$").status
     #expect(exited == .exited(3) && killed == .killed(signal: SIGKILL))
     #expect("\(try #require(exited)), \(try #require(killed))" == "exited 3, killed by SIGKILL")
   }
 
-  @Test func `all that a child wrote arrives before its end`() throws {
+  @Test func `everything that a child wrote arrives before its end`() throws {
     let result = try run("i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done")
     #expect(result.output == (0..<20000).map { "\($0)\n" }.joined())
     #expect(result.status == .exited(0))
   }
 
-  @Test func `additions replace variables, the rest of the environment stays`() throws {
+  @Test func `additions replace variables, and the rest of the environment stays`() throws {
     let result = try run("echo $TTRL_TEST $HOME_IS_KEPT; test -n \"$PATH\"") {
       $0.environment = ["TTRL_TEST": "a b", "HOME_IS_KEPT": "yes"]
     }
     #expect(result.output == "a b yes\n" && result.status == .exited(0))
   }
 
-  @Test func `a child reads what is written to it, and then the end`() throws {
+  @Test func `a child reads what is written to it, and then the end of its input`() throws {
     let loop = try EventLoop()
     var output: [UInt8] = []
     var command = ChildProcess.Command("sh", ["-c", "cat; echo end"])
@@ -64,7 +64,7 @@ import Testing
     #expect(text(output) == "one two end\n" && status == .exited(0))
   }
 
-  @Test func `output goes to a file, appended`() throws {
+  @Test func `output is appended to a file`() throws {
     let directory = try TemporaryDirectory()
     try Files.write("before\n", to: directory("log"))
     let result = try run("echo out; echo err >&2") {
@@ -103,7 +103,8 @@ import Testing
   }
 
   @Test func `a child dies when its parent is killed`() throws {
-    // The kernel counts the thread that spawned it as the parent, so a thread that ends stands in for a process.
+    // For the kernel the parent is the thread that spawned the child, so here a thread that ends takes the place of a
+    // process.
     let loop = try EventLoop()
     var child: Int32 = 0
     let spawned = try loop.inbox { (pid: Int32) in
@@ -121,7 +122,7 @@ import Testing
     waitpid(child, nil, WNOHANG)
   }
 
-  @Test func `a program that does not exist is an error, not a child that exits 127`() throws {
+  @Test func `a program that does not exist is an error, and not a child that exits with 127`() throws {
     let loop = try EventLoop()
     #expect(throws: PlatformError.programNotFound("no-such-program")) {
       try ChildProcess(.init("no-such-program"), loop: loop) { _ in }
@@ -131,7 +132,7 @@ import Testing
     }
   }
 
-  /// Waits for a process that is not ours to be gone: it may be a zombie until init takes it.
+  /// Waits until a process that is not our child has ended. It can be a zombie until init reaps it.
   private func hasEnded(_ pid: pid_t) -> Bool {
     let end = soon()
     while MonotonicClock.now() < end {

@@ -1,4 +1,4 @@
-// TCP over loopback: bytes arrive whole, every end has its name, and nothing waits for ever.
+// TCP over loopback: bytes arrive complete, every end has a name, and nothing waits forever.
 
 import Base
 import Glibc
@@ -39,7 +39,7 @@ private final class Server {
   }
 }
 
-/// A port that is listened on, with room for one caller, and never answered.
+/// A listening port with room for one caller, which never accepts.
 private final class DeafListener {
   let address: HostPort
   private let fd: Int32
@@ -64,12 +64,12 @@ private final class DeafListener {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
-  @Test func `a listener on port 0 reports the port it got`() throws {
+  @Test func `a listener on port 0 reports its real port`() throws {
     let server = try Server()
     #expect(server.listener.address.host == "127.0.0.1" && server.listener.address.port != 0)
   }
 
-  @Test func `bytes sent before the connection stands arrive, in order and whole`() throws {
+  @Test func `bytes sent before the connection is open arrive complete and in order`() throws {
     let server = try Server()
     let client = server.connect()
     let sent = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
@@ -96,7 +96,7 @@ private final class DeafListener {
     client.close()
   }
 
-  @Test func `a peer that does not read makes the queue fail by name, and never grow past its limit`() throws {
+  @Test func `a peer that does not read makes the connection fail, and the queue never grows past its limit`() throws {
     let server = try Server()
     let client = server.connect(limits: ConnectionLimits(queuedBytes: 1 << 20))
     var reason: Connection.CloseReason?
@@ -106,7 +106,7 @@ private final class DeafListener {
       server.loop.stop()
     }
     client.onOpen = {
-      // The kernel takes some megabytes of its own; the loop never turns, so nobody reads.
+      // The kernel takes some megabytes. The loop does not run here, so no bytes are read.
       for _ in 0..<1000 {
         client.send([UInt8](repeating: 1, count: 100_000))
         most = max(most, client.queuedBytes)
@@ -121,7 +121,7 @@ private final class DeafListener {
     #expect(most <= limit && most > 0)
   }
 
-  @Test func `a queue that was full says when it is empty`() throws {
+  @Test func `the owner is told when a queue that was full is empty`() throws {
     let server = try Server()
     let client = server.connect()
     var drained = 0
@@ -157,7 +157,7 @@ private final class DeafListener {
     #expect(reasons == [.queueFull(bytes: 11, limit: 10)])
   }
 
-  @Test func `a refused connection says so`() throws {
+  @Test func `a refused connection is reported as refused`() throws {
     let server = try Server()
     server.listener.close()
     let client = server.connect()
@@ -168,13 +168,13 @@ private final class DeafListener {
     }
     #expect(server.loop.run(until: soon()) == .stopped)
     #expect(reason == .failed(operation: "connect", code: ECONNREFUSED))
-    #expect("\(try #require(reason))".contains("Nobody listens there"))
+    #expect("\(try #require(reason))".contains("No program listens there"))
   }
 
   @Test func `a connection without an answer ends at its deadline`() throws {
     let loop = try EventLoop()
     let full = try DeafListener()
-    // Its kernel queue holds one caller; the packets of those after it are dropped without a word.
+    // Its kernel queue holds one caller; the packets of further callers are dropped.
     let callers = (0..<4).map { _ in
       Connection(to: full.address, by: MonotonicClock.now() + .milliseconds(50), loop: loop)
     }
@@ -190,7 +190,7 @@ private final class DeafListener {
     for caller in callers { caller.close() }
   }
 
-  @Test func `a name is looked up off the loop and then connected to`() throws {
+  @Test func `a host name is looked up on another thread and then connected to`() throws {
     let server = try Server()
     let address = HostPort(host: "localhost", port: server.listener.address.port)
     let client = Connection(to: address, by: soon(), loop: server.loop)
@@ -201,7 +201,7 @@ private final class DeafListener {
     client.close()
   }
 
-  @Test func `last words are read although our own sending fails`() throws {
+  @Test func `a peer's last bytes are read although sending to it fails`() throws {
     let server = try Server { caller in
       caller.send(utf8("refused: wrong version"))
       caller.close()
@@ -211,14 +211,14 @@ private final class DeafListener {
     client.onBytes = { heard += $0 }
     client.onClose = { _ in server.loop.stop() }
     client.onOpen = {
-      // The listener's side closes with these unread, so the kernel resets the connection.
+      // The listener's side closes before it reads these, so the kernel resets the connection.
       for _ in 0..<50 { client.send([UInt8](repeating: 0, count: 1000)) }
     }
     #expect(server.loop.run(until: soon()) == .stopped)
     #expect(text(heard) == "refused: wrong version")
   }
 
-  @Test func `close makes no further callback`() throws {
+  @Test func `no callback follows close`() throws {
     let server = try Server()
     let client = server.connect()
     client.onClose = { _ in Issue.record("onClose after close()") }
@@ -231,7 +231,7 @@ private final class DeafListener {
     #expect(server.closed == .byPeer && server.received.isEmpty)
   }
 
-  @Test func `two listeners on one address: the second is told what to do`() throws {
+  @Test func `a second listener on one address is refused with a remedy`() throws {
     let server = try Server()
     let taken = server.listener.address
     let error = #expect(throws: PlatformError.addressInUse(taken)) {
@@ -241,7 +241,7 @@ private final class DeafListener {
     #expect(message.contains("127.0.0.1:\(taken.port)") && message.contains("--listen"))
   }
 
-  @Test func `an address that is not this machine's cannot be listened on`() throws {
+  @Test func `a listener on an address of another machine is refused`() throws {
     let loop = try EventLoop()
     let foreign = HostPort(host: "192.0.2.1", port: 0)
     #expect(throws: PlatformError.cannotListen(foreign, code: EADDRNOTAVAIL)) {
@@ -261,7 +261,7 @@ private final class DeafListener {
   }
 
   @Test(arguments: ["", "node1", "node1:", "node1:65536", "node1:-1", "node1:７", "::1:7000", "[::1]", "a b:1", "[]:1"])
-  func `what is no address is refused with an example`(text: String) {
+  func `a text that is not an address is refused with an example`(text: String) {
     let error = #expect(throws: PlatformError.self) { try HostPort(parsing: text) }
     #expect(error.map { "\($0)".contains("Expected HOST:PORT") } == true)
   }

@@ -1,4 +1,4 @@
-// The loop: timers in order, messages from threads, signals as events, and no event to the wrong owner.
+// The event loop: timers in order, messages from threads, signals as events, and no event for the wrong owner.
 
 import Base
 import Glibc
@@ -6,7 +6,7 @@ import Platform
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct EventLoopTests {
-  @Test func `timers fire in the order of their instants, equal ones in the order they were set`() throws {
+  @Test func `timers fire in the order of their instants, and equal ones in the order in which they were set`() throws {
     let loop = try EventLoop()
     let now = MonotonicClock.now()
     var fired: [String] = []
@@ -45,7 +45,7 @@ import Testing
     #expect(fired == [1])
   }
 
-  @Test func `a chain of immediate timers leaves room for descriptors`() throws {
+  @Test func `a chain of immediate timers does not block descriptors`() throws {
     let loop = try EventLoop()
     let inbox = try loop.inbox { (_: Int) in loop.stop() }
     func again() { loop.soon { again() } }
@@ -63,14 +63,14 @@ import Testing
     #expect(received == [7])
   }
 
-  @Test func `a stop before the run makes it return at once, and only that one`() throws {
+  @Test func `a stop before a run makes only that run return at once`() throws {
     let loop = try EventLoop()
     loop.stop()
     #expect(loop.run(until: soon()) == .stopped)
     #expect(loop.run(until: .zero) == .deadline)
   }
 
-  @Test func `messages of threads arrive complete, each thread's in order`() throws {
+  @Test func `messages from threads all arrive, and those of one thread in order`() throws {
     let loop = try EventLoop()
     var received: [Int: [Int]] = [:]
     var count = 0
@@ -98,7 +98,7 @@ import Testing
     }
     defer { for fd in pipes.joined() { close(fd) } }
     var strays = 0
-    // Both are ready in one turn; whichever is handled first gives the other's number to a stranger.
+    // Both are ready in one turn. The handler that runs first gives the other's number to a new owner.
     func handle(_ mine: Int, _ other: Int) {
       loop.unwatch(pipes[mine][0])
       loop.unwatch(pipes[other][0])

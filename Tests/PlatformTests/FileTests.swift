@@ -1,4 +1,4 @@
-// Files: replaced whole or not at all, locked by one, and every failure names the path and the next step.
+// Files: replaced completely or not at all, locked by one process, and every error names the path and the next step.
 
 import Glibc
 import Platform
@@ -18,7 +18,7 @@ import Testing
     #expect(Array(mapped.bytes) == bytes)
   }
 
-  @Test func `a file that is not committed leaves the old content and no trace`() throws {
+  @Test func `a file that is not committed leaves the old content and no temporary file`() throws {
     try Files.write("old", to: directory("file"))
     do {
       let file = try AtomicFile(directory("file"))
@@ -28,7 +28,7 @@ import Testing
     #expect(try Files.list(directory.path) == ["file"])
   }
 
-  @Test func `a file is replaced under readers that hold the old one`() throws {
+  @Test func `readers of the old content keep it when a file is replaced`() throws {
     try Files.write("old", to: directory("file"))
     let mapped = try MappedFile(directory("file"))
     try Files.write("newer", to: directory("file"))
@@ -36,7 +36,7 @@ import Testing
     #expect(try Files.readText(directory("file")) == "newer")
   }
 
-  @Test func `a file above the limit is refused unread`() throws {
+  @Test func `a file above the limit is refused before it is read`() throws {
     try Files.write("12345", to: directory("file"))
     #expect(throws: PlatformError.tooLarge(path: directory("file"), bytes: 5, limit: 4)) {
       try Files.read(directory("file"), limit: 4)
@@ -44,11 +44,11 @@ import Testing
     #expect(try Files.read(directory("file"), limit: 5).count == 5)
   }
 
-  @Test func `files of no declared size are read to their end`() throws {
+  @Test func `files that report size 0 are read to their end`() throws {
     #expect(try Files.readText("/proc/self/status").contains("Threads:"))
   }
 
-  @Test func `directories are made with those above them, for their owner only`() throws {
+  @Test func `directories are made with their parents, for their owner only`() throws {
     try Files.createDirectory(directory("a/b/c"))
     try Files.createDirectory(directory("a/b/c"))
     var facts = stat()
@@ -56,7 +56,7 @@ import Testing
     #expect(try Files.list(directory("a")) == ["b"])
   }
 
-  @Test func `a file in the way of a directory is named`() throws {
+  @Test func `the error names a file that has the name of a directory`() throws {
     try Files.write("", to: directory("a"))
     let error = #expect(throws: PlatformError.self) { try Files.createDirectory(directory("a/b")) }
     #expect(error == .file(operation: "create directory", path: directory("a"), code: EEXIST))
@@ -67,7 +67,7 @@ import Testing
     #expect(try Files.list(directory.path) == ["B", "a10", "a9", "b", "é"])
   }
 
-  @Test func `a removed tree takes links with it but not what they point to`() throws {
+  @Test func `removing a tree removes links, but not what they point to`() throws {
     try Files.createDirectory(directory("tree/deep"))
     try Files.createDirectory(directory("kept"))
     try Files.write("precious", to: directory("kept/file"))
@@ -78,7 +78,7 @@ import Testing
     #expect(try Files.readText(directory("kept/file")) == "precious")
   }
 
-  @Test func `an error says what, where, why and what next`() {
+  @Test func `an error says what was done, where, why it failed and what to do next`() {
     let path = directory("missing/file")
     let error = #expect(throws: PlatformError.self) { try Files.read(path) }
     #expect(
@@ -93,7 +93,7 @@ import Testing
     #expect(error.map { "\($0)".contains("Free space") } == true)
   }
 
-  @Test func `lines are appended, and a torn last line is cut off at the next start`() throws {
+  @Test func `lines are appended, and a torn last line is removed when the file is opened again`() throws {
     do {
       let file = try LineFile(directory("lines"))
       try file.append("one")
@@ -106,7 +106,7 @@ import Testing
     #expect(try Files.readText(directory("lines")) == "one\ntwo\nthree\n")
   }
 
-  @Test func `one coordinator per run directory, and the second is told which one has it`() throws {
+  @Test func `a run directory has one coordinator, and a second one gets the pid of the first`() throws {
     var first: RunLock? = try RunLock(directory: directory.path, owner: "coordinator")
     #expect(try RunLock.holder(directory: directory.path, name: "lock") == getpid())
     #expect(try RunLock.holder(directory: directory.path, name: "lock.other") == nil)
@@ -129,11 +129,11 @@ import Testing
       "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
     ),
   ])
-  func `the standard's examples`(message: String, digest: String) {
+  func `the standard's examples have their digests`(message: String, digest: String) {
     #expect(SHA256.hex(of: utf8(message)) == digest)
   }
 
-  @Test func `a file hashes as its bytes do, in however many pieces`() throws {
+  @Test func `a file and its bytes have the same digest, also when hashed in pieces`() throws {
     let directory = try TemporaryDirectory()
     let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
     try Files.write(bytes, to: directory("file"))

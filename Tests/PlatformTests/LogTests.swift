@@ -1,10 +1,10 @@
-// The log's one-line form, the wall clock's text, and the facts about the machine.
+// The form of a log line, the text of the wall clock, and the facts about the machine.
 
 import Platform
 import Testing
 
 @Suite struct LogTests {
-  @Test func `a line is one event of keys and values, in the order given`() {
+  @Test func `a line is one event with keys and values in the given order`() {
     let line = Log.line(at: "T", .info, role: "worker", "lease.granted", ["prompt": 17, "samples": 8])
     #expect(line == "time=T level=info role=worker event=lease.granted prompt=17 samples=8\n")
   }
@@ -13,7 +13,7 @@ import Testing
     ("", "\"\""), ("a b", "\"a b\""), ("a=b", "\"a=b\""), ("say \"no\"\n", "\"say \\\"no\\\"\\n\""),
     ("\u{1B}[2J", "\"\\u{1b}[2J\""), ("é", "é"),
   ])
-  func `a value can neither break its line nor forge another key`(value: String, written: String) {
+  func `a value cannot break its line or forge another key`(value: String, written: String) {
     let line = Log.line(at: "T", .error, role: "", "e", ["k": value])
     #expect(line == "time=T level=error event=e k=\(written)\n")
   }

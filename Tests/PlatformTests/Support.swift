@@ -1,10 +1,10 @@
-// Support: a directory that disappears, and a deadline for everything that waits.
+// Support: a temporary directory, and a deadline for everything that waits.
 
 import Base
 import Glibc
 import Platform
 
-/// A fresh directory under the system's temporary one, removed with the object.
+/// A new directory in the system's temporary directory, removed with the object.
 final class TemporaryDirectory {
   let path: String
 
@@ -19,7 +19,7 @@ final class TemporaryDirectory {
   func callAsFunction(_ name: String) -> String { path + "/" + name }
 }
 
-/// How long any test may wait for what it expects. Reached only by failures.
+/// How long a test waits for what it expects. Only a failing test waits that long.
 func soon() -> Instant { MonotonicClock.now() + .seconds(10) }
 
 func utf8(_ text: String) -> [UInt8] { Array(text.utf8) }

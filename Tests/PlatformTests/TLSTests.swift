@@ -1,11 +1,11 @@
-// TLS over loopback: who has the key is let in, nobody else is, and those who only wait keep nobody out.
+// TLS over loopback: only callers with the key are admitted, and idle callers do not keep others out.
 
 import Base
 import Glibc
 import Platform
 import Testing
 
-/// A listener under a key, and everyone who got in.
+/// A listener with a key, and the callers that got in.
 private final class Fortress {
   let loop: EventLoop
   let key: ClusterKey
@@ -39,7 +39,7 @@ private final class Fortress {
     for member in members { member.close() }
   }
 
-  /// Calls with a key, or in plain TCP; stops the loop when it is hung up on.
+  /// Connects with a key, or in plain TCP. Stops the loop when the other side closes.
   func call(_ key: ClusterKey?, recordsPerKey: Int = PlatformLimits.recordsPerKey) throws -> Caller {
     let context = try key.map { try TLSContext($0, recordsPerKey: recordsPerKey) }
     return Caller(Connection(to: listener.address, tls: context, by: soon(), loop: loop), loop)
@@ -66,7 +66,7 @@ private final class Caller {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct TLSTests {
-  @Test func `with the same key bytes go both ways, whole and in order`() throws {
+  @Test func `with the same key, bytes go both ways, complete and in order`() throws {
     let fortress = try Fortress()
     fortress.onBytes = { member, _ in
       if fortress.received.count == 3_000_005 { member.send(fortress.received.reversed()) }
@@ -87,7 +87,7 @@ private final class Caller {
     #expect(fortress.closed == [.byPeer])
   }
 
-  @Test func `traffic keys change on the way without a byte lost`() throws {
+  @Test func `no byte is lost when the traffic keys change`() throws {
     let fortress = try Fortress(recordsPerKey: 2)
     let caller = try fortress.call(fortress.key, recordsPerKey: 3)
     let sent = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7 >> 2) }
@@ -99,7 +99,7 @@ private final class Caller {
     #expect(SHA256.hex(of: fortress.received) == SHA256.hex(of: sent) && caller.reason == .byPeer)
   }
 
-  @Test func `another key is refused, by both sides' names of it, and nothing is said`() throws {
+  @Test func `another key is refused with the ids of both keys, and no byte gets through`() throws {
     let fortress = try Fortress()
     let other = ClusterKey()
     let caller = try fortress.call(other)
@@ -113,7 +113,7 @@ private final class Caller {
     #expect(!caller.isIn && fortress.members.isEmpty && fortress.received.isEmpty)
   }
 
-  @Test func `a caller without TLS is told so in an alert, and gets nothing else`() throws {
+  @Test func `a caller without TLS gets an alert and nothing else`() throws {
     let fortress = try Fortress()
     let caller = try fortress.call(nil)
     caller.connection.send(utf8("TTRL plain hello, long enough to be read as a record"))
@@ -122,12 +122,12 @@ private final class Caller {
     #expect(fortress.members.isEmpty)
   }
 
-  @Test(arguments: 1...40) func `random bytes get nobody in and harm nobody`(seed: Int) throws {
+  @Test(arguments: 1...40) func `random bytes do not get in and do not disturb a member`(seed: Int) throws {
     let fortress = try Fortress()
     var random = RandomSequence(seed: UInt64(seed), purpose: .backoff)
     let caller = try fortress.call(nil)
     var bytes = (0..<1 + random.index(below: 3000)).map { _ in UInt8(random.index(below: 256)) }
-    // Half of them look like the beginning of a handshake.
+    // Half of the inputs look like the beginning of a handshake.
     if seed % 2 == 0 { bytes = [22, 3, 1, UInt8(random.index(below: 64)), UInt8(random.index(below: 256)), 1] + bytes }
     caller.connection.send(bytes)
     caller.connection.finish()
@@ -138,7 +138,7 @@ private final class Caller {
     #expect(text(fortress.received) == "a friend" && fortress.members.count == 1, "seed \(seed)")
   }
 
-  @Test func `a coordinator that speaks no TLS is recognised`() throws {
+  @Test func `a coordinator that does not speak TLS is recognised`() throws {
     let loop = try EventLoop()
     let listener = try Listener(on: HostPort(host: "127.0.0.1", port: 0), loop: loop) { caller in
       caller.onBytes = { _ in
@@ -153,7 +153,7 @@ private final class Caller {
     #expect(caller.reason == .insecure(.notTLS) && !caller.isIn)
   }
 
-  @Test func `of a herd of callers with the key, those who were let begin are let in, however slow`() throws {
+  @Test func `of many simultaneous callers with the key, each whose handshake began gets in, however slow`() throws {
     let fortress = try Fortress()
     let context = try TLSContext(fortress.key)
     let slow = try EventLoop()
@@ -163,18 +163,18 @@ private final class Caller {
     let deadline = soon()
     while fortress.members.count < PlatformLimits.strangersPerAddress, MonotonicClock.now() < deadline {
       slow.run(until: MonotonicClock.now() + .milliseconds(20))
-      // Longer than a stranger's grace: all who were called in stand at their last message.
+      // Longer than a stranger's grace: each accepted caller still has to send its last message.
       fortress.loop.run(until: MonotonicClock.now() + .milliseconds(400))
     }
     #expect(callers.prefix(PlatformLimits.strangersPerAddress).allSatisfy { $0.isIn && $0.reason == nil })
   }
 
-  @Test func `those who only wait keep nobody out, and the oldest of them give way`() throws {
+  @Test func `idle callers keep no member out, and the oldest of them are closed`() throws {
     let fortress = try Fortress()
     let halfHello: [UInt8] = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3, 7, 7]
     var idle = try (0..<PlatformLimits.strangersPerAddress).map { _ in try fortress.call(nil) }
     for caller in idle.suffix(30) { caller.connection.send(halfHello) }
-    // Nobody gives way before its grace is over.
+    // No caller is closed before its grace is over.
     fortress.loop.run(until: MonotonicClock.now() + PlatformLimits.strangerGrace + .milliseconds(100))
     idle += try (0..<50).map { _ in try fortress.call(nil) }
     while idle.count(where: { $0.reason != nil }) < 50 {
@@ -199,7 +199,7 @@ private final class Caller {
     #expect(MonotonicClock.now().since(begun) >= PlatformLimits.handshake)
   }
 
-  @Test func `bytes that were changed on the way end the connection, and nothing after them is believed`() throws {
+  @Test func `bytes that were changed on the way end the connection, and no later byte is used`() throws {
     let fortress = try Fortress()
     let proxy = try Proxy(to: fortress.listener.address, on: fortress.loop)
     let context = try TLSContext(fortress.key)
@@ -218,7 +218,7 @@ private final class Caller {
   }
 }
 
-/// Passes bytes on, and when told so changes the last one of each piece.
+/// Forwards bytes. While `isDamaging`, it changes the last byte of each piece.
 private final class Proxy {
   let address: HostPort
   var isDamaging = false
@@ -254,7 +254,9 @@ private final class Proxy {
 
   init() throws { directory = try TemporaryDirectory() }
 
-  @Test func `a key that was written is read back, is its owner's alone, and shows its secret to nobody`() throws {
+  @Test func `a written key is read back, only its owner can read the file, and its description hides the secret`()
+    throws
+  {
     let key = ClusterKey()
     try key.write(to: path)
     #expect(try ClusterKey(reading: path) == key)
@@ -266,7 +268,7 @@ private final class Proxy {
     #expect(secret.count == 64 && !"\(key)".contains(secret) && !secret.contains(key.id))
   }
 
-  @Test func `two keys are never the same, and a key never takes the place of another`() throws {
+  @Test func `two keys are never the same, and a key file is never replaced`() throws {
     let first = ClusterKey()
     try first.write(to: path)
     #expect(throws: PlatformError.keyExists(path: path)) { try ClusterKey().write(to: path) }
@@ -276,7 +278,9 @@ private final class Proxy {
     #expect(try Files.list(directory.path) == ["key", "other"])
   }
 
-  @Test(arguments: [0o644, 0o640, 0o604, 0o660]) func `a key that others can use is none`(_ mode: Int) throws {
+  @Test(arguments: [0o644, 0o640, 0o604, 0o660]) func `a key that other users can read or write is refused`(_ mode: Int)
+    throws
+  {
     try ClusterKey().write(to: path)
     chmod(path, mode_t(mode))
     let error = #expect(throws: PlatformError.keyRefused(path: path, .open(mode: UInt32(mode)))) {
@@ -297,7 +301,7 @@ private final class Proxy {
     }
   }
 
-  @Test func `what is no key is refused with the way to make one`() throws {
+  @Test func `a file that is not a key is refused with the command that makes one`() throws {
     for content in ["", "\n", "secret 12", "ttrl-key 2\n", String(repeating: "x", count: 10_000)] {
       try Files.write(utf8(content), to: path, mode: 0o600)
       let error = #expect(throws: PlatformError.self) { try ClusterKey(reading: path) }

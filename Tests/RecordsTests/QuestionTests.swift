@@ -1,4 +1,4 @@
-// Questions: every spelling that a data file may have, and every problem it may have, all at once.
+// Questions: every form that a question file can have, and every problem, all reported together.
 
 import Base
 import Foundation
@@ -17,7 +17,7 @@ import Testing
     } catch { return error.problems }
   }
 
-  @Test func `each line is a question, under any of the three names`() throws {
+  @Test func `each line is a question, with any of the three key names`() throws {
     let questions = try Self.read(
       """
       {"prompt": "1+1?", "answer": "2", "id": "a", "source": "sums", "kind": "string"}
@@ -33,7 +33,7 @@ import Testing
       ])
   }
 
-  @Test func `the shapes of public sets are read: MATH-500's, verl's, and the reference's train.json`() throws {
+  @Test func `the formats of public sets are read: MATH-500, verl, and the reference's train.json`() throws {
     let math = #"{"problem": "p", "solution": "\\boxed{3}", "answer": "3", "level": 2, "unique_id": "test/1.json"}"#
     let messages = #"[{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]"#
     let truth = #"{"style": "rule", "ground_truth": "\\frac12"}"#
@@ -48,7 +48,7 @@ import Testing
     #expect(reference == [Question(id: "60", prompt: "p", answer: "025", source: "AIME")])
   }
 
-  @Test func `a conversation of several turns is no question`() {
+  @Test func `a conversation of several turns is refused`() {
     let turns = #"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
     let expected = "a string, or messages with one by the user"
     #expect(
@@ -57,7 +57,7 @@ import Testing
       ])
   }
 
-  @Test func `questions come back from the file that they are written to`() throws {
+  @Test func `questions that are written to a file are read back`() throws {
     let questions = [
       Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", kind: .choice),
       Question(id: "2", prompt: "y"),
@@ -65,7 +65,7 @@ import Testing
     #expect(try Self.read(questions.fileText) == questions)
   }
 
-  @Test func `an array of objects is as good, and counts from 1`() throws {
+  @Test func `an array of objects is read, and its ids count from 1`() throws {
     let questions = try Self.read("\u{feff} [{\"prompt\":\"x\"},\n{\"prompt\":\"y\",\"answer\":-0.50}]\n")
     #expect(questions == [Question(id: "1", prompt: "x"), Question(id: "2", prompt: "y", answer: "-0.50")])
   }
@@ -91,11 +91,11 @@ import Testing
   }
 
   @Test(arguments: ["", "\n\n \n", "[]"])
-  func `a file without questions says so`(text: String) {
+  func `a file without questions is refused`(text: String) {
     #expect(Self.problems(Array(text.utf8)) == [.init(line: 1, reason: .noQuestions)])
   }
 
-  @Test func `of a thousand problems twenty are printed and the rest counted`() {
+  @Test func `of a thousand problems, twenty are printed and the rest are counted`() {
     let file = String(repeating: "{}\n", count: 1000)
     let error = #expect(throws: QuestionFileError.self) { try Self.read(file) }
     let lines = error?.description.split(separator: "\n") ?? []
@@ -110,7 +110,7 @@ import Testing
       ])
   }
 
-  @Test func `without answers, nothing but the answers is gone`() throws {
+  @Test func `withoutAnswers removes only the answers`() throws {
     let questions = try Self.read(#"{"prompt":"x","answer":"4","source":"s","id":"i","kind":"choice"}"#)
     #expect(questions.withoutAnswers == [Question(id: "i", prompt: "x", source: "s", kind: .choice)])
   }

@@ -1,4 +1,4 @@
-// Layers: the layers of the program, as Package.swift has them.
+// Layers: the layers of the program, read from Package.swift.
 //
 // The manifest is read as text: each module is one `module(…)`, each layer one list of the array `layers`.
 
@@ -6,7 +6,7 @@ import Foundation
 
 struct Module {
   var name: String
-  /// In Sources; empty for a program.
+  /// Its folder in Sources; empty for a program.
   var folder: String
   /// `pure`, `numeric` or `shell`.
   var kind: String
@@ -36,6 +36,6 @@ enum Layers {
 
   static func module(_ name: String) -> Module? { modules.first { $0.name == name } }
 
-  /// Targets of C: folders below Sources that begin with C and have no Swift.
+  /// Whether a target is C: its name begins with C, and it is not a module of a layer.
   static func isShim(_ target: String) -> Bool { target.hasPrefix("C") && module(target) == nil }
 }

@@ -1,9 +1,9 @@
-// Rules: which words have no place in which code. A line says what to do instead. What may be imported where is in
-// Package.swift (Layers).
+// Rules: which words are banned in which code, and what to write instead. The allowed imports are in Package.swift
+// (Layers).
 
 import Foundation
 
-/// A word that does not belong somewhere.
+/// A word that is banned in some code.
 struct Ban {
   var word: String
   /// What to write instead.
@@ -14,7 +14,7 @@ struct Ban {
     self.advice = advice
   }
 
-  /// Whether a text has the word, not as the end of a longer one.
+  /// Whether a text contains the word, but not as the end of a longer word.
   func isIn(_ text: Substring) -> Bool {
     var rest = text
     while let found = rest.range(of: word) {
@@ -29,10 +29,10 @@ struct Ban {
 enum Rules {
   static let ownPath = "Tests/TidyTests/Rules.swift"
 
-  /// What comes with the toolchain and every target may use. Glibc is for mathematics, where code is pure.
+  /// Modules of the toolchain that every target can import. Pure code uses Glibc for mathematics only.
   static let system = ["Glibc", "Synchronization", "Swift"]
 
-  /// Banned where the same arguments give the same result.
+  /// Banned in pure and numeric modules.
   static let impure: [Ban] = [
     Ban("Foundation", "do without, or put the code into Platform or a role"),
     Ban("Date(", "take `now: Instant` as an argument"),
@@ -49,8 +49,8 @@ enum Rules {
 
   /// Banned in all Swift.
   static let unsafe: [Ban] = [
-    Ban("try!", "handle the error or let it through"),
-    Ban("as!", "use `as?` and say what happens otherwise"),
+    Ban("try!", "handle the error or rethrow it"),
+    Ban("as!", "use `as?` and handle nil"),
   ]
 
   /// Banned in every text, comments included.

@@ -1,4 +1,4 @@
-// SourceTree: the project's files as lines, found from where this file lies.
+// SourceTree: the project's files as lines, found from the path of this file.
 
 import Foundation
 
@@ -8,7 +8,7 @@ struct SourceLine {
   var number: Int
   var text: Substring
 
-  /// The text without a comment at its end. Naive: a string that holds two slashes is cut there too.
+  /// The text without a comment at its end. A string that contains two slashes is cut there too.
   var code: Substring {
     guard let comment = text.range(of: "//") else { return text }
     return text[..<comment.lowerBound]
@@ -41,7 +41,7 @@ enum SourceTree {
   static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
 
-  /// All files below a folder whose names end in one of these, in order of their paths. Generated data and this
+  /// All files below a folder whose names have one of these endings, in the order of their paths. Fixtures and this
   /// target's own rules are left out.
   static func files(in folder: String, endingIn suffixes: [String]) -> [SourceFile] {
     let base = root.appending(path: folder)
@@ -55,7 +55,7 @@ enum SourceTree {
     }
   }
 
-  /// One file, or nil if there is none of that name or it is not text.
+  /// One file, or nil if it does not exist or is not text.
   static func read(_ path: String) -> SourceFile? {
     (try? String(contentsOf: root.appending(path: path), encoding: .utf8)).map { SourceFile(path: path, text: $0) }
   }

@@ -1,4 +1,4 @@
-// Tidy: what a reviewer would otherwise have to look for, line by line. A failing line says what to do instead.
+// Tidy: rules that a reviewer would otherwise check line by line. Each failure says what to do instead.
 //
 // After TigerBeetle's tidy.zig. The rules are in Rules.swift, the layers in Package.swift.
 
@@ -10,7 +10,7 @@ import Testing
   private let tests = SourceTree.files(in: "Tests", endingIn: [".swift"])
   private let c = SourceTree.files(in: "Sources", endingIn: [".c", ".h"])
 
-  @Test func `there is something to look at`() {
+  @Test func `the source files are found`() {
     #expect(swift.count > 20 && !tests.isEmpty && !c.isEmpty)
   }
 
@@ -21,7 +21,9 @@ import Testing
     }
     for file in swift {
       guard let module = Layers.module(file.target), !module.folder.isEmpty else { continue }
-      #expect(file.path.hasPrefix("Sources/\(module.folder)/\(module.name)/"), "\(file.path) is not where it belongs")
+      #expect(
+        file.path.hasPrefix("Sources/\(module.folder)/\(module.name)/"),
+        "\(file.path) is not in the folder of its module")
     }
   }
 
@@ -29,7 +31,7 @@ import Testing
     for module in Layers.modules {
       for name in module.imports {
         guard let other = Layers.module(name) else {
-          #expect(Layers.isShim(name), "\(module.name) imports \(name), which is nowhere")
+          #expect(Layers.isShim(name), "\(module.name) imports \(name), which is not in Package.swift")
           continue
         }
         #expect(other.layer < module.layer, "\(module.name) imports \(name), which is not below it")
@@ -37,21 +39,21 @@ import Testing
     }
   }
 
-  @Test func `what a module may import it does import, and nothing else`() {
+  @Test func `a module imports exactly what Package.swift lists`() {
     for module in Layers.modules {
       let files = swift.filter { $0.target == module.name }
       let imported = Set(files.flatMap(\.lines).compactMap { self.imported(by: $0.text) })
       for name in module.imports where !imported.contains(name) {
         Issue.record("no file of \(module.name) imports \(name); take it out of Package.swift")
       }
-      // Foundation has a rule of its own.
+      // Foundation has its own rule.
       for name in imported.subtracting(module.imports + Rules.system + ["Foundation"]).sorted() {
-        Issue.record("\(module.name) imports \(name), which Package.swift does not let it; \(module.imports)")
+        Issue.record("\(module.name) imports \(name), which Package.swift does not list; \(module.imports)")
       }
     }
   }
 
-  @Test func `the program of users has nothing of the workshop in it, and watching has no role`() {
+  @Test func `ttrl does not contain the workshop, and watching depends on no role`() {
     let workshop = Layers.modules.filter { $0.folder == "Workshop" }.map(\.name)
     let roles = ["CoordinatorRole", "WorkerRole", "LearnerRole"]
     #expect(workshop.count == 6)
@@ -81,17 +83,17 @@ import Testing
     return words.dropFirst().first { !kinds.contains(String($0)) }.map { String($0.prefix { $0 != "." }) }
   }
 
-  @Test func `pure code does not look at the world`() {
+  @Test func `pure code uses no clock, files, threads or Foundation`() {
     for line in swift.filter({ Layers.module($0.target)?.isPure == true }).flatMap(\.lines) {
       report(Rules.impure, in: line.code, at: line)
     }
   }
 
-  @Test func `no Swift traps where it could throw`() {
+  @Test func `no Swift code forces a try or a cast`() {
     for line in (swift + tests).flatMap(\.lines) { report(Rules.unsafe, in: line.code, at: line) }
   }
 
-  @Test func `nothing is left for later, and no path of one machine is written down`() {
+  @Test func `no file has a note for later or a path of one machine`() {
     let prose = SourceTree.files(in: "docs", endingIn: [".md"]) + [SourceTree.read("README.md")].compactMap { $0 }
     for line in (swift + tests + c + prose).flatMap(\.lines) { report(Rules.everywhere, in: line.text, at: line) }
   }
@@ -102,31 +104,31 @@ import Testing
     }
   }
 
-  @Test func `no file is longer than a reader wants to hold in mind`() {
+  @Test func `no Swift file has more than 500 lines`() {
     for file in swift + tests where file.lines.count > Rules.linesMax {
       Issue.record("\(file.path) has \(file.lines.count) lines of \(Rules.linesMax); split it by topic")
     }
   }
 
-  @Test func `Sources has few names`() {
+  @Test func `Sources has at most ten entries`() {
     let names =
       (try? FileManager.default.contentsOfDirectory(atPath: SourceTree.root.appending(path: "Sources").path)) ?? []
     #expect(!names.isEmpty && names.count <= 10, "\(names.sorted())")
   }
 
-  @Test func `lines fit`() {
+  @Test func `no line is longer than 120 columns`() {
     for line in (swift + tests + c).flatMap(\.lines) where line.text.count > Rules.columns {
       Issue.record("\(line.place) has \(line.text.count) columns of \(Rules.columns); wrap it")
     }
   }
 
-  @Test func `every Swift file opens with what it is for`() {
+  @Test func `every Swift file begins with a comment`() {
     for file in swift + tests where !file.text.hasPrefix("// ") {
-      Issue.record("\(file.path) does not open with a comment; say what it is for, the idea, and what it leaves out")
+      Issue.record("\(file.path) does not begin with a comment; say its purpose, its idea, and what it leaves out")
     }
   }
 
-  @Test func `the rules find what they forbid`() {
+  @Test func `the rules find the words that they ban`() {
     #expect(Ban("Date(", "").isIn("let now = Date()") && !Ban("Date(", "").isIn("mutating func upDate(x)"))
     #expect(Rules.unsafe.allSatisfy { $0.isIn("let x = \($0.word) f()") })
     #expect(imported(by: "package import struct Base.Philox") == "Base")
@@ -139,7 +141,7 @@ import Testing
   private let pages =
     [SourceTree.read("README.md")].compactMap { $0 } + SourceTree.files(in: "docs", endingIn: [".md"])
 
-  @Test func `every relative link leads somewhere`() {
+  @Test func `every relative link has a target`() {
     for page in pages {
       for line in page.lines {
         for target in links(in: line.text) { check(target, on: page, at: line.place) }
@@ -157,11 +159,11 @@ import Testing
     }
     guard parts.count == 2, path.hasSuffix(".md"), let other = SourceTree.read(path) else { return }
     if !anchors(of: other).contains(parts[1]) {
-      Issue.record("\(place) links to #\(parts[1]) of \(path), where no heading is called that")
+      Issue.record("\(place) links to #\(parts[1]) of \(path), which has no such heading")
     }
   }
 
-  /// The targets of all links in a line that are not addresses on the net.
+  /// The targets of all links in a line, except web addresses.
   private func links(in line: Substring) -> [String] {
     line.split(separator: "](").dropFirst().compactMap { rest in
       let target = rest.prefix { $0 != ")" }
@@ -177,7 +179,7 @@ import Testing
     return parts.joined(separator: "/")
   }
 
-  /// Headings as links name them: lower case, blanks as hyphens, without punctuation.
+  /// The anchors of a page's headings: lower case, hyphens for spaces, without punctuation.
   private func anchors(of page: SourceFile) -> [String] {
     page.lines.filter { $0.text.hasPrefix("#") }.map { line in
       let title = line.text.drop { $0 == "#" }.drop { $0 == " " }.lowercased()
@@ -185,7 +187,7 @@ import Testing
     }
   }
 
-  @Test func `links are found and paths made plain`() {
+  @Test func `links are found, and paths are normalized`() {
     #expect(links(in: "see [a](b.md#c) and [d](https://e) or [f](../g.md)") == ["b.md#c", "../g.md"])
     #expect(normalized("docs/../README.md") == "README.md")
     #expect(anchors(of: SourceFile(path: "x.md", text: "# One, two!\n## A `b` c")) == ["one-two", "a-b-c"])

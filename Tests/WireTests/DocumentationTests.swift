@@ -1,4 +1,5 @@
-// docs/protocol.md against the code: every kind is on the page, under its number and name.
+// docs/protocol.md agrees with the code: every kind is on the page with its number and name, and every limit with its
+// value.
 
 import Base
 import Foundation
@@ -15,8 +16,8 @@ import Wire
     page = try String(contentsOf: root.appending(path: "docs/protocol.md"), encoding: .utf8)
   }
 
-  /// The name of a message's case. A new case does not compile until it is named here, and then fails until it is
-  /// among the samples and on the page.
+  /// The name of a message's case. A new case does not compile until it is named here. Then the test fails until the
+  /// case is among the samples and on the page.
   private func name(of message: Message) -> String {
     switch message {
     case .hello: "hello"
@@ -45,7 +46,7 @@ import Wire
     }
   }
 
-  @Test func `every kind of message is on the page under its number, and no other`() {
+  @Test func `every kind of message is on the page with its number, and no other kind`() {
     let spoken = Samples.messages.map { message -> String in
       let frame = Frame.encode(message)
       return "| \(UInt16(frame[6]) | UInt16(frame[7]) << 8) | `\(name(of: message))` |"
@@ -58,11 +59,13 @@ import Wire
     #expect(spoken == written.filter { $0.contains("`") })
   }
 
-  @Test func `every limit on the page is the one in the code`() {
+  @Test func `every limit on the page is the limit in the code`() {
     for (text, value) in [
       ("| trajectories or slots in a message | 4,096 |", Limits.trajectoriesPerMessage == 4096),
       ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
-      ("| weight bytes in a chunk from the learner | 1 MiB |", Limits.chunkBytes == 1 << 20),
+      ("| payload of a connection's first frame | 4,096 |", Limits.helloBytes == 4096),
+      ("| bytes of a relay's address | 256 |", Limits.addressBytes == 256),
+      ("| weight bytes in one `policyBytes` | 1 MiB |", Limits.chunkBytes == 1 << 20),
       (
         "| unpacked bytes of a chunk; packed | 256 KiB; 260 KiB |",
         Limits.blockBytes == 256 << 10 && Limits.packedChunkBytes == 260 << 10

@@ -1,4 +1,4 @@
-// What travels: round trips, the exact bytes, and what a decoder makes of bytes that nobody should have sent.
+// Frames: round trips, the exact bytes, and what a decoder does with bytes that are not valid.
 
 import Base
 import Records
@@ -7,11 +7,11 @@ import Wire
 
 @Suite struct RoundTripTests {
   @Test(arguments: Samples.messages + Samples.edges)
-  func `a message comes out as it went in`(_ message: Message) throws {
+  func `a decoded message equals the encoded one`(_ message: Message) throws {
     #expect(try decode(Frame.encode(message)) == [message])
   }
 
-  @Test func `numbers keep their bits, also those that equal nothing`() throws {
+  @Test func `numbers keep their bits, also NaN`() throws {
     var odd = Samples.trajectory
     odd.logprobs = [.nan, -.infinity, Float(bitPattern: 0x7FC0_1234)]
     let back = try decode(Frame.encode(.batch(step: 0, part: 0, partCount: 1, [odd])))
@@ -19,7 +19,7 @@ import Wire
     #expect(list[0].logprobs.map(\.bitPattern) == odd.logprobs.map(\.bitPattern))
   }
 
-  @Test func `a stream may be cut anywhere: byte by byte, and all at once`() throws {
+  @Test func `a stream can arrive byte by byte or all at once`() throws {
     let stream = Samples.messages.flatMap(Frame.encode)
     #expect(try decode(stream) == Samples.messages)
     var decoder = FrameDecoder()
@@ -32,14 +32,14 @@ import Wire
   }
 }
 
-/// The bytes themselves. These do not change within protocol version 3; a change here is a new version.
+/// The exact bytes. They do not change within protocol version 3; a change needs a new version.
 @Suite struct GoldenFrameTests {
   @Test(arguments: zip(Samples.messages, golden))
-  func `a frame of every kind is these bytes`(_ message: Message, _ expected: String) throws {
-    #expect(hex(Frame.encode(message)) == expected)
+  func `a frame of every kind has exactly these bytes`(_ message: Message, _ expected: String) throws {
+    #expect(Hexadecimal.text(Frame.encode(message)) == expected)
   }
 
-  /// The frames of `Samples.messages`, header and payload, packed by another program from docs/protocol.md.
+  /// The frames of `Samples.messages`, header and payload. Another program made them, from docs/protocol.md.
   private static let golden: [String] = [
     "5454524c030001000000000030000000b5d4c09030800c57010a0000006770752d626f782fc3a9060000006176783531"
       + "3200286bee40000d00000031302e302e302e373a37303031",
@@ -82,20 +82,20 @@ import Wire
 }
 
 @Suite struct RefusalTests {
-  @Test func `a stranger is refused at its fourth byte`() {
+  @Test func `a peer with another protocol is refused at its fourth byte`() {
     #expect(throws: WireError.notOurProtocol) { try decode(Array("GET ".utf8)) }
     #expect(throws: WireError.encrypted) { try decode([21, 3, 3, 0]) }
     #expect(throws: Never.self) { try decode(Array("GET".utf8)) }
   }
 
   @Test(arguments: [UInt16(0), 1, 0xFFFF])
-  func `another version of the protocol is refused by number`(_ version: UInt16) {
+  func `another version of the protocol is refused with its number`(_ version: UInt16) {
     #expect(throws: WireError.otherVersion(found: version, expected: 3)) {
       try decode(frame(version: version, kind: 4))
     }
   }
 
-  @Test func `a length beyond the limit is refused before a byte of it has come`() {
+  @Test func `a length above the limit is refused before its payload arrives`() {
     let length = UInt32(Limits.frameBytes) + 1
     #expect(throws: WireError.tooLarge(bytes: Int(length), limit: Limits.frameBytes)) {
       try decode(frame(kind: 4, length: length))
@@ -111,9 +111,9 @@ import Wire
     #expect(throws: WireError.malformed(kind: 4, .trailing(count: 1))) { try decode(frame(kind: 4, payload: [0])) }
   }
 
-  /// A count that no payload of this length can hold is refused without room being made for it.
+  /// A count that is too large for the payload is refused before memory is allocated.
   @Test(arguments: [UInt16(12), 13, 31])
-  func `counts beyond what is there are refused`(_ kind: UInt16) {
+  func `counts that are too large for the payload are refused`(_ kind: UInt16) {
     var out = ByteWriter()
     if kind == 12 { out.write(UInt64(1)) }
     if kind == 31 { for _ in 0..<3 { out.write(UInt32(0)) } }
@@ -124,7 +124,7 @@ import Wire
     }
   }
 
-  @Test func `counts beyond their limits are refused, by field`() {
+  @Test func `counts above their limits are refused with the name of the field`() {
     var out = ByteWriter()
     out.write(UInt32(Limits.trajectoriesPerMessage + 1))
     #expect(throws: WireError.malformed(kind: 13, .tooLong(field: "slots", count: 4097, limit: 4096))) {
@@ -132,7 +132,7 @@ import Wire
     }
   }
 
-  @Test func `choices that mean nothing are refused, by field`() {
+  @Test func `values without a meaning are refused with the name of the field`() {
     var hello = Array(Frame.encode(Samples.messages[0]).dropFirst(Frame.headerBytes))
     hello[0] = 2
     #expect(throws: WireError.malformed(kind: 1, .invalid(field: "role", value: 2))) {
@@ -148,7 +148,7 @@ import Wire
     }
   }
 
-  @Test func `the first frame may be held to less, and those after it have their full room`() throws {
+  @Test func `the first frame can have a smaller limit than the frames after it`() throws {
     let long = Frame.encode(.goodbye(reason: String(repeating: "x", count: 5000)))
     var decoder = FrameDecoder(firstFrameBytes: Limits.helloBytes)
     decoder.append(long)
@@ -159,7 +159,7 @@ import Wire
     #expect(try decoder.next() == .goodbye(reason: String(repeating: "x", count: 5000)))
   }
 
-  @Test func `every refusal says what was wrong in words`() {
+  @Test func `every refusal has its own text`() {
     let errors: [WireError] = [
       .notOurProtocol, .encrypted, .otherVersion(found: 2, expected: 1), .damagedHeader, .tooLarge(bytes: 2, limit: 1),
       .damagedPayload(kind: 1), .unknownKind(9), .malformed(kind: 1, .trailing(count: 1)), .reservedFlags(1),
@@ -169,10 +169,10 @@ import Wire
   }
 }
 
-/// Total: whatever the bytes, a message or a named error, and never more than was there.
+/// The decoder is total: any bytes give a message or a named error.
 @Suite struct TotalDecoderTests {
   @Test(arguments: Samples.messages + Samples.edges)
-  func `a frame cut short at any byte is waited for, and as a whole payload is refused`(_ message: Message) throws {
+  func `an incomplete frame is waited for, and an incomplete payload is refused`(_ message: Message) throws {
     let whole = Frame.encode(message)
     for length in 0..<whole.count { #expect(try decode(Array(whole[..<length])).isEmpty, "\(length) bytes") }
     let kind = UInt16(whole[6]) | UInt16(whole[7]) << 8
@@ -190,13 +190,13 @@ import Wire
     for bit in 0..<whole.count * 8 {
       var damaged = whole
       damaged[bit / 8] ^= 1 << UInt8(bit % 8)
-      // A damaged length may make the decoder wait for more; its header checksum says otherwise.
+      // A damaged length cannot make the decoder wait for more bytes, because the header has a checksum.
       #expect(throws: WireError.self, "bit \(bit)") { try decode(damaged) }
     }
   }
 
   @Test(arguments: 0..<40)
-  func `payloads with any bytes changed give a message or a named error`(_ seed: UInt64) {
+  func `payloads with changed bytes give a message or a named error`(_ seed: UInt64) {
     var dice = RandomSequence(seed: seed, purpose: .questions)
     for message in Samples.messages + Samples.edges {
       let whole = Frame.encode(message)
@@ -205,11 +205,11 @@ import Wire
         var payload = Array(whole[Frame.headerBytes...])
         for _ in 0..<(1 + dice.index(below: 4)) where !payload.isEmpty {
           let place = dice.index(below: payload.count)
-          // Extreme values are where counts go wrong.
+          // Extreme values are the most likely to break a check of a count.
           payload[place] = [0, 1, 0x7F, 0x80, 0xFF, UInt8(dice.index(below: 256))][dice.index(below: 6)]
         }
         do {
-          // What decodes must encode and decode again: there is one reading of every payload.
+          // A decoded message must encode to the same payload.
           let messages = try decode(frame(kind: kind, payload: payload))
           #expect(messages.map { Array(Frame.encode($0).dropFirst(Frame.headerBytes)) } == [payload], "seed \(seed)")
         } catch {
@@ -220,7 +220,7 @@ import Wire
   }
 
   @Test(arguments: 0..<20)
-  func `noise gives a named error or nothing`(_ seed: UInt64) {
+  func `random bytes give a message, a named error or nothing`(_ seed: UInt64) {
     var dice = RandomSequence(seed: seed, purpose: .bootstrap)
     for _ in 0..<200 {
       let noise = (0..<dice.index(below: 80)).map { _ in UInt8(dice.index(below: 256)) }

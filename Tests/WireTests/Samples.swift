@@ -54,7 +54,7 @@ enum Samples {
     .publish(manifest, report: "{}"), .published(PolicyVersion(8)),
   ]
 
-  /// The edges of every count and choice: empty lists and texts, the other cases of each enum.
+  /// The edges of every count and enum: empty lists and texts, and the other cases.
   static let edges: [Message] = [
     .hello(Hello(role: .worker, name: "", arithmetic: "", processID: 0, threads: 0)), .goodbye(reason: ""),
     .trajectories(LeaseID(0), []), .settled([]), .batch(step: 0, part: 0, partCount: 0, []),
@@ -82,7 +82,7 @@ func decode(_ bytes: [UInt8]) throws -> [Message] {
   return messages
 }
 
-/// A frame with any header fields and payload, checksums right unless said otherwise.
+/// A frame with any header fields and payload, and with right checksums.
 func frame(
   magic: [UInt8] = Array("TTRL".utf8), version: UInt16 = Frame.version, kind: UInt16, flags: UInt32 = 0,
   length: UInt32? = nil, payload: [UInt8] = []
@@ -97,8 +97,4 @@ func frame(
   out.write(CRC32C.checksum(out.bytes))
   out.append(payload)
   return out.bytes
-}
-
-func hex(_ bytes: [UInt8]) -> String {
-  bytes.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
 }

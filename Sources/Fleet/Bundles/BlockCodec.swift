@@ -1,12 +1,12 @@
 // BlockCodec: one block of weights as a chunk, and back.
 //
-// Words (16 or 32 bits) are XORed with those of the base version, where there is one; then the first bytes of all words
-// are laid side by side, then the second, and zstd packs the result. Weights of consecutive versions are mostly equal
-// bit for bit, so most of it is zeros; where they differ, it is in the low bits. The choice was measured
-// (docs/speed.md#weights-on-the-wire). Lossless for any bytes: nothing here knows what a weight is.
+// With a base version, the words (16 or 32 bits) are XORed with its words. Then the first bytes of all words are
+// written next to each other, then the second bytes, and so on, and zstd packs the result. Most weights of consecutive
+// versions are equal bit for bit, so most of it is zeros; the others differ in the low bits. The choice was measured
+// (docs/speed.md#weights-on-the-wire). The code is lossless for any bytes; it does not use that they are weights.
 //
-// A chunk is foreign until it is unpacked: it must say how long it is, and that must be the length of the block that is
-// expected. Only then does zstd get to see it, with exactly that much room.
+// A chunk is not trusted: it must state its unpacked length, and this must be the length of the expected block. Only
+// then is it given to zstd, with a buffer of exactly that size.
 
 import Base
 import CZstd
@@ -14,18 +14,18 @@ package import Records
 
 /// Why a chunk or a bundle cannot be unpacked.
 package enum BundleError: Error, Equatable, Sendable {
-  /// The manifest's numbers do not fit together.
+  /// The manifest is not sound.
   case unsound
-  /// The base is missing, or of another length.
+  /// The base is missing, or has another length.
   case noBase(PolicyVersion)
   case missing(block: Int)
-  /// What is there is no chunk of this block's length.
+  /// The bytes are not a chunk that unpacks to this block's length.
   case damaged(block: Int)
 }
 
-/// Not for several threads at once.
+/// One codec must not be used by several threads at once.
 package final class BlockCodec {
-  /// What measuring came to: higher levels take several times as long and save little.
+  /// Measured: higher levels take several times as long and save little.
   private static let level: Int32 = 1
 
   private let packer: OpaquePointer
@@ -80,13 +80,13 @@ package final class BlockCodec {
   ///   - chunk: any bytes.
   ///   - base: as long as the block, or nil.
   ///   - wordBytes: 2 or 4, as when it was packed.
-  ///   - block: where the unpacked bytes go; they must be exactly as many.
-  /// - Returns: false if the chunk is not one of this block's; the block then is as it was.
+  ///   - block: gets the unpacked bytes; they must fill it exactly.
+  /// - Returns: false if the chunk does not unpack to the block's length; then the block is unchanged.
   package func unpack(
     _ chunk: [UInt8], base: UnsafeRawBufferPointer?, wordBytes: Int, into block: UnsafeMutableRawBufferPointer
   ) -> Bool {
     precondition(block.count <= Limits.blockBytes && base.map { $0.count == block.count } ?? true)
-    // A chunk that would unpack to more, or does not say, is refused before it is looked at.
+    // A chunk that states another length, or none, is refused before it is unpacked.
     let claimed = chunk.withUnsafeBytes { ZSTD_getFrameContentSize($0.baseAddress, $0.count) }
     guard claimed == UInt64(block.count) else { return false }
     makeRoom(block.count)
@@ -110,7 +110,7 @@ package final class BlockCodec {
 
   // MARK: Planes
 
-  /// Byte k of word i goes to place k · words + i. What is left of a last, incomplete word follows as it is.
+  /// Byte k of word i goes to place k · words + i. The bytes of an incomplete last word follow unchanged.
   private func split(
     _ block: UnsafeRawBufferPointer, into planes: UnsafeMutableRawBufferPointer, _ wordBytes: Int
   ) {
@@ -133,7 +133,7 @@ package final class BlockCodec {
     copy(block.count - left, from: planes, at: left, by: 1, to: block, at: left, by: 1)
   }
 
-  /// Inlined: the strides are constants then, and the loop is made of wide instructions.
+  /// Inlined, because then the strides are constants and the compiler vectorizes the loop.
   @inline(__always)
   private func copy(
     _ count: Int, from source: UnsafeRawBufferPointer, at first: Int, by step: Int,

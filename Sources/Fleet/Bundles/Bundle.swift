@@ -1,7 +1,7 @@
 // Bundle: a whole policy version, packed block by block, and back.
 //
-// Pure: bytes in, bytes out. Who computes digests is the caller's business (SHA-256 in Platform; something quicker in
-// the simulator), and so is the proof that what came out is what was published: the version's own digest.
+// It is pure: bytes in, bytes out. The caller computes digests (SHA-256 in Platform; a faster function in the
+// simulator), and the caller checks the result against the version's own digest.
 
 import Base
 package import Records
@@ -9,13 +9,13 @@ package import Records
 /// Packs a version.
 ///
 /// - Parameters:
-///   - policy: what identifies it.
-///   - bytes: as many as it says.
+///   - policy: identifies the version.
+///   - bytes: as many as `policy` says.
 ///   - base: an earlier version of the same length, for a delta; nil makes an anchor.
 ///   - wordBytes: bytes of one weight, 2 or 4.
-///   - blockBytes: where to cut, at most `Limits.blockBytes`.
-///   - digest: of a chunk.
-/// - Returns: what to tell receivers, and the chunks in order.
+///   - blockBytes: bytes of a block, at most `Limits.blockBytes`.
+///   - digest: computes the digest of a chunk.
+/// - Returns: the manifest for receivers, and the chunks in order.
 package func bundleOf(
   _ policy: PolicyManifest, _ bytes: UnsafeRawBufferPointer,
   base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, wordBytes: Int, blockBytes: Int = Limits.blockBytes,
@@ -37,7 +37,7 @@ package func bundleOf(
   return (manifest, chunks)
 }
 
-/// The same, of bytes in arrays.
+/// The same for bytes in arrays.
 package func bundleOf(
   _ policy: PolicyManifest, _ bytes: [UInt8], base: (version: PolicyVersion, bytes: [UInt8])?, wordBytes: Int,
   blockBytes: Int = Limits.blockBytes, digest: ([UInt8]) -> ChunkDigest
@@ -58,11 +58,11 @@ package func bundleOf(
 /// Unpacks a version.
 ///
 /// - Parameters:
-///   - manifest: from a coordinator; not believed where its numbers do not fit together.
-///   - base: the bytes of the version that a delta was made against.
-///   - chunk: the bytes of a chunk; any.
-/// - Returns: as many bytes as the manifest says. Whether they have the version's digest is for the caller to see.
-/// - Throws: what is wrong, before room is made for it.
+///   - manifest: from a coordinator; refused if it is not sound.
+///   - base: the version against which a delta was made.
+///   - chunk: gives the bytes of a chunk. They can be any bytes.
+/// - Returns: as many bytes as the manifest says. The caller must check the version's digest.
+/// - Throws: what is wrong. A manifest that is not sound, or lacks its base, is refused before memory is allocated.
 package func unpacked(
   _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
 ) throws(BundleError) -> [UInt8] {
@@ -81,7 +81,7 @@ package func unpacked(
   return bytes
 }
 
-/// - Returns: what is wrong, if something is.
+/// - Returns: what is wrong, or nil.
 private func unpack(
   _ manifest: BundleManifest, base: UnsafeRawBufferPointer?, _ chunk: (ChunkDigest) -> [UInt8]?,
   into bytes: UnsafeMutableRawBufferPointer

@@ -1,8 +1,9 @@
-// BundleManifest: how the bytes of a policy version travel: cut into blocks, each packed into a chunk of its own.
+// BundleManifest: how the bytes of a policy version travel: cut into blocks, each packed into one chunk.
 //
-// An anchor stands alone; a delta is lossless and needs the version that it was made against. A chunk is known by its
-// digest, so it does not matter who passes it on, and what is held is not asked for again. Written by the coordinator,
-// read by workers. How a block is packed is the business of Bundles; the bytes of this are on docs/protocol.md.
+// An anchor needs no other version; a delta needs the version against which it was made, and is lossless. A chunk is
+// identified by its digest, so a worker can take it from any relay, and does not ask again for a chunk that it holds.
+// The coordinator writes manifests, workers read them. The bytes of a manifest are in docs/protocol.md. Not here: how a
+// block is packed (Bundles).
 
 import Base
 
@@ -11,7 +12,7 @@ package struct ChunkDigest: Hashable, Comparable, Sendable, CustomStringConverti
   package static let byteCount = 32
   private let words: (UInt64, UInt64, UInt64, UInt64)
 
-  /// - Parameter bytes: 32; fewer are followed by zeros, more are not looked at.
+  /// - Parameter bytes: 32 bytes; fewer are filled up with zeros, further ones are ignored.
   package init(_ bytes: [UInt8]) {
     func word(_ index: Int) -> UInt64 {
       (0..<8).reduce(UInt64(0)) { value, place in
@@ -46,15 +47,15 @@ package struct PackedChunk: Sendable, Equatable {
 }
 
 package struct BundleManifest: Sendable, Equatable {
-  /// What comes out: its length and its digest are what a receiver believes in the end.
+  /// The version that results; in the end a receiver checks its length and its digest.
   package var policy: PolicyManifest
-  /// nil is an anchor.
+  /// The version against which a delta was made; nil for an anchor.
   package var base: PolicyVersion?
-  /// Bytes of one weight, 2 or 4: how a block is taken apart.
+  /// Bytes of one weight, 2 or 4. Blocks are split into planes by it.
   package var wordBytes: Int
-  /// Unpacked bytes of every block but the last, which has the rest.
+  /// Unpacked bytes of every block; the last block has the rest.
   package var blockBytes: Int
-  /// In order of blocks.
+  /// In the order of the blocks.
   package var chunks: [PackedChunk]
 
   package init(policy: PolicyManifest, base: PolicyVersion?, wordBytes: Int, blockBytes: Int, chunks: [PackedChunk]) {
@@ -67,13 +68,13 @@ package struct BundleManifest: Sendable, Equatable {
 
   package var packedBytes: Int { chunks.reduce(0) { $0 + $1.byteCount } }
 
-  /// Where a block's bytes are in the version.
+  /// The place of a block's bytes in the version.
   package func range(ofBlock index: Int) -> Range<Int> {
     let start = index * blockBytes
     return start..<min(start + blockBytes, Int(policy.byteCount))
   }
 
-  /// Whether the numbers fit together and stay within limits: only then is anything allocated for them.
+  /// Whether the numbers are consistent and within limits. Nothing is allocated for a manifest that is not sound.
   package var isSound: Bool {
     let limit = UInt64(Limits.chunksPerBundle) * UInt64(Limits.blockBytes)
     guard policy.byteCount <= limit, (1...Limits.blockBytes).contains(blockBytes), [2, 4].contains(wordBytes),
@@ -87,12 +88,12 @@ package struct BundleManifest: Sendable, Equatable {
 
 /// What was wrong with a relay.
 package enum RelayFault: UInt8, Sendable, CaseIterable {
-  /// It cannot be reached, or hung up.
+  /// It cannot be reached, or closed the connection.
   case lost = 0
   /// It sent nothing, or too little, for too long.
   case slow = 1
-  /// It sent other bytes than were asked for.
+  /// It sent other bytes than it was asked for.
   case wrong = 2
-  /// It does not have the version any more; no fault of its own.
+  /// It does not have the version any more. This is not an error of the relay.
   case gone = 3
 }

@@ -1,18 +1,18 @@
-// Message: everything that one process says to another.
+// Message: everything that one process sends to another.
 //
-// Three roles talk over TCP: workers and the learner each to the coordinator, and workers to one another about chunks
-// of weights and nothing else. The bytes of each message are in Wire and, byte by byte, in docs/protocol.md. Who may
-// send what is said here and enforced by the machines.
+// Three roles talk over TCP. Workers and the learner talk to the coordinator; workers talk to each other only about
+// chunks of weights. The bytes of each message are in Wire and in docs/protocol.md. The comments here say which process
+// sends a message; the state machines enforce it.
 
 package import Base
 
-/// What a process is to the coordinator.
+/// The role of a process that talks to the coordinator.
 package enum Role: UInt8, Sendable, CaseIterable {
   case worker = 0
   case learner = 1
 }
 
-/// A promise to sample, given by the coordinator to one worker.
+/// The number of a lease: slots that the coordinator has assigned to one worker.
 package struct LeaseID: Comparable, Hashable, Sendable, CustomStringConvertible {
   package var number: UInt64
   package init(_ number: UInt64) { self.number = number }
@@ -20,7 +20,7 @@ package struct LeaseID: Comparable, Hashable, Sendable, CustomStringConvertible 
   package var description: String { "\(number)" }
 }
 
-/// The slots of one prompt within one lease. Written by the coordinator, read by the worker's sampler.
+/// The slots of one prompt in one lease. The coordinator writes it; the worker's sampler reads it.
 package struct LeasedPrompt: Sendable, Equatable {
   package var prompt: UInt32
   /// The prompt's tokens, template applied.
@@ -53,10 +53,11 @@ package struct Lease: Sendable, Equatable {
   package var slotCount: Int { prompts.reduce(0) { $0 + $1.samples.count } }
 }
 
-/// What identifies one published set of weights. Written by whoever made them; checked by whoever received them.
+/// What identifies one published set of weights. The process that made the weights writes it; each process that
+/// receives them checks it.
 package struct PolicyManifest: Sendable, Equatable {
   package var version: PolicyVersion
-  /// Length of the published bytes: all parameters in layout order, bfloat16 or float32, little-endian.
+  /// Length of the published bytes: all parameters in the order of the layout, bfloat16 or float32, little-endian.
   package var byteCount: UInt64
   /// SHA-256 of those bytes, 32 bytes.
   package var digest: [UInt8]
@@ -73,11 +74,12 @@ package struct Hello: Sendable, Equatable {
   package var role: Role
   /// A name for people: "worker-2", "gpu-box/worker".
   package var name: String
-  /// What decides the bits of its arithmetic: instruction set and kernel library, e.g. "avx512_amx oneDNN 2.6.3".
+  /// What decides the bits of its arithmetic: instruction set and kernel library, for example "avx512_amx oneDNN
+  /// 2.6.3".
   package var arithmetic: String
   package var processID: UInt32
   package var threads: UInt16
-  /// Where other workers can have chunks of weights from it; empty if nowhere.
+  /// The address at which other workers can ask it for chunks; empty if it does not relay.
   package var relay: String
 
   package init(
@@ -92,7 +94,7 @@ package struct Hello: Sendable, Equatable {
   }
 }
 
-/// The coordinator's answer to a hello: all that a process with only an address needs to know.
+/// The coordinator's answer to a hello: everything that a process needs that was started with only an address.
 package struct Welcome: Sendable, Equatable {
   package var runID: String
   package var seed: UInt64
@@ -102,7 +104,7 @@ package struct Welcome: Sendable, Equatable {
   package var modelConfiguration: String
   package var latestPolicy: PolicyVersion
   package var heartbeat: Instant.Span
-  /// Empty unless the run has stop strings.
+  /// Empty if the run has no stop strings.
   package var tokenTexts: TokenTexts
 
   package init(
@@ -121,62 +123,65 @@ package struct Welcome: Sendable, Equatable {
 
 package enum Message: Sendable, Equatable {
   // Both directions.
-  /// First message of a connection, peer → coordinator.
+  /// Worker or learner → coordinator: the first message of a connection.
   case hello(Hello)
   case welcome(Welcome)
-  /// The connection ends, and why. A refusal is final unless it says otherwise.
+  /// The connection ends, and why. A refusal is final unless the reason says something else.
   case goodbye(reason: String)
-  /// Coordinator → all: the run is complete, exit with status 0.
+  /// Coordinator → all: the run is complete; exit with status 0.
   case finished
 
   // Worker ↔ coordinator.
-  /// Worker: I have room for this many slots more. Adds to what was wanted before and not granted yet.
+  /// Worker: I have room for this many more slots. They are added to the slots that I asked for before and that are not
+  /// granted yet.
   case want(slots: UInt32)
   case lease(Lease)
-  /// Worker: these are done. The worker keeps them until they are settled.
+  /// Worker: these are sampled. The worker keeps them until they are settled.
   case trajectories(LeaseID, [Trajectory])
-  /// Coordinator: these slots are durable (by this worker or another); forget them.
+  /// Coordinator: these slots are durable, from this worker or another; forget them.
   case settled([Slot])
-  /// Coordinator: stop sampling this lease, its slots were settled elsewhere or its promise ran out.
+  /// Coordinator: stop sampling this lease, because its slots are settled or it has expired.
   case revoke(LeaseID)
-  /// Worker: alive. `tokens` sampled since start; growing means progress. A learner says 0 of them, while it waits and
-  /// after every micro-batch.
+  /// Worker: I am alive. `tokens` is the number of tokens sampled since the start; if it grows, the worker makes
+  /// progress. A learner sends 0, while it waits and after every micro-batch.
   case heartbeat(tokens: UInt64)
 
   // Weights.
   /// Coordinator → worker: this version exists.
   case offer(PolicyManifest)
-  /// Coordinator → learner: send me the published version's bytes from there.
+  /// Coordinator → learner: send me bytes of the published version, from this offset.
   case requestBytes(PolicyVersion, offset: UInt64)
-  /// Learner: bytes of the published version, in order of offset.
+  /// Learner: bytes of the published version, in the order of the offsets.
   case policyBytes(PolicyVersion, offset: UInt64, bytes: [UInt8])
-  /// Worker → coordinator: how can I have this version? I hold these.
+  /// Worker → coordinator: how can I get this version? I hold these versions.
   case requestBundle(PolicyVersion, holding: [PolicyVersion])
-  /// Coordinator → worker: as this bundle, its chunks from that relay, or from me if it is empty. `depth` is how many
-  /// relays there are up to that one.
+  /// Coordinator → worker: as this bundle. Ask that relay for its chunks, or me if the relay is empty. `depth` is the
+  /// number of relays in the chain up to that one.
   case bundle(BundleManifest, from: String, depth: Int)
-  /// Worker → coordinator, worker → relay: this chunk of that version, please.
+  /// Worker → coordinator or relay: send me this chunk of that version.
   case requestChunk(PolicyVersion, ChunkDigest)
-  /// The other way round: here it is.
+  /// Coordinator or relay → worker: the chunk.
   case chunk(ChunkDigest, [UInt8])
-  /// The other way round: I do not have that version any more.
+  /// Coordinator or relay → worker: I do not have that version any more.
   case missing(PolicyVersion)
-  /// Worker → coordinator: I have left this relay.
+  /// Worker → coordinator: I have left this relay, because of this fault.
   case fault(String, PolicyVersion, RelayFault)
 
   // Learner ↔ coordinator.
-  /// Learner: I hold this version's state and wait for the batch of the step that it samples.
+  /// Learner: I hold this version's state and wait for the batch of the step that trains it.
   case ready(PolicyVersion)
   /// Coordinator: one part of a closed training round, in slot order.
   case batch(step: UInt32, part: UInt32, partCount: UInt32, [Trajectory])
-  /// Learner: this version exists; chunks follow unless it is held already. `report` is the step's metrics, JSON.
+  /// Learner: this version exists. Its bytes follow unless the coordinator holds it already. `report` is the step's
+  /// metrics, JSON.
   case publish(PolicyManifest, report: String)
   /// Coordinator: that version and its report are durable.
   case published(PolicyVersion)
 }
 
 extension Message {
-  /// A learner's answer to `fetch`: as many bytes from `offset` on as one message carries, none where there are none.
+  /// A learner's answer to `requestBytes`: the bytes from `offset` on, as many as one message carries; none after the
+  /// end.
   package static func piece(of bytes: [UInt8], _ version: PolicyVersion, at offset: UInt64) -> Message {
     let start = min(Int(clamping: offset), bytes.count)
     return .policyBytes(

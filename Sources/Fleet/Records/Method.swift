@@ -1,6 +1,6 @@
-// Method: the settings of the method, as numbers. Names and defaults as users see them are in Settings.
+// Method: the settings of the method, as values. The names and defaults that users see are in Settings.
 //
-// Two processes that hold equal values compute equal results; nothing else of a run's settings reaches the arithmetic.
+// Two processes with equal values compute equal results; no other setting of a run reaches the arithmetic.
 
 package import Base
 
@@ -8,13 +8,13 @@ package import Base
 package enum LabelSource: String, Sendable, CaseIterable {
   /// The majority of the group's own answers: TTRL.
   case vote
-  /// The question's answer: the supervised upper bound. The only path by which answers reach a reward.
+  /// The question's answer: the supervised upper bound. This is the only way in which an answer reaches a reward.
   case truth
   /// Rewards are fair coin flips: the control.
   case random
 }
 
-/// What becomes of a vote that two or more answers lead.
+/// What happens if two or more answers lead a vote.
 package enum TieRule: String, Sendable, CaseIterable {
   /// The answer that the lowest sample index gave first is the label.
   case first
@@ -32,7 +32,7 @@ package enum RewardEstimator: String, Sendable, CaseIterable {
   case entropy
   /// High mean log-probability of the response's own tokens.
   case confidence
-  /// What the response's vote adds to the margin between the two leading answers.
+  /// How much the response's vote adds to the margin between the two leading answers.
   case snr
 }
 
@@ -44,11 +44,11 @@ package enum Selection: String, Sendable, CaseIterable {
   case first
 }
 
-/// What becomes of the prompts that are left when a pass over the set does not divide into batches.
+/// What happens to the prompts that are left when a pass over the set does not divide into whole batches.
 package enum LastBatch: String, Sendable, CaseIterable {
-  /// They are trained on, beside prompts that the pass has already had.
+  /// They are trained on, together with prompts that the pass has already had.
   case fill
-  /// They are left out of this pass, as the reference does; each pass leaves out others.
+  /// They are left out of this pass, as in the reference. Each pass leaves out other prompts.
   case drop
 }
 
@@ -65,20 +65,20 @@ package struct Method: Sendable, Equatable {
   package var selection = Selection.random
   package var labels = LabelSource.vote
   package var ties = TieRule.first
-  /// The votes that a label needs, as a share of N; with fewer the group abstains.
+  /// The votes that a label needs, as a share of N; with fewer votes the group has no label.
   package var minimumShare = 0.0
   package var estimator = RewardEstimator.vote
-  /// Soft vote: groups whose answers' entropy (nats) is not between these are left out.
+  /// Soft vote: a group whose entropy of answers (nats) is outside this range is left out.
   package var voteEntropyLow = 0.0
   package var voteEntropyHigh = 100.0
-  /// Samples that come after the vote is decided are not sampled, or do not count.
+  /// Once the vote is decided, the other samples are not sampled, or do not count.
   package var stopsEarly = false
-  /// By whose rules answers are found and compared.
+  /// The rules by which answers are found and compared.
   package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])
-  /// K: step s is sampled by version max(0, s − K), always. 0 is strictly on-policy.
+  /// K: step s is always sampled by version max(0, s − K). 0 is strictly on-policy.
   package var staleness: UInt32 = 0
-  /// C: where the version that sampled is an older one, a token counts min(π/μ, C) times.
+  /// C: if an older version sampled, a token's weight is min(π/μ, C).
   package var importanceCap: Float = 2
 
   /// Sequences per optimizer step.
@@ -91,19 +91,19 @@ package struct Method: Sendable, Equatable {
   package var advantage = AdvantageEstimator.grpo
   package var zeroAdvantageGroups = ZeroAdvantageGroups.skip
   package var denominator = Denominator.tokenMean
-  /// Sequences per piece of the `micro-batch` denominator; the reference has 2.
+  /// Sequences per piece of the `micro-batch` denominator; 2 in the reference.
   package var denominatorSequences = 2
-  /// β of the KL penalty that holds the policy near policy 0; 0 is off, and policy 0 is not kept.
+  /// β of the KL penalty that holds the policy near policy 0. 0 is off; then policy 0 is not kept.
   package var klCoefficient: Float = 0
   package var klEstimator = KLEstimator.k3
   package var klPlace = KLPlace.loss
-  /// What a nat of a token's entropy takes off the loss; 0 is off.
+  /// How much a nat of a token's entropy lowers the loss; 0 is off.
   package var entropyCoefficient: Float = 0
 
   package var learningRate = 5e-7
   package var rateSchedule = RateSchedule.cosine
   package var warmupSteps: UInt32 = 0
-  /// What is left of the learning rate at the end of the cosine, as a share of its peak.
+  /// The learning rate at the end of the cosine, as a share of its peak.
   package var learningRateFloor = 0.0
   package var beta1: Float = 0.9
   package var beta2: Float = 0.999

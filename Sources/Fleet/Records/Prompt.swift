@@ -1,4 +1,4 @@
-// Prompt: one question as the model sees it. Written when a run is prepared; read by policies and by the judge.
+// Prompt: one question as the model sees it. Written when a run is prepared; policies and the judge read it.
 
 package import Base
 
@@ -16,7 +16,8 @@ package struct Prompt: Sendable, Equatable {
   }
 }
 
-/// The trajectories of one prompt in one round that count, in sample order: all, unless early stop left some out.
+/// The trajectories of one prompt in one round that count, in the order of their samples: all, unless early stop left
+/// some out.
 package struct Group: Sendable, Equatable {
   package var prompt: UInt32
   package var trajectories: [Trajectory]

@@ -1,21 +1,21 @@
-// Question: what a user asks the model to get better at.
+// Question: one question of the user's data file.
 //
-// Read from the user's data file; the prompt goes to the workers, the answer, where there is one, to the metrics only.
-// The method must not be able to see answers, so `withoutAnswers` is what the training path is given.
-// Not here: reading files of questions (QuestionFile.swift), comparing answers (Answers).
+// The prompt goes to the workers. The answer, if there is one, goes to the metrics only: the method must not see
+// answers, so the training path gets `withoutAnswers`. Not here: reading question files (QuestionFile.swift), comparing
+// answers (Answers).
 
 package import Base
 
-/// One question of a set. Written by whoever prepared the data; read by the plan, the workers and the metrics.
+/// One question of a set.
 package struct Question: Sendable, Equatable {
-  /// Unique in its file; the line number where the file has no ids.
+  /// Unique in its file; the line number if the file has no ids.
   package var id: String
   package var prompt: String
-  /// As it is spelled in the file: "142.0" stays "142.0".
+  /// As spelled in the file: "142.0" stays "142.0".
   package var answer: String?
-  /// Where the question is from; a label for reports.
+  /// The origin of the question, a label for reports.
   package var source: String?
-  /// The named set that it belongs to, where a file holds several.
+  /// The named set to which it belongs, if a file holds several.
   package var set: String?
   package var kind: AnswerKind
 
@@ -39,6 +39,6 @@ package struct Question: Sendable, Equatable {
 }
 
 extension [Question] {
-  /// The same questions, with nothing that a method without labels may know.
+  /// The same questions without what a method without labels must not know.
   package var withoutAnswers: [Question] { map(\.withoutAnswer) }
 }

@@ -1,11 +1,11 @@
-// QuestionFile: a user's data file to questions: JSON lines, or one JSON array of objects; and back.
+// QuestionFile: reads and writes question files: JSON lines, or one JSON array of objects.
 //
-// A file that took a day to prepare should be mended in one go, so all problems are found before any is reported, each
-// with its line. Keys that we do not know are passed over: data sets carry many.
+// All problems of a file are reported together, each with its line, so that the user can fix them at once. Unknown keys
+// are ignored, because data sets have many.
 
 package import Base
 
-/// Why a file of questions cannot be used: everything found, in the order of the lines.
+/// Why a question file cannot be used: all problems, in the order of their lines.
 package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConvertible {
   package enum Reason: Equatable, Sendable {
     case noQuestions
@@ -28,7 +28,7 @@ package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConver
 
   package let problems: [Problem]
 
-  /// More than this are counted, not printed.
+  /// Further problems are counted but not printed.
   package static let linesMax = 20
 
   package var description: String {
@@ -44,7 +44,7 @@ extension QuestionFileError.Problem: CustomStringConvertible {
     case .noQuestions: "the file holds no questions; expected a JSON object with a \"prompt\" on each line"
     case .notJSON(let problem, let column): "line \(line), column \(column): \(problem)"
     case .notAnObject(let found): "line \(line): found \(found), expected an object with a \"prompt\""
-    case .noPrompt: "line \(line): no \"prompt\" (nor \"problem\", nor \"question\")"
+    case .noPrompt: "line \(line): no \"prompt\" (or \"problem\", or \"question\")"
     case .malformed(let key, let found, let expected): "line \(line): \"\(key)\" is \(found), expected \(expected)"
     case .repeatedID(let id, let first): "line \(line): the id \"\(id)\" is taken by line \(first)"
     }
@@ -52,13 +52,13 @@ extension QuestionFileError.Problem: CustomStringConvertible {
 }
 
 extension Question {
-  /// The questions of a file, in its order.
+  /// The questions of a file, in the file's order.
   ///
-  /// The prompt is `prompt`, `problem` or `question`: a string, or a list of messages of which the only one by the user
-  /// is meant. `id` (or `unique_id`) and `answer` (or `ground_truth` of `reward_model`) may be strings or numbers,
-  /// which are kept as spelled; `source` (or `data_source`) is a string, `kind` one of `AnswerKind`. A question without
-  /// an id is named by its line, in an array by its place, counted from 1. Blank lines are allowed. The other names are
-  /// those of public sets: MATH-500, and what verl trains on.
+  /// The prompt is `prompt`, `problem` or `question`: a string, or a list of messages with exactly one by the user.
+  /// `id` (or `unique_id`) and `answer` (or `ground_truth` of `reward_model`) can be strings or numbers; numbers keep
+  /// their spelling. `source` (or `data_source`) is a string, `kind` is one of `AnswerKind`. The id of a question
+  /// without one is its line, or in an array its place, counted from 1. Blank lines are allowed. The alternative names
+  /// are those of public sets: MATH-500, and the files of verl.
   /// - Throws: all problems of the file.
   package static func read(_ bytes: [UInt8]) throws(QuestionFileError) -> [Question] {
     var reader = QuestionReader()
@@ -128,7 +128,7 @@ private struct QuestionReader {
     questions.append((line, question))
   }
 
-  /// What the user says in a conversation that is nothing but one question, perhaps under a system line.
+  /// The user's message in a conversation of one question, with or without a system message.
   private mutating func said(_ json: JSON, _ key: String, _ line: Int) -> String {
     let messages = json[key]?.elements ?? []
     let users = messages.filter { $0["role"]?.string == "user" }
@@ -140,14 +140,14 @@ private struct QuestionReader {
     return content
   }
 
-  /// A string; nil where there is none.
+  /// The string of a key; nil if it is absent or null.
   private mutating func text(_ json: JSON, _ key: String, line: Int) -> String? {
     guard let value = json[key], !value.isNull else { return nil }
     if value.string == nil { refuse(line, .malformed(key: key, found: value.summary, expected: "a string")) }
     return value.string
   }
 
-  /// A string, or a number as it is spelled; nil where there is neither.
+  /// The string of a key, or its number as spelled; nil if it is absent or null.
   private mutating func literal(_ json: JSON, _ key: String, line: Int) -> String? {
     switch json[key] {
     case nil, .null: return nil
@@ -171,7 +171,7 @@ private struct QuestionReader {
     problems.append(.init(line: line, reason: reason))
   }
 
-  /// The questions, if all of the file was sound.
+  /// The questions, if the file has no problem.
   consuming func finish() throws(QuestionFileError) -> [Question] {
     refuseRepeatedIDs()
     if questions.isEmpty, problems.isEmpty { problems.append(.init(line: 1, reason: .noQuestions)) }
@@ -191,7 +191,7 @@ private struct QuestionReader {
 }
 
 extension Question {
-  /// One line of a question file, without its end.
+  /// One line of a question file, without its newline.
   package var json: JSON {
     var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
     if let answer { members.append(JSON.Member("answer", .string(answer))) }
@@ -203,6 +203,6 @@ extension Question {
 }
 
 extension [Question] {
-  /// A question file in one spelling: JSON lines, which `Question.read` reads back.
+  /// A question file as JSON lines, which `Question.read` reads.
   package var fileText: String { map { $0.json.text() + "\n" }.joined() }
 }

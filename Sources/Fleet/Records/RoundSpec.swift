@@ -1,4 +1,4 @@
-// RoundSpec: what one round samples. The plan of a run is a list of these, a pure function of the run's settings.
+// RoundSpec: what one round samples. A run's plan is a list of these, a pure function of the run's settings.
 
 package struct RoundSpec: Sendable, Equatable {
   package var id: RoundID
@@ -9,12 +9,12 @@ package struct RoundSpec: Sendable, Equatable {
   /// Samples per prompt.
   package var samples: UInt32
   package var sampling: Sampling
-  /// [prompts] ascending sample indices that are needed whatever the answers are, where a vote may be decided without
-  /// the others (early stop); empty where all samples are needed.
+  /// [prompts] ascending indices of the samples that are always needed; with early stop, a vote can be decided without
+  /// the others. Empty if all samples are needed.
   package var required: [[UInt32]]
 
-  /// Its parts; without a policy, that of the round's own number: the one that is evaluated, or, strictly on-policy,
-  /// the one that the step trains.
+  /// The default of `policy` is the version with the round's number: the version that is evaluated or, strictly
+  /// on-policy, the version that the step trains.
   package init(
     id: RoundID, policy: PolicyVersion? = nil, prompts: [UInt32], samples: UInt32, sampling: Sampling,
     required: [[UInt32]] = []
@@ -27,7 +27,7 @@ package struct RoundSpec: Sendable, Equatable {
     self.required = required
   }
 
-  /// Its prompts are decided one by one, each with some of the samples.
+  /// Each prompt's vote can be decided with some of its samples.
   package var stopsEarly: Bool { !required.isEmpty }
 
   package var slotCount: Int { prompts.count * Int(samples) }

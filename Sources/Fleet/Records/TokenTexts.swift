@@ -1,13 +1,13 @@
-// TokenTexts: what each token adds to the text of a response.
+// TokenTexts: the text of each token.
 //
-// A worker has no tokenizer. Where a run has stop strings, the welcome brings it this table, and with it the worker
-// finds the token that completes one. Made by the tokenizer (LanguageModel), read by the sampler.
+// A worker has no tokenizer. If a run has stop strings, the welcome contains this table, and the sampler uses it to
+// find the token that completes a stop string. The tokenizer (LanguageModel) makes it.
 
-/// The bytes of every token, by token number. Empty where nobody needs them.
+/// The bytes of every token, by token number. Empty if the run has no stop strings.
 package struct TokenTexts: Sendable, Equatable {
-  /// All texts, one after the other. They need not be whole characters.
+  /// All texts, one after the other. A text can be a part of a character.
   package let bytes: [UInt8]
-  /// [tokens] where each text ends; it begins where the one before ends.
+  /// [tokens] the end of each text; it begins at the end of the text before it.
   package let ends: [Int32]
 
   package static let none = TokenTexts()
@@ -29,8 +29,8 @@ package struct TokenTexts: Sendable, Equatable {
     self.ends = ends
   }
 
-  /// From its parts as they travel.
-  /// - Returns: nil if the ends do not ascend to the end of the bytes.
+  /// Made from the parts that a message carries.
+  /// - Returns: nil if the ends do not ascend, or do not end with the bytes.
   package init?(bytes: [UInt8], ends: [Int32]) {
     var previous: Int32 = 0
     for end in ends {
@@ -44,7 +44,7 @@ package struct TokenTexts: Sendable, Equatable {
 
   package var count: Int { ends.count }
 
-  /// What a token adds; nothing for a number that no token has.
+  /// The text of a token; empty if there is no token of this number.
   package subscript(token: Int32) -> ArraySlice<UInt8> {
     guard token >= 0, token < ends.count else { return [] }
     let start = token == 0 ? 0 : Int(ends[Int(token) - 1])

@@ -1,11 +1,11 @@
-// The nouns of a run: what is sampled, by which policy, into which slot.
+// Trajectory: what is sampled, by which policy, into which slot.
 //
-// Everything here is a plain value that crosses a module or a process. Each says who writes it and who reads it.
-// Not here: what a trajectory is worth (TTRL), who holds the promise to make it (Fleet), its bytes (Wire).
+// Everything here is a plain value that crosses modules or processes. Not here: rewards and advantages (TTRL), leases
+// (Fleet), bytes (Wire).
 
 import Base
 
-/// A numbered set of weights. 0 is the model the run began with; training step s turns s into s + 1.
+/// A numbered set of weights. 0 is the model with which the run began; training step s turns s into s + 1.
 package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConvertible {
   package var number: UInt32
   package init(_ number: UInt32) { self.number = number }
@@ -18,14 +18,13 @@ package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConver
 package enum QuestionSet: UInt8, Sendable, CaseIterable {
   case training = 0
   case heldOut = 1
-  /// Of other files, each a named set of its own; evaluated only.
+  /// Questions of other files, each a named set; only evaluated.
   case transfer = 2
 }
 
-/// One batch of sampling that belongs together: a training step's rollouts, or one evaluation of one question set.
+/// A round: the samples of one training step, or of one evaluation of one question set.
 ///
-/// Written by the plan (a pure function of the settings); read by everyone. Which version samples it is the plan's to
-/// say (`RoundSpec`).
+/// The plan, a pure function of the settings, makes the rounds and says which version samples each (`RoundSpec`).
 package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible {
   package enum Purpose: UInt8, Sendable {
     case train = 0
@@ -34,7 +33,7 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
 
   package var purpose: Purpose
   package var set: QuestionSet
-  /// The step whose batch this is, or the policy version that is evaluated. At most 2^24 − 1.
+  /// The step whose batch this is, or the policy version that is evaluated; at most 2^24 − 1.
   package var step: UInt32
 
   package init(purpose: Purpose, set: QuestionSet, step: UInt32) {
@@ -50,10 +49,11 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
     RoundID(purpose: .evaluate, set: set, step: version.number)
   }
 
-  /// One word, unique per round: the second part of a slot's random counter and the round's name in bytes.
+  /// One word, unique per round. It is part of a slot's random counter, and it stands for the round in messages and in
+  /// the ledger.
   package var code: UInt32 { UInt32(purpose.rawValue) << 28 | UInt32(set.rawValue) << 24 | step }
 
-  /// - Returns: nil if the word names no round.
+  /// - Returns: nil if the word is not the code of a round.
   package init?(code: UInt32) {
     guard let purpose = Purpose(rawValue: UInt8(code >> 28)), let set = QuestionSet(rawValue: UInt8(code >> 24 & 0xF))
     else { return nil }
@@ -76,7 +76,7 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
 
 /// The place of one trajectory: which round, which prompt (index in its question set), which sample.
 ///
-/// A slot names its randomness: whoever samples it, however often, produces the same trajectory.
+/// A slot determines its random numbers: every worker that samples it produces the same trajectory.
 package struct Slot: Comparable, Hashable, Sendable, CustomStringConvertible {
   package var round: RoundID
   package var prompt: UInt32
@@ -116,15 +116,15 @@ package enum FinishReason: UInt8, Sendable {
   }
 }
 
-/// One sampled response. Written by a rollout worker; durable in the ledger; read by the learner and by evaluation.
+/// One sampled response. A worker writes it, the ledger stores it, the learner and the evaluation read it.
 package struct Trajectory: Sendable, Equatable {
   package var slot: Slot
   package var policy: PolicyVersion
-  /// [T] the response's tokens, with the stop token where there is one.
+  /// [T] the response's tokens, with the stop token if there is one.
   package var tokens: [Int32]
-  /// [T] natural-log probabilities under the distribution that was sampled (temperature, top-p, top-k applied).
+  /// [T] natural-log probabilities under the sampled distribution (temperature, top-p and top-k applied).
   package var logprobs: [Float]
-  /// Sum over positions of that distribution's entropy, in nats.
+  /// The sum over all positions of that distribution's entropy, in nats.
   package var entropySum: Float
   package var finish: FinishReason
 
@@ -140,7 +140,7 @@ package struct Trajectory: Sendable, Equatable {
   }
 }
 
-/// How to sample. Part of a lease, so that a worker needs no settings of its own.
+/// How to sample. It is part of a lease, so a worker needs no settings.
 package struct Sampling: Sendable, Equatable, Hashable {
   /// 0 is greedy.
   package var temperature: Float
@@ -148,9 +148,9 @@ package struct Sampling: Sendable, Equatable, Hashable {
   /// 0 is off.
   package var topK: Int32
   package var maxNewTokens: Int32
-  /// Sampling one of these ends the response. Empty: only the length ends it.
+  /// Sampling one of these tokens ends the response. If empty, only the length ends it.
   package var stopTokens: [Int32]
-  /// A token that completes one of these texts ends the response. Whoever samples needs the tokens' texts then.
+  /// A token that completes one of these texts ends the response. Then the sampler needs the tokens' texts.
   package var stopStrings: [String]
 
   package init(

@@ -1,7 +1,7 @@
 // Frame: how a message travels. docs/protocol.md shows every byte.
 //
-// A fixed header, then the payload. The header has its own checksum, so a length is believed only after the header has
-// been verified; a payload is buffered only after its length has been found within limits. All numbers little-endian.
+// A frame is a fixed header and a payload. The header has its own checksum, so a length is used only after the header
+// has been verified, and a payload is buffered only if its length is within the limit. All numbers are little-endian.
 //
 //   offset size
 //        0    4  magic "TTRL"
@@ -15,10 +15,10 @@
 package import Base
 package import Records
 
-/// Why bytes are not a frame, or a frame is not a message. All end the connection.
+/// Why bytes are not a frame, or a frame is not a message. Every such error ends the connection.
 package enum WireError: Error, Equatable, Sendable {
   case notOurProtocol
-  /// The peer answered in TLS where plain frames were expected.
+  /// The peer answered with TLS, but plain frames were expected.
   case encrypted
   /// The peer speaks another version of the protocol.
   case otherVersion(found: UInt16, expected: UInt16)
@@ -39,11 +39,11 @@ extension WireError: CustomStringConvertible {
       "the peer speaks version \(found) of ttrl's protocol, this program version \(expected); "
         + "run the same release everywhere"
     case .damagedHeader: "a frame's header was damaged on the way (checksum)"
-    case .tooLarge(let bytes, let limit): "a frame claims \(bytes) bytes, the limit is \(limit)"
+    case .tooLarge(let bytes, let limit): "a frame claims \(bytes) bytes; the limit is \(limit)"
     case .damagedPayload(let kind): "the payload of a frame of kind \(kind) was damaged on the way (checksum)"
     case .unknownKind(let kind): "a frame has the unknown kind \(kind)"
     case .malformed(let kind, let error): "a frame of kind \(kind) is malformed: \(error)"
-    case .reservedFlags(let flags): "a frame sets flags \(flags), none are defined"
+    case .reservedFlags(let flags): "a frame sets the flags \(flags); no flags are defined"
     }
   }
 }
@@ -51,7 +51,7 @@ extension WireError: CustomStringConvertible {
 package enum Frame {
   package static let version: UInt16 = 3
   package static let headerBytes = 24
-  static let magic: UInt32 = 0x4C52_5454  // "TTRL" as it lies in memory
+  static let magic: UInt32 = 0x4C52_5454  // "TTRL" in memory
 
   /// The bytes of one message.
   package static func encode(_ message: Message) -> [UInt8] {
@@ -59,7 +59,7 @@ package enum Frame {
     return encode(kind: kind, payload: payload)
   }
 
-  /// A frame around any payload: right in everything that can be judged without reading it.
+  /// A frame around any payload. Its header and checksums are right, whatever the payload is.
   package static func encode(kind: UInt16, payload: [UInt8]) -> [UInt8] {
     var header = ByteWriter(reserving: headerBytes + payload.count)
     header.write(magic)
@@ -74,14 +74,16 @@ package enum Frame {
   }
 }
 
-/// Turns a byte stream into messages. Feed it bytes as they arrive; it holds at most one frame beyond what it returns.
+/// Turns a byte stream into messages. It takes bytes as they arrive. When `next` has returned nil, it holds less than
+/// one frame.
 package struct FrameDecoder: Sendable {
   private var buffer: [UInt8] = []
   private var consumed = 0
   /// The largest payload that is accepted now.
   private var limit: Int
 
-  /// - Parameter firstFrameBytes: the largest payload of the first frame: who has not said who it is gets little room.
+  /// - Parameter firstFrameBytes: the largest payload of the first frame: a peer that has not sent its hello gets
+  ///   little memory.
   package init(firstFrameBytes: Int = Limits.frameBytes) { limit = firstFrameBytes }
 
   /// Takes bytes from the stream.
@@ -93,10 +95,10 @@ package struct FrameDecoder: Sendable {
     buffer.append(contentsOf: bytes)
   }
 
-  /// The next complete message, or nil until more bytes have come. After an error the stream is worthless.
+  /// The next complete message, or nil until more bytes have come. After an error the stream cannot be used any more.
   package mutating func next() throws(WireError) -> Message? {
     let available = buffer.count - consumed
-    // Refuse a stranger as early as its first four bytes.
+    // A peer that speaks another protocol is refused after its first four bytes.
     if available >= 4, available < Frame.headerBytes { try checkMagic() }
     guard available >= Frame.headerBytes else { return nil }
     let header = try readHeader()
@@ -131,7 +133,7 @@ package struct FrameDecoder: Sendable {
       let flags = try? reader.read(UInt32.self), let length = try? reader.read(UInt32.self),
       let checksum = try? reader.read(UInt32.self), let headerChecksum = try? reader.read(UInt32.self)
     else { throw .damagedHeader }
-    // The version is judged before the checksum: a later version may lay out the rest differently.
+    // The version is checked before the checksum: a later version can have another layout.
     guard version == Frame.version else { throw .otherVersion(found: version, expected: Frame.version) }
     guard CRC32C.checksum(buffer, in: consumed..<consumed + 20) == headerChecksum else { throw .damagedHeader }
     guard flags == 0 else { throw .reservedFlags(flags) }

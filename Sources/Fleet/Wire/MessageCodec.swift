@@ -1,7 +1,8 @@
 // MessageCodec: messages to payload bytes and back.
 //
-// Decoding is total: any bytes give a message or a named error, every count is checked against a limit and against the
-// bytes that are there before anything is allocated, and leftover bytes are an error. Kinds are never reused.
+// Decoding is total: any bytes give a message or a named error. Every count is checked against a limit and against the
+// remaining bytes before anything is allocated. Bytes after the message are an error. The number of a kind is never
+// reused.
 
 import Base
 import Records
@@ -295,7 +296,7 @@ enum MessageCodec {
     ChunkDigest(try reader.readRaw(count: ChunkDigest.byteCount))
   }
 
-  /// Its numbers fit together, or it is refused here.
+  /// Refuses a manifest that is not sound.
   private static func bundle(_ reader: inout ByteReader) throws(ByteError) -> BundleManifest {
     let policy = try manifest(&reader)
     let isDelta = try reader.readBool("delta")
@@ -356,7 +357,7 @@ enum MessageCodec {
     var strings: [String] = []
     for _ in 0..<count {
       let string = try reader.readString("stop string", limit: Limits.stopStringBytes)
-      // An empty one would end every response before it begins.
+      // An empty stop string would end every response before it begins.
       guard !string.isEmpty else { throw .invalid(field: "stop string", value: 0) }
       strings.append(string)
     }

@@ -1,8 +1,8 @@
-// AnswerRule: by whose rules answers are found and compared (Answers).
+// AnswerRule: the rules by which answers are found and compared (Answers).
 
 package enum AnswerRule: String, Sendable, Hashable, CaseIterable {
-  /// Ours: one equivalence for vote, reward and figures.
+  /// This project's rules: one equivalence for vote, reward and figures.
   case exact
-  /// Those of the reference's release of May 2025, defects included: for comparison only.
+  /// The rules of the reference's release of May 2025, including its defects: for comparison only.
   case reference
 }

@@ -1,11 +1,11 @@
-// Bootstrap: how far a mean over questions may be trusted, without assuming what the values look like.
+// Bootstrap: the uncertainty of a mean over questions, without an assumption about how the values are distributed.
 //
-// The questions at hand are taken as the population: sets of the same size are drawn from them with replacement, and
+// The questions of the set are taken as the population: sets of the same size are drawn from them with replacement, and
 // the middle 95 % of their means is the interval (Efron's percentile method, 1979). The draws are counter-based and
-// always the same, so an interval is a function of the values alone, and figures of the same questions are drawn
-// together. Not here: what varies between seeds of training; that needs several runs.
+// always the same, so an interval depends on the values alone. All figures of one set of questions use the same draws.
+// Not here: the variation between training seeds, which needs several runs.
 
-/// A range of values, ends included.
+/// A range of values, including both ends.
 package struct Interval: Sendable, Equatable {
   package var low: Double
   package var high: Double
@@ -17,13 +17,13 @@ package struct Interval: Sendable, Equatable {
 }
 
 package enum Bootstrap {
-  /// Sets drawn. With 2,000, 50 means lie beyond each end.
-  package static let resamples = 2000
+  /// Number of sets drawn. Of 2,000 means, 50 are outside each end of the interval.
+  private static let resamples = 2000
 
   /// The 95 % interval of each column's mean over rows.
   ///
-  /// - Parameter columns: one figure each, by question; all of the same length P.
-  /// - Returns: one per column; nil for fewer than 2 questions, of which nothing can be said.
+  /// - Parameter columns: each holds one figure's values by question; all have the same length P.
+  /// - Returns: one interval per column; nil for fewer than 2 questions, because one value has no spread.
   package static func intervals(ofMeans columns: [[Double]]) -> [Interval?] {
     let count = columns.first?.count ?? 0
     guard count > 1 else { return columns.map { _ in nil } }

@@ -1,7 +1,7 @@
 // Bytes: writing numbers into a byte array and reading them back, little-endian, without ever trapping.
 //
-// Everything binary in ttrl (frames, ledger blobs, checkpoints) goes through these two types. A reader over hostile
-// bytes returns errors, never crashes, and refuses a length before it allocates for it.
+// Everything binary in ttrl (frames, ledger blobs, checkpoints) goes through these two types. A reader never crashes on
+// hostile bytes: it throws an error, and it checks a length before it allocates memory for it.
 
 /// Appends little-endian values to a byte array.
 package struct ByteWriter: Sendable {
@@ -47,11 +47,11 @@ package struct ByteWriter: Sendable {
 
 /// Why bytes could not be read.
 package enum ByteError: Error, Equatable, Sendable {
-  /// `needed` more bytes were expected where `left` remained.
+  /// `needed` more bytes were expected, and `left` bytes remained.
   case truncated(needed: Int, left: Int)
   /// A count is above what its field allows.
   case tooLong(field: String, count: Int, limit: Int)
-  /// A field holds a value that means nothing.
+  /// A field holds a value that has no meaning.
   case invalid(field: String, value: UInt64)
   case notUTF8(field: String)
   /// The message ended before its bytes did.
@@ -92,9 +92,8 @@ package struct ByteReader: Sendable {
   }
 
   package mutating func readFloat() throws(ByteError) -> Float { Float(bitPattern: try read(UInt32.self)) }
-  package mutating func readDouble() throws(ByteError) -> Double { Double(bitPattern: try read(UInt64.self)) }
 
-  /// A 32-bit count that may not pass `limit`, nor claim more than the bytes that are left can hold.
+  /// A 32-bit count. It must be at most `limit`, and the remaining bytes must be able to hold that many elements.
   package mutating func readCount(
     _ field: String, limit: Int, elementBytes: Int
   ) throws(ByteError) -> Int {
@@ -137,7 +136,7 @@ package struct ByteReader: Sendable {
     return values
   }
 
-  /// Call last: a message with bytes left over was not the message it claimed to be.
+  /// Call this last: bytes that are left over are an error.
   package func finish() throws(ByteError) {
     guard remaining == 0 else { throw .trailing(count: remaining) }
   }

@@ -1,7 +1,7 @@
 // Checksum: CRC-32C (Castagnoli), the checksum of a frame.
 //
-// It catches what TCP's 16-bit sum lets through and what a broken relay does; it is no protection against an attacker,
-// which is TLS's work. Eight tables, eight bytes a step.
+// It finds damage that TCP's 16-bit checksum misses, and damage by a broken relay. It does not protect against an
+// attacker; TLS does. The code uses eight tables and takes eight bytes per step.
 
 package enum CRC32C {
   /// The checksum of `bytes[range]`, starting from `seed` (the checksum of what came before, or 0).
@@ -30,7 +30,7 @@ package enum CRC32C {
     UInt32(bytes[at]) | UInt32(bytes[at + 1]) << 8 | UInt32(bytes[at + 2]) << 16 | UInt32(bytes[at + 3]) << 24
   }
 
-  /// [8 × 256]: row r advances a byte that lies r bytes before the end of the eight.
+  /// [8 × 256]: row r advances a byte that is r bytes before the end of the eight.
   private static let table: [UInt32] = {
     var rows = [UInt32](repeating: 0, count: 8 * 256)
     for byte in 0..<256 {

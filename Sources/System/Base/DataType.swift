@@ -1,4 +1,4 @@
-// DataType: what matrix multiplications take in, and what published weights are stored as. Everything else is float32.
+// DataType: the type of the inputs of matrix multiplications and of published weights. Everything else is float32.
 
 package enum DataType: String, Sendable, Hashable, CaseIterable {
   case float32, bfloat16

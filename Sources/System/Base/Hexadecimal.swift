@@ -7,7 +7,7 @@ package enum Hexadecimal {
     return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 
-  /// The bytes of such a text; empty if it is none.
+  /// The bytes of such a text; empty if the text is not pairs of hexadecimal digits.
   package static func bytes(_ text: String) -> [UInt8] {
     let nibbles = text.utf8.map { UInt8(truncatingIfNeeded: Character(Unicode.Scalar($0)).hexDigitValue ?? 16) }
     guard nibbles.count % 2 == 0, !nibbles.contains(16) else { return [] }

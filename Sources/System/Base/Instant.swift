@@ -3,7 +3,8 @@
 // Pure code never reads a clock; every call that depends on time carries `now`. The shell fills it in from
 // CLOCK_MONOTONIC, the simulator from its own counter. Not here: the wall clock, which only labels logs and reports.
 
-/// Nanoseconds on a monotonic clock whose zero means nothing. Comparable only within one process (or one simulation).
+/// Nanoseconds on a monotonic clock whose zero has no meaning. Instants of different processes (or simulations) cannot
+/// be compared.
 package struct Instant: Comparable, Hashable, Sendable {
   package var nanoseconds: UInt64
 
@@ -13,13 +14,13 @@ package struct Instant: Comparable, Hashable, Sendable {
 
   package static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
-  /// The instant that lies `span` later; the far future is clamped, never wrapped.
+  /// The instant `span` later. A sum that is too large becomes the largest instant; it never wraps.
   package static func + (left: Instant, span: Span) -> Instant {
     let (sum, overflow) = left.nanoseconds.addingReportingOverflow(span.nanoseconds)
     return Instant(nanoseconds: overflow ? .max : sum)
   }
 
-  /// How long after `earlier` this is; zero if it is not after it.
+  /// The time from `earlier` to this instant; zero if this one is not later.
   package func since(_ earlier: Instant) -> Span {
     Span(nanoseconds: nanoseconds > earlier.nanoseconds ? nanoseconds - earlier.nanoseconds : 0)
   }

@@ -1,11 +1,12 @@
 // JSON: a value tree for RFC 8259 text, with members in the order of the file.
 //
-// Foundation is kept out of the pure targets, and its JSON would not do anyway: members must keep their order (a config
-// written back should look like itself), numbers must keep their spelling (an answer "142.0" is not "142"), and a
-// vocabulary of 300,000 strings must load in a moment. So a number here is its literal, and an object is a list.
+// Pure targets do not import Foundation, and its JSON would not be enough: members must keep their order (a
+// configuration that is read and written must stay the same), numbers must keep their spelling (the answer "142.0" is
+// not "142"), and a vocabulary of 300,000 strings must load fast. So a number here is its literal, and an object is a
+// list.
 //
-// JSONParser.swift makes these from bytes, JSONWriter.swift makes bytes from these.
-// Not here: mapping to Swift types (each reader takes the members it knows), comments, trailing commas.
+// JSONParser.swift turns bytes into JSON values, JSONWriter.swift turns them into bytes. Not here: mapping to Swift
+// types (each reader takes the members it knows), comments, trailing commas.
 
 package enum JSON: Sendable, Equatable {
   case null
@@ -15,7 +16,7 @@ package enum JSON: Sendable, Equatable {
   case array([JSON])
   case object([Member])
 
-  /// A number as it was spelled. Big integers and exact decimals survive; arithmetic is the reader's business.
+  /// A number as it was spelled. Large integers and exact decimals are kept; the reader does the arithmetic.
   package struct Number: Sendable, Equatable {
     /// Follows the grammar of RFC 8259, section 6.
     package let literal: String
@@ -25,13 +26,14 @@ package enum JSON: Sendable, Equatable {
 
     package init(_ value: Int) { literal = String(value) }
 
-    /// - Returns: the integer, or nil for a literal with a fraction or an exponent, or one beyond 64 bits.
+    /// - Returns: the integer, or nil for a literal that has a fraction or an exponent, or that needs more than 64
+    ///   bits.
     package var int: Int? { Int(literal) }
-    /// - Returns: the nearest double, or nil beyond the range of doubles.
+    /// - Returns: the nearest double, or nil outside the range of doubles.
     package var double: Double? { Double(literal).flatMap { $0.isFinite ? $0 : nil } }
   }
 
-  /// A key and its value, in the place where the file has them.
+  /// A key and its value.
   package struct Member: Sendable, Equatable {
     package var key: String
     package var value: JSON
@@ -46,8 +48,8 @@ package enum JSON: Sendable, Equatable {
 // MARK: - Reading a tree
 
 extension JSON {
-  /// The member's value; nil if there is none or this is no object. Takes time in proportion to the members: walk
-  /// `members` once to read many.
+  /// The member's value; nil if there is none or this is not an object. The time grows with the number of members: to
+  /// read many, walk `members` once.
   package subscript(key: String) -> JSON? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key.isSameBytes(as: key) }?.value
@@ -129,6 +131,7 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
 }
 
 extension String {
-  /// Equal byte for byte. Swift's `==` holds "é" equal to "e" with an accent; two JSON keys or tokens are not.
+  /// Equal byte for byte. For Swift's `==`, "é" equals "e" followed by a combining accent; as JSON keys or tokens they
+  /// differ.
   package func isSameBytes(as other: String) -> Bool { self == other && utf8.elementsEqual(other.utf8) }
 }

@@ -1,9 +1,9 @@
 // JSONParser: bytes to JSON, total and linear.
 //
-// Any bytes give a value or a named error with its line and column; nothing traps, recursion is bounded, and the time
-// is linear in the bytes (n log n for the search for duplicate keys in large objects). What many parsers let pass is
-// refused, because each has hidden a damaged file from somebody: duplicate keys, lone surrogates, invalid UTF-8, bytes
-// after the value.
+// Any bytes give a value or a named error with its line and column. Nothing traps, recursion is bounded, and the time
+// is linear in the number of bytes (n log n for the search for duplicate keys in large objects). The parser refuses
+// what many parsers accept, because each of these can hide a damaged file: duplicate keys, lone surrogates, invalid
+// UTF-8, bytes after the value.
 
 /// Why text is not JSON, and where.
 package struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -46,7 +46,7 @@ extension JSONError.Problem: CustomStringConvertible {
 }
 
 extension JSON {
-  /// Enough for any file that we read; the reference parsers allow 100 to 1,000.
+  /// Enough for any file that ttrl reads; other parsers allow 100 to 1,000.
   package static let depthMax = 128
 
   /// The one value in `bytes`, with nothing but white space around it.
@@ -111,7 +111,7 @@ struct JSONParser {
     }
   }
 
-  /// The value that begins here, after white space.
+  /// The value that follows, after white space.
   mutating func value(depth: Int) throws(JSONError) -> JSON {
     skipSpace()
     guard position < end else { throw unexpected("a value") }
@@ -179,7 +179,7 @@ struct JSONParser {
     return value
   }
 
-  /// - Returns: whether the byte was here and is now behind us.
+  /// - Returns: whether the next byte is `byte`; if so, it is consumed.
   private mutating func take(_ byte: Unicode.Scalar) -> Bool {
     guard position < end, bytes[position] == UInt8(ascii: byte) else { return false }
     position += 1
@@ -219,7 +219,7 @@ extension JSONParser {
 // MARK: - Strings
 
 extension JSONParser {
-  /// The string whose opening quote is here.
+  /// The string whose opening quote is the next byte.
   private mutating func string() throws(JSONError) -> String {
     position += 1
     let start = position
@@ -280,7 +280,7 @@ extension JSONParser {
     position += 1
   }
 
-  /// The scalar of \uXXXX or of a surrogate pair. `start` is its backslash; we are behind the "u".
+  /// The scalar of \uXXXX or of a surrogate pair. `start` is the position of its backslash; the "u" has been consumed.
   private mutating func unicodeEscape(from start: Int) throws(JSONError) -> Unicode.Scalar {
     let unit = try fourHexDigits()
     if let scalar = Unicode.Scalar(unit) { return scalar }
@@ -315,15 +315,16 @@ extension JSONParser {
 
 // MARK: - Duplicate keys
 
-/// The first member whose key an earlier one has.
+/// The first member that has the same key as an earlier member.
 private func firstRepeatedKey(in members: [JSON.Member]) -> Int? {
-  // Comparing all pairs is fastest for the few members of an ordinary object.
+  // For the few members of an ordinary object, comparing all pairs is fastest.
   guard members.count > 8 else {
     return members.indices.first { index in
       members[..<index].contains { $0.key.isSameBytes(as: members[index].key) }
     }
   }
-  // Sorted by hash, equal keys become neighbours. Keys made to collide cost comparisons, but never a square of them.
+  // After sorting by hash, equal keys are neighbours. Keys that were made to collide cost more comparisons, but the
+  // number never becomes quadratic.
   var order: [(hash: UInt64, index: Int)] = []
   order.reserveCapacity(members.count)
   for (index, member) in members.enumerated() { order.append((hash(member.key), index)) }
@@ -341,7 +342,7 @@ private func firstRepeatedKey(in members: [JSON.Member]) -> Int? {
   return first
 }
 
-/// FNV-1a over the UTF-8 bytes: the same in every process, unlike Swift's own.
+/// FNV-1a over the UTF-8 bytes: the same in every process, unlike Swift's own hash.
 private func hash(_ key: String) -> UInt64 {
   var hash: UInt64 = 0xCBF2_9CE4_8422_2325
   for byte in key.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
@@ -355,7 +356,7 @@ extension JSONParser {
     error(.unexpected(found: found, expected: expected))
   }
 
-  /// What is here, for messages.
+  /// The next byte, for messages.
   private var found: String {
     guard position < end else { return "the end of the text" }
     let byte = bytes[position]

@@ -1,13 +1,13 @@
-// JSONWriter: JSON to bytes. The same value gives the same bytes, always.
+// JSONWriter: JSON to bytes. The same value always gives the same bytes.
 //
-// Members keep their order and numbers their spelling, so what was parsed is written as it was, white space aside.
+// Members keep their order and numbers their spelling, so a parsed text is written as it was, except for white space.
 // Text stays UTF-8; only quotes, backslashes and control characters are escaped.
 
 extension JSON {
   package enum Layout: Sendable {
-    /// No white space at all: one line of JSONL.
+    /// No white space: one line of JSONL.
     case compact
-    /// Two spaces of indentation, one member or element a line.
+    /// Two spaces of indentation, one member or element per line.
     case pretty
   }
 

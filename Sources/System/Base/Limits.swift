@@ -1,8 +1,7 @@
-// Limits: every bound of the system, with its reason. Reaching one is an error or an effect, never growth.
+// Limits: the bounds that several modules share, each with its reason. Reaching one is an error or an effect; nothing
+// grows past it. A bound of one module is in an extension beside its code, in the module's own Limits.swift.
 
 package enum Limits {
-  /// A frame's payload. The largest messages are weight chunks and batch parts, both far below.
-  package static let frameBytes = 16 << 20
   /// The payload of a connection's first frame, a hello: some 100 bytes of names.
   package static let helloBytes = 4096
   /// Weight bytes per chunk: long enough that framing costs nothing, short enough that heartbeats pass between chunks.
@@ -63,13 +62,12 @@ package enum Limits {
   /// have 260,000 tokens of 7 bytes.
   package static let tokenTexts = 1 << 20
   package static let tokenTextBytes = 8 << 20
-  /// Buckets of gradients under way between learner ranks: enough that adding one overlaps with the transfer of the
-  /// next, few enough that what arrives stays small beside the gradient.
+  /// Buckets of gradients in transfer between learner ranks: enough that adding one overlaps with the transfer of the
+  /// next, and few enough that the buffers for arriving buckets are small compared with the gradient. The memory plan
+  /// counts those buffers.
   package static let bucketsInFlight = 4
   /// Any text in a message: names, reasons, configurations, reports.
   package static let textBytes = 4 << 20
-  /// Bytes queued towards one peer before the connection is given up as stuck.
-  package static let outgoingBytes = 256 << 20
   /// Connections the coordinator accepts.
   package static let connections = 16384
   /// A peer that has not introduced itself by then is cut off.
@@ -85,32 +83,11 @@ package enum Limits {
   package static let training = Instant.Span.seconds(600)
   /// How long a lease may stand without any progress of its worker before it is granted again.
   package static let leaseWithoutProgress = Instant.Span.seconds(120)
-  /// How long an attempt to connect may take.
-  package static let connectDeadline = Instant.Span.seconds(10)
-  /// Times in a row that a process that was never in lets its key be refused before it gives up: enough that somebody
-  /// else on the port for a moment does not end it.
-  package static let keyRefusals = 3
   /// First and longest pause before a peer reconnects.
   package static let reconnectFirst = Instant.Span.milliseconds(100)
   package static let reconnectLongest = Instant.Span.seconds(5)
-  /// Restarts of one process within `restartWindow` before the supervisor gives up.
+  /// Restarts of one process within `restartWindow` before the supervisor gives up. The schedule of `ttrl-dev chaos`
+  /// does not exceed it.
   package static let restarts = 5
   package static let restartWindow = Instant.Span.seconds(60)
-  /// From one disturbance of `ttrl chaos` to the next, in the mean: in a long run, and at least.
-  package static let chaosPause = Instant.Span.milliseconds(2500)
-  package static let chaosPauseLeast = Instant.Span.milliseconds(100)
-  /// How long it waits for a victim: longer than anybody takes to be started again.
-  package static let chaosVictim = Instant.Span.seconds(20)
-  /// How often a process on another machine is told that it is still wanted, and the silence after which it ends: as
-  /// for workers, several lost beats. One that is to end gets the grace before it is killed.
-  package static let attendBeat = Instant.Span.seconds(2)
-  package static let attendSilence = Instant.Span.seconds(15)
-  package static let attendGrace = Instant.Span.seconds(3)
-  /// First and longest pause before a process on a machine that cannot be reached is tried again.
-  package static let reachAgainFirst = Instant.Span.milliseconds(500)
-  package static let reachAgainLongest = Instant.Span.seconds(15)
-  /// A start that outlived this was a good one: the pauses begin anew.
-  package static let goodStart = Instant.Span.seconds(20)
-  /// How long a machine may take to answer before the learner's ranks are started without it.
-  package static let probe = Instant.Span.seconds(12)
 }

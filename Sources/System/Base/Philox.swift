@@ -1,7 +1,7 @@
 // Philox: random numbers as a function of a key and a counter.
 //
-// There is no generator object and no state: the number for (seed, round, prompt, sample, position) can be computed by
-// anyone, in any order, as often as needed. That is why a lost worker costs nothing, why a duplicate trajectory is
+// There is no generator object and no state: any process can compute the number for (seed, round, prompt, sample,
+// position), in any order, as often as needed. That is why a lost worker loses nothing, why a duplicate trajectory is
 // identical to the first, and why a resumed run continues with the same bits.
 //
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), Philox4x32-10.
@@ -9,7 +9,7 @@
 /// Philox4x32-10: four 32-bit words from a 128-bit counter and a 64-bit key.
 package enum Philox {
   /// - Parameters:
-  ///   - counter: four words; no two draws that must be independent may share key and counter.
+  ///   - counter: four words; two draws that must be independent must differ in key or counter.
   ///   - key: 64 bits, usually the run's seed with a ``RandomPurpose`` mixed in.
   /// - Returns: four uniformly distributed words.
   @inlinable
@@ -38,7 +38,8 @@ package enum Philox {
   }
 }
 
-/// What a stream of random numbers is for. Streams of different purposes never overlap, whatever their counters.
+/// The purpose of a stream of random numbers. Each purpose has its own key, so streams of different purposes do not
+/// share numbers.
 package enum RandomPurpose: UInt64, Sendable {
   case sampling = 1
   case promptOrder = 2
@@ -55,15 +56,15 @@ package enum RandomPurpose: UInt64, Sendable {
   package func key(seed: UInt64) -> UInt64 { seed &* 0x9E37_79B9_7F4A_7C15 ^ (rawValue &* 0xD6E8_FEB8_6659_FD93) }
 }
 
-/// A sequence of draws from one stream, for code that wants "the next number" (shuffles, question generators).
+/// A sequence of draws from one stream, for code that needs "the next number" (shuffles, question generators).
 package struct RandomSequence: Sendable {
   private let key: UInt64
   private var counter: SIMD4<UInt32>
 
   /// - Parameters:
-  ///   - seed: the run's.
-  ///   - purpose: what the numbers are for; purposes never share numbers.
-  ///   - stream: three words that name this sequence among those of its purpose.
+  ///   - seed: the run's seed.
+  ///   - purpose: what the numbers are for.
+  ///   - stream: three words that identify this sequence among the sequences of its purpose.
   package init(seed: UInt64, purpose: RandomPurpose, stream: SIMD3<UInt32> = .zero) {
     key = purpose.key(seed: seed)
     counter = SIMD4(stream, 0)
@@ -75,7 +76,7 @@ package struct RandomSequence: Sendable {
     return Philox.uniform(counter: counter, key: key)
   }
 
-  /// The next integer in 0..<bound. The bias, at most bound / 2^53, is far below anything observable.
+  /// The next integer in 0..<bound. The bias is at most bound / 2^53, too small to observe.
   package mutating func index(below bound: Int) -> Int {
     precondition(bound > 0, "index(below:) needs a positive bound, got \(bound)")
     return min(Int(uniform() * Double(bound)), bound - 1)

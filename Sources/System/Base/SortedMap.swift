@@ -1,8 +1,9 @@
 // SortedMap: a dictionary whose order is the order of its keys.
 //
 // Swift's Dictionary and Set iterate in an order that changes from process to process; one such loop in a state machine
-// and two runs differ. State that is ever walked lives here instead. A sorted array: lookups are binary searches,
-// insertions shift. The machines hold thousands of entries, not millions, and mostly append.
+// would make two runs differ. So state that is iterated is kept in this type. It is a sorted array: a lookup is a
+// binary search, an insertion shifts the entries behind it. The machines hold thousands of entries, not millions, and
+// mostly append.
 
 package struct SortedMap<Key: Comparable & Sendable, Value: Sendable>: Sendable {
   package private(set) var keys: [Key] = []

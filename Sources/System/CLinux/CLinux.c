@@ -22,7 +22,7 @@
 
 _Static_assert(sizeof(struct sockaddr_storage) == sizeof(((ttrl_address *)0)->bytes), "an address must fit");
 
-// A result of a system call as this file returns it.
+// Turns the result of a system call into a value or a negative errno.
 static int checked(int result) { return result < 0 ? -errno : result; }
 
 // Readiness
@@ -49,8 +49,8 @@ int ttrl_epoll_change(int epoll, int fd, uint32_t interest, uint64_t tag) {
 int ttrl_epoll_remove(int epoll, int fd) { return epoll_control(epoll, EPOLL_CTL_DEL, fd, 0, 0); }
 
 int ttrl_epoll_wait(int epoll, ttrl_event *events, int capacity, int timeout_ms) {
-  struct epoll_event raw[256];
-  int count = checked(epoll_wait(epoll, raw, capacity < 256 ? capacity : 256, timeout_ms));
+  struct epoll_event raw[TTRL_EVENTS_MAX];
+  int count = checked(epoll_wait(epoll, raw, capacity < TTRL_EVENTS_MAX ? capacity : TTRL_EVENTS_MAX, timeout_ms));
   for (int i = 0; i < count; i++) {
     uint32_t seen = raw[i].events;
     events[i].tag = raw[i].data.u64;
@@ -83,7 +83,7 @@ int ttrl_signalfd_read(int fd) {
   return size < 0 ? -errno : (int)info.ssi_signo;
 }
 
-// The system call itself: older C libraries have no wrapper for it.
+// The system call, because older C libraries have no wrapper for it.
 int ttrl_pidfd(pid_t pid) { return checked((int)syscall(SYS_pidfd_open, pid, 0)); }
 
 // TCP
@@ -127,7 +127,7 @@ static int open_socket(const ttrl_address *address) {
   return checked(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-// Closes the socket and answers why.
+// Closes the socket and returns the negative errno.
 static int abandon(int fd, int code) {
   close(fd);
   return -code;
@@ -181,7 +181,7 @@ int ttrl_tune(int fd, int probe_after_s, int probe_every_s, int probes, int unac
 
 // Processes
 
-// What the child tells its parent through a pipe that a successful exec closes.
+// The child's report to its parent, through a pipe that a successful exec closes.
 typedef struct {
   int stage, code;
 } failure;
@@ -200,7 +200,7 @@ static void redirect(int report, int from, int to) {
   if (code < 0) fail(report, TTRL_SPAWN_PREPARE, errno);
 }
 
-// Between fork and exec only async-signal-safe calls are allowed: another thread may have held malloc's lock.
+// Between fork and exec only async-signal-safe calls are allowed: another thread can have held the lock of malloc.
 static _Noreturn void run_child(const ttrl_command *command, pid_t parent, int report) {
   if (command->own_group && setpgid(0, 0)) fail(report, TTRL_SPAWN_PREPARE, errno);
   if (command->dies_with_parent) {
@@ -210,7 +210,7 @@ static _Noreturn void run_child(const ttrl_command *command, pid_t parent, int r
   redirect(report, command->standard_input, 0);
   redirect(report, command->standard_output, 1);
   redirect(report, command->standard_error, 2);
-  // Libraries may have opened descriptors without close-on-exec; a child that held one would keep it open.
+  // Libraries can have opened descriptors without close-on-exec; the child must not keep them open.
   syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
   struct sigaction standard = {.sa_handler = SIG_DFL};
   for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -228,7 +228,7 @@ pid_t ttrl_spawn(const ttrl_command *command, int *stage) {
   if (code) return code;
   sigset_t all, before;
   sigfillset(&all);
-  // A signal that arrived in the child before exec would run a handler meant for the parent.
+  // Blocked, because a signal that arrives in the child before exec would run a handler of the parent.
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_t parent = getpid(), child = fork();
   if (child == 0) run_child(command, parent, writing);
@@ -250,7 +250,7 @@ pid_t ttrl_spawn(const ttrl_command *command, int *stage) {
 
 int ttrl_die_with_parent(pid_t parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL)) return -errno;
-  // The parent may have ended before the call above; then no signal will ever come.
+  // The parent can have ended before the call above; then the signal never comes.
   return getppid() == parent ? 0 : -ESRCH;
 }
 
@@ -279,7 +279,7 @@ int ttrl_name_thread(const char *name) { return -pthread_setname_np(pthread_self
 
 int ttrl_finish_output(void) {
   bool lost = ferror(stdout);
-  // The reason of an earlier failure is no longer known.
+  // The error number of an earlier failure is not known.
   if (fflush(stdout)) return errno ? -errno : -EIO;
   return lost ? -EIO : 0;
 }
@@ -292,7 +292,7 @@ int ttrl_affinity_count(void) {
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-// The register state that the operating system saves: without it, an instruction set may not be used.
+// The register state that the operating system saves. An instruction set whose state is not saved cannot be used.
 static uint64_t saved_state(void) {
   uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));

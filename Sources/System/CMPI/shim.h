@@ -7,8 +7,8 @@ typedef struct {
   MPI_Request handle;
 } ttrl_mpi_request;
 
-// Errors come back as codes from here on; MPI's default is to end the process. `provided` is below `needed` if the
-// library cannot run beside other threads at all.
+// From here on errors are returned as codes; by default MPI ends the process. `provided` is below `needed` if the
+// library cannot run in a process with other threads.
 static inline int ttrl_mpi_init(int *needed, int *provided) {
   *needed = MPI_THREAD_FUNNELED;
   int code = MPI_Init_thread(NULL, NULL, *needed, provided);
@@ -56,7 +56,7 @@ static inline int ttrl_mpi_broadcast_bytes(uint8_t *bytes, int count, int root) 
   return MPI_Bcast(bytes, count, MPI_UINT8_T, root, MPI_COMM_WORLD);
 }
 
-// A barrier that is asked whether it is complete, instead of one that waits.
+// A barrier that does not wait: ttrl_mpi_test says whether it is complete.
 static inline int ttrl_mpi_start_barrier(ttrl_mpi_request *request) {
   return MPI_Ibarrier(MPI_COMM_WORLD, &request->handle);
 }
@@ -64,8 +64,8 @@ static inline int ttrl_mpi_test(ttrl_mpi_request *request, int *is_complete) {
   return MPI_Test(&request->handle, is_complete, MPI_STATUS_IGNORE);
 }
 
-// Calls that begin, and are asked with the test below whether all are complete. Until then the bytes stay where they
-// are.
+// These calls begin a transfer; ttrl_mpi_test_all says whether all are complete. Until then the bytes must stay where
+// they are.
 static inline int ttrl_mpi_send(const void *bytes, int count, int to, ttrl_mpi_request *request) {
   return MPI_Isend(bytes, count, MPI_BYTE, to, 1, MPI_COMM_WORLD, &request->handle);
 }

@@ -1,7 +1,7 @@
 // libmicrohttpd, as far as a page needs it, without the variable arguments that Swift cannot pass.
 //
-// One thread: the daemon has no thread of its own and opens no socket. It gets a socket that listens and is run by
-// whoever watches its descriptor.
+// The daemon has no thread and opens no socket. It gets a listening socket, and the owner runs it when its descriptor
+// is readable.
 #pragma once
 #include <microhttpd.h>
 
@@ -23,7 +23,7 @@ static inline enum MHD_Result ttrl_http_access(
   (void)version;
   struct ttrl_http_server *server = (struct ttrl_http_server *)cls;
   size_t bytes = *body_bytes;
-  // All of it is taken in, or refused, at once.
+  // All bytes are taken, or refused, at once.
   *body_bytes = 0;
   return server->handler(server->context, connection, url, method, body, bytes, request) ? MHD_YES : MHD_NO;
 }
@@ -37,8 +37,8 @@ static inline void ttrl_http_completed(
   *request = NULL;
 }
 
-// Starts to serve on `socket`, which listens already and belongs to the daemon from here on. `server` must stay where
-// it is until ttrl_http_stop. Returns whether it serves.
+// Starts to serve on `socket`, which must be listening and then belongs to the daemon. The address of `server` must not
+// change until ttrl_http_stop. Returns whether it serves.
 static inline int ttrl_http_start(
     struct ttrl_http_server *server, int socket, unsigned connections, unsigned idle_seconds, size_t memory) {
   server->daemon = MHD_start_daemon(
@@ -54,13 +54,13 @@ static inline void ttrl_http_stop(struct ttrl_http_server *server) {
   server->daemon = NULL;
 }
 
-// The descriptor that becomes readable when there is something to do.
+// The descriptor that becomes readable when there is work.
 static inline int ttrl_http_descriptor(struct ttrl_http_server *server) {
   const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
   return info ? info->epoll_fd : -1;
 }
 
-// Does what there is to do. Returns the milliseconds until something may be due although nothing arrives, -1 for never.
+// Does the work that is ready. Returns the milliseconds until the next timeout, or -1 if there is none.
 static inline long long ttrl_http_run(struct ttrl_http_server *server) {
   MHD_run(server->daemon);
   MHD_UNSIGNED_LONG_LONG due = 0;

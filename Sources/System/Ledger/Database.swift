@@ -1,13 +1,13 @@
 // Database: SQLite as values in, values out.
 //
-// Statements are prepared once and kept. Every result code becomes a LedgerError here, so nothing above sees one. Not
+// Statements are prepared once and kept. Every result code becomes a LedgerError here, so no other file sees one. Not
 // here: what the tables mean (Schema, Ledger).
 
 import CSQLite
 
 /// One connection, used by one thread.
 final class Database {
-  /// What can be bound to a parameter.
+  /// A value that can be bound to a parameter.
   enum Value {
     case null, integer(Int64), real(Double), text(String), blob([UInt8])
   }
@@ -15,15 +15,15 @@ final class Database {
   let path: String
   private let handle: OpaquePointer
   private let busyMilliseconds: Int
-  /// Looked up by their text, never walked except to free them.
+  /// Looked up by their text; iterated only to free them.
   private var statements: [String: OpaquePointer] = [:]
 
   /// - Parameters:
-  ///   - path: of the database file.
+  ///   - path: the database file.
   ///   - flags: SQLITE_OPEN_….
-  ///   - busyMilliseconds: how long to wait for another process's lock.
-  ///   - disk: name of the SQLite VFS; nil is the system's.
-  /// - Throws: `.storage` and its relatives.
+  ///   - busyMilliseconds: how long to wait for a lock of another process.
+  ///   - disk: the name of the SQLite VFS; nil is the system's.
+  /// - Throws: what SQLite reports, as a LedgerError.
   init(_ path: String, flags: Int32, busyMilliseconds: Int, disk: String? = nil) throws(LedgerError) {
     var opened: OpaquePointer?
     let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, disk)
@@ -43,10 +43,10 @@ final class Database {
     sqlite3_close_v2(handle)
   }
 
-  /// Whether a transaction is under way.
+  /// Whether a transaction is open.
   var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
-  /// Rows that the last insert, update or delete touched.
+  /// The number of rows that the last insert, update or delete changed.
   var changeCount: Int { Int(sqlite3_changes64(handle)) }
 
   var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
@@ -64,7 +64,7 @@ final class Database {
   /// Runs a query.
   /// - Parameters:
   ///   - sql: one statement.
-  ///   - values: of its parameters, in order.
+  ///   - values: the values of its parameters, in order.
   ///   - read: turns one row into a value.
   /// - Returns: all rows, in the statement's order.
   /// - Throws: what SQLite or `read` reports.
@@ -72,7 +72,7 @@ final class Database {
     _ sql: String, _ values: Value..., read: (Row) throws(LedgerError) -> Result
   ) throws(LedgerError) -> [Result] {
     let statement = try prepared(sql, values)
-    // Reset at once: an open read would keep the write-ahead log from being folded in.
+    // Reset at once: an open read would prevent the checkpoint of the write-ahead log.
     defer { sqlite3_reset(statement) }
     var results: [Result] = []
     while try step(statement) { results.append(try read(Row(statement: statement, path: path))) }
@@ -108,10 +108,10 @@ final class Database {
     case .integer(let value): try check(sqlite3_bind_int64(statement, index, value))
     case .real(let value): try check(sqlite3_bind_double(statement, index, value))
     case .text(let value):
-      // With its length: a text may hold a NUL, which would end it.
+      // Bound with its length, because a text can contain a NUL.
       try check(sqlite3_bind_text(statement, index, value, Int32(clamping: value.utf8.count), ttrl_sqlite_transient()))
     case .blob(let bytes):
-      // An empty array may have no address, and no address would bind NULL.
+      // An empty array can have no address, and a null address would bind NULL.
       guard !bytes.isEmpty else { return try check(sqlite3_bind_zeroblob(statement, index, 0)) }
       try check(sqlite3_bind_blob64(statement, index, bytes, UInt64(bytes.count), ttrl_sqlite_transient()))
     }
@@ -124,7 +124,7 @@ final class Database {
   }
 }
 
-/// One row of a result, valid inside the closure that gets it. Columns count from 0.
+/// One row of a result, valid only inside the closure that gets it. Columns count from 0.
 struct Row {
   fileprivate let statement: OpaquePointer
   fileprivate let path: String

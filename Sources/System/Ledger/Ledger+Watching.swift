@@ -1,12 +1,12 @@
-// Ledger+Watching: reading a run that goes on, a little at a time.
+// Ledger+Watching: reading a run while it goes on, a little at a time.
 //
-// Whoever watches (the page, the terminal) asks again every second, perhaps for days and over millions of rows. So each
-// question here is either about what is new since a row that is known, or has a limit. Nothing is written and no read
-// stays open, so watching never makes the coordinator wait. Not here: what is made of it (Observatory, PageRole).
+// The page and the terminal ask again every second, perhaps for days and over millions of rows. So each query either
+// asks for what is new since a known row, or has a limit. Nothing is written and no read stays open, so watching never
+// makes the coordinator wait. Not here: how the results are shown (Observatory, PageRole).
 
 package import Records
 
-/// A trajectory that has been delivered, without its tokens.
+/// A delivered trajectory, without its tokens.
 package struct DurableTrajectory: Equatable, Sendable {
   /// Its place in the order of arrival; ascending.
   package let row: Int64
@@ -15,31 +15,31 @@ package struct DurableTrajectory: Equatable, Sendable {
   package let tokens: Int
 }
 
-/// One response as it lies in the ledger, with where it came from.
+/// One response in the ledger, with its origin.
 package struct SampledResponse: Equatable, Sendable {
   package let trajectory: Trajectory
-  /// Its worker's name and address; nil if the ledger does not know.
+  /// Its worker's name and address; nil if the ledger does not have them.
   package let worker: String?
   package let address: String?
-  /// Whether it counts; false for one that its prompt's vote did not need.
+  /// Whether it counts; false if the vote of its prompt did not need it.
   package let counts: Bool
-  /// The lease that it came under; nil in ledgers of older programs.
+  /// The lease under which it was sampled; nil if an older program wrote the row.
   package let lease: UInt64?
 }
 
 extension Ledger {
   // MARK: What is new
 
-  /// A number that is another one after somebody else has committed.
+  /// A number that changes when another connection commits.
   package func changeCounter() throws(LedgerError) -> Int64 {
     try database.rows("PRAGMA data_version") { $0.integer(0) }.first ?? 0
   }
 
-  /// Rows of steps after one that is known, ascending.
+  /// The rows of steps after a known step, ascending.
   ///
   /// - Parameters:
-  ///   - step: the last one known; −1 for none.
-  ///   - limit: no more than this many.
+  ///   - step: the last known step; −1 if there is none.
+  ///   - limit: the largest number of rows.
   package func stepMetrics(after step: Int, limit: Int) throws(LedgerError) -> [(step: UInt32, json: String)] {
     try database.rows(
       "SELECT step, metrics FROM steps WHERE step > ? ORDER BY step LIMIT ?",
@@ -47,7 +47,7 @@ extension Ledger {
     ) { row throws(LedgerError) in (try row.exactly(0, "a step"), row.text(1)) }
   }
 
-  /// A step's row as JSON; nil if it is not recorded.
+  /// A step's metrics as JSON; nil if the step is not recorded.
   package func metrics(ofStep step: Int) throws(LedgerError) -> String? {
     try database.rows("SELECT metrics FROM steps WHERE step = ?", .integer(Int64(step))) { $0.text(0) }.first
   }
@@ -59,37 +59,32 @@ extension Ledger {
   /// Trajectories in the order in which they became durable.
   ///
   /// - Parameters:
-  ///   - row: the last one known; 0 for all.
-  ///   - limit: no more than this many.
+  ///   - row: the last known row; 0 for all.
+  ///   - limit: the largest number of rows.
   package func deliveries(after row: Int64, limit: Int) throws(LedgerError) -> [DurableTrajectory] {
     try database.rows(
       "SELECT rowid, round, worker, length(tokens) / 4 FROM trajectories WHERE rowid > ? ORDER BY rowid LIMIT ?",
       .integer(row), .integer(Int64(limit))
     ) { row throws(LedgerError) in
-      guard let round = RoundID(code: try row.exactly(1, "a round's code")) else {
-        throw .corrupt(path: self.database.path, detail: "\(row.integer(1)) is no round's code")
-      }
-      return DurableTrajectory(
-        row: row.integer(0), round: round, worker: row.optionalInteger(2), tokens: Int(row.integer(3)))
+      DurableTrajectory(
+        row: row.integer(0), round: try self.round(row, 1), worker: row.optionalInteger(2), tokens: Int(row.integer(3)))
     }
   }
 
-  // MARK: The state of things
+  // MARK: The state of the run
 
-  /// Rounds whose sampling is under way, in the order of `RoundID`.
+  /// Rounds that are being sampled, in the order of `RoundID`.
   package func openRounds() throws(LedgerError) -> [StoredRound] {
     try database.rows(
       "SELECT code, slots, opened_at FROM rounds WHERE state = 'open' AND abandoned_at IS NULL"
     ) { row throws(LedgerError) in
-      guard let id = RoundID(code: try row.exactly(0, "a round's code")) else {
-        throw .corrupt(path: self.database.path, detail: "\(row.integer(0)) is no round's code")
-      }
-      return StoredRound(id: id, slots: try row.exactly(1, "a round's slots"), openedAt: row.real(2), closedAt: nil)
+      StoredRound(
+        id: try self.round(row, 0), slots: try row.exactly(1, "a round's slots"), openedAt: row.real(2), closedAt: nil)
     }
     .sorted { $0.id < $1.id }
   }
 
-  /// The newest connections of workers, newest first, without what each has contributed.
+  /// The newest connections of workers, newest first, without the counts of their trajectories and tokens.
   package func connections(limit: Int) throws(LedgerError) -> [StoredWorker] {
     try database.rows(
       """
@@ -104,7 +99,7 @@ extension Ledger {
     }
   }
 
-  /// When the version that a step made became durable, seconds since 1970; nil if it is not there.
+  /// When the version that a step made became durable, in seconds since 1970; nil if there is no such version.
   package func timeMade(byStep step: Int) throws(LedgerError) -> Double? {
     try database.rows("SELECT made_at FROM policy_versions WHERE made_by_step = ?", .integer(Int64(step))) {
       $0.real(0)
@@ -118,8 +113,8 @@ extension Ledger {
   /// The newest events, newest first.
   ///
   /// - Parameters:
-  ///   - number: only those before it; nil for the very newest.
-  ///   - limit: no more than this many.
+  ///   - number: only events before this one; nil for the newest.
+  ///   - limit: the largest number of rows.
   package func events(before number: Int64?, limit: Int) throws(LedgerError) -> [StoredEvent] {
     try database.rows(
       "SELECT number, happened_at, kind, detail FROM events WHERE number < ? ORDER BY number DESC LIMIT ?",
@@ -127,7 +122,7 @@ extension Ledger {
     ) { StoredEvent(number: $0.integer(0), happenedAt: $0.real(1), kind: $0.text(2), detail: $0.text(3)) }
   }
 
-  /// How often each kind of event happened, by kind.
+  /// How often each kind of event happened, in the order of the kinds.
   package func eventCounts() throws(LedgerError) -> [(kind: String, count: Int)] {
     try database.rows("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind") {
       ($0.text(0), Int($0.integer(1)))
@@ -141,7 +136,7 @@ extension Ledger {
       .first ?? 0
   }
 
-  /// Some prompts of a set without their tokens, by index.
+  /// Some prompts of a set, without their tokens, in the order of their indices.
   package func prompts(
     of set: QuestionSet, from index: Int, limit: Int
   ) throws(LedgerError) -> [StoredPrompt] {
@@ -157,7 +152,7 @@ extension Ledger {
     }
   }
 
-  /// Some of the responses to one prompt in one round, by sample.
+  /// Some of the responses to one prompt in one round, in the order of their samples.
   package func responses(
     to prompt: UInt32, in round: RoundID, from sample: Int, limit: Int
   ) throws(LedgerError) -> [SampledResponse] {

@@ -1,22 +1,23 @@
-// Ledger: what a run remembers.
+// Ledger: the durable record of a run.
 //
-// One SQLite database in the run directory, written by the coordinator alone and readable by anyone while it runs. A
-// commit is on the disk when it returns (write-ahead log, full sync), so "durable, then acknowledged" is one call after
-// another. Records go in and come out as the types of Records; the tables and their comments are in Schema.
+// It is one SQLite database in the run directory. Only the coordinator writes it; any process can read it while the run
+// goes on. A commit is on the disk when it returns (write-ahead log, full sync), so "durable, then acknowledged" is one
+// call after another. Records go in and come out as the types of Records; the tables and their comments are in Schema.
 //
-// The rules that the database itself keeps: a slot has one trajectory (the primary key refuses the second), a
-// trajectory has a round, metrics are JSON. Not here: when anything is stored, and what it means (Fleet, the roles).
+// The database itself enforces these rules: a slot has one trajectory (the primary key refuses the second), a
+// trajectory has a round, metrics are JSON. Not here: when something is stored, and what it means (Fleet, the roles).
 
 import Base
 import CSQLite
 package import Records
 
-/// How large a ledger may grow and how long a call may wait.
+/// The largest size of a ledger, and the longest wait of a call.
 package struct LedgerLimits: Equatable, Sendable {
-  /// Bytes of the database file. Beyond, writing fails like on a full disk. A trajectory of 3,000 tokens takes 24 kB,
-  /// so the default holds some 40 million of them.
+  /// Bytes of the database file. When they are used up, writing fails as on a full disk. A trajectory of 3,000 tokens
+  /// takes 24 kB, so the default holds about 40 million of them.
   package var bytes: Int
-  /// How long to wait for another process's write. Readers never make us wait, and no one else should write.
+  /// How long to wait for a write of another process. Readers never make the coordinator wait, and no other process
+  /// should write.
   package var busyMilliseconds: Int
 
   package init(bytes: Int = 1 << 40, busyMilliseconds: Int = 10_000) {
@@ -28,23 +29,23 @@ package struct LedgerLimits: Equatable, Sendable {
 /// A connection to the ledger, for one thread.
 package final class Ledger {
   package enum Mode: Equatable, Sendable {
-    /// Makes the ledger if there is none, and brings an older one up to date.
+    /// Makes the ledger if it does not exist, and migrates an older one.
     case readWrite
-    /// Beside a coordinator that writes.
+    /// For a reader, while a coordinator can be writing.
     case readOnly
   }
 
   let database: Database
   private let mode: Mode
-  /// Of the file. An older one is brought up to date when it is written to, not when it is read.
+  /// The version of the file's schema. An older file is migrated when it is opened for writing, not when it is read.
   let schemaVersion: Int
 
   /// - Parameters:
-  ///   - path: of ledger.sqlite; two files beside it (-wal, -shm) belong to it.
+  ///   - path: the path of ledger.sqlite; the files with the endings -wal and -shm belong to it.
   ///   - mode: whether to write.
-  ///   - limits: of size and waiting.
-  ///   - disk: name of the SQLite VFS to write through, for tests; nil is the system's.
-  /// - Throws: any `LedgerError` but `.refused`.
+  ///   - limits: the bounds of size and waiting.
+  ///   - disk: the name of the SQLite VFS that is used for writing, for tests; nil is the system's.
+  /// - Throws: any `LedgerError` except `.refused`.
   package init(
     path: String, mode: Mode, limits: LedgerLimits = LedgerLimits(), disk: String? = nil
   ) throws(LedgerError) {
@@ -53,7 +54,7 @@ package final class Ledger {
     case .readWrite:
       database = try Database(
         path, flags: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, busyMilliseconds: limits.busyMilliseconds, disk: disk)
-      // Looked at before anything is changed: the file may be somebody else's.
+      // Checked before anything is changed: the file can belong to another program.
       try Schema.version(of: database, mayBeEmpty: true)
       try Self.configure(database, limits)
       try Schema.migrate(database)
@@ -73,27 +74,28 @@ package final class Ledger {
     let journal = try database.rows("PRAGMA journal_mode = WAL") { $0.text(0) }
     guard journal == ["wal"] else { throw .noSharedMemory(path: database.path) }
     try database.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-    // After a burst the log's file is cut to this size; it would stay as large as it ever was.
+    // After a burst the log's file is cut to this size; without a limit it would keep its largest size.
     try database.execute("PRAGMA journal_size_limit = \(64 << 20)")
     let pageBytes = try database.rows("PRAGMA page_size") { Int($0.integer(0)) }.first ?? 4096
     try database.execute("PRAGMA max_page_count = \(max(1, limits.bytes / pageBytes))")
   }
 
-  /// Does all of `body` or nothing; when it returns, all of it is on the disk. For a reader: all reads see one moment.
+  /// Does all of `body` or nothing; when it returns, all of it is on the disk. For a reader: all reads see the same
+  /// state.
   ///
   /// A single insert outside a transaction is a transaction of its own.
   package func transaction<Result>(
     _ body: () throws(LedgerError) -> Result
   ) throws(LedgerError) -> Result {
-    precondition(!database.isInTransaction, "a transaction inside a transaction could not be undone alone")
-    // A writer takes its lock at once: one that only reads at first could fail when it comes to write.
+    precondition(!database.isInTransaction, "a transaction inside a transaction cannot be rolled back alone")
+    // A writer takes its lock at once: otherwise a transaction that begins with reads could fail at its first write.
     try database.run(mode == .readWrite ? "BEGIN IMMEDIATE" : "BEGIN")
     do throws(LedgerError) {
       let result = try body()
       try database.run("COMMIT")
       return result
     } catch {
-      // Some failures (a full disk) have rolled back already.
+      // After some failures (a full disk) SQLite has already rolled back.
       if database.isInTransaction { try? database.run("ROLLBACK") }
       throw error
     }
@@ -136,12 +138,12 @@ package final class Ledger {
 
   // MARK: Rounds
 
-  /// Records that a round's sampling may begin. A round that is known already stays as it is.
+  /// Records that the sampling of a round begins. A round that is recorded already is not changed.
   /// - Parameters:
-  ///   - round: to open.
-  ///   - policy: that samples it.
+  ///   - round: the round to open.
+  ///   - policy: the version that samples it.
   ///   - slots: prompts times samples.
-  ///   - time: wall clock, seconds since 1970.
+  ///   - time: wall-clock time, in seconds since 1970.
   /// - Throws: `LedgerError`.
   package func open(
     _ round: RoundID, policy: PolicyVersion, slots: Int, at time: Double
@@ -162,14 +164,14 @@ package final class Ledger {
       .real(time), .integer(Int64(round.code)))
   }
 
-  /// Records that the run ends before the round is complete.
+  /// Records that the run ends although the round is not complete.
   package func abandon(_ round: RoundID, at time: Double) throws(LedgerError) {
     try database.run(
       "UPDATE rounds SET abandoned_at = ? WHERE code = ? AND state = 'open' AND abandoned_at IS NULL",
       .real(time), .integer(Int64(round.code)))
   }
 
-  /// Closed rounds whose accounting does not close: they lack a trajectory that counts for a slot that was needed.
+  /// Closed rounds whose accounting is wrong: a needed slot has no trajectory that counts.
   package func unbalancedRounds() throws(LedgerError) -> [RoundID] {
     try database.rows(
       """
@@ -195,12 +197,12 @@ package final class Ledger {
 
   // MARK: Trajectories
 
-  /// Keeps a trajectory unless its slot has one. Its round must have been opened.
+  /// Stores a trajectory unless its slot has one. Its round must have been opened.
   /// - Parameters:
   ///   - trajectory: as sampled.
-  ///   - worker: the number `join` returned, if it is known.
-  ///   - lease: that it came under, for people.
-  /// - Returns: false if the slot had one already; that one stays.
+  ///   - worker: the number that `join` returned, if it is known.
+  ///   - lease: the lease under which it was sampled, for people.
+  /// - Returns: false if the slot already had one, which stays.
   /// - Throws: `.refused` if the round was not opened.
   package func insert(
     _ trajectory: Trajectory, worker: Int64?, lease: UInt64? = nil
@@ -219,7 +221,8 @@ package final class Ledger {
     return database.changeCount == 1
   }
 
-  /// Records that a slot does not count, because its prompt's vote was decided without it. Again changes nothing.
+  /// Records that a slot does not count, because its prompt's vote was decided without it. A second call changes
+  /// nothing.
   package func insert(unneeded slot: Slot) throws(LedgerError) {
     try database.run(
       """
@@ -235,7 +238,7 @@ package final class Ledger {
     ) { row throws(LedgerError) in try self.slot(row, of: round) }
   }
 
-  /// Those that count, in the order (prompt, sample).
+  /// The trajectories that count, in the order (prompt, sample).
   ///
   /// - Parameters:
   ///   - first: the first slot to read; nil for the round's first.
@@ -252,8 +255,8 @@ package final class Ledger {
     ) { row throws(LedgerError) in try self.trajectory(row, of: round) }
   }
 
-  /// The slots of those that count for which `condition` holds, asked in the order (prompt, sample) with the lengths of
-  /// the responses in tokens. No response is read.
+  /// The slots of trajectories that count and for which `condition` is true. It is called in the order (prompt,
+  /// sample), with the length of each response in tokens. No response is read.
   package func slots(of round: RoundID, where condition: (Int) -> Bool) throws(LedgerError) -> [Slot] {
     try database.rows(
       "SELECT prompt, sample, length(tokens) / 4 \(Self.counting) ORDER BY prompt, sample", .integer(Int64(round.code))
@@ -261,7 +264,7 @@ package final class Ledger {
     .compactMap { $0 }
   }
 
-  /// The trajectories of a round but those that it turned out not to need.
+  /// The trajectories of a round, except those that it did not need.
   private static let counting = """
     FROM trajectories AS sampled
     WHERE round = ? AND NOT EXISTS (
@@ -276,7 +279,7 @@ package final class Ledger {
     guard tokens.count == logprobs.count else {
       throw corrupt("\(slot) has \(tokens.count) tokens and \(logprobs.count) log-probabilities")
     }
-    guard let finish = FinishReason(name: row.text(6)) else { throw corrupt("\(slot) finished by \(row.text(6))") }
+    guard let finish = FinishReason(name: row.text(6)) else { throw corrupt("\(slot) has the finish \(row.text(6))") }
     return Trajectory(
       slot: slot, policy: PolicyVersion(try row.exactly(2, "policy of \(slot)")), tokens: tokens,
       logprobs: logprobs, entropySum: Float(row.real(5)), finish: finish)
@@ -301,7 +304,8 @@ package final class Ledger {
     .reduce(0, +)
   }
 
-  /// Slots of a round that nobody has to sample any more: with a trajectory, or not needed, or both.
+  /// The number of slots of a round that no worker has to sample any more: they have a trajectory, or are not needed,
+  /// or both.
   package func accountedCount(of round: RoundID) throws(LedgerError) -> Int {
     let code = Int64(round.code)
     return try database.rows(
@@ -320,8 +324,9 @@ package final class Ledger {
 
   // MARK: Policy versions
 
-  /// Records a version whose file is complete and on the disk. The same version again must be the same bytes.
-  /// - Throws: `.refused` if the version is known with another hash.
+  /// Records a version whose file is complete and on the disk. If the version is recorded already, its bytes must be
+  /// the same.
+  /// - Throws: `.refused` if the version is recorded with another hash.
   package func insert(_ policy: StoredPolicy) throws(LedgerError) {
     if let known = try self.policy(policy.version) {
       guard known.sha256 == policy.sha256 else {
@@ -344,7 +349,7 @@ package final class Ledger {
       .real(time), .integer(Int64(version.number)))
   }
 
-  /// Ascending; with those whose file is gone.
+  /// All versions, ascending, including those whose file has been deleted.
   package func policies() throws(LedgerError) -> [StoredPolicy] {
     try database.rows(Self.policyColumns + " ORDER BY version", read: policy)
   }
@@ -377,7 +382,7 @@ package final class Ledger {
       .integer(Int64(step)), .text(json))
   }
 
-  /// Ascending by step; JSON.
+  /// The metrics of all steps as JSON, ascending by step.
   package func stepMetrics() throws(LedgerError) -> [(step: UInt32, json: String)] {
     try database.rows("SELECT step, metrics FROM steps ORDER BY step") { row throws(LedgerError) in
       (try row.exactly(0, "a step"), row.text(1))
@@ -393,7 +398,7 @@ package final class Ledger {
       """, .integer(Int64(evaluation.code)), .text(json))
   }
 
-  /// In the order of `RoundID`; JSON.
+  /// The metrics of all evaluations as JSON, in the order of `RoundID`.
   package func evaluationMetrics() throws(LedgerError) -> [(round: RoundID, json: String)] {
     try database.rows("SELECT round, metrics FROM evaluations") { row throws(LedgerError) in
       (try self.round(row, 0), row.text(1))
@@ -404,7 +409,7 @@ package final class Ledger {
   // MARK: Workers and events
 
   /// Records that a worker connected.
-  /// - Returns: its number, by which its trajectories know it.
+  /// - Returns: the worker's number, to which its trajectories refer.
   package func join(
     name: String, address: String, instructionSet: String, libraries: String, at time: Double
   ) throws(LedgerError) -> Int64 {
@@ -421,7 +426,7 @@ package final class Ledger {
       .real(time), .text(reason), .integer(worker))
   }
 
-  /// In the order they joined, with what each has contributed.
+  /// All connections of workers in the order in which they joined, with the counts of their trajectories and tokens.
   package func workers() throws(LedgerError) -> [StoredWorker] {
     try database.rows(
       """
@@ -446,24 +451,11 @@ package final class Ledger {
       "INSERT INTO events (happened_at, kind, detail) VALUES (?, ?, ?)", .real(time), .text(kind), .text(detail))
   }
 
-  /// Reads what happened after the event of that number, oldest first.
-  /// - Parameters:
-  ///   - number: the last one known; 0 for all.
-  ///   - limit: no more than this many.
-  /// - Returns: ascending by number.
-  /// - Throws: `LedgerError`.
-  package func events(after number: Int64, limit: Int) throws(LedgerError) -> [StoredEvent] {
-    try database.rows(
-      "SELECT number, happened_at, kind, detail FROM events WHERE number > ? ORDER BY number LIMIT ?",
-      .integer(number), .integer(Int64(limit))
-    ) { StoredEvent(number: $0.integer(0), happenedAt: $0.real(1), kind: $0.text(2), detail: $0.text(3)) }
-  }
-
   // MARK: Reading
 
-  private func round(_ row: Row, _ column: Int32) throws(LedgerError) -> RoundID {
+  func round(_ row: Row, _ column: Int32) throws(LedgerError) -> RoundID {
     guard let round = RoundID(code: try row.exactly(column, "a round's code")) else {
-      throw corrupt("\(row.integer(column)) is no round's code")
+      throw corrupt("\(row.integer(column)) is not the code of a round")
     }
     return round
   }

@@ -4,28 +4,28 @@ import Base
 import CSQLite
 
 package enum LedgerError: LastingError, Equatable, Sendable {
-  /// Opened for reading, and there is no such file.
+  /// The ledger was opened for reading, and the file does not exist.
   case missing(path: String)
-  /// A file, but not one of ours: another program's database, or no database at all.
+  /// The file is not a ledger: it is another program's database, or not a database.
   case notALedger(path: String)
-  /// A later ttrl has written it; its schema is above the highest that this one knows.
+  /// A newer ttrl has written the file; its schema is above the highest that this one knows.
   case newerSchema(path: String, found: Int, known: Int)
   /// The file contradicts itself.
   case corrupt(path: String, detail: String)
-  /// Another process wrote for longer than we waited.
+  /// Another process held the lock for longer than the busy timeout.
   case locked(path: String, milliseconds: Int)
   case diskFull(path: String)
   /// Reading or writing the file failed; the code is SQLite's extended one.
   case storage(path: String, code: Int32, detail: String)
   /// The file system cannot share memory between processes, which write-ahead logging needs.
   case noSharedMemory(path: String)
-  /// The content was refused: a constraint of the schema, or a value of the wrong type.
+  /// SQLite refused the content: it violates a constraint of the schema, or a value has the wrong type.
   case refused(path: String, detail: String)
 
   /// - Parameters:
   ///   - code: SQLite's extended result code.
-  ///   - detail: SQLite's own words.
-  ///   - path: of the ledger.
+  ///   - detail: SQLite's text.
+  ///   - path: the ledger's path.
   ///   - waited: the busy timeout, in milliseconds.
   init(code: Int32, detail: String, path: String, waited: Int) {
     switch code & 0xFF {
@@ -45,13 +45,13 @@ extension LedgerError: CustomStringConvertible {
     case .missing(let path):
       "there is no ledger at \(path). Is this a run directory? A run makes its ledger when it starts"
     case .notALedger(let path):
-      "\(path) is not a ledger of ttrl: it has another program's mark, or none. Choose another run directory"
+      "\(path) is not a ledger of ttrl: it is another program's database, or no database. Choose another run directory"
     case .newerSchema(let path, let found, let known):
-      "the ledger \(path) was made by a newer ttrl: its schema is \(found), this program knows up to \(known). "
+      "the ledger \(path) was made by a newer ttrl: its schema is version \(found), this program knows up to \(known). "
         + "Use the newer program"
     case .corrupt(let path, let detail):
-      "the ledger \(path) is damaged: \(detail). Keep the file, and the -wal and -shm beside it; "
-        + "\"sqlite3 \(path) .recover\" may save what is readable. Start the run again in a new directory"
+      "the ledger \(path) is damaged: \(detail). Keep the file and its -wal and -shm files; "
+        + "\"sqlite3 \(path) .recover\" can save what is readable. Start the run again in a new directory"
     case .locked(let path, let milliseconds):
       "the ledger \(path) stayed locked for \(milliseconds) ms: another program writes to it. "
         + "Close that program (fuser \(path) names it) and start again; nothing is lost"
@@ -59,7 +59,7 @@ extension LedgerError: CustomStringConvertible {
       "cannot write to the ledger \(path): the disk is full, or the ledger has reached its size limit. "
         + "Free space and start again; every trajectory that was acknowledged is safe"
     case .storage(let path, let code, let detail):
-      "cannot use the ledger \(path): \(detail) (SQLite \(code)). Check who may write there, and the disk"
+      "cannot use the ledger \(path): \(detail) (SQLite \(code)). Check who can write there, and the disk"
     case .noSharedMemory(let path):
       "cannot use the ledger \(path): its file system cannot share memory between processes, as many network file "
         + "systems cannot. Put the run directory on a local disk"
@@ -72,7 +72,7 @@ extension LedgerError: CustomStringConvertible {
 extension LedgerError {
   package var isLasting: Bool {
     switch self {
-    // A reader that holds the lock may release it; a read that failed may succeed.
+    // The process that holds the lock can release it; a read that failed can succeed.
     case .locked, .storage: false
     default: true
     }

@@ -1,9 +1,9 @@
-// LedgerKey: the facts of a run that the ledger keeps once each, in its table `run`.
+// LedgerKey: the keys of the table `run`, which holds facts about a run.
 
 package enum LedgerKey: String, Sendable {
-  /// What the run was begun with: settings.json.
+  /// The settings with which the run began: settings.json.
   case manifest
-  /// Seconds that the coordinator has worked, over all its lives.
+  /// Seconds that the coordinator has run, over all its starts.
   case wallSeconds = "wall_seconds"
   /// The last line of metrics.jsonl of a finished run: which version is its result.
   case delivered

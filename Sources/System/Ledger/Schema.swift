@@ -1,13 +1,14 @@
 // Schema: the tables of a run's ledger, and how older ledgers become newer ones.
 //
-// `sqlite3 RUN/ledger.sqlite .schema` shows these statements with their comments: they are the documentation that users
-// query by. A migration is never edited once a release has written it; the next one is appended.
+// `sqlite3 RUN/ledger.sqlite .schema` shows these statements with their comments, which are the documentation for
+// queries. A migration is never edited once a release has written it; a new one is appended.
 
 enum Schema {
-  /// Marks the file as ours: "TTRL" in ASCII, in SQLite's application_id.
+  /// Marks the file as a ledger of ttrl: "TTRL" in ASCII, in SQLite's application_id.
   static let applicationID: Int64 = 0x5454_524C
 
-  /// What each version adds to the one before. The schema's version (user_version) is the number of those applied.
+  /// What each version adds to the version before. The schema's version (user_version) is the number of applied
+  /// migrations.
   static let migrations = [
     """
     -- Facts about the run, one per key: manifest (settings and versions, JSON), and what resuming needs.
@@ -115,7 +116,7 @@ enum Schema {
     """,
   ]
 
-  /// Brings a ledger to the newest version, as one transaction. Writes nothing to a file that is not a ledger.
+  /// Migrates a ledger to the newest version, in one transaction. Writes nothing to a file that is not a ledger.
   /// - Throws: `.notALedger`, `.newerSchema`, and what SQLite reports.
   static func migrate(_ database: Database) throws(LedgerError) {
     try database.execute("BEGIN IMMEDIATE")
@@ -132,7 +133,7 @@ enum Schema {
 
   /// Reads the schema's version.
   /// - Parameters:
-  ///   - database: of which.
+  ///   - database: the ledger's database.
   ///   - mayBeEmpty: accept a database without any table, as version 0.
   /// - Returns: at most the number of known migrations.
   /// - Throws: `.notALedger`, `.newerSchema`, and what SQLite reports.

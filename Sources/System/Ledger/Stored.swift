@@ -1,19 +1,19 @@
-// Stored: the ledger's rows that are no record of their own.
+// Stored: rows of the ledger for which Records has no type.
 //
-// Written by the coordinator, read when it restarts, and by the status page and the report. Times are wall-clock
-// seconds since 1970 UTC and decide nothing.
+// The coordinator writes them, and reads them when it restarts; the page and the report read them too. Times are
+// wall-clock seconds since 1970 UTC; no decision depends on them.
 
 package import Records
 
-/// One question, as it was read and as the policy sees it.
+/// One question as it was read, and as the policy sees it.
 package struct StoredPrompt: Equatable, Sendable {
   package var set: QuestionSet
   package var index: UInt32
-  /// The question file's own name for it.
+  /// Its name in the question file.
   package var id: String?
   package var text: String
   package var tokens: [Int32]
-  /// For metrics only.
+  /// Used for metrics only.
   package var answer: String?
 
   package init(
@@ -33,21 +33,21 @@ package struct StoredRound: Equatable, Sendable {
   /// Prompts times samples.
   package var slots: Int
   package var openedAt: Double
-  /// nil while slots are missing.
+  /// nil while the round is open.
   package var closedAt: Double?
 }
 
 package struct StoredPolicy: Equatable, Sendable {
   package var version: PolicyVersion
-  /// Of the published bytes, 64 hexadecimal digits.
+  /// SHA-256 of the published bytes, 64 hexadecimal digits.
   package var sha256: String
   /// Relative to the run directory.
   package var path: String
   package var bytes: Int
-  /// nil for the model that the run began with.
+  /// nil for the model with which the run began.
   package var madeByStep: UInt32?
   package var madeAt: Double
-  /// nil while the file is there.
+  /// nil while the file exists.
   package var removedAt: Double?
 
   package init(
@@ -74,7 +74,7 @@ package struct StoredWorker: Equatable, Sendable {
   package var joinedAt: Double
   package var leftAt: Double?
   package var leftBecause: String?
-  /// How many trajectories of this run it sampled, and their tokens.
+  /// The number of trajectories of this run that it sampled, and of their tokens.
   package var trajectories: Int
   package var tokens: Int
 }
@@ -87,7 +87,7 @@ package struct StoredEvent: Equatable, Sendable {
 }
 
 extension QuestionSet {
-  /// As the tables spell it.
+  /// Its name in the tables.
   var name: String {
     switch self {
     case .training: "training"
@@ -98,7 +98,7 @@ extension QuestionSet {
 }
 
 extension RoundID.Purpose {
-  /// As the tables spell it.
+  /// Its name in the tables.
   var name: String {
     switch self {
     case .train: "train"

@@ -1,9 +1,9 @@
-// ChildProcess: other programs, started and watched by a loop.
+// ChildProcess: other programs, started and watched by an event loop.
 //
-// Each child has a pidfd, a descriptor that becomes readable when it ends. That needs no SIGCHLD, whose handling is
-// global to a process and would reap the children of the libraries we use. Children die with their parent unless told
-// otherwise: `kill -9` of `ttrl train` leaves nothing behind. (The kernel ties that to the *thread* that spawned them;
-// here that is the loop's thread, which lives as long as the process.)
+// Each child has a pidfd, a descriptor that becomes readable when the child ends. SIGCHLD is not used: its handling is
+// global to a process, and would also reap the children of the libraries that ttrl uses. By default children die with
+// their parent: `kill -9` of `ttrl train` leaves nothing behind. (For the kernel the parent is the *thread* that
+// spawned them; here that is the loop's thread, which lives as long as the process.)
 
 import CLinux
 import Glibc
@@ -17,11 +17,11 @@ package final class ChildProcess {
     package var arguments: [String]
     /// Added to, or replacing, this process's own variables.
     package var environment: [String: String] = [:]
-    /// Standard input is a pipe that `write` fills and `closeInput` ends; otherwise it is empty.
+    /// Standard input is a pipe: `write` fills it, `closeInput` ends it. Otherwise it is empty.
     package var hasInput = false
     package var output = Output.inherited
     package var errors = Output.inherited
-    /// Makes the child the leader of a process group, which signals then reach as a whole.
+    /// Makes the child the leader of a process group; signals then go to the whole group.
     package var ownGroup = false
     package var diesWithParent = true
 
@@ -36,7 +36,7 @@ package final class ChildProcess {
     case inherited, discarded
     /// Appended to a file; mode 0644.
     case file(String)
-    /// Handed over as it comes; all that the child wrote arrives before `onExit`.
+    /// Given to this function as it arrives; everything that the child wrote arrives before `onExit`.
     case pipe(([UInt8]) -> Void)
   }
 
@@ -58,10 +58,10 @@ package final class ChildProcess {
   private var pipes: [(fd: Int32, handler: ([UInt8]) -> Void)] = []
   private let onExit: (ExitStatus) -> Void
 
-  /// Starts the program. The loop keeps the object until the child has ended.
+  /// Starts the program. The loop keeps this object until the child has ended.
   /// - Parameters:
   ///   - command: what to run.
-  ///   - loop: watches it, and its pipes.
+  ///   - loop: watches the child and its pipes.
   ///   - onExit: called once, on a later turn of the loop.
   /// - Throws: `.programNotFound`, `.cannotSpawn`, `.file` (an output file), `.system`.
   package init(
@@ -102,17 +102,17 @@ package final class ChildProcess {
     }
   }
 
-  /// Sends a signal: to the child, or to its whole group where it leads one. Nothing happens once it has ended.
+  /// Sends a signal to the child, or to its whole group if it leads one. Does nothing once the child has ended.
   package func signal(_ number: Int32) {
-    // Until it is reaped, which only this object does, the pid cannot name another process.
+    // The pid cannot belong to another process before this object has reaped the child.
     guard status == nil else { return }
     Glibc.kill(ownGroup ? -pid : pid, number)
   }
 
   // MARK: Its standard input
 
-  /// Writes to its standard input; waits while the pipe is full. What a child that has ended would have read is lost,
-  /// if this process ignores SIGPIPE.
+  /// Writes to the child's standard input; waits while the pipe is full. If the child has ended, the bytes are lost.
+  /// This process must ignore SIGPIPE.
   package func write(_ bytes: [UInt8]) {
     guard status == nil, input >= 0 else { return }
     var rest = bytes[...]
@@ -124,7 +124,7 @@ package final class ChildProcess {
     }
   }
 
-  /// The child reads the end of its standard input.
+  /// Ends the child's standard input.
   package func closeInput() {
     if input >= 0 { close(input) }
     input = -1
@@ -132,7 +132,7 @@ package final class ChildProcess {
 
   // MARK: Starting
 
-  /// The descriptor that the child writes to, and for a pipe the end that we read.
+  /// The descriptor that the child writes to and, for a pipe, the end that this process reads.
   private struct Sink: ~Copyable {
     let fd: Int32
     let reading: Int32
@@ -155,7 +155,7 @@ package final class ChildProcess {
       }
     }
 
-    // Our copy of the child's end: while we held it, the pipe would never end.
+    // This is our copy of the child's end. The pipe does not end while it is open.
     deinit { if isOurs { close(fd) } }
   }
 
@@ -181,7 +181,7 @@ package final class ChildProcess {
     return pid
   }
 
-  /// This process's environment as NAME=VALUE, with the additions in the order of their names.
+  /// This process's environment as NAME=VALUE, followed by the additions in the order of their names.
   private static func merged(_ additions: [String: String]) -> [String] {
     var lines: [String] = []
     var entry = ttrl_environment()
@@ -193,7 +193,7 @@ package final class ChildProcess {
     return lines + additions.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
   }
 
-  /// The path of a program: itself if it has a slash, else from PATH.
+  /// The path of a program: `program` itself if it contains a slash, otherwise the first match in PATH.
   /// - Throws: `.programNotFound`.
   package static func locate(_ program: String) throws(PlatformError) -> String {
     if program.contains("/") { return program }
@@ -215,7 +215,7 @@ package final class ChildProcess {
     pipes.append((fd, handler))
   }
 
-  /// Reads at most `reads` times; at the end of the pipe it is closed.
+  /// Reads at most `reads` times; closes the pipe at its end.
   private func drain(_ fd: Int32, _ handler: ([UInt8]) -> Void, reads: Int) {
     for _ in 0..<reads {
       let chunk = withUnsafeTemporaryAllocation(byteCount: PlatformLimits.receiveBytes, alignment: 16) { buffer in
@@ -241,15 +241,15 @@ package final class ChildProcess {
     self.status = status
     loop.unwatch(pidDescriptor)
     close(pidDescriptor)
-    // What the child wrote is in the pipe, which holds 64 KiB at most unless a grandchild goes on writing: a bounded
-    // number of reads takes the child's part, and the grandchild's pipe is closed.
+    // The rest of the child's output is in the pipe, at most 64 KiB. A grandchild can still write to the pipe, so the
+    // number of reads is bounded: they take the child's output, then the pipe is closed.
     for pipe in pipes { drain(pipe.fd, pipe.handler, reads: 32) }
     for pipe in pipes { closePipe(pipe.fd) }
     closeInput()
     onExit(status)
   }
 
-  /// A child that cannot be watched must not run on.
+  /// Kills a child that cannot be watched.
   private func end(reading: [Int32]) {
     Glibc.kill(pid, SIGKILL)
     waitpid(pid, nil, 0)
@@ -276,11 +276,11 @@ extension ChildProcess.ExitStatus: CustomStringConvertible {
   }
 }
 
-/// The process that we are.
+/// This process.
 package enum ThisProcess {
   package static var id: UInt32 { UInt32(bitPattern: getpid()) }
 
-  /// An absolute spelling of a path that may be relative to the working directory.
+  /// The absolute form of a path that can be relative to the working directory.
   package static func absolute(_ path: String) -> String {
     guard !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
     defer { free(directory) }
@@ -297,17 +297,17 @@ package enum ThisProcess {
     return String(nulTerminated: text)
   }
 
-  /// The path of a program that is installed beside this one.
+  /// The path of a program in the same directory as this one.
   /// - Throws: `.file`.
   package static func sibling(_ name: String) throws(PlatformError) -> String {
     let own = try executablePath()
     return own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/" + name
   }
 
-  /// A write to a pipe that nobody reads becomes an error instead of this process's end.
+  /// A write to a pipe without a reader becomes an error; it does not end this process.
   package static func ignoreBrokenPipes() { Glibc.signal(SIGPIPE, SIG_IGN) }
 
-  /// Makes the kernel kill this process when its parent ends, as for an MPI rank whose launcher was killed.
-  /// - Returns: false if the parent is gone already.
+  /// Makes the kernel kill this process when its parent ends: an MPI rank must end when its launcher is killed.
+  /// - Returns: false if the parent has already ended.
   package static func dieWithParent(_ parent: Int32 = getppid()) -> Bool { ttrl_die_with_parent(parent) == 0 }
 }

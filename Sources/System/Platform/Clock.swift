@@ -1,12 +1,12 @@
-// Clock: the only places where a program of this package reads the time.
+// Clock: the only place where ttrl reads the time.
 //
-// The monotonic clock feeds the machines' `now`. The wall clock labels logs and reports and may jump; nothing is
-// decided by it.
+// The state machines' `now` comes from the monotonic clock. The wall clock labels logs and reports; it can jump, so no
+// decision depends on it.
 
 package import Base
 import Glibc
 
-/// CLOCK_MONOTONIC, the same for all processes of one machine until it restarts.
+/// CLOCK_MONOTONIC: the same for all processes of one machine until the machine restarts.
 package enum MonotonicClock {
   package static func now() -> Instant {
     var time = timespec()
@@ -24,8 +24,8 @@ package enum WallClock {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
-  /// A time for people; texts sort as their times do.
-  /// - Parameter seconds: since 1970-01-01 UTC; now, unless told otherwise.
+  /// A time as text for people; the texts sort in the order of their times.
+  /// - Parameter seconds: since 1970-01-01 UTC; the default is now.
   /// - Returns: ISO 8601 in UTC with milliseconds: "2026-02-03T04:05:06.789Z".
   package static func text(of seconds: Double = seconds()) -> String {
     let milliseconds = Int((seconds * 1000).rounded(.down))
@@ -37,7 +37,7 @@ package enum WallClock {
     return "\(date)T\(time).\(padded(Int32(milliseconds % 1000), width: 3))Z"
   }
 
-  /// The way back from `text`.
+  /// The inverse of `text(of:)`.
   ///
   /// - Returns: seconds since 1970, or nil for any other text.
   package static func seconds(of text: some StringProtocol) -> Double? {

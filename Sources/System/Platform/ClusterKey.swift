@@ -1,4 +1,4 @@
-// ClusterKey: the one secret that the processes of a cluster share. Who has it is let in; who has not, is not.
+// ClusterKey: the one secret that the processes of a cluster share. Only a process that has it is admitted.
 //
 // A key file is three lines of text (docs/operating.md#keys):
 //
@@ -6,15 +6,15 @@
 //   id 8f0c1d5a9be27346
 //   secret 64 hexadecimal digits: 32 bytes from the kernel's generator
 //
-// The id is a digest of the secret, cut short. It is no secret: the two sides of a handshake name their key by it, so
-// that "another key" can be told from "no key". It is the file's check as well: a damaged secret has another id. Lines
-// that begin with "#" are comments. A key file that others can read is no key, and is refused.
+// The id is the beginning of a digest of the secret. It is not secret: each side of a handshake says which key it has
+// by the id, so an error can tell "another key" from "no key". The id also protects the file: a damaged secret has
+// another id. Lines that begin with "#" are comments. A key file that other users can read is refused.
 
 import Base
 import Glibc
 
 package struct ClusterKey: Sendable, Equatable {
-  /// 16 hexadecimal digits; says which key, and nothing about its content.
+  /// 16 hexadecimal digits. It identifies the key and reveals nothing about the secret.
   package let id: String
   /// 32 bytes.
   let secret: [UInt8]
@@ -23,26 +23,27 @@ package struct ClusterKey: Sendable, Equatable {
   private static let idBytes = 8
   private static let firstLine = "ttrl-key 1"
 
-  /// A new one.
+  /// A new, random key.
   package init() {
     var secret = [UInt8](repeating: 0, count: Self.secretBytes)
     let code = getentropy(&secret, secret.count)
-    precondition(code == 0, "the kernel gave no random bytes; every kernel since 3.17 does")
+    precondition(code == 0, "the kernel gave no random bytes; getentropy needs Linux 3.17 or later")
     self.init(secret: secret)
   }
 
   private init(secret: [UInt8]) {
     self.secret = secret
-    // Of 256 random bits no digest gives anything away. The prefix keeps it from being a digest of anything else.
+    // A digest of 256 random bits reveals nothing about them. With the prefix, this digest is never equal to another
+    // digest that is made from the secret.
     id = Hexadecimal.text(Array(SHA256.digest(of: Array("ttrl key id\0".utf8) + secret).prefix(Self.idBytes)))
   }
 
   /// Reads a key file.
   ///
-  /// - Throws: `.file`, or `.keyRefused` if others may read it, or if it is no key or a damaged one.
+  /// - Throws: `.file`, or `.keyRefused` if other users can read it, if it is not a key, or if it is damaged.
   package init(reading path: String) throws(PlatformError) {
     let file = try Descriptor(opening: path, O_RDONLY, to: "read the key")
-    // Of the file that is open, not of whatever has its name a moment later.
+    // Checks the open file. Another file can have its name a moment later.
     var facts = stat()
     guard fstat(file.number, &facts) == 0 else { throw .file(operation: "read the key", path: path, code: errno) }
     guard facts.st_mode & S_IFMT == S_IFREG else { throw .keyRefused(path: path, .notAFile) }
@@ -76,12 +77,12 @@ package struct ClusterKey: Sendable, Equatable {
     line.hasPrefix(name + " ") ? String(line.dropFirst(name.count + 1)) : nil
   }
 
-  /// Makes a key file, mode 0600. It is whole when it appears, and never takes the place of another.
+  /// Makes a key file, mode 0600. The file appears with its whole content, and never replaces another file.
   ///
   /// - Throws: `.keyExists`, or `.file`.
   package func write(to path: String) throws(PlatformError) {
     let temporary = "\(path).tmp-\(getpid())"
-    // One that was left by a crash of a process with our number.
+    // It can be left from a crash of an earlier process with the same number.
     unlink(temporary)
     let file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, to: "create the key")
     defer { unlink(temporary) }
@@ -95,7 +96,7 @@ package struct ClusterKey: Sendable, Equatable {
 
   private var text: String {
     """
-    # The key of a ttrl cluster. Whoever has it can join, and read and change what is run. Keep it to yourself.
+    # The key of a ttrl cluster. A process that has it can join the cluster and change its runs. Keep it secret.
     \(Self.firstLine)
     id \(id)
     secret \(Hexadecimal.text(secret))
@@ -103,7 +104,7 @@ package struct ClusterKey: Sendable, Equatable {
     """
   }
 
-  /// The key of a file, which is made first where there is none.
+  /// Reads the key of a file; makes the file first if it does not exist.
   package static func readOrMake(_ path: String) throws(PlatformError) -> ClusterKey {
     if Files.exists(path) { return try ClusterKey(reading: path) }
     do throws(PlatformError) {
@@ -118,11 +119,11 @@ package struct ClusterKey: Sendable, Equatable {
 }
 
 extension ClusterKey: CustomStringConvertible {
-  /// Never the secret: this is what logs and error texts show.
+  /// Logs and error texts show this. It does not contain the secret.
   package var description: String { "key \(id)" }
 }
 
-/// Why a file is not taken for a key.
+/// Why a file is not accepted as a key.
 package enum KeyProblem: Error, Equatable, Sendable {
   case open(mode: UInt32), ofAnother, notAFile, noKey, damaged
 }
@@ -132,12 +133,12 @@ extension KeyProblem {
   func text(_ path: String) -> String {
     switch self {
     case .open(let mode):
-      "others may use it (mode \(octal(mode))), so it may not be a secret any more. If it still is: chmod 600 \(path)"
-    case .ofAnother: "it belongs to another user, who can change it. Copy it, so that it is yours"
+      "other users can use it (mode \(octal(mode))), so it may no longer be secret. If it still is: chmod 600 \(path)"
+    case .ofAnother: "it belongs to another user, who can change it. Make a copy that belongs to you"
     case .notAFile: "it is not a file. Make a key with: ttrl key --key FILE"
-    case .noKey: "it does not begin as a key does. Make one with: ttrl key --key FILE"
+    case .noKey: "it does not begin like a key file. Make a key with: ttrl key --key FILE"
     case .damaged:
-      "it is damaged: secret and id do not belong together. Copy it again, or make one: ttrl key --key FILE"
+      "it is damaged: the id does not fit the secret. Copy it again, or make a key with: ttrl key --key FILE"
     }
   }
 

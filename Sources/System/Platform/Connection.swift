@@ -1,9 +1,10 @@
-// Connection: a byte stream on a loop: TCP, or TLS over TCP where there is a key.
+// Connection: a byte stream on an event loop: TCP, or with a key TLS over TCP.
 //
-// It knows nothing of frames, and of TLS (TLSSession) no more than that bytes go through it. Bytes to send are offered
-// to the kernel at once and queued when it is full, up to a limit; bytes that arrive are handed on as they come. Every
-// end has a named reason, told exactly once. A connection that is not closed keeps itself alive. With a key it is open
-// when both sides have proved that they have it, and not a byte is handed on before.
+// It knows nothing about frames. All it knows about TLS is that the bytes go through a TLSSession. Bytes to send are
+// offered to the kernel at once; what the kernel does not take is queued, up to a limit. Received bytes are passed on
+// as they come. Every end has a named reason, which is reported exactly once. A connection keeps itself alive until it
+// is closed. With a key, the connection is open when both sides have proved that they have the key; before that, no
+// byte is passed on.
 //
 // Callbacks never run inside a call to the connection: `send` on a broken connection returns, and `onClose` follows on
 // a later turn.
@@ -13,19 +14,19 @@ import CLinux
 import Glibc
 
 package final class Connection {
-  /// Why a connection ended without being asked to.
+  /// Why a connection ended although its owner did not close it.
   package enum CloseReason: Error, Equatable, Sendable {
-    /// The peer hung up in good order.
+    /// The peer closed the connection.
     case byPeer
-    /// More was sent than the peer took.
+    /// The peer did not take what was sent, and the queue is full.
     case queueFull(bytes: Int, limit: Int)
-    /// No answer before the deadline of `connect`, or no complete handshake.
+    /// There was no answer, or the handshake was not complete, at the deadline.
     case connectTimedOut
-    /// The other side is not who we speak with, or bytes were changed on the way.
+    /// The peer did not prove that it has the key, or bytes were changed on the way.
     case insecure(TLSFailure)
-    /// The host has no address that we could find.
+    /// No address was found for the host.
     case unresolvable(String)
-    /// The system ended it while we did what `operation` says.
+    /// The operating system reported an error during `operation`.
     case failed(operation: String, code: Int32)
   }
 
@@ -33,53 +34,54 @@ package final class Connection {
     case connecting, securing, open, finishing, closed
   }
 
-  /// The other side's address: as given to `connect`, or numeric where it called us.
+  /// The peer's address: as given by the caller of `init(to:)`, or numeric for an accepted connection.
   package let peer: HostPort
-  /// Set by the owner, before it returns to the loop. `onClose` is the last call, and never follows `close`/`finish`.
+  /// The owner sets these before it returns to the loop. `onClose` is the last call; it is not called after `close` or
+  /// `finish`.
   package var onOpen: () -> Void = {}
   package var onBytes: ([UInt8]) -> Void = { _ in }
   package var onClose: (CloseReason) -> Void = { _ in }
-  /// The queue, having been filled, is empty again: time to send more.
+  /// Called when the queue is empty again: more can be sent.
   package var onDrained: () -> Void = {}
 
   private let loop: EventLoop
   private let limits: ConnectionLimits
   /// nil is plain TCP.
   private let context: TLSContext?
-  /// Made when the first bytes come or go: one who calls and says nothing costs no more than a socket.
+  /// Made when the first bytes are sent or received: a caller that sends nothing costs only a socket.
   private var tls: TLSSession?
-  /// A caller's first message was made with the key; the handshake may not be over.
+  /// The caller's first message was made with the key; the handshake need not be complete.
   var hasShownKey: Bool { tls?.hasShownKey ?? false }
   private let side: TLSSession.Side
   private var socket: Int32 = -1
   private var state: State
-  /// The reason to close that is already decided and waits for its turn.
+  /// The reason for closing, once decided; the connection is closed on the next turn of the loop.
   private var verdict: CloseReason?
-  /// Sent before the connection stood.
+  /// Sent before the connection was open.
   private var early: [[UInt8]] = []
-  /// Chunks `firstChunk...` are unsent, the first of them from `sentOfFirst` on.
+  /// Chunks from `firstChunk` on are unsent; of the first one, `sentOfFirst` bytes have been sent.
   private var chunks: [[UInt8]] = []
   private var firstChunk = 0
   private var sentOfFirst = 0
-  /// Addresses not yet tried, last one first.
+  /// Addresses that have not been tried, in reverse order.
   private var candidates: [ttrl_address] = []
   private var deadlineTimer: EventLoop.TimerID?
 
-  /// Bytes that `send` accepted and the kernel did not take yet; with TLS, what they became.
+  /// Bytes that `send` accepted and the kernel has not taken yet; with TLS, their encrypted form.
   package private(set) var queuedBytes = 0
 
-  /// The numeric address of this side, without its port; empty where there is none.
+  /// The numeric address of this side, without its port; empty if there is none.
   package var localHost: String {
     guard socket >= 0 else { return "" }
     var address = ttrl_address()
     return ttrl_local_address(socket, &address) == 0 ? HostPort(address).host : ""
   }
 
-  /// Whether bytes can flow: connected, and not closed from either side.
+  /// Whether bytes can be sent: connected, and not closed by either side.
   package var isOpen: Bool { state == .open && verdict == nil }
 
-  /// For an accepted socket, which it then owns. Plain TCP is open at once; with a key, `onOpen` or `onClose` follows
-  /// by the deadline.
+  /// Takes over an accepted socket. A plain TCP connection is open at once; with a key, `onOpen` or `onClose` follows
+  /// before the deadline.
   init(
     accepted socket: Int32, from peer: HostPort, tls context: TLSContext?, by deadline: Instant, loop: EventLoop,
     limits: ConnectionLimits
@@ -97,9 +99,9 @@ package final class Connection {
     if context != nil { deadlineTimer = loop.schedule(at: deadline) { self.decide(.connectTimedOut) } }
   }
 
-  /// Starts to connect. `onOpen` or `onClose` follows; bytes may be sent already and wait.
+  /// Starts to connect. `onOpen` or `onClose` follows. `send` can be called at once; the bytes wait.
   ///
-  /// A name is looked up on a thread of its own and its addresses are tried in turn, all within the deadline.
+  /// A host name is looked up on a separate thread, and its addresses are tried in order, all within the deadline.
   package init(
     to peer: HostPort, tls context: TLSContext? = nil, by deadline: Instant, loop: EventLoop,
     limits: ConnectionLimits = ConnectionLimits()
@@ -121,7 +123,7 @@ package final class Connection {
 
   // MARK: Sending
 
-  /// Sends bytes after those sent before. Nothing is sent once the connection is closing.
+  /// Sends bytes, in the order of the calls. Does nothing once the connection is closing.
   package func send(_ bytes: [UInt8]) {
     guard [.connecting, .securing, .open].contains(state), verdict == nil, !bytes.isEmpty else { return }
     guard queuedBytes + bytes.count <= limits.queuedBytes else {
@@ -145,7 +147,7 @@ package final class Connection {
     }
   }
 
-  /// Queues bytes as they go over the network.
+  /// Queues bytes in the form in which they are sent over the network.
   private func put(_ bytes: [UInt8]) {
     guard !bytes.isEmpty, socket >= 0 else { return }
     let wasEmpty = chunks.isEmpty
@@ -156,7 +158,7 @@ package final class Connection {
     if !chunks.isEmpty, verdict == nil { loop.change(socket, to: [.readable, .writable]) }
   }
 
-  /// Gives the kernel what it takes.
+  /// Gives bytes to the kernel until it takes no more.
   private func flush() {
     while firstChunk < chunks.count {
       let sent = chunks[firstChunk].withUnsafeBytes { bytes in
@@ -178,7 +180,8 @@ package final class Connection {
     queuedBytes -= count
     sentOfFirst += count
     guard sentOfFirst == chunks[firstChunk].count else { return }
-    // Free each chunk when it is gone; move the rest down only now and then, so that a long queue costs linear time.
+    // Frees each chunk when it has been sent, but moves the rest down only now and then, so that a long queue costs
+    // linear time.
     chunks[firstChunk] = []
     sentOfFirst = 0
     firstChunk += 1
@@ -189,7 +192,7 @@ package final class Connection {
 
   // MARK: Closing
 
-  /// Closes at once; what is queued is lost. No callback follows.
+  /// Closes at once; queued bytes are lost. No callback follows.
   package func close() {
     guard state != .closed else { return }
     state = .closed
@@ -202,19 +205,19 @@ package final class Connection {
     (onOpen, onBytes, onClose, onDrained) = ({}, { _ in }, { _ in }, {})
   }
 
-  /// Closes at once, and the peer is told that the connection was reset. No callback follows.
+  /// Closes at once with a TCP reset, which the peer sees. No callback follows.
   package func reset() {
     var abort = Glibc.linger(l_onoff: 1, l_linger: 0)
     if socket >= 0 { setsockopt(socket, SOL_SOCKET, SO_LINGER, &abort, socklen_t(MemoryLayout.size(ofValue: abort))) }
     close()
   }
 
-  /// Sends what is queued, hangs up, and closes when the peer has hung up too or `PlatformLimits.linger` is over. No
+  /// Sends what is queued, then closes: when the peer has closed its side too, or after `PlatformLimits.linger`. No
   /// callback follows; bytes that still arrive are dropped.
   package func finish() {
     (onBytes, onClose, onDrained) = ({ _ in }, { _ in }, {})
     if [.connecting, .securing].contains(state), verdict == nil {
-      // Once it stands, or never: the deadline of the connect still holds.
+      // It finishes when it is open. The deadline for connecting still applies.
       onOpen = { self.finish() }
       return
     }
@@ -228,7 +231,8 @@ package final class Connection {
   }
 
   private func hangUp() {
-    // Closing with unread bytes would reset the connection and may destroy our last words on their way.
+    // Only the sending side is shut: closing a socket with unread bytes resets the connection, and then the last bytes
+    // sent can be lost.
     shutdown(socket, Int32(SHUT_WR))
   }
 
@@ -238,7 +242,7 @@ package final class Connection {
     verdict = reason
     loop.soon {
       guard self.state != .closed else { return }
-      // What the peer said before it hung up (a refusal, often) is still there to be read.
+      // What the peer sent before it closed, often a refusal, can still be read.
       if self.state == .open, case .failed = reason { self.receiveRest() }
       let onClose = self.onClose
       self.close()
@@ -275,14 +279,14 @@ package final class Connection {
     while state == .open, case .bytes(let bytes) = receiveOnce() { take(bytes) }
   }
 
-  /// Takes bytes as they came over the network.
+  /// Takes bytes in the form in which they came over the network.
   private func take(_ bytes: [UInt8]) {
     guard let context else { return onBytes(bytes) }
     guard state != .finishing else { return }
     do {
       let session = try tls ?? TLSSession(context, side)
       tls = session
-      // What it has to say (an alert, often) leaves even where what came was bad.
+      // Sends the session's answer, often an alert, even if the received bytes were bad.
       defer { put(session.takeOutgoing()) }
       let plain = try session.receive(bytes)
       if state == .securing, session.isEstablished {
@@ -379,7 +383,7 @@ package final class Connection {
     }
   }
 
-  /// The connection stands, and with a key both sides have proved that they have it.
+  /// The connection is established; with a key, both sides have proved that they have it.
   private func open() {
     if let deadlineTimer { loop.cancel(deadlineTimer) }
     state = .open
@@ -403,7 +407,7 @@ extension Connection.CloseReason: CustomStringConvertible {
     switch self {
     case .byPeer: "the other side closed the connection"
     case .queueFull(let bytes, let limit):
-      "the other side does not keep up: \(bytes) bytes wait for it, at most \(limit) may"
+      "the other side does not keep up: \(bytes) bytes wait for it; the limit is \(limit)"
     case .insecure(let failure): "\(failure)"
     case .connectTimedOut: "no answer within the time allowed. \(remedy(for: ETIMEDOUT))"
     case .unresolvable(let text): text

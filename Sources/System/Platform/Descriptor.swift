@@ -1,5 +1,5 @@
-// Descriptor: an open file that closes itself, and the loops around read and write that everyone needs and nobody
-// shows.
+// Descriptor: an open file that closes itself, with the loops around read and write that handle partial results and
+// EINTR.
 
 import Glibc
 
@@ -9,9 +9,9 @@ struct Descriptor: ~Copyable {
   let path: String
 
   /// - Parameters:
-  ///   - path: of the file.
+  ///   - path: the file's path.
   ///   - flags: O_CLOEXEC is added.
-  ///   - mode: of a file that this creates.
+  ///   - mode: the mode of a file that this call creates.
   ///   - operation: the verb for the error text.
   /// - Throws: `.file`.
   init(
@@ -31,7 +31,7 @@ struct Descriptor: ~Copyable {
     return Int(facts.st_size)
   }
 
-  /// Reads up to the array's size from where the last read ended; fewer bytes mean the end of the file.
+  /// Reads up to the array's size, from where the last read ended. Fewer bytes mean the end of the file.
   borrowing func read(into chunk: inout [UInt8]) throws(PlatformError) -> Int {
     var filled = 0
     while filled < chunk.count {
@@ -46,7 +46,7 @@ struct Descriptor: ~Copyable {
     return filled
   }
 
-  /// Writes all of it, or throws having written some of it.
+  /// Writes all bytes. If it throws, some of them can have been written.
   borrowing func write(_ bytes: UnsafeRawBufferPointer) throws(PlatformError) {
     var written = 0
     while written < bytes.count {
@@ -57,7 +57,7 @@ struct Descriptor: ~Copyable {
     }
   }
 
-  /// Returns when the disk has it.
+  /// Returns when the content is on the disk.
   borrowing func sync() throws(PlatformError) {
     guard fsync(number) == 0 else { throw .file(operation: "sync", path: path, code: errno) }
   }

@@ -1,18 +1,18 @@
-// EventLoop: one thread that waits for everything at once.
+// EventLoop: one thread that waits for all events of a role.
 //
-// A role is one loop: file descriptors (epoll), one-shot timers, signals (as readable descriptors) and messages from
-// the role's own threads (Inbox). All handlers run on the thread that calls `run`, one at a time, so the role's state
-// needs no lock; the compiler holds us to it, because a loop and what its handlers capture are not Sendable. Handlers
-// must not block: slow work goes to a thread of its own and comes back through an inbox.
+// A role is one loop with file descriptors (epoll), one-shot timers, signals (as readable descriptors) and messages
+// from the role's own threads (Inbox). All handlers run on the thread that calls `run`, one at a time, so the role's
+// state needs no lock. The compiler enforces this: a loop and what its handlers capture are not Sendable. Handlers must
+// not block: slow work runs on a separate thread, and its result comes back through an inbox.
 //
-// Not here: sockets (Connection, Listener), children (ChildProcess), and any opinion about what the events mean.
+// Not here: sockets (Connection, Listener), children (ChildProcess), and the meaning of the events.
 
 package import Base
 import CLinux
 import Glibc
 
 package final class EventLoop {
-  /// What a descriptor is ready for, or what its owner wants to hear of. A hangup is always told, asked for or not.
+  /// What a descriptor is ready for, or what it is watched for. A hangup is always reported.
   package struct Readiness: OptionSet, Sendable {
     package let rawValue: UInt32
     package init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -22,7 +22,8 @@ package final class EventLoop {
     package static let hangup = Readiness(rawValue: UInt32(TTRL_HANGUP))
   }
 
-  /// Names a timer, to cancel it. Timers fire in the order of their instants, equal ones in the order they were set.
+  /// Identifies a timer, to cancel it. Timers fire in the order of their instants; timers with the same instant fire in
+  /// the order in which they were set.
   package struct TimerID: Comparable, Sendable {
     fileprivate let due: Instant
     fileprivate let number: UInt64
@@ -44,14 +45,14 @@ package final class EventLoop {
 
   private let epoll: Int32
   private var signalDescriptor: Int32 = -1
-  /// Looked up by descriptor, never walked.
+  /// Looked up by descriptor, never iterated.
   private var watches: [Int32: Watch] = [:]
   private var generation: UInt32 = 0
-  /// Latest first, so that the next one to fire is the last element.
+  /// Sorted, latest first: the next timer to fire is the last element.
   private var timers: [(id: TimerID, action: () -> Void)] = []
   private var timerNumber: UInt64 = 0
   private var isStopped = false
-  private var events = [ttrl_event](repeating: ttrl_event(), count: 256)
+  private var events = [ttrl_event](repeating: ttrl_event(), count: TTRL_EVENTS_MAX)
 
   /// - Throws: `.system` if the process has no descriptor left.
   package init() throws(PlatformError) {
@@ -66,8 +67,8 @@ package final class EventLoop {
 
   // MARK: Running
 
-  /// Handles events until `stop()` or the deadline, whichever comes first. With a deadline that has passed it handles
-  /// what is ready now and returns: a thread that computes can look after its connections between two pieces of work.
+  /// Handles events until `stop()` or the deadline. With a deadline in the past it handles what is ready now and
+  /// returns: so a thread that computes can serve its connections between two pieces of work.
   @discardableResult
   package func run(until deadline: Instant = Instant(nanoseconds: .max)) -> Outcome {
     defer { isStopped = false }
@@ -79,13 +80,13 @@ package final class EventLoop {
     return isStopped ? .stopped : .deadline
   }
 
-  /// Makes `run` return after the current turn; called while none is running, the next one returns at once.
+  /// Makes `run` return after the current turn. If the loop is not running, the next `run` returns at once.
   package func stop() { isStopped = true }
 
   // MARK: Descriptors
 
-  /// Calls `handler` whenever `fd` is ready, until `unwatch`. The owner closes the descriptor, after `unwatch`.
-  /// - Throws: `.system` if the kernel cannot watch it (a regular file, or no memory left).
+  /// Calls `handler` whenever `fd` is ready, until `unwatch`. After `unwatch` the owner closes the descriptor.
+  /// - Throws: `.system` if the kernel cannot watch it (it is a regular file, or there is no memory).
   package func watch(
     _ fd: Int32, for interest: Readiness, _ handler: @escaping (Readiness) -> Void
   ) throws(PlatformError) {
@@ -103,13 +104,14 @@ package final class EventLoop {
     precondition(code == 0, "epoll_ctl refused a watched descriptor: \(systemErrorText(-code))")
   }
 
-  /// Forgets the descriptor. Events that are already on their way to it are dropped.
+  /// Stops watching the descriptor. Its events of the current turn are dropped.
   package func unwatch(_ fd: Int32) {
     guard watches.removeValue(forKey: fd) != nil else { return }
     _ = ttrl_epoll_remove(epoll, fd)
   }
 
-  /// A descriptor's number may be reused within one turn; the generation tells the old owner's events from the new's.
+  /// A descriptor's number can be reused within one turn; the generation separates the old owner's events from those of
+  /// the new owner.
   private func tag(_ fd: Int32, _ generation: UInt32) -> UInt64 {
     UInt64(generation) << 32 | UInt64(UInt32(bitPattern: fd))
   }
@@ -135,10 +137,10 @@ package final class EventLoop {
     return id
   }
 
-  /// Runs `action` on the next turn: for what must not happen inside the caller's call.
+  /// Runs `action` on the next turn: for work that must not happen inside the current call.
   package func soon(_ action: @escaping () -> Void) { schedule(at: .zero, action) }
 
-  /// A timer that has fired, or was cancelled, is no error.
+  /// Does nothing if the timer has fired or was cancelled.
   package func cancel(_ timer: TimerID) {
     let position = position(of: timer)
     guard position < timers.count, timers[position].id == timer else { return }
@@ -158,7 +160,8 @@ package final class EventLoop {
 
   private func fireDueTimers() {
     let now = MonotonicClock.now()
-    // A timer that a timer sets waits for the next turn, or a chain of them would shut out the descriptors.
+    // A timer that is set by a timer waits for the next turn. Otherwise a chain of timers would never let descriptors
+    // be handled.
     let newest = timerNumber
     while let next = timers.last(where: { $0.id.number <= newest }), next.id.due <= now, !isStopped {
       cancel(next.id)
@@ -166,7 +169,7 @@ package final class EventLoop {
     }
   }
 
-  /// Rounded up, so that a timer never finds itself early and spins through its last millisecond. −1: without end.
+  /// Rounded up: rounded down, the loop would spin during a timer's last millisecond. −1 means no limit.
   private func millisecondsToWait(until deadline: Instant) -> Int32 {
     let end = min(deadline, timers.last?.id.due ?? deadline)
     guard end.nanoseconds < .max else { return -1 }
@@ -176,11 +179,11 @@ package final class EventLoop {
 
   // MARK: Signals
 
-  /// Delivers these signals as events instead of letting them act. Call once, at the start, before any thread exists: a
-  /// thread that does not block a signal would still be struck by it.
+  /// Delivers these signals as events; their usual action does not happen. Call this once, at the start, before any
+  /// thread exists: a signal would still act on a thread that does not block it.
   /// - Throws: `.system` if the process has no descriptor left.
   package func onSignals(_ numbers: [Int32], _ handler: @escaping (Int32) -> Void) throws(PlatformError) {
-    precondition(signalDescriptor < 0, "a loop takes its signals once")
+    precondition(signalDescriptor < 0, "onSignals was called twice on one loop")
     let fd = ttrl_signalfd(numbers, Int32(numbers.count))
     guard fd >= 0 else { throw .system(call: "signalfd", code: -fd) }
     signalDescriptor = fd
@@ -194,7 +197,7 @@ package final class EventLoop {
   }
 }
 
-/// The signals that a process of ours gives or takes, by name.
+/// The signals that ttrl's processes send or handle, by name.
 package enum Signal {
   package static let hangup = SIGHUP
   package static let interrupt = SIGINT

@@ -1,8 +1,8 @@
 // Files: whole files and directories.
 //
-// What must survive a crash goes through `AtomicFile`: a reader sees the old content or the new, never a mixture, and
-// once `commit` returns the new one is on the disk. Nothing here follows a symbolic link out of a tree it removes.
-// Elsewhere: MappedFile (weights), LineFile (metrics), RunLock.
+// What must survive a crash is written with `AtomicFile`: a reader sees the old content or the new, never a mixture,
+// and the new content is on the disk when `commit` returns. Removing a tree does not follow symbolic links. Elsewhere:
+// MappedFile (weights), LineFile (metrics), RunLock.
 
 import Glibc
 
@@ -16,7 +16,7 @@ package enum Files {
     let size = try file.size()
     guard size <= limit else { throw .tooLarge(path: path, bytes: size, limit: limit) }
     var bytes: [UInt8] = []
-    // Files in /proc and pipes have size 0, so the end is where reading ends. One byte more than the size tells.
+    // Files in /proc and pipes have size 0, so the end is found by reading: one byte more than the size.
     var chunk = [UInt8](repeating: 0, count: max(size + 1, 4096))
     while true {
       let count = try file.read(into: &chunk)
@@ -70,20 +70,19 @@ package enum Files {
     try Descriptor(opening: path, O_RDONLY, to: "read the size of").size()
   }
 
-  /// Makes the directory and those above it, mode 0700 unless told otherwise. One that is there already is left as it
-  /// is.
+  /// Makes the directory and its parents, by default with mode 0700. A directory that exists is not changed.
   package static func createDirectory(_ path: String, mode: UInt32 = 0o700) throws(PlatformError) {
     if isDirectory(path) { return }
     let parent = directory(of: path)
     if parent != path { try createDirectory(parent, mode: mode) }
-    // Another process may have made it since we looked.
+    // Another process can have made it in the meantime.
     guard mkdir(path, mode) == 0 || errno == EEXIST && isDirectory(path) else {
       throw .file(operation: "create directory", path: path, code: errno)
     }
     try syncDirectory(parent)
   }
 
-  /// Shuts a directory to everyone but its owner: mode 0700.
+  /// Gives only the owner access to a directory: mode 0700.
   package static func makePrivate(_ path: String) throws(PlatformError) {
     guard chmod(path, 0o700) == 0 else { throw .file(operation: "make private", path: path, code: errno) }
   }
@@ -105,7 +104,7 @@ package enum Files {
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  /// Removes a file, or a directory with all that is in it. A path that is not there is done already.
+  /// Removes a file, or a directory with everything in it. Does nothing if the path does not exist.
   package static func removeTree(_ path: String) throws(PlatformError) {
     if unlink(path) == 0 || errno == ENOENT { return }
     guard errno == EISDIR || errno == EPERM, isRealDirectory(path) else {
@@ -115,15 +114,15 @@ package enum Files {
     guard rmdir(path) == 0 || errno == ENOENT else { throw .file(operation: "remove", path: path, code: errno) }
   }
 
-  /// Gives a file or directory another name in one step, on disk when this returns. An existing file is replaced; an
-  /// existing directory only if it is empty.
+  /// Renames a file or directory in one step; the change is on the disk when this returns. An existing file is
+  /// replaced, an existing directory only if it is empty.
   package static func rename(_ old: String, to new: String) throws(PlatformError) {
     guard Glibc.rename(old, new) == 0 else { throw .file(operation: "rename to \(new)", path: old, code: errno) }
     try syncDirectory(directory(of: new))
     if directory(of: old) != directory(of: new) { try syncDirectory(directory(of: old)) }
   }
 
-  /// Returns when the names in a directory are on disk; the content of its files is another matter.
+  /// Returns when the names in a directory are on the disk. The content of its files is not synced.
   package static func syncDirectory(_ path: String) throws(PlatformError) {
     try Descriptor(opening: path, O_RDONLY | O_DIRECTORY, to: "sync").sync()
   }
@@ -141,10 +140,10 @@ package enum Files {
   }
 }
 
-/// A file that appears, whole, under its name when it is committed, or not at all.
+/// A file that appears under its name, complete, when it is committed.
 ///
-/// It is written under a temporary name beside the target. Dropped uncommitted, it is removed; after a crash a
-/// NAME.tmp-PID may be left, which nothing reads.
+/// It is written under a temporary name in the target's directory. If it is not committed, it is removed with this
+/// object. A crash can leave NAME.tmp-PID, which nothing reads.
 package final class AtomicFile {
   private let path: String
   private let temporary: String
@@ -165,7 +164,7 @@ package final class AtomicFile {
     try bytes.span.withUnsafeBytes { buffer throws(PlatformError) in try file.write(buffer) }
   }
 
-  /// Syncs the content, takes the name, syncs the name. Once.
+  /// Syncs the content, takes the name, syncs the name. Call this once.
   package func commit() throws(PlatformError) {
     precondition(!isCommitted, "\(path) was committed already")
     try file.sync()

@@ -1,8 +1,8 @@
-// HostPort: an address as people write it, and as the kernel wants it.
+// HostPort: an address as users write it, and as the kernel takes it.
 
 import CLinux
 
-/// HOST:PORT. The host is a name, an IPv4 address, an IPv6 address (written in brackets), or empty for every interface.
+/// HOST:PORT. The host is a name, an IPv4 address, an IPv6 address (written in brackets), or empty for all interfaces.
 package struct HostPort: Hashable, Sendable {
   package var host: String
   package var port: UInt16
@@ -18,15 +18,15 @@ package struct HostPort: Hashable, Sendable {
     guard let colon = text.lastIndex(of: ":") else { throw .badAddress(text: text, problem: "it has no port") }
     let digits = text[text.index(after: colon)...]
     guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(digits) else {
-      throw .badAddress(text: text, problem: "\"\(digits)\" is no port (0 to 65535)")
+      throw .badAddress(text: text, problem: "\"\(digits)\" is not a port (0 to 65535)")
     }
     let host = text[..<colon]
     if host.hasPrefix("["), host.hasSuffix("]"), host.count > 2 {
       self.init(host: String(host.dropFirst().dropLast()), port: port)
     } else if host.contains(where: { "[]:".contains($0) }) {
-      throw .badAddress(text: text, problem: "an IPv6 address stands in brackets")
+      throw .badAddress(text: text, problem: "an IPv6 address must be in brackets")
     } else if host.contains(where: { $0.isWhitespace || $0 == "/" }) {
-      throw .badAddress(text: text, problem: "\"\(host)\" is no host name")
+      throw .badAddress(text: text, problem: "\"\(host)\" is not a host name")
     } else {
       self.init(host: String(host), port: port)
     }
@@ -40,17 +40,17 @@ package struct HostPort: Hashable, Sendable {
     self.init(host: code == 0 ? String(nulTerminated: text) : "unknown", port: port)
   }
 
-  /// Whether packets to it stay on this machine: a literal loopback address, or "localhost".
+  /// Whether packets to this address stay on this machine: a literal loopback address, or "localhost".
   package var isLoopback: Bool {
-    // Digits and dots only: "127.0.0.1.example.org" is a name like any other.
+    // Only digits and dots: "127.0.0.1.example.org" is a host name.
     let isIPv4Loopback = host.hasPrefix("127.") && host.allSatisfy { "0123456789.".contains($0) }
     return host == "localhost" || host == "::1" || isIPv4Loopback
   }
 
   /// Looks up the addresses behind the host.
-  /// - Parameter numericOnly: never ask a name server; a name then gives no address.
+  /// - Parameter numericOnly: do not ask a name server; then a name has no address.
   /// - Returns: at least one, in the order to try them.
-  /// - Throws: `.unresolvable`. Without `numericOnly` it may block for as long as the name service takes.
+  /// - Throws: `.unresolvable`. Without `numericOnly` the call blocks for as long as the name service takes.
   func resolve(numericOnly: Bool) throws(PlatformError) -> [ttrl_address] {
     var found = [ttrl_address](repeating: ttrl_address(), count: PlatformLimits.addressesPerHost)
     var count: Int32 = 0

@@ -1,14 +1,14 @@
-// Inbox: how a thread tells a loop something.
+// Inbox: messages from any thread to an event loop.
 //
-// Messages are Sendable values; the handler runs on the loop's thread and may touch what lives there. A queue of
-// closures would do too, but such closures could capture nothing of the role they are meant for: typed messages keep
-// the compiler on our side. An inbox of closures is `loop.inbox { (work: @Sendable () -> Void) in work() }`.
+// Messages are Sendable values. The handler runs on the loop's thread and can use the state that belongs to it. A queue
+// of closures would also work, but such closures could not capture the role's state; with typed messages the compiler
+// checks what crosses the threads. An inbox of closures is `loop.inbox { (work: @Sendable () -> Void) in work() }`.
 
 import CLinux
 import Glibc
 import Synchronization
 
-/// A thread-safe queue whose messages arrive, in order, on a loop.
+/// A thread-safe queue whose messages arrive in order on a loop.
 package final class Inbox<Message: Sendable>: Sendable {
   private let waiting = Mutex<[Message]>([])
   private let eventDescriptor: Int32
@@ -20,21 +20,21 @@ package final class Inbox<Message: Sendable>: Sendable {
 
   deinit { Glibc.close(eventDescriptor) }
 
-  /// Adds a message and wakes the loop. From any thread; never blocks for long.
+  /// Adds a message and wakes the loop. Can be called from any thread; it never blocks for long.
   package func post(_ message: Message) {
     let isFirst = waiting.withLock { queue in
       precondition(queue.count < PlatformLimits.inboxMessages, "an inbox overflowed: its loop has stopped reading it")
       queue.append(message)
       return queue.count == 1
     }
-    // One wake-up per batch: the loop takes all that is there.
+    // One wake-up is enough for a batch: the loop takes all messages that are there.
     if isFirst { ttrl_eventfd_raise(eventDescriptor) }
   }
 
   fileprivate func open(on loop: EventLoop, _ handler: @escaping (Message) -> Void) throws(PlatformError) {
-    // The loop holds the inbox: a descriptor that is watched must not be closed.
+    // The loop holds the inbox, because a watched descriptor must not be closed.
     try loop.watch(eventDescriptor, for: .readable) { _ in
-      // Cleared before taking: a message posted in between wakes the loop again.
+      // Cleared before the messages are taken: a message that is posted in between wakes the loop again.
       ttrl_eventfd_clear(self.eventDescriptor)
       let messages = self.waiting.withLock { queue in
         defer { queue = [] }
@@ -44,7 +44,7 @@ package final class Inbox<Message: Sendable>: Sendable {
     }
   }
 
-  /// Stops delivery; later messages are dropped. On the loop's thread.
+  /// Stops delivery; later messages are dropped. Call this on the loop's thread.
   package func close(on loop: EventLoop) { loop.unwatch(eventDescriptor) }
 }
 
@@ -60,7 +60,7 @@ extension EventLoop {
   }
 }
 
-/// Runs `body` on a new detached thread. Its results come back through an `Inbox`.
+/// Runs `body` on a new detached thread. Results come back through an `Inbox`.
 /// - Parameters:
 ///   - name: at most 15 bytes; `top -H` and debuggers show it.
 ///   - body: the thread's work.
@@ -95,9 +95,10 @@ package func startThread(named name: String, _ body: @escaping @Sendable () -> V
   }
 }
 
-/// A thread's bell: it sleeps until somebody rings. Rings are counted, so none is lost while it is busy.
+/// A semaphore: a thread waits until another thread signals. Signals are counted, so none is lost while the thread is
+/// busy.
 package final class Wakeup: @unchecked Sendable {
-  // Unchecked: a POSIX semaphore is made for being shared, and stays where it is.
+  // Unchecked: a POSIX semaphore is made to be shared, and its address does not change.
   private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
   package init() { sem_init(semaphore, 0, 0) }
@@ -110,6 +111,6 @@ package final class Wakeup: @unchecked Sendable {
   package func signal() { sem_post(semaphore) }
 
   package func wait() {
-    while sem_wait(semaphore) != 0 {}  // interrupted by a signal: it is not for us
+    while sem_wait(semaphore) != 0 {}  // repeated when a signal interrupts it
   }
 }

@@ -2,18 +2,18 @@
 
 import Glibc
 
-/// Appends lines. A line is one write, so that readers see it whole; the disk gets it when `sync` returns.
+/// Appends lines. A line is one write, so that readers see the whole line. It is on the disk when `sync` returns.
 package final class LineFile {
   private let file: Descriptor
 
-  /// Opens or makes the file. A last line without its end was torn by a crash; it is cut off.
+  /// Opens or makes the file. If the last line has no newline, a crash tore it, and it is removed.
   package init(_ path: String, mode: UInt32 = 0o644) throws(PlatformError) {
     file = try Descriptor(opening: path, O_RDWR | O_CREAT | O_APPEND, mode: mode, to: "open")
     try cutTornLine()
   }
 
   /// - Parameter line: without its newline.
-  /// - Throws: `.file`, having removed what part of the line was written.
+  /// - Throws: `.file`. Then the part of the line that was written has been removed.
   package func append(_ line: String) throws(PlatformError) {
     precondition(!line.utf8.contains(0x0A), "a line must not contain a newline")
     let before = try file.size()

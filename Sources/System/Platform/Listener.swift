@@ -1,17 +1,17 @@
-// Listener: a TCP port that turns callers into connections.
+// Listener: a TCP port that accepts connections.
 //
-// With a key, a caller is a stranger until it has proved that it has the key; the owner never hears of it before. What
-// strangers may cost is bounded: their number from one address and altogether, the time they have, and what is logged
-// of them. Above the number the oldest stranger gives way, so that those who only sit there keep nobody out. Whoever
-// has shown the key, or had no time to, does not give way; then the new caller has to call again. (When a coordinator
-// comes back, all its workers call at once, and each that is let begin must come to an end.)
+// With a key, a caller is a stranger until it has proved that it has the key; before that the owner does not hear of
+// it. The cost of strangers is bounded: their number from one address and in total, their time, and the log lines about
+// them. Above that number the oldest stranger is closed, so idle strangers cannot keep other callers out. A stranger
+// that has shown the key, or that has just come, is not closed; then the new caller is closed and has to call again.
+// (When a coordinator starts again, all its workers call at once. A handshake that has begun must be able to finish.)
 
 import Base
 import CLinux
 import Glibc
 
 package final class Listener {
-  /// Where it really listens: a port of 0 is replaced by the one the kernel chose.
+  /// The address that it listens on. If port 0 was asked for, this has the port that the kernel chose.
   package let address: HostPort
   private let socket: Int32
   private let context: TLSContext?
@@ -19,18 +19,18 @@ package final class Listener {
   private let limits: ConnectionLimits
   private let onAccept: (Connection) -> Void
   private var isOpen = true
-  /// Callers who have not proved yet that they have the key, oldest first.
+  /// Callers that have not yet proved that they have the key, oldest first.
   private var strangers: [(connection: Connection, since: Instant)] = []
   private let strangersMax: Int
   private var refusals: RefusalLog
 
   /// Starts to listen. The listener stays open until `close()`; the loop keeps it alive.
   /// - Parameters:
-  ///   - address: an empty host is every IPv4 interface, "::" every interface.
-  ///   - context: the key that callers have to have; nil is plain TCP.
-  ///   - loop: calls `onAccept`, and carries the connections.
-  ///   - limits: of each accepted connection.
-  ///   - onAccept: gets each connection before any of its bytes, and after it has proved that it has the key.
+  ///   - address: an empty host means all IPv4 interfaces, "::" all interfaces.
+  ///   - context: the key that callers must have; nil is plain TCP.
+  ///   - loop: calls `onAccept` and serves the connections.
+  ///   - limits: apply to each accepted connection.
+  ///   - onAccept: gets each connection, after the caller has proved that it has the key, and before any of its bytes.
   /// - Throws: `.addressInUse`, `.cannotListen`, `.unresolvable`.
   package init(
     on address: HostPort, tls context: TLSContext? = nil, loop: EventLoop,
@@ -47,7 +47,7 @@ package final class Listener {
     try loop.watch(socket, for: .readable) { _ in self.accept() }
   }
 
-  /// Stops listening. Connections that were accepted live on; strangers are turned away.
+  /// Stops listening. Accepted connections stay open; strangers are closed.
   package func close() {
     guard isOpen else { return }
     isOpen = false
@@ -57,8 +57,8 @@ package final class Listener {
     Glibc.close(socket)
   }
 
-  /// Binds the first address of the host that can be bound, and listens there without taking anybody's call.
-  /// - Returns: the socket, which the caller closes, and where it really listens.
+  /// Binds the first address of the host that can be bound, and listens on it. Accepts no connections.
+  /// - Returns: the socket, which the caller closes, and its real address.
   /// - Throws: `.addressInUse`, `.cannotListen`, `.unresolvable`.
   package static func open(_ address: HostPort) throws(PlatformError) -> (socket: Int32, real: HostPort) {
     var code: Int32 = EADDRNOTAVAIL
@@ -80,7 +80,7 @@ package final class Listener {
       let accepted = ttrl_accept(socket, &peer)
       guard accepted >= 0 else {
         if [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-accepted) { rest(code: -accepted) }
-        // Nobody is waiting any more, or this caller gave up first.
+        // No caller is waiting, or this caller gave up first.
         return
       }
       do throws(PlatformError) {
@@ -95,7 +95,8 @@ package final class Listener {
     }
   }
 
-  /// Out of descriptors: the caller stays in the kernel's queue, and a level-triggered loop would spin on it.
+  /// The process has no descriptor left. The caller stays in the kernel's queue; without a pause, the level-triggered
+  /// loop would spin.
   private func rest(code: Int32) {
     Log.warning("listener.rests", ["address": address, "reason": systemErrorText(code), "remedy": remedy(for: code)])
     _ = giveWay { _ in true }
@@ -134,9 +135,9 @@ package final class Listener {
 
   private static let tooMany = "too many callers at once have not proved that they have the key"
 
-  /// The oldest stranger of some has to go, unless it has shown the key or has just come.
+  /// Closes the oldest stranger for which `isMeant` is true and that has neither shown the key nor just come.
   ///
-  /// - Returns: whether one went.
+  /// - Returns: whether a stranger was closed.
   private func giveWay(where isMeant: (Connection) -> Bool) -> Bool {
     let now = MonotonicClock.now()
     let oldest = strangers.firstIndex { stranger in
@@ -151,8 +152,8 @@ package final class Listener {
   }
 }
 
-/// Tells the log of callers who were turned away: the first at once, then at most one line per `refusalReport`. Whoever
-/// knocks without a key must not be able to fill a disk.
+/// Writes refused callers to the log: the first at once, then at most one line per `refusalReport`. A caller without
+/// the key must not be able to fill a disk.
 struct RefusalLog {
   private let address: HostPort
   private var count = 0

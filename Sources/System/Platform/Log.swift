@@ -1,7 +1,7 @@
 // Log: one event, one line, `key=value`.
 //
-// For people and for grep; nothing reads it back to decide. A line that cannot be written is dropped: a full log disk
-// must not stop a run, whose record is the ledger. A healthy step prints one line.
+// The log is for people and for grep; no decision depends on it. A line that cannot be written is dropped: a full log
+// disk must not stop a run, because the run's record is the ledger. A normal step prints one line.
 //
 //   time=2026-02-03T04:05:06.789Z level=info role=worker event=lease.granted prompt=17 samples=8
 
@@ -25,11 +25,12 @@ package enum Log {
 
   private static let settings = Mutex(Settings())
 
-  /// Says once, at the start of the process, who logs where. Before it, lines go to standard error without a role.
+  /// Sets the role and the file of this process's log. Call this once, at the start. Until then, lines go to standard
+  /// error without a role.
   /// - Parameters:
   ///   - role: "coordinator", "worker", "learner 0".
   ///   - level: lines below it are not written.
-  ///   - path: appended to; standard error if nil.
+  ///   - path: lines are appended to this file; nil is standard error.
   /// - Throws: `.file` if the file cannot be opened.
   package static func start(role: String, level: Level = .info, file path: String? = nil) throws(PlatformError) {
     var descriptor = STDERR_FILENO
@@ -43,7 +44,7 @@ package enum Log {
     }
   }
 
-  /// Whether lines of a level are written; for those that are costly to put together.
+  /// Whether lines of a level are written: for lines that are expensive to make.
   package static func writes(_ level: Level) -> Bool { settings.withLock { level >= $0.least } }
 
   package static func debug(_ event: String, _ fields: Fields = [:]) { write(.debug, event, fields) }
@@ -51,7 +52,7 @@ package enum Log {
   package static func warning(_ event: String, _ fields: Fields = [:]) { write(.warning, event, fields) }
   package static func error(_ event: String, _ fields: Fields = [:]) { write(.error, event, fields) }
 
-  /// Keys and values in the order to print them.
+  /// Keys and values, in the order in which they are printed.
   package typealias Fields = KeyValuePairs<String, any CustomStringConvertible>
 
   private static func write(_ level: Level, _ event: String, _ fields: Fields) {

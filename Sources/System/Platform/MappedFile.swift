@@ -1,14 +1,14 @@
-// MappedFile: a large file as memory, read by the kernel page by page.
+// MappedFile: a large file as memory, which the kernel reads page by page.
 //
 // For weights and checkpoints. The file must not be shortened while it is mapped: the kernel would end the process.
-// Ours never are: every writer of this package replaces files (AtomicFile) and leaves the old content to those who have
-// it.
+// ttrl never shortens a file: every writer replaces it (AtomicFile), and processes that have mapped the old content
+// keep it.
 
 import Glibc
 
-/// Read-only. `bytes` is valid as long as the object lives.
+/// Read-only. `bytes` is valid as long as this object exists.
 ///
-/// Unchecked: the pointer is to memory that no one writes, and it is unmapped only when the last reference is gone.
+/// Unchecked: the memory is never written, and it is unmapped only when the last reference is gone.
 package final class MappedFile: @unchecked Sendable {
   package let path: String
   package let bytes: UnsafeRawBufferPointer

@@ -1,7 +1,7 @@
-// PlatformError: what the operating system refused, to what, and what to do about it.
+// PlatformError: what the operating system refused, and what to do about it.
 //
-// One type for the whole target. The cases keep data; the sentence is made once, in `description`. Every sentence says
-// what was being done, to which path or address, what the system answered, and the next move.
+// One type for the whole target. The cases hold data; `description` is the only place that makes the text. Each text
+// says what was being done, to which path or address, what the system answered, and what to do next.
 
 import Base
 import CLinux
@@ -15,20 +15,20 @@ package enum PlatformError: LastingError, Equatable, Sendable {
   /// Another process holds the lock of this directory; the pid is nil if it did not say.
   case locked(directory: String, owner: String, pid: Int32?)
   case keyRefused(path: String, KeyProblem)
-  /// A key is never written over another.
+  /// A key file exists; it is never replaced.
   case keyExists(path: String)
-  /// OpenSSL cannot do what is asked of it; `reason` is its own text.
+  /// An operation of OpenSSL failed; `reason` is OpenSSL's text.
   case openSSL(operation: String, reason: String)
   /// Not of the form HOST:PORT.
   case badAddress(text: String, problem: String)
   case addressInUse(HostPort)
   case cannotListen(HostPort, code: Int32)
-  /// The name service gave no address; `reason` is its own text.
+  /// The name service gave no address; `reason` is its text.
   case unresolvable(HostPort, reason: String)
   /// No file of this name in any directory of PATH.
   case programNotFound(String)
   case cannotSpawn(path: String, stage: SpawnStage, code: Int32)
-  /// A system call that needs no path failed: the process is short of something (descriptors, memory).
+  /// A system call without a path failed, because the process lacks descriptors or memory.
   case system(call: String, code: Int32)
 
   /// How far a new process got before it failed.
@@ -49,12 +49,12 @@ extension PlatformError: CustomStringConvertible {
         + "open. Wait for it, or stop it with: kill \(pid.map(String.init) ?? "PID")"
     case .keyRefused(let path, let problem): "cannot use the key \(path): \(problem.text(path))"
     case .keyExists(let path):
-      "cannot create the key \(path): there is a file of that name, and a key is never replaced. Use it, move it away, "
+      "cannot create the key \(path): that file exists, and a key is never replaced. Use it, move it away, "
         + "or choose another path"
     case .openSSL(let operation, let reason):
       "OpenSSL cannot \(operation): \(reason). Version 3.0 or later is needed, with TLS 1.3"
     case .badAddress(let text, let problem):
-      "\"\(text)\" is no address: \(problem). Expected HOST:PORT, such as 127.0.0.1:7000, node1:7000 or [::1]:7000"
+      "\"\(text)\" is not an address: \(problem). Expected HOST:PORT, such as 127.0.0.1:7000, node1:7000 or [::1]:7000"
     case .addressInUse(let address):
       "cannot listen on \(address): another process listens there. Stop it (ss -ltnp names it), or give another "
         + "address with --listen; port 0 takes any free port"
@@ -63,7 +63,7 @@ extension PlatformError: CustomStringConvertible {
     case .unresolvable(let address, let reason):
       "cannot find the address of \(address.host): \(reason). Check the spelling, or give the IP address"
     case .programNotFound(let name):
-      "cannot run \(name): no directory of PATH has it. Install it, or add its directory to PATH"
+      "cannot run \(name): it is in no directory of PATH. Install it, or add its directory to PATH"
     case .cannotSpawn(let path, let stage, let code):
       "cannot run \(path): \(stage.text) failed with \(systemErrorText(code)). \(remedy(for: code))"
     case .system(let call, let code):
@@ -106,20 +106,20 @@ extension String {
   }
 }
 
-/// The next move, as far as the error number alone can tell it.
+/// What to do next, as far as the error number tells.
 func remedy(for code: Int32) -> String {
   switch code {
-  case ENOSPC, EDQUOT: "Free space there and start again; what was durable before is intact"
-  case EACCES, EPERM, EROFS: "Check who may write there, or choose another place"
+  case ENOSPC, EDQUOT: "Free space there and start again; everything that was durable is intact"
+  case EACCES, EPERM, EROFS: "Check who can write there, or choose another place"
   case ENOENT: "Check the path"
-  case ENOTDIR, EISDIR, EEXIST: "Something of another kind has that name; move it, or choose another path"
+  case ENOTDIR, EISDIR, EEXIST: "A file or directory of another kind has that name; move it, or choose another path"
   case EMFILE, ENFILE: "Raise the limit on open files (ulimit -n)"
-  case ENOMEM, EAGAIN: "The machine is short of memory or processes; stop something, or raise the limit (ulimit -u)"
-  case EADDRNOTAVAIL: "This machine has no such address; ip address lists those it has"
-  case ECONNREFUSED: "Nobody listens there; start the other side first, or check the port"
-  case EHOSTUNREACH, ENETUNREACH, ETIMEDOUT: "Check the address, and that no firewall is in the way"
-  case EIO: "The disk may be failing; look at the kernel's log (dmesg)"
-  default: "Look up the error name; the kernel's log (dmesg) may say more"
+  case ENOMEM, EAGAIN: "The machine lacks memory or processes; stop another program, or raise the limit (ulimit -u)"
+  case EADDRNOTAVAIL: "This machine does not have that address; `ip address` lists its addresses"
+  case ECONNREFUSED: "No program listens there; start the other side first, or check the port"
+  case EHOSTUNREACH, ENETUNREACH, ETIMEDOUT: "Check the address, and whether a firewall blocks it"
+  case EIO: "Perhaps the disk is failing; look at the kernel's log (dmesg)"
+  default: "Look up the error name; the kernel's log (dmesg) can say more"
   }
 }
 

@@ -1,17 +1,17 @@
 // RunLock: one coordinator per run directory.
 //
-// An exclusive flock on DIRECTORY/lock. The kernel drops it when its holder dies, however it dies, so a crash never
-// leaves a run locked. The file holds the pid, for the message that a second one gets.
+// The lock is an exclusive flock on DIRECTORY/lock. The kernel releases it when its holder ends, for any reason, so a
+// crash never leaves a run locked. The file holds the pid, for the error text that a second coordinator prints.
 
 import Glibc
 
-/// Held until the object is gone.
+/// The lock is held as long as this object exists.
 package final class RunLock {
   private let file: Descriptor
 
   /// - Parameters:
   ///   - directory: must exist.
-  ///   - name: of the file.
+  ///   - name: the file's name.
   ///   - owner: what kind of process this is, for the error text: "coordinator".
   /// - Throws: `.locked` if another process has it, `.file` otherwise.
   package init(directory: String, name: String = "lock", owner: String) throws(PlatformError) {
@@ -24,15 +24,15 @@ package final class RunLock {
     try Array("\(getpid())\n".utf8).span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
   }
 
-  /// Who holds a lock, without taking it.
+  /// The process that holds a lock. Does not take the lock.
   ///
-  /// - Returns: nil if nobody does.
+  /// - Returns: its pid, or nil if no process holds the lock.
   /// - Throws: `.file`.
   package static func holder(directory: String, name: String) throws(PlatformError) -> Int32? {
     let path = "\(directory)/\(name)"
     guard access(path, F_OK) == 0 else { return nil }
     let file = try Descriptor(opening: path, O_RDWR, to: "open")
-    // Shared and at once given back: a process that begins at this very moment might be refused, and says so.
+    // A shared lock, released at once. A process that starts in this moment can be refused; it reports that.
     guard flock(file.number, LOCK_SH | LOCK_NB) == 0 else { return holder(file) }
     return nil
   }

@@ -1,8 +1,8 @@
-// SHA256: the name of content. Weights, checkpoints and manifests are known by it.
+// SHA256: the digest that identifies weights, checkpoints and manifests.
 //
-// OpenSSL does the work (with the processor's SHA instructions where it has them). Not a protection of secrets: the
-// cluster key is the business of TLS.
+// OpenSSL computes it, with the processor's SHA instructions if it has them. Not here: the protection of secrets (TLS).
 
+import Base
 import COpenSSL
 import Glibc
 
@@ -36,7 +36,7 @@ package struct SHA256: ~Copyable {
   }
 
   /// The digest as 64 lower-case hexadecimal digits.
-  package consuming func hex() -> String { Self.hex(digest()) }
+  package consuming func hex() -> String { Hexadecimal.text(digest()) }
 
   package static func digest(of bytes: [UInt8]) -> [UInt8] {
     var hash = SHA256()
@@ -50,7 +50,7 @@ package struct SHA256: ~Copyable {
     return hash.hex()
   }
 
-  /// Of a file of any size, 1 MiB at a time.
+  /// The digest of a file of any size, read 1 MiB at a time.
   /// - Throws: `.file`.
   package static func hex(ofFile path: String) throws(PlatformError) -> String {
     let file = try Descriptor(opening: path, O_RDONLY, to: "hash")
@@ -61,10 +61,5 @@ package struct SHA256: ~Copyable {
       chunk.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
       if count < chunk.count { return hash.hex() }
     }
-  }
-
-  private static func hex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 0xF)]] }, as: UTF8.self)
   }
 }

@@ -1,13 +1,13 @@
-// StandardStreams: what a process says to whoever started it.
+// StandardStreams: standard error and standard output of this process.
 //
-// Results go to standard output and must arrive; what is told along the way goes to standard error and may be lost. A
-// log file on a full disk, or a terminal that is gone, is no reason to end a run.
+// Results go to standard output and must arrive. Progress goes to standard error and can be lost: a log file on a full
+// disk, or a closed terminal, is not a reason to end a run.
 
 import CLinux
 import Glibc
 
 package enum StandardError {
-  /// Writes what can be written. There is nobody to tell about the rest.
+  /// Writes what can be written. Errors are ignored, because there is no place to report them.
   package static func write(_ text: String) {
     var rest = ArraySlice(text.utf8)
     while !rest.isEmpty {
@@ -22,7 +22,7 @@ package enum StandardError {
 }
 
 package enum StandardOutput {
-  /// Hands on everything that was printed, before the process ends.
+  /// Flushes everything that was printed. Call this before the process ends.
   ///
   /// - Throws: `.file`, if some of it could not be written.
   package static func finish() throws(PlatformError) {

@@ -1,22 +1,24 @@
-// TLS: encryption and mutual authentication of one connection, as bytes in and bytes out.
+// TLS: encryption and mutual authentication of one connection: bytes in, bytes out.
 //
-// TLS 1.3 with an external pre-shared key (RFC 8446, 2.2 and 4.2.11) and X25519, so that a key that is lost later opens
-// nothing recorded earlier. OpenSSL does all of it; here it is told what not to do. There is one cipher suite and one
-// group, nothing is negotiated; there are no certificates, no session tickets, no early data. Both sides prove that
-// they have the key before either believes a byte of the other: a client's first message carries a MAC under it (so
-// that a stranger costs the server one hash and no arithmetic), its last one proves that it is no recording.
+// TLS 1.3 with an external pre-shared key (RFC 8446, 2.2 and 4.2.11) and X25519, so that a key that is stolen later
+// does not decrypt earlier recordings. OpenSSL does all of it; this file only restricts it. There is one cipher suite
+// and one group, and nothing is negotiated. There are no certificates, no session tickets and no early data. Both sides
+// prove that they have the key before either trusts a byte of the other. A client's first message has a MAC under the
+// key, so a stranger costs the server one hash and no public-key arithmetic. Its last message proves that the first was
+// not a recording.
 //
-// Not here: sockets, deadlines and queues (Connection), and how many strangers may knock (Listener).
+// Not here: sockets, deadlines and queues (Connection), and the number of strangers (Listener).
 
 import Base
 import COpenSSL
 
-/// What holds for all connections under one key.
+/// What all connections under one key share.
 package final class TLSContext {
   package let key: ClusterKey
   fileprivate let recordsPerKey: Int
   fileprivate let context: OpaquePointer
-  /// What a client says which key it has by. OpenSSL reads it after the callback has returned, so it has to stay.
+  /// The name by which a client says which key it has. OpenSSL reads it after the callback has returned, so the memory
+  /// must stay valid.
   fileprivate let identity: UnsafeMutableBufferPointer<UInt8>
 
   /// The suite that the key belongs to: TLS_AES_128_GCM_SHA256, by its number in the standard.
@@ -25,9 +27,9 @@ package final class TLSContext {
   fileprivate static let identityPrefix = "ttrl-key-"
 
   /// - Parameters:
-  ///   - key: both sides have it.
-  ///   - recordsPerKey: records after which a sender changes its traffic key.
-  /// - Throws: `.openSSL` if the library cannot do this.
+  ///   - key: the key that both sides have.
+  ///   - recordsPerKey: the number of records after which a sender changes its traffic key.
+  /// - Throws: `.openSSL` if the library does not support this.
   package init(_ key: ClusterKey, recordsPerKey: Int = PlatformLimits.recordsPerKey) throws(PlatformError) {
     self.key = key
     self.recordsPerKey = recordsPerKey
@@ -54,7 +56,7 @@ package final class TLSContext {
     identity.deallocate()
   }
 
-  /// The key, in the form in which OpenSSL takes it; the caller owns it.
+  /// The key in the form that OpenSSL takes. The caller owns it.
   fileprivate func session(for connection: OpaquePointer) -> OpaquePointer? {
     guard let cipher = SSL_CIPHER_find(connection, Self.suite), let session = SSL_SESSION_new() else { return nil }
     guard SSL_SESSION_set1_master_key(session, key.secret, key.secret.count) == 1,
@@ -67,39 +69,39 @@ package final class TLSContext {
   }
 }
 
-/// Why a connection is not, or no longer, to be trusted.
+/// Why a connection is not trusted, or not trusted any more.
 package enum TLSFailure: Error, Equatable, Sendable {
   /// A caller named another key than ours.
   case otherKey(theirs: String, ours: String)
-  /// A caller named our key and does not have it.
+  /// A caller named our key but does not have it.
   case falseKey(id: String)
-  /// The other side does not accept ours, or has none.
+  /// The other side does not accept our key, or has no key.
   case refused(alert: String, ours: String)
-  /// What came is not TLS.
+  /// The received bytes are not TLS.
   case notTLS
-  /// The other side finished a handshake in which our key played no part.
+  /// The other side finished a handshake that did not use our key.
   case notByKey
-  /// What came later was changed on the way; the text is OpenSSL's.
+  /// Bytes after the handshake were changed on the way; the text is OpenSSL's.
   case damaged(String)
   /// Anything else; the text is OpenSSL's.
   case failed(String)
 }
 
-/// The TLS of one connection. Feed it what the network brings; send what it puts out.
+/// The TLS of one connection. Give it the bytes from the network, and send the bytes that it makes.
 package final class TLSSession {
   package enum Side: Sendable {
-    /// Calls.
+    /// The side that connects.
     case client
-    /// Is called.
+    /// The side that accepts.
     case server
   }
 
   /// Both sides have proved that they have the key.
   package private(set) var isEstablished = false
-  /// Of a server: the caller's first message carried the MAC that only who has the key can make. It may be a recording
-  /// until the caller's last message proves otherwise.
+  /// Of a server: the caller's first message had the MAC, which needs the key. The message can be a recording; only the
+  /// caller's last message proves that it is not.
   private(set) var hasShownKey = false
-  /// The other side said that it will send no more.
+  /// The other side has said that it sends no more.
   private(set) var hasEnded = false
   /// The name of the key that a caller offered.
   fileprivate var offered: String?
@@ -122,12 +124,12 @@ package final class TLSSession {
       throw .openSSL(operation: "open a connection", reason: "no memory")
     }
     (self.connection, self.incoming, self.outgoing) = (connection, incoming, outgoing)
-    // The connection owns both from here on.
+    // From here on the connection owns both.
     SSL_set_bio(connection, incoming, outgoing)
     SSL_set_ex_data(connection, 0, Unmanaged.passUnretained(self).toOpaque())
     if side == .client {
       SSL_set_connect_state(connection)
-      // No certificate is ever right: there is no one whose signature we would believe.
+      // Every certificate is refused: there is no certificate authority.
       SSL_set_verify(connection, SSL_VERIFY_PEER, nil)
     } else {
       SSL_set_accept_state(connection)
@@ -136,20 +138,21 @@ package final class TLSSession {
 
   deinit { SSL_free(connection) }
 
-  /// Alerts that say: not with this key. handshake_failure, illegal_parameter, decrypt_error, unknown_psk_identity.
+  /// Alerts that mean that the key was not accepted: handshake_failure, illegal_parameter, decrypt_error,
+  /// unknown_psk_identity.
   private static let refusals: [Int32] = [40, 47, 51, 115]
 
-  /// What a server says to one who speaks no TLS: a fatal alert, "protocol_version". OpenSSL says nothing, and a peer
-  /// that was started without the key would not learn why it is hung up on.
+  /// A server's answer to a caller that does not speak TLS: the fatal alert "protocol_version". OpenSSL sends nothing
+  /// in this case, and a process that was started without the key would not learn why the connection was closed.
   static let protocolAlert: [UInt8] = [21, 3, 3, 0, 2, 2, 70]
 
-  /// A client's first words; they wait in `takeOutgoing`.
+  /// Makes a client's first message; it waits in `takeOutgoing`.
   package func begin() throws(TLSFailure) { try shakeHands() }
 
-  /// Takes what the network brought, all of it.
+  /// Takes bytes from the network, all of them.
   ///
-  /// - Returns: what the other side said; empty during the handshake.
-  /// - Throws: why the connection has to end. An alert may wait in `takeOutgoing` even so.
+  /// - Returns: the decrypted bytes; empty during the handshake.
+  /// - Throws: why the connection must end. An alert can still wait in `takeOutgoing`.
   package func receive(_ bytes: [UInt8]) throws(TLSFailure) -> [UInt8] {
     let taken = BIO_write(incoming, bytes, Int32(bytes.count))
     guard taken == bytes.count else { throw .failed("no memory for \(bytes.count) bytes") }
@@ -159,7 +162,7 @@ package final class TLSSession {
     return plain
   }
 
-  /// What is to be sent to the network, in order. Empties itself.
+  /// Removes and returns the bytes to send to the network, in order.
   package func takeOutgoing() -> [UInt8] {
     let count = BIO_ctrl_pending(outgoing)
     guard count > 0 else { return [] }
@@ -168,7 +171,7 @@ package final class TLSSession {
     }
   }
 
-  /// Encrypts bytes; they wait in `takeOutgoing`. Only when established.
+  /// Encrypts bytes; they wait in `takeOutgoing`. Only for an established connection.
   package func send(_ bytes: [UInt8]) throws(TLSFailure) {
     ERR_clear_error()
     recordsUnderKey += bytes.count / PlatformLimits.recordBytes + 1
@@ -176,11 +179,11 @@ package final class TLSSession {
       guard SSL_key_update(connection, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 else { throw failure() }
       recordsUnderKey = 0
     }
-    // Memory takes everything: there is no writing in part.
+    // A memory BIO takes all bytes, so a write is never partial.
     guard SSL_write(connection, bytes, Int32(bytes.count)) == bytes.count else { throw failure() }
   }
 
-  /// Tells the other side that nothing follows.
+  /// Tells the other side that no more bytes follow.
   func end() { if isEstablished { SSL_shutdown(connection) } }
 
   private func shakeHands() throws(TLSFailure) {
@@ -191,12 +194,12 @@ package final class TLSSession {
       hasShownKey = side == .server && SSL_session_reused(connection) == 1
       return
     }
-    // An impostor may answer with a certificate instead of the key.
+    // An attacker can answer with a certificate instead of the key.
     guard SSL_session_reused(connection) == 1 else { throw .notByKey }
     isEstablished = true
   }
 
-  /// What one record says, or nil until more bytes have come.
+  /// The decrypted bytes of one record, or nil until more bytes have come.
   private func readRecord() throws(TLSFailure) -> [UInt8]? {
     ERR_clear_error()
     var code: Int32 = 0
@@ -216,7 +219,7 @@ package final class TLSSession {
 
   private func failure() -> TLSFailure {
     let (reason, text) = takeErrors()
-    // Reasons from here on are alerts: what the other side said, and not what we found.
+    // Reasons from this number on are alerts: the other side sent them.
     let isAlert = reason >= SSL_AD_REASON_OFFSET
     if isEstablished { return isAlert ? .failed(text) : .damaged(text) }
     if isAlert {
@@ -237,7 +240,7 @@ package final class TLSSession {
 
 // MARK: OpenSSL's callbacks
 
-/// A client says which key it has.
+/// Called on a client: says which key it has.
 private let offerKey: SSL_psk_use_session_cb_func = { connection, _, identity, identityLength, session in
   guard let connection, let context = tls(of: connection)?.context else { return 0 }
   identity?.pointee = UnsafePointer(context.identity.baseAddress)
@@ -246,7 +249,8 @@ private let offerKey: SSL_psk_use_session_cb_func = { connection, _, identity, i
   return session?.pointee == nil ? 0 : 1
 }
 
-/// A server looks up the key that a client says it has. Without one the handshake finds nothing to go on with.
+/// Called on a server: looks up the key that a client says it has. Without a key the handshake fails, because there is
+/// no certificate either.
 private let findKey: SSL_psk_find_session_cb_func = { connection, identity, length, session in
   guard let connection, let tls = tls(of: connection) else { return 0 }
   session?.pointee = nil
@@ -261,7 +265,7 @@ private func tls(of connection: OpaquePointer) -> TLSSession? {
 }
 
 extension TLSContext {
-  /// What a stranger calls its key, as far as it may go into a log.
+  /// The key id in a stranger's identity, in a form that can be written to a log.
   fileprivate static func keyID(in identity: [UInt8]) -> String {
     let name = String(decoding: identity, as: UTF8.self)
     let id = String(name.dropFirst(identityPrefix.count))
@@ -270,7 +274,7 @@ extension TLSContext {
   }
 }
 
-/// The first of OpenSSL's errors of this thread; forgets them all.
+/// The first of this thread's OpenSSL errors; clears all of them.
 private func takeErrors() -> (reason: Int32, text: String) {
   let error = ERR_peek_error()
   defer { ERR_clear_error() }
@@ -281,14 +285,14 @@ extension TLSFailure: CustomStringConvertible {
   package var description: String {
     switch self {
     case .otherKey(let theirs, let ours): "it offered another key (\(theirs)) than ours (\(ours))"
-    case .falseKey(let id): "it named our key (\(id)) without having it"
+    case .falseKey(let id): "it named our key (\(id)) but does not have it"
     case .refused(let alert, let ours):
       "the other side refused our key (\(ours)): \(alert). Give both sides the same key file; the coordinator's log "
         + "names the two keys"
     case .notTLS:
       "the other side does not speak TLS. Is it a coordinator with --key none, or another program's port?"
-    case .notByKey: "the other side did not prove that it has the key; it is not who we look for"
-    case .damaged(let text): "what came was changed on the way (\(text))"
+    case .notByKey: "the other side did not prove that it has the key; it does not belong to this cluster"
+    case .damaged(let text): "bytes were changed on the way (\(text))"
     case .failed(let text): "TLS failed: \(text)"
     }
   }

@@ -1,8 +1,7 @@
 // Link: a connection that carries messages.
 //
-// Bytes come from Platform, frames and messages from Wire; here they meet. A link that receives anything that is no
-// message ends, with the reason; it never guesses where the next frame might begin. Whether there is TLS in between is
-// the connection's business.
+// It joins the byte stream of a connection (Platform) with frames and messages (Wire). A link that receives anything
+// other than a message ends, with the reason; it never guesses where the next frame begins. Not here: TLS (Connection).
 
 package import Base
 package import Platform
@@ -10,7 +9,7 @@ package import Records
 package import Wire
 
 package final class Link {
-  /// Why a link ended that was not closed from this side.
+  /// Why a link ended that this side did not close.
   package enum End: Sendable, CustomStringConvertible {
     case connection(Connection.CloseReason)
     case wire(WireError)
@@ -27,14 +26,14 @@ package final class Link {
   private var decoder: FrameDecoder
   private var isOpen = true
   private let onMessage: (Message) -> Void
-  /// Called once, unless the link was closed from this side.
+  /// Called once, unless this side closed the link.
   private let onClose: (End) -> Void
 
   /// - Parameters:
-  ///   - connection: accepted, or on its way.
-  ///   - firstFrameBytes: the largest payload of the first message; later ones may have `Limits.frameBytes`.
-  ///   - onMessage: what the other side says.
-  ///   - onClose: why it ended.
+  ///   - connection: accepted, or still connecting.
+  ///   - firstFrameBytes: the largest payload of the first message; the limit of later ones is `Limits.frameBytes`.
+  ///   - onMessage: gets each message.
+  ///   - onClose: gets the reason when the link ends.
   package init(
     _ connection: Connection, firstFrameBytes: Int = Limits.frameBytes, onMessage: @escaping (Message) -> Void,
     onClose: @escaping (End) -> Void
@@ -52,7 +51,7 @@ package final class Link {
   package var localHost: String { connection.localHost }
   /// Bytes that wait to be sent.
   package var queuedBytes: Int { connection.queuedBytes }
-  /// Called when the bytes that waited have been sent.
+  /// Called when the waiting bytes have been sent.
   package var onDrained: () -> Void {
     get { connection.onDrained }
     set { connection.onDrained = newValue }
@@ -62,7 +61,7 @@ package final class Link {
     if isOpen { connection.send(Frame.encode(message)) }
   }
 
-  /// Ends the link after what was sent has been sent.
+  /// Ends the link when everything queued has been sent.
   package func finish() {
     isOpen = false
     connection.finish()
@@ -92,33 +91,33 @@ package final class Link {
   }
 }
 
-/// A link to the coordinator that is made again whenever the owner asks.
+/// A link to the coordinator. The owner decides when it is made again.
 package final class Uplink {
   private let loop: EventLoop
   private let coordinator: HostPort
   private let context: TLSContext?
   private var link: Link?
-  /// Whether the coordinator has ever spoken to us, and how often it refused our key before.
-  private var wasIn = false
+  /// Whether the coordinator has ever sent a message, and how often it has refused the key before that.
+  private var isAdmitted = false
   private var refusals = 0
   package var onConnect: () -> Void = {}
   package var onMessage: (Message) -> Void = { _ in }
   package var onDisconnect: (String) -> Void = { _ in }
-  /// Called instead of `onDisconnect` when trying again would end the same way: the keys differ. A process that was
-  /// in before is never told so; somebody may have taken the coordinator's port for a moment.
+  /// Called instead of `onDisconnect` when another attempt would fail in the same way, because the keys differ. Not
+  /// called once the coordinator has sent a message: then another program can have its port for a moment.
   package var onRefused: (KeyRefused) -> Void = { _ in }
 
   /// - Parameters:
-  ///   - coordinator: its address.
-  ///   - key: the cluster's; nil is plain TCP.
-  ///   - loop: carries it.
+  ///   - coordinator: the coordinator's address.
+  ///   - key: the cluster's key; nil is plain TCP.
+  ///   - loop: serves the connection.
   /// - Throws: `.openSSL`.
   package convenience init(to coordinator: HostPort, key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
     let context = if let key { try TLSContext(key) } else { nil as TLSContext? }
     self.init(to: coordinator, context: context, loop: loop)
   }
 
-  /// - Parameter context: the key, made ready; nil is plain TCP. Many links may share it.
+  /// - Parameter context: made from the key; nil is plain TCP. Many links can share one.
   package init(to coordinator: HostPort, context: TLSContext?, loop: EventLoop) {
     self.coordinator = coordinator
     self.loop = loop
@@ -132,12 +131,12 @@ package final class Uplink {
 
   private func connectNow() {
     let connection = Connection(
-      to: coordinator, tls: context, by: MonotonicClock.now() + Limits.connectDeadline, loop: loop)
+      to: coordinator, tls: context, by: MonotonicClock.now() + PlatformLimits.connectDeadline, loop: loop)
     connection.onOpen = { self.onConnect() }
     link = Link(
       connection,
       onMessage: { message in
-        self.wasIn = true
+        self.isAdmitted = true
         self.onMessage(message)
       },
       onClose: { reason in
@@ -147,7 +146,7 @@ package final class Uplink {
   }
 
   private func end(_ reason: Link.End) {
-    if reason.isRefusal, !wasIn {
+    if reason.isRefusal, !isAdmitted {
       refusals += 1
       if refusals >= Limits.keyRefusals { return onRefused(KeyRefused(coordinator: coordinator, reason: "\(reason)")) }
     }
@@ -159,7 +158,7 @@ package final class Uplink {
   /// The address of this side, while there is a connection.
   package var localHost: String { link?.localHost ?? "" }
 
-  /// Gives up this connection; the owner learns of it like of any other loss.
+  /// Closes the connection. `onDisconnect` follows, as for any other loss.
   package func disconnect(_ reason: String) {
     guard let link else { return }
     self.link = nil
@@ -167,7 +166,7 @@ package final class Uplink {
     loop.soon { self.onDisconnect(reason) }
   }
 
-  /// Ends the connection for good after what was sent has been sent.
+  /// Ends the connection for good, when everything queued has been sent.
   package func finish() {
     link?.finish()
     link = nil
@@ -183,7 +182,7 @@ package struct KeyRefused: LastingError, Sendable, CustomStringConvertible {
 }
 
 extension Link.End {
-  /// The two sides are of different minds about the key, rather than unlucky.
+  /// The two sides differ about the key; another attempt does not help.
   fileprivate var isRefusal: Bool {
     switch self {
     case .connection(.insecure(.refused)), .connection(.insecure(.notTLS)), .connection(.insecure(.notByKey)),

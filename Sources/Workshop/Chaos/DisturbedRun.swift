@@ -1,22 +1,22 @@
-// DisturbedRun: a run of real processes, and everything that happens to them.
+// DisturbedRun: a run of real processes, and the disturbances that it gets.
 //
 // It starts `ttrl train`, whose workers and learner reach the coordinator through a relay, and carries out a schedule
-// of disturbances until all kills are spent; from then on the run is left in peace. `ttrl train` is disturbed like the
-// others, and started again when it was killed: by hand, so to speak. Nothing here touches the run's files.
+// of disturbances until all kills have happened; then the run is not disturbed any more. `ttrl train` is disturbed too,
+// and started again when it was killed, as a user would do. Nothing here changes the run's files.
 
 package import Base
 import Glibc
 package import Platform
 package import Runs
 
-/// What was done to a run, and how it took it.
+/// What was done to a run, and how it ended.
 package struct DisturbedOutcome: Sendable {
   package var kills: [Kill] = []
-  /// Other disturbances that found somebody, by name.
+  /// The number of other disturbances that found a victim, by name.
   package var others = SortedMap<String, Int>()
   package var receipts = ReceiptCheck()
   package var seconds = 0.0
-  /// Status 0.
+  /// `ttrl train` ended with status 0.
   package var hasFinished = false
 }
 
@@ -30,18 +30,19 @@ package final class DisturbedRun {
   private var train: ChildProcess?
   private var outcome = DisturbedOutcome()
   private var isOver = false
-  /// It was us.
+  /// This object killed `ttrl train`.
   private var isTrainKilled = false
   private var failure: (any Error)?
-  /// Stopped processes, which must not stay so.
+  /// Stopped processes. They must be continued at the end.
   private var paused: [Int32] = []
 
   /// - Parameters:
-  ///   - directory: of the run.
-  ///   - schedule: what to do to it.
-  ///   - command: `ttrl train` for that directory, given the address at which its processes find the coordinator.
-  ///   - say: gets a line per disturbance.
-  /// - Throws: if no port can be listened on.
+  ///   - directory: the run's directory.
+  ///   - schedule: the disturbances.
+  ///   - command: makes the command `ttrl train` for that directory, from the address at which its processes reach the
+  ///     coordinator.
+  ///   - say: gets one line per disturbance.
+  /// - Throws: if it cannot listen on a port.
   package init(
     _ directory: RunDirectory, schedule: DisturbanceSchedule, command: (HostPort) throws -> ChildProcess.Command,
     say: @escaping (String) -> Void
@@ -58,7 +59,7 @@ package final class DisturbedRun {
     self.relay = relay
   }
 
-  /// Lives through the run.
+  /// Carries the run to its end.
   ///
   /// - Returns: what happened.
   /// - Throws: if `ttrl train` cannot be started, or the ledger cannot be read.
@@ -112,13 +113,13 @@ package final class DisturbedRun {
 
   private func arrangeNext() {
     guard let (pause, disturbance) = schedule.next() else {
-      return say("all kills are spent; the run is left in peace")
+      return say("all kills have happened; the run is not disturbed any more")
     }
     let due = MonotonicClock.now() + pause
     loop.schedule(at: due) { self.inflict(disturbance, by: due + Limits.chaosVictim) }
   }
 
-  /// A process that is just being started again cannot be struck; it is waited for, up to a deadline.
+  /// A process that is being started again cannot be disturbed; it is waited for, up to a deadline.
   private func inflict(_ disturbance: Disturbance, by deadline: Instant) {
     guard !isOver else { return }
     if !strike(disturbance) {
@@ -126,12 +127,12 @@ package final class DisturbedRun {
         loop.schedule(at: MonotonicClock.now() + .milliseconds(50)) { self.inflict(disturbance, by: deadline) }
         return
       }
-      say("there was nobody to \(disturbance)")
+      say("no victim was found for \(disturbance)")
     }
     arrangeNext()
   }
 
-  /// - Returns: whether there was somebody to strike.
+  /// - Returns: whether a victim was found.
   private func strike(_ disturbance: Disturbance) -> Bool {
     switch disturbance {
     case .kill(let kind): return kill(kind)
@@ -158,7 +159,7 @@ package final class DisturbedRun {
     outcome.kills.append(Kill(kind, name: victim.name, time: time))
     isTrainKilled = isTrainKilled || kind == .train
     say("killed \(kind.rawValue) \(victim.name) (\(outcome.kills.count))")
-    // Before a new coordinator can have mended what the old one did not keep.
+    // Checked before a new coordinator can make up for what the old one did not store.
     if kind == .coordinator { attempt { try self.outcome.receipts.run(on: self.directory) } }
     return true
   }
@@ -170,7 +171,7 @@ package final class DisturbedRun {
     paused.append(victim.id)
     loop.schedule(at: MonotonicClock.now() + span) {
       self.paused.removeAll { $0 == victim.id }
-      // Its number may be another's by now, to whom SIGCONT does nothing.
+      // Another process can have its number by now; SIGCONT does nothing to it.
       Glibc.kill(victim.id, SIGCONT)
     }
     return true
@@ -189,8 +190,8 @@ package final class DisturbedRun {
   }
 }
 
-/// Somebody pressed Ctrl-C.
+/// The user pressed Ctrl-C, or sent SIGTERM.
 package struct Interrupted: Error, CustomStringConvertible {
   package init() {}
-  package var description: String { "interrupted; the runs in the directory can be looked at, and removed" }
+  package var description: String { "interrupted; the runs are still in the directory and can be removed" }
 }

@@ -6,15 +6,15 @@ import Platform
 package struct FamilyMember: Equatable, Sendable {
   package var id: Int32
   package var kind: ProcessKind
-  /// Of a worker: its `--name`. Of a rank: its number.
+  /// A worker's `--name`, or a rank's number.
   package var name: String
 }
 
 package enum Family {
   /// `ttrl train` and the processes of its run.
   ///
-  /// - Parameter root: its process number.
-  /// - Returns: by process number; empty when it is gone.
+  /// - Parameter root: the process number of `ttrl train`.
+  /// - Returns: in the order of process numbers; empty if `ttrl train` has ended.
   package static func members(of root: Int32) -> [FamilyMember] {
     let entries = ((try? Files.list("/proc")) ?? []).compactMap { Int32($0) }.compactMap(Entry.init)
     guard let train = entries.first(where: { $0.id == root }) else { return [] }
@@ -37,12 +37,12 @@ package enum Family {
     let parent: Int32
     let arguments: [String]
 
-    /// Of a process that has not ended.
+    /// nil for a process that has ended.
     init?(_ id: Int32) {
       guard let status = try? Files.readText("/proc/\(id)/stat"), let name = status.lastIndex(of: ")"),
         let commands = try? Files.readText("/proc/\(id)/cmdline")
       else { return nil }
-      // The name, in parentheses, may hold anything; then come the state and the parent.
+      // The name, in parentheses, can contain any character; then come the state and the parent.
       let fields = status[status.index(after: name)...].split(separator: " ")
       guard fields.count > 1, fields[0] != "Z", fields[0] != "X", let parent = Int32(fields[1]) else { return nil }
       self.id = id
@@ -50,7 +50,7 @@ package enum Family {
       arguments = commands.split(separator: "\0").map(String.init)
     }
 
-    /// Ours are the same program; mpirun, whatever it is really called, was given it.
+    /// Processes of ttrl run the same program. mpirun, which can have another name, has it among its arguments.
     func role(under train: Entry) -> (ProcessKind, name: String)? {
       guard arguments.count > 1 else { return nil }
       guard arguments[0] == train.arguments.first else { return arguments.contains("learner") ? (.mpirun, "") : nil }
@@ -67,7 +67,7 @@ package enum Family {
       return arguments[index + 1]
     }
 
-    /// Open MPI's name for it, or MPICH's.
+    /// The rank, from the variable of Open MPI or of MPICH.
     private var rank: String {
       let environment = (try? Files.readText("/proc/\(id)/environ")) ?? ""
       let names = ["OMPI_COMM_WORLD_RANK=", "PMI_RANK="]

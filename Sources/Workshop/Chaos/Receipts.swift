@@ -1,8 +1,8 @@
-// Receipts: what workers were told is durable, held against what is.
+// Receipts: compares the slots that were acknowledged as durable with the ledger.
 //
-// A worker that logs at level debug writes down every acknowledgement it gets. Whoever reads those lines first and the
-// ledger afterwards must find every slot there, whatever was killed meanwhile: the ledger of a coordinator that died in
-// mid-sentence, too. (That the slot is there at the end of the run proves little: it would have been sampled again.)
+// A worker that logs at level debug logs every acknowledgement that it gets. The check reads those lines first and the
+// ledger afterwards; then the ledger must have every acknowledged slot, also right after the coordinator was killed.
+// (At the end of the run the check would prove little: a lost slot would have been sampled again.)
 
 import Base
 package import Ledger
@@ -11,10 +11,10 @@ package import Records
 package import Runs
 
 package struct ReceiptCheck: Equatable, Sendable {
-  /// Acknowledgements compared, over all checks; one that is compared twice counts twice.
+  /// Compared acknowledgements, over all checks; one that is compared twice counts twice.
   package var compared = 0
   package var checks = 0
-  /// Acknowledged and not in the ledger.
+  /// Slots that were acknowledged and are not in the ledger.
   package var lost: [Slot] = []
 
   package init() {}
@@ -44,7 +44,7 @@ package struct ReceiptCheck: Equatable, Sendable {
     }
   }
 
-  /// - Parameter line: of a worker's log.
+  /// - Parameter line: a line of a worker's log.
   static func slots(acknowledgedBy line: some StringProtocol) -> [Slot] {
     guard let line = LogLine(parsing: line), line.event == "worker.settled", let names = line["slots"] else {
       return []

@@ -1,16 +1,17 @@
-// Recovery: how long after a kill its victim's part was played again, read from the coordinator's log.
+// Recovery: how long after a kill the victim was replaced, read from the coordinator's log.
 //
-// A worker is back when one of its name has joined, a learner when a learner has, the coordinator (and `ttrl train`,
-// which takes it along) when it has a worker again. A run that ends sooner did without.
+// A worker is replaced when a worker with its name joins, a learner when a learner joins. The coordinator (and `ttrl
+// train`, with which it dies) is replaced when a worker joins it. If the run ends before that, the kill has no recovery
+// time.
 
 /// One line of a process's log: `time=… level=… event=… key=value …`.
 package struct LogLine: Equatable, Sendable {
-  /// As it stands: ISO 8601 in UTC with milliseconds, which sorts as time does.
+  /// As written: ISO 8601 in UTC with milliseconds. The texts sort in the order of the times.
   package var time = ""
   package var event = ""
   package var fields: [(name: String, value: String)] = []
 
-  /// - Returns: nil for anything else, a line that was cut short included.
+  /// - Returns: nil for any other text, also for a line that was cut short.
   package init?(parsing line: some StringProtocol) {
     guard line.hasPrefix("time=") else { return nil }
     var rest = line[...]
@@ -55,7 +56,7 @@ package struct LogLine: Equatable, Sendable {
     return nil
   }
 
-  /// The event's own field, where the process that logs it has one of that name too (`role`).
+  /// The last field of this name: the event's own field, if the logging process has a field of that name too (`role`).
   package subscript(_ name: String) -> String? { fields.last { $0.name == name }?.value }
 
   package static func == (left: Self, right: Self) -> Bool {
@@ -67,7 +68,7 @@ package struct LogLine: Equatable, Sendable {
 /// One kill that happened.
 package struct Kill: Equatable, Sendable {
   package var kind: ProcessKind
-  /// Of a worker: its `--name`.
+  /// A worker's `--name`; otherwise empty.
   package var name: String
   /// Seconds since 1970.
   package var time: Double
@@ -78,8 +79,8 @@ package struct Kill: Equatable, Sendable {
     self.time = time
   }
 
-  /// Whether someone who joins plays the victim's part.
-  package func isReplaced(by joined: LogLine) -> Bool {
+  /// Whether a process that joins replaces the victim.
+  func isReplaced(by joined: LogLine) -> Bool {
     guard joined.event == "coordinator.joined" else { return false }
     return switch kind {
     case .worker: joined["name"] == name
@@ -92,7 +93,7 @@ package struct Kill: Equatable, Sendable {
 /// Recovery times of the kills of one kind.
 package struct RecoveryTimes: Equatable, Sendable {
   package var kills: Int
-  /// Of those that were followed by a recovery, seconds, ascending.
+  /// Seconds from kill to recovery, ascending, for the kills that have a recovery.
   package var seconds: [Double]
 
   package init(kills: Int, seconds: [Double]) {
@@ -105,9 +106,9 @@ package struct RecoveryTimes: Equatable, Sendable {
 }
 
 /// - Parameters:
-///   - kills: in order of time.
+///   - kills: in the order of time.
 ///   - log: the coordinator's lines, in order, with their times in seconds since 1970.
-/// - Returns: of every kind, in the order of `ProcessKind`.
+/// - Returns: the times of every kind, in the order of `ProcessKind`.
 package func recoveries(
   of kills: [Kill], log: [(seconds: Double, line: LogLine)]
 ) -> [(kind: ProcessKind, times: RecoveryTimes)] {

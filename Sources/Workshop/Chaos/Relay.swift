@@ -1,21 +1,21 @@
-// Relay: stands between a run's processes and its coordinator, and makes trouble on request.
+// Relay: forwards connections between a run's processes and its coordinator, and makes faults on request.
 //
-// It forwards bytes and understands none of them: with a key they are TLS records, without one frames. Whatever it does
-// to them, both sides have to notice, and neither may believe a byte that was not sent. It asks for the coordinator's
-// address anew for every caller, because a restarted one may listen elsewhere.
+// It forwards bytes without reading them: TLS records with a key, frames without one. Both sides must notice every
+// change, and must not use a byte that was not sent. It asks for the coordinator's address for every caller, because a
+// restarted coordinator can listen on another port.
 
 package import Base
 import Glibc
 package import Platform
 
 package final class Relay {
-  /// One caller and the coordinator.
+  /// One caller's connection, and the one to the coordinator.
   private final class Pair {
     let caller: Connection
     let onward: Connection
-    /// Where the next bytes to go that way have a bit flipped: at this share of their length.
+    /// If set, one bit of the next forwarded bytes is flipped, at this share of their length.
     var corruptsNext: Double?
-    /// While it stalls: what waits, and for whom.
+    /// The bytes that wait during a stall, and where they go.
     var isStalled = false
     var held: [(to: Connection, bytes: [UInt8])] = []
 
@@ -25,7 +25,7 @@ package final class Relay {
     }
   }
 
-  /// Where the run's processes have to go.
+  /// The address to which the run's processes connect.
   package var address: HostPort { listener?.address ?? HostPort(host: "127.0.0.1", port: 0) }
   private let loop: EventLoop
   private let target: () -> HostPort?
@@ -35,9 +35,9 @@ package final class Relay {
   /// Starts to listen on loopback.
   ///
   /// - Parameters:
-  ///   - loop: carries the connections.
-  ///   - target: where the coordinator is now; nil where it is nowhere.
-  /// - Throws: if no port can be listened on.
+  ///   - loop: serves the connections.
+  ///   - target: the coordinator's present address; nil if it has none.
+  /// - Throws: if it cannot listen on a port.
   package init(loop: EventLoop, target: @escaping () -> HostPort?) throws(PlatformError) {
     self.loop = loop
     self.target = target
@@ -51,7 +51,7 @@ package final class Relay {
     for pair in pairs { end(pair) }
   }
 
-  // MARK: Trouble
+  // MARK: Faults
 
   /// Resets both ends of a connection.
   package func reset(_ number: Int) {
@@ -61,14 +61,14 @@ package final class Relay {
     pairs.removeAll { $0 === pair }
   }
 
-  /// Flips a bit of what a connection carries next, in either direction.
+  /// Flips one bit of the next bytes that a connection carries, in either direction.
   ///
   /// - Parameters:
-  ///   - number: of the connection.
-  ///   - place: where in those bytes, as a share of their length, in [0, 1).
+  ///   - number: the connection's index.
+  ///   - place: the place in those bytes, as a share of their length, in [0, 1).
   package func corrupt(_ number: Int, at place: Double) { pairs[number].corruptsNext = place }
 
-  /// Holds back what a connection carries, and lets go of it later, in order.
+  /// Holds back what a connection carries, and sends it later, in order.
   package func stall(_ number: Int, for span: Instant.Span) {
     let pair = pairs[number]
     pair.isStalled = true
@@ -82,9 +82,9 @@ package final class Relay {
   // MARK: Forwarding
 
   private func accept(_ caller: Connection) {
-    // Nobody there: the caller sees what it would see without us.
+    // There is no coordinator. The caller sees the same as without a relay.
     guard let target = target() else { return caller.reset() }
-    let onward = Connection(to: target, by: MonotonicClock.now() + Limits.connectDeadline, loop: loop)
+    let onward = Connection(to: target, by: MonotonicClock.now() + PlatformLimits.connectDeadline, loop: loop)
     let pair = Pair(caller, onward)
     pairs.append(pair)
     caller.onBytes = { self.forward($0, to: onward, of: pair) }
@@ -103,7 +103,7 @@ package final class Relay {
     if pair.isStalled { pair.held.append((connection, bytes)) } else { connection.send(bytes) }
   }
 
-  /// One side hung up: what it said last still reaches the other.
+  /// One side closed its connection. Its last bytes still reach the other side.
   private func end(_ pair: Pair) {
     pairs.removeAll { $0 === pair }
     for (connection, bytes) in pair.held { connection.send(bytes) }

@@ -1,9 +1,9 @@
-// Decoder: everything that reads bytes which somebody else may have written, one entry each, for a fuzzer to call.
+// Decoder: one entry for each decoder of bytes that another program can have written, for a fuzzer to call.
 //
-// What must hold of any bytes: the decoder returns or throws a named error, in bounded time and memory; nothing traps.
-// Where a value comes out, it goes in again: encoded and decoded once more it is the same. A broken rule stops the
-// process, which is what a fuzzer looks for. `scripts/fuzz` gives them to libFuzzer; Tests/FuzzingTests, the corpora
-// that it found, in every test run.
+// For any bytes, the decoder must return or throw a named error, in bounded time and memory; nothing must trap. A
+// decoded value is encoded and decoded again, and must be the same. A violation stops the process, which a fuzzer
+// notices. `scripts/fuzz` runs the decoders under libFuzzer; Tests/FuzzingTests feeds them the corpora that it found,
+// in every test run.
 
 import Base
 import Bundles
@@ -14,15 +14,15 @@ import Settings
 import Wire
 
 package enum Decoder: String, Sendable, CaseIterable {
-  /// A connection's byte stream, from its first byte on.
+  /// A connection's byte stream from its first byte on.
   case frames
-  /// A payload in a frame that is right: what is behind the checksums.
+  /// A payload in a frame with right checksums.
   case messages
-  /// A bundle of weights whose manifest was decoded, and chunks that claim to be its own.
+  /// A bundle of weights: a manifest, and chunks that claim to belong to it.
   case bundles
-  /// TLS, from either side, before and after the handshake.
+  /// TLS, on both sides, before and after the handshake.
   case handshake
-  /// Rows of a ledger that somebody else has written.
+  /// Rows of a ledger that another program wrote.
   case ledger
   case safetensors
   case tokenizer
@@ -34,7 +34,7 @@ package enum Decoder: String, Sendable, CaseIterable {
   /// Flags and settings files.
   case settings
 
-  /// Gives it some bytes.
+  /// Gives bytes to the decoder.
   package func feed(_ bytes: [UInt8]) {
     switch self {
     case .frames: feedFrames(bytes)
@@ -53,13 +53,13 @@ package enum Decoder: String, Sendable, CaseIterable {
 
   // MARK: Wire
 
-  /// The first byte says in which pieces the rest arrives: that must not matter.
+  /// The first byte is the size of the pieces in which the rest arrives. The pieces must not matter.
   private func feedFrames(_ bytes: [UInt8]) {
     guard let first = bytes.first else { return }
     let stream = Array(bytes.dropFirst())
     let (whole, wholeError) = messages(of: stream, inPiecesOf: max(stream.count, 1))
     let (parts, partsError) = messages(of: stream, inPiecesOf: Int(first) + 1)
-    precondition(whole == parts && wholeError == partsError, "a stream is read otherwise in pieces")
+    precondition(whole == parts && wholeError == partsError, "a stream that comes in pieces is decoded differently")
   }
 
   private func messages(of stream: [UInt8], inPiecesOf size: Int) -> ([Message], WireError?) {
@@ -82,12 +82,12 @@ package enum Decoder: String, Sendable, CaseIterable {
     var decoder = FrameDecoder()
     decoder.append(frame)
     guard let message = try? decoder.next() else { return }
-    // There is one spelling of a message: decoded and encoded, the bytes are the same.
-    precondition(Frame.encode(message) == frame, "a message has two spellings")
+    // A message has one encoding: decoded and encoded again, the bytes are the same.
+    precondition(Frame.encode(message) == frame, "a message has two encodings")
   }
 
-  /// Four bytes of shape, then chunks: one byte of length each, and as many bytes. What is unpacked is as long as was
-  /// said, packed again and unpacked again the same.
+  /// The input is four bytes of shape, then chunks: each is one byte of length and as many bytes. The unpacked bytes
+  /// must have the stated length, and must be the same after they are packed and unpacked again.
   private func feedBundles(_ bytes: [UInt8]) {
     guard bytes.count >= 4 else { return }
     let (count, block) = (Int(bytes[0]) << 4 | Int(bytes[1]) & 15, Int(bytes[2]))
@@ -108,19 +108,20 @@ package enum Decoder: String, Sendable, CaseIterable {
       chunks.indices.contains(Int(digest.bytes[0])) ? chunks[Int(digest.bytes[0])] : nil
     }
     guard let whole = try? unpacked(bundle, base: base, chunk: found) else { return }
-    precondition(whole.count == count, "a bundle unpacks to another length than it says")
+    precondition(whole.count == count, "a bundle unpacks to another length than it states")
     let again = bundleOf(policy, whole, base: base, wordBytes: wordBytes, blockBytes: block) {
       ChunkDigest(SHA256.digest(of: $0))
     }
     let shelf = Dictionary(
       zip(again.manifest.chunks.map(\.digest), again.chunks), uniquingKeysWith: { first, _ in first })
-    precondition((try? unpacked(again.manifest, base: base) { shelf[$0] }) == whole, "a bundle changes on its way")
+    precondition(
+      (try? unpacked(again.manifest, base: base) { shelf[$0] }) == whole, "a bundle changes when it is packed again")
   }
 
   // MARK: TLS
 
-  /// The first byte: 0, a server hears the rest; 1, a client; else the rest changes what a client says to a server,
-  /// from that place on, until both are through or one gives up.
+  /// If the first byte is 0, a server receives the rest; if it is 1, a client. Otherwise the rest is XORed into what a
+  /// client sends to a server, from that place on, until both finish the handshake or one fails.
   private func feedHandshake(_ bytes: [UInt8]) {
     guard let mode = bytes.first, let key = try? TLSContext(ClusterKey()), let server = try? TLSSession(key, .server),
       let client = try? TLSSession(key, .client)
@@ -157,7 +158,7 @@ package enum Decoder: String, Sendable, CaseIterable {
 
   // MARK: Files
 
-  /// The first byte: how much longer the file claims to be than these bytes.
+  /// The first byte says how many bytes longer the file claims to be than this input.
   private func feedSafeTensors(_ bytes: [UInt8]) {
     guard let more = bytes.first else { return }
     let beginning = Array(bytes.dropFirst())
@@ -166,7 +167,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     beginning.withUnsafeBytes { file in _ = try? SafeTensorsHeader(file) }
   }
 
-  /// A tokenizer that is one encodes and decodes, whatever its tables say.
+  /// A tokenizer that was accepted must encode and decode, whatever its tables are.
   private func feedTokenizer(_ bytes: [UInt8]) {
     guard let tokenizer = try? Tokenizer(file: bytes) else { return }
     for text in ["Hello, world 123\n", "é̈ \u{1F600}", "\\boxed{7}<|im_end|>"] {
@@ -175,7 +176,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     _ = tokenizer.decode([0, 1, -1, .max], skipSpecial: true)
   }
 
-  /// The two files are divided by a zero byte.
+  /// A zero byte separates the two files.
   private func feedConfiguration(_ bytes: [UInt8]) {
     let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false).map(Array.init)
     _ = try? CheckpointConfiguration(config: parts[0], generation: parts.count > 1 ? parts[1] : nil)
@@ -185,22 +186,25 @@ package enum Decoder: String, Sendable, CaseIterable {
     _ = try? JSON.parseElements(bytes)
     guard let value = try? JSON.parse(bytes) else { return }
     let text = value.text()
-    guard let again = try? JSON.parse(text) else { preconditionFailure("what was written cannot be read: \(text)") }
-    precondition(again.text() == text, "JSON changed on the way: \(text)")
+    guard let again = try? JSON.parse(text) else {
+      preconditionFailure("JSON that was written cannot be read: \(text)")
+    }
+    precondition(again.text() == text, "JSON changes when it is written and read: \(text)")
   }
 
-  /// Arguments are divided by line breaks.
+  /// Line breaks separate the arguments.
   private func feedSettings(_ bytes: [UInt8]) {
     let arguments = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
     var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
     parser.apply(parser.pairs(of: arguments), from: "fuzzer")
     guard let settings = try? parser.finish() else { return }
-    // What was accepted is accepted again in its own words.
+    // The text of an accepted value must give the same value.
     for setting in SettingTable.all where !setting.value(in: settings).isEmpty {
       var again = SettingsParser(allowed: [setting.name], defaults: Settings())
       again.apply([(setting.name, setting.value(in: settings))], from: "again")
       precondition(
-        setting.value(in: again.settings) == setting.value(in: settings), "--\(setting.name) does not come back")
+        setting.value(in: again.settings) == setting.value(in: settings),
+        "--\(setting.name) changes when its own text is parsed")
     }
   }
 }

@@ -1,8 +1,9 @@
-// LedgerBytes: rows that no coordinator wrote: blobs of any length, numbers out of any range, names that name nothing.
+// LedgerBytes: rows that no coordinator wrote: blobs of any length, and numbers of any size.
 //
-// The file itself is SQLite's to judge, which is fuzzed by its makers; what is ours is what we make of its values. They
-// are written past the ledger's own code, and read through it.
+// SQLite checks the file format, and its authors fuzz it; here ttrl's reading of the values is fuzzed. The rows are
+// written with SQL, without the ledger's code, and read with it.
 
+import Base
 import CSQLite
 import Glibc
 import Ledger
@@ -16,13 +17,14 @@ final class LedgerBytes: Sendable {
   private let path: String
   private let hasLedger: Bool
 
-  /// One ledger for all inputs, removed when the process ends well.
+  /// One ledger is used for all inputs.
   private init() {
     path = "/tmp/ttrl-fuzz-\(getpid()).sqlite"
     hasLedger = (try? Ledger(path: path, mode: .readWrite)) != nil
   }
 
-  /// Two bytes say where tokens end and log-probabilities begin; the next which numbers are changed, and to what.
+  /// The first two bytes say where the tokens end and the log-probabilities begin. The third says which numbers are
+  /// replaced; bytes 4 to 11 are the number that replaces them. The blobs follow from byte 12 on.
   func feed(_ bytes: [UInt8]) {
     guard hasLedger, bytes.count >= 12 else { return }
     let rest = Array(bytes[12...])
@@ -52,19 +54,21 @@ final class LedgerBytes: Sendable {
     var handle: OpaquePointer?
     guard sqlite3_open(path, &handle) == SQLITE_OK, let handle else { return }
     defer { sqlite3_close_v2(handle) }
-    func hex(_ bytes: [UInt8]) -> String {
-      bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
+    let (tokenHex, logprobHex) = (Hexadecimal.text(tokens), Hexadecimal.text(logprobs))
     let script = """
       PRAGMA synchronous = OFF; BEGIN;
       DELETE FROM trajectories; DELETE FROM rounds; DELETE FROM prompts; DELETE FROM policy_versions;
-      INSERT INTO rounds VALUES (\(round), 'train', 'training', 0, 0, \(slots), 'open', 0, NULL);
-      INSERT INTO trajectories VALUES
-        (\(round), \(prompt), \(sample), \(policy), NULL, x'\(hex(tokens))', x'\(hex(logprobs))', 0, '\(finish)');
-      INSERT INTO prompts VALUES ('training', \(prompt), NULL, '', x'\(hex(tokens))', NULL);
-      INSERT INTO policy_versions VALUES (\(policy), '', '', \(slots), \(sample), 0, NULL);
+      INSERT INTO rounds (code, purpose, question_set, step, policy_version, slots, state, opened_at)
+        VALUES (\(round), 'train', 'training', 0, 0, \(slots), 'open', 0);
+      INSERT INTO trajectories (round, prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish)
+        VALUES (\(round), \(prompt), \(sample), \(policy), x'\(tokenHex)', x'\(logprobHex)', 0, '\(finish)');
+      INSERT INTO prompts (question_set, prompt_index, text, tokens) VALUES ('training', \(prompt), '', x'\(tokenHex)');
+      INSERT INTO policy_versions (version, sha256, path, bytes, made_by_step, made_at)
+        VALUES (\(policy), '', '', \(slots), \(sample), 0);
       COMMIT
       """
-    sqlite3_exec(handle, script, nil, nil, nil)
+    // A script that SQLite refuses would leave nothing to read, and the fuzzer nothing to find.
+    let code = sqlite3_exec(handle, script, nil, nil, nil)
+    precondition(code == SQLITE_OK, "the rows were not written: \(String(cString: sqlite3_errmsg(handle)))")
   }
 }

@@ -1,8 +1,8 @@
 // CLinux: the Linux calls that Swift's Glibc module does not show, as plain functions.
 //
-// Structures with unions, macros and packed fields stay on this side; Swift sees numbers and byte arrays. Every
-// function that can fail returns a negative errno, so that nothing between the call and the check can overwrite it.
-// No decisions here: each number that could be chosen differently is an argument.
+// Structures with unions, macros and packed fields stay in C; Swift sees numbers and byte arrays. Every function that
+// can fail returns a negative errno, so that no code between the call and the check can overwrite it. These functions
+// decide nothing: each number that could be chosen differently is an argument.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +14,9 @@
 
 enum { TTRL_READABLE = 1, TTRL_WRITABLE = 2, TTRL_HANGUP = 4 };
 
+// Events per call of ttrl_epoll_wait.
+enum { TTRL_EVENTS_MAX = 256 };
+
 typedef struct {
   uint64_t tag;
   uint32_t readiness;  // of TTRL_READABLE, TTRL_WRITABLE, TTRL_HANGUP
@@ -23,7 +26,8 @@ int ttrl_epoll_create(void);
 int ttrl_epoll_add(int epoll, int fd, uint32_t interest, uint64_t tag);
 int ttrl_epoll_change(int epoll, int fd, uint32_t interest, uint64_t tag);
 int ttrl_epoll_remove(int epoll, int fd);
-// Fills at most `capacity` (no more than 256) events and returns how many. A timeout below 0 waits without end.
+// Fills at most `capacity` events, and no more than TTRL_EVENTS_MAX, and returns how many. A timeout below 0 waits
+// without a limit.
 int ttrl_epoll_wait(int epoll, ttrl_event *events, int capacity, int timeout_ms);
 int ttrl_eventfd(void);
 void ttrl_eventfd_raise(int fd);
@@ -42,8 +46,8 @@ typedef struct {
   uint32_t length;
 } ttrl_address;
 
-// Fills at most `capacity` addresses and sets *count. Returns 0, or getaddrinfo's own (negative) code.
-// A null host means every interface. `numeric`: refuse what would need a name server.
+// Fills at most `capacity` addresses and sets *count. Returns 0, or getaddrinfo's own (negative) code. A null host
+// means all interfaces. `numeric`: refuse a host that needs a name server.
 int ttrl_resolve(
     const char *_Nullable host, uint16_t port, bool numeric, ttrl_address *addresses, int capacity, int *count);
 const char *ttrl_resolve_error(int code);
@@ -52,11 +56,11 @@ int ttrl_address_text(const ttrl_address *address, char *host, int capacity, uin
 // A bound, listening socket (SO_REUSEADDR).
 int ttrl_listen(const ttrl_address *address, int backlog);
 int ttrl_local_address(int fd, ttrl_address *address);
-// A socket whose connection is under way; it becomes writable when that is decided, and ttrl_socket_error says how.
+// A socket that is connecting. It becomes writable when the attempt has ended, and ttrl_socket_error says how.
 int ttrl_connect(const ttrl_address *address);
 int ttrl_accept(int listener, ttrl_address *peer);
 int ttrl_socket_error(int fd);
-// TCP_NODELAY; keepalive probes; how long sent bytes may stay unacknowledged, or the peer's window shut.
+// Sets TCP_NODELAY, keepalive probes, and how long sent bytes can stay unacknowledged or the peer's window closed.
 int ttrl_tune(int fd, int probe_after_s, int probe_every_s, int probes, int unacknowledged_ms);
 
 // Processes.
@@ -65,7 +69,7 @@ typedef struct {
   const char *path;
   char *_Nullable const *_Nonnull argv;
   char *_Nullable const *_Nonnull envp;
-  int standard_input, standard_output, standard_error;  // descriptors; below 0 inherits ours
+  int standard_input, standard_output, standard_error;  // below 0: inherited from this process
   bool own_group;                                       // the child leads a process group of its own
   bool dies_with_parent;                                // SIGKILL when the thread that spawned it ends
 } ttrl_command;
@@ -75,25 +79,24 @@ enum { TTRL_SPAWN_FORK = 1, TTRL_SPAWN_PREPARE = 2, TTRL_SPAWN_EXEC = 3 };
 
 // Returns the child's pid, or a negative errno with *stage set.
 pid_t ttrl_spawn(const ttrl_command *command, int *stage);
-// This process gets SIGKILL when its parent ends; -ESRCH if the parent is gone already.
+// This process gets SIGKILL when its parent ends. -ESRCH if the parent has already ended.
 int ttrl_die_with_parent(pid_t parent);
 char *_Nullable *_Nonnull ttrl_environment(void);
 bool ttrl_exited(int status, int *code);  // else a signal ended it, and *code is its number
-// "KILL" for SIGKILL; null for no signal.
+// "KILL" for SIGKILL; null if the number is not a signal.
 const char *_Nullable ttrl_signal_name(int number);
 int ttrl_pipe(int *reading, int *writing);
 
 // Files and the machine.
 
-// Writes what standard output still holds. 0, or a negative errno if any of what was printed since the process began is
-// lost.
+// Flushes standard output. Returns 0, or a negative errno if anything that was printed since the process began is lost.
 int ttrl_finish_output(void);
-// "ENOSPC" for that number; null for no error.
+// The name of an errno, such as "ENOSPC"; null if the number is not an error.
 const char *_Nullable ttrl_errno_name(int number);
 // At most 15 bytes; longer names are refused.
 int ttrl_name_thread(const char *name);
 int ttrl_affinity_count(void);
-// Of the processor and the operating system together; null on processors that are not x86-64.
+// The widest instruction set that the processor and the operating system support; null if the processor is not x86-64.
 const char *_Nullable ttrl_instruction_set(void);
 
 #pragma clang assume_nonnull end
