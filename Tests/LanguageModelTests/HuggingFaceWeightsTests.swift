@@ -78,8 +78,8 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
   /// Each header, and the words that its refusal must contain.
   @Test(arguments: [
     (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "8 of 4 bytes"),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, "does not make the 4 bytes"),
-    (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#, "does not make the 0 bytes"),
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, "its range has 4 bytes"),
+    (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#, "its range has 0 bytes"),
     (#"{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, "unknown type \"F33\""),
     (#"{"a":{"dtype":"U8","shape":[],"data_offsets":[3,2]}}"#, "a beginning and an end"),
     (#"{"a":{"dtype":"U8","shape":[],"data_offsets":[3]}}"#, "a beginning and an end"),
