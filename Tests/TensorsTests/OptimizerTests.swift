@@ -124,17 +124,3 @@ import Testing
     #expect(optimizer.parameters.array == [1, 2] && optimizer.step == 0)
   }
 }
-
-@Suite struct `The learning rate` {
-  @Test func `rises linearly from its first step, then falls along a cosine to its floor`() {
-    let rate = LearningRate(peak: 1, warmupSteps: 4, totalSteps: 14, floorShare: 0.1)
-    #expect((0..<4).map { rate.rate(at: $0) } == [0.25, 0.5, 0.75, 1])
-    #expect(rate.rate(at: 4) == 1)
-    #expect(abs(rate.rate(at: 9) - 0.55) < 1e-6)
-    #expect(abs(rate.rate(at: 14) - 0.1) < 1e-6 && rate.rate(at: 100) == rate.rate(at: 14))
-  }
-
-  @Test func `without an end it stays at its peak`() {
-    #expect(LearningRate(peak: 0.3).rate(at: 0) == 0.3 && LearningRate(peak: 0.3).rate(at: 9999) == 0.3)
-  }
-}
