@@ -106,9 +106,9 @@ struct Vocabulary: Sendable {
 
 /// How byte-level vocabularies write bytes. A printable Latin-1 character stands for itself; the other 68 bytes are
 /// U+0100 and up, in order. A space is U+0120.
-enum ByteAlphabet {
+package enum ByteAlphabet {
   /// [256] the character of each byte, as UTF-8.
-  static let spellings: [[UInt8]] = scalars.map { Array(String(Character($0)).utf8) }
+  package static let spellings: [[UInt8]] = scalars.map { Array(String(Character($0)).utf8) }
 
   /// The bytes that a token stands for: each character's byte. If a character has no byte, the token's own UTF-8.
   static func bytes(of token: ArraySlice<UInt8>) -> [UInt8] {
