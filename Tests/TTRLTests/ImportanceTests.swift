@@ -81,7 +81,7 @@ private struct Reader: Policy {
     #expect(!members.isEmpty && members.allSatisfy { $0.importance.isEmpty && $0.old == $0.trajectory.logprobs })
   }
 
-  @Test func `if an older version sampled, each trained token is scored once and has its capped ratio as weight`() throws {
+  @Test func `if an older version sampled, each trained token is scored once; its capped ratio is its weight`() throws {
     var policy = Reader()
     _ = try improve(&policy, step: 1, prompts: prompts, method: method(staleness: 1))
     let members = policy.updates.flatMap(\.trajectories)
