@@ -13,12 +13,12 @@
 package import Answers
 package import Records
 
-/// What is trained: it samples responses, and it takes optimizer steps.
+/// The model in training: it samples responses and takes optimizer steps.
 package protocol Policy {
   /// Samples one response per slot. The slot alone determines a response's random numbers.
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory]
 
-  /// The answer that a response states, or nil if it states none. Two answers are equal if their keys are.
+  /// The answer that a response states; nil if it states none. Two answers are equal if their keys are equal.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey?
 
   /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Called only if there is a
@@ -91,7 +91,7 @@ package func learn<P: Policy>(
   }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
-  // advantages; otherwise only the trajectories that are still trained on need them.
+  // advantages. Otherwise they are needed later, and only for the trajectories that are left.
   if method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
   let hasZeroAdvantage = trained.map(\.hasZeroAdvantage)
@@ -115,13 +115,13 @@ package struct Judgement: Sendable, Equatable {
   package var answers: [AnswerKey?]
   /// The label and its votes. The label is nil if no sample gave an answer, or if the group abstains.
   package var vote: Vote
-  /// [N] by sample: 1 for agreement with the label, else 0; other estimators have other scales.
+  /// [N] by sample. With the vote: 1 if the answer agrees with the label, else 0. Other estimators have other scales.
   package var rewards: [Float]
   /// Why nothing is rewarded although answers were given.
   package var abstention: Abstention?
   /// The m trajectories that are trained on, as indices into the group's trajectories, ascending.
   package var trained: [Int]
-  /// Whether the label differs from the one of the prompt's last visit; nil if there is no label now or was none then.
+  /// Whether the label differs from the prompt's previous label; nil if one of the two is missing.
   package var isFlip: Bool?
   /// How many samples the vote did not need.
   package var unneeded = 0
@@ -133,6 +133,7 @@ package struct Judgement: Sendable, Equatable {
 ///   - answers: of the samples that count, in sample order.
 ///   - trajectories: parallel to `answers`; empty if only the answers of a whole group are known (`ttrl vote`).
 ///   - truth: the question's true answer if labels are `.truth`, else nil. nil under `.truth` rewards nothing.
+///   - history: the prompt's labels at earlier visits.
 package func judge(
   prompt: UInt32, answers: [AnswerKey?], trajectories: [Trajectory] = [], step: UInt32, method: Method,
   truth: AnswerKey?, history: PromptHistory = PromptHistory()

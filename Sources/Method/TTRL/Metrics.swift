@@ -25,7 +25,7 @@ package struct PromptMetrics: Sendable, Equatable {
   package var hasZeroAdvantage = false
   /// Why nothing is rewarded although answers were given.
   package var abstention: Abstention?
-  /// Whether the label differs from the one of the prompt's last visit; nil if there is no label now or was none then.
+  /// Whether the label differs from the prompt's previous label; nil if one of the two is missing.
   package var isFlip: Bool?
   /// Samples that were not needed to decide the vote. They are not among `samples`.
   package var unneeded = 0
