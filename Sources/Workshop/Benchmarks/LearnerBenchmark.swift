@@ -29,7 +29,7 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
     readAnswer: { _, _ in nil })
   var reports: [UpdateReport] = []
   let times = try (0...options.runs).map { run in
-    // Index 0 only for the first: after it, the weights have changed since sampling.
+    // Only in the first run is the index 0, for which log-probabilities are checked: later the weights have changed.
     let batch = MiniBatch(step: 0, index: run, trajectories: prepared.members)
     return try elapsed { reports.append(try policy.update(batch, method: method, learningRate: 1e-6)) }
   }.dropFirst()

@@ -33,7 +33,7 @@ package func benchmarkRanks(
     for place in variants.indices {
       let index = (place + run) % variants.count
       let timeline = run == options.runs && index == 0 && !trace.isEmpty ? Timeline() : nil
-      // Not index 0: the weights have changed since sampling, so the check of a first mini-batch would fail.
+      // Not index 0, for which log-probabilities are checked: after the first run, the weights have changed.
       let batch = MiniBatch(step: 0, index: 1 + run, trajectories: prepared.members)
       try variants[index].step(batch, prepared.method, ranks, timeline)
       if let timeline, ranks.rank == 0 { try Files.write(timeline.text, to: ThisProcess.absolute(trace)) }
