@@ -116,7 +116,7 @@ INLINE v16 logarithm(v16 x) {
 
 INLINE v16 sigmoid(v16 x) { return 1.0f / (1.0f + exponential(-x)); }
 
-// Rounds to nearest even. NaN is set separately, because rounding could carry its mantissa into an infinity.
+// Rounds to nearest even. NaN is set separately, because rounding could turn it into another value.
 INLINE h16 to_half(v16 x) {
   u16 bits = (u16)x;
   u16 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
