@@ -1,8 +1,10 @@
-// DifferencesCommand: `ttrl-dev differences`: where and why `--recipe ttrl` judges groups otherwise than the reference.
+// DifferencesCommand: `ttrl-dev differences` shows where and why `--recipe ttrl` judges groups differently from the
+// reference.
 //
-// Input are groups of responses with what the reference's code itself answered when it was run. Each group on which
-// ours differs is explained by experiment: the reference's defects are mended one by one and together, and the cause is
-// the smallest set of mended defects with which its verdict becomes ours. Output are the tables of docs/sources.md.
+// The input is groups of responses, with the results of the reference's own code on them. If `ttrl` judges a group
+// differently, an experiment finds the cause: the reference's defects are fixed, one by one and together. The cause is
+// the smallest set of fixed defects with which the reference's verdict becomes that of `ttrl`. The output is the tables
+// of docs/sources.md.
 
 import Answers
 import Base
@@ -14,7 +16,8 @@ import TTRL
 enum DifferencesCommand {
   static let usage = "differences GROUPS.jsonl"
 
-  /// - Returns: the exit status: 0 all explained, 1 failed or some difference has no cause, 2 usage.
+  /// - Returns: the exit status: 0 if all differences are explained, 1 if one is not or an error occurred, 2 for wrong
+  ///   usage.
   static func run(_ arguments: [String]) -> Int32 {
     guard arguments.count == 1 else {
       SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
@@ -24,7 +27,7 @@ enum DifferencesCommand {
       let lines = try Files.read(arguments[0]).split(separator: UInt8(ascii: "\n"))
       let groups = try lines.map { try GroupOfRecord(JSON.parse(Array($0))) }
       SimulateCommand.print(table(groups), to: STDOUT_FILENO)
-      return groups.allSatisfy { $0.cause != nil && $0.unlike == nil } ? 0 : 1
+      return groups.allSatisfy { $0.cause != nil && $0.isReproduced } ? 0 : 1
     } catch {
       SimulateCommand.print("ttrl-dev differences: \(error)\n", to: STDERR_FILENO)
       return 1
@@ -32,13 +35,13 @@ enum DifferencesCommand {
   }
 
   private static func table(_ groups: [GroupOfRecord]) -> String {
-    let unlike = groups.filter { $0.unlike != nil }
+    let others = groups.filter { !$0.isReproduced }
     let same = groups.count { $0.cause == [] }
-    var text = "`ttrl-reference` gives the recorded rewards and figures on \(groups.count - unlike.count) of "
+    var text = "`ttrl-reference` gives the recorded rewards and figures on \(groups.count - others.count) of "
     text +=
-      "\(groups.count) groups" + (unlike.isEmpty ? ".\n" : "; not on \(unlike.map(\.id).joined(separator: ", ")).\n")
+      "\(groups.count) groups" + (others.isEmpty ? ".\n" : "; not on \(others.map(\.id).joined(separator: ", ")).\n")
     text += "`ttrl` gives the same on \(same); on the others the cause is:\n\n"
-    text += "| mended in the reference, its verdict is ours | groups | for example |\n|---|---|---|\n"
+    text += "| defects of the reference that explain it | groups | example |\n|---|---|---|\n"
     var causes: [(cause: String, groups: [GroupOfRecord])] = []
     for group in groups where group.cause != [] {
       let cause = group.cause?.map(\.rawValue).joined(separator: " and ") ?? "**nothing**"
@@ -56,27 +59,28 @@ enum DifferencesCommand {
   }
 }
 
-/// A defect of docs/algorithm.md that can be mended in the reference's judgement, one apart from the others.
+/// A defect of docs/algorithm.md. Each can be fixed separately in the reference's judgement; the comments say how.
 private enum Defect: String, CaseIterable {
-  /// Label accuracy: the label itself is compared with the truth.
+  /// Fixed: for the label accuracy, the label itself is compared with the truth.
   case labelsReadAgain = "D1"
-  /// A response that states no answer neither votes nor is rewarded.
-  case silenceVotes = "D2"
-  /// Special tokens end an announced answer, and what stands in the box is compared, not its normal form.
+  /// Fixed: a response without an answer does not vote and is not rewarded.
+  case missingAnswersVote = "D2"
+  /// Fixed: special tokens end an announced answer, and the answer itself is compared, not its normal form.
   case symbolsDestroyed = "D3/D5"
-  /// Spellings of one answer are one answer, to the vote and to the reward.
+  /// Fixed: spellings of one answer are one answer, in the vote and in the reward.
   case spellingsSplit = "D4"
-  /// What the grader takes for equal is also equal.
+  /// Fixed: two answers that the grader regards as equal must also have equal keys.
   case groupingLost = "D6"
 }
 
-/// One group: responses, truth, what the reference answered, and why ours differs.
+/// One group of the record, and why the verdict of `ttrl` differs.
 private struct GroupOfRecord {
   let id: String
-  /// The smallest set of mended defects that explains our verdict; empty if ours is the reference's; nil if none does.
+  /// The smallest set of fixed defects that gives the verdict of `ttrl`. Empty if the verdicts are equal; nil if no set
+  /// gives it.
   let cause: [Defect]?
-  /// What `ttrl-reference` answers, if it is not what the reference answered.
-  let unlike: Verdict?
+  /// Whether `ttrl-reference` gives the recorded verdict.
+  let isReproduced: Bool
   let example: String
 
   init(_ json: JSON) throws(GroupError) {
@@ -84,14 +88,15 @@ private struct GroupOfRecord {
       let responses = json["responses"]?.elements?.compactMap(\.string), let recorded = json["reference"]
     else { throw GroupError() }
     let reference = Verdict(responses, answer, .reference)
-    let ours = Verdict(responses, answer, .exact)
+    let exact = Verdict(responses, answer, .exact)
     self.id = "\(id)"
-    unlike = reference == Verdict(recorded, count: responses.count) ? nil : reference
+    isReproduced = reference == Verdict(recorded, count: responses.count)
     let subsets = (0..<(1 << Defect.allCases.count)).map { bits in
       Defect.allCases.enumerated().filter { bits >> $0.offset & 1 == 1 }.map(\.element)
     }
-    cause = subsets.sorted { $0.count < $1.count }.first { Verdict(responses, answer, mending: $0) == ours }
-    example = "label `\(reference.label)` with \(reference.votes) votes, ours `\(ours.label)` with \(ours.votes)"
+    cause = subsets.sorted { $0.count < $1.count }.first { Verdict(responses, answer, fixing: $0) == exact }
+    example =
+      "label `\(reference.label)` with \(reference.votes) votes; `ttrl`: `\(exact.label)` with \(exact.votes)"
   }
 }
 
@@ -101,9 +106,9 @@ private struct GroupError: Error, CustomStringConvertible {
   }
 }
 
-/// Rewards and figures of a group, in counts.
+/// The rewards and figures of a group, as counts.
 private struct Verdict: Equatable {
-  /// For people only.
+  /// For the example only. Not compared, because the two rules write labels differently.
   var label = ""
   var votes = 0
   var rewards: [Bool] = []
@@ -116,7 +121,7 @@ private struct Verdict: Equatable {
       && left.rightRewards == right.rightRewards && left.isLabelRight == right.isLabelRight
   }
 
-  /// What was recorded.
+  /// The recorded verdict.
   init(_ recorded: JSON, count: Int) {
     func number(_ name: String) -> Int { Int(((recorded[name]?.double ?? -1) * Double(count)).rounded()) }
     votes = number("majority_ratio")
@@ -126,7 +131,7 @@ private struct Verdict: Equatable {
     isLabelRight = recorded["label_accuracy"]?.double == 1
   }
 
-  /// What `ttrl vote` says under a rule.
+  /// The verdict of `ttrl` under a rule.
   init(_ responses: [String], _ answer: String, _ rule: AnswerRule) {
     let answers = responses.map { rule.answer(in: $0, kind: .math) }
     let judgement = judge(prompt: 0, answers: answers.map { $0?.key }, step: 0, method: Method(), truth: nil)
@@ -140,11 +145,12 @@ private struct Verdict: Equatable {
     isLabelRight = counts.truth?.isLabelRight ?? false
   }
 
-  /// What the reference would say with some of its defects mended. With none it is `.reference`, with all `.exact`.
-  init(_ responses: [String], _ answer: String, mending mended: [Defect]) {
-    let answers = responses.map { Mended($0, mended) }
-    let truth = Mended(truth: answer)
-    let classes = answers.map { $0.vote(mended) }
+  /// The verdict of the reference with some of its defects fixed. With none, it is that of `.reference`; with all, that
+  /// of `.exact`.
+  init(_ responses: [String], _ answer: String, fixing fixed: [Defect]) {
+    let answers = responses.map { PartlyFixedAnswer($0, fixed) }
+    let truth = PartlyFixedAnswer(truth: answer)
+    let classes = answers.map { $0.vote(fixed) }
     var winner: (name: String, first: Int, votes: Int)?
     for (index, name) in classes.enumerated() {
       guard let name, classes.firstIndex(of: name) == index else { continue }
@@ -153,27 +159,28 @@ private struct Verdict: Equatable {
     }
     let label = winner.map { answers[$0.first] }
     votes = winner?.votes ?? 0
-    rewards = answers.map { answer in label.map { answer.agrees(with: $0, mended) } ?? false }
-    right = answers.count { $0.agrees(with: truth, mended) }
-    rightRewards = zip(answers, rewards).count { $0.agrees(with: truth, mended) == $1 }
-    isLabelRight = label?.isRightLabel(truth, mended) ?? false
+    rewards = answers.map { answer in label.map { answer.agrees(with: $0, fixed) } ?? false }
+    right = answers.count { $0.agrees(with: truth, fixed) }
+    rightRewards = zip(answers, rewards).count { $0.agrees(with: truth, fixed) == $1 }
+    isLabelRight = label?.isRightLabel(truth, fixed) ?? false
   }
 }
 
-/// An answer as the reference with some defects mended sees it.
-private struct Mended {
-  /// By the reference's rule: the text it votes by; nil only where silence is mended.
+/// An answer as the reference sees it with some defects fixed.
+private struct PartlyFixedAnswer {
+  /// The key by the reference's rule; nil only for a missing answer, if D2 is fixed.
   var key: AnswerKey?
-  /// By ours: of the text that the reference votes by, or of the answer itself.
+  /// The key by the exact rule, of the text by which the reference votes, or of the answer itself.
   var exact: AnswerKey?
 
-  init(_ response: String, _ mended: [Defect]) {
-    let ours = AnswerRule.exact.answer(in: response, kind: .math)
-    let theirs = AnswerRule.reference.answer(in: response, kind: .math)
-    let isSilent = ours == nil && mended.contains(.silenceVotes)
-    key = isSilent ? nil : theirs?.key
-    let text = mended.contains(.symbolsDestroyed) ? ours?.text ?? theirs?.text : theirs?.text
-    exact = isSilent ? nil : text.map { AnswerRule.exact.key(ofTruth: $0, kind: .math) }
+  init(_ response: String, _ fixed: [Defect]) {
+    let exactAnswer = AnswerRule.exact.answer(in: response, kind: .math)
+    let referenceAnswer = AnswerRule.reference.answer(in: response, kind: .math)
+    let isMissing = exactAnswer == nil && fixed.contains(.missingAnswersVote)
+    key = isMissing ? nil : referenceAnswer?.key
+    let text =
+      fixed.contains(.symbolsDestroyed) ? exactAnswer?.text ?? referenceAnswer?.text : referenceAnswer?.text
+    exact = isMissing ? nil : text.map { AnswerRule.exact.key(ofTruth: $0, kind: .math) }
   }
 
   init(truth: String) {
@@ -182,12 +189,12 @@ private struct Mended {
   }
 
   /// The class that it votes for.
-  func vote(_ mended: [Defect]) -> String? { mended.contains(.spellingsSplit) ? exact?.text : key?.text }
+  func vote(_ fixed: [Defect]) -> String? { fixed.contains(.spellingsSplit) ? exact?.text : key?.text }
 
-  func agrees(with other: Mended, _ mended: [Defect]) -> Bool {
+  func agrees(with other: PartlyFixedAnswer, _ fixed: [Defect]) -> Bool {
     let isGraded = key.agrees(with: other.key)
     let isEqual = exact.agrees(with: other.exact)
-    return switch (mended.contains(.spellingsSplit), mended.contains(.groupingLost)) {
+    return switch (fixed.contains(.spellingsSplit), fixed.contains(.groupingLost)) {
     case (false, false): isGraded
     case (true, false): isGraded || isEqual
     case (false, true): isGraded && isEqual
@@ -195,8 +202,8 @@ private struct Mended {
     }
   }
 
-  func isRightLabel(_ truth: Mended, _ mended: [Defect]) -> Bool {
-    if mended.contains(.labelsReadAgain) { return agrees(with: truth, mended) }
+  func isRightLabel(_ truth: PartlyFixedAnswer, _ fixed: [Defect]) -> Bool {
+    if fixed.contains(.labelsReadAgain) { return agrees(with: truth, fixed) }
     return truth.key.map { key?.isRightLabel(for: $0) ?? false } ?? false
   }
 }

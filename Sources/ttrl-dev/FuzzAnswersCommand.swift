@@ -1,10 +1,10 @@
-// FuzzAnswersCommand: `ttrl-dev fuzz-answers`: hostile texts for extraction and grading, for as long as asked.
+// FuzzAnswersCommand: `ttrl-dev fuzz-answers` tests extraction and comparison of answers with hostile texts.
 //
-// A case is a function of (seed, number): grown from a small grammar of LaTeX, or an answer of people with its pieces
-// cut, doubled, exchanged and repeated, or bytes. What must hold of every case: nothing traps (the process would end,
-// and the last case reported says where to look), no step count is above the budget, the same text gives the same key
-// twice, a space around it changes nothing, equality is symmetric, and what is extracted is not empty. A sample of the
-// people's answers is timed as well.
+// A case is a function of (seed, number): a text that is generated from a small grammar of LaTeX, or a usual answer
+// whose pieces are cut, doubled, exchanged and repeated, or random bytes. For every case: nothing traps (the process
+// would end, and the last reported case says where to look), the number of steps is within the budget, the same text
+// gives the same key twice, spaces around it change nothing, equality is symmetric, and an extracted answer is not
+// empty. Comparisons of usual answers are also timed.
 //
 // Not here: whether the verdicts are right (Tests/AnswersTests, Tests/Differential).
 
@@ -22,7 +22,7 @@ enum FuzzAnswersCommand {
     var cases: UInt64 = .max
   }
 
-  /// - Returns: the exit status: 0 all held, 1 something did not, 2 usage.
+  /// - Returns: the exit status: 0 if all cases passed, 1 if one failed, 2 for wrong usage.
   static func run(_ arguments: [String]) -> Int32 {
     var options = Options()
     var rest = arguments[...]
@@ -50,14 +50,14 @@ enum FuzzAnswersCommand {
     var lastReport = start
     var number = options.from
     while number - options.from < options.cases, ContinuousClock.now - start < .seconds(Int(options.seconds)) {
-      // Said before the block is tried: a trap lies within the next 1,000 cases.
+      // Reported before the block: if there is a trap, it is in the next 1,000 cases.
       if ContinuousClock.now - lastReport > .seconds(5) {
         lastReport = .now
         SimulateCommand.print("case \(number), \(tally.failures.count) failed\n", to: STDERR_FILENO)
       }
       for number in number..<min(number + 1_000, options.from &+ min(options.cases, .max - options.from)) {
-        var grower = FuzzGrower(seed: options.seed, number: number)
-        tally.check(grower.text(), number: number)
+        var generator = CaseGenerator(seed: options.seed, number: number)
+        tally.check(generator.text(), number: number)
       }
       number += 1_000
     }
@@ -66,9 +66,9 @@ enum FuzzAnswersCommand {
     return tally.failures.isEmpty ? 0 : 1
   }
 
-  /// The median time of one grade, two keys and their comparison, over the people's answers; each by its best of 20.
+  /// The median time of one comparison, which makes two keys, over the usual answers. Each time is the best of 20.
   private static func medianMicroseconds() -> Double {
-    let answers = FuzzGrower.answers
+    let answers = CaseGenerator.answers
     var times: [Double] = []
     for (answer, reference) in zip(answers, answers.dropFirst()) {
       let trials = (0..<20).map { _ in
@@ -80,7 +80,7 @@ enum FuzzAnswersCommand {
   }
 }
 
-/// What has been seen so far.
+/// The results so far.
 private struct FuzzTally {
   var cases = 0
   var failures: [String] = []
@@ -106,7 +106,7 @@ private struct FuzzTally {
     }
     expect(reading.steps <= AnswerReading.stepsMax, "\(reading.steps) steps are above the budget")
     expect(readAnswer(text, kind: .math).key == reading.key, "two keys of one text differ")
-    expect(answerKey(" " + text + " ", kind: .math) == reading.key, "space around it changes the key")
+    expect(answerKey(" " + text + " ", kind: .math) == reading.key, "spaces around it change the key")
     for kind in AnswerKind.allCases {
       expect(
         areEquivalent(text, previous, kind: kind) == areEquivalent(previous, text, kind: kind), "\(kind) is asymmetric")
@@ -127,14 +127,14 @@ private struct FuzzTally {
         + "\(exhausted) beyond the budget; \(extracted) answers extracted",
       "most steps \(stepsMost.steps) of \(AnswerReading.stepsMax): \(stepsMost.text.prefix(120).debugDescription)",
       "slowest \(Int(slowest.seconds * 1e6)) µs: \(slowest.text.prefix(120).debugDescription)",
-      "median grade \((median * 100).rounded() / 100) µs",
+      "median comparison \((median * 100).rounded() / 100) µs",
     ]
     return lines.joined(separator: "\n") + "\n"
   }
 }
 
-/// Grows the text of a case.
-private struct FuzzGrower {
+/// Generates the text of a case.
+private struct CaseGenerator {
   private var random: RandomSequence
 
   init(seed: UInt64, number: UInt64) {
@@ -154,10 +154,12 @@ private struct FuzzGrower {
 
   private mutating func pick(_ choices: [String]) -> String { choices[random.index(below: choices.count)] }
 
-  /// A sentence of the grammar, mostly well-formed.
+  /// A text of the grammar, mostly well-formed.
   private mutating func expression(depth: Int) -> String {
     guard depth > 0 else { return pick(Self.atoms) }
-    func inner(_ grower: inout Self) -> String { grower.expression(depth: depth - 1 - grower.random.index(below: 2)) }
+    func inner(_ generator: inout Self) -> String {
+      generator.expression(depth: depth - 1 - generator.random.index(below: 2))
+    }
     let a = inner(&self)
     switch random.index(below: 22) {
     case 0: return "\\frac{\(a)}{\(inner(&self))}"
@@ -187,7 +189,7 @@ private struct FuzzGrower {
     }
   }
 
-  /// An answer of people, cut into pieces that are dropped, doubled, exchanged or replaced.
+  /// A usual answer, some pieces of which are dropped, doubled, exchanged or replaced.
   private mutating func mutated() -> String {
     var pieces = Array(pick(Self.answers)).map { String($0) }
     for _ in 0...random.index(below: 6) where !pieces.isEmpty {
@@ -229,7 +231,7 @@ private struct FuzzGrower {
     "!", "%", "or ", "east", "(C) ", "C) ", "\u{1F600}", "é", "答案是", "−", "½", "\\", "'", ":", ";", "\\choose",
     "\\over", "**", "\"", "e9", "answer is ", "Answer: ", "^\\circ", "\\mathrm{", "#", "~",
   ]
-  /// What people answer, one of each kind and the usual ones more often; the timing runs over these.
+  /// Usual answers: at least one of each kind, and the most frequent kinds more often. Comparisons of these are timed.
   static let answers = [
     "42", "-7", "204", "025", "1,234,567", "3.14", "0.75", "\\frac{14}{3}", "-\\frac{5}{3}", "7/12", "2\\frac{1}{3}",
     "113", "16", "3\\sqrt{13}", "\\frac{3\\sqrt{3}}{4}", "\\frac{1}{2+\\sqrt{3}}", "2^{1/2}", "11\\sqrt2", "36", "5",

@@ -1,11 +1,11 @@
-// DefectTests: the mistakes of the reference implementation, each with the input that shows it, and that we do not
-// make them. The numbers are those of docs/sources.md.
+// DefectTests: for each defect of the reference implementation, an input that shows it, and the right result of the
+// exact rule. The numbers are those of docs/algorithm.md.
 
 import Answers
 import Base
 import Testing
 
-/// The plurality answer of some responses, as the vote takes it: no answer is no vote, and the first of equals wins.
+/// The plurality answer of some responses. A response without an answer does not vote, and the first of equals wins.
 private func elected(_ responses: [String]) -> AnswerKey? {
   var counts: [(key: AnswerKey, count: Int)] = []
   for response in responses {
@@ -22,26 +22,26 @@ private func elected(_ responses: [String]) -> AnswerKey? {
 }
 
 @Suite struct DefectTests {
-  @Test func `D1: a label that is no number is right when it equals the truth`() {
+  @Test func `D1: a label that is not a number is right if it equals the truth`() {
     let label = elected(Array(repeating: "\\boxed{\\frac{1}{2}}", count: 5))
     #expect(label == answerKey("\\frac{1}{2}", kind: .math))
     #expect(label != answerKey("2", kind: .math))
   }
 
-  @Test func `D2: no answer never wins`() {
+  @Test func `D2: "no answer" never wins`() {
     let responses = Array(repeating: "no idea", count: 5) + Array(repeating: "\\boxed{7}", count: 3)
     #expect(elected(responses) == answerKey("7", kind: .math))
     #expect(elected(Array(repeating: "It could be 3 or 4.", count: 5)) == nil)
   }
 
-  @Test func `D3: a special token in the text is no part of the answer`() {
+  @Test func `D3: a special token in the text is not part of the answer`() {
     for token in ["<|endoftext|>", "<|im_end|>", "</s>"] {
       #expect(extractAnswer(from: "The answer is 5.\(token)", kind: .math) == "5")
       #expect(extractAnswer(from: "The answer is 5\(token)", kind: .math) == "5")
     }
   }
 
-  @Test func `D4: spellings of one answer vote together`() {
+  @Test func `D4: spellings of one answer are votes for the same answer`() {
     let responses =
       Array(repeating: "\\boxed{7}", count: 4) + Array(repeating: "\\boxed{\\frac{1}{2}}", count: 3)
       + Array(repeating: "\\boxed{0.5}", count: 3)
@@ -63,7 +63,7 @@ private func elected(_ responses: [String]) -> AnswerKey? {
     #expect(areEquivalent("\\frac{x+2}{7}", "(x+2)/7", kind: .math))
   }
 
-  @Test func `D7: an article and a contraction choose nothing`() {
+  @Test func `D7: an article and a contraction are not choices`() {
     #expect(extractAnswer(from: "The answer is a resonance form", kind: .choice) == nil)
     #expect(extractAnswer(from: "The answer is A resonance form.", kind: .choice) == nil)
     #expect(extractAnswer(from: "The answer is I'd say unclear", kind: .choice) == nil)

@@ -1,7 +1,7 @@
-// EquivalenceTests: which answers are one answer, and that "are one answer" is an equivalence relation.
+// EquivalenceTests: which answers are the same answer, and that this is an equivalence relation.
 //
-// The table is the specification a reader should look at first: each line is a claim about two spellings. The shared
-// pairs and the gold answers of MATH-500 are further evidence, where they are present.
+// The tables are the specification to read first: each entry is a claim about two answers. The shared pairs and the
+// gold answers of MATH-500 are further evidence, if they are present.
 
 import Answers
 import Base
@@ -24,7 +24,7 @@ private let equalAnswers = [
   Claim("\\frac12", "\\dfrac{1}{2}"), Claim("\\frac{270}7", "270/7"), Claim("\\frac 59", "5/9"), Claim("½", "0.5"),
   Claim("2\\frac{1}{3}", "\\frac{7}{3}"), Claim("2 1/3", "7/3"), Claim("-1\\frac12", "-1.5"),
   Claim("\\frac{5}{-3}", "-\\frac{5}{3}"), Claim("\\frac{\\frac12}{3}", "1/6"), Claim("6/4", "3/2"),
-  // What is ignored.
+  // Ignored parts.
   Claim("\\$18.90", "18.9"), Claim("40\\%", "40"), Claim("60^{\\circ}", "60°"), Claim("12\\text{ cm}^2", "12 cm"),
   Claim("3 \\text{ hours}", "3"), Claim("60 miles/hour", "60"), Claim("5\\,\\mathrm{m/s}", "5"), Claim("x=5", "y = 5"),
   Claim("f(x)=2x+1", "2x+1"), Claim("(x,y)=(1,2)", "(1,2)"), Claim("x_1 = 2", "2"), Claim("5 = x", "5"),
@@ -45,7 +45,7 @@ private let equalAnswers = [
   Claim("\\sqrt{x+1}\\sqrt{x+1}", "x+1"), Claim("\\sqrt{x/y}", "\\frac{\\sqrt{xy}}{|y|}"),
   Claim("\\sqrt[3]{xy}", "\\sqrt[3]{x}\\sqrt[3]{y}"), Claim("\\sqrt{4x+4}", "2\\sqrt{x+1}"), Claim("x^{2n}", "(x^n)^2"),
   Claim("2^{n+1}", "2\\cdot 2^n"), Claim("4^n", "2^{2n}"), Claim("e^{x+1}", "e \\cdot e^x"),
-  // Constants that only their value tells.
+  // Constants that can be compared only by their value.
   Claim("\\arctan 1", "\\frac{\\pi}{4}"), Claim("\\cos\\frac{2\\pi}{5}", "\\frac{\\sqrt5-1}{4}"),
   Claim("\\sqrt[3]{7+5\\sqrt2}", "1+\\sqrt2"), Claim("\\sqrt[3]{2+\\sqrt5}+\\sqrt[3]{2-\\sqrt5}", "1"),
   Claim("\\sqrt{6+2\\sqrt2+2\\sqrt3+2\\sqrt6}", "1+\\sqrt2+\\sqrt3"), Claim("e^{\\ln 2}", "2"),
@@ -77,7 +77,7 @@ private let equalAnswers = [
 ]
 
 private let unequalAnswers = [
-  // Words that say more than a unit, and letters that only look like a word.
+  // Words that say more than a unit, and letters that only look like a unit.
   Claim("n \\text{ is even}", "n \\text{ is odd}"), Claim("4ade", "4"), Claim("4 ade", "4"), Claim("2ft", "2"),
   Claim("x=1, y=2", "x=2, y=1"), Claim("x>2 \\text{ and } x<5", "x>2 \\text{ or } x<5"), Claim("1=2", "\\pi=3"),
   Claim("\\text{(A) and (C)}", "A"),
@@ -102,7 +102,7 @@ private let unequalAnswers = [
 
 @Suite struct EquivalenceTests {
   @Test(arguments: equalAnswers)
-  private func `two spellings of one answer have one key, and the answer was read`(_ claim: Claim) {
+  private func `two spellings of one answer have one key, and it is not their spelling`(_ claim: Claim) {
     let left = answerKey(claim.left, kind: .math)
     #expect(left == answerKey(claim.right, kind: .math))
     #expect(!left.isLexical)
@@ -119,7 +119,7 @@ private let unequalAnswers = [
     for pair in try SharedMaterial.lines(of: "answers/pairs.jsonl", as: AnswerPair.self) {
       answers += [pair.answer, pair.reference]
     }
-    // Whatever areEquivalent does inside, this is what its callers rely on.
+    // Callers rely on this, whatever areEquivalent does inside.
     let related = answers.map { left in answers.map { areEquivalent(left, $0, kind: .math) } }
     for a in answers.indices {
       #expect(related[a][a], "\(answers[a]) is not equal to itself")
@@ -166,7 +166,7 @@ private let unequalAnswers = [
       ])
   }
 
-  @Test func `a key says what it is`() {
+  @Test func `a key's text shows how the answer was read`() {
     #expect(answerKey("\\frac{2}{4}", kind: .math).text == "q:1/2")
     #expect(answerKey("(3, -5)", kind: .math).text == "(q:3,q:-5)")
     #expect(answerKey("\\text{East}", kind: .math).text == "words:east")
@@ -174,7 +174,7 @@ private let unequalAnswers = [
     #expect(answerKey("x ? y", kind: .math).isLexical)
   }
 
-  @Test func `choices are compared by letter and strings without case and spacing`() {
+  @Test func `choices are compared by letter, strings without case and spacing`() {
     for spelling in ["C", "(C)", "\\text{(C)}", "C. 12", "c", "**C**", "Option C", "(C) 12"] {
       #expect(answerKey(spelling, kind: .choice).text == "choice:C", "\(spelling)")
     }

@@ -1,4 +1,4 @@
-// ExtractionTests: which part of a response is its answer, and which responses have none.
+// ExtractionTests: which part of a response is its answer, and which responses have no answer.
 
 import Answers
 import Base
@@ -35,7 +35,9 @@ private struct Case: Sendable, CustomTestStringConvertible {
     Case("We get 12 and 13.", nil), Case("", nil), Case("The answer is", nil), Case("The answer is .", nil),
     Case("the answer is \\$5.50.", "\\$5.50"), Case("The answer is (1, 2).", "(1, 2)"), Case("42", nil),
   ])
-  private func `without a box it is what was announced, to the end of the sentence`(_ example: Case) {
+  private func `without a box, the answer is the text after its announcement, to the end of the sentence`(
+    _ example: Case
+  ) {
     #expect(extractAnswer(from: example.response, kind: .math) == example.answer)
   }
 
@@ -49,7 +51,7 @@ private struct Case: Sendable, CustomTestStringConvertible {
     Case("The answer is C) 12 cm", "C"), Case("answer is a", "A"), Case("The answer is A resonance", nil),
     Case("I'd", nil),
   ])
-  private func `a choice is a letter that was announced, boxed or stands alone`(_ example: Case) {
+  private func `a choice is a letter that is announced, boxed or alone`(_ example: Case) {
     #expect(extractAnswer(from: example.response, kind: .choice) == example.answer)
   }
 }

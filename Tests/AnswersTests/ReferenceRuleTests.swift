@@ -1,5 +1,5 @@
-// ReferenceRuleTests: `--recipe ttrl-reference` does what the reference does, its defects included. DefectTests has the
-// other half: the same inputs, done right.
+// ReferenceRuleTests: `--recipe ttrl-reference` does what the reference does, defects included. DefectTests has the
+// same inputs with the right results.
 
 import Answers
 import Base
@@ -11,7 +11,7 @@ private func answer(_ response: String, kind: AnswerKind = .math) -> String? {
 
 private func key(_ answer: String) -> AnswerKey { AnswerRule.reference.key(ofTruth: answer, kind: .math) }
 
-/// Whether the grader takes an answer for right, as it stands.
+/// Whether the grader counts an answer as right.
 private func grades(_ given: String, _ gold: String) -> Bool {
   let answer: AnswerKey? = key(given)
   return answer.agrees(with: key(gold))
@@ -25,7 +25,7 @@ private func grades(_ given: String, _ gold: String) -> Bool {
     ("It costs 1,024 items", "1024"), ("about 1.5e3", "3"), ("between -3 and -4.5", "-4.5"), ("no idea", ""),
     ("It ends with boxed", ""),
   ])
-  func `the answer stands in the last box, after a phrase, or is the last number`(_ response: String, _ text: String) {
+  func `the answer is in the last box, after a phrase, or is the last number`(_ response: String, _ text: String) {
     #expect(answer(response) == text)
   }
 
@@ -36,7 +36,7 @@ private func grades(_ given: String, _ gold: String) -> Bool {
     ("\\left( 3, \\pi \\right)", "(3,\\pi)"), ("\\text{Evelyn}", "Evelyn"), ("02/4", "02/4"), ("2j", "2i"),
     ("\\begin{bmatrix}1\\\\2\\end{bmatrix}", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"), ("\\frac", "\\frac"),
   ])
-  func `the vote's string is the answer, rewritten`(_ written: String, _ text: String) {
+  func `the vote's string is the normal form of the answer`(_ written: String, _ text: String) {
     #expect(answer("\\boxed{\(written)}") == text)
   }
 }
@@ -47,15 +47,15 @@ private func grades(_ given: String, _ gold: String) -> Bool {
     ("\\frac{1}{\\sqrt{2}}", "\\frac{\\sqrt{2}}{2}"), ("(3,\\frac{\\pi}{2})", "(3, \\pi/2)"), ("7\\frac{3}{4}", "31/4"),
     ("Evelyn", "\\text{evelyn}"), ("2\\sqrt{3}", "\\sqrt{12}"), ("10^6", "1 million"), ("2 inches", "2"),
   ])
-  func `right answers`(_ given: String, _ gold: String) { #expect(grades(given, gold)) }
+  func `these answers count as right`(_ given: String, _ gold: String) { #expect(grades(given, gold)) }
 
   @Test(arguments: [
     ("2/4", "1/2"), ("(1,2)", "(2,1)"), ("[0,5)", "[0,5]"), ("(1,2)", "(1,2,3)"), ("", "1"), ("x+y+z", "z+y+x"),
     ("2", "\\frac{2}{1}"), ("1,2", "2,1"), ("2^{10}", "1024"),
   ])
-  func `wrong answers, by its lights`(_ given: String, _ gold: String) { #expect(!grades(given, gold)) }
+  func `these answers count as wrong`(_ given: String, _ gold: String) { #expect(!grades(given, gold)) }
 
-  @Test func `it is total: nothing traps on odd input`() {
+  @Test func `odd input never traps, and every answer agrees with itself`() {
     let parts = [
       "\\frac", "{", "}", "\\", "(", ")", "/", "1", "x", " ", ",", "^", "\\sqrt", "[", "]", "\\text{", "é", "-", "=",
       ".",
@@ -66,7 +66,7 @@ private func grades(_ given: String, _ gold: String) -> Bool {
         (0..<dice.index(below: 12)).map { _ in parts[dice.index(below: parts.count)] }.joined()
       }
       #expect(answer("\\boxed{\(texts[0])}") != nil)
-      #expect(grades(texts[0], texts[0]), "\(texts[0]) is not itself")
+      #expect(grades(texts[0], texts[0]), "\(texts[0]) does not agree with itself")
       _ = grades(texts[0], texts[1])
     }
     for deep in [String(repeating: "\\frac{", count: 20_000), String(repeating: "{", count: 100_000)] {
@@ -77,24 +77,24 @@ private func grades(_ given: String, _ gold: String) -> Bool {
 }
 
 @Suite struct ReproducedDefectTests {
-  @Test func `D1: a label that is no number counts as wrong even if it is right`() {
+  @Test func `D1: a label that is not a number counts as wrong even if it is right`() {
     let half = key("\\frac{1}{2}")
     #expect(grades("\\frac{1}{2}", "\\frac{1}{2}") && !half.isRightLabel(for: half))
     #expect(key("17").isRightLabel(for: key("17")))
   }
 
-  @Test func `D2: no answer is an answer, the empty text, and agrees with itself`() {
+  @Test func `D2: a missing answer is the empty text, which agrees with itself`() {
     #expect(answer("no idea") == "" && answer("It could be 3 or 4.") == "4")
     #expect(grades("", ""))
   }
 
-  @Test func `D3: an end token sticks to an answer that is not boxed`() {
+  @Test func `D3: an end token becomes part of an answer that is not boxed`() {
     #expect(answer("The answer is 5<|endoftext|>") == "5<|endoftext|>")
     #expect(!grades(answer("The answer is 5.<|endoftext|>") ?? "", "5"))
     #expect(answer("\\boxed{5}<|endoftext|>") == "5")
   }
 
-  @Test func `D4: spellings of one answer vote apart, though the grader takes them for equal`() {
+  @Test func `D4: spellings of one answer are different votes, although the grader counts them as equal`() {
     let (fraction, decimal) = (answer("\\boxed{\\frac{1}{2}}") ?? "", answer("\\boxed{0.5}") ?? "")
     #expect(fraction != decimal && grades(fraction, decimal))
   }
@@ -102,7 +102,7 @@ private func grades(_ given: String, _ gold: String) -> Bool {
   @Test(arguments: [
     ("1\\pm\\sqrt{19}", "1\\\\sqrt{19}"), ("a+b+c", "+b+"), ("(a+5)(b+2)", "(+5)(b+2)"), ("\\text{east}", ""),
   ])
-  func `D5: letters and words that are also units vanish`(_ written: String, _ left: String) {
+  func `D5: letters and words that are also units are removed`(_ written: String, _ left: String) {
     #expect(answer("\\boxed{\(written)}") == left)
   }
 
@@ -118,7 +118,7 @@ private func grades(_ given: String, _ gold: String) -> Bool {
   }
 
   @Test func `D8: the right answers of some questions cannot be matched, even by themselves`() {
-    // Of this release; the leading zeros of D8 are the next one's.
+    // This release does not have the other part of D8, the leading zeros; the next one does.
     for gold in ["1\\pm\\sqrt{19}", "\\text{east}", "(a+5)(b+2)"] {
       #expect(!grades(answer("\\boxed{\(gold)}") ?? "", gold), "\(gold)")
     }

@@ -1,7 +1,7 @@
-// SharedMaterial: the project's shared test data, where this checkout has it.
+// SharedMaterial: the project's shared test data, if this checkout has it.
 //
-// It lies in the directory that TTRL_SHARED names, or beside the package in `shared`. Tests over it are disabled where
-// it is absent; a smaller set of our own making is part of the test source and always runs.
+// It is in the directory that TTRL_SHARED names, or in `shared`, in the package or next to it. Without it, the tests
+// that need it are disabled. The tables in EquivalenceTests are part of the source, so their tests always run.
 
 import Base
 import Foundation
@@ -30,7 +30,7 @@ enum SharedMaterial {
 
   static var isPresent: Bool { directory != nil }
 
-  /// The objects of a JSON Lines file below the shared directory; none where it is absent.
+  /// The objects of a JSON Lines file in the shared directory; none if there is no such directory.
   static func lines<Line: Decodable>(of path: String, as type: Line.Type) throws -> [Line] {
     guard let directory else { return [] }
     let data = try Data(contentsOf: directory.appending(path: path))

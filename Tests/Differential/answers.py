@@ -1,14 +1,15 @@
 """Pairs of answers whose verdict is known by construction, judged by ttrl, Math-Verify and sympy.
 
     answers.py generate --pairs N --seed S > pairs.jsonl     {"answer","reference","category","equal"}
-    answers.py others pairs.jsonl > others.jsonl             what Math-Verify (both ways) and sympy say; minutes
+    answers.py others pairs.jsonl > others.jsonl             verdicts of Math-Verify (both ways) and sympy; minutes
     ttrl grade < pairs.jsonl > verdicts.jsonl
     answers.py judge pairs.jsonl verdicts.jsonl others.jsonl the tables of docs/answers.md; status 1 on a false positive
 
-A pair is two spellings of values that this file chose itself, so the truth does not come from any grader: a number is a
-sympy expression compared at 60 digits and at several points of its symbols, a structure is compared part by part. The
-rules that are choices (percent, units and degree marks are ignored; brackets are ordered, braces and lists are not) are
-those of docs/answers.md. A disagreement that no class below names is an error, and so is a false positive of ours.
+A pair is two spellings of values that this file chooses itself, so the truth does not come from any grader. Numbers are
+sympy expressions; they are compared with 60 digits, at several points of their symbols. Structures are compared part by
+part. Some rules are choices (percent, units and degree marks are ignored; brackets are ordered, braces and lists are
+not); they are those of docs/answers.md. It is an error if ttrl has a false positive, or if a disagreement is in none of
+the classes below.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def same_number(left, right):
 
 
 def same(left, right):
-    """Whether two values are one, by the rules of docs/answers.md."""
+    """Whether two values are equal, by the rules of docs/answers.md."""
     if left[0] != right[0]:
         return False
     kind = left[0]
@@ -65,7 +66,7 @@ def same(left, right):
                 return False
             rest.remove(match)
         return True
-    if kind == "equation":  # up to a factor that is a constant
+    if kind == "equation":  # equal up to a constant factor
         ratios = []
         for point in POINTS:
             below = sympy.N(right[1].subs(point), 50)
@@ -108,7 +109,7 @@ class Writer:
         return sign + self.pick(*forms)
 
     def fraction_text(self, value):
-        """Fractions in and out of lowest terms, mixed numbers, decimals where they end or repeat."""
+        """A fraction, in lowest terms or not, a mixed number, or a decimal that ends or repeats."""
         if value.denominator == 1:
             return self.integer_text(value.numerator)
         sign, size, k = ("-" if value < 0 else ""), abs(value), self.small(1, 4)
@@ -142,7 +143,7 @@ class Writer:
         return Fraction(self.nonzero(40), self.small(1, 12))
 
     def surd_text(self, a, b, c):
-        """a + b√c, b a fraction that is not 0."""
+        """a + b√c, where b is a fraction other than 0."""
         size, sign = abs(b), "-" if b < 0 else "+"
         p, q = size.numerator, size.denominator
         roots = [
@@ -165,14 +166,14 @@ class Writer:
         return ("-" if value < 0 else "") + f"\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
 
     def sum_text(self, terms):
-        """Terms ("-" or not in front), in any order."""
+        """A sum of terms, with or without "-" in front, in any order."""
         terms = [term for term in terms if term]
         self.random.shuffle(terms)
         text = "".join(term if term[0] == "-" else "+" + term for term in terms)
         return (text[1:] if text[:1] == "+" else text) or "0"
 
     def polynomial_text(self, expression):
-        """Expanded in any order, or factored by sympy, or half and half."""
+        """A polynomial: expanded in any order, factored by sympy, or partly factored."""
         form = self.pick("expanded", "expanded", "factored", "nested")
         if form == "factored":
             factored = sympy.factor(expression)
@@ -255,7 +256,7 @@ def decimals(w):
 
 
 def rounded_decimals(w):
-    """1/3 and 0.333: near, never equal."""
+    """1/3 and 0.333: close, but never equal."""
     value = Fraction(w.small(1, 20), w.pick(3, 7, 9, 11, 13))
     places = w.small(2, 7)
     rounded = Fraction(round(value * 10**places), 10**places)
@@ -513,7 +514,7 @@ def intervals(w):
             return f"x \\in {text}"
         return w.pick(text, f"\\left{left}{low},{high}\\right{right}")
 
-    # An open interval is written like a pair, and is one to every grader that sees only the answer.
+    # An open interval is written like a pair. A grader that sees only the answer cannot distinguish the two.
     return (("tuple", ends) if (left, right) == ("(", ")") else ("interval", ends, left, right)), spell
 
 
@@ -722,7 +723,7 @@ CATEGORIES = [
 
 
 def generate(pairs, seed):
-    """A third of each category is equal by construction, a third drawn twice, a third one of each of two categories."""
+    """Four pairs per category: one equal by construction, two of values drawn separately, one with another category."""
     w = Writer(seed)
     count = 0
     while count < pairs:
@@ -737,7 +738,7 @@ def generate(pairs, seed):
                     and attempt
                     and value[0] == "number"
                 ):
-                    # A near miss: one unit of the last place, or the sign.
+                    # A value that is almost equal.
                     other = ("number", value[1] + w.pick(1, -1, Rational(1, 1000)))
                     if other[1].is_Rational:
                         exact = Fraction(int(other[1].p), int(other[1].q))
@@ -757,7 +758,7 @@ def generate(pairs, seed):
 
 
 def ambiguous(left, right):
-    """Pairs of kinds whose equality is a matter of rules that this file does not model."""
+    """Whether the equality of two categories depends on rules that this file does not know."""
     return {left, right} <= {"choices", "words", "bases"} or "solved" in (left, right) and "equations" in (left, right)
 
 
@@ -771,7 +772,7 @@ def latex_value(text):
 
 
 def sympy_verdict(left, right):
-    """True, False, or None where sympy reads no number on one side."""
+    """True, False, or None if sympy does not read both sides as numbers."""
     try:
         left, right = latex_value(left), latex_value(right)
         if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
@@ -814,34 +815,34 @@ SPELLINGS = [
     (r"\\overline", "a repeating decimal is not read"),
     (r"\d \d+/\d", "a mixed number `2 1/3` is not read"),
     (r"\d\\,\d", "digits grouped by a thin space are not read"),
-    (r"\d,\\!\d|\{,\}", "digits grouped as LaTeX does are not read"),
+    (r"\d,\\!\d|\{,\}", "digits grouped in LaTeX's way are not read"),
     (r"(^|[^\d.])0\d", "a leading zero is not read"),
     (r"\d\.(\D|$)", "a number that ends in a point is not read"),
     (r"\{\d+\}", "braces around a number are not read"),
-    (r"\d\.0+(\D|$)", "a decimal is not the integer it is equal to"),
+    (r"\d\.0+(\D|$)", "a decimal is not regarded as equal to its integer"),
 ]
 CAUSES = {
-    "percents": "the percent sign is a hundredth there, ignored here",
-    "degrees": "the degree mark is π/180 there, ignored here",
-    "rounded_decimals": "a rounded decimal is its fraction there",
-    "complex_numbers": "a quotient of complex numbers is not simplified there",
-    "choices": "letters and words are symbols there, or not read",
-    "words": "letters and words are symbols there, or not read",
-    "units": "a unit is a factor there, ignored here",
-    "money": "currency or its grouped digits are not read there",
-    "lists": "a list in another order, or joined by words, is another one there",
-    "sets": "repetition inside a set counts there",
-    "solved": "the name that is solved for counts there",
-    "equations": "equations are compared as written there",
-    "curves": "equations are compared as written there",
-    "intervals": "an interval is not the inequality it is written as there",
-    "rays": "an interval is not the inequality it is written as there",
-    "roots_with_symbols": "a symbol is a complex number there, real here",
+    "percents": "it reads the percent sign as a hundredth; ttrl ignores it",
+    "degrees": "it reads the degree mark as π/180; ttrl ignores it",
+    "rounded_decimals": "it regards a rounded decimal as equal to its fraction",
+    "complex_numbers": "it does not simplify a quotient of complex numbers",
+    "choices": "it reads letters and words as symbols, or not at all",
+    "words": "it reads letters and words as symbols, or not at all",
+    "units": "it reads a unit as a factor; ttrl ignores it",
+    "money": "it does not read currency, or the grouped digits",
+    "lists": "it regards the order of a list, or its joining words, as part of the answer",
+    "sets": "it regards repetition in a set as part of the answer",
+    "solved": "it regards the name of the unknown as part of the answer",
+    "equations": "it compares equations as they are written",
+    "curves": "it compares equations as they are written",
+    "intervals": "it does not regard an inequality as equal to its interval",
+    "rays": "it does not regard an inequality as equal to its interval",
+    "roots_with_symbols": "it reads a symbol as a complex number; for ttrl it is real",
 }
 
 
 def reason(line, mine, judge):
-    """The class of a disagreement of ours, `mine`, with that of another judge."""
+    """The class of a disagreement between ttrl's verdict, `mine`, and that of another judge."""
     category, truth = line["category"], line["equal"]
     if mine != truth:
         return f"ttrl {'misses' if truth else 'MERGES'}: {category.replace('_', ' ')}"
@@ -896,7 +897,7 @@ def report(totals, by_category, classes, examples, false_positives):
     print(
         f"{totals['pairs']} pairs, {totals['equal']} of them equal. Right: ttrl {totals['ttrl']}, Math-Verify "
         f"{totals['Math-Verify']}, sympy {totals['sympy']} of the {totals['sympy read']} that it reads. False positives of "
-        f"ttrl: {len(false_positives)}. With the sides exchanged Math-Verify decides otherwise on {totals['exchanged']}.\n"
+        f"ttrl: {len(false_positives)}. If the sides are exchanged, Math-Verify decides differently on {totals['exchanged']}.\n"
     )
     print(
         "| category | pairs | equal | ttrl right | Math-Verify right | sympy right, of those read |\n|---|---|---|---|---|---|"
@@ -906,7 +907,7 @@ def report(totals, by_category, classes, examples, false_positives):
             f"| {name.replace('_', ' ')} | {row['pairs']} | {row['equal']} | {row['ttrl']} | {row['Math-Verify']} | "
             f"{row['sympy']} of {row['sympy read']} |"
         )
-    print("\n| class of disagreement | pairs | for example |\n|---|---|---|")
+    print("\n| class of disagreement | pairs | example |\n|---|---|---|")
     for name, count in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
         left, right = (text.replace("|", "\\|") for text in examples[name])
         print(f"| {name} | {count} | `{left}` and `{right}` |")

@@ -74,7 +74,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: [
-      (Data([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]), "the header claims 9223372036854775807 bytes"),
+      (Data([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]), "it has 9223372036854775807 bytes"),
       (Data([0x10, 0, 0]), "too few for its header"),
       (Data([4, 0, 0, 0, 0, 0, 0, 0]) + Data("{\"a\"".utf8), "the header is not JSON"),
     ])

@@ -1,4 +1,4 @@
-// AgreementTests: batch invariance, and sampler = trainer, by random trials.
+// AgreementTests: batch invariance, and that sampler and trainer agree, in random trials.
 
 import Base
 import LanguageModel
@@ -38,7 +38,9 @@ private struct Trial {
 
 @Suite struct `Sampler and trainer` {
   @Test(arguments: TinyModel.allCases, DataType.allCases)
-  func `a trajectory does not depend on batch size or company`(_ tiny: TinyModel, _ type: DataType) throws {
+  func `a trajectory does not depend on the batch size or on other samples`(
+    _ tiny: TinyModel, _ type: DataType
+  ) throws {
     for seed in UInt64(1)...4 {
       let trial = try Trial(seed: seed, tiny: tiny, type: type)
       let together = try generate(trial.requests, model: trial.model, sampling: trial.sampling, batchRows: 64)
@@ -79,7 +81,9 @@ private struct Trial {
   }
 
   @Test(arguments: TinyModel.allCases, DataType.allCases)
-  func `a score does not depend on where the prompt ends or who shares it`(_ tiny: TinyModel, _ type: DataType) throws {
+  func `a score does not depend on where the prompt ends or on what shares it`(
+    _ tiny: TinyModel, _ type: DataType
+  ) throws {
     var random = choices(77)
     let configuration = tiny.configuration
     let plan = TransformerPlan(configuration, type: type)
@@ -98,7 +102,7 @@ private struct Trial {
     }
   }
 
-  @Test func `a micro-batch gives the same gradient whatever the instance computed before`() throws {
+  @Test func `a micro-batch gives the same gradient, whatever the trainer computed before`() throws {
     let trial = try Trial(seed: 21, tiny: .qwen3, type: .float32)
     let trajectories = try generate(trial.requests, model: trial.model, sampling: trial.sampling, batchRows: 7)
     let sequences = trajectories.map { trial.sequence($0) }

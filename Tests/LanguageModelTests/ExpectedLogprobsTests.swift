@@ -1,7 +1,7 @@
-// ExpectedLogprobsTests: checkpoints that transformers wrote, and what transformers computes of them.
+// ExpectedLogprobsTests: checkpoints that transformers wrote, and what transformers computes with them.
 //
 // expected.jsonl has, for each line of ids, the log-probabilities of ids[1:] in float32 and the next 12 greedy tokens.
-// The engine must say the same, in float32 within 1e-4 nats and with the same tokens.
+// The engine's log-probabilities in float32 must agree within 1e-4 nats, and its tokens must be the same.
 
 import Base
 import LanguageModel
@@ -16,7 +16,7 @@ struct `What transformers computes` {
     ("qwen2-untied-sharded-bf16", (1...3).map { "model-0000\($0)-of-00003.safetensors" }),
     ("llama3-rope-scaled", ["model.safetensors"]), ("qwen3-qknorm", ["model.safetensors"]),
   ])
-  func `of a checkpoint is what the engine computes`(_ name: String, _ files: [String]) throws {
+  func `with a checkpoint is what the engine computes`(_ name: String, _ files: [String]) throws {
     func read(_ file: String) throws -> [UInt8] { try TestFiles.shared("models/\(name)/\(file)") }
     let configuration = try CheckpointConfiguration(config: read("config.json")).model
     let plan = TransformerPlan(configuration, type: .float32)

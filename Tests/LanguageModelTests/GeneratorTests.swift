@@ -1,4 +1,4 @@
-// GeneratorTests: how responses end, what is refused, and that threads do not matter.
+// GeneratorTests: how responses end, what is refused, and that the number of threads has no influence.
 
 import Base
 import LanguageModel
@@ -32,10 +32,8 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     #expect(Set(trajectories.map(\.tokens)).count > 40, "samples of a prompt differ")
   }
 
-  /// Whenever samples are dropped (running, of the opened prompt, waiting), the others come out as if nothing had been.
-  @Test(arguments: 0..<8) func `samples that are cancelled are gone, and the others are what they would have been`(
-    _ moment: Int
-  ) throws {
+  /// At different times, so that samples that are running, of the opened prompt, or waiting are cancelled.
+  @Test(arguments: 0..<8) func `cancelled samples are dropped, and the others do not change`(_ moment: Int) throws {
     let sampling = Sampling(temperature: 1, maxNewTokens: 9, stopTokens: [1])
     let requests = (UInt32(0)..<3).map { request([3, 1, Int32($0)], index: $0, samples: Array(0..<5)) }
     let prepared = try model(.llama)
@@ -56,7 +54,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     #expect(!generator.hasWork)
   }
 
-  @Test func `a response ends where the model has no more positions`() throws {
+  @Test func `a response ends if the model has no more positions`() throws {
     let positions = TinyModel.llama.configuration.maxPositions
     for count in [positions - 3, positions - 1, positions, positions + 5] {
       let prompt = [Int32](repeating: 2, count: count)
@@ -67,7 +65,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
-  @Test func `a bound on keys and values makes samples wait, and changes nothing else`() throws {
+  @Test func `a limit on keys and values makes samples wait, and changes nothing else`() throws {
     let prepared = try model(.llama)
     let sampling = Sampling(temperature: 1, maxNewTokens: 24, stopTokens: [1])
     let requests = (0..<3).map { request([3, 1, 4, Int32($0)], index: UInt32($0), samples: Array(0..<10)) }
@@ -88,7 +86,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     let unbounded = try bounded(pages: 10_000)
     for pages in [1, 5, 12] {
       let (found, highest) = try bounded(pages: pages)
-      // One sample with its prompt needs three.
+      // One sample with its prompt needs three pages.
       #expect(highest <= max(pages, 3) && highest < unbounded.highest, "\(pages) pages")
       #expect(found == unbounded.found && found.map(\.slot) == free.map(\.slot), "\(pages) pages")
     }
@@ -111,7 +109,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
-  @Test func `samples follow the distribution they are scored with`() throws {
+  @Test func `samples follow the distribution with which they are scored`() throws {
     let prepared = try model(.qwen3)
     let count = 4000
     let sampling = Sampling(temperature: 0.7, topP: 0.9, maxNewTokens: 1, stopTokens: [])
@@ -126,7 +124,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
-  @Test func `tokens are counted as they are sampled, not when a sample ends`() throws {
+  @Test func `tokens are counted when they are sampled, not when a sample ends`() throws {
     let generator = Generator(
       model: try model(.llama), policy: PolicyVersion(0), seed: 1,
       sampling: Sampling(temperature: 1, maxNewTokens: 40, stopTokens: []), batchRows: 4)
@@ -149,7 +147,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     #expect(!generator.hasWork)
   }
 
-  @Test func `damaged weights are an error, not a sample`() throws {
+  @Test func `damaged weights give an error, not a sample`() throws {
     let plan = TransformerPlan(TinyModel.llama.configuration, type: .float32)
     let parameters = TinyModel.llama.parameters(seed: 8)
     parameters[plan.layout.tensors[plan.layout.finalNorm].offset] = .nan
@@ -162,7 +160,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
   }
 
   @Test(arguments: DataType.allCases)
-  func `four threads sample what one samples`(_ type: DataType) async throws {
+  func `four threads sample the same as one`(_ type: DataType) async throws {
     let prepared = try model(.qwen2, type)
     let sampling = Sampling(temperature: 1, maxNewTokens: 30, stopTokens: [2])
     var random = choices(31)
@@ -183,7 +181,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
 }
 
 @Suite struct `New parameters` {
-  @Test func `are a function of the seed, with the promised spread`() {
+  @Test func `are a function of the seed, with the documented deviations`() {
     let configuration = TinyModel.llama.configuration
     let layout = ParameterLayout(configuration)
     let parameters = initialParameters(configuration, seed: 1)

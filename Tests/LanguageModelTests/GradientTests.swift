@@ -1,11 +1,11 @@
-// GradientTests: the whole model's gradient against finite differences, in float32.
+// GradientTests: the gradient of the whole model against finite differences, in float32.
 
 import Base
 import LanguageModel
 import Tensors
 import Testing
 
-/// A small batch: two groups, one shared prompt that ends within a page and one that fills it.
+/// A small batch of two groups. One shared prompt ends within a page, the other fills its page.
 private func batch(_ configuration: ModelConfiguration) -> [TrainingSequence] {
   var random = choices(3)
   let v = configuration.vocabularySize
@@ -45,8 +45,8 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, scored in
       scored.logprobs.indices.map { slope(index, $0) }
     }
-    // One random direction per tensor: a wrong element shows, and few evaluations are needed. The step balances the
-    // rounding of float32 (about 1e-5 of the loss) against curvature.
+    // One random direction per tensor: it shows a wrong element and needs few evaluations. The step balances the
+    // rounding of float32 (about 1e-5 of the loss) and curvature.
     var random = choices(5)
     for tensor in plan.layout.tensors {
       let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
@@ -68,7 +68,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     }
   }
 
-  @Test func `adds to what the gradient held`() throws {
+  @Test func `is added to the previous contents`() throws {
     let plan = TransformerPlan(TinyModel.llama.configuration, type: .float32)
     let model = try PreparedModel(plan: plan, parameters: TinyModel.llama.parameters(seed: 4), forTraining: true)
     let trainer = Backpropagation(plan)
@@ -89,7 +89,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
   }
 
   @Test(arguments: TinyModel.allCases)
-  func `in bfloat16 points where the float32 gradient points`(_ tiny: TinyModel) throws {
+  func `has almost the same direction in bfloat16 as in float32`(_ tiny: TinyModel) throws {
     var gradients: [[Float]] = []
     for type in DataType.allCases {
       let plan = TransformerPlan(tiny.configuration, type: type)

@@ -1,4 +1,4 @@
-// config.json: both spellings, the defaults that transformers has, and everything that is refused.
+// config.json: old and new keys, the defaults of transformers, and everything that is refused.
 
 import Base
 import Foundation
@@ -6,7 +6,7 @@ import LanguageModel
 import Testing
 
 @Suite struct HuggingFaceConfigurationTests {
-  /// A config.json with some keys changed; a nil takes a key away.
+  /// A config.json with some keys changed; nil removes a key.
   private static func config(_ changes: [(String, JSON?)] = []) -> [UInt8] {
     var members: [JSON.Member] = [
       .init("architectures", ["Qwen2ForCausalLM"]), .init("hidden_size", 64), .init("intermediate_size", 176),
@@ -35,7 +35,7 @@ import Testing
     }
   }
 
-  @Test func `what a config leaves out is what transformers assumes`() throws {
+  @Test func `missing keys have the defaults of transformers`() throws {
     let model = try Self.read([])
     #expect(
       model
@@ -49,7 +49,7 @@ import Testing
     #expect(llama.keyValueHeadCount == 4 && !llama.hasAttentionBias)
   }
 
-  @Test func `old keys and new keys say the same`() throws {
+  @Test func `old keys and new keys give the same configuration`() throws {
     let scaling: [JSON.Member] = [
       .init("factor", 8), .init("low_freq_factor", 1), .init("high_freq_factor", 4),
       .init("original_max_position_embeddings", 64), .init("rope_type", "llama3"),
@@ -65,7 +65,7 @@ import Testing
     #expect(old.ropeScaling == expected)
   }
 
-  @Test func `stop tokens come from generation_config first, one or several`() throws {
+  @Test func `stop tokens come from generation_config, if it has any, one or several`() throws {
     let config = Self.config([("eos_token_id", [3, 4]), ("bos_token_id", 1)])
     #expect(try CheckpointConfiguration(config: config).eosTokens == [3, 4])
     func eos(_ generation: String) throws -> [Int32] {
@@ -78,7 +78,7 @@ import Testing
     #expect(throws: ConfigurationError.self) { try eos(#"{"eos_token_id": -1}"#) }
   }
 
-  @Test func `an unknown architecture is told what is known`() {
+  @Test func `the refusal of an unknown architecture names the known ones`() {
     let known = ["Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"]
     let found = "Gemma2ForCausalLM"
     #expect(
@@ -111,7 +111,7 @@ import Testing
   ]
 
   @Test(arguments: refusals.indices)
-  func `what we do not compute is refused by name`(index: Int) {
+  func `what is not computed is refused by name`(index: Int) {
     let (changes, key, isUnsupported) = Self.refusals[index]
     let named = Self.problems(changes).contains { problem in
       switch problem {
@@ -123,7 +123,7 @@ import Testing
     #expect(named, "\(key): \(Self.problems(changes))")
   }
 
-  @Test func `a window that is off, or longer than any sequence, is no obstacle`() throws {
+  @Test func `a window that is off, or not shorter than the longest sequence, is accepted`() throws {
     _ = try Self.read([("use_sliding_window", false), ("sliding_window", 1024)])
     _ = try Self.read([("architectures", ["MistralForCausalLM"]), ("sliding_window", .null)])
     _ = try Self.read([("architectures", ["MistralForCausalLM"]), ("sliding_window", 2048)])
@@ -135,7 +135,7 @@ import Testing
   }
 
   @Test(arguments: ModelConfiguration.Family.allCases)
-  func `what is written reads back the same`(family: ModelConfiguration.Family) throws {
+  func `a configuration is the same after writing and reading`(family: ModelConfiguration.Family) throws {
     let model = ModelConfiguration(
       family: family, vocabularySize: 1000, hiddenSize: 96, feedForwardSize: 100, layerCount: 2, headCount: 6,
       keyValueHeadCount: 3, headDimension: 20, normEpsilon: 1e-5, ropeTheta: 123456.7,
@@ -150,14 +150,14 @@ import Testing
     }
   }
 
-  @Test func `no mutation of a config makes the reader trap`() {
+  @Test func `reading a damaged config never traps`() {
     let config = Self.config([("rope_scaling", ["rope_type": "llama3", "factor": 8]), ("head_dim", 16)])
     var random = Damage(seed: 3)
     for _ in 0..<5000 { _ = try? CheckpointConfiguration(config: random.mutation(of: config)) }
   }
 }
 
-/// A source of damaged bytes. Everything follows from the seed.
+/// Damages bytes at random, as a function of the seed.
 struct Damage {
   private var state: UInt64
 
@@ -168,7 +168,7 @@ struct Damage {
     return Int(state >> 33) % bound
   }
 
-  /// Up to three bytes replaced, removed or inserted; sometimes the end is cut off.
+  /// Replaces, removes or inserts up to three bytes; sometimes cuts off the end.
   mutating func mutation(of document: [UInt8]) -> [UInt8] {
     var bytes = document
     for _ in 0...below(3) where !bytes.isEmpty {

@@ -1,4 +1,4 @@
-// safetensors: round trips, every refusal, damage, and checkpoints that another program wrote.
+// .safetensors files: writing and reading, every refusal, damaged files, and checkpoints that another program wrote.
 
 import Base
 import Foundation
@@ -25,7 +25,7 @@ private func header(_ file: [UInt8]) throws(SafeTensorsError) -> SafeTensorsHead
   try SafeTensorsHeader(file, fileBytes: file.count)
 }
 
-/// A file that holds some tensors of the tiny model, as F32.
+/// A file with some tensors of the tiny model, as F32.
 private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
   var members: [JSON.Member] = []
   var data = ByteWriter()
@@ -42,7 +42,7 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
 }
 
 @Suite struct HuggingFaceSafeTensorsTests {
-  @Test func `float32 weights come back bit for bit`() throws {
+  @Test func `float32 weights are the same bits after writing and reading`() throws {
     let file = SafeTensorsWriter(layout, type: .float32).file(parameters)
     let plan = try LoadPlan(layout, shards: [("model.safetensors", header(file))])
     #expect(try plan.load([file]) == parameters)
@@ -62,10 +62,10 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     }
     let plan = try LoadPlan(layout, shards: [("m", header(whole))])
     let read = try plan.load([whole])
-    #expect(writer.file(read) == whole, "what was rounded once is not rounded again")
+    #expect(writer.file(read) == whole, "rounded values changed when they were written again")
   }
 
-  @Test func `rounding to bfloat16 goes to the nearest, ties to even`() {
+  @Test func `bfloat16 values are rounded to nearest, ties to even`() {
     // 8 bits of precision: 1, then steps of 1/128.
     let values: [Float] = [
       1 + 1 / 256, 1 + 3 / 256, 1 + 1 / 255, -1 - 1 / 256, 0, -0.0, 3.4e38, .leastNonzeroMagnitude,
@@ -75,11 +75,11 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     #expect(bytes == bits.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })
   }
 
-  /// Each header, and the words that its refusal must contain.
+  /// Headers, and the words that each refusal must contain.
   @Test(arguments: [
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "8 of 4 bytes"),
-    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, "does not make the 4 bytes"),
-    (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#, "does not make the 0 bytes"),
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "ends at byte 8, but there are 4 bytes"),
+    (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, "its range has 4 bytes"),
+    (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#, "its range has 0 bytes"),
     (#"{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, "unknown type \"F33\""),
     (#"{"a":{"dtype":"U8","shape":[],"data_offsets":[3,2]}}"#, "a beginning and an end"),
     (#"{"a":{"dtype":"U8","shape":[],"data_offsets":[3]}}"#, "a beginning and an end"),
@@ -98,7 +98,7 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     #expect(error?.description.contains(words) == true, "\(error.map(\.description) ?? "accepted")")
   }
 
-  @Test func `gaps, empty tensors, scalars and metadata are fine`() throws {
+  @Test func `gaps, empty tensors, scalars and metadata are accepted`() throws {
     let text =
       #"{"__metadata__":{"x":"y"},"a":{"dtype":"U8","shape":[],"data_offsets":[3,4]},"#
       + #""b":{"dtype":"F32","shape":[0,5],"data_offsets":[3,3]}}   "#
@@ -114,7 +114,7 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     #expect(throws: SafeTensorsError.headerTooLong(headerBytes: 9, limit: 2)) { try header(long) }
   }
 
-  @Test func `an index names its files once, and none outside the folder`() throws {
+  @Test func `an index lists each file once, and a file outside the folder is refused`() throws {
     let index = try SafeTensorsIndex(Array(#"{"weight_map":{"x":"b.st","y":"a.st","z":"b.st"}}"#.utf8))
     #expect(index.files == ["a.st", "b.st"])
     for name in ["../a", "/etc/passwd", "a/b", "", "..", ".hidden", "a\\nb"] {
@@ -124,7 +124,7 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     #expect(throws: SafeTensorsError.self) { try SafeTensorsIndex(Array("{}".utf8)) }
   }
 
-  @Test func `no mutation of a file makes reading it trap`() throws {
+  @Test func `reading a damaged file never traps`() throws {
     let whole = SafeTensorsWriter(layout, type: .bfloat16).file(parameters)
     let headerCount = SafeTensorsWriter(layout, type: .bfloat16).header.count
     var random = Damage(seed: 5)
@@ -176,7 +176,7 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
       ])
   }
 
-  @Test func `a tied head that is stored anyway, and frequency tables, are passed over`() throws {
+  @Test func `a tied head that is stored nevertheless, and frequency tables, are ignored`() throws {
     var configuration = tiny
     configuration.hasTiedEmbeddings = true
     let tied = ParameterLayout(configuration)
@@ -201,14 +201,14 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     #expect(value.isNaN == bad.isNaN && (bad.isNaN || value == bad))
   }
 
-  @Test func `a file that changed under us is refused`() throws {
+  @Test func `a file that changed since its header was read is refused`() throws {
     let bytes = shard(layout.tensors)
     let plan = try LoadPlan(layout, shards: [("m", header(bytes))])
     let problem = WeightsError.Problem.fileChanged(shard: "m", planned: bytes.count, found: bytes.count - 1)
     #expect(throws: WeightsError(problems: [problem])) { try plan.load([Array(bytes.dropLast())]) }
   }
 
-  @Test func `the message says what was seen, what was expected, and what may be wrong`() {
+  @Test func `the message says what was found, what was expected, and what can be the cause`() {
     let problem = WeightsError.Problem.wrongShape(
       tensor: "model.layers.3.self_attn.q_proj.weight", found: [896, 896], type: "F16", expected: [1024, 896])
     #expect(
@@ -220,7 +220,7 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
 }
 
 /// Checkpoints that transformers wrote. The checksum is the sum over all tensors of value[i] · (i mod 97 + 1) in
-/// float64, computed with numpy; the tolerance covers the other order of summation.
+/// float64, computed with numpy, which adds in another order; hence the tolerance.
 @Suite(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: checkpoints that transformers wrote"))
 struct HuggingFaceCheckpointTests {
   @Test(arguments: [
@@ -232,7 +232,7 @@ struct HuggingFaceCheckpointTests {
     ),
     ("qwen3-qknorm", ["model.safetensors"], 177_744, 16991.985730549728, .float32),
   ])
-  func `checkpoints load with the right sizes and sums, and survive being written`(
+  func `checkpoints load with the right sizes and sums, and are the same after writing and reading`(
     name: String, files: [String], count: Int, checksum: Double, type: WeightType
   ) throws {
     func read(_ file: String) throws -> [UInt8] { try TestFiles.shared("models/\(name)/\(file)") }

@@ -1,4 +1,4 @@
-// MemoryPlan: what a learner rank is planned to hold of the optimizer is what it holds.
+// MemoryPlan: the planned memory of a learner rank's optimizer is what the optimizer uses.
 
 import Base
 import LanguageModel

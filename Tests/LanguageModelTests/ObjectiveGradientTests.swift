@@ -1,5 +1,5 @@
-// The gradient of the whole objective through the whole model, against finite differences: everything between a
-// mini-batch and the optimizer's first moment is inside, and the loss is written here once more, in double precision.
+// The gradient of the whole objective through the whole model, against finite differences. It covers everything between
+// a mini-batch and the optimizer's first moment. The loss is written again here, in double precision.
 
 import Answers
 import Base
@@ -10,15 +10,15 @@ import TTRL
 import Tensors
 import Testing
 
-/// A mini-batch on a model small enough to move every tensor by hand.
+/// A mini-batch, and a model so small that every tensor can be varied.
 private struct Trial {
   let plan = TransformerPlan(TinyModel.qwen2.configuration, type: .float32)
   let parameters = TinyModel.qwen2.parameters(seed: 4)
   let method: Method
-  /// Of log-probabilities from the recorded ones: ratios of 0.67 to 4.06, away from all kinks and on both sides of
-  /// them.
+  /// Log-probabilities minus the old ones: ratios of 0.67 to 4.06, on both sides of all points where the slope changes,
+  /// and not close to them.
   private static let distances: [Float] = [0, 0.1, -0.1, 0.4, -0.4, 1.4]
-  /// Of the old log-probabilities from those that an older version recorded: ratios of 0.55 to 2.7.
+  /// Old log-probabilities minus those that an older version recorded: ratios of 0.55 to 2.7.
   private static let lags: [Float] = [0.2, -0.6, 1, 0, 0.5]
   private(set) var batch = MiniBatch(step: 0, index: 1, trajectories: [])
 
@@ -111,7 +111,7 @@ private struct Trial {
     }
   }
 
-  /// What `update` made of the batch: the first moment after one update is half of the gradient at beta1 1/2.
+  /// The gradient in `update`: with beta1 = 1/2, the first moment after one update is half of it.
   func gradient() throws -> [Double] {
     var policy = try policy()
     _ = try policy.update(batch, method: method, learningRate: 0)
@@ -161,7 +161,7 @@ private func objectives() -> [Method] {
     let trial = try Trial(method)
     let gradient = try trial.gradient()
     var random = choices(5)
-    // As in GradientTests: one random direction per tensor, a step that balances rounding against curvature.
+    // As in GradientTests: one random direction per tensor, with a step that balances rounding and curvature.
     for tensor in trial.plan.layout.tensors {
       let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
       let step = 0.02 / Float(tensor.count).squareRoot()
@@ -183,16 +183,17 @@ private func objectives() -> [Method] {
     }
   }
 
-  @Test func `every objective has a gradient of its own`() throws {
+  @Test func `every objective has a different gradient from the default`() throws {
     let gradients = try objectives().dropFirst().map { try Trial($0).gradient() }
     let base = try Trial(objectives()[0]).gradient()
-    // The first of the others is the token mean again.
+    // The first of the others is the token mean, which is the default.
     #expect(gradients[0] == base)
     for (index, gradient) in gradients.dropFirst().enumerated() { #expect(gradient != base, "objective \(index)") }
   }
 
-  /// A truncated distribution: the entropy of what is sampled, with the tokens that are kept held fixed.
-  @Test(arguments: [Float(1), 0.7]) func `the entropy's gradient by the logits is the formula's`(_ topP: Float) throws {
+  /// With top-p, the entropy is that of the truncated distribution, and the set of kept tokens is constant.
+  @Test(arguments: [Float(1), 0.7])
+  func `the entropy's gradient with respect to the logits agrees with finite differences`(_ topP: Float) throws {
     var random = choices(8)
     for size in [5, 16, 33, 400] {
       let row = (0..<size).map { _ in Float(random.uniform() * 6 - 3) }

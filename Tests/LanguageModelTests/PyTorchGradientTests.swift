@@ -1,14 +1,14 @@
-// PyTorchGradientTests: the gradient of a small model of each family, against the one that PyTorch computes.
+// PyTorchGradientTests: the gradient of a small model of each family, compared with PyTorch's.
 //
-// Weights, sequences and gradients were written by Tests/Fixtures/gradients/make.py with transformers' own models, in
-// float64. They go through the same reader as any checkpoint.
+// Tests/Fixtures/gradients/make.py wrote weights, sequences and gradients with transformers' own models, in float64.
+// They are read like every checkpoint.
 
 import Base
 import LanguageModel
 import Tensors
 import Testing
 
-/// One family's folder of the fixture.
+/// The fixture's folder of one family.
 private struct GradientFixture {
   let configuration: ModelConfiguration
   let parameters: Floats

@@ -1,4 +1,4 @@
-// StopStringsTests: a response ends at the token that completes a stop string, and at no other.
+// StopStringsTests: a response ends at the token that completes a stop string, and at no other token.
 
 import Base
 import LanguageModel
@@ -6,16 +6,16 @@ import Records
 import Tensors
 import Testing
 
-/// Whether a text has another in it, byte by byte: what the automaton must agree with.
+/// Whether a text contains a string, byte by byte. The automaton must agree with this.
 private func contains(_ text: [UInt8], _ string: [UInt8]) -> Bool {
   text.count >= string.count && (0...text.count - string.count).contains { text[$0...].starts(with: string) }
 }
 
 @Suite struct `Stop strings` {
-  @Test func `are found at the first token with which the text has one`() {
+  @Test func `are found at the first token with which the text contains one`() {
     var random = choices(41)
     for trial in 0..<2000 {
-      // Two letters, so that strings overlap themselves and one another.
+      // Only two letters, so that strings overlap themselves and each other.
       func word(_ countMax: Int) -> [UInt8] {
         (0..<1 + random.index(below: countMax)).map { _ in UInt8(97 + random.index(below: 2)) }
       }
@@ -35,7 +35,7 @@ private func contains(_ text: [UInt8], _ string: [UInt8]) -> Bool {
     }
   }
 
-  @Test func `a character that is cut in two by tokens is found whole`() {
+  @Test func `are found if tokens divide a character`() {
     let texts = TokenTexts([Array("x".utf8), [0xC3], [0xA9], []])
     let stops = StopStrings(["é"], texts: texts)
     var progress = stops.beginning
@@ -43,7 +43,7 @@ private func contains(_ text: [UInt8], _ string: [UInt8]) -> Bool {
     #expect(stops.isCompleted(by: 2, &progress))
   }
 
-  @Test func `a number that no token has adds nothing`() {
+  @Test func `do not change with an id that no token has`() {
     let texts = TokenTexts([[97], [98]])
     #expect(texts[-1].isEmpty && texts[2].isEmpty && Array(texts[1]) == [98])
     #expect(TokenTexts(bytes: [97, 98], ends: [1, 2]) == texts)
@@ -51,7 +51,7 @@ private func contains(_ text: [UInt8], _ string: [UInt8]) -> Bool {
     #expect(TokenTexts(bytes: [97, 98], ends: [1]) == nil)
   }
 
-  @Test func `end responses where the whole ones have them, whatever the batch`() throws {
+  @Test func `end responses where the same responses without stop strings contain them, with any batch`() throws {
     let tiny = TinyModel.llama
     let model = try PreparedModel(
       plan: TransformerPlan(tiny.configuration, type: .float32), parameters: tiny.parameters(seed: 8),

@@ -1,4 +1,4 @@
-// Support: models small enough to print, and randomness for tests.
+// Support: models small enough to print, and random numbers for tests.
 
 import Base
 import LanguageModel
@@ -6,7 +6,7 @@ import Records
 import Tensors
 import Testing
 
-/// A family's switches on a tiny model.
+/// A tiny model of each family.
 enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
   case qwen2, llama, qwen3
 
@@ -33,7 +33,7 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
     }
   }
 
-  /// Random parameters, with norms and biases away from 1 and 0.
+  /// Random parameters; norms and biases differ from 1 and 0.
   func parameters(seed: UInt64) -> Floats {
     let parameters = initialParameters(configuration, scales: InitialScales(embedding: 0.7, head: 1), seed: seed)
     var random = RandomSequence(seed: seed, purpose: .initialWeights, stream: SIMD3(9, 9, 9))
@@ -44,7 +44,7 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
   }
 }
 
-/// Random numbers for a test's own choices.
+/// Random numbers for the choices of a test.
 func choices(_ seed: UInt64) -> RandomSequence {
   RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(7, 7, 7))
 }

@@ -1,11 +1,11 @@
-// Chat templates: the exact text of each, and which folder gets which.
+// Chat templates: the exact text of each, and which template a model folder gets.
 
 import Base
 import LanguageModel
 import Testing
 
 @Suite struct TokenizerChatTemplateTests {
-  @Test func `each template is this text`() {
+  @Test func `each template has exactly this text`() {
     func render(_ template: ChatTemplate) -> String {
       PromptTemplate(.named(template), suffix: "!").render(question: "1+1?")
     }
@@ -30,7 +30,7 @@ import Testing
         """)
   }
 
-  @Test func `a system line stands before the user, where the template has a place for it`() {
+  @Test func `a system line is before the user's text, if the template can have one`() {
     func render(_ template: ChatTemplate) -> String {
       PromptTemplate(.named(template), system: "Be brief.", suffix: "").render(question: "1+1?")
     }
@@ -43,7 +43,7 @@ import Testing
     #expect(render(.plain) == "1+1?\n")
   }
 
-  @Test func `a text of the user's own has the question and the suffix in its place, and nothing else changes`() {
+  @Test func `in a user's own template, only the placeholder is replaced, by question and suffix`() {
     let template = PromptTemplate(.text("Q: {question}\nA:"), suffix: " Box it.")
     #expect(template.render(question: "1+1?") == "Q: 1+1? Box it.\nA:")
     #expect(template.render(question: "what is {question}?") == "Q: what is {question}? Box it.\nA:")
@@ -64,17 +64,17 @@ import Testing
     #expect(ChatTemplate.systemLine(ofChatML: source) == line)
   }
 
-  @Test func `the suffix asks for a box on a line of its own, where the template does not`() {
+  @Test func `the default suffix asks for a box, on a line of its own, if the template does not`() {
     let line = "\nPlease reason step by step, and put your final answer within \\boxed{}."
     #expect(ChatTemplate.chatML.defaultSuffix == line && ChatTemplate.llama3.defaultSuffix == line)
     #expect(ChatTemplate.qwen25Math.defaultSuffix.isEmpty && ChatTemplate.plain.defaultSuffix.isEmpty)
   }
 
-  @Test func `names in the settings are these four`() {
+  @Test func `the settings know these four names`() {
     #expect(ChatTemplate.allCases.map(\.rawValue) == ["plain", "chatml", "qwen2.5-math", "llama3"])
   }
 
-  @Test func `a folder's template is guessed from its marks, or from the tokens it has`() throws {
+  @Test func `a folder's template is guessed from its own template, or from its tokens`() throws {
     let bare = try Tokenizer(file: TestFiles.fixture("tokenizers/qwen2.json"))
     func guess(_ source: String?) -> ChatTemplate { .guess(tokenizer: bare, source: source) }
     #expect(guess(nil) == .plain)

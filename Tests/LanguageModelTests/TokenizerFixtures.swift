@@ -1,11 +1,12 @@
-// Where the tests of text find their files: fixtures that always exist, and the shared folder where there is one.
+// The files of these tests: fixtures, which always exist, and the shared folder, if there is one.
 //
-// The shared folder is too large for the repository (a real vocabulary, model checkpoints). It is named by the
-// environment variable TTRL_SHARED, or lies beside the package; where it is absent the tests that need it are skipped.
+// The shared folder (a real vocabulary, model checkpoints) is too large for the repository. The environment variable
+// TTRL_SHARED names it; by default it is next to the package. Without it, the tests that need it are skipped.
 
 import Foundation
 
-/// The processor time that `work` takes on this thread: unlike the time on the wall it does not grow with the load.
+/// The processor time that `work` takes on this thread. Unlike wall-clock time, it does not grow with the machine's
+/// load.
 func processorSeconds(_ work: () throws -> Void) rethrows -> Double {
   func now() -> Double {
     var time = timespec()
@@ -35,7 +36,7 @@ enum TestFiles {
 
   static func fixture(_ path: String) throws -> [UInt8] { try bytes(fixtures.appendingPathComponent(path)) }
 
-  /// Only in tests that are enabled by `hasShared`.
+  /// Only for tests that are enabled by `hasShared`.
   static func shared(_ path: String) throws -> [UInt8] {
     guard let shared else { throw CocoaError(.fileNoSuchFile) }
     return try bytes(shared.appendingPathComponent(path))

@@ -1,11 +1,11 @@
-// The tokenizer against the library that every model was trained with, and against what must hold for any text.
+// The tokenizer, compared with the library with which the models were trained, and checked on random text.
 
 import Base
 import Foundation
 import LanguageModel
 import Testing
 
-/// One text, and what the `tokenizers` library makes of it.
+/// One text, and the results of the `tokenizers` library for it.
 struct TokenizerVector {
   var text: String
   var ids: [Int32]
@@ -30,7 +30,7 @@ struct TokenizerVector {
   }
 
   @Test(arguments: ["qwen2", "llama3", "gpt2"])
-  func `small tokenizers agree with the library on awkward text`(name: String) throws {
+  func `small tokenizers agree with the library on difficult text`(name: String) throws {
     let tokenizer = try Self.fixture(name)
     for vector in try TokenizerVector.parse(TestFiles.fixture("tokenizers/\(name).vectors.jsonl")) {
       #expect(tokenizer.encode(vector.text) == vector.ids, "text \(vector.text.debugDescription)")
@@ -42,7 +42,7 @@ struct TokenizerVector {
   }
 
   @Test(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: a real vocabulary"))
-  func `the Qwen2.5 vocabulary gives the library's ids and texts, all 400 of them`() throws {
+  func `the Qwen2.5 vocabulary gives the library's ids and texts for all 400 texts`() throws {
     let file = try TestFiles.shared("tokenizer/tokenizer.json")
     var loaded: Tokenizer?
     let seconds = try processorSeconds { loaded = try Tokenizer(file: file) }
@@ -58,7 +58,7 @@ struct TokenizerVector {
   }
 
   @Test(arguments: ["qwen2", "llama3", "gpt2"])
-  func `tokens that come one at a time give the same text, and never half a character`(name: String) throws {
+  func `tokens that are decoded one at a time give the same text`(name: String) throws {
     let tokenizer = try Self.fixture(name)
     for vector in try TokenizerVector.parse(TestFiles.fixture("tokenizers/\(name).vectors.jsonl")) {
       for ids in [vector.ids, vector.broken] {
@@ -77,7 +77,7 @@ struct TokenizerVector {
     #expect(decoder.append(ids[0]) == "" && decoder.finish() == "\u{FFFD}" && decoder.finish() == "")
   }
 
-  @Test func `special tokens are skipped when asked, unknown numbers always`() throws {
+  @Test func `special tokens are left out if requested, unknown ids always`() throws {
     let tokenizer = try Self.fixture("qwen2")
     let end = try #require(tokenizer.id(of: "<|end|>"))
     let think = try #require(tokenizer.id(of: "<think>"))
@@ -95,7 +95,7 @@ struct TokenizerVector {
     }
   }
 
-  @Test func `a word of a million letters takes no noticeable time`() throws {
+  @Test func `a word of a million letters does not take quadratic time`() throws {
     let tokenizer = try Self.fixture("qwen2")
     let text = String(repeating: "answer", count: 170_000)
     var ids: [Int32] = []
@@ -106,8 +106,8 @@ struct TokenizerVector {
     #expect(seconds < 10)
   }
 
-  @Test func `any text comes back from its tokens`() throws {
-    // Llama's file does not normalise, so nothing may change. Added tokens may swallow the space around them.
+  @Test func `decoding a text's tokens gives the text`() throws {
+    // Llama's file does not normalise, so the text must not change.
     let tokenizer = try Self.fixture("llama3")
     var random = Damage(seed: 11)
     for _ in 0..<3000 {
@@ -136,7 +136,7 @@ struct TokenizerVector {
     return edit(try JSON.parse(file.get()), path[...]).bytes()
   }
 
-  /// A path, what is put there, and the words that the refusal must contain.
+  /// A path, the value that is put there, and the words that the refusal must contain.
   static let refusals: [(path: [String], value: JSON, words: String)] = [
     (["model", "type"], "Unigram", "model.type is the string \"Unigram\""),
     (["model", "unk_token"], "<unk>", "model.unk_token"),
@@ -170,14 +170,14 @@ struct TokenizerVector {
   ]
 
   @Test(arguments: refusals.indices)
-  func `what we do not follow is refused by name`(index: Int) throws {
+  func `what is not supported is refused by name`(index: Int) throws {
     let (path, value, words) = Self.refusals[index]
     let file = try Self.edited(path, to: value)
     let error = #expect(throws: TokenizerError.self) { try Tokenizer(file: file) }
     #expect(error?.description.contains(words) == true, "\(error.map(\.description) ?? "accepted")")
   }
 
-  @Test func `no mutation of a file makes loading or encoding trap`() throws {
+  @Test func `loading a damaged file, and encoding with it, never traps`() throws {
     let file = try Self.file.get()
     var random = Damage(seed: 9)
     var loaded = 0
@@ -191,8 +191,8 @@ struct TokenizerVector {
 }
 
 @Suite struct CanonicalCompositionTests {
-  /// Swift's own normal form, for characters that both versions of Unicode know: strings are equal exactly when their
-  /// normal forms are.
+  /// Canonical equivalence by Swift, for characters that both versions of Unicode have: strings are equal exactly if
+  /// their normal forms are.
   private static func isEquivalent(_ one: [Unicode.Scalar], _ other: [Unicode.Scalar]) -> Bool {
     func string(_ scalars: [Unicode.Scalar]) -> String {
       var view = String.UnicodeScalarView()
@@ -202,7 +202,7 @@ struct TokenizerVector {
     return string(one) == string(other)
   }
 
-  @Test func `every character is equivalent to its normal form, which has no excluded character and does not change`() {
+  @Test func `every character is equivalent to its normal form, which is stable and has no excluded character`() {
     for value in UInt32(0)..<0x110000 {
       guard let scalar = Unicode.Scalar(value), let age = scalar.properties.age, age.major <= 9 else { continue }
       let composed = CanonicalComposition.compose([scalar])
@@ -214,7 +214,7 @@ struct TokenizerVector {
     }
   }
 
-  @Test func `sequences that Swift holds equal have one normal form, in any order of marks`() {
+  @Test func `two sequences have the same normal form exactly if they are equal in Swift`() {
     let scalars: [Unicode.Scalar] = [
       "a", "o", "\u{e2}", "\u{1ea1}", "\u{301}", "\u{302}", "\u{323}", "\u{327}", "\u{34f}", "\u{1100}", "\u{1161}",
       "\u{11a8}", "\u{ac00}", "\u{212b}", "\u{958}", "\u{93c}", "\u{915}", "\u{344}", "\u{1d15e}", "\u{f900}",

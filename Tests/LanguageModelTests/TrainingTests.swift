@@ -1,5 +1,4 @@
-// Training: the claims of MicroBatches and LanguageModelPolicy. A tiny transformer goes through real steps of the
-// method.
+// The training of a language model: a tiny transformer is trained with real steps of the method.
 
 import Answers
 import Base
@@ -11,14 +10,13 @@ import TTRL
 import Tensors
 import Testing
 
-/// Learner ranks as threads of this process: they meet and see what all of them brought. What MPI does between
-/// processes.
+/// Learner ranks as threads of this process. They meet and exchange values, as MPI does between processes.
 private final class ThreadRanks: Sendable {
   private struct State: Sendable {
     var arrived = 0
     var generation = 0
     var brought: [Int: [Int64]] = [:]
-    /// By parity of the generation: nobody can be two meetings ahead of anybody.
+    /// By parity of the generation, because no rank can be two meetings ahead of another.
     var seen: [[[Int64]]] = [[], []]
   }
 
@@ -27,7 +25,7 @@ private final class ThreadRanks: Sendable {
 
   init(size: Int) { self.size = size }
 
-  /// Brings something and waits for everybody's; returns all, by rank.
+  /// Brings one rank's values and waits for those of the others. Returns all, by rank.
   func meet(_ rank: Int, _ own: [Int64]) -> [[Int64]] {
     let mine = state.withLock { state in
       let generation = state.generation
@@ -84,7 +82,7 @@ private struct ThreadRank: GradientExchange {
   }
 }
 
-/// A method small enough for a test, on prompts that a random model answers in scattered ways.
+/// A method small enough for a test, and prompts to which a random model gives different answers.
 private struct TinyTraining {
   var method = Method()
   let prompts: [Prompt]
@@ -97,7 +95,8 @@ private struct TinyTraining {
     method.trainSamples = 8
     method.miniBatch = 10
     method.learningRate = 1e-2
-    // Hot, since a tied model repeats itself; some stop tokens, since denominators only differ where lengths do.
+    // A high temperature, because a tied model repeats itself. Stop tokens, because denominators differ only if lengths
+    // do.
     method.sampling = Sampling(temperature: 2, maxNewTokens: 7, stopTokens: [2, 3, 5])
     var random = choices(4)
     prompts = (0..<6).map { index in
@@ -119,14 +118,14 @@ private struct TinyTraining {
       reference: method.klCoefficient > 0 ? TinyModel.qwen2.parameters(seed: 3) : nil,
       options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
       exchange: exchange,
-      // The sum of the tokens decides among three answers, or none.
+      // The sum of the tokens determines one of three answers, or none.
       readAnswer: { tokens, kind in
         let choice = tokens.reduce(0, +) % 4
         return choice == 3 ? nil : answerKey("\(choice)", kind: kind)
       })
   }
 
-  /// Masters and moments after the steps, each as bits, of the policy's shard.
+  /// The bits of masters and moments after the steps, of the policy's shard.
   func trainShard(_ policy: consuming LanguageModelPolicy) throws -> [[UInt32]] {
     var policy = policy
     var versions = [policy]
@@ -139,10 +138,10 @@ private struct TinyTraining {
     return [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment].map { $0.array.map(\.bitPattern) }
   }
 
-  /// Masters and moments after the steps, as bits.
+  /// The bits of masters and moments after the steps.
   func train(_ policy: consuming LanguageModelPolicy) throws -> [UInt32] { try trainShard(policy).flatMap { $0 } }
 
-  /// The same, put together from the shards of several ranks.
+  /// The same, combined from the shards of several ranks.
   func trainOnRanks(_ size: Int, _ type: DataType, isExact: Bool = true) throws -> [UInt32] {
     let ranks = ThreadRanks(size: size)
     let results = Mutex<[Int: Result<[[UInt32]], any Error>]>([:])
@@ -164,47 +163,46 @@ private struct TinyTraining {
   }
 }
 
-/// A setting of the objective, away from its default. (Clips: ObjectiveGradientTests.)
-struct Lever: Sendable, CustomTestStringConvertible {
+/// A setting that differs from its default. (For clips, see ObjectiveGradientTests.)
+struct ChangedSetting: Sendable, CustomTestStringConvertible {
   let testDescription: String
   let method: Method
 
-  init(_ name: String, _ pull: (inout Method) -> Void) {
+  init(_ name: String, _ change: (inout Method) -> Void) {
     var method = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize).method
     // So that schedules differ.
     method.warmupSteps = 1
-    pull(&method)
+    change(&method)
     self.method = method
     testDescription = name
   }
 
-  static let all: [Lever] = {
-    var levers: [Lever] = []
-    for name in AdvantageEstimator.allCases.dropFirst() { levers.append(Lever(name.rawValue) { $0.advantage = name }) }
-    for name in Denominator.allCases.dropFirst() { levers.append(Lever(name.rawValue) { $0.denominator = name }) }
+  static let all: [ChangedSetting] = {
+    var settings: [ChangedSetting] = []
+    func add(_ name: String, _ change: (inout Method) -> Void) { settings.append(ChangedSetting(name, change)) }
+    for name in AdvantageEstimator.allCases.dropFirst() { add(name.rawValue) { $0.advantage = name } }
+    for name in Denominator.allCases.dropFirst() { add(name.rawValue) { $0.denominator = name } }
     for place in KLPlace.allCases {
       for estimator in KLEstimator.allCases {
-        levers.append(
-          Lever("\(estimator) in the \(place)") {
-            $0.klCoefficient = 0.1
-            $0.klEstimator = estimator
-            $0.klPlace = place
-          })
+        add("\(estimator) in the \(place)") {
+          $0.klCoefficient = 0.1
+          $0.klEstimator = estimator
+          $0.klPlace = place
+        }
       }
     }
-    levers.append(Lever("entropy") { $0.entropyCoefficient = 0.01 })
-    levers.append(Lever("staleness 1") { $0.staleness = 1 })
-    levers.append(
-      Lever("staleness 2, KL in the reward, a cap that bites") {
-        $0.staleness = 2
-        $0.klCoefficient = 0.1
-        $0.klPlace = .reward
-        $0.importanceCap = 1
-      })
-    levers.append(Lever("zero-advantage groups") { $0.zeroAdvantageGroups = .train })
-    levers.append(Lever("cosine from zero") { $0.rateSchedule = .cosineFromZero })
-    levers.append(Lever("constant rate") { $0.rateSchedule = .constant })
-    return levers
+    add("entropy") { $0.entropyCoefficient = 0.01 }
+    add("staleness 1") { $0.staleness = 1 }
+    add("staleness 2, KL in the reward, ratios above the cap") {
+      $0.staleness = 2
+      $0.klCoefficient = 0.1
+      $0.klPlace = .reward
+      $0.importanceCap = 1
+    }
+    add("zero-advantage groups") { $0.zeroAdvantageGroups = .train }
+    add("cosine from zero") { $0.rateSchedule = .cosineFromZero }
+    add("constant rate") { $0.rateSchedule = .constant }
+    return settings
   }()
 }
 
@@ -212,14 +210,14 @@ struct TrainingTests {
   private let training = TinyTraining(vocabulary: TinyModel.qwen2.configuration.vocabularySize)
 
   @Test(arguments: DataType.allCases)
-  func `threads do not change a bit of masters and moments`(_ type: DataType) throws {
+  func `the number of threads does not change a bit of masters and moments`(_ type: DataType) throws {
     let one = try training.train(training.policy(type))
     for threads in 2...3 {
       let isSame = try training.train(training.policy(type, threads: threads)) == one
       #expect(isSame, "\(threads) threads")
     }
     let isUntouched = one.starts(with: TinyModel.qwen2.parameters(seed: 3).array.map(\.bitPattern))
-    #expect(!isUntouched, "nothing was learned, so nothing was tested")
+    #expect(!isUntouched, "nothing was learned, so the test shows nothing")
   }
 
   @Test(arguments: DataType.allCases)
@@ -231,17 +229,17 @@ struct TrainingTests {
     }
   }
 
-  @Test(arguments: Lever.all)
-  func `a lever moves the weights, and no number of ranks or threads moves them with it`(
-    _ lever: Lever
+  @Test(arguments: ChangedSetting.all)
+  func `a setting changes the weights, and with it the numbers of ranks and threads do not`(
+    _ setting: ChangedSetting
   ) throws {
     var training = training
-    training.method = Lever("none") { _ in }.method
+    training.method = ChangedSetting("none") { _ in }.method
     let before = try training.train(training.policy(.float32))
-    training.method = lever.method
+    training.method = setting.method
     let alone = try training.train(training.policy(.float32))
-    let moves = alone != before
-    #expect(moves, "it changes nothing")
+    let isDifferent = alone != before
+    #expect(isDifferent, "it changes nothing")
     let isSameOnThreads = try training.train(training.policy(.float32, threads: 3)) == alone
     #expect(isSameOnThreads)
     for size in 2...3 {
@@ -251,7 +249,7 @@ struct TrainingTests {
   }
 
   @Test(arguments: DataType.allCases)
-  func `policy 0 thinks of its own trajectories what was recorded, bit for bit, and another does not`(
+  func `policy 0 scores its own trajectories with the recorded bits, also after the policy has changed`(
     _ type: DataType
   ) throws {
     var training = training
@@ -287,7 +285,7 @@ struct TrainingTests {
     #expect(!isSame)
   }
 
-  @Test func `a recorded log-probability that is not the trainer's stops the step`() throws {
+  @Test func `a recorded log-probability that differs from the trainer's stops the step`() throws {
     var policy = try training.policy(.float32)
     let slots = (0..<4).map { Slot(round: .train(step: 0), prompt: 0, sample: UInt32($0)) }
     var trajectories = try policy.sample(training.prompts[0], slots: slots, sampling: training.method.sampling)
@@ -301,7 +299,7 @@ struct TrainingTests {
     }
   }
 
-  @Test func `what an older version sampled is trained on with its own ratios, and a wrong reading stops the step`()
+  @Test func `samples of an older version are trained on with their ratios; without staleness they stop the step`()
     throws
   {
     var training = training
@@ -322,14 +320,14 @@ struct TrainingTests {
     #expect(lesson.updates.first?.logprobGap == 0)
     let metrics = StepMetrics(step: 1, lesson: lesson, groups: trained, truth: [], method: training.method)
     #expect(metrics.lag == 1 && metrics.importance == figures)
-    // Whoever takes these trajectories for its own is stopped.
+    // Without staleness, the step's own version should have sampled these trajectories.
     training.method.staleness = 0
     #expect(throws: TrainingError.self) {
       try learn(&policy, step: 1, from: trained, prompts: training.prompts, method: training.method)
     }
   }
 
-  @Test func `float32 sums give the same bits at the same world size`() throws {
+  @Test func `float32 sums give the same bits with the same number of ranks`() throws {
     let first = try training.train(training.policy(.float32, threads: 3, isExact: false))
     let isSame = try training.train(training.policy(.float32, threads: 1, isExact: false)) == first
     #expect(isSame)
@@ -338,7 +336,7 @@ struct TrainingTests {
     #expect(isSameOnRanks)
   }
 
-  @Test func `micro-batches cover a mini-batch in order and keep their bound`() {
+  @Test func `micro-batches cover a mini-batch in order and are not larger than their limit`() {
     var random = choices(8)
     for _ in 0..<200 {
       let tokensMax = 10 + random.index(below: 60)
@@ -361,7 +359,7 @@ struct TrainingTests {
     }
   }
 
-  @Test func `published bytes are the parameters again`() throws {
+  @Test func `parameters can be read back from published bytes`() throws {
     let layout = ParameterLayout(TinyModel.llama.configuration)
     let original = TinyModel.llama.parameters(seed: 1)
     let exact = publishedBytes(of: original, layout: layout, type: .float32)

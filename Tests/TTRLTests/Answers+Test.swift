@@ -1,21 +1,21 @@
-// How these tests write answers: small numbers stand for labels, nil for no answer.
+// Answers in these tests: small numbers stand for answers, nil for no answer.
 
 import Answers
 import Base
 import Records
 import TTRL
 
-/// The one place where these tests make an answer key.
+/// The only place where these tests make an answer key.
 func key(_ label: Int) -> AnswerKey { answerKey("\(label)", kind: .string) }
 
 func keys(_ labels: [Int?]) -> [AnswerKey?] { labels.map { $0.map(key) } }
 
-/// Every group of `count` answers from 3 labels and none: 4^count of them.
+/// All groups of `count` samples, each with one of 3 answers or none: 4^count groups.
 func allGroups(of count: Int) -> [[Int?]] {
   (0..<count).reduce([[]]) { groups, _ in groups.flatMap { group in [nil, 0, 1, 2].map { group + [$0] } } }
 }
 
-/// A group's trajectories, one token each: the answer. Those that give none were cut off.
+/// A group whose trajectories have one token each, the answer. Trajectories without an answer were cut off.
 func group(_ answers: [Int?], prompt: UInt32 = 0, step: UInt32 = 0) -> Group {
   Group(
     prompt: prompt,
@@ -26,13 +26,13 @@ func group(_ answers: [Int?], prompt: UInt32 = 0, step: UInt32 = 0) -> Group {
     })
 }
 
-/// Judges one group, and measures it against a truth.
+/// The counts of one group, compared with a truth.
 func metrics(_ answers: [Int?], truth: Int?, method: Method = Method()) -> PromptMetrics {
   let judgement = judge(prompt: 0, answers: keys(answers), step: 0, method: method, truth: nil)
   return measure(judgement, of: group(answers), truth: truth.map(key))
 }
 
-/// Reads answers off `group`'s trajectories, and never learns anything.
+/// Reads the answers of `group`'s trajectories, and never learns.
 private struct Reader: Policy {
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] { [] }
 
@@ -46,7 +46,7 @@ private struct Reader: Policy {
   func publish() {}
 }
 
-/// The metrics of a step whose prompts were answered like this; `truth` is every prompt's, if there is one.
+/// The metrics of a step with these answers, by prompt. `truth`, if there is one, is the true answer of every prompt.
 func step(
   of answers: [[Int?]], truth: Int?, method: Method = Method(), history: History = History()
 ) throws -> StepMetrics {
@@ -59,7 +59,7 @@ func step(
     method: method)
 }
 
-/// The advantages of one group of one-token trajectories, alone in its step.
+/// The advantages of one group of one-token trajectories, which is the only group of its step.
 func advantages(ofGroup rewards: [Float], _ estimator: AdvantageEstimator) -> [Float] {
   advantages(of: [rewards.map { Outcome(reward: $0, tokenRewards: [0]) }], by: estimator)[0].map { $0[0] }
 }

@@ -1,5 +1,5 @@
-// Early stop, against its definition: over every group of up to five answers, and every way in which the rest of a
-// group might have answered.
+// Early stop, against its definition: for all groups of up to five samples, and all answers that the remaining samples
+// could have given.
 
 import Answers
 import Base
@@ -8,7 +8,7 @@ import TTRL
 import Testing
 
 @Suite struct EarlyStopTests {
-  /// What a sample may say: nothing, three answers, and one that nobody in the enumerated groups gives.
+  /// What a sample can answer: nothing, one of three answers, or an answer that the enumerated groups do not have.
   private static let alphabet: [Int?] = [nil, 0, 1, 2, 3]
 
   private static func method(
@@ -31,20 +31,20 @@ import Testing
     return method
   }
 
-  /// The label that a whole group elects.
+  /// The label of a complete group.
   private func label(of answers: [Int?], _ method: Method) -> AnswerKey? {
     judge(prompt: 0, answers: keys(answers), step: 0, method: whole(method), truth: nil).vote.label
   }
 
-  /// Labels of every group over the alphabet, by number: digit i, base 5, is sample i's answer.
+  /// The labels of all groups over the alphabet, by number: digit i in base 5 is sample i's answer.
   private func labels(_ method: Method) -> [AnswerKey?] {
     (0..<power(5, method.votes)).map { number in
       label(of: (0..<method.votes).map { Self.alphabet[number / power(5, $0) % 5] }, method)
     }
   }
 
-  /// The definition: the shortest prefix of the canonical order, the trained samples included, whose completions all
-  /// elect the same label.
+  /// The definition: the shortest prefix of the fixed order that includes the trained samples, and whose completions
+  /// all have the same label.
   private func decided(_ group: [Int], order: [Int], trained: Int, labels: [AnswerKey?]) -> Int {
     for length in trained..<group.count {
       let known = order[..<length].reduce(0) { $0 + group[$1] * power(5, $1) }
@@ -63,8 +63,9 @@ import Testing
   private func power(_ base: Int, _ exponent: Int) -> Int { (0..<exponent).reduce(1) { product, _ in product * base } }
 
   @Test(arguments: TieRule.allCases, [0, 0.3, 0.5, 0.6, 1])
-  func `a vote is decided exactly where no answers of the rest could change the label`(_ ties: TieRule, _ share: Double)
-  {
+  func `a vote is decided as soon as no answers of the other samples can change the label`(
+    _ ties: TieRule, _ share: Double
+  ) {
     for votes in 2...5 {
       for trained in Set([1, 2, votes - 1]) where trained < votes {
         let method = Self.method(votes: votes, trained: trained, ties: ties, share: share)
@@ -82,7 +83,7 @@ import Testing
     }
   }
 
-  /// A group of random size and answers, and settings under which it may stop early.
+  /// A group of random size and answers, and settings with which it can stop early.
   private func world(_ seed: UInt64) -> (answers: [Int?], method: Method) {
     var dice = RandomSequence(seed: seed, purpose: .questions)
     let votes = 2 + dice.index(below: 63)
@@ -100,8 +101,8 @@ import Testing
     )
   }
 
-  @Test func `label, trained samples and their rewards are those of the whole group, and so is whether it abstains`() {
-    var saved = 0
+  @Test func `label, abstention, trained samples and their rewards are those of the whole group`() {
+    var unneeded = 0
     for seed in UInt64(0)..<2000 {
       let (answers, method) = world(seed)
       let all = group(answers)
@@ -117,12 +118,12 @@ import Testing
         early.trained.map { cut.trajectories[$0] } == full.trained.map { all.trajectories[$0] }, "seed \(seed)")
       #expect(early.trained.map { early.rewards[$0] } == full.trained.map { full.rewards[$0] }, "seed \(seed)")
       #expect(early.unneeded == answers.count - counted.count && full.unneeded == 0, "seed \(seed)")
-      saved += early.unneeded
+      unneeded += early.unneeded
     }
-    #expect(saved > 10_000)
+    #expect(unneeded > 10_000)
   }
 
-  @Test func `the decision does not depend on the order in which samples arrive, nor on a second arrival`() {
+  @Test func `the decision does not depend on the order of arrival, nor on samples that arrive twice`() {
     for seed in UInt64(0)..<300 {
       let (answers, method) = world(seed)
       let counted = countedSamples(of: keys(answers), step: 0, prompt: 0, method: method)

@@ -1,4 +1,4 @@
-// What each estimator rewards, and that each setting of the vote reaches the advantages.
+// The rewards of each estimator, and that each setting of the vote has an effect on the advantages.
 
 import Answers
 import Base
@@ -28,8 +28,8 @@ private func judged(_ answers: [Int?], _ logprobs: [[Float]] = [], _ change: (in
     prompt: 0, answers: keys(answers), trajectories: trajectories(logprobs), step: 0, method: method, truth: nil)
 }
 
-/// What the trained trajectories of a group are worth, one advantage each.
-private func worth(_ judgement: Judgement) -> [Float] {
+/// The advantages of a group's trained trajectories.
+private func advantages(_ judgement: Judgement) -> [Float] {
   advantages(ofGroup: judgement.trained.map { judgement.rewards[$0] }, .grpo)
 }
 
@@ -38,13 +38,13 @@ private func worth(_ judgement: Judgement) -> [Float] {
   @Test func `soft vote rewards an answer by its share of all samples, and nothing without an answer`() {
     let judgement = judged([1, 1, 2, nil], []) { $0.estimator = .softVote }
     #expect(judgement.rewards == [0.5, 0.5, 0.25, 0] && judgement.abstention == nil)
-    let worth = worth(judgement)
-    #expect(worth[2] > worth[3] && worth[0] > worth[2])
+    let values = advantages(judgement)
+    #expect(values[2] > values[3] && values[0] > values[2])
   }
 
-  @Test func `soft vote leaves out a group whose entropy is not within its band, and says so`() {
+  @Test func `with soft vote, a group whose entropy is outside the band abstains`() {
     let spread: [Int?] = [1, 1, 2, nil]
-    // Shares 1/2, 1/4, 1/4 have 1.5 bits. 1e-15: double arithmetic.
+    // The shares 1/2, 1/4, 1/4 have an entropy of 1.5 bits. 1e-15: double arithmetic.
     #expect(abs(voteEntropy(of: keys(spread)) - 1.5 * log(2)) < 1e-15)
     for (low, high, isIn) in [(0.0, 100.0, true), (1.1, 100, false), (0, 1.0, false), (1.0, 1.1, true)] {
       let judgement = judged(spread) {
@@ -59,37 +59,37 @@ private func worth(_ judgement: Judgement) -> [Float] {
     #expect(judged([nil, nil]) { $0.estimator = .softVote }.abstention == nil)
   }
 
-  @Test func `entropy rewards certainty per token, confidence likely tokens, whatever the answers are`() {
+  @Test func `"entropy" rewards low entropy per token, "confidence" likely tokens, whatever the answers are`() {
     let logprobs: [[Float]] = [[-1, -2], [-0.5], [-3, -1, -2]]
     let byEntropy = judged([nil, 1, 1], logprobs) { $0.estimator = .entropy }
-    // Entropies are squares here: (1 + 4) / 2, 0.25, (9 + 1 + 4) / 3.
+    // Entropies here are the squares of log-probabilities: (1 + 4) / 2, 0.25, (9 + 1 + 4) / 3.
     #expect(byEntropy.rewards == [-2.5, -0.25, Float(-14.0 / 3)])
     let byConfidence = judged([nil, 1, 1], logprobs) { $0.estimator = .confidence }
     #expect(byConfidence.rewards == [-1.5, -0.5, -2])
-    #expect(worth(byEntropy)[1] > 0 && worth(byConfidence)[2] < 0)
+    #expect(advantages(byEntropy)[1] > 0 && advantages(byConfidence)[2] < 0)
   }
 
-  /// S of 3 against 1 is (3 − 1)² / (4 · 4) = 1/4; without a vote for the first (2 − 1)² / (3 · 3) = 1/9; without the
-  /// one for the second 1.
-  @Test func `snr rewards a vote by what it adds to the margin of the two leading answers`() {
+  /// S of 3 votes against 1 is (3 − 1)² / (4 · 4) = 1/4. Without one vote for the first answer it is (2 − 1)² / (3 · 3)
+  /// = 1/9; without the vote for the second, 1.
+  @Test func `"snr" rewards a vote by what it adds to the margin of the two leading answers`() {
     let judgement = judged([1, 1, 1, 2, nil]) { $0.estimator = .snr }
     let gain = Float(0.25 - 1.0 / 9)
     #expect(judgement.rewards == [gain, gain, gain, -0.75, -10])
     #expect(judged([1]) { $0.estimator = .snr }.rewards == [1])
   }
 
-  @Test func `every estimator moves the advantages`() {
+  @Test func `every estimator gives different advantages`() {
     let logprobs: [[Float]] = [[-1, -2], [-0.5], [-3, -1, -2], [-1], [-0.25]]
     let all = RewardEstimator.allCases.map { estimator in
-      worth(judged([1, 1, 1, 2, nil], logprobs) { $0.estimator = estimator })
+      advantages(judged([1, 1, 1, 2, nil], logprobs) { $0.estimator = estimator })
     }
     for (index, advantages) in all.enumerated() {
       #expect(advantages.contains { $0 != 0 })
-      #expect(!all[..<index].contains(advantages), "\(RewardEstimator.allCases[index]) is another estimator")
+      #expect(!all[..<index].contains(advantages), "\(RewardEstimator.allCases[index]) equals another estimator")
     }
   }
 
-  @Test func `a graded reward counts as given where it is above the group's mean`() {
+  @Test func `a sample counts as rewarded if its graded reward is above the group's mean`() {
     let logprobs: [[Float]] = [[-1], [-2], [-3], [-2]]
     let judgement = judged([1, 2, 2, 1], logprobs) { $0.estimator = .confidence }
     let measured = measure(judgement, of: group([1, 2, 2, 1]), truth: key(1))
@@ -101,7 +101,7 @@ private func worth(_ judgement: Judgement) -> [Float] {
 @Suite struct VoteRuleTests {
   private static let groups = (1...6).flatMap(allGroups)
 
-  @Test func `under abstain a tie has no label, everything else the same one`() {
+  @Test func `with "abstain", a tie has no label, and other groups have the same label`() {
     for group in Self.groups {
       let first = judged(group) { _ in }
       let strict = judged(group) { $0.ties = .abstain }
@@ -115,7 +115,7 @@ private func worth(_ judgement: Judgement) -> [Float] {
   }
 
   @Test(arguments: [0.1, 0.25, 1.0 / 3, 0.5, 0.6, 1])
-  func `below its share the leading answer is no label; at it, it is`(_ share: Double) {
+  func `the leading answer is the label only if its share is at least the minimum`(_ share: Double) {
     for group in Self.groups {
       let free = judged(group) { _ in }
       let strict = judged(group) { $0.minimumShare = share }
@@ -127,15 +127,15 @@ private func worth(_ judgement: Judgement) -> [Float] {
     }
   }
 
-  @Test func `a share is met exactly: 3 of 30 are a tenth`() {
+  @Test func `shares are compared exactly: 3 of 30 is a tenth`() {
     let answers: [Int?] = (0..<30).map { $0 < 3 ? 0 : $0 }
     #expect(judged(answers) { $0.minimumShare = 0.1 }.vote.votes == 3)
     #expect(judged(answers) { $0.minimumShare = 0.11 }.abstention == .share)
   }
 
-  /// Whatever compares across prompts, and even where zero-advantage groups stay, nothing of it reaches an update.
+  /// Also with estimators that compare trajectories of different prompts, and if zero-advantage groups are trained on.
   @Test(arguments: AdvantageEstimator.allCases, ZeroAdvantageGroups.allCases)
-  func `a group that abstains trains on nothing, and is counted apart from one that nobody answered`(
+  func `a group that abstains is not trained on, and is not counted as a group without answers`(
     _ advantage: AdvantageEstimator, _ zeroAdvantageGroups: ZeroAdvantageGroups
   ) throws {
     var method = Method()
@@ -154,7 +154,7 @@ private func worth(_ judgement: Judgement) -> [Float] {
   }
 }
 
-/// Reads answers off `group`'s trajectories and remembers what it is updated with.
+/// Reads the answers of `group`'s trajectories and records every mini-batch.
 private struct Recorder: Policy {
   var updates: [MiniBatch] = []
 
@@ -177,7 +177,7 @@ private struct Recorder: Policy {
     return judgement
   }
 
-  @Test func `a flip is another label than at the last visit that had one, per prompt`() {
+  @Test func `a flip is a label that differs from that of the prompt's last visit with a label`() {
     var history = History()
     #expect(visit(&history, [1]).isFlip == nil && visit(&history, [1]).isFlip == false)
     #expect(visit(&history, [2], prompt: 3).isFlip == nil)
@@ -186,7 +186,7 @@ private struct Recorder: Policy {
     #expect(history[3].visits == 1 && history[9] == PromptHistory())
   }
 
-  @Test func `what is saved comes back`() throws {
+  @Test func `a history is the same after it was saved and read`() throws {
     var history = History()
     for (prompt, label) in [(7, 1), (2, 5), (7, 2)] { _ = visit(&history, [label], prompt: UInt32(prompt)) }
     let text = history.json.text()
@@ -196,7 +196,7 @@ private struct Recorder: Policy {
     }
   }
 
-  @Test func `the step's flip ratio is over the prompts that had a label before`() throws {
+  @Test func `a step's flip ratio is over the prompts that had a label before and have one now`() throws {
     var history = History()
     for prompt in UInt32(0)..<2 { _ = visit(&history, [1], prompt: prompt) }
     let step = try step(of: [[1], [2], [2], [nil]], truth: nil, history: history)

@@ -1,11 +1,11 @@
-// What evaluation must come to: closed forms beside counting every draw by hand.
+// The figures of an evaluation: closed forms against the enumeration of all draws.
 
 import Answers
 import Base
 import TTRL
 import Testing
 
-/// All ways to draw `count` of the indices 0..<total, in every order.
+/// All ordered draws of `count` of the indices 0..<total.
 private func draws(_ count: Int, of total: Int) -> [[Int]] {
   guard count > 0 else { return [[]] }
   return draws(count - 1, of: total).flatMap { draw in
@@ -34,7 +34,7 @@ private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(v
     #expect(Evaluation(prompts, passSamples: 2)["pass@1"] == 0.75)
   }
 
-  @Test func `without truth agreement is all there is to say`() {
+  @Test func `without true answers there are only the figures of agreement`() {
     let evaluation = Evaluation([EvaluatedPrompt(answers: keys([1, 1]), truth: nil)], majorities: [2], counts: [2])
     #expect(evaluation["pass@1"] == nil && evaluation.passByPrompt.isEmpty && evaluation["maj@2"] == nil)
     #expect(evaluation["pass@2"] == nil && evaluation["majority_ratio"] == 1)
@@ -55,8 +55,8 @@ private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(v
     }
   }
 
-  @Test func `the expected majority is the vote's own verdict, averaged over every ordered draw`() {
-    // Every group of five answers from the truth (0), two wrong ones and none: 1,024 groups, each k.
+  @Test func `the expected majority is the share of all ordered draws whose vote is right`() {
+    // All groups of five samples, each with the truth (0), one of two wrong answers, or none: 1,024 groups.
     for answers in allGroups(of: 5) {
       let others = [1, 2].map { wrong in answers.count { $0 == wrong } }
       for k in [1, 2, 3, 5] {
@@ -69,17 +69,17 @@ private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(v
     }
   }
 
-  @Test func `the expected majority of one sample is pass@1, and of all samples the majority itself`() {
+  @Test func `the expected majority of one sample is the share of right samples, of all samples the majority`() {
     #expect(abs(expectedMajority(right: 20, others: [30, 5, 1], of: 64, drawing: 1) - 20.0 / 64) < 1e-12)
     #expect(abs(expectedMajority(right: 31, others: [30, 3], of: 64, drawing: 64) - 1) < 1e-9)
     #expect(expectedMajority(right: 20, others: [30], of: 64, drawing: 64) < 1e-9)
     #expect(abs(expectedMajority(right: 30, others: [30, 4], of: 64, drawing: 64) - 0.5) < 1e-9)
-    // More samples than a product of factorials in a double could hold.
+    // So many samples that their factorials do not fit in a Double.
     let many = expectedMajority(right: 900, others: [600, 300], of: 2000, drawing: 32)
     #expect(many > 0.8 && many < 1)
   }
 
-  @Test func `intervals hold the mean, shrink with more prompts, and are the same every time`() throws {
+  @Test func `intervals contain the mean, shrink with more prompts, and are the same every time`() throws {
     func evaluation(_ copies: Int) -> Evaluation {
       Evaluation((0..<copies).flatMap { _ in prompts }, passSamples: 4, majorities: [4], counts: [2])
     }

@@ -1,10 +1,10 @@
-// What the guard must see in histories whose end is known, and what it must not see in healthy ones.
+// The guard raises the right alarms on histories with a known end, and none on healthy ones.
 
 import Records
 import TTRL
 import Testing
 
-/// Twelve prompts, four a step: a pass of three steps, a window of four.
+/// Twelve prompts, four per step: a pass has three steps, a window four.
 private let promptCount = 12
 
 private func method(steps: UInt32 = 100) -> Method {
@@ -14,7 +14,7 @@ private func method(steps: UInt32 = 100) -> Method {
   return method
 }
 
-/// A healthy step; tests change what they are about.
+/// A healthy step. Tests change parts of it.
 private func step(_ number: UInt32, label: (UInt32) -> String? = { "q:\($0)" }) -> StepSigns {
   let first = number % 3 * 4
   return StepSigns(
@@ -22,7 +22,7 @@ private func step(_ number: UInt32, label: (UInt32) -> String? = { "q:\($0)" }) 
     majorityRatio: 0.4, zeroAdvantageRatio: 0.1, noAnswerRatio: 0.02, truncationRatio: 0.01, entropy: 0.5, length: 40)
 }
 
-/// Feeds a history, and returns all readings and the guard at its end.
+/// The readings of a history, and the guard at its end.
 private func watch(
   _ history: [StepSigns], window: Int = 0, steps: UInt32 = 100
 ) -> (readings: [GuardReading], end: Guard) {
@@ -32,7 +32,7 @@ private func watch(
 
 private func alarms(_ readings: [GuardReading]) -> [[Alarm]] { readings.map { $0.alarms.map(\.alarm) } }
 
-/// A change to every step from some step on, and the alarm that it must raise.
+/// A change of every step from a certain step on, and the alarm that it must raise.
 struct Sign: Sendable {
   let alarm: Alarm
   let change: @Sendable (inout StepSigns) -> Void
@@ -50,9 +50,9 @@ private let signs = [
 ]
 
 @Suite struct GuardTests {
-  @Test func `a healthy run raises nothing, and its newest step is its best`() {
+  @Test func `a healthy run raises no alarm, and its newest step is its best`() {
     let history = (UInt32(0)..<40).map { number in
-      // Labels go on changing now and then; agreement rises, entropy and length fall.
+      // Some labels still change; agreement rises, entropy and length fall.
       var signs = step(number) { "q:\($0 == number % 12 ? $0 + 100 * number : $0)" }
       signs.majorityRatio = 0.3 + 0.015 * Double(number)
       signs.entropy = 0.5 - 0.01 * Double(number)
@@ -65,9 +65,9 @@ private let signs = [
     #expect(readings[..<3].allSatisfy { $0.score == nil } && readings[3].score != nil)
   }
 
-  @Test func `one answer for everything is a collapse, and the best step lies before it, however certain all become`() {
+  @Test func `one answer for all questions is a collapse, and the best step is before it, although agreement rises`() {
     let history = (UInt32(0)..<40).map { number in
-      // From step 20 on, one prompt more in every step gives the template answer.
+      // From step 20 on, one more prompt per step gets the common answer.
       let taken = number < 20 ? 0 : number - 19
       var signs = step(number) { $0 % 12 < taken ? "q:42" : "q:\($0)" }
       signs.majorityRatio = min(0.3 + 0.02 * Double(number), 1)
@@ -77,25 +77,24 @@ private let signs = [
     let first = alarms(readings).firstIndex { $0.contains(.fewLabels) }
     #expect(first == end.collapse.map { Int($0.step) } && end.collapse?.alarm.alarm == .fewLabels)
     #expect(first.map { (24...32).contains($0) } == true)
-    // Agreement still rises when the first labels fall together; the best weighs both.
+    // Agreement still rises when the first labels become equal. The score depends on both.
     #expect(end.best.map { (20...26).contains($0.policy.number) } == true, "\(String(describing: end.best))")
     #expect(readings[39].distinctLabelRatio < 0.1 && alarms(readings)[39].contains(.fewLabels))
   }
 
-  @Test func `few labels from the start, as where the answer is a letter, are no collapse`() {
+  @Test func `few labels from the start, as with multiple choice, are not a collapse`() {
     let history = (UInt32(0)..<40).map { number in step(number) { "c:\($0 % 4)" } }
     #expect(!alarms(watch(history).readings).joined().contains(.fewLabels))
   }
 
-  @Test(arguments: signs) func `each sign raises its alarm when it has filled the window, and not before it began`(
-    _ sign: Sign
-  ) {
+  @Test(arguments: signs)
+  func `each sign raises its alarm when it has filled the window, and not before it began`(_ sign: Sign) {
     let history = (UInt32(0)..<30).map { number in
       var signs = step(number)
       if number >= 15 { sign.change(&signs) }
       return signs
     }
-    // Past the run's first quarter, where labels that stay would be early.
+    // 4 steps: all are after the run's first quarter, where stable labels would raise an alarm too.
     let (readings, end) = watch(history, steps: 4)
     #expect(alarms(readings)[..<15].allSatisfy { $0.isEmpty })
     #expect(alarms(readings)[18] == [sign.alarm])
@@ -103,17 +102,17 @@ private let signs = [
     if sign.alarm.isCollapse { #expect((end.best?.policy.number ?? 0) < 18) }
   }
 
-  @Test func `flips are labels that differ from the prompt's last visit`() {
+  @Test func `flips are labels that differ from those of the prompts' last visits`() {
     let history = (UInt32(0)..<20).map { number in
       step(number) { prompt in prompt % 4 == 0 ? "q:\(number)" : nil }
     }
     let (readings, _) = watch(history)
     #expect(readings[..<3].allSatisfy { $0.flipRate == nil })
-    // One prompt of four changes at every visit; nobody's answer again and again is no change.
+    // One prompt of four changes at every visit. A prompt that has no answer again has not changed.
     #expect(readings[3...].allSatisfy { $0.flipRate == 0.25 })
   }
 
-  @Test func `labels that most agreed on and that change are a collapse, others are not`() {
+  @Test func `it is a collapse if settled labels change, but not if others do`() {
     // From step 15 on, one prompt of the four has a new label at each visit.
     func history(share: Double) -> [StepSigns] {
       (UInt32(0)..<40).map { number in
@@ -124,13 +123,13 @@ private let signs = [
     }
     let (readings, end) = watch(history(share: 0.6), steps: 4)
     #expect(readings[14].overturnRate == 0 && readings[15].overturnRate == 0.25)
-    // One of 16 is noise, two are more than a tenth.
+    // One of 16 is noise; two are more than a tenth.
     #expect(alarms(readings)[15].isEmpty && alarms(readings)[16] == [.overturned])
     #expect(end.collapse?.step == 16 && end.best?.policy == PolicyVersion(14))
     #expect(alarms(watch(history(share: 0.4), steps: 4).readings).allSatisfy { $0.isEmpty })
   }
 
-  @Test func `labels that never move in a run's first quarter are locked, later they may rest`() {
+  @Test func `labels that never change are locked in a run's first quarter, and normal later`() {
     let readings = watch((UInt32(0)..<40).map { step($0) }, steps: 40).readings
     #expect(alarms(readings)[6] == [.locked] && alarms(readings)[9] == [.locked])
     #expect(alarms(readings)[10...].allSatisfy { $0.isEmpty })
@@ -141,7 +140,7 @@ private let signs = [
     #expect(readings.allSatisfy { $0.alarms.isEmpty && $0.score == nil } && end.best == nil)
   }
 
-  @Test func `a window is a pass over the prompts, within bounds, unless it is given`() {
+  @Test func `a window is a pass over the prompts, within bounds, unless its length is given`() {
     func full(promptCount: Int, window: Int) -> Int? {
       var watch = Guard(window: window, promptCount: promptCount, method: method())
       return (0..<60).first { watch.observe(step(UInt32($0))).score != nil }.map { $0 + 1 }

@@ -1,4 +1,4 @@
-// The identities of the method. They hold because vote, reward and metrics share one equivalence, and only then.
+// The identities of the method. They hold because vote, reward and metrics use the same equivalence of answers.
 
 import Answers
 import Base
@@ -9,7 +9,7 @@ import Testing
 @Suite struct IdentityTests {
   private static let groups = (1...6).flatMap(allGroups)
 
-  @Test func `I1: where the label is right, every reward is right`() {
+  @Test func `I1: if the label is right, every reward is right`() {
     for group in Self.groups {
       for truth in 0..<3 {
         guard let counts = metrics(group, truth: truth).truth, counts.isLabelRight else { continue }
@@ -18,7 +18,7 @@ import Testing
     }
   }
 
-  @Test func `I2: where the label is wrong, right rewards are those who neither won nor were right`() {
+  @Test func `I2: if the label is wrong, a reward is right if its sample did not give the label and is not right`() {
     for group in Self.groups {
       for truth in 0..<3 {
         let measured = metrics(group, truth: truth)
@@ -29,7 +29,7 @@ import Testing
     }
   }
 
-  @Test func `I3: what is rewarded is what voted for the label`() {
+  @Test func `I3: the rewarded samples are those that gave the label`() {
     for group in Self.groups {
       let measured = metrics(group, truth: nil)
       #expect(measured.rewarded == measured.votes, "\(group)")
@@ -37,7 +37,7 @@ import Testing
   }
 
   @Test(arguments: [AdvantageEstimator.grpo, .drGRPO, .rloo])
-  func `I4: advantages sum to 0, and are all 0 exactly where all rewards are equal`(_ estimator: AdvantageEstimator) {
+  func `I4: advantages sum to 0, and are all exactly 0 if all rewards are equal`(_ estimator: AdvantageEstimator) {
     for count in 1...10 {
       for pattern in 0..<(1 << count) {
         let rewards = (0..<count).map { Float(pattern >> $0 & 1) }
@@ -50,7 +50,7 @@ import Testing
   }
 
   /// "even if the label is wrong, most rewards are right" (TTRL, section 4.2, the toy of figure 5).
-  @Test func `I5: the paper's toy: answers 1 1 2 2 2 4 5 6, truth 3, label 2, and 5 of 8 rewards are right`() {
+  @Test func `I5: the paper's example: answers 1 1 2 2 2 4 5 6, truth 3, label 2, and 5 of 8 rewards are right`() {
     let measured = metrics([1, 1, 2, 2, 2, 4, 5, 6], truth: 3)
     #expect(measured.label == key(2).text)
     #expect(measured.votes == 3 && measured.samples == 8)
@@ -58,7 +58,7 @@ import Testing
     #expect(measured.truth?.isLabelRight == false)
   }
 
-  @Test func `I6: some sample is right at least as often as the label, and as any one sample`() throws {
+  @Test func `I6: at least one sample is right at least as often as the label is, and as a single sample is`() throws {
     var dice = RandomSequence(seed: 6, purpose: .questions)
     for trial in 0..<200 {
       let groups = (0..<4).map { _ in (0..<8).map { _ in [nil, 0, 1, 2][dice.index(below: 4)] } }
@@ -66,19 +66,19 @@ import Testing
       let pass = step.passAtVotes ?? 0
       #expect(pass >= step.labelAccuracy ?? 0, "trial \(trial)")
       #expect(pass >= step.groundTruthRatio ?? 0, "trial \(trial)")
-      // I2 again, as published fractions of one prompt each.
+      // I3 again, as published fractions.
       #expect(step.majorityVotingReward == step.majorityRatio, "trial \(trial)")
     }
   }
 
-  /// Many answers, few, or one; many samples without any; label right and wrong.
-  @Test func `I1, I2, I3, I6 hold for random groups of up to 64 samples, and over those that are trained on`() {
+  /// With many, few, or one answer, with many samples without an answer, and with right and wrong labels.
+  @Test func `I1, I2, I3, I6 hold for random groups of up to 64 samples, and for the samples that are trained on`() {
     var dice = RandomSequence(seed: 7, purpose: .questions)
     for trial in 0..<2_000 {
       let labels = 1 + dice.index(below: 12)
-      let silence = dice.index(below: 3)
+      let missing = dice.index(below: 3)
       let group = (0..<(1 + dice.index(below: 64))).map { _ -> Int? in
-        let answer = dice.index(below: labels + silence)
+        let answer = dice.index(below: labels + missing)
         return answer < labels ? answer : nil
       }
       var method = Method()
@@ -109,7 +109,7 @@ import Testing
     }
   }
 
-  @Test func `a step's fractions are means over prompts of each prompt's counts`() throws {
+  @Test func `a step's fractions are the means of its prompts' fractions`() throws {
     let step = try step(of: [[1, 1, 1, 2], [nil, nil, 2, 1]], truth: 1)
     #expect(step.majorityRatio == (0.75 + 0.25) / 2)
     #expect(step.noAnswerRatio == 0.25 && step.truncatedRatio == 0.25)
@@ -119,7 +119,7 @@ import Testing
     #expect(step.lengthMean == 1 && step.sampledTokens == 8 && step.entropy == 0.5)
   }
 
-  @Test func `without truth there are no figures that need it`() throws {
+  @Test func `without true answers there are no figures that need them`() throws {
     let step = try step(of: [[1, 2]], truth: nil)
     #expect(step.labelAccuracy == nil && step.rewardAccuracy == nil && step.passAtVotes == nil)
     #expect(step.majorityRatio == 0.5)

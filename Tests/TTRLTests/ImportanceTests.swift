@@ -1,4 +1,4 @@
-// What an older version sampled: who samples a step, what a token counts for, and what a step says of it.
+// Staleness: which version samples a step, the weights of its tokens, and the step's figures.
 
 import Answers
 import Base
@@ -10,13 +10,13 @@ import Testing
   import Glibc
 #endif
 
-/// Samples two tokens per response and thinks differently of them, by sample, when asked again.
+/// Samples two tokens per response. When it scores them, their log-probabilities differ, by sample.
 private struct Reader: Policy {
-  /// What it was asked to score, call by call.
+  /// The slots that it was asked to score, by call.
   var scored: [[Slot]] = []
   var updates: [MiniBatch] = []
 
-  /// Of its own log-probabilities from the recorded ones, by sample.
+  /// By sample: its own log-probabilities minus the recorded ones.
   static let distances: [Float] = [0, 0.1, -0.3, 1, 2, -2, 0.5, 0.69]
 
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] {
@@ -60,7 +60,7 @@ private struct Reader: Policy {
     return method
   }
 
-  @Test func `a step is sampled by the version so many steps before, always, or by the first`() {
+  @Test func `a step is sampled by the version "staleness" steps before, or by version 0`() {
     for staleness in UInt32(0)...3 {
       let versions = (UInt32(0)..<6).map { samplingPolicy(ofStep: $0, method: method(staleness: staleness)).number }
       #expect(versions == (UInt32(0)..<6).map { $0 < staleness ? 0 : $0 - staleness })
@@ -71,7 +71,7 @@ private struct Reader: Policy {
     }
   }
 
-  @Test func `where its own version sampled, a step scores nothing and weighs nothing`() throws {
+  @Test func `if a step's own version sampled, nothing is scored and there are no weights`() throws {
     var policy = Reader()
     for (step, staleness) in [(0, 0), (4, 0), (0, 2)] as [(UInt32, UInt32)] {
       _ = try improve(&policy, step: step, prompts: prompts, method: method(staleness: staleness))
@@ -81,9 +81,7 @@ private struct Reader: Policy {
     #expect(!members.isEmpty && members.allSatisfy { $0.importance.isEmpty && $0.old == $0.trajectory.logprobs })
   }
 
-  @Test func `else every trained token is scored once, and counts as often as it has become likelier, up to the cap`()
-    throws
-  {
+  @Test func `if an older version sampled, each trained token is scored once; its capped ratio is its weight`() throws {
     var policy = Reader()
     _ = try improve(&policy, step: 1, prompts: prompts, method: method(staleness: 1))
     let members = policy.updates.flatMap(\.trajectories)
@@ -97,7 +95,7 @@ private struct Reader: Policy {
     }
   }
 
-  /// L = −A · min(π/μ, C) · ρ with ρ = π_now/π, so dL/d(lp) is the same number; clipped by ρ and not by π_now/μ.
+  /// L = −A · min(π/μ, C) · ρ with ρ = π_now/π, so dL/d(lp) is the same number. ρ decides clipping, not π_now/μ.
   @Test func `the objective is the clipped surrogate against the step's own policy, times the weight`() {
     var member = TrainedTrajectory(
       prompt: prompts[0],
@@ -108,7 +106,7 @@ private struct Reader: Policy {
     member.importance = [2, Float(exp(-0.5)), 1]
     member.weight = 3
     let method = method(staleness: 1)
-    // Far from the recorded one, near the old one: no clip. Beyond 1 + ε of the old one: clipped.
+    // Far from the recorded log-probability but near the old one: not clipped. Beyond 1 + ε of the old one: clipped.
     let near = objective(of: member, at: 0, logprob: -0.9, method: method)
     #expect(!near.isClipped && abs(Double(near.slope) + 3 * 2 * 0.5 * exp(0.1)) < 1e-5)
     #expect(abs(Double(near.loss) + 2 * 0.5 * exp(0.1)) < 1e-5)
@@ -118,7 +116,7 @@ private struct Reader: Policy {
     #expect(far.isClipped && far.slope == 0 && abs(Double(far.loss) + 0.5 * 1.2) < 1e-5)
   }
 
-  @Test func `the step's figures are of the ratios before they are cut`() throws {
+  @Test func `the step's figures are those of the ratios before truncation`() throws {
     var policy = Reader()
     let groups = prompts.map { prompt in
       let slots = (UInt32(0)..<8).map { Slot(round: .train(step: 2), prompt: prompt.index, sample: $0) }

@@ -1,5 +1,5 @@
-// The objective against PyTorch's automatic differentiation (Tests/Fixtures/objectives, with the script that made it),
-// and the KL penalty against its formulas.
+// The objective against PyTorch's automatic differentiation (Tests/Fixtures/objectives, which has the script that made
+// it), and the KL penalty against its formulas.
 
 import Base
 import Foundation
@@ -7,7 +7,7 @@ import Records
 import TTRL
 import Testing
 
-/// One way to set the objective, and what PyTorch made of it.
+/// One setting of the objective, and PyTorch's results for it.
 struct ObjectiveCase: Sendable, CustomTestStringConvertible {
   let method: Method
   let loss: Double
@@ -23,8 +23,9 @@ struct ObjectiveCase: Sendable, CustomTestStringConvertible {
 }
 
 struct ObjectiveFixture: Sendable {
-  /// [S] in the order in which they were drawn, and what the policy now thinks of their tokens.
+  /// S sequences, in the order in which they were drawn.
   let groups: [TrainedGroup]
+  /// [S][T] the log-probabilities under the policy in training.
   let logprobs: [[Float]]
   let cases: [ObjectiveCase]
 
@@ -117,7 +118,7 @@ extension ObjectiveCase {
     }
   }
 
-  @Test func `the fixture's tokens are clipped on both sides, and by the dual clip`() throws {
+  @Test func `the fixture has tokens that are clipped on both sides, and by the dual clip`() throws {
     let fixture = try #require(ObjectiveFixture.made)
     let ratios = zip(fixture.groups.flatMap(\.members), fixture.logprobs).flatMap { member, logprobs in
       zip(logprobs, member.trajectory.logprobs).map { exp(Double($0) - Double($1)) }
@@ -134,7 +135,7 @@ extension ObjectiveCase {
 }
 
 @Suite struct KLPenaltyTests {
-  @Test(arguments: KLEstimator.allCases) func `the slope is the value's, by finite differences`(_ name: KLEstimator) {
+  @Test(arguments: KLEstimator.allCases) func `the slope is the derivative of the value`(_ name: KLEstimator) {
     for logprob in [-6.0, -2.5, -1, -0.01] {
       for reference in [-5.0, -2.5, -0.5] {
         func value(_ logprob: Double) -> Double {
@@ -148,24 +149,24 @@ extension ObjectiveCase {
         let penalty = klPenalty(logprob: Float(logprob), reference: Float(reference), estimator: name)
         let step = 1e-6
         let slope = (value(logprob + step) - value(logprob - step)) / (2 * step)
-        // 1e-5: float32 results of size 6 at most; with -6 and -0.5 k3 is beyond its bound.
+        // 1e-5: float32 results of size 6 at most. With -6 and -0.5, k3 is beyond its bound.
         #expect(abs(Double(penalty.value) - value(logprob)) < 1e-5, "\(logprob), \(reference)")
         #expect(abs(Double(penalty.slope) - slope) < 1e-5, "\(logprob), \(reference)")
       }
     }
   }
 
-  @Test func `k3 is bounded as the reference bounds it`() {
+  @Test func `k3 has the reference's bound`() {
     let bounded = klPenalty(logprob: -9, reference: -1, estimator: .k3)
     #expect(bounded.value == 10 && bounded.slope == 0)
     #expect(klPenalty(logprob: -1, reference: -9, estimator: .k3).value < 8)
   }
 
-  @Test(arguments: KLEstimator.allCases) func `a policy that has not moved pays nothing`(_ estimator: KLEstimator) {
+  @Test(arguments: KLEstimator.allCases) func `a policy that equals policy 0 has no penalty`(_ estimator: KLEstimator) {
     #expect(klPenalty(logprob: -1.5, reference: -1.5, estimator: estimator).value == 0)
   }
 
-  /// "Approximating KL divergence": k1 and k3 have the expectation KL(p ‖ q). Over a distribution of four tokens.
+  /// "Approximating KL divergence": k1 and k3 have the expectation KL(p ‖ q). Here for a distribution of four tokens.
   @Test func `k1 and k3 have the divergence as their expectation`() {
     let p = [0.1, 0.2, 0.3, 0.4]
     let q = [0.25, 0.25, 0.2, 0.3]

@@ -1,7 +1,7 @@
-// ReferenceRecordTests: `ttrl-reference` against what the reference's own code answered when it was run, on 80 groups.
+// ReferenceRecordTests: `ttrl-reference` against the recorded results of the reference's own code, on 80 groups.
 //
-// The record is shared test material, not part of the project; without it these tests are disabled. What of the method
-// the rule changes, and what it does not, is tested on groups of our own.
+// The record is shared test material and not part of the project; without it, its test is disabled. The other tests
+// show, on small groups, how the two rules differ.
 
 import Answers
 import Base
@@ -46,7 +46,7 @@ private struct RecordedGroup: Decodable {
   }()
 }
 
-/// What a rule makes of responses and their truth.
+/// The judgement and the counts of some responses under a rule.
 private func judged(
   _ responses: [String], _ answer: String, _ rule: AnswerRule
 ) -> (judgement: Judgement, counts: PromptMetrics) {
@@ -57,10 +57,10 @@ private func judged(
 }
 
 @Suite struct ReferenceRecordTests {
-  private static let isHere = RecordedGroup.all.count == 80
+  private static let isPresent = RecordedGroup.all.count == 80
 
-  @Test(.enabled(if: isHere, "the reference's record is not here; set TTRL_SHARED"))
-  func `the reference's rewards and figures come out on every recorded group`() {
+  @Test(.enabled(if: isPresent, "the reference's record is not here; set TTRL_SHARED"))
+  func `every recorded group gets the reference's rewards and figures`() {
     for group in RecordedGroup.all {
       let (judgement, counts) = judged(group.responses, group.answer, .reference)
       let samples = Double(group.responses.count)
@@ -83,30 +83,30 @@ private func judged(
     }
   }
 
-  @Test func `D2: silence wins and is rewarded by the reference, and neither votes nor is rewarded here`() {
+  @Test func `D2: with the reference's rule missing answers win and are rewarded, with the exact rule they are not`() {
     let responses = Array(repeating: "no idea", count: 5) + Array(repeating: "\\boxed{7}", count: 3)
     #expect(judged(responses, "7", .reference).judgement.rewards == [1, 1, 1, 1, 1, 0, 0, 0])
     #expect(judged(responses, "7", .exact).judgement.rewards == [0, 0, 0, 0, 0, 1, 1, 1])
   }
 
-  @Test func `D4: three spell 1/2, three 0.5, four say 7: the reference elects 7, we elect the half`() {
+  @Test func `D4: of 3 × 1/2, 3 × 0.5 and 4 × 7, the reference elects 7, and the exact rule elects the half`() {
     let responses = ["\\frac{1}{2}", "0.5", "7"].flatMap { answer in
       Array(repeating: "\\boxed{\(answer)}", count: answer == "7" ? 4 : 3)
     }
-    let (reference, ours) = (judged(responses, "1/2", .reference), judged(responses, "1/2", .exact))
+    let (reference, exact) = (judged(responses, "1/2", .reference), judged(responses, "1/2", .exact))
     #expect(reference.counts.votes == 4 && reference.counts.truth?.isLabelRight == false)
-    #expect(ours.counts.votes == 6 && ours.counts.truth?.isLabelRight == true)
-    #expect(ours.counts.truth?.rightRewards == 10)
+    #expect(exact.counts.votes == 6 && exact.counts.truth?.isLabelRight == true)
+    #expect(exact.counts.truth?.rightRewards == 10)
   }
 
-  @Test func `D1: five times the right half: all rewards right, and only the reference calls the label wrong`() {
+  @Test func `D1: if all give the right half, all rewards are right, but the reference counts the label as wrong`() {
     let responses = Array(repeating: "\\boxed{\\frac{1}{2}}", count: 5)
-    let (reference, ours) = (judged(responses, "\\frac{1}{2}", .reference), judged(responses, "\\frac{1}{2}", .exact))
+    let (reference, exact) = (judged(responses, "\\frac{1}{2}", .reference), judged(responses, "\\frac{1}{2}", .exact))
     #expect(reference.counts.truth?.isLabelRight == false && reference.counts.truth?.rightRewards == 5)
-    #expect(ours.counts.truth?.isLabelRight == true && ours.counts.truth?.rightRewards == 5)
+    #expect(exact.counts.truth?.isLabelRight == true && exact.counts.truth?.rightRewards == 5)
   }
 
-  @Test func `under the reference's rule more is rewarded than voted, and I3 fails`() {
+  @Test func `under the reference's rule more samples are rewarded than gave the label, so I3 does not hold`() {
     let counts = judged(["\\boxed{0.5}", "\\boxed{0.5}", "\\boxed{\\frac12}"], "0.5", .reference).counts
     #expect(counts.votes == 2 && counts.rewarded == 3)
   }

@@ -1,4 +1,5 @@
-// Which prompts, which samples, how fast: pure functions of the settings, fixed before anything is sampled.
+// Which prompts a step has, which samples are trained on, and the learning rate: pure functions of the settings, which
+// are fixed before anything is sampled.
 
 import Answers
 import Base
@@ -15,7 +16,7 @@ import Testing
   }
 
   @Test(arguments: [(30, 8), (7, 3), (5, 5), (4, 9), (1, 1), (10, 4)])
-  func `every pass over the set covers every prompt, and no step has one twice`(_ count: Int, _ size: Int) {
+  func `every pass has every prompt, and no step has a prompt twice`(_ count: Int, _ size: Int) {
     let method = method(prompts: size)
     let stepsPerPass = (count + min(size, count) - 1) / min(size, count)
     for pass in 0..<3 {
@@ -30,7 +31,7 @@ import Testing
   }
 
   @Test(arguments: [(30, 8, 6), (83, 8, 3), (500, 32, 20), (16, 8, 0)])
-  func `D9: dropping the last batch leaves out what the reference leaves out, others in each pass`(
+  func `D9: if the last batch is dropped, each pass leaves out as many prompts as the reference, others each time`(
     _ count: Int, _ size: Int, _ left: Int
   ) {
     var method = method(prompts: size)
@@ -45,7 +46,7 @@ import Testing
     #expect(left == 0 || seen[0] != seen[1])
   }
 
-  @Test func `passes differ in order, and seeds in everything`() {
+  @Test func `passes have different orders, and so have seeds`() {
     let first = (0..<4).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8)) }
     let second = (4..<8).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8)) }
     let other = (0..<4).map { promptsOfStep($0, promptCount: 30, method: method(prompts: 8, seed: 4)) }
@@ -62,12 +63,13 @@ import Testing
     #expect(rates[0] == 0.1)
     #expect(zip(rates[..<9], rates[1..<10]).allSatisfy { $0 < $1 })
     #expect(zip(rates[10...], rates[11...]).allSatisfy { $0 > $1 })
-    // Half way the cosine is 1/2 of what lies above the floor. 1e-12: double arithmetic.
+    // Half way, the rate is in the middle between floor and peak. 1e-12: double arithmetic.
     #expect(abs(rates[50] - 0.55) < 1e-12 && rates[99] > 0.1)
   }
 
-  /// PyTorch's LambdaLR over the reference's `get_cosine_schedule_with_warmup`, by hand: 10 steps, 2 of warm-up.
-  @Test func `cosine-from-zero begins with a step for nothing, as the reference does`() {
+  /// PyTorch's LambdaLR with the reference's `get_cosine_schedule_with_warmup`, computed by hand: 10 steps, 2 of
+  /// warm-up.
+  @Test func `cosine-from-zero begins with a rate of 0, like the reference`() {
     var method = Method()
     method.steps = 10
     method.warmupSteps = 2
@@ -83,7 +85,7 @@ import Testing
     #expect(learningRate(ofStep: 0, method: method) == 1)
   }
 
-  @Test func `a constant rate warms up and stays`() {
+  @Test func `a constant rate warms up and then stays at its peak`() {
     var method = Method()
     method.steps = 10
     method.warmupSteps = 2
@@ -98,19 +100,19 @@ import Testing
     judge(prompt: prompt, answers: keys(answers), step: step, method: method, truth: nil).trained
   }
 
-  @Test func `which samples are trained on is fixed by the seed before any answer is known`() {
+  @Test func `the seed determines which samples are trained on; the answers have no influence`() {
     var method = Method()
     method.trainSamples = 4
     for prompt in UInt32(0)..<20 {
       let unanimous = trained(Array(repeating: 1, count: 10), step: 2, prompt: prompt, method)
-      let silent = trained(Array(repeating: nil, count: 10), step: 2, prompt: prompt, method)
+      let unanswered = trained(Array(repeating: nil, count: 10), step: 2, prompt: prompt, method)
       let mixed = trained((0..<10).map { $0 % 3 }, step: 2, prompt: prompt, method)
-      #expect(unanimous == silent && silent == mixed)
+      #expect(unanimous == unanswered && unanswered == mixed)
       #expect(unanimous.count == 4 && unanimous == unanimous.sorted() && Set(unanimous).count == 4)
     }
   }
 
-  @Test func `prompts, steps and seeds choose differently, and every sample gets its turn`() {
+  @Test func `prompts, steps and seeds choose different samples, and every sample is chosen at some time`() {
     var method = Method()
     method.trainSamples = 4
     let answers = [Int?](repeating: 1, count: 10)
@@ -122,7 +124,7 @@ import Testing
     #expect((UInt32(0)..<50).map { trained(answers, step: 0, prompt: $0, method) } != byPrompt)
   }
 
-  @Test func `first means the first by sample index, and no more than there are`() {
+  @Test func `selection "first" takes the first samples by index, and no more than there are`() {
     var method = Method()
     method.selection = .first
     method.trainSamples = 3
@@ -143,16 +145,16 @@ import Testing
     ).rewards
   }
 
-  @Test func `under the vote agreement with the majority is rewarded`() {
+  @Test func `with labels from the vote, agreement with the majority is rewarded`() {
     #expect(rewards(.vote) == [1, 1, 1, 0, 0, 0])
   }
 
-  @Test func `under the truth agreement with the truth is rewarded, and nothing without one`() {
+  @Test func `with true labels, agreement with the truth is rewarded, and nothing if there is no truth`() {
     #expect(rewards(.truth, truth: 2) == [0, 0, 0, 1, 0, 1])
     #expect(rewards(.truth) == [0, 0, 0, 0, 0, 0])
   }
 
-  @Test func `random rewards are fair coins that the seed alone decides`() {
+  @Test func `random rewards are fair coins that depend on the seed alone`() {
     let coins = (UInt64(0)..<200).flatMap { rewards(.random, seed: $0) }
     let share = Double(coins.reduce(0, +)) / Double(coins.count)
     // 1,200 coins: a standard deviation of 0.0144.
@@ -160,7 +162,7 @@ import Testing
     #expect(rewards(.random, seed: 7) == rewards(.random, truth: 2, seed: 7))
   }
 
-  @Test func `the truth passed by mistake under the vote changes nothing`() {
+  @Test func `with labels from the vote, a truth that is passed by mistake changes nothing`() {
     #expect(rewards(.vote, truth: 2) == rewards(.vote))
   }
 }

@@ -1,4 +1,4 @@
-// A whole step over a policy that only records what it is given.
+// A whole step with a policy that only records its calls.
 
 import Answers
 import Base
@@ -10,12 +10,12 @@ import Testing
   import Glibc
 #endif
 
-/// Answers by a fixed rule and remembers every mini-batch.
+/// Answers by a fixed rule and records every mini-batch.
 private struct Recorder: Policy {
   var updates: [MiniBatch] = []
   var rates: [Double] = []
   var publishedCount = 0
-  /// What policy 0 was asked to score, call by call.
+  /// The slots that policy 0 was asked to score, by call.
   var scored: [[Slot]] = []
 
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) -> [Trajectory] {
@@ -26,7 +26,7 @@ private struct Recorder: Policy {
     }
   }
 
-  /// Prompt 2 is agreed upon by all, prompt 3 answered by nobody.
+  /// All samples of prompt 2 agree; no sample of prompt 3 gives an answer.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? {
     switch prompt.index {
     case 2: key(0)
@@ -35,13 +35,13 @@ private struct Recorder: Policy {
     }
   }
 
-  /// Policy 0 thinks every token half as likely.
+  /// Under policy 0 every log-probability is lower by 0.5.
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
     scored.append(trajectories.map(\.trajectory.slot))
     return trajectories.map { $0.trajectory.logprobs.map { $0 - 0.5 } }
   }
 
-  /// It never learns, so it thinks what it thought.
+  /// It never learns, so its log-probabilities are the recorded ones.
   func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
     trajectories.map(\.trajectory.logprobs)
   }
@@ -75,7 +75,7 @@ private struct Recorder: Policy {
     #expect(policy.rates.allSatisfy { $0 == learningRate(ofStep: 0, method: method) })
   }
 
-  @Test func `what all agree on, and what nobody answers, is left out of training, unless told otherwise`() throws {
+  @Test func `groups without advantages are not trained on, unless the setting says so`() throws {
     var method = method
     func trained() throws -> (prompts: Set<UInt32>, zero: Set<UInt32>) {
       var policy = Recorder()
@@ -91,7 +91,7 @@ private struct Recorder: Policy {
     #expect(training.prompts == Set(0..<5) && training.zero == training.prompts.subtracting(skipping.prompts))
   }
 
-  @Test func `a lesson says which groups have zero advantage`() throws {
+  @Test func `a lesson reports which groups have zero advantage`() throws {
     var policy = Recorder()
     let groups = prompts.map { prompt in
       Group(
@@ -107,7 +107,7 @@ private struct Recorder: Policy {
     #expect(metrics.prompts.map(\.hasZeroAdvantage) == lesson.hasZeroAdvantage && metrics.zeroAdvantageRatio >= 0.4)
   }
 
-  @Test func `mini-batches hold every trained trajectory once, with its reward, sorted by slot`() throws {
+  @Test func `mini-batches contain every trained trajectory once, with its reward, sorted by slot`() throws {
     var policy = Recorder()
     var method = method
     method.zeroAdvantageGroups = .train
@@ -134,18 +134,18 @@ private struct Recorder: Policy {
     for member in policy.updates.flatMap(\.trajectories) {
       let judgement = try #require(judgements.first { $0.prompt == member.prompt.index })
       let values = advantages(ofGroup: judgement.trained.map { judgement.rewards[$0] }, .grpo)
-      let place = try #require(judgement.trained.firstIndex(of: Int(member.trajectory.slot.sample)))
-      #expect(member.advantages == [values[place], values[place]])
+      let index = try #require(judgement.trained.firstIndex(of: Int(member.trajectory.slot.sample)))
+      #expect(member.advantages == [values[index], values[index]])
     }
   }
 
-  @Test func `without a KL penalty policy 0 is never asked`() throws {
+  @Test func `without a KL penalty, policy 0 scores nothing`() throws {
     var policy = Recorder()
     _ = try improve(&policy, step: 0, prompts: prompts, method: method)
     #expect(policy.scored.isEmpty && policy.updates.allSatisfy { $0.trajectories.allSatisfy { $0.reference.isEmpty } })
   }
 
-  @Test func `KL in the loss: policy 0 scores what is trained on, once, and nothing else`() throws {
+  @Test func `KL in the loss: policy 0 scores only what is trained on, and once`() throws {
     var method = method
     method.klCoefficient = 0.1
     var policy = Recorder()
@@ -155,9 +155,9 @@ private struct Recorder: Policy {
     #expect(trained.allSatisfy { $0.reference == [-1.5, -1.5] })
   }
 
-  /// Every token costs 0.1 · k1 = 0.05, so a response of two tokens earns 0.1 less; equal for all, it moves nothing but
-  /// REINFORCE++, where later tokens have less left to pay.
-  @Test func `KL in the reward: policy 0 scores all that is selected, before advantages`() throws {
+  /// Every token's reward is lower by 0.1 · k1 = 0.05, so a response of two tokens has 0.1 less. Only under REINFORCE++
+  /// does this change advantages, because there a later token has less of the penalty after it.
+  @Test func `KL in the reward: policy 0 scores all selected trajectories, before advantages are computed`() throws {
     var method = method
     method.klCoefficient = 0.1
     method.klEstimator = .k1
@@ -176,7 +176,7 @@ private struct Recorder: Policy {
     }
   }
 
-  @Test func `the KL to policy 0 is a figure of the step where it is known`() throws {
+  @Test func `a step reports the KL to policy 0 if there is a KL penalty`() throws {
     func lesson(_ method: Method) throws -> Lesson {
       var policy = Recorder()
       let groups = prompts.map { prompt in
@@ -193,7 +193,7 @@ private struct Recorder: Policy {
     #expect(abs(try #require(try lesson(method).klToBase) - (exp(-0.5) - 0.5)) < 1e-6)
   }
 
-  @Test func `mini-batches are shuffled by the seed, not by what was sampled`() throws {
+  @Test func `the seed alone determines the order of mini-batches`() throws {
     func order(seed: UInt64) throws -> [[Slot]] {
       var method = method
       method.seed = seed
@@ -206,7 +206,7 @@ private struct Recorder: Policy {
     #expect(try order(seed: 1) != order(seed: 2))
   }
 
-  @Test func `under the vote the truth cannot be reached: any truth, the same step`() throws {
+  @Test func `with labels from the vote, the truth has no influence on a step`() throws {
     func step(truth: [AnswerKey?], _ labels: LabelSource) throws -> [MiniBatch] {
       var method = method
       method.labels = labels
@@ -222,7 +222,7 @@ private struct Recorder: Policy {
     #expect(try step(truth: one, .truth) != step(truth: other, .truth))
   }
 
-  @Test func `a step on which nobody has anything to teach trains nothing and still publishes`() throws {
+  @Test func `a step without anything to train on makes no update and still publishes`() throws {
     var policy = Recorder()
     _ = try improve(
       &policy, step: 0, prompts: [Prompt(index: 0, tokens: [], kind: .math)],

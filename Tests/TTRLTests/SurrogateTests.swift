@@ -1,4 +1,4 @@
-// The clipped objective and its slope, against finite differences and the formula in words.
+// The clipped objective and its slope, against the formula in double precision and finite differences.
 
 import Records
 import TTRL
@@ -24,7 +24,7 @@ import Testing
     return advantage < 0 && dualClip > 0 ? min(larger, -advantage * dualClip) : larger
   }
 
-  /// Ratios on both sides of every kink: 0.8, 1, 1.28 and 3.
+  /// Ratios on both sides of 0.8, 1, 1.28 and 3, where the slope changes.
   @Test(arguments: [0.3, 0.7, 0.79, 0.81, 1, 1.1, 1.27, 1.29, 2, 2.9, 3.1, 5], [-1.5, -0.2, 0, 0.4, 2.5])
   func `loss and slope are those of the formula, clipped or not`(_ ratio: Double, _ advantage: Double) {
     for dualClip in [0.0, 3] {
@@ -44,12 +44,12 @@ import Testing
     }
   }
 
-  @Test func `a token that has not moved has its advantage as slope, and is not clipped`() {
+  @Test func `a token whose log-probability is unchanged has slope −A, and is not clipped`() {
     let token = surrogate(logprob: -2, old: -2, advantage: 0.7, method: Self.method())
     #expect(token.loss == -0.7 && token.slope == -0.7 && !token.isClipped)
   }
 
-  @Test func `dual clip bounds what one bad token can cost`() {
+  @Test func `dual clip limits the loss of one bad token`() {
     let token = surrogate(logprob: -1, old: -9, advantage: -1, method: Self.method())
     #expect(token.loss == 3 && token.slope == 0 && token.isClipped)
     let unbounded = surrogate(logprob: -1, old: -9, advantage: -1, method: Self.method(dualClip: 0))

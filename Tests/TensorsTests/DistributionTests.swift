@@ -1,4 +1,4 @@
-// DistributionTests: which tokens are kept, what they weigh, which one is drawn.
+// DistributionTests: which tokens are kept, their probabilities, and which token is drawn.
 
 import Base
 import Glibc
@@ -12,7 +12,7 @@ private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
 
 @Suite struct `The token distribution` {
   @Test(arguments: [1, 2, 15, 16, 17, 48, 333, 5000])
-  func `keeps and weighs tokens as the reference does`(_ size: Int) throws {
+  func `has the kept tokens and probabilities of the readable reference`(_ size: Int) throws {
     var random = choices(UInt64(size))
     let scratch = DistributionScratch(vocabularySize: size)
     for topK in [0, 1, 7, 50] {
@@ -36,7 +36,7 @@ private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
   }
 
   @Test(arguments: [0, 0.01, 1, 20])
-  func `the nucleus is exactly that of a sorted list, however flat the distribution`(_ scale: Double) throws {
+  func `keeps exactly the tokens that a sorted list gives, however flat it is`(_ scale: Double) throws {
     var random = choices(11)
     let size = 20_011
     let scratch = DistributionScratch(vocabularySize: size)
@@ -45,7 +45,7 @@ private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
       let z = Floats(row)
       _ = try #require(
         Kernels.best.distribution(of: z, inverseTemperature: 1, topK: topK, topP: topP, scratch: scratch))
-      // The definition, with weights in units of 2^-40 as the kernel sums them.
+      // The definition, with weights in units of 2^-40, as in the kernel.
       var ranked = row.indices.sorted { (-row[$0], $0) < (-row[$1], $1) }
       if topK > 0 { ranked = Array(ranked.prefix(topK)) }
       let maximum = row.max() ?? 0
@@ -64,7 +64,7 @@ private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
     }
   }
 
-  @Test func `a token is drawn where the cumulative probability passes the number, and never a dropped one`() throws {
+  @Test func `gives the token where the cumulative probability exceeds the number, and never a dropped one`() throws {
     var random = choices(9)
     for size in [3, 48, 1000] {
       let row = logits(&random, size)
@@ -85,12 +85,12 @@ private func logits(_ random: inout RandomSequence, _ count: Int) -> [Float] {
     }
   }
 
-  @Test func `greedy takes the lowest index of the largest value`() {
+  @Test func `gives greedy sampling the lowest index of the largest value`() {
     #expect(Kernels.best.largest(Floats([1, 3, 2, 3])) == 1)
     #expect(Kernels.best.largest(Floats([Float](repeating: -5, count: 40))) == 0)
   }
 
-  @Test func `a logit that is not finite is reported`() {
+  @Test func `reports a logit that is not finite`() {
     for value in [Float.nan, .infinity, -.infinity] {
       for place in [0, 20, 36] {
         let z = Floats(count: 37)

@@ -1,10 +1,10 @@
-// A fingerprint sees every bit.
+// A fingerprint depends on every bit.
 
 import Tensors
 import Testing
 
 @Suite struct FingerprintTests {
-  @Test func `equal floats have equal fingerprints, and any changed bit another one`() {
+  @Test func `equal floats have equal fingerprints, and every changed bit changes the fingerprint`() {
     for count in [1, 7, 8, 9, 64, 65] {
       let values = (0..<count).map { Float($0) + 0.5 }
       let whole = Floats(values).fingerprint
@@ -19,7 +19,7 @@ import Testing
     }
   }
 
-  @Test func `order and number matter, and so does the sign of zero`() {
+  @Test func `order, number and the sign of zero change the fingerprint`() {
     #expect(Floats([1, 2, 3]).fingerprint != Floats([2, 1, 3]).fingerprint)
     #expect(Floats([0, 0]).fingerprint != Floats([0, 0, 0]).fingerprint)
     #expect(Floats([0]).fingerprint != Floats([-0.0]).fingerprint)

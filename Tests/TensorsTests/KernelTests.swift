@@ -1,11 +1,11 @@
-// KernelTests: every kernel against its readable meaning, every instruction set against the others.
+// KernelTests: every kernel against its readable reference, and every instruction set against the others.
 
 import Base
 import Glibc
 import Tensors
 import Testing
 
-/// Widths with and without tails, below and above one vector and one chain of vectors.
+/// Widths with and without a partly filled last vector, below and above one vector and four vectors.
 private let widths = [1, 6, 16, 33, 64, 100, 176]
 
 @Suite struct `The kernels` {
@@ -45,7 +45,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     #expect(notANumber[0].isNaN)
   }
 
-  @Test(arguments: widths) func `rmsNorm and swiGLU mean what the reference says`(_ width: Int) {
+  @Test(arguments: widths) func `rmsNorm and swiGLU agree with the readable reference`(_ width: Int) {
     var random = choices(2)
     let x = matrix(random.floats(3 * width), columns: width)
     let weight = Floats(random.floats(width))
@@ -64,7 +64,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
   }
 
   @Test(arguments: [(1, 1), (16, 16), (37, 50), (48, 16)], DataType.allCases)
-  func `a transposed operand has rows for columns and zeroes beyond`(_ size: (Int, Int), _ type: DataType) {
+  func `a transposed operand has rows as columns, and zeroes in further columns`(_ size: (Int, Int), _ type: DataType) {
     let (rows, columns) = size
     var random = choices(3)
     let x = Operand(rows: rows, columns: columns, type: type)
@@ -79,7 +79,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     }
   }
 
-  @Test func `gathered rows scattered again are counted as often as they were taken`() {
+  @Test func `scattering gathered rows adds each row as often as it was gathered`() {
     let table = matrix((0..<30).map(Float.init), columns: 3)
     let index: [Int32] = [9, 0, 9, 4]
     let taken = Matrix(rows: 4, columns: 3)
@@ -139,7 +139,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     }
   }
 
-  /// What a set of kernels makes of the same random numbers.
+  /// The results of a set of kernels on the same random numbers.
   private func sample(of kernels: Kernels) -> [[Float]] {
     var random = choices(6)
     var results: [[Float]] = []

@@ -1,4 +1,4 @@
-// MultiplicationTests: products are right, and a row's bits are its own.
+// MultiplicationTests: products are right, and a row's bits do not depend on other rows.
 
 import Base
 import Tensors
@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct `Matrix multiplication` {
   @Test(arguments: [(5, 24, 40), (33, 128, 48), (70, 100, 17), (3, 1100, 1000)], Multiplication.here)
-  func `agrees with the reference`(_ size: (Int, Int, Int), _ by: Multiplication) throws {
+  func `agrees with the readable reference`(_ size: (Int, Int, Int), _ by: Multiplication) throws {
     let (rows, inputs, outputs) = size
     var random = choices(1)
     let room = roundedToBlocks(rows)
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test(arguments: [(5, 24, 40), (96, 128, 48), (70, 100, 17), (3, 1100, 1000)], Multiplication.here)
-  func `the way back multiplies by the same weights`(_ size: (Int, Int, Int), _ by: Multiplication) throws {
+  func `the backward product uses the same weights`(_ size: (Int, Int, Int), _ by: Multiplication) throws {
     let (rows, inputs, outputs) = size
     var random = choices(5)
     let dy = Operand(rows: roundedToBlocks(rows), columns: outputs, type: by.type)
@@ -97,7 +97,7 @@ import Testing
     let dx = Matrix(rows: roundedToBlocks(rows), columns: inputs)
     try Multiplier(Team(2)).multiplyBackward(dy, rows: rows, by: packed, into: dx)
     let (dys, ws) = (doubles(dy.array), doubles(weights.values.array))
-    // Rounding grows with the number of terms, in whatever order a library adds them on this processor.
+    // The rounding error grows with the number of terms. A library's order of addition depends on the processor.
     let tolerance = max(2e-5, 4e-8 * Double(outputs))
     for row in 0..<rows {
       let expected = (0..<inputs).map { input in
@@ -147,12 +147,12 @@ import Testing
   }
 }
 
-/// Who multiplies which type.
+/// A type, and what multiplies it.
 struct Multiplication: CustomTestStringConvertible, Sendable {
   let type: DataType
   let method: MultiplicationMethod
 
-  /// All that this processor can.
+  /// All that this processor can compute.
   static let here = DataType.allCases.flatMap { type in
     [.kernels, .library].map { Multiplication(type: type, method: $0) }
   }

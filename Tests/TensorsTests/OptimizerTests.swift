@@ -1,4 +1,4 @@
-// OptimizerTests: exact sums, AdamW against its formula, the learning rate's shape.
+// OptimizerTests: exact sums, and AdamW against its formula.
 
 import Base
 import Glibc
@@ -28,9 +28,9 @@ import Testing
     }
   }
 
-  @Test func `of one summand is that summand, rounded in its place`() throws {
+  @Test func `of one summand is that summand, rounded in place`() throws {
     var random = choices(3)
-    // Large enough for a team to share, with what rounds to either zero.
+    // So many values that a team divides them, among them values that round to 0 and to -0.
     let count = (1 << 15) + 5
     let values = [0, -0.0, 1e-13, -1e-13, 0x1p-41, -0x1p-41] + random.floats(count - 6, scale: 1e-3)
     let sum = ExactGradient(count: count)
@@ -52,7 +52,7 @@ import Testing
     #expect(throws: ExactGradientError.notFinite) { try ExactGradient.round(Floats([.nan, 1]), scale: 1) }
   }
 
-  @Test func `names what it cannot add`() throws {
+  @Test func `reports what it cannot add`() throws {
     let sum = ExactGradient(count: 3)
     try sum.add(Floats([60000, 0, -60000]))
     let tooLarge = ExactGradientError.tooLarge(magnitudes: 66000, limit: 65536)
@@ -67,7 +67,7 @@ import Testing
 }
 
 @Suite struct `The optimizer` {
-  @Test func `gives the same bits however many threads share it`() {
+  @Test func `gives the same bits with any number of threads`() {
     var random = choices(4)
     let (start, gradient) = (random.floats(50_003), Floats(random.floats(50_003, scale: 1e-3)))
     let ends = [nil, Team(2), Team(3)].map { team in
@@ -78,7 +78,7 @@ import Testing
     #expect(ends[1] == ends[0] && ends[2] == ends[0])
   }
 
-  @Test func `follows its formula, with clipping and decay where it applies`() {
+  @Test func `follows its formula, with clipping, and with decay in its ranges`() {
     var random = choices(2)
     let settings = AdamWSettings(beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.1, gradientNormMax: 1)
     let start = random.floats(37)
@@ -122,19 +122,5 @@ import Testing
     var optimizer = AdamW(AdamWSettings(), parameters: Floats([1, 2]))
     #expect(optimizer.apply(Floats([.nan, 1]), learningRate: 0.1).isNaN)
     #expect(optimizer.parameters.array == [1, 2] && optimizer.step == 0)
-  }
-}
-
-@Suite struct `The learning rate` {
-  @Test func `rises linearly from its first step, then falls along a cosine to its floor`() {
-    let rate = LearningRate(peak: 1, warmupSteps: 4, totalSteps: 14, floorShare: 0.1)
-    #expect((0..<4).map { rate.rate(at: $0) } == [0.25, 0.5, 0.75, 1])
-    #expect(rate.rate(at: 4) == 1)
-    #expect(abs(rate.rate(at: 9) - 0.55) < 1e-6)
-    #expect(abs(rate.rate(at: 14) - 0.1) < 1e-6 && rate.rate(at: 100) == rate.rate(at: 14))
-  }
-
-  @Test func `without an end it stays at its peak`() {
-    #expect(LearningRate(peak: 0.3).rate(at: 0) == 0.3 && LearningRate(peak: 0.3).rate(at: 9999) == 0.3)
   }
 }

@@ -1,11 +1,11 @@
-// Shards: every parameter has one owner, and nothing that is summed over the parameters shows how many there are.
+// Shards: every parameter belongs to one rank, and sums over parameters do not depend on the number of ranks.
 
 import Base
 import Tensors
 import Testing
 
 @Suite struct `Shards of the optimizer` {
-  /// Below a block, a block, some blocks, some buckets; up to more ranks than blocks.
+  /// Less than a block, a block, some blocks, some buckets; and more ranks than blocks.
   private static let cases = [1, 1000, 1024, 5000, 70_001, 1 << 20, (5 << 20) + 77].flatMap { count in
     [1, 2, 3, 4, 7, 64].map { (count: count, size: $0) }
   }
@@ -24,13 +24,13 @@ import Testing
         end = shard.upperBound
       }
       #expect(end == shards.count(of: rank))
-      // A block per bucket, and the last one's rest.
+      // A difference of one block per bucket, and one for the incomplete last block.
       let uneven = (shards.bucketCount + 1) * Shards.blockElements
       #expect(abs(shards.count(of: rank) - count / size) <= uneven)
     }
   }
 
-  @Test func `a norm is the same bits from whatever shards it is put together`() {
+  @Test func `give the same bits of a norm, however many there are`() {
     var random = choices(5)
     let count = 70_001
     let gradient = Floats(random.floats(count))
@@ -50,7 +50,7 @@ import Testing
     }
   }
 
-  @Test func `an optimizer of shards comes to the bits of one that has all`() {
+  @Test func `give the same bits of an update as one optimizer of all parameters`() {
     var random = choices(6)
     let count = 70_001
     let (start, gradient) = (random.floats(count), Floats(random.floats(count)))

@@ -1,4 +1,4 @@
-// Support: random numbers and views for the tests of kernels.
+// Support: random numbers and conversions for the tests of kernels.
 
 import Base
 import Tensors
@@ -13,7 +13,7 @@ extension RandomSequence {
     (0..<count).map { _ in Float((2 * uniform() - 1) * scale) }
   }
 
-  /// Uniform in [-1, 1), values that the type has.
+  /// Uniform in [-1, 1), rounded to values of the type.
   mutating func rounded(_ count: Int, to type: DataType) -> Floats {
     let values = Floats(floats(count))
     if type == .bfloat16 { Kernels.best.roundToBFloat16(values, into: values) }
@@ -25,7 +25,7 @@ func matrix(_ values: [Float], columns: Int) -> Matrix { Floats(values).rows(of:
 
 func doubles(_ values: some Sequence<Float>) -> [Double] { values.map(Double.init) }
 
-/// The largest difference, relative to 1 or the expected value, whichever is larger.
+/// The largest difference, relative to the larger of 1 and the expected value.
 func worst(_ found: [Float], _ expected: [Double]) -> Double {
   zip(found, expected).reduce(0) { max($0, abs(Double($1.0) - $1.1) / max(1, abs($1.1))) }
 }

@@ -1,7 +1,7 @@
 // The loops of CCeilings.h.
 #include "CCeilings.h"
 
-// Twelve chains: a multiply-add takes four cycles and two can begin in each, so eight would do.
+// A multiply-add takes four cycles, and two can begin in each cycle, so eight chains would be enough.
 enum { CHAINS = 12 };
 
 #if defined(__x86_64__)
@@ -78,7 +78,7 @@ int64_t ttrl_multiply_add_bfloat16(int64_t rounds) {
 }
 
 float ttrl_read_floats(const float *values, int64_t count) {
-  // Sixteen sums, so that additions do not wait for one another.
+  // 16 sums, so that additions do not wait for each other.
   float sums[16] = {0};
   int64_t index = 0;
   for (; index + 16 <= count; index += 16)

@@ -1,15 +1,15 @@
-// attention.h: queries, keys and values from the q|k|v product, softmax attention over pages, and the ways back.
+// attention.h: queries, keys and values from the q|k|v product, softmax attention over pages, and their gradients.
 //
-// The same for the sampler and for the trainer. A score is one chain of fused multiply-adds over the dimensions; 16
-// scores are made at once. Weights are summed in 16 lanes over the tiles; the
-// output adds the values in key order. So the result depends on the query and the ordered keys and values, not on how
-// many rows are processed together or where a prompt ends.
+// The sampler and the trainer use the same code. A score is one chain of fused multiply-adds over the dimensions; 16
+// scores are computed together. Weights are summed in 16 lanes over the tiles, and the output adds the values in the
+// order of the keys. So the result depends only on the query and the ordered keys and values, not on how many rows are
+// processed together or where a prompt ends.
 
 INLINE int64_t padded(int64_t dimension) { return (dimension + 15) & ~(int64_t)15; }
 INLINE int64_t page_head_floats(ttrl_heads h) { return 16 * (h.dimension + padded(h.dimension)); }
 INLINE int64_t qkv_width(ttrl_heads h) { return (int64_t)(h.heads + 2 * h.groups) * h.dimension; }
 
-// (x1, x2) to (x1·c - x2·s, x2·c + x1·s) for the two halves of a head; `direction` -1 turns back.
+// (x1, x2) becomes (x1·c - x2·s, x2·c + x1·s) for the two halves of a head; `direction` -1 rotates back.
 INLINE void rotate(float *x, const float *cosines, const float *sines, int64_t half, float direction, float scale) {
   for (int64_t i = 0; i < half; i += 16) {
     int64_t count = half - i;
@@ -64,7 +64,7 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
       rotate(dqkv + at, cosines, sines, half, -1, is_query ? f.query_scale : 1);
       const float *norm = is_query ? f.query_norm : f.key_norm;
       if (!norm || !raw_qkv) continue;
-      // The weight's part first: dx takes the place of dy.
+      // The weights' gradient first, because dx then overwrites dy.
       float inverse = inverse_rms(raw_qkv + at, dimension, f.norm_epsilon);
       rms_norm_row_weight_backward(raw_qkv + at, inverse, dqkv + at, is_query ? dquery_norm : dkey_norm, dimension);
       rms_norm_row_backward(raw_qkv + at, norm, f.norm_epsilon, dqkv + at, dqkv + at, dimension, false);
@@ -72,22 +72,22 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
   }
 }
 
-// Rows whose leading pages are the same (samples of one prompt, tokens of one sequence) meet each page of keys or
-// values together, with all the query heads that read it: a small matrix product per page. The rest of a row's pages,
-// and the last one, which not all of its lanes may see, are the row's own affair. A query's sums do not know of its
-// company.
+// Rows whose first pages are the same (samples of one prompt, tokens of one sequence) are multiplied with these pages
+// together, with all query heads that read them: a small matrix product per page. A row's other pages are processed for
+// that row alone, and so is its last page, of which it may see only some lanes. A query's result does not depend on the
+// rest of its batch.
 enum { QUERIES_MAX = TTRL_ATTENTION_QUERIES, TILES_AT_A_TIME = 2, VECTORS_AT_A_TIME = 2 };
 
-// Queries of one key/value head: of some rows, all heads that share it, or as many as there is room for.
+// Queries of one key/value head: of some rows, all the query heads that share it, or as many as there is room for.
 typedef struct {
   int64_t count;
-  int64_t keys_offset;                // of the head's keys in every page
+  int64_t keys_offset;                // where the head's keys are in every page
   const float *query[QUERIES_MAX];    // [D]
   float *weights[QUERIES_MAX];        // [keys, rounded up to 16]
   float inverse[QUERIES_MAX];         // 1 / the sum of a query's weights
 } query_batch;
 
-// The scores of some queries with 16 keys of each of some tiles, [D][16] at keys[tile].
+// The scores of some queries with the 16 keys of each of some tiles, which are [D][16] at keys[tile].
 INLINE void score_tile(int queries, int tiles, float *const *query, float *const *keys, float *const *weights,
                        int64_t at, int64_t dimension) {
   v16 s[TILE_QUERIES][TILES_AT_A_TIME] = {};
@@ -103,16 +103,16 @@ INLINE void score_tile(int queries, int tiles, float *const *query, float *const
     _Pragma("unroll") for (int t = 0; t < tiles; ++t) store(weights[i] + at + t * 16, s[i][t]);
 }
 
-// Values of one key/value head in some tiles of one table, some dimensions of them.
+// Some dimensions of the values of one key/value head, in the tiles `tile` ..< `end` of one page table.
 typedef struct {
   float *const *pages;
   int64_t offset;  // in every page
-  int64_t stride;  // from one key's to the next
+  int64_t stride;  // from one key's value to the next one's
   int64_t tile, end;
-  int64_t keys;  // those before this number count
+  int64_t keys;  // only keys below this number count
 } value_tiles;
 
-// total[query] += Σ weight[j]·value[j], keys in order.
+// total[query] += Σ weight[j]·value[j], in the order of the keys.
 INLINE void add_values(int queries, int vectors, float *const *weights, value_tiles x,
                        v16 (*total)[VECTORS_AT_A_TIME]) {
   v16 s[TILE_QUERIES][VECTORS_AT_A_TIME];
@@ -134,7 +134,7 @@ INLINE void add_values(int queries, int vectors, float *const *weights, value_ti
     _Pragma("unroll") for (int v = 0; v < vectors; ++v) total[i][v] = s[i][v];
 }
 
-// Runs `call(n, m)` with both as constants: n up to TILE_QUERIES, m 1 or 2.
+// Runs `call(n, m)` with n and m as constants: n is at most TILE_QUERIES, m is 1 or 2.
 #define WITH_CONSTANT(n, m, call)                               \
   if (m == 1) {                                                 \
     WITH_CONSTANT_QUERIES(n, 1, call)                           \
@@ -151,7 +151,7 @@ INLINE void add_values(int queries, int vectors, float *const *weights, value_ti
     default: call(TILE_QUERIES < 6 ? 1 : 6, m); break;          \
   }
 
-// Scores of the batch's queries `first` ..< `last` with the tiles `tile` ..< `end` of one table.
+// The scores of the batch's queries `first` ..< `last` with the tiles `tile` ..< `end` of one page table.
 INLINE void score_span(const query_batch *b, int64_t first, int64_t last, float *const *pages, int64_t tile,
                        int64_t end,
                        int64_t dimension) {
@@ -168,8 +168,8 @@ INLINE void score_span(const query_batch *b, int64_t first, int64_t last, float 
   }
 }
 
-// Values weighed by the batch's queries `first` ..< `last`. Many queries meet a tile while it is near; few keep their
-// sums in registers from tile to tile.
+// Adds the values with the weights of the batch's queries `first` ..< `last`. If there are many queries, all of them
+// use a tile while it is in the cache. If there are few, their sums stay in registers from tile to tile.
 INLINE void value_span(const query_batch *b, int64_t first, int64_t last, value_tiles x, int vectors,
                        v16 (*total)[VECTORS_AT_A_TIME]) {
   const int64_t step = last - first <= TILE_QUERIES ? x.end - x.tile : 1;
@@ -185,7 +185,7 @@ INLINE void value_span(const query_batch *b, int64_t first, int64_t last, value_
   }
 }
 
-// Scores to weights exp(score - maximum), in place; those beyond `keys` become 0. Returns 1 / their sum.
+// Turns scores into weights exp(score - maximum), in place; weights beyond `keys` become 0. Returns 1 / their sum.
 INLINE float softmax(float *weights, int64_t keys, float *maximum) {
   const int64_t tiles = (keys + 15) >> 4, last = (tiles - 1) * 16;
   store(weights + last, choose(first_lanes(keys - last), load(weights + last), all(-INFINITY)));
@@ -208,7 +208,7 @@ typedef struct {
 
 INLINE int64_t key_count(ttrl_row row) { return (int64_t)row.position + 1; }
 
-// The rows from `rows` on that are worth attending together, at most `limit`.
+// The first rows, at most `limit`, that share enough pages to be processed together.
 INLINE row_run run_of_rows(const ttrl_row *rows, int64_t row_count, int64_t limit) {
   row_run run = {.rows = rows, .count = 1, .shared = key_count(rows[0]) >> 4};
   for (; run.count < row_count && run.count < limit; ++run.count) {
@@ -222,7 +222,8 @@ INLINE row_run run_of_rows(const ttrl_row *rows, int64_t row_count, int64_t limi
   return run;
 }
 
-// Heads `head` ..< `head` + `width` of a run of rows, all of one key/value head. Pointers: of the run's first row.
+// Attention of the heads `head` ..< `head` + `width` of a run of rows, all of one key/value head. Pointers and indices
+// are those of the run's first row.
 INLINE void attend(ttrl_heads h, row_run run, int64_t head, int64_t width, const float *qkv, int64_t keys_offset,
                    void *out, int64_t out_index, float *statistics, float *scratch, bool is_bf16) {
   const int64_t dimension = h.dimension, stride = padded(dimension);
@@ -286,19 +287,20 @@ static void attention_kernel(ttrl_heads h, const ttrl_row *rows, int64_t row_cou
   }
 }
 
-// Queries are worked on two at a time on the way back, so that each key's and value's gradients are read and written
+// The backward pass processes two queries at a time, so that the gradients of each key and value are read and written
 // once for both.
 enum { QUERIES_AT_A_TIME = 2 };
 
-// What attention_backward works on for one key/value head of one segment: its own contiguous copies.
+// The memory of attention_backward for one key/value head of one segment: contiguous copies of keys and values, and
+// their gradients.
 typedef struct {
   float *key_tiles, *value_tiles;          // [tiles][D][16]
   float *keys, *values, *dkeys, *dvalues;  // [keys][P]
   float *weights[QUERIES_AT_A_TIME], *dscores[QUERIES_AT_A_TIME];  // [tiles · 16]
 } backward_scratch;
 
-// Between arrays: with sizes that are multiples of 4096 bytes, the processor takes a load from one for a load of what
-// was just stored to another.
+// The gap between arrays, in floats. If addresses differ by multiples of 4096 bytes, the processor mistakes a load from
+// one array for a load of what was just stored to another.
 enum { SKEW = 80 };
 
 INLINE int64_t tile_positions(int64_t keys) { return (keys + 15) & ~(int64_t)15; }
@@ -345,7 +347,8 @@ typedef struct {
   float *dquery;
 } backward_query;
 
-// dquery += Σ ds[j]·key[j], dkey[j] += ds[j]·query, dvalue[j] += weight[j]·dout, for the dimensions from `at` on.
+// dquery += Σ ds[j]·key[j], dkey[j] += ds[j]·query, dvalue[j] += weight[j]·dout, for `vectors` · 16 dimensions from
+// `at` on.
 INLINE void spread(int queries, int vectors, const backward_scratch *s, const backward_query *query, int64_t at,
                    int64_t dimension, int64_t keys) {
   const int64_t stride = padded(dimension);
@@ -376,8 +379,8 @@ INLINE void spread(int queries, int vectors, const backward_scratch *s, const ba
     }
 }
 
-// Weights (exp of scores, normalised) and the gradients of scores, for keys in 0 ..< keys + queries - 1; the first
-// query sees `keys` of them, the second one more.
+// Weights (normalised exp of scores) and gradients of scores, for the keys 0 ..< keys + queries - 1. The first query
+// sees `keys` of them, the second query one more.
 INLINE void score_gradients(int queries, const backward_scratch *s, const backward_query *query, int64_t dimension,
                             int64_t keys) {
   const int64_t tiles = (keys + queries - 1 + 15) >> 4;
@@ -432,7 +435,7 @@ static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, int64_
   const int64_t keys = segment.prefix_count + segment.count, ratio = h.heads / h.groups;
   const backward_scratch s = divide_scratch(scratch, h, keys);
   const size_t row_bytes = (size_t)(tile_positions(keys) * stride) * sizeof(float);
-  memset(s.keys, 0, row_bytes);  // the lanes beyond D and the rows beyond the last stay zero
+  memset(s.keys, 0, row_bytes);  // lanes beyond D and rows beyond the last key stay zero
   memset(s.values, 0, row_bytes);
   for (int64_t group = first_group; group < last_group; ++group) {
     const int64_t key_at = (h.heads + group) * dimension, value_at = key_at + h.groups * dimension;

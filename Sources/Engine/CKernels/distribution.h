@@ -1,8 +1,9 @@
 // distribution.h: from logits to the distribution that is sampled, the same for the sampler and the trainer.
 //
-// What top-k and top-p keep is selected by radix, in time linear in the vocabulary whatever its shape; both first
-// discard, by an exact test, what cannot be kept: almost all of a large vocabulary. A token is ranked by its value,
-// ties by its index. Probabilities before a token are summed as integers, so that no order of summing can matter.
+// A radix selection finds the tokens that top-k and top-p keep. Its time is linear in the vocabulary for every
+// distribution. Both first discard, with an exact test, the tokens that cannot be kept: almost all of a large
+// vocabulary. Tokens are ranked by value, equal ones by index. The probabilities before a token are summed as integers,
+// so that the order of the sum has no influence.
 
 // A key that sorts ascending as (value descending, index ascending).
 INLINE uint64_t rank_key(float z, int64_t index) {
@@ -13,21 +14,20 @@ INLINE uint64_t rank_key(float z, int64_t index) {
 }
 INLINE int64_t rank_index(uint64_t key) { return (int64_t)(uint32_t)key; }
 
-
-// What is selected from: rank keys, ascending by index, and what each weighs.
+// The tokens to select from: rank keys, ascending by index, and the weight of each.
 typedef struct {
   uint64_t *keys;
   int64_t *weights;
   int64_t count;
 } ranked_tokens;
 
-// The last key, in rank order, before which less than `limit` lies. Leaves `tokens` in another state. The weights of
-// all tokens together reach the limit, which is positive.
+// The last key, in rank order, before which the weights add up to less than `limit`. It overwrites the arrays of
+// `tokens`. The weights of all tokens must add up to at least the limit, which is positive.
 static uint64_t last_kept(ranked_tokens tokens, int64_t limit) {
   enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
   int64_t before = 0;
   for (int shift = 64 - DIGIT_BITS; tokens.count > 1 && shift > 32 - DIGIT_BITS; shift -= DIGIT_BITS) {
-    // The last digit ends where the index begins.
+    // The last digit is shorter: it ends where the index begins.
     const int width = shift < 32 ? shift + DIGIT_BITS - 32 : DIGIT_BITS, low = shift < 32 ? 32 : shift;
     const uint64_t mask = ((uint64_t)1 << width) - 1;
     int64_t sums[DIGITS] = {};
@@ -72,7 +72,8 @@ static void keep_until(float *z, int64_t count, uint64_t last) {
   }
 }
 
-// The k-th largest of the maxima of 16 neighbours is at most the k-th largest of all: k of them are at least as large.
+// The threshold is the k-th largest among the maxima of groups of 16 neighbours. It is at most the k-th largest value
+// of all, because k values are at least as large.
 static void keep_top_k(float *z, int64_t count, int64_t k, uint64_t *scratch) {
   ranked_tokens tokens = {.keys = scratch, .weights = (int64_t *)scratch + count};
   for (int64_t i = 0; i < count; i += 16) {
@@ -90,7 +91,8 @@ static void keep_top_k(float *z, int64_t count, int64_t k, uint64_t *scratch) {
   keep_until(z, count, last_kept(tokens, k));
 }
 
-// exp(z - maximum) in units of 2^-40, to nearest even: adding 1.5·2^12 leaves them in the low bits of a float64.
+// exp(z - maximum) in units of 2^-40, rounded to nearest even: adding 1.5·2^12 leaves them in the low bits of a
+// float64.
 INLINE l16 integer_weights(v16 z, float maximum) {
   const d16 rounder = (d16){} + 6144.0;
   return (l16)(__builtin_convertvector(exponential(z - maximum), d16) + rounder) - (l16)rounder;
@@ -105,15 +107,15 @@ INLINE v16 sum_of_weights(const float *z, int64_t count, float maximum, v16 *mom
       v16 x = choose(first_lanes(left), load_first(z + at, left) - maximum, all(-INFINITY));
       v16 e = exponential(x);
       weights[chain] += e;
-      moments[chain] = multiply_add(e, larger(x, all(-1000.0f)), moments[chain]);  // e is 0 there; 0·infinity is not
+      moments[chain] = multiply_add(e, larger(x, all(-1000.0f)), moments[chain]);  // x = -infinity: 0·infinity is NaN
     }
   *moment = moments[0] + moments[1];
   return weights[0] + weights[1];
 }
 
-// Keeps the smallest set of most probable tokens of which none has p or more before it. A token less probable than
-// (1 - p) / V cannot be in it: all tokens from it on hold less than 1 - p, so more than p comes before. Half of that
-// leaves room for rounding.
+// Keeps a token if the more probable ones have less than p together. A token with a probability below (1 - p) / V
+// cannot be kept: it and all less probable ones have less than 1 - p together, so the ones before it have more than p.
+// The threshold is half of that, as a margin for rounding.
 static void keep_top_p(float *z, int64_t count, float maximum, float p, uint64_t *scratch) {
   l16 lanes = {};
   for (int64_t i = 0; i < count; i += 16)
@@ -139,7 +141,7 @@ static ttrl_distribution distribution_kernel(float *z, int64_t count, float inve
   v16 highest = all(-INFINITY);
   i16 odd = {};
   for (int64_t i = 0; i < count; i += 16) {
-    v16 x = load_first(z + i, count - i) * inverse_temperature + 0.0f;  // -0 ties with 0, so it has to look like it
+    v16 x = load_first(z + i, count - i) * inverse_temperature + 0.0f;  // -0 becomes 0, so that their ranks are equal
     odd |= ~(x - x == 0.0f);  // NaN and both infinities
     highest = larger(highest, choose(first_lanes(count - i), x, all(-INFINITY)));
     store_first(z + i, x, count - i);
@@ -159,7 +161,7 @@ static ttrl_distribution distribution_kernel(float *z, int64_t count, float inve
 static int32_t sample_kernel(const float *z, int64_t count, float maximum, float total, double uniform) {
   const double target = uniform * (double)total;
   double before = 0;
-  int64_t last = 0;  // the last token that can be drawn: where rounding leaves the target beyond the end
+  int64_t last = 0;  // the last token with a probability above 0: the result if rounding puts the target beyond the end
   for (int64_t i = 0; i < count; i += 16) {
     v16 x = choose(first_lanes(count - i), load_first(z + i, count - i) - maximum, all(-INFINITY));
     v16 e = exponential(x);
@@ -172,7 +174,7 @@ static int32_t sample_kernel(const float *z, int64_t count, float maximum, float
       here += (double)e[j];
       if (here > target) return (int32_t)last;
     }
-    if (after > target) return (int32_t)last;  // the lanes' sum rounded below the block's
+    if (after > target) return (int32_t)last;  // rounding made the running sum smaller than the sum of the lanes
     before = after;
   }
   return (int32_t)last;
@@ -198,7 +200,7 @@ static void entropy_gradient_kernel(const float *z, int64_t count, float maximum
                                     float coefficient, float entropy_coefficient, float *out) {
   for (int64_t i = 0; i < count; i += 16) {
     v16 logprob = load_first(z + i, count - i) - maximum - log_sum;
-    // p is 0 for a dropped token; 0 · infinity would not be.
+    // A dropped token has p = 0 and log p = -infinity; their product would be NaN.
     v16 excess = larger(logprob, all(-1000.0f)) + entropy;
     store_first(out + i, exponential(logprob) * (excess * entropy_coefficient + coefficient), count - i);
   }

@@ -40,7 +40,7 @@ static void add_columns_kernel(const float *x, float *sums, int64_t rows, int64_
   }
 }
 
-// Transposes a 16x16 block held in 16 vectors: four rounds in which rows 2^k apart exchange halves.
+// Transposes a 16x16 block in 16 vectors: four rounds, in which rows that are 2^k apart exchange halves.
 #define TRANSPOSE_ROUND(type, r, s, distance, low, high) \
   for (int i = 0; i < 16; ++i)                           \
     if (!(i & distance)) {                               \
@@ -102,7 +102,7 @@ static void transpose_kernel(const void *x, void *out, int64_t rows, int64_t col
   }
 }
 
-// 1 / sqrt(mean(x²) + epsilon). Four chains of vectors, so that additions need not wait for each other.
+// 1 / sqrt(mean(x²) + epsilon). Four chains of vectors, so that additions do not wait for each other.
 INLINE float inverse_rms(const float *x, int64_t columns, float epsilon) {
   v16 chains[4] = {};
   int64_t i = 0;
@@ -148,7 +148,7 @@ INLINE void rms_norm_row_weight_backward(const float *x, float inverse, const fl
   }
 }
 
-// y = x·r·w with r = 1/sqrt(mean(x²) + e):  dx = r·(dy·w) - x·r³·mean(dy·w·x),  dw = dy·x·r. Gives r.
+// y = x·r·w with r = 1/sqrt(mean(x²) + e):  dx = r·(dy·w) - x·r³·mean(dy·w·x),  dw = dy·x·r. Returns r.
 INLINE float rms_norm_row_backward(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
                                    int64_t columns, bool adds) {
   float inverse = inverse_rms(x, columns, epsilon);

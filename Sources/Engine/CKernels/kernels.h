@@ -1,4 +1,4 @@
-// kernels.h: all kernels, for the instruction set the including file has chosen, and the table of them.
+// kernels.h: all kernels, for the instruction set that the including file has chosen, and their table.
 
 #include <math.h>
 #include <string.h>

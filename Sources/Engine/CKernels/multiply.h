@@ -1,11 +1,11 @@
-// multiply.h: matrix products in which every element is one chain of additions.
+// multiply.h: matrix products with a fixed order of additions for every element.
 //
 // out[m][n] = Σ over blocks of 288 of (a chain of fused multiply-adds over the block's inner indices, in order).
-// Nothing else decides an element's bits: not the number of rows, not how many are worked on at a time, not the
-// instruction set. bfloat16 factors are widened first; their products are exact in float32, so only the additions
-// round. A block of the right factor (16 columns, 288 inner indices: 18 KiB) stays in the first-level cache while all
-// rows pass by; the left factor's rows are copied to where they lie close together. Weights are packed in that order
-// once.
+// An element's bits depend on nothing else: not on the number of rows, not on how many are computed together, not on
+// the instruction set. bfloat16 factors are widened first; their products are exact in float32, so only the additions
+// round. A block of the right factor (16 columns, 288 inner indices: 18 KiB) stays in the first-level cache while it is
+// multiplied with all rows. The left factor's rows are copied, so that they are close together in memory. Weights are
+// packed in this order once.
 
 enum {
   INNER_BLOCK = TTRL_INNER_BLOCK,
@@ -16,7 +16,7 @@ enum {
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t rounded_to_lanes(int64_t n) { return (n + 15) & ~(int64_t)15; }
 
-// Where the block of a packed matrix begins that holds inner index `inner_at` (a multiple of 16) of panel `panel`.
+// The index in a packed matrix of inner index `inner_at` (a multiple of 16) of panel `panel`.
 INLINE int64_t packed_at(int64_t inner, int64_t columns, int64_t inner_at, int64_t panel) {
   const int64_t block = inner_at / INNER_BLOCK * INNER_BLOCK;
   const int64_t depth = rounded_to_lanes(least(INNER_BLOCK, inner - block));
@@ -35,7 +35,8 @@ INLINE v16 load_first_value(const void *values, int64_t index, int64_t count, bo
   return from_half(half);
 }
 
-// 16 rows at a distance of `stride` to 16 columns of `out`, rows of `out_stride`; missing rows and values are zero.
+// Transposes 16 rows, `stride` apart, to 16 columns of `out`, whose rows are `out_stride` apart. Missing rows and
+// values are zero.
 INLINE void transpose_values(const void *values, int64_t at, int64_t stride, int64_t rows, int64_t columns,
                              bool is_bf16,
                              float *out, int64_t out_stride) {
@@ -72,7 +73,7 @@ static void unpack_row_kernel(const void *packed, int64_t inner, int64_t columns
   }
 }
 
-// One block of the left factor, widened, as rows of INNER_BLOCK.
+// Copies one block of the left factor, widened, to rows of INNER_BLOCK floats.
 INLINE void copy_left(ttrl_left a, int64_t row, int64_t rows, int64_t inner, int64_t depth, float *out, bool is_bf16) {
   if (!a.is_transposed) {
     for (int64_t r = 0; r < rows; ++r)
@@ -87,7 +88,8 @@ INLINE void copy_left(ttrl_left a, int64_t row, int64_t rows, int64_t inner, int
                        out + r * INNER_BLOCK + k, INNER_BLOCK);
 }
 
-// One block of the right factor as [depth][16]: where it is if it can be multiplied there, else a copy in `out`.
+// One block of the right factor as [depth][16]. It is not copied if it can be multiplied where it is; else it is copied
+// to `out`.
 INLINE const float *right_block(ttrl_right b, int64_t inner, int64_t depth, int64_t panel, float *out, bool is_bf16) {
   const int64_t column = panel * 16;
   switch (b.layout) {
@@ -98,7 +100,7 @@ INLINE const float *right_block(ttrl_right b, int64_t inner, int64_t depth, int6
       return out;
     }
     case TTRL_PACKED_TRANSPOSED:
-      // The packed matrix has our inner indices as columns, and our columns as inner indices.
+      // The packed matrix has this factor's inner indices as columns, and its columns as inner indices.
       for (int64_t k = 0; k < depth; k += 16)
         transpose_values(b.values, packed_at(b.columns, b.inner, column, (inner + k) / 16), 16, 16, 16, is_bf16,
                          out + k * 16, 16);
@@ -111,8 +113,9 @@ INLINE const float *right_block(ttrl_right b, int64_t inner, int64_t depth, int6
   }
 }
 
-// Some rows times some panels (at a distance of `distance` floats). `ahead`: what will be read next, or NULL. The
-// result is asked for before it is needed: waiting for it at the end costs a tenth where it is in no cache.
+// Multiplies some rows by some panels, which are `distance` floats apart. `ahead`: the memory that will be read next,
+// or NULL. The result's memory is prefetched too: if it is not in a cache, waiting for it at the end takes a tenth more
+// time.
 INLINE void multiply_tile(int rows, int panels, const float *a, const float *b, int64_t distance, int64_t depth,
                           float *out, int64_t stride, int64_t columns, bool adds, const char *ahead) {
   v16 s[TILE_ROWS][TILE_PANELS] = {};
@@ -142,7 +145,7 @@ INLINE void multiply_tile(int rows, int panels, const float *a, const float *b, 
       multiply_tile(n < TILE_ROWS ? n : 1, panels, a, b, distance, depth, out, stride, columns, adds, NULL); \
     break;
 
-// Fewer rows than a tile has.
+// Multiplies fewer rows than a tile has.
 INLINE void multiply_some_rows(int64_t rows, int panels, const float *a, const float *b, int64_t distance,
                                int64_t depth,
                                float *out, int64_t stride, int64_t columns, bool adds) {
@@ -152,7 +155,7 @@ INLINE void multiply_some_rows(int64_t rows, int panels, const float *a, const f
   }
 }
 
-// All rows of the copied left factor times some panels.
+// Multiplies all rows of the copied left factor by some panels.
 INLINE void multiply_panels(int panels, int64_t rows, const float *a, const float *b, int64_t distance, int64_t depth,
                             float *out, int64_t stride, int64_t columns, bool adds, const char *ahead) {
   int64_t row = 0;
@@ -167,7 +170,7 @@ INLINE void multiply_panels(int panels, int64_t rows, const float *a, const floa
                        columns, adds);
 }
 
-// Out of line, because they are large and used for every kind of factor.
+// Not inlined, because they are large and are used for every kind of factor.
 static __attribute__((noinline)) void multiply_one_panel(int64_t rows, const float *a, const float *b, int64_t depth,
                                                          float *out, int64_t stride, int64_t columns, bool adds,
                                                          const char *ahead) {

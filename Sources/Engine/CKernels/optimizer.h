@@ -1,6 +1,7 @@
-// optimizer.h: gradients as 64-bit integers, whose sum has no order, and AdamW.
+// optimizer.h: AdamW, and gradients as 64-bit integers, whose sum does not depend on the order.
 
-// The largest magnitude among the values seen; what is not finite is remembered apart, as comparisons lose NaN.
+// The largest magnitude of the values so far. Values that are not finite are recorded separately, because comparisons
+// lose NaN.
 typedef struct {
   v16 highest;
   i16 odd;
@@ -15,7 +16,7 @@ INLINE float largest_magnitude(magnitudes seen) {
   return any(seen.odd) ? INFINITY : largest_lane(seen.highest);
 }
 
-// 2^40·g, exact in float64, rounded to an integer with ties to even; clamped so that it fits 64 bits for every input.
+// 2^40·g, exact in float64, rounded to an integer with ties to even. It is clamped so that every input fits in 64 bits.
 INLINE d16 fixed_point(v16 g) {
   d16 scaled = __builtin_convertvector(g, d16) * 0x1p40;
   scaled = __builtin_elementwise_min(__builtin_elementwise_max(scaled, (d16){} - 0x1p62), (d16){} + 0x1p62);
@@ -42,7 +43,7 @@ static void from_fixed_kernel(const int64_t *accumulator, double scale, float *o
   for (int64_t i = 0; i < count; ++i) out[i] = (float)((double)accumulator[i] * unit);
 }
 
-// What accumulating into zero and reading it back gives.
+// What accumulate_fixed into zeroes and then from_fixed would give.
 static float round_fixed_kernel(float *gradient, double scale, int64_t count) {
   const double unit = 0x1p-40 * scale;
   magnitudes seen = {};
@@ -50,7 +51,7 @@ static float round_fixed_kernel(float *gradient, double scale, int64_t count) {
     const int64_t left = count - i;
     v16 g = load_first(gradient + i, left);
     take_in(&seen, g);
-    // An integer has no negative zero.
+    // An integer has no negative zero, so -0 becomes 0.
     store_first(gradient + i, __builtin_convertvector((fixed_point(g) + 0.0) * unit, v16), left);
   }
   return largest_magnitude(seen);

@@ -1,4 +1,4 @@
-// The kernels as the compiler's default instruction set has them, and what needs no vectors.
+// The kernels for the compiler's default instruction set, and the functions that need no vectors.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdlib.h>
@@ -21,14 +21,14 @@ int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys) {
   return tile_positions(keys) * floats + (6 + 2 * QUERIES_AT_A_TIME) * SKEW;
 }
 
-// Above this, memory comes from the kernel directly: already zero, and in large pages if the kernel will.
+// From this size on, memory comes directly from the operating system: already zero, and in large pages if possible.
 static const size_t large = (size_t)4 << 20;
 
 void *ttrl_allocate(size_t bytes) {
   if (bytes >= large) {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return NULL;
-    madvise(memory, bytes, MADV_HUGEPAGE);  // only a wish: nothing but speed depends on it
+    madvise(memory, bytes, MADV_HUGEPAGE);  // only a request: if it fails, memory is slower
     return memory;
   }
   const size_t size = (bytes + 64) / 64 * 64;

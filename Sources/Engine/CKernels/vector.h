@@ -1,8 +1,8 @@
-// vector.h: sixteen floats, and the few functions everything else is made of.
+// vector.h: vectors of 16 floats, and the few functions that all kernels are made of.
 //
-// Clang's vector extensions: the same expressions become one AVX-512 register or two AVX2 registers, with the same
-// IEEE result in every lane. Multiplication and addition are never contracted (-ffp-contract=off); where one rounding
-// is meant, `multiply_add` says so.
+// With Clang's vector extensions, the same expressions become one AVX-512 register or two AVX2 registers, with the same
+// IEEE result in every lane. The compiler never contracts multiplication and addition (-ffp-contract=off); where only
+// one rounding is wanted, the code calls `multiply_add`.
 
 #pragma once
 
@@ -27,7 +27,7 @@ INLINE v16 choose(i16 condition, v16 yes, v16 no) {
 }
 INLINE v16 larger(v16 a, v16 b) { return choose(a > b, a, b); }
 
-// The first `count` (1 ... 16) lanes; the others are zero.
+// Loads the first `count` (1 ... 16) lanes; the others are zero.
 INLINE v16 load_first(const float *p, int64_t count) {
   if (count >= 16) return load(p);
   v16 x = {};
@@ -46,7 +46,7 @@ INLINE i16 lane_numbers(void) { return (i16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1
 // All ones in the first `count` lanes.
 INLINE i16 first_lanes(int64_t count) { return lane_numbers() < (i16){} + (int32_t)(count > 16 ? 16 : count); }
 
-// The fixed tree: lane i with i + 8, then i + 4, i + 2, i + 1.
+// The fixed tree: adds lane i + 8 to lane i, then lanes i + 4, i + 2, i + 1.
 INLINE float sum(v16 x) {
   typedef float v8 __attribute__((vector_size(32)));
   typedef float v4 __attribute__((vector_size(16)));
@@ -68,8 +68,8 @@ INLINE float largest_lane(v16 x) {
 }
 INLINE bool any(i16 condition) { return __builtin_reduce_or(condition) != 0; }
 
-// Relative error at most 2 units in the last place for x in [-87, 88]; exactly 0 below, exp(88) above, NaN stays NaN.
-// x = n·ln 2 + r, |r| <= ln 2 / 2; the polynomial is Cephes' expf.
+// Relative error at most 2 units in the last place for x in [-87, 88]; exactly 0 below -87.3, exp(88) above 88; NaN
+// stays NaN. x = n·ln 2 + r, |r| <= ln 2 / 2; the polynomial is that of Cephes' expf.
 INLINE v16 exponential(v16 x) {
   const v16 rounder = all(12582912.0f);  // 1.5·2^23: adding it leaves round(x) in the low bits
   i16 is_small = x < -87.3f;
@@ -90,7 +90,7 @@ INLINE v16 exponential(v16 x) {
   return choose(is_small, (v16){}, p * scale);
 }
 
-// For positive, normal x. x = 2^e·m, sqrt(1/2) <= m < sqrt(2); the polynomial is Cephes' logf.
+// For positive, normal x. x = 2^e·m, sqrt(1/2) <= m < sqrt(2); the polynomial is that of Cephes' logf.
 INLINE v16 logarithm(v16 x) {
   i16 bits = (i16)x;
   i16 exponent = ((bits >> 23) & 255) - 126;
@@ -116,7 +116,7 @@ INLINE v16 logarithm(v16 x) {
 
 INLINE v16 sigmoid(v16 x) { return 1.0f / (1.0f + exponential(-x)); }
 
-// To nearest even. NaN stays NaN: rounding could carry its mantissa away.
+// Rounds to nearest even. NaN is set separately, because rounding could turn it into another value.
 INLINE h16 to_half(v16 x) {
   u16 bits = (u16)x;
   u16 rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
@@ -125,7 +125,7 @@ INLINE h16 to_half(v16 x) {
 }
 INLINE v16 from_half(h16 x) { return (v16)(__builtin_convertvector(x, u16) << 16); }
 
-// Operands: element `index` of float32 or bfloat16 memory.
+// Stores the first `count` lanes from element `index` of an operand on, as float32 or bfloat16.
 INLINE void store_operand(void *out, int64_t index, v16 x, int64_t count, bool is_bf16) {
   if (!is_bf16) {
     store_first((float *)out + index, x, count);

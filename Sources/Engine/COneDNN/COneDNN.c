@@ -1,4 +1,4 @@
-// The shim over oneDNN; COneDNN.h says what it promises.
+// The shim over oneDNN. COneDNN.h describes it.
 #define _GNU_SOURCE
 #include "COneDNN.h"
 
@@ -31,20 +31,21 @@ struct ttrl_packed {
 struct ttrl_call {
   const ttrl_matmul *matmul;
   dnnl_stream_t stream;
-  dnnl_memory_t a, b, c, scratch;  // b is NULL where B is packed
+  dnnl_memory_t a, b, c, scratch;  // b is NULL if B is packed
   void *scratch_bytes;
   size_t scratch_size;
 };
 
-// Leaves the enclosing function through its `done` label with the status of the call that failed.
+// If a call fails, sets `status` and goes to the function's `done` label.
 #define TRY(expression)                       \
   do {                                        \
     status = (expression);                    \
     if (status != dnnl_success) goto done;    \
   } while (0)
 
-// The count is a thread's own setting in OpenMP, so it is made wherever oneDNN may look at it. Found at run time: which
-// OpenMP library is loaded is oneDNN's business, and a oneDNN built without OpenMP has none.
+// In OpenMP, the number of threads is a setting of each thread, so it is set before every call in which oneDNN can read
+// it. The function is looked up at run time, because oneDNN determines which OpenMP library is loaded, and a oneDNN
+// that was built without OpenMP loads none.
 static void use_one_thread(void) {
   static void (*_Atomic set_count)(int);
   static _Atomic bool is_known;
@@ -222,7 +223,7 @@ int ttrl_call_create(const ttrl_matmul *matmul, ttrl_call **out) {
   TRY(make_memory(matmul, dnnl_query_dst_md, &call->c));
   const_descriptor scratch = dnnl_primitive_desc_query_md(matmul->description, dnnl_query_scratchpad_md, 0);
   call->scratch_size = descriptor_bytes(scratch);
-  // aligned_alloc wants whole units, and no primitive minds a little more.
+  // aligned_alloc needs a multiple of the alignment. More scratch than needed is harmless.
   call->scratch_bytes = aligned_alloc(64, (call->scratch_size + 127) & ~(size_t)63);
   if (!call->scratch_bytes) {
     status = dnnl_out_of_memory;

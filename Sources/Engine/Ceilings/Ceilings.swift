@@ -1,8 +1,8 @@
-// Ceilings: what this machine can do at most, measured beside every figure.
+// Ceilings: the most that this machine can do, measured together with every figure.
 //
-// A figure alone says little: machines differ, and so does one machine from hour to hour. So every benchmark measures,
-// in the same process and with the same number of threads, what limits it. `ttrl train` shows how
-// much of it a run uses.
+// A figure alone says little: machines differ, and one machine differs from hour to hour. So every benchmark also
+// measures its limit, in the same process and with the same number of threads. `ttrl train` shows how much of the limit
+// a run uses.
 
 package import Base
 import CCeilings
@@ -16,15 +16,15 @@ package func elapsed(_ body: () throws -> Void) rethrows -> Double {
   return MonotonicClock.now().since(start).seconds
 }
 
-/// The middle value; of an even number of values, the upper one of the two.
+/// The middle value; of an even number of values, the upper one of the middle two; 0 if there are none.
 package func median(_ values: [Double]) -> Double {
   let sorted = values.sorted()
   return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
 }
 
 package enum Ceilings {
-  /// Multiply-adds in registers on all threads at once, in 10⁹ floating-point operations per second; the best of
-  /// several. nil where the processor has no such instruction: bfloat16 without AVX-512 BF16.
+  /// Multiply-adds in registers, on all threads at the same time, in 10⁹ floating-point operations per second; the best
+  /// of several measurements. nil if the processor has no such instruction: bfloat16 without AVX-512 BF16.
   package static func multiplyAdds(_ type: DataType, threads: Int) throws -> Double? {
     guard type == .float32 || ttrl_multiply_add_bfloat16(1) > 0 else { return nil }
     let rounds: Int64 = 4_000_000
@@ -38,10 +38,10 @@ package enum Ceilings {
     return operations / (best ?? .infinity) / 1e9
   }
 
-  /// Reading memory on all threads at once, in 10⁹ bytes per second; the best of several.
+  /// Reading memory, on all threads at the same time, in 10⁹ bytes per second; the best of several measurements.
   package static func memoryReads(threads: Int) throws -> Double {
     let count = 32 << 20
-    // Written once, so that there are pages behind it.
+    // Written once, so that the system has assigned memory to it.
     let parts = (0..<threads).map { _ in Floats(count: count) }
     for part in parts { part.fill(1) }
     let best = try (0..<5).map { _ in

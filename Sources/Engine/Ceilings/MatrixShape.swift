@@ -1,7 +1,7 @@
 // MatrixShape: the matrix products of a model.
 //
-// Nearly all of a model's arithmetic is a handful of matrix shapes, so their operations bound everything that is built
-// around them. Not here: how long they take (Benchmarks).
+// Almost all of a model's arithmetic is matrix products of a few shapes, so their operations limit the speed of
+// everything else. Not here: how long they take (Benchmarks).
 
 package import LanguageModel
 
@@ -10,9 +10,9 @@ package struct MatrixShape: Sendable, Equatable {
   package var name: String
   package var inner: Int
   package var columns: Int
-  /// How often a token needs it.
+  /// How often one token needs the product.
   package var uses: Int
-  /// Of the output head, which only some tokens reach.
+  /// Whether it is the product of the output head, which only some tokens reach.
   package var isHead: Bool
 
   package init(name: String, inner: Int, columns: Int, uses: Int, isHead: Bool) {
@@ -37,6 +37,6 @@ package struct MatrixShape: Sendable, Equatable {
     ]
   }
 
-  /// Floating-point operations per row, all uses together.
+  /// Floating-point operations per row, for all uses together.
   package var flops: Double { 2 * Double(inner) * Double(columns) * Double(uses) }
 }

@@ -1,25 +1,25 @@
-// Backpropagation: log-probabilities of given tokens, and the gradient of a loss of them.
+// Backpropagation: the log-probabilities of given tokens, and the gradient of a loss that depends on them.
 //
-// Forward: the rows of a micro-batch go through the layers as the sampler's rows do (Transformer), so the log-
-// probabilities equal the recorded ones bit for bit. The loss lives outside: a function turns a sequence's log-
-// probabilities into d loss / d logprob; a loss of entropies has one slope per sequence. Backward: the layers in
-// reverse, adding to a flat gradient. What is cheap is computed again (norms, activations, logits), what is dear is
-// kept (q|k|v, attention, gate|up) as long as there is memory (ForwardPass). A team of threads shares rows and columns,
-// never a sum, so a micro-batch's gradient is a function of its sequences. Not here: which sequences make a
-// micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
+// Forward: the rows of a micro-batch go through the layers like the sampler's rows (Transformer), so the
+// log-probabilities equal the recorded ones bit for bit. The loss is the caller's: a function turns a sequence's
+// log-probabilities into d loss / d logprob. If the loss depends on entropies, each sequence has one slope for them.
+// Backward: the layers in reverse add to a flat gradient. Cheap results are recomputed (norms, activations, logits).
+// Expensive ones are kept (q|k|v, attention, gate|up) if there is enough memory (ForwardPass). The threads of a team
+// divide rows and columns but never a sum, so a micro-batch's gradient depends only on its sequences.
+// Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
 
 import Base
 package import Tensors
 
-/// What the model thinks of a response.
+/// The model's log-probabilities and entropies for a response.
 package struct ScoredSequence: Sendable, Equatable {
-  /// [T] natural-log probabilities of the response's tokens.
+  /// [T] log-probabilities of the response's tokens, natural log.
   package var logprobs: [Float]
-  /// [T] entropies in nats of the distributions they were drawn from.
+  /// [T] entropies, in nats, of the distributions that the tokens were drawn from.
   package var entropies: [Float]
 }
 
-/// One team's trainer. Not `Sendable`; its memory grows to the largest micro-batch and stays.
+/// The trainer of one team of threads. Not `Sendable`. Its memory grows to the largest micro-batch and is then kept.
 package final class Backpropagation {
   let plan: TransformerPlan
   let transformer: Transformer
@@ -28,12 +28,12 @@ package final class Backpropagation {
   private var activations: Activations
   private let backward: BackwardScratch
 
-  /// Rows per chunk, and the inner dimension of the products that make weight gradients. A part of the arithmetic:
-  /// another number gives other last bits of the gradient.
+  /// Rows per chunk, which is also the inner dimension of the products that give weight gradients. It is part of the
+  /// arithmetic: a different number changes the last bits of the gradient.
   static let chunkRows = 3 * blockRowsMax
 
-  /// A micro-batch whose activations would take more than `activationBytesMax` keeps the layers' inputs only and
-  /// computes the rest again: slower, to the same bits.
+  /// If a micro-batch's activations would take more than `activationBytesMax`, only the layers' inputs are kept and the
+  /// rest is recomputed: slower, with the same bits.
   package init(_ plan: TransformerPlan, team: Team = Team(1), activationBytesMax: Int = .max) {
     self.plan = plan
     self.activationBytesMax = activationBytesMax
@@ -43,7 +43,7 @@ package final class Backpropagation {
     backward = BackwardScratch(plan)
   }
 
-  /// Bytes of activations that `run` keeps for each row (each token of a micro-batch, shared prompts once).
+  /// Bytes of activations that `run` keeps per row. A row is a token of the micro-batch; a shared prompt counts once.
   package static func bytesPerRow(_ plan: TransformerPlan, areRecomputed: Bool = false) -> Int {
     Activations.bytesPerRow(plan, areRecomputed: areRecomputed)
   }
@@ -59,11 +59,11 @@ package final class Backpropagation {
 
   /// Adds the gradient of a loss to `gradient`, which has one value per parameter, in layout order.
   ///
-  /// `coefficients` is given a sequence's index and what the model thinks of it, and returns d loss / d logprob for
-  /// each of its response tokens. It is called once per sequence, in order. `entropySlopes` are d loss / d entropy, the
-  /// same for all tokens of a sequence; [] if the loss has no entropies in it. `progress` is called many times on the
-  /// way back, with the first of those parameters at the end of the layout whose gradient is complete.
-  /// - Returns: what the model thinks of each sequence.
+  /// `coefficients` gets a sequence's index and its log-probabilities, and returns d loss / d logprob for each of its
+  /// response tokens. It is called once per sequence, in order. `entropySlopes` are d loss / d entropy, one for all
+  /// tokens of a sequence; [] if the loss does not depend on entropies. `progress` is called many times during the
+  /// backward pass. Its argument is an index of the flat gradient: from there to the end, the gradient is complete.
+  /// - Returns: the log-probabilities and entropies of each sequence.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`.
   @discardableResult
   package func run(
@@ -71,7 +71,7 @@ package final class Backpropagation {
     entropySlopes: [Float] = [], progress: (_ completeFrom: Int) -> Void = { _ in },
     coefficients: (_ sequence: Int, _ scored: ScoredSequence) -> [Float]
   ) throws(ModelError) -> [ScoredSequence] {
-    precondition(model.isForTraining, "the model was prepared without what the backward pass needs")
+    precondition(model.isForTraining, "the model was not prepared for the backward pass")
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
@@ -105,13 +105,13 @@ package final class Backpropagation {
     _ batch: TrainingBatch, _ model: PreparedModel, isForTraining: Bool
   ) throws(ModelError) -> ForwardPass {
     let count = batch.tokens.count
-    // Scoring takes what is there.
+    // Scoring needs no backward pass, so it uses the memory that there is, in either form.
     let recomputes =
       isForTraining
       ? count * Backpropagation.bytesPerRow(plan) > activationBytesMax
       : activations.rows < count || activations.areRecomputed
     if activations.rows < count || activations.areRecomputed != recomputes {
-      // Let go of the old ones first.
+      // Free the old ones before the new ones are allocated.
       activations = Activations(plan, rows: 0, areRecomputed: recomputes)
       activations = Activations(plan, rows: count, areRecomputed: recomputes)
     }
@@ -120,7 +120,7 @@ package final class Backpropagation {
     return pass
   }
 
-  /// Log-probabilities, from the rows that have left the last layer.
+  /// Log-probabilities and entropies, from the last layer's output.
   private func scores(
     of batch: TrainingBatch, _ sequences: [TrainingSequence], _ model: PreparedModel,
     _ distribution: DistributionSettings
@@ -164,8 +164,8 @@ package final class Backpropagation {
 
   // MARK: Head, backward
 
-  /// d logprob(t) / d logit = (1[t] − p) / temperature, d entropy / d logit = −p·(log p + entropy) / temperature, over
-  /// the tokens that were kept.
+  /// For the tokens that top-k and top-p keep: d logprob(t) / d logit = (1[t] − p) / temperature, and
+  /// d entropy / d logit = −p·(log p + entropy) / temperature.
   private func headBackward(
     _ pass: BackwardPass, _ slopes: [[Float]], _ entropySlopes: [Float], _ distribution: DistributionSettings
   ) throws(ModelError) {

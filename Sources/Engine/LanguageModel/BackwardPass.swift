@@ -1,19 +1,19 @@
 // BackwardPass: the layers in reverse, for one micro-batch.
 //
-// `dx` runs backwards along the residual stream: each block takes it as the gradient of its output and adds the
-// gradient of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows;
-// factors have the model's type, sums are float32. Letters as in CKernels.h.
+// `dx` is the gradient of the residual stream. Each block reads it as the gradient of its output and adds the gradient
+// of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows. Factors
+// have the model's type, sums are float32. Letters as in CKernels.h.
 
 import Base
 import Tensors
 
-/// Scratch of one team, by chunk.
+/// The scratch memory of one team.
 final class BackwardScratch {
   let dy: Operand  // [chunk, widest output]
   let dactivated: Matrix  // [chunk, F]
   let dgateUp: Operand  // [chunk, 2F]
   let dnormed: Matrix  // [chunk, C]
-  /// Rows of the head that are worked on at a time.
+  /// How many rows of the head are processed at a time.
   let headRows: Int
   let headInput: Matrix  // [headRows, C]
   let headInputGradient: Matrix
@@ -23,9 +23,9 @@ final class BackwardScratch {
   var dx: Matrix  // [rows, C]
   var dqkv: Matrix  // [rows, W]
   var dattention: Matrix  // [rows, H·D]
-  /// A number per row of a chunk, for the norms.
+  /// One number per row of a chunk, for the norms.
   let inverses: Floats
-  /// By thread.
+  /// By thread: scratch for `attentionBackward`.
   var attention: [Floats] = []
 
   init(_ plan: TransformerPlan) {
@@ -62,7 +62,7 @@ final class BackwardScratch {
   }
 }
 
-/// One micro-batch on its way back.
+/// The backward pass of one micro-batch.
 struct BackwardPass {
   let forward: ForwardPass
   let gradient: Floats
@@ -79,7 +79,7 @@ struct BackwardPass {
 
   private func tensor(_ index: Int) -> Floats { gradient[plan.layout.tensors[index].range] }
 
-  /// Makes the gradients of the residual stream zero.
+  /// Sets the gradients of the residual stream to zero.
   func begin() {
     let keys = Kernels.attentionBackwardScratch(plan.heads, keys: batch.keysMax)
     scratch.reserve(rows: activations.rows, attentionFloats: keys, threads: team.size)
@@ -105,7 +105,7 @@ struct BackwardPass {
     kernels.scatterAdd(scratch.headInputGradient[rows: 0..<count], headRows, to: scratch.dx)
   }
 
-  /// dx, arrived at the bottom, to the embeddings of the tokens.
+  /// Adds dx of the first layer's input to the gradients of the tokens' embeddings.
   func embedding() {
     let table = tensor(plan.layout.embedding).rows(of: plan.configuration.hiddenSize)
     kernels.scatterAdd(scratch.dx[rows: 0..<batch.tokens.count], batch.tokens, to: table)
@@ -113,7 +113,7 @@ struct BackwardPass {
 
   // MARK: Layers
 
-  /// dx of a layer's output to dx of its input. `pause` is called between pieces of the work.
+  /// From dx of a layer's output to dx of its input. `pause` is called between pieces of the work.
   func layer(_ index: Int, pause: () -> Void) throws(ModelError) {
     if activations.areRecomputed { try forward.recompute(index) }
     let chunks = activations.chunks(of: batch.tokens.count)
@@ -166,7 +166,8 @@ struct BackwardPass {
     let kept = activations.buffers(index)
     guard let statistics = kept.statistics else { return }
     scratch.dqkv[rows: 0..<batch.tokens.count].values.fill(0)
-    // Key/value heads have gradients of their own; within one, segments add to their prefix in order.
+    // Threads share the key/value heads, because their gradients are separate. Within one head, segments add to the
+    // gradients of their prefix in a fixed order.
     team.share(plan.heads.keyValue) { groups, thread in
       for segment in batch.segments {
         kernels.attentionBackward(
@@ -194,7 +195,8 @@ struct BackwardPass {
       inverses: scratch.inverses, team: team)
   }
 
-  /// Rows go their own way, unless they add to the gradients of head norms.
+  /// Undoes rotation and head norms. Threads share the rows, unless there are head norms: all rows add to the gradients
+  /// of those.
   private func finish(
     _ dqkv: Matrix, _ rows: Range<Int>, _ layer: PreparedLayer, _ names: ParameterLayout.Layer, raw: Matrix?
   ) {
@@ -220,7 +222,7 @@ struct BackwardPass {
 
   // MARK: Linear layers
 
-  /// A gradient as the input of a product.
+  /// A gradient, converted to the model's type as a factor of a product.
   private func operand(of gradient: Matrix) -> Operand {
     let dy = scratch.dy.reshaped(rows: Backpropagation.chunkRows, columns: gradient.columns)
     convert(gradient, into: dy)
@@ -241,7 +243,7 @@ struct BackwardPass {
     }
   }
 
-  /// The ranges of tensors in the flat gradient, those that touch as one.
+  /// The ranges of tensors in the flat gradient; adjacent ranges are joined.
   private func neighbours(_ indices: [Int]) -> [Range<Int>] {
     var runs: [Range<Int>] = []
     for index in indices {

@@ -1,14 +1,14 @@
-// DistributionSettings: which distribution a token is drawn from, one definition for the sampler and the trainer.
+// DistributionSettings: which distribution a token is drawn from. The sampler and the trainer share this definition.
 //
-// z = logit / temperature; the top-k tokens stay; of these, the smallest set of most probable tokens of which none has
-// top-p or more before it (so at least one stays); probabilities are those of the tokens that are left. Ties go to the
-// lower index. Greedy sampling (temperature 0) takes the largest logit and records its log-probability under the plain
-// distribution at temperature 1.
+// z = logit / temperature. The top-k tokens are kept. Of these, in order of falling probability, a token is kept if the
+// tokens before it have less than top-p together; so at least one is kept. Probabilities are relative to the kept
+// tokens. Among equal tokens, the lower index comes first. Greedy sampling (temperature 0) takes the largest logit and
+// records its log-probability under the plain distribution at temperature 1.
 
 package import Records
 import Tensors
 
-/// The part of `Sampling` that shapes the distribution.
+/// The part of `Sampling` that determines the distribution.
 package struct DistributionSettings: Sendable, Hashable {
   package let isGreedy: Bool
   let inverseTemperature: Float
@@ -20,9 +20,9 @@ package struct DistributionSettings: Sendable, Hashable {
 
   /// A temperature of 0 is greedy; a top-k of 0 is off.
   package init(temperature: Float, topP: Float, topK: Int) {
-    precondition(temperature >= 0 && temperature.isFinite, "a temperature is at least 0, got \(temperature)")
-    precondition(topP > 0 && topP <= 1, "top-p is in (0, 1], got \(topP)")
-    precondition(topK >= 0, "top-k is at least 0, got \(topK)")
+    precondition(temperature >= 0 && temperature.isFinite, "temperature must be at least 0, got \(temperature)")
+    precondition(topP > 0 && topP <= 1, "top-p must be above 0 and at most 1, got \(topP)")
+    precondition(topK >= 0, "top-k must be at least 0, got \(topK)")
     isGreedy = temperature == 0
     inverseTemperature = isGreedy ? 1 : 1 / temperature
     self.topP = isGreedy ? 1 : topP

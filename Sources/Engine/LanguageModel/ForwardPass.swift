@@ -1,21 +1,21 @@
-// ForwardPass: the rows of a micro-batch through the layers, and what they leave for the way back.
+// ForwardPass: computes the rows of a micro-batch through the layers, and keeps what the backward pass needs.
 //
-// Either every layer keeps its intermediate results, or only its input is kept and the way back computes the rest
-// again, one layer at a time: the same functions on the same numbers, so the same bits, for a third more work and a
-// fraction of the memory. Which of the two is a matter of memory alone.
+// Either every layer keeps its intermediate results, or every layer keeps only its input and the backward pass
+// recomputes the rest, one layer at a time. Recomputation uses the same functions on the same numbers, so it gives the
+// same bits. It takes a third more work and a fraction of the memory. Only the available memory decides between them.
 
 import Base
 import Tensors
 
 /// What the forward pass keeps for the backward pass.
 struct Activations {
-  /// Rows there is room for.
+  /// How many rows there is room for.
   let rows: Int
-  /// Only inputs are kept; `middles` and `layers` are of the layer that is being worked on.
+  /// Whether only inputs are kept. Then `middles` and `buffers` have one element, for the layer that is being computed.
   let areRecomputed: Bool
-  /// [layers + 1]: x before each layer, and after the last. [rows, C]
+  /// [layers + 1] x before each layer, and after the last one; each [rows, C].
   let inputs: [Matrix]
-  /// x between attention and feed-forward.
+  /// By layer: x between attention and feed-forward.
   private let middles: [Matrix]
   private let buffers: [LayerBuffers]
 
@@ -35,7 +35,7 @@ struct Activations {
 
   func buffers(_ layer: Int) -> LayerBuffers { buffers[areRecomputed ? 0 : layer] }
 
-  /// Bytes for each row.
+  /// Bytes per row.
   static func bytesPerRow(_ plan: TransformerPlan, areRecomputed: Bool) -> Int {
     let c = plan.configuration
     let heads = plan.heads
@@ -44,21 +44,21 @@ struct Activations {
     return (areRecomputed ? 1 : c.layerCount) * layer + (c.layerCount + 1) * c.hiddenSize * 4
   }
 
-  /// Chunks of the first `count` rows, each with the room it may write to.
+  /// The chunks of the first `count` rows, each with the rows that it can write to.
   func chunks(of count: Int) -> [(rows: Range<Int>, room: Range<Int>)] {
     let size = Backpropagation.chunkRows
     return stride(from: 0, to: count, by: size).map { ($0..<min($0 + size, count), $0..<$0 + size) }
   }
 }
 
-/// One micro-batch on its way forward.
+/// The forward pass of one micro-batch.
 struct ForwardPass {
   let batch: TrainingBatch
   let model: PreparedModel
   let transformer: Transformer
   let activations: Activations
 
-  /// The embeddings through all layers.
+  /// Computes the embeddings and all layers.
   func run() throws(ModelError) {
     model.embed(batch.tokens, into: activations.inputs[0])
     for layer in model.layers.indices { try self.layer(layer) }
@@ -77,7 +77,7 @@ struct ForwardPass {
     }
   }
 
-  /// What `layer` left in the layer's buffers, once more; its output is not needed.
+  /// Recomputes what `layer` stored in the layer's buffers, but not the layer's output.
   func recompute(_ index: Int) throws(ModelError) {
     try attention(index)
     for chunk in activations.chunks(of: batch.tokens.count) {

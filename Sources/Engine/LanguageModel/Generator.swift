@@ -1,17 +1,18 @@
-// Generator: samples trajectories, many at a time, each as if it were alone.
+// Generator: samples many trajectories at a time, each independent of the others.
 //
-// Continuous batching: every `advance` moves all running samples by one token; those that finish leave, waiting ones
-// enter. A prompt goes through the model once; its samples share its pages and its first distribution. What a sample
-// becomes depends on its slot, the weights and the sampling settings alone: random numbers are named by slot and
-// position, and rows do not influence each other (Transformer). So batch size, company and order are free.
-// Many prompts are best dealt to many generators; a team of threads moves one generator's samples together.
-// Not here: dealing out requests, leases, text.
+// Continuous batching: every `advance` adds one token to all running samples; finished samples leave the batch and
+// waiting ones enter it. A prompt goes through the model once; its samples share its pages and the distribution of
+// their first token. A trajectory depends only on its slot, the weights and the sampling settings, because slot and
+// position determine the random numbers, and rows do not influence each other (Transformer). So batch size, the other
+// samples of the batch and the order do not matter. Many prompts are best distributed to many generators. A team of
+// threads computes one generator's samples together.
+// Not here: how requests are distributed, leases, text.
 
 import Base
 package import Records
 package import Tensors
 
-/// Samples to be drawn from one prompt.
+/// The samples to draw for one prompt.
 package struct GenerationRequest: Sendable {
   package var prompt: [Int32]
   package var round: RoundID
@@ -27,7 +28,7 @@ package struct GenerationRequest: Sendable {
   }
 }
 
-/// One team's sampler. Not `Sendable`.
+/// The sampler of one team of threads. Not `Sendable`.
 package final class Generator {
   private let model: PreparedModel
   private let policy: PolicyVersion
@@ -47,12 +48,12 @@ package final class Generator {
   private let logits: Matrix
 
   private var waiting: [GenerationRequest] = []
-  /// The first waiting request that is not finished with, and the prompt it has been prefilled into.
+  /// The first request in `waiting` that still has samples to begin, and its prompt if it has been computed.
   private var nextRequest = 0
   private var opened: OpenedPrompt?
   private var running: [Running] = []
 
-  /// A prompt that has gone through the model and has samples that have not begun.
+  /// A prompt that has gone through the model, with samples that have not begun.
   private struct OpenedPrompt {
     let table: PageTable
     let z: Floats
@@ -60,7 +61,7 @@ package final class Generator {
     var nextSample = 0
   }
 
-  /// A sample on its way. Its last token has not gone through the model.
+  /// A sample that has begun. Its last token has not gone through the model yet.
   private struct Running {
     let table: PageTable
     let promptCount: Int
@@ -70,9 +71,9 @@ package final class Generator {
     var hasStopString = false
   }
 
-  /// A sampler of `batchRows` samples at a time; memory and speed depend on that number, results do not. Where
-  /// `sampling` has stop strings, `tokenTexts` are those of the model's tokenizer. Samples wait while the keys and
-  /// values of those that run might come to more than `keyValueBytesMax`; one always runs.
+  /// A sampler of `batchRows` samples at a time. Memory and speed depend on that number, results do not. If `sampling`
+  /// has stop strings, `tokenTexts` are those of the model's tokenizer. A sample waits while the keys and values of the
+  /// running samples could take more than `keyValueBytesMax` with it; one sample always runs.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int,
     tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, team: Team = Team(1)
@@ -109,12 +110,12 @@ package final class Generator {
     waiting.append(request)
   }
 
-  /// Drops the samples that nobody wants any more, finished ones aside; what they have come to is lost.
+  /// Drops the unwanted samples that have not finished. Their tokens are lost.
   package func cancel(_ isUnwanted: (Slot) -> Bool) {
     running.removeAll { isUnwanted($0.trajectory.slot) }
     for index in waiting.indices.dropFirst(nextRequest) {
       let request = waiting[index]
-      // Those of the opened prompt that have begun are among the running.
+      // Samples of the opened prompt that have begun are in `running`.
       let begun = index == nextRequest ? opened?.nextSample ?? 0 : 0
       waiting[index].samples =
         request.samples.prefix(begun) + request.samples.dropFirst(begun).filter { !isUnwanted(slot(request, $0)) }
@@ -129,17 +130,17 @@ package final class Generator {
     }
   }
 
-  /// Tokens sampled so far, those of unfinished samples included: it grows as long as there is progress.
+  /// Tokens sampled so far, including those of unfinished samples. It grows as long as there is progress.
   package private(set) var tokenCount = 0
 
-  /// Bytes of keys and values that are in use, in whole pages.
+  /// Bytes of the key and value pages that are in use.
   package var keyValueBytes: Int { pages.inUse * pages.pageBytes }
 
   package var keyValuePageBytes: Int { pages.pageBytes }
 
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
-  /// Samples one token of every running sample, after letting waiting ones in.
+  /// Lets waiting samples in, then samples one token for every running sample.
   /// - Returns: the trajectories that finished, in no particular order.
   package func advance() throws(ModelError) -> [Trajectory] {
     var finished: [Trajectory] = []
@@ -153,7 +154,7 @@ package final class Generator {
 
   // MARK: Entering and leaving
 
-  /// Lets samples in until the batch is full, giving each its first token.
+  /// Lets samples in until the batch is full, and gives each its first token.
   private func admit(_ finished: inout [Trajectory]) throws(ModelError) {
     while running.count < batchRows, nextRequest < waiting.count {
       let request = waiting[nextRequest]
@@ -174,12 +175,12 @@ package final class Generator {
       let isDone = prompt.nextSample == request.samples.count
       if isDone { closeRequest() } else { opened = prompt }
       collectFinished(&finished)
-      // What has no room now has none before a sample ends.
+      // There will be no room for the others before a running sample ends.
       if !isDone { return }
     }
   }
 
-  /// Room for so many more pages when every running sample has become as long as it may.
+  /// Whether `count` more pages would fit if every running sample grew to its greatest length.
   private func fits(pages count: Int) -> Bool {
     guard !running.isEmpty else { return true }
     return running.reduce(pages.inUse + count) { $0 + $1.table.unlisted } <= pagesMax
@@ -207,7 +208,7 @@ package final class Generator {
     return try open(request)
   }
 
-  /// The whole prompt through the model; the last position's distribution is that of every first token.
+  /// Computes the whole prompt. The distribution at its last position is that of every sample's first token.
   private func open(_ request: GenerationRequest) throws(ModelError) -> OpenedPrompt {
     let count = request.prompt.count
     let table = PageTable(pages, positions: count)
@@ -260,7 +261,7 @@ package final class Generator {
 
   // MARK: One token
 
-  /// The last token of some running samples through the model, and a new token for each.
+  /// Computes the last tokens of some running samples, and samples a new token for each.
   private func decode(_ range: Range<Int>) throws(ModelError) {
     rows.removeAll()
     for index in range {
@@ -288,7 +289,7 @@ package final class Generator {
     }
   }
 
-  /// `rows` through all layers, in place in `x`.
+  /// Computes `rows` through all layers, in place in `x`.
   private func runLayers() throws(ModelError) {
     let range = 0..<rows.count
     for layer in 0..<configuration.layerCount {

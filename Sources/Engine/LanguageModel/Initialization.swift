@@ -1,18 +1,18 @@
-// Initialization: the parameters of a model that has learnt nothing, as a function of a seed.
+// Initialization: the parameters of an untrained model, as a function of a seed.
 //
-// Every value is named by its tensor and its place in it, so neither order nor threads matter. Matrices are normal with
-// standard deviation 1 / sqrt(inputs); the two matrices that write to the residual stream are scaled down by
-// 1 / sqrt(2 · layers), so that its variance does not grow with depth; norms are 1, biases 0.
+// Each value's random numbers depend only on its tensor and its index there, so neither order nor threads matter.
+// Matrices are normal with standard deviation 1 / sqrt(inputs). The two matrices that write to the residual stream are
+// scaled by 1 / sqrt(2 · layers), so that its variance does not grow with depth. Norms are 1, biases are 0.
 
 import Base
 import Glibc
 package import Tensors
 
-/// How wide the initial values are.
+/// The scales of the initial values.
 package struct InitialScales: Sendable, Equatable {
   /// Standard deviation of an embedding's values.
   package var embedding: Double
-  /// Times 1 / sqrt(C), for an untied output head. Small: the first predictions are nearly uniform.
+  /// Factor of 1 / sqrt(C) for an untied output head. It is small, so that the first predictions are nearly uniform.
   package var head: Double
 
   package init(embedding: Double = 1, head: Double = 0.3) {

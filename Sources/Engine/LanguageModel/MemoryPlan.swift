@@ -1,8 +1,8 @@
-// MemoryPlan: what sampling and training will hold in memory, before they begin.
+// MemoryPlan: how much memory sampling and training will use, computed before they begin.
 //
-// Every item follows from the model's shape and the settings, so a plan that does not fit is refused before anything is
-// loaded, and says which setting would make it fit. Estimates are of what the engine allocates; programs, libraries and
-// buffers of messages take some tens of megabytes more, which `slack` stands for.
+// Every item follows from the model's shape and the settings. So a plan that does not fit is refused before anything is
+// loaded, and the refusal can name the setting that would make it fit. The items are what the engine allocates. The
+// program, its libraries and its message buffers take some tens of megabytes more; `slack` stands for these.
 // Not here: how much memory there is (Platform's Machine), when to refuse (Runs).
 
 import Base
@@ -26,18 +26,18 @@ package struct MemoryPlan: Sendable, Equatable {
 
   package var bytes: Int { items.reduce(0) { $0 + $1.bytes } }
 
-  /// One process beside what the engine allocates.
+  /// What one process takes in addition to the engine's memory.
   package static let slack = 64 << 20
 
   /// A sampling process.
   ///
   /// - Parameters:
   ///   - plan: the model.
-  ///   - versions: policy versions held at a time.
-  ///   - threads: each samples up to `batchRows` samples at a time.
-  ///   - batchRows: samples that a thread decodes together.
+  ///   - versions: how many policy versions are held at the same time.
+  ///   - threads: each decodes up to `batchRows` samples together.
+  ///   - batchRows: how many samples a thread decodes together.
   ///   - positions: tokens of the longest prompt and its response together.
-  ///   - keyValueBytesMax: the bound of one thread.
+  ///   - keyValueBytesMax: the limit of one thread's keys and values.
   package static func sampling(
     _ plan: TransformerPlan, versions: Int, threads: Int, batchRows: Int, positions: Int,
     keyValueBytesMax: Int
@@ -55,12 +55,12 @@ package struct MemoryPlan: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - plan: the model.
-  ///   - rank: which one. The first also publishes, and writes checkpoints.
-  ///   - ranks: how many there are.
-  ///   - microBatchTokens: rows of one pass; a longer sequence is a pass of its own.
-  ///   - sequenceTokens: of the longest prompt and response.
-  ///   - isExact: gradients are summed as 64-bit integers.
-  ///   - recomputes: only the layers' inputs are kept for the way back.
+  ///   - rank: the rank's number. Rank 0 also publishes weights and writes checkpoints.
+  ///   - ranks: how many ranks there are.
+  ///   - microBatchTokens: rows of one pass. A longer sequence is a pass of its own.
+  ///   - sequenceTokens: tokens of the longest prompt and its response together.
+  ///   - isExact: whether gradients are summed as 64-bit integers.
+  ///   - recomputes: whether only the layers' inputs are kept for the backward pass.
   package static func training(
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
     recomputes: Bool
@@ -72,7 +72,7 @@ package struct MemoryPlan: Sendable, Equatable {
     let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
     let backward = rows * (c.hiddenSize + plan.heads.width + plan.heads.queryWidth) * 4
     let bucket = min(Shards.bucketElements, count)
-    // Buckets of the others' gradients that arrive, and of states that are gathered for a checkpoint.
+    // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint.
     let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
@@ -80,7 +80,7 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(name: "weights", bytes: weightBytes(plan)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(name: "exchange", bytes: exchange),
-      // The version that a checkpoint is being written of may be another than the last.
+      // Two versions: the newest, and the one that a checkpoint is being written of.
       Item(name: "published weights", bytes: rank == 0 ? 2 * plan.type.bytes * count : 0),
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
@@ -89,7 +89,7 @@ package struct MemoryPlan: Sendable, Equatable {
     ])
   }
 
-  /// Of a prepared model.
+  /// The weights of a prepared model.
   package static func weightBytes(_ plan: TransformerPlan) -> Int {
     let hasOwnEmbedding =
       plan.layout.embedding != plan.layout.head || MultiplicationMethod.standard(for: plan.type) == .library
@@ -97,7 +97,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return plan.layout.count * plan.type.bytes + embedding
   }
 
-  /// Of 16 positions of one sequence, all layers.
+  /// Keys and values of 16 positions of one sequence, all layers.
   static func pageBytes(_ plan: TransformerPlan) -> Int { plan.heads.pageFloats * 4 * plan.configuration.layerCount }
 
   private static func samplingBytes(_ plan: TransformerPlan, batchRows: Int) -> Int {
@@ -107,7 +107,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return rows * 4 * (widths + c.vocabularySize) + 16 * c.vocabularySize
   }
 
-  /// A table: an item a line, in MiB.
+  /// A table with one item per line, in MiB.
   package var text: String {
     items.filter { $0.bytes > 0 }.map { "  \($0.name): \(MemoryPlan.mebibytes($0.bytes))" }.joined(separator: "\n")
   }

@@ -1,8 +1,8 @@
-// ModelConfiguration: the shape of a decoder-only transformer, and where each weight lives.
+// ModelConfiguration: the shape of a decoder-only transformer, and the place of each weight in the parameter array.
 //
-// One architecture with switches covers Qwen2/2.5, Llama 3 and Qwen3: RMSNorm, rotary positions, grouped-query
-// attention, SwiGLU. All parameters of a model live in one flat array in the order of `ParameterLayout`; the optimizer,
-// the all-reduce, hashes and checkpoints then need no knowledge of layers.
+// One architecture with switches covers Qwen2/2.5, Llama 3, Qwen3 and Mistral: RMSNorm, rotary positions, grouped-query
+// attention, SwiGLU. All parameters of a model are in one flat array, in the order of `ParameterLayout`. So the
+// optimizer, the all-reduce, hashes and checkpoints do not have to know layers.
 // Not here: reading config.json (HuggingFace/), the arithmetic (Transformer.swift).
 
 /// Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary.
@@ -97,7 +97,7 @@ package struct ParameterLayout: Sendable, Hashable {
   package let embedding: Int
   package let layers: [Layer]
   package let finalNorm: Int
-  /// The output head; the embedding itself where they are tied.
+  /// The output head; if it is tied to the embedding, this is the embedding.
   package let head: Int
 
   package init(_ c: ModelConfiguration) {

@@ -1,4 +1,4 @@
-// ModelError: what can go wrong between tokens and probabilities.
+// ModelError: the errors of preparing and running a model.
 
 import Base
 package import Tensors
@@ -16,12 +16,12 @@ package enum ModelError: LastingError, CustomStringConvertible {
     switch self {
     case .multiplication(let error): error.description
     case .emptyPrompt(let source):
-      "running the model on \(source): the prompt has no tokens, at least 1 is needed. Add a beginning-of-text token"
+      "running the model on \(source): the prompt has no tokens; it needs at least 1. Add a beginning-of-text token"
     case .tokenOutsideVocabulary(let token, let source, let size):
-      "running the model on \(source): token \(token) is outside of the vocabulary 0..<\(size). "
+      "running the model on \(source): token \(token) is outside the vocabulary 0..<\(size). "
         + "Does the tokenizer belong to this model?"
     case .tooLong(let source, let tokens, let maxPositions):
-      "running the model on \(source): \(tokens) tokens, the model has positions for \(maxPositions). "
+      "running the model on \(source): it has \(tokens) tokens; the model has positions for \(maxPositions). "
         + "Use shorter prompts or fewer new tokens"
     case .notFinite(let source):
       "running the model on \(source): a logit is NaN or infinite. The weights are damaged or training diverged; "
@@ -30,13 +30,13 @@ package enum ModelError: LastingError, CustomStringConvertible {
   }
 
   package var isLasting: Bool {
-    // Memory that is short now may be there the next time.
+    // A multiplication can fail for lack of memory, and there can be enough memory the next time.
     if case .multiplication = self { return false }
     return true
   }
 }
 
-/// Runs `body`, whose multiplications may fail, as a model operation.
+/// Runs `body` and turns the error of a multiplication into a `ModelError`.
 func multiplying<Result>(_ body: () throws(MultiplicationError) -> Result) throws(ModelError) -> Result {
   do {
     return try body()

@@ -1,14 +1,15 @@
-// ParallelSampling: many requests on several threads, for commands that have no fleet.
+// ParallelSampling: samples many requests on several threads, for commands that have no fleet.
 //
-// Requests are cut into portions that keep every thread busy and its batch full. Fewer requests than threads are each
-// sampled by a team: then a prompt is computed once, and weights are read once for all of its samples. Who samples what
-// does not matter to any result (Generator). Not here: leases (WorkerRole's SamplerPool deals those out as they come).
+// Requests are cut into portions that keep every thread busy and its batch full. If there are fewer requests than
+// threads, a team of threads samples each request: then a prompt is computed once, and weights are read once for all
+// its samples. No result depends on which thread samples what (Generator).
+// Not here: leases (WorkerRole's SamplerPool distributes those as they arrive).
 
 package import Records
 import Synchronization
 import Tensors
 
-/// Samples that one thread runs at a time.
+/// How many samples one thread runs at a time.
 private let batchRowsMax = 256
 
 /// Samples every request with `threads` threads.
@@ -21,7 +22,7 @@ package func sampleAll(
 ) throws -> [Trajectory] {
   let total = requests.reduce(0) { $0 + $1.samples.count }
   let isTeamWork = requests.count < threads
-  // Two batches' worth at most: a portion's last samples run with few beside them.
+  // At most two batches: the last samples of a portion run in a batch that is almost empty.
   let portions =
     isTeamWork
     ? requests.map { [$0] }
@@ -41,7 +42,7 @@ package func sampleAll(
   return finished.withLock { $0.sorted { $0.slot < $1.slot } }
 }
 
-/// Cuts requests into portions of at most `samplesMax` samples, in order; a request that does not fit is divided.
+/// Cuts requests into portions of at most `samplesMax` samples, in order. A request that does not fit is divided.
 private func portions(of requests: [GenerationRequest], samplesMax: Int) -> [[GenerationRequest]] {
   var portions: [[GenerationRequest]] = []
   var current: [GenerationRequest] = []

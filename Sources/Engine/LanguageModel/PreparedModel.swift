@@ -1,15 +1,16 @@
 // PreparedModel: one policy version, ready to run on every thread.
 //
-// The idea: parameters are one flat array; what is fast to multiply with is made from it once per version and never
-// changes. `TransformerPlan` is what does not even depend on the parameters. In bfloat16 all parameters are rounded
-// first, so sampler and trainer see the same numbers whoever holds the float32 masters; the rounded norms, biases and
-// embeddings are then used as float32. A tied embedding is read out of the packed head: weights are held once.
+// The parameters are one flat array. From it, weights are packed for fast multiplication, once per version; the packed
+// weights never change. `TransformerPlan` holds what does not depend on the parameters. In bfloat16 all parameters are
+// rounded first, so that sampler and trainer use the same numbers although only the trainer has the float32 masters.
+// The rounded norms, biases and embeddings are then used as float32. A tied embedding is read from the packed head, so
+// its weights are stored once.
 // Not here: the arithmetic (Transformer.swift, Backpropagation.swift), files (HuggingFace/).
 
 package import Base
 package import Tensors
 
-/// What a model needs that its parameters do not change: made once per process.
+/// The parts of a model that do not depend on its parameters. Made once per process.
 package struct TransformerPlan: Sendable {
   package let configuration: ModelConfiguration
   package let layout: ParameterLayout
@@ -46,10 +47,10 @@ package final class PreparedModel: Sendable {
   let layers: [PreparedLayer]
   let finalNorm: Floats
   let head: PackedWeights
-  /// The embedding matrix [V, C]; nil where the head's weights are it and give their rows.
+  /// The embedding matrix [V, C]; nil if it is tied to the head and the head's packed weights can return their rows.
   private let embedding: Matrix?
 
-  /// Packs copies of `plan.layout.count` parameters; `forTraining` also for the backward pass.
+  /// Packs copies of `plan.layout.count` parameters; with `forTraining`, also for the backward pass.
   package init(
     plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team? = nil
   ) throws(ModelError) {
@@ -82,7 +83,7 @@ package final class PreparedModel: Sendable {
   }
 }
 
-/// The values of tensors one after the other, as the model's type has them.
+/// The values of tensors one after the other, rounded to the model's type.
 private func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floats) -> Floats {
   let values = joined(tensors.map { plan.layout.tensors[$0] }, of: parameters)
   let copy = Floats(count: values.count)
@@ -93,12 +94,12 @@ private func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floa
   return copy
 }
 
-/// One layer's weights, with those that share an input fused.
+/// One layer's weights. Matrices that are multiplied with the same input are fused into one.
 struct PreparedLayer: Sendable {
   let inputNorm: Floats
   let finish: QueryKeyValueFinish
   let feedForwardNorm: Floats
-  /// q|k|v and gate|up; the other two add to the residual stream.
+  /// q|k|v and gate|up are fused. `attentionOutput` and `down` add to the residual stream.
   let queryKeyValue, attentionOutput, gateUp, down: PackedWeights
 
   init(
@@ -127,7 +128,7 @@ struct PreparedLayer: Sendable {
   }
 }
 
-/// The values of tensors one after the other: a view where they are neighbours, a copy where something lies between.
+/// The values of tensors one after the other: a view if they are adjacent in the flat array, else a copy.
 private func joined(_ tensors: [ParameterTensor], of parameters: Floats) -> Floats {
   let count = tensors.reduce(0) { $0 + $1.count }
   let start = tensors[0].offset

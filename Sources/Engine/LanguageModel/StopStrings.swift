@@ -1,27 +1,28 @@
 // StopStrings: texts that end a response, found at the token that completes one.
 //
-// The text of a response is the bytes of its tokens, one after the other; special tokens add nothing. A string may
-// begin and end within tokens and span many. Each string is followed by itself (Knuth, Morris, Pratt): per string one
-// number says how many of its bytes the text so far ends with, so a token costs time in proportion to its bytes and
-// nothing is ever decoded twice. What ends a response is a function of its tokens alone.
+// The text of a response is the bytes of its tokens, one after the other; special tokens add nothing. A stop string can
+// begin and end inside tokens and span many. Each string is searched for separately with the algorithm of Knuth, Morris
+// and Pratt: one number per string says how many of its first bytes the text so far ends with. So a token takes time in
+// proportion to its bytes, and nothing is decoded twice. Where a response ends depends on its tokens alone.
 
 package import Records
 
-/// Looks for some strings in texts of tokens. Immutable; shared by all samples.
+/// Searches the texts of tokens for stop strings. Immutable; shared by all samples.
 package struct StopStrings: Sendable {
   private let strings: [[UInt8]]
-  /// By string and length: the longest proper beginning that is also an end of its first `length` bytes.
+  /// By string and length: the length of the longest proper prefix of the string's first `length` bytes that is also
+  /// their suffix.
   private let fallbacks: [[Int]]
   private let texts: TokenTexts
 
-  /// How far into each string the text of one response is.
+  /// By string: how many of its first bytes the text of one response ends with.
   package struct Progress: Sendable {
     fileprivate var matched: [Int]
   }
 
   /// - Parameters:
-  ///   - strings: each at least one byte.
-  ///   - texts: of every token that can be sampled.
+  ///   - strings: each has at least one byte.
+  ///   - texts: the texts of all tokens that can be sampled.
   package init(_ strings: [String], texts: TokenTexts) {
     precondition(strings.isEmpty || texts.count > 0, "stop strings need the texts of the tokens")
     self.strings = strings.map { Array($0.utf8) }
@@ -34,7 +35,7 @@ package struct StopStrings: Sendable {
 
   package var beginning: Progress { Progress(matched: strings.map { _ in 0 }) }
 
-  /// Goes on by one token.
+  /// Adds one token to a response's text.
   /// - Returns: whether the token completes one of the strings.
   package func isCompleted(by token: Int32, _ progress: inout Progress) -> Bool {
     guard !isEmpty else { return false }
@@ -63,6 +64,6 @@ package struct StopStrings: Sendable {
 }
 
 extension Tokenizer {
-  /// What each token adds to a response's text. Special tokens add nothing.
+  /// By token: what it adds to a response's text. Special tokens add nothing.
   package var tokenTexts: TokenTexts { TokenTexts((0..<idBound).map { bytes(of: Int32($0), skipSpecial: true) }) }
 }

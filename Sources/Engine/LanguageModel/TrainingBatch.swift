@@ -1,8 +1,8 @@
-// TrainingBatch: sequences laid out as rows, every shared prompt once, no padding.
+// TrainingBatch: sequences laid out as rows. A shared prompt is there once, and there is no padding.
 //
-// Rows are tokens that go through the model: a group's prompt, then each of its responses without its last token (which
-// is predicted, never fed). A row predicts the next token; the last row of a prompt predicts the first token of every
-// response of its group. Those predictions are the only rows that reach the head.
+// A row is a token that goes through the model: a group's prompt, then each of its responses without the last token,
+// which is only predicted. A row predicts the next token. The last row of a prompt predicts the first token of every
+// response of its group. Only rows that predict a response token reach the head.
 // Not here: running the rows (Backpropagation).
 
 import Tensors
@@ -20,33 +20,33 @@ package struct TrainingSequence: Sendable {
     self.group = group
   }
 
-  /// Token ids to be scored one by one: all but the first are the response.
+  /// A sequence in which every token but the first is scored.
   package init(ids: [Int32], group: UInt32) {
     self.init(prompt: Array(ids.prefix(1)), response: Array(ids.dropFirst()), group: group)
   }
 }
 
-/// Rows that attend to a prefix and to each other.
+/// Adjacent rows of one sequence, which attend to a prefix and to the rows before them.
 struct Segment {
   let prefix: Range<Int>
   let own: Range<Int>
   let table: PageTable
-  /// Of the prefix, where there is one: its last page is copied.
+  /// The page table of the prefix; nil without a prefix. Its last page is copied.
   let prefixTable: PageTable?
 }
 
-/// A token that a row predicts.
+/// A response token that a row predicts.
 struct Target {
   let sequence: Int
-  /// In the response.
+  /// The index in the response.
   let position: Int
   let token: Int32
 }
 
-/// What a row predicts that reaches the head: one token, or the first one of every response.
+/// A row that reaches the head. It predicts one token, or the first token of every response of its group.
 struct HeadRow {
   let row: Int32
-  /// In the batch's targets.
+  /// Indices into the batch's targets.
   let targets: Range<Int>
 }
 
@@ -57,10 +57,10 @@ struct TrainingBatch {
   private(set) var headRows: [HeadRow] = []
   private(set) var targets: [Target] = []
   let rows: RowList
-  /// Keys of the longest sequence.
+  /// The number of keys of the longest sequence.
   private(set) var keysMax = 0
 
-  /// Lays out sequences; `pages` are of one layer.
+  /// Lays out sequences. `pages` have room for one layer.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`.
   init(_ sequences: [TrainingSequence], configuration: ModelConfiguration, pages: KeyValuePages) throws(ModelError) {
     rows = RowList(pages, capacity: 1024)
@@ -87,7 +87,7 @@ struct TrainingBatch {
     }
   }
 
-  /// Indices of the sequences of each group, groups in order of their first sequence.
+  /// The indices of each group's sequences. Groups are in the order of their first sequences.
   private func groups(of sequences: [TrainingSequence]) -> [[Int]] {
     var places: [UInt32: Int] = [:]  // looked up, never iterated
     var groups: [[Int]] = []

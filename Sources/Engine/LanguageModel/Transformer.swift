@@ -1,22 +1,23 @@
-// Transformer: rows through the layers, for the sampler and the trainer alike.
+// Transformer: computes rows through the layers, for the sampler and for the trainer.
 //
-// A row is one token of one sequence. Rows of different sequences and positions go through a layer together; they meet
-// only in attention, where each reads the pages of its own sequence. Both users call the same three functions with the
-// same kernels and the same blocks, so a row's bits do not depend on who asks (batch invariance, and sampler =
-// trainer). The residual stream is float32; what a matrix multiplication takes in has the model's type.
+// A row is one token of one sequence. Rows of different sequences and positions go through a layer together. A row
+// depends on other rows only in attention, where it reads the pages of its own sequence. Sampler and trainer call the
+// same three functions, with the same kernels and the same blocks. So a row's bits do not depend on its batch (batch
+// invariance), and the sampler's log-probabilities equal the trainer's. The residual stream is float32; the inputs of
+// matrix multiplications have the model's type.
 //
 //   x  ──norm──► q|k|v ──bias, norms, rotation──► attention over pages ──output──► + x   (project, attend)
 //   x  ──norm──► gate|up ──silu(gate)·up──► down ──► + x                                 (feedForward)
 //
-// Not here: where sequences come from (Generator, Backpropagation), the way back (Backpropagation).
+// Not here: where sequences come from (Generator, Backpropagation), the backward pass (BackwardPass).
 
 import Tensors
 
-/// Where the intermediate results of rows in one layer go. The trainer keeps some, the sampler overwrites all.
-/// Every buffer has room for whole blocks (`roundedToBlocks`).
+/// The intermediate results of rows in one layer. The trainer keeps some for the backward pass; the sampler overwrites
+/// all of them in the next layer. Every buffer has room for whole blocks (`roundedToBlocks`).
 struct LayerBuffers {
   var queryKeyValue: Matrix  // [rows, W]
-  /// With head norms and in training only: what the norms were given.
+  /// The inputs of the head norms; only in training, and only if the model has head norms.
   var rawQueryKeyValue: Matrix?
   var attention: Operand  // [rows, H·D]
   var statistics: Matrix?  // [rows, 2H], training only
@@ -43,18 +44,19 @@ struct LayerBuffers {
   }
 }
 
-/// One team's way through the layers: scratch that nobody needs afterwards.
+/// Computes layers with one team of threads. It owns scratch memory whose contents are not needed afterwards.
 final class Transformer {
   let plan: TransformerPlan
   let team: Team
   let multiplier: Multiplier
   let kernels = Kernels.best
-  /// Rows that go through a layer at a time.
+  /// How many rows go through a layer at a time.
   let chunkRows: Int
   let normed: Operand  // [chunk, C]
   let activated: Operand  // [chunk, F]
-  /// For parts of the rows.
+  /// By thread: scratch for attention.
   private var scores: [Floats] = []
+  /// By thread: scratch for distributions.
   private let ranking: [DistributionScratch]
 
   init(_ plan: TransformerPlan, chunkRows: Int, team: Team) {
@@ -68,7 +70,7 @@ final class Transformer {
     ranking = (0..<team.size).map { _ in DistributionScratch(vocabularySize: plan.configuration.vocabularySize) }
   }
 
-  /// normed[0..<count] = the norm of as many rows of x.
+  /// normed[0..<count] = the norms of the first `count` rows of x.
   func norm(_ x: Matrix, count: Int, weight: Floats, into normed: Operand) {
     team.share(count, unit: 8) { range, _ in
       kernels.rmsNorm(
@@ -76,7 +78,8 @@ final class Transformer {
     }
   }
 
-  /// The distributions that the first `count` rows of logits give; the rows become z values. nil: not finite.
+  /// The distributions of the first `count` rows of logits; nil for a row that is not finite. The rows are overwritten
+  /// with their z values.
   func distributions(of logits: Matrix, count: Int, _ settings: DistributionSettings) -> [TokenDistribution?] {
     [TokenDistribution?](unsafeUninitializedCapacity: count) { found, initialized in
       team.share(count) { range, part in
@@ -88,8 +91,8 @@ final class Transformer {
     }
   }
 
-  /// Queries, keys and values of `rows[range]`, from as many rows of `x`; keys and values go to the rows'
-  /// pages, where `pageLayer` is the layer's place.
+  /// Computes queries, keys and values of `rows[range]` from the first `range.count` rows of `x`. Keys and values are
+  /// stored in the rows' pages; `pageLayer` is the index of the layer there.
   func project(
     _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, range: Range<Int>, buffers: LayerBuffers,
     pageLayer: Int
@@ -130,7 +133,7 @@ final class Transformer {
     try multiply(buffers.attention, range.count, model.layers[index].attentionOutput, x)
   }
 
-  /// x[0..<count] += the feed-forward block's output for its input `source`, which equals `x` before.
+  /// x[0..<count] += the feed-forward block's output for the input `source`, whose values equal those of `x`.
   func feedForward(
     _ model: PreparedModel, layer index: Int, source: Matrix, x: Matrix, count: Int, buffers: LayerBuffers
   ) throws(ModelError) {
@@ -148,7 +151,7 @@ final class Transformer {
     try multiply(normed, count, layer.gateUp, buffers.gateUp)
   }
 
-  /// logits[0..<count] of rows that have left the last layer; `normed` keeps the head's input.
+  /// logits[0..<count] from the last layer's output; `normed` holds the head's input afterwards.
   func logits(_ model: PreparedModel, x: Matrix, count: Int, normed: Operand, into logits: Matrix) throws(ModelError) {
     norm(x, count: count, weight: model.finalNorm, into: normed)
     try multiply(normed, count, model.head, logits)

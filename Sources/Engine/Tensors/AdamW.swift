@@ -1,9 +1,10 @@
-// AdamW: the optimizer, and the learning rate by step.
+// AdamW: the optimizer.
 //
 // Everything is elementwise, so the result does not depend on threads, nor on which learner rank has which parameters
-// (Shards); the gradient's norm is summed in float64, within fixed blocks and then block by block. Parameters and both
-// moments are flat arrays in the layout of the model, or a rank's shard of them: the state is these plus a count.
-// Source: arXiv 1711.05101 (decoupled weight decay), as torch.optim.AdamW computes it.
+// (Shards). The gradient's norm is summed in float64, first within fixed blocks and then block by block. Parameters and
+// both moments are flat arrays in the layout of the model, or a rank's shard of them. The state is these three and a
+// count of updates.
+// Source: arXiv 1711.05101 (decoupled weight decay), as in torch.optim.AdamW.
 
 import CKernels
 
@@ -13,7 +14,7 @@ package struct AdamWSettings: Sendable, Equatable {
   package var beta2: Float
   package var epsilon: Float
   package var weightDecay: Float
-  /// Gradients are scaled down to this norm; infinity is off.
+  /// Gradients with a larger norm are scaled down to this one. Infinity switches this off.
   package var gradientNormMax: Double
 
   package init(
@@ -39,8 +40,8 @@ package struct AdamW: Sendable {
   /// Ranges of parameters to which weight decay applies, in order.
   private let decayed: [Range<Int>]
 
-  /// A new optimizer; the moments are zero. It owns `parameters` and writes to them. `decayed` is where weight decay
-  /// applies, ascending and disjoint; nil: everywhere.
+  /// A new optimizer, with moments of zero. It owns `parameters` and writes to them. Weight decay applies to the ranges
+  /// `decayed`, which are ascending and disjoint; nil: to all parameters.
   package init(_ settings: AdamWSettings, parameters: Floats, decayed: [Range<Int>]? = nil) {
     self.init(
       settings, parameters: parameters, firstMoment: Floats(count: parameters.count),
@@ -62,8 +63,8 @@ package struct AdamW: Sendable {
     self.decayed = decayed ?? [0..<parameters.count]
   }
 
-  /// One update with the gradient of the loss. A gradient that is not finite changes nothing. A team shares values, so
-  /// its size cannot matter.
+  /// One update with the gradient of the loss. A gradient that is not finite changes nothing. The threads of a team
+  /// divide the parameters among themselves, so their number has no influence on the result.
   /// - Returns: the gradient's norm before clipping.
   package mutating func apply(_ gradient: Floats, learningRate: Float, team: Team? = nil) -> Double {
     let norm = AdamW.norm(ofSquares: gradient.sumsOfSquares(team: team))
@@ -71,10 +72,10 @@ package struct AdamW: Sendable {
     return norm
   }
 
-  /// The norm of a gradient whose blocks' sums of squares are given, all of them, in order.
+  /// The norm of a gradient, from the sums of squares of all its blocks, in order.
   package static func norm(ofSquares sums: [Double]) -> Double { sums.reduce(0, +).squareRoot() }
 
-  /// The same with a shard of the gradient, whose norm as a whole is known.
+  /// One update with a shard of the gradient; `norm` is that of the whole gradient.
   package mutating func apply(_ gradient: Floats, norm: Double, learningRate: Float, team: Team? = nil) {
     precondition(gradient.count == parameters.count, "\(gradient.count) gradients for \(parameters.count) parameters")
     guard norm.isFinite else { return }
@@ -105,7 +106,7 @@ package struct AdamW: Sendable {
   }
 }
 
-/// base^exponent by repeated squaring in float64: the same bits on every C library.
+/// base^exponent by repeated squaring in float64. It gives the same bits with every C library.
 private func power(_ base: Float, _ exponent: Int) -> Float {
   var result = 1.0
   var square = Double(base)

@@ -1,10 +1,10 @@
-// ExactGradient: a sum of gradients in which order cannot matter.
+// ExactGradient: a sum of gradients that does not depend on the order of the summands.
 //
 // Floating-point sums depend on their order, so a gradient summed by two ranks would differ from one summed by three.
 // Here every value is rounded once to a multiple of 2^-40 and added as a 64-bit integer. Integer addition is
-// associative: any split of the micro-batches over threads and ranks gives the same bits. Ranks add the integers, too.
-// The price is a fixed range: the magnitudes of all summands together must stay below 2^22; above it, an error.
-// Resolution: 2^-40 is 9e-13; gradients of mean losses are of the order of 1e-8 to 1.
+// associative, so the bits do not depend on how micro-batches are divided among threads and ranks. Ranks add the
+// integers too. The price is a fixed range: the magnitudes of all summands together must stay below 2^22; if they do
+// not, there is an error. The resolution, 2^-40, is 9e-13; gradients of mean losses are of the order of 1e-8 to 1.
 
 /// A gradient that cannot be added exactly.
 package enum ExactGradientError: Error, Equatable, CustomStringConvertible {
@@ -14,11 +14,11 @@ package enum ExactGradientError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .notFinite:
-      "adding a micro-batch's gradient: it holds NaN or infinity. Training diverged: lower the learning rate, "
+      "adding a micro-batch's gradient: it has a NaN or an infinity. Training diverged: lower the learning rate, "
         + "or start again from an earlier checkpoint"
     case .tooLarge(let magnitudes, let limit):
-      "adding a micro-batch's gradient: magnitudes up to \(magnitudes), fixed-point sums hold \(limit). "
-        + "Training diverged: lower the learning rate; or use --reduction fast"
+      "adding a micro-batch's gradient: the magnitudes add up to \(magnitudes); the limit of fixed-point sums is "
+        + "\(limit). Training diverged: lower the learning rate; or use --reduction fast"
     }
   }
 }
@@ -29,12 +29,13 @@ package enum ExactGradientError: Error, Equatable, CustomStringConvertible {
 package final class ExactGradient: @unchecked Sendable {
   package let count: Int
   private let memory: Memory
-  /// The sum of the largest magnitudes added so far: no value can be larger.
+  /// The sum of the summands' largest magnitudes. No value of the sum can be larger.
   private var magnitudes = 0.0
   /// The largest magnitude of the summand that is being added.
   private var largest: Float = 0
 
-  /// 64 ranks that each stay below this stay below 2^22 together, where a 64-bit integer still has a bit to spare.
+  /// The limit of one rank's `magnitudes`. The sum of 64 ranks then stays below 2^22, which leaves one bit of a 64-bit
+  /// integer unused.
   package static let magnitudeLimit = 65536.0
 
   /// Zero.
@@ -43,14 +44,14 @@ package final class ExactGradient: @unchecked Sendable {
     memory = Memory(byteCount: 8 * count)
   }
 
-  /// By parameter, in units of 2^-40. Ranks may add these in any order.
+  /// By parameter, in units of 2^-40. Ranks can add these in any order.
   private var values: UnsafeMutableBufferPointer<Int64> {
     UnsafeMutableBufferPointer(start: memory.base.assumingMemoryBound(to: Int64.self), count: count)
   }
 
   package var array: [Int64] { Array(values) }
 
-  /// Calls `body` with the integers, which stay where they are as long as the sum lives.
+  /// Calls `body` with the integers. Their address does not change as long as the sum exists.
   package func withUnsafeBuffer<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Int64>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try body(values) }
@@ -62,7 +63,7 @@ package final class ExactGradient: @unchecked Sendable {
     try endSummand()
   }
 
-  /// Adds a part of the gradient of one micro-batch; `endSummand` follows when all parts are added.
+  /// Adds a part of the gradient of one micro-batch. Call `endSummand` after the last part.
   package func add(_ gradient: Floats, in range: Range<Int>, team: Team? = nil) {
     let found = magnitude(range.count, team) { part in
       let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
@@ -77,7 +78,7 @@ package final class ExactGradient: @unchecked Sendable {
     try take(found)
   }
 
-  /// Makes of a gradient what the sum would be if it were the only summand, times `scale`. It needs no integers.
+  /// Replaces a gradient by what the sum would be if it were the only summand, times `scale`. It needs no integers.
   package static func round(_ gradient: Floats, scale: Double, team: Team? = nil) throws(ExactGradientError) {
     let found = magnitude(gradient.count, team) { Kernels.best.roundFixed(gradient[$0], scale: scale) }
     try ExactGradient(count: 0).take(found)
@@ -91,7 +92,7 @@ package final class ExactGradient: @unchecked Sendable {
     }
   }
 
-  /// Adds what another thread or rank has summed.
+  /// Adds the sum of another thread or rank.
   package func add(_ other: ExactGradient) throws(ExactGradientError) {
     precondition(other.count == count, "adding \(other.count) gradients to \(count)")
     let values = values
@@ -102,7 +103,7 @@ package final class ExactGradient: @unchecked Sendable {
     }
   }
 
-  /// Back to zero, without giving up the memory.
+  /// Sets the sum to zero and keeps the memory.
   package func reset(team: Team? = nil) {
     share(count, team) { part, _ in values[part].update(repeating: 0) }
     magnitudes = 0
@@ -115,7 +116,7 @@ package final class ExactGradient: @unchecked Sendable {
     write(0..<count, to: out, scale: scale, team: team)
   }
 
-  /// Of a part of the sum.
+  /// out = sum · scale for the parameters `range`; `out` has as many values.
   package func write(_ range: Range<Int>, to out: Floats, scale: Double, team: Team? = nil) {
     let values = UnsafeBufferPointer(rebasing: values[range])
     share(range.count, team) { part, _ in
@@ -124,7 +125,7 @@ package final class ExactGradient: @unchecked Sendable {
   }
 }
 
-/// The largest of what the parts find; infinity where one finds it or NaN.
+/// The largest of the parts' results; infinity if one of them is infinite or NaN.
 private func magnitude(_ count: Int, _ team: Team?, _ body: (Range<Int>) -> Float) -> Float {
   var found = [Float](repeating: 0, count: team?.size ?? 1)
   found.withUnsafeMutableBufferPointer { found in

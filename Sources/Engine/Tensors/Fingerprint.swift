@@ -1,8 +1,9 @@
-// Fingerprint: 64 bits that tell whether two machines hold the same floats. Fast rather than safe: it guards against
-// broken memory and bugs, not against somebody who wants two arrays to look alike. SHA-256 does that, and is slower.
+// Fingerprint: 64 bits that show whether two machines have the same floats. It is fast and not cryptographic: it finds
+// broken memory and bugs, but an attacker can make two arrays with the same fingerprint. SHA-256 would prevent that,
+// and is slower.
 
 extension Floats {
-  /// A function of every bit and its place. Four chains, so that the multiplications overlap.
+  /// A function of every bit and its position. Four chains, so that the processor can overlap the multiplications.
   package var fingerprint: UInt64 {
     withUnsafeBuffer { buffer in
       let bytes = UnsafeRawBufferPointer(buffer)

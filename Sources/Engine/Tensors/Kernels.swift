@@ -1,8 +1,8 @@
 // Kernels: the C kernels behind checked Swift calls.
 //
-// Each call compares the extents of its views, then hands pointers to the kernels of the best instruction set this
-// processor has. All instruction sets give the same bits (a test compares them). What a kernel means is written down
-// readably in Reference.swift; the letters are explained in CKernels.h.
+// Each call checks the sizes of its views, then passes pointers to the kernels of the best instruction set that this
+// processor has. All instruction sets give the same bits (a test compares them). Reference.swift shows in readable form
+// what each kernel computes; CKernels.h explains the letters.
 
 import Base
 import CKernels
@@ -21,11 +21,11 @@ package struct Heads: Sendable, Hashable {
     self.dimension = dimension
   }
 
-  /// Of a row q|k|v.
+  /// W: the width of a row q|k|v.
   package var width: Int { (query + 2 * keyValue) * dimension }
   package var queryWidth: Int { query * dimension }
   package var keyWidth: Int { keyValue * dimension }
-  /// Of one layer in a key/value page.
+  /// Floats of one layer in a key/value page.
   package var pageFloats: Int { keyValue * 16 * (dimension + (dimension + 15) / 16 * 16) }
 
   var c: ttrl_heads {
@@ -53,34 +53,34 @@ package struct QueryKeyValueFinish: Sendable {
     precondition(bias.map { $0.count == heads.width } ?? true, "a q|k|v bias must have \(heads.width) values")
     precondition((queryNorm?.count ?? heads.dimension) == heads.dimension, "a query norm must be as wide as a head")
     precondition((keyNorm?.count ?? heads.dimension) == heads.dimension, "a key norm must be as wide as a head")
-    precondition(rotary.cosines.columns * 2 == heads.dimension, "the rotary table is for heads of another dimension")
+    precondition(rotary.cosines.columns * 2 == heads.dimension, "the rotary table is for a different head dimension")
     return ttrl_qkv_finish(
       bias: bias?.base, query_norm: queryNorm?.base, key_norm: keyNorm?.base, norm_epsilon: normEpsilon,
       query_scale: 1 / Float(heads.dimension).squareRoot(), cosines: rotary.cosines.base, sines: rotary.sines.base)
   }
 }
 
-/// A distribution over the vocabulary, next to the z values it belongs to.
+/// The numbers that make a row of z values a distribution over the vocabulary.
 package struct TokenDistribution: Sendable, Equatable {
   /// The largest z.
   package var maximum: Float
   /// The sum of exp(z − maximum) over the tokens that were kept.
   package var sum: Float
-  /// Its natural log.
+  /// The natural log of `sum`.
   package var logSum: Float
   /// In nats.
   package var entropy: Float
 
-  /// The natural-log probability of a token whose z is given; −infinity for a dropped one.
+  /// The log-probability of a token with this z, natural log; −infinity for a dropped token.
   package func logprob(z: Float) -> Float { z - maximum - logSum }
 }
 
 /// The kernels of one instruction set.
 package struct Kernels: @unchecked Sendable {
-  // A pointer to a constant table of functions; safe to share because nobody writes it.
+  // A pointer to a constant table of functions. It is never written, so it is safe to share.
   private let functions: UnsafePointer<ttrl_kernels>
 
-  /// Those this processor can run, fastest first.
+  /// The kernels that this processor can run, fastest first.
   package static let available: [Kernels] =
     [ttrl_kernels_avx512(), ttrl_kernels_avx2(), ttrl_kernels_portable()].compactMap { $0.map(Kernels.init) }
 
@@ -92,7 +92,7 @@ package struct Kernels: @unchecked Sendable {
 
   // MARK: Products (checked by MatrixMultiply.swift)
 
-  /// The panels of 16 outputs `panels`.
+  /// Packs the panels `panels`, of 16 outputs each.
   func pack(_ weights: Matrix, panels: Range<Int>, into packed: Memory, type: DataType) {
     functions.pointee.pack(
       weights.base, Int64(weights.columns), Int64(weights.rows), Int64(panels.lowerBound), Int64(panels.upperBound),
@@ -104,7 +104,7 @@ package struct Kernels: @unchecked Sendable {
       packed.base, Int64(weights.inputs), Int64(weights.outputs), Int64(index), out.base, weights.type == .bfloat16)
   }
 
-  /// The panels of 16 columns `panels` of out[rows] = or += left · right.
+  /// out[rows] = or += left · right, for the panels `panels` of 16 columns each.
   func multiply(
     _ left: ttrl_left, _ right: ttrl_right, rows: Int, panels: Range<Int>, out: UnsafeMutablePointer<Float>,
     adds: Bool, type: DataType, scratch: Floats
@@ -128,11 +128,11 @@ package struct Kernels: @unchecked Sendable {
     functions.pointee.logarithm(x.base, out.base, Int64(x.count))
   }
 
-  /// The operand of a matrix: a copy, rounded to nearest even in bfloat16. Writes the first rows of `out`.
+  /// Copies a matrix to the first rows of `out`; for bfloat16 the values are rounded to nearest even.
   package func convert(_ x: Matrix, into out: Operand) {
     precondition(x.columns == out.columns && x.rows <= out.rows, "convert: the operand does not fit the matrix")
     let count = x.rows * x.columns
-    if out.isHalf {
+    if out.isBFloat16 {
       functions.pointee.to_bf16(x.base, out.base.assumingMemoryBound(to: UInt16.self), Int64(count))
     } else {
       out.base.assumingMemoryBound(to: Float.self).update(from: x.base, count: count)
@@ -166,7 +166,7 @@ package struct Kernels: @unchecked Sendable {
   }
 
   private func check(_ index: [Int32], _ table: Matrix) {
-    for row in index { precondition(row >= 0 && row < table.rows, "row \(row) is outside of 0..<\(table.rows)") }
+    for row in index { precondition(row >= 0 && row < table.rows, "row \(row) is outside 0..<\(table.rows)") }
   }
 
   /// sums += the rows of x: the gradient of a bias.
@@ -175,11 +175,11 @@ package struct Kernels: @unchecked Sendable {
     functions.pointee.add_columns(x.base, sums.base, Int64(x.rows), Int64(x.columns))
   }
 
-  /// out[columns, out.columns] = xᵀ of the first `rows` rows; columns of `out` beyond them become zero.
+  /// out[x.columns, out.columns] = xᵀ of the first `rows` rows; columns of `out` beyond `rows` become zero.
   package func transpose(_ x: Operand, rows: Int, into out: Operand) {
-    precondition(x.type == out.type && rows <= x.rows, "transpose: operands differ in type, or rows are missing")
+    precondition(x.type == out.type && rows <= x.rows, "transpose: the operands' types differ, or rows are missing")
     precondition(out.rows == x.columns && out.columns >= rows, "transpose: the result does not fit")
-    functions.pointee.transpose(x.base, out.base, Int64(rows), Int64(x.columns), Int64(out.columns), out.isHalf)
+    functions.pointee.transpose(x.base, out.base, Int64(rows), Int64(x.columns), Int64(out.columns), out.isBFloat16)
   }
 
   // MARK: Norm and feed-forward
@@ -187,26 +187,27 @@ package struct Kernels: @unchecked Sendable {
   /// out = x / sqrt(mean(x²) + epsilon) · weight, row by row, into the first rows of `out`.
   package func rmsNorm(_ x: Matrix, weight: Floats, epsilon: Float, into out: Operand) {
     precondition(x.columns == weight.count && x.columns == out.columns && x.rows <= out.rows, "rmsNorm: sizes differ")
-    functions.pointee.rms_norm(x.base, weight.base, epsilon, out.base, Int64(x.rows), Int64(x.columns), out.isHalf)
+    functions.pointee.rms_norm(x.base, weight.base, epsilon, out.base, Int64(x.rows), Int64(x.columns), out.isBFloat16)
   }
 
   /// dx += and dweight += the gradient through `rmsNorm`.
   ///
-  /// A team's threads share first rows, then columns: a weight's sum runs over the rows in order, whoever makes it.
+  /// The threads of a team first divide the rows, then the columns. So one thread sums a weight's gradient over all
+  /// rows in order, and its bits do not depend on the number of threads.
   /// - Parameters:
-  ///   - x: [rows, C], what was normed.
+  ///   - x: [rows, C], the input of `rmsNorm`.
   ///   - weight: [C].
   ///   - epsilon: as in `rmsNorm`.
   ///   - dy: [at least rows, C].
-  ///   - dx: likewise.
+  ///   - dx: [at least rows, C].
   ///   - dweight: [C].
-  ///   - inverses: room for a number per row.
-  ///   - team: nil is the calling thread.
+  ///   - inverses: room for one number per row.
+  ///   - team: nil: the calling thread alone.
   package func rmsNormBackward(
     _ x: Matrix, weight: Floats, epsilon: Float, dy: Matrix, dx: Matrix, dweight: Floats, inverses: Floats,
     team: Team? = nil
   ) {
-    precondition(x.columns == weight.count && dweight.count == weight.count, "rmsNormBackward: weights differ in size")
+    precondition(x.columns == weight.count && dweight.count == weight.count, "rmsNormBackward: weights do not fit")
     precondition(
       dy.columns == x.columns && dx.columns == x.columns && dy.rows >= x.rows && dx.rows >= x.rows,
       "rmsNormBackward: gradients do not fit")
@@ -224,13 +225,13 @@ package struct Kernels: @unchecked Sendable {
     }
   }
 
-  /// gateUp[rows, 2F] (gate first) to silu(gate) · up, into the first rows of `out`.
+  /// out = silu(gate) · up, with gateUp[rows, 2F] = gate|up, into the first rows of `out`.
   package func swiGLU(_ gateUp: Matrix, into out: Operand) {
     precondition(gateUp.columns == 2 * out.columns && gateUp.rows <= out.rows, "swiGLU: the result does not fit")
-    functions.pointee.swiglu(gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), out.isHalf)
+    functions.pointee.swiglu(gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), out.isBFloat16)
   }
 
-  /// The gradient through `swiGLU`, and its output once more.
+  /// The gradient through `swiGLU`; also computes its output again.
   package func swiGLUBackward(_ gateUp: Matrix, dactivated: Matrix, into dgateUp: Operand, activated: Operand) {
     let width = activated.columns
     precondition(
@@ -240,24 +241,26 @@ package struct Kernels: @unchecked Sendable {
       [dactivated.rows, dgateUp.rows, activated.rows].allSatisfy { $0 >= gateUp.rows }
         && dgateUp.type == activated.type, "swiGLUBackward: rows are missing, or types differ")
     functions.pointee.swiglu_backward(
-      gateUp.base, dactivated.base, dgateUp.base, activated.base, Int64(gateUp.rows), Int64(width), activated.isHalf)
+      gateUp.base, dactivated.base, dgateUp.base, activated.base, Int64(gateUp.rows), Int64(width),
+      activated.isBFloat16)
   }
 
   // MARK: Attention
 
-  /// Bias, head norms, rotation and scale, in place on qkv[rows, W]; keys and values also go to the rows' pages.
+  /// Applies bias, head norms, rotation and scale, in place in qkv[rows, W]. Keys and values are also copied to the
+  /// rows' pages.
   package func finishQueryKeyValue(
     _ qkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, layer: Int
   ) {
     check(heads, rows, range, qkv)
-    precondition(rows.positionMax < finish.rotary.cosines.rows, "a position lies beyond the rotary table")
+    precondition(rows.positionMax < finish.rotary.cosines.rows, "a position is beyond the rotary table")
     functions.pointee.finish_qkv(
       heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), qkv.base,
       rows.layerOffset(layer))
   }
 
-  /// The way back, in place on dqkv[rows, W]. With head norms, `raw` is what `finishQueryKeyValue` was given, with its
-  /// bias added, and the gradients of the norms are added to `dqueryNorm` and `dkeyNorm`.
+  /// The gradient through `finishQueryKeyValue`, in place in dqkv[rows, W]. With head norms, `raw` is its input with
+  /// the bias added, and the gradients of the norms' weights are added to `dqueryNorm` and `dkeyNorm`.
   package func finishQueryKeyValueBackward(
     _ dqkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, raw: Matrix?,
     dqueryNorm: Floats?, dkeyNorm: Floats?
@@ -268,16 +271,16 @@ package struct Kernels: @unchecked Sendable {
       !hasNorm
         || (raw?.rows ?? 0) >= range.count && raw?.columns == heads.width
           && dqueryNorm?.count == heads.dimension && dkeyNorm?.count == heads.dimension,
-      "finishQueryKeyValueBackward: head norms need the raw rows and somewhere to put their gradients")
+      "finishQueryKeyValueBackward: head norms need the raw rows, and room for their gradients")
     functions.pointee.finish_qkv_backward(
       heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), raw?.base, dqkv.base,
       dqueryNorm?.base, dkeyNorm?.base)
   }
 
-  /// Softmax attention of rows over the keys and values in their pages, to out[rows, H·D].
+  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages.
   ///
-  /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the way back. `scratch` holds
-  /// at least `attentionScratch` floats for the largest number of keys.
+  /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the backward pass. `scratch`
+  /// has at least `attentionScratch` floats for the largest number of keys.
   package func attention(
     _ qkv: Matrix, heads: Heads, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
     statistics: Matrix?, scratch: Floats
@@ -291,10 +294,10 @@ package struct Kernels: @unchecked Sendable {
       scratch.count >= Kernels.attentionScratch(keys: rows.positionMax + 1), "attention: the scratch is too small")
     functions.pointee.attention(
       heads.c, rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer), out.base,
-      statistics?.base, scratch.base, out.isHalf)
+      statistics?.base, scratch.base, out.isBFloat16)
   }
 
-  /// Floats of scratch for `attention` over at most `keys` keys: the weights of the queries that it works on at a time.
+  /// Floats of scratch for `attention` over at most `keys` keys: the weights of the queries that it processes together.
   package static func attentionScratch(keys: Int) -> Int {
     Int(TTRL_ATTENTION_QUERIES) * ((keys + 15) / 16 * 16)
   }
@@ -302,7 +305,7 @@ package struct Kernels: @unchecked Sendable {
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
   /// key/value heads and the query heads that share them.
   ///
-  /// The matrices hold all rows of the batch, `qkv` as `finishQueryKeyValue` left them; `scratch` at least
+  /// The matrices have all rows of the batch. `qkv` is the result of `finishQueryKeyValue`. `scratch` has at least
   /// `attentionBackwardScratch` floats.
   package func attentionBackward(
     _ qkv: Matrix, heads: Heads, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>, statistics: Matrix,
@@ -334,12 +337,12 @@ package struct Kernels: @unchecked Sendable {
   private func check(_ heads: Heads, _ rows: RowList, _ range: Range<Int>, _ qkv: Matrix) {
     precondition(range.lowerBound >= 0 && range.upperBound <= rows.count, "rows \(range) are not in the list")
     precondition(qkv.columns == heads.width && qkv.rows >= range.count, "a q|k|v matrix does not fit the rows")
-    precondition(rows.layerFloats == heads.pageFloats, "the rows' pages were made for other heads")
+    precondition(rows.layerFloats == heads.pageFloats, "the rows' pages were made for different heads")
   }
 
   // MARK: Distribution
 
-  /// Turns a row of logits into z values in place (times 1 / temperature; dropped tokens −infinity).
+  /// Turns a row of logits into z values, in place: logit / temperature, or −infinity for a dropped token.
   /// - Returns: nil if a logit is NaN or infinite.
   package func distribution(
     of logits: Floats, inverseTemperature: Float, topK: Int, topP: Float, scratch: DistributionScratch
@@ -350,7 +353,7 @@ package struct Kernels: @unchecked Sendable {
     return d.is_finite ? TokenDistribution(maximum: d.maximum, sum: d.sum, logSum: d.log_sum, entropy: d.entropy) : nil
   }
 
-  /// The token at `uniform` (in [0, 1)) of the cumulative distribution in index order.
+  /// The token at `uniform` (in [0, 1)) of the cumulative distribution, in index order.
   package func sample(_ z: Floats, _ distribution: TokenDistribution, uniform: Double) -> Int32 {
     functions.pointee.sample(z.base, Int64(z.count), distribution.maximum, distribution.sum, uniform)
   }
@@ -358,7 +361,7 @@ package struct Kernels: @unchecked Sendable {
   /// The lowest index of the largest value.
   package func largest(_ z: Floats) -> Int32 { functions.pointee.largest(z.base, Int64(z.count)) }
 
-  /// out = coefficient · the probabilities.
+  /// out = coefficient · p, where p are the probabilities.
   package func scaledProbabilities(
     _ z: Floats, _ distribution: TokenDistribution, coefficient: Float, into out: Floats
   ) {
@@ -367,9 +370,10 @@ package struct Kernels: @unchecked Sendable {
       z.base, Int64(z.count), distribution.maximum, distribution.logSum, coefficient, out.base)
   }
 
-  /// out = p · (coefficient + entropyCoefficient · (log p + entropy)), p the probabilities; 0 for dropped tokens.
+  /// out = p · (coefficient + entropyCoefficient · (log p + entropy)), where p are the probabilities; 0 for dropped
+  /// tokens.
   ///
-  /// d entropy / dz = −p · (log p + entropy), with the tokens that were kept held fixed.
+  /// d entropy / dz = −p · (log p + entropy), if the set of kept tokens is treated as constant.
   package func entropyGradient(
     _ z: Floats, _ distribution: TokenDistribution, coefficient: Float, entropyCoefficient: Float, into out: Floats
   ) {
@@ -382,7 +386,7 @@ package struct Kernels: @unchecked Sendable {
   // MARK: Optimizer
 
   /// accumulator += round(gradient · 2^40).
-  /// - Returns: the largest magnitude; NaN or infinity if there is one, and then `accumulator` is unspecified.
+  /// - Returns: the largest magnitude; infinity if a value is not finite, and then `accumulator` is unspecified.
   func accumulateFixed(_ gradient: Floats, into accumulator: UnsafeMutableBufferPointer<Int64>) -> Float {
     precondition(gradient.count == accumulator.count, "accumulateFixed: sizes differ")
     guard let base = accumulator.baseAddress else { return 0 }
@@ -396,12 +400,13 @@ package struct Kernels: @unchecked Sendable {
     functions.pointee.from_fixed(base, scale, out.base, Int64(out.count))
   }
 
-  /// What `accumulateFixed` into zeroes and `fromFixed` would give, in place.
+  /// Gives what `accumulateFixed` into zeroes and then `fromFixed` would give, in place.
+  /// - Returns: as `accumulateFixed`.
   func roundFixed(_ gradient: Floats, scale: Double) -> Float {
     functions.pointee.round_fixed(gradient.base, scale, Int64(gradient.count))
   }
 
-  /// The sum of squares in float64, in one fixed order.
+  /// The sum of squares, in float64, in a fixed order.
   package func sumOfSquares(_ x: Floats) -> Double { functions.pointee.sum_of_squares(x.base, Int64(x.count)) }
 
   func adamW(_ settings: ttrl_adamw, gradient: Floats, parameters: Floats, first: Floats, second: Floats) {
@@ -412,7 +417,7 @@ package struct Kernels: @unchecked Sendable {
   }
 }
 
-/// Room for `Kernels.distribution` to rank tokens. One per thread.
+/// Scratch in which `Kernels.distribution` ranks tokens. One per thread.
 package final class DistributionScratch {
   let words: UnsafeMutablePointer<UInt64>
   package let vocabularySize: Int

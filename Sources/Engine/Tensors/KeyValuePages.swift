@@ -1,17 +1,18 @@
-// KeyValuePages: where keys and values live, sixteen positions to a page.
+// KeyValuePages: memory for keys and values, in pages of 16 positions.
 //
-// The idea: a page is never bound to a sequence. A prompt's full pages are listed by all of its samples; the page in
-// which the prompt ends is copied, because each sample goes on writing there. A page is free when nobody lists it.
-// So memory follows what is being sampled, and a prompt's keys are read from the cache by all of its samples.
-// Sampler and trainer use the same pages; the trainer works layer by layer and needs pages of one layer only.
-// Not here: the layout within a page (CKernels.h), who lists what (Generator, Backpropagation).
+// A page does not belong to one sequence. The page tables of all samples of a prompt list the prompt's full pages. The
+// page in which the prompt ends is copied for each sample, because each sample writes there. A page is free when no
+// table lists it. So memory use follows what is being sampled, and a prompt's keys stay in the processor's cache for
+// all its samples. Sampler and trainer use the same pages; the trainer computes layer by layer and needs pages of one
+// layer only.
+// Not here: the layout within a page (CKernels.h), which tables list what (Generator, TrainingBatch).
 
 import CKernels
 
 /// A pool of pages for `layers` layers each. One per thread.
 package final class KeyValuePages {
   fileprivate let heads: Heads
-  /// Of one layer.
+  /// Floats per page and layer.
   let layerFloats: Int
   let pageFloats: Int
   private let pagesPerSlab: Int
@@ -27,18 +28,18 @@ package final class KeyValuePages {
     pagesPerSlab = max(1, (4 << 20) / (pageFloats * 4))
   }
 
-  /// Of one key/value head of one layer.
+  /// Floats per page, layer and key/value head.
   fileprivate var headFloats: Int { layerFloats / heads.keyValue }
 
-  /// The most pages that were in use at once, in bytes.
+  /// Bytes of the memory that is allocated for pages. It never shrinks.
   package var byteCount: Int { slabs.reduce(0) { $0 + $1.count * 4 } }
 
   package var pageBytes: Int { pageFloats * 4 }
 
-  /// Pages that some table lists.
+  /// How many pages are listed by a table.
   package var inUse: Int { users.count - free.count }
 
-  /// A page with one user. Its contents are whatever was there.
+  /// A page with one user. Its contents are undefined.
   func take() -> Int32 {
     if free.isEmpty {
       let first = Int32(users.count)
@@ -64,7 +65,7 @@ package final class KeyValuePages {
   }
 }
 
-/// The pages of one sequence, in the order of positions. Lets go of them at the end of its life.
+/// The pages of one sequence, in the order of positions. They are released when the table is freed.
 package final class PageTable {
   private let pages: KeyValuePages
   private var listed: [Int32] = []
@@ -78,8 +79,8 @@ package final class PageTable {
     base = .allocate(capacity: max(1, capacity))
   }
 
-  /// A continuation of `prefix` after its first `count` positions, with room for `positions` in all: full pages are
-  /// shared, a page that is partly filled becomes the continuation's own (`copyLastPage` fills it).
+  /// A continuation of `prefix` after its first `count` positions, with room for `positions` in total. Full pages are
+  /// shared. For a page that is only partly filled, the continuation gets a page of its own (`copyLastPage` fills it).
   package convenience init(continuing prefix: PageTable, after count: Int, positions: Int) {
     self.init(prefix.pages, positions: positions)
     for page in prefix.listed[0..<count / 16] {
@@ -94,7 +95,7 @@ package final class PageTable {
     base.deallocate()
   }
 
-  /// Pages that it may still come to list.
+  /// How many more pages it can list.
   package var unlisted: Int { capacity - listed.count }
 
   /// Adds pages until the first `positions` positions have one.
@@ -108,8 +109,8 @@ package final class PageTable {
     listed.append(page)
   }
 
-  /// Copies the first `count` positions of `prefix` as far as they lie in a page that they do not fill: the page that
-  /// is not shared. All layers. Later positions in that page stay as they are.
+  /// Copies those of the first `count` positions of `prefix` that are in the page that is not shared, because they do
+  /// not fill it. For all layers. Later positions in that page are not changed.
   package func copyLastPage(of prefix: PageTable, count: Int) {
     let lanes = count % 16
     guard lanes != 0 else { return }
@@ -124,14 +125,14 @@ package final class PageTable {
   }
 }
 
-/// Rows on their way through the layers: each has a position and the table of its sequence.
+/// The rows that go through the layers together: each has a position and the page table of its sequence.
 package final class RowList {
   fileprivate(set) var base: UnsafeMutablePointer<ttrl_row>
   package private(set) var count = 0
   private var capacity: Int
   private var tables: [PageTable] = []
   let layerFloats: Int
-  /// Of all rows.
+  /// The largest position of all rows.
   package private(set) var positionMax = 0
 
   package init(_ pages: KeyValuePages, capacity: Int) {
@@ -148,7 +149,7 @@ package final class RowList {
     tables.removeAll(keepingCapacity: true)
   }
 
-  /// Adds the token at `position` of a sequence. The table keeps its pages at least until the list is emptied.
+  /// Adds the token at `position` of a sequence. The list keeps the table alive until it is emptied.
   package func append(position: Int, table: PageTable) {
     if count == capacity { grow() }
     table.reserve(positions: position + 1)

@@ -1,11 +1,12 @@
-// LibraryMultiply: the same products by oneDNN, in blocks of a fixed number of rows.
+// LibraryMultiply: the products of MatrixMultiply, computed by oneDNN in blocks of a fixed number of rows.
 //
-// oneDNN chooses its code by shape, so a row's last bits may change with the number of rows beside it (they do, for
-// bfloat16 on AMX). So every product with weights runs in blocks whose number of rows is a function of the weights'
-// shape alone; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels work on a few
-// rows at a time and may treat a remainder differently (AVX2: 6 rows; of 32, the last two got other bits), so blocks
-// are multiples of 48. Then a row always goes through the same code, wherever it stands and whatever it is multiplied
-// together with. A test compares the bits. oneDNN itself uses the calling thread only (COneDNN); blocks are shared out.
+// oneDNN chooses its code by shape, so a row's last bits can change with the number of rows in the product (they do,
+// for bfloat16 on AMX). So every product with weights runs in blocks whose number of rows depends only on the weights'
+// shape; a block that is not full is filled with rows of zeroes. Within a block, oneDNN's kernels compute a few rows at
+// a time and can treat a remainder differently (AVX2: 6 rows at a time; of 32 rows, the last two got other bits), so
+// the number of rows is a multiple of 48. Then a row always goes through the same code, wherever it is in a block and
+// whatever the other rows are. A test compares the bits. oneDNN uses only the calling thread (COneDNN); the blocks are
+// divided among the threads here.
 
 import Base
 import COneDNN
@@ -18,23 +19,23 @@ package enum MultiplicationError: Error, CustomStringConvertible {
   package var description: String {
     switch self {
     case .failed(let operation, let shape, let status):
-      "\(operation) a matrix multiplication \(shape): oneDNN \(oneDNNVersion) says \(status). "
-        + "Is the machine out of memory? Otherwise please report this line, with the processor and the oneDNN version"
+      "\(operation) a matrix multiplication \(shape): oneDNN \(oneDNNVersion) reports \(status). "
+        + "Is the machine out of memory? If not, please report this line and the processor"
     }
   }
 }
 
-/// The version of the oneDNN that is loaded, as "2.6.3".
+/// The version of the loaded oneDNN library, for example "2.6.3".
 package var oneDNNVersion: String { String(cString: ttrl_onednn_version()) }
 
-/// The instruction set oneDNN uses at most, as "avx512_core_amx".
+/// The highest instruction set that oneDNN uses, for example "avx512_core_amx".
 package var oneDNNInstructionSet: String { String(cString: ttrl_onednn_isa()) }
 
 /// A multiplication compiled for one shape. Immutable; shared by all threads.
 final class CompiledMultiplication: @unchecked Sendable {
   let shape: ttrl_matmul_shape
   let handle: OpaquePointer
-  /// A small number, unique in the process: the place of this multiplication in every `Multiplier`.
+  /// A small number, unique in the process: the index of this multiplication in every `LibraryCalls`.
   let index: Int
 
   private static let cache = Mutex<[CompiledMultiplication]>([])
@@ -52,7 +53,7 @@ final class CompiledMultiplication: @unchecked Sendable {
 
   deinit { ttrl_matmul_destroy(handle) }
 
-  /// The process has one of each shape. They are few (a dozen per model), so a list is searched.
+  /// The process has one multiplication of each shape. There are few (a dozen per model), so a list is enough.
   static func shared(_ shape: ttrl_matmul_shape) throws(MultiplicationError) -> CompiledMultiplication {
     try cache.withLock { list throws(MultiplicationError) in
       if let found = list.first(where: { $0.shape.isSame(as: shape) }) { return found }
@@ -73,7 +74,8 @@ final class LibraryWeights: @unchecked Sendable {
   /// Products run in blocks of this many rows.
   var blockRows: Int { Int(multiplication.shape.rows) }
 
-  /// Packs [outputs, inputs] as a linear layer stores it, or, not `isTransposed`, [inputs, outputs].
+  /// Packs weights. With `isTransposed` they are [outputs, inputs], as a linear layer stores them, else
+  /// [inputs, outputs].
   init(
     _ weights: Matrix, isTransposed: Bool, type: DataType, accumulates: Bool = false
   ) throws(MultiplicationError) {
@@ -94,18 +96,19 @@ final class LibraryWeights: @unchecked Sendable {
 
   deinit { ttrl_packed_destroy(handle) }
 
-  /// Small weights stay in the cache between blocks, and small blocks waste little; large ones are read from memory for
-  /// every block, so blocks are larger. Measured on Sapphire Rapids: 32 rows reach 95 % of the speed of 128.
+  /// Small weights stay in the cache from one block to the next, so blocks can be small, which wastes few rows. Large
+  /// weights are read from memory for every block, so blocks are larger. Measured on Sapphire Rapids: blocks of 32 rows
+  /// reach 95 % of the speed of 128.
   static func blockRows(inputs: Int, outputs: Int) -> Int { inputs * outputs <= 1 << 20 ? 48 : 96 }
 }
 
-/// No product runs in larger blocks: buffers with rows for a multiple of this can be multiplied by any weights.
+/// The rows of the largest block. A buffer whose rows are a multiple of this can be multiplied by any weights.
 package let blockRowsMax = 96
 
 /// `count` rounded up to whole blocks of any multiplication.
 package func roundedToBlocks(_ count: Int) -> Int { (count + blockRowsMax - 1) / blockRowsMax * blockRowsMax }
 
-/// What a team needs to multiply with oneDNN: its argument objects and scratch, for every thread.
+/// What a team of threads needs to multiply with oneDNN: argument objects and scratch for every thread.
 final class LibraryMultiplier {
   private let team: Team
   private let calls: [LibraryCalls]
@@ -116,7 +119,8 @@ final class LibraryMultiplier {
     calls = (0..<team.size).map { _ in LibraryCalls() }
   }
 
-  /// out[rows] = x[rows] · weights, or +=; x's rows from `rows` to the block's end become zero, out's are overwritten.
+  /// out[rows] = x[rows] · weights, or += if the weights accumulate. From `rows` to the end of the last block, x's rows
+  /// become zero and out's rows are overwritten.
   func multiply(_ x: Operand, rows: Int, by weights: LibraryWeights, into out: Matrix) throws(MultiplicationError) {
     let block = weights.blockRows
     let blocks = (rows + block - 1) / block
@@ -133,7 +137,7 @@ final class LibraryMultiplier {
     }
   }
 
-  /// gradient[outputs, inputs] += dyᵀ · x; the inner dimension is always that of a whole chunk.
+  /// gradient[outputs, inputs] += dyᵀ · x. The inner dimension is always that of a whole chunk.
   func addOuterProduct(
     _ dy: Operand, outputs: Range<Int>, _ x: Operand, rows: Int, to gradient: Matrix
   ) throws(MultiplicationError) {
@@ -143,7 +147,7 @@ final class LibraryMultiplier {
     if transposed.byteCount < byteCount { transposed = Memory(byteCount: byteCount) }
     let dyTransposed = Operand(memory: transposed, rows: dy.columns, columns: chunk, type: dy.type)
     Kernels.best.transpose(dy, rows: rows, into: dyTransposed)
-    // In pieces, so that threads can share them: whole ones and what is left.
+    // In pieces that the threads divide among themselves: whole ones, and one for the rest.
     let piece = LibraryMultiplier.outerRows
     let whole = gradient.rows / piece
     for (first, count, rows) in [(0, whole, piece), (whole * piece, 1, gradient.rows % piece)] where count * rows > 0 {
@@ -164,10 +168,10 @@ final class LibraryMultiplier {
     }
   }
 
-  /// Rows of a gradient that one thread works on at a time.
+  /// How many rows of a gradient one thread computes at a time.
   private static let outerRows = 384
 
-  /// Shares out 0..<count; `body` returns a status.
+  /// Divides 0..<count among the threads. `body` returns oneDNN's status.
   private func onAllThreads(
     _ count: Int, _ multiplication: CompiledMultiplication, _ body: (OpaquePointer, Range<Int>) -> Int32
   ) throws(MultiplicationError) {
@@ -188,7 +192,7 @@ final class LibraryMultiplier {
 private final class LibraryCalls {
   /// By `CompiledMultiplication.index`.
   private var calls: [OpaquePointer?] = []
-  /// Keeps what the calls point to.
+  /// Keeps alive what the calls point to.
   private var kept: [CompiledMultiplication] = []
 
   deinit {

@@ -1,21 +1,21 @@
 // MatrixMultiply: products whose rows do not depend on each other, bit for bit.
 //
-// Three products make a linear layer y = x·Wᵀ: y itself, dx = dy·W and dW = dyᵀ·x. Our own kernels (CKernels/
-// multiply.h) make each element as one chain of additions in a fixed order, so its bits depend on its row and the
-// weights alone, and are the same with AVX2 and AVX-512. One packed copy of the weights serves both ways.
-// The one exception is bfloat16 on processors with AMX, whose matrix unit is several times faster: there oneDNN
-// multiplies (LibraryMultiply.swift). The choice follows from the type and the instruction set, never from timing.
-// Where bfloat16 meets a processor without AMX, its values are widened: the products are exact, the sums are float32.
+// A linear layer y = x·Wᵀ needs three products: y itself, dx = dy·W and dW = dyᵀ·x. The project's own kernels
+// (CKernels/multiply.h) compute each element as one chain of additions in a fixed order. So its bits depend only on its
+// row and the weights, and are the same with AVX2 and AVX-512. One packed copy of the weights serves the forward and
+// the backward pass. The exception is bfloat16 on processors with AMX, whose matrix unit is several times faster: there
+// oneDNN multiplies (LibraryMultiply.swift). The choice depends on the type and the instruction set, never on timing.
+// On a processor without AMX, bfloat16 values are widened: the products are exact, the sums are float32.
 
 package import Base
 import CKernels
 import COneDNN
 
-/// Who multiplies.
+/// What computes products: the project's own kernels, or oneDNN.
 package enum MultiplicationMethod: Sendable {
   case kernels, library
 
-  /// The rule.
+  /// The method that is used if none is requested.
   package static func standard(for type: DataType) -> MultiplicationMethod {
     type == .bfloat16 && oneDNNInstructionSet.hasSuffix("_amx") ? .library : .kernels
   }
@@ -25,21 +25,21 @@ package enum MultiplicationMethod: Sendable {
 package final class PackedWeights: Sendable {
   enum Form: Sendable {
     case kernels(Memory)
-    /// `backward` is there where it was asked for.
+    /// `backward` is nil if the weights were not packed for training.
     case library(forward: LibraryWeights, backward: LibraryWeights?)
   }
 
   package let inputs: Int
   package let outputs: Int
   package let type: DataType
-  /// Forward products are added to what the result held.
+  /// Whether forward products are added to the previous contents of the result.
   package let accumulates: Bool
   let form: Form
 
   /// Packs [outputs, inputs]; in bfloat16 the values are rounded to nearest even.
   ///
-  /// - Parameter isForTraining: `multiplyBackward` will be called.
-  /// - Throws: what the library refuses.
+  /// - Parameter isForTraining: whether `multiplyBackward` will be called.
+  /// - Throws: if oneDNN fails.
   package init(
     _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
     method: MultiplicationMethod? = nil, team: Team? = nil
@@ -62,26 +62,26 @@ package final class PackedWeights: Sendable {
     }
   }
 
-  /// Of the packed form that our kernels use.
+  /// Bytes of the packed form that the project's own kernels use.
   package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {
     (inputs + 15) / 16 * 16 * ((outputs + 15) / 16 * 16) * type.bytes
   }
 
-  /// Single rows can be read back from it.
+  /// Whether single rows can be read back.
   package var hasRows: Bool {
     if case .kernels = form { return true }
     return false
   }
 
-  /// out = row `index` of the weights, as they are multiplied with.
+  /// out = row `index` of the packed weights.
   package func copyRow(_ index: Int, to out: Floats) {
-    guard case .kernels(let memory) = form else { preconditionFailure("the library's layout is its own") }
+    guard case .kernels(let memory) = form else { preconditionFailure("oneDNN's layout is not known") }
     precondition(index >= 0 && index < outputs && out.count == inputs, "row \(index) of \(outputs) weights")
     Kernels.best.unpackRow(index, of: memory, weights: self, into: out)
   }
 }
 
-/// What multiplies, with the threads and the scratch it needs. Not `Sendable`: one per team.
+/// Computes products with a team of threads and its scratch. Not `Sendable`: one per team.
 package final class Multiplier {
   package let team: Team
   private let kernels: Kernels
@@ -94,9 +94,9 @@ package final class Multiplier {
     scratch = (0..<team.size).map { _ in Floats(count: Int(TTRL_MULTIPLY_SCRATCH)) }
   }
 
-  /// out[rows] = x[rows] · weightsᵀ, or += where the weights accumulate.
+  /// out[rows] = x[rows] · weightsᵀ, or += if the weights accumulate.
   ///
-  /// Both have room for the last block (`roundedToBlocks`): rows from `rows` to the block's end may be overwritten.
+  /// Both have room for the whole last block (`roundedToBlocks`). Rows from `rows` to its end can be overwritten.
   package func multiply(
     _ x: Operand, rows: Int, by weights: PackedWeights, into out: Matrix
   ) throws(MultiplicationError) {
@@ -117,7 +117,7 @@ package final class Multiplier {
     check(dy, rows, weights.type, inputs: weights.outputs, dx, outputs: weights.inputs)
     switch weights.form {
     case .library(_, let backward):
-      guard let backward else { preconditionFailure("the weights were packed without what the way back needs") }
+      guard let backward else { preconditionFailure("the weights were not packed for the backward pass") }
       try library.multiply(dy, rows: rows, by: backward, into: dx)
     case .kernels(let memory):
       let right = ttrl_right(
@@ -130,13 +130,13 @@ package final class Multiplier {
   /// gradient[outputs, inputs] += dyᵀ · x of the first `rows` rows of one chunk: the gradient of a linear layer's
   /// weights.
   ///
-  /// `dy` holds the outputs as columns `outputs`. Rows beyond `rows` must be finite; they may be overwritten.
+  /// The layer's outputs are the columns `outputs` of `dy`. Rows beyond `rows` must be finite; they can be overwritten.
   package func addOuterProduct(
     _ dy: Operand, outputs: Range<Int>, _ x: Operand, rows: Int, to gradient: Matrix,
     method: MultiplicationMethod? = nil
   ) throws(MultiplicationError) {
-    precondition(dy.type == x.type, "the two factors differ in type")
-    precondition(dy.rows == x.rows && rows <= x.rows, "the two factors differ in their number of rows")
+    precondition(dy.type == x.type, "the types of the two factors differ")
+    precondition(dy.rows == x.rows && rows <= x.rows, "the numbers of rows of the two factors differ")
     precondition(
       gradient.rows == outputs.count && gradient.columns == x.columns && outputs.upperBound <= dy.columns
         && outputs.lowerBound >= 0, "the gradient does not have the product's shape")
@@ -166,8 +166,8 @@ package final class Multiplier {
   private func check(
     _ x: Operand, _ rows: Int, _ type: DataType, inputs: Int, _ out: Matrix, outputs: Int
   ) {
-    precondition(x.type == type, "weights and their input differ in type")
+    precondition(x.type == type, "the types of weights and input differ")
     precondition(x.columns == inputs && out.columns == outputs, "weights do not fit input or output")
-    precondition(rows <= x.rows && rows <= out.rows, "\(rows) rows are more than there are")
+    precondition(rows <= x.rows && rows <= out.rows, "input or output has fewer than \(rows) rows")
   }
 }

@@ -1,17 +1,17 @@
-// Memory: aligned float memory, and the views of it that kernels work on.
+// Memory: aligned float memory, and the views of it that kernels use.
 //
-// The idea: one class owns memory, and every view holds its owner, so that a pointer never outlives what it points to.
-// Views know their extent; `Kernels` and `Multiplier` compare extents before a pointer reaches C. This file and those
-// two are where raw pointers live.
+// One class owns the memory, and every view keeps its owner alive, so a pointer never outlives its memory. A view knows
+// its size; `Kernels` and `Multiplier` check sizes before a pointer is passed to C. Almost all raw pointers of the
+// engine are in this file, in those two, and in KeyValuePages.
 // Not here: arithmetic.
 
 package import Base
 import CKernels
 
-/// Zeroed memory aligned to 64 bytes. Freed with its last view.
+/// Zeroed memory, aligned to 64 bytes. It is freed with its last view.
 ///
-/// `@unchecked Sendable`: whoever shares it decides who writes when. The engine's rule is that a model's memory is
-/// written before it is published and never after, and that everything else belongs to one thread at a time.
+/// `@unchecked Sendable`: its users decide which thread writes when. The engine's rule: a model's memory is written
+/// before the model is shared and never after; all other memory belongs to one thread at a time.
 package final class Memory: @unchecked Sendable {
   @usableFromInline let base: UnsafeMutableRawPointer
   package let byteCount: Int
@@ -27,7 +27,7 @@ package final class Memory: @unchecked Sendable {
   deinit { ttrl_free(base, byteCount) }
 }
 
-/// A run of float32 values: a parameter, a gradient, a row.
+/// A contiguous array of float32 values: a parameter, a gradient, a row.
 package struct Floats: Sendable {
   @usableFromInline let memory: Memory
   /// In floats, from the start of the memory.
@@ -38,9 +38,9 @@ package struct Floats: Sendable {
     @inlinable get { memory.base.assumingMemoryBound(to: Float.self) + offset }
   }
 
-  /// Zeroes.
+  /// `count` zeroes.
   package init(count: Int) {
-    precondition(count >= 0, "a run of floats needs a count of at least 0, got \(count)")
+    precondition(count >= 0, "the number of floats must be at least 0, got \(count)")
     memory = Memory(byteCount: count * 4)
     offset = 0
     self.count = count
@@ -59,24 +59,24 @@ package struct Floats: Sendable {
 
   package subscript(index: Int) -> Float {
     @inlinable get {
-      precondition(index >= 0 && index < count, "index outside of a run of floats")
+      precondition(index >= 0 && index < count, "the index of a float is out of range")
       return base[index]
     }
     @inlinable nonmutating set {
-      precondition(index >= 0 && index < count, "index outside of a run of floats")
+      precondition(index >= 0 && index < count, "the index of a float is out of range")
       base[index] = newValue
     }
   }
 
-  /// A view of a part; writing to it writes here.
+  /// A view of a part. A write to the view changes this memory.
   package subscript(range: Range<Int>) -> Floats {
-    precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) is outside of 0..<\(count)")
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) is outside 0..<\(count)")
     return Floats(memory: memory, offset: offset + range.lowerBound, count: range.count)
   }
 
-  /// Row-major: all values, `columns` to a row.
+  /// A view of all values as a row-major matrix with `columns` columns.
   package func rows(of columns: Int) -> Matrix {
-    precondition(columns > 0 && count % columns == 0, "\(count) floats are no whole rows of \(columns)")
+    precondition(columns > 0 && count % columns == 0, "\(count) floats do not make whole rows of \(columns)")
     return Matrix(values: self, rows: count / columns, columns: columns)
   }
 
@@ -98,7 +98,7 @@ package struct Floats: Sendable {
     }
   }
 
-  /// Calls `body` with the values, for reading and for handing them to a C library (a collective, a file).
+  /// Calls `body` with the values, to read them or to pass them to a C library (a collective, a file).
   package func withUnsafeBuffer<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -112,7 +112,7 @@ package struct Matrix: Sendable {
   package let rows: Int
   package let columns: Int
 
-  /// Zeroes.
+  /// A matrix of zeroes.
   package init(rows: Int, columns: Int) {
     self.init(values: Floats(count: rows * columns), rows: rows, columns: columns)
   }
@@ -129,13 +129,13 @@ package struct Matrix: Sendable {
 
   /// A view of consecutive rows.
   package subscript(rows range: Range<Int>) -> Matrix {
-    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside of 0..<\(rows)")
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside 0..<\(rows)")
     return Matrix(
       values: values[range.lowerBound * columns..<range.upperBound * columns], rows: range.count, columns: columns)
   }
 }
 
-/// Rows that go into a matrix multiplication, float32 or bfloat16.
+/// Rows that are the input of a matrix multiplication, in float32 or bfloat16.
 package struct Operand: Sendable {
   private let memory: Memory
   /// In bytes, from the start of the memory.
@@ -146,7 +146,7 @@ package struct Operand: Sendable {
 
   var base: UnsafeMutableRawPointer { memory.base + offset }
 
-  /// Zeroes.
+  /// An operand of zeroes.
   package init(rows: Int, columns: Int, type: DataType) {
     memory = Memory(byteCount: rows * columns * type.bytes)
     offset = 0
@@ -164,40 +164,40 @@ package struct Operand: Sendable {
     self.type = type
   }
 
-  /// The rows of a matrix themselves, as float32.
+  /// A view of a matrix, in float32.
   package init(viewing matrix: Matrix) {
     self.init(
       memory: matrix.values.memory, offset: matrix.values.offset * 4, rows: matrix.rows, columns: matrix.columns,
       type: .float32)
   }
 
-  var isHalf: Bool { type == .bfloat16 }
+  var isBFloat16: Bool { type == .bfloat16 }
 
   /// A view of consecutive rows.
   package subscript(rows range: Range<Int>) -> Operand {
-    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside of 0..<\(rows)")
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside 0..<\(rows)")
     let start = offset + range.lowerBound * columns * type.bytes
     return Operand(memory: memory, offset: start, rows: range.count, columns: columns, type: type)
   }
 
-  /// The same memory as narrower or wider rows; what does not fill a row is left out.
+  /// A view of the same memory as narrower or wider rows. Values that do not fill a row are left out.
   package func reshaped(rows: Int, columns: Int) -> Operand {
     precondition(rows * columns <= self.rows * self.columns, "\(rows)x\(columns) values do not fit an operand")
     return Operand(memory: memory, offset: offset, rows: rows, columns: columns, type: type)
   }
 
-  /// Makes rows zero, so that a block that is only partly filled multiplies nothing that was left there.
+  /// Sets rows to zero, so that old values in the unused rows of a block are not multiplied.
   package func clear(rows range: Range<Int>) {
     guard !range.isEmpty else { return }
-    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside of 0..<\(rows)")
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) are outside 0..<\(rows)")
     let rowBytes = columns * type.bytes
     (base + range.lowerBound * rowBytes).initializeMemory(as: UInt8.self, repeating: 0, count: range.count * rowBytes)
   }
 
-  /// As float32, for tests and for the readable reference.
+  /// All values, as float32; for tests.
   package var array: [Float] {
     (0..<rows * columns).map { index in
-      isHalf
+      isBFloat16
         ? Float(bitPattern: UInt32(base.load(fromByteOffset: index * 2, as: UInt16.self)) << 16)
         : base.load(fromByteOffset: index * 4, as: Float.self)
     }
@@ -205,7 +205,7 @@ package struct Operand: Sendable {
 }
 
 extension Floats {
-  /// Adds another run of the same length, element by element.
+  /// Adds another array of the same length, element by element.
   package func add(_ other: Floats) {
     precondition(other.count == count, "adding \(other.count) floats to \(count)")
     for index in 0..<count { base[index] += other.base[index] }

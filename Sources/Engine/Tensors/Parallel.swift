@@ -1,8 +1,8 @@
-// Parallel: several threads for a stretch of work, and none left afterwards.
+// Parallel: runs independent pieces of work on several threads.
 //
-// Work is dealt out by index; which thread takes which index does not matter to any result, since every index has its
-// own output and sums are made in an order of their own (or of integers). Threads are made per call: that costs some
-// microseconds, and no pool has to be fed, stopped or fought over.
+// Each thread takes the next index. No result depends on which thread takes which index, because every index has its
+// own output, and sums are made in a fixed order or of integers. Threads are started for each call. That takes some
+// microseconds, and there is no pool that has to be stopped or shared.
 
 import Glibc
 import Synchronization
@@ -10,10 +10,10 @@ import Synchronization
 /// Runs `body(index, thread)` for every index in 0..<count, on at most `threads` threads, and waits for all.
 ///
 /// - Parameters:
-///   - count: how many pieces of work.
-///   - threads: how many at a time; 1 runs on the calling thread.
-///   - body: must not touch what another index touches, unless it locks. `thread` is below `threads`.
-/// - Throws: what the first failing body threw; no new indices are begun after it.
+///   - count: the number of pieces of work.
+///   - threads: how many run at the same time; 1 is the calling thread.
+///   - body: must not use what another index uses, unless with a lock. `thread` is below `threads`.
+/// - Throws: the error of the first body that failed. No new index is begun after it.
 package func inParallel(
   _ count: Int, threads: Int, _ body: @escaping @Sendable (_ index: Int, _ thread: Int) throws -> Void
 ) throws {
@@ -35,7 +35,7 @@ package func inParallel(
         context.work.run(on: context.thread)
         return nil
       }, context.toOpaque())
-    // Without a thread the others do its share.
+    // If a thread cannot be started, the others do its work.
     if code == 0 { handles.append(handle) } else { context.release() }
   }
   work.run(on: 0)

@@ -1,12 +1,12 @@
-// Reference: what the kernels compute, written to be read.
+// Reference: what the kernels compute, in readable form.
 //
-// One plain function per kernel, in float64, on arrays, with library exp and log. Tests hold the kernels to these
-// within the rounding of float32; nothing else calls them. Gradients have no counterpart here: tests compare those of
+// One plain function per kernel, in float64, on arrays, with exp and log of the C library. Tests compare the kernels
+// with these, up to the rounding of float32; nothing else calls them. Gradients are not here: tests compare those of
 // the whole model with finite differences.
 
 import Glibc
 
-/// The readable meaning of the kernels.
+/// The readable form of the kernels.
 package enum Reference {
   /// x / sqrt(mean(x²) + epsilon) · weight, for one row.
   package static func rmsNorm(_ x: [Double], weight: [Double], epsilon: Double) -> [Double] {
@@ -21,7 +21,7 @@ package enum Reference {
     return (0..<width).map { gateUp[$0] / (1 + exp(-gateUp[$0])) * gateUp[width + $0] }
   }
 
-  /// One head turned by the angles of its position: dimension i of the first half with dimension i of the second.
+  /// One head, rotated by the angles of its position: dimension i of the first half with dimension i of the second.
   package static func rotate(_ x: [Double], cosines: [Double], sines: [Double]) -> [Double] {
     let half = x.count / 2
     let first = (0..<half).map { x[$0] * cosines[$0] - x[half + $0] * sines[$0] }
@@ -43,7 +43,7 @@ package enum Reference {
     return weights.map { $0 / total }
   }
 
-  /// The probabilities a token is drawn with: temperature, then top-k (0 is off), then top-p; dropped tokens have 0.
+  /// The tokens' probabilities: temperature, then top-k (0 is off), then top-p. Dropped tokens have probability 0.
   package static func probabilities(_ logits: [Double], temperature: Double, topK: Int, topP: Double) -> [Double] {
     let z = logits.map { $0 / temperature }
     var ranked = z.indices.sorted { (-z[$0], $0) < (-z[$1], $1) }

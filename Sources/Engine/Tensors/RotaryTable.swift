@@ -1,16 +1,17 @@
 // RotaryTable: the cosines and sines of rotary positions.
 //
-// Computed once per model. Angles are products of float32 numbers, because that is how the models' own code makes them:
-// up to position 333, exact angles gave log-probabilities up to 8e-5 from the reference's, these 4e-5. Their cosines
-// and sines come from the C library in float64 and are rounded to float32 once. They (and pow) are the only results
-// of a math library that reach the model; C libraries may differ in the last bit of float64, which the rounding to
-// float32 all but always hides. Source: RoPE, arXiv 2104.09864; the stretching of low frequencies as in Llama 3.1
+// Computed once per model. Angles are products of float32 numbers, as in the models' own code. Up to position 333, the
+// log-probabilities differed from the reference's by at most 8e-5 with exact angles, and by at most 4e-5 with these.
+// Cosines and sines come from the C library in float64 and are rounded to float32 once. These, and pow, are the only
+// results of a math library that reach the model. C libraries can differ in the last bit of float64; the rounding to
+// float32 almost always hides that. Source: RoPE, arXiv 2104.09864; low frequencies are stretched as in Llama 3.1
 // (`rope_type: llama3`).
 
 import Glibc
 
-/// How Llama 3 stretches rotary frequencies: wavelengths longer than `originalMaxPositions / lowFrequencyFactor` by
-/// `factor`, shorter ones than `originalMaxPositions / highFrequencyFactor` not at all, smoothly between.
+/// How Llama 3 stretches rotary frequencies. Wavelengths above `originalMaxPositions / lowFrequencyFactor` are
+/// stretched by `factor`, those below `originalMaxPositions / highFrequencyFactor` are not, and between the two the
+/// factor changes smoothly.
 package struct RotaryStretch: Sendable, Hashable {
   package var factor: Double
   package var lowFrequencyFactor: Double
@@ -36,7 +37,7 @@ package struct RotaryStretch: Sendable, Hashable {
   }
 }
 
-/// [positions, D/2] each. Dimension i of the first half of a head turns with dimension i of the second half.
+/// [positions, D/2] each. Dimension i of a head's first half is rotated with dimension i of its second half.
 package struct RotaryTable: Sendable {
   package let cosines: Matrix
   package let sines: Matrix

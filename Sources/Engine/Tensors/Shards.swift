@@ -1,19 +1,20 @@
 // Shards: which learner rank keeps the optimizer's state of which parameters.
 //
-// The flat array of parameters is cut into buckets, which travel one at a time, and every bucket into one slice per
-// rank, so that all ranks send and receive all the time. A rank's shard is its slices, one after the other. Slices end
-// where blocks end; a block is the unit in which anything is summed over the parameters, and knows nothing of ranks:
-// that is why their number cannot be seen in a sum. Not here: how slices travel (Collectives).
+// The flat array of parameters is cut into buckets, which are sent one at a time. Every bucket is cut into one slice
+// per rank, so that all ranks send and receive all the time. A rank's shard consists of its slices, one after the
+// other. Sums over parameters are made block by block. Blocks do not depend on the ranks, and slices end at the ends of
+// blocks; so the number of ranks has no influence on a sum. Not here: how slices are sent (Collectives).
 
 package struct Shards: Sendable, Equatable {
-  /// Parameters per block. Part of the arithmetic: another number gives another last bit of the gradient's norm.
+  /// Parameters per block. It is part of the arithmetic: a different number changes the last bits of the gradient's
+  /// norm.
   package static let blockElements = 1 << 10
   /// Parameters per bucket: 8 MiB of exact sums.
   package static let bucketElements = 1 << 20
 
-  /// Parameters of the model.
+  /// The number of the model's parameters.
   package let count: Int
-  /// Ranks.
+  /// The number of ranks.
   package let size: Int
 
   package init(count: Int, size: Int) {
@@ -31,7 +32,7 @@ package struct Shards: Sendable, Equatable {
     index * Self.bucketElements..<min(count, (index + 1) * Self.bucketElements)
   }
 
-  /// Every rank's parameters of a bucket, as places in the bucket.
+  /// By rank: its parameters of a bucket, as a range in the bucket.
   package func slices(ofBucket index: Int) -> [Range<Int>] {
     let length = bucket(index).count
     let blocks = Self.blockCount(of: length)
@@ -39,11 +40,11 @@ package struct Shards: Sendable, Equatable {
     return (0..<size).map { ends[$0]..<ends[$0 + 1] }
   }
 
-  /// A rank's parameters of a bucket, and where they are in its shard.
+  /// A rank's parameters of a bucket: where they are in the whole array, and where in the rank's shard.
   package func slice(ofBucket index: Int, of rank: Int) -> (whole: Range<Int>, shard: Range<Int>) {
     let slice = slices(ofBucket: index)[rank]
     let start = bucket(index).lowerBound
-    // All buckets before it are full, and cut alike.
+    // All buckets before it are full, so they are all cut in the same way.
     let shardStart = index > 0 ? index * slices(ofBucket: 0)[rank].count : 0
     return (
       start + slice.lowerBound..<start + slice.upperBound, shardStart..<shardStart + slice.count
@@ -55,14 +56,14 @@ package struct Shards: Sendable, Equatable {
     (0..<bucketCount).map { slice(ofBucket: $0, of: rank) }
   }
 
-  /// Parameters in a rank's shard.
+  /// The number of parameters in a rank's shard.
   package func count(of rank: Int) -> Int {
     bucketCount == 0 ? 0 : slice(ofBucket: bucketCount - 1, of: rank).shard.upperBound
   }
 }
 
 extension Floats {
-  /// The sum of squares of every block, in float64, in one fixed order each.
+  /// By block: the sum of squares, in float64, in a fixed order.
   package func sumsOfSquares(team: Team? = nil) -> [Double] {
     let size = Shards.blockElements
     var sums = [Double](repeating: 0, count: Shards.blockCount(of: count))

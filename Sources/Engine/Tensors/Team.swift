@@ -1,20 +1,20 @@
-// Team: threads that work on the parts of one thing together, many times a millisecond.
+// Team: threads that compute the parts of one operation together, many times per millisecond.
 //
-// One micro-batch, or one batch of samples, is worked on by several threads: a stretch of work is cut into parts, and
-// the next stretch begins when all parts are done. A stretch takes some microseconds, so the threads are kept, and wait
-// awake for a moment before they sleep. What a part computes does not depend on who computes it or on how many parts
-// there are; that is the callers' promise, and tests hold them to it.
+// Several threads compute one micro-batch or one batch of samples. An operation is cut into parts, and the next one
+// begins when all parts are done. An operation takes some microseconds, so the threads are kept, and a thread that has
+// nothing to do stays awake for a moment before it sleeps. Callers make sure that a result does not depend on which
+// thread computes a part, nor on the number of parts; tests check this.
 // Not here: independent pieces of work (Parallel.swift).
 
 import Glibc
 import Synchronization
 
-/// A number of threads, the caller's included. One stretch of work at a time; used by one thread.
+/// `size` threads, including the calling thread. It runs one operation at a time, for one calling thread.
 package final class Team {
   package let size: Int
   private let state = TeamState()
 
-  /// Threads that cannot be started are done without.
+  /// If a thread cannot be started, the team works without it.
   package init(_ size: Int) {
     precondition(size > 0, "a team has at least 1 thread, got \(size)")
     self.size = size
@@ -39,7 +39,7 @@ package final class Team {
 
   deinit { state.end() }
 
-  /// Runs `body` once for every part in 0..<parts and waits for all. Parts must not touch what another part touches.
+  /// Runs `body` once for every part in 0..<parts and waits for all. A part must not use what another part writes.
   package func run(_ parts: Int, _ body: (_ part: Int) -> Void) {
     guard size > 1, parts > 1 else {
       for part in 0..<parts { body(part) }
@@ -48,7 +48,7 @@ package final class Team {
     withoutActuallyEscaping(body) { state.run(parts, $0) }
   }
 
-  /// Cuts 0..<count into one range per thread, even to a multiple of `unit`, and runs `body` for each.
+  /// Cuts 0..<count into one range per thread, at multiples of `unit`, and runs `body` for each.
   package func share(_ count: Int, unit: Int = 1, _ body: (_ range: Range<Int>, _ part: Int) -> Void) {
     let units = (count + unit - 1) / unit
     let parts = min(size, units)
@@ -60,7 +60,7 @@ package final class Team {
   }
 }
 
-/// Shares 0..<count out over the threads of a team, or does all of it where there is none.
+/// Divides 0..<count among the threads of a team; without a team, the calling thread does all of it.
 func share(
   _ count: Int, _ team: Team?, unit: Int = 1 << 14, _ body: (_ range: Range<Int>, _ part: Int) -> Void
 ) {
@@ -69,25 +69,25 @@ func share(
 
 /// What the threads of a team share.
 ///
-/// `@unchecked Sendable`: `body` and `parts` are written before `stretch` is raised and read after it was seen raised;
-/// nobody reads them after `busy` has fallen to zero.
+/// `@unchecked Sendable`: `body` and `parts` are written before `generation` is increased. A thread reads them only
+/// after it has seen the new `generation`, and not after `busy` has become zero.
 private final class TeamState: @unchecked Sendable {
   private var body: ((Int) -> Void)?
   private var parts = 0
   private var isEnding = false
-  /// Threads beside the caller.
+  /// The number of threads besides the calling thread.
   let members = Atomic<Int>(0)
-  /// Counts stretches of work.
-  private let stretch = Atomic<Int>(0)
+  /// The number of operations so far.
+  private let generation = Atomic<Int>(0)
   private let next = Atomic<Int>(0)
-  /// Threads that have not finished the stretch.
+  /// The number of threads that have not finished the operation.
   private let busy = Atomic<Int>(0)
   private let sleepers = Atomic<Int>(0)
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let raised = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  /// Looks at `stretch` before a thread goes to sleep, each after offering its core to others: some tens of µs.
-  private static let looks = 100
+  /// How often a thread reads `generation` before it sleeps. It yields its core after each time: some tens of µs.
+  private static let readsBeforeSleep = 100
 
   init() {
     pthread_mutex_init(mutex, nil)
@@ -118,7 +118,7 @@ private final class TeamState: @unchecked Sendable {
   private func begin() {
     next.store(0, ordering: .relaxed)
     busy.store(members.load(ordering: .relaxed), ordering: .relaxed)
-    stretch.add(1, ordering: .sequentiallyConsistent)
+    generation.add(1, ordering: .sequentiallyConsistent)
     guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
     pthread_mutex_lock(mutex)
     pthread_cond_broadcast(raised)
@@ -134,28 +134,28 @@ private final class TeamState: @unchecked Sendable {
     }
   }
 
-  /// A thread's life.
+  /// What a thread runs until the team ends.
   func serve() {
     var seen = 0
     while true {
-      seen = waitForStretch(after: seen)
+      seen = waitForGeneration(after: seen)
       if isEnding { return }
       work()
       busy.subtract(1, ordering: .releasing)
     }
   }
 
-  private func waitForStretch(after seen: Int) -> Int {
-    for _ in 0..<TeamState.looks {
-      let now = stretch.load(ordering: .acquiring)
+  private func waitForGeneration(after seen: Int) -> Int {
+    for _ in 0..<TeamState.readsBeforeSleep {
+      let now = generation.load(ordering: .acquiring)
       if now != seen { return now }
       sched_yield()
     }
     pthread_mutex_lock(mutex)
     sleepers.add(1, ordering: .sequentiallyConsistent)
-    while stretch.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(raised, mutex) }
+    while generation.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(raised, mutex) }
     sleepers.subtract(1, ordering: .sequentiallyConsistent)
     pthread_mutex_unlock(mutex)
-    return stretch.load(ordering: .acquiring)
+    return generation.load(ordering: .acquiring)
   }
 }

@@ -1,45 +1,45 @@
-// AnswerKey: when are two answers the same answer?
+// AnswerKey: two answers are the same answer if their keys are equal.
 //
-// When their keys are equal. The key is computed from one answer alone, so the relation is reflexive, symmetric and
-// transitive by construction, and one relation serves the vote, the reward and the metrics. That rules out tolerances
-// and rules like "40% is 40 and also 0.4"; the price is that 0.333 is not 1/3, which is intended.
+// A key is computed from one answer alone. So the relation is reflexive, symmetric and transitive by construction, and
+// the vote, the reward and the metrics can use the same relation. This excludes tolerances, and rules like "40% is 40
+// and also 0.4". The price is that 0.333 is not 1/3; this is intended.
 //
-// A key is made in three tiers. Tier 1 (Lexer) ends the differences of spelling. Tier 2 (Parser, Evaluator) reads the
-// answer and writes a canonical text: scalars by their image in two finite fields, structures element by element,
-// unordered ones sorted. Tier 3 (NumericEvaluator) computes real constants that are not rational. An answer that cannot
-// be read is a class of its own, keyed by its tier-1 form, and the key says so (``isLexical``); so does one that would
-// take too many steps (``isExhausted``).
+// A key is made in three tiers. Tier 1 (Lexer) removes the differences of spelling. Tier 2 (Parser, Evaluator) reads
+// the answer and writes a canonical text: scalars as their image in two finite fields, structures element by element,
+// unordered structures sorted. Tier 3 (NumericEvaluator) computes real constants that are not rational. If an answer
+// cannot be read, its key is its tier-1 form, and the key says so (``isLexical``). The same is true for an answer that
+// would take too many steps (``isExhausted``).
 //
-// The rules, in short. Ignored: units, percent, degree and currency marks, `\text`, the name that was solved for.
+// The rules, in short. Ignored: units, percent, degree and currency marks, `\text`, the name of the unknown (`x =`).
 // Ordered: round and square brackets. Unordered: braces and bare lists. `\pm` is two answers. An inequality for one
-// symbol is an interval. Other equations are compared up to a constant factor and never equal a solved one. `(C) 12`
-// and `C) 12` are the letter C: any two of them are equal, because both equal the bare letter.
+// symbol is an interval. Other equations are compared up to a constant factor, and never equal a solved one. `(C) 12`
+// and `C) 12` are the letter C, so all answers of this form with the same letter are equal.
 //
 // Not here: finding the answer in a response (Extraction).
 
 package import Base
 
-/// The class of an answer. Equal keys, and nothing else, make answers equivalent.
+/// The class of an answer. Answers are equivalent if, and only if, their keys are equal.
 package struct AnswerKey: Hashable, Comparable, Sendable {
-  /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and the like for
-  /// structures, `r:...` for constants, `choice:C`, `words:east`, `string:...`, `text:...` for what could not be read,
-  /// and `budget:...` for what would have taken too long to.
+  /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and similar for
+  /// structures, `r:...` for constants, `choice:C`, `words:east`, `string:...`, `text:...` for an answer that could not
+  /// be read, and `budget:...` for an answer that would have taken too many steps.
   package let text: String
 
-  /// Whether the answer could not be read as mathematics, so that only its spelling, tier 1, was compared.
+  /// Whether the answer could not be read as mathematics, so that only its spelling (tier 1) is compared.
   package var isLexical: Bool { text.hasPrefix("text:") || isExhausted }
 
-  /// Whether that was because reading it would have taken more than the budget of steps.
+  /// Whether the reason is that reading it would have taken more steps than the budget has.
   package var isExhausted: Bool { text.hasPrefix("budget:") }
 
   fileprivate init(text: String) { self.text = text }
 
-  /// The text of an answer by the reference's rule (AnswerRule), nil of any other.
+  /// The answer's text, if the key was made by the reference's rule (AnswerRule); else nil.
   var referenceText: String? {
     text.hasPrefix(Self.referenceMark) ? String(text.dropFirst(Self.referenceMark.count)) : nil
   }
 
-  /// An answer by the reference's rule.
+  /// The key of an answer by the reference's rule.
   init(referenceText: String) { text = Self.referenceMark + referenceText }
 
   private static let referenceMark = "reference:"
@@ -47,22 +47,22 @@ package struct AnswerKey: Hashable, Comparable, Sendable {
   package static func < (left: AnswerKey, right: AnswerKey) -> Bool { left.text < right.text }
 }
 
-/// The key of an answer. Total: any text has one; time grows at most linearly with the text.
+/// The key of an answer. Every text has a key. The time is at most linear in the length of the text.
 /// - Parameters:
-///   - answer: what stood in the box or after the phrase, without them.
-///   - kind: how the question wants its answers read; keys of different kinds mean nothing to each other.
+///   - answer: the text in the box or after the phrase, without these.
+///   - kind: how answers to the question are read. Keys of different kinds cannot be compared.
 /// - Returns: the class of the answer.
 package func answerKey(_ answer: String, kind: AnswerKind) -> AnswerKey { readAnswer(answer, kind: kind).key }
 
-/// A key, and what it cost.
+/// A key, and the steps that it took.
 package struct AnswerReading: Sendable {
   package var key: AnswerKey
-  /// At most ``stepsMax``, whatever the text is.
+  /// At most ``stepsMax``, for every text.
   package var steps: Int
   package static let stepsMax = StepBudget.stepsMax
 }
 
-/// The key of an answer with the steps it took; see ``answerKey(_:kind:)``.
+/// The key of an answer and the steps that it took; see ``answerKey(_:kind:)``.
 package func readAnswer(_ answer: String, kind: AnswerKind) -> AnswerReading {
   let budget = StepBudget()
   let key =
@@ -79,7 +79,7 @@ package func areEquivalent(_ left: String, _ right: String, kind: AnswerKind) ->
   answerKey(left, kind: kind) == answerKey(right, kind: kind)
 }
 
-/// More tokens than any answer has; above this only the spelling is compared.
+/// More tokens than any usual answer has. With more, only the spelling is compared.
 private let parsedTokensMax = 400
 
 private func mathKey(_ answer: String, _ budget: StepBudget) -> AnswerKey {
@@ -99,9 +99,9 @@ private func choiceKey(_ answer: String) -> AnswerKey {
   return AnswerKey(text: "text:" + lexicalForm(Lexer.tokens(of: answer)))
 }
 
-/// The letter of an answer that repeats its choice in front: `(C) 12`, `\textbf{(C)}\ 12`, `C) 12`.
+/// The letter of an answer that begins with its choice: `(C) 12`, `\textbf{(C)}\ 12`, `C) 12`.
 ///
-/// After both brackets there must be space, and no sign: `(A)(B)` and `(A) + 1` are products and sums.
+/// If the letter is in brackets, a space must follow, and not a sign: `(A)(B)` and `(A) + 1` are products and sums.
 private func labelledChoice(_ tokens: [Token]) -> String? {
   let isBracketed = tokens.first?.isMark("(") ?? false
   let rest = tokens.dropFirst(isBracketed ? 1 : 0)
@@ -117,7 +117,7 @@ private func labelledChoice(_ tokens: [Token]) -> String? {
 }
 
 extension Token {
-  /// The token as a choice from A to J.
+  /// The token's letter, if it is a choice from A to J.
   fileprivate var choiceLetter: String? {
     switch kind {
     case .letter(let name), .word(let name, _): ("A"..."J").contains(name) && name.count == 1 ? name : nil
@@ -128,23 +128,23 @@ extension Token {
 
 // MARK: Writing keys
 
-/// Turns a tree into canonical text, with `\pm` read as `sign`.
+/// Turns a tree into canonical text. `\pm` is read as `sign`.
 private struct KeyWriter {
   let budget: StepBudget
   var sign = 1
 
-  /// The text of an answer or of an element of an unordered collection; an open sign makes it a set of two.
+  /// The text of an answer, or of an element of an unordered collection. With `\pm` it is a set of two.
   func text(of node: Node) throws -> String {
     let texts = try alternatives(node)
     return texts.count == 1 ? texts[0] : braces(texts)
   }
 
-  /// The texts of the values a node stands for: one, two where a sign is open, or the elements of a collection.
+  /// The texts of the values that a node stands for: one, two if there is a `\pm`, or the elements of a collection.
   private func alternatives(_ node: Node) throws -> [String] {
     switch node {
     case .set(let elements): return distinct(try elements.flatMap { try self.elements($0) })
     case .list(let elements, let separator):
-      // `x > 2 or x < -1` is one set of numbers, and so is `x > 2, x < 5`.
+      // `x > 2 or x < -1` is one set of numbers. So is `x > 2, x < 5`.
       if elements.allSatisfy({ $0.isInequality }) {
         return [try combined(separator == .or ? .union : .intersection, elements.map { try definite($0) })]
       }
@@ -157,7 +157,7 @@ private struct KeyWriter {
     }
   }
 
-  /// What one element contributes to its collection: itself, or two where a sign is open.
+  /// What one element adds to its collection: its text, or two texts if it has a `\pm`.
   private func elements(_ node: Node) throws -> [String] {
     if case .set = node { [try definite(node)] } else { try alternatives(node) }
   }
@@ -170,7 +170,7 @@ private struct KeyWriter {
 
   private func braces(_ texts: [String]) -> String { "{" + texts.sorted().joined(separator: ";") + "}" }
 
-  /// The text of a node whose signs are all decided.
+  /// The text of a node in which every `\pm` has the sign `sign`.
   private func definite(_ node: Node) throws -> String {
     switch node {
     case .words(let words): return "words:" + words
@@ -192,7 +192,8 @@ private struct KeyWriter {
     return try evaluator.value(node)
   }
 
-  /// The text of one expression: by tier 2 where it is rational or has symbols, else by tier 3 where that resolves it.
+  /// The text of one expression: by tier 2 if it is rational or has symbols; else by tier 3, or by tier 2 if tier 3
+  /// does not resolve it.
   private func scalar(of node: Node) throws -> String {
     let image = try value(node)
     if image.rational != nil || node.hasUnknown || node.isRadicalFree { return scalar(image) }
@@ -225,7 +226,7 @@ extension KeyWriter {
     if relations == [.notEqual] { return "≠" + (try upToFactor(nodes[0], nodes[1])) }
     if let interval = try interval(nodes, relations) { return interval }
     guard relations.count == 1, relations[0] != .notEqual else { throw Unparsed() }
-    // What lies on the greater side minus the other; a positive factor stays, it cannot be told from a negative one.
+    // The greater side minus the other. A constant factor is kept, because the sign of a factor cannot be determined.
     let isLess = relations[0] == .less || relations[0] == .lessOrEqual
     let difference = try value(isLess ? nodes[1] : nodes[0]) - value(isLess ? nodes[0] : nodes[1])
     let isStrict = relations[0] == .less || relations[0] == .greater
@@ -233,16 +234,17 @@ extension KeyWriter {
   }
 
   private func equation(_ nodes: [Node]) throws -> String {
-    // `5 = x` is solved as well.
+    // `5 = x` is a solved equation too.
     if nodes.count == 2, case .symbol = nodes[1] { return try definite(nodes[0]) }
     let texts = try nodes.map { try definite($0) }
-    // `2 + 3 = 5` states a value; `1 = 2` states nothing we can compare.
+    // `2 + 3 = 5` states a value. `1 = 2` states nothing that can be compared.
     if texts.allSatisfy({ $0 == texts[0] }) { return texts[0] }
     guard nodes.count == 2 else { throw Unparsed() }
     return "=" + (try upToFactor(nodes[0], nodes[1]))
   }
 
-  /// The difference of two sides at one evaluation point, divided by that at another: a constant factor cancels.
+  /// The difference of the two sides at one evaluation point, divided by the difference at another point. A constant
+  /// factor cancels.
   private func upToFactor(_ left: Node, _ right: Node) throws -> String {
     let here = try value(left, assignment: 1) - value(right, assignment: 1)
     let there = try value(left, assignment: 2) - value(right, assignment: 2)
@@ -250,14 +252,14 @@ extension KeyWriter {
     return scalar(here * below)
   }
 
-  /// `a < x ≤ b`, `x < b` and `a < x` as the intervals they describe, for one symbol by itself.
+  /// `a < x ≤ b`, `x < b` and `a < x` as intervals, if x is a single symbol.
   private func interval(_ nodes: [Node], _ relations: [Relation]) throws -> String? {
     guard let place = nodes.firstIndex(where: { $0.isUnknown }),
       place <= 1, nodes.count <= place + 2, relations.allSatisfy({ $0 != .equal && $0 != .notEqual })
     else { return nil }
     var lower: String?
     var upper: String?
-    // Seen from the symbol: what it is less than bounds it above.
+    // Relations as seen from the symbol: if the symbol is less than a bound, that is its upper bound.
     for index in relations.indices {
       let seen = index < place ? relations[index].reversed : relations[index]
       let bound = try definite(index < place ? nodes[index] : nodes[index + 1])

@@ -1,14 +1,15 @@
-// AnswerRule: finding and comparing answers by our rules or by the reference's.
+// AnswerRule: finds and compares answers by one of two rules: `exact` is this program's own, `reference` is that of the
+// reference implementation.
 //
-// A key knows by whose rule it was made. Votes count equal keys under both rules. Rewards and figures ask whether an
-// answer agrees with a label or a truth: under our rule that is equality of the same keys, under the reference's it is
-// a grader of its own (Reference/), which is why its votes and rewards can contradict each other.
+// A key knows by which rule it was made. Under both rules, a vote counts equal keys. Rewards and figures ask whether an
+// answer agrees with a label or a truth. Under `exact`, they agree if their keys are equal. Under `reference`, a
+// separate grader decides (Reference/), so its votes and its rewards can contradict each other.
 
 package import Base
 
 extension AnswerRule {
-  /// The answer in a response: its text and the class it votes for. nil where the response states none, which under the
-  /// reference's rule never happens: there it is the empty text.
+  /// The answer in a response: its text, and the class that it votes for. nil if the response states none. Under the
+  /// reference's rule this never happens: there the answer is then the empty text.
   package func answer(in response: String, kind: AnswerKind) -> (text: String, key: AnswerKey)? {
     switch self {
     case .exact: return extractAnswer(from: response, kind: kind).map { ($0, answerKey($0, kind: kind)) }
@@ -18,7 +19,7 @@ extension AnswerRule {
     }
   }
 
-  /// The key of a question's own answer.
+  /// The key of a question's true answer.
   package func key(ofTruth answer: String, kind: AnswerKind) -> AnswerKey {
     switch self {
     case .exact: answerKey(answer, kind: kind)
@@ -28,7 +29,7 @@ extension AnswerRule {
 }
 
 extension AnswerKey? {
-  /// Whether an answer is the label's, or the truth's. Without both there is nothing to agree.
+  /// Whether an answer agrees with a label or a truth. False if one of the two is nil.
   package func agrees(with gold: AnswerKey?) -> Bool {
     guard let self, let gold else { return false }
     guard let given = self.referenceText, let right = gold.referenceText else { return self == gold }
@@ -37,11 +38,10 @@ extension AnswerKey? {
 }
 
 extension AnswerKey {
-
   /// Whether a label is right.
   ///
-  /// The reference looks for an answer in the label as if it were a response; of one that is no number that finds the
-  /// last digits or nothing, which is never right (D1).
+  /// The reference searches the label for an answer as if the label were a response. If the label is not a number, this
+  /// finds its last digits or nothing, which is never right (D1 in docs/algorithm.md).
   package func isRightLabel(for truth: AnswerKey) -> Bool {
     guard let label = referenceText, let gold = truth.referenceText else { return self == truth }
     return referenceGrade(referenceAnswer(in: label), gold: gold)

@@ -1,15 +1,16 @@
-// Evaluator: a scalar expression → its image, by the rules of arithmetic and a few identities.
+// Evaluator: computes the image of a scalar expression, by the rules of arithmetic and a few identities.
 //
-// Sums, products, quotients and integer powers need no rule: the fields know them, whether the parts are numbers,
-// radicals or symbols, and so `(x-1)(x+1) = x^2-1` and `1/(2+√3) = 2-√3` hold without a line of algebra here. What does
-// need rules is what the fields do not know: roots of products, powers with symbols in the exponent, logarithms,
-// sines. Each rule below is an identity of real numbers wherever both sides are defined. What no rule reaches becomes
-// an atom of its arguments.
+// Sums, products, quotients and integer powers need no rules: the arithmetic of the fields handles them for numbers,
+// radicals and symbols. So `(x-1)(x+1) = x^2-1` and `1/(2+√3) = 2-√3` hold without any algebra here. Rules are needed
+// for what the fields do not know: roots of products, powers with symbols in the exponent, logarithms, sines. Each rule
+// below is an identity of real numbers wherever both sides are defined. If no rule applies, the result is an atom of
+// the arguments.
 //
-// A symbol is a pseudo-random number. Two assignments give two evaluation points, which is how an equation can be
-// compared up to a constant factor. Every visit to a node costs one step of a budget, so that hostile towers end.
+// A symbol is a pseudo-random number. Two assignments give two evaluation points; with these, an equation can be
+// compared up to a constant factor. Every visit to a node takes one step of the budget, so that malicious towers of
+// powers end.
 //
-// Not here: anything that is not one number (AnswerKey takes structures apart).
+// Not here: anything that is not one number (AnswerKey divides structures into their elements).
 
 /// Why an expression has no image.
 enum Unresolved: Error {
@@ -22,13 +23,13 @@ enum Unresolved: Error {
 }
 
 struct Evaluator {
-  /// Which evaluation point the symbols stand for.
+  /// The evaluation point that determines the symbols' values.
   let assignment: UInt64
   /// What `\pm` means: +1 or −1.
   let sign: Int
   private let budget: StepBudget
 
-  /// Larger factorials and binomials stay atoms: 1,000 products take 10 µs, which is spent as 1,000 steps.
+  /// Larger factorials and binomials stay atoms. 1,000 products take 10 µs and count as 1,000 steps.
   private static let factorsMax = 1_000
 
   init(budget: StepBudget, assignment: UInt64 = 0, sign: Int = 1) {
@@ -84,7 +85,7 @@ extension Evaluator {
     let image = try value(exponent)
     if let rational = image.rational { return try power(base, rational) }
     if let unit = try unitPower(base, image) { return unit }
-    // b^(2n+1) = b·(b^n)^2: each term of the exponent by itself, its rational coefficient outside.
+    // b^(2n+1) = b·(b^n)^2: each term of the exponent separately, with its rational coefficient outside.
     var result = Image.one
     for term in terms(of: exponent) { result = result * (try power(base, term: term)) }
     return result
@@ -123,14 +124,14 @@ extension Evaluator {
     let (coefficient, rest) = try split(term)
     guard let rest else { return try power(base, coefficient) }
     let exponent = try value(rest)
-    // An exponent with a negated symbol was split already, so (coefficient, rest) is the same for every spelling.
+    // Signs were moved into the coefficient by `split`, so (coefficient, rest) is the same for every spelling.
     let atom = try symbolicPower(base, exponent)
     let root = coefficient.denominator == 1 ? atom : atom.fieldRoot(coefficient.denominator)
     guard let result = root?.power(coefficient.numerator) else { throw .undefined }
     return result
   }
 
-  /// base^exponent for an exponent that is no rational: products and prime factors of the base one by one.
+  /// base^exponent for an exponent that is not rational: factors and prime factors of the base one by one.
   private mutating func symbolicPower(_ base: Node, _ exponent: Image) throws(Unresolved) -> Image {
     if case .product(let factors) = base {
       var result = Image.one
@@ -166,7 +167,7 @@ extension Evaluator {
     }
   }
 
-  /// A term as (rational coefficient, everything else); no rest where the term is rational.
+  /// A term as (rational coefficient, everything else). The rest is nil if the term is rational.
   mutating func split(_ term: Node) throws(Unresolved) -> (Rational, Node?) {
     if let rational = try value(term).rational { return (rational, nil) }
     var numbers: [Node] = []
@@ -196,7 +197,7 @@ extension Evaluator {
     }
   }
 
-  /// The root of a product is the product of the roots; that of a power divides its exponent.
+  /// The root of a product is the product of the roots. The root of a power divides its exponent.
   private mutating func root(_ node: Node, degree: Image) throws(Unresolved) -> Image {
     guard let degree = degree.integer, (1...64).contains(degree) else { throw .undefined }
     let image = try value(node)
@@ -226,7 +227,7 @@ extension Evaluator {
     Image(atom: [Tag.root, UInt64(degree)] + image.words)
   }
 
-  /// √(3+2√2) is 1+√2; √(4x+4) is 2√(x+1); any other root of a sum is an atom.
+  /// √(3+2√2) is 1+√2, and √(4x+4) is 2√(x+1). Any other root of a sum is an atom.
   private mutating func rootOfSum(_ sum: Node, _ image: Image, _ degree: Int) throws(Unresolved) -> Image {
     var parts: [(coefficient: Rational, rest: Node?)] = []
     for term in terms(of: sum) { parts.append(try split(term)) }
@@ -236,13 +237,14 @@ extension Evaluator {
     return outside * rootAtom(try image * inverse(of: content.image), degree)
   }
 
-  /// Whether the factor is a root of a positive rational number: the sign of t below must be that of its coefficient.
+  /// Whether the factor is a root of a positive rational number. (In `denested`, the sign of t must be that of its
+  /// coefficient.)
   private mutating func isPositiveRoot(_ node: Node) throws(Unresolved) -> Bool {
     guard case .root(let inner, _) = node, let radicand = try value(inner).rational else { return false }
     return radicand.numerator > 0
   }
 
-  /// √(a+t) with a rational and t² rational is √((a+d)/2) ± √((a−d)/2), where d² = a² − t² must be a square.
+  /// If a and t² are rational, √(a+t) is √((a+d)/2) ± √((a−d)/2) with d² = a² − t², where d must be rational.
   private mutating func denested(_ parts: [(coefficient: Rational, rest: Node?)]) throws(Unresolved) -> Image? {
     let surds = parts.filter { $0.rest != nil }
     guard surds.count == 1, case .product(let factors) = surds[0].rest else { return nil }
@@ -257,7 +259,7 @@ extension Evaluator {
     return surds[0].coefficient.numerator > 0 ? first + second : first - second
   }
 
-  /// The largest rational that leaves the coefficients of a sum whole.
+  /// The largest rational number by which the coefficients of a sum can be divided so that they become integers.
   mutating func content(ofSum sum: Node) throws(Unresolved) -> Rational {
     var coefficients: [Rational] = []
     for term in terms(of: sum) { coefficients.append(try split(term).0) }
@@ -291,7 +293,7 @@ extension Evaluator {
     case "ln": return try logarithm(arguments[0])
     case "log" where images.count == 2, "lg" where images.count == 2:
       return try logarithm(arguments[0]) * inverse(of: logarithm(arguments[1]))
-    // Which base a bare `\log` means is not ours to know; it is one constant times `\ln`.
+    // The base of a bare `\log` is not known. It is a constant times `\ln`.
     case "log", "lg": return try logarithm(arguments[0]) * Image(atom: [Tag.logarithm, nameHash(name)])
     case "abs" where arguments[0].hasUnknown:
       return try symbolicRoot(.power(arguments[0], .number(Image(2))), 2)
@@ -339,7 +341,7 @@ extension Evaluator {
     return (first...last).reduce(Image.one) { $0 * Image($1) }
   }
 
-  /// ln of products, quotients, powers and rationals is split; ln e is 1.
+  /// ln of products, quotients, powers and rational numbers is split into terms; ln e is 1.
   private mutating func logarithm(_ node: Node) throws(Unresolved) -> Image {
     let image = try value(node)
     if image == symbol("e") { return .one }
@@ -364,7 +366,8 @@ extension Evaluator {
     }
   }
 
-  /// From z = e^(iα): cos α = (z + 1/z)/2 and sin α = (z − 1/z)/2i. All identities of the six functions follow.
+  /// With z = e^(iα): cos α = (z + 1/z)/2 and sin α = (z − 1/z)/2i. All identities of the six functions follow from
+  /// this.
   private mutating func trigonometric(_ name: String, of angle: Node) throws(Unresolved) -> Image {
     let z = try unitNumber(angle)
     let cosine = z + (try inverse(of: z))
@@ -380,8 +383,8 @@ extension Evaluator {
     }
   }
 
-  /// e^(iα), term by term of the angle: multiples of π/12 are known, c·u for a simple fraction c is a power of an atom
-  /// of u.
+  /// e^(iα), for each term of the angle: multiples of π/12 are known; c·u, where c is a fraction whose denominator
+  /// divides 12, is a power of an atom of u.
   private mutating func unitNumber(_ angle: Node) throws(Unresolved) -> Image {
     var result = Image.one
     for term in terms(of: angle) {
@@ -406,7 +409,7 @@ extension Evaluator {
     cosine(twelfthsOfPi: multiple) + .imaginaryUnit * cosine(twelfthsOfPi: multiple - 6)
   }
 
-  /// e^(iu/12) as (1+ti)/(1−ti) with an atom t of u; for −u it is the inverse.
+  /// e^(iu/12) as (1+ti)/(1−ti), where t is an atom of u. For −u it is the inverse.
   private func unitAtom(_ angle: Image) -> Image {
     let (positive, isNegated) = angle.withoutSign
     let t = atom("angle", [positive]) * .imaginaryUnit
@@ -414,13 +417,13 @@ extension Evaluator {
     return up * (down.inverse ?? .one)
   }
 
-  /// k where the angle is kπ/12, modulo whole turns.
+  /// k if the angle is kπ/12, modulo whole turns; else nil.
   private func twelfthsOfPi(in angle: Image) throws(Unresolved) -> Int? {
     guard let turns = try (angle * inverse(of: symbol("pi"))).rational, 12 % turns.denominator == 0 else { return nil }
     return (turns.numerator % (2 * turns.denominator)) * (12 / turns.denominator)
   }
 
-  /// cos(kπ/12) for any k, by reflection into the first quarter.
+  /// cos(kπ/12) for any k, reduced to the first quarter.
   private func cosine(twelfthsOfPi multiple: Int) -> Image {
     let turn = ((multiple % 24) + 24) % 24
     let half = turn > 12 ? 24 - turn : turn
@@ -435,7 +438,7 @@ extension Evaluator {
   }
 }
 
-/// The greatest common divisor of the magnitudes; 0 only for two zeros.
+/// The greatest common divisor of the magnitudes; 0 only if both are 0.
 func greatestCommonDivisor(_ left: Int, _ right: Int) -> Int {
   var (old, new) = (left, right)
   while new != 0 { (old, new) = (new, old % new) }

@@ -1,13 +1,13 @@
-// EvaluatorRoots: roots of what depends on symbols, and products of such roots.
+// EvaluatorRoots: roots of expressions with symbols, and products of such roots.
 //
-// A symbol may be negative, so √(x²) is |x| and not x, and √(xy) is not √x·√y: they are defined in different places.
-// Where a root is defined only for x ≥ 0, as √(x³) is, x leaves it as x. The rules below are true wherever both sides
-// are real. A root that does not reduce is an atom of its radicand; products keep count of such atoms, since only they
-// know that √u·√u is u and that 1/√u is √u/u.
+// A symbol can be negative, so √(x²) is |x| and not x, and √(xy) is not √x·√y, because their domains differ. If a root
+// is defined only for x ≥ 0, as √(x³) is, then a factor x² leaves it as x. The rules below hold wherever both sides are
+// real. A root that cannot be reduced is an atom of its radicand. Products count such atoms, because only a product can
+// see that √u·√u is u and that 1/√u is √u/u.
 //
 // Not here: roots of numbers (Evaluator, Image).
 
-/// A product on its way: what has a value, and the roots that did not reduce, each with the power it is raised to.
+/// The factors of a product: the value of those that have one, and the roots that were not reduced, with their powers.
 struct RootFactors {
   private var value: Image? = .one
   private var roots: [(radicand: Image, degree: Int, power: Int)] = []
@@ -24,7 +24,7 @@ struct RootFactors {
     }
   }
 
-  /// The value: whole powers of a radicand leave its root.
+  /// The value of the product. Whole powers of a radicand leave its root.
   var product: Image {
     get throws(Unresolved) {
       guard var product = value else { throw .undefined }
@@ -39,17 +39,17 @@ struct RootFactors {
   }
 }
 
-/// One base under a root, with its exponent there.
+/// One base under a root, with its exponent.
 private struct RootedPower {
   var base: Image
   var exponent: Int
-  /// What the base is, as far as roots of it are concerned.
+  /// Which rules apply to roots of the base.
   var sort: Sort
 
   enum Sort {
-    /// An unknown by itself: its roots are in the field.
+    /// A single unknown. Its roots are in the field.
     case symbol
-    /// π or e: the same, and positive.
+    /// π or e. Its roots are in the field, and it is positive.
     case positive
     case other
   }
@@ -73,7 +73,7 @@ extension Evaluator {
       guard let rational = try value(power).rational else {
         return factors.multiply(by: try value(node), power: exponent)
       }
-      // Not left to `value`, which sends such powers here.
+      // `value` is not called for these powers, because it would call this function.
       if rational.numerator.magnitude >= 1 << 20 || rational.denominator > 64 {
         guard rational.denominator == 1, let power = try value(base).power(rational.numerator) else { throw .tooCostly }
         factors.multiply(by: power, power: exponent)
@@ -86,14 +86,14 @@ extension Evaluator {
     }
   }
 
-  /// The root of a node that has symbols.
+  /// The root of a node that contains symbols.
   mutating func symbolicRoot(_ node: Node, _ degree: Int) throws(Unresolved) -> Image {
     var factors = RootFactors()
     try gatherRoot(node, degree, exponent: 1, into: &factors)
     return try factors.product
   }
 
-  /// Multiplies `factors` by the root of the node to the exponent.
+  /// Multiplies `factors` by the root of the node, raised to the exponent.
   private mutating func gatherRoot(
     _ node: Node, _ degree: Int, exponent: Int, into factors: inout RootFactors
   ) throws(Unresolved) {
@@ -109,7 +109,8 @@ extension Evaluator {
     take(powers, degree, isNegative: isNegative && degree % 2 == 0, exponent: exponent, into: &factors)
   }
 
-  /// The root of a product of powers, times i where `isNegative` could not leave an even root.
+  /// Multiplies `factors` by the root of a product of powers, raised to the exponent. `isNegative`: the product has a
+  /// factor −1 that cannot leave the root, because the degree is even.
   private func take(
     _ powers: [RootedPower], _ degree: Int, isNegative: Bool, exponent: Int, into factors: inout RootFactors
   ) {
@@ -124,7 +125,7 @@ extension Evaluator {
     }
     let powers = powers.filter { $0.sort != .positive }
     let inside = powers.filter { remainder($0) != 0 }
-    // √(x³) needs x ≥ 0; √(x³y) needs no such thing of either.
+    // √(x³) is defined only for x ≥ 0. √(x³y) requires that of neither.
     let isForced = inside.count == 1 && remainder(inside[0]) % 2 == 1 && !isNegative
     for power in powers {
       let whole = (power.exponent - remainder(power)) / degree
@@ -142,7 +143,8 @@ extension Evaluator {
     }
   }
 
-  /// (base^remainder)^(1/degree): of a symbol in the field, of anything else as an atom, after both are reduced.
+  /// Multiplies `factors` by (base^remainder)^(1/degree), after remainder and degree are reduced. For a symbol the root
+  /// is in the field; for anything else it is an atom.
   private func takeOne(
     _ power: RootedPower, _ remainder: Int, _ degree: Int, exponent: Int, into factors: inout RootFactors
   ) {

@@ -1,23 +1,23 @@
-// Extraction: where in a response is the final answer?
+// Extraction: finds the final answer in a response.
 //
-// In the last `\boxed{...}` that is closed and not empty; failing that, after the last phrase that announces an answer
-// ("the answer is", "Answer:", "答案是"), to the end of its sentence or line. There is no third way: a response that
-// states no answer has none, it does not vote, and it can never win. The reference takes the last number instead, or
-// the empty string, and then rewards responses for agreeing on having no answer.
+// The answer is in the last `\boxed{...}` that is closed and not empty. Without such a box, it is the text after the
+// last phrase that announces an answer ("the answer is", "Answer:", "答案是"), to the end of its sentence or line.
+// There is no third possibility: a response that states no answer has none; it does not vote and can never win. The
+// reference takes the last number instead, or the empty string, and rewards responses that agree on having no answer.
 //
-// It takes a fixed number of passes over the UTF-8 bytes, and those that matter (braces, backslash, space) are ASCII,
-// which no other character contains.
+// The time is a fixed number of passes over the UTF-8 bytes. The bytes to find (braces, backslash, space) are ASCII, so
+// they are never part of another character.
 //
 // Not here: what the answer means (AnswerKey).
 
 package import Base
 
-/// The final answer in a response, or nil where it states none.
+/// The final answer in a response; nil if it states none.
 /// - Parameters:
-///   - response: decoded text; special tokens spelled `<|...|>` or `</s>` end an announced answer.
-///   - kind: how the question wants its answers read.
-/// - Returns: the text in the box or after the phrase, trimmed, never empty; for `choice` the bare letter where there
-///   is one.
+///   - response: decoded text. Special tokens in it, `<|...|>` or `</s>`, end an announced answer.
+///   - kind: how answers to the question are read.
+/// - Returns: the text in the box or after the phrase, trimmed, never empty. For `choice`, only the letter if there is
+///   one.
 package func extractAnswer(from response: String, kind: AnswerKind) -> String? {
   let text = Array(response.utf8)
   if let boxed = lastBox(in: text) {
@@ -30,9 +30,9 @@ package func extractAnswer(from response: String, kind: AnswerKind) -> String? {
 
 // MARK: Boxes
 
-/// The content of the last box that is closed and says something, "last" by where it opens.
+/// The content of the last box that is closed and not empty. The last box is the one that opens last.
 ///
-/// One pass with the open braces on a stack: a text of nothing but `\boxed{` must not cost its length squared.
+/// One pass with a stack of the open braces, so that a text of many `\boxed{` does not take quadratic time.
 private func lastBox(in text: [UInt8]) -> String? {
   var open: [(start: Int, isBox: Bool)] = []
   var best: (start: Int, content: ArraySlice<UInt8>?)?
@@ -52,12 +52,12 @@ private func lastBox(in text: [UInt8]) -> String? {
         if text[argument] == UInt8(ascii: "{") {
           open.append((argument, true))
         } else if !"$}\n".utf8.contains(text[argument]) {
-          // The word is cut out at the end, and only if it is the last: cutting each costs the length squared.
+          // The end of the word is searched only for the last box. Searching it for each would take quadratic time.
           best = (argument, nil)
           continue
         }
       } else if !text[(position + 1)...].starts(with: boxCommand) {
-        // An escaped brace is no brace. (After `\\`, a line break, a box may follow.)
+        // An escaped brace is not a brace. (After `\\`, a line break, a box can follow.)
         position += 1
       }
     default: break
@@ -70,7 +70,7 @@ private func lastBox(in text: [UInt8]) -> String? {
 
 private let boxCommand = Array("\\boxed".utf8)
 
-/// Where the argument of the `\boxed` at `start` begins; nil if there is no such command or nothing follows it.
+/// Where the argument of the `\boxed` at `start` begins; nil if there is no such command, or if nothing follows it.
 private func boxArgument(in text: [UInt8], commandAt start: Int) -> Int? {
   guard text[start...].starts(with: boxCommand) else { return nil }
   let end = start + boxCommand.count
@@ -78,7 +78,7 @@ private func boxArgument(in text: [UInt8], commandAt start: Int) -> Int? {
   return text[end...].firstIndex { !$0.isBlank }
 }
 
-/// The end of a word, skipping braces: `\boxed\frac{1}{2}` and `\boxed 7.`
+/// The end of an argument without braces of its own, as in `\boxed\frac{1}{2}` and `\boxed 7.` It can contain braces.
 private func wordEnd(in text: [UInt8], from start: Int) -> Int {
   var position = start
   var depth = 0
@@ -94,36 +94,37 @@ private func wordEnd(in text: [UInt8], from start: Int) -> Int {
 
 // MARK: Announcements
 
-/// Lower-case; each is looked for without regard to the case of ASCII letters.
+/// In lower case. They are searched for without regard to the case of ASCII letters.
 private let announcements = ["answer is", "answer:", "answer**:", "answer:**", "answers are", "答案是", "答案为", "答案："]
   .map { Array($0.utf8) }
 
-/// What follows the last announcement, up to the end of its sentence or line.
+/// The text after the last announcement, to the end of its sentence or line.
 private func announcement(in text: [UInt8]) -> String? {
   guard let start = announcementEnd(in: text) else { return nil }
   var range = skippingOrnaments(in: text, from: start)..<text.count
   range = range.lowerBound..<statementEnd(in: text, from: range.lowerBound)
-  // An unclosed box, or one that is empty, is no answer, announced or not.
-  guard lastOccurrence(of: boxCommand, in: Array(text[range]), before: range.count) == nil else { return nil }
+  // A box that is not closed, or that is empty, is not an answer, even if it is announced.
+  guard lastOccurrence(of: boxCommand, in: Array(text[range])) == nil else { return nil }
   return nonEmpty(text[range])
 }
 
-/// The index behind the last announcement.
+/// The index after the last announcement.
 private func announcementEnd(in text: [UInt8]) -> Int? {
   let lowered = text.map { $0 >= 65 && $0 <= 90 ? $0 + 32 : $0 }
   return announcements.compactMap { phrase in
-    lastOccurrence(of: phrase, in: lowered, before: lowered.count).map { $0 + phrase.count }
+    lastOccurrence(of: phrase, in: lowered).map { $0 + phrase.count }
   }.max()
 }
 
-/// Past blanks, line ends, colons and bold marks before the answer proper.
+/// The index after the blanks, line ends, colons and bold marks before the answer.
 private func skippingOrnaments(in text: [UInt8], from start: Int) -> Int {
   var position = start
   while position < text.count, text[position].isBlank || " :*\n\r".utf8.contains(text[position]) { position += 1 }
   return position
 }
 
-/// The end of the statement that starts here: of its formula if it opens with one, else of the sentence or line.
+/// The end of the statement that starts here. If it starts with a formula, the end of that, else of the sentence or
+/// line.
 private func statementEnd(in text: [UInt8], from start: Int) -> Int {
   if let end = formulaEnd(in: text, from: start) { return end }
   var position = start
@@ -134,7 +135,7 @@ private func statementEnd(in text: [UInt8], from start: Int) -> Int {
   return text.count
 }
 
-/// `$...$`, `$$...$$`, `\(...\)` and `\[...\]`: the index behind the formula that starts here.
+/// The index after the formula that starts here: `$...$`, `$$...$$`, `\(...\)` or `\[...\]`.
 private func formulaEnd(in text: [UInt8], from start: Int) -> Int? {
   for (open, close) in [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")] {
     guard text[start...].starts(with: open.utf8) else { continue }
@@ -142,7 +143,7 @@ private func formulaEnd(in text: [UInt8], from start: Int) -> Int? {
     var position = start + close.count
     while position + close.count <= text.count {
       if text[position...].starts(with: close) { return position + close.count }
-      // An escaped character, such as the `\$` of a price, closes nothing.
+      // An escaped character, such as the `\$` of a price, does not end the formula.
       position += text[position] == UInt8(ascii: "\\") ? 2 : 1
     }
   }
@@ -155,7 +156,7 @@ private func isSentenceEnd(in text: [UInt8], at position: Int) -> Bool {
   case UInt8(ascii: "\n"): return true
   case UInt8(ascii: "."), UInt8(ascii: "?"):
     return next.isBlank || next == UInt8(ascii: "\n") || "*<$\"')".utf8.contains(next)
-  // A special token that was left in the text ends it.
+  // A special token in the text ends the statement.
   case UInt8(ascii: "<"): return next == UInt8(ascii: "|") || text[position...].starts(with: "</s>".utf8)
   case 0xE3: return text[position...].starts(with: "。".utf8)
   default: return false
@@ -164,7 +165,7 @@ private func isSentenceEnd(in text: [UInt8], at position: Int) -> Bool {
 
 // MARK: Choices
 
-/// The letter after the last announcement, or a letter that is the whole last line.
+/// The letter after the last announcement, or a letter that is the only text of the last line.
 private func announcedChoice(in text: [UInt8]) -> String? {
   if let start = announcementEnd(in: text), let letter = choiceLetter(in: statement(in: text, from: start)) {
     return String(letter)
@@ -180,10 +181,11 @@ private func statement(in text: [UInt8], from start: Int) -> String {
   return String(decoding: text[start..<end], as: UTF8.self)
 }
 
-/// The choice that a statement begins with, A to J: `C`, `(C)`, `**C**`, `\text{(C)} 12`, `C. Because ...`, `option C`.
+/// The choice at the beginning of a statement, A to J: `C`, `(C)`, `**C**`, `\text{(C)} 12`, `C. Because ...`,
+/// `option C`.
 ///
-/// A bare letter must be followed by the end, a mark or the word "because"; "A resonance form", "I'd say" and "a" begin
-/// sentences and choose nothing. In brackets, and alone, a small letter counts as well.
+/// After a letter without brackets there must be the end, a mark, or a word such as "because". "A resonance form", "I'd
+/// say" and "a" begin sentences and are not choices. A lower-case letter counts if it is in brackets or alone.
 func choiceLetter(in statement: String) -> Character? {
   var tokens = Lexer.tokens(of: statement)[...]
   while let word = tokens.first?.lowercasedWord, ["option", "choice", "answer", "the", "is"].contains(word) {
@@ -207,7 +209,7 @@ func choiceLetter(in statement: String) -> Character? {
   }
 }
 
-/// Whether the tokens go on with a second choice: `A and C`, `(A), (C)`, `B or D`. Two choices are none.
+/// Whether a second choice follows: `A and C`, `(A), (C)`, `B or D`. A statement with two choices states none.
 private func joinsAnother(_ tokens: ArraySlice<Token>) -> Bool {
   var rest = tokens
   while let first = rest.first, first.isMark(",") || first.isMark("&") || first.isConjunction {
@@ -222,7 +224,7 @@ private func joinsAnother(_ tokens: ArraySlice<Token>) -> Bool {
 private func capital(_ letter: Character) -> Character { letter.uppercased().first ?? letter }
 
 extension Token {
-  /// The word or letter this token is, in lower case.
+  /// The word or letter of the token, in lower case.
   fileprivate var lowercasedWord: String? { spelling(keepingCase: true)?.lowercased() }
 
   fileprivate var isConjunction: Bool { lowercasedWord == "and" || lowercasedWord == "or" }
@@ -238,13 +240,13 @@ extension Token {
 // MARK: Bytes
 
 extension UInt8 {
-  /// A space or a tab.
+  /// A space, a tab or a carriage return.
   fileprivate var isBlank: Bool { self == 32 || self == 9 || self == 13 }
   fileprivate var isLetter: Bool { (self | 32) >= 97 && (self | 32) <= 122 }
 }
 
-private func lastOccurrence(of pattern: [UInt8], in text: [UInt8], before end: Int) -> Int? {
-  var start = min(end, text.count) - pattern.count
+private func lastOccurrence(of pattern: [UInt8], in text: [UInt8]) -> Int? {
+  var start = text.count - pattern.count
   while start >= 0 {
     if text[start] == pattern[0], text[start...].starts(with: pattern) { return start }
     start -= 1
@@ -252,7 +254,7 @@ private func lastOccurrence(of pattern: [UInt8], in text: [UInt8], before end: I
   return nil
 }
 
-/// The text of `bytes` without space around it and without the stop of its sentence; nil if nothing is left.
+/// The text of `bytes` without white space around it; nil if nothing is left.
 private func nonEmpty(_ bytes: ArraySlice<UInt8>) -> String? {
   var bytes = bytes
   while let first = bytes.first, first.isSpace { bytes = bytes.dropFirst() }

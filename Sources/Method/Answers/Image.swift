@@ -1,17 +1,17 @@
-// Image: what a value becomes in the two fields of PrimeField, and what that says about the value.
+// Image: the image of a value in the two fields of PrimeField, and what it says about the value.
 //
-// Equality of images is the exact part of our equivalence. It cannot miss: two spellings of one value, computed by
-// rules that hold in any field, give one image. It can merge two different values only where the difference of their
-// numerators is a multiple of both primes. For integers that differ by less than 2^122, and for fractions whose
-// numerator and denominator stay below 2^60, that is impossible; for expressions in symbols it needs an unlucky
-// evaluation point, with a chance near degree / 2^122 (Schwartz and Zippel).
+// The equality of images is the exact part of the equivalence of answers. Equal values always have equal images,
+// because they are computed with rules that hold in every field. Different values have equal images only if the
+// difference of their numerators is a multiple of both primes. That is impossible for integers that differ by less than
+// 2^122, and for fractions whose numerator and denominator are below 2^60. For expressions with symbols it needs an
+// unlucky evaluation point, with a probability near degree / 2^122 (Schwartz and Zippel).
 //
-// What the field does not know (π, a symbol, sin of something) is an *atom*: a number drawn by hashing its name and
-// the images of its arguments. Atoms of unequal things are unrelated, so they never cancel by accident.
+// Values that the field does not know (π, a symbol, a sine) are *atoms*: pseudo-random numbers, made by hashing the
+// name and the images of the arguments. Atoms of different things are unrelated, so they never cancel by accident.
 //
 // Not here: floating point. A rounded value needs a tolerance, and a tolerance is not transitive.
 
-/// A quotient in lowest terms, small enough to compute exponents, roots and table entries with.
+/// A quotient in lowest terms. It is small enough for computing exponents and roots.
 struct Rational: Hashable, Sendable {
   let numerator: Int
   /// Positive.
@@ -24,7 +24,7 @@ struct Rational: Hashable, Sendable {
   }
 }
 
-/// A value seen through both fields.
+/// The images of a value in both fields.
 struct Image: Hashable, Sendable {
   private var first: Gaussian<FirstPrime>
   private var second: Gaussian<SecondPrime>
@@ -39,13 +39,14 @@ struct Image: Hashable, Sendable {
     self = value < 0 ? -magnitude : magnitude
   }
 
-  /// The decimal integer that `digits` (each 0...9, any number of them) spells.
+  /// The integer with these decimal digits (each 0...9, any number of them).
   init(digits: [UInt8]) {
     let ten = Image(10)
     self = digits.reduce(Image(0)) { $0 * ten + Image(Int($1)) }
   }
 
-  /// An unrelated value for each `words`. It is a fourth power, hence behaves like a positive number under roots.
+  /// An atom: a pseudo-random value that depends on `words`. It is a fourth power, so under roots it behaves like a
+  /// positive number.
   init(atom words: [UInt64]) {
     var state = UInt64(words.count)
     for word in words { state = mixed(state ^ word) &+ 0x9E37_79B9_7F4A_7C15 }
@@ -60,7 +61,7 @@ struct Image: Hashable, Sendable {
 
   var isZero: Bool { first.isZero && second.isZero }
 
-  /// 1/self, or nil where self is zero (in either field: such a value has no faithful inverse).
+  /// 1/self; nil if self is zero in one of the fields, because then the inverse would not be exact.
   var inverse: Image? { first.isZero || second.isZero ? nil : Image(first.inverse, second.inverse) }
 
   static func + (left: Image, right: Image) -> Image { Image(left.first + right.first, left.second + right.second) }
@@ -68,19 +69,19 @@ struct Image: Hashable, Sendable {
   static func - (left: Image, right: Image) -> Image { left + -right }
   static prefix func - (operand: Image) -> Image { Image(-operand.first, -operand.second) }
 
-  /// self to an integer power; nil for zero to a power that is not positive.
+  /// self to an integer power; nil for zero to a power that is not positive, and if there is no inverse.
   func power(_ exponent: Int) -> Image? {
     if exponent <= 0 && isZero { return nil }
     let result = Image(first.power(UInt64(exponent.magnitude)), second.power(UInt64(exponent.magnitude)))
     return exponent < 0 ? result.inverse : result
   }
 
-  /// The four coordinates, as plain numbers: the faithful description of an image.
+  /// The four coordinates, as plain numbers. They determine the image.
   var words: [UInt64] {
     [first.real.value, first.imaginary.value, second.real.value, second.imaginary.value]
   }
 
-  /// The one of ±self that comes first in a fixed order, and whether that is −self.
+  /// Of self and −self, the one that is first in a fixed order, and whether that is −self.
   var withoutSign: (image: Image, isNegated: Bool) {
     let opposite = -self
     return opposite.words.lexicographicallyPrecedes(words) ? (opposite, true) : (self, false)
@@ -90,7 +91,8 @@ struct Image: Hashable, Sendable {
 // MARK: Back to numbers
 
 extension Image {
-  /// The rational number this is the image of, if there is one below 2^60 (integers) or 2^30 (fractions).
+  /// The rational number whose image this is: an integer below 2^60, or a fraction of numbers below 2^30. nil if there
+  /// is none.
   var rational: Rational? {
     guard first.imaginary.isZero && second.imaginary.isZero else { return nil }
     let value = first.real.value
@@ -103,7 +105,7 @@ extension Image {
     return fraction(of: value)
   }
 
-  /// The integer this is the image of, if it is below 2^60.
+  /// The integer below 2^60 whose image this is; nil if there is none.
   var integer: Int? {
     guard let rational, rational.denominator == 1 else { return nil }
     return rational.numerator
@@ -132,10 +134,10 @@ extension Image {
 // MARK: Roots
 
 extension Image {
-  /// The root inside the fields: odd prime factors of the degree up to 13, then square roots. Nil where there is none.
+  /// The root in the fields: for odd prime factors of the degree up to 13, then for square roots. nil if there is none.
   ///
-  /// It behaves like the positive root only for primes and atoms. The field root of (1+√2)² may be −(1+√2), and nothing
-  /// in the field can tell; that is why the root of a sum never comes from here.
+  /// Only for primes and atoms does it behave like the positive root. The field root of (1+√2)² can be −(1+√2), and the
+  /// field cannot distinguish the two. So this is never used for the root of a sum.
   func fieldRoot(_ degree: Int) -> Image? {
     var result = self
     var rest = degree
@@ -157,9 +159,9 @@ extension Image {
 }
 
 extension Rational {
-  /// The principal root; nil for a root of a negative number of even degree above 2.
+  /// The principal root. nil for a negative number if the degree is even and above 2.
   ///
-  /// Numerator and denominator are split into primes, so `√12 = 2√3` and `√6 = √2·√3` whatever the primes are.
+  /// Numerator and denominator are split into primes, so `√12 = 2√3` and `√6 = √2·√3` hold for all primes.
   func root(_ degree: Int) -> Image? {
     if numerator == 0 { return Image(0) }
     guard let below = Self.rootOfNatural(UInt64(denominator), degree).inverse else { return nil }
@@ -183,7 +185,7 @@ extension Rational {
   }
 }
 
-/// The prime factors of `value` with their exponents, ascending; a cofactor without divisors up to 2^15 stays whole.
+/// The prime factors of `value` with their exponents, ascending. A factor without divisors up to 2^15 is not split.
 func primeFactors(of value: UInt64) -> [(prime: UInt64, exponent: Int)] {
   var factors: [(prime: UInt64, exponent: Int)] = []
   var rest = value
@@ -204,7 +206,7 @@ func primeFactors(of value: UInt64) -> [(prime: UInt64, exponent: Int)] {
   return factors
 }
 
-/// What an atom stands for; the first word of its hash, so that atoms of different kinds never coincide.
+/// The kind of an atom. It is the first word of the atom's hash, so that atoms of different kinds are different.
 enum Tag {
   static let root: UInt64 = 1
   static let symbol: UInt64 = 2
@@ -213,7 +215,7 @@ enum Tag {
   static let logarithm: UInt64 = 5
 }
 
-/// The finalizer of SplitMix64: every input bit reaches every output bit. (Steele, Lea, Flood, OOPSLA 2014.)
+/// The finalizer of SplitMix64: every input bit influences every output bit. (Steele, Lea, Flood, OOPSLA 2014.)
 private func mixed(_ value: UInt64) -> UInt64 {
   var word = value
   word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
@@ -221,7 +223,7 @@ private func mixed(_ value: UInt64) -> UInt64 {
   return word ^ word >> 31
 }
 
-/// FNV-1a: a name as one word. Swift's own hash differs between processes.
+/// FNV-1a: the hash of a name. Swift's own hash is different in every process.
 func nameHash(_ name: String) -> UInt64 {
   name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
 }

@@ -1,26 +1,28 @@
-// Lexer: the text of an answer → tokens. Tier 1 of the equivalence: all differences of spelling end here.
+// Lexer: turns the text of an answer into tokens. This is tier 1 of the equivalence: it removes differences of
+// spelling.
 //
-// It reads LaTeX, Unicode mathematics and plain typing alike, never fails (a character it does not know becomes a mark)
-// and looks at each character a bounded number of times. Nothing is deleted by pattern anywhere in the text, which is
-// how the reference lost the `pm` of `\pm` and the `a` of `a+b`: a token is dropped only where it stands as a whole.
+// It reads LaTeX, Unicode mathematics and plain text. It never fails (an unknown character becomes a mark), and it
+// reads each character a bounded number of times. It never deletes a pattern inside other text: only whole tokens are
+// dropped. (The reference deletes patterns; so it loses the `pm` of `\pm` and the `a` of `a+b`.)
 //
 // The hard part is a run of letters without a backslash: `east` is a word, `abc` a product, `sinx` a function, the `cm`
-// of `12 cm` a unit. The rule is in `lexLetters`, in one place.
+// of `12 cm` a unit. The rule is in LexerLetters.
 
 struct Lexer {
   let text: [Unicode.Scalar]
   var position = 0
   var isSpaced = false
-  /// How deep `\text{\text{...}}` is nested here; below the limit the content is left out, so that no text can use up
-  /// the stack.
+  /// How deep `\text{\text{...}}` is nested here. Content at the limit is left out, so that no text can use up the
+  /// stack.
   var nesting = 0
   static let nestingMax = 8
-  /// Open round and square brackets and braces of sets: inside, a comma separates and never groups thousands.
+  /// The number of open round brackets, square brackets and braces of sets. Inside them, a comma is a separator and
+  /// never groups thousands.
   var depth = 0
   var isProse = false
   var tokens: [Token] = []
 
-  /// Splits `text` into tokens; as prose, every run of letters is a word.
+  /// Splits `text` into tokens. With `asProse`, every run of letters is a word.
   static func tokens(of text: String, asProse isProse: Bool = false) -> [Token] {
     var lexer = Lexer(text: trimmed(Array(text.unicodeScalars)))
     lexer.isProse = isProse
@@ -94,7 +96,7 @@ extension Lexer {
     emit(.command(scalar == "<" ? "le" : scalar == ">" ? "ge" : "ne"))
   }
 
-  /// Reads `text` in place: the content of a command, or LaTeX for a character.
+  /// Reads `text` at this place: the content of a command, or the LaTeX form of a character.
   mutating func insert(_ text: some Sequence<Unicode.Scalar>, asProse isProse: Bool) {
     guard nesting < Self.nestingMax else { return }
     var inner = Lexer(text: Array(text))
@@ -134,8 +136,9 @@ extension Lexer {
     return digits
   }
 
-  /// `1,234,567`, `1{,}234`, `1,\!234`, `1\,234` and `10 000`: groups of exactly three digits after a first of one to
-  /// three that does not start with 0. A plain comma groups only outside brackets, and only if no group is ill-formed.
+  /// `1,234,567`, `1{,}234`, `1,\!234`, `1\,234` and `10 000`: groups of exactly three digits after a first group of
+  /// one to three digits that does not start with 0. A plain comma groups only outside brackets, and only if all groups
+  /// are well-formed.
   mutating func takeThousands(into numeral: inout Numeral) {
     guard (1...3).contains(numeral.digits.count), numeral.digits[0] != 0 else { return }
     let start = position
@@ -147,7 +150,7 @@ extension Lexer {
       numeral.digits += takeDigits()
     }
     if usesPlainComma, peek() == ",", peek(1)?.isDigit == true {
-      // `1,234,5` is a list, all of it.
+      // All of `1,234,5` is a list.
       position = start
       numeral = plain
     }
@@ -176,11 +179,10 @@ extension Lexer {
   /// `0.1\overline{6}` and `0.\bar{3}`: the digits under the bar repeat.
   mutating func takePeriod(into numeral: inout Numeral) {
     let start = position
-    var scale = numeral.scale
+    let scale = numeral.scale
     if scale == 0 {
       guard peek() == "." else { return }
       position += 1
-      scale = 0
     }
     for name in ["\\overline{", "\\bar{"] {
       let scalars = Array(name.unicodeScalars)
@@ -195,11 +197,11 @@ extension Lexer {
       return
     }
     position = start
-    // `5.` before anything but a digit: the dot says nothing.
+    // In `5.` without a digit after it, the dot means nothing.
     if numeral.scale == 0, peek() == ".", peek(1)?.isDigit != true { position += 1 }
   }
 
-  /// `3e8` and `1.5E-3`. An exponent of more than four digits is left to be read as a product.
+  /// `3e8` and `1.5E-3`. With more than four digits it is not read as an exponent, but as a product.
   mutating func takeExponent(into numeral: inout Numeral) {
     guard peek() == "e" || peek() == "E" else { return }
     let sign = peek(1) == "-" || peek(1) == "+" ? 1 : 0
@@ -230,8 +232,8 @@ func string(_ scalars: some Sequence<Unicode.Scalar>) -> String {
   return String(view)
 }
 
-/// The text without what surrounds an answer and is no part of it: space, bold marks, a colon in front, and at the end
-/// stops, commas and colons.
+/// The text without the characters around an answer that are not part of it: white space, bold marks, a colon before
+/// it, and stops, commas and colons after it.
 private func trimmed(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
   let around: Set<Unicode.Scalar> = ["*", ":", "。", "，", "：", "`", "$"]
   let behind: Set<Unicode.Scalar> = [".", ",", ";", "．", "；"]
@@ -241,18 +243,18 @@ private func trimmed(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
   while start < end {
     let last = text[end - 1]
     let isAround = last.properties.isWhitespace || around.contains(last)
-    // `\,` and `\;` at the end are spaces: their mark must not be taken from the backslash.
+    // `\,` and `\;` at the end are spaces. Their mark must not be separated from the backslash.
     let isBehind = behind.contains(last) && !(end - start > 1 && text[end - 2] == "\\")
     guard isAround || isBehind else { break }
     if last == "$" && end - start > 1 && text[end - 2] == "\\" { break }
-    // `0.333...` goes on; it is not 0.333.
+    // `0.333...` continues, so it is not 0.333.
     if last == "." && end - start > 1 && text[end - 2] == "." { break }
     end -= 1
   }
   return Array(text[start..<end])
 }
 
-/// LaTeX for a character of Unicode mathematics, or nil. Full-width forms are mapped to their ASCII originals.
+/// The LaTeX form of a Unicode character, or nil. Full-width characters become their ASCII counterparts.
 func unicodeSpelling(of scalar: Unicode.Scalar) -> String? {
   guard !scalar.isASCII else { return nil }
   if scalar.value >= 0xFF01 && scalar.value <= 0xFF5E, let ascii = Unicode.Scalar(scalar.value - 0xFEE0) {

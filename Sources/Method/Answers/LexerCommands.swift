@@ -1,7 +1,7 @@
-// LexerCommands: control sequences, and which of them mean the same or nothing.
+// LexerCommands: LaTeX commands: which of them mean the same, and which have no meaning.
 //
-// Everything known about LaTeX spelling is in the tables at the end. A command in none of them stays a token under its
-// own name, and the parser decides.
+// The tables at the end contain everything that the lexer knows about the spelling of LaTeX. A command that is in none
+// of them becomes a token with its own name, and the parser decides.
 
 extension Lexer {
   mutating func lexCommand() {
@@ -38,7 +38,7 @@ extension Lexer {
     }
   }
 
-  /// The `[2pt]` after a row end.
+  /// Skips the `[2pt]` after the end of a row.
   mutating func skipOptionalLength() {
     guard peek() == "[", let end = text[position...].prefix(12).firstIndex(of: "]") else { return }
     if text[position..<end].contains("p") || text[position..<end].contains("e") { position = end + 1 }
@@ -67,7 +67,7 @@ extension Lexer {
     return greek.contains(name) ? .letter(name) : .command(name)
   }
 
-  /// What stands between the braces at the current position (or the single character there), and moves behind it.
+  /// Takes the text between the braces at the current position; nil if there is no brace.
   mutating func takeBraced() -> ArraySlice<Unicode.Scalar>? {
     while peek() == " " { position += 1 }
     guard peek() == "{" else { return nil }
@@ -84,12 +84,12 @@ extension Lexer {
     return text[min(start, text.count)...]
   }
 
-  /// `\text{...}`: its content, read in place as prose.
+  /// Reads the content of `\text{...}` as prose.
   mutating func lexProse() {
     if let content = takeBraced() { insert(content, asProse: true) }
   }
 
-  /// `\mathrm{cm}` and `\mathrm{m/s}` are prose, `\mathrm{e}` is a letter, `\mathrm{sin}` a function.
+  /// `\mathrm{cm}` and `\mathrm{m/s}` are prose, `\mathrm{e}` is a letter, `\mathrm{sin}` is a function.
   mutating func lexRoman() {
     guard let content = takeBraced() else { return }
     let name = string(content)
@@ -101,7 +101,7 @@ extension Lexer {
     }
   }
 
-  /// `\mathbb{R}` is the set of reals; anything else is what it contains.
+  /// `\mathbb{R}` is the set of real numbers. Anything else is replaced by its content.
   mutating func lexBold() {
     guard let content = takeBraced() else { return }
     if string(content) == "R" { emit(.command("reals")) } else { insert(content, asProse: false) }
@@ -119,7 +119,7 @@ extension Lexer {
   static let prose: Set<String> = [
     "text", "mbox", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "emph", "hbox",
   ]
-  /// Commands that change only how their argument looks.
+  /// Commands that change only the appearance of their argument.
   static let transparent: Set<String> = [
     "boxed", "displaystyle", "textstyle", "scriptstyle", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
     "biggl", "biggr", "limits", "mathcal", "mathit", "mathsf", "boldsymbol", "vec", "hat", "middle", "nolimits",
@@ -130,10 +130,10 @@ extension Lexer {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
     "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "varnothing": "emptyset", "times": "cdot",
     "ast": "cdot", "lbrace": "{", "rbrace": "}", "lvert": "vert", "rvert": "vert", "lVert": "Vert", "rVert": "Vert",
-    "degree": "circ", "degrees": "circ", "lt": "<", "gt": ">", "to": "rightarrow", "arcsec": "arcsec",
-    "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon", "land": "wedge", "lor": "vee", "approx": "approx",
-    "simeq": "approx", "infin": "infty", "R": "reals", "bigcup": "cup", "bigcap": "cap", "smallsetminus": "setminus",
-    "backslash": "setminus", "mod": "bmod", "dots": "ldots", "cdots": "ldots",
+    "degree": "circ", "degrees": "circ", "lt": "<", "gt": ">", "to": "rightarrow", "varphi": "phi",
+    "vartheta": "theta", "varepsilon": "epsilon", "land": "wedge", "lor": "vee", "simeq": "approx", "infin": "infty",
+    "R": "reals", "bigcup": "cup", "bigcap": "cap", "smallsetminus": "setminus", "backslash": "setminus",
+    "mod": "bmod", "dots": "ldots", "cdots": "ldots",
   ]
   static let greek: Set<String> = [
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",

@@ -1,12 +1,13 @@
 // LexerLetters: a run of letters without a backslash is a word, a function, a unit or a product.
 //
-// No rule is right for every answer, so the errors are chosen: a word read as a product loses its match with `\text`, a
-// product read as a unit would make `4ade` equal 4. The second kind must not happen, hence the conditions on units.
+// No rule is right for every answer, so the rules prefer the harmless error. A word that is read as a product is not
+// equal to the same word in `\text`. A product that is read as a unit would make `4ade` equal 4. The second error must
+// not happen; this is the reason for the conditions on units.
 
 extension Lexer {
-  /// A run of letters. In `\text` it is a word. Elsewhere, in this order: a known name (`pi`, `sqrt`, `or`), a function
-  /// glued to its argument (`sinx`), a unit after a numeral (`12 cm`), a word (three letters or more that can be
-  /// pronounced), a run of capitals (the parser decides), a product of its letters.
+  /// A run of letters. In `\text` it is a word. Elsewhere it is the first of these that fits: a known name (`pi`,
+  /// `sqrt`, `or`), a function with its argument (`sinx`), a unit after a numeral (`12 cm`), a word (three letters or
+  /// more that can be pronounced), a run of capitals (the parser decides what it means), a product of its letters.
   mutating func lexLetters() {
     let start = position
     while let scalar = peek(),
@@ -17,7 +18,7 @@ extension Lexer {
     }
     let run = string(text[start..<position])
     if isProse {
-      // The `x` of `\text{2x}` is no unit; the `m` of `2\text{ m}` is.
+      // The `x` of `\text{2x}` is not a unit; the `m` of `2\text{ m}` is.
       let isFactor = run.count == 1 && !isSpaced && followsNumeral
       emit(isFactor ? .letter(run) : .word(run, isProse: true))
     } else if let kind = Self.knownRuns[run] {
@@ -43,13 +44,15 @@ extension Lexer {
     return nil
   }
 
-  /// A short unit right after a numeral; most need space between, as `2ft` may be a product.
+  /// Whether it is a short unit directly after a numeral. Most units need a space before them, because `2ft` can be a
+  /// product.
   func readsAsUnit(_ run: String) -> Bool {
     followsNumeral && (Self.attachedUnits.contains(run) || (isSpaced && Self.spacedUnits.contains(run)))
   }
 
-  /// Three letters or more, with a vowel, not all capitals, and not one of the usual products `abc` and `xyz`. After a
-  /// factor it takes space and a fourth letter: `4ade` and `4 ade` are products.
+  /// Whether it has three letters or more and a vowel, is not all capitals, and is not one of the usual products of a,
+  /// b, c or of x, y, z. After a factor, a word needs a space before it and four letters: `4ade` and `4 ade` are
+  /// products.
   func readsAsWord(_ run: String) -> Bool {
     guard run.count >= (followsFactor ? 4 : 3), isSpaced || !followsFactor else { return false }
     if run.allSatisfy({ $0.isUppercase || "abc".contains($0) }) || run.allSatisfy({ "xyz".contains($0) }) {

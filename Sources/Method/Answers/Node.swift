@@ -1,35 +1,35 @@
-// Node: an answer as a tree, the common ground of the parser, the evaluator and the writer of keys.
+// Node: an answer as a tree. The parser makes it; the evaluators and the writer of keys read it.
 
 indirect enum Node {
-  // Scalars: the evaluator turns them into images.
+  // Scalars. The evaluator turns them into images.
   case number(Image)
   case symbol(String)
   case sum([Node])
   case product([Node])
   case quotient(Node, Node)
   case negated(Node)
-  /// `\pm` (`isFlipped` false) or `\mp` before a node. All of them in one element flip together.
+  /// `\pm` (`isFlipped` is false) or `\mp` before a node. All signs in one element change together.
   case eitherSign(Node, isFlipped: Bool)
   case power(Node, Node)
   case root(Node, degree: Node)
-  /// A function of the name, and what it is applied to.
+  /// A function's name, and its arguments.
   case call(String, [Node])
 
-  // Structure: the writer of keys works through it element by element.
+  // Structures. The writer of keys processes them element by element.
   case words(String)
-  /// Tuples, intervals and vectors: the order counts.
+  /// Tuples, intervals and vectors: the order matters.
   case enclosed(open: Character, close: Character, [Node])
-  /// Braces: order and repetition do not count.
+  /// Braces: order and repetition do not matter.
   case set([Node])
-  /// A bare list, or what `or` and `and` join: the order does not count.
+  /// A bare list, or nodes joined by `or` and `and`: the order does not matter.
   case list([Node], Separator)
   case combined(SetOperation, [Node])
   case matrix(environment: String, rows: [[Node]])
-  /// `nodes[0] relations[0] nodes[1] ...`, without the name that was solved for.
+  /// `nodes[0] relations[0] nodes[1] ...`, without the name of the unknown in front (the `x =` of `x = 5`).
   case related([Node], [Relation])
 }
 
-/// What joins a list: the strongest of its separators.
+/// What joins a list. If it has several separators, `or` or `and`, not the comma.
 enum Separator { case comma, or, and }
 
 enum SetOperation: String { case union = "∪", intersection = "∩", difference = "∖" }
@@ -50,7 +50,7 @@ extension Relation {
 }
 
 extension Node {
-  /// Whether a scalar contains a number that can carry a unit; a bare symbol does not, π and roots of numbers do.
+  /// Whether a scalar contains a number, so that it can have a unit. π and roots of numbers do; a bare symbol does not.
   var hasNumber: Bool {
     switch self {
     case .number: true
@@ -78,13 +78,13 @@ extension Node {
     }
   }
 
-  /// A symbol that a relation may be about: not a constant.
+  /// Whether it is a symbol and not a constant.
   var isUnknown: Bool {
     if case .symbol(let name) = self { !["∞", "pi", "e", "i"].contains(name) } else { false }
   }
 
-  /// Whether a value that tier 2 takes for irrational may still be a rational number: only functions, nested roots and
-  /// irrational exponents know identities that it does not.
+  /// Whether the value can be a rational number although tier 2 does not see it. Only functions, nested roots and
+  /// irrational exponents have identities that tier 2 does not know.
   var hidesRational: Bool {
     switch self {
     case .call: true
@@ -97,7 +97,8 @@ extension Node {
     }
   }
 
-  /// Whether the value is a quotient of integers by the way it is made: tier 2 is exact then, however large it is.
+  /// Whether the operations alone show that the value is a quotient of integers. Then tier 2 is exact, however large it
+  /// is.
   var isRadicalFree: Bool {
     switch self {
     case .number: true
@@ -124,7 +125,7 @@ extension Node {
     if case .related(_, let relations) = self { !relations.contains { $0 == .equal } } else { false }
   }
 
-  /// Whether a sign is still open in here, so that the node stands for two values.
+  /// Whether the node contains `\pm` or `\mp`, so that it stands for two values.
   var hasEitherSign: Bool {
     switch self {
     case .number, .symbol, .words: false

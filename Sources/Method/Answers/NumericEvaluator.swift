@@ -1,30 +1,30 @@
-// NumericEvaluator: tier 3. A constant that is no rational number is compared by its value.
+// NumericEvaluator: tier 3. A constant that is not a rational number is compared by its value.
 //
-// Tier 2 knows identities; it cannot know them all: `\arctan 1` is π/4, `\cos\frac{2\pi}5` is (√5−1)/4, and
-// √(6+2√2+2√3+2√6) is 1+√2+√3. So a real constant is computed to 384 places, and its key is its first 150. Two
-// different constants that people write do not agree that far; those that are made to (√2 + 10^−60) have terms of very
-// unlike size, and are left to tier 2 as everything else that this tier cannot vouch for: complex values, too much
-// cancellation, unknown functions.
+// Tier 2 does not know all identities: `\arctan 1` is π/4, `\cos\frac{2\pi}5` is (√5−1)/4, and √(6+2√2+2√3+2√6) is
+// 1+√2+√3. So a real constant is computed to 384 binary places, and its first 150 places are its key. Different
+// constants in usual answers differ within these. Constants that are constructed to agree (√2 and √2 + 10^−60) have
+// terms of very different sizes. Such constants are left to tier 2, like everything else whose places are not certain:
+// complex values, too much cancellation, unknown functions.
 //
-// Not here: expressions with symbols. Their values at some points would be a key as well, but tier 2 decides the same
-// question exactly for what people write.
+// Not here: expressions with symbols. Their values at some points could be a key too, but tier 2 answers the same
+// question exactly for usual answers.
 
-/// A constant this tier has no answer for; tier 2 keeps it.
+/// A constant that this tier cannot resolve; tier 2 keeps it.
 struct NotResolved: Error {}
 
 struct NumericEvaluator {
   /// What `\pm` means: +1 or −1.
   let sign: Int
   private let budget: StepBudget
-  /// Places lost to cancellation so far, at most; those that rounding takes are allowed for below.
+  /// An upper bound of the places lost to cancellation so far. Places lost to rounding are considered in `lostBitsMax`.
   private var lostBits = 0
 
-  /// Places of a key; a rational number is recognized by more of them.
+  /// The places of a key. To recognize a rational number, more are needed.
   private static let keyBits = 150
   private static let rationalBits = 220
-  /// 384 − 220 − 100 leaves 64 for rounding, the functions' included.
+  /// 384 − 220 − 100 leaves 64 places for rounding, including that of the functions.
   private static let lostBitsMax = 100
-  /// A term or an argument this much smaller than what it meets is not compared numerically.
+  /// If a term or an argument is smaller than the other one by more than this, the value is not resolved.
   private static let gapBitsMax = 100
 
   init(budget: StepBudget, sign: Int) {
@@ -32,7 +32,7 @@ struct NumericEvaluator {
     self.sign = sign
   }
 
-  /// What a value is: a small rational number, or its first places.
+  /// The result for a value: a small rational number, or its first places.
   enum Verdict {
     case rational(Rational)
     case places(String)
@@ -44,7 +44,8 @@ struct NumericEvaluator {
     return .places(value.text(bits: Self.keyBits))
   }
 
-  /// The rational number with parts below 2^30 that the value is, by its continued fraction.
+  /// The rational number that equals the value, if its numerator and denominator are below 2^30. Found by the continued
+  /// fraction.
   private func recognized(_ value: Real) throws(NotResolved) -> Rational? {
     guard !value.isZero, value.exponent > -40, value.exponent <= 30 else { return nil }
     var rest = value.magnitude
@@ -61,7 +62,8 @@ struct NumericEvaluator {
       if fraction.isZero || fraction.exponent < -60 {
         let error = value.magnitude - Real(new.0) * Real(new.1).reciprocal
         let agreement = error.isZero ? Real.bits : value.exponent - error.exponent
-        // Rational to the places of a key but no further: a value made to look like another.
+        // It agrees with a rational number in the places of a key but not further: a value that is constructed to look
+        // like another one.
         guard agreement >= Self.rationalBits else { throw NotResolved() }
         return Rational(numerator: value.isNegative ? -new.0 : new.0, denominator: new.1)
       }
@@ -75,7 +77,7 @@ struct NumericEvaluator {
 
 extension NumericEvaluator {
   private mutating func value(_ node: Node) throws(NotResolved) -> Real {
-    // A visit costs tens of products of 384 bits where it is a function.
+    // A visit to a function takes tens of products of 384 bits; `call` counts these.
     guard budget.spend() else { throw NotResolved() }
     switch node {
     case .number(let image): return try real(image)
@@ -106,7 +108,7 @@ extension NumericEvaluator {
     return value
   }
 
-  /// The value in tier 2, which knows what is rational.
+  /// The value in tier 2, which knows whether it is rational.
   private func image(_ node: Node) throws(NotResolved) -> Image {
     var evaluator = Evaluator(budget: budget, sign: sign)
     do { return try evaluator.value(node) } catch { throw NotResolved() }
@@ -172,7 +174,7 @@ extension NumericEvaluator {
     return result
   }
 
-  /// The real root: of a negative number only where the degree is odd.
+  /// The real root. A negative number has one only if the degree is odd.
   private mutating func root(_ value: Real, _ degree: Int) throws(NotResolved) -> Real {
     guard degree > 0, degree <= 64, !value.isNegative || degree % 2 == 1 else { throw NotResolved() }
     if value.isZero || degree == 1 { return value }
@@ -199,7 +201,8 @@ extension NumericEvaluator {
     return result
   }
 
-  /// A function of something tiny is its first term; what tells two of them apart would be lost.
+  /// Refuses very small arguments: the function is then almost equal to the first term of its series, and the
+  /// difference would be lost.
   private func checkArgument(_ value: Real) throws(NotResolved) {
     guard value.isZero || value.exponent > -Self.gapBitsMax else { throw NotResolved() }
   }
@@ -220,7 +223,7 @@ extension NumericEvaluator {
       return try logarithm(x) * inverse(logarithm(value(arguments[1])))
     case "abs": return x.magnitude
     case "floor", "ceil": return try roundedDown(name == "floor" ? x : -x, isCeiling: name == "ceil")
-    // Which base a bare `\log` means is not ours to know; tier 2 keeps it apart.
+    // The base of a bare `\log` is not known; tier 2 keeps it as a function of its own.
     default: throw NotResolved()
     }
   }
@@ -233,7 +236,7 @@ extension NumericEvaluator {
   private mutating func trigonometric(_ name: String, _ x: Real) throws(NotResolved) -> Real {
     try lose(x.exponent)
     var (sine, cosine) = try resolved(x.sineAndCosine)
-    // sin π comes out as 10^−110 or so: no digits of it are right.
+    // sin π is computed as about 10^−110; none of its digits is right.
     if sine.exponent < -Self.rationalBits { sine = .zero } else if !sine.isZero { try lose(-sine.exponent) }
     if cosine.exponent < -Self.rationalBits { cosine = .zero } else if !cosine.isZero { try lose(-cosine.exponent) }
     return switch name {
@@ -273,11 +276,11 @@ extension NumericEvaluator {
     }
   }
 
-  /// The largest integer not above x, or its negative for the smallest not below −x.
+  /// The largest integer not above x. With `isCeiling`, its negative: the smallest integer not below −x.
   private func roundedDown(_ x: Real, isCeiling: Bool) throws(NotResolved) -> Real {
     let nearest = try resolved(x.rounded)
     let distance = x - Real(nearest)
-    // Too near to an integer to say on which side, unless it is one.
+    // If x is very close to an integer without being one, it is not certain on which side it is.
     guard distance.isZero || distance.exponent > -Self.gapBitsMax else { throw NotResolved() }
     let floor = distance.isNegative ? nearest - 1 : nearest
     return Real(isCeiling ? -floor : floor)

@@ -1,30 +1,31 @@
-// Parser: tokens → a tree, or the verdict that the answer is no mathematics we read.
+// Parser: turns tokens into a tree, or finds that it cannot read the answer.
 //
-// A recursive descent whose levels are, from loose to tight: list (`,` `;` or, and), clause (`=` `<` ∈), sets (∪ ∩ ∖),
-// sum, product, power, primary. Where LaTeX and its readers disagree we take what the writer meant: `x^10` is x to the
-// tenth, `\sqrt23` the root of 23, but `\frac12` a half. Two numerals side by side are never multiplied (that is how
-// `025` became 0 elsewhere); they are a mixed number or an error.
+// It is a recursive descent. Its levels, from the weakest to the strongest binding, are: list (`,` `;` or, and), clause
+// (`=` `<` ∈), sets (∪ ∩ ∖), sum, product, power, primary. Where LaTeX differs from what writers mean, the meaning
+// counts: `x^10` is x to the tenth, `\sqrt23` is the root of 23, but `\frac12` is a half. Two adjacent numerals are
+// never multiplied (the reference's update reads `025` as 0); they are a mixed number or an error.
 //
-// Names are dropped here (`x =`, `f(x) =`, `(x,y) =`, `x \in`), as are units, degrees, percent and currency: the key
-// never sees them. What does not parse is keyed by its lexical form, so an error costs recall and never correctness.
+// The parser drops names (`x =`, `f(x) =`, `(x,y) =`, `x \in`), units, degrees, percent and currency, so they have no
+// influence on the key. If an answer cannot be parsed, its key is its lexical form: the vote can then miss that two
+// answers are equal, but it never takes different answers for equal.
 //
 // This file has the levels down to sets; ParserExpressions and ParserPrimaries have the others.
 
-/// The text is not an expression this parser knows.
+/// The text is not an expression that this parser knows.
 struct Unparsed: Error {}
 
 struct Parser {
   var tokens: [Token]
   var position = 0
   var nesting = 0
-  /// Whether the argument of a function is being read, where a degree mark means π/180 instead of nothing.
+  /// Whether the argument of a function is being read. There, a degree mark means π/180; elsewhere it is ignored.
   var isArgument = false
 
-  /// Whether a `|` closes rather than opens.
+  /// Whether a `|` closes and does not open.
   var isInBars = false
   let budget: StepBudget
 
-  /// Deeper answers are not answers; the bound keeps the stack small.
+  /// Usual answers are not nested so deeply. The limit keeps the stack small.
   static let nestingMax = 60
 
   static func parse(_ tokens: [Token], _ budget: StepBudget) throws(Unparsed) -> Node {
@@ -39,7 +40,7 @@ struct Parser {
     self.budget = budget
   }
 
-  /// One level deeper; the caller comes back up. Each level costs a step.
+  /// Goes one level deeper. The caller decreases `nesting` again. Each level takes a step.
   mutating func descend() throws(Unparsed) {
     nesting += 1
     if nesting > Self.nestingMax { budget.exhaust() }
@@ -91,8 +92,8 @@ extension Parser {
     return ordered(clauses, separator) ?? .list(clauses.map { $0.node }, separator)
   }
 
-  /// `y = 2, x = 1` is a tuple in the order of its names, (1, 2); nil where the names do not tell the elements apart.
-  /// (`x_1 = 1, x_2 = 2` are two values for x.)
+  /// `y = 2, x = 1` is a tuple in the order of its names, (1, 2). nil if names are missing or equal. (`x_1 = 1, x_2 =
+  /// 2` are two values of x.)
   func ordered(_ clauses: [(name: String?, node: Node)], _ separator: Separator) -> Node? {
     let sorted = clauses.sorted { ($0.name ?? "") < ($1.name ?? "") }
     let isTold = zip(sorted, sorted.dropFirst()).allSatisfy { $0.name != nil && $0.name != $1.name }
@@ -110,7 +111,7 @@ extension Parser {
     return word.lowercased() == "or" ? .or : .and
   }
 
-  /// A clause without the name it was solved for, and that name.
+  /// A clause without the name of its unknown (the `x` of `x = 5`), and that name.
   mutating func clause() throws(Unparsed) -> (name: String?, node: Node) {
     var name: String?
     while let solved = takeSolvedName() { name = name ?? solved }
@@ -118,7 +119,7 @@ extension Parser {
     var relations: [Relation] = []
     while true {
       if take(command: "approx") {
-        // The exact value was given; what it is close to adds nothing.
+        // The exact value is before the sign. The approximation adds nothing.
         _ = try ratio()
       } else if let relation = takeRelation() {
         relations.append(relation)
@@ -144,8 +145,8 @@ extension Parser {
     return relation
   }
 
-  /// Takes a name that the rest of the clause is the value of: its first letter or word, "" for a tuple of names or a
-  /// bare `=`. Nil where there is none.
+  /// Takes the name whose value the rest of the clause is: its first letter, or its words; "" for a tuple of names or a
+  /// `=` without a name. nil if there is none.
   mutating func takeSolvedName() -> String? {
     let start = position
     var name = ""
@@ -168,7 +169,7 @@ extension Parser {
     return nil
   }
 
-  /// `(x)`, `(x, y)`, `(2)`: names and numerals between commas. Anything else stays where it is.
+  /// Skips `(x)`, `(x, y)` or `(2)`: names and numerals with commas between them. Anything else is not skipped.
   mutating func skipArguments() {
     let start = position
     position += 1
@@ -187,7 +188,7 @@ extension Parser {
     position = start
   }
 
-  /// Primes, subscripts and the exponent of an inverse: `f'`, `x_1`, `x_{12}`, `f^{-1}`.
+  /// Skips primes, subscripts and the exponent of an inverse: `f'`, `x_1`, `x_{12}`, `f^{-1}`.
   mutating func skipDecorations() {
     while true {
       if take("'") { continue }
@@ -204,7 +205,7 @@ extension Parser {
     }
   }
 
-  /// `3:4` and `10:30`: ordered like a tuple, not a quotient.
+  /// `3:4` and `10:30` are ordered like tuples. They are not quotients.
   mutating func ratio() throws(Unparsed) -> Node {
     var parts = [try setExpression()]
     while take(":") { parts.append(try setExpression()) }

@@ -1,7 +1,7 @@
-// ParserExpressions: sums, products and powers, and the units behind them.
+// ParserExpressions: sums, products and powers, and the units after them.
 //
-// An implicit product needs a factor that cannot be mistaken: never a numeral after something, and prose only as a unit
-// after a number. The rest is the usual precedence; `1/2x` is read from left to right, as x/2.
+// In an implicit product, the second factor must be unambiguous: it is never a numeral, and prose is only a unit after
+// a number. Everything else has the usual precedence; `1/2x` is read from left to right, as x/2.
 //
 // Not here: the levels above (Parser) and below (ParserPrimaries).
 
@@ -22,7 +22,7 @@ extension Parser {
 
   mutating func product() throws(Unparsed) -> Node {
     var left = try power()
-    // Asked once per factor and kept, since a long product would make it quadratic.
+    // Computed once per factor and kept, because otherwise a long product would take quadratic time.
     var hasNumber = left.hasNumber
     while true {
       if hasNumber {
@@ -46,12 +46,12 @@ extension Parser {
     }
   }
 
-  /// A product stays flat, so that a long one does not nest deeply.
+  /// Products are kept flat, so that a long one is not deeply nested.
   func times(_ left: Node, _ right: Node) -> Node {
     if case .product(let factors) = left { .product(factors + [right]) } else { .product([left, right]) }
   }
 
-  /// `5 million`: the power of ten, and past its unit.
+  /// The power of ten of `5 million`; its unit is skipped too.
   mutating func takeScaleWord() -> Image? {
     guard case .word(let word, isProse: true) = token()?.kind, let exponent = Self.scaleWords[word.lowercased()]
     else { return nil }
@@ -86,8 +86,8 @@ extension Parser {
     "lg", "gcd", "lcm", "max", "min", "det", "arccot", "arcsec", "arccsc",
   ]
 
-  /// Prose after a number is its unit: `3 \text{ hours}`, `12 \text{ cm}^2`, `60 miles/hour`, `6 (feet)`. After a
-  /// symbol it is not: `n \text{ is even}` says more than n.
+  /// Skips prose after a number, which is its unit: `3 \text{ hours}`, `12 \text{ cm}^2`, `60 miles/hour`, `6 (feet)`.
+  /// After a symbol, prose is not a unit: `n \text{ is even}` says more than n.
   mutating func skipUnits() {
     while true {
       if at("("), case .word(_, isProse: true) = token(1)?.kind, token(2)?.isMark(")") == true {
@@ -104,7 +104,7 @@ extension Parser {
     }
   }
 
-  /// Words after a number that change what it says. An answer with one of them is compared by its spelling.
+  /// Words that change the meaning of the number before them. An answer with one of them is compared by its spelling.
   static let notUnits: Set<String> = [
     "am", "pm", "base", "mod", "modulo", "if", "when", "unless", "not", "more", "less", "to", "remainder", "times",
     "factorial", "squared", "cubed", "dozen", "hundred", "thousand", "million", "billion", "trillion", "over", "is",
@@ -144,7 +144,7 @@ extension Parser {
     }
   }
 
-  /// `\circ`, `^\circ` and `^{\circ}`, with the scale of a temperature.
+  /// Takes `\circ`, `^\circ` or `^{\circ}`, and the scale of a temperature after it.
   mutating func takeDegree() -> Bool {
     guard takeDegreeMark() else { return false }
     switch token()?.kind {
@@ -167,7 +167,7 @@ extension Parser {
     return false
   }
 
-  /// What a `^` raises to: a group, or a signed primary taken whole.
+  /// The exponent after a `^`: a group, or a whole primary with its sign.
   mutating func script() throws(Unparsed) -> Node {
     if take("-") { return .negated(try primary()) }
     return try primary()

@@ -1,7 +1,7 @@
 // ParserPrimaries: numerals, symbols, words, brackets and commands with their arguments.
 //
-// The arguments of LaTeX are where spelling hides: `\frac12`, `\frac{1}{2}`, `\frac 1{2}` and `2\frac12` all come out
-// as quotients of numbers here, mixed numbers included.
+// Spellings of the same value differ most in the arguments of LaTeX commands: `\frac12`, `\frac{1}{2}` and `\frac 1{2}`
+// become the same quotient here, and `2\frac12` becomes a mixed number.
 //
 // Not here: the levels above (ParserExpressions, Parser).
 
@@ -23,7 +23,7 @@ extension Parser {
     position += 1
     guard let image = numeral.image else { throw Unparsed() }
     if at("_") {
-      // A numeral to a base is a name, not a value: `1101_2` is not 13.
+      // A numeral with a base is treated as a name, not as a value: `1101_2` is not 13.
       return .symbol(lexicalForm([Token(kind: .numeral(numeral), isSpaced: false)]) + (try subscriptName()))
     }
     if let part = try fractionalPart(of: numeral) { return .sum([.number(image), part]) }
@@ -53,7 +53,7 @@ extension Parser {
     return .quotient(.number(Image(top)), .number(Image(bottom)))
   }
 
-  /// A braced integer, or one digit split from the numeral here; nil for anything else.
+  /// A braced integer, or the first digit of the numeral here; nil for anything else.
   mutating func plainArgument() -> Numeral? {
     if at("{"), case .numeral(let numeral) = token(1)?.kind, token(2)?.isMark("}") == true {
       position += 3
@@ -62,7 +62,7 @@ extension Parser {
     return firstDigit()
   }
 
-  /// `\frac12`: one digit of the numeral here, the others stay.
+  /// In `\frac12`: takes one digit of the numeral here and leaves the others.
   mutating func firstDigit() -> Numeral? {
     guard case .numeral(let numeral) = token()?.kind, numeral.isPlainInteger else { return nil }
     if numeral.digits.count == 1 {
@@ -112,7 +112,8 @@ extension Parser {
     return "_" + next.spelling
   }
 
-  /// Prose, a single letter of prose, or a run of capitals: a word where it stands alone, else a product of letters.
+  /// Prose, a single letter of prose, or a run of capitals. A run of capitals is a word if it is the whole answer, else
+  /// a product of letters.
   mutating func words(_ first: String, isProse: Bool) throws(Unparsed) -> Node {
     let isAlone = position == 0 && tokens.count == 1
     position += 1
@@ -168,7 +169,7 @@ extension Parser {
     return at("]") ? "]" : nil
   }
 
-  /// Everything up to `close`, which is taken as well.
+  /// Everything up to and including the command `close`.
   mutating func group(until close: String) throws(Unparsed) -> Node {
     position += 1
     let content = try list()
@@ -260,7 +261,7 @@ extension Parser {
     return .matrix(environment: environment, rows: rows)
   }
 
-  /// `\sin^2 x`, `\log_2 8`, `\ln(x+1)`, `\cos 2x`: without brackets the argument runs to the next sign or function.
+  /// `\sin^2 x`, `\log_2 8`, `\ln(x+1)`, `\cos 2x`: without brackets, the argument ends at the next sign or function.
   mutating func function(_ name: String) throws(Unparsed) -> Node {
     position += 1
     let wasArgument = isArgument

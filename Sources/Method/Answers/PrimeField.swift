@@ -1,13 +1,15 @@
 // PrimeField: arithmetic modulo two large primes, with a square root of -1.
 //
-// An exact answer is compared by what it becomes in a finite field. There `1/3`, `√2` and `10^100` are all one machine
-// word, every operation takes nanoseconds, nothing is rounded and nothing can grow. The map from numbers to the field
-// respects + − × ÷ and roots, so two spellings of one value have one image; Image says when two values could share one.
+// An exact answer is compared by its image in a finite field. There `1/3`, `√2` and `10^100` are one machine word each,
+// every operation takes nanoseconds, and nothing is rounded or can grow. The map from numbers to the field preserves
+// + − × ÷ and roots, so two spellings of one value have one image. Image.swift says when two values could have the same
+// image.
 //
-// The primes are not any primes. Each is 7 mod 8 and every prime up to 109 is a square modulo it, so the square root
-// that is itself a square behaves like the positive root (`√8 = 2√2`, `√a·√b = √(ab)`). −1 is no square, so adding `i`
-// gives a field and `√−3 = i√3`. And p − 1 has no factor 3, 5, 7, 11 or 13, so those roots exist and are unique, as
-// for real numbers. They were found by a random search under these conditions; the tests check every one of them.
+// The two primes have special properties. Each is 7 mod 8, and every prime up to 109 is a square modulo it, so the
+// square root that is itself a square behaves like the positive root (`√8 = 2√2`, `√a·√b = √(ab)`). −1 is not a square,
+// so adding `i` gives a field, and `√−3 = i√3`. And p − 1 is not divisible by 3, 5, 7, 11 or 13, so roots of these
+// degrees exist and are unique, as for real numbers. A random search with these conditions found the primes; the tests
+// check every condition.
 //
 // Not here: what the images mean (Image), how an expression becomes one (Evaluator).
 
@@ -32,7 +34,7 @@ package enum SecondPrime: Modulus {
   package static let squaredRadix: UInt64 = 0x17F6_2D82_E40A_8D53
 }
 
-/// An integer modulo a prime, kept as value · 2^64 (Montgomery's form), in which a product needs no division.
+/// An integer modulo a prime, stored as value · 2^64 (Montgomery's form). A product then needs no division.
 struct Residue<M: Modulus>: Hashable, Sendable {
   /// value · 2^64 modulo the prime, always below the prime.
   private var scaled: UInt64
@@ -54,7 +56,7 @@ struct Residue<M: Modulus>: Hashable, Sendable {
   private static func reduce(_ wide: (high: UInt64, low: UInt64)) -> UInt64 {
     let factor = wide.low &* M.negatedInverse
     let product = factor.multipliedFullWidth(by: M.prime)
-    // The low halves cancel by construction; they carry exactly when the low half was not zero.
+    // The sum of the low halves is 0 modulo 2^64 by construction. It carries exactly if the low half is not zero.
     let sum = wide.high &+ product.high &+ (wide.low == 0 ? 0 : 1)
     return sum >= M.prime ? sum &- M.prime : sum
   }
@@ -86,18 +88,18 @@ struct Residue<M: Modulus>: Hashable, Sendable {
     return result
   }
 
-  /// 1/self; zero has none and gives zero, so callers ask ``isZero`` first.
+  /// 1/self. Zero has no inverse and gives zero, so callers check ``isZero`` first.
   var inverse: Self { power(M.prime - 2) }
 
   var isSquare: Bool { isZero || power((M.prime - 1) / 2) == .one }
 
-  /// The root that is itself a square. Only meaningful where ``isSquare``.
+  /// The root that is itself a square. Only meaningful if ``isSquare`` is true.
   var squareRoot: Self { power((M.prime + 1) / 4) }
 
   /// The one root of an odd prime degree up to 13.
   func oddRoot(_ degree: UInt64) -> Self {
-    // 1/degree modulo p − 1 is (k(p − 1) + 1)/degree for the k that makes it whole; there is one, as p − 1 is coprime
-    // to the degree.
+    // 1/degree modulo p − 1 is (k(p − 1) + 1)/degree for the k that makes it an integer. There is one, because p − 1
+    // and the degree are coprime.
     let order = M.prime - 1
     let remainder = order % degree
     for k in 1..<degree where (k * remainder + 1) % degree == 0 {
@@ -108,7 +110,7 @@ struct Residue<M: Modulus>: Hashable, Sendable {
   }
 }
 
-/// a + bi with a and b modulo a prime: a field, because −1 is no square there.
+/// a + bi with a and b modulo a prime. This is a field, because −1 is not a square modulo the prime.
 struct Gaussian<M: Modulus>: Hashable, Sendable {
   var real: Residue<M>
   var imaginary: Residue<M>

@@ -1,19 +1,19 @@
-// Real: a binary floating-point number of 384 bits, for the tier that compares constants by their value.
+// Real: a binary floating-point number of 384 bits, for tier 3, which compares constants by their value.
 //
-// Made of integer operations, and of IEEE division and square root for a first guess, so the same text gives the same
-// bits on every machine: no mathematics library, whose last bit varies, takes part. Every operation truncates; its
-// result is within a few units of the last of 384 places. How many places survive a whole expression is the business of
-// NumericEvaluator.
+// It uses integer operations, and IEEE division and square root for a first approximation. It uses no mathematics
+// library, because the last bits of those differ. So the same text gives the same bits on every machine. Every
+// operation truncates; its result is exact to a few units of the last of 384 places. NumericEvaluator keeps track of
+// the places that are lost in an expression.
 //
 // Not here: functions (RealFunctions).
 
-/// ± mantissa · 2^(exponent − 384), the mantissa's top bit set; or zero.
+/// ± mantissa · 2^(exponent − 384), where the mantissa's top bit is set; or zero.
 struct Real {
   static let limbs = 6
   static let bits = 64 * limbs
 
   var isNegative = false
-  /// The value lies in [2^(exponent − 1), 2^exponent).
+  /// The magnitude is in [2^(exponent − 1), 2^exponent).
   var exponent = 0
   /// Least significant first.
   private var mantissa = InlineArray<6, UInt64>(repeating: 0)
@@ -34,7 +34,7 @@ struct Real {
     mantissa[5] = magnitude << UInt64(shift)
   }
 
-  /// The value of a positive normal number, which is a finite binary fraction.
+  /// The exact value of a positive normal number.
   private init(positive value: Double) {
     exponent = Int(value.exponent) + 1
     mantissa[5] = (value.significandBitPattern | 1 << 52) << 11
@@ -185,7 +185,7 @@ extension Real {
     return result
   }
 
-  /// 1/self; self is not zero. Newton's iteration doubles the 50 bits of the first guess three times.
+  /// 1/self; self is not zero. Newton's iteration doubles the 50 bits of the first approximation three times.
   var reciprocal: Real {
     let scaled = magnitude.scaled(by: -exponent)
     var result = Real(positive: 1 / scaled.leading)
@@ -219,7 +219,8 @@ extension Real {
     return isNegative ? -whole : whole
   }
 
-  /// The value to `bits` places, as text that is equal for values that are: an odd integer and a power of two.
+  /// The value rounded to `bits` places, as text: hexadecimal digits without zeroes at the end, and a power of two.
+  /// Equal values have equal texts.
   func text(bits: Int) -> String {
     guard !isZero else { return "0" }
     let half = Real.one.scaled(by: exponent - bits - 1)

@@ -1,8 +1,8 @@
 // RealFunctions: exponential, logarithm, sine, cosine and arctangent of 384-bit numbers.
 //
-// Each is a short Taylor series after the argument has been made small, and the way back: squarings, doublings,
-// halvings. A few tens of products each. About 30 of the 384 places are lost on the way, which NumericEvaluator allows
-// for.
+// Each function makes its argument small, sums a short Taylor series, and undoes the first step with squarings,
+// doublings or halvings. It takes a few tens of products. About 30 of the 384 places are lost; NumericEvaluator allows
+// for this.
 
 extension Real {
   static let pi: Real = {
@@ -17,7 +17,7 @@ extension Real {
   static let naturalLogarithmOf2 =
     sumOfSeries(from: Real.one.divided(by: 3)) { term, k in (term.divided(by: 9), 2 * k + 1) }.scaled(by: 1)
 
-  /// Σ term_k / divisor_k from the first term on, until terms no longer count.
+  /// Σ term_k / divisor_k, from the first term until the terms are too small to change the sum.
   private static func sumOfSeries(from first: Real, next: (Real, Int) -> (term: Real, divisor: Int)) -> Real {
     var (sum, term, k) = (first, first, 1)
     while !term.isZero, term.exponent > sum.exponent - bits {
@@ -29,7 +29,7 @@ extension Real {
     return sum
   }
 
-  /// e^self, for |self| below 2^30.
+  /// e^self, for |self| below 2^30; nil above.
   var exponential: Real? {
     guard exponent <= 30 else { return nil }
     guard let twos = (self * Self.naturalLogarithmOf2.reciprocal).rounded else { return nil }
@@ -57,7 +57,7 @@ extension Real {
     return sum.scaled(by: roots + 1) + Real(exponent) * Self.naturalLogarithmOf2
   }
 
-  /// sin self and cos self, for |self| below 2^60.
+  /// sin self and cos self, for |self| below 2^60; nil above.
   var sineAndCosine: (sine: Real, cosine: Real)? {
     let quarter = Self.pi.scaled(by: -1)
     guard exponent <= 60, let quarters = (self * quarter.reciprocal).rounded else { return nil }
@@ -66,7 +66,7 @@ extension Real {
     let square = small * small
     var (sine, cosine) = (small, Real.one)
     var (term, k) = (small, 2)
-    // Both series at once: x, −x²/2, −x³/6, x⁴/24 ...
+    // Both series together: x, −x²/2, −x³/6, x⁴/24 ...
     var even = Real.one
     while !term.isZero, term.exponent > -Self.bits {
       even = -(even * square).divided(by: (k - 1) * k)

@@ -1,20 +1,20 @@
-// StepBudget: how much work one answer may cost, counted in steps and not in seconds.
+// StepBudget: the limit on the work for one answer, counted in steps and not in seconds.
 //
-// A clock would let a slow machine call an answer unreadable that a fast one reads, and the two would vote apart. A
-// step is a token read, a node parsed, or a node visited by the evaluator; the same text takes the same steps
-// everywhere. An answer that uses them up is compared by its spelling, and its key says that it was
+// With a time limit, a slow machine could give up on an answer that a fast machine reads, and their votes would differ.
+// A step is a token that is read, a node that is parsed, or a node that the evaluator visits. The same text takes the
+// same steps on every machine. An answer that needs more steps is compared by its spelling, and its key says so
 // (``AnswerKey/isExhausted``).
 
-/// One budget per answer, shared by everything that reads it.
+/// The budget of one answer. Everything that reads the answer shares it.
 final class StepBudget {
-  /// Answers of people take tens of steps, long polynomials some hundreds. 20,000 steps take about 2 ms.
+  /// Usual answers take tens of steps, long polynomials some hundreds. 20,000 steps take about 2 ms.
   static let stepsMax = 20_000
 
   private(set) var used = 0
   private(set) var isExhausted = false
 
   /// Counts `steps`.
-  /// - Returns: false once the budget is used up; it stays used up.
+  /// - Returns: whether the budget was large enough. If not, it stays exhausted.
   func spend(_ steps: Int = 1) -> Bool {
     guard !isExhausted, steps <= Self.stepsMax - used else {
       isExhausted = true
@@ -24,6 +24,6 @@ final class StepBudget {
     return true
   }
 
-  /// Refuses what would need more than the budget allows in another measure than steps: nesting, tokens.
+  /// Ends the budget because another limit was exceeded: nesting, or the number of tokens.
   func exhaust() { isExhausted = true }
 }

@@ -1,32 +1,32 @@
-// Token: the pieces an answer is made of, after every spelling difference that carries no meaning is gone.
+// Token: the pieces of an answer, without the differences of spelling that have no meaning.
 //
 // `\dfrac`, `\tfrac` and `\frac` are one command; `−` is `-`; `\left(` is `(`; `1,234` and `1{,}234` are one numeral.
-// A token knows whether space stood before it, because `2 1/3` is a mixed number and `21/3` is seven.
+// A token knows whether there was a space before it, because `2 1/3` is a mixed number and `21/3` is seven.
 
 /// A decimal numeral: digits · 10^(exponent − scale).
 struct Numeral: Equatable, Sendable {
-  /// Each 0...9, most significant first; leading zeros are kept, they change nothing.
+  /// Each 0...9, most significant first. Leading zeros are kept; they change nothing.
   var digits: [UInt8]
-  /// How many of the digits stand behind the decimal point.
+  /// How many of the digits are after the decimal point.
   var scale = 0
   /// The power of ten of scientific notation, `3e8`.
   var exponent = 0
-  /// How many digits, all behind the point, repeat for ever (`0.\overline{3}` has 1).
+  /// How many of the last digits, all after the point, repeat forever (`0.\overline{3}` has 1).
   var repeating = 0
 
   var isPlainInteger: Bool { scale == 0 && exponent == 0 && repeating == 0 }
 
-  /// The value of a plain integer below 10^9, for comparing the parts of a mixed number.
+  /// The value of a plain integer below 10^9, to compare the parts of a mixed number.
   var smallInteger: Int? {
     guard isPlainInteger && digits.count <= 9 else { return nil }
     return digits.reduce(0) { $0 * 10 + Int($1) }
   }
 
-  /// The exact value; nil where the exponent is beyond all reason.
+  /// The exact value.
   var image: Image? {
     guard let shift = Image(10).power(exponent - scale) else { return nil }
     guard repeating > 0 else { return Image(digits: digits) * shift }
-    // 0.1(6) = (16 − 1) / 90: what the numeral with one period more and the numeral without differ by.
+    // 0.1(6) = (16 − 1) / 90: the digits with one period minus the digits without it.
     guard let periods = Image(10).power(repeating), let below = (periods - .one).inverse else { return nil }
     let head = Image(digits: Array(digits.dropLast(repeating)))
     return (Image(digits: digits) - head) * below * shift * (Image(10).power(repeating) ?? .one)
@@ -36,11 +36,11 @@ struct Numeral: Equatable, Sendable {
 struct Token: Equatable, Sendable {
   enum Kind: Equatable, Sendable {
     case numeral(Numeral)
-    /// One letter, or the name of a Greek one.
+    /// One letter, or the name of a Greek letter.
     case letter(String)
-    /// A word, as written. `isProse` if it came from `\text` or reads as a word; else it is a run of capitals.
+    /// A word, as written. `isProse`: it came from `\text` or reads as a word. If not, it is a run of capitals.
     case word(String, isProse: Bool)
-    /// A control sequence that means something, under its canonical name, without the backslash.
+    /// A control sequence that has a meaning: its canonical name, without the backslash.
     case command(String)
     /// A single character: brackets, operators, separators.
     case mark(Character)
@@ -53,7 +53,7 @@ extension Token {
   func isMark(_ character: Character) -> Bool { kind == .mark(character) }
   func isCommand(_ name: String) -> Bool { kind == .command(name) }
 
-  /// How the token is written in the lexical normal form.
+  /// The token in the lexical normal form.
   var spelling: String {
     switch kind {
     case .numeral(let numeral): numeral.spelling
@@ -77,7 +77,8 @@ extension Numeral {
   }
 }
 
-/// The lexical normal form, tier 1: the tokens, with one space where two words or numerals would run together.
+/// The lexical normal form, tier 1: the tokens, with one space between words or numerals that would otherwise become
+/// one.
 func lexicalForm(_ tokens: [Token]) -> String {
   var text = ""
   var followsWord = false

@@ -1,18 +1,18 @@
-// Advantage: what each token of a trained trajectory is worth, from the rewards of the whole step.
+// Advantage: the advantage of each token that is trained on, from the rewards of the whole step.
 //
-// An estimator sees all trained trajectories of the step at once, as outcomes in groups of one prompt, and returns one
-// number per token. GRPO and its kin look at one group at a time and give all tokens of a trajectory the same number;
-// REINFORCE++ compares over the whole step, and differs by token where single tokens are rewarded. Estimators that need
-// a critic's values or process rewards fit the same shape: they read more of an `Outcome` and return the same.
-// Where rewards leave nothing to tell apart, advantages are exactly 0, never a rounding error.
+// An estimator gets all trained trajectories of the step at once, as outcomes in groups of one prompt, and returns one
+// number per token. GRPO, Dr. GRPO and RLOO look at one group at a time and give all tokens of a trajectory the same
+// number. REINFORCE++ compares over the whole step, and gives tokens different numbers if single tokens are rewarded.
+// Estimators that need a critic's values or process rewards fit the same shape: they read more of an `Outcome`.
+// If all rewards are equal, advantages are exactly 0, not a rounding error.
 
 package import Records
 
 /// What one trained trajectory earned.
 package struct Outcome: Sendable, Equatable {
-  /// Of the whole response.
+  /// The reward of the whole response.
   package var reward: Float
-  /// [T] what single tokens earned besides; all 0 unless a KL penalty is in the reward.
+  /// [T] additional rewards of single tokens; all 0 unless a KL penalty is in the reward.
   package var tokenRewards: [Float]
 
   package init(reward: Float, tokenRewards: [Float]) {
@@ -20,10 +20,10 @@ package struct Outcome: Sendable, Equatable {
     self.tokenRewards = tokenRewards
   }
 
-  /// All that it earned. Double: the only rounding is an advantage's last one.
+  /// The sum of all its rewards. In Double, so that only the advantage itself is rounded to Float.
   fileprivate var score: Double { tokenRewards.reduce(Double(reward)) { $0 + Double($1) } }
 
-  /// [T] what was earned from each token on: the response's reward comes with its last token.
+  /// [T] the sum of the rewards from each token on. The response's reward belongs to its last token.
   fileprivate var rewardsToGo: [Double] {
     var left = Double(reward)
     return Array(
@@ -35,8 +35,8 @@ package struct Outcome: Sendable, Equatable {
 
 /// The advantages of a step's trained trajectories.
 ///
-/// - Parameter groups: [B][m] by prompt, then by sample. A group of one has nothing to compare: its advantages are 0,
-///   except under REINFORCE++ without baseline.
+/// - Parameter groups: [B][m] by prompt, then by sample. A group of one trajectory has nothing to compare with: its
+///   advantages are 0, except under REINFORCE++ without baseline.
 /// - Returns: [B][m][T].
 package func advantages(of groups: [[Outcome]], by estimator: AdvantageEstimator) -> [[[Float]]] {
   let valued: [[[Double]]] =
@@ -50,7 +50,7 @@ package func advantages(of groups: [[Outcome]], by estimator: AdvantageEstimator
   return valued.map { $0.map { $0.map(Float.init) } }
 }
 
-/// One value per trajectory, for each of its tokens.
+/// Repeats each trajectory's value for each of its tokens.
 private func spread(_ group: [Outcome], _ values: [Double]) -> [[Double]] {
   zip(group, values).map { [Double](repeating: $1, count: $0.tokenRewards.count) }
 }
@@ -64,7 +64,7 @@ private func centered(_ scores: [Double]) -> [Double] {
   return scores.map { $0 - mean }
 }
 
-/// (x − μ) / (σ + 1e-6); σ divides by m − 1 and the 1e-6 is added to it, as the reference does (`core_algos.py:113`).
+/// (x − μ) / (σ + 1e-6). σ divides by m − 1, and 1e-6 is added to σ, as in the reference (`core_algos.py:113`).
 private func standardized(_ scores: [Double]) -> [Double] {
   let distances = centered(scores)
   let squares = distances.reduce(0) { $0 + $1 * $1 }
@@ -78,9 +78,9 @@ private func leftOneOut(_ scores: [Double]) -> [Double] {
   return centered(scores).map { $0 * count / max(count - 1, 1) }
 }
 
-/// (x − mean) / √(variance + 1e-8) over all tokens of the step, so longer responses weigh more in both; the variance
-/// divides by one less than there are tokens. This is verl's `masked_whiten`, the reference's; the paper
-/// (arXiv 2501.03262, "global advantage normalization") leaves the weighting and the small constant open.
+/// (x − mean) / √(variance + 1e-8) over all tokens of the step, so longer responses count more in mean and variance.
+/// The variance divides by the number of tokens minus one. This is `masked_whiten` of verl and of the reference. The
+/// paper (arXiv 2501.03262, "global advantage normalization") does not specify the weighting and the small constant.
 private func whitened(_ groups: [[[Double]]]) -> [[[Double]]] {
   let all = groups.flatMap { $0.flatMap { $0 } }
   if areEqual(all) { return groups.map { $0.map { $0.map { _ in 0 } } } }

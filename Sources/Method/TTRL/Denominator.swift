@@ -1,15 +1,15 @@
-// Denominator: how much a token's loss counts in its mini-batch.
+// Denominator: how much a token's loss counts in the loss of its mini-batch.
 //
-// Every denominator is the same sum, Σ w·L / divisor, with one weight per sequence. Weights are relative (around 1), so
-// that sums of gradients stay in the range of their fixed-point numbers, and the token mean has weights of exactly 1.
-// They follow from lengths and from the order in which the seed drew the sequences, never from how the engine packs
-// them.
+// The loss is Σ w·L / divisor for every setting of `denominator`, with one weight w per sequence. Weights are relative
+// (around 1), so that sums of gradients stay in the range of their fixed-point numbers. The token mean has weights of
+// exactly 1. Weights depend on the lengths and on the order in which the seed drew the sequences, never on how the
+// engine packs the sequences.
 
 package import Records
 
-/// The weights of a mini-batch's sequences and what their weighted sum is divided by.
+/// The weights of a mini-batch's sequences, and the divisor of their weighted sum.
 package struct LossScale: Sendable, Equatable {
-  /// [S] of each sequence's tokens.
+  /// [S] the weight of each token, by sequence.
   package var weights: [Float]
   package var divisor: Double
 

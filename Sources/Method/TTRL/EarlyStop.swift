@@ -1,14 +1,14 @@
-// EarlyStop: when a vote is certain before all have voted.
+// EarlyStop: decides a vote before all samples have voted.
 //
-// The samples of a group count in a canonical order: those that are trained on first (the seed has chosen them before
-// anything was sampled), then the others, each by sample index. The vote is decided at the shortest prefix of that
-// order, the trained ones included, after which no answers of the rest could change the label. Samples behind it do not
-// vote, do not train and do not enter figures, even if somebody has sampled them already; so the outcome depends on no
-// clock. The label is the one that all N would have elected, hence so are the rewards of what is trained on, and the
-// weights, bit for bit.
+// The samples of a group count in a fixed order: first those that are trained on (the seed chose them before anything
+// was sampled), by index, then the others, by index. The vote is decided at the shortest prefix of that order which
+// includes all trained samples and after which the label cannot change, whatever the remaining samples answer. Samples
+// after the prefix do not vote, do not train and do not enter figures, even if they have been sampled already; so the
+// outcome does not depend on a clock. The label is the one that all N samples would elect, so the rewards of the
+// trained samples and the weights are the same as without early stop, bit for bit.
 //
-// The fleet feeds a `RunningVote` as trajectories arrive, in whatever order; `improve` feeds it in the canonical one.
-// Not here: who stops whom (Fleet.Coordinator).
+// The fleet adds answers to a `RunningVote` as trajectories arrive, in any order. `improve` adds them by sample index.
+// Not here: how sampling is stopped (Fleet.Coordinator).
 
 package import Answers
 import Base
@@ -16,7 +16,7 @@ package import Records
 
 /// The vote of one group while it is being sampled.
 package struct RunningVote: Sendable {
-  /// Samples in the order in which they count, and the place of each in it.
+  /// Samples in the order in which they count, and by sample its place in that order.
   private let order: [Int]
   private let places: [Int]
   private let trainedCount: Int
@@ -25,12 +25,12 @@ package struct RunningVote: Sendable {
   /// By place: whether the sample is here, and its answer.
   private var isHere: [Bool]
   private var answers: [AnswerKey?]
-  /// The prefix that has been counted.
+  /// The length of the prefix that has been counted.
   private var counted = 0
   private var tally = Tally()
   private var isDecided = false
 
-  /// The vote on a prompt in a step, with nothing sampled yet.
+  /// The vote on a prompt in a step, before any sample.
   package init(step: UInt32, prompt: UInt32, method: Method) {
     let count = method.votes
     let trained = trainedSamples(of: count, step: step, prompt: prompt, method: method)
@@ -47,9 +47,10 @@ package struct RunningVote: Sendable {
     answers = [AnswerKey?](repeating: nil, count: count)
   }
 
-  /// Takes one sample's answer, in any order of samples. One that is here already, or does not exist, changes nothing.
+  /// Adds one sample's answer. Samples can come in any order. A sample that was added before, or that does not exist,
+  /// changes nothing.
   ///
-  /// - Returns: when this decides the vote, and only then: the samples that do not count, ascending; possibly none.
+  /// - Returns: the samples that do not count, ascending, possibly none, if this answer decides the vote; else nil.
   package mutating func add(_ answer: AnswerKey?, of sample: Int) -> [Int]? {
     guard places.indices.contains(sample), !isDecided, !isHere[places[sample]] else { return nil }
     isHere[places[sample]] = true
@@ -65,15 +66,15 @@ package struct RunningVote: Sendable {
     return nil
   }
 
-  /// Whether every way in which the rest may answer leads to the same label, or to none.
+  /// Whether the result, a label or none, is the same for all possible answers of the remaining samples.
   private var isCertain: Bool {
     let left = order.count - counted
     guard left > 0 else { return true }
     guard let leader = tally.leader else { return left < needed }
     if leader.votes + left < needed { return true }
-    // The rest may give no answer at all: the leader must have won already.
+    // The remaining samples can all give no answer, so the leader must have enough votes already.
     guard leader.votes >= needed else { return false }
-    // Or all of it the same answer, one that was given before or a new one.
+    // They can also all give the same answer: a new one, or one that was given before.
     let rest = (votes: 0, first: order[counted])
     return !canCatchUp(rest, with: left, leader.votes, leader.first)
       && !tally.counts.contains { label, count in
@@ -82,7 +83,7 @@ package struct RunningVote: Sendable {
       }
   }
 
-  /// Whether an answer that gets all votes which are left would win, or would tie where ties have no label.
+  /// Whether an answer that gets all remaining votes would win, or would tie if a tie gives no label.
   private func canCatchUp(
     _ challenger: (votes: Int, first: Int), with left: Int, _ leaderVotes: Int, _ leaderFirst: Int
   ) -> Bool {
@@ -92,7 +93,7 @@ package struct RunningVote: Sendable {
   }
 }
 
-/// The samples of a fully sampled group that count, ascending: all of them, or those up to the vote's decision.
+/// The samples of a complete group that count, ascending: all of them, or with early stop those up to the decision.
 ///
 /// - Parameter answers: [N] by sample.
 package func countedSamples(of answers: [AnswerKey?], step: UInt32, prompt: UInt32, method: Method) -> [Int] {
@@ -115,16 +116,16 @@ package struct VoteDecision: Sendable, Equatable {
   package var unneeded: [UInt32]
 }
 
-/// The votes of the training rounds that are being sampled: for whoever collects the trajectories.
+/// The votes of all training rounds that are being sampled. The coordinator has one.
 ///
-/// It holds nothing that the trajectories do not say: after a restart they are added again.
+/// It is derived from trajectories alone: after a restart they are added again.
 package struct VoteBook: Sendable {
   private let method: Method
   private var votes = SortedMap<RoundID, SortedMap<UInt32, RunningVote>>()
 
   package init(method: Method) { self.method = method }
 
-  /// Takes a durable trajectory's answer, which is read only if it may decide something.
+  /// Adds a durable trajectory's answer. `answer` is called only with early stop, and only for rounds of training.
   package mutating func add(_ slot: Slot, answer: () -> AnswerKey?) -> VoteDecision? {
     guard method.stopsEarly, slot.round.purpose == .train else { return nil }
     if !votes.contains(slot.round) { begin(slot.round) }
@@ -140,8 +141,8 @@ package struct VoteBook: Sendable {
     }
   }
 
-  /// A version samples one step's round, and only when the step `staleness` before it is trained: a round that much
-  /// older is complete, and so is every one before it.
+  /// Starts the round of step s, and drops the rounds that are complete. With staleness K, version s − K samples this
+  /// round. That version exists only after step s − K − 1, so that step's round is complete, and so are all before it.
   private mutating func begin(_ round: RoundID) {
     votes[round] = SortedMap()
     for (other, _) in votes where other.step + method.staleness < round.step { votes[other] = nil }

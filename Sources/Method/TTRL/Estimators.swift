@@ -1,20 +1,20 @@
-// Estimators: what each response of a group is rewarded for, when nobody knows the answer.
+// Estimators: the reward of each response of a group, when the true answer is not known.
 //
 // An estimator is a pure function of what is known about one group: the answers, the trajectories with their
-// log-probabilities and entropies, how they ended, what earlier visits of the prompt came to. It returns one reward per
-// sample; advantages are relative to the group, so only differences matter. To add one: a case of `RewardEstimator`
-// (Records), a case of the switch below, a line in docs/algorithm.md. The loop, the fleet and the ledger stay as they
-// are.
+// log-probabilities and entropies, how they ended, the labels of earlier visits of the prompt. It returns one reward
+// per sample. Advantages are relative to the group, so only differences matter. A new estimator needs a case of
+// `RewardEstimator` (Records), a case of the switch below and a line in docs/algorithm.md. The loop, the fleet and the
+// ledger do not change.
 //
-//   c_a = samples that answered a,  n = those with any answer,  N = all
+//   c_a = number of samples that answered a,  n = of samples with any answer,  N = of all samples
 //   vote        r_i = 1[a_i = label]                                               TTRL, arXiv 2504.16084
 //   soft-vote   r_i = c_{a_i} / N, 0 without an answer                             EMPO, arXiv 2504.05812
-//   entropy     r_i = − mean over tokens of the entropy that they were drawn with  RENT, arXiv 2505.22660
+//   entropy     r_i = − mean over tokens of the entropy of their distributions     RENT, arXiv 2505.22660
 //   confidence  r_i = mean over tokens of log p(token)                             URLVR's "trajectory entropy"
 //   snr         r_i = S(c) − S(c without i),  S = (c₁ − c₂)² / (n (c₁ + c₂)) of the two leading answers; −10 without
 //               an answer                                                          Condorcet / SNR
 //
-// Not here: advantages (Advantage), a vote's rules (Vote).
+// Not here: advantages (Advantage), the rules of the vote (Vote).
 
 package import Answers
 import Base
@@ -24,26 +24,26 @@ package import Records
   import Glibc
 #endif
 
-/// All that an estimator may look at. Every array is by sample, in the same order.
+/// Everything that an estimator can read. Every array is by sample, in the same order.
 package struct Evidence: Sendable {
   package var step: UInt32
   package var prompt: UInt32
-  /// nil gave no answer.
+  /// nil where a sample gave no answer.
   package var answers: [AnswerKey?]
-  /// Empty where only answers are known (`ttrl vote`).
+  /// Empty if only answers are known (`ttrl vote`).
   package var trajectories: [Trajectory]
   package var vote: Vote
-  /// The question's answer, where labels are `.truth` and there is one.
+  /// The question's true answer, if labels are `.truth` and there is one.
   package var truth: AnswerKey?
-  /// What earlier visits of this prompt came to.
+  /// The labels of earlier visits of this prompt.
   package var history: PromptHistory
 }
 
-/// What an estimator makes of a group.
+/// What an estimator returns for a group.
 package struct Estimate: Sendable, Equatable {
   /// [N] by sample.
   package var rewards: [Float]
-  /// The estimator declines to reward this group, although answers were given; the rewards are all 0.
+  /// Why the estimator does not reward this group although answers were given; the rewards are then all 0.
   package var abstention: Abstention?
 }
 
@@ -71,11 +71,11 @@ private func agreement(_ evidence: Evidence, _ method: Method) -> Estimate {
   }
 }
 
-/// The share of all samples that give the same answer. A group outside the band of entropies is left out: one that
-/// agrees has nothing to learn, one that scatters nothing to learn from.
+/// The share of all samples that give the same answer. A group whose entropy is outside the band is not trained on: if
+/// almost all samples agree, there is nothing to learn; if answers differ too much, their shares mean nothing.
 private func answerShares(_ evidence: Evidence, _ method: Method) -> Estimate {
   let answers = evidence.answers
-  let counts = tally(answers).counts
+  let counts = Tally(of: answers).counts
   let entropy = voteEntropy(of: answers)
   guard entropy > method.voteEntropyLow, entropy < method.voteEntropyHigh else {
     return Estimate(rewards: answers.map { _ in 0 }, abstention: counts.isEmpty ? nil : .entropy)
@@ -86,9 +86,9 @@ private func answerShares(_ evidence: Evidence, _ method: Method) -> Estimate {
     })
 }
 
-/// Entropy, in nats, of what a sample of the group answers; giving no answer is one more class.
+/// Entropy, in nats, of the group's answers. "No answer" is one more class.
 package func voteEntropy(of answers: [AnswerKey?]) -> Double {
-  let counts = tally(answers).counts.values.map(\.votes) + [answers.count { $0 == nil }]
+  let counts = Tally(of: answers).counts.values.map(\.votes) + [answers.count { $0 == nil }]
   return counts.reduce(0.0) { sum, votes in
     guard votes > 0 else { return sum }
     let share = Double(votes) / Double(answers.count)
@@ -97,16 +97,17 @@ package func voteEntropy(of answers: [AnswerKey?]) -> Double {
 }
 
 private func confidence(of trajectory: Trajectory) -> Float {
-  // Double, in token order: the one rounding is the last.
+  // Double, in token order, so that only the result is rounded to Float.
   let sum = trajectory.logprobs.reduce(0.0) { $0 + Double($1) }
   return Float(sum / Double(max(trajectory.tokens.count, 1)))
 }
 
 private func mean(_ sum: Float, over count: Int) -> Float { Float(Double(sum) / Double(max(count, 1))) }
 
-/// How much each vote adds to the signal-to-noise ratio of the margin between the two leading answers.
+/// How much each vote adds to the signal-to-noise ratio of the margin between the two leading answers; −10 for a sample
+/// without an answer.
 private func marginContributions(_ answers: [AnswerKey?]) -> [Float] {
-  let counts = tally(answers).counts
+  let counts = Tally(of: answers).counts
   let all = counts.values.map(\.votes)
   let whole = marginRatio(all)
   var byAnswer = SortedMap<AnswerKey, Float>()
@@ -132,12 +133,4 @@ private func marginRatio(_ counts: [Int]) -> Double {
   guard total > 0 else { return 0 }
   let margin = Double(first - second)
   return margin * margin / (Double(total) * Double(first + second))
-}
-
-private func tally(_ answers: [AnswerKey?]) -> Tally {
-  var tally = Tally()
-  for (sample, answer) in answers.enumerated() {
-    if let answer { tally.count(answer, of: sample) }
-  }
-  return tally
 }

@@ -1,20 +1,21 @@
-// Evaluation: how good a policy is on questions whose answers are known, and, without answers, how much it agrees.
+// Evaluation: how good a policy is on questions whose true answers are known, and, without true answers, how much its
+// responses agree.
 //
 // One set of samples serves all figures. With n samples of a prompt, c of them right:
 //
-//   pass@1            c/n over the first 16 samples, as the paper samples them
-//   pass@k            1 − C(n−c, k)/C(n, k): some of k is right (Chen et al. 2021, arXiv 2107.03374, unbiased)
+//   pass@1            c/n over the first 16 samples; 16 is the paper's number
+//   pass@k            1 − C(n−c, k)/C(n, k): at least 1 of k is right (Chen et al. 2021, arXiv 2107.03374, unbiased)
 //   pass^k            C(c, k)/C(n, k): all of k are right (Yao et al. 2024, arXiv 2406.12045, unbiased)
 //   maj@k             the majority of the first k samples is right
 //   expected_maj@k    the same, over all draws of k of the n (MajorityOdds)
 //
-// Each is a mean over prompts; the interval says how far it would move with other prompts of the kind. The equivalence
-// is the one of the vote. Not here: what changed between two policies (Observatory).
+// Each is a mean over prompts. Its interval says how far it would move with other prompts of the same kind. Answers are
+// equal if their keys are, as in the vote. Not here: what changed between two policies (Observatory).
 
 package import Answers
 package import Base
 
-/// One prompt's samples, judged.
+/// One prompt's answers and its true answer.
 package struct EvaluatedPrompt: Sendable, Equatable {
   /// [n] by sample.
   package var answers: [AnswerKey?]
@@ -41,12 +42,12 @@ package struct EvaluatedPrompt: Sendable, Equatable {
   }
 }
 
-/// A mean over prompts, and how sure it is.
+/// A mean over prompts, and its confidence interval.
 package struct EvaluationFigure: Sendable, Equatable {
   package var name: String
-  /// nil where it needs answers and there are none.
+  /// nil if it needs true answers and there are none.
   package var value: Double?
-  /// 95 %, over prompts; nil where there is no value, or fewer than 2 prompts.
+  /// 95 %, over prompts; nil if there is no value, or if there are fewer than 2 prompts.
   package var interval: Interval?
 }
 
@@ -58,29 +59,29 @@ package struct Evaluation: Sendable, Equatable {
   /// One per prompt, in order.
   package var prompts: [PromptOutcome]
 
-  /// What came of one prompt.
+  /// The outcome of one prompt.
   package struct PromptOutcome: Sendable, Equatable {
     /// The majority over all samples.
     package var vote: Vote
-    /// Samples that are right; whether the majority is. nil without truth.
+    /// How many samples are right, and whether the majority is; nil without a true answer.
     package var right: Int?
     package var isLabelRight: Bool?
-    /// Share of right samples among those of pass@1; nil without truth.
+    /// Share of right samples among those of pass@1; nil without a true answer.
     package var pass: Double?
   }
 
-  /// The k of pass@k, pass^k and expected_maj@k unless others are asked for.
+  /// The default k of pass@k, pass^k and expected_maj@k.
   package static let usualCounts = [4, 16, 64]
-  /// The k of maj@k unless others are asked for: the paper's.
+  /// The default k of maj@k: those of the paper.
   package static let usualMajorities = [16, 64]
-  /// Above it, an expected majority takes longer to count than the samples to make.
+  /// The largest k of expected_maj@k. Above it, computing the figure takes longer than sampling.
   package static let expectedMajorityLimit = 64
 
   /// - Parameters:
-  ///   - prompts: with equally many samples.
+  ///   - prompts: all with the same number of samples.
   ///   - passSamples: how many samples pass@1 averages over; the paper uses 16.
-  ///   - majorities: the k of each maj@k wanted.
-  ///   - counts: the k of the others. Of both lists, those above the number of samples are left out.
+  ///   - majorities: the k of each maj@k.
+  ///   - counts: the k of the other figures. Of both lists, values above the number of samples are ignored.
   package init(
     _ prompts: [EvaluatedPrompt], passSamples: Int = 16, majorities: [Int] = usualMajorities,
     counts: [Int] = usualCounts
@@ -130,17 +131,17 @@ package struct Evaluation: Sendable, Equatable {
     return outcome
   }
 
-  /// A figure's value by name; nil if it is unknown or was not asked for.
+  /// A figure's value by name; nil if it has no value or was not computed.
   package subscript(name: String) -> Double? { figures.first { $0.name == name }?.value }
 
-  /// [prompts] share of right samples, in prompt order, of those with truth.
+  /// The share of right samples of each prompt with a true answer, in prompt order.
   package var passByPrompt: [Double] { prompts.compactMap(\.pass) }
 }
 
-/// The chance that some of k of n samples is right, if c are: 1 − C(n−c, k)/C(n, k).
+/// The chance that at least one of k samples is right, if c of n are: 1 − C(n−c, k)/C(n, k).
 package func passAt(_ k: Int, _ right: Int, _ count: Int) -> Double { 1 - passHat(k, count - right, count) }
 
-/// The chance that all of k of n samples are right, if c are: C(c, k)/C(n, k), as a product that cannot overflow.
+/// The chance that all of k samples are right, if c of n are: C(c, k)/C(n, k), as a product that cannot overflow.
 package func passHat(_ k: Int, _ right: Int, _ count: Int) -> Double {
   (0..<k).reduce(1) { $0 * Double(max(right - $1, 0)) / Double(count - $1) }
 }

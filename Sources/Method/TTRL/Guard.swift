@@ -1,15 +1,15 @@
-// Guard: is the run still learning, or is it collapsing? Judged without answers, from what the steps sampled.
+// Guard: is the run still learning, or is it collapsing? It judges by what the steps sampled, without true answers.
 //
-// Majority reward can be had without reasoning: a policy that gives every question the same answer always agrees with
-// itself (SRT, arXiv 2505.21444), and so does one that has taught itself a wrong procedure. So agreement alone says
-// nothing; the guard looks at agreement together with how many different labels the questions still have, at labels
-// that were settled and change all the same, and at the signs that something else breaks. Every sign is a mean over a
-// window of steps, by default one pass over the prompts, so that windows are about the same questions; most limits are
-// relative to the run's own first window, because questions and models differ.
+// A policy can earn the majority reward without reasoning. A policy that gives every question the same answer always
+// agrees with itself (SRT, arXiv 2505.21444), and so does one that has learned a wrong procedure. So agreement alone
+// says nothing. The guard looks at agreement together with the number of different labels, at settled labels that
+// change nevertheless, and at signs of other trouble. Every sign is a mean over a window of steps. By default a window
+// is one pass over the prompts, so that all windows cover the same questions. Most limits are relative to the run's own
+// first window, because questions and models differ.
 //
-// A state machine without a clock: the same steps in, the same verdicts out, so a restarted coordinator feeds it the
-// ledger's steps and goes on. Nothing here reaches a gradient; the only thing that a verdict can do is end the run
-// and choose the version that is delivered. Signs: docs/algorithm.md#guards.
+// It is a state machine without a clock: the same steps give the same verdicts. So a restarted coordinator gives it the
+// ledger's steps and continues. Nothing here changes a gradient: a verdict can only end the run and choose the version
+// that is delivered. Signs: docs/algorithm.md#guards.
 
 import Base
 package import Records
@@ -63,32 +63,34 @@ package struct StepSigns: Sendable, Equatable {
   }
 }
 
-/// What can look wrong. The raw value is its name in logs, metrics and reports.
+/// What can go wrong. The raw value is its name in logs, metrics and reports.
 package enum Alarm: String, Sendable, CaseIterable {
-  // Collapse: the run cannot come back, and going on spends what it has learned.
-  /// Questions share fewer and fewer labels: a template answer takes over.
+  // Collapse: the run does not recover, and further steps destroy what it has learned.
+  /// The questions have fewer and fewer different labels: one answer is given to many questions.
   case fewLabels = "few_labels"
-  /// Labels on which half of the responses agreed are replaced by others: what was learned is being unlearned.
+  /// Labels that half of the responses or more agreed on are replaced by others: what was learned is being unlearned.
   case overturned
-  /// Responses agree less than they did: the policy is being destroyed.
+  /// Responses agree much less than before: the policy is being destroyed.
   case disagreement
+  /// Many more responses than at the start give no answer.
   case noAnswers = "no_answers"
+  /// Many more responses than at the start are cut off by the token limit.
   case truncation
 
-  // Trouble, or the end of what can be learned.
-  /// Entropy is far above the start; in healthy runs it falls.
+  // Trouble that is not a collapse, or the end of what can be learned.
+  /// Entropy is far above its start. In healthy runs it falls.
   case entropy
   /// Responses have become much longer, or much shorter.
   case length
-  /// Labels change from visit to visit more often than not.
+  /// More than half of the labels change from one visit to the next.
   case flips
-  /// Labels stopped changing before anything can have been learned.
+  /// Labels stopped changing so early that little can have been learned.
   case locked
-  /// Everybody agrees and nothing is open any more.
+  /// Almost all responses agree, and their entropy is almost 0.
   case certain
-  /// Hardly a group has anything to teach.
+  /// Almost no group has anything to teach.
   case zeroAdvantage = "zero_advantage"
-  /// The policy has moved far from the model that it began as.
+  /// The policy has moved far from the initial model.
   case divergence
 
   package var isCollapse: Bool {
@@ -99,34 +101,34 @@ package enum Alarm: String, Sendable, CaseIterable {
   }
 }
 
-/// An alarm that is on, and the two numbers that set it off.
+/// An alarm that is on, and the two numbers that raised it.
 package struct RaisedAlarm: Sendable, Equatable {
   package var alarm: Alarm
   package var value: Double
   package var limit: Double
 }
 
-/// What the guard makes of one step.
+/// The guard's judgement after one step.
 package struct GuardReading: Sendable, Equatable {
   /// Different labels per prompt, over two windows.
   package var distinctLabelRatio: Double
-  /// Share of the step's prompts whose label is another than at their last visit; nil if none was visited before.
+  /// Share of the step's prompts that were visited before whose label differs from the last visit's; nil if none was.
   package var flipRate: Double?
-  /// Share of the same prompts where the label that changed was settled: half of the responses or more had agreed on
+  /// Share of the same prompts whose label changed although it was settled: half of the responses or more had agreed on
   /// it.
   package var overturnRate: Double?
-  /// What the step's policy is worth without answers; nil before the first full window.
+  /// How good the step's policy is, judged without true answers; nil before the first full window.
   package var score: Double?
-  /// Those that are on, in the order of `Alarm`.
+  /// The alarms that are on, in the order of `Alarm`.
   package var alarms: [RaisedAlarm]
 }
 
 package struct Guard: Sendable {
-  /// The best version so far, by score; the newer of equals.
+  /// The version with the best score so far; the newest of equals.
   package private(set) var best: (policy: PolicyVersion, score: Double)?
   /// The newest version that was judged: the one that sampled the last step's batch.
   package private(set) var judged: PolicyVersion?
-  /// The first step that looked like a collapse, and how.
+  /// The first step that looked like a collapse, and the alarm that said so.
   package private(set) var collapse: (step: UInt32, alarm: RaisedAlarm)?
 
   private let window: Int
@@ -138,10 +140,11 @@ package struct Guard: Sendable {
   private var first: Means?
   private var highest = (majority: 0.0, distinct: 0.0)
 
-  /// Fewest and most steps that a window of one pass has: below, luck decides; above, a collapse is over before it is
-  /// seen.
+  /// The limits, in steps, of a window of one pass. A shorter window would be noise. A longer one would show a collapse
+  /// only after it has happened.
   package static let windowRange = 4...32
-  /// Of the prompts that are visited again. 0 in healthy runs, so that a few are noise and a tenth are not.
+  /// The largest share of revisited prompts whose settled label may change. Healthy runs have 0, so a few are noise and
+  /// a tenth is not.
   package static let overturnedLimit = 0.1
 
   /// - Parameters:
@@ -155,7 +158,7 @@ package struct Guard: Sendable {
     self.method = method
   }
 
-  /// What a step did to the labels of prompts that had been visited before.
+  /// How a step changed the labels of prompts that had been visited before.
   private struct Changes: Sendable {
     var visited = 0
     var flipped = 0
@@ -170,7 +173,7 @@ package struct Guard: Sendable {
     var divergence: Double?
   }
 
-  /// Takes in the next step.
+  /// Adds the next step.
   package mutating func observe(_ signs: StepSigns) -> GuardReading {
     judged = samplingPolicy(ofStep: signs.step, method: method)
     let changed = changes(in: signs)
@@ -186,8 +189,7 @@ package struct Guard: Sendable {
     first = start
     highest = (max(highest.majority, now.majority), max(highest.distinct, now.distinct))
     reading.alarms = alarms(now, start, step: signs.step)
-    // Agreement that comes from giving different questions the same answer is worth nothing, nor is one that replaces
-    // what was agreed on before.
+    // Agreement does not count if different questions get the same answer, or if it replaces what was agreed on before.
     let score = now.majority * now.distinct * max(0, 1 - now.overturned / Self.overturnedLimit)
     reading.score = score
     if let worst = reading.alarms.first(where: \.alarm.isCollapse) {
@@ -210,18 +212,18 @@ package struct Guard: Sendable {
     return changes
   }
 
-  /// Every step of the window visited prompts again: before, a share of few would be noise.
+  /// Whether every step of the window visited prompts again. Before that, shares over few prompts would be noise.
   private var isRevisited: Bool { changes.allSatisfy { $0.visited > 0 } }
 
-  /// Of the window's prompts that had been visited before.
+  /// Share of the window's prompts that had been visited before.
   private func share(_ count: (Changes) -> Int) -> Double {
     let visited = changes.reduce(0) { $0 + $1.visited }
     return Double(changes.reduce(0) { $0 + count($1) }) / Double(max(visited, 1))
   }
 
-  /// Different labels per prompt, of the prompts visited in the last two windows, each with its latest label. Two
-  /// windows of a pass each have every prompt in them, whatever the order of the passes: with fewer prompts there would
-  /// be more labels per prompt. Nobody's answer is not a label.
+  /// Different labels per prompt, over the prompts visited in the last two windows, each with its latest label. Two
+  /// windows of one pass each contain every prompt, whatever the order of each pass; with fewer prompts there would be
+  /// more labels per prompt. A prompt without any answer has no label.
   private var distinctLabelRatio: Double {
     let now = recent.last?.step ?? 0
     let visits = lastVisits.values.filter { Int(now) - Int($0.step) < 2 * window }
@@ -264,7 +266,7 @@ package struct Guard: Sendable {
     if isRevisited {
       let flipped = share(\.flipped)
       raise(.flips, flipped, above: 0.5)
-      // Later, labels have every reason to stay.
+      // Later in a run, stable labels are normal.
       if step < method.steps / 4 { raise(.locked, flipped, below: 0.005) }
     }
     if now.majority > 0.99 { raise(.certain, now.entropy, below: max(0.1 * start.entropy, 1e-3)) }

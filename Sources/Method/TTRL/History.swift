@@ -1,8 +1,9 @@
-// History: what earlier visits of each prompt came to, as far as later steps may want to know it.
+// History: for each prompt, its last label and how often the label has changed.
 //
-// A fold over the judgements of all steps, in order. The learner keeps it beside the optimizer's state and saves it in
-// every checkpoint, so it is the same after a restart as without one. Prompts are known by their index in the run's
-// question file, which is fixed when the run begins. Estimators read it (`Evidence.history`); figures show its flips.
+// It is computed from the judgements of all steps, in order. The learner keeps it with the optimizer's state and saves
+// it in every checkpoint, so it is the same after a restart as without one. A prompt is identified by its index in the
+// run's question file, which is fixed when the run begins. Estimators can read it (`Evidence.history`); figures show
+// its flips.
 
 import Answers
 package import Base
@@ -13,7 +14,7 @@ package struct PromptHistory: Sendable, Equatable {
   package var visits = 0
   /// The key of the latest such label.
   package var label: String?
-  /// How often a label was another one than the label before.
+  /// How often a label differed from the label before it.
   package var flips = 0
 
   package init() {}
@@ -26,7 +27,7 @@ package struct History: Sendable {
 
   package subscript(prompt: UInt32) -> PromptHistory { byPrompt[prompt] ?? PromptHistory() }
 
-  /// Adds a step's votes. A vote without a label leaves what was known.
+  /// Adds a step's votes. A vote without a label changes nothing.
   package mutating func record(_ judgements: [Judgement]) {
     for judgement in judgements {
       guard let label = judgement.vote.label?.text else { continue }
@@ -48,7 +49,7 @@ extension History: Equatable {
 // MARK: - Bytes
 
 extension History {
-  /// One object per prompt, by prompt.
+  /// One object per prompt, in ascending order.
   package var json: JSON {
     .array(
       byPrompt.map { prompt, entry in
@@ -59,7 +60,7 @@ extension History {
       })
   }
 
-  /// - Returns: nil if it is not what `json` writes.
+  /// - Returns: nil if the value has not the form that `json` writes.
   package init?(_ json: JSON) {
     guard let elements = json.elements else { return nil }
     for element in elements {

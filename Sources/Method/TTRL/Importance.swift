@@ -1,14 +1,15 @@
-// Importance: what a token counts for that an older version sampled.
+// Importance: the weight of a token that an older version sampled.
 //
 // With `staleness` K above 0, step s learns from what version s − K sampled while the versions between were trained.
-// Two questions are then apart that are one on-policy. How far has the step moved the policy? The clipped ratio answers
-// it, and compares with π, the version that the step began with, whose log-probabilities the trainer computes anew. How
-// likely was the token to be drawn at all? That is μ's to say, the version that sampled it, and a token's surrogate is
-// multiplied by min(π/μ, C): truncated importance sampling. Source: decoupled PPO, arXiv 2110.00641; AReaL, arXiv
-// 2505.24298; truncation: Ionides 2008, and "Your efficient RL framework secretly brings you off-policy RL training"
-// (Yao et al. 2025), as verl's rollout correction and slime have it.
+// Off-policy, two questions separate that coincide on-policy. How far has the step moved the policy? The clipped ratio
+// answers it. It compares with π, the version that the step began with, whose log-probabilities the trainer recomputes.
+// How likely was the token to be sampled at all? That depends on μ, the version that sampled it, so the token's
+// surrogate is multiplied by min(π/μ, C): truncated importance sampling. Source: decoupled PPO, arXiv 2110.00641;
+// AReaL, arXiv 2505.24298; truncation: Ionides 2008, and "Your efficient RL framework secretly brings you off-policy RL
+// training" (Yao et al. 2025), as in verl's rollout correction and in slime.
 //
-// A step whose batch its own version sampled has no such weights, and not one operation more than without staleness.
+// A step whose batch was sampled by its own version has no such weights, and computes nothing beyond what it computes
+// without staleness.
 
 import Records
 
@@ -20,12 +21,12 @@ import Records
 package struct ImportanceFigures: Sendable, Equatable {
   package var mean = 0.0
   package var max = 0.0
-  /// Tokens whose ratio is above the cap.
+  /// Share of the tokens whose ratio is above the cap.
   package var truncatedShare = 0.0
 }
 
-/// Has every trained token scored by the other versions that its loss or its reward asks for: version 0 for a KL
-/// penalty, and the version that the step begins with, where an older one sampled.
+/// Adds the log-probabilities of every trained token under the other versions that its loss or reward needs: version 0
+/// for a KL penalty, and the version that the step begins with if an older one sampled.
 func addScores<P: Policy>(to groups: inout [TrainedGroup], step: UInt32, by policy: inout P, method: Method) throws {
   let members = groups.flatMap(\.members)
   if method.klCoefficient > 0 {
@@ -55,7 +56,7 @@ extension TrainedTrajectory {
   fileprivate var ratios: [Double] { zip(starting, trajectory.logprobs).map { exp(Double($0) - Double($1)) } }
 }
 
-/// - Returns: nil where the step's own version sampled, or nothing is trained on.
+/// - Returns: nil if the step's own version sampled, or if nothing is trained on.
 func importanceFigures(of groups: [TrainedGroup], method: Method) -> ImportanceFigures? {
   let ratios = groups.flatMap(\.members).flatMap(\.ratios)
   guard !ratios.isEmpty else { return nil }

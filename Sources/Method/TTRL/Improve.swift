@@ -1,47 +1,47 @@
 // One step of test-time reinforcement learning, from start to finish. READ THIS FIRST.
 //
-// A language model gets better on questions without answers: sample many responses per question, take the answer that
-// most of them agree on as the label, reward agreement, and take a policy-gradient step. That is all; the rest of the
-// program makes this fast, distributed and unkillable, and may not change one bit of what this page computes. The
-// learner calls `learn`, the very function below; the simulated fleet must end at the parameters that `improve` ends
-// at.
+// A language model improves on questions whose answers are not known. It samples many responses to each question. The
+// answer that most responses give becomes the label. Responses that agree with the label are rewarded, and a
+// policy-gradient step makes them likelier. That is the whole method. The rest of the program makes it fast,
+// distributed and fault-tolerant, and must not change one bit of what this page computes: the learner calls `learn`,
+// the function below, and the simulated fleet must end with the same parameters as `improve`.
 //
-// Source: TTRL, arXiv 2504.16084, sections 2 and 3; GRPO, arXiv 2402.03300. Choices where they differ from the
-// reference implementation are in docs/algorithm.md.
-// Not here: what a policy is made of (LanguageModel), who samples which slot (Fleet).
+// Source: TTRL, arXiv 2504.16084, sections 2 and 3; GRPO, arXiv 2402.03300. docs/algorithm.md has the formulas, and
+// lists where this differs from the reference implementation.
+// Not here: what a policy consists of (LanguageModel), which worker samples which slot (Fleet).
 
 package import Answers
 package import Records
 
-/// What is improved: something that samples responses and can be nudged.
+/// The model in training: it samples responses and takes optimizer steps.
 package protocol Policy {
-  /// Samples one response per slot; the slot alone names the randomness.
+  /// Samples one response per slot. The slot alone determines a response's random numbers.
   func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory]
 
-  /// The answer that a response gives, or nil for none. Equal keys are equal answers.
+  /// The answer that a response states; nil if it states none. Two answers are equal if their keys are equal.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey?
 
-  /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Asked for only where a KL
-  /// penalty is on, and only of trajectories that are trained on; they stand together by prompt.
+  /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Called only if there is a
+  /// KL penalty, and only for trajectories that are trained on. Trajectories of one prompt are adjacent.
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
-  /// [trajectory][T] the same under its weights as they are. Asked for only where an older version sampled.
+  /// [trajectory][T] log-probabilities under the current weights. Called only if an older version sampled.
   mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
-  /// One optimizer step on some trajectories.
+  /// One optimizer step on the trajectories of a mini-batch.
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) throws -> UpdateReport
 
-  /// The step is over: what was learned becomes the policy that samples next.
+  /// Ends the step: the trained weights become the version that samples next.
   mutating func publish() throws
 }
 
-/// One step: sample, then learn from what was sampled.
+/// One step: sample, then learn from the samples.
 ///
 /// - Parameters:
-///   - sampler: the older version that samples, where `staleness` says so (`samplingPolicy`); nil is the policy itself.
-///   - prompts: the training set, by index.
-///   - truth: the answers, by prompt index, where the labels are `.truth`; never looked at otherwise.
-///   - history: what the steps before came to.
+///   - sampler: the older version that samples, if `staleness` asks for one (`samplingPolicy`); nil: the policy itself.
+///   - prompts: the whole training set, by prompt index.
+///   - truth: the true answers, by prompt index. Read only if labels are `.truth`.
+///   - history: the labels of all earlier steps.
 package func improve<P: Policy>(
   _ policy: inout P, sampler: P? = nil, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [],
   history: History = History(), method: Method
@@ -53,7 +53,7 @@ package func improve<P: Policy>(
     let prompt = prompts[Int(index)]
     let trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
     let answers = trajectories.map { policy.answer(of: $0, to: prompt) }
-    // All of them, or with early stop those up to the vote's decision: the rest need not have been sampled.
+    // All of them. With early stop, those up to the vote's decision: a fleet need not sample the others.
     let counted = countedSamples(of: answers, step: step, prompt: index, method: method)
     groups.append(Group(prompt: index, trajectories: counted.map { trajectories[$0] }))
   }
@@ -62,21 +62,22 @@ package func improve<P: Policy>(
   ).judgements
 }
 
-/// What a step learned from and how the updates went.
+/// What a step learned from, and how its updates went.
 package struct Lesson: Sendable {
   package var judgements: [Judgement]
-  /// [B] parallel to `judgements`: the group's advantages are all 0, it has nothing to teach.
+  /// [B] parallel to `judgements`: whether the group's advantages are all 0, so that it has nothing to teach.
   package var hasZeroAdvantage: [Bool]
-  /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, nats; nil where no penalty asks for policy 0.
+  /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, in nats; nil without a KL penalty.
   package var klToBase: Double?
-  /// nil where the step's own version sampled.
+  /// nil if the step's own version sampled.
   package var importance: ImportanceFigures?
   package var updates: [UpdateReport]
 }
 
-/// The second half of a step: vote, reward, select, advantages, update.
+/// The second half of a step: vote, reward, select, compute advantages, update.
 ///
-/// - Parameter groups: one per prompt of the step, in the order of `promptsOfStep`, samples in order; those that count.
+/// - Parameter groups: one per prompt of the step, in the order of `promptsOfStep`. Each holds the samples that count,
+///   in sample order.
 package func learn<P: Policy>(
   _ policy: inout P, step: UInt32, from groups: [Group], prompts: [Prompt], truth: [AnswerKey?] = [],
   history: History = History(), method: Method
@@ -89,8 +90,8 @@ package func learn<P: Policy>(
       truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
   }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
-  // What other versions think of the tokens is needed before advantages if a penalty is in the reward; else only of
-  // what has one.
+  // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
+  // advantages. Otherwise they are needed later, and only for the trajectories that are left.
   if method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
   let hasZeroAdvantage = trained.map(\.hasZeroAdvantage)
@@ -107,45 +108,46 @@ package func learn<P: Policy>(
     importance: importanceFigures(of: trained, method: method), updates: updates)
 }
 
-/// What the vote made of one group.
+/// What came of one group: its vote, its rewards and the samples to train on.
 package struct Judgement: Sendable, Equatable {
   package var prompt: UInt32
-  /// [N] by sample; nil gave no answer. With early stop only the samples that count, here and below.
+  /// [N] by sample; nil where a sample gave no answer. With early stop, only the samples that count, here and below.
   package var answers: [AnswerKey?]
-  /// The label and its votes; the label is nil if nobody answered or the group abstains.
+  /// The label and its votes. The label is nil if no sample gave an answer, or if the group abstains.
   package var vote: Vote
-  /// [N] by sample: 0 or 1 for agreement, other scales for other estimators.
+  /// [N] by sample. With the vote: 1 if the answer agrees with the label, else 0. Other estimators have other scales.
   package var rewards: [Float]
   /// Why nothing is rewarded although answers were given.
   package var abstention: Abstention?
-  /// The m trajectories that are trained on: ascending places in the group.
+  /// The m trajectories that are trained on, as indices into the group's trajectories, ascending.
   package var trained: [Int]
-  /// Whether the label is another one than at the prompt's last visit; nil if either had none.
+  /// Whether the label differs from the prompt's previous label; nil if one of the two is missing.
   package var isFlip: Bool?
-  /// Samples that the vote did not need.
+  /// How many samples the vote did not need.
   package var unneeded = 0
 }
 
-/// Vote, reward, select: a group's answers to what each trajectory earned.
+/// Vote, reward, select: from a group's answers to the reward of each trajectory, and which of them are trained on.
 ///
 /// - Parameters:
 ///   - answers: of the samples that count, in sample order.
-///   - trajectories: parallel to them; empty where only the answers of a whole group are known (`ttrl vote`).
-///   - truth: the question's answer if, and only if, labels are `.truth`; nil there rewards nothing.
+///   - trajectories: parallel to `answers`; empty if only the answers of a whole group are known (`ttrl vote`).
+///   - truth: the question's true answer if labels are `.truth`, else nil. nil under `.truth` rewards nothing.
+///   - history: the prompt's labels at earlier visits.
 package func judge(
   prompt: UInt32, answers: [AnswerKey?], trajectories: [Trajectory] = [], step: UInt32, method: Method,
   truth: AnswerKey?, history: PromptHistory = PromptHistory()
 ) -> Judgement {
-  let size = method.stopsEarly ? method.votes : answers.count
-  let needed = votesNeeded(forShare: method.minimumShare, of: size)
+  let groupSize = method.stopsEarly ? method.votes : answers.count
+  let needed = votesNeeded(forShare: method.minimumShare, of: groupSize)
   let vote = majority(of: answers, ties: method.ties, needed: needed)
   let estimate = estimate(
     Evidence(
       step: step, prompt: prompt, answers: answers, trajectories: trajectories, vote: vote, truth: truth,
       history: history), method: method)
-  let chosen = trainedSamples(of: size, step: step, prompt: prompt, method: method)
+  let chosen = trainedSamples(of: groupSize, step: step, prompt: prompt, method: method)
   return Judgement(
     prompt: prompt, answers: answers, vote: vote, rewards: estimate.rewards, abstention: estimate.abstention,
-    trained: method.stopsEarly ? places(of: chosen, among: trajectories) : chosen,
-    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: size - answers.count)
+    trained: method.stopsEarly ? indices(of: chosen, among: trajectories) : chosen,
+    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: groupSize - answers.count)
 }

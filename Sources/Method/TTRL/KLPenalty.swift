@@ -1,9 +1,9 @@
-// KLPenalty: what it costs a token to be likelier, or less likely, than policy 0 has it.
+// KLPenalty: a token's penalty for being more or less likely than under policy 0.
 //
-// With d = lp₀ − lp:  k1 = −d,  k2 = d² / 2,  k3 = exp(d) − d − 1, bounded by 10 as the reference bounds it.
+// With d = lp₀ − lp:  k1 = −d,  k2 = d² / 2,  k3 = exp(d) − d − 1, at most 10, as in the reference.
 // In the loss the penalty is differentiated: dk1/d(lp) = 1, dk2/d(lp) = −d, dk3/d(lp) = 1 − exp(d), and 0 beyond the
-// bound. (k1's slope has the expectation 0 under the policy that sampled: in the loss it only adds noise, and belongs
-// in the reward.) Source: Schulman, "Approximating KL divergence" (2020); TTRL `core_algos.py`, `kl_penalty`.
+// bound. (k1's slope has the expectation 0 under the policy that sampled. In the loss it only adds noise; it belongs in
+// the reward.) Source: Schulman, "Approximating KL divergence" (2020); TTRL `core_algos.py`, `kl_penalty`.
 
 package import Records
 
@@ -11,7 +11,7 @@ package import Records
   import Glibc
 #endif
 
-/// The penalty of one token, and its derivative by the token's log-probability.
+/// The penalty of one token, and its derivative with respect to the token's log-probability.
 package struct KLPenalty: Sendable, Equatable {
   package var value: Float
   package var slope: Float
@@ -31,7 +31,7 @@ package func klPenalty(logprob: Float, reference: Float, estimator: KLEstimator)
   }
 }
 
-/// Mean k3 of the log-probabilities that the step began with over all tokens with a reference; nil if there is none.
+/// Mean k3 over all tokens that policy 0 has scored, from their old log-probabilities; nil if there are none.
 func klToBase(of groups: [TrainedGroup]) -> Double? {
   var sum = 0.0
   var count = 0

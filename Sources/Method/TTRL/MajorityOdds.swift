@@ -1,9 +1,9 @@
-// MajorityOdds: maj@k without luck: how often the majority of k samples is right, over all ways to draw them.
+// MajorityOdds: maj@k averaged over all ways to draw k of n samples.
 //
-// Voting on the first 16 of 64 samples is one draw of 16; another may elect another answer. Here every draw counts:
-// the share of all k-subsets of a prompt's n samples whose plurality answer is right, a tie counting as the share of
-// its winners that are right (in a random order, each of them is as likely to come first). Counted exactly by dynamic
-// programming over the classes of answers, not by drawing.
+// Voting on the first 16 of 64 samples is one draw of 16; another draw can elect another answer. Here every draw
+// counts: the result is the share of all k-subsets of a prompt's n samples whose plurality answer is right. A tie
+// counts as the share of its winners that are right, because in a random order each of them is equally likely to come
+// first. Dynamic programming over the classes of answers computes this exactly; nothing is drawn.
 
 #if canImport(Glibc)
   import Glibc
@@ -11,15 +11,16 @@
 
 /// - Parameters:
 ///   - right: samples that give the right answer.
-///   - others: samples of each wrong answer. What is left of `count` gave no answer and does not vote.
+///   - others: samples of each wrong answer. The rest of `count` gave no answer and does not vote.
 ///   - count: n, all samples.
 ///   - drawn: k ≤ n, samples that vote.
-/// - Returns: the expected share of right majorities, 0 to 1, up to the rounding of some thousand additions.
+/// - Returns: the expected share of right majorities, 0 to 1, exact up to the rounding of some thousand additions.
 package func expectedMajority(right: Int, others: [Int], of count: Int, drawing drawn: Int) -> Double {
   precondition(drawn <= count && right + others.reduce(0, +) <= count, "\(drawn) of \(count), \(right) + \(others)")
   guard right > 0, drawn > 0 else { return 0 }
   let draws = Hypergeometric(population: count)
-  // ways[j][d][t]: the truth has j votes, d draws went to the classes seen so far, t of which have j votes as well.
+  // ways[j][d][t]: the chance that the right answer has j votes, and that of the wrong answers processed so far, which
+  // have d votes together, t have j votes too.
   let top = min(right, drawn)
   var ways = (0...top).map { j -> [[Double]] in
     let chance = j == 0 ? 0 : draws.chance(of: j, in: right, from: count, drawing: drawn)
@@ -27,7 +28,7 @@ package func expectedMajority(right: Int, others: [Int], of count: Int, drawing 
   }
   var population = count - right
   for size in others {
-    // By draws that are left: the chances of 0, 1, 2 … of this class among them.
+    // chances[left][x]: the chance that x of the `left` remaining draws are of this class.
     let chances = (0...drawn).map { left in
       left > population
         ? [] : (0...min(size, left)).map { draws.chance(of: $0, in: size, from: population, drawing: left) }
@@ -51,7 +52,7 @@ package func expectedMajority(right: Int, others: [Int], of count: Int, drawing 
   }
 }
 
-/// Drawing without replacement, by logarithms of factorials: no count overflows.
+/// Drawing without replacement. It adds logarithms of factorials, so no count overflows.
 private struct Hypergeometric {
   private let logFactorials: [Double]
 
@@ -69,7 +70,7 @@ private struct Hypergeometric {
     logFactorials[count] - logFactorials[chosen] - logFactorials[count - chosen]
   }
 
-  /// The chance that `drawn` of `population` hold exactly `hits` of the `size` that are meant.
+  /// The chance that `drawn` of `population` samples contain exactly `hits` of the class's `size` samples.
   func chance(of hits: Int, in size: Int, from population: Int, drawing drawn: Int) -> Double {
     guard hits <= min(size, drawn), drawn - hits <= population - size else { return 0 }
     return exp(

@@ -1,8 +1,8 @@
-// Metrics: what a step looked like, with the truth where it is known. Nothing here feeds back into training.
+// Metrics: the figures of a step, compared with the truth where it is known. Nothing here has an effect on training.
 //
-// Counts are integers per prompt; every published fraction is a quotient of them, so the identities of the method can
-// be checked exactly (docs/algorithm.md): a right label means all rewards are right; a wrong label means the share of
-// right rewards is 1 − majority ratio − ground-truth ratio. That second one is the paper's "lucky hit".
+// Counts are integers per prompt, and every published fraction is a quotient of them, so the identities of the method
+// can be checked exactly (docs/algorithm.md). If the label is right, all rewards are right. If the label is wrong, the
+// share of right rewards is 1 − majority ratio − ground-truth ratio: the paper's "lucky hit".
 
 package import Answers
 package import Records
@@ -10,43 +10,47 @@ package import Records
 /// One prompt's group in one step, as counts.
 package struct PromptMetrics: Sendable, Equatable {
   package var prompt: UInt32
-  /// N, and how many of them voted for the label, gave no answer, were cut off by the token limit.
+  /// N; with early stop, the samples that count. The other counts are of these samples, unless they say otherwise.
   package var samples = 0
+  /// Samples that gave the label.
   package var votes = 0
   package var withoutAnswer = 0
-  /// Answers that were compared by their spelling because reading them would have taken too many steps.
+  /// Answers that were compared by their spelling, because reading them would have taken too many steps.
   package var beyondBudget = 0
+  /// Responses that the token limit cut off.
   package var truncated = 0
   package var answerCount = 0
   package var isTie = false
-  /// All its advantages are 0; known once the whole step is judged.
+  /// Whether all its advantages are 0; known when the whole step has been judged.
   package var hasZeroAdvantage = false
   /// Why nothing is rewarded although answers were given.
   package var abstention: Abstention?
-  /// Whether the label is another one than at the prompt's last visit; nil if either had none.
+  /// Whether the label differs from the prompt's previous label; nil if one of the two is missing.
   package var isFlip: Bool?
-  /// Samples that were not needed to decide the vote, and are not among `samples`.
+  /// Samples that were not needed to decide the vote. They are not among `samples`.
   package var unneeded = 0
-  /// Samples with reward 1; under rewards that are no 0 or 1, those above the group's mean.
+  /// Samples with reward 1. If rewards are not 0 or 1: samples whose reward is above the group's mean.
   package var rewarded = 0
   /// Sum of the samples' rewards.
   package var rewardSum = 0.0
   package var trained = 0
   package var label: String?
-  /// Counts that need the truth; nil where there is none.
+  /// Counts that need the true answer; nil if there is none.
   package var truth: Truth?
 
   package struct Truth: Sendable, Equatable {
     package var isLabelRight = false
-    /// Samples whose answer is right; whose reward is what the truth would have given; both also over the trained.
+    /// Samples whose answer is right.
     package var right = 0
+    /// Samples whose reward is the one that the truth would have given.
     package var rightRewards = 0
+    /// The same two, of the samples that are trained on.
     package var trainedRight = 0
     package var trainedRightRewards = 0
   }
 }
 
-/// Counts one judged group.
+/// The counts of one judged group.
 package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?) -> PromptMetrics {
   var metrics = PromptMetrics(prompt: judgement.prompt)
   metrics.samples = judgement.answers.count
@@ -80,7 +84,7 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   return metrics
 }
 
-/// [N] what a reward says of a sample, as yes or no: a 0 or 1 as it stands, any other scale against the group's mean.
+/// [N] whether a sample's reward is a yes: it is 1, or, if rewards are not 0 or 1, it is above the group's mean.
 private func favoured(by rewards: [Float]) -> [Bool] {
   if rewards.allSatisfy({ $0 == 0 || $0 == 1 }) { return rewards.map { $0 > 0 } }
   let mean = rewards.reduce(0.0) { $0 + Double($1) } / Double(rewards.count)
@@ -93,19 +97,19 @@ package struct StepMetrics: Sendable, Equatable {
   package var prompts: [PromptMetrics]
   package var learningRate: Double
   package var updates: [UpdateReport]
-  /// Mean tokens of a response, and the longest.
+  /// Response tokens: the mean, and the most.
   package var lengthMean: Double
   package var lengthMax: Int
   package var sampledTokens: Int
   /// Mean entropy per sampled token, nats.
   package var entropy: Double
-  /// See `Lesson`.
+  /// `Lesson.klToBase`.
   package var klToBase: Double?
   package var importance: ImportanceFigures?
-  /// Versions between the one that sampled and the one that is trained.
+  /// How many versions the one that sampled is behind the one that is trained.
   package var lag: Int
 
-  /// - Parameter truth: the answers by prompt index; nil entries and an empty array mean unknown.
+  /// - Parameter truth: the true answers by prompt index. A nil entry is unknown; an empty array means all are.
   package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
     self.step = step
     prompts = zip(lesson.judgements, groups).map { judgement, group in
@@ -137,7 +141,7 @@ package struct StepMetrics: Sendable, Equatable {
 
   // MARK: Fractions
 
-  /// Mean over prompts of a share of each prompt's samples.
+  /// A share of each prompt's samples, averaged over the prompts.
   private func share(_ count: (PromptMetrics) -> Int) -> Double {
     prompts.reduce(0) { $0 + Double(count($1)) / Double(max($1.samples, 1)) } / Double(max(prompts.count, 1))
   }
@@ -146,7 +150,7 @@ package struct StepMetrics: Sendable, Equatable {
     Double(prompts.count(where: predicate)) / Double(max(prompts.count, 1))
   }
 
-  /// The same over the prompts whose answer is known; nil if none is.
+  /// A value averaged over the prompts whose true answer is known; nil if none is.
   private func truthShare(_ value: (PromptMetrics, PromptMetrics.Truth) -> Double) -> Double? {
     let known = prompts.compactMap { prompt in prompt.truth.map { value(prompt, $0) } }
     return known.isEmpty ? nil : known.reduce(0, +) / Double(known.count)
@@ -159,20 +163,21 @@ package struct StepMetrics: Sendable, Equatable {
   package var truncatedRatio: Double { share(\.truncated) }
   package var tieRatio: Double { share(ofPrompts: \.isTie) }
   package var zeroAdvantageRatio: Double { share(ofPrompts: \.hasZeroAdvantage) }
-  /// Share of prompts where nobody gave an answer, so that nothing could be voted on.
+  /// Share of prompts where no sample gave an answer, so that there was nothing to vote on.
   package var unlabeledRatio: Double { share(ofPrompts: { $0.answerCount == 0 }) }
   /// Share of prompts where answers were given and nothing is rewarded.
   package var abstentionRatio: Double { share(ofPrompts: { $0.abstention != nil }) }
-  /// Of the prompts that had a label at their last visit too, the share whose label has changed; nil without any.
+  /// Of the prompts that have a label and had one at their last visit, the share whose label changed; nil if there are
+  /// none.
   package var flipRatio: Double? {
     let flips = prompts.compactMap(\.isFlip)
     return flips.isEmpty ? nil : Double(flips.count { $0 }) / Double(flips.count)
   }
-  /// Mean reward, mean over prompts.
+  /// The mean reward of a group, averaged over the prompts.
   package var rewardMean: Double {
     prompts.reduce(0) { $0 + $1.rewardSum / Double(max($1.samples, 1)) } / Double(max(prompts.count, 1))
   }
-  /// Samples that early stop did without.
+  /// Samples that early stop did not need.
   package var unneededSamples: Int { prompts.reduce(0) { $0 + $1.unneeded } }
 
   package var labelAccuracy: Double? { truthShare { $1.isLabelRight ? 1 : 0 } }
@@ -197,7 +202,7 @@ package struct StepMetrics: Sendable, Equatable {
     updates.reduce(0) { $0 + $1.gradientNorm } / Double(max(updates.count, 1))
   }
   package var skippedUpdates: Int { updates.count(where: \.isSkipped) }
-  /// E2: how far the trainer's log-probabilities were from the sampler's before the first update, or, where an older
-  /// version sampled, from the trainer's own first reading. Must be 0.
+  /// The largest difference between the trainer's log-probabilities before the first update and the sampler's. If an
+  /// older version sampled, they are compared with those that the trainer computed first. Must be 0 (E2 in README.md).
   package var logprobGap: Float { updates.first?.logprobGap ?? 0 }
 }

@@ -1,10 +1,10 @@
-// MiniBatch: the trajectories of a step that are trained on, and of one optimizer step, in an order that only the seed
-// decides.
+// MiniBatch: the trajectories that a step trains on, and how they are divided into mini-batches, one per optimizer
+// step. Only the seed decides which mini-batch a trajectory is in.
 
 import Base
 package import Records
 
-/// One trajectory to train on, and what it is worth.
+/// One trajectory to train on, with all numbers that its loss needs.
 package struct TrainedTrajectory: Sendable, Equatable {
   package var prompt: Prompt
   package var trajectory: Trajectory
@@ -13,14 +13,14 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var advantages: [Float]
   /// [T] log-probabilities under policy 0; empty unless a KL penalty asks for them.
   package var reference: [Float] = []
-  /// [T] log-probabilities under the version that the step began with; empty where that one sampled it.
+  /// [T] log-probabilities under the version that the step began with; empty if that version sampled the trajectory.
   package var starting: [Float] = []
-  /// [T] how much each token's surrogate counts because an older version sampled it; empty where none did.
+  /// [T] each token's importance weight, because an older version sampled it; empty if none did.
   package var importance: [Float] = []
-  /// How much each of its tokens counts in its mini-batch's loss, relative to the others'.
+  /// How much each of its tokens counts in its mini-batch's loss, relative to tokens of other trajectories.
   package var weight: Float = 1
 
-  /// A trajectory whose tokens are all worth the same.
+  /// A trajectory whose tokens all have the same advantage.
   package init(prompt: Prompt, trajectory: Trajectory, reward: Float = 0, advantage: Float = 0) {
     self.prompt = prompt
     self.trajectory = trajectory
@@ -31,7 +31,7 @@ package struct TrainedTrajectory: Sendable, Equatable {
   /// [T] log-probabilities under the version that the step began with.
   package var old: [Float] { starting.isEmpty ? trajectory.logprobs : starting }
 
-  /// What it earned; a KL penalty in the reward takes from every token.
+  /// Its rewards. A KL penalty in the reward is subtracted from every token's reward.
   fileprivate func outcome(_ method: Method) -> Outcome {
     guard method.hasKL(in: .reward) else { return Outcome(reward: reward, tokenRewards: advantages.map { _ in 0 }) }
     return Outcome(
@@ -50,23 +50,24 @@ package struct TrainedGroup: Sendable, Equatable {
 
   package init(members: [TrainedTrajectory]) { self.members = members }
 
-  /// Nothing in it is worth more than anything else: it has nothing to teach.
+  /// Whether all its advantages are 0, so that it has nothing to teach.
   package var hasZeroAdvantage: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
 }
 
-/// The m trajectories of each group that are trained on, with their rewards; none of a group that abstains.
+/// The m trajectories of each group that are trained on, with their rewards. A group that abstains has none.
 func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prompt]) -> [TrainedGroup] {
   zip(groups, judgements).map { group, judgement in
     let trained = judgement.abstention == nil ? judgement.trained : []
     return TrainedGroup(
-      members: trained.map { place in
+      members: trained.map { index in
         TrainedTrajectory(
-          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[place], reward: judgement.rewards[place])
+          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[index], reward: judgement.rewards[index])
       })
   }
 }
 
-/// Says what every trained token of a step is worth. The whole step at once: some estimators compare across prompts.
+/// Sets the advantage of every trained token of a step. The whole step at once, because some estimators compare
+/// trajectories of different prompts.
 package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
   let values = advantages(of: groups.map { $0.members.map { $0.outcome(method) } }, by: method.advantage)
   for (group, members) in values.enumerated() {
@@ -76,10 +77,10 @@ package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
 
 package struct MiniBatch: Sendable, Equatable {
   package var step: UInt32
-  /// 0 is the first of its step: the policy has not moved since it sampled, or scored what an older one had sampled, so
-  /// log-probabilities must agree exactly.
+  /// 0 is the first of its step. Before it, the policy has not changed since it sampled the step's trajectories, or
+  /// scored those of an older version. So recomputed log-probabilities must equal the old ones exactly.
   package var index: Int
-  /// Ascending by (prompt, sample), so that trajectories which share a prompt stand together.
+  /// Ascending by (prompt, sample), so that trajectories of one prompt are adjacent.
   package var trajectories: [TrainedTrajectory]
   /// The loss is Σ weight · (a token's loss) / divisor, over all tokens.
   package var divisor: Double
@@ -96,23 +97,23 @@ package struct MiniBatch: Sendable, Equatable {
   package var tokenCount: Int { trajectories.reduce(0) { $0 + $1.trajectory.tokens.count } }
 }
 
-/// How one optimizer step went. All sums are over the mini-batch's response tokens.
+/// The outcome of one optimizer step. All sums are over the mini-batch's response tokens.
 package struct UpdateReport: Sendable, Equatable {
   package var tokens = 0
   package var lossSum = 0.0
   package var clippedTokens = 0
-  /// Norm of the mean gradient before clipping.
+  /// Norm of the mini-batch's gradient before clipping.
   package var gradientNorm = 0.0
-  /// The gradient was not finite, so the weights were left alone.
+  /// Whether the gradient was not finite, so that the weights were left unchanged.
   package var isSkipped = false
-  /// Largest |recomputed − old| log-probability, where the old ones are the recorded ones unless an older version
-  /// sampled; must be 0 in a step's first mini-batch (E2).
+  /// Largest difference between a token's recomputed log-probability and its old one (`TrainedTrajectory.old`). Must be
+  /// 0 in a step's first mini-batch (E2 in README.md).
   package var logprobGap: Float = 0
 
   package init() {}
 }
 
-/// Shuffles the trained trajectories of a step and cuts them into mini-batches. The last one may be smaller; there is
+/// Shuffles the trained trajectories of a step and cuts them into mini-batches. The last one can be smaller. There are
 /// none if there is nothing to train on.
 func miniBatches(of groups: [TrainedGroup], step: UInt32, method: Method) -> [MiniBatch] {
   let pool = groups.flatMap(\.members)
@@ -121,7 +122,7 @@ func miniBatches(of groups: [TrainedGroup], step: UInt32, method: Method) -> [Mi
   return stride(from: 0, to: pool.count, by: method.miniBatch).enumerated().map { index, start in
     var members = order[start..<min(start + method.miniBatch, pool.count)].map { pool[$0] }
     let scale = LossScale(lengths: members.map(\.trajectory.tokens.count), method: method)
-    for (place, weight) in scale.weights.enumerated() { members[place].weight = weight }
+    for (member, weight) in scale.weights.enumerated() { members[member].weight = weight }
     var batch = MiniBatch(
       step: step, index: index, trajectories: members.sorted { $0.trajectory.slot < $1.trajectory.slot })
     batch.divisor = scale.divisor

@@ -1,5 +1,5 @@
-// Schedule: which prompts a step trains on and how fast it learns. Pure functions of the settings, so nothing of it
-// needs to be remembered, sent or restored.
+// Schedule: which prompts a step trains on, which version samples them, and the learning rate. These are pure functions
+// of the settings, so nothing here has to be remembered, sent or restored.
 
 import Base
 package import Records
@@ -8,10 +8,10 @@ package import Records
   import Glibc
 #endif
 
-/// The prompts of a step: B distinct ones, drawn from a fresh permutation per pass over the set.
+/// The prompts of a step: B different ones. Each pass over the training set has its own permutation of the prompts.
 ///
-/// No prompt is skipped: the last, incomplete batch of a pass is filled from the front of the same pass. (The reference
-/// drops it: `lastBatch`.)
+/// No prompt is left out: the last, incomplete batch of a pass is filled with the first prompts of the same pass. (The
+/// reference drops that batch; so does `lastBatch` `.drop`.)
 /// - Returns: min(B, promptCount) indices, ascending.
 package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> [UInt32] {
   precondition(promptCount > 0, "a step needs at least one prompt")
@@ -24,8 +24,8 @@ package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> 
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
 }
 
-/// The version that samples a step's batch: `staleness` before the one that the step trains, or version 0. Exactly so
-/// and never sooner, however slow the learner: what is sampled may not depend on the time.
+/// The version that samples a step's batch: the one `staleness` steps before the version that the step trains, or
+/// version 0. It is exactly that version, even if a newer one is ready: samples must not depend on time.
 package func samplingPolicy(ofStep step: UInt32, method: Method) -> PolicyVersion {
   PolicyVersion(step - min(step, method.staleness))
 }
@@ -44,7 +44,7 @@ package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method
   return round
 }
 
-/// The learning rate of a step; its updates share it.
+/// The learning rate of a step. All its updates use it.
 ///
 /// With W warm-up steps of S, floor f, and cos₀(x) = f + (1 − f)·(1 + cos πx) / 2, relative to the peak:
 /// `cosine` is min(1, (s + 1) / W) · cos₀(s / S), so the first step already learns; `cosineFromZero` is s / W while

@@ -1,12 +1,13 @@
 // Surrogate: the clipped policy-gradient objective, token by token.
 //
-//   ρ  = exp(lp − lp_old)                          how much likelier the token has become since the step began
+//   ρ  = exp(lp − lp_old)                          how much likelier the token is now than when the step began
 //   L₁ = −A·ρ,  L₂ = −A·clip(ρ, 1 − ε_low, 1 + ε_high),  L = max(L₁, L₂)
 //   if A < 0 and dual clip c > 0:  L = min(L, −A·c)
 //
-// On-policy lp_old was recorded while sampling. Where an older version sampled it is computed anew, and the token's
-// loss has a weight (Importance). The engine differentiates log-probabilities; all it needs from here is dL/d(lp),
-// which is −A·ρ where no clip is active and 0 where one is. A KL penalty in the loss adds its own slope (KLPenalty).
+// If the step's own version sampled, lp_old was recorded while sampling. If an older version sampled, lp_old is
+// recomputed with the version that the step began with, and the token's loss has a weight (Importance). The engine
+// differentiates log-probabilities; from here it needs only dL/d(lp), which is −A·ρ if no clip is active and 0 if one
+// is. A KL penalty in the loss adds its own slope (KLPenalty).
 // Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; TTRL `core_algos.py`.
 
 package import Records
@@ -24,7 +25,7 @@ package struct SurrogateToken: Sendable, Equatable {
 }
 
 /// - Parameters:
-///   - logprob: of the token under the weights being trained, natural log.
+///   - logprob: of the token under the weights in training, natural log.
 ///   - old: of the token under the weights that the step began with.
 package func surrogate(logprob: Float, old: Float, advantage: Float, method: Method) -> SurrogateToken {
   let ratio = Float(exp(Double(logprob) - Double(old)))
@@ -37,21 +38,21 @@ package func surrogate(logprob: Float, old: Float, advantage: Float, method: Met
   return SurrogateToken(loss: plain, slope: plain, isClipped: false)
 }
 
-/// The whole objective at one token of a trajectory: the surrogate, and the slope of everything that is differentiated
-/// through the token's log-probability, times the token's weight.
+/// The whole objective at one token of a trajectory. `loss` is the surrogate's alone. `slope` is the derivative of
+/// everything that depends on the token's log-probability, times the token's weight in its mini-batch.
 package func objective(
-  of member: TrainedTrajectory, at place: Int, logprob: Float, method: Method
+  of member: TrainedTrajectory, at position: Int, logprob: Float, method: Method
 ) -> SurrogateToken {
   var token = surrogate(
-    logprob: logprob, old: member.old[place], advantage: member.advantages[place], method: method)
+    logprob: logprob, old: member.old[position], advantage: member.advantages[position], method: method)
   if !member.importance.isEmpty {
-    token.loss *= member.importance[place]
-    token.slope *= member.importance[place]
+    token.loss *= member.importance[position]
+    token.slope *= member.importance[position]
   }
   if method.hasKL(in: .loss) {
     token.slope +=
       method.klCoefficient
-      * klPenalty(logprob: logprob, reference: member.reference[place], estimator: method.klEstimator).slope
+      * klPenalty(logprob: logprob, reference: member.reference[position], estimator: method.klEstimator).slope
   }
   token.slope *= member.weight
   return token

@@ -1,9 +1,9 @@
-// Vote: which answer a group agrees on, and what agreeing is worth.
+// Vote: the answer that most samples of a group give, and which samples agree with it.
 //
-// The same keys decide the vote, the reward and the metrics. The reference votes by string and rewards by a lenient
-// grader, so one response can be counted in one class and rewarded by another (docs/algorithm.md, D4); keys that were
-// made by its rule do the same here.
-// Not here: when a vote is certain before all have voted (EarlyStop), rewards that need no label (Estimators).
+// The same keys decide the vote, the reward and the metrics. The reference votes by string and rewards with a lenient
+// grader, so it can count a response in one class and reward it as if it were in another (docs/algorithm.md, D4). Keys
+// that were made by the reference's rule (`AnswerRule.reference`) do the same here.
+// Not here: when a vote is decided before all samples have voted (EarlyStop), rewards that need no label (Estimators).
 
 package import Answers
 import Base
@@ -11,11 +11,11 @@ package import Records
 
 /// Why a group whose samples gave answers has no label, or is not rewarded.
 package enum Abstention: String, Sendable {
-  /// Two or more answers lead, under `TieRule.abstain`.
+  /// Two or more answers have the most votes, and the rule is `TieRule.abstain`.
   case tie
   /// The leading answer has too small a share of the votes.
   case share
-  /// Soft vote: the answers agree too much, or scatter too much.
+  /// Soft vote: the entropy of the answers is outside the band that the settings allow.
   case entropy
 }
 
@@ -25,7 +25,7 @@ package struct Vote: Sendable, Equatable {
   package var label: AnswerKey?
   /// How many samples gave the label; 0 without one.
   package var votes: Int
-  /// Another answer has as many votes as the leading one.
+  /// Whether another answer has as many votes as the leading one.
   package var isTie: Bool
   /// How many different answers were given.
   package var answerCount: Int
@@ -33,11 +33,20 @@ package struct Vote: Sendable, Equatable {
   package var abstention: Abstention?
 }
 
-/// Votes by answer, and who gave each first.
+/// The votes of each answer, and the lowest sample index that gave it.
 struct Tally: Sendable {
   private(set) var counts = SortedMap<AnswerKey, (votes: Int, first: Int)>()
 
-  /// Samples may come in any order.
+  init() {}
+
+  /// - Parameter answers: by sample index.
+  init(of answers: [AnswerKey?]) {
+    for (sample, answer) in answers.enumerated() {
+      if let answer { count(answer, of: sample) }
+    }
+  }
+
+  /// Samples can come in any order.
   mutating func count(_ answer: AnswerKey, of sample: Int) {
     let isKnown: Void? = counts.update(answer) { count in
       count = (count.votes + 1, min(count.first, sample))
@@ -45,7 +54,7 @@ struct Tally: Sendable {
     if isKnown == nil { counts[answer] = (1, sample) }
   }
 
-  /// The answer with the most votes, of these the one with the lowest first sample.
+  /// The answer with the most votes. Among equals, the one whose first sample has the lowest index.
   var leader: (label: AnswerKey, votes: Int, first: Int)? {
     var leader: (label: AnswerKey, votes: Int, first: Int)?
     for (label, count) in counts {
@@ -56,17 +65,14 @@ struct Tally: Sendable {
   }
 }
 
-/// The plurality answer of a group. Samples without an answer do not vote, so no answer never wins.
+/// The plurality vote of a group. Samples without an answer do not vote, so "no answer" never wins.
 ///
 /// - Parameters:
 ///   - answers: by sample index.
-///   - ties: what becomes of a tie. First: the answer whose first voter has the lowest index wins.
-///   - needed: the votes that a label needs; with fewer there is none.
+///   - ties: what a tie gives. `.first`: the answer whose first voter has the lowest index wins.
+///   - needed: the votes that a label needs. If the leading answer has fewer, there is no label.
 package func majority(of answers: [AnswerKey?], ties: TieRule = .first, needed: Int = 1) -> Vote {
-  var tally = Tally()
-  for (sample, answer) in answers.enumerated() {
-    if let answer { tally.count(answer, of: sample) }
-  }
+  let tally = Tally(of: answers)
   guard let leader = tally.leader else { return Vote(label: nil, votes: 0, isTie: false, answerCount: 0) }
   let isTie = tally.counts.contains { $0.0 != leader.label && $0.1.votes == leader.votes }
   let abstention: Abstention? =
@@ -76,7 +82,7 @@ package func majority(of answers: [AnswerKey?], ties: TieRule = .first, needed: 
     answerCount: tally.counts.count, abstention: abstention)
 }
 
-/// The fewest votes whose share of N is at least this; at least 1, since no answer never wins.
+/// The smallest number of votes whose share of N is at least `share`; at least 1, because a label needs a vote.
 ///
 /// A quotient of integers is correctly rounded, so 3 of 30 is exactly the 0.1 that the setting says.
 func votesNeeded(forShare share: Double, of count: Int) -> Int {
@@ -86,18 +92,18 @@ func votesNeeded(forShare share: Double, of count: Int) -> Int {
   return needed
 }
 
-/// [N] 1 where the answer agrees with the label, 0 elsewhere. Without a label everything is 0.
+/// [N] 1 where the answer agrees with the label, else 0. Without a label all are 0.
 package func agreement(of answers: [AnswerKey?], with label: AnswerKey?) -> [Float] {
   answers.map { $0.agrees(with: label) ? 1 : 0 }
 }
 
-/// [N] rewards of the random control: 1 with probability one half, a function of seed, step, prompt and sample.
+/// [N] rewards of the random control: 1 with probability one half. A function of seed, step, prompt and sample.
 func coinFlips(count: Int, step: UInt32, prompt: UInt32, seed: UInt64) -> [Float] {
   var coins = RandomSequence(seed: seed, purpose: .randomLabels, stream: SIMD3(step, prompt, 0))
   return (0..<count).map { _ in coins.uniform() < 0.5 ? 1 : 0 }
 }
 
-/// Which m of a group's N trajectories are trained on: fixed by the seed, whatever the answers are.
+/// Which m of a group's N samples are trained on, ascending. The seed decides; the answers have no influence.
 package func trainedSamples(of count: Int, step: UInt32, prompt: UInt32, method: Method) -> [Int] {
   let kept = min(method.trainSamples, count)
   switch method.selection {
@@ -108,15 +114,15 @@ package func trainedSamples(of count: Int, step: UInt32, prompt: UInt32, method:
   }
 }
 
-/// Where these samples stand among a group's trajectories, which need not be all.
+/// The indices of these samples' trajectories in a group that does not have to be complete.
 ///
 /// - Parameters:
-///   - samples: indices, ascending.
+///   - samples: sample numbers, ascending.
 ///   - trajectories: in sample order.
-func places(of samples: [Int], among trajectories: [Trajectory]) -> [Int] {
+func indices(of samples: [Int], among trajectories: [Trajectory]) -> [Int] {
   var wanted = samples[...]
-  return trajectories.indices.filter { place in
-    let sample = Int(trajectories[place].slot.sample)
+  return trajectories.indices.filter { index in
+    let sample = Int(trajectories[index].slot.sample)
     while let first = wanted.first, first < sample { wanted.removeFirst() }
     return wanted.first == sample
   }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// Made by scripts/make-base from `ttrl pretrain`.
+// scripts/make-base makes these files with `ttrl-dev pretrain`.
 static const unsigned char config[] = {
 #embed "files/config.json"
 };

@@ -19,7 +19,7 @@ package struct PromptRenderer: Sendable {
     rule = settings.method.answers
     let suffix = settings.suffix.isEmpty ? nil : settings.suffix
     let system = settings.system.isEmpty ? nil : settings.system
-    if settings.template.contains(PromptTemplate.questionMark) {
+    if settings.template.contains(PromptTemplate.questionPlaceholder) {
       template = PromptTemplate(.text(settings.template), suffix: suffix)
     } else if let named = ChatTemplate(rawValue: settings.template) {
       template = PromptTemplate(.named(named), system: system, suffix: suffix)

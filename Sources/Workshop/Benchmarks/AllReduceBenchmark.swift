@@ -1,9 +1,9 @@
-// AllReduceBenchmark: sums over learner ranks, beside MPI's own all-reduce of the same array.
+// AllReduceBenchmark: sums over learner ranks, compared with MPI's own all-reduce of the same array.
 //
-// The learner's way is what an update does: a reduce-scatter in buckets, then an all-gather of the slices; ranks sleep
-// while they wait for one another. The ceiling is a plain MPI program: one MPI_Allreduce of the whole array, which
-// spins. The two are timed in turns, in the same processes, by rank 0, each from a barrier to rank 0's own end. Every
-// sum is checked. All ranks run this; rank 0's result counts.
+// The learner's way is that of an update: a reduce-scatter in buckets, then an all-gather of the slices. Ranks sleep
+// while they wait for each other. The ceiling is a plain MPI program: one MPI_Allreduce of the whole array, with busy
+// waiting. Rank 0 times both in turns, in the same processes, each from a barrier to rank 0's end. Every sum is
+// checked. All ranks run this; rank 0's result counts.
 
 import Base
 import Ceilings
@@ -12,11 +12,11 @@ import Platform
 import Tensors
 
 /// - Parameters:
-///   - ranks: the job's.
-///   - megabytes: sizes of the arrays, in 10⁶ bytes, ascending.
-///   - runs: timed runs of each, after one that is not; medians count.
-/// - Returns: the rate for the largest array of integers, in 10⁹ bytes of it per second; the parts have all of them.
-/// - Throws: whatever MPI refuses.
+///   - ranks: the job's ranks.
+///   - megabytes: the sizes of the arrays, in 10⁶ bytes, ascending.
+///   - runs: the number of timed runs of each array, after one that is not timed. Medians count.
+/// - Returns: the rate for the largest array of integers, in 10⁹ bytes of it per second. The parts have all arrays.
+/// - Throws: if MPI fails.
 package func benchmarkAllReduce(
   _ ranks: MPICollectives, megabytes: [Int] = [1, 16, 256], runs: Int
 ) throws -> BenchmarkResult {
@@ -70,7 +70,7 @@ private func measure<Number: Numeric & BitwiseCopyable>(
   defer { values.deallocate() }
   let shards = Shards(count: count, size: ranks.size)
   let stride = MemoryLayout<Number>.stride
-  // Small enough for floats to add without rounding.
+  // The values are so small that floats are added without rounding.
   func fill() { for index in values.indices { values[index] = ways.of(index % 97 + ranks.rank) } }
   func check() {
     let offset = ranks.size * (ranks.size - 1) / 2
@@ -107,7 +107,7 @@ private func measure<Number: Numeric & BitwiseCopyable>(
     timing.own.append(scatter + gather)
     timing.plain.append(plain)
   }
-  // The first run pays for memory and connections.
+  // The first run does not count: it allocates memory and opens connections.
   timing.scatter.removeFirst()
   timing.own.removeFirst()
   timing.plain.removeFirst()

@@ -1,8 +1,8 @@
-// BenchmarkModel: the models that `ttrl bench` measures: a directory's, or one of three shapes with random weights.
+// BenchmarkModel: the models that `ttrl-dev bench` measures: a directory's, or one of three shapes with random weights.
 //
-// Speed does not depend on what weights say, so the shapes need no files: `tiny`, `small` and `qwen2.5-0.5b` are Qwen2
-// with tied embeddings, random and made in memory in a second. Each comes with the work that it is measured by: the
-// amounts that other systems were measured with, so that figures can stand side by side (scripts/compare).
+// Speed does not depend on the values of the weights, so the shapes need no files: `tiny`, `small` and `qwen2.5-0.5b`
+// are Qwen2 models with tied embeddings, whose random weights are made in memory in a second. Each has a workload: the
+// one with which other systems were measured, so that the figures can be compared (scripts/compare).
 
 import Base
 package import LanguageModel
@@ -10,7 +10,7 @@ import Platform
 import Runs
 package import Tensors
 
-/// How much is sampled and trained on.
+/// How much is sampled, or trained on.
 package struct Workload: Sendable, Equatable {
   package var prompts: Int
   /// Per prompt.
@@ -32,13 +32,13 @@ package struct Workload: Sendable, Equatable {
 package struct BenchmarkModel: Sendable {
   package let name: String
   package let configuration: ModelConfiguration
-  /// What it samples and trains on unless told otherwise.
+  /// The default workloads of sampling and training.
   package let rollout: Workload
   package let training: Workload
   /// nil: random weights.
   private let directory: ModelDirectory?
 
-  /// Names of the shapes that need no files.
+  /// The names of the shapes that need no files.
   package static let names = shapes.map(\.name)
 
   /// - Parameter name: a shape, or a model directory.
@@ -111,7 +111,7 @@ package struct BenchmarkModel: Sendable {
   }
 }
 
-/// Uniform values with this standard deviation, fast: half a billion of them take a second.
+/// Fills with uniform values that have this standard deviation. It is fast: half a billion values take a second.
 private func fillUniform(_ values: Floats, deviation: Float, seed: UInt64) {
   let scale = deviation * Float(3).squareRoot() * 0x1p-31
   values.withUnsafeBuffer { buffer in

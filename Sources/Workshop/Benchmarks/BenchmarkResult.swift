@@ -1,4 +1,4 @@
-// BenchmarkResult: what a benchmark found, for machines and for people.
+// BenchmarkResult: the result of a benchmark, as JSON and as text.
 
 package import Base
 import Tensors
@@ -10,7 +10,7 @@ package struct BenchmarkOptions: Sendable {
   package var training: Workload
   package var type: DataType
   package var threads: Int
-  /// Timed runs, after one that is not; the figure is their median.
+  /// The number of timed runs, after one that is not timed. The figure is their median.
   package var runs: Int
   package var seed: UInt64
   package var microBatchTokens: Int
@@ -31,11 +31,11 @@ package struct BenchmarkOptions: Sendable {
 }
 
 package struct BenchmarkResult: Sendable {
-  /// A share of the work, by itself.
+  /// A part of the work, measured alone.
   package struct Part: Sendable {
     package var name: String
     package var seconds: Double
-    /// 10⁹ floating-point operations per second, where that means something.
+    /// 10⁹ floating-point operations per second; nil if that has no meaning.
     package var gigaflops: Double?
 
     var json: JSON {
@@ -46,18 +46,18 @@ package struct BenchmarkResult: Sendable {
   package var name: String
   package var value: Double
   package var unit: String
-  /// In the same unit: what could be reached if nothing but matrix products took time.
+  /// The limit for `value`, in the same unit. Each benchmark says what its limit is.
   package var ceiling: Double
-  /// The most memory that the process held while it did the work, before the ceilings were measured.
+  /// The most memory that the process used during the work, before the ceilings were measured.
   package var peakBytes: Int
-  /// What it was measured on: the model, its shape, the settings.
+  /// What was measured: the model, its workload, the settings.
   package var conditions: [JSON.Member]
   package var parts: [Part]
   /// Seconds of the timed runs, in order.
   package var times: [Double]
-  /// Names and values of further limits, for example "fma_gflops".
+  /// The names and values of further limits, for example "fma_float32_gflops".
   package var limits: [(name: String, value: Double?)]
-  /// SHA-256 of what was computed: the same for the same options on the same kind of processor.
+  /// SHA-256 of what was computed. It is the same for the same options on the same kind of processor.
   package var hash: String
 
   package var json: JSON {
@@ -75,7 +75,7 @@ package struct BenchmarkResult: Sendable {
     return .object(measured + conditions + details)
   }
 
-  /// Some lines for a person.
+  /// Some lines of text.
   package var text: String {
     let settings = conditions.map { "\($0.key) \($0.value.string ?? $0.value.text())" }.joined(separator: ", ")
     var lines = [
@@ -91,7 +91,7 @@ package struct BenchmarkResult: Sendable {
   }
 }
 
-/// Three digits that count.
+/// The value with three significant digits.
 private func rounded(_ value: Double) -> String {
   guard value.isFinite, value != 0 else { return "\(value)" }
   var unit = 1.0

@@ -1,10 +1,11 @@
-// BroadcastBenchmark: how long it takes until N workers hold a version, as an anchor and as a delta.
+// BroadcastBenchmark: how long it takes until N workers have a version, as an anchor and as a delta.
 //
-// The real thing without sampling: BundleBook decides, BundleShelf packs, Links carry the real frames, BundleFetcher
-// and BundleTransfer fetch, relay, unpack and verify. The receivers are in this process, on one loop with the source, or
-// elsewhere: `--listen` waits for them, `--coordinator` is one of them. A receiver says what it holds with `ready`.
-// Every version goes as an anchor first and then, where there are weights to go on to, as a delta on it; who has a new
-// version forgets the older ones, so that each round carries everything again.
+// It runs the real weight transfer, without sampling: BundleBook decides, BundleShelf packs, Links send the real
+// frames, BundleFetcher and BundleTransfer fetch, relay, unpack and verify. The receivers are in this process, on one
+// event loop with the source, or in other processes: `--listen` waits for them, `--coordinator` makes this process one
+// of them. A receiver reports a version that it has with `ready`. If there are two sets of weights, versions are
+// anchors and deltas in turn. A receiver that has a new version drops the older ones, so that each round transfers
+// everything again.
 
 package import Base
 import Ceilings
@@ -18,8 +19,9 @@ import Transport
 import WorkerRole
 
 package struct BroadcastOptions: Sendable {
-  /// What is sent, and what it is the next version of; nil sends anchors only.
+  /// The model that is sent.
   package var model: BenchmarkModel
+  /// The model before it: `base` is sent as an anchor, then `model` as a delta. nil: only anchors of `model` are sent.
   package var base: BenchmarkModel?
   package var type: DataType
   package var receivers: Int
@@ -27,7 +29,7 @@ package struct BroadcastOptions: Sendable {
   /// nil: the receivers are in this process.
   package var listen: HostPort?
   package var key: ClusterKey?
-  /// Bytes per second that a link carries at most; 0 measures what a stream between two threads does here.
+  /// The bytes per second that a link can carry; 0: the rate of a stream over loopback is measured and used.
   package var linkRate: Double
 
   package init(
@@ -47,8 +49,8 @@ package struct BroadcastOptions: Sendable {
 
 /// Sends versions until the runs are done.
 ///
-/// The value is the anchor's packed bytes over the time until all receivers hold it: what each of them got per second.
-/// The ceiling is what a link carries.
+/// The value is the anchor's packed bytes divided by the time until all receivers have it: the rate of each receiver.
+/// The ceiling is the rate of a link.
 /// - Throws: if the weights cannot be read, or a receiver is lost.
 package func benchmarkBroadcast(_ options: BroadcastOptions) throws -> BenchmarkResult {
   let anchor = try publishedWeights(options.base ?? options.model, options.type)
@@ -76,7 +78,7 @@ package func benchmarkBroadcast(_ options: BroadcastOptions) throws -> Benchmark
   }
   let ceiling = options.linkRate > 0 ? options.linkRate : try streamRate()
   limits.append(("line_seconds", packed / ceiling))
-  // 1 where every version left the source once, and went on from receiver to receiver.
+  // 1 if the source sent every version once and the receivers relayed it.
   let offered = rounds.reduce(0) { $0 + $1.packedBytes }
   limits.append(("source_copies", Double(source.sentBytes) / Double(max(1, offered))))
   limits.append(("relays_avoided", Double(source.avoidedRelays)))
@@ -106,7 +108,7 @@ private func identicalShare(_ one: [UInt8], _ other: [UInt8], wordBytes: Int) ->
   return Double(equal) / Double((one.count + wordBytes - 1) / wordBytes)
 }
 
-/// Bytes per second of a connection over loopback between two loops: no frames, no TLS, no digests.
+/// The bytes per second of a connection over loopback, without frames, TLS and digests.
 private func streamRate() throws -> Double {
   let loop = try EventLoop()
   let total = 256 << 20
@@ -140,16 +142,16 @@ private func streamRate() throws -> Double {
 
 // MARK: - The source
 
-/// What one version took.
+/// The figures of one version.
 struct BroadcastRound {
   var isDelta: Bool
   var packedBytes: Int
   var packSeconds: Double
-  /// From the offer until the last receiver said that it holds the version.
+  /// From the offer until the last receiver reported that it has the version.
   var seconds: Double
 }
 
-/// The coordinator's part.
+/// Plays the coordinator.
 private final class BroadcastSource {
   private let options: BroadcastOptions
   private let loop: EventLoop
@@ -164,7 +166,7 @@ private final class BroadcastSource {
   private var nextPeer: UInt64 = 1
   private var receivers: [BroadcastReceiver] = []
   private(set) var avoidedRelays = 0
-  /// Packed bytes that the source itself sent, in all rounds; the rest went from receiver to receiver.
+  /// The packed bytes that the source sent in all rounds. Receivers relayed the rest.
   private(set) var sentBytes = 0
 
   private var rounds: [BroadcastRound] = []
@@ -270,7 +272,7 @@ private final class BroadcastSource {
 
   // MARK: Rounds
 
-  /// Makes the next version's bundle; it is offered when that is there.
+  /// Makes the bundle of the next version. `bundled` offers it.
   private func begin() {
     let version = PolicyVersion(UInt32(rounds.count))
     let isDelta = weights.next != nil && rounds.count % 2 == 1
@@ -290,12 +292,12 @@ private final class BroadcastSource {
     if let base {
       onBook { $0.sealed(manifest, after: base, &$1) }
     } else {
-      // Nobody asks: packing has a figure of its own.
+      // Asked in the name of no receiver, because packing is timed separately.
       onBook { $0.asked(for: manifest, holding: [], by: PeerID(0), at: "", &$1) }
     }
   }
 
-  /// Two anchors in a row differ in every block: those of a version at hand need not travel again.
+  /// Successive anchors differ in every block. Otherwise blocks that a receiver has would not be sent again.
   private func anchor(of version: PolicyVersion) -> [UInt8] {
     var bytes = weights.anchor
     if weights.next == nil, version.number % 2 == 1 {
@@ -319,7 +321,7 @@ private final class BroadcastSource {
         isDelta: current.base != nil, packedBytes: offered.bundle.packedBytes,
         packSeconds: offered.at.since(current.begun).seconds,
         seconds: MonotonicClock.now().since(offered.at).seconds))
-    // The base of a delta stays until it is made.
+    // The base of a delta is kept until the delta is made.
     let isBaseNext = weights.next != nil && current.base == nil
     if !isBaseNext, current.manifest.version.number > 0 {
       onBook { $0.dropped(PolicyVersion(current.manifest.version.number - 1), &$1) }
@@ -331,7 +333,7 @@ private final class BroadcastSource {
 
 // MARK: - A receiver
 
-/// A worker's part, without sampling.
+/// Plays a worker, without sampling.
 package final class BroadcastReceiver {
   private let loop: EventLoop
   private let uplink: Uplink
@@ -342,7 +344,7 @@ package final class BroadcastReceiver {
   private var isOver = false
   private var failure: BroadcastFailure?
 
-  /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
+  /// - Throws: if the process has no free file descriptors, or OpenSSL has no TLS 1.3.
   package init(coordinator: HostPort, key: ClusterKey?, name: String, loop: EventLoop) throws {
     self.loop = loop
     self.name = name
@@ -351,9 +353,9 @@ package final class BroadcastReceiver {
     transfer.prepare = { _ in true }
   }
 
-  /// Receives until the source is done.
+  /// Receives until the source has finished.
   ///
-  /// - Throws: if the source goes away before.
+  /// - Throws: if the connection to the source is lost before.
   package static func run(coordinator: HostPort, key: ClusterKey?, name: String) throws {
     let loop = try EventLoop()
     let receiver = try BroadcastReceiver(coordinator: coordinator, key: key, name: name, loop: loop)
@@ -380,7 +382,7 @@ package final class BroadcastReceiver {
     uplink.onMessage = { self.receive($0) }
     uplink.onDisconnect = { reason in
       guard !self.isOver else { return }
-      // The source may not be there yet.
+      // Without an address there was no connection yet: the source has perhaps not started.
       if self.address.isEmpty { return self.uplink.connect(after: .milliseconds(200)) }
       self.failure = .lost(reason)
       self.loop.stop()
@@ -441,8 +443,9 @@ enum BroadcastFailure: Error, CustomStringConvertible {
 
   var description: String {
     switch self {
-    case .lost(let reason): "the other side of the broadcast went away: \(reason). Look at its output, and start again"
-    case .source(let reason): "the source cannot go on: \(reason)"
+    case .lost(let reason):
+      "the broadcast lost its connection: \(reason). Look at the output of the other process, and start again"
+    case .source(let reason): "the source cannot continue: \(reason)"
     }
   }
 }

@@ -1,13 +1,13 @@
-// GEMMBenchmark: the model's matrix products through the engine's own path, beside the multiply-add peak.
+// GEMMBenchmark: the model's matrix products as the engine computes them, compared with the multiply-add peak.
 
 import Base
 import Ceilings
 import Platform
 import Tensors
 
-/// Measures each product of the model's forward pass with the rows that one thread's share of a rollout has.
+/// Measures each product of the model's forward pass, with as many rows as one thread has in a rollout.
 ///
-/// The value weighs the shapes by how much of a token's arithmetic they are.
+/// In the value, each shape has the weight of its share of a token's arithmetic.
 package func benchmarkGEMM(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let rows = max(1, min(256, options.rollout.sequences / options.threads))
   let shapes = MatrixShape.all(of: options.model.configuration)
@@ -34,7 +34,7 @@ package func benchmarkGEMM(_ options: BenchmarkOptions) throws -> BenchmarkResul
     hash: "")
 }
 
-/// The multiply-add peak of the type that is multiplied, and of both.
+/// The multiply-add peak for the type that is multiplied, and the peaks for both types.
 ///
 /// A processor without bfloat16 instructions multiplies bfloat16 as float32.
 func peakMultiplyAdds(_ options: BenchmarkOptions) throws -> (used: Double, all: [(name: String, value: Double?)]) {

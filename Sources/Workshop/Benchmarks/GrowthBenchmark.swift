@@ -1,7 +1,7 @@
-// GrowthBenchmark: how sampling's speed changes with the number of samples and the length of the context.
+// GrowthBenchmark: how the speed of sampling changes with the number of samples and the length of the context.
 //
-// One prompt, shared by all samples, as a vote has it. The first pass computes the prompt and the first tokens of a
-// batch; the rate is that of all later passes, so it is decoding's: their tokens, over the time they take.
+// All samples share one prompt, as in a vote. The first pass computes the prompt and the first tokens of a batch. The
+// rate is that of all later passes, their tokens divided by their time, so it is the rate of decoding.
 
 import Base
 import Ceilings
@@ -40,7 +40,7 @@ package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkRes
     limits: rows.map { ("\($0.work.samples)x\($0.work.promptTokens)", $0.rate) }, hash: "")
 }
 
-/// Contexts that the model has positions for, at most 8,192.
+/// The contexts for which the model has enough positions, at most 8,192.
 private func contexts(_ options: BenchmarkOptions, _ newTokens: Int) -> [Int] {
   [128, 1024, 8192].filter { $0 + newTokens < options.model.configuration.maxPositions }
 }
@@ -55,6 +55,6 @@ private func decode(
   try generator.add(request(0, of: work, options))
   let promptSeconds = try elapsed { _ = try generator.advance() }
   let seconds = try elapsed { while generator.hasWork { _ = try generator.advance() } }
-  // The first pass gave every sample of the batch two tokens, one from the prompt and one from a row of its own.
+  // In the first pass every sample of the batch gets two tokens: one from the prompt, and one from a row of its own.
   return (promptSeconds, Double(work.samples * work.newTokens - 2 * batch) / max(seconds, 1e-9))
 }

@@ -1,7 +1,7 @@
-// LearnerBenchmark: one optimizer step as a learner rank does it, beside what matrix products alone would allow.
+// LearnerBenchmark: one optimizer step as a learner rank does it, compared with what matrix products alone would allow.
 //
-// The batch is sampled first, by the engine's own sampler, so the first update also checks that the trainer's
-// log-probabilities are the sampler's (E2); the following ones are timed.
+// The engine's own sampler samples the batch first, so the first update also checks that the trainer's
+// log-probabilities equal the sampler's (E2 in README.md). The following updates are timed.
 
 import Base
 import Ceilings
@@ -13,24 +13,24 @@ import Tensors
 
 /// Trains on the workload several times.
 ///
-/// The value counts all tokens of the sequences, prompts included, over the whole time of a step: forward, backward,
-/// the exact sum, AdamW, and packing the new weights.
+/// The value is the number of all tokens of the sequences, prompts included, divided by the whole time of a step:
+/// forward, backward, the exact sum, AdamW, and packing the new weights.
 /// - Throws: if the model cannot be loaded or run, or if trainer and sampler disagree.
 package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let work = options.training
-  let lesson = try BenchmarkLesson(options)
-  let method = lesson.method
+  let prepared = try PreparedTraining(options)
+  let method = prepared.method
   let optimizer = AdamW(
-    AdamWSettings(beta2: method.beta2, weightDecay: method.weightDecay), parameters: lesson.parameters)
+    AdamWSettings(beta2: method.beta2, weightDecay: method.weightDecay), parameters: prepared.parameters)
   var policy = try LanguageModelPolicy(
-    plan: lesson.plan, optimizer: optimizer, version: PolicyVersion(0),
+    plan: prepared.plan, optimizer: optimizer, version: PolicyVersion(0),
     options: TrainerOptions(
       microBatchTokens: options.microBatchTokens, isExact: true, threads: options.threads), seed: options.seed,
     readAnswer: { _, _ in nil })
   var reports: [UpdateReport] = []
   let times = try (0...options.runs).map { run in
-    // Only the first mini-batch of a step is as its sampler left it.
-    let batch = MiniBatch(step: 0, index: run, trajectories: lesson.members)
+    // Only in the first run is the index 0, for which log-probabilities are checked: later the weights have changed.
+    let batch = MiniBatch(step: 0, index: run, trajectories: prepared.members)
     return try elapsed { reports.append(try policy.update(batch, method: method, learningRate: 1e-6)) }
   }.dropFirst()
   let (seconds, peakBytes) = (median(Array(times)), Machine.peakResidentBytes)
@@ -45,8 +45,8 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
       .init(
         name: "products, by the library", seconds: ceilings.librarySeconds,
         gigaflops: ceilings.gigaflops(ceilings.librarySeconds)),
-      .init(name: "optimizer", seconds: try secondsOfOptimizer(lesson.plan), gigaflops: nil),
-      .init(name: "packing", seconds: try secondsOfPacking(lesson.plan, lesson.parameters), gigaflops: nil),
+      .init(name: "optimizer", seconds: try secondsOfOptimizer(prepared.plan), gigaflops: nil),
+      .init(name: "packing", seconds: try secondsOfPacking(prepared.plan, prepared.parameters), gigaflops: nil),
       .init(name: "all", seconds: seconds, gigaflops: ceilings.gigaflops(seconds)),
     ],
     times: Array(times),
@@ -56,13 +56,13 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
 }
 
 /// What a timed step trains on: the workload's responses, with advantages that differ.
-struct BenchmarkLesson {
+struct PreparedTraining {
   let plan: TransformerPlan
   let parameters: Floats
   let method: Method
   let members: [TrainedTrajectory]
 
-  /// - Throws: if the model cannot be loaded, or not be sampled from.
+  /// - Throws: if the model cannot be loaded or sampled from.
   init(_ options: BenchmarkOptions) throws {
     let work = options.training
     plan = TransformerPlan(options.model.configuration, type: options.type)
@@ -80,14 +80,14 @@ struct BenchmarkLesson {
   }
 }
 
-/// The time that a step's matrix products take by themselves: forward, the input's gradient, the weights' gradient.
+/// The time that a step's matrix products take alone: forward, the input's gradient, the weights' gradient.
 private struct TrainingCeilings {
   var librarySeconds = 0.0
   var flops = 0.0
 
   init(_ options: BenchmarkOptions) throws {
     let work = options.training
-    // A prompt goes through the model once for its group; the last token of a response is never fed.
+    // A prompt goes through the model once per group. The last token of a response does not go through it.
     let bodyRows = work.prompts * work.promptTokens + work.sequences * (work.newTokens - 1)
     let headRows = work.prompts + work.sequences * (work.newTokens - 1)
     for shape in MatrixShape.all(of: options.model.configuration) {
@@ -120,7 +120,7 @@ private func secondsOfPacking(_ plan: TransformerPlan, _ parameters: Floats) thr
   try elapsed { _ = try PreparedModel(plan: plan, parameters: parameters, forTraining: true) }
 }
 
-/// SHA-256 over what the updates reported, exactly.
+/// SHA-256 over the bits of what the updates reported.
 private func hash(of reports: [UpdateReport]) -> String {
   var hash = SHA256()
   for report in reports {

@@ -1,9 +1,9 @@
-// MatrixShapes: the products of a model, and how long they take by themselves.
+// MatrixShapes: how long the products of a model take alone.
 //
-// Nearly all of a model's arithmetic is a handful of matrix shapes, so the time that the matrix library needs for them
-// alone is the ceiling of everything that is built around it. Two times are taken of each shape: by the library with
-// exactly these rows (what it can do), and by the engine's own path (what is used).
-// Weights are as many copies as do not fit a cache, since a layer finds its weights in memory too.
+// Almost all of a model's arithmetic is matrix products of a few shapes, so the time that the matrix library takes for
+// them alone is the limit for everything else. Each shape is timed in two ways: with the library and exactly these rows
+// (what is possible), and with the engine (what is used). There are so many copies of the weights that they do not fit
+// in a cache, because a layer also reads its weights from memory.
 
 import Base
 import COneDNN
@@ -12,21 +12,22 @@ import LanguageModel
 import Platform
 import Tensors
 
-/// How a product is asked for.
+/// What computes a product.
 enum MatrixPath: Sendable {
   /// The library, with weights in its own layout and exactly these rows.
   case library
-  /// The library, both factors plain, as for the gradient of weights.
+  /// The library, with both factors plain, as for the gradient of weights.
   case plain
-  /// The engine's: packed weights.
+  /// The engine, with packed weights.
   case engine
 }
 
 extension MatrixShape {
-  /// Weights that together are well beyond the caches, or all that the model has.
+  /// The number of copies of the weights: together larger than the caches, but not more than the model has.
   private func copies(_ type: DataType) -> Int { max(1, min(uses, (64 << 20) / (inner * columns * type.bytes))) }
 
-  /// Seconds for one product with `rows` rows on each of `threads` threads at once; the median of several rounds.
+  /// Seconds for one product with `rows` rows on each of `threads` threads at the same time; the median of several
+  /// rounds.
   ///
   /// - Throws: if the processor cannot multiply the type.
   func seconds(_ path: MatrixPath, rows: Int, type: DataType, threads: Int) throws -> Double {
@@ -37,9 +38,9 @@ extension MatrixShape {
     }
   }
 
-  /// Rounds of a few milliseconds; each goes once through the copies of the weights as often as it takes.
+  /// Seconds per product. A round takes a few milliseconds and uses the copies of the weights in turn.
   private func timed(_ runs: [@Sendable () throws -> Void], _ rows: Int) throws -> Double {
-    let products = copiesOfRound(rows)
+    let products = productsOfRound(rows)
     let round: @Sendable (Int, Int) throws -> Void = { _, thread in
       for _ in 0..<products { try runs[thread]() }
     }
@@ -48,7 +49,7 @@ extension MatrixShape {
     return median(times) / Double(products)
   }
 
-  private func copiesOfRound(_ rows: Int) -> Int {
+  private func productsOfRound(_ rows: Int) -> Int {
     let flops = 2 * Double(inner) * Double(columns) * Double(rows)
     return max(2, min(2000, Int(5e8 / flops)))
   }
@@ -70,8 +71,8 @@ extension MatrixShape {
   private func libraryRuns(
     _ rows: Int, _ type: DataType, _ threads: Int, isPacked: Bool
   ) throws -> [@Sendable () throws -> Void] {
-    // Where the processor has no instruction for it, oneDNN multiplies bfloat16 slowly or not at all; its ceiling there
-    // is float32's.
+    // On processors without an instruction for it, oneDNN multiplies bfloat16 slowly or not at all. There the limit is
+    // that of float32.
     let library = Machine.instructionSet.hasSuffix("bf16") ? type : .float32
     let shape = ttrl_matmul_shape(
       rows: Int64(rows), inner: Int64(inner), columns: Int64(columns), dtype: library == .float32 ? 0 : 1,
@@ -84,9 +85,9 @@ extension MatrixShape {
   }
 }
 
-/// One thread's turns through the engine's path.
+/// One thread's products with the engine.
 ///
-/// `@unchecked Sendable`: each belongs to one thread.
+/// `@unchecked Sendable`: each object belongs to one thread.
 private final class EngineRun: @unchecked Sendable {
   private let multiplier = Multiplier()
   private let weights: [PackedWeights]
@@ -108,12 +109,12 @@ private final class EngineRun: @unchecked Sendable {
   }
 }
 
-/// A product of the matrix library, without the engine between.
+/// A product of the matrix library, called directly.
 ///
-/// `@unchecked Sendable`: compiled once, read by all threads.
+/// `@unchecked Sendable`: it is compiled once and then only read.
 private final class LibraryProduct: @unchecked Sendable {
   private let handle: OpaquePointer
-  /// In the library's layout; empty where weights are plain.
+  /// The copies in the library's layout; empty if weights are plain.
   private var packed: [OpaquePointer] = []
   private let plain: Floats
 
@@ -146,7 +147,7 @@ private final class LibraryProduct: @unchecked Sendable {
     return Call(self, made, x: x, out: out)
   }
 
-  /// One thread's.
+  /// One thread's calls. `@unchecked Sendable`: each object belongs to one thread.
   final class Call: @unchecked Sendable {
     private let product: LibraryProduct
     private let handle: OpaquePointer
@@ -181,10 +182,10 @@ private final class LibraryProduct: @unchecked Sendable {
   }
 }
 
-/// The matrix library refused.
+/// The matrix library reported an error.
 package struct LibraryError: Error, CustomStringConvertible {
   var status: String
-  package var description: String { "measuring the matrix library: it says \(status)" }
+  package var description: String { "measuring the matrix library: it reports \(status)" }
 }
 
 private func check(_ status: Int32) throws {

@@ -1,8 +1,9 @@
-// RanksBenchmark: an optimizer step of a gang of learner ranks, in three ways, in turns: exact sums, exact sums that
-// begin only when the way back is over, and float32 sums.
+// RanksBenchmark: an optimizer step of several learner ranks, in three variants, in turns: exact sums, exact sums that
+// begin only after the backward pass, and float32 sums.
 //
-// What exactness costs is the first against the third; what overlap gives, the first against the second. All ranks run
-// it on the same batch, each with its share of the micro-batches; rank 0's figures count, from a barrier to its end.
+// The first and the third variant show what exactness costs; the first and the second show what overlap gains. All
+// ranks run on the same batch, each with its share of the micro-batches. Rank 0's times count, from a barrier to rank
+// 0's end of the step.
 
 import Base
 import Ceilings
@@ -14,27 +15,27 @@ import TTRL
 import Tensors
 
 /// - Parameters:
-///   - options: model and training workload; `threads` are each rank's.
-///   - ranks: the job's.
-///   - trace: where rank 0 writes the timeline of its last step of the first kind; empty: nowhere.
-/// - Returns: tokens per second with exact sums; the ceiling is float32's.
+///   - options: model and training workload; `threads` is the number per rank.
+///   - ranks: the job's ranks.
+///   - trace: where rank 0 writes the timeline of its last step of the first variant; empty: nowhere.
+/// - Returns: tokens per second with exact sums. The ceiling is the rate with float32 sums.
 /// - Throws: if the model cannot be run, or MPI fails.
 package func benchmarkRanks(
   _ options: BenchmarkOptions, _ ranks: MPICollectives, trace: String
 ) throws -> BenchmarkResult {
   let work = options.training
-  let lesson = try BenchmarkLesson(options)
+  let prepared = try PreparedTraining(options)
   var variants = try [Variant.exact, .notOverlapped, .fast].map { variant in
-    try RanksRun(variant, lesson.plan, lesson.parameters, options, ranks)
+    try RanksRun(variant, prepared.plan, prepared.parameters, options, ranks)
   }
   for run in 0...options.runs {
-    // The order turns, so that nobody always follows the same.
+    // The order changes from run to run, so that a variant does not always come after the same one.
     for place in variants.indices {
       let index = (place + run) % variants.count
       let timeline = run == options.runs && index == 0 && !trace.isEmpty ? Timeline() : nil
-      // Only the first mini-batch of a step is as its sampler left it.
-      let batch = MiniBatch(step: 0, index: 1 + run, trajectories: lesson.members)
-      try variants[index].step(batch, lesson.method, ranks, timeline)
+      // Not index 0, for which log-probabilities are checked: after the first run, the weights have changed.
+      let batch = MiniBatch(step: 0, index: 1 + run, trajectories: prepared.members)
+      try variants[index].step(batch, prepared.method, ranks, timeline)
       if let timeline, ranks.rank == 0 { try Files.write(timeline.text, to: ThisProcess.absolute(trace)) }
     }
   }
@@ -66,7 +67,7 @@ private enum Variant: String {
   case fast = "fast"
 }
 
-/// One way, and how long its steps took.
+/// One variant, and the times of its steps.
 private struct RanksRun {
   let name: String
   private let exchange: TimedExchange
@@ -102,7 +103,7 @@ private struct RanksRun {
     exchange.begin(timeline)
     let taken = try elapsed { _ = try policy.update(batch, method: method, learningRate: 1e-6) }
     exchange.end()
-    // The first pays for memory and connections.
+    // The first step is not timed: it allocates memory and opens connections.
     guard batch.index > 1 else { return }
     seconds.append(taken)
     times.append(exchange.times)

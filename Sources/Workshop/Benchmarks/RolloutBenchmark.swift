@@ -1,4 +1,4 @@
-// RolloutBenchmark: sampling as a worker does it, beside what matrix products alone would allow.
+// RolloutBenchmark: sampling as a worker does it, compared with what matrix products alone would allow.
 
 import Base
 import Ceilings
@@ -9,7 +9,7 @@ import Tensors
 
 /// Samples the workload several times.
 ///
-/// The value counts new tokens over the whole time: prompts, attention, sampling, everything.
+/// The value is the number of new tokens divided by the whole time, including prompts, attention and sampling.
 /// - Throws: if the model cannot be loaded or run.
 package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let plan = TransformerPlan(options.model.configuration, type: options.type)
@@ -41,7 +41,7 @@ package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkRe
     hash: hash(of: trajectories))
 }
 
-/// The workload's responses, none of which ends early.
+/// Samples the workload. No response ends early.
 func sample(_ work: Workload, model: PreparedModel, _ options: BenchmarkOptions) throws -> [Trajectory] {
   try sampleAll(
     (0..<work.prompts).map { request($0, of: work, options) }, model: model, policy: PolicyVersion(0),
@@ -55,19 +55,19 @@ func request(_ prompt: Int, of work: Workload, _ options: BenchmarkOptions) -> G
     samples: Array(0..<UInt32(work.samples)))
 }
 
-/// Responses as long as they may be.
+/// Settings without stop tokens, so that every response has the full length.
 func sampling(_ work: Workload) -> Sampling {
   Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
 }
 
-/// Random tokens, a prompt's own.
+/// The random tokens of a prompt.
 func promptTokens(_ prompt: Int, _ work: Workload, _ options: BenchmarkOptions) -> [Int32] {
   var random = RandomSequence(
     seed: options.seed, purpose: .questions, stream: SIMD3(UInt32(truncatingIfNeeded: prompt), 0, 0))
   return (0..<work.promptTokens).map { _ in Int32(random.index(below: options.model.configuration.vocabularySize)) }
 }
 
-/// The time that a rollout's matrix products take by themselves.
+/// The time that a rollout's matrix products take alone.
 private struct RolloutCeilings {
   var librarySeconds = 0.0
   var engineSeconds = 0.0
@@ -75,7 +75,8 @@ private struct RolloutCeilings {
 
   init(_ options: BenchmarkOptions, tokens: Int) throws {
     let work = options.rollout
-    // Each thread decodes its share of the samples together; the last token of a response is never fed.
+    // Each thread decodes its share of the samples together. The last token of a response does not go through the
+    // model.
     let rows = max(1, min(256, work.sequences / options.threads))
     let bodyRows = Double(work.prompts * work.promptTokens + work.sequences * (work.newTokens - 1))
     let headRows = Double(work.prompts + work.sequences * (work.newTokens - 1))
@@ -92,7 +93,7 @@ private struct RolloutCeilings {
   func gigaflops(_ seconds: Double) -> Double { flops / seconds / 1e9 }
 }
 
-/// The time that turning logits into a distribution and drawing from it takes by itself, for all tokens.
+/// The time that it takes, for all tokens, to turn logits into a distribution and draw from it.
 private func secondsOfDrawing(_ options: BenchmarkOptions) throws -> Double {
   let vocabulary = options.model.configuration.vocabularySize
   let rows = max(8, min(256, (1 << 22) / vocabulary))

@@ -1,5 +1,5 @@
-// Timeline: what a learner rank does, and which buckets travel, moment by moment, in the form that browsers' tracing
-// pages and Perfetto show (Chrome's trace events).
+// Timeline: what a learner rank does at each moment, and which buckets are being sent, in the format of Chrome's trace
+// events. Perfetto and the tracing pages of browsers show it.
 
 import Base
 import Ceilings
@@ -10,7 +10,7 @@ import Platform
 
 /// Spans of one rank. Not `Sendable`.
 final class Timeline {
-  /// One under the other in the picture.
+  /// The lines of the picture.
   enum Track: Int {
     case work, buckets
   }
@@ -27,7 +27,7 @@ final class Timeline {
     ])
   }
 
-  /// Buckets overlap one another, so each has a line of its own.
+  /// Buckets overlap, so each has a line of its own.
   func add(bucket number: Int, _ content: String, from begun: Instant, to end: Instant) {
     for (phase, instant) in [("b", begun), ("e", end)] {
       events.append([
@@ -40,18 +40,18 @@ final class Timeline {
   var text: String { JSON.object([JSON.Member("traceEvents", .array(events))]).text() }
 }
 
-/// Where an update's time went, in seconds.
+/// How the time of an update was spent, in seconds.
 struct UpdateTimes {
   /// Waiting for sums when there was nothing else to do.
   var waiting = 0.0
   /// Waiting for all weights, and small sums.
   var gathering = 0.0
-  /// Of all buckets, those that had arrived before the way back was over.
+  /// How many buckets had arrived before the end of the backward pass.
   var bucketsHidden = 0
   var buckets = 0
 }
 
-/// The ranks' exchange on a clock.
+/// The ranks' exchange, with times.
 final class TimedExchange: GradientExchange {
   private let ranks: MPICollectives
   private let exchange: RankExchange
@@ -67,7 +67,7 @@ final class TimedExchange: GradientExchange {
     exchange = RankExchange(ranks)
   }
 
-  /// An update begins; its spans go to the timeline, if there is one.
+  /// An update begins. Its spans are added to the timeline, if there is one.
   func begin(_ timeline: Timeline?) {
     self.timeline = timeline
     times = UpdateTimes()
@@ -91,7 +91,7 @@ final class TimedExchange: GradientExchange {
       bucket: number, isGathering ? "weights" : "sums", from: departures.removeValue(forKey: number) ?? now, to: now)
   }
 
-  /// What was done since the last mark.
+  /// Adds a span with this name, from the last mark to now.
   private func mark(_ name: String) {
     let now = MonotonicClock.now()
     timeline?.add(name, .work, from: last, to: now)

@@ -1,7 +1,7 @@
-// BaseModel: the small model that is built in, before it has learned anything: its shape and its tokenizer.
+// BaseModel: the shape and the tokenizer of the small built-in model.
 //
-// A Qwen2 of 0.49 million parameters with one token per byte, so that any text can be encoded, and one token each for
-// `\boxed{` and the end of text.
+// It is a Qwen2 with 0.49 million parameters. It has one token per byte, so that any text can be encoded, and one token
+// each for `\boxed{` and the end of text.
 
 import Base
 import LanguageModel
@@ -18,7 +18,9 @@ enum BaseModel {
 
   /// tokenizer.json: byte-level BPE without merges.
   static var tokenizerFile: [UInt8] {
-    let bytes = (0..<256).map { JSON.Member(byteCharacters[$0], .int($0)) }
+    let bytes = ByteAlphabet.spellings.enumerated().map { byte, spelling in
+      JSON.Member(String(decoding: spelling, as: UTF8.self), .int(byte))
+    }
     let added: [JSON] = [
       token(boxToken, "\\boxed{", isSpecial: false), token(endToken, "<|endoftext|>", isSpecial: true),
     ]
@@ -39,17 +41,5 @@ enum BaseModel {
       "id": .int(Int(id)), "content": .string(content), "single_word": false, "lstrip": false, "rstrip": false,
       "normalized": false, "special": .bool(isSpecial),
     ]
-  }
-
-  /// The printable stand-in of each byte in byte-level vocabularies (GPT-2's): printable Latin-1 stands for itself, the
-  /// others for U+0100 onwards in order.
-  private static var byteCharacters: [String] {
-    var next: UInt32 = 0x100
-    return (0..<256).map { byte in
-      let isPrintable = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
-      let code = isPrintable ? UInt32(byte) : next
-      if !isPrintable { next += 1 }
-      return Unicode.Scalar(code).map { String(Character($0)) } ?? ""
-    }
   }
 }

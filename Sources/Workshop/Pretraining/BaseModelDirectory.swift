@@ -1,4 +1,4 @@
-// BaseModelDirectory: the built-in model and its questions as files, as `ttrl pretrain` writes them.
+// BaseModelDirectory: writes the built-in model and its questions as files, for `ttrl-dev pretrain`.
 
 import Base
 import LanguageModel
@@ -15,8 +15,8 @@ package enum BaseModelDirectory {
   /// Writes a Hugging Face model directory and three question files.
   ///
   /// - Parameters:
-  ///   - parameters: of the trained base model.
-  ///   - path: made if it is not there.
+  ///   - parameters: those of the trained base model.
+  ///   - path: the directory, which is created if it does not exist.
   /// - Throws: if a file cannot be written.
   package static func write(_ parameters: Floats, to path: String) throws(PlatformError) {
     try Files.createDirectory(path)

@@ -1,13 +1,12 @@
 // Pretraining: how the built-in base model is made.
 //
-// Plain next-token training on worked solutions (RunningSums), in stages: short questions without slips until the
-// format and the tables are learned, then all lengths, then slips, ever more of them, until the model is in the
-// window where majority voting has something to find (measured at each stage's end by the caller; the window is
-// described in docs/embedded.md). The order and the amounts are the result of a search; `docs/log.md` keeps what did
-// not work.
+// It is next-token training on worked solutions (RunningSums), in stages: short questions without slips until the model
+// has learned the format and the addition tables, then all lengths, then more and more slips, until majority voting can
+// find something. (docs/embedded.md describes this window.) The order and the amounts are the result of a search;
+// docs/log.md says what did not work.
 //
-// Exactly reproducible: every batch is a function of seed and step, gradients are summed exactly over micro-batches, so
-// threads change nothing.
+// It is exactly reproducible: every batch is a function of seed and step, and gradients are summed exactly over the
+// micro-batches, so the number of threads changes nothing.
 
 import Base
 import LanguageModel
@@ -15,15 +14,16 @@ import Records
 import Synchronization
 package import Tensors
 
-/// A stretch of pretraining with one learning-rate schedule.
+/// A stage of pretraining, with its own learning rates.
 package struct PretrainingStage: Sendable {
   package var name: String
   package var steps: Int
   package var batch: Int
-  /// Terms per question, uniformly.
+  /// Terms per question, drawn uniformly.
   package var lengths: ClosedRange<Int>
+  /// The probability that a step of a solution slips.
   package var slipRate: Double
-  /// Peak learning rate at this stage's beginning and end; linear between.
+  /// The learning rate falls linearly from the upper bound, at the stage's beginning, to the lower bound, at its end.
   package var rate: ClosedRange<Double>
 
   static let recipe: [PretrainingStage] = [
@@ -35,14 +35,14 @@ package struct PretrainingStage: Sendable {
   ]
 }
 
-/// What one step of pretraining looked like.
+/// The figures of one step of pretraining.
 package struct PretrainingStep: Sendable {
   package var stage: String
   package var step: Int
   package var stepCount: Int
   /// Mean cross-entropy per solution token, nats.
   package var loss: Double
-  /// Share of solutions whose every token is the model's first choice.
+  /// Share of the solutions in which the model gives every token a probability above one half.
   package var exactShare: Double
 }
 
@@ -53,13 +53,13 @@ package struct Pretraining {
   private let tokenizer: Tokenizer
   private var optimizer: AdamW
   private var passes: [PretrainingPass] = []
-  /// Sequences per micro-batch: a unit of work that knows nothing of threads.
+  /// Sequences per micro-batch. It does not depend on the number of threads.
   private static let microBatch = 32
 
   /// - Parameters:
-  ///   - seed: decides initial weights and all texts.
-  ///   - threads: how many compute; they do not change the result.
-  /// - Throws: only if the built-in tokenizer were malformed.
+  ///   - seed: determines the initial weights and all texts.
+  ///   - threads: how many threads compute. This does not change the result.
+  /// - Throws: only if the built-in tokenizer is malformed.
   package init(seed: UInt64, threads: Int) throws {
     plan = TransformerPlan(BaseModel.configuration, type: .float32)
     self.seed = seed
@@ -75,8 +75,8 @@ package struct Pretraining {
   /// Runs all stages.
   ///
   /// - Parameters:
-  ///   - recipe: the stages; nil is the one that made the built-in model.
-  ///   - report: called after every step.
+  ///   - recipe: the stages; nil: those that made the built-in model.
+  ///   - report: is called after every step.
   /// - Throws: if training diverges.
   package mutating func run(
     _ recipe: [PretrainingStage]? = nil, report: (PretrainingStep) throws -> Void
@@ -152,8 +152,8 @@ private final class PretrainingPass: @unchecked Sendable {
     gradient = Floats(count: plan.layout.count)
   }
 
-  /// Leaves the gradient of the summed cross-entropy in `gradient`. Returns it, in units of 2^-30, and how many
-  /// sequences are certain throughout (every token likelier than not).
+  /// Computes the gradient of the summed cross-entropy into `gradient`. Returns the cross-entropy, in units of 2^-30,
+  /// and the number of sequences whose tokens all have a probability above one half.
   func run(_ sequences: [TrainingSequence], model: PreparedModel) throws -> (loss: Int64, exact: Int) {
     gradient.fill(0)
     var loss: Int64 = 0

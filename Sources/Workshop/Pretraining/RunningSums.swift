@@ -1,4 +1,4 @@
-// RunningSums: the synthetic questions that the built-in base model is made from.
+// RunningSums: the synthetic questions with which the built-in base model is trained.
 //
 // A question is a two-digit start and L terms, each a letter, an operator and a digit; the letters count down to "a":
 //
@@ -8,20 +8,21 @@
 //
 //     42d+1=43c+5=48b+2=50a+5=55\boxed{55}
 //
-// Why this shape: each token of a step is a copy from the question (found by its letter) or depends on tokens at fixed
-// distances, so a two-layer model learns it in minutes; and letters that count down make "next term" and "stop" local.
-// Pretraining texts slip on purpose: after a step the value may be off by one of a few amounts and the solution goes on
-// consistently from there. The model that results knows the way but slips often, differently every time, more often the
-// longer the question: right sometimes, wrong in scattered ways, which is where majority voting has something to find.
+// The reasons for this form: each token of a step is a copy from the question, which is found by its letter, or depends
+// on tokens at fixed distances. So a two-layer model learns it in minutes. Because the letters count down, the next
+// term and the end can be recognised locally. Pretraining texts contain slips on purpose: after a step, the value can
+// be wrong by one of a few amounts, and the solution continues consistently from there. The resulting model knows the
+// method but slips often, differently each time, and more often in longer questions. So it is right sometimes, and its
+// wrong answers scatter: majority voting can then find the right one.
 //
-// Nothing outside `ttrl pretrain` knows any of this; the trainer sees questions and text.
+// Only pretraining knows this. The trainer sees questions and text.
 
 import Base
 
 package struct RunningSum: Sendable, Equatable {
   package enum Operator: Character, Sendable {
     case plus = "+"
-    /// Never shown in pretraining: questions with it cannot be solved, only guessed (claim C10).
+    /// Never in pretraining texts: questions with it cannot be solved, only guessed (C10 in docs/results.md).
     case times = "*"
   }
 
@@ -30,11 +31,11 @@ package struct RunningSum: Sendable, Equatable {
     package var operand: Int
   }
 
-  /// 0–99.
+  /// 0 to 99.
   package var start: Int
   package var terms: [Term]
 
-  /// A question with `length` additions of 1–9.
+  /// A question with `length` additions of 1 to 9.
   init(length: Int, from random: inout RandomSequence) {
     start = random.index(below: 100)
     terms = (0..<length).map { _ in Term(symbol: .plus, operand: 1 + random.index(below: 9)) }
@@ -64,7 +65,7 @@ package struct RunningSum: Sendable, Equatable {
   /// What a slip adds to a running value, modulo 100.
   private static let slips = [1, -1, 10, -10, 5, 50]
 
-  /// A worked solution; each step slips with probability `slipRate`.
+  /// A worked solution. Each step slips with probability `slipRate`.
   func solution(slipRate: Double, from random: inout RandomSequence) -> String {
     var value = start
     var text = Self.twoDigits(start)
@@ -81,10 +82,11 @@ package struct RunningSum: Sendable, Equatable {
 
 /// The question sets that come with the base model.
 package enum QuestionSets {
-  /// Terms in the easiest and the hardest question. Question i has 2 + i mod 9, so the lengths are balanced.
+  /// The numbers of terms of the easiest and the hardest question. Question i has 2 + i mod 9 terms, so that all
+  /// lengths are equally frequent.
   static let lengths = 2...10
 
-  /// Questions of the default run, or, from another seed, of its held-out split.
+  /// The questions of the default run; with another seed, those of its held-out set.
   package static func balanced(count: Int, seed: UInt64) -> [RunningSum] {
     var random = RandomSequence(seed: seed, purpose: .questions)
     return (0..<count).map { RunningSum(length: lengths.lowerBound + $0 % lengths.count, from: &random) }

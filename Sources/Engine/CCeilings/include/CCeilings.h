@@ -1,8 +1,8 @@
-// CCeilings: loops that do nothing but what limits the engine, to have something to compare it with.
+// CCeilings: loops that do only what limits the engine, so that the engine's speed can be compared with its limits.
 //
-// Multiply-adds that never leave the registers give the most that any matrix product could reach; reading memory from
-// one end to the other gives the most that anything can reach which has to fetch its weights. The caller takes the
-// time. Not here: what is compared with it (Benchmarks).
+// Multiply-adds that never leave the registers are the limit of every matrix product. Reading memory from one end to
+// the other is the limit of everything that has to read its weights from memory. The caller measures the time.
+// Not here: what is compared with the limits (Benchmarks).
 #pragma once
 #include <stdint.h>
 
@@ -12,10 +12,10 @@
 /// Returns the number of floating-point operations; a multiply-add counts as two.
 int64_t ttrl_multiply_add_float32(int64_t rounds);
 
-/// The same with bfloat16 pairs. 0 where the processor has no such instruction (AVX-512 BF16).
+/// The same with pairs of bfloat16. Returns 0 if the processor has no such instruction (AVX-512 BF16).
 int64_t ttrl_multiply_add_bfloat16(int64_t rounds);
 
-/// The sum of `count` floats, read in order; only the reading matters.
+/// The sum of `count` floats, read in order. Its purpose is the reading.
 float ttrl_read_floats(const float *values, int64_t count);
 
 #pragma clang assume_nonnull end

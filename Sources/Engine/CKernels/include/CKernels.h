@@ -1,16 +1,16 @@
-// CKernels: everything between two matrix multiplications, for 16 floats at a time.
+// CKernels: the engine's arithmetic, for 16 floats at a time: matrix products and everything between them.
 //
-// The idea: results are bits, not approximations. Every kernel works on vectors of 16 floats whatever the processor
-// has, sums in 16 lanes and then folds the lanes in one fixed tree, says each fused multiply-add explicitly, and has
-// its own exp and log, used for full vectors and masked tails alike. So a row's result depends on that row alone, and
-// AVX2 and AVX-512 give the same bits; the same source (kernels.h) is compiled once for each. Not here: matrix
-// multiplication (COneDNN), checks of sizes (Tensors/Kernels.swift), the readable meaning of each kernel
-// (Tensors/Reference.swift, which tests compare with this).
+// Every bit of a result is defined. Every kernel uses vectors of 16 floats, whatever the processor has. It sums in 16
+// lanes and then adds the lanes in one fixed tree. Each fused multiply-add is explicit. exp and log are the kernels'
+// own, and the same for full vectors and for the last, partly filled one. So a row's result depends on that row alone,
+// and AVX2 and AVX-512 give the same bits. The same source (kernels.h) is compiled once for each instruction set.
+// Not here: bfloat16 products on AMX (COneDNN), checks of sizes (Tensors/Kernels.swift), the readable form of each
+// kernel (Tensors/Reference.swift; tests compare the kernels with it).
 //
 // Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary,
 // W = (H + 2G)·D, the width of a q|k|v row. "Operand": input of a matrix multiplication, float32 or bfloat16 (is_bf16).
 //
-// Key/value pages: a page holds the keys and values of 16 consecutive positions. Within it, at the layer's offset, each
+// Key/value pages: a page has the keys and values of 16 consecutive positions. In it, at the layer's offset, each
 // key/value head has its keys as [D][16] (one vector per dimension) and its values as [16][P], P = D rounded up to 16.
 #pragma once
 #include <stdbool.h>
@@ -21,22 +21,22 @@
 
 enum { TTRL_LANES = 16 };
 
-/// Queries that attention works on at a time.
+/// How many queries attention processes together.
 enum { TTRL_ATTENTION_QUERIES = 24 };
 
 typedef struct {
   int32_t heads, groups, dimension;
 } ttrl_heads;
 
-/// One token on its way through a layer.
+/// One token that goes through a layer.
 typedef struct {
-  /// Its keys are those of positions 0 ... position.
+  /// It attends to the keys of positions 0 ... position.
   int32_t position;
-  /// Page i holds positions 16 i ..< 16 i + 16.
+  /// Page i has positions 16 i ..< 16 i + 16.
   float *_Nonnull const *_Nonnull pages;
 } ttrl_row;
 
-/// What turns a row of the q|k|v product into rotated queries and keys. Absent parts are NULL.
+/// What turns a row of the q|k|v product into rotated queries and keys. Parts that the model does not have are NULL.
 typedef struct {
   const float *_Nullable bias;        // [W]
   const float *_Nullable query_norm;  // [D]
@@ -57,10 +57,10 @@ typedef struct {
   float maximum;
   /// The sum of exp(z - maximum) over the tokens that are kept.
   float sum;
-  /// Its natural log.
+  /// The natural log of `sum`.
   float log_sum;
   float entropy;  // nats
-  /// False where a logit is NaN or infinite; nothing else is then meaningful.
+  /// False if a logit is NaN or infinite; the other members are then undefined.
   bool is_finite;
 } ttrl_distribution;
 
@@ -70,7 +70,7 @@ typedef struct {
   float bias_correction1, bias_correction2;  // 1 - beta^step
 } ttrl_adamw;
 
-/// The left factor of a product: [rows, inner], or stored as [inner, rows].
+/// The left factor of a product: [rows, inner], or stored as [inner, rows] if it is transposed.
 typedef struct {
   const void *values;
   int64_t stride;  // from one stored row to the next, in values
@@ -78,11 +78,12 @@ typedef struct {
 } ttrl_left;
 
 /// How a right factor [inner, columns] is stored. Packed: blocks of TTRL_INNER_BLOCK inner indices; in a block, panels
-/// of 16 columns; in a panel, one vector per inner index; both rounded up to 16 with zeroes.
+/// of 16 columns; in a panel, one vector per inner index. Inner indices and columns are rounded up to multiples of 16
+/// with zeroes.
 typedef enum {
   TTRL_ROW_MAJOR = 0,
   TTRL_PACKED = 1,
-  TTRL_PACKED_TRANSPOSED = 2,  // what was packed is [columns, inner]
+  TTRL_PACKED_TRANSPOSED = 2,  // the packed matrix is [columns, inner]
 } ttrl_layout;
 
 typedef struct {
@@ -91,7 +92,8 @@ typedef struct {
   ttrl_layout layout;
 } ttrl_right;
 
-/// Inner indices whose products are summed in one chain (a part of the arithmetic), and rows that are copied at a time.
+/// How many inner indices are summed in one chain (this is part of the arithmetic), and how many rows are copied at a
+/// time.
 enum { TTRL_INNER_BLOCK = 288, TTRL_ROW_BLOCK = 288 };
 /// Floats of scratch for `multiply`.
 enum { TTRL_MULTIPLY_SCRATCH = TTRL_ROW_BLOCK * TTRL_INNER_BLOCK + 2 * TTRL_LANES * TTRL_INNER_BLOCK };
@@ -100,19 +102,20 @@ enum { TTRL_MULTIPLY_SCRATCH = TTRL_ROW_BLOCK * TTRL_INNER_BLOCK + 2 * TTRL_LANE
 typedef struct {
   const char *name;
 
-  /// weights [columns, inner], as a linear layer stores them, to the panels of 16 columns `first` ..< `last` of a
-  /// packed right factor [inner, columns].
+  /// Packs weights [columns, inner], as a linear layer stores them, to the panels `first` ..< `last`, of 16 columns
+  /// each, of a right factor [inner, columns].
   void (*pack)(const float *weights, int64_t inner, int64_t columns, int64_t first, int64_t last, void *out,
                bool is_bf16);
-  /// One row of what was packed, [inner].
+  /// One row [inner] of the weights that were packed.
   void (*unpack_row)(const void *packed, int64_t inner, int64_t columns, int64_t column, float *out, bool is_bf16);
-  /// out[rows, columns] = or += a · b for the panels of 16 columns `first` ..< `last`; out has rows of `stride`.
+  /// out[rows, columns] = or += a · b for the panels `first` ..< `last` of 16 columns each. stride: from one row of out
+  /// to the next, in floats.
   void (*multiply)(ttrl_left a, ttrl_right b, int64_t rows, int64_t first, int64_t last, float *out, int64_t stride,
                    bool adds, bool is_bf16, float *scratch);
 
-  /// out[i] = exp(x[i]); 0 below -87.3, exp(88) above 88.
+  /// out[i] = exp(x[i]); 0 for x below -87.3, exp(88) for x above 88.
   void (*exponential)(const float *x, float *out, int64_t count);
-  /// Natural log of positive, normal numbers.
+  /// out[i] = the natural log of x[i], for positive, normal numbers.
   void (*logarithm)(const float *x, float *out, int64_t count);
 
   /// float32 to bfloat16, to nearest even.
@@ -121,13 +124,14 @@ typedef struct {
   void (*round_to_bf16)(const float *x, float *out, int64_t count);
   /// y += x.
   void (*add)(const float *x, float *y, int64_t count);
-  /// out[i] = table[index[i]], rows of `columns`.
+  /// out[i] = table[index[i]]; a row has `columns` floats.
   void (*gather)(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns);
   /// table[index[i]] += x[i], in order of i.
   void (*scatter_add)(const float *x, const int32_t *index, float *table, int64_t rows, int64_t columns);
   /// sums[columns] += the rows of x[rows, columns].
   void (*add_columns)(const float *x, float *sums, int64_t rows, int64_t columns);
-  /// x[rows, columns] to out[columns, padded_rows], an operand; the columns beyond `rows` become zero.
+  /// out[columns, padded_rows] = the transpose of x[rows, columns]; both are operands. Columns of out beyond `rows`
+  /// become zero.
   void (*transpose)(const void *x, void *out, int64_t rows, int64_t columns, int64_t padded_rows, bool is_bf16);
 
   /// out = x / sqrt(mean(x²) + epsilon) · weight, an operand.
@@ -136,58 +140,61 @@ typedef struct {
   /// dx += the gradient through rms_norm; inverses[rows] = 1 / sqrt(mean(x²) + epsilon).
   void (*rms_norm_backward)(const float *x, const float *weight, float epsilon, const float *dy, float *dx,
                             float *inverses, int64_t rows, int64_t columns);
-  /// dweight[first..<end] += the gradient through rms_norm, row after row; first is a multiple of 16.
+  /// dweight[first ..< end] += the gradient through rms_norm, row after row. first is a multiple of 16.
   void (*rms_norm_weight_backward)(const float *x, const float *inverses, const float *dy, float *dweight, int64_t rows,
                                    int64_t columns, int64_t first, int64_t end);
 
-  /// gate_up[rows, 2F] (gate first) to silu(gate) · up, an operand [rows, F].
+  /// out[rows, F] = silu(gate) · up, an operand, with gate_up[rows, 2F] = gate|up.
   void (*swiglu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16);
-  /// Also recomputes what swiglu gave. dgate_up[rows, 2F] and activated[rows, F] are operands.
+  /// The gradient through swiglu; activated is the output of swiglu, recomputed. dgate_up[rows, 2F] and
+  /// activated[rows, F] are operands.
   void (*swiglu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
                           int64_t width, bool is_bf16);
 
-  /// Bias, head norms, rotation and scale, in place on qkv[rows, W]; keys and values also go to their pages.
+  /// Applies bias, head norms, rotation and scale, in place in qkv[rows, W]. Keys and values are also copied to their
+  /// pages.
   void (*finish_qkv)(ttrl_heads heads, ttrl_qkv_finish finish, const ttrl_row *rows, int64_t row_count, float *qkv,
                      int64_t layer_offset);
-  /// The way back, in place on dqkv[rows, W]. raw_qkv: what finish_qkv was given, with its bias added, or NULL without
-  /// norms; the gradients of the norms are added to dquery_norm, dkey_norm.
+  /// The gradient through finish_qkv, in place in dqkv[rows, W]. raw_qkv: the input of finish_qkv with the bias added,
+  /// or NULL without norms. The gradients of the norms' weights are added to dquery_norm and dkey_norm.
   void (*finish_qkv_backward)(ttrl_heads heads, ttrl_qkv_finish finish, const ttrl_row *rows, int64_t row_count,
                               const float *_Nullable raw_qkv, float *dqkv, float *_Nullable dquery_norm,
                               float *_Nullable dkey_norm);
 
   /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times as many floats as the
-  /// largest key count, rounded up to 16.
+  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times the largest number of keys, rounded up
+  /// to a multiple of 16, in floats.
   void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
                     void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
   /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..<
-  /// last_group; qkv as finish_qkv left it, dout[rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
+  /// last_group. qkv: the result of finish_qkv. dout: [rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
   void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, int64_t first_group, int64_t last_group,
                              const float *qkv, const float *statistics, const float *dout, float *dqkv,
                              float *scratch);
 
-  /// Turns logits [V] into z in place: times inverse_temperature, dropped tokens to -infinity. top_k 0 and top_p 1 are
-  /// off; top-k comes first. scratch: 2·V + 16 64-bit words, touched only where something can be dropped.
+  /// Turns logits [V] into z, in place: logit · inverse_temperature, or -infinity for dropped tokens. top_k 0 and top_p
+  /// 1 are off; top-k comes first. scratch: 2·V + 16 64-bit words, used only if a token can be dropped.
   ttrl_distribution (*distribution)(float *z, int64_t count, float inverse_temperature, int32_t top_k, float top_p,
                                     uint64_t *scratch);
-  /// The token at `uniform` of the cumulative distribution, in index order; total: the distribution's sum.
+  /// The token at `uniform` of the cumulative distribution, in index order. total: the distribution's `sum`.
   int32_t (*sample)(const float *z, int64_t count, float maximum, float total, double uniform);
   /// The lowest index of the largest value.
   int32_t (*largest)(const float *z, int64_t count);
-  /// out = coefficient · exp(z - maximum - log_sum): the probabilities, scaled.
+  /// out = coefficient · exp(z - maximum - log_sum): the probabilities times coefficient.
   void (*scaled_probabilities)(const float *z, int64_t count, float maximum, float log_sum, float coefficient,
                                float *out);
-  /// out = p·(coefficient + entropy_coefficient·(log p + entropy)), p the probabilities: the second part is what the
-  /// entropy's derivative by z is, times -entropy_coefficient. Dropped tokens have p = 0 and get 0.
+  /// out = p·(coefficient + entropy_coefficient·(log p + entropy)), where p are the probabilities. The second part is
+  /// the entropy's derivative with respect to z, times -entropy_coefficient. Dropped tokens have p = 0 and get 0.
   void (*entropy_gradient)(const float *z, int64_t count, float maximum, float log_sum, float entropy,
                            float coefficient, float entropy_coefficient, float *out);
 
-  /// accumulator += round(gradient · 2^40). Returns the largest magnitude seen; NaN or infinity where there is one, and
-  /// then the accumulator's contents are unspecified. The caller keeps the sum of magnitudes below 2^22.
+  /// accumulator += round(gradient · 2^40). Returns the largest magnitude; infinity if a value is not finite, and then
+  /// the accumulator's contents are unspecified. The caller keeps the sum of magnitudes below 2^22.
   float (*accumulate_fixed)(int64_t *accumulator, const float *gradient, int64_t count);
   /// out = accumulator · 2^-40 · scale, rounded once.
   void (*from_fixed)(const int64_t *accumulator, double scale, float *out, int64_t count);
-  /// What accumulate_fixed into zero and from_fixed give, in place; returns what accumulate_fixed returns.
+  /// Gives what accumulate_fixed into zeroes and then from_fixed would give, in place. Returns what accumulate_fixed
+  /// returns.
   float (*round_fixed)(float *gradient, double scale, int64_t count);
   /// Sum of squares, in float64.
   double (*sum_of_squares)(const float *x, int64_t count);
@@ -195,19 +202,19 @@ typedef struct {
                 int64_t count);
 } ttrl_kernels;
 
-/// The kernels for AVX-512 (F, DQ, BW, VL); NULL where this processor has none.
+/// The kernels for AVX-512 (F, DQ, BW, VL); NULL if this processor does not have it.
 const ttrl_kernels *_Nullable ttrl_kernels_avx512(void);
-/// The kernels for AVX2 with FMA; NULL likewise.
+/// The kernels for AVX2 with FMA; NULL if this processor does not have both.
 const ttrl_kernels *_Nullable ttrl_kernels_avx2(void);
-/// The kernels without any instruction set named; always there, fast only where the compiler's default is.
+/// The kernels for the compiler's default instruction set. They run everywhere, and are fast only if that set is.
 const ttrl_kernels *ttrl_kernels_portable(void);
 
-/// Floats of scratch for `attention_backward` over segments of at most `keys` keys (prefix and own).
+/// Floats of scratch for `attention_backward` over segments of at most `keys` keys, prefix included.
 int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys);
 
-/// Zeroed memory, aligned to 64 bytes, in large pages where it is large. NULL when there is none.
+/// Zeroed memory, aligned to 64 bytes. A large amount is in large pages if possible. NULL if there is no memory.
 void *_Nullable ttrl_allocate(size_t bytes);
-/// bytes: as allocated.
+/// bytes: the number that was allocated.
 void ttrl_free(void *memory, size_t bytes);
 
 #pragma clang assume_nonnull end

@@ -1,11 +1,11 @@
-// COneDNN: matrix multiplication by oneDNN, reduced to the four calls the engine needs.
+// COneDNN: matrix multiplication by oneDNN, reduced to the calls that the engine needs.
 //
-// The idea: a `ttrl_matmul` is compiled once for one shape and never changes, so threads share it. A `ttrl_packed` is a
-// weight matrix in the layout that this matmul likes best; it is read only, so threads share it as well. A `ttrl_call`
-// is what one thread needs to run a matmul (memory descriptors and scratch). oneDNN always runs on the calling thread:
-// this shim sets its OpenMP thread count to 1 on every thread that comes here, because the engine schedules the cores.
-// Not here: which shapes, which blocks of rows, caching (Tensors/MatrixMultiply.swift).
-// Works with oneDNN 2.x and 3.x; their C interfaces differ in how descriptors are made.
+// A `ttrl_matmul` is compiled once for one shape and never changes, so threads share it. A `ttrl_packed` is a weight
+// matrix in the layout that is fastest for this matmul; it is read only, so threads share it too. A `ttrl_call` is what
+// one thread needs to run a matmul (memory descriptors and scratch). oneDNN always runs on the calling thread: this
+// shim sets the OpenMP thread count to 1 on every thread that calls it, because the engine distributes work to the
+// cores itself. Not here: which shapes, which blocks of rows, caching (Tensors/LibraryMultiply.swift).
+// It works with oneDNN 2.x and 3.x, whose C interfaces differ in how descriptors are made.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,11 +18,11 @@ enum ttrl_dtype { TTRL_FLOAT32 = 0, TTRL_BFLOAT16 = 1 };
 /// C[rows, columns] (float32) = A[rows, inner] · B[inner, columns], all row-major.
 typedef struct {
   int64_t rows, inner, columns;
-  /// Of A and B: an `enum ttrl_dtype`.
+  /// The type of A and B: an `enum ttrl_dtype`.
   int32_t dtype;
-  /// B is a `ttrl_packed`, not a plain row-major matrix.
+  /// Whether B is a `ttrl_packed`. If not, it is a plain row-major matrix.
   bool is_packed;
-  /// C += A · B.
+  /// Whether C += A · B is computed. If not, it is C = A · B.
   bool accumulates;
 } ttrl_matmul_shape;
 
@@ -30,11 +30,11 @@ typedef struct ttrl_matmul ttrl_matmul;
 typedef struct ttrl_packed ttrl_packed;
 typedef struct ttrl_call ttrl_call;
 
-/// Every function returns 0 or oneDNN's status; see `ttrl_status_name`.
+/// Every function that returns int returns 0 or oneDNN's status; see `ttrl_status_name`.
 int ttrl_matmul_create(ttrl_matmul_shape shape, ttrl_matmul *_Nullable *_Nonnull out);
 void ttrl_matmul_destroy(ttrl_matmul *matmul);
 
-/// Copies B into a new packed matrix. `weights` holds float32 values; in bfloat16 they are rounded to nearest even.
+/// Copies B into a new packed matrix. `weights` are float32 values; for bfloat16 they are rounded to nearest even.
 /// is_transposed: `weights` is [columns, inner] (as a linear layer stores it), else [inner, columns].
 int ttrl_pack(const ttrl_matmul *matmul, const float *weights, bool is_transposed,
               ttrl_packed *_Nullable *_Nonnull out);
@@ -45,15 +45,16 @@ int ttrl_call_create(const ttrl_matmul *matmul, ttrl_call *_Nullable *_Nonnull o
 void ttrl_call_destroy(ttrl_call *call);
 size_t ttrl_call_scratch_bytes(const ttrl_call *call);
 
-/// Runs a packed matmul on the calling thread. One call object must not be used by two threads at a time.
+/// Runs a matmul with a packed B on the calling thread. Two threads must not use one call object at the same time.
 int ttrl_run_packed(ttrl_call *call, const void *a, const ttrl_packed *b, float *c);
-/// Runs a matmul whose B is plain.
+/// Runs a matmul with a plain B.
 int ttrl_run_plain(ttrl_call *call, const void *a, const void *b, float *c);
 
 const char *ttrl_status_name(int status);
-/// "2.6.3", of the library that is loaded.
+/// The version of the loaded library, for example "2.6.3".
 const char *ttrl_onednn_version(void);
-/// The instruction set oneDNN will use at most, after DNNL_MAX_CPU_ISA. Names end at oneDNN 2.6's list; newer: "other".
+/// The highest instruction set that oneDNN will use; DNNL_MAX_CPU_ISA can limit it. Sets that oneDNN 2.6 does not name
+/// are "other".
 const char *ttrl_onednn_isa(void);
 
 #pragma clang assume_nonnull end

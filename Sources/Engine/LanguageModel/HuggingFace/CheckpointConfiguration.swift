@@ -1,9 +1,9 @@
 // CheckpointConfiguration: config.json and generation_config.json of a Hugging Face model folder, read and written.
 //
-// A config.json can switch on many things that change the arithmetic. Those we know become a ModelConfiguration; any
-// other that is switched on is refused by name, because a model that runs slightly wrong looks like one that learns
-// badly. Keys come in two spellings, before and after transformers 5: rope_theta and rope_scaling against
-// rope_parameters, torch_dtype against dtype. We read both and write the older one, which every version opens.
+// A config.json can switch on many things that change the arithmetic. The supported ones become a ModelConfiguration.
+// Any other that is switched on is refused by name, because a model that is computed slightly wrong looks like a model
+// that learns badly. Some keys changed with transformers 5: rope_theta and rope_scaling became rope_parameters,
+// torch_dtype became dtype. Both forms are read. The older form is written, because every version can open it.
 //
 // Not here: the weights (LoadPlan.swift), the tokenizer.
 
@@ -17,7 +17,7 @@ package enum WeightType: String, Sendable, CaseIterable {
 
   package var byteCount: Int { self == .float32 ? 4 : 2 }
 
-  /// As config.json spells it.
+  /// Its name in config.json.
   package var configName: String {
     switch self {
     case .float32: "float32"
@@ -27,13 +27,13 @@ package enum WeightType: String, Sendable, CaseIterable {
   }
 }
 
-/// What a model folder says about its model, apart from the weights.
+/// What a model folder says about its model, without the weights.
 package struct CheckpointConfiguration: Sendable, Equatable {
   package var model: ModelConfiguration
   package var bosToken: Int32?
-  /// Any of these ends a response. From generation_config.json where it names some, else from config.json.
+  /// Each of these ends a response. From generation_config.json if it names any, else from config.json.
   package var eosTokens: [Int32]
-  /// How the weights were stored, according to config.json; each tensor's header has the last word.
+  /// How the weights are stored, according to config.json. What counts is each tensor's own header.
   package var weightType: WeightType?
 
   package init(model: ModelConfiguration, bosToken: Int32?, eosTokens: [Int32], weightType: WeightType?) {
@@ -77,7 +77,7 @@ extension ConfigurationError.Problem: CustomStringConvertible {
 }
 
 extension ModelConfiguration.Family {
-  /// As `architectures` in config.json spells it.
+  /// Its name in `architectures` of config.json.
   package var architecture: String {
     switch self {
     case .qwen2: "Qwen2ForCausalLM"
@@ -93,7 +93,7 @@ extension ModelConfiguration.Family {
 extension CheckpointConfiguration {
   /// - Parameters:
   ///   - config: the bytes of config.json.
-  ///   - generation: the bytes of generation_config.json, where there is one.
+  ///   - generation: the bytes of generation_config.json, if there is one.
   /// - Throws: every problem of the files at once.
   package init(config: [UInt8], generation: [UInt8]? = nil) throws(ConfigurationError) {
     var reader = ConfigurationReader(try Self.parse(config, file: "config.json"))
@@ -123,12 +123,12 @@ extension CheckpointConfiguration {
   }
 }
 
-/// Reads keys and remembers what was wrong with them; a bad value reads as a harmless one meanwhile.
+/// Reads keys and collects their problems. A bad value is replaced by a harmless one, so that reading can continue.
 private struct ConfigurationReader {
   let json: JSON
   var problems: [ConfigurationError.Problem] = []
 
-  /// Far above any model; together they keep the number of parameters within 64 bits.
+  /// Limits far above any model. Together they keep the number of parameters within 64 bits.
   private static let vocabularyMax = 1 << 22
   private static let widthMax = 1 << 20
   private static let layersMax = 1 << 10
@@ -154,7 +154,7 @@ private struct ConfigurationReader {
       feedForwardSize: size("intermediate_size", max: Self.widthMax),
       layerCount: size("num_hidden_layers", max: Self.layersMax),
       headCount: heads,
-      // The first Llamas had no grouped queries and no such key.
+      // The first Llama models had no grouped-query attention and no such key.
       keyValueHeadCount: size("num_key_value_heads", max: Self.widthMax, default: family == .llama ? heads : nil),
       headDimension: headDimension(family, hidden: hidden, heads: heads),
       normEpsilon: Float(positive("rms_norm_eps", default: 1e-6)),
@@ -193,7 +193,7 @@ extension ConfigurationReader {
   private mutating func family() -> ModelConfiguration.Family? {
     let families = ModelConfiguration.Family.allCases
     let names = (json["architectures"]?.elements ?? []).compactMap(\.string)
-    // Folders written by hand may have the model type only.
+    // A folder that was written by hand can have the model type only.
     let type = json["model_type"]?.string
     if let found = families.first(where: { names.contains($0.architecture) || names.isEmpty && type == $0.rawValue }) {
       return found
@@ -205,7 +205,7 @@ extension ConfigurationReader {
 
   private mutating func refuseWhatWeDoNotCompute(_ family: ModelConfiguration.Family) {
     if let activation = json["hidden_act"], activation != "silu" { refuse("hidden_act", activation, "silu") }
-    // Qwen 2 has its biases always, and on q, k and v only; this key puts one on the output projection too.
+    // Qwen 2 always has biases, on q, k and v only. This key would add one to the output projection too.
     if family != .qwen2, flag("attention_bias") { refuse("attention_bias", true, "false") }
     if flag("mlp_bias") { refuse("mlp_bias", true, "false") }
     if let quantization = json["quantization_config"], !quantization.isNull {
@@ -219,18 +219,18 @@ extension ConfigurationReader {
     }
   }
 
-  /// A window that no sequence can exceed is not in use.
+  /// A window that is at least as long as the longest sequence has no effect, so it is accepted.
   private mutating func refuseSlidingWindow(_ family: ModelConfiguration.Family, maxPositions: Int) {
     let isOn = family == .mistral || flag("use_sliding_window")
-    // Without the key, transformers gives a Mistral 4096.
+    // Without the key, transformers uses 4096 for a Mistral model.
     let window = json["sliding_window"] ?? (family == .mistral ? 4096 : .null)
     guard isOn, !window.isNull, (window.int ?? 0) < maxPositions else { return }
-    refuse("sliding_window", window, "null, attention over the whole sequence")
+    refuse("sliding_window", window, "null (attention over the whole sequence)")
   }
 
   private mutating func headDimension(_ family: ModelConfiguration.Family, hidden: Int, heads: Int) -> Int {
     if let value = json["head_dim"], !value.isNull { return size("head_dim", max: Self.widthMax) }
-    // transformers' default for this family, whatever the other sizes are.
+    // The default of transformers for this family. It does not depend on the other sizes.
     if family == .qwen3 { return 128 }
     if problems.isEmpty, hidden % heads != 0 {
       problems.append(
@@ -240,7 +240,7 @@ extension ConfigurationReader {
   }
 
   private mutating func checkHeads(_ model: ModelConfiguration) {
-    // Whether sizes fit each other means something only when each is sound.
+    // Sizes can be compared with each other only if each one is valid.
     guard problems.isEmpty else { return }
     if model.headCount % model.keyValueHeadCount != 0 {
       problems.append(
@@ -251,7 +251,7 @@ extension ConfigurationReader {
     if model.headDimension % 2 != 0 {
       problems.append(
         .malformed(
-          key: "head_dim", found: "\(model.headDimension)", expected: "an even number: rotary positions turn pairs"))
+          key: "head_dim", found: "\(model.headDimension)", expected: "an even number: rotary positions rotate pairs"))
     }
     if model.headCount * model.headDimension > Self.widthMax {
       problems.append(
@@ -305,7 +305,7 @@ extension ConfigurationReader {
     positive(key, value: json[key], default: `default`)
   }
 
-  /// A number that is above 0 as a float too.
+  /// A number that is above 0 also after rounding to Float.
   private mutating func positive(_ key: String, value: JSON?, default: Double? = nil) -> Double {
     if value?.isNull ?? true, let `default` { return `default` }
     if let number = value?.double, Float(number) > 0, Float(number).isFinite { return number }
@@ -328,7 +328,7 @@ extension ConfigurationReader {
 // MARK: - Writing
 
 extension CheckpointConfiguration {
-  /// A config.json that transformers opens, old or new. Reading it back gives this configuration.
+  /// A config.json that old and new versions of transformers open. Reading it gives this configuration again.
   package func configFile() -> [UInt8] {
     var members: [JSON.Member] = [
       .init("architectures", [.string(model.family.architecture)]),
@@ -356,7 +356,7 @@ extension CheckpointConfiguration {
     return JSON.object(members).bytes(.pretty) + [UInt8(ascii: "\n")]
   }
 
-  /// A generation_config.json: what begins and ends a text.
+  /// A generation_config.json with the tokens that begin and end a text.
   package func generationFile() -> [UInt8] {
     let json: JSON = ["bos_token_id": bosToken.map { .int(Int($0)) } ?? .null, "eos_token_id": eosTokensValue]
     return json.bytes(.pretty) + [UInt8(ascii: "\n")]

@@ -1,22 +1,22 @@
 // LoadPlan: which bytes of which file become which parameters.
 //
-// Loading is three steps, and only the last touches the weights: parse the headers, plan, copy. The plan compares what
-// the files have with what the model needs and reports every difference at once, so that a wrong folder is one message,
-// not twenty attempts. Files are opened or mapped by the caller; a shard can be copied and unmapped before the next.
+// Loading has three steps: parse the headers, plan, copy. Only the last one reads weights. The plan compares what the
+// files have with what the model needs, and reports all differences at once, so that a wrong folder gives one message
+// and not one per attempt. The caller opens or maps the files. It can copy and unmap one shard before the next.
 //
-// Not here: deciding what is in the files (SafeTensorsHeader.swift), writing them (SafeTensorsWriter.swift).
+// Not here: reading the headers (SafeTensorsHeader.swift), writing files (SafeTensorsWriter.swift).
 
 /// Everything needed to fill a flat parameter array from the files of a model.
 package struct LoadPlan: Sendable {
-  /// One tensor's way from file to parameters.
+  /// One tensor to copy from a file to the parameters.
   package struct Copy: Sendable, Equatable {
     package var tensor: ParameterTensor
     package var type: WeightType
-    /// In the file of the shard.
+    /// Where it is in the shard's file.
     package var bytes: Range<Int>
   }
 
-  /// One file, and what to take from it, in the order of the file.
+  /// One file, and what to copy from it, in the order of the file.
   package struct Shard: Sendable, Equatable {
     package var name: String
     package var fileBytes: Int
@@ -27,7 +27,7 @@ package struct LoadPlan: Sendable {
   package let parameterCount: Int
 }
 
-/// Why weights cannot be loaded: all reasons at once.
+/// All reasons why weights cannot be loaded.
 package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible {
   package enum Problem: Equatable, Sendable {
     case missing(tensor: String, shape: [Int])
@@ -36,7 +36,7 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
     /// The model has no such tensor.
     case unexpected(tensor: String, shard: String)
     case repeated(tensor: String, shards: [String])
-    /// The index says that the tensor is in one file; it is in another, or in none.
+    /// The tensor is not in the file that the index names; it is in another one or in none.
     case misplaced(tensor: String, index: String, found: String?)
     case notFinite(tensor: String, index: Int, value: Float)
     case fileChanged(shard: String, planned: Int, found: Int)
@@ -46,7 +46,7 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
 
   package init(problems: [Problem]) { self.problems = problems }
 
-  /// At most this many problems become text; a wrong folder has hundreds.
+  /// The most problems that are printed. A wrong folder has hundreds.
   package static let linesMax = 20
 
   package var description: String {
@@ -64,14 +64,14 @@ extension WeightsError.Problem: CustomStringConvertible {
       "tensor \"\(tensor)\" is \(found) \(type), expected \(expected). Do config.json and weights belong together?"
     case .wrongType(let tensor, let found): "tensor \"\(tensor)\" is \(found), expected F32, BF16 or F16"
     case .unexpected(let tensor, let shard):
-      "tensor \"\(tensor)\" in \(shard) is no part of this model. Do config.json and weights belong together?"
+      "tensor \"\(tensor)\" in \(shard) is not part of this model. Do config.json and weights belong together?"
     case .repeated(let tensor, let shards): "tensor \"\(tensor)\" is in \(shards.joined(separator: " and in "))"
     case .misplaced(let tensor, let index, let found):
-      "tensor \"\(tensor)\" should be in \(index) according to the index; it is in \(found ?? "no file")"
+      "according to the index, tensor \"\(tensor)\" is in \(index); it is in \(found ?? "no file")"
     case .notFinite(let tensor, let index, let value):
-      "tensor \"\(tensor)\" holds \(value) at element \(index); weights must be finite. Did training diverge?"
+      "tensor \"\(tensor)\" has \(value) at element \(index); weights must be finite. Did training diverge?"
     case .fileChanged(let shard, let planned, let found):
-      "\(shard) has \(found) bytes, had \(planned) when its header was read. Is somebody writing to it?"
+      "\(shard) has \(found) bytes; it had \(planned) when its header was read. Is another program writing to it?"
     }
   }
 }
@@ -82,9 +82,10 @@ extension LoadPlan {
   /// - Parameters:
   ///   - layout: the model's tensors.
   ///   - shards: the headers of all files, in any order.
-  ///   - index: where there is one, the files must agree with it.
-  /// - Throws: every tensor that is missing, has another shape or type, is there twice, or is not the model's. A tied
-  ///   head stored beside the embedding is passed over, and so are the frequency tables that old checkpoints store.
+  ///   - index: if there is one, the files must agree with it.
+  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model. A
+  ///   tied head that is stored in addition to the embedding is ignored, and so are the tables of rotary frequencies
+  ///   that old checkpoints store.
   package init(
     _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
   ) throws(WeightsError) {
@@ -111,7 +112,7 @@ extension LoadPlan {
 /// What the files have, by name.
 private struct Contents {
   private let shards: [(name: String, header: SafeTensorsHeader)]
-  /// Where each tensor is first found. Looked up, never walked.
+  /// Where each tensor is found first. Looked up, never iterated.
   private var places: [String: (shard: Int, entry: SafeTensorsHeader.Entry)] = [:]
   private(set) var repeated: [WeightsError.Problem] = []
 
@@ -158,8 +159,8 @@ private struct Contents {
     }
   }
 
-  /// Tensors that say nothing new: a tied head, and rotary frequencies, which follow from the configuration. (An untied
-  /// head is in the layout, and never asked about here.)
+  /// Tensors that carry no information: a tied head, and rotary frequencies, which follow from the configuration. (An
+  /// untied head is in the layout, so it does not get here.)
   private static func isHarmless(_ name: String) -> Bool {
     name == "lm_head.weight" || name.hasSuffix(".rotary_emb.inv_freq")
   }
@@ -168,12 +169,12 @@ private struct Contents {
 // MARK: - Copying
 
 extension LoadPlan {
-  /// Copies one shard's tensors to their places, as float32.
+  /// Copies one shard's tensors to their places in the flat array, as float32.
   /// - Parameters:
   ///   - shard: index into `shards`.
   ///   - file: the whole file, in memory or mapped.
   ///   - parameters: [parameterCount] the flat array of the layout.
-  /// - Throws: every tensor with a NaN or an infinity in it, with the first such element.
+  /// - Throws: every tensor that contains a NaN or an infinity, with the first such element.
   package func copy(
     shard: Int, from file: UnsafeRawBufferPointer, to parameters: UnsafeMutableBufferPointer<Float>
   ) throws(WeightsError) {
@@ -214,7 +215,7 @@ extension LoadPlan {
 private func widen(
   _ source: UnsafeRawBufferPointer, _ type: WeightType, to target: UnsafeMutableBufferPointer<Float>
 ) -> Bool {
-  // Files are not aligned, and little-endian like every machine we run on.
+  // Data in files is not aligned. It is little-endian, like all machines that ttrl runs on.
   switch type {
   case .float32: fill(target) { source.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
   case .bfloat16:

@@ -1,8 +1,8 @@
-// SafeTensorsHeader: what a .safetensors file says it holds, checked before anybody believes it.
+// SafeTensorsHeader: the tensors that a .safetensors file says it has, checked before they are used.
 //
-// The format: 8 bytes of length, that many bytes of JSON naming each tensor's type, shape and byte range, then the
-// data. Nothing here follows a number before it is known to lie in the file, so any bytes give a header or a named
-// error. Gaps between tensors are allowed, overlaps are not.
+// The format: 8 bytes with the length of the JSON, the JSON with each tensor's type, shape and byte range, then the
+// data. No offset is used before it is known to be inside the file, so any bytes give a header or a named error. Gaps
+// between tensors are allowed, overlaps are not.
 //
 // Source: https://github.com/huggingface/safetensors, README, "Format".
 
@@ -12,7 +12,7 @@ package import Base
 package struct SafeTensorsHeader: Sendable, Equatable {
   package struct Entry: Sendable, Equatable {
     package var name: String
-    /// "BF16", "F32", …: one of the types of the format, not necessarily one that weights can have.
+    /// "BF16", "F32", …: one of the format's types. Not every one of them can be a type of weights (`WeightType`).
     package var type: String
     package var shape: [Int]
     /// Where the data is, counted from the beginning of the file.
@@ -40,7 +40,7 @@ package enum SafeTensorsError: Error, Equatable, Sendable {
   case notJSON(JSONError)
   case malformed(tensor: String, found: String, expected: String)
   case unknownType(tensor: String, type: String)
-  /// The shape and type need another number of bytes than the range has.
+  /// Shape and type do not give the number of bytes of the range.
   case sizeMismatch(tensor: String, shape: [Int], type: String, bytes: Int)
   case outOfRange(tensor: String, end: Int, dataBytes: Int)
   case overlap(String, String)
@@ -52,26 +52,26 @@ extension SafeTensorsError: CustomStringConvertible {
     case .tooShort(let bytes):
       "the file has \(bytes) bytes, too few for its header; was it copied completely?"
     case .headerTooLong(let bytes, let limit):
-      "the header claims \(bytes) bytes where at most \(limit) fit; is this a .safetensors file, copied completely?"
+      "the header says that it has \(bytes) bytes, but at most \(limit) fit; is this a complete .safetensors file?"
     case .notJSON(let error): "the header is not JSON: \(error)"
     case .malformed(let tensor, let found, let expected): "tensor \"\(tensor)\": found \(found), expected \(expected)"
     case .unknownType(let tensor, let type): "tensor \"\(tensor)\" has the unknown type \"\(type)\""
     case .sizeMismatch(let tensor, let shape, let type, let bytes):
-      "tensor \"\(tensor)\" is \(shape) \(type), which does not make the \(bytes) bytes it is given"
+      "tensor \"\(tensor)\" is \(shape) \(type), but its range has \(bytes) bytes"
     case .outOfRange(let tensor, let end, let bytes):
-      "tensor \"\(tensor)\" ends at byte \(end) of \(bytes) bytes of data; was the file copied completely?"
+      "tensor \"\(tensor)\" ends at byte \(end), but there are \(bytes) bytes of data; was the file copied completely?"
     case .overlap(let one, let other): "tensors \"\(one)\" and \"\(other)\" share bytes"
     }
   }
 }
 
 extension SafeTensorsHeader {
-  /// How many bytes from the beginning of the file `init(_:fileBytes:)` needs.
+  /// How many bytes of the beginning of the file `init(_:fileBytes:)` needs.
   /// - Parameters:
   ///   - beginning: at least the first 8 bytes of the file.
   ///   - fileBytes: the size of the file.
   /// - Returns: at most `fileBytes`.
-  /// - Throws: if the file is shorter than its header claims to be.
+  /// - Throws: if the file is shorter than its header says.
   package static func size(_ beginning: [UInt8], fileBytes: Int) throws(SafeTensorsError) -> Int {
     guard fileBytes >= 8, beginning.count >= 8 else { throw .tooShort(fileBytes: min(fileBytes, beginning.count)) }
     let length = beginning.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -81,9 +81,9 @@ extension SafeTensorsHeader {
   }
 
   /// - Parameters:
-  ///   - beginning: the first bytes of the file, at least as many as `size` says.
+  ///   - beginning: the first bytes of the file, at least as many as `size` returns.
   ///   - fileBytes: the size of the file.
-  /// - Throws: the first tensor that cannot be where, or what, it claims to be.
+  /// - Throws: the problem of the first tensor whose entry cannot be true.
   package init(_ beginning: [UInt8], fileBytes: Int) throws(SafeTensorsError) {
     let dataStart = try Self.size(beginning, fileBytes: fileBytes)
     guard beginning.count >= dataStart else { throw .tooShort(fileBytes: beginning.count) }
@@ -101,7 +101,7 @@ extension SafeTensorsHeader {
     self.fileBytes = fileBytes
   }
 
-  /// Of a file that is in memory or mapped there.
+  /// The header of a whole file, in memory or mapped.
   package init(_ file: UnsafeRawBufferPointer) throws(SafeTensorsError) {
     let size = try Self.size(Array(file.prefix(8)), fileBytes: file.count)
     try self.init(Array(file.prefix(size)), fileBytes: file.count)
@@ -139,7 +139,7 @@ extension SafeTensorsHeader {
     return values
   }
 
-  /// nil beyond 64 bits.
+  /// nil if the number does not fit in 64 bits.
   private static func byteCount(_ shape: [Int], _ elementBytes: Int) -> Int? {
     var count = elementBytes
     for size in shape {
@@ -158,7 +158,7 @@ extension SafeTensorsHeader {
   }
 }
 
-/// model.safetensors.index.json: which file holds which tensor.
+/// model.safetensors.index.json: which file has which tensor.
 package struct SafeTensorsIndex: Sendable, Equatable {
   /// The files, each once, sorted by name.
   package let files: [String]
@@ -169,7 +169,7 @@ package struct SafeTensorsIndex: Sendable, Equatable {
     left.files == right.files && left.places.elementsEqual(right.places, by: ==)
   }
 
-  /// - Throws: also for a file name that leads out of the model's folder.
+  /// - Throws: also if a file name leads out of the model's folder.
   package init(_ bytes: [UInt8]) throws(SafeTensorsError) {
     let json: JSON
     do { json = try JSON.parse(bytes) } catch { throw .notJSON(error) }

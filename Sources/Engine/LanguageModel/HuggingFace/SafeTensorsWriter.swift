@@ -1,8 +1,8 @@
-// SafeTensorsWriter: the flat parameter array as a .safetensors file, the same bytes every time.
+// SafeTensorsWriter: the flat parameter array as a .safetensors file. Equal weights give equal files.
 //
-// The tensors are written in the order of the layout, which is the order of the flat array. So the data of the file is
-// the array itself, rounded: a caller writes the header, then any pieces of the array one after the other, and never
-// holds a second copy of the model. The header has no dates and no paths; equal weights give equal files.
+// The tensors are written in the order of the layout, which is the order of the flat array. So the file's data is the
+// array itself, rounded. A caller writes the header and then the array, in pieces of any size, one after the other; it
+// never needs a second copy of the model. The header has no dates and no paths.
 
 import Base
 
@@ -34,7 +34,7 @@ package struct SafeTensorsWriter: Sendable {
     fileBytes = writer.bytes.count + layout.count * type.byteCount
   }
 
-  /// The bytes of the next parameters. All pieces in order, after the header, are the file.
+  /// The bytes of a piece of the array. The header and then all pieces in order make the file.
   /// - Parameter values: any piece of the flat array, rounded to nearest, ties to even.
   /// - Returns: `type.byteCount` bytes for each value.
   package func data(_ values: UnsafeBufferPointer<Float>) -> [UInt8] {
@@ -56,13 +56,13 @@ package struct SafeTensorsWriter: Sendable {
     }
   }
 
-  /// The whole file of a model that fits in memory twice.
+  /// The whole file, for a model that fits in memory twice.
   package func file(_ parameters: [Float]) -> [UInt8] {
     header + parameters.withUnsafeBufferPointer { data($0) }
   }
 }
 
-/// The nearest bfloat16, ties to even. A NaN stays one: rounding it could carry into an infinity.
+/// The nearest bfloat16, ties to even. A NaN is not rounded, because the carry could make it an infinity.
 func bfloat16Bits(of value: Float) -> UInt16 {
   let bits = value.bitPattern
   if value.isNaN { return UInt16(bits >> 16) | 0x40 }

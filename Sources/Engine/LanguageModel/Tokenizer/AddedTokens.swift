@@ -1,24 +1,24 @@
-// AddedTokens: the tokens that are looked for in the text itself, before anything splits it.
+// AddedTokens: the tokens that are searched for in the text itself, before it is split into words.
 //
-// "<|im_end|>" must become one token wherever it stands. Such tokens come in two kinds: most are matched in the text as
-// it is, some after normalisation. Among matches the leftmost wins, and of those the longest. A token may also demand
-// that it is a whole word, and may swallow the white space before or after it.
+// "<|im_end|>" must become one token wherever it is in the text. Most added tokens are matched in the text as it is,
+// some after normalisation. Among matches the leftmost wins; among those with the same start, the longest. A token can
+// also require to be a whole word, and can include the white space before or after it.
 
 /// One entry of `added_tokens`.
 struct AddedToken: Sendable, Equatable {
   var id: Int32
   var content: [UInt8]
-  /// Leaves no trace in decoded text, where the reader asks for that.
+  /// Left out of decoded text if the caller asks for that.
   var isSpecial: Bool
-  /// Matched only between characters that are no part of a word.
+  /// Matched only if the characters before and after it are not part of a word.
   var isSingleWord: Bool
   var takesSpaceBefore: Bool
   var takesSpaceAfter: Bool
-  /// Looked for in the normalised text instead of the raw one.
+  /// Matched in the normalised text, not in the raw text.
   var isNormalized: Bool
 }
 
-/// A stretch of text, or an added token found in it.
+/// A piece of text, or an added token.
 enum TextSegment: Equatable {
   case text(Range<Int>)
   case token(Int32)
@@ -26,7 +26,7 @@ enum TextSegment: Equatable {
 
 /// Finds a set of added tokens in text.
 struct AddedTokenMatcher: Sendable {
-  /// Sorted by content, so that all tokens with a common beginning stand together, the shortest first.
+  /// Sorted by content, so that all tokens with a common beginning are adjacent, the shortest first.
   private let tokens: [AddedToken]
   private let beginsToken: [Bool]
 
@@ -38,8 +38,8 @@ struct AddedTokenMatcher: Sendable {
     self.beginsToken = beginsToken
   }
 
-  /// `text` cut into tokens and the stretches between them, in order; no stretch is empty. Time is in proportion to
-  /// the bytes times the length of the longest token.
+  /// `text` cut into added tokens and the pieces of text between them, in order. No piece is empty. The time is
+  /// proportional to the bytes times the length of the longest token.
   func segments(of text: [UInt8]) -> [TextSegment] {
     var segments: [TextSegment] = []
     var done = 0
@@ -55,7 +55,7 @@ struct AddedTokenMatcher: Sendable {
       let start = token.takesSpaceBefore ? max(done, spaceStart(before: match.lowerBound, in: text)) : match.lowerBound
       if done < start { segments.append(.text(done..<start)) }
       segments.append(.token(token.id))
-      // A token of white space may lie in what the token before it has swallowed.
+      // A token of white space can be inside the white space that the token before it includes.
       done = max(done, token.takesSpaceAfter ? spaceEnd(after: match.upperBound, in: text) : match.upperBound)
     }
     if done < text.count { segments.append(.text(done..<text.count)) }
@@ -68,7 +68,7 @@ struct AddedTokenMatcher: Sendable {
     var length = 0
     while position + length < text.count {
       let byte = Int(text[position + length])
-      // -1 for a token that has ended: it stands before those that go on.
+      // -1 for a token that has ended: it is sorted before longer ones.
       func next(_ token: AddedToken) -> Int { length < token.content.count ? Int(token.content[length]) : -1 }
       let low = firstIndex(in: candidates) { next($0) >= byte }
       candidates = candidates[low..<firstIndex(in: candidates[low...]) { next($0) > byte }]
@@ -91,7 +91,7 @@ struct AddedTokenMatcher: Sendable {
   }
 }
 
-// MARK: - What stands around a match
+// MARK: - The text around a match
 
 extension AddedTokenMatcher {
   private func isSingleWord(_ match: Range<Int>, in text: [UInt8]) -> Bool {

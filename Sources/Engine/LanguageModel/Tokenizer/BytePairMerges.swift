@@ -1,8 +1,8 @@
 // BytePairMerges: from the bytes of a word to its tokens.
 //
-// Of all adjacent pairs that the table can merge, the one learned first is merged first, the leftmost among equals,
-// until nothing merges. Scanning for it every time would be quadratic, and a "word" may be a megabyte of one letter; so
-// the pairs wait in a heap and the symbols form a linked list: n log n.
+// Of all adjacent pairs that the table can merge, the pair that was learned first is merged first; among equal pairs,
+// the leftmost. This is repeated until no pair can be merged. Searching all pairs each time would be quadratic, and a
+// "word" can be a megabyte of one letter. So the pairs are in a heap and the symbols in a linked list: n log n.
 
 /// The merge table of a tokenizer.
 struct BytePairMerges: Sendable {
@@ -11,23 +11,23 @@ struct BytePairMerges: Sendable {
     var result: Int32
   }
 
-  /// Looked up, never walked.
+  /// Looked up, never iterated.
   private var rules: [UInt64: UInt64] = [:]
 
   init(reserving capacity: Int) { rules.reserveCapacity(capacity) }
 
-  /// Adds a rule; a pair that is already there gets the later rank, as in the `tokenizers` library.
+  /// Adds a rule. A pair that was added before gets the new rank, as in the `tokenizers` library.
   mutating func add(_ left: Int32, _ right: Int32, rank: Int, result: Int32) {
     rules[Self.key(left, right)] = UInt64(UInt32(truncatingIfNeeded: rank)) << 32 | UInt64(UInt32(bitPattern: result))
   }
 
-  /// The tokens that remain when everything that merges has merged.
+  /// The tokens that remain when no pair can be merged any more.
   func merge(_ symbols: [Int32]) -> [Int32] {
     var word = Word(symbols)
     var queue = PriorityQueue()
     for index in symbols.indices.dropLast() { push(index, of: word, to: &queue) }
     while let (rank, left) = queue.popMin() {
-      // The pair may be gone since it was queued; its rank tells.
+      // The pair can have changed since it was queued; then its rank is different.
       guard let rule = rule(at: left, of: word), rule.rank == rank else { continue }
       word.mergeNext(into: left, as: rule.result)
       if let before = word.index(before: left) { push(before, of: word, to: &queue) }
@@ -67,7 +67,7 @@ private struct Word {
   func index(after index: Int) -> Int? { next[index] < symbols.count ? next[index] : nil }
   func index(before index: Int) -> Int? { previous[index] >= 0 ? previous[index] : nil }
 
-  /// `left` takes its right neighbour's place too.
+  /// `left` becomes the merged symbol, and its right neighbour is removed.
   mutating func mergeNext(into left: Int, as result: Int32) {
     let right = next[left]
     symbols[left] = result

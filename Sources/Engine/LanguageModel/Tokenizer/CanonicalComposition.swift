@@ -1,16 +1,16 @@
 // CanonicalComposition: Unicode's normal form C, in which "e" and a combining accent become "é".
 //
-// Qwen's tokenizers normalise to NFC before they split. Swift's strings can do it, but only through underscored names
-// that a toolchain may take away, and by the toolchain's version of Unicode. The `tokenizers` library, with which every
-// model was trained, is at Unicode 9.0 here; text with younger characters would get other tokens. So: our own table of
-// Unicode 9.0 decompositions, the combining classes from Swift, and the algorithm of Unicode Annex 15: take everything
-// apart, order the marks, put together what has a composed form.
+// Qwen's tokenizers normalise to NFC before they split. Swift's strings can do this, but only through underscored names
+// that a later toolchain can remove, and with the toolchain's version of Unicode. The `tokenizers` library, with which
+// the models were trained, uses Unicode 9.0 here; with another version, text with newer characters would get other
+// tokens. So this file has its own table of Unicode 9.0 decompositions. It takes combining classes from Swift, and the
+// algorithm from Unicode Annex 15: decompose everything, order the marks, compose what has a composed form.
 
-/// Normal form C by Unicode 9.0, as the `tokenizers` library 0.23 makes it.
+/// Normal form C of Unicode 9.0, as in version 0.23 of the `tokenizers` library.
 package enum CanonicalComposition {
-  /// The normal form of valid UTF-8. Time is linear but for the ordering of marks, n log n in the marks of one letter.
+  /// The normal form of valid UTF-8. The time is linear, except that sorting the n marks of one letter takes n log n.
   package static func compose(_ utf8: [UInt8]) -> [UInt8] {
-    // Below U+0300 (its first byte is 0xCC) nothing combines and nothing changes.
+    // Nothing changes in text whose characters are all below U+0300, whose first byte is 0xCC.
     guard utf8.contains(where: { $0 >= 0xCC }) else { return utf8 }
     let scalars = String(decoding: utf8, as: UTF8.self).unicodeScalars
     var text = String.UnicodeScalarView()
@@ -51,7 +51,7 @@ package enum CanonicalComposition {
     var lastClass: UInt8 = 0
     for scalar in apart {
       let combining = combiningClass(scalar)
-      // A mark reaches its letter unless another of its class, or of a higher one, stands between.
+      // A mark combines with its letter, unless a mark of the same or a higher class is between them.
       if let starter, starter == out.count - 1 || lastClass < combining,
         let composite = forms.composite(out[starter], scalar)
       {
@@ -73,14 +73,14 @@ package enum CanonicalComposition {
   }
 }
 
-/// The decomposition table, ready for look-ups in both directions. Made once, at first use.
+/// The decomposition table, for look-ups in both directions. Made once, at first use.
 struct CanonicalForms: Sendable {
   static let shared = CanonicalForms()
 
   /// Sorted. `decompositions[i]` belongs to `composed[i]`.
   private var composed: [UInt32] = []
   private var decompositions: [[Unicode.Scalar]] = []
-  /// Sorted: a letter in the high half, what follows it in the low half. `composites[i]` belongs to `pairs[i]`.
+  /// Sorted: a letter in the high half, the scalar after it in the low half. `composites[i]` belongs to `pairs[i]`.
   private var pairs: [UInt64] = []
   private var composites: [Unicode.Scalar] = []
 
@@ -94,7 +94,8 @@ struct CanonicalForms: Sendable {
     addPairs()
   }
 
-  /// A composite is its last mark on the composite of all that comes before; shorter ones first, so that this is known.
+  /// A composite consists of the composite of all scalars before the last one, and the last one. Shorter decompositions
+  /// are added first, so that the former is known.
   private mutating func addPairs() {
     var entries: [(pair: UInt64, composite: Unicode.Scalar)] = []
     let byLength = composed.indices.sorted { (decompositions[$0].count, $0) < (decompositions[$1].count, $1) }
@@ -147,12 +148,13 @@ struct CanonicalForms: Sendable {
   }
 }
 
-/// Korean syllables are numbered by their letters: 19 leading consonants, 21 vowels, 27 trailing consonants or none.
+/// The number of a Korean syllable follows from its letters: 19 leading consonants, 21 vowels, and 27 trailing
+/// consonants or none.
 private enum Hangul {
   static let syllables: UInt32 = 0xAC00
   static let leading: UInt32 = 0x1100
   static let vowels: UInt32 = 0x1161
-  /// One before the first trailing consonant: "none" is number 0.
+  /// One before the first trailing consonant, because "none" has the number 0.
   static let trailing: UInt32 = 0x11A7
 
   static func decompose(_ scalar: Unicode.Scalar) -> [Unicode.Scalar]? {

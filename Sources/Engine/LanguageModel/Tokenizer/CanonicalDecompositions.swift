@@ -1,10 +1,10 @@
-// CanonicalDecompositions: which characters Unicode takes apart, and into what. Data for CanonicalComposition.swift.
+// CanonicalDecompositions: Unicode's canonical decompositions of characters. Data for CanonicalComposition.swift.
 //
-// Every character assigned by Unicode 9.0 that has a canonical decomposition (2,060 of them; Hangul syllables follow a
-// formula and are not listed), with the whole decomposition: "C5 41 30A" says that U+00C5 is U+0041 U+030A. Unicode
-// promises never to change an entry. Derived from the Unicode Character Database (UnicodeData.txt, field 5, applied
-// until nothing changes), copyright Unicode, Inc., under the Unicode License V3; the tests check it against the
-// canonical equivalence that Swift's strings implement.
+// Every character of Unicode 9.0 that has a canonical decomposition, with its whole decomposition: "C5 41 30A" means
+// that U+00C5 is U+0041 U+030A. There are 2,060; Hangul syllables follow a formula and are not listed. Unicode promises
+// never to change an entry. Derived from the Unicode Character Database (UnicodeData.txt, field 5, applied until
+// nothing changes), copyright Unicode, Inc., under the Unicode License V3. The tests compare it with the canonical
+// equivalence of Swift's strings.
 
 /// Entries separated by semicolons or line ends; hexadecimal scalars separated by spaces.
 let canonicalDecompositionsText = """

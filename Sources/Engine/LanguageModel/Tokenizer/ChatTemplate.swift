@@ -1,31 +1,31 @@
-// ChatTemplate: what stands around a question before the model sees it.
+// ChatTemplate: the text around a question in the prompt.
 //
-// Model folders carry their template as a program in a template language. Four fixed texts cover the families we run,
-// and a fixed text can be read, tested and named in the settings; any other is written by the user, as a text with a
-// place for the question. A response is what follows the rendered prompt.
+// A model folder has its template as a program in a template language. Four fixed texts cover the supported families. A
+// fixed text can be read, tested and named in the settings. Users can write any other template as a text with a
+// placeholder for the question. The response is what follows the rendered prompt.
 // Not here: conversations of several turns, tools.
 
 package import Base
 
 /// How a question becomes a prompt. The raw value is its name in the settings.
 package enum ChatTemplate: String, Sendable, CaseIterable {
-  /// The question and a newline: for base models, and for the embedded default.
+  /// The question and a newline: for base models, and for the built-in model.
   case plain
   /// Qwen and others, without a system line.
   case chatML = "chatml"
-  /// ChatML with the system line that Qwen2.5-Math was trained with; needs no suffix.
+  /// ChatML with the system line that Qwen2.5-Math was trained with. It needs no suffix.
   case qwen25Math = "qwen2.5-math"
   /// Llama 3 Instruct, without a system line.
   case llama3
 
-  /// What Qwen2.5-Math's own template says to the model.
+  /// The instruction in Qwen2.5-Math's own template.
   package static let reasoningLine = #"Please reason step by step, and put your final answer within \boxed{}."#
 
-  /// What the other families need after the question: without it base models rarely box an answer, and the vote has
+  /// The other families need this after the question: without it, base models rarely box an answer, and the vote has
   /// nothing to count. Source: the reference's `suffix_prompt` for Qwen2.5-7B and Llama 3.1.
   package static let reasoningSuffix = "\n" + reasoningLine
 
-  /// The suffix that a run uses unless told otherwise.
+  /// The suffix that a run uses if the settings name none.
   package var defaultSuffix: String {
     switch self {
     case .plain, .qwen25Math: ""
@@ -33,13 +33,13 @@ package enum ChatTemplate: String, Sendable, CaseIterable {
     }
   }
 
-  /// The system line that it has by itself, if any.
+  /// The system line that a run uses if the settings name none; nil: no system line.
   package var defaultSystem: String? { self == .qwen25Math ? Self.reasoningLine : nil }
 
-  /// Whether there is a place for a system line.
+  /// Whether the template can have a system line.
   package var takesSystem: Bool { self != .plain }
 
-  /// The whole prompt, up to where the response begins. A system line is what the model is told before the user speaks.
+  /// The whole prompt, up to the beginning of the response. A system line is an instruction before the user's text.
   package func render(question: String, suffix: String = "", system: String? = nil) -> String {
     let user = question + suffix
     switch self {
@@ -61,16 +61,16 @@ package enum ChatTemplate: String, Sendable, CaseIterable {
   }
 }
 
-/// A template with everything that settings can say about it.
+/// A template, with everything that settings can change about it.
 package struct PromptTemplate: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case named(ChatTemplate)
-    /// The user's own: `{question}` is where the question goes, everything else stands as it is.
+    /// The user's own template. `{question}` is replaced by the question; everything else is unchanged.
     case text(String)
   }
 
-  /// What a text must have to be a template.
-  package static let questionMark = "{question}"
+  /// What a text must contain to be a template.
+  package static let questionPlaceholder = "{question}"
 
   package let kind: Kind
   /// nil: no system line.
@@ -78,9 +78,9 @@ package struct PromptTemplate: Sendable, Equatable {
   package let suffix: String
 
   /// - Parameters:
-  ///   - kind: which.
-  ///   - system: instead of the template's own line.
-  ///   - suffix: instead of the template's own.
+  ///   - kind: a named template, or the user's own.
+  ///   - system: replaces the template's default system line.
+  ///   - suffix: replaces the template's default suffix.
   package init(_ kind: Kind, system: String? = nil, suffix: String? = nil) {
     self.kind = kind
     guard case .named(let template) = kind else {
@@ -92,19 +92,19 @@ package struct PromptTemplate: Sendable, Equatable {
     self.suffix = suffix ?? template.defaultSuffix
   }
 
-  /// The whole prompt, up to where the response begins.
+  /// The whole prompt, up to the beginning of the response.
   package func render(question: String) -> String {
     switch kind {
     case .named(let template): template.render(question: question, suffix: suffix, system: system)
     case .text(let text):
-      // Split, not replaced: a question that holds the mark is left alone.
-      text.components(separatedBy: Self.questionMark).joined(separator: question + suffix)
+      // The text is split at the placeholder, so a placeholder inside the question is not replaced.
+      text.components(separatedBy: Self.questionPlaceholder).joined(separator: question + suffix)
     }
   }
 }
 
 extension String {
-  /// The parts between occurrences of a text; one part where there is none.
+  /// The parts between occurrences of a text; one part if there is none.
   fileprivate func components(separatedBy mark: String) -> [String] {
     let (whole, mark) = (Array(utf8), Array(mark.utf8))
     var parts: [String] = []
@@ -124,11 +124,11 @@ extension String {
 }
 
 extension ChatTemplate {
-  /// The template of a model folder, by the marks in its own template or, without one, by the tokens it has.
+  /// The template of a model folder, guessed from its own template, or, if it has none, from its tokens.
   /// - Parameters:
   ///   - tokenizer: the folder's tokenizer.
   ///   - source: the folder's chat template, from `source(tokenizerConfig:)` or chat_template.jinja.
-  /// - Returns: `.plain` where nothing tells.
+  /// - Returns: `.plain` if neither is known.
   package static func guess(tokenizer: Tokenizer, source: String?) -> ChatTemplate {
     func has(_ mark: String) -> Bool { source.map { $0.contains(mark) } ?? tokenizer.hasAddedToken(mark) }
     if has("<|im_start|>") {
@@ -138,22 +138,22 @@ extension ChatTemplate {
     return has("<|start_header_id|>") ? .llama3 : .plain
   }
 
-  /// The system line that a folder's own ChatML template says when the user gives none, as Qwen2.5's do.
-  /// - Returns: nil where there is none, or where it is not a plain text.
+  /// The system line that a folder's own ChatML template uses if the user gives none, as those of Qwen2.5 do.
+  /// - Returns: nil if there is none, or if it is not plain text.
   package static func systemLine(ofChatML source: String) -> String? {
-    // In the template's source a line break is written as a backslash and an n.
+    // In the template's source, a line break is a backslash and an n.
     guard let start = source.firstRange(of: #"<|im_start|>system\n"#)?.upperBound,
       let end = source[start...].firstRange(of: "<|im_end|>")?.lowerBound
     else { return nil }
     let line = source[start..<end]
-    // The first mention may be of a line that the caller gives; the template's own then follows.
+    // The first system line in the source can be the one that the caller gives. Then the template's own follows it.
     if line.contains("'") || line.contains("{") && line.contains("}}") {
       return systemLine(ofChatML: String(source[end...]))
     }
     return line.isEmpty ? nil : String(line).replacing(#"\\"#, with: #"\"#)
   }
 
-  /// The `chat_template` of a tokenizer_config.json; of several, the default one. nil where there is none.
+  /// The `chat_template` of a tokenizer_config.json; if there are several, the default one. nil if there is none.
   package static func source(tokenizerConfig bytes: [UInt8]) throws(JSONError) -> String? {
     let template = try JSON.parse(bytes)["chat_template"]
     guard let named = template?.elements else { return template?.string }

@@ -1,21 +1,21 @@
-// Tokenizer: text to token numbers and back, byte-level BPE, exactly as the `tokenizers` library does it.
+// Tokenizer: text to token ids and back. It is byte-level BPE, with exactly the results of the `tokenizers` library.
 //
-// A model only understands text that is cut the way it was cut in training, so "nearly the same" is a defect. In order:
+// A model understands only text that is cut as in its training, so "almost the same tokens" is a defect. The steps:
 //
 //   1  added tokens such as <|im_end|> are cut out of the text        AddedTokens.swift
-//   2  what is between is normalised (NFC, for Qwen)                  CanonicalComposition.swift
-//   3  and split into words                                           WordPattern.swift
+//   2  the text between them is normalised (NFC, for Qwen)            CanonicalComposition.swift
+//   3  the normalised text is split into words                        WordPattern.swift
 //   4  each word's bytes are merged into tokens                       BytePairMerges.swift
 //
-// Nothing is added: no BOS, no EOS, whatever the file's post-processor says; a caller that wants them writes them into
-// the prompt. Reading tokenizer.json is TokenizerFile.swift. Not here: chat templates (ChatTemplate.swift), other kinds
-// of tokenizers (they are refused by name).
+// No BOS and no EOS is added, whatever the file's post-processor says; a caller that wants them writes them into the
+// prompt. TokenizerFile.swift reads tokenizer.json. Not here: chat templates (ChatTemplate.swift), other kinds of
+// tokenizers (they are refused by name).
 
 /// A byte-level BPE tokenizer. A value: it can be used from any thread.
 package struct Tokenizer: Sendable {
   let vocabulary: Vocabulary
   let merges: BytePairMerges
-  /// A word that is a token itself becomes that token without merging (Llama 3).
+  /// Whether a word that is a token becomes that token without merging (Llama 3).
   let wholeWordsFirst: Bool
   let composesText: Bool
   let splitting: [SplittingStep]
@@ -23,10 +23,10 @@ package struct Tokenizer: Sendable {
   let addedTokens: [AddedToken]
   let verbatimMatcher: AddedTokenMatcher
   let normalizedMatcher: AddedTokenMatcher
-  /// The token of each byte, nil where the vocabulary has none.
+  /// The token of each byte; nil if the vocabulary has none.
   let byteTokens: [Int32?]
 
-  /// One way to cut text further; steps apply one after the other.
+  /// One step of splitting text. Each step splits the pieces of the one before.
   enum SplittingStep: Sendable, Equatable {
     case words(WordPattern)
     /// A piece that does not begin with a space gets one.
@@ -53,10 +53,10 @@ package struct Tokenizer: Sendable {
     byteTokens = ByteAlphabet.spellings.map { vocabulary.id(of: $0) }
   }
 
-  /// One more than the highest token number. A model may have more rows than this.
+  /// One more than the highest token id. A model's embedding can have more rows than this.
   package var idBound: Int { max(vocabulary.idBound, (addedTokens.last.map { Int($0.id) } ?? -1) + 1) }
 
-  /// The number of the token spelled `text` in the file: "<|im_end|>", or "Ġthe" for " the".
+  /// The id of the token that is `text` in the file: "<|im_end|>", or "Ġthe" for " the".
   package func id(of text: String) -> Int32? {
     let content = Array(text.utf8)
     return addedTokens.first { $0.content == content }?.id ?? vocabulary.id(of: content)
@@ -81,14 +81,15 @@ package struct Tokenizer: Sendable {
 
 // MARK: - Encoding
 
-/// Words already encoded, so that a common one is merged once. Belongs to one tokenizer and one thread.
+/// The tokens of words that were encoded before, so that a common word is merged once. It belongs to one tokenizer and
+/// one thread.
 package struct WordCache: Sendable {
-  /// When full it stays as it is: the common words have come early.
+  /// A full cache does not change any more: common words come early.
   static let wordCountMax = 10_000
   /// Longer words are rarely repeated.
   static let wordBytesMax = 64
 
-  /// Looked up, never walked.
+  /// Looked up, never iterated.
   private var words: [[UInt8]: [Int32]] = [:]
 
   package init() {}
@@ -108,7 +109,8 @@ extension Tokenizer {
     return encode(text, cache: &cache)
   }
 
-  /// The same, for many texts: `cache` carries words from one to the next, and belongs to this tokenizer alone.
+  /// The tokens of one of many texts. `cache` keeps words from one text to the next, and is used with this tokenizer
+  /// only.
   package func encode(_ text: String, cache: inout WordCache) -> [Int32] {
     var ids: [Int32] = []
     let raw = Array(text.utf8)
@@ -153,7 +155,7 @@ extension Tokenizer {
 
   private func tokens(of word: [UInt8]) -> [Int32] {
     if wholeWordsFirst, let id = vocabulary.id(of: word.flatMap { ByteAlphabet.spellings[Int($0)] }) { return [id] }
-    // A byte without a token is dropped, as the library does without an unknown token.
+    // A byte without a token is dropped, as in the library if there is no unknown token.
     return merges.merge(word.compactMap { byteTokens[Int($0)] })
   }
 }
@@ -161,14 +163,14 @@ extension Tokenizer {
 // MARK: - Decoding
 
 extension Tokenizer {
-  /// The text of `ids`. Bytes that are no UTF-8 become U+FFFD; numbers that no token has are passed over.
+  /// The text of `ids`. Bytes that are not UTF-8 become U+FFFD. Ids that no token has are ignored.
   package func decode(_ ids: [Int32], skipSpecial: Bool) -> String {
     var bytes: [UInt8] = []
     for id in ids { bytes.append(contentsOf: self.bytes(of: id, skipSpecial: skipSpecial)) }
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// The bytes that a token stands for; they need not be whole characters.
+  /// The bytes of a token's text. They can be parts of characters.
   func bytes(of id: Int32, skipSpecial: Bool) -> [UInt8] {
     if let added = addedToken(id) {
       return skipSpecial && added.isSpecial ? [] : ByteAlphabet.bytes(of: added.content[...])
@@ -177,9 +179,9 @@ extension Tokenizer {
   }
 }
 
-/// Decodes tokens as they come, without ever cutting a character in two.
+/// Decodes tokens as they arrive, and never returns a part of a character.
 ///
-/// All returned pieces together are exactly `decode` of all tokens.
+/// All returned pieces together equal `decode` of all tokens.
 package struct StreamingDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skipSpecial: Bool
@@ -190,7 +192,7 @@ package struct StreamingDecoder: Sendable {
     self.skipSpecial = skipSpecial
   }
 
-  /// The text that is certain now: everything but a character whose last bytes have yet to come.
+  /// The text that is complete now: everything except a character whose last bytes are missing.
   package mutating func append(_ id: Int32) -> String {
     pending.append(contentsOf: tokenizer.bytes(of: id, skipSpecial: skipSpecial))
     let complete = pending.count - unfinishedCount
@@ -198,13 +200,13 @@ package struct StreamingDecoder: Sendable {
     return String(decoding: pending[..<complete], as: UTF8.self)
   }
 
-  /// Call after the last token: what is left, U+FFFD if it is half a character.
+  /// Call after the last token. Returns the rest: U+FFFD if it is a part of a character.
   package mutating func finish() -> String {
     defer { pending = [] }
     return String(decoding: pending, as: UTF8.self)
   }
 
-  /// Bytes at the end that begin a character longer than they are. At most 3.
+  /// The number of bytes at the end that are the beginning of a longer character. At most 3.
   private var unfinishedCount: Int {
     for (distance, byte) in pending.suffix(3).reversed().enumerated() where byte & 0xC0 != 0x80 {
       let length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1

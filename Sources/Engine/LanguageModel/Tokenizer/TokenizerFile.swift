@@ -1,8 +1,8 @@
-// TokenizerFile: tokenizer.json to a Tokenizer.
+// TokenizerFile: makes a Tokenizer from tokenizer.json.
 //
-// The file can describe thousands of pipelines; models use a few. Whatever changes the tokens and is not one of those
-// is refused by name, and the message quotes it. What cannot change the tokens of one text is passed over: padding,
-// truncation, offsets, and the post-processor, whose only work would be to add BOS and EOS.
+// The file can describe thousands of pipelines; models use a few. Anything else that changes the tokens is refused by
+// name, and the message quotes it. Parts that cannot change the tokens of one text are ignored: padding, truncation,
+// offsets, and the post-processor, which would only add BOS and EOS.
 
 package import Base
 
@@ -108,7 +108,7 @@ extension Tokenizer {
   }
 }
 
-/// The two tokens of a merge rule, one behind the other in memory that all rules share.
+/// The two tokens of a merge rule, one after the other. All rules use the same memory.
 private struct TokenPair {
   private(set) var both: [UInt8] = []
   private var leftCount = 0
@@ -142,7 +142,7 @@ private struct TokenPair {
 // MARK: - The pipeline around it
 
 extension Tokenizer {
-  /// Whether the normalizer is NFC; nothing at all is the other one we know.
+  /// Whether the normalizer is NFC. The only other supported case is no normalizer.
   private static func composesText(_ normalizer: JSON?, path: String) throws(TokenizerError) -> Bool {
     guard let normalizer, !normalizer.isNull else { return false }
     switch normalizer["type"]?.string {
@@ -237,13 +237,13 @@ extension Tokenizer {
       takesSpaceAfter: entry["rstrip"]?.bool ?? false, isNormalized: entry["normalized"]?.bool ?? !isSpecial)
   }
 
-  /// Sorted by id; two entries may not share an id or a content.
+  /// Sorted by id. Two entries must not have the same id or the same content.
   private static func distinct(_ tokens: [AddedToken]) throws(TokenizerError) -> [AddedToken] {
     func check(_ sorted: [AddedToken], _ isSame: (AddedToken, AddedToken) -> Bool) throws(TokenizerError) {
       for (one, other) in zip(sorted, sorted.dropFirst()) where isSame(one, other) {
         throw .malformed(
           path: "added_tokens",
-          found: "\(name(one)) beside \(name(other))",
+          found: "\(name(one)) and \(name(other))",
           expected: "ids and contents that occur once")
       }
     }

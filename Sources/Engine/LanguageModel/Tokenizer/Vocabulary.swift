@@ -1,27 +1,29 @@
-// Vocabulary: tokens by number and numbers by token, for 150,000 tokens that must load in a moment.
+// Vocabulary: tokens by id and ids by token, for 150,000 tokens that must load quickly.
 //
-// Tokens are compared by their bytes: Swift's strings hold "é" and "e" with an accent equal, two tokens are not. All
-// tokens live in one array of bytes, found through a table of open addressing. Swift's randomly keyed hash makes
-// collisions nobody's choice; no result depends on it, since nothing walks the table.
+// Tokens are compared by their bytes, because Swift's strings treat "é" and "e" with an accent as equal, and as tokens
+// they differ. All tokens are in one array of bytes, and are found through a hash table with open addressing. Swift's
+// hash has a random key, so that a file cannot be made to cause collisions. No result depends on the hash, because the
+// table is never iterated.
 //
-// Byte-level vocabularies spell each byte as one printable character (a space is "Ġ"); ByteAlphabet knows the spelling.
+// Byte-level vocabularies write each byte as one printable character (a space is "Ġ"); see ByteAlphabet.
 
-/// Tokens and their numbers.
+/// Tokens and their ids.
 struct Vocabulary: Sendable {
   private struct Entry: Sendable {
     var start: UInt32
-    /// -1 for a number that no token has.
+    /// -1 for an id that no token has.
     var length: Int32
   }
 
-  /// What a token could not be added for.
+  /// Why a token could not be added.
   enum Refusal: Error, Equatable {
     case idOutOfRange(limit: Int)
     case idTaken(by: String)
     case repeated
   }
 
-  /// Far above any tokenizer in use (the largest have 260,000 tokens); keeps a wrong id from allocating gigabytes.
+  /// Far above any tokenizer in use (the largest have 260,000 tokens). With this limit, a wrong id cannot allocate
+  /// gigabytes.
   static let idLimit = 1 << 22
 
   private var bytes: [UInt8] = []
@@ -40,7 +42,7 @@ struct Vocabulary: Sendable {
 
   func contains(_ id: Int32) -> Bool { id >= 0 && id < entries.count && entries[Int(id)].length >= 0 }
 
-  /// The token as the file spells it; nil where no token has that number.
+  /// The token as it is in the file; nil if no token has that id.
   func token(_ id: Int32) -> ArraySlice<UInt8>? {
     guard contains(id) else { return nil }
     let entry = entries[Int(id)]
@@ -69,7 +71,7 @@ struct Vocabulary: Sendable {
     count += 1
   }
 
-  /// The slot of the token, or the empty slot where it would go. At least half of the slots are empty.
+  /// The slot of the token, or the empty slot where it would be added. At least half of the slots are empty.
   private func find(_ token: UnsafeRawBufferPointer) -> (slot: Int, id: Int32?) {
     var hasher = Hasher()
     hasher.combine(bytes: token)
@@ -102,13 +104,13 @@ struct Vocabulary: Sendable {
   }
 }
 
-/// The spelling of bytes in byte-level vocabularies: printable Latin-1 stands for itself, the other 68 bytes are
+/// How byte-level vocabularies write bytes. A printable Latin-1 character stands for itself; the other 68 bytes are
 /// U+0100 and up, in order. A space is U+0120.
-enum ByteAlphabet {
+package enum ByteAlphabet {
   /// [256] the character of each byte, as UTF-8.
-  static let spellings: [[UInt8]] = scalars.map { Array(String(Character($0)).utf8) }
+  package static let spellings: [[UInt8]] = scalars.map { Array(String(Character($0)).utf8) }
 
-  /// The bytes that a token stands for: each character's byte, or, if one of them is no byte's, its text as it is.
+  /// The bytes that a token stands for: each character's byte. If a character has no byte, the token's own UTF-8.
   static func bytes(of token: ArraySlice<UInt8>) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(token.count)
@@ -128,7 +130,7 @@ enum ByteAlphabet {
     }
   }()
 
-  /// [324] the byte of each character below U+0144, -1 where there is none.
+  /// [324] the byte of each character below U+0144; -1 if there is none.
   private static let bytes: [Int16] = {
     var bytes = Array(repeating: Int16(-1), count: 0x144)
     for (byte, scalar) in scalars.enumerated() { bytes[Int(scalar.value)] = Int16(byte) }

@@ -1,15 +1,15 @@
 // WordPattern: where one word ends and the next begins, before byte-pair merging.
 //
-// tokenizer.json states this as a regular expression. Three are in use by the models we run, so instead of an engine
-// for any expression there is one hand-written splitter for these, chosen by the exact text. An unknown expression is
-// refused: a splitter that is nearly right gives tokens the model never saw.
+// tokenizer.json states this as a regular expression. The supported models use three. So there is one hand-written
+// splitter for these three, chosen by their exact text, and no engine for all regular expressions. An unknown
+// expression is refused, because a splitter that is almost right gives tokens that the model never saw.
 //
-// Letters, numbers and white space are those of Unicode 16.0, the version of the `tokenizers` library; characters that
-// a later Unicode assigned count as neither, whatever the Swift toolchain knows about them.
+// Letters, numbers and white space are those of Unicode 16.0, the version of the `tokenizers` library. Characters that
+// a later version of Unicode assigned are none of these, even if the Swift toolchain knows them.
 
 import Base
 
-/// A regular expression of a pre-tokenizer that we know how to follow.
+/// A supported regular expression of a pre-tokenizer.
 enum WordPattern: CaseIterable, Sendable {
   case gpt2, qwen2, llama3
 
@@ -18,7 +18,7 @@ enum WordPattern: CaseIterable, Sendable {
     self = pattern
   }
 
-  /// The expression, exactly as tokenizer.json spells it.
+  /// The expression, exactly as it is in tokenizer.json.
   var regex: String {
     switch self {
     case .gpt2:
@@ -31,7 +31,7 @@ enum WordPattern: CaseIterable, Sendable {
     }
   }
 
-  /// The words of `text`, which they cover completely, as ranges of its bytes.
+  /// The words of `text`, as ranges of its bytes. Together they cover the whole text.
   func words(in text: ArraySlice<UInt8>) -> [Range<Int>] {
     let scalars = ClassifiedText(text)
     var words: [Range<Int>] = []
@@ -47,7 +47,7 @@ enum WordPattern: CaseIterable, Sendable {
   private var digitsMax: Int { self == .llama3 ? 3 : 1 }
 }
 
-/// What the expressions can tell apart.
+/// The classes of characters that the expressions distinguish.
 enum CharacterClass: UInt8, Sendable {
   case letter, number, newline, space, other
 
@@ -77,11 +77,11 @@ enum CharacterClass: UInt8, Sendable {
   }
 }
 
-/// Text taken apart into scalars with their classes.
+/// Text as scalars, with their classes.
 private struct ClassifiedText {
   private var values: [UInt32] = []
   private var classes: [CharacterClass] = []
-  /// [count + 1] where each scalar begins among the bytes, and where the last one ends.
+  /// [count + 1] the byte where each scalar begins, and the byte where the last one ends.
   private(set) var offsets: [Int] = []
 
   var count: Int { values.count }
@@ -100,21 +100,21 @@ private struct ClassifiedText {
     offsets.append(offset)
   }
 
-  /// One match of the Qwen 2 or Llama 3 expression, its alternatives in their order.
+  /// The end of one match of the Qwen 2 or Llama 3 expression. The alternatives are tried in the expression's order.
   func wordEnd(from start: Int, digitsMax: Int) -> Int {
     if let end = contractionEnd(from: start, ignoringCase: true) { return end }
     switch classes[start] {
     case .letter: return run(of: .letter, from: start)
     case .number: return min(run(of: .number, from: start), start + digitsMax)
     case .newline: break
-    // Any one character but these three classes may lead a word.
+    // One character that is not a letter, number or newline can be the first of a word.
     case .space, .other: if hasClass(.letter, at: start + 1) { return run(of: .letter, from: start + 1) }
     }
     if let end = symbolsEnd(from: start) { return run(of: .newline, from: end) }
     return spaceEnd(from: start, stoppingAfterNewlines: true)
   }
 
-  /// One match of the GPT-2 expression, its alternatives in their order.
+  /// The end of one match of the GPT-2 expression. The alternatives are tried in the expression's order.
   func gpt2WordEnd(from start: Int) -> Int {
     if let end = contractionEnd(from: start, ignoringCase: false) { return end }
     let first = values[start] == 0x20 ? start + 1 : start
@@ -128,7 +128,7 @@ private struct ClassifiedText {
     guard values[start] == 0x27, start + 1 < count else { return nil }
     func letter(_ index: Int) -> UInt32 {
       guard index < count else { return 0 }
-      // The long s is an s when case is ignored; no other character folds to one of these letters.
+      // If case is ignored, the long s (U+017F) equals s. No other character folds to one of these letters.
       if ignoringCase, values[index] == 0x17F { return 0x73 }
       let isUppercase = (0x41...0x5A).contains(values[index])
       return ignoringCase && isUppercase ? values[index] + 0x20 : values[index]
@@ -146,7 +146,8 @@ private struct ClassifiedText {
     return hasClass(.other, at: first) ? run(of: .other, from: first) : nil
   }
 
-  /// `\s*[\r\n]+|\s+(?!\S)|\s+`, the first alternative only where asked for. White space begins at `start`.
+  /// `\s*[\r\n]+|\s+(?!\S)|\s+`; the first alternative only with `stoppingAfterNewlines`. There is white space at
+  /// `start`.
   private func spaceEnd(from start: Int, stoppingAfterNewlines: Bool) -> Int {
     let end = classes[start...].firstIndex { $0 != .space && $0 != .newline } ?? count
     if stoppingAfterNewlines, let newline = classes[start..<end].lastIndex(of: .newline) { return newline + 1 }

@@ -1,12 +1,12 @@
 // ReferenceExtraction: where the reference's release of May 2025 finds the answer in a response.
 //
-// It reproduces that code's behaviour, defects included, so that `--recipe ttrl-reference` can be compared with it;
-// nobody should use it for anything else. The defects are those of docs/algorithm.md: it never says that there is no
-// answer, but takes the last number of the text, or the empty string (D2); an announced answer reaches to the end of
-// the text, special tokens included (D3); the article "a" is choice A (D7). Written from a description of the
-// behaviour (E1 to E9, in the order in which they are tried), not from the code.
+// It reproduces that code's behaviour, defects included, so that runs with `--recipe ttrl-reference` can be compared
+// with it. Do not use it for anything else. The defects are those of docs/algorithm.md: it never reports that there is
+// no answer, but takes the last number of the text, or the empty string (D2); an announced answer extends to the end of
+// the text, special tokens included (D3); the article "a" is choice A (D7). It was written from a description of the
+// behaviour, not from the code. The rules are in the order in which they are tried.
 
-/// The answer that the reference reads in a response: its normal form, perhaps empty, never nil.
+/// The answer that the reference finds in a response, in its normal form. It can be empty, but there always is one.
 func referenceAnswer(in response: String) -> String {
   var text = ReferenceText(response)
   text.delete("ки")
@@ -18,8 +18,8 @@ func referenceAnswer(in response: String) -> String {
   return referenceNormalForm(answer)
 }
 
-/// The letter that the reference reads in a response to a choice: the last of A to D that stands alone anywhere in the
-/// text, in upper or lower case; without one, the whole text.
+/// The letter that the reference finds in a response to a choice: the last of A to D that is a word of its own anywhere
+/// in the text, in upper or lower case. Without one, the whole text.
 func referenceChoice(in response: String) -> String {
   var text = ReferenceText(response)
   while let last = text.bytes.last, "./ :".utf8.contains(last) { text.bytes.removeLast() }
@@ -30,27 +30,26 @@ func referenceChoice(in response: String) -> String {
 }
 
 private func unnormalizedAnswer(in text: ReferenceText) -> ReferenceText {
-  // E2: the shape of one prompt format of Minerva.
+  // The form of one prompt format of Minerva.
   let (open, close) = ("final answer is $", "$. I hope")
   if text.contains(open), text.contains(close) {
     return text.split(at: open)[1].split(at: close)[0].trimmed
   }
-  // E3: "boxed" anywhere, whatever command it belongs to.
+  // "boxed" anywhere, in any command.
   if text.contains("boxed") {
     let tail = text.split(at: "boxed").last ?? text
     return tail.starts(with: "{") ? tail.braced : tail.split(at: "$")[0].trimmed
   }
-  // E4, E5: to the end of the text, not of the sentence.
+  // To the end of the text, not of the sentence.
   for phrase in ["he answer is", "final answer is"] where text.contains(phrase) {
     return (text.split(at: phrase).last ?? text).trimmed
   }
-  // E6
   if text.contains("答案是") { return text.split(at: "答案是")[1].trimmed.split(at: "\n\n")[0].trimmed }
   return text.lastNumber
 }
 
 extension ReferenceText {
-  /// Of a text that opens with a brace: what stands in it; everything, if it is never closed.
+  /// The content of the brace with which the text begins; everything after the brace if it is never closed.
   fileprivate var braced: ReferenceText {
     var depth = 0
     for (index, byte) in bytes.enumerated() {
@@ -61,7 +60,7 @@ extension ReferenceText {
     return ReferenceText(bytes.dropFirst())
   }
 
-  /// E7: the last number, commas left out: 3 of "1.5e3"; empty where there is none.
+  /// The last number, without commas: 3 of "1.5e3". Empty if there is none.
   fileprivate var lastNumber: ReferenceText {
     let digits = bytes.filter { $0 != UInt8(ascii: ",") }
     var last = 0..<0
@@ -77,7 +76,7 @@ extension ReferenceText {
     return ReferenceText(digits[last])
   }
 
-  /// E8: line ends go, with the blanks behind them.
+  /// Deletes line ends, and the white space after them.
   fileprivate mutating func deleteLineEnds() {
     var isAfterLineEnd = false
     bytes.removeAll { byte in
@@ -87,7 +86,7 @@ extension ReferenceText {
   }
 }
 
-/// The end of the number that begins here: a minus, digits, a point and digits, all but the last digits optional.
+/// The end of the number that begins here: a minus, digits, a point and digits. All but the last digits are optional.
 private func numberEnd(in text: [UInt8], from start: Int) -> Int? {
   func digitsEnd(_ from: Int) -> Int { text[from...].firstIndex { !$0.isDigit } ?? text.count }
   let first = start + (text[start] == UInt8(ascii: "-") ? 1 : 0)

@@ -1,15 +1,17 @@
-// ReferenceGrader: whether the reference's release of May 2025 calls an answer right (G1 to G5 of docs/algorithm.md).
+// ReferenceGrader: whether the reference's release of May 2025 counts an answer as right.
 //
-// It reproduces that code's behaviour, defects included, so that `--recipe ttrl-reference` can be compared with it;
-// nobody should use it for anything else. It is the relation of the reference's rewards and figures, and not the one of
-// its vote: more lenient (0.5 is 1/2), not transitive, and wrong about fractions, whose grouping it drops on the way
-// from LaTeX to plain text (D6).
+// It reproduces that code's behaviour, defects included, so that runs with `--recipe ttrl-reference` can be compared
+// with it. Do not use it for anything else. The reference's rewards and figures use this relation; its vote does not.
+// It is more lenient than the vote (0.5 is 1/2), is not transitive, and is wrong about fractions, because it drops
+// their grouping when it converts LaTeX to plain text (D6 in docs/algorithm.md).
 //
-// Where the reference asks sympy whether a difference simplifies to 0, this asks the exact keys of AnswerKey.
+// An answer is right if its strict form equals that of the gold answer, or its loose form does, or the elements of the
+// two loose forms are equal. For elements, the reference asks sympy whether their difference simplifies to 0; here, the
+// exact keys of AnswerKey are compared instead.
 
 import Base
 
-/// G2 to G5: whether an answer is right where the reference answer is `gold`.
+/// Whether an answer is right if the right answer is `gold`.
 ///
 /// - Parameters:
 ///   - given: an answer in the vote's normal form.
@@ -24,7 +26,7 @@ func referenceGrade(_ given: String, gold: String) -> Bool {
   return given.count == gold.count && zip(given, gold).allSatisfy(areEqualElements)
 }
 
-/// G2: close to how the answer was written.
+/// The strict form: close to the answer as it was written.
 private func strictForm(_ answer: String) -> ReferenceText {
   var text = ReferenceText(answer).trimmed
   text.unwrapText()
@@ -47,11 +49,11 @@ private func strictForm(_ answer: String) -> ReferenceText {
   text.delete(where: { $0 == UInt8(ascii: " ") })
   text.braceFractions()
   if text == ReferenceText("0.5") { text = ReferenceText("\\frac{1}{2}") }
-  text.stackSlash(rootsMayStand: false)
+  text.stackSlash(acceptsRoots: false)
   return text
 }
 
-/// G3: as plain text, with little left of the notation.
+/// The loose form: plain text, with most of the notation removed.
 private func looseForm(_ answer: String) -> ReferenceText {
   var text = ReferenceText(answer)
   text.unwrapText()
@@ -75,7 +77,7 @@ private func looseForm(_ answer: String) -> ReferenceText {
   return text
 }
 
-/// G4: the elements of a tuple or an interval without further brackets inside; anything else is one element.
+/// The elements of a tuple or an interval that has no brackets inside. Anything else is one element.
 private func elements(of text: ReferenceText) -> [ReferenceText] {
   var text = text
   text.dropThousandsCommas()
@@ -86,15 +88,15 @@ private func elements(of text: ReferenceText) -> [ReferenceText] {
   return ReferenceText(inside).split(at: ",").map(\.trimmed)
 }
 
-/// G5
 private func areEqualElements(_ given: ReferenceText, _ gold: ReferenceText) -> Bool {
-  // 2/4 is not taken for 1/2: the question may have asked to reduce.
+  // 2/4 does not count as 1/2, because the question can ask for a reduced fraction.
   if given.isFraction, gold.isFraction { return given == gold }
   if (given.wholeNumber == nil) != (gold.wholeNumber == nil) { return false }
   return haveZeroDifference(given, gold)
 }
 
-/// Whether sympy's `simplify` would reduce the difference to 0, among texts that the reference lets it see.
+/// Whether sympy's `simplify` would reduce the difference to 0. False for texts that the reference does not give to
+/// sympy.
 private func haveZeroDifference(_ given: ReferenceText, _ gold: ReferenceText) -> Bool {
   guard given.isExpression, gold.isExpression else { return false }
   var both = ReferenceText(given.bytes + "-".bytes + gold.bytes)
@@ -106,13 +108,13 @@ private func haveZeroDifference(_ given: ReferenceText, _ gold: ReferenceText) -
 }
 
 extension ReferenceText {
-  /// Takes `\text{...}` off an answer that is nothing else.
+  /// Removes `\text{...}` around the whole answer.
   fileprivate mutating func unwrapText() {
     guard starts(with: "\\text{"), ends(with: "}"), count > 7 else { return }
     bytes = Array(bytes.dropFirst(6).dropLast())
   }
 
-  /// Words of units anywhere, inside of other words too, with a plural and a power behind them.
+  /// Deletes the words of units anywhere, also inside other words, with a plural ending and a power after them.
   fileprivate mutating func deleteLooseUnits() {
     for unit in looseUnits {
       let pieces = split(at: unit)
@@ -120,7 +122,7 @@ extension ReferenceText {
     }
   }
 
-  /// What follows a unit, less `es` or `s`, blanks and a power.
+  /// The text after a unit, without `es` or `s`, spaces and a power at its beginning.
   private var withoutUnitEnding: ArraySlice<UInt8> {
     var rest = bytes[...]
     if rest.starts(with: "es".utf8) { rest = rest.dropFirst(2) }
@@ -132,7 +134,7 @@ extension ReferenceText {
     return rest
   }
 
-  /// The number that a text is, if that is whole to within 1e-7: 25 of "025", "25.0" and "2.5e1".
+  /// The text's number, if it differs from an integer by at most 1e-7: 25 for "025", "25.0" and "2.5e1".
   fileprivate var wholeNumber: String? {
     let text = trimmed
     guard !text.isEmpty, text.bytes.allSatisfy({ $0.isDigit || "+-.eE".utf8.contains($0) }),
@@ -153,7 +155,7 @@ extension ReferenceText {
     bytes = result
   }
 
-  /// Digits, a stroke, and digits that are not all 0; perhaps negative.
+  /// Whether it is digits, a slash, and digits that are not all 0, with or without a minus in front.
   fileprivate var isFraction: Bool {
     let parts = split(at: "/")
     guard parts.count == 2 else { return false }
@@ -162,12 +164,12 @@ extension ReferenceText {
       && parts[1].bytes.allSatisfy(\.isDigit) && parts[1].bytes.contains { $0 != UInt8(ascii: "0") }
   }
 
-  /// Only what sympy reads as numbers, names, operators and round brackets.
+  /// Whether it has only what sympy reads as numbers, names, operators and round brackets.
   fileprivate var isExpression: Bool {
     !isEmpty && bytes.allSatisfy { $0.isWord && $0 < 128 || "+-*/^().".utf8.contains($0) }
   }
 
-  /// An exponent of two digits, or one that has an exponent itself.
+  /// Whether it has an exponent of two or more digits, or one that has an exponent itself.
   fileprivate var hasLongPower: Bool {
     split(at: "^").dropFirst().contains { tail in
       let digits = tail.bytes.prefix { $0.isDigit }
@@ -175,7 +177,8 @@ extension ReferenceText {
     } || split(at: "^").dropFirst().dropLast().contains { !$0.isEmpty && $0.bytes.allSatisfy(\.isDigit) }
   }
 
-  /// The text with its letters called x and y: to sympy i is no imaginary unit and m no unit of length.
+  /// The text with its letters renamed to x and y, because for sympy i is not the imaginary unit and m is not a unit of
+  /// length.
   fileprivate func renaming(_ letters: [UInt8]) -> String {
     if contains("pi") { return string }
     let pieces = split(at: "sqrt").map { piece in

@@ -1,14 +1,14 @@
-// ReferenceNormalForm: the string by which the reference's release of May 2025 votes (E9 of docs/algorithm.md).
+// ReferenceNormalForm: the string by which the reference's release of May 2025 votes.
 //
-// It reproduces that code's behaviour, defects included, so that `--recipe ttrl-reference` can be compared with it;
-// nobody should use it for anything else. Two answers vote together only where these strings are equal, so 1/2 and 0.5
-// do not (D4); and words that are also units vanish wherever they stand alone, the `pm` of `\pm` and the variables a,
-// c, d, g, h, l, m, o, s, t among them (D5).
+// It reproduces that code's behaviour, defects included, so that runs with `--recipe ttrl-reference` can be compared
+// with it. Do not use it for anything else. Two answers count as the same vote only if these strings are equal, so 1/2
+// and 0.5 do not (D4 in docs/algorithm.md). Words that are also units are deleted wherever they are words of their own,
+// including the `pm` of `\pm` and the variables a, c, d, g, h, l, m, o, s, t (D5).
 //
-// The order of the rules is the reference's: it decides what is left. Of its list of units, which comes from the
-// MathQA data, the words are here; entries of several words with stops between them ("sq . m") are not.
+// The rules are in the reference's order, because the result depends on it. Of its list of units, which comes from the
+// MathQA data, only the single words are here; entries of several words with stops between them ("sq . m") are not.
 
-/// The normal form of an answer as it was extracted.
+/// The normal form of an answer that was extracted.
 func referenceNormalForm(_ answer: ReferenceText) -> String {
   var text = answer.trimmed
   text.delete("\n")
@@ -43,7 +43,7 @@ func referenceNormalForm(_ answer: ReferenceText) -> String {
   text.braceRoots()
   text.delete(where: { $0 == UInt8(ascii: " ") })
   text.braceFractions()
-  text.stackSlash(rootsMayStand: true)
+  text.stackSlash(acceptsRoots: true)
   return text.string
 }
 
@@ -54,14 +54,14 @@ extension ReferenceText {
     replace("bmatrix", with: "pmatrix")
   }
 
-  /// Everything from the first `\text{` on, if the answer ends with a brace and something is left.
+  /// Deletes everything from the first `\text{` on, if the answer ends with a brace and something is left.
   fileprivate mutating func deleteTrailingText() {
     guard ends(with: "}"), let start = bytes.firstRange(of: "\\text{".utf8)?.lowerBound else { return }
     let rest = ReferenceText(bytes[..<start]).trimmed
     if !rest.isEmpty { self = rest }
   }
 
-  /// Words that are units, wherever they stand between characters that belong to no word; unless nothing is left.
+  /// Deletes the words that are units, but not if the unit is the whole text.
   fileprivate mutating func deleteUnits() {
     var result: [UInt8] = []
     var rest = bytes[...]
@@ -74,7 +74,7 @@ extension ReferenceText {
     bytes = result
   }
 
-  /// `25.0` and `25.` are 25, before anything that is no digit.
+  /// `25.0` and `25.` become 25, unless another digit follows.
   fileprivate mutating func dropZeroDecimals() {
     var result: [UInt8] = []
     var position = 0
@@ -101,7 +101,7 @@ extension ReferenceText {
   }
 }
 
-/// The reference's words for units, in plural as well.
+/// The reference's words for units, each also with an s.
 private let referenceUnits: [[UInt8]] =
   ("a ab acre am apple are bc by c cc cm coin cube cubic d day decrease deg degree dm east excess feet ft g gain "
   + "gal gallon gm h hectare hour hr inch inches increase kg km kmh kmph l lb less liter litre loss lt m man mark "
@@ -119,8 +119,8 @@ private let smallNumbers = [
 private let tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 private let scales = [("thousand", 1_000), ("million", 1_000_000), ("billion", 1_000_000_000)]
 
-/// The whole number that the words of a text spell, words of other kinds passed over ("three quarters" is 3); of a
-/// text of digits, the number without leading zeros. nil where no word is a number.
+/// The integer that is written in the words of a text; other words are ignored ("three quarters" is 3). If the text is
+/// digits only, the number without leading zeros. nil if no word is a number.
 private func numberInWords(_ text: String) -> String? {
   if !text.isEmpty, text.utf8.allSatisfy(\.isDigit) {
     let digits = text.drop { $0 == "0" }
@@ -130,7 +130,7 @@ private func numberInWords(_ text: String) -> String? {
   var total = 0
   var current = 0
   var hasNumber = false
-  // More words than any number has would overflow.
+  // No number has more words. More could overflow.
   for word in words.prefix(40) {
     if let small = smallNumbers.firstIndex(of: String(word)) {
       current += small

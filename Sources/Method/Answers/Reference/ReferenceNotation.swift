@@ -1,11 +1,11 @@
-// ReferenceNotation: what the reference's two normal forms and its LaTeX reader share about fractions.
+// ReferenceNotation: rules for fractions that the reference's forms share, and its LaTeX reader.
 //
-// Part of `--recipe ttrl-reference`; see ReferenceGrader. The LaTeX reader stands for pylatexenc, as far as answers go:
-// commands become the characters that they print, fractions `a/b` without brackets, which is where 1/(2+√3) becomes
-// 1/2+√3 (D6). It reads one pass, and no deeper than `depthMax`.
+// Part of `--recipe ttrl-reference`; see ReferenceGrader. The LaTeX reader does what pylatexenc does with answers:
+// commands become the characters that they print. Fractions become `a/b` without brackets, so 1/(2+√3) becomes 1/2+√3
+// (D6 in docs/algorithm.md). It takes one pass, and reads no deeper than `depthMax`.
 
 extension ReferenceText {
-  /// `\frac12` becomes `\frac{1}{2}`; a `\frac` with fewer than two characters behind it leaves all as it was.
+  /// `\frac12` becomes `\frac{1}{2}`. If a `\frac` has fewer than two characters after it, nothing is changed.
   mutating func braceFractions() {
     rewriteTails(of: "\\frac") { tail in
       guard let first = tail.bytes.first, first != UInt8(ascii: "{") else { return tail.isEmpty ? nil : tail.bytes }
@@ -17,25 +17,25 @@ extension ReferenceText {
     }
   }
 
-  /// `3/4` becomes `\frac{3}{4}`, where both are integers as they are usually written.
+  /// `3/4` becomes `\frac{3}{4}`, if both sides are integers in their usual form.
   ///
-  /// - Parameter rootsMayStand: a side with a root in it will do as well.
-  mutating func stackSlash(rootsMayStand: Bool) {
+  /// - Parameter acceptsRoots: whether a side can also contain a root.
+  mutating func stackSlash(acceptsRoots: Bool) {
     let sides = split(at: "/")
     guard sides.count == 2 else { return }
     let isPlain = sides.allSatisfy { side in
-      rootsMayStand && side.contains("sqrt") || Int(side.string).map { "\($0)" } == side.string
+      acceptsRoots && side.contains("sqrt") || Int(side.string).map { "\($0)" } == side.string
     }
     if isPlain { self = ReferenceText("\\frac{\(sides[0].string)}{\(sides[1].string)}") }
   }
 }
 
-/// LaTeX as the plain text it prints.
+/// The plain text that LaTeX prints.
 func referencePlainText(_ latex: ReferenceText) -> ReferenceText {
   var latex = latex
   latex.replace("\\tfrac", with: "\\frac")
   latex.replace("\\dfrac", with: "\\frac")
-  // So that the 2 of `2\frac13` stays a number of its own.
+  // So that the 2 of `2\frac13` stays a separate number.
   latex.replace("\\frac", with: " \\frac")
   var reader = PlainTextReader(rest: latex.bytes[...])
   return ReferenceText(reader.readAll(depth: 0)).trimmed
@@ -44,10 +44,10 @@ func referencePlainText(_ latex: ReferenceText) -> ReferenceText {
 private struct PlainTextReader {
   var rest: ArraySlice<UInt8>
 
-  /// Deeper than any answer; what lies below is left out.
+  /// Usual answers are not nested so deeply. Deeper content is left out.
   private static let depthMax = 64
 
-  /// What commands print; those that are not here print nothing.
+  /// What commands print. Other commands print nothing.
   private static let symbols = [
     "pi": "pi", "infty": "inf", "cup": "U", "cdot": "*", "times": "*", "pm": "±", "mp": "∓", "le": "≤", "ge": "≥",
     "ne": "≠", "in": "∈", "alpha": "α", "beta": "β", "gamma": "γ", "theta": "θ", "phi": "ϕ", "lambda": "λ", "mu": "μ",
@@ -94,7 +94,7 @@ private struct PlainTextReader {
   private mutating func readCommand(depth: Int) -> [UInt8] {
     let name = rest.prefix { $0.isWord && !$0.isDigit && $0 < 128 && $0 != UInt8(ascii: "_") }
     guard !name.isEmpty else {
-      // An escaped mark, or a space of some width.
+      // An escaped mark, or a command for a space.
       guard let mark = rest.popFirst() else { return [] }
       return "%$#{}&_".utf8.contains(mark) ? [mark] : " ".bytes
     }

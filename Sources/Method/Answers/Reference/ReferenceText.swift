@@ -1,9 +1,9 @@
-// ReferenceText: a text that is rewritten, rule after rule, as the reference rewrites answers.
+// ReferenceText: a text that is rewritten rule by rule, as the reference rewrites answers.
 //
-// The reference's answer semantics is a long list of textual substitutions, and what it gets wrong follows from their
-// order. The two normal forms (ReferenceNormalForm, ReferenceGrader) are such lists; this is the tool they are
-// written with. Bytes, because every pattern is ASCII, which no other character of UTF-8 contains. Every operation
-// takes one pass.
+// The reference defines the meaning of answers by a long list of textual substitutions; its errors follow from their
+// order. ReferenceNormalForm and ReferenceGrader are such lists, and this type has the operations that they use. It
+// holds bytes, because every pattern is ASCII, which is never part of another character in UTF-8. Every operation takes
+// one pass.
 
 struct ReferenceText: Equatable {
   var bytes: [UInt8]
@@ -21,7 +21,7 @@ struct ReferenceText: Equatable {
     bytes.count >= part.utf8.count && bytes.suffix(part.utf8.count) == part.bytes[...]
   }
 
-  /// The pieces between the occurrences of a separator; one more than there are of it.
+  /// The pieces between the occurrences of a separator: one more than there are occurrences.
   func split(at separator: String) -> [ReferenceText] {
     var pieces: [ReferenceText] = []
     var start = 0
@@ -42,7 +42,7 @@ struct ReferenceText: Equatable {
 
   mutating func delete(where shouldDelete: (UInt8) -> Bool) { bytes.removeAll(where: shouldDelete) }
 
-  /// Takes white space off both ends.
+  /// Removes white space from both ends.
   mutating func trim() {
     bytes = Array(bytes[(bytes.firstIndex { !$0.isSpace } ?? bytes.count)...])
     while bytes.last?.isSpace == true { bytes.removeLast() }
@@ -57,9 +57,9 @@ struct ReferenceText: Equatable {
   mutating func dropLast(_ mark: String) { if ends(with: mark) { bytes.removeLast(mark.utf8.count) } }
   mutating func dropFirst(_ mark: String) { if starts(with: mark) { bytes.removeFirst(mark.utf8.count) } }
 
-  /// Rewrites `\name{argument}` by its argument, for the argument up to the next closing brace, nested or not.
+  /// Replaces `\name{argument}`. The argument ends at the next closing brace, even if that belongs to a brace inside.
   ///
-  /// - Parameter rewrite: what stands there instead, given the argument.
+  /// - Parameter rewrite: returns the replacement for an argument.
   mutating func replaceCommand(_ opening: String, by rewrite: (ArraySlice<UInt8>) -> [UInt8]) {
     var result: [UInt8] = []
     var rest = bytes[...]
@@ -72,10 +72,10 @@ struct ReferenceText: Equatable {
     bytes = result + rest
   }
 
-  /// Rewrites what follows each occurrence of a command.
+  /// Rewrites the text after each occurrence of a command.
   ///
-  /// - Parameter rewrite: takes the rest of the text behind the command up to its next occurrence; nil gives up and
-  ///   leaves the whole text as it was.
+  /// - Parameter rewrite: gets the text from the command to its next occurrence, and returns the replacement; nil: the
+  ///   whole text stays unchanged.
   mutating func rewriteTails(of command: String, _ rewrite: (ReferenceText) -> [UInt8]?) {
     let pieces = split(at: command)
     var result = pieces[0].bytes
@@ -86,13 +86,13 @@ struct ReferenceText: Equatable {
     bytes = result
   }
 
-  /// Keeps the right side of a single `=` whose left side has at most two characters.
+  /// If there is a single `=` and its left side has at most two characters, keeps only the right side.
   mutating func dropShortLeftSide() {
     let sides = split(at: "=")
     if sides.count == 2, sides[0].string.unicodeScalars.count <= 2 { self = sides[1] }
   }
 
-  /// Takes the commas out of a number grouped by thousands: `1,024` is 1024, `1,24` stays.
+  /// Removes the commas of a number that is grouped by thousands: `1,024` becomes 1024, `1,24` stays.
   mutating func dropThousandsCommas() {
     var result: [UInt8] = []
     for (index, byte) in bytes.enumerated() {

@@ -1,6 +1,6 @@
-// The files that come inside the binary: the small base model and its questions.
+// The files that are built into the program: the small base model and its questions.
 #pragma once
 #include <stddef.h>
 
-// The bytes of a file by name, or NULL if there is none. Static memory.
+// The bytes of the file with this name, in static memory; NULL if there is no such file. count: how many bytes.
 const unsigned char *_Nullable ttrl_embedded_file(const char *_Nonnull name, long *_Nonnull count);
