@@ -132,9 +132,11 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.install(0)
     // The first of several small leases is done before the second arrives: three slots are still owed to the worker.
     _ = bench.hear(.lease(Small.lease(1, samples: 0..<1)))
-    #expect(sent(bench.on(.exhausted(LeaseID(1)))) == [.want(slots: 1)])
+    let first = bench.on(.sampled(LeaseID(1), [Small.trajectory(sample: 0)]))
+    #expect(sent(first).last == .want(slots: 1))
     _ = bench.hear(.lease(Small.lease(2, samples: 1..<3)))
-    #expect(sent(bench.on(.exhausted(LeaseID(2)))) == [.want(slots: 2)])
+    let second = bench.on(.sampled(LeaseID(2), (1..<3).map { Small.trajectory(sample: $0) }))
+    #expect(sent(second).last == .want(slots: 2))
   }
 
   @Test func `what was sampled is kept until it is settled, and offered again after a reconnect`() {
@@ -184,7 +186,8 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.join()
     let second = Small.lease(1, samples: 4..<6)
     #expect(!bench.hear(.lease(second)).contains(.sample(second)))
-    #expect(bench.on(.exhausted(LeaseID(1))).contains(.sample(second)))
+    let rest = bench.on(.sampled(LeaseID(1), (0..<4).map { Small.trajectory(sample: $0) }))
+    #expect(rest.contains(.sample(second)))
   }
 
   @Test func `a heartbeat is sent as often as the coordinator wishes, and not before the welcome`() {

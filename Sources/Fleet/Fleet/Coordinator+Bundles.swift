@@ -4,17 +4,17 @@ import Base
 import Records
 
 extension Coordinator {
-  /// What the book wants sent or noted goes the way of all messages and notes.
+  /// Hands on what the book wants done.
   mutating func onBundles(
-    _ effects: inout [CoordinatorEffect], _ change: (inout BundleBook, inout [BundleEffect]) -> Void
+    _ effects: inout [CoordinatorEffect], _ change: (inout BundleBook, inout [BundleBook.Effect]) -> Void
   ) {
-    var wanted: [BundleEffect] = []
+    var wanted: [BundleBook.Effect] = []
     change(&bundles, &wanted)
     for effect in wanted {
       switch effect {
       case .send(let message, let peer): effects.append(.send(message, to: peer))
       case .avoid(let relay, let fault, let peer): effects.append(.note(.relayAvoided(relay, fault, by: peer)))
-      case .make, .sendChunk, .drop: effects.append(.bundle(effect))
+      case .bundle(let effect): effects.append(.bundle(effect))
       }
     }
   }

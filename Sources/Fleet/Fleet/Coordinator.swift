@@ -187,7 +187,7 @@ package struct Coordinator: Sendable {
       _ = peers.update(id) { $0.tokens = tokens }
     case (.requestBundle(let version, let holding), .worker): offerBundle(of: version, holding, to: id, &effects)
     case (.requestChunk(let version, let digest), .worker):
-      onBundles(&effects) { $0.fetched(digest, of: version, by: id, &$1) }
+      onBundles(&effects) { $0.requested(digest, of: version, by: id, &$1) }
     case (.fault(let relay, let version, let fault), .worker):
       onBundles(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
     // It was heard, which is all that it says: a learner speaks while it waits, and between micro-batches.

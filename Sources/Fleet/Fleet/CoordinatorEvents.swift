@@ -36,7 +36,7 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
   case sealPolicy(PolicyManifest, report: String, from: PeerID)
-  /// About the bundles in which versions go to workers; `send` and `avoid` come as `send` and `note`.
+  /// About the bundles in which versions go to workers.
   case bundle(BundleEffect)
   /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
@@ -51,6 +51,16 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case finish
   /// The run cannot go on. Exit with status 1.
   case fail(reason: String)
+}
+
+/// What must be done about bundles.
+package enum BundleEffect: Sendable, Equatable {
+  /// Pack a version on another thread, then say `.bundled`. The files of both versions exist now; the base's may be
+  /// dropped while the packing goes on.
+  case make(PolicyManifest, base: PolicyManifest?)
+  case sendChunk(ChunkDigest, to: PeerID)
+  /// No worker will ask for bundles of this version any more.
+  case drop(PolicyVersion)
 }
 
 /// What an operator may want to know; never decides anything.

@@ -15,8 +15,6 @@ package enum WorkerEvent: Sendable, Equatable {
   case received(Message)
   /// Trajectories of a lease have been sampled.
   case sampled(LeaseID, [Trajectory])
-  /// The engine has sampled all of a lease.
-  case exhausted(LeaseID)
   /// About versions on their way to this worker, or through it to others.
   case transfer(FetcherEvent)
   /// Finish the leases at hand, take no more, then leave.
@@ -82,7 +80,6 @@ package struct Worker: Sendable {
     case .disconnected: disconnected(&effects)
     case .received(let message): receive(message, now: now, &effects)
     case .sampled(let lease, let trajectories): deliver(trajectories, of: lease, &effects)
-    case .exhausted(let lease): sampling[lease] = nil
     case .transfer(let event):
       if case .listening(let address) = event { hello.relay = address }
       onFetcher(&effects) { $0.receive(event, now: now, &$1) }
@@ -174,17 +171,17 @@ package struct Worker: Sendable {
 
   package var installed: [PolicyVersion] { fetcher.installed }
 
-  /// What the fetcher asks of the coordinator goes the way of all messages.
+  /// Hands on what the fetcher wants done.
   private mutating func onFetcher(
-    _ effects: inout [WorkerEffect], _ change: (inout BundleFetcher, inout [FetcherEffect]) -> Void
+    _ effects: inout [WorkerEffect], _ change: (inout BundleFetcher, inout [BundleFetcher.Effect]) -> Void
   ) {
-    var wanted: [FetcherEffect] = []
+    var wanted: [BundleFetcher.Effect] = []
     change(&fetcher, &wanted)
     for effect in wanted {
       switch effect {
-      case .ask(let message): effects.append(.send(message))
+      case .send(let message): effects.append(.send(message))
       case .disconnect: effects.append(.disconnect)
-      default: effects.append(.transfer(effect))
+      case .transfer(let effect): effects.append(.transfer(effect))
       }
     }
   }

@@ -262,8 +262,6 @@ package final class CoordinatorShell {
     case .sendChunk(let digest, let peer):
       if let bytes = shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
     case .drop(let version): shelf?.drop(version)
-    case .send(let message, let peer): links[peer]?.send(message)
-    case .avoid: break
     }
   }
 

@@ -218,8 +218,6 @@ final class CoordinatorShell: Shell {
       }
       world.violate("chunk \(digest) is asked for and was dropped")
     case .drop(let version): bundles.removeAll { $0.manifest.policy.version == version }
-    case .send(let message, let id): send(message, to: id, in: world)
-    case .avoid: world.violate("the coordinator's machine hands on \(effect)")
     }
   }
 

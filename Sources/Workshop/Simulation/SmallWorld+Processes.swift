@@ -205,17 +205,13 @@ extension SmallWorld {
   /// One slot.
   private mutating func sample(_ lease: Lease, _ process: ProcessNumber) {
     var sampled: Slot?
-    var isExhausted = false
     updateClient(process) { client in
       if !client.policies.contains(lease.policy) { return }
       sampled = client.jobs[0].slots.removeFirst()
-      isExhausted = client.jobs[0].slots.isEmpty
-      if isExhausted { client.jobs.removeFirst() }
+      if client.jobs[0].slots.isEmpty { client.jobs.removeFirst() }
     }
     guard let sampled else { return violate("process \(process) samples from policy \(lease.policy), which it lacks") }
     feed(process, .sampled(lease.id, [Self.trajectory(sampled, lease.policy)]), .tick)
-    guard isExhausted, survives(process) else { return }
-    feed(process, .exhausted(lease.id), .tick)
   }
 }
 

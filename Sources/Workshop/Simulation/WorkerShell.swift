@@ -202,7 +202,6 @@ final class WorkerShell: Shell {
       children[LinkID(child.number)] = nil
       world.close(LinkID(child.number), at: seat)
     case .left(let relay, let fault): world.note(seat, 35, "leaves relay \(relay): \(fault)")
-    case .ask, .disconnect: world.violate("a worker's machine hands on \(effect)")
     }
   }
 
@@ -291,14 +290,11 @@ final class WorkerShell: Shell {
     var job = jobs.remove(at: index)
     let slots = Array(job.slots.prefix(count))
     job.slots.removeFirst(count)
-    let isExhausted = job.slots.isEmpty
     // Leases take turns.
-    if !isExhausted { jobs.append(job) }
+    if !job.slots.isEmpty { jobs.append(job) }
     let trajectories = sample(job.lease, slots, in: world)
     tokens += UInt64(trajectories.reduce(0) { $0 + $1.tokens.count })
     feed(.sampled(id, trajectories), in: world)
-    guard isExhausted, world.survives(seat, incarnation: incarnation) else { return }
-    feed(.exhausted(id), in: world)
   }
 
   private func sample(_ lease: Lease, _ slots: [Slot], in world: World) -> [Trajectory] {
