@@ -24,7 +24,10 @@ package enum CoordinatorEvent: Sendable, Equatable {
 /// What must be done, in this order.
 package enum CoordinatorEffect: Sendable, Equatable {
   case send(Message, to: PeerID)
-  case close(PeerID, reason: String)
+  /// Send a goodbye with this reason, then close the connection.
+  case dismiss(PeerID, Dismissal)
+  /// Close the connection without a goodbye.
+  case cutOff(PeerID, CutOff)
   /// Make these durable, under the name of the worker and the lease it delivers them under, before performing what
   /// follows.
   case store([Trajectory], worker: String, lease: LeaseID)
@@ -50,7 +53,7 @@ package enum CoordinatorEffect: Sendable, Equatable {
   /// The accounting closes: every round of the plan is complete. Exit with status 0.
   case finish
   /// The run cannot go on. Exit with status 1.
-  case fail(reason: String)
+  case fail(RunFault)
 }
 
 /// What must be done about bundles.

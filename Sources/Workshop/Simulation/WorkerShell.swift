@@ -174,7 +174,7 @@ final class WorkerShell: Shell {
       jobs.removeAll { $0.lease.id == id }
     case .transfer(let effect): perform(effect, in: world)
     case .dropPolicy(let version): drop(version, in: world)
-    case .exit(let status, let reason): world.exit(seat, status: status, reason: reason)
+    case .exit(let departure): world.exit(seat, departure)
     }
   }
 
@@ -294,7 +294,7 @@ final class WorkerShell: Shell {
     if !job.slots.isEmpty { jobs.append(job) }
     let trajectories = sample(job.lease, slots, in: world)
     tokens += UInt64(trajectories.reduce(0) { $0 + $1.tokens.count })
-    feed(.sampled(id, trajectories), in: world)
+    feed(.sampled(trajectories.map { SampledTrajectory($0, of: id) }), in: world)
   }
 
   private func sample(_ lease: Lease, _ slots: [Slot], in world: World) -> [Trajectory] {
