@@ -1,6 +1,7 @@
 // docs/protocol.md against the code: every kind is on the page, under its number and name.
 
 import Base
+import Fleet
 import Foundation
 import Records
 import Testing

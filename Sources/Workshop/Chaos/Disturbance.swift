@@ -6,6 +6,7 @@
 // out waits, looks for a victim, and asks for the next.
 
 package import Base
+import Records
 
 /// The kinds of process of a run on one machine. The raw values are the names in `ttrl chaos --json`.
 package enum ProcessKind: String, Sendable, CaseIterable {
