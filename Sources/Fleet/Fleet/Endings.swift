@@ -57,8 +57,8 @@ package enum RunFault: Sendable, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .trainedDifferently(let version):
-      "policy \(version) was trained again and came out different; the learner's arithmetic is not the one that made it "
-        + "(other processor, other library?)"
+      "policy \(version) was trained again and came out different; the learner's arithmetic is not the one that made "
+        + "it (other processor, other library?)"
     }
   }
 }

@@ -1,9 +1,9 @@
 // FleetWatch: who is connected, what each holds, and who waits for whom, for what, and since when.
 //
-// A run that stands still has a reason, and the coordinator's books have it. This looks at the machine from outside, as
-// often as somebody wants to know, and remembers only since when things are as they are; so a time is exact to one look.
-// It decides nothing: the deadlines that it names are enforced in Coordinator.watch. It says everything as data; the
-// text is made where people read it.
+// A run that stands still has a reason, and the coordinator's books have it. FleetWatch looks at the machine from
+// outside, whenever fleet.json is due, and remembers only since when things are as they are; so a time is exact to the
+// interval between two looks. It decides nothing: the deadlines that it names are enforced in Coordinator.watch.
+// Everything is data; the text is made where people read it.
 
 package import Base
 package import Records

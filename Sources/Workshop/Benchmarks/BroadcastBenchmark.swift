@@ -1,8 +1,8 @@
 // BroadcastBenchmark: how long it takes until N workers hold a version, as an anchor and as a delta.
 //
 // The real thing without sampling: BundleBook decides, BundleShelf packs, Links carry the real frames, BundleFetcher
-// and BundleTransfer fetch, relay, unpack and verify. The receivers are in this process, on one loop with the source, or
-// elsewhere: `--listen` waits for them, `--coordinator` is one of them. A receiver says what it holds with `ready`.
+// and BundleTransfer fetch, relay, unpack and verify. The receivers are in this process, on one loop with the source,
+// or elsewhere: `--listen` waits for them, `--coordinator` is one of them. A receiver says what it holds with `ready`.
 // Every version goes as an anchor first and then, where there are weights to go on to, as a delta on it; who has a new
 // version forgets the older ones, so that each round carries everything again.
 
