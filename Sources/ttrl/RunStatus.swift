@@ -3,6 +3,7 @@
 import Base
 import Ledger
 import Observatory
+import Platform
 import Records
 import RunReading
 import Runs
@@ -13,6 +14,7 @@ struct RunStatus {
   private let rounds: [(round: StoredRound, settled: Int)]
   private let workers: [StoredWorker]
   private let policies: [StoredPolicy]
+  /// nil if no coordinator is at work.
   private let note: FleetNote?
   private let isFinished: Bool
   /// Of a finished run: closed rounds of which a slot is neither settled nor unneeded. There are none, or the ledger is
@@ -25,7 +27,7 @@ struct RunStatus {
     rounds = try ledger.openRounds().map { ($0, try ledger.accountedCount(of: $0.id)) }
     workers = try ledger.workers()
     policies = try ledger.policies()
-    note = FleetNote(run.directory)
+    note = FleetNote(of: run.directory, now: WallClock.seconds())
     // A guard may end a run before its last step.
     isFinished = history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
     unbalanced = isFinished ? try ledger.unbalancedRounds() : []
@@ -37,19 +39,11 @@ struct RunStatus {
   /// What the run waits for first of all, in words.
   private var waiting: String {
     if isFinished { return "nothing: the run is finished" }
-    guard let note, !note.isStale else { return "a coordinator: none is at work" }
+    guard let note else { return "a coordinator: none is at work" }
     return note.waits.first.map(Self.sentence) ?? "nothing that the coordinator knows of"
   }
 
-  /// None if no coordinator is at work.
-  private var waits: [FleetNote.Wait] { note.map { $0.isStale ? [] : $0.waits } ?? [] }
-
-  private static func json(_ wait: FleetNote.Wait) -> JSON {
-    [
-      "waiter": .string(wait.waiter), "awaited": .string(wait.awaited), "what": .string(wait.what),
-      "seconds": .double(wait.seconds), "deadline_seconds": .number(wait.deadlineSeconds),
-    ]
-  }
+  private var waits: [FleetNote.Wait] { note?.waits ?? [] }
 
   private static func sentence(_ wait: FleetNote.Wait) -> String {
     var text = "\(wait.waiter) waits for \(wait.awaited), \(wait.what), for \(Figures.duration(seconds: wait.seconds))"
@@ -62,7 +56,7 @@ struct RunStatus {
       "run": .string(run.directory.path), "steps_done": .int(history.steps.count),
       "steps": .int(Int(run.method.steps)), "policy": .int(Int(policies.last?.version.number ?? 0)),
       "finished": .bool(isFinished), "waits_for": .string(waiting), "balanced": .bool(isBalanced),
-      "waits": .array(waits.map(Self.json)),
+      "waits": .array(waits.map(\.json)),
       "open_rounds": .array(
         rounds.map { round, settled in
           ["round": .string("\(round.id)"), "slots": .int(round.slots), "settled": .int(settled)]
@@ -82,7 +76,7 @@ struct RunStatus {
       "run       \(run.directory.path)", "steps     \(history.steps.count) of \(run.method.steps)",
       "policy    \(policies.last?.version.number ?? 0)",
     ]
-    if isFinished || note?.isStale != false {
+    if isFinished || note == nil {
       lines.append("waits for \(waiting)")
     } else {
       lines += waits.map { "waits     \(Self.sentence($0))" }

@@ -3,6 +3,7 @@
 import Base
 import Chaos
 import Platform
+import Records
 import Testing
 
 @Suite struct ScheduleTests {

@@ -130,8 +130,11 @@ func refusals(in effects: [CoordinatorEffect]) -> [Refusal] {
   effects.compactMap { if case .note(.refused(_, let refusal, _)) = $0 { refusal } else { nil } }
 }
 
-func isGoodbye(_ message: Message) -> Bool {
-  if case .goodbye = message { true } else { false }
+/// Why peers were refused, in order.
+func dismissals(of id: UInt64, in effects: [CoordinatorEffect]) -> [Dismissal] {
+  effects.compactMap { effect in
+    if case .dismiss(PeerID(id), let reason) = effect { reason } else { nil }
+  }
 }
 
 extension Lease {

@@ -17,8 +17,8 @@ private struct BookBench {
 
   mutating func ask(
     _ version: UInt32, holding: [UInt32] = [], by peer: UInt64, at address: String? = nil
-  ) -> [BundleEffect] {
-    var effects: [BundleEffect] = []
+  ) -> [BundleBook.Effect] {
+    var effects: [BundleBook.Effect] = []
     book.asked(
       for: Small.manifest(version), holding: holding.map { PolicyVersion($0) }, by: PeerID(peer),
       at: address ?? "10.0.0.\(peer):1", &effects)
@@ -31,21 +31,22 @@ private struct BookBench {
     return nil
   }
 
-  mutating func bundled(_ bundle: BundleManifest) -> [BundleEffect] {
-    var effects: [BundleEffect] = []
+  mutating func bundled(_ bundle: BundleManifest) -> [BundleBook.Effect] {
+    var effects: [BundleBook.Effect] = []
     book.bundled(bundle, &effects)
     return effects
   }
 
-  mutating func fault(_ relay: String, _ fault: RelayFault, version: UInt32 = 0, by peer: UInt64) -> [BundleEffect] {
-    var effects: [BundleEffect] = []
+  mutating func fault(_ relay: String, _ fault: RelayFault, version: UInt32 = 0, by peer: UInt64) -> [BundleBook.Effect]
+  {
+    var effects: [BundleBook.Effect] = []
     book.faulted(relay, PolicyVersion(version), fault, by: PeerID(peer), &effects)
     return effects
   }
 
-  mutating func fetch(_ chunk: UInt8, of version: UInt32) -> [BundleEffect] {
-    var effects: [BundleEffect] = []
-    book.fetched(ChunkDigest([chunk]), of: PolicyVersion(version), by: PeerID(1), &effects)
+  mutating func fetch(_ chunk: UInt8, of version: UInt32) -> [BundleBook.Effect] {
+    var effects: [BundleBook.Effect] = []
+    book.requested(ChunkDigest([chunk]), of: PolicyVersion(version), by: PeerID(1), &effects)
     return effects
   }
 
@@ -61,7 +62,7 @@ private struct BookBench {
 @Suite struct BundleBookTests {
   @Test func `an anchor is made when somebody asks, once, and whoever asked meanwhile hears of it`() {
     var bench = BookBench()
-    #expect(bench.ask(0, by: 1) == [.make(Small.manifest(0), base: nil)])
+    #expect(bench.ask(0, by: 1) == [.bundle(.make(Small.manifest(0), base: nil))])
     #expect(bench.ask(0, by: 2) == [])
     let told = bench.bundled(BookBench.bundle(0))
     #expect(
@@ -73,11 +74,11 @@ private struct BookBench {
 
   @Test func `who holds the version before gets the difference, others everything`() {
     var bench = BookBench()
-    var effects: [BundleEffect] = []
+    var effects: [BundleBook.Effect] = []
     bench.book.sealed(Small.manifest(1), after: Small.manifest(0), &effects)
-    #expect(effects == [.make(Small.manifest(1), base: Small.manifest(0))])
+    #expect(effects == [.bundle(.make(Small.manifest(1), base: Small.manifest(0)))])
     #expect(bench.ask(1, holding: [0], by: 1) == [])
-    #expect(bench.ask(1, holding: [], by: 2) == [.make(Small.manifest(1), base: nil)])
+    #expect(bench.ask(1, holding: [], by: 2) == [.bundle(.make(Small.manifest(1), base: nil))])
     let delta = BookBench.bundle(1, base: 0)
     #expect(bench.bundled(delta) == [.send(.bundle(delta, from: "", depth: 0), to: PeerID(1))])
     #expect(
@@ -139,20 +140,20 @@ private struct BookBench {
     var bench = BookBench.withAnchor()
     _ = bench.ask(1, by: 1)
     _ = bench.bundled(BookBench.bundle(1, chunks: [2, 3]))
-    #expect(bench.fetch(2, of: 1) == [.sendChunk(ChunkDigest([2]), to: PeerID(1))])
-    var effects: [BundleEffect] = []
+    #expect(bench.fetch(2, of: 1) == [.bundle(.sendChunk(ChunkDigest([2]), to: PeerID(1)))])
+    var effects: [BundleBook.Effect] = []
     bench.book.dropped(PolicyVersion(1), &effects)
-    #expect(effects == [.drop(PolicyVersion(1))])
-    #expect(bench.fetch(2, of: 0) == [.sendChunk(ChunkDigest([2]), to: PeerID(1))])
+    #expect(effects == [.bundle(.drop(PolicyVersion(1)))])
+    #expect(bench.fetch(2, of: 0) == [.bundle(.sendChunk(ChunkDigest([2]), to: PeerID(1)))])
     #expect(bench.fetch(3, of: 1) == [.send(.missing(PolicyVersion(1)), to: PeerID(1))])
   }
 
   @Test func `who waits for a bundle of a version that is dropped is told`() {
     var bench = BookBench()
     _ = bench.ask(0, by: 1)
-    var effects: [BundleEffect] = []
+    var effects: [BundleBook.Effect] = []
     bench.book.dropped(PolicyVersion(0), &effects)
-    #expect(effects == [.send(.missing(PolicyVersion(0)), to: PeerID(1)), .drop(PolicyVersion(0))])
-    #expect(bench.bundled(BookBench.bundle(0)) == [.drop(PolicyVersion(0))])
+    #expect(effects == [.send(.missing(PolicyVersion(0)), to: PeerID(1)), .bundle(.drop(PolicyVersion(0)))])
+    #expect(bench.bundled(BookBench.bundle(0)) == [.bundle(.drop(PolicyVersion(0)))])
   }
 }

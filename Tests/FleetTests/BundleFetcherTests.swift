@@ -10,33 +10,33 @@ private struct FetcherBench {
   var fetcher = BundleFetcher(digest: Small.digest)
   var now = Instant.zero
 
-  mutating func on(_ event: FetcherEvent) -> [FetcherEffect] {
-    var effects: [FetcherEffect] = []
+  mutating func on(_ event: FetcherEvent) -> [BundleFetcher.Effect] {
+    var effects: [BundleFetcher.Effect] = []
     fetcher.receive(event, now: now, &effects)
     return effects
   }
 
-  mutating func tell(_ message: Message) -> [FetcherEffect] {
-    var effects: [FetcherEffect] = []
+  mutating func tell(_ message: Message) -> [BundleFetcher.Effect] {
+    var effects: [BundleFetcher.Effect] = []
     fetcher.told(message, now: now, &effects)
     return effects
   }
 
-  mutating func join() -> [FetcherEffect] {
-    var effects: [FetcherEffect] = []
+  mutating func join() -> [BundleFetcher.Effect] {
+    var effects: [BundleFetcher.Effect] = []
     fetcher.joined(&effects)
     return effects
   }
 
-  mutating func offer(_ version: UInt32) -> [FetcherEffect] {
-    var effects: [FetcherEffect] = []
+  mutating func offer(_ version: UInt32) -> [BundleFetcher.Effect] {
+    var effects: [BundleFetcher.Effect] = []
     fetcher.offered(Small.manifest(version), &effects)
     return effects
   }
 
   /// Lets time pass, a tick every half second.
-  mutating func wait(_ span: Instant.Span) -> [FetcherEffect] {
-    var effects: [FetcherEffect] = []
+  mutating func wait(_ span: Instant.Span) -> [BundleFetcher.Effect] {
+    var effects: [BundleFetcher.Effect] = []
     let end = now + span
     while now < end {
       now = now + .milliseconds(500)
@@ -66,8 +66,8 @@ private func packed(_ chunk: [UInt8]) -> Message { .chunk(Small.digest(chunk), c
 private func fetch(_ version: UInt32, _ chunk: [UInt8]) -> Message {
   .requestChunk(PolicyVersion(version), Small.digest(chunk))
 }
-private func asked(_ effects: [FetcherEffect]) -> [Message] {
-  effects.compactMap { if case .ask(let message) = $0 { message } else { nil } }
+private func asked(_ effects: [BundleFetcher.Effect]) -> [Message] {
+  effects.compactMap { if case .send(let message) = $0 { message } else { nil } }
 }
 private let first = Small.chunks(1)[0]
 private let second = Small.chunks(1)[1]
@@ -79,8 +79,9 @@ private let child = ChildID(5)
     _ = bench.join()
     #expect(asked(bench.offer(1)) == [.requestBundle(PolicyVersion(1), holding: [])])
     #expect(asked(bench.tell(.bundle(Small.bundle(1), from: "", depth: 0))) == [fetch(1, first), fetch(1, second)])
-    #expect(bench.tell(packed(second)) == [.keep(Small.digest(second), second)])
-    #expect(bench.tell(packed(first)) == [.keep(Small.digest(first), first), .install(Small.bundle(1))])
+    #expect(bench.tell(packed(second)) == [.transfer(.keep(Small.digest(second), second))])
+    #expect(
+      bench.tell(packed(first)) == [.transfer(.keep(Small.digest(first), first)), .transfer(.install(Small.bundle(1)))])
   }
 
   @Test func `no more is asked for ahead than the window allows, and every chunk once`() {
@@ -90,7 +91,7 @@ private let child = ChildID(5)
     long.chunks = chunks.map { PackedChunk(digest: Small.digest($0), byteCount: 2) }
     var bench = FetcherBench()
     _ = bench.join()
-    var effects: [FetcherEffect] = []
+    var effects: [BundleFetcher.Effect] = []
     bench.fetcher.offered(long.policy, &effects)
     var requests = asked(bench.tell(.bundle(long, from: "", depth: 0)))
     #expect(requests.count == Limits.chunksInFlight)
@@ -113,7 +114,7 @@ private let child = ChildID(5)
     var bench = FetcherBench.behindRelay()
     bench.fetcher.lost()
     _ = bench.on(.relaySaid(packed(first)))
-    #expect(bench.on(.relaySaid(packed(second))).contains(.install(Small.bundle(1))))
+    #expect(bench.on(.relaySaid(packed(second))).contains(.transfer(.install(Small.bundle(1)))))
   }
 
   @Test func `a wrong chunk of the coordinator's ends the connection, one of a relay's the relay`() {
@@ -124,7 +125,7 @@ private let child = ChildID(5)
     #expect(bench.tell(.chunk(Small.digest(first), second)) == [.disconnect])
     var other = FetcherBench.behindRelay()
     let effects = other.on(.relaySaid(.chunk(Small.digest(first), second)))
-    #expect(effects.starts(with: [.hangUp, .left(relay: "r:1", .wrong)]))
+    #expect(effects.starts(with: [.transfer(.hangUp), .transfer(.left(relay: "r:1", .wrong))]))
     #expect(
       asked(effects) == [.fault("r:1", PolicyVersion(1), .wrong), .requestBundle(PolicyVersion(1), holding: [])])
   }
@@ -135,15 +136,15 @@ private let child = ChildID(5)
     #expect(asked(bench.on(.relayLost)).first == .fault("r:1", PolicyVersion(1), .lost))
     // Though the coordinator says so, it does not go there: it asks the coordinator, and only for what is missing.
     let effects = bench.tell(.bundle(Small.bundle(1), from: "r:1", depth: 1))
-    #expect(asked(effects) == [fetch(1, second)] && !effects.contains(.dial("r:1")))
+    #expect(asked(effects) == [fetch(1, second)] && !effects.contains(.transfer(.dial("r:1"))))
   }
 
   @Test func `a silent relay is left after a while that grows with the number of relays before it`() {
     var near = FetcherBench.behindRelay(depth: 1)
     var far = FetcherBench.behindRelay(depth: 3)
     #expect(near.wait(Limits.relaySilence) == [] && far.wait(Limits.relaySilence) == [])
-    #expect(near.wait(.seconds(1)).contains(.left(relay: "r:1", .slow)) && far.wait(.seconds(1)) == [])
-    #expect(far.wait(.seconds(1)).contains(.left(relay: "r:1", .slow)))
+    #expect(near.wait(.seconds(1)).contains(.transfer(.left(relay: "r:1", .slow))) && far.wait(.seconds(1)) == [])
+    #expect(far.wait(.seconds(1)).contains(.transfer(.left(relay: "r:1", .slow))))
   }
 
   @Test func `a process that was paused does not blame its relay for that`() {
@@ -156,7 +157,7 @@ private let child = ChildID(5)
   @Test func `a relay that is not to blame is left without a mark`() {
     var bench = FetcherBench.behindRelay()
     #expect(asked(bench.on(.relaySaid(.missing(PolicyVersion(1))))).first == .fault("r:1", PolicyVersion(1), .gone))
-    #expect(bench.tell(.bundle(Small.bundle(1), from: "r:1", depth: 1)).contains(.dial("r:1")))
+    #expect(bench.tell(.bundle(Small.bundle(1), from: "r:1", depth: 1)).contains(.transfer(.dial("r:1"))))
   }
 
   @Test func `a fault found while the coordinator is away is told when it is back`() {
@@ -176,7 +177,7 @@ private let child = ChildID(5)
     _ = bench.tell(packed(first))
     #expect(
       bench.tell(.missing(PolicyVersion(1)))
-        == [.forget([Small.digest(first)]), .ask(.requestBundle(PolicyVersion(2), holding: []))])
+        == [.transfer(.forget([Small.digest(first)])), .send(.requestBundle(PolicyVersion(2), holding: []))])
   }
 
   @Test func `a version that turns out damaged is fetched again whole, as an anchor`() {
@@ -188,7 +189,8 @@ private let child = ChildID(5)
     _ = bench.tell(.bundle(delta, from: "", depth: 0))
     for chunk in Small.chunks(1, base: 0) { _ = bench.tell(packed(chunk)) }
     let effects = bench.on(.installed(delta, isIntact: false))
-    #expect(effects == [.forget(delta.chunks.map(\.digest)), .ask(.requestBundle(PolicyVersion(1), holding: []))])
+    #expect(
+      effects == [.transfer(.forget(delta.chunks.map(\.digest))), .send(.requestBundle(PolicyVersion(1), holding: []))])
   }
 
   @Test func `a delta on a version that is not held ends the connection`() {
@@ -201,13 +203,14 @@ private let child = ChildID(5)
   @Test func `others get what is kept at once, and what is not when it comes`() {
     var bench = FetcherBench.behindRelay()
     _ = bench.on(.relaySaid(packed(first)))
-    #expect(bench.on(.childSaid(child, fetch(1, first))) == [.sendChunk(Small.digest(first), to: child)])
+    #expect(bench.on(.childSaid(child, fetch(1, first))) == [.transfer(.sendChunk(Small.digest(first), to: child))])
     #expect(bench.on(.childSaid(child, fetch(1, second))) == [])
     #expect(
       bench.on(.relaySaid(packed(second)))
         == [
-          .keep(Small.digest(second), second), .sendChunk(Small.digest(second), to: child), .hangUp,
-          .install(Small.bundle(1)),
+          .transfer(.keep(Small.digest(second), second)), .transfer(.sendChunk(Small.digest(second), to: child)),
+          .transfer(.hangUp),
+          .transfer(.install(Small.bundle(1))),
         ])
   }
 
@@ -218,10 +221,12 @@ private let child = ChildID(5)
     bench.hold(0)
     #expect(bench.on(.childSaid(child, fetch(1, first))) == [])
     bench.hold(1)
-    var effects: [FetcherEffect] = []
+    var effects: [BundleFetcher.Effect] = []
     bench.fetcher.drop(PolicyVersion(0), &effects)
-    #expect(effects == [.forget(Small.bundle(0).chunks.map(\.digest))])
-    #expect(bench.on(.childSaid(child, fetch(0, Small.chunks(0)[0]))) == [.tell(child, .missing(PolicyVersion(0)))])
+    #expect(effects == [.transfer(.forget(Small.bundle(0).chunks.map(\.digest)))])
+    #expect(
+      bench.on(.childSaid(child, fetch(0, Small.chunks(0)[0]))) == [.transfer(.tell(child, .missing(PolicyVersion(0))))]
+    )
   }
 
   @Test func `who waits for chunks of another bundle than this worker fetches is told when it is there`() {
@@ -230,14 +235,14 @@ private let child = ChildID(5)
     #expect(bench.on(.childSaid(child, fetch(1, other))) == [])
     for chunk in [first, second] { _ = bench.on(.relaySaid(packed(chunk))) }
     #expect(
-      bench.on(.installed(Small.bundle(1), isIntact: true)) == [.tell(child, .missing(PolicyVersion(1)))])
+      bench.on(.installed(Small.bundle(1), isIntact: true)) == [.transfer(.tell(child, .missing(PolicyVersion(1))))])
   }
 
   @Test func `who asks for too much or speaks of something else is hung up on`() {
     var bench = FetcherBench.behindRelay()
-    #expect(bench.on(.childSaid(child, .finished)) == [.dismiss(child)])
-    var last: [FetcherEffect] = []
+    #expect(bench.on(.childSaid(child, .finished)) == [.transfer(.dismiss(child))])
+    var last: [BundleFetcher.Effect] = []
     for number in 0...Limits.chunksInFlight { last = bench.on(.childSaid(child, fetch(1, [UInt8(number), 77]))) }
-    #expect(last == [.dismiss(child)])
+    #expect(last == [.transfer(.dismiss(child))])
   }
 }

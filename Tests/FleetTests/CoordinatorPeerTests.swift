@@ -10,7 +10,7 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.on(.connected(PeerID(1)))
     bench.now = .zero + Limits.helloDeadline + .milliseconds(1)
-    #expect(bench.on(.tick) == [.close(PeerID(1), reason: "no hello within 10 s")])
+    #expect(bench.on(.tick) == [.cutOff(PeerID(1), .noHello)])
   }
 
   @Test func `a silent worker is cut off without a goodbye, so that it may come back`() {
@@ -19,8 +19,8 @@ import Testing
     let lease = bench.lease(to: 1, slots: 4)[0]
     bench.now = .zero + Limits.silence + .milliseconds(1)
     let effects = bench.on(.tick)
-    #expect(effects.contains(.close(PeerID(1), reason: "no word for 15 s")))
-    #expect(!messages(to: 1, in: effects).contains(where: isGoodbye))
+    #expect(effects.contains(.cutOff(PeerID(1), .silent(for: Limits.silence))))
+    #expect(dismissals(of: 1, in: effects).isEmpty)
     // Its slots are free: the next worker gets the same.
     #expect(bench.lease(to: 2, slots: 4)[0].slots == lease.slots)
   }
@@ -41,13 +41,13 @@ import Testing
     _ = bench.join(1, .learner, name: "grace")
     _ = bench.say(.ready(PolicyVersion(0)), from: 1)
     bench.now = .zero + Limits.silence + .milliseconds(1)
-    #expect(bench.on(.tick) == silenced(1, "grace", "no word for 15 s"))
+    #expect(bench.on(.tick) == silenced(1, "grace", for: Limits.silence))
     // It comes back, and nobody knows whether it trains what the old connection brought.
     _ = bench.join(2, .learner, name: "grace")
     bench.now = bench.now + Limits.training
     #expect(bench.on(.tick).isEmpty)
     bench.now = bench.now + .milliseconds(1)
-    #expect(bench.on(.tick) == silenced(2, "grace", "no word for 600 s"))
+    #expect(bench.on(.tick) == silenced(2, "grace", for: Limits.training))
   }
 
   @Test func `a learner with its batch is waited for as long as it speaks`() {
@@ -63,9 +63,9 @@ import Testing
     }
   }
 
-  private func silenced(_ id: UInt64, _ name: String, _ reason: String) -> [CoordinatorEffect] {
+  private func silenced(_ id: UInt64, _ name: String, for span: Instant.Span) -> [CoordinatorEffect] {
     [
-      .note(.silent(PeerID(id), name: name)), .close(PeerID(id), reason: reason),
+      .note(.silent(PeerID(id), name: name)), .cutOff(PeerID(id), .silent(for: span)),
       .note(.left(PeerID(id), name: name, outstanding: 0)),
     ]
   }
@@ -73,8 +73,7 @@ import Testing
   @Test func `a stranger who does not introduce itself is refused`() {
     var bench = CoordinatorBench()
     _ = bench.on(.connected(PeerID(1)))
-    let effects = bench.say(.want(slots: 1), from: 1)
-    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "a stranger may not say this now")])
+    #expect(bench.say(.want(slots: 1), from: 1) == [.dismiss(PeerID(1), .unexpectedMessage(from: nil))])
   }
 
   private static let amx = "avx512 oneDNN 3.1.0 avx512_core_amx"
@@ -91,7 +90,7 @@ import Testing
       hello.arithmetic = arithmetic
       _ = coordinator.receive(.connected(PeerID(id)), now: .zero)
       let effects = coordinator.receive(.received(.hello(hello), from: PeerID(id)), now: .zero)
-      return !messages(to: id, in: effects).contains(where: isGoodbye)
+      return dismissals(of: id, in: effects).isEmpty
     }
     return (isIn(1, "avx2 oneDNN 2.6.3 avx2"), isIn(2, Self.amx))
   }
@@ -113,14 +112,14 @@ import Testing
   func `a worker may not say what is not a worker's to say`(_ message: Message) {
     var bench = CoordinatorBench()
     _ = bench.join(1)
-    #expect(messages(to: 1, in: bench.say(message, from: 1)).contains(where: isGoodbye))
+    #expect(dismissals(of: 1, in: bench.say(message, from: 1)) == [.unexpectedMessage(from: .worker)])
   }
 
   @Test(arguments: [Message.want(slots: 1), .trajectories(LeaseID(1), [])])
   func `a learner may not say what is a worker's to say`(_ message: Message) {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
-    #expect(messages(to: 1, in: bench.say(message, from: 1)).contains(where: isGoodbye))
+    #expect(dismissals(of: 1, in: bench.say(message, from: 1)) == [.unexpectedMessage(from: .learner)])
   }
 
   @Test func `who was refused is not listened to any more`() {
@@ -135,7 +134,7 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
     let effects = bench.join(2, .learner)
-    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "another learner has taken over")])
+    #expect(dismissals(of: 1, in: effects) == [.replaced])
     #expect(messages(to: 2, in: effects) == [.welcome(Small.welcome())])
     #expect(bench.say(.ready(PolicyVersion(0)), from: 1).isEmpty)
   }
@@ -145,7 +144,7 @@ import Testing
     _ = bench.on(.connected(PeerID(1)))
     _ = bench.join(2, .learner)
     let effects = bench.say(.hello(Small.hello(.learner)), from: 1)
-    #expect(messages(to: 1, in: effects) == [.goodbye(reason: "another learner has taken over")])
+    #expect(dismissals(of: 1, in: effects) == [.replaced])
     #expect(messages(to: 2, in: effects).isEmpty)
   }
 

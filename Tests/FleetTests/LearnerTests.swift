@@ -121,14 +121,14 @@ struct LearnerBench {
     #expect(publish == [.send(.publish(Small.manifest(2), report: "r"))])
   }
 
-  @Test func `a learner leaves as it is told: finished with 0, refused with 1, another run with 1`() {
+  @Test func `a learner exits when the run is finished, when it is refused, and when another run is served`() {
     var bench = LearnerBench()
     _ = bench.join()
-    #expect(bench.hear(.finished) == [.exit(status: 0, reason: "the run is finished")])
-    #expect(bench.hear(.goodbye(reason: "no")) == [.exit(status: 1, reason: "the coordinator refused: no")])
+    #expect(bench.hear(.finished) == [.exit(.finished)])
+    #expect(bench.hear(.goodbye(reason: "no")) == [.exit(.refused("no"))])
     _ = bench.on(.disconnected)
     _ = bench.on(.connected)
     let other = bench.hear(.welcome(Small.welcome(run: "other")))
-    #expect(other == [.exit(status: 1, reason: "the coordinator now serves run other, this learner trained run")])
+    #expect(other == [.exit(.otherRun("other", joined: "run"))])
   }
 }

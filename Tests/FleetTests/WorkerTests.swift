@@ -16,6 +16,11 @@ struct WorkerBench {
 
   mutating func on(_ event: WorkerEvent) -> [WorkerEffect] { worker.receive(event, now: now) }
 
+  /// Its engine has sampled these.
+  mutating func sample(_ lease: LeaseID, _ trajectories: [Trajectory]) -> [WorkerEffect] {
+    on(.sampled(trajectories.map { SampledTrajectory($0, of: lease) }))
+  }
+
   mutating func hear(_ message: Message) -> [WorkerEffect] { on(.received(message)) }
 
   /// Connects and is welcomed.
@@ -85,7 +90,7 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.hear(.lease(Small.lease(1, samples: 0..<1)))
     _ = bench.install(1)
     #expect(!bench.install(2).contains(.dropPolicy(PolicyVersion(0))))
-    let done = bench.on(.sampled(LeaseID(1), [Small.trajectory(sample: 0)]))
+    let done = bench.sample(LeaseID(1), [Small.trajectory(sample: 0)])
     #expect(done.contains(.dropPolicy(PolicyVersion(0))))
   }
 
@@ -120,9 +125,9 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     #expect(sent(bench.join()) == [.want(slots: 4)])
     _ = bench.install(0)
     #expect(sent(bench.hear(.lease(Small.lease(1)))).isEmpty)
-    let some = bench.on(.sampled(LeaseID(1), [Small.trajectory(sample: 0)]))
+    let some = bench.sample(LeaseID(1), [Small.trajectory(sample: 0)])
     #expect(!sent(some).contains(.want(slots: 1)))
-    let rest = bench.on(.sampled(LeaseID(1), (1..<4).map { Small.trajectory(sample: $0) }))
+    let rest = bench.sample(LeaseID(1), (1..<4).map { Small.trajectory(sample: $0) })
     #expect(sent(rest).contains(.want(slots: 4)))
   }
 
@@ -132,16 +137,31 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.install(0)
     // The first of several small leases is done before the second arrives: three slots are still owed to the worker.
     _ = bench.hear(.lease(Small.lease(1, samples: 0..<1)))
-    #expect(sent(bench.on(.exhausted(LeaseID(1)))) == [.want(slots: 1)])
+    let first = bench.sample(LeaseID(1), [Small.trajectory(sample: 0)])
+    #expect(sent(first).last == .want(slots: 1))
     _ = bench.hear(.lease(Small.lease(2, samples: 1..<3)))
-    #expect(sent(bench.on(.exhausted(LeaseID(2)))) == [.want(slots: 2)])
+    let second = bench.sample(LeaseID(2), (1..<3).map { Small.trajectory(sample: $0) })
+    #expect(sent(second).last == .want(slots: 2))
+  }
+
+  @Test func `what was sampled together is delivered by lease`() {
+    var bench = sampling()
+    _ = bench.hear(.lease(Small.lease(2, samples: 4..<6)))
+    let sampled = [(4, 2), (0, 1), (5, 2), (1, 1)].map { sample, lease in
+      SampledTrajectory(Small.trajectory(sample: UInt32(sample)), of: LeaseID(UInt64(lease)))
+    }
+    #expect(
+      sent(bench.on(.sampled(sampled))) == [
+        .trajectories(LeaseID(1), [0, 1].map { Small.trajectory(sample: $0) }),
+        .trajectories(LeaseID(2), [4, 5].map { Small.trajectory(sample: $0) }),
+      ])
   }
 
   @Test func `what was sampled is kept until it is settled, and offered again after a reconnect`() {
     var bench = sampling()
     let first = Small.trajectory(sample: 0)
     let second = Small.trajectory(sample: 1)
-    #expect(sent(bench.on(.sampled(LeaseID(1), [first, second]))) == [.trajectories(LeaseID(1), [first, second])])
+    #expect(sent(bench.sample(LeaseID(1), [first, second])) == [.trajectories(LeaseID(1), [first, second])])
     _ = bench.hear(.settled([first.slot]))
     _ = bench.on(.disconnected)
     #expect(sent(bench.join()).first == .trajectories(LeaseID(1), [second]))
@@ -154,7 +174,7 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     var bench = sampling()
     _ = bench.on(.disconnected)
     let trajectory = Small.trajectory(sample: 0)
-    #expect(sent(bench.on(.sampled(LeaseID(1), [trajectory]))).isEmpty)
+    #expect(sent(bench.sample(LeaseID(1), [trajectory])).isEmpty)
     #expect(sent(bench.join()).first == .trajectories(LeaseID(1), [trajectory]))
   }
 
@@ -184,7 +204,8 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.join()
     let second = Small.lease(1, samples: 4..<6)
     #expect(!bench.hear(.lease(second)).contains(.sample(second)))
-    #expect(bench.on(.exhausted(LeaseID(1))).contains(.sample(second)))
+    let rest = bench.sample(LeaseID(1), (0..<4).map { Small.trajectory(sample: $0) })
+    #expect(rest.contains(.sample(second)))
   }
 
   @Test func `a heartbeat is sent as often as the coordinator wishes, and not before the welcome`() {
@@ -208,22 +229,22 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     #expect(bench.on(.drain).isEmpty)
     #expect(bench.hear(.lease(Small.lease(2))).isEmpty)
     let trajectory = Small.trajectory(sample: 0)
-    #expect(bench.on(.sampled(LeaseID(1), [trajectory])) == [.send(.trajectories(LeaseID(1), [trajectory]))])
+    #expect(bench.sample(LeaseID(1), [trajectory]) == [.send(.trajectories(LeaseID(1), [trajectory]))])
     let last = bench.hear(.settled([trajectory.slot]))
-    #expect(last == [.send(.goodbye(reason: "drained")), .exit(status: 0, reason: "drained")])
+    #expect(last == [.send(.goodbye(reason: "drained")), .exit(.drained)])
   }
 
-  @Test func `a worker leaves with status 0 when the run is finished`() {
+  @Test func `a worker exits when the run is finished`() {
     var bench = WorkerBench()
     _ = bench.join()
-    #expect(bench.hear(.finished).contains(.exit(status: 0, reason: "the run is finished")))
+    #expect(bench.hear(.finished).contains(.exit(.finished)))
   }
 
-  @Test func `a refused worker leaves with status 1 and says why`() {
+  @Test func `a refused worker exits and says why`() {
     var bench = WorkerBench()
     _ = bench.on(.connected)
     let effects = bench.hear(.goodbye(reason: "full"))
-    #expect(effects.contains(.exit(status: 1, reason: "the coordinator refused: full")))
+    #expect(effects.contains(.exit(.refused("full"))))
   }
 
   @Test func `a worker does not serve two runs`() {
@@ -232,8 +253,7 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     _ = bench.on(.disconnected)
     _ = bench.on(.connected)
     let effects = bench.hear(.welcome(Small.welcome(run: "other")))
-    #expect(
-      effects.contains(.exit(status: 1, reason: "the coordinator now serves run other, this worker joined run")))
+    #expect(effects.contains(.exit(.otherRun("other", joined: "run"))))
   }
 
   @Test func `a message that is not for workers ends the connection`() {

@@ -2,6 +2,7 @@
 // value.
 
 import Base
+import Fleet
 import Foundation
 import Records
 import Testing

@@ -11,18 +11,15 @@
 import Base
 package import Records
 
-/// What the coordinator's shell has to do about bundles.
-package enum BundleEffect: Sendable, Equatable {
-  case send(Message, to: PeerID)
-  /// Pack a version, beside everything else, then say `bundled`. The bytes of both are there now; the base's may go.
-  case make(PolicyManifest, base: PolicyManifest?)
-  case sendChunk(ChunkDigest, to: PeerID)
-  case drop(PolicyVersion)
-  /// A worker was told of as a bad relay.
-  case avoid(relay: String, RelayFault, by: PeerID)
-}
-
 package struct BundleBook: Sendable {
+  /// What the book's owner has to do.
+  package enum Effect: Sendable, Equatable {
+    case send(Message, to: PeerID)
+    case bundle(BundleEffect)
+    /// A worker reported a bad relay: no worker is sent there any more.
+    case avoid(relay: String, RelayFault, by: PeerID)
+  }
+
   private struct Key: Comparable, Sendable {
     var version: PolicyVersion
     var base: PolicyVersion?
@@ -58,11 +55,11 @@ package struct BundleBook: Sendable {
   package init() {}
 
   /// A version is there and so is the one before: whoever holds that needs the difference only.
-  package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [BundleEffect]) {
+  package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [Effect]) {
     let key = Key(version: policy.version, base: base.version)
     guard policy.byteCount == base.byteCount, !entries.contains(key) else { return }
     entries[key] = Entry()
-    effects.append(.make(policy, base: base))
+    effects.append(.bundle(.make(policy, base: base)))
   }
 
   /// A worker wants a version that is kept.
@@ -72,13 +69,13 @@ package struct BundleBook: Sendable {
   ///   - address: where others can have chunks from it; empty if nowhere.
   package mutating func asked(
     for policy: PolicyManifest, holding: [PolicyVersion], by peer: PeerID, at address: String,
-    _ effects: inout [BundleEffect]
+    _ effects: inout [Effect]
   ) {
     let base = holding.last { entries.contains(Key(version: policy.version, base: $0)) }
     let key = Key(version: policy.version, base: base)
     if !entries.contains(key) {
       entries[key] = Entry()
-      effects.append(.make(policy, base: nil))
+      effects.append(.bundle(.make(policy, base: nil)))
     }
     guard let manifest = entries[key]?.manifest else {
       _ = entries.update(key) { entry in
@@ -90,11 +87,11 @@ package struct BundleBook: Sendable {
     answer(peer, address, key, manifest, &effects)
   }
 
-  package mutating func bundled(_ manifest: BundleManifest, _ effects: inout [BundleEffect]) {
+  package mutating func bundled(_ manifest: BundleManifest, _ effects: inout [Effect]) {
     let key = Key(version: manifest.policy.version, base: manifest.base)
     // Dropped while it was being made.
     guard let askers = entries[key]?.askers else {
-      if !entries.keys.contains(where: { $0.version == key.version }) { effects.append(.drop(key.version)) }
+      if !entries.keys.contains(where: { $0.version == key.version }) { effects.append(.bundle(.drop(key.version))) }
       return
     }
     _ = entries.update(key) { entry in
@@ -105,14 +102,14 @@ package struct BundleBook: Sendable {
     for asker in askers { answer(asker.peer, asker.address, key, manifest, &effects) }
   }
 
-  package func fetched(
-    _ digest: ChunkDigest, of version: PolicyVersion, by peer: PeerID, _ effects: inout [BundleEffect]
+  package func requested(
+    _ digest: ChunkDigest, of version: PolicyVersion, by peer: PeerID, _ effects: inout [Effect]
   ) {
-    effects.append(chunks[digest] == nil ? .send(.missing(version), to: peer) : .sendChunk(digest, to: peer))
+    effects.append(chunks[digest] == nil ? .send(.missing(version), to: peer) : .bundle(.sendChunk(digest, to: peer)))
   }
 
   package mutating func faulted(
-    _ relay: String, _ version: PolicyVersion, _ fault: RelayFault, by peer: PeerID, _ effects: inout [BundleEffect]
+    _ relay: String, _ version: PolicyVersion, _ fault: RelayFault, by peer: PeerID, _ effects: inout [Effect]
   ) {
     if fault == .gone {
       for key in entries.keys where key.version == version {
@@ -132,7 +129,7 @@ package struct BundleBook: Sendable {
     }
   }
 
-  package mutating func dropped(_ version: PolicyVersion, _ effects: inout [BundleEffect]) {
+  package mutating func dropped(_ version: PolicyVersion, _ effects: inout [Effect]) {
     let keys = entries.keys.filter { $0.version == version }
     guard !keys.isEmpty else { return }
     for key in keys {
@@ -143,13 +140,13 @@ package struct BundleBook: Sendable {
       }
       entries[key] = nil
     }
-    effects.append(.drop(version))
+    effects.append(.bundle(.drop(version)))
   }
 
   // MARK: The chain
 
   private mutating func answer(
-    _ peer: PeerID, _ address: String, _ key: Key, _ manifest: BundleManifest, _ effects: inout [BundleEffect]
+    _ peer: PeerID, _ address: String, _ key: Key, _ manifest: BundleManifest, _ effects: inout [Effect]
   ) {
     var chain = entries[key]?.chain ?? []
     let relay = place(address, peer, in: &chain)

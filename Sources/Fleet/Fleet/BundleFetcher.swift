@@ -33,10 +33,6 @@ package enum FetcherEvent: Sendable, Equatable {
 }
 
 package enum FetcherEffect: Sendable, Equatable {
-  /// To the coordinator.
-  case ask(Message)
-  /// The coordinator broke the rules.
-  case disconnect
   /// Connects to a relay; what is sent to it meanwhile waits.
   case dial(String)
   case askRelay(Message)
@@ -55,6 +51,15 @@ package enum FetcherEffect: Sendable, Equatable {
 }
 
 package struct BundleFetcher: Sendable {
+  /// What the fetcher's owner has to do.
+  package enum Effect: Sendable, Equatable {
+    /// To the coordinator.
+    case send(Message)
+    /// The coordinator broke the rules.
+    case disconnect
+    case transfer(FetcherEffect)
+  }
+
   private enum Source: Equatable, Sendable {
     /// The coordinator has been asked, or will be when it is there.
     case undecided
@@ -100,7 +105,7 @@ package struct BundleFetcher: Sendable {
   /// - Parameter digest: SHA-256, or what stands for it.
   package init(digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) { self.digest = digest }
 
-  package mutating func receive(_ event: FetcherEvent, now: Instant, _ effects: inout [FetcherEffect]) {
+  package mutating func receive(_ event: FetcherEvent, now: Instant, _ effects: inout [Effect]) {
     switch event {
     case .listening(let address): self.address = address
     case .relaySaid(.chunk(let digest, let bytes)):
@@ -118,9 +123,9 @@ package struct BundleFetcher: Sendable {
 
   // MARK: What the worker tells
 
-  package mutating func joined(_ effects: inout [FetcherEffect]) {
+  package mutating func joined(_ effects: inout [Effect]) {
     isJoined = true
-    for message in untold { effects.append(.ask(message)) }
+    for message in untold { effects.append(.send(message)) }
     untold = []
     if let fetch, fetch.source == .undecided, !fetch.isInstalling { ask(&effects) }
     fetchNext(&effects)
@@ -135,14 +140,14 @@ package struct BundleFetcher: Sendable {
     fetch?.asked = []
   }
 
-  package mutating func offered(_ manifest: PolicyManifest, _ effects: inout [FetcherEffect]) {
+  package mutating func offered(_ manifest: PolicyManifest, _ effects: inout [Effect]) {
     guard !installed.contains(manifest.version), fetch?.policy != manifest, !wanted.contains(manifest) else { return }
     wanted.append(manifest)
     fetchNext(&effects)
   }
 
   /// The coordinator speaks of bundles.
-  package mutating func told(_ message: Message, now: Instant, _ effects: inout [FetcherEffect]) {
+  package mutating func told(_ message: Message, now: Instant, _ effects: inout [Effect]) {
     switch message {
     case .bundle(let bundle, let relay, let depth): begin(bundle, relay, depth, now: now, &effects)
     case .chunk(let digest, let bytes): receive(digest, bytes, isFromRelay: false, now: now, &effects)
@@ -152,7 +157,7 @@ package struct BundleFetcher: Sendable {
     fetchNext(&effects)
   }
 
-  package mutating func tick(now: Instant, _ effects: inout [FetcherEffect]) {
+  package mutating func tick(now: Instant, _ effects: inout [Effect]) {
     defer { lastTick = now }
     guard var fetch, case .relay(_, let depth) = fetch.source, let oldest = fetch.asked.first else { return }
     if now.since(lastTick) > Limits.relayTickGap {
@@ -169,7 +174,7 @@ package struct BundleFetcher: Sendable {
   }
 
   /// The worker does not sample from it any more.
-  package mutating func drop(_ version: PolicyVersion, _ effects: inout [FetcherEffect]) {
+  package mutating func drop(_ version: PolicyVersion, _ effects: inout [Effect]) {
     installed.removeAll { $0 == version }
     guard let shelf = shelves.remove(version) else { return }
     let needed = Set(shelves.values.joined())
@@ -178,21 +183,21 @@ package struct BundleFetcher: Sendable {
 
   // MARK: Fetching
 
-  private mutating func fetchNext(_ effects: inout [FetcherEffect]) {
+  private mutating func fetchNext(_ effects: inout [Effect]) {
     guard fetch == nil, isJoined, !wanted.isEmpty else { return }
     fetch = Fetch(policy: wanted.removeFirst())
     ask(&effects)
   }
 
   /// Which bundle, and from whom?
-  private func ask(_ effects: inout [FetcherEffect]) {
+  private func ask(_ effects: inout [Effect]) {
     guard isJoined, let fetch else { return }
     let holding = fetch.needsAnchor ? [] : Array(installed.suffix(1))
-    effects.append(.ask(.requestBundle(fetch.policy.version, holding: holding)))
+    effects.append(.send(.requestBundle(fetch.policy.version, holding: holding)))
   }
 
   private mutating func begin(
-    _ bundle: BundleManifest, _ relay: String, _ depth: Int, now: Instant, _ effects: inout [FetcherEffect]
+    _ bundle: BundleManifest, _ relay: String, _ depth: Int, now: Instant, _ effects: inout [Effect]
   ) {
     // An answer that was on its way while the fetch ended.
     guard let fetch, fetch.policy.version == bundle.policy.version, !fetch.isInstalling else { return }
@@ -208,13 +213,13 @@ package struct BundleFetcher: Sendable {
       self.fetch?.source = .coordinator
     } else {
       self.fetch?.source = .relay(relay, depth: depth)
-      effects.append(.dial(relay))
+      effects.append(.transfer(.dial(relay)))
     }
     goOn(now: now, &effects)
   }
 
   /// Makes the list of what is missing; chunks that are kept already are not.
-  private mutating func lay(_ bundle: BundleManifest, _ effects: inout [FetcherEffect]) {
+  private mutating func lay(_ bundle: BundleManifest, _ effects: inout [Effect]) {
     var places: [ChunkDigest: Int] = [:]
     places.reserveCapacity(bundle.chunks.count)
     for (index, chunk) in bundle.chunks.enumerated() where places[chunk.digest] == nil { places[chunk.digest] = index }
@@ -227,14 +232,14 @@ package struct BundleFetcher: Sendable {
   }
 
   /// Asks for as much ahead as is allowed, or has everything installed.
-  private mutating func goOn(now: Instant, _ effects: inout [FetcherEffect]) {
+  private mutating func goOn(now: Instant, _ effects: inout [Effect]) {
     guard var fetch, let bundle = fetch.bundle, !fetch.isInstalling else { return }
     defer { self.fetch = fetch }
     guard fetch.missing > 0 else {
       hangUp(&effects)
       fetch.isInstalling = true
       fetch.source = .undecided
-      return effects.append(.install(bundle))
+      return effects.append(.transfer(.install(bundle)))
     }
     guard fetch.source != .undecided else { return }
     var bytes = fetch.asked.reduce(0) { $0 + $1.chunk.byteCount }
@@ -249,12 +254,12 @@ package struct BundleFetcher: Sendable {
       bytes += chunk.byteCount
       fetch.asked.append((chunk, now))
       let request = Message.requestChunk(bundle.policy.version, chunk.digest)
-      effects.append(fetch.source == .coordinator ? .ask(request) : .askRelay(request))
+      effects.append(fetch.source == .coordinator ? .send(request) : .transfer(.askRelay(request)))
     }
   }
 
   private mutating func receive(
-    _ digest: ChunkDigest, _ bytes: [UInt8], isFromRelay: Bool, now: Instant, _ effects: inout [FetcherEffect]
+    _ digest: ChunkDigest, _ bytes: [UInt8], isFromRelay: Bool, now: Instant, _ effects: inout [Effect]
   ) {
     // What was asked for before the source changed, or the fetch was given up, may still come.
     guard let fetch, let place = fetch.places[digest], let bundle = fetch.bundle, !kept.contains(digest) else {
@@ -272,7 +277,7 @@ package struct BundleFetcher: Sendable {
   }
 
   /// The coordinator does not keep it any more: no round needs it.
-  private mutating func abandon(_ version: PolicyVersion, _ effects: inout [FetcherEffect]) {
+  private mutating func abandon(_ version: PolicyVersion, _ effects: inout [Effect]) {
     wanted.removeAll { $0.version == version }
     guard let fetch, fetch.policy.version == version, !fetch.isInstalling else { return }
     hangUp(&effects)
@@ -283,7 +288,7 @@ package struct BundleFetcher: Sendable {
   }
 
   private mutating func installed(
-    _ bundle: BundleManifest, _ isIntact: Bool, _ effects: inout [FetcherEffect]
+    _ bundle: BundleManifest, _ isIntact: Bool, _ effects: inout [Effect]
   ) {
     guard fetch?.bundle == bundle else { return }
     fetch = nil
@@ -303,20 +308,20 @@ package struct BundleFetcher: Sendable {
     ask(&effects)
   }
 
-  private mutating func hangUp(_ effects: inout [FetcherEffect]) {
-    if case .relay = fetch?.source { effects.append(.hangUp) }
+  private mutating func hangUp(_ effects: inout [Effect]) {
+    if case .relay = fetch?.source { effects.append(.transfer(.hangUp)) }
   }
 
-  private mutating func leaveRelay(_ fault: RelayFault, _ effects: inout [FetcherEffect]) {
+  private mutating func leaveRelay(_ fault: RelayFault, _ effects: inout [Effect]) {
     guard let fetch, case .relay(let relay, _) = fetch.source else { return }
     hangUp(&effects)
     self.fetch?.source = .undecided
     self.fetch?.asked = []
     if fault != .gone { avoided.insert(relay) }
-    effects.append(.left(relay: relay, fault))
+    effects.append(.transfer(.left(relay: relay, fault)))
     let message = Message.fault(relay, fetch.policy.version, fault)
     if isJoined {
-      effects.append(.ask(message))
+      effects.append(.send(message))
     } else if untold.count < Limits.relayDepth {
       untold.append(message)
     }
@@ -325,34 +330,34 @@ package struct BundleFetcher: Sendable {
 
   // MARK: Chunks
 
-  private mutating func keep(_ digest: ChunkDigest, _ bytes: [UInt8], _ effects: inout [FetcherEffect]) {
+  private mutating func keep(_ digest: ChunkDigest, _ bytes: [UInt8], _ effects: inout [Effect]) {
     kept.insert(digest)
-    effects.append(.keep(digest, bytes))
+    effects.append(.transfer(.keep(digest, bytes)))
     for (child, waiting) in children where waiting.contains(where: { $0.digest == digest }) {
-      effects.append(.sendChunk(digest, to: child))
+      effects.append(.transfer(.sendChunk(digest, to: child)))
       _ = children.update(child) { $0.removeAll { $0.digest == digest } }
     }
   }
 
-  private mutating func forget(_ digests: [ChunkDigest], _ effects: inout [FetcherEffect]) {
+  private mutating func forget(_ digests: [ChunkDigest], _ effects: inout [Effect]) {
     let gone = digests.filter { kept.remove($0) != nil }
-    if !gone.isEmpty { effects.append(.forget(gone)) }
+    if !gone.isEmpty { effects.append(.transfer(.forget(gone))) }
   }
 
   // MARK: Other workers
 
-  private mutating func serve(_ child: ChildID, _ message: Message, _ effects: inout [FetcherEffect]) {
+  private mutating func serve(_ child: ChildID, _ message: Message, _ effects: inout [Effect]) {
     guard case .requestChunk(let version, let digest) = message else {
       children[child] = nil
-      return effects.append(.dismiss(child))
+      return effects.append(.transfer(.dismiss(child)))
     }
-    if kept.contains(digest) { return effects.append(.sendChunk(digest, to: child)) }
-    guard isExpected(version) else { return effects.append(.tell(child, .missing(version))) }
+    if kept.contains(digest) { return effects.append(.transfer(.sendChunk(digest, to: child))) }
+    guard isExpected(version) else { return effects.append(.transfer(.tell(child, .missing(version)))) }
     let waiting = children[child] ?? []
     let hasPlace = children.count < Limits.relayChildren || children.contains(child)
     guard waiting.count < Limits.chunksInFlight, hasPlace else {
       children[child] = nil
-      return effects.append(.dismiss(child))
+      return effects.append(.transfer(.dismiss(child)))
     }
     children[child] = waiting + [(version, digest)]
   }
@@ -366,9 +371,9 @@ package struct BundleFetcher: Sendable {
   }
 
   /// No more chunks of a version will come: whoever waits for some has to go elsewhere.
-  private mutating func disappoint(_ version: PolicyVersion, _ effects: inout [FetcherEffect]) {
+  private mutating func disappoint(_ version: PolicyVersion, _ effects: inout [Effect]) {
     for (child, waiting) in children where waiting.contains(where: { $0.version == version }) {
-      effects.append(.tell(child, .missing(version)))
+      effects.append(.transfer(.tell(child, .missing(version))))
       _ = children.update(child) { $0.removeAll { $0.version == version } }
     }
   }

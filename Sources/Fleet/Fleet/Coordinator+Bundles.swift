@@ -4,17 +4,17 @@ import Base
 import Records
 
 extension Coordinator {
-  /// What the book wants sent or noted goes the way of all messages and notes.
+  /// Hands on what the book wants done.
   mutating func onBundles(
-    _ effects: inout [CoordinatorEffect], _ change: (inout BundleBook, inout [BundleEffect]) -> Void
+    _ effects: inout [CoordinatorEffect], _ change: (inout BundleBook, inout [BundleBook.Effect]) -> Void
   ) {
-    var wanted: [BundleEffect] = []
+    var wanted: [BundleBook.Effect] = []
     change(&bundles, &wanted)
     for effect in wanted {
       switch effect {
       case .send(let message, let peer): effects.append(.send(message, to: peer))
       case .avoid(let relay, let fault, let peer): effects.append(.note(.relayAvoided(relay, fault, by: peer)))
-      case .make, .sendChunk, .drop: effects.append(.bundle(effect))
+      case .bundle(let effect): effects.append(.bundle(effect))
       }
     }
   }
@@ -23,7 +23,7 @@ extension Coordinator {
   mutating func offerBundle(
     of version: PolicyVersion, _ holding: [PolicyVersion], to id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
-    guard kept.contains(version), let manifest = published[version] else {
+    guard let manifest = versions.keptManifest(of: version) else {
       // No round needs it any more; the worker was slow, or this process is a new one.
       return effects.append(.send(.missing(version), to: id))
     }
@@ -34,10 +34,10 @@ extension Coordinator {
   /// A version that is about to be published: its delta is made while the version before is still there, and workers
   /// hear of it now, so that they fetch while they sample what is left of earlier rounds.
   mutating func offerAtOnce(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
-    if let base = published[latestPolicy], kept.contains(latestPolicy) {
+    if let base = versions.keptManifest(of: versions.latest) {
       onBundles(&effects) { $0.sealed(manifest, after: base, &$1) }
     }
-    guard plan.contains(where: { $0.policy == manifest.version && !$0.prompts.isEmpty }) else { return }
-    for (id, peer) in peers where peer.isWorker { effects.append(.send(.offer(manifest), to: id)) }
+    guard plan.samples(manifest.version) else { return }
+    for (id, peer) in peers.all where peer.isWorker { effects.append(.send(.offer(manifest), to: id)) }
   }
 }

@@ -1,7 +1,6 @@
 // Coordinator+Policies: versions of the weights on their way from the learner. To workers: Coordinator+Bundles.
 //
-// One version is received at a time, in order; it exists when its bytes are verified and durable. The learner is paced
-// here: it gets the batch of the step that its version trains next, when that is complete.
+// The learner is paced here: it gets the batch of the step that its version trains next, when that is complete.
 
 import Base
 import Records
@@ -12,86 +11,68 @@ extension Coordinator {
   mutating func prepareBatch(
     for id: PeerID, at version: PolicyVersion, _ effects: inout [CoordinatorEffect]
   ) {
-    guard version <= latestPolicy else {
-      return refuse(id, "the learner is at policy \(version), this run at \(latestPolicy); publish it first", &effects)
+    guard version <= versions.latest else {
+      return dismiss(id, .unpublished(version, latest: versions.latest), &effects)
     }
-    if isFinished, version == latestPolicy { return effects.append(.send(.finished, to: id)) }
+    if isFinished, version == versions.latest { return effects.append(.send(.finished, to: id)) }
     let step = version.number
-    // With staleness the batch of a step that the run ends without may be complete; nobody trains on it.
-    if version < finalPolicy, closedTrainingSteps.contains(step) {
-      _ = peers.update(id) { $0.trainedStep = step }
-      effects.append(.sendBatch(.train(step: step), to: id))
-    } else {
-      _ = peers.update(id) { $0.awaitedStep = step }
-    }
+    guard plan.hasBatch(ofStep: step) else { return peers.assign(.waiting(step: step), to: id) }
+    sendBatch(ofStep: step, to: id, &effects)
+  }
+
+  mutating func sendBatch(ofStep step: UInt32, to id: PeerID, _ effects: inout [CoordinatorEffect]) {
+    peers.assign(.training(step: step), to: id)
+    effects.append(.sendBatch(.train(step: step), to: id))
   }
 
   mutating func startPublishing(
     _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
-    _ = peers.update(id) { $0.trainedStep = nil }
-    if let known = published[manifest.version] ?? sealing?.manifest, known.version == manifest.version {
-      // A learner that restarted has trained this step again. Same batch, same state: the same bits, or a bug.
-      guard known == manifest else {
-        effects.append(
-          .fail(
-            reason: "policy \(manifest.version) was trained again and came out different; "
-              + "the learner's arithmetic is not the one that made it (other processor, other library?)"))
-        return
-      }
-      if sealing?.manifest == manifest {
-        // The bytes are here; the learner lost its connection while they are being verified. Do not ask for them again:
-        // they would be written over those that are being read.
-        sealing = (manifest, waiting: id)
-      } else {
-        effects.append(.send(.published(manifest.version), to: id))
-      }
-      return
+    peers.assign(.unknown, to: id)
+    if let sealing = publication.sealing, sealing.version == manifest.version {
+      guard sealing == manifest else { return effects.append(.fail(.trainedDifferently(manifest.version))) }
+      // The bytes are here; the learner lost its connection while they are being verified. They are not asked for
+      // again: they would be written over those that are being read.
+      return publication.wait(id)
     }
-    guard manifest.version == latestPolicy.next else {
-      return refuse(id, "policy \(manifest.version) cannot follow \(latestPolicy)", &effects)
+    if let known = versions.manifest(of: manifest.version) {
+      guard known == manifest else { return effects.append(.fail(.trainedDifferently(manifest.version))) }
+      return effects.append(.send(.published(manifest.version), to: id))
     }
-    incoming = (manifest, report, 0, id)
+    guard manifest.version == versions.latest.next else {
+      return dismiss(id, .notNext(manifest.version, latest: versions.latest), &effects)
+    }
+    publication.begin(manifest, report: report, from: id)
     effects.append(.send(.requestBytes(manifest.version, offset: 0), to: id))
   }
 
-  mutating func receiveChunk(
+  mutating func receiveBytes(
     _ version: PolicyVersion, _ offset: UInt64, _ bytes: [UInt8], from id: PeerID,
     _ effects: inout [CoordinatorEffect]
   ) {
-    guard var current = incoming, current.from == id, current.manifest.version == version,
-      offset == current.received, !bytes.isEmpty, offset + UInt64(bytes.count) <= current.manifest.byteCount
-    else { return refuse(id, "a chunk of policy \(version) that nobody asked for", &effects) }
+    guard let progress = publication.receive(version, at: offset, byteCount: bytes.count, from: id) else {
+      return dismiss(id, .unrequestedBytes(of: version), &effects)
+    }
     effects.append(.writePolicy(version, offset: offset, bytes: bytes))
-    current.received += UInt64(bytes.count)
-    incoming = current
-    if current.received == current.manifest.byteCount {
-      incoming = nil
-      sealing = (current.manifest, waiting: id)
-      effects.append(.sealPolicy(current.manifest, report: current.report, from: id))
-    } else {
-      effects.append(.send(.requestBytes(version, offset: current.received), to: id))
+    switch progress {
+    case .next(let offset): effects.append(.send(.requestBytes(version, offset: offset), to: id))
+    case .complete(let manifest, let report): effects.append(.sealPolicy(manifest, report: report, from: id))
     }
   }
 
   mutating func finishPublishing(
     _ manifest: PolicyManifest, isIntact: Bool, _ course: RunCourse, _ effects: inout [CoordinatorEffect]
   ) {
-    guard let current = sealing, current.manifest == manifest else { return }
-    sealing = nil
-    let isWaiting = peers.contains(current.waiting)
+    guard let learner = publication.end(manifest) else { return }
+    let isConnected = peers[learner] != nil
     guard isIntact else {
-      if isWaiting { cutOff(current.waiting, "policy \(manifest.version) arrived damaged", &effects) }
+      if isConnected { cutOff(learner, .damaged(manifest.version), &effects) }
       return
     }
     offerAtOnce(manifest, &effects)
-    published[manifest.version] = manifest
-    kept.append(manifest.version)
+    versions.add(manifest)
     effects.append(.note(.published(manifest.version)))
-    if isWaiting { effects.append(.send(.published(manifest.version), to: current.waiting)) }
-    self.course = course
-    if let end = course.end, end < finalPolicy { effects.append(.note(.cutShort(at: end))) }
-    cutPlan()
-    completePlan()
+    if isConnected { effects.append(.send(.published(manifest.version), to: learner)) }
+    if let end = plan.follow(course, at: versions.latest) { effects.append(.note(.cutShort(at: end))) }
   }
 }

@@ -24,7 +24,10 @@ package enum CoordinatorEvent: Sendable, Equatable {
 /// What must be done, in this order.
 package enum CoordinatorEffect: Sendable, Equatable {
   case send(Message, to: PeerID)
-  case close(PeerID, reason: String)
+  /// Send a goodbye with this reason, then close the connection.
+  case dismiss(PeerID, Dismissal)
+  /// Close the connection without a goodbye.
+  case cutOff(PeerID, CutOff)
   /// Make these durable, under the name of the worker and the lease it delivers them under, before performing what
   /// follows.
   case store([Trajectory], worker: String, lease: LeaseID)
@@ -36,7 +39,7 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
   case sealPolicy(PolicyManifest, report: String, from: PeerID)
-  /// About the bundles in which versions go to workers; `send` and `avoid` come as `send` and `note`.
+  /// About the bundles in which versions go to workers.
   case bundle(BundleEffect)
   /// Send the closed training round's trajectories, those that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
@@ -50,7 +53,17 @@ package enum CoordinatorEffect: Sendable, Equatable {
   /// The accounting closes: every round of the plan is complete. Exit with status 0.
   case finish
   /// The run cannot go on. Exit with status 1.
-  case fail(reason: String)
+  case fail(RunFault)
+}
+
+/// What must be done about bundles.
+package enum BundleEffect: Sendable, Equatable {
+  /// Pack a version on another thread, then say `.bundled`. The files of both versions exist now; the base's may be
+  /// dropped while the packing goes on.
+  case make(PolicyManifest, base: PolicyManifest?)
+  case sendChunk(ChunkDigest, to: PeerID)
+  /// No worker will ask for bundles of this version any more.
+  case drop(PolicyVersion)
 }
 
 /// What an operator may want to know; never decides anything.

@@ -27,7 +27,7 @@ package enum LearnerEffect: Sendable, Equatable {
   case train(step: UInt32, [Trajectory])
   /// Read bytes of the version being published and send them as a chunk.
   case sendPolicy(PolicyVersion, offset: UInt64)
-  case exit(status: Int32, reason: String)
+  case exit(Departure)
 }
 
 package struct Learner: Sendable {
@@ -88,17 +88,15 @@ package struct Learner: Sendable {
     case .published(let version):
       guard version == held, !isTraining else { return }
       effects.append(.send(.ready(held)))
-    case .goodbye(let reason): effects.append(.exit(status: 1, reason: "the coordinator refused: \(reason)"))
-    case .finished: effects.append(.exit(status: 0, reason: "the run is finished"))
+    case .goodbye(let reason): effects.append(.exit(.refused(reason)))
+    case .finished: effects.append(.exit(.finished))
     default: effects.append(.disconnect)
     }
   }
 
   private mutating func greeted(_ welcome: Welcome, _ effects: inout [LearnerEffect]) {
     if let runID, runID != welcome.runID {
-      let reason = "the coordinator now serves run \(welcome.runID), this learner trained \(runID)"
-      effects.append(.exit(status: 1, reason: reason))
-      return
+      return effects.append(.exit(.otherRun(welcome.runID, joined: runID)))
     }
     runID = welcome.runID
     isWelcome = true

@@ -13,10 +13,8 @@ package enum WorkerEvent: Sendable, Equatable {
   /// Also: a connection attempt failed.
   case disconnected
   case received(Message)
-  /// Trajectories of a lease have been sampled.
-  case sampled(LeaseID, [Trajectory])
-  /// The engine has sampled all of a lease.
-  case exhausted(LeaseID)
+  /// Trajectories have been sampled, of any leases.
+  case sampled([SampledTrajectory])
   /// About versions on their way to this worker, or through it to others.
   case transfer(FetcherEvent)
   /// Finish the leases at hand, take no more, then leave.
@@ -34,14 +32,24 @@ package enum WorkerEffect: Sendable, Equatable {
   case cancel(LeaseID)
   case transfer(FetcherEffect)
   case dropPolicy(PolicyVersion)
-  case exit(status: Int32, reason: String)
+  case exit(Departure)
+}
+
+/// A trajectory, and the lease that it was sampled for.
+package struct SampledTrajectory: Sendable, Equatable {
+  package var lease: LeaseID
+  package var trajectory: Trajectory
+
+  package init(_ trajectory: Trajectory, of lease: LeaseID) {
+    self.lease = lease
+    self.trajectory = trajectory
+  }
 }
 
 package struct Worker: Sendable {
   private var hello: Hello
   /// Slots to hold at a time.
   private let capacity: Int
-  private var isConnected = false
   private var isWelcome = false
   private var isDraining = false
   private var heartbeat = Limits.heartbeat
@@ -55,7 +63,7 @@ package struct Worker: Sendable {
   /// The policy of each lease that the engine works on, and the slots that it still owes.
   private var sampling = SortedMap<LeaseID, (policy: PolicyVersion, owed: Int)>()
   /// What the coordinator has not confirmed.
-  private var unsettled = SortedMap<Slot, (lease: LeaseID, trajectory: Trajectory)>()
+  private var unsettled = SortedMap<Slot, SampledTrajectory>()
   /// Slots that the coordinator was told to have room for, and has not sent.
   private var announcedWant = 0
 
@@ -76,13 +84,10 @@ package struct Worker: Sendable {
   package mutating func receive(_ event: WorkerEvent, now: Instant) -> [WorkerEffect] {
     var effects: [WorkerEffect] = []
     switch event {
-    case .connected:
-      isConnected = true
-      effects.append(.send(.hello(hello)))
+    case .connected: effects.append(.send(.hello(hello)))
     case .disconnected: disconnected(&effects)
     case .received(let message): receive(message, now: now, &effects)
-    case .sampled(let lease, let trajectories): deliver(trajectories, of: lease, &effects)
-    case .exhausted(let lease): sampling[lease] = nil
+    case .sampled(let sampled): deliver(sampled, &effects)
     case .transfer(let event):
       if case .listening(let address) = event { hello.relay = address }
       onFetcher(&effects) { $0.receive(event, now: now, &$1) }
@@ -100,8 +105,8 @@ package struct Worker: Sendable {
     dropOld(&effects)
     announce(&effects)
     if isDraining, sampling.isEmpty, unsettled.isEmpty || !isWelcome {
-      effects.append(.send(.goodbye(reason: "drained")))
-      effects.append(.exit(status: 0, reason: "drained"))
+      effects.append(.send(.goodbye(reason: "\(Departure.drained)")))
+      effects.append(.exit(.drained))
     }
     return effects
   }
@@ -119,8 +124,8 @@ package struct Worker: Sendable {
     case .revoke(let id):
       waiting.removeAll { $0.id == id }
       if sampling.remove(id) != nil { effects.append(.cancel(id)) }
-    case .goodbye(let reason): effects.append(.exit(status: 1, reason: "the coordinator refused: \(reason)"))
-    case .finished: effects.append(.exit(status: 0, reason: "the run is finished"))
+    case .goodbye(let reason): effects.append(.exit(.refused(reason)))
+    case .finished: effects.append(.exit(.finished))
     default: effects.append(.disconnect)
     }
   }
@@ -129,28 +134,18 @@ package struct Worker: Sendable {
 
   private mutating func greeted(_ welcome: Welcome, _ effects: inout [WorkerEffect]) {
     if let runID, runID != welcome.runID {
-      // Another run at the same address: nothing that this worker holds means anything there.
-      let reason = "the coordinator now serves run \(welcome.runID), this worker joined \(runID)"
-      effects.append(.exit(status: 1, reason: reason))
-      return
+      return effects.append(.exit(.otherRun(welcome.runID, joined: runID)))
     }
     runID = welcome.runID
     isWelcome = true
     backoff.reset()
     heartbeat = welcome.heartbeat
     // What was promised over the old connection has been promised to others; what is done is offered again.
-    var byLease = SortedMap<LeaseID, [Trajectory]>()
-    for (_, entry) in unsettled {
-      if byLease.update(entry.lease, { $0.append(entry.trajectory) }) == nil {
-        byLease[entry.lease] = [entry.trajectory]
-      }
-    }
-    for (lease, trajectories) in byLease { send(trajectories, of: lease, &effects) }
+    send(unsettled.values, &effects)
     onFetcher(&effects) { $0.joined(&$1) }
   }
 
   private mutating func disconnected(_ effects: inout [WorkerEffect]) {
-    isConnected = false
     isWelcome = false
     announcedWant = 0
     fetcher.lost()
@@ -174,17 +169,17 @@ package struct Worker: Sendable {
 
   package var installed: [PolicyVersion] { fetcher.installed }
 
-  /// What the fetcher asks of the coordinator goes the way of all messages.
+  /// Hands on what the fetcher wants done.
   private mutating func onFetcher(
-    _ effects: inout [WorkerEffect], _ change: (inout BundleFetcher, inout [FetcherEffect]) -> Void
+    _ effects: inout [WorkerEffect], _ change: (inout BundleFetcher, inout [BundleFetcher.Effect]) -> Void
   ) {
-    var wanted: [FetcherEffect] = []
+    var wanted: [BundleFetcher.Effect] = []
     change(&fetcher, &wanted)
     for effect in wanted {
       switch effect {
-      case .ask(let message): effects.append(.send(message))
+      case .send(let message): effects.append(.send(message))
       case .disconnect: effects.append(.disconnect)
-      default: effects.append(.transfer(effect))
+      case .transfer(let effect): effects.append(.transfer(effect))
       }
     }
   }
@@ -219,46 +214,28 @@ package struct Worker: Sendable {
 
   // MARK: Trajectories
 
-  private mutating func deliver(_ trajectories: [Trajectory], of lease: LeaseID, _ effects: inout [WorkerEffect]) {
-    for trajectory in trajectories { unsettled[trajectory.slot] = (lease, trajectory) }
-    let isDone = sampling.update(lease) { work in
-      work.owed -= trajectories.count
-      return work.owed <= 0
+  private mutating func deliver(_ sampled: [SampledTrajectory], _ effects: inout [WorkerEffect]) {
+    for entry in sampled {
+      unsettled[entry.trajectory.slot] = entry
+      let isDone = sampling.update(entry.lease) { work in
+        work.owed -= 1
+        return work.owed <= 0
+      }
+      if isDone == true { sampling[entry.lease] = nil }
     }
-    if isDone == true { sampling[lease] = nil }
-    if isWelcome { send(trajectories, of: lease, &effects) }
+    if isWelcome { send(sampled, &effects) }
   }
 
-  private func send(_ trajectories: [Trajectory], of lease: LeaseID, _ effects: inout [WorkerEffect]) {
-    for part in parts(of: trajectories) { effects.append(.send(.trajectories(lease, part))) }
-  }
-}
-
-/// Cuts trajectories into messages of bounded size, in order.
-package func parts(of trajectories: [Trajectory]) -> [[Trajectory]] {
-  var parts: [[Trajectory]] = []
-  var cutter = PartCutter()
-  for trajectory in trajectories {
-    if cutter.begins(withTokens: trajectory.tokens.count) { parts.append([]) }
-    parts[parts.count - 1].append(trajectory)
-  }
-  return parts
-}
-
-/// Where one message of trajectories ends and the next begins, told by lengths alone.
-package struct PartCutter {
-  private var count = 0
-  private var bytes = 0
-
-  package init() {}
-
-  /// Whether the next trajectory, of so many tokens, begins a message. The first one does.
-  package mutating func begins(withTokens tokenCount: Int) -> Bool {
-    let size = 32 + 8 * tokenCount
-    let isFull = count == Limits.trajectoriesPerMessage || bytes + size > Limits.batchPartBytes
-    if count == 0 || isFull { (count, bytes) = (0, 0) }
-    count += 1
-    bytes += size
-    return count == 1
+  /// Offers trajectories to the coordinator, those of a lease together.
+  private func send(_ sampled: [SampledTrajectory], _ effects: inout [WorkerEffect]) {
+    var byLease = SortedMap<LeaseID, [Trajectory]>()
+    for entry in sampled {
+      if byLease.update(entry.lease, { $0.append(entry.trajectory) }) == nil {
+        byLease[entry.lease] = [entry.trajectory]
+      }
+    }
+    for (lease, trajectories) in byLease {
+      for part in parts(of: trajectories) { effects.append(.send(.trajectories(lease, part))) }
+    }
   }
 }

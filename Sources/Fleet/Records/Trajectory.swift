@@ -64,6 +64,9 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
     (left.step, left.purpose.rawValue, left.set.rawValue) < (right.step, right.purpose.rawValue, right.set.rawValue)
   }
 
+  /// What people call it: they count steps from 1.
+  package var title: String { purpose == .train ? "step \(step + 1)" : description }
+
   package var description: String {
     switch (purpose, set) {
     case (.train, _): "step \(step)"

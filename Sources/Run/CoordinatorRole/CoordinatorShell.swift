@@ -229,9 +229,10 @@ package final class CoordinatorShell {
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
     case .storeUnneeded(let slots): try recorder.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
-    case .close(let peer, _):
-      feeds[peer] = nil
-      links.removeValue(forKey: peer)?.finish()
+    case .dismiss(let peer, let reason):
+      links[peer]?.send(.goodbye(reason: "\(reason)"))
+      close(peer, because: "\(reason)")
+    case .cutOff(let peer, let reason): close(peer, because: "\(reason)")
     case .closeRound(let round): try recorder.close(round)
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
@@ -252,8 +253,14 @@ package final class CoordinatorShell {
       try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version)
       }
       leave(by: MonotonicClock.now() + Self.farewell)
-    case .fail(let reason): fail(CoordinatorFailure.broken(reason))
+    case .fail(let fault): fail(CoordinatorFailure.broken("\(fault)"))
     }
+  }
+
+  private func close(_ peer: PeerID, because reason: String) {
+    Log.info("coordinator.closes", ["peer": peer, "reason": reason])
+    feeds[peer] = nil
+    links.removeValue(forKey: peer)?.finish()
   }
 
   private func perform(_ effect: BundleEffect) throws {
@@ -262,8 +269,6 @@ package final class CoordinatorShell {
     case .sendChunk(let digest, let peer):
       if let bytes = shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
     case .drop(let version): shelf?.drop(version)
-    case .send(let message, let peer): links[peer]?.send(message)
-    case .avoid: break
     }
   }
 

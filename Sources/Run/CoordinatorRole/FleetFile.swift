@@ -1,22 +1,23 @@
-// FleetFile: RUN/fleet.json, who is there, what each holds, and who waits for whom, as of a moment ago.
+// FleetFile: writes RUN/fleet.json: who is connected, what each holds, and who waits for whom.
 //
-// Leases live in the coordinator's memory alone, and whoever watches a run is another process. So every two seconds the
-// coordinator leaves a note. It is small, not synced, replaced as a whole, and if it cannot be written nobody minds:
-// nothing reads it but people. A reader takes a note older than `staleAfter` for a sign that nobody is at work.
+// What FleetWatch sees as data becomes text here. The file is small, is replaced as a whole, and is read only by people
+// (FleetNote); if it cannot be written, the run goes on without it.
 
 import Base
 import Fleet
 import Glibc
 import Platform
+import Records
 import Runs
 
 struct FleetFile {
   private let path: String
+  private var watch = FleetWatch()
   private var written: Instant?
 
   private static let interval = Instant.Span.seconds(2)
-  /// Members that are told of; the ledger knows the others too.
-  private static let membersMax = 4096
+  /// Members and waits that are told of; the ledger knows the other workers too.
+  private static let entriesMax = 4096
 
   init(_ directory: RunDirectory) { path = directory.fleet }
 
@@ -24,31 +25,16 @@ struct FleetFile {
   mutating func refresh(_ machine: Coordinator, now: Instant) {
     if let written, now.since(written) < Self.interval { return }
     written = now
-    let members = machine.fleet(now: now, limit: Self.membersMax).map { member -> JSON in
-      [
-        "name": .string(member.name), "role": .string(member.isWorker ? "worker" : "learner"),
-        "connected": seconds(member.connected), "silence": seconds(member.silence),
-        "tokens": .int(Int(clamping: member.tokens)), "leases": .int(member.leases), "slots": .int(member.slots),
-        "holding": .string(member.holding), "stillness": seconds(member.stillness),
-      ]
-    }
-    let waits = machine.waits(now: now, limit: Self.membersMax).map { wait -> JSON in
-      [
-        "waiter": .string(wait.waiter), "awaited": .string(wait.awaited), "what": .string(wait.what),
-        "seconds": seconds(wait.since), "deadline_seconds": wait.deadline.map(seconds) ?? .null,
-      ]
-    }
-    let json: JSON = [
-      "time": .double(WallClock.seconds()), "members": .array(members), "waits": .array(waits),
-    ]
-    write(json.bytes())
+    watch.look(at: machine, now: now, limit: Self.entriesMax)
+    let note = FleetNote(
+      time: WallClock.seconds(), members: watch.members.map(FleetNote.Member.init),
+      waits: watch.waits.map(FleetNote.Wait.init))
+    write(note.json.bytes())
   }
 
   func remove() { unlink(path) }
 
-  private func seconds(_ span: Instant.Span) -> JSON { .double(Double(span.milliseconds) / 1000) }
-
-  /// Without a sync: it costs no disk's patience, and what is lost in a crash was worth nothing after it.
+  /// Not synced: it is worthless after a crash anyway.
   private func write(_ bytes: [UInt8]) {
     let temporary = path + ".new"
     let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
@@ -56,5 +42,55 @@ struct FleetFile {
     let count = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
     close(file)
     if count == bytes.count { rename(temporary, path) } else { unlink(temporary) }
+  }
+}
+
+/// Seconds, to the millisecond.
+private func inSeconds(_ span: Instant.Span) -> Double { Double(span.milliseconds) / 1000 }
+
+extension FleetNote.Member {
+  fileprivate init(_ member: FleetMember) {
+    self.init(
+      name: member.name, isWorker: member.isWorker, connected: inSeconds(member.connected),
+      silence: inSeconds(member.silence), tokens: Int(clamping: member.tokens), leases: member.leases,
+      slots: member.slots, holding: member.holding.map { "\($0.round.title), prompt \($0.prompt)" },
+      stillness: inSeconds(member.stillness))
+  }
+}
+
+extension FleetNote.Wait {
+  fileprivate init(_ wait: FleetWait) {
+    let (waiter, awaited, what) = words(for: wait.cause)
+    self.init(
+      waiter: waiter, awaited: awaited, what: what, seconds: inSeconds(wait.since),
+      deadlineSeconds: wait.deadline.map(inSeconds))
+  }
+}
+
+/// Who waits, for whom, and what for. `ttrl status` makes of it "WAITER waits for AWAITED, WHAT, for 3 s".
+private func words(for cause: FleetWait.Cause) -> (waiter: String, awaited: String, what: String) {
+  switch cause {
+  case .slots(let round, let leased, let pending, let workers):
+    (round.title, text(of: workers), "\(leased + pending) slots: \(leased) promised, \(pending) not yet")
+  case .lease(let worker, let slots): ("worker \(worker)", "coordinator", "\(slots) slots to sample")
+  case .noLearner: ("coordinator", "a learner to connect", "to train")
+  case .learnerVersion: ("coordinator", "learner", "to say which policy it holds")
+  case .training(let step): ("coordinator", "learner", "to train \(RoundID.train(step: step).title)")
+  case .bytes(let version, let received, let total):
+    ("coordinator", "learner", "to send policy \(version): \(received) of \(total) bytes")
+  case .durability(let version): ("learner", "coordinator", "to make policy \(version) durable")
+  case .batch(let step, let isSampling):
+    ("learner", isSampling ? RoundID.train(step: step).title : "coordinator", "its batch")
+  case .end: ("learner", "coordinator", "the end of the run")
+  case .departure(let name): ("coordinator", name, "to leave: the run is finished")
+  }
+}
+
+private func text(of workers: FleetWait.Workers) -> String {
+  switch workers {
+  case .none: "a worker to connect"
+  case .busy: "a worker with room"
+  case .holding(let names, 0): "worker\(names.count == 1 ? "" : "s") \(names.joined(separator: ", "))"
+  case .holding(let names, let others): "workers \(names.joined(separator: ", ")) and \(others) more"
   }
 }

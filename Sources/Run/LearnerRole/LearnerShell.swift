@@ -335,12 +335,13 @@ private final class LeadingRank {
       // Not from here: the effects that follow this one come first.
       batch = (step, trajectories)
       loop.stop()
-    case .exit(0, let reason):
-      Log.info("learner.done", ["reason": reason])
-      status = 0
-      loop.stop()
-    case .exit(_, let reason):
-      failure = LearnerError.cannotGoOn(reason)
+    case .exit(let departure):
+      if departure.isSuccess {
+        Log.info("learner.done", ["reason": departure])
+        status = 0
+      } else {
+        failure = LearnerError.cannotGoOn(departure)
+      }
       loop.stop()
     }
   }
@@ -373,12 +374,11 @@ private final class LeadingRank {
 
 /// Why a learner cannot go on, where it is not the model's, a file's or MPI's fault.
 private enum LearnerError: Error, CustomStringConvertible {
-  /// The machine's reason.
-  case cannotGoOn(String)
+  case cannotGoOn(Departure)
 
   var description: String {
     switch self {
-    case .cannotGoOn(let reason): reason
+    case .cannotGoOn(let departure): "\(departure)"
     }
   }
 }

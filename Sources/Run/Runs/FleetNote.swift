@@ -1,46 +1,156 @@
-// FleetNote: RUN/fleet.json, read: what a coordinator that is at work says of its fleet.
+// FleetNote: RUN/fleet.json: what a coordinator that is at work says of its fleet.
 //
-// Written every two seconds by the coordinator (FleetFile) and believed for ten. It is for people; nothing is decided
+// Leases are in the coordinator's memory only, and `ttrl status` and the page are other processes. So the coordinator
+// writes this file every two seconds (FleetFile), and readers believe it for ten. It is for people; nothing is decided
 // by it.
 
-import Base
+package import Base
 import Platform
 
-package struct FleetNote: Sendable {
-  /// When it was written, seconds since 1970.
-  package let time: Double
-  /// Nobody has renewed it: no coordinator is at work.
-  package let isStale: Bool
-  package let waits: [Wait]
+package struct FleetNote: Sendable, Equatable {
+  /// A connected process. Times are seconds.
+  package struct Member: Sendable, Equatable {
+    package var name: String
+    package var isWorker: Bool
+    package var connected: Double
+    /// Since it was heard.
+    package var silence: Double
+    package var tokens: Int
+    package var leases: Int
+    package var slots: Int
+    /// What its first lease is of.
+    package var holding: String?
+    /// Since the lease that has stood still longest made progress.
+    package var stillness: Double
 
-  /// One who waits, and whom for.
-  package struct Wait: Sendable {
-    package let waiter: String
-    package let awaited: String
-    package let what: String
-    /// Since it began, and until something is done about it, now.
-    package let seconds: Double
-    package let deadlineSeconds: Double?
+    package init(
+      name: String, isWorker: Bool, connected: Double, silence: Double, tokens: Int, leases: Int, slots: Int,
+      holding: String?, stillness: Double
+    ) {
+      self.name = name
+      self.isWorker = isWorker
+      self.connected = connected
+      self.silence = silence
+      self.tokens = tokens
+      self.leases = leases
+      self.slots = slots
+      self.holding = holding
+      self.stillness = stillness
+    }
   }
 
+  /// One that waits, and for whom.
+  package struct Wait: Sendable, Equatable {
+    package var waiter: String
+    package var awaited: String
+    package var what: String
+    package var seconds: Double
+    /// Until something is done about it; nil where nothing is.
+    package var deadlineSeconds: Double?
+
+    package init(waiter: String, awaited: String, what: String, seconds: Double, deadlineSeconds: Double?) {
+      self.waiter = waiter
+      self.awaited = awaited
+      self.what = what
+      self.seconds = seconds
+      self.deadlineSeconds = deadlineSeconds
+    }
+  }
+
+  /// When it was written, seconds since 1970.
+  package var time: Double
+  package var members: [Member]
+  package var waits: [Wait]
+
+  /// An older note means that no coordinator is at work.
   private static let staleAfter = 10.0
+  /// Bytes that are read; 4,096 members take about a megabyte.
   private static let bytesMax = 4 << 20
 
-  /// - Returns: nil if there is none, or it cannot be read.
-  package init?(_ directory: RunDirectory) {
-    guard let bytes = try? Files.read(directory.fleet, limit: Self.bytesMax), let note = try? JSON.parse(bytes),
-      let time = note["time"]?.double
-    else { return nil }
-    let age = max(0, WallClock.seconds() - time)
+  package init(time: Double, members: [Member], waits: [Wait]) {
     self.time = time
-    isStale = age > Self.staleAfter
-    waits = (note["waits"]?.elements ?? []).compactMap { wait in
-      guard let waiter = wait["waiter"]?.string, let awaited = wait["awaited"]?.string,
-        let what = wait["what"]?.string, let seconds = wait["seconds"]?.double
-      else { return nil }
-      return Wait(
-        waiter: waiter, awaited: awaited, what: what, seconds: seconds + age,
-        deadlineSeconds: wait["deadline_seconds"]?.double.map { max(0, $0 - age) })
+    self.members = members
+    self.waits = waits
+  }
+
+  /// What the coordinator of a run says now.
+  ///
+  /// - Returns: nil if no coordinator is at work.
+  package init?(of directory: RunDirectory, now: Double) {
+    guard let bytes = try? Files.read(directory.fleet, limit: Self.bytesMax), let json = try? JSON.parse(bytes),
+      let note = FleetNote(json), abs(now - note.time) <= Self.staleAfter
+    else { return nil }
+    self = note.aged(by: max(0, now - note.time))
+  }
+
+  /// The same a while later, if nothing happened meanwhile.
+  package func aged(by seconds: Double) -> FleetNote {
+    var note = self
+    note.time += seconds
+    for index in members.indices {
+      note.members[index].connected += seconds
+      note.members[index].silence += seconds
+      if members[index].holding != nil { note.members[index].stillness += seconds }
     }
+    for index in waits.indices {
+      note.waits[index].seconds += seconds
+      note.waits[index].deadlineSeconds = waits[index].deadlineSeconds.map { max(0, $0 - seconds) }
+    }
+    return note
+  }
+}
+
+// MARK: JSON
+
+extension FleetNote {
+  /// Members and waits that lack something are left out.
+  package init?(_ json: JSON) {
+    guard let time = json["time"]?.double else { return nil }
+    self.time = time
+    members = (json["members"]?.elements ?? []).compactMap { Member($0) }
+    waits = (json["waits"]?.elements ?? []).compactMap { Wait($0) }
+  }
+
+  package var json: JSON {
+    ["time": .double(time), "members": .array(members.map(\.json)), "waits": .array(waits.map(\.json))]
+  }
+}
+
+extension FleetNote.Member {
+  fileprivate init?(_ json: JSON) {
+    guard let name = json["name"]?.string, let role = json["role"]?.string,
+      let connected = json["connected"]?.double, let silence = json["silence"]?.double,
+      let tokens = json["tokens"]?.int, let leases = json["leases"]?.int, let slots = json["slots"]?.int,
+      let stillness = json["stillness"]?.double
+    else { return nil }
+    self.init(
+      name: name, isWorker: role == "worker", connected: connected, silence: silence, tokens: tokens, leases: leases,
+      slots: slots, holding: json["holding"]?.string, stillness: stillness)
+  }
+
+  fileprivate var json: JSON {
+    [
+      "name": .string(name), "role": isWorker ? "worker" : "learner", "connected": .double(connected),
+      "silence": .double(silence), "tokens": .int(tokens), "leases": .int(leases), "slots": .int(slots),
+      "holding": .optional(holding), "stillness": .double(stillness),
+    ]
+  }
+}
+
+extension FleetNote.Wait {
+  fileprivate init?(_ json: JSON) {
+    guard let waiter = json["waiter"]?.string, let awaited = json["awaited"]?.string,
+      let what = json["what"]?.string, let seconds = json["seconds"]?.double
+    else { return nil }
+    self.init(
+      waiter: waiter, awaited: awaited, what: what, seconds: seconds,
+      deadlineSeconds: json["deadline_seconds"]?.double)
+  }
+
+  package var json: JSON {
+    [
+      "waiter": .string(waiter), "awaited": .string(awaited), "what": .string(what), "seconds": .double(seconds),
+      "deadline_seconds": deadlineSeconds.map { .double($0) } ?? .null,
+    ]
   }
 }

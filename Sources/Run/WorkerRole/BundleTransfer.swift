@@ -103,7 +103,6 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .dismiss(let child): children.removeValue(forKey: child)?.close()
     case .left(let relay, let fault):
       if fault != .gone { Log.warning("worker.relay_left", ["relay": relay, "fault": "\(fault)"]) }
-    case .ask, .disconnect: break
     }
   }
 

@@ -5,6 +5,7 @@
 // and a thread finishes one policy before it begins the next.
 
 import Base
+package import Fleet
 package import LanguageModel
 package import Platform
 package import Records
@@ -12,7 +13,8 @@ import Synchronization
 
 /// What the pool reports to the worker's loop.
 package enum SamplerReport: Sendable {
-  case sampled(LeaseID, [Trajectory])
+  /// At least one.
+  case sampled([SampledTrajectory])
   case failed(any Error)
 }
 
@@ -167,11 +169,9 @@ package final class SamplerPool: Sendable {
   private func deliver(_ finished: [Trajectory], _ index: Int, _ current: inout Current?) {
     guard !finished.isEmpty else { return }
     queues.withLock { $0[index].load -= finished.count }
-    var byLease = SortedMap<LeaseID, [Trajectory]>()
-    for trajectory in finished {
-      guard let lease = current?.leases.removeValue(forKey: trajectory.slot) else { continue }
-      if byLease.update(lease, { $0.append(trajectory) }) == nil { byLease[lease] = [trajectory] }
+    let sampled = finished.compactMap { trajectory in
+      current?.leases.removeValue(forKey: trajectory.slot).map { SampledTrajectory(trajectory, of: $0) }
     }
-    for (lease, trajectories) in byLease { reports.post(.sampled(lease, trajectories)) }
+    if !sampled.isEmpty { reports.post(.sampled(sampled)) }
   }
 }

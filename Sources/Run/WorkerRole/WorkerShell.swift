@@ -54,8 +54,7 @@ package final class WorkerShell {
   private var models: [PolicyVersion: PreparedModel] = [:]
   private let transfer: BundleTransfer<PreparedModel>
   /// Sampled trajectories on their way to the machine; gathered so that the ledger commits many at a time.
-  private var gathered = SortedMap<LeaseID, [Trajectory]>()
-  private var isGathering = false
+  private var gathered: [SampledTrajectory] = []
 
   /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
   package init(_ options: WorkerOptions) throws(PlatformError) {
@@ -157,11 +156,11 @@ package final class WorkerShell {
     case .cancel(let lease): pool?.cancel(lease)
     case .transfer(let effect): transfer.perform(effect)
     case .dropPolicy(let version): models[version] = nil
-    case .exit(0, let reason):
-      Log.info("worker.done", ["name": options.name, "reason": reason])
+    case .exit(let departure):
+      guard departure.isSuccess else { return fail(WorkerError.cannotGoOn(departure)) }
+      Log.info("worker.done", ["name": options.name, "reason": departure])
       status = 0
       loop.stop()
-    case .exit(_, let reason): fail(WorkerError.cannotGoOn(reason))
     }
   }
 
@@ -177,32 +176,28 @@ package final class WorkerShell {
   private func gather(_ report: SamplerReport) {
     switch report {
     case .failed(let error): fail(error)
-    case .sampled(let lease, let trajectories):
-      if gathered.update(lease, { $0 += trajectories }) == nil { gathered[lease] = trajectories }
-      guard !isGathering else { return }
-      isGathering = true
-      loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.deliver() }
+    case .sampled(let trajectories):
+      if gathered.isEmpty { loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.deliver() } }
+      gathered += trajectories
     }
   }
 
   private func deliver() {
-    isGathering = false
     let ready = gathered
-    gathered = SortedMap()
-    for (lease, trajectories) in ready { handle(.sampled(lease, trajectories)) }
+    gathered = []
+    handle(.sampled(ready))
   }
 }
 
 /// Why a worker cannot sample for a run.
 private enum WorkerError: Error, CustomStringConvertible {
   case unknownDataType(String)
-  /// The machine's reason.
-  case cannotGoOn(String)
+  case cannotGoOn(Departure)
 
   var description: String {
     switch self {
     case .unknownDataType(let name): "the run's data type is \"\(name)\", which this release does not know"
-    case .cannotGoOn(let reason): reason
+    case .cannotGoOn(let departure): "\(departure)"
     }
   }
 }

@@ -109,7 +109,7 @@ package final class RunWatch {
     view.policy = Int(try ledger.newestPolicy())
     view.openRounds = try ledger.openRounds().map { round throws(LedgerError) in
       RunView.OpenRound(
-        name: round.id.purpose == .train ? "step \(round.id.step + 1)" : "\(round.id)",
+        name: round.id.title,
         isTraining: round.id.purpose == .train, step: Int(round.id.step), slots: round.slots,
         settled: try settledCount(of: round.id, ledger))
     }
@@ -161,32 +161,23 @@ package final class RunWatch {
 
   // MARK: The fleet
 
-  /// Older than this, the coordinator's note says that nobody is at work.
-  private static let staleAfter = 10.0
-  /// Bytes of a note that are read; 4,096 members take about a megabyte.
-  private static let noteBytesMax = 4 << 20
-
   private func readFleet(now: Double) {
     view.learner = nil
     view.isAlive = false
     defer { view.markStragglers() }
-    guard let bytes = try? Files.read(directory.fleet, limit: Self.noteBytesMax), let note = try? JSON.parse(bytes),
-      let time = note["time"]?.double, abs(now - time) < Self.staleAfter
-    else { return }
+    guard let note = FleetNote(of: directory, now: now) else { return }
     view.isAlive = true
     var places: [String: Int] = [:]
     for (place, worker) in view.workers.enumerated() { places[worker.name] = place }
-    for member in note["members"]?.elements ?? [] {
-      guard let name = member["name"]?.string else { continue }
-      let silence = (member["silence"]?.double ?? 0) + max(0, now - time)
-      if member["role"]?.string == "learner" {
-        view.learner = RunView.LearnerView(name: name, silence: silence)
-      } else if let place = places[name] {
-        view.workers[place].silence = silence
-        view.workers[place].leases = member["leases"]?.int
-        view.workers[place].slots = member["slots"]?.int
-        view.workers[place].holding = member["holding"]?.string.flatMap { $0.isEmpty ? nil : $0 }
-        view.workers[place].stillness = member["stillness"]?.double
+    for member in note.members {
+      if !member.isWorker {
+        view.learner = RunView.LearnerView(name: member.name, silence: member.silence)
+      } else if let place = places[member.name] {
+        view.workers[place].silence = member.silence
+        view.workers[place].leases = member.leases
+        view.workers[place].slots = member.slots
+        view.workers[place].holding = member.holding
+        view.workers[place].stillness = member.stillness
       }
     }
   }

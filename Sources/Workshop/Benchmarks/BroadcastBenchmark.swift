@@ -235,15 +235,15 @@ private final class BroadcastSource {
     case .requestBundle(let version, let holding):
       guard let current, current.manifest.version == version else { return }
       onBook { $0.asked(for: current.manifest, holding: holding, by: id, at: self.addresses[id] ?? "", &$1) }
-    case .requestChunk(let version, let digest): onBook { $0.fetched(digest, of: version, by: id, &$1) }
+    case .requestChunk(let version, let digest): onBook { $0.requested(digest, of: version, by: id, &$1) }
     case .fault(let relay, let version, let fault): onBook { $0.faulted(relay, version, fault, by: id, &$1) }
     case .ready(let version): if version == current?.manifest.version { held() }
     default: break
     }
   }
 
-  private func onBook(_ change: (inout BundleBook, inout [BundleEffect]) -> Void) {
-    var effects: [BundleEffect] = []
+  private func onBook(_ change: (inout BundleBook, inout [BundleBook.Effect]) -> Void) {
+    var effects: [BundleBook.Effect] = []
     change(&book, &effects)
     for effect in effects {
       do {
@@ -255,15 +255,15 @@ private final class BroadcastSource {
     }
   }
 
-  private func perform(_ effect: BundleEffect) throws {
+  private func perform(_ effect: BundleBook.Effect) throws {
     switch effect {
     case .send(let message, let peer): links[peer]?.send(message)
-    case .make(let policy, let base): try shelf?.make(policy, base: base)
-    case .sendChunk(let digest, let peer):
+    case .bundle(.make(let policy, let base)): try shelf?.make(policy, base: base)
+    case .bundle(.sendChunk(let digest, let peer)):
       guard let bytes = shelf?.chunk(digest) else { return }
       links[peer]?.send(.chunk(digest, bytes))
       sentBytes += bytes.count
-    case .drop(let version): shelf?.drop(version)
+    case .bundle(.drop(let version)): shelf?.drop(version)
     case .avoid(let relay, let fault, _):
       avoidedRelays += 1
       Log.warning("broadcast.relay_avoided", ["relay": relay, "fault": "\(fault)"])
@@ -423,14 +423,14 @@ package final class BroadcastReceiver {
     uplink.send(.ready(version))
   }
 
-  private func onFetcher(_ change: (inout BundleFetcher, inout [FetcherEffect]) -> Void) {
-    var effects: [FetcherEffect] = []
+  private func onFetcher(_ change: (inout BundleFetcher, inout [BundleFetcher.Effect]) -> Void) {
+    var effects: [BundleFetcher.Effect] = []
     change(&fetcher, &effects)
     for effect in effects {
       switch effect {
-      case .ask(let message): uplink.send(message)
+      case .send(let message): uplink.send(message)
       case .disconnect: uplink.disconnect("the source broke the protocol")
-      default: transfer.perform(effect)
+      case .transfer(let effect): transfer.perform(effect)
       }
     }
   }

@@ -6,6 +6,7 @@
 // finds a victim, and asks for the next disturbance.
 
 package import Base
+import Records
 
 /// The kinds of process of a run on one machine. The raw values are the names in the output of `ttrl-dev chaos --json`.
 package enum ProcessKind: String, Sendable, CaseIterable {

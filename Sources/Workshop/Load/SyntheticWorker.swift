@@ -172,7 +172,7 @@ final class SyntheticWorker {
     case .cancel(let lease): leases.remove(lease)
     case .transfer(.install(let bundle)): loop.soon { self.handle(.transfer(.installed(bundle, isIntact: true))) }
     case .transfer, .dropPolicy: break
-    case .exit(_, let reason): end(reason)
+    case .exit(let departure): end("\(departure)")
     }
   }
 
@@ -209,7 +209,7 @@ final class SyntheticWorker {
     guard leases.contains(lease) else { return }
     tokens += count
     if isLast { leases.remove(lease) }
-    handle(.sampled(lease, trajectories))
+    handle(.sampled(trajectories.map { SampledTrajectory($0, of: lease) }))
   }
 
   private func trajectory(_ slot: Slot, policy: PolicyVersion) -> Trajectory {

@@ -102,10 +102,10 @@ final class CoordinatorShell: Shell {
     }
     switch effect {
     case .send(let message, let id): send(message, to: id, in: world)
-    case .close(let id, let reason):
-      world.note(seat, 20, "closes link \(id): \(reason)")
-      decoders[id] = nil
-      world.close(LinkID(id.number), at: seat)
+    case .dismiss(let id, let reason):
+      send(.goodbye(reason: "\(reason)"), to: id, in: world)
+      close(id, "\(reason)", in: world)
+    case .cutOff(let id, let reason): close(id, "\(reason)", in: world)
     case .store(let trajectories, let worker, lease: _): store(trajectories, worker: worker, in: world)
     case .storeUnneeded(let slots):
       world.note(seat, 27, "does without \(slots.count) slots from \(slots[0])")
@@ -136,8 +136,14 @@ final class CoordinatorShell: Shell {
     case .finish:
       world.note(seat, 25, "the run is complete")
       world.isComplete = true
-    case .fail(let reason): world.violate("the coordinator gave up: \(reason)")
+    case .fail(let fault): world.violate("the coordinator gave up: \(fault)")
     }
+  }
+
+  private func close(_ id: PeerID, _ reason: String, in world: World) {
+    world.note(seat, 20, "closes link \(id): \(reason)")
+    decoders[id] = nil
+    world.close(LinkID(id.number), at: seat)
   }
 
   private func send(_ message: Message, to id: PeerID, in world: World) {
@@ -218,8 +224,6 @@ final class CoordinatorShell: Shell {
       }
       world.violate("chunk \(digest) is asked for and was dropped")
     case .drop(let version): bundles.removeAll { $0.manifest.policy.version == version }
-    case .send(let message, let id): send(message, to: id, in: world)
-    case .avoid: world.violate("the coordinator's machine hands on \(effect)")
     }
   }
 

@@ -107,9 +107,9 @@ final class LearnerShell: Shell {
       world.schedule(
         .done(.trained(step: step, batch)), on: seat, after: world.workDice.span(.zero, world.scenario.trainTime))
     case .sendPolicy(let version, let offset): sendPolicy(version, offset, in: world)
-    case .exit(let status, let reason):
-      if status == 0 { finishCheckpoint(in: world) }
-      world.exit(seat, status: status, reason: reason)
+    case .exit(let departure):
+      if departure.isSuccess { finishCheckpoint(in: world) }
+      world.exit(seat, departure)
     }
   }
 

@@ -66,13 +66,10 @@ extension SmallWorld {
       for slot in slots where !stored.contains(slot) { violate("\(slot) was acknowledged and is not durable") }
       sendToClient(.settled(slots), to: peer)
     case .send(let message, let peer): sendToClient(message, to: peer)
-    case .close(let peer, _):
-      _ = links.update(Int(peer.number)) {
-        $0.isServerOpen = false
-        $0.toServer = []
-        $0.toClient.append(.closed)
-      }
-      forgetDeadLinks()
+    case .dismiss(let peer, let reason):
+      sendToClient(.goodbye(reason: "\(reason)"), to: peer)
+      close(peer)
+    case .cutOff(let peer, _): close(peer)
     case .store(let trajectories, worker: _, lease: _):
       for trajectory in trajectories {
         if stored.contains(trajectory.slot) { violate("\(trajectory.slot) was stored twice") }
@@ -87,9 +84,18 @@ extension SmallWorld {
       let batch = stored.values.filter { $0.slot.round == round }
       sendToClient(.batch(step: round.step, part: 0, partCount: 1, batch), to: peer)
     case .finish: isComplete = true
-    case .fail(let reason): violate("the coordinator gave up: \(reason)")
+    case .fail(let fault): violate("the coordinator gave up: \(fault)")
     case .storeUnneeded, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .bundle, .note: break
     }
+  }
+
+  private mutating func close(_ peer: PeerID) {
+    _ = links.update(Int(peer.number)) {
+      $0.isServerOpen = false
+      $0.toServer = []
+      $0.toClient.append(.closed)
+    }
+    forgetDeadLinks()
   }
 
   mutating func workAtServer() {
@@ -144,7 +150,7 @@ extension SmallWorld {
     case .transfer(.install(let bundle)): updateClient(process) { $0.installing = bundle }
     case .transfer: break
     case .dropPolicy(let version): updateClient(process) { $0.policies.removeAll { $0 == version } }
-    case .exit(let status, let reason): exit(process, status, reason)
+    case .exit(let departure): exit(process, departure)
     }
   }
 
@@ -162,7 +168,7 @@ extension SmallWorld {
       updateClient(process) { $0.training = step }
     case .sendPolicy(let version, _):
       sendToServer(.policyBytes(version, offset: 0, bytes: [0, 0, 0, UInt8(version.number)]), from: process)
-    case .exit(let status, let reason): exit(process, status, reason)
+    case .exit(let departure): exit(process, departure)
     }
   }
 
@@ -178,9 +184,9 @@ extension SmallWorld {
     feed(process, .disconnected, .disconnected)
   }
 
-  private mutating func exit(_ process: ProcessNumber, _ status: Int32, _ reason: String) {
-    if status != 0 { violate("process \(process) left with status \(status): \(reason)") }
-    end(process, .dead, status == 0 ? .left : .dead)
+  private mutating func exit(_ process: ProcessNumber, _ departure: Departure) {
+    if !departure.isSuccess { violate("process \(process) had to leave: \(departure)") }
+    end(process, .dead, departure.isSuccess ? .left : .dead)
   }
 
   mutating func work(_ process: ProcessNumber) {
@@ -205,17 +211,13 @@ extension SmallWorld {
   /// One slot.
   private mutating func sample(_ lease: Lease, _ process: ProcessNumber) {
     var sampled: Slot?
-    var isExhausted = false
     updateClient(process) { client in
       if !client.policies.contains(lease.policy) { return }
       sampled = client.jobs[0].slots.removeFirst()
-      isExhausted = client.jobs[0].slots.isEmpty
-      if isExhausted { client.jobs.removeFirst() }
+      if client.jobs[0].slots.isEmpty { client.jobs.removeFirst() }
     }
     guard let sampled else { return violate("process \(process) samples from policy \(lease.policy), which it lacks") }
-    feed(process, .sampled(lease.id, [Self.trajectory(sampled, lease.policy)]), .tick)
-    guard isExhausted, survives(process) else { return }
-    feed(process, .exhausted(lease.id), .tick)
+    feed(process, .sampled([SampledTrajectory(Self.trajectory(sampled, lease.policy), of: lease.id)]), .tick)
   }
 }
 

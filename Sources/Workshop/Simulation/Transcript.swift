@@ -4,7 +4,7 @@
 // itself, so it is made only for the seed that somebody wants to read.
 
 import Base
-import Records
+package import Records
 
 struct Transcript {
   private(set) var fingerprint = Fingerprint()
@@ -26,7 +26,7 @@ struct Transcript {
 }
 
 /// A message in a few words.
-func summary(of message: Message) -> String {
+package func summary(of message: Message) -> String {
   switch message {
   case .hello(let hello): "hello from \(hello.name)"
   case .welcome(let welcome): "welcome, latest policy \(welcome.latestPolicy)"
@@ -37,22 +37,22 @@ func summary(of message: Message) -> String {
     "lease \(lease.id): \(lease.round), "
       + lease.prompts.map { "prompt \($0.prompt) samples \(ranges($0.samples))" }.joined(separator: "; ")
   case .trajectories(let id, let list):
-    "trajectories of lease \(id): \(list.map(\.slot).map(short).joined(separator: " "))"
-  case .requestBundle(let version, let holding): "get policy \(version), holding \(holding)"
+    "trajectories of lease \(id): \(names(list.map(\.slot)))"
+  case .requestBundle(let version, let holding): "request a bundle of policy \(version), holding \(holding)"
   case .bundle(let bundle, let relay, let depth):
     "bundle of policy \(bundle.policy.version) on \(bundle.base.map { "\($0)" } ?? "nothing"): "
       + "\(bundle.chunks.count) chunks from \(relay.isEmpty ? "here" : relay), depth \(depth)"
-  case .requestChunk(let version, let digest): "fetch \(digest) of policy \(version)"
+  case .requestChunk(let version, let digest): "request chunk \(digest) of policy \(version)"
   case .chunk(let digest, let bytes): "chunk \(digest), \(bytes.count) bytes"
   case .missing(let version): "policy \(version) is not here"
   case .fault(let relay, let version, let fault): "left relay \(relay) for policy \(version): \(fault)"
-  case .settled(let slots): "settled \(slots.map(short).joined(separator: " "))"
+  case .settled(let slots): "settled \(names(slots))"
   case .revoke(let id): "revoke lease \(id)"
   case .heartbeat(let tokens): "heartbeat, \(tokens) tokens"
   case .offer(let manifest): "offer policy \(manifest.version)"
-  case .requestBytes(let version, let offset): "fetch policy \(version) from \(offset)"
+  case .requestBytes(let version, let offset): "request bytes of policy \(version) from \(offset)"
   case .policyBytes(let version, let offset, let bytes):
-    "chunk of policy \(version), \(bytes.count) bytes from \(offset)"
+    "\(bytes.count) bytes of policy \(version) from \(offset)"
   case .ready(let version): "ready at policy \(version)"
   case .batch(let step, let part, let count, let list):
     "batch of step \(step), part \(part + 1) of \(count), \(list.count) trajectories"
@@ -61,7 +61,10 @@ func summary(of message: Message) -> String {
   }
 }
 
-/// "t0/3.7": training step 0, prompt 3, sample 7. "e" and "h" are evaluations on training and held-out prompts.
+/// Slots in a few characters each: "t0/3.7" is training step 0, prompt 3, sample 7. "e" and "h" are evaluations on
+/// training and held-out prompts.
+package func names(_ slots: [Slot]) -> String { slots.map(short).joined(separator: " ") }
+
 private func short(_ slot: Slot) -> String {
   let letter = slot.round.purpose == .train ? "t" : slot.round.set == .training ? "e" : "h"
   return "\(letter)\(slot.round.step)/\(slot.prompt).\(slot.sample)"

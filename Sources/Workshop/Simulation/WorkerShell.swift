@@ -174,7 +174,7 @@ final class WorkerShell: Shell {
       jobs.removeAll { $0.lease.id == id }
     case .transfer(let effect): perform(effect, in: world)
     case .dropPolicy(let version): drop(version, in: world)
-    case .exit(let status, let reason): world.exit(seat, status: status, reason: reason)
+    case .exit(let departure): world.exit(seat, departure)
     }
   }
 
@@ -202,7 +202,6 @@ final class WorkerShell: Shell {
       children[LinkID(child.number)] = nil
       world.close(LinkID(child.number), at: seat)
     case .left(let relay, let fault): world.note(seat, 35, "leaves relay \(relay): \(fault)")
-    case .ask, .disconnect: world.violate("a worker's machine hands on \(effect)")
     }
   }
 
@@ -291,14 +290,11 @@ final class WorkerShell: Shell {
     var job = jobs.remove(at: index)
     let slots = Array(job.slots.prefix(count))
     job.slots.removeFirst(count)
-    let isExhausted = job.slots.isEmpty
     // Leases take turns.
-    if !isExhausted { jobs.append(job) }
+    if !job.slots.isEmpty { jobs.append(job) }
     let trajectories = sample(job.lease, slots, in: world)
     tokens += UInt64(trajectories.reduce(0) { $0 + $1.tokens.count })
-    feed(.sampled(id, trajectories), in: world)
-    guard isExhausted, world.survives(seat, incarnation: incarnation) else { return }
-    feed(.exhausted(id), in: world)
+    feed(.sampled(trajectories.map { SampledTrajectory($0, of: id) }), in: world)
   }
 
   private func sample(_ lease: Lease, _ slots: [Slot], in world: World) -> [Trajectory] {

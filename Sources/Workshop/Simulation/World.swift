@@ -221,12 +221,12 @@ final class World {
   }
 
   /// A process ends of its own will.
-  func exit(_ seat: SeatID, status: Int32, reason: String) {
-    note(seat, 2, "exits with status \(status): \(reason)")
+  func exit(_ seat: SeatID, _ departure: Departure) {
+    note(seat, 2, "exits: \(departure)")
     end(seat, state: .empty, isAbrupt: false)
-    guard status != 0 else { return }
-    if seats[seat].role == .learner, reason.contains("another learner has taken over") { return }
-    violate("\(seats[seat].name) left with status \(status): \(reason)")
+    guard !departure.isSuccess else { return }
+    if seats[seat].role == .learner, departure == .refused("\(Dismissal.replaced)") { return }
+    violate("\(seats[seat].name) had to leave: \(departure)")
   }
 
   /// A process is killed; its supervisor starts it again after a while.

@@ -1,0 +1,91 @@
+// Endings: why a connection, a process or the run ends. The machines say it as data; the text of each reason is here.
+
+package import Base
+package import Records
+
+/// Why the coordinator refuses a peer for good: it breaks the rules, or has no place in this run.
+package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
+  /// It would compute other bits than the run's processes.
+  case otherArithmetic(String, run: String, dtype: String)
+  /// Another learner has connected after it.
+  case replaced
+  /// A message that its role, nil before a hello, does not send at this point.
+  case unexpectedMessage(from: Role?)
+  /// A learner is ahead of the run, and has not published what it holds.
+  case unpublished(PolicyVersion, latest: PolicyVersion)
+  /// A version that does not follow the latest one.
+  case notNext(PolicyVersion, latest: PolicyVersion)
+  case unrequestedBytes(of: PolicyVersion)
+
+  package var description: String {
+    switch self {
+    case .otherArithmetic(let arithmetic, let run, let dtype):
+      "it computes other bits than the run's processes: it has \(arithmetic), they have \(run), and in \(dtype) that "
+        + "matters. See docs/operating.md#mixed-processors"
+    case .replaced: "another learner has taken over"
+    case .unexpectedMessage(let role): "a \(role.map { "\($0)" } ?? "stranger") may not say this now"
+    case .unpublished(let version, let latest):
+      "the learner is at policy \(version), this run at \(latest); publish it first"
+    case .notNext(let version, let latest): "policy \(version) cannot follow \(latest)"
+    case .unrequestedBytes(let version): "bytes of policy \(version) that were not asked for"
+    }
+  }
+}
+
+/// Why the coordinator ends a connection and not the peer: the peer was paused, late, or unlucky, and can come back at
+/// once.
+package enum CutOff: Sendable, Equatable, CustomStringConvertible {
+  case noHello
+  case silent(for: Instant.Span)
+  case damaged(PolicyVersion)
+
+  package var description: String {
+    switch self {
+    case .noHello: "no hello within \(Int(Limits.helloDeadline.seconds)) s"
+    case .silent(let span): "no word for \(Int(span.seconds)) s"
+    case .damaged(let version): "policy \(version) arrived damaged"
+    }
+  }
+}
+
+/// Why the run cannot go on.
+package enum RunFault: Sendable, Equatable, CustomStringConvertible {
+  /// A learner that restarted has trained a step again. From the same batch and state come the same bits, or something
+  /// is wrong.
+  case trainedDifferently(PolicyVersion)
+
+  package var description: String {
+    switch self {
+    case .trainedDifferently(let version):
+      "policy \(version) was trained again and came out different; the learner's arithmetic is not the one that made "
+        + "it (other processor, other library?)"
+    }
+  }
+}
+
+/// Why a worker or the learner exits.
+package enum Departure: Sendable, Equatable, CustomStringConvertible {
+  case finished
+  /// A worker was asked to finish its leases and leave.
+  case drained
+  /// The coordinator's reason.
+  case refused(String)
+  /// Another run is at the coordinator's address now: nothing that this process holds means anything there.
+  case otherRun(String, joined: String)
+
+  package var isSuccess: Bool {
+    switch self {
+    case .finished, .drained: true
+    case .refused, .otherRun: false
+    }
+  }
+
+  package var description: String {
+    switch self {
+    case .finished: "the run is finished"
+    case .drained: "drained"
+    case .refused(let reason): "the coordinator refused: \(reason)"
+    case .otherRun(let run, let joined): "the coordinator now serves run \(run), this process joined \(joined)"
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// Publication: the version that is on its way from the learner: announced, received in order, then verified.
+//
+// One version at a time. It exists when its bytes are verified and durable; until then a learner that reconnects may
+// announce it again.
+
+import Records
+
+struct Publication: Sendable {
+  private enum State: Sendable {
+    case none
+    case receiving(PolicyManifest, report: String, count: UInt64, from: PeerID)
+    /// All bytes are here and are being verified; a learner waits to hear of it.
+    case sealing(PolicyManifest, waiting: PeerID)
+  }
+
+  /// What bytes that arrive bring about.
+  enum Progress: Sendable {
+    case next(offset: UInt64)
+    case complete(PolicyManifest, report: String)
+  }
+
+  private var state = State.none
+
+  /// The version that is being verified.
+  var sealing: PolicyManifest? { if case .sealing(let manifest, _) = state { manifest } else { nil } }
+
+  /// The version that is being received, and how many of its bytes are here.
+  var receiving: (manifest: PolicyManifest, count: UInt64)? {
+    if case .receiving(let manifest, _, let count, _) = state { (manifest, count) } else { nil }
+  }
+
+  mutating func begin(_ manifest: PolicyManifest, report: String, from id: PeerID) {
+    state = .receiving(manifest, report: report, count: 0, from: id)
+  }
+
+  /// Another connection waits for the version that is being verified.
+  mutating func wait(_ id: PeerID) { if let sealing { state = .sealing(sealing, waiting: id) } }
+
+  /// - Returns: nil if these bytes were not asked for.
+  mutating func receive(
+    _ version: PolicyVersion, at offset: UInt64, byteCount: Int, from id: PeerID
+  ) -> Progress? {
+    guard case .receiving(let manifest, let report, let count, id) = state, manifest.version == version,
+      offset == count, byteCount > 0, count + UInt64(byteCount) <= manifest.byteCount
+    else { return nil }
+    let total = count + UInt64(byteCount)
+    guard total == manifest.byteCount else {
+      state = .receiving(manifest, report: report, count: total, from: id)
+      return .next(offset: total)
+    }
+    state = .sealing(manifest, waiting: id)
+    return .complete(manifest, report: report)
+  }
+
+  /// The version is verified. Returns the learner that waits to hear of it; nil if another version is on its way.
+  mutating func end(_ manifest: PolicyManifest) -> PeerID? {
+    guard case .sealing(manifest, let waiting) = state else { return nil }
+    state = .none
+    return waiting
+  }
+
+  /// A peer is gone. Bytes that are complete do not need it any more.
+  mutating func left(_ id: PeerID) { if case .receiving(_, _, _, id) = state { state = .none } }
+}
