@@ -7,9 +7,9 @@ extension Limits {
   package static let connections = 16384
   /// A peer that has not introduced itself by then is cut off.
   package static let helloDeadline = Instant.Span.seconds(10)
-  /// The silence after which a learner that trains, or may be training, counts as gone: it speaks after every
-  /// micro-batch, and between two come the optimizer, a checkpoint and, where ranks are unlike, waiting for the slowest.
-  /// A rank that is stuck for as long ends itself.
+  /// The silence after which a learner that trains, or may be training, counts as gone. It speaks after every
+  /// micro-batch; between two come the optimizer, a checkpoint and, where ranks are unlike, waiting for the slowest. A
+  /// rank that is stuck for as long ends itself.
   package static let training = Instant.Span.seconds(600)
   /// First and longest pause before a peer reconnects.
   package static let reconnectFirst = Instant.Span.milliseconds(100)

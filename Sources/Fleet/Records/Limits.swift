@@ -1,6 +1,6 @@
 // Limits of messages: what one message may hold, and how long the two sides of a connection may be silent.
 //
-// A decoder allocates nothing beyond these; a sender that needs more is in error. The machines' own limits are in Fleet.
+// A decoder allocates nothing beyond these; a sender that needs more is in error. The machines' limits are in Fleet.
 
 package import Base
 
