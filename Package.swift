@@ -185,7 +185,7 @@ let package = Package(
   ],
   targets: shims + layers.flatMap { $0.map(\.target) } + [
     tests("Base", of: ["Base"]),
-    tests("Records", of: ["Records"]),
+    tests("Records", of: ["Records", "Base"]),
     tests("Answers", of: ["Answers", "Base"]),
     tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
