@@ -57,7 +57,6 @@ let layers: [[Module]] = [
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
-    module("Observatory", in: "Watching", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
     module("Collectives", in: "System", .shell, imports: ["Base", "CMPI"]),
@@ -69,6 +68,7 @@ let layers: [[Module]] = [
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
+    module("Observatory", in: "Watching", .pure, imports: ["Base", "Records"]),
   ],
   [
     module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
@@ -198,7 +198,7 @@ let package = Package(
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
     tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
-    tests("Observatory", of: ["Observatory", "Base"]),
+    tests("Observatory", of: ["Observatory", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),
     tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),

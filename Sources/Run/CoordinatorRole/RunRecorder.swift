@@ -52,8 +52,8 @@ package final class RunRecorder {
     }
   }
 
-  /// - Throws: `LedgerError`, or `CoordinatorFailure` if the row of a step cannot be read: the guard would judge the run
-  ///   without that step.
+  /// - Throws: `LedgerError`, or `CoordinatorFailure` if the row of a step cannot be read: without it the guard would
+  ///   judge another run.
   package func recall() throws -> CoordinatorMemory {
     watch = run.freshGuard
     for row in try ledger.stepMetrics() {
