@@ -59,7 +59,6 @@ let layers: [[Module]] = [
     module("Answers", in: "Method", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
-    module("Collectives", in: "System", .shell, imports: ["Base", "CMPI"]),
   ],
   [
     module("Settings", in: "Run", .pure, imports: ["Base", "Records"]),
@@ -69,6 +68,7 @@ let layers: [[Module]] = [
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
     module("Observatory", in: "Watching", .pure, imports: ["Base", "Records"]),
+    module("Collectives", in: "System", .shell, imports: ["Base", "Tensors", "CMPI"]),
   ],
   [
     module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
@@ -106,8 +106,8 @@ let layers: [[Module]] = [
     module(
       "LearnerRole", in: "Run", .shell,
       imports: [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
-        "Records", "Base",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Platform", "Records",
+        "Base",
       ]),
     module(
       "PageRole", in: "Watching", .shell,
@@ -124,8 +124,8 @@ let layers: [[Module]] = [
     module(
       "Benchmarks", in: "Workshop", .shell,
       imports: [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Ceilings", "Runs",
-        "LanguageModel", "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN",
+        "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Ceilings", "Runs", "LanguageModel", "Tensors", "TTRL",
+        "Collectives", "Platform", "Records", "Base", "COneDNN",
       ]),
     module(
       "Load", in: "Workshop", .shell,
@@ -197,7 +197,7 @@ let package = Package(
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
-    tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
+    tests("LearnerRole", of: ["LearnerRole", "Tensors", "Records", "Base"]),
     tests("Observatory", of: ["Observatory", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),

@@ -84,6 +84,9 @@ package struct FrameDecoder: Sendable {
   /// - Parameter firstFrameBytes: the largest payload of the first frame: who has not said who it is gets little room.
   package init(firstFrameBytes: Int = Limits.frameBytes) { limit = firstFrameBytes }
 
+  /// Bytes that are not a whole frame yet, where `next` has returned nil.
+  package var bytesLeft: Int { buffer.count - consumed }
+
   /// Takes bytes from the stream.
   package mutating func append(_ bytes: [UInt8]) {
     if consumed > 0, consumed * 2 > buffer.count {

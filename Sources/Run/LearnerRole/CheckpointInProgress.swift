@@ -78,19 +78,3 @@ final class CheckpointInProgress {
     return stall
   }
 }
-
-/// What rank 0 tells the others to do. A batch's frames are for training, nothing at all is the end, and eight bytes
-/// are the number of a piece to gather.
-enum RankCommand {
-  static func piece(_ index: Int) -> [UInt8] {
-    var writer = ByteWriter()
-    writer.write(UInt64(index))
-    return writer.bytes
-  }
-
-  static func piece(_ bytes: [UInt8]) -> Int? {
-    guard bytes.count == 8 else { return nil }
-    var reader = ByteReader(bytes)
-    return (try? reader.read(UInt64.self)).map(Int.init)
-  }
-}

@@ -7,12 +7,11 @@
 // weights that they gathered; a difference is broken memory or a bug, and the run stops.
 
 import Base
-package import Collectives
 import LanguageModel
 import Records
 import Runs
 import TTRL
-import Tensors
+package import Tensors
 
 /// What a rank begins with.
 struct SharedBeginning {

@@ -76,7 +76,7 @@ private struct RolloutCeilings {
   init(_ options: BenchmarkOptions, tokens: Int) throws {
     let work = options.rollout
     // Each thread decodes its share of the samples together; the last token of a response is never fed.
-    let rows = max(1, min(256, work.sequences / options.threads))
+    let rows = max(1, min(Generator.batchRowsMax, work.sequences / options.threads))
     let bodyRows = Double(work.prompts * work.promptTokens + work.sequences * (work.newTokens - 1))
     let headRows = Double(work.prompts + work.sequences * (work.newTokens - 1))
     for shape in MatrixShape.all(of: options.model.configuration) {
@@ -95,7 +95,7 @@ private struct RolloutCeilings {
 /// The time that turning logits into a distribution and drawing from it takes by itself, for all tokens.
 private func secondsOfDrawing(_ options: BenchmarkOptions) throws -> Double {
   let vocabulary = options.model.configuration.vocabularySize
-  let rows = max(8, min(256, (1 << 22) / vocabulary))
+  let rows = max(8, min(Generator.batchRowsMax, (1 << 22) / vocabulary))
   let seconds = try (0..<5).map { _ in
     let logits = (0..<options.threads).map { _ in Matrix(rows: rows, columns: vocabulary) }
     return try elapsed {
