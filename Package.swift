@@ -197,6 +197,12 @@ let package = Package(
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
+    tests(
+      "CoordinatorRole",
+      of: [
+        "CoordinatorRole", "Fleet", "RunReading", "Observatory", "Runs", "Ledger", "TTRL", "Platform", "Records",
+        "Base",
+      ]),
     tests("LearnerRole", of: ["LearnerRole", "Tensors", "Records", "Base"]),
     tests("Observatory", of: ["Observatory", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),

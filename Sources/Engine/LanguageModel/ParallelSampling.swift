@@ -28,8 +28,8 @@ package func sampleAll(
   try inParallel(portions.count, threads: threads) { index, _ in
     let rows = portions[index].reduce(0) { $0 + $1.samples.count }
     let generator = Generator(
-      model: model, policy: policy, seed: seed, sampling: sampling, batchRows: min(Generator.batchRowsMax, max(1, rows)),
-      tokenTexts: tokenTexts, team: Team(teamSize))
+      model: model, policy: policy, seed: seed, sampling: sampling,
+      batchRows: min(Generator.batchRowsMax, max(1, rows)), tokenTexts: tokenTexts, team: Team(teamSize))
     for request in portions[index] { try generator.add(request) }
     var mine: [Trajectory] = []
     while generator.hasWork { mine += try generator.advance() }

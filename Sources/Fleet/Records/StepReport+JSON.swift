@@ -1,8 +1,9 @@
 // StepReport as JSON: a line of metrics.jsonl, a row of the ledger's table `steps`, and report.json of a checkpoint.
 // docs/metrics.md lists the members.
 //
-// Null means unknown, never zero. Reading is strict: a member that is missing or of another type is an error that names
-// it, because the guard and a published version depend on what is read.
+// Null means unknown, never zero, and a missing member is like null: earlier versions of the program had fewer. Else
+// reading is strict: a count or a flag that is missing, or a member of another type, is an error that names it, because
+// the guard and a published version depend on what is read.
 
 package import Base
 
@@ -88,7 +89,8 @@ extension PromptReport {
       abstention = known
     }
     if members.isKnown("flipped") { isFlip = try members.flag("flipped") }
-    unneeded = try members.count("unneeded")
+    // Runs of versions without early stop need all.
+    if members.isKnown("unneeded") { unneeded = try members.count("unneeded") }
     if members.isKnown("label_right") {
       truth = Truth(
         isLabelRight: try members.flag("label_right"), right: try members.count("right"),
@@ -140,7 +142,7 @@ private struct Members {
 
   /// nil for null.
   func text(_ name: String) throws(StepReportError) -> String? {
-    if object[name]?.isNull == true { return nil }
+    guard isKnown(name) else { return nil }
     guard let value = object[name]?.string else { throw invalid(name) }
     return value
   }

@@ -110,8 +110,8 @@ package struct LanguageModelPolicy: Policy {
   package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
     guard let first = slots.first else { return [] }
     let generator = Generator(
-      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(Generator.batchRowsMax, slots.count),
-      team: Team(options.threads))
+      model: model, policy: version, seed: seed, sampling: sampling,
+      batchRows: min(Generator.batchRowsMax, slots.count), team: Team(options.threads))
     try generator.add(
       GenerationRequest(
         prompt: prompt.tokens, round: first.round, promptIndex: prompt.index, samples: slots.map(\.sample)))
