@@ -1,8 +1,8 @@
-// CrowdCommand: `ttrl-dev crowd`, the directory of a run that never happened: many steps, many workers.
+// CrowdCommand: `ttrl-dev crowd` makes the directory of a run that never happened: many steps, many workers.
 //
-// To try what watches runs on one that is larger than anyone wants to wait for. The ledger is a real one, made through
-// the ledger's own functions; what is in it is drawn from a seed. There are no weights and no checkpoints, so the run
-// can be looked at and not continued.
+// It shows how status, page and report do with a run that would take too long to make. The ledger is a real one, made
+// through the ledger's own functions; its content is made up. There are no weights and no checkpoints, so the run can
+// be looked at but not continued.
 
 import Base
 import Glibc

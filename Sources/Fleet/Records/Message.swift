@@ -1,8 +1,8 @@
 // Message: everything that one process says to another.
 //
 // Three roles talk over TCP: workers and the learner each to the coordinator, and workers to one another about chunks
-// of weights and nothing else. The bytes of each message are in Wire and, byte by byte, in docs/protocol.md. Who may
-// send what is said here and enforced by the machines.
+// of weights and nothing else. The bytes of each message are in Wire and, byte by byte, in docs/protocol.md. The
+// comments here say which process sends what; the machines enforce it.
 
 package import Base
 
@@ -53,7 +53,8 @@ package struct Lease: Sendable, Equatable {
   package var slotCount: Int { prompts.reduce(0) { $0 + $1.samples.count } }
 }
 
-/// What identifies one published set of weights. Written by whoever made them; checked by whoever received them.
+/// What identifies one published set of weights. The learner writes it, and every process that receives weights checks
+/// them against it.
 package struct PolicyManifest: Sendable, Equatable {
   package var version: PolicyVersion
   /// Length of the published bytes: all parameters in layout order, bfloat16 or float32, little-endian.
@@ -177,7 +178,7 @@ package enum Message: Sendable, Equatable {
 }
 
 extension Message {
-  /// A learner's answer to `fetch`: as many bytes from `offset` on as one message carries, none where there are none.
+  /// A learner's answer to `requestBytes`: as many bytes from `offset` on as one message carries; none at the end.
   package static func piece(of bytes: [UInt8], _ version: PolicyVersion, at offset: UInt64) -> Message {
     let start = min(Int(clamping: offset), bytes.count)
     return .policyBytes(

@@ -18,7 +18,7 @@ package import Records
 package struct StepSigns: Sendable, Equatable {
   package struct Prompt: Sendable, Equatable {
     package var prompt: UInt32
-    /// The majority answer's key; nil if nobody answered.
+    /// The majority answer's key; nil if the group has no label.
     package var label: String?
     /// Share of the responses that gave it.
     package var share: Double

@@ -1,6 +1,6 @@
 // RunRecorder: the coordinator's memory, and what it writes down for people.
 //
-// What must survive goes into the ledger: rounds, trajectories, versions, metrics, who sampled what. metrics.jsonl,
+// What must survive goes into the ledger: rounds, trajectories and their workers, versions, metrics. metrics.jsonl,
 // summary.json and report.html are made from the ledger and can be made again. Truth is read here, for figures only.
 
 import Base
@@ -264,7 +264,7 @@ package final class RunRecorder {
     try ledger.record(event: kind, detail, at: WallClock.seconds())
   }
 
-  /// Nobody is connected to a coordinator that begins or ends.
+  /// No worker is connected to a coordinator that begins or ends.
   package func disconnectAll(_ reason: String) throws(LedgerError) {
     let stale = try ledger.workers().filter { $0.leftAt == nil }
     try ledger.transaction { () throws(LedgerError) in
@@ -302,7 +302,7 @@ package final class RunRecorder {
     guard unbalanced.isEmpty else {
       throw CoordinatorFailure.broken(
         "the accounting does not close: \(unbalanced.map { "\($0)" }.joined(separator: ", ")) is recorded as complete "
-          + "and lacks trajectories; the ledger was damaged or written by somebody else")
+          + "and lacks trajectories; the ledger was damaged or written by another program")
     }
     try keepTime()
     if let delivery = try Delivered.make(delivered, of: run, collapse: course.end == nil ? nil : watch.collapse, bytes)

@@ -3,10 +3,10 @@
 // A checkpoint is a Hugging Face model directory (the published weights) plus what training needs to go on exactly:
 // float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the report of
 // the step that made it. Everything is written into a temporary directory; a manifest of checksums comes last; then one
-// rename. A checkpoint whose manifest is missing or whose checksums are wrong is passed over, and the next older one is
-// used. Its arrays are whole, in the order of the model's layout, and know nothing of ranks: rank 0 writes and reads
-// it, so any number of them can go on from it. Here: what a checkpoint is, and how one is found. Writing is
-// CheckpointWriter's; how the ranks come by their shards, SharedState's.
+// rename. A checkpoint without a manifest, or with a wrong checksum, is skipped, and the next older one is used. Its
+// arrays are whole, in the order of the model's layout, and do not depend on the number of ranks: rank 0 writes and
+// reads them, so any number of ranks can continue from them. Here: what a checkpoint is, and how one is found.
+// CheckpointWriter writes one; SharedState gives the ranks their shards.
 
 import Base
 import LanguageModel
@@ -27,7 +27,7 @@ package enum CheckpointError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// What can be continued from: everything but the arrays, which are read piece by piece.
+/// What a learner continues from: everything but the arrays, which are read piece by piece.
 struct SavedState {
   var version: PolicyVersion
   /// Updates that the optimizer has applied.

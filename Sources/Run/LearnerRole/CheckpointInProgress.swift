@@ -1,6 +1,6 @@
 // CheckpointInProgress: the checkpoint that is being written, if there is one, as the learner's main thread sees it.
 //
-// One at a time: the next waits for it. What the main thread waits, for any of it, is added up: the stall.
+// There is one at a time: the next one waits for it. The time that the main thread waits for it is added up: the stall.
 
 import Base
 import Platform
@@ -27,7 +27,7 @@ final class CheckpointInProgress {
   ///   - content: of the checkpoint.
   ///   - arrays: masters and moments, whole; nil where they come as pieces.
   ///   - pieces: how many.
-  /// - Throws: what kept the one before from being written, or a thread from being started.
+  /// - Throws: the error of the checkpoint before, or of starting a thread.
   func begin(_ content: CheckpointContent, arrays: [Floats]?, pieces: Int) throws {
     _ = try awaitEnd()
     writer = try CheckpointWriter(run, content, arrays: arrays, keep: keep, onEnd: onEnd)
@@ -72,7 +72,7 @@ final class CheckpointInProgress {
     return try work()
   }
 
-  /// What was waited since the last call.
+  /// The stall since the last call.
   func takeStall() -> Instant.Span {
     defer { stall = .zero }
     return stall

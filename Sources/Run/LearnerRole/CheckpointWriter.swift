@@ -1,10 +1,11 @@
 // CheckpointWriter: writes one checkpoint on a thread of its own, while the learner goes on.
 //
-// Nothing is copied for it that is not needed: where there is one rank, the thread reads masters and moments where they
-// are, and the next update waits until it has (`awaitRead`); where there are several, their shards come to rank 0 in
-// pieces, between its other work, and two pieces at most wait to be written. Files are synced, their checksums taken as
-// they are written; the rest is as Checkpoint says. It fails as a whole: older checkpoints are untouched then, and
-// whoever asks next is told. Not here: who collects the pieces, and when (LearnerShell).
+// It copies nothing without need. Where there is one rank, the thread reads masters and moments where they are, and
+// the next update waits until it has read them (`awaitRead`). Where there are several ranks, their shards come to rank
+// 0 in pieces, between its other work, and at most two pieces wait to be written. Checksums are computed while the
+// files are written, and the files are synced; Checkpoint says what they are. If anything fails, the whole checkpoint
+// fails, older ones stay as they were, and the next call throws the error. Not here: when the pieces are collected
+// (LearnerShell).
 
 import Base
 import LanguageModel
@@ -73,7 +74,7 @@ final class CheckpointWriter: Sendable {
     try startThread(named: "checkpoint") {
       let outcome = Result { try self.write(content, arrays) }
       self.state.withLock { $0.outcome = outcome }
-      // Whoever waits for something of it waits no longer.
+      // A call that waits for the thread returns now.
       for bell in [self.roomBell, self.readBell, self.endBell] { bell.signal() }
       onEnd()
     }

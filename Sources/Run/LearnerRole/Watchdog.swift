@@ -1,10 +1,10 @@
 // Watchdog: ends a learner rank that is stuck.
 //
-// A rank that dies ends the MPI job, and the supervisor starts it again. One that hangs (a network that swallows, a
-// library that waits for what never comes) would keep all others waiting for ever. So a thread counts seconds while a
-// step is trained, every micro-batch sets it back, and when it gets to the end it ends the process, which then is one
-// that died. It counts seconds in which it was awake itself: a process that was stopped, on a machine that slept, has
-// not hung. Not here: the coordinator's own deadline on a learner (Coordinator.watch), which cuts off and cannot end.
+// If a rank dies, the MPI job ends and the supervisor starts it again. If a rank hangs (a network that drops packets, a
+// library that waits for ever), all other ranks would wait for ever too. So a thread counts seconds while a step is
+// trained, every micro-batch sets the count back, and when the patience is over the thread ends the process. It counts
+// only seconds in which it ran itself: a process that was stopped, or whose machine slept, has not hung. Not here: the
+// coordinator's own deadline on a learner (Coordinator.watch), which closes the connection but cannot end the process.
 
 import Glibc
 package import Platform

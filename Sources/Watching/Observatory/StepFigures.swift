@@ -44,7 +44,7 @@ package enum StepFigures {
     StepFigure(.overturnRatio, "share of revisited prompts whose settled label was replaced"),
     StepFigure(.guardScore, "what the step's policy is worth without answers"),
     StepFigure(.zeroAdvantageRatio, "share of prompts that teach nothing: all their advantages are 0"),
-    StepFigure(.unlabeledRatio, "share of prompts where nobody gave an answer"),
+    StepFigure(.unlabeledRatio, "share of prompts where no sample gave an answer"),
     StepFigure(.abstentionRatio, "share of prompts with answers of which none is rewarded"),
     StepFigure(.unneededSamples, "samples that votes did not need"),
     StepFigure(.entropy, "nats per sampled token"),

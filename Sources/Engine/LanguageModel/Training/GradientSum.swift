@@ -28,8 +28,8 @@ struct Tally {
   }
 }
 
-/// Exact integers, or float32 where speed was asked for. Its memory, dear to get, is kept from one mini-batch to the
-/// next. Not `Sendable`.
+/// Exact integers, or float32 where speed was asked for. Its memory is expensive to get, so it is kept from one
+/// mini-batch to the next. Not `Sendable`.
 final class GradientSum {
   /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
   let gradient: Floats

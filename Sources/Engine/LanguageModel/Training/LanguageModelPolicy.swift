@@ -52,7 +52,7 @@ package struct LanguageModelPolicy: Policy {
   private let options: TrainerOptions
   private let seed: UInt64
   private let ranks: any Collectives
-  /// The answer that a response gives; set by whoever has the tokenizer.
+  /// The answer that a response gives; the caller has the tokenizer.
   private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   /// This rank's shard of masters and moments.
   package private(set) var optimizer: AdamW
