@@ -57,10 +57,8 @@ let layers: [[Module]] = [
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
-    module("Observatory", in: "Watching", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
-    module("Collectives", in: "System", .shell, imports: ["Base", "CMPI"]),
   ],
   [
     module("Settings", in: "Run", .pure, imports: ["Base", "Records"]),
@@ -69,6 +67,8 @@ let layers: [[Module]] = [
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
+    module("Observatory", in: "Watching", .pure, imports: ["Base", "Records"]),
+    module("Collectives", in: "System", .shell, imports: ["Base", "Tensors", "CMPI"]),
   ],
   [
     module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
@@ -106,8 +106,8 @@ let layers: [[Module]] = [
     module(
       "LearnerRole", in: "Run", .shell,
       imports: [
-        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Collectives", "Platform",
-        "Records", "Base",
+        "Fleet", "Wire", "Transport", "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Platform", "Records",
+        "Base",
       ]),
     module(
       "PageRole", in: "Watching", .shell,
@@ -124,8 +124,8 @@ let layers: [[Module]] = [
     module(
       "Benchmarks", in: "Workshop", .shell,
       imports: [
-        "CoordinatorRole", "WorkerRole", "LearnerRole", "Fleet", "Transport", "Ceilings", "Runs",
-        "LanguageModel", "Tensors", "TTRL", "Collectives", "Platform", "Records", "Base", "COneDNN",
+        "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Ceilings", "Runs", "LanguageModel", "Tensors", "TTRL",
+        "Collectives", "Platform", "Records", "Base", "COneDNN",
       ]),
     module(
       "Load", in: "Workshop", .shell,
@@ -185,7 +185,7 @@ let package = Package(
   ],
   targets: shims + layers.flatMap { $0.map(\.target) } + [
     tests("Base", of: ["Base"]),
-    tests("Records", of: ["Records"]),
+    tests("Records", of: ["Records", "Base"]),
     tests("Answers", of: ["Answers", "Base"]),
     tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
@@ -197,8 +197,14 @@ let package = Package(
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
-    tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
-    tests("Observatory", of: ["Observatory", "Base"]),
+    tests(
+      "CoordinatorRole",
+      of: [
+        "CoordinatorRole", "Fleet", "RunReading", "Observatory", "Runs", "Ledger", "TTRL", "Platform", "Records",
+        "Base",
+      ]),
+    tests("LearnerRole", of: ["LearnerRole", "Tensors", "Records", "Base"]),
+    tests("Observatory", of: ["Observatory", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),
     tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),

@@ -116,8 +116,8 @@ enum SizingCommand {
     let positions = 2 * Int(settings.maxNewTokens)
     let running = settings.method.promptsPerStep * settings.method.votes / (machines * threads)
     let sampling = MemoryPlan.sampling(
-      shape, versions: 2, threads: threads, batchRows: min(RunMemory.batchRows, max(1, running)), positions: positions,
-      keyValueBytesMax: keyValueBytes)
+      shape, versions: 2, threads: threads, batchRows: min(Generator.batchRowsMax, max(1, running)),
+      positions: positions, keyValueBytesMax: keyValueBytes)
     let onTheirWay = 3 * shape.layout.count * shape.type.bytes
     let training = MemoryPlan.training(
       shape, rank: 0, of: machines, microBatchTokens: settings.microBatchTokens, sequenceTokens: positions,

@@ -207,7 +207,9 @@ extension Command {
         key: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
         threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / here),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
-      let status = try LearnerShell(run, options, ranks).serve()
+      let rank = try LearnerRank(run, threads: options.threads, ranks)
+      var status = ExitStatus.done
+      if isLeading { status = try LearnerShell(rank, options).serve() } else { try rank.follow() }
       try ranks.finish()
       return status
     } catch {

@@ -54,7 +54,7 @@ import Testing
       _ = fleet.bench.deliver(lease, from: 1)
     }
     #expect(fleet.causes() == [.training(step: 0), .lease(worker: "ada", slots: 62)])
-    _ = fleet.bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = fleet.bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     #expect(fleet.causes().first == .bytes(of: version, received: 0, total: 4))
     _ = fleet.bench.say(.policyBytes(version, offset: 0, bytes: [0, 0, 0, 0]), from: 9)
     #expect(fleet.causes().first == .durability(of: version))
@@ -73,7 +73,7 @@ import Testing
     func since() -> Double? { fleet.watch.waits.first?.since.seconds }
     fleet.pass(3)
     #expect(since() == 2)
-    _ = fleet.bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = fleet.bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     fleet.pass(3)
     _ = fleet.bench.say(.policyBytes(version, offset: 0, bytes: [0]), from: 9)
     fleet.pass(3)

@@ -45,7 +45,7 @@ private final class ThreadRanks: Sendable {
   }
 }
 
-private struct ThreadRank: GradientExchange {
+private struct ThreadRank: Collectives {
   let ranks: ThreadRanks
   let rank: Int
   var size: Int { ranks.size }
@@ -67,7 +67,7 @@ private struct ThreadRank: GradientExchange {
     }
   }
 
-  func advance(completeFrom start: Int) {}
+  func advanceBuckets() {}
   func finishBuckets() {}
 
   func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {
@@ -77,9 +77,18 @@ private struct ThreadRank: GradientExchange {
     }
   }
 
-  func maximum(_ value: Float) -> Float {
-    ranks.meet(rank, [Int64(value.bitPattern)]).map { Float(bitPattern: UInt32($0[0])) }.max() ?? value
+  func max(_ values: [Double]) -> [Double] {
+    let all = ranks.meet(rank, values.map { Int64(bitPattern: $0.bitPattern) })
+    return values.indices.map { index in
+      all.map { Double(bitPattern: UInt64(bitPattern: $0[index])) }.max() ?? values[index]
+    }
   }
+
+  // A trainer calls none of these.
+  func sendToAll(_ bytes: [UInt8]) {}
+  func receiveFromRoot() -> [UInt8] { [] }
+  func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) {}
+  func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
 }
 
 /// A method small enough for a test, and prompts to which a random model gives different answers.
@@ -105,19 +114,19 @@ private struct TinyTraining {
   }
 
   func policy(
-    _ type: DataType, threads: Int = 1, exchange: any GradientExchange = NoExchange(), isExact: Bool = true
+    _ type: DataType, threads: Int = 1, ranks: any Collectives = OneRank(), isExact: Bool = true
   ) throws -> LanguageModelPolicy {
     let settings = AdamWSettings(gradientNormMax: 1)
     let all = TinyModel.qwen2.parameters(seed: 3)
-    let shards = Shards(count: all.count, size: exchange.size)
-    let own = Floats(count: shards.count(of: exchange.rank))
-    for (whole, shard) in shards.slices(of: exchange.rank) { own[shard].copy(from: all[whole]) }
+    let shards = Shards(count: all.count, size: ranks.size)
+    let own = Floats(count: shards.count(of: ranks.rank))
+    for (whole, shard) in shards.slices(of: ranks.rank) { own[shard].copy(from: all[whole]) }
     return try LanguageModelPolicy(
       plan: TransformerPlan(TinyModel.qwen2.configuration, type: type),
-      optimizer: AdamW(settings, parameters: own), weights: exchange.size > 1 ? all : nil, version: PolicyVersion(0),
+      optimizer: AdamW(settings, parameters: own), weights: ranks.size > 1 ? all : nil, version: PolicyVersion(0),
       reference: method.klCoefficient > 0 ? TinyModel.qwen2.parameters(seed: 3) : nil,
       options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
-      exchange: exchange,
+      ranks: ranks,
       // The sum of the tokens determines one of three answers, or none.
       readAnswer: { tokens, kind in
         let choice = tokens.reduce(0, +) % 4
@@ -147,7 +156,7 @@ private struct TinyTraining {
     let results = Mutex<[Int: Result<[[UInt32]], any Error>]>([:])
     try inParallel(size, threads: size) { rank, _ in
       let result = Result {
-        try trainShard(policy(type, exchange: ThreadRank(ranks: ranks, rank: rank), isExact: isExact))
+        try trainShard(policy(type, ranks: ThreadRank(ranks: ranks, rank: rank), isExact: isExact))
       }
       results.withLock { $0[rank] = result }
     }

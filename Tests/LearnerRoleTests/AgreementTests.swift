@@ -1,7 +1,7 @@
 // Ranks that no longer hold the same weights stop, all of them, with a name.
 
-import Collectives
 import LearnerRole
+import Tensors
 import Testing
 
 @Suite struct AgreementTests {
@@ -9,7 +9,7 @@ import Testing
     for fingerprint: UInt64 in [0, 1, 0xFFFF_FFFF, 1 << 32, .max] {
       try Agreement.require(fingerprint, step: 3, Beside(fingerprint))
     }
-    try Agreement.require(7, step: 3, LocalCollectives())
+    try Agreement.require(7, step: 3, OneRank())
   }
 
   @Test func `one bit of difference, in either half and on either rank, stops both`() {
@@ -30,7 +30,7 @@ import Testing
 }
 
 /// A world of two, of which the other rank contributes one fingerprint.
-private final class Beside: Collectives {
+private struct Beside: Collectives {
   let rank = 0
   let size = 2
   private let other: [Double]
@@ -48,9 +48,7 @@ private final class Beside: Collectives {
   func finishBuckets() {}
   func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
   func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
-  func sum(_ values: [Double]) -> [Double] { values }
   func sendToAll(_ bytes: [UInt8]) {}
   func receiveFromRoot() -> [UInt8] { [] }
   func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) {}
-  func barrier() {}
 }

@@ -44,7 +44,7 @@ struct MadeUpRun {
       "kind": "step", "step": .int(step),
       "learning_rate": .double(3e-4 * min(1, Double(step + 1) / 8) * (1 - progress)),
       "label_accuracy": truth(mean { $0["label_right"]?.bool == true ? 1 : 0 }),
-      "reward_accuracy": truth(share("right_rewards")), "majority_ratio": share("votes"),
+      "reward_accuracy": truth(share("right_rewards")), "majority_ratio": share("label_votes"),
       "ground_truth_ratio": truth(share("right")), "majority_voting_reward": share("rewarded"),
       "pass@N": truth(mean { $0["right"]?.int ?? 0 > 0 ? 1 : 0 }),
       "no_answer_ratio": share("no_answer"), "truncation_ratio": share("truncated"),
@@ -72,7 +72,7 @@ struct MadeUpRun {
     weights[4] *= 0.95
     var members: [JSON.Member] = [
       .init("prompt", .int(prompt)), .init("label", label.map { .string(answer($0, of: prompt)) } ?? .null),
-      .init("votes", .int(best)), .init("samples", .int(votes)), .init("no_answer", .int(counts[4])),
+      .init("label_votes", .int(best)), .init("samples", .int(votes)), .init("no_answer", .int(counts[4])),
       .init("truncated", .int(counts[4] / 2)), .init("answers", .int(counts[..<4].count { $0 > 0 })),
       .init("tie", .bool(counts[..<4].count { $0 == best } > 1)),
       .init("zero_advantage", .bool(best == votes)), .init("rewarded", .int(best)),

@@ -188,7 +188,7 @@ func digest(of run: MadeUpRun) -> RunDigest {
     (view.workers, view.samplingRate, view.stepCount) = ([worker], 1, 200)
     // A step that has every figure there is.
     var digest = digest(of: MadeUpRun())
-    let figures = StepFigures.all.map { JSON.Member($0.name, .double(0.5)) }
+    let figures = StepFigures.all.map { JSON.Member($0.name, .int(1)) }
     digest.add(.object([JSON.Member("kind", "step"), JSON.Member("step", .int(digest.lastStep + 1))] + figures))
     let served = Prometheus.text(view, digest, version: "1")
     let panels = try #require(dashboard["panels"]?.elements)

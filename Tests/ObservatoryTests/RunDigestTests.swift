@@ -59,7 +59,8 @@ import Testing
     var digest = RunDigest()
     for step in 0..<10_000 {
       let prompts = (0..<8).map { offset -> JSON in
-        ["prompt": .int((step * 8 + offset) % 4000), "label": .string("q:\(step % 97)"), "votes": 40, "samples": 64]
+        let prompt = (step * 8 + offset) % 4000
+        return ["prompt": .int(prompt), "label": .string("q:\(step % 97)"), "label_votes": 40, "samples": 64]
       }
       digest.add([
         "kind": "step", "step": .int(step), "majority_ratio": .double(Double(step) / 1e4),

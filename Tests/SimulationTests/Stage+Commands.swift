@@ -73,7 +73,7 @@ extension Stage {
   private mutating func train(_ command: String) throws {
     guard let step = processes["learner"]?.training else { throw UnknownCommand(command: command) }
     _ = processes.update("learner") { $0.training = nil }
-    feed("learner", .tick(tokens: 0), .trained(Self.manifest(PolicyVersion(step).next), report: "{}"))
+    feed("learner", .tick(tokens: 0), .trained(Self.manifest(PolicyVersion(step).next), report: StepReport(step: step)))
   }
 
   private mutating func verify(endingAt end: UInt32?, _ command: String) throws {

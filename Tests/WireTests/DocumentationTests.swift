@@ -64,11 +64,8 @@ import Wire
     for (text, value) in [
       ("| trajectories or slots in a message | 4,096 |", Limits.trajectoriesPerMessage == 4096),
       ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
-<<<<<<< HEAD
       ("| payload of a connection's first frame | 4,096 |", Limits.helloBytes == 4096),
       ("| bytes of a relay's address | 256 |", Limits.addressBytes == 256),
-=======
->>>>>>> 1774a6a13a672d63d8ee962e31f3c96b3db11a1a
       ("| weight bytes in one `policyBytes` | 1 MiB |", Limits.chunkBytes == 1 << 20),
       (
         "| unpacked bytes of a chunk; packed | 256 KiB; 260 KiB |",

@@ -30,6 +30,9 @@ package struct GenerationRequest: Sendable {
 
 /// The sampler of one team of threads. Not `Sendable`.
 package final class Generator {
+  /// Samples that one thread of a worker runs at a time, at most: enough that reading the weights is shared by many.
+  package static let batchRowsMax = 256
+
   private let model: PreparedModel
   private let policy: PolicyVersion
   private let seed: UInt64

@@ -9,9 +9,6 @@ package import Records
 import Synchronization
 import Tensors
 
-/// How many samples one thread runs at a time.
-private let batchRowsMax = 256
-
 /// Samples every request with `threads` threads.
 ///
 /// - Returns: trajectories in slot order.
@@ -26,14 +23,14 @@ package func sampleAll(
   let portions =
     isTeamWork
     ? requests.map { [$0] }
-    : portions(of: requests, samplesMax: min(2 * batchRowsMax, max(1, (total + threads - 1) / threads)))
+    : portions(of: requests, samplesMax: min(2 * Generator.batchRowsMax, max(1, (total + threads - 1) / threads)))
   let teamSize = isTeamWork ? threads / max(1, requests.count) : 1
   let finished = Mutex<[Trajectory]>([])
   try inParallel(portions.count, threads: threads) { index, _ in
     let rows = portions[index].reduce(0) { $0 + $1.samples.count }
     let generator = Generator(
-      model: model, policy: policy, seed: seed, sampling: sampling, batchRows: min(batchRowsMax, max(1, rows)),
-      tokenTexts: tokenTexts, team: Team(teamSize))
+      model: model, policy: policy, seed: seed, sampling: sampling,
+      batchRows: min(Generator.batchRowsMax, max(1, rows)), tokenTexts: tokenTexts, team: Team(teamSize))
     for request in portions[index] { try generator.add(request) }
     var mine: [Trajectory] = []
     while generator.hasWork { mine += try generator.advance() }

@@ -26,7 +26,7 @@ extension Coordinator {
   }
 
   mutating func startPublishing(
-    _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
     peers.assign(.unknown, to: id)
     if let sealing = publication.sealing, sealing.version == manifest.version {

@@ -8,7 +8,7 @@ import Records
 struct Publication: Sendable {
   private enum State: Sendable {
     case none
-    case receiving(PolicyManifest, report: String, count: UInt64, from: PeerID)
+    case receiving(PolicyManifest, report: StepReport, count: UInt64, from: PeerID)
     /// All bytes are here and are being verified; a learner waits to hear of it.
     case sealing(PolicyManifest, waiting: PeerID)
   }
@@ -16,7 +16,7 @@ struct Publication: Sendable {
   /// What bytes that arrive bring about.
   enum Progress: Sendable {
     case next(offset: UInt64)
-    case complete(PolicyManifest, report: String)
+    case complete(PolicyManifest, report: StepReport)
   }
 
   private var state = State.none
@@ -29,7 +29,7 @@ struct Publication: Sendable {
     if case .receiving(let manifest, _, let count, _) = state { (manifest, count) } else { nil }
   }
 
-  mutating func begin(_ manifest: PolicyManifest, report: String, from id: PeerID) {
+  mutating func begin(_ manifest: PolicyManifest, report: StepReport, from id: PeerID) {
     state = .receiving(manifest, report: report, count: 0, from: id)
   }
 

@@ -172,9 +172,9 @@ package enum Message: Sendable, Equatable {
   case ready(PolicyVersion)
   /// Coordinator: one part of a closed training round, in slot order.
   case batch(step: UInt32, part: UInt32, partCount: UInt32, [Trajectory])
-  /// Learner: this version exists. Its bytes follow unless the coordinator holds it already. `report` is the step's
-  /// metrics, JSON.
-  case publish(PolicyManifest, report: String)
+  /// Learner: this version exists, and this is the report of the step that made it. The bytes follow unless the
+  /// coordinator has them already.
+  case publish(PolicyManifest, report: StepReport)
   /// Coordinator: that version and its report are durable.
   case published(PolicyVersion)
 }

@@ -49,7 +49,7 @@ extension WireError: CustomStringConvertible {
 }
 
 package enum Frame {
-  package static let version: UInt16 = 3
+  package static let version: UInt16 = 4
   package static let headerBytes = 24
   static let magic: UInt32 = 0x4C52_5454  // "TTRL" in memory
 
@@ -85,6 +85,9 @@ package struct FrameDecoder: Sendable {
   /// - Parameter firstFrameBytes: the largest payload of the first frame: a peer that has not sent its hello gets
   ///   little memory.
   package init(firstFrameBytes: Int = Limits.frameBytes) { limit = firstFrameBytes }
+
+  /// Bytes that are not a whole frame yet, where `next` has returned nil.
+  package var bytesLeft: Int { buffer.count - consumed }
 
   /// Takes bytes from the stream.
   package mutating func append(_ bytes: [UInt8]) {

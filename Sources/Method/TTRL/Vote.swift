@@ -9,16 +9,6 @@ package import Answers
 import Base
 package import Records
 
-/// Why a group whose samples gave answers has no label, or is not rewarded.
-package enum Abstention: String, Sendable {
-  /// Two or more answers have the most votes, and the rule is `TieRule.abstain`.
-  case tie
-  /// The leading answer has too small a share of the votes.
-  case share
-  /// Soft vote: the entropy of the answers is outside the band that the settings allow.
-  case entropy
-}
-
 /// The outcome of one group's vote.
 package struct Vote: Sendable, Equatable {
   /// The pseudo-label: the answer with the most votes, or nil if there was none or the group abstains.

@@ -3,10 +3,10 @@
 // A checkpoint is a Hugging Face model directory (the published weights) plus what training needs to go on exactly:
 // float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the report of
 // the step that made it. Everything is written into a temporary directory; a manifest of checksums comes last; then one
-// rename. A checkpoint whose manifest is missing or whose checksums are wrong is passed over, and the next older one is
-// used. Its arrays are whole, in the order of the model's layout, and know nothing of ranks: rank 0 writes and reads
-// it, so any number of them can go on from it. Here: what a checkpoint is, and how one is found. Writing is
-// CheckpointWriter's; how the ranks come by their shards, SharedState's.
+// rename. A checkpoint without a manifest, or with a wrong checksum, is skipped, and the next older one is used. Its
+// arrays are whole, in the order of the model's layout, and do not depend on the number of ranks: rank 0 writes and
+// reads them, so any number of ranks can continue from them. Here: what a checkpoint is, and how one is found.
+// CheckpointWriter writes one; SharedState gives the ranks their shards.
 
 import Base
 import LanguageModel
@@ -27,15 +27,15 @@ package enum CheckpointError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// What can be continued from: everything but the arrays, which are read piece by piece.
+/// What a learner continues from: everything but the arrays, which are read piece by piece.
 struct SavedState {
   var version: PolicyVersion
   /// Updates that the optimizer has applied.
   var step: Int
   /// What the steps before it came to, per prompt.
   var history = History()
-  /// The report of the step that made the version; empty for version 0.
-  var report: String
+  /// The report of the step that made the version, on rank 0; nil for version 0.
+  var report: StepReport?
   /// nil: the model that the run began with, and moments of zero.
   var arrays: StateFile?
 }
@@ -96,7 +96,7 @@ package struct Checkpoints {
         Log.warning("learner.checkpoint_skipped", ["path": path, "reason": "\(error)"])
       }
     }
-    return SavedState(version: PolicyVersion(0), step: 0, report: "", arrays: nil)
+    return SavedState(version: PolicyVersion(0), step: 0)
   }
 
   private func read(_ path: String, _ version: PolicyVersion) throws -> SavedState {
@@ -108,10 +108,22 @@ package struct Checkpoints {
     }
     let state = try StateFile(path, version, count: run.model.layout.count)
     guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
-      throw CheckpointError.damaged(path: path, problem: "history.json is no list of prompts and their labels")
+      throw CheckpointError.damaged(path: path, problem: "history.json is not a list of prompts and their labels")
     }
     return SavedState(
-      version: version, step: state.step, history: history, report: try Files.readText(path + "/report.json"),
-      arrays: state)
+      version: version, step: state.step, history: history, report: try report(path, version), arrays: state)
+  }
+
+  private func report(_ path: String, _ version: PolicyVersion) throws -> StepReport {
+    let report: StepReport
+    do {
+      report = try StepReport(parsing: try Files.readText(path + "/report.json"))
+    } catch let error as StepReportError {
+      throw CheckpointError.damaged(path: path, problem: "report.json: \(error)")
+    }
+    guard PolicyVersion(report.step).next == version else {
+      throw CheckpointError.damaged(path: path, problem: "report.json is of step \(report.step)")
+    }
+    return report
   }
 }

@@ -1,9 +1,10 @@
 // CheckpointInProgress: the checkpoint that is being written, if there is one, as the learner's main thread sees it.
 //
-// One at a time: the next waits for it. What the main thread waits, for any of it, is added up: the stall.
+// There is one at a time: the next one waits for it. The time that the main thread waits for it is added up: the stall.
 
 import Base
 import Platform
+import Records
 import Runs
 import Tensors
 
@@ -26,7 +27,7 @@ final class CheckpointInProgress {
   ///   - content: of the checkpoint.
   ///   - arrays: masters and moments, whole; nil where they come as pieces.
   ///   - pieces: how many.
-  /// - Throws: what kept the one before from being written, or a thread from being started.
+  /// - Throws: the error of the checkpoint before, or of starting a thread.
   func begin(_ content: CheckpointContent, arrays: [Floats]?, pieces: Int) throws {
     _ = try awaitEnd()
     writer = try CheckpointWriter(run, content, arrays: arrays, keep: keep, onEnd: onEnd)
@@ -56,7 +57,7 @@ final class CheckpointInProgress {
 
   /// - Returns: the report that the checkpoint has; nil if none was being written.
   /// - Throws: what kept it from being written.
-  func awaitEnd() throws -> String? {
+  func awaitEnd() throws -> StepReport? {
     try stalling {
       let report = try writer?.awaitEnd()
       writer = nil
@@ -71,25 +72,9 @@ final class CheckpointInProgress {
     return try work()
   }
 
-  /// What was waited since the last call.
+  /// The stall since the last call.
   func takeStall() -> Instant.Span {
     defer { stall = .zero }
     return stall
-  }
-}
-
-/// What rank 0 tells the others to do. A batch's frames are for training, nothing at all is the end, and eight bytes
-/// are the number of a piece to gather.
-enum RankCommand {
-  static func piece(_ index: Int) -> [UInt8] {
-    var writer = ByteWriter()
-    writer.write(UInt64(index))
-    return writer.bytes
-  }
-
-  static func piece(_ bytes: [UInt8]) -> Int? {
-    guard bytes.count == 8 else { return nil }
-    var reader = ByteReader(bytes)
-    return (try? reader.read(UInt64.self)).map(Int.init)
   }
 }

@@ -1,10 +1,11 @@
 // CheckpointWriter: writes one checkpoint on a thread of its own, while the learner goes on.
 //
-// Nothing is copied for it that is not needed: where there is one rank, the thread reads masters and moments where they
-// are, and the next update waits until it has (`awaitRead`); where there are several, their shards come to rank 0 in
-// pieces, between its other work, and two pieces at most wait to be written. Files are synced, their checksums taken as
-// they are written; the rest is as Checkpoint says. It fails as a whole: older checkpoints are untouched then, and
-// whoever asks next is told. Not here: who collects the pieces, and when (LearnerShell).
+// It copies nothing without need. Where there is one rank, the thread reads masters and moments where they are, and
+// the next update waits until it has read them (`awaitRead`). Where there are several ranks, their shards come to rank
+// 0 in pieces, between its other work, and at most two pieces wait to be written. Checksums are computed while the
+// files are written, and the files are synced; Checkpoint says what they are. If anything fails, the whole checkpoint
+// fails, older ones stay as they were, and the next call throws the error. Not here: when the pieces are collected
+// (LearnerShell).
 
 import Base
 import LanguageModel
@@ -23,10 +24,10 @@ struct CheckpointContent: Sendable {
   var published: [UInt8]
   /// history.json.
   var history: String
-  /// Its report names what the run came to.
+  /// The run's last: its report gets the digests of what the run came to.
   var isLast: Bool
-  /// The report to keep with it, given the SHA-256 of model.safetensors, and of masters and moments if it is the last.
-  var report: @Sendable (_ weights: String, _ state: String) -> String
+  /// The report to keep with it, without digests.
+  var report: StepReport
 }
 
 final class CheckpointWriter: Sendable {
@@ -36,7 +37,7 @@ final class CheckpointWriter: Sendable {
     /// Masters and moments have been read.
     var isRead = false
     /// nil while it works.
-    var outcome: Result<String, any Error>?
+    var outcome: Result<StepReport, any Error>?
   }
 
   /// Pieces of state, each a bucket of parameters, that wait to be written.
@@ -73,7 +74,7 @@ final class CheckpointWriter: Sendable {
     try startThread(named: "checkpoint") {
       let outcome = Result { try self.write(content, arrays) }
       self.state.withLock { $0.outcome = outcome }
-      // Whoever waits for something of it waits no longer.
+      // A call that waits for the thread returns now.
       for bell in [self.roomBell, self.readBell, self.endBell] { bell.signal() }
       onEnd()
     }
@@ -126,7 +127,7 @@ final class CheckpointWriter: Sendable {
   ///
   /// - Returns: the report that is kept with it.
   /// - Throws: what kept it from being written.
-  func awaitEnd() throws -> String {
+  func awaitEnd() throws -> StepReport {
     while true {
       if let outcome = state.withLock({ $0.outcome }) { return try outcome.get() }
       endBell.wait()
@@ -135,18 +136,21 @@ final class CheckpointWriter: Sendable {
 
   // MARK: The thread
 
-  private func write(_ content: CheckpointContent, _ arrays: [Floats]?) throws -> String {
+  private func write(_ content: CheckpointContent, _ arrays: [Floats]?) throws -> StepReport {
     let final = run.directory.checkpoint(content.version)
     let temporary = final + ".partial"
     try removePartial()
     try Files.createDirectory(temporary)
-    var sums = try writeState(content, arrays, to: temporary + "/trainer.bin")
-    let stateSum = sums.removeLast().sum
+    let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
     let weights = try run.model.write(published: content.published, as: run.weightType, to: temporary)
-    sums.append(("model.safetensors", weights))
+    var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), ("model.safetensors", weights)]
     try Files.write(content.history, to: temporary + "/history.json")
-    let report = content.report(weights, stateSum)
-    try Files.write(report, to: temporary + "/report.json")
+    var report = content.report
+    if content.isLast {
+      report.weightsDigest = Hexadecimal.bytes(weights)
+      report.stateDigest = Hexadecimal.bytes(state.arrays)
+    }
+    try Files.write(report.json.text(), to: temporary + "/report.json")
     for name in try Files.list(temporary) where !sums.contains(where: { $0.name == name }) {
       sums.append((name, try SHA256.hex(ofFile: "\(temporary)/\(name)")))
     }
@@ -163,10 +167,15 @@ final class CheckpointWriter: Sendable {
     return report
   }
 
-  /// - Returns: the sum of the file under its name, and last that of the arrays alone.
+  /// SHA-256 of trainer.bin, and of the arrays in it, without the header.
+  private struct StateSums {
+    var file: String
+    var arrays: String
+  }
+
   private func writeState(
     _ content: CheckpointContent, _ arrays: [Floats]?, to path: String
-  ) throws -> [(name: String, sum: String)] {
+  ) throws -> StateSums {
     let count = run.model.layout.count
     let file = try AtomicFile(path)
     let header = StateFile.header(content.version, count: count, step: content.step)
@@ -190,7 +199,7 @@ final class CheckpointWriter: Sendable {
     state.withLock { $0.isRead = true }
     readBell.signal()
     try file.commit()
-    return [("trainer.bin", fileSum.hex()), ("", stateSum.hex())]
+    return StateSums(file: fileSum.hex(), arrays: stateSum.hex())
   }
 
   private func nextPiece(_ length: Int) -> Floats {

@@ -1,18 +1,17 @@
-// SharedState: how the ranks come by the state that they begin with, how it comes back to rank 0 for a checkpoint, and
-// how they notice that they no longer hold the same weights.
+// SharedState: how the ranks get the state that they begin with, how it comes back to rank 0 for a checkpoint, and how
+// they notice that they do not hold the same weights.
 //
-// Rank 0 reads a checkpoint and sends it through, bucket by bucket; each rank keeps its shard of masters and moments.
-// So a rank needs no disk of its own, and a job of any size, on any machines, goes on from the same checkpoint. The way
-// back is the same in pieces: one bucket of one array at a time. After each step the ranks compare 64 bits of the
-// weights that they gathered; a difference is broken memory or a bug, and the run stops.
+// Rank 0 reads a checkpoint and sends it to all, bucket by bucket; each rank keeps its shard of masters and moments. So
+// a rank needs no disk of its own, and a job of any size, on any machines, continues from the same checkpoint. On the
+// way back, rank 0 gathers one bucket of one array at a time. After each step the ranks compare 64 bits of the weights
+// that they gathered. A difference means broken memory or a bug, and the run stops.
 
 import Base
-package import Collectives
 import LanguageModel
 import Records
 import Runs
 import TTRL
-import Tensors
+package import Tensors
 
 /// What a rank begins with.
 struct SharedBeginning {
@@ -120,7 +119,7 @@ struct SharedState {
     guard count == UInt64(shards.count), let history = History(try JSON.parse(Array(text.utf8))) else {
       throw CheckpointError.damaged(path: "of rank 0", problem: "it is of another model, or has no history")
     }
-    return (SavedState(version: version, step: Int(step), history: history, report: "", arrays: nil), hasMoments)
+    return (SavedState(version: version, step: Int(step), history: history), hasMoments)
   }
 
   // MARK: From the ranks to a checkpoint

@@ -28,9 +28,6 @@ package struct MemoryError: LastingError, CustomStringConvertible {
 }
 
 package enum RunMemory {
-  /// Sequences that one thread of a worker samples at a time.
-  package static let batchRows = 256
-
   /// Of all processes that `train` starts on this machine.
   ///
   /// - Parameters:
@@ -69,7 +66,7 @@ package enum RunMemory {
     let concurrent = Int(settings.method.promptsPerStep) * Int(settings.method.votes)
     let sampling = MemoryPlan.sampling(
       shape, versions: 2, threads: threads,
-      batchRows: min(batchRows, max(1, concurrent / max(1, threads * max(workers, 1)))), positions: tokens,
+      batchRows: min(Generator.batchRowsMax, max(1, concurrent / max(1, threads * max(workers, 1)))), positions: tokens,
       keyValueBytesMax: settings.keyValueBytesMax)
     // The version that the next delta is made against, that one while it is unpacked, and packed ones for others.
     return MemoryPlan(items: sampling.items + [.init(name: "weights on their way", bytes: 3 * publishedBytes(shape))])

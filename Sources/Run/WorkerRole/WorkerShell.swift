@@ -28,7 +28,7 @@ package struct WorkerOptions: Sendable {
   package var relay: HostPort?
 
   package init(
-    coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = 256,
+    coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = Generator.batchRowsMax,
     keyValueBytesMax: Int = .max, relay: HostPort? = HostPort(host: "", port: 0)
   ) {
     self.coordinator = coordinator

@@ -9,6 +9,7 @@
 
 import CMPI
 import Glibc
+import Tensors
 
 package final class MPICollectives: Collectives {
   package let rank: Int

@@ -3,6 +3,8 @@
 // A step's own figures stand at the number of steps trained when its responses were sampled, so that they line up with
 // the evaluations of the same policy.
 
+import Records
+
 enum ReportCharts {
   /// The result: how often responses are right, and how often their majority is.
   static func accuracy(_ history: RunHistory, _ outcome: Outcome) -> Chart {
@@ -48,18 +50,18 @@ enum ReportCharts {
         title: "Response length", note: "A length that runs away, or collapses, is an early sign of trouble.",
         unit: .tokens,
         series: [
-          line(history, "mean", "mean", .right, .solid, \.responseLengthMean),
-          line(history, "longest", "longest", .quiet, .dotted, \.responseLengthMax),
+          line(history, "mean", "mean", .right, .solid, \.[.responseLengthMean]),
+          line(history, "longest", "longest", .quiet, .dotted, \.[.responseLengthMax]),
         ], top: 8),
       Chart(
         title: "Guards",
         note:
           "Shares of responses without an answer or cut off; of questions with a tied vote or nothing to learn from.",
         series: [
-          line(history, "no signal (zero advantage)", "no signal", .quiet, .dotted, \.zeroAdvantageRatio),
+          line(history, "no signal (zero advantage)", "no signal", .quiet, .dotted, \.[.zeroAdvantageRatio]),
           line(history, "no answer", "no answer", .majority, .solid, \.noAnswerRatio),
           line(history, "cut off", "cut off", .right, .dashed, \.truncationRatio),
-          line(history, "tie", "tie", .other, .solid, \.tieRatio),
+          line(history, "tie", "tie", .other, .solid, \.[.tieRatio]),
         ], top: 0.1),
       Chart(
         title: "Labels",
@@ -68,8 +70,8 @@ enum ReportCharts {
           + "than at the question's last visit; and how many of them most responses had agreed on.",
         series: [
           line(history, "distinct labels", "distinct", .majority, .solid, \.distinctLabelRatio),
-          line(history, "flips", "flips", .quiet, .dotted, \.flipRate),
-          line(history, "overturned", "overturned", .other, .solid, \.overturnRate),
+          line(history, "flips", "flips", .quiet, .dotted, \.[.flipRatio]),
+          line(history, "overturned", "overturned", .other, .solid, \.[.overturnRatio]),
         ], top: 0.1),
       Chart(
         title: "Time per step", note: "Sampling and training, one after the other.", unit: .seconds,
@@ -82,16 +84,16 @@ enum ReportCharts {
 
   /// What the optimizer does.
   static func optimizer(_ history: RunHistory) -> [Chart] {
-    var rate = line(history, "learning rate", "", .quiet, .solid, \.learningRate)
+    var rate = line(history, "learning rate", "", .quiet, .solid, \.[.learningRate])
     rate.isNoisy = false
     return [
       Chart(title: "Learning rate", note: "Of each step.", unit: .plain, series: [rate], top: 1e-12),
       Chart(
         title: "Gradient norm", note: "Before clipping, mean over a step's updates.", unit: .plain,
-        series: [line(history, "gradient norm", "", .quiet, .solid, \.gradientNorm)], top: 1e-6),
+        series: [line(history, "gradient norm", "", .quiet, .solid, \.[.gradientNorm])], top: 1e-6),
       Chart(
         title: "Clip ratio", note: "Share of trained tokens whose probability ratio was clipped.",
-        series: [line(history, "clip ratio", "", .quiet, .solid, \.clipRatio)], top: 0.001),
+        series: [line(history, "clip ratio", "", .quiet, .solid, \.[.clipRatio])], top: 0.001),
     ]
   }
 

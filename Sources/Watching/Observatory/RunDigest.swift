@@ -45,12 +45,10 @@ package struct RunDigest: Sendable {
   }
 
   private mutating func addStep(_ row: JSON) {
-    guard let record = StepRecord(row), record.step > lastStep, let members = row.members else { return }
+    guard let record = StepRecord(row), record.step > lastStep else { return }
     steps.append(Int32(clamping: record.step))
-    for index in columns.indices { columns[index].append(.nan) }
-    for member in members {
-      guard let place = StepFigures.places[member.key], let value = member.value.double else { continue }
-      columns[place][steps.count - 1] = Float(value)
+    for (place, figure) in StepFigures.all.enumerated() {
+      columns[place].append(record[figure.figure].map { Float($0) } ?? .nan)
     }
     for prompt in row["prompts"]?.elements ?? [] { addVisit(prompt, step: record.step) }
     let wereOn = latest?.alarms.map(\.name) ?? []

@@ -2,6 +2,7 @@
 
 import Base
 import Ceilings
+import LanguageModel
 import Platform
 import Tensors
 
@@ -9,7 +10,7 @@ import Tensors
 ///
 /// In the value, each shape has the weight of its share of a token's arithmetic.
 package func benchmarkGEMM(_ options: BenchmarkOptions) throws -> BenchmarkResult {
-  let rows = max(1, min(256, options.rollout.sequences / options.threads))
+  let rows = max(1, min(Generator.batchRowsMax, options.rollout.sequences / options.threads))
   let shapes = MatrixShape.all(of: options.model.configuration)
   let peak = try peakMultiplyAdds(options)
   var parts: [BenchmarkResult.Part] = []

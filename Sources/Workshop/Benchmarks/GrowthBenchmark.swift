@@ -48,7 +48,7 @@ private func contexts(_ options: BenchmarkOptions, _ newTokens: Int) -> [Int] {
 private func decode(
   _ work: Workload, _ model: PreparedModel, _ options: BenchmarkOptions
 ) throws -> (promptSeconds: Double, rate: Double) {
-  let batch = min(256, work.samples)
+  let batch = min(Generator.batchRowsMax, work.samples)
   let generator = Generator(
     model: model, policy: PolicyVersion(0), seed: options.seed, sampling: sampling(work), batchRows: batch,
     team: Team(options.threads))

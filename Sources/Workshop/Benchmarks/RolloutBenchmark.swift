@@ -75,9 +75,8 @@ private struct RolloutCeilings {
 
   init(_ options: BenchmarkOptions, tokens: Int) throws {
     let work = options.rollout
-    // Each thread decodes its share of the samples together. The last token of a response does not go through the
-    // model.
-    let rows = max(1, min(256, work.sequences / options.threads))
+    // Each thread decodes its share of the samples together; the last token of a response is never fed.
+    let rows = max(1, min(Generator.batchRowsMax, work.sequences / options.threads))
     let bodyRows = Double(work.prompts * work.promptTokens + work.sequences * (work.newTokens - 1))
     let headRows = Double(work.prompts + work.sequences * (work.newTokens - 1))
     for shape in MatrixShape.all(of: options.model.configuration) {
@@ -96,7 +95,7 @@ private struct RolloutCeilings {
 /// The time that it takes, for all tokens, to turn logits into a distribution and draw from it.
 private func secondsOfDrawing(_ options: BenchmarkOptions) throws -> Double {
   let vocabulary = options.model.configuration.vocabularySize
-  let rows = max(8, min(256, (1 << 22) / vocabulary))
+  let rows = max(8, min(Generator.batchRowsMax, (1 << 22) / vocabulary))
   let seconds = try (0..<5).map { _ in
     let logits = (0..<options.threads).map { _ in Matrix(rows: rows, columns: vocabulary) }
     return try elapsed {

@@ -5,8 +5,8 @@ import Base
 import Ceilings
 import Collectives
 import LanguageModel
-import LearnerRole
 import Platform
+import Tensors
 
 /// Spans of one rank. Not `Sendable`.
 final class Timeline {
@@ -51,10 +51,9 @@ struct UpdateTimes {
   var buckets = 0
 }
 
-/// The ranks' exchange, with times.
-final class TimedExchange: GradientExchange {
+/// The ranks' exchange on a clock.
+final class TimedExchange: Collectives {
   private let ranks: MPICollectives
-  private let exchange: RankExchange
   private var timeline: Timeline?
   private var last = MonotonicClock.now()
   private var departures: [Int: Instant] = [:]
@@ -62,10 +61,7 @@ final class TimedExchange: GradientExchange {
   private var isGathering = false
   private(set) var times = UpdateTimes()
 
-  init(_ ranks: MPICollectives) {
-    self.ranks = ranks
-    exchange = RankExchange(ranks)
-  }
+  init(_ ranks: MPICollectives) { self.ranks = ranks }
 
   /// An update begins. Its spans are added to the timeline, if there is one.
   func begin(_ timeline: Timeline?) {
@@ -104,43 +100,50 @@ final class TimedExchange: GradientExchange {
     mark(name)
   }
 
-  var rank: Int { exchange.rank }
-  var size: Int { exchange.size }
+  var rank: Int { ranks.rank }
+  var size: Int { ranks.size }
 
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws {
-    try timed("small sums", \.gathering) { try exchange.sum(values) }
+    try timed("small sums", \.gathering) { try ranks.sum(values) }
   }
 
-  func maximum(_ value: Float) throws -> Float {
-    var found = value
-    try timed("small sums", \.gathering) { found = try exchange.maximum(value) }
+  func max(_ values: [Double]) throws -> [Double] {
+    var found = values
+    try timed("small sums", \.gathering) { found = try ranks.max(values) }
     return found
   }
 
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) throws {
-    try exchange.beginReduceScatter(values, slices: slices)
+    try ranks.beginReduceScatter(values, slices: slices)
   }
 
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) throws {
-    try exchange.beginReduceScatter(values, slices: slices)
+    try ranks.beginReduceScatter(values, slices: slices)
   }
 
-  func advance(completeFrom start: Int) throws {
-    mark("backward, complete from parameter \(start)")
-    try exchange.advance(completeFrom: start)
+  func advanceBuckets() throws {
+    mark("backward")
+    try ranks.advanceBuckets()
     mark("buckets moved")
   }
 
   func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws {
     isGathering = true
-    try exchange.beginAllGather(bytes, slices: slices)
+    try ranks.beginAllGather(bytes, slices: slices)
   }
 
   func finishBuckets() throws {
     mark(isGathering ? "optimizer" : "forward, or backward")
     isWaiting = true
     let (name, sum) = isGathering ? ("weights gathered", \UpdateTimes.gathering) : ("waiting for sums", \.waiting)
-    try timed(name, sum) { try exchange.finishBuckets() }
+    try timed(name, sum) { try ranks.finishBuckets() }
     (isWaiting, isGathering) = (false, false)
+  }
+  func sendToAll(_ bytes: [UInt8]) throws { try ranks.sendToAll(bytes) }
+  func receiveFromRoot() throws -> [UInt8] { try ranks.receiveFromRoot() }
+  func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) throws { try ranks.copyFromRoot(bytes) }
+
+  func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws {
+    try ranks.gatherToRoot(bytes, slices: slices)
   }
 }

@@ -190,6 +190,9 @@ package enum Decoder: String, Sendable, CaseIterable {
       preconditionFailure("JSON that was written cannot be read: \(text)")
     }
     precondition(again.text() == text, "JSON changes when it is written and read: \(text)")
+    if let report = try? StepReport(parsing: text) {
+      precondition((try? StepReport(parsing: report.json.text())) == report, "a step's report changes on the way")
+    }
   }
 
   /// Line breaks separate the arguments.

@@ -28,14 +28,14 @@ struct Tally {
   }
 }
 
-/// Exact integers, or float32 where speed was asked for. Its memory, dear to get, is kept from one mini-batch to the
-/// next. Not `Sendable`.
+/// Exact integers, or float32 where speed was asked for. Its memory is expensive to get, so it is kept from one
+/// mini-batch to the next. Not `Sendable`.
 final class GradientSum {
   /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
   let gradient: Floats
   private let isExact: Bool
   private let team: Team
-  private let exchange: any GradientExchange
+  private let ranks: any Collectives
   private let shards: Shards
   /// Only one micro-batch will come, and no other rank's: there is nothing to add, only to round.
   private var isOne = false
@@ -52,13 +52,13 @@ final class GradientSum {
   /// What went wrong where nothing could be thrown.
   private var failure: (any Error)?
 
-  init(_ gradient: Floats, isExact: Bool, overlaps: Bool, team: Team, exchange: any GradientExchange) {
+  init(_ gradient: Floats, isExact: Bool, overlaps: Bool, team: Team, ranks: any Collectives) {
     self.gradient = gradient
     self.isExact = isExact
-    self.overlaps = overlaps && exchange.size > 1
+    self.overlaps = overlaps && ranks.size > 1
     self.team = team
-    self.exchange = exchange
-    shards = Shards(count: gradient.count, size: exchange.size)
+    self.ranks = ranks
+    shards = Shards(count: gradient.count, size: ranks.size)
   }
 
   /// Zero.
@@ -66,7 +66,7 @@ final class GradientSum {
   func begin(microBatches: Int) {
     gradient.fill(0, team: team)
     tally = Tally()
-    isOne = microBatches == 1 && exchange.size == 1
+    isOne = microBatches == 1 && ranks.size == 1
     microBatchesLeft = microBatches
     complete = gradient.count
     bucketsLeft = shards.bucketCount
@@ -100,7 +100,7 @@ final class GradientSum {
     }
     do {
       try sendComplete()
-      try exchange.advance(completeFrom: start)
+      try ranks.advanceBuckets()
     } catch {
       failure = error
     }
@@ -115,25 +115,25 @@ final class GradientSum {
 
   /// Adds up what the ranks have, to each its shard.
   func reduce() throws {
-    guard exchange.size > 1 else { return }
+    guard ranks.size > 1 else { return }
     complete = 0
     try sendComplete()
-    try exchange.finishBuckets()
+    try ranks.finishBuckets()
     var counts: [Int64] = [tally.loss, tally.clipped]
-    try counts.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    try counts.withUnsafeMutableBufferPointer { try ranks.sum($0) }
     tally.loss = counts[0]
     tally.clipped = counts[1]
-    tally.gap = try exchange.maximum(tally.gap)
+    tally.gap = Float(try ranks.max([Double(tally.gap)])[0])
   }
 
   private func begin(_ bucket: Int) throws {
     let (range, slices) = (shards.bucket(bucket), shards.slices(ofBucket: bucket))
     if let exact {
       try exact.withUnsafeBuffer {
-        try exchange.beginReduceScatter(UnsafeMutableBufferPointer(rebasing: $0[range]), slices: slices)
+        try ranks.beginReduceScatter(UnsafeMutableBufferPointer(rebasing: $0[range]), slices: slices)
       }
     } else {
-      try gradient[range].withUnsafeBuffer { try exchange.beginReduceScatter($0, slices: slices) }
+      try gradient[range].withUnsafeBuffer { try ranks.beginReduceScatter($0, slices: slices) }
     }
   }
 
@@ -144,7 +144,7 @@ final class GradientSum {
       return gradient
     }
     var end = 0
-    for (whole, shard) in shards.slices(of: exchange.rank) {
+    for (whole, shard) in shards.slices(of: ranks.rank) {
       let out = gradient[shard]
       if let exact {
         exact.write(whole, to: out, scale: scale, team: team)
@@ -162,15 +162,15 @@ final class GradientSum {
   /// zeroes, and are added in one order by all.
   func norm(ofShard shard: Floats) throws -> Double {
     let own = shard.sumsOfSquares(team: team)
-    guard exchange.size > 1 else { return AdamW.norm(ofSquares: own) }
+    guard ranks.size > 1 else { return AdamW.norm(ofSquares: own) }
     var bits = [Int64](repeating: 0, count: Shards.blockCount(of: shards.count))
-    for (whole, shard) in shards.slices(of: exchange.rank) {
+    for (whole, shard) in shards.slices(of: ranks.rank) {
       let (first, ownFirst) = (whole.lowerBound / Shards.blockElements, shard.lowerBound / Shards.blockElements)
       for block in 0..<Shards.blockCount(of: whole.count) {
         bits[first + block] = Int64(bitPattern: own[ownFirst + block].bitPattern)
       }
     }
-    try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    try bits.withUnsafeMutableBufferPointer { try ranks.sum($0) }
     return AdamW.norm(ofSquares: bits.map { Double(bitPattern: UInt64(bitPattern: $0)) })
   }
 
@@ -180,14 +180,14 @@ final class GradientSum {
   func gatherWeights(_ masters: Floats, type: DataType) throws {
     switch type {
     case .float32:
-      for (bucket, own) in shards.slices(of: exchange.rank).enumerated() {
+      for (bucket, own) in shards.slices(of: ranks.rank).enumerated() {
         gradient[own.whole].copy(from: masters[own.shard])
         let slices = shards.slices(ofBucket: bucket).map { $0.scaled(by: 4) }
         try gradient[shards.bucket(bucket)].withUnsafeBuffer {
-          try exchange.beginAllGather(UnsafeMutableRawBufferPointer($0), slices: slices)
+          try ranks.beginAllGather(UnsafeMutableRawBufferPointer($0), slices: slices)
         }
       }
-      try exchange.finishBuckets()
+      try ranks.finishBuckets()
     case .bfloat16:
       // They travel as 16 bits each, in the second half of the memory, and are widened from its beginning: no value is
       // written over one that is still to be read.
@@ -204,7 +204,7 @@ final class GradientSum {
 
   /// - Parameter halves: room for all weights, 2 bytes each.
   private func gatherHalves(of masters: Floats, in halves: UnsafeMutableRawBufferPointer) throws {
-    for (bucket, own) in shards.slices(of: exchange.rank).enumerated() {
+    for (bucket, own) in shards.slices(of: ranks.rank).enumerated() {
       masters[own.shard].withUnsafeBuffer { masters in
         for (place, master) in masters.enumerated() {
           let bits = bfloat16Bits(of: master)
@@ -212,9 +212,9 @@ final class GradientSum {
         }
       }
       let sent = UnsafeMutableRawBufferPointer(rebasing: halves[shards.bucket(bucket).scaled(by: 2)])
-      try exchange.beginAllGather(sent, slices: shards.slices(ofBucket: bucket).map { $0.scaled(by: 2) })
+      try ranks.beginAllGather(sent, slices: shards.slices(ofBucket: bucket).map { $0.scaled(by: 2) })
     }
-    try exchange.finishBuckets()
+    try ranks.finishBuckets()
   }
 
   var report: UpdateReport {

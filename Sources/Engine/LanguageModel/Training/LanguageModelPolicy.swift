@@ -16,7 +16,7 @@ package import Tensors
 package struct TrainerOptions: Sendable {
   /// Rows of one forward and backward pass; part of the arithmetic.
   package var microBatchTokens: Int
-  /// Sum gradients exactly; otherwise as float32, in rank order of the exchange.
+  /// Sum gradients exactly; otherwise as float32, in the order of the ranks.
   package var isExact: Bool
   package var threads: Int
   /// Activations that would take more are computed twice instead; not part of the arithmetic.
@@ -51,23 +51,23 @@ package struct LanguageModelPolicy: Policy {
   private let plan: TransformerPlan
   private let options: TrainerOptions
   private let seed: UInt64
-  private let exchange: any GradientExchange
-  /// The answer that a response gives; set by whoever has the tokenizer.
+  private let ranks: any Collectives
+  /// The answer that a response gives; the caller has the tokenizer.
   private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   /// This rank's shard of masters and moments.
   package private(set) var optimizer: AdamW
   /// Where there are several ranks: all weights between two updates, the gradient during one.
   private let whole: Floats?
-  /// Called before masters and moments change.
-  private let willChange: () throws -> Void
   /// nil only while the next one is made: two need not fit.
   private var prepared: PreparedModel?
   /// Policy 0, where a KL penalty asks for it.
   private let reference: PreparedModel?
   package private(set) var version: PolicyVersion
   private var pass: TeamPass?
-  /// Called after every micro-batch: for whoever has to show that it is alive.
+  /// Called after every micro-batch: a learner has to show that it is alive.
   package var onMicroBatch: () -> Void = {}
+  /// Called before masters and moments change: a checkpoint may still be reading them.
+  package var willChange: () throws -> Void = {}
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
@@ -77,14 +77,12 @@ package struct LanguageModelPolicy: Policy {
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - options: how to train.
   ///   - seed: the run's, for `sample`.
-  ///   - exchange: the other learner ranks.
-  ///   - willChange: called before masters and moments change; somebody may still be reading them.
+  ///   - ranks: this one among the learner's.
   ///   - readAnswer: finds the answer in a response's tokens.
   /// - Throws: if the processor cannot multiply the data type.
   package init(
     plan: TransformerPlan, optimizer: AdamW, weights: Floats? = nil, version: PolicyVersion,
-    reference: Floats? = nil, options: TrainerOptions, seed: UInt64, exchange: any GradientExchange = NoExchange(),
-    willChange: @escaping () throws -> Void = {},
+    reference: Floats? = nil, options: TrainerOptions, seed: UInt64, ranks: any Collectives = OneRank(),
     readAnswer: @escaping @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   ) throws {
     self.plan = plan
@@ -92,10 +90,9 @@ package struct LanguageModelPolicy: Policy {
     self.version = version
     self.options = options
     self.seed = seed
-    self.exchange = exchange
-    self.willChange = willChange
+    self.ranks = ranks
     self.readAnswer = readAnswer
-    precondition((weights == nil) == (exchange.size == 1), "several ranks need all weights beside their shards")
+    precondition((weights == nil) == (ranks.size == 1), "several ranks need all weights beside their shards")
     whole = weights
     prepared = try PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters, forTraining: true)
     self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
@@ -113,8 +110,8 @@ package struct LanguageModelPolicy: Policy {
   package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
     guard let first = slots.first else { return [] }
     let generator = Generator(
-      model: model, policy: version, seed: seed, sampling: sampling, batchRows: min(256, slots.count),
-      team: Team(options.threads))
+      model: model, policy: version, seed: seed, sampling: sampling,
+      batchRows: min(Generator.batchRowsMax, slots.count), team: Team(options.threads))
     try generator.add(
       GenerationRequest(
         prompt: prompt.tokens, round: first.round, promptIndex: prompt.index, samples: slots.map(\.sample)))
@@ -148,7 +145,7 @@ package struct LanguageModelPolicy: Policy {
     _ trajectories: [TrainedTrajectory], by model: PreparedModel, _ sampling: Sampling
   ) throws -> [[Float]] {
     let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
-    let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
+    let mine = ranges.indices.filter { $0 % ranks.size == ranks.rank }
     let pass = madePass()
     var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
     for index in mine {
@@ -157,9 +154,9 @@ package struct LanguageModelPolicy: Policy {
       mineScored.replaceSubrange(range, with: logprobs)
       onMicroBatch()
     }
-    guard exchange.size > 1 else { return mineScored }
+    guard ranks.size > 1 else { return mineScored }
     var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
-    try bits.withUnsafeMutableBufferPointer { try exchange.sum($0) }
+    try bits.withUnsafeMutableBufferPointer { try ranks.sum($0) }
     var rest = bits[...]
     return trajectories.map { trajectory in
       let own = rest.prefix(trajectory.trajectory.tokens.count)
@@ -169,7 +166,7 @@ package struct LanguageModelPolicy: Policy {
   }
 
   private mutating func madePass() -> TeamPass {
-    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.layout.count), exchange)
+    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.layout.count), ranks)
     pass = made
     return made
   }
@@ -181,7 +178,7 @@ package struct LanguageModelPolicy: Policy {
   ) throws -> UpdateReport {
     let members = miniBatch.trajectories
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
-    let mine = ranges.indices.filter { $0 % exchange.size == exchange.rank }
+    let mine = ranges.indices.filter { $0 % ranks.size == ranks.rank }
     let pass = madePass()
     pass.total.begin(microBatches: mine.count)
     for index in mine {
@@ -223,10 +220,10 @@ private final class TeamPass: @unchecked Sendable {
   private let engine: Backpropagation
   let total: GradientSum
 
-  init(_ plan: TransformerPlan, _ options: TrainerOptions, gradient: Floats, _ exchange: any GradientExchange) {
+  init(_ plan: TransformerPlan, _ options: TrainerOptions, gradient: Floats, _ ranks: any Collectives) {
     team = Team(options.threads)
     engine = Backpropagation(plan, team: team, activationBytesMax: options.activationBytesMax)
-    total = GradientSum(gradient, isExact: options.isExact, overlaps: options.overlaps, team: team, exchange: exchange)
+    total = GradientSum(gradient, isExact: options.isExact, overlaps: options.overlaps, team: team, ranks: ranks)
   }
 
   /// [trajectory][T] log-probabilities of the tokens of a micro-batch.

@@ -1,0 +1,175 @@
+// LearnerRank: one rank of the learner: what every rank does, rank 0 included.
+//
+// A rank begins with its part of the newest checkpoint. For each batch it runs `learn`, the same page of code that
+// `improve` runs, on the same batch as all ranks. The ranks meet in the sums of the gradients and end with the same
+// weights, which they check. Rank 0 alone reads and writes files and speaks to the coordinator: that is LearnerShell's.
+// The other ranks do what rank 0 tells them (`follow`). MPI is called from this thread only; while ranks wait for a
+// command they sleep.
+
+import Base
+import Fleet
+import LanguageModel
+package import Platform
+import Records
+package import Runs
+import Settings
+import TTRL
+package import Tensors
+
+/// How to start a learner.
+package struct LearnerOptions: Sendable {
+  package var coordinator: HostPort
+  /// nil is plain TCP. Rank 0's: the others do not speak to the coordinator.
+  package var key: ClusterKey?
+  package var threads: Int
+  package var checkpointEvery: UInt32
+  package var keepCheckpoints: Int
+
+  package init(
+    coordinator: HostPort, key: ClusterKey?, threads: Int, checkpointEvery: UInt32, keepCheckpoints: Int
+  ) {
+    self.coordinator = coordinator
+    self.key = key
+    self.threads = threads
+    self.checkpointEvery = checkpointEvery
+    self.keepCheckpoints = keepCheckpoints
+  }
+}
+
+package final class LearnerRank {
+  let run: Run
+  let ranks: any Collectives
+  let shared: SharedState
+  /// The report of the step that made the version of the checkpoint; rank 0's, nil for version 0.
+  let reportOfCheckpoint: StepReport?
+  private(set) var policy: LanguageModelPolicy
+  /// What the steps up to the held version came to, per prompt.
+  private(set) var history: History
+  private let watchdog: Watchdog
+  /// Called after every micro-batch.
+  var onMicroBatch: () -> Void = {}
+  /// Called before masters and moments change.
+  var willChange: () throws -> Void = {}
+
+  /// Loads the newest sound checkpoint. All ranks call it; rank 0 reads, the others are given what it read.
+  ///
+  /// - Throws: if rank 0 cannot read the model or the checkpoints, or MPI fails.
+  package init(_ run: Run, threads: Int, _ ranks: any Collectives) throws {
+    self.run = run
+    self.ranks = ranks
+    shared = SharedState(run, ranks)
+    let saved = try ranks.rank == 0 ? Checkpoints(run).newest() : nil
+    let beginning = try shared.exchange(saved)
+    reportOfCheckpoint = saved?.report
+    history = beginning.history
+    policy = try LanguageModelPolicy(
+      plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
+      optimizer: beginning.optimizer, weights: beginning.weights, version: beginning.version,
+      reference: beginning.reference,
+      options: TrainerOptions(
+        microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
+        threads: threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
+      seed: run.settings.method.seed, ranks: ranks,
+      readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
+    watchdog = Watchdog(patience: Int(Limits.training.seconds))
+    policy.onMicroBatch = { [unowned self] in
+      self.watchdog.wake()
+      self.onMicroBatch()
+    }
+    policy.willChange = { [unowned self] in try self.willChange() }
+    try watchdog.start()
+    Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
+  }
+
+  /// Ranks other than 0: does what rank 0 says, until it says that the run ends.
+  ///
+  /// - Throws: whatever makes going on impossible; the launcher then ends the other ranks.
+  package func follow() throws {
+    let room = Floats(count: min(Shards.bucketElements, run.model.layout.count))
+    while true {
+      switch try command() {
+      case .train(let step, let trajectories): _ = try learn(step: step, from: trajectories)
+      case .gather(let piece): _ = try gather(piece: Int(piece), into: room)
+      case .end: return noteMemory()
+      }
+    }
+  }
+
+  private func command() throws -> RankCommand {
+    let bytes = try ranks.receiveFromRoot()
+    do {
+      let command = try RankCommand(bytes)
+      if case .gather(let piece) = command, piece >= UInt64(shared.pieceCount) {
+        throw ByteError.invalid(field: "piece", value: piece)
+      }
+      return command
+    } catch {
+      throw LearnerError.notACommand("\(error)")
+    }
+  }
+
+  // MARK: What all ranks do together
+
+  /// One step.
+  func learn(step: UInt32, from trajectories: [Trajectory]) throws -> (Lesson, [Group]) {
+    watchdog.wake()
+    defer { watchdog.rest() }
+    let groups = groups(of: trajectories)
+    let lesson = try TTRL.learn(
+      &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
+      history: history, method: run.method)
+    history.record(lesson.judgements)
+    try Agreement.require(policy.weights.fingerprint, step: step, ranks)
+    return (lesson, groups)
+  }
+
+  /// Trajectories in slot order, cut where the prompt changes.
+  private func groups(of trajectories: [Trajectory]) -> [Group] {
+    var groups: [Group] = []
+    for trajectory in trajectories {
+      if groups.last?.prompt == trajectory.slot.prompt {
+        groups[groups.count - 1].trajectories.append(trajectory)
+      } else {
+        groups.append(Group(prompt: trajectory.slot.prompt, trajectories: [trajectory]))
+      }
+    }
+    return groups
+  }
+
+  /// Gathers a piece of a checkpoint at rank 0.
+  ///
+  /// - Parameters:
+  ///   - piece: below `shared.pieceCount`.
+  ///   - room: for a bucket; only rank 0's is filled.
+  /// - Returns: the piece's values.
+  func gather(piece: Int, into room: Floats) throws -> Int {
+    try shared.gather(piece: piece, of: policy.optimizer, into: room)
+  }
+
+  /// What the rank has held at most, beside what was planned for it.
+  func noteMemory() {
+    let plan = RunMemory.learner(
+      run.settings, model: run.model.configuration.model, rank: ranks.rank, of: ranks.size)
+    Log.info(
+      "learner.memory",
+      [
+        "rank": ranks.rank, "ranks": ranks.size, "peak_bytes": Machine.peakResidentBytes, "planned_bytes": plan.bytes,
+      ])
+  }
+}
+
+/// Why a learner cannot go on, where it is not the model's, a file's or MPI's fault.
+enum LearnerError: Error, CustomStringConvertible {
+  /// The machine's reason.
+  case cannotGoOn(Departure)
+  /// What rank 0 sent to another rank.
+  case notACommand(String)
+
+  var description: String {
+    switch self {
+    case .cannotGoOn(let departure): "\(departure)"
+    case .notACommand(let problem):
+      "rank 0 sent what is not a command: \(problem). Do all ranks run the same version of ttrl?"
+    }
+  }
+}

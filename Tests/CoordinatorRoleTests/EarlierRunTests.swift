@@ -1,0 +1,85 @@
+// What a coordinator and a page recall of a run that an earlier version of the program made, and what they make of a
+// ledger that is damaged.
+
+import Base
+import CoordinatorRole
+import Fleet
+import Foundation
+import Ledger
+import Observatory
+import Platform
+import Records
+import RunReading
+import Runs
+import TTRL
+import Testing
+
+@Suite struct EarlierRunTests {
+  /// A copy of the fixture, with the built-in model in its settings. Removed with the test.
+  private final class Copy {
+    let directory: RunDirectory
+
+    init() throws {
+      let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Fixtures/earlier-run")
+      let path = NSTemporaryDirectory() + "ttrl-test-\(UUID().uuidString)"
+      try FileManager.default.copyItem(atPath: fixture.path, toPath: path)
+      directory = RunDirectory(path)
+      let settings = try Files.readText(directory.settings).replacingOccurrences(
+        of: "\"MODEL\"", with: "\"\(try BuiltIn.unpacked())\"")
+      try Files.write(settings, to: directory.settings)
+    }
+
+    deinit { try? Files.removeTree(directory.path) }
+  }
+
+  @Test func `the guard comes to what it came to then`() throws {
+    let copy = try Copy()
+    let run = try Run(opening: copy.directory)
+    let ledger = try Ledger(path: copy.directory.ledger, mode: .readOnly)
+    var watch = run.freshGuard
+    var reports: [StepReport] = []
+    for row in try ledger.stepMetrics() {
+      let report = try StepReport(parsing: row.json)
+      let reading = watch.observe(try StepSigns(report))
+      #expect(reading.distinctLabelRatio == report.figures[.distinctLabelRatio])
+      #expect(reading.overturnRatio == report.figures[.overturnRatio])
+      reports.append(report)
+    }
+    #expect(reports.map { $0.figures[.unneededSamples] } == [4, 0, 2])
+    #expect(reports[0].prompts[0].labelVotes == 4 && reports[0].prompts[0].unneeded == 3)
+  }
+
+  @Test func `a coordinator recalls it`() throws {
+    let copy = try Copy()
+    let ledger = try Ledger(path: copy.directory.ledger, mode: .readWrite)
+    let memory = try RunRecorder(run: try Run(opening: copy.directory), ledger: ledger).recall()
+    #expect(memory.closedRounds.count == 3 && memory.policies.count == 4 && memory.settled.isEmpty)
+    #expect(memory.course.judged == PolicyVersion(2))
+  }
+
+  @Test func `a row that cannot be read ends the coordinator, and is named`() throws {
+    let copy = try Copy()
+    let ledger = try Ledger(path: copy.directory.ledger, mode: .readWrite)
+    try ledger.setMetrics(#"{"kind":"step","step":1,"prompts":[]}"#, ofStep: 1)
+    let recorder = RunRecorder(run: try Run(opening: copy.directory), ledger: ledger)
+    let error = #expect(throws: CoordinatorFailure.self) { try recorder.recall() }
+    let text = "\(try #require(error))"
+    #expect(text.contains("row of step 1 cannot be read") && text.contains("majority_ratio"), "\(text)")
+  }
+
+  @Test func `the page has its figures under their present names`() throws {
+    let copy = try Copy()
+    let watch = RunWatch(copy.directory)
+    while watch.refresh() {}
+    let figures = PageAnswers.curves(watch.digest, points: 10)["figures"]
+    #expect(figures?["unneeded_samples"] == [.double(4), .double(0), .double(2)] && figures?["flip_rate"] == nil)
+    let prompt = PageAnswers.prompt(
+      PromptText(index: 27, id: nil, question: "", answer: nil), watch.digest.prompts[27])
+    #expect(prompt["votes"]?.elements?.first?["samples"] == 5)
+    let ledger = try Ledger(path: copy.directory.ledger, mode: .readOnly)
+    let step = PageAnswers.step(try MetricsRow.parse(try #require(try ledger.metrics(ofStep: 0))))
+    let first = try #require(step["prompts"]?.elements?.first)
+    #expect(first["label_votes"] == 4 && first["unneeded"] == 3 && first["votes"] == nil)
+  }
+}
