@@ -48,16 +48,19 @@ let shims: [Target] = [
     linkerSettings: [.linkedLibrary("dnnl")]),
   .target(name: "CCeilings", path: "Sources/Engine/CCeilings", cSettings: [.unsafeFlags(["-O2"])]),
   .target(name: "CEmbedded", path: "Sources/Run/CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+  .target(
+    name: "CPageFiles", path: "Sources/Watching/CPageFiles", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 ]
 
 let layers: [[Module]] = [
   [
-    module("Base", in: "System", .pure, imports: [])
+    module("Base", in: "System", .pure, imports: []),
+    module("PageFiles", in: "Watching", .numeric, imports: ["CPageFiles"]),
   ],
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
-    module("Observatory", in: "Watching", .pure, imports: ["Base"]),
+    module("Observatory", in: "Watching", .pure, imports: ["PageFiles", "Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
     module("Collectives", in: "System", .shell, imports: ["Base", "CMPI"]),
@@ -198,7 +201,7 @@ let package = Package(
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
     tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
-    tests("Observatory", of: ["Observatory", "Base"]),
+    tests("Observatory", of: ["Observatory", "PageFiles", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),
     tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),

@@ -205,15 +205,17 @@ func digest(of run: MadeUpRun) -> RunDigest {
     }
   }
 
-  private func contents(of path: String) throws -> [UInt8] {
-    let file = try #require(fopen(path, "r"), "\(path) cannot be read")
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-      let count = fread(&chunk, 1, chunk.count, file)
-      if count == 0 { return bytes }
-      bytes += chunk[..<count]
-    }
+}
+
+/// All bytes of a file.
+func contents(of path: String) throws -> [UInt8] {
+  let file = try #require(fopen(path, "r"), "\(path) cannot be read")
+  defer { fclose(file) }
+  var bytes: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = fread(&chunk, 1, chunk.count, file)
+    if count == 0 { return bytes }
+    bytes += chunk[..<count]
   }
 }

@@ -65,6 +65,6 @@ package enum StepFigures {
     StepFigure("train_seconds", "seconds of training"),
   ]
 
-  /// Where a figure stands in `all`; looked up, never walked.
+  /// The place of a figure in `all`. Looked up by name, never iterated.
   static let places: [String: Int] = Dictionary(uniqueKeysWithValues: all.enumerated().map { ($1.name, $0) })
 }
