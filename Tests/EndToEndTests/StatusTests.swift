@@ -6,7 +6,7 @@ import Testing
 extension EndToEnd {
   @Suite struct StatusTests {
     /// Without workers nothing moves, so there is nothing to be late for.
-    @Test func `a run that waits says who waits for whom, and without a coordinator that none is at work`() throws {
+    @Test func `a run that waits says what waits for what, and without a coordinator that none is running`() throws {
       let scratch = Scratch()
       let run = scratch.file("run")
       let arguments = SmallRun.settings + ["--workers", "0", "--learners", "1", "--page", "none"]
@@ -32,7 +32,7 @@ extension EndToEnd {
       running.signal(SIGTERM)
       _ = running.wait()
       let after = try status()
-      #expect(after["waits_for"] as? String == "a coordinator: none is at work" && after["balanced"] as? Bool == true)
+      #expect(after["waits_for"] as? String == "a coordinator: none is running" && after["balanced"] as? Bool == true)
     }
   }
 }
