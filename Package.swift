@@ -60,7 +60,6 @@ let layers: [[Module]] = [
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
-    module("Observatory", in: "Watching", .pure, imports: ["PageFiles", "Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
     module("Collectives", in: "System", .shell, imports: ["Base", "CMPI"]),
@@ -72,6 +71,7 @@ let layers: [[Module]] = [
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
+    module("Observatory", in: "Watching", .pure, imports: ["PageFiles", "Base", "Records"]),
   ],
   [
     module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
@@ -188,7 +188,7 @@ let package = Package(
   ],
   targets: shims + layers.flatMap { $0.map(\.target) } + [
     tests("Base", of: ["Base"]),
-    tests("Records", of: ["Records"]),
+    tests("Records", of: ["Records", "Base"]),
     tests("Answers", of: ["Answers", "Base"]),
     tests("TTRL", of: ["TTRL", "Answers", "Records", "Base"]),
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
@@ -201,7 +201,7 @@ let package = Package(
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
     tests("LearnerRole", of: ["LearnerRole", "Collectives"]),
-    tests("Observatory", of: ["Observatory", "PageFiles", "Base"]),
+    tests("Observatory", of: ["Observatory", "PageFiles", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),
     tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),

@@ -93,7 +93,7 @@ enum CrowdCommand {
     let round = RoundID.train(step: UInt32(step))
     let time = 1_700_000_000 + Double(step)
     try ledger.open(round, policy: PolicyVersion(round.step), slots: promptsPerStep * options.responses, at: time)
-    var rows: [JSON] = []
+    var report = StepReport(step: round.step)
     for place in 0..<promptsPerStep {
       let prompt = (step * promptsPerStep + place) % options.prompts
       let label = "q:\(2 * prompt + (step + place) % 3 / 2)"
@@ -104,21 +104,22 @@ enum CrowdCommand {
           tokens: [50, 51, 52, 53], logprobs: [-0.1, -0.2, -0.3, -0.4], entropySum: 1, finish: .stop)
         _ = try ledger.insert(trajectory, worker: worker)
       }
-      rows.append([
-        "prompt": .int(prompt), "label": .string(label), "votes": .int(options.responses / 2 + 1),
-        "samples": .int(options.responses), "no_answer": 0, "truncated": 0, "answers": 2, "tie": false,
-        "zero_advantage": false, "rewarded": 1, "abstained": .null, "flipped": .null, "saved": 0,
-      ])
+      var group = PromptReport(prompt: UInt32(prompt))
+      group.label = label
+      (group.labelVotes, group.samples) = (UInt32(options.responses / 2 + 1), UInt32(options.responses))
+      (group.answerCount, group.rewarded) = (2, 1)
+      report.prompts.append(group)
     }
     let progress = Double(step) / Double(options.steps)
-    let row: JSON = [
-      "kind": "step", "step": .int(step), "learning_rate": .double(1e-4 * (1 - progress)),
-      "majority_ratio": .double(0.2 + 0.7 * progress), "entropy": .double(1 - progress),
-      "zero_advantage_ratio": .double(progress / 2), "no_answer_ratio": 0, "truncation_ratio": 0,
-      "response_length_mean": 4, "response_length_max": 4, "sampled_tokens": .int(32 * options.responses),
-      "trained_tokens": .int(16 * options.responses), "gradient_norm": .double(1 - progress / 2),
-      "rollout_seconds": .double(0.6), "train_seconds": .double(0.4), "logprob_gap": 0, "prompts": .array(rows),
+    let figures: [(FigureName, Double)] = [
+      (.learningRate, 1e-4 * (1 - progress)), (.majorityRatio, 0.2 + 0.7 * progress), (.entropy, 1 - progress),
+      (.zeroAdvantageRatio, progress / 2), (.noAnswerRatio, 0), (.truncationRatio, 0), (.responseLengthMean, 4),
+      (.responseLengthMax, 4), (.sampledTokens, Double(32 * options.responses)),
+      (.trainedTokens, Double(16 * options.responses)), (.gradientNorm, 1 - progress / 2), (.rolloutSeconds, 0.6),
+      (.trainSeconds, 0.4), (.logprobGap, 0),
     ]
+    for (name, value) in figures { report.figures[name] = value }
+    let row = StepRow.json(report, alarms: [])
     try ledger.setMetrics(row.text(), ofStep: UInt32(step))
     try ledger.close(round, at: time + 0.6)
     try ledger.record(event: "worker.joined", "worker-\(step % options.workers)", at: time)

@@ -75,7 +75,9 @@ final class ProgressView {
 
   private func saySteps(_ digest: RunDigest) {
     for step in digest.steps where step > shownSteps {
-      guard let text = try? watch.ledger?.metrics(ofStep: Int(step)), let json = try? JSON.parse(text) else { continue }
+      guard let text = try? watch.ledger?.metrics(ofStep: Int(step)), let json = try? MetricsRow.parse(text) else {
+        continue
+      }
       var history = RunHistory()
       history.add(json)
       guard let record = history.steps.first else { continue }

@@ -38,6 +38,11 @@ enum Small {
     PolicyManifest(version: PolicyVersion(version), byteCount: bytes, digest: [digest, UInt8(version)])
   }
 
+  /// Of the step that made a version.
+  static func report(_ version: UInt32) -> StepReport {
+    StepReport(step: version - 1, prompts: [PromptReport(prompt: version)])
+  }
+
   /// A chunk is its own digest.
   @Sendable static func digest(_ bytes: [UInt8]) -> ChunkDigest { ChunkDigest(bytes) }
 

@@ -158,7 +158,7 @@ import Testing
     var bench = CoordinatorBench(plan: Small.plan(steps: 2))
     _ = bench.join(9, .learner)
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     _ = bench.say(.want(slots: 64), from: 1)
     let sealed = bench.transfer(Small.manifest(1), from: 9)
     #expect(leases(in: sealed).allSatisfy { $0.round == .train(step: 1) && $0.policy == PolicyVersion(1) })
@@ -179,7 +179,7 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(9, .learner)
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     let sealed = bench.transfer(Small.manifest(1), from: 9)
     if learnerIsReady { _ = bench.say(.ready(PolicyVersion(1)), from: 9) }
     let last = leases(in: sealed + bench.say(.want(slots: 8), from: 1))

@@ -106,7 +106,7 @@ import Testing
   }
 
   @Test(arguments: [
-    Message.ready(PolicyVersion(0)), .publish(Small.manifest(1), report: ""),
+    Message.ready(PolicyVersion(0)), .publish(Small.manifest(1), report: Small.report(1)),
     .policyBytes(PolicyVersion(1), offset: 0, bytes: [0]), .hello(Small.hello(.worker)), .welcome(Small.welcome()),
     .settled([]), .finished, .published(PolicyVersion(0)),
   ])

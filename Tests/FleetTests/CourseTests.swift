@@ -16,7 +16,7 @@ import Testing
     var effects: [CoordinatorEffect] = []
     for version in 1...count {
       for lease in leases { _ = bench.deliver(lease, from: 1) }
-      _ = bench.say(.publish(Small.manifest(version), report: "{}"), from: 9)
+      _ = bench.say(.publish(Small.manifest(version), report: Small.report(version)), from: 9)
       _ = bench.say(.policyBytes(PolicyVersion(version), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
       effects = bench.on(
         .sealed(Small.manifest(version), isIntact: true, from: PeerID(9), course: course(version)))

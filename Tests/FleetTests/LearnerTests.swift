@@ -13,7 +13,7 @@ struct LearnerBench {
   init(held: UInt32 = 0) {
     learner = Learner(
       hello: Small.hello(.learner), held: PolicyVersion(held),
-      publication: held == 0 ? nil : (Small.manifest(held), "report \(held)"))
+      publication: held == 0 ? nil : (Small.manifest(held), Small.report(held)))
   }
 
   mutating func on(_ event: LearnerEvent) -> [LearnerEffect] { learner.receive(event, now: .zero) }
@@ -83,8 +83,8 @@ struct LearnerBench {
     var bench = LearnerBench()
     _ = bench.join()
     _ = bench.hearBatch(step: 0)
-    let publish = bench.on(.trained(Small.manifest(1), report: "r"))
-    #expect(publish == [.send(.publish(Small.manifest(1), report: "r"))])
+    let publish = bench.on(.trained(Small.manifest(1), report: Small.report(1)))
+    #expect(publish == [.send(.publish(Small.manifest(1), report: Small.report(1)))])
     #expect(bench.hear(.requestBytes(PolicyVersion(1), offset: 2)) == [.sendPolicy(PolicyVersion(1), offset: 2)])
     #expect(bench.hear(.requestBytes(PolicyVersion(1), offset: 4)) == [.disconnect], "it has bytes 0 to 3")
     #expect(bench.hear(.published(PolicyVersion(1))) == [.send(.ready(PolicyVersion(1)))])
@@ -95,8 +95,8 @@ struct LearnerBench {
     _ = bench.join()
     _ = bench.hearBatch(step: 0)
     _ = bench.on(.disconnected)
-    #expect(bench.on(.trained(Small.manifest(1), report: "r")).isEmpty)
-    #expect(bench.join() == [.send(.publish(Small.manifest(1), report: "r"))])
+    #expect(bench.on(.trained(Small.manifest(1), report: Small.report(1))).isEmpty)
+    #expect(bench.join() == [.send(.publish(Small.manifest(1), report: Small.report(1)))])
   }
 
   @Test func `a learner that reconnects while it trains asks for nothing`() {
@@ -105,20 +105,23 @@ struct LearnerBench {
     _ = bench.hearBatch(step: 0)
     _ = bench.on(.disconnected)
     #expect(bench.join().isEmpty)
-    #expect(bench.on(.trained(Small.manifest(1), report: "r")) == [.send(.publish(Small.manifest(1), report: "r"))])
+    #expect(
+      bench.on(.trained(Small.manifest(1), report: Small.report(1))) == [
+        .send(.publish(Small.manifest(1), report: Small.report(1)))
+      ])
   }
 
   @Test func `a learner that died after its checkpoint and before publishing it publishes it first`() {
     var bench = LearnerBench(held: 3)
-    #expect(bench.join(latest: 2) == [.send(.publish(Small.manifest(3), report: "report 3"))])
+    #expect(bench.join(latest: 2) == [.send(.publish(Small.manifest(3), report: Small.report(3)))])
   }
 
   @Test func `a learner that is behind trains the same steps again`() {
     var bench = LearnerBench(held: 1)
     #expect(bench.join(latest: 3) == [.send(.ready(PolicyVersion(1)))])
     #expect(bench.hearBatch(step: 1) == [.train(step: 1, [Small.trajectory(step: 1, sample: 0)])])
-    let publish = bench.on(.trained(Small.manifest(2), report: "r"))
-    #expect(publish == [.send(.publish(Small.manifest(2), report: "r"))])
+    let publish = bench.on(.trained(Small.manifest(2), report: Small.report(2)))
+    #expect(publish == [.send(.publish(Small.manifest(2), report: Small.report(2)))])
   }
 
   @Test func `a learner leaves as it is told: finished with 0, refused with 1, another run with 1`() {

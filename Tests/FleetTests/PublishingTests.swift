@@ -10,14 +10,14 @@ import Testing
   private func announced() -> CoordinatorBench {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 1)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 1)
     return bench
   }
 
   @Test func `an announced version is fetched, written in order, sealed, and then confirmed`() {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
-    let announced = bench.say(.publish(Small.manifest(1), report: "{}"), from: 1)
+    let announced = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 1)
     #expect(announced == [.send(.requestBytes(PolicyVersion(1), offset: 0), to: PeerID(1))])
     let half = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [1, 2]), from: 1)
     #expect(
@@ -29,7 +29,7 @@ import Testing
     #expect(
       whole == [
         .writePolicy(PolicyVersion(1), offset: 2, bytes: [3, 4]),
-        .sealPolicy(Small.manifest(1), report: "{}", from: PeerID(1)),
+        .sealPolicy(Small.manifest(1), report: Small.report(1), from: PeerID(1)),
       ])
     let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
     #expect(sealed.contains(.note(.published(PolicyVersion(1)))))
@@ -54,7 +54,7 @@ import Testing
     #expect(effects.contains(.close(PeerID(1), reason: "policy 1 arrived damaged")))
     #expect(messages(to: 1, in: effects).isEmpty)
     _ = bench.join(2, .learner)
-    let again = bench.say(.publish(Small.manifest(1), report: "{}"), from: 2)
+    let again = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 2)
     #expect(messages(to: 2, in: again) == [.requestBytes(PolicyVersion(1), offset: 0)])
   }
 
@@ -63,7 +63,7 @@ import Testing
     _ = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 1)
     _ = bench.on(.disconnected(PeerID(1)))
     _ = bench.join(2, .learner)
-    #expect(bench.say(.publish(Small.manifest(1), report: "{}"), from: 2).isEmpty)
+    #expect(bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 2).isEmpty)
     let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
     #expect(messages(to: 2, in: sealed) == [.published(PolicyVersion(1))])
     #expect(messages(to: 1, in: sealed).isEmpty)
@@ -81,7 +81,9 @@ import Testing
   @Test func `a version may not skip the one before it`() {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
-    #expect(messages(to: 1, in: bench.say(.publish(Small.manifest(2), report: ""), from: 1)).contains(where: isGoodbye))
+    #expect(
+      messages(to: 1, in: bench.say(.publish(Small.manifest(2), report: Small.report(2)), from: 1)).contains(
+        where: isGoodbye))
   }
 
   /// A coordinator at policy 2, whose policy 1 is not needed and not kept any more.
@@ -96,7 +98,7 @@ import Testing
   func `a version that is published again with the same digest is confirmed, kept or not`(_ version: UInt32) {
     var bench = advanced()
     _ = bench.join(1, .learner)
-    let effects = bench.say(.publish(Small.manifest(version), report: ""), from: 1)
+    let effects = bench.say(.publish(Small.manifest(version), report: Small.report(version)), from: 1)
     #expect(effects == [.send(.published(PolicyVersion(version)), to: PeerID(1))])
   }
 
@@ -104,7 +106,7 @@ import Testing
   func `a version that is published again with another digest ends the run`(_ version: UInt32) {
     var bench = advanced()
     _ = bench.join(1, .learner)
-    let effects = bench.say(.publish(Small.manifest(version, digest: 9), report: ""), from: 1)
+    let effects = bench.say(.publish(Small.manifest(version, digest: 9), report: Small.report(version)), from: 1)
     #expect(effects.count == 1)
     guard case .fail(let reason) = effects.first else { return #expect(Bool(false), "expected .fail, got \(effects)") }
     #expect(reason.hasPrefix("policy \(version) was trained again and came out different"))
@@ -114,7 +116,7 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(9, .learner)
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     #expect(bench.transfer(Small.manifest(1), from: 9).contains(.dropPolicy(PolicyVersion(0))))
     #expect(
       messages(to: 1, in: bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)) == [
@@ -126,7 +128,7 @@ import Testing
     var bench = CoordinatorBench()
     _ = bench.join(9, .learner)
     for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     let effects = bench.transfer(Small.manifest(1), from: 9)
     let made = effects.firstIndex(of: .bundle(.make(Small.manifest(1), base: Small.manifest(0))))
     let dropped = effects.firstIndex(of: .dropPolicy(PolicyVersion(0)))
@@ -140,7 +142,7 @@ import Testing
     for lease in bench.lease(to: 1) {
       #expect(!bench.deliver(lease, from: 1).contains(.finish), "policy 1 would be lost")
     }
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     #expect(!bench.transfer(Small.manifest(1), from: 9).contains(.finish), "the learner does not know yet")
     #expect(bench.say(.ready(PolicyVersion(1)), from: 9).last == .finish)
   }

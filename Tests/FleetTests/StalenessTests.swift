@@ -19,7 +19,7 @@ import Testing
   private func publish(
     _ version: UInt32, _ bench: inout CoordinatorBench, course: RunCourse = RunCourse()
   ) -> [CoordinatorEffect] {
-    _ = bench.say(.publish(Small.manifest(version), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(version), report: Small.report(version)), from: 9)
     _ = bench.say(.policyBytes(PolicyVersion(version), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
     return bench.on(.sealed(Small.manifest(version), isIntact: true, from: PeerID(9), course: course))
   }

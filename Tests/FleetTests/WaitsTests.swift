@@ -45,7 +45,7 @@ import Testing
       lines(bench) == [
         "coordinator < learner: to train step 1, 5, 600 left", "worker ada < coordinator: 62 slots to sample, 5",
       ])
-    _ = bench.say(.publish(Small.manifest(1), report: "{}"), from: 9)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     #expect(lines(bench).first == "coordinator < learner: to send policy 1: 0 of 4 bytes, 0, 600 left")
     _ = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 9)
     pass(2)

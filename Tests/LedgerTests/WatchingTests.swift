@@ -69,7 +69,7 @@ import Testing
     defer { finish() }
     let ledger = try Ledger(path: path + "/ledger.sqlite", mode: .readWrite)
     for step in 0..<5 as Range<UInt32> {
-      try ledger.setMetrics(#"{"step":\#(step),"prompts":[{"prompt":7,"votes":\#(step)}]}"#, ofStep: step)
+      try ledger.setMetrics(#"{"step":\#(step),"prompts":[{"prompt":7,"label_votes":\#(step)}]}"#, ofStep: step)
       try ledger.insert(StoredPrompt(set: .training, index: step, text: "q\(step)", tokens: [1]))
       try ledger.record(event: step % 2 == 0 ? "even" : "odd", "\(step)", at: Double(step))
     }

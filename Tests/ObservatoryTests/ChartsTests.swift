@@ -2,6 +2,7 @@
 
 import Base
 import Observatory
+import Records
 import Testing
 
 @Suite struct ChartsTests {
@@ -11,7 +12,7 @@ import Testing
   @Test func `every curve shows a figure that there is`() {
     for curve in Charts.all.flatMap(\.curves) {
       switch curve.source {
-      case .step(let figure): #expect(StepFigures.all.contains { $0.name == figure }, "\(figure)")
+      case .step(let figure): #expect(StepFigures.all.contains { $0.figure == figure }, "\(figure)")
       case .evaluation(let set, let figure):
         #expect(Self.history.evaluations(on: set).allSatisfy { $0.figures.contains { $0.name == figure } }, "\(figure)")
       case .visit: Issue.record("\(curve.name) is of one prompt, not of a run")
@@ -58,7 +59,7 @@ import Testing
     let accuracy = try #require(charts.first?["series"]?.elements)
     let lines = accuracy.compactMap { $0["values"]?.elements?.compactMap(\.double) }
     let points = accuracy.compactMap { $0["points"]?.elements?.compactMap(\.elements) }
-    for (line, figure) in zip(lines, ["ground_truth_ratio", "label_accuracy"]) {
+    for (line, figure) in zip(lines, [FigureName.groundTruthRatio, .labelAccuracy]) {
       let recorded = Self.digest.column(figure).map(Double.init)
       #expect(line.count == recorded.count && zip(line, recorded).allSatisfy { abs($0 - $1) < 1e-6 })
     }
@@ -93,7 +94,7 @@ import Testing
   @Test func `the terminal calls the curves what the charts call them`() {
     let terminal = LiveView.Terminal(width: 200, height: 40, isUnicode: true, isStyled: false)
     let lines = LiveView.lines(RunView(), Self.digest, on: terminal).joined(separator: "\n")
-    for figure in ["ground_truth_ratio", "label_accuracy", "majority_ratio", "entropy", "distinct_label_ratio"] {
+    for figure in [FigureName.groundTruthRatio, .labelAccuracy, .majorityRatio, .entropy, .distinctLabelRatio] {
       let curve = Charts.all.lazy.flatMap(\.curves).first { $0.source == .step(figure) }
       #expect(curve.map { lines.contains("\($0.label) ") } == true, "\(figure) is missing in\n\(lines)")
     }

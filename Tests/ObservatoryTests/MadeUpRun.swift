@@ -44,7 +44,7 @@ struct MadeUpRun {
       "kind": "step", "step": .int(step),
       "learning_rate": .double(3e-4 * min(1, Double(step + 1) / 8) * (1 - progress)),
       "label_accuracy": truth(mean { $0["label_right"]?.bool == true ? 1 : 0 }),
-      "reward_accuracy": truth(share("right_rewards")), "majority_ratio": share("votes"),
+      "reward_accuracy": truth(share("right_rewards")), "majority_ratio": share("label_votes"),
       "ground_truth_ratio": truth(share("right")), "majority_voting_reward": share("rewarded"),
       "pass@N": truth(mean { $0["right"]?.int ?? 0 > 0 ? 1 : 0 }),
       "no_answer_ratio": share("no_answer"), "truncation_ratio": share("truncated"),
@@ -52,7 +52,7 @@ struct MadeUpRun {
       "zero_advantage_ratio": mean { $0["zero_advantage"]?.bool == true ? 1 : 0 },
       "unlabeled_ratio": mean { $0["label"]?.isNull == true ? 1 : 0 },
       "distinct_label_ratio": .double(0.9 - 0.2 * progress), "flip_ratio": .double(0.4 * (1 - progress)),
-      "overturn_rate": .double(0.1 * progress),
+      "overturn_ratio": .double(0.1 * progress),
       "entropy": .double(0.72 - 0.5 * progress + 0.05 * random.uniform()),
       "response_length_mean": .double(length), "response_length_max": .int(min(384, Int(length * 1.8) + step % 60)),
       "sampled_tokens": .int(Int(length) * votes * questionsPerStep), "trained_tokens": .int(Int(length) * 16),
@@ -74,7 +74,7 @@ struct MadeUpRun {
     weights[4] *= 0.95
     var members: [JSON.Member] = [
       .init("prompt", .int(prompt)), .init("label", label.map { .string(answer($0, of: prompt)) } ?? .null),
-      .init("votes", .int(best)), .init("samples", .int(votes)), .init("no_answer", .int(counts[4])),
+      .init("label_votes", .int(best)), .init("samples", .int(votes)), .init("no_answer", .int(counts[4])),
       .init("truncated", .int(counts[4] / 2)), .init("answers", .int(counts[..<4].count { $0 > 0 })),
       .init("tie", .bool(counts[..<4].count { $0 == best } > 1)),
       .init("zero_advantage", .bool(best == votes)), .init("rewarded", .int(best)),

@@ -7,6 +7,7 @@
 import Base
 import Glibc
 import Observatory
+import Records
 import Testing
 
 /// Any text gives its samples, or what is wrong with it.
@@ -133,7 +134,7 @@ private struct PrometheusParser {
     #expect(parsed.samples.allSatisfy { $0.name.hasPrefix("ttrl_") })
     func value(_ name: String) -> Double? { parsed.samples.first { $0.name == name }?.value }
     #expect(value("ttrl_steps_total") == 120 && value("ttrl_steps_planned") == 120)
-    #expect(value("ttrl_step_majority_ratio") == digest.last("majority_ratio").map { Double("\($0)") ?? $0 })
+    #expect(value("ttrl_step_majority_ratio") == digest.last(.majorityRatio).map { Double("\($0)") ?? $0 })
     #expect(value("ttrl_open_slots") == 54)
   }
 
@@ -188,7 +189,7 @@ func digest(of run: MadeUpRun) -> RunDigest {
     (view.workers, view.samplingRate, view.stepCount) = ([worker], 1, 200)
     // A step that has every figure there is.
     var digest = digest(of: MadeUpRun())
-    let figures = StepFigures.all.map { JSON.Member($0.name, .double(0.5)) }
+    let figures = StepFigures.all.map { JSON.Member($0.name, .int(1)) }
     digest.add(.object([JSON.Member("kind", "step"), JSON.Member("step", .int(digest.lastStep + 1))] + figures))
     let served = Prometheus.text(view, digest, version: "1")
     let panels = try #require(dashboard["panels"]?.elements)

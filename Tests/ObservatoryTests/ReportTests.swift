@@ -100,7 +100,7 @@ extension Substring {
   @Test func `markup in answers, questions, settings and versions stays text`() {
     let evil = "</script><script>alert(1)</script>\" onload='x' \u{0}\u{1B}[31m"
     var history = RunHistory()
-    let prompt: JSON = ["prompt": 0, "label": .string(evil), "votes": 1, "samples": 2]
+    let prompt: JSON = ["prompt": 0, "label": .string(evil), "label_votes": 1, "samples": 2]
     history.add(["kind": "step", "step": 0, "majority_ratio": 0.5, "prompts": [prompt]])
     let html = Report.html(
       history, summary: ["weights_sha256": .string(evil), "versions": .object([.init(evil, .string(evil))])],

@@ -2,6 +2,7 @@
 
 import Base
 import Observatory
+import Records
 import Testing
 
 @Suite struct RunDigestTests {
@@ -12,7 +13,7 @@ import Testing
   @Test func `columns are the records' figures`() {
     #expect(Self.digest.steps.map(Int.init) == Self.history.steps.map(\.step))
     let expected = Self.history.steps.map { Float($0.majorityRatio ?? .nan) }
-    #expect(Self.digest.column("majority_ratio") == expected)
+    #expect(Self.digest.column(.majorityRatio) == expected)
     #expect(Self.digest.sampledTokens == Self.history.steps.reduce(0) { $0 + Double($1.sampledTokens ?? 0) })
     #expect(Self.digest.alarms == Self.history.alarms)
   }
@@ -48,7 +49,7 @@ import Testing
     #expect(PageAnswers.bins(of: 3, count: 4) == [0..<1, 1..<2, 2..<3] && PageAnswers.bins(of: 0, count: 4) == [])
     let curves = PageAnswers.curves(Self.digest, points: 10)
     #expect(curves["steps"]?.elements?.count == 10 && curves["bin"]?.int == 12)
-    let column = Self.digest.column("entropy")
+    let column = Self.digest.column(.entropy)
     let mean = column[0..<12].reduce(0) { $0 + Double($1) } / 12
     let first = curves["figures"]?["entropy"]?.elements?.first?.double ?? 0
     #expect(abs(first - mean) < 1e-5)
@@ -59,7 +60,8 @@ import Testing
     var digest = RunDigest()
     for step in 0..<10_000 {
       let prompts = (0..<8).map { offset -> JSON in
-        ["prompt": .int((step * 8 + offset) % 4000), "label": .string("q:\(step % 97)"), "votes": 40, "samples": 64]
+        let prompt = (step * 8 + offset) % 4000
+        return ["prompt": .int(prompt), "label": .string("q:\(step % 97)"), "label_votes": 40, "samples": 64]
       }
       digest.add([
         "kind": "step", "step": .int(step), "majority_ratio": .double(Double(step) / 1e4),

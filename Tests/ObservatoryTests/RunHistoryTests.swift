@@ -9,8 +9,8 @@ import Testing
     let history = RunHistory(
       parsing: """
         {"kind":"step","step":3,"label_accuracy":null,"majority_ratio":0.5,"sampled_tokens":1000,"rollout_seconds":4,\
-        "train_seconds":1,"prompts":[{"prompt":7,"label":"a<b","votes":3,"samples":4,"tie":true,"label_right":false,\
-        "right":1}]}
+        "train_seconds":1,"prompts":[{"prompt":7,"label":"a<b","label_votes":3,"samples":4,"tie":true,\
+        "label_right":false,"right":1}]}
 
         """)
     let step = history.steps.first
@@ -93,7 +93,7 @@ import Testing
       parsing: """
         {"kind":"step","step":\(huge),"majority_ratio":1}
         {"kind":"step","step":4294967295,"sampled_tokens":\(huge),"rollout_seconds":1e-300,"majority_ratio":-1e300,\
-        "entropy":1e308,"gradient_norm":1e-320,"prompts":[{"prompt":4294967295,"votes":\(huge),"samples":1}]}
+        "entropy":1e308,"gradient_norm":1e-320,"prompts":[{"prompt":4294967295,"label_votes":\(huge),"samples":1}]}
         {"kind":"step","step":4294967294,"sampled_tokens":\(huge),"skipped_updates":\(huge)}
 
         """)

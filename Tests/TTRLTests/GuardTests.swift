@@ -103,14 +103,15 @@ private let signs = [
     if sign.alarm.isCollapse { #expect((end.best?.policy.number ?? 0) < 18) }
   }
 
-  @Test func `flips are labels that differ from the prompt's last visit`() {
-    let history = (UInt32(0)..<20).map { number in
-      step(number) { prompt in prompt % 4 == 0 ? "q:\(number)" : nil }
+  @Test func `flips are labels that differ from the prompt's last visit, where it had no label too`() {
+    func history(changing count: UInt32) -> [StepSigns] {
+      (UInt32(0)..<20).map { number in step(number) { $0 % 4 < count ? "q:\(number)" : nil } }
     }
-    let (readings, _) = watch(history)
-    #expect(readings[..<3].allSatisfy { $0.flipRate == nil })
-    // One prompt of four changes at every visit; nobody's answer again and again is no change.
-    #expect(readings[3...].allSatisfy { $0.flipRate == 0.25 })
+    // Three prompts of four change at every visit; that the fourth gives no answer again and again is not a change.
+    let (readings, _) = watch(history(changing: 3))
+    #expect(readings[19].alarms.first { $0.alarm == .flips }?.value == 0.75)
+    #expect(!alarms(watch(history(changing: 2)).readings).joined().contains(.flips))
+    #expect(readings[..<3].allSatisfy { $0.overturnRatio == nil } && readings[3].overturnRatio == 0)
   }
 
   @Test func `labels that most agreed on and that change are a collapse, others are not`() {
@@ -123,7 +124,7 @@ private let signs = [
       }
     }
     let (readings, end) = watch(history(share: 0.6), steps: 4)
-    #expect(readings[14].overturnRate == 0 && readings[15].overturnRate == 0.25)
+    #expect(readings[14].overturnRatio == 0 && readings[15].overturnRatio == 0.25)
     // One of 16 is noise, two are more than a tenth.
     #expect(alarms(readings)[15].isEmpty && alarms(readings)[16] == [.overturned])
     #expect(end.collapse?.step == 16 && end.best?.policy == PolicyVersion(14))

@@ -62,7 +62,7 @@ import Wire
     for (text, value) in [
       ("| trajectories or slots in a message | 4,096 |", Limits.trajectoriesPerMessage == 4096),
       ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
-      ("| weight bytes in a chunk from the learner | 1 MiB |", Limits.chunkBytes == 1 << 20),
+      ("| weight bytes in one `policyBytes` | 1 MiB |", Limits.chunkBytes == 1 << 20),
       (
         "| unpacked bytes of a chunk; packed | 256 KiB; 260 KiB |",
         Limits.blockBytes == 256 << 10 && Limits.packedChunkBytes == 260 << 10

@@ -35,6 +35,25 @@ enum Samples {
       LeasedPrompt(prompt: 1, tokens: [9, 8], samples: [0, 1, 7]), LeasedPrompt(prompt: 2, tokens: [], samples: []),
     ])
 
+  /// Every figure that has an odd place in the list is known.
+  static let report: StepReport = {
+    var report = StepReport(
+      step: 7, weightsDigest: (0..<32).map { UInt8($0) }, stateDigest: [UInt8](repeating: 0xEE, count: 32))
+    for (place, name) in FigureName.allCases.enumerated() where place % 2 == 1 {
+      report.figures[name] = name.isCount ? Double(place) : Double(place) + 0.25
+    }
+    var labelled = PromptReport(prompt: 17)
+    labelled.label = "q:é"
+    (labelled.labelVotes, labelled.samples, labelled.unneeded) = (40, 60, 4)
+    (labelled.withoutAnswer, labelled.truncated, labelled.answerCount, labelled.rewarded) = (5, 6, 7, 41)
+    (labelled.isTie, labelled.isFlip, labelled.abstention) = (true, true, .entropy)
+    labelled.truth = PromptReport.Truth(isLabelRight: true, right: 39, rightRewards: 58)
+    var bare = PromptReport(prompt: .max)
+    (bare.samples, bare.hasZeroAdvantage, bare.isFlip) = (64, true, false)
+    report.prompts = [labelled, bare]
+    return report
+  }()
+
   static let messages: [Message] = [
     .hello(
       Hello(
@@ -51,7 +70,7 @@ enum Samples {
     .bundle(bundle, from: "10.0.0.7:7001", depth: 3), .requestChunk(PolicyVersion(8), chunk), .chunk(chunk, [4, 5]),
     .missing(PolicyVersion(8)), .fault("10.0.0.7:7001", PolicyVersion(8), .wrong),
     .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, [trajectory, trajectory]),
-    .publish(manifest, report: "{}"), .published(PolicyVersion(8)),
+    .publish(manifest, report: report), .published(PolicyVersion(8)),
   ]
 
   /// The edges of every count and choice: empty lists and texts, the other cases of each enum.
@@ -66,6 +85,7 @@ enum Samples {
           policy: PolicyVersion(.max), tokens: [], logprobs: [], entropySum: 0, finish: .stop)
       ]), .policyBytes(PolicyVersion(0), offset: .max, bytes: []),
     .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])),
+    .publish(manifest, report: StepReport(step: .max)),
     .requestBundle(PolicyVersion(0), holding: []),
     .bundle(anchor, from: "", depth: 0), .chunk(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
     .lease(

@@ -27,7 +27,7 @@ extension Coordinator {
   }
 
   mutating func startPublishing(
-    _ manifest: PolicyManifest, _ report: String, from id: PeerID, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
     _ = peers.update(id) { $0.trainedStep = nil }
     if let known = published[manifest.version] ?? sealing?.manifest, known.version == manifest.version {

@@ -73,7 +73,7 @@ package struct Coordinator: Sendable {
   /// Those of them that are learners, in the order of their hellos.
   var learners: [PeerID] = []
   /// The version that a learner is sending.
-  var incoming: (manifest: PolicyManifest, report: String, received: UInt64, from: PeerID)?
+  var incoming: (manifest: PolicyManifest, report: StepReport, received: UInt64, from: PeerID)?
   /// The version whose bytes are complete and being verified, and the learner that waits to hear of it.
   var sealing: (manifest: PolicyManifest, waiting: PeerID)?
   var isFinished = false

@@ -35,7 +35,7 @@ package enum CoordinatorEffect: Sendable, Equatable {
   /// Append bytes of a version that is being published.
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
-  case sealPolicy(PolicyManifest, report: String, from: PeerID)
+  case sealPolicy(PolicyManifest, report: StepReport, from: PeerID)
   /// About the bundles in which versions go to workers; `send` and `avoid` come as `send` and `note`.
   case bundle(BundleEffect)
   /// Send the closed training round's trajectories, those that count, in slot order.

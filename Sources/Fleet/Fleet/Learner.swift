@@ -15,7 +15,7 @@ package enum LearnerEvent: Sendable, Equatable {
   case disconnected
   case received(Message)
   /// The step is trained: the version that came of it. If it is the last, its checkpoint is durable.
-  case trained(PolicyManifest, report: String)
+  case trained(PolicyManifest, report: StepReport)
   case tick
 }
 
@@ -37,7 +37,7 @@ package struct Learner: Sendable {
   private var runID: String?
   /// The version whose state is held; its manifest and report if it was made by a step.
   private var held: PolicyVersion
-  private var heldPublication: (manifest: PolicyManifest, report: String)?
+  private var heldPublication: (manifest: PolicyManifest, report: StepReport)?
   private var isTraining = false
   private var heartbeat = Limits.heartbeat
   private var lastHeartbeat = Instant.zero
@@ -48,7 +48,7 @@ package struct Learner: Sendable {
   /// - Parameters:
   ///   - held: the version of the newest sound checkpoint, 0 for the model the run began with.
   ///   - publication: what to publish for it, unless it is version 0.
-  package init(hello: Hello, held: PolicyVersion, publication: (manifest: PolicyManifest, report: String)?) {
+  package init(hello: Hello, held: PolicyVersion, publication: (manifest: PolicyManifest, report: StepReport)?) {
     self.hello = hello
     self.held = held
     heldPublication = publication

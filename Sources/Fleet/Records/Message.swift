@@ -169,8 +169,9 @@ package enum Message: Sendable, Equatable {
   case ready(PolicyVersion)
   /// Coordinator: one part of a closed training round, in slot order.
   case batch(step: UInt32, part: UInt32, partCount: UInt32, [Trajectory])
-  /// Learner: this version exists; chunks follow unless it is held already. `report` is the step's metrics, JSON.
-  case publish(PolicyManifest, report: String)
+  /// Learner: this version exists, and this is the report of the step that made it. The bytes follow unless the
+  /// coordinator has them already.
+  case publish(PolicyManifest, report: StepReport)
   /// Coordinator: that version and its report are durable.
   case published(PolicyVersion)
 }

@@ -131,7 +131,7 @@ enum MessageCodec {
     case .publish(let manifest, let report):
       kind = .publish
       encode(manifest, into: &out)
-      out.write(report)
+      encode(report, into: &out)
     case .published(let version):
       kind = .published
       out.write(version.number)
@@ -265,12 +265,12 @@ enum MessageCodec {
     case .batch:
       return .batch(
         step: try reader.read(), part: try reader.read(), partCount: try reader.read(), try trajectories(&reader))
-    case .publish: return .publish(try manifest(&reader), report: try text(&reader, "report"))
+    case .publish: return .publish(try manifest(&reader), report: try report(&reader))
     case .published: return .published(try version(&reader))
     }
   }
 
-  private static func text(_ reader: inout ByteReader, _ field: String) throws(ByteError) -> String {
+  static func text(_ reader: inout ByteReader, _ field: String) throws(ByteError) -> String {
     try reader.readString(field, limit: Limits.textBytes)
   }
 

@@ -14,7 +14,7 @@
 import Base
 package import Records
 
-/// A step as the guard sees it: what was sampled, and no answer. Written by the learner's report.
+/// A step as the guard sees it: what was sampled, and no answer.
 package struct StepSigns: Sendable, Equatable {
   package struct Prompt: Sendable, Equatable {
     package var prompt: UInt32
@@ -60,6 +60,22 @@ package struct StepSigns: Sendable, Equatable {
     self.entropy = entropy
     self.length = length
     self.divergence = divergence
+  }
+
+  /// - Throws: `.unknown` if the report lacks a figure that the guard needs.
+  package init(_ report: StepReport) throws(StepReportError) {
+    func known(_ name: FigureName) throws(StepReportError) -> Double {
+      guard let value = report.figures[name] else { throw .unknown(name) }
+      return value
+    }
+    self.init(
+      step: report.step,
+      prompts: report.prompts.map {
+        Prompt(prompt: $0.prompt, label: $0.label, share: Double($0.labelVotes) / Double(max($0.samples, 1)))
+      },
+      majorityRatio: try known(.majorityRatio), zeroAdvantageRatio: try known(.zeroAdvantageRatio),
+      noAnswerRatio: try known(.noAnswerRatio), truncationRatio: try known(.truncationRatio),
+      entropy: try known(.entropy), length: try known(.responseLengthMean), divergence: report.figures[.klToBase])
   }
 }
 
@@ -110,11 +126,9 @@ package struct RaisedAlarm: Sendable, Equatable {
 package struct GuardReading: Sendable, Equatable {
   /// Different labels per prompt, over two windows.
   package var distinctLabelRatio: Double
-  /// Share of the step's prompts whose label is another than at their last visit; nil if none was visited before.
-  package var flipRate: Double?
-  /// Share of the same prompts where the label that changed was settled: half of the responses or more had agreed on
-  /// it.
-  package var overturnRate: Double?
+  /// Share of the step's prompts that were visited before and whose label has changed since, although it was settled:
+  /// half of the responses or more had agreed on it. nil if none was visited before.
+  package var overturnRatio: Double?
   /// What the step's policy is worth without answers; nil before the first full window.
   package var score: Double?
   /// Those that are on, in the order of `Alarm`.
@@ -161,7 +175,7 @@ package struct Guard: Sendable {
     var flipped = 0
     var overturned = 0
 
-    func share(_ count: Int) -> Double? { visited == 0 ? nil : Double(count) / Double(visited) }
+    var overturnRatio: Double? { visited == 0 ? nil : Double(overturned) / Double(visited) }
   }
 
   /// Means over a window.
@@ -178,8 +192,7 @@ package struct Guard: Sendable {
     recent = recent.suffix(window - 1) + [signs]
     changes = changes.suffix(window - 1) + [changed]
     var reading = GuardReading(
-      distinctLabelRatio: distinctLabelRatio, flipRate: changed.share(changed.flipped),
-      overturnRate: changed.share(changed.overturned), score: nil, alarms: [])
+      distinctLabelRatio: distinctLabelRatio, overturnRatio: changed.overturnRatio, score: nil, alarms: [])
     guard recent.count == window else { return reading }
     let now = means()
     let start = first ?? now

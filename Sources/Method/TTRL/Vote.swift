@@ -9,16 +9,6 @@ package import Answers
 import Base
 package import Records
 
-/// Why a group whose samples gave answers has no label, or is not rewarded.
-package enum Abstention: String, Sendable {
-  /// Two or more answers lead, under `TieRule.abstain`.
-  case tie
-  /// The leading answer has too small a share of the votes.
-  case share
-  /// Soft vote: the answers agree too much, or scatter too much.
-  case entropy
-}
-
 /// The outcome of one group's vote.
 package struct Vote: Sendable, Equatable {
   /// The pseudo-label: the answer with the most votes, or nil if there was none or the group abstains.

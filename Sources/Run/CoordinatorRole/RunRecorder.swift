@@ -52,9 +52,19 @@ package final class RunRecorder {
     }
   }
 
-  package func recall() throws(LedgerError) -> CoordinatorMemory {
+  /// - Throws: `LedgerError`, or `CoordinatorFailure` if the row of a step cannot be read: without it the guard would
+  ///   judge another run.
+  package func recall() throws -> CoordinatorMemory {
     watch = run.freshGuard
-    for row in try ledger.stepMetrics() { if let row = try? JSON.parse(row.json) { _ = observe(row) } }
+    for row in try ledger.stepMetrics() {
+      do {
+        _ = observe(try StepSigns(StepReport(parsing: row.json)))
+      } catch {
+        throw CoordinatorFailure.broken(
+          "the ledger's row of step \(row.step) cannot be read: \(error). The ledger was damaged or written by another "
+            + "program; start the run again in a new directory")
+      }
+    }
     let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
     var settled: [Slot] = []
     for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
@@ -82,9 +92,7 @@ package final class RunRecorder {
 
   // MARK: The guard
 
-  /// - Returns: what the guard makes of the step, or nil for a row that lacks what it needs.
-  private func observe(_ row: JSON) -> GuardReading? {
-    guard let signs = StepSigns(row: row) else { return nil }
+  private func observe(_ signs: StepSigns) -> GuardReading {
     let reading = watch.observe(signs)
     alarmsOn = reading.alarms.map(\.alarm)
     return reading
@@ -189,37 +197,46 @@ package final class RunRecorder {
   /// A step's version exists: it, and the learner's report on the step, become durable together.
   ///
   /// - Returns: what all steps so far make of the run.
-  /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
-  package func record(_ manifest: PolicyManifest, report: String) throws -> RunCourse {
+  /// - Throws: `LedgerError`, `PlatformError` if metrics.jsonl cannot be written, or `CoordinatorFailure` if the guard
+  ///   cannot judge the report.
+  package func record(_ manifest: PolicyManifest, report: StepReport) throws -> RunCourse {
     let step = manifest.version.number - 1
     let policy = stored(manifest, madeBy: step)
     let wereOn = alarmsOn
-    let row = (try? JSON.parse(report)) ?? .null
-    let reading = observe(row)
+    let signs: StepSigns
+    do {
+      guard report.step == step else {
+        throw StepReportError.invalid(member: "step", found: "\(report.step)")
+      }
+      signs = try StepSigns(report)
+    } catch {
+      throw CoordinatorFailure.broken("the learner's report on step \(step) cannot be used: \(error)")
+    }
+    let reading = observe(signs)
     let isGuarded = run.settings.guardMode != .off
-    let report = try completed(row, report, step: step, reading?.members(withAlarms: isGuarded) ?? [])
+    let complete = try completed(report, reading)
+    let row = StepRow.json(complete, alarms: isGuarded ? reading.alarms : nil).text()
     try ledger.transaction { () throws(LedgerError) in
       try ledger.insert(policy)
       try openRounds(sampledBy: manifest.version)
-      try ledger.setMetrics(report, ofStep: step)
-      if isGuarded { try self.report(reading?.alarms ?? [], ofStep: step, unless: wereOn) }
+      try ledger.setMetrics(row, ofStep: step)
+      if isGuarded { try self.report(reading.alarms, ofStep: step, unless: wereOn) }
       try keepTime()
     }
-    try append(report)
+    try append(row)
     return course
   }
 
   /// The learner's report knows its step; how long the rollouts took, and what it means after the steps before, is
   /// known here.
-  private func completed(
-    _ row: JSON, _ report: String, step: UInt32, _ more: [JSON.Member]
-  ) throws(LedgerError) -> String {
-    guard let members = row.members else { return report }
-    var added: [JSON.Member] = []
-    if let round = try ledger.rounds().first(where: { $0.id == .train(step: step) }), let closed = round.closedAt {
-      added.append(JSON.Member("rollout_seconds", .double(closed - round.openedAt)))
-    }
-    return JSON.object(members + added + more).text()
+  private func completed(_ report: StepReport, _ reading: GuardReading) throws(LedgerError) -> StepReport {
+    var report = report
+    let round = try ledger.rounds().first { $0.id == .train(step: report.step) }
+    report.figures[.rolloutSeconds] = round.flatMap { round in round.closedAt.map { $0 - round.openedAt } }
+    report.figures[.distinctLabelRatio] = reading.distinctLabelRatio
+    report.figures[.overturnRatio] = reading.overturnRatio
+    report.figures[.guardScore] = reading.score
+    return report
   }
 
   package func drop(_ version: PolicyVersion) throws(LedgerError) {

@@ -34,8 +34,8 @@ struct SavedState {
   var step: Int
   /// What the steps before it came to, per prompt.
   var history = History()
-  /// The report of the step that made the version; empty for version 0.
-  var report: String
+  /// The report of the step that made the version, on rank 0; nil for version 0.
+  var report: StepReport?
   /// nil: the model that the run began with, and moments of zero.
   var arrays: StateFile?
 }
@@ -96,7 +96,7 @@ package struct Checkpoints {
         Log.warning("learner.checkpoint_skipped", ["path": path, "reason": "\(error)"])
       }
     }
-    return SavedState(version: PolicyVersion(0), step: 0, report: "", arrays: nil)
+    return SavedState(version: PolicyVersion(0), step: 0)
   }
 
   private func read(_ path: String, _ version: PolicyVersion) throws -> SavedState {
@@ -108,10 +108,22 @@ package struct Checkpoints {
     }
     let state = try StateFile(path, version, count: run.model.layout.count)
     guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
-      throw CheckpointError.damaged(path: path, problem: "history.json is no list of prompts and their labels")
+      throw CheckpointError.damaged(path: path, problem: "history.json is not a list of prompts and their labels")
     }
     return SavedState(
-      version: version, step: state.step, history: history, report: try Files.readText(path + "/report.json"),
-      arrays: state)
+      version: version, step: state.step, history: history, report: try report(path, version), arrays: state)
+  }
+
+  private func report(_ path: String, _ version: PolicyVersion) throws -> StepReport {
+    let report: StepReport
+    do {
+      report = try StepReport(parsing: try Files.readText(path + "/report.json"))
+    } catch let error as StepReportError {
+      throw CheckpointError.damaged(path: path, problem: "report.json: \(error)")
+    }
+    guard PolicyVersion(report.step).next == version else {
+      throw CheckpointError.damaged(path: path, problem: "report.json is of step \(report.step)")
+    }
+    return report
   }
 }

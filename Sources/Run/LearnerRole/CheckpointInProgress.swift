@@ -4,6 +4,7 @@
 
 import Base
 import Platform
+import Records
 import Runs
 import Tensors
 
@@ -56,7 +57,7 @@ final class CheckpointInProgress {
 
   /// - Returns: the report that the checkpoint has; nil if none was being written.
   /// - Throws: what kept it from being written.
-  func awaitEnd() throws -> String? {
+  func awaitEnd() throws -> StepReport? {
     try stalling {
       let report = try writer?.awaitEnd()
       writer = nil

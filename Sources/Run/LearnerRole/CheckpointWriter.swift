@@ -23,10 +23,10 @@ struct CheckpointContent: Sendable {
   var published: [UInt8]
   /// history.json.
   var history: String
-  /// Its report names what the run came to.
+  /// The run's last: its report gets the digests of what the run came to.
   var isLast: Bool
-  /// The report to keep with it, given the SHA-256 of model.safetensors, and of masters and moments if it is the last.
-  var report: @Sendable (_ weights: String, _ state: String) -> String
+  /// The report to keep with it, without digests.
+  var report: StepReport
 }
 
 final class CheckpointWriter: Sendable {
@@ -36,7 +36,7 @@ final class CheckpointWriter: Sendable {
     /// Masters and moments have been read.
     var isRead = false
     /// nil while it works.
-    var outcome: Result<String, any Error>?
+    var outcome: Result<StepReport, any Error>?
   }
 
   /// Pieces of state, each a bucket of parameters, that wait to be written.
@@ -126,7 +126,7 @@ final class CheckpointWriter: Sendable {
   ///
   /// - Returns: the report that is kept with it.
   /// - Throws: what kept it from being written.
-  func awaitEnd() throws -> String {
+  func awaitEnd() throws -> StepReport {
     while true {
       if let outcome = state.withLock({ $0.outcome }) { return try outcome.get() }
       endBell.wait()
@@ -135,18 +135,21 @@ final class CheckpointWriter: Sendable {
 
   // MARK: The thread
 
-  private func write(_ content: CheckpointContent, _ arrays: [Floats]?) throws -> String {
+  private func write(_ content: CheckpointContent, _ arrays: [Floats]?) throws -> StepReport {
     let final = run.directory.checkpoint(content.version)
     let temporary = final + ".partial"
     try removePartial()
     try Files.createDirectory(temporary)
-    var sums = try writeState(content, arrays, to: temporary + "/trainer.bin")
-    let stateSum = sums.removeLast().sum
+    let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
     let weights = try run.model.write(published: content.published, as: run.weightType, to: temporary)
-    sums.append(("model.safetensors", weights))
+    var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), ("model.safetensors", weights)]
     try Files.write(content.history, to: temporary + "/history.json")
-    let report = content.report(weights, stateSum)
-    try Files.write(report, to: temporary + "/report.json")
+    var report = content.report
+    if content.isLast {
+      report.weightsDigest = Hexadecimal.bytes(weights)
+      report.stateDigest = Hexadecimal.bytes(state.arrays)
+    }
+    try Files.write(report.json.text(), to: temporary + "/report.json")
     for name in try Files.list(temporary) where !sums.contains(where: { $0.name == name }) {
       sums.append((name, try SHA256.hex(ofFile: "\(temporary)/\(name)")))
     }
@@ -163,10 +166,15 @@ final class CheckpointWriter: Sendable {
     return report
   }
 
-  /// - Returns: the sum of the file under its name, and last that of the arrays alone.
+  /// SHA-256 of trainer.bin, and of the arrays in it, without the header.
+  private struct StateSums {
+    var file: String
+    var arrays: String
+  }
+
   private func writeState(
     _ content: CheckpointContent, _ arrays: [Floats]?, to path: String
-  ) throws -> [(name: String, sum: String)] {
+  ) throws -> StateSums {
     let count = run.model.layout.count
     let file = try AtomicFile(path)
     let header = StateFile.header(content.version, count: count, step: content.step)
@@ -190,7 +198,7 @@ final class CheckpointWriter: Sendable {
     state.withLock { $0.isRead = true }
     readBell.signal()
     try file.commit()
-    return [("trainer.bin", fileSum.hex()), ("", stateSum.hex())]
+    return StateSums(file: fileSum.hex(), arrays: stateSum.hex())
   }
 
   private func nextPiece(_ length: Int) -> Floats {

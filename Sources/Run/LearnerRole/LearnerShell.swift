@@ -50,7 +50,8 @@ package final class LearnerShell {
   private var policy: LanguageModelPolicy
   /// What the steps up to the held version came to, per prompt.
   private var history: History
-  private var report: String
+  /// Of the step that made the held version; rank 0's.
+  private var report: StepReport?
   private let watchdog: Watchdog
   /// Called after every micro-batch.
   fileprivate var onMicroBatch: () -> Void = {}
@@ -67,7 +68,7 @@ package final class LearnerShell {
     self.saving = saving
     let saved = try ranks.rank == 0 ? Checkpoints(run).newest() : nil
     let beginning = try shared.exchange(saved)
-    report = saved?.report ?? ""
+    report = saved?.report
     history = beginning.history
     policy = try LanguageModelPolicy(
       plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
@@ -154,7 +155,7 @@ package final class LearnerShell {
   }
 
   /// Rank 0's step: share the batch, learn, checkpoint.
-  fileprivate func train(step: UInt32, on trajectories: [Trajectory]) throws -> (PolicyManifest, report: String) {
+  fileprivate func train(step: UInt32, on trajectories: [Trajectory]) throws -> (PolicyManifest, report: StepReport) {
     // The others' shards as the checkpoint is to have them, while they are that.
     try collectAll()
     let begun = MonotonicClock.now()
@@ -167,22 +168,27 @@ package final class LearnerShell {
     let metrics = StepMetrics(
       step: step, lesson: lesson, groups: groups, truth: run.training.truth, method: run.method)
     let seconds = MonotonicClock.now().since(begun).seconds
-    try keep(metrics, seconds: seconds)
+    let report = try keep(StepReport(metrics, trainSeconds: seconds))
+    Log.info(
+      "learner.step",
+      [
+        "step": metrics.step, "policy": policy.version, "majority_ratio": metrics.majorityRatio,
+        "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": saving.takeStall().seconds,
+      ])
     return (manifest, report)
   }
 
-  private func keep(_ metrics: StepMetrics, seconds: Double) throws {
+  /// Begins a checkpoint, if it is time for one.
+  ///
+  /// - Returns: the report, of the last step with digests.
+  private func keep(_ measured: StepReport) throws -> StepReport {
     let isLast = policy.version.number == run.method.steps
-    let text = { @Sendable (weights: String?, state: String?) in
-      StepRow.json(metrics, trainSeconds: seconds, weightsDigest: weights, stateDigest: state).text()
-    }
+    var report = measured
     published = publishedNow()
-    report = text(nil, nil)
     if isLast || policy.version.number % options.checkpointEvery == 0 {
       let content = CheckpointContent(
         version: policy.version, step: policy.optimizer.step, published: published.bytes, history: history.json.text(),
-        isLast: isLast
-      ) { isLast ? text($0, $1) : text(nil, nil) }
+        isLast: isLast, report: report)
       let optimizer = policy.optimizer
       let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
       try saving.begin(content, arrays: ranks.size == 1 ? arrays : nil, pieces: ranks.size == 1 ? 0 : shared.pieceCount)
@@ -192,12 +198,8 @@ package final class LearnerShell {
       try collectAll()
       report = try saving.awaitEnd() ?? report
     }
-    Log.info(
-      "learner.step",
-      [
-        "step": metrics.step, "policy": policy.version, "majority_ratio": metrics.majorityRatio,
-        "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": saving.takeStall().seconds,
-      ])
+    self.report = report
+    return report
   }
 
   // MARK: Shards on their way to a checkpoint
@@ -257,9 +259,7 @@ package final class LearnerShell {
       version: policy.version, byteCount: UInt64(published.bytes.count), digest: published.digest)
   }
 
-  fileprivate var publication: (manifest: PolicyManifest, report: String)? {
-    policy.version.number == 0 ? nil : (manifest, report)
-  }
+  fileprivate var publication: (manifest: PolicyManifest, report: StepReport)? { report.map { (manifest, $0) } }
 }
 
 /// Rank 0's side towards the coordinator.

@@ -120,7 +120,7 @@ struct SharedState {
     guard count == UInt64(shards.count), let history = History(try JSON.parse(Array(text.utf8))) else {
       throw CheckpointError.damaged(path: "of rank 0", problem: "it is of another model, or has no history")
     }
-    return (SavedState(version: version, step: Int(step), history: history, report: "", arrays: nil), hasMoments)
+    return (SavedState(version: version, step: Int(step), history: history), hasMoments)
   }
 
   // MARK: From the ranks to a checkpoint

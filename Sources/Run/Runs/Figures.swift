@@ -7,101 +7,68 @@ package import Base
 package import Records
 package import TTRL
 
-/// One training step.
-package enum StepRow {
+extension StepReport {
   /// - Parameters:
   ///   - metrics: of the step.
   ///   - trainSeconds: from the batch's arrival to the new weights.
-  ///   - weightsDigest: SHA-256 of the checkpoint's model.safetensors, where one was written.
-  ///   - stateDigest: SHA-256 of masters and optimizer state, likewise.
-  package static func json(
-    _ metrics: StepMetrics, trainSeconds: Double, weightsDigest: String?, stateDigest: String?
-  ) -> JSON {
-    [
-      "kind": "step", "step": .int(Int(metrics.step)), "learning_rate": .double(metrics.learningRate),
-      "label_accuracy": .number(metrics.labelAccuracy), "reward_accuracy": .number(metrics.rewardAccuracy),
-      "majority_ratio": .double(metrics.majorityRatio), "ground_truth_ratio": .number(metrics.groundTruthRatio),
-      "majority_voting_reward": .double(metrics.majorityVotingReward), "pass@N": .number(metrics.passAtVotes),
-      "post_reward_accuracy": .number(metrics.trainedRewardAccuracy),
-      "post_ground_truth_ratio": .number(metrics.trainedGroundTruthRatio),
-      "no_answer_ratio": .double(metrics.noAnswerRatio), "truncation_ratio": .double(metrics.truncatedRatio),
-      "budget_exhausted": .int(metrics.beyondBudget),
-      "tie_ratio": .double(metrics.tieRatio), "zero_advantage_ratio": .double(metrics.zeroAdvantageRatio),
-      "unlabeled_ratio": .double(metrics.unlabeledRatio), "abstention_ratio": .double(metrics.abstentionRatio),
-      "flip_ratio": .number(metrics.flipRatio), "reward_mean": .double(metrics.rewardMean),
-      "samples_saved": .int(metrics.unneededSamples), "entropy": .double(metrics.entropy),
-      "kl_to_base": .number(metrics.klToBase), "policy_lag": .int(metrics.lag),
-      "importance_mean": .number(metrics.importance?.mean), "importance_max": .number(metrics.importance?.max),
-      "importance_truncated_ratio": .number(metrics.importance?.truncatedShare),
-      "response_length_mean": .double(metrics.lengthMean), "response_length_max": .int(metrics.lengthMax),
-      "sampled_tokens": .int(metrics.sampledTokens), "trained_tokens": .int(metrics.trainedTokens),
-      "loss": .double(metrics.loss), "clip_ratio": .double(metrics.clippedShare),
-      "gradient_norm": .double(metrics.gradientNorm), "updates": .int(metrics.updates.count),
-      "skipped_updates": .int(metrics.skippedUpdates), "logprob_gap": .double(Double(metrics.logprobGap)),
-      "train_seconds": .double(trainSeconds), "weights_sha256": .optional(weightsDigest),
-      "state_sha256": .optional(stateDigest), "prompts": .array(metrics.prompts.map(json)),
+  package init(_ metrics: StepMetrics, trainSeconds: Double) {
+    self.init(step: metrics.step, prompts: metrics.prompts.map(PromptReport.init))
+    let values: [(FigureName, Double?)] = [
+      (.learningRate, metrics.learningRate), (.labelAccuracy, metrics.labelAccuracy),
+      (.rewardAccuracy, metrics.rewardAccuracy), (.majorityRatio, metrics.majorityRatio),
+      (.groundTruthRatio, metrics.groundTruthRatio), (.majorityVotingReward, metrics.majorityVotingReward),
+      (.passAtVotes, metrics.passAtVotes), (.trainedRewardAccuracy, metrics.trainedRewardAccuracy),
+      (.trainedGroundTruthRatio, metrics.trainedGroundTruthRatio), (.noAnswerRatio, metrics.noAnswerRatio),
+      (.truncationRatio, metrics.truncatedRatio), (.budgetExhausted, Double(metrics.beyondBudget)),
+      (.tieRatio, metrics.tieRatio), (.zeroAdvantageRatio, metrics.zeroAdvantageRatio),
+      (.unlabeledRatio, metrics.unlabeledRatio), (.abstentionRatio, metrics.abstentionRatio),
+      (.flipRatio, metrics.flipRatio), (.rewardMean, metrics.rewardMean),
+      (.unneededSamples, Double(metrics.unneededSamples)), (.entropy, metrics.entropy),
+      (.klToBase, metrics.klToBase), (.policyLag, Double(metrics.lag)),
+      (.importanceMean, metrics.importance?.mean), (.importanceMax, metrics.importance?.max),
+      (.importanceTruncatedRatio, metrics.importance?.truncatedShare), (.responseLengthMean, metrics.lengthMean),
+      (.responseLengthMax, Double(metrics.lengthMax)), (.sampledTokens, Double(metrics.sampledTokens)),
+      (.trainedTokens, Double(metrics.trainedTokens)), (.loss, metrics.loss), (.clipRatio, metrics.clippedShare),
+      (.gradientNorm, metrics.gradientNorm), (.updates, Double(metrics.updates.count)),
+      (.skippedUpdates, Double(metrics.skippedUpdates)), (.logprobGap, Double(metrics.logprobGap)),
+      (.trainSeconds, trainSeconds),
     ]
+    for (name, value) in values { figures[name] = value }
   }
+}
 
-  private static func json(_ prompt: PromptMetrics) -> JSON {
-    var members: [JSON.Member] = [
-      JSON.Member("prompt", .int(Int(prompt.prompt))), JSON.Member("label", .optional(prompt.label)),
-      JSON.Member("votes", .int(prompt.votes)), JSON.Member("samples", .int(prompt.samples)),
-      JSON.Member("no_answer", .int(prompt.withoutAnswer)), JSON.Member("truncated", .int(prompt.truncated)),
-      JSON.Member("answers", .int(prompt.answerCount)), JSON.Member("tie", .bool(prompt.isTie)),
-      JSON.Member("zero_advantage", .bool(prompt.hasZeroAdvantage)), JSON.Member("rewarded", .int(prompt.rewarded)),
-      JSON.Member("abstained", .optional(prompt.abstention?.rawValue)),
-      JSON.Member("flipped", prompt.isFlip.map { .bool($0) } ?? .null), JSON.Member("saved", .int(prompt.unneeded)),
-    ]
-    if let truth = prompt.truth {
-      members += [
-        JSON.Member("label_right", .bool(truth.isLabelRight)), JSON.Member("right", .int(truth.right)),
-        JSON.Member("right_rewards", .int(truth.rightRewards)),
-      ]
+extension PromptReport {
+  fileprivate init(_ metrics: PromptMetrics) {
+    self.init(prompt: metrics.prompt)
+    label = metrics.label
+    labelVotes = UInt32(clamping: metrics.votes)
+    samples = UInt32(clamping: metrics.samples)
+    unneeded = UInt32(clamping: metrics.unneeded)
+    withoutAnswer = UInt32(clamping: metrics.withoutAnswer)
+    truncated = UInt32(clamping: metrics.truncated)
+    answerCount = UInt32(clamping: metrics.answerCount)
+    rewarded = UInt32(clamping: metrics.rewarded)
+    isTie = metrics.isTie
+    hasZeroAdvantage = metrics.hasZeroAdvantage
+    abstention = metrics.abstention
+    isFlip = metrics.isFlip
+    truth = metrics.truth.map {
+      Truth(
+        isLabelRight: $0.isLabelRight, right: UInt32(clamping: $0.right),
+        rightRewards: UInt32(clamping: $0.rightRewards))
     }
-    return .object(members)
   }
 }
 
-extension StepSigns {
-  /// What the guard needs of a step's row; nil if the row is of another kind or lacks it.
-  package init?(row: JSON) {
-    func number(_ name: String) -> Double? { row[name]?.double }
-    guard let step = row["step"]?.int, let majority = number("majority_ratio"),
-      let zeroAdvantage = number("zero_advantage_ratio"), let noAnswer = number("no_answer_ratio"),
-      let truncation = number("truncation_ratio"), let entropy = number("entropy"),
-      let length = number("response_length_mean"), let prompts = row["prompts"]?.elements
-    else { return nil }
-    self.init(
-      step: UInt32(clamping: step),
-      prompts: prompts.map {
-        let (votes, samples) = ($0["votes"]?.int ?? 0, $0["samples"]?.int ?? 0)
-        return Prompt(
-          prompt: UInt32(clamping: $0["prompt"]?.int ?? 0), label: $0["label"]?.string,
-          share: Double(votes) / Double(max(samples, 1)))
-      },
-      majorityRatio: majority, zeroAdvantageRatio: zeroAdvantage, noAnswerRatio: noAnswer, truncationRatio: truncation,
-      entropy: entropy, length: length, divergence: number("kl_to_base"))
-  }
-}
-
-extension GuardReading {
-  /// Members of the step's row. Alarms are left out where the run has no guard.
-  package func members(withAlarms: Bool) -> [JSON.Member] {
-    [
-      JSON.Member("distinct_label_ratio", .double(distinctLabelRatio)), JSON.Member("flip_rate", .number(flipRate)),
-      JSON.Member("overturn_rate", .number(overturnRate)),
-      JSON.Member("guard_score", .number(score)),
-    ]
-      + (withAlarms
-        ? [
-          JSON.Member(
-            "alarms",
-            .array(
-              alarms.map {
-                ["name": .string($0.alarm.rawValue), "value": .double($0.value), "limit": .double($0.limit)]
-              }))
-        ] : [])
+/// A step as metrics.jsonl and the ledger have it: the report, complete, and the guard's alarms.
+package enum StepRow {
+  /// - Parameter alarms: those that are on; nil, and left out, where the run has no guard.
+  package static func json(_ report: StepReport, alarms: [RaisedAlarm]?) -> JSON {
+    guard let alarms, let members = report.json.members else { return report.json }
+    let list = alarms.map { alarm -> JSON in
+      ["name": .string(alarm.alarm.rawValue), "value": .double(alarm.value), "limit": .double(alarm.limit)]
+    }
+    return .object(members + [JSON.Member("alarms", .array(list))])
   }
 }
 
@@ -147,7 +114,7 @@ package enum EvaluationRow {
   private static func json(_ index: Int, _ prompt: Evaluation.PromptOutcome) -> JSON {
     var members = [
       JSON.Member("prompt", .int(index)), JSON.Member("label", .optional(prompt.vote.label?.text)),
-      JSON.Member("votes", .int(prompt.vote.votes)),
+      JSON.Member("label_votes", .int(prompt.vote.votes)),
     ]
     if let right = prompt.right, let isLabelRight = prompt.isLabelRight {
       members += [JSON.Member("right", .int(right)), JSON.Member("label_right", .bool(isLabelRight))]

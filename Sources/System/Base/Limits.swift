@@ -66,7 +66,7 @@ package enum Limits {
   /// Buckets of gradients under way between learner ranks: enough that adding one overlaps with the transfer of the
   /// next, few enough that what arrives stays small beside the gradient.
   package static let bucketsInFlight = 4
-  /// Any text in a message: names, reasons, configurations, reports.
+  /// Any text in a message: names, reasons, configurations, labels.
   package static let textBytes = 4 << 20
   /// Bytes queued towards one peer before the connection is given up as stuck.
   package static let outgoingBytes = 256 << 20

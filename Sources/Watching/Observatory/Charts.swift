@@ -4,11 +4,13 @@
 // draws them in the browser. The terminal takes its names and units from here (LiveView), and so does the page that
 // compares runs (ReportComparison). Not here: values (ChartValues), how a chart looks (Chart, ChartDrawing).
 
+package import Records
+
 /// One line, or one row of points, in a chart.
 package struct Curve: Sendable {
   package enum Source: Sendable, Equatable {
-    /// A figure of every step, by its name in metrics.jsonl.
-    case step(String)
+    /// A figure of every step.
+    case step(FigureName)
     /// A figure of the evaluations on one set of questions.
     case evaluation(QuestionSet, String)
     /// A share of the responses of one prompt, at every visit.
@@ -69,8 +71,8 @@ package enum Charts {
       "Lines: the samples of each step, how many responses and how many labels are right. Points: evaluations. Higher "
         + "is better.",
       curves: [
-        Curve(.step("ground_truth_ratio"), "pass@1 while training", "pass@1", .right, .solid),
-        Curve(.step("label_accuracy"), "label accuracy while training", "labels", .majority, .dashed),
+        Curve(.step(.groundTruthRatio), "pass@1 while training", "pass@1", .right, .solid),
+        Curve(.step(.labelAccuracy), "label accuracy while training", "labels", .majority, .dashed),
         Curve(.evaluation(.train, "pass@1"), "pass@1, training questions", "eval pass@1", .right, .disc),
         Curve(.evaluation(.train, "maj@16"), "maj@16, training questions", "eval maj@16", .majority, .square),
         Curve(.evaluation(.heldOut, "pass@1"), "pass@1, held-out questions", "held out", .reward, .ring),
@@ -84,31 +86,31 @@ package enum Charts {
     ChartDescription(
       "Labels and rewards", "How often the label, and a response's reward, is what the true answer would have given.",
       curves: [
-        Curve(.step("reward_accuracy"), "reward accuracy", "rewards", .reward, .solid),
-        Curve(.step("label_accuracy"), "label accuracy", "labels", .majority, .dashed),
+        Curve(.step(.rewardAccuracy), "reward accuracy", "rewards", .reward, .solid),
+        Curve(.step(.labelAccuracy), "label accuracy", "labels", .majority, .dashed),
       ]),
     ChartDescription(
       "Majority ratio",
       "Share of responses that gave the label. It needs no answers; it rises as the model becomes more certain.",
-      curves: [Curve(.step("majority_ratio"), "majority ratio", "majority", .majority, .solid)]),
+      curves: [Curve(.step(.majorityRatio), "majority ratio", "majority", .majority, .solid)]),
     ChartDescription(
       "Entropy", "How much the model's responses vary. Near 0 they are always the same.", in: .nats, top: 0.1,
-      curves: [Curve(.step("entropy"), "entropy", "entropy", .other, .solid)]),
+      curves: [Curve(.step(.entropy), "entropy", "entropy", .other, .solid)]),
     ChartDescription(
       "Response length", "If it grows or falls without end, something is wrong.", in: .tokens, top: 8,
       curves: [
-        Curve(.step("response_length_mean"), "mean length", "mean", .right, .solid),
-        Curve(.step("response_length_max"), "longest response", "longest", .quiet, .dotted),
+        Curve(.step(.responseLengthMean), "mean length", "mean", .right, .solid),
+        Curve(.step(.responseLengthMax), "longest response", "longest", .quiet, .dotted),
       ]),
     ChartDescription(
       "Warning signs",
       "Questions with zero advantage (no signal) or with a tied vote; responses without an answer or cut off.",
       top: 0.1,
       curves: [
-        Curve(.step("zero_advantage_ratio"), "no signal", "no signal", .quiet, .dotted),
-        Curve(.step("no_answer_ratio"), "no answer", "no answer", .majority, .solid),
-        Curve(.step("truncation_ratio"), "cut off", "cut off", .right, .dashed),
-        Curve(.step("tie_ratio"), "tied vote", "tie", .other, .solid),
+        Curve(.step(.zeroAdvantageRatio), "no signal", "no signal", .quiet, .dotted),
+        Curve(.step(.noAnswerRatio), "no answer", "no answer", .majority, .solid),
+        Curve(.step(.truncationRatio), "cut off", "cut off", .right, .dashed),
+        Curve(.step(.tieRatio), "tied vote", "tie", .other, .solid),
       ]),
     ChartDescription(
       "Label changes",
@@ -116,31 +118,31 @@ package enum Charts {
         + "question's visit before. Overturned: flips of labels that most responses had agreed on.",
       in: .plain, top: 0.1,
       curves: [
-        Curve(.step("distinct_label_ratio"), "distinct labels", "distinct labels", .majority, .solid),
-        Curve(.step("flip_ratio"), "flips", "flips", .quiet, .dotted),
-        Curve(.step("overturn_rate"), "overturned", "overturned", .other, .dashed),
+        Curve(.step(.distinctLabelRatio), "distinct labels", "distinct labels", .majority, .solid),
+        Curve(.step(.flipRatio), "flips", "flips", .quiet, .dotted),
+        Curve(.step(.overturnRatio), "overturned", "overturned", .other, .dashed),
       ]),
     ChartDescription(
       "Time per step", "A step samples, then trains. If it waits for an evaluation, that is part of sampling.",
       in: .seconds, top: 1e-3,
       curves: [
-        Curve(.step("rollout_seconds"), "sampling time", "sampling", .right, .solid),
-        Curve(.step("train_seconds"), "training time", "training", .majority, .dashed),
+        Curve(.step(.rolloutSeconds), "sampling time", "sampling", .right, .solid),
+        Curve(.step(.trainSeconds), "training time", "training", .majority, .dashed),
       ]),
   ]
 
   /// What the optimizer does.
   static let optimizer = {
-    var rate = Curve(.step("learning_rate"), "learning rate", "learning rate", .quiet, .solid)
+    var rate = Curve(.step(.learningRate), "learning rate", "learning rate", .quiet, .solid)
     rate.isNoisy = false
     return [
       ChartDescription("Learning rate", "Of every update of a step.", in: .plain, top: 1e-12, curves: [rate]),
       ChartDescription(
         "Gradient norm", "Before clipping, mean over the updates of a step.", in: .plain, top: 1e-6,
-        curves: [Curve(.step("gradient_norm"), "gradient norm", "gradient norm", .quiet, .solid)]),
+        curves: [Curve(.step(.gradientNorm), "gradient norm", "gradient norm", .quiet, .solid)]),
       ChartDescription(
         "Clip ratio", "Share of trained tokens whose probability ratio was clipped.", top: 0.001,
-        curves: [Curve(.step("clip_ratio"), "clip ratio", "clip ratio", .quiet, .solid)]),
+        curves: [Curve(.step(.clipRatio), "clip ratio", "clip ratio", .quiet, .solid)]),
     ]
   }()
 
@@ -156,13 +158,13 @@ package enum Charts {
     ])
 
   /// Figures of which the page that compares runs has a chart, with one line per run.
-  package static let compared = [
-    "ground_truth_ratio", "label_accuracy", "majority_ratio", "entropy", "distinct_label_ratio", "rollout_seconds",
-    "train_seconds",
+  package static let compared: [FigureName] = [
+    .groundTruthRatio, .labelAccuracy, .majorityRatio, .entropy, .distinctLabelRatio, .rolloutSeconds,
+    .trainSeconds,
   ]
 
   /// The first curve of a figure of every step, and its chart; nil if there is none.
-  static func curve(of figure: String) -> (curve: Curve, chart: ChartDescription)? {
+  static func curve(of figure: FigureName) -> (curve: Curve, chart: ChartDescription)? {
     for chart in all {
       if let curve = chart.curves.first(where: { $0.source == .step(figure) }) { return (curve, chart) }
     }

@@ -4,6 +4,8 @@
 // events. Values in, lines out; ttrl.ProgressView prints them. Every line fits the width; parts that do not fit are
 // left out, from the right. On a terminal that can show only ASCII there are no curves, and bars are plain.
 
+import Records
+
 package enum LiveView {
   /// What a terminal can do.
   package struct Terminal: Sendable {
@@ -64,27 +66,27 @@ package enum LiveView {
   }
 
   private static func quality(_ digest: RunDigest, _ page: Canvas) -> [String] {
-    let parts = ["ground_truth_ratio", "label_accuracy"].compactMap { curve($0, digest, page) }
+    let parts = [.groundTruthRatio, .labelAccuracy].compactMap { curve($0, digest, page) }
     return parts.isEmpty ? ["unknown: no answers are known"] : parts
   }
 
   private static func health(_ digest: RunDigest, _ page: Canvas) -> [String] {
-    var parts = ["majority_ratio", "entropy"].compactMap { curve($0, digest, page) }
-    var signs = ["distinct_label_ratio", "zero_advantage_ratio"]
-    if digest.last("no_answer_ratio") ?? 0 >= ProgressLine.noAnswerRatioHigh { signs.append("no_answer_ratio") }
+    var parts = [.majorityRatio, .entropy].compactMap { curve($0, digest, page) }
+    var signs: [FigureName] = [.distinctLabelRatio, .zeroAdvantageRatio]
+    if digest.last(.noAnswerRatio) ?? 0 >= ProgressLine.noAnswerRatioHigh { signs.append(.noAnswerRatio) }
     parts += signs.compactMap { value($0, digest) }
-    if let gap = digest.last("logprob_gap"), gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
+    if let gap = digest.last(.logprobGap), gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
     return parts
   }
 
   /// "entropy 0.31", as the charts call it and write it; nil where it is not known.
-  private static func value(_ figure: String, _ digest: RunDigest) -> String? {
+  private static func value(_ figure: FigureName, _ digest: RunDigest) -> String? {
     guard let value = digest.last(figure), let (curve, chart) = Charts.curve(of: figure) else { return nil }
     return "\(curve.label) \(chart.unit.text(value, decimals: chart.unit.decimals))"
   }
 
   /// The same, followed by its curve over the run.
-  private static func curve(_ figure: String, _ digest: RunDigest, _ page: Canvas) -> String? {
+  private static func curve(_ figure: FigureName, _ digest: RunDigest, _ page: Canvas) -> String? {
     value(figure, digest).map { "\($0) \(page.curve(digest.column(figure)))" }
   }
 

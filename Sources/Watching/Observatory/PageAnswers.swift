@@ -22,7 +22,7 @@ package enum PageAnswers {
     let picked = [
       "model", "data", "labels", "estimator", "votes", "prompts-per-step", "train-samples", "dtype", "seed",
     ]
-    let health = StepFigures.all.map { JSON.Member($0.name, digest.last($0.name).map { .float(Float($0)) } ?? .null) }
+    let health = StepFigures.all.map { JSON.Member($0.name, digest.last($0.figure).map { .float(Float($0)) } ?? .null) }
     return [
       "run": .string(view.path), "now": .double(view.now), "steps_done": .int(digest.steps.count),
       "last_step": .int(digest.lastStep), "steps": .int(view.stepCount), "policy": .int(view.policy),

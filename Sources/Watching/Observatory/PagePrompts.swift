@@ -4,6 +4,7 @@
 // with where each came from. All text is data here; the page sets it as text and never parses it.
 
 package import Base
+import Records
 
 /// A question, as the page shows it.
 package struct PromptText: Sendable, Equatable {
@@ -150,9 +151,9 @@ extension PageAnswers {
 
   /// The newest steps before one, newest first.
   package static func steps(_ digest: RunDigest, before step: Int?, limit: Int) -> JSON {
-    let names = [
-      "ground_truth_ratio", "label_accuracy", "majority_ratio", "entropy", "zero_advantage_ratio", "no_answer_ratio",
-      "response_length_mean", "sampled_tokens", "rollout_seconds", "train_seconds",
+    let figures: [FigureName] = [
+      .groundTruthRatio, .labelAccuracy, .majorityRatio, .entropy, .zeroAdvantageRatio, .noAnswerRatio,
+      .responseLengthMean, .sampledTokens, .rolloutSeconds, .trainSeconds,
     ]
     let end =
       step.map { step in digest.steps.firstIndex { Int($0) >= step } ?? digest.steps.count } ?? digest.steps.count
@@ -163,8 +164,8 @@ extension PageAnswers {
         range.reversed().map { index in
           .object(
             [JSON.Member("step", .int(Int(digest.steps[index])))]
-              + names.map {
-                JSON.Member($0, digest.column($0)[index].isFinite ? .float(digest.column($0)[index]) : .null)
+              + figures.map {
+                JSON.Member($0.rawValue, digest.column($0)[index].isFinite ? .float(digest.column($0)[index]) : .null)
               })
         }),
     ]

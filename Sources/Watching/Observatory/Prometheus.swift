@@ -40,7 +40,7 @@ package enum Prometheus {
 
   private static func addStep(_ digest: RunDigest, to page: inout MetricPage) {
     for figure in StepFigures.all {
-      page.add("ttrl_step_\(figure.metric)", .gauge, "newest step: \(figure.help)", digest.last(figure.name))
+      page.add("ttrl_step_\(figure.metric)", .gauge, "newest step: \(figure.help)", digest.last(figure.figure))
     }
   }
 

@@ -4,6 +4,7 @@
 // Every figure is optional, so that a file of an older or a newer version still shows what it has.
 
 package import Base
+package import Records
 
 /// The numbers that a step, a policy or a prompt can have: on the wire they are UInt32.
 private let indexRange = 0...Int(UInt32.max)
@@ -32,59 +33,22 @@ package enum QuestionSet: String, Sendable, Comparable, CaseIterable {
 package struct StepRecord: Sendable, Equatable {
   /// From 0. The step samples with policy `step` and makes policy `step + 1`.
   package var step: Int
-  package var learningRate: Double?
-  package var labelAccuracy: Double?
-  package var rewardAccuracy: Double?
-  package var majorityRatio: Double?
-  /// Share of right responses: pass@1 on the responses sampled for the vote.
-  package var groundTruthRatio: Double?
-  package var passAtVotes: Double?
-  package var noAnswerRatio: Double?
-  package var truncationRatio: Double?
-  package var tieRatio: Double?
-  package var zeroAdvantageRatio: Double?
-  package var unlabeledRatio: Double?
-  /// Prompts with answers whose group was not rewarded; labels that changed since the prompt's last visit.
-  package var abstentionRatio: Double?
-  package var flipRatio: Double?
-  package var rewardMean: Double?
-  /// Samples that votes did not need.
-  package var samplesSaved: Int?
-  /// Nats per token.
-  package var entropy: Double?
-  /// Tokens.
-  package var responseLengthMean: Double?
-  package var responseLengthMax: Double?
-  package var sampledTokens: Int?
-  package var trainedTokens: Int?
-  package var clipRatio: Double?
-  package var gradientNorm: Double?
-  package var skippedUpdates: Int?
-  /// E2: the largest difference between a sampled and a recomputed log-probability; must be 0.
-  package var logprobGap: Double?
-  /// Different labels per prompt, over the guard's window; prompts of the step whose label is another than before, and
-  /// of those the ones whose label had been settled.
-  package var distinctLabelRatio: Double?
-  package var flipRate: Double?
-  package var overturnRate: Double?
+  /// docs/metrics.md says what each figure means.
+  package var figures: FigureValues
   /// The guard's alarms that are on.
-  package var alarms: [AlarmRecord] = []
-  package var rolloutSeconds: Double?
-  package var trainSeconds: Double?
+  package var alarms: [AlarmRecord]
   package var prompts: [PromptRecord]
-  /// Every figure that makes a curve, in the order of `StepFigures.all`.
-  private var figures = [Double?](repeating: nil, count: StepFigures.all.count)
-
-  /// A figure by its name in metrics.jsonl; nil if the line lacks it, or if it makes no curve.
-  subscript(figure: String) -> Double? { StepFigures.places[figure].flatMap { figures[$0] } }
 
   /// - Returns: nil if the line names no step.
   init?(_ line: JSON) {
-    guard let members = line.members, let step = line["step"]?.int, indexRange.contains(step) else { return nil }
+    guard let step = line["step"]?.int, indexRange.contains(step) else { return nil }
     self.step = step
-    prompts = []
-    for member in members { set(member.key, member.value) }
+    figures = FigureValues(line)
+    alarms = (line["alarms"]?.elements ?? []).compactMap(AlarmRecord.init)
+    prompts = (line["prompts"]?.elements ?? []).compactMap(PromptRecord.init)
   }
+
+  package subscript(figure: FigureName) -> Double? { figures[figure] }
 
   /// Seconds from the first sampled token to the new policy, as far as they were measured.
   package var seconds: Double? {
@@ -97,44 +61,25 @@ package struct StepRecord: Sendable, Equatable {
     guard let sampledTokens, let rolloutSeconds, rolloutSeconds > 0 else { return nil }
     return Double(sampledTokens) / rolloutSeconds
   }
+}
 
-  private mutating func set(_ key: String, _ value: JSON) {
-    if let place = StepFigures.places[key] { figures[place] = value.double }
-    switch key {
-    case "learning_rate": learningRate = value.double
-    case "label_accuracy": labelAccuracy = value.double
-    case "reward_accuracy": rewardAccuracy = value.double
-    case "majority_ratio": majorityRatio = value.double
-    case "ground_truth_ratio": groundTruthRatio = value.double
-    case "pass@N": passAtVotes = value.double
-    case "no_answer_ratio": noAnswerRatio = value.double
-    case "abstention_ratio": abstentionRatio = value.double
-    case "flip_ratio": flipRatio = value.double
-    case "reward_mean": rewardMean = value.double
-    case "samples_saved": samplesSaved = value.int
-    case "truncation_ratio": truncationRatio = value.double
-    case "tie_ratio": tieRatio = value.double
-    case "zero_advantage_ratio": zeroAdvantageRatio = value.double
-    case "unlabeled_ratio": unlabeledRatio = value.double
-    case "entropy": entropy = value.double
-    case "response_length_mean": responseLengthMean = value.double
-    case "response_length_max": responseLengthMax = value.double
-    case "sampled_tokens": sampledTokens = value.int
-    case "trained_tokens": trainedTokens = value.int
-    case "clip_ratio": clipRatio = value.double
-    case "gradient_norm": gradientNorm = value.double
-    case "skipped_updates": skippedUpdates = value.int
-    case "logprob_gap": logprobGap = value.double
-    case "distinct_label_ratio": distinctLabelRatio = value.double
-    case "flip_rate": flipRate = value.double
-    case "overturn_rate": overturnRate = value.double
-    case "alarms": alarms = (value.elements ?? []).compactMap(AlarmRecord.init)
-    case "rollout_seconds": rolloutSeconds = value.double
-    case "train_seconds": trainSeconds = value.double
-    case "prompts": prompts = (value.elements ?? []).compactMap(PromptRecord.init)
-    default: break
-    }
-  }
+extension StepRecord {
+  package var labelAccuracy: Double? { self[.labelAccuracy] }
+  package var rewardAccuracy: Double? { self[.rewardAccuracy] }
+  package var majorityRatio: Double? { self[.majorityRatio] }
+  package var groundTruthRatio: Double? { self[.groundTruthRatio] }
+  package var noAnswerRatio: Double? { self[.noAnswerRatio] }
+  package var truncationRatio: Double? { self[.truncationRatio] }
+  package var unlabeledRatio: Double? { self[.unlabeledRatio] }
+  package var entropy: Double? { self[.entropy] }
+  package var logprobGap: Double? { self[.logprobGap] }
+  package var distinctLabelRatio: Double? { self[.distinctLabelRatio] }
+  package var rolloutSeconds: Double? { self[.rolloutSeconds] }
+  package var trainSeconds: Double? { self[.trainSeconds] }
+  package var unneededSamples: Int? { self[.unneededSamples].map { Int($0) } }
+  package var sampledTokens: Int? { self[.sampledTokens].map { Int($0) } }
+  package var trainedTokens: Int? { self[.trainedTokens].map { Int($0) } }
+  package var skippedUpdates: Int? { self[.skippedUpdates].map { Int($0) } }
 }
 
 /// One prompt's group in one step, as counts of its responses.
@@ -155,7 +100,7 @@ package struct PromptRecord: Sendable, Equatable {
     guard let prompt = object["prompt"]?.int, indexRange.contains(prompt) else { return nil }
     self.prompt = prompt
     label = object["label"]?.string
-    votes = object["votes"]?.int ?? 0
+    votes = object["label_votes"]?.int ?? 0
     samples = object["samples"]?.int ?? 0
     isTie = object["tie"]?.bool ?? false
     isLabelRight = object["label_right"]?.bool

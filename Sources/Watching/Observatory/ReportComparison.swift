@@ -153,7 +153,7 @@ package enum ReportComparison {
         name: run.name, label: "", ink: inks[index % inks.count], mark: index < inks.count ? .solid : .dashed,
         points: run.history.steps.map { Series.Point(step: $0.step, value: $0[figure]) })
     }
-    let help = StepFigures.all.first { $0.name == figure }?.help ?? ""
+    let help = StepFigures.all.first { $0.figure == figure }?.help ?? ""
     return Chart(
       ChartDescription(capitalized(curve.name), capitalized(help) + ".", in: chart.unit, top: chart.top, curves: []),
       series: series)

@@ -7,6 +7,7 @@
 // Not here: how records are read (RunReading), how the digest is shown (PageAnswers, LiveView, Prometheus).
 
 package import Base
+package import Records
 
 package struct RunDigest: Sendable {
   /// [steps] numbers of the recorded steps, ascending.
@@ -48,7 +49,7 @@ package struct RunDigest: Sendable {
     guard let record = StepRecord(row), record.step > lastStep else { return }
     steps.append(Int32(clamping: record.step))
     for (place, figure) in StepFigures.all.enumerated() {
-      columns[place].append(record[figure.name].map { Float($0) } ?? .nan)
+      columns[place].append(record[figure.figure].map { Float($0) } ?? .nan)
     }
     for prompt in row["prompts"]?.elements ?? [] { addVisit(prompt, step: record.step) }
     let wereOn = latest?.alarms.map(\.name) ?? []
@@ -82,11 +83,13 @@ package struct RunDigest: Sendable {
 
   // MARK: Reading
 
-  /// A figure's column; empty if the name is not known.
-  package func column(_ name: String) -> [Float] { StepFigures.places[name].map { columns[$0] } ?? [] }
+  /// A figure's column.
+  package func column(_ figure: FigureName) -> [Float] { StepFigures.places[figure].map { columns[$0] } ?? [] }
 
   /// The newest value of a figure that is known.
-  package func last(_ name: String) -> Double? { column(name).last.flatMap { $0.isFinite ? Double($0) : nil } }
+  package func last(_ figure: FigureName) -> Double? {
+    column(figure).last.flatMap { $0.isFinite ? Double($0) : nil }
+  }
 
   package func evaluations(on set: QuestionSet) -> [EvaluationRecord] { evaluations.filter { $0.set == set } }
 
@@ -98,7 +101,7 @@ package struct RunDigest: Sendable {
   /// Seconds that the steps after the last recorded one will take, at the mean pace of the last 8; nil before the
   /// first.
   package func secondsLeft(ofSteps stepCount: Int) -> Double? {
-    let (rollout, train) = (column("rollout_seconds").suffix(8), column("train_seconds").suffix(8))
+    let (rollout, train) = (column(.rolloutSeconds).suffix(8), column(.trainSeconds).suffix(8))
     var recent: [Double] = []
     for (sampling, training) in zip(rollout, train) {
       let seconds = (sampling.isFinite ? Double(sampling) : 0) + (training.isFinite ? Double(training) : 0)
@@ -110,7 +113,7 @@ package struct RunDigest: Sendable {
 
   /// Tokens trained on per second of training, in the newest step.
   package var trainingRate: Double? {
-    guard let tokens = last("trained_tokens"), let seconds = last("train_seconds"), seconds > 0 else { return nil }
+    guard let tokens = last(.trainedTokens), let seconds = last(.trainSeconds), seconds > 0 else { return nil }
     return tokens / seconds
   }
 }

@@ -6,6 +6,7 @@
 // nil. Tables, the report and summary.json are functions of this value.
 
 package import Base
+import Records
 
 /// All records of a run, each once, in order.
 package struct RunHistory: Sendable {
@@ -28,7 +29,7 @@ package struct RunHistory: Sendable {
     while start < metrics.count {
       let end = metrics[start...].firstIndex(of: UInt8(ascii: "\n")) ?? metrics.count
       if !isBlank(metrics[start..<end]) {
-        let record = try? JSON.parse(metrics, in: start..<end)
+        let record = try? MetricsRow.parse(metrics, in: start..<end)
         let isRead = record.map { add($0) } ?? false
         if !isRead, end < metrics.count { unreadableLines.append(line) }
       }
@@ -82,7 +83,7 @@ extension RunHistory {
 
   /// Samples that early stop left out, and all that there would have been; nil if it left out none.
   package var savedSamples: (saved: Int, of: Int)? {
-    let saved = steps.reduce(0) { $0 + ($1.samplesSaved ?? 0) }
+    let saved = steps.reduce(0) { $0 + ($1.unneededSamples ?? 0) }
     let counted = steps.reduce(0) { $0 + $1.prompts.reduce(0) { $0 + $1.samples } }
     return saved > 0 ? (saved, counted + saved) : nil
   }

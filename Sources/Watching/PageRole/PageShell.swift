@@ -217,7 +217,7 @@ package final class PageShell {
       return try responses(ledger, to: prompt, inStep: UInt32(step), from: offset)
     case "/api/step":
       guard let step = integer("step"), let text = try ledger.metrics(ofStep: step) else { return nil }
-      return PageAnswers.step(try JSON.parse(text)).bytes()
+      return PageAnswers.step(try MetricsRow.parse(text)).bytes()
     default: return nil
     }
   }

@@ -60,7 +60,7 @@ package final class EventFileWriter {
     var events: [(step: Int, bytes: [UInt8])] = []
     for row in rows {
       let time = try ledger.timeMade(byStep: Int(row.step)) ?? WallClock.seconds()
-      guard let json = try? JSON.parse(row.json), let event = EventFile.event(of: json, wallTime: time) else {
+      guard let json = try? MetricsRow.parse(row.json), let event = EventFile.event(of: json, wallTime: time) else {
         continue
       }
       events.append((event.step, EventFile.record(event)))
@@ -83,7 +83,7 @@ package final class EventFileWriter {
     }
     var bytes: [UInt8] = []
     for row in rows.dropFirst(tail.events) {
-      guard let json = try? JSON.parse(row.json),
+      guard let json = try? MetricsRow.parse(row.json),
         let event = EventFile.event(of: json, wallTime: times[row.round] ?? WallClock.seconds())
       else { continue }
       bytes += EventFile.record(event)

@@ -105,7 +105,7 @@ package struct RunComparison {
   private func compareSteps(_ difference: inout RunDifference) throws {
     let (left, right) = (try ledgers.left.stepMetrics(), try ledgers.right.stepMetrics())
     for (mine, theirs) in zip(left, right) where mine.step == theirs.step {
-      let figures = RunDifference.figures(try JSON.parse(mine.json), try JSON.parse(theirs.json))
+      let figures = RunDifference.figures(try MetricsRow.parse(mine.json), try MetricsRow.parse(theirs.json))
       guard figures.isEmpty else {
         difference.step = (Int(mine.step), figures)
         return

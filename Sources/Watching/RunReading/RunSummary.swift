@@ -39,7 +39,7 @@ package enum RunSummary {
     )
   }
 
-  private static func parsed(_ line: String?) -> JSON? { line.flatMap { try? JSON.parse($0) } }
+  private static func parsed(_ line: String?) -> JSON? { line.flatMap { try? MetricsRow.parse($0) } }
 
   /// What determines the bits of a result.
   private static var versions: JSON {

@@ -84,14 +84,14 @@ package final class RunWatch {
 
   private func readSteps(_ ledger: Ledger) throws(LedgerError) -> Bool {
     let rows = try ledger.stepMetrics(after: digest.lastStep, limit: Self.stepsAtOnce)
-    for row in rows { if let json = try? JSON.parse(row.json) { digest.add(json) } }
+    for row in rows { if let json = try? MetricsRow.parse(row.json) { digest.add(json) } }
     let count = try ledger.evaluationCount()
     if count != evaluationCount {
       // All are read: they are few, and they have no order that shows which are new.
-      for row in try ledger.evaluationMetrics() { if let json = try? JSON.parse(row.json) { digest.add(json) } }
+      for row in try ledger.evaluationMetrics() { if let json = try? MetricsRow.parse(row.json) { digest.add(json) } }
       evaluationCount = count
     }
-    if digest.delivered == nil, let text = try ledger.value(for: .delivered), let json = try? JSON.parse(text) {
+    if digest.delivered == nil, let text = try ledger.value(for: .delivered), let json = try? MetricsRow.parse(text) {
       digest.add(json)
     }
     return rows.count == Self.stepsAtOnce

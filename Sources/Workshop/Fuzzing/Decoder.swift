@@ -187,6 +187,9 @@ package enum Decoder: String, Sendable, CaseIterable {
     let text = value.text()
     guard let again = try? JSON.parse(text) else { preconditionFailure("what was written cannot be read: \(text)") }
     precondition(again.text() == text, "JSON changed on the way: \(text)")
+    if let report = try? StepReport(parsing: text) {
+      precondition((try? StepReport(parsing: report.json.text())) == report, "a step's report changed on the way")
+    }
   }
 
   /// Arguments are divided by line breaks.

@@ -61,10 +61,17 @@ final class SyntheticLearner {
       let bytes = published(version)
       let manifest = PolicyManifest(
         version: version, byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
-      let report = JSON.object([JSON.Member("kind", "step"), JSON.Member("step", .int(Int(step)))]).text()
+      let report = Self.report(ofStep: step)
       loop.soon { self.handle(.trained(manifest, report: report)) }
     case .exit: isOver = true
     }
+  }
+
+  /// A step whose figures are all 0.
+  private static func report(ofStep step: UInt32) -> StepReport {
+    var report = StepReport(step: step)
+    for name in FigureName.allCases { report.figures[name] = 0 }
+    return report
   }
 
   /// Differs from version to version.

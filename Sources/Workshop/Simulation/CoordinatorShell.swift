@@ -258,7 +258,7 @@ final class CoordinatorShell: Shell {
     incoming = current
   }
 
-  private func seal(_ manifest: PolicyManifest, _ report: String, from id: PeerID, in world: World) {
+  private func seal(_ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, in world: World) {
     guard let complete = incoming, complete.version == manifest.version else {
       return world.violate("policy \(manifest.version) is to be sealed and is not there")
     }

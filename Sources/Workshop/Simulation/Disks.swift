@@ -78,7 +78,7 @@ struct Checkpoint {
   struct Publication {
     var manifest: PolicyManifest
     var bytes: [UInt8]
-    var report: String
+    var report: StepReport
   }
 }
 

@@ -17,7 +17,7 @@ struct Reference: Sendable {
   /// The labels that the prompts had, by version.
   let histories: [History]
   /// What a learner reports of each step.
-  let reports: [String]
+  let reports: [StepReport]
   private let scenario: Scenario
 
   init(_ scenario: Scenario) throws {
@@ -28,7 +28,7 @@ struct Reference: Sendable {
     var states = [policy.state]
     var history = History()
     var histories = [history]
-    var reports: [String] = []
+    var reports: [StepReport] = []
     for step in 0..<scenario.method.steps {
       let sampler = versions[Int(samplingPolicy(ofStep: step, method: scenario.method).number)]
       let judgements = try improve(
@@ -70,12 +70,16 @@ extension Reference {
 }
 
 /// What a learner says of a step: figures that depend on every answer that counts and on earlier visits.
-func report(ofStep step: UInt32, _ judgements: [Judgement]) -> String {
-  let prompts = judgements.map { judgement in
-    let flip = judgement.isFlip.map { $0 ? "flipped" : "kept" } ?? "new"
-    return "\(judgement.prompt):\(judgement.answers.count):\(judgement.vote.votes):\(flip)"
-  }
-  return "{\"step\":\(step),\"prompts\":\"\(prompts.joined(separator: " "))\"}"
+func report(ofStep step: UInt32, _ judgements: [Judgement]) -> StepReport {
+  StepReport(
+    step: step,
+    prompts: judgements.map { judgement in
+      var prompt = PromptReport(prompt: judgement.prompt)
+      prompt.samples = UInt32(judgement.answers.count)
+      prompt.labelVotes = UInt32(judgement.vote.votes)
+      prompt.isFlip = judgement.isFlip
+      return prompt
+    })
 }
 
 extension Scenario {

@@ -190,7 +190,7 @@ extension SmallWorld {
       checkpoint = step + 1
       effectCount += 1
       guard survives(process) else { return }
-      feed(process, .tick(tokens: 0), .trained(Self.manifest(step + 1), report: "{}"))
+      feed(process, .tick(tokens: 0), .trained(Self.manifest(step + 1), report: StepReport(step: step)))
     } else if let bundle = client.installing {
       updateClient(process) {
         $0.installing = nil

@@ -330,9 +330,9 @@ struct SmallWorld {
     guard role == .learner else {
       return Client(machine: .worker(Worker(hello: hello, capacity: 1, digest: { ChunkDigest($0) })))
     }
-    let publication: (PolicyManifest, String)? = checkpoint == 0 ? nil : (Self.manifest(checkpoint), "{}")
     let learner = Learner(
-      hello: hello, held: PolicyVersion(checkpoint), publication: publication.map { ($0.0, $0.1) })
+      hello: hello, held: PolicyVersion(checkpoint),
+      publication: checkpoint == 0 ? nil : (Self.manifest(checkpoint), StepReport(step: checkpoint - 1)))
     return Client(machine: .learner(learner))
   }
 

@@ -32,7 +32,7 @@ enum Work {
   case sampled(LeaseID, job: Int, count: Int)
   case installed(BundleManifest)
   case bundled(BundleManifest, [[UInt8]])
-  case sealed(PolicyManifest, report: String, from: PeerID)
+  case sealed(PolicyManifest, report: StepReport, from: PeerID)
   case trained(step: UInt32, [Trajectory])
   case saved(PolicyVersion)
   /// A watchdog has lost its patience.

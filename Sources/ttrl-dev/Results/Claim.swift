@@ -3,6 +3,8 @@
 // The numbers C1 … C11 are those of docs/embedded.md. A claim's text states the bound. The closure that prints the
 // figure also checks it.
 
+import Records
+
 /// One claim, checked for each seed.
 struct Claim {
   var id: String
@@ -76,7 +78,7 @@ extension Claim {
       },
       Claim("C11", "entropy falls (nats per token, first and last 3 steps)", vote) { run in
         let count = run.stepCount
-        let (first, last) = (run.meanOfSteps("entropy", 0..<3), run.meanOfSteps("entropy", count - 3..<count))
+        let (first, last) = (run.meanOfSteps(.entropy, 0..<3), run.meanOfSteps(.entropy, count - 3..<count))
         return ("\(Figures.decimal(first, 3)) → \(Figures.decimal(last, 3))", last < first)
       },
       Claim("control", "random rewards do not help (pass@1)", random) { run in
@@ -99,7 +101,7 @@ extension Claim {
         experiment["early-stop"]
       ) { run in
         let full = experiment[Arm.estimators[0].name].first { $0.seed == run.seed }
-        return (Figures.percent(run.savedShare), run.weights == full?.weights && run.savedShare > 0)
+        return (Figures.percent(run.unneededShare), run.weights == full?.weights && run.unneededShare > 0)
       },
       Claim(
         "X2", "at five times the learning rate, a long run collapses: final pass@1 is below half of the best step's",

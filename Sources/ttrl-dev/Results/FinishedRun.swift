@@ -2,20 +2,23 @@
 
 import Base
 import Platform
+import Records
 
 /// The figures of one finished run.
 struct FinishedRun {
   let seed: Int
   private let summary: JSON
-  private let steps: [JSON]
+  private let steps: [StepReport]
   private let evaluations: [JSON]
 
   /// - Throws: if the directory has no finished run.
   init(_ path: String, seed: Int) throws {
     self.seed = seed
     summary = try JSON.parse(try Files.read(path + "/summary.json"))
-    let rows = try Files.readText(path + "/metrics.jsonl").split(separator: "\n").map { try JSON.parse(String($0)) }
-    steps = rows.filter { $0["kind"] == "step" }.sorted { ($0["step"]?.int ?? 0) < ($1["step"]?.int ?? 0) }
+    let rows = try Files.readText(path + "/metrics.jsonl").split(separator: "\n").map {
+      try MetricsRow.parse(String($0))
+    }
+    steps = try rows.filter { $0["kind"] == "step" }.map { try StepReport($0) }.sorted { $0.step < $1.step }
     evaluations = rows.filter { $0["kind"] == "evaluation" }
   }
 
@@ -25,7 +28,7 @@ struct FinishedRun {
   var arithmetic: String { summary["versions"]?["arithmetic"]?.string ?? "" }
   var stepCount: Int { steps.count }
   /// In the training steps, without evaluations.
-  var sampledTokens: Double { steps.reduce(0) { $0 + ($1["sampled_tokens"]?.double ?? 0) } }
+  var sampledTokens: Double { steps.reduce(0) { $0 + ($1.figures[.sampledTokens] ?? 0) } }
 
   /// The change in pass@1 on the training prompts: mean and standard error over the prompts.
   var change: (mean: Double, error: Double) {
@@ -44,13 +47,14 @@ struct FinishedRun {
   /// With a wrong label, the number of right rewards is samples − label votes − right answers.
   var identities: (prompts: Int, wrongLabels: Int, broken: Int) {
     var result = (prompts: 0, wrongLabels: 0, broken: 0)
-    for prompt in prompts(ofSteps: steps.count) {
+    for (prompt, truth) in judgedPrompts(ofSteps: steps.count) {
       result.prompts += 1
-      if prompt.isLabelRight {
-        result.broken += prompt.rightRewards == prompt.samples ? 0 : 1
+      if truth.isLabelRight {
+        result.broken += truth.rightRewards == prompt.samples ? 0 : 1
       } else {
         result.wrongLabels += 1
-        result.broken += prompt.rightRewards == prompt.samples - prompt.votes - prompt.right ? 0 : 1
+        let wrong = Int(prompt.samples) - Int(prompt.labelVotes) - Int(truth.right)
+        result.broken += Int(truth.rightRewards) == wrong ? 0 : 1
       }
     }
     return result
@@ -58,41 +62,31 @@ struct FinishedRun {
 
   /// Mean reward accuracy over the prompts with a wrong label in the first steps: the paper's lucky hits.
   func luckyHits(ofFirst count: Int) -> (prompts: Int, rewardAccuracy: Double) {
-    let wrong = prompts(ofSteps: count).filter { !$0.isLabelRight }
-    let sum = wrong.reduce(0) { $0 + Double($1.rightRewards) / Double($1.samples) }
+    let wrong = judgedPrompts(ofSteps: count).filter { !$0.truth.isLabelRight }
+    let sum = wrong.reduce(0) { $0 + Double($1.truth.rightRewards) / Double($1.prompt.samples) }
     return (wrong.count, sum / Double(wrong.count))
   }
 
-  private struct PromptCounts {
-    var samples, votes, right, rightRewards: Int
-    var isLabelRight: Bool
-  }
-
-  private func prompts(ofSteps count: Int) -> [PromptCounts] {
-    steps.prefix(count).flatMap { $0["prompts"]?.elements ?? [] }.compactMap { row in
-      guard let samples = row["samples"]?.int, let votes = row["votes"]?.int, let right = row["right"]?.int,
-        let rightRewards = row["right_rewards"]?.int, let isLabelRight = row["label_right"]?.bool
-      else { return nil }
-      return PromptCounts(
-        samples: samples, votes: votes, right: right, rightRewards: rightRewards, isLabelRight: isLabelRight)
-    }
+  /// The prompts of the first steps whose question has an answer.
+  private func judgedPrompts(ofSteps count: Int) -> [(prompt: PromptReport, truth: PromptReport.Truth)] {
+    steps.prefix(count).flatMap(\.prompts).compactMap { prompt in prompt.truth.map { (prompt, $0) } }
   }
 
   /// Unneeded samples, as a share of all slots of the training steps.
-  var savedShare: Double {
-    let counts = steps.flatMap { $0["prompts"]?.elements ?? [] }
-    let sampled = counts.reduce(0) { $0 + ($1["samples"]?.int ?? 0) }
-    let saved = steps.reduce(0) { $0 + ($1["samples_saved"]?.int ?? 0) }
-    return Double(saved) / Double(max(sampled + saved, 1))
+  var unneededShare: Double {
+    let prompts = steps.flatMap(\.prompts)
+    let unneeded = prompts.reduce(0) { $0 + Int($1.unneeded) }
+    let samples = prompts.reduce(0) { $0 + Int($1.samples) }
+    return Double(unneeded) / Double(max(samples + unneeded, 1))
   }
 
   /// The highest share of right responses among the samples of one step.
-  var highestPass: Double { steps.compactMap { $0["ground_truth_ratio"]?.double }.max() ?? .nan }
+  var highestPass: Double { steps.compactMap { $0.figures[.groundTruthRatio] }.max() ?? .nan }
 
   /// The named figures of steps 0, `stride`, 2 · `stride`, and so on.
-  func course(_ names: [String], every stride: Int) -> [(step: Int, values: [Double])] {
+  func course(_ names: [FigureName], every stride: Int) -> [(step: Int, values: [Double])] {
     Swift.stride(from: 0, to: steps.count, by: stride).map { step in
-      (step, names.map { steps[step][$0]?.double ?? .nan })
+      (step, names.map { steps[step].figures[$0] ?? .nan })
     }
   }
 
@@ -102,8 +96,8 @@ struct FinishedRun {
     return (delivered?["policy"]?.int ?? stepCount, delivered?["collapse"]?["alarm"]?.string)
   }
 
-  func meanOfSteps(_ name: String, _ range: Range<Int>) -> Double {
-    let values = steps[range.clamped(to: 0..<steps.count)].compactMap { $0[name]?.double }
+  func meanOfSteps(_ name: FigureName, _ range: Range<Int>) -> Double {
+    let values = steps[range.clamped(to: 0..<steps.count)].compactMap { $0.figures[name] }
     return values.reduce(0, +) / Double(max(values.count, 1))
   }
 

@@ -1,6 +1,7 @@
 // ResultsDocument: the text of docs/results.md. The claims are in Claim.swift, the runs in Arm.swift.
 
 import Platform
+import Records
 
 struct ResultsDocument {
   let experiment: Experiment
@@ -128,7 +129,7 @@ struct ResultsDocument {
   /// Figures of every tenth step, of the runs that the guard did not stop.
   private var collapseCourse: [String] {
     let courses = experiment[Arm.collapse[0].name].map { run in
-      run.course(["ground_truth_ratio", "majority_ratio", "overturn_rate"], every: 10)
+      run.course([.groundTruthRatio, .majorityRatio, .overturnRatio], every: 10)
     }
     let rows = courses[0].indices.map { index in
       ["\(courses[0][index].step)"] + courses.map { $0[index].values.map(Figures.percent).joined(separator: " / ") }

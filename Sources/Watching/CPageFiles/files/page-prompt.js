@@ -187,8 +187,7 @@ async function stepView([id], query, run, isNew) {
   const rows = prompts.map(one => h("tr", {},
     number(h("a", { href: `#/prompt/${one.prompt}?step=${step}` }, one.prompt)),
     h("td", { class: "label" }, answer(one.label, one.label_right ?? null)),
-    // Runs of earlier versions call the label's votes "votes".
-    number(`${one.label_votes ?? one.votes}/${one.samples}`), number(known(one.right) ? one.right : dash),
+    number(`${one.label_votes}/${one.samples}`), number(known(one.right) ? one.right : dash),
     number(one.answers), number(one.no_answer), number(one.truncated),
     h("td", {}, marks(one).filter(Boolean).map(mark => [badge(mark), " "]))));
   return [
