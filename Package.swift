@@ -48,11 +48,14 @@ let shims: [Target] = [
     linkerSettings: [.linkedLibrary("dnnl")]),
   .target(name: "CCeilings", path: "Sources/Engine/CCeilings", cSettings: [.unsafeFlags(["-O2"])]),
   .target(name: "CEmbedded", path: "Sources/Run/CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+  .target(
+    name: "CPageFiles", path: "Sources/Watching/CPageFiles", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 ]
 
 let layers: [[Module]] = [
   [
-    module("Base", in: "System", .pure, imports: [])
+    module("Base", in: "System", .pure, imports: []),
+    module("PageFiles", in: "Watching", .numeric, imports: ["CPageFiles"]),
   ],
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
@@ -67,7 +70,7 @@ let layers: [[Module]] = [
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
-    module("Observatory", in: "Watching", .pure, imports: ["Base", "Records"]),
+    module("Observatory", in: "Watching", .pure, imports: ["PageFiles", "Base", "Records"]),
     module("Collectives", in: "System", .shell, imports: ["Base", "Tensors", "CMPI"]),
   ],
   [
@@ -204,7 +207,7 @@ let package = Package(
         "Base",
       ]),
     tests("LearnerRole", of: ["LearnerRole", "Tensors", "Records", "Base"]),
-    tests("Observatory", of: ["Observatory", "Records", "Base"]),
+    tests("Observatory", of: ["Observatory", "PageFiles", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),
     tests("PageRole", of: ["PageRole", "Observatory", "Ledger", "Platform", "Records", "Base"]),

@@ -1,7 +1,7 @@
-// LookCommands: `ttrl explain`, `ttrl diff` and `ttrl report`: looking at runs that are there.
+// LookCommands: `ttrl explain`, `ttrl diff` and `ttrl report`: they show runs that exist already.
 //
-// They read ledgers through connections that cannot write, whether the runs go on or not. What is said is made in
-// Observatory; here the rows are fetched.
+// They read ledgers through connections that cannot write, of finished and of unfinished runs. Here the rows are read;
+// Observatory makes the texts.
 
 import Base
 import Commands
@@ -23,7 +23,7 @@ extension Command {
   private static func one(_ settings: Settings, _ command: String) throws -> RunDirectory {
     let given = directories(settings)
     guard given.count == 1, let directory = given.first else {
-      throw SettingsError(problems: ["\(command) looks at one run, and \(given.count) directories are given"])
+      throw SettingsError(problems: ["\(command) takes one run directory; \(given.count) are given"])
     }
     return directory
   }
@@ -65,7 +65,8 @@ extension Command {
     if let found = try ledger.prompts(of: .training, from: 0, limit: count).first(where: { $0.id == name }) {
       return PromptText(found)
     }
-    throw UserError("there is no training prompt \"\(name)\": indices go from 0 to \(count - 1), ids are the file's")
+    throw UserError(
+      "there is no training prompt \"\(name)\". Give an index from 0 to \(count - 1), or an id of the question file")
   }
 
   // MARK: diff
@@ -73,7 +74,7 @@ extension Command {
   @Sendable static func diff(_ settings: Settings, given: [String]) throws -> Int32 {
     let given = directories(settings)
     guard given.count == 2 else {
-      throw SettingsError(problems: ["diff compares two runs: ttrl diff RUN RUN; \(given.count) given"])
+      throw SettingsError(problems: ["diff compares two runs (ttrl diff RUN RUN); \(given.count) are given"])
     }
     let difference = try RunComparison(given[0], given[1]).difference()
     if settings.isJSON {

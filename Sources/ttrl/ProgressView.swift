@@ -1,9 +1,8 @@
 // ProgressView: a run on the terminal, read from its own ledger.
 //
-// On a terminal a block of lines that is drawn again in its place (LiveView), with what is worth keeping above it: the
-// evaluations, alarms, whatever the supervisor has to say. Into a file or a pipe: one line per finished step and
-// evaluation, nothing that moves. Reading the ledger beside the coordinator costs it nothing, and what is shown is what
-// is durable.
+// On a terminal: a block of lines that is drawn again in its place (LiveView). Above it are the lines that stay:
+// evaluations, alarms, messages of the supervisor. Into a file or a pipe: one line per finished step and evaluation,
+// and nothing that moves. It reads the ledger, so what it shows is durable, and the coordinator has no work with it.
 
 import Base
 import Ceilings
@@ -23,11 +22,11 @@ final class ProgressView {
   private let isTerminal = ProgressView.isLive
   private var shownSteps = -1
   private var shownEvaluations: [String] = []
-  /// Lines of the block that is on the screen, below which the cursor stands.
+  /// Lines of the block that is on the screen. The cursor is below them.
   private var blockHeight = 0
-  /// What this machine could do at most.
+  /// The peak speed of this machine.
   var peak: ArithmeticPeak?
-  /// Where the page is; told in the block.
+  /// URL of the page, for the block.
   var page = ""
 
   init(_ directory: RunDirectory, steps: Int) {
@@ -42,7 +41,7 @@ final class ProgressView {
 
   var isFinished: Bool { watch.view.isFinished }
 
-  /// Shows what is new. A ledger that is not there yet, or busy, is looked at again next time.
+  /// Shows what is new. A ledger that does not exist yet, or is busy, is read again next time.
   func refresh() {
     watch.refresh()
     show()
@@ -61,7 +60,7 @@ final class ProgressView {
     shownSteps = digest.lastStep
   }
 
-  /// - Parameter keepingBlock: what was last shown stays on the screen.
+  /// - Parameter keepingBlock: whether the block stays on the screen.
   func finish(keepingBlock: Bool = false) {
     while watch.refresh() {}
     show()
@@ -82,7 +81,7 @@ final class ProgressView {
       var history = RunHistory()
       history.add(json)
       guard let record = history.steps.first else { continue }
-      // What is left is known of the newest step only.
+      // The time left is known for the newest step only.
       let left = Int(step) == digest.lastStep ? digest.secondsLeft(ofSteps: steps) : nil
       say(ProgressLine.text(for: record, of: steps, secondsLeft: left))
     }

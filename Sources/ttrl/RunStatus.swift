@@ -17,8 +17,8 @@ struct RunStatus {
   /// nil if no coordinator is at work.
   private let note: FleetNote?
   private let isFinished: Bool
-  /// Of a finished run: closed rounds of which a slot is neither settled nor unneeded. There are none, or the ledger is
-  /// damaged.
+  /// Closed rounds of a finished run that have a slot which is neither settled nor unneeded. If there is one, the
+  /// ledger is damaged.
   private let unbalanced: [RoundID]
 
   init(_ run: Run, _ ledger: Ledger) throws {
@@ -28,21 +28,22 @@ struct RunStatus {
     workers = try ledger.workers()
     policies = try ledger.policies()
     note = FleetNote(of: run.directory, now: WallClock.seconds())
-    // A guard may end a run before its last step.
+    // The guard can end a run before its last step.
     isFinished = history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
     unbalanced = isFinished ? try ledger.unbalancedRounds() : []
   }
 
-  /// Of every round that is complete, every slot is accounted for.
+  /// Whether every slot of every closed round is accounted for.
   var isBalanced: Bool { unbalanced.isEmpty }
 
-  /// What the run waits for first of all, in words.
+  /// What the run waits for, in words; the first thing, if it waits for several.
   private var waiting: String {
     if isFinished { return "nothing: the run is finished" }
-    guard let note else { return "a coordinator: none is at work" }
-    return note.waits.first.map(Self.sentence) ?? "nothing that the coordinator knows of"
+    guard let note else { return "a coordinator: none is running" }
+    return note.waits.first.map(Self.sentence) ?? "nothing, as far as the coordinator knows"
   }
 
+  /// Empty if no coordinator is running.
   private var waits: [FleetNote.Wait] { note?.waits ?? [] }
 
   private static func sentence(_ wait: FleetNote.Wait) -> String {

@@ -1,7 +1,7 @@
-// StatusCommand: `ttrl status`, once or again and again.
+// StatusCommand: `ttrl status`, once or continuously.
 //
-// With --watch it shows what `ttrl train` shows, of a run that somebody else runs, wherever its directory can be read:
-// a block on a terminal, a line per step into a pipe, until the run is finished or Ctrl-C.
+// With --watch it shows what `ttrl train` shows, of a run that another process runs: a block on a terminal, a line per
+// step into a pipe, until the run is finished or Ctrl-C. It only has to be able to read the run's directory.
 
 import Base
 import Commands

@@ -1,4 +1,4 @@
-// The live page, as its users meet it: served beside a run, without a say in it.
+// The live page as its users see it: served beside a run, without any influence on the run.
 
 import Foundation
 import Testing
@@ -77,32 +77,76 @@ extension EndToEnd {
 
     // MARK: What it shows
 
-    @Test func `the page of a finished run has its curves, prompts, responses, steps and metrics`() throws {
+    @Test func `the page is one document whose policy allows no other script`() throws {
       try #require(SmallRun.undisturbed != nil)
       let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
       defer { page.signal(SIGTERM) }
       let document = try Self.get(url, "/")
       #expect(document.status == 200 && document.body.hasPrefix("<!doctype html>"))
-      #expect(document.headers["content-security-policy"]?.contains("default-src 'none'") == true)
+      #expect(document.body.hasSuffix("</html>\n"))
+      let policy = try #require(document.headers["content-security-policy"])
+      #expect(policy.contains("default-src 'none'") && policy.contains("script-src 'sha256-"))
+      #expect(document.headers["x-frame-options"] == "DENY" && document.headers["cache-control"] == "no-store")
+    }
+
+    @Test func `a finished run's page has its progress, curves, charts, steps and metrics`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
+      defer { page.signal(SIGTERM) }
       let run = try Self.json(try Self.get(url, "/api/run"))
       #expect(run["finished"] as? Bool == true && run["steps_done"] as? Int == SmallRun.steps)
+      let steps = Array(0..<SmallRun.steps)
       let curves = try Self.json(try Self.get(url, "/api/curves"))
-      #expect((curves["steps"] as? [Int])?.count == SmallRun.steps)
+      #expect(curves["steps"] as? [Int] == steps)
+      let entropy = try #require((curves["figures"] as? [String: [Double]])?["entropy"])
+      let charts = try Self.json(try Self.get(url, "/api/charts"))
+      let drawn = try #require((charts["charts"] as? [[String: Any]])?.first { $0["title"] as? String == "Entropy" })
+      let series = try #require((drawn["series"] as? [[String: Any]])?.first)
+      #expect(charts["steps"] as? [Int] == steps && series["values"] as? [Double] == entropy)
+      let rows = try #require(try Self.json(try Self.get(url, "/api/steps"))["steps"] as? [[String: Any]])
+      #expect(rows.compactMap { $0["step"] as? Int } == steps.reversed())
+      #expect(rows.compactMap { $0["entropy"] as? Double }.count == SmallRun.steps)
+      #expect(try Self.get(url, "/metrics").body.contains("\nttrl_steps_total \(SmallRun.steps)\n"))
+    }
+
+    @Test func `a prompt's page has its votes and its responses, token by token, with where they came from`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
+      defer { page.signal(SIGTERM) }
       let step = try Self.json(try Self.get(url, "/api/step?step=0"))
-      let prompts = try #require(step["prompts"] as? [[String: Any]])
-      let first = try #require(prompts.first?["prompt"] as? Int)
+      let first = try #require((step["prompts"] as? [[String: Any]])?.first?["prompt"] as? Int)
+      let prompts = try Self.json(try Self.get(url, "/api/prompts?limit=200"))
+      let listed = try #require((prompts["prompts"] as? [[String: Any]])?.first { $0["prompt"] as? Int == first })
       let prompt = try Self.json(try Self.get(url, "/api/prompt?id=\(first)"))
-      #expect((prompt["votes"] as? [[String: Any]])?.first?["samples"] as? Int == 32)
+      let votes = try #require(prompt["votes"] as? [[String: Any]])
+      #expect(prompt["question"] as? String == listed["question"] as? String && listed["visits"] as? Int == votes.count)
+      #expect(votes.first?["samples"] as? Int == 32 && votes.first?["step"] as? Int == 0)
       let responses = try Self.json(try Self.get(url, "/api/responses?prompt=\(first)&step=0"))
       let response = try #require((responses["responses"] as? [[String: Any]])?.first)
       let texts = try #require(response["texts"] as? [String])
       #expect(texts.joined().contains("\\boxed{") || response["answer"] is NSNull)
       #expect((response["logprobs"] as? [Double])?.count == texts.count)
       #expect((response["worker"] as? String)?.hasPrefix("worker-") == true)
-      #expect(try Self.get(url, "/metrics").body.contains("\nttrl_steps_total \(SmallRun.steps)\n"))
-      for path in ["/api/fleet", "/api/prompts", "/api/steps", "/api/events", "/api/settings"] {
-        _ = try Self.json(try Self.get(url, path))
+    }
+
+    @Test func `the lists have every worker with what it sampled, every event and every setting`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
+      defer { page.signal(SIGTERM) }
+      let run = try Self.json(try Self.get(url, "/api/run"))
+      let fleet = try Self.json(try Self.get(url, "/api/fleet"))
+      let workers = try #require(fleet["workers"] as? [[String: Any]])
+      #expect(!workers.isEmpty && workers.allSatisfy { ($0["name"] as? String)?.hasPrefix("worker-") == true })
+      for figure in ["trajectories", "tokens"] {
+        let total = try #require(run[figure] as? Int)
+        #expect(total > 0 && workers.reduce(0) { $0 + ($1[figure] as? Int ?? 0) } == total, "\(figure)")
       }
+      let events = try #require(try Self.json(try Self.get(url, "/api/events?limit=200"))["events"] as? [[String: Any]])
+      let numbers = events.compactMap { $0["number"] as? Int }
+      #expect(numbers == numbers.sorted(by: >) && numbers.count == events.count)
+      #expect(events.contains { $0["kind"] as? String == "worker.joined" })
+      let settings = try #require(try Self.json(try Self.get(url, "/api/settings"))["settings"] as? [String: String])
+      #expect(settings["steps"] == "\(SmallRun.steps)" && settings["votes"] == "32")
     }
 
     @Test func `what is not there, or makes no sense, is refused with a sentence`() throws {
@@ -118,7 +162,7 @@ extension EndToEnd {
       #expect(try Self.get(url, "/enter", post: String(repeating: "x", count: 5000)).status == 413)
     }
 
-    // MARK: Who may see it
+    // MARK: Access
 
     @Test func `a site that points its own name at this machine sees nothing`() throws {
       try #require(SmallRun.undisturbed != nil)
@@ -159,7 +203,7 @@ extension EndToEnd {
       #expect(try Self.get(url, "/api/run", headers: ["Cookie: \(cookie)"]).status == 200)
     }
 
-    @Test func `a token that others may read, or that can be guessed, is refused`() throws {
+    @Test func `a token that other users can read, or that can be guessed, is refused`() throws {
       let scratch = Scratch()
       let readable = scratch.write("0123456789abcdef0123\n", to: "readable")
       try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: readable)
@@ -209,8 +253,9 @@ extension EndToEnd {
       }
       let step = textOfFile(first + "/metrics.jsonl").split(separator: "\n").first { $0.contains("\"step\":0") } ?? ""
       let prompt = try #require(step.split(separator: "\"prompt\":").dropFirst().first?.prefix { $0.isNumber })
-      let told = try Program.run(["explain", first, "--prompt", String(prompt)])
-      #expect(told.status == 0 && told.output.contains("responses of step") && told.output.contains("by worker-"))
+      let explained = try Program.run(["explain", first, "--prompt", String(prompt)])
+      #expect(explained.status == 0 && explained.output.contains("responses of step"))
+      #expect(explained.output.contains("by worker-"))
       #expect(
         try Program.run(["explain", first, "--prompt", "no-such"]).errors.contains("there is no training prompt"))
       let page = Scratch.shared.file("side-by-side.html")
@@ -286,7 +331,8 @@ extension EndToEnd {
           return run?["steps_done"] as? Int == 10_000 && run?["counted"] as? Bool == true
         })
       let paths = [
-        "/", "/metrics", "/api/run", "/api/curves?points=2000", "/api/fleet?limit=200", "/api/prompts?limit=200",
+        "/", "/metrics", "/api/run", "/api/charts", "/api/curves?points=2000", "/api/fleet?limit=200",
+        "/api/prompts?limit=200",
         "/api/prompt?id=7", "/api/steps?limit=200", "/api/step?step=9999", "/api/events?limit=200",
         "/api/responses?prompt=7&step=125",
       ]

@@ -32,7 +32,7 @@ extension EndToEnd {
       running.signal(SIGTERM)
       _ = running.wait()
       let after = try status()
-      #expect(after["waits_for"] as? String == "a coordinator: none is at work" && after["balanced"] as? Bool == true)
+      #expect(after["waits_for"] as? String == "a coordinator: none is running" && after["balanced"] as? Bool == true)
     }
   }
 }

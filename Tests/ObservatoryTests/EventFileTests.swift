@@ -31,21 +31,21 @@ import Testing
       ends.append(file.count)
     }
     for cut in 0...file.count {
-      let sound = EventFile.sound(Array(file.prefix(cut)))
+      let intact = EventFile.intactPart(of: Array(file.prefix(cut)))
       let whole = ends.last { $0 <= cut } ?? 0
-      #expect(sound.bytes == whole)
+      #expect(intact.bytes == whole)
       let events = max(0, ends.count { $0 <= cut } - 2)
-      #expect(sound.events == events && sound.lastStep == (events > 0 ? (events - 1) * 1000 : nil))
+      #expect(intact.events == events && intact.lastStep == (events > 0 ? (events - 1) * 1000 : nil))
     }
   }
 
-  @Test func `a damaged byte ends what is sound, before the record it is in`() {
+  @Test func `a damaged byte ends the intact part, before its record`() {
     let header = EventFile.header(wallTime: 1)
     let file = header + EventFile.record(Self.event) + EventFile.record(Self.event)
     for index in header.count..<file.count {
       var damaged = file
       damaged[index] ^= 0x10
-      #expect(EventFile.sound(damaged).bytes <= index)
+      #expect(EventFile.intactPart(of: damaged).bytes <= index)
     }
   }
 
@@ -53,9 +53,9 @@ import Testing
     var random = RandomSequence(seed: 7, purpose: .promptOrder)
     for _ in 0..<2000 {
       let bytes = (0..<Int(random.uniform() * 64)).map { _ in UInt8(random.uniform() * 255) }
-      #expect(EventFile.sound(bytes).bytes <= bytes.count)
+      #expect(EventFile.intactPart(of: bytes).bytes <= bytes.count)
     }
-    #expect(EventFile.sound([UInt8](repeating: 0xFF, count: 64)).bytes == 0)
+    #expect(EventFile.intactPart(of: [UInt8](repeating: 0xFF, count: 64)).bytes == 0)
   }
 
   @Test func `every figure of a step is a scalar of the same name`() throws {

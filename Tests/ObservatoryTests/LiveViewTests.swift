@@ -1,4 +1,4 @@
-// The terminal's block: what it says, that it fits, and that a terminal cannot be made to obey a run's text.
+// The terminal's block: what it says, that it fits, and that a run's text cannot control the terminal.
 
 import Base
 import Observatory
@@ -29,8 +29,8 @@ import Testing
       on: LiveView.Terminal(width: width, height: 40, isUnicode: isUnicode, isStyled: false))
   }
 
-  @Test func `it says how far, how good, how healthy, how fast, who, and what happened`() {
-    let text = Self.lines(Self.view()).joined(separator: "\n")
+  @Test func `it shows progress, accuracy, warning signs, speed, workers and events`() {
+    let text = Self.lines(Self.view(), width: 120).joined(separator: "\n")
     let words = [
       "/runs/demo", "page http://127.0.0.1:4000/", "120/240", "50%", "left", "128/512", "pass@1", "majority", "entropy",
       "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training", "3 workers", "12 leases of 192 slots",
@@ -56,7 +56,7 @@ import Testing
     for line in Self.lines(Self.view(), isUnicode: false) { #expect(line.utf8.allSatisfy { $0 < 0x80 }, "\(line)") }
   }
 
-  @Test func `text of a run cannot command the terminal`() {
+  @Test func `text of a run cannot control the terminal`() {
     var view = Self.view()
     view.path = "/runs/\u{1B}]0;owned\u{7}\u{9B}31m\r\n"
     view.events = [RunView.EventView(number: 1, time: 990, kind: "x\u{1B}[2J", detail: "a\u{8}b")]
@@ -71,10 +71,10 @@ import Testing
     let lines = LiveView.lines(
       Self.view(), digest(of: run), on: LiveView.Terminal(width: 100, height: 40, isUnicode: true, isStyled: false))
     let text = lines.joined(separator: "\n")
-    #expect(text.contains("the questions have no answers") && text.contains("majority"))
+    #expect(text.contains("no answers are known") && text.contains("majority"))
   }
 
-  @Test func `who has stood still or is slow is behind; who is alone is not slow`() {
+  @Test func `a worker without progress, or slower than the others, is behind; a single worker is not slow`() {
     var view = RunView()
     for (name, rate, stillness) in [("a", 10.0, 0.0), ("b", 4, 0), ("c", 10, 11), ("d", 9, 0)] {
       var worker = WorkerView(name: name, address: "", arithmetic: "", isConnected: true, joinedAt: 0)

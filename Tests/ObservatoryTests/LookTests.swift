@@ -1,4 +1,4 @@
-// Looking at runs that are there: one prompt in the terminal, two runs that part, several side by side.
+// How runs are shown that exist already: one prompt in the terminal, two runs that differ, several side by side.
 
 import Base
 import Observatory
@@ -11,7 +11,7 @@ import Testing
       tokens: [(1, text, -0.5)], tokenCount: 1, logprobSum: -0.5, entropyMean: 0.1)
   }
 
-  @Test func `a prompt is told with its votes, its flips and whom the label rewarded`() throws {
+  @Test func `a prompt is shown with its votes, its flips and the responses that gave the label`() throws {
     let digest = digest(of: MadeUpRun())
     let (prompt, track) = try #require(digest.prompts.first { $0.1.flipCount > 0 })
     let last = try #require(track.visits.last)
@@ -20,7 +20,7 @@ import Testing
       PromptText(index: prompt, id: "q", question: "What is it?", answer: "1"), track, step: Int(last.step),
       [response(0, answer: label, text: "It is."), response(1, answer: nil, text: "No \u{1B}[2Jidea")], columns: 80)
     let words = [
-      "What is it?", "\(track.visits.count) visits", "flipped", ", as the label", "states no answer",
+      "What is it?", "\(track.visits.count) visits", "flipped", ", the label", "states no answer",
       "60.7% per token", "by ada", "No \u{FFFD}[2Jidea",
     ]
     for word in words { #expect(text.contains(word), "\(word) is missing in\n\(text)") }
@@ -29,19 +29,19 @@ import Testing
 
   @Test func `a prompt that was never visited says so`() {
     let prompt = PromptText(index: 5, id: nil, question: "Q", answer: nil)
-    #expect(Explanation.text(prompt, nil, step: nil, [], columns: 80).contains("not been visited"))
+    #expect(Explanation.text(prompt, nil, step: nil, [], columns: 80).contains("no step has sampled this prompt yet"))
   }
 }
 
 @Suite struct RunDifferenceTests {
-  @Test func `timings are no difference, figures are`() throws {
+  @Test func `different times are not a difference, different figures are`() throws {
     let left: JSON = ["step": 1, "entropy": 2, "train_seconds": 3, "old": 1]
     let right: JSON = ["step": 1, "entropy": 4, "train_seconds": 5, "new": 1]
     #expect(RunDifference.figures(left, right) == ["entropy", "old", "new"])
     #expect(RunDifference.figures(left, ["step": 1, "entropy": 2, "old": 1, "rollout_seconds": 9]) == [])
   }
 
-  @Test func `what differs is told, first of each kind; what does not is counted`() {
+  @Test func `the first difference of each kind is shown; what is equal is counted`() {
     var difference = RunDifference()
     (difference.equalResponses, difference.equalSteps, difference.equalPolicies) = (1024, 4, 5)
     #expect(
@@ -72,7 +72,8 @@ import Testing
     let html = ReportComparison.html([run("one", seed: 1, lr: "5e-7"), run("two", seed: 2, lr: "1e-6")])
     let words = [
       "2 runs side by side", "pass@1 before", "pass@1 after", "95% interval", ">sampling<", ">training<",
-      "leases that made no progress", "majorities turned right, wrong", "learned", "Settings that differ", "5e-7",
+      "leases that expired without progress", "majorities that turned right, wrong", "learned", "Settings that differ",
+      "5e-7",
       "1e-6",
     ]
     for word in words { #expect(html.contains(word), "\(word) is missing") }
@@ -88,10 +89,10 @@ import Testing
     #expect(!html.contains("<script>alert") && !html.contains("<i>"))
   }
 
-  @Test func `a single run's report has its time and what it survived`() {
+  @Test func `a single run's report has its time and its failures`() {
     let html = Report.html(
       RunHistory(parsing: MadeUpRun().metrics()), summary: ["wall_seconds": 2000], settings: [],
       events: [("lease.expired", 3), ("worker.joined", 2)])
-    #expect(html.contains("Time, and what it survived") && html.contains("leases that made no progress"))
+    #expect(html.contains("Time and failures") && html.contains("leases that expired without progress"))
   }
 }

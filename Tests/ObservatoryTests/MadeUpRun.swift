@@ -51,6 +51,8 @@ struct MadeUpRun {
       "tie_ratio": mean { $0["tie"]?.bool == true ? 1 : 0 },
       "zero_advantage_ratio": mean { $0["zero_advantage"]?.bool == true ? 1 : 0 },
       "unlabeled_ratio": mean { $0["label"]?.isNull == true ? 1 : 0 },
+      "distinct_label_ratio": .double(0.9 - 0.2 * progress), "flip_ratio": .double(0.4 * (1 - progress)),
+      "overturn_ratio": .double(0.1 * progress),
       "entropy": .double(0.72 - 0.5 * progress + 0.05 * random.uniform()),
       "response_length_mean": .double(length), "response_length_max": .int(min(384, Int(length * 1.8) + step % 60)),
       "sampled_tokens": .int(Int(length) * votes * questionsPerStep), "trained_tokens": .int(Int(length) * 16),

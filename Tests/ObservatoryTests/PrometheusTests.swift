@@ -7,6 +7,7 @@
 import Base
 import Glibc
 import Observatory
+import Records
 import Testing
 
 /// Any text gives its samples, or what is wrong with it.
@@ -133,7 +134,7 @@ private struct PrometheusParser {
     #expect(parsed.samples.allSatisfy { $0.name.hasPrefix("ttrl_") })
     func value(_ name: String) -> Double? { parsed.samples.first { $0.name == name }?.value }
     #expect(value("ttrl_steps_total") == 120 && value("ttrl_steps_planned") == 120)
-    #expect(value("ttrl_step_majority_ratio") == digest.last("majority_ratio").map { Double("\($0)") ?? $0 })
+    #expect(value("ttrl_step_majority_ratio") == digest.last(.majorityRatio).map { Double("\($0)") ?? $0 })
     #expect(value("ttrl_open_slots") == 54)
   }
 
@@ -205,15 +206,17 @@ func digest(of run: MadeUpRun) -> RunDigest {
     }
   }
 
-  private func contents(of path: String) throws -> [UInt8] {
-    let file = try #require(fopen(path, "r"), "\(path) cannot be read")
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-      let count = fread(&chunk, 1, chunk.count, file)
-      if count == 0 { return bytes }
-      bytes += chunk[..<count]
-    }
+}
+
+/// All bytes of a file.
+func contents(of path: String) throws -> [UInt8] {
+  let file = try #require(fopen(path, "r"), "\(path) cannot be read")
+  defer { fclose(file) }
+  var bytes: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let count = fread(&chunk, 1, chunk.count, file)
+    if count == 0 { return bytes }
+    bytes += chunk[..<count]
   }
 }

@@ -1,4 +1,4 @@
-// The page: sound HTML, nothing injected, nothing fetched, no figure that is not a number, the same bytes every time.
+// The report: well-formed HTML, nothing injected, nothing fetched, only numbers in its drawings, the same bytes always.
 
 import Base
 import Observatory
@@ -122,14 +122,10 @@ extension Substring {
     #expect(html.contains("default-src 'none'"))
   }
 
-  @Test func `the heading is the result, and the tables and curves follow`() {
+  @Test func `the heading is the result, and the tables follow`() {
     let history = RunHistory(parsing: MadeUpRun(stepCount: 60).metrics())
     let html = page(history)
     #expect(html.contains("<h1>\(escaped(Outcome(history).sentence(history)))</h1>"))
-    for title in [
-      "Accuracy", "Labels and rewards", "Majority ratio", "Entropy", "Response length", "Guards", "Time per step",
-      "Learning rate", "Gradient norm", "Clip ratio",
-    ] { #expect(html.contains("<strong>\(title)</strong>"), "\(title)") }
     #expect(html.contains("largest difference 0") && html.contains("<dt>seed</dt><dd>1</dd>"))
     #expect(html.contains("<code>ab12</code>") && html.contains("ttrl run · tiny · q.jsonl"))
   }
@@ -141,11 +137,11 @@ extension Substring {
     #expect(html.contains("There are no answers to compare with"))
   }
 
-  @Test func `questions stand in the row of how often the base model was right`() {
+  @Test func `questions are in rows by how often the base model was right`() {
     let buckets = DifficultyBucket.buckets(before: [0, 0.25, 0.125, 0.5, 1], after: [0.5, 1, 0.5, 1, 0.5])
     #expect(buckets.map(\.questions) == [1, 2, 1, 1])
     #expect(buckets.map(\.before) == [0, 0.375, 0.5, 1] && buckets.map(\.after) == [0.5, 1.5, 1, 0.5])
-    #expect(buckets.map(\.name) == ["never right", "right at most 1 in 4", "1 in 4 to half", "more often"])
+    #expect(buckets.map(\.name) == ["never right", "right at most 1 in 4", "1 in 4 to half", "more than 3 in 4"])
     #expect(DifficultyBucket.buckets(before: [], after: []).isEmpty)
   }
 
@@ -179,9 +175,10 @@ extension Substring {
   }
 
   @Test func `a small chart, stroke by stroke`() {
-    let chart = Chart(title: "T", note: "", series: [series([0.5, nil, 0, 1])])
+    let chart = Chart(ChartDescription("T", "", curves: []), series: [series([0.5, nil, 0, 1])])
     let svg = chart.svg(steps: 0...4, width: 300, height: 158, margins: .init(left: 50, right: 50), style: "s").text
-    #expect(svg.contains("data-frame=\"50 250 22 122\" data-steps=\"0 4\" data-unit=\"percent\""))
+    #expect(svg.contains("data-frame=\"50 250 22 122\" data-steps=\"0 4\" data-scale=\"100\""))
+    #expect(svg.contains("data-decimals=\"1\" data-suffix=\"%\""))
     #expect(svg.contains("aria-label=\"T. name: from 50.0% to 100.0%\""))
     #expect(svg.contains("<path class=\"rule\" d=\"M50 122H250M50 97H250M50 72H250M50 47H250M50 22H250\"/>"))
     #expect(svg.contains("data-x=\"0 2 3\" data-v=\"0.5000 0.0000 1.0000\""))

@@ -36,7 +36,8 @@ private let blind = RunHistory(
 
     """)
 
-/// - Returns: a run of two steps in which nobody answered, a share of the responses being cut off.
+/// - Parameter truncated: share of the responses that are cut off.
+/// - Returns: a run of two steps in which no response gives an answer.
 private func silent(truncated: Double) -> RunHistory {
   var history = RunHistory()
   for step in 0..<2 {
@@ -183,7 +184,7 @@ private func silent(truncated: Double) -> RunHistory {
         training questions  before  after  change
           majority ratio     34.0%  81.0%   +47.0
           no answer          12.0%   2.0%   -10.0
-        no answers to compare with: agreement is all that could be measured
+        no answers are known: only agreement could be measured
 
         """)
   }
@@ -226,27 +227,6 @@ private func silent(truncated: Double) -> RunHistory {
   @Test func `without answers it shows agreement, and the last step has no time left`() throws {
     let step = try #require(blind.steps.first)
     #expect(ProgressLine.text(for: step, of: 1, secondsLeft: 0) == "step 1/1  majority  36.0%")
-  }
-
-  @Test func `the live line drops the least important parts first`() {
-    let status = LiveStatus(
-      step: 11, stepCount: 120, phase: .sampling(done: 192, total: 512), tokensPerSecond: 1240.4, workers: 2,
-      secondsLeft: 845)
-    let whole =
-      "step  12/120  sampling 192/512  [#######.............]  14 min left  1,240 tokens/s  2 workers"
-    #expect(ProgressLine.text(for: status, width: 200) == whole)
-    #expect(ProgressLine.text(for: status, width: whole.count) == whole)
-    #expect(ProgressLine.text(for: status, width: whole.count - 1) == String(whole.dropLast(11)))
-    #expect(ProgressLine.text(for: status, width: 40) == "step  12/120  sampling 192/512")
-    for width in 0..<120 { #expect(ProgressLine.text(for: status, width: width).count <= width) }
-  }
-
-  @Test(arguments: [
-    (LiveStatus.Phase.publishing, "step 1/2  publishing"),
-    (.training(done: 8, total: 8), "step 1/2  training 8/8  [####################]"),
-    (.evaluating(done: 0, total: 0), "step 1/2  evaluating 0/0"),
-  ]) func `every phase has its words`(phase: LiveStatus.Phase, line: String) {
-    #expect(ProgressLine.text(for: LiveStatus(step: 0, stepCount: 2, phase: phase), width: 80) == line)
   }
 }
 

@@ -1,6 +1,7 @@
-// Who may see a page: by the names a request may use, and by the token.
+// Who can see a page: by the host that a request names, and by the token. And what the page can do in a browser.
 
 import PageRole
+import Platform
 import Testing
 
 @Suite struct PageAccessTests {
@@ -22,6 +23,20 @@ import Testing
   @Test func `a form's value is decoded, whatever it holds`() {
     #expect(
       PageAccess.decoded("a+b%21") == "a b!" && PageAccess.decoded("%") == "%" && PageAccess.decoded("%zz") == "%zz")
+  }
+
+  @Test func `the policy allows the page's own script and style, by their hashes, and nothing from elsewhere`() {
+    let page = String(decoding: Page.bytes, as: UTF8.self)
+    for element in ["script", "style"] {
+      let parts = page.split(separator: "<\(element)>", omittingEmptySubsequences: false)
+      let end = parts.last?.firstRange(of: "</\(element)>")
+      let text = end.flatMap { end in parts.last?[..<end.lowerBound] } ?? ""
+      let hash = Page.base64(SHA256.digest(of: Array(text.utf8)))
+      #expect(parts.count == 2 && text.count > 1000)
+      #expect(Page.policy.contains("\(element)-src 'sha256-\(hash)'"))
+    }
+    #expect(Page.policy.hasPrefix("default-src 'none'; connect-src 'self'; "))
+    #expect(!Page.policy.contains("unsafe") && !Page.policy.contains("http"))
   }
 
   @Test func `base 64 is that of RFC 4648`() {

@@ -9,9 +9,11 @@ import Testing
   private let swift = SourceTree.files(in: "Sources", endingIn: [".swift"])
   private let tests = SourceTree.files(in: "Tests", endingIn: [".swift"])
   private let c = SourceTree.files(in: "Sources", endingIn: [".c", ".h"])
+  /// Styles and scripts of the page and the report.
+  private let web = SourceTree.files(in: "Sources", endingIn: [".css", ".js"])
 
   @Test func `the source files are found`() {
-    #expect(swift.count > 20 && !tests.isEmpty && !c.isEmpty)
+    #expect(swift.count > 20 && !tests.isEmpty && !c.isEmpty && !web.isEmpty)
   }
 
   @Test func `every folder of Sources is a module of a layer, or C`() {
@@ -95,7 +97,7 @@ import Testing
 
   @Test func `no file has a note for later or a path of one machine`() {
     let prose = SourceTree.files(in: "docs", endingIn: [".md"]) + [SourceTree.read("README.md")].compactMap { $0 }
-    for line in (swift + tests + c + prose).flatMap(\.lines) { report(Rules.everywhere, in: line.text, at: line) }
+    for line in (swift + tests + c + web + prose).flatMap(\.lines) { report(Rules.everywhere, in: line.text, at: line) }
   }
 
   private func report(_ bans: [Ban], in text: Substring, at line: SourceLine) {
@@ -104,8 +106,8 @@ import Testing
     }
   }
 
-  @Test func `no Swift file has more than 500 lines`() {
-    for file in swift + tests where file.lines.count > Rules.linesMax {
+  @Test func `no file has more than 500 lines`() {
+    for file in swift + tests + web where file.lines.count > Rules.linesMax {
       Issue.record("\(file.path) has \(file.lines.count) lines of \(Rules.linesMax); split it by topic")
     }
   }
@@ -117,13 +119,13 @@ import Testing
   }
 
   @Test func `no line is longer than 120 columns`() {
-    for line in (swift + tests + c).flatMap(\.lines) where line.text.count > Rules.columns {
+    for line in (swift + tests + c + web).flatMap(\.lines) where line.text.count > Rules.columns {
       Issue.record("\(line.place) has \(line.text.count) columns of \(Rules.columns); wrap it")
     }
   }
 
-  @Test func `every Swift file begins with a comment`() {
-    for file in swift + tests where !file.text.hasPrefix("// ") {
+  @Test func `every file begins with a comment`() {
+    for file in swift + tests + web where !file.text.hasPrefix("// ") && !file.text.hasPrefix("/* ") {
       Issue.record("\(file.path) does not begin with a comment; say its purpose, its idea, and what it leaves out")
     }
   }

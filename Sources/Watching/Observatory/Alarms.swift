@@ -1,40 +1,40 @@
 // Alarms: what the guard saw, in words.
 //
-// An alarm is on in a step's record for as long as its sign lasts; it is told once, when it goes on.
+// An alarm is in the record of every step at which its condition is true. It is reported once, at the first of them.
 
-/// An alarm that went on.
+/// An alarm at the first step that has it.
 package struct AlarmOnset: Sendable, Equatable {
   package let step: Int
   package let alarm: AlarmRecord
 
-  /// "guard: few_labels at step 58: questions share fewer and fewer labels (0.21, limit 0.4)"
+  /// "guard: few_labels at step 58: there are few distinct labels, … (0.21, limit 0.4)"
   package var text: String {
     "guard: \(alarm.name) at step \(step + 1): \(AlarmOnset.meaning(of: alarm.name)) "
       + "(\(Figures.short(alarm.value)), limit \(Figures.short(alarm.limit)))"
   }
 
-  /// What an alarm says; its own name for one that is unknown here.
+  /// What an alarm means; its own name if it is not known here.
   static func meaning(of name: String) -> String {
     switch name {
-    case "few_labels": "questions share fewer and fewer labels, as in a collapse to one answer"
-    case "overturned": "labels that most responses agreed on are replaced by others"
-    case "disagreement": "responses agree much less than they did"
+    case "few_labels": "there are few distinct labels, as in a collapse to one answer"
+    case "overturned": "labels that most responses had agreed on are replaced by others"
+    case "disagreement": "responses agree much less than before"
     case "no_answers": "many more responses give no answer"
     case "truncation": "many more responses are cut off"
-    case "entropy": "entropy is well above the start"
+    case "entropy": "the entropy is well above that of the first steps"
     case "length": "responses have become much longer or shorter"
-    case "flips": "most labels change from visit to visit"
+    case "flips": "most labels change from one visit to the next"
     case "locked": "labels stopped changing early"
-    case "certain": "all agree and nothing is open any more"
-    case "zero_advantage", "silence": "hardly a question has anything left to teach"
-    case "divergence": "the policy is far from the model it began as"
+    case "certain": "nearly all responses agree, and the entropy is near 0"
+    case "zero_advantage", "silence": "almost every group has zero advantage, so there is almost nothing to learn from"
+    case "divergence": "the policy is far from the base model"
     default: name
     }
   }
 }
 
 extension RunHistory {
-  /// Every alarm, at the step where it went on.
+  /// Every alarm, with the first step that has it.
   package var alarms: [AlarmOnset] {
     var on: [String] = []
     var onsets: [AlarmOnset] = []

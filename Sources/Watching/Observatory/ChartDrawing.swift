@@ -1,6 +1,6 @@
 // ChartDrawing: a chart as inline SVG.
 //
-// The picture is complete without a script; the page's script reads the `data-` attributes to show values under the
+// The picture is complete without a script. The report's script reads the `data-` attributes to show values under the
 // pointer. Colours, dashes and widths are classes, so that the style sheet can have a light and a dark scheme.
 
 extension Chart {
@@ -9,22 +9,23 @@ extension Chart {
   ///   - width: in CSS pixels, at which the text has its size.
   ///   - height: in CSS pixels.
   ///   - margins: at least this chart's own.
-  ///   - style: the class beside `chart`.
+  ///   - style: a second class, in addition to `chart`.
   package func svg(
     steps: ClosedRange<Int>, width: Double, height: Double, margins: Margins, style: String
   ) -> Markup {
     let plot = Plot(self, steps: steps, width: width, height: height, margins: margins)
     let frame = [plot.left, plot.right, plot.top, plot.bottom].map(at).joined(separator: " ")
     return """
-      <svg class="chart \(style)" viewBox="0 0 \(at(width)) \(at(height))" role="img" aria-label="\(spoken)" \
-      data-frame="\(frame)" data-steps="\(at(plot.x.low)) \(at(plot.x.high))" data-unit="\(unit.rawValue)">
+      <svg class="chart \(style)" viewBox="0 0 \(at(width)) \(at(height))" role="img" tabindex="0" \
+      aria-label="\(spoken)" data-frame="\(frame)" data-steps="\(at(plot.x.low)) \(at(plot.x.high))" \
+      data-scale="\(at(unit.scale))" data-decimals="\(decimals.map(String.init) ?? "")" data-suffix="\(unit.suffix)">
       \(axes(plot))\(referenceLine(plot))\(series.map { drawing(of: $0, plot) })\(labels(plot))\
       <path class="cursor"/></svg>
 
       """
   }
 
-  /// The chart for those who cannot see it.
+  /// The chart for a reader who cannot see it.
   private var spoken: String {
     let ends = series.compactMap { series -> String? in
       guard let first = series.drawn.first, let last = series.drawn.last else { return nil }
@@ -50,7 +51,7 @@ extension Chart {
     return """
       <path class="rule" d="\(rules)"/>\(values)\(steps)\
       <text class="tick" x="\(at((plot.left + plot.right) / 2))" y="\(at(plot.height - 4))" \
-      text-anchor="middle">steps trained</text>\
+      text-anchor="middle">\(Charts.axis)</text>\
       <text class="tick" x="2" y="10">\(unit.axisTitle)</text>
 
       """
@@ -73,7 +74,7 @@ extension Chart {
   private func steps(of series: Series) -> String { series.drawn.map { "\($0.step)" }.joined(separator: " ") }
 
   private func values(of series: Series) -> String {
-    series.drawn.map { unit == .percent ? Figures.fixed($0.value, decimals: 4) : "\(Float($0.value))" }
+    series.drawn.map { decimals == nil ? "\(Float($0.value))" : Figures.fixed($0.value, decimals: 4) }
       .joined(separator: " ")
   }
 
@@ -83,8 +84,7 @@ extension Chart {
       return "<path class=\"full\" d=\"\(Series.Mark.disc.outline(x: plot.x(only.step), y: plot.y(only.value)))\"/>"
     }
     let mean = series.movingMean
-    let style = series.mark == .solid ? "" : series.mark == .dashed ? " dashed" : " dotted"
-    let bold: Markup = "<path class=\"line\(style)\" d=\"\(path(mean ?? series.points, plot))\"/>"
+    let bold: Markup = "<path class=\"\(series.mark.style)\" d=\"\(path(mean ?? series.points, plot))\"/>"
     guard mean != nil else { return bold }
     return "<path class=\"faint\" d=\"\(path(series.points, plot))\"/>\(bold)"
   }
@@ -107,13 +107,12 @@ extension Chart {
 
   /// Markers joined by a thin line.
   private func markers(_ series: Series, _ plot: Plot) -> Markup {
-    let style = series.mark == .ring || series.mark == .frame ? "hollow" : "full"
     let shapes = series.drawn.map { point in
       series.mark.outline(x: plot.x(point.step), y: plot.y(point.value))
     }
     return """
       <path class="join" d="\(path(series.points.filter { $0.value != nil }, plot))"/>\
-      <path class="\(style)" d="\(shapes.joined())"/>
+      <path class="\(series.mark.style)" d="\(shapes.joined())"/>
       """
   }
 }
@@ -123,7 +122,7 @@ extension Series.Mark {
   func outline(x: Double, y: Double) -> String {
     switch self {
     case .disc, .ring: "M\(at(x - 4)) \(at(y))a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"
-    case .square, .frame: "M\(at(x - 3.5)) \(at(y - 3.5))h7v7h-7z"
+    case .square: "M\(at(x - 3.5)) \(at(y - 3.5))h7v7h-7z"
     case .solid, .dashed, .dotted: ""
     }
   }
@@ -133,18 +132,12 @@ extension Series.Mark {
 
 extension Chart {
   private func labels(_ plot: Plot) -> Markup {
-    var labels = endLabels
-    if let reference {
-      labels.append(
-        EndLabel(
-          text: reference.label, style: Series.Ink.quiet.rawValue, step: Int(plot.x.high), value: reference.value))
-    }
-    labels.sort { $0.value > $1.value }
+    let labels = endLabels(lastStep: Int(plot.x.high)).sorted { $0.value > $1.value }
     let heights = spread(labels.map { plot.y($0.value) }, within: plot.top...plot.bottom, distance: 14)
     var markup: Markup = ""
     for (label, y) in zip(labels, heights) {
       let end = (x: plot.x(label.step), y: plot.y(label.value))
-      // Beside the plot, unless the line ends long before.
+      // Right of the plot, or right of the line's end if that is far from the edge.
       let x = end.x > plot.right - 40 ? plot.right : end.x
       // A leader only where the label had to move away from its line.
       if abs(y - end.y) > 3 {

@@ -1,12 +1,12 @@
-// EventFile: TensorBoard's file format, as far as scalars need it.
+// EventFile: the part of TensorBoard's file format that scalars need.
 //
 // A file is a sequence of records (TFRecord): a length of 8 bytes, the masked CRC-32C of those, the data, its masked
 // CRC-32C; all little-endian. The data is a protocol buffer, tensorflow.Event:
 //
 //   1 wall_time double   2 step int64   3 file_version string   5 summary { 1 value { 1 tag string, 2 value float } }
 //
-// The first record is the version, "brain.Event:2". Whoever appends may be killed at any byte, so `sound` says how much
-// of a file is whole: what comes after is cut off before more is appended. (Formats: TensorFlow's
+// The first record is the version, "brain.Event:2". The process that appends can be killed at any byte, so `intactPart`
+// says how much of a file is complete; the rest is cut off before more is appended. (Formats: TensorFlow's
 // core/lib/io/record_writer.h, core/lib/hash/crc32c.h, core/util/event.proto.)
 
 package import Base
@@ -67,28 +67,28 @@ package enum EventFile {
     return writer.bytes
   }
 
-  /// A sum of bytes that hold sums would be weak; rotated and shifted it is not.
+  /// A checksum of data that contains checksums would be weak; the format therefore rotates it and adds a constant.
   package static func masked(_ checksum: UInt32) -> UInt32 { (checksum >> 15 | checksum << 17) &+ 0xA282_EAD8 }
 
-  /// What of a file is whole.
-  package struct Sound: Sendable, Equatable {
-    /// Up to the first record that is torn or damaged.
+  /// The intact part of a file.
+  package struct IntactPart: Sendable, Equatable {
+    /// Up to the first record that is incomplete or damaged.
     package var bytes = 0
-    /// Events with a step among them, and the largest step.
+    /// Events that have a step, and the largest step.
     package var events = 0
     package var lastStep: Int?
   }
 
-  package static func sound(_ file: [UInt8]) -> Sound {
+  package static func intactPart(of file: [UInt8]) -> IntactPart {
     var reader = ByteReader(file)
-    var sound = Sound()
+    var intact = IntactPart()
     while reader.remaining > 0, let data = try? next(&reader) {
-      sound.bytes = reader.position
+      intact.bytes = reader.position
       guard let step = step(of: data) else { continue }
-      sound.events += 1
-      sound.lastStep = max(sound.lastStep ?? step, step)
+      intact.events += 1
+      intact.lastStep = max(intact.lastStep ?? step, step)
     }
-    return sound
+    return intact
   }
 
   private static func next(_ reader: inout ByteReader) throws(ByteError) -> [UInt8] {
@@ -105,7 +105,7 @@ package enum EventFile {
     return data
   }
 
-  /// The step of an event that we wrote; nil for one without.
+  /// The step of an event that this program wrote; nil if it has none.
   private static func step(of data: [UInt8]) -> Int? {
     // Field 1, a double, comes first; then field 2, a varint.
     guard data.count > 10, data[0] == 0x09, data[9] == 0x10 else { return nil }
@@ -118,9 +118,9 @@ package enum EventFile {
     return nil
   }
 
-  // MARK: What a run has to tell
+  // MARK: A run's events
 
-  /// A record of the ledger as an event; nil for one that has no scalars.
+  /// A record of the ledger as an event; nil if it has no scalars.
   ///
   /// - Parameters:
   ///   - row: a step's, or an evaluation's.

@@ -1,37 +1,38 @@
 // Explanation: what happened to one prompt, as text for a terminal.
 //
-// It answers the questions that people ask of a single prompt: what was asked, how did the vote go from visit to visit
-// and where did the label turn, what did single responses say, how sure was the policy of them, and which of them were
-// rewarded. Values in, text out; the page shows the same (PagePromptViews).
+// What the prompt asks, its votes at every visit, where its label changed, what single responses say, how probable the
+// policy found them, and which of them were rewarded. The page shows the same (CPageFiles/files/page-prompt.js).
 
 package enum Explanation {
-  /// Visits and responses that are shown; more are thinned out, or left to the page.
+  /// Visits that are shown; of more visits, evenly spaced ones.
   static let visitsMax = 24
-  /// Characters of a response that are shown, from its end: that is where the answer is.
+  /// Characters of a response that are shown. They are its last ones, because the answer is there.
   static let responseMax = 240
 
   /// - Parameters:
-  ///   - prompt: what was asked.
+  ///   - prompt: the question.
   ///   - track: its votes; nil if it was never visited.
   ///   - responses: some of the step's.
-  ///   - step: whose responses these are, from 0; nil if the prompt was never visited.
+  ///   - step: the step of these responses, from 0; nil if the prompt was never visited.
   ///   - columns: width of the text.
   package static func text(
     _ prompt: PromptText, _ track: PromptTrack?, step: Int?, _ responses: [ResponseView], columns: Int
   ) -> String {
     var lines = ["prompt    \(prompt.index)" + (prompt.id.map { ", \(shown($0, 60))" } ?? "")]
     lines += block("question", prompt.question, columns)
-    lines.append("answer    \(prompt.answer.map { shown($0, 200) } ?? "unknown") (for figures only; no reward sees it)")
+    lines.append("answer    \(prompt.answer.map { shown($0, 200) } ?? "unknown") (only figures use it, no reward)")
     guard let track, let last = track.visits.last else {
-      return (lines + ["votes     it has not been visited yet"]).joined(separator: "\n")
+      return (lines + ["votes     no step has sampled this prompt yet"]).joined(separator: "\n")
     }
     lines.append(
       "votes     \(Figures.count(track.visits.count, "visit")), "
-        + "\(Figures.count(track.labels.count, "different label")), " + Figures.count(track.flipCount, "flip"))
+        + "\(Figures.count(track.labels.count, "distinct label")), " + Figures.count(track.flipCount, "flip"))
     lines.append("")
     lines.append("    step  agreement                 label")
     for visit in ReportPrompts.thinned(track.visits, to: visitsMax) { lines.append(row(visit, track)) }
-    if let step { lines += told(responses, track.visits.last { Int($0.step) == step } ?? last, track, step, columns) }
+    if let step {
+      lines += responseLines(responses, track.visits.last { Int($0.step) == step } ?? last, track, step, columns)
+    }
     return lines.joined(separator: "\n")
   }
 
@@ -42,14 +43,14 @@ package enum Explanation {
     if let right = visit.isLabelRight { notes.append(right ? "right" : "wrong") }
     if visit.isFlip { notes.append("flipped") }
     if visit.isTie { notes.append("tie") }
-    if visit.hasZeroAdvantage { notes.append("nothing to learn") }
+    if visit.hasZeroAdvantage { notes.append("no signal") }
     let step = padded("\(Int(visit.step) + 1)", to: 8, right: true)
     let share = padded(Figures.fixed(visit.share * 100, decimals: 0) + "%", to: 5, right: true)
     let label = track.label(of: visit).map { shown(plain($0), 40) } ?? "none"
     return "\(step)  [\(bar)]\(share)  \(label)" + (notes.isEmpty ? "" : "  (\(notes.joined(separator: ", ")))")
   }
 
-  private static func told(
+  private static func responseLines(
     _ responses: [ResponseView], _ visit: PromptTrack.Visit, _ track: PromptTrack, _ step: Int, _ columns: Int
   ) -> [String] {
     guard !responses.isEmpty else { return ["", "the ledger has no responses of step \(step + 1)"] }
@@ -59,7 +60,7 @@ package enum Explanation {
     ]
     for response in responses {
       let vote = response.answer.map { answer in
-        "answers \(shown(plain(answer), 40))" + (answer == label ? ", as the label" : "")
+        "answers \(shown(plain(answer), 40))" + (answer == label ? ", the label" : "")
       }
       let probability = exponential(response.logprobSum / Double(max(1, response.tokenCount)))
       lines.append("")
@@ -74,10 +75,10 @@ package enum Explanation {
     return lines
   }
 
-  /// e^x by its series: the target has no mathematics library, and this is a figure of three digits.
+  /// e^x by its series: this module imports no mathematics library, and three digits are shown.
   private static func exponential(_ logarithm: Double) -> Double {
     guard logarithm < 0 else { return 1 }
-    // Halved until it is small, squared as often.
+    // Halved until it is small; the sum is squared as often.
     var (small, halvings) = (max(logarithm, -700), 0)
     while small < -0.5 { (small, halvings) = (small / 2, halvings + 1) }
     var (sum, term) = (1.0, 1.0)
@@ -93,7 +94,7 @@ package enum Explanation {
     wrapped(text, columns - 10).enumerated().map { (($0 == 0) ? padded(name, to: 10) : "          ") + $1 }
   }
 
-  /// Lines of at most `width` characters that a terminal can show; breaks where the text has some, or anywhere.
+  /// Lines of at most `width` characters. The text's own line breaks are kept.
   private static func wrapped(_ text: String, _ width: Int) -> [String] {
     var lines: [String] = []
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
@@ -106,10 +107,10 @@ package enum Explanation {
     return lines
   }
 
-  /// A number's key is "q:" and the number; people need only the number.
+  /// The key of a number is "q:" and the number; the reader needs only the number.
   private static func plain(_ key: String) -> String { key.hasPrefix("q:") ? String(key.dropFirst(2)) : key }
 
-  /// Text of a run as a terminal may see it: nothing that commands it.
+  /// Text of a run without control characters: a terminal must not execute any of it.
   static func shown(_ text: String, _ count: Int) -> String {
     let printable = String(
       String.UnicodeScalarView(

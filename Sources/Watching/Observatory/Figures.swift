@@ -1,13 +1,14 @@
-// Figures: numbers as a reader wants them, in ASCII, always the same.
+// Figures: numbers as text, in ASCII.
 //
-// Terminal lines, tables and the report print the same figure the same way, whatever the locale. A figure that is not
-// known, or not finite, is a dash. Not here: typographic signs; the report replaces the ASCII ones (`typeset`).
+// Terminal lines, tables and the report write the same figure in the same way, in every locale. A figure that is not
+// known, or not finite, is a dash. Not here: typographic signs, with which the report replaces the ASCII ones
+// (`typeset`). The page's script has the same functions (CPageFiles/files/shared.js).
 
 import Base
 
-/// Numbers to text. Every function is total: what is not finite becomes `missing`.
+/// Numbers to text. A number that is not finite becomes `missing`.
 package enum Figures {
-  /// What stands where there is no figure.
+  /// In place of a figure that is not known.
   package static let missing = "-"
 
   /// A fraction as a percentage with one decimal: 0.3125 is "31.3%".
@@ -38,7 +39,7 @@ package enum Figures {
     var unit = 1
     for _ in 0..<decimals { unit *= 10 }
     let scaled = (abs(value) * Double(unit)).rounded()
-    // Beyond this a double has no such decimals anyway.
+    // A larger double has no such decimals.
     guard scaled < 9e15 else { return "\(value)" }
     let count = Int(scaled)
     let sign = value < 0 && count > 0 ? "-" : ""

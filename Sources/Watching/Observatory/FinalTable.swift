@@ -1,9 +1,9 @@
-// FinalTable: a run's result on the terminal, and what to say when there can be none.
+// FinalTable: a run's result on the terminal, or what to do when there is none.
 
 /// The last thing that a finished run prints.
 package enum FinalTable {
   /// Before and after as aligned text, for each set of questions that was evaluated; then the base model's majority
-  /// vote, the yardstick. Ends with a newline; empty if nothing was evaluated.
+  /// vote, to compare with. Ends with a newline; empty if nothing was evaluated.
   package static func text(_ history: RunHistory) -> String {
     let outcome = Outcome(history)
     var rows: [[String]] = []
@@ -17,10 +17,10 @@ package enum FinalTable {
       }
     }
     guard !rows.isEmpty else { return voteSamples(history) + delivery(history) }
-    return aligned(rows) + yardstick(outcome) + changes(outcome.train) + delivery(history)
+    return aligned(rows) + baseMajority(outcome) + changes(outcome.train) + delivery(history)
   }
 
-  /// Without any evaluation: what the steps sampled to vote says.
+  /// Without any evaluation: the figures of the votes in training.
   private static func voteSamples(_ history: RunHistory) -> String {
     guard let ends = VoteSamples.ends(history) else { return "" }
     let figures = zip(ends.first.figures, ends.last.figures).filter { $0.0.value != nil }
@@ -31,10 +31,10 @@ package enum FinalTable {
       ]
     }
     return aligned([["votes of training", "first", "last", "change"]] + rows)
-      + "each prompt's first and last visit, sampled as in training; no evaluation was made\n"
+      + "each prompt's first and last visit, sampled as in training; there was no evaluation\n"
   }
 
-  /// What is handed over, where it is not simply the last version.
+  /// What the run delivers, if that is not simply the last version.
   private static func delivery(_ history: RunHistory) -> String {
     guard let delivered = history.delivered, delivered.rule != "last" else { return "" }
     let what = "delivered: policy \(delivered.policy), in \(delivered.directory)"
@@ -43,11 +43,11 @@ package enum FinalTable {
       + "\(AlarmOnset.meaning(of: collapse.alarm)) (\(collapse.alarm))\n\(what), the best before it\n"
   }
 
-  /// How sure the change is, and which questions turned.
+  /// The confidence interval of the change, and the questions whose majority answer changed.
   private static func changes(_ ends: Comparison) -> String {
     var text = ""
     if let interval = ends.passChangeInterval {
-      text += "its change is \(Figures.pointsInterval(interval)) with 95% confidence, over questions\n"
+      text += "change of pass@1: \(Figures.pointsInterval(interval)) points (95% interval, over questions)\n"
     }
     if let changes = ends.labelChanges {
       text += "majority answers: \(Figures.learnedAndLost(changes))\n"
@@ -62,7 +62,7 @@ package enum FinalTable {
     return prompts.count > 12 ? "\(shown) and \(prompts.count - 12) more (summary.json has all)" : shown
   }
 
-  /// How many samples early stop saved, or nil if none.
+  /// How many samples early stop left out, or nil if none.
   package static func savedSamples(_ history: RunHistory) -> String? {
     guard let (saved, all) = history.savedSamples else { return nil }
     let share = Figures.percent(Double(saved) / Double(all))
@@ -82,20 +82,20 @@ package enum FinalTable {
   package static func nothingToVoteOn(truncatedShare share: Double) -> String {
     let seen = "nothing could be voted on: no response gave an answer"
     let form = "ask for its form, for example --suffix 'Put your final answer within \\boxed{}.'"
-    // The likelier cause comes first.
+    // The more probable cause comes first.
     return share >= 0.5
       ? "\(seen) (\(Figures.percent(share)) were cut off at the token limit: raise --max-new-tokens, then \(form))"
       : "\(seen) (\(form), check --template, and read some responses with `ttrl generate`)"
   }
 
-  private static func yardstick(_ outcome: Outcome) -> String {
+  private static func baseMajority(_ outcome: Outcome) -> String {
     guard let base = outcome.baseMajority else {
-      return "no answers to compare with: agreement is all that could be measured\n"
+      return "no answers are known: only agreement could be measured\n"
     }
     let line = "base model's majority vote on the training questions, maj@\(base.k): \(Figures.percent(base.value))\n"
     guard let after = outcome.train.after?.passAt1 else { return line }
     let points = Figures.fixed(abs(after - base.value) * 100, decimals: 1)
-    let place = points == "0.0" ? "level with it" : "\(points) points \(after > base.value ? "above" : "below") it"
+    let place = points == "0.0" ? "equal to it" : "\(points) points \(after > base.value ? "above" : "below") it"
     return line + "pass@1 after training is \(place)\n"
   }
 

@@ -1,9 +1,10 @@
 // LiveView: a run on a terminal, as a block of lines that is drawn again and again in the same place.
 //
-// It answers, from the top: which run, how far, how good as far as anyone can tell, whether it is healthy, how fast,
-// who works, what happened last. Values in, lines out; whoever prints them knows the terminal (ttrl.ProgressView).
-// Every line fits the width; parts that do not fit are left out from the right. Where a terminal cannot show more than
-// ASCII, curves are left out and bars are plain.
+// From the top: which run, its progress, its accuracy as far as it is known, warning signs, speed, workers, the latest
+// events. Values in, lines out; ttrl.ProgressView prints them. Every line fits the width; parts that do not fit are
+// left out, from the right. On a terminal that can show only ASCII there are no curves, and bars are plain.
+
+import Records
 
 package enum LiveView {
   /// What a terminal can do.
@@ -65,28 +66,28 @@ package enum LiveView {
   }
 
   private static func quality(_ digest: RunDigest, _ page: Canvas) -> [String] {
-    var parts: [String] = []
-    if let pass = digest.last("ground_truth_ratio") {
-      parts.append("pass@1 \(Figures.percent(pass)) \(page.curve(digest.column("ground_truth_ratio")))")
-    }
-    if let label = digest.last("label_accuracy") {
-      parts.append("labels \(Figures.percent(label)) \(page.curve(digest.column("label_accuracy")))")
-    }
-    return parts.isEmpty ? ["unknown: the questions have no answers"] : parts
+    let parts = [.groundTruthRatio, .labelAccuracy].compactMap { curve($0, digest, page) }
+    return parts.isEmpty ? ["unknown: no answers are known"] : parts
   }
 
   private static func health(_ digest: RunDigest, _ page: Canvas) -> [String] {
-    var parts = [
-      "majority \(Figures.percent(digest.last("majority_ratio"))) \(page.curve(digest.column("majority_ratio")))",
-      "entropy \(Figures.short(digest.last("entropy"))) \(page.curve(digest.column("entropy")))",
-    ]
-    if let distinct = digest.last("distinct_label_ratio") { parts.append("distinct labels \(Figures.short(distinct))") }
-    parts.append("no signal \(Figures.percent(digest.last("zero_advantage_ratio")))")
-    if let share = digest.last("no_answer_ratio"), share >= ProgressLine.noAnswerRatioHigh {
-      parts.append("no answer \(Figures.percent(share))")
-    }
-    if let gap = digest.last("logprob_gap"), gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
+    var parts = [.majorityRatio, .entropy].compactMap { curve($0, digest, page) }
+    var signs: [FigureName] = [.distinctLabelRatio, .zeroAdvantageRatio]
+    if digest.last(.noAnswerRatio) ?? 0 >= ProgressLine.noAnswerRatioHigh { signs.append(.noAnswerRatio) }
+    parts += signs.compactMap { value($0, digest) }
+    if let gap = digest.last(.logprobGap), gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
     return parts
+  }
+
+  /// "entropy 0.31", as the charts call it and write it; nil where it is not known.
+  private static func value(_ figure: FigureName, _ digest: RunDigest) -> String? {
+    guard let value = digest.last(figure), let (curve, chart) = Charts.curve(of: figure) else { return nil }
+    return "\(curve.label) \(chart.unit.text(value, decimals: chart.unit.decimals))"
+  }
+
+  /// The same, followed by its curve over the run.
+  private static func curve(_ figure: FigureName, _ digest: RunDigest, _ page: Canvas) -> String? {
+    value(figure, digest).map { "\($0) \(page.curve(digest.column(figure)))" }
   }
 
   /// "training questions: pass@1 27.1% -> 95.4%, maj@64 68.0% -> 96.1%"
@@ -117,7 +118,7 @@ package enum LiveView {
     }
     if let seconds = digest.latest?.seconds { parts.append("last step \(Figures.duration(seconds: seconds))") }
     if view.tokens > 0 { parts.append("\(Figures.grouped(view.tokens)) tokens so far") }
-    return parts.isEmpty ? ["nothing measured yet"] : parts
+    return parts.isEmpty ? ["not measured yet"] : parts
   }
 
   private static func share(_ rate: Double, of peak: Double?) -> String {
@@ -142,8 +143,10 @@ package enum LiveView {
       let more = stragglers.count > 1 ? " and \(stragglers.count - 1) more" : ""
       parts.append("behind: \(slowest.name)\(more)")
     }
-    if let learner = view.learner { parts.append("learner heard \(Figures.duration(seconds: learner.silence)) ago") }
-    if !view.isAlive, !view.isFinished { parts.append("nobody runs it now") }
+    if let learner = view.learner {
+      parts.append("learner: last message \(Figures.duration(seconds: learner.silence)) ago")
+    }
+    if !view.isAlive, !view.isFinished { parts.append("no coordinator is running") }
     return parts
   }
 
@@ -152,7 +155,7 @@ package enum LiveView {
   }
 }
 
-/// Lays lines out for a terminal.
+/// Makes lines for a terminal.
 private struct Canvas {
   let terminal: LiveView.Terminal
   private static let margin = 8
@@ -181,7 +184,7 @@ private struct Canvas {
     return terminal.isUnicode ? bar : "[\(bar)]"
   }
 
-  /// The whole column in 16 characters, between its own lowest and highest value.
+  /// The whole column in 16 characters. Its lowest value is the lowest character, its highest the highest.
   func curve(_ column: [Float]) -> String {
     let values = PageAnswers.bins(of: column.count, count: 16).map { bin in
       let known = column[bin].filter(\.isFinite)
@@ -193,13 +196,13 @@ private struct Canvas {
     return String(
       values.map { value -> Character in
         guard value.isFinite else { return " " }
-        // The span of two large numbers may be infinite.
+        // The difference of two large numbers can be infinite.
         let place = high > low && (high - low).isFinite ? (value - low) / (high - low) : 0.5
         return blocks[min(7, Int(place * 8))]
       })
   }
 
-  /// Text from a run may hold anything; a terminal must not obey it.
+  /// Text of a run without control characters: a terminal must not execute any of it.
   private func printable(_ text: String) -> String {
     String(
       String.UnicodeScalarView(

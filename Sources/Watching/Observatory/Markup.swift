@@ -1,10 +1,12 @@
-// Markup: HTML that cannot be injected into, by construction.
+// Markup: HTML into which no text can inject markup.
 //
-// A question, an answer or a setting may hold anything, "</script>" included. So HTML has a type of its own: what is
-// written in the source is markup, what is interpolated as text is escaped, and only Markup enters Markup unescaped.
-// Nobody has to remember to escape. Text never lands in a script, a style or an unquoted attribute.
+// A question, an answer or a setting can contain anything, also "</script>". So HTML has a type of its own: literals in
+// the source are markup, interpolated text is escaped, and only Markup enters Markup unescaped. No call can forget to
+// escape. Text is never put into a script, a style or an unquoted attribute.
 
-/// A piece of HTML; well-formed as far as whoever wrote its literals took care.
+import PageFiles
+
+/// A piece of HTML. It is well-formed if its literals are.
 package struct Markup: Sendable, Equatable, ExpressibleByStringInterpolation {
   package private(set) var text: String
 
@@ -28,6 +30,12 @@ package struct Markup: Sendable, Equatable, ExpressibleByStringInterpolation {
   static func += (left: inout Markup, right: Markup) { left.text += right.text }
 }
 
+extension Markup {
+  /// For the style and script elements of a report. The files are part of the program, so nothing is escaped.
+  static let reportStyle = Markup(stringLiteral: PageFile.text([.sharedStyle, .reportStyle]))
+  static let reportScript = Markup(stringLiteral: PageFile.text([.sharedScript, .reportScript]))
+}
+
 /// `text` for use between tags and in quoted attributes. Control characters, which HTML does not allow, become U+FFFD.
 package func escaped(_ text: String) -> String {
   var result = ""
@@ -47,7 +55,7 @@ package func escaped(_ text: String) -> String {
   return result
 }
 
-/// A figure with typographic signs: a true minus, an en dash where there is none.
+/// A figure with typographic signs: a true minus, and an en dash in place of a figure that is not known.
 func typeset(_ figure: String) -> String {
   if figure == Figures.missing { return "–" }
   return figure.hasPrefix("-") ? "−" + figure.dropFirst() : figure

@@ -1,9 +1,9 @@
-// Outcome: what a run did to its model, the base beside the latest policy.
+// Outcome: what a run did to its model: the base model compared with the latest policy.
 //
-// "Before" is the evaluation of policy 0, "after" that of the policy that was delivered, or else of the newest. The
-// yardstick is the base model's own majority vote (maj@64): it is what voting alone gives, without training, so a
-// pass@1 above it is the result that TTRL is about. Where there are no answers only agreement can be compared, and the
-// words say so.
+// "Before" is the evaluation of policy 0, "after" that of the policy that was delivered, or else of the newest. Both
+// are compared with the base model's own majority vote (maj@64), because that is what voting alone gives, without
+// training: a pass@1 above it is the result that TTRL is about. If no answers are known, only agreement can be
+// compared, and the texts say so.
 
 package import Base
 
@@ -11,12 +11,12 @@ package import Base
 package struct Comparison: Sendable, Equatable {
   /// The base model's.
   package let before: EvaluationRecord?
-  /// That of what the run delivered, or else the newest trained policy's.
+  /// The delivered policy's, or else the newest trained policy's.
   package let after: EvaluationRecord?
 
   /// - Parameters:
   ///   - evaluations: of one set, by policy.
-  ///   - delivered: the version that the run handed over, if it has; else the newest counts.
+  ///   - delivered: the version that the run delivered; nil if it has not, then the newest counts.
   init(_ evaluations: [EvaluationRecord], delivered: Int?) {
     before = evaluations.first { $0.policy == 0 }
     after =
@@ -25,7 +25,7 @@ package struct Comparison: Sendable, Equatable {
 
   package var isEmpty: Bool { before == nil && after == nil }
 
-  /// Some answer was known, at either end.
+  /// Whether any answer was known, at either end.
   var knowsAnswers: Bool { before?.passAt1 != nil || after?.passAt1 != nil }
 
   /// The k of every maj@k at either end, ascending.
@@ -40,14 +40,25 @@ package struct Comparison: Sendable, Equatable {
     return names.max { ($0.count ?? 0) < ($1.count ?? 0) }?.name
   }
 
-  /// Each question's change of pass@1, base to latest; empty if the two ends do not list the same questions.
+  /// The base model's maj@64, or maj@k for the largest k there is; nil without answers.
+  var baseMajority: (k: Int, value: Double)? {
+    guard let before else { return nil }
+    let counts = before.majorityCounts
+    let order = (counts.contains(64) ? [64] : []) + counts.reversed()
+    for k in order {
+      if let value = before.majority(at: k) { return (k, value) }
+    }
+    return nil
+  }
+
+  /// Each question's change of pass@1, from base to latest; empty if the two ends do not list the same questions.
   package var passChanges: [Double] {
     guard let before, let after, before.passByPrompt.count == after.passByPrompt.count else { return [] }
     return zip(before.passByPrompt, after.passByPrompt).map { $1 - $0 }
   }
 
   /// The 95 % interval of the mean change of pass@1, over questions (bootstrap); nil for fewer than 8 questions, which
-  /// are too few to draw from.
+  /// are too few for a bootstrap.
   package var passChangeInterval: Interval? { passChanges.count < 8 ? nil : Bootstrap.interval(ofMean: passChanges) }
 
   /// What became of each question's majority; nil if the two ends do not list the same questions with answers.
@@ -69,10 +80,10 @@ package struct Comparison: Sendable, Equatable {
   }
 }
 
-/// Questions by what training did to their majority answer: a model that only grows surer of itself keeps and misses,
-/// one that learns also turns wrong majorities right.
+/// Questions by what training did to their majority answer. If a model only becomes more certain, all are kept or
+/// missed; if it learns, some wrong majorities turn right.
 package struct LabelChanges: Sendable, Equatable {
-  /// Wrong before, right after; the reverse. By prompt.
+  /// Wrong before and right after; right before and wrong after. Indices of prompts.
   package var learned: [Int] = []
   package var lost: [Int] = []
   /// Right, or wrong, at both ends.
@@ -126,22 +137,14 @@ package struct Outcome: Sendable, Equatable {
       + transferSets.map { ("transfer questions: \($0.name)", $0.ends) }).filter { !$0.1.isEmpty }
   }
 
-  /// The base model's maj@64 on the training questions, or maj@k for the largest k there is; nil without answers.
-  package var baseMajority: (k: Int, value: Double)? {
-    guard let before = train.before else { return nil }
-    let counts = before.majorityCounts
-    let order = (counts.contains(64) ? [64] : []) + counts.reversed()
-    for k in order {
-      if let value = before.majority(at: k) { return (k, value) }
-    }
-    return nil
-  }
+  /// Of the training questions: the base model's majority vote.
+  package var baseMajority: (k: Int, value: Double)? { train.baseMajority }
 
   /// The lines of one set's table: accuracies where answers are known, then what needs none. Lines with no figure at
   /// either end are left out.
   func rows(_ ends: Comparison) -> [OutcomeRow] {
     var rows = [OutcomeRow(name: "pass@1", before: ends.before?.passAt1, after: ends.after?.passAt1)]
-    // What the model can do at all, beside what it usually does.
+    // pass@k shows what the model can do in k attempts, pass@1 what it does in one.
     if let widest = ends.widestPass {
       rows.append(
         OutcomeRow(name: widest, before: ends.before?[widest]?.value, after: ends.after?[widest]?.value))
@@ -173,7 +176,8 @@ extension Outcome {
     guard !history.steps.isEmpty || train.after != nil else { return sentenceBeforeTraining }
     if let before = train.before?.passAt1, let after = train.after?.passAt1 {
       let over = train.before?.answered.map { " (\($0))" } ?? ""
-      return "pass@1\(over) \(movement(from: before, to: after)) in \(work)\(besideMajority(after))\(heldOutClause)."
+      return
+        "pass@1\(over) \(movement(from: before, to: after)) in \(work)\(comparedWithMajority(after))\(heldOutClause)."
     }
     if !train.knowsAnswers, let before = train.before?.majorityRatio, let after = train.after?.majorityRatio {
       return "The majority ratio \(movement(from: before, to: after)) in \(work); "
@@ -210,10 +214,10 @@ extension Outcome {
     return count > 0 ? " on \(Figures.count(count, "question"))" : ""
   }
 
-  private func besideMajority(_ pass: Double) -> String {
+  private func comparedWithMajority(_ pass: Double) -> String {
     guard let base = baseMajority else { return "" }
     let (mine, theirs) = (Figures.percent(pass), Figures.percent(base.value))
-    let place = mine == theirs ? "level with" : pass > base.value ? "above" : "below"
+    let place = mine == theirs ? "equal to" : pass > base.value ? "above" : "below"
     return ", \(place) the base model's majority vote (maj@\(base.k), \(theirs))"
   }
 

@@ -1,15 +1,15 @@
 // PageAnswers: what the page asks for, as JSON.
 //
-// Every answer has a size that does not depend on how long the run is or how many take part: lists come in pieces of at
-// most `rowsMax`, curves and votes are thinned out to what a screen shows. Members are called as in metrics.jsonl where
-// they mean the same. Not here: single responses (PageSamples), which come from the ledger.
+// The size of an answer is limited, however long the run is and however many workers it has: lists come in pieces of at
+// most `rowsMax`, curves and votes are thinned out to what a screen shows. Members have the names of metrics.jsonl
+// where they mean the same. Not here: charts (PageCharts), prompts, responses and steps (PagePrompts).
 
 package import Base
 
 package enum PageAnswers {
   /// Rows of a list in one answer.
   package static let rowsMax = 200
-  /// Points of a curve in one answer, and what it has unless asked otherwise.
+  /// Points of a curve in one answer: at most, and if the request does not say.
   package static let pointsMax = 2000
   package static let pointsUsual = 500
   /// Visits of a prompt in one answer.
@@ -17,12 +17,12 @@ package enum PageAnswers {
   /// Bars of a prompt in the list of prompts.
   static let barsMax = 40
 
-  /// The newest state, for the head of every page.
+  /// The newest state of the run, which every view of the page needs.
   package static func run(_ view: RunView, _ digest: RunDigest, settings: [(name: String, value: String)]) -> JSON {
     let picked = [
       "model", "data", "labels", "estimator", "votes", "prompts-per-step", "train-samples", "dtype", "seed",
     ]
-    let health = StepFigures.all.map { JSON.Member($0.name, digest.last($0.name).map { .float(Float($0)) } ?? .null) }
+    let health = StepFigures.all.map { JSON.Member($0.name, digest.last($0.figure).map { .float(Float($0)) } ?? .null) }
     return [
       "run": .string(view.path), "now": .double(view.now), "steps_done": .int(digest.steps.count),
       "last_step": .int(digest.lastStep), "steps": .int(view.stepCount), "policy": .int(view.policy),
@@ -86,8 +86,8 @@ package enum PageAnswers {
 
   static func number(_ value: Double?) -> JSON { value.map { .double($0) } ?? .null }
 
-  /// A column's value, in as few digits as a curve needs.
-  private static func short(_ value: Float) -> JSON {
+  /// A value in as few digits as a curve needs.
+  static func short(_ value: Float) -> JSON {
     guard value.isFinite else { return .null }
     let (size, sign) = (Double(abs(value)), value < 0 ? -1.0 : 1.0)
     return size >= 1e-3 && size < 1e6 ? .double(sign * (size * 1e6).rounded() / 1e6) : .float(value)
@@ -95,7 +95,7 @@ package enum PageAnswers {
 
   // MARK: Curves
 
-  /// Every figure's curve, at most `count` points: means of as many neighbouring steps as it takes.
+  /// Every figure's curve, of at most `count` points. Each point is the mean of some neighbouring steps.
   package static func curves(_ digest: RunDigest, points count: Int) -> JSON {
     let count = min(max(2, count), pointsMax)
     let bins = bins(of: digest.steps.count, count: count)
@@ -106,7 +106,8 @@ package enum PageAnswers {
     }
     return [
       "steps": .array(bins.map { .int(Int(digest.steps[$0.upperBound - 1])) }), "bin": .int(bins.first?.count ?? 1),
-      "figures": .object(figures), "evaluations": .array(thinned(digest.evaluations, to: 400).map(curvePoint)),
+      "figures": .object(figures),
+      "evaluations": .array(thinned(digest.evaluations, to: evaluationsMax).map(curvePoint)),
     ]
   }
 
@@ -118,14 +119,14 @@ package enum PageAnswers {
     ]
   }
 
-  /// `count` ranges at most that cover all, as equal as can be.
+  /// At most `count` ranges that cover everything, of sizes that differ by at most one.
   package static func bins(of total: Int, count: Int) -> [Range<Int>] {
     guard total > 0 else { return [] }
     let parts = min(total, count)
     return (0..<parts).map { $0 * total / parts..<($0 + 1) * total / parts }
   }
 
-  private static func mean(_ values: ArraySlice<Float>) -> Float {
+  static func mean(_ values: ArraySlice<Float>) -> Float {
     var (sum, count) = (0.0, 0)
     for value in values where value.isFinite { (sum, count) = (sum + Double(value), count + 1) }
     return count > 0 ? Float(sum / Double(count)) : .nan

@@ -1,16 +1,18 @@
-// PageDocument: the live page, one file: markup, style, script. Nothing in it comes from a run.
+// PageDocument: the live page as one HTML document. It contains nothing of a run.
 //
-// The script asks this server for JSON and builds the page from it with createElement and textContent: text from a run
-// is never parsed as markup, and no string of it becomes code, an address or a style. The page's policy (PageRole.Page)
-// forbids the browser everything else. It works without a network beyond the server, on a phone, with a keyboard, in
-// light and dark. The look is that of report.html: same words, same colours, same kinds of line.
-// Parts: PageStyle (look), PageScript (fetching, routes, small tools), PageCharts (drawing), PageViews (the pages).
+// Its style and its script are the files of CPageFiles. The script asks this server for JSON and builds the page with
+// createElement and textContent: text of a run is never parsed as markup, and no string of a run becomes code, an
+// address or a style. The page's policy (PageRole.Page) forbids the browser everything else. The page needs no other
+// server, and it works on a phone, with a keyboard, in light and dark.
+
+import PageFiles
 
 package enum PageDocument {
-  package static let style = PageStyle.css
-  package static let script =
-    "\"use strict\";\n" + PageScript.tools + PageCharts.script + PageViews.overview + PageViews.lists
-    + PageViews.prompt + PageScript.start
+  package static let style = PageFile.text([.sharedStyle, .pageStyle])
+  /// The parts share their top level: `shared.js` comes first, `page-start.js` starts it all.
+  package static let script = PageFile.text([
+    .sharedScript, .toolsScript, .chartsScript, .overviewScript, .listsScript, .promptScript, .startScript,
+  ])
 
   package static let html = """
     <!doctype html>
@@ -33,8 +35,8 @@ package enum PageDocument {
     </header>
     <p id="problem" role="alert" hidden></p>
     <main id="main" tabindex="-1"><p class="quiet">Reading the run …</p></main>
-    <noscript><p>This page draws itself with a script. The same figures: <a href="/metrics">/metrics</a>,
-    <a href="/api/run">/api/run</a>, or <code>ttrl status</code> in a terminal.</p></noscript>
+    <noscript><p>This page needs a script. The same figures are in <a href="/metrics">/metrics</a> and
+    <a href="/api/run">/api/run</a>, and <code>ttrl status</code> prints them in a terminal.</p></noscript>
     <script>\(script)</script>
     </body>
     </html>

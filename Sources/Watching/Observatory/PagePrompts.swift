@@ -1,12 +1,12 @@
 // PagePrompts: the page's answers about prompts and steps.
 //
-// A prompt's page answers: what was asked, how the votes went from visit to visit, where the label turned, and what
-// single responses looked like, token by token, with where each came from. All text is data here; the page sets it as
-// text and never parses it.
+// For a prompt: its question, its votes at every visit, where its label changed, and single responses, token by token,
+// with where each came from. All text is data here; the page sets it as text and never parses it.
 
 package import Base
+import Records
 
-/// A question as a watcher knows it.
+/// A question, as the page shows it.
 package struct PromptText: Sendable, Equatable {
   package let index: Int
   package let id: String?
@@ -30,9 +30,10 @@ package struct ResponseView: Sendable {
   package let finish: String
   /// The key of its final answer; nil if it states none.
   package let answer: String?
+  /// Whether the vote counts it.
   package let counts: Bool
   package let lease: Int?
-  /// The whole text, and each token's own with its log-probability; cut to the limits of `PageSamples`.
+  /// Each token with its own text and its log-probability; the first `PageAnswers.tokensMax`.
   package let tokens: [(id: Int32, text: String, logprob: Float)]
   package let tokenCount: Int
   /// Natural log, of all tokens.
@@ -60,11 +61,11 @@ package struct ResponseView: Sendable {
 }
 
 extension PageAnswers {
-  /// Responses in one answer, and tokens of each that are told one by one.
+  /// Responses in one answer, and tokens of a response that are listed.
   package static let responsesMax = 8
   package static let tokensMax = 1000
 
-  /// - Parameter texts: of the prompts from `offset` on.
+  /// - Parameter texts: the prompts from `offset` on.
   package static func prompts(_ digest: RunDigest, _ texts: [PromptText], total: Int, from offset: Int) -> JSON {
     [
       "total": .int(total), "offset": .int(offset),
@@ -100,20 +101,21 @@ extension PageAnswers {
   /// A prompt with its votes over time.
   package static func prompt(_ text: PromptText, _ track: PromptTrack?) -> JSON {
     let visits = track?.visits ?? []
+    let shown = thinned(visits, to: visitsMax)
     return [
       "prompt": .int(text.index), "id": .optional(text.id), "question": .string(cut(text.question, 20_000)),
       "answer": .optional(text.answer.map { cut($0, 2000) }), "visits": .int(visits.count),
-      "flips": .int(track?.flipCount ?? 0),
+      "flips": .int(track?.flipCount ?? 0), "charts": charts(shown),
       "votes": .array(
-        thinned(visits, to: visitsMax).map { visit in
+        shown.map { visit in
           [
             "step": .int(Int(visit.step)), "label": .optional(track?.label(of: visit)),
-            "votes": .int(Int(visit.votes)), "samples": .int(Int(visit.samples)),
+            "label_votes": .int(Int(visit.votes)), "samples": .int(Int(visit.samples)),
             "right": visit.right.map { .int($0) } ?? .null, "label_right": verdict(visit), "flip": .bool(visit.isFlip),
             "tie": .bool(visit.isTie), "zero_advantage": .bool(visit.hasZeroAdvantage),
           ]
         }),
-      // Where the label turned, newest first: what a reader looks for.
+      // Where the label changed, newest first.
       "turns": .array(
         visits.filter(\.isFlip).suffix(50).reversed().map {
           ["step": .int(Int($0.step)), "label": .optional(track?.label(of: $0))]
@@ -149,9 +151,9 @@ extension PageAnswers {
 
   /// The newest steps before one, newest first.
   package static func steps(_ digest: RunDigest, before step: Int?, limit: Int) -> JSON {
-    let names = [
-      "ground_truth_ratio", "label_accuracy", "majority_ratio", "entropy", "zero_advantage_ratio", "no_answer_ratio",
-      "response_length_mean", "sampled_tokens", "rollout_seconds", "train_seconds",
+    let figures: [FigureName] = [
+      .groundTruthRatio, .labelAccuracy, .majorityRatio, .entropy, .zeroAdvantageRatio, .noAnswerRatio,
+      .responseLengthMean, .sampledTokens, .rolloutSeconds, .trainSeconds,
     ]
     let end =
       step.map { step in digest.steps.firstIndex { Int($0) >= step } ?? digest.steps.count } ?? digest.steps.count
@@ -162,8 +164,8 @@ extension PageAnswers {
         range.reversed().map { index in
           .object(
             [JSON.Member("step", .int(Int(digest.steps[index])))]
-              + names.map {
-                JSON.Member($0, digest.column($0)[index].isFinite ? .float(digest.column($0)[index]) : .null)
+              + figures.map {
+                JSON.Member($0.rawValue, digest.column($0)[index].isFinite ? .float(digest.column($0)[index]) : .null)
               })
         }),
     ]

@@ -6,16 +6,16 @@
 package import Base
 package import Records
 
-/// What a step, a policy or a prompt may be numbered: they travel as UInt32.
+/// The numbers that a step, a policy or a prompt can have: on the wire they are UInt32.
 private let indexRange = 0...Int(UInt32.max)
 
 /// Which questions an evaluation asked.
 package enum QuestionSet: String, Sendable, Comparable, CaseIterable {
-  /// Those that the run trains on.
+  /// The questions that the run trains on.
   case train
-  /// Those it never sees.
+  /// Questions that the run never trains on.
   case heldOut = "held_out"
-  /// Other files' questions, never trained on either.
+  /// Questions of other files, also never trained on.
   case transfer
 
   package static func < (left: Self, right: Self) -> Bool { left.place < right.place }
@@ -49,9 +49,6 @@ package struct StepRecord: Sendable, Equatable {
   }
 
   package subscript(figure: FigureName) -> Double? { figures[figure] }
-
-  /// - Parameter figure: its name in metrics.jsonl.
-  subscript(figure: String) -> Double? { FigureName.named(figure).flatMap { figures[$0] } }
 
   /// Seconds from the first sampled token to the new policy, as far as they were measured.
   package var seconds: Double? {
@@ -92,7 +89,7 @@ package struct PromptRecord: Sendable, Equatable {
   package var label: String?
   package var votes: Int
   package var samples: Int
-  /// The votes were shared by several answers, of which the first won.
+  /// Several answers had the most votes, and the first of them won.
   package var isTie: Bool
   /// nil without an answer to compare with.
   package var isLabelRight: Bool?
@@ -128,7 +125,7 @@ package struct EvaluationRecord: Sendable, Equatable {
   package var prompts: Int?
   /// Share of right responses of each prompt whose answer is known, by prompt.
   package var passByPrompt: [Double]
-  /// What each prompt's majority over all samples came to, by prompt.
+  /// Each prompt's majority over all samples, by prompt.
   package var labels: [EvaluatedLabel]
   /// pass@k, pass^k, maj@k and expected_maj@k, as the line has them, with their 95 % intervals.
   package var figures: [Figure]
@@ -146,12 +143,12 @@ package struct EvaluationRecord: Sendable, Equatable {
     package let value: Double?
     package let interval: Interval?
 
-    /// The number after the @ or ^; nil for a name that is none of these figures.
+    /// The number after the @ or ^; nil for a name without one.
     var count: Int? { name.split(whereSeparator: { $0 == "@" || $0 == "^" }).last.flatMap { Int($0) } }
     var isMajority: Bool { name.hasPrefix("maj@") }
   }
 
-  /// What makes an evaluation another one, and their order.
+  /// What identifies an evaluation, and their order.
   struct Place: Sendable, Comparable {
     let policy: Int
     let set: QuestionSet
@@ -190,7 +187,7 @@ package struct EvaluationRecord: Sendable, Equatable {
     }
   }
 
-  /// "2 of 5 have an answer", where some have and some have none: accuracies are over those that have.
+  /// "2 of 5 have an answer", if some have one and some do not: accuracies are over those that have one.
   package var answered: String? {
     guard let prompts, !passByPrompt.isEmpty, passByPrompt.count < prompts else { return nil }
     return "\(passByPrompt.count) of \(prompts) have an answer"
@@ -224,7 +221,7 @@ package struct EvaluatedLabel: Sendable, Equatable {
   }
 }
 
-/// A sign of collapse, or of trouble, that the guard saw in a step.
+/// A sign of collapse, or of another problem, that the guard saw in a step.
 package struct AlarmRecord: Sendable, Equatable {
   package let name: String
   /// What was seen, and the limit that it passed.
@@ -240,7 +237,7 @@ package struct AlarmRecord: Sendable, Equatable {
   }
 }
 
-/// The version that a finished run hands over.
+/// The version that a finished run delivers.
 package struct DeliveredRecord: Sendable, Equatable {
   package let policy: Int
   /// "last", "best", or "guard": the guard ended the run.

@@ -1,19 +1,19 @@
 // Report: a run on one page, for people. RUN/report.html.
 //
-// One self-contained file: it loads nothing, needs no script to be read, prints, and follows the reader's light or dark
-// scheme. It answers in this order: what came out, compared with what; how it got there; whether the run was sound;
-// what happened to each question; with which settings it can be repeated. The same values give the same bytes.
-// Not here: numbers for programs (Summary), the curves' drawing (Chart), the look (ReportStyle).
+// One file that loads nothing. It can be read without its script, it can be printed, and it follows the light or dark
+// scheme of the reader's system. Its order: the result, compared with the base model; the curves; whether sampler and
+// trainer agree; the time; every question; the settings to repeat it. The same values give the same bytes.
+// Not here: numbers for programs (Summary), the charts (Charts, Chart), the look and the script (PageFiles).
 
 package import Base
 
 /// RUN/report.html.
 package enum Report {
   /// - Parameters:
-  ///   - summary: the object of summary.json; members that it lacks are left out of the page.
+  ///   - summary: the object of summary.json. What it does not have is left out of the page.
   ///   - settings: the resolved settings, in the order in which they are to be listed.
-  ///   - questions: texts by prompt index, where they may be shown; empty for none.
-  ///   - events: how often each kind of event happened; empty where that is not known.
+  ///   - questions: texts by prompt index; empty to show none.
+  ///   - events: how often each kind of event happened; empty if that is not known.
   package static func html(
     _ history: RunHistory, summary: JSON, settings: [(name: String, value: String)], questions: [String] = [],
     events: [(kind: String, count: Int)] = []
@@ -32,7 +32,7 @@ package enum Report {
       <link rel="icon" href="data:,">
       <title>ttrl: \(title)</title>
       <style>
-      \(ReportStyle.css)
+      \(Markup.reportStyle)
       </style>
       </head>
       <body>
@@ -42,11 +42,11 @@ package enum Report {
       <p class="lead">\(effort(history, summary))</p>
       \(warnings(history))</header>
       <main>
-      \(result(outcome))\(curves(history, outcome))\(ReportDifficulty.section(outcome))\(soundness(history))\
+      \(result(outcome))\(curves(history))\(ReportDifficulty.section(outcome))\(agreement(history))\
       \(cost(history, summary, events))\
       \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))</main>
       <script>
-      \(ReportStyle.script)
+      \(Markup.reportScript)
       </script>
       </body>
       </html>
@@ -57,7 +57,7 @@ package enum Report {
 
   // MARK: Head
 
-  /// What was trained on what, as far as the settings say.
+  /// The model and the questions, as far as the settings say.
   private static func subject(_ settings: [(name: String, value: String)]) -> String {
     func file(_ name: String, otherwise: String) -> String {
       let value = settings.first { $0.name == name }?.value ?? ""
@@ -72,7 +72,7 @@ package enum Report {
     if let step = history.steps.last, !step.prompts.isEmpty {
       let votes = step.prompts.map(\.samples).max() ?? 0
       parts.append(
-        "\(Figures.count(step.prompts.count, "question")) a step, \(Figures.count(votes, "response")) to each")
+        "\(Figures.count(step.prompts.count, "question")) a step, \(Figures.count(votes, "response")) for each")
     }
     let tokens = history.steps.reduce(0.0) { $0 + Double($1.sampledTokens ?? 0) }
     if tokens > 0, tokens < 9e15 { parts.append("\(Figures.grouped(Int(tokens))) tokens sampled") }
@@ -93,7 +93,7 @@ package enum Report {
     }
     if let delivered = history.delivered, delivered.rule != "last" {
       markup += """
-        <p class="warning">\(delivered.collapse == nil ? "" : "The guard ended the run. ")Delivered: policy \
+        <p class="warning">\(delivered.collapse == nil ? "" : "The guard ended the run early. ")Delivered: policy \
         \(delivered.policy), in \(delivered.directory).</p>
 
         """
@@ -101,8 +101,8 @@ package enum Report {
     if !history.unreadableLines.isEmpty {
       let lines = history.unreadableLines.prefix(8).map(String.init).joined(separator: ", ")
       markup += """
-        <p class="warning">\(Figures.count(history.unreadableLines.count, "line")) of metrics.jsonl could not be read \
-        and are not in this page (\(lines)\(history.unreadableLines.count > 8 ? ", …" : "")).</p>
+        <p class="warning">\(Figures.count(history.unreadableLines.count, "line")) of metrics.jsonl could not be read; \
+        this page does not have what they say (\(lines)\(history.unreadableLines.count > 8 ? ", …" : "")).</p>
 
         """
     }
@@ -147,7 +147,7 @@ package enum Report {
       """
   }
 
-  /// A value, with its interval under the pointer.
+  /// A value. Its interval is shown under the pointer.
   private static func cell(_ value: Double?, _ interval: Interval?) -> Markup {
     let title: Markup =
       interval.map { " title=\"95%: \(percent($0.low)) to \(percent($0.high))\"" as Markup } ?? ""
@@ -157,12 +157,13 @@ package enum Report {
   private static func resultNote(_ outcome: Outcome) -> String {
     guard outcome.train.knowsAnswers || outcome.heldOut.knowsAnswers else {
       return
-        "Changes are in percentage points. There are no answers to compare with: the majority ratio says how much "
+        "Changes are in percentage points. There are no answers to compare with: the majority ratio shows how much the "
         + "responses agree, not whether they are right."
     }
     var note =
-      "Changes are in percentage points. pass@1 is the share of right responses, maj@k the share of questions whose "
-      + "majority of k responses is right. The base model's maj@k is what voting alone gives, without training."
+      "Changes are in percentage points. pass@1 is the share of right responses. maj@k is the share of questions for "
+      + "which the majority of k responses is right. The base model's maj@k is what voting alone gives, without "
+      + "training."
     if outcome.train.passChangeInterval != nil || outcome.heldOut.passChangeInterval != nil {
       note += " In brackets, the 95% interval over questions (bootstrap)."
     }
@@ -172,8 +173,8 @@ package enum Report {
     let changes = outcome.train.passChanges
     if !changes.isEmpty {
       note +=
-        " Of the training questions, \(changes.count { $0 > 0 }) were answered right more often than before, "
-        + "\(changes.count { $0 < 0 }) less often, \(changes.count { $0 == 0 }) as often."
+        " Of the training questions, \(changes.count { $0 > 0 }) have more right responses than before, "
+        + "\(changes.count { $0 < 0 }) have fewer, \(changes.count { $0 == 0 }) as many."
     }
     return note
   }
@@ -182,21 +183,19 @@ package enum Report {
 
   // MARK: Curves
 
-  private static func curves(_ history: RunHistory, _ outcome: Outcome) -> Markup {
+  private static func curves(_ history: RunHistory) -> Markup {
     let last = max(history.steps.last?.step ?? 0, history.evaluations.last?.policy ?? 0)
     let first = min(history.steps.first?.step ?? last, history.evaluations.first?.policy ?? last)
     let steps = first...max(first, last)
-    let learning = ReportCharts.figures(ReportCharts.learning(history), steps: steps, width: 450, height: 230)
+    let learning = ReportCharts.figures(
+      Charts.learning.map(history.chart), steps: steps, width: 450, height: 230)
     guard learning != "" else { return "" }
-    let optimizer = ReportCharts.figures(ReportCharts.optimizer(history), steps: steps, width: 330, height: 200)
-    let smoothing =
-      history.steps.count >= 40
-      ? "Bold lines are means over \(2 * Series.smoothingReach(of: history.steps.count) + 1) steps; "
-        + "faint ones are every step." : ""
+    let optimizer = ReportCharts.figures(
+      Charts.optimizer.map(history.chart), steps: steps, width: 330, height: 200)
     return """
-      <h2>How it got there</h2>
-      <p class="note">\(smoothing)</p>
-      \(ReportCharts.wideFigure(ReportCharts.accuracy(history, outcome), steps: steps))<div class="grid">
+      <h2>Learning</h2>
+      <p class="note">\(Series.smoothingNote(of: history.steps.count))</p>
+      \(ReportCharts.wideFigure(history.chart(Charts.accuracy), steps: steps))<div class="grid">
       \(learning)</div>
       <h2>Optimizer</h2>
       <div class="grid three">
@@ -205,10 +204,10 @@ package enum Report {
       """
   }
 
-  // MARK: Soundness
+  // MARK: Agreement of sampler and trainer
 
-  /// E2, the run's own proof that it trained on what it sampled.
-  private static func soundness(_ history: RunHistory) -> Markup {
+  /// E2: whether the run trained exactly the policy that it sampled with.
+  private static func agreement(_ history: RunHistory) -> Markup {
     let gaps = history.steps.compactMap(\.logprobGap)
     guard let largest = gaps.max() else { return "" }
     let checked = Figures.count(gaps.count, "step")
@@ -217,18 +216,18 @@ package enum Report {
     let verdict: Markup =
       largest == 0
       ? """
-      <p>Sampler and trainer agree exactly: in each of \(checked), the log-probabilities recorded while sampling and \
-      those recomputed before the first update were equal bit for bit (largest difference 0).</p>
+      <p>Sampler and trainer agree exactly. In each of \(checked), the log-probabilities recorded while sampling and \
+      those computed again before the first update were equal, bit for bit (largest difference 0).</p>
       """
       : """
       <p class="warning">Sampler and trainer do not agree: their log-probabilities differ in \
-      \(unequal) of \(checked), by up to \(Figures.short(largest)). The policy that was \
-      trained is not exactly the one that was sampled; unlike processors among the workers are the usual cause.</p>
+      \(unequal) of \(checked), by up to \(Figures.short(largest)). The policy that was trained is not exactly the \
+      one that sampled. The usual cause: workers with different processors.</p>
       """
     let updates: Markup =
       skipped == 0
       ? "" : "<p class=\"warning\">\(Figures.short(skipped)) updates were skipped: their gradient was not finite.</p>"
-    return "<h2>Soundness</h2>\n\(verdict)\(updates)\n"
+    return "<h2>Sampler and trainer</h2>\n\(verdict)\(updates)\n"
   }
 
   // MARK: Cost
@@ -239,8 +238,8 @@ package enum Report {
     let phases = RunPhases(history, wallSeconds: summary["wall_seconds"]?.double)
     guard phases.sampling + phases.training > 0 else { return "" }
     let rows = [
-      ("in all", phases.wall.map { Figures.duration(seconds: $0) }), ("sampling", phases.told(phases.sampling)),
-      ("training", phases.told(phases.training)), ("evaluating, waiting, storing", phases.told(phases.rest)),
+      ("in all", phases.wall.map { Figures.duration(seconds: $0) }), ("sampling", phases.text(of: phases.sampling)),
+      ("training", phases.text(of: phases.training)), ("evaluating, waiting, writing", phases.text(of: phases.rest)),
       ("tokens/s while sampling", phases.samplingRate.map { Figures.short($0) }),
       ("tokens/s while training", phases.trainingRate.map { Figures.short($0) }),
     ].compactMap { name, value in
@@ -250,9 +249,9 @@ package enum Report {
       "<tr><th>\(row.name)</th><td class=\"n\">\(row.counts.reduce(0, +))</td></tr>\n" as Markup
     }
     return """
-      <h2>Time, and what it survived</h2>
-      <p class="note">Sampling of a step includes what it waited behind an evaluation. All that ended was started \
-      again, and the result is that of a run that nothing happened to.</p>
+      <h2>Time and failures</h2>
+      <p class="note">If a step waited for an evaluation, that time is part of sampling. Processes that ended were \
+      started again; the result is the same as without failures.</p>
       <table><tbody>
       \(rows)\(survived)</tbody></table>
 
@@ -281,7 +280,7 @@ package enum Report {
       settings.isEmpty
       ? ""
       : """
-      <dl class="settings">
+      <dl class="pairs">
       \(settings.map { "<div><dt>\($0.name)</dt><dd>\($0.value)</dd></div>\n" as Markup })</dl>
 
       """

@@ -1,9 +1,8 @@
 // ReportComparison: several runs on one page, side by side: `ttrl report RUN RUN …`.
 //
-// A column per run, in the order given, and a line per run in every chart. First what came out, then how, then what it
-// cost and what it survived, then question by question, then in which settings they differ. The page is made like
-// report.html: one file that loads nothing. Not here: a single run's report (Report), where two runs part
-// (RunDifference).
+// A column per run, in the order given, and a line per run in every chart: results, curves, time and failures,
+// questions, settings that differ. The page is made like report.html: one file that loads nothing. Not here: a single
+// run's report (Report), the first difference between two runs (RunDifference).
 
 import Base
 
@@ -11,7 +10,7 @@ import Base
 package struct ComparedRun: Sendable {
   package let name: String
   package let history: RunHistory
-  /// Those that may change a result, in the order of the table.
+  /// The settings that can change a result, in the order of their table.
   package let settings: [(name: String, value: String)]
   package let wallSeconds: Double?
   package let weightsSHA256: String?
@@ -32,7 +31,7 @@ package struct ComparedRun: Sendable {
 }
 
 package enum ReportComparison {
-  /// Runs that a page can hold: more lines in a chart could not be told apart.
+  /// Runs on one page: the reader could not tell more lines apart in a chart.
   package static let runsMax = 10
   /// Questions that are listed one by one.
   static let questionsMax = 300
@@ -51,7 +50,7 @@ package enum ReportComparison {
       <link rel="icon" href="data:,">
       <title>ttrl: \(title)</title>
       <style>
-      \(ReportStyle.css)
+      \(Markup.reportStyle)
       </style>
       </head>
       <body>
@@ -60,7 +59,7 @@ package enum ReportComparison {
       <main>
       \(outcome(runs))\(curves(runs))\(cost(runs))\(questions(runs))\(settings(runs))</main>
       <script>
-      \(ReportStyle.script)
+      \(Markup.reportScript)
       </script>
       </body>
       </html>
@@ -95,7 +94,8 @@ package enum ReportComparison {
     }
     func both(_ name: String, _ set: @escaping (Outcome) -> Comparison) -> [Row] {
       [
-        row("\(name)before") { told(set($0).before, "pass@1") }, row("\(name)after") { told(set($0).after, "pass@1") },
+        row("\(name)before") { figure(set($0).before, "pass@1") },
+        row("\(name)after") { figure(set($0).after, "pass@1") },
         row("\(name)change") { outcome in
           guard let before = set(outcome).before?.passAt1, let after = set(outcome).after?.passAt1 else { return nil }
           let interval = set(outcome).passChangeInterval.map { " (\(Figures.pointsInterval($0)))" } ?? ""
@@ -110,7 +110,7 @@ package enum ReportComparison {
         row("maj@64 after") { $0.train.after?.majority(at: 64).map { Figures.percent($0) } },
         row("majority ratio after") { $0.train.after?.majorityRatio.map { Figures.percent($0) } },
       ] + both("held-out pass@1 ") { $0.heldOut } + [
-        row("majorities turned right, wrong") { outcome in
+        row("majorities that turned right, wrong") { outcome in
           outcome.train.labelChanges.map { "\($0.learned.count), \($0.lost.count)" }
         },
         ("alarms", runs.map { "\($0.history.alarms.count)" }),
@@ -118,15 +118,15 @@ package enum ReportComparison {
         ("weights, SHA-256", runs.map { $0.weightsSHA256.map { $0.prefix(12) + "…" } ?? Figures.missing }),
       ]
     return """
-      <h2>What came out</h2>
-      \(table(runs, rows))<p class="note">Changes are in percentage points, in brackets their 95% interval over \
-      questions (bootstrap); behind a figure, its own 95% interval where it was recorded.</p>
+      <h2>Results</h2>
+      \(table(runs, rows))<p class="note">Changes are in percentage points. In brackets: the 95% interval over \
+      questions (bootstrap), where it was recorded.</p>
 
       """
   }
 
   /// "58.4% (54.1% to 62.6%)"
-  private static func told(_ evaluation: EvaluationRecord?, _ name: String) -> String? {
+  private static func figure(_ evaluation: EvaluationRecord?, _ name: String) -> String? {
     guard let figure = evaluation?[name], let value = figure.value else { return nil }
     let interval = figure.interval.map { " (\(Figures.percent($0.low)) to \(Figures.percent($0.high)))" } ?? ""
     return Figures.percent(value) + interval
@@ -138,28 +138,28 @@ package enum ReportComparison {
 
   private static func curves(_ runs: [ComparedRun]) -> Markup {
     let last = runs.compactMap { $0.history.steps.last?.step }.max() ?? 0
-    func chart(
-      _ title: String, _ note: String, _ unit: Chart.Unit = .percent, top: Double = 1,
-      _ value: (StepRecord) -> Double?
-    ) -> Chart {
-      let series = runs.enumerated().map { index, run in
-        Series(
-          name: run.name, label: "", ink: inks[index % inks.count], mark: index < inks.count ? .solid : .dashed,
-          points: run.history.steps.map { Series.Point(step: $0.step, value: value($0)) })
-      }
-      return Chart(title: title, note: note, unit: unit, series: series, top: top)
+    let charts = Charts.compared.compactMap { Charts.curve(of: $0) }.map { curve, chart in
+      comparison(curve, chart, runs)
     }
-    let charts = [
-      chart("pass@1 while training", "Share of right responses of those sampled to vote.") { $0.groundTruthRatio },
-      chart("Right labels", "How often the majority was right.") { $0.labelAccuracy },
-      chart("Majority ratio", "Share of responses that agree with the label. Needs no answers.") { $0.majorityRatio },
-      chart("Entropy", "How open the model still is.", .nats, top: 0.1) { $0.entropy },
-      chart("Different labels", "Per question; falls far in a collapse.", .plain) { $0.distinctLabelRatio },
-      chart("Time per step", "Sampling and training together.", .seconds, top: 1e-3) { $0.seconds },
-    ]
     let figures = ReportCharts.figures(charts, steps: 0...max(1, last), width: 450, height: 230)
-    return figures == "" ? "" : "<h2>How they got there</h2>\n<div class=\"grid\">\n\(figures)</div>\n"
+    return figures == "" ? "" : "<h2>Learning</h2>\n<div class=\"grid\">\n\(figures)</div>\n"
   }
+
+  /// One figure of every step, with a line per run.
+  private static func comparison(_ curve: Curve, _ chart: ChartDescription, _ runs: [ComparedRun]) -> Chart {
+    guard case .step(let figure) = curve.source else { return Chart(chart, series: []) }
+    let series = runs.enumerated().map { index, run in
+      Series(
+        name: run.name, label: "", ink: inks[index % inks.count], mark: index < inks.count ? .solid : .dashed,
+        points: run.history.steps.map { Series.Point(step: $0.step, value: $0[figure]) })
+    }
+    let help = StepFigures.all.first { $0.figure == figure }?.help ?? ""
+    return Chart(
+      ChartDescription(capitalized(curve.name), capitalized(help) + ".", in: chart.unit, top: chart.top, curves: []),
+      series: series)
+  }
+
+  private static func capitalized(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() }
 
   // MARK: Cost
 
@@ -171,18 +171,18 @@ package enum ReportComparison {
     }
     let rows: [Row] =
       [
-        row("in all") { $0.wall.map { Figures.duration(seconds: $0) } }, row("sampling") { $0.told($0.sampling) },
-        row("training") { $0.told($0.training) }, row("evaluating, waiting, storing") { $0.told($0.rest) },
+        row("in all") { $0.wall.map { Figures.duration(seconds: $0) } }, row("sampling") { $0.text(of: $0.sampling) },
+        row("training") { $0.text(of: $0.training) }, row("evaluating, waiting, writing") { $0.text(of: $0.rest) },
         row("tokens sampled") { $0.sampledTokens < 9e15 ? Figures.grouped(Int($0.sampledTokens)) : nil },
         row("tokens/s while sampling") { $0.samplingRate.map { Figures.short($0) } },
         row("tokens/s while training") { $0.trainingRate.map { Figures.short($0) } },
       ] + survived.map { ($0.name, $0.counts.map { Figures.grouped($0) }) }
-    return "<h2>What it cost, and what it survived</h2>\n\(table(runs, rows))"
+    return "<h2>Time and failures</h2>\n\(table(runs, rows))"
   }
 
   // MARK: Questions
 
-  /// What became of each question's majority in each run; those where something moved.
+  /// The questions whose majority changed in any run.
   private static func questions(_ runs: [ComparedRun]) -> Markup {
     let changes = runs.map { Outcome($0.history).train.labelChanges }
     let moved = Set(changes.flatMap { ($0?.learned ?? []) + ($0?.lost ?? []) }).sorted()
@@ -199,9 +199,9 @@ package enum ReportComparison {
       moved.count > questionsMax ? "<p class=\"note\">… and \(moved.count - questionsMax) more.</p>\n" : "" as Markup
     let heads = runs.map { "<th class=\"n\">\($0.name)</th>" as Markup }
     return """
-      <h2>Questions whose majority turned</h2>
-      <p class="note">From the base model's evaluation to the last one: learned, wrong before and right after; lost, \
-      the other way round.</p>
+      <h2>Questions whose majority changed</h2>
+      <p class="note">Compared are the evaluation of the base model and the last one. Learned: wrong before, right \
+      after. Lost: right before, wrong after.</p>
       <details><summary>\(Figures.count(moved.count, "question"))</summary><div class="scroll"><table><thead><tr>\
       <th class="n">#</th>\(heads)</tr></thead>
       <tbody>
@@ -219,7 +219,7 @@ package enum ReportComparison {
       guard Set(values).count > 1 else { return nil }
       return (name, values.map { $0.isEmpty ? "unset" : String($0.prefix(60)) })
     }
-    guard !rows.isEmpty else { return "<h2>Settings</h2>\n<p>No setting that may change a result differs.</p>\n" }
+    guard !rows.isEmpty else { return "<h2>Settings</h2>\n<p>No setting that can change a result differs.</p>\n" }
     return "<h2>Settings that differ</h2>\n\(table(runs, rows))"
   }
 }

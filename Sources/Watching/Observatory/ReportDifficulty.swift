@@ -1,13 +1,13 @@
-// ReportDifficulty: before and after, by how hard the questions were for the base model.
+// ReportDifficulty: before and after, by how difficult the questions were for the base model.
 //
-// Hard is what the base model rarely gets right; nobody has to have labelled the questions for that. Buckets by a noisy
-// figure move towards the middle by themselves when it is measured again, the lowest up and the highest down: the page
-// says so. Source of the question: TTRL, section 4, where gains shrink with a benchmark's levels.
+// A question is difficult if few of the base model's responses are right. That figure is noisy. When it is measured
+// again, the lowest values rise and the highest fall, without any training (regression to the mean); the page says so.
+// Source: TTRL, section 4, where gains are smaller on the more difficult levels of a benchmark.
 
-/// The questions that the base model got right about as often.
+/// Questions with similar shares of right responses of the base model.
 package struct DifficultyBucket: Sendable, Equatable {
   package let name: String
-  /// Shares of right responses: above the first (or equal to it, where both are the same), up to the second.
+  /// Shares of right responses: above the first bound (or equal to it, if both are the same), up to the second.
   package let bounds: ClosedRange<Double>
   package var questions = 0
   /// Sums over the questions.
@@ -19,7 +19,7 @@ package struct DifficultyBucket: Sendable, Equatable {
     DifficultyBucket(name: "right at most 1 in 4", bounds: 0...0.25),
     DifficultyBucket(name: "1 in 4 to half", bounds: 0.25...0.5),
     DifficultyBucket(name: "half to 3 in 4", bounds: 0.5...0.75),
-    DifficultyBucket(name: "more often", bounds: 0.75...1),
+    DifficultyBucket(name: "more than 3 in 4", bounds: 0.75...1),
   ]
 
   func contains(_ share: Double) -> Bool {
@@ -51,8 +51,9 @@ enum ReportDifficulty {
       <h2>By difficulty</h2>
       <div class="grid">
       \(tables)</div>
-      <p class="note">Questions by how often the base model's responses were right. A share measured again moves \
-      towards the mean by itself: the first rows gain a little, and the last lose, without any training.</p>
+      <p class="note">Questions by the share of the base model's responses that were right. A share that is measured \
+      again moves towards the mean: even without training, the first rows would gain a little and the last would lose \
+      a little.</p>
 
       """
   }

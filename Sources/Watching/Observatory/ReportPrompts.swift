@@ -1,23 +1,23 @@
-// ReportPrompts: how the vote on each question moved.
+// ReportPrompts: the votes on each question, visit by visit.
 //
-// A strip has one bar per visit: its height is the share of responses that agreed, and it stands above the line where
-// the majority was right, hangs below it where it was wrong (position, so that no colour need be told apart). Without
-// answers all bars stand, in grey; a dot is a visit in which nobody gave an answer.
+// A strip has one bar per visit. Its height is the share of responses that gave the label. It is above the line if the
+// label was right and below if it was wrong, so that no reader depends on colours. Without answers all bars are above
+// the line, in grey. A dot is a visit in which no response gave an answer.
 
 import Base
 
 /// The report's table of questions.
 package enum ReportPrompts {
-  /// Rows of the table; a report of ten thousand questions would be a slow page. The rest is in metrics.jsonl.
+  /// Rows of the table: ten thousand questions would make a slow page. The rest is in metrics.jsonl.
   static let rowsMax = 500
-  /// Rows up to which the table is shown unfolded.
+  /// A table with more rows is folded at first.
   static let rowsOpenMax = 40
-  /// Bars of a strip; more visits are thinned out evenly, the first and the last kept.
+  /// Bars of a strip; of more visits, evenly spaced ones, with the first and the last.
   static let barsMax = 50
   /// Characters of a question or an answer that are shown.
   static let textMax = 160
 
-  /// - Parameter questions: texts by prompt index; may be empty or short.
+  /// - Parameter questions: texts by prompt index; can be empty, or shorter than the list of prompts.
   static func section(_ history: RunHistory, questions: [String]) -> Markup {
     let visits = history.visitsByPrompt
     guard !visits.isEmpty else { return "" }
@@ -30,8 +30,8 @@ package enum ReportPrompts {
       ? "<p class=\"note\">The other \(Figures.grouped(visits.count - rowsMax)) are in metrics.jsonl.</p>" : ""
     return """
       <h2>Question by question</h2>
-      <p class="note">Each bar is one visit, its height the share of responses that \
-      agreed\(columns.knowsAnswers ? ": above the line where the majority was right, below where it was wrong" : ""). \
+      <p class="note">Each bar is one visit. Its height is the share of responses that gave the \
+      label.\(columns.knowsAnswers ? " Above the line: the label was right; below: wrong." : "") \
       \(movements(visits.values))</p>
       <details\(isOpen ? " open" : "")><summary>\(Figures.count(visits.count, "question"))</summary>
       <div class="scroll"><table class="prompts"><thead><tr><th class="n">#</th>\
@@ -140,7 +140,7 @@ package enum ReportPrompts {
     path.isEmpty ? "" : "<path class=\"bar \(style)\" d=\"\(path)\"/>"
   }
 
-  /// At most `count` of the visits, evenly spaced, the ends kept.
+  /// At most `count` of the elements, evenly spaced, with both ends.
   package static func thinned<Element>(_ elements: [Element], to count: Int) -> [Element] {
     guard elements.count > count, count > 1 else { return elements }
     return (0..<count).map { elements[$0 * (elements.count - 1) / (count - 1)] }

@@ -1,17 +1,17 @@
-// RunDifference: where two runs part.
+// RunDifference: the first differences between two runs.
 //
-// Two runs of the same settings are the same, bit for bit. Where they are not, the first difference is what tells why:
-// a setting, a response (a worker's arithmetic), a step's figures (the learner's), the weights. Each is looked for in
-// that order, and the earliest of each kind is told; later ones follow from it. Timings are no difference.
+// Two runs with the same settings are the same, bit for bit. If they are not, the first difference shows the cause: a
+// setting, a response (a worker's arithmetic), a step's figures (the learner's arithmetic), the weights. The first of
+// each kind is reported; later ones follow from it. Different times are not a difference.
 
 package import Base
 
 package struct RunDifference: Sendable, Equatable {
-  /// Names of settings that may change a result, with both values.
+  /// Settings that can change a result, with both values.
   package var settings: [(name: String, left: String, right: String)] = []
-  /// Facts that name the runs' input: the model's hash, a question.
+  /// Input that differs: the model's hash, a question.
   package var facts: [(name: String, left: String, right: String)] = []
-  /// The first response that is not the same: where, and how.
+  /// The first response that differs: its place, and how it differs.
   package var response: String?
   /// The first step whose figures differ, from 0, and their names.
   package var step: (step: Int, figures: [String])?
@@ -30,7 +30,7 @@ package struct RunDifference: Sendable, Equatable {
     settings.isEmpty && facts.isEmpty && response == nil && step == nil && policy == nil
   }
 
-  /// Members of a step's record that say how long something took.
+  /// Members of a step's record that are times.
   private static let timings = ["rollout_seconds", "train_seconds"]
 
   /// The names of the figures in which two records of a step differ, in the order of the first.
@@ -49,7 +49,7 @@ package struct RunDifference: Sendable, Equatable {
       let names = step.figures.prefix(8).joined(separator: ", ") + (step.figures.count > 8 ? ", …" : "")
       lines.append("first step whose figures differ: step \(step.step + 1) (\(names))")
     }
-    if let policy { lines.append("weights differ from policy version \(policy) on") }
+    if let policy { lines.append("the weights differ from policy version \(policy) on") }
     let equal =
       "\(Figures.count(equalResponses, "response")), \(Figures.count(equalSteps, "step")) and "
       + "\(Figures.count(equalPolicies, "policy version"))"

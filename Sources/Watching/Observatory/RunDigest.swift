@@ -1,25 +1,26 @@
-// RunDigest: all that a watcher remembers of a run's steps, in little room.
+// RunDigest: what a watcher remembers of a run's steps, in little memory.
 //
-// A run of ten thousand steps has a hundred megabytes of records. Who shows it live keeps columns of numbers instead: a
-// figure of a step is four bytes, a prompt's visit sixteen. So memory grows by about 150 bytes a step and 16 a visit,
-// and every answer is made from these columns, thinned out to what a screen can show. The records themselves stay in
-// the ledger, where a single step's is looked up when somebody asks for it.
-// Not here: how the records are read (PageRole), how the digest is told (PageAnswers, LiveView, Prometheus).
+// A run of ten thousand steps has a hundred megabytes of records. A watcher keeps columns of numbers instead: a figure
+// of a step takes four bytes, a prompt's visit sixteen. So memory grows by about 150 bytes a step and 16 a visit. Every
+// answer is made from these columns, thinned out to what a screen can show. The records stay in the ledger, where a
+// single step's record is looked up when it is asked for.
+// Not here: how records are read (RunReading), how the digest is shown (PageAnswers, LiveView, Prometheus).
 
 package import Base
+package import Records
 
 package struct RunDigest: Sendable {
   /// [steps] numbers of the recorded steps, ascending.
   package private(set) var steps: [Int32] = []
-  /// [figures][steps] as in `StepFigures.all`; not a number where a step lacks it.
+  /// [figures][steps], in the order of `StepFigures.all`; not a number where a step does not have it.
   package private(set) var columns = [[Float]](repeating: [], count: StepFigures.all.count)
-  /// What became of each prompt, by prompt.
+  /// The votes on each prompt, by prompt.
   package private(set) var prompts = SortedMap<Int, PromptTrack>()
-  /// One per policy and set. Only the ends still know their single prompts.
+  /// One per policy and set. Only the first and the last of a set keep their single prompts.
   package private(set) var evaluations: [EvaluationRecord] = []
   /// The newest step, without its prompts.
   package private(set) var latest: StepRecord?
-  /// Alarms that went on; the newest, if there were many.
+  /// The newest alarms, each once, with the first step that has it.
   package private(set) var alarms: [AlarmOnset] = []
   package private(set) var delivered: DeliveredRecord?
   /// Sums over all steps, for counters.
@@ -34,7 +35,7 @@ package struct RunDigest: Sendable {
 
   package var lastStep: Int { steps.last.map(Int.init) ?? -1 }
 
-  /// Takes in a record of the ledger. Steps must come in order; one that is known already is passed over.
+  /// Adds a record of the ledger. Steps must come in order; a step that is known already is ignored.
   package mutating func add(_ row: JSON) {
     switch row["kind"]?.string {
     case "step": addStep(row)
@@ -70,7 +71,7 @@ package struct RunDigest: Sendable {
     evaluations.removeAll { $0.place == evaluation.place }
     let place = evaluations.firstIndex { evaluation.place < $0.place } ?? evaluations.count
     evaluations.insert(evaluation, at: place)
-    // Between the ends nobody asks for single prompts.
+    // Single prompts are compared between the first and the last evaluation only.
     for index in evaluations.indices where evaluations[index].policy > 0 {
       let isNewest = !evaluations[(index + 1)...].contains { $0.set == evaluations[index].set }
       guard !isNewest else { continue }
@@ -82,11 +83,13 @@ package struct RunDigest: Sendable {
 
   // MARK: Reading
 
-  /// A figure's column; empty for a name that is none.
-  package func column(_ name: String) -> [Float] { StepFigures.places[name].map { columns[$0] } ?? [] }
+  /// A figure's column.
+  package func column(_ figure: FigureName) -> [Float] { StepFigures.places[figure].map { columns[$0] } ?? [] }
 
   /// The newest value of a figure that is known.
-  package func last(_ name: String) -> Double? { column(name).last.flatMap { $0.isFinite ? Double($0) : nil } }
+  package func last(_ figure: FigureName) -> Double? {
+    column(figure).last.flatMap { $0.isFinite ? Double($0) : nil }
+  }
 
   package func evaluations(on set: QuestionSet) -> [EvaluationRecord] { evaluations.filter { $0.set == set } }
 
@@ -98,7 +101,7 @@ package struct RunDigest: Sendable {
   /// Seconds that the steps after the last recorded one will take, at the mean pace of the last 8; nil before the
   /// first.
   package func secondsLeft(ofSteps stepCount: Int) -> Double? {
-    let (rollout, train) = (column("rollout_seconds").suffix(8), column("train_seconds").suffix(8))
+    let (rollout, train) = (column(.rolloutSeconds).suffix(8), column(.trainSeconds).suffix(8))
     var recent: [Double] = []
     for (sampling, training) in zip(rollout, train) {
       let seconds = (sampling.isFinite ? Double(sampling) : 0) + (training.isFinite ? Double(training) : 0)
@@ -110,7 +113,7 @@ package struct RunDigest: Sendable {
 
   /// Tokens trained on per second of training, in the newest step.
   package var trainingRate: Double? {
-    guard let tokens = last("trained_tokens"), let seconds = last("train_seconds"), seconds > 0 else { return nil }
+    guard let tokens = last(.trainedTokens), let seconds = last(.trainSeconds), seconds > 0 else { return nil }
     return tokens / seconds
   }
 }
@@ -146,11 +149,11 @@ package struct PromptTrack: Sendable {
   }
 
   package private(set) var visits: [Visit] = []
-  /// Each label that won, once, in the order of their first victory, cut to `labelMax`.
+  /// Each label of the prompt, once, in the order of its first visit, cut to `labelMax`.
   package private(set) var labels: [String] = []
   package private(set) var flipCount = 0
 
-  /// Characters of a label that are remembered, and different labels of one prompt. Beyond, they are shown as none.
+  /// Characters of a label that are kept, and distinct labels of one prompt. Labels beyond that are shown as none.
   static let labelMax = 120
   static let labelsMax = 1000
 
@@ -159,7 +162,7 @@ package struct PromptTrack: Sendable {
     var label: Int16 = -1
     if let text = record.label { label = place(of: text) }
     if let isRight = record.isLabelRight { flags.formUnion(isRight ? [.isJudged, .isRight] : [.isJudged]) }
-    // A flip is told by the labels, so that runs of versions that did not record it show it too.
+    // Found by comparing labels, so that runs of versions that did not record flips have them too.
     if label >= 0, let before = visits.last(where: { $0.label >= 0 }), before.label != label {
       flags.insert(.isFlip)
       flipCount += 1

@@ -1,9 +1,9 @@
 // RunHistory: what a run has recorded so far, read from its metrics.jsonl.
 //
-// The file is appended to by a program that may be killed at any byte, and a run that continues may write a step again.
-// So reading never fails: a torn last line is ignored, a damaged line is remembered by its number, and the last record
-// of a step or an evaluation wins. A figure that a line lacks, or has as null, is nil; nothing is made up.
-// Everything that shows a run (progress, tables, report, summary.json) is a function of this value.
+// The program that appends to the file can be killed at any byte, and a run that continues can write a step again. So
+// reading never fails: an incomplete last line is ignored, a damaged line is remembered by its number, and the last
+// record of a step or an evaluation replaces the earlier ones. A figure that a line does not have, or has as null, is
+// nil. Tables, the report and summary.json are functions of this value.
 
 package import Base
 import Records
@@ -12,9 +12,9 @@ import Records
 package struct RunHistory: Sendable {
   private var stepsByIndex = SortedMap<Int, StepRecord>()
   private var evaluationsByPlace = SortedMap<EvaluationRecord.Place, EvaluationRecord>()
-  /// The version that the run handed over; nil until it is finished.
+  /// The version that the run delivered; nil until it is finished.
   package private(set) var delivered: DeliveredRecord?
-  /// Numbers, from 1, of lines that are no record, a torn last line aside.
+  /// Numbers, from 1, of lines that are not a record. An incomplete last line is not counted.
   package private(set) var unreadableLines: [Int] = []
 
   package init() {}
@@ -22,7 +22,7 @@ package struct RunHistory: Sendable {
   /// - Parameter metrics: the text of metrics.jsonl.
   package init(parsing metrics: String) { self.init(parsing: Array(metrics.utf8)) }
 
-  /// - Parameter metrics: the bytes of metrics.jsonl; a torn last line need not even be UTF-8.
+  /// - Parameter metrics: the bytes of metrics.jsonl. An incomplete last line need not be UTF-8.
   package init(parsing metrics: [UInt8]) {
     var start = 0
     var line = 1
@@ -38,9 +38,10 @@ package struct RunHistory: Sendable {
     }
   }
 
-  /// Takes in one line's value, in place of an earlier one for the same step, or policy and set.
+  /// Adds one line's value, in place of an earlier one for the same step, or the same policy and set.
   ///
-  /// - Returns: whether it is a record. Records of kinds unknown here count as read: a later version may write them.
+  /// - Returns: whether it is a record. Records of unknown kinds count as read: a later version can write
+  ///   them.
   @discardableResult package mutating func add(_ record: JSON) -> Bool {
     switch record["kind"]?.string {
     case "step":
@@ -75,12 +76,12 @@ extension RunHistory {
   /// The evaluations on one set of questions, by policy.
   package func evaluations(on set: QuestionSet) -> [EvaluationRecord] { evaluations.filter { $0.set == set } }
 
-  /// No step had a single answer to vote on. False before the first step.
+  /// Whether no step had an answer to vote on. False before the first step.
   package var hasNothingToVoteOn: Bool {
     !steps.isEmpty && steps.allSatisfy { ($0.unlabeledRatio ?? 0) >= 1 }
   }
 
-  /// Samples that early stop did without, and all that would have been sampled; nil where it saved none.
+  /// Samples that early stop left out, and all that there would have been; nil if it left out none.
   package var savedSamples: (saved: Int, of: Int)? {
     let saved = steps.reduce(0) { $0 + ($1.unneededSamples ?? 0) }
     let counted = steps.reduce(0) { $0 + $1.prompts.reduce(0) { $0 + $1.samples } }

@@ -1,6 +1,6 @@
-// RunView: how a run stands this moment, as plain values: what is open, who is there, what happened last.
+// RunView: the state of a run at this moment, as plain values: open rounds, workers, the latest events.
 //
-// Filled in by whoever reads the ledger (PageRole), told by LiveView, PageAnswers and Prometheus.
+// RunWatch fills it in. LiveView, PageAnswers and Prometheus show it.
 
 package struct RunView: Sendable {
   /// The run directory.
@@ -9,27 +9,27 @@ package struct RunView: Sendable {
   /// The newest policy version.
   package var policy = 0
   package var isFinished = false
-  /// Whether a coordinator seems to be at work: it told of the fleet a moment ago.
+  /// Whether a coordinator is running: its last report of the fleet is only seconds old.
   package var isAlive = false
   package var openRounds: [OpenRound] = []
   package var workers: [WorkerView] = []
-  /// The learner, by its last sign of life; nil if the fleet is not known.
+  /// The learner; nil if the fleet is not known.
   package var learner: LearnerView?
-  /// Tokens per second that all workers delivered lately; nil if none did.
+  /// Tokens per second that all workers delivered in the last seconds; nil if none did.
   package var samplingRate: Double?
-  /// What all cores of the machine could multiply, as tokens per second of sampling and of training; nil where the run
-  /// is not this machine's alone.
+  /// Tokens per second of sampling and of training, if all cores of this machine reached their peak speed; nil if the
+  /// run also has other machines.
   package var peak: (sampling: Double, training: Double)?
   /// Newest first.
   package var events: [EventView] = []
-  /// Trajectories that are durable, and their tokens.
+  /// Durable trajectories, and their tokens.
   package var trajectories = 0
   package var tokens = 0
-  /// False while rows that are older than the watcher are still being counted.
+  /// False while rows from before the watcher's start are still being counted.
   package var isCounted = true
   package var wallSeconds: Double?
   package var now = 0.0
-  /// Where the run's page is; empty if nowhere.
+  /// URL of the run's page; empty if there is none.
   package var page = ""
 
   package init() {}
@@ -52,7 +52,7 @@ package struct RunView: Sendable {
 
   package struct LearnerView: Sendable, Equatable {
     package let name: String
-    /// Seconds since it was heard.
+    /// Seconds since its last message.
     package let silence: Double
 
     package init(name: String, silence: Double) {
@@ -90,11 +90,11 @@ package struct RunView: Sendable {
   }
 }
 
-/// One worker, by name; all its connections together.
+/// One worker, by its name; all its connections together.
 package struct WorkerView: Sendable, Equatable {
   package var name: String
   package var address: String
-  /// Instruction set and kernel library, which decide the last bits of a result.
+  /// Instruction set and kernel library: they determine the last bits of a result.
   package var arithmetic: String
   package var isConnected: Bool
   /// Why the last connection ended.
@@ -104,11 +104,11 @@ package struct WorkerView: Sendable, Equatable {
   package var connections = 1
   package var trajectories = 0
   package var tokens = 0
-  /// Tokens per second that it delivered lately; nil if the watcher has not seen any yet.
+  /// Tokens per second that it delivered in the last seconds; nil if the watcher has not seen any yet.
   package var rate: Double?
   /// When it last delivered something, as far as the watcher saw it.
   package var deliveredAt: Double?
-  /// What the coordinator says: seconds since it was heard, what it holds, since when nothing came of it.
+  /// From the coordinator: seconds since its last message; what it holds, and seconds since that made progress.
   package var silence: Double?
   package var leases: Int?
   package var slots: Int?
@@ -126,11 +126,11 @@ package struct WorkerView: Sendable, Equatable {
 }
 
 extension RunView {
-  /// Seconds without progress after which who holds a lease is a straggler.
+  /// A worker that holds a lease and has made no progress for these seconds is a straggler.
   static let stillnessMax = 10.0
 
-  /// Marks workers that hold up a round: nothing has come of what they hold for a while, or they are less than half as
-  /// fast as the middle of the fleet.
+  /// Marks workers that delay a round: what they hold has made no progress for a while, or they are less than half as
+  /// fast as the median of the fleet.
   package mutating func markStragglers() {
     let rates = connected.compactMap(\.rate).sorted()
     let middle = rates.count >= 3 ? rates[rates.count / 2] : nil

@@ -69,6 +69,6 @@ package enum StepFigures {
     StepFigure(.trainSeconds, "seconds of training"),
   ]
 
-  /// Where a figure stands in `all`; looked up, never walked.
-  static let places: [String: Int] = Dictionary(uniqueKeysWithValues: all.enumerated().map { ($1.name, $0) })
+  /// The place of a figure in `all`. Looked up by name, never iterated.
+  static let places: [FigureName: Int] = Dictionary(uniqueKeysWithValues: all.enumerated().map { ($1.figure, $0) })
 }

@@ -1,4 +1,5 @@
-// Summary: the object of RUN/summary.json, for programs. docs/cli.md lists its members; they only ever grow.
+// Summary: the object of RUN/summary.json, for programs. docs/metrics.md lists its members. Members are added, never
+// removed.
 
 package import Base
 
@@ -59,7 +60,7 @@ package enum Summary {
         + (intervals.isEmpty ? [] : [JSON.Member("ci95", .object(intervals))]))
   }
 
-  /// What the run handed over; null while it runs.
+  /// What the run delivered; null until it is finished.
   private static func delivered(_ history: RunHistory) -> JSON {
     guard let members = history.delivered?.line.members else { return .null }
     return .object(members.filter { $0.key != "kind" })
@@ -75,7 +76,7 @@ package enum Summary {
       })
   }
 
-  /// Which questions' majorities turned, by prompt; null where the ends cannot be compared.
+  /// The questions whose majority changed, by prompt; null if before and after cannot be compared.
   private static func changes(_ ends: Comparison) -> JSON {
     guard let changes = ends.labelChanges else { return .null }
     return [
@@ -85,7 +86,7 @@ package enum Summary {
     ]
   }
 
-  /// A figure of every recorded step, in step order, null where a step lacks it; null altogether if all do.
+  /// A figure of every recorded step, in step order, null where a step does not have it; a single null if none has it.
   private static func byStep(_ history: RunHistory, _ figure: (StepRecord) -> Double?) -> JSON {
     let values = history.steps.map(figure)
     return values.contains { $0 != nil } ? .array(values.map(number)) : .null

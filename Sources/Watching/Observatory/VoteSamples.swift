@@ -1,16 +1,17 @@
-// VoteSamples: an evaluation that costs nothing: what the steps sampled to vote, looked at again.
+// VoteSamples: an evaluation without extra samples: the votes of training, each prompt's first visit compared with its
+// last.
 //
-// Each prompt's first visit beside its last. The responses are those of training: its temperature, N of them, and the
-// policy of that step, so policies differ from prompt to prompt. That is why these figures have a name of their own
-// and never stand in a column with those of an evaluation.
+// The responses are those of training: N of them, at training's temperature, by the policy of that step. So policies
+// differ from prompt to prompt. That is why these figures have a name of their own and are never in one column with
+// those of an evaluation.
 
 import Base
 
-/// One end of a run, as its own votes show it: one visit of every prompt.
+/// One visit of every prompt: the first visits of a run, or the last.
 struct VoteSamples: Sendable {
   private let visits: [PromptVisit]
 
-  /// The ends of a run; nil if no prompt was visited twice, so that there is one end only.
+  /// Nil if no prompt was visited twice: then first and last visits are the same.
   static func ends(_ history: RunHistory) -> (first: VoteSamples, last: VoteSamples)? {
     let visits = history.visitsByPrompt.values.filter { $0.count > 1 }
     guard !visits.isEmpty else { return nil }
@@ -27,10 +28,10 @@ struct VoteSamples: Sendable {
 
   private var known: [PromptRecord] { visits.map(\.record).filter { $0.isLabelRight != nil } }
 
-  /// N, if it is the same everywhere.
+  /// N; the largest, if prompts differ.
   var votes: Int { visits.map(\.record.samples).max() ?? 0 }
 
-  /// By name, in the order in which they are shown; nil where they need answers and there are none.
+  /// By name, in the order in which they are shown; nil if a figure needs answers and there are none.
   var figures: [(name: String, value: Double?, interval: Interval?)] {
     let known = known
     let columns = [

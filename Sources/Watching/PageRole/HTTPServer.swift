@@ -1,16 +1,16 @@
-// HTTPServer: requests to answers, on the loop's thread.
+// HTTPServer: answers requests, on the event loop's thread.
 //
-// libmicrohttpd speaks HTTP; it has no thread here, its descriptor is watched like any other. Everything that a client
-// can make it hold is bounded: connections, header bytes, bytes of a body, the seconds that an idle client is kept. A
-// client that never reads its answer is dropped after those seconds. Not here: what is answered, and to whom
-// (PageShell, PageAccess).
+// libmicrohttpd speaks HTTP. It has no thread here; the loop watches its descriptor like any other. Everything that a
+// client can make the server hold is limited: connections, bytes of headers and of a body, the seconds for which an
+// idle client is kept. A client that never reads its answer is dropped after those seconds. Not here: what is answered,
+// and to which clients (PageShell, PageAccess).
 
 import Base
 import CMicrohttpd
 import Glibc
 import Platform
 
-/// What was asked, as far as anyone here wants to know.
+/// The parts of a request that the page uses.
 struct HTTPRequest {
   let method: String
   let path: String
@@ -41,17 +41,17 @@ struct HTTPResponse {
 }
 
 final class HTTPServer {
-  /// Connections at once. Each may hold an answer of a few hundred kilobytes for `idleSeconds`.
+  /// Connections at once. Each can hold an answer of a few hundred kilobytes for `idleSeconds`.
   private static let connectionsMax: UInt32 = 64
   private static let idleSeconds: UInt32 = 15
-  /// Of one connection: its request line, headers and pieces of its body.
+  /// For the request line, the headers and pieces of the body of one connection.
   private static let connectionBytes = 16 << 10
   private static let bodyBytes = 1 << 10
 
   let address: HostPort
   private let loop: EventLoop
   private let answer: (HTTPRequest) -> HTTPResponse
-  /// libmicrohttpd keeps its address.
+  /// On the heap, because libmicrohttpd keeps its address.
   private let server: UnsafeMutablePointer<ttrl_http_server>
   private var timer: EventLoop.TimerID?
 

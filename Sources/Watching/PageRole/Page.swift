@@ -1,15 +1,15 @@
-// Page: the one file that a browser gets, and what it is allowed to do.
+// Page: the one document that a browser gets, and what the browser is allowed to do with it.
 //
-// The policy names the only script and the only style that may run, by their hashes: whatever a response, a question or
-// a worker's name holds, nothing else is ever executed, and nothing is fetched but this server's own answers.
+// The policy names one script and one style, by their hashes. Whatever a response, a question or a worker's name
+// contains, nothing else is executed, and nothing is fetched except this server's own answers.
 
 import Observatory
 import Platform
 
 package enum Page {
-  static let bytes = Array(PageDocument.html.utf8)
+  package static let bytes = Array(PageDocument.html.utf8)
 
-  static let policy =
+  package static let policy =
     "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; "
     + "frame-ancestors 'none'; script-src '\(hash(PageDocument.script))'; style-src '\(hash(PageDocument.style))'"
 

@@ -1,10 +1,10 @@
-// PageAccess: who may see a run's page.
+// PageAccess: which requests can see a run's page.
 //
-// On loopback, without a token: whoever has an account on the machine. But a browser there also runs the scripts of
-// strangers' sites, and such a script can point its site's name at 127.0.0.1 and ask; so only requests that name a
-// loopback host are answered. Beyond loopback: who shows the token, as `Authorization: Bearer …` (Prometheus, curl) or
-// by the cookie that a browser gets for it. The cookie is a digest: it lets into the page and does not give the token
-// away. HTTP is not encrypted: over a network that is not trusted, go through `ssh -L` or a proxy that speaks TLS.
+// On loopback, without a token: requests of every user of the machine. But a browser on this machine also runs the
+// scripts of other sites, and such a site can point its own name at 127.0.0.1 (DNS rebinding); so only requests that
+// name a loopback host are answered. On other addresses: requests with the token, as `Authorization: Bearer …`
+// (Prometheus, curl) or by the cookie that a browser gets for it. The cookie is a digest: it opens the page and does
+// not reveal the token. HTTP is not encrypted: on a network that is not trusted, use `ssh -L` or a proxy with TLS.
 
 import Base
 import Glibc
@@ -19,14 +19,14 @@ package enum PageTokenError: Error, Sendable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .open(let path, let mode):
-      "cannot use the token in \(path): others may read it (mode 0\(String(mode, radix: 8))). chmod 600 \(path), or "
-        + "name a file that does not exist: it will be made"
+      "cannot use the token in \(path): other users can read it (mode 0\(String(mode, radix: 8))). Run chmod 600 "
+        + "\(path), or give a file that does not exist: it will be made"
     case .short(let path, let count):
-      "cannot use the token in \(path): it has \(count) characters, and at least \(PageToken.lengthMin) keep it from "
-        + "being guessed. Name a file that does not exist: one will be made"
+      "cannot use the token in \(path): it has \(count) characters, and a token that cannot be guessed needs at least "
+        + "\(PageToken.lengthMin). Give a file that does not exist: a token will be made"
     case .needed(let address):
-      "\(address) is not on this machine: a page there shows the run to whoever asks. Give --page-token FILE (it is "
-        + "made if it is not there), or serve on 127.0.0.1 and look through ssh -L"
+      "\(address) is not a loopback address: everyone on the network could see the run. Give --page-token FILE (it is "
+        + "made if it does not exist), or serve on 127.0.0.1 and use ssh -L"
     }
   }
 }
@@ -38,7 +38,7 @@ package struct PageToken: Sendable {
   static let lengthMin = 16
   private static let bytesMax = 4096
 
-  /// Reads the file's first line; makes the file with a new token where there is none.
+  /// Reads the file's first line. If there is no file, makes it with a new token.
   ///
   /// - Returns: the token, and whether it was made.
   /// - Throws: `PageTokenError`, or `PlatformError`.
@@ -46,7 +46,7 @@ package struct PageToken: Sendable {
     if !Files.exists(path) {
       var bytes = [UInt8](repeating: 0, count: 24)
       let code = getentropy(&bytes, bytes.count)
-      precondition(code == 0, "the kernel gave no random bytes; every kernel since 3.17 does")
+      precondition(code == 0, "the kernel gave no random bytes; kernels since 3.17 do")
       let text = Hexadecimal.text(bytes)
       try Files.write(text + "\n", to: path, mode: 0o600)
       return (PageToken(text: text), true)
@@ -62,12 +62,12 @@ package struct PageToken: Sendable {
     return (PageToken(text: text), false)
   }
 
-  /// What a browser keeps instead of the token.
+  /// A browser keeps this instead of the token.
   var cookie: String { SHA256.hex(of: Array("ttrl page cookie\0\(text)".utf8)) }
 }
 
 package struct PageAccess {
-  /// nil: everybody on this machine.
+  /// nil: every request from this machine is answered.
   let token: PageToken?
 
   static let cookieName = "ttrl_page"
@@ -75,7 +75,7 @@ package struct PageAccess {
   enum Verdict: Equatable {
     case allowed
     case needsToken
-    /// The request names a host that is not this machine's loopback.
+    /// The request names a host that is not loopback.
     case otherHost
   }
 
@@ -95,17 +95,17 @@ package struct PageAccess {
     return address?.isLoopback ?? false
   }
 
-  /// Takes as long for every wrong token of the same length.
+  /// Takes the same time for every wrong token of the same length.
   package static func isSame(_ left: String, _ right: String) -> Bool {
     let (left, right) = (Array(left.utf8), Array(right.utf8))
     guard left.count == right.count else { return false }
     return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
   }
 
-  // MARK: Coming in
+  // MARK: The form for the token
 
   /// What a browser without the token sees.
-  static let door = HTTPResponse(
+  static let form = HTTPResponse(
     401, type: "text/html; charset=utf-8",
     Array(
       """
@@ -114,19 +114,19 @@ package struct PageAccess {
       <style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:32em;margin:4rem auto;
       padding:0 1rem}input,button{font:inherit;padding:.4rem .6rem}</style>
       <h1>This run's page needs a token</h1>
-      <p>It is the line in the file that was given with <code>--page-token</code> where the run was started. Programs
-      send it as <code>Authorization: Bearer TOKEN</code>.</p>
+      <p>The token is the first line of the file that was given with <code>--page-token</code> when the run was started.
+      Programs send it as <code>Authorization: Bearer TOKEN</code>.</p>
       <form method="post" action="/enter"><label>Token <input name="token" type="password" autofocus
       autocomplete="current-password"></label> <button>Enter</button></form>
 
       """.utf8))
 
-  /// Answers the form of the door.
+  /// Answers the form.
   func enter(_ body: [UInt8]) -> HTTPResponse {
     let given =
       String(decoding: body, as: UTF8.self).split(separator: "&")
       .first { $0.hasPrefix("token=") }.map { Self.decoded($0.dropFirst(6)) } ?? ""
-    guard let token, Self.isSame(given, token.text) else { return Self.door }
+    guard let token, Self.isSame(given, token.text) else { return Self.form }
     var response = HTTPResponse(303, type: "text/plain; charset=utf-8", [])
     response.headers = [
       ("Location", "/"), ("Set-Cookie", "\(Self.cookieName)=\(token.cookie); HttpOnly; SameSite=Strict; Path=/"),

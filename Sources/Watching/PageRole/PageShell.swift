@@ -1,9 +1,9 @@
-// PageShell: `ttrl page`, a process that shows a run and takes no part in it.
+// PageShell: `ttrl page`, a process that shows a run and has no part in it.
 //
 // One loop: it looks at the run once a second (RunWatch), keeps the event files up to date (EventFileWriter), and
 // answers requests from what it remembers. It reads the ledger through a connection that cannot write, and the run does
-// not know that it exists: killed, stuck or slow, it costs the run nothing but its own share of the processor, which it
-// asks to be the last in the queue for. Answers to what many ask alike are made once per look.
+// not know that it exists. If it is killed, hangs or is slow, the run goes on; it only uses some of the processor, at a
+// low priority. An answer that many clients ask for is made once per look.
 
 import Base
 import Glibc
@@ -17,7 +17,7 @@ import Settings
 
 package struct PageOptions: Sendable {
   package var address: HostPort
-  /// nil: none is needed.
+  /// nil: no token is needed.
   package var token: PageToken?
   /// Keep RUN/tensorboard up to date.
   package var keepsEventFiles: Bool
@@ -41,7 +41,7 @@ package final class PageShell {
   private var server: HTTPServer?
   private var responses: ResponseReader?
   private var isStopping = false
-  /// Answers of this look, by path and query. Looked up, and emptied at the next look.
+  /// Answers by path and query; emptied at every look.
   private var cache: [String: [UInt8]] = [:]
 
   private static let cacheMax = 32
@@ -59,11 +59,11 @@ package final class PageShell {
   /// Serves until a signal asks to stop.
   ///
   /// - Parameter ready: gets the URL once it can be opened.
-  /// - Throws: `PageTokenError` for an address beyond loopback without a token; `PlatformError` if nobody can listen
-  ///   there.
+  /// - Throws: `PageTokenError` for an address beyond loopback without a token; `PlatformError` if the address
+  ///   cannot be listened on.
   package func serve(ready: (String) -> Void) throws {
     guard options.address.isLoopback || options.token != nil else { throw PageTokenError.needed(options.address) }
-    // The run comes first.
+    // The run's own processes come first.
     setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
     try loop.onSignals([Signal.terminate, Signal.interrupt, Signal.hangup]) { _ in self.stop() }
     look()
@@ -74,7 +74,7 @@ package final class PageShell {
     Log.info("page.listen", ["url": url, "token": options.token == nil ? "none" : "needed"])
     ready(url)
     while !isStopping { loop.run() }
-    // What the run did last belongs into the event files too.
+    // The event files must have the end of the run, too.
     catchUp()
     server.close()
     if options.announces { try? Files.removeTree(watch.directory.pageAddress) }
@@ -85,7 +85,7 @@ package final class PageShell {
     loop.stop()
   }
 
-  /// Brings the event files to the end of what is recorded, if that takes no longer than a moment.
+  /// Writes what is missing in the event files, for half a second at most.
   private func catchUp() {
     let deadline = MonotonicClock.now() + .milliseconds(500)
     watch.refresh()
@@ -93,7 +93,7 @@ package final class PageShell {
     while (try? files.refresh(ledger)) ?? false, MonotonicClock.now() < deadline {}
   }
 
-  /// Takes in what is new; a long history in pieces, with requests between them.
+  /// Reads what is new; a long history in pieces, between which requests are answered.
   private func look() {
     let hasMore = watch.refresh()
     cache = [:]
@@ -117,7 +117,7 @@ package final class PageShell {
       response = request.method == "POST" && request.path == "/enter" ? access.enter(request.body) : refusal(request)
     case .otherHost:
       response = .text(
-        421, "this page answers to 127.0.0.1 and localhost only; to open it elsewhere start it with --page-token FILE")
+        421, "this page answers only requests to 127.0.0.1 or localhost; for others, start it with --page-token FILE")
     }
     response.headers += [
       ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
@@ -126,11 +126,11 @@ package final class PageShell {
     return response
   }
 
-  /// A browser gets a door, a program a sentence.
+  /// A browser gets a form, a program a sentence.
   private func refusal(_ request: HTTPRequest) -> HTTPResponse {
     var response =
       request.path == "/"
-      ? PageAccess.door : .text(401, "a token is needed: send \"Authorization: Bearer TOKEN\", or open / in a browser")
+      ? PageAccess.form : .text(401, "a token is needed: send \"Authorization: Bearer TOKEN\", or open / in a browser")
     response.headers.append(("WWW-Authenticate", "Bearer realm=\"ttrl\""))
     return response
   }
@@ -151,9 +151,9 @@ package final class PageShell {
         guard let bytes = try data(request) else { return .text(404, "there is no \(path)") }
         return HTTPResponse(type: "application/json", bytes)
       } catch {
-        return .text(503, "the run cannot be read just now: \(error)")
+        return .text(503, "the run cannot be read now: \(error)")
       }
-    default: return .text(404, "there is nothing here; the page is at /")
+    default: return .text(404, "there is nothing at this path; the page is at /")
     }
   }
 
@@ -164,7 +164,7 @@ package final class PageShell {
     return bytes
   }
 
-  /// - Returns: nil if there is no such thing.
+  /// - Returns: nil if there is no such answer.
   private func data(_ request: HTTPRequest) throws -> [UInt8]? {
     func integer(_ name: String) -> Int? { request.query(name).flatMap { Int($0) } }
     let offset = min(max(0, integer("offset") ?? 0), 1 << 30)
@@ -172,6 +172,7 @@ package final class PageShell {
     let (view, digest) = (watch.view, watch.digest)
     switch request.path {
     case "/api/run": return cached("run") { PageAnswers.run(view, digest, settings: settings).bytes() }
+    case "/api/charts": return cached("charts") { PageAnswers.charts(digest).bytes() }
     case "/api/curves":
       let points = min(max(2, integer("points") ?? PageAnswers.pointsUsual), PageAnswers.pointsMax)
       return cached("curves \(points)") { PageAnswers.curves(digest, points: points).bytes() }
@@ -186,7 +187,7 @@ package final class PageShell {
     }
   }
 
-  /// What has to be looked up in the ledger.
+  /// Answers that need the ledger.
   private func stored(
     _ request: HTTPRequest, _ integer: (String) -> Int?, offset: Int, limit: Int
   ) throws -> [UInt8]? {
@@ -234,7 +235,7 @@ package final class PageShell {
     ).bytes()
   }
 
-  /// All that shaped the run, in the order of the table.
+  /// The settings of the run, in the order of their table.
   private var settings: [(name: String, value: String)] {
     guard let settings = watch.settings else { return [] }
     return SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: settings)) }

@@ -1,9 +1,9 @@
 // EventFileWriter: RUN/tensorboard, kept up to date.
 //
-// Two files, one for steps and one for evaluations, appended to record by record: TensorBoard keeps a file open and
-// reads what is added. Whoever wrote before may have been killed in the middle, so what is whole is found out first and
-// the rest is cut off. A disk that is full costs what does not fit, and is tried again later; nothing else waits for
-// it. Not here: the format (Observatory.EventFile).
+// Two files, one for steps and one for evaluations. They are appended to record by record, because TensorBoard keeps a
+// file open and reads what is added. The process that wrote before can have been killed in the middle of a record, so
+// the incomplete end of a file is cut off first. If a disk is full, writing is tried again later, and nothing else
+// waits for it. Not here: the format (Observatory.EventFile).
 
 import Base
 import Glibc
@@ -13,10 +13,10 @@ import Platform
 import Records
 package import Runs
 
-/// Appends what a run has recorded since to its event files.
+/// Appends what is new in a run's ledger to its event files.
 package final class EventFileWriter {
   private let directory: String
-  /// The last step in each file; nil where the file has not been looked at.
+  /// The end of each file; nil until the file has been read.
   private var steps: Tail?
   private var evaluations: Tail?
   private var hasComplained = false
@@ -27,14 +27,14 @@ package final class EventFileWriter {
     var events: Int
   }
 
-  /// Rows in one go; more are taken next time.
+  /// Rows in one call.
   private static let rowsAtOnce = 200
 
   package init(_ directory: RunDirectory) { self.directory = directory.tensorboard }
 
-  /// Appends what is new. What cannot be written is tried again at the next call.
+  /// Appends what is new. If it cannot be written, the next call tries again.
   ///
-  /// - Returns: whether there may be more at once.
+  /// - Returns: whether the ledger has more rows to append.
   /// - Throws: `LedgerError`.
   @discardableResult
   package func refresh(_ ledger: Ledger) throws(LedgerError) -> Bool {
@@ -46,7 +46,7 @@ package final class EventFileWriter {
     } catch let error as LedgerError {
       throw error
     } catch {
-      // Once: a disk that stays full must not fill the log too.
+      // Once: a disk that stays full must not fill the log, too.
       if !hasComplained { Log.warning("tensorboard.waits", ["reason": "\(error)"]) }
       hasComplained = true
       return false
@@ -71,7 +71,7 @@ package final class EventFileWriter {
     return rows.count == Self.rowsAtOnce
   }
 
-  /// Evaluations in the order in which they were closed; the file has the first of them.
+  /// Evaluations in the order in which they ended; the file has the first of them already.
   private func addEvaluations(_ ledger: Ledger) throws {
     let count = try ledger.evaluationCount()
     guard count != evaluations?.events else { return }
@@ -92,15 +92,15 @@ package final class EventFileWriter {
     tail.events = max(tail.events, rows.count)
   }
 
-  /// Makes the file, or finds out how much of it is whole and cuts off the rest.
+  /// Makes the file, or cuts off its incomplete end.
   private func opened(_ name: String) throws -> Tail {
     let path = "\(directory)/\(name)/\(EventFile.name)"
     try Files.createDirectory("\(directory)/\(name)", mode: 0o755)
     let bytes = Files.exists(path) ? try Files.read(path) : []
-    let sound = EventFile.sound(bytes)
-    if sound.bytes < bytes.count { truncate(path, sound.bytes) }
-    if sound.bytes == 0 { try append(EventFile.header(wallTime: WallClock.seconds()), to: path) }
-    return Tail(path: path, lastStep: sound.lastStep ?? -1, events: sound.events)
+    let intact = EventFile.intactPart(of: bytes)
+    if intact.bytes < bytes.count { truncate(path, intact.bytes) }
+    if intact.bytes == 0 { try append(EventFile.header(wallTime: WallClock.seconds()), to: path) }
+    return Tail(path: path, lastStep: intact.lastStep ?? -1, events: intact.events)
   }
 
   /// All of the bytes or none.

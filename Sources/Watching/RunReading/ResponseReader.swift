@@ -1,7 +1,8 @@
 // ResponseReader: single responses, token by token, as text.
 //
-// The ledger has numbers; the words are in the model's tokenizer and the kinds of answers in the question file. Both
-// are read when somebody first looks at a response, and where they are not on this machine tokens are shown by number.
+// The ledger has token numbers. Their texts are in the model's tokenizer, and the kinds of answers in the question
+// file. Both are read when a response is shown for the first time. If they are not on this machine, tokens are shown by
+// number.
 
 import Answers
 import Base
@@ -45,7 +46,7 @@ package final class ResponseReader {
     zip(zip(ids, texts), logprobs).map { ($0.0, $0.1, $1) }
   }
 
-  /// What each token adds. Where a character takes several tokens, it is the last one's.
+  /// What each token adds to the text. A character of several tokens belongs to the last of them.
   private func texts(of tokens: ArraySlice<Int32>) -> [String] {
     guard let tokenizer else { return tokens.map { "⟨\($0)⟩" } }
     var decoder = StreamingDecoder(tokenizer, skipSpecial: false)

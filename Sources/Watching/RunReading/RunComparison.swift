@@ -1,6 +1,6 @@
-// RunComparison: two ledgers, read side by side up to where they part.
+// RunComparison: two ledgers, read together up to their first difference.
 //
-// Round by round, so that two long runs that are the same take the memory of one round.
+// They are read round by round, so that two long equal runs take the memory of one round.
 
 import Base
 import Ledger
@@ -36,7 +36,7 @@ package struct RunComparison {
       let (left, right) = (manifests.left.json[name]?.string ?? "", manifests.right.json[name]?.string ?? "")
       if left != right { difference.facts.append((name, left, right)) }
     }
-    // Paths say where something lay, not what it was: model and questions are compared by content.
+    // A path says where a file was, not what was in it: model and questions are compared by their content.
     for setting in SettingTable.all
     where setting.effect == .result && !["model", "data", "held-out", "transfer"].contains(setting.name) {
       let (left, right) = (
@@ -62,7 +62,7 @@ package struct RunComparison {
     for round in try ledgers.left.rounds().map(\.id) where known.contains(round) {
       let left = try ledgers.left.trajectories(of: round)
       let right = try ledgers.right.trajectories(of: round)
-      // A run that goes on has a part of a round: what both have is compared.
+      // An unfinished run has a part of a round: what both runs have is compared.
       var (index, other) = (0, 0)
       while index < left.count, other < right.count {
         let (mine, theirs) = (left[index], right[other])

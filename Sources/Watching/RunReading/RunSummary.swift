@@ -1,6 +1,6 @@
-// RunSummary: what is left of a run when it is over, for programs (summary.json) and for people (report.html).
+// RunSummary: a run's result, for programs (summary.json) and for people (report.html).
 //
-// Made from the ledger alone, so that it can be made again at any time, also of a run that is not over.
+// It is made from the ledger alone, so it can be made again at any time, also of a run that is not finished.
 
 package import Base
 package import Ledger
@@ -19,7 +19,7 @@ package enum RunSummary {
     return RunHistory(parsing: rows.joined(separator: "\n"))
   }
 
-  /// The summary as it stands.
+  /// The summary of what is recorded so far.
   package static func json(_ run: Run, _ ledger: Ledger) throws -> JSON {
     let history = try history(ledger)
     let hashes = try hashes(ledger)
@@ -29,8 +29,8 @@ package enum RunSummary {
       settings: run.manifest["settings"] ?? .null, versions: versions)
   }
 
-  /// Of the last checkpoint. Where a guard ended the run before its plan did, the learner's last step has no hashes
-  /// yet: then of the weights that the run handed over, which have no trainer's state beside them.
+  /// Of the last checkpoint. If the guard ended the run early, the learner's last step has no hashes: then of the
+  /// weights that the run delivered, which come without the optimizer's state.
   private static func hashes(_ ledger: Ledger) throws(LedgerError) -> (weights: String?, state: String?) {
     let lines = [try ledger.stepMetrics().last?.json, try ledger.value(for: .delivered)]
     let (last, delivered) = (parsed(lines[0]), parsed(lines[1]))
@@ -41,7 +41,7 @@ package enum RunSummary {
 
   private static func parsed(_ line: String?) -> JSON? { line.flatMap { try? MetricsRow.parse($0) } }
 
-  /// What decides the bits of a result.
+  /// What determines the bits of a result.
   private static var versions: JSON {
     ["ttrl": .string(Program.version), "arithmetic": .string(Arithmetic.description)]
   }
@@ -66,7 +66,7 @@ package enum RunSummary {
         questions: run.training.questions.map(\.prompt), events: try ledger.eventCounts()), to: run.directory.report)
   }
 
-  /// A run as it stands beside others. Its model need not be on this machine.
+  /// A run for the page that compares several. Its model need not be on this machine.
   ///
   /// - Throws: `RunError` or `LedgerError`.
   package static func comparable(_ directory: RunDirectory) throws -> ComparedRun {

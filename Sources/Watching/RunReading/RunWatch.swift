@@ -1,9 +1,9 @@
-// RunWatch: a run seen from outside, over and over, by reading what is new.
+// RunWatch: a run seen from outside, by reading again and again what is new.
 //
-// It reads the ledger beside the coordinator, through a connection that cannot write, and the note that the coordinator
-// leaves about its fleet. Every look is bounded: so many steps, so many trajectories at most; a watcher that comes to a
-// long run catches up over several looks. What it remembers is a RunDigest and a few numbers per worker.
-// A ledger that is not there yet, is busy, or is damaged is looked at again next time: watching never fails a run.
+// It reads the ledger while the coordinator writes it, through a connection that cannot write, and the coordinator's
+// report of the fleet. One look reads a limited number of steps and trajectories, so a watcher of a long run needs
+// several looks at first. It remembers a RunDigest and a few numbers per worker. A ledger that does not exist yet, is
+// busy or is damaged is read again at the next look: watching never makes a run fail.
 
 import Base
 package import Ledger
@@ -17,20 +17,20 @@ package final class RunWatch {
   package let directory: RunDirectory
   package private(set) var digest = RunDigest()
   package private(set) var view = RunView()
-  /// What the run was begun with; nil until it can be read.
+  /// What the run was started with; nil until it can be read.
   package private(set) var manifest: RunManifest?
   package private(set) var ledger: Ledger?
   private var deliveries = DeliveryCount()
   private var evaluationCount = 0
   private var connections: [StoredWorker] = []
-  /// The ledger's change counter at the last look; whether all that it had was read.
+  /// The ledger's change counter at the last look, and whether everything up to it was read.
   private var seen: Int64 = -1
   private var isCaughtUp = false
 
   /// Rows in one look.
   private static let stepsAtOnce = 200
   private static let deliveriesAtOnce = 50_000
-  /// Newest connections that are told of.
+  /// The newest connections; older ones are not shown.
   private static let connectionsMax = 4096
   private static let eventsMax = 50
 
@@ -44,7 +44,7 @@ package final class RunWatch {
 
   /// Looks once. What cannot be read stays as it was.
   ///
-  /// - Returns: whether there is more to catch up with at once.
+  /// - Returns: whether there is more to read at once.
   @discardableResult
   package func refresh(now: Double = WallClock.seconds()) -> Bool {
     view.now = now
@@ -54,7 +54,7 @@ package final class RunWatch {
     guard let ledger else { return false }
     defer { view.isFinished = digest.delivered != nil || Files.exists(directory.summary) }
     do {
-      // A run that stands still costs nothing but this question.
+      // As long as nothing changes, a look is only this question.
       let counter = try ledger.changeCounter()
       guard counter != seen || !isCaughtUp else {
         deliveries.pass(to: now)
@@ -73,7 +73,7 @@ package final class RunWatch {
       readFleet(now: now)
       return hasMore
     } catch {
-      // A connection that failed may be of a file that was replaced.
+      // The file can have been replaced, so the connection is opened again.
       self.ledger = nil
       seen = -1
       return false
@@ -87,7 +87,7 @@ package final class RunWatch {
     for row in rows { if let json = try? MetricsRow.parse(row.json) { digest.add(json) } }
     let count = try ledger.evaluationCount()
     if count != evaluationCount {
-      // Few, and in no order by which the new ones could be told.
+      // All are read: they are few, and they have no order that shows which are new.
       for row in try ledger.evaluationMetrics() { if let json = try? MetricsRow.parse(row.json) { digest.add(json) } }
       evaluationCount = count
     }
@@ -124,13 +124,13 @@ package final class RunWatch {
     readWorkers(connections)
   }
 
-  /// Slots that nobody has to sample any more. Where a vote may do without some, the ledger has to be asked.
+  /// Slots that need no sample any more. If early stop can leave some out, only the ledger knows.
   private func settledCount(of round: RoundID, _ ledger: Ledger) throws(LedgerError) -> Int {
     let mustAsk = !view.isCounted || manifest?.settings.method.stopsEarly != false
     return mustAsk ? try ledger.accountedCount(of: round) : deliveries.count(in: round)
   }
 
-  /// All connections of one name are one worker; the newest says how it is.
+  /// All connections with one name are one worker; its state is that of the newest.
   private func readWorkers(_ connections: [StoredWorker]) {
     var places: [String: Int] = [:]
     var workers: [WorkerView] = []
@@ -183,13 +183,13 @@ package final class RunWatch {
   }
 }
 
-/// What each connection has delivered, and how fast lately, as its rows appear.
+/// What each connection has delivered, and its rate in the last seconds, from the rows that appear.
 struct DeliveryCount {
   private struct Share {
     var trajectories = 0
     var tokens = 0
     var lastSeen: Double?
-    /// Deliveries of the last while, oldest first.
+    /// Deliveries of the last `window` seconds, oldest first.
     var recent: [(time: Double, tokens: Int)] = []
   }
 
@@ -197,15 +197,15 @@ struct DeliveryCount {
   private(set) var trajectories = 0
   private(set) var tokens = 0
   private var shares: [Int64: Share] = [:]
-  /// Of rounds that are open.
+  /// Of open rounds.
   private var countByRound: [RoundID: Int] = [:]
   private var watchedSince: Double?
   private var now = 0.0
 
-  /// Seconds over which a rate is taken.
+  /// A rate is the mean over these seconds.
   private static let window = 20.0
 
-  /// - Parameter areNew: they appeared while we watched; otherwise nobody knows when.
+  /// - Parameter areNew: whether they appeared since the watcher started; the times of older ones are not known.
   mutating func add(_ rows: [DurableTrajectory], now: Double, areNew: Bool) {
     self.now = now
     if watchedSince == nil, areNew { watchedSince = now }
@@ -228,15 +228,15 @@ struct DeliveryCount {
     }
   }
 
-  /// Nothing has come since.
+  /// No row has appeared since.
   mutating func pass(to now: Double) { self.now = now }
 
   func count(in round: RoundID) -> Int { countByRound[round] ?? 0 }
 
-  /// Rounds that are closed need no count.
+  /// Closed rounds need no count.
   mutating func forget(allBut open: [RoundID]) { countByRound = countByRound.filter { open.contains($0.key) } }
 
-  /// - Returns: nil for a rate that nobody could have measured yet.
+  /// - Returns: the rate is nil until it can be measured.
   func share(of worker: Int64) -> (trajectories: Int, tokens: Int, lastSeen: Double?, rate: Double?) {
     guard let share = shares[worker] else { return (0, 0, nil, nil) }
     let recent = share.recent.filter { $0.time >= now - Self.window }
