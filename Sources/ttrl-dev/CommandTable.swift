@@ -14,15 +14,15 @@ extension CommandSet {
     program: "ttrl-dev", summary: "tools for those who work on ttrl",
     closing: "ttrl-dev COMMAND --help tells more about commands; tools print their usage.", commands: Command.all,
     tools: [
-      Tool("simulate", usage: SimulateCommand.usage, run: SimulateCommand.run),
-      Tool("agree", usage: AgreeCommand.usage, run: AgreeCommand.run),
+      Tool(SimulateCommand.self),
+      Tool(AgreeCommand.self),
       Tool("fuzz", usage: FuzzCommand.usage, run: FuzzCommand.run),
-      Tool("fuzz-answers", usage: FuzzAnswersCommand.usage, run: FuzzAnswersCommand.run),
-      Tool("differences", usage: DifferencesCommand.usage, run: DifferencesCommand.run),
-      Tool("assault", usage: AssaultCommand.usage, run: AssaultCommand.run),
+      Tool(FuzzAnswersCommand.self),
+      Tool(DifferencesCommand.self),
+      Tool(AssaultCommand.self),
       Tool("crowd", usage: CrowdCommand.usage, run: CrowdCommand.run),
-      Tool("random-model", usage: RandomModelCommand.usage, run: RandomModelCommand.run),
-      Tool("sizing", usage: SizingCommand.usage, run: SizingCommand.run),
+      Tool(RandomModelCommand.self),
+      Tool(SizingCommand.self),
       Tool("results", usage: ResultsCommand.usage, run: ResultsCommand.run),
     ])
 }

@@ -1,44 +1,42 @@
-// DifferencesCommand: `ttrl-dev differences`: where and why `--recipe ttrl` judges groups otherwise than the reference.
+// DifferencesCommand: `ttrl-dev differences`: where and why `--recipe ttrl` judges groups differently from the reference.
 //
-// Input are groups of responses with what the reference's code itself answered when it was run. Each group on which
-// ours differs is explained by experiment: the reference's defects are mended one by one and together, and the cause is
-// the smallest set of mended defects with which its verdict becomes ours. Output are the tables of docs/sources.md.
+// The input is groups of responses, with the results of the reference's own code. A group on which ttrl differs is
+// explained by experiment: the reference's defects are fixed one by one and together, and the cause is the smallest set
+// of fixed defects with which its verdict equals ours. The output is the table of docs/sources.md.
 
 import Answers
 import Base
-import Glibc
+import Commands
 import Platform
 import Records
 import TTRL
 
-enum DifferencesCommand {
+struct DifferencesCommand: DeveloperTool {
   static let usage = "differences GROUPS.jsonl"
 
-  /// - Returns: the exit status: 0 all explained, 1 failed or some difference has no cause, 2 usage.
-  static func run(_ arguments: [String]) -> Int32 {
-    guard arguments.count == 1 else {
-      SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
-      return 2
-    }
-    do {
-      let lines = try Files.read(arguments[0]).split(separator: UInt8(ascii: "\n"))
-      let groups = try lines.map { try GroupOfRecord(JSON.parse(Array($0))) }
-      SimulateCommand.print(table(groups), to: STDOUT_FILENO)
-      return groups.allSatisfy { $0.cause != nil && $0.unlike == nil } ? 0 : 1
-    } catch {
-      SimulateCommand.print("ttrl-dev differences: \(error)\n", to: STDERR_FILENO)
-      return 1
-    }
+  private let path: String
+
+  init?(_ arguments: inout ToolArguments) {
+    guard let path = arguments.word() else { return nil }
+    self.path = path
   }
 
-  private static func table(_ groups: [GroupOfRecord]) -> String {
+  /// - Returns: the exit status: 0 if all differences are explained, 1 if one has no known cause.
+  func run() throws -> Int32 {
+    let lines = try Files.read(path).split(separator: UInt8(ascii: "\n"))
+    let groups = try lines.map { try GroupOfRecord(JSON.parse(Array($0))) }
+    print(table(groups), terminator: "")
+    return groups.allSatisfy { $0.cause != nil && $0.unlike == nil } ? ExitStatus.done : ExitStatus.failed
+  }
+
+  private func table(_ groups: [GroupOfRecord]) -> String {
     let unlike = groups.filter { $0.unlike != nil }
     let same = groups.count { $0.cause == [] }
     var text = "`ttrl-reference` gives the recorded rewards and figures on \(groups.count - unlike.count) of "
     text +=
       "\(groups.count) groups" + (unlike.isEmpty ? ".\n" : "; not on \(unlike.map(\.id).joined(separator: ", ")).\n")
     text += "`ttrl` gives the same on \(same); on the others the cause is:\n\n"
-    text += "| mended in the reference, its verdict is ours | groups | for example |\n|---|---|---|\n"
+    text += "| fixed in the reference, its verdict is ours | groups | for example |\n|---|---|---|\n"
     var causes: [(cause: String, groups: [GroupOfRecord])] = []
     for group in groups where group.cause != [] {
       let cause = group.cause?.map(\.rawValue).joined(separator: " and ") ?? "**nothing**"
@@ -56,26 +54,26 @@ enum DifferencesCommand {
   }
 }
 
-/// A defect of docs/algorithm.md that can be mended in the reference's judgement, one apart from the others.
+/// A defect of docs/algorithm.md that can be fixed in the reference's judgement, independently of the others.
 private enum Defect: String, CaseIterable {
   /// Label accuracy: the label itself is compared with the truth.
   case labelsReadAgain = "D1"
-  /// A response that states no answer neither votes nor is rewarded.
-  case silenceVotes = "D2"
-  /// Special tokens end an announced answer, and what stands in the box is compared, not its normal form.
+  /// A response without an answer neither votes nor is rewarded.
+  case missingAnswerVotes = "D2"
+  /// Special tokens end an announced answer, and the text in the box is compared, not its normal form.
   case symbolsDestroyed = "D3/D5"
-  /// Spellings of one answer are one answer, to the vote and to the reward.
+  /// Spellings of one answer are one answer, for the vote and for the reward.
   case spellingsSplit = "D4"
-  /// What the grader takes for equal is also equal.
+  /// Answers that the grader accepts as equal are equal.
   case groupingLost = "D6"
 }
 
-/// One group: responses, truth, what the reference answered, and why ours differs.
+/// One group: responses, truth, the reference's verdict, and why ours differs.
 private struct GroupOfRecord {
   let id: String
-  /// The smallest set of mended defects that explains our verdict; empty if ours is the reference's; nil if none does.
+  /// The smallest set of fixed defects that explains our verdict: empty if ours is the reference's, nil if no set does.
   let cause: [Defect]?
-  /// What `ttrl-reference` answers, if it is not what the reference answered.
+  /// The verdict of `ttrl-reference`, if it is not the reference's.
   let unlike: Verdict?
   let example: String
 
@@ -90,7 +88,7 @@ private struct GroupOfRecord {
     let subsets = (0..<(1 << Defect.allCases.count)).map { bits in
       Defect.allCases.enumerated().filter { bits >> $0.offset & 1 == 1 }.map(\.element)
     }
-    cause = subsets.sorted { $0.count < $1.count }.first { Verdict(responses, answer, mending: $0) == ours }
+    cause = subsets.sorted { $0.count < $1.count }.first { Verdict(responses, answer, fixing: $0) == ours }
     example = "label `\(reference.label)` with \(reference.votes) votes, ours `\(ours.label)` with \(ours.votes)"
   }
 }
@@ -103,7 +101,7 @@ private struct GroupError: Error, CustomStringConvertible {
 
 /// Rewards and figures of a group, in counts.
 private struct Verdict: Equatable {
-  /// For people only.
+  /// For the table only.
   var label = ""
   var votes = 0
   var rewards: [Bool] = []
@@ -116,7 +114,7 @@ private struct Verdict: Equatable {
       && left.rightRewards == right.rightRewards && left.isLabelRight == right.isLabelRight
   }
 
-  /// What was recorded.
+  /// The recorded verdict.
   init(_ recorded: JSON, count: Int) {
     func number(_ name: String) -> Int { Int(((recorded[name]?.double ?? -1) * Double(count)).rounded()) }
     votes = number("majority_ratio")
@@ -126,7 +124,7 @@ private struct Verdict: Equatable {
     isLabelRight = recorded["label_accuracy"]?.double == 1
   }
 
-  /// What `ttrl vote` says under a rule.
+  /// The verdict of `ttrl vote` under a rule.
   init(_ responses: [String], _ answer: String, _ rule: AnswerRule) {
     let answers = responses.map { rule.answer(in: $0, kind: .math) }
     let judgement = judge(prompt: 0, answers: answers.map { $0?.key }, step: 0, method: Method(), truth: nil)
@@ -140,11 +138,11 @@ private struct Verdict: Equatable {
     isLabelRight = counts.truth?.isLabelRight ?? false
   }
 
-  /// What the reference would say with some of its defects mended. With none it is `.reference`, with all `.exact`.
-  init(_ responses: [String], _ answer: String, mending mended: [Defect]) {
-    let answers = responses.map { Mended($0, mended) }
-    let truth = Mended(truth: answer)
-    let classes = answers.map { $0.vote(mended) }
+  /// The reference's verdict with some of its defects fixed. With none it is `.reference`, with all `.exact`.
+  init(_ responses: [String], _ answer: String, fixing fixed: [Defect]) {
+    let answers = responses.map { CorrectedAnswer($0, fixed) }
+    let truth = CorrectedAnswer(truth: answer)
+    let classes = answers.map { $0.vote(fixed) }
     var winner: (name: String, first: Int, votes: Int)?
     for (index, name) in classes.enumerated() {
       guard let name, classes.firstIndex(of: name) == index else { continue }
@@ -153,27 +151,27 @@ private struct Verdict: Equatable {
     }
     let label = winner.map { answers[$0.first] }
     votes = winner?.votes ?? 0
-    rewards = answers.map { answer in label.map { answer.agrees(with: $0, mended) } ?? false }
-    right = answers.count { $0.agrees(with: truth, mended) }
-    rightRewards = zip(answers, rewards).count { $0.agrees(with: truth, mended) == $1 }
-    isLabelRight = label?.isRightLabel(truth, mended) ?? false
+    rewards = answers.map { answer in label.map { answer.agrees(with: $0, fixed) } ?? false }
+    right = answers.count { $0.agrees(with: truth, fixed) }
+    rightRewards = zip(answers, rewards).count { $0.agrees(with: truth, fixed) == $1 }
+    isLabelRight = label?.isRightLabel(truth, fixed) ?? false
   }
 }
 
-/// An answer as the reference with some defects mended sees it.
-private struct Mended {
-  /// By the reference's rule: the text it votes by; nil only where silence is mended.
+/// An answer as the reference sees it, with some defects fixed.
+private struct CorrectedAnswer {
+  /// By the reference's rule: the text it votes by; nil only if that defect is fixed and there is no answer.
   var key: AnswerKey?
   /// By ours: of the text that the reference votes by, or of the answer itself.
   var exact: AnswerKey?
 
-  init(_ response: String, _ mended: [Defect]) {
+  init(_ response: String, _ fixed: [Defect]) {
     let ours = AnswerRule.exact.answer(in: response, kind: .math)
     let theirs = AnswerRule.reference.answer(in: response, kind: .math)
-    let isSilent = ours == nil && mended.contains(.silenceVotes)
-    key = isSilent ? nil : theirs?.key
-    let text = mended.contains(.symbolsDestroyed) ? ours?.text ?? theirs?.text : theirs?.text
-    exact = isSilent ? nil : text.map { AnswerRule.exact.key(ofTruth: $0, kind: .math) }
+    let hasNoAnswer = ours == nil && fixed.contains(.missingAnswerVotes)
+    key = hasNoAnswer ? nil : theirs?.key
+    let text = fixed.contains(.symbolsDestroyed) ? ours?.text ?? theirs?.text : theirs?.text
+    exact = hasNoAnswer ? nil : text.map { AnswerRule.exact.key(ofTruth: $0, kind: .math) }
   }
 
   init(truth: String) {
@@ -182,12 +180,12 @@ private struct Mended {
   }
 
   /// The class that it votes for.
-  func vote(_ mended: [Defect]) -> String? { mended.contains(.spellingsSplit) ? exact?.text : key?.text }
+  func vote(_ fixed: [Defect]) -> String? { fixed.contains(.spellingsSplit) ? exact?.text : key?.text }
 
-  func agrees(with other: Mended, _ mended: [Defect]) -> Bool {
+  func agrees(with other: CorrectedAnswer, _ fixed: [Defect]) -> Bool {
     let isGraded = key.agrees(with: other.key)
     let isEqual = exact.agrees(with: other.exact)
-    return switch (mended.contains(.spellingsSplit), mended.contains(.groupingLost)) {
+    return switch (fixed.contains(.spellingsSplit), fixed.contains(.groupingLost)) {
     case (false, false): isGraded
     case (true, false): isGraded || isEqual
     case (false, true): isGraded && isEqual
@@ -195,8 +193,8 @@ private struct Mended {
     }
   }
 
-  func isRightLabel(_ truth: Mended, _ mended: [Defect]) -> Bool {
-    if mended.contains(.labelsReadAgain) { return agrees(with: truth, mended) }
+  func isRightLabel(_ truth: CorrectedAnswer, _ fixed: [Defect]) -> Bool {
+    if fixed.contains(.labelsReadAgain) { return agrees(with: truth, fixed) }
     return truth.key.map { key?.isRightLabel(for: $0) ?? false } ?? false
   }
 }
