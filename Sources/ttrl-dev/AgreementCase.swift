@@ -1,22 +1,22 @@
 // AgreementCase: one random case of the two promises about log-probabilities, as a function of a seed.
 //
-// E1: what is sampled does not depend on what else is in the batch, on batch size, order or threads. E2: what the
-// trainer computes for given tokens equals what was recorded while sampling, however the trajectories are cut into
-// micro-batches and wherever the prompt is said to end. A case draws a model, prompts, sampling settings and lengths,
-// samples in several ways, scores in several ways, and counts values whose bits differ. There must be none.
+// E1: a sample does not depend on the rest of its batch, on batch size, order or threads. E2: what the trainer computes
+// for given tokens equals what was recorded during sampling, for every division into micro-batches and every end of the
+// prompt. A case draws a model, prompts, sampling settings and lengths, samples in several ways, scores in several ways,
+// and counts values whose bits differ. There must be none.
 
 import Base
 import LanguageModel
 import Records
 import Tensors
 
-/// What cases found, summed up.
+/// The sums over cases.
 struct AgreementTally {
   var cases = 0
   var tokens = 0
   /// Tokens of the longest sequence, prompt included.
   var longest = 0
-  /// Values compared, and those that differ in a bit (a token that differs counts too).
+  /// Values that were compared, and those that differ in a bit. A token that differs counts too.
   var batchCompared = 0
   var batchDiffering = 0
   var trainerCompared = 0
@@ -42,8 +42,8 @@ struct AgreementCase {
   private let threadsMax: Int
 
   /// - Parameters:
-  ///   - seed: names the case.
-  ///   - lengthMax: tokens of the longest sequence, reached by one case in sixteen.
+  ///   - seed: determines the case.
+  ///   - lengthMax: tokens of the longest sequence; one case in sixteen is that long.
   init(seed: UInt64, type: DataType, threadsMax: Int, lengthMax: Int) throws {
     self.seed = seed
     self.threadsMax = threadsMax

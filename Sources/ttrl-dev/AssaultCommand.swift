@@ -1,71 +1,50 @@
-// AssaultCommand: `ttrl-dev assault HOST:PORT`: attacks a coordinator in every way that is possible without the key
-// and, with --key, in the ways of a broken peer that has it; many times a second, for some seconds.
+// AssaultCommand: `ttrl-dev assault HOST:PORT`: everything that a process without the key can do to a coordinator, and
+// with --key, what a faulty process with the key can do; many times a second, for some seconds.
 //
-// It counts the attacks that get in: a plain hello that is answered with a welcome, a handshake with another key that
-// succeeds. Whether the run is disturbed must be checked on the run. Not here: attacks on TLS itself, which OpenSSL
-// implements.
+// It counts how often it gets in: a plain hello that is welcomed, or a handshake with another key that succeeds. Whether
+// the run is disturbed has to be checked in the run. Not here: attacks on TLS itself, which is OpenSSL's.
 
 import Base
-import Glibc
+import Commands
 import Platform
 import Records
 import Wire
 
-enum AssaultCommand {
+struct AssaultCommand: DeveloperTool {
   static let usage = "assault HOST:PORT [--seconds N] [--idle N] [--rate N] [--seed S] [--key FILE]"
 
-  struct Options {
-    var target = HostPort(host: "", port: 0)
-    var seconds: UInt64 = 10
-    /// Connections that send nothing and are kept open all the time.
-    var idle = 1000
-    /// Other attempts per second.
-    var rate = 100
-    var seed: UInt64 = 1
-    var key = ""
+  let target: HostPort
+  private(set) var seconds: UInt64 = 10
+  /// Connections that send nothing, kept up all the time.
+  private(set) var idle = 1000
+  /// Other attempts per second.
+  private(set) var rate = 100
+  private(set) var seed: UInt64 = 1
+  private(set) var key = ""
+
+  init?(_ arguments: inout ToolArguments) {
+    guard let target = arguments.word().flatMap({ try? HostPort(parsing: $0) }) else { return nil }
+    self.target = target
+    arguments.read("--seconds", &seconds, in: 1...86_400)
+    arguments.read("--idle", &idle)
+    arguments.read("--rate", &rate, in: 1 ... .max)
+    arguments.read("--seed", &seed)
+    arguments.read("--key", &key)
   }
 
-  /// - Returns: the exit status: 0 if no attack got in, 1 if one did or the attack failed to run, 2 for wrong usage.
-  static func run(_ arguments: [String]) -> Int32 {
-    guard let options = parse(arguments) else {
-      SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
-      return 2
-    }
-    do {
-      Machine.raiseDescriptorLimit()
-      let assault = try Assault(options)
-      assault.run()
-      SimulateCommand.print(assault.json + "\n", to: STDOUT_FILENO)
-      return assault.gotIn == 0 ? 0 : 1
-    } catch {
-      SimulateCommand.print("ttrl-dev assault: \(error)\n", to: STDERR_FILENO)
-      return 1
-    }
-  }
-
-  private static func parse(_ arguments: [String]) -> Options? {
-    var options = Options()
-    guard let target = arguments.first.flatMap({ try? HostPort(parsing: $0) }) else { return nil }
-    options.target = target
-    var rest = arguments.dropFirst()
-    while let flag = rest.popFirst() {
-      guard let value = rest.popFirst() else { return nil }
-      switch (flag, Int(value)) {
-      case ("--seconds", let number?) where number > 0: options.seconds = UInt64(number)
-      case ("--idle", let number?) where number >= 0: options.idle = number
-      case ("--rate", let number?) where number > 0: options.rate = number
-      case ("--seed", let number?) where number >= 0: options.seed = UInt64(number)
-      case ("--key", _): options.key = value
-      default: return nil
-      }
-    }
-    return options
+  /// - Returns: the exit status: 0 if no attempt got in, 1 if one did.
+  func run() throws -> Int32 {
+    Machine.raiseDescriptorLimit()
+    let assault = try Assault(self)
+    assault.run()
+    print(assault.json)
+    return assault.gotIn == 0 ? ExitStatus.done : ExitStatus.failed
   }
 }
 
-/// The attacks.
+/// What is tried.
 private enum Attack: String, CaseIterable {
-  /// Connects and sends nothing.
+  /// A connection that sends nothing.
   case idle
   /// A hello in plain TCP.
   case plain
@@ -74,7 +53,7 @@ private enum Attack: String, CaseIterable {
   case randomBytes = "random_bytes"
   /// The first half of a handshake, then nothing.
   case halfOpen = "half_open"
-  // These need the key.
+  // The others need the key.
   /// A handshake, then bytes that are not a frame.
   case garbage = "garbage_after_handshake"
   /// A handshake, then the header of a frame of `Limits.frameBytes`.
@@ -94,7 +73,7 @@ private final class Assault {
     var gotIn = 0
   }
 
-  private let options: AssaultCommand.Options
+  private let options: AssaultCommand
   private let loop: EventLoop
   private let stranger: TLSContext
   private let member: TLSContext?
@@ -105,11 +84,11 @@ private final class Assault {
   private var idle = 0
   private var turn = 0
 
-  /// The largest number of attempts at once, in addition to the idle ones.
+  /// The most open connections, besides the idle ones.
   private static let openMax = 500
   private static let interval = Instant.Span.milliseconds(20)
 
-  init(_ options: AssaultCommand.Options) throws {
+  init(_ options: AssaultCommand) throws {
     self.options = options
     loop = try EventLoop()
     stranger = try TLSContext(ClusterKey())
@@ -143,7 +122,7 @@ private final class Assault {
   }
 
   private func tick() {
-    // Not all at once: the attack itself must not use all processor time.
+    // Not all at once, so that the loop has time for the others.
     for _ in 0..<100 where idle < options.idle { start(.idle) }
     let count = max(1, Int(Double(options.rate) * Self.interval.seconds))
     for _ in 0..<count where open < Self.openMax {
@@ -159,7 +138,7 @@ private final class Assault {
     count(attack, +1)
     tally(attack) { $0.attempts += 1 }
     connection.onBytes = { bytes in
-      // The other side sends only TLS alerts to strangers; a frame means that the attack got in.
+      // A process without the key gets only TLS alerts. A frame means that it got in.
       guard !attack.needsKey, bytes.starts(with: Array("TTRL".utf8)), bytes.count > 6, bytes[6] == 2 else { return }
       self.tally(attack) { $0.gotIn += 1 }
     }
@@ -191,7 +170,7 @@ private final class Assault {
         .hello(Hello(role: .worker, name: "stranger", arithmetic: "none", processID: 1, threads: 1)))
     case .randomBytes, .garbage: return (0..<1 + random.index(below: 4096)).map { _ in randomByte() }
     case .halfOpen:
-      // A TLS record of 512 bytes with a ClientHello of 508, of which the first 34 come.
+      // A TLS record of 512 bytes with a ClientHello of 508, of which the first 34 are sent.
       return [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3] + (0..<32).map { _ in randomByte() }
     case .longHello:
       var header = ByteWriter()

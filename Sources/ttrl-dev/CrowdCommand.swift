@@ -5,7 +5,7 @@
 // be looked at but not continued.
 
 import Base
-import Glibc
+import Commands
 import Ledger
 import Platform
 import Records
@@ -29,14 +29,14 @@ enum CrowdCommand {
   /// - Returns: the exit status: 0 made, 1 the directory cannot be written, 2 usage.
   static func run(_ arguments: [String]) -> Int32 {
     guard let options = parse(arguments) else {
-      SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
+      Command.complain("usage: ttrl-dev \(usage)")
       return 2
     }
     do {
       try make(options)
       return 0
     } catch {
-      SimulateCommand.print("ttrl-dev crowd: \(error)\n", to: STDERR_FILENO)
+      Command.complain("ttrl-dev crowd: \(error)")
       return 1
     }
   }
@@ -64,7 +64,7 @@ enum CrowdCommand {
   private static func make(_ options: Options) throws {
     let directory = RunDirectory(options.directory)
     try Files.createDirectory(directory.path)
-    var settings = Settings()
+    var settings = RunSettings()
     settings.method.steps = UInt32(options.steps)
     settings.model = "builtin"
     let manifest = RunManifest.text(id: "crowd", settings: settings, modelIdentity: "none")

@@ -8,33 +8,30 @@
 
 import Answers
 import Base
-import Glibc
+import Commands
 import Platform
 import Records
 import TTRL
 
-enum DifferencesCommand {
+struct DifferencesCommand: DeveloperTool {
   static let usage = "differences GROUPS.jsonl"
 
-  /// - Returns: the exit status: 0 if all differences are explained, 1 if one is not or an error occurred, 2 for wrong
-  ///   usage.
-  static func run(_ arguments: [String]) -> Int32 {
-    guard arguments.count == 1 else {
-      SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
-      return 2
-    }
-    do {
-      let lines = try Files.read(arguments[0]).split(separator: UInt8(ascii: "\n"))
-      let groups = try lines.map { try GroupOfRecord(JSON.parse(Array($0))) }
-      SimulateCommand.print(table(groups), to: STDOUT_FILENO)
-      return groups.allSatisfy { $0.cause != nil && $0.isReproduced } ? 0 : 1
-    } catch {
-      SimulateCommand.print("ttrl-dev differences: \(error)\n", to: STDERR_FILENO)
-      return 1
-    }
+  private let path: String
+
+  init?(_ arguments: inout ToolArguments) {
+    guard let path = arguments.word() else { return nil }
+    self.path = path
   }
 
-  private static func table(_ groups: [GroupOfRecord]) -> String {
+  /// - Returns: the exit status: 0 if all differences are explained, 1 if one is not.
+  func run() throws -> Int32 {
+    let lines = try Files.read(path).split(separator: UInt8(ascii: "\n"))
+    let groups = try lines.map { try GroupOfRecord(JSON.parse(Array($0))) }
+    print(table(groups), terminator: "")
+    return groups.allSatisfy { $0.cause != nil && $0.isReproduced } ? ExitStatus.done : ExitStatus.failed
+  }
+
+  private func table(_ groups: [GroupOfRecord]) -> String {
     let others = groups.filter { !$0.isReproduced }
     let same = groups.count { $0.cause == [] }
     var text = "`ttrl-reference` gives the recorded rewards and figures on \(groups.count - others.count) of "

@@ -1,73 +1,57 @@
-// FuzzAnswersCommand: `ttrl-dev fuzz-answers` tests extraction and comparison of answers with hostile texts.
+// FuzzAnswersCommand: `ttrl-dev fuzz-answers`: hostile texts for extraction and grading.
 //
-// A case is a function of (seed, number): a text that is generated from a small grammar of LaTeX, or a usual answer
-// whose pieces are cut, doubled, exchanged and repeated, or random bytes. For every case: nothing traps (the process
-// would end, and the last reported case says where to look), the number of steps is within the budget, the same text
-// gives the same key twice, spaces around it change nothing, equality is symmetric, and an extracted answer is not
-// empty. Comparisons of usual answers are also timed.
+// A case is a function of (seed, number): a text from a small grammar of LaTeX, or a person's answer whose pieces are
+// cut, doubled, swapped and repeated, or random bytes. What must be true of every case: nothing traps (a trap ends the
+// process, and the last reported case says where to look), no step count is above the budget, the same text gives the
+// same key twice, a space around it changes nothing, equality is symmetric, and what is extracted is not empty. Grading
+// of people's answers is also timed.
 //
 // Not here: whether the verdicts are right (Tests/AnswersTests, Tests/Differential).
 
 import Answers
 import Base
-import Glibc
+import Commands
 
-enum FuzzAnswersCommand {
+struct FuzzAnswersCommand: DeveloperTool {
   static let usage = "fuzz-answers [--seconds N] [--seed S] [--from CASE] [--cases N]"
 
-  private struct Options {
-    var seconds: UInt64 = 60
-    var seed: UInt64 = 1
-    var from: UInt64 = 0
-    var cases: UInt64 = .max
+  private var seconds = 60
+  private var seed: UInt64 = 1
+  private var from: UInt64 = 0
+  private var cases: UInt64 = .max
+
+  init?(_ arguments: inout ToolArguments) {
+    arguments.read("--seconds", &seconds)
+    arguments.read("--seed", &seed)
+    arguments.read("--from", &from)
+    arguments.read("--cases", &cases)
   }
 
-  /// - Returns: the exit status: 0 if all cases passed, 1 if one failed, 2 for wrong usage.
-  static func run(_ arguments: [String]) -> Int32 {
-    var options = Options()
-    var rest = arguments[...]
-    while let flag = rest.popFirst() {
-      guard let text = rest.popFirst(), let value = UInt64(text) else { return misused() }
-      switch flag {
-      case "--seconds": options.seconds = value
-      case "--seed": options.seed = value
-      case "--from": options.from = value
-      case "--cases": options.cases = value
-      default: return misused()
-      }
-    }
-    return campaign(options)
-  }
-
-  private static func misused() -> Int32 {
-    SimulateCommand.print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
-    return 2
-  }
-
-  private static func campaign(_ options: Options) -> Int32 {
+  /// - Returns: the exit status: 0 if everything holds, 1 if something does not.
+  func run() -> Int32 {
     var tally = FuzzTally()
     let start = ContinuousClock.now
     var lastReport = start
-    var number = options.from
-    while number - options.from < options.cases, ContinuousClock.now - start < .seconds(Int(options.seconds)) {
-      // Reported before the block: if there is a trap, it is in the next 1,000 cases.
+    var number = from
+    while number - from < cases, ContinuousClock.now - start < .seconds(seconds) {
+      // Reported before the block is tried: a trap is in one of the next 1,000 cases.
       if ContinuousClock.now - lastReport > .seconds(5) {
         lastReport = .now
-        SimulateCommand.print("case \(number), \(tally.failures.count) failed\n", to: STDERR_FILENO)
+        Command.complain("case \(number), \(tally.failures.count) failed")
       }
-      for number in number..<min(number + 1_000, options.from &+ min(options.cases, .max - options.from)) {
-        var generator = CaseGenerator(seed: options.seed, number: number)
+      for number in number..<min(number + 1_000, from &+ min(cases, .max - from)) {
+        var generator = CaseGenerator(seed: seed, number: number)
         tally.check(generator.text(), number: number)
       }
       number += 1_000
     }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
-    SimulateCommand.print(tally.report(seconds: seconds, median: medianMicroseconds()), to: STDOUT_FILENO)
+    print(tally.report(seconds: seconds, median: medianMicroseconds()), terminator: "")
     return tally.failures.isEmpty ? 0 : 1
   }
 
-  /// The median time of one comparison, which makes two keys, over the usual answers. Each time is the best of 20.
-  private static func medianMicroseconds() -> Double {
+  /// The median time of one grading (two keys and their comparison) over people's answers. Each time is the best of 20.
+  private func medianMicroseconds() -> Double {
     let answers = CaseGenerator.answers
     var times: [Double] = []
     for (answer, reference) in zip(answers, answers.dropFirst()) {
@@ -189,7 +173,7 @@ private struct CaseGenerator {
     }
   }
 
-  /// A usual answer, some pieces of which are dropped, doubled, exchanged or replaced.
+  /// A person's answer, whose pieces are dropped, doubled, swapped or replaced.
   private mutating func mutated() -> String {
     var pieces = Array(pick(Self.answers)).map { String($0) }
     for _ in 0...random.index(below: 6) where !pieces.isEmpty {
@@ -231,7 +215,7 @@ private struct CaseGenerator {
     "!", "%", "or ", "east", "(C) ", "C) ", "\u{1F600}", "é", "答案是", "−", "½", "\\", "'", ":", ";", "\\choose",
     "\\over", "**", "\"", "e9", "answer is ", "Answer: ", "^\\circ", "\\mathrm{", "#", "~",
   ]
-  /// Usual answers: at least one of each kind, and the most frequent kinds more often. Comparisons of these are timed.
+  /// Answers of people: at least one of each kind, and more of the usual kinds. They are also timed.
   static let answers = [
     "42", "-7", "204", "025", "1,234,567", "3.14", "0.75", "\\frac{14}{3}", "-\\frac{5}{3}", "7/12", "2\\frac{1}{3}",
     "113", "16", "3\\sqrt{13}", "\\frac{3\\sqrt{3}}{4}", "\\frac{1}{2+\\sqrt{3}}", "2^{1/2}", "11\\sqrt2", "36", "5",

@@ -1,139 +1,102 @@
-// SimulateCommand: `ttrl-dev simulate`: a range of seeds, each a whole run, judged bit for bit.
+// SimulateCommand: `ttrl-dev simulate`: runs the simulator for a range of seeds; each is a whole run, checked bit for bit.
 //
-// With --transcript one seed is lived through in the open; with --enumerate a small world's schedules are walked, all
-// of them. Not here: what is simulated and judged (Simulation).
+// With --transcript it prints the events of one seed's run. With --enumerate it walks all schedules of a small world.
+// Not here: what is simulated and checked (Simulation).
 
 import Base
-import Glibc
+import Commands
 import Simulation
 
-enum SimulateCommand {
+struct SimulateCommand: DeveloperTool {
   static let usage =
     "simulate [--seed S] [--seeds N] [--json] [--transcript]\n"
     + "       simulate --enumerate [--workers W] [--slots N] [--steps S] [--staleness K] [--crashes C] [--json]"
 
-  private struct Options {
-    var seed: UInt64 = 1
-    var seeds: UInt64 = 1
-    var isJSON = false
-    var wantsTranscript = false
-    var enumerates = false
-    var size = SmallWorldSize()
+  private var seed: UInt64 = 1
+  private var seeds: UInt64 = 1
+  private var size = SmallWorldSize()
+  private let isJSON: Bool
+  private let wantsTranscript: Bool
+  private let enumerates: Bool
+
+  init?(_ arguments: inout ToolArguments) {
+    isJSON = arguments.has("--json")
+    wantsTranscript = arguments.has("--transcript")
+    enumerates = arguments.has("--enumerate")
+    arguments.read("--seed", &seed)
+    arguments.read("--seeds", &seeds, in: 1 ... .max)
+    arguments.read("--workers", &size.workers, in: 1...8)
+    arguments.read("--slots", &size.slots, in: 1...16)
+    arguments.read("--steps", &size.steps, in: 1...8)
+    arguments.read("--staleness", &size.staleness, in: 0...8)
+    arguments.read("--crashes", &size.crashes, in: 0...8)
+    if seed > UInt64.max - seeds { return nil }
   }
 
-  /// - Returns: the exit status: 0 all seeds held, 1 some failed, 2 usage.
-  static func run(_ arguments: [String]) -> Int32 {
-    guard let options = parse(arguments) else {
-      print("usage: ttrl-dev \(usage)\n", to: STDERR_FILENO)
-      return 2
-    }
-    if options.enumerates { return enumerate(options) }
-    return options.wantsTranscript ? narrate(options.seed) : campaign(options)
-  }
+  /// - Returns: the exit status: 0 if all seeds hold, 1 if one fails.
+  func run() -> Int32 { enumerates ? enumerate() : wantsTranscript ? narrate() : campaign() }
 
-  private static func parse(_ arguments: [String]) -> Options? {
-    var options = Options()
-    var rest = arguments[...]
-    while let flag = rest.popFirst() {
-      switch flag {
-      case "--json": options.isJSON = true
-      case "--transcript": options.wantsTranscript = true
-      case "--enumerate": options.enumerates = true
-      default:
-        guard let text = rest.popFirst(), let value = UInt64(text), take(value, flag, &options) else { return nil }
-      }
-    }
-    guard options.seeds > 0, options.seed <= UInt64.max - options.seeds else { return nil }
-    return options
-  }
-
-  private static func take(_ value: UInt64, _ flag: String, _ options: inout Options) -> Bool {
-    switch flag {
-    case "--seed": options.seed = value
-    case "--seeds": options.seeds = value
-    case "--workers" where (1...8).contains(value): options.size.workers = Int(value)
-    case "--slots" where (1...16).contains(value): options.size.slots = UInt32(value)
-    case "--steps" where (1...8).contains(value): options.size.steps = UInt32(value)
-    case "--staleness" where value <= 8: options.size.staleness = UInt32(value)
-    case "--crashes" where value <= 8: options.size.crashes = Int(value)
-    default: return false
-    }
-    return true
-  }
-
-  private static func enumerate(_ options: Options) -> Int32 {
+  private func enumerate() -> Int32 {
     let start = ContinuousClock.now
-    let walked = Enumeration(options.size)
+    let walked = Enumeration(size)
     let seconds = (ContinuousClock.now - start) / .seconds(1)
-    for step in walked.path { print(step + "\n", to: STDERR_FILENO) }
-    if let violation = walked.violation { print("WRONG: \(violation)\n", to: STDERR_FILENO) }
+    for step in walked.path { Command.complain(step) }
+    if let violation = walked.violation { Command.complain("WRONG: \(violation)") }
     let text =
-      options.isJSON
+      isJSON
       ? "{\"worlds\":\(walked.worlds),\"steps\":\(walked.steps),\"schedules\":\(walked.schedules),"
-        + "\"longest\":\(walked.longest),\"failures\":\(walked.violation == nil ? 0 : 1),\"seconds\":\(Int(seconds))}\n"
+        + "\"longest\":\(walked.longest),\"failures\":\(walked.violation == nil ? 0 : 1),\"seconds\":\(Int(seconds))}"
       : "\(walked.worlds) worlds, \(walked.steps) steps between them, \(walked.schedules) schedules, the longest of "
-        + "\(walked.longest) events, \(Int(seconds)) s: \(walked.violation ?? "all hold")\n"
-    print(text, to: STDOUT_FILENO)
+        + "\(walked.longest) events, \(Int(seconds)) s: \(walked.violation ?? "all hold")"
+    print(text)
     return walked.violation == nil ? 0 : 1
   }
 
-  private static func narrate(_ seed: UInt64) -> Int32 {
+  private func narrate() -> Int32 {
     let outcome = simulate(seed: seed, isRecording: true)
-    for line in outcome.transcript { print(line + "\n", to: STDOUT_FILENO) }
-    print("seed \(seed): \(outcome.violation ?? "holds"), \(hex(outcome.fingerprint))\n", to: STDOUT_FILENO)
+    for line in outcome.transcript { print(line) }
+    print("seed \(seed): \(outcome.violation ?? "holds"), \(hex(outcome.fingerprint))")
     return outcome.violation == nil ? 0 : 1
   }
 
-  private static func campaign(_ options: Options) -> Int32 {
+  private func campaign() -> Int32 {
     var campaign = Campaign()
     let start = ContinuousClock.now
     var lastReport = start
-    for seed in options.seed..<options.seed + options.seeds {
+    for seed in seed..<seed + seeds {
       let outcome = simulate(seed: seed)
       campaign.add(outcome)
-      if let violation = outcome.violation {
-        print("seed \(seed) FAILS: \(violation)\n", to: STDERR_FILENO)
-      }
+      if let violation = outcome.violation { Command.complain("seed \(seed) FAILS: \(violation)") }
       if ContinuousClock.now - lastReport > .seconds(2) {
         lastReport = .now
-        print("\(campaign.seeds) of \(options.seeds) seeds, \(campaign.failures.count) failed\n", to: STDERR_FILENO)
+        Command.complain("\(campaign.seeds) of \(seeds) seeds, \(campaign.failures.count) failed")
       }
     }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let rate = Double(campaign.seeds) / max(seconds, 1e-9)
-    print(options.isJSON ? json(campaign, options, rate) : text(campaign, rate), to: STDOUT_FILENO)
+    print(isJSON ? json(campaign, rate) : text(campaign, rate))
     return campaign.failures.isEmpty ? 0 : 1
   }
 
-  private static func text(_ campaign: Campaign, _ rate: Double) -> String {
+  private func text(_ campaign: Campaign, _ rate: Double) -> String {
     var lines = campaign.faults.map { "\($0.1)\t\($0.0)" }
     lines.append("\(campaign.seeds) seeds, \(campaign.failures.count) failed, \(Int(rate)) a second")
     lines += campaign.failures.prefix(20).map { "ttrl-dev simulate --seed \($0.seed) --transcript" }
-    return lines.joined(separator: "\n") + "\n"
+    return lines.joined(separator: "\n")
   }
 
-  private static func json(_ campaign: Campaign, _ options: Options, _ rate: Double) -> String {
+  private func json(_ campaign: Campaign, _ rate: Double) -> String {
     let faults = campaign.faults.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",")
     let failed = campaign.failures.prefix(100).map { "\($0.seed)" }.joined(separator: ",")
     return "{\"seeds\":\(campaign.seeds),\"failures\":\(campaign.failures.count),\"faults\":{\(faults)},"
-      + "\"seeds_per_second\":\((rate * 10).rounded() / 10),\"first_seed\":\(options.seed),"
+      + "\"seeds_per_second\":\((rate * 10).rounded() / 10),\"first_seed\":\(seed),"
       + "\"failed_seeds\":[\(failed)],\"happenings\":\(campaign.happenings),"
       + "\"simulated_seconds\":\(Int(campaign.simulatedSeconds)),"
-      + "\"fingerprint\":\"\(hex(campaign.fingerprint))\"}\n"
+      + "\"fingerprint\":\"\(hex(campaign.fingerprint))\"}"
   }
 
-  private static func hex(_ value: UInt64) -> String {
+  private func hex(_ value: UInt64) -> String {
     let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
-  }
-
-  /// Writes all of a text, whatever the descriptor takes at a time.
-  static func print(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-      guard written > 0 else { return }
-      rest = rest.dropFirst(written)
-    }
   }
 }

@@ -1,4 +1,4 @@
-// OtherValues: what tests set settings to.
+// OtherValues: the values that tests give to settings.
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
@@ -32,7 +32,7 @@ let otherValues: [String: String] = [
   "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
 
-/// Settings of which one rules out the others: each list is given without the rest of these lists.
+/// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
   ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient", "staleness"],
   ["estimator", "vote-entropy-low", "vote-entropy-high"],

@@ -198,12 +198,19 @@ package enum Decoder: String, Sendable, CaseIterable {
   /// Line breaks separate the arguments.
   private func feedSettings(_ bytes: [UInt8]) {
     let arguments = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
+    feed(arguments, RunSettings())
+    feed(arguments, EvaluationSettings())
+    feed(arguments, BenchmarkSettings())
+    feed(arguments, LookSettings())
+  }
+
+  private func feed<Group: SettingGroup>(_ arguments: [String], _ defaults: Group) {
+    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: defaults)
     parser.apply(parser.pairs(of: arguments), from: "fuzzer")
     guard let settings = try? parser.finish() else { return }
     // The text of an accepted value must give the same value.
     for setting in SettingTable.all where !setting.value(in: settings).isEmpty {
-      var again = SettingsParser(allowed: [setting.name], defaults: Settings())
+      var again = SettingsParser(allowed: [setting.name], defaults: defaults)
       again.apply([(setting.name, setting.value(in: settings))], from: "again")
       precondition(
         setting.value(in: again.settings) == setting.value(in: settings),
