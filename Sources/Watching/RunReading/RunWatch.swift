@@ -124,7 +124,7 @@ package final class RunWatch {
     readWorkers(connections)
   }
 
-  /// Slots that nobody has to sample any more. Where a vote may do without some, the ledger has to be asked.
+  /// Slots that need no more sampling. Where a vote can do without some, the ledger has to be asked.
   private func settledCount(of round: RoundID, _ ledger: Ledger) throws(LedgerError) -> Int {
     let mustAsk = !view.isCounted || manifest?.settings.method.stopsEarly != false
     return mustAsk ? try ledger.accountedCount(of: round) : deliveries.count(in: round)
@@ -205,7 +205,7 @@ struct DeliveryCount {
   /// Seconds over which a rate is taken.
   private static let window = 20.0
 
-  /// - Parameter areNew: they appeared while we watched; otherwise nobody knows when.
+  /// - Parameter areNew: they appeared while we watched; otherwise it is not known when.
   mutating func add(_ rows: [DurableTrajectory], now: Double, areNew: Bool) {
     self.now = now
     if watchedSince == nil, areNew { watchedSince = now }
@@ -236,7 +236,7 @@ struct DeliveryCount {
   /// Rounds that are closed need no count.
   mutating func forget(allBut open: [RoundID]) { countByRound = countByRound.filter { open.contains($0.key) } }
 
-  /// - Returns: nil for a rate that nobody could have measured yet.
+  /// - Returns: nil for a rate that cannot be measured yet.
   func share(of worker: Int64) -> (trajectories: Int, tokens: Int, lastSeen: Double?, rate: Double?) {
     guard let share = shares[worker] else { return (0, 0, nil, nil) }
     let recent = share.recent.filter { $0.time >= now - Self.window }
