@@ -1,4 +1,4 @@
-// Bench: a coordinator, worker or learner on its own, with somebody beside it who says what happens.
+// Bench: a coordinator, worker or learner on its own, with a test that says what happens.
 //
 // The tests of this target state one claim each about one machine. How machines behave together, under every fault, is
 // the simulator's business (SimulationTests).

@@ -1,4 +1,4 @@
-// Who has chunks from whom, and which bundles there are.
+// Which worker has chunks from which, and which bundles there are.
 
 import Base
 import Fleet
@@ -60,7 +60,7 @@ private struct BookBench {
 }
 
 @Suite struct BundleBookTests {
-  @Test func `an anchor is made when somebody asks, once, and whoever asked meanwhile hears of it`() {
+  @Test func `an anchor is made once, when a worker asks, and all that asked meanwhile hear of it`() {
     var bench = BookBench()
     #expect(bench.ask(0, by: 1) == [.bundle(.make(Small.manifest(0), base: nil))])
     #expect(bench.ask(0, by: 2) == [])
@@ -72,7 +72,7 @@ private struct BookBench {
       ])
   }
 
-  @Test func `who holds the version before gets the difference, others everything`() {
+  @Test func `a worker that holds the version before gets the difference, others everything`() {
     var bench = BookBench()
     var effects: [BundleBook.Effect] = []
     bench.book.sealed(Small.manifest(1), after: Small.manifest(0), &effects)
@@ -97,7 +97,7 @@ private struct BookBench {
     #expect(relays.count { $0 == "" } == 2 && relays[Limits.relayDepth] == "")
   }
 
-  @Test func `a relay that somebody left is given to nobody any more`() {
+  @Test func `a relay that one worker left is given to no worker any more`() {
     var bench = BookBench.withAnchor()
     for peer in UInt64(1)...3 { _ = bench.relay(0, by: peer) }
     #expect(bench.fault("10.0.0.2:1", .slow, by: 3) == [.avoid(relay: "10.0.0.2:1", .slow, by: PeerID(3))])
@@ -106,7 +106,7 @@ private struct BookBench {
     #expect(bench.relay(0, by: 4) == "10.0.0.3:1")
   }
 
-  @Test func `nobody is sent to one that stands behind`() {
+  @Test func `no worker is sent to one that is behind it in the chain`() {
     var bench = BookBench.withAnchor()
     for peer in UInt64(1)...3 { _ = bench.relay(0, by: peer) }
     #expect(bench.relay(0, by: 1) == "")
@@ -116,7 +116,7 @@ private struct BookBench {
     #expect(bench.relay(0, by: 2) == "10.0.0.1:1")
   }
 
-  @Test func `who is away, passes nothing on, or is reached over loopback only, is no relay for others`() {
+  @Test func `a worker that is away, does not relay, or is reached over loopback only, is not a relay for others`() {
     var bench = BookBench.withAnchor()
     _ = bench.relay(0, by: 1)
     bench.book.left(PeerID(1))
@@ -148,7 +148,7 @@ private struct BookBench {
     #expect(bench.fetch(3, of: 1) == [.send(.missing(PolicyVersion(1)), to: PeerID(1))])
   }
 
-  @Test func `who waits for a bundle of a version that is dropped is told`() {
+  @Test func `a worker that waits for a bundle of a version that is dropped is told`() {
     var bench = BookBench()
     _ = bench.ask(0, by: 1)
     var effects: [BundleBook.Effect] = []

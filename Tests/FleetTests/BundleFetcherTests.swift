@@ -214,8 +214,7 @@ private let child = ChildID(5)
         ])
   }
 
-  @Test func `who asks before this worker has heard of a version waits; who asks for one it has not any more is told`()
-  {
+  @Test func `a child that asks for a version too early waits, one that asks for a dropped one is told`() {
     var bench = FetcherBench()
     _ = bench.join()
     bench.hold(0)
@@ -229,7 +228,7 @@ private let child = ChildID(5)
     )
   }
 
-  @Test func `who waits for chunks of another bundle than this worker fetches is told when it is there`() {
+  @Test func `a child that waits for chunks of another bundle is told when the version is there`() {
     var bench = FetcherBench.behindRelay()
     let other = Small.chunks(1, base: 0)[0]
     #expect(bench.on(.childSaid(child, fetch(1, other))) == [])
@@ -238,7 +237,7 @@ private let child = ChildID(5)
       bench.on(.installed(Small.bundle(1), isIntact: true)) == [.transfer(.tell(child, .missing(PolicyVersion(1))))])
   }
 
-  @Test func `who asks for too much or speaks of something else is hung up on`() {
+  @Test func `a child that asks for too much, or for something else, is hung up on`() {
     var bench = FetcherBench.behindRelay()
     #expect(bench.on(.childSaid(child, .finished)) == [.transfer(.dismiss(child))])
     var last: [BundleFetcher.Effect] = []

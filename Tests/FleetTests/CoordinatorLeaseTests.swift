@@ -75,7 +75,7 @@ import Testing
     }
   }
 
-  @Test func `who comes second is acknowledged too, and nothing is stored`() {
+  @Test func `a worker that delivers second is acknowledged too, and nothing is stored`() {
     var bench = CoordinatorBench()
     let lease = bench.lease(to: 1, slots: 4)[0]
     _ = bench.deliver(lease, from: 1)
@@ -115,8 +115,8 @@ import Testing
     #expect(refusals(in: bench.say(.trajectories(LeaseID(1), [trajectory]), from: 1)) == [.malformed])
   }
 
-  @Test func `a slot that nobody was promised still counts when somebody delivers it`() {
-    // A worker that goes on after the coordinator's restart delivers under promises that nobody remembers.
+  @Test func `a slot that is not leased still counts when a worker delivers it`() {
+    // A worker that goes on after the coordinator's restart delivers under leases that the coordinator has forgotten.
     var bench = CoordinatorBench()
     _ = bench.join(1)
     let effects = bench.say(.trajectories(LeaseID(99), [Small.trajectory(sample: 2)]), from: 1)
@@ -184,7 +184,7 @@ import Testing
     return (bench, effects)
   }
 
-  @Test func `a run is finished when its last round is closed, and everybody is told, the late too`() {
+  @Test func `a run is finished when its last round is closed, and all processes are told, late ones too`() {
     var (bench, effects) = finishing(learnerIsReady: true)
     #expect(effects.last == .finish)
     #expect(messages(to: 1, in: effects).contains(.finished) && messages(to: 9, in: effects) == [.finished])
@@ -209,7 +209,7 @@ import Testing
     #expect(messages(to: 10, in: bench.say(.ready(PolicyVersion(1)), from: 10)) == [.finished])
   }
 
-  @Test func `a coordinator that finds everything done on its disk needs nobody to say so`() {
+  @Test func `a coordinator that finds everything done on its disk finishes at once`() {
     let plan = Small.plan()
     var bench = CoordinatorBench(
       memory: CoordinatorMemory(closedRounds: plan.map(\.id), policies: (0...1).map { Small.manifest($0) }))
@@ -265,7 +265,7 @@ import Testing
     var bench = CoordinatorBench(plan: [large, later])
     let granted = bench.lease(to: 1, slots: 500)
     #expect(granted.map(\.slotCount) == [64])
-    // Somebody who has nothing to do gets some, a few at a time.
+    // A worker that has nothing to do gets some, a few at a time.
     let spare = bench.lease(to: 2, slots: 20)
     #expect(spare.map(\.slotCount) == [Limits.slotsPerSpareLease, 4] && spare[0].slots[0].sample == busy)
   }

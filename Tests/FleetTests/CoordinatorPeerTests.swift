@@ -1,4 +1,4 @@
-// Who may talk to a coordinator, and what becomes of those who are late, silent, or one too many.
+// Which peers a coordinator talks to, and what becomes of those that are late, silent, or one too many.
 
 import Base
 import Fleet
@@ -35,14 +35,14 @@ import Testing
     }
   }
 
-  /// It is named and cut off, so that its successor finds nobody in its place; if it lives it may come back.
+  /// It is named and cut off, so that its place is free for its successor; if it lives it can come back.
   @Test func `a learner that waits for a batch is cut off like a worker, one that may be training much later`() {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner, name: "grace")
     _ = bench.say(.ready(PolicyVersion(0)), from: 1)
     bench.now = .zero + Limits.silence + .milliseconds(1)
     #expect(bench.on(.tick) == silenced(1, "grace", for: Limits.silence))
-    // It comes back, and nobody knows whether it trains what the old connection brought.
+    // It comes back, and it is not known whether it trains what the old connection brought.
     _ = bench.join(2, .learner, name: "grace")
     bench.now = bench.now + Limits.training
     #expect(bench.on(.tick).isEmpty)
@@ -70,7 +70,7 @@ import Testing
     ]
   }
 
-  @Test func `a stranger who does not introduce itself is refused`() {
+  @Test func `a stranger that does not introduce itself is refused`() {
     var bench = CoordinatorBench()
     _ = bench.on(.connected(PeerID(1)))
     #expect(bench.say(.want(slots: 1), from: 1) == [.dismiss(PeerID(1), .unexpectedMessage(from: nil))])
@@ -122,7 +122,7 @@ import Testing
     #expect(dismissals(of: 1, in: bench.say(message, from: 1)) == [.unexpectedMessage(from: .learner)])
   }
 
-  @Test func `who was refused is not listened to any more`() {
+  @Test func `a peer that was refused is not heard any more`() {
     var bench = CoordinatorBench()
     _ = bench.join(1)
     _ = bench.say(.finished, from: 1)
@@ -160,7 +160,7 @@ import Testing
         == [.bundle(.make(Small.manifest(0), base: nil))])
   }
 
-  @Test func `a relay that a worker left is noted, and nobody is sent there`() {
+  @Test func `a relay that a worker left is noted, and no worker is sent there`() {
     var bench = CoordinatorBench()
     _ = bench.join(1)
     #expect(

@@ -57,7 +57,7 @@ struct LearnerBench {
     #expect(bench.hear(message) == [.disconnect])
   }
 
-  @Test func `it says that it is alive every two seconds, also while it trains, and not to nobody`() {
+  @Test func `it says that it is alive every two seconds, also while it trains, and only while it is welcome`() {
     var bench = LearnerBench()
     func beats(_ seconds: ClosedRange<UInt64>) -> Int {
       seconds.count { bench.learner.receive(.tick, now: .zero + .seconds($0)) == [.send(.heartbeat(tokens: 0))] }

@@ -1,4 +1,4 @@
-// How a version becomes known: announced, sent in order, verified, durable, and then the truth for everybody.
+// How a version becomes known: announced, sent in order, verified, durable, and then offered to workers.
 
 import Base
 import Fleet

@@ -51,7 +51,7 @@ import Testing
     #expect(walked.isComplete && walked.worlds > 300 && walked.schedules > 1e9)
   }
 
-  @Test func `the first few thousand worlds in which somebody dies hold too`() {
+  @Test func `the first few thousand worlds in which a process dies hold too`() {
     var size = SmallWorldSize()
     (size.workers, size.steps, size.staleness) = (1, 2, 1)
     let walked = Enumeration(size, worldsMax: 3000)

@@ -153,7 +153,7 @@ struct Stage {
     }
   }
 
-  func name(of peer: PeerID) -> String { peers[peer] ?? "nobody" }
+  func name(of peer: PeerID) -> String { peers[peer] ?? "an unknown peer" }
 
   mutating func say(_ line: String) { lines.append(line) }
 

@@ -1,11 +1,11 @@
 // BundleBook: which bundles there are of the versions that are kept, and which worker has chunks from whom.
 //
-// A delta on the version before is made when a version is sealed: its base is still there. An anchor is made when
-// somebody asks who does not hold the base: who joins late, comes back late, or found its base damaged. So nothing
-// older than what open rounds need is ever kept for the sake of a delta.
-// Workers form a chain for each bundle, in the order in which they ask: each has its chunks from the one before, and
-// the coordinator sends them once. A worker is only ever sent to one that stands before it, so nobody waits in a
-// circle.
+// A delta on the version before is made when a version is sealed: its base is still there. An anchor is made when a
+// worker asks that does not hold the base, because it joined late, came back late, or found its base damaged. So no
+// version older than what open rounds need is kept for the sake of a delta.
+// Workers form a chain for each bundle, in the order in which they ask: each has its chunks from the worker before it,
+// and the coordinator sends them once. A worker is sent only to a worker before it in the chain, so no workers wait in
+// a circle.
 // Not here: how bytes are packed (the shell, Bundles), how chunks are fetched (BundleFetcher).
 
 import Base
@@ -54,7 +54,7 @@ package struct BundleBook: Sendable {
 
   package init() {}
 
-  /// A version is there and so is the one before: whoever holds that needs the difference only.
+  /// A version is there and so is the one before: a worker that holds that one needs only the difference.
   package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [Effect]) {
     let key = Key(version: policy.version, base: base.version)
     guard policy.byteCount == base.byteCount, !entries.contains(key) else { return }
@@ -162,7 +162,7 @@ package struct BundleBook: Sendable {
       relay.peer != nil && !avoided.contains(relay.address) && reaches(relay.address, from: address)
     }
     let relay = last.flatMap { $0.depth < Limits.relayDepth ? $0 : nil }
-    // Who passes nothing on may not stand between others: it has its chunks from the coordinator.
+    // A worker that does not relay never joins the chain.
     guard !address.isEmpty else { return nil }
     let place = Relay(address: address, peer: peer, depth: (relay?.depth ?? 0) + 1)
     if let known {
@@ -173,7 +173,7 @@ package struct BundleBook: Sendable {
     return relay
   }
 
-  /// A worker that reached the coordinator over loopback is there for its neighbours on that machine only.
+  /// A worker that reached the coordinator over loopback can be reached only from the same machine.
   private func reaches(_ address: String, from other: String) -> Bool {
     func isLocal(_ address: String) -> Bool { address.hasPrefix("127.") || address.hasPrefix("[::1]") }
     return isLocal(address) == isLocal(other)

@@ -4,10 +4,10 @@
 //   1. A version is fetched as a bundle: the coordinator says which (anchor or delta) and from whom. Chunks are asked
 //      for in order, many ahead, and kept one by one, each only when it has its digest. What is kept is never asked for
 //      again, whatever becomes of connections.
-//   2. A relay is believed as far as digests go. One that is lost, slow or wrong is left, told of, and not used again;
-//      the coordinator says who is next, and is the last resort itself.
+//   2. A relay's chunk is believed when it has its digest. A relay that is lost, slow or wrong is left, reported, and
+//      not used again; the coordinator names the next one, and sends the chunks itself as the last resort.
 //   3. Other workers may ask for chunks, also for ones that are still to come: those are passed on as they arrive.
-// It holds no bytes. Not here: unpacking and installing (the shell), who relays to whom (BundleBook).
+// It holds no bytes. Not here: unpacking and installing (the shell), which worker relays to which (BundleBook).
 
 package import Base
 package import Records
@@ -370,7 +370,7 @@ package struct BundleFetcher: Sendable {
     return known.allSatisfy { $0 < version }
   }
 
-  /// No more chunks of a version will come: whoever waits for some has to go elsewhere.
+  /// No more chunks of a version will come: a worker that waits for some has to go elsewhere.
   private mutating func disappoint(_ version: PolicyVersion, _ effects: inout [Effect]) {
     for (child, waiting) in children where waiting.contains(where: { $0.version == version }) {
       effects.append(.transfer(.tell(child, .missing(version))))

@@ -74,7 +74,7 @@ package enum CoordinatorNote: Sendable, Equatable {
   case expired(LeaseID, holder: PeerID, slots: Int)
   case refused(Slot, Refusal, from: PeerID)
   case published(PolicyVersion)
-  /// A worker left another that passes weights on; nobody is sent there any more.
+  /// A worker left another that passes weights on; no worker is sent there any more.
   case relayAvoided(String, RelayFault, by: PeerID)
   /// The run ends before its plan does.
   case cutShort(at: PolicyVersion)

@@ -1,8 +1,8 @@
-// LeaseBook: who is working on what, and since when nothing has come of it.
+// LeaseBook: which worker works on which slots, and since when it has made no progress.
 //
 // A lease is a promise with a deadline, and the deadline moves as long as its worker makes progress, so that a slow
 // model on a slow machine is not mistaken for a dead one. Slots name their randomness, so a lease that is granted again
-// elsewhere produces the same trajectories; whoever is first settles them. The book never reads a clock.
+// elsewhere produces the same trajectories; the first worker that delivers settles them. The book reads no clock.
 // Not here: whether a slot is settled (RoundBook), whether a worker is alive (Coordinator).
 
 package import Base
@@ -25,7 +25,7 @@ package struct LeaseBook: Sendable {
   }
 
   package private(set) var open = SortedMap<LeaseID, OpenLease>()
-  /// The leases of each holder, ascending; nobody is in it without any.
+  /// The leases of each holder, ascending; a worker without any is not in it.
   private var held = SortedMap<PeerID, [LeaseID]>()
   private var nextNumber: UInt64 = 1
 

@@ -1,6 +1,6 @@
 // RunCourse: where a run is headed, as far as its own steps decide it: when it ends, and which version is its result.
 //
-// Written by whoever judges the steps (TTRL's Guard, in the coordinator's process), from nothing but the steps that are
+// Written by the judge of the steps (TTRL's Guard, in the coordinator's process), from nothing but the steps that are
 // durable; so a restarted coordinator is told the same course. The machine only follows it.
 
 package import Records

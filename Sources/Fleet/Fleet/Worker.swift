@@ -1,8 +1,8 @@
 // Worker: fetches a policy, samples what it is leased, hands the trajectories over, and forgets them when told to.
 //
-// A state machine like Coordinator. A worker holds nothing that anybody would miss: what it has not delivered can be
-// sampled again by anyone. It still does its best: while the coordinator is away it goes on sampling its leases and
-// offers the results when the connection is back. It leaves when told that the run is finished, or when drained.
+// A state machine like Coordinator. A worker holds nothing that the run would miss: what it has not delivered can be
+// sampled again by any other worker. It still does its best: while the coordinator is away it goes on sampling its
+// leases and offers the results when the connection is back. It leaves when the run is finished, or when it is drained.
 // Not here: how a version comes to be held (BundleFetcher), sampling itself, and the weights' bytes (WorkerRole).
 
 package import Base
@@ -17,7 +17,7 @@ package enum WorkerEvent: Sendable, Equatable {
   case sampled([SampledTrajectory])
   /// About versions on their way to this worker, or through it to others.
   case transfer(FetcherEvent)
-  /// Finish the leases at hand, take no more, then leave.
+  /// Finish the leases that are held, take no more, then leave.
   case drain
   case tick(tokens: UInt64)
 }
@@ -149,7 +149,7 @@ package struct Worker: Sendable {
     isWelcome = false
     announcedWant = 0
     fetcher.lost()
-    // Leases that have not begun will be granted to others; those at hand are worth finishing.
+    // Leases that have not begun will be granted to others; those that have begun are worth finishing.
     waiting = []
     effects.append(.connect(after: backoff.next()))
   }
@@ -185,7 +185,7 @@ package struct Worker: Sendable {
   }
 
   /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon
-  /// as no lease at hand is to be sampled from it.
+  /// as no lease that is held is to be sampled from it.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
     for version in installed.dropLast(2) where !isInUse(version) {
       onFetcher(&effects) { $0.drop(version, &$1) }

@@ -1,7 +1,7 @@
 // BatchFeed: a step's batch on its way to a learner.
 //
 // A batch may be larger than memory would like: it is read from the ledger one message at a time, each when the learner
-// has taken those before it, and between two of them the coordinator serves everybody else. A round that is complete
+// has taken those before it, and between two of them the coordinator serves the other peers. A round that is complete
 // does not change, so it does not matter when it is read.
 
 import Ledger

@@ -61,7 +61,7 @@ package final class CoordinatorShell {
   ///
   /// - Parameters:
   ///   - run: its directory is this process's alone from here on.
-  ///   - key: what workers and learner have to have; nil lets everybody in who reaches the port.
+  ///   - key: what workers and learner have to have; nil lets in every process that reaches the port.
   /// - Throws: what is wrong with the directory, the ledger or the disk.
   package init(_ run: Run, key: ClusterKey?) throws {
     self.run = run
@@ -127,7 +127,7 @@ package final class CoordinatorShell {
     return status ?? 1
   }
 
-  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where nobody listens, can be
+  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where no process listens, can be
   /// taken by that very attempt: the kernel may give it the same port at its own end.
   private func listen(on address: HostPort) throws -> Listener {
     let deadline = MonotonicClock.now() + .seconds(1)
@@ -237,7 +237,7 @@ package final class CoordinatorShell {
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
       let isIntact = try store.seal(manifest)
-      // Durable together, before anyone is told.
+      // Durable together, before any peer is told.
       let course = isIntact ? try recorder.record(manifest, report: report) : RunCourse()
       // Not from here: the machine is in the middle of this list of effects.
       loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
@@ -272,7 +272,7 @@ package final class CoordinatorShell {
     }
   }
 
-  /// Everyone who is connected, or comes back in time, hears that the run is finished and hangs up.
+  /// Every peer that is connected, or comes back in time, hears that the run is finished and hangs up.
   private func leave(by deadline: Instant) {
     guard !links.isEmpty, MonotonicClock.now() < deadline else { return exit(0, "every round is complete") }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }

@@ -67,7 +67,7 @@ package struct LoadFigures: Sendable {
       if let median = wait(at: 0.5), let late = wait(at: 0.99) {
         "a lease comes \(hundredths(median)) ms after it was asked for (99 of 100: within \(hundredths(late)) ms)"
       } else {
-        load.listen == nil ? "nobody asked for a lease twice in a step" : "workers elsewhere do not tell their waits"
+        load.listen == nil ? "no worker asked for a lease twice in a step" : "workers elsewhere do not tell their waits"
       }
     let memory =
       residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")

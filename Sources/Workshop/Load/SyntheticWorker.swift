@@ -1,7 +1,7 @@
 // SyntheticWorker: a rollout worker whose sampling takes time and no processor.
 //
 // The machine (Fleet.Worker), the connection and every message are those of a real worker; what it samples is made up
-// from the slot's own numbers, so that the same slot gives the same trajectory whoever samples it. A thousand of them
+// from the slot's own numbers, so that the same slot gives the same trajectory from every worker. A thousand of them
 // live on one loop.
 
 import Base
@@ -80,7 +80,7 @@ package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinato
       failure = .workerEnded($0)
       stop()
     },
-    // Before everybody is there it is tried again; afterwards it is the end.
+    // Before all have joined, a worker tries again; afterwards a lost connection is the end.
     lost: { if joined == load.workers { stop() } })
   let crew = SyntheticCrew(load, named: name, to: coordinator, context, loop: loop, reports)
   crew.start()

@@ -1,7 +1,7 @@
 // CoordinatorShell: the coordinator's machine with a simulated ledger, policy store and network around it.
 //
-// It does what CoordinatorRole does with SQLite, files and sockets, and checks what only somebody outside the machine
-// can: that nothing is acknowledged which is not durable, and that no file is written while it is being verified.
+// It does what CoordinatorRole does with SQLite, files and sockets, and checks what a machine cannot check of itself:
+// that nothing is acknowledged that is not durable, and that no file is written while it is being verified.
 
 import Base
 import Bundles
@@ -154,7 +154,7 @@ final class CoordinatorShell: Shell {
   }
 
   /// With the planted bug the acknowledgement overtakes the write; only a crash in between shows it, as a lost slot.
-  /// That a slot was not needed, or that the run ends without its round, is durable before anyone is told.
+  /// That a slot was not needed, or that the run ends without its round, is durable before any peer is told.
   private func isDurable(_ slot: Slot, in world: World) -> Bool {
     world.bug == .acknowledgeBeforeStore || world.directory.trajectories.contains(slot)
       || world.directory.unneeded.contains(slot) || world.directory.abandoned.contains(slot.round)

@@ -74,7 +74,7 @@ package struct Enumeration: Sendable {
       last.examine()
       if let wrong = last.violation { found(wrong) }
     }
-    // Somebody may still die, after the end.
+    // A process may still die after the end.
     var sum = isEnd ? 1.0 : 0
     var longest = 0
     for (step, next) in successors(of: world) {

@@ -8,7 +8,7 @@
 // Weights are one word, the version's number, and a trajectory is a function of its slot and that number: a step that
 // gets the right batch makes the right version. So the claims are those of the simulator without the arithmetic: what
 // is acknowledged is durable, nothing is stored twice, batches are complete and right, and every way ends with the run
-// complete and everybody gone. Time stands still, so no deadline comes to anybody's rescue.
+// complete and all processes gone. Time stands still, so no deadline hides a process that waits in vain.
 // Not here: silence, stalls, damaged bytes, relays, early stop (the simulator has them).
 
 import Base
@@ -117,7 +117,7 @@ struct SmallWorld {
   /// What the coordinator does beside answering, in order.
   var tasks: [Chore] = []
   var clients: [State<Client>]
-  /// A hash of each process's state; nil where it has changed since. Text is dear, and most processes stay as they are.
+  /// A hash of each process's state; nil where it has changed since. Text is expensive, and few change.
   private var marks: [UInt64?]
   var links = SortedMap<Int, Link>()
   private var nextPeer: UInt64 = 1
@@ -215,7 +215,7 @@ struct SmallWorld {
     for (index, client) in clients.enumerated() {
       if case .dead = client { choices.append(.start(index + 1)) }
       guard let client = client.process else { continue }
-      // Attempts that find nobody change nothing but the next pause.
+      // An attempt that finds no coordinator changes nothing but the next pause.
       if client.wantsConnection, coordinator.process != nil { choices.append(.dial(index + 1)) }
       if client.installing != nil || !client.jobs.isEmpty || client.training != nil { choices.append(.work(index + 1)) }
     }
@@ -267,7 +267,7 @@ struct SmallWorld {
     if closed.sorted() != size.plan.map(\.id).sorted() { violate("closed are \(closed)") }
     if published.count != Int(size.steps) + 1 { violate("\(published.count) versions were published") }
     if checkpoint != size.steps { violate("the last checkpoint is of version \(checkpoint)") }
-    for client in clients { if case .left = client { continue } else { violate("somebody has not left") } }
+    for client in clients { if case .left = client { continue } else { violate("a process has not left") } }
   }
 
   mutating func violate(_ text: String) { violation = violation ?? text }

@@ -1,7 +1,7 @@
 // Transcript: what happened, as a hash always and as text when asked for.
 //
 // Two runs of one seed must agree on every event; comparing one number tells. Text costs more than the simulation
-// itself, so it is made only for the seed that somebody wants to read.
+// itself, so it is made only for a seed that a person wants to read.
 
 import Base
 package import Records

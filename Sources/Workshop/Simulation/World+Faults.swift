@@ -38,7 +38,7 @@ extension World {
     scheduleNext(kind)
   }
 
-  /// - Returns: whether there was anybody to strike.
+  /// - Returns: whether there was something to strike.
   private func inflict(_ kind: FaultKind) -> Bool {
     switch kind {
     case .killCoordinator: onSome([Self.coordinatorSeat]) { kill($0) }

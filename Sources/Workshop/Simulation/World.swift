@@ -156,7 +156,7 @@ final class World {
     if violation == nil { examine() }
   }
 
-  /// The run is complete, and everybody else has heard of it and left.
+  /// The run is complete, and all other processes have heard of it and left.
   private var isOver: Bool {
     isComplete && seats[(Self.coordinatorSeat + 1)...].allSatisfy { $0.state == .empty }
   }
@@ -239,7 +239,7 @@ final class World {
     schedule(.start(seat), at: clock + faultDice.span(.milliseconds(10), scenario.restartTime))
   }
 
-  /// The coordinator has no room to make something durable: it ends, and somebody makes room and starts it again.
+  /// The coordinator has no room to make something durable: it ends; room is made, and it is started again.
   func endForLackOfRoom() {
     note(Self.coordinatorSeat, 9, "ends: the disk is full")
     end(Self.coordinatorSeat, state: .down, isAbrupt: false)
@@ -250,7 +250,7 @@ final class World {
     seats[seat].state = state
     seats[seat].shell = nil
     seats[seat].inbox = []
-    // The incarnation is over: what is addressed to it finds nobody.
+    // The incarnation is over: what is addressed to it is lost.
     seats[seat].incarnation += 1
     closeLinks(of: seat, isAbrupt: isAbrupt)
   }
