@@ -123,8 +123,8 @@ extension Command {
     let positions = options.model.configuration.maxPositions
     for work in [options.rollout, options.training] where work.promptTokens + work.newTokens > positions {
       throw UserError(
-        "\(work.promptTokens) prompt tokens and \(work.newTokens) new tokens are more than the \(positions) positions of "
-          + "\(options.model.name); lower --prompt-tokens or --max-new-tokens", status: ExitStatus.usage)
+        "\(work.promptTokens) prompt tokens and \(work.newTokens) new tokens are more than the \(positions) positions "
+          + "of \(options.model.name); lower --prompt-tokens or --max-new-tokens", status: ExitStatus.usage)
     }
   }
 }

@@ -1,5 +1,5 @@
-// LoadCommand: `ttrl-dev bench coordinator`: one coordinator and many workers, with real sockets and a real ledger. With
-// `--listen` the workers are other processes: this command with `--coordinator`.
+// LoadCommand: `ttrl-dev bench coordinator`: one coordinator and many workers, with real sockets and a real ledger.
+// With `--listen` the workers are other processes: this command with `--coordinator`.
 
 import Base
 import Commands

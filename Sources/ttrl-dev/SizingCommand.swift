@@ -1,7 +1,7 @@
 // SizingCommand: `ttrl-dev sizing`: the table in docs/operating.md of what runs of known models need of machines.
 //
-// Arithmetic only (Runs.StepTime, LanguageModel.MemoryPlan), so it prints the same on every machine. The assumptions are
-// options, and are printed above the table.
+// Arithmetic only (Runs.StepTime, LanguageModel.MemoryPlan), so it prints the same on every machine. The assumptions
+// are options, and are printed above the table.
 
 import Base
 import Commands

@@ -1,7 +1,7 @@
 // Doctor: the checks of `ttrl doctor`: what prevents a machine from taking part in a run, and how to fix it.
 //
-// Each check does the thing that it checks: it starts two MPI ranks, connects to a port, reads the key file. A warning is
-// about something that makes a run slow or fragile. A problem prevents a run and makes the exit status 1.
+// Each check does the thing that it checks: it starts two MPI ranks, connects to a port, reads the key file. A warning
+// is about something that makes a run slow or fragile. A problem prevents a run and makes the exit status 1.
 
 import Base
 import Collectives

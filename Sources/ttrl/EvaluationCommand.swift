@@ -1,8 +1,8 @@
 // EvaluationCommand: `ttrl eval`, how good a model is, in this process or over workers.
 //
 // With --workers the evaluation is an ordinary run without steps: a coordinator leases the slots, workers sample them,
-// the ledger keeps the results, and the same --run continues it. A slot determines its random numbers, so both ways give
-// the same responses and the same figures, bit for bit.
+// the ledger keeps the results, and the same --run continues it. A slot determines its random numbers, so both ways
+// give the same responses and the same figures, bit for bit.
 
 import Answers
 import Base

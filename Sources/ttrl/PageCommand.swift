@@ -1,7 +1,7 @@
 // PageCommand: `ttrl page`, and the process of it that `ttrl train` keeps running during a run.
 //
-// The page is a separate process that only reads. It can crash, hang or find its port in use: the run never waits for it
-// and does not fail because of it. `train` starts it again a few times and then leaves it.
+// The page is a separate process that only reads. It can crash, hang or find its port in use: the run never waits for
+// it and does not fail because of it. `train` starts it again a few times and then leaves it.
 
 import Base
 import Commands

@@ -1,7 +1,7 @@
 // Reach: a process on another machine that behaves like a child process of this one.
 //
-// Two small programs are connected by one ssh (or one srun, within a Slurm job). `ttrl reach NAME COMMAND` runs here, as
-// a child of the process that wants the command: it starts ssh, passes on the command's output and exit status, and
+// Two small programs are connected by one ssh (or one srun, within a Slurm job). `ttrl reach NAME COMMAND` runs here,
+// as a child of the process that wants the command: it starts ssh, passes on the command's output and exit status, and
 // sends a beat over the connection every two seconds. `ttrl attend COMMAND` runs there: it starts the command, and ends
 // it when the beats stop, for example after Ctrl-C here, a killed launch, or an unplugged cable. So no process is left
 // on a machine that is no longer reachable. mpirun also uses `reach`, instead of ssh, for its daemons.
@@ -40,8 +40,8 @@ enum Reach {
     return String(decoding: bytes, as: UTF8.self).contains(arrived)
   }
 
-  /// `ttrl reach --hosts FILE [--send-key FILE] NAME COMMAND…`: the command's words are joined by blanks and interpreted
-  /// by a shell there, as by ssh.
+  /// `ttrl reach --hosts FILE [--send-key FILE] NAME COMMAND…`: the command's words are joined by blanks and
+  /// interpreted by a shell there, as by ssh.
   static func main(_ arguments: [String]) -> Int32 {
     var rest = arguments[...]
     var values = ["--hosts": "", "--send-key": ""]

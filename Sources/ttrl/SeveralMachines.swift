@@ -1,11 +1,11 @@
 // SeveralMachines: workers and learner ranks on the machines of a hosts file.
 //
-// Processes on this machine are started as by `train`; for a process elsewhere, a `ttrl reach` is started (Reach.swift).
-// The learner is one MPI job on all machines that have ranks. Before each start, these machines are asked whether they
-// are reachable, and the job consists of those that answer: with `--reduction exact` any number of ranks gives the same
-// bits. Workers of an unreachable machine are tried again for as long as the run lasts. The file is read again when it
-// changes: machines and workers can be added and removed during the run; a change of the ranks takes effect at the job's
-// next start.
+// Processes on this machine are started as by `train`; for a process elsewhere, a `ttrl reach` is started
+// (Reach.swift). The learner is one MPI job on all machines that have ranks. Before each start, these machines are
+// asked whether they are reachable, and the job consists of those that answer: with `--reduction exact` any number of
+// ranks gives the same bits. Workers of an unreachable machine are tried again for as long as the run lasts. The file
+// is read again when it changes: machines and workers can be added and removed during the run; a change of the ranks
+// takes effect at the job's next start.
 
 import Base
 import Commands
@@ -32,8 +32,8 @@ final class SeveralMachines: ProcessPlan {
     modified = Self.modified(path)
     if let launcher, !launcher.isOpenMPI, list.hosts.contains(where: { !$0.isHere && $0.learners > 0 }) {
       throw UserError(
-        "\(launcher.program) is not Open MPI's, and launch starts ranks on other machines only with Open MPI. Give these "
-          + "machines only workers, or put Open MPI's mpirun first in PATH")
+        "\(launcher.program) is not Open MPI's, and launch starts ranks on other machines only with Open MPI. Give "
+          + "these machines only workers, or put Open MPI's mpirun first in PATH")
     }
   }
 

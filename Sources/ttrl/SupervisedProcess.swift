@@ -1,9 +1,9 @@
 // SupervisedProcess: one process that the supervisor keeps running; and ProcessPlan, which decides which processes
 // those are.
 //
-// It is always a process on this machine. For a process on another machine, it is the `ttrl reach` that represents it. A
-// plan is the list of processes besides the coordinator: on one machine (OneMachine), or on several (SeveralMachines),
-// where the list can change during the run.
+// It is always a process on this machine. For a process on another machine, it is the `ttrl reach` that represents it.
+// A plan is the list of processes besides the coordinator: on one machine (OneMachine), or on several
+// (SeveralMachines), where the list can change during the run.
 
 import Base
 import Commands

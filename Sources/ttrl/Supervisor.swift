@@ -1,9 +1,9 @@
 // Supervisor: keeps the processes of a run running.
 //
-// It starts a coordinator and the processes of the plan: workers and the learner's MPI job, here or elsewhere. It starts
-// a process that dies again, shows progress from the run's own files, and stops everything when it is asked to. It has
-// no part in the run's work: if it is killed, the others die with it, and the same command continues where the ledger
-// ends.
+// It starts a coordinator and the processes of the plan: workers and the learner's MPI job, here or elsewhere. It
+// starts a process that dies again, shows progress from the run's own files, and stops everything when it is asked to.
+// It has no part in the run's work: if it is killed, the others die with it, and the same command continues where the
+// ledger ends.
 
 import Base
 import Ceilings
@@ -203,8 +203,8 @@ final class Supervisor {
     }
   }
 
-  /// Starts processes that are new in the plan, and stops those that it no longer has. The other processes get their new
-  /// commands at their next start.
+  /// Starts processes that are new in the plan, and stops those that it no longer has. The other processes get their
+  /// new commands at their next start.
   private func watchPlan() {
     loop.schedule(at: MonotonicClock.now() + .seconds(1)) {
       guard self.outcome == nil, !self.isStopping else { return }

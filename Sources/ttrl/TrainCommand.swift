@@ -66,8 +66,8 @@ extension Command {
     return true
   }
 
-  /// Refuses a run that another coordinator has open. It waits 2 s, because the coordinator can be about to end, after a
-  /// `kill -9` of the `train` that started it.
+  /// Refuses a run that another coordinator has open. It waits 2 s, because the coordinator can be about to end, after
+  /// a `kill -9` of the `train` that started it.
   private static func awaitLock(_ directory: RunDirectory) throws {
     let deadline = MonotonicClock.now() + .seconds(2)
     while true {
@@ -155,7 +155,8 @@ extension Command {
     say(
       "a step takes about \(StepTime.text(time.total)), if responses are all \(tokens) tokens long: sampling "
         + "\(StepTime.text(time.sampling)) on \(threads.sampling) threads, training \(StepTime.text(time.training)) on "
-        + "\(threads.training)\(network). This is an estimate for threads of \(Int(perThread.rounded())) GFLOP/s, as here"
+        + "\(threads.training)\(network). This is an estimate for threads of \(Int(perThread.rounded())) GFLOP/s, as "
+        + "here"
     )
   }
 

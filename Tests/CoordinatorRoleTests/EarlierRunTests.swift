@@ -44,6 +44,8 @@ import Testing
       let reading = watch.observe(try StepSigns(report))
       #expect(reading.distinctLabelRatio == report.figures[.distinctLabelRatio])
       #expect(reading.overturnRatio == report.figures[.overturnRatio])
+      // Written again it is the same, member by member: `ttrl diff` compares it with rows of today.
+      #expect(RunDifference.figures(report.json, try MetricsRow.parse(row.json)) == ["alarms"])
       reports.append(report)
     }
     #expect(reports.map { $0.figures[.unneededSamples] } == [4, 0, 2])

@@ -1,7 +1,7 @@
 // Wrong input gives one clear paragraph and the right exit status, and no run begins.
 //
-// Status 2: usage or settings. Status 1: something that the settings name cannot be used. Each case lists words that the
-// paragraph must contain.
+// Status 2: usage or settings. Status 1: something that the settings name cannot be used. Each case lists words that
+// the paragraph must contain.
 
 import Foundation
 import Testing

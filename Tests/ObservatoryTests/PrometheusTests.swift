@@ -180,6 +180,11 @@ func digest(of run: MadeUpRun) -> RunDigest {
 
 @Suite struct GrafanaTests {
   /// Every metric that the example dashboard asks for is one that a page serves.
+  @Test func `every figure of a step is shown once`() {
+    #expect(StepFigures.all.count == FigureName.allCases.count)
+    #expect(Set(StepFigures.all.map(\.figure)) == Set(FigureName.allCases))
+  }
+
   @Test func `the example dashboard asks for metrics that exist`() throws {
     let path = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/cluster/grafana/ttrl.json"
     let dashboard = try JSON.parse(try contents(of: path))

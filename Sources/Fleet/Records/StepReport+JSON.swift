@@ -98,15 +98,16 @@ extension PromptReport {
     }
   }
 
+  /// Members in the order that earlier versions wrote: `ttrl diff` compares a run with one of theirs.
   fileprivate var json: JSON {
     var members: [JSON.Member] = [
       JSON.Member("prompt", .int(Int(prompt))), JSON.Member("label", .optional(label)),
       JSON.Member("label_votes", .int(Int(labelVotes))), JSON.Member("samples", .int(Int(samples))),
-      JSON.Member("unneeded", .int(Int(unneeded))), JSON.Member("no_answer", .int(Int(withoutAnswer))),
-      JSON.Member("truncated", .int(Int(truncated))), JSON.Member("answers", .int(Int(answerCount))),
-      JSON.Member("tie", .bool(isTie)), JSON.Member("zero_advantage", .bool(hasZeroAdvantage)),
-      JSON.Member("rewarded", .int(Int(rewarded))), JSON.Member("abstained", .optional(abstention?.rawValue)),
-      JSON.Member("flipped", isFlip.map { .bool($0) } ?? .null),
+      JSON.Member("no_answer", .int(Int(withoutAnswer))), JSON.Member("truncated", .int(Int(truncated))),
+      JSON.Member("answers", .int(Int(answerCount))), JSON.Member("tie", .bool(isTie)),
+      JSON.Member("zero_advantage", .bool(hasZeroAdvantage)), JSON.Member("rewarded", .int(Int(rewarded))),
+      JSON.Member("abstained", .optional(abstention?.rawValue)),
+      JSON.Member("flipped", isFlip.map { .bool($0) } ?? .null), JSON.Member("unneeded", .int(Int(unneeded))),
     ]
     if let truth {
       members += [

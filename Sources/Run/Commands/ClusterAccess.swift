@@ -1,8 +1,8 @@
 // ClusterAccess: the key of every role (`--key`), which decides whose connections are accepted.
 //
-// A run on one machine has a key of its own, made with the run and kept in its directory, which other users cannot read.
-// An address beyond the machine needs a key file, so that a port is not opened to the network by accident. Plain TCP has
-// to be asked for, and is allowed on loopback only.
+// A run on one machine has a key of its own, made with the run and kept in its directory, which other users cannot
+// read. An address beyond the machine needs a key file, so that a port is not opened to the network by accident. Plain
+// TCP has to be asked for, and is allowed on loopback only.
 
 import Base
 package import Platform

@@ -33,8 +33,8 @@ package struct MPILauncher: Sendable {
     return MPILauncher(program: program, isOpenMPI: text.contains("Open MPI") || text.contains("OpenRTE"))
   }
 
-  /// More ranks than cores are allowed. Ranks are not bound to cores, because workers share them, and they sleep instead
-  /// of spinning while they wait.
+  /// More ranks than cores are allowed. Ranks are not bound to cores, because workers share them, and they sleep
+  /// instead of spinning while they wait.
   package func arguments(ranks: Int) -> [String] {
     guard isOpenMPI else { return ["-n", "\(ranks)"] }
     return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]

@@ -72,6 +72,9 @@ extension CommandSet {
         cases.append("    \(word)) words='\(rest.joined(separator: " "))' ;;")
       }
     }
+    // `case` needs at least one pattern.
+    let words = second.keys.sorted().joined(separator: "|")
+    let pair = words.isEmpty ? "" : "case $command in \(words)) command=\"$command ${COMP_WORDS[2]}\" ;; esac"
     let flags = commands.map { command in
       let names = (command.settings + ["config", "help"]).map { "--" + $0 }
       return "    '\(command.name)') words='\(names.joined(separator: " "))' ;;"
@@ -90,7 +93,7 @@ extension CommandSet {
         fi
         if [ "${current#-}" != "$current" ]; then
           local command=${COMP_WORDS[1]}
-          case $command in \(second.keys.sorted().joined(separator: "|"))) command="$command ${COMP_WORDS[2]}" ;; esac
+          \(pair)
           case $command in
       \(flags.joined(separator: "\n"))
           esac

@@ -1,7 +1,8 @@
 // BuiltIn: the small model and questions that come with the program.
 //
-// They are files inside the binary (CEmbedded, made by scripts/make-base). They are unpacked once per user into the cache
-// directory; from then on they are an ordinary model directory and ordinary question files. The names "builtin", "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
+// They are files inside the binary (CEmbedded, made by scripts/make-base). They are unpacked once per user into the
+// cache directory; from then on they are an ordinary model directory and ordinary question files. The names "builtin",
+// "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
 
 import Base
 import CEmbedded

@@ -1,7 +1,7 @@
 // Run: everything that the roles of one run have in common, read from its directory.
 //
-// A run directory is made once (`RunBeginning`). Every role opens it: settings, model configuration, tokenizer, prompts.
-// Truth is separate from prompts: figures read it, and rewards do so only if labels are `truth`.
+// A run directory is made once (`RunBeginning`). Every role opens it: settings, model configuration, tokenizer,
+// prompts. Truth is separate from prompts: figures read it, and rewards do so only if labels are `truth`.
 
 package import Answers
 package import Base

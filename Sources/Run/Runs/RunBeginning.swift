@@ -73,8 +73,8 @@ package enum RunBeginning {
     return outcome
   }
 
-  /// Whether a new run's directory can have an entry: the locks of the processes that begin the run, `lost+found` if the
-  /// directory is a file system of its own, and `logs/`, which can be a link to another disk.
+  /// Whether a new run's directory can have an entry: the locks of the processes that begin the run, `lost+found` if
+  /// the directory is a file system of its own, and `logs/`, which can be a link to another disk.
   private static func isExpected(_ entry: String) -> Bool {
     entry == RunDirectory.logsName || entry == "lost+found" || entry.hasPrefix("lock")
   }

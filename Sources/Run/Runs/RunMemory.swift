@@ -22,8 +22,8 @@ package struct MemoryError: LastingError, CustomStringConvertible {
   let remedy: String
 
   package var description: String {
-    "\(what) needs about \(MemoryPlan.mebibytes(plan.bytes)) of memory, but only \(MemoryPlan.mebibytes(available)) are "
-      + "available:\n" + plan.text + "\n\(remedy)"
+    "\(what) needs about \(MemoryPlan.mebibytes(plan.bytes)) of memory, but only "
+      + "\(MemoryPlan.mebibytes(available)) are available:\n" + plan.text + "\n\(remedy)"
   }
 }
 

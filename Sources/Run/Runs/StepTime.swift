@@ -1,9 +1,9 @@
 // StepTime: an estimate of how long a training step takes, before anything has run.
 //
 // Nearly all of the time is multiply-adds, whose number follows from the model's shape and the settings, and bytes
-// between learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md). The
-// estimate helps to choose machines: it is right within a factor of two, and too high if responses end early.
-// Not here: how many multiply-adds the processor can do (Ceilings), the prompts' own tokens, which are computed once per
+// between learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md).
+// The estimate helps to choose machines: it is right within a factor of two, and too high if responses end early. Not
+// here: how many multiply-adds the processor can do (Ceilings), the prompts' own tokens, which are computed once per
 // group, and the wait for the slowest worker.
 
 import Base
@@ -15,7 +15,8 @@ import Tensors
 package struct StepTime: Sendable, Equatable {
   /// The machines that a run has.
   package struct Means: Sendable, Equatable {
-    /// Threads of all workers, and of all learner ranks. At a staleness of 0 they take turns, so a core can count in both.
+    /// Threads of all workers, and of all learner ranks. At a staleness of 0 they take turns, so a core can count in
+    /// both.
     package var samplingThreads: Int
     package var trainingThreads: Int
     package var ranks: Int

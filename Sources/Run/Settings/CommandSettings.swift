@@ -4,7 +4,7 @@
 //
 //   samples             samples per prompt. `generate` prints one; a benchmark's 0 is what its model's shape suggests
 //   prompts             how many prompts a benchmark makes up
-//   max-new-tokens      tokens of a response. For a model that can stop, a bound; a benchmark's responses have exactly so many
+//   max-new-tokens      tokens of a response: the most for a model that can stop, the exact number in a benchmark
 //   workers, learners   how many to start on this machine
 //   listen, coordinator where the coordinator is, seen from itself and from the others. Empty for benchmarks that are
 //                       one process
