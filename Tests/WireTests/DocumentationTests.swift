@@ -60,9 +60,6 @@ import Wire
     #expect(spoken == written.filter { $0.contains("`") })
   }
 
-<<<<<<< ours
-  @Test func `every limit on the page is the limit in the code`() {
-=======
   @Test func `every figure of a report is on the page, in the order of the bits, and counts are bold`() throws {
     let lines = page.split(separator: "\n").drop { !$0.hasPrefix("| bits |") }.dropFirst(2).prefix { $0.hasPrefix("|") }
     let rows = lines.map { $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) } }
@@ -71,8 +68,7 @@ import Wire
     #expect(rows.flatMap { $0.dropFirst() } == figures)
   }
 
-  @Test func `every limit on the page is the one in the code`() {
->>>>>>> theirs
+  @Test func `every limit on the page is the limit in the code`() {
     for (text, value) in [
       ("| trajectories or slots in a message | 4,096 |", Limits.trajectoriesPerMessage == 4096),
       ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
