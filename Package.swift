@@ -85,7 +85,7 @@ let layers: [[Module]] = [
   [
     module(
       "Commands", in: "Run", .shell,
-      imports: ["Runs", "Settings", "LanguageModel", "Tensors", "Ledger", "Platform", "Records", "Base"]),
+      imports: ["Runs", "Settings", "Tensors", "Platform", "Base"]),
     module(
       "RunReading", in: "Watching", .shell,
       imports: [

@@ -2,8 +2,8 @@
 //
 // E1: a sample does not depend on the rest of its batch, on batch size, order or threads. E2: what the trainer computes
 // for given tokens equals what was recorded during sampling, for every division into micro-batches and every end of the
-// prompt. A case draws a model, prompts, sampling settings and lengths, samples in several ways, scores in several ways,
-// and counts values whose bits differ. There must be none.
+// prompt. A case draws a model, prompts, sampling settings and lengths, samples in several ways, scores in several
+// ways, and counts values whose bits differ. There must be none.
 
 import Base
 import LanguageModel

@@ -1,8 +1,8 @@
 // AssaultCommand: `ttrl-dev assault HOST:PORT`: everything that a process without the key can do to a coordinator, and
 // with --key, what a faulty process with the key can do; many times a second, for some seconds.
 //
-// It counts how often it gets in: a plain hello that is welcomed, or a handshake with another key that succeeds. Whether
-// the run is disturbed has to be checked in the run. Not here: attacks on TLS itself, which is OpenSSL's.
+// It counts how often it gets in: a plain hello that is welcomed, or a handshake with another key that succeeds.
+// Whether the run is disturbed has to be checked in the run. Not here: attacks on TLS itself, which is OpenSSL's.
 
 import Base
 import Commands

@@ -1,8 +1,8 @@
-// ChaosCommand: `ttrl-dev chaos`: an undisturbed run, then runs of the same settings under random kills, pauses and
+// ChaosCommand: `ttrl-dev chaos`: an undisturbed run, then runs with the same settings under random kills, pauses and
 // broken connections, and a comparison bit for bit.
 //
-// All of it is real: `ttrl train` with its processes, their TCP connections, the ledger on the disk. Which disturbance
-// comes when is decided by --chaos-seed; what it hits depends on the moment.
+// Everything is real: `ttrl train` with its processes, their TCP connections, the ledger on the disk. --chaos-seed
+// determines which disturbance comes when; what it hits depends on the moment.
 
 import Base
 import Chaos
@@ -13,27 +13,27 @@ import Runs
 import Settings
 
 extension Command {
-  @Sendable static func chaosDefaults(isBuiltIn: Bool) -> Settings {
-    var settings = runDefaults(isBuiltIn: isBuiltIn)
-    settings.runs = 1
-    if isBuiltIn { settings.run = "ttrl-chaos" }
+  @Sendable static func chaosDefaults(isBuiltIn: Bool) -> ChaosSettings {
+    var settings = ChaosSettings()
+    settings.disturbed = runDefaults(isBuiltIn: isBuiltIn)
+    if isBuiltIn { settings.disturbed.operation.run = "ttrl-chaos" }
     return settings
   }
 
-  @Sendable static func chaos(_ settings: Settings, given: [String]) throws -> Int32 {
-    let directory = ThisProcess.absolute(settings.run)
+  @Sendable static func chaos(_ settings: ChaosSettings, _ call: CallSettings) throws -> Int32 {
+    let directory = ThisProcess.absolute(settings.disturbed.operation.run)
     guard !Files.exists(RunDirectory(directory).settings) else {
       throw UserError(
-        "\(directory) is a run; chaos makes runs of its own in its --run: give another directory",
+        "\(directory) is a run; chaos makes its own runs in the directory --run: give another directory",
         status: ExitStatus.usage)
     }
     try Files.createDirectory(directory)
-    let arguments = trainArguments(settings, given: given)
+    let arguments = trainArguments(settings, given: call.given)
     let undisturbed = RunDirectory(directory + "/undisturbed")
-    complain("first a run that nothing happens to, in \(undisturbed.path)")
+    complain("first an undisturbed run, in \(undisturbed.path)")
     try runUndisturbed(try trainCommand(undisturbed, arguments))
     let seconds = try JSON.parse(try Files.read(undisturbed.summary))["wall_seconds"]?.double ?? 0
-    // Short runs are struck more often, so that the kills fall into them.
+    // Short runs are disturbed more often, so that all kills happen before they end.
     let share = seconds / Double(2 * settings.kills)
     let pause = min(Limits.chaosPause.seconds, max(Limits.chaosPauseLeast.seconds, share))
     var report = ChaosReport(undisturbedSeconds: seconds)
@@ -42,21 +42,21 @@ extension Command {
       guard !Files.exists(disturbed.path) else {
         throw UserError(
           "\(disturbed.path) is there already, from an earlier chaos; remove it, or give another --run. "
-            + "(\(undisturbed.path) may stay, and is used again.)", status: ExitStatus.usage)
+            + "(\(undisturbed.path) can stay; it is used again.)", status: ExitStatus.usage)
       }
       complain("run \(number) of \(settings.runs), disturbed, in \(disturbed.path)")
       let schedule = DisturbanceSchedule(
-        seed: settings.chaosSeed, run: number, kills: settings.kills,
+        seed: settings.seed, run: number, kills: settings.kills,
         meanPause: Instant.Span(nanoseconds: UInt64(pause * 1e9)))
       report.add(try disturb(disturbed, schedule, settings, arguments, comparedWith: undisturbed))
     }
     complain(report.text)
-    print(settings.isJSON ? report.json.text() : report.verdict)
+    print(call.isJSON ? report.json.text() : report.verdict)
     return report.isIdentical ? ExitStatus.done : ExitStatus.failed
   }
 
   private static func disturb(
-    _ directory: RunDirectory, _ schedule: DisturbanceSchedule, _ settings: Settings, _ arguments: [String],
+    _ directory: RunDirectory, _ schedule: DisturbanceSchedule, _ settings: ChaosSettings, _ arguments: [String],
     comparedWith undisturbed: RunDirectory
   ) throws -> ChaosReport.OneRun {
     let begun = MonotonicClock.now()
@@ -69,20 +69,20 @@ extension Command {
     let outcome = try run.run()
     guard outcome.hasFinished else {
       throw UserError(
-        "the disturbed run in \(directory.path) failed; what it said is in \(outputPath(of: directory)), what its "
-          + "processes said in \(directory.logs)")
+        "the disturbed run in \(directory.path) failed; its output is in \(outputPath(of: directory)), the logs of its "
+          + "processes are in \(directory.logs)")
     }
     return ChaosReport.OneRun(
       outcome: outcome, log: Self.lines(of: "\(directory.logs)/coordinator.log"),
       learnerLog: Self.lines(of: "\(directory.logs)/learner.log"),
-      slots: try ChaosReport.slots(of: directory), steps: Int(settings.method.steps),
+      slots: try ChaosReport.slots(of: directory), steps: Int(settings.disturbed.method.steps),
       difference: try ChaosReport.difference(undisturbed, directory))
   }
 
   // MARK: Processes
 
-  /// The settings that were given, as flags: the runs get all but chaos's own.
-  private static func trainArguments(_ settings: Settings, given: [String]) -> [String] {
+  /// The settings that were given, as flags. The runs get all but chaos's own.
+  private static func trainArguments(_ settings: ChaosSettings, given: [String]) -> [String] {
     let own = ["run", "runs", "kills", "chaos-seed", "json", "config"]
     return given.filter { !own.contains($0) }.compactMap { SettingTable.named($0) }
       .map { "--\($0.name)=\($0.value(in: settings))" }
@@ -116,7 +116,7 @@ extension Command {
     guard ended == .exited(ExitStatus.done) else {
       guard case .file(let path) = command.errors else { return }
       let words = (try? Files.readText(path))?.split(separator: "\n").suffix(8).joined(separator: "\n  ") ?? ""
-      throw UserError("the undisturbed run failed (\(ended.map { "\($0)" } ?? "")); it said:\n  \(words)")
+      throw UserError("the undisturbed run failed (\(ended.map { "\($0)" } ?? "")); the end of its output:\n  \(words)")
     }
   }
 

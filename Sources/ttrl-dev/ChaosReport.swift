@@ -1,4 +1,4 @@
-// ChaosReport: what `ttrl chaos` found, as text and as JSON.
+// ChaosReport: what `ttrl-dev chaos` found, as text and as JSON.
 
 import Base
 import Chaos
@@ -17,12 +17,12 @@ struct ChaosReport {
     let learnerLog: [(seconds: Double, line: LogLine)]
     let slots: Int
     let steps: Int
-    /// Where it parts from the undisturbed one.
+    /// Where it differs from the undisturbed run.
     let difference: String?
 
     /// Trajectories that came a second time.
     var duplicates: Int { log.count { $0.line.event == "coordinator.refused" } }
-    /// Slots that went back when their worker did, begun or not.
+    /// Slots that were returned when their worker left, whether sampling had begun or not.
     var returned: Int {
       log.reduce(0) { $0 + ($1.line.event == "coordinator.left" ? Int($1.line["slots_returned"] ?? "") ?? 0 : 0) }
     }
@@ -36,13 +36,13 @@ struct ChaosReport {
 
   mutating func add(_ run: OneRun) { runs.append(run) }
 
-  /// Of a run that is finished.
+  /// How many slots a finished run has.
   static func slots(of directory: RunDirectory) throws(LedgerError) -> Int {
     try Ledger(path: directory.ledger, mode: .readOnly).rounds().reduce(0) { $0 + $1.slots }
   }
 
-  /// Where two finished runs part, if they do. Unlike `ttrl diff`, which also compares runs that go on, this misses
-  /// whatever one of them lacks.
+  /// Where two finished runs differ, if they do. `ttrl diff` also compares unfinished runs, so it ignores what only one
+  /// run has; this does not.
   static func difference(_ left: RunDirectory, _ right: RunDirectory) throws -> String? {
     let found = try RunComparison(left, right).difference()
     guard found.isEmpty else { return found.text }
@@ -110,7 +110,7 @@ struct ChaosReport {
     lines.append(others.map { "\($0.name) \($0.count)" }.joined(separator: ", "))
     let receipts = runs.map(\.outcome.receipts)
     lines.append(
-      "acknowledged and looked for in the ledger: \(receipts.reduce(0) { $0 + $1.compared }) times, right after "
+      "acknowledged and then looked up in the ledger: \(receipts.reduce(0) { $0 + $1.compared }) times, right after "
         + "\(receipts.reduce(0) { $0 + $1.checks }) deaths and ends; lost: "
         + "\(receipts.reduce(0) { $0 + $1.lost.count })")
     lines.append("work repeated: sampling at most \(percent(resampled)), whole training steps \(percent(retrained))")

@@ -64,7 +64,7 @@ enum CrowdCommand {
   private static func make(_ options: Options) throws {
     let directory = RunDirectory(options.directory)
     try Files.createDirectory(directory.path)
-    var settings = Settings()
+    var settings = RunSettings()
     settings.method.steps = UInt32(options.steps)
     settings.model = "builtin"
     let manifest = RunManifest.text(id: "crowd", settings: settings, modelIdentity: "none")

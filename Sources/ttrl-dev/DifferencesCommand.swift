@@ -1,4 +1,5 @@
-// DifferencesCommand: `ttrl-dev differences`: where and why `--recipe ttrl` judges groups differently from the reference.
+// DifferencesCommand: `ttrl-dev differences`: where and why `--recipe ttrl` judges groups differently from the
+// reference.
 //
 // The input is groups of responses, with the results of the reference's own code. A group on which ttrl differs is
 // explained by experiment: the reference's defects are fixed one by one and together, and the cause is the smallest set

@@ -20,8 +20,8 @@ enum FuzzCommand {
       UnsafeMutablePointer<Int32>, UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>, Callback
     ) -> Int32
 
-  /// - Returns: the exit status: 0 if nothing was found, 2 for wrong usage. libFuzzer ends the process itself if it finds
-  ///   something.
+  /// - Returns: the exit status: 0 if nothing was found, 2 for wrong usage. libFuzzer ends the process itself if it
+  ///   finds something.
   static func run(_ arguments: [String]) -> Int32 {
     guard let name = arguments.first, let chosen = Decoder(rawValue: name) else {
       Command.complain("usage: ttrl-dev \(usage)")

@@ -1,5 +1,5 @@
-// LoadCommand: `ttrl bench coordinator`: one coordinator, a thousand workers or ten, real sockets, a real ledger. With
-// `--listen` the workers are other processes, which are this command with `--coordinator`.
+// LoadCommand: `ttrl-dev bench coordinator`: one coordinator and many workers, with real sockets and a real ledger.
+// With `--listen` the workers are other processes: this command with `--coordinator`.
 
 import Base
 import Commands
@@ -9,27 +9,18 @@ import Platform
 import Settings
 
 extension Command {
-  @Sendable static func loadDefaults(isBuiltIn: Bool) -> Settings {
-    var settings = Settings()
-    settings.workers = 1000
-    settings.prompts = 1000
-    settings.samples = 64
-    settings.maxNewTokens = 48
-    (settings.run, settings.listen) = ("", "")
-    return settings
-  }
-
-  @Sendable static func loadProblems(_ settings: Settings) -> [String] {
+  @Sendable static func loadProblems(_ settings: LoadSettings) -> [String] {
     var problems: [String] = []
     let address = settings.coordinator.isEmpty ? settings.listen : settings.coordinator
-    if address.isEmpty, !["", Settings.plainTCP].contains(settings.key) {
-      problems.append("--key: the benchmark makes a key of its own; give none for plain TCP, or leave it out")
+    if address.isEmpty, !["", OperationSettings.plainTCP].contains(settings.key) {
+      problems.append(
+        "--key is given, but the benchmark makes its own key; give --key none for plain TCP, or leave it out")
     }
     if !settings.coordinator.isEmpty, !settings.listen.isEmpty {
-      problems.append("--listen waits for workers, --coordinator is some; give one of them")
+      problems.append("--listen waits for workers, and --coordinator makes this process some of them; give only one")
     }
     if !address.isEmpty { problems += ClusterAccess.problems(address, key: settings.key) }
-    if settings.workers < 1 { problems.append("--workers is 0, and somebody has to be the load") }
+    if settings.workers < 1 { problems.append("--workers is 0; at least one has to be the load") }
     if settings.maxNewTokens > 4000 {
       problems.append("--max-new-tokens is more than the 4000 of the benchmark's model")
     }
@@ -41,10 +32,10 @@ extension Command {
     return "\(place.isEmpty ? "/tmp" : place)/ttrl-load-\(ThisProcess.id)"
   }
 
-  @Sendable static func benchCoordinator(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func benchCoordinator(_ settings: LoadSettings, _ call: CallSettings) throws -> Int32 {
     let isHere = settings.coordinator.isEmpty && settings.listen.isEmpty
     let key =
-      isHere ? settings.key == Settings.plainTCP ? nil : ClusterKey() : try ClusterAccess.key(settings.key)
+      isHere ? settings.key == OperationSettings.plainTCP ? nil : ClusterKey() : try ClusterAccess.key(settings.key)
     let load = CoordinatorLoad(
       workers: settings.workers, prompts: settings.prompts, samples: Int(settings.samples),
       responseTokens: Int(settings.maxNewTokens), tokensPerSecond: settings.workerTokens, seconds: settings.seconds,
@@ -57,12 +48,12 @@ extension Command {
     let isKept = !settings.run.isEmpty
     let directory = isKept ? ThisProcess.absolute(settings.run) : temporaryDirectory
     guard !Files.exists(directory) else {
-      throw UserError("\(directory) is there already; the benchmark makes its own --run", status: ExitStatus.usage)
+      throw UserError("\(directory) exists already; the benchmark makes its own --run", status: ExitStatus.usage)
     }
     try Files.createDirectory(directory)
     defer { if !isKept { try? Files.removeTree(directory) } }
     let figures = try LoadedCoordinator(load, in: directory, say: complain).run()
-    print(settings.isJSON ? figures.json.text() : figures.text)
+    print(call.isJSON ? figures.json.text() : figures.text)
     return ExitStatus.done
   }
 }

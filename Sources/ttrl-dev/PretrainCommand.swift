@@ -1,17 +1,16 @@
-// PretrainCommand: `ttrl pretrain`, which makes the built-in base model again.
+// PretrainCommand: `ttrl-dev pretrain`, which makes the built-in base model again.
 
 import Base
 import Commands
 import Foundation
 import Platform
 import Pretraining
-import Records
 import Settings
 
 extension Command {
-  @Sendable static func pretrain(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func pretrain(_ settings: PretrainingSettings, _ call: CallSettings) throws -> Int32 {
     var pretraining = try Pretraining(
-      seed: settings.method.seed,
+      seed: settings.seed,
       threads: settings.threads > 0 ? settings.threads : Machine.coreCount)
     let begun = MonotonicClock.now()
     var last = 0.0
@@ -30,7 +29,7 @@ extension Command {
       "directory": .string(settings.run), "weights_sha256": .string(digest), "loss": .double(last),
       "seconds": .double(MonotonicClock.now().since(begun).seconds),
     ]
-    print(settings.isJSON ? result.text() : "\(settings.run): model.safetensors \(digest)")
+    print(call.isJSON ? result.text() : "\(settings.run): model.safetensors \(digest)")
     return ExitStatus.done
   }
 }

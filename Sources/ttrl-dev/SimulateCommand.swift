@@ -1,4 +1,5 @@
-// SimulateCommand: `ttrl-dev simulate`: runs the simulator for a range of seeds; each is a whole run, checked bit for bit.
+// SimulateCommand: `ttrl-dev simulate`: runs the simulator for a range of seeds; each is a whole run, checked bit for
+// bit.
 //
 // With --transcript it prints the events of one seed's run. With --enumerate it walks all schedules of a small world.
 // Not here: what is simulated and checked (Simulation).

@@ -1,7 +1,7 @@
 // SizingCommand: `ttrl-dev sizing`: the table in docs/operating.md of what runs of known models need of machines.
 //
-// Arithmetic only (Runs.StepTime, LanguageModel.MemoryPlan), so it prints the same on every machine. The assumptions are
-// options, and are printed above the table.
+// Arithmetic only (Runs.StepTime, LanguageModel.MemoryPlan), so it prints the same on every machine. The assumptions
+// are options, and are printed above the table.
 
 import Base
 import Commands
@@ -43,7 +43,7 @@ struct SizingCommand: DeveloperTool {
   private static let keyValueBytes = 1 << 30
 
   private var table: String {
-    var settings = Settings()
+    var settings = RunSettings()
     (settings.dtype, settings.method.promptsPerStep, settings.method.votes) = (.bfloat16, 32, 64)
     (settings.method.trainSamples, settings.method.miniBatch) = (32, miniBatch)
     settings.maxNewTokens = Int32(4 * tokens)
@@ -87,7 +87,7 @@ struct SizingCommand: DeveloperTool {
   }
 
   /// The memory of a worker and of learner rank 0, whose activations are computed twice.
-  private func bytes(_ settings: Settings, _ model: ModelConfiguration, machines: Int) -> Int {
+  private func bytes(_ settings: RunSettings, _ model: ModelConfiguration, machines: Int) -> Int {
     let shape = TransformerPlan(model, type: settings.dtype)
     let positions = 2 * Int(settings.maxNewTokens)
     let running = settings.method.promptsPerStep * settings.method.votes / (machines * threads)

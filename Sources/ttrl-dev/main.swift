@@ -1,4 +1,4 @@
-// ttrl-dev: tools for those who work on ttrl; CommandTable.swift says which. `main` is synchronous: benchmarks of
+// ttrl-dev: tools for developers of ttrl; CommandTable.swift lists them. `main` is synchronous: benchmarks of
 // learner ranks call MPI from this thread only.
 
 import Commands

@@ -1,17 +1,16 @@
-// AnswerCommands: the method's judgement offline: extract, grade, vote; and `convert`, which only reads questions.
+// AnswerCommands: how the method judges answers, without a run: extract, grade, vote. And `convert`, which only reads
+// questions.
 
 import Answers
 import Base
 import Commands
 import Records
 import Runs
-import Settings
 import TTRL
 
 extension Command {
-  @Sendable static func extract(_ settings: Settings, given: [String]) throws -> Int32 {
-    let rule = settings.method.answers
-    return try JSONLines.transform { line in
+  static func extract(_ rule: AnswerRule) throws -> Int32 {
+    try JSONLines.transform { line in
       let answer = rule.answer(in: try line.text("response"), kind: try kind(of: line))
       return [
         [
@@ -22,9 +21,8 @@ extension Command {
     }
   }
 
-  @Sendable static func grade(_ settings: Settings, given: [String]) throws -> Int32 {
-    let rule = settings.method.answers
-    return try JSONLines.transform { line in
+  static func grade(_ rule: AnswerRule) throws -> Int32 {
+    try JSONLines.transform { line in
       let kind = try kind(of: line)
       let key = rule.key(ofTruth: try line.text("answer"), kind: kind)
       let referenceKey = rule.key(ofTruth: try line.text("reference"), kind: kind)
@@ -38,12 +36,13 @@ extension Command {
     }
   }
 
-  /// One group per line: its label, votes and rewards; with an answer also how right they are.
-  @Sendable static func vote(_ settings: Settings, given: [String]) throws -> Int32 {
-    let rule = settings.method.answers
-    return try JSONLines.transform { line in
+  /// One group per line: its label, votes and rewards; with an answer also how often they are right.
+  static func vote(_ rule: AnswerRule) throws -> Int32 {
+    try JSONLines.transform { line in
       let kind = try kind(of: line)
-      guard let responses = line["responses"]?.elements else { throw UserError("\"responses\" is missing or no list") }
+      guard let responses = line["responses"]?.elements else {
+        throw UserError("\"responses\" is missing or not a list")
+      }
       let texts = try responses.map { element in
         guard let text = element.string else {
           throw UserError("\"responses\" has \(element.summary), expected strings")
@@ -64,7 +63,7 @@ extension Command {
     let group = Group(prompt: 0, trajectories: [])
     let metrics = measure(judgement, of: group, truth: truth)
     let count = Double(max(keys.count, 1))
-    // The label as its first voter spelled it.
+    // The label, as in the first response that gave it.
     let label = answers.first { $0 != nil && $0?.key == judgement.vote.label }??.text
     var members = [
       JSON.Member("label", .optional(label)), JSON.Member("votes", .int(judgement.vote.votes)),
@@ -85,9 +84,11 @@ extension Command {
     return .object(members)
   }
 
-  /// Prints a question file in the one spelling that runs keep.
-  @Sendable static func convert(_ settings: Settings, given: [String]) throws -> Int32 {
-    print(try BuiltIn.questions(settings.data).fileText, terminator: "")
+  /// Prints a question file in the format of ttrl.
+  ///
+  /// - Parameter data: a path, or the name of a built-in set.
+  static func convert(_ data: String) throws -> Int32 {
+    print(try BuiltIn.questions(data).fileText, terminator: "")
     return ExitStatus.done
   }
 

@@ -1,9 +1,8 @@
-// CommandTable: all commands of `ttrl`, with what holds for each of them alone.
+// CommandTable: all commands of `ttrl`, each with its settings, defaults and rules.
 //
-// Help, the manual page and completions are made of this table too, in its order.
+// Help, the manual page and completions are made from this table, in its order.
 
 import Commands
-import Platform
 import Records
 import Runs
 import Settings
@@ -11,9 +10,10 @@ import Settings
 extension CommandSet {
   static let ttrl = CommandSet(
     program: "ttrl", summary: "test-time reinforcement learning on Linux machines",
-    closing: "ttrl COMMAND --help tells more. ttrl train alone runs the built-in example.", commands: Command.all,
+    closing: "ttrl COMMAND --help explains a command. ttrl train alone runs the built-in example.",
+    commands: Command.all,
     tools: [
-      // Not for users: what ttrl starts of itself, here and on other machines.
+      // Not for users: ttrl starts these itself, here and on other machines.
       Tool("reach", run: Reach.main), Tool("attend", run: Attendant.main),
       Tool("two-ranks") { _ in SelfExamination.twoRanks() },
     ])
@@ -30,48 +30,48 @@ extension Command {
     Command(
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       example: "ttrl train --run my-run --model Qwen2.5-0.5B-Instruct --data questions.jsonl --steps 40",
-      settings: runSettings + [
+      settings: resultSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "listen", "coordinator", "key", "checkpoint-every",
         "keep-checkpoints", "page", "page-token", "log-level", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
-      name: "launch", summary: "train on several machines, over ssh: the hosts of a file",
+      name: "launch", summary: "train on several machines, over ssh: those of a hosts file",
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
-      settings: runSettings + [
+      settings: resultSettings + [
         "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "page", "page-token",
         "log-level", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
-      name: "stop", summary: "end all processes of a run, here and elsewhere; it can be continued",
+      name: "stop", summary: "end all processes of a run, here and elsewhere; the run can be continued",
       example: "ttrl stop --run my-run", settings: ["run"],
       needs: ["run"], run: stop),
     Command(
-      name: "doctor", summary: "what keeps this machine, or those of a hosts file, from taking part in a run",
+      name: "doctor", summary: "check whether this machine, or those of a hosts file, can take part in a run",
       example: "ttrl doctor --hosts hosts",
       settings: ["hosts", "run", "listen", "coordinator", "key", "json"], run: doctor),
     Command(
-      name: "coordinator", summary: "one role: split the questions, keep the ledger, serve weights",
+      name: "coordinator", summary: "one role: begin or continue a run, grant leases, write the ledger, serve weights",
       example: "ttrl coordinator --run my-run --listen 10.0.0.1:7700 --key cluster.key",
-      settings: runSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level"],
+      settings: resultSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level"],
       needs: ["run"],
-      defaults: runDefaults, isOfRun: true, problems: runProblems, run: coordinator),
+      defaults: runDefaults, isOfRun: true, isRole: true, problems: runProblems,
+      run: coordinator),
     Command(
-      name: "worker", summary: "one role: sample what the coordinator leases",
+      name: "worker", summary: "one role: sample the leases of the coordinator",
       example: "ttrl worker --coordinator 10.0.0.1:7700 --key cluster.key --threads 8",
       settings: ["coordinator", "key", "name", "relay", "threads", "kv-memory", "log-level"],
-      needs: ["coordinator", "key"],
-      problems: addressProblems, run: worker),
+      needs: ["coordinator", "key"], isRole: true, problems: addressProblems, run: worker),
     Command(
-      name: "learner", summary: "one role: train; run it under mpirun",
+      name: "learner", summary: "one role: train; start it under mpirun",
       example: "mpirun -n 2 ttrl learner --run my-run --coordinator 127.0.0.1:7700 --key cluster.key",
       settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints", "log-level"],
-      needs: ["run", "coordinator"], run: learner),
+      needs: ["run", "coordinator"], isRole: true, run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
       example: "ttrl eval --model Qwen2.5-0.5B-Instruct --data test.jsonl --samples 16 --counts 1,4,16",
       settings: promptSettings + samplingSettings + [
         "data", "long-prompts", "recipe", "answer-rule", "counts", "workers", "run", "json",
-      ], needs: ["model", "data"], defaults: evaluationDefaults, problems: evaluationProblems, run: evaluate),
+      ], needs: ["model", "data"], defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out",
       example: #"echo '{"prompt": "What is 6 × 7?"}' | ttrl generate --model builtin --samples 4"#,
@@ -89,54 +89,55 @@ extension Command {
       name: "extract", summary: "the final answer of a response; JSONL in, JSONL out",
       example: #"echo '{"response": "so \\boxed{42}"}' | ttrl extract"#,
       settings: ["recipe", "answer-rule"],
-      run: extract),
+      run: { (settings: RunSettings, _) in try extract(settings.method.answers) }),
     Command(
-      name: "grade", summary: "are two answers equal; JSONL in, JSONL out",
+      name: "grade", summary: "whether two answers are equal; JSONL in, JSONL out",
       example: #"echo '{"answer": "1/2", "reference": "0.5"}' | ttrl grade"#, settings: ["recipe", "answer-rule"],
-      run: grade),
+      run: { (settings: RunSettings, _) in try grade(settings.method.answers) }),
     Command(
-      name: "vote", summary: "vote and rewards of a group of responses; JSONL in, JSONL out",
+      name: "vote", summary: "the vote and the rewards of a group of responses; JSONL in, JSONL out",
       example: "ttrl vote < groups.jsonl",
-      settings: ["recipe", "answer-rule"], run: vote),
+      settings: ["recipe", "answer-rule"],
+      run: { (settings: RunSettings, _) in try vote(settings.method.answers) }),
     Command(
-      name: "convert", summary: "a question file of another shape as the JSON lines of ttrl",
+      name: "convert", summary: "print a question file of another format as the JSON lines of ttrl",
       example: "ttrl convert --data benchmark.json > questions.jsonl", settings: ["data"],
-      needs: ["data"], run: convert),
+      needs: ["data"], run: { (settings: RunSettings, _) in try convert(settings.data) }),
     Command(
-      name: "page", summary: "serve a run's live page, whether it runs or not",
+      name: "page", summary: "serve a run's live page, even if the run is stopped or finished",
       example: "ttrl page --run my-run --page 127.0.0.1:8080",
       settings: ["run", "page", "page-token"],
       needs: ["run"], problems: pageProblems, run: page),
     Command(
-      name: "status", summary: "what a run has done and is doing",
+      name: "status", summary: "what a run has done and what it waits for",
       example: "ttrl status --run my-run --watch", settings: ["run", "json", "watch"], needs: ["run"],
       run: status),
     Command(
-      name: "report", summary: "write report.html of a run; of several, one page with all side by side",
+      name: "report", summary: "write report.html of a run; of several runs, one page that compares them",
       example: "ttrl report first-run second-run --out both.html",
       settings: ["run", "out"], needs: ["run"], operand: "run", run: report),
     Command(
-      name: "explain", summary: "what became of one prompt: its votes, its responses",
+      name: "explain", summary: "the history of one prompt: its votes and its responses",
       example: "ttrl explain my-run --prompt 17",
       settings: ["run", "prompt", "step"],
       needs: ["run", "prompt"], operand: "run", run: explain),
     Command(
-      name: "diff", summary: "where two runs part",
+      name: "diff", summary: "where two runs differ first",
       example: "ttrl diff first-run second-run", settings: ["run", "json"], needs: ["run"], operand: "run", run: diff
     ),
     Command(
-      name: "key", summary: "make a cluster key, which lets processes in on any machine",
+      name: "key", summary: "make a cluster key, with which processes on any machine can join",
       example: "ttrl key --key cluster.key", settings: ["key", "json"],
       run: makeKey),
     Command(
       name: "manual", summary: "the manual page", example: "ttrl manual > ttrl.1 && man -l ttrl.1", settings: [],
-      run: { _, _ in
+      run: { (_: CallSettings, _) in
         print(CommandSet.ttrl.manual)
         return ExitStatus.done
       }),
     Command(
       name: "completions", summary: "completions for bash", example: "source <(ttrl completions)", settings: [],
-      run: { _, _ in
+      run: { (_: CallSettings, _) in
         print(CommandSet.ttrl.completions)
         return ExitStatus.done
       }),
@@ -146,41 +147,29 @@ extension Command {
 // MARK: - Defaults and rules of single commands
 
 extension Command {
-  /// The paper's temperature 0.6 and top-p 0.95.
-  @Sendable private static func evaluationDefaults(isBuiltIn: Bool) -> Settings {
-    var settings = modelDefaults(isBuiltIn)
-    settings.temperature = settings.evaluationTemperature
-    settings.topP = settings.evaluationTopP
-    settings.workers = 0
+  @Sendable private static func evaluationDefaults(isBuiltIn: Bool) -> EvaluationSettings {
+    var settings = EvaluationSettings()
+    if isBuiltIn { adaptToBuiltInModel(&settings.sampling) }
     return settings
   }
 
-  @Sendable private static func evaluationProblems(_ settings: Settings) -> [String] {
-    settings.workers == 0 && !settings.run.isEmpty
-      ? ["--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process"] : []
-  }
-
-  @Sendable private static func generationDefaults(isBuiltIn: Bool) -> Settings {
-    var settings = modelDefaults(isBuiltIn)
-    settings.samples = 1
+  @Sendable private static func generationDefaults(isBuiltIn: Bool) -> GenerationSettings {
+    var settings = GenerationSettings()
+    if isBuiltIn { adaptToBuiltInModel(&settings.sampling) }
     return settings
   }
 
-  /// What follows from the model alone.
-  private static func modelDefaults(_ isBuiltIn: Bool) -> Settings {
-    var settings = Settings()
-    if isBuiltIn {
-      settings.template = BuiltIn.defaults.template
-      settings.maxNewTokens = BuiltIn.defaults.maxNewTokens
-    }
-    return settings
+  private static func adaptToBuiltInModel(_ settings: inout RunSettings) {
+    settings.template = BuiltIn.defaults.template
+    settings.maxNewTokens = BuiltIn.defaults.maxNewTokens
   }
 
-  @Sendable private static func runProblems(_ settings: Settings) -> [String] {
-    needsData(settings) + ClusterAccess.problems(settings.listen, key: settings.key) + pageProblems(settings)
+  @Sendable private static func runProblems(_ settings: RunSettings) -> [String] {
+    needsData(settings) + ClusterAccess.problems(settings.operation.listen, key: settings.operation.key)
+      + pageProblems(settings.operation)
   }
 
-  @Sendable private static func addressProblems(_ settings: Settings) -> [String] {
+  @Sendable private static func addressProblems(_ settings: OperationSettings) -> [String] {
     settings.coordinator.isEmpty ? [] : ClusterAccess.problems(settings.coordinator, key: settings.key)
   }
 }

@@ -1,9 +1,7 @@
-// Doctor: `ttrl doctor`, what keeps a machine from taking part in a run, and how to mend it.
+// Doctor: the checks of `ttrl doctor`: what prevents a machine from taking part in a run, and how to fix it.
 //
-// Each check looks at one thing, really: it starts two MPI ranks, connects to a port, reads the key file. With a hosts
-// file every machine examines itself, through the same connection that a launch would use, and this one compares
-// clocks and versions. Warnings are for what makes a run slow or fragile; problems prevent one, and make the exit
-// status 1.
+// Each check does the thing that it checks: it starts two MPI ranks, connects to a port, reads the key file. A warning
+// is about something that makes a run slow or fragile. A problem prevents a run and makes the exit status 1.
 
 import Base
 import Collectives
@@ -20,7 +18,7 @@ struct Finding {
   let check: String
   let grade: Grade
   let seen: String
-  /// What to do; empty where nothing has to be done.
+  /// What to do; empty if nothing has to be done.
   var remedy = ""
 
   var json: JSON {
@@ -44,11 +42,11 @@ struct Finding {
   }
 }
 
-/// What a machine says of itself.
+/// A machine's checks of itself.
 struct SelfExamination {
-  private let settings: Settings
+  private let settings: OperationSettings
 
-  init(_ settings: Settings) { self.settings = settings }
+  init(_ settings: OperationSettings) { self.settings = settings }
 
   func findings() throws -> [Finding] {
     [libraries, processor, memory, descriptors, disk] + (try ranks()) + key + (try coordinator())
@@ -72,7 +70,7 @@ struct SelfExamination {
       ? Finding("memory", .ok, "\(mebibytes) MiB")
       : Finding(
         "memory", .warning, "\(mebibytes) MiB",
-        remedy: "ttrl launch --dry-run prints what each machine needs; a control group or ulimit -v may be the bound")
+        remedy: "ttrl launch --dry-run prints what each machine needs; a control group or ulimit -v can be the limit")
   }
 
   private var descriptors: Finding {
@@ -81,7 +79,7 @@ struct SelfExamination {
     return limit >= 1024
       ? Finding("open files", .ok, "\(limit)")
       : Finding(
-        "open files", .problem, "\(limit), and a coordinator needs one per worker",
+        "open files", .problem, "\(limit), but a coordinator needs one per worker",
         remedy: "raise \"nofile\" in /etc/security/limits.conf, or LimitNOFILE of the unit, to 4096 or more")
   }
 
@@ -95,11 +93,12 @@ struct SelfExamination {
       ? Finding("disk", .ok, "\(free >> 20) MiB free in \(path)")
       : Finding(
         "disk", .warning, "\(free >> 20) MiB free in \(path)",
-        remedy: "a run needs about 14 bytes per parameter and checkpoint, and 8 per sampled token: --run on another "
-          + "disk, a smaller --keep-checkpoints")
+        remedy:
+          "a run needs about 14 bytes per parameter and checkpoint, and 8 bytes per sampled token: use a --run on "
+          + "another disk, or a smaller --keep-checkpoints")
   }
 
-  /// Two ranks that really meet.
+  /// Starts two ranks that communicate.
   private func ranks() throws -> [Finding] {
     let launcher: MPILauncher
     do {
@@ -116,29 +115,29 @@ struct SelfExamination {
       return [
         Finding(
           "mpirun", .problem, "two ranks did not meet: \(words)",
-          remedy: "run it by hand: \(launcher.program) -n 2 hostname; the MPI that ttrl was built with has to be the "
-            + "one whose mpirun is found")
+          remedy:
+            "try \(launcher.program) -n 2 hostname; mpirun must belong to the MPI library that ttrl was built with")
       ]
     }
     return [Finding("mpirun", .ok, "\(launcher.program), two ranks met")]
   }
 
   private var key: [Finding] {
-    guard !settings.key.isEmpty, settings.key != Settings.plainTCP else { return [] }
+    guard !settings.key.isEmpty, settings.key != OperationSettings.plainTCP else { return [] }
     do throws(PlatformError) {
       let key = try ClusterKey(reading: settings.key)
       return [Finding("key", .ok, "\(settings.key), \(key.id)")]
     } catch {
-      return [Finding("key", .problem, "\(error)", remedy: "ttrl key makes one; chmod 600 keeps others out")]
+      return [Finding("key", .problem, "\(error)", remedy: "ttrl key makes one; its file needs mode 600")]
     }
   }
 
-  /// Whether somebody answers there.
+  /// Whether a process answers at the coordinator's address.
   private func coordinator() throws -> [Finding] {
     guard !settings.coordinator.isEmpty else { return [] }
     let address = try HostPort(parsing: settings.coordinator)
     let loop = try EventLoop()
-    var problem: String? = "nobody answered within 10 s"
+    var problem: String? = "no answer within 10 s"
     let connection = Connection(to: address, tls: nil, by: MonotonicClock.now() + .seconds(10), loop: loop)
     connection.onOpen = {
       problem = nil
@@ -154,8 +153,8 @@ struct SelfExamination {
     return [
       Finding(
         "coordinator", .problem, "cannot connect to \(address): \(problem)",
-        remedy: "is it an address of the coordinator's machine that this one can reach, and does a firewall let the "
-          + "port through? ttrl launch --listen ADDRESS:PORT fixes the port")
+        remedy: "is it an address of the coordinator's machine that this machine can reach, and does a firewall allow "
+          + "the port? ttrl launch --listen ADDRESS:PORT chooses the port")
     ]
   }
 
@@ -174,7 +173,7 @@ struct SelfExamination {
   }
 }
 
-/// A program that is waited for.
+/// Runs a program and waits for it.
 enum Waiting {
   struct Outcome {
     var status: ChildProcess.ExitStatus?

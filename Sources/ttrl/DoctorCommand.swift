@@ -1,14 +1,16 @@
-// DoctorCommand: `ttrl doctor`, this machine's examination, and with a hosts file every machine's, side by side.
+// DoctorCommand: `ttrl doctor`: the checks of this machine, or with a hosts file, of every machine in it.
+//
+// Every machine checks itself, through the connection that a launch would use, and this one compares clocks and
+// versions.
 
 import Base
 import Commands
 import Foundation
 import Platform
-import Runs
 import Settings
 
 extension Command {
-  @Sendable static func doctor(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func doctor(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let own = try SelfExamination(settings).findings()
     var hosts: [(name: String, findings: [Finding])] = []
     if settings.hosts.isEmpty {
@@ -18,11 +20,11 @@ extension Command {
       let list = try HostList(try Files.readText(path), path: path)
       let listener = try DoorBell(settings.listen)
       for host in list.hosts {
-        hosts.append((host.name, host.isHere ? own : try examine(host, path, settings, own, listener)))
+        hosts.append((host.name, host.isHere ? own : try examine(host, path, own, listener)))
       }
     }
     let problems = hosts.flatMap(\.findings).count { $0.grade == .problem }
-    if settings.isJSON {
+    if call.isJSON {
       let json: JSON = [
         "time": .double(WallClock.seconds()), "problems": .int(problems),
         "hosts": .array(hosts.map { ["name": .string($0.name), "findings": .array($0.findings.map(\.json))] }),
@@ -35,9 +37,9 @@ extension Command {
     return problems == 0 ? ExitStatus.done : ExitStatus.failed
   }
 
-  /// Has a machine examine itself, through the connection that a launch would use.
+  /// Makes a machine check itself, through the connection that a launch would use.
   private static func examine(
-    _ host: ListedHost, _ path: String, _ settings: Settings, _ own: [Finding], _ listener: DoorBell
+    _ host: ListedHost, _ path: String, _ own: [Finding], _ listener: DoorBell
   ) throws -> [Finding] {
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
     let door = listener.address.isLoopback ? "" : " --coordinator \(listener.address)"
@@ -54,7 +56,7 @@ extension Command {
         Finding(
           "reach", .problem, words.isEmpty ? "no answer within 60 s" : words,
           remedy: "try: ssh \(host.target) \(program) --version. It must work without a password (ssh-copy-id), and "
-            + "the program must be there (scripts/bundle makes one that runs anywhere)")
+            + "the program must be there (scripts/bundle makes one that runs everywhere)")
       ]
     }
     var findings = [Finding("reach", .ok, "\(host.way.rawValue) \(host.target)")] + said.compactMap(Finding.init)
@@ -62,24 +64,25 @@ extension Command {
     if let other = findings.first(where: { $0.check == "libraries" }), other.seen != own.first?.seen {
       findings.append(
         Finding(
-          "same libraries", .warning, "not those of this machine (\(own.first?.seen ?? ""))",
-          remedy: "bits may differ where one has AMX and the other does not, or oneDNN differs: "
-            + "see \"Mixed processors\" in docs/operating.md"))
+          "same libraries", .warning, "other than on this machine (\(own.first?.seen ?? ""))",
+          remedy:
+            "bits can differ if only one has AMX, or if the versions of oneDNN differ: see \"Mixed processors\" in "
+            + "docs/operating.md"))
     }
     return findings
   }
 
-  /// Clocks only label logs; but who compares logs wants them close.
+  /// Clocks are used in logs only. Logs are easier to compare if the clocks agree.
   private static func clock(_ there: Double, between begun: Double, and ended: Double) -> Finding {
     let off = max(begun - there, there - ended, 0)
-    let text = String(format: "%.1f s from this one's, or less than the %.1f s of asking", off, ended - begun)
+    let text = String(format: "%.1f s from this machine's, measured within %.1f s", off, ended - begun)
     return off < 2
       ? Finding("clock", .ok, text)
       : Finding("clock", .warning, text, remedy: "run chrony or systemd-timesyncd on both; logs are hard to compare")
   }
 }
 
-/// A port of this machine that answers while others try to reach it.
+/// A port of this machine that answers while other machines try to connect to it.
 private final class DoorBell {
   let address: HostPort
   private let listener: Listener
@@ -91,7 +94,7 @@ private final class DoorBell {
     address = listener.address
   }
 
-  /// The kernel takes the calls; nobody has to look at them meanwhile.
+  /// The kernel accepts connections meanwhile; they are closed afterwards.
   func whileOpen<Result>(_ body: () throws -> Result) rethrows -> Result {
     defer { loop.run(until: MonotonicClock.now() + .milliseconds(1)) }
     return try body()

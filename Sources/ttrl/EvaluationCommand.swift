@@ -1,8 +1,8 @@
 // EvaluationCommand: `ttrl eval`, how good a model is, in this process or over workers.
 //
-// With --workers the work is an ordinary run without steps: a coordinator leases the slots, workers sample them, the
-// ledger keeps them, and --run given again continues it. A slot names its randomness, so both ways see the same
-// responses and print the same figures, bit for bit.
+// With --workers the evaluation is an ordinary run without steps: a coordinator leases the slots, workers sample them,
+// the ledger keeps the results, and the same --run continues it. A slot determines its random numbers, so both ways
+// give the same responses and the same figures, bit for bit.
 
 import Answers
 import Base
@@ -18,16 +18,18 @@ import Settings
 import TTRL
 
 extension Command {
-  @Sendable static func evaluate(_ settings: Settings, given: [String]) throws -> Int32 {
-    settings.workers > 0 ? try evaluateByWorkers(settings, given) : try evaluateHere(settings)
+  @Sendable static func evaluate(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
+    settings.sampling.operation.workers > 0 ? try evaluateByWorkers(settings, call) : try evaluateHere(settings, call)
   }
 
-  /// The slots of an evaluation: the base policy's in a run, so that a run's workers draw the same numbers.
+  /// The round whose slots are sampled: that of a run's first evaluation, so that a run's workers use the same random
+  /// numbers.
   private static let round = RoundID.evaluate(.training, at: PolicyVersion(0))
 
   // MARK: In this process
 
-  private static func evaluateHere(_ settings: Settings) throws -> Int32 {
+  private static func evaluateHere(_ evaluation: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
+    let settings = evaluation.sampling
     let loaded = try LoadedModel(settings)
     let tokenizer = try loaded.directory.tokenizer()
     let renderer = try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: tokenizer)
@@ -36,7 +38,7 @@ extension Command {
     let questions = renderer.promptSet(found.kept)
     let requests = questions.prompts.map { prompt in
       GenerationRequest(
-        prompt: prompt.tokens, round: round, promptIndex: prompt.index, samples: Array(0..<settings.samples))
+        prompt: prompt.tokens, round: round, promptIndex: prompt.index, samples: Array(0..<evaluation.samples))
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
     let trajectories = try loaded.sample(
@@ -49,47 +51,48 @@ extension Command {
       answers[index].append(rule.answer(in: text, kind: questions.prompts[index].kind)?.key)
     }
     let prompts = zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
-    return show(prompts, trajectories, settings)
+    return show(prompts, trajectories, evaluation, call)
   }
 
   // MARK: By workers
 
-  private static func evaluateByWorkers(_ settings: Settings, _ given: [String]) throws -> Int32 {
+  private static func evaluateByWorkers(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
     var plan = planned(settings)
-    let isTemporary = plan.run.isEmpty
-    if isTemporary { plan.run = NSTemporaryDirectory() + "ttrl-eval-\(ThisProcess.id)" }
-    defer { if isTemporary { try? Files.removeTree(plan.run) } }
-    let beginning = try RunBeginning.begin(plan, given: given.map { runNames[$0] ?? $0 })
+    let isTemporary = plan.operation.run.isEmpty
+    if isTemporary { plan.operation.run = NSTemporaryDirectory() + "ttrl-eval-\(ThisProcess.id)" }
+    defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
+    let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 })
     report(dropped: beginning.dropped)
     let directory = beginning.directory
     if !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
       let status = try Supervisor(
-        directory, settings: settings, steps: 0, key: directory.key, plan: OneMachine(nil)
+        directory, settings: settings.sampling, steps: 0, key: directory.key, plan: OneMachine(nil)
       ).run()
       guard status == ExitStatus.done else { return status }
     }
     let run = try Run(opening: directory)
     let trajectories = try Ledger(path: directory.ledger, mode: .readOnly).trajectories(of: round)
-    return show(run.judged(trajectories, of: round), trajectories, settings)
+    return show(run.judged(trajectories, of: round), trajectories, settings, call)
   }
 
-  /// What a run calls settings that `eval` has under a name of its own.
+  /// A run's names for settings that have another name in `eval`.
   private static let runNames = [
     "samples": "eval-samples", "temperature": "eval-temperature", "top-p": "eval-top-p", "top-k": "eval-top-k",
   ]
 
-  /// A run that trains nothing and evaluates this.
-  private static func planned(_ settings: Settings) -> Settings {
-    var plan = Settings()
-    plan.run = settings.run.isEmpty ? "" : ThisProcess.absolute(settings.run)
+  /// The run that evaluates this and trains nothing.
+  private static func planned(_ evaluation: EvaluationSettings) -> RunSettings {
+    let settings = evaluation.sampling
+    var plan = RunSettings()
+    plan.operation.run = settings.operation.run.isEmpty ? "" : ThisProcess.absolute(settings.operation.run)
     (plan.model, plan.data, plan.longPrompts) = (settings.model, settings.data, settings.longPrompts)
     (plan.template, plan.system, plan.suffix) = (settings.template, settings.system, settings.suffix)
     plan.stop = settings.stop
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
     (plan.method.seed, plan.method.answers) = (settings.method.seed, settings.method.answers)
     plan.method.steps = 0
-    plan.evaluationSamples = settings.samples
+    plan.evaluationSamples = evaluation.samples
     plan.evaluationTemperature = settings.temperature
     (plan.evaluationTopP, plan.evaluationTopK) = (settings.topP, settings.topK)
     return plan
@@ -102,12 +105,12 @@ extension Command {
   }
 
   private static func show(
-    _ prompts: [EvaluatedPrompt], _ trajectories: [Trajectory], _ settings: Settings
+    _ prompts: [EvaluatedPrompt], _ trajectories: [Trajectory], _ settings: EvaluationSettings, _ call: CallSettings
   ) -> Int32 {
     let counts = settings.counts.isEmpty ? Evaluation.usualCounts : settings.counts
     let evaluation = Evaluation(
       prompts, majorities: settings.counts.isEmpty ? Evaluation.usualMajorities : counts, counts: counts)
-    print(settings.isJSON ? JSON.object(EvaluationRow.figures(evaluation)).text() : text(of: evaluation))
+    print(call.isJSON ? JSON.object(EvaluationRow.figures(evaluation)).text() : text(of: evaluation))
     if evaluation["no_answer_ratio"] == 1 {
       let cut = trajectories.count { $0.finish == .length }
       complain(FinalTable.nothingToVoteOn(truncatedShare: Double(cut) / Double(max(trajectories.count, 1))))
@@ -115,7 +118,7 @@ extension Command {
     return ExitStatus.done
   }
 
-  /// A line per figure, with its 95 % interval over questions.
+  /// One line per figure, with its 95 % interval over questions.
   private static func text(of evaluation: Evaluation) -> String {
     func field(_ value: Double) -> String { String(format: "%.4f", value) }
     func name(_ text: String) -> String { text + String(repeating: " ", count: max(1, 18 - text.count)) }

@@ -4,12 +4,11 @@ import Base
 import Commands
 import Foundation
 import Platform
-import Settings
 
 enum JSONLines {
-  /// Calls `body` for every line of standard input and prints what it returns, one line each.
+  /// Calls `body` for every line of standard input and prints each object that it returns on a line.
   ///
-  /// - Throws: at the first bad line, with its number; what came before it has been printed.
+  /// - Throws: at the first bad line, with its number. The results of the lines before it are printed.
   static func transform(_ body: (JSON) throws -> [JSON]) throws -> Int32 {
     try forEachLine { line, value in
       do {
@@ -28,7 +27,7 @@ enum JSONLines {
     return objects
   }
 
-  /// Lines as bytes: text that is not UTF-8 is the parser's to refuse, not ours to repair. Blank lines are passed over.
+  /// Lines as bytes, so that the parser refuses text that is not UTF-8. Blank lines are skipped.
   private static func forEachLine(_ body: (_ line: Int, JSON) throws -> Void) throws {
     guard let input = fdopen(STDIN_FILENO, "r") else { throw UserError("there is no standard input") }
     var buffer: UnsafeMutablePointer<CChar>?
@@ -51,13 +50,13 @@ enum JSONLines {
 extension JSON {
   /// A member that must be a string.
   func text(_ key: String) throws -> String {
-    guard let text = self[key]?.string else { throw UserError("\"\(key)\" is missing or no string") }
+    guard let text = self[key]?.string else { throw UserError("\"\(key)\" is missing or not a string") }
     return text
   }
 
   /// A member that must be a list of token ids below a bound.
   func ids(_ key: String, below bound: Int) throws -> [Int32] {
-    guard let elements = self[key]?.elements else { throw UserError("\"\(key)\" is missing or no list of integers") }
+    guard let elements = self[key]?.elements else { throw UserError("\"\(key)\" is missing or not a list of integers") }
     return try elements.map { element in
       guard let id = element.int, id >= 0, id < bound else {
         throw UserError("\"\(key)\" has \(element.summary), expected token ids from 0 to \(bound - 1)")

@@ -1,8 +1,8 @@
-// LaunchCommand: `ttrl launch`, a run on several machines from this one, and `ttrl stop`, which ends whatever was
-// started for a run.
+// LaunchCommand: `ttrl launch`, a run on several machines, started from this one; and `ttrl stop`, which ends all
+// processes of a run.
 //
 // Launch is `train` with a hosts file: the coordinator and learner rank 0 are here, with the run directory; workers and
-// further ranks are wherever the file says. The other machines need the program and the C libraries, nothing else.
+// further ranks are on the machines of the file. Those machines need only the program and the C libraries.
 
 import Base
 import Commands
@@ -14,61 +14,62 @@ import Runs
 import Settings
 
 extension Command {
-  @Sendable static func launch(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func launch(_ settings: RunSettings, _ call: CallSettings) throws -> Int32 {
     var settings = settings
-    settings.run = ThisProcess.absolute(settings.run)
-    settings.key = ClusterAccess.absolute(settings.key)
-    settings.hosts = ThisProcess.absolute(settings.hosts)
+    settings.operation.makePathsAbsolute()
+    let hosts = settings.operation.hosts
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
-    let plan = try SeveralMachines(reading: settings.hosts, launcher: launcher)
-    try requireReachable(settings, plan.list)
+    let plan = try SeveralMachines(reading: hosts, launcher: launcher)
+    try requireReachable(settings.operation.listen, plan.list)
     guard plan.list.learners > 0 || settings.method.steps == 0 else {
-      throw SettingsError(problems: ["\(settings.hosts) has no learner ranks; give this machine learners=1"])
+      throw SettingsError(problems: ["\(hosts) has no learner ranks; give this machine learners=1"])
     }
-    (settings.workers, settings.learners) = (plan.list.workers, max(1, plan.list.learners))
+    (settings.operation.workers, settings.operation.learners) = (plan.list.workers, max(1, plan.list.learners))
     let here = (plan.list.here?.workers ?? 0, plan.list.here?.learners ?? 0)
     let beginning = try RunBeginning.begin(
-      settings, given: given + ["learners"], isDryRun: settings.isDryRun, here: here)
-    if try isFinished(beginning.directory, settings) { return ExitStatus.done }
-    announce(beginning, settings, processes: "1 coordinator (here); \(plan.summary)")
-    if settings.isDryRun {
+      settings, given: call.given + ["learners"], isDryRun: call.isDryRun, here: here)
+    if try isFinished(beginning.directory, call) { return ExitStatus.done }
+    announce(beginning, settings, call, processes: "1 coordinator (here); \(plan.summary)")
+    if call.isDryRun {
       try printPlan(plan, beginning, settings)
       return ExitStatus.done
     }
-    return try supervise(beginning, settings, plan)
+    return try supervise(beginning, settings, call, plan)
   }
 
-  /// Machines that are not this one must be able to call back.
-  private static func requireReachable(_ settings: Settings, _ list: HostList) throws {
+  /// Processes on other machines must be able to connect to the coordinator.
+  private static func requireReachable(_ listen: String, _ list: HostList) throws {
     guard list.hosts.contains(where: { !$0.isHere }) else { return }
-    let address = try HostPort(parsing: settings.listen)
+    let address = try HostPort(parsing: listen)
     guard address.isLoopback || ["0.0.0.0", "::", "[::]"].contains(address.host) else { return }
     throw SettingsError(
       problems: [
-        "--listen is \(settings.listen), and the other machines call the coordinator by that name. Give the address of "
-          + "this machine that they reach: --listen 10.0.0.1:0 (port 0 picks a free one)"
+        "--listen is \(listen), but the other machines connect to the coordinator at that address. Give an address of "
+          + "this machine that they can reach: --listen 10.0.0.1:0 (port 0 picks a free port)"
       ])
   }
 
-  @Sendable static func launchProblems(_ settings: Settings) -> [String] {
-    // The run's own key is made here and taken along, so an address beyond this machine needs no --key.
-    let key = settings.key.isEmpty ? [] : ClusterAccess.problems(settings.listen, key: settings.key)
-    return needsData(settings) + key + pageProblems(settings)
+  @Sendable static func launchProblems(_ settings: RunSettings) -> [String] {
+    // The run's own key is made here and sent along, so an address beyond this machine needs no --key.
+    let (listen, key) = (settings.operation.listen, settings.operation.key)
+    return needsData(settings) + (key.isEmpty ? [] : ClusterAccess.problems(listen, key: key))
+      + pageProblems(settings.operation)
   }
 
   private static func printPlan(
-    _ plan: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: Settings
+    _ plan: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: RunSettings
   ) throws {
     let model = try ModelDirectory(beginning.settings.model).configuration.model
     var firstRank = 0
     for host in plan.list.hosts {
       var planned = beginning.settings
-      (planned.workers, planned.learners) = (host.workers, host.learners)
-      (planned.threads, planned.keyValueMemory) = (host.threads, settings.keyValueMemory)
+      (planned.operation.workers, planned.operation.learners) = (host.workers, host.learners)
+      planned.operation.threads = host.threads
+      planned.operation.keyValueMemory = settings.operation.keyValueMemory
       let plan = RunMemory.plan(
         planned, model: model, ranks: (firstRank..<firstRank + host.learners, max(1, plan.list.learners)))
       firstRank += host.learners
-      // A coordinator is here only.
+      // Only this machine has a coordinator.
       let items = plan.items.filter { $0.bytes > 0 && (host.isHere || $0.name != "coordinator") }
       complain("\(host.name): about \(MemoryPlan.mebibytes(items.reduce(0) { $0 + $1.bytes }))")
       for item in items { complain("  \(item.name): \(MemoryPlan.mebibytes(item.bytes))") }
@@ -82,17 +83,17 @@ extension Command {
     try sayStepTime(
       beginning.settings, on: (threads(\.workers), threads(\.learners)), ranks: max(1, plan.list.learners),
       machines: plan.list.hosts.count)
-    var address = try HostPort(parsing: settings.listen)
+    var address = try HostPort(parsing: settings.operation.listen)
     if address.port == 0 { address = try HostPort(parsing: "\(address.host):1") }
     let context = LaunchContext(
       directory: beginning.directory, settings: settings, address: address,
-      key: ClusterAccess.path(settings, beginning.directory), loop: try EventLoop(), say: complain)
+      key: ClusterAccess.path(settings.operation, beginning.directory), loop: try EventLoop(), say: complain)
     print(try plan.commands(in: context))
   }
 
   // MARK: Stopping
 
-  @Sendable static func stop(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func stop(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
     guard Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
     for (name, who) in [(RunDirectory.supervisorLock, "train or launch"), ("lock", "coordinator")] {
@@ -106,14 +107,14 @@ extension Command {
         }
         usleep(50_000)
       }
-      complain("stopped; what is done is kept, and the same command continues")
+      complain("stopped; finished work is kept, and the same command continues the run")
       return ExitStatus.done
     }
-    complain("nothing runs the run in \(directory.path) on this machine")
+    complain("no process on this machine runs the run in \(directory.path)")
     return ExitStatus.done
   }
 
-  /// The process that holds a lock of the run, if any does.
+  /// The process that holds a lock of the run, if there is one.
   private static func holder(of name: String, _ directory: RunDirectory) throws -> Int32? {
     try RunLock.holder(directory: directory.path, name: name)
   }

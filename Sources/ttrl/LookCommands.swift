@@ -16,11 +16,11 @@ import Settings
 
 extension Command {
   /// The directories that were given, one or several.
-  private static func directories(_ settings: Settings) -> [RunDirectory] {
+  private static func directories(_ settings: LookSettings) -> [RunDirectory] {
     settings.run.split(separator: "\n").map { RunDirectory(ThisProcess.absolute(String($0))) }
   }
 
-  private static func one(_ settings: Settings, _ command: String) throws -> RunDirectory {
+  private static func one(_ settings: LookSettings, _ command: String) throws -> RunDirectory {
     let given = directories(settings)
     guard given.count == 1, let directory = given.first else {
       throw SettingsError(problems: ["\(command) looks at one run, and \(given.count) directories are given"])
@@ -30,7 +30,7 @@ extension Command {
 
   // MARK: explain
 
-  @Sendable static func explain(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func explain(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let directory = try one(settings, "explain")
     let watch = RunWatch(directory)
     while watch.refresh() {}
@@ -70,13 +70,13 @@ extension Command {
 
   // MARK: diff
 
-  @Sendable static func diff(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func diff(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let given = directories(settings)
     guard given.count == 2 else {
       throw SettingsError(problems: ["diff compares two runs: ttrl diff RUN RUN; \(given.count) given"])
     }
     let difference = try RunComparison(given[0], given[1]).difference()
-    if settings.isJSON {
+    if call.isJSON {
       let json: JSON = [
         "same": .bool(difference.isEmpty), "settings": .array(difference.settings.map { .string($0.name) }),
         "facts": .array(difference.facts.map { .string($0.name) }), "response": .optional(difference.response),
@@ -94,7 +94,7 @@ extension Command {
 
   // MARK: report
 
-  @Sendable static func report(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func report(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let given = directories(settings)
     if given.count == 1, let directory = given.first {
       let run = try Run(opening: directory)

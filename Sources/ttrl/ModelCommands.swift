@@ -1,16 +1,12 @@
-// ModelCommands: a model without a run: generate, logprobs, tokenize. (EvaluationCommand has eval.)
+// ModelCommands: commands that use a model without a run: generate, logprobs, tokenize. (EvaluationCommand has eval.)
 
-import Answers
 import Base
 import Commands
-import Foundation
 import LanguageModel
-import Observatory
 import Platform
 import Records
 import Runs
 import Settings
-import TTRL
 import Tensors
 
 /// A model ready to sample and score on this machine's threads.
@@ -19,18 +15,19 @@ struct LoadedModel: Sendable {
   let model: PreparedModel
   let threads: Int
 
-  init(_ settings: Settings) throws {
+  init(_ settings: RunSettings) throws {
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
     let plan = TransformerPlan(directory.configuration.model, type: settings.dtype)
-    // While weights are packed they are there as they were read, too.
+    // While weights are packed, they are also in memory as they were read.
     let loading = MemoryPlan(items: [
       .init(name: "weights as they are read", bytes: 4 * plan.layout.count),
       .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)), .init(name: "program", bytes: MemoryPlan.slack),
     ])
     try RunMemory.require(
-      loading, for: "the model", remedy: "--dtype bfloat16 takes half of the second; or a machine with more memory")
+      loading, for: "the model",
+      remedy: "--dtype bfloat16 needs half of the second item; or use a machine with more memory")
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
-    threads = settings.threads > 0 ? settings.threads : Machine.coreCount
+    threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)
   }
 
   /// - Returns: trajectories in slot order.
@@ -47,15 +44,15 @@ struct LoadedModel: Sendable {
 extension Command {
   // MARK: generate
 
-  @Sendable static func generate(_ settings: Settings, given: [String]) throws -> Int32 {
-    let loaded = try LoadedModel(settings)
+  @Sendable static func generate(_ settings: GenerationSettings, _ call: CallSettings) throws -> Int32 {
+    let loaded = try LoadedModel(settings.sampling)
     let vocabulary = loaded.directory.configuration.model.vocabularySize
     let lines = try JSONLines.read()
-    // Tokens in, tokens out: a tokenizer is needed only for text.
+    // A tokenizer is needed only for lines with text.
     let needsText = lines.contains { $0.value["ids"] == nil }
     let tokenizer = needsText ? try loaded.directory.tokenizer() : nil
     let renderer = try tokenizer.map {
-      try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: $0)
+      try PromptRenderer(settings: settings.sampling, model: loaded.directory, tokenizer: $0)
     }
     var requests: [GenerationRequest] = []
     for (index, (line, value)) in lines.enumerated() {
@@ -75,9 +72,9 @@ extension Command {
         throw UserError("line \(line) of the input: \(error)")
       }
     }
-    let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
+    let sampling = settings.sampling.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
     let trajectories = try loaded.sample(
-      requests, sampling: sampling, seed: settings.method.seed, tokenizer: tokenizer)
+      requests, sampling: sampling, seed: settings.sampling.method.seed, tokenizer: tokenizer)
     for trajectory in trajectories {
       let hasIDs = lines[Int(trajectory.slot.prompt)].value["ids"] != nil
       let text = hasIDs ? nil : tokenizer?.decode(trajectory.tokens, skipSpecial: true)
@@ -93,7 +90,7 @@ extension Command {
 
   // MARK: logprobs
 
-  @Sendable static func logprobs(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func logprobs(_ settings: RunSettings, _ call: CallSettings) throws -> Int32 {
     let loaded = try LoadedModel(settings)
     let engine = Backpropagation(loaded.model.plan)
     let vocabulary = loaded.directory.configuration.model.vocabularySize
@@ -107,7 +104,7 @@ extension Command {
 
   // MARK: tokenize
 
-  @Sendable static func tokenize(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func tokenize(_ settings: TokenizeSettings, _ call: CallSettings) throws -> Int32 {
     let tokenizer = try ModelDirectory.tokenizer(at: try BuiltIn.resolve(model: settings.model))
     return try JSONLines.transform { line in
       guard settings.isDecoding else {

@@ -1,7 +1,7 @@
-// PageCommand: `ttrl page`, and the process of it that `ttrl train` keeps beside a run.
+// PageCommand: `ttrl page`, and the process of it that `ttrl train` keeps running during a run.
 //
-// The page is a process of its own that only reads. It may crash, hang or find its port taken: the run never waits for
-// it, never fails for it, and is not told. `train` starts it again a few times and then lets it be.
+// The page is a separate process that only reads. It can crash, hang or find its port in use: the run never waits for
+// it and does not fail because of it. `train` starts it again a few times and then leaves it.
 
 import Base
 import Commands
@@ -12,10 +12,10 @@ import Runs
 import Settings
 
 extension Command {
-  @Sendable static func page(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func page(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
     guard Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
-    guard settings.page != Settings.noPage else {
+    guard settings.page != OperationSettings.noPage else {
       throw SettingsError(problems: ["--page none serves no page; leave it out, or give an address"])
     }
     try Log.start(role: "page")
@@ -26,9 +26,9 @@ extension Command {
     return ExitStatus.done
   }
 
-  /// What is wrong with where a page is to be served, and to whom.
-  @Sendable static func pageProblems(_ settings: Settings) -> [String] {
-    guard settings.page != Settings.noPage else { return [] }
+  /// What is wrong with the page's address and token.
+  @Sendable static func pageProblems(_ settings: OperationSettings) -> [String] {
+    guard settings.page != OperationSettings.noPage else { return [] }
     do throws(PlatformError) {
       let address = try HostPort(parsing: settings.page)
       return address.isLoopback || !settings.pageToken.isEmpty ? [] : ["\(PageTokenError.needed(address))"]
@@ -41,39 +41,37 @@ extension Command {
 /// The page of a run that this machine trains.
 final class PageKeeper {
   private let directory: RunDirectory
-  private let settings: Settings
+  private let settings: OperationSettings
   private let loop: EventLoop
   private let say: (String) -> Void
   private var process: ChildProcess?
   private var starts = 0
   private var isStopping = false
-  /// Where the page was when the run was stopped: bookmarks should go on working.
-  private var wanted: String?
-  private var shown = ""
+  /// Where the page was when the run was stopped. The same address again keeps bookmarks valid.
+  private var formerAddress: String?
+  /// The page's URL, when it is known.
+  private(set) var url = ""
 
-  /// A page that dies more often has a reason that starting it again does not mend.
+  /// A page that fails more often has a reason that a restart does not fix.
   private static let startsMax = 5
 
   /// - Parameter say: tells the user where the page is.
-  init(_ directory: RunDirectory, _ settings: Settings, loop: EventLoop, say: @escaping (String) -> Void) {
+  init(_ directory: RunDirectory, _ settings: OperationSettings, loop: EventLoop, say: @escaping (String) -> Void) {
     self.directory = directory
     self.settings = settings
     self.loop = loop
     self.say = say
     if let text = try? Files.readText(directory.pageAddress), settings.page.hasSuffix(":0") {
       let address = text.split(separator: "/").dropFirst().first.map(String.init) ?? ""
-      if address.hasPrefix(settings.page.dropLast(1)) { wanted = address }
+      if address.hasPrefix(settings.page.dropLast(1)) { formerAddress = address }
     }
   }
 
-  /// The URL, once it is known.
-  var url: String { shown }
-
   func start() {
-    guard settings.page != Settings.noPage, !isStopping, starts < Self.startsMax else { return }
+    guard settings.page != OperationSettings.noPage, !isStopping, starts < Self.startsMax else { return }
     starts += 1
     try? Files.removeTree(directory.pageAddress)
-    let address = starts == 1 ? wanted ?? settings.page : settings.page
+    let address = starts == 1 ? formerAddress ?? settings.page : settings.page
     let log = directory.logs + "/page.log"
     guard let program = try? ThisProcess.executablePath() else { return }
     let token = settings.pageToken.isEmpty ? [] : ["--page-token", ThisProcess.absolute(settings.pageToken)]
@@ -84,7 +82,7 @@ final class PageKeeper {
     do throws(PlatformError) {
       process = try ChildProcess(command, loop: loop) { _ in self.ended() }
     } catch {
-      // A log directory that is full has no place for its words either.
+      // The disk of the log directory can be full.
       command.output = .discarded
       command.errors = .discarded
       process = try? ChildProcess(command, loop: loop) { _ in self.ended() }
@@ -95,7 +93,9 @@ final class PageKeeper {
   private func ended() {
     process = nil
     guard !isStopping else { return }
-    if starts == Self.startsMax { say("the page cannot be served (log: \(directory.logs)/page.log); the run goes on") }
+    if starts == Self.startsMax {
+      say("the page cannot be served (log: \(directory.logs)/page.log); the run continues")
+    }
     loop.schedule(at: MonotonicClock.now() + .seconds(UInt64(starts == 1 ? 0 : 2))) { self.start() }
   }
 
@@ -103,14 +103,14 @@ final class PageKeeper {
     guard process != nil, !isStopping else { return }
     let found = ((try? Files.readText(directory.pageAddress)) ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
     guard found.isEmpty else {
-      if found != shown { say("page: \(found)") }
-      shown = found
+      if found != url { say("page: \(found)") }
+      url = found
       return
     }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(100)) { self.lookForAddress() }
   }
 
-  /// Ends the page, without waiting for more than a moment.
+  /// Ends the page. Waits a second at most.
   func stop() {
     isStopping = true
     process?.signal(Signal.terminate)

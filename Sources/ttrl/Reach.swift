@@ -1,14 +1,13 @@
-// Reach: a process on another machine, as if it were a child of this one.
+// Reach: a process on another machine that behaves like a child process of this one.
 //
-// Two small programs face each other over one ssh connection (or one srun, within a Slurm job). `ttrl reach NAME
-// COMMAND` runs here, as a child of whoever wants the process: it starts ssh, passes on what the command prints and how
-// it ends, and sends a beat down the connection every two seconds. `ttrl attend COMMAND` runs there: it starts the
-// command, and ends it when the beats stop, whatever the reason: Ctrl-C here, a killed launch, a cable that was pulled.
-// So nothing is left behind on a machine that cannot be reached any more. mpirun uses `reach` too, in place of ssh, for
-// its daemons.
+// Two small programs are connected by one ssh (or one srun, within a Slurm job). `ttrl reach NAME COMMAND` runs here,
+// as a child of the process that wants the command: it starts ssh, passes on the command's output and exit status, and
+// sends a beat over the connection every two seconds. `ttrl attend COMMAND` runs there: it starts the command, and ends
+// it when the beats stop, for example after Ctrl-C here, a killed launch, or an unplugged cable. So no process is left
+// on a machine that is no longer reachable. mpirun also uses `reach`, instead of ssh, for its daemons.
 //
-// A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key: the key travels over the connection into
-// a directory of the process's own, which goes when the process does. Nothing is kept there.
+// A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key. The key is sent over the connection and
+// written to a private directory, which is removed when the process ends.
 
 import Base
 import Commands
@@ -17,32 +16,32 @@ import Platform
 import Settings
 
 enum Reach {
-  /// The line that begins a connection; a number that changes whenever the two would not understand each other.
+  /// The line that begins a connection. Its number changes when the two programs become incompatible.
   fileprivate static let greeting = "ttrl-attend 1 "
 
-  /// The words of a `reach` that runs a command on a host.
+  /// The arguments of a `reach`, before the host's name and the command.
   ///
   /// - Parameters:
   ///   - hosts: path of the hosts file.
-  ///   - key: path of the key to take along, if any.
+  ///   - key: path of the key to send along, if any.
   static func words(hosts: String, key: String? = nil) -> [String] {
     ["reach", "--hosts", hosts] + (key.map { ["--send-key", $0] } ?? [])
   }
 
-  /// One word of a shell's command.
+  /// One word of a shell command.
   static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: #"'\''"#) + "'" }
 
-  /// What the far side prints once the command runs.
+  /// What `attend` prints when it has started the command.
   fileprivate static let arrived = "ttrl attend: started on "
 
-  /// Whether a log says so after its first bytes.
+  /// Whether a log has that line after its first bytes.
   static func hasArrived(log path: String, from offset: Int) -> Bool {
     let bytes = ((try? Files.read(path)) ?? []).dropFirst(offset)
     return String(decoding: bytes, as: UTF8.self).contains(arrived)
   }
 
-  /// `ttrl reach --hosts FILE [--send-key FILE] NAME COMMAND…`: the words of the command are joined by blanks and read
-  /// by a shell there, as ssh does it.
+  /// `ttrl reach --hosts FILE [--send-key FILE] NAME COMMAND…`: the command's words are joined by blanks and
+  /// interpreted by a shell there, as by ssh.
   static func main(_ arguments: [String]) -> Int32 {
     var rest = arguments[...]
     var values = ["--hosts": "", "--send-key": ""]
@@ -51,12 +50,13 @@ enum Reach {
       rest = rest.dropFirst(2)
     }
     guard let name = rest.first, rest.count > 1, let hosts = values["--hosts"], !hosts.isEmpty else {
-      Command.complain("ttrl reach: expected --hosts FILE NAME COMMAND…; ttrl launch and its mpirun call it so")
+      Command.complain(
+        "ttrl reach: expected --hosts FILE NAME COMMAND…; ttrl launch and its mpirun start it in this way")
       return ExitStatus.usage
     }
     do {
       let list = try HostList(try Files.readText(hosts), path: hosts)
-      guard let host = list[name] else { throw UserError("\(hosts) names no machine \"\(name)\"") }
+      guard let host = list[name] else { throw UserError("\(hosts) does not list a machine \"\(name)\"") }
       let keyPath = values["--send-key"] ?? ""
       let key = try keyPath.isEmpty ? [] : Files.read(keyPath, limit: PlatformLimits.keyFileBytes)
       return try Caller(host, command: rest.dropFirst().joined(separator: " "), key: key).run()
@@ -66,12 +66,12 @@ enum Reach {
     }
   }
 
-  /// The program that gets a command to a host, and its arguments. A host's own options come first: of two equal ones
-  /// ssh takes the first.
+  /// The command that starts `attend` on a host. The host's own options come first, because ssh uses the first of two
+  /// equal options.
   static func carrier(_ host: ListedHost, _ command: String) throws -> ChildProcess.Command {
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
     guard host.way == .ssh else {
-      // Overlapping: the job's cores are shared, as on one machine.
+      // With overlap, the processes share the job's cores, as on one machine.
       let step = ["--nodes=1", "--ntasks=1", "--overlap", "--mpi=none", "--unbuffered", "--quiet"]
       return ChildProcess.Command(
         "srun", host.options + step + ["--nodelist=\(host.target)", program, "attend", command])
@@ -87,7 +87,7 @@ enum Reach {
   }
 }
 
-/// The near side.
+/// The side of `reach`.
 private final class Caller {
   private let loop: EventLoop
   private let carrier: ChildProcess.Command
@@ -104,7 +104,8 @@ private final class Caller {
   }
 
   func run() throws -> Int32 {
-    // mpirun may be killed without a chance to end its agents; and a pipe whose reader is gone is found out by waiting.
+    // mpirun can be killed before it ends its agents. When ssh ends, its exit status is reported, so a broken pipe need
+    // not be.
     _ = ThisProcess.dieWithParent()
     ThisProcess.ignoreBrokenPipes()
     try loop.onSignals([Signal.terminate, Signal.interrupt, Signal.hangup]) { _ in self.hangUp() }
@@ -124,7 +125,7 @@ private final class Caller {
     loop.schedule(at: MonotonicClock.now() + Limits.attendBeat) { self.beat() }
   }
 
-  /// The other side ends its command when it reads the end, and then itself; if it cannot, it will miss the beats.
+  /// The other side ends its command when the connection ends, or when it gets no beats.
   private func hangUp() {
     process?.closeInput()
     loop.schedule(at: MonotonicClock.now() + Limits.attendGrace + .milliseconds(500)) {
@@ -133,7 +134,7 @@ private final class Caller {
   }
 }
 
-/// The far side.
+/// The side of `attend`.
 final class Attendant {
   private let loop: EventLoop
   private let command: String
@@ -144,7 +145,7 @@ final class Attendant {
   private var status: Int32?
   private var isEnding = false
 
-  /// `ttrl attend COMMAND`: started by `reach`, which speaks to its standard input.
+  /// `ttrl attend COMMAND`, started by `reach`, which writes to its standard input.
   static func main(_ arguments: [String]) -> Int32 {
     do {
       return try Attendant(arguments.joined(separator: " ")).run()
@@ -187,14 +188,14 @@ final class Attendant {
     }
   }
 
-  /// Starts the command once the greeting and the key are here.
+  /// Starts the command when the greeting and the key have arrived.
   private func begin() throws {
     guard let end = received.firstIndex(of: UInt8(ascii: "\n")) else { return }
     let line = String(decoding: received[..<end], as: UTF8.self)
     guard line.hasPrefix(Reach.greeting), let keyBytes = Int(line.dropFirst(Reach.greeting.count)),
       (0...PlatformLimits.keyFileBytes).contains(keyBytes)
     else {
-      throw UserError("\"\(line.prefix(40))\" is no greeting of this version's ttrl reach; is it another version?")
+      throw UserError("\"\(line.prefix(40))\" is not a greeting of this version of ttrl reach; is it another version?")
     }
     guard received.count >= end + 1 + keyBytes else { return }
     let key = received[(end + 1)..<(end + 1 + keyBytes)]
@@ -233,7 +234,7 @@ final class Attendant {
 }
 
 extension ChildProcess.ExitStatus {
-  /// As a shell tells it.
+  /// As a shell reports it.
   fileprivate var asShell: Int32 {
     switch self {
     case .exited(let code): code

@@ -1,10 +1,11 @@
 // SeveralMachines: workers and learner ranks on the machines of a hosts file.
 //
-// What is here is started as on one machine; what is elsewhere is a `ttrl reach` (Reach.swift). The learner is one MPI
-// job over all machines that have ranks. Before each start they are asked whether they are there, and the job is made
-// of those that answered: under `--reduction exact` any number of ranks gives the same bits. Workers of a machine that
-// is away are tried for ever. The file is read again when it changes: machines and workers may be added and taken out
-// while the run goes on; ranks follow when the job is started next.
+// Processes on this machine are started as by `train`; for a process elsewhere, a `ttrl reach` is started
+// (Reach.swift). The learner is one MPI job on all machines that have ranks. Before each start, these machines are
+// asked whether they are reachable, and the job consists of those that answer: with `--reduction exact` any number of
+// ranks gives the same bits. Workers of an unreachable machine are tried again for as long as the run lasts. The file
+// is read again when it changes: machines and workers can be added and removed during the run; a change of the ranks
+// takes effect at the job's next start.
 
 import Base
 import Commands
@@ -16,14 +17,14 @@ import Settings
 final class SeveralMachines: ProcessPlan {
   private let path: String
   private(set) var list: HostList
-  /// nil where nothing is trained.
+  /// nil if nothing is trained.
   private let launcher: MPILauncher?
   private var modified: Date?
   /// Machines with ranks that did not answer at the last start of the job.
   private var away: Set<String> = []
   private var probes: [ChildProcess] = []
 
-  /// - Throws: what is wrong with the file, or that this MPI cannot be used on several machines.
+  /// - Throws: what is wrong with the file, or if this MPI cannot be used on several machines.
   init(reading path: String, launcher: MPILauncher?) throws {
     self.path = path
     self.launcher = launcher
@@ -31,8 +32,8 @@ final class SeveralMachines: ProcessPlan {
     modified = Self.modified(path)
     if let launcher, !launcher.isOpenMPI, list.hosts.contains(where: { !$0.isHere && $0.learners > 0 }) {
       throw UserError(
-        "\(launcher.program) is not Open MPI, the only one whose ranks launch starts on other machines. Give them "
-          + "workers only, or put Open MPI's mpirun first in PATH")
+        "\(launcher.program) is not Open MPI's, and launch starts ranks on other machines only with Open MPI. Give "
+          + "these machines only workers, or put Open MPI's mpirun first in PATH")
     }
   }
 
@@ -40,7 +41,7 @@ final class SeveralMachines: ProcessPlan {
     (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
   }
 
-  /// A file that is wrong is told once; the list before it holds on.
+  /// A wrong file is reported once; until it is corrected, the former list is used.
   func hasChanged(say: (String) -> Void) -> Bool {
     let now = Self.modified(path)
     guard now != nil, now != modified else { return false }
@@ -89,13 +90,13 @@ final class SeveralMachines: ProcessPlan {
       let threads = host.threads > 0 ? host.threads : max(1, Machine.coreCount / max(host.workers, 1))
       return bound(try context.worker(name: name, threads: threads, log: name), to: host)
     }
-    let isPlain = context.key == Settings.plainTCP
+    let isPlain = context.key == OperationSettings.plainTCP
     let words = Reach.words(hosts: path, key: isPlain ? nil : context.key)
     let text = try workerText(host, name: name, in: context)
     return try LaunchContext.ownCommand(words + [host.name, text], log: name, in: context.directory)
   }
 
-  /// What a shell there runs. It knows how many cores there are.
+  /// The shell command on the other machine. The shell there finds out how many cores the machine has.
   private func workerText(_ host: ListedHost, name: String, in context: LaunchContext) throws -> String {
     let workers = max(host.workers, 1)
     let share = "$(( $(nproc) > \(workers) ? $(nproc) / \(workers) : 1 ))"
@@ -103,9 +104,10 @@ final class SeveralMachines: ProcessPlan {
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
     let words = (binding(host) + [program]).map(Reach.quoted).joined(separator: " ")
     let work = "worker --coordinator \(context.address) --name \(Reach.quoted(name)) --threads \(threads)"
-    let key = context.key == Settings.plainTCP ? Settings.plainTCP : "\"$TTRL_FILES/cluster.key\""
+    let key = context.key == OperationSettings.plainTCP ? OperationSettings.plainTCP : "\"$TTRL_FILES/cluster.key\""
+    let operation = context.settings.operation
     let rest =
-      "--kv-memory \(context.settings.keyValueMemory) --key \(key) --log-level \(context.settings.logLevel.rawValue)"
+      "--kv-memory \(operation.keyValueMemory) --key \(key) --log-level \(operation.logLevel.rawValue)"
     return "exec \(words) \(work) \(rest)"
   }
 
@@ -123,7 +125,7 @@ final class SeveralMachines: ProcessPlan {
 
   // MARK: The learner
 
-  /// Asks every other machine with ranks whether it is there.
+  /// Asks every other machine with ranks whether it is reachable.
   private func probe(in context: LaunchContext, then start: @escaping () -> Void) {
     let others = list.hosts.filter { !$0.isHere && $0.learners > 0 }
     let before = away
@@ -132,7 +134,7 @@ final class SeveralMachines: ProcessPlan {
     let settle = {
       self.probes = []
       self.report(before, in: context)
-      // With float sums the number of ranks decides the bits, so nobody may be missing.
+      // With float sums the number of ranks determines the bits, so all of them are needed.
       guard context.settings.reduction == .fast, !self.away.isEmpty else { return start() }
       context.loop.schedule(at: MonotonicClock.now() + Limits.reachAgainLongest) {
         self.probe(in: context, then: start)

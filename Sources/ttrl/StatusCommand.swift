@@ -13,13 +13,13 @@ import Runs
 import Settings
 
 extension Command {
-  @Sendable static func status(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func status(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
     if settings.isWatching { return try watch(directory) }
     let run = try Run(opening: directory)
     let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
     let status = try RunStatus(run, ledger)
-    print(settings.isJSON ? status.json.text() : status.text)
+    print(call.isJSON ? status.json.text() : status.text)
     return status.isBalanced ? ExitStatus.done : ExitStatus.failed
   }
 

@@ -1,8 +1,9 @@
-// SupervisedProcess: one process that the supervisor keeps running, and who decides which processes those are.
+// SupervisedProcess: one process that the supervisor keeps running; and ProcessPlan, which decides which processes
+// those are.
 //
-// It is always a child of this machine; one that works elsewhere is a `ttrl reach` that stands for it. A plan is
-// the list of them beside the coordinator: those of one machine (OneMachine), or of several (SeveralMachines), where
-// the list may change during the run.
+// It is always a process on this machine. For a process on another machine, it is the `ttrl reach` that represents it.
+// A plan is the list of processes besides the coordinator: on one machine (OneMachine), or on several
+// (SeveralMachines), where the list can change during the run.
 
 import Base
 import Commands
@@ -11,11 +12,11 @@ import Runs
 import Settings
 
 final class SupervisedProcess {
-  /// What happens when it dies again and again.
+  /// What happens if it dies again and again.
   enum Patience {
-    /// The supervisor gives up: something here is wrong.
+    /// The supervisor gives up, because something on this machine is wrong.
     case limited
-    /// It is tried for as long as the run lasts: a machine may be away for a day.
+    /// It is started again for as long as the run lasts, because a machine can be away for a day.
     case endless
   }
 
@@ -25,17 +26,18 @@ final class SupervisedProcess {
   let role: String
   let patience: Patience
   var command: () throws -> ChildProcess.Command
-  /// Done before each start; calls back when it may start, on a later turn of the loop or at once.
+  /// Called before each start; it calls back when the process can start, on a later turn of the loop or at once.
   var prepare: ((@escaping () -> Void) -> Void)?
-  /// Bytes of its log that were there before it was started last.
+  /// The size of its log before its latest start.
   var logBytes = 0
-  var process: ChildProcess?
+  /// Nil while it does not run.
+  var child: ChildProcess?
   var isDone = false
-  /// The plan no longer has it: it is told to leave, and is not started again.
+  /// The plan no longer has it: it was told to leave, and is not started again.
   var isRetired = false
-  /// When it died lately; too many in a short time and the supervisor gives up.
+  /// When it died recently. After too many deaths in a short time the supervisor gives up.
   var deaths: [Instant] = []
-  /// When it was started last, and since when it has been away.
+  /// When it was started last, and since when its machine has been away.
   var started = Instant.zero
   var awaySince: Instant?
 
@@ -50,21 +52,19 @@ final class SupervisedProcess {
 }
 
 protocol ProcessPlan: AnyObject {
-  /// The processes beside the coordinator, as they should be now.
-  ///
-  /// - Parameter context: where they find what they need.
+  /// The processes besides the coordinator, as they should be now.
   func processes(in context: LaunchContext) throws -> [SupervisedProcess]
-  /// Whether `processes` would answer otherwise than before; asked every second.
+  /// Whether `processes` would return something else than before. Called every second.
   func hasChanged(say: (String) -> Void) -> Bool
 }
 
-/// What every process of a run has to be told.
+/// What a plan needs to make the commands of a run's processes.
 struct LaunchContext {
   let directory: RunDirectory
-  let settings: Settings
-  /// Where they find the coordinator.
+  let settings: RunSettings
+  /// The coordinator's address for the other processes.
   let address: HostPort
-  /// Path of the key, or `Settings.plainTCP`.
+  /// Path of the key, or `OperationSettings.plainTCP`.
   let key: String
   let loop: EventLoop
   let say: (String) -> Void
@@ -76,58 +76,59 @@ struct LaunchContext {
     var command = ChildProcess.Command(try ThisProcess.executablePath(), arguments)
     command.output = .file("\(directory.logs)/\(log).log")
     command.errors = .file("\(directory.logs)/\(log).log")
-    // Ctrl-C at the terminal reaches the whole group; ours are told by us, in order.
+    // Ctrl-C at the terminal reaches the whole group. The supervisor stops its processes itself, in order.
     command.ownGroup = true
     return command
   }
 
-  /// What every role is told.
-  static func words(key: String, _ settings: Settings) -> [String] {
-    ["--key", key, "--log-level", settings.logLevel.rawValue]
+  /// The arguments of every role.
+  static func words(key: String, _ operation: OperationSettings) -> [String] {
+    ["--key", key, "--log-level", operation.logLevel.rawValue]
   }
 
   func worker(name: String, threads: Int, log: String) throws -> ChildProcess.Command {
     try Self.ownCommand(
       [
         "worker", "--coordinator", "\(address)", "--name", name, "--threads", "\(threads)", "--kv-memory",
-        "\(settings.keyValueMemory)",
-      ] + Self.words(key: key, settings), log: log, in: directory)
+        "\(settings.operation.keyValueMemory)",
+      ] + Self.words(key: key, settings.operation), log: log, in: directory)
   }
 
-  /// The words of a learner rank, after the program's name.
+  /// The arguments of a learner rank.
   func learnerWords(threads: Int) -> [String] {
-    [
+    let operation = settings.operation
+    return [
       "learner", "--run", directory.path, "--coordinator", "\(address)", "--threads", "\(threads)",
-      "--checkpoint-every", "\(settings.checkpointEvery)", "--keep-checkpoints", "\(settings.keepCheckpoints)",
-    ] + Self.words(key: key, settings)
+      "--checkpoint-every", "\(operation.checkpointEvery)", "--keep-checkpoints", "\(operation.keepCheckpoints)",
+    ] + Self.words(key: key, operation)
   }
 }
 
 /// Workers and learner ranks on this machine, as many as the settings say.
 final class OneMachine: ProcessPlan {
-  /// nil where nothing is trained.
+  /// nil if nothing is trained.
   private let launcher: MPILauncher?
 
   init(_ launcher: MPILauncher?) { self.launcher = launcher }
 
   func processes(in context: LaunchContext) throws -> [SupervisedProcess] {
-    let settings = context.settings
+    let operation = context.settings.operation
     func threads(sharedBy processes: Int) -> Int {
-      settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(processes, 1))
+      operation.threads(sharedBy: processes, cores: Machine.coreCount)
     }
-    var processes = (0..<settings.workers).map { index in
+    var processes = (0..<operation.workers).map { index in
       let name = "worker-\(index + 1)"
       return SupervisedProcess("worker", name: name) {
-        try context.worker(name: name, threads: threads(sharedBy: settings.workers), log: name)
+        try context.worker(name: name, threads: threads(sharedBy: operation.workers), log: name)
       }
     }
     if let launcher {
       processes.append(
         SupervisedProcess("learner", name: "learner") {
           var command = try LaunchContext.ownCommand(
-            context.learnerWords(threads: threads(sharedBy: settings.learners)), log: "learner", in: context.directory)
+            context.learnerWords(threads: threads(sharedBy: operation.learners)), log: "learner", in: context.directory)
           command.arguments =
-            launcher.arguments(ranks: settings.learners) + [command.program] + command.arguments
+            launcher.arguments(ranks: operation.learners) + [command.program] + command.arguments
           command.program = launcher.program
           command.environment = launcher.environment
           return command

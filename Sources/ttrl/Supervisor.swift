@@ -1,26 +1,25 @@
-// Supervisor: the processes of a run.
+// Supervisor: keeps the processes of a run running.
 //
-// It starts a coordinator, and whoever the plan names: workers and the learner's MPI job, here or elsewhere. It starts
-// again whichever dies, shows progress from the run's own files, and stops everything when asked to. It takes no part
-// in the run: killing it kills the rest, and the same command continues where the ledger ends.
+// It starts a coordinator and the processes of the plan: workers and the learner's MPI job, here or elsewhere. It
+// starts a process that dies again, shows progress from the run's own files, and stops everything when it is asked to.
+// It has no part in the run's work: if it is killed, the others die with it, and the same command continues where the
+// ledger ends.
 
 import Base
 import Ceilings
 import Commands
 import Foundation
-import Observatory
 import Platform
-import Records
 import Runs
 import Settings
 
 final class Supervisor {
   private let directory: RunDirectory
-  private let settings: Settings
-  /// Path of the key that all of them get, or `Settings.plainTCP`.
+  private let settings: RunSettings
+  /// Path of the key for all processes, or `OperationSettings.plainTCP`.
   private let key: String
   private let plan: any ProcessPlan
-  /// Held while it works; `ttrl stop` finds the process by it.
+  /// Held while the supervisor runs; `ttrl stop` finds it by this lock.
   private let lock: RunLock
   private let loop: EventLoop
   private var processes: [SupervisedProcess] = []
@@ -30,9 +29,9 @@ final class Supervisor {
   private let progress: ProgressView
   private let page: PageKeeper
 
-  /// - Parameter peak: what the machine could do at most, where it is the only one; shown beside what it does.
+  /// - Parameter peak: the machine's peak, if it is the only one; the progress is compared with it.
   init(
-    _ directory: RunDirectory, settings: Settings, steps: UInt32, key: String, plan: any ProcessPlan,
+    _ directory: RunDirectory, settings: RunSettings, steps: UInt32, key: String, plan: any ProcessPlan,
     peak: ArithmeticPeak? = nil
   ) throws {
     self.directory = directory
@@ -44,7 +43,7 @@ final class Supervisor {
     let progress = ProgressView(directory, steps: Int(steps))
     progress.peak = peak
     self.progress = progress
-    page = PageKeeper(directory, settings, loop: loop) { text in progress.say(text) }
+    page = PageKeeper(directory, settings.operation, loop: loop) { text in progress.say(text) }
   }
 
   /// Runs until the run is finished, fails for good, or is interrupted.
@@ -55,8 +54,10 @@ final class Supervisor {
     try Files.createDirectory(directory.logs)
     try? Files.removeTree(directory.address)
     try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in self.interrupt() }
-    try start(SupervisedProcess("coordinator", name: "coordinator", command: coordinatorCommand))
-    awaitAddress(since: MonotonicClock.now())
+    let coordinator = SupervisedProcess("coordinator", name: "coordinator", command: coordinatorCommand)
+    processes = [coordinator]
+    try spawn(coordinator)
+    awaitAddress()
     page.start()
     showProgress()
     while outcome == nil { loop.run() }
@@ -68,121 +69,112 @@ final class Supervisor {
   // MARK: Commands
 
   private func coordinatorCommand() throws -> ChildProcess.Command {
-    // Started again, it listens where the others look for it.
-    let listen = address.map { "\($0)" } ?? settings.listen
+    // After a restart it listens at the address that the other processes know.
+    let listen = address.map { "\($0)" } ?? settings.operation.listen
     return try LaunchContext.ownCommand(
-      ["coordinator", "--run", directory.path, "--listen", listen] + LaunchContext.words(key: key, settings),
+      ["coordinator", "--run", directory.path, "--listen", listen] + LaunchContext.words(key: key, settings.operation),
       log: "coordinator", in: directory)
   }
 
   private func context() throws -> LaunchContext {
     guard let address else { throw UserError("the coordinator has no address yet") }
-    let found = settings.coordinator.isEmpty ? address : try HostPort(parsing: settings.coordinator)
+    let other = settings.operation.coordinator
     return LaunchContext(
-      directory: directory, settings: settings, address: found, key: key, loop: loop,
+      directory: directory, settings: settings, address: other.isEmpty ? address : try HostPort(parsing: other),
+      key: key, loop: loop,
       say: { self.progress.say($0) })
   }
 
   // MARK: Processes
 
-  private func start(_ child: SupervisedProcess) throws {
-    processes.append(child)
-    try launch(child)
+  private func start(_ process: SupervisedProcess) {
+    processes.append(process)
+    launch(process)
   }
 
-  private func launch(_ child: SupervisedProcess) throws {
-    guard let prepare = child.prepare else { return try spawn(child) }
-    prepare {
-      guard !self.isStopping, self.outcome == nil, !child.isRetired, child.process == nil else { return }
+  /// Starts a process, when its preparation is done. A process that cannot be started ends the run.
+  private func launch(_ process: SupervisedProcess) {
+    let begin = {
+      guard !self.isStopping, self.outcome == nil, !process.isRetired, process.child == nil else { return }
       do {
-        try self.spawn(child)
+        try self.spawn(process)
       } catch {
-        self.fail("\(child.name) cannot be started: \(error)")
+        self.fail("\(process.name) cannot be started: \(error)")
       }
     }
+    if let prepare = process.prepare { prepare(begin) } else { begin() }
   }
 
-  private func spawn(_ child: SupervisedProcess) throws {
-    child.started = MonotonicClock.now()
-    child.logBytes = (try? Files.size(of: log(of: child))) ?? 0
-    child.process = try ChildProcess(try child.command(), loop: loop) { status in self.ended(child, status) }
+  private func spawn(_ process: SupervisedProcess) throws {
+    process.started = MonotonicClock.now()
+    process.logBytes = (try? Files.size(of: log(of: process))) ?? 0
+    process.child = try ChildProcess(try process.command(), loop: loop) { status in self.ended(process, status) }
   }
 
-  private func ended(_ child: SupervisedProcess, _ status: ChildProcess.ExitStatus) {
-    child.process = nil
-    if status == .exited(0) { child.isDone = true }
-    guard !isStopping, outcome == nil, !child.isRetired else { return }
-    if child.name == "coordinator", child.isDone {
+  private func ended(_ process: SupervisedProcess, _ status: ChildProcess.ExitStatus) {
+    process.child = nil
+    if status == .exited(0) { process.isDone = true }
+    guard !isStopping, outcome == nil, !process.isRetired else { return }
+    if process.name == "coordinator", process.isDone {
       outcome = ExitStatus.done
       loop.stop()
-    } else if child.patience == .endless {
-      if !child.isDone { tryLater(child, after: status) }
+    } else if process.patience == .endless {
+      if !process.isDone { tryLater(process, after: status) }
     } else if status == .exited(ExitStatus.usage) {
-      giveUp(on: child, "cannot go on")
-    } else if !child.isDone {
-      startAgain(child, after: status)
+      giveUp(on: process, "cannot continue")
+    } else if !process.isDone {
+      startAgain(process, after: status)
     }
   }
 
-  private func log(of child: SupervisedProcess) -> String { "\(directory.logs)/\(child.name).log" }
+  private func log(of process: SupervisedProcess) -> String { "\(directory.logs)/\(process.name).log" }
 
-  private func startAgain(_ child: SupervisedProcess, after status: ChildProcess.ExitStatus) {
+  private func startAgain(_ process: SupervisedProcess, after status: ChildProcess.ExitStatus) {
     let now = MonotonicClock.now()
-    child.deaths = child.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
-    guard child.deaths.count <= Limits.restarts else {
+    process.deaths = process.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
+    guard process.deaths.count <= Limits.restarts else {
       return giveUp(
-        on: child, "\(status), \(child.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
+        on: process, "\(status), \(process.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
     }
-    progress.say("\(child.name) \(status); starting it again (log: \(log(of: child)))")
-    loop.schedule(at: now + .milliseconds(200 << UInt64(child.deaths.count - 1))) {
-      guard !self.isStopping, self.outcome == nil else { return }
-      do {
-        try self.launch(child)
-      } catch {
-        self.fail("\(child.name) cannot be started: \(error)")
-      }
-    }
+    progress.say("\(process.name) \(status); starting it again (log: \(log(of: process)))")
+    loop.schedule(at: now + .milliseconds(200 << UInt64(process.deaths.count - 1))) { self.launch(process) }
   }
 
-  /// A process elsewhere: its machine may be away, for however long. What is said is said once, and when it is back.
-  private func tryLater(_ child: SupervisedProcess, after status: ChildProcess.ExitStatus) {
+  /// For a process on another machine, which can be away for any time. It is reported once, and again when the process
+  /// is back.
+  private func tryLater(_ process: SupervisedProcess, after status: ChildProcess.ExitStatus) {
     let now = MonotonicClock.now()
-    if now.since(child.started) > Limits.goodStart { child.deaths = [] }
-    if child.awaySince == nil {
-      child.awaySince = now
-      let words = LastWords.of(child.role, log: log(of: child), from: child.logBytes)
-      progress.say("\(child.name) \(status); it is tried again until it is back: \(words)")
+    if now.since(process.started) > Limits.goodStart { process.deaths = [] }
+    if process.awaySince == nil {
+      process.awaySince = now
+      let words = LastWords.of(process.role, log: log(of: process), from: process.logBytes)
+      progress.say("\(process.name) \(status); it is tried again until it is back: \(words)")
     }
-    let doublings = min(UInt64(child.deaths.count), 5)
+    let doublings = min(UInt64(process.deaths.count), 5)
     let pause = min(Limits.reachAgainFirst.nanoseconds << doublings, Limits.reachAgainLongest.nanoseconds)
-    child.deaths.append(now)
+    process.deaths.append(now)
     loop.schedule(at: now + Instant.Span(nanoseconds: pause)) {
-      guard !self.isStopping, self.outcome == nil, !child.isRetired, child.process == nil else { return }
-      do {
-        try self.launch(child)
-        self.greetWhenBack(child, started: child.started)
-      } catch {
-        self.fail("\(child.name) cannot be started: \(error)")
-      }
+      self.launch(process)
+      self.reportWhenBack(process, started: process.started)
     }
   }
 
-  /// The other side says when it has started the process.
-  private func greetWhenBack(_ child: SupervisedProcess, started: Instant) {
+  /// Reports that a process is back when the other machine has started it.
+  private func reportWhenBack(_ process: SupervisedProcess, started: Instant) {
     loop.schedule(at: MonotonicClock.now() + .milliseconds(250)) {
-      guard child.process != nil, child.started == started, let away = child.awaySince else { return }
-      guard Reach.hasArrived(log: self.log(of: child), from: child.logBytes) else {
-        return self.greetWhenBack(child, started: started)
+      guard process.child != nil, process.started == started, let away = process.awaySince else { return }
+      guard Reach.hasArrived(log: self.log(of: process), from: process.logBytes) else {
+        return self.reportWhenBack(process, started: started)
       }
-      child.awaySince = nil
-      self.progress.say("\(child.name) is back after \(Int(MonotonicClock.now().since(away).seconds)) s")
+      process.awaySince = nil
+      self.progress.say("\(process.name) is back after \(Int(MonotonicClock.now().since(away).seconds)) s")
     }
   }
 
-  /// The role has said what is wrong; that is what the user has to read.
-  private func giveUp(on child: SupervisedProcess, _ how: String) {
-    let words = LastWords.of(child.role, log: log(of: child), from: child.logBytes)
-    fail("\(child.name) \(how): \(words)\nWhat is durable is kept: mend the cause and give the same command again.")
+  /// The role's own error tells the user what is wrong.
+  private func giveUp(on process: SupervisedProcess, _ how: String) {
+    let words = LastWords.of(process.role, log: log(of: process), from: process.logBytes)
+    fail("\(process.name) \(how): \(words)\nFinished work is kept: fix the cause and give the same command again.")
   }
 
   private func fail(_ text: String) {
@@ -191,28 +183,28 @@ final class Supervisor {
     loop.stop()
   }
 
-  /// Workers and learners need the coordinator's address, which it writes once it listens.
-  private func awaitAddress(since begun: Instant) {
+  /// Workers and learners need the coordinator's address, which the coordinator writes when it listens.
+  private func awaitAddress() {
     if let text = try? Files.readText(directory.address), let found = try? HostPort(parsing: trimmed(text)) {
       address = found
-      return startPeers()
+      return startPlan()
     }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) {
-      if self.outcome == nil, !self.isStopping { self.awaitAddress(since: begun) }
+      if self.outcome == nil, !self.isStopping { self.awaitAddress() }
     }
   }
 
-  private func startPeers() {
+  private func startPlan() {
     do {
-      for child in try plan.processes(in: try context()) { try start(child) }
+      for process in try plan.processes(in: try context()) { start(process) }
       watchPlan()
     } catch {
       fail("\(error)")
     }
   }
 
-  /// Starts whoever has joined the plan, tells those to leave whom it no longer has, and lets the others' new commands
-  /// hold from their next start.
+  /// Starts processes that are new in the plan, and stops those that it no longer has. The other processes get their
+  /// new commands at their next start.
   private func watchPlan() {
     loop.schedule(at: MonotonicClock.now() + .seconds(1)) {
       guard self.outcome == nil, !self.isStopping else { return }
@@ -224,16 +216,16 @@ final class Supervisor {
   private func adoptPlan() {
     do {
       let wanted = try plan.processes(in: try context())
-      for child in processes where child.name != "coordinator" && !child.isRetired {
-        guard let new = wanted.first(where: { $0.name == child.name }) else {
-          child.isRetired = true
-          child.process?.signal(Signal.terminate)
+      for process in processes where process.name != "coordinator" && !process.isRetired {
+        guard let new = wanted.first(where: { $0.name == process.name }) else {
+          process.isRetired = true
+          process.child?.signal(Signal.terminate)
           continue
         }
-        (child.command, child.prepare) = (new.command, new.prepare)
+        (process.command, process.prepare) = (new.command, new.prepare)
       }
-      for child in wanted where !processes.contains(where: { $0.name == child.name && !$0.isRetired }) {
-        try start(child)
+      for process in wanted where !processes.contains(where: { $0.name == process.name && !$0.isRetired }) {
+        start(process)
       }
     } catch {
       fail("\(error)")
@@ -244,27 +236,27 @@ final class Supervisor {
 
   private func interrupt() {
     guard outcome == nil else { return }
-    progress.say("stopping; what is done is kept, and the same command continues")
+    progress.say("stopping; finished work is kept, and the same command continues the run")
     outcome = ExitStatus.interrupted
     loop.stop()
   }
 
-  /// Asks politely, waits, then insists. Everything that matters is durable already.
+  /// Terminates all processes, and kills those that are still there after 5 s. Everything that matters is durable.
   private func stopAll() {
     isStopping = true
     page.stop()
-    // After a finished run the others leave by themselves: they have been told.
+    // After a finished run the other processes end by themselves: the coordinator has told them.
     if outcome != ExitStatus.done { signalAll(Signal.terminate) }
     let deadline = MonotonicClock.now() + .seconds(5)
-    while processes.contains(where: { $0.process != nil }), MonotonicClock.now() < deadline {
+    while processes.contains(where: { $0.child != nil }), MonotonicClock.now() < deadline {
       loop.run(until: MonotonicClock.now() + .milliseconds(50))
     }
     signalAll(Signal.kill)
-    while processes.contains(where: { $0.process != nil }) { loop.run(until: MonotonicClock.now() + .milliseconds(50)) }
+    while processes.contains(where: { $0.child != nil }) { loop.run(until: MonotonicClock.now() + .milliseconds(50)) }
     try? Files.removeTree(directory.address)
   }
 
-  private func signalAll(_ number: Int32) { for child in processes { child.process?.signal(number) } }
+  private func signalAll(_ number: Int32) { for process in processes { process.child?.signal(number) } }
 
   // MARK: Progress
 
@@ -279,12 +271,12 @@ final class Supervisor {
   private func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
 }
 
-/// What a role said before it ended: the paragraph of its error, or else the end of its log.
+/// A role's last words in its log: the paragraph of its error, or else the end of the log.
 enum LastWords {
   /// - Parameters:
-  ///   - role: the command; its error begins with "ttrl ROLE: ".
+  ///   - role: its command. Its error begins with "ttrl ROLE: ".
   ///   - log: path of its log.
-  ///   - offset: bytes of the log that are older than the process.
+  ///   - offset: the log's size before the process started.
   static func of(_ role: String, log path: String, from offset: Int) -> String {
     let bytes = ((try? Files.read(path)) ?? []).dropFirst(offset)
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
@@ -293,7 +285,7 @@ enum LastWords {
       let end = lines.filter { !$0.isEmpty }.suffix(8).map { "\n  " + $0 }.joined()
       return "the end of \(path):\(end.isEmpty ? " (empty)" : end)"
     }
-    // The launcher's rules and the log's own lines end the paragraph.
+    // Lines of mpirun and of the log itself end the paragraph.
     let paragraph = lines[start...].prefix { line in
       !line.isEmpty && !["---", "time=", "["].contains { line.hasPrefix($0) }
     }

@@ -1,4 +1,4 @@
-// TrainCommand: `ttrl train`, and the three roles it is made of.
+// TrainCommand: `ttrl train`, and the three roles that it starts.
 
 import Base
 import Ceilings
@@ -18,55 +18,56 @@ import Settings
 import WorkerRole
 
 extension Command {
-  @Sendable static func train(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func train(_ settings: RunSettings, _ call: CallSettings) throws -> Int32 {
     var settings = settings
-    settings.run = ThisProcess.absolute(settings.run)
-    settings.key = ClusterAccess.absolute(settings.key)
+    settings.operation.makePathsAbsolute()
+    let operation = settings.operation
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
-    let beginning = try RunBeginning.begin(settings, given: given, isDryRun: settings.isDryRun)
-    if try isFinished(beginning.directory, settings) { return ExitStatus.done }
-    announce(beginning, settings)
-    if settings.isDryRun {
-      let threads = (threads(of: settings.workers, settings), threads(of: settings.learners, settings))
-      try sayStepTime(beginning.settings, on: threads, ranks: settings.learners)
+    let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun)
+    if try isFinished(beginning.directory, call) { return ExitStatus.done }
+    announce(beginning, settings, call)
+    if call.isDryRun {
+      let threads = (threads(of: operation.workers, operation), threads(of: operation.learners, operation))
+      try sayStepTime(beginning.settings, on: threads, ranks: operation.learners)
       say(Comparison(beginning.settings).text)
       return ExitStatus.done
     }
-    // Only a live view shows it.
+    // Only a live view shows the peak.
     let peak =
       ProgressView.isLive
       ? try? ArithmeticPeak(of: try ModelDirectory(beginning.settings.model).configuration.model) : nil
-    return try supervise(beginning, settings, OneMachine(launcher), peak: peak)
+    return try supervise(beginning, settings, call, OneMachine(launcher), peak: peak)
   }
 
-  /// Runs the processes of a run that was begun, to its end.
+  /// Runs the processes of a run until it is finished.
   static func supervise(
-    _ beginning: RunBeginning.Outcome, _ settings: Settings, _ plan: any ProcessPlan, peak: ArithmeticPeak? = nil
+    _ beginning: RunBeginning.Outcome, _ settings: RunSettings, _ call: CallSettings, _ plan: any ProcessPlan,
+    peak: ArithmeticPeak? = nil
   ) throws -> Int32 {
     try awaitLock(beginning.directory)
-    // It may have been finished meanwhile, by whoever held the lock.
-    if try isFinished(beginning.directory, settings) { return ExitStatus.done }
-    let key = ClusterAccess.path(settings, beginning.directory)
-    // Made here, before anyone needs it.
-    _ = try ClusterAccess.key(key, isOwn: settings.key.isEmpty)
+    // The process that held the lock can have finished the run meanwhile.
+    if try isFinished(beginning.directory, call) { return ExitStatus.done }
+    let key = ClusterAccess.path(settings.operation, beginning.directory)
+    // The run's own key is made here, before a process needs it.
+    _ = try ClusterAccess.key(key, isOwn: settings.operation.key.isEmpty)
     let status = try Supervisor(
       beginning.directory, settings: settings, steps: beginning.settings.method.steps, key: key, plan: plan,
       peak: peak
     ).run()
-    if status == ExitStatus.done { try showResult(beginning.directory, settings) }
+    if status == ExitStatus.done { try showResult(beginning.directory, call) }
     return status
   }
 
-  /// Shows the results of a finished run.
-  static func isFinished(_ directory: RunDirectory, _ settings: Settings) throws -> Bool {
+  /// Whether the run is finished. Then its results are shown.
+  static func isFinished(_ directory: RunDirectory, _ call: CallSettings) throws -> Bool {
     guard Files.exists(directory.summary) else { return false }
     say("the run in \(directory.path) is finished; its results:")
-    try showResult(directory, settings)
+    try showResult(directory, call)
     return true
   }
 
-  /// Refuses a run that somebody else has open. Its coordinator may also be on its way out, after a `kill -9` of the
-  /// `train` that started it.
+  /// Refuses a run that another coordinator has open. It waits 2 s, because the coordinator can be about to end, after
+  /// a `kill -9` of the `train` that started it.
   private static func awaitLock(_ directory: RunDirectory) throws {
     let deadline = MonotonicClock.now() + .seconds(2)
     while true {
@@ -79,8 +80,13 @@ extension Command {
     }
   }
 
-  /// - Parameter processes: what is started, where it is not the settings' numbers on this machine.
-  static func announce(_ beginning: RunBeginning.Outcome, _ settings: Settings, processes: String? = nil) {
+  /// Tells the user what the run is and needs.
+  ///
+  /// - Parameter processes: what is started, if it is not the settings' numbers on this machine.
+  static func announce(
+    _ beginning: RunBeginning.Outcome, _ settings: RunSettings, _ call: CallSettings, processes: String? = nil
+  ) {
+    let (workers, learners) = (settings.operation.workers, settings.operation.learners)
     let method = beginning.settings.method
     if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
       let shape = TransformerPlan(model.configuration.model, type: beginning.settings.dtype)
@@ -96,7 +102,7 @@ extension Command {
     }
     guard method.steps > 0 else {
       say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
-      return say("processes: " + (processes ?? "1 coordinator, workers: \(settings.workers)"))
+      return say("processes: " + (processes ?? "1 coordinator, workers: \(workers)"))
     }
     say(
       "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
@@ -104,34 +110,34 @@ extension Command {
         + "\(beginning.settings.dtype.rawValue)")
     say(
       "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
-        + (settings.isDryRun ? "\n\(beginning.memory.text)" : ""))
-    if settings.isDryRun, processes == nil, let model = try? ModelDirectory(beginning.settings.model) {
-      for rank in 0..<min(2, settings.learners) {
+        + (call.isDryRun ? "\n\(beginning.memory.text)" : ""))
+    if call.isDryRun, processes == nil, let model = try? ModelDirectory(beginning.settings.model) {
+      for rank in 0..<min(2, learners) {
         let plan = RunMemory.learner(
-          beginning.settings, model: model.configuration.model, rank: rank, of: settings.learners)
+          beginning.settings, model: model.configuration.model, rank: rank, of: learners)
         say("of this, \(rank == 0 ? "learner rank 0" : "each other rank"):\n\(plan.text)")
       }
     }
     say(
       "processes: "
         + (processes
-          ?? "1 coordinator, workers: \(settings.workers), learner ranks under mpirun: \(settings.learners) (sharing "
+          ?? "1 coordinator, workers: \(workers), learner ranks under mpirun: \(learners) (sharing "
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
   }
 
-  /// Of all processes of a role together, on this machine; no more than it has cores for.
-  private static func threads(of processes: Int, _ settings: Settings) -> Int {
-    settings.threads > 0 ? min(processes * settings.threads, Machine.coreCount) : Machine.coreCount
+  /// Threads of all processes of a role on this machine, at most as many as it has cores.
+  private static func threads(of processes: Int, _ operation: OperationSettings) -> Int {
+    operation.threads > 0 ? min(processes * operation.threads, Machine.coreCount) : Machine.coreCount
   }
 
-  /// How long a step will take, by arithmetic: at most, since responses may end earlier.
+  /// Prints the estimated time of a step. It is an upper bound, because responses can end earlier.
   ///
   /// - Parameters:
   ///   - settings: the run's.
-  ///   - threads: of all machines, as fast as those of this one.
-  ///   - machines: if more than one, their links carry `StepTime.usualLink`.
+  ///   - threads: of all machines. They are taken to be as fast as those of this machine.
+  ///   - machines: if there are several, their links are taken to carry `StepTime.usualLink`.
   static func sayStepTime(
-    _ settings: Settings, on threads: (sampling: Int, training: Int), ranks: Int, machines: Int = 1
+    _ settings: RunSettings, on threads: (sampling: Int, training: Int), ranks: Int, machines: Int = 1
   ) throws {
     guard settings.method.steps > 0 else { return }
     guard let gigaflops = try Ceilings.multiplyAdds(.float32, threads: Machine.coreCount) else { return }
@@ -149,12 +155,14 @@ extension Command {
     say(
       "a step takes about \(StepTime.text(time.total)), if responses are all \(tokens) tokens long: sampling "
         + "\(StepTime.text(time.sampling)) on \(threads.sampling) threads, training \(StepTime.text(time.training)) on "
-        + "\(threads.training)\(network). By arithmetic, with threads of \(Int(perThread.rounded())) GFLOP/s as here")
+        + "\(threads.training)\(network). This is an estimate for threads of \(Int(perThread.rounded())) GFLOP/s, as "
+        + "here"
+    )
   }
 
-  private static func showResult(_ directory: RunDirectory, _ settings: Settings) throws {
+  private static func showResult(_ directory: RunDirectory, _ call: CallSettings) throws {
     let history = try RunSummary.history(try Ledger(path: directory.ledger, mode: .readOnly))
-    if settings.isJSON { print(try Files.readText(directory.summary), terminator: "") }
+    if call.isJSON { print(try Files.readText(directory.summary), terminator: "") }
     let table = FinalTable.text(history)
     if !table.isEmpty { say("\n" + table) }
     if let saved = FinalTable.savedSamples(history) { say(saved) }
@@ -166,37 +174,37 @@ extension Command {
 
   // MARK: Roles
 
-  @Sendable static func coordinator(_ settings: Settings, given: [String]) throws -> Int32 {
-    try Log.start(role: "coordinator", level: Log.Level(settings.logLevel))
+  @Sendable static func coordinator(_ settings: RunSettings, _ call: CallSettings) throws -> Int32 {
     var settings = settings
-    settings.run = ThisProcess.absolute(settings.run)
-    settings.key = ClusterAccess.absolute(settings.key)
-    let directory = RunDirectory(settings.run)
-    if !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: given) }
-    let key = try ClusterAccess.key(ClusterAccess.path(settings, directory), isOwn: settings.key.isEmpty)
+    settings.operation.makePathsAbsolute()
+    let operation = settings.operation
+    try Log.start(role: "coordinator", level: Log.Level(operation.logLevel))
+    let directory = RunDirectory(operation.run)
+    if !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: call.given) }
+    let key = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
     return try CoordinatorShell(try Run(opening: directory), key: key).serve(
-      on: try HostPort(parsing: settings.listen))
+      on: try HostPort(parsing: operation.listen))
   }
 
-  @Sendable static func worker(_ settings: Settings, given: [String]) throws -> Int32 {
+  @Sendable static func worker(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let name = settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name
     try Log.start(role: name, level: Log.Level(settings.logLevel))
     let options = WorkerOptions(
       coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
-      threads: settings.threads > 0 ? settings.threads : Machine.coreCount,
+      threads: settings.threads(sharedBy: 1, cores: Machine.coreCount),
       keyValueBytesMax: settings.keyValueBytesMax,
       relay: settings.relay == "none" ? nil : try HostPort(parsing: settings.relay))
     return try WorkerShell(options).run()
   }
 
-  @Sendable static func learner(_ settings: Settings, given: [String]) throws -> Int32 {
-    // mpirun may be killed without a chance to end its ranks.
+  @Sendable static func learner(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
+    // mpirun can be killed before it ends its ranks.
     _ = ThisProcess.dieWithParent()
     let ranks = try MPICollectives()
     try Log.start(role: "learner-\(ranks.rank)", level: Log.Level(settings.logLevel))
     do {
       let directory = RunDirectory(ThisProcess.absolute(settings.run))
-      // The other ranks, which may be on other machines, have neither the directory nor the key.
+      // The other ranks can be on other machines: they have neither the directory nor the key.
       let isLeading = ranks.rank == 0
       if isLeading { try ClusterAccess.require(settings.coordinator, key: settings.key) }
       let run = try isLeading ? Run(opening: directory) : RunParcel.open(try ranks.receiveFromRoot())
@@ -205,7 +213,7 @@ extension Command {
       let options = LearnerOptions(
         coordinator: try HostPort(parsing: settings.coordinator),
         key: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
-        threads: settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / here),
+        threads: settings.threads(sharedBy: here, cores: Machine.coreCount),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
       let status = try LearnerShell(run, options, ranks).serve()
       try ranks.finish()
@@ -213,14 +221,14 @@ extension Command {
     } catch {
       Log.error("learner.failed", ["reason": "\(error)"])
       complain("ttrl learner: \(error)")
-      // The other ranks wait in a collective that this one will not join.
+      // The other ranks wait in a collective operation that this rank will not join.
       ranks.abort(status: ExitStatus.of(error, isRole: true))
     }
   }
 }
 
 extension Log.Level {
-  /// The setting's level; the names are the same.
+  /// The level with the same name.
   init(_ level: LogLevel) {
     self =
       switch level {

@@ -1,4 +1,4 @@
-// ttrl: CommandTable.swift says what it can do. `main` is synchronous: the learner calls MPI from this thread only.
+// ttrl: CommandTable.swift lists its commands. `main` is synchronous: the learner calls MPI from this thread only.
 
 import Commands
 import Glibc

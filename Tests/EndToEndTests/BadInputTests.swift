@@ -1,6 +1,7 @@
-// Wrong input gets one clear paragraph and the right exit status, and nothing is begun.
+// Wrong input gives one clear paragraph and the right exit status, and no run begins.
 //
-// 2: usage or settings. 1: something the settings point at cannot be used. Each case names what its text must hold.
+// Status 2: usage or settings. Status 1: something that the settings name cannot be used. Each case lists words that
+// the paragraph must contain.
 
 import Foundation
 import Testing
@@ -29,7 +30,7 @@ extension EndToEnd {
     }
 
     static let files: [(name: String, text: String, words: [String])] = [
-      ("a line that is no JSON", "{\"prompt\": \"1?\"}\n\n{\"prompt\": \"2?\"\n", ["line 3, column"]),
+      ("a line that is not JSON", "{\"prompt\": \"1?\"}\n\n{\"prompt\": \"2?\"\n", ["line 3, column"]),
       (
         "every bad line", "{\"prompt\": 1}\n{\"question\": \"2?\"}\n[]x\n{}\n",
         ["line 1", "line 3", "line 4: no \"prompt\""]
@@ -78,7 +79,7 @@ extension EndToEnd {
 
     // MARK: Settings
 
-    @Test func `all that is wrong with the settings is said at once, file and flags together`() throws {
+    @Test func `everything that is wrong with the settings is reported at once, file and flags together`() throws {
       let file = scratch.write(
         "{ /* JSON5 */ wokers: 3, votes: 'x', lr: [1], temperature: 0, seed: 18446744073709551615 }", to: "run.json5")
       try expectRefusal(
@@ -86,7 +87,7 @@ extension EndToEnd {
         status: 2,
         [
           "9 problems", "did you mean \"workers\"", "votes is \"x\"", "lr is a list", "did you mean \"steps\"",
-          "labels is \"gold\"", "steps is \"-1\"", "10.0.0.1:7 is not on this machine", "\"stray\" is no flag",
+          "labels is \"gold\"", "steps is \"-1\"", "10.0.0.1:7 is not on this machine", "\"stray\" is not a flag",
           "temperature 0 makes all votes equal",
         ])
     }
@@ -98,14 +99,15 @@ extension EndToEnd {
       (["--votes"], "--votes needs a value"),
       (["--seed", "1", "--seed", "2"], "\"seed\" is given twice"),
       (["--config", "/nowhere/run.json5"], "/nowhere/run.json5: No such file"),
-      (["--samples", "3"], "this command takes no \"samples\""),
+      (["--samples", "3"], "this command does not take \"samples\""),
     ])
     func `settings that contradict each other are refused`(_ arguments: [String], _ words: String) throws {
       try expectRefusal(arguments, status: 2, [words])
     }
 
-    @Test func `a settings file that is no JSON5 is refused`() throws {
-      try expectRefusal(["--config", scratch.write("{ steps: ", to: "run.json5")], status: 2, ["is no settings file"])
+    @Test func `a settings file that is not JSON5 is refused`() throws {
+      try expectRefusal(
+        ["--config", scratch.write("{ steps: ", to: "run.json5")], status: 2, ["is not a settings file"])
     }
 
     // MARK: Run directory
@@ -122,12 +124,12 @@ extension EndToEnd {
       let other = scratch.write("mine", to: "notes.txt")
       let outcome = try Program.run(["train", "--run", scratch.path], within: 20)
       #expect(
-        outcome.status == 1 && outcome.errors.contains("not a run") && outcome.errors.contains("it holds notes.txt."),
+        outcome.status == 1 && outcome.errors.contains("not a run") && outcome.errors.contains("it has notes.txt."),
         "\(outcome.errors)")
       #expect(textOfFile(other) == "mine")
     }
 
-    @Test func `a run may begin on a disk of its own, with logs on another`() throws {
+    @Test func `a run can begin on a disk of its own, with logs on another`() throws {
       for name in ["lost+found", "logs"] {
         try FileManager.default.createDirectory(atPath: scratch.file(name), withIntermediateDirectories: false)
       }
@@ -146,7 +148,9 @@ extension EndToEnd {
       ),
       (["--data", "builtin:held-out"], ["other training questions"]),
     ])
-    func `what would change the result of a run is refused, each by name`(_ extra: [String], _ words: [String]) throws {
+    func `settings that would change a run's result are refused, each by name`(_ extra: [String], _ words: [String])
+      throws
+    {
       _ = try #require(SmallRun.undisturbed)
       let outcome = try Program.run(["train", "--run", SmallRun.undisturbedDirectory] + extra)
       #expect(outcome.status == 2, "\(outcome.errors)")
@@ -154,7 +158,7 @@ extension EndToEnd {
       #expect(!outcome.errors.contains("workers"))
     }
 
-    @Test func `what cannot change the result may differ, and the rest need not be given`() throws {
+    @Test func `settings that cannot change the result can differ, and the others need not be given`() throws {
       _ = try #require(SmallRun.undisturbed)
       let flags = ["--workers", "3", "--learners", "1", "--threads", "2", "--checkpoint-every", "2", "--dry-run"]
       let outcome = try Program.run(["train", "--run", SmallRun.undisturbedDirectory] + flags)

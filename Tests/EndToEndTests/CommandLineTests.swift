@@ -1,4 +1,4 @@
-// The commands as one reads and types them.
+// The commands as users type them, and their help.
 
 import Foundation
 import Testing
@@ -7,7 +7,7 @@ extension EndToEnd {
   @Suite struct CommandLineTests {
     private static let programs = ["ttrl", "ttrl-dev"]
 
-    /// Those of two words, as bench rollout, with both.
+    /// The names of all commands; some have two words, such as bench rollout.
     private static func commands(of program: String) throws -> [String] {
       let help = try Program.run(["--help"], program: Program.path(program)).output
       let lines = help.split(separator: "\n").drop { $0 != "Commands:" }.dropFirst().prefix { $0.hasPrefix("  ") }
@@ -34,7 +34,7 @@ extension EndToEnd {
       #expect(outcome.errors.contains("cannot write to standard output: No space left"), "\(outcome.errors)")
     }
 
-    @Test func `what could not be told ends nothing`() throws {
+    @Test func `a message that cannot be written does not end the command`() throws {
       let outcome = try Program.run(["-c", "\(Program.path()) 2>/dev/full"], program: "/bin/bash")
       #expect(outcome.status == 2, "\(outcome)")
     }
@@ -96,7 +96,7 @@ extension EndToEnd {
       #expect(try Program.run(["-c", script], program: "/bin/bash").output == completion + "\n")
     }
 
-    @Test func `train's help shows the built-in example's defaults beside the usual ones`() throws {
+    @Test func `train's help shows the built-in example's defaults and the usual ones`() throws {
       let help = try Program.run(["train", "--help"]).output
       #expect(help.contains("[240; builtin: 30]") && help.contains("[exact]"))
     }
@@ -112,7 +112,7 @@ extension EndToEnd {
       #expect(outcome.status == 1 && outcome.errors.contains(words), "\(outcome.errors)")
     }
 
-    @Test func `vote answers by the recipe that it is told`() throws {
+    @Test func `vote follows the recipe that it is given`() throws {
       let group = #"{"responses": ["no idea", "no", "\\boxed{1/2}"], "answer": "0.5"}"#
       let ours = try Program.run(["vote"], input: Data(group.utf8)).output
       #expect(ours.contains(#""label":"1/2","votes":1"#) && ours.contains(#""label_accuracy":1.0"#), "\(ours)")
@@ -133,19 +133,19 @@ extension EndToEnd {
       #expect(page.contains(outcome.output), "run ttrl-dev differences again:\n\(outcome.output)")
     }
 
-    @Test func `a dry run shows what the recipe and the preset have otherwise, and starts nothing`() throws {
+    @Test func `a dry run shows which settings differ from the recipe and the preset, and starts nothing`() throws {
       let scratch = Scratch()
       let outcome = try Program.run([
         "train", "--run", scratch.file("run"), "--dry-run", "--preset", "amc", "--suffix", " ", "--max-new-tokens",
         "80",
       ])
       #expect(outcome.status == 0, "\(outcome.errors)")
-      #expect(outcome.errors.contains("recipe ttrl, preset amc for other; this run beside the paper"))
+      #expect(outcome.errors.contains("recipe ttrl, preset amc for other; this run compared with the paper"))
       #expect(outcome.errors.contains("* max-new-tokens") || outcome.errors.contains("*  max-new-tokens"))
       #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
     }
 
-    @Test func `a question file of another shape is converted`() throws {
+    @Test func `a question file of another format is converted`() throws {
       let scratch = Scratch()
       let data = scratch.write(#"[{"problem": "1 + 2 =", "answer": 3.0, "unique_id": "a"}]"#, to: "train.json")
       let outcome = try Program.run(["convert", "--data", data])

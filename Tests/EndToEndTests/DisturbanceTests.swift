@@ -79,7 +79,7 @@ extension EndToEnd {
       run.signal(signal)
       let outcome = run.wait(within: 10)
       #expect(outcome.status == 130, "\(outcome.errors)")
-      #expect(outcome.errors.contains("the same command continues"))
+      #expect(outcome.errors.contains("the same command continues the run"))
       #expect(family.filter { ProcessTable.isAlive($0.id) }.map(\.arguments) == [])
       #expect(SmallRun.stepsDone(in: directory) < SmallRun.steps)
       #expect(try SmallRun.finish(in: directory) == SmallRun.undisturbed)

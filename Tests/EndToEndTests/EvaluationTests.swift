@@ -32,7 +32,7 @@ extension EndToEnd {
     @Test func `what makes no sense together is refused before anything starts`() throws {
       let scratch = Scratch()
       let few = try Program.run(Self.evaluation.map { $0 == "2,4" ? "2,8" : $0 })
-      #expect(few.status == 2 && few.errors.contains("counts has 8, above samples (4)"))
+      #expect(few.status == 2 && few.errors.contains("counts has 8, which is above samples (4)"))
       let idle = try Program.run(["train", "--run", scratch.file("a"), "--steps", "0", "--eval", "none"])
       #expect(idle.status == 2 && idle.errors.contains("there is nothing to do"))
       let twins = try Program.run(["train", "--run", scratch.file("b"), "--transfer", "x/amc.jsonl,y/amc.json"])

@@ -107,8 +107,8 @@ extension EndToEnd {
       #expect(try Program.run(["key", "--key", key]).status == 0)
       for (arguments, words) in [
         (["train", "--run", directory, "--listen", "0.0.0.0:0"], "give the cluster's key with --key FILE"),
-        (["train", "--run", directory, "--listen", ":0", "--key", "none"], "--key none lets anyone there"),
-        (["worker", "--coordinator", "10.0.0.1:7171", "--key", "none"], "--key none lets anyone there"),
+        (["train", "--run", directory, "--listen", ":0", "--key", "none"], "with --key none every machine"),
+        (["worker", "--coordinator", "10.0.0.1:7171", "--key", "none"], "with --key none every machine"),
         (["worker", "--coordinator", "127.0.0.1:7171"], "--key FILE is missing"),
         (["worker", "--coordinator", "10.0.0.1:7171", "--key", key + "s"], "cannot read the key"),
       ] {

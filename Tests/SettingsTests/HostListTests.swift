@@ -1,4 +1,4 @@
-// A hosts file says what it means, and everything that is wrong with it is told at once.
+// Hosts files are read, and everything that is wrong with one is reported at once.
 
 import Settings
 import Testing
@@ -32,12 +32,12 @@ import Testing
     #expect(list.mpiArguments == ["--mca", "btl_tcp_if_include", "eth0"])
   }
 
-  @Test func `everything that is wrong is told at once, with its line`() {
+  @Test func `everything that is wrong is reported at once, with its line`() {
     let found = problems("a here learners=1\na workers=-1\nb c=2 \"\nd here via=rsh\n-x ssh=-oProxyCommand=x\n")
     let expected = [
-      "line 2: a is named twice", "line 2: workers is \"-1\"", "line 3: a quote is not closed",
+      "line 2: a is listed twice", "line 2: workers is \"-1\"", "line 3: a quote is not closed",
       "line 3: there is no \"c\"", "line 4: via is \"rsh\"", "line 4: two machines are \"here\"",
-      "line 5: \"-x\" is no name", "line 5: \"-oProxyCommand=x\" is no target of ssh",
+      "line 5: \"-x\" is not a valid name", "line 5: \"-oProxyCommand=x\" is not a target of ssh",
     ]
     for words in expected { #expect(found.contains { $0.contains(words) }, "\(words)\n\(found)") }
   }
@@ -45,6 +45,6 @@ import Testing
   @Test func `rank 0 is where the run directory is`() {
     #expect(problems("a here workers=1\nb learners=1").first?.contains("no learner rank is here") == true)
     #expect(problems("a here workers=1\nb workers=1") == [])
-    #expect(problems("# nothing\n").first?.contains("names no machine") == true)
+    #expect(problems("# nothing\n").first?.contains("does not name a machine") == true)
   }
 }

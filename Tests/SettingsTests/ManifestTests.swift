@@ -1,4 +1,4 @@
-// settings.json: what a run was begun with comes back from it, and decides what a continued run may change.
+// settings.json: the settings of a run come back from it, and it decides what a continued run can change.
 
 import Foundation
 import Runs
@@ -15,7 +15,7 @@ import Testing
   deinit { try? FileManager.default.removeItem(atPath: directory.path) }
 
   /// The settings as a later start of the run reads them.
-  private func saved(_ settings: Settings) throws -> RunManifest {
+  private func saved(_ settings: RunSettings) throws -> RunManifest {
     let text = RunManifest.text(id: "7", settings: settings, modelIdentity: "abc")
     try text.write(toFile: directory.settings, atomically: true, encoding: .utf8)
     return try RunManifest(reading: directory)
@@ -26,7 +26,7 @@ import Testing
     var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: manifest.settings)
     parser.apply(given.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, from: "command line")
     do {
-      try manifest.check(parser.settings, given: parser.given)
+      try manifest.check(parser.settings, given: parser.call.given)
       return []
     } catch RunError.changed(_, let settings) {
       return settings.map(\.name).sorted()
@@ -35,10 +35,10 @@ import Testing
     }
   }
 
-  private func settings(_ values: [String: String]) throws -> Settings {
-    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
+  private func settings(_ values: [String: String]) throws -> RunSettings {
+    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: RunSettings())
     parser.apply(values.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, from: "test")
-    // Unfinished: values that are merely other than the defaults may contradict each other.
+    // Not finished: values that only differ from the defaults can contradict each other.
     return parser.settings
   }
 
@@ -51,26 +51,26 @@ import Testing
       for setting in kept where given[setting.name] != nil {
         #expect(setting.value(in: read) == given[setting.name], "\(setting.name)")
       }
-      #expect(read.run == directory.path)
+      #expect(read.operation.run == directory.path)
     }
     #expect(Set(otherCombinations.flatMap(\.keys)) == Set(otherValues.keys))
   }
 
   @Test func `settings that were not given come back as defaults`() throws {
-    var expected = Settings()
-    expected.run = directory.path
-    #expect(try saved(Settings()).settings == expected)
+    var expected = RunSettings()
+    expected.operation.run = directory.path
+    #expect(try saved(RunSettings()).settings == expected)
   }
 
-  @Test func `exactly the settings that may change the result are refused, all by name`() throws {
+  @Test func `exactly the settings that can change the result are refused, all by name`() throws {
     let byContent = ["model", "data", "held-out", "transfer"]
     let fixed = SettingTable.all.filter { $0.effect == .result && !byContent.contains($0.name) }.map(\.name)
     let given = otherValues.filter { value in SettingTable.named(value.key)?.effect != .command }
-    #expect(refused(given, of: try saved(Settings())) == fixed.sorted())
+    #expect(refused(given, of: try saved(RunSettings())) == fixed.sorted())
     for free in ["workers", "learners", "threads", "listen", "checkpoint-every"] { #expect(!fixed.contains(free)) }
   }
 
-  @Test func `the same settings given again are no change`() throws {
+  @Test func `the same settings given again change nothing`() throws {
     let given = ["steps": "9", "lr": "0.0001", "labels": "random", "ignore-eos": "true"]
     #expect(refused(given, of: try saved(try settings(given))) == [])
   }
@@ -81,7 +81,7 @@ import Testing
   }
 
   @Test(arguments: ["", "{", "[]", "{}", "{\"run\": \"7\", \"settings\": {\"steps\": \"x\"}}"])
-  func `a damaged settings.json is said to be damaged`(_ text: String) throws {
+  func `a damaged settings.json is reported as damaged`(_ text: String) throws {
     try text.write(toFile: directory.settings, atomically: true, encoding: .utf8)
     #expect { try RunManifest(reading: self.directory) } throws: { error in
       if case RunError.damagedManifest = error { true } else { false }

@@ -1,4 +1,4 @@
-// OtherValues: what tests set settings to.
+// OtherValues: the values that tests give to settings.
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
@@ -9,7 +9,7 @@ let otherValues: [String: String] = [
   "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
   "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
-  "early-stop": "on", "temperature": "0.7", "top-p": "0.95", "top-k": "50",
+  "early-stop": "on", "temperature": "0.7", "top-p": "0.85", "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
   "staleness": "2", "importance-cap": "3.0",
@@ -22,8 +22,8 @@ let otherValues: [String: String] = [
   "gradient-clip": "0.3", "reduction": "fast", "eval": "none", "eval-every": "6", "eval-samples": "7",
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5", "guard": "stop", "guard-window": "9",
   "deliver": "best",
-  "samples": "8", "counts": "2,8", "workers": "0", "learners": "9", "threads": "2", "kv-memory": "512",
-  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "none", "checkpoint-every": "3",
+  "samples": "8", "counts": "2,8", "workers": "7", "learners": "9", "threads": "2", "kv-memory": "512",
+  "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "k", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
@@ -32,7 +32,7 @@ let otherValues: [String: String] = [
   "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
 ]
 
-/// Settings of which one rules out the others: each list is given without the rest of these lists.
+/// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
   ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient", "staleness"],
   ["estimator", "vote-entropy-low", "vote-entropy-high"],

@@ -1,4 +1,4 @@
-// Recipes and presets: defaults by name, over which flags win, shown beside the paper's.
+// Recipes and presets: defaults by name, which flags override, compared with the paper's.
 
 import Base
 import Records
@@ -8,8 +8,8 @@ import Testing
 /// Settings as `train` resolves them: the defaults under recipe and preset, then what is given.
 private func resolved(
   _ given: [(name: String, value: String)], family: ModelFamily = .qwen25Math
-) throws(SettingsError) -> Settings {
-  let defaults = Settings().defaults(under: given, family: family)
+) throws(SettingsError) -> RunSettings {
+  let defaults = RunSettings().defaults(under: given, family: family)
   var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: defaults)
   parser.apply(given, from: "test")
   return try parser.finish()
@@ -21,9 +21,9 @@ private func resolved(
       for choices in Preset.allCases.map({ $0.choices(for: family) }) + Recipe.allCases.map({ $0.choices(steps: 240) })
       {
         for choice in choices {
-          var parser = SettingsParser(allowed: [choice.setting], defaults: Settings())
+          var parser = SettingsParser(allowed: [choice.setting], defaults: RunSettings())
           parser.apply([(choice.setting, choice.value)], from: "test")
-          #expect(parser.given == [choice.setting], "\(choice)")
+          #expect(parser.call.given == [choice.setting], "\(choice)")
         }
         #expect(Set(choices.map(\.setting)).count == choices.count, "a setting stands twice")
       }
@@ -31,7 +31,7 @@ private func resolved(
   }
 
   @Test func `the recipe ttrl is the defaults`() throws {
-    #expect(try resolved([("recipe", "ttrl")], family: .other) == Settings())
+    #expect(try resolved([("recipe", "ttrl")], family: .other) == RunSettings())
   }
 
   @Test func `the reference's recipe has its semantics`() throws {
@@ -44,7 +44,7 @@ private func resolved(
     #expect(method.klCoefficient == 0.001 && method.klEstimator == .k3 && method.klPlace == .loss)
   }
 
-  @Test func `the reference's warm-up is 3 % of the steps, wherever those come from`() throws {
+  @Test func `the reference's warm-up is 3 % of the steps, whether a preset or a flag sets them`() throws {
     let preset = try resolved([("recipe", "ttrl-reference"), ("preset", "amc")])
     #expect(preset.method.steps == 300 && preset.method.warmupSteps == 9)
     let flags = try resolved([("recipe", "ttrl-reference"), ("preset", "amc"), ("steps", "20")])

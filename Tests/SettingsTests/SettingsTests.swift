@@ -1,14 +1,15 @@
-// Settings: read from flags and files, checked all at once, and the same again from what was saved.
+// Settings are read from flags and files, checked all at once, and read again from what was saved.
 
 import Base
 import Records
 import Settings
 import Testing
 
-/// Flags as a command with every setting would read them.
-private func parse(_ arguments: [String], file: [(name: String, value: String)] = []) -> Result<Settings, SettingsError>
-{
-  var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
+/// Flags as a command that takes every setting of a run reads them.
+private func parse(
+  _ arguments: [String], file: [(name: String, value: String)] = []
+) -> Result<RunSettings, SettingsError> {
+  var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: RunSettings())
   let flags = parser.pairs(of: arguments)
   parser.apply(file, from: "run.json5")
   parser.apply(flags, from: "command line")
@@ -38,11 +39,11 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   }
 
   @Test func `what was given is known, in the order it was given`() {
-    var parser = SettingsParser(allowed: ["steps", "votes"], defaults: Settings())
+    var parser = SettingsParser(allowed: ["steps", "votes"], defaults: RunSettings())
     let flags = parser.pairs(of: ["--votes", "40", "--steps", "2"])
     parser.apply([("steps", "1")], from: "file")
     parser.apply(flags, from: "command line")
-    #expect(parser.given == ["steps", "votes"])
+    #expect(parser.call.given == ["steps", "votes"])
   }
 
   @Test func `every problem is reported, each with its place`() {
@@ -50,7 +51,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
       ["--stpes", "3", "--lr", "fast", "stray", "--votes"], file: [("labels", "gold"), ("seed", "-1")])
     #expect(
       found == [
-        "\"stray\" is no flag; flags begin with --",
+        "\"stray\" is not a flag; flags begin with --",
         "--votes needs a value: N",
         "run.json5: labels is \"gold\", expected vote or truth or random",
         "run.json5: seed is \"-1\", expected an integer from 0 to 18446744073709551615",
@@ -63,7 +64,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     ("--learning-rate", "did you mean \"lr\" or \"lr-schedule\" or \"lr-floor\"?"),
     ("--top_p", "did you mean \"top-p\"?"), ("--frobnicate", "see --help"), ("--1", "see --help"),
   ])
-  func `a name that no setting has is answered with what may be meant`(_ flag: String, _ hint: String) {
+  func `an unknown name is answered with suggestions`(_ flag: String, _ hint: String) {
     #expect(problems([flag, "1"]).first?.hasSuffix("; \(hint)") == true, "\(problems([flag, "1"]))")
   }
 
@@ -71,9 +72,9 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     #expect(problems(["--votes", "--steps", "3"]) == ["--votes needs a value: N"])
   }
 
-  @Test func `contradictions are reported with the rest`() {
+  @Test func `contradictions are reported with the other problems`() {
     let found = problems(["--votes", "1", "--temperature", "0", "--lr", "x"])
-    #expect(found.count == 4 - 1 && found[0].contains("lr"))
+    #expect(found.count == 3 && found[0].contains("lr"))
     #expect(found.contains { $0.contains("train-samples (32) is above votes (1)") })
     #expect(found.contains { $0.contains("at least 2") })
     #expect(problems(["--votes", "8", "--train-samples", "8", "--temperature", "0"]).count == 1)
@@ -91,7 +92,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     (["--vote-entropy-low", "0.3"], ["belong to estimator soft-vote"]),
     (["--estimator", "soft-vote", "--vote-entropy-low", "2", "--vote-entropy-high", "1"], ["no group would train"]),
   ])
-  func `what means nothing beside another setting of the vote is refused`(_ given: [String], _ said: [String]) {
+  func `a setting of the vote that has no effect is refused`(_ given: [String], _ said: [String]) {
     let found = problems(given)
     #expect(found.count == said.count, "\(found)")
     for (problem, part) in zip(found, said) { #expect(problem.contains(part), "\(problem)") }
@@ -109,7 +110,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   }
 
   @Test func `a caller's own findings join the others`() {
-    var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
+    var parser = SettingsParser(allowed: ["steps"], defaults: RunSettings())
     parser.note(["the weather is bad"])
     parser.apply([("steps", "-1")], from: "command line")
     #expect(throws: SettingsError.self) { try parser.finish() }
@@ -117,10 +118,10 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   }
 
   @Test func `a setting of another command is refused as such`() {
-    var parser = SettingsParser(allowed: ["steps"], defaults: Settings())
+    var parser = SettingsParser(allowed: ["steps"], defaults: RunSettings())
     parser.apply([("votes", "3")], from: "command line")
     do throws(SettingsError) { _ = try parser.finish() } catch {
-      #expect(error.problems == ["command line: this command takes no \"votes\""])
+      #expect(error.problems == ["command line: this command does not take \"votes\""])
     }
   }
 
@@ -149,18 +150,57 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     }
   }
 
-  @Test func `every setting comes back from its own text`() throws {
-    for setting in SettingTable.all {
+  /// Every group of settings.
+  private static let groups: [any SettingGroup] = [
+    RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), TokenizeSettings(),
+    LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
+  ]
+
+  /// Sets each of a group's settings to another value and reads it again from its own text.
+  ///
+  /// - Returns: the names of the group's settings.
+  private func checkRoundTrips<Group: SettingGroup>(_ defaults: Group) throws -> [String] {
+    let own = SettingTable.all.filter { $0.place(in: Group.self) != nil }
+    for setting in own {
       let text = try #require(otherValues[setting.name], "no other value for \(setting.name)")
-      var parser = SettingsParser(allowed: [setting.name], defaults: Settings())
-      parser.apply([(setting.name, text)], from: "test")
-      let settings = parser.settings
-      #expect(settings != Settings(), "\(setting.name) stayed as it was")
-      #expect(setting.value(in: settings) == text, "\(setting.name)")
-      var again = SettingsParser(allowed: [setting.name], defaults: Settings())
-      again.apply([(setting.name, setting.value(in: settings))], from: "saved")
-      #expect(again.settings == settings, "\(setting.name)")
+      let place = try #require(setting.place(in: Group.self))
+      var settings = defaults
+      #expect(place.set(&settings, text) == nil)
+      #expect(settings != defaults, "\(setting.name) of \(Group.self) did not change")
+      #expect(setting.value(in: settings) == text, "\(setting.name) of \(Group.self)")
+      for other in own where other.name != setting.name {
+        #expect(other.value(in: settings) == other.value(in: defaults), "\(setting.name) changed \(other.name)")
+      }
+      var again = defaults
+      #expect(place.set(&again, setting.value(in: settings)) == nil)
+      #expect(again == settings, "\(setting.name) of \(Group.self)")
     }
+    return own.map(\.name)
+  }
+
+  @Test func `in every group, every setting comes back from its own text and changes no other`() throws {
+    var names: Set<String> = []
+    for group in Self.groups { names.formUnion(try checkRoundTrips(group)) }
+    #expect(names == Set(SettingTable.all.map(\.name)), "every setting is in a group")
+  }
+
+  @Test func `a benchmark does not have the settings of training`() {
+    let training = ["lr", "votes", "labels", "temperature", "steps", "mini-batch"].compactMap(SettingTable.named)
+    for setting in training {
+      #expect(setting.place(in: BenchmarkSettings.self) == nil && setting.place(in: LoadSettings.self) == nil)
+      #expect(setting.effect == .result && setting.place(in: ChaosSettings.self) != nil)
+    }
+  }
+
+  @Test func `samples and counts of an evaluation contradict each other`() {
+    var settings = EvaluationSettings()
+    (settings.samples, settings.counts) = (4, [2, 8])
+    #expect(
+      settings.problems(taking: ["counts"]) == ["counts has 8, which is above samples (4); lower it or sample more"])
+    settings.samples = 8
+    #expect(settings.problems(taking: ["counts"]) == [])
+    settings.sampling.operation.run = "run"
+    #expect(settings.problems(taking: ["run"]).first?.contains("give --workers N with it") == true)
   }
 
   @Test func `numbers come back from their text to the last bit`() throws {

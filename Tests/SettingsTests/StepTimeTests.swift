@@ -1,4 +1,4 @@
-// StepTimeTests: the arithmetic by which a dry run says how long a step takes.
+// StepTimeTests: the arithmetic with which a dry run estimates the time of a step.
 
 import Base
 import LanguageModel
@@ -14,8 +14,8 @@ import Testing
     keyValueHeadCount: 1, headDimension: 8, ropeTheta: 10_000, maxPositions: 512, hasTiedEmbeddings: false,
     hasAttentionBias: false, hasQueryKeyNorm: false)
 
-  private static func settings(_ change: (inout Settings) -> Void = { _ in }) -> Settings {
-    var settings = Settings()
+  private static func settings(_ change: (inout RunSettings) -> Void = { _ in }) -> RunSettings {
+    var settings = RunSettings()
     (settings.method.promptsPerStep, settings.method.votes, settings.method.trainSamples) = (2, 8, 4)
     (settings.method.miniBatch, settings.dtype, settings.reduction) = (4, .float32, .exact)
     change(&settings)
@@ -27,7 +27,7 @@ import Testing
       samplingThreads: threads, trainingThreads: threads, ranks: ranks, flops: 1e9, linkRate: linkRate)
   }
 
-  private static func time(_ settings: Settings = settings(), _ means: StepTime.Means = means()) -> StepTime {
+  private static func time(_ settings: RunSettings = settings(), _ means: StepTime.Means = means()) -> StepTime {
     StepTime(settings, model: model, responseTokens: 10, means)
   }
 

@@ -1,8 +1,8 @@
-// ClusterAccess: who may speak with whom: `--key` of every role.
+// ClusterAccess: the key of every role (`--key`), which decides whose connections are accepted.
 //
-// A run on one machine has a key of its own, made with it and kept in its directory, which nobody else can read. Beyond
-// the machine a key is given by name, so that nobody opens a port to the world without having thought of it. Plain TCP
-// has to be asked for, and stays on loopback.
+// A run on one machine has a key of its own, made with the run and kept in its directory, which other users cannot
+// read. An address beyond the machine needs a key file, so that a port is not opened to the network by accident. Plain
+// TCP has to be asked for, and is allowed on loopback only.
 
 import Base
 package import Platform
@@ -10,7 +10,7 @@ package import Runs
 package import Settings
 
 package enum ClusterAccess {
-  /// What is wrong with an address and a key that belong together.
+  /// What is wrong with an address and the key for it.
   package static func problems(_ text: String, key: String) -> [String] {
     var found: [String] = []
     do throws(PlatformError) {
@@ -20,14 +20,14 @@ package enum ClusterAccess {
       found.append("\(error)")
     }
     do throws(PlatformError) {
-      if ![Settings.plainTCP, ""].contains(key) { _ = try ClusterKey(reading: key) }
+      if ![OperationSettings.plainTCP, ""].contains(key) { _ = try ClusterKey(reading: key) }
     } catch {
       found.append("\(error)")
     }
     return found
   }
 
-  /// - Throws: `SettingsError` with what is wrong with an address and a key that belong together.
+  /// - Throws: `SettingsError` with what is wrong with an address and the key for it.
   package static func require(_ address: String, key: String) throws(SettingsError) {
     let found = address.isEmpty ? [] : problems(address, key: key)
     guard found.isEmpty else { throw SettingsError(problems: found) }
@@ -36,30 +36,33 @@ package enum ClusterAccess {
   private static func problems(beyond address: HostPort, key: String) -> [String] {
     let remedy = "give the cluster's key with --key FILE; ttrl key --key FILE makes one, for all machines"
     switch key {
-    case Settings.plainTCP:
-      return ["\(address) is not on this machine, and --key none lets anyone there read and change the run; " + remedy]
+    case OperationSettings.plainTCP:
+      return [
+        "\(address) is not on this machine, and with --key none every machine of its network can read and change the "
+          + "run; \(remedy)"
+      ]
     case "": return ["\(address) is not on this machine; " + remedy]
     default: return []
     }
   }
 
-  /// A value of `--key` that means the same in every directory: a run that is continued keeps it.
+  /// The value of `--key` with an absolute path: a run keeps it, and can be continued from another directory.
   package static func absolute(_ key: String) -> String {
-    ["", Settings.plainTCP].contains(key) ? key : ThisProcess.absolute(key)
+    ["", OperationSettings.plainTCP].contains(key) ? key : ThisProcess.absolute(key)
   }
 
-  /// The path of the key that holds for a run, or `Settings.plainTCP`.
-  package static func path(_ settings: Settings, _ directory: RunDirectory) -> String {
+  /// The path of a run's key, or `OperationSettings.plainTCP`.
+  package static func path(_ settings: OperationSettings, _ directory: RunDirectory) -> String {
     settings.key.isEmpty ? directory.key : absolute(settings.key)
   }
 
   /// The key at a path.
   ///
-  /// - Parameter isOwn: it is the run's own, which is made where it is missing.
+  /// - Parameter isOwn: it is the run's own key, which is made if it is missing.
   /// - Returns: nil for plain TCP.
   /// - Throws: `PlatformError`.
   package static func key(_ path: String, isOwn: Bool = false) throws(PlatformError) -> ClusterKey? {
-    if path == Settings.plainTCP { return nil }
+    if path == OperationSettings.plainTCP { return nil }
     return isOwn ? try ClusterKey.readOrMake(path) : try ClusterKey(reading: path)
   }
 }

@@ -1,15 +1,11 @@
-// Command: something that a program can be told to do, and how all commands read their settings and fail.
+// Command: one thing that a program can do, and how all commands read their settings and report errors.
 //
-// A command is its name, the settings it takes, those that it needs, and a function. Settings come from flags, then
-// the --config file, then the command's defaults; everything that is wrong with them is reported at once, before
-// anything starts. Not here: which commands a program has (its CommandTable), what they do.
+// A command is a name, the settings that it takes, those that it needs, and a function. Settings come from flags, then
+// from the --config file, then from the command's defaults; all problems with them are reported at once, before
+// anything starts. The function receives one group of settings (Settings.swift), and how the command was called. Not
+// here: which commands a program has (its CommandTable), and what they do.
 
-import Base
-import Foundation
-import LanguageModel
-import Ledger
 import Platform
-import Records
 import Runs
 package import Settings
 import Tensors
@@ -17,38 +13,53 @@ import Tensors
 package struct Command: Sendable {
   package let name: String
   package let summary: String
-  /// A line that can be typed, with names of the user's own in it.
+  /// A line that can be typed, with file names of the user's own in it.
   package let example: String
-  /// Names of the settings it takes, beyond `help` and `config`.
+  /// Names of the settings it takes, besides `help` and `config`.
   package let settings: [String]
   /// Names of those that it needs.
   package let needs: [String]
-  /// The values of settings that are not given, with a model of the user's and with the built-in one.
-  package let defaults: @Sendable (_ isBuiltIn: Bool) -> Settings
-  /// The setting that arguments without a flag belong to.
-  package let operand: String?
-  /// It is one process of a run, or starts them; a run that exists brings its own defaults.
-  package let isOfRun: Bool
-  /// What is wrong with settings that are each right.
-  package let problems: @Sendable (Settings) -> [String]
-  package let run: @Sendable (Settings, _ given: [String]) throws -> Int32
+  private let operand: String?
+  private let isOfRun: Bool
+  private let isRole: Bool
+  private let perform: @Sendable (Command, _ arguments: [String], _ program: String) throws -> Int32
+  /// A setting's default as text, with a model of the user's or with the built-in one.
+  private let defaultText: @Sendable (Setting, _ isBuiltIn: Bool) -> String
 
-  package init(
+  /// - Parameters:
+  ///   - defaults: the values of settings that are not given, with a model of the user's and with the built-in one.
+  ///   - operand: the setting for arguments without a flag.
+  ///   - isOfRun: it begins or continues a run; a run that exists brings its own defaults.
+  ///   - isRole: it is one process of a run. Its exit status tells the supervisor whether to start it again.
+  ///   - problems: what is wrong with values that are valid one by one, if the group itself cannot know.
+  package init<Group: SettingGroup>(
     name: String, summary: String, example: String, settings: [String], needs: [String] = [],
-    defaults: @escaping @Sendable (_ isBuiltIn: Bool) -> Settings = { _ in Settings() }, operand: String? = nil,
-    isOfRun: Bool = false, problems: @escaping @Sendable (Settings) -> [String] = { _ in [] },
-    run: @escaping @Sendable (Settings, _ given: [String]) throws -> Int32
+    defaults: @escaping @Sendable (_ isBuiltIn: Bool) -> Group = { _ in Group() }, operand: String? = nil,
+    isOfRun: Bool = false, isRole: Bool = false, problems: @escaping @Sendable (Group) -> [String] = { _ in [] },
+    run: @escaping @Sendable (Group, CallSettings) throws -> Int32
   ) {
     self.name = name
     self.summary = summary
     self.example = example
     self.settings = settings
     self.needs = needs
-    self.defaults = defaults
     self.operand = operand
     self.isOfRun = isOfRun
-    self.problems = problems
-    self.run = run
+    self.isRole = isRole
+    perform = { command, arguments, program in
+      guard let (settings, call) = try command.read(arguments, defaults, problems) else {
+        print(command.help(program))
+        return ExitStatus.done
+      }
+      return try run(settings, call)
+    }
+    defaultText = { setting, isBuiltIn in
+      guard setting.place(in: Group.self) != nil else {
+        precondition(setting.place(in: CallSettings.self) != nil, "\(Group.self) does not have \(setting.name)")
+        return setting.value(in: CallSettings())
+      }
+      return setting.value(in: defaults(isBuiltIn))
+    }
   }
 
   // MARK: Entry
@@ -56,12 +67,7 @@ package struct Command: Sendable {
   /// - Parameter program: its name, for messages.
   func main(_ arguments: [String], of program: String) -> Int32 {
     do {
-      let (settings, given) = try resolve(arguments)
-      if settings.isHelp {
-        print(help(program))
-        return ExitStatus.done
-      }
-      return try run(settings, given)
+      return try perform(self, arguments, program)
     } catch {
       let hint = error is SettingsError ? "\nSee: \(program) \(name) --help" : ""
       Self.complain("\(program) \(name): \(error)\(hint)")
@@ -69,53 +75,58 @@ package struct Command: Sendable {
     }
   }
 
-  /// Its exit status tells a supervisor whether to start it again.
-  private var isRole: Bool { ["coordinator", "worker", "learner"].contains(name) }
-
   package static func complain(_ text: String) { StandardError.write(text + "\n") }
 
   // MARK: Settings
 
-  /// Flags win over the file, the file over the defaults.
+  /// Flags override the file, and the file overrides the defaults.
   ///
+  /// - Returns: nil if help was asked for.
   /// - Throws: `SettingsError` with everything that is wrong, or what is wrong with the run directory.
-  private func resolve(_ arguments: [String]) throws -> (Settings, given: [String]) {
-    var reading = SettingsParser(allowed: settings + ["help", "config"], defaults: Settings())
-    let flags = reading.pairs(of: arguments, operand: operand)
-    if flags.contains(where: { $0.name == "help" }) {
-      var settings = Settings()
-      settings.isHelp = true
-      return (settings, [])
-    }
+  private func read<Group: SettingGroup>(
+    _ arguments: [String], _ defaults: (_ isBuiltIn: Bool) -> Group, _ problems: (Group) -> [String]
+  ) throws -> (Group, CallSettings)? {
+    var parser = SettingsParser(allowed: settings + ["help", "config"], defaults: Group())
+    let flags = parser.pairs(of: arguments, operand: operand)
+    if flags.contains(where: { $0.name == "help" }) { return nil }
     let path = flags.last { $0.name == "config" }?.value ?? ""
     let file = path.isEmpty ? SettingsFile() : SettingsFile(reading: path)
-    reading.note(file.problems)
-    reading.adopt(defaults: try defaults(for: file.pairs + flags))
-    reading.apply(try file.pairs.map(Self.readingTemplate), from: path)
-    reading.apply(try flags.map(Self.readingTemplate), from: "command line")
-    // Whatever computes has threads.
-    if settings.contains("threads") { reading.note([Arithmetic.problem].compactMap { $0 }) }
-    reading.note(needs.compactMap { missing($0, in: reading.settings) } + problems(reading.settings))
-    return (try reading.finish(), reading.given)
+    parser.note(file.problems)
+    parser.adopt(defaults: try resolve(defaults, under: file.pairs + flags))
+    parser.apply(try file.pairs.map(Self.readingTemplate), from: path)
+    parser.apply(try flags.map(Self.readingTemplate), from: "command line")
+    // A command that has threads computes.
+    if settings.contains("threads") { parser.note([Arithmetic.problem].compactMap { $0 }) }
+    parser.note(needs.compactMap { missing($0, in: parser.settings) } + problems(parser.settings))
+    return (try parser.finish(), parser.call)
   }
 
-  /// A template's file is read here, once: a run keeps the text, and does not change with the file.
+  /// A template's file is read here, once: a run keeps the text, so the file can change afterwards.
   ///
-  /// - Throws: if there is no such file.
+  /// - Throws: if the file does not exist.
   private static func readingTemplate(_ pair: (name: String, value: String)) throws -> (name: String, value: String) {
     guard pair.name == "template", pair.value.contains("/"), !pair.value.contains("{question}") else { return pair }
     return (pair.name, try Files.readText(pair.value))
   }
 
-  private func defaults(for given: [(name: String, value: String)]) throws -> Settings {
+  /// The defaults of settings that are not given: an existing run's own values, or those of the recipe, the
+  /// preset and the model.
+  private func resolve<Group: SettingGroup>(
+    _ defaults: (_ isBuiltIn: Bool) -> Group, under given: [(name: String, value: String)]
+  ) throws -> Group {
     func last(_ name: String) -> String? { given.last { $0.name == name }?.value }
     let isBuiltIn = last("model") == "builtin" || isOfRun && last("model") == nil
-    var settings = defaults(isBuiltIn)
-    let run = RunDirectory(ThisProcess.absolute(last("run") ?? settings.run))
-    if isOfRun, !run.path.isEmpty, Files.exists(run.settings) { return try RunManifest(reading: run).settings }
+    var group = defaults(isBuiltIn)
+    guard let path = Group.runPath else { return group }
+    let directory = RunDirectory(ThisProcess.absolute(last("run") ?? group[keyPath: path].operation.run))
+    if isOfRun, !directory.path.isEmpty, Files.exists(directory.settings) {
+      group[keyPath: path] = try RunManifest(reading: directory).settings
+      return group
+    }
     // The built-in example's curve during the run is an evaluation too.
-    if isOfRun, last("eval") == "none" || last("eval") == "reuse" { settings.evaluateEvery = 0 }
-    return settings.defaults(under: given, family: family(ofModelAt: last("model")))
+    if isOfRun, last("eval") == "none" || last("eval") == "reuse" { group[keyPath: path].evaluateEvery = 0 }
+    group[keyPath: path] = group[keyPath: path].defaults(under: given, family: family(ofModelAt: last("model")))
+    return group
   }
 
   /// A directory that cannot be read is reported when the model is needed.
@@ -125,9 +136,9 @@ package struct Command: Sendable {
     return ModelFamily.guess(path: model, chatTemplate: try? ModelDirectory.chatTemplate(at: model))
   }
 
-  /// What to say of a setting that is needed and not given.
-  private func missing(_ name: String, in settings: Settings) -> String? {
-    guard let setting = SettingTable.named(name), setting.value(in: settings).isEmpty else { return nil }
+  /// The problem of a setting that is needed and not given.
+  private func missing<Group: SettingGroup>(_ name: String, in group: Group) -> String? {
+    guard let setting = SettingTable.named(name), setting.value(in: group).isEmpty else { return nil }
     return "--\(name) \(setting.placeholder ?? "") is missing: \(setting.help)"
   }
 
@@ -139,7 +150,7 @@ package struct Command: Sendable {
     ]
     let shown = SettingTable.all.filter { (settings + ["config", "help"]).contains($0.name) }
     let heads = shown.map { "  --\($0.name)" + ($0.placeholder.map { " \($0)" } ?? "") }
-    // A head that would push everything to the right has a line of its own.
+    // A head that is too wide for the column has a line of its own.
     let widest = 30
     let width = heads.map(\.count).filter { $0 <= widest }.max() ?? 0
     for (head, setting) in zip(heads, shown) {
@@ -151,10 +162,10 @@ package struct Command: Sendable {
     return lines.joined(separator: "\n")
   }
 
-  /// A setting's defaults: "[240; builtin: 30]", or that it has to be given.
+  /// A setting's defaults, "[240; builtin: 30]", or that it is needed.
   private func note(on setting: Setting) -> String {
     guard setting.placeholder != nil else { return "" }
-    let (usual, builtIn) = (setting.value(in: defaults(false)), setting.value(in: defaults(true)))
+    let (usual, builtIn) = (defaultText(setting, false), defaultText(setting, true))
     let takesModel = settings.contains("model")
     switch (usual.isEmpty, builtIn.isEmpty || builtIn == usual || !takesModel) {
     case (true, true): return needs.contains(setting.name) ? " (needed)" : ""

@@ -5,11 +5,11 @@ import Runs
 import Settings
 import Tensors
 
-/// An entry point that reads its arguments itself: what a program starts of itself on another machine, or a tool with
-/// few options of its own.
+/// An entry point that reads its arguments itself: a process that the program starts, or a tool with a few options of
+/// its own.
 package struct Tool: Sendable {
   package let name: String
-  /// Its name and arguments, as typed; nil is not shown to users.
+  /// Its name and arguments, as typed; nil for a tool that users do not need.
   package let usage: String?
   package let run: @Sendable (_ arguments: [String]) -> Int32
 
@@ -22,7 +22,7 @@ package struct Tool: Sendable {
 
 package struct CommandSet: Sendable {
   package let program: String
-  /// What the program is, as a phrase.
+  /// What the program is for, as a phrase.
   package let summary: String
   /// The last line of the overview.
   let closing: String
@@ -39,7 +39,7 @@ package struct CommandSet: Sendable {
 
   /// Runs a command line.
   ///
-  /// - Returns: the exit status. It is a failure if a result could not be written to standard output.
+  /// - Returns: the exit status: failed if a result could not be written to standard output.
   package func run(_ arguments: [String]) -> Int32 {
     let status = main(arguments)
     do throws(PlatformError) {
@@ -83,7 +83,7 @@ package struct CommandSet: Sendable {
     let hint =
       words.isEmpty
       ? nearest(to: name, in: names).map { "; did you mean \"\($0)\"?" } ?? ""
-      : "; say which: \(words.joined(separator: ", "))"
+      : "; expected one of: \(words.joined(separator: ", "))"
     Command.complain(
       "\(program): there is no command \"\(name)\"\(hint)\nCommands: \(names.joined(separator: ", "))")
     return ExitStatus.usage

@@ -1,8 +1,8 @@
-// ExitStatus: what a process says with its last byte, and the errors that decide it.
+// ExitStatus: what a process returns, and which errors decide it.
 //
-// Scripts may rely on: 0 done, 1 failed, 2 usage or settings, 130 interrupted. Between a role and its supervisor 2
-// means more: starting it again would end the same way, somebody has to change something first (a setting, a busy
-// port, a full disk). A role that ends with anything else is started again.
+// Scripts can rely on: 0 done, 1 failed, 2 usage or settings, 130 interrupted. From a role, 2 also tells the supervisor
+// that a restart would fail in the same way, because the user has to change something first (a setting, a busy port, a
+// full disk). A role that fails with another status is started again.
 
 import Base
 import Runs
@@ -16,7 +16,7 @@ package enum ExitStatus {
 
   /// - Parameters:
   ///   - error: what ended the process.
-  ///   - isRole: whether a supervisor may be waiting to start it again.
+  ///   - isRole: whether a supervisor waits to start it again.
   package static func of(_ error: any Error, isRole: Bool) -> Int32 {
     switch error {
     case is SettingsError: usage
@@ -27,7 +27,7 @@ package enum ExitStatus {
   }
 }
 
-/// A failure whose text is for the user; no stack, no type names.
+/// A failure whose text is for the user: without a stack and without type names.
 package struct UserError: Error, CustomStringConvertible {
   package var description: String
   package var status = ExitStatus.failed

@@ -1,6 +1,6 @@
 // MPILauncher: how this machine starts MPI programs: Open MPI's mpirun, or another's (MPICH).
 //
-// They differ in what they refuse: Open MPI will not start more ranks than cores, nor anything as root, unless told to.
+// Open MPI refuses to start more ranks than cores, or to run as root, unless it is told to.
 
 import Base
 import Foundation
@@ -12,14 +12,14 @@ package struct MPILauncher: Sendable {
 
   /// Asks mpirun what it is.
   ///
-  /// Through a loop of its own and no thread: whoever calls this still has to block signals, which other threads would
-  /// receive.
+  /// It uses an event loop of its own and no thread: the caller has not yet blocked the signals that it handles, and
+  /// another thread would receive them.
   /// - Throws: `UserError` if there is none.
   package static func find() throws -> MPILauncher {
     guard let program = try? ChildProcess.locate("mpirun") else {
       throw UserError(
-        "cannot start learner ranks: no directory of PATH has mpirun. Install Open MPI (Debian: apt-get install "
-          + "openmpi-bin) or add its directory to PATH")
+        "cannot start learner ranks: mpirun is not in PATH. Install Open MPI (Debian: apt-get install "
+          + "openmpi-bin), or add its directory to PATH")
     }
     let loop = try EventLoop()
     var answer: [UInt8] = []
@@ -33,7 +33,8 @@ package struct MPILauncher: Sendable {
     return MPILauncher(program: program, isOpenMPI: text.contains("Open MPI") || text.contains("OpenRTE"))
   }
 
-  /// Ranks may outnumber cores, are bound to none (workers share them), and sleep rather than spin while they wait.
+  /// More ranks than cores are allowed. Ranks are not bound to cores, because workers share them, and they sleep
+  /// instead of spinning while they wait.
   package func arguments(ranks: Int) -> [String] {
     guard isOpenMPI else { return ["-n", "\(ranks)"] }
     return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]
@@ -54,12 +55,12 @@ package struct MPILauncher: Sendable {
     }
   }
 
-  /// A job over several machines, its first rank in the first part. Daemons on the others are started by our own agent
-  /// and stay its children, so that mpirun hears when one is lost and they end when mpirun does.
+  /// A job on several machines; the first rank is in the first part. Our own agent starts the daemons on the other
+  /// machines and stays their parent: mpirun learns when one is lost, and they end when mpirun does.
   package func arguments(_ parts: [Part], agent: String, extra: [String]) -> [String] {
     var arguments = ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
     let settings = [
-      // Also within a Slurm job: its own launcher would end with the first node that is lost.
+      // Also within a Slurm job: Slurm's own launcher would end when the first node is lost.
       ("plm", "rsh"), ("ras", "^slurm"), ("plm_rsh_agent", agent), ("plm_rsh_no_tree_spawn", "1"),
       ("orte_leave_session_attached", "1"), ("orte_keep_fqdn_hostnames", "1"),
     ]
@@ -72,7 +73,7 @@ package struct MPILauncher: Sendable {
     return arguments
   }
 
-  /// Open MPI refuses to run as root unless told twice.
+  /// Open MPI runs as root only if two variables allow it.
   package var environment: [String: String] {
     guard isOpenMPI, geteuid() == 0 else { return [:] }
     return ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]

@@ -12,9 +12,9 @@ extension CommandSet {
       ".TH TTRL 1", ".SH NAME", "ttrl \\- test\\-time reinforcement learning on Linux machines", ".SH SYNOPSIS",
       ".B ttrl", ".I COMMAND", "[\\fB\\-\\-\\fISETTING VALUE\\fR]...", ".SH DESCRIPTION",
       text(
-        "Improves a language model on questions that have no answers: samples many responses per question, takes the "
-          + "majority answer as the label, rewards agreement, trains by reinforcement learning. Without settings, ttrl "
-          + "train runs a small example that comes with it."),
+        "Improves a language model on questions without answers: samples many responses to each question, takes the "
+          + "majority answer as the label, rewards agreement with it, and trains by reinforcement learning. Without "
+          + "settings, ttrl train runs a small example that comes with the program."),
       ".SH COMMANDS",
     ]
     for command in commands {
@@ -27,9 +27,9 @@ extension CommandSet {
     lines += [
       ".SH SETTINGS",
       text(
-        "A flag, or a key of the file that --config names (JSON5); flags win. ttrl COMMAND --help says which of them a "
-          + "command takes, and their defaults. A run keeps those that shape its result; the others may change "
-          + "whenever it is continued."),
+        "A setting is a flag, or a key of the JSON5 file that --config names; flags override the file. ttrl COMMAND "
+          + "--help lists the settings that a command takes, with their defaults. A run keeps the settings that can "
+          + "change its result; the others can differ whenever it is continued."),
     ]
     for setting in SettingTable.all {
       let value = setting.placeholder.map { " \\fI" + text($0) + "\\fR" } ?? ""
@@ -39,7 +39,7 @@ extension CommandSet {
       ".SH EXIT STATUS", "0 done; 1 failed; 2 usage or settings; 130 interrupted, and the run can be continued.",
       ".SH FILES",
       text(
-        "The run directory (--run) holds settings.json, ledger.sqlite, metrics.jsonl, checkpoints/, report.html, logs/."
+        "The run directory (--run) has settings.json, ledger.sqlite, metrics.jsonl, checkpoints/, report.html, logs/."
       ),
     ]
     return lines.joined(separator: "\n")
@@ -47,7 +47,7 @@ extension CommandSet {
 
   private func sentence(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() + "." }
 
-  /// A backslash, a hyphen that is typed and a dot or quote that begins a line mean something to man.
+  /// man(7) gives a meaning to backslashes, to hyphens, and to a dot or quote at the beginning of a line.
   private func text(_ text: String) -> String {
     var escaped = ""
     for character in text {
@@ -60,9 +60,9 @@ extension CommandSet {
     return escaped.hasPrefix(".") || escaped.hasPrefix("'") ? "\\&" + escaped : escaped
   }
 
-  /// For bash: commands, then the settings that the command takes, then files.
+  /// For bash: the commands, then the settings that the command takes, then files.
   package var completions: String {
-    // The words of a command's name, up to two.
+    // A command's name has one or two words.
     let first = unique(commands.map { String($0.name.prefix { $0 != " " }) })
     let second = Dictionary(grouping: commands.filter { $0.name.contains(" ") }) { $0.name.prefix { $0 != " " } }
     var cases: [String] = []
@@ -72,6 +72,9 @@ extension CommandSet {
         cases.append("    \(word)) words='\(rest.joined(separator: " "))' ;;")
       }
     }
+    // `case` needs at least one pattern.
+    let words = second.keys.sorted().joined(separator: "|")
+    let pair = words.isEmpty ? "" : "case $command in \(words)) command=\"$command ${COMP_WORDS[2]}\" ;; esac"
     let flags = commands.map { command in
       let names = (command.settings + ["config", "help"]).map { "--" + $0 }
       return "    '\(command.name)') words='\(names.joined(separator: " "))' ;;"
@@ -90,7 +93,7 @@ extension CommandSet {
         fi
         if [ "${current#-}" != "$current" ]; then
           local command=${COMP_WORDS[1]}
-          case $command in \(second.keys.sorted().joined(separator: "|"))) command="$command ${COMP_WORDS[2]}" ;; esac
+          \(pair)
           case $command in
       \(flags.joined(separator: "\n"))
           esac

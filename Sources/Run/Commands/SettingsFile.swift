@@ -1,17 +1,17 @@
-// SettingsFile: what a --config file says: JSON5, one flat object of setting names and plain values.
+// SettingsFile: a --config file: JSON5, one flat object of setting names and plain values.
 
 import Foundation
 import Platform
 
 struct SettingsFile {
-  /// Names and values as text, sorted by name: an object has no order.
+  /// Names and values as text, sorted by name, because an object has no order.
   private(set) var pairs: [(name: String, value: String)] = []
   private(set) var problems: [String] = []
 
-  /// A command without a file.
+  /// For a command without a file.
   init() {}
 
-  /// Reads a file; whatever is wrong with it becomes problems, to be reported with those of the flags.
+  /// Reads a file. What is wrong with it becomes problems, to be reported with those of the flags.
   init(reading path: String) {
     let decoder = JSONDecoder()
     decoder.allowsJSON5 = true
@@ -20,15 +20,15 @@ struct SettingsFile {
       for (name, value) in values.sorted(by: { $0.key < $1.key }) {
         switch value {
         case .plain(let text): pairs.append((name, text))
-        case .other(let kind): problems.append("\(path): \(name) is \(kind), expected a text, a number, true or false")
+        case .other(let kind): problems.append("\(path): \(name) is \(kind), expected text, a number, true or false")
         }
       }
     } catch let error as PlatformError {
       problems.append("\(error)")
     } catch {
-      // Foundation's decoder does not tell where.
+      // Foundation's decoder does not say where the error is.
       problems.append(
-        "\(path) is no settings file: expected one JSON5 object of names and plain values, such as "
+        "\(path) is not a settings file: expected one JSON5 object of names and plain values, such as "
           + "{ steps: 30, lr: 1e-4 }. Is a bracket, a quote or a comma missing?")
     }
   }

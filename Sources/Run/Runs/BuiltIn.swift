@@ -1,8 +1,8 @@
 // BuiltIn: the small model and questions that come with the program.
 //
-// They are files inside the binary (CEmbedded, made by scripts/make-base), unpacked once per user into the cache
-// directory, and from then on an ordinary model directory and ordinary question files: nothing treats them specially.
-// The names "builtin", "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
+// They are files inside the binary (CEmbedded, made by scripts/make-base). They are unpacked once per user into the
+// cache directory; from then on they are an ordinary model directory and ordinary question files. The names "builtin",
+// "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
 
 import Base
 import CEmbedded
@@ -12,14 +12,14 @@ package import Records
 package import Settings
 
 package enum BuiltIn {
-  /// What `train` runs without a model of the user's: a regime in which a tiny model shows what the paper claims.
-  package static var defaults: Settings {
-    var settings = Settings()
+  /// What `train` runs without a model of the user's: settings with which a tiny model shows the paper's claims.
+  package static var defaults: RunSettings {
+    var settings = RunSettings()
     settings.model = "builtin"
     settings.data = "builtin:questions"
     settings.heldOut = "builtin:held-out"
     settings.template = "plain"
-    settings.run = "ttrl-run"
+    settings.operation.run = "ttrl-run"
     settings.maxNewTokens = 80
     settings.dtype = .bfloat16
     settings.temperature = 0.6
@@ -35,9 +35,6 @@ package enum BuiltIn {
     return settings
   }
 
-  /// What `ttrl pretrain` makes the built-in model from.
-  package static let pretrainingSeed: UInt64 = 1
-
   private static let files = [
     "config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "questions.jsonl",
     "held-out.jsonl", "unsolvable.jsonl",
@@ -50,7 +47,7 @@ package enum BuiltIn {
     return Array(UnsafeBufferPointer(start: start, count: count))
   }
 
-  /// Unpacks into the user's cache directory unless it is there.
+  /// Unpacks the files into the user's cache directory, unless they are there.
   ///
   /// - Returns: the directory.
   /// - Throws: if it cannot be written.
@@ -59,7 +56,7 @@ package enum BuiltIn {
     var text = ""
     for file in contents { text += SHA256.hex(of: file.bytes) }
     let directory = "\(cache)/base-\(SHA256.hex(of: Array(text.utf8)).prefix(12))"
-    // The last file's presence says that all are there: it is written last.
+    // If the last file is there, all are: it is written last.
     guard !Files.exists("\(directory)/\(files[files.count - 1])") else { return directory }
     try Files.createDirectory(directory)
     for file in contents { try Files.write(file.bytes, to: "\(directory)/\(file.name)") }
@@ -72,7 +69,7 @@ package enum BuiltIn {
     return (variable("HOME") ?? "/tmp") + "/.cache/ttrl"
   }
 
-  /// The directory that a model setting means.
+  /// The directory of a model setting.
   ///
   /// - Throws: if the built-in model cannot be unpacked.
   package static func resolve(model: String) throws -> String {
@@ -80,7 +77,7 @@ package enum BuiltIn {
     return ThisProcess.absolute(model)
   }
 
-  /// The questions that a data setting means.
+  /// The questions of a data setting.
   ///
   /// - Throws: if the file is missing or malformed, with every problem's line.
   package static func questions(_ name: String) throws -> [Question] {

@@ -1,7 +1,7 @@
 // ModelDirectory: a Hugging Face model directory on disk, read and written.
 //
-// The parsing is LanguageModel's, the files are Platform's; here they meet. Weights are memory-mapped and copied once,
-// into the flat float32 array that the learner owns. Writing goes to a temporary directory first (Checkpoint).
+// LanguageModel parses, Platform reads and writes files. Weights are memory-mapped and copied once, into the flat
+// float32 array that the learner owns.
 
 import Base
 package import LanguageModel
@@ -12,7 +12,7 @@ package import Tensors
 package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertible {
   case missing(path: String, file: String)
   case noWeights(path: String)
-  /// The text of what the parser found.
+  /// The parser's error, as text.
   case unreadable(path: String, problem: String)
 
   package var description: String {
@@ -21,8 +21,8 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
       "cannot load a model from \(path): there is no \(file). Expected a Hugging Face model directory with "
         + "config.json, model.safetensors and tokenizer.json"
     case .noWeights(let path):
-      "cannot load a model from \(path): there is no model.safetensors and no model.safetensors.index.json. Weights in "
-        + "other formats (.bin, .gguf) have to be converted with save_pretrained(safe_serialization=True)"
+      "cannot load a model from \(path): it has neither model.safetensors nor model.safetensors.index.json. "
+        + "Convert weights in other formats (.bin, .gguf) with save_pretrained(safe_serialization=True)"
     case .unreadable(let path, let problem): "cannot load a model from \(path): \(problem)"
     }
   }
@@ -33,7 +33,7 @@ package struct ModelDirectory: Sendable {
   package let configuration: CheckpointConfiguration
   package let layout: ParameterLayout
 
-  /// Files beside the weights that make a checkpoint usable elsewhere; copied as they are.
+  /// Files that other programs need to use a checkpoint; copied without changes.
   private static let companions = [
     "tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json", "vocab.json",
     "merges.txt", "chat_template.jinja", "added_tokens.json",
@@ -58,25 +58,25 @@ package struct ModelDirectory: Sendable {
     layout = ParameterLayout(configuration.model)
   }
 
-  /// The tokenizer, whose every token must have its row in the model.
+  /// The tokenizer. Each of its tokens must have a row in the model.
   ///
-  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, of a kind that is not supported, or of another
-  ///   model.
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing, not supported, or of another model.
   package func tokenizer() throws -> Tokenizer {
     let tokenizer = try Self.tokenizer(at: path)
     let vocabulary = configuration.model.vocabularySize
     guard tokenizer.idBound <= vocabulary else {
       throw ModelDirectoryError.unreadable(
         path: path,
-        problem: "tokenizer.json has tokens up to number \(tokenizer.idBound - 1), config.json a vocabulary of "
+        problem:
+          "tokenizer.json has tokens up to number \(tokenizer.idBound - 1), but the vocabulary of config.json has "
           + "\(vocabulary). Is it the tokenizer of this model?")
     }
     return tokenizer
   }
 
-  /// The tokenizer of a directory that may hold nothing else.
+  /// The tokenizer of a directory that may have no other files.
   ///
-  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing or of a kind that is not supported.
+  /// - Throws: `ModelDirectoryError` if tokenizer.json is missing or not supported.
   package static func tokenizer(at path: String) throws -> Tokenizer {
     guard Files.exists(path + "/tokenizer.json") else {
       throw ModelDirectoryError.missing(path: path, file: "tokenizer.json")
@@ -88,7 +88,7 @@ package struct ModelDirectory: Sendable {
     }
   }
 
-  /// The template that the directory itself suggests.
+  /// The template that the directory suggests.
   ///
   /// - Throws: if a file cannot be read.
   package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
@@ -97,7 +97,7 @@ package struct ModelDirectory: Sendable {
     return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
   }
 
-  /// A directory's own chat template, as text; nil where it has none.
+  /// A directory's own chat template, as text; nil if it has none.
   ///
   /// - Throws: if a file cannot be read.
   package static func chatTemplate(at path: String) throws -> String? {
@@ -147,7 +147,7 @@ package struct ModelDirectory: Sendable {
     }
   }
 
-  /// SHA-256 over configuration and weights: the identity of the model that a run begins with.
+  /// SHA-256 of configuration and weights: the identity of the model that a run begins with.
   ///
   /// - Throws: if a file cannot be read.
   package func identity() throws -> String {
@@ -156,7 +156,7 @@ package struct ModelDirectory: Sendable {
     return SHA256.hex(of: Array(text.utf8))
   }
 
-  /// Writes a model directory: configuration, weights, and what else is needed to use it.
+  /// Writes a model directory: configuration, weights, and the other files that are needed to use it.
   ///
   /// - Parameters:
   ///   - target: an existing directory.
@@ -176,7 +176,7 @@ package struct ModelDirectory: Sendable {
     try writeCompanions(type, to: target)
   }
 
-  /// The same from the bytes of a policy version, which are the data of the file.
+  /// Writes a model directory from the bytes of a policy version, which are the file's data.
   ///
   /// - Returns: SHA-256 of model.safetensors, in hexadecimal.
   /// - Throws: `PlatformError`, for example on a full disk.

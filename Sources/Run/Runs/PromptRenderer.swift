@@ -1,4 +1,4 @@
-// PromptRenderer: questions to the tokens that the model sees.
+// PromptRenderer: turns questions into the tokens that the model sees.
 
 import Answers
 import Base
@@ -11,10 +11,10 @@ package struct PromptRenderer: Sendable {
   package let template: PromptTemplate
   private let rule: AnswerRule
 
-  /// Chooses template, system line and suffix: as set, else what the model directory suggests.
+  /// Chooses template, system line and suffix: those of the settings, or else those that the model directory suggests.
   ///
   /// - Throws: if the directory's chat template cannot be read.
-  package init(settings: Settings, model: ModelDirectory, tokenizer: Tokenizer) throws {
+  package init(settings: RunSettings, model: ModelDirectory, tokenizer: Tokenizer) throws {
     self.tokenizer = tokenizer
     rule = settings.method.answers
     let suffix = settings.suffix.isEmpty ? nil : settings.suffix
@@ -33,7 +33,7 @@ package struct PromptRenderer: Sendable {
     tokenizer.encode(template.render(question: question))
   }
 
-  /// - Parameter questions: those of one set, in order; their places are their indices.
+  /// - Parameter questions: those of one set. A question's place in the list is its index.
   package func promptSet(_ questions: [Question]) -> Run.PromptSet {
     Run.PromptSet(
       questions: questions,

@@ -1,7 +1,7 @@
 // Run: everything that the roles of one run have in common, read from its directory.
 //
-// A run directory is begun once (`RunBeginning`) and then opened by whoever takes part: settings, model configuration,
-// tokenizer, prompts. Truth is kept apart from prompts: figures read it, and rewards only where labels are `truth`.
+// A run directory is made once (`RunBeginning`). Every role opens it: settings, model configuration, tokenizer,
+// prompts. Truth is separate from prompts: figures read it, and rewards do so only if labels are `truth`.
 
 package import Answers
 package import Base
@@ -14,8 +14,8 @@ package import TTRL
 
 package struct Run: Sendable {
   package let directory: RunDirectory
-  package let settings: Settings
-  /// settings.json as it stands.
+  package let settings: RunSettings
+  /// settings.json as it is.
   package let manifest: JSON
   package let id: String
   package let model: ModelDirectory
@@ -24,22 +24,20 @@ package struct Run: Sendable {
   package let heldOut: PromptSet
   package let transfer: PromptSet
 
-  /// The questions of one set, as text and as tokens, with their answers' keys beside them.
+  /// The questions of one set, as text and as tokens, and the keys of their answers.
   package struct PromptSet: Sendable {
     package var questions: [Question] = []
     package var prompts: [Prompt] = []
     /// [prompts] nil where there is no answer.
     package var truth: [AnswerKey?] = []
-
-    package var hasTruth: Bool { truth.contains { $0 != nil } }
   }
 
-  /// Opens a run that was begun.
+  /// Opens a run.
   ///
-  /// - Throws: what is missing or wrong, as text for the user.
+  /// - Throws: what is missing or wrong; its description is for the user.
   package init(opening directory: RunDirectory) throws { try self.init(opening: directory, modelAt: nil) }
 
-  /// - Parameter copy: where the model's small files are, for a run whose model was checked elsewhere (RunParcel).
+  /// - Parameter copy: where the model's small files are, if another rank has checked the model (RunParcel).
   init(opening directory: RunDirectory, modelAt copy: String?) throws {
     self.directory = directory
     let manifest = try RunManifest(reading: directory)
@@ -79,13 +77,13 @@ package struct Run: Sendable {
     return method
   }
 
-  /// A guard that has seen nothing yet.
+  /// A guard that has not seen a step yet.
   package var freshGuard: Guard {
     Guard(window: settings.guardWindow, promptCount: training.prompts.count, method: method)
   }
 
-  /// All rounds of the run, in the order in which they can open: evaluations before, during and after, and one training
-  /// round per step.
+  /// All rounds of the run, in the order in which they can open: evaluations before, during and after the training, and
+  /// one training round per step.
   package var plan: [RoundSpec] {
     let method = method
     var rounds: [RoundSpec] = []
@@ -110,7 +108,7 @@ package struct Run: Sendable {
   }
 
   private func evaluation(_ set: QuestionSet, _ step: UInt32) -> RoundSpec {
-    // Between the ends a curve is enough: 16 samples, the paper's pass@1.
+    // In between, a curve is enough: 16 samples, as for the paper's pass@1.
     let atEnds = step == 0 || step == settings.method.steps
     return RoundSpec(
       id: .evaluate(set, at: PolicyVersion(step)), prompts: self.set(set).prompts.map(\.index),
@@ -143,7 +141,7 @@ package struct Run: Sendable {
     publishedBytes(of: try model.loadParameters(), layout: model.layout, type: weightType)
   }
 
-  /// What a process with only an address is told.
+  /// What a process that knows only the coordinator's address is told.
   package func welcome() -> Welcome {
     Welcome(
       runID: id, seed: settings.method.seed, dtype: settings.dtype.rawValue,

@@ -1,7 +1,7 @@
-// RunBeginning: from settings to a run directory.
+// RunBeginning: makes a run directory from settings.
 //
 // Everything that can be wrong with the input is found here, before a process starts: the model, the questions, prompts
-// that do not fit. Beginning again over a run that exists checks that nothing differs and changes nothing.
+// that do not fit. If the run exists already, its settings are compared with the given ones and nothing is written.
 
 import Base
 package import LanguageModel
@@ -10,35 +10,35 @@ package import Records
 package import Settings
 
 package enum RunBeginning {
-  /// What beginning found worth telling.
+  /// What the user is told about the run.
   package struct Outcome: Sendable {
     package var directory: RunDirectory
     package var continues: Bool
-    /// What holds for the run: as given for a new one, the run's own otherwise.
-    package var settings: Settings
-    /// Training prompts that are used, and those that were dropped because they do not fit.
+    /// The run's own settings; for a new run, those that were given.
+    package var settings: RunSettings
+    /// How many training prompts are used, and how many were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
-    /// Of its processes on this machine.
+    /// The memory of its processes on this machine.
     package var memory: MemoryPlan
   }
 
-  /// Makes the run directory, or checks that the one that is there is the run that is asked for.
+  /// Makes the run directory, or checks that an existing one is the run that is asked for.
   ///
   /// - Parameters:
   ///   - settings: resolved.
   ///   - given: names of the settings that were given.
   ///   - isDryRun: check everything and write nothing.
-  ///   - here: the processes of this machine, where others take part; otherwise it runs all of them.
-  /// - Throws: everything that keeps the run from beginning, as text for the user.
+  ///   - here: the processes on this machine, if there are others elsewhere; nil if all are here.
+  /// - Throws: everything that prevents the run; its description is for the user.
   package static func begin(
-    _ settings: Settings, given: [String], isDryRun: Bool = false, here: (workers: Int, learners: Int)? = nil
+    _ settings: RunSettings, given: [String], isDryRun: Bool = false, here: (workers: Int, learners: Int)? = nil
   ) throws -> Outcome {
-    let directory = RunDirectory(settings.run)
-    let here = here ?? (settings.workers, settings.learners)
+    let directory = RunDirectory(settings.operation.run)
+    let here = here ?? (settings.operation.workers, settings.operation.learners)
     if Files.exists(directory.settings) { return try resume(directory, settings, given, here) }
     if Files.exists(directory.path) {
-      let others = try Files.list(directory.path).filter { !isOfPlace($0) }
+      let others = try Files.list(directory.path).filter { !isExpected($0) }
       if !others.isEmpty { throw RunError.notEmpty(path: directory.path, entries: others.sorted()) }
     }
     var settings = settings
@@ -51,12 +51,8 @@ package enum RunBeginning {
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
-    var planned = settings
-    (planned.workers, planned.learners) = here
-    let memory = RunMemory.plan(
-      planned, model: model.configuration.model, ranks: (0..<here.learners, max(here.learners, settings.learners)))
-    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
-    // Read once here: weights that cannot be used are found before a process starts.
+    let memory = try plannedMemory(settings, settings.operation, model, here)
+    // Weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
@@ -65,26 +61,26 @@ package enum RunBeginning {
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
-    // It may have been there before, empty, with whatever mode.
+    // It can have existed before, empty, with another mode.
     try Files.makePrivate(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.fileText, to: directory.questions(.transfer)) }
-    // Last: a directory with a manifest is a run.
+    // Written last: a directory with a manifest is a run.
     let id = String(UInt64.random(in: .min ... .max), radix: 16)
     try Files.write(
       RunManifest.text(id: id, settings: settings, modelIdentity: identity), to: directory.settings)
     return outcome
   }
 
-  /// Whether a run may begin beside an entry of its directory: the locks of those who begin it, what a file system of
-  /// its own brings along, and `logs/`, which may be another disk.
-  private static func isOfPlace(_ entry: String) -> Bool {
+  /// Whether a new run's directory can have an entry: the locks of the processes that begin the run, `lost+found` if
+  /// the directory is a file system of its own, and `logs/`, which can be a link to another disk.
+  private static func isExpected(_ entry: String) -> Bool {
     entry == RunDirectory.logsName || entry == "lost+found" || entry.hasPrefix("lock")
   }
 
   private static func resume(
-    _ directory: RunDirectory, _ settings: Settings, _ given: [String], _ here: (workers: Int, learners: Int)
+    _ directory: RunDirectory, _ settings: RunSettings, _ given: [String], _ here: (workers: Int, learners: Int)
   ) throws -> Outcome {
     let manifest = try RunManifest(reading: directory)
     try manifest.check(settings, given: given)
@@ -109,24 +105,34 @@ package enum RunBeginning {
       else { throw RunError.otherQuestions(path: directory.path, set: "transfer") }
     }
     let count = try Question.read(try Files.read(directory.questions(.training))).count
-    var planned = manifest.settings
-    (planned.workers, planned.learners, planned.threads) = (here.workers, here.learners, settings.threads)
-    planned.keyValueMemory = settings.keyValueMemory
-    let memory = RunMemory.plan(
-      planned, model: model.configuration.model, ranks: (0..<here.learners, max(here.learners, settings.learners)))
-    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
+    let memory = try plannedMemory(manifest.settings, settings.operation, model, here)
     return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count, memory: memory)
   }
 
-  /// The questions of all transfer files in one list, each with the name of its set; ids carry the name.
+  /// - Parameter operation: of this start.
+  /// - Throws: `MemoryError` if this machine has less.
+  private static func plannedMemory(
+    _ settings: RunSettings, _ operation: OperationSettings, _ model: ModelDirectory,
+    _ here: (workers: Int, learners: Int)
+  ) throws -> MemoryPlan {
+    var planned = settings
+    planned.operation = operation
+    (planned.operation.workers, planned.operation.learners) = here
+    let ranks = (0..<here.learners, max(here.learners, operation.learners))
+    let memory = RunMemory.plan(planned, model: model.configuration.model, ranks: ranks)
+    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
+    return memory
+  }
+
+  /// The questions of all transfer files in one list. Each has the name of its set, also as the beginning of its id.
   ///
-  /// - Throws: as for one file; if two files would have the same name.
+  /// - Throws: what is wrong with a file.
   private static func transferQuestions(
-    _ settings: Settings, _ model: ModelDirectory, _ renderer: PromptRenderer
+    _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
   ) throws -> [Question] {
     var all: [Question] = []
     for path in settings.transferFiles {
-      let name = Settings.setName(ofFile: path)
+      let name = RunSettings.setName(ofFile: path)
       all += try questions(path, settings, model, renderer).kept.map { question in
         var question = question
         question.id = "\(name)/\(question.id)"
@@ -140,9 +146,9 @@ package enum RunBeginning {
   /// The questions of a file that fit the model's context, and how many do not.
   ///
   /// - Parameter name: a path, or the name of a built-in set.
-  /// - Throws: if the file is missing or malformed, if some do not fit and are refused, or if none is left.
+  /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.
   package static func questions(
-    _ name: String, _ settings: Settings, _ model: ModelDirectory, _ renderer: PromptRenderer
+    _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
   ) throws -> (kept: [Question], dropped: Int) {
     let all = try BuiltIn.questions(name)
     let context = model.configuration.model.maxPositions

@@ -1,16 +1,16 @@
-// RunDirectory: where everything of a run lies. docs/operating.md shows it to users.
+// RunDirectory: the paths of a run's files. docs/operating.md describes them for users.
 //
-//   settings.json     what was asked for, resolved; what it was begun with (hashes)
-//   questions.jsonl   the training prompts, as used; held-out.jsonl and transfer.jsonl likewise
+//   settings.json     the run's settings, and the hash of its model
+//   questions.jsonl   the training questions that are used; held-out.jsonl and transfer.jsonl likewise
 //   ledger.sqlite     everything that happened (Ledger)
 //   policies/         published weights that are still needed
 //   checkpoints/      step-000030/: a Hugging Face model directory and the learner's state
 //   metrics.jsonl     one line per step and evaluation
 //   summary.json, report.html   at the end
-//   delivered/        the run's result, where it is not the last checkpoint: a Hugging Face model directory
+//   delivered/        the run's result, if it is not the last checkpoint: a Hugging Face model directory
 //   logs/             one file per process
-//   tensorboard/      event files, and page.address, fleet.json: for those who watch
-//   cluster.key       the run's own key, where no other was given (ClusterKey)
+//   tensorboard/      event files; page.address and fleet.json are also for programs that watch
+//   cluster.key       the run's own key, if no other was given (ClusterKey)
 
 import Base
 import Platform
@@ -30,19 +30,19 @@ package struct RunDirectory: Sendable, Equatable {
   package var report: String { path + "/report.html" }
   package var delivered: String { path + "/delivered" }
   package var key: String { path + "/cluster.key" }
-  /// The lock of whoever started the run's processes; the coordinator's is "lock".
+  /// The lock of the process that started the run's processes; the coordinator's is "lock".
   package static let supervisorLock = "lock.supervisor"
   package static let logsName = "logs"
   package var logs: String { "\(path)/\(Self.logsName)" }
-  /// HOST:PORT of the running coordinator, for those who start on the same machine.
+  /// HOST:PORT of the running coordinator, for processes that start on the same machine.
   package var address: String { path + "/coordinator.address" }
 
   /// URL of the page, while it is served.
   package var pageAddress: String { path + "/page.address" }
-  /// The token of the run's own page, where one is asked for.
+  /// The token of the run's own page, if it has one.
   package var pageToken: String { path + "/page.token" }
   package var tensorboard: String { path + "/tensorboard" }
-  /// What the coordinator said last of who is there and holds what; for people only.
+  /// The coordinator's latest note about workers and their leases; for people only.
   package var fleet: String { path + "/fleet.json" }
 
   package func questions(_ set: QuestionSet) -> String {

@@ -1,7 +1,7 @@
-// RunManifest: settings.json, what a run was begun with.
+// RunManifest: settings.json, the settings that a run began with.
 //
-// Written once. A run that is continued may change only what cannot change its result; what would is refused, setting
-// by setting, before anything starts. The model is identified by its hash, the questions by the copy in the run
+// It is written once. A continued run can change only settings that cannot change its result; other changes are refused
+// before anything starts, each by name. The model is identified by its hash, the questions by the copy in the run
 // directory.
 
 package import Base
@@ -13,13 +13,13 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   case notARun(path: String)
   case damagedManifest(path: String, problem: String)
   case otherModel(path: String, model: String)
-  /// Settings that differ from the run's and may change its result: name, the run's value, the given one.
+  /// Settings that differ from the run's and can change its result: name, the run's value, the given one.
   case changed(path: String, settings: [(name: String, was: String, given: String)])
   case otherQuestions(path: String, set: String)
   case notEmpty(path: String, entries: [String])
   case noPrompts(path: String, dropped: Int, context: Int)
   case longPrompts(path: String, ids: [String], context: Int)
-  /// Labels are to be the truth, and there is none.
+  /// Labels should be the truth, but no question has an answer.
   case noTruth(path: String)
   case badToken(path: String, id: String, token: Int32, vocabulary: Int)
 
@@ -31,18 +31,18 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
       "\(path)/settings.json cannot be read: \(problem). It is written once, when a run begins; restore it, or begin "
         + "another run in an empty directory"
     case .otherModel(let path, let model):
-      "the run in \(path) was begun with another model than is now in \(model) (their hashes differ). Put the model "
-        + "back, or begin another run in an empty directory"
+      "the run in \(path) was begun with another model than the one that is now in \(model) (their hashes differ). Put "
+        + "the model back, or begin another run in an empty directory"
     case .changed(let path, let settings):
-      "the run in \(path) cannot be continued with other settings; these may change its result:\n"
+      "the run in \(path) cannot be continued with other settings; these can change its result:\n"
         + settings.map { "  - \($0.name) is \($0.given), the run has \($0.was)" + Self.reason($0.name) }
         .joined(separator: "\n")
         + "\nLeave them out to continue, or begin another run in an empty directory"
     case .otherQuestions(let path, let set):
-      "the run in \(path) was begun with other \(set) questions than the given file has. Leave the file out to "
+      "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
     case .notEmpty(let path, let entries):
-      "\(path) is not a run (no settings.json) and not empty: it holds "
+      "\(path) is not a run (no settings.json) and not empty: it has "
         + entries.prefix(5).joined(separator: ", ") + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
         + ". A run needs a directory of its own"
     case .noPrompts(let path, let dropped, let context):
@@ -53,21 +53,21 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + ids.prefix(10).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
         + ". Lower max-new-tokens, shorten them, or give --long-prompts drop"
     case .noTruth(let path):
-      "--labels truth takes each question's answer for its label, but no question of \(path) has an \"answer\". Add "
+      "--labels truth uses each question's answer as its label, but no question of \(path) has an \"answer\". Add "
         + "answers, or leave --labels out to train on the majority vote"
     case .badToken(let path, let id, let token, let vocabulary):
-      "prompt \(id) of \(path) has token \(token), but the model's vocabulary has \(vocabulary); is the tokenizer.json "
-        + "that of this model?"
+      "prompt \(id) of \(path) has token \(token), but the model's vocabulary has \(vocabulary). Is the "
+        + "tokenizer.json that of this model?"
     }
   }
 }
 
 extension RunError {
-  /// Why settings that look harmless are not.
+  /// Why a setting that looks harmless changes the result.
   private static func reason(_ setting: String) -> String {
     switch setting {
     case "steps": "; the learning rate follows a cosine over all steps, so a run of another length differs from step 1"
-    case "learners": "; with --reduction fast the order of float sums depends on it (exact is free of it)"
+    case "learners": "; with --reduction fast the order of float sums depends on it (with exact it does not)"
     default: ""
     }
   }
@@ -75,11 +75,11 @@ extension RunError {
 
 package struct RunManifest: Sendable {
   package let id: String
-  package let settings: Settings
+  package let settings: RunSettings
   package let json: JSON
   private let path: String
 
-  /// Settings that are part of a run; the others belong to a command.
+  /// Settings that are part of a run.
   private static let kept = SettingTable.all.filter { $0.effect != .command && $0.name != "run" }
 
   /// - Throws: `RunError` if there is none or it is damaged.
@@ -95,23 +95,23 @@ package struct RunManifest: Sendable {
       throw RunError.damagedManifest(path: path, problem: "\"run\" or \"settings\" is missing")
     }
     self.id = id
-    var parser = SettingsParser(allowed: Self.kept.map(\.name), defaults: Settings())
+    var parser = SettingsParser(allowed: Self.kept.map(\.name), defaults: RunSettings())
     // An empty value is a setting that was not given.
     parser.apply(
       members.compactMap { member in member.value.string.flatMap { $0.isEmpty ? nil : (member.key, $0) } },
       from: directory.settings)
-    var settings: Settings
+    var settings: RunSettings
     do {
       settings = try parser.finish()
     } catch {
       throw RunError.damagedManifest(path: path, problem: "\(error)")
     }
-    settings.run = directory.path
+    settings.operation.run = directory.path
     self.settings = settings
   }
 
   /// A new manifest.
-  package static func text(id: String, settings: Settings, modelIdentity: String) -> String {
+  package static func text(id: String, settings: RunSettings, modelIdentity: String) -> String {
     let values = kept.map { JSON.Member($0.name, .string($0.value(in: settings))) }
     let json: JSON = [
       "run": .string(id), "version": .string(Program.version), "model_sha256": .string(modelIdentity),
@@ -120,7 +120,7 @@ package struct RunManifest: Sendable {
     return json.text(.pretty) + "\n"
   }
 
-  /// The model directory still holds the model that the run began with.
+  /// Checks that the model directory still has the model that the run began with.
   ///
   /// - Throws: `RunError.otherModel`.
   package func check(_ model: ModelDirectory) throws {
@@ -129,14 +129,14 @@ package struct RunManifest: Sendable {
     }
   }
 
-  /// Settings that are given again must not change the result.
+  /// Checks that settings that are given again do not change the result.
   ///
   /// - Parameters:
   ///   - settings: as resolved for this start.
   ///   - given: names of those that were given; the others are taken from the run.
   /// - Throws: `RunError.changed`, with every such setting.
-  package func check(_ settings: Settings, given: [String]) throws {
-    // Paths are compared by content, not by name.
+  package func check(_ settings: RunSettings, given: [String]) throws {
+    // Files are compared by content, not by path.
     let byContent = ["model", "data", "held-out", "transfer"]
     let changed = Self.kept.filter { setting in
       isFixed(setting) && given.contains(setting.name) && !byContent.contains(setting.name)
@@ -149,7 +149,7 @@ package struct RunManifest: Sendable {
     }
   }
 
-  /// Whether a continued run must keep it.
+  /// Whether a continued run must keep a setting.
   private func isFixed(_ setting: Setting) -> Bool {
     setting.effect == .result || setting.name == "learners" && settings.reduction == .fast
   }

@@ -1,8 +1,8 @@
-// RunMemory: what a run's processes on this machine will hold, against what there is.
+// RunMemory: how much memory a run's processes need on this machine, compared with how much there is.
 //
-// The plan is printed when a run begins, and a plan that does not fit is refused before a process starts, with the
-// settings that would make it smaller. How much there is, is the smaller of the machine's memory and what the process's
-// control group and limits allow.
+// The plan is printed when a run begins. A plan that does not fit is refused before a process starts, with the settings
+// that would make it smaller. The limit is the machine's memory, or less if the process's control group or its limits
+// allow less.
 
 import Base
 package import LanguageModel
@@ -10,7 +10,7 @@ import Platform
 import Records
 package import Settings
 
-extension Settings {
+extension OperationSettings {
   package var keyValueBytesMax: Int { keyValueMemory == 0 ? .max : keyValueMemory << 20 }
 }
 
@@ -22,8 +22,8 @@ package struct MemoryError: LastingError, CustomStringConvertible {
   let remedy: String
 
   package var description: String {
-    "\(what) needs about \(MemoryPlan.mebibytes(plan.bytes)) of memory, and \(MemoryPlan.mebibytes(available)) are "
-      + "there:\n" + plan.text + "\n\(remedy)"
+    "\(what) needs about \(MemoryPlan.mebibytes(plan.bytes)) of memory, but only "
+      + "\(MemoryPlan.mebibytes(available)) are available:\n" + plan.text + "\n\(remedy)"
   }
 }
 
@@ -31,23 +31,23 @@ package enum RunMemory {
   /// Sequences that one thread of a worker samples at a time.
   package static let batchRows = 256
 
-  /// Of all processes that `train` starts on this machine.
+  /// The memory of all processes that a run starts on this machine.
   ///
   /// - Parameters:
-  ///   - settings: of the run; its workers and learner ranks are those of this machine.
-  ///   - model: its configuration.
-  ///   - ranks: those of this machine, among all; nil: there are no others.
+  ///   - settings: of the run. Its workers and learner ranks are those of this machine.
+  ///   - ranks: the ranks of this machine, among all; nil if all are here.
   package static func plan(
-    _ settings: Settings, model: ModelConfiguration, ranks: (here: Range<Int>, all: Int)? = nil
+    _ settings: RunSettings, model: ModelConfiguration, ranks: (here: Range<Int>, all: Int)? = nil
   ) -> MemoryPlan {
     let shape = TransformerPlan(model, type: settings.dtype)
-    let ranks = ranks ?? (0..<settings.learners, settings.learners)
-    let worker = worker(settings, shape, workers: settings.workers)
-    // The packed anchor and the deltas of what is being sampled from.
+    let workers = settings.operation.workers
+    let ranks = ranks ?? (0..<settings.operation.learners, settings.operation.learners)
+    let worker = worker(settings, shape)
+    // The packed anchor and the deltas of the versions that are being sampled from.
     var items = [MemoryPlan.Item(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes(shape))]
-    if settings.workers > 0 {
+    if workers > 0 {
       items += worker.items.map {
-        .init(name: "\(settings.workers) worker(s), \($0.name)", bytes: $0.bytes * settings.workers)
+        .init(name: "\(workers) worker(s), \($0.name)", bytes: $0.bytes * workers)
       }
     }
     let learners = ranks.here.map { learner(settings, shape, rank: $0, of: ranks.all) }
@@ -58,27 +58,28 @@ package enum RunMemory {
     return MemoryPlan(items: items)
   }
 
-  /// Of one learner rank.
+  /// The memory of one learner rank.
   package static func learner(
-    _ settings: Settings, model: ModelConfiguration, rank: Int, of ranks: Int
+    _ settings: RunSettings, model: ModelConfiguration, rank: Int, of ranks: Int
   ) -> MemoryPlan { learner(settings, TransformerPlan(model, type: settings.dtype), rank: rank, of: ranks) }
 
-  private static func worker(_ settings: Settings, _ shape: TransformerPlan, workers: Int) -> MemoryPlan {
-    let threads = settings.threads > 0 ? settings.threads : max(1, Machine.coreCount / max(workers, 1))
+  private static func worker(_ settings: RunSettings, _ shape: TransformerPlan) -> MemoryPlan {
+    let workers = settings.operation.workers
+    let threads = settings.operation.threads(sharedBy: workers, cores: Machine.coreCount)
     let tokens = positions(settings, shape)
     let concurrent = Int(settings.method.promptsPerStep) * Int(settings.method.votes)
     let sampling = MemoryPlan.sampling(
       shape, versions: 2, threads: threads,
       batchRows: min(batchRows, max(1, concurrent / max(1, threads * max(workers, 1)))), positions: tokens,
-      keyValueBytesMax: settings.keyValueBytesMax)
-    // The version that the next delta is made against, that one while it is unpacked, and packed ones for others.
-    return MemoryPlan(items: sampling.items + [.init(name: "weights on their way", bytes: 3 * publishedBytes(shape))])
+      keyValueBytesMax: settings.operation.keyValueBytesMax)
+    // The version that the next delta refers to, the new version while it is unpacked, and bundles for other workers.
+    return MemoryPlan(items: sampling.items + [.init(name: "weights in transfer", bytes: 3 * publishedBytes(shape))])
   }
 
   private static func publishedBytes(_ shape: TransformerPlan) -> Int { shape.layout.count * shape.type.bytes }
 
   private static func learner(
-    _ settings: Settings, _ shape: TransformerPlan, rank: Int, of ranks: Int
+    _ settings: RunSettings, _ shape: TransformerPlan, rank: Int, of ranks: Int
   ) -> MemoryPlan {
     let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)
     let training = MemoryPlan.training(
@@ -89,24 +90,24 @@ package enum RunMemory {
     return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
   }
 
-  /// The longest that one sequence may be expected to get: prompts are as long as responses at most, or half the
-  /// context.
-  private static func positions(_ settings: Settings, _ shape: TransformerPlan) -> Int {
+  /// The expected length of the longest sequence: a prompt that is as long as the longest response, within the context.
+  private static func positions(_ settings: RunSettings, _ shape: TransformerPlan) -> Int {
     min(shape.configuration.maxPositions, 2 * Int(settings.maxNewTokens))
   }
 
-  /// What a rank's activations may take before they are computed twice instead: an eighth of the memory for all ranks.
+  /// The most memory for a rank's activations; above it they are computed twice instead. All ranks together use at
+  /// most an eighth of the memory.
   package static func activationBytesMax(ranks: Int) -> Int { Machine.memoryLimit / 8 / max(1, ranks) }
 
-  /// - Throws: `MemoryError` where `plan` is more than there is.
+  /// - Throws: `MemoryError` if `plan` needs more than there is.
   package static func require(_ plan: MemoryPlan, for what: String, remedy: String) throws {
     let available = Machine.memoryLimit
     guard plan.bytes > available else { return }
     throw MemoryError(what: what, plan: plan, available: available, remedy: remedy)
   }
 
-  /// What makes a run smaller.
+  /// How a run can be made smaller.
   package static let remedyOfRun =
-    "less is taken by fewer --workers or --learners, a smaller --micro-batch-tokens or --max-new-tokens, "
-    + "a --kv-memory, --dtype bfloat16, --reduction fast; workers may run on other machines (--workers 0)"
+    "a run needs less with fewer --workers or --learners, a smaller --micro-batch-tokens or --max-new-tokens, a "
+    + "--kv-memory, --dtype bfloat16, or --reduction fast; workers can run on other machines (--workers 0)"
 }

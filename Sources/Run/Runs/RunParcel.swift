@@ -1,18 +1,17 @@
 // RunParcel: a run's small files, for learner ranks that do not share a disk with rank 0.
 //
-// Rank 0 opens the run from its directory and sends these files to the other ranks; they open the same run from them.
-// So another machine needs the program and nothing else: no run directory, no model, no key. Weights and optimizer
-// state travel by themselves (LearnerRole). The files live for as long as it takes to read them, in a private
-// directory: everything that a rank needs is in memory then.
+// Rank 0 opens the run from its directory and sends these files to the other ranks, which open the same run from them.
+// So another machine needs only the program: no run directory, no model, no key. Weights and optimizer state are sent
+// separately (LearnerRole). A rank keeps the files in a private directory until it has read them into memory.
 
 import Base
 import Platform
 import Records
 
 package enum RunParcel {
-  /// More than any tokenizer and question set; bounds what a rank allocates.
+  /// Larger than any tokenizer or question set. It bounds what a rank allocates.
   private static let fileBytesMax = 1 << 30
-  /// What opening a run reads of its model, apart from the weights.
+  /// The model's files that opening a run reads, without the weights.
   private static let modelFiles = [
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
   ]
@@ -33,10 +32,10 @@ package enum RunParcel {
     return writer.bytes
   }
 
-  /// The run that another rank has packed.
+  /// Opens the run that rank 0 has packed.
   ///
-  /// Its directory is gone when this returns; rank 0 alone reads and writes files of the run.
-  /// - Throws: if the bytes are no parcel, or there is no room for the files.
+  /// Its directory no longer exists when this returns. Only rank 0 reads and writes the run's files.
+  /// - Throws: if the bytes are not a parcel, or there is no room for the files.
   package static func open(_ bytes: [UInt8]) throws -> Run {
     let directory = try Files.makeTemporaryDirectory(prefix: "ttrl-rank")
     defer { try? Files.removeTree(directory) }

@@ -1,9 +1,9 @@
-// StepTime: how long a step of training will take, by arithmetic, before anything has run.
+// StepTime: an estimate of how long a training step takes, before anything has run.
 //
-// Nearly all of it is multiply-adds, whose number follows from the model's shape and the settings, and bytes between
-// learner ranks. What the engine reaches of a processor's multiply-adds was measured (docs/speed.md). It is an estimate
-// to choose machines by: within a factor of two, and an upper bound where responses end before they must.
-// Not here: what the processor's multiply-adds are (Benchmarks), the prompts' own tokens, which are computed once per
+// Nearly all of the time is multiply-adds, whose number follows from the model's shape and the settings, and bytes
+// between learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md).
+// The estimate helps to choose machines: it is right within a factor of two, and too high if responses end early. Not
+// here: how many multiply-adds the processor can do (Ceilings), the prompts' own tokens, which are computed once per
 // group, and the wait for the slowest worker.
 
 import Base
@@ -13,15 +13,16 @@ package import Settings
 import Tensors
 
 package struct StepTime: Sendable, Equatable {
-  /// What a run has to work with.
+  /// The machines that a run has.
   package struct Means: Sendable, Equatable {
-    /// Of all workers, and of all learner ranks. At a staleness of 0 they take turns, so a core may count in both.
+    /// Threads of all workers, and of all learner ranks. At a staleness of 0 they take turns, so a core can count in
+    /// both.
     package var samplingThreads: Int
     package var trainingThreads: Int
     package var ranks: Int
     /// Multiply-adds of one thread in float32, in floating-point operations per second.
     package var flops: Double
-    /// Bytes per second of a machine's link, each way; nil where everything is on one machine.
+    /// Bytes per second of a machine's link, in each direction; nil if everything is on one machine.
     package var linkRate: Double?
 
     package init(samplingThreads: Int, trainingThreads: Int, ranks: Int, flops: Double, linkRate: Double?) {
@@ -38,30 +39,30 @@ package struct StepTime: Sendable, Equatable {
   package static let samplingShare = 0.5
   package static let trainingShare = 0.6
 
-  /// What is assumed of a link where nothing is known of it: 1 Gbit/s, as bytes per second.
+  /// The assumed speed of an unknown link: 1 Gbit/s, as bytes per second.
   package static let usualLink = 1.25e8
 
-  /// An anchor is this share of the weights' bytes (docs/speed.md#weights-on-the-wire); a delta is less.
+  /// An anchor's size as a share of the weights' bytes (docs/speed.md#weights-on-the-wire); a delta is smaller.
   private static let packedShare = 0.7
 
-  /// Attention's operations count twice: its short products and exponentials run at half the others' speed.
+  /// Attention's operations count twice, because its short products and exponentials run at half the speed.
   private static let attentionWeight = 2.0
 
-  /// Seconds: sampling, training without the wait for others, sums over ranks and gathered weights, and a new version
-  /// on its way to the workers.
+  /// Seconds: sampling; training without waiting for other ranks; sums over ranks and gathered weights; the transfer of
+  /// a new version to the workers.
   package let sampling: Double
   package let training: Double
   package let sums: Double
   package let weights: Double
-  /// Optimizer updates of a step; each has its sums.
+  /// Optimizer updates in a step. Each has its own sums over ranks.
   package let updates: Int
 
   package var total: Double { sampling + training + sums + weights }
 
   /// - Parameters:
   ///   - settings: method, data type, and how gradients are summed.
-  ///   - responseTokens: of a response, on average.
-  package init(_ settings: Settings, model: ModelConfiguration, responseTokens: Int, _ means: Means) {
+  ///   - responseTokens: mean length of a response.
+  package init(_ settings: RunSettings, model: ModelConfiguration, responseTokens: Int, _ means: Means) {
     let shape = TransformerPlan(model, type: settings.dtype)
     let method = settings.method
     let perToken =
@@ -73,7 +74,7 @@ package struct StepTime: Sendable, Equatable {
     let trained = Double(trainedSequences * responseTokens)
     updates = (trainedSequences + method.miniBatch - 1) / max(1, method.miniBatch)
     sampling = sampled * perToken / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
-    // Forward once, and backward twice: the gradients of the inputs and of the weights.
+    // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights.
     training = trained * 3 * perToken / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
     guard let linkRate = means.linkRate else {
       (sums, weights) = (0, 0)
@@ -95,15 +96,15 @@ package struct StepTime: Sendable, Equatable {
     return number(seconds / 86400) + " days"
   }
 
-  /// Two digits, or all before the point.
+  /// Two digits, or all digits of a larger integer part.
   private static func number(_ value: Double) -> String {
     value < 9.95 ? "\((value * 10).rounded() / 10)" : "\(Int(value.rounded()))"
   }
 }
 
 extension TransformerPlan {
-  /// Parameters that every token is multiplied by: the layers' matrices and the head's. An embedding that is not the
-  /// head's is only looked up.
+  /// Parameters that every token is multiplied by: the matrices of the layers and of the head. An embedding that is not
+  /// also the head is only looked up.
   fileprivate var productParameters: Int {
     layout.tensors.indices.filter { index in
       layout.tensors[index].shape.count == 2 && (index != layout.embedding || layout.embedding == layout.head)

@@ -1,13 +1,14 @@
-// Choice: a setting, what somebody else has it at, and where that is written. Recipes and presets are lists of these.
+// Choice: a setting, the value that the paper or the reference gives it, and where that is written. Recipes and presets
+// are lists of choices.
 
 import Records
 
 package struct Choice: Sendable, Equatable {
-  /// A name of SettingTable.
+  /// A name in SettingTable.
   package let setting: String
   /// As it would be given to the flag.
   package let value: String
-  /// Who has it so.
+  /// Where the value comes from.
   package let source: String
 
   package init(_ setting: String, _ value: String, _ source: String) {
@@ -17,16 +18,16 @@ package struct Choice: Sendable, Equatable {
   }
 }
 
-extension Settings {
-  /// Makes others' choices the defaults.
+extension RunSettings {
+  /// Makes choices of others the defaults.
   ///
-  /// - Precondition: each names a setting and has a value that it takes; a test goes through all of them.
+  /// - Precondition: each names a setting and has a value that the setting takes; a test checks all of them.
   package mutating func adopt(_ choices: [Choice]) {
     for choice in choices {
-      guard let setting = SettingTable.named(choice.setting) else {
-        preconditionFailure("there is no setting \(choice.setting)")
+      guard let place = SettingTable.named(choice.setting)?.place(in: Self.self) else {
+        preconditionFailure("a run has no setting \(choice.setting)")
       }
-      let problem = setting.set(&self, choice.value)
+      let problem = place.set(&self, choice.value)
       precondition(problem == nil, "\(choice.setting) \(problem ?? "")")
     }
   }
@@ -34,13 +35,15 @@ extension Settings {
   /// These settings as defaults under the recipe and the preset that are given, if any.
   ///
   /// - Parameters:
-  ///   - given: what flags and file say, the later the stronger. What is wrong with it is passed over here.
+  ///   - given: from the file and the flags; a later pair overrides an earlier one. Wrong values are ignored here.
   ///   - family: the model's, unless it is given too.
-  package func defaults(under given: [(name: String, value: String)], family: ModelFamily) -> Settings {
+  package func defaults(under given: [(name: String, value: String)], family: ModelFamily) -> RunSettings {
     var settings = self
     settings.family = family
     func take(_ names: [String]) {
-      for (name, value) in given where names.contains(name) { _ = SettingTable.named(name)?.set(&settings, value) }
+      for (name, value) in given where names.contains(name) {
+        _ = SettingTable.named(name)?.place(in: Self.self)?.set(&settings, value)
+      }
     }
     take(["recipe", "preset", "family"])
     settings.adopt(settings.preset.choices(for: settings.family))

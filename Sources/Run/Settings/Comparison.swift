@@ -1,4 +1,4 @@
-// Comparison: a run's settings beside the paper's and the reference's, for `--dry-run`.
+// Comparison: a run's settings compared with the paper's and the reference's, for `--dry-run`.
 
 import Records
 
@@ -15,11 +15,11 @@ package struct Comparison: Sendable, Equatable {
   package var rows: [Row]
   private var title: String
 
-  /// - Parameter settings: resolved. Without a preset only the reference's semantics are compared, no sizes.
-  package init(_ settings: Settings) {
+  /// - Parameter settings: resolved. Without a preset only the reference's rules are compared, and no sizes.
+  package init(_ settings: RunSettings) {
     let theirs = settings.preset.choices(for: settings.family) + Recipe.reference.choices(steps: settings.method.steps)
     rows = theirs.map { choice in
-      // Through the table and back, so that 0.2 and 2e-1 are one spelling.
+      // Parsed and written again, so that 0.2 and 2e-1 are spelled alike.
       var other = settings
       other.adopt([choice])
       let setting = SettingTable.named(choice.setting)
@@ -27,15 +27,15 @@ package struct Comparison: Sendable, Equatable {
       return Row(setting: choice.setting, ours: setting?.value(in: settings) ?? "", theirs: spelled)
     }
     let preset = settings.preset == .none ? "" : ", preset \(settings.preset.rawValue) for \(settings.family.rawValue)"
-    title = "recipe \(settings.recipe.rawValue)\(preset); this run beside the paper and its release of May 2025:"
+    title = "recipe \(settings.recipe.rawValue)\(preset); this run compared with the paper and its release of May 2025:"
   }
 
-  /// One line per setting; those that differ are marked.
+  /// One line per setting; a * marks those that differ.
   package var text: String {
     let lines = rows.map { row in
       [row.differs ? "*" : " ", row.setting, Self.shown(row.ours), Self.shown(row.theirs.value), row.theirs.source]
     }
-    let head = [" ", "setting", "this run", "theirs", "whose"]
+    let head = [" ", "setting", "this run", "theirs", "source"]
     let widths = head.indices.map { column in ([head] + lines).map { $0[column].count }.max() ?? 0 }
     let padded = ([head] + lines).map { cells in
       zip(cells, widths).enumerated().map { index, cell in
@@ -46,7 +46,7 @@ package struct Comparison: Sendable, Equatable {
     return ([title] + padded.map { "  " + $0 } + ["  (* differs)"]).joined(separator: "\n")
   }
 
-  /// A value that fits into a column; nothing is shown as "-".
+  /// A value that fits into a column; an empty one is shown as "-".
   private static func shown(_ value: String) -> String {
     let line = value.split(separator: "\n").joined(separator: " ")
     return line.isEmpty ? "-" : line.count > 24 ? line.prefix(23) + "…" : line

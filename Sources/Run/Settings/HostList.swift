@@ -6,8 +6,8 @@
 //   node3    ssh=me@10.0.0.3 options="-p 2222" workers=8 program=/opt/ttrl/bin/ttrl
 //   mpirun:  --mca btl_tcp_if_include eth0
 //
-// A name, then words, in any order; `here` is the machine of the coordinator. Everything that is wrong is said at once,
-// with the line. Pure: reading the file, and asking machines whether they are there, is the program's (ttrl).
+// A name, then words in any order; `here` marks the coordinator's machine. All errors are reported at once, with their
+// lines. Not here: reading the file and connecting to the machines (ttrl).
 
 /// How a process is started on another machine.
 package enum Way: String, Sendable, CaseIterable {
@@ -19,26 +19,26 @@ package enum Way: String, Sendable, CaseIterable {
 /// One machine.
 package struct ListedHost: Sendable, Equatable {
   package var name: String
-  /// It is this machine: nothing goes over ssh.
+  /// It is this machine, so its processes need no ssh.
   package var isHere = false
-  /// How processes get there.
+  /// How processes are started there.
   package var way = Way.ssh
-  /// What ssh, or srun, is told to connect to; the name unless given.
+  /// The machine as ssh or srun knows it; the name unless given.
   package var target: String
   /// Further arguments of ssh or srun.
   package var options: [String] = []
   package var workers = 0
   package var learners = 0
-  /// Per process; 0 shares the machine's cores out.
+  /// Per process; 0 divides the machine's cores among its processes.
   package var threads = 0
   /// The NUMA node that its processes are bound to, by numactl.
   package var numaNode: Int?
-  /// Path of ttrl there; empty: as on this machine.
+  /// Path of ttrl there; empty if it is the same as on this machine.
   package var program = ""
 }
 
 package struct HostList: Sendable, Equatable {
-  /// In the file's order, `here` first.
+  /// In the file's order, but `here` first.
   package private(set) var hosts: [ListedHost] = []
   /// Further arguments of mpirun.
   package private(set) var mpiArguments: [String] = []
@@ -59,11 +59,11 @@ package struct HostList: Sendable, Equatable {
       read(words(of: line, &found), &found)
       problems += found.map { "\(path), line \(index + 1): \($0)" }
     }
-    if hosts.isEmpty, problems.isEmpty { problems.append("\(path) names no machine; write one per line") }
+    if hosts.isEmpty, problems.isEmpty { problems.append("\(path) does not name a machine; write one per line") }
     if learners > 0, here?.learners ?? 0 == 0 {
       problems.append(
         "\(path): no learner rank is here. Rank 0 reads and writes the run's checkpoints, so it runs on the "
-          + "coordinator's machine: add a line such as \"\(hosts.contains { $0.name == "node1" } ? "this" : "node1") "
+          + "coordinator's machine. Add a line such as \"\(hosts.contains { $0.name == "node1" } ? "this" : "node1") "
           + "here learners=1\"")
     }
     guard problems.isEmpty else { throw SettingsError(problems: problems) }
@@ -75,9 +75,9 @@ package struct HostList: Sendable, Equatable {
     if name == "mpirun:" { return mpiArguments += words.dropFirst() }
     var host = ListedHost(name: name, target: name)
     if !name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }) || name.hasPrefix("-") {
-      problems.append("\"\(name)\" is no name: letters, digits, hyphens, dots; an address goes into ssh=")
+      problems.append("\"\(name)\" is not a valid name: use letters, digits, hyphens and dots; an address goes in ssh=")
     }
-    if hosts.contains(where: { $0.name == name }) { problems.append("\(name) is named twice") }
+    if hosts.contains(where: { $0.name == name }) { problems.append("\(name) is listed twice") }
     for word in words.dropFirst() {
       if let problem = host.take(word) { problems.append(problem) }
     }
@@ -85,7 +85,7 @@ package struct HostList: Sendable, Equatable {
     hosts.append(host)
   }
 
-  /// Words end at blanks, except within double quotes; a # begins a comment.
+  /// Words are separated by blanks, except inside double quotes; a # begins a comment.
   private func words(of line: Substring, _ problems: inout [String]) -> [String] {
     var words: [String] = []
     var word: String?
@@ -116,7 +116,7 @@ extension ListedHost {
     }
     let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 2, !parts[1].isEmpty else {
-      return "\"\(word)\" means nothing; expected here, workers=N, learners=N, threads=N, ssh=TARGET, "
+      return "\"\(word)\" is unknown; expected here, workers=N, learners=N, threads=N, ssh=TARGET, "
         + "options=\"…\", numa=N, program=PATH or via=srun"
     }
     switch parts[0] {
@@ -130,9 +130,10 @@ extension ListedHost {
     case "learners": return number(parts, 0...65536) { learners = $0 }
     case "threads": return number(parts, 0...4096) { threads = $0 }
     case "numa": return number(parts, 0...1023) { numaNode = $0 }
-    default: return "there is no \"\(parts[0])\"; there are workers learners threads ssh options numa program via"
+    default:
+      return "there is no \"\(parts[0])\"; expected workers, learners, threads, ssh, options, numa, program or via"
     }
-    if target.hasPrefix("-") { return "\"\(target)\" is no target of ssh" }
+    if target.hasPrefix("-") { return "\"\(target)\" is not a target of ssh" }
     return nil
   }
 

@@ -1,23 +1,23 @@
 // Preset: the paper's hyper-parameters, by benchmark and family of models.
 //
-// A preset is a set of defaults, like a recipe: flags and the --config file win over it. It sets sizes; whose semantics
-// they are run with is the recipe's. Nothing is known to the program about the benchmarks but these numbers.
+// A preset is a set of defaults, like a recipe: flags and the --config file override it. It sets sizes; the recipe sets
+// the rules. The program knows nothing about the benchmarks except these numbers.
 // Source: TTRL, arXiv 2504.16084 v3, and the scripts of its releases of May and August 2025 (docs/algorithm.md).
 
 package enum Preset: String, Sendable, CaseIterable {
   case none, aime2024, amc, math500
 }
 
-/// What kind of model it is, as far as the paper treats them differently.
+/// The kinds of models that the paper treats differently.
 package enum ModelFamily: String, Sendable, CaseIterable {
   case qwen25Math = "qwen2.5-math"
-  /// Large reasoning models, which think at length before they answer.
+  /// Reasoning models, whose responses are long.
   case reasoning
   /// Base and instruction-tuned models: Qwen2.5, Llama 3.1.
   case other
 
   /// - Parameters:
-  ///   - path: of the model's directory, which usually has the model's name in it.
+  ///   - path: of the model's directory, which usually contains the model's name.
   ///   - chatTemplate: its own template, as text.
   package static func guess(path: String, chatTemplate: String?) -> ModelFamily {
     let name = path.lowercased()
@@ -66,7 +66,7 @@ extension Preset {
 
   private func prompting(_ family: ModelFamily) -> [Choice] {
     switch family {
-    case .qwen25Math: [Choice("template", "qwen2.5-math", "release: its template's system line asks for \\boxed{}")]
+    case .qwen25Math: [Choice("template", "qwen2.5-math", "release: the template's system line asks for \\boxed{}")]
     case .other:
       [
         Choice(
@@ -90,7 +90,7 @@ extension Preset {
       ]
     case .other:
       [
-        Choice("temperature", "0.6", "paper v3: 0.6 but for Qwen2.5-Math and reasoning models"),
+        Choice("temperature", "0.6", "paper v3: 0.6 except for Qwen2.5-Math and reasoning models"),
         Choice("max-new-tokens", "3072", "paper v3"),
       ]
     }

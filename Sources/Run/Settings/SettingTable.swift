@@ -1,197 +1,295 @@
-// SettingTable: the name, the meaning, the bounds and the place of every setting, in one list.
+// SettingTable: every setting in one list: its name, its kind and bounds, its meaning, and the groups that have it.
 //
-// Parsing, `--help`, settings.json and the comparison of a continued run with its beginning all walk this list; a
-// setting that is added here is complete.
+// Flags, the --config file, `--help`, the manual, settings.json and the check of a continued run all walk this list; a
+// setting that is added here is complete. The group decides whether a continued run can change it (SettingEffect).
 
 import Base
 import Records
 
-/// May a continued run change it?
-package enum SettingEffect: Sendable {
-  /// It may change the result: fixed when the run begins.
-  case result
-  /// It cannot: free at every start.
-  case operation
-  /// It says what a command prints or reads; not part of a run.
-  case command
-}
-
-package struct Setting: Sendable {
-  package let name: String
-  /// What the value looks like in `--help`; nil for a switch.
-  package let placeholder: String?
-  package let effect: SettingEffect
-  package let help: String
-  /// Takes a value. Returns what is wrong with it, or nil.
-  let set: @Sendable (inout Settings, String) -> String?
-  let get: @Sendable (Settings) -> String
-
-  /// The value as text, as it would be given to the flag.
-  package func value(in settings: Settings) -> String { get(settings) }
-}
-
 package enum SettingTable {
-  package static let all: [Setting] = [
-    // Input and output.
-    text("run", "DIR", .operation, "directory of the run; given again, the run continues", \.run),
-    text(
-      "model", "DIR", .result, "Hugging Face model directory, or builtin, the small one that comes with ttrl", \.model),
-    text("data", "FILE", .result, "questions, JSONL or JSON", \.data),
-    text("held-out", "FILE", .result, "questions to evaluate on only", \.heldOut),
-    text("transfer", "FILE,FILE,…", .result, "other sets of questions to evaluate on only", \.transfer),
-    text(
-      "template", "NAME", .result,
-      "plain, chatml, qwen2.5-math, llama3, auto, or text or file with {question}",
-      \.template),
-    text("system", "TEXT", .result, "system line, instead of the template's own", \.system),
-    text("suffix", "TEXT", .result, "text added to every question, for example to ask for \\boxed{}", \.suffix),
-    choice("long-prompts", .result, "prompts that leave no room for max-new-tokens: drop or refuse", \.longPrompts),
+  package static let all =
+    input + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards + operation
+    + amounts + workshop + looking + call
 
-    // Whose defaults.
-    choice(
-      "recipe", .result, "whose semantics: ttrl, or the reference implementation's, for comparison", \.recipe),
-    choice("preset", .result, "the paper's hyper-parameters for a benchmark", \.preset),
-    choice(
-      "family", .result, "the model's family, for the preset; unless given, from its name and chat template", \.family),
-
-    // The method.
-    integer("seed", 0...UInt64.max, .result, "decides every random choice", \.method.seed),
-    integer("steps", 0...(1 << 24 - 1), .result, "training steps; 0 only evaluates", \.method.steps),
-    integer("prompts-per-step", 1...65536, .result, "prompts in one step's batch", \.method.promptsPerStep),
-    choice("last-batch", .result, "a pass's incomplete last batch: fill or drop", \.method.lastBatch),
-    integer("votes", 1...65536, .result, "responses sampled per prompt, all of which vote", \.method.votes),
-    integer("train-samples", 1...65536, .result, "responses trained on per prompt", \.method.trainSamples),
-    choice("selection", .result, "which responses are trained on: random or first", \.method.selection),
-    choice("labels", .result, "vote (TTRL), truth (upper bound) or random (control)", \.method.labels),
-    choice("ties", .result, "a tied vote: first (sample's answer wins) or abstain (no label)", \.method.ties),
-    double("min-share", 0...1, .result, "share of the votes that a label needs; below, none", \.method.minimumShare),
-    choice(
-      "estimator", .result, "what is rewarded: vote (TTRL), soft-vote (EMPO), entropy (RENT), confidence or snr",
-      \.method.estimator),
-    double(
-      "vote-entropy-low", 0...100, .result, "soft-vote leaves out groups at or below, nats", \.method.voteEntropyLow),
-    double(
-      "vote-entropy-high", 0...100, .result, "soft-vote leaves out groups at or above, nats", \.method.voteEntropyHigh),
-    toggle(
-      "early-stop", .result, "sample no more of a prompt once its vote is decided: on or off", \.method.stopsEarly),
-    choice(
-      "answer-rule", .result, "how answers are found and compared: exact, or reference (comparison only)",
-      \.method.answers),
-    number("temperature", 0...100, .result, "of training's sampling; 0 is greedy", \.temperature),
-    number("top-p", 0.0001...1, .result, "nucleus of training's sampling; 1 is off", \.topP),
-    integer("top-k", 0...1_000_000, .result, "most likely tokens to sample from; 0 is off", \.topK),
-    integer("max-new-tokens", 1...(1 << 20), .result, "longest response", \.maxNewTokens),
-    flag("ignore-eos", .result, "sample on past the end-of-text token", \.ignoreEOS),
-    text(
-      "stop", "TEXT", .result, "text that ends a response; several as a JSON list: [\"\\n\\n\", \"Q:\"]", \.stop),
-    choice("dtype", .result, "of weights and matrix products: bfloat16 or float32", \.dtype),
-    integer("mini-batch", 1...1_000_000, .result, "sequences per optimizer step", \.method.miniBatch),
-    integer("micro-batch-tokens", 16...(1 << 24), .result, "tokens per forward and backward pass", \.microBatchTokens),
-    number("clip-low", 0...1, .result, "lower bound of the probability ratio is 1 minus this", \.method.clipLow),
-    number("clip-high", 0...100, .result, "upper bound of the probability ratio is 1 plus this", \.method.clipHigh),
-    number("dual-clip", 0...1000, .result, "bound on a negative advantage's loss; 0 is off", \.method.dualClip),
-    integer(
-      "staleness", 0...Limits.staleness, .result,
-      "versions by which sampling is behind, so that it goes on during training; 0 is on-policy", \.method.staleness),
-    number(
-      "importance-cap", 1...1000, .result, "with staleness, the most that a token's importance ratio counts",
-      \.method.importanceCap),
-    choice("advantage", .result, "how rewards become advantages", \.method.advantage),
-    choice(
-      "zero-advantage-groups", .result, "groups without any advantage: skip or train", \.method.zeroAdvantageGroups),
-    choice("denominator", .result, "what a mini-batch's token losses are averaged over", \.method.denominator),
-    integer(
-      "denominator-sequences", 1...1_000_000, .result, "sequences per piece of the micro-batch denominator",
-      \.method.denominatorSequences),
-    number(
-      "kl-coefficient", 0...1000, .result, "weight of the KL penalty to the initial weights; 0 is off",
-      \.method.klCoefficient),
-    choice("kl-estimator", .result, "of the KL penalty, by token", \.method.klEstimator),
-    choice("kl-in", .result, "where the KL penalty enters", \.method.klPlace),
-    number(
-      "entropy-coefficient", 0...1000, .result, "weight of the entropy bonus; 0 is off", \.method.entropyCoefficient),
-    double("lr", 0...1, .result, "peak learning rate", \.method.learningRate),
-    choice("lr-schedule", .result, "how the learning rate moves", \.method.rateSchedule),
-    integer("warmup-steps", 0...(1 << 24), .result, "steps of linear warm-up", \.method.warmupSteps),
-    double(
-      "lr-floor", 0...1, .result, "what the cosine leaves of the learning rate, a share", \.method.learningRateFloor),
-    number("beta1", 0...0.99999, .result, "AdamW's first decay", \.method.beta1),
-    number("beta2", 0...0.999999, .result, "AdamW's second decay", \.method.beta2),
-    number("epsilon", 1e-15...1, .result, "AdamW's epsilon", \.method.epsilon),
-    number("weight-decay", 0...10, .result, "AdamW's weight decay", \.method.weightDecay),
-    double("gradient-clip", 0...1_000_000, .result, "largest gradient norm; 0 is off", \.method.gradientClip),
-    choice("reduction", .result, "exact (same bits for any number of learners) or fast", \.reduction),
-
-    // Evaluation.
-    choice("eval", .result, "before and after: full, reuse (the vote's own samples) or none", \.evaluation),
-    integer(
-      "eval-every", 0...(1 << 24), .result, "steps between evaluations during the run; 0 is never", \.evaluateEvery),
-    integer("eval-samples", 1...65536, .result, "samples per prompt in the run's evaluations", \.evaluationSamples),
-    number("eval-temperature", 0...100, .result, "of evaluation's sampling", \.evaluationTemperature),
-    number("eval-top-p", 0.0001...1, .result, "nucleus of evaluation's sampling", \.evaluationTopP),
-    integer("eval-top-k", 0...1_000_000, .result, "most likely tokens of evaluation's; 0 is off", \.evaluationTopK),
-
-    // Guards.
-    choice("guard", .result, "on signs of collapse: off, warn, or stop and deliver the best version", \.guardMode),
-    integer("guard-window", 0...4096, .result, "steps that signs are averaged over; 0 is one pass", \.guardWindow),
-    choice("deliver", .result, "the run's result: last, or best, by agreement and distinct labels", \.delivery),
-
-    integer("samples", 1...65536, .command, "samples per prompt, for eval and generate", \.samples),
-    integers("counts", 1...65536, .command, "the k of pass@k, pass^k and maj@k, as 4,16,64", \.counts),
-
-    // Where and how wide it runs.
-    integer("workers", 0...65536, .operation, "rollout workers to start on this machine", \.workers),
-    integer("learners", 1...65536, .operation, "learner ranks (MPI processes)", \.learners),
-    integer("threads", 0...4096, .operation, "compute threads per process; 0 shares the cores out", \.threads),
-    integer(
-      "kv-memory", 0...(1 << 30), .operation,
-      "MiB of keys and values that a sampling thread may hold, more samples wait; 0 is no bound", \.keyValueMemory),
-    text(
-      "coordinator", "HOST:PORT", .operation,
-      "where the coordinator is; train: where its processes find it, if not where it listens", \.coordinator),
-    text("listen", "HOST:PORT", .operation, "where the coordinator listens; port 0 picks one", \.listen),
-    text(
-      "relay", "HOST:PORT", .operation,
-      "where workers get weights from this one; no host: its address towards the coordinator; or none", \.relay),
-    text(
-      "key", "FILE", .operation, "the cluster's key, from ttrl key; none is plain TCP, on loopback only", \.key),
-    text(
-      "page", "HOST:PORT", .operation, "where the live page is served; port 0 picks one, none serves no page", \.page),
-    text(
-      "page-token", "FILE", .operation, "the secret that opens the page, needed beyond loopback; made if missing",
-      \.pageToken),
-    integer("checkpoint-every", 1...(1 << 24), .operation, "steps between checkpoints", \.checkpointEvery),
-    integer("keep-checkpoints", 1...1_000_000, .operation, "newest checkpoints to keep", \.keepCheckpoints),
-    text("hosts", "FILE", .operation, "the machines of a launch, one per line", \.hosts),
-    text("name", "NAME", .operation, "what a worker is called in logs and the ledger", \.name),
-    choice("log-level", .operation, "the least important events that are logged", \.logLevel),
-
-    // Commands.
-    text("config", "FILE", .command, "settings as JSON5; flags win over it", \.config),
-    integer("prompts", 1...65536, .command, "bench: prompts; 0: as the model's shape has it", \.prompts),
-    integer("prompt-tokens", 1...(1 << 20), .command, "bench: tokens of a prompt; 0: likewise", \.promptTokens),
-    text("base", "DIR", .command, "bench broadcast: the model's version before, for a delta", \.base),
-    number("link-rate", 0...1e6, .command, "bench broadcast: Mbit/s that a link carries; 0 measures", \.linkRate),
-    integer("runs", 1...1000, .command, "bench: timed runs, of which the median counts; chaos: disturbed runs", \.runs),
-    text("trace", "FILE", .command, "bench ranks: where a timeline of a step is written, as browsers show it", \.trace),
-    integer("kills", 1...100_000, .command, "chaos: processes to kill in each run", \.kills),
-    integer("chaos-seed", 0...UInt64.max, .command, "chaos: decides what is done to whom, and when", \.chaosSeed),
-    integer("seconds", 1...86_400, .command, "bench coordinator: how long to measure", \.seconds),
-    integer(
-      "worker-tokens", 0...1_000_000_000, .command,
-      "bench coordinator: tokens a second of a synthetic worker; 0: sampled at once", \.workerTokens),
-    flag("json", .command, "machine-readable output on standard output, the rest on standard error", \.isJSON),
-    text("out", "FILE", .command, "report: where the page of several runs is written", \.out),
-    text("prompt", "ID", .command, "explain: which prompt, by its index (from 0) or its id", \.prompt),
-    integer(
-      "step", 0...(1 << 24), .command, "explain: which step's responses, from 1; 0 is the prompt's last visit", \.step),
-    flag("watch", .command, "status: show the run until it is finished, or Ctrl-C", \.isWatching),
-    flag("decode", .command, "tokenize: from ids to text", \.isDecoding),
-    flag("dry-run", .command, "print the plan and start nothing", \.isDryRun),
-    flag("help", .command, "show this text", \.isHelp),
+  private static let input: [Setting] = [
+    Setting(
+      "run", .text("DIR"), "the run's directory; if it has a run, the run continues",
+      \OperationSettings.run, \LookSettings.run, \PretrainingSettings.run, \LoadSettings.run),
+    Setting(
+      "model", .text("DIR"), "Hugging Face model directory, or builtin, the small model that comes with ttrl",
+      \RunSettings.model, \TokenizeSettings.model, \BenchmarkSettings.model, \BroadcastSettings.model),
+    Setting("data", .text("FILE"), "questions, JSON lines or JSON", \RunSettings.data),
+    Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
+    Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
+    Setting(
+      "template", .text("NAME"), "plain, chatml, qwen2.5-math, llama3, auto, or text or file with {question}",
+      \RunSettings.template),
+    Setting("system", .text("TEXT"), "the system line, instead of the template's own", \RunSettings.system),
+    Setting(
+      "suffix", .text("TEXT"), "text appended to every question, for example to ask for \\boxed{}",
+      \RunSettings.suffix),
+    Setting(
+      "long-prompts", .choice, "prompts that leave no room for max-new-tokens: drop them, or refuse to start",
+      \RunSettings.longPrompts),
   ]
 
-  /// Names that earlier versions used; settings.json and scripts may still have them.
+  private static let whoseDefaults: [Setting] = [
+    Setting(
+      "recipe", .choice, "whose rules: ttrl's, or for comparison those of the reference implementation",
+      \RunSettings.recipe),
+    Setting("preset", .choice, "the paper's hyper-parameters for a benchmark", \RunSettings.preset),
+    Setting(
+      "family", .choice, "the model's family, for the preset; found from its name and chat template if not given",
+      \RunSettings.family),
+  ]
+
+  private static let rounds: [Setting] = [
+    Setting(
+      "seed", .integer(0...UInt64.max), "determines every random choice",
+      \RunSettings.method.seed, \PretrainingSettings.seed, \BenchmarkSettings.seed),
+    Setting("steps", .integer(0...(1 << 24 - 1)), "training steps; 0 only evaluates", \RunSettings.method.steps),
+    Setting("prompts-per-step", .integer(1...65536), "prompts in one step's batch", \RunSettings.method.promptsPerStep),
+    Setting(
+      "last-batch", .choice, "the incomplete last batch of a pass: fill it, or drop its prompts",
+      \RunSettings.method.lastBatch),
+    Setting("votes", .integer(1...65536), "responses sampled per prompt; all of them vote", \RunSettings.method.votes),
+    Setting(
+      "train-samples", .integer(1...65536), "responses trained on per prompt", \RunSettings.method.trainSamples),
+    Setting(
+      "selection", .choice, "which responses are trained on: random ones or the first", \RunSettings.method.selection),
+  ]
+
+  private static let labels: [Setting] = [
+    Setting("labels", .choice, "vote (TTRL), truth (upper bound) or random (control)", \RunSettings.method.labels),
+    Setting(
+      "ties", .choice, "a tied vote: first (the tied answer that was sampled first wins) or abstain (no label)",
+      \RunSettings.method.ties),
+    Setting(
+      "min-share", .number(0...1), "share of the votes that an answer needs to become the label",
+      \RunSettings.method.minimumShare),
+    Setting(
+      "estimator", .choice, "what is rewarded: vote (TTRL), soft-vote (EMPO), entropy (RENT), confidence or snr",
+      \RunSettings.method.estimator),
+    Setting(
+      "vote-entropy-low", .number(0...100), "soft-vote leaves out groups at or below this entropy, in nats",
+      \RunSettings.method.voteEntropyLow),
+    Setting(
+      "vote-entropy-high", .number(0...100), "soft-vote leaves out groups at or above this entropy, in nats",
+      \RunSettings.method.voteEntropyHigh),
+    Setting(
+      "early-stop", .onOff, "stop sampling a prompt when its vote is decided: on or off",
+      \RunSettings.method.stopsEarly),
+    Setting(
+      "answer-rule", .choice, "how answers are found and compared: exact, or reference (for comparison only)",
+      \RunSettings.method.answers),
+  ]
+
+  private static let sampling: [Setting] = [
+    Setting("temperature", .number(0...100), "of sampling in training; 0 is greedy", \RunSettings.temperature),
+    Setting("top-p", .number(0.0001...1), "nucleus of sampling in training; 1 is off", \RunSettings.topP),
+    Setting("top-k", .integer(0...1_000_000), "the most likely tokens to sample from; 0 is off", \RunSettings.topK),
+    Setting(
+      "max-new-tokens", .integer(1...(1 << 20)), "the longest response",
+      \RunSettings.maxNewTokens, \BenchmarkSettings.maxNewTokens, \LoadSettings.maxNewTokens),
+    Setting("ignore-eos", .flag, "continue sampling after the end-of-text token", \RunSettings.ignoreEOS),
+    Setting(
+      "stop", .text("TEXT"), "text that ends a response; several as a JSON list: [\"\\n\\n\", \"Q:\"]",
+      \RunSettings.stop),
+    Setting(
+      "dtype", .choice, "type of weights and matrix products: bfloat16 or float32",
+      \RunSettings.dtype, \BenchmarkSettings.dtype, \BroadcastSettings.dtype),
+  ]
+
+  private static let objective: [Setting] = [
+    Setting("mini-batch", .integer(1...1_000_000), "sequences per optimizer step", \RunSettings.method.miniBatch),
+    Setting(
+      "micro-batch-tokens", .integer(16...(1 << 24)), "tokens per forward and backward pass",
+      \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
+    Setting(
+      "clip-low", .number(0...1), "the lower bound of the probability ratio is 1 minus this",
+      \RunSettings.method.clipLow),
+    Setting(
+      "clip-high", .number(0...100), "the upper bound of the probability ratio is 1 plus this",
+      \RunSettings.method.clipHigh),
+    Setting(
+      "dual-clip", .number(0...1000), "bound on the loss of a negative advantage; 0 is off",
+      \RunSettings.method.dualClip),
+    Setting(
+      "staleness", .integer(0...Limits.staleness),
+      "versions by which sampling is behind, so that it continues during training; 0 is on-policy",
+      \RunSettings.method.staleness),
+    Setting(
+      "importance-cap", .number(1...1000), "with staleness, the upper bound of a token's importance ratio",
+      \RunSettings.method.importanceCap),
+    Setting("advantage", .choice, "how rewards become advantages", \RunSettings.method.advantage),
+    Setting(
+      "zero-advantage-groups", .choice, "groups whose advantages are all 0: skip them, or train on them",
+      \RunSettings.method.zeroAdvantageGroups),
+    Setting("denominator", .choice, "how a mini-batch's token losses are averaged", \RunSettings.method.denominator),
+    Setting(
+      "denominator-sequences", .integer(1...1_000_000), "sequences per piece of the micro-batch denominator",
+      \RunSettings.method.denominatorSequences),
+    Setting(
+      "kl-coefficient", .number(0...1000), "weight of the KL penalty towards the initial weights; 0 is off",
+      \RunSettings.method.klCoefficient),
+    Setting("kl-estimator", .choice, "of the KL penalty, per token", \RunSettings.method.klEstimator),
+    Setting("kl-in", .choice, "where the KL penalty is added", \RunSettings.method.klPlace),
+    Setting(
+      "entropy-coefficient", .number(0...1000), "weight of the entropy bonus; 0 is off",
+      \RunSettings.method.entropyCoefficient),
+  ]
+
+  private static let optimizer: [Setting] = [
+    Setting("lr", .number(0...1), "peak learning rate", \RunSettings.method.learningRate),
+    Setting("lr-schedule", .choice, "how the learning rate changes", \RunSettings.method.rateSchedule),
+    Setting("warmup-steps", .integer(0...(1 << 24)), "steps of linear warm-up", \RunSettings.method.warmupSteps),
+    Setting(
+      "lr-floor", .number(0...1), "where the cosine of the learning rate ends, as a share of its peak",
+      \RunSettings.method.learningRateFloor),
+    Setting("beta1", .number(0...0.99999), "AdamW's first decay", \RunSettings.method.beta1),
+    Setting("beta2", .number(0...0.999999), "AdamW's second decay", \RunSettings.method.beta2),
+    Setting("epsilon", .number(1e-15...1), "AdamW's epsilon", \RunSettings.method.epsilon),
+    Setting("weight-decay", .number(0...10), "AdamW's weight decay", \RunSettings.method.weightDecay),
+    Setting(
+      "gradient-clip", .number(0...1_000_000), "the largest gradient norm; 0 is off", \RunSettings.method.gradientClip),
+    Setting(
+      "reduction", .choice, "how gradients are summed: exact (same bits for any number of learners) or fast",
+      \RunSettings.reduction),
+  ]
+
+  private static let evaluation: [Setting] = [
+    Setting(
+      "eval", .choice, "before and after the run: full, reuse (the samples of the vote) or none",
+      \RunSettings.evaluation),
+    Setting(
+      "eval-every", .integer(0...(1 << 24)), "steps between evaluations during the run; 0 is never",
+      \RunSettings.evaluateEvery),
+    Setting(
+      "eval-samples", .integer(1...65536), "samples per prompt in the run's evaluations",
+      \RunSettings.evaluationSamples),
+    Setting(
+      "eval-temperature", .number(0...100), "of sampling in evaluations; 0 is greedy",
+      \RunSettings.evaluationTemperature),
+    Setting(
+      "eval-top-p", .number(0.0001...1), "nucleus of sampling in evaluations; 1 is off", \RunSettings.evaluationTopP),
+    Setting(
+      "eval-top-k", .integer(0...1_000_000), "the most likely tokens to sample from in evaluations; 0 is off",
+      \RunSettings.evaluationTopK),
+  ]
+
+  private static let guards: [Setting] = [
+    Setting(
+      "guard", .choice, "at signs of collapse: off, warn, or stop and deliver the best version",
+      \RunSettings.guardMode),
+    Setting(
+      "guard-window", .integer(0...4096), "steps over which the signs are averaged; 0 is one pass over the prompts",
+      \RunSettings.guardWindow),
+    Setting(
+      "deliver", .choice, "the run's result: the last version, or the best by agreement and distinct labels",
+      \RunSettings.delivery),
+  ]
+
+  private static let operation: [Setting] = [
+    Setting(
+      "workers", .integer(0...65536), "rollout workers to start on this machine",
+      \OperationSettings.workers, \BroadcastSettings.workers, \LoadSettings.workers),
+    Setting(
+      "learners", .integer(1...65536), "learner ranks (MPI processes)",
+      \OperationSettings.learners, \BenchmarkSettings.learners),
+    Setting(
+      "threads", .integer(0...4096), "compute threads per process; 0 divides the cores among the processes",
+      \OperationSettings.threads, \PretrainingSettings.threads, \BenchmarkSettings.threads),
+    Setting(
+      "kv-memory", .integer(0...(1 << 30)),
+      "the most MiB of keys and values per sampling thread, other samples wait; 0 is no bound",
+      \OperationSettings.keyValueMemory),
+    Setting(
+      "coordinator", .text("HOST:PORT"),
+      "where the coordinator is; train: where its processes find it, if not where it listens",
+      \OperationSettings.coordinator, \BroadcastSettings.coordinator, \LoadSettings.coordinator),
+    Setting(
+      "listen", .text("HOST:PORT"), "where the coordinator listens; port 0 picks a free port",
+      \OperationSettings.listen, \BroadcastSettings.listen, \LoadSettings.listen),
+    Setting(
+      "relay", .text("HOST:PORT"),
+      "where other workers fetch weights from it; no host: its address towards the coordinator; or none",
+      \OperationSettings.relay),
+    Setting(
+      "key", .text("FILE"), "the cluster's key, made by ttrl key; none is plain TCP, on loopback only",
+      \OperationSettings.key, \BroadcastSettings.key, \LoadSettings.key),
+    Setting(
+      "page", .text("HOST:PORT"), "where the live page is served; port 0 picks a free port, none serves no page",
+      \OperationSettings.page),
+    Setting(
+      "page-token", .text("FILE"), "the secret that opens the page, needed beyond loopback; made if it is missing",
+      \OperationSettings.pageToken),
+    Setting(
+      "checkpoint-every", .integer(1...(1 << 24)), "steps between checkpoints", \OperationSettings.checkpointEvery),
+    Setting(
+      "keep-checkpoints", .integer(1...1_000_000), "how many of the newest checkpoints to keep",
+      \OperationSettings.keepCheckpoints),
+    Setting("hosts", .text("FILE"), "the machines of a launch, one per line", \OperationSettings.hosts),
+    Setting(
+      "name", .text("NAME"), "a worker's name in logs and in the ledger",
+      \OperationSettings.name, \BroadcastSettings.name, \LoadSettings.name),
+    Setting("log-level", .choice, "the least important events to log", \OperationSettings.logLevel),
+  ]
+
+  /// How much `eval`, `generate` and the benchmarks do.
+  private static let amounts: [Setting] = [
+    Setting(
+      "samples", .integer(1...65536), "samples per prompt",
+      \EvaluationSettings.samples, \GenerationSettings.samples, \BenchmarkSettings.samples, \LoadSettings.samples),
+    Setting(
+      "counts", .integers(1...65536), "the k of pass@k, pass^k and maj@k, as 4,16,64", \EvaluationSettings.counts),
+    Setting(
+      "prompts", .integer(1...65536), "bench: prompts; 0 is what the model's shape suggests",
+      \BenchmarkSettings.prompts, \LoadSettings.prompts),
+    Setting(
+      "prompt-tokens", .integer(1...(1 << 20)), "bench: tokens of a prompt; 0 is what the model's shape suggests",
+      \BenchmarkSettings.promptTokens),
+    Setting(
+      "runs", .integer(1...1000), "bench: timed runs, whose median counts; chaos: disturbed runs",
+      \BenchmarkSettings.runs, \BroadcastSettings.runs, \ChaosSettings.runs),
+  ]
+
+  private static let workshop: [Setting] = [
+    Setting(
+      "base", .text("DIR"), "bench broadcast: the version before the model's, for a delta", \BroadcastSettings.base),
+    Setting(
+      "link-rate", .number(0...1e6), "bench broadcast: the capacity of a link in Mbit/s; 0 measures it",
+      \BroadcastSettings.linkRate),
+    Setting(
+      "trace", .text("FILE"), "bench ranks: where to write the timeline of a step, for a browser to show",
+      \BenchmarkSettings.trace),
+    Setting("kills", .integer(1...100_000), "chaos: how many processes to kill in each run", \ChaosSettings.kills),
+    Setting(
+      "chaos-seed", .integer(0...UInt64.max), "chaos: determines which processes are disturbed, how and when",
+      \ChaosSettings.seed),
+    Setting("seconds", .integer(1...86_400), "bench coordinator: how long to measure", \LoadSettings.seconds),
+    Setting(
+      "worker-tokens", .integer(0...1_000_000_000),
+      "bench coordinator: tokens per second of a synthetic worker; 0 samples instantly", \LoadSettings.workerTokens),
+  ]
+
+  private static let looking: [Setting] = [
+    Setting("out", .text("FILE"), "report: where the page of several runs is written", \LookSettings.out),
+    Setting("prompt", .text("ID"), "explain: which prompt, by its index (from 0) or its id", \LookSettings.prompt),
+    Setting(
+      "step", .integer(0...(1 << 24)), "explain: the step whose responses to show, from 1; 0 is the latest visit",
+      \LookSettings.step),
+    Setting("watch", .flag, "status: show the run until it is finished, or Ctrl-C", \LookSettings.isWatching),
+    Setting("decode", .flag, "tokenize: from ids to text", \TokenizeSettings.isDecoding),
+  ]
+
+  private static let call: [Setting] = [
+    Setting("config", .text("FILE"), "settings as JSON5; flags override it", \CallSettings.config),
+    Setting("json", .flag, "JSON on standard output; everything else on standard error", \CallSettings.isJSON),
+    Setting("dry-run", .flag, "print the plan and start nothing", \CallSettings.isDryRun),
+    Setting("help", .flag, "show this text", \CallSettings.isHelp),
+  ]
+
+  /// Names that earlier versions used; settings.json and scripts can still have them.
   package static let formerNames = ["silent-groups": "zero-advantage-groups"]
 
   /// The setting of a name, or of a former name.
@@ -199,110 +297,4 @@ package enum SettingTable {
     let name = formerNames[name] ?? name
     return all.first { $0.name == name }
   }
-}
-
-// MARK: Kinds of setting
-
-private typealias Path<Value> = any WritableKeyPath<Settings, Value> & Sendable
-
-private func text(
-  _ name: String, _ placeholder: String, _ effect: SettingEffect, _ help: String, _ path: Path<String>
-) -> Setting {
-  Setting(
-    name: name, placeholder: placeholder, effect: effect, help: help,
-    set: { settings, value in
-      guard !value.isEmpty else { return "is empty" }
-      settings[keyPath: path] = value
-      return nil
-    }, get: { $0[keyPath: path] })
-}
-
-private func integer<Value: FixedWidthInteger & Sendable>(
-  _ name: String, _ range: ClosedRange<Value>, _ effect: SettingEffect, _ help: String, _ path: Path<Value>
-) -> Setting {
-  Setting(
-    name: name, placeholder: "N", effect: effect, help: help,
-    set: { settings, value in
-      guard let parsed = Value(value), range.contains(parsed) else {
-        return "is \"\(value)\", expected an integer from \(range.lowerBound) to \(range.upperBound)"
-      }
-      settings[keyPath: path] = parsed
-      return nil
-    }, get: { "\($0[keyPath: path])" })
-}
-
-/// Several integers, separated by commas, ascending and each once.
-private func integers(
-  _ name: String, _ range: ClosedRange<Int>, _ effect: SettingEffect, _ help: String, _ path: Path<[Int]>
-) -> Setting {
-  Setting(
-    name: name, placeholder: "N,N,…", effect: effect, help: help,
-    set: { settings, value in
-      let parsed = value.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
-      guard parsed.allSatisfy({ $0.map(range.contains) ?? false }) else {
-        return "is \"\(value)\", expected integers from \(range.lowerBound) to \(range.upperBound), as in 4,16,64"
-      }
-      settings[keyPath: path] = parsed.compactMap { $0 }.sorted().reduce(into: []) {
-        if $0.last != $1 { $0.append($1) }
-      }
-      return nil
-    }, get: { $0[keyPath: path].map(String.init).joined(separator: ",") })
-}
-
-private func number(
-  _ name: String, _ range: ClosedRange<Float>, _ effect: SettingEffect, _ help: String, _ path: Path<Float>
-) -> Setting { real(name, range, effect, help, path) }
-
-private func double(
-  _ name: String, _ range: ClosedRange<Double>, _ effect: SettingEffect, _ help: String, _ path: Path<Double>
-) -> Setting { real(name, range, effect, help, path) }
-
-private func real<Value: BinaryFloatingPoint & LosslessStringConvertible & Sendable>(
-  _ name: String, _ range: ClosedRange<Value>, _ effect: SettingEffect, _ help: String, _ path: Path<Value>
-) -> Setting {
-  Setting(
-    name: name, placeholder: "X", effect: effect, help: help,
-    set: { settings, value in
-      guard let parsed = Value(value), range.contains(parsed) else {
-        return "is \"\(value)\", expected a number from \(range.lowerBound) to \(range.upperBound)"
-      }
-      settings[keyPath: path] = parsed
-      return nil
-    }, get: { "\($0[keyPath: path])" })
-}
-
-private func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
-  _ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Value>
-) -> Setting {
-  let names = Value.allCases.map(\.rawValue)
-  return Setting(
-    name: name, placeholder: names.joined(separator: "|"), effect: effect, help: help,
-    set: { settings, value in
-      guard let parsed = Value(rawValue: value) else {
-        return "is \"\(value)\", expected \(names.joined(separator: " or "))"
-      }
-      settings[keyPath: path] = parsed
-      return nil
-    }, get: { $0[keyPath: path].rawValue })
-}
-
-private func toggle(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
-  Setting(
-    name: name, placeholder: "on|off", effect: effect, help: help,
-    set: { settings, value in
-      guard value == "on" || value == "off" else { return "is \"\(value)\", expected on or off" }
-      settings[keyPath: path] = value == "on"
-      return nil
-    }, get: { $0[keyPath: path] ? "on" : "off" })
-}
-
-/// A switch: given without a value it is on; a file says true or false.
-private func flag(_ name: String, _ effect: SettingEffect, _ help: String, _ path: Path<Bool>) -> Setting {
-  Setting(
-    name: name, placeholder: nil, effect: effect, help: help,
-    set: { settings, value in
-      guard value == "true" || value == "false" else { return "is \"\(value)\", expected true or false" }
-      settings[keyPath: path] = value == "true"
-      return nil
-    }, get: { "\($0[keyPath: path])" })
 }

@@ -1,29 +1,157 @@
-// Settings: every knob of ttrl, as values. One flat list; a flag, a key of --config and a line of `--help` share a
-// name.
+// Settings: all settings of ttrl, in groups. A group is what one command, or one family of
+// commands, reads; a command's function receives its group and can read nothing else.
 //
-// The table that names, parses and explains them is in SettingTable.swift. What reaches the arithmetic is handed on
-// as a `Method` (Records). A setting either may change the result of a run, and then is fixed when the run begins, or
-// may not (addresses, worker counts), and then may differ at every restart.
+//   RunSettings           what shapes a run's result: fixed when the run begins, kept in settings.json
+//   OperationSettings     where and how wide a run works: can differ at every start, also kept in settings.json
+//   the others            what a command needs besides (CommandSettings.swift)
+//
+// SettingTable.swift names, explains and bounds every setting, and says in which groups it is. A name can be in several
+// groups: then it is one flag with one meaning, and each group has its own default. What reaches the arithmetic is
+// passed on as a `Method` (Records).
 
 package import Base
 package import Records
 
+/// Settings that one command, or one family of commands, reads. A new value has the defaults.
+package protocol SettingGroup: Sendable, Equatable {
+  init()
+  /// The run's settings inside the group, for a command that begins a run or samples as a run does.
+  static var runPath: Path<Self, RunSettings>? { get }
+  /// What is wrong with values that are valid one by one.
+  ///
+  /// - Parameter names: the settings that the command takes.
+  func problems(taking names: [String]) -> [String]
+}
+
+package typealias Path<Group, Value> = any WritableKeyPath<Group, Value> & Sendable
+
+extension SettingGroup {
+  package static var runPath: Path<Self, RunSettings>? { nil }
+  package func problems(taking names: [String]) -> [String] { [] }
+}
+
+/// What shapes a run's result. A continued run has to keep it.
+package struct RunSettings: SettingGroup {
+  // The model, and the questions: paths, or names of what is built in.
+  package var model = ""
+  package var data = ""
+  package var heldOut = ""
+  /// Files, separated by commas.
+  package var transfer = ""
+
+  // How a question becomes a prompt.
+  package var template = "auto"
+  /// Instead of the template's own system line.
+  package var system = ""
+  package var suffix = ""
+  package var longPrompts = LongPrompts.drop
+
+  // Which defaults apply to settings that are not given.
+  package var recipe = Recipe.ttrl
+  package var preset = Preset.none
+  package var family = ModelFamily.other
+
+  // The method, and the sampling that it learns from.
+  package var method = Method()
+  package var temperature: Float = 1
+  package var topP: Float = 1
+  package var topK: Int32 = 0
+  package var maxNewTokens: Int32 = 3072
+  package var ignoreEOS = false
+  /// One text, or a JSON list of texts.
+  package var stop = ""
+
+  // The arithmetic: each of these decides in which order, and how exactly, numbers are added.
+  package var dtype = DataType.bfloat16
+  package var reduction = Reduction.exact
+  /// Tokens in one forward and backward pass.
+  package var microBatchTokens = 4096
+
+  // The run's own evaluations. They do not change the weights, but they are part of the result.
+  package var evaluation = EvaluationMode.full
+  /// Steps between evaluations on the training prompts during the run; 0 is never.
+  package var evaluateEvery: UInt32 = 0
+  package var evaluationSamples: UInt32 = 64
+  package var evaluationTemperature: Float = 0.6
+  package var evaluationTopP: Float = 0.95
+  package var evaluationTopK: Int32 = 0
+
+  // What happens when the run looks as if it were collapsing, and which version is its result.
+  package var guardMode = GuardMode.warn
+  /// Steps that the guard averages over; 0 is one pass over the prompts.
+  package var guardWindow = 0
+  package var delivery = Delivery.last
+
+  package var operation = OperationSettings()
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.self }
+
+  package init() {
+    method.learningRate = 5e-7
+    method.promptsPerStep = 8
+    method.steps = 240
+  }
+}
+
+/// Where and how wide a run works. Nothing here can change the result, so it can differ at every start.
+package struct OperationSettings: SettingGroup {
+  /// The run's directory; for commands that look at several runs, one directory per line.
+  package var run = ""
+
+  // How many processes, and how much each of them can use.
+  package var workers = 2
+  package var learners = 2
+  /// Compute threads of each process; 0 divides the machine's cores among them.
+  package var threads = 0
+  /// MiB of keys and values that one sampling thread can hold; 0 is no bound.
+  package var keyValueMemory = 0
+  /// A path: the machines of `ttrl launch`.
+  package var hosts = ""
+
+  // How they find each other: HOST:PORT, each.
+  package var coordinator = ""
+  package var listen = "127.0.0.1:0"
+  /// Where a worker serves weights to other workers, or "none".
+  package var relay = ":0"
+  /// A path; `plainTCP`; or empty, which is the run's own key.
+  package var key = ""
+  /// The value of `key` that asks for neither encryption nor authentication.
+  package static let plainTCP = "none"
+
+  /// Where the live page is served, or `noPage`.
+  package var page = "127.0.0.1:0"
+  package static let noPage = "none"
+  /// A path; empty for no token.
+  package var pageToken = ""
+
+  // What is kept on disk and in logs.
+  package var checkpointEvery: UInt32 = 1
+  package var keepCheckpoints = 2
+  /// A worker's name in logs and in the ledger.
+  package var name = ""
+  package var logLevel = LogLevel.info
+
+  package init() {}
+}
+
+// MARK: - Kinds of values
+
 package enum Reduction: String, Sendable, CaseIterable {
-  /// Gradients summed as 64-bit fixed point: the same bits for any number of learner ranks.
+  /// Gradients are summed as 64-bit fixed point: the same bits for any number of learner ranks.
   case exact
-  /// Gradients summed as float32: bits depend on the number of learner ranks.
+  /// Gradients are summed as float32: the bits depend on the number of learner ranks.
   case fast
 }
 
 package enum EvaluationMode: String, Sendable, CaseIterable {
   /// Before and after the run, on the training and the held-out prompts.
   case full
-  /// No samples of its own: the responses that steps sampled to vote are looked at again.
+  /// No samples of its own: evaluates the responses that steps sampled for the vote.
   case reuse
   case none
 }
 
-/// What becomes of a run that looks as if it were collapsing.
+/// What happens to a run that looks as if it were collapsing.
 package enum GuardMode: String, Sendable, CaseIterable {
   case off
   /// Alarms are reported.
@@ -44,119 +172,24 @@ package enum LogLevel: String, Sendable, CaseIterable {
   case debug, info, warning, error
 }
 
-/// What to do with a prompt that does not fit the context together with `max-new-tokens`.
+/// What happens to a prompt that does not fit into the context together with `max-new-tokens`.
 package enum LongPrompts: String, Sendable, CaseIterable {
   case drop, refuse
 }
 
-package struct Settings: Sendable, Equatable {
-  // Input and output.
-  package var run = ""
-  package var model = ""
-  package var data = ""
-  package var heldOut = ""
-  /// Files, separated by commas.
-  package var transfer = ""
-  package var template = "auto"
-  /// Instead of the template's own system line.
-  package var system = ""
-  package var suffix = ""
-  package var longPrompts = LongPrompts.drop
+// MARK: - What follows from the settings
 
-  // Whose defaults.
-  package var recipe = Recipe.ttrl
-  package var preset = Preset.none
-  package var family = ModelFamily.other
-
-  // The method.
-  package var method = Method()
-  package var topP: Float = 1
-  package var temperature: Float = 1
-  package var topK: Int32 = 0
-  package var maxNewTokens: Int32 = 3072
-  package var ignoreEOS = false
-  /// One text, or a JSON list of texts.
-  package var stop = ""
-  package var dtype = DataType.bfloat16
-  package var reduction = Reduction.exact
-  /// Tokens that one forward and backward pass may hold; the unit of work, so it shapes float sums.
-  package var microBatchTokens = 4096
-
-  // Evaluation.
-  package var evaluation = EvaluationMode.full
-  /// Steps between evaluations on the training prompts during the run; 0 is never.
-  package var evaluateEvery: UInt32 = 0
-  package var evaluationSamples: UInt32 = 64
-  package var evaluationTemperature: Float = 0.6
-  package var evaluationTopP: Float = 0.95
-  package var evaluationTopK: Int32 = 0
-  // Guards.
-  package var guardMode = GuardMode.warn
-  /// Steps that the guard averages over; 0 is one pass over the prompts.
-  package var guardWindow = 0
-  package var delivery = Delivery.last
-
-  // Of a command.
-  package var samples: UInt32 = 64
-  /// The k of pass@k, pass^k and maj@k that `eval` prints; empty for the usual ones.
-  package var counts: [Int] = []
-
-  // Where and how wide it runs.
-  package var workers = 2
-  package var learners = 2
-  package var threads = 0
-  /// MiB of keys and values that one sampling thread may hold; 0 is no bound.
-  package var keyValueMemory = 0
-  package var coordinator = ""
-  package var listen = "127.0.0.1:0"
-  package var relay = ":0"
-  package var base = ""
-  package var linkRate: Float = 0
-  /// A path; `plainTCP`; or empty, the run's own.
-  package var key = ""
-  /// The value of `key` that asks for neither encryption nor authentication.
-  package static let plainTCP = "none"
-  /// Where the live page is served, or `noPage`.
-  package var page = "127.0.0.1:0"
-  package static let noPage = "none"
-  /// A path; empty for none.
-  package var pageToken = ""
-  package var checkpointEvery: UInt32 = 1
-  package var keepCheckpoints = 2
-  package var name = ""
-  package var logLevel = LogLevel.info
-  /// A path.
-  package var hosts = ""
-
-  // Commands.
-  package var config = ""
-  /// Of a benchmark; 0 is as many as the model's shape is measured with.
-  package var prompts = 0
-  package var promptTokens = 0
-  package var runs = 3
-  package var seconds = 20
-  package var workerTokens = 0
-  package var kills = 12
-  package var chaosSeed: UInt64 = 0
-  package var isJSON = false
-  package var out = "ttrl-report.html"
-  package var prompt = ""
-  package var step = 0
-  package var isWatching = false
-  package var isDecoding = false
-  package var isDryRun = false
-  package var trace = ""
-  package var isHelp = false
-
-  package init() {
-    method.learningRate = 5e-7
-    method.promptsPerStep = 8
-    method.steps = 240
+extension OperationSettings {
+  /// Threads of each of several processes of this machine, given its cores.
+  package func threads(sharedBy processes: Int, cores: Int) -> Int {
+    threads > 0 ? threads : max(1, cores / max(processes, 1))
   }
+}
 
+extension RunSettings {
   package var transferFiles: [String] { transfer.split(separator: ",").map(String.init) }
 
-  /// What a set of questions is called: its file's name without directory and extension, "builtin:unsolvable" likewise.
+  /// The name of a question set: its file's name without directory and extension. "builtin:unsolvable" is "unsolvable".
   package static func setName(ofFile path: String) -> String {
     let name = path.split(whereSeparator: { $0 == "/" || $0 == ":" }).last.map(String.init) ?? path
     return name.split(separator: ".").first.map(String.init) ?? name
@@ -169,7 +202,7 @@ package struct Settings: Sendable, Equatable {
       stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings)
   }
 
-  /// How evaluation samples; the paper's temperature 0.6 and top-p 0.95 unless set.
+  /// How the run's evaluations sample.
   package func evaluationSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
       temperature: evaluationTemperature, topP: evaluationTopP, topK: evaluationTopK, maxNewTokens: maxNewTokens,

@@ -15,14 +15,14 @@ package import Settings
 
 package final class ResponseReader {
   private let directory: RunDirectory
-  private let settings: Settings
+  private let settings: RunSettings
   private lazy var tokenizer: Tokenizer? = try? ModelDirectory(settings.model).tokenizer()
   private lazy var kinds: [AnswerKind] = {
     let bytes = try? Files.read(directory.questions(.training))
     return (try? bytes.map { try Question.read($0) })??.map(\.kind) ?? []
   }()
 
-  package init(_ directory: RunDirectory, _ settings: Settings) {
+  package init(_ directory: RunDirectory, _ settings: RunSettings) {
     self.directory = directory
     self.settings = settings
   }

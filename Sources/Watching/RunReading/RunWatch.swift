@@ -40,7 +40,7 @@ package final class RunWatch {
     view.isCounted = false
   }
 
-  package var settings: Settings? { manifest?.settings }
+  package var settings: RunSettings? { manifest?.settings }
 
   /// Looks once. What cannot be read stays as it was.
   ///

@@ -192,12 +192,19 @@ package enum Decoder: String, Sendable, CaseIterable {
   /// Arguments are divided by line breaks.
   private func feedSettings(_ bytes: [UInt8]) {
     let arguments = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: Settings())
+    feed(arguments, RunSettings())
+    feed(arguments, EvaluationSettings())
+    feed(arguments, BenchmarkSettings())
+    feed(arguments, LookSettings())
+  }
+
+  private func feed<Group: SettingGroup>(_ arguments: [String], _ defaults: Group) {
+    var parser = SettingsParser(allowed: SettingTable.all.map(\.name), defaults: defaults)
     parser.apply(parser.pairs(of: arguments), from: "fuzzer")
     guard let settings = try? parser.finish() else { return }
-    // What was accepted is accepted again in its own words.
+    // A value that was accepted is accepted again as it is printed.
     for setting in SettingTable.all where !setting.value(in: settings).isEmpty {
-      var again = SettingsParser(allowed: [setting.name], defaults: Settings())
+      var again = SettingsParser(allowed: [setting.name], defaults: defaults)
       again.apply([(setting.name, setting.value(in: settings))], from: "again")
       precondition(
         setting.value(in: again.settings) == setting.value(in: settings), "--\(setting.name) does not come back")

@@ -1,0 +1,175 @@
+// CommandSettings: what commands read that is not part of a run, one group per command or family of commands.
+//
+// A flag that several groups have means the same everywhere and has its own default in each:
+//
+//   samples             samples per prompt. `generate` prints one; a benchmark's 0 is what its model's shape suggests
+//   prompts             how many prompts a benchmark makes up
+//   max-new-tokens      tokens of a response: the most for a model that can stop, the exact number in a benchmark
+//   workers, learners   how many to start on this machine
+//   listen, coordinator where the coordinator is, seen from itself and from the others. Empty for benchmarks that are
+//                       one process
+//   seed                what every random choice follows from. Only `chaos` has two: the run's, and `chaos-seed`
+//   run                 a directory that the command reads or writes
+
+package import Base
+import Records
+
+/// How a command was called. It is the same for every command.
+package struct CallSettings: SettingGroup {
+  /// Names of the settings that flags or the file gave; the others have their defaults.
+  package var given: [String] = []
+  /// A path.
+  package var config = ""
+  package var isJSON = false
+  package var isDryRun = false
+  package var isHelp = false
+
+  package init() {}
+}
+
+/// `eval` samples as a run's evaluation does; with workers it is a run without steps. Its temperature and top-p are
+/// those of a run's evaluation.
+package struct EvaluationSettings: SettingGroup {
+  package var sampling = RunSettings()
+  package var samples: UInt32 = 64
+  /// The k of pass@k, pass^k and maj@k; empty for the usual ones.
+  package var counts: [Int] = []
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.sampling }
+
+  package init() {
+    sampling.temperature = sampling.evaluationTemperature
+    sampling.topP = sampling.evaluationTopP
+    sampling.operation.workers = 0
+  }
+
+  package func problems(taking names: [String]) -> [String] {
+    var found = sampling.problems(taking: names)
+    if let k = counts.last, k > samples {
+      found.append("counts has \(k), which is above samples (\(samples)); lower it or sample more")
+    }
+    if sampling.operation.workers == 0, !sampling.operation.run.isEmpty {
+      found.append(
+        "--run is where workers evaluate; give --workers N with it, or leave it out to evaluate in this process")
+    }
+    return found
+  }
+}
+
+/// `generate` samples as a run's training does.
+package struct GenerationSettings: SettingGroup {
+  package var sampling = RunSettings()
+  package var samples: UInt32 = 1
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.sampling }
+
+  package init() {}
+
+  package func problems(taking names: [String]) -> [String] { sampling.problems(taking: names) }
+}
+
+/// `tokenize`.
+package struct TokenizeSettings: SettingGroup {
+  package var model = ""
+  package var isDecoding = false
+
+  package init() {}
+}
+
+/// `status`, `report`, `explain` and `diff`: commands that look at runs.
+package struct LookSettings: SettingGroup {
+  /// Directories of runs, one per line.
+  package var run = ""
+  package var isWatching = false
+  /// Where `report` writes the page of several runs.
+  package var out = "ttrl-report.html"
+  /// A prompt's index or id.
+  package var prompt = ""
+  /// From 1; 0 is the prompt's last visit.
+  package var step = 0
+
+  package init() {}
+}
+
+// MARK: - ttrl-dev
+
+/// `chaos`: a run, and what is done to it.
+package struct ChaosSettings: SettingGroup {
+  package var disturbed = RunSettings()
+  package var runs = 1
+  package var kills = 12
+  package var seed: UInt64 = 0
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.disturbed }
+
+  package init() {}
+
+  package func problems(taking names: [String]) -> [String] { disturbed.problems(taking: names) }
+}
+
+/// `pretrain`.
+package struct PretrainingSettings: SettingGroup {
+  package var run = ""
+  /// The built-in model was made from this one.
+  package var seed: UInt64 = 1
+  package var threads = 0
+
+  package init() {}
+}
+
+/// `bench gemm`, `rollout`, `learner`, `growth`, `ranks` and `allreduce`: the engine. An amount of 0 is what the
+/// model's shape suggests.
+package struct BenchmarkSettings: SettingGroup {
+  /// A directory, or the name of a shape.
+  package var model = "tiny"
+  package var dtype = DataType.bfloat16
+  package var seed: UInt64 = 0
+  package var threads = 0
+  package var learners = 2
+  package var prompts = 0
+  package var promptTokens = 0
+  package var samples: UInt32 = 0
+  package var maxNewTokens: Int32 = 0
+  package var microBatchTokens = 4096
+  package var runs = 3
+  /// A path; empty writes no timeline.
+  package var trace = ""
+
+  package init() {}
+}
+
+/// `bench broadcast`: a version's way to the workers.
+package struct BroadcastSettings: SettingGroup {
+  package var model = "small"
+  /// The version before `model`; empty makes one up.
+  package var base = ""
+  package var dtype = DataType.bfloat16
+  package var workers = 4
+  package var runs = 3
+  /// Mbit/s that a link carries; 0 measures it.
+  package var linkRate: Float = 0
+  package var listen = ""
+  package var coordinator = ""
+  package var key = OperationSettings.plainTCP
+  package var name = ""
+
+  package init() {}
+}
+
+/// `bench coordinator`: many synthetic workers.
+package struct LoadSettings: SettingGroup {
+  package var run = ""
+  package var workers = 1000
+  package var prompts = 1000
+  package var samples: UInt32 = 64
+  package var maxNewTokens: Int32 = 48
+  /// Tokens per second of one worker; 0 samples at once.
+  package var workerTokens = 0
+  package var seconds = 20
+  package var listen = ""
+  package var coordinator = ""
+  package var key = ""
+  package var name = ""
+
+  package init() {}
+}

@@ -1,0 +1,108 @@
+// RunProblems: values of a run's settings that contradict each other, with what to change.
+
+import Base
+import Records
+
+extension RunSettings {
+  package func problems(taking names: [String]) -> [String] {
+    sampleProblems(names) + labelProblems + bandProblems + distributionProblems + templateProblems + stopProblems
+  }
+
+  private func sampleProblems(_ names: [String]) -> [String] {
+    var found: [String] = []
+    if method.trainSamples > method.votes {
+      found.append("train-samples (\(method.trainSamples)) is above votes (\(method.votes)); lower it or sample more")
+    }
+    if method.labels == .vote, method.votes < 2 {
+      found.append("votes is \(method.votes); a majority needs at least 2")
+    }
+    if temperature == 0, method.votes > 1, names.contains("votes") {
+      found.append("temperature 0 makes all votes equal; set it above 0")
+    }
+    if method.steps == 0, names.contains("steps"), evaluation != .full {
+      found.append("steps is 0 and eval is \(evaluation.rawValue), so there is nothing to do; eval full evaluates")
+    }
+    let sets = transferFiles.map(Self.setName(ofFile:)).sorted()
+    for (name, next) in zip(sets, sets.dropFirst()) where name == next {
+      found.append("transfer has two files that are called \(name); the file's name is the name of the set")
+    }
+    return found
+  }
+
+  /// Settings of the vote that have no effect with this label and estimator.
+  private var labelProblems: [String] {
+    var found: [String] = []
+    let isHardVote = method.labels == .vote && method.estimator == .vote
+    let instead = "labels is \(method.labels.rawValue) and estimator is \(method.estimator.rawValue)"
+    if method.estimator != .vote, method.labels != .vote {
+      found.append("estimator \(method.estimator.rawValue) needs no label; leave out labels \(method.labels.rawValue)")
+    }
+    if !isHardVote {
+      let label = "only matters to a label that is voted on, and \(instead); leave it out"
+      if method.ties != .first { found.append("ties \(method.ties.rawValue) \(label)") }
+      if method.minimumShare > 0 { found.append("min-share \(label)") }
+      if method.stopsEarly {
+        found.append(
+          "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
+      }
+    }
+    if method.stopsEarly, method.trainSamples >= method.votes {
+      found.append(
+        "early-stop has nothing to save: all \(method.votes) votes are trained on; lower train-samples or turn it off")
+    }
+    return found
+  }
+
+  private var bandProblems: [String] {
+    var found: [String] = []
+    let band = (low: method.voteEntropyLow, high: method.voteEntropyHigh)
+    if method.estimator != .softVote, band != (Method().voteEntropyLow, Method().voteEntropyHigh) {
+      found.append("vote-entropy-low and vote-entropy-high belong to estimator soft-vote; leave them out")
+    }
+    if band.low >= band.high {
+      found.append("vote-entropy-low (\(band.low)) is not below vote-entropy-high (\(band.high)); no group would train")
+    }
+    return found
+  }
+
+  /// A distribution that top-p or top-k cuts off gives some tokens no probability.
+  private var distributionProblems: [String] {
+    guard topP < 1 || topK > 0 else { return [] }
+    var found: [String] = []
+    if method.klCoefficient > 0 {
+      found.append(
+        "kl-coefficient is above 0 with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled "
+          + "has no finite KL; set top-p 1 and top-k 0, or kl-coefficient 0")
+    }
+    if method.staleness > 0 {
+      found.append(
+        "staleness is above 0 with top-p below 1 or top-k above 0: a token that an older version sampled can be one "
+          + "that the trained version would not sample, so it has no ratio; set top-p 1 and top-k 0, or staleness 0")
+    }
+    return found
+  }
+
+  private var templateProblems: [String] {
+    var found: [String] = []
+    let isOwn = template.contains("{question}")
+    if !isOwn, !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(template) {
+      found.append(
+        "template is \"\(template)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with {question} where "
+          + "the question goes, or the path of a file (with a /) that has such a text")
+    }
+    if !system.isEmpty, isOwn || template == "plain" {
+      found.append("system is given, but this template has no place for a system line; write it into a template")
+    }
+    return found
+  }
+
+  private var stopProblems: [String] {
+    let texts = stopStrings
+    let bytes = 1...Limits.stopStringBytes
+    guard texts.count > Limits.stopStrings || !texts.allSatisfy({ bytes.contains($0.utf8.count) }) else { return [] }
+    return [
+      "stop is \(stop), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
+        + "\(Limits.stopStringBytes) bytes"
+    ]
+  }
+}
