@@ -94,7 +94,8 @@ struct Stage {
 
   static func learner(at version: PolicyVersion) -> Process.Machine {
     let hello = Hello(role: .learner, name: "learner", arithmetic: "none", processID: 2, threads: 1)
-    let publication = version.number == 0 ? nil : (manifest: manifest(version), report: StepReport(step: version.number - 1))
+    let publication =
+      version.number == 0 ? nil : (manifest: manifest(version), report: StepReport(step: version.number - 1))
     return .learner(Learner(hello: hello, held: version, publication: publication))
   }
 
