@@ -58,7 +58,7 @@ extension EndToEnd {
         let offsets = try #require(weights.header[Self.tensor]?["data_offsets"] as? [Int])
         weights.data.replaceSubrange((offsets[0] + 6)..<(offsets[0] + 8), with: [0xC0, 0x7F])
       }
-      try expectRefusal(bad, ["\"\(Self.tensor)\" holds nan at element 3"])
+      try expectRefusal(bad, ["\"\(Self.tensor)\" has nan at element 3"])
     }
 
     @Test func `a file that was cut off is refused`() throws {

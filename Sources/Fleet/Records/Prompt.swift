@@ -26,4 +26,18 @@ package struct Group: Sendable, Equatable {
     self.prompt = prompt
     self.trajectories = trajectories
   }
+
+  /// A step's batch as groups, in its order. The batch is in slot order, so the trajectories of a prompt are next to
+  /// each other.
+  package static func groups(of batch: [Trajectory]) -> [Group] {
+    var groups: [Group] = []
+    for trajectory in batch {
+      if groups.last?.prompt == trajectory.slot.prompt {
+        groups[groups.count - 1].trajectories.append(trajectory)
+      } else {
+        groups.append(Group(prompt: trajectory.slot.prompt, trajectories: [trajectory]))
+      }
+    }
+    return groups
+  }
 }

@@ -114,26 +114,13 @@ package final class LearnerRank {
   func learn(step: UInt32, from trajectories: [Trajectory]) throws -> (Lesson, [Group]) {
     watchdog.wake()
     defer { watchdog.rest() }
-    let groups = groups(of: trajectories)
+    let groups = Group.groups(of: trajectories)
     let lesson = try TTRL.learn(
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
       history: history, method: run.method)
     history.record(lesson.judgements)
     try Agreement.require(policy.weights.fingerprint, step: step, ranks)
     return (lesson, groups)
-  }
-
-  /// Trajectories in slot order, cut where the prompt changes.
-  private func groups(of trajectories: [Trajectory]) -> [Group] {
-    var groups: [Group] = []
-    for trajectory in trajectories {
-      if groups.last?.prompt == trajectory.slot.prompt {
-        groups[groups.count - 1].trajectories.append(trajectory)
-      } else {
-        groups.append(Group(prompt: trajectory.slot.prompt, trajectories: [trajectory]))
-      }
-    }
-    return groups
   }
 
   /// Gathers a piece of a checkpoint at rank 0.

@@ -118,7 +118,7 @@ package final class WorkerShell {
     handle(.received(message))
   }
 
-  /// What the coordinator has promised to keep; `ttrl chaos` holds it to that.
+  /// What the coordinator has promised to keep; `ttrl-dev chaos` checks it.
   private func logReceipt(_ slots: [Slot]) {
     let names = slots.map { "\($0.round.code):\($0.prompt):\($0.sample)" }
     Log.debug("worker.settled", ["slots": names.joined(separator: ",")])

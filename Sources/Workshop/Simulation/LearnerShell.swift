@@ -162,7 +162,7 @@ final class LearnerShell: Shell {
   private func train(_ step: UInt32, _ batch: [Trajectory], in world: World) -> Checkpoint? {
     let scenario = world.scenario
     guard var policy = try? scenario.policy(state: held.state, version: held.version) else { return nil }
-    let groups = groups(of: batch)
+    let groups = Group.groups(of: batch)
     var method = scenario.method
     if world.bug == .ignoreStaleness { method.staleness = 0 }
     guard
@@ -187,17 +187,5 @@ final class LearnerShell: Shell {
       publication: Checkpoint.Publication(
         manifest: manifest(of: bytes, version: version), bytes: bytes,
         report: report(ofStep: step, lesson.judgements)))
-  }
-
-  /// A batch is in slot order, so a prompt's trajectories stand together.
-  private func groups(of batch: [Trajectory]) -> [Group] {
-    var groups: [Group] = []
-    for trajectory in batch {
-      if groups.last?.prompt != trajectory.slot.prompt {
-        groups.append(Group(prompt: trajectory.slot.prompt, trajectories: []))
-      }
-      groups[groups.count - 1].trajectories.append(trajectory)
-    }
-    return groups
   }
 }

@@ -9,18 +9,18 @@ import Records
 import TTRL
 
 /// The undisturbed run of a scenario.
-struct Reference: Sendable {
+package struct Reference: Sendable {
   /// Published bytes by version, 0 to `steps`.
-  let published: [[UInt8]]
+  package let published: [[UInt8]]
   /// The learner's state by version: masters and optimizer.
-  let states: [[UInt8]]
+  package let states: [[UInt8]]
   /// The labels that the prompts had, by version.
   let histories: [History]
   /// What a learner reports of each step.
   let reports: [StepReport]
   private let scenario: Scenario
 
-  init(_ scenario: Scenario) throws {
+  package init(_ scenario: Scenario) throws {
     self.scenario = scenario
     var policy = scenario.initialPolicy
     var versions = [policy]
@@ -48,7 +48,7 @@ struct Reference: Sendable {
   }
 
   /// Every trajectory of a round, in slot order.
-  func trajectories(of spec: RoundSpec) throws -> [Trajectory] {
+  package func trajectories(of spec: RoundSpec) throws -> [Trajectory] {
     let policy = try scenario.policy(published: published[Int(spec.policy.number)], version: spec.policy)
     return spec.prompts.flatMap { prompt in
       let slots = (0..<spec.samples).map { Slot(round: spec.id, prompt: prompt, sample: $0) }
@@ -59,7 +59,7 @@ struct Reference: Sendable {
 
 extension Reference {
   /// Those of a round's trajectories that count.
-  func counted(_ trajectories: [Trajectory], of spec: RoundSpec) -> [Trajectory] {
+  package func counted(_ trajectories: [Trajectory], of spec: RoundSpec) -> [Trajectory] {
     guard spec.id.purpose == .train else { return trajectories }
     return spec.prompts.flatMap { prompt in
       let group = trajectories.filter { $0.slot.prompt == prompt }

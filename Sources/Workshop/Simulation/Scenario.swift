@@ -229,11 +229,11 @@ package struct Scenario: Sendable {
   }
 
   /// The version that the run ends with, and the one that is its result.
-  var last: PolicyVersion { end ?? PolicyVersion(method.steps) }
+  package var last: PolicyVersion { end ?? PolicyVersion(method.steps) }
   var delivered: PolicyVersion { course(at: last).delivered(last: last) }
 
   /// Every round that must have been closed.
-  var expectedRounds: [RoundSpec] {
+  package var expectedRounds: [RoundSpec] {
     let planned = plan.filter { end == nil || last.number == method.steps || $0.id.step < last.number }
     let evaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.step == method.steps }
     return planned
