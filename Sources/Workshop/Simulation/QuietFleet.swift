@@ -19,10 +19,10 @@
 // Not here: several workers, which also relay chunks to each other (BundleBook, BundleFetcher), and everything that goes
 // wrong.
 
-import Base
+package import Base
 import Bundles
 import Fleet
-import Records
+package import Records
 import TTRL
 
 package struct QuietFleet {

@@ -5,7 +5,7 @@
 
 import Answers
 import Base
-import Records
+package import Records
 import TTRL
 
 /// The undisturbed run of a scenario.

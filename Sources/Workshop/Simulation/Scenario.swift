@@ -7,7 +7,7 @@
 import Answers
 import Base
 import Fleet
-import Records
+package import Records
 import TTRL
 
 /// Something that goes wrong. The raw value names it in reports.
