@@ -50,6 +50,8 @@ import Testing
     text = "{\"flip_rate\":0.5," + text.dropFirst()
     #expect(try StepReport(parsing: text) == Self.report)
     #expect(try MetricsRow.parse(text)["flip_rate"] == nil)
+    let alarms = try MetricsRow.parse(#"{"alarms":[{"name":"silence","value":0.9},{"name":"entropy","value":2.0}]}"#)
+    #expect(alarms["alarms"]?.elements?.compactMap { $0["name"]?.string } == ["zero_advantage", "entropy"])
     let evaluation = try MetricsRow.parse(#"{"kind":"evaluation","by_prompt":[{"prompt":0,"votes":3}]}"#)
     #expect(evaluation["by_prompt"] == [["prompt": 0, "label_votes": 3]])
   }

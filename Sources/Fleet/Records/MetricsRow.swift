@@ -14,6 +14,9 @@ package enum MetricsRow {
   /// Of the members of one prompt.
   private static let formerNamesOfPrompts: [String: String?] = ["votes": "label_votes", "saved": "unneeded"]
 
+  /// Of the guard's alarms.
+  private static let formerAlarms = ["silence": "zero_advantage"]
+
   package static func parse(_ text: String) throws(JSONError) -> JSON { renamed(try JSON.parse(text)) }
 
   /// - Parameter range: of one row among the bytes of a file.
@@ -25,6 +28,9 @@ package enum MetricsRow {
     guard let members = row.members else { return row }
     return .object(
       members.compactMap { member in
+        if member.key == "alarms", let alarms = member.value.elements {
+          return JSON.Member("alarms", .array(alarms.map(renamedAlarm)))
+        }
         guard let prompts = member.value.elements, ["prompts", "by_prompt"].contains(member.key) else {
           return renamed(member, formerNames)
         }
@@ -34,6 +40,15 @@ package enum MetricsRow {
             prompts.map { prompt in
               prompt.members.map { .object($0.compactMap { renamed($0, formerNamesOfPrompts) }) } ?? prompt
             }))
+      })
+  }
+
+  private static func renamedAlarm(_ alarm: JSON) -> JSON {
+    guard let members = alarm.members else { return alarm }
+    return .object(
+      members.map { member in
+        guard member.key == "name", let name = member.value.string.flatMap({ formerAlarms[$0] }) else { return member }
+        return JSON.Member("name", .string(name))
       })
   }
 

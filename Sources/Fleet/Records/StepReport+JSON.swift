@@ -38,6 +38,10 @@ extension StepReport {
     self.init(
       step: try members.count("step"), figures: FigureValues(row),
       weightsDigest: try members.digest("weights_sha256"), stateDigest: try members.digest("state_sha256"))
+    for member in row.members ?? [] {
+      guard let name = FigureName.named(member.key), member.value != .null else { continue }
+      if figures[name] == nil { throw members.invalid(member.key) }
+    }
     guard let elements = row["prompts"]?.elements else { throw members.invalid("prompts") }
     for element in elements { prompts.append(try PromptReport(element)) }
   }

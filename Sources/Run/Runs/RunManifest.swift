@@ -110,12 +110,16 @@ package struct RunManifest: Sendable {
     self.settings = settings
   }
 
+  /// All settings of a run by their names, as text.
+  package static func values(of settings: RunSettings) -> JSON {
+    .object(kept.map { JSON.Member($0.name, .string($0.value(in: settings))) })
+  }
+
   /// A new manifest.
   package static func text(id: String, settings: RunSettings, modelIdentity: String) -> String {
-    let values = kept.map { JSON.Member($0.name, .string($0.value(in: settings))) }
     let json: JSON = [
       "run": .string(id), "version": .string(Program.version), "model_sha256": .string(modelIdentity),
-      "settings": .object(values),
+      "settings": values(of: settings),
     ]
     return json.text(.pretty) + "\n"
   }

@@ -26,7 +26,7 @@ package struct AlarmOnset: Sendable, Equatable {
     case "flips": "most labels change from one visit to the next"
     case "locked": "labels stopped changing early"
     case "certain": "nearly all responses agree, and the entropy is near 0"
-    case "zero_advantage", "silence": "almost every group has zero advantage, so there is almost nothing to learn from"
+    case "zero_advantage": "almost every group has zero advantage, so there is almost nothing to learn from"
     case "divergence": "the policy is far from the base model"
     default: name
     }

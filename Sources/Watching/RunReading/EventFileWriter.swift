@@ -57,17 +57,17 @@ package final class EventFileWriter {
     var tail = try self.steps ?? opened("steps")
     defer { self.steps = tail }
     let rows = try ledger.stepMetrics(after: tail.lastStep, limit: Self.rowsAtOnce)
-    var events: [(step: Int, bytes: [UInt8])] = []
+    var events: [[UInt8]] = []
     for row in rows {
       let time = try ledger.timeMade(byStep: Int(row.step)) ?? WallClock.seconds()
       guard let json = try? MetricsRow.parse(row.json), let event = EventFile.event(of: json, wallTime: time) else {
         continue
       }
-      events.append((event.step, EventFile.record(event)))
+      events.append(EventFile.record(event))
     }
-    guard let last = events.last else { return false }
-    try append(events.flatMap(\.bytes), to: tail.path)
-    tail.lastStep = last.step
+    guard let last = rows.last else { return false }
+    if !events.isEmpty { try append(events.flatMap { $0 }, to: tail.path) }
+    tail.lastStep = Int(last.step)
     return rows.count == Self.rowsAtOnce
   }
 

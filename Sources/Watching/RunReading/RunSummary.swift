@@ -26,7 +26,7 @@ package enum RunSummary {
     return Summary.json(
       history, wallSeconds: try ledger.value(for: .wallSeconds).flatMap(Double.init) ?? 0,
       weightsSHA256: hashes.weights, stateSHA256: hashes.state,
-      settings: run.manifest["settings"] ?? .null, versions: versions)
+      settings: RunManifest.values(of: run.settings), versions: versions)
   }
 
   /// Of the last checkpoint. If the guard ended the run early, the learner's last step has no hashes: then of the

@@ -22,6 +22,8 @@ package final class RunWatch {
   package private(set) var ledger: Ledger?
   private var deliveries = DeliveryCount()
   private var evaluationCount = 0
+  /// The last step whose row was read, also if the row is damaged.
+  private var lastStepRead = -1
   private var connections: [StoredWorker] = []
   /// The ledger's change counter at the last look, and whether everything up to it was read.
   private var seen: Int64 = -1
@@ -83,18 +85,33 @@ package final class RunWatch {
   // MARK: The ledger
 
   private func readSteps(_ ledger: Ledger) throws(LedgerError) -> Bool {
-    let rows = try ledger.stepMetrics(after: digest.lastStep, limit: Self.stepsAtOnce)
-    for row in rows { if let json = try? MetricsRow.parse(row.json) { digest.add(json) } }
+    let rows = try ledger.stepMetrics(after: lastStepRead, limit: Self.stepsAtOnce)
+    for row in rows {
+      lastStepRead = Int(row.step)
+      if let json = readable(row.json, "step \(row.step)") { digest.add(json) }
+    }
     let count = try ledger.evaluationCount()
     if count != evaluationCount {
       // All are read: they are few, and they have no order that shows which are new.
-      for row in try ledger.evaluationMetrics() { if let json = try? MetricsRow.parse(row.json) { digest.add(json) } }
+      for row in try ledger.evaluationMetrics() {
+        if let json = readable(row.json, "\(row.round)") { digest.add(json) }
+      }
       evaluationCount = count
     }
-    if digest.delivered == nil, let text = try ledger.value(for: .delivered), let json = try? MetricsRow.parse(text) {
+    if digest.delivered == nil, let text = try ledger.value(for: .delivered), let json = readable(text, "delivered") {
       digest.add(json)
     }
     return rows.count == Self.stepsAtOnce
+  }
+
+  /// A damaged row is left out, and the log names it: a watcher shows what it can read.
+  private func readable(_ text: String, _ row: String) -> JSON? {
+    do {
+      return try MetricsRow.parse(text)
+    } catch {
+      Log.warning("watch.row_unreadable", ["row": row, "reason": "\(error)"])
+      return nil
+    }
   }
 
   private func readDeliveries(_ ledger: Ledger, now: Double) throws(LedgerError) -> Bool {

@@ -6,18 +6,18 @@
 // Whatever runs a machine is its shell. This file is a shell for all three at once, in a world where nothing fails and
 // every effect is done immediately. So it shows what there is to do, and one round's life:
 //
-//   1. The coordinator opens a round when the version that samples it exists, and grants leases.   grant: RoundBook
+//   1. The coordinator opens a round when the version that samples it exists, and grants leases.   .send(.lease)
 //   2. The worker fetches the version as a bundle of chunks, samples the lease, delivers.          .sample
 //   3. Durable, then acknowledged: `store` comes before `send(.settled)`.                          .store
 //   4. A slot settles once. When the last one is settled, the round closes.                        .closeRound
 //   5. The learner gets the batch, trains, and publishes the next version.                         .train
 //   6. The version is verified and made durable with the step's report, and the next round opens.  .sealPolicy
 //
-// The real shells do the same with sockets, SQLite, files, threads and MPI (CoordinatorRole, WorkerRole, LearnerRole);
-// the simulator does it while processes die, packets are lost and disks lie (CoordinatorShell, WorkerShell, LearnerShell
-// beside this file). All of them must end with the bits of `improve`: that is what fault tolerance means here.
-// Not here: several workers, which also relay chunks to each other (BundleBook, BundleFetcher), and everything that goes
-// wrong.
+// The real shells do the same with sockets, SQLite, files, threads and MPI (CoordinatorRole, WorkerRole, LearnerRole).
+// The simulator does it while processes die, packets are lost and disks lie (SimulatedCoordinator, SimulatedWorker and
+// SimulatedLearner in this folder). All of them must end with the bits of `improve`: that is what fault tolerance means
+// here.
+// Not here: several workers, which also relay chunks to each other (BundleBook, BundleFetcher), and failures.
 
 package import Base
 import Bundles
@@ -26,7 +26,7 @@ package import Records
 import TTRL
 
 package struct QuietFleet {
-  /// What one of the machines has to hear.
+  /// An event for one of the machines.
   private enum Mail {
     case coordinator(CoordinatorEvent)
     case worker(WorkerEvent)
@@ -83,7 +83,7 @@ package struct QuietFleet {
     versions[first.version] = policy.published
   }
 
-  /// Lives through the whole run.
+  /// Runs the whole run.
   ///
   /// - Throws: `QuietFleetError` if a machine asks for what cannot happen in this world.
   package mutating func run() throws {
