@@ -1,68 +1,70 @@
-// Collectives: what the learner's ranks do together.
+// Collectives: the operations that the learner's ranks do together.
 //
-// Every rank makes the same calls in the same order with the same counts; each call returns when all have made it. Two
-// implementations: OneRank, and MPICollectives over MPI, which nothing here knows. Which results depend on the number
-// of ranks is said at each call: sums of integers do not, and that is what makes `--reduction exact` free of the world
-// size.
+// Every rank makes the same calls in the same order with the same counts. Each call returns when all ranks have made
+// it. There are two implementations: OneRank, and MPICollectives over MPI; this module does not use MPI. Each call's
+// comment says whether its result depends on the number of ranks. Sums of integers do not depend on it, so the result
+// of `--reduction exact` does not depend on the number of ranks.
 
 package protocol Collectives {
-  /// 0 ..< size. Rank 0 talks to the coordinator.
+  /// In 0 ..< size. Only rank 0 communicates with the coordinator.
   var rank: Int { get }
   var size: Int { get }
 
   // MARK: Gradients and weights
 
-  /// Replaces each value by its sum over the ranks, modulo 2^64: the same bits for any number and order of ranks.
+  /// Replaces each value by its sum over the ranks, modulo 2^64. The bits are the same for any number and order of
+  /// ranks.
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws
 
-  /// Begins a reduce-scatter: `slices[rank]` of the values becomes its sum over the ranks, modulo 2^64. The rest is
-  /// left as it was. Several may be begun one after the other; the values stay where they are, and as they are, until
-  /// `finishBuckets`.
+  /// Begins a reduce-scatter: `slices[rank]` of the values becomes its sum over the ranks, modulo 2^64. The other
+  /// values do not change. Several reduce-scatters can be begun one after the other. The caller must not move or change
+  /// the values until `finishBuckets` returns.
   ///
   /// - Parameters:
-  ///   - values: this rank's terms; the same number on all ranks.
+  ///   - values: this rank's terms; all ranks have the same number of them.
   ///   - slices: one per rank, ascending, ranges of indices of `values`; the same on all ranks.
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) throws
 
-  /// The same of float32, added in the order of the ranks: repeatable at one world size.
+  /// The same for float32 values, which are added in the order of the ranks. The result is repeatable for one number of
+  /// ranks.
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) throws
 
-  /// Begins an all-gather, in the same way: every rank gets the slices of all the others.
+  /// Begins an all-gather, in the same way: every rank gets the slices of all other ranks.
   ///
   /// - Parameters:
-  ///   - bytes: `slices[rank]` is filled in; the others are replaced.
+  ///   - bytes: the caller fills in `slices[rank]`; the other slices are replaced.
   ///   - slices: one per rank, ascending, in bytes; the same on all ranks.
   func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws
 
-  /// Moves on with what was begun as far as is possible at once, and returns. For the pauses of other work.
+  /// Advances the transfers without waiting. Called during pauses in other work.
   func advanceBuckets() throws
 
-  /// Returns when all that was begun is complete, here.
+  /// Returns when all transfers that were begun are complete on this rank.
   func finishBuckets() throws
 
-  /// The largest of each value over the ranks. If any is NaN the result is unspecified.
+  /// The largest of each value over the ranks. The result is unspecified if any value is NaN.
   func max(_ values: [Double]) throws -> [Double]
 
   // MARK: From and to rank 0
 
-  /// Rank 0 only: gives the bytes to every other rank, all of which call `receiveFromRoot`.
+  /// Rank 0 only: sends the bytes to every other rank. All other ranks call `receiveFromRoot`.
   func sendToAll(_ bytes: [UInt8]) throws
 
-  /// Every rank but 0: what rank 0 sends. Sleeps until it does, however long that is.
+  /// Every rank except 0: the bytes that rank 0 sends. Sleeps until rank 0 sends them, without a time limit.
   func receiveFromRoot() throws -> [UInt8]
 
-  /// Replaces the bytes by rank 0's.
+  /// Replaces the bytes by rank 0's bytes.
   func copyFromRoot(_ bytes: UnsafeMutableRawBufferPointer) throws
 
-  /// Gives rank 0 the slices of all the others, which keep what they have.
+  /// Gives rank 0 the slices of all other ranks. The other ranks' bytes do not change.
   ///
   /// - Parameters:
   ///   - bytes: as for `beginAllGather`; at most a bucket of float32 (`Shards.bucketElements`).
-  ///   - slices: likewise.
+  ///   - slices: as for `beginAllGather`.
   func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) throws
 }
 
-/// A world of one: nothing to add, and no other rank to wait for.
+/// A job with one rank: it adds nothing, and waits for no other rank.
 package struct OneRank: Collectives {
   package init() {}
 

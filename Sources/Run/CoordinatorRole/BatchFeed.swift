@@ -1,7 +1,7 @@
-// BatchFeed: a step's batch on its way to a learner.
+// BatchFeed: sends a step's batch to a learner.
 //
-// A batch may be larger than memory would like: it is read from the ledger one message at a time, each when the learner
-// has taken those before it, and between two of them the coordinator serves the other peers. A round that is complete
+// A batch may not fit in memory. So it is read from the ledger one message at a time. A message is read when the
+// learner has taken the messages before it, and the coordinator serves the other peers in between. A complete round
 // does not change, so it does not matter when it is read.
 
 import Ledger

@@ -1,8 +1,9 @@
 // BundleShelf: the chunks of the bundles that are offered, in memory.
 //
-// A bundle is made on a thread of its own, from the files of the versions, which are opened before the thread starts
-// and may be removed while it works. Nothing here has to last: a coordinator that starts anew makes again what is asked
-// for, and the same bytes come out. It costs the packed size of what open rounds need: most of it deltas.
+// A thread makes each bundle from the files of the versions. The files are opened before the thread starts, and they
+// can be removed while it works. Nothing here has to be durable: a coordinator that is started again makes the bundles
+// that are requested again, and gets the same bytes. The memory is the packed size of the bundles that open rounds
+// need. Most of these bundles are deltas.
 
 import Base
 import Bundles
@@ -11,22 +12,22 @@ package import Platform
 package import Records
 
 package final class BundleShelf {
-  /// A bundle as it comes from its thread.
+  /// A bundle that a thread has made.
   private typealias Packed = (manifest: BundleManifest, chunks: [[UInt8]])
 
   private let wordBytes: Int
   private let file: (PolicyVersion) -> String
   private let inbox: Inbox<Packed>
-  /// Looked up only: a chunk, and in how many places of bundles it is.
+  /// Each chunk, and the number of places where bundles use it. The dictionary is never iterated.
   private var chunks: [ChunkDigest: (bytes: [UInt8], count: Int)] = [:]
   private var manifests: [BundleManifest] = []
 
   /// - Parameters:
   ///   - wordBytes: bytes of one weight.
-  ///   - loop: where `onBundled` is called.
+  ///   - loop: the loop on which `onBundled` is called.
   ///   - file: the path of a version's bytes.
-  ///   - onBundled: hears of each bundle that is made.
-  /// - Throws: if the process lacks descriptors.
+  ///   - onBundled: called with each bundle that is complete.
+  /// - Throws: if the process has no descriptor left.
   package init(
     wordBytes: Int, loop: EventLoop, file: @escaping (PolicyVersion) -> String,
     onBundled: @escaping (BundleManifest) -> Void
@@ -41,9 +42,9 @@ package final class BundleShelf {
     }
   }
 
-  /// Begins to make a bundle; `onBundled` follows.
+  /// Starts to make a bundle. `onBundled` is called when it is complete.
   ///
-  /// - Throws: if a version's file is gone, or no thread can be started.
+  /// - Throws: if a version's file is missing, or no thread can be started.
   package func make(_ policy: PolicyManifest, base: PolicyManifest?) throws(PlatformError) {
     let begun = MonotonicClock.now()
     let new = try MappedFile(file(policy.version))
@@ -73,7 +74,7 @@ package final class BundleShelf {
     manifests.append(packed.manifest)
   }
 
-  /// nil if it is in no bundle that is kept.
+  /// nil if no bundle that is kept has the chunk.
   package func chunk(_ digest: ChunkDigest) -> [UInt8]? { chunks[digest]?.bytes }
 
   package func drop(_ version: PolicyVersion) {

@@ -1,9 +1,9 @@
 // CoordinatorShell: the coordinator as a process.
 //
-// Bytes → messages → the machine (Fleet.Coordinator) → effects → ledger, files and bytes, on one loop. All decisions
-// are the machine's; the shell only performs, in order. Its one liberty is when: effects that begin with a `store` wait
-// a few milliseconds for more of their kind, so that one durable commit serves many messages (group commit). What was
-// to follow the store still follows it.
+// Bytes → messages → the machine (Fleet.Coordinator) → effects → ledger, files and bytes, on one loop. The machine
+// makes all decisions. The shell only performs effects, in order. It chooses only the time: effects that begin with a
+// `store` wait a few milliseconds for other stores, so that one durable commit serves many messages (group commit).
+// Effects that follow the store in the list are still performed after it.
 
 import Base
 import Fleet
@@ -16,9 +16,9 @@ import TTRL
 import Transport
 import Wire
 
-/// Why a coordinator cannot go on, where it is not a file's or the ledger's fault.
+/// The reason why a coordinator cannot continue, if the cause is neither a file nor the ledger.
 package enum CoordinatorFailure: LastingError, Sendable, CustomStringConvertible {
-  /// The machine's reason: something happened that must not.
+  /// The machine's reason: an invariant is violated.
   case broken(String)
 
   package var description: String {
@@ -35,10 +35,10 @@ package final class CoordinatorShell {
   private let recorder: RunRecorder
   private let lock: RunLock
   private var fleet: FleetFile
-  /// nil is plain TCP.
+  /// nil means plain TCP.
   private let context: TLSContext?
   private var machine: Coordinator
-  /// Counts the answers of what is durable, where a vote may be decided early.
+  /// Counts the answers of the durable trajectories, if votes can be decided early.
   private var votes: VoteBook
   private var listener: Listener?
   private var links: [PeerID: Link] = [:]
@@ -46,23 +46,23 @@ package final class CoordinatorShell {
   private var feeds: [PeerID: BatchFeed] = [:]
   private var shelf: BundleShelf?
   private var nextPeer: UInt64 = 1
-  /// Effects from the first store on that have not been performed.
+  /// The first store that has not been performed, and all effects after it.
   private var deferred: [CoordinatorEffect] = []
   private var status: Int32?
   private var failure: (any Error)?
 
-  /// How long a store may wait for others: far below what a worker notices, far above what a burst takes.
+  /// How long a store can wait for other stores. A worker notices only much longer waits; a burst takes much less time.
   private static let gathering = Instant.Span.milliseconds(10)
   private static let tickInterval = Instant.Span.milliseconds(500)
-  /// How long a finished coordinator stays for its peers to leave first.
+  /// How long a finished coordinator waits for its peers to leave first.
   private static let farewell = Instant.Span.seconds(3)
 
-  /// Opens the run: takes its lock, reads what is durable, goes on from there.
+  /// Opens the run: takes its lock, reads the durable state, and continues from there.
   ///
   /// - Parameters:
-  ///   - run: its directory is this process's alone from here on.
-  ///   - key: what workers and learner have to have; nil lets in every process that reaches the port.
-  /// - Throws: what is wrong with the directory, the ledger or the disk.
+  ///   - run: from here on, only this process uses the run's directory.
+  ///   - key: the key that workers and the learner must have; nil accepts every process that reaches the port.
+  /// - Throws: if the directory, the ledger or the disk cannot be used.
   package init(_ run: Run, key: ClusterKey?) throws {
     self.run = run
     context = if let key { try TLSContext(key) } else { nil }
@@ -81,7 +81,7 @@ package final class CoordinatorShell {
       welcome: run.welcome(), memory: memory)
   }
 
-  /// What the ledger knows; a new ledger begins with policy 0 from the model.
+  /// The state in the ledger. A new ledger begins with policy 0 from the model.
   private static func recall(_ recorder: RunRecorder, _ store: PolicyStore) throws -> CoordinatorMemory {
     if try !recorder.hasBegun() {
       Log.info("coordinator.begin", ["run": recorder.run.directory.path, "model": recorder.run.settings.model])
@@ -94,12 +94,12 @@ package final class CoordinatorShell {
     return memory
   }
 
-  /// Serves until every round of the plan is complete, or a signal asks to stop.
+  /// Serves until every round of the plan is complete, or until a signal asks the process to stop.
   ///
   /// - Parameter address: where to listen.
   /// - Returns: the exit status.
-  /// - Throws: if the address cannot be listened on, the disk fails, or the run cannot go on; what was acknowledged is
-  ///   durable.
+  /// - Throws: if the process cannot listen on the address, the disk fails, or the run cannot continue. Everything that
+  ///   was acknowledged is durable.
   package func serve(on address: HostPort) throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
     shelf = try BundleShelf(
@@ -127,8 +127,8 @@ package final class CoordinatorShell {
     return status ?? 1
   }
 
-  /// Waits a moment for a port that is taken. One that a worker tries to reconnect to, where no process listens, can be
-  /// taken by that very attempt: the kernel may give it the same port at its own end.
+  /// Waits for up to 1 s if the port is occupied. If no process listens on a port, a worker's own attempt to connect
+  /// can occupy it: the kernel can choose the same port for the worker's end of the connection.
   private func listen(on address: HostPort) throws -> Listener {
     let deadline = MonotonicClock.now() + .seconds(1)
     while MonotonicClock.now() < deadline {
@@ -148,7 +148,7 @@ package final class CoordinatorShell {
 
   // MARK: Votes
 
-  /// Votes are decided by what is durable: after a restart that is counted again.
+  /// Counts the durable trajectories. They decide the votes, so a restarted coordinator counts them again.
   private func recount() throws {
     guard run.method.stopsEarly else { return }
     for trajectory in try recorder.openTrajectories() {
@@ -212,7 +212,7 @@ package final class CoordinatorShell {
     }
   }
 
-  /// A ledger or disk that fails ends the process: nothing may be acknowledged that is not durable.
+  /// Ends the process if the ledger or the disk fails, because only durable data can be acknowledged.
   private func attempt(_ work: () throws -> Void) {
     guard status == nil, failure == nil else { return }
     do {
@@ -225,7 +225,7 @@ package final class CoordinatorShell {
   private func perform(_ effect: CoordinatorEffect) throws {
     switch effect {
     case .store(let trajectories, worker: _, lease: _):
-      // performDeferred has made them durable. Not decided from here: the machine is in the middle of its effects.
+      // performDeferred has made them durable. The decision is made later: the machine is in the middle of its effects.
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
     case .storeUnneeded(let slots): try recorder.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
@@ -237,9 +237,9 @@ package final class CoordinatorShell {
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
       let isIntact = try store.seal(manifest)
-      // Durable together, before any peer is told.
+      // Both become durable together, before any peer is told.
       let course = isIntact ? try recorder.record(manifest, report: report) : RunCourse()
-      // Not from here: the machine is in the middle of this list of effects.
+      // The event is handled later: the machine is in the middle of this list of effects.
       loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
     case .bundle(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
@@ -272,7 +272,8 @@ package final class CoordinatorShell {
     }
   }
 
-  /// Every peer that is connected, or comes back in time, hears that the run is finished and hangs up.
+  /// Exits when all peers have left, or at the deadline. Each peer that is connected, or reconnects before the
+  /// deadline, is told that the run is finished and closes its connection.
   private func leave(by deadline: Instant) {
     guard !links.isEmpty, MonotonicClock.now() < deadline else { return exit(0, "every round is complete") }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
@@ -284,7 +285,7 @@ package final class CoordinatorShell {
     try feed(peer)
   }
 
-  /// Sends a learner the next message of its batch. The one after that follows when this one is out of the queue.
+  /// Sends a learner the next message of its batch. The following message is sent when this one has left the queue.
   private func feed(_ peer: PeerID) throws {
     guard let link = links[peer], var feed = feeds.removeValue(forKey: peer), !feed.isOver else { return }
     link.send(try feed.take(from: recorder))

@@ -1,8 +1,8 @@
-// Delivered: the version that a run hands over, as a directory that other programs open.
+// Delivered: writes the version that is the run's result, as a directory that other programs can open.
 //
-// The last version lies in its checkpoint. Any other was published and kept for this end: its bytes are the weights, so
-// a Hugging Face model directory can be made of them without the learner. It is made beside its place and renamed: a
-// directory with that name is whole.
+// The last version is in its checkpoint. Any other version was published and its bytes were kept for this purpose. The
+// bytes are the weights, so a Hugging Face model directory can be made from them without the learner. The directory is
+// written under a temporary name and then renamed, so a directory with the final name is complete.
 
 import Base
 import LanguageModel
@@ -15,9 +15,9 @@ import TTRL
 package enum Delivered {
   /// - Parameters:
   ///   - version: the run's result.
-  ///   - collapse: why the run ended before its plan did, if it did.
-  ///   - bytes: of a version, as published.
-  /// - Returns: the line of metrics.jsonl and the member of summary.json; nil where nothing was trained.
+  ///   - collapse: the reason why the run ended before its plan was complete, if it did.
+  ///   - bytes: gives a version's bytes, as published.
+  /// - Returns: the line of metrics.jsonl, which is also the member of summary.json; nil if nothing was trained.
   /// - Throws: on a full disk or missing rights.
   static func make(
     _ version: PolicyVersion, of run: Run, collapse: (step: UInt32, alarm: RaisedAlarm)?,

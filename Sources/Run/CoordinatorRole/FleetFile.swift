@@ -1,7 +1,8 @@
-// FleetFile: writes RUN/fleet.json: who is connected, what each holds, and who waits for whom.
+// FleetFile: writes RUN/fleet.json: the connected processes, what each of them holds, and which process waits for
+// which.
 //
-// What FleetWatch sees as data becomes text here. The file is small, is replaced as a whole, and is read only by people
-// (FleetNote); if it cannot be written, the run goes on without it.
+// FleetWatch gives data, and this file turns the data into text. fleet.json is small, is replaced as a whole, and is
+// read only by people (FleetNote). If it cannot be written, the run continues without it.
 
 import Base
 import Fleet
@@ -16,12 +17,12 @@ struct FleetFile {
   private var written: Instant?
 
   private static let interval = Instant.Span.seconds(2)
-  /// Members and waits that are told of; the ledger knows the other workers too.
+  /// The most members, and the most waits, that the file has. The ledger has all workers.
   private static let entriesMax = 4096
 
   init(_ directory: RunDirectory) { path = directory.fleet }
 
-  /// Writes it if it is time to.
+  /// Writes the file if `interval` has passed since the last write.
   mutating func refresh(_ machine: Coordinator, now: Instant) {
     if let written, now.since(written) < Self.interval { return }
     written = now
@@ -45,7 +46,7 @@ struct FleetFile {
   }
 }
 
-/// Seconds, to the millisecond.
+/// Seconds, with a resolution of one millisecond.
 private func inSeconds(_ span: Instant.Span) -> Double { Double(span.milliseconds) / 1000 }
 
 extension FleetNote.Member {
@@ -67,7 +68,8 @@ extension FleetNote.Wait {
   }
 }
 
-/// Who waits, for whom, and what for. `ttrl status` makes of it "WAITER waits for AWAITED, WHAT, for 3 s".
+/// The process that waits, the process that it waits for, and the reason. `ttrl status` prints them as "WAITER waits
+/// for AWAITED, WHAT, for 3 s".
 private func words(for cause: FleetWait.Cause) -> (waiter: String, awaited: String, what: String) {
   switch cause {
   case .slots(let round, let leased, let pending, let workers):

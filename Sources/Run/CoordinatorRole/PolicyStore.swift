@@ -1,14 +1,15 @@
 // PolicyStore: the bytes of published weights, one file per version.
 //
-// Bytes arrive in order into a temporary file; sealing checks the digest and renames. A file under its real name is
-// therefore whole. Versions that no open round needs are removed.
+// Bytes arrive in order and are written into a temporary file. Sealing renames the file, checks its digest, and removes
+// the file if the digest is wrong. So a file with its final name has all its bytes. Versions that no open round needs
+// are removed.
 
 import Base
 package import Platform
 package import Records
 package import Runs
 
-/// Why a run cannot go on from its weights.
+/// The reason why a run cannot continue from its weights.
 package enum PolicyStoreError: Error, Sendable, CustomStringConvertible {
   case missing(PolicyVersion)
 
@@ -25,15 +26,15 @@ package final class PolicyStore {
   private let directory: RunDirectory
   private var incoming: (version: PolicyVersion, file: AtomicFile)?
 
-  /// - Throws: if the directory cannot be made.
+  /// - Throws: if the directory cannot be created.
   package init(_ directory: RunDirectory) throws(PlatformError) {
     self.directory = directory
     try Files.createDirectory(directory.policies)
   }
 
-  /// Writes a whole version, as when a run begins.
+  /// Writes a whole version, for example when a run begins.
   ///
-  /// - Returns: what identifies it.
+  /// - Returns: the version's manifest.
   /// - Throws: on a full disk or missing rights.
   package func store(_ bytes: [UInt8], as version: PolicyVersion) throws(PlatformError) -> PolicyManifest {
     try Files.write(bytes, to: directory.policy(version))
@@ -42,7 +43,7 @@ package final class PolicyStore {
 
   package func has(_ manifest: PolicyManifest) -> Bool { Files.exists(directory.policy(manifest.version)) }
 
-  /// Appends bytes to the version that is arriving; offset 0 begins it.
+  /// Appends bytes to the version that is being received. Offset 0 begins a version.
   ///
   /// - Throws: on a full disk.
   package func append(_ bytes: [UInt8], at offset: UInt64, of version: PolicyVersion) throws(PlatformError) {
@@ -51,9 +52,10 @@ package final class PolicyStore {
     try incoming.file.write(bytes)
   }
 
-  /// Makes the arrived version durable.
+  /// Makes the received version durable.
   ///
-  /// - Returns: false if its bytes do not have the promised digest; they are dropped.
+  /// - Returns: false if no version is being received, or its bytes do not have the promised digest; the bytes are then
+  ///   removed.
   /// - Throws: on a full disk.
   package func seal(_ manifest: PolicyManifest) throws(PlatformError) -> Bool {
     guard let file = incoming?.file else { return false }
@@ -67,9 +69,9 @@ package final class PolicyStore {
     return true
   }
 
-  /// All bytes of a version that is kept.
+  /// All bytes of a version that is in the store.
   ///
-  /// - Throws: if the file is gone or cannot be read.
+  /// - Throws: if the file is missing or cannot be read.
   package func bytes(of version: PolicyVersion) throws(PlatformError) -> [UInt8] {
     try Files.read(directory.policy(version))
   }

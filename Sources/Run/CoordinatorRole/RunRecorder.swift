@@ -1,7 +1,8 @@
-// RunRecorder: the coordinator's memory, and what it writes down for people.
+// RunRecorder: the coordinator's durable state, and the files that it writes for people.
 //
-// What must survive goes into the ledger: rounds, trajectories and their workers, versions, metrics. metrics.jsonl,
-// summary.json and report.html are made from the ledger and can be made again. Truth is read here, for figures only.
+// Everything that must survive a restart is in the ledger: rounds, trajectories and their workers, versions, metrics.
+// metrics.jsonl, summary.json and report.html are made from the ledger and can be made again. The truth is read here,
+// only for figures.
 
 import Base
 package import Fleet
@@ -19,11 +20,11 @@ package final class RunRecorder {
   private var timeKept = MonotonicClock.now()
   private var lines: LineFile?
   private var plan: SortedMap<RoundID, RoundSpec>
-  /// Has seen every step that is recorded.
+  /// Has observed every recorded step.
   private var watch: Guard
   private var alarmsOn: [Alarm] = []
   private var openedRounds: Set<RoundID> = []
-  /// The ledger's numbers of connected workers. Looked up, never walked.
+  /// The ledger's numbers of the connected workers. The dictionary is never iterated.
   private var workers: [PeerID: Int64] = [:]
   private var workersByName: [String: Int64] = [:]
 
@@ -52,8 +53,8 @@ package final class RunRecorder {
     }
   }
 
-  /// - Throws: `LedgerError`, or `CoordinatorFailure` if the row of a step cannot be read: without it the guard would
-  ///   judge another run.
+  /// - Throws: `LedgerError`, or `CoordinatorFailure` if a step's row cannot be read. Without that row the guard would
+  ///   judge a different run.
   package func recall() throws -> CoordinatorMemory {
     watch = run.freshGuard
     for row in try ledger.stepMetrics() {
@@ -68,7 +69,8 @@ package final class RunRecorder {
     let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
     var settled: [Slot] = []
     for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
-    // All that were ever published, also those whose file is gone: a learner that is behind is compared with them.
+    // All versions that were ever published, also those whose file was removed: a learner that is behind is compared
+    // with them.
     let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
@@ -77,13 +79,13 @@ package final class RunRecorder {
       closedRounds: closed, settled: settled, policies: policies, course: course, arithmetic: first)
   }
 
-  /// The machine adds rounds that the settings did not plan.
+  /// Adds the machine's rounds that are not in the settings' plan.
   package func add(_ rounds: [RoundSpec]) throws(LedgerError) {
     for spec in rounds { plan[spec.id] = spec }
     try ledger.transaction { () throws(LedgerError) in for spec in rounds { try open(spec.id) } }
   }
 
-  /// The run ends without these rounds.
+  /// Records that the run ends without these rounds.
   package func abandon(_ rounds: [RoundID]) throws(LedgerError) {
     try ledger.transaction { () throws(LedgerError) in
       for round in rounds { try ledger.abandon(round, at: WallClock.seconds()) }
@@ -98,7 +100,7 @@ package final class RunRecorder {
     return reading
   }
 
-  /// What all recorded steps make of the run.
+  /// The run's course after all recorded steps.
   private var course: RunCourse {
     let settings = run.settings
     var course = RunCourse()
@@ -109,7 +111,7 @@ package final class RunRecorder {
     return course
   }
 
-  /// An alarm that was off is an event of its own.
+  /// Records an event for each alarm that was not on before.
   private func report(_ alarms: [RaisedAlarm], ofStep step: UInt32, unless on: [Alarm]) throws(LedgerError) {
     for raised in alarms where !on.contains(raised.alarm) {
       Log.warning(
@@ -120,7 +122,7 @@ package final class RunRecorder {
     }
   }
 
-  /// The trajectories that count of the training rounds that are not complete.
+  /// The settled trajectories of the training rounds that are not complete.
   package func openTrajectories() throws(LedgerError) -> [Trajectory] {
     var trajectories: [Trajectory] = []
     for round in try ledger.openRounds() where round.id.purpose == .train {
@@ -151,14 +153,14 @@ package final class RunRecorder {
     }
   }
 
-  /// Makes it durable that a vote did not need these slots.
+  /// Records durably that a vote did not need these slots.
   package func store(unneeded slots: [Slot]) throws(LedgerError) {
     try ledger.transaction { () throws(LedgerError) in
       for slot in slots { try ledger.insert(unneeded: slot) }
     }
   }
 
-  /// A round's time begins when its policy exists.
+  /// Opens the rounds that a version samples. A round's time begins when its policy exists.
   private func openRounds(sampledBy version: PolicyVersion) throws(LedgerError) {
     for (round, spec) in plan where spec.policy == version { try open(round) }
   }
@@ -175,13 +177,13 @@ package final class RunRecorder {
     try ledger.trajectories(of: round, from: first, before: end)
   }
 
-  /// The first slot of every message that a round's trajectories are sent in.
+  /// The first slot of each message in which a round's trajectories are sent.
   package func partStarts(of round: RoundID) throws(LedgerError) -> [Slot] {
     var cutter = PartCutter()
     return try ledger.slots(of: round) { cutter.begins(withTokens: $0) }
   }
 
-  /// A round is complete: make it so in the ledger; score it if it is an evaluation.
+  /// Marks a round as complete in the ledger. If the round is an evaluation, also computes and records its metrics.
   ///
   /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
   package func close(_ round: RoundID) throws {
@@ -194,9 +196,9 @@ package final class RunRecorder {
     try append(row)
   }
 
-  /// A step's version exists: it, and the learner's report on the step, become durable together.
+  /// Records a step's new version. The version and the learner's report on the step become durable together.
   ///
-  /// - Returns: what all steps so far make of the run.
+  /// - Returns: the run's course after all steps so far.
   /// - Throws: `LedgerError`, `PlatformError` if metrics.jsonl cannot be written, or `CoordinatorFailure` if the guard
   ///   cannot judge the report.
   package func record(_ manifest: PolicyManifest, report: StepReport) throws -> RunCourse {
@@ -227,8 +229,8 @@ package final class RunRecorder {
     return course
   }
 
-  /// The learner's report knows its step; how long the rollouts took, and what it means after the steps before, is
-  /// known here.
+  /// Adds the figures that only the coordinator knows: how long the rollouts took, and the guard's reading, which also
+  /// depends on the steps before.
   private func completed(_ report: StepReport, _ reading: GuardReading) throws(LedgerError) -> StepReport {
     var report = report
     let round = try ledger.rounds().first { $0.id == .train(step: report.step) }
@@ -245,7 +247,8 @@ package final class RunRecorder {
 
   package func join(_ hello: Hello, _ peer: PeerID, from address: HostPort?) throws(LedgerError) {
     guard hello.role == .worker else { return }
-    // "avx512 oneDNN 2.6.3 avx512_core_amx": our kernels' instruction set, then the library and its own.
+    // An example is "avx512 oneDNN 2.6.3 avx512_core_amx": our kernels' instruction set, then the library and its own
+    // instruction set.
     let parts = hello.arithmetic.split(separator: " ", maxSplits: 1).map(String.init)
     let id = try ledger.join(
       name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: parts.first ?? "",
@@ -259,12 +262,12 @@ package final class RunRecorder {
     try ledger.leave(worker: id, because: reason, at: WallClock.seconds())
   }
 
-  /// What happened, for people who ask the ledger.
+  /// Records an event for people who query the ledger.
   package func record(event kind: String, _ detail: String) throws(LedgerError) {
     try ledger.record(event: kind, detail, at: WallClock.seconds())
   }
 
-  /// No worker is connected to a coordinator that begins or ends.
+  /// Records that no worker is connected. This is called when a coordinator begins and when it ends.
   package func disconnectAll(_ reason: String) throws(LedgerError) {
     let stale = try ledger.workers().filter { $0.leftAt == nil }
     try ledger.transaction { () throws(LedgerError) in
@@ -279,8 +282,8 @@ package final class RunRecorder {
 
   // MARK: The end
 
-  /// Adds the time since this was called last, or since the start: a run that was stopped and continued has used all of
-  /// its sittings. (What a killed sitting used since its last step is not counted.)
+  /// Adds the time since the last call, or since the process started. So a run that was stopped and continued has the
+  /// time of all of its starts. (The time that a killed process used after its last step is not counted.)
   package func keepTime() throws(LedgerError) {
     let now = MonotonicClock.now()
     let before = try ledger.value(for: .wallSeconds).flatMap(Double.init) ?? 0
@@ -288,11 +291,11 @@ package final class RunRecorder {
     timeKept = now
   }
 
-  /// The accounting closes, which is looked at once more: the result, summary and report.
+  /// Checks that every slot is accounted for, then writes the result, summary and report.
   ///
   /// - Parameters:
   ///   - delivered: the version that is the run's result.
-  ///   - bytes: of a version, as published.
+  ///   - bytes: gives a version's bytes, as published.
   /// - Throws: `CoordinatorFailure` if a slot is not accounted for, `LedgerError`, or `PlatformError` if a file cannot
   ///   be written.
   package func finish(

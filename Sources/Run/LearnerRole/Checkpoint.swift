@@ -1,12 +1,13 @@
-// Checkpoint: the learner's state on disk, whole or not at all.
+// Checkpoint: the learner's state on disk. A checkpoint is either complete or skipped.
 //
-// A checkpoint is a Hugging Face model directory (the published weights) plus what training needs to go on exactly:
-// float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the report of
-// the step that made it. Everything is written into a temporary directory; a manifest of checksums comes last; then one
-// rename. A checkpoint without a manifest, or with a wrong checksum, is skipped, and the next older one is used. Its
-// arrays are whole, in the order of the model's layout, and do not depend on the number of ranks: rank 0 writes and
-// reads them, so any number of ranks can continue from them. Here: what a checkpoint is, and how one is found.
-// CheckpointWriter writes one; SharedState gives the ranks their shards.
+// A checkpoint is a Hugging Face model directory (the published weights) and the state that training needs to continue
+// exactly: float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the
+// report of the step that made the version. All files are written into a temporary directory. A manifest of checksums
+// is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has a wrong checksum, is
+// skipped, and the next older one is used. The arrays are whole, in the order of the model's layout. They do not depend
+// on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue from them. This file says
+// what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint. SharedState gives the ranks their
+// shards.
 
 import Base
 import LanguageModel
@@ -16,7 +17,7 @@ package import Runs
 import TTRL
 import Tensors
 
-/// Why no checkpoint can be continued from.
+/// The reason why a checkpoint cannot be used.
 package enum CheckpointError: Error, Sendable, CustomStringConvertible {
   case damaged(path: String, problem: String)
 
@@ -27,24 +28,25 @@ package enum CheckpointError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// What a learner continues from: everything but the arrays, which are read piece by piece.
+/// The state that a learner continues from: everything except the arrays, which are read in pieces.
 struct SavedState {
   var version: PolicyVersion
   /// Updates that the optimizer has applied.
   var step: Int
-  /// What the steps before it came to, per prompt.
+  /// Each prompt's earlier labels.
   var history = History()
   /// The report of the step that made the version, on rank 0; nil for version 0.
   var report: StepReport?
-  /// nil: the model that the run began with, and moments of zero.
+  /// nil means the model that the run began with, and moments of zero.
   var arrays: StateFile?
 }
 
-/// trainer.bin: a header of 32 bytes; then masters, first and second moments, float32, little-endian.
+/// trainer.bin has a header of 32 bytes, then the masters, the first moments and the second moments: float32,
+/// little-endian.
 struct StateFile {
   static let magic: UInt64 = 0x3154_5354_4C52_5454  // "TTRLTST1"
   static let headerBytes = 32
-  /// The arrays, in their order in the file.
+  /// The arrays, in the order of the file.
   enum Part: Int, CaseIterable { case masters, firstMoment, secondMoment }
 
   private let file: MappedFile
@@ -70,7 +72,6 @@ struct StateFile {
 
   private func word(_ index: Int) -> UInt64 { file.bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self) }
 
-  /// Copies a range of an array.
   func copy(_ part: Part, _ range: Range<Int>, to out: Floats) {
     let start = Self.headerBytes + 4 * (count * part.rawValue + range.lowerBound)
     let source = UnsafeRawBufferPointer(rebasing: file.bytes[start..<start + 4 * range.count])
@@ -83,7 +84,7 @@ package struct Checkpoints {
 
   package init(_ run: Run) { self.run = run }
 
-  /// The newest sound checkpoint, or the model that the run began with.
+  /// The newest checkpoint that is not damaged, or the model that the run began with.
   ///
   /// - Throws: if the directory cannot be read.
   func newest() throws -> SavedState {

@@ -1,6 +1,7 @@
-// CheckpointInProgress: the checkpoint that is being written, if there is one, as the learner's main thread sees it.
+// CheckpointInProgress: the checkpoint that is being written, if any, as the learner's main thread uses it.
 //
-// There is one at a time: the next one waits for it. The time that the main thread waits for it is added up: the stall.
+// Only one checkpoint is written at a time: the next one waits for it. The stall is the total time that the main thread
+// waits.
 
 import Base
 import Platform
@@ -8,14 +9,14 @@ import Records
 import Runs
 import Tensors
 
-/// Not `Sendable`; `onEnd` alone is called elsewhere.
+/// Not `Sendable`. Only `onEnd` is called on another thread.
 final class CheckpointInProgress {
   private let run: Run
   private let keep: Int
   private var writer: CheckpointWriter?
   private var pieces = 0..<0
   private var stall = Instant.Span.zero
-  /// Called on another thread when a checkpoint is complete, or cannot be.
+  /// Called on another thread when a checkpoint is complete or has failed.
   var onEnd: @Sendable () -> Void = {}
 
   init(_ run: Run, keep: Int) {
@@ -24,24 +25,24 @@ final class CheckpointInProgress {
   }
 
   /// - Parameters:
-  ///   - content: of the checkpoint.
-  ///   - arrays: masters and moments, whole; nil where they come as pieces.
-  ///   - pieces: how many.
-  /// - Throws: the error of the checkpoint before, or of starting a thread.
+  ///   - content: the checkpoint's content.
+  ///   - arrays: masters and moments, whole; nil if they come in pieces.
+  ///   - pieces: the number of pieces.
+  /// - Throws: the previous checkpoint's error, or the error of starting a thread.
   func begin(_ content: CheckpointContent, arrays: [Floats]?, pieces: Int) throws {
     _ = try awaitEnd()
     writer = try CheckpointWriter(run, content, arrays: arrays, keep: keep, onEnd: onEnd)
     self.pieces = 0..<pieces
   }
 
-  /// The next piece to be collected, if there is one.
+  /// The next piece to collect, if any is left.
   var nextPiece: Int? { pieces.first }
 
   var hasRoom: Bool { writer?.hasRoom ?? true }
 
   var isEnded: Bool { writer?.isEnded ?? false }
 
-  /// - Throws: what kept the checkpoint from being written.
+  /// - Throws: the error that stopped the checkpoint.
   func room() throws -> Floats {
     guard let writer else { preconditionFailure("a piece of no checkpoint") }
     return try writer.room()
@@ -52,11 +53,11 @@ final class CheckpointInProgress {
     pieces = pieces.dropFirst()
   }
 
-  /// - Throws: what kept the checkpoint from being written.
+  /// - Throws: the error that stopped the checkpoint.
   func awaitRead() throws { try stalling { try writer?.awaitRead() } }
 
-  /// - Returns: the report that the checkpoint has; nil if none was being written.
-  /// - Throws: what kept it from being written.
+  /// - Returns: the checkpoint's report; nil if no checkpoint was being written.
+  /// - Throws: the error that stopped it.
   func awaitEnd() throws -> StepReport? {
     try stalling {
       let report = try writer?.awaitEnd()
@@ -65,7 +66,7 @@ final class CheckpointInProgress {
     }
   }
 
-  /// Does something that the learner has to wait for.
+  /// Does work that the learner has to wait for, and adds its time to the stall.
   func stalling<Result>(_ work: () throws -> Result) rethrows -> Result {
     let begun = MonotonicClock.now()
     defer { stall = stall + MonotonicClock.now().since(begun) }

@@ -1,11 +1,11 @@
-// CheckpointWriter: writes one checkpoint on a thread of its own, while the learner goes on.
+// CheckpointWriter: writes one checkpoint on its own thread, while the learner continues.
 //
-// It copies nothing without need. Where there is one rank, the thread reads masters and moments where they are, and
-// the next update waits until it has read them (`awaitRead`). Where there are several ranks, their shards come to rank
-// 0 in pieces, between its other work, and at most two pieces wait to be written. Checksums are computed while the
-// files are written, and the files are synced; Checkpoint says what they are. If anything fails, the whole checkpoint
-// fails, older ones stay as they were, and the next call throws the error. Not here: when the pieces are collected
-// (LearnerShell).
+// It makes no copy that it does not need. With one rank, the thread reads masters and moments from the learner's
+// memory, and the next update waits until the thread has read them (`awaitRead`). With several ranks, rank 0 receives
+// their shards in pieces, between its other work, and at most two pieces wait to be written. Checksums are computed
+// while the files are written, and the files are synced. Checkpoint describes the files. If anything fails, the whole
+// checkpoint fails, older checkpoints do not change, and the next call throws the error. Not here: when the pieces are
+// collected (LearnerShell).
 
 import Base
 import LanguageModel
@@ -15,18 +15,18 @@ import Runs
 import Synchronization
 import Tensors
 
-/// A version that gets a checkpoint.
+/// The content of a version's checkpoint.
 struct CheckpointContent: Sendable {
   var version: PolicyVersion
   /// Updates that the optimizer has applied.
   var step: Int
   /// The version as it is published.
   var published: [UInt8]
-  /// history.json.
+  /// The text of history.json.
   var history: String
-  /// The run's last: its report gets the digests of what the run came to.
+  /// Whether this is the run's last version. The last version's report gets the digests of the weights and the state.
   var isLast: Bool
-  /// The report to keep with it, without digests.
+  /// The report that the checkpoint keeps, without digests.
   var report: StepReport
 }
 
@@ -36,11 +36,11 @@ final class CheckpointWriter: Sendable {
     var full: [(room: Floats, count: Int)] = []
     /// Masters and moments have been read.
     var isRead = false
-    /// nil while it works.
+    /// nil while the thread works.
     var outcome: Result<StepReport, any Error>?
   }
 
-  /// Pieces of state, each a bucket of parameters, that wait to be written.
+  /// The most pieces of state that wait to be written. A piece is one bucket of parameters.
   private static let rooms = 2
 
   private let run: Run
@@ -52,15 +52,15 @@ final class CheckpointWriter: Sendable {
   private let readBell = Wakeup()
   private let endBell = Wakeup()
 
-  /// Begins.
+  /// Starts the thread.
   ///
   /// - Parameters:
-  ///   - run: whose checkpoint it is.
-  ///   - content: what goes into it.
-  ///   - arrays: masters and moments, whole, which stay as they are until `awaitRead` returns; nil: they come as
-  ///     pieces.
-  ///   - keep: how many checkpoints to keep, this one included.
-  ///   - onEnd: called on the thread, at the end, good or bad.
+  ///   - run: the checkpoint's run.
+  ///   - content: the checkpoint's content.
+  ///   - arrays: masters and moments, whole; they must not change until `awaitRead` returns. nil means that they come
+  ///     in pieces.
+  ///   - keep: how many checkpoints to keep, including this one.
+  ///   - onEnd: called on the thread at the end, after success and after failure.
   /// - Throws: if no thread can be started.
   init(
     _ run: Run, _ content: CheckpointContent, arrays: [Floats]?, keep: Int, onEnd: @escaping @Sendable () -> Void
@@ -74,7 +74,7 @@ final class CheckpointWriter: Sendable {
     try startThread(named: "checkpoint") {
       let outcome = Result { try self.write(content, arrays) }
       self.state.withLock { $0.outcome = outcome }
-      // A call that waits for the thread returns now.
+      // A call that waits for the thread can now return.
       for bell in [self.roomBell, self.readBell, self.endBell] { bell.signal() }
       onEnd()
     }
@@ -84,12 +84,12 @@ final class CheckpointWriter: Sendable {
 
   var isEnded: Bool { state.withLock { $0.outcome != nil } }
 
-  /// Whether `room` would not wait.
+  /// Whether `room` returns without waiting.
   var hasRoom: Bool { state.withLock { !$0.free.isEmpty || $0.outcome != nil } }
 
-  /// Memory for the next piece. Waits until there is some.
+  /// Memory for the next piece. Waits until some is free.
   ///
-  /// - Throws: what kept the checkpoint from being written.
+  /// - Throws: the error that stopped the checkpoint.
   func room() throws -> Floats {
     roomBell.wait()
     return try state.withLock { state in
@@ -99,11 +99,11 @@ final class CheckpointWriter: Sendable {
     }
   }
 
-  /// The next piece, in the order of the file.
+  /// Takes the next piece, in the order of the file.
   ///
   /// - Parameters:
-  ///   - room: as `room` gave it.
-  ///   - count: its values that count.
+  ///   - room: memory that `room` returned.
+  ///   - count: how many of its values belong to the piece.
   func hand(_ room: Floats, count: Int) {
     state.withLock { $0.full.append((room, count)) }
     pieceBell.signal()
@@ -111,7 +111,7 @@ final class CheckpointWriter: Sendable {
 
   /// Returns when masters and moments have been read.
   ///
-  /// - Throws: what kept the checkpoint from being written.
+  /// - Throws: the error that stopped the checkpoint.
   func awaitRead() throws {
     while true {
       let isRead = try state.withLock { state in
@@ -125,8 +125,8 @@ final class CheckpointWriter: Sendable {
 
   /// Returns when the checkpoint is durable.
   ///
-  /// - Returns: the report that is kept with it.
-  /// - Throws: what kept it from being written.
+  /// - Returns: the report that the checkpoint keeps.
+  /// - Throws: the error that stopped it.
   func awaitEnd() throws -> StepReport {
     while true {
       if let outcome = state.withLock({ $0.outcome }) { return try outcome.get() }
@@ -167,7 +167,7 @@ final class CheckpointWriter: Sendable {
     return report
   }
 
-  /// SHA-256 of trainer.bin, and of the arrays in it, without the header.
+  /// SHA-256 of trainer.bin, and of its arrays without the header.
   private struct StateSums {
     var file: String
     var arrays: String
@@ -216,7 +216,7 @@ final class CheckpointWriter: Sendable {
     roomBell.signal()
   }
 
-  /// What was left half written by a process that died.
+  /// Removes checkpoints that a process left incomplete when it died.
   private func removePartial() throws {
     try Files.createDirectory(run.directory.checkpoints)
     for name in try Files.list(run.directory.checkpoints) where name.hasSuffix(".partial") {

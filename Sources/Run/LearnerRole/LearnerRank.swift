@@ -1,10 +1,10 @@
-// LearnerRank: one rank of the learner: what every rank does, rank 0 included.
+// LearnerRank: one rank of the learner: the work that every rank does, including rank 0.
 //
-// A rank begins with its part of the newest checkpoint. For each batch it runs `learn`, the same page of code that
-// `improve` runs, on the same batch as all ranks. The ranks meet in the sums of the gradients and end with the same
-// weights, which they check. Rank 0 alone reads and writes files and speaks to the coordinator: that is LearnerShell's.
-// The other ranks do what rank 0 tells them (`follow`). MPI is called from this thread only; while ranks wait for a
-// command they sleep.
+// A rank begins with its part of the newest checkpoint. For each batch it runs `learn`, the same code that `improve`
+// runs, and all ranks use the same batch. The ranks sum their gradients together, end with the same weights, and check
+// that the weights are the same. Only rank 0 reads and writes files and communicates with the coordinator: that is in
+// LearnerShell. The other ranks do what rank 0 tells them (`follow`). MPI is called only from this thread. Ranks sleep
+// while they wait for a command.
 
 import Base
 import Fleet
@@ -19,7 +19,7 @@ package import Tensors
 /// How to start a learner.
 package struct LearnerOptions: Sendable {
   package var coordinator: HostPort
-  /// nil is plain TCP. Rank 0's: the others do not speak to the coordinator.
+  /// nil means plain TCP. Only rank 0 uses it: the other ranks do not communicate with the coordinator.
   package var key: ClusterKey?
   package var threads: Int
   package var checkpointEvery: UInt32
@@ -40,10 +40,10 @@ package final class LearnerRank {
   let run: Run
   let ranks: any Collectives
   let shared: SharedState
-  /// The report of the step that made the version of the checkpoint; rank 0's, nil for version 0.
+  /// The report of the step that made the checkpoint's version. Only rank 0 has it; it is nil for version 0.
   let reportOfCheckpoint: StepReport?
   private(set) var policy: LanguageModelPolicy
-  /// What the steps up to the held version came to, per prompt.
+  /// For the steps up to the held version: each prompt's earlier labels.
   private(set) var history: History
   private let watchdog: Watchdog
   /// Called after every micro-batch.
@@ -51,7 +51,8 @@ package final class LearnerRank {
   /// Called before masters and moments change.
   var willChange: () throws -> Void = {}
 
-  /// Loads the newest sound checkpoint. All ranks call it; rank 0 reads, the others are given what it read.
+  /// Loads the newest checkpoint that is not damaged. All ranks call it. Rank 0 reads the checkpoint and sends the
+  /// others their parts.
   ///
   /// - Throws: if rank 0 cannot read the model or the checkpoints, or MPI fails.
   package init(_ run: Run, threads: Int, _ ranks: any Collectives) throws {
@@ -81,9 +82,9 @@ package final class LearnerRank {
     Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
   }
 
-  /// Ranks other than 0: does what rank 0 says, until it says that the run ends.
+  /// Ranks other than 0: does what rank 0 says until rank 0 says that the run has ended.
   ///
-  /// - Throws: whatever makes going on impossible; the launcher then ends the other ranks.
+  /// - Throws: any error after which the run cannot continue; the launcher then ends the other ranks.
   package func follow() throws {
     let room = Floats(count: min(Shards.bucketElements, run.model.layout.count))
     while true {
@@ -110,7 +111,7 @@ package final class LearnerRank {
 
   // MARK: What all ranks do together
 
-  /// One step.
+  /// Trains one step.
   func learn(step: UInt32, from trajectories: [Trajectory]) throws -> (Lesson, [Group]) {
     watchdog.wake()
     defer { watchdog.rest() }
@@ -127,13 +128,13 @@ package final class LearnerRank {
   ///
   /// - Parameters:
   ///   - piece: below `shared.pieceCount`.
-  ///   - room: for a bucket; only rank 0's is filled.
-  /// - Returns: the piece's values.
+  ///   - room: memory for one bucket; only rank 0's is filled.
+  /// - Returns: the number of values in the piece.
   func gather(piece: Int, into room: Floats) throws -> Int {
     try shared.gather(piece: piece, of: policy.optimizer, into: room)
   }
 
-  /// What the rank has held at most, beside what was planned for it.
+  /// Logs the rank's peak memory, compared with the plan.
   func noteMemory() {
     let plan = RunMemory.learner(
       run.settings, model: run.model.configuration.model, rank: ranks.rank, of: ranks.size)
@@ -145,11 +146,11 @@ package final class LearnerRank {
   }
 }
 
-/// Why a learner cannot go on, where it is not the model's, a file's or MPI's fault.
+/// The reason why a learner cannot continue, if the cause is not the model, a file or MPI.
 enum LearnerError: Error, CustomStringConvertible {
   /// The machine's reason.
   case cannotGoOn(Departure)
-  /// What rank 0 sent to another rank.
+  /// Rank 0 sent bytes that are not a command to another rank.
   case notACommand(String)
 
   var description: String {

@@ -1,9 +1,9 @@
-// LearnerShell: the learner as a process: the loop of rank 0, around the machine (Fleet.Learner).
+// LearnerShell: the learner as a process: rank 0's loop, around the machine (Fleet.Learner).
 //
-// Rank 0 speaks to the coordinator through the machine and, when a batch has come, hands it to all ranks (RankCommand)
-// and trains on it like them (LearnerRank). It publishes each version, and writes checkpoints, on another thread, for
-// which it collects the other ranks' shards between its other work. A version is published without waiting for its
-// checkpoint, unless it is the last.
+// Rank 0 communicates with the coordinator through the machine. When a batch has arrived, rank 0 sends it to all ranks
+// (RankCommand) and trains on it as they do (LearnerRank). It publishes each version. Another thread writes the
+// checkpoints. For a checkpoint, rank 0 collects the other ranks' shards between its other work. A version is published
+// without waiting for its checkpoint, except the last version.
 
 import Base
 import Fleet
@@ -23,16 +23,16 @@ package final class LearnerShell {
   private let loop: EventLoop
   private let uplink: Uplink
   private var machine: Learner
-  /// The published bytes of the held version; none of version 0, which the coordinator has.
+  /// The published bytes of the held version. They are empty for version 0, which the coordinator has.
   private var published: (bytes: [UInt8], digest: [UInt8]) = ([], [])
-  /// What to train next: on this thread, when the loop has returned.
+  /// The batch to train next. Training runs on this thread, after the loop has returned.
   private var batch: (step: UInt32, trajectories: [Trajectory])?
   private var status: Int32?
   private var failure: (any Error)?
 
   private static let tickInterval = Instant.Span.seconds(1)
 
-  /// - Throws: if there is no descriptor for the loop, or the key cannot be used.
+  /// - Throws: if the process has no descriptor left for the loop, or the key cannot be used.
   package init(_ rank: LearnerRank, _ options: LearnerOptions) throws {
     self.rank = rank
     run = rank.run
@@ -52,7 +52,7 @@ package final class LearnerShell {
   /// Trains until the run is finished.
   ///
   /// - Returns: the exit status.
-  /// - Throws: whatever makes going on impossible; the launcher then ends the other ranks.
+  /// - Throws: any error after which the run cannot continue; the launcher then ends the other ranks.
   package func serve() throws -> Int32 {
     let status = try runLoop()
     try collectAll()
@@ -80,7 +80,7 @@ package final class LearnerShell {
       self.loop.stop()
     }
     uplink.connect(after: .zero)
-    // Between micro-batches it looks after its connection, so that the coordinator hears from it.
+    // The loop handles the connection between micro-batches, so that the coordinator gets heartbeats.
     rank.onMicroBatch = { _ = self.loop.run(until: MonotonicClock.now()) }
     rank.willChange = { try self.saving.awaitRead() }
     tick()
@@ -114,7 +114,7 @@ package final class LearnerShell {
     case .sendPolicy(let version, let offset):
       uplink.send(.piece(of: published.bytes, version, at: offset))
     case .train(let step, let trajectories):
-      // Not from here: the effects that follow this one come first.
+      // Training starts later: the effects that follow this one come first.
       batch = (step, trajectories)
       loop.stop()
     case .exit(let departure):
@@ -140,7 +140,7 @@ package final class LearnerShell {
   // MARK: A step
 
   private func train(_ step: UInt32, _ trajectories: [Trajectory]) throws {
-    // The others' shards as the checkpoint is to have them, while they are that.
+    // Collect the shards before training changes them.
     try collectAll()
     let begun = MonotonicClock.now()
     try rank.ranks.sendToAll(RankCommand.train(step: step, trajectories).bytes)
@@ -148,7 +148,7 @@ package final class LearnerShell {
     let metrics = StepMetrics(
       step: step, lesson: lesson, groups: groups, truth: run.training.truth, method: run.method)
     let seconds = MonotonicClock.now().since(begun).seconds
-    // The last version's bytes first: two need not fit.
+    // Free the last version's bytes first: memory may not hold two versions' bytes.
     published = ([], [])
     published = Self.publish(rank)
     let report = try keep(StepReport(metrics, trainSeconds: seconds))
@@ -175,9 +175,9 @@ package final class LearnerShell {
 
   // MARK: Checkpoints
 
-  /// Begins a checkpoint, if it is time for one.
+  /// Begins a checkpoint if one is due.
   ///
-  /// - Returns: the report, of the last step with digests.
+  /// - Returns: the report; the last step's report has digests.
   private func keep(_ report: StepReport) throws -> StepReport {
     let policy = rank.policy
     let isLast = policy.version.number == run.method.steps
@@ -190,12 +190,12 @@ package final class LearnerShell {
     let isAlone = rank.ranks.size == 1
     try saving.begin(content, arrays: isAlone ? arrays : nil, pieces: isAlone ? 0 : rank.shared.pieceCount)
     guard isLast else { return report }
-    // What the run came to has to be durable before the coordinator hears of it.
+    // The result has to be durable before the coordinator is told about it.
     try collectAll()
     return try saving.awaitEnd() ?? report
   }
 
-  /// Collects the next piece of the checkpoint, with all ranks.
+  /// Collects the checkpoint's next piece. All ranks take part.
   private func collect() throws {
     guard let piece = saving.nextPiece else { return }
     let room = try saving.room()
@@ -207,7 +207,7 @@ package final class LearnerShell {
     try saving.stalling { while saving.nextPiece != nil { try collect() } }
   }
 
-  /// A piece per turn, so that the coordinator's questions are answered in between.
+  /// Collects one piece per turn of the loop, so that the coordinator's requests are answered in between.
   private func collectNext() {
     guard saving.nextPiece != nil, failure == nil else { return }
     guarding { if saving.hasRoom { try collect() } }

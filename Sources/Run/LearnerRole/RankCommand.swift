@@ -1,11 +1,11 @@
-// RankCommand: what rank 0 tells the other ranks to do, as bytes: a tag, then what belongs to it.
+// RankCommand: what rank 0 tells the other ranks to do, as bytes: a tag, then the tag's data.
 //
 //   1  train     u32 step, then the batch as frames of the message `batch`
 //   2  gather    u64 number of a piece of a checkpoint
 //   3  end       nothing
 //
-// Decoding is total, although the bytes come from the same program: a rank with another version of it must end with an
-// error and not train on something else.
+// Decoding never traps, although the same program wrote the bytes. A rank that has another version of the program must
+// end with an error, and must not train on other data.
 
 import Base
 import Fleet

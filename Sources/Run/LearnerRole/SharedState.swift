@@ -1,10 +1,10 @@
-// SharedState: how the ranks get the state that they begin with, how it comes back to rank 0 for a checkpoint, and how
-// they notice that they do not hold the same weights.
+// SharedState: how the ranks get the state that they begin with, how rank 0 gets it back for a checkpoint, and how the
+// ranks detect that they do not hold the same weights.
 //
-// Rank 0 reads a checkpoint and sends it to all, bucket by bucket; each rank keeps its shard of masters and moments. So
-// a rank needs no disk of its own, and a job of any size, on any machines, continues from the same checkpoint. On the
-// way back, rank 0 gathers one bucket of one array at a time. After each step the ranks compare 64 bits of the weights
-// that they gathered. A difference means broken memory or a bug, and the run stops.
+// Rank 0 reads a checkpoint and sends it to all ranks, bucket by bucket. Each rank keeps its shard of masters and
+// moments. So the other ranks need no disk, and a job of any size, on any machines, continues from the same checkpoint.
+// For a new checkpoint, rank 0 gathers one bucket of one array at a time. After each step the ranks compare 64 bits of
+// the weights that they gathered. A difference means broken memory or a bug, and the run stops.
 
 import Base
 import LanguageModel
@@ -13,14 +13,14 @@ import Runs
 import TTRL
 package import Tensors
 
-/// What a rank begins with.
+/// The state that a rank begins with.
 struct SharedBeginning {
   var version: PolicyVersion
   /// The rank's shard.
   var optimizer: AdamW
-  /// All parameters, where there are several ranks.
+  /// All parameters, if the job has several ranks.
   var weights: Floats?
-  /// Policy 0's parameters, where a KL penalty asks for them.
+  /// Policy 0's parameters, if a KL penalty needs them.
   var reference: Floats?
   var history: History
 }
@@ -47,8 +47,8 @@ struct SharedState {
 
   /// Gives every rank its part of rank 0's state.
   ///
-  /// - Parameter own: rank 0's; nil on the others.
-  /// - Throws: if MPI fails, rank 0 cannot read the model, or sends what is no state.
+  /// - Parameter own: rank 0's state; nil on the other ranks.
+  /// - Throws: if MPI fails, rank 0 cannot read the model, or rank 0 sends bytes that are not a state.
   func exchange(_ own: SavedState?) throws -> SharedBeginning {
     if let own { try ranks.sendToAll(header(of: own)) }
     let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
@@ -74,11 +74,11 @@ struct SharedState {
       weights: weights, reference: reference, history: state.history)
   }
 
-  /// One array, from rank 0's file to the ranks' shards.
+  /// Sends one array from rank 0's file to the ranks' shards.
   ///
   /// - Parameters:
-  ///   - file: rank 0's; nil on the others, and where `whole` is filled in already.
-  ///   - whole: room for the whole array, where it is wanted.
+  ///   - file: rank 0's file; nil on the other ranks, and if `whole` is filled in already.
+  ///   - whole: memory for the whole array, if the caller needs it.
   private func deal(_ part: StateFile.Part, of file: StateFile?, to shard: Floats, through whole: Floats?) throws {
     let scratch = whole ?? Floats(count: ranks.size > 1 ? min(Shards.bucketElements, shards.count) : 0)
     for (bucket, slice) in shards.slices(of: ranks.rank).enumerated() {
@@ -98,7 +98,7 @@ struct SharedState {
     try values.withUnsafeBuffer { try ranks.copyFromRoot(UnsafeMutableRawBufferPointer($0)) }
   }
 
-  /// Everything but the large arrays. The report stays with rank 0, which alone publishes.
+  /// Everything except the large arrays. The report stays with rank 0, because only rank 0 publishes.
   private func header(of state: SavedState) -> [UInt8] {
     var writer = ByteWriter()
     writer.write(state.version.number)
@@ -124,16 +124,16 @@ struct SharedState {
 
   // MARK: From the ranks to a checkpoint
 
-  /// Pieces that make masters and moments, in the order of the file.
+  /// The number of pieces of masters and moments. Pieces are in the order of the file.
   var pieceCount: Int { StateFile.Part.allCases.count * shards.bucketCount }
 
   /// Gathers a piece at rank 0. All ranks call it.
   ///
   /// - Parameters:
   ///   - index: below `pieceCount`.
-  ///   - optimizer: the rank's shard.
-  ///   - room: for a bucket; only rank 0's is filled.
-  /// - Returns: the piece's values.
+  ///   - optimizer: has the rank's shard.
+  ///   - room: memory for one bucket; only rank 0's is filled.
+  /// - Returns: the number of values in the piece.
   func gather(piece index: Int, of optimizer: AdamW, into room: Floats) throws -> Int {
     let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
     let bucket = index % shards.bucketCount
@@ -149,7 +149,7 @@ struct SharedState {
   }
 }
 
-/// After a step the ranks do not hold the same weights.
+/// The ranks do not hold the same weights after a step.
 package struct RanksDisagree: LastingError, Sendable, Equatable, CustomStringConvertible {
   package let step: UInt32
   package let rank: Int
@@ -165,9 +165,9 @@ package struct RanksDisagree: LastingError, Sendable, Equatable, CustomStringCon
 package enum Agreement {
   /// Compares 64 bits of every rank's weights. All ranks call it.
   ///
-  /// - Throws: `RanksDisagree` on every rank if one differs; whatever MPI refuses.
+  /// - Throws: `RanksDisagree` on every rank if any rank's weights differ; MPI's error if MPI fails.
   package static func require(_ fingerprint: UInt64, step: UInt32, _ ranks: any Collectives) throws {
-    // Halves are exact in a Double. The largest, and the largest negative, which is the smallest.
+    // A Double holds each half exactly. The largest negated value gives the smallest value.
     let halves = [Double(fingerprint >> 32), Double(fingerprint & 0xFFFF_FFFF)]
     let found = try ranks.max(halves + halves.map { -$0 })
     guard found[0] == -found[2], found[1] == -found[3] else {

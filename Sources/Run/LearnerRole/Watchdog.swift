@@ -1,10 +1,11 @@
 // Watchdog: ends a learner rank that is stuck.
 //
 // If a rank dies, the MPI job ends and the supervisor starts it again. If a rank hangs (a network that drops packets, a
-// library that waits for ever), all other ranks would wait for ever too. So a thread counts seconds while a step is
-// trained, every micro-batch sets the count back, and when the patience is over the thread ends the process. It counts
-// only seconds in which it ran itself: a process that was stopped, or whose machine slept, has not hung. Not here: the
-// coordinator's own deadline on a learner (Coordinator.watch), which closes the connection but cannot end the process.
+// library that waits forever), all other ranks would also wait forever. So a thread counts seconds down while a step is
+// trained. Every micro-batch sets the count back to the limit. When no seconds are left, the thread ends the process.
+// It counts only seconds in which it ran itself: a process that was stopped, or whose machine slept, does not hang. Not
+// here: the coordinator's own deadline for a learner (Coordinator.watch), which closes the connection but cannot end
+// the process.
 
 import Glibc
 package import Platform
@@ -16,7 +17,7 @@ package final class Watchdog: Sendable {
 
   private static let atRest = -1
 
-  /// At rest, without its thread.
+  /// Creates a watchdog that does not count and has no thread yet.
   ///
   /// - Parameter patience: seconds without a sign of life.
   package init(patience: Int) {
@@ -24,7 +25,8 @@ package final class Watchdog: Sendable {
     secondsLeft = Atomic(Self.atRest)
   }
 
-  /// Starts the thread that counts, and that ends the process when training has stood still for too long.
+  /// Starts the thread that counts. The thread ends the process if training has made no progress for `patience`
+  /// seconds.
   ///
   /// - Throws: if no thread can be started.
   package func start() throws(PlatformError) {
@@ -39,19 +41,19 @@ package final class Watchdog: Sendable {
     }
   }
 
-  /// A sign of life: it begins to count, or begins anew.
+  /// Gives a sign of life: the watchdog starts to count, or starts again from `patience`.
   package func wake() { secondsLeft.store(patience, ordering: .relaxed) }
 
   package func rest() { secondsLeft.store(Self.atRest, ordering: .relaxed) }
 
-  /// Counts a second.
+  /// Counts one second.
   ///
-  /// - Returns: whether all seconds of its patience have passed since the last sign of life.
+  /// - Returns: whether `patience` seconds have passed since the last sign of life.
   package func hasStoodStill() -> Bool {
     let left = secondsLeft.load(ordering: .relaxed)
     guard left != Self.atRest else { return false }
     guard left > 0 else { return true }
-    // A sign of life, or rest, that came meanwhile has the last word.
+    // If `wake` or `rest` was called in the meantime, the value that it stored stays.
     _ = secondsLeft.compareExchange(expected: left, desired: left - 1, ordering: .relaxed)
     return false
   }

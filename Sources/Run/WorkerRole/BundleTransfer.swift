@@ -1,9 +1,10 @@
-// BundleTransfer: what BundleFetcher decides, done with sockets, memory and a thread.
+// BundleTransfer: performs BundleFetcher's decisions with sockets, memory and a thread.
 //
-// A listener for workers that ask here, one connection to the relay that this worker asks, the chunks that are kept,
-// and the bytes of the newest version, which the next delta is made against. Unpacking, the version's digest and what
-// the worker makes of the bytes happen on a thread, so that sampling, heartbeats and relaying go on. Memory: the packed
-// size of two versions and the published size of one, or of two while one is unpacked.
+// It has a listener for workers that fetch from this worker, one connection to the relay that this worker fetches from,
+// the chunks that are kept, and the newest version's bytes, which are the base of the next delta. A thread unpacks a
+// bundle, checks the version's digest, and prepares the bytes for the worker, so that sampling, heartbeats and relaying
+// continue. Memory: the packed size of two versions, and the published size of one version, or of two versions while
+// one is unpacked.
 
 import Base
 import Bundles
@@ -12,24 +13,24 @@ package import Platform
 package import Records
 import Transport
 
-/// - Prepared: what the owner makes of a version's bytes.
+/// - Prepared: what the owner makes from a version's bytes.
 package final class BundleTransfer<Prepared: Sendable> {
-  /// What comes of an installation.
+  /// The result of an installation.
   private struct Outcome: Sendable {
     var bundle: BundleManifest
     var bytes: [UInt8]
-    /// nil if the bytes are not the version's.
+    /// nil if the bytes are not the version's bytes, or are of another model.
     var prepared: Prepared?
     var error: (any Error)?
   }
 
   private let loop: EventLoop
   private let context: TLSContext?
-  /// Called with what happens; the owner hands it to its machine, and what the machine answers to `perform`.
+  /// Called with each event. The owner passes the event to its machine, and passes the machine's effects to `perform`.
   package var onEvent: (FetcherEvent) -> Void = { _ in }
   package var onPrepared: (PolicyVersion, Prepared) -> Void = { _, _ in }
   package var onFailure: (any Error) -> Void = { _ in }
-  /// Makes of a version's bytes what the owner needs, on a thread; nil if they are of another model.
+  /// Makes what the owner needs from a version's bytes, on a thread; nil if the bytes are of another model.
   package var prepare: (@Sendable ([UInt8]) throws -> Prepared?)?
 
   private var listener: Listener?
@@ -40,18 +41,19 @@ package final class BundleTransfer<Prepared: Sendable> {
   private var newest: (version: PolicyVersion, bytes: [UInt8])?
   private var inbox: Inbox<Outcome>?
 
-  /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
+  /// - Throws: if the process has no descriptor left, or OpenSSL lacks TLS 1.3.
   package init(key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
     self.loop = loop
     context = if let key { try TLSContext(key) } else { nil }
     inbox = try loop.inbox { [unowned self] in self.finish($0) }
   }
 
-  /// Lets other workers ask here; once. Where that is not possible this worker passes nothing on, and says so.
+  /// Lets other workers fetch from this worker. Only the first successful call has an effect. If listening is not
+  /// possible, this worker is not a relay, and logs that.
   ///
   /// - Parameters:
-  ///   - address: an empty host is the one that the coordinator is reached from.
-  ///   - host: that one.
+  ///   - address: where to listen; an empty host means `host`.
+  ///   - host: the local address of the connection to the coordinator.
   package func listen(on address: HostPort, reachedFrom host: String) {
     guard listener == nil else { return }
     let isEverywhere = address.host.isEmpty || ["0.0.0.0", "::"].contains(address.host)
@@ -138,7 +140,7 @@ package final class BundleTransfer<Prepared: Sendable> {
             outcome.bytes = bytes
           }
         } catch is BundleError {
-          // Not the version: `prepared` is nil, and it is fetched again.
+          // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
         } catch {
           outcome.error = error
         }

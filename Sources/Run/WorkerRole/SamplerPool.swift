@@ -1,8 +1,8 @@
 // SamplerPool: the compute threads of a worker.
 //
-// Each thread owns one Generator: its batch, its key/value cache. Leases are dealt out whole, so that a prompt is
-// prefilled once; which thread gets which lease does not matter to the result (E1). Leases of one policy run together,
-// and a thread finishes one policy before it begins the next.
+// Each thread owns one Generator, with its batch and its key/value cache. A lease is given to one thread as a whole, so
+// that a prompt is prefilled once. The result does not depend on which thread gets which lease (E1). A thread samples
+// leases of one policy together, and finishes one policy before it begins the next.
 
 import Base
 package import Fleet
@@ -13,7 +13,7 @@ import Synchronization
 
 /// What the pool reports to the worker's loop.
 package enum SamplerReport: Sendable {
-  /// At least one.
+  /// At least one trajectory.
   case sampled([SampledTrajectory])
   case failed(any Error)
 }
@@ -26,9 +26,10 @@ package final class SamplerPool: Sendable {
 
   private struct Queue: Sendable {
     var jobs: [Job] = []
-    /// Slots dealt to this thread and not yet sampled.
+    /// Slots that this thread was given and has not sampled yet.
     var load = 0
-    /// Leases that the thread is to drop. It takes no job before it has: a lease's number may be given again.
+    /// Leases that the thread must drop. It drops them before it takes a new job, because a lease's number can be used
+    /// again.
     var cancelled: [LeaseID] = []
   }
 
@@ -41,15 +42,15 @@ package final class SamplerPool: Sendable {
   private let tokenTexts: TokenTexts
   private let reports: Inbox<SamplerReport>
 
-  /// Starts the threads; they live as long as the process.
+  /// Starts the threads. They run until the process ends.
   ///
   /// - Parameters:
   ///   - threads: at least 1.
   ///   - batchRows: sequences that one thread samples at a time.
-  ///   - keyValueBytesMax: bytes of keys and values that one thread may hold.
-  ///   - seed: the run's.
-  ///   - tokenTexts: of the model's tokenizer, where leases may have stop strings.
-  ///   - reports: where trajectories go.
+  ///   - keyValueBytesMax: the most bytes of keys and values that one thread can hold.
+  ///   - seed: the run's seed.
+  ///   - tokenTexts: the texts of the tokenizer's tokens, for leases that have stop strings.
+  ///   - reports: receives trajectories and errors.
   /// - Throws: if a thread cannot be started.
   package init(
     threads: Int, batchRows: Int, keyValueBytesMax: Int, seed: UInt64, tokenTexts: TokenTexts,
@@ -70,7 +71,7 @@ package final class SamplerPool: Sendable {
   /// Tokens sampled since the start.
   package var tokens: UInt64 { tokenCount.load(ordering: .relaxed) }
 
-  /// Deals a lease to the thread with the least to do.
+  /// Gives a lease to the thread that has the fewest slots to sample.
   package func sample(_ lease: Lease, with model: PreparedModel) {
     let chosen = queues.withLock { queues in
       let chosen = queues.indices.min { queues[$0].load < queues[$1].load } ?? 0
@@ -81,7 +82,8 @@ package final class SamplerPool: Sendable {
     wakeups[chosen].signal()
   }
 
-  /// Drops a lease: what has not begun at once, what is being sampled after its next token.
+  /// Drops a lease. Jobs that have not begun are dropped at once; sequences that are being sampled are dropped after
+  /// their next token.
   package func cancel(_ id: LeaseID) {
     queues.withLock { queues in
       for index in queues.indices {
@@ -115,8 +117,8 @@ package final class SamplerPool: Sendable {
         }
         let before = busy.generator.tokenCount
         let finished = try busy.generator.advance()
-        // Every token, not every trajectory: a batch of long responses finishes all at once, and until then a worker
-        // whose tokens do not grow looks stuck and loses its leases.
+        // Tokens are counted at every step, not when a trajectory is finished. A batch of long responses can finish all
+        // at once. Until then, a worker whose token count does not grow looks stuck and loses its leases.
         tokenCount.add(UInt64(busy.generator.tokenCount - before), ordering: .relaxed)
         deliver(finished, index, &current)
       } catch {
@@ -137,7 +139,8 @@ package final class SamplerPool: Sendable {
     queues.withLock { $0[index].load -= unwanted.count }
   }
 
-  /// Adds the waiting leases that fit what is being sampled, in order, up to the first that does not.
+  /// Adds the waiting leases, in order, while their policy and sampling match what is being sampled. Stops at the first
+  /// lease that does not match.
   private func takeJobs(_ index: Int, _ current: inout Current?) throws {
     while let job = nextJob(index, fitting: current) {
       if current == nil {

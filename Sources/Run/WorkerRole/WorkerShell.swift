@@ -1,8 +1,8 @@
 // WorkerShell: a rollout worker as a process.
 //
-// Bytes → messages → the machine (Fleet.Worker) → effects → bytes, on one loop; sampling on threads of its own. All
-// decisions about leases are the machine's. A worker needs an address and a key: model, settings and weights come from
-// the coordinator, and it writes nothing to disk.
+// Bytes → messages → the machine (Fleet.Worker) → effects → bytes, on one loop. Sampling runs on other threads. The
+// machine makes all decisions about leases. A worker needs an address and a key: model, settings and weights come from
+// the coordinator. A worker writes nothing to disk.
 
 import Base
 import Fleet
@@ -15,16 +15,16 @@ import Transport
 /// How to start a worker.
 package struct WorkerOptions: Sendable {
   package var coordinator: HostPort
-  /// nil is plain TCP.
+  /// nil means plain TCP.
   package var key: ClusterKey?
   package var name: String
   package var threads: Int
   /// Sequences that one thread samples at a time.
   package var batchRows: Int
-  /// Of one thread.
+  /// The most bytes of keys and values that one thread can hold.
   package var keyValueBytesMax: Int
-  /// Where other workers can have chunks of weights from this one; an empty host is the one that it reaches the
-  /// coordinator from. nil passes nothing on.
+  /// The address where other workers can fetch chunks of weights from this one. An empty host means the local address
+  /// of the connection to the coordinator. nil means that this worker is not a relay.
   package var relay: HostPort?
 
   package init(
@@ -49,14 +49,15 @@ package final class WorkerShell {
   private var status: Int32?
   private var failure: (any Error)?
 
-  // Known after the welcome.
+  // Set after the welcome.
   private var pool: SamplerPool?
   private var models: [PolicyVersion: PreparedModel] = [:]
   private let transfer: BundleTransfer<PreparedModel>
-  /// Sampled trajectories on their way to the machine; gathered so that the ledger commits many at a time.
+  /// Sampled trajectories that the machine has not received yet. They are gathered so that the ledger commits many at a
+  /// time.
   private var gathered: [SampledTrajectory] = []
 
-  /// - Throws: if the process lacks descriptors, or OpenSSL lacks TLS 1.3.
+  /// - Throws: if the process has no descriptor left, or OpenSSL lacks TLS 1.3.
   package init(_ options: WorkerOptions) throws(PlatformError) {
     self.options = options
     loop = try EventLoop()
@@ -70,10 +71,10 @@ package final class WorkerShell {
     }
   }
 
-  /// Works until the run is finished, the worker is drained or refused.
+  /// Runs until the run is finished, or the worker is drained or refused.
   ///
   /// - Returns: the exit status.
-  /// - Throws: if the process lacks descriptors, the coordinator refuses it, or it cannot sample.
+  /// - Throws: if the process has no descriptor left, the coordinator refuses it, or it cannot sample.
   package func run() throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
     transfer.onEvent = { self.handle(.transfer($0)) }
@@ -94,7 +95,7 @@ package final class WorkerShell {
     while status == nil, failure == nil { loop.run() }
     uplink.finish()
     transfer.close()
-    // What was sent last (a goodbye) still has to leave.
+    // The last messages, for example a goodbye, still have to be sent.
     loop.run(until: MonotonicClock.now() + .milliseconds(200))
     if let failure { throw failure }
     return status ?? 1
@@ -105,7 +106,7 @@ package final class WorkerShell {
     loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tick() }
   }
 
-  /// The welcome carries what the shell needs to sample; everything else is the machine's business.
+  /// The welcome has what the shell needs for sampling. The machine handles everything else.
   private func receive(_ message: Message) {
     if case .welcome(let welcome) = message, pool == nil {
       do {
@@ -118,7 +119,7 @@ package final class WorkerShell {
     handle(.received(message))
   }
 
-  /// What the coordinator has promised to keep; `ttrl-dev chaos` checks it.
+  /// Logs the slots that the coordinator has promised to keep. `ttrl-dev chaos` checks them.
   private func logReceipt(_ slots: [Slot]) {
     let names = slots.map { "\($0.round.code):\($0.prompt):\($0.sample)" }
     Log.debug("worker.settled", ["slots": names.joined(separator: ",")])
@@ -189,7 +190,7 @@ package final class WorkerShell {
   }
 }
 
-/// Why a worker cannot sample for a run.
+/// The reason why a worker cannot sample for a run.
 private enum WorkerError: Error, CustomStringConvertible {
   case unknownDataType(String)
   case cannotGoOn(Departure)

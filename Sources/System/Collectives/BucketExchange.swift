@@ -1,11 +1,12 @@
-// BucketExchange: reduce-scatters and all-gathers that are on their way while this thread does something else.
+// BucketExchange: reduce-scatters and all-gathers that are in progress while this thread does other work.
 //
-// In a reduce-scatter every rank sends slice q of a bucket to rank q, and adds what the others send it to its own
-// slice; in an all-gather it sends its own slice to all. Either way each value crosses each link once. (MPI has both in
-// a form that can be polled; Open MPI's reduce-scatter of that form goes through rank 0, with one and a half times the
-// bytes for two ranks, in turns.) Buckets are begun in one order on all ranks, so messages need no names. A few are
-// under way at a time, which bounds the memory for what arrives; the others wait. Nothing moves but inside of MPI
-// calls: `advance` has to be called. Not here: when to call it, who waits for whom (MPICollectives).
+// In a reduce-scatter every rank sends slice q of a bucket to rank q, and adds the slices that it receives to its own
+// slice. In an all-gather every rank sends its own slice to all other ranks. In both, each value crosses each link
+// once. (MPI has both in a form that can be polled. Open MPI's reduce-scatter of that form goes through rank 0: with
+// two ranks it moves 1.5 times the bytes, and the transfers run one after the other.) All ranks begin buckets in the
+// same order, so messages need no names. Only a few buckets are in progress at a time, which bounds the memory for
+// received bytes; the other buckets wait. Transfers advance only during MPI calls, so `advance` has to be called. Not
+// here: when to call it, and how ranks wait for each other (MPICollectives).
 
 import Base
 import CMPI
@@ -15,10 +16,11 @@ final class BucketExchange {
   private let size: Int
   private var waiting: [Bucket] = []
   private var flying: [Flight] = []
-  /// Told when a bucket departs, and when it has arrived; buckets are numbered in the order in which they depart.
+  /// Called when a bucket's transfer starts, and when it is complete. Buckets are numbered in the order in which they
+  /// start.
   var observe: ((_ number: Int, _ hasArrived: Bool) -> Void)?
   private var departed = 0
-  /// Memory of past flights. It stays, since more buckets will come.
+  /// Memory of past transfers. It is kept, because more buckets will come.
   private var idle: [Room] = []
 
   init(rank: Int, size: Int) {
@@ -28,8 +30,8 @@ final class BucketExchange {
 
   var isIdle: Bool { waiting.isEmpty && flying.isEmpty }
 
-  /// - Parameter slices: by rank, in bytes.
-  /// - Returns: MPI's code.
+  /// - Parameter slices: one per rank, in bytes.
+  /// - Returns: MPI's error code.
   func gather(_ bytes: UnsafeMutableRawBufferPointer, _ slices: [Range<Int>]) -> Int32 {
     precondition(slices.count == size, "\(slices.count) slices for \(size) ranks")
     guard size > 1 else { return 0 }
@@ -37,20 +39,20 @@ final class BucketExchange {
     return advance()
   }
 
-  /// - Returns: MPI's code.
+  /// - Returns: MPI's error code.
   func reduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, _ slices: [Range<Int>]) -> Int32 {
     reduceScatter(values, slices) { own, parts in
       for part in parts { for index in own.indices { own[index] &+= part[index] } }
     }
   }
 
-  /// - Returns: MPI's code.
+  /// - Returns: MPI's error code.
   func reduceScatter(_ values: UnsafeMutableBufferPointer<Float>, _ slices: [Range<Int>]) -> Int32 {
     let rank = rank
     return reduceScatter(values, slices) { own, parts in
       var ordered = parts
       ordered.insert(own, at: rank)
-      // Into the first of them, which is not always the own one.
+      // The sum is in the memory of the first part, which is not always the own slice.
       let total = ordered[0]
       for part in ordered.dropFirst() { for index in total.indices { total[index] += part[index] } }
       if rank > 0, let base = total.baseAddress { own.baseAddress?.update(from: base, count: own.count) }
@@ -82,7 +84,7 @@ final class BucketExchange {
     return advance()
   }
 
-  /// - Returns: MPI's code.
+  /// - Returns: MPI's error code.
   func advance() -> Int32 {
     var left: [Flight] = []
     for flight in flying {
@@ -116,16 +118,16 @@ final class BucketExchange {
   }
 }
 
-/// A bucket whose turn has not come.
+/// A bucket whose transfer has not started.
 private struct Bucket {
   let bytes: UnsafeMutableRawBufferPointer
-  /// By rank, in bytes.
+  /// One per rank, in bytes.
   let slices: [Range<Int>]
-  /// Adds what the other ranks sent, [size − 1][own slice], to the own slice; nil for an all-gather.
+  /// Adds the other ranks' parts, [size − 1][own slice], to the own slice; nil for an all-gather.
   let add: ((UnsafeMutableRawBufferPointer) -> Void)?
 }
 
-/// Memory for what arrives.
+/// Memory for received bytes.
 private final class Room {
   let bytes: UnsafeMutableRawBufferPointer
 
@@ -134,10 +136,10 @@ private final class Room {
   deinit { bytes.deallocate() }
 }
 
-/// A bucket under way.
+/// A bucket whose transfer is in progress.
 private final class Flight {
   private let bucket: Bucket
-  /// Of a reduce-scatter.
+  /// nil for an all-gather.
   private let room: Room?
   let number: Int
   let requests: UnsafeMutableBufferPointer<ttrl_mpi_request>
@@ -152,7 +154,7 @@ private final class Flight {
 
   deinit { requests.deallocate() }
 
-  /// - Returns: MPI's code.
+  /// - Returns: MPI's error code.
   func depart(rank: Int) -> Int32 {
     guard let requests = requests.baseAddress, let bytes = bucket.bytes.baseAddress else { return 0 }
     let own = bucket.slices[rank]
@@ -169,7 +171,7 @@ private final class Flight {
     return 0
   }
 
-  /// All is there.
+  /// Ends the transfer when all bytes have been received.
   func land() -> Room? {
     if let room { bucket.add?(room.bytes) }
     return room

@@ -1,8 +1,8 @@
-// CollectivesError: what the MPI library refused, and what to do about it.
+// CollectivesError: an error of the MPI library, and what to do about it.
 
-/// What the MPI library refused.
+/// An error of the MPI library.
 package enum CollectivesError: Error, Equatable, Sendable {
-  /// `text` is MPI's own.
+  /// `text` is MPI's own message.
   case failed(operation: String, rank: Int, text: String)
   /// The library was built without any thread support.
   case noThreads(library: String)

@@ -1,11 +1,12 @@
 // MPICollectives: the ranks of an MPI job.
 //
-// MPI libraries wait by spinning, and our ranks share their cores with workers. So each call first meets at a barrier
-// that is polled with sleeps between (the time that ranks spend waiting for the slowest one), and only then, when all
-// are there, runs MPI's own blocking call, which spins for as long as the bytes take to move. A sleep is never longer
-// than the wait so far, so short waits stay short.
+// MPI libraries wait by spinning, and our ranks share their cores with workers. So each call begins with a barrier that
+// is polled with sleeps between the polls; this covers the time that ranks wait for the slowest rank. When all ranks
+// have arrived, MPI's own blocking call runs, and spins only while the bytes move. A sleep is never longer than the
+// wait so far, so short waits stay short.
 //
-// Calls are made from the main thread only; long arrays go in pieces, which also bounds the library's scratch memory.
+// Calls are made only from the main thread. Long arrays are sent in pieces, which also bounds the library's scratch
+// memory.
 
 import CMPI
 import Glibc
@@ -15,21 +16,23 @@ package final class MPICollectives: Collectives {
   package let rank: Int
   package let size: Int
 
-  /// Elements per MPI call: far below its 31-bit counts, with scratch memory that stays in the cache. Open MPI 4.1.4,
-  /// two ranks on one machine, 2^24 64-bit sums: 90 ms in one piece, 50 ms in pieces of 2^20 or 2^18, 110 ms in 2^14.
+  /// Elements per MPI call: far below MPI's 31-bit counts, and small enough that the scratch memory stays in the cache.
+  /// Open MPI 4.1.4, two ranks on one machine, 2^24 64-bit sums: 90 ms in one piece, 50 ms in pieces of 2^20 or 2^18,
+  /// 110 ms in pieces of 2^14.
   package static let pieceElements = 1 << 20
-  /// Bytes per broadcast call, by the same rule.
+  /// Bytes per broadcast call, for the same reasons.
   package static let pieceBytes = 1 << 23
-  /// Between two looks at who has arrived: not much below what the kernel's timers resolve, and at most what costs
-  /// under a percent of a core (measured: 0.4% for a rank that waits).
+  /// The sleep between two polls of a barrier. The shortest is not much below the resolution of the kernel's timers.
+  /// With the longest, polling costs less than 1% of a core (measured: 0.4% for a rank that waits).
   private static let shortestSleepMicroseconds: UInt32 = 50
   private static let longestSleepMicroseconds: UInt32 = 5_000
-  /// Buckets on their way.
   private let buckets: BucketExchange
 
-  /// Joins the job that `mpirun` (or the like) started this process in; without one, a world of one.
+  /// Joins the job in which `mpirun` (or a similar launcher) started this process. Without a launcher, the job has one
+  /// rank.
   ///
-  /// Once per process, on its main thread. `finish()` must follow, or the launcher counts the process as failed.
+  /// Called once per process, on its main thread. `finish()` must follow; otherwise the launcher counts the process as
+  /// failed.
   /// - Throws: `.failed`, `.noThreads`.
   package init() throws(CollectivesError) {
     var (needed, provided, rank, size): (Int32, Int32, Int32, Int32) = (0, 0, -1, 0)
@@ -42,25 +45,25 @@ package final class MPICollectives: Collectives {
     buckets = BucketExchange(rank: self.rank, size: self.size)
   }
 
-  /// Leaves the job; no other call may follow. Returns when every rank leaves.
+  /// Leaves the job. No other call can follow. Returns when every rank leaves.
   package func finish() throws(CollectivesError) {
     try barrier()
     try check(ttrl_mpi_finalize(), "finish")
   }
 
-  /// Ends all ranks of the job at once: when one cannot go on, the others would wait for ever.
+  /// Ends all ranks of the job at once: if one rank cannot continue, the others would wait forever.
   package func abort(status: Int32) -> Never {
     _ = ttrl_mpi_abort(status)
     exit(status)
   }
 
-  /// The library's name and version, one line.
+  /// The library's name and version, on one line.
   package static var libraryVersion: String {
     let text = text { ttrl_mpi_library_version($0, $1) }
     return text.split { $0.isNewline || $0 == "," }.first.map(String.init) ?? "an unknown MPI"
   }
 
-  /// The job's ranks on this machine, which share its cores.
+  /// The number of the job's ranks on this machine. They share its cores.
   package func countHere() throws(CollectivesError) -> Int {
     try barrier()
     var count: Int32 = 0
@@ -89,7 +92,7 @@ package final class MPICollectives: Collectives {
   package func advanceBuckets() throws(CollectivesError) { try check(buckets.advance(), "move buckets") }
 
   package func finishBuckets() throws(CollectivesError) {
-    // As elsewhere: sleep until the slowest has come, then spin.
+    // As in the other calls: sleep until the slowest rank has arrived, then poll without sleeping.
     try barrier { () throws(CollectivesError) in try self.advanceBuckets() }
     while !buckets.isIdle {
       try advanceBuckets()
@@ -97,7 +100,7 @@ package final class MPICollectives: Collectives {
     }
   }
 
-  /// Called when a bucket departs, and when it has arrived: for a timeline.
+  /// Sets a function for a timeline: it is called when a bucket's transfer starts, and when it is complete.
   package func observeBuckets(_ observe: ((_ number: Int, _ hasArrived: Bool) -> Void)?) { buckets.observe = observe }
 
   package func gatherToRoot(
@@ -110,7 +113,7 @@ package final class MPICollectives: Collectives {
     try check(ttrl_mpi_gather_to_root(rank, bytes.baseAddress, counts, offsets), "gather slices at rank 0")
   }
 
-  /// MPI's own all-reduce of the whole array in one call, which spins: what a benchmark compares with.
+  /// MPI's own all-reduce of the whole array in one call, which spins. Benchmarks compare with it.
   package func sumPlainly(_ values: UnsafeMutableBufferPointer<Int64>) throws(CollectivesError) {
     try check(ttrl_mpi_sum_int64(values.baseAddress, Int32(values.count)), "sum integers")
   }
@@ -147,7 +150,7 @@ package final class MPICollectives: Collectives {
 
   package func barrier() throws(CollectivesError) { try barrier { () throws(CollectivesError) in } }
 
-  /// - Parameter meanwhile: done between two looks at who has arrived.
+  /// - Parameter meanwhile: called after each poll that finds ranks missing.
   private func barrier(_ meanwhile: () throws(CollectivesError) -> Void) throws(CollectivesError) {
     var isMain: Int32 = 0
     try check(ttrl_mpi_is_main_thread(&isMain), "tell the main thread")

@@ -1,55 +1,57 @@
-// GradientSum: the gradient of a mini-batch on its way from micro-batches to the optimizer.
+// GradientSum: adds a mini-batch's gradient from its micro-batches and ranks, for the optimizer.
 //
-// Micro-batches add to one flat float32 gradient; where sums are exact, it is emptied into integers after each. Ranks
-// then reduce-scatter: each ends with the sum of its own shard (Shards), which is all that its optimizer needs. A
-// rank's last micro-batch begins with that on its way back: gradients become complete from the end of the layout to its
-// beginning, and a bucket that is complete travels while earlier layers are worked on. When the optimizer has changed a
-// rank's masters, all weights are gathered, in the run's data type, into the memory of the gradient, which is free
-// then. Not here: the passes that make gradients, MPI.
+// Micro-batches add to one flat float32 gradient. If sums are exact, the gradient is added to integers and cleared
+// after each micro-batch. Then the ranks run a reduce-scatter: each rank gets the sum of its own shard (Shards), which
+// is all that its optimizer needs. A rank's last micro-batch starts the reduce-scatter during its backward pass:
+// gradients become complete from the end of the layout to its beginning, and a complete bucket is sent while earlier
+// layers are computed. After the optimizer has changed a rank's masters, the ranks gather all weights, in the run's
+// data type, into the gradient's memory, which is free at that time. Not here: the passes that compute gradients, and
+// MPI.
 
 import Base
 import TTRL
 import Tensors
 
-/// What micro-batches report, as integers, so that the order of adding cannot matter.
+/// The micro-batches' report. Its sums are integers, so that the order of additions cannot change them.
 struct Tally {
-  /// In units of 2^-30.
+  /// The loss, in units of 2^-30.
   var loss: Int64 = 0
   var clipped: Int64 = 0
   var gap: Float = 0
 
   mutating func add(_ token: SurrogateToken, gap: Float) {
     let scaled = (Double(token.loss) * 0x1p30).rounded()
-    // A loss beyond all bounds shows in the gradient; here it must only not trap.
+    // A loss that is out of range shows in the gradient. Here the conversion must not trap.
     if abs(scaled) < 0x1p52 { loss &+= Int64(scaled) }
     clipped += token.isClipped ? 1 : 0
-    // NaN is a disagreement too.
+    // NaN also counts as a disagreement.
     self.gap = gap.isNaN ? .infinity : max(self.gap, gap)
   }
 }
 
-/// Exact integers, or float32 where speed was asked for. Its memory is expensive to get, so it is kept from one
-/// mini-batch to the next. Not `Sendable`.
+/// Sums in exact integers, or in float32 if the settings prefer speed. The memory is expensive to allocate, so it is
+/// kept from one mini-batch to the next. Not `Sendable`.
 final class GradientSum {
-  /// Where micro-batches add theirs. Float32 sums are made here; exact ones empty it after every micro-batch.
+  /// Micro-batches add their gradients here. Float32 sums are computed here; exact sums clear it after every
+  /// micro-batch.
   let gradient: Floats
   private let isExact: Bool
   private let team: Team
   private let ranks: any Collectives
   private let shards: Shards
-  /// Only one micro-batch will come, and no other rank's: there is nothing to add, only to round.
+  /// The mini-batch has one micro-batch and the job has one rank: nothing is added, the values are only rounded.
   private var isOne = false
   private var exact: ExactGradient?
   private var tally = Tally()
-  /// Buckets travel while the last micro-batch goes backward.
+  /// Whether buckets are sent during the last micro-batch's backward pass.
   private let overlaps: Bool
-  /// Micro-batches that this rank has still to add, the one that is worked on included.
+  /// Micro-batches that this rank still has to add, including the current one.
   private var microBatchesLeft = 0
-  /// From here on the last micro-batch's gradient is added.
+  /// The last micro-batch's gradient has been added from this index on.
   private var complete = 0
-  /// Buckets that have not been sent on their way, from the first.
+  /// The number of buckets that have not been sent. These are the first ones.
   private var bucketsLeft = 0
-  /// What went wrong where nothing could be thrown.
+  /// An error from `progress`, which cannot throw.
   private var failure: (any Error)?
 
   init(_ gradient: Floats, isExact: Bool, overlaps: Bool, team: Team, ranks: any Collectives) {
@@ -61,8 +63,8 @@ final class GradientSum {
     shards = Shards(count: gradient.count, size: ranks.size)
   }
 
-  /// Zero.
-  /// - Parameter microBatches: how many this rank will add.
+  /// Sets the sum to zero.
+  /// - Parameter microBatches: the number of micro-batches that this rank will add.
   func begin(microBatches: Int) {
     gradient.fill(0, team: team)
     tally = Tally()
@@ -74,7 +76,7 @@ final class GradientSum {
     if let exact { exact.reset(team: team) } else { exact = ExactGradient(count: gradient.count) }
   }
 
-  /// A micro-batch has added to `gradient`.
+  /// Takes a micro-batch that has added its gradient to `gradient`.
   func take(_ part: Tally) throws {
     if let failure { throw failure }
     microBatchesLeft -= 1
@@ -91,7 +93,7 @@ final class GradientSum {
     tally.gap = max(tally.gap, part.gap)
   }
 
-  /// The micro-batch that is worked on has added to all parameters from `start` on what it will.
+  /// This micro-batch's gradients from `start` on are complete.
   func progress(completeFrom start: Int) {
     guard overlaps, microBatchesLeft == 1, failure == nil else { return }
     if start < complete {
@@ -113,7 +115,7 @@ final class GradientSum {
     }
   }
 
-  /// Adds up what the ranks have, to each its shard.
+  /// Adds the ranks' sums. Each rank gets its shard.
   func reduce() throws {
     guard ranks.size > 1 else { return }
     complete = 0
@@ -137,7 +139,7 @@ final class GradientSum {
     }
   }
 
-  /// This rank's shard of the sum times `scale`: a part of `gradient`'s memory.
+  /// This rank's shard of the sum, multiplied by `scale`. The result is a part of `gradient`'s memory.
   func mean(scale: Double) throws -> Floats {
     if isExact, isOne {
       try ExactGradient.round(gradient, scale: scale, team: team)
@@ -149,7 +151,7 @@ final class GradientSum {
       if let exact {
         exact.write(whole, to: out, scale: scale, team: team)
       } else {
-        // Downwards or where it is: what is overwritten was copied before.
+        // Copies to the same or a lower index: the values that are overwritten were copied before.
         if shard != whole { out.copy(from: gradient[whole]) }
         out.scale(by: Float(scale), team: team)
       }
@@ -158,8 +160,9 @@ final class GradientSum {
     return gradient[0..<end]
   }
 
-  /// The norm of the whole gradient, of which the ranks have shards. Its blocks' sums meet as bit patterns, beside
-  /// zeroes, and are added in one order by all.
+  /// The norm of the whole gradient, whose shards are on the ranks. Each rank gives its blocks' sums as bit patterns
+  /// and zeros for the other blocks, so adding the patterns as integers is exact. Then all ranks add the blocks' sums
+  /// in the same order.
   func norm(ofShard shard: Floats) throws -> Double {
     let own = shard.sumsOfSquares(team: team)
     guard ranks.size > 1 else { return AdamW.norm(ofSquares: own) }
@@ -176,7 +179,7 @@ final class GradientSum {
 
   /// Fills the gradient's memory with all ranks' weights, rounded to the data type.
   ///
-  /// - Parameter masters: this rank's shard.
+  /// - Parameter masters: this rank's shard of the masters.
   func gatherWeights(_ masters: Floats, type: DataType) throws {
     switch type {
     case .float32:
@@ -189,8 +192,8 @@ final class GradientSum {
       }
       try ranks.finishBuckets()
     case .bfloat16:
-      // They travel as 16 bits each, in the second half of the memory, and are widened from its beginning: no value is
-      // written over one that is still to be read.
+      // The weights are sent as 16 bits each, in the second half of the memory. They are widened from its beginning, so
+      // no value overwrites one that has not been read yet.
       try gradient.withUnsafeBuffer { values in
         let bytes = UnsafeMutableRawBufferPointer(values)
         try gatherHalves(of: masters, in: UnsafeMutableRawBufferPointer(rebasing: bytes[(2 * values.count)...]))
@@ -202,7 +205,7 @@ final class GradientSum {
     }
   }
 
-  /// - Parameter halves: room for all weights, 2 bytes each.
+  /// - Parameter halves: memory for all weights, 2 bytes each.
   private func gatherHalves(of masters: Floats, in halves: UnsafeMutableRawBufferPointer) throws {
     for (bucket, own) in shards.slices(of: ranks.rank).enumerated() {
       masters[own.shard].withUnsafeBuffer { masters in

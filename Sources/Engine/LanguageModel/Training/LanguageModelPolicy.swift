@@ -1,10 +1,10 @@
-// LanguageModelPolicy: a transformer as the Policy that Improve.swift improves.
+// LanguageModelPolicy: a transformer as the Policy that Improve.swift trains.
 //
-// Float32 masters and their AdamW moments; a `PreparedModel` made from them whenever they change, rounded to the run's
-// data type, which is what both samples and is differentiated. Each rank computes the gradients of its share of the
-// micro-batches; sums are exact 64-bit integers; each rank keeps and changes its shard of the masters and moments, and
-// all of them gather the weights that come of it (GradientSum). What is computed for a parameter is the same sequence
-// of float operations whichever rank does it.
+// It has float32 masters and their AdamW moments. A `PreparedModel` is made from the masters whenever they change,
+// rounded to the run's data type; sampling and training both use it. Each rank computes the gradients of its share of
+// the micro-batches. Sums are exact 64-bit integers. Each rank keeps and changes its shard of the masters and moments,
+// and then all ranks gather the new weights (GradientSum). A parameter's value comes from the same sequence of float
+// operations, whichever rank computes it.
 
 package import Answers
 package import Base
@@ -12,16 +12,17 @@ package import Records
 package import TTRL
 package import Tensors
 
-/// What training needs to know beyond the method.
+/// What training needs to know in addition to the method.
 package struct TrainerOptions: Sendable {
-  /// Rows of one forward and backward pass; part of the arithmetic.
+  /// Rows of one forward and backward pass. This is part of the arithmetic: it can change the result.
   package var microBatchTokens: Int
-  /// Sum gradients exactly; otherwise as float32, in the order of the ranks.
+  /// true: gradients are summed exactly. false: they are summed as float32, in the order of the ranks.
   package var isExact: Bool
   package var threads: Int
-  /// Activations that would take more are computed twice instead; not part of the arithmetic.
+  /// The most bytes of activations to keep. Activations above this limit are computed twice instead. Not part of the
+  /// arithmetic.
   package var activationBytesMax: Int
-  /// Gradients travel between ranks while earlier layers are worked on; not part of the arithmetic.
+  /// Whether gradients are sent between ranks while earlier layers are computed. Not part of the arithmetic.
   package var overlaps = true
 
   package init(microBatchTokens: Int, isExact: Bool, threads: Int, activationBytesMax: Int = .max) {
@@ -32,9 +33,9 @@ package struct TrainerOptions: Sendable {
   }
 }
 
-/// Why an update failed.
+/// The reason why an update failed.
 package enum TrainingError: LastingError, Sendable, CustomStringConvertible {
-  /// The trainer's log-probabilities are not the sampler's (E2).
+  /// The trainer's log-probabilities differ from the sampler's (E2).
   case disagreement(step: UInt32, gap: Float)
 
   package var description: String {
@@ -52,32 +53,32 @@ package struct LanguageModelPolicy: Policy {
   private let options: TrainerOptions
   private let seed: UInt64
   private let ranks: any Collectives
-  /// The answer that a response gives; the caller has the tokenizer.
+  /// Finds the answer in a response. The caller has the tokenizer.
   private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
   /// This rank's shard of masters and moments.
   package private(set) var optimizer: AdamW
-  /// Where there are several ranks: all weights between two updates, the gradient during one.
+  /// With several ranks: all weights between two updates, and the gradient during an update.
   private let whole: Floats?
-  /// nil only while the next one is made: two need not fit.
+  /// nil only while the next model is made: memory may not hold two models.
   private var prepared: PreparedModel?
-  /// Policy 0, where a KL penalty asks for it.
+  /// Policy 0, if a KL penalty needs it.
   private let reference: PreparedModel?
   package private(set) var version: PolicyVersion
   private var pass: TeamPass?
-  /// Called after every micro-batch: a learner has to show that it is alive.
+  /// Called after every micro-batch, so that a learner can show that it makes progress.
   package var onMicroBatch: () -> Void = {}
-  /// Called before masters and moments change: a checkpoint may still be reading them.
+  /// Called before masters and moments change: a checkpoint can still be reading them.
   package var willChange: () throws -> Void = {}
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
-  ///   - optimizer: this rank's shard of masters and moments; the policy owns them from here on.
-  ///   - weights: where there are several ranks, all parameters, in memory that the policy owns from here on.
-  ///   - version: of these masters.
+  ///   - optimizer: this rank's shard of masters and moments. From here on the policy owns them.
+  ///   - weights: with several ranks, all parameters. From here on the policy owns their memory.
+  ///   - version: the version of these masters.
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - options: how to train.
-  ///   - seed: the run's, for `sample`.
-  ///   - ranks: this one among the learner's.
+  ///   - seed: the run's seed, for `sample`.
+  ///   - ranks: this rank's connection to the learner's ranks.
   ///   - readAnswer: finds the answer in a response's tokens.
   /// - Throws: if the processor cannot multiply the data type.
   package init(
@@ -103,10 +104,11 @@ package struct LanguageModelPolicy: Policy {
     return prepared
   }
 
-  /// All parameters: the masters, or what was gathered of them, rounded to the data type. Valid until the next update.
+  /// All parameters: the masters, or the weights gathered from them, rounded to the data type. Valid until the next
+  /// update.
   package var weights: Floats { whole ?? optimizer.parameters }
 
-  /// Samples as a worker would.
+  /// Samples in the same way as a worker.
   package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
     guard let first = slots.first else { return [] }
     let generator = Generator(
@@ -124,7 +126,7 @@ package struct LanguageModelPolicy: Policy {
     readAnswer(trajectory.tokens, prompt.kind)
   }
 
-  /// The step is over: its weights are the next version.
+  /// Ends the step: the current weights become the next version.
   package mutating func publish() { version = version.next }
 
   package mutating func referenceLogprobs(
@@ -138,9 +140,10 @@ package struct LanguageModelPolicy: Policy {
     try score(trajectories, by: model, sampling)
   }
 
-  /// Every rank scores its share of micro-batches, with the forward pass of an update. What comes of a trajectory does
-  /// not depend on its neighbours (E1), so neither the cut nor the number of ranks can be seen in it; the ranks' shares
-  /// meet as bit patterns, beside zeroes.
+  /// Every rank scores its share of the micro-batches, with the same forward pass as an update. A trajectory's result
+  /// does not depend on its neighbours (E1). So micro-batches can be cut in any way, for any number of ranks: the
+  /// result depends on neither. The ranks add their shares as bit patterns: a rank has zeros in the places of the other
+  /// ranks' shares.
   private mutating func score(
     _ trajectories: [TrainedTrajectory], by model: PreparedModel, _ sampling: Sampling
   ) throws -> [[Float]] {
@@ -195,8 +198,8 @@ package struct LanguageModelPolicy: Policy {
   ) throws -> UpdateReport {
     var report = pass.total.report
     report.tokens = miniBatch.tokenCount
-    // Before a step's first update trainer and sampler hold the same weights, or, where an older version sampled, the
-    // trainer those that it scored with: anything but equality is a bug (E2).
+    // Before a step's first update, trainer and sampler hold the same weights. If an older version sampled, the trainer
+    // holds the weights that it used for scoring. So any difference is a bug (E2).
     if miniBatch.index == 0, report.logprobGap != 0 {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
@@ -212,9 +215,9 @@ package struct LanguageModelPolicy: Policy {
   }
 }
 
-/// A team's engine and its gradient.
+/// A team's engine and its gradient sum.
 ///
-/// `@unchecked Sendable`: the policy that owns it is used by one thread at a time.
+/// `@unchecked Sendable`: only one thread at a time uses the policy that owns it.
 private final class TeamPass: @unchecked Sendable {
   let team: Team
   private let engine: Backpropagation
@@ -226,7 +229,7 @@ private final class TeamPass: @unchecked Sendable {
     total = GradientSum(gradient, isExact: options.isExact, overlaps: options.overlaps, team: team, ranks: ranks)
   }
 
-  /// [trajectory][T] log-probabilities of the tokens of a micro-batch.
+  /// [trajectory][T] log-probabilities of a micro-batch's tokens.
   func score(_ members: [TrainedTrajectory], model: PreparedModel, sampling: Sampling) throws -> [[Float]] {
     try engine.score(sequences(of: members), model: model, distribution: DistributionSettings(sampling))
       .map(\.logprobs)
@@ -239,7 +242,7 @@ private final class TeamPass: @unchecked Sendable {
   /// Adds the gradient of a micro-batch's summed loss to `total.gradient`.
   func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
     var tally = Tally()
-    // The bonus takes entropy off the loss.
+    // The entropy bonus is subtracted from the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
     try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),

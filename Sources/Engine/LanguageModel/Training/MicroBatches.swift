@@ -1,7 +1,7 @@
-// MicroBatches: the unit of work of training, and of its arithmetic.
+// MicroBatches: cuts a mini-batch into micro-batches, the units of training's work and arithmetic.
 //
-// A mini-batch is cut into micro-batches of bounded size by a rule that knows nothing of threads or learner ranks. Each
-// micro-batch's gradient is one fixed sequence of float operations; the sums over micro-batches are exact. That is why
+// A rule cuts a mini-batch into micro-batches of bounded size. The rule does not depend on threads or learner ranks.
+// Each micro-batch's gradient is one fixed sequence of float operations, and the sums over micro-batches are exact. So
 // any number of ranks and threads gives the same bits (E4).
 
 import Records
@@ -10,9 +10,9 @@ package import TTRL
 /// Cuts a mini-batch into micro-batches.
 ///
 /// - Parameters:
-///   - trajectories: ascending by slot, so that trajectories of one prompt stand together and share its prefix.
-///   - tokensMax: rows that one pass may hold, a prompt counted once per micro-batch. A single longer trajectory is a
-///     micro-batch of its own.
+///   - trajectories: ascending by slot, so that one prompt's trajectories are adjacent and share its prefix.
+///   - tokensMax: the most rows that one pass can have. A prompt counts once per micro-batch. A single trajectory that
+///     is longer is its own micro-batch.
 /// - Returns: ranges of `trajectories`, in order.
 package func microBatches(of trajectories: [TrainedTrajectory], tokensMax: Int) -> [Range<Int>] {
   var ranges: [Range<Int>] = []

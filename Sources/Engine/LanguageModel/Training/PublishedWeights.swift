@@ -1,7 +1,8 @@
-// PublishedWeights: parameters as the bytes that travel, and back.
+// PublishedWeights: converts parameters to the bytes that are sent, and back.
 //
-// All parameters in layout order, in the run's data type, little-endian: the data section of the checkpoint's
-// model.safetensors. A version is these bytes; its digest is theirs.
+// The bytes have all parameters in layout order, in the run's data type, little-endian. They are the same as the data
+// section of the checkpoint's model.safetensors. A version consists of these bytes, and its digest is the digest of
+// these bytes.
 
 package import Base
 package import Tensors
@@ -14,7 +15,7 @@ package func publishedBytes(of parameters: Floats, layout: ParameterLayout, type
 
 /// The parameters of a policy version.
 ///
-/// - Returns: [layout.count], or nil if the bytes are not as many as the layout has parameters.
+/// - Returns: [layout.count], or nil if the number of bytes does not fit the layout and the data type.
 package func parameters(ofPublished bytes: [UInt8], layout: ParameterLayout, type: DataType) -> Floats? {
   guard bytes.count == layout.count * type.bytes else { return nil }
   let parameters = Floats(count: layout.count)
