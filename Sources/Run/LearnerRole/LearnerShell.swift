@@ -19,7 +19,7 @@ package final class LearnerShell {
   private let rank: LearnerRank
   private let run: Run
   private let checkpointEvery: UInt32
-  private let saving: CheckpointInProgress
+  private let checkpoint: CheckpointInProgress
   private let loop: EventLoop
   private let uplink: Uplink
   private var machine: Learner
@@ -37,7 +37,7 @@ package final class LearnerShell {
     self.rank = rank
     run = rank.run
     checkpointEvery = options.checkpointEvery
-    saving = CheckpointInProgress(run, keep: options.keepCheckpoints)
+    checkpoint = CheckpointInProgress(run, keep: options.keepCheckpoints)
     loop = try EventLoop()
     uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
     let hello = Hello(
@@ -56,7 +56,7 @@ package final class LearnerShell {
   package func serve() throws -> Int32 {
     let status = try runLoop()
     try collectAll()
-    _ = try saving.awaitEnd()
+    _ = try checkpoint.awaitEnd()
     try rank.ranks.sendToAll(RankCommand.end.bytes)
     rank.noteMemory()
     return status
@@ -66,9 +66,9 @@ package final class LearnerShell {
 
   private func runLoop() throws -> Int32 {
     let ended = try loop.inbox { (_: Void) in
-      self.guarding { if self.saving.isEnded { _ = try self.saving.awaitEnd() } }
+      self.guarding { if self.checkpoint.isEnded { _ = try self.checkpoint.awaitEnd() } }
     }
-    saving.onEnd = { ended.post(()) }
+    checkpoint.onEnd = { ended.post(()) }
     uplink.onConnect = { self.handle(.connected) }
     uplink.onMessage = { self.handle(.received($0)) }
     uplink.onDisconnect = { reason in
@@ -82,7 +82,7 @@ package final class LearnerShell {
     uplink.connect(after: .zero)
     // The loop handles the connection between micro-batches, so that the coordinator gets heartbeats.
     rank.onMicroBatch = { _ = self.loop.run(until: MonotonicClock.now()) }
-    rank.willChange = { try self.saving.awaitRead() }
+    rank.willChange = { try self.checkpoint.awaitRead() }
     tick()
     while status == nil, failure == nil {
       loop.run()
@@ -151,12 +151,12 @@ package final class LearnerShell {
     // Free the last version's bytes first: memory may not hold two versions' bytes.
     published = ([], [])
     published = Self.publish(rank)
-    let report = try keep(StepReport(metrics, trainSeconds: seconds))
+    let report = try beginCheckpoint(for: StepReport(metrics, trainSeconds: seconds))
     Log.info(
       "learner.step",
       [
         "step": step, "policy": rank.policy.version, "majority_ratio": metrics.majorityRatio,
-        "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": saving.takeStall().seconds,
+        "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": checkpoint.takeStall().seconds,
       ])
     handle(.trained(Self.manifest(rank.policy.version, published), report: report))
     loop.soon { self.collectNext() }
@@ -178,7 +178,7 @@ package final class LearnerShell {
   /// Begins a checkpoint if one is due.
   ///
   /// - Returns: the report; the last step's report has digests.
-  private func keep(_ report: StepReport) throws -> StepReport {
+  private func beginCheckpoint(for report: StepReport) throws -> StepReport {
     let policy = rank.policy
     let isLast = policy.version.number == run.method.steps
     guard isLast || policy.version.number % checkpointEvery == 0 else { return report }
@@ -188,30 +188,30 @@ package final class LearnerShell {
     let optimizer = policy.optimizer
     let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
     let isAlone = rank.ranks.size == 1
-    try saving.begin(content, arrays: isAlone ? arrays : nil, pieces: isAlone ? 0 : rank.shared.pieceCount)
+    try checkpoint.begin(content, arrays: isAlone ? arrays : nil, pieces: isAlone ? 0 : rank.shared.pieceCount)
     guard isLast else { return report }
     // The result has to be durable before the coordinator is told about it.
     try collectAll()
-    return try saving.awaitEnd() ?? report
+    return try checkpoint.awaitEnd() ?? report
   }
 
   /// Collects the checkpoint's next piece. All ranks take part.
   private func collect() throws {
-    guard let piece = saving.nextPiece else { return }
-    let room = try saving.room()
+    guard let piece = checkpoint.nextPiece else { return }
+    let room = try checkpoint.room()
     try rank.ranks.sendToAll(RankCommand.gather(piece: UInt64(piece)).bytes)
-    saving.hand(room, count: try rank.gather(piece: piece, into: room))
+    checkpoint.hand(room, count: try rank.gather(piece: piece, into: room))
   }
 
   private func collectAll() throws {
-    try saving.stalling { while saving.nextPiece != nil { try collect() } }
+    try checkpoint.stalling { while checkpoint.nextPiece != nil { try collect() } }
   }
 
   /// Collects one piece per turn of the loop, so that the coordinator's requests are answered in between.
   private func collectNext() {
-    guard saving.nextPiece != nil, failure == nil else { return }
-    guarding { if saving.hasRoom { try collect() } }
-    let pause: Instant.Span = saving.hasRoom ? .zero : .milliseconds(2)
+    guard checkpoint.nextPiece != nil, failure == nil else { return }
+    guarding { if checkpoint.hasRoom { try collect() } }
+    let pause: Instant.Span = checkpoint.hasRoom ? .zero : .milliseconds(2)
     loop.schedule(at: MonotonicClock.now() + pause) { self.collectNext() }
   }
 }

@@ -72,7 +72,7 @@ package final class SamplerPool: Sendable {
   package var tokens: UInt64 { tokenCount.load(ordering: .relaxed) }
 
   /// Gives a lease to the thread that has the fewest slots to sample.
-  package func sample(_ lease: Lease, with model: PreparedModel) {
+  package func enqueue(_ lease: Lease, with model: PreparedModel) {
     let chosen = queues.withLock { queues in
       let chosen = queues.indices.min { queues[$0].load < queues[$1].load } ?? 0
       queues[chosen].jobs.append(Job(lease: lease, model: model))

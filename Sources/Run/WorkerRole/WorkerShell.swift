@@ -153,7 +153,7 @@ package final class WorkerShell {
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sample(let lease):
-      if let model = models[lease.policy] { pool?.sample(lease, with: model) }
+      if let model = models[lease.policy] { pool?.enqueue(lease, with: model) }
     case .cancel(let lease): pool?.cancel(lease)
     case .transfer(let effect): transfer.perform(effect)
     case .dropPolicy(let version): models[version] = nil

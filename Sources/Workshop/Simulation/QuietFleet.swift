@@ -54,6 +54,8 @@ package struct QuietFleet {
   private var offered = SortedMap<ChunkDigest, [UInt8]>()
   private var received = SortedMap<ChunkDigest, [UInt8]>()
   private var installed = SortedMap<PolicyVersion, [UInt8]>()
+  /// What the next delta refers to.
+  private var newest: (version: PolicyVersion, bytes: [UInt8])?
   /// The learner's policy, with its optimizer, and the labels of earlier steps.
   package private(set) var policy: ToyPolicy
   private var history = History()
@@ -153,8 +155,8 @@ package struct QuietFleet {
     case .sample(let lease): mail.append(.worker(.sampled(try sample(lease))))
     case .transfer(.keep(let digest, let bytes)): received[digest] = bytes
     case .transfer(.install(let bundle)):
-      let base = installed.keys.last.flatMap { version in installed[version].map { (version, $0) } }
-      let bytes = try unpacked(bundle, base: base) { received[$0] }
+      let bytes = try unpacked(bundle, base: newest) { received[$0] }
+      newest = (bundle.policy.version, bytes)
       installed[bundle.policy.version] = bytes
       mail.append(.worker(.transfer(.installed(bundle, isIntact: digest(bytes) == bundle.policy.digest))))
     case .transfer(.forget(let digests)): for digest in digests { received[digest] = nil }
