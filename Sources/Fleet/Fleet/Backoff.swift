@@ -1,5 +1,5 @@
-// Backoff: how long to wait before trying a connection again. Doubling, bounded, and jittered, so that a fleet that
-// lost its coordinator does not come back in step.
+// Backoff: how long a process waits before it tries a connection again. The wait doubles up to a limit. It has a random
+// part, so that workers that lost the coordinator at the same time do not all reconnect at the same time.
 
 import Base
 
@@ -16,6 +16,6 @@ struct Backoff: Sendable {
     return Instant.Span(nanoseconds: whole / 2 + UInt64(jitter.uniform() * Double(whole / 2)))
   }
 
-  /// The connection stands.
+  /// The connection is established.
   mutating func reset() { retries = 0 }
 }

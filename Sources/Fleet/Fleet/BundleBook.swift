@@ -1,11 +1,11 @@
-// BundleBook: which bundles there are of the versions that are kept, and which worker has chunks from whom.
+// BundleBook: which bundles exist for the versions that are kept, and which worker fetches chunks from which worker.
 //
-// A delta on the version before is made when a version is sealed: its base is still there. An anchor is made when a
-// worker asks that does not hold the base, because it joined late, came back late, or found its base damaged. So no
-// version older than what open rounds need is kept for the sake of a delta.
-// Workers form a chain for each bundle, in the order in which they ask: each has its chunks from the worker before it,
-// and the coordinator sends them once. A worker is sent only to a worker before it in the chain, so no workers wait in
-// a circle.
+// A delta from the previous version is made when a version is sealed, because its base still exists then. An anchor is
+// made when a worker asks that does not hold the base: it joined late, came back late, or found that its base is
+// damaged. Because of this, no old version is kept only as the base of a delta.
+// Workers form a chain for each bundle, in the order in which they ask. Each worker fetches its chunks from the worker
+// before it, so the coordinator sends them only once. A worker is only told to fetch from a worker before it in the
+// chain, so workers never wait for each other in a circle.
 // Not here: how bytes are packed (the shell, Bundles), how chunks are fetched (BundleFetcher).
 
 import Base
@@ -16,7 +16,7 @@ package struct BundleBook: Sendable {
   package enum Effect: Sendable, Equatable {
     case send(Message, to: PeerID)
     case bundle(BundleEffect)
-    /// A worker reported a bad relay: no worker is sent there any more.
+    /// A worker reported a bad relay: no worker is told to use it any more.
     case avoid(relay: String, RelayFault, by: PeerID)
   }
 
@@ -26,35 +26,37 @@ package struct BundleBook: Sendable {
 
     static func < (left: Self, right: Self) -> Bool {
       if left.version != right.version { return left.version < right.version }
-      // An anchor first.
+      // Anchors come first.
       guard let leftBase = left.base else { return right.base != nil }
       return right.base.map { leftBase < $0 } ?? false
     }
   }
 
-  /// A worker that others can have chunks from.
+  /// A worker from which other workers can fetch chunks.
   private struct Relay: Sendable {
     var address: String
-    /// nil while it is away.
+    /// nil while the worker is disconnected.
     var peer: PeerID?
     var depth: Int
   }
 
   private struct Entry: Sendable {
-    /// nil while it is being made.
+    /// nil while the bundle is being made.
     var manifest: BundleManifest?
     var askers: [(peer: PeerID, address: String)] = []
     var chain: [Relay] = []
   }
 
   private var entries = SortedMap<Key, Entry>()
-  /// Looked up only: how often a chunk is in what is made. Blocks that did not change make the same chunk every time.
+  /// Only looked up by key: in how many finished bundles a chunk is. Blocks that did not change give the same chunk in
+  /// every bundle.
   private var chunks: [ChunkDigest: Int] = [:]
   private var avoided: Set<String> = []
 
   package init() {}
 
-  /// A version is there and so is the one before: a worker that holds that one needs only the difference.
+  /// A version and the version before it are both kept. A worker that holds the version before it needs only the
+  /// difference.
   package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [Effect]) {
     let key = Key(version: policy.version, base: base.version)
     guard policy.byteCount == base.byteCount, !entries.contains(key) else { return }
@@ -62,11 +64,11 @@ package struct BundleBook: Sendable {
     effects.append(.bundle(.make(policy, base: base)))
   }
 
-  /// A worker wants a version that is kept.
+  /// A worker asks for a version that is kept.
   ///
   /// - Parameters:
-  ///   - holding: versions that it holds.
-  ///   - address: where others can have chunks from it; empty if nowhere.
+  ///   - holding: versions that the worker holds.
+  ///   - address: where other workers can fetch chunks from it; empty if they cannot.
   package mutating func asked(
     for policy: PolicyManifest, holding: [PolicyVersion], by peer: PeerID, at address: String,
     _ effects: inout [Effect]
@@ -89,7 +91,7 @@ package struct BundleBook: Sendable {
 
   package mutating func bundled(_ manifest: BundleManifest, _ effects: inout [Effect]) {
     let key = Key(version: manifest.policy.version, base: manifest.base)
-    // Dropped while it was being made.
+    // The version was dropped while the bundle was being made.
     guard let askers = entries[key]?.askers else {
       if !entries.keys.contains(where: { $0.version == key.version }) { effects.append(.bundle(.drop(key.version))) }
       return
@@ -154,7 +156,7 @@ package struct BundleBook: Sendable {
     effects.append(.send(.bundle(manifest, from: relay?.address ?? "", depth: relay?.depth ?? 0), to: peer))
   }
 
-  /// - Returns: the one before it that it can have chunks from; nil is the coordinator.
+  /// - Returns: the relay before this worker in the chain from which it can fetch chunks; nil means the coordinator.
   private func place(_ address: String, _ peer: PeerID, in chain: inout [Relay]) -> Relay? {
     let known = chain.firstIndex { $0.address == address }
     let before = known.map { chain[..<$0] } ?? chain[...]

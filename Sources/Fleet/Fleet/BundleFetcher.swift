@@ -1,18 +1,20 @@
-// BundleFetcher: how a worker comes to hold a policy version, and what it does for others that want it.
+// BundleFetcher: how a worker gets a policy version, and how it serves chunks to other workers.
 //
-// A state machine within Worker; its rules:
-//   1. A version is fetched as a bundle: the coordinator says which (anchor or delta) and from whom. Chunks are asked
-//      for in order, many ahead, and kept one by one, each only when it has its digest. What is kept is never asked for
-//      again, whatever becomes of connections.
-//   2. A relay's chunk is believed when it has its digest. A relay that is lost, slow or wrong is left, reported, and
-//      not used again; the coordinator names the next one, and sends the chunks itself as the last resort.
-//   3. Other workers may ask for chunks, also for ones that are still to come: those are passed on as they arrive.
+// It is a state machine within Worker. Its rules:
+//   1. A version is fetched as a bundle. The coordinator says which bundle (anchor or delta) and from which process.
+//      Chunks are requested in order, many ahead. Each chunk is kept only if it has its digest. A kept chunk is never
+//      requested again, even if connections break.
+//   2. A chunk from a relay is accepted if it has its digest. The worker leaves a relay that is lost, slow or wrong,
+//      reports it, and does not use it again. The coordinator then names the next relay. As the last resort it sends
+//      the chunks itself.
+//   3. Other workers can ask for chunks, including chunks that have not arrived yet. Those are passed on when they
+//      arrive.
 // It holds no bytes. Not here: unpacking and installing (the shell), which worker relays to which (BundleBook).
 
 package import Base
 package import Records
 
-/// A worker that asks this one for chunks, by its connection.
+/// A worker that asks this worker for chunks, identified by its connection.
 package struct ChildID: Comparable, Hashable, Sendable {
   package var number: UInt64
   package init(_ number: UInt64) { self.number = number }
@@ -20,33 +22,33 @@ package struct ChildID: Comparable, Hashable, Sendable {
 }
 
 package enum FetcherEvent: Sendable, Equatable {
-  /// Other workers may ask here.
+  /// Other workers can connect to this address.
   case listening(at: String)
-  /// By the relay that was dialled.
+  /// From the relay to which this worker is connected.
   case relaySaid(Message)
-  /// The relay's connection could not be made, or broke.
+  /// The connection to the relay could not be made, or it broke.
   case relayLost
   case childSaid(ChildID, Message)
   case childLeft(ChildID)
-  /// All chunks were there: whether what they make has the version's digest and the engine took it.
+  /// All chunks had arrived. isIntact: the unpacked bytes have the digest, and the engine accepted them.
   case installed(BundleManifest, isIntact: Bool)
 }
 
 package enum FetcherEffect: Sendable, Equatable {
-  /// Connects to a relay; what is sent to it meanwhile waits.
+  /// Connects to a relay. Messages to the relay wait until the connection is established.
   case dial(String)
   case askRelay(Message)
   case hangUp
   /// The chunk has its digest.
   case keep(ChunkDigest, [UInt8])
-  /// All chunks are kept: unpack, verify, prepare, then say `.installed`.
+  /// All chunks are kept: unpack, verify and prepare them, then report `.installed`.
   case install(BundleManifest)
   case forget([ChunkDigest])
-  /// A chunk that is kept, for another worker.
+  /// Sends a kept chunk to another worker.
   case sendChunk(ChunkDigest, to: ChildID)
   case tell(ChildID, Message)
   case dismiss(ChildID)
-  /// For the log.
+  /// For the log only.
   case left(relay: String, RelayFault)
 }
 
@@ -55,13 +57,13 @@ package struct BundleFetcher: Sendable {
   package enum Effect: Sendable, Equatable {
     /// To the coordinator.
     case send(Message)
-    /// The coordinator broke the rules.
+    /// The coordinator broke the protocol's rules.
     case disconnect
     case transfer(FetcherEffect)
   }
 
   private enum Source: Equatable, Sendable {
-    /// The coordinator has been asked, or will be when it is there.
+    /// The coordinator has been asked, or is asked as soon as it is connected.
     case undecided
     case coordinator
     case relay(String, depth: Int)
@@ -71,14 +73,14 @@ package struct BundleFetcher: Sendable {
     let policy: PolicyManifest
     var bundle: BundleManifest?
     var source = Source.undecided
-    /// The delta turned out to be none.
+    /// The delta could not be applied.
     var needsAnchor = false
-    /// Where a chunk is first in the bundle.
+    /// The first place of each chunk in the bundle.
     var places: [ChunkDigest: Int] = [:]
     var missing = 0
-    /// The next block to ask for, unless its chunk is kept.
+    /// The next block to request, unless its chunk is kept.
     var next = 0
-    /// Asked for and not here, in the order of asking.
+    /// Chunks that were requested and have not arrived, in the order of the requests.
     var asked: [(chunk: PackedChunk, at: Instant)] = []
     var lastProgress = Instant.zero
     var isInstalling = false
@@ -88,21 +90,21 @@ package struct BundleFetcher: Sendable {
   private var address = ""
   private var isJoined = false
   private var lastTick = Instant.zero
-  /// In the order in which they were installed; the last one can serve as a delta's base.
+  /// In the order of installation. The last one can be the base of a delta.
   package private(set) var installed: [PolicyVersion] = []
   private var wanted: [PolicyManifest] = []
   private var fetch: Fetch?
-  /// Looked up only, like `places`: their order means nothing.
+  /// Only looked up by key, like `places`: the order has no meaning.
   private var kept: Set<ChunkDigest> = []
-  /// The chunks of installed versions, for others.
+  /// The chunks of installed versions, kept for other workers.
   private var shelves = SortedMap<PolicyVersion, [ChunkDigest]>()
   private var avoided: Set<String> = []
-  /// What could not be told while the coordinator was away.
+  /// Messages that could not be sent while the coordinator was disconnected.
   private var untold: [Message] = []
-  /// What other workers wait for.
+  /// Chunks for which other workers wait.
   private var children = SortedMap<ChildID, [(version: PolicyVersion, digest: ChunkDigest)]>()
 
-  /// - Parameter digest: SHA-256, or what stands for it.
+  /// - Parameter digest: SHA-256, or a substitute.
   package init(digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) { self.digest = digest }
 
   package mutating func receive(_ event: FetcherEvent, now: Instant, _ effects: inout [Effect]) {
@@ -121,7 +123,7 @@ package struct BundleFetcher: Sendable {
     fetchNext(&effects)
   }
 
-  // MARK: What the worker tells
+  // MARK: Messages from the worker
 
   package mutating func joined(_ effects: inout [Effect]) {
     isJoined = true
@@ -131,7 +133,8 @@ package struct BundleFetcher: Sendable {
     fetchNext(&effects)
   }
 
-  /// The coordinator is away. A relay goes on; what the coordinator itself owed is asked for again.
+  /// The coordinator is disconnected. Fetching from a relay continues. Chunks that the coordinator itself had to send
+  /// are requested again later.
   package mutating func lost() {
     isJoined = false
     wanted = []
@@ -146,7 +149,7 @@ package struct BundleFetcher: Sendable {
     fetchNext(&effects)
   }
 
-  /// The coordinator speaks of bundles.
+  /// The coordinator sent a message about bundles.
   package mutating func told(_ message: Message, now: Instant, _ effects: inout [Effect]) {
     switch message {
     case .bundle(let bundle, let relay, let depth): begin(bundle, relay, depth, now: now, &effects)
@@ -161,7 +164,7 @@ package struct BundleFetcher: Sendable {
     defer { lastTick = now }
     guard var fetch, case .relay(_, let depth) = fetch.source, let oldest = fetch.asked.first else { return }
     if now.since(lastTick) > Limits.relayTickGap {
-      // This process was paused, or its machine was: what has come since is read after this.
+      // This process or its machine was paused. What arrived during the pause is read after this tick.
       fetch.lastProgress = now
       fetch.asked = fetch.asked.map { ($0.chunk, now) }
       self.fetch = fetch
@@ -173,7 +176,7 @@ package struct BundleFetcher: Sendable {
     leaveRelay(.slow, &effects)
   }
 
-  /// The worker does not sample from it any more.
+  /// The worker does not sample from this version any more.
   package mutating func drop(_ version: PolicyVersion, _ effects: inout [Effect]) {
     installed.removeAll { $0 == version }
     guard let shelf = shelves.remove(version) else { return }
@@ -189,7 +192,7 @@ package struct BundleFetcher: Sendable {
     ask(&effects)
   }
 
-  /// Which bundle, and from whom?
+  /// Asks the coordinator which bundle to fetch, and from which process.
   private func ask(_ effects: inout [Effect]) {
     guard isJoined, let fetch else { return }
     let holding = fetch.needsAnchor ? [] : Array(installed.suffix(1))
@@ -199,7 +202,7 @@ package struct BundleFetcher: Sendable {
   private mutating func begin(
     _ bundle: BundleManifest, _ relay: String, _ depth: Int, now: Instant, _ effects: inout [Effect]
   ) {
-    // An answer that was on its way while the fetch ended.
+    // The fetch ended while this answer was on its way.
     guard let fetch, fetch.policy.version == bundle.policy.version, !fetch.isInstalling else { return }
     guard fetch.policy == bundle.policy, bundle.base == nil || bundle.base == installed.last, bundle.isSound else {
       return effects.append(.disconnect)
@@ -218,7 +221,7 @@ package struct BundleFetcher: Sendable {
     goOn(now: now, &effects)
   }
 
-  /// Makes the list of what is missing; chunks that are kept already are not.
+  /// Makes the list of missing chunks. It leaves out chunks that are kept already.
   private mutating func lay(_ bundle: BundleManifest, _ effects: inout [Effect]) {
     var places: [ChunkDigest: Int] = [:]
     places.reserveCapacity(bundle.chunks.count)
@@ -231,7 +234,7 @@ package struct BundleFetcher: Sendable {
     forget(old.filter { places[$0] == nil && !shelved.contains($0) }, &effects)
   }
 
-  /// Asks for as much ahead as is allowed, or has everything installed.
+  /// Requests as many chunks ahead as the limits allow. If no chunk is missing, starts the installation.
   private mutating func goOn(now: Instant, _ effects: inout [Effect]) {
     guard var fetch, let bundle = fetch.bundle, !fetch.isInstalling else { return }
     defer { self.fetch = fetch }
@@ -261,7 +264,7 @@ package struct BundleFetcher: Sendable {
   private mutating func receive(
     _ digest: ChunkDigest, _ bytes: [UInt8], isFromRelay: Bool, now: Instant, _ effects: inout [Effect]
   ) {
-    // What was asked for before the source changed, or the fetch was given up, may still come.
+    // A chunk can still arrive that was requested before the source changed or the fetch was abandoned.
     guard let fetch, let place = fetch.places[digest], let bundle = fetch.bundle, !kept.contains(digest) else {
       return
     }
@@ -276,7 +279,7 @@ package struct BundleFetcher: Sendable {
     goOn(now: now, &effects)
   }
 
-  /// The coordinator does not keep it any more: no round needs it.
+  /// The coordinator does not keep this version any more, because no round needs it.
   private mutating func abandon(_ version: PolicyVersion, _ effects: inout [Effect]) {
     wanted.removeAll { $0.version == version }
     guard let fetch, fetch.policy.version == version, !fetch.isInstalling else { return }
@@ -301,8 +304,8 @@ package struct BundleFetcher: Sendable {
     let shelved = Set(shelves.values.joined())
     forget(digests.filter { !shelved.contains($0) }, &effects)
     disappoint(bundle.policy.version, &effects)
-    // Damaged in memory, or the base was: again, from the start and without it. Where the coordinator is away, the next
-    // lease will bring another offer.
+    // The bytes or the base are damaged: fetch again, from the start and without the base. If the coordinator is
+    // disconnected, the next lease brings another offer.
     guard isJoined else { return }
     fetch = Fetch(policy: bundle.policy, needsAnchor: true)
     ask(&effects)
@@ -362,7 +365,8 @@ package struct BundleFetcher: Sendable {
     children[child] = waiting + [(version, digest)]
   }
 
-  /// Its chunks may still come here: it is being fetched, or is later than all that this worker has heard of.
+  /// Chunks of this version can still arrive here: it is being fetched, or it is newer than all versions that this
+  /// worker knows.
   private func isExpected(_ version: PolicyVersion) -> Bool {
     if let fetch, fetch.policy.version == version { return !fetch.isInstalling }
     if wanted.contains(where: { $0.version == version }) { return true }
@@ -370,7 +374,7 @@ package struct BundleFetcher: Sendable {
     return known.allSatisfy { $0 < version }
   }
 
-  /// No more chunks of a version will come: a worker that waits for some has to go elsewhere.
+  /// No more chunks of this version will arrive. A worker that waits for some has to fetch them from another process.
   private mutating func disappoint(_ version: PolicyVersion, _ effects: inout [Effect]) {
     for (child, waiting) in children where waiting.contains(where: { $0.version == version }) {
       effects.append(.transfer(.tell(child, .missing(version))))

@@ -1,10 +1,10 @@
-// Coordinator+Bundles: where the coordinator's machine meets the book of bundles.
+// Coordinator+Bundles: connects the coordinator's state machine with BundleBook.
 
 import Base
 import Records
 
 extension Coordinator {
-  /// Hands on what the book wants done.
+  /// Passes on the effects that the book asks for.
   mutating func onBundles(
     _ effects: inout [CoordinatorEffect], _ change: (inout BundleBook, inout [BundleBook.Effect]) -> Void
   ) {
@@ -19,20 +19,20 @@ extension Coordinator {
     }
   }
 
-  /// Tells a worker how it can have a version, when that is known.
+  /// Tells a worker how to get a version. If the bundle is still being made, the worker is told later.
   mutating func offerBundle(
     of version: PolicyVersion, _ holding: [PolicyVersion], to id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
     guard let manifest = versions.keptManifest(of: version) else {
-      // No round needs it any more; the worker was slow, or this process is a new one.
+      // No round needs this version any more. The worker was slow, or this coordinator process was restarted.
       return effects.append(.send(.missing(version), to: id))
     }
     let address = peers[id]?.hello?.relay ?? ""
     onBundles(&effects) { $0.asked(for: manifest, holding: holding, by: id, at: address, &$1) }
   }
 
-  /// A version that is about to be published: its delta is made while the version before is still there, and workers
-  /// hear of it now, so that they fetch while they sample what is left of earlier rounds.
+  /// A version is about to be published. Its delta is made now, while the version before it is still kept. Workers are
+  /// told now, so that they fetch it while they sample the remaining slots of earlier rounds.
   mutating func offerAtOnce(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
     if let base = versions.keptManifest(of: versions.latest) {
       onBundles(&effects) { $0.sealed(manifest, after: base, &$1) }

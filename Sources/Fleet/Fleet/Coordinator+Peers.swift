@@ -1,6 +1,6 @@
-// Coordinator+Peers: who is there. Hellos, goodbyes, and the silent.
+// Coordinator+Peers: which peers are connected: hellos, goodbyes, and peers that are silent.
 //
-// A peer that goes takes nothing with it: its leases are granted again, and what it delivered stays.
+// When a peer leaves, nothing is lost: its leases are granted again, and the trajectories that it delivered stay.
 
 import Base
 import Records
@@ -11,8 +11,9 @@ extension Coordinator {
       return dismiss(id, .otherArithmetic(hello.arithmetic, run: run, dtype: welcome.dtype), &effects)
     }
     if hello.role == .learner, let other = peers.learner {
-      // A second learner is the first one's successor: the old connection is a process that died unnoticed. Which one
-      // is older is a matter of connections, not of hellos: a paused coordinator can read a dead one's hello late.
+      // A second learner is the successor of the first: the old connection belongs to a process that died unnoticed.
+      // The order of connections says which process is older. The order of hellos does not, because a coordinator that
+      // was paused can read the hello of a dead process late.
       if other > id { return dismiss(id, .replaced, &effects) }
       dismiss(other, .replaced, &effects)
     }
@@ -21,23 +22,22 @@ extension Coordinator {
     var welcome = welcome
     welcome.latestPolicy = versions.latest
     effects.append(.send(.welcome(welcome), to: id))
-    // A learner is told when it is ready at the last version, and not before.
+    // A learner is told only when it is ready at the last version.
     if isFinished, hello.role == .worker { effects.append(.send(.finished, to: id)) }
   }
 
-  /// Ends it with a peer for good.
+  /// Refuses a peer permanently.
   mutating func dismiss(_ id: PeerID, _ reason: Dismissal, _ effects: inout [CoordinatorEffect]) {
     effects.append(.dismiss(id, reason))
     remove(id, &effects)
   }
 
-  /// Ends a connection and not the peer.
+  /// Ends a connection. The peer can connect again.
   mutating func cutOff(_ id: PeerID, _ reason: CutOff, _ effects: inout [CoordinatorEffect]) {
     effects.append(.cutOff(id, reason))
     remove(id, &effects)
   }
 
-  /// A peer is gone.
   mutating func remove(_ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     guard let peer = peers.remove(id) else { return }
     publication.left(id)
@@ -47,7 +47,7 @@ extension Coordinator {
     if peer.hello != nil { effects.append(.note(.left(id, name: peer.name, outstanding: slots.count))) }
   }
 
-  /// Cuts off the silent, and grants again the leases that make no progress.
+  /// Cuts off silent peers, and revokes leases without progress, so that their slots are granted again.
   mutating func watch(now: Instant, _ effects: inout [CoordinatorEffect]) {
     for (id, peer) in peers.all {
       guard let fault = peer.fault(now: now) else { continue }

@@ -1,13 +1,14 @@
-// Coordinator+Policies: versions of the weights on their way from the learner. To workers: Coordinator+Bundles.
+// Coordinator+Policies: versions of the weights on their way from the learner to the coordinator. The way to workers is
+// in Coordinator+Bundles.
 //
-// The learner is paced here: it gets the batch of the step that its version trains next, when that is complete.
+// The learner's pace is set here: it gets the batch of its next step when that batch is complete.
 
 import Base
 import Records
 
 extension Coordinator {
-  /// A learner holds this version: give it the batch of the step that comes next, now or when it is complete; after the
-  /// last there is none.
+  /// A learner holds this version. It gets the batch of the next step, now or when that batch is complete. After the
+  /// last step there is no batch.
   mutating func prepareBatch(
     for id: PeerID, at version: PolicyVersion, _ effects: inout [CoordinatorEffect]
   ) {
@@ -31,8 +32,8 @@ extension Coordinator {
     peers.assign(.unknown, to: id)
     if let sealing = publication.sealing, sealing.version == manifest.version {
       guard sealing == manifest else { return effects.append(.fail(.trainedDifferently(manifest.version))) }
-      // The bytes are here; the learner lost its connection while they are being verified. They are not asked for
-      // again: they would be written over those that are being read.
+      // The bytes are here and are being verified; the learner lost its connection in the meantime. The bytes are not
+      // requested again, because they would overwrite the bytes that are being read.
       return publication.wait(id)
     }
     if let known = versions.manifest(of: manifest.version) {

@@ -1,4 +1,5 @@
-// Coordinator+Rounds: slots from lease to settlement, and rounds from the first lease to the last slot.
+// Coordinator+Rounds: slots from their lease until they are settled, and rounds from their first lease to their last
+// slot.
 
 import Base
 import Records
@@ -6,7 +7,7 @@ import Records
 extension Coordinator {
   // MARK: Trajectories
 
-  /// Settles what counts, and acknowledges everything that the worker need not keep.
+  /// Settles the trajectories that count, and acknowledges all trajectories that the worker does not have to keep.
   mutating func settle(
     _ trajectories: [Trajectory], under lease: LeaseID, from id: PeerID, now: Instant,
     _ effects: inout [CoordinatorEffect]
@@ -21,11 +22,11 @@ extension Coordinator {
       leases.settle(trajectory.slot, under: lease, now: now)
     }
     if !accepted.isEmpty { effects.append(.store(accepted, worker: peers[id]?.name ?? "unknown", lease: lease)) }
-    // Refused ones too: whatever the reason, sending them again would not change it.
+    // Refused trajectories are acknowledged too: sending them again would not change the result.
     effects.append(.send(.settled(trajectories.map(\.slot)), to: id))
   }
 
-  /// A prompt's vote is decided: its other samples are not needed.
+  /// A prompt's vote is decided, so its other samples are not needed.
   mutating func decide(
     _ round: RoundID, _ prompt: UInt32, _ unneeded: [UInt32], _ effects: inout [CoordinatorEffect]
   ) {
@@ -44,7 +45,7 @@ extension Coordinator {
     sendBatch(ofStep: round.step, to: learner, &effects)
   }
 
-  /// Takes back the leases of rounds that the run ends without.
+  /// Revokes the leases of rounds that the run ends without.
   mutating func abandonRounds(_ effects: inout [CoordinatorEffect]) {
     let rounds = plan.takeAbandoned()
     guard !rounds.isEmpty else { return }
@@ -58,7 +59,7 @@ extension Coordinator {
 
   // MARK: Leases
 
-  /// Grants at most one lease to every worker that wants one. Returns whether it granted any.
+  /// Grants at most one lease to every worker that wants one. Returns whether it granted a lease.
   mutating func grantOnce(now: Instant, _ effects: inout [CoordinatorEffect]) -> Bool {
     var hasGranted = false
     for (id, want) in peers.wants {
@@ -67,7 +68,8 @@ extension Coordinator {
       guard let taken = plan.take(from: round, want: want, isBusy: isBusy), let spec = plan.open[round]?.spec else {
         continue
       }
-      // With every lease: a worker may have dropped the policy since it was last offered; one that has it does nothing.
+      // The offer is sent with every lease, because a worker can have dropped the policy since the last offer. A worker
+      // that has the policy ignores the offer.
       if let manifest = versions.manifest(of: spec.policy) { effects.append(.send(.offer(manifest), to: id)) }
       let slots = taken.samples.map { Slot(round: round, prompt: taken.prompt, sample: $0) }
       let lease = Lease(

@@ -1,23 +1,24 @@
-// Coordinator: splits the unlabeled set across workers, collects what they sample, and paces the learner.
+// Coordinator: distributes the unlabeled set to workers, collects their trajectories, and sets the learner's pace.
 //
-// A state machine: an event and the time in, a list of effects out, to be performed in that order. It reads no clock,
-// opens no socket and holds no bytes of weights; the shell (CoordinatorRole) does, and so does the simulator, over this
-// very struct. Two rules carry the promise "lose nothing":
+// It is a state machine. The input is an event and the time; the output is a list of effects, which must be performed
+// in that order. It reads no clock, opens no socket and holds no bytes of weights. The shell (CoordinatorRole) does
+// these things. The simulator runs the same struct. Two rules make sure that nothing is lost:
 //   1. A trajectory is acknowledged only after the effect that makes it durable (`store` before `send(.settled)`).
-//   2. A slot is settled once, by the first worker that delivers it. A slot names its randomness, so it does not matter
-//      which worker that is.
-// A round opens when its policy exists and closes when every slot is settled, or is not needed. Rounds are worked on in
+//   2. A slot is settled once, by the first worker that delivers it. A slot determines its random numbers, so it does
+//      not matter which worker that is.
+// A round opens when its policy exists. It closes when every slot is settled or is not needed. Rounds are sampled in
 // the order of their steps, and policy v + 1 comes only from the closed round v. The plan says which policy samples a
-// round: where it is K versions behind the step (staleness), K rounds more are open while a step is trained.
+// round. If that policy is K versions behind the step (staleness), K more rounds are open while a step is trained.
 //
-// Early stop: the machine knows no answers. The shell counts them (TTRL's RunningVote) and says which prompt is decided
-// and which of its samples do not count; the machine takes their leases back and waits for no more of them.
+// Early stop: the state machine does not know the answers. The shell counts them (TTRL's RunningVote). It reports which
+// prompt is decided and which of its samples do not count. The state machine then revokes their leases and does not
+// wait for these samples any more.
 //
-// The facts are in books, each with the operations that keep it right; what an event makes of the books, and which
-// effects follow, is here and in the extensions, one file for each kind of event.
+// The facts are in books, each with the operations that keep it consistent. This file and the extensions (one file for
+// each kind of event) say how an event changes the books and which effects follow.
 //
-// Not here: what trajectories are worth (TTRL, in the learner), how bytes travel (Wire), where they are kept (Ledger),
-// what people see of the fleet (FleetWatch).
+// Not here: the value of trajectories (TTRL, in the learner), how bytes are sent (Wire), where trajectories are kept
+// (Ledger), what is shown of the fleet (FleetWatch).
 
 package import Base
 package import Records
@@ -32,15 +33,15 @@ package struct Coordinator: Sendable {
   var publication = Publication()
   var bundles = BundleBook()
   var isFinished = false
-  /// The run ends with a learner that holds the last version: its checkpoint is what the run was for. One that fell
-  /// behind (its newest was damaged) trains on first. Not so where nothing is trained, or all was done before this
-  /// start.
+  /// The run ends only when a learner holds the last version, because that learner's checkpoint is the run's product. A
+  /// learner that is behind (its newest checkpoint was damaged) first trains the missing steps. This is false if
+  /// nothing is trained, or if all rounds were complete before this start.
   let needsLearner: Bool
 
   /// - Parameters:
   ///   - plan: ascending by policy, then by round.
   ///   - prompts: the tokens of all prompts that the plan samples.
-  ///   - welcome: what a process is told that joins; the latest version is filled in.
+  ///   - welcome: what a process is told when it joins; the latest version is filled in.
   ///   - memory: from the ledger; must hold at least one policy.
   package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
     precondition(!memory.policies.isEmpty, "a run starts with policy 0")
@@ -92,7 +93,7 @@ package struct Coordinator: Sendable {
       onBundles(&effects) { $0.requested(digest, of: version, by: id, &$1) }
     case (.fault(let relay, let version, let fault), .worker):
       onBundles(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
-    // It was heard, which is all that it says: a learner speaks while it waits, and between micro-batches.
+    // A heartbeat only shows that the learner is alive: a learner sends it while it waits and between micro-batches.
     case (.heartbeat, .learner): break
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
     case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
@@ -102,10 +103,10 @@ package struct Coordinator: Sendable {
     }
   }
 
-  // MARK: Going on
+  // MARK: Progress
 
-  /// Closes what is complete, opens what can be opened, drops what is not needed, grants what can be granted, and ends
-  /// when all is done. Runs after every event, so that a round which was complete before a crash closes after it too.
+  /// Closes rounds that are complete, opens rounds, drops versions that are not needed, grants leases, and finishes
+  /// when all is done. Runs after every event, so a round that was complete before a crash is closed after it.
   private mutating func advance(now: Instant, _ effects: inout [CoordinatorEffect]) {
     guard !isFinished else { return }
     let added = plan.takeAdded()

@@ -1,22 +1,22 @@
-// What the coordinator's machine is told, what it answers, and what it may remember of an earlier life.
+// The coordinator's events and effects, and what it remembers of an earlier process.
 //
-// Plain values: the shell (CoordinatorRole) and the simulator make the events and perform the effects. What follows
-// from what is in Coordinator and its extensions.
+// These are plain values: the shell (CoordinatorRole) and the simulator make the events and perform the effects.
+// Coordinator and its extensions say which effects follow from which event.
 
 package import Records
 
-/// What happened, as the coordinator learns it.
+/// What happened, from the coordinator's point of view.
 package enum CoordinatorEvent: Sendable, Equatable {
   case connected(PeerID)
   case received(Message, from: PeerID)
   case disconnected(PeerID)
-  /// Early stop: the durable trajectories of a prompt decide its vote, and these samples do not count. Said once for
-  /// every prompt of such a round, and again after a restart.
+  /// Early stop: the durable trajectories of a prompt decide its vote, and these samples do not count. Reported once
+  /// for every prompt of such a round, and again after a restart.
   case decided(RoundID, prompt: UInt32, unneeded: [UInt32])
-  /// The bytes of a published version arrived completely; `isIntact` says whether they have the promised digest. If so,
-  /// the version and its step are durable, and `course` is what all steps so far make of the run.
+  /// All bytes of a published version arrived; `isIntact` says whether they have the expected digest. If so, the
+  /// version and its step are durable, and `course` is the run's course after all steps so far.
   case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
-  /// What `bundle(.make)` asked for is there.
+  /// The bundle that `bundle(.make)` asked for is ready.
   case bundled(BundleManifest)
   case tick
 }
@@ -28,45 +28,45 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case dismiss(PeerID, Dismissal)
   /// Close the connection without a goodbye.
   case cutOff(PeerID, CutOff)
-  /// Make these durable, under the name of the worker and the lease it delivers them under, before performing what
-  /// follows.
+  /// Make these durable before the next effects are performed. They are stored with the worker's name and the lease
+  /// under which it delivers them.
   case store([Trajectory], worker: String, lease: LeaseID)
-  /// Make it durable that these slots do not count, whether they have trajectories or not.
+  /// Make it durable that these slots do not count. Some of them can have trajectories.
   case storeUnneeded([Slot])
   /// Make it durable that the round is complete; score it if it is an evaluation.
   case closeRound(RoundID)
   /// Append bytes of a version that is being published.
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
-  /// All bytes of a version are there: verify, make durable together with the report, then say `.sealed`.
+  /// All bytes of a version are here: verify them, make them durable together with the report, then report `.sealed`.
   case sealPolicy(PolicyManifest, report: StepReport, from: PeerID)
-  /// About the bundles in which versions go to workers.
+  /// About the bundles in which versions are sent to workers.
   case bundle(BundleEffect)
-  /// Send the closed training round's trajectories, those that count, in slot order.
+  /// Send the closed training round's trajectories that count, in slot order.
   case sendBatch(RoundID, to: PeerID)
-  /// The run ends before these rounds are complete: they never will be, and what they have counts for nothing.
+  /// The run ends before these rounds are complete. They will never be complete, and what they have is not used.
   case abandonRounds([RoundID])
-  /// These rounds were added to the plan: the run's result is another version than the one it was planned to evaluate.
+  /// These rounds were added to the plan, because the run's result is not the version that was planned to be evaluated.
   case addRounds([RoundSpec])
   /// No open round needs this version any more.
   case dropPolicy(PolicyVersion)
   case note(CoordinatorNote)
-  /// The accounting closes: every round of the plan is complete. Exit with status 0.
+  /// Every round of the plan is complete. Exit with status 0.
   case finish
-  /// The run cannot go on. Exit with status 1.
+  /// The run cannot continue. Exit with status 1.
   case fail(RunFault)
 }
 
 /// What must be done about bundles.
 package enum BundleEffect: Sendable, Equatable {
-  /// Pack a version on another thread, then say `.bundled`. The files of both versions exist now; the base's may be
-  /// dropped while the packing goes on.
+  /// Pack a version on another thread, then report `.bundled`. The files of both versions exist now. The base's file
+  /// can be dropped while the version is being packed.
   case make(PolicyManifest, base: PolicyManifest?)
   case sendChunk(ChunkDigest, to: PeerID)
   /// No worker will ask for bundles of this version any more.
   case drop(PolicyVersion)
 }
 
-/// What an operator may want to know; never decides anything.
+/// Information for an operator; it never influences a decision.
 package enum CoordinatorNote: Sendable, Equatable {
   case joined(PeerID, Hello)
   case left(PeerID, name: String, outstanding: Int)
@@ -74,15 +74,15 @@ package enum CoordinatorNote: Sendable, Equatable {
   case expired(LeaseID, holder: PeerID, slots: Int)
   case refused(Slot, Refusal, from: PeerID)
   case published(PolicyVersion)
-  /// A worker left another that passes weights on; no worker is sent there any more.
+  /// A worker left a relay. No worker is told to use that relay any more.
   case relayAvoided(String, RelayFault, by: PeerID)
-  /// The run ends before its plan does.
+  /// The run ends earlier than planned.
   case cutShort(at: PolicyVersion)
 }
 
-/// Why a trajectory does not count. Part of normal life; never an error.
+/// Why a trajectory does not count. This is part of normal operation, not an error.
 package enum Refusal: Sendable, Equatable {
-  /// The slot was settled before; the trajectories are identical by construction.
+  /// The slot was settled before. The two trajectories are identical by construction.
   case duplicate
   /// The round is complete or not part of the plan.
   case roundNotOpen
@@ -90,7 +90,7 @@ package enum Refusal: Sendable, Equatable {
   /// The prompt's vote was decided without it.
   case unneeded
   case otherPolicy(PolicyVersion)
-  /// No tokens, too many, or not as many log-probabilities.
+  /// No tokens, too many tokens, or a different number of log-probabilities.
   case malformed
 }
 
@@ -98,11 +98,12 @@ package enum Refusal: Sendable, Equatable {
 package struct CoordinatorMemory: Sendable {
   package var closedRounds: [RoundID] = []
   package var settled: [Slot] = []
-  /// Every version ever published, also those whose bytes were dropped: a learner that trains a step again is compared.
+  /// Every version that was ever published, including those whose bytes were dropped: if a learner trains a step again,
+  /// its result is compared.
   package var policies: [PolicyManifest]
-  /// What the recorded steps make of the run.
+  /// The run's course after the recorded steps.
   package var course: RunCourse
-  /// Of the first worker that ever joined; nil before.
+  /// Of the first worker that joined; nil if no worker has joined.
   package var arithmetic: String?
 
   package init(

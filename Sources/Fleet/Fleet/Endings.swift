@@ -1,19 +1,20 @@
-// Endings: why a connection, a process or the run ends. The machines say it as data; the text of each reason is here.
+// Endings: why a connection, a process or the run ends. The state machines give the reason as data; its text is made
+// here.
 
 package import Base
 package import Records
 
-/// Why the coordinator refuses a peer for good: it breaks the rules, or has no place in this run.
+/// Why the coordinator refuses a peer permanently: the peer breaks the rules, or it has no place in this run.
 package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
-  /// It would compute other bits than the run's processes.
+  /// The peer would compute other bits than the run's processes.
   case otherArithmetic(String, run: String, dtype: String)
-  /// Another learner has connected after it.
+  /// Another learner connected later.
   case replaced
-  /// A message that its role, nil before a hello, does not send at this point.
+  /// A peer with this role does not send this message at this point. The role is nil before a hello.
   case unexpectedMessage(from: Role?)
-  /// A learner is ahead of the run, and has not published what it holds.
+  /// A learner is ahead of the run and has not published the version that it holds.
   case unpublished(PolicyVersion, latest: PolicyVersion)
-  /// A version that does not follow the latest one.
+  /// The version does not follow the latest one.
   case notNext(PolicyVersion, latest: PolicyVersion)
   case unrequestedBytes(of: PolicyVersion)
 
@@ -32,8 +33,8 @@ package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-/// Why the coordinator ends a connection and not the peer: the peer was paused, late, or unlucky, and can come back at
-/// once.
+/// Why the coordinator ends a connection without refusing the peer. The peer was paused or late, or its bytes arrived
+/// damaged; it can connect again at once.
 package enum CutOff: Sendable, Equatable, CustomStringConvertible {
   case noHello
   case silent(for: Instant.Span)
@@ -48,10 +49,10 @@ package enum CutOff: Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-/// Why the run cannot go on.
+/// Why the run cannot continue.
 package enum RunFault: Sendable, Equatable, CustomStringConvertible {
-  /// A learner that restarted has trained a step again. From the same batch and state come the same bits, or something
-  /// is wrong.
+  /// A learner that restarted has trained a step again and got other bits. The same batch and state must give the same
+  /// bits.
   case trainedDifferently(PolicyVersion)
 
   package var description: String {
@@ -70,7 +71,7 @@ package enum Departure: Sendable, Equatable, CustomStringConvertible {
   case drained
   /// The coordinator's reason.
   case refused(String)
-  /// Another run is at the coordinator's address now: nothing that this process holds means anything there.
+  /// Another run now uses the coordinator's address. What this process holds has no meaning for that run.
   case otherRun(String, joined: String)
 
   package var isSuccess: Bool {

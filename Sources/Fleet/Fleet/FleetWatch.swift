@@ -1,9 +1,9 @@
-// FleetWatch: who is connected, what each holds, and who waits for whom, for what, and since when.
+// FleetWatch: which peers are connected, what each holds, and which process waits for what and since when.
 //
-// A run that stands still has a reason, and the coordinator's books have it. FleetWatch looks at the machine from
-// outside, whenever fleet.json is due, and remembers only since when things are as they are; so a time is exact to the
-// interval between two looks. It decides nothing: the deadlines that it names are enforced in Coordinator.watch.
-// Everything is data; the text is made where people read it.
+// If a run stands still, there is a reason, and the coordinator's books show it. FleetWatch reads the state machine
+// from outside, whenever fleet.json is due. It remembers only since when each state has lasted, so a time is exact to
+// the interval between two looks. It decides nothing: the deadlines that it reports are enforced in Coordinator.watch.
+// Everything is data; the text is made where it is displayed.
 
 package import Base
 package import Records
@@ -12,23 +12,23 @@ package import Records
 package struct FleetMember: Sendable, Equatable {
   package let name: String
   package let isWorker: Bool
-  /// Since it connected; since it was heard.
+  /// Time since it connected, and time since its last message.
   package let connected: Instant.Span
   package let silence: Instant.Span
-  /// Its tokens at its last heartbeat.
+  /// Its token count at its last heartbeat.
   package let tokens: UInt64
   package var leases = 0
   package var slots = 0
   /// The first slot that it holds.
   package var holding: Slot?
-  /// Since the lease that has stood still longest made progress.
+  /// Time since the last progress, of the lease whose last progress is the oldest.
   package var stillness = Instant.Span.zero
 }
 
-/// One that waits.
+/// A process that waits, and for what.
 package struct FleetWait: Sendable, Equatable {
   package enum Cause: Sendable, Equatable {
-    /// A round waits for the slots that workers hold, and for those that are not leased yet.
+    /// A round waits for the slots that workers hold, and for the slots that are not leased yet.
     case slots(of: RoundID, leased: Int, pending: Int, by: Workers)
     /// A worker waits for slots to sample.
     case lease(worker: String, slots: Int)
@@ -41,27 +41,27 @@ package struct FleetWait: Sendable, Equatable {
     case bytes(of: PolicyVersion, received: UInt64, total: UInt64)
     /// The learner waits until a version is durable.
     case durability(of: PolicyVersion)
-    /// The learner waits for a step's batch, which is being sampled or not.
+    /// The learner waits for a step's batch; isSampling: the batch is being sampled.
     case batch(step: UInt32, isSampling: Bool)
     /// The learner waits for the end of the run.
     case end
-    /// The coordinator waits for a peer to leave: the run is finished.
+    /// The coordinator waits for a peer to leave, because the run is finished.
     case departure(of: String)
   }
 
-  /// Who samples a round.
+  /// Which workers sample a round.
   package enum Workers: Sendable, Equatable {
     /// No worker is connected.
     case none
-    /// No worker that is connected has room.
+    /// No connected worker has room.
     case busy
-    /// These, by name, and so many others.
+    /// The names of some of these workers, and the number of the others.
     case holding([String], others: Int)
   }
 
   package let cause: Cause
   package let since: Instant.Span
-  /// Time left until something is done about it; nil where nothing is.
+  /// Time left until the coordinator acts on it; nil if there is no deadline.
   package let deadline: Instant.Span?
 }
 
@@ -71,20 +71,21 @@ package struct FleetWatch: Sendable {
   /// The learner, then rounds in their order, then workers in the order in which they connected.
   package private(set) var waits: [FleetWait] = []
 
-  /// What the learner's wait was at the last look, and since when; the same of each open round and each idle worker.
+  /// The cause of the learner's wait at the last look, and since when; the same for each open round and each idle
+  /// worker.
   private var learner: (cause: FleetWait.Cause, since: Instant)?
   private var rounds = SortedMap<RoundID, Instant>()
   private var idle = SortedMap<PeerID, (tokens: UInt64, since: Instant)>()
   private var finishedAt: Instant?
 
-  /// Names that are told of one round's workers.
+  /// The most names that are reported for one round's workers.
   private static let namesMax = 3
 
   package init() {}
 
-  /// Looks at the machine.
+  /// Reads the state of the coordinator.
   ///
-  /// - Parameter limit: members and waits that are told of.
+  /// - Parameter limit: the most members, and the most waits, that are reported.
   package mutating func look(at machine: Coordinator, now: Instant, limit: Int) {
     let leased = Leased(machine.leases)
     members = machine.peers.all.filter { $0.1.hello != nil }.prefix(limit).map { id, peer in
@@ -108,7 +109,7 @@ package struct FleetWatch: Sendable {
     guard machine.needsLearner || machine.peers.learner != nil else { return [] }
     let peer = machine.peers.learner.flatMap { machine.peers[$0] }
     let cause = cause(of: peer, machine)
-    // Bytes that arrive do not begin a new wait.
+    // More bytes of a version do not begin a new wait.
     if learner.map({ !$0.cause.continues(as: cause) }) ?? true { learner = (cause, now) }
     learner?.cause = cause
     let deadline: Instant.Span? =
@@ -152,7 +153,7 @@ package struct FleetWatch: Sendable {
   private mutating func workerWaits(_ machine: Coordinator, _ leased: Leased, now: Instant) -> [FleetWait] {
     var stillIdle = SortedMap<PeerID, (tokens: UInt64, since: Instant)>()
     for (id, peer) in machine.peers.all where peer.isWorker && !leased.hasWork(id) {
-      // A worker that sampled between two looks has not been idle since the first.
+      // A worker that sampled between two looks has not been idle since the first look.
       let before = idle[id].flatMap { $0.tokens == peer.tokens ? $0.since : nil }
       stillIdle[id] = (peer.tokens, before ?? now)
     }
@@ -175,7 +176,8 @@ extension FleetWait.Cause {
   }
 }
 
-/// What is leased of each round and to each worker, in one pass over all leases: there may be ten thousand.
+/// What is leased of each round and to each worker, computed in one pass over all leases, because there can be ten
+/// thousand.
 private struct Leased {
   private struct Share {
     var leases = 0
@@ -195,7 +197,7 @@ private struct Leased {
   }
 
   private var rounds = SortedMap<RoundID, Share>()
-  /// Looked up, never walked.
+  /// Only looked up by key, never iterated.
   private var workers: [PeerID: Share] = [:]
 
   init(_ book: LeaseBook) {
@@ -218,7 +220,7 @@ private struct Leased {
   func slots(of round: RoundID) -> Int { rounds[round]?.slots ?? 0 }
   func holders(of round: RoundID) -> [PeerID] { rounds[round]?.holders ?? [] }
 
-  /// Until the first of a round's leases expires.
+  /// Time until the first of a round's leases expires.
   func deadline(of round: RoundID, now: Instant) -> Instant.Span? {
     rounds[round].map { Limits.leaseWithoutProgress - now.since($0.oldestProgress) }
   }

@@ -1,11 +1,11 @@
-// Learner: waits for a step's batch, trains on it, publishes what came of it, and goes on to the next.
+// Learner: waits for a step's batch, trains on it, publishes the new version, and continues with the next step.
 //
-// A state machine like Coordinator. A version is published while its checkpoint is still being written. If the learner
-// dies before that is durable, it is behind when it is back (as where checkpoints are rarer than versions, or the
-// newest was damaged): it trains the same steps again from the same batches and must arrive at the same bits; the
-// coordinator compares. If the checkpoint was durable first, it publishes that version when it is back. The last
-// version's is always durable before it is published. Not here: training (TTRL, LanguageModel), checkpoints, MPI
-// (LearnerRole).
+// It is a state machine like Coordinator. A version is published while its checkpoint is still being written. If the
+// learner dies before the checkpoint is durable, it is behind after its restart. It is also behind if checkpoints are
+// rarer than versions, or if the newest checkpoint was damaged. It then trains the same steps again from the same
+// batches and must get the same bits; the coordinator compares them. If the checkpoint was durable before the version
+// was published, the learner publishes that version after its restart. The last version's checkpoint is always durable
+// before the version is published. Not here: training (TTRL, LanguageModel), checkpoints, MPI (LearnerRole).
 
 package import Base
 package import Records
@@ -14,7 +14,7 @@ package enum LearnerEvent: Sendable, Equatable {
   case connected
   case disconnected
   case received(Message)
-  /// The step is trained: the version that came of it. If it is the last, its checkpoint is durable.
+  /// The step is trained and gave this version. If it is the last version, its checkpoint is durable.
   case trained(PolicyManifest, report: StepReport)
   case tick
 }
@@ -23,9 +23,9 @@ package enum LearnerEffect: Sendable, Equatable {
   case connect(after: Instant.Span)
   case send(Message)
   case disconnect
-  /// Train this step on these trajectories, begin a checkpoint if one is due, then say `.trained`.
+  /// Train this step on these trajectories, begin a checkpoint if one is due, then report `.trained`.
   case train(step: UInt32, [Trajectory])
-  /// Read bytes of the version being published and send them as a chunk.
+  /// Read bytes of the version that is being published and send them as a chunk.
   case sendPolicy(PolicyVersion, offset: UInt64)
   case exit(Departure)
 }
@@ -35,19 +35,19 @@ package struct Learner: Sendable {
   private var isWelcome = false
   private var backoff: Backoff
   private var runID: String?
-  /// The version whose state is held; its manifest and report if it was made by a step.
+  /// The version whose state this process holds; its manifest and report, if a step made it.
   private var held: PolicyVersion
   private var heldPublication: (manifest: PolicyManifest, report: StepReport)?
   private var isTraining = false
   private var heartbeat = Limits.heartbeat
   private var lastHeartbeat = Instant.zero
-  /// Parts of the batch received so far.
+  /// The parts of the batch that were received so far.
   private var batch: [Trajectory] = []
   private var nextPart: UInt32 = 0
 
   /// - Parameters:
-  ///   - held: the version of the newest sound checkpoint, 0 for the model the run began with.
-  ///   - publication: what to publish for it, unless it is version 0.
+  ///   - held: the version of the newest sound checkpoint; 0 is the model with which the run began.
+  ///   - publication: what to publish for that version; nil for version 0.
   package init(hello: Hello, held: PolicyVersion, publication: (manifest: PolicyManifest, report: StepReport)?) {
     self.hello = hello
     self.held = held

@@ -1,14 +1,15 @@
-// LeaseBook: which worker works on which slots, and since when it has made no progress.
+// LeaseBook: which worker samples which slots, and since when it has made no progress.
 //
-// A lease is a promise with a deadline, and the deadline moves as long as its worker makes progress, so that a slow
-// model on a slow machine is not mistaken for a dead one. Slots name their randomness, so a lease that is granted again
-// elsewhere produces the same trajectories; the first worker that delivers settles them. The book reads no clock.
+// A lease has a deadline. The deadline moves as long as the worker makes progress, so a slow model on a slow machine is
+// not taken for a dead one. A slot determines its random numbers, so a lease that is granted again to another worker
+// gives the same trajectories. The first worker that delivers a slot settles it. The book reads no clock.
 // Not here: whether a slot is settled (RoundBook), whether a worker is alive (Coordinator).
 
 package import Base
 package import Records
 
-/// One connection of the coordinator, numbered as they are accepted. Numbers are never reused within a process.
+/// One connection of the coordinator. Connections are numbered in the order in which they are accepted. Numbers are
+/// never reused within a process.
 package struct PeerID: Comparable, Hashable, Sendable, CustomStringConvertible {
   package var number: UInt64
   package init(_ number: UInt64) { self.number = number }
@@ -19,19 +20,19 @@ package struct PeerID: Comparable, Hashable, Sendable, CustomStringConvertible {
 package struct LeaseBook: Sendable {
   package struct OpenLease: Sendable {
     package var holder: PeerID
-    /// What has not been settled yet, ascending.
+    /// The slots that are not settled yet, ascending.
     package var outstanding: [Slot]
     package var lastProgress: Instant
   }
 
   package private(set) var open = SortedMap<LeaseID, OpenLease>()
-  /// The leases of each holder, ascending; a worker without any is not in it.
+  /// The leases of each holder, ascending. A worker without leases is not in it.
   private var held = SortedMap<PeerID, [LeaseID]>()
   private var nextNumber: UInt64 = 1
 
   package init() {}
 
-  /// Records a promise and names it.
+  /// Records a lease. Returns its number.
   package mutating func grant(_ slots: [Slot], to holder: PeerID, now: Instant) -> LeaseID {
     defer { nextNumber += 1 }
     let id = LeaseID(nextNumber)
@@ -40,7 +41,7 @@ package struct LeaseBook: Sendable {
     return id
   }
 
-  /// A slot was settled under this lease: one promise less, and the rest has made progress.
+  /// A slot was settled under this lease: it is not outstanding any more, and the lease has made progress.
   package mutating func settle(_ slot: Slot, under id: LeaseID, now: Instant) {
     let isDone = open.update(id) { lease in
       lease.outstanding.removeAll { $0 == slot }
@@ -50,12 +51,12 @@ package struct LeaseBook: Sendable {
     if isDone == true { close(id) }
   }
 
-  /// A worker's leases have made progress.
+  /// A worker made progress, so the deadlines of its leases move.
   package mutating func renew(heldBy holder: PeerID, now: Instant) {
     for id in held[holder] ?? [] { _ = open.update(id) { $0.lastProgress = now } }
   }
 
-  /// Ends all leases of a worker that is gone. Returns the slots to sample elsewhere.
+  /// Ends all leases of a worker that is gone. Returns the slots that other workers have to sample.
   package mutating func revokeAll(heldBy holder: PeerID) -> [Slot] {
     var slots: [Slot] = []
     for id in held[holder] ?? [] {
@@ -65,7 +66,7 @@ package struct LeaseBook: Sendable {
     return slots
   }
 
-  /// Ends the leases that have stood still for too long. Returns them with their holders.
+  /// Ends the leases that have had no progress for too long. Returns them with their holders.
   package mutating func expire(now: Instant, after patience: Instant.Span) -> [(id: LeaseID, lease: OpenLease)] {
     var expired: [(LeaseID, OpenLease)] = []
     for (id, lease) in open where now.since(lease.lastProgress) > patience {
@@ -75,12 +76,12 @@ package struct LeaseBook: Sendable {
     return expired
   }
 
-  /// Forgets the promises of a round that is complete, or of one prompt of it that is decided. Returns them, so that
-  /// their holders can be told.
+  /// Ends the leases of a round that is complete, or of one of its prompts that is decided. Returns them, so that their
+  /// holders can be told.
   package mutating func end(round: RoundID, prompt: UInt32? = nil) -> [(id: LeaseID, holder: PeerID)] {
     var ended: [(LeaseID, PeerID)] = []
     for (id, lease) in open {
-      // A lease has slots of one prompt.
+      // All slots of a lease belong to one prompt.
       guard let slot = lease.outstanding.first, slot.round == round, prompt == nil || slot.prompt == prompt else {
         continue
       }

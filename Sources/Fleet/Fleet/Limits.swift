@@ -1,15 +1,15 @@
-// Limits of the fleet's machines, with their reasons. Limits of messages are in Records.
+// Limits: the limits of the fleet's state machines, with their reasons. Limits of messages are in Records.
 
 package import Base
 
 extension Limits {
   /// Connections that the coordinator accepts.
   package static let connections = 16384
-  /// A peer that has not introduced itself by then is cut off.
+  /// A peer that has not sent a hello within this time is cut off.
   package static let helloDeadline = Instant.Span.seconds(10)
-  /// The silence after which a learner that trains, or may be training, counts as gone. It speaks after every
-  /// micro-batch; between two come the optimizer, a checkpoint and, where ranks are unlike, waiting for the slowest. A
-  /// rank that is stuck for as long ends itself.
+  /// The silence after which a learner that trains, or is possibly training, counts as gone. It sends a heartbeat after
+  /// every micro-batch. Between two micro-batches there can be the optimizer, a checkpoint and, if the ranks differ in
+  /// speed, the wait for the slowest rank. A rank that is stuck for this long ends itself.
   package static let training = Instant.Span.seconds(600)
   /// First and longest pause before a peer reconnects.
   package static let reconnectFirst = Instant.Span.milliseconds(100)
@@ -17,32 +17,34 @@ extension Limits {
 
   // MARK: Leases
 
-  /// Slots of one lease. One prompt's usual group: the prefix is computed once and leasing again loses little.
+  /// Slots of one lease. This is the usual group of one prompt: the prefix is computed once, and leasing the slots
+  /// again loses little.
   package static let slotsPerLease = 64
-  /// Slots of a lease that a vote may turn out not to need: few, so that little is sampled in vain.
+  /// Slots of a lease that the vote possibly does not need. They are few, so that little is sampled in vain.
   package static let slotsPerSpareLease = 16
-  /// A worker that holds as many slots gets none of those: votes may be decided before it comes to them.
+  /// A worker that holds this many slots gets no spare slots, because votes can be decided before it samples them.
   package static let slotsBesideSpare = 64
-  /// How long a lease may stand without any progress of its worker before it is granted again.
+  /// How long a lease can be without progress of its worker before it is granted again.
   package static let leaseWithoutProgress = Instant.Span.seconds(120)
 
   // MARK: Relays
 
-  /// Chunks and bytes that a fetcher asks for ahead: covers the round trip of a fast network, and not so much that a
-  /// slow one needs longer for them than `relayAge`.
+  /// Chunks and bytes that a fetcher requests ahead. They are enough to cover the round trip of a fast network. They
+  /// are few enough that a slow network does not need longer for them than `relayAge`.
   package static let chunksInFlight = 64
   package static let chunkBytesInFlight = 4 << 20
-  /// Silence after which a relay that owes chunks is left. One that waits for its own relay gets longer for each relay
-  /// before it, so that only the one next to the trouble is blamed.
+  /// The silence after which a relay that owes chunks is left. A relay that waits for its own relay gets more time for
+  /// each relay before it, so that only the relay next to the fault is blamed.
   package static let relaySilence = Instant.Span.seconds(5)
   package static let relaySilencePerHop = Instant.Span.milliseconds(500)
-  /// The age of the oldest request after which a relay is left: this catches one that sends a chunk now and then.
+  /// The age of the oldest request after which a relay is left. This detects a relay that sends a chunk only
+  /// occasionally.
   package static let relayAge = Instant.Span.seconds(30)
-  /// The longest time between two ticks of a process that runs. After a longer one the process was paused, and no relay
-  /// is to blame for what did not come meanwhile.
+  /// The longest time between two ticks of a process that is running. After a longer time the process was paused, and
+  /// no relay is blamed for chunks that did not arrive in the meantime.
   package static let relayTickGap = Instant.Span.seconds(2)
-  /// Workers in one chain of relays; the next begins another at the coordinator.
+  /// Workers in one chain of relays. The next worker begins another chain at the coordinator.
   package static let relayDepth = 64
-  /// Workers that a relay serves at once.
+  /// Workers that a relay serves at the same time.
   package static let relayChildren = 16
 }

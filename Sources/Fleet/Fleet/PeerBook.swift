@@ -1,16 +1,16 @@
-// PeerBook: who is connected, when each was heard last, and what each waits for.
+// PeerBook: which peers are connected, when each was last heard, and what each waits for.
 //
-// At most one peer is the learner: a second one is the first one's successor (Coordinator.greet). The book reads no
-// clock. Not here: leases (LeaseBook), and what follows from a silence (Coordinator).
+// At most one peer is the learner: a second learner is the successor of the first (Coordinator.greet). The book reads
+// no clock. Not here: leases (LeaseBook), what is done about a silent peer (Coordinator).
 
 import Base
 import Records
 
 /// What the learner does, as far as the coordinator knows.
 enum LearnerTask: Sendable, Equatable {
-  /// It has connected or published. It may be training a batch that an earlier connection brought.
+  /// It has connected or published. It is possibly training a batch that came over an earlier connection.
   case unknown
-  /// It waits for this step's batch, or after the last step for the end of the run.
+  /// It waits for this step's batch or, after the last step, for the end of the run.
   case waiting(step: UInt32)
   case training(step: UInt32)
 }
@@ -19,7 +19,7 @@ struct Peer: Sendable {
   var hello: Hello?
   let connectedAt: Instant
   var lastHeard: Instant
-  /// Tokens that a worker had sampled at its last heartbeat; more than before is progress.
+  /// Tokens that a worker had sampled at its last heartbeat. A greater number is progress.
   var tokens: UInt64 = 0
   var task = LearnerTask.unknown
 
@@ -27,13 +27,13 @@ struct Peer: Sendable {
   var isLearner: Bool { hello?.role == .learner }
   var name: String { hello?.name ?? "unknown" }
 
-  /// The silence after which it is cut off. A learner that does not wait for a batch may be training.
+  /// The silence after which the peer is cut off. A learner that does not wait for a batch is possibly training.
   var patience: Instant.Span {
     if case .waiting = task { return Limits.silence }
     return isLearner ? Limits.training : Limits.silence
   }
 
-  /// Why it has to be cut off, if it has to be.
+  /// Why the peer has to be cut off; nil if it does not have to be.
   func fault(now: Instant) -> CutOff? {
     guard hello != nil else { return now.since(connectedAt) > Limits.helloDeadline ? .noHello : nil }
     return now.since(lastHeard) > patience ? .silent(for: patience) : nil
@@ -43,10 +43,10 @@ struct Peer: Sendable {
 struct PeerBook: Sendable {
   private(set) var all = SortedMap<PeerID, Peer>()
   private(set) var learner: PeerID?
-  /// Slots that workers have room for beyond what they were granted; never 0. Apart from the peers, so that one event
-  /// among ten thousand workers does not look at all of them.
+  /// Slots that workers have room for, in addition to the slots that were granted; never 0. They are kept apart from
+  /// the peers, so that one event among ten thousand workers does not have to look at all of them.
   private(set) var wants = SortedMap<PeerID, Int>()
-  /// Of the first process that joined: all others have to compute the same bits.
+  /// Of the first process that joined. All others have to compute the same bits.
   private var arithmetic: String?
 
   init(arithmetic: String?) { self.arithmetic = arithmetic }
@@ -55,11 +55,11 @@ struct PeerBook: Sendable {
 
   mutating func connect(_ id: PeerID, now: Instant) { all[id] = Peer(connectedAt: now, lastHeard: now) }
 
-  /// - Returns: false if there is no such peer any more.
+  /// - Returns: false if the peer does not exist any more.
   mutating func hear(_ id: PeerID, now: Instant) -> Bool { all.update(id) { $0.lastHeard = now } != nil }
 
-  /// - Returns: the arithmetic of the run's processes, if a process with this one would compute other bits. The first
-  ///   process decides.
+  /// - Returns: the arithmetic of the run's processes, if a process with the given one would compute other bits; else
+  ///   nil. The first process sets the run's arithmetic.
   mutating func conflict(with arithmetic: String, dtype: String) -> String? {
     guard let first = self.arithmetic else {
       self.arithmetic = arithmetic
@@ -80,7 +80,7 @@ struct PeerBook: Sendable {
     wants[id] = rest > 0 ? rest : nil
   }
 
-  /// A worker says how many tokens it has sampled. Returns whether that is progress.
+  /// A worker reports how many tokens it has sampled. Returns whether that is progress.
   mutating func progress(_ id: PeerID, tokens: UInt64) -> Bool {
     all.update(id) { peer in
       defer { peer.tokens = tokens }

@@ -1,17 +1,18 @@
-// PlanBook: the run's rounds: which are to come, which are open, and which steps have their batch.
+// PlanBook: which rounds are still to open, which rounds are open, and which steps have their batch.
 //
 // A round opens when the version that samples it exists, and closes when every slot is settled or not needed. The list
-// is in the order in which rounds can open. It changes only with the run's course: it is cut where the run ends sooner
-// than planned, and completed when the result is known, because the result is evaluated as the last version would have
-// been. Not here: who samples (LeaseBook), versions (VersionBook), why a run ends sooner (RunCourse).
+// is in the order in which rounds can open. It changes only with the run's course. It is cut if the run ends sooner
+// than planned. When the result is known, the result's evaluations are added, with the same settings as those planned
+// for the last version. Not here: which worker samples (LeaseBook), versions (VersionBook), why a run ends sooner
+// (RunCourse).
 
 import Base
 import Records
 
 struct PlanBook: Sendable {
-  /// In the order in which they can open, except that evaluations of a result that is not the last version come last.
+  /// In the order in which they can open. Evaluations of a result that is not the last version are at the end.
   private var rounds: [RoundSpec]
-  /// How many of them have opened.
+  /// How many rounds of the list have opened.
   private var openedCount = 0
   private(set) var open = SortedMap<RoundID, RoundBook>()
   /// Steps whose batch is complete.
@@ -20,10 +21,10 @@ struct PlanBook: Sendable {
   private var samplers = SortedMap<UInt32, PolicyVersion>()
   /// The planned evaluations of the last version.
   private let finalEvaluations: [RoundSpec]
-  /// The version that the run ends with: sampled by the last evaluation, or made by the last step.
+  /// The version with which the run ends: the last evaluation samples it, or the last step makes it.
   private(set) var last: PolicyVersion
   private var course: RunCourse
-  /// Rounds that were added to the list, and rounds that the run ends without, that have not been announced yet.
+  /// Rounds that were added to the list, and rounds that the run ends without. They have not been announced yet.
   private var added: [RoundSpec] = []
   private var abandoned: [RoundID] = []
 
@@ -59,27 +60,27 @@ struct PlanBook: Sendable {
 
   var trains: Bool { rounds.contains { $0.id.purpose == .train } }
 
-  /// The run's result, when it is finished.
+  /// The run's result, once the run is finished.
   var delivered: PolicyVersion { course.delivered(last: last) }
 
-  /// Some round, open or to come, samples this version.
+  /// A round that is open or still to open samples this version.
   func samples(_ version: PolicyVersion) -> Bool {
     rounds.contains { $0.policy == version && !$0.prompts.isEmpty }
   }
 
-  /// An open round is sampled by this version, or the version can become the run's result: it is the best so far, or
-  /// the steps that it sampled are not judged yet.
+  /// An open round is sampled by this version, or the version can become the run's result. It can become the result if
+  /// it is the best so far, or if the steps that it sampled are not judged yet.
   func isNeeded(_ version: PolicyVersion, at latest: PolicyVersion) -> Bool {
     if version == course.best || open.values.contains(where: { $0.spec.policy == version }) { return true }
     guard latest < last, let unjudged = samplers[latest.number] else { return false }
     return version >= unjudged
   }
 
-  /// A step that the run trains has its complete batch. With staleness a batch can be complete whose step the run ends
-  /// without.
+  /// The run trains this step, and its batch is complete. With staleness, the batch of a step that the run does not
+  /// train can be complete too.
   func hasBatch(ofStep step: UInt32) -> Bool { step < last.number && completeSteps.contains(step) }
 
-  /// The steps so far make this of the run.
+  /// The run's course changes after a step.
   ///
   /// - Returns: the version at which the run now ends, if that is sooner than before.
   mutating func follow(_ course: RunCourse, at latest: PolicyVersion) -> PolicyVersion? {
@@ -98,20 +99,20 @@ struct PlanBook: Sendable {
     }
   }
 
-  /// Rounds that were added to the plan since this was asked last.
+  /// Rounds that were added to the plan since the last call.
   mutating func takeAdded() -> [RoundSpec] {
     defer { added = [] }
     return added
   }
 
-  /// Rounds that the run ends without, since this was asked last.
+  /// Rounds that the run ends without, since the last call.
   mutating func takeAbandoned() -> [RoundID] {
     defer { abandoned = [] }
     return abandoned
   }
 
-  /// If the run ends sooner than planned, nothing is sampled any more for the step that would have come next, nor for
-  /// later ones. Some of their rounds were open, as far as the ledger knows; with staleness some are complete.
+  /// If the run ends sooner than planned, the step that would have come next and all later steps are not sampled any
+  /// more. According to the ledger some of their rounds were open; with staleness some are complete.
   private mutating func cut(at latest: PolicyVersion) {
     guard let end = course.end, end < last else { return }
     for spec in rounds where spec.id.step >= end.number && spec.policy <= latest {
@@ -124,7 +125,8 @@ struct PlanBook: Sendable {
     last = end
   }
 
-  /// When the last version exists, the result is known, and is evaluated as the last version would have been.
+  /// When the last version exists, the result is known. It is evaluated with the settings that were planned for the
+  /// last version.
   private mutating func complete(at latest: PolicyVersion) {
     guard latest >= last, course.end != nil || delivered != last else { return }
     for spec in finalEvaluations {
@@ -143,9 +145,9 @@ struct PlanBook: Sendable {
   /// The first open round that has slots to lease.
   var firstPending: RoundID? { open.first { $0.1.pendingCount > 0 }?.0 }
 
-  /// Slots of one prompt for a lease. Required ones as long as there are any. Spare ones, which the vote may not need,
-  /// go to workers with little to do, and few at a time; busy workers wait for what votes still need and do not go on
-  /// to the next round.
+  /// Takes slots of one prompt for a lease. Required slots are taken as long as there are any. Spare slots, which the
+  /// vote possibly does not need, go only to workers with little work, and few at a time. Busy workers wait until the
+  /// votes have the slots that they still need; they do not continue with the next round.
   mutating func take(
     from round: RoundID, want: Int, isBusy: Bool
   ) -> (prompt: UInt32, samples: [UInt32])? {
@@ -162,7 +164,7 @@ struct PlanBook: Sendable {
   /// - Returns: nil if the trajectory counts.
   mutating func settle(_ trajectory: Trajectory) -> Refusal? {
     let slot = trajectory.slot
-    // In place: a copy of the book, if it lived until its slot is settled, would be a copy of all its slots.
+    // In place: a copy of the book that lives until its slot is settled would copy all its slots.
     let refusal = open.update(slot.round) { book -> Refusal? in
       guard book.state(of: slot) != .unneeded else { return .unneeded }
       guard trajectory.policy == book.spec.policy else { return .otherPolicy(trajectory.policy) }
@@ -179,7 +181,7 @@ struct PlanBook: Sendable {
     return refusal ?? .roundNotOpen
   }
 
-  /// - Returns: false if the prompt is decided already, or there is no such prompt to decide.
+  /// - Returns: false if the prompt is decided already, or if there is no such prompt to decide.
   mutating func decide(_ round: RoundID, _ prompt: UInt32, unneeded: [UInt32]) -> Bool {
     open.update(round) { $0.decide(prompt, unneeded: unneeded) } ?? false
   }

@@ -1,7 +1,7 @@
-// Publication: the version that is on its way from the learner: announced, received in order, then verified.
+// Publication: the version that is on its way from the learner. It is announced, received in order, then verified.
 //
-// One version at a time. It exists when its bytes are verified and durable; until then a learner that reconnects may
-// announce it again.
+// There is one publication at a time. The version exists once its bytes are verified and durable. Until then a learner
+// that reconnects can announce it again.
 
 import Records
 
@@ -9,11 +9,11 @@ struct Publication: Sendable {
   private enum State: Sendable {
     case none
     case receiving(PolicyManifest, report: StepReport, count: UInt64, from: PeerID)
-    /// All bytes are here and are being verified; a learner waits to hear of it.
+    /// All bytes are here and are being verified. A learner waits for the result.
     case sealing(PolicyManifest, waiting: PeerID)
   }
 
-  /// What bytes that arrive bring about.
+  /// What follows from bytes that arrived.
   enum Progress: Sendable {
     case next(offset: UInt64)
     case complete(PolicyManifest, report: StepReport)
@@ -36,7 +36,7 @@ struct Publication: Sendable {
   /// Another connection waits for the version that is being verified.
   mutating func wait(_ id: PeerID) { if let sealing { state = .sealing(sealing, waiting: id) } }
 
-  /// - Returns: nil if these bytes were not asked for.
+  /// - Returns: nil if these bytes were not requested.
   mutating func receive(
     _ version: PolicyVersion, at offset: UInt64, byteCount: Int, from id: PeerID
   ) -> Progress? {
@@ -52,13 +52,13 @@ struct Publication: Sendable {
     return .complete(manifest, report: report)
   }
 
-  /// The version is verified. Returns the learner that waits to hear of it; nil if another version is on its way.
+  /// The version is verified. Returns the learner that waits for the result; nil if another version is being published.
   mutating func end(_ manifest: PolicyManifest) -> PeerID? {
     guard case .sealing(manifest, let waiting) = state else { return nil }
     state = .none
     return waiting
   }
 
-  /// A peer is gone. Bytes that are complete do not need it any more.
+  /// A peer is gone. If its bytes are complete, the publication continues without it.
   mutating func left(_ id: PeerID) { if case .receiving(_, _, _, id) = state { state = .none } }
 }

@@ -1,9 +1,9 @@
-// RoundBook: which slots of one round are still to be sampled, promised, settled, or not needed any more.
+// RoundBook: which slots of one round are pending, leased, settled, or not needed any more.
 //
-// The book owns one fact per slot, and settling is final: that is what makes a duplicate harmless. Under early stop a
-// prompt has required slots, which come first, and spare ones, which may turn out not to be needed: the prompt is
-// decided once, from outside, and what is open of it then is over. The book knows no leases, workers, answers or time
-// (LeaseBook, Coordinator and TTRL do).
+// The book keeps one state per slot. A settled slot stays settled, so a duplicate does no harm. Under early stop a
+// prompt has required slots, which are sampled first, and spare slots, which are possibly not needed. A prompt is
+// decided once, from outside. Its slots that are not needed are then not sampled any more. The book does not know
+// leases, workers, answers or time (LeaseBook, Coordinator and TTRL do).
 
 package import Records
 
@@ -16,7 +16,7 @@ package struct RoundBook: Sendable {
     case unneeded
   }
 
-  /// Whether a slot is needed whatever the answers are.
+  /// Whether a slot is needed for any possible answers.
   package enum Need: Sendable {
     case required
     case spare
@@ -25,14 +25,14 @@ package struct RoundBook: Sendable {
   package let spec: RoundSpec
   /// [prompts × samples], row-major.
   private var states: [SlotState]
-  /// [prompts × samples] under early stop, else empty: all are required.
+  /// [prompts × samples] under early stop, else empty: then all slots are required.
   private var isSpare: [Bool] = []
   package private(set) var pendingCount: Int
   package private(set) var settledCount = 0
-  /// Of the pending slots, the spare ones; and by prompt.
+  /// How many of the pending slots are spare: in total, and by prompt.
   package private(set) var spareCount = 0
   private var spareCounts: [Int] = []
-  /// [prompts] under early stop: not decided yet.
+  /// [prompts] under early stop: the prompt is not decided yet.
   private var isUndecided: [Bool] = []
   private var unneededCount = 0
   /// No required slot before this one is pending.
@@ -57,11 +57,11 @@ package struct RoundBook: Sendable {
     settledCount + unneededCount == spec.slotCount && !isUndecided.contains(true)
   }
 
-  /// Pending slots that are needed whatever the answers are.
+  /// Pending slots that are needed for any possible answers.
   package var requiredCount: Int { pendingCount - spareCount }
 
-  /// Takes up to `limit` pending slots of one prompt and marks them leased: required ones first in order, spare ones of
-  /// the prompt that has the most.
+  /// Takes up to `limit` pending slots of one prompt and marks them leased. Required slots are taken in order. Spare
+  /// slots are taken from the prompt that has the most of them.
   package mutating func take(_ need: Need = .required, limit: Int) -> (prompt: UInt32, samples: [UInt32])? {
     guard limit > 0, let start = firstPending(need) else { return nil }
     let samples = Int(spec.samples)
@@ -93,7 +93,7 @@ package struct RoundBook: Sendable {
 
   private func isSpare(_ index: Int) -> Bool { !isSpare.isEmpty && isSpare[index] }
 
-  /// Changes a slot's state, and the counts of the pending with it.
+  /// Changes a slot's state, and updates the counts of pending slots.
   private mutating func move(_ index: Int, to state: SlotState) {
     let change = (state == .pending ? 1 : 0) - (states[index] == .pending ? 1 : 0)
     states[index] = state
@@ -103,7 +103,7 @@ package struct RoundBook: Sendable {
     spareCounts[index / Int(spec.samples)] += change
   }
 
-  /// Makes a leased slot pending again; one that is settled or not needed stays so.
+  /// Makes a leased slot pending again. A slot that is settled or not needed does not change.
   package mutating func release(_ slot: Slot) {
     guard let index = index(of: slot), states[index] == .leased else { return }
     move(index, to: .pending)
@@ -119,10 +119,10 @@ package struct RoundBook: Sendable {
     return true
   }
 
-  /// Ends a prompt's sampling: the vote is decided, and these samples do not count. Those of them that are settled stay
-  /// so.
+  /// Ends a prompt's sampling: the vote is decided, and these samples do not count. Slots of these samples that are
+  /// already settled stay settled.
   ///
-  /// - Returns: false if that is known, or the round has no such prompt to decide.
+  /// - Returns: false if the prompt was decided before, or if the round has no such prompt to decide.
   package mutating func decide(_ prompt: UInt32, unneeded: [UInt32]) -> Bool {
     guard let row = row(of: prompt), isUndecided.indices.contains(row), isUndecided[row] else { return false }
     isUndecided[row] = false

@@ -1,18 +1,18 @@
-// RunCourse: where a run is headed, as far as its own steps decide it: when it ends, and which version is its result.
+// RunCourse: when a run ends and which version is its result, as far as the run's own steps decide it.
 //
-// Written by the judge of the steps (TTRL's Guard, in the coordinator's process), from nothing but the steps that are
-// durable; so a restarted coordinator is told the same course. The machine only follows it.
+// The judge of the steps (TTRL's Guard, in the coordinator's process) computes it only from steps that are durable, so
+// a restarted coordinator gets the same course. The state machine only follows it.
 
 package import Records
 
 package struct RunCourse: Sendable, Equatable {
-  /// The best version so far: it may become the result, so its bytes are kept. nil if none may.
+  /// The best version so far. It can become the result, so its bytes are kept. nil if no version can.
   package var best: PolicyVersion?
-  /// The newest version that a step has judged: the one that sampled the last step's batch.
+  /// The newest version that a step has judged: the version that sampled the last step's batch.
   package var judged: PolicyVersion?
-  /// The best is the result even of a run that comes to its planned end.
+  /// The best version is the result even if the run reaches its planned end.
   package var deliversBest: Bool
-  /// The run ends with this version instead of the planned one, and the best is its result.
+  /// The run ends with this version instead of the planned one, and the best version is its result.
   package var end: PolicyVersion?
 
   package init(
@@ -24,11 +24,11 @@ package struct RunCourse: Sendable, Equatable {
     self.end = end
   }
 
-  /// The result of a run whose last version is this.
+  /// The result of a run that ends with the version `last`.
   package func delivered(last: PolicyVersion) -> PolicyVersion {
     guard let best, end != nil || deliversBest else { return last }
-    // What a version samples judges it. Nothing judges the last version, nor with staleness those just before it, so
-    // where the newest that was judged is the best, the last one is taken for its equal.
+    // A version is judged by what it samples. Nothing judges the last version; with staleness, the versions just before
+    // it are not judged either. So if the newest judged version is the best, the last version counts as equally good.
     return end == nil && best == judged ? last : best
   }
 }

@@ -1,19 +1,19 @@
-// TrajectoryParts: how trajectories are cut into messages of bounded size.
+// TrajectoryParts: how trajectories are split into messages of bounded size.
 //
-// One rule for a worker's deliveries, for the coordinator's batches, which it cuts before it reads them, and for what
-// the learner's rank 0 tells the other ranks.
+// The same rule applies to a worker's deliveries, to the coordinator's batches (which are split before they are read),
+// and to what the learner's rank 0 tells the other ranks.
 
 import Base
 package import Records
 
-/// Where one message of trajectories ends and the next begins; lengths are enough to tell.
+/// Where one message of trajectories ends and the next begins. Only the lengths of the trajectories are needed.
 package struct PartCutter {
   private var count = 0
   private var bytes = 0
 
   package init() {}
 
-  /// Whether the next trajectory, of so many tokens, begins a message. The first one does.
+  /// Whether the next trajectory, which has this many tokens, begins a message. The first trajectory does.
   package mutating func begins(withTokens tokenCount: Int) -> Bool {
     let size = 32 + 8 * tokenCount
     let isFull = count == Limits.trajectoriesPerMessage || bytes + size > Limits.batchPartBytes
@@ -24,7 +24,7 @@ package struct PartCutter {
   }
 }
 
-/// Cuts trajectories into messages, in order.
+/// Splits trajectories into messages, in order.
 package func parts(of trajectories: [Trajectory]) -> [[Trajectory]] {
   var parts: [[Trajectory]] = []
   var cutter = PartCutter()

@@ -1,7 +1,7 @@
-// VersionBook: which versions of the weights were ever published, and whose bytes are kept.
+// VersionBook: which versions of the weights were ever published, and which of them have their bytes kept.
 //
-// A learner that is behind trains old steps again and publishes versions again, so what identified them is remembered
-// after their bytes are dropped.
+// A learner that is behind trains old steps again and publishes their versions again. So the manifests are remembered
+// after the bytes are dropped.
 
 import Base
 import Records
@@ -10,8 +10,9 @@ struct VersionBook: Sendable {
   private var published = SortedMap<PolicyVersion, PolicyManifest>()
   private var kept: [PolicyVersion]
 
-  /// - Parameter manifests: of all versions that were published. Some of their bytes were dropped before this start;
-  ///   dropping them again does no harm, and without it a version whose drop was interrupted would be kept for ever.
+  /// - Parameter manifests: of all versions that were published. The bytes of some versions were dropped before this
+  ///   start. They are dropped again, which does no harm; otherwise a version whose drop was interrupted would be kept
+  ///   forever.
   init(_ manifests: [PolicyManifest]) {
     for manifest in manifests { published[manifest.version] = manifest }
     kept = published.keys
@@ -21,7 +22,7 @@ struct VersionBook: Sendable {
 
   func manifest(of version: PolicyVersion) -> PolicyManifest? { published[version] }
 
-  /// - Returns: nil also if the version's bytes were dropped.
+  /// - Returns: nil if the version was never published, or if its bytes were dropped.
   func keptManifest(of version: PolicyVersion) -> PolicyManifest? {
     kept.contains(version) ? published[version] : nil
   }

@@ -1,23 +1,23 @@
-// Worker: fetches a policy, samples what it is leased, hands the trajectories over, and forgets them when told to.
+// Worker: fetches a policy, samples its leases, delivers the trajectories, and forgets them when they are settled.
 //
-// A state machine like Coordinator. A worker holds nothing that the run would miss: what it has not delivered can be
-// sampled again by any other worker. It still does its best: while the coordinator is away it goes on sampling its
-// leases and offers the results when the connection is back. It leaves when the run is finished, or when it is drained.
-// Not here: how a version comes to be held (BundleFetcher), sampling itself, and the weights' bytes (WorkerRole).
+// It is a state machine like Coordinator. The run does not depend on what a worker holds: any other worker can sample
+// again what was not delivered. While the coordinator is disconnected, the worker continues to sample its leases and
+// delivers the results when the connection is back. It leaves when the run is finished, or when it is drained.
+// Not here: how a version is fetched (BundleFetcher), sampling itself, and the weights' bytes (WorkerRole).
 
 package import Base
 package import Records
 
 package enum WorkerEvent: Sendable, Equatable {
   case connected
-  /// Also: a connection attempt failed.
+  /// Also sent if a connection attempt failed.
   case disconnected
   case received(Message)
-  /// Trajectories have been sampled, of any leases.
+  /// Trajectories have been sampled. They can belong to several leases.
   case sampled([SampledTrajectory])
-  /// About versions on their way to this worker, or through it to others.
+  /// About versions on their way to this worker, or through it to other workers.
   case transfer(FetcherEvent)
-  /// Finish the leases that are held, take no more, then leave.
+  /// Finish the leases that the engine works on, take no more leases, then leave.
   case drain
   case tick(tokens: UInt64)
 }
@@ -26,16 +26,16 @@ package enum WorkerEffect: Sendable, Equatable {
   case connect(after: Instant.Span)
   case send(Message)
   case disconnect
-  /// Give this lease to the engine; its policy is installed.
+  /// Give this lease to the engine. Its policy is installed.
   case sample(Lease)
-  /// Stop sampling it.
+  /// Stop sampling this lease.
   case cancel(LeaseID)
   case transfer(FetcherEffect)
   case dropPolicy(PolicyVersion)
   case exit(Departure)
 }
 
-/// A trajectory, and the lease that it was sampled for.
+/// A trajectory, and the lease for which it was sampled.
 package struct SampledTrajectory: Sendable, Equatable {
   package var lease: LeaseID
   package var trajectory: Trajectory
@@ -48,7 +48,7 @@ package struct SampledTrajectory: Sendable, Equatable {
 
 package struct Worker: Sendable {
   private var hello: Hello
-  /// Slots to hold at a time.
+  /// Slots that the worker holds at a time.
   private let capacity: Int
   private var isWelcome = false
   private var isDraining = false
@@ -60,16 +60,16 @@ package struct Worker: Sendable {
   private var fetcher: BundleFetcher
   /// Leases that wait for their policy.
   private var waiting: [Lease] = []
-  /// The policy of each lease that the engine works on, and the slots that it still owes.
+  /// For each lease that the engine works on: its policy, and the number of slots that are not sampled yet.
   private var sampling = SortedMap<LeaseID, (policy: PolicyVersion, owed: Int)>()
-  /// What the coordinator has not confirmed.
+  /// Trajectories that the coordinator has not confirmed.
   private var unsettled = SortedMap<Slot, SampledTrajectory>()
-  /// Slots that the coordinator was told to have room for, and has not sent.
+  /// Slots for which the worker announced room and that the coordinator has not sent yet.
   private var announcedWant = 0
 
   /// - Parameters:
-  ///   - capacity: slots to hold at a time; enough that the engine's batch stays full while results travel.
-  ///   - digest: what chunks of weights are known by.
+  ///   - capacity: slots to hold at a time; enough that the engine's batch stays full while results are on their way.
+  ///   - digest: computes the digest that identifies a chunk of weights.
   package init(hello: Hello, capacity: Int, digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) {
     self.hello = hello
     self.capacity = capacity
@@ -118,7 +118,7 @@ package struct Worker: Sendable {
     case .bundle, .chunk, .missing: onFetcher(&effects) { $0.told(message, now: now, &$1) }
     case .lease(let lease):
       announcedWant -= lease.slotCount
-      // A lease that arrives while draining goes back by our leaving.
+      // A lease that arrives while draining is granted to another worker when this one leaves.
       if !isDraining { waiting.append(lease) }
     case .settled(let slots): for slot in slots { unsettled[slot] = nil }
     case .revoke(let id):
@@ -140,7 +140,7 @@ package struct Worker: Sendable {
     isWelcome = true
     backoff.reset()
     heartbeat = welcome.heartbeat
-    // What was promised over the old connection has been promised to others; what is done is offered again.
+    // The old connection's leases were granted to others; finished trajectories are sent again.
     send(unsettled.values, &effects)
     onFetcher(&effects) { $0.joined(&$1) }
   }
@@ -149,14 +149,16 @@ package struct Worker: Sendable {
     isWelcome = false
     announcedWant = 0
     fetcher.lost()
-    // Leases that have not begun will be granted to others; those that have begun are worth finishing.
+    // Leases that have not begun will be granted to others. Leases that have begun are worth finishing.
     waiting = []
     effects.append(.connect(after: backoff.next()))
   }
 
-  /// Tells the coordinator of room that it does not know of, when that is a lease's worth or everything is empty.
+  /// Tells the coordinator about room that it does not know of, once the room is enough for a lease or the worker holds
+  /// no slots.
   ///
-  /// What is told adds up: slots held, on their way and still wanted never pass the capacity, however messages cross.
+  /// The announced numbers add up: slots that are held, on their way and still wanted never exceed the capacity, in
+  /// whatever order messages cross.
   private mutating func announce(_ effects: inout [WorkerEffect]) {
     guard isWelcome, !isDraining else { return }
     let room = capacity - heldSlots - announcedWant
@@ -169,7 +171,7 @@ package struct Worker: Sendable {
 
   package var installed: [PolicyVersion] { fetcher.installed }
 
-  /// Hands on what the fetcher wants done.
+  /// Passes on the effects that the fetcher asks for.
   private mutating func onFetcher(
     _ effects: inout [WorkerEffect], _ change: (inout BundleFetcher, inout [BundleFetcher.Effect]) -> Void
   ) {
@@ -184,8 +186,8 @@ package struct Worker: Sendable {
     }
   }
 
-  /// Two stay: the one before may be asked for again (an evaluation beside the next step). Older ones go, each as soon
-  /// as no lease that is held is to be sampled from it.
+  /// The two newest versions stay, because the older of them can be needed again (an evaluation at the same time as the
+  /// next step). An older version is dropped as soon as no held lease is sampled from it.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
     for version in installed.dropLast(2) where !isInUse(version) {
       onFetcher(&effects) { $0.drop(version, &$1) }
@@ -197,8 +199,8 @@ package struct Worker: Sendable {
     sampling.values.contains { $0.policy == version } || waiting.contains { $0.policy == version }
   }
 
-  /// Starts the leases whose policy is here. One whose number the engine is working on waits until that is done: a
-  /// restarted coordinator numbers its leases from 1 again.
+  /// Starts the leases whose policy is installed. If the engine already works on a lease with the same number, the new
+  /// lease waits until the old one is done: a restarted coordinator numbers its leases from 1 again.
   private mutating func startWaiting(_ effects: inout [WorkerEffect]) {
     var later: [Lease] = []
     for lease in waiting {
@@ -226,7 +228,7 @@ package struct Worker: Sendable {
     if isWelcome { send(sampled, &effects) }
   }
 
-  /// Offers trajectories to the coordinator, those of a lease together.
+  /// Sends trajectories to the coordinator, grouped by lease.
   private func send(_ sampled: [SampledTrajectory], _ effects: inout [WorkerEffect]) {
     var byLease = SortedMap<LeaseID, [Trajectory]>()
     for entry in sampled {

@@ -1,9 +1,9 @@
-// CoordinatorLoad: a real coordinator process under many synthetic workers, over real sockets.
+// CoordinatorLoad: a real coordinator process that serves many synthetic workers over real sockets.
 //
-// The coordinator is `ttrl coordinator` with its ledger on the disk; the workers and a learner live in this process,
-// which is the load, or the workers elsewhere (SyntheticCrew), for which this one then waits. What is measured is the
-// coordinator's: trajectories that it has made durable and acknowledged, its share of a core, its memory over time, how
-// long a worker waits for a lease. Not here: sampling (bench rollout).
+// The coordinator is `ttrl coordinator` with its ledger on the disk. The workers and a learner run in this process,
+// which is the load. The workers can also run in other processes (SyntheticCrew); then this process waits for them. The
+// figures are the coordinator's: the trajectories that it has made durable and acknowledged, its share of a core, its
+// memory over time, and how long a worker waits for a lease. Not here: sampling (bench rollout).
 
 import Base
 import LanguageModel
@@ -13,20 +13,20 @@ import Records
 import Runs
 import Tensors
 
-/// What the load is.
+/// The settings of the load.
 package struct CoordinatorLoad: Sendable {
   package var workers: Int
-  /// Prompts of a step, and responses of each.
+  /// Prompts of a step, and responses to each prompt.
   package var prompts: Int
   package var samples: Int
   package var responseTokens: Int
-  /// Of one worker; 0: what is leased is sampled at once.
+  /// The speed of one worker. 0: a lease is sampled at once.
   package var tokensPerSecond: Int
-  /// How long to measure, from when all workers have joined.
+  /// How long to measure, after all workers have joined.
   package var seconds: Int
-  /// nil: plain TCP.
+  /// nil means plain TCP.
   package var key: ClusterKey?
-  /// Where workers of other processes come; nil: they are in this one.
+  /// The address to which workers in other processes connect. nil: the workers are in this process.
   package var listen: HostPort?
 
   package init(
@@ -46,7 +46,7 @@ package struct CoordinatorLoad: Sendable {
   static let arithmetic = "synthetic none"
 }
 
-/// Why there is no figure.
+/// Why there are no figures.
 package enum LoadError: Error, Sendable, CustomStringConvertible {
   case noCoordinator(log: String)
   case notAllJoined(Int, of: Int, seconds: Int)
@@ -73,7 +73,7 @@ package final class LoadedCoordinator {
   private let say: (String) -> Void
   private let loop: EventLoop
   private var child: ChildProcess?
-  /// nil where workers are elsewhere.
+  /// nil if the workers are in other processes.
   private var crew: SyntheticCrew?
   private var learner: SyntheticLearner?
   private var failure: (any Error)?
@@ -82,16 +82,16 @@ package final class LoadedCoordinator {
   private var waits: [Double] = []
   private var isMeasuring = false
 
-  /// How long the coordinator may take to listen, and workers to join.
+  /// The longest time until the coordinator listens, and until the workers have joined.
   private static let startSeconds: UInt64 = 30
   private static let joinSeconds: UInt64 = 240
-  /// Waits that are kept for the percentiles.
+  /// The most waiting times that are kept for the percentiles.
   private static let waitsMax = 1 << 20
 
   /// - Parameters:
-  ///   - load: what to put on the coordinator.
-  ///   - directory: an empty one, which the coordinator fills.
-  ///   - say: gets a line now and then.
+  ///   - load: the load on the coordinator.
+  ///   - directory: an empty directory, which the coordinator fills.
+  ///   - say: gets a line of progress from time to time.
   /// - Throws: if the loop or the key cannot be made.
   package init(_ load: CoordinatorLoad, in directory: String, say: @escaping (String) -> Void) throws {
     self.load = load
@@ -107,7 +107,7 @@ package final class LoadedCoordinator {
 
   /// Starts everything, measures, and ends everything.
   ///
-  /// - Throws: `LoadError`, or what keeps the coordinator from starting.
+  /// - Throws: `LoadError`, or the error that keeps the coordinator from starting.
   package func run() throws -> LoadFigures {
     try loop.onSignals([Signal.interrupt, Signal.terminate]) { _ in self.fail(LoadError.interrupted) }
     try prepare()
@@ -199,7 +199,7 @@ package final class LoadedCoordinator {
       loop.run(until: MonotonicClock.now() + .milliseconds(20))
       if crew == nil { joined = Set(try watched().workers().map(\.name)).count }
     }
-    // Without a learner there would be one round only.
+    // Without a learner there would be only one round.
     let learner = SyntheticLearner(
       policyBytes: RandomCheckpoint.publishedBytes(try RandomCheckpoint.least()), to: address, context, loop: loop)
     learner.connect()
@@ -211,7 +211,7 @@ package final class LoadedCoordinator {
     loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tickLearner() }
   }
 
-  /// The coordinator's ledger, as it is now.
+  /// The coordinator's ledger in its present state.
   private func watched() throws(LedgerError) -> Ledger { try Ledger(path: runDirectory.ledger, mode: .readOnly) }
 
   // MARK: Measuring
@@ -220,7 +220,7 @@ package final class LoadedCoordinator {
     guard let pid = child?.pid else { throw LoadError.noCoordinator(log: lastWords) }
     var figures = LoadFigures(load)
     isMeasuring = true
-    // Workers elsewhere do not tell how many of theirs were acknowledged; the ledger does.
+    // Workers in other processes do not report how many trajectories were acknowledged, so the ledger is read.
     let stored = crew == nil ? try watched().trajectoryCount() : 0
     let begun = MonotonicClock.now()
     let before = ProcessUsage(of: pid)
@@ -269,12 +269,14 @@ package final class LoadedCoordinator {
 
   // MARK: The ceiling
 
-  /// Trajectories a second that the ledger alone makes durable on this disk, as many at a time as came together.
+  /// Trajectories per second that the ledger alone makes durable on this disk. The commits are as large as those that
+  /// were measured.
   private func ledgerAlone(_ figures: LoadFigures) throws -> Double {
     let ledger = try Ledger(path: directory + "/ceiling.sqlite", mode: .readWrite)
     let round = RoundID.train(step: 0)
     try ledger.open(round, policy: PolicyVersion(0), slots: 1, at: 0)
-    // A commit waits 10 ms for more: what comes in that time at the measured rate, and at least one delivery.
+    // A commit waits 10 ms for more trajectories. It has those that arrive in that time at the measured rate, and at
+    // least one delivery.
     let batch = max(16, figures.settled / max(1, Int(figures.seconds * 100)))
     let tokens = [Int32](repeating: 7, count: load.responseTokens)
     let logprobs = [Float](repeating: -1, count: load.responseTokens)

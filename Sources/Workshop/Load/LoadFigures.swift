@@ -1,4 +1,4 @@
-// LoadFigures: what a coordinator under load did, for machines and for people.
+// LoadFigures: what a coordinator did under load, for programs and for people.
 
 package import Base
 
@@ -6,25 +6,25 @@ package struct LoadFigures: Sendable {
   let load: CoordinatorLoad
   var joinSeconds = 0.0
   var seconds = 0.0
-  /// Trajectories acknowledged, and steps that became complete.
+  /// Trajectories that were acknowledged, and steps that became complete.
   var settled = 0
   var steps = 0
-  /// Processor time per second, of the coordinator and of the process that is the load.
+  /// Processor time per second, of the coordinator and of this process (the load).
   var coordinatorCores = 0.0
   var loadCores = 0.0
-  /// Of the coordinator, at the end of every second; and the most that it held.
+  /// The coordinator's memory at the end of every second, and its peak.
   var residentBytes: [Int] = []
   var peakBytes = 0
-  /// Seconds from asking for work to being leased some, within a round; ascending.
+  /// Seconds from the request for work to a lease, within a round; ascending.
   var waits: [Double] = []
-  /// Trajectories a second that the ledger alone makes durable.
+  /// Trajectories per second that the ledger alone makes durable.
   var ledgerOnly = 0.0
 
   init(_ load: CoordinatorLoad) { self.load = load }
 
   private var rate: Double { Double(settled) / max(seconds, 1e-9) }
 
-  /// What could be reached: sampling alone where it takes time, the ledger alone where it takes none.
+  /// The most that is possible: the workers' sampling if it takes time, otherwise the ledger alone.
   private var ceiling: Double {
     guard load.tokensPerSecond > 0 else { return ledgerOnly }
     return Double(load.workers * load.tokensPerSecond) / Double(load.responseTokens)
@@ -59,7 +59,7 @@ package struct LoadFigures: Sendable {
     return .object(measured + details)
   }
 
-  /// Some lines for a person.
+  /// The figures as a few lines of text.
   package var text: String {
     let of = load.tokensPerSecond > 0 ? "what the workers can sample" : "the ledger alone"
     let share = ceiling > 0 ? Int((100 * rate / ceiling).rounded()) : 0

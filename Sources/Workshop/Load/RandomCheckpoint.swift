@@ -1,13 +1,14 @@
-// RandomCheckpoint: a Hugging Face model directory whose model has learnt nothing.
+// RandomCheckpoint: a Hugging Face model directory with an untrained model.
 //
-// For trying the program on vocabularies and shapes without real weights. The same arguments give the same files.
+// It serves to try the program with vocabularies and shapes without real weights. The same arguments give the same
+// files.
 
 package import LanguageModel
 import Platform
 import Tensors
 
 package enum RandomCheckpoint {
-  /// The least that is a model: for work that is not about models.
+  /// The smallest configuration that is a model: for work that does not depend on the model.
   static func least() throws -> CheckpointConfiguration {
     let text = """
       {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 258, "hidden_size": 16,
@@ -18,23 +19,23 @@ package enum RandomCheckpoint {
     return try CheckpointConfiguration(config: Array(text.utf8))
   }
 
-  /// Bytes of its weights as they are published.
+  /// The number of bytes of its weights when they are published.
   static func publishedBytes(_ configuration: CheckpointConfiguration) -> Int {
     ParameterLayout(configuration.model).count * 2
   }
 
   /// - Parameters:
   ///   - tokenizer: path of a tokenizer.json, or of a directory that has one.
-  ///   - directory: made if it is missing.
+  ///   - directory: created if it does not exist.
   /// - Throws: if a file cannot be read or written.
   package static func write(
     _ configuration: CheckpointConfiguration, tokenizer: String, to directory: String, seed: UInt64
   ) throws {
     var configuration = configuration
     configuration.weightType = .bfloat16
-    // The embedding is the head too, where it is tied. These deviations give logits of about 4: far below, all tokens
-    // are about equally likely, and top-p has to rank the whole vocabulary; far above, the last token comes again for
-    // ever.
+    // If the embedding is tied, it is the head too. These deviations give logits of about 4. With much smaller logits
+    // all tokens are about equally likely, and top-p has to rank the whole vocabulary. With much larger logits the last
+    // token is repeated forever.
     let scale = 4 / Double(configuration.model.hiddenSize).squareRoot()
     let parameters = initialParameters(
       configuration.model, scales: InitialScales(embedding: scale, head: 1), seed: seed)

@@ -1,7 +1,7 @@
 // SyntheticLearner: a learner that takes every batch and publishes a version at once, without training.
 //
-// With it a coordinator under load goes through rounds, batches and versions as in a run. The machine (Fleet.Learner)
-// and the messages are the real ones; the weights are made up.
+// With it, a coordinator under load has rounds, batches and versions as in a run. The state machine (Fleet.Learner) and
+// the messages are real. The weights are made up.
 
 import Base
 import Fleet
@@ -74,7 +74,7 @@ final class SyntheticLearner {
     return report
   }
 
-  /// Differs from version to version.
+  /// The bytes differ from version to version.
   private func published(_ version: PolicyVersion) -> [UInt8] {
     (0..<policyBytes).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ Int(version.number)) }
   }

@@ -1,8 +1,8 @@
-// SyntheticWorker: a rollout worker whose sampling takes time and no processor.
+// SyntheticWorker: a rollout worker whose sampling takes time but no processor time.
 //
-// The machine (Fleet.Worker), the connection and every message are those of a real worker; what it samples is made up
-// from the slot's own numbers, so that the same slot gives the same trajectory from every worker. A thousand of them
-// live on one loop.
+// The state machine (Fleet.Worker), the connection and every message are those of a real worker. The trajectories are
+// made up from the slot's numbers, so the same slot gives the same trajectory from every worker. A thousand workers run
+// on one loop.
 
 import Base
 import Fleet
@@ -10,14 +10,14 @@ package import Platform
 import Records
 import Transport
 
-/// What all synthetic workers report to.
+/// The functions to which all synthetic workers report.
 struct WorkerReports {
   var joined: () -> Void
   /// Trajectories that the coordinator has acknowledged.
   var settled: (Int) -> Void
-  /// From asking for work to being leased some.
+  /// The time from the request for work to a lease.
   var waited: (Instant.Span) -> Void
-  /// It ended of its own accord, and why.
+  /// The worker ended by itself, with this reason.
   var ended: (String) -> Void
   /// Its connection ended.
   var lost: () -> Void = {}
@@ -28,7 +28,7 @@ final class SyntheticCrew {
   private let loop: EventLoop
   private let workers: [SyntheticWorker]
 
-  /// Workers that connect in one second: fewer than a listening socket queues.
+  /// Workers that connect in one second. They are fewer than a listening socket queues.
   private static let joinsPerSecond = 250
 
   init(
@@ -52,20 +52,21 @@ final class SyntheticCrew {
     for worker in workers { worker.leave() }
   }
 
-  /// Ten parts of the workers, one after the other, each twice a second.
+  /// The workers are in ten parts, which tick one after the other. Each part ticks twice a second.
   private func tick(from part: Int) {
     for index in stride(from: part, to: workers.count, by: 10) { workers[index].tick() }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(50)) { self.tick(from: (part + 1) % 10) }
   }
 }
 
-/// Is `load.workers` synthetic workers of a coordinator under load elsewhere, until it has measured.
+/// Runs `load.workers` synthetic workers for a coordinator under load in another process, until that process has
+/// measured.
 ///
 /// - Parameters:
-///   - load: as the coordinator's; how many, and how fast.
-///   - name: what they are called, with a number behind it; differs from process to process.
-///   - coordinator: where it listens.
-/// - Throws: if there is no loop or context to be had, or a worker is refused.
+///   - load: as the coordinator's; how many workers, and how fast they are.
+///   - name: the workers' name, followed by a number; differs from process to process.
+///   - coordinator: the address at which it listens.
+/// - Throws: if the loop or the context cannot be made, or a worker is refused.
 package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinator: HostPort) throws {
   Machine.raiseDescriptorLimit()
   let loop = try EventLoop()
@@ -80,7 +81,7 @@ package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinato
       failure = .workerEnded($0)
       stop()
     },
-    // Before all have joined, a worker tries again; afterwards a lost connection is the end.
+    // Before all workers have joined, a worker tries again. After that a lost connection ends the load.
     lost: { if joined == load.workers { stop() } })
   let crew = SyntheticCrew(load, named: name, to: coordinator, context, loop: loop, reports)
   crew.start()
@@ -97,17 +98,17 @@ final class SyntheticWorker {
   private let reports: WorkerReports
   private var hasJoined = false
   private var isOver = false
-  /// When what is queued will have been sampled.
+  /// When all queued slots will have been sampled.
   private var busyUntil = Instant.zero
   private var tokens: UInt64 = 0
   private var leases: Set<LeaseID> = []
-  /// Since when it has asked for work. A round's end, when there is none, does not count.
+  /// Since when the worker has waited for work. The end of a round, when there is no work, does not count.
   private var askedAt: Instant?
   private var lastRound: RoundID?
 
-  /// Slots that one holds at a time: those of two leases.
+  /// Slots that one worker holds at a time: those of two leases.
   private static let capacity = 2 * Limits.slotsPerLease
-  /// Trajectories that are delivered together: about what a real worker gathers.
+  /// Trajectories that are delivered together: about as many as a real worker collects.
   private static let delivery = 16
 
   init(

@@ -1,8 +1,9 @@
-// Agenda: what is going to happen, in order of time, and of arrangement where times are equal.
+// Agenda: the events that are still to happen, ordered by time. Events at the same time are in the order in which they
+// were scheduled.
 
 import Base
 
-/// A priority queue of future happenings.
+/// A priority queue of future events.
 struct Agenda<Happening> {
   private struct Entry {
     var at: Instant
@@ -26,7 +27,7 @@ struct Agenda<Happening> {
     }
   }
 
-  /// Takes out the next happening.
+  /// Removes the next event and returns it.
   mutating func next() -> (at: Instant, happening: Happening)? {
     guard let first = heap.first, let last = heap.popLast() else { return nil }
     guard !heap.isEmpty else { return (first.at, first.happening) }

@@ -1,7 +1,7 @@
-// CoordinatorShell: the coordinator's machine with a simulated ledger, policy store and network around it.
+// CoordinatorShell: the coordinator's state machine with a simulated ledger, policy store and network around it.
 //
-// It does what CoordinatorRole does with SQLite, files and sockets, and checks what a machine cannot check of itself:
-// that nothing is acknowledged that is not durable, and that no file is written while it is being verified.
+// It does what CoordinatorRole does with SQLite, files and sockets. It also checks what a state machine cannot check
+// itself: nothing is acknowledged that is not durable, and no file is written while it is being verified.
 
 import Base
 import Bundles
@@ -75,7 +75,7 @@ final class CoordinatorShell: Shell {
     do {
       while let message = try decoder.next() {
         feed(.received(message, from: id), in: world)
-        // The message may have ended the connection, or the process.
+        // The message can have ended the connection or the process.
         guard decoders.contains(id), world.survives(seat, incarnation: incarnation) else { return }
       }
       decoders[id] = decoder
@@ -153,8 +153,9 @@ final class CoordinatorShell: Shell {
     world.send(message, on: LinkID(id.number), from: seat)
   }
 
-  /// With the planted bug the acknowledgement overtakes the write; only a crash in between shows it, as a lost slot.
-  /// That a slot was not needed, or that the run ends without its round, is durable before any peer is told.
+  /// With the planted bug the acknowledgement is sent before the write. Only a crash between the two shows it, as a
+  /// lost slot. It is durable before any peer is told that a slot was not needed, or that the run ends without the
+  /// slot's round.
   private func isDurable(_ slot: Slot, in world: World) -> Bool {
     world.bug == .acknowledgeBeforeStore || world.directory.trajectories.contains(slot)
       || world.directory.unneeded.contains(slot) || world.directory.abandoned.contains(slot.round)
@@ -172,7 +173,7 @@ final class CoordinatorShell: Shell {
 
   // MARK: Votes
 
-  /// What is durable decides, so a restarted coordinator counts again what it finds.
+  /// Only durable trajectories decide votes, so a restarted coordinator counts again what is durable.
   private func recount(in world: World) {
     for trajectory in world.directory.trajectories.values where !world.directory.closed.contains(trajectory.slot.round)
     {
@@ -293,7 +294,7 @@ final class CoordinatorShell: Shell {
 }
 
 extension CoordinatorEffect {
-  /// It writes to the ledger.
+  /// The effect writes to the ledger.
   fileprivate var isCommit: Bool {
     switch self {
     case .store, .storeUnneeded, .closeRound, .addRounds, .abandonRounds: true

@@ -1,9 +1,8 @@
-// Dice: the only source of chance in a simulation.
+// Dice: the only source of random numbers in a simulation.
 //
-// A simulation draws everything, from its settings to the length of one packet's journey, from a few of these, each a
-// stream named by the seed and a number. The same seed therefore lives the same life, event for event. Streams are kept
-// apart (settings, network, faults, work, the vote's rules, how
-// far sampling is behind) so that a change in one place does not reshuffle all
+// A simulation draws everything, from its settings to the time that one packet takes, from a few streams. Each stream
+// is identified by the seed and a number. So the same seed gives the same run, event by event. Streams are separate
+// (settings, network, faults, work, the vote's rules, staleness), so that a change in one place does not change all
 // others.
 
 import Base
@@ -56,13 +55,13 @@ struct Dice: Sendable {
   /// One of `choices`, which are not empty.
   mutating func pick<Choice>(_ choices: [Choice]) -> Choice { choices[index(below: choices.count)] }
 
-  /// A length of time between the two, evenly.
+  /// A random time between the two, uniformly distributed.
   mutating func span(_ low: Instant.Span, _ high: Instant.Span) -> Instant.Span {
     let width = Double(high.nanoseconds - low.nanoseconds)
     return Instant.Span(nanoseconds: low.nanoseconds + UInt64(uniform() * width))
   }
 
-  /// A length of time whose size is itself a matter of chance: `low` doubled 0 to `doublings` times.
+  /// A random time of random magnitude: `low` doubled 0 to `doublings` times.
   mutating func wildSpan(_ low: Instant.Span, doublings: Int) -> Instant.Span {
     Instant.Span(nanoseconds: low.nanoseconds << UInt64(index(below: doublings + 1)))
   }

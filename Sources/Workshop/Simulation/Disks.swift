@@ -1,9 +1,9 @@
-// Disks: what outlives a process: the coordinator's run directory and the learner's checkpoints.
+// Disks: what survives a process: the coordinator's run directory and the learner's checkpoints.
 //
-// A write here is durable the moment it is made, and crash points lie before and after each. The ledger's commits are
-// whole or not there (SQLite's word, and PowerLossTests'), and may find no room. Files, of policies and checkpoints,
-// may be left half written by a process that dies. The run directory also holds the
-// strictest checker: nothing may be stored twice, and only what the reference run would have sampled.
+// A write is durable at once, and crash points are before and after each write. The ledger's commits are atomic (SQLite
+// guarantees it, and PowerLossTests tests it), and they can find the disk full. Files of policies and checkpoints can
+// be left half written by a process that dies. The run directory also has the strictest checker: nothing is stored
+// twice, and only what the reference run would have sampled is stored.
 
 import Base
 import Records
@@ -24,7 +24,7 @@ struct RunDirectory {
 
   init(initial bytes: [UInt8]) { seal(manifest(of: bytes, version: PolicyVersion(0)), bytes) }
 
-  /// - Returns: what is wrong with it, if something is.
+  /// - Returns: what is wrong with the trajectory; nil if it is right.
   mutating func store(_ trajectory: Trajectory) -> String? {
     if trajectories.contains(trajectory.slot) { return "\(trajectory.slot) was stored twice" }
     trajectories[trajectory.slot] = trajectory
@@ -47,7 +47,7 @@ struct RunDirectory {
     policies[manifest.version] = bytes
   }
 
-  /// Half of a file is under the version's name, and the ledger knows nothing of it.
+  /// Half of the file is under the version's name, and the ledger does not have the version.
   mutating func tear(_ version: PolicyVersion, _ bytes: [UInt8]) {
     policies[version] = Array(bytes.prefix(bytes.count / 2))
   }
@@ -64,13 +64,13 @@ struct RunDirectory {
   func stored(_ slot: Slot) -> Trajectory? { trajectories[slot] }
 }
 
-/// What a learner can continue from.
+/// The state from which a learner can continue.
 struct Checkpoint {
   var version: PolicyVersion
   var state: [UInt8]
-  /// What the steps before came to, per prompt.
+  /// The results of the steps before, per prompt.
   var history = History()
-  /// What to publish for it; nil for the model that the run began with.
+  /// What to publish for this checkpoint; nil for the model with which the run began.
   var publication: Publication?
   /// Whether all of it was written.
   var isWhole = true
@@ -84,21 +84,22 @@ struct Checkpoint {
 
 /// The learner's checkpoints: the initial model, and the two newest.
 ///
-/// Newest means of the highest version, not written last: a learner that was paused, and has a successor by now, goes
-/// on and writes an old version before it learns that it has been replaced (seed 1025).
+/// The newest checkpoint is the one of the highest version, which is not always the one that was written last. A
+/// learner that was paused and already has a successor continues, and writes an old version before it learns that it
+/// was replaced (seed 1025).
 struct CheckpointFolder {
   private let initial: Checkpoint
   private var kept = SortedMap<PolicyVersion, Checkpoint>()
 
   init(initial: Checkpoint) { self.initial = initial }
 
-  /// The newest that its checksum says is whole.
+  /// The newest checkpoint that is complete according to its checksum.
   var newest: Checkpoint { kept.values.last { $0.isWhole } ?? initial }
 
-  /// The newest, whatever its checksum says.
+  /// The newest checkpoint, without a check of its checksum.
   var newestUnverified: Checkpoint { kept.values.last ?? initial }
 
-  /// Half of it is written.
+  /// Only half of the checkpoint is written.
   mutating func tear(_ checkpoint: Checkpoint) {
     var torn = checkpoint
     torn.isWhole = false
@@ -111,7 +112,7 @@ struct CheckpointFolder {
     if kept.count > 2, let oldest = kept.keys.first { kept[oldest] = nil }
   }
 
-  /// The newest turns out to be damaged: it is set aside, and the one before counts.
+  /// The newest checkpoint is found to be damaged: it is set aside, and the one before it is used.
   mutating func loseNewest() {
     if let newest = kept.keys.last { kept[newest] = nil }
   }

@@ -1,31 +1,33 @@
-// Enumeration: everything that can happen to a small world, one after another.
+// Enumeration: walks through everything that can happen to a small world.
 //
-// Depth first through all choices, and at every effect of every choice the variant in which the process dies there.
-// Worlds are remembered by a hash, so that two orders which lead to the same world are followed once; how
-// many orders there were is counted all the same. A cycle would be a run that may go on for ever, and is a finding.
+// It goes depth first through all choices. At every effect of every choice it also takes the variant in which the
+// process dies there. Worlds are remembered by a hash: if two orders of events lead to the same world, that world is
+// followed only once. All orders are counted. A cycle would be a run that can continue forever, so it is reported as a
+// violation.
 
 package struct Enumeration: Sendable {
-  /// Different worlds, and steps between them.
+  /// The number of different worlds, and of steps between them.
   package private(set) var worlds = 0
   package private(set) var steps = 0
-  /// Ways from the beginning to an end. They are many: a floating-point number.
+  /// The number of paths from the beginning to an end. It is a floating-point number because there are many.
   package private(set) var schedules = 0.0
-  /// The longest of them.
+  /// The number of events on the longest path.
   package private(set) var longest = 0
-  /// What was found wrong first, and the choices that lead to it.
+  /// The first violation that was found, and the choices that lead to it.
   package private(set) var violation: String?
   package private(set) var path: [String] = []
-  /// All of it was walked; otherwise as many worlds as were allowed.
+  /// All worlds were visited; false if the limit on worlds was reached.
   package private(set) var isComplete = true
 
   private let worldsMax: Int
-  /// Events of one run. Those that end have some hundred.
+  /// The most events of one run. Runs that end have a few hundred.
   private static let longestPossible = 2000
-  /// Schedules from a world that was walked to its end, and their longest; nil while it is being walked.
+  /// The number of schedules from a world that was explored completely, and the longest of them; nil while it is being
+  /// explored.
   private var known: [UInt64: (schedules: Double, longest: Int)?] = [:]
   private var way: [Step] = []
 
-  /// A choice, and after how many of its effects the process that acts dies.
+  /// A choice, and after how many of its effects the acting process dies.
   private struct Step: Sendable {
     var choice: Choice
     var diesAfter: Int?
@@ -33,12 +35,12 @@ package struct Enumeration: Sendable {
     var text: String { diesAfter.map { "\(choice), and dies after \($0) effects" } ?? "\(choice)" }
   }
 
-  /// Walks.
+  /// Explores all worlds.
   ///
   /// - Parameters:
   ///   - size: of the world.
   ///   - bug: a mistake to make on purpose.
-  ///   - worldsMax: after so many it gives up.
+  ///   - worldsMax: the exploration stops after this many worlds.
   package init(_ size: SmallWorldSize, bug: PlantedBug? = nil, worldsMax: Int = .max) {
     self.worldsMax = worldsMax
     let result = walk(SmallWorld(size, bug: bug))
@@ -74,7 +76,7 @@ package struct Enumeration: Sendable {
       last.examine()
       if let wrong = last.violation { found(wrong) }
     }
-    // A process may still die after the end.
+    // A process can still die after the end.
     var sum = isEnd ? 1.0 : 0
     var longest = 0
     for (step, next) in successors(of: world) {

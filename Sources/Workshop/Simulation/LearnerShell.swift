@@ -1,9 +1,10 @@
-// LearnerShell: the learner's machine with training, a checkpoint folder and a connection around it.
+// LearnerShell: the learner's state machine with training, a checkpoint folder and a connection around it.
 //
-// Training is TTRL's `learn` over the toy policy, the very function of the algorithm page. A checkpoint becomes durable
-// some time after its version was published, if the learner lives so long; the next one, and leaving, wait for it. The
-// last is durable before the machine hears that the step is trained. Some scenarios write one only every few versions.
-// So a learner that dies often has steps to train again.
+// Training is TTRL's `learn` with the toy policy; `learn` is the function of the algorithm page. A checkpoint becomes
+// durable some time after its version was published, if the learner lives that long. The next checkpoint waits for it,
+// and so does the learner's exit. The last checkpoint is durable before the state machine is told that the step is
+// trained. In some scenarios a checkpoint is written only every few versions. So a learner that dies often has to train
+// steps again.
 
 import Base
 import Fleet
@@ -17,18 +18,18 @@ final class LearnerShell: Shell {
   private var machine: Learner
   private var link: LinkID?
   private var decoder = FrameDecoder()
-  /// What this process holds in memory: the newest checkpoint, when it is durable.
+  /// The state that this process holds in memory: the newest checkpoint, when it is durable.
   private var held: Checkpoint
   /// The checkpoint that is being written.
   private var pending: Checkpoint?
   var isWriting: Bool { pending != nil }
-  /// It trains, and nothing comes of it; it does not look after its connection either.
+  /// Training hangs and gives no result. The learner does not serve its connection either.
   private var isHanging = false
 
   init(seat: SeatID, world: World) {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
-    // Not behind the back of another learner, which has no reason to write what it wrote again.
+    // Not while another learner is alive: that learner has no reason to write its checkpoint again.
     let isAlone = !World.learnerSeats.contains { $0 != seat && world.seats[$0].isAlive }
     if isAlone, world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
       world.note(seat, 40, "finds its newest checkpoint damaged")
@@ -146,7 +147,7 @@ final class LearnerShell: Shell {
     feed(.trained(publication.manifest, report: publication.report), in: world)
   }
 
-  /// The checkpoint that is being written, if there is one, is durable from here on.
+  /// The checkpoint that is being written, if there is one, is durable from now on.
   private func finishCheckpoint(in world: World) {
     guard let pending else { return }
     self.pending = nil

@@ -1,14 +1,14 @@
-// Reference: what the run must come to, computed by `improve` step by step on one thread, with no fleet at all.
+// Reference: the correct result of a run, computed by `improve` step by step on one thread, without a fleet.
 //
-// This is the judge. The simulated fleet may lose processes, packets and time; every trajectory it stores, every
-// version it publishes and the state it ends with are compared with these, bit for bit.
+// The simulated fleet is compared with it. The fleet can lose processes, packets and time. Every trajectory that it
+// stores, every version that it publishes and its final state are compared with the reference, bit for bit.
 
 import Answers
 import Base
 package import Records
 import TTRL
 
-/// The undisturbed run of a scenario.
+/// A scenario's run without faults.
 package struct Reference: Sendable {
   /// Published bytes by version, 0 to `steps`.
   package let published: [[UInt8]]
@@ -58,7 +58,7 @@ package struct Reference: Sendable {
 }
 
 extension Reference {
-  /// Those of a round's trajectories that count.
+  /// The trajectories of a round that count.
   package func counted(_ trajectories: [Trajectory], of spec: RoundSpec) -> [Trajectory] {
     guard spec.id.purpose == .train else { return trajectories }
     return spec.prompts.flatMap { prompt in
@@ -69,7 +69,7 @@ extension Reference {
   }
 }
 
-/// What a learner says of a step: figures that depend on every answer that counts and on earlier visits.
+/// A learner's report of a step. Its figures depend on every answer that counts and on earlier visits.
 func report(ofStep step: UInt32, _ judgements: [Judgement]) -> StepReport {
   StepReport(
     step: step,
@@ -83,7 +83,7 @@ func report(ofStep step: UInt32, _ judgements: [Judgement]) -> StepReport {
 }
 
 extension Scenario {
-  /// The answer that a trajectory gives; the toy's answers depend on nothing else.
+  /// The answer that a trajectory gives. The toy policy's answers depend on nothing else.
   func answer(of trajectory: Trajectory) -> AnswerKey? {
     initialPolicy.answer(of: trajectory, to: prompts[Int(trajectory.slot.prompt)])
   }
@@ -102,13 +102,13 @@ extension Scenario {
     switch set {
     case .training: prompts[Int(prompt)].tokens
     case .heldOut: heldOut[Int(prompt)].tokens
-    // The simulated plan has none.
+    // The simulated plan has no transfer prompts.
     case .transfer: []
     }
   }
 }
 
-/// The manifest that goes with published bytes.
+/// The manifest of published bytes.
 func manifest(of bytes: [UInt8], version: PolicyVersion) -> PolicyManifest {
   PolicyManifest(version: version, byteCount: UInt64(bytes.count), digest: digest(bytes))
 }

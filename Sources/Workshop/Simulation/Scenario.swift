@@ -1,8 +1,9 @@
-// Scenario: what one seed simulates: the run, the fleet it runs on, and what goes wrong.
+// Scenario: what one seed simulates: the run, the fleet, and the faults.
 //
-// Settings are drawn swarm-fashion: every fault is off in about half of the scenarios and its rate differs by orders of
-// magnitude in the others, because a run in which everything fails all the time never gets deep enough to fail in an
-// interesting way. Rounds are small (a few dozen slots) and seconds long, so that faults fall everywhere in them.
+// The settings are drawn as in swarm testing. Every fault is off in about half of the scenarios. In the others its rate
+// differs by orders of magnitude, because a run in which everything fails all the time never gets far enough to reach
+// interesting failures. Rounds are small (a few dozen slots) and last seconds, so that faults occur at every point of a
+// round.
 
 import Answers
 import Base
@@ -10,9 +11,9 @@ import Fleet
 package import Records
 import TTRL
 
-/// Something that goes wrong. The raw value names it in reports.
+/// A kind of fault. The raw value is its name in reports.
 package enum FaultKind: String, CaseIterable, Sendable {
-  // Processes. Kills strike between two events, crashes between two effects of one event.
+  // Processes. Kills happen between two events, crashes between two effects of one event.
   case killCoordinator = "kill_coordinator"
   case killLearner = "kill_learner"
   case killWorker = "kill_worker"
@@ -20,12 +21,12 @@ package enum FaultKind: String, CaseIterable, Sendable {
   case pauseCoordinator = "pause_coordinator"
   case pauseLearner = "pause_learner"
   case pauseWorker = "pause_worker"
-  /// A worker's engine makes no progress for minutes, while the worker goes on talking.
+  /// A worker's engine makes no progress for minutes, while the worker continues to send messages.
   case stallEngine = "stall_engine"
   case drainWorker = "drain_worker"
-  /// A worker that left comes back as a new one.
+  /// A worker that left is replaced by a new one.
   case joinWorker = "join_worker"
-  /// A supervisor that believes the learner dead starts another beside it.
+  /// A supervisor takes the learner for dead and starts another one while the first is running.
   case secondLearner = "second_learner"
 
   // The network.
@@ -33,28 +34,28 @@ package enum FaultKind: String, CaseIterable, Sendable {
   case refuseConnection = "refuse_connection"
   case delayPacket = "delay_packet"
 
-  // Disks: bytes that are not what was written.
+  // Disks: bytes that differ from what was written.
   case damageInstall = "damage_install"
   case damagePublication = "damage_publication"
   case damageCheckpoint = "damage_checkpoint"
 
-  // Workers that pass weights on: other bytes than they have, or none.
+  // Workers that relay weights: they send wrong bytes, or none.
   case lieAsRelay = "lie_as_relay"
   case swallowAsRelay = "swallow_as_relay"
 
-  // Drawn from dice of their own, so that seeds go on meaning what they meant without them.
-  /// A commit finds no room: the coordinator ends, and is started again when there is some.
+  // Drawn from separate dice, so that old seeds give the same run.
+  /// A commit finds the disk full: the coordinator ends, and is started again when there is space.
   case fullDisk = "full_disk"
-  /// The coordinator dies while it writes a policy: half a file is left under its name.
+  /// The coordinator dies while it writes a policy: half a file is left under the policy's name.
   case tornPolicy = "torn_policy"
-  /// The learner dies while it writes a checkpoint, and half of it is left.
+  /// The learner dies while it writes a checkpoint: half of the checkpoint is left.
   case tornCheckpoint = "torn_checkpoint"
-  /// The learner's training stands still until its watchdog ends it.
+  /// The learner's training hangs until its watchdog ends the process.
   case hangLearner = "hang_learner"
 
   var isLater: Bool { [.fullDisk, .tornPolicy, .tornCheckpoint, .hangLearner].contains(self) }
 
-  /// Whether the fault strikes by the clock; the others strike by chance, at each opportunity.
+  /// Whether the fault occurs at random times; the other faults occur by chance, at each opportunity.
   var isTimed: Bool {
     switch self {
     case .crashBetweenEffects, .refuseConnection, .delayPacket, .damageInstall, .damagePublication, .damageCheckpoint,
@@ -65,7 +66,7 @@ package enum FaultKind: String, CaseIterable, Sendable {
   }
 }
 
-/// A mistake made on purpose in the simulated shells, to show that the checkers would notice it.
+/// A mistake made on purpose in the simulated shells, to show that the checkers find it.
 package enum PlantedBug: String, CaseIterable, Sendable {
   /// The coordinator's shell acknowledges trajectories first and stores them afterwards.
   case acknowledgeBeforeStore
@@ -73,94 +74,96 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case dropCloseRound
   /// A restarted coordinator is not told what was settled.
   case forgetSettledOnRestart
-  /// A restarted coordinator is not told what its steps have made of the run.
+  /// A restarted coordinator is not told the run's course after its steps.
   case forgetCourseOnRestart
-  /// The coordinator's shell believes published bytes without comparing their digest.
+  /// The coordinator's shell accepts published bytes without comparing their digest.
   case sealUnverified
-  /// A worker's shell believes fetched bytes without comparing their digest.
+  /// A worker's shell accepts fetched bytes without comparing their digest.
   case installUnverified
-  /// A worker believes that a chunk is what it is called.
+  /// A worker accepts a chunk without checking its digest.
   case trustRelays
-  /// A worker's shell loses the chunks that it keeps with the connection.
+  /// A worker's shell loses its kept chunks when the connection ends.
   case forgetChunks
-  /// The coordinator's shell drops a bundle as soon as there is another.
+  /// The coordinator's shell drops a bundle as soon as there is another one.
   case dropBundleEarly
-  /// The batch is sent in the order in which trajectories were stored.
+  /// The batch is sent in the order in which its trajectories were stored.
   case batchInArrivalOrder
-  /// A worker's engine samples with whatever policy is the newest.
+  /// A worker's engine samples with the newest policy, instead of the lease's policy.
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
   /// The coordinator's shell does not make it durable which slots a vote did not need.
   case forgetUnneeded
-  /// A vote is counted in the order in which samples arrive, not in the canonical one.
+  /// A vote is counted in the order in which samples arrive, instead of the canonical order.
   case countInArrivalOrder
-  /// A coordinator that finds a policy's file believes it to be whole, whatever its ledger says.
+  /// A coordinator that finds a policy's file takes it for complete, whatever its ledger says.
   case believeTornPolicy
   /// The learner's checkpoint is not compared with its checksum when it is read.
   case believeTornCheckpoint
-  /// The coordinator's shell acknowledges what it had no room to store.
+  /// The coordinator's shell acknowledges trajectories although there was no space to store them.
   case overlookFullDisk
-  /// The learner takes what an older version sampled for its own.
+  /// The learner treats trajectories of an older version as its own.
   case ignoreStaleness
-  /// The learner's checkpoints leave out what earlier steps came to.
+  /// The learner's checkpoints leave out the results of earlier steps.
   case checkpointWithoutHistory
   /// The learner's checkpoints leave out the optimizer's state.
   case checkpointWithoutOptimizer
   /// The coordinator's shell drops a policy as soon as there is a newer one.
   case dropPolicyEarly
-  /// A worker's shell does not re-offer what a broken connection left unacknowledged. Harmless by design: slots name
-  /// their randomness, so others sample the same again. Here to show that it costs work and not results.
+  /// A worker's shell does not send again what was unacknowledged when a connection broke. This is harmless by design:
+  /// slots determine their random numbers, so other workers sample the same trajectories again. This bug is here to
+  /// show that it costs work but does not change results.
   case forgetUnsettled
 }
 
-/// How one worker is.
+/// The properties of one worker.
 struct WorkerTraits: Sendable {
   /// Time to sample one slot.
   var slotTime: Instant.Span
-  /// Slots to hold at a time.
+  /// Slots that the worker holds at a time.
   var capacity: Int
-  /// When it is started; some join late.
+  /// When the worker is started; some workers join late.
   var joinsAt: Instant
-  /// Whether others can have chunks from it.
+  /// Whether other workers can fetch chunks from it.
   var relays: Bool
 }
 
-/// One seed's world, before anything happens in it.
+/// The run, fleet and faults of one seed, before the run begins.
 package struct Scenario: Sendable {
   package let seed: UInt64
   let method: Method
   let prompts: [Prompt]
   let heldOut: [Prompt]
-  /// The answers by training prompt; read by the method only where labels are `.truth`.
+  /// The answers by training prompt. The method reads them only if labels are `.truth`.
   let truth: [AnswerKey?]
   let plan: [RoundSpec]
 
   let workers: [WorkerTraits]
-  /// A packet's shortest journey; the longest usual one is four times that.
+  /// The shortest time that a packet takes; the longest usual time is four times that.
   let latency: Instant.Span
-  /// Weight bytes per chunk and trajectories per batch part, small so that there are several.
+  /// Weight bytes per chunk and trajectories per batch part. They are small, so that there are several chunks and
+  /// parts.
   let chunkBytes: Int
   let partTrajectories: Int
-  /// Every how many versions the learner writes a checkpoint; the last version always gets one.
+  /// The learner writes a checkpoint once every this many versions. The last version always gets one.
   let checkpointEvery: UInt32
-  /// The longest time for a training step, for verifying a policy, and until a killed process is started again.
+  /// The longest time for a training step, for verifying a policy, and for the restart of a killed process.
   let trainTime: Instant.Span
   let verifyTime: Instant.Span
   let restartTime: Instant.Span
 
-  /// Probability per opportunity, or mean interval in seconds for faults that strike by the clock; 0 is off.
+  /// The probability per opportunity, or the mean interval in seconds for faults at random times; 0 means off.
   private let rates: [Double]
-  /// What a guard would say of each step; the best step's version may be the result.
+  /// A guard's score of each step. The best step's version can be the result.
   private let scores: [Int]
   private let deliversBest: Bool
-  /// The version at which a guard ends the run, if one does.
+  /// The version at which a guard ends the run; nil if no guard does.
   let end: PolicyVersion?
-  /// No fault begins after this; the run must end by `deadline`.
+  /// No fault begins after `faultsUntil`. The run must end by `deadline`.
   let faultsUntil: Instant
   let deadline: Instant
 
-  /// Rows of the toy policy: training prompts, then held-out ones.
+  /// Rows of the toy policy: the training prompts, then the held-out prompts.
   var rows: Int { prompts.count + heldOut.count }
 
   func rate(of kind: FaultKind) -> Double { FaultKind.allCases.firstIndex(of: kind).map { rates[$0] } ?? 0 }
@@ -181,7 +184,7 @@ package struct Scenario: Sendable {
     let slotTime = dice.wildSpan(.milliseconds(4), doublings: 6)
     workers = (0..<dice.count(1...5)).map { index in
       WorkerTraits(
-        // Some are up to sixteen times slower than the others.
+        // Some workers are up to sixteen times slower than the others.
         slotTime: dice.chance(0.3) ? dice.wildSpan(slotTime, doublings: 4) : slotTime,
         capacity: dice.count(1...48),
         joinsAt: index == 0 || dice.chance(0.6) ? .zero : .zero + dice.span(.zero, .seconds(20)),
@@ -200,7 +203,7 @@ package struct Scenario: Sendable {
       if kind.isLater { return laterDice.chance(0.45) ? laterDice.pick([0.001, 0.01, 0.1]) : 0 }
       guard dice.chance(0.45) else { return 0 }
       if kind.isTimed { return dice.wildSpan(.milliseconds(500), doublings: 6).seconds }
-      // Chunks that go from worker to worker are few.
+      // Few chunks are sent from worker to worker, so these probabilities are higher.
       return dice.pick([.lieAsRelay, .swallowAsRelay].contains(kind) ? [0.03, 0.1, 0.3] : [0.001, 0.01, 0.1])
     }
     faultsUntil = .zero + dice.wildSpan(.seconds(4), doublings: 5)
@@ -208,16 +211,17 @@ package struct Scenario: Sendable {
     scores = (0..<steps).map { _ in dice.count(0...3) }
     deliversBest = dice.chance(0.3)
     end = dice.chance(0.3) ? PolicyVersion(UInt32(dice.count(1...Int(steps)))) : nil
-    // Once faults stop: an engine may stand still for another 200 s, and its leases for 120 s, and a learner for 600 s;
-    // a full disk may keep the coordinator away for a minute; then the slowest worker
-    // may have to sample the whole plan alone, with pauses for training and fetching between the rounds.
+    // After the last fault has begun: an engine can stand still for another 200 s, its leases for 120 s, and a learner
+    // for 600 s. A full disk can keep the coordinator away for a minute. Then the slowest worker possibly has to sample
+    // the whole plan alone, with pauses for training and fetching between the rounds.
     let slowest = workers.map(\.slotTime).max() ?? .zero
     let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
     deadline =
       faultsUntil + .seconds(1100) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
   }
 
-  /// What the steps that made this version make of the run. The best is the newest of the highest score.
+  /// The run's course after the steps that made this version. The best version is the newest one with the highest
+  /// score.
   func course(at version: PolicyVersion) -> RunCourse {
     var best: UInt32?
     for step in 0..<version.number where scores[Int(step)] >= best.map({ scores[Int($0)] }) ?? 1 { best = step }
@@ -228,11 +232,11 @@ package struct Scenario: Sendable {
       deliversBest: deliversBest, end: hasEnded ? end : nil)
   }
 
-  /// The version that the run ends with, and the one that is its result.
+  /// The version with which the run ends, and the version that is its result.
   package var last: PolicyVersion { end ?? PolicyVersion(method.steps) }
   var delivered: PolicyVersion { course(at: last).delivered(last: last) }
 
-  /// Every round that must have been closed.
+  /// All rounds that must be closed at the end.
   package var expectedRounds: [RoundSpec] {
     let planned = plan.filter { end == nil || last.number == method.steps || $0.id.step < last.number }
     let evaluations = plan.filter { $0.id.purpose == .evaluate && $0.id.step == method.steps }
@@ -270,7 +274,7 @@ package struct Scenario: Sendable {
     return method
   }
 
-  /// The rules of the vote, from dice of their own, so that what else a seed means does not depend on them.
+  /// The rules of the vote. They are drawn from separate dice, so that a seed's other settings do not depend on them.
   private static func drawVote(_ method: inout Method) {
     guard method.labels == .vote else { return }
     var dice = Dice(seed: method.seed, stream: .vote)
@@ -281,15 +285,16 @@ package struct Scenario: Sendable {
     method.stopsEarly = method.trainSamples < method.votes && dice.chance(0.7)
   }
 
-  /// How far sampling is behind, from dice of their own too.
+  /// The staleness, drawn from separate dice too.
   private static func drawStaleness(_ method: inout Method) {
     var dice = Dice(seed: method.seed, stream: .staleness)
     if dice.chance(0.5) { method.staleness = UInt32(dice.count(1...3)) }
     method.importanceCap = dice.pick([1, 1.2, 2])
   }
 
-  /// Training rounds, with evaluations of every version, of some, or of none; always one of the last version, which
-  /// is empty where nothing is evaluated: a plan ends with the last version that training makes.
+  /// Training rounds, with evaluations of every version, of some versions, or of none. There is always an evaluation of
+  /// the last version, because a plan ends with the last version that training makes. That evaluation is empty if
+  /// nothing is evaluated.
   private static func plan(
     _ method: Method, promptCount: Int, heldOutCount: Int, _ dice: inout Dice
   ) -> [RoundSpec] {

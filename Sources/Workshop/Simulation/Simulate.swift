@@ -1,31 +1,31 @@
-// Simulation: whole runs on a fleet that exists only as numbers, to find out what kills them.
+// Simulation: whole runs on a simulated fleet, to find the faults that break a run.
 //
-// The very state machines that the programs run, talking in the very frames, over a network, disks and a clock that are
-// simulated: one seed is one life of a run, with processes killed between any two effects, connections cut, packets
-// late, machines paused, disks lying. Whatever happens, the run must end, and end at what `improve` computes on one
-// thread, bit for bit. A seed that fails is a bug report that can be replayed: `ttrl-dev simulate --seed S
-// --transcript`. The idea is FoundationDB's and TigerBeetle's. Not here: real sockets, files and processes; `ttrl
-// chaos` kills those.
+// The state machines and the frames are those of the real programs. The network, the disks and the clock are simulated.
+// One seed determines one run: processes are killed between any two effects, connections are cut, packets are late,
+// machines are paused, and disks return wrong bytes. Whatever happens, the run must end, and its result must equal what
+// `improve` computes on one thread, bit for bit. A seed that fails can be replayed: `ttrl-dev simulate --seed S
+// --transcript`. The idea comes from FoundationDB and TigerBeetle. Not here: real sockets, files and processes; `ttrl
+// chaos` kills real processes.
 
 package import Base
 
-/// How one seed went.
+/// The result of one seed.
 package struct Outcome: Sendable {
   package let seed: UInt64
-  /// What went wrong, or nil.
+  /// What went wrong; nil if nothing did.
   package let violation: String?
-  /// How often each fault struck, by name.
+  /// How often each fault occurred, by name.
   package let faults: SortedMap<String, Int>
   /// A hash of everything that happened, in order: equal for equal seeds.
   package let fingerprint: UInt64
   /// Simulated time from the first process's start to the last one's end.
   package let duration: Instant.Span
   package let happenings: Int
-  /// What happened, a line each; empty unless asked for.
+  /// What happened, one line for each event; empty unless it was requested.
   package let transcript: [String]
 }
 
-/// Lives through one seed.
+/// Simulates one seed.
 ///
 /// - Parameters:
 ///   - seed: decides the run, its faults and their times.
@@ -47,7 +47,7 @@ package func simulate(seed: UInt64, bug: PlantedBug? = nil, isRecording: Bool = 
     happenings: world.happenings, transcript: world.transcript.lines)
 }
 
-/// How a range of seeds went.
+/// The results of a range of seeds.
 package struct Campaign: Sendable {
   package private(set) var seeds = 0
   package private(set) var failures: [Outcome] = []
@@ -58,7 +58,7 @@ package struct Campaign: Sendable {
 
   package init() {}
 
-  /// One number for all transcripts so far, in order.
+  /// One hash of all transcripts so far, in order.
   package var fingerprint: UInt64 { combined.value }
 
   package mutating func add(_ outcome: Outcome) {

@@ -1,4 +1,4 @@
-// SmallWorld+Processes: what the processes of a small world do: messages that arrive, effects that are performed, work.
+// SmallWorld+Processes: what the processes of a small world do: they receive messages, perform effects, and work.
 
 import Base
 import Fleet
@@ -208,7 +208,7 @@ extension SmallWorld {
     }
   }
 
-  /// One slot.
+  /// Samples one slot.
   private mutating func sample(_ lease: Lease, _ process: ProcessNumber) {
     var sampled: Slot?
     updateClient(process) { client in

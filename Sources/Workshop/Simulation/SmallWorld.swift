@@ -1,27 +1,27 @@
-// SmallWorld: a fleet so small that everything which can happen to it can be listed.
+// SmallWorld: a fleet that is so small that everything that can happen to it can be listed.
 //
-// The state machines of Fleet, the messages between them in order, and what outlives them; no network that delays, no
-// engine that takes time, no clock. What is left is order: which message arrives next, which process gets on with its
-// work, and where one of them dies. A world is a value: `choices` says what may happen next, `after` is the world in
-// which it has. Enumeration walks through all of them.
+// It has Fleet's state machines, the messages between them in order, and what survives the processes. There is no
+// network delay, no engine that takes time, and no clock. Only the order is left: which message arrives next, which
+// process continues its work, and where a process dies. A world is a value: `choices` lists what can happen next, and
+// `after` is the world after it has happened. Enumeration goes through all of them.
 //
-// Weights are one word, the version's number, and a trajectory is a function of its slot and that number: a step that
-// gets the right batch makes the right version. So the claims are those of the simulator without the arithmetic: what
-// is acknowledged is durable, nothing is stored twice, batches are complete and right, and every way ends with the run
-// complete and all processes gone. Time stands still, so no deadline hides a process that waits in vain.
+// The weights are one word, the version's number. A trajectory is a function of its slot and that number, so a step
+// that gets the right batch makes the right version. The claims are those of the simulator without the arithmetic: what
+// is acknowledged is durable, nothing is stored twice, batches are complete and right, and every path ends with the run
+// complete and all processes gone. Time stands still, so a deadline cannot hide a process that waits in vain.
 // Not here: silence, stalls, damaged bytes, relays, early stop (the simulator has them).
 
 import Base
 import Fleet
 import Records
 
-/// How large a world is.
+/// The size of a world.
 package struct SmallWorldSize: Sendable {
   package var workers = 2
   package var slots: UInt32 = 2
   package var steps: UInt32 = 1
   package var staleness: UInt32 = 0
-  /// How many processes may die, in all.
+  /// How many processes can die, in total.
   package var crashes = 1
 
   package init() {}
@@ -37,16 +37,16 @@ package struct SmallWorldSize: Sendable {
   }
 }
 
-/// A process of a small world: 0 is the coordinator, 1 the learner, the others are workers.
+/// A process of a small world: 0 is the coordinator, 1 is the learner, the others are workers.
 typealias ProcessNumber = Int
 
-/// Something that may happen next.
+/// Something that can happen next.
 enum Choice: Equatable, Sendable, CustomStringConvertible {
-  /// The next item of a connection arrives at the coordinator, or at its client.
+  /// The next item of a connection arrives at the coordinator or at its client.
   case arrive(link: Int, atServer: Bool)
   /// A process that wants a connection gets one.
   case dial(ProcessNumber)
-  /// It gets on with its work: sampling a slot, taking weights, training, verifying.
+  /// The process continues its work: sampling a slot, installing weights, training, verifying.
   case work(ProcessNumber)
   case die(ProcessNumber)
   case start(ProcessNumber)
@@ -63,7 +63,7 @@ enum Choice: Equatable, Sendable, CustomStringConvertible {
 }
 
 struct SmallWorld {
-  /// What travels on a connection, in order.
+  /// What is sent on a connection, in order.
   enum Item: Equatable {
     case opened
     case message(Message)
@@ -90,7 +90,7 @@ struct SmallWorld {
     var wantsConnection = true
     var policies: [PolicyVersion] = []
     var installing: BundleManifest?
-    /// Leases in the order in which they came, with the slots that are left.
+    /// Leases in the order in which they arrived, with their remaining slots.
     var jobs: [(lease: Lease, slots: [Slot])] = []
     var training: UInt32?
   }
@@ -98,7 +98,7 @@ struct SmallWorld {
   enum State<Process> {
     case running(Process)
     case dead
-    /// Exited, status 0.
+    /// Exited with status 0.
     case left
 
     var process: Process? { if case .running(let process) = self { process } else { nil } }
@@ -114,10 +114,11 @@ struct SmallWorld {
   private(set) var crashesLeft: Int
 
   var coordinator = State<Coordinator>.dead { didSet { marks[0] = nil } }
-  /// What the coordinator does beside answering, in order.
+  /// The coordinator's work apart from answering messages, in order.
   var tasks: [Chore] = []
   var clients: [State<Client>]
-  /// A hash of each process's state; nil where it has changed since. Text is expensive, and few change.
+  /// A hash of each process's state; nil if the state has changed since. Making the text to hash is expensive, and few
+  /// processes change.
   private var marks: [UInt64?]
   var links = SortedMap<Int, Link>()
   private var nextPeer: UInt64 = 1
@@ -129,9 +130,9 @@ struct SmallWorld {
   var checkpoint: UInt32 = 0
   var isComplete = false
 
-  /// The first thing that was found wrong.
+  /// The first violation that was found.
   private(set) var violation: String?
-  /// Effects performed by the last choice, and after how many the process that performs them dies.
+  /// The number of effects that the last choice performed, and after how many effects the acting process dies.
   var effectCount = 0
   private var diesAfter: Int?
 
@@ -150,7 +151,7 @@ struct SmallWorld {
     PolicyManifest(version: PolicyVersion(version), byteCount: 4, digest: [UInt8(version)])
   }
 
-  /// One chunk, which says of which version and on which base, and is its own digest.
+  /// A bundle of one chunk. The chunk contains the version and the base, and is its own digest.
   static func bundle(_ policy: PolicyManifest, base: PolicyManifest?) -> BundleManifest {
     let bytes = [UInt8(policy.version.number), base.map { UInt8($0.version.number) } ?? 255]
     return BundleManifest(
@@ -166,7 +167,8 @@ struct SmallWorld {
       entropySum: 0, finish: .length)
   }
 
-  /// A hash of everything that tells this world from another. Two worlds of one name have one future.
+  /// A hash of everything that distinguishes this world from others. Two worlds with the same name have the same
+  /// future.
   var name: UInt64 {
     var hash = Fingerprint()
     for mark in marks { hash.mix(mark ?? 0) }
@@ -202,7 +204,7 @@ struct SmallWorld {
     marks[process] = nil
   }
 
-  // MARK: What may happen
+  // MARK: What can happen
 
   var choices: [Choice] {
     var choices: [Choice] = []
@@ -215,7 +217,7 @@ struct SmallWorld {
     for (index, client) in clients.enumerated() {
       if case .dead = client { choices.append(.start(index + 1)) }
       guard let client = client.process else { continue }
-      // An attempt that finds no coordinator changes nothing but the next pause.
+      // An attempt without a running coordinator changes only the next pause.
       if client.wantsConnection, coordinator.process != nil { choices.append(.dial(index + 1)) }
       if client.installing != nil || !client.jobs.isEmpty || client.training != nil { choices.append(.work(index + 1)) }
     }
@@ -226,9 +228,9 @@ struct SmallWorld {
     return choices
   }
 
-  /// The world in which it has happened.
+  /// The world after the choice has happened.
   ///
-  /// - Parameter diesAfter: the process that acts dies when it has performed so many effects of it.
+  /// - Parameter diesAfter: the acting process dies after it has performed this many effects of the choice.
   func after(_ choice: Choice, diesAfter: Int? = nil) -> SmallWorld {
     var world = self
     world.effectCount = 0
@@ -257,7 +259,7 @@ struct SmallWorld {
     }
   }
 
-  /// Nothing more can happen: is everything as it should be?
+  /// Nothing more can happen: checks that the final state is right.
   mutating func examine() {
     let expected = size.plan.flatMap { spec in
       (0..<spec.samples).map { Self.trajectory(Slot(round: spec.id, prompt: 0, sample: $0), spec.policy) }
@@ -274,7 +276,7 @@ struct SmallWorld {
 
   // MARK: Life and death
 
-  /// - Returns: false if it is dead, or dies here.
+  /// - Returns: false if the process is dead or dies here.
   mutating func survives(_ process: ProcessNumber) -> Bool {
     let isAlive = process == 0 ? coordinator.process != nil : clients[process - 1].process != nil
     guard isAlive, violation == nil else { return false }
@@ -284,7 +286,7 @@ struct SmallWorld {
     return false
   }
 
-  /// What it had sent still arrives; what was sent to it does not.
+  /// What the process had sent still arrives. What was sent to it does not.
   mutating func end(_ process: ProcessNumber, _ server: State<Coordinator>, _ client: State<Client>) {
     for number in links.keys {
       _ = links.update(number) { link in

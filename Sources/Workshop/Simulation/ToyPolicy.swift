@@ -1,10 +1,11 @@
 // ToyPolicy: the smallest policy that the whole of TTRL can improve.
 //
-// A softmax over five tokens per prompt: four are answers and end the response, the fifth hesitates and lets it go on,
-// so that responses have lengths, some run into the token limit, and some give no answer. A bias shared by all prompts
-// makes each step move every prompt a little, so that a batch with one wrong trajectory anywhere changes all bits.
-// It mirrors the real engine where exactness is at stake: float32 masters and optimizer state, weights rounded to
-// bfloat16 that sample and are published, a recomputation of log-probabilities that must agree with the recorded ones.
+// It is a softmax over five tokens per prompt. Four tokens are answers and end the response. With the fifth the
+// response continues. So responses differ in length, some reach the token limit, and some give no answer. All prompts
+// share a bias, so each step changes every prompt a little, and one wrong trajectory in a batch changes all bits.
+// The toy policy works like the real engine where exact bits matter: float32 masters and optimizer state; weights
+// rounded to bfloat16, which are sampled from and published; and recomputed log-probabilities, which must agree with
+// the recorded ones.
 // Not here: transformers (LanguageModel).
 
 package import Answers
@@ -16,30 +17,30 @@ package import TTRL
   import Glibc
 #endif
 
-/// Why bytes are not a toy policy.
+/// Why bytes are not a valid toy policy.
 package enum ToyPolicyError: Error, Equatable {
   case wrongLength(found: Int, expected: Int)
 }
 
-/// A tabular softmax policy. Row r answers the prompts whose first token is r.
+/// A softmax policy in a table. Row r answers the prompts whose first token is r.
 package struct ToyPolicy: Policy, Sendable, Equatable {
-  /// Tokens 0..<answerCount are answers and stop tokens; token `answerCount` hesitates.
+  /// Tokens 0..<answerCount are answers and stop tokens. After token `answerCount` the response continues.
   static let answerCount = 4
   static let vocabulary = answerCount + 1
   static let stopTokens = (0..<Int32(answerCount)).map { $0 }
 
   private let rows: Int
-  /// Steps it has learned from.
+  /// The number of steps from which it has learned.
   package private(set) var version: PolicyVersion
-  /// The run's seed, which with a slot names a trajectory's randomness.
+  /// The run's seed. The seed and a slot determine a trajectory's random numbers.
   private let seed: UInt64
   /// [(rows + 1) × vocabulary] float32 masters; the last row is shared by all prompts.
   private var master: [Float]
   private var momentum: [Float]
-  /// The masters rounded to bfloat16: what every forward pass reads.
+  /// The masters rounded to bfloat16. Every forward pass reads them.
   private var weights: [Float]
 
-  /// The policy a run begins with: every prompt has a prior of its own, so that votes are close but not hopeless.
+  /// The policy with which a run begins. Every prompt has its own prior, so that votes are close but can be won.
   package init(rows: Int, seed: UInt64) {
     self.rows = rows
     self.seed = seed
@@ -59,7 +60,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return out.bytes
   }
 
-  /// What training continues from: masters, then momentum.
+  /// The state from which training continues: masters, then momentum.
   package var state: [UInt8] {
     var out = ByteWriter(reserving: 8 * master.count)
     for value in master + momentum { out.write(value) }
@@ -77,7 +78,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     momentum = [Float](repeating: 0, count: count)
   }
 
-  /// A policy that can go on training, from its state.
+  /// A policy that can continue training, from its state.
   package init(rows: Int, seed: UInt64, version: PolicyVersion, state bytes: [UInt8]) throws {
     let count = (rows + 1) * Self.vocabulary
     self.rows = rows
@@ -107,7 +108,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     sample(prompt.tokens, slots: slots, sampling: sampling)
   }
 
-  /// - Parameter tokens: the prompt's tokens; the first names the row.
+  /// - Parameter tokens: the prompt's tokens; the first token selects the row.
   func sample(_ tokens: [Int32], slots: [Slot], sampling: Sampling) -> [Trajectory] {
     let logprobs = logprobs(row: row(of: tokens), temperature: sampling.temperature)
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
@@ -125,7 +126,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
   }
 
-  /// The token whose interval of cumulated probability holds `point`.
+  /// The token whose interval of cumulative probability contains `point`.
   private static func draw(_ logprobs: [Double], at point: Double) -> Int {
     var sum = 0.0
     for (token, logprob) in logprobs.enumerated() {
@@ -140,10 +141,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return Self.key(of: token)
   }
 
-  /// The answer that a stop token stands for.
+  /// The answer of a stop token.
   package static func key(of token: Int32) -> AnswerKey { answerKey("\(token)", kind: .string) }
 
-  /// Policy 0 is a function of the seed, so it is made again rather than kept.
+  /// Policy 0 is a function of the seed, so it is computed again instead of being kept.
   package func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
     ToyPolicy(rows: rows, seed: seed).logprobs(of: trajectories, sampling: sampling)
   }
@@ -203,7 +204,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
   }
 
-  /// The weights were rounded after the last update.
+  /// The weights were already rounded after the last update.
   package mutating func publish() { version = version.next }
 
   private func row(of tokens: [Int32]) -> Int { Int(tokens.first ?? 0) }
@@ -219,7 +220,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   }
 }
 
-/// A 64-bit FNV-1a digest, 8 bytes: enough to notice what a simulated disk or network damaged.
+/// A 64-bit FNV-1a digest, 8 bytes. It is enough to detect damage by a simulated disk or network.
 func digest(_ bytes: [UInt8]) -> [UInt8] {
   var hash = Fingerprint()
   for byte in bytes { hash.mix(UInt64(byte)) }
@@ -228,16 +229,16 @@ func digest(_ bytes: [UInt8]) -> [UInt8] {
   return out.bytes
 }
 
-/// The same of a chunk of weights.
+/// The same digest, of a chunk of weights.
 func chunkDigest(_ bytes: [UInt8]) -> ChunkDigest { ChunkDigest(digest(bytes)) }
 
-/// A running 64-bit hash of numbers, order-sensitive.
+/// A running 64-bit hash of numbers. It depends on their order.
 struct Fingerprint: Sendable, Equatable {
   private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
 
   mutating func mix(_ number: UInt64) {
     value = (value ^ number) &* 0x0000_0100_0000_01B3
-    // FNV-1a moves bits upwards only; fold the top back so that high bits of a number reach low bits of the hash.
+    // FNV-1a moves bits only upwards. Fold the top back, so that a number's high bits reach the hash's low bits.
     value ^= value >> 32
   }
 }

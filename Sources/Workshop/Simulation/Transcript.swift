@@ -1,7 +1,7 @@
-// Transcript: what happened, as a hash always and as text when asked for.
+// Transcript: what happened, always as a hash, and as text if it is requested.
 //
-// Two runs of one seed must agree on every event; comparing one number tells. Text costs more than the simulation
-// itself, so it is made only for a seed that a person wants to read.
+// Two runs of one seed must agree on every event. Comparing one number shows whether they do. Making the text takes
+// longer than the simulation itself, so it is made only for a seed that a person wants to read.
 
 import Base
 package import Records
@@ -13,8 +13,8 @@ struct Transcript {
 
   init(isRecording: Bool) { self.isRecording = isRecording }
 
-  /// Notes one event.
-  /// - Parameter code: a number that tells this event from others at the same place and time.
+  /// Records one event.
+  /// - Parameter code: a number that distinguishes this event from others at the same place and time.
   mutating func note(_ clock: Instant, _ who: String, _ code: UInt64, _ text: @autoclosure () -> String) {
     fingerprint.mix(clock.nanoseconds)
     fingerprint.mix(code)
@@ -25,7 +25,7 @@ struct Transcript {
   }
 }
 
-/// A message in a few words.
+/// A short description of a message.
 package func summary(of message: Message) -> String {
   switch message {
   case .hello(let hello): "hello from \(hello.name)"
@@ -61,8 +61,8 @@ package func summary(of message: Message) -> String {
   }
 }
 
-/// Slots in a few characters each: "t0/3.7" is training step 0, prompt 3, sample 7. "e" and "h" are evaluations on
-/// training and held-out prompts.
+/// Slots as short names: "t0/3.7" is training step 0, prompt 3, sample 7. "e" and "h" are evaluations on training and
+/// held-out prompts.
 package func names(_ slots: [Slot]) -> String { slots.map(short).joined(separator: " ") }
 
 private func short(_ slot: Slot) -> String {

@@ -1,8 +1,9 @@
-// WorkerShell: a worker's machine with a simulated engine, policy files and a connection around it.
+// WorkerShell: a worker's state machine with a simulated engine, policy files and a connection around it.
 //
-// The engine samples a few slots at a time, from all leases in turn, and takes its time; it refuses to be told to
-// sample from a policy that it was told to drop, or two leases of one number, because the real one would mix them up.
-// Chunks of weights are packed and unpacked by the real code; some are lied about on their way to other workers.
+// The engine samples a few slots at a time, takes turns between all leases, and needs time. It reports a violation if
+// it has to sample from a policy that it was told to drop, or if two leases have the same number, because the real
+// engine would mix them up. Chunks of weights are packed and unpacked by the real code. Some chunks are falsified on
+// their way to other workers.
 
 import Base
 import Bundles
@@ -28,11 +29,11 @@ final class WorkerShell: Shell {
   private var hasBeenWelcomed = false
 
   private var chunks = SortedMap<ChunkDigest, [UInt8]>()
-  /// The version that was installed last, and its bytes: the base of the next delta.
+  /// The version that was installed last, and its bytes. It is the base of the next delta.
   private var newest: (version: PolicyVersion, bytes: [UInt8])?
   private var relay: (link: LinkID, decoder: FrameDecoder)?
   private var children = SortedMap<LinkID, FrameDecoder>()
-  /// What the last chunk to arrive is called; for the planted bug that believes it.
+  /// The digest that the last chunk to arrive claims to have; for the planted bug that accepts it.
   private let claimed: Claim
   private var policies = SortedMap<PolicyVersion, ToyPolicy>()
   private var jobs: [Job] = []
@@ -285,7 +286,7 @@ final class WorkerShell: Shell {
 
   private func finishSampling(_ id: LeaseID, job number: Int, count: Int, in world: World) {
     isSampling = false
-    // Cancelled in the meantime?
+    // The lease can have been cancelled in the meantime.
     guard let index = jobs.firstIndex(where: { $0.number == number }) else { return }
     var job = jobs.remove(at: index)
     let slots = Array(job.slots.prefix(count))
@@ -303,7 +304,7 @@ final class WorkerShell: Shell {
       world.violate("a worker samples from policy \(lease.policy), which it does not have")
       return []
     }
-    // Slots of one lease may be of several prompts.
+    // Slots of one lease can belong to several prompts.
     return slots.flatMap { slot in
       let tokens = lease.prompts.first { $0.prompt == slot.prompt }?.tokens ?? []
       var drawn = slot
@@ -318,7 +319,7 @@ final class WorkerShell: Shell {
   }
 }
 
-/// What a chunk claims to be.
+/// The digest that a chunk claims to have.
 private final class Claim: Sendable {
   let digest = Mutex(ChunkDigest([]))
 }

@@ -1,4 +1,4 @@
-// World+Faults: what goes wrong, when and to whom.
+// World+Faults: which faults occur, when, and to which process.
 
 import Base
 import Records
@@ -6,7 +6,7 @@ import Records
 extension World {
   private var areFaultsOn: Bool { clock < scenario.faultsUntil && !isComplete }
 
-  /// Whether a fault that strikes by chance strikes at this opportunity.
+  /// Whether a fault that occurs by chance occurs at this opportunity.
   func strikesNow(_ kind: FaultKind) -> Bool {
     let rate = scenario.rate(of: kind)
     guard rate > 0, areFaultsOn, faultDice.chance(rate) else { return false }
@@ -18,7 +18,7 @@ extension World {
 
   func count(_ name: String) { strikes[name] = (strikes[name] ?? 0) + 1 }
 
-  /// Arranges the first strike of every fault that strikes by the clock.
+  /// Schedules the first occurrence of every fault that occurs at random times.
   func scheduleFaults() {
     for kind in FaultKind.allCases where kind.isTimed { scheduleNext(kind) }
   }
@@ -31,14 +31,14 @@ extension World {
     schedule(.fault(kind), at: clock + wait)
   }
 
-  /// A fault strikes by the clock.
+  /// A fault that occurs at random times occurs now.
   func strike(_ kind: FaultKind) {
     guard areFaultsOn else { return }
     if inflict(kind) { count(kind) }
     scheduleNext(kind)
   }
 
-  /// - Returns: whether there was something to strike.
+  /// - Returns: false if there was nothing that the fault could affect.
   private func inflict(_ kind: FaultKind) -> Bool {
     switch kind {
     case .killCoordinator: onSome([Self.coordinatorSeat]) { kill($0) }
@@ -52,7 +52,7 @@ extension World {
         note(seat, 8, "its engine stalls")
         (seats[seat].shell as? WorkerShell)?.stall(until: clock + faultDice.span(.seconds(5), .seconds(200)))
       }
-    // The first worker stays: a run without workers waits, and that is no finding.
+    // The first worker stays: a run without workers waits forever, and that is not an error.
     case .drainWorker: onSome(Array(workerSeats.dropFirst())) { schedule(.drain, on: $0, after: .zero) }
     case .joinWorker: fill(Array(workerSeats))
     case .secondLearner: fill(Self.learnerSeats)

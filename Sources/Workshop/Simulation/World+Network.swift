@@ -1,51 +1,51 @@
-// World+Network: connections that delay, break and refuse, as TCP's do, and nothing that TCP does not.
+// World+Network: connections that delay, break and refuse as TCP's do. They have no faults that TCP does not have.
 //
-// Bytes arrive in order or not at all, in pieces that ignore frame borders; a connection that broke never comes back; a
-// side learns of the end late, and what was in flight may or may not have arrived before. Nothing is duplicated: that
-// is what machines do to one another when they reconnect and offer again. A paused process still has its connections
-// accepted and its bytes buffered by its kernel.
+// Bytes arrive in order or not at all, in pieces that do not follow frame boundaries. A connection that broke never
+// comes back. A side learns late that a connection ended, and bytes in flight can have arrived before that. Nothing is
+// duplicated: only the processes send things twice, when they reconnect and send again. While a process is paused, its
+// kernel still accepts connections and buffers bytes.
 
 import Base
 import Records
 import Wire
 
-/// A connection, by order of dialling.
+/// A connection, numbered in the order of dialling.
 typealias LinkID = Int
 
-/// One connection: from a worker or learner to the coordinator, or from a worker to one that relays.
+/// One connection: from a worker or learner to the coordinator, or from a worker to a relay.
 struct Link {
   let client: SeatID
   let clientIncarnation: Int
   let server: SeatID
-  /// The only incarnation of a relay that listens at its address; nil is whichever there is.
+  /// The only incarnation of a relay that listens at its address; nil accepts any incarnation.
   var wantedIncarnation: Int?
   var serverIncarnation = 0
-  /// The side has not closed it, nor learned that it is closed.
+  /// The side has not closed the connection and has not learned that it is closed.
   var isClientOpen = true
   var isServerOpen = false
-  /// No byte passes any more, whatever the sides believe.
+  /// No byte passes any more, even if a side takes the connection for open.
   var isCut = false
-  /// Nothing has come back yet; what the client says meanwhile.
+  /// The connection is still being dialled; what the client sends in the meantime.
   var isDialling = true
   var early: [Message] = []
-  /// When the last bytes so far reach each side: later ones come later.
+  /// When the last bytes so far reach each side. Later bytes arrive later.
   var lastToServer = Instant.zero
   var lastToClient = Instant.zero
 }
 
 extension World {
-  // MARK: What shells do
+  // MARK: Operations for shells
 
   /// Dials the coordinator. `.opened` or `.closed` follows.
   func connect(from seat: SeatID) -> LinkID { connect(from: seat, to: Self.coordinatorSeat, nil) }
 
-  /// Dials a worker that relays.
+  /// Dials a worker that is a relay.
   func connect(from seat: SeatID, toRelayAt address: String) -> LinkID {
     let numbers = address.split(separator: ":").compactMap { Int($0) }
     return connect(from: seat, to: numbers[0], numbers[1])
   }
 
-  /// Where a worker's process can be dialled.
+  /// The address at which a worker's process can be dialled.
   func relayAddress(of seat: SeatID) -> String { "\(seat):\(seats[seat].incarnation)" }
 
   private func connect(from seat: SeatID, to server: SeatID, _ incarnation: Int?) -> LinkID {
@@ -56,15 +56,17 @@ extension World {
     return links.count - 1
   }
 
-  /// The same for a connection that is still being dialled: a real one keeps what is sent until it stands.
+  /// The same for a connection that is still being dialled. A real connection keeps what is sent until it is
+  /// established.
   func sendSoon(_ message: Message, on id: LinkID, from seat: SeatID) {
     if links[id].isDialling { links[id].early.append(message) } else { send(message, on: id, from: seat) }
   }
 
-  /// Hands a message to the network; it is lost if the connection is not what the sender believes.
+  /// Hands a message to the network. The message is lost if the connection is no longer open.
   func send(_ message: Message, on id: LinkID, from seat: SeatID) {
     let frame = Frame.encode(message)
-    // Bytes 20–23 are the header's checksum, which covers the payload's: they stand for the whole frame.
+    // Bytes 20–23 are the header's checksum. The header contains the payload's checksum, so they represent the whole
+    // frame.
     let code = frame[20..<24].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     note(seat, code, "→ link \(id): \(summary(of: message))")
     guard isOpen(id, at: seat), !links[id].isCut else { return }
@@ -92,16 +94,16 @@ extension World {
     }
   }
 
-  /// One side closes; the other learns of it after what was sent before.
+  /// One side closes the connection. The other side learns of it after it has received what was sent before.
   func close(_ id: LinkID, at seat: SeatID) {
     guard isOpen(id, at: seat) else { return }
     note(seat, 6, "closes link \(id)")
     shut(id, at: seat)
-    // Over a cut connection not even the end arrives; the other side was given its own notice.
+    // Over a cut connection the end does not arrive either. The other side has its own notice.
     if !links[id].isCut { tellOtherSide(of: id, closedAt: seat, after: delay()) }
   }
 
-  // MARK: What happens
+  // MARK: Events
 
   func isOpen(_ id: LinkID, at seat: SeatID) -> Bool {
     seat == links[id].server ? links[id].isServerOpen : links[id].isClientOpen
@@ -111,7 +113,7 @@ extension World {
     if seat == links[id].server { links[id].isServerOpen = false } else { links[id].isClientOpen = false }
   }
 
-  /// A connection attempt reaches the machine that it is for.
+  /// A connection attempt reaches its target machine.
   func dial(_ id: LinkID) {
     links[id].isDialling = false
     let link = links[id]
@@ -132,7 +134,7 @@ extension World {
     for message in link.early { send(message, on: id, from: link.client) }
   }
 
-  /// The network loses a connection: bytes in flight too, and each side notices when it notices.
+  /// The network loses a connection and the bytes in flight. Each side notices it at its own time.
   func cut(_ id: LinkID) {
     note(links[id].server, 7, "link \(id) is cut")
     links[id].isCut = true
@@ -140,7 +142,7 @@ extension World {
     tellOtherSide(of: id, closedAt: links[id].client, after: lateNotice())
   }
 
-  /// The process on a seat is gone, and its connections with it.
+  /// The process on a seat is gone, and so are its connections.
   func closeLinks(of seat: SeatID, isAbrupt: Bool) {
     for id in links.indices where (links[id].server == seat || links[id].client == seat) && isOpen(id, at: seat) {
       shut(id, at: seat)
@@ -151,7 +153,7 @@ extension World {
     }
   }
 
-  /// A server sometimes hears nothing of a client's end, and must find out by silence.
+  /// A server is sometimes not told that a client is gone, and must detect it by the silence.
   private func lateNotice() -> Instant.Span {
     faultDice.chance(0.2) ? .seconds(60) : faultDice.span(.zero, .seconds(4))
   }

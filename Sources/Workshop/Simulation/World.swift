@@ -1,10 +1,11 @@
-// World: one simulated run from beginning to end: a clock, seats with processes on them, and what happens next.
+// World: one simulated run from beginning to end: a clock, seats with processes, and the events that are still to
+// happen.
 //
-// A seat is a place where a process runs; each start of a process there is an incarnation, and whatever was addressed
-// to an earlier incarnation is lost. Processes are shells (CoordinatorShell, WorkerShell, LearnerShell) around the
-// state machines of Fleet. A shell takes an occurrence, performs the machine's effects in order, and may be struck dead
-// between any two of them. Everything that could go wrong, and when, is decided here and in World+Faults; packets are
-// in World+Network. Not here: what a run must come to (Reference), what outlives a process (Disks).
+// A seat is a place where a process runs. Each start of a process there is an incarnation. What was addressed to an
+// earlier incarnation is lost. Processes are shells (CoordinatorShell, WorkerShell, LearnerShell) around Fleet's state
+// machines. A shell receives an occurrence and performs the state machine's effects in order. It can be killed between
+// any two of them. Faults are decided here and in World+Faults; packets are in World+Network. Not here: the correct
+// result of a run (Reference), what survives a process (Disks).
 
 import Base
 import Fleet
@@ -21,9 +22,9 @@ enum Occurrence {
   case bytes(LinkID, [UInt8])
   /// The connection broke or was refused.
   case closed(LinkID)
-  /// An operator asks a worker to finish what it has and leave.
+  /// An operator asks a worker to finish its leases and leave.
   case drain
-  /// Slow work that the process itself began is done.
+  /// Slow work that the process itself began is finished.
   case done(Work)
 }
 
@@ -35,12 +36,12 @@ enum Work {
   case sealed(PolicyManifest, report: StepReport, from: PeerID)
   case trained(step: UInt32, [Trajectory])
   case saved(PolicyVersion)
-  /// A watchdog has lost its patience.
+  /// The watchdog's time limit has passed.
   case stuck
   case decided(VoteDecision)
 }
 
-/// A running process: a machine of Fleet, and what carries out its effects.
+/// A running process: one of Fleet's state machines, and the code that performs its effects.
 protocol Shell: AnyObject {
   func handle(_ occurrence: Occurrence, in world: World)
 }
@@ -54,7 +55,7 @@ struct Seat {
   }
 
   enum State: Equatable {
-    /// Never started, or left for good.
+    /// Never started, or left permanently.
     case empty
     case running
     case paused
@@ -86,11 +87,12 @@ final class World {
   }
 
   static let coordinatorSeat = 0
-  /// Under which it is counted that a learner died after it published a version and before its checkpoint was durable.
+  /// The counter's name for this case: a learner died after it published a version and before its checkpoint was
+  /// durable.
   static let lostCheckpoint = "checkpoint lost"
   static let learnerSeats = [1, 2]
   static let firstWorkerSeat = 3
-  /// How often a shell's machine is asked what time means to it.
+  /// How often a tick is sent.
   static let tickInterval = Instant.Span.milliseconds(500)
 
   let scenario: Scenario
@@ -106,14 +108,14 @@ final class World {
   var directory: RunDirectory
   var checkpoints: CheckpointFolder
   private(set) var transcript: Transcript
-  /// How often each fault struck.
+  /// How often each fault occurred.
   var strikes = SortedMap<String, Int>()
   private(set) var happenings = 0
-  /// The first thing that was found wrong.
+  /// The first violation that was found.
   private(set) var violation: String?
-  /// Addresses of workers that passed on other bytes than they were asked for.
+  /// Addresses of workers that sent other bytes than were requested from them.
   var liars: Set<String> = []
-  /// The coordinator has said that the run is complete.
+  /// The coordinator has reported that the run is complete.
   var isComplete = false
 
   init(_ scenario: Scenario, bug: PlantedBug?, isRecording: Bool) throws {
@@ -135,7 +137,7 @@ final class World {
 
   // MARK: Running
 
-  /// Lets everything happen, until the run is over or something is wrong.
+  /// Performs all events, until the run is over or there is a violation.
   func run() {
     schedule(.start(Self.coordinatorSeat), at: clock)
     schedule(.start(Self.learnerSeats[0]), at: clock)
@@ -156,7 +158,7 @@ final class World {
     if violation == nil { examine() }
   }
 
-  /// The run is complete, and all other processes have heard of it and left.
+  /// The run is complete, and all other processes have been told so and have left.
   private var isOver: Bool {
     isComplete && seats[(Self.coordinatorSeat + 1)...].allSatisfy { $0.state == .empty }
   }
@@ -180,7 +182,7 @@ final class World {
 
   func schedule(_ happening: Happening, at: Instant) { agenda.add(happening, at: at) }
 
-  /// Something that will happen to the process that runs on a seat now.
+  /// Schedules an occurrence for the process that runs on a seat now.
   func schedule(_ occurrence: Occurrence, on seat: SeatID, after span: Instant.Span) {
     schedule(.occur(seat, incarnation: seats[seat].incarnation, occurrence), at: clock + span)
   }
@@ -207,7 +209,7 @@ final class World {
     seats[seat].inbox = []
     seats[seat].shell = makeShell(seat)
     note(seat, 1, "starts (incarnation \(seats[seat].incarnation))")
-    // Out of step with the other processes.
+    // The first tick is random, so that processes do not tick at the same time.
     schedule(.tick, on: seat, after: workDice.span(.zero, Self.tickInterval))
     deliver(.started, to: seat)
   }
@@ -220,7 +222,7 @@ final class World {
     }
   }
 
-  /// A process ends of its own will.
+  /// A process exits by itself.
   func exit(_ seat: SeatID, _ departure: Departure) {
     note(seat, 2, "exits: \(departure)")
     end(seat, state: .empty, isAbrupt: false)
@@ -229,17 +231,18 @@ final class World {
     violate("\(seats[seat].name) had to leave: \(departure)")
   }
 
-  /// A process is killed; its supervisor starts it again after a while.
+  /// A process is killed. Its supervisor starts it again after a while.
   func kill(_ seat: SeatID) {
     guard seats[seat].isAlive else { return }
     note(seat, 3, "is killed")
     if let learner = seats[seat].shell as? LearnerShell, learner.isWriting { count(World.lostCheckpoint) }
-    // A dead process loses what lies in its buffers; a dead machine also what it had handed to the network.
+    // If a process dies, what is in its own buffers is lost. If a machine dies, what it had handed to the network is
+    // lost too.
     end(seat, state: .down, isAbrupt: faultDice.chance(0.5))
     schedule(.start(seat), at: clock + faultDice.span(.milliseconds(10), scenario.restartTime))
   }
 
-  /// The coordinator has no room to make something durable: it ends; room is made, and it is started again.
+  /// The coordinator has no space to make something durable, so it ends. Space is made, and it is started again.
   func endForLackOfRoom() {
     note(Self.coordinatorSeat, 9, "ends: the disk is full")
     end(Self.coordinatorSeat, state: .down, isAbrupt: false)
@@ -250,7 +253,7 @@ final class World {
     seats[seat].state = state
     seats[seat].shell = nil
     seats[seat].inbox = []
-    // The incarnation is over: what is addressed to it is lost.
+    // The incarnation is over. What is addressed to it is lost.
     seats[seat].incarnation += 1
     closeLinks(of: seat, isAbrupt: isAbrupt)
   }
@@ -262,7 +265,7 @@ final class World {
     schedule(.resume(seat, incarnation: seats[seat].incarnation), at: clock + span)
   }
 
-  /// All that arrived in the meantime comes at once; timers may come before or after it.
+  /// Everything that arrived in the meantime is delivered at once. Timers can come before or after it.
   private func resume(_ seat: SeatID) {
     guard seats[seat].state == .paused else { return }
     note(seat, 5, "resumes")
@@ -278,7 +281,7 @@ final class World {
     }
   }
 
-  /// Called by shells between any two effects: whether the process is still alive.
+  /// Shells call this between any two effects. Returns whether the process is still alive.
   func survives(_ seat: SeatID, incarnation: Int) -> Bool {
     guard seats[seat].incarnation == incarnation, violation == nil else { return false }
     guard strikesNow(.crashBetweenEffects) else { return true }
@@ -286,7 +289,7 @@ final class World {
     return false
   }
 
-  // MARK: Judging
+  // MARK: Checks
 
   func violate(_ text: String) {
     guard violation == nil else { return }
@@ -298,7 +301,7 @@ final class World {
     transcript.note(clock, seats[seat].name, UInt64(seat) << 56 ^ code, text())
   }
 
-  /// After the run: what is on the disks is what the reference came to.
+  /// After the run: compares the disks with the reference.
   private func examine() {
     guard isComplete else { return violate("nothing more happens, and the run is not complete") }
     let last = scenario.last
@@ -309,7 +312,7 @@ final class World {
       guard directory.trajectories(of: spec.id) == counted else {
         return violate("the trajectories of \(spec.id) are not those of the reference")
       }
-      // The accounting closes: every slot counts or was not needed. Some of the latter were sampled all the same.
+      // Every slot counts or was not needed. Some slots that were not needed were sampled anyway.
       let unneeded = directory.unneededSlots(of: spec.id)
       guard unneeded == expected.map(\.slot).filter({ slot in !counted.contains { $0.slot == slot } }) else {
         return violate("\(spec.id): \(counted.count) of \(spec.slotCount) slots count, \(unneeded.count) were unneeded")
@@ -321,7 +324,7 @@ final class World {
         }
       }
     }
-    // A round that was opened for a step that was never trained is closed or abandoned, and no other is abandoned.
+    // A round that was opened for a step that was never trained is closed or abandoned. No other round is abandoned.
     let left = scenario.plan.filter { spec in
       spec.id.step >= last.number && spec.policy <= last && last.number < scenario.method.steps
         && !directory.closed.contains(spec.id) && !scenario.expectedRounds.contains { $0.id == spec.id }
@@ -337,7 +340,7 @@ final class World {
     guard directory.manifests.keys.last == last else {
       return violate("the run ended at policy \(directory.manifests.keys.last ?? last), expected \(last)")
     }
-    // A run that was cut short may end between two checkpoints.
+    // A run that was cut short can end between two checkpoints.
     let newest = checkpoints.newest
     guard newest.version == last || scenario.end != nil && newest.version < last,
       newest.state == reference.states[Int(newest.version.number)]
