@@ -27,15 +27,15 @@ import Testing
   static let machines = [
     Shells(
       machine: "coordinator", product: "Sources/Run/CoordinatorRole",
-      simulator: "Sources/Workshop/Simulation/CoordinatorShell.swift",
+      simulator: "Sources/Workshop/Simulation/SimulatedCoordinator.swift",
       events: ["CoordinatorEvent"], effects: ["CoordinatorEffect", "BundleEffect"]),
     Shells(
       machine: "worker", product: "Sources/Run/WorkerRole",
-      simulator: "Sources/Workshop/Simulation/WorkerShell.swift",
+      simulator: "Sources/Workshop/Simulation/SimulatedWorker.swift",
       events: ["WorkerEvent", "FetcherEvent"], effects: ["WorkerEffect", "FetcherEffect"]),
     Shells(
       machine: "learner", product: "Sources/Run/LearnerRole",
-      simulator: "Sources/Workshop/Simulation/LearnerShell.swift",
+      simulator: "Sources/Workshop/Simulation/SimulatedLearner.swift",
       events: ["LearnerEvent"], effects: ["LearnerEffect"]),
   ]
 

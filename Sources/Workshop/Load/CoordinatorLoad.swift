@@ -1,7 +1,7 @@
 // CoordinatorLoad: a real coordinator process that serves many synthetic workers over real sockets.
 //
 // The coordinator is `ttrl coordinator` with its ledger on the disk. The workers and a learner run in this process,
-// which is the load. The workers can also run in other processes (SyntheticCrew); then this process waits for them. The
+// which is the load. The workers can also run in other processes (SyntheticFleet); then this process waits for them. The
 // figures are the coordinator's: the trajectories that it has made durable and acknowledged, its share of a core, its
 // memory over time, and how long a worker waits for a lease. Not here: sampling (bench rollout).
 
@@ -74,7 +74,7 @@ package final class LoadedCoordinator {
   private let loop: EventLoop
   private var child: ChildProcess?
   /// nil if the workers are in other processes.
-  private var crew: SyntheticCrew?
+  private var fleet: SyntheticFleet?
   private var learner: SyntheticLearner?
   private var failure: (any Error)?
   private var joined = 0
@@ -184,8 +184,8 @@ package final class LoadedCoordinator {
       },
       ended: { self.fail(LoadError.workerEnded($0)) })
     if load.listen == nil {
-      crew = SyntheticCrew(load, to: address, context, loop: loop, reports)
-      crew?.start()
+      fleet = SyntheticFleet(load, to: address, context, loop: loop, reports)
+      fleet?.start()
     } else {
       say("waiting for \(load.workers) workers at \(address)")
     }
@@ -197,7 +197,7 @@ package final class LoadedCoordinator {
         throw LoadError.notAllJoined(joined, of: load.workers, seconds: Int(Self.joinSeconds))
       }
       loop.run(until: MonotonicClock.now() + .milliseconds(20))
-      if crew == nil { joined = Set(try watched().workers().map(\.name)).count }
+      if fleet == nil { joined = Set(try watched().workers().map(\.name)).count }
     }
     // Without a learner there would be only one round.
     let learner = SyntheticLearner(
@@ -221,7 +221,7 @@ package final class LoadedCoordinator {
     var figures = LoadFigures(load)
     isMeasuring = true
     // Workers in other processes do not report how many trajectories were acknowledged, so the ledger is read.
-    let stored = crew == nil ? try watched().trajectoryCount() : 0
+    let stored = fleet == nil ? try watched().trajectoryCount() : 0
     let begun = MonotonicClock.now()
     let before = ProcessUsage(of: pid)
     let own = ProcessUsage(of: Int32(bitPattern: ThisProcess.id))
@@ -232,7 +232,7 @@ package final class LoadedCoordinator {
       guard let usage = ProcessUsage(of: pid) else { throw LoadError.noCoordinator(log: lastWords) }
       figures.residentBytes.append(usage.residentBytes)
       figures.peakBytes = usage.peakBytes
-      if crew == nil { settled = try watched().trajectoryCount() - stored }
+      if fleet == nil { settled = try watched().trajectoryCount() - stored }
       if second % quarter == 0 {
         say("after \(second) s: \(settled / second) trajectories/s, \(usage.residentBytes >> 20) MiB")
       }
@@ -257,7 +257,7 @@ package final class LoadedCoordinator {
   private func end() {
     guard let child else { return }
     failure = failure ?? LoadError.interrupted
-    crew?.leave()
+    fleet?.leave()
     learner?.leave()
     child.signal(Signal.terminate)
     let deadline = MonotonicClock.now() + .seconds(10)

@@ -24,7 +24,7 @@ struct WorkerReports {
 }
 
 /// Synthetic workers on one loop.
-final class SyntheticCrew {
+final class SyntheticFleet {
   private let loop: EventLoop
   private let workers: [SyntheticWorker]
 
@@ -83,10 +83,10 @@ package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinato
     },
     // Before all workers have joined, a worker tries again. After that a lost connection ends the load.
     lost: { if joined == load.workers { stop() } })
-  let crew = SyntheticCrew(load, named: name, to: coordinator, context, loop: loop, reports)
-  crew.start()
+  let fleet = SyntheticFleet(load, named: name, to: coordinator, context, loop: loop, reports)
+  fleet.start()
   loop.run()
-  crew.leave()
+  fleet.leave()
   if let failure { throw failure }
 }
 

@@ -50,7 +50,7 @@ extension World {
     case .stallEngine:
       onSome(workerSeats) { seat in
         note(seat, 8, "its engine stalls")
-        (seats[seat].shell as? WorkerShell)?.stall(until: clock + faultDice.span(.seconds(5), .seconds(200)))
+        (seats[seat].shell as? SimulatedWorker)?.stall(until: clock + faultDice.span(.seconds(5), .seconds(200)))
       }
     // The first worker stays: a run without workers waits forever, and that is not an error.
     case .drainWorker: onSome(Array(workerSeats.dropFirst())) { schedule(.drain, on: $0, after: .zero) }

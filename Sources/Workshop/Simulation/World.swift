@@ -2,7 +2,7 @@
 // happen.
 //
 // A seat is a place where a process runs. Each start of a process there is an incarnation. What was addressed to an
-// earlier incarnation is lost. Processes are shells (CoordinatorShell, WorkerShell, LearnerShell) around Fleet's state
+// earlier incarnation is lost. Processes are shells (SimulatedCoordinator, SimulatedWorker, SimulatedLearner) around Fleet's state
 // machines. A shell receives an occurrence and performs the state machine's effects in order. It can be killed between
 // any two of them. Faults are decided here and in World+Faults; packets are in World+Network. Not here: the correct
 // result of a run (Reference), what survives a process (Disks).
@@ -216,9 +216,9 @@ final class World {
 
   private func makeShell(_ seat: SeatID) -> any Shell {
     switch seats[seat].role {
-    case .coordinator: CoordinatorShell(seat: seat, world: self)
-    case .learner: LearnerShell(seat: seat, world: self)
-    case .worker(let index): WorkerShell(seat: seat, traits: scenario.workers[index], world: self)
+    case .coordinator: SimulatedCoordinator(seat: seat, world: self)
+    case .learner: SimulatedLearner(seat: seat, world: self)
+    case .worker(let index): SimulatedWorker(seat: seat, traits: scenario.workers[index], world: self)
     }
   }
 
@@ -235,7 +235,7 @@ final class World {
   func kill(_ seat: SeatID) {
     guard seats[seat].isAlive else { return }
     note(seat, 3, "is killed")
-    if let learner = seats[seat].shell as? LearnerShell, learner.isWriting { count(World.lostCheckpoint) }
+    if let learner = seats[seat].shell as? SimulatedLearner, learner.isWriting { count(World.lostCheckpoint) }
     // If a process dies, what is in its own buffers is lost. If a machine dies, what it had handed to the network is
     // lost too.
     end(seat, state: .down, isAbrupt: faultDice.chance(0.5))

@@ -1,4 +1,4 @@
-// WorkerShell: a worker's state machine with a simulated engine, policy files and a connection around it.
+// SimulatedWorker: a worker's state machine with a simulated engine, policy files and a connection around it.
 //
 // The engine samples a few slots at a time, takes turns between all leases, and needs time. It reports a violation if
 // it has to sample from a policy that it was told to drop, or if two leases have the same number, because the real
@@ -12,7 +12,7 @@ import Records
 import Synchronization
 import Wire
 
-final class WorkerShell: Shell {
+final class SimulatedWorker: Shell {
   /// A lease that the engine works on.
   private struct Job {
     let number: Int

@@ -1,4 +1,4 @@
-// CoordinatorShell: the coordinator's state machine with a simulated ledger, policy store and network around it.
+// SimulatedCoordinator: the coordinator's state machine with a simulated ledger, policy store and network around it.
 //
 // It does what CoordinatorRole does with SQLite, files and sockets. It also checks what a state machine cannot check
 // itself: nothing is acknowledged that is not durable, and no file is written while it is being verified.
@@ -10,7 +10,7 @@ import Records
 import TTRL
 import Wire
 
-final class CoordinatorShell: Shell {
+final class SimulatedCoordinator: Shell {
   private let seat: SeatID
   private let incarnation: Int
   private var machine: Coordinator

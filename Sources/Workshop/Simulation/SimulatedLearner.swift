@@ -1,4 +1,4 @@
-// LearnerShell: the learner's state machine with training, a checkpoint folder and a connection around it.
+// SimulatedLearner: the learner's state machine with training, a checkpoint folder and a connection around it.
 //
 // Training is TTRL's `learn` with the toy policy; `learn` is the function of the algorithm page. A checkpoint becomes
 // durable some time after its version was published, if the learner lives that long. The next checkpoint waits for it,
@@ -12,7 +12,7 @@ import Records
 import TTRL
 import Wire
 
-final class LearnerShell: Shell {
+final class SimulatedLearner: Shell {
   private let seat: SeatID
   private let incarnation: Int
   private var machine: Learner
