@@ -1,9 +1,9 @@
 // CoordinatorLoad: a real coordinator process that serves many synthetic workers over real sockets.
 //
 // The coordinator is `ttrl coordinator` with its ledger on the disk. The workers and a learner run in this process,
-// which is the load. The workers can also run in other processes (SyntheticFleet); then this process waits for them. The
-// figures are the coordinator's: the trajectories that it has made durable and acknowledged, its share of a core, its
-// memory over time, and how long a worker waits for a lease. Not here: sampling (bench rollout).
+// which is the load. The workers can also run in other processes (SyntheticFleet); then this process waits for them.
+// The figures are the coordinator's: the trajectories that it has made durable and acknowledged, its share of a core,
+// its memory over time, and how long a worker waits for a lease. Not here: sampling (bench rollout).
 
 import Base
 import LanguageModel

@@ -2,10 +2,10 @@
 // happen.
 //
 // A seat is a place where a process runs. Each start of a process there is an incarnation. What was addressed to an
-// earlier incarnation is lost. Processes are shells (SimulatedCoordinator, SimulatedWorker, SimulatedLearner) around Fleet's state
-// machines. A shell receives an occurrence and performs the state machine's effects in order. It can be killed between
-// any two of them. Faults are decided here and in World+Faults; packets are in World+Network. Not here: the correct
-// result of a run (Reference), what survives a process (Disks).
+// earlier incarnation is lost. Processes are shells (SimulatedCoordinator, SimulatedWorker, SimulatedLearner) around
+// Fleet's state machines. A shell receives an occurrence and performs the state machine's effects in order. It can be
+// killed between any two of them. Faults are decided here and in World+Faults; packets are in World+Network. Not here:
+// the correct result of a run (Reference), what survives a process (Disks).
 
 import Base
 import Fleet
