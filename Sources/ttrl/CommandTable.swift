@@ -16,7 +16,7 @@ extension CommandSet {
       // Not for users: ttrl starts these itself, here and on other machines.
       Tool("reach", run: Reach.main), Tool("attend", run: Attendant.main),
       Tool("two-ranks") { _ in SelfExamination.twoRanks() },
-    ])
+    ], others: ("ttrl-dev", ["bench", "chaos", "pretrain"]))
 }
 
 extension Command {

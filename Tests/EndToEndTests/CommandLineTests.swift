@@ -44,6 +44,12 @@ extension EndToEnd {
       #expect(outcome.status == 2 && outcome.errors.contains("Commands:") && outcome.output.isEmpty)
     }
 
+    @Test(arguments: ["bench", "chaos", "pretrain"])
+    func `a command of the other program is refused with where it is`(_ name: String) throws {
+      let outcome = try Program.run([name])
+      #expect(outcome.status == 2 && outcome.errors.contains("ttrl-dev \(name) --help"), "\(outcome.errors)")
+    }
+
     @Test func `a command that is not there is refused, with the one that was meant`() throws {
       let outcome = try Program.run(["trian"])
       #expect(outcome.status == 2 && outcome.errors.contains("did you mean \"train\"?"))

@@ -28,13 +28,19 @@ package struct CommandSet: Sendable {
   let closing: String
   package let commands: [Command]
   let tools: [Tool]
+  /// Words that are commands of another program: its name and theirs.
+  let others: (program: String, names: [String])?
 
-  package init(program: String, summary: String, closing: String, commands: [Command], tools: [Tool]) {
+  package init(
+    program: String, summary: String, closing: String, commands: [Command], tools: [Tool],
+    others: (program: String, names: [String])? = nil
+  ) {
     self.program = program
     self.summary = summary
     self.closing = closing
     self.commands = commands
     self.tools = tools
+    self.others = others
   }
 
   /// Runs a command line.
@@ -78,6 +84,10 @@ package struct CommandSet: Sendable {
   }
 
   private func unknown(_ name: String) -> Int32 {
+    if let others, others.names.contains(name) {
+      Command.complain("\(program): \(name) is a command of \(others.program): \(others.program) \(name) --help")
+      return ExitStatus.usage
+    }
     let names = commands.map(\.name) + tools.filter { $0.usage != nil }.map(\.name)
     let words = names.filter { $0.hasPrefix(name + " ") }
     let hint =
