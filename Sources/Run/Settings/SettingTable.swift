@@ -201,7 +201,7 @@ package enum SettingTable {
       \OperationSettings.threads, \PretrainingSettings.threads, \BenchmarkSettings.threads),
     Setting(
       "kv-memory", .integer(0...(1 << 30)),
-      "the most MiB of keys and values per sampling thread, other samples wait; 0 is no bound",
+      "the most MiB of keys and values per sampling thread, other samples wait; 0 means no limit",
       \OperationSettings.keyValueMemory),
     Setting(
       "coordinator", .text("HOST:PORT"),

@@ -103,7 +103,7 @@ package struct OperationSettings: SettingGroup {
   package var learners = 2
   /// Compute threads of each process; 0 divides the machine's cores among them.
   package var threads = 0
-  /// MiB of keys and values that one sampling thread can hold; 0 is no bound.
+  /// MiB of keys and values that one sampling thread can hold; 0 means no limit.
   package var keyValueMemory = 0
   /// A path: the machines of `ttrl launch`.
   package var hosts = ""
