@@ -101,7 +101,11 @@ extension EndToEnd {
       _ = SmallRun.undisturbed
       let checkpoint = SmallRun.undisturbedDirectory + "/checkpoints/step-00000\(SmallRun.steps)"
       try FileManager.default.copyItem(atPath: checkpoint, toPath: scratch.file("model"))
-      for text in ["{", "{}", "{\"run\": 1}"] {
+      let whole = textOfFile(checkpoint + "/ttrl.json")
+      let changed = [("\"template\"", "\"thinking\""), ("\"exact\"", "\"vague\"")].map { old, new in
+        whole.replacingOccurrences(of: old, with: new)
+      }
+      for text in ["{", "{}", "{\"run\": 1}"] + changed {
         scratch.write(text, to: "model/ttrl.json")
         let outcome = try Program.run(["eval", "--model", scratch.file("model"), "--data", "builtin:questions"])
         #expect(outcome.status == 1 && outcome.errors.contains("model/ttrl.json cannot be read"), "\(outcome.errors)")

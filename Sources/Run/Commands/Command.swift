@@ -128,7 +128,7 @@ package struct Command: Sendable {
       group[keyPath: path] = try RunManifest(reading: directory).settings
       return group
     }
-    if let example { group.adopt(run: example.adopted(by: group[keyPath: path])) }
+    if let example { group.adopt(run: try example.adopted(by: group[keyPath: path])) }
     // The built-in example's curve during the run is an evaluation too.
     if isOfRun, last("eval") == "none" || last("eval") == "reuse" { group[keyPath: path].evaluateEvery = 0 }
     // The example's values already have those of its own recipe and preset.

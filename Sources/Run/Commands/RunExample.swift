@@ -41,11 +41,13 @@ struct RunExample {
   }
 
   /// The run's settings; those that it does not say are as they were.
-  func adopted(by settings: RunSettings) -> RunSettings {
+  ///
+  /// - Throws: `RunError.damagedOrigin` for a value that this version does not take.
+  func adopted(by settings: RunSettings) throws -> RunSettings {
     var settings = settings
     for (name, value) in self.settings {
-      // Values of another version of the program can be unknown to this one; `say` shows what is in use.
-      _ = SettingTable.named(name)?.place(in: RunSettings.self)?.set(&settings, value)
+      guard let problem = SettingTable.named(name)?.place(in: RunSettings.self)?.set(&settings, value) else { continue }
+      throw RunError.damagedOrigin(path: path, problem: "\(name) \(problem)")
     }
     return settings
   }

@@ -36,7 +36,8 @@ package struct ModelOrigin: Sendable, Equatable {
   /// Reads the file of a model directory.
   ///
   /// - Returns: nil if the directory has none: the model was not made by a run.
-  /// - Throws: `RunError.damagedOrigin`, or `PlatformError` if the file cannot be read.
+  /// - Throws: `RunError.damagedOrigin`, also for settings of a later version; or `PlatformError` if the file cannot be
+  ///   read.
   package init?(ofModelAt directory: String) throws {
     let path = directory + "/" + Self.fileName
     guard Files.exists(path) else { return nil }
@@ -48,7 +49,12 @@ package struct ModelOrigin: Sendable, Equatable {
       self.path = path
       self.run = run
       self.version = PolicyVersion(version)
-      self.settings = Self.given(settings).filter { (Self.promptSettings + Self.samplingSettings).contains($0.name) }
+      self.settings = Self.given(settings)
+      let unknown = self.settings.map(\.name).filter { !(Self.promptSettings + Self.samplingSettings).contains($0) }
+      guard unknown.isEmpty else {
+        throw RunError.damagedOrigin(
+          path: path, problem: "this version of ttrl does not know \(unknown.joined(separator: ", "))")
+      }
       self.questions = questions.compactMap { member in
         QuestionSet.allCases.first { $0.word == member.key }.flatMap { set in member.value.string.map { (set, $0) } }
       }
