@@ -39,7 +39,7 @@ package struct ModelOrigin: Sendable, Equatable {
   /// - Throws: `RunError.damagedOrigin`, or `PlatformError` if the file cannot be read.
   package init?(ofModelAt directory: String) throws {
     let path = directory + "/" + Self.fileName
-    guard Files.exists(path) else { return nil }
+    guard try Files.exists(path) else { return nil }
     do {
       let json = try JSON.parse(try Files.read(path))
       guard let run = json["run"]?.string, let policy = json["policy"]?.int, let version = UInt32(exactly: policy),
@@ -75,7 +75,7 @@ package struct ModelOrigin: Sendable, Equatable {
   }
 
   private static func digests(_ directory: RunDirectory) throws -> [(set: QuestionSet, sha256: String)] {
-    try QuestionSet.allCases.filter { Files.exists(directory.questions($0)) }.map { set in
+    try QuestionSet.allCases.filter { try Files.exists(directory.questions($0)) }.map { set in
       (set, try SHA256.hex(ofFile: directory.questions(set)))
     }
   }
