@@ -22,12 +22,12 @@ extension Command {
 
   @Sendable static func chaos(_ settings: ChaosSettings, _ call: CallSettings) throws -> Int32 {
     let directory = ThisProcess.absolute(settings.disturbed.operation.run)
-    guard !Files.exists(RunDirectory(directory).settings) else {
+    guard try !Files.exists(RunDirectory(directory).settings) else {
       throw UserError(
         "\(directory) is a run; chaos makes its own runs in the directory --run: give another directory",
         status: ExitStatus.usage)
     }
-    try Files.createDirectory(directory)
+    try OwnedDirectory.make(directory)
     let arguments = trainArguments(settings, given: call.given)
     let undisturbed = RunDirectory(directory + "/undisturbed")
     complain("first an undisturbed run, in \(undisturbed.path)")
@@ -39,7 +39,7 @@ extension Command {
     var report = ChaosReport(undisturbedSeconds: seconds)
     for number in 1...settings.runs {
       let disturbed = RunDirectory(directory + (number == 1 ? "/disturbed" : "/disturbed-\(number)"))
-      guard !Files.exists(disturbed.path) else {
+      guard try !Files.exists(disturbed.path) else {
         throw UserError(
           "\(disturbed.path) is there already, from an earlier chaos; remove it, or give another --run. "
             + "(\(undisturbed.path) can stay; it is used again.)", status: ExitStatus.usage)

@@ -63,7 +63,7 @@ enum CrowdCommand {
 
   private static func make(_ options: Options) throws {
     let directory = RunDirectory(options.directory)
-    try Files.createDirectory(directory.path)
+    try OwnedDirectory.make(directory.path)
     var settings = RunSettings()
     settings.method.steps = UInt32(options.steps)
     settings.model = "builtin"

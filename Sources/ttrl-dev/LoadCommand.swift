@@ -3,7 +3,6 @@
 
 import Base
 import Commands
-import Glibc
 import Load
 import Platform
 import Settings
@@ -27,11 +26,6 @@ extension Command {
     return problems
   }
 
-  private static var temporaryDirectory: String {
-    let place = getenv("TMPDIR").map { String(cString: $0) } ?? ""
-    return "\(place.isEmpty ? "/tmp" : place)/ttrl-load-\(ThisProcess.id)"
-  }
-
   @Sendable static func benchCoordinator(_ settings: LoadSettings, _ call: CallSettings) throws -> Int32 {
     let isHere = settings.coordinator.isEmpty && settings.listen.isEmpty
     let key =
@@ -46,11 +40,12 @@ extension Command {
       return ExitStatus.done
     }
     let isKept = !settings.run.isEmpty
-    let directory = isKept ? ThisProcess.absolute(settings.run) : temporaryDirectory
-    guard !Files.exists(directory) else {
+    let directory =
+      isKept ? ThisProcess.absolute(settings.run) : try OwnedDirectory.temporary(prefix: "ttrl-load")
+    guard try !isKept || !Files.exists(directory) else {
       throw UserError("\(directory) exists already; the benchmark makes its own --run", status: ExitStatus.usage)
     }
-    try Files.createDirectory(directory)
+    try OwnedDirectory.make(directory)
     defer { if !isKept { try? Files.removeTree(directory) } }
     let figures = try LoadedCoordinator(load, in: directory, say: complain).run()
     print(call.isJSON ? figures.json.text() : figures.text)

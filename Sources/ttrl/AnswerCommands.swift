@@ -88,7 +88,7 @@ extension Command {
   ///
   /// - Parameter data: a path, or the name of a built-in set.
   static func convert(_ data: String) throws -> Int32 {
-    print(try BuiltIn.questions(data).fileText, terminator: "")
+    showJSON(try BuiltIn.questions(data).fileText, terminator: "")
     return ExitStatus.done
   }
 

@@ -132,13 +132,13 @@ extension Command {
     Command(
       name: "manual", summary: "the manual page", example: "ttrl manual > ttrl.1 && man -l ttrl.1", settings: [],
       run: { (_: CallSettings, _) in
-        print(CommandSet.ttrl.manual)
+        show(CommandSet.ttrl.manual)
         return ExitStatus.done
       }),
     Command(
       name: "completions", summary: "completions for bash", example: "source <(ttrl completions)", settings: [],
       run: { (_: CallSettings, _) in
-        print(CommandSet.ttrl.completions)
+        show(CommandSet.ttrl.completions)
         return ExitStatus.done
       }),
   ]
@@ -166,7 +166,7 @@ extension Command {
 
   @Sendable private static func runProblems(_ settings: RunSettings) -> [String] {
     inputProblems(settings) + ClusterAccess.problems(settings.operation.listen, key: settings.operation.key)
-      + pageProblems(settings.operation)
+      + pageProblems(settings.operation) + directoryProblems(settings.operation)
   }
 
   @Sendable private static func addressProblems(_ settings: OperationSettings) -> [String] {

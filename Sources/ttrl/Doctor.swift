@@ -38,7 +38,7 @@ struct Finding {
 
   var text: String {
     let mark = grade == .ok ? "  " : grade == .warning ? "? " : "! "
-    return "  \(mark)\(check): \(seen)" + (remedy.isEmpty ? "" : "\n      → \(remedy)")
+    return "  \(mark)\(check.visible): \(seen.visible)" + (remedy.isEmpty ? "" : "\n      → \(remedy.visible)")
   }
 }
 
@@ -84,8 +84,8 @@ struct SelfExamination {
   }
 
   private var disk: Finding {
-    var path = settings.run.isEmpty ? (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp") : settings.run
-    while !Files.exists(path), path.contains("/"), path != "/" { path = Files.directory(of: path) }
+    var path = settings.run.isEmpty ? OwnedDirectory.temporaryPlace : settings.run
+    while (try? Files.exists(path)) != true, path.contains("/"), path != "/" { path = Files.directory(of: path) }
     let attributes = try? FileManager.default.attributesOfFileSystem(forPath: path)
     let free = (attributes?[.systemFreeSize] as? NSNumber)?.intValue ?? 0
     let need = settings.run.isEmpty ? 64 << 20 : 1 << 30
@@ -163,7 +163,7 @@ struct SelfExamination {
     do {
       let ranks = try MPICollectives()
       let sum = try ranks.sum([1.0])
-      if ranks.rank == 0 { print("\(Int(sum[0])) ranks agree") }
+      if ranks.rank == 0 { Command.show("\(Int(sum[0])) ranks agree") }
       try ranks.finish()
       return ExitStatus.done
     } catch {

@@ -29,10 +29,10 @@ extension Command {
         "time": .double(WallClock.seconds()), "problems": .int(problems),
         "hosts": .array(hosts.map { ["name": .string($0.name), "findings": .array($0.findings.map(\.json))] }),
       ]
-      print(json.text())
+      showJSON(json.text())
     } else {
-      for host in hosts { print(([host.name] + host.findings.map(\.text)).joined(separator: "\n")) }
-      print(problems == 0 ? "nothing prevents a run" : "\(problems) of these prevent a run")
+      for host in hosts { show(([host.name] + host.findings.map(\.text)).joined(separator: "\n")) }
+      show(problems == 0 ? "nothing prevents a run" : "\(problems) of these prevent a run")
     }
     return problems == 0 ? ExitStatus.done : ExitStatus.failed
   }

@@ -78,11 +78,11 @@ extension Command {
     let subject = try Subject(settings.sampling, call)
     var plan = planned(settings, round: subject.round)
     let isTemporary = plan.operation.run.isEmpty
-    if isTemporary { plan.operation.run = NSTemporaryDirectory() + "ttrl-eval-\(ThisProcess.id)" }
+    if isTemporary { plan.operation.run = try OwnedDirectory.temporary(prefix: "ttrl-eval") }
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
     let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 })
     let directory = beginning.directory
-    if !Files.exists(directory.summary) {
+    if try !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
       let status = try Supervisor(
         directory, settings: settings.sampling, steps: 0, key: directory.key, plan: OneMachine(nil)
@@ -127,7 +127,11 @@ extension Command {
     let counts = settings.counts.isEmpty ? Evaluation.usualCounts : settings.counts
     let evaluation = Evaluation(
       prompts, majorities: settings.counts.isEmpty ? Evaluation.usualMajorities : counts, counts: counts)
-    print(call.isJSON ? JSON.object(EvaluationRow.figures(evaluation)).text() : text(of: evaluation))
+    if call.isJSON {
+      showJSON(JSON.object(EvaluationRow.figures(evaluation)).text())
+    } else {
+      show(text(of: evaluation))
+    }
     if evaluation["no_answer_ratio"] == 1 {
       let cut = trajectories.count { $0.finish == .length }
       complain(FinalTable.nothingToVoteOn(truncatedShare: Double(cut) / Double(max(trajectories.count, 1))))

@@ -12,7 +12,7 @@ enum JSONLines {
   static func transform(_ body: (JSON) throws -> [JSON]) throws -> Int32 {
     try forEachLine { line, value in
       do {
-        for answer in try body(value) { print(answer.text()) }
+        for answer in try body(value) { Command.showJSON(answer.text()) }
       } catch {
         throw UserError("line \(line) of the input: \(error)")
       }

@@ -17,10 +17,10 @@ extension Command {
     let key = ClusterKey()
     try key.write(to: path)
     complain(
-      "made \(path), key \(key.id). Copy it to every machine over a channel that you trust (scp -p keeps its mode), "
-        + "and give it to every role with --key. Every process that has the key can join the run.")
+      "made \(path.visible), key \(key.id). Copy it to every machine over a channel that you trust (scp -p keeps its "
+        + "mode), and give it to every role with --key. Every process that has the key can join the run.")
     let json: JSON = ["path": .string(path), "id": .string(key.id)]
-    print(call.isJSON ? json.text() : path)
+    if call.isJSON { showJSON(json.text()) } else { show(path.visible) }
     return ExitStatus.done
   }
 }

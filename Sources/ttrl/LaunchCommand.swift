@@ -53,7 +53,7 @@ extension Command {
     // The run's own key is made here and sent along, so an address beyond this machine needs no --key.
     let (listen, key) = (settings.operation.listen, settings.operation.key)
     return inputProblems(settings) + (key.isEmpty ? [] : ClusterAccess.problems(listen, key: key))
-      + pageProblems(settings.operation)
+      + pageProblems(settings.operation) + directoryProblems(settings.operation)
   }
 
   private static func printPlan(
@@ -88,14 +88,14 @@ extension Command {
     let context = LaunchContext(
       directory: beginning.directory, settings: settings, address: address,
       key: ClusterAccess.path(settings.operation, beginning.directory), loop: try EventLoop(), say: complain)
-    print(try plan.commands(in: context))
+    show(try plan.commands(in: context))
   }
 
   // MARK: Stopping
 
   @Sendable static func stop(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
-    guard Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
+    guard try Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
     for (name, who) in [(RunDirectory.supervisorLock, "train or launch"), ("lock", "coordinator")] {
       guard let pid = try holder(of: name, directory) else { continue }
       complain("stopping the \(who) of \(directory.path), process \(pid)")

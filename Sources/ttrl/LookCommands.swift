@@ -36,6 +36,7 @@ extension Command {
     while watch.refresh() {}
     guard let ledger = watch.ledger, let runSettings = watch.settings else {
       _ = try RunManifest(reading: directory)
+      _ = try Ledger(path: directory.ledger, mode: .readOnly)
       throw LedgerError.missing(path: directory.ledger)
     }
     let prompt = try prompt(settings.prompt, ledger)
@@ -50,7 +51,7 @@ extension Command {
     }
     var size = winsize()
     let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20
-    print(Explanation.text(prompt, track, step: step, views, columns: isKnown ? Int(size.ws_col) : 100))
+    show(Explanation.text(prompt, track, step: step, views, columns: isKnown ? Int(size.ws_col) : 100))
     return ExitStatus.done
   }
 
@@ -66,7 +67,8 @@ extension Command {
       return PromptText(found)
     }
     throw UserError(
-      "there is no training prompt \"\(name)\". Give an index from 0 to \(count - 1), or an id of the question file")
+      "there is no training prompt \"\(name.visible)\". Give an index from 0 to \(count - 1), or an id of the question "
+        + "file")
   }
 
   // MARK: diff
@@ -86,9 +88,9 @@ extension Command {
         "policy": difference.policy.map { .int($0) } ?? .null, "equal_responses": .int(difference.equalResponses),
         "equal_steps": .int(difference.equalSteps), "equal_policies": .int(difference.equalPolicies),
       ]
-      print(json.text())
+      showJSON(json.text())
     } else {
-      print(difference.text)
+      show(difference.text)
     }
     return difference.isEmpty ? ExitStatus.done : ExitStatus.failed
   }
@@ -99,16 +101,17 @@ extension Command {
     let given = directories(settings)
     if given.count == 1, let directory = given.first {
       let run = try Run(opening: directory)
+      try OwnedDirectory.require(directory.path)
       let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
       try RunSummary.writeReport(run, ledger: ledger)
       let files = EventFileWriter(directory)
       while try files.refresh(ledger) {}
-      print(directory.report)
+      show(directory.report.visible)
       return ExitStatus.done
     }
     let path = ThisProcess.absolute(settings.out)
     try Files.write(ReportComparison.html(try given.map(RunSummary.comparable)), to: path)
-    print(path)
+    show(path.visible)
     return ExitStatus.done
   }
 }

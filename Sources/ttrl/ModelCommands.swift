@@ -84,7 +84,7 @@ extension Command {
         "ids": .array(trajectory.tokens.map { .int(Int($0)) }), "text": .optional(text),
         "logprobs": .array(trajectory.logprobs.map { .float($0) }), "finish_reason": .string(trajectory.finish.name),
       ]
-      print(row.text())
+      showJSON(row.text())
     }
     return ExitStatus.done
   }

@@ -14,14 +14,17 @@ import Settings
 extension Command {
   @Sendable static func page(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
-    guard Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
+    guard try Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
     guard settings.page != OperationSettings.noPage else {
       throw SettingsError(problems: ["--page none serves no page; leave it out, or give an address"])
     }
-    try Log.start(role: "page")
+    Log.start(role: "page")
     let found = settings.pageToken.isEmpty ? nil : try PageToken.readOrMake(ThisProcess.absolute(settings.pageToken))
     if let found, found.isNew { complain("made a token for the page, in \(settings.pageToken)") }
-    let options = PageOptions(address: try HostPort(parsing: settings.page), token: found?.token)
+    // In another user's directory the page only reads.
+    let isOwn = (try? OwnedDirectory.require(directory.path)) != nil
+    let options = PageOptions(
+      address: try HostPort(parsing: settings.page), token: found?.token, keepsEventFiles: isOwn, announces: isOwn)
     try PageShell(directory, options).serve { url in complain("page: \(url)") }
     return ExitStatus.done
   }
@@ -103,7 +106,7 @@ final class PageKeeper {
     guard process != nil, !isStopping else { return }
     let found = ((try? Files.readText(directory.pageAddress)) ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
     guard found.isEmpty else {
-      if found != url { say("page: \(found)") }
+      if found != url { say("page: \(found.visible)") }
       url = found
       return
     }

@@ -36,7 +36,7 @@ final class ProgressView {
 
   func say(_ text: String) {
     clearBlock()
-    write(text + "\n")
+    write(text.visibleLines + "\n")
   }
 
   var isFinished: Bool { watch.view.isFinished }

@@ -203,7 +203,7 @@ final class Attendant {
     var child = ChildProcess.Command("/bin/sh", ["-c", command])
     child.ownGroup = true
     if !key.isEmpty {
-      let directory = try Files.makeTemporaryDirectory(prefix: "ttrl-attend")
+      let directory = try OwnedDirectory.temporary(prefix: "ttrl-attend")
       files = directory
       try Files.write(Array(key), to: directory + "/cluster.key", mode: 0o600)
       child.environment["TTRL_FILES"] = directory

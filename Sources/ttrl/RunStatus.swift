@@ -47,7 +47,8 @@ struct RunStatus {
   private var waits: [FleetNote.Wait] { note?.waits ?? [] }
 
   private static func sentence(_ wait: FleetNote.Wait) -> String {
-    var text = "\(wait.waiter) waits for \(wait.awaited), \(wait.what), for \(Figures.duration(seconds: wait.seconds))"
+    let duration = Figures.duration(seconds: wait.seconds)
+    var text = "\(wait.waiter.visible) waits for \(wait.awaited.visible), \(wait.what.visible), for \(duration)"
     if let left = wait.deadlineSeconds { text += ", at most \(Figures.duration(seconds: left)) more" }
     return text
   }
@@ -74,7 +75,7 @@ struct RunStatus {
 
   var text: String {
     var lines = [
-      "run       \(run.directory.path)", "steps     \(history.steps.count) of \(run.method.steps)",
+      "run       \(run.directory.path.visible)", "steps     \(history.steps.count) of \(run.method.steps)",
       "policy    \(policies.last?.version.number ?? 0)",
     ]
     if isFinished || note == nil {
@@ -85,8 +86,9 @@ struct RunStatus {
     for round in unbalanced { lines.append("DAMAGED   \(round): not every slot is accounted for") }
     for (round, settled) in rounds { lines.append("open      \(round.id): \(settled) of \(round.slots) slots settled") }
     for worker in workers {
-      let state = worker.leftAt == nil ? "connected" : "left (\(worker.leftBecause ?? "unknown"))"
-      lines.append("worker    \(worker.name): \(state), \(worker.trajectories) trajectories, \(worker.tokens) tokens")
+      let state = worker.leftAt == nil ? "connected" : "left (\(worker.leftBecause?.visible ?? "unknown"))"
+      lines.append(
+        "worker    \(worker.name.visible): \(state), \(worker.trajectories) trajectories, \(worker.tokens) tokens")
     }
     return lines.joined(separator: "\n")
   }

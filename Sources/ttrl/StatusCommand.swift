@@ -19,12 +19,14 @@ extension Command {
     let run = try Run(opening: directory)
     let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
     let status = try RunStatus(run, ledger)
-    print(call.isJSON ? status.json.text() : status.text)
+    if call.isJSON { showJSON(status.json.text()) } else { show(status.text) }
     return status.isBalanced ? ExitStatus.done : ExitStatus.failed
   }
 
   private static func watch(_ directory: RunDirectory) throws -> Int32 {
     let manifest = try RunManifest(reading: directory)
+    // The view waits for a ledger that is not there yet, but not for one that may not be read.
+    if try Files.exists(directory.ledger) { _ = try Ledger(path: directory.ledger, mode: .readOnly) }
     let loop = try EventLoop()
     var isInterrupted = false
     try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in

@@ -60,7 +60,7 @@ extension Command {
 
   /// Whether the run is finished. Then its results are shown.
   static func isFinished(_ directory: RunDirectory, _ call: CallSettings) throws -> Bool {
-    guard Files.exists(directory.summary) else { return false }
+    guard try Files.exists(directory.summary) else { return false }
     say("the run in \(directory.path) is finished; its results:")
     try showResult(directory, call)
     return true
@@ -163,7 +163,7 @@ extension Command {
 
   private static func showResult(_ directory: RunDirectory, _ call: CallSettings) throws {
     let history = try RunSummary.history(try Ledger(path: directory.ledger, mode: .readOnly))
-    if call.isJSON { print(try Files.readText(directory.summary), terminator: "") }
+    if call.isJSON { showJSON(try Files.readText(directory.summary), terminator: "") }
     let table = FinalTable.text(history)
     if !table.isEmpty { say("\n" + table) }
     if let saved = FinalTable.savedSamples(history) { say(saved) }
@@ -179,9 +179,11 @@ extension Command {
     var settings = settings
     settings.operation.makePathsAbsolute()
     let operation = settings.operation
-    try Log.start(role: "coordinator", level: Log.Level(operation.logLevel))
+    Log.start(role: "coordinator", level: Log.Level(operation.logLevel))
     let directory = RunDirectory(operation.run)
-    if !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: call.given) }
+    if try !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: call.given) }
+    // Before the key is put there.
+    try OwnedDirectory.require(directory.path)
     let key = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
     return try CoordinatorShell(try Run(opening: directory), key: key).serve(
       on: try HostPort(parsing: operation.listen))
@@ -189,7 +191,7 @@ extension Command {
 
   @Sendable static func worker(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let name = settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name
-    try Log.start(role: name, level: Log.Level(settings.logLevel))
+    Log.start(role: name, level: Log.Level(settings.logLevel))
     let options = WorkerOptions(
       coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
       threads: settings.threads(sharedBy: 1, cores: Machine.coreCount),
@@ -202,12 +204,15 @@ extension Command {
     // mpirun can be killed before it ends its ranks.
     _ = ThisProcess.dieWithParent()
     let ranks = try MPICollectives()
-    try Log.start(role: "learner-\(ranks.rank)", level: Log.Level(settings.logLevel))
+    Log.start(role: "learner-\(ranks.rank)", level: Log.Level(settings.logLevel))
     do {
       let directory = RunDirectory(ThisProcess.absolute(settings.run))
       // The other ranks can be on other machines: they have neither the directory nor the key.
       let isLeading = ranks.rank == 0
-      if isLeading { try ClusterAccess.require(settings.coordinator, key: settings.key) }
+      if isLeading {
+        try ClusterAccess.require(settings.coordinator, key: settings.key)
+        try OwnedDirectory.require(directory.path)
+      }
       let run = try isLeading ? Run(opening: directory) : RunParcel.open(try ranks.receiveFromRoot())
       if isLeading { try ranks.sendToAll(try RunParcel.pack(run)) }
       let here = try ranks.countHere()

@@ -116,7 +116,7 @@ extension EndToEnd {
     func `a run directory that cannot be made is refused`(_ path: String) throws {
       // Below /proc and below a file even root cannot write.
       let outcome = try Program.run(["train", "--run", path] + SmallRun.settings, within: 20)
-      #expect(outcome.status == 1 && outcome.errors.hasPrefix("ttrl train: cannot"), "\(outcome.errors)")
+      #expect(outcome.status == 2 && outcome.errors.hasPrefix("ttrl train: cannot"), "\(outcome.errors)")
       #expect(outcome.errors.contains(path.hasPrefix("/proc") ? "/proc/" : path))
     }
 

@@ -203,6 +203,31 @@ extension EndToEnd {
       #expect(try Self.get(url, "/api/run", headers: ["Cookie: \(cookie)"]).status == 200)
     }
 
+    @Test func `a browser can have the pages of two runs of one host open`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let scratch = Scratch()
+      let other = scratch.file("other")
+      try FileManager.default.copyItem(atPath: SmallRun.undisturbedDirectory, toPath: other)
+      let settings = textOfFile(other + "/settings.json")
+      try settings.replacing(/"run": "\w+"/, with: "\"run\": \"a;b, c\"")
+        .write(toFile: other + "/settings.json", atomically: true, encoding: .utf8)
+      var cookies: [String: String] = [:]
+      var pages: [(page: Running, url: String)] = []
+      defer { for (page, _) in pages { page.signal(SIGTERM) } }
+      for (number, directory) in [SmallRun.undisturbedDirectory, other].enumerated() {
+        let token = scratch.file("token-\(number)")
+        let (page, url) = try Self.serve(directory, ["--page-token", token])
+        pages.append((page, url))
+        let text = textOfFile(token).trimmingCharacters(in: .whitespacesAndNewlines)
+        let entered = try Self.get(url, "/enter", post: "token=\(text)")
+        let pair = try #require(entered.headers["set-cookie"]?.split(separator: ";").first).split(separator: "=")
+        // As a browser keeps them: by host and name, whatever the port is.
+        cookies[String(pair[0])] = String(pair[1])
+      }
+      let header = "Cookie: " + cookies.map { "\($0)=\($1)" }.sorted().joined(separator: "; ")
+      for (_, url) in pages { #expect(try Self.get(url, "/api/run", headers: [header]).status == 200, "\(header)") }
+    }
+
     @Test func `a token that other users can read, or that can be guessed, is refused`() throws {
       let scratch = Scratch()
       let readable = scratch.write("0123456789abcdef0123\n", to: "readable")

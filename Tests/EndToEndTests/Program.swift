@@ -114,7 +114,7 @@ final class Scratch: Sendable {
     atexit { try? FileManager.default.removeItem(atPath: Scratch.sharedPath) }
     return Scratch(at: sharedPath)
   }()
-  private static let sharedPath = NSTemporaryDirectory() + "ttrl-tests-\(getpid())"
+  private static let sharedPath = NSTemporaryDirectory() + "ttrl-tests-\(UUID().uuidString)"
 
   convenience init() { self.init(at: NSTemporaryDirectory() + "ttrl-test-\(UUID().uuidString)") }
 

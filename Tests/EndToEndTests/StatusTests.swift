@@ -34,5 +34,31 @@ extension EndToEnd {
       let after = try status()
       #expect(after["waits_for"] as? String == "a coordinator: none is running" && after["balanced"] as? Bool == true)
     }
+
+    @Test func `a worker's name is shown on one line, and a terminal executes nothing in it`() throws {
+      let scratch = Scratch()
+      let run = scratch.file("run")
+      let arguments = SmallRun.settings(steps: 1000) + ["--workers", "0", "--learners", "1", "--page", "none"]
+      let running = try Running(["train", "--run", run] + arguments)
+      var address = ""
+      try #require(
+        eventually {
+          address = textOfFile(run + "/coordinator.address").trimmingCharacters(in: .whitespacesAndNewlines)
+          return !address.isEmpty || !running.isRunning
+        } && !address.isEmpty, "\(running.errors)")
+      let name = "evil\u{1B}[2J\u{9B}31m\u{202E}\nwaits for nothing: the run is finished"
+      let shown = "evil\\u{1b}[2J\\u{9b}31m\\u{202e}\\nwaits for nothing: the run is finished"
+      let worker = try Running(["worker", "--coordinator", address, "--key", run + "/cluster.key", "--name", name])
+      func status(_ extra: [String] = []) throws -> String { try Program.run(["status", "--run", run] + extra).output }
+      #expect(eventually { (try? status().contains("worker    \(shown): connected, ")) ?? false }, "\(worker.errors)")
+      let seen = [try status(), try status(["--json"]), textOfFile(run + "/logs/coordinator.log"), running.errors]
+      for text in seen {
+        #expect(!text.contains("\u{1B}") && !text.contains("\u{9B}") && !text.contains("\u{202E}"), "\(text)")
+        #expect(!text.split(separator: "\n").contains { $0.hasPrefix("waits for nothing") }, "\(text)")
+      }
+      #expect(seen[2].contains(shown), "\(seen[2])")
+      for process in [worker, running] { process.signal(SIGTERM) }
+      _ = (worker.wait(), running.wait())
+    }
   }
 }

@@ -21,7 +21,7 @@ import Testing
       [response(0, answer: label, text: "It is."), response(1, answer: nil, text: "No \u{1B}[2Jidea")], columns: 80)
     let words = [
       "What is it?", "\(track.visits.count) visits", "flipped", ", the label", "states no answer",
-      "60.7% per token", "by ada", "No \u{FFFD}[2Jidea",
+      "60.7% per token", "by ada", "No \\u{1b}[2Jidea",
     ]
     for word in words { #expect(text.contains(word), "\(word) is missing in\n\(text)") }
     #expect(text.split(separator: "\n").allSatisfy { $0.count < 140 })

@@ -283,7 +283,7 @@ private final class Proxy {
   {
     try ClusterKey().write(to: path)
     chmod(path, mode_t(mode))
-    let error = #expect(throws: PlatformError.keyRefused(path: path, .open(mode: UInt32(mode)))) {
+    let error = #expect(throws: PlatformError.keyRefused(path: path, .file(.open(mode: UInt32(mode))))) {
       try ClusterKey(reading: path)
     }
     #expect(error.map { "\($0)".contains("chmod 600 \(path)") } == true)
@@ -307,7 +307,7 @@ private final class Proxy {
       let error = #expect(throws: PlatformError.self) { try ClusterKey(reading: path) }
       #expect(error.map { "\($0)".contains("ttrl key") } == true)
     }
-    #expect(throws: PlatformError.keyRefused(path: directory.path, .notAFile)) {
+    #expect(throws: PlatformError.keyRefused(path: directory.path, .file(.notAFile))) {
       chmod(directory.path, 0o700)
       _ = try ClusterKey(reading: directory.path)
     }

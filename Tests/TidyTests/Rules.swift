@@ -53,6 +53,19 @@ enum Rules {
     Ban("as!", "use `as?` and handle nil"),
   ]
 
+  /// Banned in all Swift outside Platform: another user could have put a link or a directory there.
+  static let files: [Ban] = [
+    Ban("O_CREAT", "use Files, LineFile or AtomicFile, which follow no links"),
+    Ban("O_WRONLY", "use Files, LineFile or AtomicFile, which follow no links"),
+    Ban("O_RDWR", "use Files, LineFile or AtomicFile, which follow no links"),
+    Ban("mkdir(", "use OwnedDirectory.make or Files.createDirectory"),
+    Ban("NSTemporaryDirectory", "use OwnedDirectory.temporary"),
+    Ban("\"/tmp", "use OwnedDirectory.temporary"),
+  ]
+
+  /// Banned in commands: names from outside must not reach a terminal as they are.
+  static let printing: [Ban] = [Ban("print(", "use Command.show or Command.showJSON")]
+
   /// Banned in every text, comments included.
   static let everywhere: [Ban] = [
     Ban("TODO", "do it now, or write an issue and leave it out"),

@@ -95,6 +95,24 @@ import Testing
     for line in (swift + tests).flatMap(\.lines) { report(Rules.unsafe, in: line.code, at: line) }
   }
 
+  @Test func `files are opened for writing in one place, which follows no links`() {
+    for line in swift.flatMap(\.lines) {
+      guard line.path.hasPrefix("Sources/System/Platform/") else {
+        report(Rules.files, in: line.code, at: line)
+        continue
+      }
+      let opens = ["O_CREAT", "O_WRONLY", "O_RDWR"].contains { line.code.contains($0) }
+      #expect(!opens || line.code.contains("writing") || line.code.contains("/dev/null"), "\(line.place)")
+    }
+  }
+
+  @Test func `commands print through the function that makes text visible`() {
+    let commands = swift.filter { ["ttrl", "Commands"].contains($0.target) }
+    for line in commands.flatMap(\.lines) where line.path != "Sources/Run/Commands/Command.swift" {
+      report(Rules.printing, in: line.code, at: line)
+    }
+  }
+
   @Test func `no file has a note for later or a path of one machine`() {
     let prose = SourceTree.files(in: "docs", endingIn: [".md"]) + [SourceTree.read("README.md")].compactMap { $0 }
     for line in (swift + tests + c + web + prose).flatMap(\.lines) { report(Rules.everywhere, in: line.text, at: line) }

@@ -192,10 +192,11 @@ def versions():
 
 
 def main():
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ttrl-compare")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shapes", nargs="*", default=list(shapes.SHAPES))
-    parser.add_argument("--models", default="/var/tmp/ttrl-compare", help="where checkpoints are made and kept")
-    parser.add_argument("--raw", default="/var/tmp/ttrl-compare/raw.jsonl", help="where measurements are appended")
+    parser.add_argument("--models", default=cache, help="where checkpoints are made and kept")
+    parser.add_argument("--raw", default=os.path.join(cache, "raw.jsonl"), help="where measurements are appended")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", action="append", help="measure this tool only; can be repeated")

@@ -32,7 +32,7 @@ package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConver
   package static let linesMax = 20
 
   package var description: String {
-    let lines = problems.prefix(Self.linesMax).map(\.description)
+    let lines = problems.prefix(Self.linesMax).map(\.description.visible)
     let rest = problems.count - lines.count
     return (lines + (rest > 0 ? ["and \(rest) more"] : [])).joined(separator: "\n")
   }

@@ -5,6 +5,7 @@
 // anything starts. The function receives one group of settings (Settings.swift), and how the command was called. Not
 // here: which commands a program has (its CommandTable), and what they do.
 
+import Base
 import Platform
 import Runs
 package import Settings
@@ -49,7 +50,7 @@ package struct Command: Sendable {
     self.isRole = isRole
     perform = { command, arguments, program in
       guard let (settings, call) = try command.read(arguments, defaults, problems) else {
-        print(command.help(program))
+        Self.show(command.help(program))
         return ExitStatus.done
       }
       return try run(settings, call)
@@ -76,7 +77,21 @@ package struct Command: Sendable {
     }
   }
 
-  package static func complain(_ text: String) { StandardError.write(text + "\n") }
+  // All that the commands print goes through these three. Names from outside are made `visible` where a text is made;
+  // here nothing that a terminal executes is left in the whole.
+
+  /// Prints a message on standard error.
+  package static func complain(_ text: String) { StandardError.write(text.visibleLines + "\n") }
+
+  /// Prints a result on standard output.
+  package static func show(_ text: String, terminator: String = "\n") {
+    print(text.visibleLines, terminator: terminator)
+  }
+
+  /// Prints JSON text on standard output: an object, or lines of them.
+  package static func showJSON(_ text: String, terminator: String = "\n") {
+    print(text.visibleJSON, terminator: terminator)
+  }
 
   // MARK: Settings
 
@@ -124,7 +139,8 @@ package struct Command: Sendable {
     var group = defaults(isBuiltIn)
     guard let path = Group.runPath else { return group }
     let directory = RunDirectory(ThisProcess.absolute(last("run") ?? group[keyPath: path].operation.run))
-    if isOfRun, !directory.path.isEmpty, Files.exists(directory.settings) {
+    // What may not be looked at is a problem with the settings, and is reported with the others.
+    if isOfRun, !directory.path.isEmpty, (try? Files.exists(directory.settings)) == true {
       group[keyPath: path] = try RunManifest(reading: directory).settings
       return group
     }

@@ -1,5 +1,6 @@
 // CommandSet: a program as its commands.
 
+import Base
 import Platform
 import Runs
 import Settings
@@ -68,11 +69,11 @@ package struct CommandSet: Sendable {
     let isPair = commands.contains { $0.name == pair }
     let name = isPair ? pair : first
     switch name {
-    case "--version", "version": print("\(program) \(Program.version)\n\(Arithmetic.description)")
+    case "--version", "version": Command.show("\(program) \(Program.version)\n\(Arithmetic.description)")
     case "--help", "-h", "help":
       let topic = arguments.dropFirst().filter { !$0.hasPrefix("-") }
       guard !topic.isEmpty else {
-        print(overview)
+        Command.show(overview)
         break
       }
       return main(topic + ["--help"])
@@ -95,7 +96,7 @@ package struct CommandSet: Sendable {
       ? nearest(to: name, in: names).map { "; did you mean \"\($0)\"?" } ?? ""
       : "; expected one of: \(words.joined(separator: ", "))"
     Command.complain(
-      "\(program): there is no command \"\(name)\"\(hint)\nCommands: \(names.joined(separator: ", "))")
+      "\(program): there is no command \"\(name.visible)\"\(hint)\nCommands: \(names.joined(separator: ", "))")
     return ExitStatus.usage
   }
 

@@ -13,6 +13,21 @@ extension Command {
     isBuiltIn ? BuiltIn.defaults : RunSettings()
   }
 
+  /// What is wrong with the directory of a run that is to begin or to continue.
+  package static func directoryProblems(_ settings: OperationSettings) -> [String] {
+    guard !settings.run.isEmpty else { return [] }
+    let directory = RunDirectory(ThisProcess.absolute(settings.run))
+    do throws(PlatformError) {
+      // Of a finished run only the results are shown.
+      if try Files.exists(directory.summary) { return [] }
+      if try Files.exists(directory.settings) { try OwnedDirectory.require(directory.path) }
+      try OwnedDirectory.rehearse(directory.path)
+      return []
+    } catch {
+      return ["\(error)"]
+    }
+  }
+
   /// What is wrong with the input of a run, beyond single values.
   package static func inputProblems(_ settings: RunSettings) -> [String] {
     var found: [String] = []

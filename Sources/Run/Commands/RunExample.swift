@@ -24,8 +24,8 @@ struct RunExample {
     isWhole = true
     // The run's own copies are the questions that it used, also if the files have changed since.
     let copies = [("data", directory.questions(.training)), ("held-out", directory.questions(.heldOut))]
-    settings = origin.settings.map { setting in
-      (setting.name, copies.first { $0.0 == setting.name && Files.exists($0.1) }?.1 ?? setting.value)
+    settings = try origin.settings.map { setting in
+      (setting.name, try copies.first { try $0.0 == setting.name && Files.exists($0.1) }?.1 ?? setting.value)
     }
   }
 
@@ -63,7 +63,9 @@ extension Command {
     // Only these commands ask or sample a model.
     guard settings.contains("dtype") else { return nil }
     let like = (last("like") ?? file.run).map(ThisProcess.absolute)
-    if isOfRun, let run = last("run").map(ThisProcess.absolute), Files.exists(RunDirectory(run).settings) {
+    if isOfRun, let run = last("run").map(ThisProcess.absolute),
+      (try? Files.exists(RunDirectory(run).settings)) == true
+    {
       guard like == nil || like == run else {
         throw SettingsError(problems: [
           "there is a run in \(run), and it continues with its own settings; leave out like, or give --run a new "

@@ -88,7 +88,7 @@ package final class CoordinatorShell {
       try recorder.begin(with: try store.store(try recorder.run.initialPolicyBytes(), as: PolicyVersion(0)))
     }
     let memory = try recorder.recall()
-    if let latest = memory.policies.last, !store.has(latest) { throw PolicyStoreError.missing(latest.version) }
+    if let latest = memory.policies.last, try !store.has(latest) { throw PolicyStoreError.missing(latest.version) }
     Log.info(
       "coordinator.recall", ["closed_rounds": memory.closedRounds.count, "settled_slots": memory.settled.count])
     return memory

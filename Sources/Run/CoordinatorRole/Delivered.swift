@@ -25,7 +25,7 @@ package enum Delivered {
   ) throws -> JSON? {
     guard run.method.steps > 0 else { return nil }
     let checkpoint = run.directory.checkpoint(version)
-    let isCheckpoint = version.number == run.method.steps && Files.exists(checkpoint)
+    let isCheckpoint = try version.number == run.method.steps && Files.exists(checkpoint)
     let path = isCheckpoint ? checkpoint : run.directory.delivered
     if !isCheckpoint { try write(version, try bytes(version), of: run, to: path) }
     return [
@@ -47,7 +47,7 @@ package enum Delivered {
     try Files.createDirectory(temporary)
     try run.model.write(parameters, as: run.weightType, to: temporary)
     try Files.write(try ModelOrigin.text(of: run, version), to: "\(temporary)/\(ModelOrigin.fileName)")
-    if Files.exists(path) { try Files.removeTree(path) }
+    if try Files.exists(path) { try Files.removeTree(path) }
     try Files.rename(temporary, to: path)
     try Files.syncDirectory(run.directory.path)
   }

@@ -30,20 +30,11 @@ struct FleetFile {
     let note = FleetNote(
       time: WallClock.seconds(), members: watch.members.map(FleetNote.Member.init),
       waits: watch.waits.map(FleetNote.Wait.init))
-    write(note.json.bytes())
+    // Not synced: it is worthless after a crash anyway.
+    try? Files.writeForNow(note.json.bytes(), to: path)
   }
 
   func remove() { unlink(path) }
-
-  /// Not synced: it is worthless after a crash anyway.
-  private func write(_ bytes: [UInt8]) {
-    let temporary = path + ".new"
-    let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard file >= 0 else { return }
-    let count = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
-    close(file)
-    if count == bytes.count { rename(temporary, path) } else { unlink(temporary) }
-  }
 }
 
 /// Seconds, with a resolution of one millisecond.

@@ -41,7 +41,9 @@ package final class PolicyStore {
     return PolicyManifest(version: version, byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
   }
 
-  package func has(_ manifest: PolicyManifest) -> Bool { Files.exists(directory.policy(manifest.version)) }
+  package func has(_ manifest: PolicyManifest) throws(PlatformError) -> Bool {
+    try Files.exists(directory.policy(manifest.version))
+  }
 
   /// Appends bytes to the version that is being received. Offset 0 begins a version.
   ///

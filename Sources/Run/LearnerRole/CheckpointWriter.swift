@@ -158,7 +158,7 @@ final class CheckpointWriter: Sendable {
     let members = sums.sorted { $0.name < $1.name }.map { JSON.Member($0.name, .string($0.sum)) }
     let manifest: JSON = ["sha256": .object(members)]
     try Files.write(manifest.text(.pretty), to: temporary + "/manifest.json")
-    if Files.exists(final) { try Files.removeTree(final) }
+    if try Files.exists(final) { try Files.removeTree(final) }
     try Files.rename(temporary, to: final)
     try Files.syncDirectory(run.directory.checkpoints)
     try removeOld()

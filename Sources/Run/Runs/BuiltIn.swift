@@ -1,8 +1,9 @@
 // BuiltIn: the small model and questions that come with the program.
 //
-// They are files inside the binary (CEmbedded, made by scripts/make-base). They are unpacked once per user into the
-// cache directory; from then on they are an ordinary model directory and ordinary question files. The names "builtin",
-// "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
+// They are files inside the binary (CEmbedded, made by scripts/make-base). The model is unpacked once per user into the
+// cache directory; from then on it is an ordinary model directory. What lies there is believed only if it has the
+// digest of what is in the binary, and if no other user can change it. Questions are read from the binary itself. The
+// names "builtin", "builtin:questions", "builtin:held-out" and "builtin:unsolvable" stand for them in settings.
 
 import Base
 import CEmbedded
@@ -35,10 +36,7 @@ package enum BuiltIn {
     return settings
   }
 
-  private static let files = [
-    "config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "questions.jsonl",
-    "held-out.jsonl", "unsolvable.jsonl",
-  ]
+  private static let modelFiles = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"]
 
   /// The bytes of one file inside the binary; empty if the binary was built without it.
   private static func bytes(of name: String) -> [UInt8] {
@@ -47,26 +45,44 @@ package enum BuiltIn {
     return Array(UnsafeBufferPointer(start: start, count: count))
   }
 
-  /// Unpacks the files into the user's cache directory, unless they are there.
+  /// Unpacks the model into the user's cache directory. Files that are there already with the right content stay.
   ///
   /// - Returns: the directory.
-  /// - Throws: if it cannot be written.
+  /// - Throws: `CacheError` if there is no place for it, `PlatformError` if it cannot be written.
   package static func unpacked() throws -> String {
-    let contents = files.map { (name: $0, bytes: bytes(of: $0)) }
-    var text = ""
-    for file in contents { text += SHA256.hex(of: file.bytes) }
-    let directory = "\(cache)/base-\(SHA256.hex(of: Array(text.utf8)).prefix(12))"
-    // If the last file is there, all are: it is written last.
-    guard !Files.exists("\(directory)/\(files[files.count - 1])") else { return directory }
-    try Files.createDirectory(directory)
-    for file in contents { try Files.write(file.bytes, to: "\(directory)/\(file.name)") }
+    let contents = modelFiles.map { name in
+      let bytes = bytes(of: name)
+      return (name: name, bytes: bytes, digest: SHA256.hex(of: bytes))
+    }
+    let digest = SHA256.hex(of: Array(contents.map(\.digest).joined().utf8))
+    let cache = try cache()
+    let directory = "\(cache)/base-\(digest.prefix(12))"
+    func isIntact(_ name: String, _ digest: String) -> Bool {
+      (try? SHA256.hex(ofFile: "\(directory)/\(name)")) == digest
+    }
+    // Root can have unpacked it for all users.
+    let isSafe = [cache, directory].allSatisfy { (try? OwnedDirectory.require($0, isReadOnly: true)) != nil }
+    if isSafe, contents.allSatisfy({ isIntact($0.name, $0.digest) }) { return directory }
+    do {
+      for path in [cache, directory] { try OwnedDirectory.make(path) }
+      for file in contents where !isIntact(file.name, file.digest) {
+        try Files.write(file.bytes, to: "\(directory)/\(file.name)")
+      }
+    } catch {
+      throw CacheError.unusable("\(error)")
+    }
     return directory
   }
 
-  private static var cache: String {
+  /// The directory for files that can be made again. Never one that several users share.
+  private static func cache() throws(CacheError) -> String {
     func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
-    if let cache = variable("XDG_CACHE_HOME"), !cache.isEmpty { return cache + "/ttrl" }
-    return (variable("HOME") ?? "/tmp") + "/.cache/ttrl"
+    if let cache = variable("XDG_CACHE_HOME"), cache.hasPrefix("/") { return cache + "/ttrl" }
+    // Without HOME, and with that of another user (sudo), the user database says where home is.
+    let given = variable("HOME") ?? ""
+    let isOwn = given.hasPrefix("/") && (try? OwnedDirectory.owner(of: given)) == User.current
+    guard let home = isOwn ? given : User.home, home.hasPrefix("/") else { throw .noHome }
+    return home + "/.cache/ttrl"
   }
 
   /// The directory of a model setting.
@@ -81,12 +97,29 @@ package enum BuiltIn {
   ///
   /// - Throws: if the file is missing or malformed, with every problem's line.
   package static func questions(_ name: String) throws -> [Question] {
-    var path = name
-    if name.hasPrefix("builtin:") { path = try unpacked() + "/" + name.dropFirst("builtin:".count) + ".jsonl" }
     do {
-      return try Question.read(try Files.read(path))
+      guard name.hasPrefix("builtin:") else { return try Question.read(try Files.read(name)) }
+      let bytes = bytes(of: name.dropFirst("builtin:".count) + ".jsonl")
+      guard !bytes.isEmpty else { throw QuestionsError(path: name, problem: "there is no built-in set of this name") }
+      return try Question.read(bytes)
     } catch let error as QuestionFileError {
-      throw QuestionsError(path: path, problem: "\(error)")
+      throw QuestionsError(path: name, problem: "\(error)")
+    }
+  }
+}
+
+/// Why there is no place for the built-in model.
+package enum CacheError: LastingError, Sendable, CustomStringConvertible {
+  case noHome
+  /// The reason, as text.
+  case unusable(String)
+
+  package var description: String {
+    let remedy = "Set XDG_CACHE_HOME to a directory of your own"
+    return switch self {
+    case .noHome:
+      "cannot unpack the built-in model: HOME is not set, and \(User.name()) has no home directory. \(remedy)"
+    case .unusable(let reason): "cannot unpack the built-in model: \(reason). Or: \(remedy)"
     }
   }
 }

@@ -44,14 +44,14 @@ package struct ModelDirectory: Sendable {
   /// - Throws: `ModelDirectoryError`, or `PlatformError` if a file cannot be read.
   package init(_ path: String) throws {
     self.path = path
-    guard Files.exists(path + "/config.json") else {
+    guard try Files.exists(path + "/config.json") else {
       throw ModelDirectoryError.missing(path: path, file: "config.json")
     }
     let generation = path + "/generation_config.json"
     do {
       configuration = try CheckpointConfiguration(
         config: try Files.read(path + "/config.json"),
-        generation: Files.exists(generation) ? try Files.read(generation) : nil)
+        generation: try Files.exists(generation) ? Files.read(generation) : nil)
     } catch let error as ConfigurationError {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
     }
@@ -78,13 +78,13 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Throws: `ModelDirectoryError` if tokenizer.json is missing or not supported.
   package static func tokenizer(at path: String) throws -> Tokenizer {
-    guard Files.exists(path + "/tokenizer.json") else {
+    guard try Files.exists(path + "/tokenizer.json") else {
       throw ModelDirectoryError.missing(path: path, file: "tokenizer.json")
     }
     do {
       return try Tokenizer(file: try Files.read(path + "/tokenizer.json"))
     } catch let error as TokenizerError {
-      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
+      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
   }
 
@@ -101,13 +101,13 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Throws: if a file cannot be read.
   package static func chatTemplate(at path: String) throws -> String? {
-    if Files.exists(path + "/tokenizer_config.json"),
+    if try Files.exists(path + "/tokenizer_config.json"),
       let source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
     {
       return source
     }
     let file = path + "/chat_template.jinja"
-    return Files.exists(file) ? try Files.readText(file) : nil
+    return try Files.exists(file) ? Files.readText(file) : nil
   }
 
   // MARK: Weights
@@ -115,11 +115,11 @@ package struct ModelDirectory: Sendable {
   /// The names of the weight files, sorted.
   private func shardNames() throws -> (names: [String], index: SafeTensorsIndex?) {
     let indexPath = path + "/model.safetensors.index.json"
-    if Files.exists(indexPath) {
+    if try Files.exists(indexPath) {
       let index = try SafeTensorsIndex(try Files.read(indexPath))
       return (index.files, index)
     }
-    guard Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
+    guard try Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
     return (["model.safetensors"], nil)
   }
 
@@ -129,7 +129,7 @@ package struct ModelDirectory: Sendable {
   package func loadParameters() throws -> Floats {
     do {
       let (names, index) = try shardNames()
-      for name in names where !Files.exists(path + "/" + name) {
+      for name in names where try !Files.exists(path + "/" + name) {
         throw ModelDirectoryError.missing(path: path, file: name)
       }
       let files = try names.map { try MappedFile(path + "/" + $0) }
@@ -143,7 +143,7 @@ package struct ModelDirectory: Sendable {
     } catch let error as WeightsError {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
     } catch let error as SafeTensorsError {
-      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
+      throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
   }
 
@@ -197,7 +197,7 @@ package struct ModelDirectory: Sendable {
     var configuration = configuration
     configuration.weightType = type
     try Files.write(String(decoding: configuration.configFile(), as: UTF8.self), to: target + "/config.json")
-    for name in Self.companions where Files.exists(path + "/" + name) {
+    for name in Self.companions where try Files.exists(path + "/" + name) {
       try Files.write(try Files.read(path + "/" + name), to: target + "/" + name)
     }
   }

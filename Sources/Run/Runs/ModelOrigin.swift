@@ -40,7 +40,7 @@ package struct ModelOrigin: Sendable, Equatable {
   ///   read.
   package init?(ofModelAt directory: String) throws {
     let path = directory + "/" + Self.fileName
-    guard Files.exists(path) else { return nil }
+    guard try Files.exists(path) else { return nil }
     do {
       let json = try JSON.parse(try Files.read(path))
       guard let run = json["run"]?.string, let policy = json["policy"]?.int, let version = UInt32(exactly: policy),
@@ -81,7 +81,7 @@ package struct ModelOrigin: Sendable, Equatable {
   }
 
   private static func digests(_ directory: RunDirectory) throws -> [(set: QuestionSet, sha256: String)] {
-    try QuestionSet.allCases.filter { Files.exists(directory.questions($0)) }.map { set in
+    try QuestionSet.allCases.filter { try Files.exists(directory.questions($0)) }.map { set in
       (set, try SHA256.hex(ofFile: directory.questions(set)))
     }
   }

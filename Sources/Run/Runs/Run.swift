@@ -60,7 +60,7 @@ package struct Run: Sendable {
     _ set: QuestionSet, _ directory: RunDirectory, _ renderer: PromptRenderer
   ) throws -> PromptSet {
     let path = directory.questions(set)
-    guard Files.exists(path) else { return PromptSet() }
+    guard try Files.exists(path) else { return PromptSet() }
     return renderer.promptSet(try Question.read(try Files.read(path)))
   }
 

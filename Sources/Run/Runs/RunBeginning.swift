@@ -38,8 +38,12 @@ package enum RunBeginning {
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
     let here = here ?? (settings.operation.workers, settings.operation.learners)
-    if Files.exists(directory.settings) { return try resume(directory, settings, given, here) }
-    if Files.exists(directory.path) {
+    if try Files.exists(directory.settings) {
+      // Of a finished run only the results are shown.
+      if try !Files.exists(directory.summary) { try OwnedDirectory.require(directory.path) }
+      return try resume(directory, settings, given, here)
+    }
+    if try Files.exists(directory.path) {
       let others = try Files.list(directory.path).filter { !isExpected($0) }
       if !others.isEmpty { throw RunError.notEmpty(path: directory.path, entries: others.sorted()) }
     }
@@ -62,9 +66,8 @@ package enum RunBeginning {
       dropped: training.dropped, prompting: renderer.description, memory: memory)
     if isDryRun { return outcome }
 
-    try Files.createDirectory(directory.path)
     // It can have existed before, empty, with another mode.
-    try Files.makePrivate(directory.path)
+    try OwnedDirectory.make(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.fileText, to: directory.questions(.transfer)) }

@@ -37,7 +37,9 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + "the model back, or begin another run in an empty directory"
     case .changed(let path, let settings):
       "the run in \(path) cannot be continued with other settings; these can change its result:\n"
-        + settings.map { "  - \($0.name) is \($0.given), the run has \($0.was)" + Self.reason($0.name) }
+        + settings.map { name, was, given in
+          "  - \(name) is \(given.visible), the run has \(was.visible)" + Self.reason(name)
+        }
         .joined(separator: "\n")
         + "\nLeave them out to continue, or begin another run in an empty directory"
     case .otherQuestions(let path, let set):
@@ -45,20 +47,21 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + "continue, or begin another run in an empty directory"
     case .notEmpty(let path, let entries):
       "\(path) is not a run (no settings.json) and not empty: it has "
-        + entries.prefix(5).joined(separator: ", ") + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
+        + entries.prefix(5).map(\.visible).joined(separator: ", ")
+        + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
         + ". A run needs a directory of its own"
     case .noPrompts(let path, let dropped, let context):
       "no prompt of \(path) is left: all \(dropped) are too long for the context of \(context) tokens together with "
         + "max-new-tokens. Lower max-new-tokens or shorten the questions"
     case .longPrompts(let path, let ids, let context):
       "\(ids.count) prompts of \(path) leave no room for max-new-tokens in the context of \(context) tokens: "
-        + ids.prefix(10).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
+        + ids.prefix(10).map(\.visible).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
         + ". Lower max-new-tokens, shorten them, or give --long-prompts drop"
     case .noTruth(let path):
       "--labels truth uses each question's answer as its label, but no question of \(path) has an \"answer\". Add "
         + "answers, or leave --labels out to train on the majority vote"
     case .badToken(let path, let id, let token, let vocabulary):
-      "prompt \(id) of \(path) has token \(token), but the model's vocabulary has \(vocabulary). Is the "
+      "prompt \(id.visible) of \(path) has token \(token), but the model's vocabulary has \(vocabulary). Is the "
         + "tokenizer.json that of this model?"
     case .damagedOrigin(let path, let problem):
       "\(path) cannot be read: \(problem). It says how the run that made this model asked and sampled it; restore it, "
@@ -90,7 +93,7 @@ package struct RunManifest: Sendable {
   /// - Throws: `RunError` if there is none or it is damaged.
   package init(reading directory: RunDirectory) throws {
     path = directory.path
-    guard Files.exists(directory.settings) else { throw RunError.notARun(path: path) }
+    guard try Files.exists(directory.settings) else { throw RunError.notARun(path: path) }
     do {
       json = try JSON.parse(try Files.read(directory.settings))
     } catch let error as JSONError {

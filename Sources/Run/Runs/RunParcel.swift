@@ -25,7 +25,7 @@ package enum RunParcel {
       own.map { ($0, String($0.dropFirst(run.directory.path.count + 1))) }
       + modelFiles.map { ("\(run.model.path)/\($0)", "model/\($0)") }
     var writer = ByteWriter()
-    for (path, name) in sources where Files.exists(path) {
+    for (path, name) in sources where try Files.exists(path) {
       writer.write(name)
       writer.write(try Files.read(path))
     }
@@ -37,7 +37,7 @@ package enum RunParcel {
   /// Its directory no longer exists when this returns. Only rank 0 reads and writes the run's files.
   /// - Throws: if the bytes are not a parcel, or there is no room for the files.
   package static func open(_ bytes: [UInt8]) throws -> Run {
-    let directory = try Files.makeTemporaryDirectory(prefix: "ttrl-rank")
+    let directory = try OwnedDirectory.temporary(prefix: "ttrl-rank")
     defer { try? Files.removeTree(directory) }
     try Files.createDirectory(directory + "/model")
     var reader = ByteReader(bytes)

@@ -11,8 +11,9 @@ package struct SettingsError: LastingError, Sendable, CustomStringConvertible {
 
   package var description: String {
     problems.count == 1
-      ? problems[0]
-      : "\(problems.count) problems with the settings:\n" + problems.map { "  - " + $0 }.joined(separator: "\n")
+      ? problems[0].visible
+      : "\(problems.count) problems with the settings:\n"
+        + problems.map { "  - " + $0.visible }.joined(separator: "\n")
   }
 }
 

@@ -93,7 +93,7 @@ extension JSON {
     case .null: "null"
     case .bool(let value): "\(value)"
     case .number(let value): "the number \(value.literal.prefix(40))"
-    case .string(let value): "the string \"\(value.prefix(60))\""
+    case .string(let value): "the string \"\(value.prefix(60).visible)\""
     case .array(let values): "an array of \(values.count)"
     case .object: "an object"
     }

@@ -38,7 +38,7 @@ extension JSONError.Problem: CustomStringConvertible {
     case .invalidUTF8: "the bytes are not valid UTF-8; was the file saved in another encoding?"
     case .loneSurrogate(let unit):
       "\\u\(String(unit, radix: 16)) is half of a surrogate pair; expected both halves, \\ud83d\\ude00 for example"
-    case .duplicateKey(let key): "the key \"\(key.prefix(60))\" occurs twice in one object"
+    case .duplicateKey(let key): "the key \"\(key.prefix(60).visible)\" occurs twice in one object"
     case .trailingBytes(let found): "found \(found) after the end of the value, expected nothing more"
     case .tooDeep(let limit): "values are nested more than \(limit) deep"
     }

@@ -9,6 +9,7 @@
 
 import Base
 import CSQLite
+import Glibc
 package import Records
 
 /// The largest size of a ledger, and the longest wait of a call.
@@ -63,8 +64,8 @@ package final class Ledger {
       do throws(LedgerError) {
         database = try Database(path, flags: SQLITE_OPEN_READONLY, busyMilliseconds: limits.busyMilliseconds)
       } catch {
-        if case .storage(_, SQLITE_CANTOPEN, _) = error { throw .missing(path: path) }
-        throw error
+        guard case .storage(_, SQLITE_CANTOPEN, _) = error else { throw error }
+        throw access(path, R_OK) != 0 && errno == EACCES ? .denied(path: path) : .missing(path: path)
       }
       schemaVersion = try Schema.version(of: database, mayBeEmpty: false)
     }

@@ -6,6 +6,8 @@ import CSQLite
 package enum LedgerError: LastingError, Equatable, Sendable {
   /// The ledger was opened for reading, and the file does not exist.
   case missing(path: String)
+  /// The ledger was opened for reading, and this user may not read it.
+  case denied(path: String)
   /// The file is not a ledger: it is another program's database, or not a database.
   case notALedger(path: String)
   /// A newer ttrl has written the file; its schema is above the highest that this one knows.
@@ -40,10 +42,16 @@ package enum LedgerError: LastingError, Equatable, Sendable {
 }
 
 extension LedgerError: CustomStringConvertible {
-  package var description: String {
+  /// On one line, whatever the path is.
+  package var description: String { text.visible }
+
+  private var text: String {
     switch self {
     case .missing(let path):
       "there is no ledger at \(path). Is this a run directory? A run makes its ledger when it starts"
+    case .denied(let path):
+      "cannot read the ledger \(path): permission denied (EACCES). Ask its owner for the right to read it and to enter "
+        + "its directory, or run ttrl as its owner"
     case .notALedger(let path):
       "\(path) is not a ledger of ttrl: it is another program's database, or no database. Choose another run directory"
     case .newerSchema(let path, let found, let known):
@@ -59,7 +67,7 @@ extension LedgerError: CustomStringConvertible {
       "cannot write to the ledger \(path): the disk is full, or the ledger has reached its size limit. "
         + "Free space and start again; every trajectory that was acknowledged is safe"
     case .storage(let path, let code, let detail):
-      "cannot use the ledger \(path): \(detail) (SQLite \(code)). Check who can write there, and the disk"
+      "cannot use the ledger \(path): \(detail) (SQLite \(code)). Check who may write there, and the disk"
     case .noSharedMemory(let path):
       "cannot use the ledger \(path): its file system cannot share memory between processes, as many network file "
         + "systems cannot. Put the run directory on a local disk"

@@ -138,20 +138,26 @@ package final class ChildProcess {
     let reading: Int32
     let handler: (([UInt8]) -> Void)?
     private let isOurs: Bool
+    private let file: Descriptor?
 
     init(_ output: Output, discardInto nothing: Int32) throws(PlatformError) {
       switch output {
-      case .inherited: (fd, reading, handler, isOurs) = (-1, -1, nil, false)
-      case .discarded: (fd, reading, handler, isOurs) = (nothing, -1, nil, false)
+      case .inherited:
+        (fd, reading, handler, isOurs) = (-1, -1, nil, false)
+        file = nil
+      case .discarded:
+        (fd, reading, handler, isOurs) = (nothing, -1, nil, false)
+        file = nil
       case .file(let path):
-        let opened = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        guard opened >= 0 else { throw .file(operation: "open", path: path, code: errno) }
-        (fd, reading, handler, isOurs) = (opened, -1, nil, true)
+        let opened = try Descriptor(writing: path, O_WRONLY | O_CREAT | O_APPEND, to: "open")
+        (fd, reading, handler, isOurs) = (opened.number, -1, nil, false)
+        file = consume opened
       case .pipe(let receive):
         var ends: (reading: Int32, writing: Int32) = (-1, -1)
         let code = ttrl_pipe(&ends.reading, &ends.writing)
         guard code == 0 else { throw .system(call: "pipe2", code: -code) }
         (fd, reading, handler, isOurs) = (ends.writing, ends.reading, receive, true)
+        file = nil
       }
     }
 

@@ -42,21 +42,15 @@ package struct ClusterKey: Sendable, Equatable {
   ///
   /// - Throws: `.file`, or `.keyRefused` if other users can read it, if it is not a key, or if it is damaged.
   package init(reading path: String) throws(PlatformError) {
-    let file = try Descriptor(opening: path, O_RDONLY, to: "read the key")
-    // Checks the open file. Another file can have its name a moment later.
-    var facts = stat()
-    guard fstat(file.number, &facts) == 0 else { throw .file(operation: "read the key", path: path, code: errno) }
-    guard facts.st_mode & S_IFMT == S_IFREG else { throw .keyRefused(path: path, .notAFile) }
-    guard facts.st_mode & 0o077 == 0 else {
-      throw .keyRefused(path: path, .open(mode: UInt32(facts.st_mode & 0o777)))
-    }
-    guard facts.st_uid == geteuid() || facts.st_uid == 0 else { throw .keyRefused(path: path, .ofAnother) }
-    var bytes = [UInt8](repeating: 0, count: PlatformLimits.keyFileBytes + 1)
-    let count = try file.read(into: &bytes)
-    guard count < bytes.count else { throw .keyRefused(path: path, .noKey) }
-    switch Self.parse(bytes[..<count]) {
-    case .success(let key): self = key
-    case .failure(let problem): throw .keyRefused(path: path, problem)
+    let limit = PlatformLimits.keyFileBytes
+    switch try SecretFile.read(path, limit: limit + 1, "the key") {
+    case .failure(let problem): throw .keyRefused(path: path, .file(problem))
+    case .success(let bytes):
+      guard bytes.count <= limit else { throw .keyRefused(path: path, .noKey) }
+      switch Self.parse(bytes[...]) {
+      case .success(let key): self = key
+      case .failure(let problem): throw .keyRefused(path: path, problem)
+      }
     }
   }
 
@@ -81,17 +75,7 @@ package struct ClusterKey: Sendable, Equatable {
   ///
   /// - Throws: `.keyExists`, or `.file`.
   package func write(to path: String) throws(PlatformError) {
-    let temporary = "\(path).tmp-\(getpid())"
-    // It can be left from a crash of an earlier process with the same number.
-    unlink(temporary)
-    let file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, to: "create the key")
-    defer { unlink(temporary) }
-    try Array(text.utf8).span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
-    try file.sync()
-    guard link(temporary, path) == 0 else {
-      throw errno == EEXIST ? .keyExists(path: path) : .file(operation: "create the key", path: path, code: errno)
-    }
-    try Files.syncDirectory(Files.directory(of: path))
+    guard try SecretFile.make(Array(text.utf8), at: path, "the key") else { throw .keyExists(path: path) }
   }
 
   private var text: String {
@@ -106,7 +90,7 @@ package struct ClusterKey: Sendable, Equatable {
 
   /// Reads the key of a file; makes the file first if it does not exist.
   package static func readOrMake(_ path: String) throws(PlatformError) -> ClusterKey {
-    if Files.exists(path) { return try ClusterKey(reading: path) }
+    if try Files.exists(path) { return try ClusterKey(reading: path) }
     do throws(PlatformError) {
       let key = ClusterKey()
       try key.write(to: path)
@@ -125,22 +109,18 @@ extension ClusterKey: CustomStringConvertible {
 
 /// Why a file is not accepted as a key.
 package enum KeyProblem: Error, Equatable, Sendable {
-  case open(mode: UInt32), ofAnother, notAFile, noKey, damaged
+  case file(SecretFile.Problem), noKey, damaged
 }
 
 extension KeyProblem {
   /// What is wrong, and what to do.
   func text(_ path: String) -> String {
     switch self {
-    case .open(let mode):
-      "other users can use it (mode \(octal(mode))), so it may no longer be secret. If it still is: chmod 600 \(path)"
-    case .ofAnother: "it belongs to another user, who can change it. Make a copy that belongs to you"
-    case .notAFile: "it is not a file. Make a key with: ttrl key --key FILE"
+    case .file(.notAFile): "it is not a file. Make a key with: ttrl key --key FILE"
+    case .file(let problem): problem.text(path)
     case .noKey: "it does not begin like a key file. Make a key with: ttrl key --key FILE"
     case .damaged:
       "it is damaged: the id does not fit the secret. Copy it again, or make a key with: ttrl key --key FILE"
     }
   }
-
-  private func octal(_ mode: UInt32) -> String { "0" + String(mode, radix: 8) }
 }

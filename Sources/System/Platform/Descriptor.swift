@@ -10,26 +10,52 @@ struct Descriptor: ~Copyable {
 
   /// - Parameters:
   ///   - path: the file's path.
-  ///   - flags: O_CLOEXEC is added.
+  ///   - flags: O_CLOEXEC is added. To open for writing, use `writing`.
+  ///   - operation: the verb for the error text.
+  /// - Throws: `.file`.
+  init(opening path: String, _ flags: Int32, to operation: String) throws(PlatformError) {
+    self.path = path
+    number = open(path, flags | O_CLOEXEC)
+    guard number >= 0 else { throw .file(operation: operation, path: path, code: errno) }
+  }
+
+  /// Opens a file for writing, or makes it. Another user could have put a link under its name, so a link is never
+  /// followed.
+  ///
+  /// - Parameters:
+  ///   - path: the file's path.
+  ///   - flags: O_WRONLY or O_RDWR, with O_CREAT where the file is made.
   ///   - mode: the mode of a file that this call creates.
   ///   - operation: the verb for the error text.
   /// - Throws: `.file`.
-  init(
-    opening path: String, _ flags: Int32, mode: mode_t = 0o644, to operation: String
-  ) throws(PlatformError) {
+  init(writing path: String, _ flags: Int32, mode: mode_t = 0o644, to operation: String) throws(PlatformError) {
     self.path = path
-    number = open(path, flags | O_CLOEXEC, mode)
+    number = open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode)
+    guard number >= 0 else { throw .file(operation: operation, path: path, code: errno) }
+  }
+
+  /// Opens a file of an open directory for writing, or makes it. A link is never followed.
+  ///
+  /// - Throws: `.file`.
+  init(
+    writing name: String, in directory: borrowing Descriptor, _ flags: Int32, mode: mode_t, to operation: String
+  ) throws(PlatformError) {
+    path = "\(directory.path)/\(name)"
+    number = openat(directory.number, name, flags | O_CLOEXEC | O_NOFOLLOW, mode)
     guard number >= 0 else { throw .file(operation: operation, path: path, code: errno) }
   }
 
   deinit { close(number) }
 
-  /// Size in bytes.
-  borrowing func size() throws(PlatformError) -> Int {
+  /// Owner, mode, size and kind, of the open file itself.
+  borrowing func facts() throws(PlatformError) -> stat {
     var facts = stat()
-    guard fstat(number, &facts) == 0 else { throw .file(operation: "read the size of", path: path, code: errno) }
-    return Int(facts.st_size)
+    guard fstat(number, &facts) == 0 else { throw .file(operation: "look at", path: path, code: errno) }
+    return facts
   }
+
+  /// Size in bytes.
+  borrowing func size() throws(PlatformError) -> Int { Int(try facts().st_size) }
 
   /// Reads up to the array's size, from where the last read ended. Fewer bytes mean the end of the file.
   borrowing func read(into chunk: inout [UInt8]) throws(PlatformError) -> Int {

@@ -1,8 +1,9 @@
 // Files: whole files and directories.
 //
 // What must survive a crash is written with `AtomicFile`: a reader sees the old content or the new, never a mixture,
-// and the new content is on the disk when `commit` returns. Removing a tree does not follow symbolic links. Elsewhere:
-// MappedFile (weights), LineFile (metrics), RunLock.
+// and the new content is on the disk when `commit` returns. Neither writing nor removing a tree follows symbolic links.
+// Elsewhere: OwnedDirectory (directories that others cannot change), SecretFile, MappedFile (weights), LineFile
+// (metrics), RunLock.
 
 import Glibc
 
@@ -35,17 +36,6 @@ package enum Files {
     String(decoding: try read(path, limit: limit), as: UTF8.self)
   }
 
-  /// Makes an empty directory that only this user can enter, under TMPDIR or /tmp.
-  /// - Returns: its path.
-  package static func makeTemporaryDirectory(prefix: String) throws(PlatformError) -> String {
-    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(parent)/\(prefix)-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else {
-      throw .file(operation: "make a temporary directory in", path: parent, code: errno)
-    }
-    return String(nulTerminated: template)
-  }
-
   /// Replaces the file as one step that survives a crash.
   package static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o644) throws(PlatformError) {
     let file = try AtomicFile(path, mode: mode)
@@ -58,7 +48,39 @@ package enum Files {
     try write(Array(text.utf8), to: path, mode: mode)
   }
 
-  package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+  /// Replaces the file as one step, without waiting for the disk: for what is worthless after a crash.
+  package static func writeForNow(_ bytes: [UInt8], to path: String) throws(PlatformError) {
+    let file = try AtomicFile(path)
+    try file.write(bytes)
+    try file.takeName()
+  }
+
+  /// Appends all of the bytes, or none, to a file that is made if it does not exist.
+  package static func append(_ bytes: [UInt8], to path: String) throws(PlatformError) {
+    let file = try Descriptor(writing: path, O_WRONLY | O_CREAT | O_APPEND, to: "append to")
+    let before = try file.size()
+    do throws(PlatformError) {
+      try bytes.span.withUnsafeBytes { buffer throws(PlatformError) in try file.write(buffer) }
+    } catch {
+      ftruncate(file.number, before)
+      throw error
+    }
+  }
+
+  /// Cuts off the end of a file.
+  package static func shorten(_ path: String, to bytes: Int) throws(PlatformError) {
+    let file = try Descriptor(writing: path, O_WRONLY, to: "shorten")
+    guard ftruncate(file.number, bytes) == 0 else { throw .file(operation: "shorten", path: path, code: errno) }
+  }
+
+  /// Whether the path leads to something. What this user may not see is an error, not "no".
+  ///
+  /// - Throws: `.file`.
+  package static func exists(_ path: String) throws(PlatformError) -> Bool {
+    if access(path, F_OK) == 0 { return true }
+    guard errno == ENOENT || errno == ENOTDIR else { throw .file(operation: "look at", path: path, code: errno) }
+    return false
+  }
 
   package static func isDirectory(_ path: String) -> Bool {
     var facts = stat()
@@ -80,11 +102,6 @@ package enum Files {
       throw .file(operation: "create directory", path: path, code: errno)
     }
     try syncDirectory(parent)
-  }
-
-  /// Gives only the owner access to a directory: mode 0700.
-  package static func makePrivate(_ path: String) throws(PlatformError) {
-    guard chmod(path, 0o700) == 0 else { throw .file(operation: "make private", path: path, code: errno) }
   }
 
   /// The names in a directory, sorted by their bytes, without "." and "..".
@@ -142,8 +159,9 @@ package enum Files {
 
 /// A file that appears under its name, complete, when it is committed.
 ///
-/// It is written under a temporary name in the target's directory. If it is not committed, it is removed with this
-/// object. A crash can leave NAME.tmp-PID, which nothing reads.
+/// It is written under a temporary name in the target's directory. The file with that name is always new: what had the
+/// name before is removed. If it is not committed, it is removed with this object. A crash can leave NAME.tmp-PID,
+/// which nothing reads.
 package final class AtomicFile {
   private let path: String
   private let temporary: String
@@ -153,7 +171,9 @@ package final class AtomicFile {
   package init(_ path: String, mode: UInt32 = 0o644) throws(PlatformError) {
     self.path = path
     temporary = "\(path).tmp-\(getpid())"
-    file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_TRUNC, mode: mode, to: "create")
+    // It can be left from a crash of an earlier process with the same number.
+    unlink(temporary)
+    file = try Descriptor(writing: temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode, to: "create")
   }
 
   deinit { if !isCommitted { unlink(temporary) } }
@@ -166,10 +186,14 @@ package final class AtomicFile {
 
   /// Syncs the content, takes the name, syncs the name. Call this once.
   package func commit() throws(PlatformError) {
-    precondition(!isCommitted, "\(path) was committed already")
     try file.sync()
+    try takeName()
+    try Files.syncDirectory(Files.directory(of: path))
+  }
+
+  fileprivate func takeName() throws(PlatformError) {
+    precondition(!isCommitted, "\(path) was committed already")
     guard rename(temporary, path) == 0 else { throw .file(operation: "replace", path: path, code: errno) }
     isCommitted = true
-    try Files.syncDirectory(Files.directory(of: path))
   }
 }

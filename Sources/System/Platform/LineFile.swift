@@ -8,7 +8,7 @@ package final class LineFile {
 
   /// Opens or makes the file. If the last line has no newline, a crash tore it, and it is removed.
   package init(_ path: String, mode: UInt32 = 0o644) throws(PlatformError) {
-    file = try Descriptor(opening: path, O_RDWR | O_CREAT | O_APPEND, mode: mode, to: "open")
+    file = try Descriptor(writing: path, O_RDWR | O_CREAT | O_APPEND, mode: mode, to: "open")
     try cutTornLine()
   }
 

@@ -5,6 +5,7 @@
 //
 //   time=2026-02-03T04:05:06.789Z level=info role=worker event=lease.granted prompt=17 samples=8
 
+import Base
 import Glibc
 import Synchronization
 
@@ -17,7 +18,6 @@ package enum Log {
   }
 
   private struct Settings {
-    var descriptor: Int32 = STDERR_FILENO
     var role = ""
     var least = Level.info
     var isStarted = false
@@ -25,22 +25,15 @@ package enum Log {
 
   private static let settings = Mutex(Settings())
 
-  /// Sets the role and the file of this process's log. Call this once, at the start. Until then, lines go to standard
-  /// error without a role.
+  /// Sets the role in this process's log. Call this once, at the start. Lines go to standard error.
+  ///
   /// - Parameters:
   ///   - role: "coordinator", "worker", "learner 0".
   ///   - level: lines below it are not written.
-  ///   - path: lines are appended to this file; nil is standard error.
-  /// - Throws: `.file` if the file cannot be opened.
-  package static func start(role: String, level: Level = .info, file path: String? = nil) throws(PlatformError) {
-    var descriptor = STDERR_FILENO
-    if let path {
-      descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-      guard descriptor >= 0 else { throw .file(operation: "open log", path: path, code: errno) }
-    }
+  package static func start(role: String, level: Level = .info) {
     settings.withLock { current in
       precondition(!current.isStarted, "the log was started already, as \(current.role)")
-      current = Settings(descriptor: descriptor, role: role, least: level, isStarted: true)
+      current = Settings(role: role, least: level, isStarted: true)
     }
   }
 
@@ -56,11 +49,11 @@ package enum Log {
   package typealias Fields = KeyValuePairs<String, any CustomStringConvertible>
 
   private static func write(_ level: Level, _ event: String, _ fields: Fields) {
-    let (descriptor, role, least) = settings.withLock { ($0.descriptor, $0.role, $0.least) }
+    let (role, least) = settings.withLock { ($0.role, $0.least) }
     guard level >= least else { return }
     let text = line(at: WallClock.text(), level, role: role, event, fields)
     // One write, so that lines of several processes in one file do not mix.
-    _ = Array(text.utf8).withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    _ = Array(text.utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
   /// The line, with its newline. A value with spaces, quotes, "=" or control characters is quoted and escaped.
@@ -75,17 +68,15 @@ package enum Log {
   private static func quoted(_ value: String) -> String {
     let isPlain =
       !value.isEmpty
-      && value.unicodeScalars.allSatisfy { $0.value > 0x20 && !"\"=\\\u{7F}".unicodeScalars.contains($0) }
+      && value.unicodeScalars.allSatisfy { !$0.isActive && !" \"=\\".unicodeScalars.contains($0) }
     if isPlain { return value }
     var text = "\""
     for scalar in value.unicodeScalars {
       switch scalar {
       case "\"", "\\": text += "\\\(scalar)"
-      case "\n": text += "\\n"
-      case "\u{00}"..."\u{1F}", "\u{7F}": text += "\\u{\(String(scalar.value, radix: 16))}"
       default: text.unicodeScalars.append(scalar)
       }
     }
-    return text + "\""
+    return text.visible + "\""
   }
 }

@@ -14,6 +14,8 @@ package enum PlatformError: LastingError, Equatable, Sendable {
   case tooLarge(path: String, bytes: Int, limit: Int)
   /// Another process holds the lock of this directory; the pid is nil if it did not say.
   case locked(directory: String, owner: String, pid: Int32?)
+  /// Another user could change what is in a directory.
+  case directoryRefused(path: String, DirectoryProblem)
   case keyRefused(path: String, KeyProblem)
   /// A key file exists; it is never replaced.
   case keyExists(path: String)
@@ -38,15 +40,19 @@ package enum PlatformError: LastingError, Equatable, Sendable {
 }
 
 extension PlatformError: CustomStringConvertible {
-  package var description: String {
+  /// On one line, whatever the names in it are.
+  package var description: String { text.visible }
+
+  private var text: String {
     switch self {
     case .file(let operation, let path, let code):
-      "cannot \(operation) \(path): \(systemErrorText(code)). \(remedy(for: code))"
+      "cannot \(operation) \(path): \(systemErrorText(code)). \(remedy(for: code, to: operation, path))"
     case .tooLarge(let path, let bytes, let limit):
       "cannot read \(path): it has \(bytes) bytes, at most \(limit) were expected. Is it the right file?"
     case .locked(let directory, let owner, let pid):
       "cannot open \(directory): another \(owner) (pid \(pid.map(String.init) ?? "unknown")) has this run directory "
         + "open. Wait for it, or stop it with: kill \(pid.map(String.init) ?? "PID")"
+    case .directoryRefused(let path, let problem): "cannot use the directory \(path): \(problem.text(path))"
     case .keyRefused(let path, let problem): "cannot use the key \(path): \(problem.text(path))"
     case .keyExists(let path):
       "cannot create the key \(path): that file exists, and a key is never replaced. Use it, move it away, "
@@ -64,6 +70,9 @@ extension PlatformError: CustomStringConvertible {
       "cannot find the address of \(address.host): \(reason). Check the spelling, or give the IP address"
     case .programNotFound(let name):
       "cannot run \(name): it is in no directory of PATH. Install it, or add its directory to PATH"
+    case .cannotSpawn(let path, .exec, EACCES):
+      "cannot run \(path): \(systemErrorText(EACCES)). Expected a program that \(User.name()) may execute: "
+        + "chmod +x \(path), or choose another one"
     case .cannotSpawn(let path, let stage, let code):
       "cannot run \(path): \(stage.text) failed with \(systemErrorText(code)). \(remedy(for: code))"
     case .system(let call, let code):
@@ -106,11 +115,23 @@ extension String {
   }
 }
 
+/// What to do next after an operation on a path.
+private func remedy(for code: Int32, to operation: String, _ path: String) -> String {
+  let isReading = PlatformError.readings.contains { operation.hasPrefix($0) }
+  switch code {
+  case EACCES, EPERM:
+    return denial(of: path, isReading: isReading)
+      ?? (isReading ? "Check who may read it, or choose another path" : remedy(for: code))
+  case ELOOP: return "A link has that name, and \(User.name()) writes to no link; remove it, or choose another path"
+  default: return remedy(for: code)
+  }
+}
+
 /// What to do next, as far as the error number tells.
 func remedy(for code: Int32) -> String {
   switch code {
   case ENOSPC, EDQUOT: "Free space there and start again; everything that was durable is intact"
-  case EACCES, EPERM, EROFS: "Check who can write there, or choose another place"
+  case EACCES, EPERM, EROFS: "Check who may write there, or choose another place"
   case ENOENT: "Check the path"
   case ENOTDIR, EISDIR, EEXIST: "A file or directory of another kind has that name; move it, or choose another path"
   case EMFILE, ENFILE: "Raise the limit on open files (ulimit -n)"
@@ -124,11 +145,14 @@ func remedy(for code: Int32) -> String {
 }
 
 extension PlatformError {
+  /// The operations, or their first words, that change nothing.
+  fileprivate static let readings = ["read", "map", "hash", "list", "look at", "open directory"]
+
   package var isLasting: Bool {
     switch self {
     case .file(_, _, let code): ![EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EIO].contains(code)
-    case .tooLarge, .locked, .keyRefused, .keyExists, .openSSL, .badAddress, .addressInUse, .cannotListen,
-      .programNotFound:
+    case .tooLarge, .locked, .directoryRefused, .keyRefused, .keyExists, .openSSL, .badAddress, .addressInUse,
+      .cannotListen, .programNotFound:
       true
     case .unresolvable, .cannotSpawn, .system: false
     }

@@ -1,7 +1,9 @@
 // RunLock: one coordinator per run directory.
 //
 // The lock is an exclusive flock on DIRECTORY/lock. The kernel releases it when its holder ends, for any reason, so a
-// crash never leaves a run locked. The file holds the pid, for the error text that a second coordinator prints.
+// crash never leaves a run locked. The file holds the pid, for the error text that a second coordinator prints. The
+// directory must be this user's own (OwnedDirectory): others could write any pid there, and `ttrl stop` ends that
+// process.
 
 import Glibc
 
@@ -13,9 +15,11 @@ package final class RunLock {
   ///   - directory: must exist.
   ///   - name: the file's name.
   ///   - owner: what kind of process this is, for the error text: "coordinator".
-  /// - Throws: `.locked` if another process has it, `.file` otherwise.
+  /// - Throws: `.locked` if another process has it, `.directoryRefused` if other users can write to the directory,
+  ///   `.file` otherwise.
   package init(directory: String, name: String = "lock", owner: String) throws(PlatformError) {
-    file = try Descriptor(opening: "\(directory)/\(name)", O_RDWR | O_CREAT, mode: 0o600, to: "open")
+    let opened = try OwnedDirectory.open(directory)
+    file = try Descriptor(writing: name, in: opened, O_RDWR | O_CREAT, mode: 0o600, to: "open")
     guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
       guard errno == EWOULDBLOCK else { throw .file(operation: "lock", path: file.path, code: errno) }
       throw .locked(directory: directory, owner: owner, pid: Self.holder(file))
@@ -27,11 +31,11 @@ package final class RunLock {
   /// The process that holds a lock. Does not take the lock.
   ///
   /// - Returns: its pid, or nil if no process holds the lock.
-  /// - Throws: `.file`.
+  /// - Throws: `.directoryRefused` or `.file`.
   package static func holder(directory: String, name: String) throws(PlatformError) -> Int32? {
-    let path = "\(directory)/\(name)"
-    guard access(path, F_OK) == 0 else { return nil }
-    let file = try Descriptor(opening: path, O_RDWR, to: "open")
+    let opened = try OwnedDirectory.open(directory)
+    guard try Files.exists("\(directory)/\(name)") else { return nil }
+    let file = try Descriptor(writing: name, in: opened, O_RDWR, mode: 0, to: "open")
     // A shared lock, released at once. A process that starts in this moment can be refused; it reports that.
     guard flock(file.number, LOCK_SH | LOCK_NB) == 0 else { return holder(file) }
     return nil

@@ -3,6 +3,8 @@
 // What the prompt asks, its votes at every visit, where its label changed, what single responses say, how probable the
 // policy found them, and which of them were rewarded. The page shows the same (CPageFiles/files/page-prompt.js).
 
+import Base
+
 package enum Explanation {
   /// Visits that are shown; of more visits, evenly spaced ones.
   static let visitsMax = 24
@@ -56,7 +58,9 @@ package enum Explanation {
     guard !responses.isEmpty else { return ["", "the ledger has no responses of step \(step + 1)"] }
     let label = track.label(of: visit)
     var lines = [
-      "", "responses of step \(step + 1), from policy \(step); the label was \(label.map(plain) ?? "none"):",
+      "",
+      "responses of step \(step + 1), from policy \(step); the label was "
+        + "\(label.map { shown(plain($0), 40) } ?? "none"):",
     ]
     for response in responses {
       let vote = response.answer.map { answer in
@@ -110,11 +114,9 @@ package enum Explanation {
   /// The key of a number is "q:" and the number; the reader needs only the number.
   private static func plain(_ key: String) -> String { key.hasPrefix("q:") ? String(key.dropFirst(2)) : key }
 
-  /// Text of a run without control characters: a terminal must not execute any of it.
+  /// Text of a run, on one line.
   static func shown(_ text: String, _ count: Int) -> String {
-    let printable = String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
-    return printable.count <= count ? printable : printable.prefix(count) + "…"
+    let text = text.visible
+    return text.count <= count ? text : text.prefix(count) + "…"
   }
 }

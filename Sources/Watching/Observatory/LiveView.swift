@@ -4,6 +4,7 @@
 // events. Values in, lines out; ttrl.ProgressView prints them. Every line fits the width; parts that do not fit are
 // left out, from the right. On a terminal that can show only ASCII there are no curves, and bars are plain.
 
+import Base
 import Records
 
 package enum LiveView {
@@ -202,13 +203,10 @@ private struct Canvas {
       })
   }
 
-  /// Text of a run without control characters: a terminal must not execute any of it.
+  /// Text of a run: a terminal must not execute any of it, and must be able to show it.
   private func printable(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { scalar in
-          let isControl = scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value)
-          return isControl || (!terminal.isUnicode && scalar.value > 0x7E) ? "?" : scalar
-        }))
+    let text = text.visible
+    guard !terminal.isUnicode else { return text }
+    return String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value > 0x7E ? "?" : $0 }))
   }
 }

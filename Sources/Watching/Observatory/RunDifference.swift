@@ -42,11 +42,11 @@ package struct RunDifference: Sendable, Equatable {
 
   package var text: String {
     var lines: [String] = []
-    for one in facts { lines.append("\(one.name): \(one.left) here, \(one.right) there") }
-    for one in settings { lines.append("setting \(one.name): \(one.left) here, \(one.right) there") }
-    if let response { lines.append("first response that differs: \(response)") }
+    for one in facts { lines.append("\(one.name.visible): \(one.left.visible) here, \(one.right.visible) there") }
+    for one in settings { lines.append("setting \(one.name): \(one.left.visible) here, \(one.right.visible) there") }
+    if let response { lines.append("first response that differs: \(response.visible)") }
     if let step {
-      let names = step.figures.prefix(8).joined(separator: ", ") + (step.figures.count > 8 ? ", …" : "")
+      let names = step.figures.prefix(8).map(\.visible).joined(separator: ", ") + (step.figures.count > 8 ? ", …" : "")
       lines.append("first step whose figures differ: step \(step.step + 1) (\(names))")
     }
     if let policy { lines.append("the weights differ from policy version \(policy) on") }

@@ -4,7 +4,9 @@
 // scripts of other sites, and such a site can point its own name at 127.0.0.1 (DNS rebinding); so only requests that
 // name a loopback host are answered. On other addresses: requests with the token, as `Authorization: Bearer …`
 // (Prometheus, curl) or by the cookie that a browser gets for it. The cookie is a digest: it opens the page and does
-// not reveal the token. HTTP is not encrypted: on a network that is not trusted, use `ssh -L` or a proxy with TLS.
+// not reveal the token. Its name has the run in it, because a browser sends the cookies of a host to all its ports: the
+// pages of two runs on one host would otherwise sign each other out. HTTP is not encrypted: on a network that is not
+// trusted, use `ssh -L` or a proxy with TLS.
 
 import Base
 import Glibc
@@ -12,15 +14,14 @@ package import Platform
 
 /// Why a token cannot be used.
 package enum PageTokenError: Error, Sendable, CustomStringConvertible {
-  case open(path: String, mode: UInt32)
+  case refused(path: String, SecretFile.Problem)
   case short(path: String, count: Int)
   case needed(HostPort)
 
   package var description: String {
     switch self {
-    case .open(let path, let mode):
-      "cannot use the token in \(path): other users can read it (mode 0\(String(mode, radix: 8))). Run chmod 600 "
-        + "\(path), or give a file that does not exist: it will be made"
+    case .refused(let path, let problem):
+      "cannot use the token in \(path): \(problem.text(path)). Or give a file that does not exist: it will be made"
     case .short(let path, let count):
       "cannot use the token in \(path): it has \(count) characters, and a token that cannot be guessed needs at least "
         + "\(PageToken.lengthMin). Give a file that does not exist: a token will be made"
@@ -43,20 +44,20 @@ package struct PageToken: Sendable {
   /// - Returns: the token, and whether it was made.
   /// - Throws: `PageTokenError`, or `PlatformError`.
   package static func readOrMake(_ path: String) throws -> (token: PageToken, isNew: Bool) {
-    if !Files.exists(path) {
+    if try !Files.exists(path) {
       var bytes = [UInt8](repeating: 0, count: 24)
       let code = getentropy(&bytes, bytes.count)
       precondition(code == 0, "the kernel gave no random bytes; kernels since 3.17 do")
       let text = Hexadecimal.text(bytes)
-      try Files.write(text + "\n", to: path, mode: 0o600)
-      return (PageToken(text: text), true)
+      // If another process was faster, its token is read.
+      if try SecretFile.make(Array((text + "\n").utf8), at: path, "the token") { return (PageToken(text: text), true) }
     }
-    var facts = stat()
-    guard stat(path, &facts) == 0 else { throw PlatformError.file(operation: "read", path: path, code: errno) }
-    guard facts.st_mode & 0o077 == 0 else {
-      throw PageTokenError.open(path: path, mode: UInt32(facts.st_mode & 0o777))
+    let bytes: [UInt8]
+    switch try SecretFile.read(path, limit: bytesMax, "the token") {
+    case .success(let found): bytes = found
+    case .failure(let problem): throw PageTokenError.refused(path: path, problem)
     }
-    let line = try Files.readText(path, limit: bytesMax).prefix { !$0.isNewline }
+    let line = String(decoding: bytes, as: UTF8.self).prefix { !$0.isNewline }
     let text = String(line.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
     guard text.count >= lengthMin else { throw PageTokenError.short(path: path, count: text.count) }
     return (PageToken(text: text), false)
@@ -69,8 +70,13 @@ package struct PageToken: Sendable {
 package struct PageAccess {
   /// nil: every request from this machine is answered.
   let token: PageToken?
+  private let cookieName: String
 
-  static let cookieName = "ttrl_page"
+  /// - Parameter run: the run's id. A digest of it is in the cookie's name, whatever characters it has.
+  package init(token: PageToken?, run: String) {
+    self.token = token
+    cookieName = "ttrl_page_" + SHA256.hex(of: Array("ttrl page cookie of run\0\(run)".utf8)).prefix(16)
+  }
 
   enum Verdict: Equatable {
     case allowed
@@ -86,7 +92,7 @@ package struct PageAccess {
     {
       return .allowed
     }
-    return Self.isSame(request.cookie(Self.cookieName) ?? "", token.cookie) ? .allowed : .needsToken
+    return Self.isSame(request.cookie(cookieName) ?? "", token.cookie) ? .allowed : .needsToken
   }
 
   /// "127.0.0.1:8080", "localhost", "[::1]:8080".
@@ -129,7 +135,7 @@ package struct PageAccess {
     guard let token, Self.isSame(given, token.text) else { return Self.form }
     var response = HTTPResponse(303, type: "text/plain; charset=utf-8", [])
     response.headers = [
-      ("Location", "/"), ("Set-Cookie", "\(Self.cookieName)=\(token.cookie); HttpOnly; SameSite=Strict; Path=/"),
+      ("Location", "/"), ("Set-Cookie", "\(cookieName)=\(token.cookie); HttpOnly; SameSite=Strict; Path=/"),
     ]
     return response
   }

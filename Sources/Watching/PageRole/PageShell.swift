@@ -52,7 +52,7 @@ package final class PageShell {
     watch = RunWatch(directory)
     self.options = options
     loop = try EventLoop()
-    access = PageAccess(token: options.token)
+    access = PageAccess(token: options.token, run: (try? RunManifest(reading: directory))?.id ?? directory.path)
     files = EventFileWriter(directory)
   }
 

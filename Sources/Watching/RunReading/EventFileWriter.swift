@@ -6,7 +6,6 @@
 // waits for it. Not here: the format (Observatory.EventFile).
 
 import Base
-import Glibc
 package import Ledger
 import Observatory
 import Platform
@@ -66,7 +65,7 @@ package final class EventFileWriter {
       events.append(EventFile.record(event))
     }
     guard let last = rows.last else { return false }
-    if !events.isEmpty { try append(events.flatMap { $0 }, to: tail.path) }
+    if !events.isEmpty { try Files.append(events.flatMap { $0 }, to: tail.path) }
     tail.lastStep = Int(last.step)
     return rows.count == Self.rowsAtOnce
   }
@@ -88,7 +87,7 @@ package final class EventFileWriter {
       else { continue }
       bytes += EventFile.record(event)
     }
-    if !bytes.isEmpty { try append(bytes, to: tail.path) }
+    if !bytes.isEmpty { try Files.append(bytes, to: tail.path) }
     tail.events = max(tail.events, rows.count)
   }
 
@@ -96,29 +95,10 @@ package final class EventFileWriter {
   private func opened(_ name: String) throws -> Tail {
     let path = "\(directory)/\(name)/\(EventFile.name)"
     try Files.createDirectory("\(directory)/\(name)", mode: 0o755)
-    let bytes = Files.exists(path) ? try Files.read(path) : []
+    let bytes = try Files.exists(path) ? Files.read(path) : []
     let intact = EventFile.intactPart(of: bytes)
-    if intact.bytes < bytes.count { truncate(path, intact.bytes) }
-    if intact.bytes == 0 { try append(EventFile.header(wallTime: WallClock.seconds()), to: path) }
+    if intact.bytes < bytes.count { try Files.shorten(path, to: intact.bytes) }
+    if intact.bytes == 0 { try Files.append(EventFile.header(wallTime: WallClock.seconds()), to: path) }
     return Tail(path: path, lastStep: intact.lastStep ?? -1, events: intact.events)
-  }
-
-  /// All of the bytes or none.
-  private func append(_ bytes: [UInt8], to path: String) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    guard file >= 0 else { throw PlatformError.file(operation: "open", path: path, code: errno) }
-    defer { close(file) }
-    let before = lseek(file, 0, SEEK_END)
-    var written = 0
-    while written < bytes.count {
-      let count = bytes.withUnsafeBytes { write(file, $0.baseAddress?.advanced(by: written), bytes.count - written) }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else {
-        let code = count == 0 ? EIO : errno
-        ftruncate(file, before)
-        throw PlatformError.file(operation: "append to", path: path, code: code)
-      }
-      written += count
-    }
   }
 }

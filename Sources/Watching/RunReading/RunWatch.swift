@@ -54,7 +54,7 @@ package final class RunWatch {
     view.stepCount = Int(manifest?.settings.method.steps ?? 0)
     if ledger == nil { ledger = try? Ledger(path: directory.ledger, mode: .readOnly) }
     guard let ledger else { return false }
-    defer { view.isFinished = digest.delivered != nil || Files.exists(directory.summary) }
+    defer { view.isFinished = digest.delivered != nil || (try? Files.exists(directory.summary)) == true }
     do {
       // As long as nothing changes, a look is only this question.
       let counter = try ledger.changeCounter()

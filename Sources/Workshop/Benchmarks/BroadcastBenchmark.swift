@@ -55,7 +55,7 @@ package struct BroadcastOptions: Sendable {
 package func benchmarkBroadcast(_ options: BroadcastOptions) throws -> BenchmarkResult {
   let anchor = try publishedWeights(options.base ?? options.model, options.type)
   let next = try options.base.map { _ in try publishedWeights(options.model, options.type) }
-  let directory = try Files.makeTemporaryDirectory(prefix: "ttrl-broadcast")
+  let directory = try OwnedDirectory.temporary(prefix: "ttrl-broadcast")
   defer { try? Files.removeTree(directory) }
   let source = try BroadcastSource(options, directory: directory, anchor: anchor, next: next)
   let rounds = try source.run()

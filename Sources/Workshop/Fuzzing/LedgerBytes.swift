@@ -19,8 +19,9 @@ final class LedgerBytes: Sendable {
 
   /// One ledger is used for all inputs.
   private init() {
-    path = "/tmp/ttrl-fuzz-\(getpid()).sqlite"
-    hasLedger = (try? Ledger(path: path, mode: .readWrite)) != nil
+    let directory = try? OwnedDirectory.temporary(prefix: "ttrl-fuzz")
+    path = (directory ?? "") + "/ledger.sqlite"
+    hasLedger = directory != nil && (try? Ledger(path: path, mode: .readWrite)) != nil
   }
 
   /// The first two bytes say where the tokens end and the log-probabilities begin. The third says which numbers are

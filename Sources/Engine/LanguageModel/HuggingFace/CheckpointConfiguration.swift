@@ -59,7 +59,7 @@ package enum ConfigurationError: Error, Equatable, Sendable, CustomStringConvert
   package var description: String {
     switch self {
     case .notJSON(let file, let error): "\(file) is not JSON: \(error)"
-    case .problems(let problems): problems.map { "config.json: \($0)" }.joined(separator: "\n")
+    case .problems(let problems): problems.map { "config.json: \($0)".visible }.joined(separator: "\n")
     }
   }
 }

@@ -6,6 +6,8 @@
 //
 // Not here: reading the headers (SafeTensorsHeader.swift), writing files (SafeTensorsWriter.swift).
 
+import Base
+
 /// Everything needed to fill a flat parameter array from the files of a model.
 package struct LoadPlan: Sendable {
   /// One tensor to copy from a file to the parameters.
@@ -50,7 +52,7 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
   package static let linesMax = 20
 
   package var description: String {
-    let lines = problems.prefix(Self.linesMax).map(\.description)
+    let lines = problems.prefix(Self.linesMax).map(\.description.visible)
     let rest = problems.count - lines.count
     return (lines + (rest > 0 ? ["and \(rest) more"] : [])).joined(separator: "\n")
   }
