@@ -57,6 +57,8 @@ extension EndToEnd {
 
     private static let request = "GET /api/run HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
+    private static let page = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
     /// - Returns: the seconds until a new client had its answer; nil if it had none.
     private static func secondsToAnswer(_ port: UInt16) throws -> Double? {
       let begun = Date()
@@ -101,8 +103,14 @@ extension EndToEnd {
         held = []
         for number in 0..<200 {
           let client = try Client(port)
-          if number % 2 == 0 { client.send("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ") }
-          if number % 3 == 0 { continue }
+          switch number % 4 {
+          case 0: client.send("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+          // Asks for more than a socket holds, and never reads.
+          case 1: client.send(String(repeating: Self.page, count: 20))
+          // Dropped at once.
+          case 2: continue
+          default: break
+          }
           held.append(client)
         }
         try ask("with \(held.count) connections open")

@@ -58,6 +58,10 @@ private enum HTTPLimits {
   static let answer = Instant.Span.seconds(60)
   /// How long a client that reads an answer can do nothing.
   static let idleSeconds: UInt32 = 15
+  /// What the kernel keeps of an answer that the client does not read, and for how long: shorter than `idleSeconds`, so
+  /// that it does not stay in memory after the connection. By default it is up to 4 MB, for minutes.
+  static let unreadBytes: Int32 = 256 << 10
+  static let unreadMilliseconds: UInt32 = 12_000
   /// How often the deadlines are checked.
   static let tick = Instant.Span.seconds(1)
   /// For the request line, the headers and pieces of the body of one connection.
@@ -183,6 +187,8 @@ final class HTTPServer {
     if clients.values.count(where: { $0.peer.host == host }) >= perAddress { makeRoom { $0.peer.host == host } }
     if clients.count >= connectionsMax { makeRoom { _ in true } }
     caller = peer
+    set(SO_SNDBUF, of: socket, at: SOL_SOCKET, to: HTTPLimits.unreadBytes)
+    set(TCP_USER_TIMEOUT, of: socket, at: Int32(IPPROTO_TCP), to: HTTPLimits.unreadMilliseconds)
     ttrl_http_add(server, socket)
     turn()
     caller = nil
@@ -203,16 +209,29 @@ final class HTTPServer {
   private func makeRoom(where isMeant: (Client) -> Bool) {
     guard let idlest = clients.values.filter(isMeant).min(by: { $0.isIdler(than: $1) }) else { return }
     refusals.add(idlest.peer, "too many connections at once; the one that was idle for the longest time was closed")
-    end(idlest)
+    end(idlest, isLate: false)
     turn()
   }
 
-  /// libmicrohttpd owns the socket and closes it when it sees that the connection has ended.
-  private func end(_ client: Client) { shutdown(client.socket, Int32(SHUT_RDWR)) }
+  /// libmicrohttpd owns the socket and closes it when it sees that the connection has ended. What a client does not
+  /// read is thrown away; otherwise the kernel would keep it.
+  private func end(_ client: Client, isLate: Bool) {
+    if isLate || client.isAnswered {
+      set(SO_LINGER, of: client.socket, at: SOL_SOCKET, to: linger(l_onoff: 1, l_linger: 0))
+    }
+    shutdown(client.socket, Int32(SHUT_RDWR))
+  }
+
+  /// A socket that refuses an option works without it.
+  private func set<Value: BitwiseCopyable>(_ option: Int32, of socket: Int32, at level: Int32, to value: Value) {
+    withUnsafeBytes(of: value) { bytes in
+      _ = setsockopt(socket, level, option, bytes.baseAddress, socklen_t(bytes.count))
+    }
+  }
 
   private func tick() {
     let now = MonotonicClock.now()
-    for client in clients.values where client.deadline <= now { end(client) }
+    for client in clients.values where client.deadline <= now { end(client, isLate: true) }
     turn()
     ticking = loop.schedule(at: now + HTTPLimits.tick) { self.tick() }
   }
