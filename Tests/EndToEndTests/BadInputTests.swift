@@ -78,7 +78,9 @@ extension EndToEnd {
         ["--template", scratch.write("{question}" + text(300_000), to: "template.txt")], status: 1,
         ["template.txt: it has 300010 bytes, at most 262144"])
       scratch.write("{\"a\":\"\(text(5 << 20))\"}", to: "config.json")
-      try expectRefusal(["--model", scratch.path], status: 1, ["config.json: it has", "at most 4194304"])
+      let data = scratch.write("{\"prompt\": \"1?\"}\n", to: "data.jsonl")
+      try expectRefusal(
+        ["--model", scratch.path, "--data", data], status: 1, ["config.json: it has", "at most 4194304"])
     }
 
     @Test func `a line of standard input that does not end is refused at its limit`() throws {
