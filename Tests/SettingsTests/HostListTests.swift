@@ -47,6 +47,8 @@ import Testing
     let many = (0..<20_000).map { "node\($0) workers=1\n" }.joined()
     #expect(
       problems(many) == ["hosts, line \(Limits.hosts + 1): there are already 4096 machines, the most there can be"])
+    let most = (0..<Limits.hosts).map { "node\($0) workers=1\n" }.joined()
+    #expect(problems(most + "\n# the end\n") == [])
     // Each letter copied the letters before it: minutes.
     let word = String(repeating: "a", count: Limits.hostsFileBytes - 100)
     #expect(problems("node1 here learners=1 program=\(word)") == [])

@@ -57,12 +57,13 @@ package struct HostList: Sendable, Equatable {
   package init(_ text: String, path: String) throws(SettingsError) {
     var problems: [String] = []
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      guard hosts.count < Limits.hosts else {
+      var found: [String] = []
+      let words = words(of: line, &found)
+      if hosts.count == Limits.hosts, !words.isEmpty {
         problems.append("\(path), line \(index + 1): there are already \(Limits.hosts) machines, the most there can be")
         break
       }
-      var found: [String] = []
-      read(words(of: line, &found), &found)
+      read(words, &found)
       problems += found.map { "\(path), line \(index + 1): \($0)" }
     }
     if hosts.isEmpty, problems.isEmpty { problems.append("\(path) does not name a machine; write one per line") }
