@@ -17,7 +17,7 @@ extension Command {
       hosts = [(Machine.hostName, own)]
     } else {
       let path = ThisProcess.absolute(settings.hosts)
-      let list = try HostList(try Files.readText(path), path: path)
+      let list = try HostList(try Files.readText(path, limit: Limits.hostsFileBytes), path: path)
       let listener = try DoorBell(settings.listen)
       for host in list.hosts {
         hosts.append((host.name, host.isHere ? own : try examine(host, path, own, listener)))

@@ -29,20 +29,58 @@ enum JSONLines {
 
   /// Lines as bytes, so that the parser refuses text that is not UTF-8. Blank lines are skipped.
   private static func forEachLine(_ body: (_ line: Int, JSON) throws -> Void) throws {
-    guard let input = fdopen(STDIN_FILENO, "r") else { throw UserError("there is no standard input") }
-    var buffer: UnsafeMutablePointer<CChar>?
-    var capacity = 0
-    defer { free(buffer) }
+    var input = InputLines()
     var number = 0
-    while case let count = getline(&buffer, &capacity, input), count > 0 {
+    while let bytes = try input.next() {
       number += 1
-      let bytes = Array(UnsafeRawBufferPointer(start: buffer, count: count))
       if bytes.allSatisfy({ $0 == 0x20 || (0x09...0x0D).contains($0) }) { continue }
       do {
         try body(number, try JSON.parse(bytes))
       } catch let error as JSONError {
         throw UserError("line \(number) of the input is not JSON: \(error.problem) (column \(error.column))")
       }
+    }
+  }
+}
+
+/// Standard input, line by line. At most one line of `Limits.lineBytes` is in memory, also if the input has no end.
+private struct InputLines {
+  private var bytes: [UInt8] = []
+  /// Bytes at the beginning that have been returned, and bytes that have no newline.
+  private var taken = 0
+  private var searched = 0
+  private var number = 0
+  private var chunk = [UInt8](repeating: 0, count: 1 << 16)
+
+  /// - Returns: the next line without its newline; nil at the end.
+  mutating func next() throws -> [UInt8]? {
+    number += 1
+    while true {
+      let newline = bytes[searched...].firstIndex(of: UInt8(ascii: "\n"))
+      searched = newline ?? bytes.count
+      guard searched - taken <= Limits.lineBytes else {
+        throw UserError("line \(number) of the input has more than \(Limits.lineBytes) bytes. Is a line break missing?")
+      }
+      if let newline {
+        defer { (taken, searched) = (newline + 1, newline + 1) }
+        return Array(bytes[taken..<newline])
+      }
+      guard try read() else {
+        defer { taken = bytes.count }
+        return taken < bytes.count ? Array(bytes[taken...]) : nil
+      }
+    }
+  }
+
+  /// - Returns: whether there were more bytes.
+  private mutating func read() throws -> Bool {
+    bytes.removeFirst(taken)
+    (taken, searched) = (0, searched - taken)
+    while true {
+      let count = Glibc.read(STDIN_FILENO, &chunk, chunk.count)
+      if count > 0 { bytes += chunk[..<count] }
+      if count >= 0 { return count > 0 }
+      guard errno == EINTR else { throw UserError("cannot read standard input: \(String(cString: strerror(errno)))") }
     }
   }
 }

@@ -55,7 +55,7 @@ enum Reach {
       return ExitStatus.usage
     }
     do {
-      let list = try HostList(try Files.readText(hosts), path: hosts)
+      let list = try HostList(try Files.readText(hosts, limit: Limits.hostsFileBytes), path: hosts)
       guard let host = list[name] else { throw UserError("\(hosts) does not list a machine \"\(name)\"") }
       let keyPath = values["--send-key"] ?? ""
       let key = try keyPath.isEmpty ? [] : Files.read(keyPath, limit: PlatformLimits.keyFileBytes)

@@ -28,7 +28,7 @@ final class SeveralMachines: ProcessPlan {
   init(reading path: String, launcher: MPILauncher?) throws {
     self.path = path
     self.launcher = launcher
-    list = try HostList(try Files.readText(path), path: path)
+    list = try HostList(try Files.readText(path, limit: Limits.hostsFileBytes), path: path)
     modified = Self.modified(path)
     if let launcher, !launcher.isOpenMPI, list.hosts.contains(where: { !$0.isHere && $0.learners > 0 }) {
       throw UserError(
@@ -47,7 +47,7 @@ final class SeveralMachines: ProcessPlan {
     guard now != nil, now != modified else { return false }
     modified = now
     do {
-      let new = try HostList(try Files.readText(path), path: path)
+      let new = try HostList(try Files.readText(path, limit: Limits.hostsFileBytes), path: path)
       guard new != list else { return false }
       list = new
       say("\(path) has changed: \(summary)")

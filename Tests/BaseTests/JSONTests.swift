@@ -41,9 +41,26 @@ import Testing
   }
 
   @Test func `each element of an array has its line`() throws {
-    let elements = try JSON.parseElements(Array("[\n  1,\n\n  {\"a\":\n2}, 3\n]".utf8))
-    #expect(elements.map(\.line) == [2, 4, 5])
-    #expect(elements.map(\.value) == [1, ["a": 2], 3])
+    var lines: [Int] = []
+    var values: [JSON] = []
+    try JSON.parseElements(Array("[\n  1,\n\n  {\"a\":\n2}, 3\n]".utf8), limit: 8) { line, value in
+      lines.append(line)
+      values.append(value)
+    }
+    #expect(lines == [2, 4, 5] && values == [1, ["a": 2], 3])
+  }
+
+  @Test(arguments: ["\"12345678\"", "123456789", "[[[[]]]]  ", "{\"a\":false}", "\"\\u00e900\""])
+  func `an element above the limit is refused, whatever it is, and one at the limit is not`(text: String) {
+    let element = text.filter { $0 != " " }
+    func problem(limit: Int) -> JSONError.Problem? {
+      do throws(JSONError) {
+        try JSON.parseElements(Array("[1,\n \(text), 2]".utf8), limit: limit) { _, _ in }
+        return nil
+      } catch { return error.problem }
+    }
+    for limit in 1..<element.utf8.count { #expect(problem(limit: limit) == .tooLong(limit: limit)) }
+    #expect(problem(limit: element.utf8.count) == nil)
   }
 }
 

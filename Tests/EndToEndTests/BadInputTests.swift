@@ -59,6 +59,38 @@ extension EndToEnd {
         ["--data", scratch.write(latin1, to: "latin1.jsonl")], status: 1, ["line 2", "not valid UTF-8"])
     }
 
+    @Test func `what is too long is refused by the name of its limit, before any work on it`() throws {
+      func text(_ count: Int) -> String { String(repeating: "1", count: count) }
+      try expectRefusal(
+        ["--data", scratch.write("{\"prompt\": \"\(text(17 << 20))\"}\n", to: "line.jsonl")], status: 1,
+        ["line 1", "more than 16777216 bytes"])
+      try expectRefusal(
+        ["--config", scratch.write("{suffix: '\(text(1_000_000))'}", to: "suffix.json5")], status: 2,
+        ["suffix has 1000000 bytes, expected at most 262144"])
+      try expectRefusal(
+        ["--config", scratch.write("{suffix: '\(text(3_000_000))'}", to: "long.json5")], status: 2,
+        ["long.json5: it has 3000012 bytes, at most 2097152"])
+      let keys = (0..<100_000).map { "\"k\($0)\":1" }.joined(separator: ",")
+      try expectRefusal(
+        ["--config", scratch.write("{\(keys)}", to: "keys.json5")], status: 2,
+        ["keys.json5: it has 100000 settings, expected at most 1000"])
+      try expectRefusal(
+        ["--template", scratch.write("{question}" + text(300_000), to: "template.txt")], status: 1,
+        ["template.txt: it has 300010 bytes, at most 262144"])
+      scratch.write("{\"a\":\"\(text(5 << 20))\"}", to: "config.json")
+      let data = scratch.write("{\"prompt\": \"1?\"}\n", to: "data.jsonl")
+      try expectRefusal(
+        ["--model", scratch.path, "--data", data], status: 1, ["config.json: it has", "at most 4194304"])
+    }
+
+    @Test func `a line of standard input that does not end is refused at its limit`() throws {
+      let outcome = try Program.run(
+        ["tokenize", "--model", "builtin"],
+        input: Data("{\"text\": \"1+1\"}\n".utf8) + Data(repeating: UInt8(ascii: "1"), count: 20 << 20))
+      #expect(outcome.status == 1 && outcome.output.hasPrefix("{\"ids\":"), "\(outcome.output.prefix(200))")
+      #expect(outcome.errors.contains("line 2 of the input has more than 16777216 bytes"), "\(outcome.errors)")
+    }
+
     private var withLongPrompt: String {
       scratch.write(
         "{\"id\": \"short\", \"prompt\": \"1 + 2 =\"}\n"

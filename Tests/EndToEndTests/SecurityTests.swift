@@ -25,9 +25,35 @@ extension EndToEnd {
         try JSONSerialization.jsonObject(with: Data(assault.output.utf8)) as? [String: Any], "\(assault.output)")
       #expect(count["got_in"] as? Int == 0)
       #expect((count["turned_away"] as? Int ?? 0) > 100, "\(assault.output)")
+      expectAnswers(count)
       let outcome = run.wait()
       #expect(outcome.status == 0 && !outcome.errors.contains("again"), "\(outcome.errors)")
       #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
+    }
+
+    @Test(.enabled(if: hasAssault, "no ttrl-dev next to the test bundle; run: swift build -c release"))
+    func `a page under attack answers within a second, holds little memory, and is free again afterwards`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let page = try Running(["page", "--run", SmallRun.undisturbedDirectory])
+      defer { page.signal(SIGTERM) }
+      try #require(eventually { page.errors.contains("page: http://") || !page.isRunning }, "\(page.errors)")
+      let address = try #require(page.errors.firstMatch(of: /page: http:\/\/([0-9.:]+)\//), "\(page.errors)").1
+      let assault = try Program.run(
+        ["assault", String(address), "--page", "--seconds", "5", "--idle", "300", "--process", "\(page.id)"],
+        program: Program.dev)
+      #expect(assault.status == 0, "\(assault.output)\(assault.errors)")
+      let count = try #require(
+        try JSONSerialization.jsonObject(with: Data(assault.output.utf8)) as? [String: Any], "\(assault.output)")
+      expectAnswers(count)
+      #expect(count["answer_seconds_worst"] as? Double ?? 9 < 2, "\(assault.output)")
+      #expect(count["memory_bytes_growth"] as? Int ?? .max < 64 << 20, "\(assault.output)")
+    }
+
+    /// An honest client was answered all the time, and soon afterwards.
+    private func expectAnswers(_ count: [String: Any]) {
+      #expect(count["answers"] as? Int ?? 0 > 5 && count["unanswered"] as? Int == 0, "\(count)")
+      #expect(count["answer_seconds_worst"] as? Double ?? 9 < 5, "\(count)")
+      #expect(count["answer_seconds_after"] as? Double ?? 9 < 1, "\(count)")
     }
 
     @Test func `a run with plain TCP gives the same bits`() throws {

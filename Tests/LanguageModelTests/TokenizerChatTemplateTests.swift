@@ -64,6 +64,18 @@ import Testing
     #expect(ChatTemplate.systemLine(ofChatML: source) == line)
   }
 
+  @Test func `a template with many system lines of the caller does not take quadratic time`() {
+    let line = #"{{- '<|im_start|>system\n' + system + '<|im_end|>' }}"#
+    let source = String(repeating: line, count: Limits.chatTemplateBytes / line.utf8.count)
+    var found: String? = ""
+    let seconds = processorSeconds {
+      found = ChatTemplate.systemLine(ofChatML: source + "<|im_start|>system\\nx<|im_end|>")
+    }
+    #expect(found == "x")
+    // A copy of the rest for each line: half a minute, and a call stack of 20,000.
+    #expect(seconds < 10, "\(seconds) s")
+  }
+
   @Test func `the default suffix asks for a box, on a line of its own, if the template does not`() {
     let line = "\nPlease reason step by step, and put your final answer within \\boxed{}."
     #expect(ChatTemplate.chatML.defaultSuffix == line && ChatTemplate.llama3.defaultSuffix == line)

@@ -106,6 +106,35 @@ struct TokenizerVector {
     #expect(seconds < 10)
   }
 
+  @Test(arguments: ["qwen2", "llama3", "gpt2"], ["7", " ", "\n", " \n", "e\u{301}", "<", "a1 ", "'s"])
+  func `a long text of one pattern does not take quadratic time`(name: String, pattern: String) throws {
+    let tokenizer = try Self.fixture(name)
+    let text = String(repeating: pattern, count: 500_000)
+    var ids: [Int32] = []
+    let seconds = processorSeconds { ids = tokenizer.encode(text) }
+    #expect(ids.count > 0)
+    // Measured below 1 s. The first was quadratic for Llama and Qwen.
+    #expect(seconds < 10, "\(seconds) s")
+  }
+
+  @Test func `added tokens that take the white space around them do not take quadratic time`() throws {
+    let json = try JSON.parse(try TestFiles.fixture("tokenizers/qwen2.json"))
+    let added: JSON = [
+      [
+        "id": 5000, "content": "\u{2003}", "lstrip": true, "rstrip": true, "normalized": false, "special": true,
+        "single_word": false,
+      ]
+    ]
+    let members = (json.members ?? []).map { $0.key == "added_tokens" ? JSON.Member($0.key, added) : $0 }
+    let tokenizer = try Tokenizer(file: JSON.object(members).bytes())
+    #expect(tokenizer.encode("a \u{2003} \u{2003} b") == tokenizer.encode("a") + [5000, 5000] + tokenizer.encode("b"))
+    let text = String(repeating: "\u{2003} ", count: 200_000)
+    var ids: [Int32] = []
+    let seconds = processorSeconds { ids = tokenizer.encode(text) }
+    #expect(ids == Array(repeating: 5000, count: 200_000))
+    #expect(seconds < 10, "\(seconds) s")
+  }
+
   @Test func `decoding a text's tokens gives the text`() throws {
     // Llama's file does not normalise, so the text must not change.
     let tokenizer = try Self.fixture("llama3")
@@ -136,6 +165,18 @@ struct TokenizerVector {
     return edit(try JSON.parse(file.get()), path[...]).bytes()
   }
 
+  @Test func `a vocabulary of 300,000 tokens is read, and quickly`() throws {
+    let small = try JSON.parse(Self.file.get())
+    let known = small["model"]?["vocab"]?.members ?? []
+    let more = (0..<300_000).map { JSON.Member("token\($0)", .int(10_000 + $0)) }
+    let file = try Self.edited(["model", "vocab"], to: .object(known + more))
+    #expect(file.count < Limits.tokenizerBytes)
+    var tokenizer: Tokenizer?
+    let seconds = try processorSeconds { tokenizer = try Tokenizer(file: file) }
+    #expect(tokenizer?.idBound == 310_000)
+    #expect(seconds < 10, "\(seconds) s")
+  }
+
   /// A path, the value that is put there, and the words that the refusal must contain.
   static let refusals: [(path: [String], value: JSON, words: String)] = [
     (["model", "type"], "Unigram", "model.type is the string \"Unigram\""),
@@ -149,6 +190,10 @@ struct TokenizerVector {
     (["model", "vocab"], ["a": "b"], "expected an id"),
     (["model", "vocab"], ["a": 99_999_999], "an id from 0"),
     (["model", "merges"], ["a"], "model.merges[0]"),
+    (
+      ["added_tokens"], [["id": 5000, "content": .string(String(repeating: "x", count: Limits.addedTokenBytes + 1))]],
+      "added_tokens[0].content is 1025 bytes"
+    ),
     (["model", "merges"], [["a", "no such token"]], "model.merges[0]"),
     (["model", "merges"], ["a b c"], "two tokens that together are a token"),
     (["normalizer"], ["type": "Lowercase"], "normalizer is Lowercase"),

@@ -102,6 +102,33 @@ import Testing
     #expect(lines.count == 21 && lines.last == "and 980 more")
   }
 
+  @Test func `a line, an element and a text above its limit are refused by name`() {
+    func text(_ count: Int) -> String { String(repeating: "1", count: count) }
+    let long = "{\"prompt\":\"\(text(Limits.lineBytes))\"}"
+    let tooLong = QuestionFileError.Reason.notJSON(.tooLong(limit: Limits.lineBytes), column: 1)
+    #expect(Self.problems(Array("{\"prompt\":\"x\"}\n\(long)\n".utf8)) == [.init(line: 2, reason: tooLong)])
+    #expect(Self.problems(Array("[{\"prompt\":\"x\"},\n\(long)]".utf8)) == [.init(line: 2, reason: tooLong)])
+    for (key, limit) in [
+      ("prompt", Limits.questionBytes), ("answer", Limits.answerBytes), ("id", Limits.questionNameBytes),
+      ("source", Limits.questionNameBytes), ("set", Limits.questionNameBytes),
+    ] {
+      func line(_ count: Int) -> [UInt8] {
+        Array("{\(key == "prompt" ? "" : "\"prompt\":\"x\",")\"\(key)\":\"\(text(count))\"}".utf8)
+      }
+      let reason = QuestionFileError.Reason.malformed(
+        key: key, found: "\(limit + 1) bytes long", expected: "at most \(limit) bytes")
+      #expect(Self.problems(line(limit + 1)) == [.init(line: 1, reason: reason)])
+      #expect(Self.problems(line(limit)) == [])
+    }
+  }
+
+  @Test func `a file of bad lines is read only up to a number of problems`() {
+    let file = String(repeating: "x\n", count: 2 * Limits.questionProblems)
+    let error = #expect(throws: QuestionFileError.self) { try Self.read(file) }
+    #expect(error?.problems.count == Limits.questionProblems)
+    #expect(error?.description.hasSuffix("\nand more; reading stopped there") == true)
+  }
+
   @Test func `a damaged array names the line of the damage`() {
     let problem = JSONError.Problem.unexpected(found: "\"{\"", expected: "\",\" or \"]\"")
     #expect(

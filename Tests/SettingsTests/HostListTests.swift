@@ -1,5 +1,6 @@
 // Hosts files are read, and everything that is wrong with one is reported at once.
 
+import Base
 import Settings
 import Testing
 
@@ -40,6 +41,17 @@ import Testing
       "line 5: \"-x\" is not a valid name", "line 5: \"-oProxyCommand=x\" is not a target of ssh",
     ]
     for words in expected { #expect(found.contains { $0.contains(words) }, "\(words)\n\(found)") }
+  }
+
+  @Test func `too many machines are refused, and a long word does not take quadratic time`() {
+    let many = (0..<20_000).map { "node\($0) workers=1\n" }.joined()
+    #expect(
+      problems(many) == ["hosts, line \(Limits.hosts + 1): there are already 4096 machines, the most there can be"])
+    let most = (0..<Limits.hosts).map { "node\($0) workers=1\n" }.joined()
+    #expect(problems(most + "\n# the end\n") == [])
+    // Each letter copied the letters before it: minutes.
+    let word = String(repeating: "a", count: Limits.hostsFileBytes - 100)
+    #expect(problems("node1 here learners=1 program=\(word)") == [])
   }
 
   @Test func `rank 0 is where the run directory is`() {

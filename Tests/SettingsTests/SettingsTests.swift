@@ -141,6 +141,26 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     #expect(nearest(to: typed, in: SettingTable.all.map(\.name)) == nil)
   }
 
+  @Test(arguments: ["suffix", "system", "template", "stop", "model", "steps"])
+  func `a value above the limit is refused, and not repeated in the message`(name: String) {
+    let text = String(repeating: "{question}", count: Limits.settingBytes / 10 + 1)
+    let expected = "command line: \(name) has \(text.utf8.count) bytes, expected at most \(Limits.settingBytes)"
+    #expect(problems(["--\(name)", text]) == [expected])
+  }
+
+  @Test func `a value that is not valid is repeated only as far as it can be read`() {
+    let found = problems(["--steps", String(repeating: "7", count: 5000)]).first ?? ""
+    #expect(found.contains("7… (5000 bytes)\", expected an integer") && found.count < 300)
+  }
+
+  @Test func `more settings than there can be are refused before each is looked at`() {
+    let pairs = (0..<400_000).map { (name: "key\($0)", value: "") }
+    let found = problems([], file: pairs)
+    #expect(found.count == 1 && found[0].hasPrefix("run.json5: it has 400000 settings, expected at most 1000"))
+    let many = SettingsError(problems: problems([], file: Array(pairs.prefix(1000))))
+    #expect(many.problems.count == 1000 && many.description.hasSuffix("  - and 950 more"))
+  }
+
   @Test func `names are unique, words of lower case and hyphens, and explained`() {
     let names = SettingTable.all.map(\.name)
     #expect(Set(names).count == names.count)

@@ -1,7 +1,7 @@
 // QuestionFile: reads and writes question files: JSON lines, or one JSON array of objects.
 //
 // All problems of a file are reported together, each with its line, so that the user can fix them at once. Unknown keys
-// are ignored, because data sets have many.
+// are ignored, because data sets have many. Lengths are checked before the work (Limits.lineBytes and below).
 
 package import Base
 
@@ -34,7 +34,8 @@ package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConver
   package var description: String {
     let lines = problems.prefix(Self.linesMax).map(\.description.visible)
     let rest = problems.count - lines.count
-    return (lines + (rest > 0 ? ["and \(rest) more"] : [])).joined(separator: "\n")
+    let more = problems.count < Limits.questionProblems ? "and \(rest) more" : "and more; reading stopped there"
+    return (lines + (rest > 0 ? [more] : [])).joined(separator: "\n")
   }
 }
 
@@ -82,10 +83,14 @@ private struct QuestionReader {
   mutating func readLines(_ bytes: [UInt8]) {
     var line = 0
     var start = 0
-    while start < bytes.count {
+    while start < bytes.count, problems.count < Limits.questionProblems {
       line += 1
       let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-      if !bytes[start..<end].allSatisfy(isSpace) { readLine(Array(bytes[start..<end]), line: line) }
+      if end - start > Limits.lineBytes {
+        refuse(line, .notJSON(.tooLong(limit: Limits.lineBytes), column: 1))
+      } else if !bytes[start..<end].allSatisfy(isSpace) {
+        readLine(Array(bytes[start..<end]), line: line)
+      }
       start = end + 1
     }
   }
@@ -98,8 +103,10 @@ private struct QuestionReader {
 
   mutating func readArray(_ bytes: [UInt8]) {
     do {
-      for (index, element) in try JSON.parseElements(bytes).enumerated() {
-        add(element.value, line: element.line, defaultID: index + 1)
+      var place = 0
+      try JSON.parseElements(bytes, limit: Limits.lineBytes) { line, value in
+        place += 1
+        if problems.count < Limits.questionProblems { add(value, line: line, defaultID: place) }
       }
     } catch {
       problems.append(.init(line: error.line, reason: .notJSON(error.problem, column: error.column)))
@@ -111,19 +118,22 @@ private struct QuestionReader {
     let promptKey = ["prompt", "problem", "question"].first { json[$0].map { !$0.isNull } ?? false }
     guard let promptKey else { return refuse(line, .noPrompt) }
     let prompt =
-      json[promptKey]?.elements == nil ? text(json, promptKey, line: line) ?? "" : said(json, promptKey, line)
-    if prompt.allSatisfy(\.isWhitespace), json[promptKey]?.string != nil {
+      json[promptKey]?.elements == nil
+      ? text(json, promptKey, limit: Limits.questionBytes, line: line) ?? "" : said(json, promptKey, line)
+    if prompt.allSatisfy(\.isWhitespace), let given = json[promptKey]?.string, given.utf8.count == prompt.utf8.count {
       refuse(line, .malformed(key: promptKey, found: "empty", expected: "a question"))
     }
     let answer =
-      literal(json, "answer", line: line)
+      literal(json, "answer", limit: Limits.answerBytes, line: line)
       ?? json["reward_model"].flatMap { rewardModel in
-        literal(rewardModel, "ground_truth", line: line)
+        literal(rewardModel, "ground_truth", limit: Limits.answerBytes, line: line)
       }
+    let names = Limits.questionNameBytes
     let question = Question(
-      id: literal(json, "id", line: line) ?? literal(json, "unique_id", line: line) ?? "\(defaultID)", prompt: prompt,
-      answer: answer, source: text(json, "source", line: line) ?? text(json, "data_source", line: line),
-      set: text(json, "set", line: line),
+      id: literal(json, "id", limit: names, line: line) ?? literal(json, "unique_id", limit: names, line: line)
+        ?? "\(defaultID)", prompt: prompt, answer: answer,
+      source: text(json, "source", limit: names, line: line) ?? text(json, "data_source", limit: names, line: line),
+      set: text(json, "set", limit: names, line: line),
       kind: kind(json, line: line))
     questions.append((line, question))
   }
@@ -137,22 +147,29 @@ private struct QuestionReader {
       refuse(line, .malformed(key: key, found: "a list", expected: "a string, or messages with one by the user"))
       return ""
     }
-    return content
+    return bounded(content, key, limit: Limits.questionBytes, line: line) ?? ""
   }
 
   /// The string of a key; nil if it is absent or null.
-  private mutating func text(_ json: JSON, _ key: String, line: Int) -> String? {
+  private mutating func text(_ json: JSON, _ key: String, limit: Int, line: Int) -> String? {
     guard let value = json[key], !value.isNull else { return nil }
     if value.string == nil { refuse(line, .malformed(key: key, found: value.summary, expected: "a string")) }
-    return value.string
+    return value.string.flatMap { bounded($0, key, limit: limit, line: line) }
+  }
+
+  /// The text; nil, with a problem, if it has more bytes than `limit`.
+  private mutating func bounded(_ text: String, _ key: String, limit: Int, line: Int) -> String? {
+    guard text.utf8.count > limit else { return text }
+    refuse(line, .malformed(key: key, found: "\(text.utf8.count) bytes long", expected: "at most \(limit) bytes"))
+    return nil
   }
 
   /// The string of a key, or its number as spelled; nil if it is absent or null.
-  private mutating func literal(_ json: JSON, _ key: String, line: Int) -> String? {
+  private mutating func literal(_ json: JSON, _ key: String, limit: Int, line: Int) -> String? {
     switch json[key] {
     case nil, .null: return nil
-    case .string(let text): return text
-    case .number(let number): return number.literal
+    case .string(let text): return bounded(text, key, limit: limit, line: line)
+    case .number(let number): return bounded(number.literal, key, limit: limit, line: line)
     case .some(let value):
       refuse(line, .malformed(key: key, found: value.summary, expected: "a string or a number"))
       return nil

@@ -1,6 +1,7 @@
 // SettingsFile: a --config file: JSON5, one flat object of setting names and plain values; or a run's settings.json,
 // which stands for the run.
 
+import Base
 import Foundation
 import Platform
 
@@ -19,8 +20,10 @@ struct SettingsFile {
     let decoder = JSONDecoder()
     decoder.allowsJSON5 = true
     do {
-      let values = try decoder.decode([String: Value].self, from: Data(try Files.read(path)))
-      if case .other = values["settings"], values["run"] != nil, values["model_sha256"] != nil {
+      let file = Data(try Files.read(path, limit: Limits.settingsFileBytes))
+      let members = try decoder.decode(Members.self, from: file).members
+      func value(_ wanted: String) -> Value? { members.first { $0.name == wanted }?.value }
+      if case .other = value("settings"), value("run") != nil, value("model_sha256") != nil {
         let name = "settings.json"
         if path.split(separator: "/").last == name[...] {
           run = String(ThisProcess.absolute(path).dropLast(name.count + 1))
@@ -29,10 +32,11 @@ struct SettingsFile {
         }
         return
       }
-      for (name, value) in values.sorted(by: { $0.key < $1.key }) {
+      for (name, value) in members {
         switch value {
         case .plain(let text): pairs.append((name, text))
-        case .other(let kind): problems.append("\(path): \(name) is \(kind), expected text, a number, true or false")
+        case .other(let kind):
+          problems.append("\(path): \(name.excerpt) is \(kind), expected text, a number, true or false")
         }
       }
     } catch let error as PlatformError {
@@ -42,6 +46,27 @@ struct SettingsFile {
       problems.append(
         "\(path) is not a settings file: expected one JSON5 object of names and plain values, such as "
           + "{ steps: 30, lr: 1e-4 }. Is a bracket, a quote or a comma missing?")
+    }
+  }
+
+  /// The members of an object. Of a long one only the names: the parser refuses it, and values are slow to read.
+  private struct Members: Decodable {
+    let members: [(name: String, value: Value)]
+
+    private struct Name: CodingKey {
+      let stringValue: String
+      init?(stringValue: String) { self.stringValue = stringValue }
+      var intValue: Int? { nil }
+      init?(intValue: Int) { nil }
+    }
+
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.container(keyedBy: Name.self)
+      let names = container.allKeys.sorted { $0.stringValue < $1.stringValue }
+      let isLong = names.count > Limits.settingsGiven
+      members = try names.map { name in
+        (name.stringValue, isLong ? .plain("") : try container.decode(Value.self, forKey: name))
+      }
     }
   }
 

@@ -50,8 +50,8 @@ package struct ModelDirectory: Sendable {
     let generation = path + "/generation_config.json"
     do {
       configuration = try CheckpointConfiguration(
-        config: try Files.read(path + "/config.json"),
-        generation: try Files.exists(generation) ? Files.read(generation) : nil)
+        config: try Files.read(path + "/config.json", limit: Limits.configurationBytes),
+        generation: try Files.exists(generation) ? Files.read(generation, limit: Limits.configurationBytes) : nil)
     } catch let error as ConfigurationError {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
     }
@@ -82,7 +82,7 @@ package struct ModelDirectory: Sendable {
       throw ModelDirectoryError.missing(path: path, file: "tokenizer.json")
     }
     do {
-      return try Tokenizer(file: try Files.read(path + "/tokenizer.json"))
+      return try Tokenizer(file: try Files.read(path + "/tokenizer.json", limit: Limits.tokenizerBytes))
     } catch let error as TokenizerError {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
@@ -101,13 +101,21 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Throws: if a file cannot be read.
   package static func chatTemplate(at path: String) throws -> String? {
-    if try Files.exists(path + "/tokenizer_config.json"),
-      let source = try ChatTemplate.source(tokenizerConfig: try Files.read(path + "/tokenizer_config.json"))
+    let configuration = path + "/tokenizer_config.json"
+    if try Files.exists(configuration),
+      let source = try ChatTemplate.source(
+        tokenizerConfig: try Files.read(configuration, limit: Limits.tokenizerConfigBytes))
     {
+      guard source.utf8.count <= Limits.chatTemplateBytes else {
+        throw ModelDirectoryError.unreadable(
+          path: path,
+          problem: "the chat template in tokenizer_config.json has \(source.utf8.count) bytes, expected at most "
+            + "\(Limits.chatTemplateBytes)")
+      }
       return source
     }
     let file = path + "/chat_template.jinja"
-    return try Files.exists(file) ? Files.readText(file) : nil
+    return try Files.exists(file) ? Files.readText(file, limit: Limits.chatTemplateBytes) : nil
   }
 
   // MARK: Weights
@@ -116,7 +124,7 @@ package struct ModelDirectory: Sendable {
   private func shardNames() throws -> (names: [String], index: SafeTensorsIndex?) {
     let indexPath = path + "/model.safetensors.index.json"
     if try Files.exists(indexPath) {
-      let index = try SafeTensorsIndex(try Files.read(indexPath))
+      let index = try SafeTensorsIndex(try Files.read(indexPath, limit: Limits.weightIndexBytes))
       return (index.files, index)
     }
     guard try Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }

@@ -9,6 +9,8 @@
 // A name, then words in any order; `here` marks the coordinator's machine. All errors are reported at once, with their
 // lines. Not here: reading the file and connecting to the machines (ttrl).
 
+import Base
+
 /// How a process is started on another machine.
 package enum Way: String, Sendable, CaseIterable {
   case ssh
@@ -56,7 +58,12 @@ package struct HostList: Sendable, Equatable {
     var problems: [String] = []
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       var found: [String] = []
-      read(words(of: line, &found), &found)
+      let words = words(of: line, &found)
+      if hosts.count == Limits.hosts, !words.isEmpty {
+        problems.append("\(path), line \(index + 1): there are already \(Limits.hosts) machines, the most there can be")
+        break
+      }
+      read(words, &found)
       problems += found.map { "\(path), line \(index + 1): \($0)" }
     }
     if hosts.isEmpty, problems.isEmpty { problems.append("\(path) does not name a machine; write one per line") }
@@ -88,22 +95,24 @@ package struct HostList: Sendable, Equatable {
   /// Words are separated by blanks, except inside double quotes; a # begins a comment.
   private func words(of line: Substring, _ problems: inout [String]) -> [String] {
     var words: [String] = []
-    var word: String?
+    var word = ""
+    var hasWord = false
     var isQuoted = false
     for character in line {
       if character == "\"" {
         isQuoted.toggle()
-        word = word ?? ""
+        hasWord = true
       } else if isQuoted || !(character.isWhitespace || character == "#") {
-        word = (word ?? "") + String(character)
+        word.append(character)
+        hasWord = true
       } else {
-        if let complete = word { words.append(complete) }
-        word = nil
+        if hasWord { words.append(word) }
+        (word, hasWord) = ("", false)
         if character == "#" { break }
       }
     }
     if isQuoted { problems.append("a quote is not closed") }
-    return words + [word].compactMap { $0 }
+    return words + (hasWord ? [word] : [])
   }
 }
 

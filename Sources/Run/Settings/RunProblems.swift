@@ -87,8 +87,8 @@ extension RunSettings {
     let isOwn = template.contains("{question}")
     if !isOwn, !["auto", "plain", "chatml", "qwen2.5-math", "llama3"].contains(template) {
       found.append(
-        "template is \"\(template)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with {question} where "
-          + "the question goes, or the path of a file (with a /) that has such a text")
+        "template is \"\(template.excerpt)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with "
+          + "{question} where the question goes, or the path of a file (with a /) that has such a text")
     }
     if !system.isEmpty, isOwn || template == "plain" {
       found.append("system is given, but this template has no place for a system line; write it into a template")
@@ -101,7 +101,7 @@ extension RunSettings {
     let bytes = 1...Limits.stopStringBytes
     guard texts.count > Limits.stopStrings || !texts.allSatisfy({ bytes.contains($0.utf8.count) }) else { return [] }
     return [
-      "stop is \(stop), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
+      "stop is \(stop.excerpt), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
         + "\(Limits.stopStringBytes) bytes"
     ]
   }

@@ -61,8 +61,11 @@ package struct Place<Group>: Sendable {
 
   fileprivate init<Value>(_ kind: Kind<Value>, _ path: Path<Group, Value>) {
     set = { group, text in
+      guard text.utf8.count <= Limits.settingBytes else {
+        return "has \(text.utf8.count) bytes, expected at most \(Limits.settingBytes)"
+      }
       guard let value = kind.parse(text) else {
-        return (text.isEmpty ? "is empty" : "is \"\(text)\"") + ", expected \(kind.expected)"
+        return (text.isEmpty ? "is empty" : "is \"\(text.excerpt)\"") + ", expected \(kind.expected)"
       }
       group[keyPath: path] = value
       return nil

@@ -9,11 +9,14 @@ package struct SettingsError: LastingError, Sendable, CustomStringConvertible {
 
   package init(problems: [String]) { self.problems = problems }
 
+  /// Further problems are counted but not printed.
+  private static let linesMax = 50
+
   package var description: String {
-    problems.count == 1
-      ? problems[0].visible
-      : "\(problems.count) problems with the settings:\n"
-        + problems.map { "  - " + $0.visible }.joined(separator: "\n")
+    if problems.count == 1 { return problems[0].visible }
+    let rest = problems.count - Self.linesMax
+    let lines = problems.prefix(Self.linesMax).map(\.visible) + (rest > 0 ? ["and \(rest) more"] : [])
+    return "\(problems.count) problems with the settings:\n" + lines.map { "  - " + $0 }.joined(separator: "\n")
   }
 }
 
@@ -54,7 +57,7 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
         continue
       }
       guard argument.hasPrefix("--"), argument.count > 2 else {
-        problems.append("\"\(argument)\" is not a flag; flags begin with --")
+        problems.append("\"\(argument.excerpt)\" is not a flag; flags begin with --")
         continue
       }
       let body = argument.dropFirst(2)
@@ -87,10 +90,11 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
 
   /// Applies settings from one place ("command line", "run.json5").
   package mutating func apply(_ pairs: [(name: String, value: String)], from origin: String) {
+    guard pairs.count <= Limits.settingsGiven else { return problems.append(Self.tooMany(pairs.count, in: origin)) }
     var seen: [String] = []
     for (written, value) in pairs {
       guard let setting = SettingTable.named(written) else {
-        problems.append("\(origin): there is no setting \"\(written)\"; \(hint(written))")
+        problems.append("\(origin): there is no setting \"\(written.excerpt)\"; \(hint(written))")
         continue
       }
       let name = setting.name
@@ -106,6 +110,11 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
         call.given.append(name)
       }
     }
+  }
+
+  private static func tooMany(_ count: Int, in origin: String) -> String {
+    "\(origin): it has \(count) settings, expected at most \(Limits.settingsGiven); there are "
+      + "\(SettingTable.all.count). Is it a file of settings?"
   }
 
   private mutating func take(_ setting: Setting, _ value: String) -> String? {
@@ -140,17 +149,19 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
 ///   - name: as it was typed.
 ///   - names: what it could be.
 package func nearest(to name: String, in names: [String]) -> String? {
-  let completions = names.filter { name.count >= 3 && $0.hasPrefix(name) }
+  let letters = Array(name)
+  let completions = names.filter { letters.count >= 3 && $0.hasPrefix(name) }
   if completions.count == 1 { return completions[0] }
   // With a larger limit a short name would be similar to everything.
-  let limit = name.count < 4 ? 1 : name.count < 9 ? 2 : 3
-  let near = names.map { (name: $0, distance: editDistance($0, name)) }.min { $0.distance < $1.distance }
+  let limit = letters.count < 4 ? 1 : letters.count < 9 ? 2 : 3
+  // Each letter more or less is a difference, so most names need no comparison.
+  let candidates = names.filter { abs($0.count - letters.count) <= limit }
+  let near = candidates.map { (name: $0, distance: editDistance($0, letters)) }.min { $0.distance < $1.distance }
   return near.flatMap { $0.distance <= limit ? $0.name : nil }
 }
 
 /// The number of insertions, deletions and substitutions that turn one text into the other.
-private func editDistance(_ left: String, _ right: String) -> Int {
-  let right = Array(right)
+private func editDistance(_ left: String, _ right: [Character]) -> Int {
   var row = Array(0...right.count)
   for (index, character) in left.enumerated() {
     var diagonal = row[0]

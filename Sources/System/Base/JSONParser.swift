@@ -14,6 +14,7 @@ package struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
     case duplicateKey(String)
     case trailingBytes(found: String)
     case tooDeep(limit: Int)
+    case tooLong(limit: Int)
   }
 
   /// Counted from 1 in the bytes given to the parser.
@@ -41,6 +42,7 @@ extension JSONError.Problem: CustomStringConvertible {
     case .duplicateKey(let key): "the key \"\(key.prefix(60).visible)\" occurs twice in one object"
     case .trailingBytes(let found): "found \(found) after the end of the value, expected nothing more"
     case .tooDeep(let limit): "values are nested more than \(limit) deep"
+    case .tooLong(let limit): "the value has more than \(limit) bytes"
     }
   }
 }
@@ -63,10 +65,14 @@ extension JSON {
 
   package static func parse(_ text: String) throws(JSONError) -> JSON { try parse(Array(text.utf8)) }
 
-  /// The elements of the one array in `bytes`, each with the line on which it begins.
-  package static func parseElements(_ bytes: [UInt8]) throws(JSONError) -> [(line: Int, value: JSON)] {
+  /// Reads the elements of the one array in `bytes`, one after the other.
+  /// - Parameters:
+  ///   - limit: the bytes that one element can have.
+  ///   - body: gets each element, with the line on which it begins.
+  package static func parseElements(
+    _ bytes: [UInt8], limit: Int, _ body: (_ line: Int, JSON) -> Void
+  ) throws(JSONError) {
     var parser = JSONParser(bytes, in: 0..<bytes.count)
-    var elements: [(line: Int, value: JSON)] = []
     var line = 1
     var counted = 0
     parser.skipSpace()
@@ -76,10 +82,9 @@ extension JSON {
         if bytes[counted] == UInt8(ascii: "\n") { line += 1 }
         counted += 1
       }
-      elements.append((line, try parser.value(depth: 1)))
+      body(line, try parser.value(depth: 1, bytesMax: limit))
     }
     try parser.finish()
-    return elements
   }
 }
 
@@ -87,7 +92,7 @@ extension JSON {
 struct JSONParser {
   private let bytes: [UInt8]
   private(set) var position: Int
-  private let end: Int
+  private var end: Int
   /// Where each key of the objects being read begins; a stack shared by all depths.
   private var keyStarts: [Int] = []
 
@@ -129,6 +134,24 @@ struct JSONParser {
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try number())
     default: throw unexpected("a value")
     }
+  }
+
+  /// The value that follows, if it is not longer than `bytesMax`. No more bytes than that are read.
+  mutating func value(depth: Int, bytesMax: Int) throws(JSONError) -> JSON {
+    skipSpace()
+    let (start, whole) = (position, end)
+    guard whole - start > bytesMax else { return try value(depth: depth) }
+    end = start + bytesMax + 1
+    defer { end = whole }
+    do throws(JSONError) {
+      let value = try value(depth: depth)
+      // A number at the end can be a part of a longer one.
+      if position < end { return value }
+    } catch {
+      // A value that was cut off is an error at the cut, at most a word such as "false" before it.
+      if position + 8 < end { throw error }
+    }
+    throw error(.tooLong(limit: bytesMax), at: start)
   }
 
   /// Calls `element` at the beginning of each element.

@@ -1,9 +1,12 @@
 // libmicrohttpd, as far as a page needs it, without the variable arguments that Swift cannot pass.
 //
-// The daemon has no thread and opens no socket. It gets a listening socket, and the owner runs it when its descriptor
-// is readable.
+// The daemon has no thread and no listening socket. The owner gives it accepted sockets, and runs it when its
+// descriptor is readable. (With a listening socket, libmicrohttpd stops to watch that socket at its limit of
+// connections, and has no event that would make it watch the socket again.)
 #pragma once
 #include <microhttpd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 // Called for every request: once when its headers are there, again for each piece of its body, and once at its end.
 typedef int (*ttrl_http_handler)(
@@ -13,9 +16,17 @@ typedef int (*ttrl_http_handler)(
 struct ttrl_http_server {
   struct MHD_Daemon *daemon;
   ttrl_http_handler handler;
-  void (*completed)(void *context, void *request);
+  void (*completed)(void *context, struct MHD_Connection *connection, void *request);
+  // The daemon begins to serve a socket, or is about to close it.
+  void (*opened)(void *context, int socket);
+  void (*closed)(void *context, int socket);
   void *context;
 };
+
+static inline int ttrl_http_socket(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  return info ? info->connect_fd : -1;
+}
 
 static inline enum MHD_Result ttrl_http_access(
     void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
@@ -30,23 +41,40 @@ static inline enum MHD_Result ttrl_http_access(
 
 static inline void ttrl_http_completed(
     void *cls, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode code) {
-  (void)connection;
   (void)code;
   struct ttrl_http_server *server = (struct ttrl_http_server *)cls;
-  server->completed(server->context, *request);
+  server->completed(server->context, connection, *request);
   *request = NULL;
 }
 
-// Starts to serve on `socket`, which must be listening and then belongs to the daemon. The address of `server` must not
-// change until ttrl_http_stop. Returns whether it serves.
+static inline void ttrl_http_connection(
+    void *cls, struct MHD_Connection *connection, void **own, enum MHD_ConnectionNotificationCode code) {
+  (void)own;
+  struct ttrl_http_server *server = (struct ttrl_http_server *)cls;
+  int socket = ttrl_http_socket(connection);
+  if (code == MHD_CONNECTION_NOTIFY_STARTED) server->opened(server->context, socket);
+  if (code == MHD_CONNECTION_NOTIFY_CLOSED) server->closed(server->context, socket);
+}
+
+// Starts to serve. `connections` and `memory` (bytes for each) are limits; a connection without traffic is closed after
+// `idle_seconds`. The address of `server` must not change until ttrl_http_stop. Returns whether it serves.
 static inline int ttrl_http_start(
-    struct ttrl_http_server *server, int socket, unsigned connections, unsigned idle_seconds, size_t memory) {
+    struct ttrl_http_server *server, unsigned connections, unsigned idle_seconds, size_t memory) {
   server->daemon = MHD_start_daemon(
-      MHD_USE_EPOLL, 0, NULL, NULL, ttrl_http_access, server,
-      MHD_OPTION_LISTEN_SOCKET, socket, MHD_OPTION_CONNECTION_LIMIT, connections,
-      MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
-      MHD_OPTION_NOTIFY_COMPLETED, ttrl_http_completed, server, MHD_OPTION_END);
+      MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, ttrl_http_access, server,
+      MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory, MHD_OPTION_NOTIFY_COMPLETED, ttrl_http_completed, server,
+      MHD_OPTION_NOTIFY_CONNECTION, ttrl_http_connection, server, MHD_OPTION_END);
   return server->daemon != NULL;
+}
+
+// Gives a connected socket to the daemon, which closes it in any case. The next ttrl_http_run serves it.
+static inline void ttrl_http_add(struct ttrl_http_server *server, int socket) {
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+  // The client can be gone already.
+  if (getpeername(socket, (struct sockaddr *)&peer, &length)) close(socket);
+  else MHD_add_connection(server->daemon, socket, (struct sockaddr *)&peer, length);
 }
 
 static inline void ttrl_http_stop(struct ttrl_http_server *server) {

@@ -42,7 +42,8 @@ package enum PlatformLimits {
   package static let keyFileBytes = 4096
   /// Messages in an inbox. Its senders are this process's own threads, which never have that much work in progress.
   static let inboxMessages = 65_536
-  /// What `Files.read` accepts by default: settings, tokenizers, question sets. Weights are mapped.
+  /// What `Files.read` accepts by default: question sets, and files that ttrl has written. Other files of users have
+  /// limits of their own (Base/Limits.swift). Weights are mapped.
   package static let fileBytes = 1 << 30
   /// Addresses of a host name that are tried; further ones are ignored.
   static let addressesPerHost = 8

@@ -7,22 +7,20 @@
 // (When a coordinator starts again, all its workers call at once. A handshake that has begun must be able to finish.)
 
 import Base
-import CLinux
 import Glibc
 
 package final class Listener {
-  /// The address that it listens on. If port 0 was asked for, this has the port that the kernel chose.
-  package let address: HostPort
-  private let socket: Int32
   private let context: TLSContext?
   private let loop: EventLoop
   private let limits: ConnectionLimits
   private let onAccept: (Connection) -> Void
-  private var isOpen = true
+  private var acceptor: Acceptor?
   /// Callers that have not yet proved that they have the key, oldest first.
   private var strangers: [(connection: Connection, since: Instant)] = []
   private let strangersMax: Int
   private var refusals: RefusalLog
+  /// The address that it listens on. If port 0 was asked for, this has the port that the kernel chose.
+  package private(set) var address: HostPort
 
   /// Starts to listen. The listener stays open until `close()`; the loop keeps it alive.
   /// - Parameters:
@@ -37,72 +35,38 @@ package final class Listener {
     limits: ConnectionLimits = ConnectionLimits(),
     onAccept: @escaping (Connection) -> Void
   ) throws(PlatformError) {
-    (socket, self.address) = try Self.open(address)
     self.context = context
     self.loop = loop
     self.limits = limits
     self.onAccept = onAccept
+    self.address = address
     strangersMax = min(PlatformLimits.strangers, max(1, Machine.descriptorLimit / PlatformLimits.strangersShare))
-    refusals = RefusalLog(self.address)
-    try loop.watch(socket, for: .readable) { _ in self.accept() }
+    refusals = RefusalLog(address)
+    let acceptor = try Acceptor(
+      on: address, loop: loop, onExhaustion: { _ = self.giveWay { _ in true } },
+      onCaller: { self.take($0, from: $1) })
+    self.acceptor = acceptor
+    self.address = acceptor.address
+    refusals = RefusalLog(acceptor.address)
   }
 
   /// Stops listening. Accepted connections stay open; strangers are closed.
   package func close() {
-    guard isOpen else { return }
-    isOpen = false
+    acceptor?.close()
+    acceptor = nil
     for stranger in strangers { stranger.connection.close() }
     strangers = []
-    loop.unwatch(socket)
-    Glibc.close(socket)
   }
 
-  /// Binds the first address of the host that can be bound, and listens on it. Accepts no connections.
-  /// - Returns: the socket, which the caller closes, and its real address.
-  /// - Throws: `.addressInUse`, `.cannotListen`, `.unresolvable`.
-  package static func open(_ address: HostPort) throws(PlatformError) -> (socket: Int32, real: HostPort) {
-    var code: Int32 = EADDRNOTAVAIL
-    for var candidate in try address.resolve(numericOnly: false) {
-      let socket = ttrl_listen(&candidate, PlatformLimits.listenBacklog)
-      if socket >= 0 {
-        var real = ttrl_address()
-        ttrl_local_address(socket, &real)
-        return (socket, HostPort(real))
-      }
-      code = -socket
-    }
-    throw code == EADDRINUSE ? .addressInUse(address) : .cannotListen(address, code: code)
-  }
-
-  private func accept() {
-    for _ in 0..<PlatformLimits.acceptsPerTurn where isOpen {
-      var peer = ttrl_address()
-      let accepted = ttrl_accept(socket, &peer)
-      guard accepted >= 0 else {
-        if [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-accepted) { rest(code: -accepted) }
-        // No caller is waiting, or this caller gave up first.
-        return
-      }
-      do throws(PlatformError) {
-        let connection = try Connection(
-          accepted: accepted, from: HostPort(peer), tls: context,
-          by: MonotonicClock.now() + PlatformLimits.handshake, loop: loop, limits: limits)
-        if context == nil { onAccept(connection) } else { watch(connection) }
-      } catch {
-        Glibc.close(accepted)
-        refusals.add(HostPort(peer), "\(error)")
-      }
-    }
-  }
-
-  /// The process has no descriptor left. The caller stays in the kernel's queue; without a pause, the level-triggered
-  /// loop would spin.
-  private func rest(code: Int32) {
-    Log.warning("listener.rests", ["address": address, "reason": systemErrorText(code), "remedy": remedy(for: code)])
-    _ = giveWay { _ in true }
-    loop.change(socket, to: [])
-    loop.schedule(at: MonotonicClock.now() + PlatformLimits.acceptRest) {
-      if self.isOpen { self.loop.change(self.socket, to: .readable) }
+  private func take(_ caller: Int32, from peer: HostPort) {
+    do throws(PlatformError) {
+      let connection = try Connection(
+        accepted: caller, from: peer, tls: context, by: MonotonicClock.now() + PlatformLimits.handshake, loop: loop,
+        limits: limits)
+      if context == nil { onAccept(connection) } else { watch(connection) }
+    } catch {
+      Glibc.close(caller)
+      refusals.add(peer, "\(error)")
     }
   }
 
@@ -149,22 +113,5 @@ package final class Listener {
     stranger.close()
     refusals.add(stranger.peer, Self.tooMany)
     return true
-  }
-}
-
-/// Writes refused callers to the log: the first at once, then at most one line per `refusalReport`. A caller without
-/// the key must not be able to fill a disk.
-struct RefusalLog {
-  private let address: HostPort
-  private var count = 0
-  private var lastReport: Instant?
-
-  init(_ address: HostPort) { self.address = address }
-
-  mutating func add(_ peer: HostPort, _ reason: String, now: Instant = MonotonicClock.now()) {
-    count += 1
-    if let lastReport, now.since(lastReport) < PlatformLimits.refusalReport { return }
-    Log.warning("listener.refused", ["address": address, "peer": peer, "reason": reason, "callers": count])
-    (lastReport, count) = (now, 0)
   }
 }

@@ -63,7 +63,7 @@ extension PlatformError: CustomStringConvertible {
       "\"\(text)\" is not an address: \(problem). Expected HOST:PORT, such as 127.0.0.1:7000, node1:7000 or [::1]:7000"
     case .addressInUse(let address):
       "cannot listen on \(address): another process listens there. Stop it (ss -ltnp names it), or give another "
-        + "address with --listen; port 0 takes any free port"
+        + "address; port 0 takes any free port"
     case .cannotListen(let address, let code):
       "cannot listen on \(address): \(systemErrorText(code)). \(remedy(for: code))"
     case .unresolvable(let address, let reason):

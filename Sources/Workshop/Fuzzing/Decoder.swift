@@ -183,7 +183,7 @@ package enum Decoder: String, Sendable, CaseIterable {
   }
 
   private func feedJSON(_ bytes: [UInt8]) {
-    _ = try? JSON.parseElements(bytes)
+    try? JSON.parseElements(bytes, limit: 64) { _, _ in }
     guard let value = try? JSON.parse(bytes) else { return }
     let text = value.text()
     guard let again = try? JSON.parse(text) else {

@@ -52,11 +52,15 @@ struct AddedTokenMatcher: Sendable {
       let match = position..<position + token.content.count
       position = match.upperBound
       guard !token.isSingleWord || isSingleWord(match, in: text) else { continue }
-      let start = token.takesSpaceBefore ? max(done, spaceStart(before: match.lowerBound, in: text)) : match.lowerBound
+      let start =
+        token.takesSpaceBefore
+        ? spaceStart(before: match.lowerBound, in: text, after: done) : max(done, match.lowerBound)
       if done < start { segments.append(.text(done..<start)) }
       segments.append(.token(token.id))
-      // A token of white space can be inside the white space that the token before it includes.
-      done = max(done, token.takesSpaceAfter ? spaceEnd(after: match.upperBound, in: text) : match.upperBound)
+      // A token of white space can be inside the white space that the token before it includes, and ends where that
+      // ends. Looking for the end again, for each of many such tokens, would take quadratic time.
+      if match.upperBound <= done { continue }
+      done = token.takesSpaceAfter ? spaceEnd(after: match.upperBound, in: text) : match.upperBound
     }
     if done < text.count { segments.append(.text(done..<text.count)) }
     return segments
@@ -100,9 +104,12 @@ extension AddedTokenMatcher {
     return !(before.map(isWordCharacter) ?? false) && !(after.map(isWordCharacter) ?? false)
   }
 
-  private func spaceStart(before end: Int, in text: [UInt8]) -> Int {
-    var start = end
-    while let scalar = lastScalar(of: text[..<start]), scalar.properties.isWhitespace { start -= UTF8.width(scalar) }
+  /// - Parameter bound: no further back than this.
+  private func spaceStart(before end: Int, in text: [UInt8], after bound: Int) -> Int {
+    var start = max(end, bound)
+    while start > bound, let scalar = lastScalar(of: text[bound..<start]), scalar.properties.isWhitespace {
+      start -= UTF8.width(scalar)
+    }
     return start
   }
 

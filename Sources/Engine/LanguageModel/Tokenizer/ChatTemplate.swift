@@ -141,16 +141,18 @@ extension ChatTemplate {
   /// The system line that a folder's own ChatML template uses if the user gives none, as those of Qwen2.5 do.
   /// - Returns: nil if there is none, or if it is not plain text.
   package static func systemLine(ofChatML source: String) -> String? {
+    var rest = source[...]
     // In the template's source, a line break is a backslash and an n.
-    guard let start = source.firstRange(of: #"<|im_start|>system\n"#)?.upperBound,
-      let end = source[start...].firstRange(of: "<|im_end|>")?.lowerBound
-    else { return nil }
-    let line = source[start..<end]
-    // The first system line in the source can be the one that the caller gives. Then the template's own follows it.
-    if line.contains("'") || line.contains("{") && line.contains("}}") {
-      return systemLine(ofChatML: String(source[end...]))
+    while let start = rest.firstRange(of: #"<|im_start|>system\n"#)?.upperBound,
+      let end = rest[start...].firstRange(of: "<|im_end|>")?.lowerBound
+    {
+      let line = rest[start..<end]
+      rest = rest[end...]
+      // The first system line in the source can be the one that the caller gives. Then the template's own follows it.
+      if line.contains("'") || line.contains("{") && line.contains("}}") { continue }
+      return line.isEmpty ? nil : String(line).replacing(#"\\"#, with: #"\"#)
     }
-    return line.isEmpty ? nil : String(line).replacing(#"\\"#, with: #"\"#)
+    return nil
   }
 
   /// The `chat_template` of a tokenizer_config.json; if there are several, the default one. nil if there is none.

@@ -221,6 +221,11 @@ extension Tokenizer {
     guard let content = entry["content"]?.string, !content.isEmpty else {
       throw .malformed(path: "\(path).content", found: summary(entry["content"]), expected: "some text")
     }
+    guard content.utf8.count <= Limits.addedTokenBytes else {
+      throw .malformed(
+        path: "\(path).content", found: "\(content.utf8.count) bytes",
+        expected: "at most \(Limits.addedTokenBytes) bytes")
+    }
     guard let id = entry["id"]?.int, (0..<Vocabulary.idLimit).contains(id) else {
       throw .malformed(
         path: "\(path).id", found: summary(entry["id"]), expected: "an id from 0 to \(Vocabulary.idLimit - 1)")

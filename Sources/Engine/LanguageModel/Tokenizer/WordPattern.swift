@@ -105,7 +105,8 @@ private struct ClassifiedText {
     if let end = contractionEnd(from: start, ignoringCase: true) { return end }
     switch classes[start] {
     case .letter: return run(of: .letter, from: start)
-    case .number: return min(run(of: .number, from: start), start + digitsMax)
+    // No further than needed: in a text of digits only, every word would look at all of them.
+    case .number: return run(of: .number, from: start, to: min(start + digitsMax, count))
     case .newline: break
     // One character that is not a letter, number or newline can be the first of a word.
     case .space, .other: if hasClass(.letter, at: start + 1) { return run(of: .letter, from: start + 1) }
@@ -157,7 +158,9 @@ private struct ClassifiedText {
 
   private func hasClass(_ wanted: CharacterClass, at index: Int) -> Bool { index < count && classes[index] == wanted }
 
-  private func run(of wanted: CharacterClass, from start: Int) -> Int {
-    classes[start...].firstIndex { $0 != wanted } ?? count
+  private func run(of wanted: CharacterClass, from start: Int) -> Int { run(of: wanted, from: start, to: count) }
+
+  private func run(of wanted: CharacterClass, from start: Int, to end: Int) -> Int {
+    classes[start..<end].firstIndex { $0 != wanted } ?? end
   }
 }
