@@ -35,8 +35,8 @@ final class SeveralMachines: ProcessPlan {
       list.hosts.contains(where: { !$0.isHere && $0.learners > 0 })
     {
       throw UserError(
-        "this ttrl was built with \(MPICollectives.libraryVersion), and launch starts ranks on other machines only with "
-          + "Open MPI. Give these machines only workers, or build ttrl with Open MPI")
+        "this ttrl was built with \(MPICollectives.libraryVersion), and launch starts ranks on other machines only "
+          + "with Open MPI. Give these machines only workers, or build ttrl with Open MPI")
     }
   }
 
