@@ -22,9 +22,12 @@ struct RunListener {
     return list(holders.first.map { RunningProcess.family(of: $0) } ?? [])
   }
 
-  /// All processes of ttrl, and all launchers that have started one.
+  /// All processes of ttrl and what they have started, and the launchers of learners that were started by hand.
   static var all: [RunListener] {
-    list(RunningProcess.all.filter { $0.name == "ttrl" || launchers.contains($0.name) && hasRank($0) })
+    let all = RunningProcess.all
+    let own = all.filter { $0.name == "ttrl" || isOfMPI($0.name) && $0.arguments.contains("learner") }
+    let family = Set(own.flatMap { RunningProcess.family(of: $0.id, among: all).map(\.id) })
+    return list(all.filter { family.contains($0.id) })
   }
 
   /// The launcher that has started this process, and all that it has started.
@@ -32,16 +35,13 @@ struct RunListener {
     let all = RunningProcess.all
     var root = getppid()
     while let parent = all.first(where: { $0.id == root })?.parent,
-      all.contains(where: { $0.id == parent && launchers.contains($0.name) })
+      all.contains(where: { $0.id == parent && isOfMPI($0.name) })
     { root = parent }
     return list(RunningProcess.family(of: root, among: all))
   }
 
-  private static let launchers =
-    MPIImplementation(libraryVersion: MPICollectives.libraryVersion).launcherNames
-
-  private static func hasRank(_ process: RunningProcess) -> Bool {
-    process.arguments.contains("learner") || process.arguments.contains { $0.hasSuffix("/ttrl") }
+  private static func isOfMPI(_ name: String) -> Bool {
+    MPIImplementation(libraryVersion: MPICollectives.libraryVersion).processNames.contains(name)
   }
 
   private static func list(_ processes: [RunningProcess]) -> [RunListener] {
@@ -51,7 +51,7 @@ struct RunListener {
       let name = process.value(of: "--name")
       return RunListener(
         process: name.isEmpty ? role : name, id: process.id, address: socket.address,
-        purpose: purposes[role] ?? (launchers.contains(role) ? "MPI's own processes connect" : "not known to ttrl"))
+        purpose: purposes[role] ?? (isOfMPI(role) ? "MPI's own processes connect" : "not known to ttrl"))
     }
   }
 

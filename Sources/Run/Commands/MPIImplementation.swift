@@ -32,17 +32,16 @@ package enum MPIImplementation: Equatable, Sendable {
   /// Whether its launcher can start ranks on other machines.
   package var reachesOtherMachines: Bool { self == .openMPI4 || self == .openMPI5 }
 
-  /// The names of the launcher's process: Open MPI 5's mpirun becomes another program.
-  package var launcherNames: [String] {
+  /// The names of its own processes: of the launcher (Open MPI 5's mpirun becomes another program), and of those that
+  /// start the ranks, on this machine or on others.
+  package var processNames: [String] {
     switch self {
-    case .openMPI5: ["mpirun", "prterun"]
-    case .openMPI4, .unsupported: ["mpirun"]
+    case .openMPI4: ["mpirun", "orted"]
+    case .openMPI5: ["mpirun", "prterun", "prted"]
     case .mpich: ["mpirun", "mpiexec.hydra", "hydra_pmi_proxy"]
+    case .unsupported: ["mpirun"]
     }
   }
-
-  /// The name of the process that starts the ranks on another machine.
-  package var daemonName: String { self == .openMPI5 ? "prted" : "orted" }
 
   /// More ranks than cores are allowed. Ranks are not bound to cores, because workers share them, and they sleep
   /// instead of spinning while they wait. The ranks of a host have consecutive numbers, in the order of the hosts.

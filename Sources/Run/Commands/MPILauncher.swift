@@ -13,7 +13,7 @@ package struct MPILauncher: Sendable {
   package let program: String
   package let implementation: MPIImplementation
   /// The library that keeps a launcher's sockets on this machine (Sources/System/CLoopback); nil if it is not beside
-  /// this program.
+  /// this program, or cannot be loaded.
   package let loopbackLibrary: String?
 
   package init(program: String, implementation: MPIImplementation, loopbackLibrary: String? = nil) {
@@ -35,10 +35,11 @@ package struct MPILauncher: Sendable {
         "cannot start learner ranks: \(MPICollectives.libraryVersion) is not supported: \(reason). Build ttrl with a "
           + "library that docs/operating.md lists")
     }
-    let library = try? ThisProcess.sibling(loopbackName)
-    return MPILauncher(
-      program: program, implementation: implementation,
-      loopbackLibrary: library.flatMap { Files.exists($0) ? $0 : nil })
+    // Blanks and colons separate the paths in LD_PRELOAD.
+    let library = (try? ThisProcess.sibling(loopbackName)).flatMap { path in
+      Files.exists(path) && !path.contains { $0 == " " || $0 == ":" } ? path : nil
+    }
+    return MPILauncher(program: program, implementation: implementation, loopbackLibrary: library)
   }
 
   /// The name of the library's file. It is a product of this package.
@@ -47,8 +48,9 @@ package struct MPILauncher: Sendable {
   /// What is open to other machines during a job on this machine; nil if nothing is.
   package var exposure: String? {
     guard loopbackLibrary == nil else { return nil }
-    return "mpirun will listen at all addresses of this machine, because \(Self.loopbackName) is not beside ttrl. "
-      + "Copy it there (swift build and scripts/bundle make it), or see \"Who listens where\" in docs/operating.md"
+    return "mpirun will listen at all addresses of this machine, because \(Self.loopbackName) is not beside ttrl, "
+      + "or their path has a blank or a colon. Copy it there (swift build and scripts/bundle make it), or see "
+      + "\"Who listens where\" in docs/operating.md"
   }
 
   /// How mpirun is started.
