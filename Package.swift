@@ -40,6 +40,7 @@ let shims: [Target] = [
     name: "CMicrohttpd", path: "Sources/System/CMicrohttpd", pkgConfig: "libmicrohttpd",
     providers: [.apt(["libmicrohttpd-dev"])]),
   .target(name: "CLinux", path: "Sources/System/CLinux"),
+  .target(name: "CLoopback", path: "Sources/System/CLoopback"),
   .target(
     name: "CKernels", path: "Sources/Engine/CKernels",
     cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
@@ -88,7 +89,7 @@ let layers: [[Module]] = [
   [
     module(
       "Commands", in: "Run", .shell,
-      imports: ["Runs", "Settings", "Tensors", "Platform", "Records", "Base"]),
+      imports: ["Runs", "Settings", "Collectives", "Tensors", "Platform", "Records", "Base"]),
     module(
       "RunReading", in: "Watching", .shell,
       imports: [
@@ -185,6 +186,8 @@ let package = Package(
   products: [
     .executable(name: "ttrl", targets: ["ttrl"]),
     .executable(name: "ttrl-dev", targets: ["ttrl-dev"]),
+    // Loaded into mpirun, not linked with ttrl.
+    .library(name: "ttrl-loopback", type: .dynamic, targets: ["CLoopback"]),
   ],
   targets: shims + layers.flatMap { $0.map(\.target) } + [
     tests("Base", of: ["Base"]),
@@ -200,6 +203,7 @@ let package = Package(
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),
     tests("Collectives", of: ["Collectives"]),
+    tests("Commands", of: ["Commands"]),
     tests(
       "CoordinatorRole",
       of: [

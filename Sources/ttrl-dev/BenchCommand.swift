@@ -101,11 +101,11 @@ extension Command {
     let words = given.flatMap { setting in
       setting.placeholder == nil ? ["--\(setting.name)"] : ["--\(setting.name)", setting.value(in: settings)]
     }
-    var command = ChildProcess.Command(
-      launcher.program,
-      launcher.arguments(ranks: settings.learners) + [try ThisProcess.executablePath()]
-        + name.split(separator: " ").map(String.init) + words)
-    command.environment = launcher.environment
+    let call = launcher.local(
+      ranks: settings.learners,
+      [try ThisProcess.executablePath()] + name.split(separator: " ").map(String.init) + words)
+    var command = ChildProcess.Command(launcher.program, call.arguments)
+    command.environment = call.environment
     let loop = try EventLoop()
     var status: ChildProcess.ExitStatus?
     let process = try ChildProcess(command, loop: loop) { end in

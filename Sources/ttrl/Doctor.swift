@@ -49,7 +49,7 @@ struct SelfExamination {
   init(_ settings: OperationSettings) { self.settings = settings }
 
   func findings() throws -> [Finding] {
-    [libraries, processor, memory, descriptors, disk] + (try ranks()) + key + (try coordinator())
+    [libraries, processor, memory, descriptors, disk] + (try ranks()) + key + (try coordinator()) + running
   }
 
   private var libraries: Finding {
@@ -104,11 +104,15 @@ struct SelfExamination {
     do {
       launcher = try MPILauncher.find()
     } catch {
-      return [Finding("mpirun", .problem, "\(error)", remedy: "install Open MPI: apt-get install openmpi-bin")]
+      return [
+        Finding(
+          "mpirun", .problem, "\(error)",
+          remedy: "install Open MPI 4.1 or 5.0 (apt-get install openmpi-bin), and build ttrl with it")
+      ]
     }
-    var command = ChildProcess.Command(
-      launcher.program, launcher.arguments(ranks: 2) + [try ThisProcess.executablePath(), "two-ranks"])
-    command.environment = launcher.environment
+    let call = launcher.local(ranks: 2, [try ThisProcess.executablePath(), "two-ranks"])
+    var command = ChildProcess.Command(launcher.program, call.arguments)
+    command.environment = call.environment
     let outcome = try Waiting.run(command, within: .seconds(30))
     guard outcome.status == .exited(0), outcome.output.contains("2 ranks agree") else {
       let words = outcome.errors.split(separator: "\n").prefix(4).joined(separator: " / ")
@@ -119,8 +123,32 @@ struct SelfExamination {
             "try \(launcher.program) -n 2 hostname; mpirun must belong to the MPI library that ttrl was built with")
       ]
     }
-    return [Finding("mpirun", .ok, "\(launcher.program), two ranks met")]
+    let scope = launcher.implementation.reachesOtherMachines ? "here and on other machines" : "on this machine only"
+    return [
+      Finding(
+        "mpirun", .ok, "\(launcher.program), \(MPICollectives.libraryVersion), supported \(scope); two ranks met"),
+      listening(outcome.output),
+    ]
   }
+
+  /// Whether other machines can connect to what two ranks on this machine need.
+  private func listening(_ output: String) -> Finding {
+    let lines = output.split(separator: "\n").filter { $0.hasPrefix(Self.listens) }
+    let open = lines.filter { $0.hasSuffix(RunListener.isOpen) }
+    return open.isEmpty
+      ? Finding("ranks here", .ok, "they listen only at loopback addresses (\(lines.count))")
+      : Finding(
+        "ranks here", .warning, open.map { $0.dropFirst(Self.listens.count) }.joined(separator: "; "),
+        remedy:
+          "put \(MPILauncher.loopbackName) beside ttrl (scripts/bundle copies both), or let a firewall refuse "
+          + "connections from other machines")
+  }
+
+  /// Where the processes of runs on this machine listen.
+  private var running: [Finding] { RunListener.all.map { Finding("listens", .ok, $0.text) } }
+
+  /// Begins the lines of `two-ranks` about its sockets.
+  private static let listens = "listens: "
 
   private var key: [Finding] {
     guard !settings.key.isEmpty, settings.key != OperationSettings.plainTCP else { return [] }
@@ -163,7 +191,10 @@ struct SelfExamination {
     do {
       let ranks = try MPICollectives()
       let sum = try ranks.sum([1.0])
-      if ranks.rank == 0 { Command.show("\(Int(sum[0])) ranks agree") }
+      if ranks.rank == 0 {
+        Command.show("\(Int(sum[0])) ranks agree")
+        for listener in RunListener.ofThisJob { Command.show(Self.listens + listener.text) }
+      }
       try ranks.finish()
       return ExitStatus.done
     } catch {

@@ -43,7 +43,7 @@ extension Command {
   ) throws -> [Finding] {
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
     let door = listener.address.isLoopback ? "" : " --coordinator \(listener.address)"
-    let words = Reach.words(hosts: path) + [host.name, "exec \(Reach.quoted(program)) doctor --json\(door)"]
+    let words = Reach.words(hosts: path) + [host.name, "exec \(ShellWord.quoted(program)) doctor --json\(door)"]
     let begun = WallClock.seconds()
     let outcome = try listener.whileOpen {
       try Waiting.run(ChildProcess.Command(try ThisProcess.executablePath(), words), within: .seconds(60))

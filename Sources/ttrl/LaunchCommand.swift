@@ -30,6 +30,9 @@ extension Command {
       settings, given: call.given + ["learners"], isDryRun: call.isDryRun, here: here)
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
     announce(beginning, settings, call, processes: "1 coordinator (here); \(plan.summary)")
+    if plan.list.hosts.allSatisfy({ $0.isHere || $0.learners == 0 }), let exposure = launcher?.exposure {
+      complain(exposure)
+    }
     if call.isDryRun {
       try printPlan(plan, beginning, settings)
       return ExitStatus.done

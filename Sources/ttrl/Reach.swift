@@ -28,9 +28,6 @@ enum Reach {
     ["reach", "--hosts", hosts] + (key.map { ["--send-key", $0] } ?? [])
   }
 
-  /// One word of a shell command.
-  static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: #"'\''"#) + "'" }
-
   /// What `attend` prints when it has started the command.
   fileprivate static let arrived = "ttrl attend: started on "
 
@@ -81,7 +78,7 @@ enum Reach {
       + [
         "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o",
         "ServerAliveInterval=\(Int(Limits.attendBeat.seconds) * 2)", "-o", "ServerAliveCountMax=3", host.target,
-        "exec \(quoted(program)) attend \(quoted(command))",
+        "exec \(ShellWord.quoted(program)) attend \(ShellWord.quoted(command))",
       ]
     return ChildProcess.Command("ssh", arguments)
   }

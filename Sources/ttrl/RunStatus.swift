@@ -16,6 +16,8 @@ struct RunStatus {
   private let policies: [StoredPolicy]
   /// nil if no coordinator is at work.
   private let note: FleetNote?
+  /// Of the run's processes on this machine.
+  private let listeners: [RunListener]
   private let isFinished: Bool
   /// Closed rounds of a finished run that have a slot which is neither settled nor unneeded. If there is one, the
   /// ledger is damaged.
@@ -28,6 +30,7 @@ struct RunStatus {
     workers = try ledger.workers()
     policies = try ledger.policies()
     note = FleetNote(of: run.directory, now: WallClock.seconds())
+    listeners = RunListener.of(run.directory)
     // The guard can end a run before its last step.
     isFinished = history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
     unbalanced = isFinished ? try ledger.unbalancedRounds() : []
@@ -58,7 +61,7 @@ struct RunStatus {
       "run": .string(run.directory.path), "steps_done": .int(history.steps.count),
       "steps": .int(Int(run.method.steps)), "policy": .int(Int(policies.last?.version.number ?? 0)),
       "finished": .bool(isFinished), "waits_for": .string(waiting), "balanced": .bool(isBalanced),
-      "waits": .array(waits.map(\.json)),
+      "waits": .array(waits.map(\.json)), "listeners": .array(listeners.map(\.json)),
       "open_rounds": .array(
         rounds.map { round, settled in
           ["round": .string("\(round.id)"), "slots": .int(round.slots), "settled": .int(settled)]
@@ -90,6 +93,7 @@ struct RunStatus {
       lines.append(
         "worker    \(worker.name.visible): \(state), \(worker.trajectories) trajectories, \(worker.tokens) tokens")
     }
+    lines += listeners.map { "listens   \($0.text)" }
     return lines.joined(separator: "\n")
   }
 }

@@ -8,6 +8,7 @@
 // takes effect at the job's next start.
 
 import Base
+import Collectives
 import Commands
 import Foundation
 import Platform
@@ -30,10 +31,12 @@ final class SeveralMachines: ProcessPlan {
     self.launcher = launcher
     list = try HostList(try Files.readText(path, limit: Limits.hostsFileBytes), path: path)
     modified = Self.modified(path)
-    if let launcher, !launcher.isOpenMPI, list.hosts.contains(where: { !$0.isHere && $0.learners > 0 }) {
+    if let launcher, !launcher.implementation.reachesOtherMachines,
+      list.hosts.contains(where: { !$0.isHere && $0.learners > 0 })
+    {
       throw UserError(
-        "\(launcher.program) is not Open MPI's, and launch starts ranks on other machines only with Open MPI. Give "
-          + "these machines only workers, or put Open MPI's mpirun first in PATH")
+        "this ttrl was built with \(MPICollectives.libraryVersion), and launch starts ranks on other machines only "
+          + "with Open MPI. Give these machines only workers, or build ttrl with Open MPI")
     }
   }
 
@@ -102,8 +105,8 @@ final class SeveralMachines: ProcessPlan {
     let share = "$(( $(nproc) > \(workers) ? $(nproc) / \(workers) : 1 ))"
     let threads = host.threads > 0 ? "\(host.threads)" : share
     let program = try host.program.isEmpty ? ThisProcess.executablePath() : host.program
-    let words = (binding(host) + [program]).map(Reach.quoted).joined(separator: " ")
-    let work = "worker --coordinator \(context.address) --name \(Reach.quoted(name)) --threads \(threads)"
+    let words = (binding(host) + [program]).map(ShellWord.quoted).joined(separator: " ")
+    let work = "worker --coordinator \(context.address) --name \(ShellWord.quoted(name)) --threads \(threads)"
     let key = context.key == OperationSettings.plainTCP ? OperationSettings.plainTCP : "\"$TTRL_FILES/cluster.key\""
     let operation = context.settings.operation
     let rest =
@@ -180,10 +183,14 @@ final class SeveralMachines: ProcessPlan {
         words: binding(host) + [host.program.isEmpty ? own : host.program]
           + context.learnerWords(threads: host.threads))
     }
-    let agent = ([own] + Reach.words(hosts: path)).joined(separator: " ")
-    command.program = launcher.program
-    command.arguments = launcher.arguments(parts, agent: agent, extra: list.mpiArguments)
-    command.environment = launcher.environment
+    let call =
+      if parts.count == 1, let part = parts.first, part.host == nil {
+        launcher.local(ranks: part.ranks, part.words, extra: list.mpiArguments)
+      } else {
+        launcher.job(
+          parts, agent: ([own] + Reach.words(hosts: path)).joined(separator: " "), extra: list.mpiArguments)
+      }
+    (command.program, command.arguments, command.environment) = (launcher.program, call.arguments, call.environment)
     return command
   }
 
@@ -194,7 +201,7 @@ final class SeveralMachines: ProcessPlan {
     try processes(in: context).map { process in
       let command = try process.command()
       let words = ([command.program] + command.arguments).map { word in
-        word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : Reach.quoted(word)
+        word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : ShellWord.quoted(word)
       }
       return "\(process.name):\n  " + words.joined(separator: " ")
     }.joined(separator: "\n")

@@ -127,10 +127,10 @@ final class OneMachine: ProcessPlan {
         SupervisedProcess("learner", name: "learner") {
           var command = try LaunchContext.ownCommand(
             context.learnerWords(threads: threads(sharedBy: operation.learners)), log: "learner", in: context.directory)
-          command.arguments =
-            launcher.arguments(ranks: operation.learners) + [command.program] + command.arguments
-          command.program = launcher.program
-          command.environment = launcher.environment
+          let call = launcher.local(ranks: operation.learners, [command.program] + command.arguments)
+          (command.program, command.arguments, command.environment) = (
+            launcher.program, call.arguments, call.environment
+          )
           return command
         })
     }

@@ -113,7 +113,9 @@ final class Supervisor {
 
   private func ended(_ process: SupervisedProcess, _ status: ChildProcess.ExitStatus) {
     process.child = nil
-    if status == .exited(0) { process.isDone = true }
+    // A process is told to end when the run is finished on disk. Open MPI 5's mpirun also ends with status 0 when it
+    // has lost a machine.
+    process.isDone = status == .exited(0) && (process.name == "coordinator" || Files.exists(directory.summary))
     guard !isStopping, outcome == nil, !process.isRetired else { return }
     if process.name == "coordinator", process.isDone {
       outcome = ExitStatus.done
@@ -127,6 +129,11 @@ final class Supervisor {
     }
   }
 
+  /// How a process ended that should not have ended.
+  private func how(_ status: ChildProcess.ExitStatus) -> String {
+    status == .exited(0) ? "ended with status 0 before the run was finished" : "\(status)"
+  }
+
   private func log(of process: SupervisedProcess) -> String { "\(directory.logs)/\(process.name).log" }
 
   private func startAgain(_ process: SupervisedProcess, after status: ChildProcess.ExitStatus) {
@@ -134,9 +141,9 @@ final class Supervisor {
     process.deaths = process.deaths.filter { now.since($0) < Limits.restartWindow } + [now]
     guard process.deaths.count <= Limits.restarts else {
       return giveUp(
-        on: process, "\(status), \(process.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
+        on: process, "\(how(status)), \(process.deaths.count) times within \(Int(Limits.restartWindow.seconds)) s")
     }
-    progress.say("\(process.name) \(status); starting it again (log: \(log(of: process)))")
+    progress.say("\(process.name) \(how(status)); starting it again (log: \(log(of: process)))")
     loop.schedule(at: now + .milliseconds(200 << UInt64(process.deaths.count - 1))) { self.launch(process) }
   }
 
@@ -148,7 +155,7 @@ final class Supervisor {
     if process.awaySince == nil {
       process.awaySince = now
       let words = LastWords.of(process.role, log: log(of: process), from: process.logBytes)
-      progress.say("\(process.name) \(status); it is tried again until it is back: \(words)")
+      progress.say("\(process.name) \(how(status)); it is tried again until it is back: \(words)")
     }
     let doublings = min(UInt64(process.deaths.count), 5)
     let pause = min(Limits.reachAgainFirst.nanoseconds << doublings, Limits.reachAgainLongest.nanoseconds)

@@ -26,6 +26,7 @@ extension Command {
     let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun)
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
     announce(beginning, settings, call)
+    if let exposure = launcher?.exposure { say(exposure) }
     if call.isDryRun {
       let threads = (threads(of: operation.workers, operation), threads(of: operation.learners, operation))
       try sayStepTime(beginning.settings, on: threads, ranks: operation.learners)

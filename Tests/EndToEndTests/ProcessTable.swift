@@ -12,7 +12,8 @@ struct ProcessEntry {
 
   /// The first argument of `ttrl`: "coordinator", "worker", "learner", "train".
   var role: String? { arguments.first.map { $0.hasSuffix("/ttrl") } == true ? arguments.dropFirst().first : nil }
-  var isLauncher: Bool { arguments.first?.hasSuffix("mpirun") == true }
+  /// Open MPI 5's mpirun becomes prterun.
+  var isLauncher: Bool { arguments.first.map { $0.hasSuffix("mpirun") || $0.hasSuffix("prterun") } == true }
   /// The value of a flag of its command line.
   func value(of flag: String) -> String? {
     arguments.firstIndex(of: flag).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
@@ -55,6 +56,25 @@ enum ProcessTable {
   static func residentBytes(of id: Int32) -> Int {
     let line = textOfProc(id, "status").split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
     return line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 } ?? 0
+  }
+
+  /// Local addresses of the TCP sockets on which processes wait for connections, as hexadecimal digits of
+  /// /proc/net/tcp and tcp6, with the name of the process.
+  static func listeners(of processes: [ProcessEntry]) -> [(name: String, address: String)] {
+    let lines = ["tcp", "tcp6"].flatMap { textOfFile("/proc/net/\($0)").split(separator: "\n").dropFirst() }
+    var open: [String: String] = [:]
+    for fields in lines.map({ $0.split(separator: " ") }) where fields.count > 9 && fields[3] == "0A" {
+      open["socket:[\(fields[9])]"] = String(fields[1].prefix { $0 != ":" })
+    }
+    return processes.flatMap { process in
+      let directory = "/proc/\(process.id)/fd"
+      let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+      let targets = descriptors.compactMap {
+        try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")
+      }
+      let name = process.role ?? (process.isLauncher ? "mpirun" : "another")
+      return targets.compactMap { open[$0] }.map { (name, $0) }
+    }
   }
 
   static func isAlive(_ id: Int32) -> Bool { ProcessEntry(id).map { $0.state != "Z" } ?? false }

@@ -19,6 +19,52 @@ extension EndToEnd {
       #expect(run.wait().status == 130)
     }
 
+    private static let loopback = ["0100007F", String(repeating: "0", count: 24) + "01000000"]
+
+    /// `train`, and `launch` with all ranks on this machine.
+    @Test(arguments: ["train", "launch"]) func `on one machine every process listens at a loopback address only`(
+      command: String
+    ) throws {
+      let directory = scratch.file("run")
+      let hosts = ["--hosts", scratch.write("here here workers=2 learners=2 threads=1\n", to: "hosts")]
+      let run = try Running(
+        [command, "--run", directory] + (command == "launch" ? hosts : []) + SmallRun.settings(steps: 1000))
+      SmallRun.awaitMiddle(of: run, in: directory)
+      let found = ProcessTable.listeners(of: ProcessTable.descendants(of: run.id))
+      #expect(Set(found.map(\.name)).isSuperset(of: ["coordinator", "worker", "mpirun", "page"]), "\(found)")
+      #expect(found.filter { !Self.loopback.contains($0.address) }.map { "\($0)" } == [])
+      // Its own commands see the same.
+      let status = try Program.run(["status", "--run", directory, "--json"])
+      let json = try JSONSerialization.jsonObject(with: Data(status.output.utf8)) as? [String: Any]
+      let listeners = try #require(json?["listeners"] as? [[String: Any]])
+      #expect(listeners.count == found.count && listeners.allSatisfy { $0["loopback"] as? Bool == true })
+      #expect(!listeners.contains { $0["purpose"] as? String == "not known to ttrl" }, "\(listeners)")
+      let text = try Program.run(["status", "--run", directory]).output
+      #expect(text.contains("listens   coordinator (") && !text.contains("other machines can connect"), "\(text)")
+      run.signal(SIGINT)
+      #expect(run.wait().status == 130)
+    }
+
+    /// Open MPI 5's mpirun ends with status 0 after it has lost a machine.
+    @Test func `a learner that ends with status 0 before the run is finished is started again`() throws {
+      let directory = scratch.file("run")
+      let tools = Scratch()
+      let mpirun = tools.write("#!/bin/sh\nPATH=${PATH#*:}\nmpirun \"$@\"\nexit 0\n", to: "mpirun")
+      chmod(mpirun, 0o755)
+      let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+      let run = try Running(
+        ["train", "--run", directory] + SmallRun.settings, environment: ["PATH": "\(tools.path):\(path)"])
+      SmallRun.awaitMiddle(of: run, in: directory)
+      let rank = try #require(ProcessTable.descendants(of: run.id).first { $0.role == "learner" })
+      #expect(kill(rank.id, SIGKILL) == 0)
+      let outcome = run.wait()
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(
+        outcome.errors.contains("learner ended with status 0 before the run was finished; starting it again"),
+        "\(outcome.errors)")
+      #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
+    }
+
     @Test func `a second train on the same run is refused and does not disturb the run`() throws {
       let directory = scratch.file("run")
       let run = try Running(["train", "--run", directory] + SmallRun.settings(steps: 1000))

@@ -52,7 +52,7 @@ import Testing
     let end = RunCourse(best: PolicyVersion(1), end: PolicyVersion(2))
     var (bench, effects) = afterSteps(2, course: { $0 < 2 ? RunCourse() : end })
     for lease in leases(in: effects) { #expect(!bench.deliver(lease, from: 1).contains(.finish)) }
-    #expect(bench.say(.ready(PolicyVersion(2)), from: 9).last == .finish)
+    #expect(bench.say(.ready(PolicyVersion(2)), from: 9).contains(.finish))
   }
 
   @Test func `a coordinator that restarts goes where the course says, and announces its rounds again`() {

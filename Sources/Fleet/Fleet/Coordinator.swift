@@ -126,10 +126,11 @@ package struct Coordinator: Sendable {
 
   private mutating func finish(_ effects: inout [CoordinatorEffect]) {
     isFinished = true
+    // First: a process that ends because it was told so finds the run finished on disk.
+    effects.append(.finish)
     let learner = peers.learner(waitingFor: versions.latest.number)
     for (id, peer) in peers.all where peer.isWorker || id == learner {
       effects.append(.send(.finished, to: id))
     }
-    effects.append(.finish)
   }
 }

@@ -1,43 +1,77 @@
-// MPILauncher: how this machine starts MPI programs: Open MPI's mpirun, or another's (MPICH).
+// MPILauncher: how this machine starts MPI programs: the mpirun in PATH, with the arguments that the MPI library needs
+// (MPIImplementation).
 //
-// Open MPI refuses to start more ranks than cores, or to run as root, unless it is told to.
+// A job is on this machine, or on several. On one machine nothing of it listens at an address that other machines can
+// reach.
 
 import Base
+import Collectives
 import Foundation
 import Platform
 
 package struct MPILauncher: Sendable {
   package let program: String
-  package let isOpenMPI: Bool
+  package let implementation: MPIImplementation
+  /// The library that keeps a launcher's sockets on this machine (Sources/System/CLoopback); nil if it is not beside
+  /// this program, or cannot be loaded.
+  package let loopbackLibrary: String?
 
-  /// Asks mpirun what it is.
-  ///
-  /// It uses an event loop of its own and no thread: the caller has not yet blocked the signals that it handles, and
-  /// another thread would receive them.
-  /// - Throws: `UserError` if there is none.
+  package init(program: String, implementation: MPIImplementation, loopbackLibrary: String? = nil) {
+    self.program = program
+    self.implementation = implementation
+    self.loopbackLibrary = loopbackLibrary
+  }
+
+  /// - Throws: `UserError` if there is no mpirun, or the MPI library is not supported.
   package static func find() throws -> MPILauncher {
     guard let program = try? ChildProcess.locate("mpirun") else {
       throw UserError(
         "cannot start learner ranks: mpirun is not in PATH. Install Open MPI (Debian: apt-get install "
           + "openmpi-bin), or add its directory to PATH")
     }
-    let loop = try EventLoop()
-    var answer: [UInt8] = []
-    var command = ChildProcess.Command(program, ["--version"])
-    command.output = .pipe { answer += $0 }
-    command.errors = .discarded
-    let process = try ChildProcess(command, loop: loop) { _ in loop.stop() }
-    loop.run(until: MonotonicClock.now() + .seconds(10))
-    process.signal(Signal.kill)
-    let text = String(decoding: answer, as: UTF8.self)
-    return MPILauncher(program: program, isOpenMPI: text.contains("Open MPI") || text.contains("OpenRTE"))
+    let implementation = MPIImplementation(libraryVersion: MPICollectives.libraryVersion)
+    if case .unsupported(let reason) = implementation {
+      throw UserError(
+        "cannot start learner ranks: \(MPICollectives.libraryVersion) is not supported: \(reason). Build ttrl with a "
+          + "library that docs/operating.md lists")
+    }
+    // Blanks and colons separate the paths in LD_PRELOAD.
+    let library = (try? ThisProcess.sibling(loopbackName)).flatMap { path in
+      Files.exists(path) && !path.contains { $0 == " " || $0 == ":" } ? path : nil
+    }
+    return MPILauncher(program: program, implementation: implementation, loopbackLibrary: library)
   }
 
-  /// More ranks than cores are allowed. Ranks are not bound to cores, because workers share them, and they sleep
-  /// instead of spinning while they wait.
-  package func arguments(ranks: Int) -> [String] {
-    guard isOpenMPI else { return ["-n", "\(ranks)"] }
-    return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-n", "\(ranks)"]
+  /// The name of the library's file. It is a product of this package.
+  package static let loopbackName = "libttrl-loopback.so"
+
+  /// What is open to other machines during a job on this machine; nil if nothing is.
+  package var exposure: String? {
+    guard loopbackLibrary == nil else { return nil }
+    return "mpirun will listen at all addresses of this machine, because \(Self.loopbackName) is not beside ttrl, "
+      + "or their path has a blank or a colon. Copy it there (swift build and scripts/bundle make it), or see "
+      + "\"Who listens where\" in docs/operating.md"
+  }
+
+  /// How mpirun is started.
+  package struct Call: Equatable, Sendable {
+    package var arguments: [String]
+    package var environment: [String: String]
+  }
+
+  /// A job on this machine.
+  ///
+  /// - Parameters:
+  ///   - words: the program and its arguments.
+  ///   - extra: further arguments of mpirun.
+  package func local(ranks: Int, _ words: [String], extra: [String] = []) -> Call {
+    var variables = environment.merging(implementation.localEnvironment) { $1 }
+    if let loopbackLibrary {
+      let others = ProcessInfo.processInfo.environment["LD_PRELOAD"].map { ":\($0)" } ?? ""
+      variables["LD_PRELOAD"] = loopbackLibrary + others
+    }
+    let placement = implementation.placement(hosts: ["localhost:\(ranks)"], ranks: ranks)
+    return Call(arguments: placement + implementation.onThisMachine + extra + words, environment: variables)
   }
 
   /// Ranks of one machine, in a job of several.
@@ -55,27 +89,33 @@ package struct MPILauncher: Sendable {
     }
   }
 
-  /// A job on several machines; the first rank is in the first part. Our own agent starts the daemons on the other
-  /// machines and stays their parent: mpirun learns when one is lost, and they end when mpirun does.
-  package func arguments(_ parts: [Part], agent: String, extra: [String]) -> [String] {
-    var arguments = ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
-    let settings = [
-      // Also within a Slurm job: Slurm's own launcher would end when the first node is lost.
-      ("plm", "rsh"), ("ras", "^slurm"), ("plm_rsh_agent", agent), ("plm_rsh_no_tree_spawn", "1"),
-      ("orte_leave_session_attached", "1"), ("orte_keep_fqdn_hostnames", "1"),
-    ]
-    for (name, value) in settings { arguments += ["--mca", name, value] }
-    arguments += extra
-    for (index, part) in parts.enumerated() {
-      arguments += (index > 0 ? [":"] : []) + ["--host", "\(part.host ?? "localhost"):\(part.ranks)"]
-      arguments += ["-n", "\(part.ranks)"] + part.words
-    }
-    return arguments
+  /// A job on several machines; the first rank is in the first part.
+  ///
+  /// All ranks have one command. Where the machines' commands differ, a shell chooses by rank: Open MPI 5.0 crashes if
+  /// it is given several commands (open-mpi/ompi#13303).
+  package func job(_ parts: [Part], agent: String, extra: [String]) -> Call {
+    let placement = implementation.placement(
+      hosts: parts.map { "\($0.host ?? "localhost"):\($0.ranks)" }, ranks: parts.reduce(0) { $0 + $1.ranks })
+    let first = parts.first?.words ?? []
+    let words = parts.allSatisfy { $0.words == first } ? first : ["/bin/sh", "-c", choice(of: parts)]
+    return Call(
+      arguments: placement + implementation.onOtherMachines(agent: agent) + extra + words, environment: environment)
   }
 
-  /// Open MPI runs as root only if two variables allow it.
-  package var environment: [String: String] {
-    guard isOpenMPI, geteuid() == 0 else { return [:] }
-    return ["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]
+  /// A shell script that becomes the command of its rank's part.
+  private func choice(of parts: [Part]) -> String {
+    var end = 0
+    return parts.map { part in
+      end += part.ranks
+      let words = part.words.map(ShellWord.quoted).joined(separator: " ")
+      return "[ \"$\(implementation.rankVariable)\" -ge \(end) ] || exec \(words)"
+    }.joined(separator: "\n")
   }
+
+  private var environment: [String: String] { implementation.environment(isRoot: geteuid() == 0) }
+}
+
+package enum ShellWord {
+  /// One word of a shell command.
+  package static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: #"'\''"#) + "'" }
 }
