@@ -28,6 +28,11 @@ enum Reach {
     ["reach", "--hosts", hosts] + (key.map { ["--send-key", $0] } ?? [])
   }
 
+  /// A word of a command for people: quoted only if it has to be.
+  static func word(_ word: String) -> String {
+    word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : quoted(word)
+  }
+
   /// One word of a shell command.
   static func quoted(_ word: String) -> String { "'" + word.replacing("'", with: #"'\''"#) + "'" }
 
