@@ -39,7 +39,7 @@ function tiles(run) {
       ? tile("sampling", grouped(run.sampling_rate), "tokens/s, now")
       : tile("sampling", grouped(lastRate), "tokens/s, last step"),
     tile("training", grouped(run.training_rate), "tokens/s, last step"),
-    run.finished ? null : tile("workers", grouped(run.workers_connected), joined(fleet)));
+    run.banner || run.finished ? null : tile("workers", grouped(run.workers_connected), joined(fleet)));
 }
 
 /* The result of a finished run in a few words: what was measured before and after. */
