@@ -88,7 +88,7 @@ let layers: [[Module]] = [
   [
     module(
       "Commands", in: "Run", .shell,
-      imports: ["Runs", "Settings", "Tensors", "Platform", "Base"]),
+      imports: ["Runs", "Settings", "Tensors", "Platform", "Records", "Base"]),
     module(
       "RunReading", in: "Watching", .shell,
       imports: [

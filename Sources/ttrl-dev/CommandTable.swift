@@ -95,6 +95,6 @@ extension Command {
 extension Command {
   @Sendable private static func chaosProblems(_ settings: ChaosSettings) -> [String] {
     let operation = settings.disturbed.operation
-    return needsData(settings.disturbed) + ClusterAccess.problems(operation.listen, key: operation.key)
+    return inputProblems(settings.disturbed) + ClusterAccess.problems(operation.listen, key: operation.key)
   }
 }

@@ -32,14 +32,14 @@ extension Command {
       example: "ttrl train --run my-run --model Qwen2.5-0.5B-Instruct --data questions.jsonl --steps 40",
       settings: resultSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "listen", "coordinator", "key", "checkpoint-every",
-        "keep-checkpoints", "page", "page-token", "log-level", "dry-run", "json",
+        "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "launch", summary: "train on several machines, over ssh: those of a hosts file",
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
       settings: resultSettings + [
         "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "page", "page-token",
-        "log-level", "dry-run", "json",
+        "log-level", "like", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
       name: "stop", summary: "end all processes of a run, here and elsewhere; the run can be continued",
@@ -70,12 +70,12 @@ extension Command {
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
       example: "ttrl eval --model Qwen2.5-0.5B-Instruct --data test.jsonl --samples 16 --counts 1,4,16",
       settings: promptSettings + samplingSettings + [
-        "data", "long-prompts", "recipe", "answer-rule", "counts", "workers", "run", "json",
+        "data", "long-prompts", "recipe", "answer-rule", "counts", "eval-as", "workers", "run", "like", "json",
       ], needs: ["model", "data"], defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out",
       example: #"echo '{"prompt": "What is 6 × 7?"}' | ttrl generate --model builtin --samples 4"#,
-      settings: promptSettings + samplingSettings,
+      settings: promptSettings + samplingSettings + ["like"],
       needs: ["model"], defaults: generationDefaults, run: generate),
     Command(
       name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
@@ -165,7 +165,7 @@ extension Command {
   }
 
   @Sendable private static func runProblems(_ settings: RunSettings) -> [String] {
-    needsData(settings) + ClusterAccess.problems(settings.operation.listen, key: settings.operation.key)
+    inputProblems(settings) + ClusterAccess.problems(settings.operation.listen, key: settings.operation.key)
       + pageProblems(settings.operation)
   }
 

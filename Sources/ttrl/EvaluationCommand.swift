@@ -22,32 +22,50 @@ extension Command {
     settings.sampling.operation.workers > 0 ? try evaluateByWorkers(settings, call) : try evaluateHere(settings, call)
   }
 
-  /// The round whose slots are sampled: that of a run's first evaluation, so that a run's workers use the same random
-  /// numbers.
-  private static let round = RoundID.evaluate(.training, at: PolicyVersion(0))
+  /// What is evaluated, and with which random numbers.
+  private struct Subject {
+    let model: ModelDirectory
+    let tokenizer: Tokenizer
+    let renderer: PromptRenderer
+    let questions: [Question]
+    /// A run's first evaluation; for the model and the questions of a known run, that run's own evaluation of them.
+    let round: RoundID
+
+    init(_ settings: RunSettings, _ call: CallSettings) throws {
+      model = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
+      tokenizer = try model.tokenizer()
+      renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
+      let found = try RunBeginning.questions(settings.data, settings, model, renderer)
+      if found.dropped > 0 {
+        complain("\(found.dropped) prompts leave no room for max-new-tokens and are left out")
+      }
+      questions = found.kept
+      complain("prompts: \(renderer)")
+      let origin = try ModelOrigin.of(modelAt: model.path, like: call.like)
+      round =
+        settings.evaluatedAs ?? origin?.round(evaluating: questions) ?? .evaluate(.training, at: PolicyVersion(0))
+    }
+  }
 
   // MARK: In this process
 
   private static func evaluateHere(_ evaluation: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
     let settings = evaluation.sampling
+    let subject = try Subject(settings, call)
     let loaded = try LoadedModel(settings)
-    let tokenizer = try loaded.directory.tokenizer()
-    let renderer = try PromptRenderer(settings: settings, model: loaded.directory, tokenizer: tokenizer)
-    let found = try RunBeginning.questions(settings.data, settings, loaded.directory, renderer)
-    report(dropped: found.dropped)
-    let questions = renderer.promptSet(found.kept)
+    let questions = subject.renderer.promptSet(subject.questions)
     let requests = questions.prompts.map { prompt in
       GenerationRequest(
-        prompt: prompt.tokens, round: round, promptIndex: prompt.index, samples: Array(0..<evaluation.samples))
+        prompt: prompt.tokens, round: subject.round, promptIndex: prompt.index, samples: Array(0..<evaluation.samples))
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
     let trajectories = try loaded.sample(
-      requests, sampling: sampling, seed: settings.method.seed, tokenizer: tokenizer)
+      requests, sampling: sampling, seed: settings.method.seed, tokenizer: subject.tokenizer)
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
       let rule = settings.method.answers
-      let text = tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
+      let text = subject.tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
       answers[index].append(rule.answer(in: text, kind: questions.prompts[index].kind)?.key)
     }
     let prompts = zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
@@ -57,12 +75,12 @@ extension Command {
   // MARK: By workers
 
   private static func evaluateByWorkers(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
-    var plan = planned(settings)
+    let subject = try Subject(settings.sampling, call)
+    var plan = planned(settings, round: subject.round)
     let isTemporary = plan.operation.run.isEmpty
     if isTemporary { plan.operation.run = NSTemporaryDirectory() + "ttrl-eval-\(ThisProcess.id)" }
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
     let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 })
-    report(dropped: beginning.dropped)
     let directory = beginning.directory
     if !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
@@ -72,8 +90,8 @@ extension Command {
       guard status == ExitStatus.done else { return status }
     }
     let run = try Run(opening: directory)
-    let trajectories = try Ledger(path: directory.ledger, mode: .readOnly).trajectories(of: round)
-    return show(run.judged(trajectories, of: round), trajectories, settings, call)
+    let trajectories = try Ledger(path: directory.ledger, mode: .readOnly).trajectories(of: subject.round)
+    return show(run.judged(trajectories, of: subject.round), trajectories, settings, call)
   }
 
   /// A run's names for settings that have another name in `eval`.
@@ -82,7 +100,7 @@ extension Command {
   ]
 
   /// The run that evaluates this and trains nothing.
-  private static func planned(_ evaluation: EvaluationSettings) -> RunSettings {
+  private static func planned(_ evaluation: EvaluationSettings, round: RoundID) -> RunSettings {
     let settings = evaluation.sampling
     var plan = RunSettings()
     plan.operation.run = settings.operation.run.isEmpty ? "" : ThisProcess.absolute(settings.operation.run)
@@ -92,6 +110,9 @@ extension Command {
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
     (plan.method.seed, plan.method.answers) = (settings.method.seed, settings.method.answers)
     plan.method.steps = 0
+    plan.evaluatedAs = round
+    // A run has training questions, also if it samples only the held-out ones.
+    if round.set == .heldOut { plan.heldOut = settings.data }
     plan.evaluationSamples = evaluation.samples
     plan.evaluationTemperature = settings.temperature
     (plan.evaluationTopP, plan.evaluationTopK) = (settings.topP, settings.topK)
@@ -99,10 +120,6 @@ extension Command {
   }
 
   // MARK: Figures
-
-  private static func report(dropped: Int) {
-    if dropped > 0 { complain("\(dropped) prompts leave no room for max-new-tokens and are left out") }
-  }
 
   private static func show(
     _ prompts: [EvaluatedPrompt], _ trajectories: [Trajectory], _ settings: EvaluationSettings, _ call: CallSettings

@@ -52,7 +52,7 @@ extension Command {
   @Sendable static func launchProblems(_ settings: RunSettings) -> [String] {
     // The run's own key is made here and sent along, so an address beyond this machine needs no --key.
     let (listen, key) = (settings.operation.listen, settings.operation.key)
-    return needsData(settings) + (key.isEmpty ? [] : ClusterAccess.problems(listen, key: key))
+    return inputProblems(settings) + (key.isEmpty ? [] : ClusterAccess.problems(listen, key: key))
       + pageProblems(settings.operation)
   }
 

@@ -54,6 +54,7 @@ extension Command {
     let renderer = try tokenizer.map {
       try PromptRenderer(settings: settings.sampling, model: loaded.directory, tokenizer: $0)
     }
+    if let renderer { complain("prompts: \(renderer)") }
     var requests: [GenerationRequest] = []
     for (index, (line, value)) in lines.enumerated() {
       do {

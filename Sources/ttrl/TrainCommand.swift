@@ -100,6 +100,7 @@ extension Command {
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
     }
+    say("prompts: \(beginning.prompting)")
     guard method.steps > 0 else {
       say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
       return say("processes: " + (processes ?? "1 coordinator, workers: \(workers)"))

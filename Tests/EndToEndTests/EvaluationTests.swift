@@ -31,6 +31,87 @@ extension EndToEnd {
       #expect(other.status == 2 && other.errors.contains("eval-top-p is 0.5, the run has 0.95"), "\(other.errors)")
     }
 
+    /// A run of two steps with the figures of its evaluations.
+    private static func evaluated(in directory: String) throws -> (before: [Double], after: [Double]) {
+      let outcome = try Program.run(
+        ["train", "--run", directory] + SmallRun.settings(steps: 2).dropLast(2) + [
+          "--eval-samples", "4", "--eval-every", "0", "--eval-temperature", "0.7", "--held-out", "builtin:unsolvable",
+          "--suffix", " ", "--seed", "3",
+        ], within: 120)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      func figures(_ end: String) throws -> [Double] {
+        let ends = try #require(try SmallRun.summary(of: directory)[end] as? [String: Any])
+        return try ["train", "held_out"].map { set in
+          try #require((ends[set] as? [String: Any])?["majority_ratio"] as? Double)
+        }
+      }
+      return (try figures("before"), try figures("after"))
+    }
+
+    @Test func `eval of a run's models gives the run's own figures, to the last digit`() throws {
+      let scratch = Scratch()
+      let run = scratch.file("run")
+      let (before, after) = try Self.evaluated(in: run)
+      #expect(before != after)
+      // The model's page says what was measured, in the table's words.
+      let card = textOfFile(run + "/checkpoints/step-000002/README.md")
+      let weights = try #require(try SmallRun.summary(of: run)["weights_sha256"] as? String)
+      for words in [
+        "library_name: transformers", "| **held-out questions** |", "| majority ratio | ", weights, "\"seed\": \"3\"",
+      ] {
+        #expect(card.contains(words), "\(card)")
+      }
+      func eval(_ arguments: [String]) throws -> Double {
+        let outcome = try Program.run(["eval", "--json"] + arguments)
+        let object = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+        return try #require(object?["majority_ratio"] as? Double, "\(outcome.errors)")
+      }
+      let checkpoint = ["--model", run + "/checkpoints/step-000002", "--data"]
+      for (index, data) in ["builtin:questions", "builtin:unsolvable"].enumerated() {
+        // The checkpoint knows how it was asked; the base model is asked as the run asked it.
+        #expect(try eval(checkpoint + [data]) == after[index])
+        #expect(try eval(checkpoint + [data, "--workers", "1"]) == after[index])
+        #expect(try eval(["--model", "builtin", "--data", data, "--like", run]) == before[index])
+      }
+      // A run's directory stands for its questions too.
+      #expect(try eval(["--model", "builtin", "--config", run + "/settings.json"]) == before[0])
+      #expect(try eval(checkpoint + ["builtin:questions", "--temperature", "1.5"]) != after[0])
+
+      let said = try Program.run(["eval"] + checkpoint + ["builtin:questions", "--seed", "9"])
+      #expect(said.errors.contains("step-000002/ttrl.json: template plain, suffix \" \", samples 4"), "\(said.errors)")
+      #expect(said.errors.contains("prompts: template plain, suffix \" \"") && !said.errors.contains("seed 3"))
+    }
+
+    @Test func `train like a run makes the same weights, and refuses to continue another run`() throws {
+      let scratch = Scratch()
+      let directory = scratch.file("again")
+      let original = SmallRun.undisturbed
+      let again = try Program.run(["train", "--like", SmallRun.undisturbedDirectory, "--run", directory], within: 120)
+      try #require(again.status == 0, "\(again.errors)")
+      #expect(try SmallRun.fingerprint(of: directory) == original)
+      let other = try Program.run(["train", "--like", SmallRun.undisturbedDirectory, "--run", directory])
+      #expect(other.status == 2 && other.errors.contains("continues with its own settings"), "\(other.errors)")
+      let renamed = scratch.write(textOfFile(directory + "/settings.json"), to: "mine.json")
+      let copied = try Program.run(["train", "--config", renamed, "--run", scratch.file("b")])
+      #expect(copied.status == 2 && copied.errors.contains("call it settings.json"), "\(copied.errors)")
+    }
+
+    @Test func `a model whose origin is damaged is refused, with the file's name`() throws {
+      let scratch = Scratch()
+      _ = SmallRun.undisturbed
+      let checkpoint = SmallRun.undisturbedDirectory + "/checkpoints/step-00000\(SmallRun.steps)"
+      try FileManager.default.copyItem(atPath: checkpoint, toPath: scratch.file("model"))
+      let whole = textOfFile(checkpoint + "/ttrl.json")
+      let changed = [("\"template\"", "\"thinking\""), ("\"exact\"", "\"vague\"")].map { old, new in
+        whole.replacingOccurrences(of: old, with: new)
+      }
+      for text in ["{", "{}", "{\"run\": 1}"] + changed {
+        scratch.write(text, to: "model/ttrl.json")
+        let outcome = try Program.run(["eval", "--model", scratch.file("model"), "--data", "builtin:questions"])
+        #expect(outcome.status == 1 && outcome.errors.contains("model/ttrl.json cannot be read"), "\(outcome.errors)")
+      }
+    }
+
     @Test func `settings that do not fit together are refused before a process starts`() throws {
       let scratch = Scratch()
       let few = try Program.run(Self.evaluation.map { $0 == "2,4" ? "2,8" : $0 })

@@ -1,24 +1,12 @@
 // transformers loads the model directories that ttrl saves, and computes the same.
 //
-// Needs a Python with torch and transformers: the one that TTRL_PYTHON names, or python3.
+// Needs a Python with torch and transformers: the one that TTRL_PYTHON names, or python3 (ScriptsTests.swift).
 
 import Foundation
 import Testing
 
-/// The Python that computes the expected values.
-private enum Python {
-  static let path = ProcessInfo.processInfo.environment["TTRL_PYTHON"] ?? "/usr/bin/python3"
-
-  static let hasTransformers: Bool = {
-    guard FileManager.default.isExecutableFile(atPath: path) else { return false }
-    let found = try? Program.run(
-      ["-c", "import importlib.util as u; assert u.find_spec('torch') and u.find_spec('transformers')"], program: path)
-    return found?.status == 0
-  }()
-}
-
 extension EndToEnd {
-  @Suite(.enabled(if: Python.hasTransformers, "no Python with transformers; name one with TTRL_PYTHON"))
+  @Suite(.enabled(if: Python.has("torch", "transformers"), "no Python with transformers; name one with TTRL_PYTHON"))
   struct TransformersTests {
     private static let tokenizer = Program.packageRoot.appendingPathComponent("Tests/Fixtures/tokenizers/qwen2.json")
 

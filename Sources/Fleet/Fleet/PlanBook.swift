@@ -34,7 +34,7 @@ struct PlanBook: Sendable {
   ///   - latest: the newest version.
   init(_ rounds: [RoundSpec], memory: CoordinatorMemory, latest: PolicyVersion) {
     self.rounds = rounds
-    let last = PolicyVersion(rounds.map { $0.id.purpose == .train ? $0.id.step + 1 : $0.id.step }.max() ?? 0)
+    let last = PolicyVersion(rounds.map { $0.id.purpose == .train ? $0.id.step + 1 : $0.policy.number }.max() ?? 0)
     self.last = last
     finalEvaluations = rounds.filter { $0.id.purpose == .evaluate && $0.policy == last }
     course = memory.course

@@ -20,6 +20,15 @@ package enum QuestionSet: UInt8, Sendable, CaseIterable {
   case heldOut = 1
   /// Questions of other files, each a named set; only evaluated.
   case transfer = 2
+
+  /// Its name in settings.
+  package var word: String {
+    switch self {
+    case .training: "training"
+    case .heldOut: "held-out"
+    case .transfer: "transfer"
+    }
+  }
 }
 
 /// A round: the samples of one training step, or of one evaluation of one question set.

@@ -203,6 +203,7 @@ package struct StepMetrics: Sendable, Equatable {
   }
   package var skippedUpdates: Int { updates.count(where: \.isSkipped) }
   /// The largest difference between the trainer's log-probabilities before the first update and the sampler's. If an
-  /// older version sampled, they are compared with those that the trainer computed first. Must be 0 (E2 in README.md).
+  /// older version sampled, they are compared with those that the trainer computed first. Must be 0 (E2 in
+  /// docs/guarantees.md).
   package var logprobGap: Float { updates.first?.logprobGap ?? 0 }
 }

@@ -107,7 +107,7 @@ package struct UpdateReport: Sendable, Equatable {
   /// Whether the gradient was not finite, so that the weights were left unchanged.
   package var isSkipped = false
   /// Largest difference between a token's recomputed log-probability and its old one (`TrainedTrajectory.old`). Must be
-  /// 0 in a step's first mini-batch (E2 in README.md).
+  /// 0 in a step's first mini-batch (E2 in docs/guarantees.md).
   package var logprobGap: Float = 0
 
   package init() {}

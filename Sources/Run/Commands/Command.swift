@@ -20,7 +20,8 @@ package struct Command: Sendable {
   /// Names of those that it needs.
   package let needs: [String]
   private let operand: String?
-  private let isOfRun: Bool
+  /// It begins or continues a run.
+  let isOfRun: Bool
   private let isRole: Bool
   private let perform: @Sendable (Command, _ arguments: [String], _ program: String) throws -> Int32
   /// A setting's default as text, with a model of the user's or with the built-in one.
@@ -92,13 +93,17 @@ package struct Command: Sendable {
     let path = flags.last { $0.name == "config" }?.value ?? ""
     let file = path.isEmpty ? SettingsFile() : SettingsFile(reading: path)
     parser.note(file.problems)
-    parser.adopt(defaults: try resolve(defaults, under: file.pairs + flags))
+    let given = file.pairs + flags
+    let example = try example(under: given, file)
+    parser.adopt(defaults: try resolve(defaults, under: given, example))
     parser.apply(try file.pairs.map(Self.readingTemplate), from: path)
     parser.apply(try flags.map(Self.readingTemplate), from: "command line")
     // A command that has threads computes.
     if settings.contains("threads") { parser.note([Arithmetic.problem].compactMap { $0 }) }
     parser.note(needs.compactMap { missing($0, in: parser.settings) } + problems(parser.settings))
-    return (try parser.finish(), parser.call)
+    let group = try parser.finish()
+    if let example { say(example, in: group, unless: parser.call.given) }
+    return (group, parser.call)
   }
 
   /// A template's file is read here, once: a run keeps the text, so the file can change afterwards.
@@ -109,13 +114,13 @@ package struct Command: Sendable {
     return (pair.name, try Files.readText(pair.value))
   }
 
-  /// The defaults of settings that are not given: an existing run's own values, or those of the recipe, the
-  /// preset and the model.
+  /// The defaults of settings that are not given: an existing run's own values, or those of another run, the recipe,
+  /// the preset and the model.
   private func resolve<Group: SettingGroup>(
-    _ defaults: (_ isBuiltIn: Bool) -> Group, under given: [(name: String, value: String)]
+    _ defaults: (_ isBuiltIn: Bool) -> Group, under given: [(name: String, value: String)], _ example: RunExample?
   ) throws -> Group {
     func last(_ name: String) -> String? { given.last { $0.name == name }?.value }
-    let isBuiltIn = last("model") == "builtin" || isOfRun && last("model") == nil
+    let isBuiltIn = last("model") == "builtin" || isOfRun && last("model") == nil && example?.isWhole != true
     var group = defaults(isBuiltIn)
     guard let path = Group.runPath else { return group }
     let directory = RunDirectory(ThisProcess.absolute(last("run") ?? group[keyPath: path].operation.run))
@@ -123,9 +128,13 @@ package struct Command: Sendable {
       group[keyPath: path] = try RunManifest(reading: directory).settings
       return group
     }
+    if let example { group.adopt(run: try example.adopted(by: group[keyPath: path])) }
     // The built-in example's curve during the run is an evaluation too.
     if isOfRun, last("eval") == "none" || last("eval") == "reuse" { group[keyPath: path].evaluateEvery = 0 }
-    group[keyPath: path] = group[keyPath: path].defaults(under: given, family: family(ofModelAt: last("model")))
+    // The example's values already have those of its own recipe and preset.
+    if example?.isWhole != true || last("recipe") != nil || last("preset") != nil {
+      group[keyPath: path] = group[keyPath: path].defaults(under: given, family: family(ofModelAt: last("model")))
+    }
     return group
   }
 

@@ -1,6 +1,7 @@
 // RunDefaults: what the commands that begin a run share.
 
 import Platform
+import Records
 import Runs
 package import Settings
 
@@ -12,10 +13,18 @@ extension Command {
     isBuiltIn ? BuiltIn.defaults : RunSettings()
   }
 
-  /// The problem of a model that is given without questions.
-  package static func needsData(_ settings: RunSettings) -> [String] {
-    settings.model != "builtin" && settings.data.isEmpty
-      ? ["--model is given without --data FILE: which questions should it be trained on?"] : []
+  /// What is wrong with the input of a run, beyond single values.
+  package static func inputProblems(_ settings: RunSettings) -> [String] {
+    var found: [String] = []
+    if settings.model != "builtin", settings.data.isEmpty {
+      found.append("--model is given without --data FILE: which questions should it be trained on?")
+    }
+    if settings.evaluatedAs != nil, settings.method.steps > 0 {
+      found.append(
+        "eval-as is for an evaluation without training, and steps is \(settings.method.steps); leave it out, or set "
+          + "steps to 0")
+    }
+    return found
   }
 }
 

@@ -1,4 +1,5 @@
-// SettingsFile: a --config file: JSON5, one flat object of setting names and plain values.
+// SettingsFile: a --config file: JSON5, one flat object of setting names and plain values; or a run's settings.json,
+// which stands for the run.
 
 import Foundation
 import Platform
@@ -7,6 +8,8 @@ struct SettingsFile {
   /// Names and values as text, sorted by name, because an object has no order.
   private(set) var pairs: [(name: String, value: String)] = []
   private(set) var problems: [String] = []
+  /// The directory of the run whose settings.json the file is; nil for an ordinary file.
+  private(set) var run: String?
 
   /// For a command without a file.
   init() {}
@@ -17,6 +20,15 @@ struct SettingsFile {
     decoder.allowsJSON5 = true
     do {
       let values = try decoder.decode([String: Value].self, from: Data(try Files.read(path)))
+      if case .other = values["settings"], values["run"] != nil, values["model_sha256"] != nil {
+        let name = "settings.json"
+        if path.split(separator: "/").last == name[...] {
+          run = String(ThisProcess.absolute(path).dropLast(name.count + 1))
+        } else {
+          problems.append("\(path) is a run's settings under another name; call it \(name), or give --like RUN")
+        }
+        return
+      }
       for (name, value) in values.sorted(by: { $0.key < $1.key }) {
         switch value {
         case .plain(let text): pairs.append((name, text))

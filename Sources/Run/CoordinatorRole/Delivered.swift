@@ -27,7 +27,7 @@ package enum Delivered {
     let checkpoint = run.directory.checkpoint(version)
     let isCheckpoint = version.number == run.method.steps && Files.exists(checkpoint)
     let path = isCheckpoint ? checkpoint : run.directory.delivered
-    if !isCheckpoint { try write(try bytes(version), of: run, to: path) }
+    if !isCheckpoint { try write(version, try bytes(version), of: run, to: path) }
     return [
       "kind": "delivered", "policy": .int(Int(version.number)),
       "rule": .string(collapse != nil ? "guard" : run.settings.delivery.rawValue),
@@ -37,7 +37,7 @@ package enum Delivered {
     ]
   }
 
-  private static func write(_ bytes: [UInt8], of run: Run, to path: String) throws {
+  private static func write(_ version: PolicyVersion, _ bytes: [UInt8], of run: Run, to path: String) throws {
     guard let parameters = parameters(ofPublished: bytes, layout: run.model.layout, type: run.settings.dtype) else {
       throw CoordinatorFailure.broken(
         "the version to deliver has \(bytes.count) bytes, expected those of \(run.model.layout.count) parameters")
@@ -46,6 +46,7 @@ package enum Delivered {
     try? Files.removeTree(temporary)
     try Files.createDirectory(temporary)
     try run.model.write(parameters, as: run.weightType, to: temporary)
+    try Files.write(try ModelOrigin.text(of: run, version), to: "\(temporary)/\(ModelOrigin.fileName)")
     if Files.exists(path) { try Files.removeTree(path) }
     try Files.rename(temporary, to: path)
     try Files.syncDirectory(run.directory.path)

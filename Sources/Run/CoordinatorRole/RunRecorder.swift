@@ -314,5 +314,6 @@ package final class RunRecorder {
       try append(delivery.text())
     }
     try RunSummary.write(run.directory, run.settings, ledger: ledger)
+    try ModelCardFile.write(run, ledger: ledger)
   }
 }

@@ -144,6 +144,7 @@ final class CheckpointWriter: Sendable {
     let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
     let weights = try run.model.write(published: content.published, as: run.weightType, to: temporary)
     var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), ("model.safetensors", weights)]
+    try Files.write(try ModelOrigin.text(of: run, content.version), to: "\(temporary)/\(ModelOrigin.fileName)")
     try Files.write(content.history, to: temporary + "/history.json")
     var report = content.report
     if content.isLast {

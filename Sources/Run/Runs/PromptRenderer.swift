@@ -6,7 +6,7 @@ package import LanguageModel
 package import Records
 package import Settings
 
-package struct PromptRenderer: Sendable {
+package struct PromptRenderer: Sendable, CustomStringConvertible {
   private let tokenizer: Tokenizer
   package let template: PromptTemplate
   private let rule: AnswerRule
@@ -27,6 +27,18 @@ package struct PromptRenderer: Sendable {
       let suggested = try model.suggestedTemplate(tokenizer)
       template = PromptTemplate(.named(suggested.template), system: system ?? suggested.system, suffix: suffix)
     }
+  }
+
+  /// How a question becomes a prompt, for the user.
+  package var description: String {
+    func quoted(_ text: String) -> String { JSON.string(text).text() }
+    let name =
+      switch template.kind {
+      case .named(let named): "template \(named.rawValue)"
+      case .text(let text): "template \(quoted(text))"
+      }
+    return name + (template.system.map { ", system line \(quoted($0))" } ?? "")
+      + (template.suffix.isEmpty ? "" : ", suffix \(quoted(template.suffix))")
   }
 
   package func tokens(of question: String) -> [Int32] {

@@ -23,6 +23,8 @@ package struct Run: Sendable {
   package let training: PromptSet
   package let heldOut: PromptSet
   package let transfer: PromptSet
+  /// How a question becomes a prompt, for the user.
+  package let prompting: String
 
   /// The questions of one set, as text and as tokens, and the keys of their answers.
   package struct PromptSet: Sendable {
@@ -48,6 +50,7 @@ package struct Run: Sendable {
     if copy == nil { try manifest.check(model) }
     tokenizer = try model.tokenizer()
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
+    prompting = renderer.description
     training = try Self.promptSet(.training, directory, renderer)
     heldOut = try Self.promptSet(.heldOut, directory, renderer)
     transfer = try Self.promptSet(.transfer, directory, renderer)
@@ -86,6 +89,14 @@ package struct Run: Sendable {
   /// one training round per step.
   package var plan: [RoundSpec] {
     let method = method
+    if let round = settings.evaluatedAs {
+      return [
+        RoundSpec(
+          id: round, policy: PolicyVersion(0), prompts: set(round.set).prompts.map(\.index),
+          samples: settings.evaluationSamples,
+          sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
+      ]
+    }
     var rounds: [RoundSpec] = []
     for step in 0...method.steps {
       if isEvaluated(step, of: method.steps) { rounds.append(evaluation(.training, step)) }

@@ -19,6 +19,8 @@ package enum RunBeginning {
     /// How many training prompts are used, and how many were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
+    /// How a question becomes a prompt.
+    package var prompting: String
     /// The memory of its processes on this machine.
     package var memory: MemoryPlan
   }
@@ -57,7 +59,7 @@ package enum RunBeginning {
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, memory: memory)
+      dropped: training.dropped, prompting: renderer.description, memory: memory)
     if isDryRun { return outcome }
 
     try Files.createDirectory(directory.path)
@@ -106,7 +108,9 @@ package enum RunBeginning {
     }
     let count = try Question.read(try Files.read(directory.questions(.training))).count
     let memory = try plannedMemory(manifest.settings, settings.operation, model, here)
-    return Outcome(directory: directory, continues: true, settings: manifest.settings, prompts: count, memory: memory)
+    return Outcome(
+      directory: directory, continues: true, settings: manifest.settings, prompts: count,
+      prompting: renderer.description, memory: memory)
   }
 
   /// - Parameter operation: of this start.

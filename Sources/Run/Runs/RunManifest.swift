@@ -22,6 +22,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   /// Labels should be the truth, but no question has an answer.
   case noTruth(path: String)
   case badToken(path: String, id: String, token: Int32, vocabulary: Int)
+  /// The file in which a model says which run made it.
+  case damagedOrigin(path: String, problem: String)
 
   package var description: String {
     switch self {
@@ -58,6 +60,9 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
     case .badToken(let path, let id, let token, let vocabulary):
       "prompt \(id) of \(path) has token \(token), but the model's vocabulary has \(vocabulary). Is the "
         + "tokenizer.json that of this model?"
+    case .damagedOrigin(let path, let problem):
+      "\(path) cannot be read: \(problem). It says how the run that made this model asked and sampled it; restore it, "
+        + "or remove it to use the model like any other"
     }
   }
 }
@@ -66,7 +71,7 @@ extension RunError {
   /// Why a setting that looks harmless changes the result.
   private static func reason(_ setting: String) -> String {
     switch setting {
-    case "steps": "; the learning rate follows a cosine over all steps, so a run of another length differs from step 1"
+    case "steps": "; the learning rate follows a cosine over all steps, so another length changes all of them"
     case "learners": "; with --reduction fast the order of float sums depends on it (with exact it does not)"
     default: ""
     }

@@ -20,6 +20,8 @@ package struct CallSettings: SettingGroup {
   package var given: [String] = []
   /// A path.
   package var config = ""
+  /// A run's directory.
+  package var like = ""
   package var isJSON = false
   package var isDryRun = false
   package var isHelp = false
@@ -43,6 +45,16 @@ package struct EvaluationSettings: SettingGroup {
     sampling.operation.workers = 0
   }
 
+  /// Samples as the run's evaluations do. Which model is evaluated has to be said.
+  package mutating func adopt(run: RunSettings) {
+    let (model, operation) = (sampling.model, sampling.operation)
+    sampling = run
+    (sampling.model, sampling.operation) = (model, operation)
+    samples = run.evaluationSamples
+    sampling.temperature = run.evaluationTemperature
+    (sampling.topP, sampling.topK) = (run.evaluationTopP, run.evaluationTopK)
+  }
+
   package func problems(taking names: [String]) -> [String] {
     var found = sampling.problems(taking: names)
     if let k = counts.last, k > samples {
@@ -64,6 +76,13 @@ package struct GenerationSettings: SettingGroup {
   package static var runPath: Path<Self, RunSettings>? { \Self.sampling }
 
   package init() {}
+
+  /// Which model is sampled has to be said.
+  package mutating func adopt(run: RunSettings) {
+    let (model, operation) = (sampling.model, sampling.operation)
+    sampling = run
+    (sampling.model, sampling.operation) = (model, operation)
+  }
 
   package func problems(taking names: [String]) -> [String] { sampling.problems(taking: names) }
 }

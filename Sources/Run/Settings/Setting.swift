@@ -1,6 +1,7 @@
 // Setting: one row of the table: a name, its help, the kind of its value, and the groups that have it.
 
 import Base
+import Records
 
 package struct Setting: Sendable {
   package let name: String
@@ -144,6 +145,23 @@ extension Kind where Value: RawRepresentable<String> & CaseIterable {
     return Kind(
       placeholder: names.joined(separator: "|"), expected: names.joined(separator: " or "),
       parse: { Value(rawValue: $0) }, spell: { $0.rawValue })
+  }
+}
+
+extension Kind where Value == RoundID? {
+  /// An evaluation of a run: the question set, and the version that was evaluated.
+  static var evaluation: Kind {
+    let sets = QuestionSet.allCases.filter { $0 != .transfer }
+    return Kind(
+      placeholder: "SET:N",
+      expected: sets.map { "\($0.word):N" }.joined(separator: " or ") + ", where N is a policy version",
+      parse: { text in
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let set = sets.first(where: { $0.word == parts[0] }), let version = UInt32(parts[1]),
+          version < 1 << 24
+        else { return nil }
+        return .some(.evaluate(set, at: PolicyVersion(version)))
+      }, spell: { $0.map { "\($0.set.word):\($0.step)" } ?? "" })
   }
 }
 

@@ -175,6 +175,9 @@ package enum SettingTable {
     Setting(
       "eval-top-k", .integer(0...1_000_000), "the most likely tokens to sample from in evaluations; 0 is off",
       \RunSettings.evaluationTopK),
+    Setting(
+      "eval-as", .evaluation, "without training: draw the random numbers of a run's evaluation of this version",
+      \RunSettings.evaluatedAs),
   ]
 
   private static let guards: [Setting] = [
@@ -283,7 +286,9 @@ package enum SettingTable {
   ]
 
   private static let call: [Setting] = [
-    Setting("config", .text("FILE"), "settings as JSON5; flags override it", \CallSettings.config),
+    Setting(
+      "config", .text("FILE"), "settings as JSON5, or a run's settings.json; flags override it", \CallSettings.config),
+    Setting("like", .text("RUN"), "a run's directory: its settings are the defaults", \CallSettings.like),
     Setting("json", .flag, "JSON on standard output; everything else on standard error", \CallSettings.isJSON),
     Setting("dry-run", .flag, "print the plan and start nothing", \CallSettings.isDryRun),
     Setting("help", .flag, "show this text", \CallSettings.isHelp),

@@ -17,6 +17,8 @@ package protocol SettingGroup: Sendable, Equatable {
   init()
   /// The run's settings inside the group, for a command that begins a run or samples as a run does.
   static var runPath: Path<Self, RunSettings>? { get }
+  /// Makes a run's settings the group's own, except where and how wide the run worked.
+  mutating func adopt(run: RunSettings)
   /// What is wrong with values that are valid one by one.
   ///
   /// - Parameter names: the settings that the command takes.
@@ -27,6 +29,12 @@ package typealias Path<Group, Value> = any WritableKeyPath<Group, Value> & Senda
 
 extension SettingGroup {
   package static var runPath: Path<Self, RunSettings>? { nil }
+  package mutating func adopt(run: RunSettings) {
+    guard let path = Self.runPath else { return }
+    let operation = self[keyPath: path].operation
+    self[keyPath: path] = run
+    self[keyPath: path].operation = operation
+  }
   package func problems(taking names: [String]) -> [String] { [] }
 }
 
@@ -75,6 +83,8 @@ package struct RunSettings: SettingGroup {
   package var evaluationTemperature: Float = 0.6
   package var evaluationTopP: Float = 0.95
   package var evaluationTopK: Int32 = 0
+  /// Without training, the evaluation whose random numbers are drawn; nil is the first one of a run.
+  package var evaluatedAs: RoundID?
 
   // What happens when the run looks as if it were collapsing, and which version is its result.
   package var guardMode = GuardMode.warn

@@ -1,7 +1,7 @@
 // LearnerBenchmark: one optimizer step as a learner rank does it, compared with what matrix products alone would allow.
 //
 // The engine's own sampler samples the batch first, so the first update also checks that the trainer's
-// log-probabilities equal the sampler's (E2 in README.md). The following updates are timed.
+// log-probabilities equal the sampler's (E2 in docs/guarantees.md). The following updates are timed.
 
 import Base
 import Ceilings
