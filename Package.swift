@@ -93,8 +93,8 @@ let layers: [[Module]] = [
     module(
       "RunReading", in: "Watching", .shell,
       imports: [
-        "Runs", "Settings", "LanguageModel", "Tensors", "Ledger", "Observatory", "Answers", "Platform", "Records",
-        "Base",
+        "Runs", "Settings", "LanguageModel", "TTRL", "Tensors", "Ledger", "Observatory", "Answers", "Platform",
+        "Records", "Base",
       ]),
   ],
   [

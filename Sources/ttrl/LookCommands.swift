@@ -41,13 +41,14 @@ extension Command {
     }
     let prompt = try prompt(settings.prompt, ledger)
     let track = watch.digest.prompts[prompt.index]
-    let step = settings.step > 0 ? settings.step - 1 : track?.visits.last.map { Int($0.step) }
+    let step = settings.step ?? track?.visits.last.map { Int($0.step) }
     var views: [ResponseView] = []
     if let step {
       let reader = ResponseReader(directory, runSettings)
-      views = try ledger.responses(
-        to: UInt32(prompt.index), in: .train(step: UInt32(step)), from: 0, limit: PageAnswers.responsesMax
-      ).map(reader.view)
+      views = try reader.responses(
+        ledger, to: UInt32(prompt.index), inStep: UInt32(step), from: 0,
+        visit: track?.visits.last { Int($0.step) == step })
+      if let problem = reader.problem { complain(problem) }
     }
     var size = winsize()
     let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20
@@ -55,20 +56,29 @@ extension Command {
     return ExitStatus.done
   }
 
-  /// A training prompt by its index, or by the id that its file gives it.
+  /// A training prompt by its id, or by its index as "#12". A number without the sign is an id if there is such an id,
+  /// and else an index; standard error says which.
   private static func prompt(_ name: String, _ ledger: Ledger) throws -> PromptText {
+    func at(_ number: String) throws -> PromptText? {
+      guard let index = Int(number), index >= 0 else { return nil }
+      return try ledger.prompts(of: .training, from: index, limit: 1).first { Int($0.index) == index }
+        .map { PromptText($0) }
+    }
+    if name.hasPrefix("#"), let found = try at(String(name.dropFirst())) { return found }
+    if let found = try ledger.prompt(of: .training, id: name).map({ PromptText($0) }) {
+      if let index = Int(name), index != found.index {
+        complain("\(name) is the id of prompt #\(found.index); '#\(name)' is an index")
+      }
+      return found
+    }
+    if let found = try at(name) {
+      complain("no prompt has the id \(name); showing the one with the index #\(name)")
+      return found
+    }
     let count = try ledger.promptCount(of: .training)
-    if let index = Int(name), (0..<count).contains(index),
-      let found = try ledger.prompts(of: .training, from: index, limit: 1).first
-    {
-      return PromptText(found)
-    }
-    if let found = try ledger.prompts(of: .training, from: 0, limit: count).first(where: { $0.id == name }) {
-      return PromptText(found)
-    }
     throw UserError(
-      "there is no training prompt \"\(name.visible)\". Give an index from 0 to \(count - 1), or an id of the question "
-        + "file")
+      "there is no training prompt \"\(name.visible)\". The run has \(Figures.count(count, "prompt")): give an id of the "
+        + "question file, or an index from '#0' to '#\(max(0, count - 1))'")
   }
 
   // MARK: diff
@@ -100,10 +110,11 @@ extension Command {
   @Sendable static func report(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let given = directories(settings)
     if given.count == 1, let directory = given.first {
-      let run = try Run(opening: directory)
       try OwnedDirectory.require(directory.path)
+      // The model need not be on this machine.
+      let manifest = try RunManifest(reading: directory)
       let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
-      try RunSummary.writeReport(run, ledger: ledger)
+      try RunSummary.writeReport(directory, manifest.settings, ledger: ledger)
       let files = EventFileWriter(directory)
       while try files.refresh(ledger) {}
       show(directory.report.visible)

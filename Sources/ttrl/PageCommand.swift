@@ -25,7 +25,13 @@ extension Command {
     let isOwn = (try? OwnedDirectory.require(directory.path)) != nil
     let options = PageOptions(
       address: try HostPort(parsing: settings.page), token: found?.token, keepsEventFiles: isOwn, announces: isOwn)
-    try PageShell(directory, options).serve { url in complain("page: \(url)") }
+    do {
+      try PageShell(directory, options).serve { url in complain("page: \(url)") }
+    } catch PlatformError.addressInUse(let address) {
+      throw UserError(
+        "cannot serve the page on \(address): another process listens there. Stop it (ss -ltnp names it), or give "
+          + "another address with --page; port 0 takes any free port")
+    }
     return ExitStatus.done
   }
 
@@ -49,6 +55,10 @@ final class PageKeeper {
   private let say: (String) -> Void
   private var process: ChildProcess?
   private var starts = 0
+  /// The size of its log before its latest start.
+  private var logBytes = 0
+  /// Why the page is not served, as it was said last.
+  private var problem = ""
   private var isStopping = false
   /// Where the page was when the run was stopped. The same address again keeps bookmarks valid.
   private var formerAddress: String?
@@ -75,7 +85,7 @@ final class PageKeeper {
     starts += 1
     try? Files.removeTree(directory.pageAddress)
     let address = starts == 1 ? formerAddress ?? settings.page : settings.page
-    let log = directory.logs + "/page.log"
+    logBytes = (try? Files.size(of: log)) ?? 0
     guard let program = try? ThisProcess.executablePath() else { return }
     let token = settings.pageToken.isEmpty ? [] : ["--page-token", ThisProcess.absolute(settings.pageToken)]
     var command = ChildProcess.Command(program, ["page", "--run", directory.path, "--page", address] + token)
@@ -93,11 +103,22 @@ final class PageKeeper {
     lookForAddress()
   }
 
+  private var log: String { directory.logs + "/page.log" }
+
   private func ended() {
     process = nil
     guard !isStopping else { return }
-    if starts == Self.startsMax {
-      say("the page cannot be served (log: \(directory.logs)/page.log); the run continues")
+    // The address of an earlier start can be taken; then another one is tried at once.
+    let isFirstOfTwo = starts == 1 && formerAddress != nil
+    let isServed = Files.exists(directory.pageAddress)
+    if !isFirstOfTwo, !isServed || starts == Self.startsMax {
+      let words = LastWords.of("page", log: log, from: logBytes)
+      if words != problem {
+        say(
+          "NO PAGE   \(words)\nnext      the run goes on without its page. When the cause is fixed: ttrl page --run "
+            + "\(Reach.word(directory.path)) (--page HOST:PORT for another address). The log: \(log)")
+      }
+      problem = words
     }
     loop.schedule(at: MonotonicClock.now() + .seconds(UInt64(starts == 1 ? 0 : 2))) { self.start() }
   }

@@ -21,6 +21,7 @@ final class ProgressView {
   static var isLive: Bool { isatty(STDERR_FILENO) == 1 }
   private let isTerminal = ProgressView.isLive
   private var shownSteps = -1
+  private var shownProblem: String?
   private var shownEvaluations: [String] = []
   /// Lines of the block that is on the screen. The cursor is below them.
   private var blockHeight = 0
@@ -41,6 +42,18 @@ final class ProgressView {
 
   var isFinished: Bool { watch.view.isFinished }
 
+  /// What is recorded about the end of a run that failed or was stopped; nil while it goes on, and of a run that no
+  /// process runs for now.
+  var endingBanner: Banner? {
+    guard case .ended = watch.view.condition else { return nil }
+    return watch.view.banner
+  }
+
+  /// "7 of 30 steps done".
+  var stepsDone: String {
+    "\(Figures.grouped(watch.digest.steps.count)) of \(Figures.count(steps, "step")) done"
+  }
+
   /// Shows what is new. A ledger that does not exist yet, or is busy, is read again next time.
   func refresh() {
     watch.refresh()
@@ -56,8 +69,20 @@ final class ProgressView {
       say(text)
     }
     sayAlarms(digest)
-    if isTerminal { showBlock() } else { saySteps(digest) }
-    shownSteps = digest.lastStep
+    if isTerminal {
+      showBlock()
+      shownSteps = digest.lastStep
+    } else {
+      saySteps(digest)
+      sayProblem()
+    }
+  }
+
+  /// Once: a ledger that stays unreadable must not fill a log.
+  private func sayProblem() {
+    let problem = watch.view.problem
+    if let problem, problem != shownProblem { say("the run cannot be read now, and is tried again: \(problem)") }
+    shownProblem = problem
   }
 
   /// - Parameter keepingBlock: whether the block stays on the screen.
@@ -73,14 +98,17 @@ final class ProgressView {
     for onset in digest.alarms where onset.step > shownSteps { say(onset.text) }
   }
 
+  /// A ledger that is busy is read again at the next look: no step is left out.
   private func saySteps(_ digest: RunDigest) {
     for step in digest.steps where step > shownSteps {
-      guard let text = try? watch.ledger?.metrics(ofStep: Int(step)), let json = try? MetricsRow.parse(text) else {
+      guard let ledger = watch.ledger, let text = try? ledger.metrics(ofStep: Int(step)) else { return }
+      var history = RunHistory()
+      _ = (try? MetricsRow.parse(text)).map { history.add($0) }
+      shownSteps = Int(step)
+      guard let record = history.steps.first else {
+        say("step \(step)  its record in the ledger cannot be read")
         continue
       }
-      var history = RunHistory()
-      history.add(json)
-      guard let record = history.steps.first else { continue }
       // The time left is known for the newest step only.
       let left = Int(step) == digest.lastStep ? digest.secondsLeft(ofSteps: steps) : nil
       say(ProgressLine.text(for: record, of: steps, secondsLeft: left))
@@ -90,7 +118,7 @@ final class ProgressView {
   private func text(for evaluation: EvaluationRecord) -> String {
     func percent(_ value: Double?) -> String { value.map { String(format: "%.1f%%", $0 * 100) } ?? "–" }
     var parts = [
-      "evaluation of policy \(evaluation.policy), \(name(of: evaluation.set)) prompts:"
+      "evaluation \(evaluation.moment), \(name(of: evaluation.set)) prompts:"
     ]
     parts.append("pass@1 \(percent(evaluation.passAt1))")
     for k in evaluation.majorityCounts { parts.append("maj@\(k) \(percent(evaluation.majority(at: k)))") }

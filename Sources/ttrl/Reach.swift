@@ -28,6 +28,11 @@ enum Reach {
     ["reach", "--hosts", hosts] + (key.map { ["--send-key", $0] } ?? [])
   }
 
+  /// A word of a command for people: quoted only if it has to be.
+  static func word(_ word: String) -> String {
+    word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : ShellWord.quoted(word)
+  }
+
   /// What `attend` prints when it has started the command.
   fileprivate static let arrived = "ttrl attend: started on "
 

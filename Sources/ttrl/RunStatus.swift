@@ -1,4 +1,4 @@
-// RunStatus: `ttrl status`, what a run has done and is doing, from its ledger.
+// RunStatus: `ttrl status`, what a run has done and is doing, from its ledger. The model need not be on this machine.
 
 import Base
 import Ledger
@@ -7,9 +7,11 @@ import Platform
 import Records
 import RunReading
 import Runs
+import Settings
 
 struct RunStatus {
-  private let run: Run
+  private let directory: RunDirectory
+  private let stepCount: Int
   private let history: RunHistory
   private let rounds: [(round: StoredRound, settled: Int)]
   private let workers: [StoredWorker]
@@ -18,21 +20,27 @@ struct RunStatus {
   private let note: FleetNote?
   /// Of the run's processes on this machine.
   private let listeners: [RunListener]
-  private let isFinished: Bool
+  private let condition: RunCondition
+  /// What a run that ended before its end says first.
+  private let banner: Banner?
   /// Closed rounds of a finished run that have a slot which is neither settled nor unneeded. If there is one, the
   /// ledger is damaged.
   private let unbalanced: [RoundID]
 
-  init(_ run: Run, _ ledger: Ledger) throws {
-    self.run = run
+  init(_ directory: RunDirectory, _ manifest: RunManifest, _ ledger: Ledger) throws {
+    self.directory = directory
+    stepCount = Int(manifest.settings.method.steps)
     history = try RunSummary.history(ledger)
     rounds = try ledger.openRounds().map { ($0, try ledger.accountedCount(of: $0.id)) }
     workers = try ledger.workers()
     policies = try ledger.policies()
-    note = FleetNote(of: run.directory, now: WallClock.seconds())
-    listeners = RunListener.of(run.directory)
+    listeners = RunListener.of(directory)
+    let now = WallClock.seconds()
+    note = FleetNote(of: directory, now: now)
     // The guard can end a run before its last step.
-    isFinished = history.delivered != nil || history.steps.count == Int(run.method.steps) && rounds.isEmpty
+    let isFinished = history.delivered != nil || history.steps.count == stepCount && rounds.isEmpty
+    condition = RunCondition(of: directory, isFinished: isFinished, now: now)
+    banner = Banner(condition, path: directory.path, now: now)
     unbalanced = isFinished ? try ledger.unbalancedRounds() : []
   }
 
@@ -41,13 +49,13 @@ struct RunStatus {
 
   /// What the run waits for, in words; the first thing, if it waits for several.
   private var waiting: String {
-    if isFinished { return "nothing: the run is finished" }
-    guard let note else { return "a coordinator: none is running" }
+    if let rest = condition.rest { return rest }
+    guard let note else { return "the coordinator, to start" }
     return note.waits.first.map(Self.sentence) ?? "nothing, as far as the coordinator knows"
   }
 
   /// Empty if no coordinator is running.
-  private var waits: [FleetNote.Wait] { note?.waits ?? [] }
+  private var waits: [FleetNote.Wait] { condition.isGoingOn ? note?.waits ?? [] : [] }
 
   private static func sentence(_ wait: FleetNote.Wait) -> String {
     let duration = Figures.duration(seconds: wait.seconds)
@@ -58,9 +66,10 @@ struct RunStatus {
 
   var json: JSON {
     [
-      "run": .string(run.directory.path), "steps_done": .int(history.steps.count),
-      "steps": .int(Int(run.method.steps)), "policy": .int(Int(policies.last?.version.number ?? 0)),
-      "finished": .bool(isFinished), "waits_for": .string(waiting), "balanced": .bool(isBalanced),
+      "run": .string(directory.path), "steps_done": .int(history.steps.count),
+      "steps": .int(stepCount), "policy": .int(Int(policies.last?.version.number ?? 0)),
+      "finished": .bool(condition == .finished), "state": .string(condition.name), "banner": banner?.json ?? .null,
+      "waits_for": .string(waiting), "balanced": .bool(isBalanced),
       "waits": .array(waits.map(\.json)), "listeners": .array(listeners.map(\.json)),
       "open_rounds": .array(
         rounds.map { round, settled in
@@ -77,21 +86,25 @@ struct RunStatus {
   }
 
   var text: String {
-    var lines = [
-      "run       \(run.directory.path.visible)", "steps     \(history.steps.count) of \(run.method.steps)",
+    var lines = ["run       \(directory.path.visible)"]
+    lines += banner?.lines.map(\.visible) ?? ["state     \(condition.name)"]
+    lines += [
+      "steps     \(Figures.grouped(history.steps.count)) of \(Figures.grouped(stepCount)) done",
       "policy    \(policies.last?.version.number ?? 0)",
     ]
-    if isFinished || note == nil {
-      lines.append("waits for \(waiting)")
-    } else {
-      lines += waits.map { "waits     \(Self.sentence($0))" }
+    if condition.isGoingOn {
+      lines += waits.isEmpty ? ["waits for \(waiting)"] : waits.map { "waits     \(Self.sentence($0))" }
     }
     for round in unbalanced { lines.append("DAMAGED   \(round): not every slot is accounted for") }
-    for (round, settled) in rounds { lines.append("open      \(round.id): \(settled) of \(round.slots) slots settled") }
+    for (round, settled) in rounds {
+      let slots = Figures.count(round.slots, "slot")
+      lines.append("open      \(round.id): \(Figures.grouped(settled)) of \(slots) settled")
+    }
     for worker in workers {
       let state = worker.leftAt == nil ? "connected" : "left (\(worker.leftBecause?.visible ?? "unknown"))"
       lines.append(
-        "worker    \(worker.name.visible): \(state), \(worker.trajectories) trajectories, \(worker.tokens) tokens")
+        "worker    \(worker.name.visible): \(state), \(Figures.count(worker.trajectories, "response")), "
+          + Figures.count(worker.tokens, "token"))
     }
     lines += listeners.map { "listens   \($0.text)" }
     return lines.joined(separator: "\n")

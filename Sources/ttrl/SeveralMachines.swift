@@ -200,9 +200,7 @@ final class SeveralMachines: ProcessPlan {
   func commands(in context: LaunchContext) throws -> String {
     try processes(in: context).map { process in
       let command = try process.command()
-      let words = ([command.program] + command.arguments).map { word in
-        word.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+".contains($0) } ? word : ShellWord.quoted(word)
-      }
+      let words = ([command.program] + command.arguments).map(Reach.word)
       return "\(process.name):\n  " + words.joined(separator: " ")
     }.joined(separator: "\n")
   }

@@ -1,12 +1,14 @@
 // StatusCommand: `ttrl status`, once or continuously.
 //
 // With --watch it shows what `ttrl train` shows, of a run that another process runs: a block on a terminal, a line per
-// step into a pipe, until the run is finished or Ctrl-C. It only has to be able to read the run's directory.
+// step into a pipe, until the run is finished, has failed or was stopped, or Ctrl-C. It only has to be able to read the
+// run's directory.
 
 import Base
 import Commands
 import Foundation
 import Ledger
+import Observatory
 import Platform
 import Records
 import Runs
@@ -16,9 +18,9 @@ extension Command {
   @Sendable static func status(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
     if settings.isWatching { return try watch(directory) }
-    let run = try Run(opening: directory)
-    let ledger = try Ledger(path: run.directory.ledger, mode: .readOnly)
-    let status = try RunStatus(run, ledger)
+    let manifest = try RunManifest(reading: directory)
+    let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
+    let status = try RunStatus(directory, manifest, ledger)
     if call.isJSON { showJSON(status.json.text()) } else { show(status.text) }
     return status.isBalanced ? ExitStatus.done : ExitStatus.failed
   }
@@ -40,6 +42,11 @@ extension Command {
       if progress.isFinished {
         progress.finish(keepingBlock: true)
         return ExitStatus.done
+      }
+      if let banner = progress.endingBanner {
+        progress.finish()
+        progress.say(banner.text)
+        return ExitStatus.failed
       }
       loop.run(until: MonotonicClock.now() + .seconds(1))
     }

@@ -3,13 +3,15 @@
 // It starts a coordinator and the processes of the plan: workers and the learner's MPI job, here or elsewhere. It
 // starts a process that dies again, shows progress from the run's own files, and stops everything when it is asked to.
 // It has no part in the run's work: if it is killed, the others die with it, and the same command continues where the
-// ledger ends.
+// ledger ends. If it ends the run before its end, it records why (RunEnding), for those who look at the run later.
 
 import Base
 import Ceilings
 import Commands
 import Foundation
+import Observatory
 import Platform
+import Records
 import Runs
 import Settings
 
@@ -19,12 +21,15 @@ final class Supervisor {
   /// Path of the key for all processes, or `OperationSettings.plainTCP`.
   private let key: String
   private let plan: any ProcessPlan
+  private let isTraining: Bool
   /// Held while the supervisor runs; `ttrl stop` finds it by this lock.
   private let lock: RunLock
   private let loop: EventLoop
   private var processes: [SupervisedProcess] = []
   private var address: HostPort?
   private var outcome: Int32?
+  /// Why the run ends before its end.
+  private var ending: RunEnding?
   private var isStopping = false
   private let progress: ProgressView
   private let page: PageKeeper
@@ -38,6 +43,7 @@ final class Supervisor {
     self.settings = settings
     self.key = key
     self.plan = plan
+    isTraining = steps > 0
     lock = try RunLock(directory: directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     loop = try EventLoop()
     let progress = ProgressView(directory, steps: Int(steps))
@@ -51,6 +57,7 @@ final class Supervisor {
   /// - Returns: the exit status.
   /// - Throws: if the first process cannot be started.
   func run() throws -> Int32 {
+    RunEnding.clear(directory)
     try Files.createDirectory(directory.logs)
     try? Files.removeTree(directory.address)
     try loop.onSignals([Signal.interrupt, Signal.terminate, Signal.hangup]) { _ in self.interrupt() }
@@ -63,6 +70,7 @@ final class Supervisor {
     while outcome == nil { loop.run() }
     stopAll()
     progress.finish()
+    if let ending, let banner = Banner(.ended(ending), path: directory.path) { progress.say("\n" + banner.text) }
     return outcome ?? ExitStatus.failed
   }
 
@@ -99,7 +107,7 @@ final class Supervisor {
       do {
         try self.spawn(process)
       } catch {
-        self.fail("\(process.name) cannot be started: \(error)")
+        self.fail("\(process.name) cannot be started", reason: "\(error)", of: process)
       }
     }
     if let prepare = process.prepare { prepare(begin) } else { begin() }
@@ -181,13 +189,36 @@ final class Supervisor {
   /// The role's own error tells the user what is wrong.
   private func giveUp(on process: SupervisedProcess, _ how: String) {
     let words = LastWords.of(process.role, log: log(of: process), from: process.logBytes)
-    fail("\(process.name) \(how): \(words)\nFinished work is kept: fix the cause and give the same command again.")
+    fail("\(process.name) \(how)", reason: words, of: process)
   }
 
-  private func fail(_ text: String) {
-    progress.say(text)
-    outcome = ExitStatus.failed
+  private func fail(_ what: String, reason: String, of process: SupervisedProcess? = nil) {
+    guard outcome == nil else { return }
+    progress.say("\(what); stopping the run")
+    end(
+      RunEnding(
+        .failed, time: WallClock.seconds(), process: process?.name, what: what, reason: reason,
+        log: process.map { "\(RunDirectory.logsName)/\($0.name).log" }, next: continuation), ExitStatus.failed)
+  }
+
+  /// Records why the run ends, and ends it.
+  private func end(_ ending: RunEnding, _ status: Int32) {
+    self.ending = ending
+    do {
+      try ending.write(to: directory)
+    } catch {
+      progress.say("the reason cannot be recorded: \(error)")
+    }
+    outcome = status
     loop.stop()
+  }
+
+  /// The command that continues the run. What is only evaluated has no directory that stays.
+  private var continuation: String {
+    guard isTraining else { return "the same command" }
+    let hosts = settings.operation.hosts
+    let command = hosts.isEmpty ? "ttrl train" : "ttrl launch --hosts \(Reach.word(hosts))"
+    return "\(command) --run \(Reach.word(directory.path))"
   }
 
   /// Workers and learners need the coordinator's address, which the coordinator writes when it listens.
@@ -206,7 +237,7 @@ final class Supervisor {
       for process in try plan.processes(in: try context()) { start(process) }
       watchPlan()
     } catch {
-      fail("\(error)")
+      fail("the run's processes cannot be started", reason: "\(error)")
     }
   }
 
@@ -235,7 +266,7 @@ final class Supervisor {
         start(process)
       }
     } catch {
-      fail("\(error)")
+      fail("the run's processes cannot be started", reason: "\(error)")
     }
   }
 
@@ -244,8 +275,9 @@ final class Supervisor {
   private func interrupt() {
     guard outcome == nil else { return }
     progress.say("stopping; finished work is kept, and the same command continues the run")
-    outcome = ExitStatus.interrupted
-    loop.stop()
+    end(
+      RunEnding(.stopped, time: WallClock.seconds(), what: progress.stepsDone, next: continuation),
+      ExitStatus.interrupted)
   }
 
   /// Terminates all processes, and kills those that are still there after 5 s. Everything that matters is durable.
@@ -261,6 +293,8 @@ final class Supervisor {
     signalAll(Signal.kill)
     while processes.contains(where: { $0.child != nil }) { loop.run(until: MonotonicClock.now() + .milliseconds(50)) }
     try? Files.removeTree(directory.address)
+    // A coordinator that was killed leaves its last note, which would say for seconds that it is at work.
+    try? Files.removeTree(directory.fleet)
   }
 
   private func signalAll(_ number: Int32) { for process in processes { process.child?.signal(number) } }

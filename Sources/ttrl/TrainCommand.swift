@@ -186,8 +186,25 @@ extension Command {
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)
     let key = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
-    return try CoordinatorShell(try Run(opening: directory), key: key).serve(
-      on: try HostPort(parsing: operation.listen))
+    let shell = try CoordinatorShell(try Run(opening: directory), key: key)
+    // Under `train` and `launch`, their process records how the run ends.
+    guard !directory.isSupervised else { return try shell.serve(on: try HostPort(parsing: operation.listen)) }
+    let next = "ttrl coordinator --run \(Reach.word(directory.path)), with its workers and its learner"
+    RunEnding.clear(directory)
+    do {
+      let status = try shell.serve(on: try HostPort(parsing: operation.listen))
+      if status == ExitStatus.interrupted {
+        try? RunEnding(.stopped, time: WallClock.seconds(), what: "its coordinator was stopped", next: next)
+          .write(to: directory)
+      }
+      return status
+    } catch {
+      try? RunEnding(
+        .failed, time: WallClock.seconds(), process: "coordinator", what: "coordinator failed", reason: "\(error)",
+        next: next
+      ).write(to: directory)
+      throw error
+    }
   }
 
   @Sendable static func worker(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {

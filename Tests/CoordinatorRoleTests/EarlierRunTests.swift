@@ -70,6 +70,27 @@ import Testing
     #expect(text.contains("row of step 1 cannot be read") && text.contains("majority_ratio"), "\(text)")
   }
 
+  @Test func `a ledger that stays unreadable is said, after it was read again`() throws {
+    let copy = try Copy()
+    let watch = RunWatch(copy.directory)
+    while watch.refresh() {}
+    #expect(watch.view.problem == nil)
+    try Files.write("no ledger", to: copy.directory.ledger)
+    let other = RunWatch(copy.directory)
+    other.refresh()
+    #expect(other.view.problem == nil, "one look can meet a ledger that is being made")
+    for _ in 0..<3 { other.refresh() }
+    #expect(other.view.problem?.contains(copy.directory.ledger) == true, "\(other.view.problem ?? "nothing is said")")
+  }
+
+  @Test func `a watcher sees that a run is kept running, and takes no lock`() throws {
+    let copy = try Copy()
+    #expect(!copy.directory.isSupervised)
+    let lock = try RunLock(directory: copy.directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
+    #expect(copy.directory.isSupervised)
+    withExtendedLifetime(lock) {}
+  }
+
   @Test func `the page has its figures under their present names`() throws {
     let copy = try Copy()
     let watch = RunWatch(copy.directory)

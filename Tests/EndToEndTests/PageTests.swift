@@ -6,21 +6,21 @@ import Testing
 extension EndToEnd {
   @Suite struct PageTests {
     /// A page of a directory, on a port of its own.
-    private static func serve(_ directory: String, _ extra: [String] = []) throws -> (page: Running, url: String) {
+    static func serve(_ directory: String, _ extra: [String] = []) throws -> (page: Running, url: String) {
       let page = try Running(["page", "--run", directory] + extra)
       #expect(eventually { page.errors.contains("page: http://") || !page.isRunning }, "\(page.errors)")
       let line = try #require(page.errors.split(separator: "\n").first { $0.hasPrefix("page: ") })
       return (page, String(line.dropFirst("page: ".count)))
     }
 
-    private struct Answer {
+    struct Answer {
       let status: Int
       let body: String
       let headers: [String: String]
     }
 
     /// Over a socket of our own, so that nothing is added to what is sent.
-    private static func get(
+    static func get(
       _ url: String, _ path: String, headers: [String] = [], host: String? = nil, post: String? = nil
     ) throws -> Answer {
       let address = url.dropFirst("http://".count).dropLast()
@@ -70,7 +70,7 @@ extension EndToEnd {
       return String(decoding: bytes, as: UTF8.self)
     }
 
-    private static func json(_ answer: Answer) throws -> [String: Any] {
+    static func json(_ answer: Answer) throws -> [String: Any] {
       try #require(answer.status == 200, "\(answer.body)")
       return try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
     }
@@ -129,6 +129,48 @@ extension EndToEnd {
       #expect((response["worker"] as? String)?.hasPrefix("worker-") == true)
     }
 
+    @Test func `each response has its answer, verdict, reward and training, as the step counted them`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
+      defer { page.signal(SIGTERM) }
+      let step = try Self.json(try Self.get(url, "/api/step?step=1"))
+      for record in try #require(step["prompts"] as? [[String: Any]]) {
+        let prompt = try #require(record["prompt"] as? Int)
+        var all: [[String: Any]] = []
+        while all.count < 32 {
+          let path = "/api/responses?prompt=\(prompt)&step=1&offset=\(all.count)"
+          let some = try #require(try Self.json(try Self.get(url, path))["responses"] as? [[String: Any]])
+          try #require(!some.isEmpty)
+          all += some
+        }
+        #expect(all.count { $0["reward"] as? Double == 1 } == record["label_votes"] as? Int)
+        #expect(all.count { $0["right"] as? Bool == true } == record["right"] as? Int)
+        #expect(all.count { $0["answer"] is NSNull } == record["no_answer"] as? Int)
+        let hasSignal = record["zero_advantage"] as? Bool == false
+        #expect(all.count { $0["training"] as? String == "trained on" } == (hasSignal ? 8 : 0))
+        #expect(all.count { $0["training"] as? String == "not drawn for training" } == 24)
+      }
+    }
+
+    @Test func `prompts are found by text or id, chosen by their votes, and sorted`() throws {
+      try #require(SmallRun.undisturbed != nil)
+      let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
+      defer { page.signal(SIGTERM) }
+      func prompts(_ query: String) throws -> [[String: Any]] {
+        try #require(try Self.json(try Self.get(url, "/api/prompts?limit=200&" + query))["prompts"] as? [[String: Any]])
+      }
+      let all = try prompts("")
+      let seventh = try #require(all[7]["id"] as? String)
+      #expect(try prompts("find=" + seventh.uppercased()).contains { $0["id"] as? String == seventh })
+      let question = try #require(all[7]["question"] as? String)
+      #expect(try prompts("find=" + question.replacingOccurrences(of: "+", with: "%2B")).count == 1)
+      #expect(try prompts("find=%25';--").isEmpty)
+      let unvisited = try prompts("show=unvisited")
+      #expect(unvisited.allSatisfy { $0["visits"] as? Int == 0 } && !unvisited.isEmpty && unvisited.count < all.count)
+      let shares = try prompts("order=agreement").compactMap { ($0["last"] as? [String: Any])?["share"] as? Double }
+      #expect(shares == shares.sorted() && shares.count + unvisited.count == all.count)
+    }
+
     @Test func `the lists have every worker with what it sampled, every event and every setting`() throws {
       try #require(SmallRun.undisturbed != nil)
       let (page, url) = try Self.serve(SmallRun.undisturbedDirectory)
@@ -147,6 +189,9 @@ extension EndToEnd {
       #expect(events.contains { $0["kind"] as? String == "worker.joined" })
       let settings = try #require(try Self.json(try Self.get(url, "/api/settings"))["settings"] as? [String: String])
       #expect(settings["steps"] == "\(SmallRun.steps)" && settings["votes"] == "32")
+      let chosen = try #require(try Self.json(try Self.get(url, "/api/settings"))["chosen"] as? [String])
+      let expected = ["steps", "prompts-per-step", "votes", "train-samples", "mini-batch", "eval", "eval-every"]
+      #expect(chosen == expected, "\(chosen)")
     }
 
     @Test func `what is not there, or makes no sense, is refused with a sentence`() throws {
@@ -157,6 +202,8 @@ extension EndToEnd {
         let answer = try Self.get(url, path)
         #expect(answer.status == 404 && answer.body.contains("there is"), "\(path): \(answer.status) \(answer.body)")
       }
+      #expect(try Self.get(url, "/api/prompt?id=999").body.contains("there is no prompt \"999\"; the run has "))
+      #expect(try Self.get(url, "/api/step?step=4").body.contains("steps 0 to 3 are done"))
       #expect(try Self.get(url, "/api/prompts?offset=99999999999999999999&limit=-5").status == 200)
       #expect(try Self.get(url, "/", post: "x=y").status == 405)
       #expect(try Self.get(url, "/enter", post: String(repeating: "x", count: 5000)).status == 413)
@@ -273,7 +320,10 @@ extension EndToEnd {
       _ = try SmallRun.finish(["--seed", "1"], in: other)
       let different = try Program.run(["diff", first, other])
       #expect(different.status == 1, "\(different.output)")
-      for word in ["setting seed: 0 here, 1 there", "first response that differs: step 1", "policy version 1 on"] {
+      for word in [
+        "setting seed: 0 here, 1 there", "first response that differs: step 0, prompt #",
+        "policy version 1 on",
+      ] {
         #expect(different.output.contains(word), "\(word) is missing in\n\(different.output)")
       }
       let step = textOfFile(first + "/metrics.jsonl").split(separator: "\n").first { $0.contains("\"step\":0") } ?? ""
@@ -291,7 +341,7 @@ extension EndToEnd {
     @Test func `status watches a finished run to its end, in plain lines when piped`() throws {
       try #require(SmallRun.undisturbed != nil)
       let outcome = try Program.run(["status", "--run", SmallRun.undisturbedDirectory, "--watch"])
-      #expect(outcome.status == 0 && outcome.errors.contains("step 4/4"))
+      #expect(outcome.status == 0 && outcome.errors.contains("step 3  4 of 4 done"))
       #expect(!outcome.errors.contains("\u{1B}"), "escape sequences went into a pipe")
     }
 

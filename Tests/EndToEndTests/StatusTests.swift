@@ -24,15 +24,16 @@ extension EndToEnd {
       #expect(areThere, "\(waits)")
       #expect(
         waits.map { "\($0["waiter"] ?? "") < \($0["awaited"] ?? "")" } == [
-          "learner < step 1", "step 1 < a worker to connect",
+          "learner < step 0", "step 0 < a worker to connect",
         ])
       let text = try Program.run(["status", "--run", run]).output
       #expect(
-        text.contains("step 1 waits for a worker to connect, 256 slots: 0 promised, 256 not yet, for "), "\(text)")
+        text.contains("step 0 waits for a worker to connect, 256 slots: 0 promised, 256 not yet, for "), "\(text)")
       running.signal(SIGTERM)
       _ = running.wait()
       let after = try status()
-      #expect(after["waits_for"] as? String == "a coordinator: none is running" && after["balanced"] as? Bool == true)
+      #expect(after["waits_for"] as? String == "nothing: the run was stopped" && after["balanced"] as? Bool == true)
+      #expect(after["state"] as? String == "stopped")
     }
 
     @Test func `a worker's name is shown on one line, and a terminal executes nothing in it`() throws {

@@ -9,7 +9,7 @@ import Testing
     var view = RunView()
     (view.path, view.stepCount, view.now, view.isAlive) = ("/runs/demo", 240, 1000, true)
     view.page = "http://127.0.0.1:4000/"
-    view.openRounds = [RunView.OpenRound(name: "step 121", isTraining: true, step: 120, slots: 512, settled: 128)]
+    view.openRounds = [RunView.OpenRound(name: "step 120", isTraining: true, step: 120, slots: 512, settled: 128)]
     view.samplingRate = 24_310
     view.peak = (48_620, 20_000)
     view.tokens = 1_234_567
@@ -32,7 +32,8 @@ import Testing
   @Test func `it shows progress, accuracy, warning signs, speed, workers and events`() {
     let text = Self.lines(Self.view(), width: 120).joined(separator: "\n")
     let words = [
-      "/runs/demo", "page http://127.0.0.1:4000/", "120/240", "50%", "left", "128/512", "pass@1", "majority", "entropy",
+      "/runs/demo", "page http://127.0.0.1:4000/", "120 of 240 done", "50%", "left", "128 of 512", "pass@1", "majority",
+      "entropy",
       "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training", "3 workers", "12 leases of 192 slots",
       "behind: cyd",
       "10 s ago  worker.joined  ada", "training questions: pass@1",

@@ -2,9 +2,12 @@
 
 import Base
 import Observatory
+import Records
 import Testing
 
-private let settings: [(name: String, value: String)] = [("model", "models/tiny"), ("data", "q.jsonl"), ("seed", "1")]
+private let settings = [("model", "models/tiny"), ("data", "q.jsonl"), ("seed", "1")].map {
+  ShownSetting(name: $0.0, value: $0.1)
+}
 
 /// Every number in the attributes of the page's drawings, as text.
 func figuresOfDrawings(in page: String) -> [String] {
@@ -63,7 +66,8 @@ extension Substring {
   private func page(_ history: RunHistory, questions: [String] = []) -> String {
     let summary = Summary.json(
       history, wallSeconds: 90, weightsSHA256: "ab12", stateSHA256: nil, settings: [:], versions: ["oneDNN": "2.6.3"])
-    return Report.html(history, summary: summary, settings: settings, questions: questions)
+    let prompts = questions.enumerated().map { PromptText(index: $0, id: nil, question: $1, answer: nil) }
+    return Report.html(history, summary: summary, settings: settings, questions: prompts)
   }
 
   @Test(arguments: runs.indices) func `any run gives balanced HTML whose drawings hold only numbers`(index: Int) {
@@ -104,7 +108,11 @@ extension Substring {
     history.add(["kind": "step", "step": 0, "majority_ratio": 0.5, "prompts": [prompt]])
     let html = Report.html(
       history, summary: ["weights_sha256": .string(evil), "versions": .object([.init(evil, .string(evil))])],
-      settings: [("model", evil), (evil, evil)], questions: [evil])
+      settings: [ShownSetting(name: "model", value: evil), ShownSetting(name: evil, value: evil)],
+      questions: [PromptText(index: 0, id: evil, question: evil, answer: evil)],
+      progress: RunProgress(
+        stepCount: 1,
+        condition: .ended(RunEnding(.failed, time: 0, what: evil, reason: evil, log: evil, next: evil)), path: evil))
     #expect(!html.contains("<script>alert") && !html.contains("onload='x'") && !html.contains("\" onload"))
     #expect(!html.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" })
     #expect(
@@ -184,6 +192,17 @@ extension Substring {
     #expect(svg.contains("data-x=\"0 2 3\" data-v=\"0.5000 0.0000 1.0000\""))
     #expect(svg.contains("<path class=\"line\" d=\"M50 72L50 72M150 122L150 122L200 22\"/>"), "a gap stays a gap")
     #expect(svg.contains(">label 100.0%</text>"))
+  }
+
+  @Test func `labels are right of the plot, also of lines that end at its left edge`() throws {
+    let first = Series(
+      name: "n", label: "early", ink: .reward, mark: .ring, points: [Series.Point(step: 0, value: 0.5)])
+    let chart = Chart(ChartDescription("T", "", curves: []), series: [series([0.5, 0.4, 0.6, 1]), first])
+    let svg = chart.svg(steps: 0...3, width: 300, height: 158, margins: .init(left: 50, right: 50), style: "s").text
+    let places = svg.split(separator: "<text class=\"label").dropFirst().compactMap { part in
+      part.split(separator: "x=\"").dropFirst().first?.prefix { $0 != "\"" }
+    }
+    #expect(places.count == 2 && places.allSatisfy { Double($0) ?? 0 > 250 }, "\(places)")
   }
 
   @Test func `axes begin at zero and end on a round number`() {

@@ -189,6 +189,39 @@ private func silent(truncated: Double) -> RunHistory {
         """)
   }
 
+  /// `--eval-samples 8`: no maj@16, but answers, and the vote of all samples.
+  @Test(arguments: [8, 1]) func `few samples compare with the vote of all of them; answers are not called unknown`(
+    samples: Int
+  ) {
+    func line(_ policy: Int, _ right: [Bool]) -> JSON {
+      [
+        "kind": "evaluation", "policy": .int(policy), "set": "train", "pass@1": 0.25, "majority_ratio": 0.5,
+        "samples": .int(samples), "prompts": .int(right.count),
+        "by_prompt": .array(
+          right.enumerated().map { ["prompt": .int($0), "label": "q:1", "label_right": .bool($1)] }),
+      ]
+    }
+    var history = RunHistory()
+    history.add(line(0, [true, false, false, false]))
+    history.add(line(4, [true, true, false, false]))
+    let text = FinalTable.text(history)
+    #expect(!text.contains("no answers are known"), "\(text)")
+    #expect(
+      text.contains(
+        samples == 8
+          ? "base model's majority vote on the training questions, maj@8: 25.0%\npass@1 after training is equal to it\n"
+          : "no majority vote of the base model to compare with: it needs --eval-samples 2 or more (this run: 1)\n"),
+      "\(text)")
+  }
+
+  @Test func `a set without answers is named where another set has some`() {
+    var history = blind
+    history.add(["kind": "evaluation", "policy": 1, "set": "held_out", "pass@1": 0.5])
+    #expect(
+      FinalTable.text(history).hasSuffix(
+        "no answers are known for the training questions: only agreement could be measured on them\n"))
+  }
+
   @Test func `nothing evaluated is no table`() {
     #expect(FinalTable.text(RunHistory()) == "")
   }
@@ -217,16 +250,16 @@ private func silent(truncated: Double) -> RunHistory {
     let lines = known.steps.map { ProgressLine.text(for: $0, of: 100, secondsLeft: 3725) }
     #expect(
       lines == [
-        "step   1/100  pass  32.0%  label  62.5%  majority  35.5%  no answer  12.2%  12,346 tokens/s  12 s  "
-          + "1 h 02 min left",
-        "step   2/100  pass  90.0%  label 100.0%  majority  90.0%  logprob gap 1e-4  2 skipped updates  "
+        "step   0    1 of 100 done  pass  32.0%  label  62.5%  majority  35.5%  no answer  12.2%  12,346 tokens/s  "
+          + "12 s  1 h 02 min left",
+        "step   1    2 of 100 done  pass  90.0%  label 100.0%  majority  90.0%  logprob gap 1e-4  2 skipped updates  "
           + "600 tokens/s  3.0 s  1 h 02 min left",
       ])
   }
 
   @Test func `without answers it shows agreement, and the last step has no time left`() throws {
     let step = try #require(blind.steps.first)
-    #expect(ProgressLine.text(for: step, of: 1, secondsLeft: 0) == "step 1/1  majority  36.0%")
+    #expect(ProgressLine.text(for: step, of: 1, secondsLeft: 0) == "step 0  1 of 1 done  majority  36.0%")
   }
 }
 

@@ -10,7 +10,7 @@ import Testing
     members: [
       FleetNote.Member(
         name: "ada", isWorker: true, connected: 60, silence: 0.5, tokens: 12, leases: 2, slots: 5,
-        holding: "step 1, prompt 3", stillness: 7),
+        holding: "step 1, prompt #3", stillness: 7),
       FleetNote.Member(
         name: "learner", isWorker: false, connected: 61, silence: 1, tokens: 0, leases: 0, slots: 0, holding: nil,
         stillness: 0),

@@ -103,7 +103,7 @@ package final class Generator {
   /// Queues samples.
   /// - Throws: `.emptyPrompt`, `.tokenOutsideVocabulary`.
   package func add(_ request: GenerationRequest) throws(ModelError) {
-    let source = "prompt \(request.promptIndex)"
+    let source = "prompt #\(request.promptIndex)"
     guard !request.prompt.isEmpty else { throw .emptyPrompt(source: source) }
     let vocabulary = 0..<Int32(configuration.vocabularySize)
     if let token = request.prompt.first(where: { !vocabulary.contains($0) }) {
@@ -227,7 +227,7 @@ package final class Generator {
     x.row(0).copy(from: x.row(last))
     try transformer.logits(model, x: x, count: 1, normed: transformer.normed, into: logits)
     guard let drawnFrom = transformer.distributions(of: logits, count: 1, distribution)[0] else {
-      throw .notFinite(source: "prompt \(request.promptIndex) with policy \(policy)")
+      throw .notFinite(source: "prompt #\(request.promptIndex) with policy \(policy)")
     }
     let z = Floats(count: configuration.vocabularySize)
     z.copy(from: logits.row(0))

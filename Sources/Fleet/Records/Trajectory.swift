@@ -73,9 +73,7 @@ package struct RoundID: Comparable, Hashable, Sendable, CustomStringConvertible 
     (left.step, left.purpose.rawValue, left.set.rawValue) < (right.step, right.purpose.rawValue, right.set.rawValue)
   }
 
-  /// What people call it: they count steps from 1.
-  package var title: String { purpose == .train ? "step \(step + 1)" : description }
-
+  /// Steps are counted from 0, everywhere (docs/style.md).
   package var description: String {
     switch (purpose, set) {
     case (.train, _): "step \(step)"
@@ -104,7 +102,7 @@ package struct Slot: Comparable, Hashable, Sendable, CustomStringConvertible {
     (left.round, left.prompt, left.sample) < (right.round, right.prompt, right.sample)
   }
 
-  package var description: String { "\(round), prompt \(prompt), sample \(sample)" }
+  package var description: String { "\(round), prompt #\(prompt), sample \(sample)" }
 
   /// The random number in [0, 1) that decides the token at `position` (0 is the first response token).
   package func uniform(at position: Int, seed: UInt64) -> Double {

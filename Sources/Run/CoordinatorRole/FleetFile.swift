@@ -45,7 +45,7 @@ extension FleetNote.Member {
     self.init(
       name: member.name, isWorker: member.isWorker, connected: inSeconds(member.connected),
       silence: inSeconds(member.silence), tokens: Int(clamping: member.tokens), leases: member.leases,
-      slots: member.slots, holding: member.holding.map { "\($0.round.title), prompt \($0.prompt)" },
+      slots: member.slots, holding: member.holding.map { "\($0.round), prompt #\($0.prompt)" },
       stillness: inSeconds(member.stillness))
   }
 }
@@ -64,16 +64,16 @@ extension FleetNote.Wait {
 private func words(for cause: FleetWait.Cause) -> (waiter: String, awaited: String, what: String) {
   switch cause {
   case .slots(let round, let leased, let pending, let workers):
-    (round.title, text(of: workers), "\(leased + pending) slots: \(leased) promised, \(pending) not yet")
+    ("\(round)", text(of: workers), "\(leased + pending) slots: \(leased) promised, \(pending) not yet")
   case .lease(let worker, let slots): ("worker \(worker)", "coordinator", "\(slots) slots to sample")
   case .noLearner: ("coordinator", "a learner to connect", "to train")
   case .learnerVersion: ("coordinator", "learner", "to say which policy it holds")
-  case .training(let step): ("coordinator", "learner", "to train \(RoundID.train(step: step).title)")
+  case .training(let step): ("coordinator", "learner", "to train \(RoundID.train(step: step))")
   case .bytes(let version, let received, let total):
     ("coordinator", "learner", "to send policy \(version): \(received) of \(total) bytes")
   case .durability(let version): ("learner", "coordinator", "to make policy \(version) durable")
   case .batch(let step, let isSampling):
-    ("learner", isSampling ? RoundID.train(step: step).title : "coordinator", "its batch")
+    ("learner", isSampling ? "\(RoundID.train(step: step))" : "coordinator", "its batch")
   case .end: ("learner", "coordinator", "the end of the run")
   case .departure(let name): ("coordinator", name, "to leave: the run is finished")
   }

@@ -313,7 +313,7 @@ package final class RunRecorder {
       try ledger.set(delivery.text(), for: .delivered)
       try append(delivery.text())
     }
-    try RunSummary.write(run, ledger: ledger)
+    try RunSummary.write(run.directory, run.settings, ledger: ledger)
     try ModelCardFile.write(run, ledger: ledger)
   }
 }

@@ -8,6 +8,7 @@
 //   metrics.jsonl     one line per step and evaluation
 //   summary.json, report.html   at the end
 //   delivered/        the run's result, if it is not the last checkpoint: a Hugging Face model directory
+//   ending.json       why the run's processes ended before its end (RunEnding)
 //   logs/             one file per process
 //   tensorboard/      event files; page.address and fleet.json are also for programs that watch
 //   cluster.key       the run's own key, if no other was given (ClusterKey)
@@ -29,6 +30,7 @@ package struct RunDirectory: Sendable, Equatable {
   package var summary: String { path + "/summary.json" }
   package var report: String { path + "/report.html" }
   package var delivered: String { path + "/delivered" }
+  package var ending: String { path + "/ending.json" }
   package var key: String { path + "/cluster.key" }
   /// The lock of the process that started the run's processes; the coordinator's is "lock".
   package static let supervisorLock = "lock.supervisor"

@@ -74,7 +74,7 @@ extension RunError {
   /// Why a setting that looks harmless changes the result.
   private static func reason(_ setting: String) -> String {
     switch setting {
-    case "steps": "; the learning rate follows a cosine over all steps, so a run of another length differs from step 1"
+    case "steps": "; the learning rate follows a cosine over all steps, so another length changes all of them"
     case "learners": "; with --reduction fast the order of float sums depends on it (with exact it does not)"
     default: ""
     }

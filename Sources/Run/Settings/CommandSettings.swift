@@ -102,10 +102,10 @@ package struct LookSettings: SettingGroup {
   package var isWatching = false
   /// Where `report` writes the page of several runs.
   package var out = "ttrl-report.html"
-  /// A prompt's index or id.
+  /// A prompt's id, or its index as "#12".
   package var prompt = ""
-  /// From 1; 0 is the prompt's last visit.
-  package var step = 0
+  /// From 0, as in the ledger; nil is the prompt's last visit.
+  package var step: Int?
 
   package init() {}
 }

@@ -110,6 +110,16 @@ extension Kind where Value: FixedWidthInteger {
   }
 }
 
+extension Kind where Value == Int? {
+  /// An integer without a default.
+  static func optionalInteger(_ range: ClosedRange<Int>) -> Kind {
+    let kind = Kind<Int>.integer(range)
+    return Kind(
+      placeholder: kind.placeholder, expected: kind.expected, parse: { text in kind.parse(text).map { .some($0) } },
+      spell: { $0.map { "\($0)" } ?? "" })
+  }
+}
+
 extension Kind where Value: BinaryFloatingPoint & LosslessStringConvertible {
   static func number(_ range: ClosedRange<Value>) -> Kind {
     Kind(

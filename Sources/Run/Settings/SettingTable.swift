@@ -277,11 +277,11 @@ package enum SettingTable {
 
   private static let looking: [Setting] = [
     Setting("out", .text("FILE"), "report: where the page of several runs is written", \LookSettings.out),
-    Setting("prompt", .text("ID"), "explain: which prompt, by its index (from 0) or its id", \LookSettings.prompt),
+    Setting("prompt", .text("ID"), "explain: which prompt, by its id, or by its index as '#12'", \LookSettings.prompt),
     Setting(
-      "step", .integer(0...(1 << 24)), "explain: the step whose responses to show, from 1; 0 is the latest visit",
-      \LookSettings.step),
-    Setting("watch", .flag, "status: show the run until it is finished, or Ctrl-C", \LookSettings.isWatching),
+      "step", .optionalInteger(0...(1 << 24)),
+      "explain: the step whose responses to show, from 0; if not given, the prompt's latest visit", \LookSettings.step),
+    Setting("watch", .flag, "status: show the run until it ends, or Ctrl-C", \LookSettings.isWatching),
     Setting("decode", .flag, "tokenize: from ids to text", \TokenizeSettings.isDecoding),
   ]
 

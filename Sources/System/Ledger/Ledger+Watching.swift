@@ -152,6 +152,26 @@ extension Ledger {
     }
   }
 
+  /// The prompt that has this id; ids are unique.
+  package func prompt(of set: QuestionSet, id: String) throws(LedgerError) -> StoredPrompt? {
+    let found = try database.rows(
+      "SELECT prompt_index FROM prompts WHERE question_set = ? AND id = ?", .text(set.name), .text(id)
+    ) { Int($0.integer(0)) }
+    guard let index = found.first else { return nil }
+    return try prompts(of: set, from: index, limit: 1).first
+  }
+
+  /// The indices, ascending, of the prompts whose id or text contains a text, in any case of its ASCII letters.
+  package func promptIndices(of set: QuestionSet, containing text: String) throws(LedgerError) -> [Int] {
+    try database.rows(
+      """
+      SELECT prompt_index FROM prompts
+      WHERE question_set = ?1 AND (instr(lower(text), lower(?2)) > 0 OR instr(lower(id), lower(?2)) > 0)
+      ORDER BY prompt_index
+      """, .text(set.name), .text(text)
+    ) { Int($0.integer(0)) }
+  }
+
   /// Some of the responses to one prompt in one round, in the order of their samples.
   package func responses(
     to prompt: UInt32, in round: RoundID, from sample: Int, limit: Int

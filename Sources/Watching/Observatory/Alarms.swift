@@ -9,7 +9,7 @@ package struct AlarmOnset: Sendable, Equatable {
 
   /// "guard: few_labels at step 58: there are few distinct labels, … (0.21, limit 0.4)"
   package var text: String {
-    "guard: \(alarm.name) at step \(step + 1): \(AlarmOnset.meaning(of: alarm.name)) "
+    "guard: \(alarm.name) at step \(step): \(AlarmOnset.meaning(of: alarm.name)) "
       + "(\(Figures.short(alarm.value)), limit \(Figures.short(alarm.limit)))"
   }
 

@@ -65,7 +65,8 @@ extension Chart {
   private func drawing(of series: Series, _ plot: Plot) -> Markup {
     let shape = series.mark.isLine ? line(series, plot) : markers(series, plot)
     return """
-      <g class="series \(series.ink.rawValue)" data-name="\(series.name)" data-x="\(steps(of: series))" \
+      <g class="series \(series.ink.rawValue)" data-name="\(series.name)" data-mark="\(series.mark.rawValue)" \
+      data-x="\(steps(of: series))" \
       data-v="\(values(of: series))">\(shape)</g>
 
       """
@@ -137,10 +138,10 @@ extension Chart {
     var markup: Markup = ""
     for (label, y) in zip(labels, heights) {
       let end = (x: plot.x(label.step), y: plot.y(label.value))
-      // Right of the plot, or right of the line's end if that is far from the edge.
-      let x = end.x > plot.right - 40 ? plot.right : end.x
-      // A leader only where the label had to move away from its line.
-      if abs(y - end.y) > 3 {
+      // Right of the plot: inside it, a label would be on the lines.
+      let x = plot.right
+      // A leader only where the label had to move away from a line that ends at the edge.
+      if abs(y - end.y) > 3, end.x > plot.right - 40 {
         markup += "<path class=\"leader\" d=\"M\(at(end.x + 3)) \(at(end.y))L\(at(x + 7)) \(at(y))\"/>"
       }
       markup += """

@@ -20,7 +20,7 @@ package enum Explanation {
   package static func text(
     _ prompt: PromptText, _ track: PromptTrack?, step: Int?, _ responses: [ResponseView], columns: Int
   ) -> String {
-    var lines = ["prompt    \(prompt.index)" + (prompt.id.map { ", \(shown($0, 60))" } ?? "")]
+    var lines = ["prompt    \(shown(prompt.name, 80))"]
     lines += block("question", prompt.question, columns)
     lines.append("answer    \(prompt.answer.map { shown($0, 200) } ?? "unknown") (only figures use it, no reward)")
     guard let track, let last = track.visits.last else {
@@ -46,7 +46,7 @@ package enum Explanation {
     if visit.isFlip { notes.append("flipped") }
     if visit.isTie { notes.append("tie") }
     if visit.hasZeroAdvantage { notes.append("no signal") }
-    let step = padded("\(Int(visit.step) + 1)", to: 8, right: true)
+    let step = padded("\(Int(visit.step))", to: 8, right: true)
     let share = padded(Figures.fixed(visit.share * 100, decimals: 0) + "%", to: 5, right: true)
     let label = track.label(of: visit).map { shown(plain($0), 40) } ?? "none"
     return "\(step)  [\(bar)]\(share)  \(label)" + (notes.isEmpty ? "" : "  (\(notes.joined(separator: ", ")))")
@@ -55,23 +55,25 @@ package enum Explanation {
   private static func responseLines(
     _ responses: [ResponseView], _ visit: PromptTrack.Visit, _ track: PromptTrack, _ step: Int, _ columns: Int
   ) -> [String] {
-    guard !responses.isEmpty else { return ["", "the ledger has no responses of step \(step + 1)"] }
+    guard !responses.isEmpty else { return ["", "the ledger has no responses of step \(step)"] }
     let label = track.label(of: visit)
     var lines = [
-      "",
-      "responses of step \(step + 1), from policy \(step); the label was "
-        + "\(label.map { shown(plain($0), 40) } ?? "none"):",
+      "", "responses of step \(step); the label was \(label.map { shown(plain($0), 40) } ?? "none"):",
     ]
     for response in responses {
-      let vote = response.answer.map { answer in
-        "answers \(shown(plain(answer), 40))" + (answer == label ? ", the label" : "")
-      }
+      let vote =
+        response.answer.map { answer in
+          "answers \(shown(plain(answer), 40))" + (answer == label ? ", the label" : "")
+            + (response.isRight.map { $0 ? ", right" : ", wrong" } ?? "")
+        } ?? (response.isReadable ? "states no answer" : "answer not known")
+      let reward = response.reward.map { ", reward \(Figures.short($0))" } ?? ""
+      let training = response.training.map { ", \($0.rawValue)" } ?? ""
       let probability = exponential(response.logprobSum / Double(max(1, response.tokenCount)))
       lines.append("")
       lines.append(
-        "  sample \(response.sample)  \(vote ?? "states no answer")  \(Figures.count(response.tokenCount, "token")), "
+        "  sample \(response.sample)  \(vote)\(reward)\(training)  \(Figures.count(response.tokenCount, "token")), "
           + "\(Figures.percent(probability)) per token, \(response.finish)"
-          + (response.worker.map { ", by \(shown($0, 40))" } ?? "") + (response.counts ? "" : ", not needed"))
+          + (response.worker.map { ", by \(shown($0, 40))" } ?? ""))
       let text = response.tokens.map(\.text).joined()
       let end = text.count > responseMax ? "…" + text.suffix(responseMax) : text
       lines += wrapped(end, columns - 4).map { "    \($0)" }

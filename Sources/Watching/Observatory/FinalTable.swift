@@ -39,7 +39,7 @@ package enum FinalTable {
     guard let delivered = history.delivered, delivered.rule != "last" else { return "" }
     let what = "delivered: policy \(delivered.policy), in \(delivered.directory)"
     guard let collapse = delivered.collapse else { return "\(what), the best by agreement and distinct labels\n" }
-    return "the guard ended the run after step \(collapse.step + 1): "
+    return "the guard ended the run after step \(collapse.step): "
       + "\(AlarmOnset.meaning(of: collapse.alarm)) (\(collapse.alarm))\n\(what), the best before it\n"
   }
 
@@ -88,9 +88,19 @@ package enum FinalTable {
       : "\(seen) (\(form), check --template, and read some responses with `ttrl generate`)"
   }
 
+  /// What the result is compared with: the base model's majority vote, if it was measured.
   private static func baseMajority(_ outcome: Outcome) -> String {
     guard let base = outcome.baseMajority else {
-      return "no answers are known: only agreement could be measured\n"
+      if !outcome.sets.contains(where: { $0.ends.knowsAnswers }) {
+        return "no answers are known: only agreement could be measured\n"
+      }
+      guard outcome.train.knowsAnswers else {
+        return outcome.train.isEmpty
+          ? "" : "no answers are known for the training questions: only agreement could be measured on them\n"
+      }
+      guard outcome.train.before?.passAt1 != nil else { return "" }
+      let samples = outcome.train.before?.samples.map { " (this run: \($0))" } ?? ""
+      return "no majority vote of the base model to compare with: it needs --eval-samples 2 or more\(samples)\n"
     }
     let line = "base model's majority vote on the training questions, maj@\(base.k): \(Figures.percent(base.value))\n"
     guard let after = outcome.train.after?.passAt1 else { return line }

@@ -27,15 +27,29 @@ package enum LiveView {
   /// Rounds and events that are shown.
   private static let roundsMax = 3
   private static let eventsMax = 4
+  /// Lines of a failed run's reason that are shown; ending.json has all.
+  private static let reasonLinesMax = 4
 
   package static func lines(_ view: RunView, _ digest: RunDigest, on terminal: Terminal) -> [String] {
     let page = Canvas(terminal)
     var lines = [page.row("run", [view.path] + (view.page.isEmpty ? [] : ["page \(view.page)"]))]
-    lines.append(page.row("step", progress(view, digest, page)))
+    if let banner = view.banner {
+      lines.append(page.row(banner.kind.count < 8 ? banner.kind : "ended", [banner.what], isLoud: true))
+      for line in banner.reason.split(separator: "\n").prefix(reasonLinesMax) {
+        lines.append(page.row("reason", [String(line)]))
+      }
+      lines.append(page.row("next", [banner.next]))
+    }
+    if let problem = view.problem {
+      lines.append(page.row("old", ["the run cannot be read now: \(problem)"], isLoud: true))
+    }
+    lines.append(page.row("steps", progress(view, digest, page)))
     for round in view.openRounds.prefix(roundsMax) {
       let share = Double(round.settled) / Double(max(1, round.slots))
       lines.append(
-        page.row("open", [page.bar(share, 12) + " \(round.settled)/\(round.slots)", round.name]))
+        page.row(
+          "open",
+          [page.bar(share, 12) + " \(Figures.grouped(round.settled)) of \(Figures.grouped(round.slots))", round.name]))
     }
     lines.append(page.row("waits", [view.waiting(for: digest)]))
     if !digest.steps.isEmpty {
@@ -57,9 +71,12 @@ package enum LiveView {
   private static func progress(_ view: RunView, _ digest: RunDigest, _ page: Canvas) -> [String] {
     let done = digest.steps.count
     let share = Double(done) / Double(max(1, view.stepCount))
-    var parts = ["\(done)/\(view.stepCount) " + page.bar(share, 24) + " \(Figures.fixed(share * 100, decimals: 0))%"]
-    if view.isFinished {
-      parts.append("finished")
+    var parts = [
+      "\(Figures.grouped(done)) of \(Figures.grouped(view.stepCount)) done " + page.bar(share, 24)
+        + " \(Figures.fixed(share * 100, decimals: 0))%"
+    ]
+    if !view.condition.isGoingOn {
+      parts.append(view.condition.name)
     } else if let left = digest.secondsLeft(ofSteps: view.stepCount) {
       parts.append("\(Figures.duration(seconds: left)) left")
     }
@@ -147,7 +164,7 @@ package enum LiveView {
     if let learner = view.learner {
       parts.append("learner: last message \(Figures.duration(seconds: learner.silence)) ago")
     }
-    if !view.isAlive, !view.isFinished { parts.append("no coordinator is running") }
+    if view.condition == .starting { parts.append("no coordinator is running yet") }
     return parts
   }
 

@@ -28,6 +28,8 @@ package struct Markup: Sendable, Equatable, ExpressibleByStringInterpolation {
   }
 
   static func += (left: inout Markup, right: Markup) { left.text += right.text }
+
+  static func + (left: Markup, right: Markup) -> Markup { "\(left)\(right)" }
 }
 
 extension Markup {

@@ -40,7 +40,8 @@ package struct Comparison: Sendable, Equatable {
     return names.max { ($0.count ?? 0) < ($1.count ?? 0) }?.name
   }
 
-  /// The base model's maj@64, or maj@k for the largest k there is; nil without answers.
+  /// The base model's maj@64, or maj@k for the largest k there is; where no k was evaluated, because there were fewer
+  /// than 16 samples, the vote of all samples. Nil without answers, and for single samples, which are no vote.
   var baseMajority: (k: Int, value: Double)? {
     guard let before else { return nil }
     let counts = before.majorityCounts
@@ -48,7 +49,9 @@ package struct Comparison: Sendable, Equatable {
     for k in order {
       if let value = before.majority(at: k) { return (k, value) }
     }
-    return nil
+    let verdicts = before.labels.compactMap(\.isRight)
+    guard let samples = before.samples, samples > 1, !verdicts.isEmpty else { return nil }
+    return (samples, Double(verdicts.count { $0 }) / Double(verdicts.count))
   }
 
   /// Each question's change of pass@1, from base to latest; empty if the two ends do not list the same questions.
@@ -232,7 +235,7 @@ package enum Labels: String, Sendable {
   case vote, truth, random
 
   /// From a run's settings; TTRL's own way where they do not say.
-  init(settings: [(name: String, value: String)]) {
+  init(settings: [ShownSetting]) {
     self = settings.first { $0.name == "labels" }.flatMap { Labels(rawValue: $0.value) } ?? .vote
   }
 

@@ -18,7 +18,7 @@ package enum PageAnswers {
   static let barsMax = 40
 
   /// The newest state of the run, which every view of the page needs.
-  package static func run(_ view: RunView, _ digest: RunDigest, settings: [(name: String, value: String)]) -> JSON {
+  package static func run(_ view: RunView, _ digest: RunDigest, settings: [ShownSetting]) -> JSON {
     let picked = [
       "model", "data", "labels", "estimator", "votes", "prompts-per-step", "train-samples", "dtype", "seed",
     ]
@@ -26,8 +26,12 @@ package enum PageAnswers {
     return [
       "run": .string(view.path), "now": .double(view.now), "steps_done": .int(digest.steps.count),
       "last_step": .int(digest.lastStep), "steps": .int(view.stepCount), "policy": .int(view.policy),
-      "finished": .bool(view.isFinished), "alive": .bool(view.isAlive), "waits_for": .string(view.waiting(for: digest)),
-      "seconds_left": view.isFinished ? .null : number(digest.secondsLeft(ofSteps: view.stepCount)),
+      "finished": .bool(view.isFinished), "alive": .bool(view.isAlive), "state": .string(view.condition.name),
+      // When it was, not how long ago: the page shows an answer for as long as it does not change.
+      "banner": Banner(view.condition, path: view.path)?.json ?? .null, "ended_at": number(view.endedAt),
+      "problem": .optional(view.problem),
+      "waits_for": .string(view.waiting(for: digest)),
+      "seconds_left": !view.condition.isGoingOn ? .null : number(digest.secondsLeft(ofSteps: view.stepCount)),
       "wall_seconds": number(view.wallSeconds), "counted": .bool(view.isCounted),
       "open_rounds": .array(
         view.openRounds.prefix(rowsMax).map {
@@ -45,7 +49,10 @@ package enum PageAnswers {
       "trajectories": .int(view.trajectories), "tokens": .int(view.tokens), "figures": .object(health),
       "alarms_on": .array((digest.latest?.alarms ?? []).map { .string($0.name) }),
       "alarms": .array(digest.alarms.suffix(20).map { ["step": .int($0.step), "text": .string($0.text)] }),
-      "ends": ends(digest), "delivered": digest.delivered?.line ?? .null,
+      "ends": ends(digest),
+      "base_majority": digest.ends(on: .train).baseMajority.map {
+        ["name": .string("maj@\($0.k)"), "value": .double($0.value)]
+      } ?? .null, "visits": visits(digest), "delivered": digest.delivered?.line ?? .null,
       "events": .array(view.events.prefix(12).map(event)),
       "settings": .object(settings.filter { picked.contains($0.name) }.map { JSON.Member($0.name, .string($0.value)) }),
     ]
@@ -59,6 +66,27 @@ package enum PageAnswers {
         return ends.isEmpty
           ? nil : JSON.Member(set.rawValue, ["before": evaluation(ends.before), "after": evaluation(ends.after)])
       })
+  }
+
+  /// Without evaluations: the votes of training, each prompt's first visit and its last. Null with evaluations, and if
+  /// no prompt was visited twice.
+  private static func visits(_ digest: RunDigest) -> JSON {
+    let tracks = digest.prompts.values.filter { $0.visits.count > 1 }
+    guard digest.evaluations.isEmpty, !tracks.isEmpty else { return .null }
+    func mean(_ values: [Double]) -> JSON {
+      values.isEmpty ? .null : .double(values.reduce(0, +) / Double(values.count))
+    }
+    func end(_ visits: [PromptTrack.Visit]) -> JSON {
+      [
+        "pass@1": mean(visits.compactMap { $0.share(.right) }),
+        "label accuracy": mean(visits.compactMap { $0.isLabelRight.map { $0 ? 1 : 0 } }),
+        "majority ratio": mean(visits.map(\.share)),
+      ]
+    }
+    return [
+      "prompts": .int(tracks.count), "first": end(tracks.compactMap(\.visits.first)),
+      "last": end(tracks.compactMap(\.visits.last)),
+    ]
   }
 
   private static func evaluation(_ record: EvaluationRecord?) -> JSON {

@@ -19,6 +19,9 @@ package struct PromptText: Sendable, Equatable {
     self.question = question
     self.answer = answer
   }
+
+  /// How the prompt is called: by its id, if the question file gives one, and always by its index, from 0.
+  package var name: String { id.map { "\($0) (#\(index))" } ?? "#\(index)" }
 }
 
 /// One response with its tokens.
@@ -39,6 +42,22 @@ package struct ResponseView: Sendable {
   /// Natural log, of all tokens.
   package let logprobSum: Double
   package let entropyMean: Double
+  /// False without the model's tokenizer: then no answer is known.
+  package var isReadable = true
+  /// Whether the answer is the true one; nil if that is not known.
+  package var isRight: Bool?
+  /// nil if it is not known, for example before the step is done.
+  package var reward: Double?
+  /// nil before the step is done.
+  package var training: Training?
+
+  /// What became of a response in the training.
+  package enum Training: String, Sendable {
+    case trained = "trained on"
+    case notDrawn = "not drawn for training"
+    case noSignal = "not trained on: all rewards of the group are equal"
+    case unneeded = "not needed for the vote"
+  }
 
   package init(
     sample: Int, policy: Int, worker: String?, address: String?, finish: String, answer: String?, counts: Bool,
@@ -66,9 +85,12 @@ extension PageAnswers {
   package static let tokensMax = 1000
 
   /// - Parameter texts: the prompts from `offset` on.
-  package static func prompts(_ digest: RunDigest, _ texts: [PromptText], total: Int, from offset: Int) -> JSON {
+  /// - Parameter all: prompts of the run; nil if all are listed.
+  package static func prompts(
+    _ digest: RunDigest, _ texts: [PromptText], total: Int, of all: Int? = nil, from offset: Int
+  ) -> JSON {
     [
-      "total": .int(total), "offset": .int(offset),
+      "total": .int(total), "all": .int(all ?? total), "offset": .int(offset),
       "prompts": .array(texts.prefix(rowsMax).map { row($0, digest.prompts[$0.index]) }),
     ]
   }
@@ -125,11 +147,14 @@ extension PageAnswers {
   }
 
   /// Some responses to one prompt in one step.
-  package static func responses(_ responses: [ResponseView], prompt: Int, step: Int, from sample: Int, seed: String)
-    -> JSON
-  {
+  ///
+  /// - Parameter problem: what is missing to show them whole, in words.
+  package static func responses(
+    _ responses: [ResponseView], prompt: Int, step: Int, from sample: Int, seed: String, problem: String? = nil
+  ) -> JSON {
     [
       "prompt": .int(prompt), "step": .int(step), "from": .int(sample), "seed": .string(seed),
+      "problem": .optional(problem),
       "responses": .array(responses.prefix(responsesMax).map(response)),
     ]
   }
@@ -139,6 +164,8 @@ extension PageAnswers {
     return [
       "sample": .int(response.sample), "policy": .int(response.policy), "worker": .optional(response.worker),
       "address": .optional(response.address), "finish": .string(response.finish), "answer": .optional(response.answer),
+      "readable": .bool(response.isReadable), "right": response.isRight.map { .bool($0) } ?? .null,
+      "reward": number(response.reward), "training": .optional(response.training?.rawValue),
       "counts": .bool(response.counts), "lease": response.lease.map { .int($0) } ?? .null,
       "tokens": .int(response.tokenCount),
       "logprob": number(response.logprobSum), "entropy": number(response.entropyMean),
@@ -172,24 +199,37 @@ extension PageAnswers {
   }
 
   /// A step's whole record, its prompts cut to `rowsMax`.
-  package static func step(_ record: JSON) -> JSON {
+  ///
+  /// - Parameter ids: of the prompts that have one, by index.
+  package static func step(_ record: JSON, ids: SortedMap<Int, String> = SortedMap()) -> JSON {
     guard let members = record.members else { return .null }
     return .object(
       members.map { member in
         guard member.key == "prompts", let all = member.value.elements else { return member }
-        return JSON.Member("prompts", .array(Array(all.prefix(rowsMax))))
+        return JSON.Member("prompts", .array(all.prefix(rowsMax).map { named($0, ids) }))
       } + [JSON.Member("prompt_count", .int(record["prompts"]?.elements?.count ?? 0))])
   }
 
-  /// Settings in their order.
+  private static func named(_ prompt: JSON, _ ids: SortedMap<Int, String>) -> JSON {
+    guard let members = prompt.members, let index = prompt["prompt"]?.int, let id = ids[index] else { return prompt }
+    return .object(members + [JSON.Member("id", .string(id))])
+  }
+
+  /// Settings in their order; `chosen` has the names of those that differ from their defaults.
   package static func settings(
-    _ settings: [(name: String, value: String)], versions: JSON, manifest: [(name: String, value: String)]
+    _ settings: [ShownSetting], versions: JSON, manifest: [(name: String, value: String)]
   ) -> JSON {
     func list(_ pairs: [(name: String, value: String)]) -> JSON {
       .object(pairs.map { JSON.Member($0.name, .string(cut($0.value, 4000))) })
     }
-    return ["settings": list(settings), "versions": versions, "facts": list(manifest)]
+    return [
+      "settings": list(settings.map { ($0.name, $0.value) }),
+      "chosen": .array(ShownSetting.chosen(settings).map { .string($0.name) }), "versions": versions,
+      "facts": list(manifest),
+    ]
   }
 
-  static func cut(_ text: String, _ count: Int) -> String { text.count <= count ? text : text.prefix(count) + "…" }
+  package static func cut(_ text: String, _ count: Int) -> String {
+    text.count <= count ? text : text.prefix(count) + "…"
+  }
 }

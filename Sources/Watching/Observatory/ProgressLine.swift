@@ -5,7 +5,8 @@ package enum ProgressLine {
   /// From this share on, missing answers are a problem that has to be shown.
   static let noAnswerRatioHigh = 0.1
 
-  /// One finished step: its number, its accuracy as far as it is known, its speed, the time that is left.
+  /// One finished step: its number, how many are done, its accuracy as far as it is known, its speed, the time that is
+  /// left.
   ///
   /// - Parameters:
   ///   - step: its record.
@@ -28,7 +29,8 @@ package enum ProgressLine {
 
   private static func position(_ step: Int, of stepCount: Int) -> String {
     let total = "\(stepCount)"
-    return "step \(padded("\(step + 1)", to: total.count, right: true))/\(total)"
+    func field(_ number: Int) -> String { padded("\(number)", to: total.count, right: true) }
+    return "step \(field(step))  \(field(step + 1)) of \(total) done"
   }
 
   private static func field(_ fraction: Double?) -> String { padded(Figures.percent(fraction), to: 6, right: true) }

@@ -7,64 +7,67 @@
 
 package import Base
 
+/// How far the run is, for its report.
+package struct RunProgress: Sendable {
+  package let stepCount: Int
+  package let condition: RunCondition
+  /// The run directory.
+  package let path: String
+
+  package init(stepCount: Int, condition: RunCondition, path: String) {
+    self.stepCount = stepCount
+    self.condition = condition
+    self.path = path
+  }
+}
+
 /// RUN/report.html.
 package enum Report {
   /// - Parameters:
   ///   - summary: the object of summary.json. What it does not have is left out of the page.
   ///   - settings: the resolved settings, in the order in which they are to be listed.
-  ///   - questions: texts by prompt index; empty to show none.
+  ///   - questions: by index, from 0; empty to show none.
   ///   - events: how often each kind of event happened; empty if that is not known.
+  ///   - progress: of a run that may not be finished; nil if that is not known.
   package static func html(
-    _ history: RunHistory, summary: JSON, settings: [(name: String, value: String)], questions: [String] = [],
-    events: [(kind: String, count: Int)] = []
+    _ history: RunHistory, summary: JSON, settings: [ShownSetting], questions: [PromptText] = [],
+    events: [(kind: String, count: Int)] = [], progress: RunProgress? = nil
   ) -> String {
     let outcome = Outcome(history)
     let title = outcome.sentence(history, labels: Labels(settings: settings))
-    let page: Markup = """
-      <!doctype html>
-      <html lang="en">
-      <head>
-      <meta charset="utf-8">
-      <meta name="viewport" content="width=device-width, initial-scale=1">
-      <meta name="referrer" content="no-referrer">
-      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-      script-src 'unsafe-inline'; img-src data:">
-      <link rel="icon" href="data:,">
-      <title>ttrl: \(title)</title>
-      <style>
-      \(Markup.reportStyle)
-      </style>
-      </head>
-      <body>
-      <header>
-      <p class="eyebrow">\(subject(settings))</p>
-      <h1>\(title)</h1>
-      <p class="lead">\(effort(history, summary))</p>
-      \(warnings(history))</header>
-      <main>
-      \(result(outcome))\(curves(history))\(ReportDifficulty.section(outcome))\(agreement(history))\
-      \(cost(history, summary, events))\
-      \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))</main>
-      <script>
-      \(Markup.reportScript)
-      </script>
-      </body>
-      </html>
-
-      """
-    return page.text
+    return ReportDocument.html(
+      title: title,
+      header: """
+        <p class="eyebrow">\(subject(settings))</p>
+        \(state(progress, history))<h1>\(title)</h1>
+        <p class="lead">\(effort(history, summary))</p>
+        \(warnings(history))
+        """,
+      main: """
+        \(result(outcome))\(curves(history))\(ReportDifficulty.section(outcome))\(agreement(history))\
+        \(cost(history, summary, events))\
+        \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))
+        """)
   }
 
   // MARK: Head
 
   /// The model and the questions, as far as the settings say.
-  private static func subject(_ settings: [(name: String, value: String)]) -> String {
+  private static func subject(_ settings: [ShownSetting]) -> String {
     func file(_ name: String, otherwise: String) -> String {
       let value = settings.first { $0.name == name }?.value ?? ""
       return value.split(separator: "/").last.map(String.init) ?? otherwise
     }
     return "ttrl run · \(file("model", otherwise: "the built-in model")) · "
       + file("data", otherwise: "the built-in questions")
+  }
+
+  /// Of a run that is not finished: the banner, or how far it is.
+  private static func state(_ progress: RunProgress?, _ history: RunHistory) -> Markup {
+    guard let progress else { return "" }
+    let done = "\(Figures.grouped(history.steps.count)) of \(Figures.count(progress.stepCount, "step")) done"
+    if let banner = Banner(progress.condition, path: progress.path) { return banner.markup + "<p>\(done).</p>\n" }
+    return progress.condition.isGoingOn ? "<p>The run is going on: \(done).</p>\n" : ""
   }
 
   private static func effort(_ history: RunHistory, _ summary: JSON) -> String {
@@ -246,7 +249,7 @@ package enum Report {
       value.map { "<tr><th>\(name)</th><td class=\"n\">\($0)</td></tr>\n" as Markup }
     }
     let survived = RunPhases.survived([events]).map { row in
-      "<tr><th>\(row.name)</th><td class=\"n\">\(row.counts.reduce(0, +))</td></tr>\n" as Markup
+      "<tr><th>\(row.name)</th><td class=\"n\">\(Figures.grouped(row.counts.reduce(0, +)))</td></tr>\n" as Markup
     }
     return """
       <h2>Time and failures</h2>
@@ -260,7 +263,7 @@ package enum Report {
 
   // MARK: Origin
 
-  private static func origin(_ summary: JSON, _ settings: [(name: String, value: String)]) -> Markup {
+  private static func origin(_ summary: JSON, _ settings: [ShownSetting]) -> Markup {
     var facts: [(String, String)] = []
     for (name, key) in [("weights, SHA-256", "weights_sha256"), ("optimizer state, SHA-256", "state_sha256")] {
       if let value = summary[key]?.string { facts.append((name, value)) }
@@ -276,14 +279,14 @@ package enum Report {
       \(facts.map { "<tr><th>\($0.0)</th><td><code>\($0.1)</code></td></tr>\n" as Markup })</tbody></table>
 
       """
-    let list: Markup =
-      settings.isEmpty
-      ? ""
-      : """
-      <dl class="pairs">
-      \(settings.map { "<div><dt>\($0.name)</dt><dd>\($0.value)</dd></div>\n" as Markup })</dl>
-
-      """
+    let (chosen, defaults) = (ShownSetting.chosen(settings), ShownSetting.defaults(settings))
+    var list: Markup = ""
+    if !chosen.isEmpty { list += "<h3>Settings that differ from their defaults</h3>\n\(ShownSetting.list(chosen))" }
+    if !defaults.isEmpty {
+      list +=
+        "<details><summary>\(Figures.count(defaults.count, "setting")) with their defaults</summary>\n"
+        + ShownSetting.list(defaults) + "</details>\n"
+    }
     guard !facts.isEmpty || !settings.isEmpty else { return "" }
     return "<h2>To repeat it</h2>\n\(identity)\(list)"
   }

@@ -39,33 +39,13 @@ package enum ReportComparison {
   package static func html(_ runs: [ComparedRun]) -> String {
     let runs = Array(runs.prefix(runsMax))
     let title = "\(Figures.count(runs.count, "run")) side by side"
-    let page: Markup = """
-      <!doctype html>
-      <html lang="en">
-      <head>
-      <meta charset="utf-8">
-      <meta name="viewport" content="width=device-width, initial-scale=1">
-      <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-      script-src 'unsafe-inline'; img-src data:">
-      <link rel="icon" href="data:,">
-      <title>ttrl: \(title)</title>
-      <style>
-      \(Markup.reportStyle)
-      </style>
-      </head>
-      <body>
-      <header><p class="eyebrow">ttrl</p><h1>\(title)</h1>
-      <p class="lead">\(runs.map(\.name).joined(separator: " · "))</p></header>
-      <main>
-      \(outcome(runs))\(curves(runs))\(cost(runs))\(questions(runs))\(settings(runs))</main>
-      <script>
-      \(Markup.reportScript)
-      </script>
-      </body>
-      </html>
+    return ReportDocument.html(
+      title: title,
+      header: """
+        <p class="eyebrow">ttrl</p><h1>\(title)</h1>
+        <p class="lead">\(runs.map(\.name).joined(separator: " · "))</p>
 
-      """
-    return page.text
+        """, main: "\(outcome(runs))\(curves(runs))\(cost(runs))\(questions(runs))\(settings(runs))")
   }
 
   // MARK: Tables
@@ -193,7 +173,7 @@ package enum ReportComparison {
         if change?.lost.contains(prompt) == true { return "<td class=\"n is-wrong\">lost</td>" }
         return "<td class=\"n\">–</td>"
       }
-      return "<tr><th class=\"n\">\(prompt)</th>\(cells)</tr>\n"
+      return "<tr><th class=\"n\">#\(prompt)</th>\(cells)</tr>\n"
     }
     let more =
       moved.count > questionsMax ? "<p class=\"note\">… and \(moved.count - questionsMax) more.</p>\n" : "" as Markup
@@ -203,7 +183,7 @@ package enum ReportComparison {
       <p class="note">Compared are the evaluation of the base model and the last one. Learned: wrong before, right \
       after. Lost: right before, wrong after.</p>
       <details><summary>\(Figures.count(moved.count, "question"))</summary><div class="scroll"><table><thead><tr>\
-      <th class="n">#</th>\(heads)</tr></thead>
+      <th class="n">prompt</th>\(heads)</tr></thead>
       <tbody>
       \(Array(rows))</tbody></table></div></details>
       \(more)

@@ -17,8 +17,8 @@ package enum ReportPrompts {
   /// Characters of a question or an answer that are shown.
   static let textMax = 160
 
-  /// - Parameter questions: texts by prompt index; can be empty, or shorter than the list of prompts.
-  static func section(_ history: RunHistory, questions: [String]) -> Markup {
+  /// - Parameter questions: by prompt index; can be empty, or shorter than the list of prompts.
+  static func section(_ history: RunHistory, questions: [PromptText]) -> Markup {
     let visits = history.visitsByPrompt
     guard !visits.isEmpty else { return "" }
     let columns = Columns(
@@ -34,7 +34,7 @@ package enum ReportPrompts {
       label.\(columns.knowsAnswers ? " Above the line: the label was right; below: wrong." : "") \
       \(movements(visits.values))</p>
       <details\(isOpen ? " open" : "")><summary>\(Figures.count(visits.count, "question"))</summary>
-      <div class="scroll"><table class="prompts"><thead><tr><th class="n">#</th>\
+      <div class="scroll"><table class="prompts"><thead><tr><th>prompt</th>\
       \(questions.isEmpty ? "" : "<th>question</th>" as Markup)<th>votes, visit by visit</th><th>majority answer</th>\
       <th class="n">agreement</th>\(columns.knowsAnswers ? "<th class=\"n\">right responses</th>" : "" as Markup)</tr>\
       </thead>
@@ -47,13 +47,16 @@ package enum ReportPrompts {
   /// What the table can show.
   private struct Columns {
     /// By prompt index.
-    let questions: [String]
+    let questions: [PromptText]
     let knowsAnswers: Bool
+
+    /// A prompt's name: its id, if there is one, and its index.
+    func name(_ prompt: Int) -> String { prompt < questions.count ? questions[prompt].name : "#\(prompt)" }
 
     /// A prompt's cell; empty where the table has no such column.
     func question(_ prompt: Int) -> Markup {
       guard !questions.isEmpty else { return "" }
-      let text = prompt < questions.count ? shortened(questions[prompt]) : typeset(Figures.missing)
+      let text = prompt < questions.count ? shortened(questions[prompt].question) : typeset(Figures.missing)
       return "<td class=\"question\" title=\"\(text)\"><bdi>\(text)</bdi></td>"
     }
   }
@@ -78,7 +81,7 @@ package enum ReportPrompts {
     let right: Markup =
       columns.knowsAnswers ? "<td class=\"n\">\(change(first.rightRatio, last.rightRatio))</td>" : ""
     return """
-      <tr><th class="n">\(prompt)</th>\(columns.question(prompt))<td>\(strip(visits))</td>\
+      <tr><th>\(shortened(columns.name(prompt)))</th>\(columns.question(prompt))<td>\(strip(visits))</td>\
       <td>\(answers(first, last))</td>\
       <td class="n">\(change(first.majorityRatio, last.majorityRatio))</td>\(right)</tr>
 

@@ -47,7 +47,7 @@ package struct RunDifference: Sendable, Equatable {
     if let response { lines.append("first response that differs: \(response.visible)") }
     if let step {
       let names = step.figures.prefix(8).map(\.visible).joined(separator: ", ") + (step.figures.count > 8 ? ", …" : "")
-      lines.append("first step whose figures differ: step \(step.step + 1) (\(names))")
+      lines.append("first step whose figures differ: step \(step.step) (\(names))")
     }
     if let policy { lines.append("the weights differ from policy version \(policy) on") }
     let equal =

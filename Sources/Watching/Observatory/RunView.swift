@@ -2,6 +2,8 @@
 //
 // RunWatch fills it in. LiveView, PageAnswers and Prometheus show it.
 
+package import Records
+
 package struct RunView: Sendable {
   /// The run directory.
   package var path = ""
@@ -11,6 +13,12 @@ package struct RunView: Sendable {
   package var isFinished = false
   /// Whether a coordinator is running: its last report of the fleet is only seconds old.
   package var isAlive = false
+  /// Whether a process on this machine keeps the run's processes running.
+  package var isSupervised = false
+  /// How the run's processes ended before its end.
+  package var ending: RunEnding?
+  /// Why the run could not be read at the last look; what is shown is older.
+  package var problem: String?
   package var openRounds: [OpenRound] = []
   package var workers: [WorkerView] = []
   /// The learner; nil if the fleet is not known.
@@ -76,14 +84,25 @@ package struct RunView: Sendable {
     }
   }
 
+  package var condition: RunCondition {
+    RunCondition(isFinished: isFinished, isAlive: isAlive, isSupervised: isSupervised, ending: ending)
+  }
+
+  /// When its processes ended before its end, seconds since 1970 UTC.
+  package var endedAt: Double? { ending?.time }
+
+  package var banner: Banner? { Banner(condition, path: path, now: now) }
+
   package var connected: [WorkerView] { workers.filter(\.isConnected) }
   package var stragglers: [WorkerView] { workers.filter(\.isStraggler) }
 
   /// What the run waits for, in words.
   package func waiting(for digest: RunDigest) -> String {
-    if isFinished { return "nothing: the run is finished" }
-    let step = digest.lastStep + 1
-    guard let open = openRounds.first else { return "the learner, to train step \(step + 1) and publish" }
+    if let rest = condition.rest { return rest }
+    guard isAlive else { return "the coordinator, to start" }
+    guard let open = openRounds.first else {
+      return "the learner, to train step \(digest.lastStep + 1) and publish"
+    }
     let slots = Figures.count(max(0, open.slots - open.settled), "slot")
     guard !connected.isEmpty else { return "workers: none is connected, \(slots) of \(open.name) are open" }
     return "\(Figures.count(connected.count, "worker")), to sample \(slots) of \(open.name)"

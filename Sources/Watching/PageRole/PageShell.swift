@@ -41,11 +41,14 @@ package final class PageShell {
   private var server: HTTPServer?
   private var responses: ResponseReader?
   private var isStopping = false
+  private var hasComplained = false
   /// Answers by path and query; emptied at every look.
   private var cache: [String: [UInt8]] = [:]
 
   private static let cacheMax = 32
   private static let interval = Instant.Span.seconds(1)
+  /// Characters of the text that prompts are searched for.
+  private static let findMax = 200
 
   /// - Throws: `PlatformError` if the process has no descriptor left.
   package init(_ directory: RunDirectory, _ options: PageOptions) throws(PlatformError) {
@@ -89,16 +92,30 @@ package final class PageShell {
   private func catchUp() {
     let deadline = MonotonicClock.now() + .milliseconds(500)
     watch.refresh()
-    guard options.keepsEventFiles, let ledger = watch.ledger else { return }
-    while (try? files.refresh(ledger)) ?? false, MonotonicClock.now() < deadline {}
+    while keepEventFiles(), MonotonicClock.now() < deadline {}
+  }
+
+  /// A ledger that cannot be read is read again at the next look. The log says so once.
+  ///
+  /// - Returns: whether there is more to write at once.
+  private func keepEventFiles() -> Bool {
+    guard options.keepsEventFiles, let ledger = watch.ledger else { return false }
+    do {
+      let hasMore = try files.refresh(ledger)
+      hasComplained = false
+      return hasMore
+    } catch {
+      if !hasComplained { Log.warning("tensorboard.waits", ["reason": "\(error)"]) }
+      hasComplained = true
+      return false
+    }
   }
 
   /// Reads what is new; a long history in pieces, between which requests are answered.
   private func look() {
     let hasMore = watch.refresh()
     cache = [:]
-    var hasMoreEvents = false
-    if options.keepsEventFiles, let ledger = watch.ledger { hasMoreEvents = (try? files.refresh(ledger)) ?? false }
+    let hasMoreEvents = keepEventFiles()
     let pause = hasMore || hasMoreEvents ? Instant.Span.milliseconds(10) : Self.interval
     loop.schedule(at: MonotonicClock.now() + pause) { self.look() }
   }
@@ -150,6 +167,8 @@ package final class PageShell {
       do {
         guard let bytes = try data(request) else { return .text(404, "there is no \(path)") }
         return HTTPResponse(type: "application/json", bytes)
+      } catch let missing as Missing {
+        return .text(404, missing.what)
       } catch {
         return .text(503, "the run cannot be read now: \(error)")
       }
@@ -163,6 +182,9 @@ package final class PageShell {
     if cache.count < Self.cacheMax { cache[key] = bytes }
     return bytes
   }
+
+  /// Something of the run that was asked for and is not there, in a sentence.
+  private struct Missing: Error { let what: String }
 
   /// - Returns: nil if there is no such answer.
   private func data(_ request: HTTPRequest) throws -> [UInt8]? {
@@ -200,26 +222,64 @@ package final class PageShell {
           RunView.EventView(number: Int($0.number), time: $0.happenedAt, kind: $0.kind, detail: $0.detail)
         }
       ).bytes()
-    case "/api/prompts":
-      let texts = try ledger.prompts(of: .training, from: offset, limit: limit).map { PromptText($0) }
-      return PageAnswers.prompts(
-        watch.digest, texts, total: try ledger.promptCount(of: .training), from: offset
-      ).bytes()
+    case "/api/prompts": return try prompts(ledger, request, offset: offset, limit: limit)
     case "/api/prompt":
-      guard let id = integer("id"), id >= 0,
-        let prompt = try ledger.prompts(of: .training, from: id, limit: 1).first, Int(prompt.index) == id
-      else { return nil }
-      return PageAnswers.prompt(PromptText(prompt), watch.digest.prompts[id]).bytes()
+      guard let prompt = try request.query("id").flatMap({ try self.prompt(ledger, $0) }) else {
+        let count = try ledger.promptCount(of: .training)
+        throw Missing(
+          what: "there is no prompt \(named(request.query("id"))); the run has \(Figures.count(count, "prompt"))"
+            + (count > 0 ? ", #0 to #\(count - 1)" : ""))
+      }
+      return PageAnswers.prompt(prompt, watch.digest.prompts[prompt.index]).bytes()
     case "/api/responses":
       guard let prompt = integer("prompt").flatMap(UInt32.init(exactly:)),
         let step = integer("step"), (0..<(1 << 24)).contains(step)
       else { return nil }
       return try responses(ledger, to: prompt, inStep: UInt32(step), from: offset)
     case "/api/step":
-      guard let step = integer("step"), let text = try ledger.metrics(ofStep: step) else { return nil }
-      return PageAnswers.step(try MetricsRow.parse(text)).bytes()
+      guard let step = integer("step"), let text = try ledger.metrics(ofStep: step) else {
+        let last = watch.digest.lastStep
+        throw Missing(
+          what: "there is no record of step \(named(request.query("step"))); "
+            + (last < 0 ? "no step is done yet" : "steps 0 to \(Figures.grouped(last)) are done"))
+      }
+      let record = try MetricsRow.parse(text)
+      var ids = SortedMap<Int, String>()
+      for prompt in record["prompts"]?.elements?.prefix(PageAnswers.rowsMax) ?? [] {
+        guard let index = prompt["prompt"]?.int, index >= 0 else { continue }
+        ids[index] = try self.prompt(ledger, "#\(index)")?.id
+      }
+      return PageAnswers.step(record, ids: ids).bytes()
     default: return nil
     }
+  }
+
+  /// What a request named, shortened: it can be anything.
+  private func named(_ name: String?) -> String { "\"\(PageAnswers.cut(name ?? "", 40))\"" }
+
+  /// A training prompt by its index, with or without "#".
+  private func prompt(_ ledger: Ledger, _ name: String) throws(LedgerError) -> PromptText? {
+    guard let index = Int(name.hasPrefix("#") ? String(name.dropFirst()) : name), index >= 0 else { return nil }
+    return try ledger.prompts(of: .training, from: index, limit: 1).first { Int($0.index) == index }
+      .map { PromptText($0) }
+  }
+
+  /// The prompts that a request chooses: those with a text, those with certain votes, in an order.
+  private func prompts(
+    _ ledger: Ledger, _ request: HTTPRequest, offset: Int, limit: Int
+  ) throws(LedgerError) -> [UInt8] {
+    let all = try ledger.promptCount(of: .training)
+    let text = request.query("find") ?? ""
+    let choice = PromptChoice(show: request.query("show"), order: request.query("order"))
+    let found =
+      text.isEmpty
+      ? Array(0..<all) : try ledger.promptIndices(of: .training, containing: String(text.prefix(Self.findMax)))
+    let chosen = choice.chosen(from: found, watch.digest)
+    var texts: [PromptText] = []
+    for index in chosen.dropFirst(offset).prefix(limit) {
+      if let text = try prompt(ledger, "#\(index)") { texts.append(text) }
+    }
+    return PageAnswers.prompts(watch.digest, texts, total: chosen.count, of: all, from: offset).bytes()
   }
 
   private func responses(
@@ -228,18 +288,15 @@ package final class PageShell {
     guard let settings = watch.settings else { return nil }
     let reader = responses ?? ResponseReader(watch.directory, settings)
     responses = reader
-    let found = try ledger.responses(
-      to: prompt, in: .train(step: step), from: sample, limit: PageAnswers.responsesMax)
+    let visit = watch.digest.prompts[Int(prompt)]?.visits.last { Int($0.step) == step }
     return PageAnswers.responses(
-      found.map(reader.view), prompt: Int(prompt), step: Int(step), from: sample, seed: "\(settings.method.seed)"
+      try reader.responses(ledger, to: prompt, inStep: step, from: sample, visit: visit), prompt: Int(prompt),
+      step: Int(step), from: sample, seed: "\(settings.method.seed)", problem: reader.problem
     ).bytes()
   }
 
   /// The settings of the run, in the order of their table.
-  private var settings: [(name: String, value: String)] {
-    guard let settings = watch.settings else { return [] }
-    return SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: settings)) }
-  }
+  private var settings: [ShownSetting] { watch.settings?.shown ?? [] }
 
   private var facts: [(name: String, value: String)] {
     ["run", "version", "model_sha256"].compactMap { name in

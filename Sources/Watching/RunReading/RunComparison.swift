@@ -52,7 +52,7 @@ package struct RunComparison {
       if left.count != right.count {
         difference.facts.append(("\(name)s", "\(left.count)", "\(right.count)"))
       } else if let index = zip(left, right).map({ $0.tokens == $1.tokens }).firstIndex(of: false) {
-        difference.facts.append(("\(name) \(index)", "one text", "another"))
+        difference.facts.append(("\(name) #\(index)", "one text", "another"))
       }
     }
   }
@@ -71,18 +71,13 @@ package struct RunComparison {
           continue
         }
         if let how = Self.how(mine, theirs) {
-          difference.response = "\(Self.place(mine.slot)): \(how)"
+          difference.response = "\(mine.slot): \(how)"
           return
         }
         difference.equalResponses += 1
         (index, other) = (index + 1, other + 1)
       }
     }
-  }
-
-  private static func place(_ slot: Slot) -> String {
-    let round = slot.round.purpose == .train ? "step \(slot.round.step + 1)" : "\(slot.round)"
-    return "\(round), prompt \(slot.prompt), sample \(slot.sample)"
   }
 
   /// How two responses of one slot differ, or nil.

@@ -8,7 +8,7 @@ package import Observatory
 import Platform
 import Records
 package import Runs
-import Settings
+package import Settings
 import Tensors
 
 package enum RunSummary {
@@ -20,13 +20,13 @@ package enum RunSummary {
   }
 
   /// The summary of what is recorded so far.
-  package static func json(_ run: Run, _ ledger: Ledger) throws -> JSON {
+  package static func json(_ settings: RunSettings, _ ledger: Ledger) throws(LedgerError) -> JSON {
     let history = try history(ledger)
     let hashes = try hashes(ledger)
     return Summary.json(
       history, wallSeconds: try ledger.value(for: .wallSeconds).flatMap(Double.init) ?? 0,
       weightsSHA256: hashes.weights, stateSHA256: hashes.state,
-      settings: RunManifest.values(of: run.settings), versions: versions)
+      settings: RunManifest.values(of: settings), versions: versions)
   }
 
   /// Of the last checkpoint. If the guard ended the run early, the learner's last step has no hashes: then of the
@@ -49,21 +49,26 @@ package enum RunSummary {
   /// Writes summary.json and report.html.
   ///
   /// - Throws: `LedgerError` or `PlatformError`.
-  package static func write(_ run: Run, ledger: Ledger) throws {
-    let summary = try json(run, ledger)
-    try Files.write(summary.text(.pretty) + "\n", to: run.directory.summary)
-    try writeReport(run, ledger: ledger)
+  package static func write(_ directory: RunDirectory, _ settings: RunSettings, ledger: Ledger) throws {
+    let summary = try json(settings, ledger)
+    try Files.write(summary.text(.pretty) + "\n", to: directory.summary)
+    try writeReport(directory, settings, ledger: ledger)
   }
 
-  /// Writes report.html.
+  /// Writes report.html. The model need not be on this machine: the ledger has the questions.
   ///
   /// - Throws: `LedgerError` or `PlatformError`.
-  package static func writeReport(_ run: Run, ledger: Ledger) throws {
-    let settings = SettingTable.all.filter { $0.effect != .command }.map { ($0.name, $0.value(in: run.settings)) }
+  package static func writeReport(_ directory: RunDirectory, _ settings: RunSettings, ledger: Ledger) throws {
+    let history = try history(ledger)
+    let condition = RunCondition(
+      of: directory, isFinished: history.delivered != nil || Files.exists(directory.summary), now: WallClock.seconds())
     try Files.write(
       Report.html(
-        try history(ledger), summary: try json(run, ledger), settings: settings,
-        questions: run.training.questions.map(\.prompt), events: try ledger.eventCounts()), to: run.directory.report)
+        history, summary: try json(settings, ledger), settings: settings.shown,
+        questions: try ledger.prompts(of: .training).map { PromptText($0) }, events: try ledger.eventCounts(),
+        progress: RunProgress(
+          stepCount: Int(settings.method.steps), condition: condition, path: directory.path)),
+      to: directory.report)
   }
 
   /// A run for the page that compares several. Its model need not be on this machine.

@@ -27,6 +27,8 @@ package final class RunWatch {
   private var connections: [StoredWorker] = []
   /// The ledger's change counter at the last look, and whether everything up to it was read.
   private var seen: Int64 = -1
+  /// Looks in a row at which the ledger could not be read.
+  private var failures = 0
   private var isCaughtUp = false
 
   /// Rows in one look.
@@ -35,6 +37,8 @@ package final class RunWatch {
   /// The newest connections; older ones are not shown.
   private static let connectionsMax = 4096
   private static let eventsMax = 50
+  /// A ledger that is busy for a look or two is read again, and no reader has to know.
+  private static let failuresUnsaid = 2
 
   package init(_ directory: RunDirectory) {
     self.directory = directory
@@ -50,10 +54,11 @@ package final class RunWatch {
   @discardableResult
   package func refresh(now: Double = WallClock.seconds()) -> Bool {
     view.now = now
+    view.ending = RunEnding(of: directory)
+    view.isSupervised = view.ending == nil && directory.isSupervised
     if manifest == nil { manifest = try? RunManifest(reading: directory) }
     view.stepCount = Int(manifest?.settings.method.steps ?? 0)
-    if ledger == nil { ledger = try? Ledger(path: directory.ledger, mode: .readOnly) }
-    guard let ledger else { return false }
+    guard let ledger = opened() else { return false }
     defer { view.isFinished = digest.delivered != nil || (try? Files.exists(directory.summary)) == true }
     do {
       // As long as nothing changes, a look is only this question.
@@ -73,9 +78,11 @@ package final class RunWatch {
       }
       isCaughtUp = !hasMore
       readFleet(now: now)
+      (failures, view.problem) = (0, nil)
       return hasMore
     } catch {
       // The file can have been replaced, so the connection is opened again.
+      fail(error)
       self.ledger = nil
       seen = -1
       return false
@@ -83,6 +90,23 @@ package final class RunWatch {
   }
 
   // MARK: The ledger
+
+  /// A run that has just begun has no ledger yet; one that is there and cannot be opened is a problem.
+  private func opened() -> Ledger? {
+    if let ledger { return ledger }
+    guard Files.exists(directory.ledger) else { return nil }
+    do {
+      ledger = try Ledger(path: directory.ledger, mode: .readOnly)
+    } catch {
+      fail(error)
+    }
+    return ledger
+  }
+
+  private func fail(_ error: LedgerError) {
+    failures += 1
+    if failures > Self.failuresUnsaid { view.problem = "\(error)" }
+  }
 
   private func readSteps(_ ledger: Ledger) throws(LedgerError) -> Bool {
     let rows = try ledger.stepMetrics(after: lastStepRead, limit: Self.stepsAtOnce)
@@ -126,7 +150,7 @@ package final class RunWatch {
     view.policy = Int(try ledger.newestPolicy())
     view.openRounds = try ledger.openRounds().map { round throws(LedgerError) in
       RunView.OpenRound(
-        name: round.id.title,
+        name: "\(round.id)",
         isTraining: round.id.purpose == .train, step: Int(round.id.step), slots: round.slots,
         settled: try settledCount(of: round.id, ledger))
     }

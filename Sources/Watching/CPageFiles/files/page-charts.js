@@ -172,15 +172,15 @@ function strokes(series, plot) {
     s("path", { class: "line " + series.mark, d: path(mean || series.points, plot) }));
 }
 
-/* The labels at the ends of the lines, moved apart. */
-function endTexts({ labels, bottom, x, y }) {
+/* The labels of the lines, moved apart. They are right of the plot: inside it they would be on the lines. */
+function endTexts({ labels, right, bottom, y }) {
   const placed = labels.map(one => ({ ...one, y: y(one.value) })).sort((a, b) => a.y - b.y);
   placed.forEach((one, index) => {
     if (index > 0) one.y = Math.max(one.y, placed[index - 1].y + 13);
   });
   const spill = placed.length ? Math.max(0, placed[placed.length - 1].y - bottom) : 0;
   return placed.map(one =>
-    s("text", { class: "label " + one.ink, x: at(x(one.step) + 8), y: at(one.y - spill + 4) }, one.text));
+    s("text", { class: "label " + one.ink, x: at(right + 8), y: at(one.y - spill + 4) }, one.text));
 }
 
 /* One bar for each visit of a prompt: above the line where the majority was right, below where it was wrong.

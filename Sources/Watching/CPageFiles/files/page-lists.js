@@ -3,12 +3,13 @@
  * Each view asks the server and returns what is to be shown, or null if nothing has changed. A list shows a limited
  * number of rows and has buttons for the others. */
 /* global answer, ask, badge, changed, clock, dash, day, go, grouped, h, known, number, pairs, percent, plural, short,
-   span, strip, table */
+   promptName, span, strip, table */
 
-function pager(path, offset, limit, total) {
+/* values: what else the request says. */
+function pager(path, offset, limit, total, values) {
   if (total <= limit) return null;
-  const move = to => go(path, { offset: Math.max(0, to) });
-  const shown = `${grouped(offset)} to ${grouped(Math.min(total, offset + limit) - 1)} of ${grouped(total)}`;
+  const move = to => go(path, { ...values, offset: Math.max(0, to) });
+  const shown = `rows ${grouped(offset + 1)} to ${grouped(Math.min(total, offset + limit))} of ${grouped(total)}`;
   return h("div", { class: "bar-row small" },
     h("button", { disabled: offset <= 0, onclick: () => move(offset - limit) }, "← earlier"),
     h("span", { class: "quiet" }, shown),
@@ -72,17 +73,43 @@ async function fleetView(_, query, run, isNew) {
   ];
 }
 
+/* Search, filter and order of the prompts. Each choice is part of the address, so that it can be kept and sent. */
+const promptFilters = [
+  ["all", "all prompts"], ["flipped", "whose label changed"], ["wrong", "whose label is wrong"],
+  ["split", "on which less than half agree"], ["unvisited", "not sampled yet"],
+];
+const promptOrders = [["index", "in the order of the file"], ["flips", "most label flips first"],
+  ["agreement", "least agreement first"]];
+
+function promptTools(chosen) {
+  const select = (name, options, label) =>
+    h("select", { name, "aria-label": label, onchange: event => event.target.form.requestSubmit() },
+      options.map(([value, text]) => h("option", { value, selected: chosen[name] === value }, text)));
+  const submit = event => {
+    event.preventDefault();
+    const values = Object.fromEntries(new FormData(event.target));
+    go("/prompts", Object.fromEntries(Object.entries(values).filter(([, value]) => value)));
+  };
+  return h("form", { class: "bar-row", role: "search", onsubmit: submit },
+    h("input", { type: "search", name: "find", value: chosen.find, maxlength: 200,
+      placeholder: "text or id", "aria-label": "find in questions and ids" }),
+    select("show", promptFilters, "which prompts"), select("order", promptOrders, "order"), h("button", {}, "find"));
+}
+
 async function promptsView(_, query, run, isNew) {
   const limit = 100, offset = Number(query.get("offset")) || 0;
-  const data = await ask(`api/prompts?offset=${offset}&limit=${limit}`);
+  const chosen = {
+    find: query.get("find") || "", show: query.get("show") || "all", order: query.get("order") || "index",
+  };
+  const data = await ask(`api/prompts?${new URLSearchParams({ ...chosen, offset, limit })}`);
   if (!changed(isNew, data)) return null;
   const heads = [
-    ["#", "n"], ["question"], ["votes, visit by visit"], ["first label"], ["last label"], ["agreement", "n"],
+    ["prompt"], ["question"], ["votes, visit by visit"], ["first label"], ["last label"], ["agreement", "n"],
     ["flips", "n"],
   ];
   const label = visit => h("td", { class: "label" }, visit ? answer(visit.label, visit.right) : dash);
   const rows = data.prompts.map(one => h("tr", {},
-    number(one.prompt),
+    h("td", { class: "name" }, promptName(one)),
     h("td", { class: "cut", title: one.question },
       h("a", { href: "#/prompt/" + one.prompt }, h("bdi", {}, one.question))),
     h("td", {}, strip(one.bars, 162, 30, { "aria-label": plural(one.visits, "visit") })),
@@ -93,8 +120,11 @@ async function promptsView(_, query, run, isNew) {
     h("p", { class: "quiet" },
       "Each bar is one visit. Its height is the share of responses that gave the label. ",
       "Above the line: the label was right; below: wrong; grey: not known."),
-    table(heads, rows, { class: "middle" }),
-    pager("/prompts", offset, limit, data.total),
+    promptTools(chosen),
+    data.total < data.all
+      ? h("p", { class: "small" }, `${grouped(data.total)} of ${plural(data.all, "prompt")}`) : null,
+    data.prompts.length ? table(heads, rows, { class: "middle" }) : h("p", {}, "No prompt is like this."),
+    pager("/prompts", offset, limit, data.total, chosen),
   ];
 }
 
@@ -107,7 +137,7 @@ async function stepsView(_, query, run, isNew) {
     ["no answer", "n"], ["tokens", "n"], ["sampling", "n"], ["training", "n"],
   ];
   const rows = data.steps.map(one => h("tr", {},
-    number(h("a", { href: "#/step/" + one.step }, one.step + 1)),
+    number(h("a", { href: "#/step/" + one.step }, grouped(one.step))),
     number(percent(one.ground_truth_ratio)), number(percent(one.label_accuracy)), number(percent(one.majority_ratio)),
     number(short(one.entropy)), number(percent(one.zero_advantage_ratio)), number(percent(one.no_answer_ratio)),
     number(grouped(one.sampled_tokens)), number(span(one.rollout_seconds)), number(span(one.train_seconds))));
@@ -133,11 +163,17 @@ async function settingsView(_, query, run, isNew) {
   const data = await ask("api/settings");
   if (!changed(isNew, data)) return null;
   const list = object => pairs(Object.entries(object).map(([name, value]) => [name, value === "" ? dash : value]));
+  const part = isChosen =>
+    Object.fromEntries(Object.entries(data.settings).filter(([name]) => data.chosen.includes(name) === isChosen));
   const paths = [
     "api/run", "api/charts", "api/curves", "api/fleet", "api/prompts", "api/steps", "api/events", "metrics",
   ];
   return [
-    h("h1", {}, "Settings"), list(data.settings),
+    h("h1", {}, "Settings"),
+    data.chosen.length
+      ? [h("h2", {}, "Different from their defaults"), list(part(true))]
+      : h("p", {}, "All settings have their defaults."),
+    h("h2", {}, "With their defaults"), list(part(false)),
     h("h2", {}, "The run"), list({ directory: run.run, ...data.facts, "ttrl (this page)": data.versions.ttrl }),
     h("p", { class: "small quiet" }, "The same data for programs: ",
       paths.flatMap((path, index) => [index ? ", " : "", h("a", { href: "/" + path }, "/" + path)]), "."),

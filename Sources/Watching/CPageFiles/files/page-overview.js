@@ -1,5 +1,6 @@
 /* The first page of a run: how far it is, its newest figures, its charts, its result and its latest events. */
-/* global ask, changed, dash, eventTable, figures, grouped, h, known, minus, number, percent, plural, short, span */
+/* global ask, changed, dash, day, eventTable, figures, grouped, h, known, minus, number, percent, plural, short,
+   span */
 
 const tile = (name, value, more) =>
   h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value, more ? h("small", {}, more) : null));
@@ -38,25 +39,46 @@ function tiles(run) {
       ? tile("sampling", grouped(run.sampling_rate), "tokens/s, now")
       : tile("sampling", grouped(lastRate), "tokens/s, last step"),
     tile("training", grouped(run.training_rate), "tokens/s, last step"),
-    tile("workers", grouped(run.workers_connected), joined(fleet)));
+    run.banner || run.finished ? null : tile("workers", grouped(run.workers_connected), joined(fleet)));
 }
 
+/* The result of a finished run in a few words: what was measured before and after. */
+function resultTitle(run) {
+  const { before, after } = run.ends.train || {};
+  const visits = run.visits || {};
+  const ends = [
+    ["pass@1", valueAt(before, "pass@1"), valueAt(after, "pass@1")],
+    ["majority ratio", valueAt(before, "majority ratio"), valueAt(after, "majority ratio")],
+    ...["pass@1", "majority ratio"].map(name => [name, (visits.first || {})[name], (visits.last || {})[name]]),
+  ];
+  const end = ends.find(([, first, last]) => known(first) && known(last));
+  return end ? `: ${end[0]} ${percent(end[1])} → ${percent(end[2])}` : "";
+}
+
+/* What happened to a run that ended before its end, why, and what to do. */
+const bannerOf = ({ what, reason, next }, time) =>
+  h("div", { class: "banner", role: "alert" },
+    h("p", {}, h("strong", {}, what), known(time) ? h("span", { class: "quiet small" }, " " + day(time)) : null),
+    reason ? h("pre", {}, reason) : null, h("p", {}, next));
+
 function head(run) {
-  const title = run.finished
-    ? "Finished after " + plural(run.steps_done, "step")
-    : `Step ${grouped(Math.min(run.steps_done + 1, run.steps))} of ${grouped(run.steps)}`;
+  const done = `${grouped(run.steps_done)} of ${plural(run.steps, "step")} done`;
+  const title = run.finished ? "Finished" + resultTitle(run) : done;
   const parts = [
-    known(run.seconds_left) && !run.finished ? span(run.seconds_left) + " left" : null,
+    run.finished ? plural(run.steps_done, "step") : null,
+    known(run.seconds_left) ? span(run.seconds_left) + " left" : null,
     known(run.wall_seconds) ? span(run.wall_seconds) + (run.finished ? " in all" : " so far") : null,
     plural(run.tokens, "token") + " sampled" + (run.counted ? "" : " (still counting)"),
   ];
   const gap = run.figures.logprob_gap;
   const newest = run.alarms[run.alarms.length - 1];
   return [
+    run.banner ? bannerOf(run.banner, run.ended_at) : null,
+    run.problem ? h("p", { class: "warning" }, "The run cannot be read now, and is tried again: " + run.problem) : null,
     h("h1", {}, title),
-    h("progress", { max: run.steps || 1, value: run.steps_done, "aria-label": "steps done" }),
+    run.finished ? null : h("progress", { max: run.steps || 1, value: run.steps_done, "aria-label": "steps done" }),
     h("p", { class: "quiet small" }, parts.filter(Boolean).join(" · ")),
-    run.finished ? null : h("p", {}, "Waits for " + run.waits_for + "."),
+    run.finished || run.banner ? null : h("p", {}, "Waits for " + run.waits_for + "."),
     run.alarms_on.length
       ? h("p", { class: "warning" }, "Alarms: " + run.alarms_on.join(", ") + ". ", newest ? newest.text : "") : null,
     known(gap) && gap !== 0
@@ -73,7 +95,24 @@ function openRounds(run) {
       h("progress", { max: round.slots || 1, value: round.settled, "aria-label": round.round })));
 }
 
-/* Before and after, one table for each set of questions. */
+/* Names with a value at each end of the run, as a table. */
+function endsTable(title, heads, rows) {
+  const change = (before, after) => {
+    if (!known(before) || !known(after)) return dash;
+    const points = (100 * (after - before)).toFixed(1);
+    return Number(points) === 0 ? "0.0" : (points > 0 ? "+" : "") + minus(points);
+  };
+  return h("div", { class: "scroll" },
+    h("table", { class: "fit" },
+      h("thead", {}, h("tr", {}, [title, ...heads, "change"].map((head, index) =>
+        h("th", { class: index ? "n" : null, scope: "col" }, head)))),
+      h("tbody", {}, rows.map(({ name, before, after, titles }) => h("tr", {},
+        h("th", { scope: "row" }, name),
+        h("td", { class: "n", title: titles && titles[0] }, percent(before)),
+        h("td", { class: "n", title: titles && titles[1] }, percent(after)), number(change(before, after)))))));
+}
+
+/* Before and after, one table for each set of questions; without evaluations, the votes of training. */
 function outcome(run) {
   const titles = { train: "Training questions", held_out: "Held-out questions", transfer: "Transfer questions" };
   const names = ["pass@1", "pass@64", "maj@16", "maj@64", "majority ratio"];
@@ -81,34 +120,64 @@ function outcome(run) {
     const ci95 = end && end.figures[name] && end.figures[name].ci95;
     return ci95 ? `95%: ${percent(ci95[0])} to ${percent(ci95[1])}` : null;
   };
-  const cell = (end, name) => h("td", { class: "n", title: interval(end, name) }, percent(valueAt(end, name)));
-  const change = (before, after) =>
-    known(before) && known(after)
-      ? (after >= before ? "+" : "") + minus((100 * (after - before)).toFixed(1)) : dash;
-  return Object.entries(run.ends).map(([set, { before, after }]) => {
-    const rows = names.filter(name => known(valueAt(before, name)) || known(valueAt(after, name)));
-    return h("div", { class: "scroll" },
-      h("table", { class: "fit" },
-        h("thead", {}, h("tr", {},
-          h("th", {}, titles[set] || set), h("th", { class: "n" }, "policy 0"),
-          h("th", { class: "n" }, after ? "policy " + after.policy : "after"), h("th", { class: "n" }, "change"))),
-        h("tbody", {}, rows.map(name => h("tr", {},
-          h("th", { scope: "row" }, name), cell(before, name), cell(after, name),
-          number(change(valueAt(before, name), valueAt(after, name))))))));
+  const tables = Object.entries(run.ends).map(([set, { before, after }]) => {
+    const rows = names
+      .map(name => ({
+        name, before: valueAt(before, name), after: valueAt(after, name),
+        titles: [interval(before, name), interval(after, name)],
+      }))
+      .filter(row => known(row.before) || known(row.after));
+    const end = after ? "after " + plural(after.policy, "step") : "after";
+    return endsTable(titles[set] || set, ["before", end], rows);
   });
+  if (tables.length || !run.visits) return tables;
+  const { first, last } = run.visits;
+  const rows = Object.keys(first)
+    .map(name => ({ name, before: first[name], after: last[name] }))
+    .filter(row => known(row.before) || known(row.after));
+  return [endsTable("Votes of training", ["first visit", "last visit"], rows)];
+}
+
+/* What the figures are compared with, and what is delivered. */
+function outcomeNotes(run) {
+  const sets = Object.values(run.ends);
+  const { before, after: trained } = run.ends.train || {};
+  const isKnown = run.ends.train
+    ? known(valueAt(before, "pass@1")) || known(valueAt(trained, "pass@1"))
+    : !run.visits || known(run.visits.last["pass@1"]);
+  const after = valueAt(trained, "pass@1");
+  const base = run.base_majority;
+  const points = base && known(after) ? (100 * (after - base.value)).toFixed(1) : null;
+  const place = Number(points) === 0
+    ? "equal to it" : `${Math.abs(points).toFixed(1)} points ${points > 0 ? "above" : "below"} it`;
+  const notes = [
+    isKnown ? null : "No answers are known for the training questions: only agreement could be measured on them, "
+      + "not whether responses are right.",
+    base ? `The base model's majority vote, ${base.name}, is ${percent(base.value)}`
+      + (points === null ? "." : `; pass@1 after training is ${place}.`) : null,
+    sets.length || !run.visits
+      ? null : "Each prompt's first and last visit, sampled as in training; there was no evaluation.",
+    run.delivered ? `Delivered: policy ${grouped(run.delivered.policy)}, in ${run.delivered.directory}.` : null,
+  ];
+  return notes.filter(Boolean).map(note => h("p", { class: "small" }, note));
 }
 
 async function overviewView(_, query, run, isNew) {
   const data = await ask("api/charts");
   const { now, ...rest } = run;
   if (!changed(isNew, rest, data)) return null;
-  const results = outcome(run);
+  const tables = outcome(run);
+  const results = tables.length || run.delivered
+    ? [h("h2", {}, "Before and after"), h("div", { class: "grid" }, tables), outcomeNotes(run)] : null;
   return [
-    head(run), tiles(run), openRounds(run),
+    head(run),
+    // A finished run's result comes first. While it goes on, the newest figures do.
+    run.finished ? [results, h("h2", {}, "The last step")] : null,
+    tiles(run), openRounds(run),
     data.note ? h("p", { class: "small quiet" }, data.note) : null,
     data.charts.length
       ? h("div", { class: "grid" }, figures(data)) : h("p", { class: "quiet" }, "No step is done yet."),
-    results.length ? [h("h2", {}, "Before and after"), h("div", { class: "grid" }, results)] : null,
+    run.finished ? null : results,
     run.events.length
       ? [h("h2", {}, "Latest events"), eventTable(run.events.slice(0, 8)),
         h("p", { class: "small" }, h("a", { href: "#/events" }, "all events"))] : null,

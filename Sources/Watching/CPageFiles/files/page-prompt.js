@@ -4,7 +4,7 @@
  * shows its probability: the darker, the less likely. The token under the pointer or the focus is described in words.
  * Below each response is where it came from. */
 /* global answer, ask, badge, changed, dash, figures, grouped, h, known, main, minus, number, pairs, percent, plain,
-   plural, put, s, short, strip, table */
+   plural, promptName, put, s, short, strip, table, verdict */
 
 /* How dark a token is: 0.7, 0.3 and 0.1 are the probabilities between the shades. */
 const heat = logprob => (logprob > -0.36 ? null : logprob > -1.2 ? 1 : logprob > -2.3 ? 2 : 3);
@@ -24,7 +24,8 @@ function tokenViews(one) {
     tokens.children[current].classList.add("now");
     const logprob = one.logprobs[current];
     description.textContent =
-      `token ${current + 1} of ${one.tokens}: ${JSON.stringify(one.texts[current])}, id ${one.ids[current]}, `
+      `token ${grouped(current + 1)} of ${grouped(one.tokens)}: ${JSON.stringify(one.texts[current])}, `
+      + `id ${one.ids[current]}, `
       + `probability ${percent(Math.exp(logprob))}, log-probability ${minus(logprob.toFixed(4))}`;
   };
   const describeTarget = event => {
@@ -50,15 +51,22 @@ function origin(one, data) {
   const lease = known(one.lease) ? `, under lease ${one.lease}` : "";
   return `${plural(one.tokens, "token")}${cut}, ended by ${end}, log-probability ${minus(one.logprob.toFixed(2))}, `
     + `entropy ${short(one.entropy)} nats per token. From policy ${one.policy}, random stream (seed ${data.seed}, `
-    + `step ${data.step}, prompt ${data.prompt}, sample ${one.sample}), ${worker}${lease}.`;
+    + `step ${grouped(data.step)}, prompt #${data.prompt}, sample ${one.sample}), ${worker}${lease}.`;
 }
 
 function response(one, data) {
-  const stated = one.answer === null
-    ? h("span", { class: "quiet" }, "nothing that could be found") : h("bdi", {}, plain(one.answer));
+  const stated = !one.readable
+    ? h("span", { class: "quiet" }, "answer not known")
+    : one.answer === null
+      ? h("span", { class: "quiet" }, "states no answer") : ["answers ", h("bdi", {}, plain(one.answer))];
+  const marks = [
+    one.right === null ? null : badge(one.right ? "right" : "wrong", one.right ? "" : "bad"),
+    known(one.reward) ? badge("reward " + short(one.reward)) : null,
+    one.training ? badge(one.training, one.training === "trained on" ? "good" : "") : null,
+  ];
   return h("section", { class: "response" },
-    h("p", {}, h("strong", {}, "sample " + one.sample), " answers ", stated,
-      one.counts ? null : [" ", badge("not needed for the vote")]),
+    h("p", {}, h("strong", {}, "sample " + one.sample), " ", stated, verdict(one.right),
+      marks.filter(Boolean).map(mark => [" ", mark])),
     tokenViews(one),
     h("p", { class: "small quiet" }, origin(one, data)));
 }
@@ -67,7 +75,7 @@ function response(one, data) {
 function responsesOf(prompt, steps, chosen) {
   const list = h("div", {}), more = h("button", {}, "more responses");
   const options = steps.slice().reverse().map(step =>
-    h("option", { value: step, selected: step === chosen }, "step " + (step + 1)));
+    h("option", { value: step, selected: step === chosen }, "step " + grouped(step)));
   const pick = h("select", { "aria-label": "step" }, options);
   let from = 0;
   const load = async isFirst => {
@@ -78,6 +86,7 @@ function responsesOf(prompt, steps, chosen) {
     more.disabled = true;
     try {
       const data = await ask(`api/responses?prompt=${prompt}&step=${pick.value}&offset=${from}`);
+      if (isFirst && data.problem) put(list, [h("p", { class: "warning" }, data.problem + ".")]);
       put(list, data.responses.map(one => response(one, data)));
       more.disabled = data.responses.length === 0;
       if (data.responses.length) from = data.responses[data.responses.length - 1].sample + 1;
@@ -107,8 +116,9 @@ function votesChart(votes) {
   votes.forEach((vote, index) => {
     const x = ((index + 0.5) * step).toFixed(1);
     const parts = [
-      `step ${vote.step + 1}: ${vote.label === null ? "no label" : plain(vote.label)}`,
-      `${vote.label_votes} of ${vote.samples}`, known(vote.right) ? `${vote.right} right` : null,
+      `step ${grouped(vote.step)}: ${vote.label === null ? "no label" : plain(vote.label)}`,
+      `${grouped(vote.label_votes)} of ${grouped(vote.samples)}`,
+      known(vote.right) ? `${grouped(vote.right)} right` : null,
       vote.tie ? "a tie" : null, vote.zero_advantage ? "no signal" : null,
     ];
     const box = { x: (index * step).toFixed(1), y: -12, width: step.toFixed(1), height, fill: "transparent" };
@@ -129,9 +139,10 @@ function labelTables(data) {
     .slice(0, 12);
   const labelRows = visits.map(votes => h("tr", {},
     h("td", { class: "label" }, answer(votes[0].label, votes[0].label_right)),
-    number(votes.length), number("step " + (votes[0].step + 1)), number("step " + (votes[votes.length - 1].step + 1))));
+    number(votes.length), number("step " + grouped(votes[0].step)),
+    number("step " + grouped(votes[votes.length - 1].step))));
   const flipRows = data.turns.slice(0, 20).map(turn => h("tr", {},
-    number(h("a", { href: `#/prompt/${data.prompt}?step=${turn.step}` }, turn.step + 1)),
+    number(h("a", { href: `#/prompt/${data.prompt}?step=${turn.step}` }, grouped(turn.step))),
     h("td", { class: "label" }, h("bdi", {}, plain(turn.label)))));
   return h("div", { class: "grid" },
     h("div", {}, h("h2", {}, "Labels"), table([["label"], ["visits", "n"], ["first", "n"], ["last", "n"]], labelRows)),
@@ -142,17 +153,16 @@ function labelTables(data) {
 let shownResponses = null;
 
 async function promptView([id], query, run, isNew) {
-  const data = await ask("api/prompt?id=" + id);
+  const data = await ask("api/prompt?id=" + encodeURIComponent(decodeURIComponent(id)));
   if (isNew) shownResponses = null;
   if (!changed(isNew, data)) return null;
   const steps = data.votes.map(vote => vote.step);
   const wanted = query.has("step") ? Number(query.get("step")) : steps[steps.length - 1];
   if (!shownResponses && steps.length) shownResponses = responsesOf(data.prompt, steps, wanted);
-  const hasOwnName = data.id && data.id !== String(data.prompt);
   const knownAnswer = data.answer === null
     ? "No answer is known." : ["Known answer: ", h("bdi", {}, data.answer), "; only figures use it, no reward."];
   return [
-    h("h1", {}, "Prompt " + data.prompt, hasOwnName ? h("span", { class: "quiet" }, " " + data.id) : null),
+    h("h1", {}, "Prompt ", promptName(data)),
     h("pre", {}, data.question),
     h("p", { class: "quiet" }, knownAnswer, ` ${plural(data.visits, "visit")}, ${plural(data.flips, "label flip")}.`),
     data.votes.length
@@ -168,10 +178,10 @@ async function promptView([id], query, run, isNew) {
 }
 
 async function stepView([id], query, run, isNew) {
-  const data = await ask("api/step?step=" + id);
+  const data = await ask("api/step?step=" + encodeURIComponent(decodeURIComponent(id)));
   if (!changed(isNew, data)) return null;
   const step = Number(id);
-  const { prompts, prompt_count, kind, alarms, ...rest } = data;
+  const { prompts, prompt_count, kind, step: own, alarms, ...rest } = data;
   const text = value => {
     if (value === null) return dash;
     if (typeof value !== "number") return value;
@@ -182,19 +192,20 @@ async function stepView([id], query, run, isNew) {
     one.abstained ? "abstained: " + one.abstained : null,
   ];
   const heads = [
-    ["#", "n"], ["label"], ["votes", "n"], ["right", "n"], ["answers", "n"], ["no answer", "n"], ["cut off", "n"], [""],
+    ["prompt"], ["label"], ["votes", "n"], ["right", "n"], ["answers", "n"], ["no answer", "n"], ["cut off", "n"], [""],
   ];
   const rows = prompts.map(one => h("tr", {},
-    number(h("a", { href: `#/prompt/${one.prompt}?step=${step}` }, one.prompt)),
+    h("td", { class: "name" }, h("a", { href: `#/prompt/${one.prompt}?step=${step}` }, promptName(one))),
     h("td", { class: "label" }, answer(one.label, one.label_right ?? null)),
-    number(`${one.label_votes}/${one.samples}`), number(known(one.right) ? one.right : dash),
+    number(`${grouped(one.label_votes)} of ${grouped(one.samples)}`), number(known(one.right) ? one.right : dash),
     number(one.answers), number(one.no_answer), number(one.truncated),
     h("td", {}, marks(one).filter(Boolean).map(mark => [badge(mark), " "]))));
   return [
-    h("h1", {}, "Step " + (step + 1)),
-    h("p", { class: "quiet" }, `Policy ${step} sampled it; it made policy ${step + 1}. `,
-      step > 0 ? h("a", { href: "#/step/" + (step - 1) }, "← step " + step) : null, " ",
-      step < run.last_step ? h("a", { href: "#/step/" + (step + 1) }, `step ${step + 2} →`) : null),
+    h("h1", {}, "Step " + grouped(step)),
+    h("p", { class: "quiet" },
+      `Policy ${grouped(step - (data.policy_lag || 0))} sampled it; it made policy ${grouped(step + 1)}. `,
+      step > 0 ? h("a", { href: "#/step/" + (step - 1) }, "← step " + grouped(step - 1)) : null, " ",
+      step < run.last_step ? h("a", { href: "#/step/" + (step + 1) }, `step ${grouped(step + 1)} →`) : null),
     alarms && alarms.length
       ? h("p", { class: "warning" }, "Alarms: " + alarms.map(one => one.name).join(", ")) : null,
     table(heads, rows),

@@ -3,15 +3,15 @@
  * A view is a function that is called again and again. It returns null if what the server said has not changed; then
  * the page stays as it is, with its focus, selection and scroll position. A server that does not answer is asked less
  * and less often, and the page says so. */
-/* global ask, eventsView, fleetView, main, overviewView, pointedAt, promptView, promptsView, settingsView, stepView,
+/* global ask, eventsView, fleetView, h, main, overviewView, pointedAt, promptView, promptsView, settingsView, stepView,
    stepsView, tip */
 
 const routes = [
   [/^\/$/, overviewView],
   [/^\/prompts$/, promptsView],
-  [/^\/prompt\/(\d+)$/, promptView],
+  [/^\/prompt\/(.+)$/, promptView],
   [/^\/steps$/, stepsView],
-  [/^\/step\/(\d+)$/, stepView],
+  [/^\/step\/(.+)$/, stepView],
   [/^\/fleet$/, fleetView],
   [/^\/events$/, eventsView],
   [/^\/settings$/, settingsView],
@@ -40,8 +40,8 @@ function showState(run) {
   const label = document.getElementById("run");
   label.textContent = name;
   label.title = run.run;
-  state.className = run.alive ? "live" : "";
-  state.textContent = run.finished ? "finished" : run.alive ? "running" : "not running";
+  state.className = run.state === "running" ? "live" : run.state === "failed" ? "bad" : "";
+  state.textContent = run.state;
   const percentDone = run.steps ? Math.floor((100 * run.steps_done) / run.steps) : 0;
   document.title = (run.finished ? "" : percentDone + "% ") + name + " – ttrl";
 }
@@ -76,7 +76,7 @@ async function show(isNew) {
   let pause = pauses.live;
   try {
     const [match, view] = routes.map(([pattern, view]) => [path.match(pattern), view]).find(one => one[0]) || [];
-    if (!match) throw new Error("there is no page " + path);
+    if (!match) throw Object.assign(new Error("there is no page " + path), { isMissing: true });
     const run = await ask("api/run");
     if (mine !== turn) return;
     showState(run);
@@ -89,7 +89,13 @@ async function show(isNew) {
     problem.hidden = true;
   } catch (error) {
     if (mine !== turn) return;
-    showProblem(error, isNew);
+    if (error.isMissing) {
+      problem.hidden = true;
+      shown = "";
+      main.replaceChildren(h("h1", {}, "Not there"), h("p", {}, error.message + "."));
+    } else {
+      showProblem(error, isNew);
+    }
     pause = Math.min(pauses.longest, pauses.live * 2 ** Math.min(failures, 5));
   }
   timer = setTimeout(() => show(false), document.hidden ? pauses.hidden : pause);
@@ -99,7 +105,8 @@ async function show(isNew) {
 let shown = "";
 function changed(isNew, ...data) {
   const text = JSON.stringify(data);
-  const isReading = !tip.hidden && Date.now() - pointedAt < 4000;
+  const isTyping = main.contains(document.activeElement) && document.activeElement.matches("input, select");
+  const isReading = isTyping || (!tip.hidden && Date.now() - pointedAt < 4000);
   if (!isNew && (text === shown || isReading)) return false;
   shown = text;
   tip.hidden = true;

@@ -41,7 +41,8 @@ const answer = (label, right) =>
     : [h("bdi", { title: label }, plain(label)), verdict(right)];
 
 /* Cells of tables. */
-const number = (...content) => h("td", { class: "n" }, content);
+const number = (...content) =>
+  h("td", { class: "n" }, content.map(one => (typeof one === "number" ? grouped(one) : one)));
 const badge = (text, kind = "") => h("span", { class: "badge " + kind }, text);
 
 /* A table. Each head is [text] or [text, "n"] for a column of numbers. */
@@ -50,6 +51,10 @@ const table = (heads, rows, attributes) =>
     h("table", attributes || {},
       h("thead", {}, h("tr", {}, heads.map(([text, kind]) => h("th", { class: kind || null, scope: "col" }, text)))),
       h("tbody", {}, rows)));
+
+/* How a prompt is called: by its id, if it has one, and always by its index, from 0. */
+const promptName = one =>
+  [one.id ? [h("bdi", {}, one.id), " "] : null, h("span", { class: "quiet" }, "#" + one.prompt)];
 
 /* Names with values. */
 const pairs = list =>
@@ -62,6 +67,10 @@ async function ask(path) {
     location.reload();
     throw new Error("a token is needed");
   }
-  if (!response.ok) throw new Error((await response.text()).trim() || "status " + response.status);
+  if (!response.ok) {
+    const error = new Error((await response.text()).trim() || "status " + response.status);
+    error.isMissing = response.status === 404;
+    throw error;
+  }
   return response.json();
 }

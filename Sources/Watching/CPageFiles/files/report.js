@@ -12,7 +12,7 @@ for (const svg of document.querySelectorAll("svg.chart")) {
   const series = [...svg.querySelectorAll(".series")].map(group => {
     const values = numbers(group.dataset.v);
     const points = numbers(group.dataset.x).map((step, index) => [step, values[index]]);
-    return { name: group.dataset.name, ink: group.classList[1], points };
+    return { name: group.dataset.name, ink: group.classList[1], mark: group.dataset.mark, points };
   });
   followPointer(svg, svg.querySelector(".cursor"), series, {
     unit: { scale: Number(scale), decimals: decimals === "" ? null : Number(decimals), suffix },

@@ -53,9 +53,21 @@ const tip = h("div", { id: "tip", hidden: true });
 document.body.append(tip);
 let pointedAt = 0;
 
+/* What was measured at a number of trained steps: the step that comes next, an evaluation, or both. */
+const moment = (series, step) => {
+  const isThere = one => one.points.some(point => point[0] === step && known(point[1]));
+  const isMarker = one => ["disc", "ring", "square"].includes(one.mark);
+  const names = [
+    series.some(one => !isMarker(one) && isThere(one)) ? "step " + grouped(step) : null,
+    series.some(one => isMarker(one) && isThere(one))
+      ? step === 0 ? "before training" : `after ${grouped(step)} step${step === 1 ? "" : "s"}` : null,
+  ];
+  return names.filter(Boolean).join(", evaluation ");
+};
+
 /* Shows the values of a chart at the step under the pointer or the finger, or at the one chosen with the arrow keys.
  *
- * series: [{ name, ink, points: [[step, value or null]] }]
+ * series: [{ name, ink, mark, points: [[step, value or null]] }]
  * plot: { unit, first, last, left, right, top, bottom, width }: first and last step, the plot's edges and the drawing's
  * width, in the drawing's own units. */
 function followPointer(svg, cursor, series, plot) {
@@ -79,7 +91,7 @@ function followPointer(svg, cursor, series, plot) {
     const box = svg.getBoundingClientRect();
     const x = plot.left + ((step - plot.first) / (plot.last - plot.first)) * (plot.right - plot.left);
     cursor.setAttribute("d", `M${x} ${plot.top}V${plot.bottom}`);
-    tip.replaceChildren(h("div", {}, "step " + grouped(step)), ...series.flatMap(one => row(one, step)));
+    tip.replaceChildren(h("div", {}, moment(series, step)), ...series.flatMap(one => row(one, step)));
     tip.hidden = false;
     const place = box.left + (x * box.width) / plot.width;
     const isNearEdge = place + tip.offsetWidth + 24 > document.documentElement.clientWidth;
