@@ -42,7 +42,7 @@ package struct ModelOrigin: Sendable, Equatable {
     let path = directory + "/" + Self.fileName
     guard try Files.exists(path) else { return nil }
     do {
-      let json = try JSON.parse(try Files.read(path))
+      let json = try JSON.parse(try Files.read(path, limit: Limits.settingsFileBytes))
       guard let run = json["run"]?.string, let policy = json["policy"]?.int, let version = UInt32(exactly: policy),
         let settings = json["settings"]?.members, let questions = json["questions_sha256"]?.members
       else { throw RunError.damagedOrigin(path: path, problem: "run, policy, settings or questions_sha256 is missing") }
