@@ -32,6 +32,9 @@ package enum BuiltIn {
     settings.method.beta2 = 0.95
     settings.method.weightDecay = 0
     settings.evaluateEvery = 5
+    // So that the example shows every mechanism.
+    settings.operation.workers = 2
+    settings.operation.learners = 2
     return settings
   }
 
@@ -83,6 +86,7 @@ package enum BuiltIn {
   package static func questions(_ name: String) throws -> [Question] {
     var path = name
     if name.hasPrefix("builtin:") { path = try unpacked() + "/" + name.dropFirst("builtin:".count) + ".jsonl" }
+    if let problem = OtherInput.questions(at: path) { throw QuestionsError(path: path, problem: problem) }
     do {
       return try Question.read(try Files.read(path))
     } catch let error as QuestionFileError {
