@@ -61,13 +61,18 @@ extension Command {
     let isTemporary = plan.operation.run.isEmpty
     if isTemporary { plan.operation.run = NSTemporaryDirectory() + "ttrl-eval-\(ThisProcess.id)" }
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
+    (plan.operation.workers, plan.operation.threads) =
+      (settings.sampling.operation.workers, settings.sampling.operation.threads)
     let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 })
     report(dropped: beginning.dropped)
     let directory = beginning.directory
     if !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
+      if let note = beginning.memory.note { complain(note) }
+      var running = settings.sampling
+      running.operation.keyValueMemory = beginning.memory.keyValueMemory
       let status = try Supervisor(
-        directory, settings: settings.sampling, steps: 0, key: directory.key, plan: OneMachine(nil)
+        directory, settings: running, steps: 0, key: directory.key, plan: OneMachine(nil), isEvaluation: true
       ).run()
       guard status == ExitStatus.done else { return status }
     }
@@ -101,7 +106,7 @@ extension Command {
   // MARK: Figures
 
   private static func report(dropped: Int) {
-    if dropped > 0 { complain("\(dropped) prompts leave no room for max-new-tokens and are left out") }
+    if dropped > 0 { complain("left out, no room for max-new-tokens: \(counted(dropped, "prompt"))") }
   }
 
   private static func show(
