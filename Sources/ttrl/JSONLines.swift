@@ -30,6 +30,7 @@ enum JSONLines {
   /// Lines as bytes, so that the parser refuses text that is not UTF-8. Blank lines are skipped.
   private static func forEachLine(_ body: (_ line: Int, JSON) throws -> Void) throws {
     guard let input = fdopen(STDIN_FILENO, "r") else { throw UserError("there is no standard input") }
+    if isatty(STDIN_FILENO) == 1 { Command.complain("reading JSON lines from the terminal; Ctrl-D ends them") }
     var buffer: UnsafeMutablePointer<CChar>?
     var capacity = 0
     defer { free(buffer) }

@@ -48,6 +48,10 @@ extension Command {
         to: UInt32(prompt.index), in: .train(step: UInt32(step)), from: 0, limit: PageAnswers.responsesMax
       ).map(reader.view)
     }
+    if call.isJSON {
+      print(Explanation.json(prompt, track, step: step, views).text())
+      return ExitStatus.done
+    }
     var size = winsize()
     let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20
     print(Explanation.text(prompt, track, step: step, views, columns: isKnown ? Int(size.ws_col) : 100))
@@ -103,12 +107,16 @@ extension Command {
       try RunSummary.writeReport(run, ledger: ledger)
       let files = EventFileWriter(directory)
       while try files.refresh(ledger) {}
-      print(directory.report)
+      show(directory.report, call)
       return ExitStatus.done
     }
     let path = ThisProcess.absolute(settings.out)
     try Files.write(ReportComparison.html(try given.map(RunSummary.comparable)), to: path)
-    print(path)
+    show(path, call)
     return ExitStatus.done
+  }
+
+  private static func show(_ report: String, _ call: CallSettings) {
+    print(call.isJSON ? (["report": .string(report)] as JSON).text() : report)
   }
 }

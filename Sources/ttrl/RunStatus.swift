@@ -86,7 +86,9 @@ struct RunStatus {
     for (round, settled) in rounds { lines.append("open      \(round.id): \(settled) of \(round.slots) slots settled") }
     for worker in workers {
       let state = worker.leftAt == nil ? "connected" : "left (\(worker.leftBecause ?? "unknown"))"
-      lines.append("worker    \(worker.name): \(state), \(worker.trajectories) trajectories, \(worker.tokens) tokens")
+      lines.append(
+        "worker    \(worker.name): \(state), "
+          + "\(counted(worker.trajectories, "trajectory", plural: "trajectories")), \(counted(worker.tokens, "token"))")
     }
     return lines.joined(separator: "\n")
   }
