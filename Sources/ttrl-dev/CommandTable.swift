@@ -2,6 +2,7 @@
 //
 // The last line of standard output is the result; progress goes to standard error.
 
+import Base
 import Benchmarks
 import Commands
 import Runs
@@ -85,8 +86,9 @@ extension Command {
       ], problems: loadProblems, run: benchCoordinator),
     Command(
       name: "completions", summary: "completions for bash", example: "source <(ttrl-dev completions)", settings: [],
-      run: { (_: CallSettings, _) in
-        print(CommandSet.ttrlDev.completions)
+      run: { (call: CallSettings, _) in
+        let script = CommandSet.ttrlDev.completions
+        print(call.isJSON ? (["bash": .string(script)] as JSON).text() : script)
         return ExitStatus.done
       }),
   ]

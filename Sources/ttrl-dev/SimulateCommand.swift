@@ -81,7 +81,7 @@ struct SimulateCommand: DeveloperTool {
 
   private func text(_ campaign: Campaign, _ rate: Double) -> String {
     var lines = campaign.faults.map { "\($0.1)\t\($0.0)" }
-    lines.append("\(campaign.seeds) seeds, \(campaign.failures.count) failed, \(Int(rate)) a second")
+    lines.append("\(counted(campaign.seeds, "seed")), \(campaign.failures.count) failed, \(Int(rate)) a second")
     lines += campaign.failures.prefix(20).map { "ttrl-dev simulate --seed \($0.seed) --transcript" }
     return lines.joined(separator: "\n")
   }

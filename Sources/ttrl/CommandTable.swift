@@ -2,6 +2,7 @@
 //
 // Help, the manual page and completions are made from this table, in its order.
 
+import Base
 import Commands
 import Records
 import Runs
@@ -75,7 +76,7 @@ extension Command {
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out",
       example: #"echo '{"prompt": "What is 6 × 7?"}' | ttrl generate --model builtin --samples 4"#,
-      settings: promptSettings + samplingSettings + ["like"],
+      settings: promptSettings + samplingSettings + ["prompt", "like"],
       needs: ["model"], defaults: generationDefaults, run: generate),
     Command(
       name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
@@ -131,14 +132,15 @@ extension Command {
       run: makeKey),
     Command(
       name: "manual", summary: "the manual page", example: "ttrl manual > ttrl.1 && man -l ttrl.1", settings: [],
-      run: { (_: CallSettings, _) in
-        show(CommandSet.ttrl.manual)
+      run: { (call: CallSettings, _) in
+        if call.isJSON { showJSON(CommandSet.ttrl.manualJSON.text()) } else { show(CommandSet.ttrl.manual) }
         return ExitStatus.done
       }),
     Command(
       name: "completions", summary: "completions for bash", example: "source <(ttrl completions)", settings: [],
-      run: { (_: CallSettings, _) in
-        show(CommandSet.ttrl.completions)
+      run: { (call: CallSettings, _) in
+        let script = CommandSet.ttrl.completions
+        if call.isJSON { showJSON((["bash": .string(script)] as JSON).text()) } else { show(script) }
         return ExitStatus.done
       }),
   ]

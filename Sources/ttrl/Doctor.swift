@@ -61,7 +61,7 @@ struct SelfExamination {
     if let problem = Arithmetic.problem {
       return Finding("processor", .problem, problem, remedy: "use another machine, or a ttrl built for this one")
     }
-    return Finding("processor", .ok, "\(Machine.coreCount) cores, \(Machine.instructionSet)")
+    return Finding("processor", .ok, "\(counted(Machine.coreCount, "core")), \(Machine.instructionSet)")
   }
 
   private var memory: Finding {

@@ -80,12 +80,17 @@ extension Command {
     let isTemporary = plan.operation.run.isEmpty
     if isTemporary { plan.operation.run = try OwnedDirectory.temporary(prefix: "ttrl-eval") }
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
+    (plan.operation.workers, plan.operation.threads) =
+      (settings.sampling.operation.workers, settings.sampling.operation.threads)
     let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 })
     let directory = beginning.directory
     if try !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
+      if let note = beginning.memory.note { complain(note) }
+      var running = settings.sampling
+      running.operation.keyValueMemory = beginning.memory.keyValueMemory
       let status = try Supervisor(
-        directory, settings: settings.sampling, steps: 0, key: directory.key, plan: OneMachine(nil)
+        directory, settings: running, steps: 0, key: directory.key, plan: OneMachine(nil), isEvaluation: true
       ).run()
       guard status == ExitStatus.done else { return status }
     }

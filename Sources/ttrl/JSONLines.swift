@@ -29,6 +29,7 @@ enum JSONLines {
 
   /// Lines as bytes, so that the parser refuses text that is not UTF-8. Blank lines are skipped.
   private static func forEachLine(_ body: (_ line: Int, JSON) throws -> Void) throws {
+    if isatty(STDIN_FILENO) == 1 { Command.complain("reading JSON lines from the terminal; Ctrl-D ends them") }
     var input = InputLines()
     var number = 0
     while let bytes = try input.next() {

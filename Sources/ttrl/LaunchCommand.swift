@@ -25,16 +25,24 @@ extension Command {
       throw SettingsError(problems: ["\(hosts) has no learner ranks; give this machine learners=1"])
     }
     (settings.operation.workers, settings.operation.learners) = (plan.list.workers, max(1, plan.list.learners))
-    let here = (plan.list.here?.workers ?? 0, plan.list.here?.learners ?? 0)
+    var operation = settings.operation
+    operation.threads = plan.list.here?.threads ?? 0
+    let share =
+      plan.list.here.map { MachineShare($0, of: plan.list, settings) } ?? MachineShare(workers: 0, ranks: 0..<0, of: 1)
+    settings.operation = operation
     let beginning = try RunBeginning.begin(
-      settings, given: call.given + ["learners"], isDryRun: call.isDryRun, here: here)
+      settings, given: call.given + ["learners"], isDryRun: call.isDryRun, here: share)
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
+    let model = try ModelDirectory(beginning.settings.model).configuration.model
+    plan.keyValueMemory = { host, list in
+      memory(of: host, in: list, beginning, operation, model).fitted?.keyValueMemory ?? operation.keyValueMemory
+    }
     announce(beginning, settings, call, processes: "1 coordinator (here); \(plan.summary)")
     if plan.list.hosts.allSatisfy({ $0.isHere || $0.learners == 0 }), let exposure = launcher?.exposure {
       complain(exposure)
     }
     if call.isDryRun {
-      try printPlan(plan, beginning, settings)
+      try printPlan(plan, beginning, settings, call)
       return ExitStatus.done
     }
     return try supervise(beginning, settings, call, plan)
@@ -59,23 +67,39 @@ extension Command {
       + pageProblems(settings.operation) + directoryProblems(settings.operation)
   }
 
+  /// The memory that a machine of the hosts file needs. How much another machine has is not known: it is taken to be as
+  /// much as here.
+  ///
+  /// - Returns: also the fitted plan, if it fits.
+  private static func memory(
+    of host: ListedHost, in list: HostList, _ beginning: RunBeginning.Outcome, _ operation: OperationSettings,
+    _ model: ModelConfiguration
+  ) -> (plan: MemoryPlan, fitted: RunMemory.Fitted?) {
+    var planned = beginning.settings
+    planned.operation = operation
+    planned.operation.threads = host.threads
+    let memory = RunMemory(
+      planned, model: model, questions: beginning.questions,
+      share: MachineShare(host, of: list, beginning.settings))
+    let fitted = try? memory.fit()
+    return (fitted?.plan ?? memory.least, fitted)
+  }
+
   private static func printPlan(
-    _ plan: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: RunSettings
+    _ plan: SeveralMachines, _ beginning: RunBeginning.Outcome, _ settings: RunSettings, _ call: CallSettings
   ) throws {
     let model = try ModelDirectory(beginning.settings.model).configuration.model
-    var firstRank = 0
+    var hosts: [JSON] = []
     for host in plan.list.hosts {
-      var planned = beginning.settings
-      (planned.operation.workers, planned.operation.learners) = (host.workers, host.learners)
-      planned.operation.threads = host.threads
-      planned.operation.keyValueMemory = settings.operation.keyValueMemory
-      let plan = RunMemory.plan(
-        planned, model: model, ranks: (firstRank..<firstRank + host.learners, max(1, plan.list.learners)))
-      firstRank += host.learners
-      // Only this machine has a coordinator.
-      let items = plan.items.filter { $0.bytes > 0 && (host.isHere || $0.name != "coordinator") }
-      complain("\(host.name): about \(MemoryPlan.mebibytes(items.reduce(0) { $0 + $1.bytes }))")
-      for item in items { complain("  \(item.name): \(MemoryPlan.mebibytes(item.bytes))") }
+      let found = memory(of: host, in: plan.list, beginning, settings.operation, model)
+      complain("\(host.name): about \(MemoryPlan.mebibytes(found.plan.bytes))")
+      complain(found.plan.text)
+      // This machine's note has been printed.
+      if !host.isHere, let note = found.fitted?.note { complain("  \(note), if its memory is that of this machine") }
+      hosts.append([
+        "name": .string(host.name), "bytes": .int(found.plan.bytes), "parts": DryRun.parts(found.plan.items),
+        "kv_memory": .int(found.fitted?.keyValueMemory ?? settings.operation.keyValueMemory),
+      ])
     }
     func threads(_ processes: KeyPath<ListedHost, Int>) -> Int {
       plan.list.hosts.reduce(0) { sum, host in
@@ -83,15 +107,18 @@ extension Command {
         return sum + (host.threads > 0 ? host.threads * count : count > 0 ? Machine.coreCount : 0)
       }
     }
-    try sayStepTime(
+    let time = try stepTime(
       beginning.settings, on: (threads(\.workers), threads(\.learners)), ranks: max(1, plan.list.learners),
       machines: plan.list.hosts.count)
+    if let time { complain(time.text) }
     var address = try HostPort(parsing: settings.operation.listen)
     if address.port == 0 { address = try HostPort(parsing: "\(address.host):1") }
     let context = LaunchContext(
       directory: beginning.directory, settings: settings, address: address,
       key: ClusterAccess.path(settings.operation, beginning.directory), loop: try EventLoop(), say: complain)
-    show(try plan.commands(in: context))
+    let commands = try plan.commands(in: context)
+    guard call.isJSON else { return show(commands.map { "\($0.name):\n  \($0.command)" }.joined(separator: "\n")) }
+    showJSON(DryRun(beginning, settings.operation, time: time, hosts: hosts, commands: commands).json.text())
   }
 
   // MARK: Stopping
@@ -111,9 +138,11 @@ extension Command {
         usleep(50_000)
       }
       complain("stopped; finished work is kept, and the same command continues the run")
+      if call.isJSON { showJSON((["stopped": .int(Int(pid))] as JSON).text()) }
       return ExitStatus.done
     }
     complain("no process on this machine runs the run in \(directory.path)")
+    if call.isJSON { showJSON((["stopped": .null] as JSON).text()) }
     return ExitStatus.done
   }
 

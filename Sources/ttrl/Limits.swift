@@ -1,4 +1,4 @@
-// Limits: the times of the supervisor, and of processes on other machines.
+// Limits: the times of the supervisor, of processes on other machines, and of progress on a terminal.
 
 import Base
 
@@ -15,4 +15,10 @@ extension Limits {
   static let goodStart = Instant.Span.seconds(20)
   /// How long a machine has to answer before the learner's ranks are started without it.
   static let probe = Instant.Span.seconds(12)
+  /// A command that ends before this shows no progress. Then a line is drawn again so often on a terminal, and elsewhere
+  /// added so often: by a command that only samples, and by a run whose steps have their own lines.
+  static let quiet = Instant.Span.seconds(2)
+  static let progressRedrawn = Instant.Span.milliseconds(250)
+  static let progressLine = Instant.Span.seconds(15)
+  static let progressLineOfRun = Instant.Span.seconds(60)
 }

@@ -50,6 +50,10 @@ extension Command {
         visit: track?.visits.last { Int($0.step) == step })
       if let problem = reader.problem { complain(problem) }
     }
+    if call.isJSON {
+      showJSON(Explanation.json(prompt, track, step: step, views).text())
+      return ExitStatus.done
+    }
     var size = winsize()
     let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20
     show(Explanation.text(prompt, track, step: step, views, columns: isKnown ? Int(size.ws_col) : 100))
@@ -117,12 +121,16 @@ extension Command {
       try RunSummary.writeReport(directory, manifest.settings, ledger: ledger)
       let files = EventFileWriter(directory)
       while try files.refresh(ledger) {}
-      show(directory.report.visible)
+      show(directory.report, call)
       return ExitStatus.done
     }
     let path = ThisProcess.absolute(settings.out)
     try Files.write(ReportComparison.html(try given.map(RunSummary.comparable)), to: path)
-    show(path.visible)
+    show(path, call)
     return ExitStatus.done
+  }
+
+  private static func show(_ report: String, _ call: CallSettings) {
+    if call.isJSON { showJSON((["report": .string(report)] as JSON).text()) } else { show(report.visible) }
   }
 }

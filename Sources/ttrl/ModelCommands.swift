@@ -14,6 +14,8 @@ struct LoadedModel: Sendable {
   let directory: ModelDirectory
   let model: PreparedModel
   let threads: Int
+  /// Bytes that keys and values of all threads can take.
+  private let keyValueBytesMax: Int
 
   init(_ settings: RunSettings) throws {
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
@@ -23,9 +25,14 @@ struct LoadedModel: Sendable {
       .init(name: "weights as they are read", bytes: 4 * plan.layout.count),
       .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)), .init(name: "program", bytes: MemoryPlan.slack),
     ])
-    try RunMemory.require(
+    let smaller = MemoryPlan.weightBytes(TransformerPlan(directory.configuration.model, type: .bfloat16))
+    let isEnough =
+      settings.dtype == .float32
+      && loading.bytes - MemoryPlan.weightBytes(plan) + smaller <= Machine.memoryLimit
+    try MemoryError.require(
       loading, for: "the model",
-      remedy: "--dtype bfloat16 needs half of the second item; or use a machine with more memory")
+      remedy: isEnough ? "With --dtype bfloat16 it fits." : "Use a machine with more memory, or a smaller model.")
+    keyValueBytesMax = RunMemory.keyValueBytesMax(besides: loading)
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
     threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)
   }
@@ -35,9 +42,12 @@ struct LoadedModel: Sendable {
     _ requests: [GenerationRequest], sampling: Sampling, seed: UInt64, tokenizer: Tokenizer?
   ) throws -> [Trajectory] {
     let texts = sampling.stopStrings.isEmpty ? nil : try (tokenizer ?? directory.tokenizer()).tokenTexts
+    let progress = SamplingProgress()
+    let view = try SamplingView(of: progress, samples: requests.reduce(0) { $0 + $1.samples.count })
+    defer { view.end() }
     return try sampleAll(
       requests, model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, threads: threads,
-      tokenTexts: texts ?? .none)
+      tokenTexts: texts ?? .none, keyValueBytesMax: keyValueBytesMax, progress: progress)
   }
 }
 
@@ -47,7 +57,7 @@ extension Command {
   @Sendable static func generate(_ settings: GenerationSettings, _ call: CallSettings) throws -> Int32 {
     let loaded = try LoadedModel(settings.sampling)
     let vocabulary = loaded.directory.configuration.model.vocabularySize
-    let lines = try JSONLines.read()
+    let lines = try settings.prompt.isEmpty ? JSONLines.read() : [(1, ["prompt": .string(settings.prompt)])]
     // A tokenizer is needed only for lines with text.
     let needsText = lines.contains { $0.value["ids"] == nil }
     let tokenizer = needsText ? try loaded.directory.tokenizer() : nil

@@ -18,8 +18,13 @@ final class ProgressView {
   private let steps: Int
   private let watch: RunWatch
   /// Whether there is a terminal to draw on.
-  static var isLive: Bool { isatty(STDERR_FILENO) == 1 }
+  static var isLive: Bool { StandardError.isLive }
   private let isTerminal = ProgressView.isLive
+  /// Whether the caller prints the figures itself: then there is only progress.
+  private let isOfEvaluation: Bool
+  /// When something was said last, or could have been.
+  private var said = MonotonicClock.now()
+  private var shownRounds = ""
   private var shownSteps = -1
   private var shownProblem: String?
   private var shownEvaluations: [String] = []
@@ -30,12 +35,21 @@ final class ProgressView {
   /// URL of the page, for the block.
   var page = ""
 
-  init(_ directory: RunDirectory, steps: Int) {
+  init(_ directory: RunDirectory, steps: Int, isOfEvaluation: Bool = false) {
     self.steps = steps
+    self.isOfEvaluation = isOfEvaluation
     watch = RunWatch(directory)
   }
 
+  /// What a run that continues has already recorded is not shown again.
+  func passOver() {
+    while watch.refresh() {}
+    shownSteps = watch.digest.lastStep
+    shownEvaluations = watch.digest.evaluations.map(text(for:))
+  }
+
   func say(_ text: String) {
+    said = MonotonicClock.now()
     clearBlock()
     write(text.visibleLines + "\n")
   }
@@ -64,18 +78,19 @@ final class ProgressView {
     let digest = watch.digest
     for evaluation in digest.evaluations {
       let text = text(for: evaluation)
-      guard !shownEvaluations.contains(text) else { continue }
+      guard !isOfEvaluation, !shownEvaluations.contains(text) else { continue }
       shownEvaluations.append(text)
       say(text)
     }
     sayAlarms(digest)
     if isTerminal {
       showBlock()
-      shownSteps = digest.lastStep
     } else {
       saySteps(digest)
+      sayRounds()
       sayProblem()
     }
+    shownSteps = digest.lastStep
   }
 
   /// Once: a ledger that stays unreadable must not fill a log.
@@ -113,6 +128,20 @@ final class ProgressView {
       let left = Int(step) == digest.lastStep ? digest.secondsLeft(ofSteps: steps) : nil
       say(ProgressLine.text(for: record, of: steps, secondsLeft: left))
     }
+  }
+
+  /// A line now and then while nothing else is to say: how far the open rounds are.
+  private func sayRounds() {
+    let pause = isOfEvaluation ? shownRounds.isEmpty ? Limits.quiet : Limits.progressLine : Limits.progressLineOfRun
+    guard MonotonicClock.now().since(said) >= pause else { return }
+    let rounds = watch.view.openRounds.filter { $0.settled < $0.slots }.map { round in
+      let what = isOfEvaluation ? "" : "\(round.name): "
+      return "\(what)\(Figures.grouped(round.settled)) of \(Figures.count(round.slots, "sample"))"
+    }
+    let text = rounds.joined(separator: "; ")
+    guard text != shownRounds, !text.isEmpty else { return }
+    shownRounds = text
+    say(text)
   }
 
   private func text(for evaluation: EvaluationRecord) -> String {
@@ -157,7 +186,7 @@ final class ProgressView {
     return LiveView.Terminal(
       width: isKnown ? Int(size.ws_col) - 1 : 79, height: isKnown && size.ws_row > 4 ? Int(size.ws_row) : 24,
       isUnicode: language.lowercased().contains("utf"),
-      isStyled: environment["NO_COLOR"] == nil && environment["TERM"] != "dumb")
+      isStyled: StandardError.isStyled)
   }
 
   private func clearBlock() {

@@ -24,6 +24,8 @@ final class SeveralMachines: ProcessPlan {
   /// Machines with ranks that did not answer at the last start of the job.
   private var away: Set<String> = []
   private var probes: [ChildProcess] = []
+  /// MiB of keys and values per sampling thread of a machine; 0 means no limit.
+  var keyValueMemory: (ListedHost, HostList) -> Int = { _, _ in 0 }
 
   /// - Throws: what is wrong with the file, or if this MPI cannot be used on several machines.
   init(reading path: String, launcher: MPILauncher?) throws {
@@ -64,7 +66,7 @@ final class SeveralMachines: ProcessPlan {
   var summary: String {
     list.hosts.map { host in
       let parts = [(host.workers, "worker"), (host.learners, "learner rank")].filter { $0.0 > 0 }
-      let what = parts.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s")" }.joined(separator: ", ")
+      let what = parts.map { counted($0.0, $0.1) }.joined(separator: ", ")
       return "\(host.name)\(host.isHere ? " (here)" : ""): \(what.isEmpty ? "nothing" : what)"
     }.joined(separator: "; ")
   }
@@ -91,7 +93,9 @@ final class SeveralMachines: ProcessPlan {
   private func worker(_ host: ListedHost, name: String, in context: LaunchContext) throws -> ChildProcess.Command {
     guard !host.isHere else {
       let threads = host.threads > 0 ? host.threads : max(1, Machine.coreCount / max(host.workers, 1))
-      return bound(try context.worker(name: name, threads: threads, log: name), to: host)
+      let worker = try context.worker(
+        name: name, threads: threads, keyValueMemory: keyValueMemory(host, list), log: name)
+      return bound(worker, to: host)
     }
     let isPlain = context.key == OperationSettings.plainTCP
     let words = Reach.words(hosts: path, key: isPlain ? nil : context.key)
@@ -110,7 +114,7 @@ final class SeveralMachines: ProcessPlan {
     let key = context.key == OperationSettings.plainTCP ? OperationSettings.plainTCP : "\"$TTRL_FILES/cluster.key\""
     let operation = context.settings.operation
     let rest =
-      "--kv-memory \(operation.keyValueMemory) --key \(key) --log-level \(operation.logLevel.rawValue)"
+      "--kv-memory \(keyValueMemory(host, list)) --key \(key) --log-level \(operation.logLevel.rawValue)"
     return "exec \(words) \(work) \(rest)"
   }
 
@@ -169,8 +173,8 @@ final class SeveralMachines: ProcessPlan {
     let ranks = list.hosts.reduce(0) { $0 + (away.contains($1.name) ? 0 : $1.learners) }
     context.say(
       away.isEmpty
-        ? "the learner has all its machines again, \(ranks) ranks"
-        : "the learner cannot reach \(away.sorted().joined(separator: ", ")): \(wait), \(ranks) ranks are left")
+        ? "the learner has all its machines again, \(counted(ranks, "rank"))"
+        : "the learner cannot reach \(away.sorted().joined(separator: ", ")): \(wait); \(counted(ranks, "rank")) left")
   }
 
   private func learner(in context: LaunchContext) throws -> ChildProcess.Command {
@@ -197,11 +201,10 @@ final class SeveralMachines: ProcessPlan {
   // MARK: The plan
 
   /// The commands of all processes, for `--dry-run`.
-  func commands(in context: LaunchContext) throws -> String {
+  func commands(in context: LaunchContext) throws -> [(name: String, command: String)] {
     try processes(in: context).map { process in
       let command = try process.command()
-      let words = ([command.program] + command.arguments).map(Reach.word)
-      return "\(process.name):\n  " + words.joined(separator: " ")
-    }.joined(separator: "\n")
+      return (process.name, ([command.program] + command.arguments).map(Reach.word).joined(separator: " "))
+    }
   }
 }

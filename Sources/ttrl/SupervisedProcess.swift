@@ -86,11 +86,11 @@ struct LaunchContext {
     ["--key", key, "--log-level", operation.logLevel.rawValue]
   }
 
-  func worker(name: String, threads: Int, log: String) throws -> ChildProcess.Command {
+  func worker(name: String, threads: Int, keyValueMemory: Int, log: String) throws -> ChildProcess.Command {
     try Self.ownCommand(
       [
         "worker", "--coordinator", "\(address)", "--name", name, "--threads", "\(threads)", "--kv-memory",
-        "\(settings.operation.keyValueMemory)",
+        "\(keyValueMemory)",
       ] + Self.words(key: key, settings.operation), log: log, in: directory)
   }
 
@@ -119,7 +119,9 @@ final class OneMachine: ProcessPlan {
     var processes = (0..<operation.workers).map { index in
       let name = "worker-\(index + 1)"
       return SupervisedProcess("worker", name: name) {
-        try context.worker(name: name, threads: threads(sharedBy: operation.workers), log: name)
+        try context.worker(
+          name: name, threads: threads(sharedBy: operation.workers), keyValueMemory: operation.keyValueMemory,
+          log: name)
       }
     }
     if let launcher {

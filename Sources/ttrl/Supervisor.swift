@@ -34,10 +34,12 @@ final class Supervisor {
   private let progress: ProgressView
   private let page: PageKeeper
 
-  /// - Parameter peak: the machine's peak, if it is the only one; the progress is compared with it.
+  /// - Parameters:
+  ///   - isEvaluation: it serves `eval`, which shows the figures itself.
+  ///   - peak: the machine's peak, if it is the only one; the progress is compared with it.
   init(
     _ directory: RunDirectory, settings: RunSettings, steps: UInt32, key: String, plan: any ProcessPlan,
-    peak: ArithmeticPeak? = nil
+    isEvaluation: Bool = false, peak: ArithmeticPeak? = nil
   ) throws {
     self.directory = directory
     self.settings = settings
@@ -46,7 +48,8 @@ final class Supervisor {
     isTraining = steps > 0
     lock = try RunLock(directory: directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     loop = try EventLoop()
-    let progress = ProgressView(directory, steps: Int(steps))
+    let progress = ProgressView(directory, steps: Int(steps), isOfEvaluation: isEvaluation)
+    progress.passOver()
     progress.peak = peak
     self.progress = progress
     page = PageKeeper(directory, settings.operation, loop: loop) { text in progress.say(text) }

@@ -25,12 +25,15 @@ extension Command {
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
     let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun)
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
+    settings.operation.keyValueMemory = beginning.memory.keyValueMemory
     announce(beginning, settings, call)
     if let exposure = launcher?.exposure { say(exposure) }
     if call.isDryRun {
       let threads = (threads(of: operation.workers, operation), threads(of: operation.learners, operation))
-      try sayStepTime(beginning.settings, on: threads, ranks: operation.learners)
+      let time = try stepTime(beginning.settings, on: threads, ranks: operation.learners)
+      if let time { say(time.text) }
       say(Comparison(beginning.settings).text)
+      if call.isJSON { showJSON(DryRun(beginning, settings.operation, time: time).json.text()) }
       return ExitStatus.done
     }
     // Only a live view shows the peak.
@@ -103,28 +106,38 @@ extension Command {
     }
     say("prompts: \(beginning.prompting)")
     guard method.steps > 0 else {
-      say("\(beginning.prompts) prompts to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
-      return say("processes: " + (processes ?? "1 coordinator, workers: \(workers)"))
+      say("\(counted(beginning.prompts, "prompt")) to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
+      sayMemory(beginning, settings, call, learners: 0)
+      return say("processes: " + (processes ?? "1 coordinator, \(counted(workers, "worker"))"))
     }
     say(
-      "\(beginning.prompts) prompts, \(method.steps) steps of \(min(method.promptsPerStep, beginning.prompts)) prompts "
-        + "× \(method.votes) votes, \(method.trainSamples) trained; labels: \(method.labels.rawValue); "
-        + "\(beginning.settings.dtype.rawValue)")
-    say(
-      "memory: about \(MemoryPlan.mebibytes(beginning.memory.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))"
-        + (call.isDryRun ? "\n\(beginning.memory.text)" : ""))
-    if call.isDryRun, processes == nil, let model = try? ModelDirectory(beginning.settings.model) {
-      for rank in 0..<min(2, learners) {
-        let plan = RunMemory.learner(
-          beginning.settings, model: model.configuration.model, rank: rank, of: learners)
-        say("of this, \(rank == 0 ? "learner rank 0" : "each other rank"):\n\(plan.text)")
-      }
-    }
+      "\(counted(beginning.prompts, "prompt")), \(counted(method.steps, "step")) of "
+        + "\(counted(min(method.promptsPerStep, beginning.prompts), "prompt")) × \(counted(method.votes, "vote")), "
+        + "\(method.trainSamples) trained; labels: \(method.labels.rawValue); \(beginning.settings.dtype.rawValue)")
+    sayMemory(beginning, settings, call, learners: processes == nil ? learners : 0)
     say(
       "processes: "
         + (processes
-          ?? "1 coordinator, workers: \(workers), learner ranks under mpirun: \(learners) (sharing "
+          ?? "1 coordinator, \(counted(workers, "worker")), \(counted(learners, "learner rank")) under mpirun (sharing "
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
+  }
+
+  /// - Parameter learners: how many ranks are here, for a dry run that shows what each of them needs.
+  private static func sayMemory(
+    _ beginning: RunBeginning.Outcome, _ settings: RunSettings, _ call: CallSettings, learners: Int
+  ) {
+    let memory = beginning.memory
+    say("memory: about \(MemoryPlan.mebibytes(memory.plan.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))")
+    if let note = memory.note { say(note) }
+    guard call.isDryRun else { return }
+    say(memory.plan.text)
+    guard let model = try? ModelDirectory(beginning.settings.model), learners > 1 else { return }
+    let plan = RunMemory(
+      beginning.settings, model: model.configuration.model, questions: beginning.questions,
+      share: MachineShare(beginning.settings, settings.operation))
+    for rank in 0..<2 {
+      say("of this, \(rank == 0 ? "learner rank 0" : "each other rank"):\n\(plan.learner(rank: rank).text)")
+    }
   }
 
   /// Threads of all processes of a role on this machine, at most as many as it has cores.
@@ -132,34 +145,25 @@ extension Command {
     operation.threads > 0 ? min(processes * operation.threads, Machine.coreCount) : Machine.coreCount
   }
 
-  /// Prints the estimated time of a step. It is an upper bound, because responses can end earlier.
+  /// The estimated time of a step: an upper bound, because responses can end earlier. Nil if nothing is trained, or if
+  /// the machine's speed cannot be measured.
   ///
   /// - Parameters:
   ///   - settings: the run's.
   ///   - threads: of all machines. They are taken to be as fast as those of this machine.
   ///   - machines: if there are several, their links are taken to carry `StepTime.usualLink`.
-  static func sayStepTime(
+  static func stepTime(
     _ settings: RunSettings, on threads: (sampling: Int, training: Int), ranks: Int, machines: Int = 1
-  ) throws {
-    guard settings.method.steps > 0 else { return }
-    guard let gigaflops = try Ceilings.multiplyAdds(.float32, threads: Machine.coreCount) else { return }
-    let perThread = gigaflops / Double(Machine.coreCount)
-    let tokens = Int(settings.maxNewTokens)
+  ) throws -> EstimatedStep? {
+    guard settings.method.steps > 0 else { return nil }
+    guard let gigaflops = try Ceilings.multiplyAdds(.float32, threads: Machine.coreCount) else { return nil }
+    let means = StepTime.Means(
+      samplingThreads: threads.sampling, trainingThreads: threads.training, ranks: ranks,
+      flops: gigaflops / Double(Machine.coreCount) * 1e9, linkRate: machines > 1 ? StepTime.usualLink : nil)
     let time = StepTime(
-      settings, model: try ModelDirectory(settings.model).configuration.model, responseTokens: tokens,
-      StepTime.Means(
-        samplingThreads: threads.sampling, trainingThreads: threads.training, ranks: ranks,
-        flops: perThread * 1e9, linkRate: machines > 1 ? StepTime.usualLink : nil))
-    let network =
-      machines > 1
-      ? ", sums between ranks \(StepTime.text(time.sums)) and weights to workers \(StepTime.text(time.weights)) over "
-        + "links of 1 Gbit/s" : ""
-    say(
-      "a step takes about \(StepTime.text(time.total)), if responses are all \(tokens) tokens long: sampling "
-        + "\(StepTime.text(time.sampling)) on \(threads.sampling) threads, training \(StepTime.text(time.training)) on "
-        + "\(threads.training)\(network). This is an estimate for threads of \(Int(perThread.rounded())) GFLOP/s, as "
-        + "here"
-    )
+      settings, model: try ModelDirectory(settings.model).configuration.model,
+      responseTokens: Int(settings.maxNewTokens), means)
+    return EstimatedStep(time: time, means: means, responseTokens: Int(settings.maxNewTokens))
   }
 
   private static func showResult(_ directory: RunDirectory, _ call: CallSettings) throws {
@@ -182,7 +186,10 @@ extension Command {
     let operation = settings.operation
     Log.start(role: "coordinator", level: Log.Level(operation.logLevel))
     let directory = RunDirectory(operation.run)
-    if try !Files.exists(directory.settings) { _ = try RunBeginning.begin(settings, given: call.given) }
+    if try !Files.exists(directory.settings) {
+      // The other processes are started elsewhere, or by hand.
+      _ = try RunBeginning.begin(settings, given: call.given, here: MachineShare(workers: 0, ranks: 0..<0, of: 1))
+    }
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)
     let key = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)

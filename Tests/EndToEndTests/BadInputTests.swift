@@ -101,12 +101,83 @@ extension EndToEnd {
       try expectRefusal(["--data", withLongPrompt, "--long-prompts", "refuse"], status: 1, [": long."])
       let dropped = try Program.run(["train", "--run", directory, "--data", withLongPrompt, "--dry-run"])
       #expect(dropped.status == 0 && dropped.errors.contains("1 of 2 prompts leave no room"), "\(dropped.errors)")
-      #expect(dropped.errors.contains("1 prompts, 30 steps"))
+      #expect(dropped.errors.contains("1 prompt, 30 steps of 1 prompt ×"))
     }
 
     @Test func `labels cannot be the truth where there is none`() throws {
       let data = scratch.write("{\"prompt\": \"1?\"}\n", to: "data.jsonl")
       try expectRefusal(["--data", data, "--labels", "truth"], status: 1, ["no question of", "\"answer\""])
+    }
+
+    // MARK: What other tools take
+
+    /// What is at the given path: a file's name and bytes, or nothing.
+    static let otherData: [(name: String, bytes: Data, words: [String])] = [
+      ("q.csv", Data("prompt,answer\n1+1?,2\n".utf8), ["it is a CSV file", "pandas.read_csv('", "lines=True"]),
+      ("q.tsv", Data("prompt\tanswer\n".utf8), ["it is a TSV file", "sep="]),
+      ("q.parquet", Data("PAR1".utf8), ["it is a Parquet file", "pandas.read_parquet('"]),
+      ("q", Data("PAR1xxxx".utf8), ["it is a Parquet file"]),
+      ("q.jsonl.gz", Data([0x1F, 0x8B, 8, 0]), ["it is compressed"]),
+    ]
+
+    @Test(arguments: otherData)
+    func `a data file of another kind is recognised, with the command that converts it`(
+      _ file: (name: String, bytes: Data, words: [String])
+    ) throws {
+      try expectRefusal(["--data", scratch.write(file.bytes, to: file.name)], status: 1, file.words)
+    }
+
+    @Test func `a directory of data is answered with its files`() throws {
+      let directory = scratch.file("set")
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      scratch.write("{}", to: "set/train.jsonl")
+      try expectRefusal(["--data", directory], status: 1, ["it is a directory", "train.jsonl"])
+    }
+
+    @Test(arguments: [
+      (["--data", "HuggingFaceH4/MATH-500"], "hf download HuggingFaceH4/MATH-500 --repo-type dataset"),
+      (
+        ["--model", "Qwen/Qwen2.5-0.5B-Instruct", "--data", "builtin:questions"],
+        "hf download Qwen/Qwen2.5-0.5B-Instruct --local-dir Qwen2.5-0.5B-Instruct"
+      ),
+    ])
+    func `a name of the hub is answered with its download`(_ arguments: [String], _ words: String) throws {
+      try expectRefusal(arguments, status: 1, [words])
+    }
+
+    @Test func `a model of another kind is recognised`() throws {
+      let cases: [(path: String, file: String, bytes: Data, words: [String])] = [
+        ("m/model-q4.gguf", "m/model-q4.gguf", Data("x".utf8), ["is a GGUF file", "'gguf_file': 'model-q4.gguf'"]),
+        ("m", "m/model-q4.gguf", Data("x".utf8), ["m/model-q4.gguf is a GGUF file"]),
+        ("blob", "blob", Data("GGUF".utf8), ["blob is a GGUF file"]),
+        ("a", "a/adapter_config.json", Data("{}".utf8), ["it is an adapter", "merge_and_unload()"]),
+        ("w/model.safetensors", "w/model.safetensors", Data("x".utf8), ["--model takes the directory", "/w"]),
+        ("cache", "cache/snapshots/1a2b/config.json", Data("{}".utf8), ["cache/snapshots/1a2b"]),
+        ("old", "old/settings.json", Data("{}".utf8), ["there is no config.json"]),
+      ]
+      for (path, file, bytes, words) in cases {
+        let folder = scratch.file(file).split(separator: "/").dropLast().map { "/" + $0 }.joined()
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        scratch.write(bytes, to: file)
+        try expectRefusal(["--model", scratch.file(path), "--data", "builtin:questions"], status: 1, words)
+      }
+      _ = try #require(SmallRun.undisturbed)
+      try expectRefusal(
+        ["--model", SmallRun.undisturbedDirectory, "--data", "builtin:questions"], status: 1,
+        ["it is a run", "\(SmallRun.undisturbedDirectory)/checkpoints/step-000004"])
+    }
+
+    // MARK: Memory
+
+    @Test func `a run that does not fit into the memory that is left is refused with what would fit`() throws {
+      // A worker of the smallest model needs 64 MiB.
+      let train = "exec '\(Program.path())' train --run '\(directory)' --workers"
+      let outcome = try Program.run(["-c", "ulimit -v 2097152; \(train) 64"], program: "/bin/bash")
+      #expect(outcome.status == 1 && outcome.errors.contains("more than the 2048 MiB that are available"), "\(outcome)")
+      let flag = try #require(outcome.errors.firstMatch(of: /\nWith --workers (\d+) it fits/), "\(outcome.errors)")
+      let fits = try Program.run(["-c", "ulimit -v 2097152; \(train) \(flag.1) --dry-run"], program: "/bin/bash")
+      #expect(fits.status == 0, "\(fits.errors)")
+      #expect(!FileManager.default.fileExists(atPath: directory))
     }
 
     // MARK: Settings
@@ -174,7 +245,15 @@ extension EndToEnd {
 
   @Suite struct ContinuationTests {
     @Test(arguments: [
-      (["--steps", "9"], ["steps is 9, the run has 4", "cosine over all steps"]),
+      (
+        ["--steps", "9"],
+        [
+          "steps is 9, the run has 4", "cosine over all steps", "begin another one with --steps 9",
+          "ttrl train --model \(SmallRun.undisturbedDirectory)/checkpoints/step-000004",
+          "--data \(SmallRun.undisturbedDirectory)/questions.jsonl --steps 5 --run",
+        ]
+      ),
+      (["--steps", "3"], ["steps is 3, the run has 4", "begin another one with --steps 3"]),
       (
         ["--seed", "7", "--votes", "64", "--workers", "5"], ["seed is 7, the run has 0", "votes is 64, the run has 32"]
       ),

@@ -49,6 +49,24 @@ extension EndToEnd {
       #expect(try #require(result["peak_bytes"] as? Int) < 100 << 20)
     }
 
+    @Test(arguments: [
+      // A step takes milliseconds: there have to be many.
+      ["--workers", "4", "--prompts", "1", "--samples", "1", "--seconds", "8"],
+      // The run finishes before its time.
+      ["--workers", "8", "--prompts", "4096", "--samples", "1", "--max-new-tokens", "1", "--seconds", "600"],
+    ])
+    func `a coordinator is measured also if its steps are short, or all done early`(_ arguments: [String]) throws {
+      let outcome = try Program.run(
+        ["bench", "coordinator", "--json"] + arguments, program: Program.dev, within: 240)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let result = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      let (rate, seconds) = (result["value"] as? Double ?? 0, result["seconds"] as? Double ?? 0)
+      #expect(rate > 0 && seconds > 0 && result["steps"] as? Int ?? 0 > 1 && result["join_seconds"] is Double)
+      let isEarly = arguments.contains("600")
+      #expect(isEarly == outcome.errors.contains("the figures are of this time"), "\(outcome.errors)")
+      #expect(!isEarly || seconds < 200)
+    }
+
     @Test func `ranks that train together, and their sums, are measured together with the time without them`() throws {
       let ranks = try bench("ranks", ["--learners", "2", "--micro-batch-tokens", "16"])
       #expect(ranks["ranks"] as? Int == 2 && ranks["value"] as? Double ?? 0 > 0)

@@ -86,12 +86,92 @@ extension EndToEnd {
       #expect(page.hasPrefix(".TH TTRL 1\n"))
       for command in try Self.commands(of: "ttrl") { #expect(page.contains("\n.B \(command)\n")) }
       #expect(page.contains("\\fB\\-\\-max\\-new\\-tokens\\fR \\fIN\\fR"))
+      // `ttrl train` alone runs the built-in example.
+      let train = try #require(page.split(separator: "\n.TP\n").first { $0.hasPrefix(".B train\n") })
+      #expect(train.contains("Needs \\-\\-run for a model other than the built\\-in one."), "\(train)")
+      let json = try JSONSerialization.jsonObject(with: Data(try Program.run(["manual", "--json"]).output.utf8))
+      let settings = try #require((json as? [String: Any])?["settings"] as? [[String: Any]])
+      #expect(
+        settings.contains { $0["name"] as? String == "dtype" && $0["choices"] as? [String] == ["float32", "bfloat16"] })
+    }
+
+    @Test(arguments: programs) func `every command takes --json`(_ program: String) throws {
+      for command in try Self.commands(of: program) {
+        #expect(try Self.help(command, of: program).output.contains("\n  --json"), "\(command)")
+      }
+      let line = Data("{\"ids\": [1, 2, 3]}\n".utf8)
+      let arguments = ["--model", "builtin", "--max-new-tokens", "2"]
+      let plain = try Program.run(["generate"] + arguments, input: line)
+      #expect(try Program.run(["generate", "--json"] + arguments, input: line).output == plain.output)
+    }
+
+    @Test func `what commands print about a run is JSON if it is asked for`() throws {
+      _ = try #require(SmallRun.undisturbed)
+      let directory = SmallRun.undisturbedDirectory
+      func object(_ arguments: [String]) throws -> [String: Any] {
+        let outcome = try Program.run(arguments + ["--json"])
+        try #require(outcome.status == 0, "\(outcome.errors)")
+        return try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      }
+      let prompt = try object(["explain", directory, "--prompt", "0"])
+      let visits = try #require(prompt["visits"] as? [[String: Any]])
+      #expect(prompt["question"] is String && prompt["responses"] is [Any] && visits.allSatisfy { $0["votes"] is Int })
+      #expect(try object(["report", directory])["report"] as? String == directory + "/report.html")
+      #expect(try object(["stop", "--run", directory])["stopped"] is NSNull)
+    }
+
+    @Test func `generate takes one prompt from the command line`() throws {
+      let flags = ["--model", "builtin", "--max-new-tokens", "3", "--samples", "2"]
+      let typed = try Program.run(["generate", "--prompt", "1 + 2 ="] + flags)
+      let read = try Program.run(["generate"] + flags, input: Data("{\"prompt\": \"1 + 2 =\"}\n".utf8))
+      #expect(typed.status == 0 && typed.output == read.output && typed.output.contains("\"sample_index\":1"))
+    }
+
+    @Test(arguments: ["", "none"]) func `an empty suffix or system line is none`(_ empty: String) throws {
+      let ids = { (arguments: [String]) in
+        let outcome = try Program.run(
+          ["generate", "--model", "builtin", "--template", "chatml", "--prompt", "2+3", "--max-new-tokens", "4"]
+            + arguments)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return outcome.output
+      }
+      // chatml's own suffix asks for \boxed{}; the same prompt as a template without a suffix.
+      let bare = try Program.run([
+        "generate", "--model", "builtin", "--prompt", "2+3", "--max-new-tokens", "4", "--template",
+        "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n",
+      ]).output
+      #expect(try ids(["--suffix", empty]) == bare && ids([]) != bare)
+      #expect(try ids(["--suffix", empty, "--system", empty]) == bare)
+    }
+
+    @Test func `a dry run prints its plan, or what is wrong, as one JSON object`() throws {
+      let scratch = Scratch()
+      func object(_ arguments: [String]) throws -> (outcome: Program.Outcome, json: [String: Any]) {
+        let outcome = try Program.run(["train", "--run", scratch.file("run"), "--dry-run", "--json"] + arguments)
+        let json = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+        return (outcome, try #require(json, "\(outcome)"))
+      }
+      let (outcome, json) = try object(["--steps", "7"])
+      #expect(outcome.status == 0 && outcome.errors.contains("this run compared with the paper"))
+      #expect((json["settings"] as? [String: String])?["steps"] == "7")
+      #expect((json["problems"] as? [Any])?.isEmpty == true && json["prompts"] as? Int == 128)
+      let memory = try #require(json["memory"] as? [String: Any])
+      let parts = try #require(memory["parts"] as? [[String: Any]])
+      #expect(parts.reduce(0) { $0 + ($1["bytes"] as? Int ?? 0) } == memory["bytes"] as? Int)
+      #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
+      let wrong = try object(["--votes", "1", "--gpu", "0"])
+      #expect(wrong.outcome.status == 2 && (wrong.json["problems"] as? [String])?.count == 3, "\(wrong)")
+      let missing = try object(["--data", scratch.file("none.jsonl")])
+      #expect(missing.outcome.status == 1 && (missing.json["problems"] as? [String])?.count == 1, "\(missing)")
     }
 
     @Test(arguments: [
       (["ttrl", "tra"], "train"), (["ttrl", "train", "--mini"], "--mini-batch"),
       (["ttrl-dev", "bench", "coord"], "coordinator"),
       (["ttrl-dev", "bench", "coordinator", "--worker-"], "--worker-tokens"),
+      (["ttrl", "train", "--dtype", ""], "float32 bfloat16"), (["ttrl", "train", "--reduction", "f"], "fast"),
+      (["ttrl", "train", "--early-stop", "'='", "o"], "on off"),
+      (["ttrl-dev", "bench", "gemm", "--dtype", "b"], "bfloat16"),
     ])
     func `bash completes commands and their settings`(_ words: [String], _ completion: String) throws {
       let script = """
@@ -100,6 +180,20 @@ extension EndToEnd {
         _\(words[0].replacing("-", with: "_")); echo "${COMPREPLY[@]}"
         """
       #expect(try Program.run(["-c", script], program: "/bin/bash").output == completion + "\n")
+    }
+
+    private static let hasScript = FileManager.default.isExecutableFile(atPath: "/usr/bin/script")
+
+    @Test(
+      .enabled(if: hasScript, "script (util-linux) is missing, which makes a terminal"), arguments: ["dumb", "xterm"])
+    func `a dumb terminal gets no control sequences`(_ terminal: String) throws {
+      let scratch = Scratch()
+      let words = ["train", "--run", scratch.file("run")] + SmallRun.settings(steps: 1)
+      let outcome = try Program.run(
+        ["-qec", "'\(Program.path())' \(words.joined(separator: " "))", "/dev/null"], program: "/usr/bin/script",
+        environment: ["TERM": terminal])
+      #expect(outcome.status == 0 && outcome.output.contains("report.html"), "\(outcome)")
+      #expect(outcome.output.contains("\u{1B}") == (terminal != "dumb"), "\(outcome.output)")
     }
 
     @Test func `train's help shows the built-in example's defaults and the usual ones`() throws {

@@ -17,6 +17,8 @@ extension EndToEnd {
       #expect(here.output == there.output && here.output.contains("\"expected_maj@2\""))
       // The user did not ask for a run, so the messages do not mention one.
       #expect(!there.errors.contains("a new run"))
+      // It is printed once, on standard output.
+      #expect(!there.errors.contains("evaluation of policy"), "\(there.errors)")
     }
 
     @Test func `eval with workers in a directory is a run: a second eval shows it, and other sampling is refused`()
@@ -110,6 +112,19 @@ extension EndToEnd {
         let outcome = try Program.run(["eval", "--model", scratch.file("model"), "--data", "builtin:questions"])
         #expect(outcome.status == 1 && outcome.errors.contains("model/ttrl.json cannot be read"), "\(outcome.errors)")
       }
+    }
+
+    @Test(arguments: [[], ["--workers", "1"]])
+    func `an evaluation that takes a while says how far it is, on standard error`(_ extra: [String]) throws {
+      let long = try Program.run(
+        ["eval", "--model", "builtin", "--data", "builtin:held-out", "--samples", "100", "--json"] + extra, within: 180)
+      #expect(long.status == 0 && !long.output.contains(" of "), "\(long.output)")
+      // A machine that is done within two seconds shows nothing.
+      let lines = long.errors.split(separator: "\n").filter { $0.contains(" of 12,800 samples") }
+      #expect(!lines.isEmpty || long.seconds < 4, "\(long.seconds) s: \(long.errors)")
+      #expect(!long.errors.contains("\u{1B}"))
+      let short = try Program.run(Self.evaluation.map { $0 == "4" ? "2" : $0 == "2,4" ? "2" : $0 })
+      #expect(short.status == 0 && (short.errors.isEmpty || short.seconds > 2), "\(short.errors)")
     }
 
     @Test func `settings that do not fit together are refused before a process starts`() throws {

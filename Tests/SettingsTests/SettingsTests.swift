@@ -61,11 +61,42 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   }
 
   @Test(arguments: [
-    ("--learning-rate", "did you mean \"lr\" or \"lr-schedule\" or \"lr-floor\"?"),
-    ("--top_p", "did you mean \"top-p\"?"), ("--frobnicate", "see --help"), ("--1", "see --help"),
+    ("--top_p", "did you mean \"top-p\"?"), ("--Train_Samples", "did you mean \"train-samples\"?"),
+    ("--nucleus", "did you mean \"top-p\" or \"eval-top-p\"?"), ("--frobnicate", "see --help"), ("--1", "see --help"),
   ])
   func `an unknown name is answered with suggestions`(_ flag: String, _ hint: String) {
     #expect(problems([flag, "1"]).first?.hasSuffix("; \(hint)") == true, "\(problems([flag, "1"]))")
+  }
+
+  @Test(arguments: [
+    ("--gpu", "CPUs"), ("--device", "--threads N"), ("--n-gpus", "CPUs"), ("--batch-size", "--mini-batch"),
+    ("--per_device_train_batch_size", "--prompts-per-step"), ("--output-dir", "--run DIR"), ("--output", "--run DIR"),
+    ("--learning-rate", "--lr X"), ("--epochs", "--steps N"), ("--max-length", "--max-new-tokens N"),
+    ("--num-generations", "--votes N"), ("--model_name_or_path", "--model DIR"), ("--dataset", "--data FILE"),
+    ("--fp16", "--dtype"), ("--resume-from-checkpoint", "--run DIR"), ("--lora-rank", "no adapters"),
+  ])
+  func `a flag of another tool is answered with what it is called here`(_ flag: String, _ words: String) {
+    let found = problems([flag, "1"])
+    #expect(found.count == 1 && found[0].hasPrefix("command line: there is no setting"), "\(found)")
+    #expect(found.first?.contains(words) == true, "\(found)")
+  }
+
+  @Test func `flags of other tools are none of ours, and their answers name only ours`() {
+    let names = SettingTable.all.map(\.name)
+    #expect(Set(ForeignNames.all).count == ForeignNames.all.count)
+    for name in ForeignNames.all {
+      #expect(!names.contains(name) && ForeignNames.spelled(name) == name, "\(name)")
+      let answer = ForeignNames.answer(to: name) ?? ""
+      #expect(!answer.isEmpty && ForeignNames.answer(to: name.replacing("-", with: "_")) == answer)
+      for word in answer.split(whereSeparator: { " ,:;".contains($0) }) where word.hasPrefix("--") {
+        #expect(names.contains(String(word.dropFirst(2))), "\(answer)")
+      }
+    }
+  }
+
+  @Test func `an empty suffix is not one that was not given`() throws {
+    #expect(try parse(["--suffix", "", "--system="]).get().suffix == RunSettings.noText)
+    #expect(try parse(["--system="]).get().system == RunSettings.noText && parse([]).get().suffix == "")
   }
 
   @Test func `a flag does not swallow the next one`() {

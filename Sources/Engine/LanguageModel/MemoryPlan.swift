@@ -6,7 +6,7 @@
 // Not here: how much memory there is (Platform's Machine), when to refuse (Runs).
 
 import Base
-import Tensors
+package import Tensors
 
 /// Bytes by purpose.
 package struct MemoryPlan: Sendable, Equatable {
@@ -37,15 +37,15 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - threads: each decodes up to `batchRows` samples together.
   ///   - batchRows: how many samples a thread decodes together.
   ///   - positions: tokens of the longest prompt and its response together.
-  ///   - keyValueBytesMax: the limit of one thread's keys and values.
+  ///   - keyValueBytesMax: the limit of one thread's keys and values. One sample always runs.
   package static func sampling(
     _ plan: TransformerPlan, versions: Int, threads: Int, batchRows: Int, positions: Int,
     keyValueBytesMax: Int
   ) -> MemoryPlan {
-    let keysAndValues = batchRows * ((positions + 15) / 16 + 1) * pageBytes(plan)
+    let one = keyValueBytes(plan, positions: positions)
     return MemoryPlan(items: [
       Item(name: "weights", bytes: versions * weightBytes(plan)),
-      Item(name: "keys and values", bytes: threads * min(keyValueBytesMax, keysAndValues)),
+      Item(name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one), batchRows * one)),
       Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
       Item(name: "program", bytes: slack),
     ])
@@ -77,7 +77,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
       Item(name: "optimizer", bytes: 8 * shard),
-      Item(name: "weights", bytes: weightBytes(plan)),
+      Item(name: "weights", bytes: weightBytes(plan, forTraining: true)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(name: "exchange", bytes: exchange),
       // Two versions: the newest, and the one that a checkpoint is being written of.
@@ -90,15 +90,28 @@ package struct MemoryPlan: Sendable, Equatable {
   }
 
   /// The weights of a prepared model.
-  package static func weightBytes(_ plan: TransformerPlan) -> Int {
-    let hasOwnEmbedding =
-      plan.layout.embedding != plan.layout.head || MultiplicationMethod.standard(for: plan.type) == .library
-    let embedding = hasOwnEmbedding ? plan.layout.tensors[plan.layout.embedding].count * 4 : 0
-    return plan.layout.count * plan.type.bytes + embedding
+  ///
+  /// - Parameters:
+  ///   - forTraining: whether the model also goes backward. oneDNN needs a second packed copy for that.
+  ///   - method: what multiplies; nil for this processor's.
+  package static func weightBytes(
+    _ plan: TransformerPlan, forTraining: Bool = false, method: MultiplicationMethod? = nil
+  ) -> Int {
+    let layout = plan.layout
+    let isLibrary = (method ?? .standard(for: plan.type)) == .library
+    let isTied = layout.embedding == layout.head
+    let embedding = layout.tensors[layout.embedding].count
+    // What is multiplied: everything but an embedding of its own. Norms and biases are too small to matter.
+    let multiplied = layout.count - (isTied ? 0 : embedding)
+    let copies = isLibrary && forTraining ? 2 : 1
+    return copies * multiplied * plan.type.bytes + (!isTied || isLibrary ? embedding * 4 : 0)
   }
 
-  /// Keys and values of 16 positions of one sequence, all layers.
-  static func pageBytes(_ plan: TransformerPlan) -> Int { plan.heads.pageFloats * 4 * plan.configuration.layerCount }
+  /// The most keys and values of one sample with its prompt.
+  package static func keyValueBytes(_ plan: TransformerPlan, positions: Int) -> Int {
+    // Prompt and response each can have a page that is not full.
+    ((positions + 15) / 16 + 1) * plan.heads.pageFloats * 4 * plan.configuration.layerCount
+  }
 
   private static func samplingBytes(_ plan: TransformerPlan, batchRows: Int) -> Int {
     let c = plan.configuration

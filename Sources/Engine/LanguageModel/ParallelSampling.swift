@@ -9,13 +9,35 @@ package import Records
 import Synchronization
 import Tensors
 
+/// How far `sampleAll` is. Another thread can read it at any time.
+package final class SamplingProgress: Sendable {
+  private let sampleCount = Atomic<Int>(0)
+  private let tokenCount = Atomic<Int>(0)
+
+  package init() {}
+
+  /// Finished samples.
+  package var samples: Int { sampleCount.load(ordering: .relaxed) }
+  /// Sampled tokens, also of unfinished samples.
+  package var tokens: Int { tokenCount.load(ordering: .relaxed) }
+
+  fileprivate func add(samples: Int, tokens: Int) {
+    sampleCount.add(samples, ordering: .relaxed)
+    tokenCount.add(tokens, ordering: .relaxed)
+  }
+}
+
 /// Samples every request with `threads` threads.
 ///
+/// - Parameters:
+///   - keyValueBytesMax: the most bytes of keys and values, of all threads together. Samples wait for them; results do
+///     not depend on it.
+///   - progress: counts while the samples are drawn.
 /// - Returns: trajectories in slot order.
 /// - Throws: `ModelError`, of the first request that cannot be run.
 package func sampleAll(
   _ requests: [GenerationRequest], model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling,
-  threads: Int, tokenTexts: TokenTexts = .none
+  threads: Int, tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, progress: SamplingProgress? = nil
 ) throws -> [Trajectory] {
   let total = requests.reduce(0) { $0 + $1.samples.count }
   let isTeamWork = requests.count < threads
@@ -25,15 +47,21 @@ package func sampleAll(
     ? requests.map { [$0] }
     : portions(of: requests, samplesMax: min(2 * Generator.batchRowsMax, max(1, (total + threads - 1) / threads)))
   let teamSize = isTeamWork ? threads / max(1, requests.count) : 1
+  let share = keyValueBytesMax / max(1, min(threads, portions.count))
   let finished = Mutex<[Trajectory]>([])
   try inParallel(portions.count, threads: threads) { index, _ in
     let rows = portions[index].reduce(0) { $0 + $1.samples.count }
     let generator = Generator(
       model: model, policy: policy, seed: seed, sampling: sampling,
-      batchRows: min(Generator.batchRowsMax, max(1, rows)), tokenTexts: tokenTexts, team: Team(teamSize))
+      batchRows: min(Generator.batchRowsMax, max(1, rows)), tokenTexts: tokenTexts, keyValueBytesMax: share,
+      team: Team(teamSize))
     for request in portions[index] { try generator.add(request) }
     var mine: [Trajectory] = []
-    while generator.hasWork { mine += try generator.advance() }
+    while generator.hasWork {
+      let before = (samples: mine.count, tokens: generator.tokenCount)
+      mine += try generator.advance()
+      progress?.add(samples: mine.count - before.samples, tokens: generator.tokenCount - before.tokens)
+    }
     finished.withLock { $0 += mine }
   }
   return finished.withLock { $0.sorted { $0.slot < $1.slot } }

@@ -16,7 +16,7 @@ package struct Command: Sendable {
   package let summary: String
   /// A line that can be typed, with file names of the user's own in it.
   package let example: String
-  /// Names of the settings it takes, besides `help` and `config`.
+  /// Names of the settings it takes, besides `help` and `config`. Every command takes `json`.
   package let settings: [String]
   /// Names of those that it needs.
   package let needs: [String]
@@ -43,7 +43,7 @@ package struct Command: Sendable {
     self.name = name
     self.summary = summary
     self.example = example
-    self.settings = settings
+    self.settings = settings + (settings.contains("json") ? [] : ["json"])
     self.needs = needs
     self.operand = operand
     self.isOfRun = isOfRun
@@ -71,6 +71,11 @@ package struct Command: Sendable {
     do {
       return try perform(self, arguments, program)
     } catch {
+      // A program that asks for a plan reads what is wrong with it in the same way.
+      if ["--dry-run", "--json"].allSatisfy(arguments.contains) {
+        let problems = (error as? SettingsError)?.problems ?? ["\(error)"]
+        Self.showJSON(JSON.object([JSON.Member("problems", .array(problems.map { .string($0) }))]).text())
+      }
       let hint = error is SettingsError ? "\nSee: \(program) \(name) --help" : ""
       Self.complain("\(program) \(name): \(error)\(hint)")
       return ExitStatus.of(error, isRole: isRole)
@@ -168,6 +173,11 @@ package struct Command: Sendable {
   }
 
   // MARK: Help
+
+  /// Whether a setting that the command needs is needed even with the built-in model.
+  func isAlwaysNeeded(_ name: String) -> Bool {
+    needs.contains(name) && SettingTable.named(name).map { defaultText($0, true).isEmpty } != false
+  }
 
   private func help(_ program: String) -> String {
     var lines = [

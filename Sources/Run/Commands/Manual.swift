@@ -3,6 +3,7 @@
 //   ttrl manual > ttrl.1 && man -l ttrl.1
 //   source <(ttrl completions)             in bash; in zsh after `autoload bashcompinit && bashcompinit`
 
+package import Base
 import Settings
 
 extension CommandSet {
@@ -19,9 +20,7 @@ extension CommandSet {
     ]
     for command in commands {
       lines += [".TP", ".B " + text(command.name), text(sentence(command.summary))]
-      if !command.needs.isEmpty {
-        lines.append(text("Needs " + command.needs.map { "--" + $0 }.joined(separator: ", ") + "."))
-      }
+      lines += needs(of: command).map(text)
       lines += [".br", text(command.example)]
     }
     lines += [
@@ -45,6 +44,33 @@ extension CommandSet {
     return lines.joined(separator: "\n")
   }
 
+  private func needs(of command: Command) -> [String] {
+    func sentence(_ names: [String], _ rest: String) -> [String] {
+      names.isEmpty ? [] : ["Needs " + names.map { "--" + $0 }.joined(separator: ", ") + rest + "."]
+    }
+    let always = command.needs.filter(command.isAlwaysNeeded)
+    return sentence(always, "")
+      + sentence(command.needs.filter { !always.contains($0) }, " for a model other than the built-in one")
+  }
+
+  /// What the manual says, for programs.
+  package var manualJSON: JSON {
+    let commands = commands.map { command -> JSON in
+      [
+        "name": .string(command.name), "summary": .string(command.summary), "example": .string(command.example),
+        "settings": .array((command.settings + ["config", "help"]).map { .string($0) }),
+        "needs": .array(command.needs.filter(command.isAlwaysNeeded).map { .string($0) }),
+      ]
+    }
+    let settings = SettingTable.all.map { setting -> JSON in
+      [
+        "name": .string(setting.name), "value": .optional(setting.placeholder), "help": .string(setting.help),
+        "choices": .array(setting.choices.map { .string($0) }),
+      ]
+    }
+    return ["commands": .array(commands), "settings": .array(settings)]
+  }
+
   private func sentence(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() + "." }
 
   /// man(7) gives a meaning to backslashes, to hyphens, and to a dot or quote at the beginning of a line.
@@ -60,7 +86,7 @@ extension CommandSet {
     return escaped.hasPrefix(".") || escaped.hasPrefix("'") ? "\\&" + escaped : escaped
   }
 
-  /// For bash: the commands, then the settings that the command takes, then files.
+  /// For bash: the commands, then the settings that the command takes; the words that a setting can be, else files.
   package var completions: String {
     // A command's name has one or two words.
     let first = unique(commands.map { String($0.name.prefix { $0 != " " }) })
@@ -79,19 +105,29 @@ extension CommandSet {
       let names = (command.settings + ["config", "help"]).map { "--" + $0 }
       return "    '\(command.name)') words='\(names.joined(separator: " "))' ;;"
     }
+    let taken = SettingTable.all.filter { setting in commands.contains { $0.settings.contains(setting.name) } }
+    let choices = taken.filter { !$0.choices.isEmpty }.map { setting in
+      "    --\(setting.name)) words='\(setting.choices.joined(separator: " "))' ;;"
+    }
     let function = "_" + program.map { $0 == "-" ? "_" : String($0) }.joined()
     return """
       \(function)() {
-        local current=${COMP_WORDS[COMP_CWORD]} words=
+        local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} words=
         COMPREPLY=()
-        if [ "$COMP_CWORD" -eq 1 ]; then
+        # --name=value is three words.
+        if [ "$current" = = ]; then current=; elif [ "$previous" = = ]; then previous=${COMP_WORDS[COMP_CWORD-2]}; fi
+        case $previous in
+      \(choices.joined(separator: "\n"))
+        esac
+        if [ -n "$words" ]; then
+          :
+        elif [ "$COMP_CWORD" -eq 1 ]; then
           words='\(first.joined(separator: " "))'
         elif [ "$COMP_CWORD" -eq 2 ] && [ "${current#-}" = "$current" ]; then
           case ${COMP_WORDS[1]} in
       \(cases.joined(separator: "\n"))
           esac
-        fi
-        if [ "${current#-}" != "$current" ]; then
+        elif [ "${current#-}" != "$current" ]; then
           local command=${COMP_WORDS[1]}
           \(pair)
           case $command in

@@ -136,8 +136,10 @@ package final class LearnerRank {
 
   /// Logs the rank's peak memory, compared with the plan.
   func noteMemory() {
-    let plan = RunMemory.learner(
-      run.settings, model: run.model.configuration.model, rank: ranks.rank, of: ranks.size)
+    let plan = RunMemory(
+      run.settings, model: run.model.configuration.model, questions: QuestionSizes(of: run),
+      share: MachineShare(workers: 0, ranks: 0..<ranks.size, of: ranks.size)
+    ).learner(rank: ranks.rank)
     Log.info(
       "learner.memory",
       [

@@ -33,6 +33,9 @@ package enum BuiltIn {
     settings.method.beta2 = 0.95
     settings.method.weightDecay = 0
     settings.evaluateEvery = 5
+    // So that the example shows every mechanism.
+    settings.operation.workers = 2
+    settings.operation.learners = 2
     return settings
   }
 
@@ -97,6 +100,9 @@ package enum BuiltIn {
   ///
   /// - Throws: if the file is missing or malformed, with every problem's line.
   package static func questions(_ name: String) throws -> [Question] {
+    if !name.hasPrefix("builtin:"), let problem = OtherInput.questions(at: name) {
+      throw QuestionsError(path: name, problem: problem)
+    }
     do {
       guard name.hasPrefix("builtin:") else { return try Question.read(try Files.read(name)) }
       let bytes = bytes(of: name.dropFirst("builtin:".count) + ".jsonl")

@@ -12,6 +12,8 @@ package import Tensors
 package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertible {
   case missing(path: String, file: String)
   case noWeights(path: String)
+  /// Something else is there: what, and what to do.
+  case other(path: String, problem: String)
   /// The parser's error, as text.
   case unreadable(path: String, problem: String)
 
@@ -23,8 +25,16 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
     case .noWeights(let path):
       "cannot load a model from \(path): it has neither model.safetensors nor model.safetensors.index.json. "
         + "Convert weights in other formats (.bin, .gguf) with save_pretrained(safe_serialization=True)"
-    case .unreadable(let path, let problem): "cannot load a model from \(path): \(problem)"
+    case .other(let path, let problem), .unreadable(let path, let problem):
+      "cannot load a model from \(path): \(problem)"
     }
+  }
+}
+
+extension ModelDirectoryError {
+  /// The error of a path that does not have a file of every model directory.
+  init(at path: String, without file: String) {
+    self = OtherInput.model(at: path).map { .other(path: path, problem: $0) } ?? .missing(path: path, file: file)
   }
 }
 
@@ -44,9 +54,7 @@ package struct ModelDirectory: Sendable {
   /// - Throws: `ModelDirectoryError`, or `PlatformError` if a file cannot be read.
   package init(_ path: String) throws {
     self.path = path
-    guard try Files.exists(path + "/config.json") else {
-      throw ModelDirectoryError.missing(path: path, file: "config.json")
-    }
+    guard try Files.exists(path + "/config.json") else { throw ModelDirectoryError(at: path, without: "config.json") }
     let generation = path + "/generation_config.json"
     do {
       configuration = try CheckpointConfiguration(
@@ -79,7 +87,7 @@ package struct ModelDirectory: Sendable {
   /// - Throws: `ModelDirectoryError` if tokenizer.json is missing or not supported.
   package static func tokenizer(at path: String) throws -> Tokenizer {
     guard try Files.exists(path + "/tokenizer.json") else {
-      throw ModelDirectoryError.missing(path: path, file: "tokenizer.json")
+      throw ModelDirectoryError(at: path, without: "tokenizer.json")
     }
     do {
       return try Tokenizer(file: try Files.read(path + "/tokenizer.json", limit: Limits.tokenizerBytes))

@@ -17,8 +17,8 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
   package init(settings: RunSettings, model: ModelDirectory, tokenizer: Tokenizer) throws {
     self.tokenizer = tokenizer
     rule = settings.method.answers
-    let suffix = settings.suffix.isEmpty ? nil : settings.suffix
-    let system = settings.system.isEmpty ? nil : settings.system
+    let suffix = Self.text(settings.suffix)
+    let system = Self.text(settings.system)
     if settings.template.contains(PromptTemplate.questionPlaceholder) {
       template = PromptTemplate(.text(settings.template), suffix: suffix)
     } else if let named = ChatTemplate(rawValue: settings.template) {
@@ -39,6 +39,11 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
       }
     return name + (template.system.map { ", system line \(quoted($0))" } ?? "")
       + (template.suffix.isEmpty ? "" : ", suffix \(quoted(template.suffix))")
+  }
+
+  /// A text of the settings: nil leaves the template's own, an empty text removes it.
+  private static func text(_ setting: String) -> String? {
+    setting.isEmpty ? nil : setting == RunSettings.noText ? "" : setting
   }
 
   package func tokens(of question: String) -> [Int32] {

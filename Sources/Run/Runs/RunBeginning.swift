@@ -4,7 +4,7 @@
 // that do not fit. If the run exists already, its settings are compared with the given ones and nothing is written.
 
 import Base
-package import LanguageModel
+import LanguageModel
 import Platform
 package import Records
 package import Settings
@@ -21,8 +21,9 @@ package enum RunBeginning {
     package var dropped = 0
     /// How a question becomes a prompt.
     package var prompting: String
+    package var questions: QuestionSizes
     /// The memory of its processes on this machine.
-    package var memory: MemoryPlan
+    package var memory: RunMemory.Fitted
   }
 
   /// Makes the run directory, or checks that an existing one is the run that is asked for.
@@ -34,10 +35,9 @@ package enum RunBeginning {
   ///   - here: the processes on this machine, if there are others elsewhere; nil if all are here.
   /// - Throws: everything that prevents the run; its description is for the user.
   package static func begin(
-    _ settings: RunSettings, given: [String], isDryRun: Bool = false, here: (workers: Int, learners: Int)? = nil
+    _ settings: RunSettings, given: [String], isDryRun: Bool = false, here: MachineShare? = nil
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
-    let here = here ?? (settings.operation.workers, settings.operation.learners)
     if try Files.exists(directory.settings) {
       // Of a finished run only the results are shown.
       if try !Files.exists(directory.summary) { try OwnedDirectory.require(directory.path) }
@@ -57,20 +57,21 @@ package enum RunBeginning {
     }
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
-    let memory = try plannedMemory(settings, settings.operation, model, here)
+    let sizes = sizes(of: [training, heldOut, transfer])
+    let memory = try plannedMemory(settings, settings.operation, model, sizes, here)
     // Weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, prompting: renderer.description, memory: memory)
+      dropped: training.dropped, prompting: renderer.description, questions: sizes, memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
     try OwnedDirectory.make(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
-    if let transfer { try Files.write(transfer.fileText, to: directory.questions(.transfer)) }
+    if let transfer { try Files.write(transfer.kept.fileText, to: directory.questions(.transfer)) }
     // Written last: a directory with a manifest is a run.
     let id = String(UInt64.random(in: .min ... .max), radix: 16)
     try Files.write(
@@ -85,7 +86,7 @@ package enum RunBeginning {
   }
 
   private static func resume(
-    _ directory: RunDirectory, _ settings: RunSettings, _ given: [String], _ here: (workers: Int, learners: Int)
+    _ directory: RunDirectory, _ settings: RunSettings, _ given: [String], _ here: MachineShare?
   ) throws -> Outcome {
     let manifest = try RunManifest(reading: directory)
     try manifest.check(settings, given: given)
@@ -106,29 +107,44 @@ package enum RunBeginning {
       asked.transfer = settings.transfer
       guard
         try Files.readText(directory.questions(.transfer))
-          == (try transferQuestions(asked, model, renderer).fileText)
+          == (try transferQuestions(asked, model, renderer).kept.fileText)
       else { throw RunError.otherQuestions(path: directory.path, set: "transfer") }
     }
-    let count = try Question.read(try Files.read(directory.questions(.training))).count
-    let memory = try plannedMemory(manifest.settings, settings.operation, model, here)
+    let sets = try [QuestionSet.training, .heldOut, .transfer].map { set -> UsedQuestions? in
+      guard try Files.exists(directory.questions(set)) else { return nil }
+      let questions = try Question.read(try Files.read(directory.questions(set)))
+      let longest = questions.map { renderer.tokens(of: $0.prompt).count }.max() ?? 0
+      return UsedQuestions(kept: questions, longest: longest)
+    }
+    let sizes = sizes(of: sets)
+    let memory = try plannedMemory(
+      manifest.settings, settings.operation, model, sizes, here, isContinued: true)
     return Outcome(
-      directory: directory, continues: true, settings: manifest.settings, prompts: count,
-      prompting: renderer.description, memory: memory)
+      directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
+      prompting: renderer.description, questions: sizes, memory: memory)
   }
 
-  /// - Parameter operation: of this start.
+  /// All sets can be sampled at the same time.
+  private static func sizes(of sets: [UsedQuestions?]) -> QuestionSizes {
+    let sets = sets.compactMap { $0 }
+    return QuestionSizes(
+      count: sets.reduce(0) { $0 + $1.kept.count }, longest: sets.map(\.longest).max() ?? 0)
+  }
+
+  /// - Parameters:
+  ///   - operation: of this start.
+  ///   - here: this machine's processes; nil if all are here.
   /// - Throws: `MemoryError` if this machine has less.
   private static func plannedMemory(
-    _ settings: RunSettings, _ operation: OperationSettings, _ model: ModelDirectory,
-    _ here: (workers: Int, learners: Int)
-  ) throws -> MemoryPlan {
+    _ settings: RunSettings, _ operation: OperationSettings, _ model: ModelDirectory, _ questions: QuestionSizes,
+    _ here: MachineShare?, isContinued: Bool = false
+  ) throws -> RunMemory.Fitted {
     var planned = settings
     planned.operation = operation
-    (planned.operation.workers, planned.operation.learners) = here
-    let ranks = (0..<here.learners, max(here.learners, operation.learners))
-    let memory = RunMemory.plan(planned, model: model.configuration.model, ranks: ranks)
-    try RunMemory.require(memory, for: "the run", remedy: RunMemory.remedyOfRun)
-    return memory
+    return try RunMemory(
+      planned, model: model.configuration.model, questions: questions,
+      share: here ?? MachineShare(settings, operation)
+    ).fit(isContinued: isContinued)
   }
 
   /// The questions of all transfer files in one list. Each has the name of its set, also as the beginning of its id.
@@ -136,30 +152,40 @@ package enum RunBeginning {
   /// - Throws: what is wrong with a file.
   private static func transferQuestions(
     _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
-  ) throws -> [Question] {
-    var all: [Question] = []
+  ) throws -> UsedQuestions {
+    var all = UsedQuestions(kept: [])
     for path in settings.transferFiles {
       let name = RunSettings.setName(ofFile: path)
-      all += try questions(path, settings, model, renderer).kept.map { question in
+      let found = try questions(path, settings, model, renderer)
+      all.kept += found.kept.map { question in
         var question = question
         question.id = "\(name)/\(question.id)"
         question.set = name
         return question
       }
+      all.longest = max(all.longest, found.longest)
     }
     return all
   }
 
-  /// The questions of a file that fit the model's context, and how many do not.
+  /// The questions of a file that fit the model's context.
+  package struct UsedQuestions: Sendable {
+    package var kept: [Question]
+    /// How many do not fit.
+    package var dropped = 0
+    /// Tokens of the longest prompt that fits.
+    package var longest = 0
+  }
+
   ///
   /// - Parameter name: a path, or the name of a built-in set.
   /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.
   package static func questions(
     _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
-  ) throws -> (kept: [Question], dropped: Int) {
+  ) throws -> UsedQuestions {
     let all = try BuiltIn.questions(name)
     let context = model.configuration.model.maxPositions
-    var kept: [Question] = []
+    var used = UsedQuestions(kept: [])
     var long: [String] = []
     for question in all {
       let tokens = renderer.tokens(of: question.prompt)
@@ -168,7 +194,8 @@ package enum RunBeginning {
         throw RunError.badToken(path: name, id: question.id, token: token, vocabulary: vocabulary)
       }
       if tokens.count + Int(settings.maxNewTokens) <= context {
-        kept.append(question)
+        used.kept.append(question)
+        used.longest = max(used.longest, tokens.count)
       } else {
         long.append(question.id)
       }
@@ -176,7 +203,8 @@ package enum RunBeginning {
     if settings.longPrompts == .refuse, !long.isEmpty {
       throw RunError.longPrompts(path: name, ids: long, context: context)
     }
-    guard !kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
-    return (kept, long.count)
+    guard !used.kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
+    used.dropped = long.count
+    return used
   }
 }

@@ -6,6 +6,7 @@
 
 package import Base
 import Platform
+import Records
 package import Settings
 
 /// Why a run directory cannot be used as asked.
@@ -13,8 +14,9 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   case notARun(path: String)
   case damagedManifest(path: String, problem: String)
   case otherModel(path: String, model: String)
-  /// Settings that differ from the run's and can change its result: name, the run's value, the given one.
-  case changed(path: String, settings: [(name: String, was: String, given: String)])
+  /// Settings that differ from the run's and can change its result: name, the run's value, the given one, and why it
+  /// matters or how to go on.
+  case changed(path: String, settings: [(name: String, was: String, given: String, note: String)])
   case otherQuestions(path: String, set: String)
   case notEmpty(path: String, entries: [String])
   case noPrompts(path: String, dropped: Int, context: Int)
@@ -37,9 +39,7 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + "the model back, or begin another run in an empty directory"
     case .changed(let path, let settings):
       "the run in \(path) cannot be continued with other settings; these can change its result:\n"
-        + settings.map { name, was, given in
-          "  - \(name) is \(given.visible), the run has \(was.visible)" + Self.reason(name)
-        }
+        + settings.map { "  - \($0.name) is \($0.given.visible), the run has \($0.was.visible)" + $0.note }
         .joined(separator: "\n")
         + "\nLeave them out to continue, or begin another run in an empty directory"
     case .otherQuestions(let path, let set):
@@ -51,10 +51,10 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
         + ". A run needs a directory of its own"
     case .noPrompts(let path, let dropped, let context):
-      "no prompt of \(path) is left: all \(dropped) are too long for the context of \(context) tokens together with "
-        + "max-new-tokens. Lower max-new-tokens or shorten the questions"
+      "no prompt of \(path) is left: together with max-new-tokens, none of \(dropped) fits into the context of "
+        + "\(context) tokens. Lower max-new-tokens or shorten the questions"
     case .longPrompts(let path, let ids, let context):
-      "\(ids.count) prompts of \(path) leave no room for max-new-tokens in the context of \(context) tokens: "
+      "no room for max-new-tokens in the context of \(context) tokens: \(counted(ids.count, "prompt")) of \(path): "
         + ids.prefix(10).map(\.visible).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
         + ". Lower max-new-tokens, shorten them, or give --long-prompts drop"
     case .noTruth(let path):
@@ -66,17 +66,6 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
     case .damagedOrigin(let path, let problem):
       "\(path) cannot be read: \(problem). It says how the run that made this model asked and sampled it; restore it, "
         + "or remove it to use the model like any other"
-    }
-  }
-}
-
-extension RunError {
-  /// Why a setting that looks harmless changes the result.
-  private static func reason(_ setting: String) -> String {
-    switch setting {
-    case "steps": "; the learning rate follows a cosine over all steps, so another length changes all of them"
-    case "learners": "; with --reduction fast the order of float sums depends on it (with exact it does not)"
-    default: ""
     }
   }
 }
@@ -157,7 +146,33 @@ package struct RunManifest: Sendable {
     guard changed.isEmpty else {
       throw RunError.changed(
         path: path,
-        settings: changed.map { ($0.name, $0.value(in: self.settings), $0.value(in: settings)) })
+        settings: changed.map {
+          ($0.name, $0.value(in: self.settings), $0.value(in: settings), note(on: $0.name, settings))
+        })
+    }
+  }
+
+  /// Why a setting that looks harmless changes the result, and how to get what was asked for.
+  private func note(on setting: String, _ given: RunSettings) -> String {
+    switch setting {
+    case "learners": return "; with --reduction fast the order of float sums depends on it (with exact it does not)"
+    case "steps":
+      let (steps, more) = (given.method.steps, Int(given.method.steps) - Int(self.settings.method.steps))
+      let why =
+        self.settings.method.rateSchedule == .constant
+        ? "; a run's length is part of it"
+        : "; the learning rate follows a cosine over all steps, so a run of another length differs from step 1"
+      let directory = RunDirectory(path)
+      let last = directory.checkpoint(PolicyVersion(self.settings.method.steps))
+      let whole = "\(why). For a run of \(counted(steps, "step")), begin another one with --steps \(steps)"
+      guard more > 0, Files.exists(last) else { return whole }
+      let command = "ttrl train --model \(last) --data \(directory.questions(.training)) --steps \(more) --run DIR"
+      return """
+        \(whole). To train this run's result \(counted(more, "step")) further, with a new schedule:
+            \(command)
+            and the run's other settings
+        """
+    default: return ""
     }
   }
 

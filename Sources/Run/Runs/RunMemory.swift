@@ -1,8 +1,9 @@
 // RunMemory: how much memory a run's processes need on this machine, compared with how much there is.
 //
-// The plan is printed when a run begins. A plan that does not fit is refused before a process starts, with the settings
-// that would make it smaller. The limit is the machine's memory, or less if the process's control group or its limits
-// allow less.
+// The limit is the machine's memory, or less if the process's control group or its limits allow less. The keys and
+// values of waiting samples are the only part that is fitted to it: how many samples run at a time changes no result
+// (E1). Everything else has been asked for, or can change the result, so a plan that still does not fit is refused
+// before a process starts (MemoryRemedy names the setting that makes it fit).
 
 import Base
 package import LanguageModel
@@ -14,6 +15,223 @@ extension OperationSettings {
   package var keyValueBytesMax: Int { keyValueMemory == 0 ? .max : keyValueMemory << 20 }
 }
 
+/// A run's questions, as far as memory depends on them.
+package struct QuestionSizes: Sendable, Equatable {
+  package var count: Int
+  /// Tokens of the longest prompt.
+  package var longest: Int
+
+  package init(count: Int, longest: Int) {
+    self.count = count
+    self.longest = longest
+  }
+
+  package init(of run: Run) {
+    let prompts = QuestionSet.allCases.flatMap { run.set($0).prompts }
+    self.init(count: prompts.count, longest: prompts.map(\.tokens.count).max() ?? 0)
+  }
+}
+
+/// The processes of a run that share one machine's memory.
+package struct MachineShare: Sendable, Equatable {
+  package var workers: Int
+  /// Learner ranks: those of this machine, among all.
+  package var ranks: Range<Int>
+  package var allRanks: Int
+  package var hasCoordinator = true
+
+  package init(workers: Int, ranks: Range<Int>, of allRanks: Int, hasCoordinator: Bool = true) {
+    self.workers = workers
+    self.ranks = ranks
+    self.allRanks = allRanks
+    self.hasCoordinator = hasCoordinator
+  }
+
+  /// All processes on this machine. A run without steps has no learner.
+  package init(_ settings: RunSettings, _ operation: OperationSettings) {
+    let ranks = settings.method.steps > 0 ? operation.learners : 0
+    self.init(workers: operation.workers, ranks: 0..<ranks, of: max(1, ranks))
+  }
+
+  /// The processes of one machine of a launch.
+  package init(_ host: ListedHost, of list: HostList, _ settings: RunSettings) {
+    var first = 0
+    for other in list.hosts {
+      if other.name == host.name { break }
+      first += other.learners
+    }
+    let ranks = settings.method.steps > 0 ? host.learners : 0
+    self.init(
+      workers: host.workers, ranks: first..<first + ranks, of: max(1, list.learners), hasCoordinator: host.isHere)
+  }
+}
+
+package struct RunMemory: Sendable {
+  /// With the operation settings of this start.
+  var settings: RunSettings {
+    didSet { if settings.dtype != oldValue.dtype { shape = TransformerPlan(model, type: settings.dtype) } }
+  }
+  var share: MachineShare
+  let questions: QuestionSizes
+  /// Bytes that there are.
+  let limit: Int
+  private let model: ModelConfiguration
+  /// Made once, because it has tables for every position.
+  private var shape: TransformerPlan
+
+  /// A plan for this machine.
+  package struct Fitted: Sendable, Equatable {
+    package var plan: MemoryPlan
+    /// MiB for each sampling thread; 0 means no limit.
+    package var keyValueMemory: Int
+    /// What was chosen and why, for the user; nil if nothing had to be.
+    package var note: String?
+  }
+
+  /// - Parameters:
+  ///   - settings: of the run, with the operation settings of this start.
+  ///   - limit: bytes of memory; nil for this machine's.
+  package init(
+    _ settings: RunSettings, model: ModelConfiguration, questions: QuestionSizes, share: MachineShare,
+    limit: Int? = nil
+  ) {
+    self.settings = settings
+    self.model = model
+    self.questions = questions
+    self.share = share
+    self.limit = limit ?? Machine.memoryLimit
+    shape = TransformerPlan(model, type: settings.dtype)
+  }
+
+  // MARK: Fitting
+
+  /// The share of the memory that keys and values can fill up. The rest is for the system, its file cache, and what the
+  /// plan does not count.
+  private static let fitted = (part: 9, of: 10)
+
+  /// The plan of a run that fits.
+  ///
+  /// - Parameter isContinued: the run exists, so only settings that cannot change its result can be proposed.
+  /// - Throws: `MemoryError` if it does not fit.
+  package func fit(isContinued: Bool = false) throws(MemoryError) -> Fitted {
+    if let found = fitting { return found }
+    throw MemoryError(
+      what: "the run", plan: least, available: limit, remedy: MemoryRemedy(of: self, isContinued: isContinued).text)
+  }
+
+  /// The plan with fitted keys and values, unless their limit is given; nil if it does not fit.
+  var fitting: Fitted? {
+    let given = settings.operation.keyValueMemory
+    let whole = plan(keyValueMemory: given)
+    let (share, threads) = (limit / Self.fitted.of * Self.fitted.part, self.threads * self.share.workers)
+    if whole.bytes <= share { return Fitted(plan: whole, keyValueMemory: given) }
+    guard given == 0, threads > 0 else {
+      return whole.bytes <= limit ? Fitted(plan: whole, keyValueMemory: given) : nil
+    }
+    let others = least.bytes - threads * leastKeyValueMemory << 20
+    let mebibytes = max(leastKeyValueMemory, ((share - others) / threads) >> 20)
+    let found = plan(keyValueMemory: mebibytes)
+    guard found.bytes <= limit else { return nil }
+    let samples = mebibytes << 20 / MemoryPlan.keyValueBytes(shape, positions: positions)
+    return Fitted(
+      plan: found, keyValueMemory: mebibytes,
+      note: "kv-memory: \(mebibytes) MiB per sampling thread, fitted to the memory: each runs "
+        + "\(counted(samples, "sample")) of full length at a time instead of \(batchRows), the others wait. The result "
+        + "does not depend on it")
+  }
+
+  /// MiB for the keys and values of one sample of full length.
+  var leastKeyValueMemory: Int {
+    (MemoryPlan.keyValueBytes(shape, positions: positions) + 1 << 20 - 1) >> 20
+  }
+
+  /// The smallest plan with these settings: a limit on keys and values that is not given is one sample's.
+  package var least: MemoryPlan {
+    let given = settings.operation.keyValueMemory
+    return plan(keyValueMemory: given > 0 ? given : leastKeyValueMemory)
+  }
+
+  /// Bytes for keys and values in a process that holds a model and nothing else.
+  ///
+  /// - Parameter loading: what the process needs until the model is loaded. It is more than the loaded model.
+  package static func keyValueBytesMax(besides loading: MemoryPlan, of limit: Int = Machine.memoryLimit) -> Int {
+    max(0, limit / fitted.of * fitted.part - loading.bytes)
+  }
+
+  // MARK: The plan
+
+  /// The memory of the processes of this machine.
+  ///
+  /// - Parameter keyValueMemory: MiB for each sampling thread; 0 means no limit.
+  func plan(keyValueMemory: Int) -> MemoryPlan {
+    var items: [MemoryPlan.Item] = []
+    if share.hasCoordinator {
+      // The packed anchor and the deltas of the versions that are being sampled from.
+      items.append(.init(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes))
+    }
+    let limit = keyValueMemory > 0 ? keyValueMemory << 20 : .max
+    if share.workers > 0 {
+      items += worker(keyValueBytesMax: limit).items.map {
+        .init(name: "\(counted(share.workers, "worker")), \($0.name)", bytes: $0.bytes * share.workers)
+      }
+    }
+    let learners = share.ranks.map { learner(rank: $0) }
+    for (index, item) in (learners.first?.items ?? []).enumerated() {
+      let bytes = learners.reduce(0) { $0 + $1.items[index].bytes }
+      guard bytes > 0 else { continue }
+      items.append(.init(name: "\(counted(learners.count, "learner rank")), \(item.name)", bytes: bytes))
+    }
+    return MemoryPlan(items: items)
+  }
+
+  /// Compute threads of each worker.
+  private var threads: Int { settings.operation.threads(sharedBy: share.workers, cores: Machine.coreCount) }
+
+  /// Samples that a thread runs at a time if nothing makes them wait.
+  private var batchRows: Int {
+    let method = settings.method
+    let step = Int(method.promptsPerStep) * Int(method.votes) * (1 + Int(method.staleness))
+    let training = method.steps > 0 ? step : 0
+    let evaluation =
+      settings.evaluation == .full || settings.evaluateEvery > 0
+      ? questions.count * Int(settings.evaluationSamples) : 0
+    let threads = max(1, threads * share.workers)
+    return min(Generator.batchRowsMax, max(1, (max(training, evaluation) + threads - 1) / threads))
+  }
+
+  private func worker(keyValueBytesMax: Int) -> MemoryPlan {
+    let sampling = MemoryPlan.sampling(
+      shape, versions: 2, threads: threads, batchRows: batchRows, positions: positions,
+      keyValueBytesMax: keyValueBytesMax)
+    // The version that the next delta refers to, the new version while it is unpacked, and bundles for other workers.
+    return MemoryPlan(items: sampling.items + [.init(name: "weights in transfer", bytes: 3 * publishedBytes)])
+  }
+
+  private var publishedBytes: Int { shape.layout.count * shape.type.bytes }
+
+  /// The memory of one learner rank.
+  package func learner(rank: Int) -> MemoryPlan {
+    let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)
+    let training = MemoryPlan.training(
+      shape, rank: rank, of: share.allRanks, microBatchTokens: settings.microBatchTokens,
+      sequenceTokens: positions, isExact: settings.reduction == .exact,
+      recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit))
+    guard settings.method.klCoefficient > 0 else { return training }
+    return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
+  }
+
+  /// Tokens of the longest sequence.
+  private var positions: Int {
+    min(shape.configuration.maxPositions, questions.longest + Int(settings.maxNewTokens))
+  }
+
+  /// The most memory for a rank's activations; above it they are computed twice instead. All ranks together use at
+  /// most an eighth of the memory.
+  package static func activationBytesMax(ranks: Int, of limit: Int = Machine.memoryLimit) -> Int {
+    limit / 8 / max(1, ranks)
+  }
+}
+
 /// A plan that does not fit.
 package struct MemoryError: LastingError, CustomStringConvertible {
   let what: String
@@ -22,89 +240,16 @@ package struct MemoryError: LastingError, CustomStringConvertible {
   let remedy: String
 
   package var description: String {
-    "\(what) needs about \(MemoryPlan.mebibytes(plan.bytes)) of memory, but only "
-      + "\(MemoryPlan.mebibytes(available)) are available:\n" + plan.text + "\n\(remedy)"
+    "\(what) needs at least \(MemoryPlan.mebibytes(plan.bytes)) of memory, "
+      + "\(MemoryPlan.mebibytes(plan.bytes - available)) more than the \(MemoryPlan.mebibytes(available)) that are "
+      + "available here:\n" + plan.text + "\n\(remedy)"
   }
-}
-
-package enum RunMemory {
-  /// The memory of all processes that a run starts on this machine.
-  ///
-  /// - Parameters:
-  ///   - settings: of the run. Its workers and learner ranks are those of this machine.
-  ///   - ranks: the ranks of this machine, among all; nil if all are here.
-  package static func plan(
-    _ settings: RunSettings, model: ModelConfiguration, ranks: (here: Range<Int>, all: Int)? = nil
-  ) -> MemoryPlan {
-    let shape = TransformerPlan(model, type: settings.dtype)
-    let workers = settings.operation.workers
-    let ranks = ranks ?? (0..<settings.operation.learners, settings.operation.learners)
-    let worker = worker(settings, shape)
-    // The packed anchor and the deltas of the versions that are being sampled from.
-    var items = [MemoryPlan.Item(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes(shape))]
-    if workers > 0 {
-      items += worker.items.map {
-        .init(name: "\(workers) worker(s), \($0.name)", bytes: $0.bytes * workers)
-      }
-    }
-    let learners = ranks.here.map { learner(settings, shape, rank: $0, of: ranks.all) }
-    for (index, item) in (learners.first?.items ?? []).enumerated() {
-      let bytes = learners.reduce(0) { $0 + $1.items[index].bytes }
-      if bytes > 0 { items.append(.init(name: "\(learners.count) learner rank(s), \(item.name)", bytes: bytes)) }
-    }
-    return MemoryPlan(items: items)
-  }
-
-  /// The memory of one learner rank.
-  package static func learner(
-    _ settings: RunSettings, model: ModelConfiguration, rank: Int, of ranks: Int
-  ) -> MemoryPlan { learner(settings, TransformerPlan(model, type: settings.dtype), rank: rank, of: ranks) }
-
-  private static func worker(_ settings: RunSettings, _ shape: TransformerPlan) -> MemoryPlan {
-    let workers = settings.operation.workers
-    let threads = settings.operation.threads(sharedBy: workers, cores: Machine.coreCount)
-    let tokens = positions(settings, shape)
-    let concurrent = Int(settings.method.promptsPerStep) * Int(settings.method.votes)
-    let sampling = MemoryPlan.sampling(
-      shape, versions: 2, threads: threads,
-      batchRows: min(Generator.batchRowsMax, max(1, concurrent / max(1, threads * max(workers, 1)))), positions: tokens,
-      keyValueBytesMax: settings.operation.keyValueBytesMax)
-    // The version that the next delta refers to, the new version while it is unpacked, and bundles for other workers.
-    return MemoryPlan(items: sampling.items + [.init(name: "weights in transfer", bytes: 3 * publishedBytes(shape))])
-  }
-
-  private static func publishedBytes(_ shape: TransformerPlan) -> Int { shape.layout.count * shape.type.bytes }
-
-  private static func learner(
-    _ settings: RunSettings, _ shape: TransformerPlan, rank: Int, of ranks: Int
-  ) -> MemoryPlan {
-    let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)
-    let training = MemoryPlan.training(
-      shape, rank: rank, of: ranks, microBatchTokens: settings.microBatchTokens,
-      sequenceTokens: positions(settings, shape), isExact: settings.reduction == .exact,
-      recomputes: kept > activationBytesMax(ranks: ranks))
-    guard settings.method.klCoefficient > 0 else { return training }
-    return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
-  }
-
-  /// The expected length of the longest sequence: a prompt that is as long as the longest response, within the context.
-  private static func positions(_ settings: RunSettings, _ shape: TransformerPlan) -> Int {
-    min(shape.configuration.maxPositions, 2 * Int(settings.maxNewTokens))
-  }
-
-  /// The most memory for a rank's activations; above it they are computed twice instead. All ranks together use at
-  /// most an eighth of the memory.
-  package static func activationBytesMax(ranks: Int) -> Int { Machine.memoryLimit / 8 / max(1, ranks) }
 
   /// - Throws: `MemoryError` if `plan` needs more than there is.
-  package static func require(_ plan: MemoryPlan, for what: String, remedy: String) throws {
-    let available = Machine.memoryLimit
-    guard plan.bytes > available else { return }
-    throw MemoryError(what: what, plan: plan, available: available, remedy: remedy)
+  package static func require(
+    _ plan: MemoryPlan, for what: String, remedy: String, limit: Int = Machine.memoryLimit
+  ) throws(MemoryError) {
+    guard plan.bytes > limit else { return }
+    throw MemoryError(what: what, plan: plan, available: limit, remedy: remedy)
   }
-
-  /// How a run can be made smaller.
-  package static let remedyOfRun =
-    "a run needs less with fewer --workers or --learners, a smaller --micro-batch-tokens or --max-new-tokens, a "
-    + "--kv-memory, --dtype bfloat16, or --reduction fast; workers can run on other machines (--workers 0)"
 }

@@ -72,6 +72,8 @@ package struct EvaluationSettings: SettingGroup {
 package struct GenerationSettings: SettingGroup {
   package var sampling = RunSettings()
   package var samples: UInt32 = 1
+  /// A question; empty reads questions from standard input.
+  package var prompt = ""
 
   package static var runPath: Path<Self, RunSettings>? { \Self.sampling }
 

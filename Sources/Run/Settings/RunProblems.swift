@@ -90,7 +90,7 @@ extension RunSettings {
         "template is \"\(template.excerpt)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with "
           + "{question} where the question goes, or the path of a file (with a /) that has such a text")
     }
-    if !system.isEmpty, isOwn || template == "plain" {
+    if !system.isEmpty, system != Self.noText, isOwn || template == "plain" {
       found.append("system is given, but this template has no place for a system line; write it into a template")
     }
     return found

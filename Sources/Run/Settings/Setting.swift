@@ -8,6 +8,8 @@ package struct Setting: Sendable {
   /// What the value looks like in `--help`; nil for a switch.
   package let placeholder: String?
   package let help: String
+  /// All values, if they are words of a list.
+  package let choices: [String]
   /// A `Place` for each group that has the setting.
   private let places: [any Sendable]
 
@@ -18,6 +20,7 @@ package struct Setting: Sendable {
     self.name = name
     self.help = help
     placeholder = kind.placeholder
+    choices = kind.choices
     var places: [any Sendable] = []
     for path in repeat each path { places.append(Place(kind, path)) }
     self.places = places
@@ -92,6 +95,8 @@ struct Kind<Value: Sendable>: Sendable {
   let placeholder: String?
   /// What is expected, for messages.
   let expected: String
+  /// All values, if they are words of a list.
+  var choices: [String] = []
   let parse: @Sendable (String) -> Value?
   let spell: @Sendable (Value) -> String
 }
@@ -99,6 +104,13 @@ struct Kind<Value: Sendable>: Sendable {
 extension Kind where Value == String {
   static func text(_ placeholder: String) -> Kind {
     Kind(placeholder: placeholder, expected: placeholder, parse: { $0.isEmpty ? nil : $0 }, spell: { $0 })
+  }
+
+  /// A text whose default comes from elsewhere. An empty value replaces that default by nothing, and is kept as
+  /// `RunSettings.noText`, because an empty setting of a run is one that was not given.
+  static func textOrNone(_ placeholder: String) -> Kind {
+    Kind(
+      placeholder: placeholder, expected: placeholder, parse: { $0.isEmpty ? RunSettings.noText : $0 }, spell: { $0 })
   }
 }
 
@@ -146,7 +158,7 @@ extension Kind where Value: RawRepresentable<String> & CaseIterable {
   static var choice: Kind {
     let names = Value.allCases.map(\.rawValue)
     return Kind(
-      placeholder: names.joined(separator: "|"), expected: names.joined(separator: " or "),
+      placeholder: names.joined(separator: "|"), expected: names.joined(separator: " or "), choices: names,
       parse: { Value(rawValue: $0) }, spell: { $0.rawValue })
   }
 }
@@ -169,7 +181,11 @@ extension Kind where Value == RoundID? {
 }
 
 extension Kind where Value == Bool {
-  static var onOff: Kind { words("on", "off", placeholder: "on|off") }
+  static var onOff: Kind {
+    var kind = words("on", "off", placeholder: "on|off")
+    kind.choices = ["on", "off"]
+    return kind
+  }
 
   /// A switch: on if its flag is given; a file says true or false.
   static var flag: Kind { words("true", "false", placeholder: nil) }

@@ -24,9 +24,12 @@ package enum SettingTable {
     Setting(
       "template", .text("NAME"), "plain, chatml, qwen2.5-math, llama3, auto, or text or file with {question}",
       \RunSettings.template),
-    Setting("system", .text("TEXT"), "the system line, instead of the template's own", \RunSettings.system),
     Setting(
-      "suffix", .text("TEXT"), "text appended to every question, for example to ask for \\boxed{}",
+      "system", .textOrNone("TEXT"), "the system line, instead of the template's own; '' or none for none",
+      \RunSettings.system),
+    Setting(
+      "suffix", .textOrNone("TEXT"),
+      "text appended to every question, instead of the template's own; '' or none for none",
       \RunSettings.suffix),
     Setting(
       "long-prompts", .choice, "prompts that leave no room for max-new-tokens: drop them, or refuse to start",
@@ -204,7 +207,7 @@ package enum SettingTable {
       \OperationSettings.threads, \PretrainingSettings.threads, \BenchmarkSettings.threads),
     Setting(
       "kv-memory", .integer(0...(1 << 30)),
-      "the most MiB of keys and values per sampling thread, other samples wait; 0 means no limit",
+      "most MiB of keys and values per sampling thread, others wait; 0: fitted (worker: no limit)",
       \OperationSettings.keyValueMemory),
     Setting(
       "coordinator", .text("HOST:PORT"),
@@ -277,7 +280,10 @@ package enum SettingTable {
 
   private static let looking: [Setting] = [
     Setting("out", .text("FILE"), "report: where the page of several runs is written", \LookSettings.out),
-    Setting("prompt", .text("ID"), "explain: which prompt, by its id, or by its index as '#12'", \LookSettings.prompt),
+    Setting(
+      "prompt", .text("ID|TEXT"),
+      "explain: which prompt, by its id, or by its index as '#12'; generate: a question, instead of standard input",
+      \LookSettings.prompt, \GenerationSettings.prompt),
     Setting(
       "step", .optionalInteger(0...(1 << 24)),
       "explain: the step whose responses to show, from 0; if not given, the prompt's latest visit", \LookSettings.step),

@@ -49,9 +49,10 @@ package struct RunSettings: SettingGroup {
 
   // How a question becomes a prompt.
   package var template = "auto"
-  /// Instead of the template's own system line.
+  /// Instead of the template's own; empty leaves it, `noText` removes it.
   package var system = ""
   package var suffix = ""
+  package static let noText = "none"
   package var longPrompts = LongPrompts.drop
 
   // Which defaults apply to settings that are not given.
@@ -109,11 +110,12 @@ package struct OperationSettings: SettingGroup {
   package var run = ""
 
   // How many processes, and how much each of them can use.
-  package var workers = 2
-  package var learners = 2
+  package var workers = 1
+  package var learners = 1
   /// Compute threads of each process; 0 divides the machine's cores among them.
   package var threads = 0
-  /// MiB of keys and values that one sampling thread can hold; 0 means no limit.
+  /// MiB of keys and values that one sampling thread can hold; 0 is fitted to the machine by what starts the workers, and
+  /// means no limit to a worker.
   package var keyValueMemory = 0
   /// A path: the machines of `ttrl launch`.
   package var hosts = ""

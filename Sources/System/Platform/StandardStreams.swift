@@ -7,6 +7,14 @@ import CLinux
 import Glibc
 
 package enum StandardError {
+  /// Whether it is a terminal on which lines can be drawn again. A dumb terminal shows control sequences as text.
+  package static var isLive: Bool { isatty(STDERR_FILENO) == 1 && variable("TERM") != "dumb" }
+
+  /// Whether text can be bold or coloured there. NO_COLOR counts unless it is empty (no-color.org).
+  package static var isStyled: Bool { isLive && (variable("NO_COLOR") ?? "").isEmpty }
+
+  private static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
   /// Writes what can be written. Errors are ignored, because there is no place to report them.
   package static func write(_ text: String) {
     var rest = ArraySlice(text.utf8)

@@ -3,7 +3,7 @@
 // What the prompt asks, its votes at every visit, where its label changed, what single responses say, how probable the
 // policy found them, and which of them were rewarded. The page shows the same (CPageFiles/files/page-prompt.js).
 
-import Base
+package import Base
 
 package enum Explanation {
   /// Visits that are shown; of more visits, evenly spaced ones.
@@ -36,6 +36,33 @@ package enum Explanation {
       lines += responseLines(responses, track.visits.last { Int($0.step) == step } ?? last, track, step, columns)
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// The same facts for a program. Steps count from 0, as in the ledger.
+  package static func json(
+    _ prompt: PromptText, _ track: PromptTrack?, step: Int?, _ responses: [ResponseView]
+  ) -> JSON {
+    let visits = (track?.visits ?? []).map { visit -> JSON in
+      [
+        "step": .int(Int(visit.step)), "label": .optional(track?.label(of: visit)), "votes": .int(Int(visit.votes)),
+        "samples": .int(Int(visit.samples)), "right": visit.right.map { .int($0) } ?? .null,
+        "label_right": visit.isLabelRight.map { .bool($0) } ?? .null, "flip": .bool(visit.isFlip),
+        "tie": .bool(visit.isTie), "zero_advantage": .bool(visit.hasZeroAdvantage),
+      ]
+    }
+    let sampled = responses.map { response -> JSON in
+      [
+        "sample": .int(response.sample), "policy": .int(response.policy), "worker": .optional(response.worker),
+        "finish_reason": .string(response.finish), "answer": .optional(response.answer),
+        "text": .string(response.tokens.map(\.text).joined()), "tokens": .int(response.tokenCount),
+        "logprob_sum": .double(response.logprobSum),
+      ]
+    }
+    return [
+      "prompt": .int(prompt.index), "id": .optional(prompt.id), "question": .string(prompt.question),
+      "answer": .optional(prompt.answer), "visits": .array(visits), "step": step.map { .int($0) } ?? .null,
+      "responses": .array(sampled),
+    ]
   }
 
   private static func row(_ visit: PromptTrack.Visit, _ track: PromptTrack) -> String {

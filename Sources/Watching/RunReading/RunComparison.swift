@@ -86,7 +86,7 @@ package struct RunComparison {
       return "token \(position + 1) is \(left.tokens[position]) here and \(right.tokens[position]) there"
     }
     if left.tokens.count != right.tokens.count {
-      return "\(left.tokens.count) tokens here, \(right.tokens.count) there"
+      return "\(counted(left.tokens.count, "token")) here, \(right.tokens.count) there"
     }
     let isSame = zip(left.logprobs, right.logprobs).map { $0.bitPattern == $1.bitPattern }
     if let position = isSame.firstIndex(of: false) {

@@ -33,7 +33,8 @@ package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkRes
     parts: rows.map { row in
       let (samples, context) = (row.work.samples, row.work.promptTokens)
       return .init(
-        name: "\(samples) samples, context \(context): \(Int(row.rate.rounded())) tokens/s, prompt and first tokens",
+        name: "\(counted(samples, "sample")), context \(context): \(Int(row.rate.rounded())) tokens/s, "
+          + "prompt and first tokens",
         seconds: row.promptSeconds, gigaflops: nil)
     },
     times: [],

@@ -58,7 +58,7 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .noCoordinator(let log): "the coordinator did not start, or ended; its last words: \(log)"
     case .notAllJoined(let joined, let all, let seconds):
-      "\(joined) of \(all) workers have joined after \(seconds) s; try fewer, or look at the machine's other load"
+      "\(joined) of \(counted(all, "worker")) have joined after \(seconds) s; try fewer, or look at the machine's other load"
     case .tooFewDescriptors(let limit, let needed):
       "\(needed) connections are needed, and this process may have \(limit) (ulimit -Hn); raise the limit"
     case .workerEnded(let reason): "a worker ended: \(reason)"
@@ -81,10 +81,19 @@ package final class LoadedCoordinator {
   private var settled = 0
   private var waits: [Double] = []
   private var isMeasuring = false
+  /// The run's steps are done, so there is nothing left to measure.
+  private var isFinished = false
 
   /// The longest time until the coordinator listens, and until the workers have joined.
   private static let startSeconds: UInt64 = 30
   private static let joinSeconds: UInt64 = 240
+  /// Trajectories and steps per second that no coordinator reaches, and the most prompts of all rounds together: as a
+  /// list they take some megabytes, which the measured memory includes.
+  private static let trajectoryRateMax = 200_000
+  private static let stepRateMax = 200
+  private static let plannedPromptsMax = 1 << 18
+  /// Between two looks at workers in other processes.
+  private static let lookMilliseconds: UInt64 = 250
   /// The most waiting times that are kept for the percentiles.
   private static let waitsMax = 1 << 20
 
@@ -117,7 +126,7 @@ package final class LoadedCoordinator {
     let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
     try join(address, context)
     let joinSeconds = MonotonicClock.now().since(begun).seconds
-    say("\(load.workers) workers have joined after \(Int(joinSeconds)) s")
+    say("\(counted(load.workers, "worker")) joined within \(Int(joinSeconds)) s; this time is not measured")
     var figures = try measure()
     figures.joinSeconds = joinSeconds
     figures.steps = learner?.steps ?? 0
@@ -147,16 +156,23 @@ package final class LoadedCoordinator {
       ("listen", load.listen.map { "\($0)" } ?? "127.0.0.1:0"),
       ("key", keyPath), ("template", "plain"), ("prompts-per-step", "\(load.prompts)"), ("votes", "\(load.samples)"),
       ("train-samples", "\(min(load.samples, 32))"), ("max-new-tokens", "\(load.responseTokens)"),
-      ("steps", "\(max(64, 4 * load.seconds))"), ("eval", "none"), ("guard", "off"),
+      ("steps", "\(steps)"), ("eval", "none"), ("guard", "off"),
     ]
     var command = ChildProcess.Command(
       try ThisProcess.sibling("ttrl"), ["coordinator"] + settings.flatMap { ["--" + $0.0, $0.1] })
     command.output = .file(log)
     command.errors = .file(log)
-    child = try ChildProcess(command, loop: loop) { _ in
+    child = try ChildProcess(command, loop: loop) { status in
       self.child = nil
-      self.fail(LoadError.noCoordinator(log: self.lastWords))
+      if status == .exited(0) { self.finish() } else { self.fail(LoadError.noCoordinator(log: self.lastWords)) }
     }
+  }
+
+  /// So many that the run does not finish while it is measured. They are fewer if the coordinator's list of rounds would
+  /// become large; then the run can finish early.
+  private var steps: Int {
+    let perSecond = min(Self.stepRateMax, Self.trajectoryRateMax / max(1, load.prompts * load.samples))
+    return max(64, min(perSecond * load.seconds, Self.plannedPromptsMax / max(1, load.prompts)))
   }
 
   private var lastWords: String {
@@ -182,12 +198,17 @@ package final class LoadedCoordinator {
       waited: { span in
         if self.isMeasuring, self.waits.count < Self.waitsMax { self.waits.append(span.seconds) }
       },
-      ended: { self.fail(LoadError.workerEnded($0)) })
+      ended: { end in
+        switch end {
+        case .finished: self.finish()
+        case .failed(let reason): self.fail(LoadError.workerEnded(reason))
+        }
+      })
     if load.listen == nil {
       fleet = SyntheticFleet(load, to: address, context, loop: loop, reports)
       fleet?.start()
     } else {
-      say("waiting for \(load.workers) workers at \(address)")
+      say("waiting for \(counted(load.workers, "worker")) at \(address)")
     }
     tickLearner()
     let deadline = MonotonicClock.now() + .seconds(Self.joinSeconds)
@@ -196,7 +217,7 @@ package final class LoadedCoordinator {
       guard MonotonicClock.now() < deadline else {
         throw LoadError.notAllJoined(joined, of: load.workers, seconds: Int(Self.joinSeconds))
       }
-      loop.run(until: MonotonicClock.now() + .milliseconds(20))
+      loop.run(until: MonotonicClock.now() + .milliseconds(fleet == nil ? Self.lookMilliseconds : 20))
       if fleet == nil { joined = Set(try watched().workers().map(\.name)).count }
     }
     // Without a learner there would be only one round.
@@ -224,29 +245,39 @@ package final class LoadedCoordinator {
     let stored = fleet == nil ? try watched().trajectoryCount() : 0
     let begun = MonotonicClock.now()
     let before = ProcessUsage(of: pid)
+    var last = before
     let own = ProcessUsage(of: Int32(bitPattern: ThisProcess.id))
     let quarter = max(1, load.seconds / 4)
     for second in 1...load.seconds {
       loop.run(until: begun + .seconds(UInt64(second)))
       if let failure { throw failure }
+      if fleet == nil, isFinished || second == load.seconds { settled = try watched().trajectoryCount() - stored }
+      if isFinished { break }
       guard let usage = ProcessUsage(of: pid) else { throw LoadError.noCoordinator(log: lastWords) }
+      last = usage
       figures.residentBytes.append(usage.residentBytes)
       figures.peakBytes = usage.peakBytes
-      if fleet == nil { settled = try watched().trajectoryCount() - stored }
       if second % quarter == 0 {
+        if fleet == nil { settled = try watched().trajectoryCount() - stored }
         say("after \(second) s: \(settled / second) trajectories/s, \(usage.residentBytes >> 20) MiB")
       }
     }
     figures.seconds = MonotonicClock.now().since(begun).seconds
     figures.settled = settled
     isMeasuring = false
-    if let before, let after = ProcessUsage(of: pid) {
+    if isFinished { say("the run finished after \(Int(figures.seconds)) s; the figures are of this time") }
+    if let before, let after = ProcessUsage(of: pid) ?? last {
       figures.coordinatorCores = (after.cpuSeconds - before.cpuSeconds) / figures.seconds
     }
     if let own, let after = ProcessUsage(of: Int32(bitPattern: ThisProcess.id)) {
       figures.loadCores = (after.cpuSeconds - own.cpuSeconds) / figures.seconds
     }
     return figures
+  }
+
+  private func finish() {
+    isFinished = true
+    loop.stop()
   }
 
   private func fail(_ error: any Error) {

@@ -73,7 +73,7 @@ package struct LoadFigures: Sendable {
       residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")
     return """
       coordinator: \(Int(rate)) trajectories/s, \(share) % of \(of) (\(Int(ceiling)))
-      \(load.workers) workers, \(load.key == nil ? "plain TCP" : "TLS"), \(steps) steps in \(Int(seconds)) s, all \
+      \(counted(load.workers, "worker")), \(load.key == nil ? "plain TCP" : "TLS"), \(counted(steps, "step")) in \(Int(seconds)) s, all \
       joined after \(hundredths(joinSeconds)) s
       it took \(hundredths(coordinatorCores)) of a core, the load \(hundredths(loadCores))
       \(waiting)

@@ -17,8 +17,8 @@ struct WorkerReports {
   var settled: (Int) -> Void
   /// The time from the request for work to a lease.
   var waited: (Instant.Span) -> Void
-  /// The worker ended by itself, with this reason.
-  var ended: (String) -> Void
+  /// The worker ended by itself.
+  var ended: (SyntheticWorker.End) -> Void
   /// Its connection ended.
   var lost: () -> Void = {}
 }
@@ -77,8 +77,8 @@ package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinato
   let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
   let reports = WorkerReports(
     joined: { joined += 1 }, settled: { _ in }, waited: { _ in },
-    ended: {
-      failure = .workerEnded($0)
+    ended: { end in
+      if case .failed(let reason) = end { failure = .workerEnded(reason) }
       stop()
     },
     // Before all workers have joined, a worker tries again. After that a lost connection ends the load.
@@ -91,6 +91,12 @@ package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinato
 }
 
 final class SyntheticWorker {
+  enum End {
+    /// The run has no more steps.
+    case finished
+    case failed(String)
+  }
+
   private let loop: EventLoop
   private let uplink: Uplink
   private var machine: Worker
@@ -131,7 +137,7 @@ final class SyntheticWorker {
       self.handle(.disconnected)
       self.reports.lost()
     }
-    uplink.onRefused = { self.end("\($0)") }
+    uplink.onRefused = { self.end(.failed("\($0)")) }
     uplink.connect(after: pause)
   }
 
@@ -173,14 +179,14 @@ final class SyntheticWorker {
     case .cancel(let lease): leases.remove(lease)
     case .transfer(.install(let bundle)): loop.soon { self.handle(.transfer(.installed(bundle, isIntact: true))) }
     case .transfer, .dropPolicy: break
-    case .exit(let departure): end("\(departure)")
+    case .exit(let departure): end(departure == .finished ? .finished : .failed("\(departure)"))
     }
   }
 
-  private func end(_ reason: String) {
+  private func end(_ end: End) {
     guard !isOver else { return }
     isOver = true
-    reports.ended(reason)
+    reports.ended(end)
   }
 
   // MARK: Sampling

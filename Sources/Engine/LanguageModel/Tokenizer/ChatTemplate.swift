@@ -79,7 +79,7 @@ package struct PromptTemplate: Sendable, Equatable {
 
   /// - Parameters:
   ///   - kind: a named template, or the user's own.
-  ///   - system: replaces the template's default system line.
+  ///   - system: replaces the template's default system line; an empty text is no system line.
   ///   - suffix: replaces the template's default suffix.
   package init(_ kind: Kind, system: String? = nil, suffix: String? = nil) {
     self.kind = kind
@@ -88,7 +88,8 @@ package struct PromptTemplate: Sendable, Equatable {
       self.suffix = suffix ?? ""
       return
     }
-    self.system = template.takesSystem ? system ?? template.defaultSystem : nil
+    let line = system ?? template.defaultSystem
+    self.system = template.takesSystem && line != "" ? line : nil
     self.suffix = suffix ?? template.defaultSuffix
   }
 

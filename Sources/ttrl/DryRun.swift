@@ -1,0 +1,101 @@
+// DryRun: what `--dry-run` has found out, as one JSON object: `train --dry-run --json`, `launch --dry-run --json`.
+//
+// The same facts are printed as text, on standard error. If something is wrong, the object has only `problems`
+// (Command).
+
+import Base
+import LanguageModel
+import Platform
+import Records
+import Runs
+import Settings
+
+/// How long a step is expected to take, and on what.
+struct EstimatedStep {
+  let time: StepTime
+  let means: StepTime.Means
+  let responseTokens: Int
+
+  var text: String {
+    let network =
+      means.linkRate != nil
+      ? ", sums between ranks \(StepTime.text(time.sums)) and weights to workers \(StepTime.text(time.weights)) over "
+        + "links of 1 Gbit/s" : ""
+    return "a step takes about \(StepTime.text(time.total)), if responses are all "
+      + "\(counted(responseTokens, "token")) long: sampling \(StepTime.text(time.sampling)) on "
+      + "\(counted(means.samplingThreads, "thread")), training \(StepTime.text(time.training)) on "
+      + "\(means.trainingThreads)\(network). This is an estimate for threads of \(Int((means.flops / 1e9).rounded())) "
+      + "GFLOP/s, as here"
+  }
+
+  var json: JSON {
+    [
+      "sampling": .double(time.sampling), "training": .double(time.training), "sums": .double(time.sums),
+      "weights": .double(time.weights), "total": .double(time.total),
+    ]
+  }
+}
+
+struct DryRun {
+  private let beginning: RunBeginning.Outcome
+  private let operation: OperationSettings
+  private let time: EstimatedStep?
+  private let hosts: [JSON]
+  private let commands: [JSON]
+
+  /// - Parameters:
+  ///   - operation: of this start.
+  ///   - hosts: the memory of every machine of a launch, see `memory(_:name:)`.
+  ///   - commands: of a launch.
+  init(
+    _ beginning: RunBeginning.Outcome, _ operation: OperationSettings, time: EstimatedStep?, hosts: [JSON] = [],
+    commands: [(name: String, command: String)] = []
+  ) {
+    self.beginning = beginning
+    self.operation = operation
+    self.time = time
+    self.hosts = hosts
+    self.commands = commands.map { ["name": .string($0.name), "command": .string($0.command)] }
+  }
+
+  static func parts(_ items: [MemoryPlan.Item]) -> JSON {
+    .array(items.filter { $0.bytes > 0 }.map { ["name": .string($0.name), "bytes": .int($0.bytes)] })
+  }
+
+  /// The settings have the names and texts of settings.json.
+  var json: JSON {
+    var settings = beginning.settings
+    settings.operation = operation
+    let memory = beginning.memory
+    let steps = settings.method.steps
+    var members = [
+      JSON.Member("run", .string(beginning.directory.path)), JSON.Member("continues", .bool(beginning.continues)),
+      JSON.Member("problems", .array([])), JSON.Member("settings", RunManifest.values(of: settings)),
+      JSON.Member("prompts", .int(beginning.prompts)), JSON.Member("dropped", .int(beginning.dropped)),
+      JSON.Member(
+        "processes",
+        [
+          "coordinator": 1, "workers": .int(operation.workers), "learners": .int(steps > 0 ? operation.learners : 0),
+        ]),
+      JSON.Member(
+        "memory",
+        [
+          "bytes": .int(memory.plan.bytes), "available_bytes": .int(Machine.memoryLimit),
+          "parts": Self.parts(memory.plan.items), "kv_memory": .int(memory.keyValueMemory),
+          "fitted": .optional(memory.note),
+        ]),
+      JSON.Member("step_seconds", time?.json ?? .null),
+      JSON.Member("comparison", .array(Comparison(settings).rows.map(Self.compared))),
+    ]
+    if !hosts.isEmpty { members.append(JSON.Member("hosts", .array(hosts))) }
+    if !commands.isEmpty { members.append(JSON.Member("commands", .array(commands))) }
+    return .object(members)
+  }
+
+  private static func compared(_ row: Comparison.Row) -> JSON {
+    [
+      "setting": .string(row.setting), "value": .string(row.ours), "theirs": .string(row.theirs.value),
+      "differs": .bool(row.differs), "source": .string(row.theirs.source),
+    ]
+  }
+}
