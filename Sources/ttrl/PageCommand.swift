@@ -110,7 +110,7 @@ final class PageKeeper {
     guard !isStopping else { return }
     // The address of an earlier start can be taken; then another one is tried at once.
     let isFirstOfTwo = starts == 1 && formerAddress != nil
-    let isServed = Files.exists(directory.pageAddress)
+    let isServed = (try? Files.exists(directory.pageAddress)) == true
     if !isFirstOfTwo, !isServed || starts == Self.startsMax {
       let words = LastWords.of("page", log: log, from: logBytes)
       if words != problem {

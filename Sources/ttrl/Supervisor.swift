@@ -126,7 +126,8 @@ final class Supervisor {
     process.child = nil
     // A process is told to end when the run is finished on disk. Open MPI 5's mpirun also ends with status 0 when it
     // has lost a machine.
-    process.isDone = status == .exited(0) && (process.name == "coordinator" || Files.exists(directory.summary))
+    let isFinished = process.name == "coordinator" || (try? Files.exists(directory.summary)) == true
+    process.isDone = status == .exited(0) && isFinished
     guard !isStopping, outcome == nil, !process.isRetired else { return }
     if process.name == "coordinator", process.isDone {
       outcome = ExitStatus.done

@@ -37,7 +37,7 @@ package struct MPILauncher: Sendable {
     }
     // Blanks and colons separate the paths in LD_PRELOAD.
     let library = (try? ThisProcess.sibling(loopbackName)).flatMap { path in
-      Files.exists(path) && !path.contains { $0 == " " || $0 == ":" } ? path : nil
+      (try? Files.exists(path)) == true && !path.contains { $0 == " " || $0 == ":" } ? path : nil
     }
     return MPILauncher(program: program, implementation: implementation, loopbackLibrary: library)
   }

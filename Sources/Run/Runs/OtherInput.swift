@@ -11,7 +11,7 @@ enum OtherInput {
 
   /// What is in the place of a model directory; nil if it is not known.
   static func model(at path: String) -> String? {
-    guard Files.exists(path) else {
+    guard (try? Files.exists(path)) != false else {
       return hubName(path).map { name in
         "it does not exist. If \(name) is a model on the Hugging Face hub, download it first:\n"
           + "  hf download \(name) --local-dir \(lastPart(name))\nThen give --model \(lastPart(name))"
@@ -65,7 +65,7 @@ enum OtherInput {
 
   /// What is in the place of a question file; nil if it can be one.
   static func questions(at path: String) -> String? {
-    guard Files.exists(path) else {
+    guard (try? Files.exists(path)) != false else {
       return hubName(path).map { name in
         "it does not exist. If \(name) is a data set on the Hugging Face hub, download it first:\n"
           + "  hf download \(name) --repo-type dataset --local-dir \(lastPart(name))\nThen give --data one of its files"
@@ -104,7 +104,8 @@ enum OtherInput {
     let here = ThisProcess.absolute(".").split(separator: "/").filter { $0 != "." }
     guard parts.starts(with: here) else { return nil }
     let name = parts.dropFirst(here.count)
-    guard name.count == 2, let owner = name.first, !Files.exists(ThisProcess.absolute(String(owner))) else {
+    guard name.count == 2, let owner = name.first, (try? Files.exists(ThisProcess.absolute(String(owner)))) == false
+    else {
       return nil
     }
     let isName = name.allSatisfy { $0.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) } }

@@ -165,7 +165,7 @@ package struct RunManifest: Sendable {
       let directory = RunDirectory(path)
       let last = directory.checkpoint(PolicyVersion(self.settings.method.steps))
       let whole = "\(why). For a run of \(counted(steps, "step")), begin another one with --steps \(steps)"
-      guard more > 0, Files.exists(last) else { return whole }
+      guard more > 0, (try? Files.exists(last)) == true else { return whole }
       let command = "ttrl train --model \(last) --data \(directory.questions(.training)) --steps \(more) --run DIR"
       return """
         \(whole). To train this run's result \(counted(more, "step")) further, with a new schedule:

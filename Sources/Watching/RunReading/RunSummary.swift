@@ -60,8 +60,8 @@ package enum RunSummary {
   /// - Throws: `LedgerError` or `PlatformError`.
   package static func writeReport(_ directory: RunDirectory, _ settings: RunSettings, ledger: Ledger) throws {
     let history = try history(ledger)
-    let condition = RunCondition(
-      of: directory, isFinished: history.delivered != nil || Files.exists(directory.summary), now: WallClock.seconds())
+    let isFinished = try history.delivered != nil || Files.exists(directory.summary)
+    let condition = RunCondition(of: directory, isFinished: isFinished, now: WallClock.seconds())
     try Files.write(
       Report.html(
         history, summary: try json(settings, ledger), settings: settings.shown,

@@ -94,7 +94,7 @@ package final class RunWatch {
   /// A run that has just begun has no ledger yet; one that is there and cannot be opened is a problem.
   private func opened() -> Ledger? {
     if let ledger { return ledger }
-    guard Files.exists(directory.ledger) else { return nil }
+    guard (try? Files.exists(directory.ledger)) != false else { return nil }
     do {
       ledger = try Ledger(path: directory.ledger, mode: .readOnly)
     } catch {
