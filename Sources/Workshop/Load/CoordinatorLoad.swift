@@ -92,7 +92,7 @@ package final class LoadedCoordinator {
   /// list they take some megabytes, which the measured memory includes.
   private static let trajectoryRateMax = 200_000
   private static let stepRateMax = 200
-  private static let plannedPromptsMax = 1 << 18
+  private static let plannedPromptsMax = 1 << 17
   /// Between two looks at workers in other processes.
   private static let lookMilliseconds: UInt64 = 250
   /// The most waiting times that are kept for the percentiles.
