@@ -20,6 +20,7 @@ extension Command {
     }
     if !address.isEmpty { problems += ClusterAccess.problems(address, key: settings.key) }
     if settings.workers < 1 { problems.append("--workers is 0; at least one has to be the load") }
+    if settings.samples < 2 { problems.append("--samples is \(settings.samples); a vote needs at least 2") }
     if settings.maxNewTokens > 4000 {
       problems.append("--max-new-tokens is more than the 4000 of the benchmark's model")
     }

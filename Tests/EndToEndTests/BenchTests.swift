@@ -51,9 +51,9 @@ extension EndToEnd {
 
     @Test(arguments: [
       // A step takes milliseconds: there have to be many.
-      ["--workers", "4", "--prompts", "1", "--samples", "1", "--seconds", "8"],
+      ["--workers", "4", "--prompts", "1", "--samples", "2", "--seconds", "8"],
       // The run finishes before its time.
-      ["--workers", "8", "--prompts", "4096", "--samples", "1", "--max-new-tokens", "1", "--seconds", "600"],
+      ["--workers", "8", "--prompts", "2048", "--samples", "2", "--max-new-tokens", "1", "--seconds", "600"],
     ])
     func `a coordinator is measured also if its steps are short, or all done early`(_ arguments: [String]) throws {
       let outcome = try Program.run(

@@ -1,7 +1,7 @@
 // ForeignNames: flags that other tools have, and what they are called here, or why they do not exist.
 //
-// The names are those of TRL, verl, OpenRLHF, vLLM, transformers and the evaluation harness. Most users come from one of
-// them and type its flags first. A name that ttrl has itself is not in the list.
+// The names are those of TRL, verl, OpenRLHF, vLLM, transformers and the evaluation harness. Most users come from one
+// of them and type its flags first. A name that ttrl has itself is not in the list.
 
 package enum ForeignNames {
   private static let rows: [(names: [String], answer: String)] = [
@@ -23,8 +23,8 @@ package enum ForeignNames {
         "batch-size", "train-batch-size", "per-device-train-batch-size", "global-batch-size", "rollout-batch-size",
         "ppo-mini-batch-size", "mini-batch-size", "micro-batch-size", "gradient-accumulation-steps",
       ],
-      "a step samples --prompts-per-step prompts × --votes responses; --mini-batch is the responses per optimizer step, "
-        + "--micro-batch-tokens the tokens per pass"
+      "a step samples --prompts-per-step prompts × --votes responses; --mini-batch is the responses per optimizer "
+        + "step, --micro-batch-tokens the tokens per pass"
     ),
     (
       ["eval-batch-size", "per-device-eval-batch-size"],

@@ -114,8 +114,8 @@ package struct OperationSettings: SettingGroup {
   package var learners = 1
   /// Compute threads of each process; 0 divides the machine's cores among them.
   package var threads = 0
-  /// MiB of keys and values that one sampling thread can hold; 0 is fitted to the machine by what starts the workers, and
-  /// means no limit to a worker.
+  /// MiB of keys and values that one sampling thread can hold; 0 is fitted to the machine by what starts the workers,
+  /// and means no limit to a worker.
   package var keyValueMemory = 0
   /// A path: the machines of `ttrl launch`.
   package var hosts = ""

@@ -122,8 +122,8 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
     return setting.place(in: CallSettings.self)?.set(&call, value)
   }
 
-  /// Suggestions for a name that no setting has: what it is in another tool, the most similar name, or the settings whose
-  /// help has its words.
+  /// Suggestions for a name that no setting has: what it is in another tool, the most similar name, or the settings
+  /// whose help has its words.
   private func hint(_ name: String) -> String {
     let spelled = ForeignNames.spelled(name)
     if allowed.contains(spelled) { return "did you mean \"\(spelled)\"?" }

@@ -58,7 +58,8 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .noCoordinator(let log): "the coordinator did not start, or ended; its last words: \(log)"
     case .notAllJoined(let joined, let all, let seconds):
-      "\(joined) of \(counted(all, "worker")) have joined after \(seconds) s; try fewer, or look at the machine's other load"
+      "\(joined) of \(counted(all, "worker")) have joined after \(seconds) s; try fewer, or look at the machine's other "
+        + "load"
     case .tooFewDescriptors(let limit, let needed):
       "\(needed) connections are needed, and this process may have \(limit) (ulimit -Hn); raise the limit"
     case .workerEnded(let reason): "a worker ended: \(reason)"
@@ -91,7 +92,7 @@ package final class LoadedCoordinator {
   /// list they take some megabytes, which the measured memory includes.
   private static let trajectoryRateMax = 200_000
   private static let stepRateMax = 200
-  private static let plannedPromptsMax = 1 << 18
+  private static let plannedPromptsMax = 1 << 17
   /// Between two looks at workers in other processes.
   private static let lookMilliseconds: UInt64 = 250
   /// The most waiting times that are kept for the percentiles.
@@ -168,8 +169,8 @@ package final class LoadedCoordinator {
     }
   }
 
-  /// So many that the run does not finish while it is measured. They are fewer if the coordinator's list of rounds would
-  /// become large; then the run can finish early.
+  /// So many that the run does not finish while it is measured. They are fewer if the coordinator's list of rounds
+  /// would become large; then the run can finish early.
   private var steps: Int {
     let perSecond = min(Self.stepRateMax, Self.trajectoryRateMax / max(1, load.prompts * load.samples))
     return max(64, min(perSecond * load.seconds, Self.plannedPromptsMax / max(1, load.prompts)))

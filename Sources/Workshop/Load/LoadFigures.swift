@@ -71,10 +71,10 @@ package struct LoadFigures: Sendable {
       }
     let memory =
       residentBytes.isEmpty ? "" : residentBytes.map { $0 >> 20 }.quarters.map(String.init).joined(separator: ", ")
+    let workers = "\(counted(load.workers, "worker")), \(load.key == nil ? "plain TCP" : "TLS")"
     return """
       coordinator: \(Int(rate)) trajectories/s, \(share) % of \(of) (\(Int(ceiling)))
-      \(counted(load.workers, "worker")), \(load.key == nil ? "plain TCP" : "TLS"), \(counted(steps, "step")) in \(Int(seconds)) s, all \
-      joined after \(hundredths(joinSeconds)) s
+      \(workers), \(counted(steps, "step")) in \(Int(seconds)) s, all joined after \(hundredths(joinSeconds)) s
       it took \(hundredths(coordinatorCores)) of a core, the load \(hundredths(loadCores))
       \(waiting)
       memory, by quarters of the time: \(memory) MiB; at most \(peakBytes >> 20)
