@@ -58,8 +58,8 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .noCoordinator(let log): "the coordinator did not start, or ended; its last words: \(log)"
     case .notAllJoined(let joined, let all, let seconds):
-      "\(joined) of \(counted(all, "worker")) have joined after \(seconds) s; try fewer, or look at the machine's other "
-        + "load"
+      "\(joined) of \(counted(all, "worker")) have joined after \(seconds) s; try fewer, or look at the machine's "
+        + "other load"
     case .tooFewDescriptors(let limit, let needed):
       "\(needed) connections are needed, and this process may have \(limit) (ulimit -Hn); raise the limit"
     case .workerEnded(let reason): "a worker ended: \(reason)"
