@@ -282,7 +282,7 @@ package enum SettingTable {
     Setting("out", .text("FILE"), "report: where the page of several runs is written", \LookSettings.out),
     Setting(
       "prompt", .text("ID|TEXT"),
-      "explain: which prompt, by its id, or by its index as '#12'; generate: a question, instead of standard input",
+      "explain: which prompt, by its id or its index, as '#12'; generate: a question",
       \LookSettings.prompt, \GenerationSettings.prompt),
     Setting(
       "step", .optionalInteger(0...(1 << 24)),
