@@ -81,7 +81,7 @@ extension Command {
     }
     let count = try ledger.promptCount(of: .training)
     throw UserError(
-      "there is no training prompt \"\(name.visible)\". The run has \(Figures.count(count, "prompt")): give an id of the "
+      "there is no training prompt \"\(name.visible)\". The run has \(counted(count, "prompt")): give an id of the "
         + "question file, or an index from '#0' to '#\(max(0, count - 1))'")
   }
 

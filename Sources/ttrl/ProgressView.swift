@@ -65,7 +65,7 @@ final class ProgressView {
 
   /// "7 of 30 steps done".
   var stepsDone: String {
-    "\(Figures.grouped(watch.digest.steps.count)) of \(Figures.count(steps, "step")) done"
+    "\(grouped(watch.digest.steps.count)) of \(counted(steps, "step")) done"
   }
 
   /// Shows what is new. A ledger that does not exist yet, or is busy, is read again next time.
@@ -136,7 +136,7 @@ final class ProgressView {
     guard MonotonicClock.now().since(said) >= pause else { return }
     let rounds = watch.view.openRounds.filter { $0.settled < $0.slots }.map { round in
       let what = isOfEvaluation ? "" : "\(round.name): "
-      return "\(what)\(Figures.grouped(round.settled)) of \(Figures.count(round.slots, "sample"))"
+      return "\(what)\(grouped(round.settled)) of \(counted(round.slots, "sample"))"
     }
     let text = rounds.joined(separator: "; ")
     guard text != shownRounds, !text.isEmpty else { return }

@@ -89,7 +89,7 @@ struct RunStatus {
     var lines = ["run       \(directory.path.visible)"]
     lines += banner?.lines.map(\.visible) ?? ["state     \(condition.name)"]
     lines += [
-      "steps     \(Figures.grouped(history.steps.count)) of \(Figures.grouped(stepCount)) done",
+      "steps     \(grouped(history.steps.count)) of \(grouped(stepCount)) done",
       "policy    \(policies.last?.version.number ?? 0)",
     ]
     if condition.isGoingOn {
@@ -97,14 +97,14 @@ struct RunStatus {
     }
     for round in unbalanced { lines.append("DAMAGED   \(round): not every slot is accounted for") }
     for (round, settled) in rounds {
-      let slots = Figures.count(round.slots, "slot")
-      lines.append("open      \(round.id): \(Figures.grouped(settled)) of \(slots) settled")
+      let slots = counted(round.slots, "slot")
+      lines.append("open      \(round.id): \(grouped(settled)) of \(slots) settled")
     }
     for worker in workers {
       let state = worker.leftAt == nil ? "connected" : "left (\(worker.leftBecause?.visible ?? "unknown"))"
       lines.append(
-        "worker    \(worker.name.visible): \(state), \(Figures.count(worker.trajectories, "response")), "
-          + Figures.count(worker.tokens, "token"))
+        "worker    \(worker.name.visible): \(state), \(counted(worker.trajectories, "response")), "
+          + counted(worker.tokens, "token"))
     }
     lines += listeners.map { "listens   \($0.text)" }
     return lines.joined(separator: "\n")

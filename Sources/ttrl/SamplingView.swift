@@ -62,8 +62,8 @@ final class SamplingView: Sendable {
   private var text: String {
     let seconds = MonotonicClock.now().since(begun).seconds
     let (finished, tokens) = (progress.samples, progress.tokens)
-    let rate = Figures.grouped(Int(Double(tokens) / max(seconds, 0.001)))
-    var text = "\(Figures.grouped(finished)) of \(Figures.count(samples, "sample")), \(rate) tokens/s"
+    let rate = grouped(Int(Double(tokens) / max(seconds, 0.001)))
+    var text = "\(grouped(finished)) of \(counted(samples, "sample")), \(rate) tokens/s"
     if finished > 0 {
       text += ", \(StepTime.text(seconds * Double(samples - finished) / Double(finished))) left"
     }

@@ -28,11 +28,6 @@ import Testing
     #expect(Figures.duration(seconds: seconds) == text)
   }
 
-  @Test func `integers are grouped in threes, whatever their sign`() {
-    #expect([0, 999, 1000, -1_234_567].map(Figures.grouped) == ["0", "999", "1,000", "-1,234,567"])
-    #expect(Figures.grouped(.min) == "-9,223,372,036,854,775,808")
-  }
-
   @Test func `percentage points carry their sign, except nothing`() {
     #expect([0.272, -0.004, 0.0001, -0.0001].map(Figures.points) == ["+27.2", "-0.4", "0.0", "0.0"])
     #expect(Figures.points(nil) == "-" && Figures.percent(.nan) == "-")

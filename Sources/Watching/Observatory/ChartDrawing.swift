@@ -3,6 +3,8 @@
 // The picture is complete without a script. The report's script reads the `data-` attributes to show values under the
 // pointer. Colours, dashes and widths are classes, so that the style sheet can have a light and a dark scheme.
 
+import Base
+
 extension Chart {
   /// - Parameters:
   ///   - steps: the horizontal axis; the same for all charts of a page, so that they can be compared.
@@ -45,7 +47,7 @@ extension Chart {
     let steps = plot.x.ticks.map { tick -> Markup in
       """
       <text class="tick" x="\(at(plot.x(Int(tick))))" y="\(at(plot.bottom + 16))" \
-      text-anchor="middle">\(Figures.grouped(Int(tick)))</text>
+      text-anchor="middle">\(grouped(Int(tick)))</text>
       """
     }
     return """

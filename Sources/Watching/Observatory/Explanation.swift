@@ -27,8 +27,8 @@ package enum Explanation {
       return (lines + ["votes     no step has sampled this prompt yet"]).joined(separator: "\n")
     }
     lines.append(
-      "votes     \(Figures.count(track.visits.count, "visit")), "
-        + "\(Figures.count(track.labels.count, "distinct label")), " + Figures.count(track.flipCount, "flip"))
+      "votes     \(counted(track.visits.count, "visit")), "
+        + "\(counted(track.labels.count, "distinct label")), " + counted(track.flipCount, "flip"))
     lines.append("")
     lines.append("    step  agreement                 label")
     for visit in ReportPrompts.thinned(track.visits, to: visitsMax) { lines.append(row(visit, track)) }
@@ -98,7 +98,7 @@ package enum Explanation {
       let probability = exponential(response.logprobSum / Double(max(1, response.tokenCount)))
       lines.append("")
       lines.append(
-        "  sample \(response.sample)  \(vote)\(reward)\(training)  \(Figures.count(response.tokenCount, "token")), "
+        "  sample \(response.sample)  \(vote)\(reward)\(training)  \(counted(response.tokenCount, "token")), "
           + "\(Figures.percent(probability)) per token, \(response.finish)"
           + (response.worker.map { ", by \(shown($0, 40))" } ?? ""))
       let text = response.tokens.map(\.text).joined()

@@ -48,16 +48,6 @@ package enum Figures {
     return "\(sign)\(count / unit).\(String(repeating: "0", count: decimals - fraction.count))\(fraction)"
   }
 
-  /// An integer in groups of three: "1,240".
-  package static func grouped(_ value: Int) -> String {
-    var text = ""
-    for (index, digit) in String(value.magnitude).reversed().enumerated() {
-      if index > 0, index % 3 == 0 { text.append(",") }
-      text.append(digit)
-    }
-    return (value < 0 ? "-" : "") + String(text.reversed())
-  }
-
   /// Three significant digits without trailing zeros: "0.125", "1,240", "5e-7".
   package static func short(_ value: Double?) -> String {
     guard let value, value.isFinite else { return missing }
@@ -81,11 +71,6 @@ package enum Figures {
     if minutes < 60 { return "\(minutes) min" }
     if minutes < 24 * 60 { return "\(minutes / 60) h \(minutes % 60 < 10 ? "0" : "")\(minutes % 60) min" }
     return "\(minutes / 1440) d \(minutes % 1440 / 60) h"
-  }
-
-  /// "1 step", "12 steps".
-  package static func count(_ count: Int, _ noun: String) -> String {
-    "\(grouped(count)) \(noun)\(count == 1 ? "" : "s")"
   }
 
   /// `value` > 0 as mantissa · 10^exponent with 1 <= mantissa < 10.

@@ -49,7 +49,7 @@ package enum LiveView {
       lines.append(
         page.row(
           "open",
-          [page.bar(share, 12) + " \(Figures.grouped(round.settled)) of \(Figures.grouped(round.slots))", round.name]))
+          [page.bar(share, 12) + " \(grouped(round.settled)) of \(grouped(round.slots))", round.name]))
     }
     lines.append(page.row("waits", [view.waiting(for: digest)]))
     if !digest.steps.isEmpty {
@@ -72,7 +72,7 @@ package enum LiveView {
     let done = digest.steps.count
     let share = Double(done) / Double(max(1, view.stepCount))
     var parts = [
-      "\(Figures.grouped(done)) of \(Figures.grouped(view.stepCount)) done " + page.bar(share, 24)
+      "\(grouped(done)) of \(grouped(view.stepCount)) done " + page.bar(share, 24)
         + " \(Figures.fixed(share * 100, decimals: 0))%"
     ]
     if !view.condition.isGoingOn {
@@ -135,7 +135,7 @@ package enum LiveView {
       parts.append("training \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.training))
     }
     if let seconds = digest.latest?.seconds { parts.append("last step \(Figures.duration(seconds: seconds))") }
-    if view.tokens > 0 { parts.append("\(Figures.grouped(view.tokens)) tokens so far") }
+    if view.tokens > 0 { parts.append("\(grouped(view.tokens)) tokens so far") }
     return parts.isEmpty ? ["not measured yet"] : parts
   }
 
@@ -145,16 +145,16 @@ package enum LiveView {
   }
 
   private static func rounded(_ rate: Double) -> String {
-    rate.isFinite && abs(rate) < 1e15 ? Figures.grouped(Int(rate.rounded())) : Figures.missing
+    rate.isFinite && abs(rate) < 1e15 ? grouped(Int(rate.rounded())) : Figures.missing
   }
 
   private static func fleet(_ view: RunView) -> [String] {
     let connected = view.connected
-    var parts = [Figures.count(connected.count, "worker")]
+    var parts = [counted(connected.count, "worker")]
     if connected.contains(where: { $0.leases != nil }) {
       let leases = connected.reduce(0) { $0 + ($1.leases ?? 0) }
       let slots = connected.reduce(0) { $0 + ($1.slots ?? 0) }
-      parts.append("\(Figures.count(leases, "lease")) of \(Figures.count(slots, "slot"))")
+      parts.append("\(counted(leases, "lease")) of \(counted(slots, "slot"))")
     }
     let stragglers = view.stragglers
     if let slowest = stragglers.first {

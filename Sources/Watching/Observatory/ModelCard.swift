@@ -57,7 +57,7 @@ package struct ModelCard: Sendable {
 
       \(outcome.sentence(history, labels: labels))
 
-      The model was trained on \(Figures.count(questions, "question")). \(source)
+      The model was trained on \(counted(questions, "question")). \(source)
       \(table(outcome))
       ## Use
 

@@ -175,7 +175,7 @@ extension Outcome {
   /// The result in one sentence, from the best evidence there is.
   package func sentence(_ history: RunHistory, labels: Labels = .vote) -> String {
     if history.hasNothingToVoteOn { return "Nothing could be voted on: no response gave an answer." }
-    let work = "\(Figures.count(history.steps.count, "step"))\(subject(history))\(labels.phrase)"
+    let work = "\(counted(history.steps.count, "step"))\(subject(history))\(labels.phrase)"
     guard !history.steps.isEmpty || train.after != nil else { return sentenceBeforeTraining }
     if let before = train.before?.passAt1, let after = train.after?.passAt1 {
       let over = train.before?.answered.map { " (\($0))" } ?? ""
@@ -209,12 +209,12 @@ extension Outcome {
       return "The majority ratio \(movement(from: from, to: to)), first step to last, in \(work); "
         + "there are no answers to compare with."
     }
-    return "\(Figures.count(history.steps.count, "step")) are recorded."
+    return "\(counted(history.steps.count, "step")) are recorded."
   }
 
   private func subject(_ history: RunHistory) -> String {
     let count = train.before?.prompts ?? train.after?.prompts ?? history.promptCount
-    return count > 0 ? " on \(Figures.count(count, "question"))" : ""
+    return count > 0 ? " on \(counted(count, "question"))" : ""
   }
 
   private func comparedWithMajority(_ pass: Double) -> String {

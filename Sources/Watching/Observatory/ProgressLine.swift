@@ -1,5 +1,7 @@
 // ProgressLine: a finished step as one line of ASCII text, for output into a file or a pipe. A terminal has LiveView.
 
+import Base
+
 /// The lines that a run prints while it runs.
 package enum ProgressLine {
   /// From this share on, missing answers are a problem that has to be shown.
@@ -21,7 +23,7 @@ package enum ProgressLine {
       parts.append("no answer " + field(share))
     }
     if let gap = step.logprobGap, gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
-    if let skipped = step.skippedUpdates, skipped > 0 { parts.append(Figures.count(skipped, "skipped update")) }
+    if let skipped = step.skippedUpdates, skipped > 0 { parts.append(counted(skipped, "skipped update")) }
     parts += pace(step.tokensPerSecond, step.seconds)
     if let left = remaining(secondsLeft, isOver: step.step + 1 >= stepCount) { parts.append(left) }
     return parts.joined(separator: "  ")
@@ -43,7 +45,7 @@ package enum ProgressLine {
   }
 
   private static func rounded(_ rate: Double) -> String {
-    rate.isFinite && abs(rate) < 1e15 ? Figures.grouped(Int(rate.rounded())) : Figures.missing
+    rate.isFinite && abs(rate) < 1e15 ? grouped(Int(rate.rounded())) : Figures.missing
   }
 
   private static func remaining(_ seconds: Double?, isOver: Bool) -> String? {

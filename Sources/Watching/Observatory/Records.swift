@@ -188,7 +188,7 @@ package struct EvaluationRecord: Sendable, Equatable {
   }
 
   /// When it was made: "before training", "after 24 steps". The policy that it measured has the number of these steps.
-  package var moment: String { policy == 0 ? "before training" : "after \(Figures.count(policy, "step"))" }
+  package var moment: String { policy == 0 ? "before training" : "after \(counted(policy, "step"))" }
 
   /// "2 of 5 have an answer", if some have one and some do not: accuracies are over those that have one.
   package var answered: String? {

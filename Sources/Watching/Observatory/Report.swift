@@ -65,7 +65,7 @@ package enum Report {
   /// Of a run that is not finished: the banner, or how far it is.
   private static func state(_ progress: RunProgress?, _ history: RunHistory) -> Markup {
     guard let progress else { return "" }
-    let done = "\(Figures.grouped(history.steps.count)) of \(Figures.count(progress.stepCount, "step")) done"
+    let done = "\(grouped(history.steps.count)) of \(counted(progress.stepCount, "step")) done"
     if let banner = Banner(progress.condition, path: progress.path) { return banner.markup + "<p>\(done).</p>\n" }
     return progress.condition.isGoingOn ? "<p>The run is going on: \(done).</p>\n" : ""
   }
@@ -75,10 +75,10 @@ package enum Report {
     if let step = history.steps.last, !step.prompts.isEmpty {
       let votes = step.prompts.map(\.samples).max() ?? 0
       parts.append(
-        "\(Figures.count(step.prompts.count, "question")) a step, \(Figures.count(votes, "response")) for each")
+        "\(counted(step.prompts.count, "question")) a step, \(counted(votes, "response")) for each")
     }
     let tokens = history.steps.reduce(0.0) { $0 + Double($1.sampledTokens ?? 0) }
-    if tokens > 0, tokens < 9e15 { parts.append("\(Figures.grouped(Int(tokens))) tokens sampled") }
+    if tokens > 0, tokens < 9e15 { parts.append("\(grouped(Int(tokens))) tokens sampled") }
     if let seconds = summary["wall_seconds"]?.double { parts.append("\(Figures.duration(seconds: seconds)) in all") }
     return parts.isEmpty ? "" : parts.joined(separator: " · ")
   }
@@ -104,7 +104,7 @@ package enum Report {
     if !history.unreadableLines.isEmpty {
       let lines = history.unreadableLines.prefix(8).map(String.init).joined(separator: ", ")
       markup += """
-        <p class="warning">\(Figures.count(history.unreadableLines.count, "line")) of metrics.jsonl could not be read; \
+        <p class="warning">\(counted(history.unreadableLines.count, "line")) of metrics.jsonl could not be read; \
         this page does not have what they say (\(lines)\(history.unreadableLines.count > 8 ? ", …" : "")).</p>
 
         """
@@ -118,7 +118,7 @@ package enum Report {
     let sets = outcome.sets
     guard !sets.isEmpty else { return "" }
     return """
-      <h2>Before and after\(outcome.train.after.map { " \(Figures.count($0.policy, "step"))" } ?? "")</h2>
+      <h2>Before and after\(outcome.train.after.map { " \(counted($0.policy, "step"))" } ?? "")</h2>
       <div class="grid">
       \(sets.map { table(outcome, $0.title, $0.ends) })</div>
       <p class="note">\(resultNote(outcome))</p>
@@ -128,7 +128,7 @@ package enum Report {
 
   private static func table(_ outcome: Outcome, _ name: String, _ ends: Comparison) -> Markup {
     let title = name.prefix(1).uppercased() + name.dropFirst() + (ends == outcome.train ? "" : ", never trained on")
-    let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(Figures.grouped($0)))" } ?? ""
+    let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(grouped($0)))" } ?? ""
     let rows = outcome.rows(ends).map { row -> Markup in
       let isKey = row.name == "pass@1"
       let interval = isKey ? ends.passChangeInterval.map { " (\(Figures.pointsInterval($0)))" } ?? "" : ""
@@ -213,8 +213,8 @@ package enum Report {
   private static func agreement(_ history: RunHistory) -> Markup {
     let gaps = history.steps.compactMap(\.logprobGap)
     guard let largest = gaps.max() else { return "" }
-    let checked = Figures.count(gaps.count, "step")
-    let unequal = Figures.grouped(gaps.count { $0 != 0 })
+    let checked = counted(gaps.count, "step")
+    let unequal = grouped(gaps.count { $0 != 0 })
     let skipped = history.steps.reduce(0.0) { $0 + Double($1.skippedUpdates ?? 0) }
     let verdict: Markup =
       largest == 0
@@ -249,7 +249,7 @@ package enum Report {
       value.map { "<tr><th>\(name)</th><td class=\"n\">\($0)</td></tr>\n" as Markup }
     }
     let survived = RunPhases.survived([events]).map { row in
-      "<tr><th>\(row.name)</th><td class=\"n\">\(Figures.grouped(row.counts.reduce(0, +)))</td></tr>\n" as Markup
+      "<tr><th>\(row.name)</th><td class=\"n\">\(grouped(row.counts.reduce(0, +)))</td></tr>\n" as Markup
     }
     return """
       <h2>Time and failures</h2>
@@ -284,7 +284,7 @@ package enum Report {
     if !chosen.isEmpty { list += "<h3>Settings that differ from their defaults</h3>\n\(ShownSetting.list(chosen))" }
     if !defaults.isEmpty {
       list +=
-        "<details><summary>\(Figures.count(defaults.count, "setting")) with their defaults</summary>\n"
+        "<details><summary>\(counted(defaults.count, "setting")) with their defaults</summary>\n"
         + ShownSetting.list(defaults) + "</details>\n"
     }
     guard !facts.isEmpty || !settings.isEmpty else { return "" }

@@ -38,7 +38,7 @@ package enum ReportComparison {
 
   package static func html(_ runs: [ComparedRun]) -> String {
     let runs = Array(runs.prefix(runsMax))
-    let title = "\(Figures.count(runs.count, "run")) side by side"
+    let title = "\(counted(runs.count, "run")) side by side"
     return ReportDocument.html(
       title: title,
       header: """
@@ -83,7 +83,7 @@ package enum ReportComparison {
         },
       ]
     }
-    let steps: Row = ("steps", runs.map { Figures.grouped($0.history.steps.count) })
+    let steps: Row = ("steps", runs.map { grouped($0.history.steps.count) })
     let rows: [Row] =
       [steps] + both("pass@1 ") { $0.train } + [
         row("base model's maj@k") { $0.baseMajority.map { "\(Figures.percent($0.value)) (k = \($0.k))" } },
@@ -153,10 +153,10 @@ package enum ReportComparison {
       [
         row("in all") { $0.wall.map { Figures.duration(seconds: $0) } }, row("sampling") { $0.text(of: $0.sampling) },
         row("training") { $0.text(of: $0.training) }, row("evaluating, waiting, writing") { $0.text(of: $0.rest) },
-        row("tokens sampled") { $0.sampledTokens < 9e15 ? Figures.grouped(Int($0.sampledTokens)) : nil },
+        row("tokens sampled") { $0.sampledTokens < 9e15 ? grouped(Int($0.sampledTokens)) : nil },
         row("tokens/s while sampling") { $0.samplingRate.map { Figures.short($0) } },
         row("tokens/s while training") { $0.trainingRate.map { Figures.short($0) } },
-      ] + survived.map { ($0.name, $0.counts.map { Figures.grouped($0) }) }
+      ] + survived.map { ($0.name, $0.counts.map { grouped($0) }) }
     return "<h2>Time and failures</h2>\n\(table(runs, rows))"
   }
 
@@ -182,7 +182,7 @@ package enum ReportComparison {
       <h2>Questions whose majority changed</h2>
       <p class="note">Compared are the evaluation of the base model and the last one. Learned: wrong before, right \
       after. Lost: right before, wrong after.</p>
-      <details><summary>\(Figures.count(moved.count, "question"))</summary><div class="scroll"><table><thead><tr>\
+      <details><summary>\(counted(moved.count, "question"))</summary><div class="scroll"><table><thead><tr>\
       <th class="n">prompt</th>\(heads)</tr></thead>
       <tbody>
       \(Array(rows))</tbody></table></div></details>

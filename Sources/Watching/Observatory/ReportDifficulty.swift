@@ -4,6 +4,8 @@
 // again, the lowest values rise and the highest fall, without any training (regression to the mean); the page says so.
 // Source: TTRL, section 4, where gains are smaller on the more difficult levels of a benchmark.
 
+import Base
+
 /// Questions with similar shares of right responses of the base model.
 package struct DifficultyBucket: Sendable, Equatable {
   package let name: String
@@ -65,7 +67,7 @@ enum ReportDifficulty {
     let rows = DifficultyBucket.buckets(before: before, after: after).map { bucket -> Markup in
       let count = Double(bucket.questions)
       return """
-        <tr><th>\(bucket.name)</th><td class="n">\(Figures.grouped(bucket.questions))</td>\
+        <tr><th>\(bucket.name)</th><td class="n">\(grouped(bucket.questions))</td>\
         <td class="n">\(typeset(Figures.percent(bucket.before / count)))</td>\
         <td class="n">\(typeset(Figures.percent(bucket.after / count)))</td>\
         <td class="n">\(typeset(Figures.points((bucket.after - bucket.before) / count)))</td></tr>

@@ -27,13 +27,13 @@ package enum ReportPrompts {
     let isOpen = visits.count <= rowsOpenMax
     let more: Markup =
       visits.count > rowsMax
-      ? "<p class=\"note\">The other \(Figures.grouped(visits.count - rowsMax)) are in metrics.jsonl.</p>" : ""
+      ? "<p class=\"note\">The other \(grouped(visits.count - rowsMax)) are in metrics.jsonl.</p>" : ""
     return """
       <h2>Question by question</h2>
       <p class="note">Each bar is one visit. Its height is the share of responses that gave the \
       label.\(columns.knowsAnswers ? " Above the line: the label was right; below: wrong." : "") \
       \(movements(visits.values))</p>
-      <details\(isOpen ? " open" : "")><summary>\(Figures.count(visits.count, "question"))</summary>
+      <details\(isOpen ? " open" : "")><summary>\(counted(visits.count, "question"))</summary>
       <div class="scroll"><table class="prompts"><thead><tr><th>prompt</th>\
       \(questions.isEmpty ? "" : "<th>question</th>" as Markup)<th>votes, visit by visit</th><th>majority answer</th>\
       <th class="n">agreement</th>\(columns.knowsAnswers ? "<th class=\"n\">right responses</th>" : "" as Markup)</tr>\
@@ -70,10 +70,10 @@ package enum ReportPrompts {
     }
     guard !ends.isEmpty else { return "" }
     func count(from first: Bool, to last: Bool) -> Int { ends.count { $0.first == first && $0.last == last } }
-    return "Between first and last visit, \(Figures.count(count(from: false, to: true), "label")) turned right and "
-      + "\(Figures.grouped(count(from: true, to: false))) turned wrong; "
-      + "\(Figures.grouped(count(from: true, to: true))) stayed right, "
-      + "\(Figures.grouped(count(from: false, to: false))) stayed wrong."
+    return "Between first and last visit, \(counted(count(from: false, to: true), "label")) turned right and "
+      + "\(grouped(count(from: true, to: false))) turned wrong; "
+      + "\(grouped(count(from: true, to: true))) stayed right, "
+      + "\(grouped(count(from: false, to: false))) stayed wrong."
   }
 
   private static func row(_ prompt: Int, _ visits: [PromptVisit], _ columns: Columns) -> Markup {
@@ -133,7 +133,7 @@ package enum ReportPrompts {
       }
     }
     return """
-      <svg viewBox="0 0 200 34" role="img" aria-label="\(Figures.count(visits.count, "visit"))">\
+      <svg viewBox="0 0 200 34" role="img" aria-label="\(counted(visits.count, "visit"))">\
       <path class="rule" d="M0 \(Figures.fixed(middle, decimals: 0))H200"/>\(bars("up", up))\(bars("down", down))\
       \(bars("unknown", unknown))\(bars("none", none))</svg>
       """

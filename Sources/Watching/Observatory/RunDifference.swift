@@ -51,8 +51,8 @@ package struct RunDifference: Sendable, Equatable {
     }
     if let policy { lines.append("the weights differ from policy version \(policy) on") }
     let equal =
-      "\(Figures.count(equalResponses, "response")), \(Figures.count(equalSteps, "step")) and "
-      + "\(Figures.count(equalPolicies, "policy version"))"
+      "\(counted(equalResponses, "response")), \(counted(equalSteps, "step")) and "
+      + "\(counted(equalPolicies, "policy version"))"
     guard isEmpty else { return (lines + ["equal before that: \(equal)"]).joined(separator: "\n") }
     return "no difference: \(equal) are the same, bit for bit"
   }

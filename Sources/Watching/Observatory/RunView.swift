@@ -2,6 +2,7 @@
 //
 // RunWatch fills it in. LiveView, PageAnswers and Prometheus show it.
 
+import Base
 package import Records
 
 package struct RunView: Sendable {
@@ -103,9 +104,9 @@ package struct RunView: Sendable {
     guard let open = openRounds.first else {
       return "the learner, to train step \(digest.lastStep + 1) and publish"
     }
-    let slots = Figures.count(max(0, open.slots - open.settled), "slot")
+    let slots = counted(max(0, open.slots - open.settled), "slot")
     guard !connected.isEmpty else { return "workers: none is connected, \(slots) of \(open.name) are open" }
-    return "\(Figures.count(connected.count, "worker")), to sample \(slots) of \(open.name)"
+    return "\(counted(connected.count, "worker")), to sample \(slots) of \(open.name)"
   }
 }
 

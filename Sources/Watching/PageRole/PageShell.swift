@@ -227,7 +227,7 @@ package final class PageShell {
       guard let prompt = try request.query("id").flatMap({ try self.prompt(ledger, $0) }) else {
         let count = try ledger.promptCount(of: .training)
         throw Missing(
-          what: "there is no prompt \(named(request.query("id"))); the run has \(Figures.count(count, "prompt"))"
+          what: "there is no prompt \(named(request.query("id"))); the run has \(counted(count, "prompt"))"
             + (count > 0 ? ", #0 to #\(count - 1)" : ""))
       }
       return PageAnswers.prompt(prompt, watch.digest.prompts[prompt.index]).bytes()
@@ -241,7 +241,7 @@ package final class PageShell {
         let last = watch.digest.lastStep
         throw Missing(
           what: "there is no record of step \(named(request.query("step"))); "
-            + (last < 0 ? "no step is done yet" : "steps 0 to \(Figures.grouped(last)) are done"))
+            + (last < 0 ? "no step is done yet" : "steps 0 to \(grouped(last)) are done"))
       }
       let record = try MetricsRow.parse(text)
       var ids = SortedMap<Int, String>()
