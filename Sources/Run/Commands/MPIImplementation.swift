@@ -11,7 +11,7 @@ package enum MPIImplementation: Equatable, Sendable {
   /// With the reason, as the end of a sentence.
   case unsupported(String)
 
-  /// - Parameter libraryVersion: the first line of `MPI_Get_library_version`, or its beginning.
+  /// - Parameter text: the first line of `MPI_Get_library_version`, or its beginning.
   package init(libraryVersion text: String) {
     let words = text.split { $0.isWhitespace || $0 == "," || $0 == ":" }
     guard !text.hasPrefix("MPICH Version") else {

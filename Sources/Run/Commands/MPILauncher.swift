@@ -62,6 +62,7 @@ package struct MPILauncher: Sendable {
   /// A job on this machine.
   ///
   /// - Parameters:
+  ///   - ranks: how many.
   ///   - words: the program and its arguments.
   ///   - extra: further arguments of mpirun.
   package func local(ranks: Int, _ words: [String], extra: [String] = []) -> Call {

@@ -3,6 +3,7 @@
 /// "1 worker", "1,240 workers", "1 reply", "2 replies".
 ///
 /// - Parameters:
+///   - count: any whole number.
 ///   - noun: in the singular.
 ///   - plural: if it is not the noun with an s.
 package func counted(_ count: some BinaryInteger, _ noun: String, plural: String? = nil) -> String {

@@ -67,6 +67,7 @@ extension JSON {
 
   /// Reads the elements of the one array in `bytes`, one after the other.
   /// - Parameters:
+  ///   - bytes: the text of the array.
   ///   - limit: the bytes that one element can have.
   ///   - body: gets each element, with the line on which it begins.
   package static func parseElements(

@@ -18,7 +18,9 @@ package enum OwnedDirectory {
 
   /// Checks a directory that is there.
   ///
-  /// - Parameter isReadOnly: nothing is written to it, so it can also be root's.
+  /// - Parameters:
+  ///   - path: of the directory; a link is followed.
+  ///   - isReadOnly: nothing is written to it, so it can also be root's.
   /// - Throws: `.directoryRefused`, or `.file` if it cannot be opened.
   package static func require(_ path: String, isReadOnly: Bool = false) throws(PlatformError) {
     _ = try open(path, isReadOnly: isReadOnly)

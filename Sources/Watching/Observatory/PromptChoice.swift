@@ -20,7 +20,9 @@ package struct PromptChoice: Sendable, Equatable {
     self.order = order.flatMap(Order.init(rawValue:)) ?? .index
   }
 
-  /// - Parameter indices: of the prompts to choose from, ascending.
+  /// - Parameters:
+  ///   - indices: of the prompts to choose from, ascending.
+  ///   - digest: of the run.
   /// - Returns: the chosen ones, in their order; equal ones by index.
   package func chosen(from indices: [Int], _ digest: RunDigest) -> [Int] {
     let kept = show == .all ? indices : indices.filter { isShown(digest.prompts[$0]) }

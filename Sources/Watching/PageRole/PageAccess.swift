@@ -72,7 +72,9 @@ package struct PageAccess {
   let token: PageToken?
   private let cookieName: String
 
-  /// - Parameter run: the run's id. A digest of it is in the cookie's name, whatever characters it has.
+  /// - Parameters:
+  ///   - token: nil answers every request from this machine.
+  ///   - run: the run's id. A digest of it is in the cookie's name, whatever characters it has.
   package init(token: PageToken?, run: String) {
     self.token = token
     cookieName = "ttrl_page_" + SHA256.hex(of: Array("ttrl page cookie of run\0\(run)".utf8)).prefix(16)
