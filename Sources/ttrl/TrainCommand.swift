@@ -172,6 +172,7 @@ extension Command {
     let table = FinalTable.text(history)
     if !table.isEmpty { say("\n" + table) }
     if let saved = FinalTable.savedSamples(history) { say(saved) }
+    if let problem = FinalTable.fewVotes(history) { say(problem + "\n") }
     if let problem = FinalTable.nothingToVoteOn(history) { say(problem + "; the weights are the base model's\n") }
     say("report: \(directory.report)")
   }

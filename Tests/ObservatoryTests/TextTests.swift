@@ -237,6 +237,18 @@ private func silent(truncated: Double) -> RunHistory {
         + "final answer within \\boxed{}.', check --template, and read some responses with `ttrl generate`)")
   }
 
+  @Test func `labels that rest on few votes are named, with what to do`() throws {
+    var history = RunHistory()
+    for share in [0.9, 0.8] {
+      history.add(["kind": "step", "step": 0, "no_answer_ratio": .double(share), "truncation_ratio": 0.65])
+    }
+    let text = try #require(FinalTable.fewVotes(history))
+    #expect(
+      text.hasPrefix("85.0% of the votes stated no answer (65.0% of the responses were cut off at the token limit)"))
+    #expect(FinalTable.fewVotes(known) == nil && FinalTable.fewVotes(silent(truncated: 1)) == nil)
+    #expect(FinalTable.fewVotes(RunHistory()) == nil)
+  }
+
   @Test func `one answer anywhere is something to vote on, and so is a run not yet begun`() {
     var history = silent(truncated: 0)
     history.add(["kind": "step", "step": 2, "unlabeled_ratio": 0.99])

@@ -69,6 +69,21 @@ package enum FinalTable {
     return "early stop: \(saved) of \(all) training samples were not needed (\(share))"
   }
 
+  /// What to do when so few responses gave an answer that labels rest on single votes; nil if most gave one.
+  package static func fewVotes(_ history: RunHistory) -> String? {
+    let missing = history.steps.compactMap(\.noAnswerRatio)
+    let share = missing.reduce(0, +) / Double(max(missing.count, 1))
+    guard share >= fewVotesShare, !history.hasNothingToVoteOn else { return nil }
+    let truncated = history.steps.compactMap(\.truncationRatio)
+    let cut = truncated.reduce(0, +) / Double(max(truncated.count, 1))
+    let seen = "\(Figures.percent(share)) of the votes stated no answer"
+    return "\(seen) (\(Figures.percent(cut)) of the responses were cut off at the token limit), so labels rest on few "
+      + "votes: raise --max-new-tokens, lower --temperature, or leave out labels of few votes with --min-share"
+  }
+
+  /// The share of votes without an answer from which labels are not to be trusted.
+  private static let fewVotesShare = 0.5
+
   /// What to do when no response of any step gave an answer, or nil if some did.
   package static func nothingToVoteOn(_ history: RunHistory) -> String? {
     guard history.hasNothingToVoteOn else { return nil }

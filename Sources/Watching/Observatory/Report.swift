@@ -85,7 +85,7 @@ package enum Report {
 
   private static func warnings(_ history: RunHistory) -> Markup {
     var markup: Markup = ""
-    if let advice = FinalTable.nothingToVoteOn(history) {
+    if let advice = FinalTable.nothingToVoteOn(history) ?? FinalTable.fewVotes(history) {
       markup += "<p class=\"warning\">\(advice.prefix(1).uppercased() + advice.dropFirst()).</p>\n"
     }
     let alarms = history.alarms
