@@ -239,8 +239,8 @@ private func silent(truncated: Double) -> RunHistory {
 
   @Test func `labels that rest on few votes are named, with what to do`() throws {
     var history = RunHistory()
-    for share in [0.9, 0.8] {
-      history.add(["kind": "step", "step": 0, "no_answer_ratio": .double(share), "truncation_ratio": 0.65])
+    for (step, share) in [0.9, 0.8].enumerated() {
+      history.add(["kind": "step", "step": .int(step), "no_answer_ratio": .double(share), "truncation_ratio": 0.65])
     }
     let text = try #require(FinalTable.fewVotes(history))
     #expect(
