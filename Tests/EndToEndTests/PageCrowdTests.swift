@@ -7,22 +7,11 @@ extension EndToEnd {
   @Suite struct PageCrowdTests {
     /// A TCP connection to the page. It closes with the object.
     private final class Client {
-      private let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      private let fd: Int32
 
       /// - Parameter seconds: the longest wait for bytes.
       init(_ port: UInt16, patience seconds: Int = 2) throws {
-        var wait = timeval(tv_sec: seconds, tv_usec: 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let code = withUnsafePointer(to: &address) {
-          $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, size) }
-        }
-        try #require(code == 0, "connect: \(String(cString: strerror(errno)))")
+        fd = try Loopback.connect(port, patience: seconds)
       }
 
       deinit { close(fd) }

@@ -42,22 +42,8 @@ extension EndToEnd {
         headers: Dictionary(fields, uniquingKeysWith: { $0 + "\n" + $1 }))
     }
 
-    private static func connect(_ port: UInt16) throws -> Int32 {
-      let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = port.bigEndian
-      address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-      let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-      let code = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, size) }
-      }
-      try #require(code == 0)
-      return fd
-    }
-
     private static func exchange(_ port: UInt16, _ request: String) throws -> String {
-      let fd = try connect(port)
+      let fd = try Loopback.connect(port)
       defer { close(fd) }
       try #require(write(fd, request, request.utf8.count) == request.utf8.count)
       var bytes: [UInt8] = []
@@ -371,7 +357,7 @@ extension EndToEnd {
       let url = textOfFile(directory + "/page.address").trimmingCharacters(in: .whitespacesAndNewlines)
       let port = try #require(UInt16(url.dropLast().split(separator: ":").last ?? ""))
       // Visitors that ask for much and never read any of it.
-      let visitors = try (0..<32).map { _ in try Self.connect(port) }
+      let visitors = try (0..<32).map { _ in try Loopback.connect(port) }
       defer { for visitor in visitors { close(visitor) } }
       let request = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
       for visitor in visitors { _ = write(visitor, request + request + request, request.utf8.count * 3) }

@@ -41,7 +41,7 @@ package struct Comparison: Sendable, Equatable {
   }
 
   /// The base model's maj@64, or maj@k for the largest k there is; where no k was evaluated, because there were fewer
-  /// than 16 samples, the vote of all samples. Nil without answers, and for single samples, which are no vote.
+  /// than 16 samples, the vote of all samples. Nil without answers, and for single samples: one sample is not a vote.
   var baseMajority: (k: Int, value: Double)? {
     guard let before else { return nil }
     let counts = before.majorityCounts

@@ -79,7 +79,7 @@ package struct PromptTemplate: Sendable, Equatable {
 
   /// - Parameters:
   ///   - kind: a named template, or the user's own.
-  ///   - system: replaces the template's default system line; an empty text is no system line.
+  ///   - system: replaces the template's default system line; an empty text removes it.
   ///   - suffix: replaces the template's default suffix.
   package init(_ kind: Kind, system: String? = nil, suffix: String? = nil) {
     self.kind = kind
