@@ -37,7 +37,7 @@ extension Command {
       renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
       let found = try RunBeginning.questions(settings.data, settings, model, renderer)
       if found.dropped > 0 {
-        complain("\(found.dropped) prompts leave no room for max-new-tokens and are left out")
+        complain("left out, no room for max-new-tokens: \(counted(found.dropped, "prompt"))")
       }
       questions = found.kept
       complain("prompts: \(renderer)")

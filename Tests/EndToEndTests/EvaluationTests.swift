@@ -76,7 +76,9 @@ extension EndToEnd {
         #expect(try eval(["--model", "builtin", "--data", data, "--like", run]) == before[index])
       }
       // A run's directory stands for its questions too.
-      #expect(try eval(["--model", "builtin", "--config", run + "/settings.json"]) == before[0])
+      let configured = ["--model", "builtin", "--config", run + "/settings.json"]
+      #expect(try eval(configured) == before[0])
+      #expect(try eval(configured + ["--data", "builtin:unsolvable"]) == before[1])
       #expect(try eval(checkpoint + ["builtin:questions", "--temperature", "1.5"]) != after[0])
 
       let said = try Program.run(["eval"] + checkpoint + ["builtin:questions", "--seed", "9"])
@@ -107,7 +109,9 @@ extension EndToEnd {
       let changed = [("\"template\"", "\"thinking\""), ("\"exact\"", "\"vague\"")].map { old, new in
         whole.replacingOccurrences(of: old, with: new)
       }
-      for text in ["{", "{}", "{\"run\": 1}"] + changed {
+      let far = whole.replacingOccurrences(of: "\"policy\": \(SmallRun.steps)", with: "\"policy\": 16777216")
+      try #require(far != whole)
+      for text in ["{", "{}", "{\"run\": 1}", far] + changed {
         scratch.write(text, to: "model/ttrl.json")
         let outcome = try Program.run(["eval", "--model", scratch.file("model"), "--data", "builtin:questions"])
         #expect(outcome.status == 1 && outcome.errors.contains("model/ttrl.json cannot be read"), "\(outcome.errors)")

@@ -123,7 +123,10 @@ package struct Command: Sendable {
     parser.note(needs.compactMap { missing($0, in: parser.settings) } + problems(parser.settings))
     let group = try parser.finish()
     if let example { say(example, in: group, unless: parser.call.given) }
-    return (group, parser.call)
+    var call = parser.call
+    // A run's settings.json is the same as its directory.
+    if call.like.isEmpty { call.like = file.run ?? "" }
+    return (group, call)
   }
 
   /// A template's file is read here, once: a run keeps the text, so the file can change afterwards.

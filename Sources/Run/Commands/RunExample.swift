@@ -51,7 +51,6 @@ struct RunExample {
     }
     return settings
   }
-
 }
 
 extension Command {

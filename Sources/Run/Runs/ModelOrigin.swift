@@ -10,7 +10,7 @@ import Platform
 package import Records
 import Settings
 
-package struct ModelOrigin: Sendable, Equatable {
+package struct ModelOrigin: Sendable {
   /// The file's path, or that of the run's settings.json.
   package let path: String
   /// The run's id.
@@ -44,8 +44,12 @@ package struct ModelOrigin: Sendable, Equatable {
     do {
       let json = try JSON.parse(try Files.read(path, limit: Limits.settingsFileBytes))
       guard let run = json["run"]?.string, let policy = json["policy"]?.int, let version = UInt32(exactly: policy),
+        version < 1 << 24,
         let settings = json["settings"]?.members, let questions = json["questions_sha256"]?.members
-      else { throw RunError.damagedOrigin(path: path, problem: "run, policy, settings or questions_sha256 is missing") }
+      else {
+        throw RunError.damagedOrigin(
+          path: path, problem: "run, policy, settings or questions_sha256 is missing or wrong")
+      }
       self.path = path
       self.run = run
       self.version = PolicyVersion(version)
@@ -110,11 +114,6 @@ package struct ModelOrigin: Sendable, Equatable {
     let digest = SHA256.hex(of: Array(questions.fileText.utf8))
     let set = self.questions.first { $0.sha256 == digest && $0.set != .transfer }?.set
     return .evaluate(set ?? .training, at: version)
-  }
-
-  package static func == (left: Self, right: Self) -> Bool {
-    left.path == right.path && left.run == right.run && left.version == right.version
-      && left.settings.elementsEqual(right.settings, by: ==) && left.questions.elementsEqual(right.questions, by: ==)
   }
 }
 
