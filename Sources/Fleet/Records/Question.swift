@@ -6,11 +6,28 @@
 
 package import Base
 
+/// One message of a conversation.
+package struct Turn: Sendable, Equatable {
+  /// `system`, `user`, `assistant` or another that the model's chat template knows.
+  package var role: String
+  package var text: String
+
+  package init(role: String, text: String) {
+    self.role = role
+    self.text = text
+  }
+
+  package var json: JSON { .object([.init("role", .string(role)), .init("content", .string(text))]) }
+}
+
 /// One question of a set.
 package struct Question: Sendable, Equatable {
   /// Unique in its file; the line number if the file has no ids.
   package var id: String
+  /// What the user asks: the text of the last message.
   package var prompt: String
+  /// The messages before it, a system line among them; empty for a single question.
+  package var earlier: [Turn]
   /// As spelled in the file: "142.0" stays "142.0".
   package var answer: String?
   /// The origin of the question, a label for reports.
@@ -20,16 +37,20 @@ package struct Question: Sendable, Equatable {
   package var kind: AnswerKind
 
   package init(
-    id: String, prompt: String, answer: String? = nil, source: String? = nil, set: String? = nil,
+    id: String, prompt: String, earlier: [Turn] = [], answer: String? = nil, source: String? = nil, set: String? = nil,
     kind: AnswerKind = .math
   ) {
     self.id = id
     self.prompt = prompt
+    self.earlier = earlier
     self.answer = answer
     self.source = source
     self.set = set
     self.kind = kind
   }
+
+  /// The whole conversation up to the response.
+  package var conversation: [Turn] { earlier + [Turn(role: "user", text: prompt)] }
 
   package var withoutAnswer: Question {
     var question = self

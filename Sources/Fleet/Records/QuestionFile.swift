@@ -210,7 +210,8 @@ private struct QuestionReader {
 extension Question {
   /// One line of a question file, without its newline.
   package var json: JSON {
-    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", .string(prompt))]
+    let asked: JSON = earlier.isEmpty ? .string(prompt) : .array(conversation.map(\.json))
+    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", asked)]
     if let answer { members.append(JSON.Member("answer", .string(answer))) }
     if let source { members.append(JSON.Member("source", .string(source))) }
     if let set { members.append(JSON.Member("set", .string(set))) }
