@@ -61,6 +61,7 @@ let layers: [[Module]] = [
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
+    module("Templates", in: "Engine", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
   ],
@@ -197,6 +198,7 @@ let package = Package(
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
     tests("Bundles", of: ["Bundles", "Platform", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Fleet", "Records", "Base"]),
+    tests("Templates", of: ["Templates", "Base"]),
     tests("Tensors", of: ["Tensors", "Base"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
