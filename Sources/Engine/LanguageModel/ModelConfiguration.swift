@@ -98,7 +98,7 @@ package struct ParameterLayout: Sendable, Hashable {
     }
     let queryWidth = c.headCount * c.headDimension
     let keyWidth = c.keyValueHeadCount * c.headDimension
-    embedding = add("model.embed_tokens.weight", [c.vocabularySize, c.hiddenSize])
+    embedding = add(Self.embeddingName, [c.vocabularySize, c.hiddenSize])
     var layers: [Layer] = []
     for index in 0..<c.layerCount {
       let prefix = "model.layers.\(index)."
