@@ -101,7 +101,7 @@ package struct ModelDirectory: Sendable {
     guard !isPointer(bytes) else { throw ModelDirectoryError.pointer(path: path, file: "tokenizer.json") }
     do {
       return try Tokenizer(file: bytes)
-    } catch let error as TokenizerError {
+    } catch {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
   }
