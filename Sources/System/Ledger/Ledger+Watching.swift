@@ -153,6 +153,10 @@ extension Ledger {
   }
 
   /// The prompt that has this id; ids are unique.
+  package func examplePrompt() throws(LedgerError) -> ExamplePrompt? {
+    try value(for: .examplePrompt).flatMap { try? JSON.parse(Array($0.utf8)) }.flatMap { ExamplePrompt($0) }
+  }
+
   package func prompt(of set: QuestionSet, id: String) throws(LedgerError) -> StoredPrompt? {
     let found = try database.rows(
       "SELECT prompt_index FROM prompts WHERE question_set = ? AND id = ?", .text(set.name), .text(id)
