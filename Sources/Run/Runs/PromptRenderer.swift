@@ -125,7 +125,10 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
     Run.PromptSet(
       questions: questions,
       prompts: try questions.enumerated().map { index, question in
-        Prompt(index: UInt32(index), tokens: try rendered(question).tokens, kind: question.kind)
+        let prompt = try rendered(question)
+        return Prompt(
+          index: UInt32(index), tokens: prompt.tokens, kind: question.kind,
+          opensThinking: Thinking.isOpen(atEndOf: prompt.text))
       },
       truth: questions.map { question in question.answer.map { rule.key(ofTruth: $0, kind: question.kind) } })
   }

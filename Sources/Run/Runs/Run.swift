@@ -20,6 +20,7 @@ package struct Run: Sendable {
   package let id: String
   package let model: ModelDirectory
   package let tokenizer: Tokenizer
+  package let reader: ResponseText
   package let training: PromptSet
   package let heldOut: PromptSet
   package let transfer: PromptSet
@@ -49,6 +50,7 @@ package struct Run: Sendable {
     model = try ModelDirectory(copy ?? settings.model)
     if copy == nil { try manifest.check(model) }
     tokenizer = try model.tokenizer()
+    reader = ResponseText(tokenizer, rule: settings.method.answers)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
     training = try Self.promptSet(.training, directory, renderer)
     heldOut = try Self.promptSet(.heldOut, directory, renderer)
@@ -159,11 +161,5 @@ package struct Run: Sendable {
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
       latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
       tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts)
-  }
-
-  /// The answer that a response gives.
-  package func answer(of tokens: [Int32], kind: AnswerKind) -> AnswerKey? {
-    let rule = settings.method.answers
-    return rule.answer(in: tokenizer.decode(tokens, skipSpecial: rule != .reference), kind: kind)?.key
   }
 }
