@@ -22,6 +22,7 @@ package enum RunBeginning {
     /// How a question becomes a prompt.
     package var prompting: String
     package var questions: QuestionSizes
+    package var counts: QuestionCounts
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
   }
@@ -58,13 +59,14 @@ package enum RunBeginning {
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
     let sizes = sizes(of: [training, heldOut, transfer])
+    let counts = counts(of: training, heldOut, transfer)
     let memory = try plannedMemory(settings, settings.operation, model, sizes, here)
     // Weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, prompting: renderer.description, questions: sizes, memory: memory)
+      dropped: training.dropped, prompting: renderer.description, questions: sizes, counts: counts, memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -113,15 +115,27 @@ package enum RunBeginning {
     let sets = try [QuestionSet.training, .heldOut, .transfer].map { set -> UsedQuestions? in
       guard try Files.exists(directory.questions(set)) else { return nil }
       let questions = try Question.read(try Files.read(directory.questions(set)))
-      let longest = questions.map { renderer.tokens(of: $0.prompt).count }.max() ?? 0
-      return UsedQuestions(kept: questions, longest: longest)
+      let tokens = questions.map { renderer.tokens(of: $0.prompt).count }
+      return UsedQuestions(kept: questions, longest: tokens.max() ?? 0, tokens: tokens.reduce(0, +))
     }
     let sizes = sizes(of: sets)
     let memory = try plannedMemory(
       manifest.settings, settings.operation, model, sizes, here, isContinued: true)
     return Outcome(
       directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
-      prompting: renderer.description, questions: sizes, memory: memory)
+      prompting: renderer.description, questions: sizes,
+      counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]), memory: memory)
+  }
+
+  private static func counts(
+    of training: UsedQuestions, _ heldOut: UsedQuestions?, _ transfer: UsedQuestions?
+  ) -> QuestionCounts {
+    let sets = [training, heldOut, transfer].map { $0 ?? UsedQuestions(kept: []) }
+    let counts = sets.map(\.kept.count)
+    let tokens = sets.reduce(0) { $0 + $1.tokens }
+    return QuestionCounts(
+      training: counts[0], heldOut: counts[1], transfer: counts[2],
+      promptTokens: tokens / max(1, counts.reduce(0, +)))
   }
 
   /// All sets can be sampled at the same time.
@@ -164,6 +178,7 @@ package enum RunBeginning {
         return question
       }
       all.longest = max(all.longest, found.longest)
+      all.tokens += found.tokens
     }
     return all
   }
@@ -173,8 +188,9 @@ package enum RunBeginning {
     package var kept: [Question]
     /// How many do not fit.
     package var dropped = 0
-    /// Tokens of the longest prompt that fits.
+    /// Tokens of the longest prompt that fits, and of all that fit.
     package var longest = 0
+    package var tokens = 0
   }
 
   ///
@@ -196,6 +212,7 @@ package enum RunBeginning {
       if tokens.count + Int(settings.maxNewTokens) <= context {
         used.kept.append(question)
         used.longest = max(used.longest, tokens.count)
+        used.tokens += tokens.count
       } else {
         long.append(question.id)
       }
