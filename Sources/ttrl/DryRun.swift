@@ -46,6 +46,7 @@ struct DryRun {
       JSON.Member("run", .string(beginning.directory.path)), JSON.Member("continues", .bool(beginning.continues)),
       JSON.Member("problems", .array([])), JSON.Member("settings", RunManifest.values(of: settings)),
       JSON.Member("prompts", .int(beginning.prompts)), JSON.Member("dropped", .int(beginning.dropped)),
+      JSON.Member("prompt", beginning.example.json),
       JSON.Member(
         "processes",
         [

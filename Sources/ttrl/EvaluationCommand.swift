@@ -53,7 +53,7 @@ extension Command {
     let settings = evaluation.sampling
     let subject = try Subject(settings, call)
     let loaded = try LoadedModel(settings)
-    let questions = subject.renderer.promptSet(subject.questions)
+    let questions = try subject.renderer.promptSet(subject.questions)
     let requests = questions.prompts.map { prompt in
       GenerationRequest(
         prompt: prompt.tokens, round: subject.round, promptIndex: prompt.index, samples: Array(0..<evaluation.samples))
@@ -77,6 +77,7 @@ extension Command {
   private static func evaluateByWorkers(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
     let subject = try Subject(settings.sampling, call)
     var plan = planned(settings, round: subject.round)
+    plan.templateDate = subject.renderer.date
     let isTemporary = plan.operation.run.isEmpty
     if isTemporary { plan.operation.run = try OwnedDirectory.temporary(prefix: "ttrl-eval") }
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
@@ -111,6 +112,7 @@ extension Command {
     plan.operation.run = settings.operation.run.isEmpty ? "" : ThisProcess.absolute(settings.operation.run)
     (plan.model, plan.data, plan.longPrompts) = (settings.model, settings.data, settings.longPrompts)
     (plan.template, plan.system, plan.suffix) = (settings.template, settings.system, settings.suffix)
+    plan.templateArguments = settings.templateArguments
     plan.stop = settings.stop
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
     (plan.method.seed, plan.method.answers) = (settings.method.seed, settings.method.answers)

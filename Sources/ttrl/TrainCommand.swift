@@ -104,7 +104,12 @@ extension Command {
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
     }
-    say("prompts: \(beginning.prompting)")
+    let example = beginning.example
+    say("prompts: \(example.form)")
+    say(
+      "the prompt of \(example.title):\n"
+        + example.text.split(separator: "\n", omittingEmptySubsequences: false).map { "  " + $0 }
+        .joined(separator: "\n"))
     guard method.steps > 0 else {
       say("\(counted(beginning.prompts, "prompt")) to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
       sayMemory(beginning, settings, call, learners: 0)

@@ -226,8 +226,9 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
 
   /// Every group of settings.
   private static let groups: [any SettingGroup] = [
-    RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), TokenizeSettings(),
-    LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
+    RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
+    TokenizeSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(),
+    BroadcastSettings(), LoadSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.

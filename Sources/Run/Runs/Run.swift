@@ -23,8 +23,8 @@ package struct Run: Sendable {
   package let training: PromptSet
   package let heldOut: PromptSet
   package let transfer: PromptSet
-  /// How a question becomes a prompt, for the user.
-  package let prompting: String
+  /// The first training question as the model sees it.
+  package let example: ExamplePrompt?
 
   /// The questions of one set, as text and as tokens, and the keys of their answers.
   package struct PromptSet: Sendable {
@@ -50,10 +50,10 @@ package struct Run: Sendable {
     if copy == nil { try manifest.check(model) }
     tokenizer = try model.tokenizer()
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
-    prompting = renderer.description
     training = try Self.promptSet(.training, directory, renderer)
     heldOut = try Self.promptSet(.heldOut, directory, renderer)
     transfer = try Self.promptSet(.transfer, directory, renderer)
+    example = try training.questions.first.map(renderer.example)
   }
 
   private static func promptSet(
@@ -61,7 +61,7 @@ package struct Run: Sendable {
   ) throws -> PromptSet {
     let path = directory.questions(set)
     guard try Files.exists(path) else { return PromptSet() }
-    return renderer.promptSet(try Question.read(try Files.read(path)))
+    return try renderer.promptSet(try Question.read(try Files.read(path)))
   }
 
   package func set(_ set: QuestionSet) -> PromptSet {

@@ -19,8 +19,8 @@ package enum RunBeginning {
     /// How many training prompts are used, and how many were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
-    /// How a question becomes a prompt.
-    package var prompting: String
+    /// The first training question as the model sees it.
+    package var example: ExamplePrompt
     package var questions: QuestionSizes
     package var counts: QuestionCounts
     /// The memory of its processes on this machine.
@@ -52,6 +52,7 @@ package enum RunBeginning {
     settings.model = try BuiltIn.resolve(model: settings.model)
     let model = try ModelDirectory(settings.model)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
+    settings.templateDate = renderer.date
     let training = try questions(settings.data, settings, model, renderer)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
@@ -66,7 +67,8 @@ package enum RunBeginning {
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, prompting: renderer.description, questions: sizes, counts: counts, memory: memory)
+      dropped: training.dropped, example: try renderer.example(training.kept[0]), questions: sizes, counts: counts,
+      memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -115,15 +117,16 @@ package enum RunBeginning {
     let sets = try [QuestionSet.training, .heldOut, .transfer].map { set -> UsedQuestions? in
       guard try Files.exists(directory.questions(set)) else { return nil }
       let questions = try Question.read(try Files.read(directory.questions(set)))
-      let tokens = questions.map { renderer.tokens(of: $0.prompt).count }
+      let tokens = try questions.map { try renderer.rendered($0).tokens.count }
       return UsedQuestions(kept: questions, longest: tokens.max() ?? 0, tokens: tokens.reduce(0, +))
     }
     let sizes = sizes(of: sets)
     let memory = try plannedMemory(
       manifest.settings, settings.operation, model, sizes, here, isContinued: true)
+    guard let first = sets[0]?.kept.first else { throw RunError.notARun(path: directory.path) }
     return Outcome(
       directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
-      prompting: renderer.description, questions: sizes,
+      example: try renderer.example(first), questions: sizes,
       counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]), memory: memory)
   }
 
@@ -204,7 +207,7 @@ package enum RunBeginning {
     var used = UsedQuestions(kept: [])
     var long: [String] = []
     for question in all {
-      let tokens = renderer.tokens(of: question.prompt)
+      let tokens = try renderer.rendered(question).tokens
       let vocabulary = model.configuration.model.vocabularySize
       if let token = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
         throw RunError.badToken(path: name, id: question.id, token: token, vocabulary: vocabulary)

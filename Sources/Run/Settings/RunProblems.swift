@@ -130,6 +130,19 @@ extension RunSettings {
         "template is \"\(template.excerpt)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with "
           + "{question} where the question goes, or the path of a file (with a /) that has such a text")
     }
+    if template != "auto" {
+      for (name, value) in [("template-arguments", templateArguments), ("template-date", templateDate)]
+      where !value.isEmpty {
+        found.append("\(name) is for the model's own template; leave it out, or set template auto")
+      }
+    }
+    if !templateArguments.isEmpty, (try? JSON.parse(Array(templateArguments.utf8)))?.members == nil {
+      found.append(
+        "template-arguments is \(templateArguments.excerpt), expected a JSON object, as {\"enable_thinking\": false}")
+    }
+    if !templateDate.isEmpty, CalendarTime(templateDate) == nil {
+      found.append("template-date is \(templateDate.excerpt), expected a date as 2026-07-04, or 2026-07-04T13:05:00")
+    }
     if !system.isEmpty, system != Self.noText, isOwn || template == "plain" {
       found.append("system is given, but this template has no place for a system line; write it into a template")
     }

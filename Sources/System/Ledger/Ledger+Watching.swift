@@ -4,6 +4,7 @@
 // asks for what is new since a known row, or has a limit. Nothing is written and no read stays open, so watching never
 // makes the coordinator wait. Not here: how the results are shown (Observatory, PageRole).
 
+import Base
 package import Records
 
 /// A delivered trajectory, without its tokens.
@@ -153,6 +154,10 @@ extension Ledger {
   }
 
   /// The prompt that has this id; ids are unique.
+  package func examplePrompt() throws(LedgerError) -> ExamplePrompt? {
+    try value(for: .examplePrompt).flatMap { try? JSON.parse(Array($0.utf8)) }.flatMap { ExamplePrompt($0) }
+  }
+
   package func prompt(of set: QuestionSet, id: String) throws(LedgerError) -> StoredPrompt? {
     let found = try database.rows(
       "SELECT prompt_index FROM prompts WHERE question_set = ? AND id = ?", .text(set.name), .text(id)

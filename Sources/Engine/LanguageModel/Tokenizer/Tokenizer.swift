@@ -8,7 +8,7 @@
 //   4  each word's bytes are merged into tokens                       BytePairMerges.swift
 //
 // No BOS and no EOS is added, whatever the file's post-processor says; a caller that wants them writes them into the
-// prompt. TokenizerFile.swift reads tokenizer.json. Not here: chat templates (ChatTemplate.swift), other kinds of
+// prompt. TokenizerFile.swift reads tokenizer.json. Not here: chat templates (Templates), other kinds of
 // tokenizers (they are refused by name).
 
 /// A byte-level BPE tokenizer. A value: it can be used from any thread.
