@@ -99,34 +99,17 @@ package struct Run: Sendable {
           sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
       ]
     }
-    var rounds: [RoundSpec] = []
-    for step in 0...method.steps {
-      if isEvaluated(step, of: method.steps) { rounds.append(evaluation(.training, step)) }
-      let atEnds = step == 0 || step == method.steps
-      for set in [QuestionSet.heldOut, .transfer]
-      where settings.evaluation == .full && atEnds && !self.set(set).prompts.isEmpty {
-        rounds.append(evaluation(set, step))
-      }
-      if step < method.steps {
-        rounds.append(trainingRound(ofStep: step, promptCount: training.prompts.count, method: method))
-      }
+    let steps = (0..<method.steps).map { step in
+      trainingRound(ofStep: step, promptCount: training.prompts.count, method: method)
     }
-    return rounds.sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
-  }
-
-  private func isEvaluated(_ step: UInt32, of steps: UInt32) -> Bool {
-    let every = settings.evaluateEvery
-    let isDue = every > 0 && step % every == 0
-    return isDue || settings.evaluation == .full && (step == 0 || step == steps)
-  }
-
-  private func evaluation(_ set: QuestionSet, _ step: UInt32) -> RoundSpec {
-    // In between, a curve is enough: 16 samples, as for the paper's pass@1.
-    let atEnds = step == 0 || step == settings.method.steps
-    return RoundSpec(
-      id: .evaluate(set, at: PolicyVersion(step)), prompts: self.set(set).prompts.map(\.index),
-      samples: atEnds ? settings.evaluationSamples : min(16, settings.evaluationSamples),
-      sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
+    let sets = QuestionSet.allCases.filter { $0 == .training || !set($0).prompts.isEmpty }
+    let evaluations = settings.evaluations(of: sets).map { evaluation in
+      RoundSpec(
+        id: .evaluate(evaluation.set, at: PolicyVersion(evaluation.step)),
+        prompts: set(evaluation.set).prompts.map(\.index), samples: evaluation.samples,
+        sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
+    }
+    return (steps + evaluations).sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
   }
 
   package var promptTokens: (training: [[Int32]], heldOut: [[Int32]], transfer: [[Int32]]) {
