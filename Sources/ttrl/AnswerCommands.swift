@@ -1,11 +1,9 @@
-// AnswerCommands: how the method judges answers, without a run: extract, grade, vote. And `convert`, which only reads
-// questions.
+// AnswerCommands: how the method judges answers, without a run: extract, grade, vote.
 
 import Answers
 import Base
 import Commands
 import Records
-import Runs
 import TTRL
 
 extension Command {
@@ -90,14 +88,6 @@ extension Command {
       ]
     }
     return .object(members)
-  }
-
-  /// Prints a question file in the format of ttrl.
-  ///
-  /// - Parameter data: a path, or the name of a built-in set.
-  static func convert(_ data: String) throws -> Int32 {
-    showJSON(try BuiltIn.questions(data).fileText, terminator: "")
-    return ExitStatus.done
   }
 
   private static func kind(of line: JSON) throws -> AnswerKind {
