@@ -49,8 +49,9 @@ extension Lexer {
   /// The mark between two groups of digits, if exactly three digits follow it: `,`, `{,}`, `,\\!`, or a space of any kind
   /// (`\\,`, `\\ `, `~`, a no-break space), in braces or not.
   func thousandsSeparator() -> (length: Int, isPlainComma: Bool)? {
-    let isBraced = peek() == "{"
-    var length = isBraced ? 1 + blanks(at: 1) : 0
+    let gap = blanks(at: 0)
+    let isBraced = peek(gap) == "{"
+    var length = isBraced ? gap + 1 + blanks(at: gap + 1) : 0
     let isPlain: Bool
     let isComma = peek(length) == ","
     if isComma {

@@ -112,10 +112,11 @@ extension Parser {
       clauses.append(try clause())
       clauses[clauses.count - 1].unit = try takeUnit(since: start)
     }
-    let isMixed = differ(clauses.map { $0.unit }, isOrdered: isOrdered)
+    // Names say which value is which, as brackets do.
+    let isTuple = clauses.count > 1 && isNamed(clauses) && separator != .or
+    let isMixed = differ(clauses.map { $0.unit }, isOrdered: isOrdered || isTuple)
     if !isMixed, let unit = clauses.compactMap({ $0.unit }).first { units.append(unit) }
     if clauses.count == 1 { return clauses[0].node }
-    let isTuple = isNamed(clauses) && separator != .or
     if isTuple { clauses.sort { ($0.name ?? "") < ($1.name ?? "") } }
     if isMixed { return measured(clauses) }
     let nodes = clauses.map { $0.node }
