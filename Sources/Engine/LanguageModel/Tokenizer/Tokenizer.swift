@@ -9,7 +9,7 @@
 //
 // TokenDecoding.swift is the way back. TokenizerFile.swift and TokenizerPipeline.swift read tokenizer.json. Text is
 // encoded without BOS and EOS, whatever the file's post-processor says; `tokensAround` says which tokens the library
-// would add. Not here: chat templates (ChatTemplate.swift), other kinds of tokenizers (they are refused by name).
+// would add. Not here: chat templates (Templates), other kinds of tokenizers (they are refused by name).
 
 /// A BPE tokenizer. A value: it can be used from any thread.
 package struct Tokenizer: Sendable {
