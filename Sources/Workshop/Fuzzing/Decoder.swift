@@ -174,13 +174,16 @@ package enum Decoder: String, Sendable, CaseIterable {
     beginning.withUnsafeBytes { file in _ = try? SafeTensorsHeader(file) }
   }
 
-  /// A tokenizer that was accepted must encode and decode, whatever its tables are.
+  /// A tokenizer that was accepted must encode and decode, whatever its tables are, also one token at a time.
   private func feedTokenizer(_ bytes: [UInt8]) {
     guard let tokenizer = try? Tokenizer(file: bytes) else { return }
-    for text in ["Hello, world 123\n", "é̈ \u{1F600}", "\\boxed{7}<|im_end|>"] {
-      _ = tokenizer.decode(tokenizer.encode(text), skipSpecial: false)
+    _ = try? tokenizer.tokensAround()
+    let texts = ["Hello, world 123\n", "é̈ \u{1F600}", "\\boxed{7}<|im_end|>", "▁We'LL  \n 数 <0xE2>"]
+    for ids in texts.map({ tokenizer.encode($0) }) + [[0, 1, 2, 3, 100, 200, 199, 5, -1, .max]] {
+      var decoder = StreamingDecoder(tokenizer, skipSpecial: true)
+      let pieces = ids.map { decoder.append($0) } + [decoder.finish()]
+      precondition(pieces.joined().isSameBytes(as: tokenizer.decode(ids, skipSpecial: true)), "\(ids)")
     }
-    _ = tokenizer.decode([0, 1, -1, .max], skipSpecial: true)
   }
 
   /// A zero byte separates the two files.

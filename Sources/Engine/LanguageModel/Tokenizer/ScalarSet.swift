@@ -40,6 +40,9 @@ enum ScalarKind {
   private static let firstKinds: [UInt8] = (0..<UInt32(0x10000)).map { Unicode.Scalar($0).map(classify) ?? 27 }
 
   private static func classify(_ scalar: Unicode.Scalar) -> UInt8 {
+    // Half of plane 0 needs no look-up: ideographs and Korean syllables.
+    if case 0x4E00...0x9FFF = scalar.value { return 4 }
+    if case 0xAC00...0xD7A3 = scalar.value { return 4 }
     let properties = scalar.properties
     if properties.generalCategory == .control { return properties.isWhitespace ? spaceControl : 25 }
     guard let age = properties.age, age.major <= version else { return unassigned }
@@ -84,7 +87,7 @@ enum ScalarKind {
 }
 
 /// A set of characters.
-struct ScalarSet: Hashable, Sendable {
+struct ScalarSet: Equatable, Sendable {
   /// A bit for each kind that is in the set as a whole.
   var kinds: UInt32 = 0
   /// Characters that are in the set whatever their kind is.

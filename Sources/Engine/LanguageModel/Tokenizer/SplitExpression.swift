@@ -11,13 +11,13 @@
 import Base
 
 /// A compiled regular expression. It never matches the empty text.
-struct SplitExpression: Sendable, Equatable {
+struct SplitExpression: Sendable {
   /// Sets of one expression: one bit each, besides bit 63.
   static let setsMax = 63
   static let instructionsMax = 1024
   private static let always: UInt64 = 1 << 63
 
-  struct Instruction: Equatable {
+  struct Instruction {
     enum Kind {
       /// A character of the set, then `next`.
       case one
@@ -77,8 +77,7 @@ struct SplitExpression: Sendable, Equatable {
       sets.indices.reduce(Self.always) { contains(sets[$1]) ? $0 | 1 << UInt64($1) : $0 }
     }
     asciiMasks = (0..<0x80).map { value in mask { $0.contains(value, kind: ScalarKind.of(value)) } }
-    kindMasks = (0..<UInt8(ScalarKind.count)).map { kind in mask { ($0.kinds >> UInt32(kind) & 1 == 1) != $0.isNegated }
-    }
+    kindMasks = (0..<UInt32(ScalarKind.count)).map { kind in mask { ($0.kinds >> kind & 1 == 1) != $0.isNegated } }
   }
 
   func mask(of value: UInt32) -> UInt64 {
