@@ -127,7 +127,9 @@ extension EndToEnd {
       #expect(report.contains("A prompt as the model sees it") && report.contains("please</pre>"))
       // The result's own settings have the date, so the same question is the same prompt on another day.
       let later = try object(
-        try Program.run(["prompt", "--model", run + "/delivered", "--data", data]).output.split(separator: "\n")[0])
+        try #require(
+          try Program.run(["prompt", "--model", run + "/checkpoints/step-000001", "--data", data]).output
+            .split(separator: "\n").first))
       #expect(later["text"] as? String == asked)
 
       try FileManager.default.removeItem(atPath: run + "/summary.json")

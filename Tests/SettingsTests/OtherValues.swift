@@ -35,7 +35,10 @@ let otherValues: [String: String] = [
 
 /// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
-  ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient", "staleness"],
+  ["labels", "top-p", "top-k", "template"],
+  [
+    "ties", "min-share", "early-stop", "kl-coefficient", "staleness", "template-arguments", "template-date",
+  ],
   ["estimator", "vote-entropy-low", "vote-entropy-high"],
 ]
 

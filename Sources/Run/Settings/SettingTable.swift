@@ -25,7 +25,7 @@ package enum SettingTable {
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
       "template", .text("NAME"),
-      "auto (the model's own), plain, chatml, qwen2.5-math, llama3, or text or file with {question}",
+      "auto: the model's own; or plain, chatml, qwen2.5-math, llama3, text or file with {question}",
       \RunSettings.template),
     Setting(
       "system", .textOrNone("TEXT"), "the system line of questions that have none; '' or none removes a template's own",

@@ -54,8 +54,8 @@ package struct RunSettings: SettingGroup {
   package var suffix = ""
   /// A JSON object: what the model's own template is given besides the messages.
   package var templateArguments = ""
-  /// What the model's own template takes as now, as `CalendarTime` writes it. Empty is the time at which the run begins,
-  /// if the template writes a date; the run's settings then have it.
+  /// What the model's own template takes as now, as `CalendarTime` writes it. If it is empty and the template writes a
+  /// date, a run takes the time at which it begins and keeps it.
   package var templateDate = ""
   package static let noText = "none"
   package var longPrompts = LongPrompts.drop

@@ -4,6 +4,7 @@
 // asks for what is new since a known row, or has a limit. Nothing is written and no read stays open, so watching never
 // makes the coordinator wait. Not here: how the results are shown (Observatory, PageRole).
 
+import Base
 package import Records
 
 /// A delivered trajectory, without its tokens.
