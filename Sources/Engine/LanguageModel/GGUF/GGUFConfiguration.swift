@@ -50,7 +50,10 @@ extension GGUFMetadata {
     )
     let heads = size("attention.head_count")
     let keyValueHeads = natural(prefix + "attention.head_count_kv") ?? heads
-    guard let layers, let positions, let width, let inner, let heads, let keyValueHeads else { return nil }
+    let epsilonKey = prefix + "attention.layer_norm_rms_epsilon"
+    let epsilon = number(epsilonKey)
+    if self[epsilonKey] == nil { problems.append(.missing(key: epsilonKey, expected: "a number")) }
+    guard let layers, let positions, let width, let inner, let heads, let keyValueHeads, let epsilon else { return nil }
     guard let vocabulary = vocabularySize(prefix, file) else { return nil }
     let headSize = headDimension(prefix, width: width, heads: heads)
     let theta = number(prefix + "rope.freq_base") ?? 10000
@@ -60,10 +63,10 @@ extension GGUFMetadata {
       .init("max_position_embeddings", .int(positions)), .init("hidden_size", .int(width)),
       .init("intermediate_size", .int(inner)), .init("num_attention_heads", .int(heads)),
       .init("num_key_value_heads", .int(keyValueHeads)), .init("head_dim", .int(headSize)),
-      .init("rms_norm_eps", .double(number(prefix + "attention.layer_norm_rms_epsilon") ?? 1e-6)),
+      .init("rms_norm_eps", .double(epsilon)),
       .init("rope_theta", .double(theta)),
       .init("tie_word_embeddings", .bool(!file.tensors.contains { $0.name == "output.weight" })),
-      .init("bos_token_id", (natural("tokenizer.ggml.bos_token_id")).map { .int($0) } ?? .null),
+      .init("bos_token_id", natural("tokenizer.ggml.bos_token_id").map { .int($0) } ?? .null),
       .init("eos_token_id", .array(stopTokens().map { .int($0) })),
     ]
     if let scaling = ropeScaling(prefix, positions: positions) { members.append(.init("rope_scaling", scaling)) }
