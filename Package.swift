@@ -133,7 +133,7 @@ let layers: [[Module]] = [
       "Benchmarks", in: "Workshop", .shell,
       imports: [
         "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Ceilings", "Runs", "LanguageModel", "Tensors", "TTRL",
-        "Collectives", "Platform", "Records", "Base", "COneDNN",
+        "Answers", "Collectives", "Platform", "Records", "Base", "COneDNN",
       ]),
     module(
       "Load", in: "Workshop", .shell,

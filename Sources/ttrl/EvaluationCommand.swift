@@ -61,12 +61,11 @@ extension Command {
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
     let trajectories = try loaded.sample(
       requests, sampling: sampling, seed: settings.method.seed, tokenizer: subject.tokenizer)
+    let reader = ResponseText(subject.tokenizer, rule: settings.method.answers)
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
-      let rule = settings.method.answers
-      let text = subject.tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
-      answers[index].append(rule.answer(in: text, kind: questions.prompts[index].kind)?.key)
+      answers[index].append(reader.answer(of: trajectory.tokens, to: questions.prompts[index]))
     }
     let prompts = zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
     return show(prompts, trajectories, evaluation, call)

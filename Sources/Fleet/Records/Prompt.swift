@@ -8,11 +8,14 @@ package struct Prompt: Sendable, Equatable {
   /// The question's tokens, template applied.
   package var tokens: [Int32]
   package var kind: AnswerKind
+  /// Whether the prompt ends inside of thinking, so that a response begins there.
+  package var opensThinking: Bool
 
-  package init(index: UInt32, tokens: [Int32], kind: AnswerKind) {
+  package init(index: UInt32, tokens: [Int32], kind: AnswerKind, opensThinking: Bool = false) {
     self.index = index
     self.tokens = tokens
     self.kind = kind
+    self.opensThinking = opensThinking
   }
 }
 

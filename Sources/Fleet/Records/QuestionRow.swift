@@ -41,6 +41,10 @@ struct QuestionRow {
       refuse("tools", tools.summary, expected: "a prompt without tools, because responses cannot call them")
     }
     if let choices { prompt += choices.text }
+    let length = earlier.reduce(prompt.utf8.count) { $0 + $1.text.utf8.count }
+    if length > Limits.questionBytes {
+      refuse(key, "\(length) bytes long with all that belongs to it", expected: "at most \(Limits.questionBytes) bytes")
+    }
     let names = Limits.questionNameBytes
     let question = Question(
       id: literal("id", limit: names) ?? literal("unique_id", limit: names) ?? "\(defaultID)", prompt: prompt,
@@ -95,10 +99,6 @@ struct QuestionRow {
       refuse(
         key, turns.last.map { "a conversation that ends with the role \"\($0.role.excerpt)\"" } ?? "an empty list",
         expected: "the user's question as its last message")
-      return nil
-    }
-    guard turns.reduce(0, { $0 + $1.text.utf8.count }) <= Limits.questionBytes else {
-      refuse(key, "a conversation of more than \(Limits.questionBytes) bytes", expected: "a shorter one")
       return nil
     }
     guard !last.text.trimmed.isEmpty else {
@@ -195,8 +195,8 @@ struct QuestionRow {
       }
       found = found ?? (key, answer)
     }
-    if found == nil, kind == .math, let reply, let answer = Self.afterSolution(reply) { return answer }
-    return found?.answer
+    guard found == nil, kind == .math, let reply else { return found?.answer }
+    return Self.afterSolution(reply).flatMap { bounded($0, "####", limit: Limits.answerBytes) }
   }
 
   /// - Parameter written: as it is in the file.

@@ -16,6 +16,9 @@ package enum Thinking {
     ("<|START_THINKING|>", "<|END_THINKING|>"),
   ]
 
+  /// The marks of both kinds. In some vocabularies they are special tokens.
+  package static let markTexts = marks.flatMap { [$0.open, $0.end] }
+
   /// Whether a prompt ends inside of thinking: its last text is an opening mark. (A prompt that ends in `<think>` and
   /// `</think>`, as for a model that shall not think, does not.)
   package static func isOpen(atEndOf prompt: String) -> Bool {

@@ -17,6 +17,8 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
   private let tokenizer: Tokenizer
   private let template: PromptTemplate
   private let rule: AnswerRule
+  /// What the tokenizer puts before a text of no template, as BOS. Templates write it themselves.
+  private let beginning: [Int32]
   /// Whether `auto` found no template in the model's directory.
   private let lacksTemplate: Bool
 
@@ -39,6 +41,7 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
     if settings.template == "auto" { try Self.check(settings, kind, model) }
     lacksTemplate = if settings.template == "auto", case .named = kind { true } else { false }
     template = PromptTemplate(kind, system: system, suffix: suffix)
+    beginning = if case .named(.plain) = kind { try Self.beginning(tokenizer, model) } else { [] }
   }
 
   /// The model's own template; nil if it has none.
@@ -51,6 +54,13 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
         now: CalendarTime(settings.templateDate) ?? WallClock.local())
     } catch let error as ModelTemplateError {
       throw PromptingError(description: "cannot ask the model in \(model.path): \(error)".visible)
+    }
+  }
+
+  private static func beginning(_ tokenizer: Tokenizer, _ model: ModelDirectory) throws -> [Int32] {
+    do { return try tokenizer.tokensAround().before } catch {
+      throw PromptingError(
+        description: "cannot ask the model in \(model.path) plainly: \(error). Choose another --template".visible)
     }
   }
 
@@ -105,7 +115,7 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
   package func rendered(_ question: Question) throws -> RenderedPrompt {
     do throws(PromptError) {
       let text = try template.render(question)
-      return RenderedPrompt(text: text, tokens: tokenizer.encode(text))
+      return RenderedPrompt(text: text, tokens: beginning + tokenizer.encode(text))
     } catch {
       throw PromptingError(description: "question \(question.id): \(error)".visible)
     }
@@ -125,7 +135,10 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
     Run.PromptSet(
       questions: questions,
       prompts: try questions.enumerated().map { index, question in
-        Prompt(index: UInt32(index), tokens: try rendered(question).tokens, kind: question.kind)
+        let prompt = try rendered(question)
+        return Prompt(
+          index: UInt32(index), tokens: prompt.tokens, kind: question.kind,
+          opensThinking: Thinking.isOpen(atEndOf: prompt.text))
       },
       truth: questions.map { question in question.answer.map { rule.key(ofTruth: $0, kind: question.kind) } })
   }

@@ -22,6 +22,7 @@ package enum RunBeginning {
     /// The first training question as the model sees it.
     package var example: ExamplePrompt
     package var questions: QuestionSizes
+    package var counts: QuestionCounts
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
   }
@@ -59,14 +60,15 @@ package enum RunBeginning {
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
     let sizes = sizes(of: [training, heldOut, transfer])
+    let counts = counts(of: training, heldOut, transfer)
     let memory = try plannedMemory(settings, settings.operation, model, sizes, here)
     // Weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, example: try renderer.example(training.kept[0]),
-      questions: sizes, memory: memory)
+      dropped: training.dropped, example: try renderer.example(training.kept[0]), questions: sizes, counts: counts,
+      memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -115,8 +117,8 @@ package enum RunBeginning {
     let sets = try [QuestionSet.training, .heldOut, .transfer].map { set -> UsedQuestions? in
       guard try Files.exists(directory.questions(set)) else { return nil }
       let questions = try Question.read(try Files.read(directory.questions(set)))
-      let longest = try questions.map { try renderer.rendered($0).tokens.count }.max() ?? 0
-      return UsedQuestions(kept: questions, longest: longest)
+      let tokens = try questions.map { try renderer.rendered($0).tokens.count }
+      return UsedQuestions(kept: questions, longest: tokens.max() ?? 0, tokens: tokens.reduce(0, +))
     }
     let sizes = sizes(of: sets)
     let memory = try plannedMemory(
@@ -124,7 +126,19 @@ package enum RunBeginning {
     guard let first = sets[0]?.kept.first else { throw RunError.notARun(path: directory.path) }
     return Outcome(
       directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
-      example: try renderer.example(first), questions: sizes, memory: memory)
+      example: try renderer.example(first), questions: sizes,
+      counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]), memory: memory)
+  }
+
+  private static func counts(
+    of training: UsedQuestions, _ heldOut: UsedQuestions?, _ transfer: UsedQuestions?
+  ) -> QuestionCounts {
+    let sets = [training, heldOut, transfer].map { $0 ?? UsedQuestions(kept: []) }
+    let counts = sets.map(\.kept.count)
+    let tokens = sets.reduce(0) { $0 + $1.tokens }
+    return QuestionCounts(
+      training: counts[0], heldOut: counts[1], transfer: counts[2],
+      promptTokens: tokens / max(1, counts.reduce(0, +)))
   }
 
   /// All sets can be sampled at the same time.
@@ -167,6 +181,7 @@ package enum RunBeginning {
         return question
       }
       all.longest = max(all.longest, found.longest)
+      all.tokens += found.tokens
     }
     return all
   }
@@ -176,8 +191,9 @@ package enum RunBeginning {
     package var kept: [Question]
     /// How many do not fit.
     package var dropped = 0
-    /// Tokens of the longest prompt that fits.
+    /// Tokens of the longest prompt that fits, and of all that fit.
     package var longest = 0
+    package var tokens = 0
   }
 
   ///
@@ -199,6 +215,7 @@ package enum RunBeginning {
       if tokens.count + Int(settings.maxNewTokens) <= context {
         used.kept.append(question)
         used.longest = max(used.longest, tokens.count)
+        used.tokens += tokens.count
       } else {
         long.append(question.id)
       }

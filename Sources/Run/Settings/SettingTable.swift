@@ -20,7 +20,7 @@ package enum SettingTable {
       "Hugging Face model directory, or a GGUF file, or builtin, the small model that comes with ttrl",
       \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \BenchmarkSettings.model,
       \BroadcastSettings.model),
-    Setting("data", .text("FILE"), "questions, JSON lines or JSON", \RunSettings.data),
+    Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(

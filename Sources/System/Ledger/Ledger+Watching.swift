@@ -153,11 +153,19 @@ extension Ledger {
     }
   }
 
-  /// The prompt that has this id; ids are unique.
+  /// A prompt's tokens; empty if there is no such prompt.
+  package func promptTokens(of set: QuestionSet, index: UInt32) throws(LedgerError) -> [Int32] {
+    try database.rows(
+      "SELECT tokens FROM prompts WHERE question_set = ? AND prompt_index = ?", .text(set.name), .integer(Int64(index))
+    ) { row throws(LedgerError) in try row.words(0, "a prompt's tokens").map { Int32(bitPattern: $0) } }.first ?? []
+  }
+
+  /// The first training question as the model sees it; nil in a run of an earlier version.
   package func examplePrompt() throws(LedgerError) -> ExamplePrompt? {
     try value(for: .examplePrompt).flatMap { try? JSON.parse(Array($0.utf8)) }.flatMap { ExamplePrompt($0) }
   }
 
+  /// The prompt that has this id; ids are unique.
   package func prompt(of set: QuestionSet, id: String) throws(LedgerError) -> StoredPrompt? {
     let found = try database.rows(
       "SELECT prompt_index FROM prompts WHERE question_set = ? AND id = ?", .text(set.name), .text(id)

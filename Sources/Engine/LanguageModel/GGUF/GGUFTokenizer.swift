@@ -194,9 +194,12 @@ extension GGUFMetadata {
     func sequence(_ first: JSON, splits: Bool) -> JSON {
       ["type": "Sequence", "pretokenizers": [first, byteLevel(splits: splits)]]
     }
-    func split(_ pattern: WordPattern) -> JSON {
-      sequence(
-        ["type": "Split", "pattern": ["Regex": .string(pattern.regex)], "behavior": "Isolated", "invert": false],
+    func split(numbers: String) -> JSON {
+      let regex =
+        #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"# + numbers
+        + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+      return sequence(
+        ["type": "Split", "pattern": ["Regex": .string(regex)], "behavior": "Isolated", "invert": false],
         splits: false)
     }
     let key = "tokenizer.ggml.pre"
@@ -204,9 +207,9 @@ extension GGUFMetadata {
       problems.append(.missing(key: key, expected: "the word for how text is split, such as qwen2 or llama-bpe"))
       return nil
     }
-    if isLlama3 { return (name, split(.llama3), false) }
+    if isLlama3 { return (name, split(numbers: #"\p{N}{1,3}"#), false) }
     switch name {
-    case "qwen2", "deepseek-r1-qwen": return (name, split(.qwen2), true)
+    case "qwen2", "deepseek-r1-qwen": return (name, split(numbers: #"\p{N}"#), true)
     case "gpt-2": return (name, byteLevel(splits: true), false)
     // All have each digit alone, then GPT-2's words.
     case "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b":
