@@ -21,6 +21,12 @@ package enum RotaryScaling: Sendable, Hashable {
     }
   }
 
+  /// [D/2] what each frequency is divided by.
+  package func divisors(theta: Double, dimension: Int) -> [Double] {
+    zip(Self.plainFrequencies(theta: theta, dimension: dimension), frequencies(theta: theta, dimension: dimension))
+      .map { $0 / $1 }
+  }
+
   /// What cosines and sines are multiplied with, so that the scores of attention are multiplied with its square.
   var attentionFactor: Double {
     switch self {

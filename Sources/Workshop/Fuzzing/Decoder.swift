@@ -7,6 +7,7 @@
 
 import Base
 import Bundles
+import GGUF
 import LanguageModel
 import Platform
 import Records
@@ -25,6 +26,7 @@ package enum Decoder: String, Sendable, CaseIterable {
   /// Rows of a ledger that another program wrote.
   case ledger
   case safetensors
+  case gguf
   case tokenizer
   /// config.json and generation_config.json.
   case configuration
@@ -43,6 +45,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     case .handshake: feedHandshake(bytes)
     case .ledger: LedgerBytes.shared.feed(bytes)
     case .safetensors: feedSafeTensors(bytes)
+    case .gguf: feedGGUF(bytes)
     case .tokenizer: feedTokenizer(bytes)
     case .configuration: feedConfiguration(bytes)
     case .questions: feedQuestions(bytes)
@@ -172,6 +175,20 @@ package enum Decoder: String, Sendable, CaseIterable {
     _ = try? SafeTensorsHeader.size(beginning, fileBytes: beginning.count + Int(more))
     _ = try? SafeTensorsHeader(beginning, fileBytes: beginning.count + Int(more))
     beginning.withUnsafeBytes { file in _ = try? SafeTensorsHeader(file) }
+  }
+
+  /// The weights of a model that was accepted must be those of its configuration, and its files must be readable.
+  private func feedGGUF(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { data in
+      guard let file = try? GGUFFile(data), let model = try? GGUFModel(file, data: data) else { return }
+      var count = 0
+      model.forEachPiece(in: data) { count += $0.count }
+      precondition(count == model.layout.count, "\(count) of \(model.layout.count) parameters")
+      _ = try? model.exactType(in: data)
+      feedTokenizer(model.tokenizer.bytes())
+      let config = model.configuration.configFile()
+      precondition((try? CheckpointConfiguration(config: config)) != nil, "a configuration cannot be read again")
+    }
   }
 
   /// A tokenizer that was accepted must encode and decode, whatever its tables are, also one token at a time.
