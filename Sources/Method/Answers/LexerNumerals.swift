@@ -46,8 +46,8 @@ extension Lexer {
     }
   }
 
-  /// The mark between two groups of digits, if exactly three digits follow it: `,`, `{,}`, `,\\!`, or a space of any kind
-  /// (`\\,`, `\\ `, `~`, a no-break space), in braces or not.
+  /// The mark between two groups of digits, if exactly three digits follow it: `,`, `{,}`, `,\\!`, or a space of any
+  /// kind (`\\,`, `\\ `, `~`, a no-break space), in braces or not.
   func thousandsSeparator() -> (length: Int, isPlainComma: Bool)? {
     let gap = blanks(at: 0)
     let isBraced = peek(gap) == "{"
@@ -174,8 +174,8 @@ extension Lexer {
     return (digits, digits.count)
   }
 
-  /// `\dot{3}` and `\dot{1}4285\dot{7}`: the period is from the first dot to the last. The same with the combining dot or
-  /// bar of Unicode, which stands behind its digit; then the first such digit is already in `numeral`.
+  /// `\dot{3}` and `\dot{1}4285\dot{7}`: the period is from the first dot to the last. The same with the combining dot
+  /// or bar of Unicode, which stands behind its digit; then the first such digit is already in `numeral`.
   private mutating func takeDottedDigits(after numeral: inout Numeral) -> Period? {
     let start = position
     var digits: [UInt8] = []

@@ -21,7 +21,8 @@ struct SplitExpression: Sendable {
     enum Kind {
       /// A character of the set, then `next`.
       case one
-      /// As many characters of the set as possible, at least `min` and at most `max`, then `next`. Never gives one back.
+      /// As many characters of the set as possible, at least `min` and at most `max`, then `next`. Never gives one
+      /// back.
       case run
       /// `next`, and if that fails, `other`.
       case fork
