@@ -8,7 +8,7 @@
 // Not here: what the file means (LanguageModel/GGUF), the format (module GGUF).
 
 import Base
-package import GGUF
+import GGUF
 import Glibc
 package import LanguageModel
 import Platform
