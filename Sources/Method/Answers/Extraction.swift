@@ -35,8 +35,8 @@ package func extractAnswer(from response: String, kind: AnswerKind, startsInThin
   return announcement(in: text).map { kind == .math ? statedValue(in: $0) : $0 }
 }
 
-/// Whether an answer says anything. Empty braces, `\text{}`, spaces, marks such as `?` and placeholders such as
-/// `\ldots` do not: an answer of these alone is none. `\{\}` is the empty set, and `<` can be the answer to a
+/// Whether an answer says anything. Empty braces, `\text{}`, spaces, marks such as `?`, a dash, and placeholders such
+/// as `\ldots` do not: an answer of these alone is none. `\{\}` is the empty set, and `<` can be the answer to a
 /// comparison.
 package func hasContent(_ answer: String) -> Bool {
   let tokens = Lexer.tokens(of: answer)
@@ -49,7 +49,7 @@ extension Token {
     switch kind {
     case .numeral, .letter, .word: true
     case .command(let name): !Self.emptyCommands.contains(name) && !name.contains(":")
-    case .mark(let mark): mark.isASCII ? "<>=+-".contains(mark) : !mark.isPunctuation && !"□■▢⬜".contains(mark)
+    case .mark(let mark): mark.isASCII ? "<>=+".contains(mark) : !mark.isPunctuation && !"□■▢⬜".contains(mark)
     }
   }
 
