@@ -150,7 +150,7 @@ let layers: [[Module]] = [
       "ttrl", in: "", .shell,
       imports: [
         "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Observatory", "Ceilings",
-        "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
+        "Runs", "Settings", "TTRL", "LanguageModel", "GGUF", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
         "Records", "Base",
       ]),
     module(

@@ -2,6 +2,7 @@
 
 import Base
 import Commands
+import GGUF
 import LanguageModel
 import Observatory
 import Platform

@@ -44,6 +44,7 @@ private let oneAnswer: [(String, String)] = [
   ("\\cos(\\sqrt{8}x)", "\\cos(2\\sqrt{2}x)"), ("\\sin(\\frac{x}{\\sqrt2})", "\\sin\\frac{\\sqrt2x}{2}"),
   ("e^{x/\\sqrt2}", "e^{\\sqrt2x/2}"), ("2^{\\sqrt{12}x}", "2^{2\\sqrt3x}"),
   ("\\cos(\\sqrt[3]{16}x)", "\\cos(2\\sqrt[3]2x)"),
+  ("\\cos(\\sqrt8\\pi x)", "\\cos(2\\sqrt2\\pi x)"), ("\\cos(\\sqrt2\\sqrt8x)", "\\cos4x"),
   ("\\cos(-\\sqrt8x)", "\\cos(2\\sqrt2x)"), ("\\sqrt{\\sqrt8x}", "\\sqrt{2\\sqrt2x}"),
   ("\\cos(\\sqrt2\\sqrt3x)", "\\cos\\sqrt6x"),
   ("100e^{-\\frac{\\ln2}{5}t}", "100\\cdot2^{-t/5}"), ("e^{x\\ln3}", "3^x"), ("e^{2x\\ln\\frac12}", "4^{-x}"),

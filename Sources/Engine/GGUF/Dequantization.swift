@@ -1,9 +1,9 @@
 // Dequantization: the numbers of a tensor of a .gguf file, as float32.
 //
 // Every product and every sum is rounded on its own and in the order of the format's reference, so the results are the
-// same bits as those of the `gguf` Python package (quants.py), which agree with ggml's. scripts/check-gguf compares them.
-// A legend: d and m are a block's scale and minimum (float16), q a number's few bits, s and n the scale and minimum of
-// 16 or 32 numbers of a block.
+// same bits as those of the `gguf` Python package (quants.py), which agree with ggml's. scripts/check-gguf compares
+// them. A legend: d and m are a block's scale and minimum (float16), q a number's few bits, s and n the scale and
+// minimum of 16 or 32 numbers of a block.
 
 extension BlockType {
   /// - Parameters:

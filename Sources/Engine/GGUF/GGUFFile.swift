@@ -2,9 +2,9 @@
 //
 // The format: "GGUF", a version, two counts; then metadata, each a key, a type and a value; then for each tensor its
 // name, shape, type and place; then, from a multiple of the alignment on, the data. Every count and every length is
-// compared with what is left of the file before anything is allocated for it, and every tensor's place with the file and
-// with the other tensors, so any bytes give a file or a named error. A tensor of a type that has no decoder is an error
-// here already, with the type's name.
+// compared with what is left of the file before anything is allocated for it, and every tensor's place with the file
+// and with the other tensors, so any bytes give a file or a named error. A tensor of a type that has no decoder is an
+// error here already, with the type's name.
 //
 // Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 // Not here: what the keys mean (LanguageModel/GGUF), the values of tensors (Dequantization.swift).
@@ -124,8 +124,8 @@ extension GGUFError: CustomStringConvertible {
     case .malformed(let what, let found, let expected): "\(what) is \(found), expected \(expected)"
     case .repeated(let what, let name): "\(what) \"\(name)\" is in the file twice"
     case .unsupportedType(let tensor, let type):
-      "tensor \"\(tensor)\" is \(type), which ttrl does not read; read: \(BlockType.names). Make a file of one of these "
-        + "types from the original model, for example with llama-quantize"
+      "tensor \"\(tensor)\" is \(type), which ttrl does not read; read: \(BlockType.names). Make a file of one of "
+        + "these types from the original model, for example with llama-quantize"
     case .outOfFile(let tensor, let end, let bytes):
       "tensor \"\(tensor)\" ends at byte \(end) of the data, which has \(bytes). Was the file copied completely?"
     case .overlap(let one, let other): "tensors \"\(one)\" and \"\(other)\" share bytes"

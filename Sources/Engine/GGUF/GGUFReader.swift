@@ -55,8 +55,8 @@ struct GGUFReader {
     return try value(type: try integer(UInt32.self, what), what, depth: 0)
   }
 
-  /// Bytes of the types that have a fixed size, in the order of their numbers: the integers of 8, 16 and 32 bits, float,
-  /// bool; strings and lists, whose counts take 8 and 12 bytes; then the types of 64 bits.
+  /// Bytes of the types that have a fixed size, in the order of their numbers: the integers of 8, 16 and 32 bits,
+  /// float, bool; strings and lists, whose counts take 8 and 12 bytes; then the types of 64 bits.
   private static let typeBytes = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8]
 
   private mutating func value(type: UInt32, _ what: String, depth: Int) throws(GGUFError) -> GGUFValue {

@@ -2,7 +2,8 @@
 //
 // Public data sets call the same things by different names; the names and forms that are read are in docs/data.md. What
 // is not understood exactly is a problem with the row. What is understood and not used (unknown keys, the solution
-// before GSM8K's ####, a reply at the end of a conversation) is named in `leftOut`. Not here: options (QuestionChoices).
+// before GSM8K's ####, a reply at the end of a conversation) is named in `leftOut`. Not here: options
+// (QuestionChoices).
 
 import Base
 

@@ -6,8 +6,8 @@
 // never multiplied (the reference's update reads `025` as 0); they are a mixed number or an error.
 //
 // The parser drops names (`x =`, `f(x) =`, `(x,y) =`, `x \in`), units, degrees, percent and currency, so they have no
-// influence on the key, except in a list where they differ. If an answer cannot be parsed, its key is its lexical form: the vote can then miss that two
-// answers are equal, but it never takes different answers for equal.
+// influence on the key, except in a list where they differ. If an answer cannot be parsed, its key is its lexical form:
+// the vote can then miss that two answers are equal, but it never takes different answers for equal.
 //
 // This file has the levels down to sets; ParserExpressions and ParserPrimaries have the others,
 // ParserUnits the units.

@@ -34,7 +34,8 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
     case .other(let path, let problem), .unreadable(let path, let problem):
       "cannot load a model from \(path): \(problem)"
     case .occupied(let path):
-      "cannot write a model to \(path): it is there already, and not an empty directory. Give a path that does not exist"
+      "cannot write a model to \(path): it is there already, and not an empty directory. Give a path that does "
+        + "not exist"
     case .ambiguous(let path, let found, let remedy):
       "cannot load a model from \(path): it has \(found). \(remedy)"
     case .pointer(let path, let file):

@@ -1,14 +1,14 @@
 // ModelImport: a .gguf file becomes a model directory, on disk.
 //
 // `ttrl import` makes the directory where the user says. Where a command is given a .gguf file as its model, the
-// directory is made once, in the user's cache, under a name with the file's digest; from then on it is an ordinary model
-// directory. The weights are written in pieces, so a model needs little memory. A directory that is not complete has no
-// config.json or not yet its name, so nothing takes it for a model.
+// directory is made once, in the user's cache, under a name with the file's digest; from then on it is an ordinary
+// model directory. The weights are written in pieces, so a model needs little memory. A directory that is not complete
+// has no config.json or not yet its name, so nothing takes it for a model.
 //
 // Not here: what the file means (LanguageModel/GGUF), the format (module GGUF).
 
 import Base
-package import GGUF
+import GGUF
 import Glibc
 package import LanguageModel
 import Platform

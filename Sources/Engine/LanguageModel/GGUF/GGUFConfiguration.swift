@@ -1,8 +1,8 @@
 // GGUFConfiguration: the keys of a .gguf file's metadata that make a config.json.
 //
-// Keys that begin with the architecture's name say what the model computes. All that are known here are read or checked;
-// an unknown one is refused by name. The result is JSON under the names of config.json, which CheckpointConfiguration
-// then reads as any other.
+// Keys that begin with the architecture's name say what the model computes. All that are known here are read or
+// checked; an unknown one is refused by name. The result is JSON under the names of config.json, which
+// CheckpointConfiguration then reads as any other.
 //
 // Llama 3's stretched frequencies are not in the metadata but in a tensor, rope_freqs.weight, with what each frequency
 // is divided by. The numbers of config.json from which it was made are found by trying those of the released models.

@@ -69,6 +69,8 @@ package struct GGUFModelError: Error, Equatable, Sendable, CustomStringConvertib
 
   package let problems: [Problem]
 
+  package init(problems: [Problem]) { self.problems = problems }
+
   package var description: String {
     // A file of another architecture has hundreds of other tensors.
     let lines = problems.prefix(WeightsError.linesMax).map(\.description.visible)

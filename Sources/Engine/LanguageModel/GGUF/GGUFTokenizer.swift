@@ -1,10 +1,10 @@
 // GGUFTokenizer: the vocabulary in a .gguf file's metadata as tokenizer.json and tokenizer_config.json.
 //
-// A .gguf file has the tokens, their types, the merges or scores, and one word that names how text is split before it is
-// merged (`tokenizer.ggml.pre`). The original tokenizer.json has the splitting itself. Here each known word becomes what
-// the tokenizers of that word have; an unknown word is refused, because a splitting that is almost right gives tokens
-// that the model never saw. Special tokens lose two properties that the format does not have: whether they take the
-// spaces around them, and whether they are found in normalised text.
+// A .gguf file has the tokens, their types, the merges or scores, and one word that names how text is split before it
+// is merged (`tokenizer.ggml.pre`). The original tokenizer.json has the splitting itself. Here each known word becomes
+// what the tokenizers of that word have; an unknown word is refused, because a splitting that is almost right gives
+// tokens that the model never saw. Special tokens lose two properties that the format does not have: whether they take
+// the spaces around them, and whether they are found in normalised text.
 //
 // Sources: llama.cpp, llama-vocab.cpp (the words); transformers 5.24, integrations/gguf/gguf_tokenizer_mapping.py, and
 // LlamaTokenizer (sentencepiece vocabularies); the tokenizer.json of Llama 3, Qwen 2.5 and SmolLM2.

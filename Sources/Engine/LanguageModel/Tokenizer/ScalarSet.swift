@@ -1,7 +1,7 @@
 // ScalarSet: a set of characters, as regular expressions write it: \p{L}, \s, [^\r\n0-9].
 //
-// Categories and white space are those of Unicode 16.0, the version of the `tokenizers` library. Characters that a later
-// version assigned count as unassigned, even if the Swift toolchain knows them.
+// Categories and white space are those of Unicode 16.0, the version of the `tokenizers` library. Characters that a
+// later version assigned count as unassigned, even if the Swift toolchain knows them.
 
 /// Every character has exactly one kind: its general category, or "white space among the controls".
 enum ScalarKind {
