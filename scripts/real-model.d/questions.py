@@ -24,7 +24,8 @@ EXAMPLES = [
     ("Ann buys 4 pens for 3 dollars each and a bag for 5 dollars. How much does Ann pay?",
      "4 * 3 = 12. 12 + 5 = 17. The answer is 17."),
 ]
-TEMPLATE = "".join(f"Question: {question}\nWork: {work}\n" for question, work in EXAMPLES) + "Question: {question}\nWork:"
+FORM = "Question: {}\nWork:"
+TEMPLATE = "".join(f"{FORM.format(*example)} {example[1]}\n" for example in EXAMPLES) + FORM.format("{question}")
 
 
 class Draw:
