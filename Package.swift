@@ -62,11 +62,13 @@ let layers: [[Module]] = [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
+    module("GGUF", in: "Engine", .numeric, imports: []),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
   ],
   [
     module("Settings", in: "Run", .pure, imports: ["Base", "Records"]),
     module("TTRL", in: "Method", .pure, imports: ["Base", "Records", "Answers"]),
+    module("Templates", in: "Engine", .pure, imports: ["Base", "Records"]),
     module("Fleet", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
@@ -75,7 +77,8 @@ let layers: [[Module]] = [
     module("Collectives", in: "System", .shell, imports: ["Base", "Tensors", "CMPI"]),
   ],
   [
-    module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
+    module(
+      "LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "GGUF", "TTRL", "Answers", "Records", "Base"]),
     module("Transport", in: "System", .shell, imports: ["Wire", "Platform", "Records", "Base"]),
   ],
   [
@@ -83,7 +86,8 @@ let layers: [[Module]] = [
     module(
       "Runs", in: "Run", .shell,
       imports: [
-        "Settings", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base", "CEmbedded",
+        "Settings", "Templates", "LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records",
+        "Base", "CEmbedded",
       ]),
   ],
   [
@@ -129,7 +133,7 @@ let layers: [[Module]] = [
       "Benchmarks", in: "Workshop", .shell,
       imports: [
         "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Ceilings", "Runs", "LanguageModel", "Tensors", "TTRL",
-        "Collectives", "Platform", "Records", "Base", "COneDNN",
+        "Answers", "Collectives", "Platform", "Records", "Base", "COneDNN",
       ]),
     module(
       "Load", in: "Workshop", .shell,
@@ -138,7 +142,7 @@ let layers: [[Module]] = [
     module(
       "Fuzzing", in: "Workshop", .shell,
       imports: [
-        "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base",
+        "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "GGUF", "Settings", "Platform", "Records", "Base",
       ]),
   ],
   [
@@ -146,7 +150,7 @@ let layers: [[Module]] = [
       "ttrl", in: "", .shell,
       imports: [
         "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Observatory", "Ceilings",
-        "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
+        "Runs", "Settings", "TTRL", "LanguageModel", "GGUF", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
         "Records", "Base",
       ]),
     module(
@@ -197,8 +201,9 @@ let package = Package(
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
     tests("Bundles", of: ["Bundles", "Platform", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Fleet", "Records", "Base"]),
+    tests("Templates", of: ["Templates", "Records", "Base"]),
     tests("Tensors", of: ["Tensors", "Base"]),
-    tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
+    tests("LanguageModel", of: ["LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),

@@ -39,6 +39,11 @@ extension EndToEnd {
         "an id that comes twice", "{\"id\": \"a\", \"prompt\": \"1?\"}\n{\"id\": \"a\", \"prompt\": \"2?\"}\n",
         ["line 2: the id \"a\" is taken by line 1"]
       ),
+      (
+        "two answers for one id",
+        "{\"id\": \"a\", \"prompt\": \"1?\", \"answer\": 1}\n{\"id\": \"a\", \"prompt\": \"1?\", \"answer\": 2}\n",
+        ["line 2: the id \"a\" has the answer \"2\" here and \"1\" on line 1"]
+      ),
       ("no question", "\n", ["holds no questions"]),
       (
         "prompts too long, all", "{\"prompt\": \"\(String(repeating: "1+", count: 400))\"}\n",
@@ -113,11 +118,20 @@ extension EndToEnd {
 
     /// What is at the given path: a file's name and bytes, or nothing.
     static let otherData: [(name: String, bytes: Data, words: [String])] = [
-      ("q.csv", Data("prompt,answer\n1+1?,2\n".utf8), ["it is a CSV file", "pandas.read_csv('", "lines=True"]),
-      ("q.tsv", Data("prompt\tanswer\n".utf8), ["it is a TSV file", "sep="]),
-      ("q.parquet", Data("PAR1".utf8), ["it is a Parquet file", "pandas.read_parquet('"]),
+      ("q.csv", Data("prompt,answer\n1+1?\n".utf8), ["line 2: the row has 1 field, the header 2 columns"]),
+      ("q.tsv", Data("prompt\tanswer\n".utf8), ["it is a table with tabs", "sep="]),
+      ("q", Data("prompt\tanswer\n".utf8), ["separated by tabs"]),
+      ("q.parquet", Data("PAR1".utf8), ["it is a Parquet file", "pandas.read_parquet('", "lines=True"]),
       ("q", Data("PAR1xxxx".utf8), ["it is a Parquet file"]),
-      ("q.jsonl.gz", Data([0x1F, 0x8B, 8, 0]), ["it is compressed"]),
+      ("q.arrow", Data("ARROW1\0\0".utf8), ["it is an Arrow file", "read_feather"]),
+      ("q.arrow", Data([0xFF, 0xFF, 0xFF, 0xFF, 1, 0]), ["it is an Arrow stream", "pyarrow.ipc.open_stream"]),
+      ("q.xlsx", Data("PK\u{3}\u{4}".utf8), ["it is an Excel workbook", "read_excel"]),
+      ("q.zip", Data("PK\u{3}\u{4}".utf8), ["it is compressed (zip)", "unzip '"]),
+      ("q.jsonl.gz", Data([0x1F, 0x8B, 8, 0]), ["it is compressed (gzip)", "gunzip -k '"]),
+      ("q.jsonl.zst", Data([0x28, 0xB5, 0x2F, 0xFD]), ["it is compressed (zstd)", "zstd -d '"]),
+      ("q.jsonl", Data("<!DOCTYPE html>\n".utf8), ["it is a web page"]),
+      ("q.jsonl", Data("version https://git-lfs.github.com/spec/v1\n".utf8), ["it is a Git LFS pointer"]),
+      ("q.jsonl", Data([0xFF, 0xFE, 0x7B, 0]), ["the text is UTF-16", "iconv"]),
     ]
 
     @Test(arguments: otherData)
@@ -147,11 +161,13 @@ extension EndToEnd {
 
     @Test func `a model of another kind is recognised`() throws {
       let cases: [(path: String, file: String, bytes: Data, words: [String])] = [
-        ("m/model-q4.gguf", "m/model-q4.gguf", Data("x".utf8), ["is a GGUF file", "'gguf_file': 'model-q4.gguf'"]),
-        ("m", "m/model-q4.gguf", Data("x".utf8), ["m/model-q4.gguf is a GGUF file"]),
-        ("blob", "blob", Data("GGUF".utf8), ["blob is a GGUF file"]),
+        ("m", "m/model-q4.gguf", Data("x".utf8), ["it has a GGUF file", "--model ", "m/model-q4.gguf"]),
+        ("blob", "blob", Data("GGUF".utf8), ["blob: the version needs 4 bytes, but the file has 0 left"]),
         ("a", "a/adapter_config.json", Data("{}".utf8), ["it is an adapter", "merge_and_unload()"]),
-        ("w/model.safetensors", "w/model.safetensors", Data("x".utf8), ["--model takes the directory", "/w"]),
+        (
+          "w/model.safetensors", "w/model.safetensors", Data("x".utf8),
+          ["--model takes a GGUF file, or the directory", "/w"]
+        ),
         ("cache", "cache/snapshots/1a2b/config.json", Data("{}".utf8), ["cache/snapshots/1a2b"]),
         ("old", "old/settings.json", Data("{}".utf8), ["there is no config.json"]),
       ]
@@ -165,6 +181,40 @@ extension EndToEnd {
       try expectRefusal(
         ["--model", SmallRun.undisturbedDirectory, "--data", "builtin:questions"], status: 1,
         ["it is a run", "\(SmallRun.undisturbedDirectory)/checkpoints/step-000004"])
+    }
+
+    /// What is added to a directory with the built-in model's files, and the words of the refusal.
+    static let additions: [(file: String, text: String, words: [String])] = [
+      (
+        "model.safetensors.index.json", #"{"weight_map": {"model.norm.weight": "model-1-of-2.safetensors"}}"#,
+        ["model.safetensors, and model.safetensors.index.json", "model-1-of-2.safetensors"]
+      ),
+      ("adapter_config.json", "{}", ["an adapter (adapter_config.json)"]),
+      (
+        "model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n",
+        ["model.safetensors is a Git LFS pointer", "git lfs pull"]
+      ),
+      (
+        "tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n",
+        ["tokenizer.json is a Git LFS pointer"]
+      ),
+      ("generation_config.json", #"{"eos_token_id": [2, 99999]}"#, ["generation_config.json: eos_token_id is 99999"]),
+    ]
+
+    @Test(arguments: additions)
+    func `a directory with a file that is not what it seems is refused`(
+      _ addition: (file: String, text: String, words: [String])
+    ) throws {
+      let cache = Scratch()
+      let made = try Program.run(
+        ["tokenize", "--model", "builtin"], environment: ["XDG_CACHE_HOME": cache.path])
+      try #require(made.status == 0, "\(made.errors)")
+      let base = try #require(try FileManager.default.contentsOfDirectory(atPath: cache.file("ttrl")).first)
+      let model = cache.file("ttrl/\(base)")
+      try Data(addition.text.utf8).write(to: URL(fileURLWithPath: model + "/" + addition.file))
+      let outcome = try Program.run(["generate", "--model", model, "--prompt", "1", "--max-new-tokens", "1"])
+      #expect(outcome.status == 1 && outcome.output.isEmpty)
+      for word in addition.words { #expect(outcome.errors.contains(word), "\(outcome.errors)") }
     }
 
     // MARK: Memory
@@ -198,6 +248,7 @@ extension EndToEnd {
     @Test(arguments: [
       (["--train-samples", "9", "--votes", "8"], "train-samples (9) is above votes (8)"),
       (["--votes", "1", "--train-samples", "1"], "a majority needs at least 2"),
+      (["--train-samples", "1", "--advantage", "grpo"], "so there would be no update; raise it to at least 2"),
       (["--model", "somewhere"], "--model is given without --data"),
       (["--votes"], "--votes needs a value"),
       (["--seed", "1", "--seed", "2"], "\"seed\" is given twice"),

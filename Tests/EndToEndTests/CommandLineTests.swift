@@ -130,17 +130,17 @@ extension EndToEnd {
     @Test(arguments: ["", "none"]) func `an empty suffix or system line is none`(_ empty: String) throws {
       let ids = { (arguments: [String]) in
         let outcome = try Program.run(
-          ["generate", "--model", "builtin", "--template", "chatml", "--prompt", "2+3", "--max-new-tokens", "4"]
+          ["generate", "--model", "builtin", "--template", "qwen2.5-math", "--prompt", "2+3", "--max-new-tokens", "4"]
             + arguments)
         #expect(outcome.status == 0, "\(outcome.errors)")
         return outcome.output
       }
-      // chatml's own suffix asks for \boxed{}; the same prompt as a template without a suffix.
+      // The template has a system line of its own; the same prompt as a text without one.
       let bare = try Program.run([
         "generate", "--model", "builtin", "--prompt", "2+3", "--max-new-tokens", "4", "--template",
         "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n",
       ]).output
-      #expect(try ids(["--suffix", empty]) == bare && ids([]) != bare)
+      #expect(try ids(["--system", empty]) == bare && ids([]) != bare)
       #expect(try ids(["--suffix", empty, "--system", empty]) == bare)
     }
 
@@ -218,6 +218,29 @@ extension EndToEnd {
       #expect(ours.contains(#""label":"1/2","votes":1"#) && ours.contains(#""label_accuracy":1.0"#), "\(ours)")
       let reference = try Program.run(["vote", "--recipe", "ttrl-reference"], input: Data(group.utf8)).output
       #expect(reference.contains(#""label":"","votes":2,"rewards":[1.0,1.0,0.0]"#), "\(reference)")
+    }
+
+    @Test(
+      arguments: [("5", true), ("5.0", true), ("6", false), ("\"5\"", true), ("\"\"", nil), ("null", nil)]
+        as [(String, Bool?)])
+    func `vote takes a string or a number as the truth, and nothing as no truth`(_ truth: String, _ isRight: Bool?)
+      throws
+    {
+      let group = #"{"responses": ["\\boxed{5}"], "answer": \#(truth)}"#
+      let output = try Program.run(["vote"], input: Data(group.utf8)).output
+      #expect(output.contains("label_accuracy") == (isRight != nil), "\(output)")
+      if let isRight { #expect(output.contains("\"label_accuracy\":\(isRight ? "1.0" : "0.0")"), "\(output)") }
+    }
+
+    @Test(arguments: ["[\"5\"]", "true", "{}"]) func `vote and grade refuse what is no answer`(_ truth: String) throws {
+      for (command, line) in [
+        ("vote", #"{"responses": ["\\boxed{5}"], "answer": \#(truth)}"#),
+        ("grade", #"{"reference": "5", "answer": \#(truth)}"#),
+      ] {
+        let outcome = try Program.run([command], input: Data(line.utf8))
+        #expect(
+          outcome.status == 1 && outcome.errors.contains("expected an answer: a string or a number"), "\(outcome)")
+      }
     }
 
     private static let record =

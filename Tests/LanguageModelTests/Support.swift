@@ -1,5 +1,6 @@
 // Support: models small enough to print, and random numbers for tests.
 
+import Answers
 import Base
 import LanguageModel
 import Records
@@ -23,12 +24,14 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
       ModelConfiguration(
         family: .llama, vocabularySize: 37, hiddenSize: 32, feedForwardSize: 48, layerCount: 2, headCount: 2,
         keyValueHeadCount: 2, headDimension: 16, normEpsilon: 1e-5, ropeTheta: 500,
-        ropeScaling: .init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32),
+        ropeScaling: .llama3(
+          .init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32)),
         maxPositions: 96, hasTiedEmbeddings: false, hasAttentionBias: false, hasQueryKeyNorm: false)
     case .qwen3:
       ModelConfiguration(
         family: .qwen3, vocabularySize: 29, hiddenSize: 20, feedForwardSize: 33, layerCount: 2, headCount: 6,
-        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
+        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000,
+        ropeScaling: .yarn(.init(factor: 4, originalMaxPositions: 24)), maxPositions: 96, hasTiedEmbeddings: true,
         hasAttentionBias: false, hasQueryKeyNorm: true)
     }
   }
@@ -65,4 +68,14 @@ func generate(
   var trajectories: [Trajectory] = []
   while generator.hasWork { trajectories += try generator.advance() }
   return trajectories.sorted { $0.slot < $1.slot }
+}
+
+/// The sum of a response's tokens determines one of three answers, or none.
+struct SumOfTokens: ResponseReading {
+  func answer(of tokens: [Int32], to prompt: Prompt) -> AnswerKey? {
+    let choice = tokens.reduce(0, +) % 4
+    return choice == 3 ? nil : answerKey("\(choice)", kind: prompt.kind)
+  }
+
+  func isThinking(atEndOf tokens: [Int32], to prompt: Prompt) -> Bool { false }
 }

@@ -5,25 +5,12 @@
 // optimizer, the all-reduce, hashes and checkpoints do not have to know layers.
 // Not here: reading config.json (HuggingFace/), the arithmetic (Transformer.swift).
 
+package import Tensors
+
 /// Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary.
 package struct ModelConfiguration: Sendable, Hashable {
   package enum Family: String, Sendable, Hashable, CaseIterable {
     case qwen2, llama, qwen3, mistral
-  }
-
-  /// Llama 3's stretching of the rotary frequencies for long contexts.
-  package struct RopeScaling: Sendable, Hashable {
-    package var factor: Float
-    package var lowFrequencyFactor: Float
-    package var highFrequencyFactor: Float
-    package var originalMaxPositions: Int
-
-    package init(factor: Float, lowFrequencyFactor: Float, highFrequencyFactor: Float, originalMaxPositions: Int) {
-      self.factor = factor
-      self.lowFrequencyFactor = lowFrequencyFactor
-      self.highFrequencyFactor = highFrequencyFactor
-      self.originalMaxPositions = originalMaxPositions
-    }
   }
 
   package var family: Family
@@ -36,7 +23,7 @@ package struct ModelConfiguration: Sendable, Hashable {
   package var headDimension: Int  // D
   package var normEpsilon: Float
   package var ropeTheta: Float
-  package var ropeScaling: RopeScaling?
+  package var ropeScaling: RotaryScaling?
   package var maxPositions: Int
   /// The output head is the embedding matrix.
   package var hasTiedEmbeddings: Bool
@@ -48,7 +35,7 @@ package struct ModelConfiguration: Sendable, Hashable {
   package init(
     family: Family, vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layerCount: Int, headCount: Int,
     keyValueHeadCount: Int, headDimension: Int, normEpsilon: Float = 1e-6, ropeTheta: Float = 10000,
-    ropeScaling: RopeScaling? = nil, maxPositions: Int, hasTiedEmbeddings: Bool, hasAttentionBias: Bool,
+    ropeScaling: RotaryScaling? = nil, maxPositions: Int, hasTiedEmbeddings: Bool, hasAttentionBias: Bool,
     hasQueryKeyNorm: Bool
   ) {
     self.family = family
@@ -95,6 +82,7 @@ package struct ParameterLayout: Sendable, Hashable {
   package private(set) var tensors: [ParameterTensor] = []
   package private(set) var count = 0
   package let embedding: Int
+  static let embeddingName = "model.embed_tokens.weight"
   package let layers: [Layer]
   package let finalNorm: Int
   /// The output head; if it is tied to the embedding, this is the embedding.
@@ -110,7 +98,7 @@ package struct ParameterLayout: Sendable, Hashable {
     }
     let queryWidth = c.headCount * c.headDimension
     let keyWidth = c.keyValueHeadCount * c.headDimension
-    embedding = add("model.embed_tokens.weight", [c.vocabularySize, c.hiddenSize])
+    embedding = add(Self.embeddingName, [c.vocabularySize, c.hiddenSize])
     var layers: [Layer] = []
     for index in 0..<c.layerCount {
       let prefix = "model.layers.\(index)."

@@ -6,6 +6,7 @@
 import Base
 package import LanguageModel
 import Platform
+package import Templates
 package import Tensors
 
 /// Why a directory is not a model that can be used.
@@ -16,6 +17,11 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
   case other(path: String, problem: String)
   /// The parser's error, as text.
   case unreadable(path: String, problem: String)
+  /// Two files, or two sets of files, can be meant.
+  case ambiguous(path: String, found: String, remedy: String)
+  case pointer(path: String, file: String)
+  /// Where a model is about to be written, there is something.
+  case occupied(path: String)
 
   package var description: String {
     switch self {
@@ -24,9 +30,17 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
         + "config.json, model.safetensors and tokenizer.json"
     case .noWeights(let path):
       "cannot load a model from \(path): it has neither model.safetensors nor model.safetensors.index.json. "
-        + "Convert weights in other formats (.bin, .gguf) with save_pretrained(safe_serialization=True)"
+        + "Convert weights in other formats (.bin) with save_pretrained(safe_serialization=True)"
     case .other(let path, let problem), .unreadable(let path, let problem):
       "cannot load a model from \(path): \(problem)"
+    case .occupied(let path):
+      "cannot write a model to \(path): it is there already, and not an empty directory. Give a path that does "
+        + "not exist"
+    case .ambiguous(let path, let found, let remedy):
+      "cannot load a model from \(path): it has \(found). \(remedy)"
+    case .pointer(let path, let file):
+      "cannot load a model from \(path): \(file) is a Git LFS pointer, a few lines of text in place of the file. Fetch "
+        + "the file with \"git lfs pull\" in the directory, or download the model with \"hf download\""
     }
   }
 }
@@ -89,54 +103,72 @@ package struct ModelDirectory: Sendable {
     guard try Files.exists(path + "/tokenizer.json") else {
       throw ModelDirectoryError(at: path, without: "tokenizer.json")
     }
+    let bytes = try Files.read(path + "/tokenizer.json", limit: Limits.tokenizerBytes)
+    guard !isPointer(bytes) else { throw ModelDirectoryError.pointer(path: path, file: "tokenizer.json") }
     do {
-      return try Tokenizer(file: try Files.read(path + "/tokenizer.json", limit: Limits.tokenizerBytes))
-    } catch let error as TokenizerError {
+      return try Tokenizer(file: bytes)
+    } catch {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
   }
 
-  /// The template that the directory suggests.
+  // MARK: The chat template
+
+  /// The files that decide how the directory's own chat template renders.
   ///
-  /// - Throws: if a file cannot be read.
-  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
-    let source = try Self.chatTemplate(at: path)
-    let template = ChatTemplate.guess(tokenizer: tokenizer, source: source)
-    return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
+  /// - Throws: if one cannot be read.
+  package static func templateFiles(at path: String) throws -> ModelTemplate.Files {
+    func text(_ name: String, _ limit: Int) throws -> String? {
+      let file = path + "/" + name
+      return try Files.exists(file) ? Files.readText(file, limit: limit) : nil
+    }
+    func json(_ name: String) throws -> JSON? {
+      guard let text = try text(name, Limits.tokenizerConfigBytes) else { return nil }
+      do { return try JSON.parse(Array(text.utf8)) } catch {
+        throw ModelDirectoryError.unreadable(path: path, problem: "\(name): \(error)")
+      }
+    }
+    return ModelTemplate.Files(
+      jinja: try text("chat_template.jinja", Limits.chatTemplateBytes),
+      configuration: try json("tokenizer_config.json"),
+      specialTokens: try json("special_tokens_map.json"))
   }
 
-  /// A directory's own chat template, as text; nil if it has none.
+  /// The text of a directory's own chat template; nil if it has none.
   ///
-  /// - Throws: if a file cannot be read.
+  /// - Throws: if a file cannot be read, or has templates without a default.
   package static func chatTemplate(at path: String) throws -> String? {
-    let configuration = path + "/tokenizer_config.json"
-    if try Files.exists(configuration),
-      let source = try ChatTemplate.source(
-        tokenizerConfig: try Files.read(configuration, limit: Limits.tokenizerConfigBytes))
-    {
-      guard source.utf8.count <= Limits.chatTemplateBytes else {
-        throw ModelDirectoryError.unreadable(
-          path: path,
-          problem: "the chat template in tokenizer_config.json has \(source.utf8.count) bytes, expected at most "
-            + "\(Limits.chatTemplateBytes)")
-      }
-      return source
-    }
-    let file = path + "/chat_template.jinja"
-    return try Files.exists(file) ? Files.readText(file, limit: Limits.chatTemplateBytes) : nil
+    try ModelTemplate.source(try templateFiles(at: path))?.text
   }
 
   // MARK: Weights
 
   /// The names of the weight files, sorted.
   private func shardNames() throws -> (names: [String], index: SafeTensorsIndex?) {
+    guard try !Files.exists(path + "/adapter_config.json") else {
+      throw ModelDirectoryError.ambiguous(
+        path: path, found: "a model, and an adapter (adapter_config.json)",
+        remedy: "Programs differ in whether they add the adapter. Merge it into the model, or remove its files")
+    }
     let indexPath = path + "/model.safetensors.index.json"
     if try Files.exists(indexPath) {
       let index = try SafeTensorsIndex(try Files.read(indexPath, limit: Limits.weightIndexBytes))
+      guard try index.files.contains("model.safetensors") || !Files.exists(path + "/model.safetensors") else {
+        throw ModelDirectoryError.ambiguous(
+          path: path,
+          found: "model.safetensors, and model.safetensors.index.json, which names other files: "
+            + "\(index.files.prefix(3).joined(separator: ", "))\(index.files.count > 3 ? ", …" : "")",
+          remedy: "Programs differ in which of the two they load. Remove the one that is not the model")
+      }
       return (index.files, index)
     }
     guard try Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
     return (["model.safetensors"], nil)
+  }
+
+  /// Whether a file is what a repository has in place of a large file that was not fetched.
+  private static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
+    bytes.starts(with: Array("version https://git-lfs".utf8))
   }
 
   /// All parameters as float32, in the order of `layout`.
@@ -149,11 +181,17 @@ package struct ModelDirectory: Sendable {
         throw ModelDirectoryError.missing(path: path, file: name)
       }
       let files = try names.map { try MappedFile(path + "/" + $0) }
+      for (name, file) in zip(names, files) where Self.isPointer(file.bytes) {
+        throw ModelDirectoryError.pointer(path: path, file: name)
+      }
       let headers = try zip(names, files).map { (name: $0, header: try SafeTensorsHeader($1.bytes)) }
       let plan = try LoadPlan(layout, shards: headers, index: index)
       let parameters = Floats(count: layout.count)
       for (shard, file) in files.enumerated() {
         try parameters.withUnsafeBuffer { try plan.copy(shard: shard, from: file.bytes, to: $0) }
+      }
+      for (shard, file) in files.enumerated() {
+        try parameters.withUnsafeBuffer { try plan.compare(shard: shard, from: file.bytes, with: $0) }
       }
       return parameters
     } catch let error as WeightsError {

@@ -89,10 +89,40 @@ package struct GenerationSettings: SettingGroup {
   package func problems(taking names: [String]) -> [String] { sampling.problems(taking: names) }
 }
 
+/// `prompt` renders questions as a run does.
+package struct PromptSettings: SettingGroup {
+  package var rendering = RunSettings()
+  package var isShowingIDs = false
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.rendering }
+
+  package init() {}
+
+  package func problems(taking names: [String]) -> [String] { rendering.problems(taking: names) }
+}
+
 /// `tokenize`.
 package struct TokenizeSettings: SettingGroup {
   package var model = ""
   package var isDecoding = false
+
+  package init() {}
+}
+
+/// `import`.
+package struct ImportSettings: SettingGroup {
+  /// A .gguf file.
+  package var model = ""
+  /// The directory that is made.
+  package var out = ""
+  package var weights = Weights.exact
+
+  /// How the weights are stored.
+  package enum Weights: String, Sendable, CaseIterable {
+    /// The smallest type that has every value of the file.
+    case exact
+    case float32, bfloat16
+  }
 
   package init() {}
 }

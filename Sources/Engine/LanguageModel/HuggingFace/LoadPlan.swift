@@ -23,6 +23,9 @@ package struct LoadPlan: Sendable {
     package var name: String
     package var fileBytes: Int
     package var copies: [Copy]
+    /// Tensors that have no place of their own, and must be equal to what is in that of another: a stored head of a
+    /// model whose head is its embedding.
+    package var copiesOfOthers: [Copy] = []
   }
 
   package let shards: [Shard]
@@ -42,6 +45,8 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
     case misplaced(tensor: String, index: String, found: String?)
     case notFinite(tensor: String, index: Int, value: Float)
     case fileChanged(shard: String, planned: Int, found: Int)
+    /// The configuration says that two tensors are one, and they differ.
+    case notTied(tensor: String, to: String, index: Int, found: Float, expected: Float)
   }
 
   package let problems: [Problem]
@@ -74,6 +79,10 @@ extension WeightsError.Problem: CustomStringConvertible {
       "tensor \"\(tensor)\" has \(value) at element \(index); weights must be finite. Did training diverge?"
     case .fileChanged(let shard, let planned, let found):
       "\(shard) has \(found) bytes; it had \(planned) when its header was read. Is another program writing to it?"
+    case .notTied(let tensor, let other, let index, let found, let expected):
+      "according to tie_word_embeddings, tensor \"\(tensor)\" is \"\(other)\", but at element \(index) they have "
+        + "\(found) and \(expected). Set tie_word_embeddings to false if the model has a head of its own, or remove "
+        + "the tensor"
     }
   }
 }
@@ -85,9 +94,8 @@ extension LoadPlan {
   ///   - layout: the model's tensors.
   ///   - shards: the headers of all files, in any order.
   ///   - index: if there is one, the files must agree with it.
-  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model. A
-  ///   tied head that is stored in addition to the embedding is ignored, and so are the tables of rotary frequencies
-  ///   that old checkpoints store.
+  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model.
+  ///   The tables of rotary frequencies that old checkpoints store are ignored.
   package init(
     _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
   ) throws(WeightsError) {
@@ -97,6 +105,12 @@ extension LoadPlan {
     for tensor in layout.tensors {
       switch contents.copy(for: tensor) {
       case .success(let (copy, shard)): planned[shard].copies.append(copy)
+      case .failure(let error): problems += error.problems
+      }
+    }
+    if let head = layout.tiedHead, contents.has(head.name) {
+      switch contents.copy(for: head) {
+      case .success(let (copy, shard)): planned[shard].copiesOfOthers.append(copy)
       case .failure(let error): problems += error.problems
       }
     }
@@ -131,6 +145,8 @@ private struct Contents {
     }
   }
 
+  func has(_ tensor: String) -> Bool { places[tensor] != nil }
+
   func copy(for tensor: ParameterTensor) -> Result<(LoadPlan.Copy, shard: Int), WeightsError> {
     guard let (shard, entry) = places[tensor.name] else {
       return .failure(WeightsError(problems: [.missing(tensor: tensor.name, shape: tensor.shape)]))
@@ -147,7 +163,7 @@ private struct Contents {
   }
 
   func unexpected(in layout: ParameterLayout) -> [WeightsError.Problem] {
-    let known = Set(layout.tensors.map(\.name))
+    let known = Set((layout.tensors + [layout.tiedHead].compactMap { $0 }).map(\.name))
     return shards.flatMap { shard in
       shard.header.entries.filter { !known.contains($0.name) && !Self.isHarmless($0.name) }
         .map { .unexpected(tensor: $0.name, shard: shard.name) }
@@ -161,10 +177,17 @@ private struct Contents {
     }
   }
 
-  /// Tensors that carry no information: a tied head, and rotary frequencies, which follow from the configuration. (An
-  /// untied head is in the layout, so it does not get here.)
-  private static func isHarmless(_ name: String) -> Bool {
-    name == "lm_head.weight" || name.hasSuffix(".rotary_emb.inv_freq")
+  /// Tensors that carry no information: rotary frequencies, which follow from the configuration.
+  private static func isHarmless(_ name: String) -> Bool { name.hasSuffix(".rotary_emb.inv_freq") }
+}
+
+extension ParameterLayout {
+  /// The head of a model whose head is its embedding, as files can store it in addition.
+  fileprivate var tiedHead: ParameterTensor? {
+    guard head == embedding else { return nil }
+    var tensor = tensors[embedding]
+    tensor.name = "lm_head.weight"
+    return tensor
   }
 }
 
@@ -197,19 +220,48 @@ extension LoadPlan {
     guard problems.isEmpty else { throw WeightsError(problems: problems) }
   }
 
+  /// Compares what one shard stores a second time with the parameters, after all shards were copied.
+  /// - Throws: every tensor that differs from its twin, with the first such element.
+  package func compare(
+    shard: Int, from file: UnsafeRawBufferPointer, with parameters: UnsafeMutableBufferPointer<Float>
+  ) throws(WeightsError) {
+    var problems: [WeightsError.Problem] = []
+    for copy in shards[shard].copiesOfOthers {
+      let source = UnsafeRawBufferPointer(rebasing: file[copy.bytes])
+      let twin = UnsafeMutableBufferPointer(rebasing: parameters[copy.tensor.range])
+      let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: twin.count)
+      defer { values.deallocate() }
+      _ = widen(source, copy.type, to: values)
+      guard let index = values.indices.first(where: { values[$0] != twin[$0] }) else { continue }
+      problems.append(
+        .notTied(
+          tensor: copy.tensor.name, to: ParameterLayout.embeddingName, index: index, found: values[index],
+          expected: twin[index]))
+    }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+  }
+
   /// The parameters of a model whose files are all in memory, in the order of `shards`.
   package func load(_ files: [[UInt8]]) throws(WeightsError) -> [Float] {
     precondition(files.count == shards.count, "\(files.count) files for \(shards.count) shards")
     var parameters = Array(repeating: Float(0), count: parameterCount)
+    try forEach(files, &parameters, copy(shard:from:to:))
+    try forEach(files, &parameters, compare(shard:from:with:))
+    return parameters
+  }
+
+  private func forEach(
+    _ files: [[UInt8]], _ parameters: inout [Float],
+    _ step: (Int, UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Float>) throws(WeightsError) -> Void
+  ) throws(WeightsError) {
     for (shard, file) in files.enumerated() {
       let result = file.withUnsafeBytes { file in
         parameters.withUnsafeMutableBufferPointer { parameters in
-          Result { () throws(WeightsError) in try copy(shard: shard, from: file, to: parameters) }
+          Result { () throws(WeightsError) in try step(shard, file, parameters) }
         }
       }
       try result.get()
     }
-    return parameters
   }
 }
 
