@@ -17,7 +17,7 @@ package enum SettingTable {
       \OperationSettings.run, \LookSettings.run, \PretrainingSettings.run, \LoadSettings.run),
     Setting(
       "model", .text("DIR|FILE"),
-      "Hugging Face model directory, or a GGUF file, or builtin, the small model that comes with ttrl",
+      "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
       \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \BenchmarkSettings.model,
       \BroadcastSettings.model),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
