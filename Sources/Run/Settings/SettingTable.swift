@@ -288,7 +288,7 @@ package enum SettingTable {
 
   private static let looking: [Setting] = [
     Setting(
-      "out", .text("FILE|DIR"), "report: where the page of several runs is written; import: the directory that is made",
+      "out", .text("FILE|DIR"), "import: the directory that is made; report: where the page of several runs is written",
       \LookSettings.out, \ImportSettings.out),
     Setting(
       "weights", .choice, "import: the type of the weights; exact is the smallest that has every value of the file",
