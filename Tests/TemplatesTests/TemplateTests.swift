@@ -41,6 +41,7 @@ import Testing
   @Test(arguments: [
     ("a\n{% if x %}", "line 2, column 11: the template ends within a statement; expected {% endif %}"),
     ("{{ 1 +\n }}", "line 2, column 2: unexpected }}, expected a value"),
+    ("{% if 1 if 2 %}{% endif %}", "line 1, column 9: unexpected \"if\", expected %}"),
     ("\n\n {% include 'x' %}", "line 3, column 5: the statement include, which ttrl does not reproduce"),
     ("{{ 'x' | wordwrap(3) }}", "line 1, column 10: the filter wordwrap, which ttrl does not reproduce"),
     ("{{ raise_exception('Only one turn.') }}", "the template refuses these messages: Only one turn."),
