@@ -9,7 +9,7 @@ import tempfile
 import pages
 import questions
 
-SETS_SHA256 = "47663e162c217969bc5e4319aa9329c4b63e0910fcfc27992a38226ced69546b"
+SETS_SHA256 = "fe588f1a979e93f9f6618c141c8dc8835523cba2eb49042b7fb857882c6840c3"
 
 
 def check_questions():

@@ -18,11 +18,15 @@ FACTORS = ((5, 9), (9, 9), (9, 25))
 
 # The examples that come before each question, in the form in which the model shall answer. The vote needs "the answer
 # is" (docs/answers.md). The text before it is the room to reason: the sum itself, one step after the other.
+# There is an example of each operation and of each number of steps: with an example of subtraction only, the base model
+# subtracts in every word problem.
 EXAMPLES = [
     ("14 + 23", "14 + 23 = 37. The answer is 37."),
-    ("Tom has 15 cards and gives away 6. How many cards are left?", "15 - 6 = 9. The answer is 9."),
-    ("Ann buys 4 pens for 3 dollars each and a bag for 5 dollars. How much does Ann pay?",
-     "4 * 3 = 12. 12 + 5 = 17. The answer is 17."),
+    ("12 + 5 + 9", "12 + 5 = 17. 17 + 9 = 26. The answer is 26."),
+    ("Eva has 13 cups and gets 8 more. How many cups does Eva have now?", "13 + 8 = 21. The answer is 21."),
+    ("Tom has 15 keys and gives away 6. How many keys are left?", "15 - 6 = 9. The answer is 9."),
+    ("Ann has 11 nuts, buys 7 more and gives away 4. How many nuts does Ann have?",
+     "11 + 7 = 18. 18 - 4 = 14. The answer is 14."),
 ]
 FORM = "Question: {}\nWork:"
 TEMPLATE = "".join(f"{FORM.format(*example)} {example[1]}\n" for example in EXAMPLES) + FORM.format("{question}")
