@@ -87,12 +87,12 @@ extension EndToEnd {
         if: Python.has("torch", "transformers", "gguf", "safetensors"),
         "no Python with torch, transformers and gguf; name one with TTRL_PYTHON"))
     func `the gguf package and transformers agree with every import`() throws {
+      let script = Program.packageRoot.appendingPathComponent("scripts/gguf").path
       let outcome = try Program.run(
-        [Program.packageRoot.appendingPathComponent("scripts/gguf").path, "--types"]
-          + ["llama", "qwen2", "sentencepiece"].map(Self.fixture),
-        program: Python.path, environment: ["TTRL": Program.path()], within: 300)
+        [script] + ["llama", "qwen2", "sentencepiece"].map(Self.fixture), program: Python.path,
+        environment: ["TTRL": Program.path()], within: 600)
       #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
-      #expect(outcome.output.split(separator: "\n").count == 16)
+      #expect(outcome.output.matches(of: /numbers equal.*equal logits.*greedy texts equal/).count == 3)
     }
   }
 }

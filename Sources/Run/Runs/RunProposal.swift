@@ -60,7 +60,12 @@ package struct RunProposal: Sendable {
     return true
   }
 
-  private static func evaluationSamples(least: UInt32) -> Halving { { half(&$0.evaluationSamples, least: least) } }
+  private static func evaluationSamples(least: UInt32) -> Halving {
+    { settings in
+      let samples = settings.evaluation == .full || settings.evaluateEvery > 0
+      return samples && half(&settings.evaluationSamples, least: least)
+    }
+  }
   private static func newTokens(least: Int32) -> Halving { { half(&$0.maxNewTokens, least: least) } }
   private static func steps(least: UInt32) -> Halving { { half(&$0.method.steps, least: least) } }
   private static func prompts(least: Int) -> Halving { { half(&$0.method.promptsPerStep, least: least) } }

@@ -17,7 +17,7 @@ package enum SettingTable {
       \OperationSettings.run, \LookSettings.run, \PretrainingSettings.run, \LoadSettings.run),
     Setting(
       "model", .text("DIR|FILE"),
-      "Hugging Face model directory, or a GGUF file, or builtin, the small model that comes with ttrl",
+      "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
       \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \BenchmarkSettings.model,
       \BroadcastSettings.model),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
@@ -288,7 +288,7 @@ package enum SettingTable {
 
   private static let looking: [Setting] = [
     Setting(
-      "out", .text("FILE|DIR"), "report: where the page of several runs is written; import: the directory that is made",
+      "out", .text("FILE|DIR"), "import: the directory that is made; report: where the page of several runs is written",
       \LookSettings.out, \ImportSettings.out),
     Setting(
       "weights", .choice, "import: the type of the weights; exact is the smallest that has every value of the file",

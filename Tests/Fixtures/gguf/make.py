@@ -7,8 +7,11 @@
 #   sentencepiece.gguf a Llama model with a sentencepiece vocabulary
 #   expected.json      for each model: a hash of the bits of each tensor, under its name in a model directory
 #
+# It also writes files from which the fuzzer starts (../fuzzing/gguf).
+#
 # Run: python make.py (it writes into its own folder). All numbers are drawn with a fixed seed.
 
+import hashlib
 import json
 import pathlib
 
@@ -181,3 +184,71 @@ expected = {
     "sentencepiece": model("sentencepiece", "llama", 4, 4, 16, False, ["F16", "Q5_1"]),
 }
 (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def smallest(architecture, sentencepiece=False, kind=Type.F16, change=lambda writer: None):
+    """A model of a few bytes, for the fuzzer to start from."""
+    path = FOLDER / "smallest.gguf"
+    writer = gguf.GGUFWriter(path, architecture)
+    tokens = ["<u>", "a", "b", "ab", "<e>", "Ġ"]
+    writer.add_tokenizer_model("llama" if sentencepiece else "gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([2, 1, 1, 1, 3, 1])
+    if sentencepiece:
+        writer.add_token_scores([0.0, -1.0, -2.0, -3.0, 0.0, -5.0])
+    else:
+        writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(4)
+    writer.add_block_count(1)
+    writer.add_context_length(16)
+    writer.add_embedding_length(4)
+    writer.add_feed_forward_length(4)
+    writer.add_head_count(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    change(writer)
+    suffixes = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
+    for name in ["token_embd"] + [f"blk.0.{suffix}" for suffix in suffixes]:
+        values = random.standard_normal((6 if name == "token_embd" else 4, 4)).astype("<f4")
+        writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
+    norms = ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "output_norm.weight"]
+    if architecture == "qwen3":
+        norms += ["blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight"]
+    if architecture == "qwen2":
+        norms += [f"blk.0.attn_{part}.bias" for part in "qkv"]
+    for name in norms:
+        writer.add_tensor(name, np.ones(4, "<f4"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def yarn(writer):
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(4.0)
+
+
+def lists(writer):
+    writer.add_array("general.tags", ["a", "b"])
+    writer.add_chat_template("{{ messages[0]['content'] }}")
+    writer.add_add_bos_token(False)
+
+
+def write_seeds():
+    """Valid files, and two that are refused, under the names that a fuzzer gives."""
+    folder = FOLDER.parent / "fuzzing" / "gguf"
+    folder.mkdir(exist_ok=True)
+    seeds = [
+        smallest("llama"), smallest("llama", sentencepiece=True), smallest("qwen2"), smallest("qwen3", kind=Type.BF16),
+        smallest("llama", kind=Type.F32, change=yarn), smallest("qwen3", change=lists), smallest("gemma3"),
+    ]
+    seeds.append(seeds[0][:300])
+    for seed in seeds:
+        (folder / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
+
+
+write_seeds()
