@@ -238,15 +238,11 @@ def every_character():
 
 
 def token_numbers(library, text, source, bound):
-    """The tokens of a text; some of them left out, some replaced, so that characters break."""
+    """The tokens of a text; some of them left out, some replaced, so that characters break; random tokens."""
     ids = library.encode(text, add_special_tokens=False).ids
     broken = [id for id in ids if source.random() < 0.8]
     return [ids, broken, [id if source.random() < 0.7 else source.randrange(bound) for id in ids],
             [source.randrange(bound) for _ in range(source.randrange(12))]]
-
-
-def bound(file):
-    return max([*file["model"]["vocab"].values(), *(token["id"] for token in file["added_tokens"])]) + 1
 
 
 def lines(path):
@@ -269,8 +265,10 @@ def main(command, *arguments):
     library = Tokenizer.from_file(path)
     if command == "ids":
         source = random.Random(arguments[0])
+        # Not from the file: the library gives a token that is in the vocabulary the vocabulary's number.
+        bound = max(library.get_vocab().values()) + 1
         for line in sys.stdin:
-            for ids in token_numbers(library, json.loads(line)["text"], source, bound(file)):
+            for ids in token_numbers(library, json.loads(line)["text"], source, bound):
                 print(json.dumps({"ids": ids}))
         return
     _, *others = arguments
