@@ -36,7 +36,7 @@ private struct Case: Sendable, CustomTestStringConvertible {
     "\"\"",
     "\\textbf{}", "\\color{red}{}", "\\begin{pmatrix}\\end{pmatrix}", ",",
   ])
-  func `a box without content is no answer, and an earlier one with content is`(_ content: String) {
+  func `a box without content is not an answer, and an earlier one with content is`(_ content: String) {
     for kind in AnswerKind.allCases {
       #expect(extractAnswer(from: "\\boxed{\(content)}", kind: kind) == nil)
       #expect(extractAnswer(from: "The answer is \\boxed{\(content)}.", kind: kind) == nil)

@@ -73,7 +73,7 @@ private let keptWords: [(String, String)] = [
 ]
 
 @Suite struct UnitTests {
-  @Test(arguments: droppedUnits) func `a unit of the list is no part of the answer`(_ left: String, _ right: String) {
+  @Test(arguments: droppedUnits) func `a unit of the list is not part of the answer`(_ left: String, _ right: String) {
     let key = answerKey(left, kind: .math)
     #expect(key == answerKey(right, kind: .math), "\(key.text)")
     #expect(!key.isLexical, "\(key.text)")

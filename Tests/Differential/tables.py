@@ -59,7 +59,7 @@ def parametrized(function):
                 continue
             fields = dict(zip(names, row))
             verdict = fields.get("expected", fields.get("result"))
-            # Looser modes of a grader are no claims about answers.
+            # Looser modes of a grader claim nothing about answers.
             if "gold" in fields and "pred" in fields and verdict in (0, 1) and fields.get("strict", True):
                 if not fields.get("allow_set_relation_comp"):
                     yield fields["gold"], fields["pred"], bool(verdict), True
@@ -152,9 +152,9 @@ CLASSES = [
     ("convention", "an answer is in a box or behind a phrase", "c8edd39e 0d54ad58 dbe79068 91af0175 bb34f681 fab40f4e"),
     ("convention", "an answer is in a box or behind a phrase", "6d612aec 6afd84c4"),
     ("convention", "boxes that are not joined in one sentence: the last one", "436aac03 668efc35 b365bc3c aca64ba8"),
-    ("convention", "a word that is no unit is part of the answer", "a74cc63c f26afea3"),
+    ("convention", "a word that is not a unit is part of the answer", "a74cc63c f26afea3"),
     ("convention", "names order the values, and bare values are a list", "4725c9f6 d6f15e48 b37ec608"),
-    ("convention", "a tuple is no set, and a matrix is no list", "202f6f51 46d28b9d"),
+    ("convention", "a tuple is not a set, and a matrix is not a list", "202f6f51 46d28b9d"),
     ("convention", "an equation that is not solved for a name stays one", "fe91b10e 5dc5e640 2cb6760f 047e525c"),
     ("convention", "an equation that is not solved for a name stays one", "d32e02c2 a7e2eef9"),
     ("convention", "a time of day is compared as it is written", "3d2b38b0 d4196e6d"),

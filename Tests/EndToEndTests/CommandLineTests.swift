@@ -232,7 +232,8 @@ extension EndToEnd {
       if let isRight { #expect(output.contains("\"label_accuracy\":\(isRight ? "1.0" : "0.0")"), "\(output)") }
     }
 
-    @Test(arguments: ["[\"5\"]", "true", "{}"]) func `vote and grade refuse what is no answer`(_ truth: String) throws {
+    @Test(arguments: ["[\"5\"]", "true", "{}"])
+    func `vote and grade refuse what is not an answer`(_ truth: String) throws {
       for (command, line) in [
         ("vote", #"{"responses": ["\\boxed{5}"], "answer": \#(truth)}"#),
         ("grade", #"{"reference": "5", "answer": \#(truth)}"#),

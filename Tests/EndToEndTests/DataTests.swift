@@ -35,7 +35,7 @@ extension EndToEnd {
       #expect(table.output == #"{"id":"2","prompt":"Capital?\nA) Rome\nB) Oslo","answer":"B","kind":"choice"}"# + "\n")
     }
 
-    @Test func `an empty answer is no truth that nothing can match`() throws {
+    @Test func `an empty answer is not a truth`() throws {
       let data = scratch.write(
         "{\"prompt\":\"1a+2a\",\"answer\":null}\n{\"prompt\":\"3\",\"answer\":\"\"}\n", to: "q.jsonl")
       let outcome = try Program.run([

@@ -16,7 +16,7 @@ extension [Unicode.Scalar] {
 
   /// The pieces between occurrences of a part that is not empty.
   ///
-  /// - Parameter most: the number of splits; below 0 is no limit.
+  /// - Parameter most: the number of splits; a negative one means no limit.
   func pieces(_ part: [Unicode.Scalar], most: Int) -> [[Unicode.Scalar]] {
     var pieces: [[Unicode.Scalar]] = []
     var start = 0

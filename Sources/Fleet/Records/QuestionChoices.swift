@@ -108,7 +108,7 @@ struct QuestionChoices {
   private func options(meant written: String, isIndex: Bool) -> [Int] {
     let labelled = labels.indices.filter { labels[$0] == written }
     if !labelled.isEmpty { return labelled }
-    // Where options have numbers, a number is no index.
+    // If the options have numbers as labels, a number is a label and not an index.
     let hasNumbers = labels.contains { Int($0) != nil }
     let index = hasNumbers ? nil : Int(written).flatMap { texts.indices.contains($0) ? $0 : nil }
     if isIndex { return index.map { [$0] } ?? [] }

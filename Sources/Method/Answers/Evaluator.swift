@@ -212,7 +212,8 @@ extension Evaluator {
     return (coefficient, .product(rest))
   }
 
-  /// A product of constants as outside · ⁿ√radicand, with the smallest positive radicand. nil if it is no such root.
+  /// A product of constants as outside · ⁿ√radicand, with the smallest positive radicand; nil if it is not such
+  /// a root.
   mutating func surd(of constants: [Node]) throws(Unresolved) -> Surd? {
     guard !constants.isEmpty else { return nil }
     let image = try value(.product(constants))

@@ -83,7 +83,7 @@ extension Lexer {
 
   private func blanks(at offset: Int) -> Int {
     var count = 0
-    // Longer gaps are no part of a number.
+    // A longer gap ends the number.
     while count < 4, peek(offset + count) == " " { count += 1 }
     return count
   }

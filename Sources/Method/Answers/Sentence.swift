@@ -40,7 +40,7 @@ private func onlyVerb(in text: [UInt8]) -> Range<Int>? {
   return found
 }
 
-/// The words of letters that are no commands.
+/// The words of letters that are not commands.
 private func words(in text: [UInt8]) -> [Range<Int>] {
   var words: [Range<Int>] = []
   var position = 0

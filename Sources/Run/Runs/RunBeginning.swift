@@ -196,6 +196,7 @@ package enum RunBeginning {
     package var tokens = 0
   }
 
+  /// Reads a file and leaves out the questions that do not fit.
   ///
   /// - Parameter name: a path, or the name of a built-in set.
   /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.

@@ -21,6 +21,8 @@ package final class ResponseReader {
   private let settings: RunSettings
   /// The model's tokenizer, or why it cannot be used.
   private lazy var tokenizer = Result { try ModelDirectory(settings.model).tokenizer() }
+  /// nil without a tokenizer. It is made once, because it looks up the marks of thinking.
+  private lazy var text = try? ResponseText(tokenizer.get(), rule: settings.method.answers)
   private lazy var questions: [Question] = {
     let bytes = try? Files.read(directory.questions(.training))
     return (try? bytes.map { try Question.read($0) }) ?? nil ?? []
@@ -121,8 +123,8 @@ package final class ResponseReader {
   }
 
   private func answer(of trajectory: Trajectory) -> AnswerKey? {
-    guard case .success(let tokenizer) = tokenizer, let asked else { return nil }
-    return ResponseText(tokenizer, rule: settings.method.answers).answer(of: trajectory.tokens, to: asked)
+    guard let asked else { return nil }
+    return text?.answer(of: trajectory.tokens, to: asked)
   }
 
   private func prompt(_ ledger: Ledger, _ index: UInt32) throws(LedgerError) -> Prompt? {
