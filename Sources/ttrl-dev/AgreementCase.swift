@@ -79,8 +79,12 @@ struct AgreementCase {
     let groups = pick([1, 2])
     let heads = groups * pick([1, 2, 3])
     let dimension = pick([6, 8, 16, 24, 64])
-    let scaling = ModelConfiguration.RopeScaling(
-      factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: max(8, positions / 4))
+    let original = max(8, positions / 4)
+    let scaling =
+      random.index(below: 2) == 0
+      ? RotaryScaling.yarn(YaRNScaling(factor: 4, originalMaxPositions: original))
+      : .llama3(
+        Llama3Scaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: original))
     return ModelConfiguration(
       family: family, vocabularySize: 17 + random.index(below: 180), hiddenSize: pick([20, 32, 48, 96]),
       feedForwardSize: pick([33, 48, 160]), layerCount: 1 + random.index(below: 3), headCount: heads,

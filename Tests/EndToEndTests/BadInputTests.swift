@@ -167,6 +167,40 @@ extension EndToEnd {
         ["it is a run", "\(SmallRun.undisturbedDirectory)/checkpoints/step-000004"])
     }
 
+    /// What is added to a directory with the built-in model's files, and the words of the refusal.
+    static let additions: [(file: String, text: String, words: [String])] = [
+      (
+        "model.safetensors.index.json", #"{"weight_map": {"model.norm.weight": "model-1-of-2.safetensors"}}"#,
+        ["model.safetensors, and model.safetensors.index.json", "model-1-of-2.safetensors"]
+      ),
+      ("adapter_config.json", "{}", ["an adapter (adapter_config.json)"]),
+      (
+        "model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n",
+        ["model.safetensors is a Git LFS pointer", "git lfs pull"]
+      ),
+      (
+        "tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n",
+        ["tokenizer.json is a Git LFS pointer"]
+      ),
+      ("generation_config.json", #"{"eos_token_id": [2, 99999]}"#, ["generation_config.json: eos_token_id is 99999"]),
+    ]
+
+    @Test(arguments: additions)
+    func `a directory with a file that is not what it seems is refused`(
+      _ addition: (file: String, text: String, words: [String])
+    ) throws {
+      let cache = Scratch()
+      let made = try Program.run(
+        ["tokenize", "--model", "builtin"], environment: ["XDG_CACHE_HOME": cache.path])
+      try #require(made.status == 0, "\(made.errors)")
+      let base = try #require(try FileManager.default.contentsOfDirectory(atPath: cache.file("ttrl")).first)
+      let model = cache.file("ttrl/\(base)")
+      try Data(addition.text.utf8).write(to: URL(fileURLWithPath: model + "/" + addition.file))
+      let outcome = try Program.run(["generate", "--model", model, "--prompt", "1", "--max-new-tokens", "1"])
+      #expect(outcome.status == 1 && outcome.output.isEmpty)
+      for word in addition.words { #expect(outcome.errors.contains(word), "\(outcome.errors)") }
+    }
+
     // MARK: Memory
 
     @Test func `a run that does not fit into the memory that is left is refused with what would fit`() throws {

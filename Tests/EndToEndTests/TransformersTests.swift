@@ -53,6 +53,21 @@ extension EndToEnd {
         "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
         """
       ), ("Qwen3ForCausalLM", "qwen3", "\"tie_word_embeddings\": true, \"head_dim\": 16"),
+      (
+        "Qwen3ForCausalLM", "qwen3",
+        """
+        "tie_word_embeddings": true, "head_dim": 16, "rope_theta": 1000000.0, "rope_scaling": {"rope_type": "yarn",
+        "factor": 4.0, "original_max_position_embeddings": 32}
+        """
+      ),
+      (
+        "MistralForCausalLM", "mistral",
+        """
+        "sliding_window": null, "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0}, "rope_scaling":
+        {"rope_type": "yarn", "rope_theta": 5000.0, "factor": 16.0, "original_max_position_embeddings": 20,
+        "beta_fast": 3.0, "beta_slow": 0.4, "truncate": false, "mscale": 1.0, "mscale_all_dim": 0.3}
+        """
+      ),
       ("MistralForCausalLM", "mistral", "\"tie_word_embeddings\": false, \"sliding_window\": null"),
     ]
 

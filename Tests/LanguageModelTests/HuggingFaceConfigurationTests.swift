@@ -3,6 +3,7 @@
 import Base
 import Foundation
 import LanguageModel
+import Tensors
 import Testing
 
 @Suite struct HuggingFaceConfigurationTests {
@@ -30,7 +31,7 @@ import Testing
       _ = try CheckpointConfiguration(config: config(changes))
       return []
     } catch {
-      guard case .problems(let problems) = error else { return [] }
+      guard case .problems(let problems, _) = error else { return [] }
       return problems
     }
   }
@@ -60,9 +61,123 @@ import Testing
     ])
     #expect(old == new)
     #expect(old.ropeTheta == 500000)
-    let expected = ModelConfiguration.RopeScaling(
-      factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 64)
-    #expect(old.ropeScaling == expected)
+    let expected = Llama3Scaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 64)
+    #expect(old.ropeScaling == .llama3(expected))
+  }
+
+  @Test func `rope_scaling counts beside rope_parameters that say nothing else, as in transformers 5`() throws {
+    let plain: JSON = ["rope_type": "default", "rope_theta": 500000]
+    for type in ["llama3", "yarn"] {
+      var scaling: JSON = ["rope_type": .string(type), "factor": 8, "original_max_position_embeddings": 64]
+      if type == "llama3", case .object(let members) = scaling {
+        scaling = .object(members + [.init("low_freq_factor", 1), .init("high_freq_factor", 4)])
+      }
+      let alone = try Self.read([("rope_scaling", scaling), ("rope_theta", 500000)])
+      #expect(alone.ropeScaling != nil && alone.ropeTheta == 500000)
+      #expect(
+        try Self.read([("rope_scaling", scaling), ("rope_parameters", plain), ("rope_theta", 500000)]) == alone)
+      #expect(try Self.read([("rope_scaling", [:]), ("rope_parameters", scaling), ("rope_theta", 500000)]) == alone)
+      #expect(
+        try Self.read([("rope_scaling", scaling), ("rope_parameters", scaling), ("rope_theta", 500000)]) == alone)
+    }
+  }
+
+  @Test func `the keys of YaRN have the defaults of transformers`() throws {
+    func yarn(_ more: [JSON.Member]) throws -> RotaryScaling? {
+      let members: [JSON.Member] = [.init("type", "yarn"), .init("factor", 4)] + more
+      return try Self.read([("rope_scaling", .object(members))]).ropeScaling
+    }
+    // max_position_embeddings is 2048; 0.1 · ln 4 + 1.
+    let scaling = YaRNScaling(factor: 4, originalMaxPositions: 2048)
+    #expect(try yarn([]) == .yarn(scaling))
+    #expect(scaling.betaFast == 32 && scaling.betaSlow == 1 && scaling.truncates)
+    #expect(abs(scaling.attentionFactor - 1.1386294361119891) < 1e-15)
+    #expect(
+      try yarn([
+        .init("beta_fast", 0), .init("beta_slow", .null), .init("mscale", 2), .init("finetuned", true),
+        .init("original_max_position_embeddings", 2048),
+      ]) == .yarn(scaling), "one of the two scales alone has no effect")
+    let other = YaRNScaling(
+      factor: 4, originalMaxPositions: 100, betaFast: 16, betaSlow: 2, scales: (each: 1, all: 0.5), truncates: false)
+    #expect(
+      try yarn([
+        .init("beta_fast", 16), .init("beta_slow", 2), .init("mscale", 1), .init("mscale_all_dim", .double(0.5)),
+        .init("original_max_position_embeddings", 100), .init("truncate", false),
+      ]) == .yarn(other))
+    #expect(abs(other.attentionFactor - 1.1386294361119891 / 1.0693147180559945) < 1e-15)
+    #expect(
+      try yarn([.init("attention_factor", .double(1.5)), .init("mscale", 1), .init("mscale_all_dim", 1)])
+        == .yarn(YaRNScaling(factor: 4, originalMaxPositions: 2048, attentionFactor: 1.5)))
+  }
+
+  @Test func `Python's name of a type is accepted`() throws {
+    for key in ["dtype", "torch_dtype"] {
+      let config = try CheckpointConfiguration(config: Self.config([(key, "torch.bfloat16")]))
+      #expect(config.weightType == .bfloat16)
+    }
+  }
+
+  /// Two keys, and the two names that the refusal must have.
+  static let conflicts: [(changes: [(String, JSON?)], keys: [String])] = [
+    (
+      [("rope_theta", 10000), ("rope_parameters", ["rope_theta": 500000])],
+      ["rope_theta", "rope_parameters.rope_theta"]
+    ),
+    (
+      [("rope_theta", 10000), ("rope_scaling", ["rope_type": "default", "rope_theta": 500000])],
+      ["rope_theta", "rope_scaling.rope_theta"]
+    ),
+    // transformers 5 uses 10000 here.
+    (
+      [("rope_scaling", ["rope_type": "yarn", "factor": 4]), ("rope_parameters", ["rope_theta": 500000])],
+      ["the default of rope_theta beside rope_scaling", "rope_parameters.rope_theta"]
+    ),
+    (
+      [("rope_scaling", ["type": "yarn", "factor": 4]), ("rope_parameters", ["rope_type": "yarn", "factor": 8])],
+      ["rope_scaling", "rope_parameters"]
+    ),
+    (
+      [("rope_scaling", ["type": "default"]), ("rope_parameters", ["rope_type": "yarn", "factor": 8])],
+      ["rope_scaling", "rope_parameters"]
+    ),
+    (
+      [("rope_scaling", ["type": "default", "rope_type": "yarn", "factor": 4])],
+      ["rope_scaling.type", "rope_scaling.rope_type"]
+    ),
+    (
+      [
+        ("rope_scaling", ["type": "yarn", "factor": 4, "original_max_position_embeddings": 64]),
+        ("original_max_position_embeddings", 128),
+      ], ["original_max_position_embeddings", "rope_scaling.original_max_position_embeddings"]
+    ),
+    ([("dtype", "float32"), ("torch_dtype", "torch.bfloat16")], ["dtype", "torch_dtype"]),
+    ([("model_type", "qwen3")], ["model_type", "architectures"]),
+  ]
+
+  @Test(arguments: conflicts.indices)
+  func `what two keys say differently is refused by both names`(index: Int) {
+    let (changes, keys) = Self.conflicts[index]
+    let found = Self.problems(changes)
+    guard case .conflict(let key, _, let other, _)? = found.first, found.count == 1 else {
+      Issue.record("\(keys): \(found)")
+      return
+    }
+    #expect([key, other] == keys)
+  }
+
+  @Test func `a stop token beyond the vocabulary is a problem of the file that names it`() {
+    let config = Self.config([("eos_token_id", [2, 99999])])
+    func message(_ config: [UInt8], _ generation: String?) -> String {
+      do {
+        _ = try CheckpointConfiguration(config: config, generation: generation.map { Array($0.utf8) })
+        return ""
+      } catch { return "\(error)" }
+    }
+    let words = "eos_token_id is 99999, expected a token of the vocabulary, 0 to 319"
+    #expect(message(config, nil) == "config.json: " + words)
+    #expect(message(Self.config(), #"{"eos_token_id":[2,99999]}"#) == "generation_config.json: " + words)
+    #expect(message(config, #"{"eos_token_id":3}"#) == "", "the other file's tokens count")
+    #expect(message(Self.config(), #"{"bos_token_id":320}"#).hasPrefix("generation_config.json: bos_token_id is 320"))
   }
 
   @Test func `stop tokens come from generation_config, if it has any, one or several`() throws {
@@ -91,7 +206,17 @@ import Testing
     ([("use_sliding_window", true), ("sliding_window", 1024)], "sliding_window", true),
     ([("architectures", ["MistralForCausalLM"]), ("max_position_embeddings", 32768)], "sliding_window", true),
     ([("layer_types", ["full_attention", "sliding_attention"])], "layer_types[1]", true),
-    ([("rope_scaling", ["type": "yarn", "factor": 4])], "rope_scaling.rope_type", true),
+    ([("rope_scaling", ["type": "longrope", "factor": 4])], "rope_scaling.rope_type", true),
+    ([("rope_scaling", "yarn")], "rope_scaling", false),
+    ([("rope_scaling", ["type": "yarn", "factor": 0])], "rope_scaling.factor", false),
+    ([("rope_scaling", ["type": "yarn", "factor": 4, "truncate": 1])], "rope_scaling.truncate", false),
+    ([("rope_scaling", ["type": "yarn", "factor": 4, "long_factor": [1]])], "rope_scaling.long_factor", true),
+    ([("rope_scaling", ["factor": 4])], "rope_scaling.factor", true),
+    ([("rope_parameters", ["partial_rotary_factor": .double(0.5)])], "rope_parameters.partial_rotary_factor", true),
+    (
+      [("rope_parameters", ["full_attention": ["rope_type": "default", "rope_theta": 1_000_000]])],
+      "rope_parameters.full_attention", true
+    ),
     ([("rope_parameters", ["rope_type": "linear", "factor": 4])], "rope_parameters.rope_type", true),
     ([("rope_parameters", ["rope_type": "llama3"])], "rope_parameters.factor", false),
     ([("architectures", ["LlamaForCausalLM"]), ("attention_bias", true)], "attention_bias", true),
@@ -99,6 +224,18 @@ import Testing
     ([("quantization_config", ["quant_method": "awq"])], "quantization_config", true),
     ([("partial_rotary_factor", 0)], "partial_rotary_factor", true),
     ([("torch_dtype", "int8")], "torch_dtype", true),
+    ([("final_logit_softcapping", 30)], "final_logit_softcapping", true),
+    ([("attn_logit_softcapping", .double(50))], "attn_logit_softcapping", true),
+    ([("attention_multiplier", .double(0.0078125))], "attention_multiplier", true),
+    ([("residual_multiplier", .double(0.22))], "residual_multiplier", true),
+    ([("logits_scaling", 8)], "logits_scaling", true),
+    ([("logit_scale", .double(0.0625))], "logit_scale", true),
+    ([("query_pre_attn_scalar", 256)], "query_pre_attn_scalar", true),
+    ([("no_rope_layers", [1, 1, 0])], "no_rope_layers", true),
+    ([("use_qk_norm", true)], "use_qk_norm", true),
+    ([("num_local_experts", 8)], "num_local_experts", true),
+    ([("clip_qkv", .double(8))], "clip_qkv", true),
+    ([("hidden_activation", "gelu_pytorch_tanh")], "hidden_activation", true),
     ([("num_attention_heads", 3)], "hidden_size", false),
     ([("num_key_value_heads", 3)], "num_key_value_heads", false),
     ([("head_dim", 15)], "head_dim", false),
@@ -117,7 +254,7 @@ import Testing
       switch problem {
       case .unsupported(let found, _, _): isUnsupported && found == key
       case .malformed(let found, _, _): !isUnsupported && found == key
-      case .unknownArchitecture: false
+      case .unknownArchitecture, .conflict: false
       }
     }
     #expect(named, "\(key): \(Self.problems(changes))")
@@ -129,6 +266,20 @@ import Testing
     _ = try Self.read([("architectures", ["MistralForCausalLM"]), ("sliding_window", 2048)])
   }
 
+  @Test func `keys of other models with which nothing changes are accepted, and so are notes of tools`() throws {
+    let keys: [(String, JSON?)] = [
+      ("mlp_bias", false), ("final_logit_softcapping", .null), ("residual_multiplier", .double(1.0)),
+      ("logit_scale", 1),
+      ("no_rope_layers", [1, 1, 1]), ("use_mrope", false), ("hidden_act", "swish"), ("partial_rotary_factor", .null),
+      ("num_experts", 0), ("rope_scaling", .null), ("rope_parameters", [:]), ("pretraining_tp", 1),
+      ("unsloth_version", "2025.1"), ("initializer_range", .double(0.02)), ("use_cache", true),
+    ]
+    #expect(try Self.read(keys) == Self.read([]))
+    #expect(
+      try Self.read([("architectures", ["Qwen3ForCausalLM"]), ("use_qk_norm", true)])
+        == Self.read([("architectures", ["Qwen3ForCausalLM"])]))
+  }
+
   @Test func `all problems are reported at once`() {
     let problems = Self.problems([("hidden_size", nil), ("hidden_act", "relu"), ("vocab_size", "many")])
     #expect(problems.count == 3)
@@ -136,11 +287,22 @@ import Testing
 
   @Test(arguments: ModelConfiguration.Family.allCases)
   func `a configuration is the same after writing and reading`(family: ModelConfiguration.Family) throws {
+    let scalings: [RotaryScaling] = [
+      .llama3(.init(factor: 2, lowFrequencyFactor: 1.25, highFrequencyFactor: 3, originalMaxPositions: 17)),
+      .yarn(.init(factor: 3, originalMaxPositions: 17)),
+      .yarn(
+        .init(
+          factor: 3, originalMaxPositions: 17, betaFast: 9, betaSlow: 0.1, scales: (each: 0.3, all: 0.7),
+          truncates: false)),
+    ]
+    for scaling in [nil] + scalings.map(Optional.some) { try expectSameAfterWriting(family, scaling) }
+  }
+
+  private func expectSameAfterWriting(_ family: ModelConfiguration.Family, _ scaling: RotaryScaling?) throws {
     let model = ModelConfiguration(
       family: family, vocabularySize: 1000, hiddenSize: 96, feedForwardSize: 100, layerCount: 2, headCount: 6,
       keyValueHeadCount: 3, headDimension: 20, normEpsilon: 1e-5, ropeTheta: 123456.7,
-      ropeScaling: .init(factor: 2, lowFrequencyFactor: 1.25, highFrequencyFactor: 3, originalMaxPositions: 17),
-      maxPositions: 77, hasTiedEmbeddings: family == .qwen3, hasAttentionBias: family == .qwen2,
+      ropeScaling: scaling, maxPositions: 77, hasTiedEmbeddings: family == .qwen3, hasAttentionBias: family == .qwen2,
       hasQueryKeyNorm: family == .qwen3)
     for stops: [Int32] in [[], [3], [4, 3]] {
       let written = CheckpointConfiguration(model: model, bosToken: 1, eosTokens: stops, weightType: .bfloat16)

@@ -176,15 +176,47 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
       ])
   }
 
-  @Test func `a tied head that is stored nevertheless, and frequency tables, are ignored`() throws {
+  private static let tied: ParameterLayout = {
     var configuration = tiny
     configuration.hasTiedEmbeddings = true
-    let tied = ParameterLayout(configuration)
+    return ParameterLayout(configuration)
+  }()
+
+  /// A file of the tied model, with a head whose values are the embedding's, changed by `change`.
+  private static func fileWithHead(_ type: WeightType = .float32, _ change: (Int, Float) -> Float) -> [UInt8] {
+    let values = Array(parameters[..<tied.count])
+    let embedding = tied.tensors[tied.embedding]
+    let head = values[embedding.range].enumerated().map(change)
+    return SafeTensorsWriter(layout, type: type).file(values + head)
+  }
+
+  @Test(arguments: WeightType.allCases)
+  func `a tied head that is stored nevertheless is accepted if it equals the embedding`(type: WeightType) throws {
+    let bytes = Self.fileWithHead(type) { $1 }
+    #expect(try LoadPlan(Self.tied, shards: [("m", header(bytes))]).load([bytes]).count == Self.tied.count)
+  }
+
+  @Test func `a tied head that differs from the embedding is refused, in whichever shard it is`() throws {
+    let bytes = Self.fileWithHead { $0 == 7 ? $1 + 0.5 : $1 }
+    let expected = parameters[Self.tied.tensors[Self.tied.embedding].offset + 7]
+    let problem = WeightsError.Problem.notTied(
+      tensor: "lm_head.weight", to: "model.embed_tokens.weight", index: 7, found: expected + 0.5, expected: expected)
+    #expect(throws: WeightsError(problems: [problem])) {
+      try LoadPlan(Self.tied, shards: [("m", header(bytes))]).load([bytes])
+    }
+    let head = shard([layout.tensors[layout.head]])
+    let rest = shard(Self.tied.tensors)
+    for files in [[head, rest], [rest, head]] {
+      let plan = try LoadPlan(Self.tied, shards: files.enumerated().map { ("\($0.offset)", try header($0.element)) })
+      #expect(throws: WeightsError.self) { try plan.load(files) }
+    }
+  }
+
+  @Test func `frequency tables are ignored`() throws {
     var table = layout.tensors[1]
     table.name = "model.layers.0.self_attn.rotary_emb.inv_freq"
     let bytes = shard(layout.tensors + [table])
-    let loaded = try LoadPlan(tied, shards: [("m", header(bytes))]).load([bytes])
-    #expect(loaded == Array(parameters[..<tied.count]))
+    #expect(try LoadPlan(layout, shards: [("m", header(bytes))]).load([bytes]) == parameters)
   }
 
   @Test(arguments: [Float.nan, .infinity, -.infinity], WeightType.allCases)

@@ -23,7 +23,8 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
       ModelConfiguration(
         family: .llama, vocabularySize: 37, hiddenSize: 32, feedForwardSize: 48, layerCount: 2, headCount: 2,
         keyValueHeadCount: 2, headDimension: 16, normEpsilon: 1e-5, ropeTheta: 500,
-        ropeScaling: .init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32),
+        ropeScaling: .llama3(
+          .init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32)),
         maxPositions: 96, hasTiedEmbeddings: false, hasAttentionBias: false, hasQueryKeyNorm: false)
     case .qwen3:
       ModelConfiguration(

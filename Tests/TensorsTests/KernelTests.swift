@@ -95,7 +95,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     var random = choices(4)
     let count = 70
     let d = heads.dimension
-    let rotary = RotaryTable(positions: count, dimension: d, theta: 100, stretch: nil)
+    let rotary = RotaryTable(positions: count, dimension: d, theta: 100, scaling: nil)
     let pages = KeyValuePages(heads: heads, layers: 1)
     let rows = RowList(pages, capacity: 1)
     let table = PageTable(pages, positions: count)
@@ -172,7 +172,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     let finish = QueryKeyValueFinish(
       bias: Floats(random.floats(heads.width)), queryNorm: Floats(random.floats(24)),
       keyNorm: Floats(random.floats(24)), normEpsilon: 1e-6,
-      rotary: RotaryTable(positions: count, dimension: 24, theta: 100, stretch: nil))
+      rotary: RotaryTable(positions: count, dimension: 24, theta: 100, scaling: nil))
     let pages = KeyValuePages(heads: heads, layers: 1)
     let rows = RowList(pages, capacity: count)
     let table = PageTable(pages, positions: count)

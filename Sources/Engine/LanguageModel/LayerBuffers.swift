@@ -3,6 +3,7 @@
 // The trainer keeps some for the backward pass; the sampler overwrites all of them in the next layer of the same kind.
 // Every buffer has room for whole blocks (`roundedToBlocks`).
 
+import Base
 import Tensors
 
 struct LayerBuffers {

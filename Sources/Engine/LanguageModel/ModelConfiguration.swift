@@ -14,21 +14,6 @@ package struct ModelConfiguration: Sendable, Hashable {
     case qwen35 = "qwen3_5_text"
   }
 
-  /// Llama 3's stretching of the rotary frequencies for long contexts.
-  package struct RopeScaling: Sendable, Hashable {
-    package var factor: Float
-    package var lowFrequencyFactor: Float
-    package var highFrequencyFactor: Float
-    package var originalMaxPositions: Int
-
-    package init(factor: Float, lowFrequencyFactor: Float, highFrequencyFactor: Float, originalMaxPositions: Int) {
-      self.factor = factor
-      self.lowFrequencyFactor = lowFrequencyFactor
-      self.highFrequencyFactor = highFrequencyFactor
-      self.originalMaxPositions = originalMaxPositions
-    }
-  }
-
   /// How a layer mixes the positions of a sequence.
   package enum LayerKind: Sendable, Hashable, CaseIterable {
     /// Softmax attention over all earlier positions.
@@ -47,7 +32,7 @@ package struct ModelConfiguration: Sendable, Hashable {
   package var headDimension: Int  // D
   package var normEpsilon: Float
   package var ropeTheta: Float
-  package var ropeScaling: RopeScaling?
+  package var ropeScaling: RotaryScaling?
   package var maxPositions: Int
   /// The output head is the embedding matrix.
   package var hasTiedEmbeddings: Bool
@@ -69,7 +54,7 @@ package struct ModelConfiguration: Sendable, Hashable {
   package init(
     family: Family, vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layerCount: Int, headCount: Int,
     keyValueHeadCount: Int, headDimension: Int, normEpsilon: Float = 1e-6, ropeTheta: Float = 10000,
-    ropeScaling: RopeScaling? = nil, maxPositions: Int, hasTiedEmbeddings: Bool, hasAttentionBias: Bool,
+    ropeScaling: RotaryScaling? = nil, maxPositions: Int, hasTiedEmbeddings: Bool, hasAttentionBias: Bool,
     hasQueryKeyNorm: Bool, rotatedDimension: Int? = nil, hasOutputGates: Bool = false,
     hasZeroCentredNorms: Bool = false, layerKinds: [LayerKind]? = nil, deltaHeads: DeltaHeads? = nil
   ) {

@@ -57,10 +57,11 @@ package struct ParameterLayout: Sendable, Hashable {
     package var projections: [Int] { [queryKeyValue, outputGate, strength, decay] }
   }
 
-  package let family: ModelConfiguration.Family
+  let names: CheckpointNames
   package private(set) var tensors: [ParameterTensor] = []
   package private(set) var count = 0
   package let embedding: Int
+  static let embeddingName = "model.embed_tokens.weight"
   package let layers: [Layer]
   package let finalNorm: Int
   /// The output head; if it is tied to the embedding, this is the embedding.
@@ -68,8 +69,8 @@ package struct ParameterLayout: Sendable, Hashable {
 
   package init(_ c: ModelConfiguration) {
     var list = TensorList()
-    family = c.family
-    embedding = list.add("model.embed_tokens.weight", [c.vocabularySize, c.hiddenSize])
+    names = CheckpointNames(c.family)
+    embedding = list.add(Self.embeddingName, [c.vocabularySize, c.hiddenSize])
     var layers: [Layer] = []
     for (index, kind) in c.layerKinds.enumerated() {
       list.prefix = "model.layers.\(index)."

@@ -31,16 +31,7 @@ package struct TransformerPlan: Sendable {
     }
     rotary = RotaryTable(
       positions: configuration.maxPositions, dimension: configuration.rotatedDimension,
-      theta: Double(configuration.ropeTheta), stretch: configuration.ropeScaling.map(RotaryStretch.init))
-  }
-}
-
-extension RotaryStretch {
-  fileprivate init(_ scaling: ModelConfiguration.RopeScaling) {
-    self.init(
-      factor: Double(scaling.factor), lowFrequencyFactor: Double(scaling.lowFrequencyFactor),
-      highFrequencyFactor: Double(scaling.highFrequencyFactor),
-      originalMaxPositions: Double(scaling.originalMaxPositions))
+      theta: Double(configuration.ropeTheta), scaling: configuration.ropeScaling)
   }
 }
 

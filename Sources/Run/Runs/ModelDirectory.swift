@@ -16,6 +16,9 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
   case other(path: String, problem: String)
   /// The parser's error, as text.
   case unreadable(path: String, problem: String)
+  /// Two files, or two sets of files, can be meant.
+  case ambiguous(path: String, found: String, remedy: String)
+  case pointer(path: String, file: String)
 
   package var description: String {
     switch self {
@@ -27,6 +30,11 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
         + "Convert weights in other formats (.bin, .gguf) with save_pretrained(safe_serialization=True)"
     case .other(let path, let problem), .unreadable(let path, let problem):
       "cannot load a model from \(path): \(problem)"
+    case .ambiguous(let path, let found, let remedy):
+      "cannot load a model from \(path): it has \(found). \(remedy)"
+    case .pointer(let path, let file):
+      "cannot load a model from \(path): \(file) is a Git LFS pointer, a few lines of text in place of the file. Fetch "
+        + "the file with \"git lfs pull\" in the directory, or download the model with \"hf download\""
     }
   }
 }
@@ -89,8 +97,10 @@ package struct ModelDirectory: Sendable {
     guard try Files.exists(path + "/tokenizer.json") else {
       throw ModelDirectoryError(at: path, without: "tokenizer.json")
     }
+    let bytes = try Files.read(path + "/tokenizer.json", limit: Limits.tokenizerBytes)
+    guard !isPointer(bytes) else { throw ModelDirectoryError.pointer(path: path, file: "tokenizer.json") }
     do {
-      return try Tokenizer(file: try Files.read(path + "/tokenizer.json", limit: Limits.tokenizerBytes))
+      return try Tokenizer(file: bytes)
     } catch let error as TokenizerError {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
@@ -130,13 +140,30 @@ package struct ModelDirectory: Sendable {
 
   /// The names of the weight files, sorted.
   private func shardNames() throws -> (names: [String], index: SafeTensorsIndex?) {
+    guard try !Files.exists(path + "/adapter_config.json") else {
+      throw ModelDirectoryError.ambiguous(
+        path: path, found: "a model, and an adapter (adapter_config.json)",
+        remedy: "Programs differ in whether they add the adapter. Merge it into the model, or remove its files")
+    }
     let indexPath = path + "/model.safetensors.index.json"
     if try Files.exists(indexPath) {
       let index = try SafeTensorsIndex(try Files.read(indexPath, limit: Limits.weightIndexBytes))
+      guard try index.files.contains("model.safetensors") || !Files.exists(path + "/model.safetensors") else {
+        throw ModelDirectoryError.ambiguous(
+          path: path,
+          found: "model.safetensors, and model.safetensors.index.json, which names other files: "
+            + "\(index.files.prefix(3).joined(separator: ", "))\(index.files.count > 3 ? ", …" : "")",
+          remedy: "Programs differ in which of the two they load. Remove the one that is not the model")
+      }
       return (index.files, index)
     }
     guard try Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
     return (["model.safetensors"], nil)
+  }
+
+  /// Whether a file is what a repository has in place of a large file that was not fetched.
+  private static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
+    bytes.starts(with: Array("version https://git-lfs".utf8))
   }
 
   /// All parameters as float32, in the order of `layout`.
@@ -149,11 +176,17 @@ package struct ModelDirectory: Sendable {
         throw ModelDirectoryError.missing(path: path, file: name)
       }
       let files = try names.map { try MappedFile(path + "/" + $0) }
+      for (name, file) in zip(names, files) where Self.isPointer(file.bytes) {
+        throw ModelDirectoryError.pointer(path: path, file: name)
+      }
       let headers = try zip(names, files).map { (name: $0, header: try SafeTensorsHeader($1.bytes)) }
       let plan = try LoadPlan(layout, shards: headers, index: index)
       let parameters = Floats(count: layout.count)
       for (shard, file) in files.enumerated() {
         try parameters.withUnsafeBuffer { try plan.copy(shard: shard, from: file.bytes, to: $0) }
+      }
+      for (shard, file) in files.enumerated() {
+        try parameters.withUnsafeBuffer { try plan.compare(shard: shard, from: file.bytes, with: $0) }
       }
       return parameters
     } catch let error as WeightsError {

@@ -2,10 +2,12 @@
 //
 // A config.json can switch on many things that change the arithmetic. The supported ones become a ModelConfiguration.
 // Any other that is switched on is refused by name, because a model that is computed slightly wrong looks like a model
-// that learns badly. Some keys changed with transformers 5: rope_theta and rope_scaling became rope_parameters,
-// torch_dtype became dtype. Both forms are read. The older form is written, because every version can open it.
+// that learns badly. Two keys that say different things are refused too. Some keys changed with transformers 5:
+// rope_theta and rope_scaling became rope_parameters, torch_dtype became dtype. Both forms are read. The older form is
+// written, because every version can open it.
 //
-// Not here: the weights (LoadPlan.swift), the tokenizer.
+// Not here: the keys of rotary positions (RotaryKeys.swift), those of Qwen3.5 (HybridKeys.swift), keys of other models
+// (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
 
 package import Base
 
@@ -47,19 +49,23 @@ package struct CheckpointConfiguration: Sendable, Equatable {
 /// Why a config.json or generation_config.json cannot be used.
 package enum ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
   case notJSON(file: String, JSONError)
-  /// Everything that is wrong, in the order of reading.
-  case problems([Problem])
+  /// Everything that is wrong with each of the two files, in the order of reading.
+  case problems(config: [Problem], generation: [Problem])
 
   package enum Problem: Equatable, Sendable {
     case unknownArchitecture(found: String, known: [String])
     case malformed(key: String, found: String, expected: String)
     case unsupported(key: String, found: String, supported: String)
+    /// Two keys of one file say different things.
+    case conflict(key: String, found: String, otherKey: String, otherFound: String)
   }
 
   package var description: String {
     switch self {
     case .notJSON(let file, let error): "\(file) is not JSON: \(error)"
-    case .problems(let problems): problems.map { "config.json: \($0)".visible }.joined(separator: "\n")
+    case .problems(let config, let generation):
+      (config.map { "config.json: \($0)" } + generation.map { "generation_config.json: \($0)" })
+        .map(\.visible).joined(separator: "\n")
     }
   }
 }
@@ -72,6 +78,8 @@ extension ConfigurationError.Problem: CustomStringConvertible {
     case .malformed(let key, let found, let expected): "\(key) is \(found), expected \(expected)"
     case .unsupported(let key, let found, let supported):
       "\(key) is \(found), which ttrl does not support; supported: \(supported)"
+    case .conflict(let key, let found, let otherKey, let otherFound):
+      "\(key) is \(found), but \(otherKey) is \(otherFound); remove the one that is wrong"
     }
   }
 }
@@ -84,6 +92,7 @@ extension ModelConfiguration.Family {
     case .llama: "LlamaForCausalLM"
     case .qwen3: "Qwen3ForCausalLM"
     case .mistral: "MistralForCausalLM"
+    case .qwen35: "Qwen3_5ForCausalLM"
     }
   }
 }
@@ -99,22 +108,18 @@ extension CheckpointConfiguration {
     var reader = ConfigurationReader(try Self.parse(config, file: "config.json"))
     let model = reader.model()
     let weightType = reader.weightType()
-    var bos = reader.tokens("bos_token_id")
-    var eos = reader.tokens("eos_token_id")
-    if let generation {
-      var other = ConfigurationReader(try Self.parse(generation, file: "generation_config.json"))
-      bos = bos.isEmpty ? other.tokens("bos_token_id") : bos
-      let stops = other.tokens("eos_token_id")
-      eos = stops.isEmpty ? eos : stops
-      reader.problems += other.problems
+    var other: ConfigurationReader?
+    if let generation { other = ConfigurationReader(try Self.parse(generation, file: "generation_config.json")) }
+    // What generation_config.json names counts, else what config.json names.
+    func tokens(_ key: String) -> [Int32] {
+      let named = other?.tokens(key, below: model?.vocabularySize) ?? []
+      return named.isEmpty ? reader.tokens(key, below: model?.vocabularySize) : named
     }
-    if let model, let stray = eos.first(where: { Int($0) >= model.vocabularySize }), reader.problems.isEmpty {
-      reader.problems.append(
-        .malformed(
-          key: "eos_token_id", found: "\(stray)",
-          expected: "a token of the vocabulary, 0 to \(model.vocabularySize - 1)"))
+    let (bos, eos) = (tokens("bos_token_id"), tokens("eos_token_id"))
+    let problems = (config: reader.problems, generation: other?.problems ?? [])
+    guard problems.config.isEmpty, problems.generation.isEmpty, let model else {
+      throw .problems(config: problems.config, generation: problems.generation)
     }
-    guard reader.problems.isEmpty, let model else { throw .problems(reader.problems) }
     self.init(model: model, bosToken: bos.first, eosTokens: eos, weightType: weightType)
   }
 
@@ -124,15 +129,16 @@ extension CheckpointConfiguration {
 }
 
 /// Reads keys and collects their problems. A bad value is replaced by a harmless one, so that reading can continue.
-private struct ConfigurationReader {
-  let json: JSON
+struct ConfigurationReader {
+  private(set) var json: JSON
+  private(set) var family: ModelConfiguration.Family?
   var problems: [ConfigurationError.Problem] = []
 
   /// Limits far above any model. Together they keep the number of parameters within 64 bits.
   private static let vocabularyMax = 1 << 22
-  private static let widthMax = 1 << 20
+  static let widthMax = 1 << 20
   private static let layersMax = 1 << 10
-  private static let positionsMax = 1 << 30
+  static let positionsMax = 1 << 30
 
   init(_ json: JSON) { self.json = json }
 
@@ -141,13 +147,17 @@ private struct ConfigurationReader {
       problems.append(.malformed(key: "the file", found: json.summary, expected: "an object"))
       return nil
     }
-    guard let family = family() else { return nil }
-    refuseWhatWeDoNotCompute(family)
+    if let text = textOfWrapper() { json = text }
+    guard let family = readFamily() else { return nil }
+    self.family = family
+    refuseOtherArithmetic(family)
+    if family != .qwen35 { refuseLayerTypes() }
     let hidden = size("hidden_size", max: Self.widthMax)
     let heads = size("num_attention_heads", max: Self.widthMax)
     let maxPositions = size("max_position_embeddings", max: Self.positionsMax)
     refuseSlidingWindow(family, maxPositions: maxPositions)
-    let model = ModelConfiguration(
+    let rotary = rotary(maxPositions: maxPositions)
+    var model = ModelConfiguration(
       family: family,
       vocabularySize: size("vocab_size", max: Self.vocabularyMax),
       hiddenSize: hidden,
@@ -158,30 +168,47 @@ private struct ConfigurationReader {
       keyValueHeadCount: size("num_key_value_heads", max: Self.widthMax, default: family == .llama ? heads : nil),
       headDimension: headDimension(family, hidden: hidden, heads: heads),
       normEpsilon: Float(positive("rms_norm_eps", default: 1e-6)),
-      ropeTheta: ropeTheta(),
-      ropeScaling: ropeScaling(),
+      ropeTheta: rotary.theta,
+      ropeScaling: rotary.scaling,
       maxPositions: maxPositions,
       hasTiedEmbeddings: flag("tie_word_embeddings"),
       hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3)
+      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
+    if family == .qwen35 { readHybrid(&model) }
     checkHeads(model)
     return model
   }
 
   mutating func weightType() -> WeightType? {
-    let key = json["dtype"] == nil ? "torch_dtype" : "dtype"
-    guard let name = json[key], !name.isNull else { return nil }
-    if let type = WeightType.allCases.first(where: { name == .string($0.configName) }) { return type }
-    problems.append(.unsupported(key: key, found: name.summary, supported: "float32, bfloat16, float16"))
-    return nil
+    let given = ["dtype", "torch_dtype"].compactMap { key in
+      json[key].flatMap { $0.isNull ? nil : (key: key, name: $0) }
+    }
+    let types = given.map { type in
+      // Some versions wrote Python's name of the type, "torch.float32".
+      WeightType.allCases.first {
+        type.name == .string($0.configName) || type.name == .string("torch.\($0.configName)")
+      }
+    }
+    for (given, type) in zip(given, types) where type == nil {
+      refuse(given.key, given.name, "float32, bfloat16, float16")
+    }
+    if types.count == 2, types[0] != types[1], !types.contains(nil) {
+      conflict(given[0].key, given[0].name, given[1].key, given[1].name)
+    }
+    return types.first ?? nil
   }
 
   /// A token id, a list of them, or nothing.
-  mutating func tokens(_ key: String) -> [Int32] {
+  mutating func tokens(_ key: String, below vocabulary: Int?) -> [Int32] {
     guard let value = json[key], !value.isNull else { return [] }
     let ids = (value.elements ?? [value]).map { $0.int.flatMap { $0 >= 0 ? Int32(exactly: $0) : nil } }
     if ids.contains(nil) {
       problems.append(.malformed(key: key, found: value.summary, expected: "a token id, a list of them, or null"))
+    }
+    // The vocabulary's size is compared only if it is known.
+    if let vocabulary, vocabulary > 1, let stray = ids.compactMap({ $0 }).first(where: { Int($0) >= vocabulary }) {
+      problems.append(
+        .malformed(key: key, found: "\(stray)", expected: "a token of the vocabulary, 0 to \(vocabulary - 1)"))
     }
     return ids.compactMap { $0 }
   }
@@ -190,12 +217,16 @@ private struct ConfigurationReader {
 // MARK: - The parts of a configuration
 
 extension ConfigurationReader {
-  private mutating func family() -> ModelConfiguration.Family? {
+  private mutating func readFamily() -> ModelConfiguration.Family? {
     let families = ModelConfiguration.Family.allCases
     let names = (json["architectures"]?.elements ?? []).compactMap(\.string)
     // A folder that was written by hand can have the model type only.
     let type = json["model_type"]?.string
     if let found = families.first(where: { names.contains($0.architecture) || names.isEmpty && type == $0.rawValue }) {
+      // transformers goes by the type, other programs by the architecture.
+      if let type, type != found.rawValue {
+        conflict("model_type", .string(type), "architectures", .string(found.architecture))
+      }
       return found
     }
     let found = names.isEmpty ? type ?? "not named" : names.joined(separator: ", ")
@@ -203,17 +234,7 @@ extension ConfigurationReader {
     return nil
   }
 
-  private mutating func refuseWhatWeDoNotCompute(_ family: ModelConfiguration.Family) {
-    if let activation = json["hidden_act"], activation != "silu" { refuse("hidden_act", activation, "silu") }
-    // Qwen 2 always has biases, on q, k and v only. This key would add one to the output projection too.
-    if family != .qwen2, flag("attention_bias") { refuse("attention_bias", true, "false") }
-    if flag("mlp_bias") { refuse("mlp_bias", true, "false") }
-    if let quantization = json["quantization_config"], !quantization.isNull {
-      refuse("quantization_config", quantization["quant_method"] ?? quantization, "weights that are not quantized")
-    }
-    if let partial = json["partial_rotary_factor"], !partial.isNull, partial.double != 1 {
-      refuse("partial_rotary_factor", partial, "1")
-    }
+  private mutating func refuseLayerTypes() {
     for (index, type) in (json["layer_types"]?.elements ?? []).enumerated() where type != "full_attention" {
       refuse("layer_types[\(index)]", type, "full_attention")
     }
@@ -232,6 +253,7 @@ extension ConfigurationReader {
     if let value = json["head_dim"], !value.isNull { return size("head_dim", max: Self.widthMax) }
     // The default of transformers for this family. It does not depend on the other sizes.
     if family == .qwen3 { return 128 }
+    if family == .qwen35 { return 256 }
     if problems.isEmpty, hidden % heads != 0 {
       problems.append(
         .malformed(key: "hidden_size", found: "\(hidden)", expected: "a multiple of num_attention_heads (\(heads))"))
@@ -260,41 +282,16 @@ extension ConfigurationReader {
           expected: "at most \(Self.widthMax) over all \(model.headCount) heads"))
     }
   }
-
-  private mutating func ropeTheta() -> Float {
-    let nested = json["rope_parameters"]?["rope_theta"]
-    return Float(positive("rope_theta", value: nested ?? json["rope_theta"], default: 10000))
-  }
-
-  private mutating func ropeScaling() -> ModelConfiguration.RopeScaling? {
-    let key = json["rope_parameters"].map(\.isNull) ?? true ? "rope_scaling" : "rope_parameters"
-    guard let rope = json[key], !rope.isNull else { return nil }
-    let type = rope["rope_type"] ?? rope["type"] ?? "default"
-    switch type {
-    case "default": return nil
-    case "llama3":
-      return ModelConfiguration.RopeScaling(
-        factor: Float(positive("\(key).factor", value: rope["factor"])),
-        lowFrequencyFactor: Float(positive("\(key).low_freq_factor", value: rope["low_freq_factor"])),
-        highFrequencyFactor: Float(positive("\(key).high_freq_factor", value: rope["high_freq_factor"])),
-        originalMaxPositions: size(
-          "\(key).original_max_position_embeddings", value: rope["original_max_position_embeddings"],
-          max: Self.positionsMax))
-    default:
-      refuse("\(key).rope_type", type, "default, llama3")
-      return nil
-    }
-  }
 }
 
 // MARK: - Single values
 
 extension ConfigurationReader {
-  private mutating func size(_ key: String, max: Int, default: Int? = nil) -> Int {
+  mutating func size(_ key: String, max: Int, default: Int? = nil) -> Int {
     size(key, value: json[key], max: max, default: `default`)
   }
 
-  private mutating func size(_ key: String, value: JSON?, max: Int, default: Int? = nil) -> Int {
+  mutating func size(_ key: String, value: JSON?, max: Int, default: Int? = nil) -> Int {
     if value?.isNull ?? true, let `default` { return `default` }
     if let size = value?.int, (1...max).contains(size) { return size }
     problems.append(.malformed(key: key, found: value?.summary ?? "missing", expected: "an integer from 1 to \(max)"))
@@ -306,22 +303,29 @@ extension ConfigurationReader {
   }
 
   /// A number that is above 0 also after rounding to Float.
-  private mutating func positive(_ key: String, value: JSON?, default: Double? = nil) -> Double {
+  mutating func positive(_ key: String, value: JSON?, default: Double? = nil) -> Double {
     if value?.isNull ?? true, let `default` { return `default` }
     if let number = value?.double, Float(number) > 0, Float(number).isFinite { return number }
     problems.append(.malformed(key: key, found: value?.summary ?? "missing", expected: "a number above 0"))
     return 1
   }
 
-  private mutating func flag(_ key: String) -> Bool {
-    guard let value = json[key], !value.isNull else { return false }
+  mutating func flag(_ key: String) -> Bool { flag(key, value: json[key], default: false) }
+
+  mutating func flag(_ key: String, value: JSON?, default: Bool) -> Bool {
+    guard let value, !value.isNull else { return `default` }
     if let flag = value.bool { return flag }
     problems.append(.malformed(key: key, found: value.summary, expected: "true or false"))
-    return false
+    return `default`
   }
 
-  private mutating func refuse(_ key: String, _ found: JSON, _ supported: String) {
+  mutating func refuse(_ key: String, _ found: JSON, _ supported: String) {
     problems.append(.unsupported(key: key, found: found.summary, supported: supported))
+  }
+
+  mutating func conflict(_ key: String, _ found: JSON, _ otherKey: String, _ otherFound: JSON, note: String = "") {
+    let otherFound = otherFound.summary + (note.isEmpty ? "" : " \(note)")
+    problems.append(.conflict(key: key, found: found.summary, otherKey: otherKey, otherFound: otherFound))
   }
 }
 
@@ -345,13 +349,18 @@ extension CheckpointConfiguration {
       .init("num_hidden_layers", .int(model.layerCount)),
       .init("num_key_value_heads", .int(model.keyValueHeadCount)),
       .init("rms_norm_eps", .float(model.normEpsilon)),
-      .init("rope_scaling", ropeScalingValue),
-      .init("rope_theta", .float(model.ropeTheta)),
-      .init("sliding_window", .null),
       .init("tie_word_embeddings", .bool(model.hasTiedEmbeddings)),
-      .init("use_sliding_window", false),
       .init("vocab_size", .int(model.vocabularySize)),
     ]
+    if model.family == .qwen35 {
+      members += hybridMembers
+    } else {
+      members += [
+        .init("rope_scaling", model.ropeScaling?.json ?? .null), .init("rope_theta", .float(model.ropeTheta)),
+        .init("sliding_window", .null), .init("use_sliding_window", false),
+      ]
+    }
+    members.sort { $0.key < $1.key }
     if let weightType { members.append(.init("torch_dtype", .string(weightType.configName))) }
     return JSON.object(members).bytes(.pretty) + [UInt8(ascii: "\n")]
   }
@@ -368,14 +377,5 @@ extension CheckpointConfiguration {
     case 1: .int(Int(eosTokens[0]))
     default: .array(eosTokens.map { .int(Int($0)) })
     }
-  }
-
-  private var ropeScalingValue: JSON {
-    guard let scaling = model.ropeScaling else { return .null }
-    return [
-      "factor": .float(scaling.factor), "high_freq_factor": .float(scaling.highFrequencyFactor),
-      "low_freq_factor": .float(scaling.lowFrequencyFactor),
-      "original_max_position_embeddings": .int(scaling.originalMaxPositions), "rope_type": "llama3",
-    ]
   }
 }

@@ -23,10 +23,24 @@ package struct LoadPlan: Sendable {
     package var name: String
     package var fileBytes: Int
     package var copies: [Copy]
+    /// Tensors that have no place of their own, and must be equal to what is in that of another: a stored head of a
+    /// model whose head is its embedding.
+    package var copiesOfOthers: [Copy] = []
   }
 
   package let shards: [Shard]
   package let parameterCount: Int
+  /// Parts of the files that are not used.
+  package let unused: [UnusedPart]
+}
+
+/// Tensors of a file that ttrl does not use, for example those for pictures.
+package struct UnusedPart: Sendable, Equatable, CustomStringConvertible {
+  package var name: String
+  package var tensors: Int
+  package var bytes: Int
+
+  package var description: String { "\(name) (\(tensors) tensors, \(MemoryPlan.mebibytes(bytes)))" }
 }
 
 /// All reasons why weights cannot be loaded.
@@ -42,6 +56,8 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
     case misplaced(tensor: String, index: String, found: String?)
     case notFinite(tensor: String, index: Int, value: Float)
     case fileChanged(shard: String, planned: Int, found: Int)
+    /// The configuration says that two tensors are one, and they differ.
+    case notTied(tensor: String, to: String, index: Int, found: Float, expected: Float)
   }
 
   package let problems: [Problem]
@@ -74,6 +90,10 @@ extension WeightsError.Problem: CustomStringConvertible {
       "tensor \"\(tensor)\" has \(value) at element \(index); weights must be finite. Did training diverge?"
     case .fileChanged(let shard, let planned, let found):
       "\(shard) has \(found) bytes; it had \(planned) when its header was read. Is another program writing to it?"
+    case .notTied(let tensor, let other, let index, let found, let expected):
+      "according to tie_word_embeddings, tensor \"\(tensor)\" is \"\(other)\", but at element \(index) they have "
+        + "\(found) and \(expected). Set tie_word_embeddings to false if the model has a head of its own, or remove the "
+        + "tensor"
     }
   }
 }
@@ -85,18 +105,23 @@ extension LoadPlan {
   ///   - layout: the model's tensors.
   ///   - shards: the headers of all files, in any order.
   ///   - index: if there is one, the files must agree with it.
-  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model. A
-  ///   tied head that is stored in addition to the embedding is ignored, and so are the tables of rotary frequencies
-  ///   that old checkpoints store.
+  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model. The
+  ///   tables of rotary frequencies that old checkpoints store are ignored.
   package init(
     _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
   ) throws(WeightsError) {
-    let contents = Contents(shards)
+    let contents = Contents(shards, layout.names)
     var problems = contents.repeated
     var planned = shards.map { Shard(name: $0.name, fileBytes: $0.header.fileBytes, copies: []) }
     for tensor in layout.tensors {
       switch contents.copy(for: tensor) {
       case .success(let (copy, shard)): planned[shard].copies.append(copy)
+      case .failure(let error): problems += error.problems
+      }
+    }
+    if let head = layout.tiedHead, contents.has(head.name) {
+      switch contents.copy(for: head) {
+      case .success(let (copy, shard)): planned[shard].copiesOfOthers.append(copy)
       case .failure(let error): problems += error.problems
       }
     }
@@ -108,6 +133,7 @@ extension LoadPlan {
     }
     self.shards = planned
     parameterCount = layout.count
+    unused = contents.unused
   }
 }
 
@@ -117,19 +143,35 @@ private struct Contents {
   /// Where each tensor is found first. Looked up, never iterated.
   private var places: [String: (shard: Int, entry: SafeTensorsHeader.Entry)] = [:]
   private(set) var repeated: [WeightsError.Problem] = []
+  private let names: CheckpointNames
+  private(set) var unused: [UnusedPart] = []
 
-  init(_ shards: [(name: String, header: SafeTensorsHeader)]) {
+  init(_ shards: [(name: String, header: SafeTensorsHeader)], _ names: CheckpointNames) {
     self.shards = shards
+    self.names = names
     for (number, shard) in shards.enumerated() {
       for entry in shard.header.entries {
-        if let first = places[entry.name] {
-          repeated.append(.repeated(tensor: entry.name, shards: [shards[first.shard].name, shard.name]))
-        } else {
-          places[entry.name] = (number, entry)
+        switch names.use(of: entry.name) {
+        case .unused(let part): leaveOut(entry, of: part)
+        case .tensor(let name):
+          if let first = places[name] {
+            repeated.append(.repeated(tensor: entry.name, shards: [shards[first.shard].name, shard.name]))
+          } else {
+            places[name] = (number, entry)
+          }
         }
       }
     }
   }
+
+  private mutating func leaveOut(_ entry: SafeTensorsHeader.Entry, of part: String) {
+    let place = unused.firstIndex { $0.name == part } ?? unused.count
+    if place == unused.count { unused.append(UnusedPart(name: part, tensors: 0, bytes: 0)) }
+    unused[place].tensors += 1
+    unused[place].bytes += entry.bytes.count
+  }
+
+  func has(_ tensor: String) -> Bool { places[tensor] != nil }
 
   func copy(for tensor: ParameterTensor) -> Result<(LoadPlan.Copy, shard: Int), WeightsError> {
     guard let (shard, entry) = places[tensor.name] else {
@@ -147,24 +189,36 @@ private struct Contents {
   }
 
   func unexpected(in layout: ParameterLayout) -> [WeightsError.Problem] {
-    let known = Set(layout.tensors.map(\.name))
+    let known = Set((layout.tensors + [layout.tiedHead].compactMap { $0 }).map(\.name))
+    func isKnown(_ name: String) -> Bool {
+      guard case .tensor(let name) = names.use(of: name) else { return true }
+      return known.contains(name)
+    }
     return shards.flatMap { shard in
-      shard.header.entries.filter { !known.contains($0.name) && !Self.isHarmless($0.name) }
+      shard.header.entries.filter { !isKnown($0.name) && !Self.isHarmless($0.name) }
         .map { .unexpected(tensor: $0.name, shard: shard.name) }
     }
   }
 
   func misplaced(_ index: SafeTensorsIndex) -> [WeightsError.Problem] {
     index.places.compactMap { tensor, file in
-      let found = places[tensor].map { shards[$0.shard].name }
+      guard case .tensor(let name) = names.use(of: tensor) else { return nil }
+      let found = places[name].map { shards[$0.shard].name }
       return found == file ? nil : .misplaced(tensor: tensor, index: file, found: found)
     }
   }
 
-  /// Tensors that carry no information: a tied head, and rotary frequencies, which follow from the configuration. (An
-  /// untied head is in the layout, so it does not get here.)
-  private static func isHarmless(_ name: String) -> Bool {
-    name == "lm_head.weight" || name.hasSuffix(".rotary_emb.inv_freq")
+  /// Tensors that carry no information: rotary frequencies, which follow from the configuration.
+  private static func isHarmless(_ name: String) -> Bool { name.hasSuffix(".rotary_emb.inv_freq") }
+}
+
+extension ParameterLayout {
+  /// The head of a model whose head is its embedding, as files can store it in addition.
+  fileprivate var tiedHead: ParameterTensor? {
+    guard head == embedding else { return nil }
+    var tensor = tensors[embedding]
+    tensor.name = "lm_head.weight"
+    return tensor
   }
 }
 
@@ -197,19 +251,48 @@ extension LoadPlan {
     guard problems.isEmpty else { throw WeightsError(problems: problems) }
   }
 
+  /// Compares what one shard stores a second time with the parameters, after all shards were copied.
+  /// - Throws: every tensor that differs from its twin, with the first such element.
+  package func compare(
+    shard: Int, from file: UnsafeRawBufferPointer, with parameters: UnsafeMutableBufferPointer<Float>
+  ) throws(WeightsError) {
+    var problems: [WeightsError.Problem] = []
+    for copy in shards[shard].copiesOfOthers {
+      let source = UnsafeRawBufferPointer(rebasing: file[copy.bytes])
+      let twin = UnsafeMutableBufferPointer(rebasing: parameters[copy.tensor.range])
+      let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: twin.count)
+      defer { values.deallocate() }
+      _ = widen(source, copy.type, to: values)
+      guard let index = values.indices.first(where: { values[$0] != twin[$0] }) else { continue }
+      problems.append(
+        .notTied(
+          tensor: copy.tensor.name, to: ParameterLayout.embeddingName, index: index, found: values[index],
+          expected: twin[index]))
+    }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+  }
+
   /// The parameters of a model whose files are all in memory, in the order of `shards`.
   package func load(_ files: [[UInt8]]) throws(WeightsError) -> [Float] {
     precondition(files.count == shards.count, "\(files.count) files for \(shards.count) shards")
     var parameters = Array(repeating: Float(0), count: parameterCount)
+    try forEach(files, &parameters, copy(shard:from:to:))
+    try forEach(files, &parameters, compare(shard:from:with:))
+    return parameters
+  }
+
+  private func forEach(
+    _ files: [[UInt8]], _ parameters: inout [Float],
+    _ step: (Int, UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Float>) throws(WeightsError) -> Void
+  ) throws(WeightsError) {
     for (shard, file) in files.enumerated() {
       let result = file.withUnsafeBytes { file in
         parameters.withUnsafeMutableBufferPointer { parameters in
-          Result { () throws(WeightsError) in try copy(shard: shard, from: file, to: parameters) }
+          Result { () throws(WeightsError) in try step(shard, file, parameters) }
         }
       }
       try result.get()
     }
-    return parameters
   }
 }
 
