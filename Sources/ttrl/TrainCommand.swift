@@ -105,6 +105,7 @@ extension Command {
           + "the model's context and were dropped")
     }
     say("prompts: \(beginning.prompting)")
+    if let note = unusedNote(beginning.unusedParts) { say(note) }
     guard method.steps > 0 else {
       say("\(counted(beginning.prompts, "prompt")) to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
       sayMemory(beginning, settings, call, learners: 0)

@@ -8,7 +8,7 @@ import Testing
 
 /// A tiny model of each family.
 enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
-  case qwen2, llama, qwen3
+  case qwen2, llama, qwen3, qwen35
 
   var testDescription: String { rawValue }
 
@@ -31,6 +31,13 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
         family: .qwen3, vocabularySize: 29, hiddenSize: 20, feedForwardSize: 33, layerCount: 2, headCount: 6,
         keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
         hasAttentionBias: false, hasQueryKeyNorm: true)
+    case .qwen35:
+      ModelConfiguration(
+        family: .qwen35, vocabularySize: 31, hiddenSize: 20, feedForwardSize: 33, layerCount: 3, headCount: 4,
+        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: false,
+        hasAttentionBias: false, hasQueryKeyNorm: true, rotatedDimension: 6, hasOutputGates: true,
+        hasZeroCentredNorms: true, layerKinds: [.deltaRule, .attention, .deltaRule],
+        deltaHeads: DeltaHeads(key: 2, value: 4, keyDimension: 10, valueDimension: 20))
     }
   }
 

@@ -81,7 +81,7 @@ package struct ModelConfiguration: Sendable, Hashable {
 }
 
 extension ModelConfiguration {
-  var heads: Heads {
+  package var heads: Heads {
     Heads(query: headCount, keyValue: keyValueHeadCount, dimension: headDimension, hasGates: hasOutputGates)
   }
 

@@ -4,7 +4,7 @@
 // that do not fit. If the run exists already, its settings are compared with the given ones and nothing is written.
 
 import Base
-import LanguageModel
+package import LanguageModel
 import Platform
 package import Records
 package import Settings
@@ -21,6 +21,8 @@ package enum RunBeginning {
     package var dropped = 0
     /// How a question becomes a prompt.
     package var prompting: String
+    /// Parts of the model's files that are not used.
+    package var unusedParts: [UnusedPart] = []
     package var questions: QuestionSizes
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
@@ -64,7 +66,8 @@ package enum RunBeginning {
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, prompting: renderer.description, questions: sizes, memory: memory)
+      dropped: training.dropped, prompting: renderer.description, unusedParts: try model.unusedParts(),
+      questions: sizes, memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.

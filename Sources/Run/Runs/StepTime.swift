@@ -65,10 +65,11 @@ package struct StepTime: Sendable, Equatable {
   package init(_ settings: RunSettings, model: ModelConfiguration, responseTokens: Int, _ means: Means) {
     let shape = TransformerPlan(model, type: settings.dtype)
     let method = settings.method
+    let attentionLayers = model.layerKinds.count { $0 == .attention }
     let perToken =
       2 * Double(shape.productParameters)
       + Self.attentionWeight * 4 * Double(responseTokens) / 2
-      * Double(model.headCount * model.headDimension * model.layerCount)
+      * Double(model.headCount * model.headDimension * attentionLayers)
     let sampled = Double(Int(method.promptsPerStep) * method.votes * responseTokens)
     let trainedSequences = method.promptsPerStep * min(method.trainSamples, method.votes)
     let trained = Double(trainedSequences * responseTokens)

@@ -130,7 +130,7 @@ extension CheckpointConfiguration {
 
 /// Reads keys and collects their problems. A bad value is replaced by a harmless one, so that reading can continue.
 struct ConfigurationReader {
-  private(set) var json: JSON
+  var json: JSON
   private(set) var family: ModelConfiguration.Family?
   var problems: [ConfigurationError.Problem] = []
 
@@ -147,7 +147,7 @@ struct ConfigurationReader {
       problems.append(.malformed(key: "the file", found: json.summary, expected: "an object"))
       return nil
     }
-    if let text = textOfWrapper() { json = text }
+    guard unwrapText() else { return nil }
     guard let family = readFamily() else { return nil }
     self.family = family
     refuseOtherArithmetic(family)

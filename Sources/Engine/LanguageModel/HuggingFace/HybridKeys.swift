@@ -21,11 +21,13 @@ extension ConfigurationReader {
     "bos_token_id", "dtype", "eos_token_id", "quantization_config", "tie_word_embeddings", "torch_dtype",
   ]
 
-  /// The configuration of the language model alone, if the file describes a model that sees pictures.
-  mutating func textOfWrapper() -> JSON? {
+  /// If the file describes a model that sees pictures, goes on with the language model alone.
+  ///
+  /// - Returns: false if there is none.
+  mutating func unwrapText() -> Bool {
     let names = (json["architectures"]?.elements ?? []).compactMap(\.string)
     let type = json["model_type"]?.string
-    guard names.contains(Self.wrapper.architecture) || names.isEmpty && type == Self.wrapper.type else { return nil }
+    guard names.contains(Self.wrapper.architecture) || names.isEmpty && type == Self.wrapper.type else { return true }
     if let type, type != Self.wrapper.type {
       conflict("model_type", .string(type), "architectures", .string(Self.wrapper.architecture))
     }
@@ -34,7 +36,7 @@ extension ConfigurationReader {
         .malformed(
           key: "text_config", found: json["text_config"]?.summary ?? "missing",
           expected: "an object: the language model of \(Self.wrapper.architecture)"))
-      return nil
+      return false
     }
     var members = inner.filter { $0.key != "architectures" }
     members.append(JSON.Member("architectures", [.string(ModelConfiguration.Family.qwen35.architecture)]))
@@ -46,7 +48,8 @@ extension ConfigurationReader {
       }
       if own != outer { conflict(key, outer, "text_config.\(key)", own) }
     }
-    return .object(members)
+    json = .object(members)
+    return true
   }
 
   /// Members of rope_parameters that this family has too.
