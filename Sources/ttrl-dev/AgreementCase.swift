@@ -100,7 +100,8 @@ struct AgreementCase {
     configuration.rotatedDimension = 2 * pick([1, 2, 3])
     configuration.hasOutputGates = true
     configuration.hasZeroCentredNorms = true
-    configuration.layerKinds = configuration.layerKinds.map { _ in random.index(below: 3) == 0 ? .attention : .deltaRule }
+    configuration.layerKinds = configuration.layerKinds.map { _ in random.index(below: 3) == 0 ? .attention : .deltaRule
+    }
     return configuration
   }
 

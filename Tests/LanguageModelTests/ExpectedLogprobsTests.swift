@@ -10,11 +10,13 @@ import Tensors
 import Testing
 
 @Suite struct `What transformers computes` {
-  @Test(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: checkpoints that transformers wrote"), arguments: [
-    ("qwen2-tied", ["model.safetensors"]),
-    ("qwen2-untied-sharded-bf16", (1...3).map { "model-0000\($0)-of-00003.safetensors" }),
-    ("llama3-rope-scaled", ["model.safetensors"]), ("qwen3-qknorm", ["model.safetensors"]),
-  ])
+  @Test(
+    .enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: checkpoints that transformers wrote"),
+    arguments: [
+      ("qwen2-tied", ["model.safetensors"]),
+      ("qwen2-untied-sharded-bf16", (1...3).map { "model-0000\($0)-of-00003.safetensors" }),
+      ("llama3-rope-scaled", ["model.safetensors"]), ("qwen3-qknorm", ["model.safetensors"]),
+    ])
   func `with a checkpoint is what the engine computes`(_ name: String, _ files: [String]) throws {
     _ = try compare(name, files) { try TestFiles.shared("models/\(name)/\($0)") }
   }

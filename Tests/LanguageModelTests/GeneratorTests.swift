@@ -92,6 +92,30 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     }
   }
 
+  @Test func `states count against the limit on keys and values, and waiting changes nothing`() throws {
+    let prepared = try model(.qwen35)
+    let sampling = Sampling(temperature: 1, maxNewTokens: 24, stopTokens: [1])
+    let requests = (0..<3).map { request([3, 1, 4, Int32($0)], index: UInt32($0), samples: Array(0..<10)) }
+    let free = try generate(requests, model: prepared, sampling: sampling, batchRows: 64)
+    let one = MemoryPlan.keyValueBytes(prepared.plan, positions: 28)
+    var highest: [Int] = []
+    for limit in [1, 5 * one, 12 * one, .max] {
+      let generator = Generator(
+        model: prepared, policy: PolicyVersion(3), seed: 5, sampling: sampling, batchRows: 64, keyValueBytesMax: limit)
+      for request in requests { try generator.add(request) }
+      var (found, most) = ([Trajectory](), 0)
+      while generator.hasWork {
+        found += try generator.advance()
+        most = max(most, generator.keyValueBytes)
+      }
+      #expect(found.sorted { $0.slot < $1.slot } == free, "a limit of \(limit) bytes")
+      // One sample and its prompt always run; until the sample has begun, the prompt has a state of its own.
+      #expect(most <= max(limit, one + generator.stateBytes) && generator.stateBytes > 0, "a limit of \(limit) bytes")
+      highest.append(most)
+    }
+    #expect(highest == highest.sorted() && highest[0] < highest[1] && highest[1] < highest[2])
+  }
+
   @Test func `greedy takes the most probable token and records its plain log-probability`() throws {
     let prepared = try model(.qwen2)
     let sampling = Sampling(temperature: 0, topP: 0.5, topK: 2, maxNewTokens: 10, stopTokens: [])

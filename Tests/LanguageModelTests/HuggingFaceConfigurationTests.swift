@@ -194,7 +194,9 @@ import Testing
   }
 
   @Test func `the refusal of an unknown architecture names the known ones`() {
-    let known = ["Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"]
+    let known = [
+      "Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Qwen3_5ForCausalLM",
+    ]
     let found = "Gemma2ForCausalLM"
     #expect(
       Self.problems([("architectures", [.string(found)])]) == [.unknownArchitecture(found: found, known: known)])

@@ -89,10 +89,12 @@ import Testing
     #expect(Self.problems(whole: [("model_type", "qwen3_5_moe")]).count == 1)
   }
 
-  @Test(arguments: [
-    ("attn_output_gate", false), ("linear_conv_kernel_dim", 3), ("linear_num_value_heads", 3), ("hidden_act", "gelu"),
-    ("attention_bias", true), ("num_experts", 8), ("partial_rotary_factor", 0.3), ("linear_value_head_dim", 1_000_000),
-  ] as [(String, JSON)])
+  @Test(
+    arguments: [
+      ("attn_output_gate", false), ("linear_conv_kernel_dim", 3), ("linear_num_value_heads", 3), ("hidden_act", "gelu"),
+      ("attention_bias", true), ("num_experts", 8), ("partial_rotary_factor", 0.3),
+      ("linear_value_head_dim", 1_000_000),
+    ] as [(String, JSON)])
   func `is refused by the name of what is not computed`(_ key: String, _ value: JSON) {
     let rope: [(String, JSON?)] = key == "partial_rotary_factor" ? [("rope_parameters", nil)] : []
     let found = Self.problems([(key, value)] + rope)

@@ -51,7 +51,8 @@ private struct Layer {
   }
 
   /// The readable form, of given rows and weights.
-  func reference(_ rows: [[Double]], _ convolution: [Double], _ decayLog: [Double], _ stepBias: [Double]) -> [[Double]] {
+  func reference(_ rows: [[Double]], _ convolution: [Double], _ decayLog: [Double], _ stepBias: [Double]) -> [[Double]]
+  {
     let taps = (0..<heads.convolvedWidth).map { Array(convolution[4 * $0..<4 * $0 + 4]) }
     var out: [[Double]] = []
     for segment in segments {
@@ -165,7 +166,8 @@ private struct Layer {
     }
 
     // Finite differences in float64, along a random direction of each part.
-    let parts = [doubles(layer.projected.values.array), doubles(layer.convolution.array), doubles(layer.decayLog.array)]
+    let parts =
+      [doubles(layer.projected.values.array), doubles(layer.convolution.array), doubles(layer.decayLog.array)]
       + [doubles(layer.stepBias.array)]
     func loss(_ parts: [[Double]]) -> Double {
       let rows = (0..<58).map { Array(parts[0][$0 * heads.width..<($0 + 1) * heads.width]) }

@@ -142,6 +142,9 @@ package final class Generator {
 
   package var keyValuePageBytes: Int { pages.pageBytes }
 
+  /// Bytes of one sequence's states; 0 if the model has none.
+  package var stateBytes: Int { pages.stateBytes }
+
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
   /// Lets waiting samples in, then samples one token for every running sample.

@@ -47,7 +47,8 @@ package struct MemoryPlan: Sendable, Equatable {
     let prompt = plan.stateFloats * 4
     return MemoryPlan(items: [
       Item(name: "weights", bytes: versions * weightBytes(plan)),
-      Item(name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
+      Item(
+        name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
       Item(name: "program", bytes: slack),
     ])
@@ -63,16 +64,19 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - sequenceTokens: tokens of the longest prompt and its response together.
   ///   - isExact: whether gradients are summed as 64-bit integers.
   ///   - recomputes: whether only the layers' inputs are kept for the backward pass.
+  ///   - threads: the rank's.
   package static func training(
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
-    recomputes: Bool
+    recomputes: Bool, threads: Int = 1
   ) -> MemoryPlan {
     let count = plan.layout.count
     let shard = Shards(count: count, size: ranks).count(of: rank)
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
     let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
-    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4
+    // Linear attention computes its states again, each thread for one head at a time.
+    let states = c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0
+    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * states * 4
     let bucket = min(Shards.bucketElements, count)
     // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint.
     let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0

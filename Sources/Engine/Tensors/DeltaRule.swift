@@ -63,7 +63,9 @@ package struct DeltaWeights: Sendable {
     precondition([decayLog.count, stepBias.count] == [heads.value, heads.value], "one number for each value head")
     let transposed = Matrix(rows: taps, columns: heads.convolvedWidth)
     for channel in 0..<heads.convolvedWidth {
-      for tap in 0..<taps { transposed.values[tap * heads.convolvedWidth + channel] = convolution[channel * taps + tap] }
+      for tap in 0..<taps {
+        transposed.values[tap * heads.convolvedWidth + channel] = convolution[channel * taps + tap]
+      }
     }
     self.convolution = transposed
     self.decayLog = decayLog
@@ -230,7 +232,8 @@ extension Kernels {
     for (index, segment) in group.enumerated() {
       check(segment, projected, dout)
       check(segment, dprojected, dout)
-      precondition(segment.prefix == (index == 0 ? segment.prefix.lowerBound..<segment.prefix.lowerBound : group[0].own),
+      precondition(
+        segment.prefix == (index == 0 ? segment.prefix.lowerBound..<segment.prefix.lowerBound : group[0].own),
         "a group is a prompt and the responses that continue it")
     }
     let rows = group.map(\.own.count).max() ?? 0

@@ -131,7 +131,8 @@ extension ConfigurationReader {
       if let kind = ModelConfiguration.LayerKind.allCases.first(where: { type == .string($0.configName) }) {
         return kind
       }
-      refuse("layer_types[\(index)]", type, ModelConfiguration.LayerKind.allCases.map(\.configName).joined(separator: ", "))
+      refuse(
+        "layer_types[\(index)]", type, ModelConfiguration.LayerKind.allCases.map(\.configName).joined(separator: ", "))
       return .attention
     }
     if let given = json["full_attention_interval"], !given.isNull, kinds != byInterval, problems.isEmpty {
