@@ -61,13 +61,13 @@ let layers: [[Module]] = [
   [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
-    module("Templates", in: "Engine", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
   ],
   [
     module("Settings", in: "Run", .pure, imports: ["Base", "Records"]),
     module("TTRL", in: "Method", .pure, imports: ["Base", "Records", "Answers"]),
+    module("Templates", in: "Engine", .pure, imports: ["Base", "Records"]),
     module("Fleet", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
@@ -84,7 +84,8 @@ let layers: [[Module]] = [
     module(
       "Runs", in: "Run", .shell,
       imports: [
-        "Settings", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base", "CEmbedded",
+        "Settings", "Templates", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base",
+        "CEmbedded",
       ]),
   ],
   [
@@ -130,7 +131,7 @@ let layers: [[Module]] = [
       "Benchmarks", in: "Workshop", .shell,
       imports: [
         "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Ceilings", "Runs", "LanguageModel", "Tensors", "TTRL",
-        "Collectives", "Platform", "Records", "Base", "COneDNN",
+        "Answers", "Collectives", "Platform", "Records", "Base", "COneDNN",
       ]),
     module(
       "Load", in: "Workshop", .shell,
@@ -198,7 +199,7 @@ let package = Package(
     tests("Fleet", of: ["Fleet", "Records", "Base"]),
     tests("Bundles", of: ["Bundles", "Platform", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Fleet", "Records", "Base"]),
-    tests("Templates", of: ["Templates", "Base"]),
+    tests("Templates", of: ["Templates", "Records", "Base"]),
     tests("Tensors", of: ["Tensors", "Base"]),
     tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),

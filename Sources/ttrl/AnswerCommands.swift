@@ -1,11 +1,9 @@
-// AnswerCommands: how the method judges answers, without a run: extract, grade, vote. And `convert`, which only reads
-// questions.
+// AnswerCommands: how the method judges answers, without a run: extract, grade, vote.
 
 import Answers
 import Base
 import Commands
 import Records
-import Runs
 import TTRL
 
 extension Command {
@@ -24,8 +22,8 @@ extension Command {
   static func grade(_ rule: AnswerRule) throws -> Int32 {
     try JSONLines.transform { line in
       let kind = try kind(of: line)
-      let key = rule.key(ofTruth: try line.text("answer"), kind: kind)
-      let referenceKey = rule.key(ofTruth: try line.text("reference"), kind: kind)
+      let key = rule.key(ofTruth: try line.answer("answer"), kind: kind)
+      let referenceKey = rule.key(ofTruth: try line.answer("reference"), kind: kind)
       return [
         [
           "equivalent": .bool(AnswerKey?.some(key).agrees(with: referenceKey)), "answer_key": .string(key.text),
@@ -50,8 +48,15 @@ extension Command {
         return text
       }
       let answers = texts.map { rule.answer(in: $0, kind: kind) }
-      return [verdict(answers, truth: line["answer"]?.string.map { rule.key(ofTruth: $0, kind: kind) })]
+      return [verdict(answers, truth: try truth(of: line).map { rule.key(ofTruth: $0, kind: kind) })]
     }
+  }
+
+  /// The true answer of a line. `null` and a text without content (`""`) say that it is not known.
+  private static func truth(of line: JSON) throws -> String? {
+    guard let member = line["answer"], !member.isNull else { return nil }
+    let text = try line.answer("answer")
+    return hasContent(text) ? text : nil
   }
 
   private static func verdict(_ answers: [(text: String, key: AnswerKey)?], truth: AnswerKey?) -> JSON {
@@ -82,14 +87,6 @@ extension Command {
       ]
     }
     return .object(members)
-  }
-
-  /// Prints a question file in the format of ttrl.
-  ///
-  /// - Parameter data: a path, or the name of a built-in set.
-  static func convert(_ data: String) throws -> Int32 {
-    showJSON(try BuiltIn.questions(data).fileText, terminator: "")
-    return ExitStatus.done
   }
 
   private static func kind(of line: JSON) throws -> AnswerKind {

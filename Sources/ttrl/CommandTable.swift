@@ -25,7 +25,9 @@ extension Command {
     "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "stop", "dtype",
     "threads",
   ]
-  private static let promptSettings = ["model", "template", "system", "suffix"]
+  private static let promptSettings = [
+    "model", "template", "system", "suffix", "template-arguments", "template-date",
+  ]
 
   static let all: [Command] = [
     Command(
@@ -82,6 +84,11 @@ extension Command {
       name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
       example: #"echo '{"ids": [1, 2, 3]}' | ttrl logprobs --model builtin"#,
       settings: ["model", "dtype", "threads"], needs: ["model"], run: logprobs),
+    Command(
+      name: "prompt", summary: "questions as the model sees them; JSONL out",
+      example: "ttrl prompt --model Qwen3-0.6B --data questions.jsonl --ids",
+      settings: promptSettings + ["data", "ids", "like"], needs: ["model", "data"], defaults: promptDefaults,
+      run: prompt),
     Command(
       name: "tokenize", summary: "text to ids and back; JSONL in, JSONL out",
       example: #"echo '{"text": "6 × 7"}' | ttrl tokenize --model builtin"#, settings: ["model", "decode"],
@@ -158,6 +165,12 @@ extension Command {
   @Sendable private static func generationDefaults(isBuiltIn: Bool) -> GenerationSettings {
     var settings = GenerationSettings()
     if isBuiltIn { adaptToBuiltInModel(&settings.sampling) }
+    return settings
+  }
+
+  @Sendable private static func promptDefaults(isBuiltIn: Bool) -> PromptSettings {
+    var settings = PromptSettings()
+    if isBuiltIn { adaptToBuiltInModel(&settings.rendering) }
     return settings
   }
 

@@ -10,36 +10,10 @@ import Records
 import Runs
 import Settings
 
-/// How long a step is expected to take, and on what.
-struct EstimatedStep {
-  let time: StepTime
-  let means: StepTime.Means
-  let responseTokens: Int
-
-  var text: String {
-    let network =
-      means.linkRate != nil
-      ? ", sums between ranks \(StepTime.text(time.sums)) and weights to workers \(StepTime.text(time.weights)) over "
-        + "links of 1 Gbit/s" : ""
-    return "a step takes about \(StepTime.text(time.total)), if responses are all "
-      + "\(counted(responseTokens, "token")) long: sampling \(StepTime.text(time.sampling)) on "
-      + "\(counted(means.samplingThreads, "thread")), training \(StepTime.text(time.training)) on "
-      + "\(means.trainingThreads)\(network). This is an estimate for threads of \(Int((means.flops / 1e9).rounded())) "
-      + "GFLOP/s, as here"
-  }
-
-  var json: JSON {
-    [
-      "sampling": .double(time.sampling), "training": .double(time.training), "sums": .double(time.sums),
-      "weights": .double(time.weights), "total": .double(time.total),
-    ]
-  }
-}
-
 struct DryRun {
   private let beginning: RunBeginning.Outcome
   private let operation: OperationSettings
-  private let time: EstimatedStep?
+  private let estimate: RunEstimate?
   private let hosts: [JSON]
   private let commands: [JSON]
 
@@ -48,12 +22,12 @@ struct DryRun {
   ///   - hosts: the memory of every machine of a launch, see `memory(_:name:)`.
   ///   - commands: of a launch.
   init(
-    _ beginning: RunBeginning.Outcome, _ operation: OperationSettings, time: EstimatedStep?, hosts: [JSON] = [],
+    _ beginning: RunBeginning.Outcome, _ operation: OperationSettings, estimate: RunEstimate?, hosts: [JSON] = [],
     commands: [(name: String, command: String)] = []
   ) {
     self.beginning = beginning
     self.operation = operation
-    self.time = time
+    self.estimate = estimate
     self.hosts = hosts
     self.commands = commands.map { ["name": .string($0.name), "command": .string($0.command)] }
   }
@@ -72,6 +46,7 @@ struct DryRun {
       JSON.Member("run", .string(beginning.directory.path)), JSON.Member("continues", .bool(beginning.continues)),
       JSON.Member("problems", .array([])), JSON.Member("settings", RunManifest.values(of: settings)),
       JSON.Member("prompts", .int(beginning.prompts)), JSON.Member("dropped", .int(beginning.dropped)),
+      JSON.Member("prompt", beginning.example.json),
       JSON.Member(
         "processes",
         [
@@ -84,7 +59,8 @@ struct DryRun {
           "parts": Self.parts(memory.plan.items), "kv_memory": .int(memory.keyValueMemory),
           "fitted": .optional(memory.note),
         ]),
-      JSON.Member("step_seconds", time?.json ?? .null),
+      JSON.Member("step_seconds", estimate?.stepJSON ?? .null), JSON.Member("run_seconds", estimate?.runJSON ?? .null),
+      JSON.Member("proposal", estimate?.proposal?.json ?? .null),
       JSON.Member("comparison", .array(Comparison(settings).rows.map(Self.compared))),
     ]
     if !hosts.isEmpty { members.append(JSON.Member("hosts", .array(hosts))) }

@@ -53,7 +53,7 @@ extension Command {
     let settings = evaluation.sampling
     let subject = try Subject(settings, call)
     let loaded = try LoadedModel(settings)
-    let questions = subject.renderer.promptSet(subject.questions)
+    let questions = try subject.renderer.promptSet(subject.questions)
     let requests = questions.prompts.map { prompt in
       GenerationRequest(
         prompt: prompt.tokens, round: subject.round, promptIndex: prompt.index, samples: Array(0..<evaluation.samples))
@@ -61,12 +61,11 @@ extension Command {
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
     let trajectories = try loaded.sample(
       requests, sampling: sampling, seed: settings.method.seed, tokenizer: subject.tokenizer)
+    let reader = ResponseText(subject.tokenizer, rule: settings.method.answers)
     var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
-      let rule = settings.method.answers
-      let text = subject.tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
-      answers[index].append(rule.answer(in: text, kind: questions.prompts[index].kind)?.key)
+      answers[index].append(reader.answer(of: trajectory.tokens, to: questions.prompts[index]))
     }
     let prompts = zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
     return show(prompts, trajectories, evaluation, call)
@@ -77,6 +76,7 @@ extension Command {
   private static func evaluateByWorkers(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
     let subject = try Subject(settings.sampling, call)
     var plan = planned(settings, round: subject.round)
+    plan.templateDate = subject.renderer.date
     let isTemporary = plan.operation.run.isEmpty
     if isTemporary { plan.operation.run = try OwnedDirectory.temporary(prefix: "ttrl-eval") }
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
@@ -111,6 +111,7 @@ extension Command {
     plan.operation.run = settings.operation.run.isEmpty ? "" : ThisProcess.absolute(settings.operation.run)
     (plan.model, plan.data, plan.longPrompts) = (settings.model, settings.data, settings.longPrompts)
     (plan.template, plan.system, plan.suffix) = (settings.template, settings.system, settings.suffix)
+    plan.templateArguments = settings.templateArguments
     plan.stop = settings.stop
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
     (plan.method.seed, plan.method.answers) = (settings.method.seed, settings.method.answers)

@@ -93,6 +93,16 @@ extension JSON {
     return text
   }
 
+  /// A member that must be an answer: a string, or a number as it is written.
+  func answer(_ key: String) throws -> String {
+    switch self[key] {
+    case .string(let text): return text
+    case .number(let number): return number.literal
+    case let other:
+      throw UserError("\"\(key)\" is \(other?.summary ?? "missing"), expected an answer: a string or a number")
+    }
+  }
+
   /// A member that must be a list of token ids below a bound.
   func ids(_ key: String, below bound: Int) throws -> [Int32] {
     guard let elements = self[key]?.elements else { throw UserError("\"\(key)\" is missing or not a list of integers") }

@@ -107,10 +107,10 @@ extension Command {
         return sum + (host.threads > 0 ? host.threads * count : count > 0 ? Machine.coreCount : 0)
       }
     }
-    let time = try stepTime(
-      beginning.settings, on: (threads(\.workers), threads(\.learners)), ranks: max(1, plan.list.learners),
+    let estimate = try RunEstimate(
+      beginning, on: (threads(\.workers), threads(\.learners)), ranks: max(1, plan.list.learners),
       machines: plan.list.hosts.count)
-    if let time { complain(time.text) }
+    if let estimate { complain(estimate.text) }
     var address = try HostPort(parsing: settings.operation.listen)
     if address.port == 0 { address = try HostPort(parsing: "\(address.host):1") }
     let context = LaunchContext(
@@ -118,7 +118,7 @@ extension Command {
       key: ClusterAccess.path(settings.operation, beginning.directory), loop: try EventLoop(), say: complain)
     let commands = try plan.commands(in: context)
     guard call.isJSON else { return show(commands.map { "\($0.name):\n  \($0.command)" }.joined(separator: "\n")) }
-    showJSON(DryRun(beginning, settings.operation, time: time, hosts: hosts, commands: commands).json.text())
+    showJSON(DryRun(beginning, settings.operation, estimate: estimate, hosts: hosts, commands: commands).json.text())
   }
 
   // MARK: Stopping

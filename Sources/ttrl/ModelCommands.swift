@@ -1,4 +1,5 @@
-// ModelCommands: commands that use a model without a run: generate, logprobs, tokenize. (EvaluationCommand has eval.)
+// ModelCommands: commands that use a model without a run: generate, logprobs, prompt, tokenize. (EvaluationCommand has
+// eval.)
 
 import Base
 import Commands
@@ -76,7 +77,8 @@ extension Command {
       do {
         let ids =
           try value["ids"] != nil
-          ? value.ids("ids", below: vocabulary) : renderer?.tokens(of: value.text("prompt")) ?? []
+          ? value.ids("ids", below: vocabulary)
+          : renderer?.rendered(Question(id: "\(line)", prompt: value.text("prompt"))).tokens ?? []
         guard ids.count < loaded.directory.configuration.model.maxPositions else {
           throw ModelError.tooLong(
             source: "the prompt", tokens: ids.count, maxPositions: loaded.directory.configuration.model.maxPositions)
@@ -117,6 +119,25 @@ extension Command {
       let scored = try engine.score([TrainingSequence(ids: ids, group: 0)], model: loaded.model, distribution: .plain)
       return [["logprobs": .array(scored[0].logprobs.map { .float($0) })]]
     }
+  }
+
+  // MARK: prompt
+
+  /// Reads no weights.
+  @Sendable static func prompt(_ settings: PromptSettings, _ call: CallSettings) throws -> Int32 {
+    let model = try ModelDirectory(try BuiltIn.resolve(model: settings.rendering.model))
+    let renderer = try PromptRenderer(settings: settings.rendering, model: model, tokenizer: try model.tokenizer())
+    complain("prompts: \(renderer)")
+    for question in try BuiltIn.questions(settings.rendering.data) {
+      let prompt = try renderer.rendered(question)
+      var members = [
+        JSON.Member("id", .string(question.id)), JSON.Member("text", .string(prompt.text)),
+        JSON.Member("tokens", .int(prompt.tokens.count)),
+      ]
+      if settings.isShowingIDs { members.append(JSON.Member("ids", .array(prompt.tokens.map { .int(Int($0)) }))) }
+      showJSON(JSON.object(members).text())
+    }
+    return ExitStatus.done
   }
 
   // MARK: tokenize

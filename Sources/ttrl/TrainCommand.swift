@@ -18,8 +18,8 @@ import Settings
 import WorkerRole
 
 extension Command {
-  @Sendable static func train(_ settings: RunSettings, _ call: CallSettings) throws -> Int32 {
-    var settings = settings
+  @Sendable static func train(_ given: RunSettings, _ call: CallSettings) throws -> Int32 {
+    var settings = given
     settings.operation.makePathsAbsolute()
     let operation = settings.operation
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
@@ -30,10 +30,10 @@ extension Command {
     if let exposure = launcher?.exposure { say(exposure) }
     if call.isDryRun {
       let threads = (threads(of: operation.workers, operation), threads(of: operation.learners, operation))
-      let time = try stepTime(beginning.settings, on: threads, ranks: operation.learners)
-      if let time { say(time.text) }
+      let estimate = try RunEstimate(beginning, on: threads, ranks: operation.learners, call: (given, call))
+      if let estimate { say(estimate.text) }
       say(Comparison(beginning.settings).text)
-      if call.isJSON { showJSON(DryRun(beginning, settings.operation, time: time).json.text()) }
+      if call.isJSON { showJSON(DryRun(beginning, settings.operation, estimate: estimate).json.text()) }
       return ExitStatus.done
     }
     // Only a live view shows the peak.
@@ -104,7 +104,12 @@ extension Command {
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
     }
-    say("prompts: \(beginning.prompting)")
+    let example = beginning.example
+    say("prompts: \(example.form)")
+    say(
+      "the prompt of \(example.title):\n"
+        + example.text.split(separator: "\n", omittingEmptySubsequences: false).map { "  " + $0 }
+        .joined(separator: "\n"))
     if let note = unusedNote(beginning.unusedParts) { say(note) }
     guard method.steps > 0 else {
       say("\(counted(beginning.prompts, "prompt")) to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
@@ -144,27 +149,6 @@ extension Command {
   /// Threads of all processes of a role on this machine, at most as many as it has cores.
   private static func threads(of processes: Int, _ operation: OperationSettings) -> Int {
     operation.threads > 0 ? min(processes * operation.threads, Machine.coreCount) : Machine.coreCount
-  }
-
-  /// The estimated time of a step: an upper bound, because responses can end earlier. Nil if nothing is trained, or if
-  /// the machine's speed cannot be measured.
-  ///
-  /// - Parameters:
-  ///   - settings: the run's.
-  ///   - threads: of all machines. They are taken to be as fast as those of this machine.
-  ///   - machines: if there are several, their links are taken to carry `StepTime.usualLink`.
-  static func stepTime(
-    _ settings: RunSettings, on threads: (sampling: Int, training: Int), ranks: Int, machines: Int = 1
-  ) throws -> EstimatedStep? {
-    guard settings.method.steps > 0 else { return nil }
-    guard let gigaflops = try Ceilings.multiplyAdds(.float32, threads: Machine.coreCount) else { return nil }
-    let means = StepTime.Means(
-      samplingThreads: threads.sampling, trainingThreads: threads.training, ranks: ranks,
-      flops: gigaflops / Double(Machine.coreCount) * 1e9, linkRate: machines > 1 ? StepTime.usualLink : nil)
-    let time = StepTime(
-      settings, model: try ModelDirectory(settings.model).configuration.model,
-      responseTokens: Int(settings.maxNewTokens), means)
-    return EstimatedStep(time: time, means: means, responseTokens: Int(settings.maxNewTokens))
   }
 
   private static func showResult(_ directory: RunDirectory, _ call: CallSettings) throws {

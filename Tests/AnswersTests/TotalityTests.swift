@@ -111,12 +111,15 @@ private let fragments = [
   /// Quadratic time would exceed the limit.
   @Test(.timeLimit(.minutes(1))) func `the answer in a response of 20,000 boxes is found in linear time`() {
     let answers: [(piece: String, answer: String?)] = [
-      ("\\boxed", "\\boxed"), ("\\boxed{", nil), ("\\boxed7", "7"), ("\\boxed{1}", "1"),
-      ("\\boxed{\\boxed ", "\\boxed{\\boxed"),
+      ("\\boxed", nil), ("\\boxed{", nil), ("\\boxed7", "7"), ("\\boxed{1}", "1"),
+      ("\\boxed{\\boxed ", nil), ("\\boxed{1} or ", "1"), ("\\boxed{5}, ", "5"),
     ]
     for (piece, answer) in answers {
       #expect(extractAnswer(from: String(repeating: piece, count: 20_000), kind: .math) == answer, "\(piece)")
     }
+    let nested = String(repeating: "\\boxed{", count: 20_000) + String(repeating: "}", count: 20_000)
+    #expect(extractAnswer(from: nested, kind: .math) == nil)
+    #expect(extractAnswer(from: String(repeating: "<think>", count: 20_000), kind: .math) == nil)
   }
 
   @Test func `a key takes microseconds`() {

@@ -39,6 +39,11 @@ extension EndToEnd {
         "an id that comes twice", "{\"id\": \"a\", \"prompt\": \"1?\"}\n{\"id\": \"a\", \"prompt\": \"2?\"}\n",
         ["line 2: the id \"a\" is taken by line 1"]
       ),
+      (
+        "two answers for one id",
+        "{\"id\": \"a\", \"prompt\": \"1?\", \"answer\": 1}\n{\"id\": \"a\", \"prompt\": \"1?\", \"answer\": 2}\n",
+        ["line 2: the id \"a\" has the answer \"2\" here and \"1\" on line 1"]
+      ),
       ("no question", "\n", ["holds no questions"]),
       (
         "prompts too long, all", "{\"prompt\": \"\(String(repeating: "1+", count: 400))\"}\n",
@@ -113,11 +118,20 @@ extension EndToEnd {
 
     /// What is at the given path: a file's name and bytes, or nothing.
     static let otherData: [(name: String, bytes: Data, words: [String])] = [
-      ("q.csv", Data("prompt,answer\n1+1?,2\n".utf8), ["it is a CSV file", "pandas.read_csv('", "lines=True"]),
-      ("q.tsv", Data("prompt\tanswer\n".utf8), ["it is a TSV file", "sep="]),
-      ("q.parquet", Data("PAR1".utf8), ["it is a Parquet file", "pandas.read_parquet('"]),
+      ("q.csv", Data("prompt,answer\n1+1?\n".utf8), ["line 2: the row has 1 field, the header 2 columns"]),
+      ("q.tsv", Data("prompt\tanswer\n".utf8), ["it is a table with tabs", "sep="]),
+      ("q", Data("prompt\tanswer\n".utf8), ["separated by tabs"]),
+      ("q.parquet", Data("PAR1".utf8), ["it is a Parquet file", "pandas.read_parquet('", "lines=True"]),
       ("q", Data("PAR1xxxx".utf8), ["it is a Parquet file"]),
-      ("q.jsonl.gz", Data([0x1F, 0x8B, 8, 0]), ["it is compressed"]),
+      ("q.arrow", Data("ARROW1\0\0".utf8), ["it is an Arrow file", "read_feather"]),
+      ("q.arrow", Data([0xFF, 0xFF, 0xFF, 0xFF, 1, 0]), ["it is an Arrow stream", "pyarrow.ipc.open_stream"]),
+      ("q.xlsx", Data("PK\u{3}\u{4}".utf8), ["it is an Excel workbook", "read_excel"]),
+      ("q.zip", Data("PK\u{3}\u{4}".utf8), ["it is compressed (zip)", "unzip '"]),
+      ("q.jsonl.gz", Data([0x1F, 0x8B, 8, 0]), ["it is compressed (gzip)", "gunzip -k '"]),
+      ("q.jsonl.zst", Data([0x28, 0xB5, 0x2F, 0xFD]), ["it is compressed (zstd)", "zstd -d '"]),
+      ("q.jsonl", Data("<!DOCTYPE html>\n".utf8), ["it is a web page"]),
+      ("q.jsonl", Data("version https://git-lfs.github.com/spec/v1\n".utf8), ["it is a Git LFS pointer"]),
+      ("q.jsonl", Data([0xFF, 0xFE, 0x7B, 0]), ["the text is UTF-16", "iconv"]),
     ]
 
     @Test(arguments: otherData)
@@ -232,6 +246,7 @@ extension EndToEnd {
     @Test(arguments: [
       (["--train-samples", "9", "--votes", "8"], "train-samples (9) is above votes (8)"),
       (["--votes", "1", "--train-samples", "1"], "a majority needs at least 2"),
+      (["--train-samples", "1", "--advantage", "grpo"], "so there would be no update; raise it to at least 2"),
       (["--model", "somewhere"], "--model is given without --data"),
       (["--votes"], "--votes needs a value"),
       (["--seed", "1", "--seed", "2"], "\"seed\" is given twice"),

@@ -69,7 +69,7 @@ private struct Trial {
         AdamWSettings(beta1: 0.5, gradientNormMax: .infinity), parameters: Floats(parameters.array)),
       version: PolicyVersion(0), reference: TinyModel.qwen2.parameters(seed: 5),
       options: TrainerOptions(microBatchTokens: 40, isExact: true, threads: 1), seed: 1,
-      readAnswer: { _, _ in nil })
+      reader: SumOfTokens())
   }
 
   func score(_ members: [TrainedTrajectory], _ parameters: Floats) throws -> [ScoredSequence] {

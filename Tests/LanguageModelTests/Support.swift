@@ -1,5 +1,6 @@
 // Support: models small enough to print, and random numbers for tests.
 
+import Answers
 import Base
 import LanguageModel
 import Records
@@ -76,4 +77,14 @@ func generate(
   var trajectories: [Trajectory] = []
   while generator.hasWork { trajectories += try generator.advance() }
   return trajectories.sorted { $0.slot < $1.slot }
+}
+
+/// The sum of a response's tokens determines one of three answers, or none.
+struct SumOfTokens: ResponseReading {
+  func answer(of tokens: [Int32], to prompt: Prompt) -> AnswerKey? {
+    let choice = tokens.reduce(0, +) % 4
+    return choice == 3 ? nil : answerKey("\(choice)", kind: prompt.kind)
+  }
+
+  func isThinking(atEndOf tokens: [Int32], to prompt: Prompt) -> Bool { false }
 }

@@ -127,11 +127,7 @@ private struct TinyTraining {
       reference: method.klCoefficient > 0 ? TinyModel.qwen2.parameters(seed: 3) : nil,
       options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
       ranks: ranks,
-      // The sum of the tokens determines one of three answers, or none.
-      readAnswer: { tokens, kind in
-        let choice = tokens.reduce(0, +) % 4
-        return choice == 3 ? nil : answerKey("\(choice)", kind: kind)
-      })
+      reader: SumOfTokens())
   }
 
   /// The bits of masters and moments after the steps, of the policy's shard.

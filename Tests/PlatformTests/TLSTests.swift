@@ -289,6 +289,14 @@ private final class Proxy {
     #expect(error.map { "\($0)".contains("chmod 600 \(path)") } == true)
   }
 
+  @Test func `a key whose lines end with CR LF is the same key`() throws {
+    let key = ClusterKey()
+    try key.write(to: path)
+    let text = try Files.readText(path)
+    try Files.write("\u{FEFF}" + text.replacing("\n", with: "\r\n"), to: path, mode: 0o600)
+    #expect(try ClusterKey(reading: path) == key)
+  }
+
   @Test func `one changed character anywhere in id or secret is noticed`() throws {
     try ClusterKey().write(to: path)
     let bytes = try Files.read(path)

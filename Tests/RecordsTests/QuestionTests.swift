@@ -42,25 +42,22 @@ import Testing
     #expect(
       questions == [
         Question(id: "test/1.json", prompt: "p", answer: "3"),
-        Question(id: "2", prompt: "q", answer: "\\frac12", source: "math"),
+        Question(
+          id: "2", prompt: "q", earlier: [Turn(role: "system", text: "s")], answer: "\\frac12", source: "math"),
       ])
     let reference = try Self.read(#"[{"prompt": "p", "answer": "025", "source": "AIME", "id": "60"}]"#)
     #expect(reference == [Question(id: "60", prompt: "p", answer: "025", source: "AIME")])
   }
 
-  @Test func `a conversation of several turns is refused`() {
-    let turns = #"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
-    let expected = "a string, or messages with one by the user"
-    #expect(
-      Self.problems(Array(turns.utf8)) == [
-        .init(line: 1, reason: .malformed(key: "prompt", found: "a list", expected: expected))
-      ])
-  }
-
   @Test func `questions that are written to a file are read back`() throws {
     let questions = [
-      Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", kind: .choice),
+      Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", kind: .string),
       Question(id: "2", prompt: "y"),
+      Question(
+        id: "3", prompt: "and 2+2?",
+        earlier: [
+          Turn(role: "system", text: "s"), Turn(role: "user", text: "1+1?"), Turn(role: "assistant", text: "2"),
+        ]),
     ]
     #expect(try Self.read(questions.fileText) == questions)
   }
@@ -85,7 +82,9 @@ import Testing
         .init(line: 6, reason: .repeatedID("a", firstLine: 1)),
         .init(line: 7, reason: .malformed(key: "prompt", found: "empty", expected: "a question")),
         .init(line: 8, reason: .malformed(key: "kind", found: "the string \"poem\"", expected: kinds)),
-        .init(line: 9, reason: .malformed(key: "prompt", found: "the number 3", expected: "a string")),
+        .init(
+          line: 9, reason: .malformed(key: "prompt", found: "the number 3", expected: "a string, or a list of messages")
+        ),
         .init(line: 9, reason: .malformed(key: "answer", found: "an array of 1", expected: "a string or a number")),
       ])
   }
@@ -123,7 +122,7 @@ import Testing
   }
 
   @Test func `a file of bad lines is read only up to a number of problems`() {
-    let file = String(repeating: "x\n", count: 2 * Limits.questionProblems)
+    let file = String(repeating: "{x\n", count: 2 * Limits.questionProblems)
     let error = #expect(throws: QuestionFileError.self) { try Self.read(file) }
     #expect(error?.problems.count == Limits.questionProblems)
     #expect(error?.description.hasSuffix("\nand more; reading stopped there") == true)
@@ -138,19 +137,24 @@ import Testing
   }
 
   @Test func `withoutAnswers removes only the answers`() throws {
-    let questions = try Self.read(#"{"prompt":"x","answer":"4","source":"s","id":"i","kind":"choice"}"#)
+    let questions = try Self.read(#"{"prompt":"x","answer":"D","source":"s","id":"i","kind":"choice"}"#)
     #expect(questions.withoutAnswers == [Question(id: "i", prompt: "x", source: "s", kind: .choice)])
   }
 
   @Test func `no mutation of a file makes the reader trap`() {
-    let file = Array("{\"prompt\":\"x\",\"id\":\"a\"}\n\n{\"problem\":\"é\",\"answer\":1.5}\n[{\"prompt\":\"x\"}]".utf8)
+    let files = [
+      "{\"prompt\":\"x\",\"id\":\"a\"}\n\n{\"problem\":\"é\",\"answer\":1.5}\n[{\"prompt\":\"x\"}]",
+      "[{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]},{\"role\":\"assistant\",\"content\":\"#### 2\"}]}]",
+      "{\"question\":\"q\",\"choices\":{\"text\":[\"a\",\"b\"],\"label\":[\"1\",\"2\"]},\"answerKey\":\"2\"}",
+      "id,prompt,A,B,answer\r\n1,\"x, \"\"y\"\"\r\nz\",a,b,1\r\n2,é,,,\n",
+    ].map { Array($0.utf8) }
     var state: UInt64 = 7
     func random(_ bound: Int) -> Int {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return Int(state >> 33) % bound
     }
-    for _ in 0..<5000 {
-      var bytes = file
+    for round in 0..<20_000 {
+      var bytes = files[round % files.count]
       for _ in 0...random(3) { bytes[random(bytes.count)] = UInt8(random(256)) }
       _ = Self.problems(Array(bytes[random(bytes.count)...]))
     }

@@ -33,6 +33,13 @@ import Testing
     #expect(list.mpiArguments == ["--mca", "btl_tcp_if_include", "eth0"])
   }
 
+  @Test func `lines that end with CR LF are lines`() throws {
+    let text = "# machines\nnear here learners=1\n\nfar workers=2 options=\"-p 2222\"\nmpirun: --mca a b\n"
+    let windows = try HostList("\u{FEFF}" + text.replacing("\n", with: "\r\n"), path: "hosts")
+    #expect(try windows == HostList(text, path: "hosts") && windows.hosts.map(\.name) == ["near", "far"])
+    #expect(problems("near here\r\nfar a=1\r\n").contains { $0.contains("line 2: there is no \"a\"") })
+  }
+
   @Test func `everything that is wrong is reported at once, with its line`() {
     let found = problems("a here learners=1\na workers=-1\nb c=2 \"\nd here via=rsh\n-x ssh=-oProxyCommand=x\n")
     let expected = [

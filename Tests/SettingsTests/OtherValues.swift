@@ -4,7 +4,7 @@
 let otherValues: [String: String] = [
   "run": "a", "model": "b", "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
   "system": "s",
-  "suffix": " \"e\"\n\\boxed{é}",
+  "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",
   "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
   "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
@@ -35,7 +35,10 @@ let otherValues: [String: String] = [
 
 /// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
-  ["labels", "top-p", "top-k"], ["ties", "min-share", "early-stop", "kl-coefficient", "staleness"],
+  ["labels", "top-p", "top-k", "template"],
+  [
+    "ties", "min-share", "early-stop", "kl-coefficient", "staleness", "template-arguments", "template-date",
+  ],
   ["estimator", "vote-entropy-low", "vote-entropy-high"],
 ]
 

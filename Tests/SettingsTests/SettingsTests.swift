@@ -129,6 +129,29 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     for (problem, part) in zip(found, said) { #expect(problem.contains(part), "\(problem)") }
   }
 
+  @Test(arguments: [
+    ["--train-samples", "1"], ["--train-samples", "1", "--advantage", "rloo"],
+    ["--train-samples", "1", "--advantage", "dr-grpo", "--labels", "truth"],
+    ["--train-samples", "1", "--advantage", "reinforce++-baseline", "--estimator", "entropy"],
+    ["--train-samples", "1", "--zero-advantage-groups", "train"],
+    ["--train-samples", "1", "--prompts-per-step", "1", "--advantage", "reinforce++"],
+    ["--min-share", "1"], ["--min-share", "0.99"], ["--votes", "4", "--train-samples", "4", "--min-share", "0.8"],
+    ["--estimator", "soft-vote", "--votes", "32", "--vote-entropy-low", "3.5"],
+  ])
+  func `settings with which no update can ever happen are refused`(_ given: [String]) {
+    let found = problems(given)
+    #expect(found.count == 1 && found[0].contains("there would be no update"), "\(found)")
+    #expect(problems(given + ["--steps", "0"]).isEmpty)
+  }
+
+  @Test(arguments: [
+    ["--train-samples", "2"], ["--train-samples", "1", "--advantage", "reinforce++"],
+    ["--train-samples", "1", "--zero-advantage-groups", "train", "--entropy-coefficient", "0.01"],
+    ["--min-share", "0.98"], ["--min-share", "1", "--advantage", "reinforce++"],
+    ["--estimator", "soft-vote", "--votes", "32", "--vote-entropy-low", "3.4"],
+  ])
+  func `settings that are close to them are taken`(_ given: [String]) { #expect(problems(given) == []) }
+
   @Test func `settings of the vote that go together are taken`() {
     #expect(problems(["--early-stop", "on", "--ties", "abstain", "--min-share", "0.3"]) == [])
     #expect(problems(["--estimator", "soft-vote", "--vote-entropy-low", "0.2", "--vote-entropy-high", "1"]) == [])
@@ -203,8 +226,9 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
 
   /// Every group of settings.
   private static let groups: [any SettingGroup] = [
-    RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), TokenizeSettings(),
-    LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
+    RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
+    TokenizeSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(),
+    BroadcastSettings(), LoadSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.

@@ -52,7 +52,7 @@ import Testing
     #expect(abs(time.sums - 2 * (8 + 4) * count / 2 / 1e6) < 1e-9)
     #expect(abs(Self.time(Self.settings { $0.reduction = .fast }).sums - 2 * (4 + 4) * count / 2 / 1e6) < 1e-9)
     #expect(Self.time(Self.settings { $0.method.miniBatch = 8 }).updates == 1)
-    #expect(abs(time.total - (time.sampling + time.training + time.sums + time.weights)) < 1e-12)
+    #expect(abs(time.total - (time.sampling + time.training + time.upkeep + time.sums + time.weights)) < 1e-12)
   }
 
   @Test

@@ -6,7 +6,7 @@ import Templates
 import Testing
 
 @Suite struct TemplateTests {
-  private static let date = TemplateDate(year: 2026, month: 7, day: 4)
+  private static let date = CalendarTime(year: 2026, month: 7, day: 4)
 
   private func render(
     _ source: String, _ values: JSON = [:], limits: TemplateLimits = TemplateLimits()
@@ -15,8 +15,8 @@ import Testing
     return try Template(source, limits: limits).render(values, now: Self.date)
   }
 
-  /// Small templates of our own, and what Jinja 3.1 rendered from them in the environment of transformers 5.24. The first
-  /// line has the values that all of them see.
+  /// Small templates of our own, and what Jinja 3.1 rendered from them in the environment of transformers 5.24. The
+  /// first line has the values that all of them see.
   private static let cases: [JSON] = {
     let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .appendingPathComponent("Fixtures/templates/cases.jsonl")
@@ -87,7 +87,7 @@ import Testing
 
   @Test func `a date is the one that is given`() throws {
     let source = "{{ strftime_now('%d %B %Y, %a %H:%M') }}"
-    let later = TemplateDate(year: 2028, month: 2, day: 29, hour: 13, minute: 5)
+    let later = CalendarTime(year: 2028, month: 2, day: 29, hour: 13, minute: 5)
     #expect(try Template(source).render([], now: later) == "29 February 2028, Tue 13:05")
   }
 

@@ -46,6 +46,7 @@ enum Samples {
     labelled.label = "q:é"
     (labelled.labelVotes, labelled.samples, labelled.unneeded) = (40, 60, 4)
     (labelled.withoutAnswer, labelled.truncated, labelled.answerCount, labelled.rewarded) = (5, 6, 7, 41)
+    labelled.truncatedThinking = 3
     (labelled.isTie, labelled.isFlip, labelled.abstention) = (true, true, .entropy)
     labelled.truth = PromptReport.Truth(isLabelRight: true, right: 39, rightRewards: 58)
     var bare = PromptReport(prompt: .max)

@@ -7,8 +7,8 @@
 //   S ← decay·S,   error = v − kᵀS,   S ← S + k·(strength·error)ᵀ,   o = qᵀS
 //
 // The sampler does one token of many sequences, the trainer all tokens of one sequence after the other. Both run these
-// functions, which do one step at a time, so a row's bits do not depend on where a prompt ends or on how many tokens are
-// done at once. The columns of S do not influence each other: a block of 64 columns stays in the first-level cache
+// functions, which do one step at a time, so a row's bits do not depend on where a prompt ends or on how many tokens
+// are done at once. The columns of S do not influence each other: a block of 64 columns stays in the first-level cache
 // while it takes many steps. Sums over k's dimensions are chains in order; sums over columns are 16 lanes and a tree.
 //
 // The gradient needs the states of all steps. It computes them again, from a state that is kept every DELTA_STEPS

@@ -1,4 +1,6 @@
-// PreparedLayer: one layer's weights, ready to run. Matrices that are multiplied with the same input are fused into one.
+// PreparedLayer: one layer's weights, ready to run.
+//
+// Matrices that are multiplied with the same input are fused into one.
 
 import Base
 import Tensors

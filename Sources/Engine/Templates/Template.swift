@@ -6,13 +6,22 @@
 // access to anything but its arguments and is bounded (TemplateLimits).
 // Source: the documentation of Jinja 3.1 and of transformers' apply_chat_template.
 
+package import Base
+
 package struct Template: Sendable {
-  private nonisolated(unsafe) let body: [TemplateStatement]
+  private let body: [TemplateStatement]
   private let limits: TemplateLimits
+  /// Every name in the template: of what it is given, and of its own.
+  package let names: Set<String>
 
   /// - Throws: `TemplateError` with the place of what is wrong or not supported.
   package init(_ source: String, limits: TemplateLimits = TemplateLimits()) throws(TemplateError) {
-    var parser = TemplateParser(try TemplateLexer.tokens(source, limits: limits), limits: limits)
+    let tokens = try TemplateLexer.tokens(source, limits: limits)
+    names = Set(
+      tokens.compactMap { token in
+        if case .name(let name) = token.kind { name } else { nil }
+      })
+    var parser = TemplateParser(tokens, limits: limits)
     body = try parser.parse()
     self.limits = limits
   }
@@ -23,7 +32,7 @@ package struct Template: Sendable {
   ///   - values: the names that the template can use. A later pair overrides an earlier one.
   ///   - now: for templates that write a date.
   /// - Throws: `TemplateError`.
-  package func render(_ values: [(name: String, value: TemplateValue)], now: TemplateDate) throws(TemplateError)
+  package func render(_ values: [(name: String, value: TemplateValue)], now: CalendarTime) throws(TemplateError)
     -> String
   {
     var renderer = Renderer(limits: limits, now: now)

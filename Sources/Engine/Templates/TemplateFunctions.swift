@@ -1,5 +1,7 @@
 // TemplateFunctions: the functions that every template can call, and the methods of values.
 
+import Base
+
 extension TemplateFunction {
   /// The longest range: that of the sandbox in which transformers runs templates.
   private static let longestRange = 100_000
@@ -25,7 +27,7 @@ extension TemplateFunction {
         guard case .text(let format)? = arguments.value(0, "format") else {
           throw .failed(arguments.place, problem: "strftime_now needs a format")
         }
-        guard let text = renderer.now.text(TemplateValue.string(format)) else {
+        guard let text = renderer.now.format(TemplateValue.string(format)) else {
           throw .unsupported(arguments.place, what: "the date format \(TemplateValue.text(format).represented)")
         }
         return TemplateValue(text)

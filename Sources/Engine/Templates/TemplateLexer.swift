@@ -77,8 +77,8 @@ struct TemplateLexer {
       case "#": try skipComment(from: start)
       case "{":
         add(.outputBegin, at: start)
-        try takeExpressions(until: "}}", from: start)
-        add(.outputEnd, at: place)
+        let end = try takeExpressions(until: "}}", from: start)
+        add(.outputEnd, at: end)
       default: try takeStatement(from: start)
       }
     }
@@ -133,8 +133,8 @@ struct TemplateLexer {
   private mutating func takeStatement(from start: TemplatePlace) throws(TemplateError) {
     let before = tokens.count
     add(.statementBegin, at: start)
-    try takeExpressions(until: "%}", from: start)
-    add(.statementEnd, at: place)
+    let end = try takeExpressions(until: "%}", from: start)
+    add(.statementEnd, at: end)
     guard tokens.count == before + 3, tokens[before + 1].kind == .name("raw") else { return }
     // What is raw is data, up to the statement that ends it.
     tokens.removeSubrange(before...)
@@ -180,7 +180,10 @@ struct TemplateLexer {
     "]", "{", "}", ";",
   ]
 
-  private mutating func takeExpressions(until closing: String, from start: TemplatePlace) throws(TemplateError) {
+  /// - Returns: where the mark that closes the tag stands.
+  private mutating func takeExpressions(
+    until closing: String, from start: TemplatePlace
+  ) throws(TemplateError) -> TemplatePlace {
     var open: [String] = []
     while index < source.count {
       if source[index].isPythonSpace {
@@ -188,16 +191,16 @@ struct TemplateLexer {
         continue
       }
       if open.isEmpty {
-        let sign = source[index]
+        let (sign, end) = (source[index], place)
         if isNext(closing) {
           skip(2)
           trimsNext = closing == "%}"
-          return
+          return end
         }
         if sign == "-" && isNext("-" + closing) || sign == "+" && closing == "%}" && isNext("+" + closing) {
           skip(3)
           stripsNext = sign == "-"
-          return
+          return end
         }
       }
       let here = place

@@ -75,7 +75,8 @@ struct TemplateParser {
     return try work(&self)
   }
 
-  /// Counts a level. One operator after the other makes a tree as deep as they are many, up to the end of the expression.
+  /// Counts a level. One operator after the other makes a tree as deep as they are many, up to the end of the
+  /// expression.
   mutating func deepen() throws(TemplateError) {
     depth += 1
     guard depth <= limits.depth else {

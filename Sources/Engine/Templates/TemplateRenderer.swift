@@ -3,10 +3,12 @@
 // Names live in scopes: the template's own, one per macro call, and one per pass of a loop. A set statement writes into
 // the innermost scope, so what a loop sets is gone with the pass. Only namespaces outlive it.
 
+import Base
+
 package struct Renderer {
   /// What the innermost body has printed.
   var output: [Unicode.Scalar] = []
-  let now: TemplateDate
+  let now: CalendarTime
   private let limits: TemplateLimits
   private var steps = 0
   private var scalars = 0
@@ -18,7 +20,7 @@ package struct Renderer {
   /// How a body ended.
   private enum Ending { case complete, leave, next }
 
-  init(limits: TemplateLimits, now: TemplateDate) {
+  init(limits: TemplateLimits, now: CalendarTime) {
     self.limits = limits
     self.now = now
   }

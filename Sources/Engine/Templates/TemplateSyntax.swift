@@ -1,6 +1,6 @@
 // TemplateSyntax: what a template says, as a tree.
 
-indirect enum TemplateExpression {
+indirect enum TemplateExpression: Sendable {
   case constant(TemplateConstant)
   case name(String, TemplatePlace)
   case list([TemplateExpression])
@@ -28,7 +28,7 @@ indirect enum TemplateExpression {
   case joined([TemplateExpression], TemplatePlace)
 }
 
-enum TemplateConstant {
+enum TemplateConstant: Sendable {
   case none
   case bool(Bool)
   case int(Int)
@@ -36,26 +36,26 @@ enum TemplateConstant {
   case text([Unicode.Scalar])
 }
 
-struct TemplateArgument {
+struct TemplateArgument: Sendable {
   var name: String?
   var value: TemplateExpression
 }
 
 /// What a for or set statement assigns to.
-indirect enum TemplateTarget {
+indirect enum TemplateTarget: Sendable {
   case name(String)
   /// A member of a namespace.
   case member(String, String, TemplatePlace)
   case tuple([TemplateTarget], TemplatePlace)
 }
 
-struct TemplateMacro {
+struct TemplateMacro: Sendable {
   var name: String
   var parameters: [(name: String, value: TemplateExpression?)]
   var body: [TemplateStatement]
 }
 
-indirect enum TemplateStatement {
+indirect enum TemplateStatement: Sendable {
   case data([Unicode.Scalar])
   case output(TemplateExpression, TemplatePlace)
   case conditional([(condition: TemplateExpression, body: [TemplateStatement])], otherwise: [TemplateStatement])
@@ -74,7 +74,7 @@ indirect enum TemplateStatement {
   case next
 }
 
-struct TemplateLoopStatement {
+struct TemplateLoopStatement: Sendable {
   var target: TemplateTarget
   var items: TemplateExpression
   var condition: TemplateExpression?

@@ -45,6 +45,8 @@ package enum FigureName: String, Sendable, CaseIterable {
   case skippedUpdates = "skipped_updates"
   case logprobGap = "logprob_gap"
   case trainSeconds = "train_seconds"
+  /// Not known in most steps: only if a response was cut off before its thinking ended.
+  case thinkingTruncationRatio = "thinking_truncation_ratio"
 
   // Added by the coordinator, which knows the steps before.
   case rolloutSeconds = "rollout_seconds"

@@ -8,12 +8,48 @@ package struct Prompt: Sendable, Equatable {
   /// The question's tokens, template applied.
   package var tokens: [Int32]
   package var kind: AnswerKind
+  /// Whether the prompt ends inside of thinking, so that a response begins there.
+  package var opensThinking: Bool
 
-  package init(index: UInt32, tokens: [Int32], kind: AnswerKind) {
+  package init(index: UInt32, tokens: [Int32], kind: AnswerKind, opensThinking: Bool = false) {
     self.index = index
     self.tokens = tokens
     self.kind = kind
+    self.opensThinking = opensThinking
   }
+}
+
+/// One question of a run as the model sees it, for the user: the first training question, in full.
+package struct ExamplePrompt: Sendable, Equatable {
+  /// The question's.
+  package var id: String
+  package var text: String
+  /// How many tokens the text has.
+  package var tokens: Int
+  /// How questions become prompts, in words.
+  package var form: String
+
+  package init(id: String, text: String, tokens: Int, form: String) {
+    self.id = id
+    self.text = text
+    self.tokens = tokens
+    self.form = form
+  }
+
+  package var json: JSON {
+    ["id": .string(id), "text": .string(text), "tokens": .int(tokens), "form": .string(form)]
+  }
+
+  /// - Returns: nil for another JSON value.
+  package init?(_ json: JSON) {
+    guard let id = json["id"]?.string, let text = json["text"]?.string, let tokens = json["tokens"]?.int,
+      let form = json["form"]?.string
+    else { return nil }
+    self.init(id: id, text: text, tokens: tokens, form: form)
+  }
+
+  /// What it is: "question 7, 43 tokens".
+  package var title: String { "question \(id.visible), \(counted(tokens, "token"))" }
 }
 
 /// The trajectories of one prompt in one round that count, in the order of their samples: all, unless early stop left

@@ -1,83 +1,108 @@
-// QuestionFile: reads and writes question files: JSON lines, or one JSON array of objects.
+// QuestionFile: reads and writes question files: JSON lines, one JSON array of objects, or CSV.
 //
 // All problems of a file are reported together, each with its line, so that the user can fix them at once. Unknown keys
-// are ignored, because data sets have many. Lengths are checked before the work (Limits.lineBytes and below).
+// are ignored, because data sets have many; what is left out is counted. Lengths are checked before the work
+// (Limits.lineBytes and below). Not here: the keys of one question (QuestionRow), the grammar of CSV (QuestionTable).
 
 package import Base
 
-/// Why a question file cannot be used: all problems, in the order of their lines.
-package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConvertible {
-  package enum Reason: Equatable, Sendable {
-    case noQuestions
-    case notJSON(JSONError.Problem, column: Int)
-    case notAnObject(found: String)
-    case noPrompt
-    case malformed(key: String, found: String, expected: String)
-    case repeatedID(String, firstLine: Int)
-  }
+/// The questions of a file, and what of the file is in none of them.
+package struct QuestionFile: Sendable, Equatable {
+  /// In the file's order.
+  package var questions: [Question]
+  /// What was left out, and of how many questions, in the order of first occurrence.
+  package var leftOut: [(what: String, count: Int)] { zip(names, counts).map { ($0, $1) } }
 
-  package struct Problem: Equatable, Sendable {
-    package var line: Int
-    package var reason: Reason
+  private var names: [String] = []
+  private var counts: [Int] = []
 
-    package init(line: Int, reason: Reason) {
-      self.line = line
-      self.reason = reason
+  /// Names that are counted one by one; a file of arbitrary keys has no end of them.
+  private static let namesMax = 100
+
+  init() { questions = [] }
+
+  mutating func leaveOut(_ what: String) {
+    var place = names.firstIndex(of: what)
+    if place == nil {
+      let name = names.count < Self.namesMax ? what : "other keys"
+      place = names.firstIndex(of: name)
+      if place == nil {
+        names.append(name)
+        counts.append(0)
+        place = names.count - 1
+      }
     }
-  }
-
-  package let problems: [Problem]
-
-  /// Further problems are counted but not printed.
-  package static let linesMax = 20
-
-  package var description: String {
-    let lines = problems.prefix(Self.linesMax).map(\.description.visible)
-    let rest = problems.count - lines.count
-    let more = problems.count < Limits.questionProblems ? "and \(rest) more" : "and more; reading stopped there"
-    return (lines + (rest > 0 ? [more] : [])).joined(separator: "\n")
+    if let place { counts[place] += 1 }
   }
 }
 
-extension QuestionFileError.Problem: CustomStringConvertible {
-  package var description: String {
-    switch reason {
-    case .noQuestions: "the file holds no questions; expected a JSON object with a \"prompt\" on each line"
-    case .notJSON(let problem, let column): "line \(line), column \(column): \(problem)"
-    case .notAnObject(let found): "line \(line): found \(found), expected an object with a \"prompt\""
-    case .noPrompt: "line \(line): no \"prompt\" (or \"problem\", or \"question\")"
-    case .malformed(let key, let found, let expected): "line \(line): \"\(key)\" is \(found), expected \(expected)"
-    case .repeatedID(let id, let first): "line \(line): the id \"\(id)\" is taken by line \(first)"
-    }
-  }
-}
-
-extension Question {
-  /// The questions of a file, in the file's order.
+extension QuestionFile {
+  /// Reads a file.
   ///
-  /// The prompt is `prompt`, `problem` or `question`: a string, or a list of messages with exactly one by the user.
-  /// `id` (or `unique_id`) and `answer` (or `ground_truth` of `reward_model`) can be strings or numbers; numbers keep
-  /// their spelling. `source` (or `data_source`) is a string, `kind` is one of `AnswerKind`. The id of a question
-  /// without one is its line, or in an array its place, counted from 1. Blank lines are allowed. The alternative names
-  /// are those of public sets: MATH-500, and the files of verl.
+  /// JSON begins with `{` or `[`; anything else has to be CSV, whose header names a prompt. The id of a question
+  /// without one is its line, or in an array its place, counted from 1. Blank lines are allowed.
+  ///
   /// - Throws: all problems of the file.
-  package static func read(_ bytes: [UInt8]) throws(QuestionFileError) -> [Question] {
-    var reader = QuestionReader()
+  package init(_ bytes: [UInt8]) throws(QuestionFileError) {
+    if let name = Self.otherEncoding(of: bytes) {
+      throw QuestionFileError(problems: [.init(line: 1, reason: .otherEncoding(name))])
+    }
     let hasByteOrderMark = bytes.starts(with: [0xEF, 0xBB, 0xBF])
     let text = hasByteOrderMark ? Array(bytes.dropFirst(3)) : bytes
-    if text.first(where: { !isSpace($0) }) == UInt8(ascii: "[") {
-      reader.readArray(text)
-    } else {
-      reader.readLines(text)
+    var reader = QuestionReader()
+    switch text.first(where: { !isSpace($0) }) {
+    case UInt8(ascii: "["): reader.readArray(text)
+    case UInt8(ascii: "{"), nil: reader.readLines(text)
+    default: reader.readTable(text)
     }
-    return try reader.finish()
+    self = try reader.finish()
+  }
+
+  /// Unicode of two or four bytes per character, which Windows programs write; nil if it is neither.
+  private static func otherEncoding(of bytes: [UInt8]) -> String? {
+    let marks: [(bytes: [UInt8], name: String)] = [
+      // The longer mark begins like the shorter one.
+      ([0xFF, 0xFE, 0, 0], "UTF-32"), ([0, 0, 0xFE, 0xFF], "UTF-32"), ([0xFF, 0xFE], "UTF-16"),
+      ([0xFE, 0xFF], "UTF-16"),
+    ]
+    if let mark = marks.first(where: { bytes.starts(with: $0.bytes) }) { return mark.name }
+    // Without a mark, half of the bytes of ASCII characters are 0, which no text in UTF-8 has.
+    guard bytes.count >= 4, bytes[2] != 0 || bytes[3] != 0 else { return nil }
+    if bytes[0] != 0, bytes[1] == 0 { return "UTF-16LE" }
+    return bytes[0] == 0 && bytes[1] != 0 ? "UTF-16BE" : nil
   }
 }
 
-private func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
 
+extension Question {
+  /// The questions of a file (QuestionFile).
+  package static func read(_ bytes: [UInt8]) throws(QuestionFileError) -> [Question] {
+    try QuestionFile(bytes).questions
+  }
+
+  /// One line of a question file, without its newline.
+  package var json: JSON {
+    let asked: JSON = earlier.isEmpty ? .string(prompt) : .array(conversation.map(\.json))
+    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", asked)]
+    if let answer { members.append(JSON.Member("answer", .string(answer))) }
+    if let source { members.append(JSON.Member("source", .string(source))) }
+    if let set { members.append(JSON.Member("set", .string(set))) }
+    members.append(JSON.Member("kind", .string(kind.rawValue)))
+    return .object(members)
+  }
+}
+
+extension [Question] {
+  /// A question file as JSON lines, which `Question.read` reads.
+  package var fileText: String { map { $0.json.text() + "\n" }.joined() }
+}
+
+/// Reads the rows of a file, one after the other.
 private struct QuestionReader {
-  private var questions: [(line: Int, question: Question)] = []
+  private var file = QuestionFile()
+  /// [question] in the file.
+  private var lines: [Int] = []
   private var problems: [QuestionFileError.Problem] = []
 
   mutating func readLines(_ bytes: [UInt8]) {
@@ -97,7 +122,7 @@ private struct QuestionReader {
 
   private mutating func readLine(_ bytes: [UInt8], line: Int) {
     do { add(try JSON.parse(bytes), line: line, defaultID: line) } catch {
-      problems.append(.init(line: line, reason: .notJSON(error.problem, column: error.column)))
+      refuse(line, .notJSON(error.problem, column: error.column))
     }
   }
 
@@ -109,118 +134,59 @@ private struct QuestionReader {
         if problems.count < Limits.questionProblems { add(value, line: line, defaultID: place) }
       }
     } catch {
-      problems.append(.init(line: error.line, reason: .notJSON(error.problem, column: error.column)))
+      refuse(error.line, .notJSON(error.problem, column: error.column))
+    }
+  }
+
+  mutating func readTable(_ bytes: [UInt8]) {
+    var table = QuestionTable(bytes)
+    while problems.count < Limits.questionProblems, let (line, row) = table.next() {
+      switch row {
+      case .success(let json): add(json, line: line, defaultID: line)
+      case .failure(let problem): refuse(line, .table(problem))
+      }
     }
   }
 
   private mutating func add(_ json: JSON, line: Int, defaultID: Int) {
     guard json.members != nil else { return refuse(line, .notAnObject(found: json.summary)) }
-    let promptKey = ["prompt", "problem", "question"].first { json[$0].map { !$0.isNull } ?? false }
-    guard let promptKey else { return refuse(line, .noPrompt) }
-    let prompt =
-      json[promptKey]?.elements == nil
-      ? text(json, promptKey, limit: Limits.questionBytes, line: line) ?? "" : said(json, promptKey, line)
-    if prompt.allSatisfy(\.isWhitespace), let given = json[promptKey]?.string, given.utf8.count == prompt.utf8.count {
-      refuse(line, .malformed(key: promptKey, found: "empty", expected: "a question"))
-    }
-    let answer =
-      literal(json, "answer", limit: Limits.answerBytes, line: line)
-      ?? json["reward_model"].flatMap { rewardModel in
-        literal(rewardModel, "ground_truth", limit: Limits.answerBytes, line: line)
-      }
-    let names = Limits.questionNameBytes
-    let question = Question(
-      id: literal(json, "id", limit: names, line: line) ?? literal(json, "unique_id", limit: names, line: line)
-        ?? "\(defaultID)", prompt: prompt, answer: answer,
-      source: text(json, "source", limit: names, line: line) ?? text(json, "data_source", limit: names, line: line),
-      set: text(json, "set", limit: names, line: line),
-      kind: kind(json, line: line))
-    questions.append((line, question))
-  }
-
-  /// The user's message in a conversation of one question, with or without a system message.
-  private mutating func said(_ json: JSON, _ key: String, _ line: Int) -> String {
-    let messages = json[key]?.elements ?? []
-    let users = messages.filter { $0["role"]?.string == "user" }
-    let isOneTurn = messages.allSatisfy { ["system", "user"].contains($0["role"]?.string) }
-    guard isOneTurn, users.count == 1, let content = users[0]["content"]?.string else {
-      refuse(line, .malformed(key: key, found: "a list", expected: "a string, or messages with one by the user"))
-      return ""
-    }
-    return bounded(content, key, limit: Limits.questionBytes, line: line) ?? ""
-  }
-
-  /// The string of a key; nil if it is absent or null.
-  private mutating func text(_ json: JSON, _ key: String, limit: Int, line: Int) -> String? {
-    guard let value = json[key], !value.isNull else { return nil }
-    if value.string == nil { refuse(line, .malformed(key: key, found: value.summary, expected: "a string")) }
-    return value.string.flatMap { bounded($0, key, limit: limit, line: line) }
-  }
-
-  /// The text; nil, with a problem, if it has more bytes than `limit`.
-  private mutating func bounded(_ text: String, _ key: String, limit: Int, line: Int) -> String? {
-    guard text.utf8.count > limit else { return text }
-    refuse(line, .malformed(key: key, found: "\(text.utf8.count) bytes long", expected: "at most \(limit) bytes"))
-    return nil
-  }
-
-  /// The string of a key, or its number as spelled; nil if it is absent or null.
-  private mutating func literal(_ json: JSON, _ key: String, limit: Int, line: Int) -> String? {
-    switch json[key] {
-    case nil, .null: return nil
-    case .string(let text): return bounded(text, key, limit: limit, line: line)
-    case .number(let number): return bounded(number.literal, key, limit: limit, line: line)
-    case .some(let value):
-      refuse(line, .malformed(key: key, found: value.summary, expected: "a string or a number"))
-      return nil
-    }
-  }
-
-  private mutating func kind(_ json: JSON, line: Int) -> AnswerKind {
-    guard let value = json["kind"], !value.isNull else { return .math }
-    if let kind = value.string.flatMap(AnswerKind.init) { return kind }
-    let known = AnswerKind.allCases.map(\.rawValue).joined(separator: ", ")
-    refuse(line, .malformed(key: "kind", found: value.summary, expected: "one of \(known)"))
-    return .math
+    var row = QuestionRow(json)
+    let question = row.question(defaultID: defaultID)
+    problems += row.problems.map { .init(line: line, reason: $0) }
+    guard let question else { return }
+    for what in row.leftOut { file.leaveOut(what) }
+    file.questions.append(question)
+    lines.append(line)
   }
 
   private mutating func refuse(_ line: Int, _ reason: QuestionFileError.Reason) {
     problems.append(.init(line: line, reason: reason))
   }
 
-  /// The questions, if the file has no problem.
-  consuming func finish() throws(QuestionFileError) -> [Question] {
+  /// The file, if it has no problem.
+  consuming func finish() throws(QuestionFileError) -> QuestionFile {
     refuseRepeatedIDs()
-    if questions.isEmpty, problems.isEmpty { problems.append(.init(line: 1, reason: .noQuestions)) }
+    if file.questions.isEmpty, problems.isEmpty { refuse(1, .noQuestions) }
     guard problems.isEmpty else { throw QuestionFileError(problems: problems.sorted { $0.line < $1.line }) }
-    return questions.map(\.question)
+    return file
   }
 
   private mutating func refuseRepeatedIDs() {
-    let order = questions.indices.sorted { (questions[$0].question.id, $0) < (questions[$1].question.id, $1) }
+    let questions = file.questions
+    let order = questions.indices.sorted { (questions[$0].id, $0) < (questions[$1].id, $1) }
     var first = 0
     for (position, index) in order.enumerated() {
-      let id = questions[index].question.id
-      if id != questions[order[first]].question.id { first = position }
-      if first < position { refuse(questions[index].line, .repeatedID(id, firstLine: questions[order[first]].line)) }
+      let (question, earliest) = (questions[index], questions[order[first]])
+      if question.id != earliest.id {
+        first = position
+      } else if first < position {
+        let line = lines[order[first]]
+        if let answer = question.answer, let other = earliest.answer, answer != other {
+          refuse(lines[index], .twoAnswers(id: question.id, answer: answer, firstLine: line, firstAnswer: other))
+        } else {
+          refuse(lines[index], .repeatedID(question.id, firstLine: line))
+        }
+      }
     }
   }
-}
-
-extension Question {
-  /// One line of a question file, without its newline.
-  package var json: JSON {
-    let asked: JSON = earlier.isEmpty ? .string(prompt) : .array(conversation.map(\.json))
-    var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", asked)]
-    if let answer { members.append(JSON.Member("answer", .string(answer))) }
-    if let source { members.append(JSON.Member("source", .string(source))) }
-    if let set { members.append(JSON.Member("set", .string(set))) }
-    members.append(JSON.Member("kind", .string(kind.rawValue)))
-    return .object(members)
-  }
-}
-
-extension [Question] {
-  /// A question file as JSON lines, which `Question.read` reads.
-  package var fileText: String { map { $0.json.text() + "\n" }.joined() }
 }

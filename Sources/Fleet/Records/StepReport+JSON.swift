@@ -68,8 +68,10 @@ extension FigureValues {
 
   /// All figures, in their order.
   fileprivate var members: [JSON.Member] {
-    FigureName.allCases.map { name in
-      guard let value = self[name] else { return JSON.Member(name.rawValue, .null) }
+    FigureName.allCases.compactMap { name in
+      guard let value = self[name] else {
+        return name == .thinkingTruncationRatio ? nil : JSON.Member(name.rawValue, .null)
+      }
       return JSON.Member(name.rawValue, name.isCount ? .int(Int(value)) : .double(value))
     }
   }
@@ -95,6 +97,7 @@ extension PromptReport {
     if members.isKnown("flipped") { isFlip = try members.flag("flipped") }
     // Runs of versions without early stop need all.
     if members.isKnown("unneeded") { unneeded = try members.count("unneeded") }
+    if members.isKnown("truncated_thinking") { truncatedThinking = try members.count("truncated_thinking") }
     if members.isKnown("label_right") {
       truth = Truth(
         isLabelRight: try members.flag("label_right"), right: try members.count("right"),
@@ -113,6 +116,8 @@ extension PromptReport {
       JSON.Member("abstained", .optional(abstention?.rawValue)),
       JSON.Member("flipped", isFlip.map { .bool($0) } ?? .null), JSON.Member("unneeded", .int(Int(unneeded))),
     ]
+    // Most models do not think, and earlier versions did not write it.
+    if truncatedThinking > 0 { members.append(JSON.Member("truncated_thinking", .int(Int(truncatedThinking)))) }
     if let truth {
       members += [
         JSON.Member("label_right", .bool(truth.isLabelRight)), JSON.Member("right", .int(Int(truth.right))),

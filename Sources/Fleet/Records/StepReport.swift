@@ -54,6 +54,8 @@ package struct PromptReport: Sendable, Equatable {
   package var unneeded: UInt32 = 0
   package var withoutAnswer: UInt32 = 0
   package var truncated: UInt32 = 0
+  /// Of those, the ones that were cut off before their thinking ended.
+  package var truncatedThinking: UInt32 = 0
   /// Different answers.
   package var answerCount: UInt32 = 0
   package var rewarded: UInt32 = 0

@@ -51,8 +51,8 @@ extension MessageCodec {
     out.write(code(of: prompt.abstention))
     if let label = prompt.label { out.write(label) }
     for count in [
-      prompt.labelVotes, prompt.samples, prompt.unneeded, prompt.withoutAnswer, prompt.truncated, prompt.answerCount,
-      prompt.rewarded,
+      prompt.labelVotes, prompt.samples, prompt.unneeded, prompt.withoutAnswer, prompt.truncated,
+      prompt.truncatedThinking, prompt.answerCount, prompt.rewarded,
     ] {
       out.write(count)
     }
@@ -129,6 +129,7 @@ extension MessageCodec {
     prompt.unneeded = try reader.read()
     prompt.withoutAnswer = try reader.read()
     prompt.truncated = try reader.read()
+    prompt.truncatedThinking = try reader.read()
     prompt.answerCount = try reader.read()
     prompt.rewarded = try reader.read()
     if flags.contains(.hasTruth) {

@@ -83,7 +83,7 @@ package func areEquivalent(_ left: String, _ right: String, kind: AnswerKind) ->
 private let parsedTokensMax = 400
 
 private func mathKey(_ answer: String, _ budget: StepBudget) -> AnswerKey {
-  let tokens = Lexer.tokens(of: answer)
+  let tokens = Lexer.tokens(of: statedValue(in: answer))
   if let letter = labelledChoice(tokens) { return mathKey(letter, budget) }
   if tokens.count > parsedTokensMax { budget.exhaust() }
   if budget.spend(tokens.count), let node = try? Parser.parse(tokens, budget),

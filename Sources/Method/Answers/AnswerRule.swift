@@ -10,9 +10,16 @@ package import Base
 extension AnswerRule {
   /// The answer in a response: its text, and the class that it votes for. nil if the response states none. Under the
   /// reference's rule this never happens: there the answer is then the empty text.
-  package func answer(in response: String, kind: AnswerKind) -> (text: String, key: AnswerKey)? {
+  /// - Parameter startsInThinking: whether the prompt ended inside of thinking (``Thinking/isOpen(atEndOf:)``). The
+  ///   reference's rule does not know of thinking.
+  package func answer(
+    in response: String, kind: AnswerKind, startsInThinking: Bool = false
+  ) -> (text: String, key: AnswerKey)? {
     switch self {
-    case .exact: return extractAnswer(from: response, kind: kind).map { ($0, answerKey($0, kind: kind)) }
+    case .exact:
+      return extractAnswer(from: response, kind: kind, startsInThinking: startsInThinking).map {
+        ($0, answerKey($0, kind: kind))
+      }
     case .reference:
       let text = kind == .choice ? referenceChoice(in: response) : referenceAnswer(in: response)
       return (text, AnswerKey(referenceText: text))

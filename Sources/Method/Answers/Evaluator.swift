@@ -10,7 +10,8 @@
 // compared up to a constant factor. Every visit to a node takes one step of the budget, so that malicious towers of
 // powers end.
 //
-// Not here: anything that is not one number (AnswerKey divides structures into their elements).
+// Not here: functions (EvaluatorFunctions); roots with symbols (EvaluatorRoots); anything that is not one number
+// (AnswerKey divides structures into their elements).
 
 /// Why an expression has no image.
 enum Unresolved: Error {
@@ -29,8 +30,11 @@ struct Evaluator {
   let sign: Int
   private let budget: StepBudget
 
+  /// Roots of a higher degree are not computed. No usual answer has one, and the powers of smaller ones stay cheap.
+  static let degreeMax = 1 << 20
+
   /// Larger factorials and binomials stay atoms. 1,000 products take 10 µs and count as 1,000 steps.
-  private static let factorsMax = 1_000
+  static let factorsMax = 1_000
 
   init(budget: StepBudget, assignment: UInt64 = 0, sign: Int = 1) {
     self.budget = budget
@@ -61,16 +65,16 @@ struct Evaluator {
     }
   }
 
-  private mutating func spend(_ steps: Int) throws(Unresolved) {
+  mutating func spend(_ steps: Int) throws(Unresolved) {
     guard budget.spend(steps) else { throw .tooCostly }
   }
 
-  private func inverse(of image: Image) throws(Unresolved) -> Image {
+  func inverse(of image: Image) throws(Unresolved) -> Image {
     guard let inverse = image.inverse else { throw .undefined }
     return inverse
   }
 
-  private func symbol(_ name: String) -> Image {
+  func symbol(_ name: String) -> Image {
     if name == "i" { return .imaginaryUnit }
     // A constant is the same number at every evaluation point.
     let isConstant = ["pi", "e", "∞"].contains(name)
@@ -81,7 +85,7 @@ struct Evaluator {
 // MARK: Powers and roots
 
 extension Evaluator {
-  private mutating func power(_ base: Node, _ exponent: Node) throws(Unresolved) -> Image {
+  mutating func power(_ base: Node, _ exponent: Node) throws(Unresolved) -> Image {
     let image = try value(exponent)
     if let rational = image.rational { return try power(base, rational) }
     if let unit = try unitPower(base, image) { return unit }
@@ -102,7 +106,7 @@ extension Evaluator {
     if case .root(let inner, let degree) = base, let degree = try value(degree).integer, degree > 0 {
       return try power(inner, reduced(exponent.numerator, exponent.denominator, times: degree))
     }
-    guard exponent.denominator <= 64 else { throw .tooCostly }
+    guard exponent.denominator <= Self.degreeMax else { throw .tooCostly }
     if exponent.denominator > 1 || base.isAbsolute, base.hasUnknown {
       var factors = RootFactors()
       try gather(.power(base, .number(exponent.image)), exponent: 1, into: &factors)
@@ -123,12 +127,27 @@ extension Evaluator {
   private mutating func power(_ base: Node, term: Node) throws(Unresolved) -> Image {
     let (coefficient, rest) = try split(term)
     guard let rest else { return try power(base, coefficient) }
+    if let (argument, factors) = logarithmFactor(of: rest), try value(base) == symbol("e"),
+      let number = try value(argument).rational, number.numerator > 0
+    {
+      // e^(x·ln 2) is 2^x. For a symbol in place of 2 that is true only where it is positive.
+      return try power(argument, .product([.number(coefficient.image)] + factors))
+    }
     let exponent = try value(rest)
     // Signs were moved into the coefficient by `split`, so (coefficient, rest) is the same for every spelling.
     let atom = try symbolicPower(base, exponent)
     let root = coefficient.denominator == 1 ? atom : atom.fieldRoot(coefficient.denominator)
     guard let result = root?.power(coefficient.numerator) else { throw .undefined }
     return result
+  }
+
+  /// The argument of the first natural logarithm among the factors of a product, and the other factors.
+  private func logarithmFactor(of product: Node) -> (argument: Node, others: [Node])? {
+    guard case .product(var factors) = product,
+      let place = factors.firstIndex(where: { if case .call("ln", _) = $0 { true } else { false } }),
+      case .call(_, let arguments) = factors.remove(at: place), arguments.count == 1
+    else { return nil }
+    return (arguments[0], factors)
   }
 
   /// base^exponent for an exponent that is not rational: factors and prime factors of the base one by one.
@@ -168,15 +187,41 @@ extension Evaluator {
   }
 
   /// A term as (rational coefficient, everything else). The rest is nil if the term is rational.
+  ///
+  /// A rational factor of a surd is part of the coefficient, so √8·x and 2√2·x are both (2, √2·x).
   mutating func split(_ term: Node) throws(Unresolved) -> (Rational, Node?) {
     if let rational = try value(term).rational { return (rational, nil) }
     var numbers: [Node] = []
     var rest: [Node] = []
     try collectFactors(term, into: &numbers, &rest)
+    if let surd = try surd(of: rest.filter { !$0.hasUnknown }) {
+      numbers.append(.number(surd.outside.image))
+      rest = rest.filter { $0.hasUnknown } + [.root(.number(Image(surd.radicand)), degree: .number(Image(surd.degree)))]
+    }
     guard let coefficient = try value(.product(numbers)).rational, !rest.isEmpty else {
       return (.one, term)
     }
     return (coefficient, .product(rest))
+  }
+
+  /// A product of constants as outside · ⁿ√radicand, with the smallest positive radicand. nil if it is no such root.
+  mutating func surd(of constants: [Node]) throws(Unresolved) -> Surd? {
+    guard !constants.isEmpty else { return nil }
+    let image = try value(.product(constants))
+    // Splitting numbers into primes takes time.
+    try spend(20)
+    for degree in 2...Surd.degreeMax {
+      guard let power = image.power(degree)?.rational, power.numerator > 0,
+        let (outside, radicand) = power.extracted(degree), radicand > 1
+      else { continue }
+      guard let root = Rational(numerator: radicand, denominator: 1).root(degree) else { return nil }
+      let value = outside.image * root
+      if value == image { return Surd(outside: outside, radicand: radicand, degree: degree) }
+      guard value == -image else { return nil }
+      let negative = Rational(numerator: -outside.numerator, denominator: outside.denominator)
+      return Surd(outside: negative, radicand: radicand, degree: degree)
+    }
+    return nil
   }
 
   private mutating func collectFactors(
@@ -199,7 +244,7 @@ extension Evaluator {
 
   /// The root of a product is the product of the roots. The root of a power divides its exponent.
   private mutating func root(_ node: Node, degree: Image) throws(Unresolved) -> Image {
-    guard let degree = degree.integer, (1...64).contains(degree) else { throw .undefined }
+    guard let degree = degree.integer, (1...Self.degreeMax).contains(degree) else { throw .undefined }
     let image = try value(node)
     if let root = image.rational?.root(degree) { return root }
     if node.hasUnknown { return try symbolicRoot(node, degree) }
@@ -223,7 +268,7 @@ extension Evaluator {
     }
   }
 
-  private func rootAtom(_ image: Image, _ degree: Int) -> Image {
+  func rootAtom(_ image: Image, _ degree: Int) -> Image {
     Image(atom: [Tag.root, UInt64(degree)] + image.words)
   }
 
@@ -278,169 +323,4 @@ extension Evaluator {
     }
     return numerator == 0 ? .one : Rational(numerator: numerator, denominator: denominator)
   }
-}
-
-// MARK: Functions
-
-extension Evaluator {
-  private mutating func call(_ name: String, _ arguments: [Node]) throws(Unresolved) -> Image {
-    var images: [Image] = []
-    for argument in arguments { images.append(try value(argument)) }
-    guard let first = images.first else { throw .notScalar }
-    switch name {
-    case "sin", "cos", "tan", "cot", "sec", "csc": return try trigonometric(name, of: arguments[0])
-    case "exp": return try power(.symbol("e"), arguments[0])
-    case "ln": return try logarithm(arguments[0])
-    case "log" where images.count == 2, "lg" where images.count == 2:
-      return try logarithm(arguments[0]) * inverse(of: logarithm(arguments[1]))
-    // The base of a bare `\log` is not known. It is a constant times `\ln`.
-    case "log", "lg": return try logarithm(arguments[0]) * Image(atom: [Tag.logarithm, nameHash(name)])
-    case "abs" where arguments[0].hasUnknown:
-      return try symbolicRoot(.power(arguments[0], .number(Image(2))), 2)
-    case "abs": return absolute(first)
-    case "!": return try factorial(first)
-    case "binom" where images.count == 2: return try binomial(images)
-    case "floor", "ceil": return rounded(name, first)
-    default: return atom(name, images)
-    }
-  }
-
-  private func atom(_ name: String, _ images: [Image]) -> Image {
-    Image(atom: [Tag.function, nameHash(name)] + images.flatMap { $0.words })
-  }
-
-  func absolute(_ image: Image) -> Image {
-    if let rational = image.rational { return rational.numerator < 0 ? -image : image }
-    return rootAtom(image * image, 2)
-  }
-
-  private func rounded(_ name: String, _ image: Image) -> Image {
-    guard let rational = image.rational else { return atom(name, [image]) }
-    let (quotient, remainder) = rational.numerator.quotientAndRemainder(dividingBy: rational.denominator)
-    if name == "floor" { return Image(remainder < 0 ? quotient - 1 : quotient) }
-    return Image(remainder > 0 ? quotient + 1 : quotient)
-  }
-
-  private mutating func factorial(_ image: Image) throws(Unresolved) -> Image {
-    guard let integer = image.integer, (0...Self.factorsMax).contains(integer) else { return atom("!", [image]) }
-    return try product(from: 1, through: integer)
-  }
-
-  private mutating func binomial(_ images: [Image]) throws(Unresolved) -> Image {
-    guard let upper = images[0].integer, let lower = images[1].integer, lower >= 0, lower <= upper,
-      min(lower, upper - lower) <= Self.factorsMax
-    else { return atom("binom", images) }
-    let count = min(lower, upper - lower)
-    let top = try product(from: upper - count + 1, through: upper)
-    return try top * inverse(of: product(from: 1, through: count))
-  }
-
-  private mutating func product(from first: Int, through last: Int) throws(Unresolved) -> Image {
-    guard first <= last else { return .one }
-    try spend(last - first)
-    return (first...last).reduce(Image.one) { $0 * Image($1) }
-  }
-
-  /// ln of products, quotients, powers and rational numbers is split into terms; ln e is 1.
-  private mutating func logarithm(_ node: Node) throws(Unresolved) -> Image {
-    let image = try value(node)
-    if image == symbol("e") { return .one }
-    if let rational = image.rational, rational.numerator > 0 {
-      return sumOfLogarithms(UInt64(rational.numerator)) - sumOfLogarithms(UInt64(rational.denominator))
-    }
-    switch node {
-    case .product(let factors):
-      var sum = Image(0)
-      for factor in factors { sum = sum + (try logarithm(factor)) }
-      return sum
-    case .quotient(let top, let bottom): return try logarithm(top) - logarithm(bottom)
-    case .power(let base, let exponent): return try value(exponent) * logarithm(base)
-    case .root(let inner, let degree): return try logarithm(inner) * inverse(of: value(degree))
-    default: return Image(atom: [Tag.logarithm] + image.words)
-    }
-  }
-
-  private func sumOfLogarithms(_ value: UInt64) -> Image {
-    primeFactors(of: value).reduce(Image(0)) { sum, factor in
-      sum + Image(factor.exponent) * Image(atom: [Tag.logarithm] + Image(Int(factor.prime)).words)
-    }
-  }
-
-  /// With z = e^(iα): cos α = (z + 1/z)/2 and sin α = (z − 1/z)/2i. All identities of the six functions follow from
-  /// this.
-  private mutating func trigonometric(_ name: String, of angle: Node) throws(Unresolved) -> Image {
-    let z = try unitNumber(angle)
-    let cosine = z + (try inverse(of: z))
-    let sine = (z - (try inverse(of: z))) * (try inverse(of: .imaginaryUnit))
-    let two = Image(2)
-    return switch name {
-    case "sin": try sine * inverse(of: two)
-    case "cos": try cosine * inverse(of: two)
-    case "tan": try sine * inverse(of: cosine)
-    case "cot": try cosine * inverse(of: sine)
-    case "sec": try two * inverse(of: cosine)
-    default: try two * inverse(of: sine)
-    }
-  }
-
-  /// e^(iα), for each term of the angle: multiples of π/12 are known; c·u, where c is a fraction whose denominator
-  /// divides 12, is a power of an atom of u.
-  private mutating func unitNumber(_ angle: Node) throws(Unresolved) -> Image {
-    var result = Image.one
-    for term in terms(of: angle) {
-      let image = try value(term)
-      if let twelfths = try twelfthsOfPi(in: image) {
-        result = result * unitNumber(twelfthsOfPi: twelfths)
-        continue
-      }
-      let (coefficient, rest) = try split(term)
-      let isSimple = 12 % coefficient.denominator == 0
-      let base = unitAtom(isSimple ? try value(rest ?? .number(.one)) : image)
-      let exponent = isSimple ? coefficient.numerator : 1
-      guard let power = base.power(exponent)?.power(isSimple ? 12 / coefficient.denominator : 12) else {
-        throw .undefined
-      }
-      result = result * power
-    }
-    return result
-  }
-
-  private func unitNumber(twelfthsOfPi multiple: Int) -> Image {
-    cosine(twelfthsOfPi: multiple) + .imaginaryUnit * cosine(twelfthsOfPi: multiple - 6)
-  }
-
-  /// e^(iu/12) as (1+ti)/(1−ti), where t is an atom of u. For −u it is the inverse.
-  private func unitAtom(_ angle: Image) -> Image {
-    let (positive, isNegated) = angle.withoutSign
-    let t = atom("angle", [positive]) * .imaginaryUnit
-    let (up, down) = isNegated ? (.one - t, .one + t) : (.one + t, .one - t)
-    return up * (down.inverse ?? .one)
-  }
-
-  /// k if the angle is kπ/12, modulo whole turns; else nil.
-  private func twelfthsOfPi(in angle: Image) throws(Unresolved) -> Int? {
-    guard let turns = try (angle * inverse(of: symbol("pi"))).rational, 12 % turns.denominator == 0 else { return nil }
-    return (turns.numerator % (2 * turns.denominator)) * (12 / turns.denominator)
-  }
-
-  /// cos(kπ/12) for any k, reduced to the first quarter.
-  private func cosine(twelfthsOfPi multiple: Int) -> Image {
-    let turn = ((multiple % 24) + 24) % 24
-    let half = turn > 12 ? 24 - turn : turn
-    if half > 6 { return -cosine(twelfthsOfPi: 12 - half) }
-    let quarter = Image(4).inverse ?? .one
-    let two = Image(2).fieldRoot(2) ?? .one
-    let three = Image(3).fieldRoot(2) ?? .one
-    let fourTimes = [
-      Image(4), two * three + two, Image(2) * three, Image(2) * two, Image(2), two * three - two, Image(0),
-    ]
-    return fourTimes[half] * quarter
-  }
-}
-
-/// The greatest common divisor of the magnitudes; 0 only if both are 0.
-func greatestCommonDivisor(_ left: Int, _ right: Int) -> Int {
-  var (old, new) = (left, right)
-  while new != 0 { (old, new) = (new, old % new) }
-  return abs(old)
 }

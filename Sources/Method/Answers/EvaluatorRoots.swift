@@ -67,14 +67,14 @@ extension Evaluator {
     case .call("abs", let arguments) where arguments.count == 1 && arguments[0].hasUnknown:
       try gatherRoot(.power(arguments[0], .number(Image(2))), 2, exponent: exponent, into: &factors)
     case .root(let inner, let degree) where inner.hasUnknown:
-      guard let degree = try value(degree).integer, (1...64).contains(degree) else { throw .undefined }
+      guard let degree = try value(degree).integer, (1...Self.degreeMax).contains(degree) else { throw .undefined }
       try gatherRoot(inner, degree, exponent: exponent, into: &factors)
     case .power(let base, let power) where base.hasUnknown:
       guard let rational = try value(power).rational else {
         return factors.multiply(by: try value(node), power: exponent)
       }
       // `value` is not called for these powers, because it would call this function.
-      if rational.numerator.magnitude >= 1 << 20 || rational.denominator > 64 {
+      if rational.numerator.magnitude >= 1 << 20 || rational.denominator > Self.degreeMax {
         guard rational.denominator == 1, let power = try value(base).power(rational.numerator) else { throw .tooCostly }
         factors.multiply(by: power, power: exponent)
       } else if rational.denominator == 1 {
@@ -188,6 +188,12 @@ extension Evaluator {
       coefficient = coefficient * power
       add(RootedPower(base: image * below, exponent: exponent, sort: .other), to: &powers)
     default:
+      // √8 is 2√2 here too.
+      if !node.hasUnknown, let surd = try surd(of: [node]), let power = surd.outside.image.power(exponent) {
+        coefficient = coefficient * power
+        guard let below = surd.outside.image.inverse else { throw .undefined }
+        return add(RootedPower(base: image * below, exponent: exponent, sort: .other), to: &powers)
+      }
       add(RootedPower(base: image, exponent: exponent, sort: sort(of: node)), to: &powers)
     }
   }
@@ -206,7 +212,38 @@ extension Evaluator {
   }
 }
 
+/// outside · ⁿ√radicand, where n is the degree and no nth power divides the radicand.
+struct Surd {
+  var outside: Rational
+  var radicand: Int
+  var degree: Int
+
+  /// Products of roots of a higher common degree are not recognized.
+  static let degreeMax = 6
+}
+
 extension Rational {
+  /// The positive root of this positive number as outside · ⁿ√radicand; nil if a part is too large.
+  func extracted(_ degree: Int) -> (outside: Rational, radicand: Int)? {
+    // ⁿ√(p/q) = ⁿ√(p·qⁿ⁻¹) / q, prime by prime.
+    var exponents: [(prime: UInt64, exponent: Int)] = primeFactors(of: UInt64(numerator.magnitude))
+    exponents += primeFactors(of: UInt64(denominator)).map { ($0.prime, $0.exponent * (degree - 1)) }
+    var outside = 1
+    var radicand = 1
+    for (prime, exponent) in exponents {
+      for (power, isInside) in [(exponent / degree, false), (exponent % degree, true)] {
+        for _ in 0..<power {
+          let (product, overflow) = (isInside ? radicand : outside).multipliedReportingOverflow(by: Int(prime))
+          // Beyond 2^30 a fraction is not recognized as rational again.
+          guard !overflow, product < 1 << 30 else { return nil }
+          if isInside { radicand = product } else { outside = product }
+        }
+      }
+    }
+    let divisor = greatestCommonDivisor(outside, denominator)
+    return (Rational(numerator: outside / divisor, denominator: denominator / divisor), radicand)
+  }
+
   fileprivate init(magnitudeOf other: Rational) {
     self.init(numerator: abs(other.numerator), denominator: other.denominator)
   }

@@ -1,7 +1,8 @@
 // Extraction: finds the final answer in a response.
 //
-// The answer is in the last `\boxed{...}` that is closed and not empty. Without such a box, it is the text after the
-// last phrase that announces an answer ("the answer is", "Answer:", "答案是"), to the end of its sentence or line.
+// The answer is in the last `\boxed{...}` that is closed and says something (Boxes). Without such a box, it is the text
+// after the last phrase that announces an answer ("the answer is", "Answer:", "答案是"), to the end of its sentence or
+// line. Thinking is left out before (Thinking). An answer in a sentence, "The largest n is 34", is its value (Sentence).
 // There is no third possibility: a response that states no answer has none; it does not vote and can never win. The
 // reference takes the last number instead, or the empty string, and rewards responses that agree on having no answer.
 //
@@ -16,87 +17,55 @@ package import Base
 /// - Parameters:
 ///   - response: decoded text. Special tokens in it, `<|...|>` or `</s>`, end an announced answer.
 ///   - kind: how answers to the question are read.
-/// - Returns: the text in the box or after the phrase, trimmed, never empty. For `choice`, only the letter if there is
-///   one.
-package func extractAnswer(from response: String, kind: AnswerKind) -> String? {
-  let text = Array(response.utf8)
-  if let boxed = lastBox(in: text) {
-    guard kind == .choice, let letter = choiceLetter(in: boxed) else { return boxed }
-    return String(letter)
+///   - startsInThinking: whether the prompt ended inside of thinking (``Thinking/isOpen(atEndOf:)``).
+/// - Returns: the text in the box or after the phrase, trimmed, never without content (``hasContent(_:)``). For
+///   `choice`, only the letter if there is one.
+package func extractAnswer(from response: String, kind: AnswerKind, startsInThinking: Bool = false) -> String? {
+  guard let spoken = Thinking.spokenPart(of: response, startsInThinking: startsInThinking) else { return nil }
+  let text = Array(spoken.utf8)
+  if let boxed = boxedAnswer(in: text, kind: kind) {
+    switch kind {
+    case .choice: return choiceLetter(in: boxed).map { String($0) } ?? boxed
+    case .math: return statedValue(in: boxed)
+    case .string: return boxed
+    }
   }
   if kind == .choice { return announcedChoice(in: text) }
-  return announcement(in: text)
+  return announcement(in: text).map { kind == .math ? statedValue(in: $0) : $0 }
 }
 
-// MARK: Boxes
+/// Whether an answer says anything. Empty braces, `\text{}`, spaces, marks such as `?` and placeholders such as `\ldots`
+/// do not: an answer of these alone is none. `\{\}` is the empty set, and `<` can be the answer to a comparison.
+package func hasContent(_ answer: String) -> Bool {
+  let tokens = Lexer.tokens(of: answer)
+  return tokens.contains { $0.isContent }
+    || zip(tokens, tokens.dropFirst()).contains { $0.isCommand("{") && $1.isCommand("}") }
+}
 
-/// The content of the last box that is closed and not empty. The last box is the one that opens last.
-///
-/// One pass with a stack of the open braces, so that a text of many `\boxed{` does not take quadratic time.
-private func lastBox(in text: [UInt8]) -> String? {
-  var open: [(start: Int, isBox: Bool)] = []
-  var best: (start: Int, content: ArraySlice<UInt8>?)?
-  var position = 0
-  while position < text.count {
-    switch text[position] {
-    case UInt8(ascii: "{"): open.append((position, false))
-    case UInt8(ascii: "}"):
-      if let brace = open.popLast(), brace.isBox, brace.start > best?.start ?? -1,
-        case let content = text[(brace.start + 1)..<position], content.contains(where: { !$0.isSpace })
-      {
-        best = (brace.start, content)
-      }
-    case UInt8(ascii: "\\"):
-      if let argument = boxArgument(in: text, commandAt: position) {
-        position = argument
-        if text[argument] == UInt8(ascii: "{") {
-          open.append((argument, true))
-        } else if !"$}\n".utf8.contains(text[argument]) {
-          // The end of the word is searched only for the last box. Searching it for each would take quadratic time.
-          best = (argument, nil)
-          continue
-        }
-      } else if !text[(position + 1)...].starts(with: boxCommand) {
-        // An escaped brace is not a brace. (After `\\`, a line break, a box can follow.)
-        position += 1
-      }
-    default: break
+extension Token {
+  fileprivate var isContent: Bool {
+    switch kind {
+    case .numeral, .letter, .word: true
+    case .command(let name): !Self.emptyCommands.contains(name) && !name.contains(":")
+    case .mark(let mark): mark.isASCII ? "<>=+-".contains(mark) : !mark.isPunctuation && !"□■▢⬜".contains(mark)
     }
-    position += 1
   }
-  guard let best else { return nil }
-  return nonEmpty(best.content ?? text[best.start..<wordEnd(in: text, from: best.start)])
-}
 
-private let boxCommand = Array("\\boxed".utf8)
-
-/// Where the argument of the `\boxed` at `start` begins; nil if there is no such command, or if nothing follows it.
-private func boxArgument(in text: [UInt8], commandAt start: Int) -> Int? {
-  guard text[start...].starts(with: boxCommand) else { return nil }
-  let end = start + boxCommand.count
-  guard end < text.count, !text[end].isLetter else { return nil }
-  return text[end...].firstIndex { !$0.isBlank }
-}
-
-/// The end of an argument without braces of its own, as in `\boxed\frac{1}{2}` and `\boxed 7.` It can contain braces.
-private func wordEnd(in text: [UInt8], from start: Int) -> Int {
-  var position = start
-  var depth = 0
-  while position < text.count {
-    let byte = text[position]
-    if byte == UInt8(ascii: "{") { depth += 1 }
-    if byte == UInt8(ascii: "}") { depth -= 1 }
-    if depth < 0 || byte == UInt8(ascii: "$") || byte == UInt8(ascii: "\n") || (depth == 0 && byte.isBlank) { break }
-    position += 1
-  }
-  return position
+  /// Commands that say nothing without an argument, and placeholders.
+  private static let emptyCommands: Set<String> = [
+    "frac", "sqrt", "binom", "choose", "over", "cdot", "ldots", "square", "Box", "blacksquare", "\\", "vert", "Vert",
+    "overline", "bar", "widehat", "widetilde", "dot", "circ", "lfloor", "rfloor", "lceil", "rceil", "langle", "rangle",
+    "{", "}", "'", "prime", "underbrace", "overbrace", "colon",
+  ]
 }
 
 // MARK: Announcements
 
 /// In lower case. They are searched for without regard to the case of ASCII letters.
-private let announcements = ["answer is", "answer:", "answer**:", "answer:**", "answers are", "答案是", "答案为", "答案："]
-  .map { Array($0.utf8) }
+private let announcements = [
+  "answer is", "answer:", "answer：", "answer**:", "answer:**", "answer**：", "answers are", "answers:", "答案是", "答案为",
+  "答案：", "答案:",
+].map { Array($0.utf8) }
 
 /// The text after the last announcement, to the end of its sentence or line.
 private func announcement(in text: [UInt8]) -> String? {
@@ -104,8 +73,8 @@ private func announcement(in text: [UInt8]) -> String? {
   var range = skippingOrnaments(in: text, from: start)..<text.count
   range = range.lowerBound..<statementEnd(in: text, from: range.lowerBound)
   // A box that is not closed, or that is empty, is not an answer, even if it is announced.
-  guard lastOccurrence(of: boxCommand, in: Array(text[range])) == nil else { return nil }
-  return nonEmpty(text[range])
+  guard !holdsBox(Array(text[range])), let answer = trimmedText(text[range]), hasContent(answer) else { return nil }
+  return answer
 }
 
 /// The index after the last announcement.
@@ -119,20 +88,33 @@ private func announcementEnd(in text: [UInt8]) -> Int? {
 /// The index after the blanks, line ends, colons and bold marks before the answer.
 private func skippingOrnaments(in text: [UInt8], from start: Int) -> Int {
   var position = start
-  while position < text.count, text[position].isBlank || " :*\n\r".utf8.contains(text[position]) { position += 1 }
+  while position < text.count {
+    if text[position].isBlank || ":*\n".utf8.contains(text[position]) {
+      position += 1
+    } else if text[position...].starts(with: "：".utf8) || text[position...].starts(with: "\u{3000}".utf8) {
+      position += 3
+    } else {
+      break
+    }
+  }
   return position
 }
 
 /// The end of the statement that starts here. If it starts with a formula, the end of that, else of the sentence or
 /// line.
 private func statementEnd(in text: [UInt8], from start: Int) -> Int {
-  if let end = formulaEnd(in: text, from: start) { return end }
+  if let end = formulaEnd(in: text, from: start), !isSubject(before: end, in: text) { return end }
   var position = start
   while position < text.count {
     if isSentenceEnd(in: text, at: position) { return position }
     position += 1
   }
   return text.count
+}
+
+/// Whether a formula that ends here only names what has the value: `$n$ is 34`.
+private func isSubject(before end: Int, in text: [UInt8]) -> Bool {
+  [" is ", " are ", " equals ", " = "].contains { text[end...].starts(with: $0.utf8) }
 }
 
 /// The index after the formula that starts here: `$...$`, `$$...$$`, `\(...\)` or `\[...\]`.
@@ -241,8 +223,8 @@ extension Token {
 
 extension UInt8 {
   /// A space, a tab or a carriage return.
-  fileprivate var isBlank: Bool { self == 32 || self == 9 || self == 13 }
-  fileprivate var isLetter: Bool { (self | 32) >= 97 && (self | 32) <= 122 }
+  var isBlank: Bool { self == 32 || self == 9 || self == 13 }
+  var isLetter: Bool { (self | 32) >= 97 && (self | 32) <= 122 }
 }
 
 private func lastOccurrence(of pattern: [UInt8], in text: [UInt8]) -> Int? {
@@ -255,7 +237,7 @@ private func lastOccurrence(of pattern: [UInt8], in text: [UInt8]) -> Int? {
 }
 
 /// The text of `bytes` without white space around it; nil if nothing is left.
-private func nonEmpty(_ bytes: ArraySlice<UInt8>) -> String? {
+func trimmedText(_ bytes: ArraySlice<UInt8>) -> String? {
   var bytes = bytes
   while let first = bytes.first, first.isSpace { bytes = bytes.dropFirst() }
   while let last = bytes.last, last.isSpace { bytes = bytes.dropLast() }

@@ -31,7 +31,8 @@ extension Lexer {
       emit(.command("\\"))
     case "|": emit(.command("Vert"))
     case "%": emit(.mark("%"))
-    case "$", "(", ")", "[", "]", "!": break
+    case "$": emit(.command(Token.currency + "dollar"))
+    case "(", ")", "[", "]", "!": break
     case ",", ";", ":", " ", ">": isSpaced = true
     default:
       if !symbol.properties.isWhitespace { emit(.mark(Character(symbol))) } else { isSpaced = true }
@@ -54,7 +55,12 @@ extension Lexer {
     switch name {
     case "left", "right":
       if peek() == "." { position += 1 }
-    case "hspace", "vspace", "phantom", "label": _ = takeBraced()
+    case "hspace", "vspace", "phantom", "hphantom", "vphantom", "label", "tag", "color", "textcolor", "colorbox":
+      skipOptional()
+      _ = takeBraced()
+    case "fcolorbox":
+      _ = takeBraced()
+      _ = takeBraced()
     case "begin", "end": lexEnvironment(name)
     case "mathrm", "operatorname", "rm": lexRoman()
     case "mathbb", "mathbf", "Bbb", "bf": lexBold()
@@ -89,21 +95,48 @@ extension Lexer {
     if let content = takeBraced() { insert(content, asProse: true) }
   }
 
-  /// `\mathrm{cm}` and `\mathrm{m/s}` are prose, `\mathrm{e}` is a letter, `\mathrm{sin}` is a function.
+  /// Takes the argument of a command: what is in braces, or one character.
+  mutating func takeArgument() -> ArraySlice<Unicode.Scalar>? {
+    if let braced = takeBraced() { return braced }
+    guard let scalar = peek(), scalar.isASCIILetter || scalar.isDigit else { return nil }
+    position += 1
+    return text[(position - 1)..<position]
+  }
+
+  /// Skips an argument in square brackets: the `[rgb]` of a color.
+  mutating func skipOptional() {
+    // A longer one is none.
+    guard peek() == "[", let end = text[position...].prefix(12).firstIndex(of: "]") else { return }
+    position = end + 1
+  }
+
+  /// `\mathrm{cm}`, `\mathrm{m/s^2}` and, behind a number, `\mathrm{m}` are prose, `\mathrm{e}` is a letter,
+  /// `\mathrm{sin}` is a function.
   mutating func lexRoman() {
-    guard let content = takeBraced() else { return }
+    guard let content = takeArgument() else { return }
     let name = string(content)
     if let kind = Self.knownRuns[name] ?? (Self.functionNames.contains(name) ? .command(name) : nil) {
       emit(kind)
     } else {
-      let isUnit = content.count > 1 && content.allSatisfy { $0.isASCIILetter || $0 == "/" || $0 == " " }
-      insert(content, asProse: isUnit)
+      insert(content, asProse: content.count > 1 ? isWordOrUnit(content) : isUnitOfNumber(name))
     }
   }
 
+  /// Whether it has only letters, `/` and spaces; or is a unit with powers and products, such as `kg \cdot m/s^{2}`.
+  private func isWordOrUnit(_ content: ArraySlice<Unicode.Scalar>) -> Bool {
+    if content.allSatisfy({ $0.isASCIILetter || $0 == "/" || $0 == " " }) { return true }
+    let words = content.split { !$0.isASCIILetter }.map { string($0) }
+    let marks: Set<Unicode.Scalar> = ["/", " ", "~", "^", "{", "}", "-", "\\", ",", "·", "⋅", "²", "³", "⁻", "¹", "."]
+    return !words.isEmpty && words.allSatisfy { Units.canonical($0) != nil || $0 == "cdot" || $0 == "per" }
+      && content.allSatisfy { $0.isASCIILetter || $0.isDigit || marks.contains($0) }
+  }
+
+  /// Whether it is a symbol of a unit, with a space between it and a numeral.
+  private func isUnitOfNumber(_ name: String) -> Bool { isSpaced && followsNumeral && Units.isSymbol(name) }
+
   /// `\mathbb{R}` is the set of real numbers. Anything else is replaced by its content.
   mutating func lexBold() {
-    guard let content = takeBraced() else { return }
+    guard let content = takeArgument() else { return }
     if string(content) == "R" { emit(.command("reals")) } else { insert(content, asProse: false) }
   }
 
@@ -123,9 +156,23 @@ extension Lexer {
   static let transparent: Set<String> = [
     "boxed", "displaystyle", "textstyle", "scriptstyle", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
     "biggl", "biggr", "limits", "mathcal", "mathit", "mathsf", "boldsymbol", "vec", "hat", "middle", "nolimits",
-    "ensuremath", "overrightarrow", "bold", "angle", "triangle",
+    "ensuremath", "overrightarrow", "bold", "angle", "triangle", "fbox", "framebox", "underline", "uline", "bm", "pmb",
+    "mathtt", "tiny", "small", "normalsize", "large", "Large", "LARGE", "huge", "Huge", "strut", "mathstrut",
   ]
   static let spaces: Set<String> = ["quad", "qquad", "thinspace", "enspace", "space", "newline", "hfill"]
+  /// Whether it is a command that this lexer or the parser knows.
+  static func isKnown(command name: String) -> Bool {
+    prose.contains(name) || transparent.contains(name) || spaces.contains(name) || synonyms[name] != nil
+      || greek.contains(name) || functionNames.contains(name) || Parser.functions.contains(name)
+      || otherCommands.contains(name)
+  }
+
+  private static let otherCommands: Set<String> = [
+    "frac", "binom", "cdot", "infty", "pm", "mp", "le", "ge", "ne", "in", "cup", "cap", "emptyset", "left", "right",
+    "begin", "end", "mathrm", "operatorname", "mathbb", "mathbf", "over", "choose", "overline", "bar", "dot", "circ",
+    "color", "textcolor", "langle", "rangle", "lfloor", "lceil", "approx", "div", "hspace",
+  ]
+
   static let synonyms: [String: String] = [
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
     "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "varnothing": "emptyset", "times": "cdot",

@@ -9,15 +9,18 @@ extension Lexer {
   /// `sqrt`, `or`), a function with its argument (`sinx`), a unit after a numeral (`12 cm`), a word (three letters or
   /// more that can be pronounced), a run of capitals (the parser decides what it means), a product of its letters.
   mutating func lexLetters() {
+    if takeMeridiem() { return }
     let start = position
     while let scalar = peek(),
-      scalar.properties.isAlphabetic && unicodeSpelling(of: scalar) == nil
+      isLetter(scalar)
         || (isProse && (scalar == "'" || scalar == "’" || scalar == "-") && peek(1)?.properties.isAlphabetic == true)
     {
       position += 1
     }
     let run = string(text[start..<position])
-    if isProse {
+    if isIdeographic(run) || followsUnit && Self.joiningWords.contains(run) {
+      emit(.word(run, isProse: true))
+    } else if isProse {
       // The `x` of `\text{2x}` is not a unit; the `m` of `2\text{ m}` is.
       let isFactor = run.count == 1 && !isSpaced && followsNumeral
       emit(isFactor ? .letter(run) : .word(run, isProse: true))
@@ -35,6 +38,30 @@ extension Lexer {
     }
   }
 
+  /// Takes the half of the day: `a.m.` and `p.m.`, and behind an hour also `AM` and `pm`.
+  private mutating func takeMeridiem() -> Bool {
+    guard let half = peek(), ["a", "A", "p", "P"].contains(half) else { return false }
+    let hasPoint = peek(1) == "."
+    let gap = hasPoint ? (peek(2) == " " ? 2 : 1) : 0
+    guard let last = peek(1 + gap), last == "m" || last == "M", peek(2 + gap)?.properties.isAlphabetic != true,
+      hasPoint ? isProse || followsNumeral : followsHour
+    else { return false }
+    position += 2 + gap
+    if hasPoint, peek() == "." { position += 1 }
+    emit(.word(half == "a" || half == "A" ? "am" : "pm", isProse: true))
+    return true
+  }
+
+  /// Whether the last token can be the end of a time: `11:30`, or a number with a space behind it.
+  private var followsHour: Bool {
+    followsNumeral && (isSpaced || tokens.count > 1 && tokens[tokens.count - 2].isMark(":"))
+  }
+
+  /// Whether it is a word of a language without spaces, such as the `个` of `5个`.
+  private func isIdeographic(_ run: String) -> Bool {
+    run.unicodeScalars.allSatisfy { $0.properties.isIdeographic || (0xAC00...0xD7A3).contains($0.value) }
+  }
+
   var followsNumeral: Bool {
     if case .numeral = tokens.last?.kind { true } else { false }
   }
@@ -44,10 +71,21 @@ extension Lexer {
     return nil
   }
 
-  /// Whether it is a short unit directly after a numeral. Most units need a space before them, because `2ft` can be a
-  /// product.
+  /// Whether it is a unit behind a numeral, or behind a unit that is. Most short units need a space before them, because
+  /// `2ft` can be a product.
   func readsAsUnit(_ run: String) -> Bool {
-    followsNumeral && (Self.attachedUnits.contains(run) || (isSpaced && Self.spacedUnits.contains(run)))
+    guard followsNumeral || followsUnit else { return false }
+    if Self.attachedUnits.contains(run) || run.count >= 4 && Units.canonical(run) != nil { return true }
+    return (isSpaced || tokens.last?.isMark("/") == true)
+      && (Self.spacedUnits.contains(run) || run.count > 2 && Units.canonical(run) != nil)
+  }
+
+  /// Whether the last token is a unit, or its `.`, or the `/` of a compound unit.
+  private var followsUnit: Bool {
+    var rest = tokens[...]
+    if let last = rest.last, last.isMark(".") || last.isMark("/") { rest = rest.dropLast() }
+    guard case .word(let word, isProse: true) = rest.last?.kind else { return false }
+    return Units.canonical(word) != nil || Units.powers[word.lowercased()] != nil
   }
 
   /// Whether it has three letters or more and a vowel, is not all capitals, and is not one of the usual products of a,
@@ -78,6 +116,9 @@ extension Lexer {
     "Infinity": .command("infty"), "oo": .command("infty"), "or": .word("or", isProse: true),
     "and": .word("and", isProse: true), "no": .word("no", isProse: true), "No": .word("No", isProse: true),
   ]
+
+  /// Words that can follow a unit but are too short to be read as words: `pieces of mail`, `4 ft by 12 ft`.
+  private static let joiningWords: Set<String> = ["of", "by", "per"]
 
   static let attachedUnits: Set<String> = ["cm", "mm", "km", "kg", "mg", "mL", "mph"]
   static let spacedUnits: Set<String> = [

@@ -119,6 +119,8 @@ extension Node {
     }
   }
 
+  var isNumber: Bool { if case .number = self { true } else { false } }
+
   var isAbsolute: Bool { if case .call("abs", _) = self { true } else { false } }
 
   var isInequality: Bool {

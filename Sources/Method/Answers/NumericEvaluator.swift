@@ -176,7 +176,7 @@ extension NumericEvaluator {
 
   /// The real root. A negative number has one only if the degree is odd.
   private mutating func root(_ value: Real, _ degree: Int) throws(NotResolved) -> Real {
-    guard degree > 0, degree <= 64, !value.isNegative || degree % 2 == 1 else { throw NotResolved() }
+    guard degree > 0, degree <= Evaluator.degreeMax, !value.isNegative || degree % 2 == 1 else { throw NotResolved() }
     if value.isZero || degree == 1 { return value }
     if degree == 2 { return value.squareRoot }
     let root = try resolved(value.logarithm.divided(by: degree).exponential)

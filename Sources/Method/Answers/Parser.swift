@@ -6,13 +6,21 @@
 // never multiplied (the reference's update reads `025` as 0); they are a mixed number or an error.
 //
 // The parser drops names (`x =`, `f(x) =`, `(x,y) =`, `x \in`), units, degrees, percent and currency, so they have no
-// influence on the key. If an answer cannot be parsed, its key is its lexical form: the vote can then miss that two
+// influence on the key, except in a list where they differ. If an answer cannot be parsed, its key is its lexical form: the vote can then miss that two
 // answers are equal, but it never takes different answers for equal.
 //
-// This file has the levels down to sets; ParserExpressions and ParserPrimaries have the others.
+// This file has the levels down to sets; ParserExpressions and ParserPrimaries have the others,
+// ParserUnits the units.
 
 /// The text is not an expression that this parser knows.
 struct Unparsed: Error {}
+
+/// One element of a list, with the name and the unit that were dropped from it.
+struct Clause {
+  var name: String?
+  var node: Node
+  var unit: String?
+}
 
 struct Parser {
   var tokens: [Token]
@@ -23,6 +31,12 @@ struct Parser {
 
   /// Whether a `|` closes and does not open.
   var isInBars = false
+
+  /// The units of the clause that is being read, and where a degree or percent mark ended (ParserUnits).
+  var units: [String] = []
+  var markEnd = -1
+  /// Where a fraction with a braced denominator ended. A numeral there is a factor.
+  var fractionEnd = -1
   let budget: StepBudget
 
   /// Usual answers are not nested so deeply. The limit keeps the stack small.
@@ -30,7 +44,7 @@ struct Parser {
 
   static func parse(_ tokens: [Token], _ budget: StepBudget) throws(Unparsed) -> Node {
     var parser = Parser(tokens: tokens, budget: budget)
-    let node = try parser.list()
+    let node = try parser.content()
     guard parser.position == tokens.count else { throw Unparsed() }
     return node
   }
@@ -79,26 +93,40 @@ struct Parser {
 // MARK: Lists, clauses, sets
 
 extension Parser {
-  mutating func list() throws(Unparsed) -> Node {
+  /// A list, or the two lists of `1 \over 2`.
+  mutating func content(isOrdered: Bool = false) throws(Unparsed) -> Node {
+    let above = try list(isOrdered: isOrdered)
+    return take(command: "over") ? .quotient(above, try list()) : above
+  }
+
+  /// - Parameter isOrdered: whether the list is in brackets, so that its order counts anyway.
+  mutating func list(isOrdered: Bool = false) throws(Unparsed) -> Node {
     defer { nesting -= 1 }
     try descend()
     var separator = Separator.comma
-    var clauses = [try clause()]
+    let start = units.count
+    var clauses: [Clause] = [try clause()]
+    clauses[0].unit = try takeUnit(since: start)
     while let next = takeSeparator() {
       if next != .comma { separator = next }
       clauses.append(try clause())
+      clauses[clauses.count - 1].unit = try takeUnit(since: start)
     }
+    let isMixed = differ(clauses.map { $0.unit }, isOrdered: isOrdered)
+    if !isMixed, let unit = clauses.compactMap({ $0.unit }).first { units.append(unit) }
     if clauses.count == 1 { return clauses[0].node }
-    return ordered(clauses, separator) ?? .list(clauses.map { $0.node }, separator)
+    let isTuple = isNamed(clauses) && separator != .or
+    if isTuple { clauses.sort { ($0.name ?? "") < ($1.name ?? "") } }
+    if isMixed { return measured(clauses) }
+    let nodes = clauses.map { $0.node }
+    return isTuple ? .enclosed(open: "(", close: ")", nodes) : .list(nodes, separator)
   }
 
-  /// `y = 2, x = 1` is a tuple in the order of its names, (1, 2). nil if names are missing or equal. (`x_1 = 1, x_2 =
-  /// 2` are two values of x.)
-  func ordered(_ clauses: [(name: String?, node: Node)], _ separator: Separator) -> Node? {
-    let sorted = clauses.sorted { ($0.name ?? "") < ($1.name ?? "") }
-    let isTold = zip(sorted, sorted.dropFirst()).allSatisfy { $0.name != nil && $0.name != $1.name }
-    guard isTold && separator != .or else { return nil }
-    return .enclosed(open: "(", close: ")", sorted.map { $0.node })
+  /// Whether each clause has a name of its own: `y = 2, x = 1` is a tuple in the order of its names, (1, 2). (`x_1 = 1,
+  /// x_2 = 2` are two values of x.)
+  private func isNamed(_ clauses: [Clause]) -> Bool {
+    let names = clauses.map { $0.name ?? "" }.sorted()
+    return !names.contains("") && zip(names, names.dropFirst()).allSatisfy { $0 != $1 }
   }
 
   /// `,`, `;`, `or`, `and`, and a comma before one of these words.
@@ -112,7 +140,7 @@ extension Parser {
   }
 
   /// A clause without the name of its unknown (the `x` of `x = 5`), and that name.
-  mutating func clause() throws(Unparsed) -> (name: String?, node: Node) {
+  mutating func clause() throws(Unparsed) -> Clause {
     var name: String?
     while let solved = takeSolvedName() { name = name ?? solved }
     var nodes = [try ratio()]
@@ -125,7 +153,7 @@ extension Parser {
         relations.append(relation)
         nodes.append(try ratio())
       } else {
-        return (name, relations.isEmpty ? nodes[0] : .related(nodes, relations))
+        return Clause(name: name, node: relations.isEmpty ? nodes[0] : .related(nodes, relations))
       }
     }
   }
@@ -158,7 +186,7 @@ extension Parser {
       skipDecorations()
       if at("("), token()?.isSpaced == false { skipArguments() }
     } else {
-      while case .word(let word, _) = token()?.kind {
+      while case .word(let word, _) = token()?.kind, !Self.notNames.contains(word.lowercased()) {
         name += word
         position += 1
       }
@@ -168,6 +196,13 @@ extension Parser {
     position = start
     return nil
   }
+
+  /// Words that say in which direction the value after the `=` counts.
+  private static let notNames: Set<String> = [
+    "profit", "loss", "gain", "increase", "decrease", "rise", "fall", "growth", "decline", "surplus", "deficit",
+    "deposit", "withdrawal", "debt", "discount", "north", "south", "east", "west", "up", "down", "left", "right",
+    "before", "after", "above", "below", "forward", "backward",
+  ]
 
   /// Skips `(x)`, `(x, y)` or `(2)`: names and numerals with commas between them. Anything else is not skipped.
   mutating func skipArguments() {
@@ -209,6 +244,7 @@ extension Parser {
   mutating func ratio() throws(Unparsed) -> Node {
     var parts = [try setExpression()]
     while take(":") { parts.append(try setExpression()) }
+    if let time = timeOfDay(parts) { return time }
     return parts.count == 1 ? parts[0] : .enclosed(open: ":", close: ":", parts)
   }
 

@@ -1,9 +1,9 @@
-// ParserExpressions: sums, products and powers, and the units after them.
+// ParserExpressions: sums, products and powers.
 //
-// In an implicit product, the second factor must be unambiguous: it is never a numeral, and prose is only a unit after
-// a number. Everything else has the usual precedence; `1/2x` is read from left to right, as x/2.
+// In an implicit product, the second factor must be unambiguous: it is a numeral only where that
+// cannot mean anything else, and prose is only a unit after a number. Everything else has the usual precedence; `1/2x` is read from left to right, as x/2.
 //
-// Not here: the levels above (Parser) and below (ParserPrimaries).
+// Not here: the levels above (Parser) and below (ParserPrimaries); units (ParserUnits).
 
 extension Parser {
   mutating func sum() throws(Unparsed) -> Node {
@@ -13,6 +13,7 @@ extension Parser {
   }
 
   mutating func signedTerm() throws(Unparsed) -> Node {
+    takeCurrency()
     if take("+") { return try product() }
     if take("-") { return .negated(try product()) }
     if take(command: "pm") { return .eitherSign(try product(), isFlipped: false) }
@@ -24,21 +25,24 @@ extension Parser {
     var left = try power()
     // Computed once per factor and kept, because otherwise a long product would take quadratic time.
     var hasNumber = left.hasNumber
+    var isDimension = left.isNumber
     while true {
-      if hasNumber {
-        skipUnits()
-        if let scale = takeScaleWord() { left = times(left, .number(scale)) }
-      }
+      let hasUnit = hasNumber && takeUnits()
+      if hasNumber, let scale = takeScaleWord() { left = times(left, .number(scale)) }
+      if hasUnit, let sides = try dimensions(left, isProduct: isDimension) { return sides }
       let factor: Node
       if take("*") || take(command: "cdot") {
         factor = try signedFactor()
         left = times(left, factor)
+        isDimension = isDimension && factor.isNumber
       } else if take("/") || take(command: "div") {
         factor = try signedFactor()
         left = .quotient(left, factor)
-      } else if startsImplicitFactor {
+        isDimension = false
+      } else if startsImplicitFactor || startsNumeralFactor {
         factor = try power()
         left = times(left, factor)
+        isDimension = false
       } else {
         return left
       }
@@ -46,21 +50,22 @@ extension Parser {
     }
   }
 
+  /// The sides of `4 ft × 12 ft`, `4 × 12 ft` or `4 ft by 12 ft`, of which the first, with its unit, was read. They are
+  /// never multiplied: `6 ft × 8 ft` is another answer. nil if this is one number with its unit.
+  private mutating func dimensions(_ first: Node, isProduct: Bool) throws(Unparsed) -> Node? {
+    var sides = [first]
+    if case .product(let factors) = first, isProduct { sides = factors }
+    while takeTimes() {
+      sides.append(try power())
+      _ = takeUnits()
+    }
+    return sides.count > 1 ? .enclosed(open: "×", close: "×", sides) : nil
+  }
+
   /// Products are kept flat, so that a long one is not deeply nested.
   func times(_ left: Node, _ right: Node) -> Node {
     if case .product(let factors) = left { .product(factors + [right]) } else { .product([left, right]) }
   }
-
-  /// The power of ten of `5 million`; its unit is skipped too.
-  mutating func takeScaleWord() -> Image? {
-    guard case .word(let word, isProse: true) = token()?.kind, let exponent = Self.scaleWords[word.lowercased()]
-    else { return nil }
-    position += 1
-    skipUnits()
-    return Image(10).power(exponent)
-  }
-
-  static let scaleWords = ["hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12]
 
   mutating func signedFactor() throws(Unparsed) -> Node {
     if take("-") { return .negated(try power()) }
@@ -78,6 +83,20 @@ extension Parser {
     }
   }
 
+  /// Whether a numeral here is a factor: the `2` of `n2^{n-1}` and the 3 of `\\frac{1}{2}3`. Any other numeral after a
+  /// factor is a mistake (`x2`) or a mixed number.
+  var startsNumeralFactor: Bool {
+    guard case .numeral = token()?.kind, position > 0 else { return false }
+    if position == fractionEnd { return true }
+    guard token(1)?.isMark("^") == true, !isDegreeMark(at: 1) else { return false }
+    switch tokens[position - 1].kind {
+    case .letter, .mark("}"), .mark(")"), .mark("!"): return true
+    // `2^6 3^5`, with a space.
+    case .numeral: return token()?.isSpaced == true && position > 1 && tokens[position - 2].isMark("^")
+    default: return false
+    }
+  }
+
   static let factorCommands: Set<String> = [
     "frac", "sqrt", "infty", "binom", "lfloor", "lceil", "overline", "mathrm",
   ]
@@ -85,41 +104,6 @@ extension Parser {
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp",
     "lg", "gcd", "lcm", "max", "min", "det", "arccot", "arcsec", "arccsc",
   ]
-
-  /// Skips prose after a number, which is its unit: `3 \text{ hours}`, `12 \text{ cm}^2`, `60 miles/hour`, `6 (feet)`.
-  /// After a symbol, prose is not a unit: `n \text{ is even}` says more than n.
-  mutating func skipUnits() {
-    while true {
-      if at("("), case .word(_, isProse: true) = token(1)?.kind, token(2)?.isMark(")") == true {
-        position += 3
-      } else if case .word(let word, isProse: true) = token()?.kind, !atConjunction,
-        !Self.notUnits.contains(word.lowercased())
-      {
-        position += 1
-        while skipUnitPower() {}
-        if at("/"), case .word = token(1)?.kind { position += 1 }
-      } else {
-        return
-      }
-    }
-  }
-
-  /// Words that change the meaning of the number before them. An answer with one of them is compared by its spelling.
-  static let notUnits: Set<String> = [
-    "am", "pm", "base", "mod", "modulo", "if", "when", "unless", "not", "more", "less", "to", "remainder", "times",
-    "factorial", "squared", "cubed", "dozen", "hundred", "thousand", "million", "billion", "trillion", "over", "is",
-    "are", "has", "but", "no", "for", "with", "where", "than", "plus", "minus", "divided", "percentage",
-  ]
-
-  mutating func skipUnitPower() -> Bool {
-    let start = position
-    guard take("^") else { return false }
-    let isBraced = take("{")
-    _ = take("-")
-    if case .numeral = token()?.kind { position += 1 }
-    if isBraced, !take("}") { position = start }
-    return position > start
-  }
 }
 
 // MARK: Powers
@@ -130,41 +114,58 @@ extension Parser {
     try descend()
     var base = try primary()
     while true {
-      if takeDegree() {
-        if isArgument { base = .quotient(.product([base, .symbol("pi")]), .number(Image(180))) }
+      if let degree = takeDegree() {
+        if isArgument {
+          base = .quotient(.product([base, .symbol("pi")]), .number(Image(180)))
+        } else {
+          note(unit: degree)
+        }
       } else if take("%") {
-        continue
+        note(unit: "%")
       } else if take("!") {
+        // `n!!` is not (n!)!.
+        guard !at("!") else { throw Unparsed() }
         base = .call("!", [base])
       } else if take("^") {
-        base = .power(base, try script())
+        base = .power(base, try tower())
       } else {
         return base
       }
     }
   }
 
-  /// Takes `\circ`, `^\circ` or `^{\circ}`, and the scale of a temperature after it.
-  mutating func takeDegree() -> Bool {
-    guard takeDegreeMark() else { return false }
-    switch token()?.kind {
-    case .letter(let scale), .word(let scale, _): if scale == "C" || scale == "F" { position += 1 }
-    default: break
-    }
-    return true
+  /// The exponent after a `^`. A tower is read from right to left: `2^3^2` is 2⁹.
+  mutating func tower() throws(Unparsed) -> Node {
+    defer { nesting -= 1 }
+    try descend()
+    if take("-") { return .negated(try tower()) }
+    let exponent = try primary()
+    guard at("^"), !isDegreeMark(at: 0) else { return exponent }
+    position += 1
+    return .power(exponent, try tower())
+  }
+
+  /// Takes `\circ`, `^\circ` or `^{\circ}`, and the scale of a temperature after it. The result is the unit.
+  mutating func takeDegree() -> String? {
+    guard takeDegreeMark() else { return nil }
+    guard let scale = token()?.scaleOfTemperature else { return "°" }
+    position += 1
+    return "°" + scale
   }
 
   mutating func takeDegreeMark() -> Bool {
     if take(command: "circ") { return true }
-    if at("^"), token(1)?.isCommand("circ") == true {
-      position += 2
-      return true
-    }
-    if at("^"), token(1)?.isMark("{") == true, token(2)?.isCommand("circ") == true, token(3)?.isMark("}") == true {
-      position += 4
-      return true
-    }
-    return false
+    guard isDegreeMark(at: 0) else { return false }
+    position += token(1)?.isCommand("circ") == true ? 2 : 4
+    return true
+  }
+
+  /// Whether `^\circ` or `^{\circ}` begins there.
+  func isDegreeMark(at offset: Int) -> Bool {
+    guard token(offset)?.isMark("^") == true else { return false }
+    return token(offset + 1)?.isCommand("circ") == true
+      || token(offset + 1)?.isMark("{") == true && token(offset + 2)?.isCommand("circ") == true
+        && token(offset + 3)?.isMark("}") == true
   }
 
   /// The exponent after a `^`: a group, or a whole primary with its sign.

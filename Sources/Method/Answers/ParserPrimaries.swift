@@ -7,6 +7,7 @@
 
 extension Parser {
   mutating func primary() throws(Unparsed) -> Node {
+    takeCurrency()
     guard let token = token() else { throw Unparsed() }
     switch token.kind {
     case .numeral(let numeral): return try number(numeral)
@@ -136,20 +137,22 @@ extension Parser {
     switch mark {
     case "(", "[":
       position += 1
-      let content = try list()
+      let content = try content(isOrdered: true)
       guard let close = closing else { throw Unparsed() }
       position += 1
+      if content.isMeasured { return .enclosed(open: mark, close: close, [content]) }
       if case .list(let elements, _) = content { return .enclosed(open: mark, close: close, elements) }
       return content
     case "{":
       position += 1
-      let content = try list()
+      let content = try content()
       if take(command: "choose") {
         let lower = try list()
         try expect("}")
         return .call("binom", [content, lower])
       }
       try expect("}")
+      if case .quotient = content { fractionEnd = position }
       if case .list(let elements, _) = content { return .set(elements) }
       return content
     case "|":
@@ -181,8 +184,9 @@ extension Parser {
     switch name {
     case "frac":
       position += 1
-      let top = try argument()
-      return .quotient(top, try argument())
+      let fraction = Node.quotient(try argument(), try argument())
+      if tokens[position - 1].isMark("}") { fractionEnd = position }
+      return fraction
     case "binom":
       position += 1
       let top = try argument()

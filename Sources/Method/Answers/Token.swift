@@ -59,7 +59,7 @@ extension Token {
     case .numeral(let numeral): numeral.spelling
     case .letter(let name): name.count == 1 ? name : "\\" + name
     case .word(let word, _): word.lowercased()
-    case .command(let name): "\\" + name
+    case .command(let name): name.hasPrefix(Self.currency) ? "" : "\\" + name
     case .mark(let mark): String(mark)
     }
   }

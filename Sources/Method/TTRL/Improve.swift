@@ -21,6 +21,9 @@ package protocol Policy {
   /// The answer that a response states; nil if it states none. Two answers are equal if their keys are equal.
   func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey?
 
+  /// Whether a response ends before its thinking does. Only a figure depends on it.
+  func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool
+
   /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Called only if there is a
   /// KL penalty, and only for trajectories that are trained on. Trajectories of one prompt are adjacent.
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
@@ -33,6 +36,10 @@ package protocol Policy {
 
   /// Ends the step: the trained weights become the version that samples next.
   mutating func publish() throws
+}
+
+extension Policy {
+  package func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool { false }
 }
 
 /// One step: sample, then learn from the samples.
@@ -85,9 +92,13 @@ package func learn<P: Policy>(
   let judgements = groups.map { group in
     let prompt = prompts[Int(group.prompt)]
     let answers = group.trajectories.map { policy.answer(of: $0, to: prompt) }
-    return judge(
+    var judgement = judge(
       prompt: group.prompt, answers: answers, trajectories: group.trajectories, step: step, method: method,
       truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
+    judgement.truncatedThinking = group.trajectories.count {
+      $0.finish == .length && policy.isThinking(atEndOf: $0, to: prompt)
+    }
+    return judgement
   }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
@@ -125,6 +136,8 @@ package struct Judgement: Sendable, Equatable {
   package var isFlip: Bool?
   /// How many samples the vote did not need.
   package var unneeded = 0
+  /// Responses that the token limit cut off before their thinking ended.
+  package var truncatedThinking = 0
 }
 
 /// Vote, reward, select: from a group's answers to the reward of each trajectory, and which of them are trained on.

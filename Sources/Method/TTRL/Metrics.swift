@@ -19,6 +19,8 @@ package struct PromptMetrics: Sendable, Equatable {
   package var beyondBudget = 0
   /// Responses that the token limit cut off.
   package var truncated = 0
+  /// Those of them that were cut off before their thinking ended.
+  package var truncatedThinking = 0
   package var answerCount = 0
   package var isTie = false
   /// Whether all its advantages are 0; known when the whole step has been judged.
@@ -58,6 +60,7 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.withoutAnswer = judgement.answers.count { $0 == nil }
   metrics.beyondBudget = judgement.answers.count { $0?.isExhausted ?? false }
   metrics.truncated = group.trajectories.count { $0.finish == .length }
+  metrics.truncatedThinking = judgement.truncatedThinking
   metrics.answerCount = judgement.vote.answerCount
   metrics.isTie = judgement.vote.isTie
   metrics.abstention = judgement.abstention
@@ -161,6 +164,10 @@ package struct StepMetrics: Sendable, Equatable {
   package var noAnswerRatio: Double { share(\.withoutAnswer) }
   package var beyondBudget: Int { prompts.reduce(0) { $0 + $1.beyondBudget } }
   package var truncatedRatio: Double { share(\.truncated) }
+  /// nil if there are none.
+  package var truncatedThinkingRatio: Double? {
+    prompts.contains { $0.truncatedThinking > 0 } ? share(\.truncatedThinking) : nil
+  }
   package var tieRatio: Double { share(ofPrompts: \.isTie) }
   package var zeroAdvantageRatio: Double { share(ofPrompts: \.hasZeroAdvantage) }
   /// Share of prompts where no sample gave an answer, so that there was nothing to vote on.

@@ -134,7 +134,7 @@ package struct Command: Sendable {
   /// - Throws: if the file does not exist.
   private static func readingTemplate(_ pair: (name: String, value: String)) throws -> (name: String, value: String) {
     guard pair.name == "template", pair.value.contains("/"), !pair.value.contains("{question}") else { return pair }
-    return (pair.name, try Files.readText(pair.value, limit: Limits.settingBytes))
+    return (pair.name, try Files.readText(pair.value, limit: Limits.settingBytes).withPlainLines)
   }
 
   /// The defaults of settings that are not given: an existing run's own values, or those of another run, the recipe,

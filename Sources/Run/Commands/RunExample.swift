@@ -60,7 +60,7 @@ extension Command {
   func example(under given: [(name: String, value: String)], _ file: SettingsFile) throws -> RunExample? {
     func last(_ name: String) -> String? { given.last { $0.name == name }?.value }
     // Only these commands ask or sample a model.
-    guard settings.contains("dtype") else { return nil }
+    guard settings.contains("dtype") || settings.contains("template") else { return nil }
     let like = (last("like") ?? file.run).map(ThisProcess.absolute)
     if isOfRun, let run = last("run").map(ThisProcess.absolute),
       (try? Files.exists(RunDirectory(run).settings)) == true
@@ -82,7 +82,8 @@ extension Command {
   /// Tells what the example decides: how the model is asked and sampled.
   func say<Group: SettingGroup>(_ example: RunExample, in group: Group, unless given: [String]) {
     let names = [
-      "template", "system", "suffix", "stop", "samples", "temperature", "top-p", "top-k", "max-new-tokens",
+      "template", "system", "suffix", "template-arguments", "template-date", "stop", "samples", "temperature", "top-p",
+      "top-k", "max-new-tokens",
       "ignore-eos", "dtype", "seed",
     ]
     let decided = example.isWhole || !isOfRun ? names : ModelOrigin.promptSettings

@@ -158,7 +158,7 @@ package final class CoordinatorShell {
 
   private func count(_ trajectory: Trajectory) -> VoteDecision? {
     votes.add(trajectory.slot) {
-      run.answer(of: trajectory.tokens, kind: run.training.prompts[Int(trajectory.slot.prompt)].kind)
+      run.reader.answer(of: trajectory.tokens, to: run.training.prompts[Int(trajectory.slot.prompt)])
     }
   }
 

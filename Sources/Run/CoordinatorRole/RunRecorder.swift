@@ -47,15 +47,20 @@ package final class RunRecorder {
     let prompts = run.storedPrompts
     try ledger.transaction { () throws(LedgerError) in
       try ledger.set(settings, for: .manifest)
+      if let example = run.example { try ledger.set(example.json.text(), for: .examplePrompt) }
       for prompt in prompts { try ledger.insert(prompt) }
       try ledger.insert(stored(manifest, madeBy: nil))
       try openRounds(sampledBy: manifest.version)
     }
   }
 
-  /// - Throws: `LedgerError`, or `CoordinatorFailure` if a step's row cannot be read. Without that row the guard would
-  ///   judge a different run.
+  /// - Throws: `LedgerError`; `CoordinatorFailure` if a step's row cannot be read, because without that row the guard
+  ///   would judge a different run; or `RunError.otherPrompts`.
   package func recall() throws -> CoordinatorMemory {
+    for set in QuestionSet.allCases {
+      let asked = try ledger.prompts(of: set).map(\.tokens)
+      guard asked == run.set(set).prompts.map(\.tokens) else { throw RunError.otherPrompts(path: run.directory.path) }
+    }
     watch = run.freshGuard
     for row in try ledger.stepMetrics() {
       do {

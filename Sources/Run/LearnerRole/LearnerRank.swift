@@ -71,7 +71,7 @@ package final class LearnerRank {
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
       seed: run.settings.method.seed, ranks: ranks,
-      readAnswer: { [run] tokens, kind in run.answer(of: tokens, kind: kind) })
+      reader: run.reader)
     watchdog = Watchdog(patience: Int(Limits.training.seconds))
     policy.onMicroBatch = { [unowned self] in
       self.watchdog.wake()

@@ -99,15 +99,20 @@ package enum BuiltIn {
   /// The questions of a data setting.
   ///
   /// - Throws: if the file is missing or malformed, with every problem's line.
-  package static func questions(_ name: String) throws -> [Question] {
+  package static func questions(_ name: String) throws -> [Question] { try questionFile(name).questions }
+
+  /// The questions of a data setting, and what of the file is in none of them.
+  ///
+  /// - Throws: if the file is missing or malformed, with every problem's line.
+  package static func questionFile(_ name: String) throws -> QuestionFile {
     if !name.hasPrefix("builtin:"), let problem = OtherInput.questions(at: name) {
       throw QuestionsError(path: name, problem: problem)
     }
     do {
-      guard name.hasPrefix("builtin:") else { return try Question.read(try Files.read(name)) }
+      guard name.hasPrefix("builtin:") else { return try QuestionFile(try Files.read(name)) }
       let bytes = bytes(of: name.dropFirst("builtin:".count) + ".jsonl")
       guard !bytes.isEmpty else { throw QuestionsError(path: name, problem: "there is no built-in set of this name") }
-      return try Question.read(bytes)
+      return try QuestionFile(bytes)
     } catch let error as QuestionFileError {
       throw QuestionsError(path: name, problem: "\(error)")
     }

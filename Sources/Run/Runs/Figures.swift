@@ -31,7 +31,7 @@ extension StepReport {
       (.trainedTokens, Double(metrics.trainedTokens)), (.loss, metrics.loss), (.clipRatio, metrics.clippedShare),
       (.gradientNorm, metrics.gradientNorm), (.updates, Double(metrics.updates.count)),
       (.skippedUpdates, Double(metrics.skippedUpdates)), (.logprobGap, Double(metrics.logprobGap)),
-      (.trainSeconds, trainSeconds),
+      (.trainSeconds, trainSeconds), (.thinkingTruncationRatio, metrics.truncatedThinkingRatio),
     ]
     for (name, value) in values { figures[name] = value }
   }
@@ -46,6 +46,7 @@ extension PromptReport {
     unneeded = UInt32(clamping: metrics.unneeded)
     withoutAnswer = UInt32(clamping: metrics.withoutAnswer)
     truncated = UInt32(clamping: metrics.truncated)
+    truncatedThinking = UInt32(clamping: metrics.truncatedThinking)
     answerCount = UInt32(clamping: metrics.answerCount)
     rewarded = UInt32(clamping: metrics.rewarded)
     isTie = metrics.isTie
@@ -137,7 +138,7 @@ extension Run {
     var answers: [[AnswerKey?]] = Array(repeating: [], count: questions.prompts.count)
     for trajectory in trajectories {
       let index = Int(trajectory.slot.prompt)
-      answers[index].append(answer(of: trajectory.tokens, kind: questions.prompts[index].kind))
+      answers[index].append(reader.answer(of: trajectory.tokens, to: questions.prompts[index]))
     }
     return zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
   }

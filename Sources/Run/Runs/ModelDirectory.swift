@@ -6,6 +6,7 @@
 import Base
 package import LanguageModel
 import Platform
+package import Templates
 package import Tensors
 
 /// Why a directory is not a model that can be used.
@@ -101,39 +102,38 @@ package struct ModelDirectory: Sendable {
     guard !isPointer(bytes) else { throw ModelDirectoryError.pointer(path: path, file: "tokenizer.json") }
     do {
       return try Tokenizer(file: bytes)
-    } catch let error as TokenizerError {
+    } catch {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visible)
     }
   }
 
-  /// The template that the directory suggests.
+  // MARK: The chat template
+
+  /// The files that decide how the directory's own chat template renders.
   ///
-  /// - Throws: if a file cannot be read.
-  package func suggestedTemplate(_ tokenizer: Tokenizer) throws -> (template: ChatTemplate, system: String?) {
-    let source = try Self.chatTemplate(at: path)
-    let template = ChatTemplate.guess(tokenizer: tokenizer, source: source)
-    return (template, template == .chatML ? source.flatMap(ChatTemplate.systemLine) : nil)
+  /// - Throws: if one cannot be read.
+  package static func templateFiles(at path: String) throws -> ModelTemplate.Files {
+    func text(_ name: String, _ limit: Int) throws -> String? {
+      let file = path + "/" + name
+      return try Files.exists(file) ? Files.readText(file, limit: limit) : nil
+    }
+    func json(_ name: String) throws -> JSON? {
+      guard let text = try text(name, Limits.tokenizerConfigBytes) else { return nil }
+      do { return try JSON.parse(Array(text.utf8)) } catch {
+        throw ModelDirectoryError.unreadable(path: path, problem: "\(name): \(error)")
+      }
+    }
+    return ModelTemplate.Files(
+      jinja: try text("chat_template.jinja", Limits.chatTemplateBytes),
+      configuration: try json("tokenizer_config.json"),
+      specialTokens: try json("special_tokens_map.json"))
   }
 
-  /// A directory's own chat template, as text; nil if it has none.
+  /// The text of a directory's own chat template; nil if it has none.
   ///
-  /// - Throws: if a file cannot be read.
+  /// - Throws: if a file cannot be read, or has templates without a default.
   package static func chatTemplate(at path: String) throws -> String? {
-    let configuration = path + "/tokenizer_config.json"
-    if try Files.exists(configuration),
-      let source = try ChatTemplate.source(
-        tokenizerConfig: try Files.read(configuration, limit: Limits.tokenizerConfigBytes))
-    {
-      guard source.utf8.count <= Limits.chatTemplateBytes else {
-        throw ModelDirectoryError.unreadable(
-          path: path,
-          problem: "the chat template in tokenizer_config.json has \(source.utf8.count) bytes, expected at most "
-            + "\(Limits.chatTemplateBytes)")
-      }
-      return source
-    }
-    let file = path + "/chat_template.jinja"
-    return try Files.exists(file) ? Files.readText(file, limit: Limits.chatTemplateBytes) : nil
+    try ModelTemplate.source(try templateFiles(at: path))?.text
   }
 
   // MARK: Weights

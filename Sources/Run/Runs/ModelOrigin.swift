@@ -25,7 +25,7 @@ package struct ModelOrigin: Sendable {
   package static let fileName = "ttrl.json"
 
   /// How a question becomes a prompt. These hold for any further use of the model, also in training.
-  package static let promptSettings = ["template", "system", "suffix", "stop"]
+  package static let promptSettings = ["template", "system", "suffix", "template-arguments", "template-date", "stop"]
 
   /// What else decides the figures of an evaluation or the text of a sample.
   private static let samplingSettings = [

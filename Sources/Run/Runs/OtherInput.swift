@@ -1,6 +1,6 @@
-// OtherInput: what a path is that is neither a model directory nor a question file, and how to make it one.
+// OtherInput: what a path is that is not a model directory, and how to make it one. (OtherQuestions: question files.)
 //
-// People give what other tools take: the name of a model on the Hugging Face hub, a GGUF file, an adapter, a CSV file.
+// People give what other tools take: the name of a model on the Hugging Face hub, a GGUF file, an adapter.
 // Here such input is recognised by its name or its first bytes, and answered with the command that converts it.
 
 import Base
@@ -61,45 +61,10 @@ enum OtherInput {
     """
   }
 
-  // MARK: Questions
-
-  /// What is in the place of a question file; nil if it can be one.
-  static func questions(at path: String) -> String? {
-    guard (try? Files.exists(path)) != false else {
-      return hubName(path).map { name in
-        "it does not exist. If \(name) is a data set on the Hugging Face hub, download it first:\n"
-          + "  hf download \(name) --repo-type dataset --local-dir \(lastPart(name))\nThen give --data one of its files"
-      }
-    }
-    if let entries = try? Files.list(path) {
-      let files = entries.filter { [".jsonl", ".json"].contains(where: $0.hasSuffix) }.sorted().prefix(3)
-      let example = files.isEmpty ? "" : ", such as \(files.joined(separator: ", "))"
-      return "it is a directory; give a file\(example)"
-    }
-    let (name, bytes) = (path.lowercased(), beginning(of: path))
-    if name.hasSuffix(".parquet") || bytes.starts(with: Array("PAR1".utf8)) {
-      return table(path, "a Parquet file", "read_parquet('\(path)')")
-    }
-    if name.hasSuffix(".csv") { return table(path, "a CSV file", "read_csv('\(path)')") }
-    if name.hasSuffix(".tsv") { return table(path, "a TSV file", #"read_csv('\#(path)', sep='\t')"#) }
-    if bytes.starts(with: Array("ARROW1".utf8)) { return table(path, "an Arrow file", "read_feather('\(path)')") }
-    // gzip, zstd, zip, xz.
-    let packed: [[UInt8]] = [[0x1F, 0x8B], [0x28, 0xB5, 0x2F, 0xFD], Array("PK".utf8), [0xFD] + Array("7zXZ".utf8)]
-    return packed.contains(where: bytes.starts(with:)) ? "it is compressed; unpack it first" : nil
-  }
-
-  private static func table(_ path: String, _ what: String, _ reading: String) -> String {
-    """
-    it is \(what), expected JSON lines. Convert it with pandas:
-      python3 -c "import pandas; pandas.\(reading).to_json('my.jsonl', orient='records', lines=True)"
-    The question's column has to be called prompt (or problem, or question); a column answer is used for figures
-    """
-  }
-
   // MARK: Parts
 
   /// "Qwen/Qwen2.5-0.5B" if the path ends in two such words and the first of them is not a directory either.
-  private static func hubName(_ path: String) -> String? {
+  static func hubName(_ path: String) -> String? {
     let parts = ThisProcess.absolute(path).split(separator: "/").filter { $0 != "." }
     let here = ThisProcess.absolute(".").split(separator: "/").filter { $0 != "." }
     guard parts.starts(with: here) else { return nil }
@@ -112,10 +77,10 @@ enum OtherInput {
     return isName && !name.contains("..") ? name.joined(separator: "/") : nil
   }
 
-  private static func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+  static func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
-  private static func beginning(of path: String) -> [UInt8] {
+  static func beginning(of path: String) -> [UInt8] {
     guard let file = try? MappedFile(path) else { return [] }
-    return Array(file.bytes.prefix(8))
+    return Array(file.bytes.prefix(64))
   }
 }

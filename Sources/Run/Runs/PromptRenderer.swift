@@ -3,60 +3,149 @@
 import Answers
 import Base
 package import LanguageModel
+import Platform
 package import Records
 package import Settings
+import Templates
+
+/// Why a question cannot become a prompt, or no question can.
+package struct PromptingError: LastingError, CustomStringConvertible {
+  package let description: String
+}
 
 package struct PromptRenderer: Sendable, CustomStringConvertible {
   private let tokenizer: Tokenizer
-  package let template: PromptTemplate
+  private let template: PromptTemplate
   private let rule: AnswerRule
+  /// What the tokenizer puts before a text of no template, as BOS. Templates write it themselves.
+  private let beginning: [Int32]
+  /// Whether `auto` found no template in the model's directory.
+  private let lacksTemplate: Bool
 
-  /// Chooses template, system line and suffix: those of the settings, or else those that the model directory suggests.
+  /// Chooses template, system line and suffix: those of the settings, or else the model's own template.
   ///
-  /// - Throws: if the directory's chat template cannot be read.
+  /// - Throws: if the directory's chat template cannot be read or is not reproduced here.
   package init(settings: RunSettings, model: ModelDirectory, tokenizer: Tokenizer) throws {
     self.tokenizer = tokenizer
     rule = settings.method.answers
-    let suffix = Self.text(settings.suffix)
-    let system = Self.text(settings.system)
+    let suffix = settings.suffix == RunSettings.noText ? "" : settings.suffix
+    let system = settings.system.isEmpty ? nil : settings.system == RunSettings.noText ? "" : settings.system
+    let kind: PromptTemplate.Kind
     if settings.template.contains(PromptTemplate.questionPlaceholder) {
-      template = PromptTemplate(.text(settings.template), suffix: suffix)
+      kind = .text(settings.template)
     } else if let named = ChatTemplate(rawValue: settings.template) {
-      template = PromptTemplate(.named(named), system: system, suffix: suffix)
+      kind = .named(named)
     } else {
-      let suggested = try model.suggestedTemplate(tokenizer)
-      template = PromptTemplate(.named(suggested.template), system: system ?? suggested.system, suffix: suffix)
+      kind = try Self.own(settings, model).map { .own($0) } ?? .named(.plain)
     }
+    if settings.template == "auto" { try Self.check(settings, kind, model) }
+    lacksTemplate = if settings.template == "auto", case .named = kind { true } else { false }
+    template = PromptTemplate(kind, system: system, suffix: suffix)
+    beginning = if case .named(.plain) = kind { try Self.beginning(tokenizer, model) } else { [] }
+  }
+
+  /// The model's own template; nil if it has none.
+  private static func own(_ settings: RunSettings, _ model: ModelDirectory) throws -> ModelTemplate? {
+    let arguments =
+      settings.templateArguments.isEmpty ? nil : try JSON.parse(Array(settings.templateArguments.utf8)).members
+    do {
+      return try ModelTemplate(
+        try ModelDirectory.templateFiles(at: model.path), arguments: arguments ?? [],
+        now: CalendarTime(settings.templateDate) ?? WallClock.local())
+    } catch let error as ModelTemplateError {
+      throw PromptingError(description: "cannot ask the model in \(model.path): \(error)".visible)
+    }
+  }
+
+  private static func beginning(_ tokenizer: Tokenizer, _ model: ModelDirectory) throws -> [Int32] {
+    do { return try tokenizer.tokensAround().before } catch {
+      throw PromptingError(
+        description: "cannot ask the model in \(model.path) plainly: \(error). Choose another --template".visible)
+    }
+  }
+
+  /// Refuses settings that have no effect on what `auto` found.
+  private static func check(_ settings: RunSettings, _ kind: PromptTemplate.Kind, _ model: ModelDirectory) throws {
+    switch kind {
+    case .own:
+      guard settings.system == RunSettings.noText else { return }
+      throw PromptingError(
+        description: "system '' removes the system line of a named template, but the template of the model in "
+          + "\(model.path) decides itself what it writes for a question without one; leave system out, or choose "
+          + "another --template")
+    default:
+      let given = [
+        ("system", settings.system), ("template-arguments", settings.templateArguments),
+      ].filter { !$0.1.isEmpty && $0.1 != RunSettings.noText }.map(\.0)
+      guard !given.isEmpty else { return }
+      throw PromptingError(
+        description: "\(given.joined(separator: " and ")) would have no effect: the model in \(model.path) has no chat "
+          + "template, so a prompt is the question and a newline. Choose a --template with a system line, or write "
+          + "the line into one of your own")
+    }
+  }
+
+  /// What the template takes as now, as the setting `template-date`; empty if no prompt depends on it.
+  package var date: String {
+    guard case .own(let own) = template.kind, own.usesDate else { return "" }
+    return own.now.text
   }
 
   /// How a question becomes a prompt, for the user.
   package var description: String {
     func quoted(_ text: String) -> String { JSON.string(text).text() }
-    let name =
-      switch template.kind {
-      case .named(let named): "template \(named.rawValue)"
-      case .text(let text): "template \(quoted(text))"
-      }
-    return name + (template.system.map { ", system line \(quoted($0))" } ?? "")
-      + (template.suffix.isEmpty ? "" : ", suffix \(quoted(template.suffix))")
+    var parts: [String] = []
+    switch template.kind {
+    case .named(let named): parts.append("template \(named.rawValue)")
+    case .text(let text): parts.append("template \(quoted(text))")
+    case .own(let own):
+      parts.append("the model's own chat template (\(own.file))")
+      if !own.arguments.isEmpty { parts.append("with \(JSON.object(own.arguments).text())") }
+      if own.usesDate { parts.append("on \(own.now.text)") }
+    }
+    if lacksTemplate { parts[0] += " (the model has no chat template)" }
+    if let system = template.system { parts.append("system line \(quoted(system))") }
+    if !template.suffix.isEmpty { parts.append("suffix \(quoted(template.suffix))") }
+    return parts.joined(separator: ", ")
   }
 
-  /// A text of the settings: nil leaves the template's own, an empty text removes it.
-  private static func text(_ setting: String) -> String? {
-    setting.isEmpty ? nil : setting == RunSettings.noText ? "" : setting
+  /// A question as the model sees it.
+  ///
+  /// - Throws: `PromptingError` if the template does not render it.
+  package func rendered(_ question: Question) throws -> RenderedPrompt {
+    do throws(PromptError) {
+      let text = try template.render(question)
+      return RenderedPrompt(text: text, tokens: beginning + tokenizer.encode(text))
+    } catch {
+      throw PromptingError(description: "question \(question.id): \(error)".visible)
+    }
   }
 
-  package func tokens(of question: String) -> [Int32] {
-    tokenizer.encode(template.render(question: question))
+  /// A question as the model sees it, for the user.
+  ///
+  /// - Throws: `PromptingError` if the template does not render it.
+  package func example(_ question: Question) throws -> ExamplePrompt {
+    let prompt = try rendered(question)
+    return ExamplePrompt(id: question.id, text: prompt.text, tokens: prompt.tokens.count, form: description)
   }
 
   /// - Parameter questions: those of one set. A question's place in the list is its index.
-  package func promptSet(_ questions: [Question]) -> Run.PromptSet {
+  /// - Throws: `PromptingError` for the first that the template does not render.
+  package func promptSet(_ questions: [Question]) throws -> Run.PromptSet {
     Run.PromptSet(
       questions: questions,
-      prompts: questions.enumerated().map { index, question in
-        Prompt(index: UInt32(index), tokens: tokens(of: question.prompt), kind: question.kind)
+      prompts: try questions.enumerated().map { index, question in
+        let prompt = try rendered(question)
+        return Prompt(
+          index: UInt32(index), tokens: prompt.tokens, kind: question.kind,
+          opensThinking: Thinking.isOpen(atEndOf: prompt.text))
       },
       truth: questions.map { question in question.answer.map { rule.key(ofTruth: $0, kind: question.kind) } })
   }
+}
+
+/// One question as the model sees it.
+package struct RenderedPrompt: Sendable {
+  package var text: String
+  package var tokens: [Int32]
 }

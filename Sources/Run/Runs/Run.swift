@@ -20,11 +20,12 @@ package struct Run: Sendable {
   package let id: String
   package let model: ModelDirectory
   package let tokenizer: Tokenizer
+  package let reader: ResponseText
   package let training: PromptSet
   package let heldOut: PromptSet
   package let transfer: PromptSet
-  /// How a question becomes a prompt, for the user.
-  package let prompting: String
+  /// The first training question as the model sees it.
+  package let example: ExamplePrompt?
 
   /// The questions of one set, as text and as tokens, and the keys of their answers.
   package struct PromptSet: Sendable {
@@ -49,11 +50,12 @@ package struct Run: Sendable {
     model = try ModelDirectory(copy ?? settings.model)
     if copy == nil { try manifest.check(model) }
     tokenizer = try model.tokenizer()
+    reader = ResponseText(tokenizer, rule: settings.method.answers)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
-    prompting = renderer.description
     training = try Self.promptSet(.training, directory, renderer)
     heldOut = try Self.promptSet(.heldOut, directory, renderer)
     transfer = try Self.promptSet(.transfer, directory, renderer)
+    example = try training.questions.first.map(renderer.example)
   }
 
   private static func promptSet(
@@ -61,7 +63,7 @@ package struct Run: Sendable {
   ) throws -> PromptSet {
     let path = directory.questions(set)
     guard try Files.exists(path) else { return PromptSet() }
-    return renderer.promptSet(try Question.read(try Files.read(path)))
+    return try renderer.promptSet(try Question.read(try Files.read(path)))
   }
 
   package func set(_ set: QuestionSet) -> PromptSet {
@@ -97,34 +99,17 @@ package struct Run: Sendable {
           sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
       ]
     }
-    var rounds: [RoundSpec] = []
-    for step in 0...method.steps {
-      if isEvaluated(step, of: method.steps) { rounds.append(evaluation(.training, step)) }
-      let atEnds = step == 0 || step == method.steps
-      for set in [QuestionSet.heldOut, .transfer]
-      where settings.evaluation == .full && atEnds && !self.set(set).prompts.isEmpty {
-        rounds.append(evaluation(set, step))
-      }
-      if step < method.steps {
-        rounds.append(trainingRound(ofStep: step, promptCount: training.prompts.count, method: method))
-      }
+    let steps = (0..<method.steps).map { step in
+      trainingRound(ofStep: step, promptCount: training.prompts.count, method: method)
     }
-    return rounds.sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
-  }
-
-  private func isEvaluated(_ step: UInt32, of steps: UInt32) -> Bool {
-    let every = settings.evaluateEvery
-    let isDue = every > 0 && step % every == 0
-    return isDue || settings.evaluation == .full && (step == 0 || step == steps)
-  }
-
-  private func evaluation(_ set: QuestionSet, _ step: UInt32) -> RoundSpec {
-    // In between, a curve is enough: 16 samples, as for the paper's pass@1.
-    let atEnds = step == 0 || step == settings.method.steps
-    return RoundSpec(
-      id: .evaluate(set, at: PolicyVersion(step)), prompts: self.set(set).prompts.map(\.index),
-      samples: atEnds ? settings.evaluationSamples : min(16, settings.evaluationSamples),
-      sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
+    let sets = QuestionSet.allCases.filter { $0 == .training || !set($0).prompts.isEmpty }
+    let evaluations = settings.evaluations(of: sets).map { evaluation in
+      RoundSpec(
+        id: .evaluate(evaluation.set, at: PolicyVersion(evaluation.step)),
+        prompts: set(evaluation.set).prompts.map(\.index), samples: evaluation.samples,
+        sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
+    }
+    return (steps + evaluations).sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
   }
 
   package var promptTokens: (training: [[Int32]], heldOut: [[Int32]], transfer: [[Int32]]) {
@@ -159,11 +144,5 @@ package struct Run: Sendable {
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
       latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
       tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts)
-  }
-
-  /// The answer that a response gives.
-  package func answer(of tokens: [Int32], kind: AnswerKind) -> AnswerKey? {
-    let rule = settings.method.answers
-    return rule.answer(in: tokenizer.decode(tokens, skipSpecial: rule != .reference), kind: kind)?.key
   }
 }

@@ -19,11 +19,12 @@ package enum RunBeginning {
     /// How many training prompts are used, and how many were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
-    /// How a question becomes a prompt.
-    package var prompting: String
+    /// The first training question as the model sees it.
+    package var example: ExamplePrompt
     /// Parts of the model's files that are not used.
     package var unusedParts: [UnusedPart] = []
     package var questions: QuestionSizes
+    package var counts: QuestionCounts
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
   }
@@ -53,6 +54,7 @@ package enum RunBeginning {
     settings.model = try BuiltIn.resolve(model: settings.model)
     let model = try ModelDirectory(settings.model)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
+    settings.templateDate = renderer.date
     let training = try questions(settings.data, settings, model, renderer)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
@@ -60,14 +62,15 @@ package enum RunBeginning {
     let heldOut = settings.heldOut.isEmpty ? nil : try questions(settings.heldOut, settings, model, renderer)
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
     let sizes = sizes(of: [training, heldOut, transfer])
+    let counts = counts(of: training, heldOut, transfer)
     let memory = try plannedMemory(settings, settings.operation, model, sizes, here)
     // Weights that cannot be used are found before a process starts.
     _ = try model.loadParameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, prompting: renderer.description, unusedParts: try model.unusedParts(),
-      questions: sizes, memory: memory)
+      dropped: training.dropped, example: try renderer.example(training.kept[0]),
+      unusedParts: try model.unusedParts(), questions: sizes, counts: counts, memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -116,15 +119,28 @@ package enum RunBeginning {
     let sets = try [QuestionSet.training, .heldOut, .transfer].map { set -> UsedQuestions? in
       guard try Files.exists(directory.questions(set)) else { return nil }
       let questions = try Question.read(try Files.read(directory.questions(set)))
-      let longest = questions.map { renderer.tokens(of: $0.prompt).count }.max() ?? 0
-      return UsedQuestions(kept: questions, longest: longest)
+      let tokens = try questions.map { try renderer.rendered($0).tokens.count }
+      return UsedQuestions(kept: questions, longest: tokens.max() ?? 0, tokens: tokens.reduce(0, +))
     }
     let sizes = sizes(of: sets)
     let memory = try plannedMemory(
       manifest.settings, settings.operation, model, sizes, here, isContinued: true)
+    guard let first = sets[0]?.kept.first else { throw RunError.notARun(path: directory.path) }
     return Outcome(
       directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
-      prompting: renderer.description, questions: sizes, memory: memory)
+      example: try renderer.example(first), questions: sizes,
+      counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]), memory: memory)
+  }
+
+  private static func counts(
+    of training: UsedQuestions, _ heldOut: UsedQuestions?, _ transfer: UsedQuestions?
+  ) -> QuestionCounts {
+    let sets = [training, heldOut, transfer].map { $0 ?? UsedQuestions(kept: []) }
+    let counts = sets.map(\.kept.count)
+    let tokens = sets.reduce(0) { $0 + $1.tokens }
+    return QuestionCounts(
+      training: counts[0], heldOut: counts[1], transfer: counts[2],
+      promptTokens: tokens / max(1, counts.reduce(0, +)))
   }
 
   /// All sets can be sampled at the same time.
@@ -167,6 +183,7 @@ package enum RunBeginning {
         return question
       }
       all.longest = max(all.longest, found.longest)
+      all.tokens += found.tokens
     }
     return all
   }
@@ -176,8 +193,9 @@ package enum RunBeginning {
     package var kept: [Question]
     /// How many do not fit.
     package var dropped = 0
-    /// Tokens of the longest prompt that fits.
+    /// Tokens of the longest prompt that fits, and of all that fit.
     package var longest = 0
+    package var tokens = 0
   }
 
   ///
@@ -191,7 +209,7 @@ package enum RunBeginning {
     var used = UsedQuestions(kept: [])
     var long: [String] = []
     for question in all {
-      let tokens = renderer.tokens(of: question.prompt)
+      let tokens = try renderer.rendered(question).tokens
       let vocabulary = model.configuration.model.vocabularySize
       if let token = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
         throw RunError.badToken(path: name, id: question.id, token: token, vocabulary: vocabulary)
@@ -199,6 +217,7 @@ package enum RunBeginning {
       if tokens.count + Int(settings.maxNewTokens) <= context {
         used.kept.append(question)
         used.longest = max(used.longest, tokens.count)
+        used.tokens += tokens.count
       } else {
         long.append(question.id)
       }

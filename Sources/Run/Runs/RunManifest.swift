@@ -18,6 +18,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   /// matters or how to go on.
   case changed(path: String, settings: [(name: String, was: String, given: String, note: String)])
   case otherQuestions(path: String, set: String)
+  /// The questions are the run's, but become other tokens than when it began.
+  case otherPrompts(path: String)
   case notEmpty(path: String, entries: [String])
   case noPrompts(path: String, dropped: Int, context: Int)
   case longPrompts(path: String, ids: [String], context: Int)
@@ -45,6 +47,10 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
+    case .otherPrompts(let path):
+      "the run in \(path) asked other prompts so far than it would ask now: the tokenizer or the chat template in the "
+        + "model's directory has changed, or the run was begun by a version of ttrl that renders them differently. Put "
+        + "the files back or use that version, or begin another run in an empty directory"
     case .notEmpty(let path, let entries):
       "\(path) is not a run (no settings.json) and not empty: it has "
         + entries.prefix(5).map(\.visible).joined(separator: ", ")

@@ -13,7 +13,8 @@ package enum RunParcel {
   private static let fileBytesMax = 1 << 30
   /// The model's files that opening a run reads, without the weights.
   private static let modelFiles = [
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "chat_template.jinja",
   ]
 
   /// The files of an open run, as bytes.

@@ -1,10 +1,10 @@
 // StepTime: an estimate of how long a training step takes, before anything has run.
 //
-// Nearly all of the time is multiply-adds, whose number follows from the model's shape and the settings, and bytes
-// between learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md).
-// The estimate helps to choose machines: it is right within a factor of two, and too high if responses end early. Not
-// here: how many multiply-adds the processor can do (Ceilings), the prompts' own tokens, which are computed once per
-// group, and the wait for the slowest worker.
+// Most of the time is multiply-adds, whose number follows from the model's shape and the settings, and bytes between
+// learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md). The rest is
+// work on every parameter: the optimizer, and making, storing and loading a version. The estimate helps to choose
+// machines and settings: it is right within a factor of two, and too high if responses end early. Not here: how many
+// multiply-adds the processor can do (Ceilings), a whole run (RunTime), and the wait for the slowest worker.
 
 import Base
 package import LanguageModel
@@ -45,43 +45,59 @@ package struct StepTime: Sendable, Equatable {
   /// An anchor's size as a share of the weights' bytes (docs/speed.md#weights-on-the-wire); a delta is smaller.
   private static let packedShare = 0.7
 
+  /// Seconds per parameter: of one optimizer update, with the conversion of its gradient; and of one version, which is
+  /// packed, digested, compressed, stored with the optimizer's state, and unpacked by a worker. Measured with
+  /// SmolLM2-135M on two cores of an EPYC (Zen 4).
+  private static let updateSeconds = 3e-9
+  private static let versionSeconds = 20e-9
+
   /// Attention's operations count twice, because its short products and exponentials run at half the speed.
   private static let attentionWeight = 2.0
 
-  /// Seconds: sampling; training without waiting for other ranks; sums over ranks and gathered weights; the transfer of
-  /// a new version to the workers.
+  /// Seconds: sampling; training without waiting for other ranks; what each update and the new version cost, however
+  /// few tokens there are; sums over ranks and gathered weights; the transfer of a new version to the workers.
   package let sampling: Double
   package let training: Double
+  package let upkeep: Double
   package let sums: Double
   package let weights: Double
   /// Optimizer updates in a step. Each has its own sums over ranks.
   package let updates: Int
 
-  package var total: Double { sampling + training + sums + weights }
+  package var total: Double { sampling + training + upkeep + sums + weights }
 
   /// - Parameters:
   ///   - settings: method, data type, and how gradients are summed.
+  ///   - promptTokens: mean length of a prompt. It is computed once for all responses to it.
   ///   - responseTokens: mean length of a response.
-  package init(_ settings: RunSettings, model: ModelConfiguration, responseTokens: Int, _ means: Means) {
+  package init(
+    _ settings: RunSettings, model: ModelConfiguration, promptTokens: Int = 0, responseTokens: Int, _ means: Means
+  ) {
     let shape = TransformerPlan(model, type: settings.dtype)
     let method = settings.method
     let attentionLayers = model.layerKinds.count { $0 == .attention }
-    let perToken =
-      2 * Double(shape.productParameters)
-      + Self.attentionWeight * 4 * Double(responseTokens) / 2
-      * Double(model.headCount * model.headDimension * attentionLayers)
-    let sampled = Double(Int(method.promptsPerStep) * method.votes * responseTokens)
+    /// Operations of `count` tokens that attend to `context` tokens on average.
+    func operations(_ count: Int, context: Double) -> Double {
+      let attention = 4 * context * Double(model.headCount * model.headDimension * attentionLayers)
+      return Double(count) * (2 * Double(shape.productParameters) + Self.attentionWeight * attention)
+    }
+    func operations(responses: Int) -> Double {
+      operations(method.promptsPerStep * promptTokens, context: Double(promptTokens) / 2)
+        + operations(responses * responseTokens, context: Double(promptTokens) + Double(responseTokens) / 2)
+    }
     let trainedSequences = method.promptsPerStep * min(method.trainSamples, method.votes)
-    let trained = Double(trainedSequences * responseTokens)
+    let sampled = operations(responses: method.promptsPerStep * method.votes)
+    let trained = operations(responses: trainedSequences)
     updates = (trainedSequences + method.miniBatch - 1) / max(1, method.miniBatch)
-    sampling = sampled * perToken / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
+    sampling = sampled / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
     // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights.
-    training = trained * 3 * perToken / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
+    training = 3 * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
+    let count = Double(shape.layout.count)
+    upkeep = count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
     guard let linkRate = means.linkRate else {
       (sums, weights) = (0, 0)
       return
     }
-    let count = Double(shape.layout.count)
     // Reduce-scatter of the gradient, all-gather of the new weights: each rank sends and receives all but its shard.
     let bytes = (settings.reduction == .exact ? 8 : 4) + Double(shape.type.bytes)
     let others = Double(means.ranks - 1) / Double(max(1, means.ranks))

@@ -89,6 +89,18 @@ package struct GenerationSettings: SettingGroup {
   package func problems(taking names: [String]) -> [String] { sampling.problems(taking: names) }
 }
 
+/// `prompt` renders questions as a run does.
+package struct PromptSettings: SettingGroup {
+  package var rendering = RunSettings()
+  package var isShowingIDs = false
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.rendering }
+
+  package init() {}
+
+  package func problems(taking names: [String]) -> [String] { rendering.problems(taking: names) }
+}
+
 /// `tokenize`.
 package struct TokenizeSettings: SettingGroup {
   package var model = ""

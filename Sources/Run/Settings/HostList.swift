@@ -56,7 +56,8 @@ package struct HostList: Sendable, Equatable {
   /// - Throws: `SettingsError` with everything that is wrong.
   package init(_ text: String, path: String) throws(SettingsError) {
     var problems: [String] = []
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+    let lines = text.withPlainLines.split(separator: "\n", omittingEmptySubsequences: false)
+    for (index, line) in lines.enumerated() {
       var found: [String] = []
       let words = words(of: line, &found)
       if hosts.count == Limits.hosts, !words.isEmpty {

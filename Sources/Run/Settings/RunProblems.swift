@@ -3,9 +3,14 @@
 import Base
 import Records
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
-    sampleProblems(names) + labelProblems + bandProblems + distributionProblems + templateProblems + stopProblems
+    sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems + templateProblems
+      + stopProblems
   }
 
   private func sampleProblems(_ names: [String]) -> [String] {
@@ -28,6 +33,41 @@ extension RunSettings {
     }
     return found
   }
+
+  /// Settings with which all advantages are 0 in every step, so that a run would end with the weights that it began
+  /// with.
+  private var updateProblems: [String] {
+    // A group with advantages of 0 can still have these losses.
+    let hasOtherLoss =
+      method.zeroAdvantageGroups != .skip && (method.entropyCoefficient > 0 || method.hasKL(in: .loss))
+    guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
+    var found: [String] = []
+    let isWhitened = method.advantage == .reinforcePlusPlus
+    if method.trainSamples == 1, !isWhitened {
+      found.append(
+        "train-samples is 1, and advantage \(method.advantage.rawValue) compares the trained responses of a prompt with "
+          + "each other, so there would be no update; raise it to at least 2")
+    }
+    if method.trainSamples == 1, isWhitened, method.promptsPerStep == 1, !method.hasKL(in: .reward) {
+      found.append(
+        "train-samples and prompts-per-step are 1, and advantage \(method.advantage.rawValue) compares the trained "
+          + "responses of a step with each other, so there would be no update; raise one of them")
+    }
+    let votes = Double(method.votes)
+    if method.estimator == .vote, method.labels == .vote, !isWhitened, (votes - 1) / votes < method.minimumShare {
+      found.append(
+        "min-share (\(method.minimumShare)) makes a label only of \(method.votes) equal answers of \(method.votes), "
+          + "which all get the same reward, so there would be no update; lower it")
+    }
+    if method.estimator == .softVote, method.voteEntropyLow >= log(votes) {
+      found.append(
+        "vote-entropy-low (\(method.voteEntropyLow)) is not below ln(votes), \(Self.rounded(log(votes))), the entropy "
+          + "of \(method.votes) different answers, so there would be no update; lower it")
+    }
+    return found
+  }
+
+  private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
 
   /// Settings of the vote that have no effect with this label and estimator.
   private var labelProblems: [String] {
@@ -89,6 +129,19 @@ extension RunSettings {
       found.append(
         "template is \"\(template.excerpt)\", expected auto, plain, chatml, qwen2.5-math, llama3, a text with "
           + "{question} where the question goes, or the path of a file (with a /) that has such a text")
+    }
+    if template != "auto" {
+      for (name, value) in [("template-arguments", templateArguments), ("template-date", templateDate)]
+      where !value.isEmpty {
+        found.append("\(name) is for the model's own template; leave it out, or set template auto")
+      }
+    }
+    if !templateArguments.isEmpty, (try? JSON.parse(Array(templateArguments.utf8)))?.members == nil {
+      found.append(
+        "template-arguments is \(templateArguments.excerpt), expected a JSON object, as {\"enable_thinking\": false}")
+    }
+    if !templateDate.isEmpty, CalendarTime(templateDate) == nil {
+      found.append("template-date is \(templateDate.excerpt), expected a date as 2026-07-04, or 2026-07-04T13:05:00")
     }
     if !system.isEmpty, system != Self.noText, isOwn || template == "plain" {
       found.append("system is given, but this template has no place for a system line; write it into a template")

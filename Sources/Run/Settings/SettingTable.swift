@@ -18,19 +18,25 @@ package enum SettingTable {
     Setting(
       "model", .text("DIR"), "Hugging Face model directory, or builtin, the small model that comes with ttrl",
       \RunSettings.model, \TokenizeSettings.model, \BenchmarkSettings.model, \BroadcastSettings.model),
-    Setting("data", .text("FILE"), "questions, JSON lines or JSON", \RunSettings.data),
+    Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
-      "template", .text("NAME"), "plain, chatml, qwen2.5-math, llama3, auto, or text or file with {question}",
+      "template", .text("NAME"),
+      "auto: the model's own; or plain, chatml, qwen2.5-math, llama3, text or file with {question}",
       \RunSettings.template),
     Setting(
-      "system", .textOrNone("TEXT"), "the system line, instead of the template's own; '' or none for none",
+      "system", .textOrNone("TEXT"), "the system line of questions that have none; '' or none removes a template's own",
       \RunSettings.system),
     Setting(
-      "suffix", .textOrNone("TEXT"),
-      "text appended to every question, instead of the template's own; '' or none for none",
+      "suffix", .textOrNone("TEXT"), "text appended to every question; '' or none for none, also with a preset",
       \RunSettings.suffix),
+    Setting(
+      "template-arguments", .text("JSON"), "for the model's own template, as {\"enable_thinking\": false}",
+      \RunSettings.templateArguments),
+    Setting(
+      "template-date", .text("DATE"), "for a model's template that writes the date: 2026-07-04; now if not given",
+      \RunSettings.templateDate),
     Setting(
       "long-prompts", .choice, "prompts that leave no room for max-new-tokens: drop them, or refuse to start",
       \RunSettings.longPrompts),
@@ -288,6 +294,7 @@ package enum SettingTable {
       "step", .optionalInteger(0...(1 << 24)),
       "explain: the step whose responses to show, from 0; if not given, the prompt's latest visit", \LookSettings.step),
     Setting("watch", .flag, "status: show the run until it ends, or Ctrl-C", \LookSettings.isWatching),
+    Setting("ids", .flag, "prompt: the token ids too", \PromptSettings.isShowingIDs),
     Setting("decode", .flag, "tokenize: from ids to text", \TokenizeSettings.isDecoding),
   ]
 

@@ -49,9 +49,14 @@ package struct RunSettings: SettingGroup {
 
   // How a question becomes a prompt.
   package var template = "auto"
-  /// Instead of the template's own; empty leaves it, `noText` removes it.
+  /// Of questions that have none; empty leaves the template's own, `noText` removes it.
   package var system = ""
   package var suffix = ""
+  /// A JSON object: what the model's own template is given besides the messages.
+  package var templateArguments = ""
+  /// What the model's own template takes as now, as `CalendarTime` writes it. If it is empty and the template writes a
+  /// date, a run takes the time at which it begins and keeps it.
+  package var templateDate = ""
   package static let noText = "none"
   package var longPrompts = LongPrompts.drop
 

@@ -4,6 +4,7 @@
 // asks for what is new since a known row, or has a limit. Nothing is written and no read stays open, so watching never
 // makes the coordinator wait. Not here: how the results are shown (Observatory, PageRole).
 
+import Base
 package import Records
 
 /// A delivered trajectory, without its tokens.
@@ -150,6 +151,18 @@ extension Ledger {
         set: set, index: try row.exactly(0, "a prompt's index"), id: row.optionalText(1), text: row.text(2),
         tokens: [], answer: row.optionalText(3))
     }
+  }
+
+  /// A prompt's tokens; empty if there is no such prompt.
+  package func promptTokens(of set: QuestionSet, index: UInt32) throws(LedgerError) -> [Int32] {
+    try database.rows(
+      "SELECT tokens FROM prompts WHERE question_set = ? AND prompt_index = ?", .text(set.name), .integer(Int64(index))
+    ) { row throws(LedgerError) in try row.words(0, "a prompt's tokens").map { Int32(bitPattern: $0) } }.first ?? []
+  }
+
+  /// The first training question as the model sees it; nil in a run of an earlier version.
+  package func examplePrompt() throws(LedgerError) -> ExamplePrompt? {
+    try value(for: .examplePrompt).flatMap { try? JSON.parse(Array($0.utf8)) }.flatMap { ExamplePrompt($0) }
   }
 
   /// The prompt that has this id; ids are unique.

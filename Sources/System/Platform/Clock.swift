@@ -37,6 +37,16 @@ package enum WallClock {
     return "\(date)T\(time).\(padded(Int32(milliseconds % 1000), width: 3))Z"
   }
 
+  /// Now, where this machine is.
+  package static func local() -> CalendarTime {
+    var now = time(nil)
+    var parts = tm()
+    localtime_r(&now, &parts)
+    return CalendarTime(
+      year: Int(parts.tm_year) + 1900, month: Int(parts.tm_mon) + 1, day: Int(parts.tm_mday), hour: Int(parts.tm_hour),
+      minute: Int(parts.tm_min), second: min(Int(parts.tm_sec), 59))
+  }
+
   /// The inverse of `text(of:)`.
   ///
   /// - Returns: seconds since 1970, or nil for any other text.

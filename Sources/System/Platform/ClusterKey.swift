@@ -56,7 +56,8 @@ package struct ClusterKey: Sendable, Equatable {
 
   /// Any bytes give a key or a reason.
   static func parse(_ bytes: ArraySlice<UInt8>) -> Result<ClusterKey, KeyProblem> {
-    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").filter { !$0.hasPrefix("#") }
+    let text = String(decoding: bytes, as: UTF8.self).withPlainLines
+    let lines = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
     guard lines.first == firstLine[...] else { return .failure(.noKey) }
     guard lines.count == 3, let id = value(of: "id", in: lines[1]), let text = value(of: "secret", in: lines[2]) else {
       return .failure(.damaged)

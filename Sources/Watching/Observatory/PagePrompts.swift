@@ -4,7 +4,7 @@
 // with where each came from. All text is data here; the page sets it as text and never parses it.
 
 package import Base
-import Records
+package import Records
 
 /// A question, as the page shows it.
 package struct PromptText: Sendable, Equatable {
@@ -216,8 +216,10 @@ extension PageAnswers {
   }
 
   /// Settings in their order; `chosen` has the names of those that differ from their defaults.
+  ///
+  /// - Parameter example: nil before the run has begun.
   package static func settings(
-    _ settings: [ShownSetting], versions: JSON, manifest: [(name: String, value: String)]
+    _ settings: [ShownSetting], example: ExamplePrompt?, versions: JSON, manifest: [(name: String, value: String)]
   ) -> JSON {
     func list(_ pairs: [(name: String, value: String)]) -> JSON {
       .object(pairs.map { JSON.Member($0.name, .string(cut($0.value, 4000))) })
@@ -225,7 +227,7 @@ extension PageAnswers {
     return [
       "settings": list(settings.map { ($0.name, $0.value) }),
       "chosen": .array(ShownSetting.chosen(settings).map { .string($0.name) }), "versions": versions,
-      "facts": list(manifest),
+      "facts": list(manifest), "prompt": example?.json ?? .null,
     ]
   }
 

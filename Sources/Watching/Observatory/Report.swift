@@ -6,6 +6,7 @@
 // Not here: numbers for programs (Summary), the charts (Charts, Chart), the look and the script (PageFiles).
 
 package import Base
+package import Records
 
 /// How far the run is, for its report.
 package struct RunProgress: Sendable {
@@ -27,11 +28,12 @@ package enum Report {
   ///   - summary: the object of summary.json. What it does not have is left out of the page.
   ///   - settings: the resolved settings, in the order in which they are to be listed.
   ///   - questions: by index, from 0; empty to show none.
+  ///   - example: nil if the run does not have it.
   ///   - events: how often each kind of event happened; empty if that is not known.
   ///   - progress: of a run that may not be finished; nil if that is not known.
   package static func html(
     _ history: RunHistory, summary: JSON, settings: [ShownSetting], questions: [PromptText] = [],
-    events: [(kind: String, count: Int)] = [], progress: RunProgress? = nil
+    example: ExamplePrompt? = nil, events: [(kind: String, count: Int)] = [], progress: RunProgress? = nil
   ) -> String {
     let outcome = Outcome(history)
     let title = outcome.sentence(history, labels: Labels(settings: settings))
@@ -46,7 +48,7 @@ package enum Report {
       main: """
         \(result(outcome))\(curves(history))\(ReportDifficulty.section(outcome))\(agreement(history))\
         \(cost(history, summary, events))\
-        \(ReportPrompts.section(history, questions: questions))\(origin(summary, settings))
+        \(ReportPrompts.section(history, questions: questions))\(Self.prompt(example))\(origin(summary, settings))
         """)
   }
 
@@ -257,6 +259,18 @@ package enum Report {
       started again; the result is the same as without failures.</p>
       <table><tbody>
       \(rows)\(survived)</tbody></table>
+
+      """
+  }
+
+  // MARK: The prompt
+
+  private static func prompt(_ example: ExamplePrompt?) -> Markup {
+    guard let example else { return "" }
+    return """
+      <h2>A prompt as the model sees it</h2>
+      <p class="note">The \(example.title); \(example.form).</p>
+      <pre class="prompt">\(example.text)</pre>
 
       """
   }

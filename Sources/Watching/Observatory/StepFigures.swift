@@ -38,6 +38,7 @@ package enum StepFigures {
     StepFigure(.rewardMean, "mean reward of the samples"),
     StepFigure(.noAnswerRatio, "share of samples without an answer"),
     StepFigure(.truncationRatio, "share of samples cut off by max-new-tokens"),
+    StepFigure(.thinkingTruncationRatio, "share of samples cut off before their thinking ended"),
     StepFigure(.tieRatio, "share of prompts with a tied vote"),
     StepFigure(.distinctLabelRatio, "different labels per prompt over the guard's window"),
     StepFigure(.flipRatio, "share of prompts labelled before whose label is another than before"),

@@ -203,7 +203,8 @@ package final class PageShell {
     case "/api/steps": return PageAnswers.steps(digest, before: integer("before"), limit: limit).bytes()
     case "/api/settings":
       return PageAnswers.settings(
-        settings, versions: ["ttrl": .string(Program.version)], manifest: facts
+        settings, example: (try? watch.ledger?.examplePrompt()) ?? nil, versions: ["ttrl": .string(Program.version)],
+        manifest: facts
       ).bytes()
     default: return try stored(request, integer, offset: offset, limit: limit)
     }

@@ -26,7 +26,8 @@ package enum ModelCardFile {
       baseSHA256: run.manifest["model_sha256"]?.string ?? "",
       weightsSHA256: delivered.line["weights_sha256"]?.string ?? "", questions: run.training.questions.count,
       labels: Labels(rawValue: run.method.labels.rawValue) ?? .vote, estimator: run.method.estimator.rawValue,
-      prompting: run.prompting, settings: changed.map { ($0.name, $0.value(in: run.settings)) }, history: history,
+      prompting: run.example?.form ?? "", settings: changed.map { ($0.name, $0.value(in: run.settings)) },
+      history: history,
       version: Program.version)
     try Files.write(card.text, to: "\(run.directory.path)/\(delivered.directory)/README.md")
   }

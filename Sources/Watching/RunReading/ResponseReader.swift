@@ -25,6 +25,8 @@ package final class ResponseReader {
     let bytes = try? Files.read(directory.questions(.training))
     return (try? bytes.map { try Question.read($0) }) ?? nil ?? []
   }()
+  /// The prompt whose responses are shown.
+  private var asked: Prompt?
   /// The group that was judged last: its responses are asked for in several pieces.
   private var judged: (prompt: UInt32, step: UInt32, rewards: [UInt32: Float])?
 
@@ -51,6 +53,7 @@ package final class ResponseReader {
   package func responses(
     _ ledger: Ledger, to prompt: UInt32, inStep step: UInt32, from sample: Int, visit: PromptTrack.Visit?
   ) throws(LedgerError) -> [ResponseView] {
+    if asked?.index != prompt { asked = try self.prompt(ledger, prompt) }
     let rewards = visit == nil ? [:] : try rewards(ledger, prompt, step)
     let method = settings.method
     let trained = trainedSamples(of: visit == nil ? 0 : method.votes, step: step, prompt: prompt, method: method)
@@ -118,11 +121,16 @@ package final class ResponseReader {
   }
 
   private func answer(of trajectory: Trajectory) -> AnswerKey? {
+    guard case .success(let tokenizer) = tokenizer, let asked else { return nil }
+    return ResponseText(tokenizer, rule: settings.method.answers).answer(of: trajectory.tokens, to: asked)
+  }
+
+  private func prompt(_ ledger: Ledger, _ index: UInt32) throws(LedgerError) -> Prompt? {
     guard case .success(let tokenizer) = tokenizer else { return nil }
-    let rule = settings.method.answers
-    let prompt = Int(trajectory.slot.prompt)
-    let text = tokenizer.decode(trajectory.tokens, skipSpecial: rule != .reference)
-    return rule.answer(in: text, kind: prompt < questions.count ? questions[prompt].kind : .math)?.key
+    let tokens = try ledger.promptTokens(of: .training, index: index)
+    return Prompt(
+      index: index, tokens: tokens, kind: index < questions.count ? questions[Int(index)].kind : .math,
+      opensThinking: Thinking.isOpen(atEndOf: tokenizer.decode(tokens, skipSpecial: false)))
   }
 }
 

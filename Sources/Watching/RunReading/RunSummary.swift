@@ -65,7 +65,8 @@ package enum RunSummary {
     try Files.write(
       Report.html(
         history, summary: try json(settings, ledger), settings: settings.shown,
-        questions: try ledger.prompts(of: .training).map { PromptText($0) }, events: try ledger.eventCounts(),
+        questions: try ledger.prompts(of: .training).map { PromptText($0) }, example: try ledger.examplePrompt(),
+        events: try ledger.eventCounts(),
         progress: RunProgress(
           stepCount: Int(settings.method.steps), condition: condition, path: directory.path)),
       to: directory.report)

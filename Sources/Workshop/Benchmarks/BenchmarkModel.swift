@@ -4,11 +4,19 @@
 // are Qwen2 models with tied embeddings, whose random weights are made in memory in a second. Each has a workload: the
 // one with which other systems were measured, so that the figures can be compared (scripts/compare).
 
+import Answers
 import Base
 package import LanguageModel
 import Platform
+import Records
 import Runs
 package import Tensors
+
+/// Benchmarks give rewards of their own: no response is read.
+struct UnreadResponses: ResponseReading {
+  func answer(of tokens: [Int32], to prompt: Prompt) -> AnswerKey? { nil }
+  func isThinking(atEndOf tokens: [Int32], to prompt: Prompt) -> Bool { false }
+}
 
 /// How much is sampled, or trained on.
 package struct Workload: Sendable, Equatable {

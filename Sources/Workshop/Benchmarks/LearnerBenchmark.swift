@@ -26,7 +26,7 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
     plan: prepared.plan, optimizer: optimizer, version: PolicyVersion(0),
     options: TrainerOptions(
       microBatchTokens: options.microBatchTokens, isExact: true, threads: options.threads), seed: options.seed,
-    readAnswer: { _, _ in nil })
+    reader: UnreadResponses())
   var reports: [UpdateReport] = []
   let times = try (0...options.runs).map { run in
     // Only in the first run is the index 0, for which log-probabilities are checked: later the weights have changed.

@@ -95,7 +95,7 @@ private struct RanksRun {
     trainer.overlaps = variant != .notOverlapped
     policy = try LanguageModelPolicy(
       plan: plan, optimizer: AdamW(AdamWSettings(), parameters: masters), weights: weights, version: PolicyVersion(0),
-      options: trainer, seed: options.seed, ranks: exchange, readAnswer: { _, _ in nil })
+      options: trainer, seed: options.seed, ranks: exchange, reader: UnreadResponses())
   }
 
   mutating func step(_ batch: MiniBatch, _ method: Method, _ ranks: MPICollectives, _ timeline: Timeline?) throws {

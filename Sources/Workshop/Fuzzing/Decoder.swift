@@ -28,7 +28,7 @@ package enum Decoder: String, Sendable, CaseIterable {
   case tokenizer
   /// config.json and generation_config.json.
   case configuration
-  /// Question files, JSON lines or one array.
+  /// Question files: JSON lines, one array, or CSV.
   case questions
   case json
   /// Flags and settings files.
@@ -45,10 +45,17 @@ package enum Decoder: String, Sendable, CaseIterable {
     case .safetensors: feedSafeTensors(bytes)
     case .tokenizer: feedTokenizer(bytes)
     case .configuration: feedConfiguration(bytes)
-    case .questions: _ = try? Question.read(bytes)
+    case .questions: feedQuestions(bytes)
     case .json: feedJSON(bytes)
     case .settings: feedSettings(bytes)
     }
+  }
+
+  /// What is read is written so that it is read again as the same.
+  private func feedQuestions(_ bytes: [UInt8]) {
+    guard let questions = try? Question.read(bytes) else { return }
+    let again = try? Question.read(Array(questions.fileText.utf8))
+    precondition(again == questions, "questions that are written are not read back")
   }
 
   // MARK: Wire

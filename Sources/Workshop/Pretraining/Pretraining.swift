@@ -133,8 +133,9 @@ package struct Pretraining {
       let length = stage.lengths.lowerBound + random.index(below: stage.lengths.count)
       let sum = RunningSum(length: length, from: &random)
       let solution = sum.solution(slipRate: stage.slipRate, from: &random)
+      // As the template `plain` asks.
       return TrainingSequence(
-        prompt: tokenizer.encode(ChatTemplate.plain.render(question: sum.question)),
+        prompt: tokenizer.encode(sum.question + "\n"),
         response: tokenizer.encode(solution) + [BaseModel.endToken], group: UInt32(index))
     }
   }

@@ -1,15 +1,21 @@
 # Makes the tokenizers beside this file, and what the `tokenizers` library (0.23.3) does with some texts.
 #
-# Three small vocabularies, one for each pattern that ttrl knows, each with another mix of options. The texts are short,
-# awkward and drawn with a fixed seed. Run: python make.py (it writes into its own folder).
+# Three small vocabularies, one for each of the most frequent patterns, each with another mix of options; and in kinds/,
+# one of each kind that Tests/Differential/tokenization.py knows. The texts are short, awkward and drawn with a fixed
+# seed. Run: python make.py (it writes into its own folder).
 
 import json
 import pathlib
 import random
+import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 FOLDER = pathlib.Path(__file__).parent
+sys.path.append(str(FOLDER.parent.parent / "Differential"))
+
+import tokenization  # noqa: E402 (needs the path above)
+
 TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 HEAD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 CORPUS = [
@@ -49,15 +55,12 @@ MADE = {
     "gpt2": tokenizer(None, prefix=True, added=[AddedToken("word", single_word=True, normalized=False)]),
 }
 
-for name, made in MADE.items():
-    file = json.loads(made.to_str())
-    if name == "llama3":  # Files from before 2024 spell a merge as one string.
-        file["model"]["merges"] = [" ".join(pair) for pair in file["model"]["merges"]]
-    (FOLDER / f"{name}.json").write_text(json.dumps(file, ensure_ascii=False, separators=(",", ":")) + "\n")
-    made = Tokenizer.from_file(str(FOLDER / f"{name}.json"))
-    random.seed(7)
-    texts = PIECES + ["".join(random.choices(PIECES, k=random.randint(2, 5))) for _ in range(60)]
-    with open(FOLDER / f"{name}.vectors.jsonl", "w") as out:
+
+
+def write(folder, name, file, texts):
+    (folder / f"{name}.json").write_text(json.dumps(file, ensure_ascii=False, separators=(",", ":")) + "\n")
+    made = Tokenizer.from_file(str(folder / f"{name}.json"))
+    with open(folder / f"{name}.vectors.jsonl", "w") as out:
         for text in texts:
             ids = made.encode(text, add_special_tokens=False).ids
             # Some tokens taken out of the middle: characters break.
@@ -65,3 +68,19 @@ for name, made in MADE.items():
             out.write(json.dumps({
                 "text": text, "ids": ids, "decoded": made.decode(ids, skip_special_tokens=False), "broken": broken,
                 "decoded_broken": made.decode(broken, skip_special_tokens=True)}) + "\n")
+
+
+for name, made in MADE.items():
+    file = json.loads(made.to_str())
+    if name == "llama3":  # Files from before 2024 spell a merge as one string.
+        file["model"]["merges"] = [" ".join(pair) for pair in file["model"]["merges"]]
+    random.seed(7)
+    write(FOLDER, name, file, PIECES + ["".join(random.choices(PIECES, k=random.randint(2, 5))) for _ in range(60)])
+
+(FOLDER / "kinds").mkdir(exist_ok=True)
+for name, file in tokenization.kinds().items():
+    if name in [*MADE, "gpt2-prefix"]:
+        continue
+    random.seed(7)
+    texts = [text for text in tokenization.texts(600, 7, file) if len(text) < 60]
+    write(FOLDER / "kinds", name, file, random.sample(texts, 48))

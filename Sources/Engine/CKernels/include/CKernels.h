@@ -8,7 +8,8 @@
 // kernel (Tensors/Reference.swift; tests compare the kernels with it).
 //
 // Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary,
-// W the width of a q|k|v row: (H + 2G)·D, or (2H + 2G)·D with output gates. "Operand": input of a matrix multiplication, float32 or bfloat16 (is_bf16).
+// W the width of a q|k|v row: (H + 2G)·D, or (2H + 2G)·D with output gates. "Operand": input of a matrix
+// multiplication, float32 or bfloat16 (is_bf16).
 //
 // Key/value pages: a page has the keys and values of 16 consecutive positions. In it, at the layer's offset, each
 // key/value head has its keys as [D][16] (one vector per dimension) and its values as [16][P], P = D rounded up to 16.

@@ -98,8 +98,9 @@ extension ConfigurationReader {
       !$0.value.isNull && !(Self.membersOfAll + known.members + hybridRotaryMembers).contains($0.key)
     }
     for member in strange {
-      let expected = ["no such key for rope_type \(known.type)"] + (known.members.isEmpty ? [] : known.members)
-      refuse(rope.name(member.key), member.value, expected.joined(separator: ", "))
+      let expected =
+        member.value.members == nil ? "no such key for rope_type \(known.type)" : "the same positions in all layers"
+      refuse(rope.name(member.key), member.value, expected)
     }
     guard strange.isEmpty else { return nil }
     return switch known.type {

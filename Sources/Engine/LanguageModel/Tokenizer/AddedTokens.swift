@@ -8,8 +8,11 @@
 struct AddedToken: Sendable, Equatable {
   var id: Int32
   var content: [UInt8]
-  /// Left out of decoded text if the caller asks for that.
+  /// The content after normalisation, if `isNormalized`: it is searched for in normalised text, and decoded.
+  var normalized: [UInt8]
   var isSpecial: Bool
+  /// Left out of decoded text if the caller asks for that: what is decoded is a special token's content.
+  var isLeftOut: Bool
   /// Matched only if the characters before and after it are not part of a word.
   var isSingleWord: Bool
   var takesSpaceBefore: Bool
@@ -26,15 +29,15 @@ enum TextSegment: Equatable {
 
 /// Finds a set of added tokens in text.
 struct AddedTokenMatcher: Sendable {
-  /// Sorted by content, so that all tokens with a common beginning are adjacent, the shortest first.
+  /// Sorted by what is searched for, so that all tokens with a common beginning are adjacent, the shortest first.
   private let tokens: [AddedToken]
   private let beginsToken: [Bool]
 
-  /// - Parameter tokens: contents are distinct and not empty.
+  /// - Parameter tokens: what is searched for is distinct and not empty.
   init(_ tokens: [AddedToken]) {
-    self.tokens = tokens.sorted { $0.content.lexicographicallyPrecedes($1.content) }
+    self.tokens = tokens.sorted { $0.normalized.lexicographicallyPrecedes($1.normalized) }
     var beginsToken = Array(repeating: false, count: 256)
-    for token in tokens { beginsToken[Int(token.content[0])] = true }
+    for token in tokens { beginsToken[Int(token.normalized[0])] = true }
     self.beginsToken = beginsToken
   }
 
@@ -49,7 +52,7 @@ struct AddedTokenMatcher: Sendable {
         position += 1
         continue
       }
-      let match = position..<position + token.content.count
+      let match = position..<position + token.normalized.count
       position = match.upperBound
       guard !token.isSingleWord || isSingleWord(match, in: text) else { continue }
       let start =
@@ -73,12 +76,12 @@ struct AddedTokenMatcher: Sendable {
     while position + length < text.count {
       let byte = Int(text[position + length])
       // -1 for a token that has ended: it is sorted before longer ones.
-      func next(_ token: AddedToken) -> Int { length < token.content.count ? Int(token.content[length]) : -1 }
+      func next(_ token: AddedToken) -> Int { length < token.normalized.count ? Int(token.normalized[length]) : -1 }
       let low = firstIndex(in: candidates) { next($0) >= byte }
       candidates = candidates[low..<firstIndex(in: candidates[low...]) { next($0) > byte }]
       guard let first = candidates.first else { break }
       length += 1
-      if first.content.count == length { longest = first }
+      if first.normalized.count == length { longest = first }
     }
     return longest
   }

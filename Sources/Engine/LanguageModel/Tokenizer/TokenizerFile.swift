@@ -1,8 +1,8 @@
 // TokenizerFile: makes a Tokenizer from tokenizer.json.
 //
 // The file can describe thousands of pipelines; models use a few. Anything else that changes the tokens is refused by
-// name, and the message quotes it. Parts that cannot change the tokens of one text are ignored: padding, truncation,
-// offsets, and the post-processor, which would only add BOS and EOS.
+// name, and the message quotes it. Parts that cannot change the tokens of one text are ignored: padding, truncation and
+// offsets. This file reads the model and the added tokens; TokenizerPipeline.swift reads the rest.
 
 package import Base
 
@@ -33,23 +33,22 @@ extension Tokenizer {
   }
 
   init(_ json: JSON) throws(TokenizerError) {
-    let model = try Self.model(of: json)
-    let vocabulary = try Self.vocabulary(of: model)
-    try Self.checkDecoder(json["decoder"])
+    let normalizer = try Self.normalizer(json["normalizer"])
+    let (splitting, isByteLevel) = try Self.splitting(json["pre_tokenizer"], normalizer)
+    let decoding = try Self.decoding(json["decoder"], isByteLevel: isByteLevel)
+    let model = try Self.model(of: json, isByteLevel: isByteLevel)
+    let around: Result<TokensAround, TokenizerError>
+    do { around = .success(try Self.tokensAround(json["post_processor"])) } catch { around = .failure(error) }
     self.init(
-      vocabulary: vocabulary,
-      merges: try Self.merges(of: model, vocabulary),
-      wholeWordsFirst: model["ignore_merges"]?.bool ?? false,
-      composesText: try Self.composesText(json["normalizer"], path: "normalizer"),
-      splitting: try Self.splitting(json["pre_tokenizer"]),
-      addedTokens: try Self.addedTokens(json["added_tokens"], vocabulary))
+      model: model, normalizer: normalizer, splitting: splitting, decoding: decoding,
+      addedTokens: try Self.addedTokens(json["added_tokens"], model.vocabulary, normalizer), around: around)
   }
 }
 
 // MARK: - The model
 
 extension Tokenizer {
-  private static func model(of json: JSON) throws(TokenizerError) -> JSON {
+  private static func model(of json: JSON, isByteLevel: Bool) throws(TokenizerError) -> BytePairModel {
     guard let model = json["model"], model.members != nil else {
       throw .malformed(path: "model", found: summary(json["model"]), expected: "an object")
     }
@@ -57,11 +56,37 @@ extension Tokenizer {
       throw .unsupported(path: "model.type", found: type.summary, supported: "BPE")
     }
     // Each of these would change the tokens if it were on.
-    for key in ["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"] {
+    for key in ["dropout", "continuing_subword_prefix", "end_of_word_suffix"] {
       guard let value = model[key], !value.isNull, value != "", value != false, value.double != 0 else { continue }
       throw .unsupported(path: "model.\(key)", found: value.summary, supported: "none")
     }
-    return model
+    let vocabulary = try vocabulary(of: model)
+    return BytePairModel(
+      vocabulary: vocabulary,
+      merges: try merges(of: model, vocabulary),
+      wholeWordsFirst: try flag("ignore_merges", of: model),
+      isByteLevel: isByteLevel,
+      unknown: try unknown(of: model, vocabulary, isByteLevel: isByteLevel),
+      fusesUnknown: try flag("fuse_unk", of: model),
+      hasByteFallback: try flag("byte_fallback", of: model))
+  }
+
+  private static func flag(_ key: String, of model: JSON) throws(TokenizerError) -> Bool {
+    guard let value = model[key], !value.isNull else { return false }
+    guard let flag = value.bool else {
+      throw .malformed(path: "model.\(key)", found: value.summary, expected: "true or false")
+    }
+    return flag
+  }
+
+  private static func unknown(
+    of model: JSON, _ vocabulary: Vocabulary, isByteLevel: Bool
+  ) throws(TokenizerError) -> Int32? {
+    guard let token = model["unk_token"], !token.isNull else { return nil }
+    if let text = token.string, let id = vocabulary.id(of: text.utf8) { return id }
+    // A vocabulary with all bytes never needs it.
+    if isByteLevel, ByteAlphabet.spellings.allSatisfy({ vocabulary.id(of: $0) != nil }) { return nil }
+    throw .malformed(path: "model.unk_token", found: token.summary, expected: "a token of vocab")
   }
 
   private static func vocabulary(of model: JSON) throws(TokenizerError) -> Vocabulary {
@@ -139,85 +164,46 @@ private struct TokenPair {
   }
 }
 
-// MARK: - The pipeline around it
+// MARK: - Added tokens
 
 extension Tokenizer {
-  /// Whether the normalizer is NFC. The only other supported case is no normalizer.
-  private static func composesText(_ normalizer: JSON?, path: String) throws(TokenizerError) -> Bool {
-    guard let normalizer, !normalizer.isNull else { return false }
-    switch normalizer["type"]?.string {
-    case "NFC": return true
-    case "Sequence":
-      var composes = false
-      for (index, step) in (normalizer["normalizers"]?.elements ?? []).enumerated() {
-        if try composesText(step, path: "\(path).normalizers[\(index)]") { composes = true }
-      }
-      return composes
-    default:
-      throw .unsupported(path: path, found: typeName(normalizer), supported: "null, NFC, a Sequence of NFC")
-    }
-  }
-
-  private static func splitting(_ json: JSON?) throws(TokenizerError) -> [SplittingStep] {
-    let isSequence = json?["type"] == "Sequence"
-    let parts = isSequence ? json?["pretokenizers"]?.elements ?? [] : [json ?? .null]
-    func path(_ index: Int) -> String { isSequence ? "pre_tokenizer.pretokenizers[\(index)]" : "pre_tokenizer" }
-    var steps: [SplittingStep] = []
-    for (index, part) in parts.enumerated() {
-      switch part["type"]?.string {
-      case "ByteLevel" where index == parts.count - 1:
-        if part["add_prefix_space"]?.bool ?? true { steps.append(.spaceInFront) }
-        if part["use_regex"]?.bool ?? true { steps.append(.words(.gpt2)) }
-        return steps
-      case "Split": steps.append(.words(try wordPattern(of: part, path: path(index))))
-      default:
-        throw .unsupported(
-          path: path(index), found: typeName(part), supported: "ByteLevel, or a Sequence of Split and, last, ByteLevel")
-      }
-    }
-    throw .unsupported(
-      path: "pre_tokenizer", found: "without ByteLevel at its end", supported: "byte-level tokenizers only")
-  }
-
-  private static func wordPattern(of split: JSON, path: String) throws(TokenizerError) -> WordPattern {
-    guard let regex = split["pattern"]?["Regex"]?.string, let pattern = WordPattern(regex: regex) else {
-      throw .unsupported(
-        path: "\(path).pattern", found: split["pattern"]?.text() ?? "missing",
-        supported: "exactly the regular expressions of GPT-2, Qwen 2 and Llama 3")
-    }
-    // The patterns match every character, so cutting out the matches and removing the rest is the same thing.
-    switch (split["behavior"]?.string, split["invert"]?.bool ?? false) {
-    case ("Isolated", false), ("Removed", true): return pattern
-    case (let behavior, let isInverted):
-      throw .unsupported(
-        path: "\(path).behavior", found: "\(behavior ?? "missing")\(isInverted ? ", inverted" : "")",
-        supported: "Isolated")
-    }
-  }
-
-  private static func checkDecoder(_ decoder: JSON?) throws(TokenizerError) {
-    guard decoder?["type"] == "ByteLevel" else {
-      throw .unsupported(path: "decoder", found: decoder.map(typeName) ?? "missing", supported: "ByteLevel")
-    }
-  }
-
+  /// Sorted by id. The library takes a token's id from the vocabulary. For a token that is not there it ignores the
+  /// file's id and takes the next number; a file with another id is refused.
   private static func addedTokens(
-    _ json: JSON?, _ vocabulary: Vocabulary
+    _ json: JSON?, _ vocabulary: Vocabulary, _ normalizer: TextNormalizer
   ) throws(TokenizerError) -> [AddedToken] {
     guard let json, !json.isNull else { return [] }
     guard let entries = json.elements else {
       throw .malformed(path: "added_tokens", found: json.summary, expected: "an array")
     }
     var tokens: [AddedToken] = []
+    var nextID = vocabulary.count
     for (index, entry) in entries.enumerated() {
-      tokens.append(try addedToken(entry, path: "added_tokens[\(index)]", vocabulary))
+      let path = "added_tokens[\(index)]"
+      var token = try addedToken(entry, path: path)
+      if let known = vocabulary.id(of: token.content) {
+        token.id = known
+      } else {
+        guard token.id == nextID else {
+          throw .malformed(
+            path: "\(path).id", found: "\(token.id)",
+            expected: "\(nextID), the number after the vocabulary and the added tokens before this one: the tokenizers "
+              + "library ignores the id and takes that number")
+        }
+        nextID += 1
+      }
+      if token.isNormalized { token.normalized = normalizer.normalize(token.content) }
+      guard !token.normalized.isEmpty else {
+        throw .malformed(path: "\(path).content", found: name(token), expected: "some text after normalization")
+      }
+      tokens.append(token)
     }
+    let special = Set(tokens.filter(\.isSpecial).map(\.content))
+    for index in tokens.indices { tokens[index].isLeftOut = special.contains(tokens[index].normalized) }
     return try distinct(tokens)
   }
 
-  private static func addedToken(
-    _ entry: JSON, path: String, _ vocabulary: Vocabulary
-  ) throws(TokenizerError) -> AddedToken {
+  private static func addedToken(_ entry: JSON, path: String) throws(TokenizerError) -> AddedToken {
     guard let content = entry["content"]?.string, !content.isEmpty else {
       throw .malformed(path: "\(path).content", found: summary(entry["content"]), expected: "some text")
     }
@@ -230,29 +216,29 @@ extension Tokenizer {
       throw .malformed(
         path: "\(path).id", found: summary(entry["id"]), expected: "an id from 0 to \(Vocabulary.idLimit - 1)")
     }
-    if let known = vocabulary.token(Int32(id)), !known.elementsEqual(content.utf8) {
-      throw .malformed(
-        path: "\(path).id", found: "\(id)",
-        expected: "an id that is free; the vocabulary gives it to \"\(String(decoding: known, as: UTF8.self))\"")
-    }
     let isSpecial = entry["special"]?.bool ?? false
     return AddedToken(
-      id: Int32(id), content: Array(content.utf8), isSpecial: isSpecial,
-      isSingleWord: entry["single_word"]?.bool ?? false, takesSpaceBefore: entry["lstrip"]?.bool ?? false,
-      takesSpaceAfter: entry["rstrip"]?.bool ?? false, isNormalized: entry["normalized"]?.bool ?? !isSpecial)
+      id: Int32(id), content: Array(content.utf8), normalized: Array(content.utf8), isSpecial: isSpecial,
+      isLeftOut: false, isSingleWord: entry["single_word"]?.bool ?? false,
+      takesSpaceBefore: entry["lstrip"]?.bool ?? false, takesSpaceAfter: entry["rstrip"]?.bool ?? false,
+      isNormalized: entry["normalized"]?.bool ?? !isSpecial)
   }
 
-  /// Sorted by id. Two entries must not have the same id or the same content.
+  /// Sorted by id. Two entries must not have the same id or content, nor be the same text to search for.
   private static func distinct(_ tokens: [AddedToken]) throws(TokenizerError) -> [AddedToken] {
     func check(_ sorted: [AddedToken], _ isSame: (AddedToken, AddedToken) -> Bool) throws(TokenizerError) {
       for (one, other) in zip(sorted, sorted.dropFirst()) where isSame(one, other) {
         throw .malformed(
-          path: "added_tokens",
-          found: "\(name(one)) and \(name(other))",
-          expected: "ids and contents that occur once")
+          path: "added_tokens", found: "\(name(one)) and \(name(other))",
+          expected: "ids and contents that occur once, also after normalization")
       }
     }
-    try check(tokens.sorted { $0.content.lexicographicallyPrecedes($1.content) }) { $0.content == $1.content }
+    for isNormalized in [false, true] {
+      let alike = tokens.filter { $0.isNormalized == isNormalized }
+      try check(alike.sorted { $0.normalized.lexicographicallyPrecedes($1.normalized) }) {
+        $0.normalized == $1.normalized
+      }
+    }
     let byID = tokens.sorted { $0.id < $1.id }
     try check(byID) { $0.id == $1.id }
     return byID
@@ -261,7 +247,4 @@ extension Tokenizer {
   private static func name(_ token: AddedToken) -> String {
     "\"\(String(decoding: token.content, as: UTF8.self))\" with id \(token.id)"
   }
-
-  private static func typeName(_ json: JSON) -> String { json["type"]?.string ?? json.summary }
-  private static func summary(_ json: JSON?) -> String { json?.summary ?? "missing" }
 }

@@ -7,7 +7,7 @@
 // operations, whichever rank computes it.
 
 package import Answers
-package import Base
+import Base
 package import Records
 package import TTRL
 package import Tensors
@@ -48,13 +48,21 @@ package enum TrainingError: LastingError, Sendable, CustomStringConvertible {
   }
 }
 
+/// What a policy has to know about the text of its responses.
+package protocol ResponseReading: Sendable {
+  /// nil if the response states none.
+  func answer(of tokens: [Int32], to prompt: Prompt) -> AnswerKey?
+  /// Whether the response ends before its thinking does.
+  func isThinking(atEndOf tokens: [Int32], to prompt: Prompt) -> Bool
+}
+
 package struct LanguageModelPolicy: Policy {
   private let plan: TransformerPlan
   private let options: TrainerOptions
   private let seed: UInt64
   private let ranks: any Collectives
-  /// Finds the answer in a response. The caller has the tokenizer.
-  private let readAnswer: @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
+  /// Reads responses. The caller has the tokenizer.
+  private let reader: any ResponseReading
   /// This rank's shard of masters and moments.
   package private(set) var optimizer: AdamW
   /// With several ranks: all weights between two updates, and the gradient during an update.
@@ -79,12 +87,12 @@ package struct LanguageModelPolicy: Policy {
   ///   - options: how to train.
   ///   - seed: the run's seed, for `sample`.
   ///   - ranks: this rank's connection to the learner's ranks.
-  ///   - readAnswer: finds the answer in a response's tokens.
+  ///   - reader: reads responses.
   /// - Throws: if the processor cannot multiply the data type.
   package init(
     plan: TransformerPlan, optimizer: AdamW, weights: Floats? = nil, version: PolicyVersion,
     reference: Floats? = nil, options: TrainerOptions, seed: UInt64, ranks: any Collectives = OneRank(),
-    readAnswer: @escaping @Sendable (_ tokens: [Int32], AnswerKind) -> AnswerKey?
+    reader: any ResponseReading
   ) throws {
     self.plan = plan
     self.optimizer = optimizer
@@ -92,7 +100,7 @@ package struct LanguageModelPolicy: Policy {
     self.options = options
     self.seed = seed
     self.ranks = ranks
-    self.readAnswer = readAnswer
+    self.reader = reader
     precondition((weights == nil) == (ranks.size == 1), "several ranks need all weights beside their shards")
     whole = weights
     prepared = try PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters, forTraining: true)
@@ -123,7 +131,11 @@ package struct LanguageModelPolicy: Policy {
   }
 
   package func answer(of trajectory: Trajectory, to prompt: Prompt) -> AnswerKey? {
-    readAnswer(trajectory.tokens, prompt.kind)
+    reader.answer(of: trajectory.tokens, to: prompt)
+  }
+
+  package func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool {
+    reader.isThinking(atEndOf: trajectory.tokens, to: prompt)
   }
 
   /// Ends the step: the current weights become the next version.

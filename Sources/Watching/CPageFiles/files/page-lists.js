@@ -174,6 +174,11 @@ async function settingsView(_, query, run, isNew) {
       ? [h("h2", {}, "Different from their defaults"), list(part(true))]
       : h("p", {}, "All settings have their defaults."),
     h("h2", {}, "With their defaults"), list(part(false)),
+    data.prompt
+      ? [h("h2", {}, "A prompt as the model sees it"),
+        h("p", {}, `Question ${data.prompt.id}, ${plural(data.prompt.tokens, "token")}; ${data.prompt.form}.`),
+        h("pre", { class: "prompt" }, data.prompt.text)]
+      : null,
     h("h2", {}, "The run"), list({ directory: run.run, ...data.facts, "ttrl (this page)": data.versions.ttrl }),
     h("p", { class: "small quiet" }, "The same data for programs: ",
       paths.flatMap((path, index) => [index ? ", " : "", h("a", { href: "/" + path }, "/" + path)]), "."),

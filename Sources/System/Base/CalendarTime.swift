@@ -1,7 +1,6 @@
-// TemplateDate: the moment that a template is told, for templates that write today's date. It is an input like every
-// other, so that a run that is continued on another day renders the same prompts.
+// CalendarTime: a date and a time of day, without a time zone. Templates that write today's date are given one.
 
-package struct TemplateDate: Sendable, Equatable {
+package struct CalendarTime: Sendable, Equatable {
   package var year: Int
   /// From 1.
   package var month: Int
@@ -19,6 +18,31 @@ package struct TemplateDate: Sendable, Equatable {
     self.second = second
   }
 
+  /// Reads "2026-07-04" or "2026-07-04T13:05:00".
+  ///
+  /// - Returns: nil for any other text, and for a day that no calendar has.
+  package init?(_ text: String) {
+    let bytes = Array(text.utf8)
+    let form = Array("0000-00-00T00:00:00".utf8)
+    guard bytes.count == 10 || bytes.count == form.count else { return nil }
+    for (byte, mark) in zip(bytes, form) {
+      guard mark == 0x30 ? (0x30...0x39).contains(byte) : byte == mark else { return nil }
+    }
+    func number(_ range: Range<Int>) -> Int {
+      range.reduce(0) { $1 < bytes.count ? $0 * 10 + Int(bytes[$1] - 0x30) : $0 }
+    }
+    self.init(
+      year: number(0..<4), month: number(5..<7), day: number(8..<10), hour: number(11..<13), minute: number(14..<16),
+      second: number(17..<19))
+    let isLeap = year.isMultiple(of: 4) && !year.isMultiple(of: 100) || year.isMultiple(of: 400)
+    let days = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+    guard year > 0, (1...12).contains(month), (1...days[month - 1]).contains(day), hour < 24, minute < 60, second < 60
+    else { return nil }
+  }
+
+  /// ISO 8601, as `init` reads it.
+  package var text: String { format("%FT%T") ?? "" }
+
   private static let months = [
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -35,7 +59,7 @@ package struct TemplateDate: Sendable, Equatable {
   /// Python's strftime in the C locale, for the directives that are the same on every system.
   ///
   /// - Returns: nil for a directive that is not reproduced.
-  func text(_ format: String) -> String? {
+  package func format(_ format: String) -> String? {
     var text = ""
     var rest = format.unicodeScalars[...]
     func digits(_ value: Int, _ width: Int = 2) -> String {
