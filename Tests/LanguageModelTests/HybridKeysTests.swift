@@ -11,9 +11,10 @@ import Testing
     "intermediate_size": 96, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 24, "linear_num_key_heads": 2,
     "linear_num_value_heads": 4, "linear_value_head_dim": 40, "max_position_embeddings": 512, "mlp_only_layers": [],
     "model_type": "qwen3_5_text", "mtp_num_hidden_layers": 1, "num_attention_heads": 4, "num_hidden_layers": 8,
-    "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "vocab_size": 320,
+    "num_key_value_heads": 2, "rms_norm_eps": .double(1e-6), "tie_word_embeddings": true, "vocab_size": 320,
     "rope_parameters": [
-      "mrope_interleaved": true, "mrope_section": [2, 1, 1], "partial_rotary_factor": 0.25, "rope_theta": 10_000_000,
+      "mrope_interleaved": true, "mrope_section": [2, 1, 1], "partial_rotary_factor": .double(0.25),
+      "rope_theta": 10_000_000,
       "rope_type": "default",
     ],
   ]
@@ -85,14 +86,14 @@ import Testing
       Issue.record("\(found)")
       return
     }
-    #expect(Self.problems([("partial_rotary_factor", 0.5)]).count == 1)
+    #expect(Self.problems([("partial_rotary_factor", .double(0.5))]).count == 1)
     #expect(Self.problems(whole: [("model_type", "qwen3_5_moe")]).count == 1)
   }
 
   @Test(
     arguments: [
       ("attn_output_gate", false), ("linear_conv_kernel_dim", 3), ("linear_num_value_heads", 3), ("hidden_act", "gelu"),
-      ("attention_bias", true), ("num_experts", 8), ("partial_rotary_factor", 0.3),
+      ("attention_bias", true), ("num_experts", 8), ("partial_rotary_factor", .double(0.3)),
       ("linear_value_head_dim", 1_000_000),
     ] as [(String, JSON)])
   func `is refused by the name of what is not computed`(_ key: String, _ value: JSON) {
