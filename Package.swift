@@ -62,6 +62,7 @@ let layers: [[Module]] = [
     module("Records", in: "Fleet", .pure, imports: ["Base"]),
     module("Answers", in: "Method", .pure, imports: ["Base"]),
     module("Tensors", in: "Engine", .numeric, imports: ["Base", "CKernels", "COneDNN"]),
+    module("GGUF", in: "Engine", .numeric, imports: []),
     module("Platform", in: "System", .shell, imports: ["Base", "CLinux", "COpenSSL"]),
   ],
   [
@@ -76,7 +77,8 @@ let layers: [[Module]] = [
     module("Collectives", in: "System", .shell, imports: ["Base", "Tensors", "CMPI"]),
   ],
   [
-    module("LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "TTRL", "Answers", "Records", "Base"]),
+    module(
+      "LanguageModel", in: "Engine", .numeric, imports: ["Tensors", "GGUF", "TTRL", "Answers", "Records", "Base"]),
     module("Transport", in: "System", .shell, imports: ["Wire", "Platform", "Records", "Base"]),
   ],
   [
@@ -84,8 +86,8 @@ let layers: [[Module]] = [
     module(
       "Runs", in: "Run", .shell,
       imports: [
-        "Settings", "Templates", "LanguageModel", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records", "Base",
-        "CEmbedded",
+        "Settings", "Templates", "LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records",
+        "Base", "CEmbedded",
       ]),
   ],
   [
@@ -140,7 +142,7 @@ let layers: [[Module]] = [
     module(
       "Fuzzing", in: "Workshop", .shell,
       imports: [
-        "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "Settings", "Platform", "Records", "Base",
+        "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "GGUF", "Settings", "Platform", "Records", "Base",
       ]),
   ],
   [
@@ -148,7 +150,7 @@ let layers: [[Module]] = [
       "ttrl", in: "", .shell,
       imports: [
         "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Observatory", "Ceilings",
-        "Runs", "Settings", "TTRL", "LanguageModel", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
+        "Runs", "Settings", "TTRL", "LanguageModel", "GGUF", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
         "Records", "Base",
       ]),
     module(
@@ -201,7 +203,7 @@ let package = Package(
     tests("Wire", of: ["Wire", "Fleet", "Records", "Base"]),
     tests("Templates", of: ["Templates", "Records", "Base"]),
     tests("Tensors", of: ["Tensors", "Base"]),
-    tests("LanguageModel", of: ["LanguageModel", "Tensors", "TTRL", "Answers", "Records", "Base"]),
+    tests("LanguageModel", of: ["LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
     tests("Ledger", of: ["Ledger", "CFaultyDisk", "Records", "Base"]),

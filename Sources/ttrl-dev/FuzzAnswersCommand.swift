@@ -204,7 +204,8 @@ private struct CaseGenerator {
 
   private static let atoms = [
     "0", "1", "2", "3", "7", "12", "-1", "025", "0.5", "1,234", "3e8", "0.\\overline{3}", "10^{40}", "x", "y", "n", "i",
-    "e", "\\pi", "\\infty", "A", "99999999999999999999999", "1e9999", "\\frac12", "x_1",
+    "e", "\\pi", "\\infty", "A", "99999999999999999999999", "1e9999", "\\frac12", "x_1", "１２", "10⁻³", "0.(3)",
+    "0.\\dot{3}", "12:00 AM", "5\\text{ ft}", "\\$3", "5个", "1\\ 000",
   ]
   private static let functions = [
     "\\sin", "\\cos", "\\tan", "\\ln", "\\log", "\\exp", "\\arctan", "\\sinh", "f", "\\gcd",
@@ -213,7 +214,9 @@ private struct CaseGenerator {
     "{", "}", "(", ")", "[", "]", "\\{", "\\}", "^", "_", "+", "-", "*", "/", "=", "<", ".", ",", "{,}", ",\\!", " ",
     "\\text{", "\\boxed{", "\\boxed", "$", "\\begin{pmatrix}", "\\end{pmatrix}", "&", "\\\\", "\\left", "\\right", "|",
     "!", "%", "or ", "east", "(C) ", "C) ", "\u{1F600}", "é", "答案是", "−", "½", "\\", "'", ":", ";", "\\choose",
-    "\\over", "**", "\"", "e9", "answer is ", "Answer: ", "^\\circ", "\\mathrm{", "#", "~",
+    "\\over", "**", "\"", "e9", "answer is ", "Answer: ", "<think>", "</think>", "\\color{red}",
+    "\\text{ in}", "\\times ", "\\dot", "\u{305}", "\u{A0}", "\\\\frac", " and ", "The sum is ", "^\\circ", "\\mathrm{",
+    "#", "~",
   ]
   /// Answers of people: at least one of each kind, and more of the usual kinds. They are also timed.
   static let answers = [

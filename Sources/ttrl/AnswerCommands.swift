@@ -48,15 +48,16 @@ extension Command {
         return text
       }
       let answers = texts.map { rule.answer(in: $0, kind: kind) }
-      return [verdict(answers, truth: try truth(of: line).map { rule.key(ofTruth: $0, kind: kind) })]
+      return [verdict(answers, truth: try truth(of: line, rule).map { rule.key(ofTruth: $0, kind: kind) })]
     }
   }
 
   /// The true answer of a line. `null` and a text without content (`""`) say that it is not known.
-  private static func truth(of line: JSON) throws -> String? {
+  private static func truth(of line: JSON, _ rule: AnswerRule) throws -> String? {
     guard let member = line["answer"], !member.isNull else { return nil }
     let text = try line.answer("answer")
-    return hasContent(text) ? text : nil
+    // To the reference, the empty text is an answer.
+    return rule == .reference || hasContent(text) ? text : nil
   }
 
   private static func verdict(_ answers: [(text: String, key: AnswerKey)?], truth: AnswerKey?) -> JSON {

@@ -112,6 +112,10 @@ extension Command {
       example: "ttrl convert --data benchmark.json > questions.jsonl", settings: ["data"],
       needs: ["data"], run: { (settings: RunSettings, _) in try convert(settings.data) }),
     Command(
+      name: "import", summary: "make a model directory from a GGUF file",
+      example: "ttrl import SmolLM2-135M-Instruct-Q8_0.gguf smollm2", settings: ["model", "out", "weights"],
+      needs: ["model", "out"], operands: ["model", "out"], run: importModel),
+    Command(
       name: "page", summary: "serve a run's live page, even if the run is stopped or finished",
       example: "ttrl page --run my-run --page 127.0.0.1:8080",
       settings: ["run", "page", "page-token"],
@@ -123,15 +127,15 @@ extension Command {
     Command(
       name: "report", summary: "write report.html of a run; of several runs, one page that compares them",
       example: "ttrl report first-run second-run --out both.html",
-      settings: ["run", "out"], needs: ["run"], operand: "run", run: report),
+      settings: ["run", "out"], needs: ["run"], operands: ["run"], run: report),
     Command(
       name: "explain", summary: "the history of one prompt: its votes and its responses",
       example: "ttrl explain my-run --prompt 17",
       settings: ["run", "prompt", "step"],
-      needs: ["run", "prompt"], operand: "run", run: explain),
+      needs: ["run", "prompt"], operands: ["run"], run: explain),
     Command(
       name: "diff", summary: "where two runs differ first",
-      example: "ttrl diff first-run second-run", settings: ["run", "json"], needs: ["run"], operand: "run", run: diff
+      example: "ttrl diff first-run second-run", settings: ["run", "json"], needs: ["run"], operands: ["run"], run: diff
     ),
     Command(
       name: "key", summary: "make a cluster key, with which processes on any machine can join",

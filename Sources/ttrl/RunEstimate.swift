@@ -67,8 +67,8 @@ struct RunEstimate {
     return "a step takes about \(StepTime.text(step.total)), if responses are all "
       + "\(counted(responseTokens, "token")) long: sampling \(StepTime.text(step.sampling)) on "
       + "\(counted(means.samplingThreads, "thread")), training \(StepTime.text(step.training)) on "
-      + "\(means.trainingThreads), optimizer, weights and checkpoint \(StepTime.text(step.upkeep))\(network). This is an "
-      + "estimate for threads of \(Int((means.flops / 1e9).rounded())) GFLOP/s, as here\n" + whole
+      + "\(means.trainingThreads), optimizer, weights and checkpoint \(StepTime.text(step.upkeep))\(network). This is "
+      + "an estimate for threads of \(Int((means.flops / 1e9).rounded())) GFLOP/s, as here\n" + whole
       + (time.total <= RunProposal.limit ? ". So it fits an hour" : "")
       + (proposal.map { "\n" + $0.text } ?? "")
   }

@@ -30,7 +30,8 @@ private struct Case: Sendable, CustomTestStringConvertible {
   @Test(arguments: [
     "\\text{}", "\\text{ }", "\\mathrm{}", "\\,", "{}", "{{}}", "~", "**", "\\boxed{}", "\u{200B}", "\u{A0}",
     "\u{3000}", "\\quad",
-    "\\hspace{1cm}", "\\phantom{5}", "?", "???", ".", "...", "\\ldots", "\\dots", "()", "( )", "$$", "\\$", "\\%", "_",
+    "\\hspace{1cm}", "\\phantom{5}", "?", "???", "-", "--", "—", ".", "...", "\\ldots", "\\dots", "()", "( )", "$$",
+    "\\$", "\\%", "_",
     "\\_\\_", "\\square", "\\Box", "□", "\\frac{}{}", "\\sqrt{}", "\\left(\\right)", "\\underline{\\hspace{1cm}}",
     "\"\"",
     "\\textbf{}", "\\color{red}{}", "\\begin{pmatrix}\\end{pmatrix}", ",",

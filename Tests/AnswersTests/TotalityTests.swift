@@ -26,6 +26,9 @@ private let fragments = [
   "\\right",
   "or", "east", "(C)", "C)", "\u{1F600}", "é", "答案是", "−", "½", "\\", "'", ":", ";", "\\in", "\\binom", "\\choose",
   "**", "\"", "e9",
+  "\\over ", "\\dot{3}", "(3)", "¹", "１", " AM", "\\text{ ft}", "\\times ", "</think>", "€", "个", "\\\\frac",
+  "\\color{red}", "^\\circ",
+  " and ", "The sum is ", "\\overline{3}", "\u{305}", "~", "\u{A0}", "\\boxed{1}",
 ]
 
 @Suite struct TotalityTests {

@@ -17,7 +17,8 @@ private let droppedUnits: [(String, String)] = [
   ("12\\text{ meters squared}", "12"), ("18\\text{ ways.}", "18"), ("18 ways.", "18"), ("18\\text{ ft.}", "18"),
   ("48 (pieces of junk mail)", "48"), ("6 (feet)", "6"), ("6\\text{ (feet)}", "6"), ("5\\text{ (m/s)}", "5"),
   ("5个", "5"),
-  ("5 厘米", "5"), ("5人", "5"), ("20 percent", "20\\%"), ("60\\text{ degrees}", "60^\\circ"), ("3\\text{ boxes}", "3"),
+  ("5 厘米", "5"), ("5人", "5"), ("20 percent", "20\\%"), ("10weeks", "10"), ("60\\text{ degrees}", "60^\\circ"),
+  ("3\\text{ boxes}", "3"),
   ("3\\text{ pennies}", "3"), ("5\\text{ million dollars}", "5000000"), ("\\$5\\text{ million}", "5000000"),
   ("€5", "5"), ("5 €", "5"), ("¥5", "5"), ("-\\$5", "-5"), ("\\$-5", "-5"), ("5\\text{ USD}", "5"),
   // One unit in a list: the order does not count.
@@ -27,6 +28,7 @@ private let droppedUnits: [(String, String)] = [
   ("2\\text{ feet}, 3\\text{ inches}", "2\\text{ ft}, 3\\text{ in}"),
   ("4\\text{ ft}\\times 12\\text{ ft}", "4 ft by 12 ft"),
   ("4\\text{ ft}\\times 12\\text{ ft}", "4 \\times 12\\text{ feet}"), ("3\\times10^8\\text{ m/s}", "300000000"),
+  ("\\theta=30^\\circ, r=2", "r=2, \\theta=30"),
 ]
 
 private let keptWords: [(String, String)] = [

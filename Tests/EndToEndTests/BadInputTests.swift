@@ -161,11 +161,13 @@ extension EndToEnd {
 
     @Test func `a model of another kind is recognised`() throws {
       let cases: [(path: String, file: String, bytes: Data, words: [String])] = [
-        ("m/model-q4.gguf", "m/model-q4.gguf", Data("x".utf8), ["is a GGUF file", "'gguf_file': 'model-q4.gguf'"]),
-        ("m", "m/model-q4.gguf", Data("x".utf8), ["m/model-q4.gguf is a GGUF file"]),
-        ("blob", "blob", Data("GGUF".utf8), ["blob is a GGUF file"]),
+        ("m", "m/model-q4.gguf", Data("x".utf8), ["it has a GGUF file", "--model ", "m/model-q4.gguf"]),
+        ("blob", "blob", Data("GGUF".utf8), ["blob: the version needs 4 bytes, but the file has 0 left"]),
         ("a", "a/adapter_config.json", Data("{}".utf8), ["it is an adapter", "merge_and_unload()"]),
-        ("w/model.safetensors", "w/model.safetensors", Data("x".utf8), ["--model takes the directory", "/w"]),
+        (
+          "w/model.safetensors", "w/model.safetensors", Data("x".utf8),
+          ["--model takes a GGUF file, or the directory", "/w"]
+        ),
         ("cache", "cache/snapshots/1a2b/config.json", Data("{}".utf8), ["cache/snapshots/1a2b"]),
         ("old", "old/settings.json", Data("{}".utf8), ["there is no config.json"]),
       ]

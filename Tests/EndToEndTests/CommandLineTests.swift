@@ -220,6 +220,29 @@ extension EndToEnd {
       #expect(reference.contains(#""label":"","votes":2,"rewards":[1.0,1.0,0.0]"#), "\(reference)")
     }
 
+    @Test(
+      arguments: [("5", true), ("5.0", true), ("6", false), ("\"5\"", true), ("\"\"", nil), ("null", nil)]
+        as [(String, Bool?)])
+    func `vote takes a string or a number as the truth, and nothing as no truth`(_ truth: String, _ isRight: Bool?)
+      throws
+    {
+      let group = #"{"responses": ["\\boxed{5}"], "answer": \#(truth)}"#
+      let output = try Program.run(["vote"], input: Data(group.utf8)).output
+      #expect(output.contains("label_accuracy") == (isRight != nil), "\(output)")
+      if let isRight { #expect(output.contains("\"label_accuracy\":\(isRight ? "1.0" : "0.0")"), "\(output)") }
+    }
+
+    @Test(arguments: ["[\"5\"]", "true", "{}"]) func `vote and grade refuse what is no answer`(_ truth: String) throws {
+      for (command, line) in [
+        ("vote", #"{"responses": ["\\boxed{5}"], "answer": \#(truth)}"#),
+        ("grade", #"{"reference": "5", "answer": \#(truth)}"#),
+      ] {
+        let outcome = try Program.run([command], input: Data(line.utf8))
+        #expect(
+          outcome.status == 1 && outcome.errors.contains("expected an answer: a string or a number"), "\(outcome)")
+      }
+    }
+
     private static let record =
       (ProcessInfo.processInfo.environment["TTRL_SHARED"]
         ?? Program.packageRoot.deletingLastPathComponent().appendingPathComponent("shared").path)

@@ -80,13 +80,16 @@ extension EndToEnd {
       }
       let short = try plan([])
       #expect(short.outcome.errors.contains("So it fits an hour") && short.json["proposal"] is NSNull)
-      let long = try plan(["--data", data, "--steps", "16000000", "--labels", "random", "--ignore-eos"])
+      let long = try plan([
+        "--data", data, "--steps", "16000000", "--labels", "random", "--ignore-eos", "--eval", "none",
+      ])
       let proposal = try #require(long.json["proposal"] as? [String: Any])
       let command = try #require(proposal["command"] as? String)
       #expect(long.outcome.errors.contains("A run that takes at most about") && long.outcome.errors.contains(command))
       #expect(proposal["seconds"] as? Double ?? .infinity <= 3600)
       #expect(
-        ["--labels random", "--ignore-eos", "--data \(data)", "/my run'"].allSatisfy(command.contains), "\(command)")
+        ["--labels random", "--ignore-eos", "--eval none", "--data \(data)", "/my run'"].allSatisfy(command.contains),
+        "\(command)")
       #expect(!command.contains("--dry-run") && !command.contains("16000000"))
       // The command can be run, and its run fits.
       let words = command.dropFirst("ttrl ".count)

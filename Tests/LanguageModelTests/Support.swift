@@ -30,7 +30,8 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
     case .qwen3:
       ModelConfiguration(
         family: .qwen3, vocabularySize: 29, hiddenSize: 20, feedForwardSize: 33, layerCount: 2, headCount: 6,
-        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
+        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000,
+        ropeScaling: .yarn(.init(factor: 4, originalMaxPositions: 24)), maxPositions: 96, hasTiedEmbeddings: true,
         hasAttentionBias: false, hasQueryKeyNorm: true)
     case .qwen35:
       ModelConfiguration(

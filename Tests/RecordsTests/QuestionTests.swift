@@ -144,7 +144,8 @@ import Testing
   @Test func `no mutation of a file makes the reader trap`() {
     let files = [
       "{\"prompt\":\"x\",\"id\":\"a\"}\n\n{\"problem\":\"é\",\"answer\":1.5}\n[{\"prompt\":\"x\"}]",
-      "[{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]},{\"role\":\"assistant\",\"content\":\"#### 2\"}]}]",
+      "[{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]},"
+        + "{\"role\":\"assistant\",\"content\":\"#### 2\"}]}]",
       "{\"question\":\"q\",\"choices\":{\"text\":[\"a\",\"b\"],\"label\":[\"1\",\"2\"]},\"answerKey\":\"2\"}",
       "id,prompt,A,B,answer\r\n1,\"x, \"\"y\"\"\r\nz\",a,b,1\r\n2,é,,,\n",
     ].map { Array($0.utf8) }

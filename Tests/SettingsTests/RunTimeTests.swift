@@ -103,6 +103,13 @@ import Testing
     #expect(found.settings.method.steps >= 10 && found.settings.maxNewTokens >= 256)
   }
 
+  @Test func `a run without evaluations keeps their settings`() throws {
+    var given = RunSettings()
+    given.evaluation = .none
+    let found = try #require(RunProposal(insteadOf: given) { Self.seconds($0, tokensPerSecond: 400) })
+    #expect(found.isShort && !found.changed.contains { $0.hasPrefix("eval") })
+  }
+
   @Test func `what was given smaller stays smaller, and no run at all is said`() throws {
     var given = RunSettings()
     (given.method.votes, given.method.trainSamples, given.maxNewTokens, given.method.steps) = (4, 4, 100, 3)

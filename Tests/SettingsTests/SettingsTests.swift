@@ -227,7 +227,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   /// Every group of settings.
   private static let groups: [any SettingGroup] = [
     RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
-    TokenizeSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(),
+    TokenizeSettings(), ImportSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(),
     BroadcastSettings(), LoadSettings(),
   ]
 

@@ -41,6 +41,10 @@ import Testing
   @Test(arguments: [
     ("a\n{% if x %}", "line 2, column 11: the template ends within a statement; expected {% endif %}"),
     ("{{ 1 +\n }}", "line 2, column 2: unexpected }}, expected a value"),
+    ("{% if 1 if 2 %}{% endif %}", "line 1, column 9: unexpected \"if\", expected %}"),
+    ("{{ 1 is defined is true }}", "line 1, column 17: a test cannot follow a test"),
+    ("{{ 1 is defined if 2 else 3 }}", "line 1, column 20: unexpected 2"),
+    ("{{ 1 is defined(2) }}", "the test defined takes no value to compare with"),
     ("\n\n {% include 'x' %}", "line 3, column 5: the statement include, which ttrl does not reproduce"),
     ("{{ 'x' | wordwrap(3) }}", "line 1, column 10: the filter wordwrap, which ttrl does not reproduce"),
     ("{{ raise_exception('Only one turn.') }}", "the template refuses these messages: Only one turn."),

@@ -63,9 +63,9 @@ import Wire
   @Test func `every figure of a report is on the page, in the order of the bits, and counts are bold`() throws {
     let lines = page.split(separator: "\n").drop { !$0.hasPrefix("| bits |") }.dropFirst(2).prefix { $0.hasPrefix("|") }
     let rows = lines.map { $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) } }
-    #expect(rows.map(\.first) == stride(from: 0, to: 40, by: 4).map { "\($0)–\($0 + 3)" })
     let figures = FigureName.allCases.map { $0.isCount ? "**`\($0.rawValue)`**" : "`\($0.rawValue)`" }
-    #expect(rows.flatMap { $0.dropFirst() } == figures)
+    #expect(rows.map(\.first) == stride(from: 0, to: figures.count, by: 4).map { "\($0)–\($0 + 3)" })
+    #expect(rows.flatMap { $0.dropFirst() }.filter { !$0.isEmpty } == figures)
   }
 
   @Test func `every limit on the page is the limit in the code`() {

@@ -158,7 +158,7 @@ import Wire
   @Test func `figures that no line of metrics jsonl can hold are refused, by field`() {
     let manifest = Array(Frame.encode(.offer(Samples.manifest)).dropFirst(Frame.headerBytes))
     for (known, value, field) in [
-      (UInt64(1) << 40, UInt64(1) << 40, "figures"), (1, Double.nan.bitPattern, "learning_rate"),
+      (UInt64(1) << 41, UInt64(1) << 41, "figures"), (1, Double.nan.bitPattern, "learning_rate"),
       (1 << 11, (1 << 53) + 1, "budget_exhausted"),
     ] {
       var report = ByteWriter()

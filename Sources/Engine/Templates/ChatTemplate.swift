@@ -76,6 +76,7 @@ package struct PromptTemplate: Sendable {
   package let suffix: String
 
   /// - Parameters:
+  ///   - kind: where the form comes from.
   ///   - system: replaces the default system line of a named template; an empty text removes it.
   ///   - suffix: appended to every question.
   package init(_ kind: Kind, system: String? = nil, suffix: String = "") {

@@ -312,6 +312,8 @@ extension TemplateParser {
     var arguments: [TemplateArgument] = []
     if isMark("(") {
       arguments = try parseArguments()
+    } else if isName("is") {
+      throw .syntax(place, problem: "a test cannot follow a test; put the first one in parentheses")
     } else if beginsArgument {
       arguments = [TemplateArgument(name: nil, value: try parsePostfix(of: try parsePrimary()))]
     }
@@ -322,7 +324,8 @@ extension TemplateParser {
   /// Whether an argument of a test without parentheses follows, as in `is divisibleby 3`.
   private var beginsArgument: Bool {
     switch current.kind {
-    case .name(let name): !["else", "or", "and", "is", "if", "in", "not"].contains(name)
+    // In the language's own parser, every other word is a name here.
+    case .name(let name): !["else", "or", "and"].contains(name)
     case .text, .int, .float, .mark("["), .mark("{"): true
     default: false
     }

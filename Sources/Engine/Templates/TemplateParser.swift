@@ -180,7 +180,7 @@ struct TemplateParser {
   private mutating func parseIf() throws(TemplateError) -> TemplateStatement {
     var branches: [(condition: TemplateExpression, body: [TemplateStatement])] = []
     while true {
-      let condition = try parseTuple()
+      let condition = try parseTuple(withConditional: false)
       try endTag()
       branches.append((condition, try parseBody(until: ["elif", "else", "endif"])))
       if skipName("elif") { continue }

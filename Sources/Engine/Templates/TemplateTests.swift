@@ -12,6 +12,12 @@ extension Renderer {
       }
       return arguments.positional[0]
     }
+    let comparing = [
+      "divisibleby", "in", "eq", "equalto", "ne", "lt", "lessthan", "le", "gt", "greaterthan", "ge", "sameas",
+    ]
+    if !comparing.contains(name), !arguments.positional.isEmpty || !arguments.named.isEmpty {
+      throw .failed(place, problem: "the test \(name) takes no value to compare with")
+    }
     switch name {
     case "defined": return !value.isUndefined
     case "undefined": return value.isUndefined

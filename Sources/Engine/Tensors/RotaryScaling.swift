@@ -21,6 +21,12 @@ package enum RotaryScaling: Sendable, Hashable {
     }
   }
 
+  /// [D/2] what each frequency is divided by.
+  package func divisors(theta: Double, dimension: Int) -> [Double] {
+    zip(Self.plainFrequencies(theta: theta, dimension: dimension), frequencies(theta: theta, dimension: dimension))
+      .map { $0 / $1 }
+  }
+
   /// What cosines and sines are multiplied with, so that the scores of attention are multiplied with its square.
   var attentionFactor: Double {
     switch self {
@@ -70,6 +76,11 @@ package struct YaRNScaling: Sendable, Hashable {
   package var truncates: Bool
 
   /// - Parameters:
+  ///   - factor: of the context.
+  ///   - originalMaxPositions: the context of the first training, in tokens.
+  ///   - betaFast: turns in that context from which a frequency stays.
+  ///   - betaSlow: turns below which a frequency is divided by `factor`.
+  ///   - truncates: whether the bounds between the two are whole dimensions.
   ///   - attentionFactor: if nil, it follows from `factor` and `scales`.
   ///   - scales: `mscale` and `mscale_all_dim`, if both are given.
   package init(

@@ -2,7 +2,8 @@
 //
 // Public data sets call the same things by different names; the names and forms that are read are in docs/data.md. What
 // is not understood exactly is a problem with the row. What is understood and not used (unknown keys, the solution
-// before GSM8K's ####, a reply at the end of a conversation) is named in `leftOut`. Not here: options (QuestionChoices).
+// before GSM8K's ####, a reply at the end of a conversation) is named in `leftOut`. Not here: options
+// (QuestionChoices).
 
 import Base
 
@@ -27,8 +28,9 @@ struct QuestionRow {
       return nil
     }
     used.append(key)
-    let kind = kind()
-    let choices = choices(kind)
+    let given = kind()
+    let choices = choices(given)
+    let kind = choices == nil ? given ?? .math : .choice
     var (earlier, prompt) = asked(key) ?? ([], "")
     if let system = text("system", limit: Limits.questionBytes), !system.trimmed.isEmpty {
       if let first = earlier.first, first.role == "system", first.text != system {
@@ -48,9 +50,9 @@ struct QuestionRow {
     let names = Limits.questionNameBytes
     let question = Question(
       id: literal("id", limit: names) ?? literal("unique_id", limit: names) ?? "\(defaultID)", prompt: prompt,
-      earlier: earlier, answer: answer(choices, choices == nil ? kind ?? .math : .choice),
+      earlier: earlier, answer: answer(choices, kind),
       source: text("source", limit: names) ?? text("data_source", limit: names), set: text("set", limit: names),
-      kind: choices == nil ? kind ?? .math : .choice)
+      kind: kind)
     for member in json.members ?? [] where !used.contains(member.key) && !member.value.isNull {
       leftOut.append("the key \"\(member.key.excerpt)\"")
     }

@@ -194,9 +194,17 @@ extension Evaluator {
     var numbers: [Node] = []
     var rest: [Node] = []
     try collectFactors(term, into: &numbers, &rest)
-    if let surd = try surd(of: rest.filter { !$0.hasUnknown }) {
+    var surds: [Node] = []
+    var others: [Node] = []
+    for node in rest {
+      if !node.hasUnknown, try surd(of: [node]) != nil { surds.append(node) } else { others.append(node) }
+    }
+    if let surd = try surd(of: surds) {
       numbers.append(.number(surd.outside.image))
-      rest = rest.filter { $0.hasUnknown } + [.root(.number(Image(surd.radicand)), degree: .number(Image(surd.degree)))]
+      rest = others + [.root(.number(Image(surd.radicand)), degree: .number(Image(surd.degree)))]
+    } else if !others.isEmpty, try value(.product(surds)).rational != nil {
+      numbers += surds
+      rest = others
     }
     guard let coefficient = try value(.product(numbers)).rational, !rest.isEmpty else {
       return (.one, term)

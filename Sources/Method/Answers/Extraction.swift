@@ -2,9 +2,10 @@
 //
 // The answer is in the last `\boxed{...}` that is closed and says something (Boxes). Without such a box, it is the text
 // after the last phrase that announces an answer ("the answer is", "Answer:", "答案是"), to the end of its sentence or
-// line. Thinking is left out before (Thinking). An answer in a sentence, "The largest n is 34", is its value (Sentence).
-// There is no third possibility: a response that states no answer has none; it does not vote and can never win. The
-// reference takes the last number instead, or the empty string, and rewards responses that agree on having no answer.
+// line. Thinking is left out before (Thinking). An answer in a sentence, "The largest n is 34", is its value
+// (Sentence). There is no third possibility: a response that states no answer has none; it does not vote and can never
+// win. The reference takes the last number instead, or the empty string, and rewards responses that agree on having no
+// answer.
 //
 // The time is a fixed number of passes over the UTF-8 bytes. The bytes to find (braces, backslash, space) are ASCII, so
 // they are never part of another character.
@@ -34,8 +35,9 @@ package func extractAnswer(from response: String, kind: AnswerKind, startsInThin
   return announcement(in: text).map { kind == .math ? statedValue(in: $0) : $0 }
 }
 
-/// Whether an answer says anything. Empty braces, `\text{}`, spaces, marks such as `?` and placeholders such as `\ldots`
-/// do not: an answer of these alone is none. `\{\}` is the empty set, and `<` can be the answer to a comparison.
+/// Whether an answer says anything. Empty braces, `\text{}`, spaces, marks such as `?`, a dash, and placeholders such
+/// as `\ldots` do not: an answer of these alone is none. `\{\}` is the empty set, and `<` can be the answer to a
+/// comparison.
 package func hasContent(_ answer: String) -> Bool {
   let tokens = Lexer.tokens(of: answer)
   return tokens.contains { $0.isContent }
@@ -47,7 +49,7 @@ extension Token {
     switch kind {
     case .numeral, .letter, .word: true
     case .command(let name): !Self.emptyCommands.contains(name) && !name.contains(":")
-    case .mark(let mark): mark.isASCII ? "<>=+-".contains(mark) : !mark.isPunctuation && !"□■▢⬜".contains(mark)
+    case .mark(let mark): mark.isASCII ? "<>=+".contains(mark) : !mark.isPunctuation && !"□■▢⬜".contains(mark)
     }
   }
 

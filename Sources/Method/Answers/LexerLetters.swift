@@ -71,8 +71,8 @@ extension Lexer {
     return nil
   }
 
-  /// Whether it is a unit behind a numeral, or behind a unit that is. Most short units need a space before them, because
-  /// `2ft` can be a product.
+  /// Whether it is a unit behind a numeral, or behind a unit that is. Most short units need a space before them,
+  /// because `2ft` can be a product.
   func readsAsUnit(_ run: String) -> Bool {
     guard followsNumeral || followsUnit else { return false }
     if Self.attachedUnits.contains(run) || run.count >= 4 && Units.canonical(run) != nil { return true }

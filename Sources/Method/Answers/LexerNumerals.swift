@@ -13,6 +13,8 @@ extension Lexer {
       numeral.scale = fraction.count
     }
     takePeriod(into: &numeral)
+    // The point was that of no number: `.\dot{x}`.
+    guard !numeral.digits.isEmpty else { return emit(.mark(".")) }
     takeExponent(into: &numeral)
     emit(.numeral(numeral))
   }
@@ -46,11 +48,12 @@ extension Lexer {
     }
   }
 
-  /// The mark between two groups of digits, if exactly three digits follow it: `,`, `{,}`, `,\\!`, or a space of any kind
-  /// (`\\,`, `\\ `, `~`, a no-break space), in braces or not.
+  /// The mark between two groups of digits, if exactly three digits follow it: `,`, `{,}`, `,\!`, or a space of any
+  /// kind (`\,`, `\ `, `~`, a no-break space), in braces or not.
   func thousandsSeparator() -> (length: Int, isPlainComma: Bool)? {
-    let isBraced = peek() == "{"
-    var length = isBraced ? 1 + blanks(at: 1) : 0
+    let gap = blanks(at: 0)
+    let isBraced = peek(gap) == "{"
+    var length = isBraced ? gap + 1 + blanks(at: gap + 1) : 0
     let isPlain: Bool
     let isComma = peek(length) == ","
     if isComma {
@@ -109,7 +112,7 @@ extension Lexer {
       guard peek() == "." else { return }
       position += 1
     }
-    if let period = takeBarredDigits() ?? takeBracketedDigits() ?? takeDottedDigits(after: &numeral) {
+    if let period = takeBarredDigits() ?? takeBracketedDigits() ?? takeDottedDigits(hasDecimals: numeral.scale > 0) {
       numeral.digits += period.digits
       numeral.scale += period.digits.count
       numeral.repeating = period.repeating
@@ -173,15 +176,15 @@ extension Lexer {
     return (digits, digits.count)
   }
 
-  /// `\dot{3}` and `\dot{1}4285\dot{7}`: the period is from the first dot to the last. The same with the combining dot or
-  /// bar of Unicode, which stands behind its digit; then the first such digit is already in `numeral`.
-  private mutating func takeDottedDigits(after numeral: inout Numeral) -> Period? {
+  /// `\dot{3}` and `\dot{1}4285\dot{7}`: the period is from the first dot to the last. The same with the combining dot
+  /// or bar of Unicode, which stands behind its digit; then the first such digit is already taken.
+  private mutating func takeDottedDigits(hasDecimals: Bool) -> Period? {
     let start = position
     var digits: [UInt8] = []
     var firstMarked: Int?
     var afterLastMarked = 0
     var isTaken = 0
-    if numeral.scale > 0, takeCombiningMark() {
+    if hasDecimals, takeCombiningMark() {
       firstMarked = -1
       isTaken = 1
     }

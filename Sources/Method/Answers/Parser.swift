@@ -6,8 +6,8 @@
 // never multiplied (the reference's update reads `025` as 0); they are a mixed number or an error.
 //
 // The parser drops names (`x =`, `f(x) =`, `(x,y) =`, `x \in`), units, degrees, percent and currency, so they have no
-// influence on the key, except in a list where they differ. If an answer cannot be parsed, its key is its lexical form: the vote can then miss that two
-// answers are equal, but it never takes different answers for equal.
+// influence on the key, except in a list where they differ. If an answer cannot be parsed, its key is its lexical form:
+// the vote can then miss that two answers are equal, but it never takes different answers for equal.
 //
 // This file has the levels down to sets; ParserExpressions and ParserPrimaries have the others,
 // ParserUnits the units.
@@ -112,10 +112,11 @@ extension Parser {
       clauses.append(try clause())
       clauses[clauses.count - 1].unit = try takeUnit(since: start)
     }
-    let isMixed = differ(clauses.map { $0.unit }, isOrdered: isOrdered)
+    // Names say which value is which, as brackets do.
+    let isTuple = clauses.count > 1 && isNamed(clauses) && separator != .or
+    let isMixed = differ(clauses.map { $0.unit }, isOrdered: isOrdered || isTuple)
     if !isMixed, let unit = clauses.compactMap({ $0.unit }).first { units.append(unit) }
     if clauses.count == 1 { return clauses[0].node }
-    let isTuple = isNamed(clauses) && separator != .or
     if isTuple { clauses.sort { ($0.name ?? "") < ($1.name ?? "") } }
     if isMixed { return measured(clauses) }
     let nodes = clauses.map { $0.node }

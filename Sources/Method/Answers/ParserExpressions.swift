@@ -1,7 +1,8 @@
 // ParserExpressions: sums, products and powers.
 //
 // In an implicit product, the second factor must be unambiguous: it is a numeral only where that
-// cannot mean anything else, and prose is only a unit after a number. Everything else has the usual precedence; `1/2x` is read from left to right, as x/2.
+// cannot mean anything else, and prose is only a unit after a number. Everything else has the usual precedence; `1/2x`
+// is read from left to right, as x/2.
 //
 // Not here: the levels above (Parser) and below (ParserPrimaries); units (ParserUnits).
 

@@ -28,7 +28,9 @@ package enum Thinking {
   }
 
   /// What a response says behind its thinking: all of it if there is none.
-  /// - Parameter startsInThinking: whether the prompt ended inside of thinking.
+  /// - Parameters:
+  ///   - response: as text, with the marks.
+  ///   - startsInThinking: whether the prompt ended inside of thinking.
   /// - Returns: nil if the thinking does not end, so that the response says nothing.
   package static func spokenPart(of response: String, startsInThinking: Bool) -> Substring? {
     let text = Array(response.utf8)

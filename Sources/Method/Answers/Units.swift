@@ -143,7 +143,7 @@ enum Units {
     cal calorie
     rad radian
     ° degree
-    % percent
+    % percent pct
     dollar buck
     cent penny pennies
     euro

@@ -20,7 +20,7 @@ package struct Command: Sendable {
   package let settings: [String]
   /// Names of those that it needs.
   package let needs: [String]
-  private let operand: String?
+  private let operands: [String]
   /// It begins or continues a run.
   let isOfRun: Bool
   private let isRole: Bool
@@ -30,13 +30,13 @@ package struct Command: Sendable {
 
   /// - Parameters:
   ///   - defaults: the values of settings that are not given, with a model of the user's and with the built-in one.
-  ///   - operand: the setting for arguments without a flag.
+  ///   - operands: the settings for arguments without a flag (SettingsParser.pairs).
   ///   - isOfRun: it begins or continues a run; a run that exists brings its own defaults.
   ///   - isRole: it is one process of a run. Its exit status tells the supervisor whether to start it again.
   ///   - problems: what is wrong with values that are valid one by one, if the group itself cannot know.
   package init<Group: SettingGroup>(
     name: String, summary: String, example: String, settings: [String], needs: [String] = [],
-    defaults: @escaping @Sendable (_ isBuiltIn: Bool) -> Group = { _ in Group() }, operand: String? = nil,
+    defaults: @escaping @Sendable (_ isBuiltIn: Bool) -> Group = { _ in Group() }, operands: [String] = [],
     isOfRun: Bool = false, isRole: Bool = false, problems: @escaping @Sendable (Group) -> [String] = { _ in [] },
     run: @escaping @Sendable (Group, CallSettings) throws -> Int32
   ) {
@@ -45,7 +45,7 @@ package struct Command: Sendable {
     self.example = example
     self.settings = settings + (settings.contains("json") ? [] : ["json"])
     self.needs = needs
-    self.operand = operand
+    self.operands = operands
     self.isOfRun = isOfRun
     self.isRole = isRole
     perform = { command, arguments, program in
@@ -108,7 +108,7 @@ package struct Command: Sendable {
     _ arguments: [String], _ defaults: (_ isBuiltIn: Bool) -> Group, _ problems: (Group) -> [String]
   ) throws -> (Group, CallSettings)? {
     var parser = SettingsParser(allowed: settings + ["help", "config"], defaults: Group())
-    let flags = parser.pairs(of: arguments, operand: operand)
+    let flags = parser.pairs(of: arguments, operands: operands)
     if flags.contains(where: { $0.name == "help" }) { return nil }
     let path = flags.last { $0.name == "config" }?.value ?? ""
     let file = path.isEmpty ? SettingsFile() : SettingsFile(reading: path)

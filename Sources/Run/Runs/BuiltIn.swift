@@ -78,7 +78,7 @@ package enum BuiltIn {
   }
 
   /// The directory for files that can be made again. Never one that several users share.
-  private static func cache() throws(CacheError) -> String {
+  static func cache() throws(CacheError) -> String {
     func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
     if let cache = variable("XDG_CACHE_HOME"), cache.hasPrefix("/") { return cache + "/ttrl" }
     // Without HOME, and with that of another user (sudo), the user database says where home is.
@@ -90,10 +90,11 @@ package enum BuiltIn {
 
   /// The directory of a model setting.
   ///
-  /// - Throws: if the built-in model cannot be unpacked.
+  /// - Throws: if the built-in model cannot be unpacked, or a GGUF file not imported.
   package static func resolve(model: String) throws -> String {
     if model == "builtin" { return try unpacked() }
-    return ThisProcess.absolute(model)
+    let path = ThisProcess.absolute(model)
+    return OtherInput.isGGUF(path) ? try ModelImport.cached(path) : path
   }
 
   /// The questions of a data setting.
@@ -119,7 +120,7 @@ package enum BuiltIn {
   }
 }
 
-/// Why there is no place for the built-in model.
+/// Why there is no place for the built-in model, or for a model that is imported.
 package enum CacheError: LastingError, Sendable, CustomStringConvertible {
   case noHome
   /// The reason, as text.
@@ -129,8 +130,8 @@ package enum CacheError: LastingError, Sendable, CustomStringConvertible {
     let remedy = "Set XDG_CACHE_HOME to a directory of your own"
     return switch self {
     case .noHome:
-      "cannot unpack the built-in model: HOME is not set, and \(User.name()) has no home directory. \(remedy)"
-    case .unusable(let reason): "cannot unpack the built-in model: \(reason). Or: \(remedy)"
+      "there is no directory for unpacked models: HOME is not set, and \(User.name()) has no home directory. \(remedy)"
+    case .unusable(let reason): "there is no directory for unpacked models: \(reason). Or: \(remedy)"
     }
   }
 }

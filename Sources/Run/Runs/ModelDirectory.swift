@@ -20,6 +20,8 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
   /// Two files, or two sets of files, can be meant.
   case ambiguous(path: String, found: String, remedy: String)
   case pointer(path: String, file: String)
+  /// Where a model is about to be written, there is something.
+  case occupied(path: String)
 
   package var description: String {
     switch self {
@@ -28,9 +30,12 @@ package enum ModelDirectoryError: LastingError, Sendable, CustomStringConvertibl
         + "config.json, model.safetensors and tokenizer.json"
     case .noWeights(let path):
       "cannot load a model from \(path): it has neither model.safetensors nor model.safetensors.index.json. "
-        + "Convert weights in other formats (.bin, .gguf) with save_pretrained(safe_serialization=True)"
+        + "Convert weights in other formats (.bin) with save_pretrained(safe_serialization=True)"
     case .other(let path, let problem), .unreadable(let path, let problem):
       "cannot load a model from \(path): \(problem)"
+    case .occupied(let path):
+      "cannot write a model to \(path): it is there already, and not an empty directory. Give a path that does "
+        + "not exist"
     case .ambiguous(let path, let found, let remedy):
       "cannot load a model from \(path): it has \(found). \(remedy)"
     case .pointer(let path, let file):

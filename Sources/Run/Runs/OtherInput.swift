@@ -1,9 +1,10 @@
 // OtherInput: what a path is that is not a model directory, and how to make it one. (OtherQuestions: question files.)
 //
-// People give what other tools take: the name of a model on the Hugging Face hub, a GGUF file, an adapter.
+// People give what other tools take: the name of a model on the Hugging Face hub, an adapter.
 // Here such input is recognised by its name or its first bytes, and answered with the command that converts it.
 
 import Base
+import GGUF
 import Platform
 
 enum OtherInput {
@@ -19,7 +20,9 @@ enum OtherInput {
     }
     guard let entries = try? Files.list(path).sorted() else { return modelFile(path) }
     if entries.contains("adapter_config.json") { return adapter(path) }
-    if let file = entries.first(where: { $0.lowercased().hasSuffix(".gguf") }) { return gguf("\(path)/\(file)") }
+    if let file = entries.first(where: { $0.lowercased().hasSuffix(".gguf") }) {
+      return "it has a GGUF file; give that one: --model \(path)/\(file)"
+    }
     if entries.contains("snapshots"), let snapshot = try? Files.list(path + "/snapshots").max() {
       return "it is a directory of the hub's cache. The model is in \(path)/snapshots/\(snapshot)"
     }
@@ -30,26 +33,15 @@ enum OtherInput {
   }
 
   private static func modelFile(_ path: String) -> String {
-    if isGGUF(path) { return gguf(path) }
     let directory = path.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-    return "it is a file. --model takes the directory that has config.json, model.safetensors and tokenizer.json: "
-      + "\(directory.isEmpty ? "/" : directory)"
+    return "it is a file. --model takes a GGUF file, or the directory that has config.json, model.safetensors and "
+      + "tokenizer.json: \(directory.isEmpty ? "/" : directory)"
   }
 
-  private static func isGGUF(_ path: String) -> Bool {
-    path.lowercased().hasSuffix(".gguf") || beginning(of: path).starts(with: Array("GGUF".utf8))
-  }
-
-  private static func gguf(_ path: String) -> String {
-    let name = lastPart(path)
-    let directory = path.dropLast(name.count + 1)
-    return """
-      \(path) is a GGUF file, which cannot be read. Use the model's original directory from the Hugging Face hub, or \
-      convert the file with transformers:
-        python3 -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; a = ('\(directory)',); \
-      k = {'gguf_file': '\(name)'}; M.from_pretrained(*a, **k).save_pretrained('my-model'); \
-      T.from_pretrained(*a, **k).save_pretrained('my-model')"
-      """
+  /// A file, by its name or its first bytes.
+  static func isGGUF(_ path: String) -> Bool {
+    guard !Files.isDirectory(path), (try? Files.exists(path)) == true else { return false }
+    return path.lowercased().hasSuffix(".gguf") || beginning(of: path).starts(with: GGUFFile.magic)
   }
 
   private static func adapter(_ path: String) -> String {

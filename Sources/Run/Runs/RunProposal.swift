@@ -1,8 +1,8 @@
 // RunProposal: settings with which a run takes an hour at most, for a run that would take longer.
 //
-// The paper's settings are for machines with GPUs. What is made smaller, and how far, is a table of halvings: first what
-// costs the most time and changes the method the least. Then as many steps as fit are taken. Pure: the time of a run is
-// an argument. Not here: memory (MemoryRemedy), the command line (ttrl).
+// The paper's settings are for machines with GPUs. What is made smaller, and how far, is a table of halvings: first
+// what costs the most time and changes the method the least. Then as many steps as fit are taken. Pure: the time of a
+// run is an argument. Not here: memory (MemoryRemedy), the command line (ttrl).
 
 import Records
 package import Settings
@@ -60,7 +60,12 @@ package struct RunProposal: Sendable {
     return true
   }
 
-  private static func evaluationSamples(least: UInt32) -> Halving { { half(&$0.evaluationSamples, least: least) } }
+  private static func evaluationSamples(least: UInt32) -> Halving {
+    { settings in
+      let samples = settings.evaluation == .full || settings.evaluateEvery > 0
+      return samples && half(&settings.evaluationSamples, least: least)
+    }
+  }
   private static func newTokens(least: Int32) -> Halving { { half(&$0.maxNewTokens, least: least) } }
   private static func steps(least: UInt32) -> Halving { { half(&$0.method.steps, least: least) } }
   private static func prompts(least: Int) -> Halving { { half(&$0.method.promptsPerStep, least: least) } }

@@ -1,8 +1,8 @@
 // StepTime: an estimate of how long a training step takes, before anything has run.
 //
 // Most of the time is multiply-adds, whose number follows from the model's shape and the settings, and bytes between
-// learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md). The rest is
-// work on every parameter: the optimizer, and making, storing and loading a version. The estimate helps to choose
+// learner ranks. Which share of a processor's multiply-adds the engine reaches was measured (docs/speed.md). The rest
+// is work on every parameter: the optimizer, and making, storing and loading a version. The estimate helps to choose
 // machines and settings: it is right within a factor of two, and too high if responses end early. Not here: how many
 // multiply-adds the processor can do (Ceilings), a whole run (RunTime), and the wait for the slowest worker.
 

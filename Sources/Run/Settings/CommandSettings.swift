@@ -109,6 +109,24 @@ package struct TokenizeSettings: SettingGroup {
   package init() {}
 }
 
+/// `import`.
+package struct ImportSettings: SettingGroup {
+  /// A .gguf file.
+  package var model = ""
+  /// The directory that is made.
+  package var out = ""
+  package var weights = Weights.exact
+
+  /// How the weights are stored.
+  package enum Weights: String, Sendable, CaseIterable {
+    /// The smallest type that has every value of the file.
+    case exact
+    case float32, bfloat16
+  }
+
+  package init() {}
+}
+
 /// `status`, `report`, `explain` and `diff`: commands that look at runs.
 package struct LookSettings: SettingGroup {
   /// Directories of runs, one per line.

@@ -45,8 +45,8 @@ extension RunSettings {
     let isWhitened = method.advantage == .reinforcePlusPlus
     if method.trainSamples == 1, !isWhitened {
       found.append(
-        "train-samples is 1, and advantage \(method.advantage.rawValue) compares the trained responses of a prompt with "
-          + "each other, so there would be no update; raise it to at least 2")
+        "train-samples is 1, and advantage \(method.advantage.rawValue) compares the trained responses of a prompt "
+          + "with each other, so there would be no update; raise it to at least 2")
     }
     if method.trainSamples == 1, isWhitened, method.promptsPerStep == 1, !method.hasKL(in: .reward) {
       found.append(

@@ -16,14 +16,16 @@ package enum SettingTable {
       "run", .text("DIR"), "the run's directory; if it has a run, the run continues",
       \OperationSettings.run, \LookSettings.run, \PretrainingSettings.run, \LoadSettings.run),
     Setting(
-      "model", .text("DIR"), "Hugging Face model directory, or builtin, the small model that comes with ttrl",
-      \RunSettings.model, \TokenizeSettings.model, \BenchmarkSettings.model, \BroadcastSettings.model),
+      "model", .text("DIR|FILE"),
+      "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
+      \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \BenchmarkSettings.model,
+      \BroadcastSettings.model),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
       "template", .text("NAME"),
-      "auto: the model's own; or plain, chatml, qwen2.5-math, llama3, text or file with {question}",
+      "auto: the model's own; plain, chatml, qwen2.5-math, llama3, or {question}",
       \RunSettings.template),
     Setting(
       "system", .textOrNone("TEXT"), "the system line of questions that have none; '' or none removes a template's own",
@@ -285,7 +287,12 @@ package enum SettingTable {
   ]
 
   private static let looking: [Setting] = [
-    Setting("out", .text("FILE"), "report: where the page of several runs is written", \LookSettings.out),
+    Setting(
+      "out", .text("FILE|DIR"), "import: the directory that is made; report: where the page of several runs is written",
+      \LookSettings.out, \ImportSettings.out),
+    Setting(
+      "weights", .choice, "import: the type of the weights; exact is the smallest that has every value of the file",
+      \ImportSettings.weights),
     Setting(
       "prompt", .text("ID|TEXT"),
       "explain: which prompt, by its id or its index, as '#12'; generate: a question",

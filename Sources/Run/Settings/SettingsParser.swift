@@ -42,9 +42,10 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
   ///
   /// - Parameters:
   ///   - arguments: as the shell gave them.
-  ///   - operand: the setting for arguments without a flag; each of them is one line of its value. Nil for none.
+  ///   - names: the settings for arguments without a flag. If it is one, each argument is one line of its value; if
+  ///     there are more, each takes one argument, in this order.
   package mutating func pairs(
-    of arguments: [String], operand: String? = nil
+    of arguments: [String], operands names: [String] = []
   ) -> [(name: String, value: String)] {
     var pairs: [(String, String)] = []
     var operands: [String] = []
@@ -52,7 +53,7 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
     while index < arguments.count {
       let argument = arguments[index]
       index += 1
-      if operand != nil, !argument.hasPrefix("-"), !argument.isEmpty {
+      if !names.isEmpty, !argument.hasPrefix("-"), !argument.isEmpty {
         operands.append(argument)
         continue
       }
@@ -78,8 +79,13 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
         problems.append("--\(parts[0]) needs a value: \(setting?.placeholder ?? "")")
       }
     }
-    if let operand, !operands.isEmpty { pairs.append((operand, operands.joined(separator: "\n"))) }
-    return pairs
+    guard names.count != 1 else {
+      return operands.isEmpty ? pairs : pairs + [(names[0], operands.joined(separator: "\n"))]
+    }
+    for extra in operands.dropFirst(names.count) {
+      problems.append("\"\(extra.excerpt)\" is one argument too many")
+    }
+    return pairs + zip(names, operands).map { ($0, $1) }
   }
 
   /// Adds what the caller found wrong, to be reported together with the rest.

@@ -7,6 +7,7 @@
 
 import Base
 import Bundles
+import GGUF
 import LanguageModel
 import Platform
 import Records
@@ -25,6 +26,7 @@ package enum Decoder: String, Sendable, CaseIterable {
   /// Rows of a ledger that another program wrote.
   case ledger
   case safetensors
+  case gguf
   case tokenizer
   /// config.json and generation_config.json.
   case configuration
@@ -43,6 +45,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     case .handshake: feedHandshake(bytes)
     case .ledger: LedgerBytes.shared.feed(bytes)
     case .safetensors: feedSafeTensors(bytes)
+    case .gguf: feedGGUF(bytes)
     case .tokenizer: feedTokenizer(bytes)
     case .configuration: feedConfiguration(bytes)
     case .questions: feedQuestions(bytes)
@@ -174,13 +177,30 @@ package enum Decoder: String, Sendable, CaseIterable {
     beginning.withUnsafeBytes { file in _ = try? SafeTensorsHeader(file) }
   }
 
-  /// A tokenizer that was accepted must encode and decode, whatever its tables are.
+  /// The weights of a model that was accepted must be those of its configuration, and its files must be readable.
+  private func feedGGUF(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { data in
+      guard let file = try? GGUFFile(data), let model = try? GGUFModel(file, data: data) else { return }
+      var count = 0
+      model.forEachPiece(in: data) { count += $0.count }
+      precondition(count == model.layout.count, "\(count) of \(model.layout.count) parameters")
+      _ = try? model.exactType(in: data)
+      feedTokenizer(model.tokenizer.bytes())
+      let config = model.configuration.configFile()
+      precondition((try? CheckpointConfiguration(config: config)) != nil, "a configuration cannot be read again")
+    }
+  }
+
+  /// A tokenizer that was accepted must encode and decode, whatever its tables are, also one token at a time.
   private func feedTokenizer(_ bytes: [UInt8]) {
     guard let tokenizer = try? Tokenizer(file: bytes) else { return }
-    for text in ["Hello, world 123\n", "é̈ \u{1F600}", "\\boxed{7}<|im_end|>"] {
-      _ = tokenizer.decode(tokenizer.encode(text), skipSpecial: false)
+    _ = try? tokenizer.tokensAround()
+    let texts = ["Hello, world 123\n", "é̈ \u{1F600}", "\\boxed{7}<|im_end|>", "▁We'LL  \n 数 <0xE2>"]
+    for ids in texts.map({ tokenizer.encode($0) }) + [[0, 1, 2, 3, 100, 200, 199, 5, -1, .max]] {
+      var decoder = StreamingDecoder(tokenizer, skipSpecial: true)
+      let pieces = ids.map { decoder.append($0) } + [decoder.finish()]
+      precondition(pieces.joined().isSameBytes(as: tokenizer.decode(ids, skipSpecial: true)), "\(ids)")
     }
-    _ = tokenizer.decode([0, 1, -1, .max], skipSpecial: true)
   }
 
   /// A zero byte separates the two files.

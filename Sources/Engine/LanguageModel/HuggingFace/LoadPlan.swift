@@ -92,8 +92,8 @@ extension WeightsError.Problem: CustomStringConvertible {
       "\(shard) has \(found) bytes; it had \(planned) when its header was read. Is another program writing to it?"
     case .notTied(let tensor, let other, let index, let found, let expected):
       "according to tie_word_embeddings, tensor \"\(tensor)\" is \"\(other)\", but at element \(index) they have "
-        + "\(found) and \(expected). Set tie_word_embeddings to false if the model has a head of its own, or remove the "
-        + "tensor"
+        + "\(found) and \(expected). Set tie_word_embeddings to false if the model has a head of its own, or remove "
+        + "the tensor"
     }
   }
 }
@@ -105,8 +105,8 @@ extension LoadPlan {
   ///   - layout: the model's tensors.
   ///   - shards: the headers of all files, in any order.
   ///   - index: if there is one, the files must agree with it.
-  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model. The
-  ///   tables of rotary frequencies that old checkpoints store are ignored.
+  /// - Throws: every tensor that is missing, has a wrong shape or type, is there twice, or is not part of the model.
+  ///   The tables of rotary frequencies that old checkpoints store are ignored.
   package init(
     _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
   ) throws(WeightsError) {

@@ -6,7 +6,7 @@
 // right gives tokens that the model never saw.
 
 /// A parsed regular expression.
-indirect enum Expression: Equatable {
+indirect enum Expression {
   case one(ScalarSet)
   case sequence([Expression])
   /// The first alternative that leads to a match wins.
@@ -29,7 +29,7 @@ indirect enum Expression: Equatable {
 }
 
 /// Why an expression is not supported.
-struct ExpressionRefusal: Error, Equatable {
+struct ExpressionRefusal: Error {
   /// Counted in characters, from 0.
   var place: Int
   var part: String
@@ -38,6 +38,8 @@ struct ExpressionRefusal: Error, Equatable {
 struct ExpressionParser {
   /// Groups within groups. Real expressions have two.
   private static let depthMax = 16
+  /// Characters and ranges of one set: each is compared with each character beyond ASCII. Real expressions have 32.
+  private static let rangesMax = 256
   /// The numbers in {n,m}. Real expressions have 3.
   private static let countMax = 64
 
@@ -203,7 +205,9 @@ extension ExpressionParser {
       }
       set.formUnion(item)
     }
-    guard position > first, take("]") else { throw refusal(position - start + 1, from: start) }
+    guard position > first, take("]"), set.ranges.count <= Self.rangesMax else {
+      throw refusal(position - start + 1, from: start)
+    }
     if ignoresCase, set.isNegated || set.kinds != 0 { throw refusal(position - start, from: start) }
     return try folded(set, from: start)
   }

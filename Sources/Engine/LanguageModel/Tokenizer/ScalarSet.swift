@@ -1,7 +1,7 @@
 // ScalarSet: a set of characters, as regular expressions write it: \p{L}, \s, [^\r\n0-9].
 //
-// Categories and white space are those of Unicode 16.0, the version of the `tokenizers` library. Characters that a later
-// version assigned count as unassigned, even if the Swift toolchain knows them.
+// Categories and white space are those of Unicode 16.0, the version of the `tokenizers` library. Characters that a
+// later version assigned count as unassigned, even if the Swift toolchain knows them.
 
 /// Every character has exactly one kind: its general category, or "white space among the controls".
 enum ScalarKind {
@@ -40,6 +40,9 @@ enum ScalarKind {
   private static let firstKinds: [UInt8] = (0..<UInt32(0x10000)).map { Unicode.Scalar($0).map(classify) ?? 27 }
 
   private static func classify(_ scalar: Unicode.Scalar) -> UInt8 {
+    // Half of plane 0 needs no look-up: ideographs and Korean syllables.
+    if case 0x4E00...0x9FFF = scalar.value { return 4 }
+    if case 0xAC00...0xD7A3 = scalar.value { return 4 }
     let properties = scalar.properties
     if properties.generalCategory == .control { return properties.isWhitespace ? spaceControl : 25 }
     guard let age = properties.age, age.major <= version else { return unassigned }
@@ -84,7 +87,7 @@ enum ScalarKind {
 }
 
 /// A set of characters.
-struct ScalarSet: Hashable, Sendable {
+struct ScalarSet: Equatable, Sendable {
   /// A bit for each kind that is in the set as a whole.
   var kinds: UInt32 = 0
   /// Characters that are in the set whatever their kind is.

@@ -11,17 +11,21 @@
 import Base
 
 /// A compiled regular expression. It never matches the empty text.
-struct SplitExpression: Sendable, Equatable {
-  /// Sets of one expression: one bit each, besides bit 63.
+struct SplitExpression: Sendable {
+  /// Sets of one expression: one bit each, besides bit 63. Real expressions have 20.
   static let setsMax = 63
+  /// Forks: one bit each.
+  static let forksMax = 64
+  /// The time of a search is proportional to them. Real expressions have 100.
   static let instructionsMax = 1024
   private static let always: UInt64 = 1 << 63
 
-  struct Instruction: Equatable {
+  struct Instruction {
     enum Kind {
       /// A character of the set, then `next`.
       case one
-      /// As many characters of the set as possible, at least `min` and at most `max`, then `next`. Never gives one back.
+      /// As many characters of the set as possible, at least `min` and at most `max`, then `next`. Never gives one
+      /// back.
       case run
       /// `next`, and if that fails, `other`.
       case fork
@@ -57,7 +61,9 @@ struct SplitExpression: Sendable, Equatable {
     // Oniguruma would also report matches of no length.
     guard !expression.canBeEmpty else { throw whole }
     let match = add(Instruction(kind: .match))
-    guard let start = compile(expression, then: match), sets.count <= Self.setsMax, forkCount <= 64 else { throw whole }
+    guard let start = compile(expression, then: match), sets.count <= Self.setsMax, forkCount <= Self.forksMax else {
+      throw whole
+    }
     self.start = start
     findFirsts()
     startFirst = first(start)
@@ -77,8 +83,7 @@ struct SplitExpression: Sendable, Equatable {
       sets.indices.reduce(Self.always) { contains(sets[$1]) ? $0 | 1 << UInt64($1) : $0 }
     }
     asciiMasks = (0..<0x80).map { value in mask { $0.contains(value, kind: ScalarKind.of(value)) } }
-    kindMasks = (0..<UInt8(ScalarKind.count)).map { kind in mask { ($0.kinds >> UInt32(kind) & 1 == 1) != $0.isNegated }
-    }
+    kindMasks = (0..<UInt32(ScalarKind.count)).map { kind in mask { ($0.kinds >> kind & 1 == 1) != $0.isNegated } }
   }
 
   func mask(of value: UInt32) -> UInt64 {
@@ -170,8 +175,8 @@ extension SplitExpression {
   }
 
   private mutating func addFork(_ kind: Instruction.Kind, else other: Int) -> Int {
-    // More than 64 forks are refused in the end.
-    let slot: UInt64 = 1 << UInt64(forkCount % 64)
+    // More forks than `forksMax` are refused in the end.
+    let slot: UInt64 = 1 << UInt64(forkCount % Self.forksMax)
     forkCount += 1
     return add(Instruction(kind: kind, other: other, slot: slot))
   }

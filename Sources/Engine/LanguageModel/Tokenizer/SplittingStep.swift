@@ -30,13 +30,13 @@ struct TextPieces {
 }
 
 /// One step of splitting text.
-enum SplittingStep: Sendable, Equatable {
+enum SplittingStep: Sendable {
   case split(Pattern, Behavior, isInverted: Bool)
   /// A piece that does not begin with a space gets one.
   case spaceInFront
   case metaspace(Metaspace)
 
-  enum Pattern: Sendable, Equatable {
+  enum Pattern: Sendable {
     case expression(SplitExpression)
     /// Not empty.
     case text([UInt8])
@@ -55,7 +55,7 @@ enum SplittingStep: Sendable, Equatable {
   }
 
   /// SentencePiece's way to write spaces.
-  struct Metaspace: Sendable, Equatable {
+  struct Metaspace: Sendable {
     enum Scheme: String, CaseIterable, Sendable { case always, first, never }
 
     /// The character that stands for a space.

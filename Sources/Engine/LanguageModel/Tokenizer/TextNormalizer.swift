@@ -3,8 +3,8 @@
 // Byte-level tokenizers compose characters (NFC), or do nothing. Tokenizers made from SentencePiece write a space as
 // "▁" and put one in front of the text.
 
-struct TextNormalizer: Sendable, Equatable {
-  enum Step: Sendable, Equatable {
+struct TextNormalizer: Sendable {
+  enum Step: Sendable {
     case compose
     /// Text that is not empty gets these bytes in front.
     case prepend([UInt8])
@@ -25,7 +25,7 @@ struct TextNormalizer: Sendable, Equatable {
 }
 
 /// Puts `content` in the place of each `pattern`.
-struct Replacement: Sendable, Equatable {
+struct Replacement: Sendable {
   /// Not empty.
   var pattern: [UInt8]
   var content: [UInt8]

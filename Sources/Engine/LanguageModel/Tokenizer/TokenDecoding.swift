@@ -5,22 +5,17 @@
 // So such a run is known only when it ends. Then "▁" becomes a space, and the first space of the text is dropped.
 
 /// How a tokenizer's decoder turns tokens into text.
-enum TokenDecoding: Sendable, Equatable {
+enum TokenDecoding: Sendable {
   case byteLevel
   case characters(CharacterDecoding)
 }
 
-struct CharacterDecoding: Sendable, Equatable {
+struct CharacterDecoding: Sendable {
   /// Applied to each token, in this order.
   var replacements: [Replacement] = []
   var hasByteFallback = false
   /// As many of these characters are dropped at the beginning of the text.
   var strip: (character: [UInt8], count: Int)?
-
-  static func == (one: Self, other: Self) -> Bool {
-    one.replacements == other.replacements && one.hasByteFallback == other.hasByteFallback
-      && one.strip?.character == other.strip?.character && one.strip?.count == other.strip?.count
-  }
 }
 
 /// What one token adds to a text.

@@ -1,4 +1,5 @@
-// Tokenizer: text to token ids and back. It is byte-pair encoding, with exactly the results of the `tokenizers` library.
+// Tokenizer: text to token ids and back. It is byte-pair encoding, with exactly the results of the `tokenizers`
+// library.
 //
 // A model understands only text that is cut as in its training, so "almost the same tokens" is a defect. The steps:
 //

@@ -33,6 +33,8 @@ extension Tokenizer {
   }
 
   init(_ json: JSON) throws(TokenizerError) {
+    // First of all: files of another kind differ in everything else too.
+    try Self.requireBytePairs(json["model"])
     let normalizer = try Self.normalizer(json["normalizer"])
     let (splitting, isByteLevel) = try Self.splitting(json["pre_tokenizer"], normalizer)
     let decoding = try Self.decoding(json["decoder"], isByteLevel: isByteLevel)
@@ -48,13 +50,17 @@ extension Tokenizer {
 // MARK: - The model
 
 extension Tokenizer {
-  private static func model(of json: JSON, isByteLevel: Bool) throws(TokenizerError) -> BytePairModel {
-    guard let model = json["model"], model.members != nil else {
-      throw .malformed(path: "model", found: summary(json["model"]), expected: "an object")
+  private static func requireBytePairs(_ model: JSON?) throws(TokenizerError) {
+    guard let model, model.members != nil else {
+      throw .malformed(path: "model", found: summary(model), expected: "an object")
     }
     if let type = model["type"], type != "BPE" {
       throw .unsupported(path: "model.type", found: type.summary, supported: "BPE")
     }
+  }
+
+  private static func model(of json: JSON, isByteLevel: Bool) throws(TokenizerError) -> BytePairModel {
+    guard let model = json["model"] else { throw .malformed(path: "model", found: "missing", expected: "an object") }
     // Each of these would change the tokens if it were on.
     for key in ["dropout", "continuing_subword_prefix", "end_of_word_suffix"] {
       guard let value = model[key], !value.isNull, value != "", value != false, value.double != 0 else { continue }
