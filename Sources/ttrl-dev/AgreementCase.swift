@@ -75,7 +75,7 @@ struct AgreementCase {
 
   private static func configuration(_ random: inout RandomSequence, positions: Int) -> ModelConfiguration {
     func pick(_ values: [Int]) -> Int { values[random.index(below: values.count)] }
-    let family = [ModelConfiguration.Family.qwen2, .llama, .qwen3, .mistral][random.index(below: 4)]
+    let family = ModelConfiguration.Family.allCases[random.index(below: ModelConfiguration.Family.allCases.count)]
     let groups = pick([1, 2])
     let heads = groups * pick([1, 2, 3])
     let dimension = pick([6, 8, 16, 24, 64])
@@ -85,13 +85,24 @@ struct AgreementCase {
       ? RotaryScaling.yarn(YaRNScaling(factor: 4, originalMaxPositions: original))
       : .llama3(
         Llama3Scaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: original))
-    return ModelConfiguration(
+    var configuration = ModelConfiguration(
       family: family, vocabularySize: 17 + random.index(below: 180), hiddenSize: pick([20, 32, 48, 96]),
       feedForwardSize: pick([33, 48, 160]), layerCount: 1 + random.index(below: 3), headCount: heads,
       keyValueHeadCount: groups, headDimension: dimension, ropeTheta: 1000,
       ropeScaling: family == .llama ? scaling : nil, maxPositions: positions,
       hasTiedEmbeddings: random.index(below: 2) == 0, hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3)
+      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
+    guard family == .qwen35 else { return configuration }
+    let keyHeads = pick([1, 2, 3])
+    configuration.deltaHeads = DeltaHeads(
+      key: keyHeads, value: keyHeads * pick([1, 2]), keyDimension: pick([5, 16, 40]),
+      valueDimension: pick([6, 16, 70]))
+    configuration.rotatedDimension = 2 * pick([1, 2, 3])
+    configuration.hasOutputGates = true
+    configuration.hasZeroCentredNorms = true
+    configuration.layerKinds = configuration.layerKinds.map { _ in random.index(below: 3) == 0 ? .attention : .deltaRule
+    }
+    return configuration
   }
 
   /// Samples and scores in several ways and compares.

@@ -35,6 +35,7 @@ struct LoadedModel: Sendable {
       remedy: isEnough ? "With --dtype bfloat16 it fits." : "Use a machine with more memory, or a smaller model.")
     keyValueBytesMax = RunMemory.keyValueBytesMax(besides: loading)
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
+    if let note = Command.unusedNote(try directory.unusedParts()) { Command.complain(note) }
     threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)
   }
 
@@ -53,6 +54,11 @@ struct LoadedModel: Sendable {
 }
 
 extension Command {
+  /// One line about the parts of a model's files that are not used; nil if all are used.
+  static func unusedNote(_ parts: [UnusedPart]) -> String? {
+    parts.isEmpty ? nil : "not used of the model: " + parts.map(\.description).joined(separator: ", ")
+  }
+
   // MARK: generate
 
   @Sendable static func generate(_ settings: GenerationSettings, _ call: CallSettings) throws -> Int32 {

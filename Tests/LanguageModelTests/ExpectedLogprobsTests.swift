@@ -9,20 +9,34 @@ import Records
 import Tensors
 import Testing
 
-@Suite(.enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: checkpoints that transformers wrote"))
-struct `What transformers computes` {
-  @Test(arguments: [
-    ("qwen2-tied", ["model.safetensors"]),
-    ("qwen2-untied-sharded-bf16", (1...3).map { "model-0000\($0)-of-00003.safetensors" }),
-    ("llama3-rope-scaled", ["model.safetensors"]), ("qwen3-qknorm", ["model.safetensors"]),
-  ])
+@Suite struct `What transformers computes` {
+  @Test(
+    .enabled(if: TestFiles.hasShared, "needs TTRL_SHARED: checkpoints that transformers wrote"),
+    arguments: [
+      ("qwen2-tied", ["model.safetensors"]),
+      ("qwen2-untied-sharded-bf16", (1...3).map { "model-0000\($0)-of-00003.safetensors" }),
+      ("llama3-rope-scaled", ["model.safetensors"]), ("qwen3-qknorm", ["model.safetensors"]),
+    ])
   func `with a checkpoint is what the engine computes`(_ name: String, _ files: [String]) throws {
-    func read(_ file: String) throws -> [UInt8] { try TestFiles.shared("models/\(name)/\(file)") }
+    _ = try compare(name, files) { try TestFiles.shared("models/\(name)/\($0)") }
+  }
+
+  @Test func `with the text part of a Qwen3.5 that sees pictures is what the engine computes`() throws {
+    let plan = try compare("qwen3_5", ["model.safetensors"]) { try TestFiles.fixture("transformers/qwen3_5/\($0)") }
+    #expect(plan.unused.map(\.name) == ["the vision part", "the multi-token prediction head"])
+    #expect(plan.unused.map(\.tensors) == [21, 1])
+  }
+
+  /// - Returns: the plan of the loaded weights.
+  private func compare(
+    _ name: String, _ files: [String], _ read: (_ file: String) throws -> [UInt8]
+  ) throws -> LoadPlan {
     let configuration = try CheckpointConfiguration(config: read("config.json")).model
     let plan = TransformerPlan(configuration, type: .float32)
     let bytes = try files.map(read)
     let shards = try zip(files, bytes).map { ($0, try SafeTensorsHeader($1, fileBytes: $1.count)) }
-    let parameters = Floats(try LoadPlan(plan.layout, shards: shards).load(bytes))
+    let loading = try LoadPlan(plan.layout, shards: shards)
+    let parameters = Floats(try loading.load(bytes))
     let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
     let engine = Backpropagation(plan)
     var largest = 0.0
@@ -42,5 +56,6 @@ struct `What transformers computes` {
     }
     print("\(name): the largest difference of a log-probability is \(largest)")
     #expect(largest < 1e-4)
+    return loading
   }
 }

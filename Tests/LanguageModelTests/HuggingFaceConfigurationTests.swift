@@ -194,7 +194,9 @@ import Testing
   }
 
   @Test func `the refusal of an unknown architecture names the known ones`() {
-    let known = ["Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"]
+    let known = [
+      "Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Qwen3_5ForCausalLM",
+    ]
     let found = "Gemma2ForCausalLM"
     #expect(
       Self.problems([("architectures", [.string(found)])]) == [.unknownArchitecture(found: found, known: known)])
@@ -299,11 +301,19 @@ import Testing
   }
 
   private func expectSameAfterWriting(_ family: ModelConfiguration.Family, _ scaling: RotaryScaling?) throws {
-    let model = ModelConfiguration(
+    var model = ModelConfiguration(
       family: family, vocabularySize: 1000, hiddenSize: 96, feedForwardSize: 100, layerCount: 2, headCount: 6,
       keyValueHeadCount: 3, headDimension: 20, normEpsilon: 1e-5, ropeTheta: 123456.7,
       ropeScaling: scaling, maxPositions: 77, hasTiedEmbeddings: family == .qwen3, hasAttentionBias: family == .qwen2,
       hasQueryKeyNorm: family == .qwen3)
+    if family == .qwen35 {
+      model.hasQueryKeyNorm = true
+      model.rotatedDimension = 6
+      model.hasOutputGates = true
+      model.hasZeroCentredNorms = true
+      model.layerKinds = [.deltaRule, .attention]
+      model.deltaHeads = DeltaHeads(key: 3, value: 6, keyDimension: 10, valueDimension: 12)
+    }
     for stops: [Int32] in [[], [3], [4, 3]] {
       let written = CheckpointConfiguration(model: model, bosToken: 1, eosTokens: stops, weightType: .bfloat16)
       let file = written.configFile()

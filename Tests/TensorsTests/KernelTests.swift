@@ -90,12 +90,15 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     #expect(sums.row(9).array == [54, 56, 58] && sums.row(4).array == [12, 13, 14] && sums.row(1).array == [0, 0, 0])
   }
 
-  @Test(arguments: [Heads(query: 4, keyValue: 2, dimension: 32), Heads(query: 3, keyValue: 3, dimension: 24)])
-  func `attention over pages is softmax attention over the rotated keys`(_ heads: Heads) {
+  @Test(arguments: [
+    (Heads(query: 4, keyValue: 2, dimension: 32), 32), (Heads(query: 3, keyValue: 3, dimension: 24), 24),
+    (Heads(query: 4, keyValue: 2, dimension: 24, hasGates: true), 6),
+  ])
+  func `attention over pages is softmax attention over the rotated keys`(_ heads: Heads, _ rotated: Int) {
     var random = choices(4)
     let count = 70
     let d = heads.dimension
-    let rotary = RotaryTable(positions: count, dimension: d, theta: 100, scaling: nil)
+    let rotary = RotaryTable(positions: count, dimension: rotated, theta: 100, scaling: nil)
     let pages = KeyValuePages(heads: heads, layers: 1)
     let rows = RowList(pages, capacity: 1)
     let table = PageTable(pages, positions: count)
@@ -111,16 +114,19 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
 
     func part(_ position: Int, _ start: Int) -> [Double] { doubles(raw.row(position)[start..<start + d].array) }
     func turned(_ position: Int, _ start: Int) -> [Double] {
-      Reference.rotate(
-        part(position, start), cosines: doubles(rotary.cosines.row(position).array),
+      let head = part(position, start)
+      let first = Reference.rotate(
+        Array(head[..<rotated]), cosines: doubles(rotary.cosines.row(position).array),
         sines: doubles(rotary.sines.row(position).array))
+      return first + head[rotated...]
     }
     for position in [0, 15, 16, 69] {
       for head in 0..<heads.query {
         let group = head / (heads.query / heads.keyValue)
-        let keyAt = (heads.query + group) * d
+        let keyAt = heads.width - 2 * heads.keyWidth + group * d
+        let queryAt = head * (heads.hasGates ? 2 * d : d)
         let expected = Reference.attention(
-          query: turned(position, head * d).map { $0 / Double(d).squareRoot() },
+          query: turned(position, queryAt).map { $0 / Double(d).squareRoot() },
           keys: (0...position).map { turned($0, keyAt) },
           values: (0...position).map { part($0, keyAt + heads.keyWidth) })
         let start = position * heads.queryWidth + head * d

@@ -7,10 +7,15 @@
 
 INLINE int64_t padded(int64_t dimension) { return (dimension + 15) & ~(int64_t)15; }
 INLINE int64_t page_head_floats(ttrl_heads h) { return 16 * (h.dimension + padded(h.dimension)); }
-INLINE int64_t qkv_width(ttrl_heads h) { return (int64_t)(h.heads + 2 * h.groups) * h.dimension; }
+// A row q|k|v. With output gates, each query is followed by its gate: q₀|g₀|q₁|g₁|…|k|v.
+INLINE int64_t query_stride(ttrl_heads h) { return h.has_gates ? 2 * (int64_t)h.dimension : h.dimension; }
+INLINE int64_t first_key(ttrl_heads h) { return h.heads * query_stride(h); }
+INLINE int64_t qkv_width(ttrl_heads h) { return first_key(h) + 2 * (int64_t)h.groups * h.dimension; }
 
-// (x1, x2) becomes (x1·c - x2·s, x2·c + x1·s) for the two halves of a head; `direction` -1 rotates back.
-INLINE void rotate(float *x, const float *cosines, const float *sines, int64_t half, float direction, float scale) {
+// (x1, x2) becomes (x1·c - x2·s, x2·c + x1·s) for the two halves of a head's first 2·half dimensions; `direction` -1
+// rotates back. All dimensions are scaled.
+INLINE void rotate(float *x, const float *cosines, const float *sines, int64_t half, float direction, float scale,
+                   int64_t dimension) {
   for (int64_t i = 0; i < half; i += 16) {
     int64_t count = half - i;
     v16 c = load_first(cosines + i, count), s = load_first(sines + i, count) * direction;
@@ -18,6 +23,8 @@ INLINE void rotate(float *x, const float *cosines, const float *sines, int64_t h
     store_first(x + i, multiply_add(-b, s, a * c) * scale, count);
     store_first(x + half + i, multiply_add(a, s, b * c) * scale, count);
   }
+  for (int64_t i = 2 * half; i < dimension; i += 16)
+    store_first(x + i, load_first(x + i, dimension - i) * scale, dimension - i);
 }
 
 INLINE void norm_head(float *x, const float *weight, float epsilon, int64_t dimension) {
@@ -30,22 +37,22 @@ INLINE void norm_head(float *x, const float *weight, float epsilon, int64_t dime
 
 static void finish_qkv_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *rows, int64_t row_count, float *qkv,
                               int64_t layer_offset) {
-  const int64_t width = qkv_width(h), dimension = h.dimension, half = dimension / 2, stride = padded(dimension);
+  const int64_t width = qkv_width(h), dimension = h.dimension, half = f.rotated / 2, stride = padded(dimension);
   for (int64_t row = 0; row < row_count; ++row, qkv += width) {
     if (f.bias) add_kernel(f.bias, qkv, width);
     const int64_t position = rows[row].position, lane = position & 15;
     const float *cosines = f.cosines + position * half, *sines = f.sines + position * half;
     for (int64_t head = 0; head < h.heads; ++head) {
-      float *query = qkv + head * dimension;
+      float *query = qkv + head * query_stride(h);
       if (f.query_norm) norm_head(query, f.query_norm, f.norm_epsilon, dimension);
-      rotate(query, cosines, sines, half, 1, f.query_scale);
+      rotate(query, cosines, sines, half, 1, f.query_scale, dimension);
     }
     float *page = rows[row].pages[position >> 4] + layer_offset;
     for (int64_t group = 0; group < h.groups; ++group, page += page_head_floats(h)) {
-      float *key = qkv + (h.heads + group) * dimension;
+      float *key = qkv + first_key(h) + group * dimension;
       const float *value = key + h.groups * dimension;
       if (f.key_norm) norm_head(key, f.key_norm, f.norm_epsilon, dimension);
-      rotate(key, cosines, sines, half, 1, 1);
+      rotate(key, cosines, sines, half, 1, 1, dimension);
       for (int64_t d = 0; d < dimension; ++d) page[d * 16 + lane] = key[d];
       memcpy(page + dimension * 16 + lane * stride, value, (size_t)dimension * sizeof(float));
     }
@@ -54,14 +61,15 @@ static void finish_qkv_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *r
 
 static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *rows, int64_t row_count,
                                        const float *raw_qkv, float *dqkv, float *dquery_norm, float *dkey_norm) {
-  const int64_t width = qkv_width(h), dimension = h.dimension, half = dimension / 2;
+  const int64_t width = qkv_width(h), dimension = h.dimension, half = f.rotated / 2;
   for (int64_t row = 0; row < row_count; ++row) {
     const int64_t position = rows[row].position;
     const float *cosines = f.cosines + position * half, *sines = f.sines + position * half;
     for (int64_t head = 0; head < h.heads + h.groups; ++head) {
-      const int64_t at = row * width + head * dimension;
       const bool is_query = head < h.heads;
-      rotate(dqkv + at, cosines, sines, half, -1, is_query ? f.query_scale : 1);
+      const int64_t at =
+          row * width + (is_query ? head * query_stride(h) : first_key(h) + (head - h.heads) * dimension);
+      rotate(dqkv + at, cosines, sines, half, -1, is_query ? f.query_scale : 1, dimension);
       const float *norm = is_query ? f.query_norm : f.key_norm;
       if (!norm || !raw_qkv) continue;
       // The weights' gradient first, because dx then overwrites dy.
@@ -232,7 +240,7 @@ INLINE void attend(ttrl_heads h, row_run run, int64_t head, int64_t width, const
   for (int64_t row = 0; row < run.count; ++row)
     if (key_count(run.rows[row]) > keys_max) keys_max = key_count(run.rows[row]);
   for (int64_t i = 0; i < b.count; ++i) {
-    b.query[i] = qkv + i / width * qkv_width(h) + (head + i % width) * dimension;
+    b.query[i] = qkv + i / width * qkv_width(h) + (head + i % width) * query_stride(h);
     b.weights[i] = scratch + i * ((keys_max + 15) & ~(int64_t)15);
   }
   score_span(&b, 0, b.count, run.rows[0].pages, 0, run.shared, dimension);
@@ -438,7 +446,7 @@ static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, int64_
   memset(s.keys, 0, row_bytes);  // lanes beyond D and rows beyond the last key stay zero
   memset(s.values, 0, row_bytes);
   for (int64_t group = first_group; group < last_group; ++group) {
-    const int64_t key_at = (h.heads + group) * dimension, value_at = key_at + h.groups * dimension;
+    const int64_t key_at = first_key(h) + group * dimension, value_at = key_at + h.groups * dimension;
     memset(s.dkeys, 0, row_bytes);
     memset(s.dvalues, 0, row_bytes);
     for (int64_t j = 0; j < keys; ++j) {
@@ -454,10 +462,10 @@ static void attention_backward_kernel(ttrl_heads h, ttrl_segment segment, int64_
         backward_query query[QUERIES_AT_A_TIME];
         for (int q = 0; q < queries; ++q) {
           const int64_t row = segment.start + i + q;
-          query[q] = (backward_query){.query = qkv + row * width + head * dimension,
+          query[q] = (backward_query){.query = qkv + row * width + head * query_stride(h),
                                       .dout = dout + (row * h.heads + head) * dimension,
                                       .statistics = statistics + (row * h.heads + head) * 2,
-                                      .dquery = dqkv + row * width + head * dimension};
+                                      .dquery = dqkv + row * width + head * query_stride(h)};
         }
         if (queries == 2)
           attend_backward(2, &s, query, dimension, segment.prefix_count + i + 1);

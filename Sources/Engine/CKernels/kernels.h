@@ -8,6 +8,7 @@
 #include "elementwise.h"
 #include "multiply.h"
 #include "attention.h"
+#include "delta.h"
 #include "distribution.h"
 #include "optimizer.h"
 
@@ -20,8 +21,10 @@
    .rms_norm_weight_backward = rms_norm_weight_backward_kernel, .swiglu = swiglu_kernel,                             \
    .swiglu_backward = swiglu_backward_kernel, .finish_qkv = finish_qkv_kernel,                                        \
    .finish_qkv_backward = finish_qkv_backward_kernel, .attention = attention_kernel,                                  \
-   .attention_backward = attention_backward_kernel, .distribution = distribution_kernel, .sample = sample_kernel,     \
-   .largest = largest_kernel, .scaled_probabilities = scaled_probabilities_kernel,                                    \
+   .attention_backward = attention_backward_kernel, .delta_rule = delta_rule_kernel,                                  \
+   .delta_rule_backward = delta_rule_backward_kernel, .gate = gate_kernel, .gate_backward = gate_backward_kernel,     \
+   .distribution = distribution_kernel, .sample = sample_kernel, .largest = largest_kernel,                           \
+   .scaled_probabilities = scaled_probabilities_kernel,                                    \
    .entropy_gradient = entropy_gradient_kernel,                                                                       \
    .accumulate_fixed = accumulate_fixed_kernel, .from_fixed = from_fixed_kernel,                                      \
    .round_fixed = round_fixed_kernel, .sum_of_squares = sum_of_squares_kernel, .adamw = adamw_kernel}

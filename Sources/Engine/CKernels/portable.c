@@ -21,6 +21,23 @@ int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys) {
   return tile_positions(keys) * floats + (6 + 2 * QUERIES_AT_A_TIME) * SKEW;
 }
 
+int64_t ttrl_delta_state(ttrl_delta_heads heads) {
+  return heads.key_heads * delta_head_floats(delta_head_of(heads, 0));
+}
+
+int64_t ttrl_delta_scratch(ttrl_delta_heads heads) {
+  const delta_head d = delta_head_of(heads, 0);
+  return TTRL_DELTA_STEPS * (d.stride + 2 * d.ratio);
+}
+
+int64_t ttrl_delta_backward_scratch(ttrl_delta_heads heads, int64_t rows) {
+  const delta_head d = delta_head_of(heads, 0);
+  const int64_t block = d.key * DELTA_COLUMNS, arrays = 14;
+  return 2 * rows * d.stride + DELTA_STEPS * d.stride + 4 * rows * d.ratio + (TAPS - 1) * d.stride +
+         (delta_kept(rows) + DELTA_STEPS + 2) * block + DELTA_STEPS * DELTA_COLUMNS +
+         2 * d.ratio * delta_matrix_floats(d) + arrays * SKEW;
+}
+
 // From this size on, memory comes directly from the operating system: already zero, and in large pages if possible.
 static const size_t large = (size_t)4 << 20;
 

@@ -4,6 +4,7 @@
 // everything else. Not here: how long they take (Benchmarks).
 
 package import LanguageModel
+import Tensors
 
 /// A matrix product of a model: [rows, inner] by [inner, columns].
 package struct MatrixShape: Sendable, Equatable {
@@ -25,14 +26,25 @@ package struct MatrixShape: Sendable, Equatable {
 
   /// The products of a model's forward pass.
   package static func all(of c: ModelConfiguration) -> [MatrixShape] {
-    let queryWidth = c.headCount * c.headDimension
-    let width = queryWidth + 2 * c.keyValueHeadCount * c.headDimension
-    func layer(_ name: String, _ inner: Int, _ columns: Int) -> MatrixShape {
-      MatrixShape(name: name, inner: inner, columns: columns, uses: c.layerCount, isHead: false)
+    let heads = c.heads
+    let attention = c.layerKinds.count { $0 == .attention }
+    func layer(_ name: String, _ inner: Int, _ columns: Int, uses: Int) -> MatrixShape {
+      MatrixShape(name: name, inner: inner, columns: columns, uses: uses, isHead: false)
     }
-    return [
-      layer("q|k|v", c.hiddenSize, width), layer("attention output", queryWidth, c.hiddenSize),
-      layer("gate|up", c.hiddenSize, 2 * c.feedForwardSize), layer("down", c.feedForwardSize, c.hiddenSize),
+    var shapes = [
+      layer("q|k|v", c.hiddenSize, heads.width, uses: attention),
+      layer("attention output", heads.queryWidth, c.hiddenSize, uses: attention),
+    ]
+    if let delta = c.deltaHeads {
+      let uses = c.layerCount - attention
+      shapes += [
+        layer("q|k|v|z|b|a", c.hiddenSize, delta.width, uses: uses),
+        layer("linear attention output", delta.valueWidth, c.hiddenSize, uses: uses),
+      ]
+    }
+    return shapes + [
+      layer("gate|up", c.hiddenSize, 2 * c.feedForwardSize, uses: c.layerCount),
+      layer("down", c.feedForwardSize, c.hiddenSize, uses: c.layerCount),
       MatrixShape(name: "head", inner: c.hiddenSize, columns: c.vocabularySize, uses: 1, isHead: true),
     ]
   }

@@ -3,6 +3,7 @@
 // `dx` is the gradient of the residual stream. Each block reads it as the gradient of its output and adds the gradient
 // of its input. Linear layers y = x·Wᵀ give dW += dyᵀ·x and dx = dy·W, in chunks of a fixed number of rows. Factors
 // have the model's type, sums are float32. Letters as in CKernels.h.
+// Not here: layers of linear attention (DeltaRuleBackward.swift).
 
 import Base
 import Tensors
@@ -20,22 +21,28 @@ final class BackwardScratch {
   let headNormed: Operand
   let logits: Matrix  // [headRows, V]
   let dlogits: Operand
+  /// The gradient of a mixer's output before it is projected, where gates follow the mixer.
+  let dgated: Matrix  // [chunk, widest]
   var dx: Matrix  // [rows, C]
-  var dqkv: Matrix  // [rows, W]
-  var dattention: Matrix  // [rows, H·D]
-  /// One number per row of a chunk, for the norms.
+  /// The gradient of a mixer's projections: q|k|v, or those of linear attention.
+  private var dprojected: Matrix  // [rows, widest]
+  /// The gradient of a mixer's result.
+  private var dmixed: Matrix  // [rows, widest]
+  /// One number per norm of a chunk.
   let inverses: Floats
-  /// By thread: scratch for `attentionBackward`.
-  var attention: [Floats] = []
+  /// By thread: scratch for the mixers' backward passes.
+  var mixer: [Floats] = []
 
   init(_ plan: TransformerPlan) {
     let c = plan.configuration
     let chunk = Backpropagation.chunkRows
-    inverses = Floats(count: chunk)
-    dy = Operand(rows: chunk, columns: max(plan.heads.width, c.hiddenSize), type: plan.type)
+    inverses = Floats(count: chunk * max(1, c.deltaHeads?.value ?? 0))
+    dy = Operand(rows: chunk, columns: max(c.projectedWidthMax, c.hiddenSize), type: plan.type)
     dactivated = Matrix(rows: chunk, columns: c.feedForwardSize)
     dgateUp = Operand(rows: chunk, columns: 2 * c.feedForwardSize, type: plan.type)
     dnormed = Matrix(rows: chunk, columns: max(c.hiddenSize, plan.heads.queryWidth))
+    let isGated = plan.heads.hasGates || c.deltaHeads != nil
+    dgated = Matrix(rows: isGated ? chunk : 0, columns: c.mixedWidthMax)
     headRows = chunk
     headInput = Matrix(rows: headRows, columns: c.hiddenSize)
     headInputGradient = Matrix(rows: headRows, columns: c.hiddenSize)
@@ -46,20 +53,24 @@ final class BackwardScratch {
     case .bfloat16: dlogits = Operand(rows: headRows, columns: c.vocabularySize, type: .bfloat16)
     }
     dx = Matrix(rows: 0, columns: c.hiddenSize)
-    dqkv = Matrix(rows: 0, columns: plan.heads.width)
-    dattention = Matrix(rows: 0, columns: plan.heads.queryWidth)
+    dprojected = Matrix(rows: 0, columns: c.projectedWidthMax)
+    dmixed = Matrix(rows: 0, columns: c.mixedWidthMax)
   }
 
-  func reserve(rows: Int, attentionFloats: Int, threads: Int) {
+  func reserve(rows: Int, mixerFloats: Int, threads: Int) {
     if dx.rows < rows {
       dx = Matrix(rows: rows, columns: dx.columns)
-      dqkv = Matrix(rows: rows, columns: dqkv.columns)
-      dattention = Matrix(rows: rows, columns: dattention.columns)
+      dprojected = Matrix(rows: rows, columns: dprojected.columns)
+      dmixed = Matrix(rows: rows, columns: dmixed.columns)
     }
-    if attention.isEmpty || attention[0].count < attentionFloats {
-      attention = (0..<threads).map { _ in Floats(count: attentionFloats) }
+    if mixer.isEmpty || mixer[0].count < mixerFloats {
+      mixer = (0..<threads).map { _ in Floats(count: mixerFloats) }
     }
   }
+
+  func dprojected(width: Int) -> Matrix { dprojected.values[0..<dprojected.rows * width].rows(of: width) }
+
+  func dmixed(width: Int) -> Matrix { dmixed.values[0..<dmixed.rows * width].rows(of: width) }
 }
 
 /// The backward pass of one micro-batch.
@@ -70,19 +81,21 @@ struct BackwardPass {
 
   var batch: TrainingBatch { forward.batch }
   var model: PreparedModel { forward.model }
-  private var transformer: Transformer { forward.transformer }
+  var transformer: Transformer { forward.transformer }
   private var activations: Activations { forward.activations }
-  private var plan: TransformerPlan { model.plan }
-  private var kernels: Kernels { transformer.kernels }
-  private var team: Team { transformer.team }
-  private var epsilon: Float { plan.configuration.normEpsilon }
+  var plan: TransformerPlan { model.plan }
+  var kernels: Kernels { transformer.kernels }
+  var team: Team { transformer.team }
+  var epsilon: Float { plan.configuration.normEpsilon }
 
-  private func tensor(_ index: Int) -> Floats { gradient[plan.layout.tensors[index].range] }
+  func tensor(_ index: Int) -> Floats { gradient[plan.layout.tensors[index].range] }
 
   /// Sets the gradients of the residual stream to zero.
   func begin() {
-    let keys = Kernels.attentionBackwardScratch(plan.heads, keys: batch.keysMax)
-    scratch.reserve(rows: activations.rows, attentionFloats: keys, threads: team.size)
+    let attention = Kernels.attentionBackwardScratch(plan.heads, keys: batch.keysMax)
+    let rows = batch.segments.map(\.own.count).max() ?? 0
+    let delta = plan.configuration.deltaHeads?.backwardScratchFloats(rows: rows) ?? 0
+    scratch.reserve(rows: activations.rows, mixerFloats: max(attention, delta), threads: team.size)
     scratch.dx[rows: 0..<batch.tokens.count].values.fill(0)
   }
 
@@ -116,18 +129,30 @@ struct BackwardPass {
   /// From dx of a layer's output to dx of its input. `pause` is called between pieces of the work.
   func layer(_ index: Int, pause: () -> Void) throws(ModelError) {
     if activations.areRecomputed { try forward.recompute(index) }
+    switch (model.layers[index].mixer, plan.layout.layers[index].mixer, activations.buffers(index).mixer) {
+    case (.attention(let weights), .attention(let names), .attention(let kept)):
+      try layer(index, AttentionBackward(pass: self, weights: weights, names: names, kept: kept), pause)
+    case (.deltaRule(let weights), .deltaRule(let names), .deltaRule(let kept)):
+      try layer(index, DeltaRuleBackward(pass: self, weights: weights, names: names, kept: kept), pause)
+    default: preconditionFailure("the buffers are for another kind of layer")
+    }
+  }
+
+  private func layer(_ index: Int, _ mixer: some MixerBackward, _ pause: () -> Void) throws(ModelError) {
     let chunks = activations.chunks(of: batch.tokens.count)
+    scratch.dprojected(width: mixer.projectedWidth)[rows: 0..<batch.tokens.count].values.fill(0)
     for chunk in chunks {
       pause()
       try feedForward(index, chunk.rows, chunk.room)
       pause()
-      try attentionOutput(index, chunk.rows, chunk.room)
+      try mixer.output(chunk.rows, chunk.room)
     }
     pause()
-    attention(index)
+    mixer.mix()
     for chunk in chunks {
       pause()
-      try projection(index, chunk.rows, chunk.room)
+      mixer.finish(chunk.rows)
+      try projection(index, mixer, chunk.rows, chunk.room)
     }
   }
 
@@ -154,76 +179,27 @@ struct BackwardPass {
       dweight: tensor(names.feedForwardNorm), inverses: scratch.inverses, team: team)
   }
 
-  private func attentionOutput(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
-    let dy = operand(of: scratch.dx[rows: rows])
-    let x = activations.buffers(index).attention[rows: room]
-    try transformer.multiplyBackward(
-      dy, rows.count, model.layers[index].attentionOutput, scratch.dattention[rows: room])
-    try weights(dy, rows.count, x: x, [plan.layout.layers[index].attentionOutput])
-  }
-
-  private func attention(_ index: Int) {
-    let kept = activations.buffers(index)
-    guard let statistics = kept.statistics else { return }
-    scratch.dqkv[rows: 0..<batch.tokens.count].values.fill(0)
-    // Threads share the key/value heads, because their gradients are separate. Within one head, segments add to the
-    // gradients of their prefix in a fixed order.
-    team.share(plan.heads.keyValue) { groups, thread in
-      for segment in batch.segments {
-        kernels.attentionBackward(
-          kept.queryKeyValue, heads: plan.heads, groups: groups, prefix: segment.prefix, own: segment.own,
-          statistics: statistics, dout: scratch.dattention, dqkv: scratch.dqkv, scratch: scratch.attention[thread])
-      }
-    }
-  }
-
-  private func projection(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
+  /// From the gradient of a mixer's projections to that of the layer's input.
+  private func projection(
+    _ index: Int, _ mixer: some MixerBackward, _ rows: Range<Int>, _ room: Range<Int>
+  ) throws(ModelError) {
     let layer = model.layers[index]
-    let names = plan.layout.layers[index]
-    let dqkv = scratch.dqkv[rows: rows]
-    finish(dqkv, rows, layer, names, raw: activations.buffers(index).rawQueryKeyValue.map { $0[rows: rows] })
-    addBiases(dqkv, names)
-    let dy = operand(of: dqkv)
+    let dy = operand(of: scratch.dprojected(width: mixer.projectedWidth)[rows: rows])
     let x = activations.inputs[index][rows: rows]
     transformer.norm(x, count: rows.count, weight: layer.inputNorm, into: transformer.normed)
-    try weights(dy, rows.count, x: transformer.normed, [names.query, names.key, names.value])
+    try weights(dy, rows.count, x: transformer.normed, mixer.projections)
     let dx = scratch.dx[rows: rows]
     let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
-    try transformer.multiplyBackward(dy, rows.count, layer.queryKeyValue, dnormed)
+    try transformer.multiplyBackward(dy, rows.count, mixer.projection, dnormed)
     kernels.rmsNormBackward(
-      x, weight: layer.inputNorm, epsilon: epsilon, dy: dnormed, dx: dx, dweight: tensor(names.inputNorm),
-      inverses: scratch.inverses, team: team)
-  }
-
-  /// Undoes rotation and head norms. Threads share the rows, unless there are head norms: all rows add to the gradients
-  /// of those.
-  private func finish(
-    _ dqkv: Matrix, _ rows: Range<Int>, _ layer: PreparedLayer, _ names: ParameterLayout.Layer, raw: Matrix?
-  ) {
-    let hasNorms = layer.finish.queryNorm != nil
-    team.share(rows.count, unit: hasNorms ? rows.count : 8) { part, _ in
-      kernels.finishQueryKeyValueBackward(
-        dqkv[rows: part], heads: plan.heads, finish: layer.finish, rows: batch.rows,
-        range: rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound, raw: raw.map { $0[rows: part] },
-        dqueryNorm: names.queryNorm.map(tensor), dkeyNorm: names.keyNorm.map(tensor))
-    }
-  }
-
-  private func addBiases(_ dqkv: Matrix, _ names: ParameterLayout.Layer) {
-    guard let query = names.queryBias, let key = names.keyBias, let value = names.valueBias else { return }
-    let sums = Floats(count: dqkv.columns)
-    kernels.addColumns(dqkv, to: sums)
-    let queryWidth = plan.heads.queryWidth
-    let keyWidth = plan.heads.keyWidth
-    kernels.add(sums[0..<queryWidth], to: tensor(query))
-    kernels.add(sums[queryWidth..<queryWidth + keyWidth], to: tensor(key))
-    kernels.add(sums[queryWidth + keyWidth..<queryWidth + 2 * keyWidth], to: tensor(value))
+      x, weight: layer.inputNorm, epsilon: epsilon, dy: dnormed, dx: dx,
+      dweight: tensor(plan.layout.layers[index].inputNorm), inverses: scratch.inverses, team: team)
   }
 
   // MARK: Linear layers
 
   /// A gradient, converted to the model's type as a factor of a product.
-  private func operand(of gradient: Matrix) -> Operand {
+  func operand(of gradient: Matrix) -> Operand {
     let dy = scratch.dy.reshaped(rows: Backpropagation.chunkRows, columns: gradient.columns)
     convert(gradient, into: dy)
     return dy
@@ -234,7 +210,7 @@ struct BackwardPass {
   }
 
   /// dW += dyᵀ · x for the weights that share the input x, in the order of dy's columns.
-  private func weights(_ dy: Operand, _ rows: Int, x: Operand, _ indices: [Int]) throws(ModelError) {
+  func weights(_ dy: Operand, _ rows: Int, x: Operand, _ indices: [Int]) throws(ModelError) {
     var first = 0
     for run in neighbours(indices) {
       let target = gradient[run].rows(of: x.columns)
@@ -264,4 +240,19 @@ struct BackwardPass {
       try transformer.multiplier.addOuterProduct(dy, outputs: outputs, x, rows: rows, to: target)
     }
   }
+}
+
+/// The backward pass of the part of a layer that mixes positions, between the projections before and after it.
+protocol MixerBackward {
+  /// The width of the projections' rows, their packed weights, and their tensors in the layout.
+  var projectedWidth: Int { get }
+  var projection: PackedWeights { get }
+  var projections: [Int] { get }
+
+  /// From dx of the layer's output to the gradient of the mixer's result, and to that of its gates, for one chunk.
+  func output(_ rows: Range<Int>, _ room: Range<Int>) throws(ModelError)
+  /// From there to the gradient of the projected rows of the whole batch, which is zero before.
+  func mix()
+  /// What is done with that gradient before it is multiplied, for one chunk.
+  func finish(_ rows: Range<Int>)
 }

@@ -11,7 +11,8 @@ import Tensors
 struct Activations {
   /// How many rows there is room for.
   let rows: Int
-  /// Whether only inputs are kept. Then `middles` and `buffers` have one element, for the layer that is being computed.
+  /// Whether only inputs are kept. Then `middles` has one element, and `buffers` share their memory, for the layer that
+  /// is being computed.
   let areRecomputed: Bool
   /// [layers + 1] x before each layer, and after the last one; each [rows, C].
   let inputs: [Matrix]
@@ -26,22 +27,20 @@ struct Activations {
     self.areRecomputed = areRecomputed
     let c = plan.configuration
     let kept = areRecomputed ? 1 : c.layerCount
+    buffers = LayerBuffers.layers(plan, rows: count, forTraining: true, areShared: areRecomputed)
     inputs = (0...c.layerCount).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
     middles = (0..<kept).map { _ in Matrix(rows: count, columns: c.hiddenSize) }
-    buffers = (0..<kept).map { _ in LayerBuffers(plan, rows: count, forTraining: true) }
   }
 
   func middle(_ layer: Int) -> Matrix { middles[areRecomputed ? 0 : layer] }
 
-  func buffers(_ layer: Int) -> LayerBuffers { buffers[areRecomputed ? 0 : layer] }
+  func buffers(_ layer: Int) -> LayerBuffers { buffers[layer] }
 
   /// Bytes per row.
   static func bytesPerRow(_ plan: TransformerPlan, areRecomputed: Bool) -> Int {
     let c = plan.configuration
-    let heads = plan.heads
-    let kept = heads.width * (c.hasQueryKeyNorm ? 2 : 1) + 2 * heads.query + 2 * c.feedForwardSize + c.hiddenSize
-    let layer = kept * 4 + heads.queryWidth * plan.type.bytes
-    return (areRecomputed ? 1 : c.layerCount) * layer + (c.layerCount + 1) * c.hiddenSize * 4
+    let middles = areRecomputed ? 1 : c.layerCount
+    return LayerBuffers.bytesPerRow(plan, areShared: areRecomputed) + (middles + c.layerCount + 1) * c.hiddenSize * 4
   }
 
   /// The chunks of the first `count` rows, each with the rows that it can write to.
@@ -66,7 +65,7 @@ struct ForwardPass {
 
   /// One layer, from its input to its output.
   func layer(_ index: Int) throws(ModelError) {
-    try attention(index)
+    try mixer(index)
     for chunk in activations.chunks(of: batch.tokens.count) {
       let middle = activations.middle(index)[rows: chunk.room]
       let output = activations.inputs[index + 1][rows: chunk.room]
@@ -79,7 +78,7 @@ struct ForwardPass {
 
   /// Recomputes what `layer` stored in the layer's buffers, but not the layer's output.
   func recompute(_ index: Int) throws(ModelError) {
-    try attention(index)
+    try mixer(index)
     for chunk in activations.chunks(of: batch.tokens.count) {
       try transformer.gateUp(
         model, layer: index, source: activations.middle(index)[rows: chunk.room], count: chunk.rows.count,
@@ -88,23 +87,53 @@ struct ForwardPass {
   }
 
   /// From a layer's input to its middle.
-  private func attention(_ index: Int) throws(ModelError) {
+  private func mixer(_ index: Int) throws(ModelError) {
+    switch (model.layers[index].mixer, activations.buffers(index).mixer) {
+    case (.attention(let weights), .attention(let buffers)): try attention(index, weights, buffers)
+    case (.deltaRule(let weights), .deltaRule(let buffers)): try deltaRule(index, weights, buffers)
+    default: preconditionFailure("the buffers are for another kind of layer")
+    }
+  }
+
+  private func attention(
+    _ index: Int, _ weights: PreparedAttention, _ buffers: AttentionBuffers
+  ) throws(ModelError) {
     let chunks = activations.chunks(of: batch.tokens.count)
-    let buffers = activations.buffers(index)
     for chunk in chunks {
       try transformer.project(
-        model, layer: index, x: activations.inputs[index][rows: chunk.room], rows: batch.rows, range: chunk.rows,
-        buffers: buffers[rows: chunk.room], pageLayer: 0)
+        weights, norm: model.layers[index].inputNorm, x: activations.inputs[index][rows: chunk.room],
+        rows: batch.rows, range: chunk.rows, buffers: buffers[rows: chunk.room], pageLayer: 0)
     }
     for segment in batch.segments {
-      if let prefix = segment.prefixTable { segment.table.copyLastPage(of: prefix, count: segment.prefix.count) }
+      if let prefix = segment.prefixTable { segment.table.copyEnd(of: prefix, count: segment.prefix.count) }
     }
     for chunk in chunks {
-      let middle = activations.middle(index)[rows: chunk.room]
-      middle.values.copy(from: activations.inputs[index][rows: chunk.room].values)
       try transformer.attend(
-        model, layer: index, x: middle, rows: batch.rows, range: chunk.rows, buffers: buffers[rows: chunk.room],
-        pageLayer: 0)
+        weights, x: middle(index, chunk.room), rows: batch.rows, range: chunk.rows,
+        buffers: buffers[rows: chunk.room], pageLayer: 0)
     }
+  }
+
+  private func deltaRule(
+    _ index: Int, _ weights: PreparedDeltaRule, _ buffers: DeltaRuleBuffers
+  ) throws(ModelError) {
+    let chunks = activations.chunks(of: batch.tokens.count)
+    for chunk in chunks {
+      try transformer.project(
+        weights, norm: model.layers[index].inputNorm, x: activations.inputs[index][rows: chunk.room],
+        count: chunk.rows.count, buffers: buffers[rows: chunk.room])
+    }
+    transformer.runDeltaRule(weights, segments: batch.segments.map(\.delta), buffers: buffers)
+    for chunk in chunks {
+      try transformer.finish(
+        weights, x: middle(index, chunk.room), count: chunk.rows.count, buffers: buffers[rows: chunk.room])
+    }
+  }
+
+  /// A chunk of the layer's middle, with the values of its input.
+  private func middle(_ index: Int, _ room: Range<Int>) -> Matrix {
+    let middle = activations.middle(index)[rows: room]
+    middle.values.copy(from: activations.inputs[index][rows: room].values)
+    return middle
   }
 }

@@ -40,13 +40,14 @@ package final class Generator {
   private let distribution: DistributionSettings
   private let stopStrings: StopStrings
   private let batchRows: Int
-  private let pagesMax: Int
+  private let keyValueBytesMax: Int
   private let configuration: ModelConfiguration
 
   private let transformer: Transformer
   private let pages: KeyValuePages
   private let rows: RowList
-  private let buffers: LayerBuffers
+  /// By layer; all layers of one kind share memory.
+  private let buffers: [LayerBuffers]
   private let x: Matrix
   private let logits: Matrix
 
@@ -92,10 +93,10 @@ package final class Generator {
     let plan = model.plan
     configuration = plan.configuration
     transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)), team: team)
-    pages = KeyValuePages(heads: plan.heads, layers: configuration.layerCount)
-    pagesMax = keyValueBytesMax / pages.pageBytes
+    pages = plan.pages()
+    self.keyValueBytesMax = keyValueBytesMax
     rows = RowList(pages, capacity: transformer.chunkRows)
-    buffers = LayerBuffers(plan, rows: transformer.chunkRows, forTraining: false)
+    buffers = LayerBuffers.layers(plan, rows: transformer.chunkRows, forTraining: false, areShared: true)
     x = Matrix(rows: transformer.chunkRows, columns: configuration.hiddenSize)
     logits = Matrix(rows: transformer.chunkRows, columns: configuration.vocabularySize)
   }
@@ -136,10 +137,13 @@ package final class Generator {
   /// Tokens sampled so far, including those of unfinished samples. It grows as long as there is progress.
   package private(set) var tokenCount = 0
 
-  /// Bytes of the key and value pages that are in use.
-  package var keyValueBytes: Int { pages.inUse * pages.pageBytes }
+  /// Bytes of the key and value pages, and of the states, that are in use.
+  package var keyValueBytes: Int { pages.inUse * pages.pageBytes + pages.statesInUse * pages.stateBytes }
 
   package var keyValuePageBytes: Int { pages.pageBytes }
+
+  /// Bytes of one sequence's states; 0 if the model has none.
+  package var stateBytes: Int { pages.stateBytes }
 
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
@@ -168,10 +172,10 @@ package final class Generator {
         continue
       }
       let positions = request.prompt.count + tokensMax
-      if opened == nil, !fits(pages: (positions + 15) / 16 + 1) { return }
+      if opened == nil, !fits(pages: (positions + 15) / 16 + 1, states: 2) { return }
       var prompt = try openedPrompt(request)
       let ownPages = (positions + 15) / 16 - request.prompt.count / 16
-      while running.count < batchRows, prompt.nextSample < request.samples.count, fits(pages: ownPages) {
+      while running.count < batchRows, prompt.nextSample < request.samples.count, fits(pages: ownPages, states: 1) {
         begin(slot(request, request.samples[prompt.nextSample]), prompt, request.prompt.count, tokensMax)
         prompt.nextSample += 1
       }
@@ -183,10 +187,11 @@ package final class Generator {
     }
   }
 
-  /// Whether `count` more pages would fit if every running sample grew to its greatest length.
-  private func fits(pages count: Int) -> Bool {
+  /// Whether so many more pages and states would fit if every running sample grew to its greatest length.
+  private func fits(pages count: Int, states: Int) -> Bool {
     guard !running.isEmpty else { return true }
-    return running.reduce(pages.inUse + count) { $0 + $1.table.unlisted } <= pagesMax
+    let all = running.reduce(pages.inUse + count) { $0 + $1.table.unlisted }
+    return all * pages.pageBytes + (pages.statesInUse + states) * pages.stateBytes <= keyValueBytesMax
   }
 
   private func closeRequest() {
@@ -236,7 +241,7 @@ package final class Generator {
 
   private func begin(_ slot: Slot, _ prompt: OpenedPrompt, _ promptCount: Int, _ tokensMax: Int) {
     let table = PageTable(continuing: prompt.table, after: promptCount, positions: promptCount + tokensMax)
-    table.copyLastPage(of: prompt.table, count: promptCount)
+    table.copyEnd(of: prompt.table, count: promptCount)
     var trajectory = emptyTrajectory(slot)
     trajectory.tokens.reserveCapacity(min(tokensMax, 256))
     trajectory.logprobs.reserveCapacity(min(tokensMax, 256))
@@ -294,13 +299,9 @@ package final class Generator {
 
   /// Computes `rows` through all layers, in place in `x`.
   private func runLayers() throws(ModelError) {
-    let range = 0..<rows.count
     for layer in 0..<configuration.layerCount {
-      try transformer.project(
-        model, layer: layer, x: x, rows: rows, range: range, buffers: buffers, pageLayer: layer)
-      try transformer.attend(
-        model, layer: layer, x: x, rows: rows, range: range, buffers: buffers, pageLayer: layer)
-      try transformer.feedForward(model, layer: layer, source: x, x: x, count: rows.count, buffers: buffers)
+      try transformer.mix(model, layer: layer, x: x, rows: rows, buffers: buffers[layer])
+      try transformer.feedForward(model, layer: layer, source: x, x: x, count: rows.count, buffers: buffers[layer])
     }
   }
 

@@ -2,7 +2,8 @@
 //
 // Each value's random numbers depend only on its tensor and its index there, so neither order nor threads matter.
 // Matrices are normal with standard deviation 1 / sqrt(inputs). The two matrices that write to the residual stream are
-// scaled by 1 / sqrt(2 · layers), so that its variance does not grow with depth. Norms are 1, biases are 0.
+// scaled by 1 / sqrt(2 · layers), so that its variance does not grow with depth. Norms are 1, biases are 0. The value
+// heads of linear attention forget at rates from slow to fast.
 
 import Base
 import Glibc
@@ -27,21 +28,36 @@ package func initialParameters(
 ) -> Floats {
   let layout = ParameterLayout(configuration)
   let parameters = Floats(count: layout.count)
-  var deviations = layout.tensors.map { $0.shape.count == 2 ? 1 / Double($0.shape[1]).squareRoot() : 0 }
+  var deviations = layout.tensors.map { tensor in
+    tensor.shape.count > 1 ? 1 / Double(tensor.shape.dropFirst().reduce(1, *)).squareRoot() : 0
+  }
   let residual = 1 / Double(2 * configuration.layerCount).squareRoot()
   deviations[layout.embedding] = scales.embedding
   if layout.head != layout.embedding { deviations[layout.head] *= scales.head }
   var norms = [layout.finalNorm]
+  var ones: [Int] = []
   for layer in layout.layers {
-    deviations[layer.attentionOutput] *= residual
+    deviations[layer.mixer.output] *= residual
     deviations[layer.down] *= residual
-    norms += [layer.inputNorm, layer.feedForwardNorm] + [layer.queryNorm, layer.keyNorm].compactMap { $0 }
+    norms += [layer.inputNorm, layer.feedForwardNorm]
+    switch layer.mixer {
+    case .attention(let names): norms += [names.queryNorm, names.keyNorm].compactMap { $0 }
+    case .deltaRule(let names):
+      ones += [names.norm, names.stepBias]
+      fillDecayLog(parameters[layout.tensors[names.decayLog].range])
+    }
   }
   for (index, tensor) in layout.tensors.enumerated() where deviations[index] > 0 {
     fillNormal(parameters[tensor.range], deviation: deviations[index], stream: UInt32(index), seed: seed)
   }
-  for norm in norms { parameters[layout.tensors[norm].range].fill(1) }
+  if !configuration.hasZeroCentredNorms { ones += norms }
+  for tensor in ones { parameters[layout.tensors[tensor].range].fill(1) }
   return parameters
+}
+
+/// The logarithms of rates that are evenly spaced between 0 and 16, as the models' authors draw them at random.
+private func fillDecayLog(_ values: Floats) {
+  for index in 0..<values.count { values[index] = Float(log(16 * (Double(index) + 0.5) / Double(values.count))) }
 }
 
 /// Box–Muller in float64, two values from two uniform numbers.

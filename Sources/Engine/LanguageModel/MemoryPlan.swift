@@ -43,9 +43,12 @@ package struct MemoryPlan: Sendable, Equatable {
     keyValueBytesMax: Int
   ) -> MemoryPlan {
     let one = keyValueBytes(plan, positions: positions)
+    // A prompt has a state of its own until all its samples have begun.
+    let prompt = plan.stateFloats * 4
     return MemoryPlan(items: [
       Item(name: "weights", bytes: versions * weightBytes(plan)),
-      Item(name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one), batchRows * one)),
+      Item(
+        name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
       Item(name: "program", bytes: slack),
     ])
@@ -61,16 +64,19 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - sequenceTokens: tokens of the longest prompt and its response together.
   ///   - isExact: whether gradients are summed as 64-bit integers.
   ///   - recomputes: whether only the layers' inputs are kept for the backward pass.
+  ///   - threads: the rank's.
   package static func training(
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
-    recomputes: Bool
+    recomputes: Bool, threads: Int = 1
   ) -> MemoryPlan {
     let count = plan.layout.count
     let shard = Shards(count: count, size: ranks).count(of: rank)
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
     let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
-    let backward = rows * (c.hiddenSize + plan.heads.width + plan.heads.queryWidth) * 4
+    // Linear attention computes its states again, each thread for one head at a time.
+    let states = c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0
+    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * states * 4
     let bucket = min(Shards.bucketElements, count)
     // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint.
     let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0
@@ -107,16 +113,19 @@ package struct MemoryPlan: Sendable, Equatable {
     return copies * multiplied * plan.type.bytes + (!isTied || isLibrary ? embedding * 4 : 0)
   }
 
-  /// The most keys and values of one sample with its prompt.
+  /// The most keys, values and states of one sample with its prompt.
   package static func keyValueBytes(_ plan: TransformerPlan, positions: Int) -> Int {
     // Prompt and response each can have a page that is not full.
-    ((positions + 15) / 16 + 1) * plan.heads.pageFloats * 4 * plan.configuration.layerCount
+    (((positions + 15) / 16 + 1) * plan.heads.pageFloats * plan.attentionLayerCount + plan.stateFloats) * 4
   }
 
   private static func samplingBytes(_ plan: TransformerPlan, batchRows: Int) -> Int {
     let c = plan.configuration
     let rows = min(2 * blockRowsMax, roundedToBlocks(batchRows))
-    let widths = plan.heads.width + plan.heads.queryWidth + 3 * c.feedForwardSize + 2 * c.hiddenSize
+    // Rows of all kinds of layers; results of linear attention are there before and after their norm.
+    let delta = c.deltaHeads.map { $0.width + 3 * $0.valueWidth } ?? 0
+    let gated = plan.heads.hasGates ? plan.heads.queryWidth : 0
+    let widths = plan.heads.width + plan.heads.queryWidth + gated + delta + 3 * c.feedForwardSize + 2 * c.hiddenSize
     return rows * 4 * (widths + c.vocabularySize) + 16 * c.vocabularySize
   }
 

@@ -1,9 +1,9 @@
-// ModelConfiguration: the shape of a decoder-only transformer, and the place of each weight in the parameter array.
+// ModelConfiguration: the shape of a decoder-only transformer.
 //
 // One architecture with switches covers Qwen2/2.5, Llama 3, Qwen3 and Mistral: RMSNorm, rotary positions, grouped-query
-// attention, SwiGLU. All parameters of a model are in one flat array, in the order of `ParameterLayout`. So the
-// optimizer, the all-reduce, hashes and checkpoints do not have to know layers.
-// Not here: reading config.json (HuggingFace/), the arithmetic (Transformer.swift).
+// attention, SwiGLU. In Qwen3.5, most layers have linear attention in place of attention (`LayerKind`).
+// Not here: the place of each weight (ParameterLayout.swift), reading config.json (HuggingFace/), the arithmetic
+// (Transformer.swift).
 
 package import Tensors
 
@@ -11,13 +11,22 @@ package import Tensors
 package struct ModelConfiguration: Sendable, Hashable {
   package enum Family: String, Sendable, Hashable, CaseIterable {
     case qwen2, llama, qwen3, mistral
+    case qwen35 = "qwen3_5_text"
+  }
+
+  /// How a layer mixes the positions of a sequence.
+  package enum LayerKind: Sendable, Hashable, CaseIterable {
+    /// Softmax attention over all earlier positions.
+    case attention
+    /// Linear attention by the gated delta rule: a state of fixed size that every token changes.
+    case deltaRule
   }
 
   package var family: Family
   package var vocabularySize: Int  // V
   package var hiddenSize: Int  // C
   package var feedForwardSize: Int  // F
-  package var layerCount: Int
+  package var layerCount: Int { layerKinds.count }
   package var headCount: Int  // H
   package var keyValueHeadCount: Int  // G
   package var headDimension: Int  // D
@@ -31,18 +40,28 @@ package struct ModelConfiguration: Sendable, Hashable {
   package var hasAttentionBias: Bool
   /// q and k are RMS-normalised per head (Qwen3).
   package var hasQueryKeyNorm: Bool
+  /// How many of a head's first dimensions are rotated; the others do not depend on the position.
+  package var rotatedDimension: Int
+  /// Attention's result is multiplied with sigmoid gates, which the query projection computes too.
+  package var hasOutputGates: Bool
+  /// The weight of a norm is 1 + what is stored, except in `deltaRule` layers.
+  package var hasZeroCentredNorms: Bool
+  /// By layer.
+  package var layerKinds: [LayerKind]
+  /// The heads of `deltaRule` layers; nil if there are none.
+  package var deltaHeads: DeltaHeads?
 
   package init(
     family: Family, vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layerCount: Int, headCount: Int,
     keyValueHeadCount: Int, headDimension: Int, normEpsilon: Float = 1e-6, ropeTheta: Float = 10000,
     ropeScaling: RotaryScaling? = nil, maxPositions: Int, hasTiedEmbeddings: Bool, hasAttentionBias: Bool,
-    hasQueryKeyNorm: Bool
+    hasQueryKeyNorm: Bool, rotatedDimension: Int? = nil, hasOutputGates: Bool = false,
+    hasZeroCentredNorms: Bool = false, layerKinds: [LayerKind]? = nil, deltaHeads: DeltaHeads? = nil
   ) {
     self.family = family
     self.vocabularySize = vocabularySize
     self.hiddenSize = hiddenSize
     self.feedForwardSize = feedForwardSize
-    self.layerCount = layerCount
     self.headCount = headCount
     self.keyValueHeadCount = keyValueHeadCount
     self.headDimension = headDimension
@@ -53,81 +72,20 @@ package struct ModelConfiguration: Sendable, Hashable {
     self.hasTiedEmbeddings = hasTiedEmbeddings
     self.hasAttentionBias = hasAttentionBias
     self.hasQueryKeyNorm = hasQueryKeyNorm
+    self.rotatedDimension = rotatedDimension ?? headDimension
+    self.hasOutputGates = hasOutputGates
+    self.hasZeroCentredNorms = hasZeroCentredNorms
+    self.layerKinds = layerKinds ?? Array(repeating: .attention, count: layerCount)
+    self.deltaHeads = deltaHeads
   }
 }
 
-/// One weight tensor: its Hugging Face name, its shape, and its place in the flat parameter array.
-package struct ParameterTensor: Sendable, Hashable {
-  package var name: String
-  /// [rows, columns] for a matrix (output features first), [n] for a vector.
-  package var shape: [Int]
-  package var offset: Int
-  package var count: Int { shape.reduce(1, *) }
-  package var range: Range<Int> { offset..<offset + count }
-}
-
-/// The order of all parameters of a model in its flat array. A tied head has no tensor of its own.
-package struct ParameterLayout: Sendable, Hashable {
-  /// Tensors of one layer, as indices into `tensors`.
-  package struct Layer: Sendable, Hashable {
-    package var inputNorm: Int
-    package var query: Int, key: Int, value: Int
-    package var queryBias: Int?, keyBias: Int?, valueBias: Int?
-    package var queryNorm: Int?, keyNorm: Int?
-    package var attentionOutput: Int
-    package var feedForwardNorm: Int
-    package var gate: Int, up: Int, down: Int
+extension ModelConfiguration {
+  package var heads: Heads {
+    Heads(query: headCount, keyValue: keyValueHeadCount, dimension: headDimension, hasGates: hasOutputGates)
   }
 
-  package private(set) var tensors: [ParameterTensor] = []
-  package private(set) var count = 0
-  package let embedding: Int
-  static let embeddingName = "model.embed_tokens.weight"
-  package let layers: [Layer]
-  package let finalNorm: Int
-  /// The output head; if it is tied to the embedding, this is the embedding.
-  package let head: Int
-
-  package init(_ c: ModelConfiguration) {
-    var tensors: [ParameterTensor] = []
-    var count = 0
-    func add(_ name: String, _ shape: [Int]) -> Int {
-      tensors.append(ParameterTensor(name: name, shape: shape, offset: count))
-      count += shape.reduce(1, *)
-      return tensors.count - 1
-    }
-    let queryWidth = c.headCount * c.headDimension
-    let keyWidth = c.keyValueHeadCount * c.headDimension
-    embedding = add(Self.embeddingName, [c.vocabularySize, c.hiddenSize])
-    var layers: [Layer] = []
-    for index in 0..<c.layerCount {
-      let prefix = "model.layers.\(index)."
-      func optional(_ isPresent: Bool, _ name: String, _ width: Int) -> Int? {
-        isPresent ? add(prefix + name, [width]) : nil
-      }
-      let inputNorm = add(prefix + "input_layernorm.weight", [c.hiddenSize])
-      let query = add(prefix + "self_attn.q_proj.weight", [queryWidth, c.hiddenSize])
-      let queryBias = optional(c.hasAttentionBias, "self_attn.q_proj.bias", queryWidth)
-      let key = add(prefix + "self_attn.k_proj.weight", [keyWidth, c.hiddenSize])
-      let keyBias = optional(c.hasAttentionBias, "self_attn.k_proj.bias", keyWidth)
-      let value = add(prefix + "self_attn.v_proj.weight", [keyWidth, c.hiddenSize])
-      let valueBias = optional(c.hasAttentionBias, "self_attn.v_proj.bias", keyWidth)
-      let queryNorm = optional(c.hasQueryKeyNorm, "self_attn.q_norm.weight", c.headDimension)
-      let keyNorm = optional(c.hasQueryKeyNorm, "self_attn.k_norm.weight", c.headDimension)
-      layers.append(
-        Layer(
-          inputNorm: inputNorm, query: query, key: key, value: value, queryBias: queryBias, keyBias: keyBias,
-          valueBias: valueBias, queryNorm: queryNorm, keyNorm: keyNorm,
-          attentionOutput: add(prefix + "self_attn.o_proj.weight", [c.hiddenSize, queryWidth]),
-          feedForwardNorm: add(prefix + "post_attention_layernorm.weight", [c.hiddenSize]),
-          gate: add(prefix + "mlp.gate_proj.weight", [c.feedForwardSize, c.hiddenSize]),
-          up: add(prefix + "mlp.up_proj.weight", [c.feedForwardSize, c.hiddenSize]),
-          down: add(prefix + "mlp.down_proj.weight", [c.hiddenSize, c.feedForwardSize])))
-    }
-    self.layers = layers
-    finalNorm = add("model.norm.weight", [c.hiddenSize])
-    head = c.hasTiedEmbeddings ? embedding : add("lm_head.weight", [c.vocabularySize, c.hiddenSize])
-    self.tensors = tensors
-    self.count = count
-  }
+  /// The widest row of projections that a layer mixes, and the widest result.
+  var projectedWidthMax: Int { max(heads.width, deltaHeads?.width ?? 0) }
+  var mixedWidthMax: Int { max(heads.queryWidth, deltaHeads?.valueWidth ?? 0) }
 }

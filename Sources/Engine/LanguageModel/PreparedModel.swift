@@ -5,7 +5,8 @@
 // rounded first, so that sampler and trainer use the same numbers although only the trainer has the float32 masters.
 // The rounded norms, biases and embeddings are then used as float32. A tied embedding is read from the packed head, so
 // its weights are stored once.
-// Not here: the arithmetic (Transformer.swift, Backpropagation.swift), files (HuggingFace/).
+// Not here: a layer's weights (PreparedLayer.swift), the arithmetic (Transformer.swift, Backpropagation.swift), files
+// (HuggingFace/).
 
 package import Base
 package import Tensors
@@ -17,17 +18,35 @@ package struct TransformerPlan: Sendable {
   package let type: DataType
   let heads: Heads
   let rotary: RotaryTable
+  /// By layer: its number among the layers of its kind, which is its place in pages or states.
+  let places: [Int]
 
   package init(_ configuration: ModelConfiguration, type: DataType) {
     self.configuration = configuration
     self.type = type
     layout = ParameterLayout(configuration)
-    heads = Heads(
-      query: configuration.headCount, keyValue: configuration.keyValueHeadCount,
-      dimension: configuration.headDimension)
+    heads = configuration.heads
+    places = configuration.layerKinds.indices.map { layer in
+      configuration.layerKinds[..<layer].count { $0 == configuration.layerKinds[layer] }
+    }
     rotary = RotaryTable(
-      positions: configuration.maxPositions, dimension: configuration.headDimension,
+      positions: configuration.maxPositions, dimension: configuration.rotatedDimension,
       theta: Double(configuration.ropeTheta), scaling: configuration.ropeScaling)
+  }
+}
+
+extension TransformerPlan {
+  /// Memory for the pages and states of sequences, for all layers.
+  func pages() -> KeyValuePages {
+    KeyValuePages(heads: heads, layers: attentionLayerCount, stateFloats: stateFloats)
+  }
+
+  /// How many layers have pages.
+  var attentionLayerCount: Int { configuration.layerKinds.count { $0 == .attention } }
+
+  /// Floats of the states of one sequence.
+  var stateFloats: Int {
+    (configuration.deltaHeads?.stateFloats ?? 0) * (configuration.layerCount - attentionLayerCount)
   }
 }
 
@@ -55,7 +74,7 @@ package final class PreparedModel: Sendable {
         try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team))
     }
     self.layers = layers
-    finalNorm = rounded([layout.finalNorm], plan: plan, parameters)
+    finalNorm = normWeight(layout.finalNorm, plan: plan, parameters)
     let head = try multiplying { () throws(MultiplicationError) in
       try PackedWeights(
         parameters[layout.tensors[layout.head].range].rows(of: plan.configuration.hiddenSize), type: plan.type,
@@ -74,8 +93,17 @@ package final class PreparedModel: Sendable {
   }
 }
 
+/// The weight of a norm, as it is multiplied.
+func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: Floats) -> Floats {
+  let weight = rounded([tensor], plan: plan, parameters)
+  if plan.configuration.hasZeroCentredNorms {
+    for index in 0..<weight.count { weight[index] += 1 }
+  }
+  return weight
+}
+
 /// The values of tensors one after the other, rounded to the model's type.
-private func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floats) -> Floats {
+func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floats) -> Floats {
   let values = joined(tensors.map { plan.layout.tensors[$0] }, of: parameters)
   let copy = Floats(count: values.count)
   switch plan.type {
@@ -85,42 +113,8 @@ private func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floa
   return copy
 }
 
-/// One layer's weights. Matrices that are multiplied with the same input are fused into one.
-struct PreparedLayer: Sendable {
-  let inputNorm: Floats
-  let finish: QueryKeyValueFinish
-  let feedForwardNorm: Floats
-  /// q|k|v and gate|up are fused. `attentionOutput` and `down` add to the residual stream.
-  let queryKeyValue, attentionOutput, gateUp, down: PackedWeights
-
-  init(
-    _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
-  ) throws(ModelError) {
-    let layout = plan.layout
-    func vector(_ index: Int) -> Floats { rounded([index], plan: plan, parameters) }
-    func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> PackedWeights {
-      let columns = layout.tensors[indices[0]].shape[1]
-      let weights = joined(indices.map { layout.tensors[$0] }, of: parameters).rows(of: columns)
-      return try multiplying { () throws(MultiplicationError) in
-        try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining, team: team)
-      }
-    }
-    inputNorm = vector(layer.inputNorm)
-    feedForwardNorm = vector(layer.feedForwardNorm)
-    let biases = [layer.queryBias, layer.keyBias, layer.valueBias].compactMap { $0 }
-    finish = QueryKeyValueFinish(
-      bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
-      queryNorm: layer.queryNorm.map(vector), keyNorm: layer.keyNorm.map(vector),
-      normEpsilon: plan.configuration.normEpsilon, rotary: plan.rotary)
-    queryKeyValue = try linear([layer.query, layer.key, layer.value])
-    attentionOutput = try linear([layer.attentionOutput], addsToResidual: true)
-    gateUp = try linear([layer.gate, layer.up])
-    down = try linear([layer.down], addsToResidual: true)
-  }
-}
-
 /// The values of tensors one after the other: a view if they are adjacent in the flat array, else a copy.
-private func joined(_ tensors: [ParameterTensor], of parameters: Floats) -> Floats {
+func joined(_ tensors: [ParameterTensor], of parameters: Floats) -> Floats {
   let count = tensors.reduce(0) { $0 + $1.count }
   let start = tensors[0].offset
   if let last = tensors.last, last.range.upperBound == start + count { return parameters[start..<start + count] }

@@ -33,6 +33,8 @@ struct Segment {
   let table: PageTable
   /// The page table of the prefix; nil without a prefix. Its last page is copied.
   let prefixTable: PageTable?
+
+  var delta: DeltaSegment { DeltaSegment(prefix: prefix, own: own) }
 }
 
 /// A response token that a row predicts.
@@ -57,6 +59,14 @@ struct TrainingBatch {
   private(set) var headRows: [HeadRow] = []
   private(set) var targets: [Target] = []
   let rows: RowList
+  /// Each prompt with the responses that continue it.
+  var deltaGroups: [[DeltaSegment]] {
+    segments.reduce(into: []) { groups, segment in
+      if segment.prefixTable == nil { groups.append([]) }
+      groups[groups.count - 1].append(segment.delta)
+    }
+  }
+
   /// The number of keys of the longest sequence.
   private(set) var keysMax = 0
 

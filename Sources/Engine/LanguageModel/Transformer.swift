@@ -2,47 +2,17 @@
 //
 // A row is one token of one sequence. Rows of different sequences and positions go through a layer together. A row
 // depends on other rows only in attention, where it reads the pages of its own sequence. Sampler and trainer call the
-// same three functions, with the same kernels and the same blocks. So a row's bits do not depend on its batch (batch
+// same functions, with the same kernels and the same blocks. So a row's bits do not depend on its batch (batch
 // invariance), and the sampler's log-probabilities equal the trainer's. The residual stream is float32; the inputs of
 // matrix multiplications have the model's type.
 //
 //   x  ──norm──► q|k|v ──bias, norms, rotation──► attention over pages ──output──► + x   (project, attend)
+//   x  ──norm──► q|k|v|z|b|a ──delta rule, norm, gates──output──► + x                    (DeltaRuleLayer.swift)
 //   x  ──norm──► gate|up ──silu(gate)·up──► down ──► + x                                 (feedForward)
 //
 // Not here: where sequences come from (Generator, Backpropagation), the backward pass (BackwardPass).
 
 import Tensors
-
-/// The intermediate results of rows in one layer. The trainer keeps some for the backward pass; the sampler overwrites
-/// all of them in the next layer. Every buffer has room for whole blocks (`roundedToBlocks`).
-struct LayerBuffers {
-  var queryKeyValue: Matrix  // [rows, W]
-  /// The inputs of the head norms; only in training, and only if the model has head norms.
-  var rawQueryKeyValue: Matrix?
-  var attention: Operand  // [rows, H·D]
-  var statistics: Matrix?  // [rows, 2H], training only
-  var gateUp: Matrix  // [rows, 2F]
-
-  init(_ plan: TransformerPlan, rows: Int, forTraining: Bool) {
-    let heads = plan.heads
-    queryKeyValue = Matrix(rows: rows, columns: heads.width)
-    let needsRaw = forTraining && plan.configuration.hasQueryKeyNorm
-    rawQueryKeyValue = needsRaw ? Matrix(rows: rows, columns: heads.width) : nil
-    attention = Operand(rows: rows, columns: heads.queryWidth, type: plan.type)
-    statistics = forTraining ? Matrix(rows: rows, columns: 2 * heads.query) : nil
-    gateUp = Matrix(rows: rows, columns: 2 * plan.configuration.feedForwardSize)
-  }
-
-  subscript(rows range: Range<Int>) -> LayerBuffers {
-    var part = self
-    part.queryKeyValue = queryKeyValue[rows: range]
-    part.rawQueryKeyValue = rawQueryKeyValue.map { $0[rows: range] }
-    part.attention = attention[rows: range]
-    part.statistics = statistics.map { $0[rows: range] }
-    part.gateUp = gateUp[rows: range]
-    return part
-  }
-}
 
 /// Computes layers with one team of threads. It owns scratch memory whose contents are not needed afterwards.
 final class Transformer {
@@ -56,6 +26,8 @@ final class Transformer {
   let activated: Operand  // [chunk, F]
   /// By thread: scratch for attention.
   private var scores: [Floats] = []
+  /// What `deltaRule` layers need; nil if there are none.
+  let delta: DeltaRuleScratch?
   /// By thread: scratch for distributions.
   private let ranking: [DistributionScratch]
 
@@ -67,6 +39,7 @@ final class Transformer {
     let rows = roundedToBlocks(chunkRows)
     normed = Operand(rows: rows, columns: plan.configuration.hiddenSize, type: plan.type)
     activated = Operand(rows: rows, columns: plan.configuration.feedForwardSize, type: plan.type)
+    delta = plan.configuration.deltaHeads.map { DeltaRuleScratch($0, rows: rows, threads: team.size) }
     ranking = (0..<team.size).map { _ in DistributionScratch(vocabularySize: plan.configuration.vocabularySize) }
   }
 
@@ -91,32 +64,50 @@ final class Transformer {
     }
   }
 
+  /// x += what a layer mixes from the positions of each sequence, for all rows of the list.
+  func mix(
+    _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, buffers: LayerBuffers
+  ) throws(ModelError) {
+    let layer = model.layers[index]
+    let (place, range) = (plan.places[index], 0..<rows.count)
+    switch (layer.mixer, buffers.mixer) {
+    case (.attention(let weights), .attention(let buffers)):
+      try project(
+        weights, norm: layer.inputNorm, x: x, rows: rows, range: range, buffers: buffers, pageLayer: place)
+      try attend(weights, x: x, rows: rows, range: range, buffers: buffers, pageLayer: place)
+    case (.deltaRule(let weights), .deltaRule(let buffers)):
+      try project(weights, norm: layer.inputNorm, x: x, count: rows.count, buffers: buffers)
+      runDeltaRule(weights, rows: rows, place: place, buffers: buffers)
+      try finish(weights, x: x, count: rows.count, buffers: buffers)
+    default: preconditionFailure("the buffers are for another kind of layer")
+    }
+  }
+
   /// Computes queries, keys and values of `rows[range]` from the first `range.count` rows of `x`. Keys and values are
   /// stored in the rows' pages; `pageLayer` is the index of the layer there.
   func project(
-    _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, range: Range<Int>, buffers: LayerBuffers,
-    pageLayer: Int
+    _ weights: PreparedAttention, norm inputNorm: Floats, x: Matrix, rows: RowList, range: Range<Int>,
+    buffers: AttentionBuffers, pageLayer: Int
   ) throws(ModelError) {
-    let layer = model.layers[index]
     let count = range.count
-    norm(x, count: count, weight: layer.inputNorm, into: normed)
-    try multiply(normed, count, layer.queryKeyValue, buffers.queryKeyValue)
+    norm(x, count: count, weight: inputNorm, into: normed)
+    try multiply(normed, count, weights.queryKeyValue, buffers.queryKeyValue)
     if let raw = buffers.rawQueryKeyValue {
       raw[rows: 0..<count].values.copy(from: buffers.queryKeyValue[rows: 0..<count].values)
-      if let bias = layer.finish.bias {
+      if let bias = weights.finish.bias {
         for row in 0..<count { kernels.add(bias, to: raw.row(row)) }
       }
     }
     team.share(count, unit: 8) { part, _ in
       kernels.finishQueryKeyValue(
-        buffers.queryKeyValue[rows: part], heads: plan.heads, finish: layer.finish, rows: rows,
+        buffers.queryKeyValue[rows: part], heads: plan.heads, finish: weights.finish, rows: rows,
         range: range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound, layer: pageLayer)
     }
   }
 
   /// x += attention's output for `rows[range]`. All keys that the rows attend to are in their pages.
   func attend(
-    _ model: PreparedModel, layer index: Int, x: Matrix, rows: RowList, range: Range<Int>, buffers: LayerBuffers,
+    _ weights: PreparedAttention, x: Matrix, rows: RowList, range: Range<Int>, buffers: AttentionBuffers,
     pageLayer: Int
   ) throws(ModelError) {
     let needed = Kernels.attentionScratch(keys: rows.positionMax + 1)
@@ -127,10 +118,14 @@ final class Transformer {
       kernels.attention(
         buffers.queryKeyValue[rows: part], heads: plan.heads, rows: rows,
         range: range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound, layer: pageLayer,
-        into: buffers.attention[rows: part], statistics: buffers.statistics.map { $0[rows: part] },
-        scratch: scores[thread])
+        into: buffers.ungated.map { Operand(viewing: $0[rows: part]) } ?? buffers.output[rows: part],
+        statistics: buffers.statistics.map { $0[rows: part] }, scratch: scores[thread])
+      if let ungated = buffers.ungated {
+        let gates = OutputGates(buffers.queryKeyValue, heads: plan.heads)
+        kernels.gate(ungated[rows: part], by: gates[rows: part], into: buffers.output[rows: part])
+      }
     }
-    try multiply(buffers.attention, range.count, model.layers[index].attentionOutput, x)
+    try multiply(buffers.output, range.count, weights.output, x)
   }
 
   /// x[0..<count] += the feed-forward block's output for the input `source`, whose values equal those of `x`.

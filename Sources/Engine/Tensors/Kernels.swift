@@ -12,24 +12,27 @@ package struct Heads: Sendable, Hashable {
   package let query: Int
   package let keyValue: Int
   package let dimension: Int
+  /// In a row, each query is followed by its output gate: q₀|g₀|q₁|g₁|…|k|v.
+  package let hasGates: Bool
 
-  package init(query: Int, keyValue: Int, dimension: Int) {
+  package init(query: Int, keyValue: Int, dimension: Int, hasGates: Bool = false) {
     precondition(keyValue > 0 && query % keyValue == 0, "\(query) query heads cannot share \(keyValue) key heads")
     precondition(dimension > 0 && dimension % 2 == 0, "a head of \(dimension) dimensions cannot be rotated in pairs")
     self.query = query
     self.keyValue = keyValue
     self.dimension = dimension
+    self.hasGates = hasGates
   }
 
   /// W: the width of a row q|k|v.
-  package var width: Int { (query + 2 * keyValue) * dimension }
+  package var width: Int { ((hasGates ? 2 : 1) * query + 2 * keyValue) * dimension }
   package var queryWidth: Int { query * dimension }
   package var keyWidth: Int { keyValue * dimension }
   /// Floats of one layer in a key/value page.
   package var pageFloats: Int { keyValue * 16 * (dimension + (dimension + 15) / 16 * 16) }
 
   var c: ttrl_heads {
-    ttrl_heads(heads: Int32(query), groups: Int32(keyValue), dimension: Int32(dimension))
+    ttrl_heads(heads: Int32(query), groups: Int32(keyValue), dimension: Int32(dimension), has_gates: hasGates)
   }
 }
 
@@ -53,10 +56,11 @@ package struct QueryKeyValueFinish: Sendable {
     precondition(bias.map { $0.count == heads.width } ?? true, "a q|k|v bias must have \(heads.width) values")
     precondition((queryNorm?.count ?? heads.dimension) == heads.dimension, "a query norm must be as wide as a head")
     precondition((keyNorm?.count ?? heads.dimension) == heads.dimension, "a key norm must be as wide as a head")
-    precondition(rotary.cosines.columns * 2 == heads.dimension, "the rotary table is for a different head dimension")
+    precondition(rotary.cosines.columns * 2 <= heads.dimension, "the rotary table is for wider heads")
     return ttrl_qkv_finish(
       bias: bias?.base, query_norm: queryNorm?.base, key_norm: keyNorm?.base, norm_epsilon: normEpsilon,
-      query_scale: 1 / Float(heads.dimension).squareRoot(), cosines: rotary.cosines.base, sines: rotary.sines.base)
+      query_scale: 1 / Float(heads.dimension).squareRoot(), rotated: Int64(2 * rotary.cosines.columns),
+      cosines: rotary.cosines.base, sines: rotary.sines.base)
   }
 }
 
@@ -78,7 +82,7 @@ package struct TokenDistribution: Sendable, Equatable {
 /// The kernels of one instruction set.
 package struct Kernels: @unchecked Sendable {
   // A pointer to a constant table of functions. It is never written, so it is safe to share.
-  private let functions: UnsafePointer<ttrl_kernels>
+  let functions: UnsafePointer<ttrl_kernels>
 
   /// The kernels that this processor can run, fastest first.
   package static let available: [Kernels] =

@@ -5,6 +5,8 @@
 // table lists it. So memory use follows what is being sampled, and a prompt's keys stay in the processor's cache for
 // all its samples. Sampler and trainer use the same pages; the trainer computes layer by layer and needs pages of one
 // layer only.
+// A layer of linear attention has no pages but a state of fixed size for each sequence. The states of all such layers
+// stand beside a sequence's pages, in one piece, and are copied where the last page is copied.
 // Not here: the layout within a page (CKernels.h), which tables list what (Generator, TrainingBatch).
 
 import CKernels
@@ -18,14 +20,19 @@ package final class KeyValuePages {
   private let pagesPerSlab: Int
   private var slabs: [Floats] = []
   private var free: [Int32] = []
+  /// Floats of one sequence's states; 0 if the model has none.
+  package let stateFloats: Int
+  private var freeStates: [Floats] = []
+  package private(set) var statesInUse = 0
   /// By page: how many tables list it.
   private var users: [Int32] = []
 
-  package init(heads: Heads, layers: Int) {
+  package init(heads: Heads, layers: Int, stateFloats: Int = 0) {
     self.heads = heads
+    self.stateFloats = stateFloats
     layerFloats = heads.pageFloats
     pageFloats = heads.pageFloats * layers
-    pagesPerSlab = max(1, (4 << 20) / (pageFloats * 4))
+    pagesPerSlab = max(1, (4 << 20) / max(4, pageFloats * 4))
   }
 
   /// Floats per page, layer and key/value head.
@@ -52,6 +59,20 @@ package final class KeyValuePages {
     return page
   }
 
+  /// Memory for one sequence's states, whose contents are undefined; nil if the model has none.
+  func takeState() -> Floats? {
+    guard stateFloats > 0 else { return nil }
+    statesInUse += 1
+    return freeStates.popLast() ?? Floats(count: stateFloats)
+  }
+
+  func release(state: Floats) {
+    statesInUse -= 1
+    freeStates.append(state)
+  }
+
+  package var stateBytes: Int { stateFloats * 4 }
+
   func share(_ page: Int32) { users[Int(page)] += 1 }
 
   func release(_ page: Int32) {
@@ -70,19 +91,28 @@ package final class PageTable {
   private let pages: KeyValuePages
   private var listed: [Int32] = []
   private let capacity: Int
+  /// After the sequence's last row; nil if the model has no such layers.
+  let state: Floats?
   let base: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
 
   /// An empty table with room for `positions` positions.
-  package init(_ pages: KeyValuePages, positions: Int) {
+  package convenience init(_ pages: KeyValuePages, positions: Int) {
+    self.init(pages, room: positions)
+    state?.fill(0)
+  }
+
+  /// The state is undefined.
+  private init(_ pages: KeyValuePages, room positions: Int) {
     self.pages = pages
+    state = pages.takeState()
     capacity = (positions + 15) / 16
     base = .allocate(capacity: max(1, capacity))
   }
 
   /// A continuation of `prefix` after its first `count` positions, with room for `positions` in total. Full pages are
-  /// shared. For a page that is only partly filled, the continuation gets a page of its own (`copyLastPage` fills it).
+  /// shared. For a page that is only partly filled, the continuation gets a page of its own (`copyEnd` fills it).
   package convenience init(continuing prefix: PageTable, after count: Int, positions: Int) {
-    self.init(prefix.pages, positions: positions)
+    self.init(prefix.pages, room: positions)
     for page in prefix.listed[0..<count / 16] {
       pages.share(page)
       append(page)
@@ -92,6 +122,7 @@ package final class PageTable {
 
   deinit {
     for page in listed { pages.release(page) }
+    if let state { pages.release(state: state) }
     base.deallocate()
   }
 
@@ -109,9 +140,11 @@ package final class PageTable {
     listed.append(page)
   }
 
-  /// Copies those of the first `count` positions of `prefix` that are in the page that is not shared, because they do
-  /// not fill it. For all layers. Later positions in that page are not changed.
-  package func copyLastPage(of prefix: PageTable, count: Int) {
+  /// Copies what a continuation of `prefix` after its first `count` positions does not share with it, for all layers:
+  /// the positions in the page that they do not fill, and the states, for which `count` is all of the prefix. Later
+  /// positions in that page are not changed.
+  package func copyEnd(of prefix: PageTable, count: Int) {
+    if let state, let end = prefix.state { state.copy(from: end) }
     let lanes = count % 16
     guard lanes != 0 else { return }
     let dimension = pages.heads.dimension
@@ -131,7 +164,10 @@ package final class RowList {
   package private(set) var count = 0
   private var capacity: Int
   private var tables: [PageTable] = []
+  /// The adjacent rows of one sequence; empty if there are no states.
+  private(set) var runs: [ttrl_delta_run] = []
   let layerFloats: Int
+  let stateFloats: Int
   /// The largest position of all rows.
   package private(set) var positionMax = 0
 
@@ -139,6 +175,7 @@ package final class RowList {
     self.capacity = max(1, capacity)
     base = .allocate(capacity: self.capacity)
     layerFloats = pages.layerFloats
+    stateFloats = pages.stateFloats
   }
 
   deinit { base.deallocate() }
@@ -147,6 +184,7 @@ package final class RowList {
     count = 0
     positionMax = 0
     tables.removeAll(keepingCapacity: true)
+    runs.removeAll(keepingCapacity: true)
   }
 
   /// Adds the token at `position` of a sequence. The list keeps the table alive until it is emptied.
@@ -155,6 +193,12 @@ package final class RowList {
     table.reserve(positions: position + 1)
     (base + count).initialize(
       to: ttrl_row(position: Int32(position), pages: UnsafePointer(table.base)))
+    if let state = table.state {
+      if tables.last !== table {
+        runs.append(ttrl_delta_run(start: Int64(count), count: 0, state: state.base, initial: nil))
+      }
+      runs[runs.count - 1].count += 1
+    }
     if tables.last !== table { tables.append(table) }
     positionMax = max(positionMax, position)
     count += 1

@@ -36,6 +36,47 @@ package enum Reference {
     return query.indices.map { d in zip(weights, values).reduce(0) { $0 + $1.0 * $1.1[d] } }
   }
 
+  /// Linear attention by the gated delta rule over the projected rows q|k|v|z|b|a of one sequence: the results of all
+  /// value heads, before their norm and gates. The convolution is [channels][4], the newest row's weight last.
+  package static func deltaRule(
+    _ rows: [[Double]], heads: DeltaHeads, convolution: [[Double]], decayLog: [Double], stepBias: [Double]
+  ) -> [[Double]] {
+    let (keys, values) = (heads.keyDimension, heads.valueDimension)
+    let gates = heads.convolvedWidth + heads.valueWidth
+    let zero = [Double](repeating: 0, count: keys)
+    var states = (0..<heads.value).map { _ in (0..<values).map { _ in zero } }  // [head][V][K]
+    return rows.indices.map { position in
+      let convolved = (0..<heads.convolvedWidth).map { channel in
+        let x = (0..<4).reduce(0) { sum, tap in
+          let row = position - 3 + tap
+          return row < 0 ? sum : sum + convolution[channel][tap] * rows[row][channel]
+        }
+        return x / (1 + exp(-x))
+      }
+      return (0..<heads.value).flatMap { head -> [Double] in
+        let group = head / (heads.value / heads.key)
+        let query = unit(convolved[group * keys..<(group + 1) * keys]).map { $0 / Double(keys).squareRoot() }
+        let key = unit(convolved[(heads.key + group) * keys..<(heads.key + group + 1) * keys])
+        let first = 2 * heads.key * keys + head * values
+        let strength = 1 / (1 + exp(-rows[position][gates + head]))
+        let step = log1p(exp(rows[position][gates + heads.value + head] + stepBias[head]))
+        let decay = exp(-exp(decayLog[head]) * step)
+        return (0..<values).map { column in
+          let old = states[head][column].map { $0 * decay }
+          let error = convolved[first + column] - zip(old, key).reduce(0) { $0 + $1.0 * $1.1 }
+          let new = zip(old, key).map { $0 + $1 * strength * error }
+          states[head][column] = new
+          return zip(new, query).reduce(0) { $0 + $1.0 * $1.1 }
+        }
+      }
+    }
+  }
+
+  private static func unit(_ x: ArraySlice<Double>) -> [Double] {
+    let length = (x.reduce(0) { $0 + $1 * $1 } + 1e-6).squareRoot()
+    return x.map { $0 / length }
+  }
+
   package static func softmax(_ x: [Double]) -> [Double] {
     let maximum = x.max() ?? 0
     let weights = x.map { exp($0 - maximum) }

@@ -175,17 +175,8 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Throws: `ModelDirectoryError` with every tensor that is missing, misshapen or not finite.
   package func loadParameters() throws -> Floats {
-    do {
-      let (names, index) = try shardNames()
-      for name in names where try !Files.exists(path + "/" + name) {
-        throw ModelDirectoryError.missing(path: path, file: name)
-      }
-      let files = try names.map { try MappedFile(path + "/" + $0) }
-      for (name, file) in zip(names, files) where Self.isPointer(file.bytes) {
-        throw ModelDirectoryError.pointer(path: path, file: name)
-      }
-      let headers = try zip(names, files).map { (name: $0, header: try SafeTensorsHeader($1.bytes)) }
-      let plan = try LoadPlan(layout, shards: headers, index: index)
+    try naming { () throws -> Floats in
+      let (files, plan) = try planned()
       let parameters = Floats(count: layout.count)
       for (shard, file) in files.enumerated() {
         try parameters.withUnsafeBuffer { try plan.copy(shard: shard, from: file.bytes, to: $0) }
@@ -194,6 +185,34 @@ package struct ModelDirectory: Sendable {
         try parameters.withUnsafeBuffer { try plan.compare(shard: shard, from: file.bytes, with: $0) }
       }
       return parameters
+    }
+  }
+
+  /// Parts of the weight files that are not used, for example those for pictures.
+  ///
+  /// - Throws: as `loadParameters`, as far as the files' headers show it.
+  package func unusedParts() throws -> [UnusedPart] {
+    try naming { () throws -> [UnusedPart] in try planned().plan.unused }
+  }
+
+  /// The mapped weight files, and what is copied from them.
+  private func planned() throws -> (files: [MappedFile], plan: LoadPlan) {
+    let (names, index) = try shardNames()
+    for name in names where try !Files.exists(path + "/" + name) {
+      throw ModelDirectoryError.missing(path: path, file: name)
+    }
+    let files = try names.map { try MappedFile(path + "/" + $0) }
+    for (name, file) in zip(names, files) where Self.isPointer(file.bytes) {
+      throw ModelDirectoryError.pointer(path: path, file: name)
+    }
+    let headers = try zip(names, files).map { (name: $0, header: try SafeTensorsHeader($1.bytes)) }
+    return (files, try LoadPlan(layout, shards: headers, index: index))
+  }
+
+  /// Runs `body`, and turns a parser's error into one that names the directory.
+  private func naming<Result>(_ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
     } catch let error as WeightsError {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)")
     } catch let error as SafeTensorsError {

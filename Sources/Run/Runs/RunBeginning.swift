@@ -4,7 +4,7 @@
 // that do not fit. If the run exists already, its settings are compared with the given ones and nothing is written.
 
 import Base
-import LanguageModel
+package import LanguageModel
 import Platform
 package import Records
 package import Settings
@@ -21,6 +21,8 @@ package enum RunBeginning {
     package var dropped = 0
     /// The first training question as the model sees it.
     package var example: ExamplePrompt
+    /// Parts of the model's files that are not used.
+    package var unusedParts: [UnusedPart] = []
     package var questions: QuestionSizes
     package var counts: QuestionCounts
     /// The memory of its processes on this machine.
@@ -67,8 +69,8 @@ package enum RunBeginning {
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
-      dropped: training.dropped, example: try renderer.example(training.kept[0]), questions: sizes, counts: counts,
-      memory: memory)
+      dropped: training.dropped, example: try renderer.example(training.kept[0]),
+      unusedParts: try model.unusedParts(), questions: sizes, counts: counts, memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.

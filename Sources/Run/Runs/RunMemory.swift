@@ -215,7 +215,8 @@ package struct RunMemory: Sendable {
     let training = MemoryPlan.training(
       shape, rank: rank, of: share.allRanks, microBatchTokens: settings.microBatchTokens,
       sequenceTokens: positions, isExact: settings.reduction == .exact,
-      recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit))
+      recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit),
+      threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))
     guard settings.method.klCoefficient > 0 else { return training }
     return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
   }

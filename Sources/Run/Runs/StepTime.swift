@@ -75,9 +75,10 @@ package struct StepTime: Sendable, Equatable {
   ) {
     let shape = TransformerPlan(model, type: settings.dtype)
     let method = settings.method
+    let attentionLayers = model.layerKinds.count { $0 == .attention }
     /// Operations of `count` tokens that attend to `context` tokens on average.
     func operations(_ count: Int, context: Double) -> Double {
-      let attention = 4 * context * Double(model.headCount * model.headDimension * model.layerCount)
+      let attention = 4 * context * Double(model.headCount * model.headDimension * attentionLayers)
       return Double(count) * (2 * Double(shape.productParameters) + Self.attentionWeight * attention)
     }
     func operations(responses: Int) -> Double {

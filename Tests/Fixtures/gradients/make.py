@@ -13,7 +13,9 @@ import random
 
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5ForCausalLM, Qwen3_5TextConfig, Qwen3Config,
+    Qwen3ForCausalLM)
 
 COMMON = dict(
     vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
@@ -28,7 +30,15 @@ FAMILIES = {
             original_max_position_embeddings=16))),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config(
         **COMMON, head_dim=8, rope_theta=1000.0, rms_norm_eps=1e-6, tie_word_embeddings=True)),
+    # Heads whose widths are no multiples of 16, and two value heads for each key head.
+    "qwen3_5_text": (Qwen3_5ForCausalLM, Qwen3_5TextConfig(
+        **{**COMMON, "num_hidden_layers": 3}, head_dim=12, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        layer_types=["linear_attention", "full_attention", "linear_attention"], linear_num_key_heads=2,
+        linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=18,
+        rope_parameters=dict(rope_type="default", rope_theta=1000.0, partial_rotary_factor=0.5))),
 }
+# Away from what they begin with; the heads forget slowly enough that the first token matters for the last one.
+VECTORS = {"A_log": (-2.0, 0.7), "dt_bias": (-0.5, 0.5)}
 
 
 def cases():
@@ -53,9 +63,10 @@ def make(name, kind, config):
     torch.manual_seed(7)
     model = kind(config)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for key, parameter in model.named_parameters():
             # Norms and biases away from 1 and 0, so that nothing is hidden by them.
-            parameter.normal_(1.0 if parameter.ndim == 1 else 0.0, 0.3)
+            usual = (1.0 if parameter.ndim == 1 else 0.0, 0.3)
+            parameter.normal_(*VECTORS.get(key.rpartition(".")[2], usual))
     os.makedirs(name, exist_ok=True)
     model.save_pretrained(name)
     double = model.double()

@@ -8,7 +8,8 @@
 // kernel (Tensors/Reference.swift; tests compare the kernels with it).
 //
 // Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary,
-// W = (H + 2G)·D, the width of a q|k|v row. "Operand": input of a matrix multiplication, float32 or bfloat16 (is_bf16).
+// W the width of a q|k|v row: (H + 2G)·D, or (2H + 2G)·D with output gates. "Operand": input of a matrix
+// multiplication, float32 or bfloat16 (is_bf16).
 //
 // Key/value pages: a page has the keys and values of 16 consecutive positions. In it, at the layer's offset, each
 // key/value head has its keys as [D][16] (one vector per dimension) and its values as [16][P], P = D rounded up to 16.
@@ -26,6 +27,8 @@ enum { TTRL_ATTENTION_QUERIES = 24 };
 
 typedef struct {
   int32_t heads, groups, dimension;
+  /// In a row, each query is followed by its output gate.
+  bool has_gates;
 } ttrl_heads;
 
 /// One token that goes through a layer.
@@ -43,7 +46,9 @@ typedef struct {
   const float *_Nullable key_norm;    // [D]
   float norm_epsilon;
   float query_scale;
-  const float *cosines;  // [positions, D/2]
+  /// How many of a head's first dimensions are rotated.
+  int64_t rotated;
+  const float *cosines;  // [positions, rotated/2]
   const float *sines;
 } ttrl_qkv_finish;
 
@@ -52,6 +57,42 @@ typedef struct {
   int64_t prefix_start, prefix_count;  // rows of the prompt
   int64_t start, count;
 } ttrl_segment;
+
+/// The heads of a layer of linear attention: value heads r·g ..< r·(g + 1) share key head g. A projected row is
+/// q [G·K] | k [G·K] | v [H·V] | output gates z [H·V] | b [H] | a [H], with G key heads of K and H value heads of V
+/// dimensions.
+typedef struct {
+  int32_t key_heads, value_heads, key_dimension, value_dimension;
+} ttrl_delta_heads;
+
+typedef struct {
+  const float *convolution;  // [4][2·G·K + H·V], the oldest row's weights first
+  const float *a_log;        // [H]
+  const float *dt_bias;      // [H]
+} ttrl_delta_weights;
+
+typedef struct {
+  float *convolution;  // [2·G·K + H·V][4]
+  float *a_log, *dt_bias;
+} ttrl_delta_gradients;
+
+/// Adjacent rows of one sequence, and what the layer keeps of it (`ttrl_delta_state` floats).
+typedef struct {
+  int64_t start, count;
+  float *state;
+  /// If it is given, it is copied to `state` before the first row.
+  const float *_Nullable initial;
+} ttrl_delta_run;
+
+/// How many steps of linear attention are prepared at a time, and how many are repeated from one kept state.
+enum { TTRL_DELTA_STEPS = 16 };
+
+/// Output gates: those of a head in a row begin at values + row · row_stride + head · head_stride.
+typedef struct {
+  const float *values;
+  int64_t row_stride, head_stride;
+  bool is_silu;  // else sigmoid
+} ttrl_gates;
 
 typedef struct {
   float maximum;
@@ -172,6 +213,23 @@ typedef struct {
                              const float *qkv, const float *statistics, const float *dout, float *dqkv,
                              float *scratch);
 
+  /// The gated delta rule of the key heads first_head ..< last_head, for the rows of some runs, in order. state_offset:
+  /// where the layer's part begins in every state. out: [rows, H·V]. scratch: `ttrl_delta_scratch` floats.
+  void (*delta_rule)(ttrl_delta_heads heads, ttrl_delta_weights weights, int64_t first_head, int64_t last_head,
+                     const ttrl_delta_run *runs, int64_t run_count, int64_t state_offset, const float *projected,
+                     float *out, float *scratch);
+  /// dprojected += the gradient through delta_rule (except for z), for a prompt (the first segment) and the responses
+  /// that continue it. scratch: `ttrl_delta_backward_scratch` floats.
+  void (*delta_rule_backward)(ttrl_delta_heads heads, ttrl_delta_weights weights, int64_t first_head, int64_t last_head,
+                              const ttrl_segment *segments, int64_t segment_count, const float *projected,
+                              const float *dout, float *dprojected, ttrl_delta_gradients gradients, float *scratch);
+  /// out[rows, heads, dimension] = x · sigmoid(gate), or x · silu(gate), an operand.
+  void (*gate)(const float *x, ttrl_gates gates, void *out, int64_t rows, int64_t heads, int64_t dimension,
+               bool is_bf16);
+  /// The gradient through gate: of x, in place in dy; of the gates, to dgates, which has the strides of the gates.
+  void (*gate_backward)(const float *x, ttrl_gates gates, float *dy, float *dgates, int64_t rows, int64_t heads,
+                        int64_t dimension);
+
   /// Turns logits [V] into z, in place: logit · inverse_temperature, or -infinity for dropped tokens. top_k 0 and top_p
   /// 1 are off; top-k comes first. scratch: 2·V + 16 64-bit words, used only if a token can be dropped.
   ttrl_distribution (*distribution)(float *z, int64_t count, float inverse_temperature, int32_t top_k, float top_p,
@@ -211,6 +269,13 @@ const ttrl_kernels *ttrl_kernels_portable(void);
 
 /// Floats of scratch for `attention_backward` over segments of at most `keys` keys, prefix included.
 int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys);
+
+/// Floats that a layer of linear attention keeps of one sequence.
+int64_t ttrl_delta_state(ttrl_delta_heads heads);
+/// Floats of scratch for `delta_rule`.
+int64_t ttrl_delta_scratch(ttrl_delta_heads heads);
+/// Floats of scratch for `delta_rule_backward` over segments of at most `rows` rows.
+int64_t ttrl_delta_backward_scratch(ttrl_delta_heads heads, int64_t rows);
 
 /// Zeroed memory, aligned to 64 bytes. A large amount is in large pages if possible. NULL if there is no memory.
 void *_Nullable ttrl_allocate(size_t bytes);

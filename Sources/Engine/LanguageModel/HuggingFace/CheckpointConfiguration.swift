@@ -6,8 +6,8 @@
 // rope_theta and rope_scaling became rope_parameters, torch_dtype became dtype. Both forms are read. The older form is
 // written, because every version can open it.
 //
-// Not here: the keys of rotary positions (RotaryKeys.swift), keys of other models (OtherArithmetic.swift), the weights
-// (LoadPlan.swift), the tokenizer.
+// Not here: the keys of rotary positions (RotaryKeys.swift), those of Qwen3.5 (HybridKeys.swift), keys of other models
+// (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
 
 package import Base
 
@@ -92,6 +92,7 @@ extension ModelConfiguration.Family {
     case .llama: "LlamaForCausalLM"
     case .qwen3: "Qwen3ForCausalLM"
     case .mistral: "MistralForCausalLM"
+    case .qwen35: "Qwen3_5ForCausalLM"
     }
   }
 }
@@ -129,12 +130,13 @@ extension CheckpointConfiguration {
 
 /// Reads keys and collects their problems. A bad value is replaced by a harmless one, so that reading can continue.
 struct ConfigurationReader {
-  let json: JSON
+  var json: JSON
+  private(set) var family: ModelConfiguration.Family?
   var problems: [ConfigurationError.Problem] = []
 
   /// Limits far above any model. Together they keep the number of parameters within 64 bits.
   private static let vocabularyMax = 1 << 22
-  private static let widthMax = 1 << 20
+  static let widthMax = 1 << 20
   private static let layersMax = 1 << 10
   static let positionsMax = 1 << 30
 
@@ -145,15 +147,17 @@ struct ConfigurationReader {
       problems.append(.malformed(key: "the file", found: json.summary, expected: "an object"))
       return nil
     }
-    guard let family = family() else { return nil }
+    guard unwrapText() else { return nil }
+    guard let family = readFamily() else { return nil }
+    self.family = family
     refuseOtherArithmetic(family)
-    refuseLayerTypes()
+    if family != .qwen35 { refuseLayerTypes() }
     let hidden = size("hidden_size", max: Self.widthMax)
     let heads = size("num_attention_heads", max: Self.widthMax)
     let maxPositions = size("max_position_embeddings", max: Self.positionsMax)
     refuseSlidingWindow(family, maxPositions: maxPositions)
     let rotary = rotary(maxPositions: maxPositions)
-    let model = ModelConfiguration(
+    var model = ModelConfiguration(
       family: family,
       vocabularySize: size("vocab_size", max: Self.vocabularyMax),
       hiddenSize: hidden,
@@ -169,7 +173,8 @@ struct ConfigurationReader {
       maxPositions: maxPositions,
       hasTiedEmbeddings: flag("tie_word_embeddings"),
       hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3)
+      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
+    if family == .qwen35 { readHybrid(&model) }
     checkHeads(model)
     return model
   }
@@ -212,7 +217,7 @@ struct ConfigurationReader {
 // MARK: - The parts of a configuration
 
 extension ConfigurationReader {
-  private mutating func family() -> ModelConfiguration.Family? {
+  private mutating func readFamily() -> ModelConfiguration.Family? {
     let families = ModelConfiguration.Family.allCases
     let names = (json["architectures"]?.elements ?? []).compactMap(\.string)
     // A folder that was written by hand can have the model type only.
@@ -248,6 +253,7 @@ extension ConfigurationReader {
     if let value = json["head_dim"], !value.isNull { return size("head_dim", max: Self.widthMax) }
     // The default of transformers for this family. It does not depend on the other sizes.
     if family == .qwen3 { return 128 }
+    if family == .qwen35 { return 256 }
     if problems.isEmpty, hidden % heads != 0 {
       problems.append(
         .malformed(key: "hidden_size", found: "\(hidden)", expected: "a multiple of num_attention_heads (\(heads))"))
@@ -343,13 +349,18 @@ extension CheckpointConfiguration {
       .init("num_hidden_layers", .int(model.layerCount)),
       .init("num_key_value_heads", .int(model.keyValueHeadCount)),
       .init("rms_norm_eps", .float(model.normEpsilon)),
-      .init("rope_scaling", model.ropeScaling?.json ?? .null),
-      .init("rope_theta", .float(model.ropeTheta)),
-      .init("sliding_window", .null),
       .init("tie_word_embeddings", .bool(model.hasTiedEmbeddings)),
-      .init("use_sliding_window", false),
       .init("vocab_size", .int(model.vocabularySize)),
     ]
+    if model.family == .qwen35 {
+      members += hybridMembers
+    } else {
+      members += [
+        .init("rope_scaling", model.ropeScaling?.json ?? .null), .init("rope_theta", .float(model.ropeTheta)),
+        .init("sliding_window", .null), .init("use_sliding_window", false),
+      ]
+    }
+    members.sort { $0.key < $1.key }
     if let weightType { members.append(.init("torch_dtype", .string(weightType.configName))) }
     return JSON.object(members).bytes(.pretty) + [UInt8(ascii: "\n")]
   }

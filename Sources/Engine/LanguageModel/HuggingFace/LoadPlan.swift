@@ -30,6 +30,17 @@ package struct LoadPlan: Sendable {
 
   package let shards: [Shard]
   package let parameterCount: Int
+  /// Parts of the files that are not used.
+  package let unused: [UnusedPart]
+}
+
+/// Tensors of a file that ttrl does not use, for example those for pictures.
+package struct UnusedPart: Sendable, Equatable, CustomStringConvertible {
+  package var name: String
+  package var tensors: Int
+  package var bytes: Int
+
+  package var description: String { "\(name) (\(tensors) tensors, \(MemoryPlan.mebibytes(bytes)))" }
 }
 
 /// All reasons why weights cannot be loaded.
@@ -99,7 +110,7 @@ extension LoadPlan {
   package init(
     _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
   ) throws(WeightsError) {
-    let contents = Contents(shards)
+    let contents = Contents(shards, layout.names)
     var problems = contents.repeated
     var planned = shards.map { Shard(name: $0.name, fileBytes: $0.header.fileBytes, copies: []) }
     for tensor in layout.tensors {
@@ -122,6 +133,7 @@ extension LoadPlan {
     }
     self.shards = planned
     parameterCount = layout.count
+    unused = contents.unused
   }
 }
 
@@ -131,18 +143,32 @@ private struct Contents {
   /// Where each tensor is found first. Looked up, never iterated.
   private var places: [String: (shard: Int, entry: SafeTensorsHeader.Entry)] = [:]
   private(set) var repeated: [WeightsError.Problem] = []
+  private let names: CheckpointNames
+  private(set) var unused: [UnusedPart] = []
 
-  init(_ shards: [(name: String, header: SafeTensorsHeader)]) {
+  init(_ shards: [(name: String, header: SafeTensorsHeader)], _ names: CheckpointNames) {
     self.shards = shards
+    self.names = names
     for (number, shard) in shards.enumerated() {
       for entry in shard.header.entries {
-        if let first = places[entry.name] {
-          repeated.append(.repeated(tensor: entry.name, shards: [shards[first.shard].name, shard.name]))
-        } else {
-          places[entry.name] = (number, entry)
+        switch names.use(of: entry.name) {
+        case .unused(let part): leaveOut(entry, of: part)
+        case .tensor(let name):
+          if let first = places[name] {
+            repeated.append(.repeated(tensor: entry.name, shards: [shards[first.shard].name, shard.name]))
+          } else {
+            places[name] = (number, entry)
+          }
         }
       }
     }
+  }
+
+  private mutating func leaveOut(_ entry: SafeTensorsHeader.Entry, of part: String) {
+    let place = unused.firstIndex { $0.name == part } ?? unused.count
+    if place == unused.count { unused.append(UnusedPart(name: part, tensors: 0, bytes: 0)) }
+    unused[place].tensors += 1
+    unused[place].bytes += entry.bytes.count
   }
 
   func has(_ tensor: String) -> Bool { places[tensor] != nil }
@@ -164,15 +190,20 @@ private struct Contents {
 
   func unexpected(in layout: ParameterLayout) -> [WeightsError.Problem] {
     let known = Set((layout.tensors + [layout.tiedHead].compactMap { $0 }).map(\.name))
+    func isKnown(_ name: String) -> Bool {
+      guard case .tensor(let name) = names.use(of: name) else { return true }
+      return known.contains(name)
+    }
     return shards.flatMap { shard in
-      shard.header.entries.filter { !known.contains($0.name) && !Self.isHarmless($0.name) }
+      shard.header.entries.filter { !isKnown($0.name) && !Self.isHarmless($0.name) }
         .map { .unexpected(tensor: $0.name, shard: shard.name) }
     }
   }
 
   func misplaced(_ index: SafeTensorsIndex) -> [WeightsError.Problem] {
     index.places.compactMap { tensor, file in
-      let found = places[tensor].map { shards[$0.shard].name }
+      guard case .tensor(let name) = names.use(of: tensor) else { return nil }
+      let found = places[name].map { shards[$0.shard].name }
       return found == file ? nil : .misplaced(tensor: tensor, index: file, found: found)
     }
   }

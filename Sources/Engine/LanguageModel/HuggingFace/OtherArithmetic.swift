@@ -34,6 +34,9 @@ extension ConfigurationReader {
     "rope_local_base_freq",
   ]
 
+  /// Null, false, 0 and an empty list switch these off too, and no family but Qwen3.5 has them.
+  private static let switchesOfHybrids = ["attn_output_gate", "full_attention_interval", "linear_num_value_heads"]
+
   /// Null and 1 leave these without effect (Granite, Cohere, MiniCPM, GPT-NeoX).
   private static let factors = [
     "partial_rotary_factor", "rotary_pct", "rotary_percent", "embedding_multiplier", "residual_multiplier",
@@ -53,11 +56,12 @@ extension ConfigurationReader {
     }
     // Qwen 2 always has biases, on q, k and v only. This key would add one to the output projection too.
     if family != .qwen2, flag("attention_bias") { refuse("attention_bias", true, "false") }
-    for key in Self.switches {
+    for key in Self.switches + (family == .qwen35 ? [] : Self.switchesOfHybrids) {
       guard let value = json[key], !isOff(value) else { continue }
       refuse(key, value, "null, or no such key")
     }
     for key in Self.factors {
+      if family == .qwen35, key == "partial_rotary_factor" { continue }
       guard let value = json[key], !value.isNull, value.double != 1 else { continue }
       refuse(key, value, "1")
     }

@@ -87,7 +87,7 @@ extension ConfigurationReader {
   ]
 
   private mutating func rotaryScaling(_ rope: RotaryObject, maxPositions: Int) -> RotaryScaling? {
-    if let part = rope["partial_rotary_factor"], part.double != 1 {
+    if family != .qwen35, let part = rope["partial_rotary_factor"], part.double != 1 {
       refuse(rope.name("partial_rotary_factor"), part, "1")
     }
     guard let known = Self.members.first(where: { rope.type == .string($0.type) }) else {
@@ -95,7 +95,7 @@ extension ConfigurationReader {
       return nil
     }
     let strange = (rope.json.members ?? []).filter {
-      !$0.value.isNull && !(Self.membersOfAll + known.members).contains($0.key)
+      !$0.value.isNull && !(Self.membersOfAll + known.members + hybridRotaryMembers).contains($0.key)
     }
     for member in strange {
       let expected =

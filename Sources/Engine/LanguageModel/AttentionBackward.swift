@@ -1,0 +1,74 @@
+// AttentionBackward: the backward pass of softmax attention in one layer.
+//
+// Threads share the key/value heads, because their gradients are separate. Within one head, segments add to the
+// gradients of their prefix in a fixed order.
+
+import Base
+import Tensors
+
+struct AttentionBackward: MixerBackward {
+  let pass: BackwardPass
+  let weights: PreparedAttention
+  let names: ParameterLayout.Attention
+  let kept: AttentionBuffers
+
+  private var heads: Heads { pass.plan.heads }
+  private var kernels: Kernels { pass.kernels }
+  private var dattention: Matrix { pass.scratch.dmixed(width: heads.queryWidth) }
+  private var dqkv: Matrix { pass.scratch.dprojected(width: heads.width) }
+
+  var projectedWidth: Int { heads.width }
+  var projection: PackedWeights { weights.queryKeyValue }
+  var projections: [Int] { [names.query, names.key, names.value] }
+
+  func output(_ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
+    let dy = pass.operand(of: pass.scratch.dx[rows: rows])
+    let dout = dattention
+    try pass.transformer.multiplyBackward(dy, rows.count, weights.output, dout[rows: room])
+    try pass.weights(dy, rows.count, x: kept.output[rows: room], [names.output])
+    guard let ungated = kept.ungated else { return }
+    let (gates, dgates) = (OutputGates(kept.queryKeyValue, heads: heads), dqkv)
+    pass.team.share(rows.count, unit: 8) { part, _ in
+      let part = rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound
+      kernels.gateBackward(ungated[rows: part], by: gates[rows: part], dy: dout[rows: part], dgates: dgates[rows: part])
+    }
+  }
+
+  func mix() {
+    guard let statistics = kept.statistics else { return }
+    let (dout, dqkv) = (dattention, dqkv)
+    pass.team.share(heads.keyValue) { groups, thread in
+      for segment in pass.batch.segments {
+        kernels.attentionBackward(
+          kept.queryKeyValue, heads: heads, groups: groups, prefix: segment.prefix, own: segment.own,
+          statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
+      }
+    }
+  }
+
+  /// Undoes rotation and head norms. Threads share the rows, unless there are head norms: all rows add to the gradients
+  /// of those.
+  func finish(_ rows: Range<Int>) {
+    let dqkv = dqkv[rows: rows]
+    let raw = kept.rawQueryKeyValue.map { $0[rows: rows] }
+    let hasNorms = weights.finish.queryNorm != nil
+    pass.team.share(rows.count, unit: hasNorms ? rows.count : 8) { part, _ in
+      kernels.finishQueryKeyValueBackward(
+        dqkv[rows: part], heads: heads, finish: weights.finish, rows: pass.batch.rows,
+        range: rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound, raw: raw.map { $0[rows: part] },
+        dqueryNorm: names.queryNorm.map(pass.tensor), dkeyNorm: names.keyNorm.map(pass.tensor))
+    }
+    addBiases(dqkv)
+  }
+
+  private func addBiases(_ dqkv: Matrix) {
+    guard let query = names.queryBias, let key = names.keyBias, let value = names.valueBias else { return }
+    let sums = Floats(count: dqkv.columns)
+    kernels.addColumns(dqkv, to: sums)
+    let keyWidth = heads.keyWidth
+    let queryWidth = dqkv.columns - 2 * keyWidth
+    kernels.add(sums[0..<queryWidth], to: pass.tensor(query))
+    kernels.add(sums[queryWidth..<queryWidth + keyWidth], to: pass.tensor(key))
+    kernels.add(sums[queryWidth + keyWidth..<queryWidth + 2 * keyWidth], to: pass.tensor(value))
+  }
+}

@@ -1,0 +1,134 @@
+// LayerBuffers: the intermediate results of rows in one layer.
+//
+// The trainer keeps some for the backward pass; the sampler overwrites all of them in the next layer of the same kind.
+// Every buffer has room for whole blocks (`roundedToBlocks`).
+
+import Base
+import Tensors
+
+struct LayerBuffers {
+  var mixer: MixerBuffers
+  let gateUp: Matrix  // [rows, 2F]
+
+  /// By layer. If they are shared, all layers have the same memory, or all layers of one kind.
+  static func layers(_ plan: TransformerPlan, rows: Int, forTraining: Bool, areShared: Bool) -> [LayerBuffers] {
+    func gateUp() -> Matrix { Matrix(rows: rows, columns: 2 * plan.configuration.feedForwardSize) }
+    func mixer(_ kind: ModelConfiguration.LayerKind) -> MixerBuffers {
+      MixerBuffers(kind, plan, rows: rows, forTraining: forTraining)
+    }
+    let kinds = plan.configuration.layerKinds
+    guard areShared else { return kinds.map { LayerBuffers(mixer: mixer($0), gateUp: gateUp()) } }
+    var made: [ModelConfiguration.LayerKind: LayerBuffers] = [:]  // looked up, never iterated
+    let shared = gateUp()
+    return kinds.map { kind in
+      let buffers = made[kind] ?? LayerBuffers(mixer: mixer(kind), gateUp: shared)
+      made[kind] = buffers
+      return buffers
+    }
+  }
+
+  /// Bytes per row in training, of all layers.
+  static func bytesPerRow(_ plan: TransformerPlan, areShared: Bool) -> Int {
+    let kinds = plan.configuration.layerKinds
+    let gateUp = 2 * plan.configuration.feedForwardSize * 4
+    if areShared {
+      let present = ModelConfiguration.LayerKind.allCases.filter { kinds.contains($0) }
+      return present.reduce(gateUp) { $0 + MixerBuffers.bytesPerRow($1, plan) }
+    }
+    return kinds.reduce(0) { $0 + MixerBuffers.bytesPerRow($1, plan) + gateUp }
+  }
+
+  subscript(rows range: Range<Int>) -> LayerBuffers {
+    LayerBuffers(mixer: mixer[rows: range], gateUp: gateUp[rows: range])
+  }
+}
+
+enum MixerBuffers {
+  case attention(AttentionBuffers)
+  case deltaRule(DeltaRuleBuffers)
+
+  init(_ kind: ModelConfiguration.LayerKind, _ plan: TransformerPlan, rows: Int, forTraining: Bool) {
+    switch kind {
+    case .attention: self = .attention(AttentionBuffers(plan, rows: rows, forTraining: forTraining))
+    case .deltaRule: self = .deltaRule(DeltaRuleBuffers(plan, rows: rows))
+    }
+  }
+
+  static func bytesPerRow(_ kind: ModelConfiguration.LayerKind, _ plan: TransformerPlan) -> Int {
+    switch kind {
+    case .attention: AttentionBuffers.bytesPerRow(plan)
+    case .deltaRule: DeltaRuleBuffers.bytesPerRow(plan)
+    }
+  }
+
+  subscript(rows range: Range<Int>) -> MixerBuffers {
+    switch self {
+    case .attention(let buffers): .attention(buffers[rows: range])
+    case .deltaRule(let buffers): .deltaRule(buffers[rows: range])
+    }
+  }
+}
+
+struct AttentionBuffers {
+  var queryKeyValue: Matrix  // [rows, W]
+  /// The inputs of the head norms; only in training, and only if the model has head norms.
+  var rawQueryKeyValue: Matrix?
+  /// Attention's result before the output gates; nil if there are none.
+  var ungated: Matrix?  // [rows, H·D]
+  var output: Operand  // [rows, H·D]
+  var statistics: Matrix?  // [rows, 2H], training only
+
+  init(_ plan: TransformerPlan, rows: Int, forTraining: Bool) {
+    let heads = plan.heads
+    queryKeyValue = Matrix(rows: rows, columns: heads.width)
+    let needsRaw = forTraining && plan.configuration.hasQueryKeyNorm
+    rawQueryKeyValue = needsRaw ? Matrix(rows: rows, columns: heads.width) : nil
+    ungated = heads.hasGates ? Matrix(rows: rows, columns: heads.queryWidth) : nil
+    output = Operand(rows: rows, columns: heads.queryWidth, type: plan.type)
+    statistics = forTraining ? Matrix(rows: rows, columns: 2 * heads.query) : nil
+  }
+
+  /// In training.
+  static func bytesPerRow(_ plan: TransformerPlan) -> Int {
+    let heads = plan.heads
+    let rows = heads.width * (plan.configuration.hasQueryKeyNorm ? 2 : 1) + 2 * heads.query
+    return (rows + (heads.hasGates ? heads.queryWidth : 0)) * 4 + heads.queryWidth * plan.type.bytes
+  }
+
+  subscript(rows range: Range<Int>) -> AttentionBuffers {
+    var part = self
+    part.queryKeyValue = queryKeyValue[rows: range]
+    part.rawQueryKeyValue = rawQueryKeyValue.map { $0[rows: range] }
+    part.ungated = ungated.map { $0[rows: range] }
+    part.output = output[rows: range]
+    part.statistics = statistics.map { $0[rows: range] }
+    return part
+  }
+}
+
+struct DeltaRuleBuffers {
+  var projected: Matrix  // [rows, q|k|v|z|b|a]
+  /// The rule's result, before its norm and gates.
+  var core: Matrix  // [rows, H·V]
+  var output: Operand  // [rows, H·V]
+
+  init(_ plan: TransformerPlan, rows: Int) {
+    guard let heads = plan.configuration.deltaHeads else { preconditionFailure("the model has no such layers") }
+    projected = Matrix(rows: rows, columns: heads.width)
+    core = Matrix(rows: rows, columns: heads.valueWidth)
+    output = Operand(rows: rows, columns: heads.valueWidth, type: plan.type)
+  }
+
+  static func bytesPerRow(_ plan: TransformerPlan) -> Int {
+    guard let heads = plan.configuration.deltaHeads else { return 0 }
+    return (heads.width + heads.valueWidth) * 4 + heads.valueWidth * plan.type.bytes
+  }
+
+  subscript(rows range: Range<Int>) -> DeltaRuleBuffers {
+    var part = self
+    part.projected = projected[rows: range]
+    part.core = core[rows: range]
+    part.output = output[rows: range]
+    return part
+  }
+}

@@ -1,0 +1,142 @@
+// ParameterLayout: the place of each weight in the parameter array.
+//
+// All parameters of a model are in one flat array. So the optimizer, the all-reduce, hashes and checkpoints do not have
+// to know layers. The projections that read the same input are neighbours, so that they can be multiplied as one.
+// Not here: how a checkpoint names its tensors if not like this (HuggingFace/CheckpointNames.swift).
+
+import Tensors
+
+/// One weight tensor: its Hugging Face name, its shape, and its place in the flat parameter array.
+package struct ParameterTensor: Sendable, Hashable {
+  package var name: String
+  /// [rows, columns] for a matrix (output features first), [n] for a vector, [channels, 1, taps] for a convolution.
+  package var shape: [Int]
+  package var offset: Int
+  package var count: Int { shape.reduce(1, *) }
+  package var range: Range<Int> { offset..<offset + count }
+}
+
+/// The order of all parameters of a model in its flat array. A tied head has no tensor of its own.
+package struct ParameterLayout: Sendable, Hashable {
+  /// Tensors of one layer, as indices into `tensors`.
+  package struct Layer: Sendable, Hashable {
+    package var inputNorm: Int
+    package var mixer: Mixer
+    package var feedForwardNorm: Int
+    package var gate: Int, up: Int, down: Int
+  }
+
+  package enum Mixer: Sendable, Hashable {
+    case attention(Attention)
+    case deltaRule(DeltaRule)
+
+    /// The matrix that writes to the residual stream.
+    package var output: Int {
+      switch self {
+      case .attention(let attention): attention.output
+      case .deltaRule(let rule): rule.output
+      }
+    }
+  }
+
+  package struct Attention: Sendable, Hashable {
+    package var query: Int, key: Int, value: Int
+    package var queryBias: Int?, keyBias: Int?, valueBias: Int?
+    package var queryNorm: Int?, keyNorm: Int?
+    package var output: Int
+  }
+
+  package struct DeltaRule: Sendable, Hashable {
+    /// q|k|v, the output gates z, and the inputs of the rule's strength (b) and decay (a).
+    package var queryKeyValue: Int, outputGate: Int, strength: Int, decay: Int
+    package var convolution: Int
+    package var decayLog: Int, stepBias: Int
+    package var norm: Int
+    package var output: Int
+
+    package var projections: [Int] { [queryKeyValue, outputGate, strength, decay] }
+  }
+
+  let names: CheckpointNames
+  package private(set) var tensors: [ParameterTensor] = []
+  package private(set) var count = 0
+  package let embedding: Int
+  static let embeddingName = "model.embed_tokens.weight"
+  package let layers: [Layer]
+  package let finalNorm: Int
+  /// The output head; if it is tied to the embedding, this is the embedding.
+  package let head: Int
+
+  package init(_ c: ModelConfiguration) {
+    var list = TensorList()
+    names = CheckpointNames(c.family)
+    embedding = list.add(Self.embeddingName, [c.vocabularySize, c.hiddenSize])
+    var layers: [Layer] = []
+    for (index, kind) in c.layerKinds.enumerated() {
+      list.prefix = "model.layers.\(index)."
+      let inputNorm = list.add("input_layernorm.weight", [c.hiddenSize])
+      let mixer: Mixer =
+        switch kind {
+        case .attention: .attention(list.attention(c))
+        case .deltaRule: .deltaRule(list.deltaRule(c))
+        }
+      layers.append(
+        Layer(
+          inputNorm: inputNorm, mixer: mixer,
+          feedForwardNorm: list.add("post_attention_layernorm.weight", [c.hiddenSize]),
+          gate: list.add("mlp.gate_proj.weight", [c.feedForwardSize, c.hiddenSize]),
+          up: list.add("mlp.up_proj.weight", [c.feedForwardSize, c.hiddenSize]),
+          down: list.add("mlp.down_proj.weight", [c.hiddenSize, c.feedForwardSize])))
+    }
+    self.layers = layers
+    list.prefix = ""
+    finalNorm = list.add("model.norm.weight", [c.hiddenSize])
+    head = c.hasTiedEmbeddings ? embedding : list.add("lm_head.weight", [c.vocabularySize, c.hiddenSize])
+    tensors = list.tensors
+    count = list.count
+  }
+}
+
+/// The tensors so far.
+private struct TensorList {
+  var tensors: [ParameterTensor] = []
+  var count = 0
+  /// The beginning of the names of the next tensors.
+  var prefix = ""
+
+  mutating func add(_ name: String, _ shape: [Int]) -> Int {
+    tensors.append(ParameterTensor(name: prefix + name, shape: shape, offset: count))
+    count += shape.reduce(1, *)
+    return tensors.count - 1
+  }
+
+  mutating func attention(_ c: ModelConfiguration) -> ParameterLayout.Attention {
+    let width = c.headCount * c.headDimension
+    let keyWidth = c.keyValueHeadCount * c.headDimension
+    let queryWidth = c.hasOutputGates ? 2 * width : width
+    let query = add("self_attn.q_proj.weight", [queryWidth, c.hiddenSize])
+    let queryBias = c.hasAttentionBias ? add("self_attn.q_proj.bias", [queryWidth]) : nil
+    let key = add("self_attn.k_proj.weight", [keyWidth, c.hiddenSize])
+    let keyBias = c.hasAttentionBias ? add("self_attn.k_proj.bias", [keyWidth]) : nil
+    let value = add("self_attn.v_proj.weight", [keyWidth, c.hiddenSize])
+    let valueBias = c.hasAttentionBias ? add("self_attn.v_proj.bias", [keyWidth]) : nil
+    let queryNorm = c.hasQueryKeyNorm ? add("self_attn.q_norm.weight", [c.headDimension]) : nil
+    let keyNorm = c.hasQueryKeyNorm ? add("self_attn.k_norm.weight", [c.headDimension]) : nil
+    return ParameterLayout.Attention(
+      query: query, key: key, value: value, queryBias: queryBias, keyBias: keyBias, valueBias: valueBias,
+      queryNorm: queryNorm, keyNorm: keyNorm, output: add("self_attn.o_proj.weight", [c.hiddenSize, width]))
+  }
+
+  mutating func deltaRule(_ c: ModelConfiguration) -> ParameterLayout.DeltaRule {
+    guard let heads = c.deltaHeads else { preconditionFailure("a layer of linear attention needs heads") }
+    return ParameterLayout.DeltaRule(
+      queryKeyValue: add("linear_attn.in_proj_qkv.weight", [heads.convolvedWidth, c.hiddenSize]),
+      outputGate: add("linear_attn.in_proj_z.weight", [heads.valueWidth, c.hiddenSize]),
+      strength: add("linear_attn.in_proj_b.weight", [heads.value, c.hiddenSize]),
+      decay: add("linear_attn.in_proj_a.weight", [heads.value, c.hiddenSize]),
+      convolution: add("linear_attn.conv1d.weight", [heads.convolvedWidth, 1, DeltaHeads.convolutionTaps]),
+      decayLog: add("linear_attn.A_log", [heads.value]), stepBias: add("linear_attn.dt_bias", [heads.value]),
+      norm: add("linear_attn.norm.weight", [heads.valueDimension]),
+      output: add("linear_attn.out_proj.weight", [c.hiddenSize, heads.valueWidth]))
+  }
+}

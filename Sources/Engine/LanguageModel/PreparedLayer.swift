@@ -1,0 +1,91 @@
+// PreparedLayer: one layer's weights, ready to run.
+//
+// Matrices that are multiplied with the same input are fused into one.
+
+import Base
+import Tensors
+
+struct PreparedLayer: Sendable {
+  let inputNorm: Floats
+  let mixer: PreparedMixer
+  let feedForwardNorm: Floats
+  /// gate|up are fused; `down` adds to the residual stream.
+  let gateUp, down: PackedWeights
+
+  init(
+    _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
+  ) throws(ModelError) {
+    let source = LayerSource(plan: plan, parameters: parameters, forTraining: forTraining, team: team)
+    inputNorm = normWeight(layer.inputNorm, plan: plan, parameters)
+    feedForwardNorm = normWeight(layer.feedForwardNorm, plan: plan, parameters)
+    mixer =
+      switch layer.mixer {
+      case .attention(let names): .attention(try PreparedAttention(names, source))
+      case .deltaRule(let names): .deltaRule(try PreparedDeltaRule(names, source))
+      }
+    gateUp = try source.linear([layer.gate, layer.up])
+    down = try source.linear([layer.down], addsToResidual: true)
+  }
+}
+
+/// The part of a layer that mixes positions.
+enum PreparedMixer: Sendable {
+  case attention(PreparedAttention)
+  case deltaRule(PreparedDeltaRule)
+}
+
+struct PreparedAttention: Sendable {
+  let finish: QueryKeyValueFinish
+  /// q|k|v are fused; `output` adds to the residual stream.
+  let queryKeyValue, output: PackedWeights
+
+  fileprivate init(_ names: ParameterLayout.Attention, _ source: LayerSource) throws(ModelError) {
+    let (plan, parameters) = (source.plan, source.parameters)
+    let biases = [names.queryBias, names.keyBias, names.valueBias].compactMap { $0 }
+    finish = QueryKeyValueFinish(
+      bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
+      queryNorm: names.queryNorm.map { normWeight($0, plan: plan, parameters) },
+      keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
+      normEpsilon: plan.configuration.normEpsilon, rotary: plan.rotary)
+    queryKeyValue = try source.linear([names.query, names.key, names.value])
+    output = try source.linear([names.output], addsToResidual: true)
+  }
+}
+
+struct PreparedDeltaRule: Sendable {
+  let heads: DeltaHeads
+  let weights: DeltaWeights
+  /// [V] the norm of each value head's result. Its weight is not zero-centred in any model.
+  let norm: Floats
+  /// q|k|v|z|b|a are fused; `output` adds to the residual stream.
+  let projection, output: PackedWeights
+
+  fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: LayerSource) throws(ModelError) {
+    let (plan, parameters) = (source.plan, source.parameters)
+    guard let heads = plan.configuration.deltaHeads else { preconditionFailure("the layer has no heads") }
+    self.heads = heads
+    weights = DeltaWeights(
+      heads, convolution: rounded([names.convolution], plan: plan, parameters),
+      decayLog: rounded([names.decayLog], plan: plan, parameters),
+      stepBias: rounded([names.stepBias], plan: plan, parameters))
+    norm = rounded([names.norm], plan: plan, parameters)
+    projection = try source.linear(names.projections)
+    output = try source.linear([names.output], addsToResidual: true)
+  }
+}
+
+/// Where a layer's weights are taken from, and for what.
+private struct LayerSource {
+  let plan: TransformerPlan
+  let parameters: Floats
+  let forTraining: Bool
+  let team: Team?
+
+  func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> PackedWeights {
+    let columns = plan.layout.tensors[indices[0]].shape[1]
+    let weights = joined(indices.map { plan.layout.tensors[$0] }, of: parameters).rows(of: columns)
+    return try multiplying { () throws(MultiplicationError) in
+      try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining, team: team)
+    }
+  }
+}
