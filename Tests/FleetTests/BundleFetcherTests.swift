@@ -24,7 +24,7 @@ private struct FetcherBench {
 
   mutating func join() -> [BundleFetcher.Effect] {
     var effects: [BundleFetcher.Effect] = []
-    fetcher.joined(&effects)
+    fetcher.joined(policies: "", &effects)
     return effects
   }
 
@@ -62,6 +62,16 @@ private struct FetcherBench {
   }
 }
 
+extension FetcherBench {
+  /// Is on the coordinator's machine.
+  static func beside() -> FetcherBench {
+    var bench = FetcherBench()
+    var effects: [BundleFetcher.Effect] = []
+    bench.fetcher.joined(policies: "/run/policies", &effects)
+    return bench
+  }
+}
+
 private func packed(_ chunk: [UInt8]) -> Message { .chunk(Small.digest(chunk), chunk) }
 private func fetch(_ version: UInt32, _ chunk: [UInt8]) -> Message {
   .requestChunk(PolicyVersion(version), Small.digest(chunk))
@@ -74,6 +84,38 @@ private let second = Small.chunks(1)[1]
 private let child = ChildID(5)
 
 @Suite struct BundleFetcherTests {
+  @Test func `a version that is found as a file is not fetched`() {
+    var bench = FetcherBench.beside()
+    #expect(bench.offer(1) == [.transfer(.look(Small.manifest(1)))])
+    #expect(bench.on(.looked(Small.manifest(1), isInstalled: true)) == [])
+    #expect(bench.fetcher.installed == [PolicyVersion(1)])
+    #expect(bench.offer(2) == [.transfer(.look(Small.manifest(2)))])
+  }
+
+  @Test func `a version that is not found as a file is asked for, now or when the coordinator is back`() {
+    var bench = FetcherBench.beside()
+    _ = bench.offer(1)
+    #expect(
+      asked(bench.on(.looked(Small.manifest(1), isInstalled: false)))
+        == [.requestBundle(PolicyVersion(1), holding: [])])
+    var alone = FetcherBench.beside()
+    _ = alone.offer(1)
+    alone.fetcher.lost()
+    #expect(alone.on(.looked(Small.manifest(1), isInstalled: false)) == [])
+    #expect(asked(alone.join()) == [.requestBundle(PolicyVersion(1), holding: [])])
+  }
+
+  @Test func `while a file is looked for, the coordinator's answers change nothing, and no chunk is promised`() {
+    var bench = FetcherBench.beside()
+    _ = bench.offer(1)
+    #expect(bench.tell(.missing(PolicyVersion(1))) == [])
+    #expect(bench.tell(.bundle(Small.bundle(1), from: "", depth: 0)) == [])
+    #expect(
+      bench.on(.childSaid(child, fetch(1, first))) == [.transfer(.tell(child, .missing(PolicyVersion(1))))])
+    _ = bench.on(.looked(Small.manifest(1), isInstalled: true))
+    #expect(bench.fetcher.installed == [PolicyVersion(1)])
+  }
+
   @Test func `chunks are asked for ahead, kept as they come in any order, and installed when all are there`() {
     var bench = FetcherBench()
     _ = bench.join()

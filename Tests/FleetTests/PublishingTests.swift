@@ -36,6 +36,39 @@ import Testing
     #expect(messages(to: 1, in: sealed) == [.published(PolicyVersion(1))])
   }
 
+  @Test func `a version at hand is taken over, and confirmed`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    let announced = bench.say(.publish(Small.manifest(1), report: Small.report(1), isAtHand: true), from: 1)
+    #expect(announced == [.adoptPolicy(Small.manifest(1), report: Small.report(1), from: PeerID(1))])
+    let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
+    #expect(messages(to: 1, in: sealed) == [.published(PolicyVersion(1))])
+  }
+
+  @Test func `a version that is said to be at hand and is not is fetched from the learner that is connected then`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1), isAtHand: true), from: 1)
+    _ = bench.on(.disconnected(PeerID(1)))
+    _ = bench.join(2, .learner)
+    #expect(bench.say(.publish(Small.manifest(1), report: Small.report(1), isAtHand: true), from: 2).isEmpty)
+    let effects = bench.on(.notAtHand(Small.manifest(1)))
+    #expect(effects == [.send(.requestBytes(PolicyVersion(1), offset: 0), to: PeerID(2))])
+    let whole = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [1, 2, 3, 4]), from: 2)
+    #expect(whole.contains(.sealPolicy(Small.manifest(1), report: Small.report(1), from: PeerID(2))))
+  }
+
+  @Test func `a version that is not at hand, of a learner that is gone, can be announced again`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1), isAtHand: true), from: 1)
+    _ = bench.on(.disconnected(PeerID(1)))
+    #expect(bench.on(.notAtHand(Small.manifest(1))).isEmpty)
+    _ = bench.join(2, .learner)
+    let again = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 2)
+    #expect(messages(to: 2, in: again) == [.requestBytes(PolicyVersion(1), offset: 0)])
+  }
+
   @Test(arguments: [
     Message.policyBytes(PolicyVersion(1), offset: 1, bytes: [1]), .policyBytes(PolicyVersion(1), offset: 0, bytes: []),
     .policyBytes(PolicyVersion(2), offset: 0, bytes: [1]),

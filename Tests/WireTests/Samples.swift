@@ -63,7 +63,7 @@ enum Samples {
     .welcome(
       Welcome(
         runID: "run-1", seed: .max, dtype: "bfloat16", modelConfiguration: "{\"a\":1}", latestPolicy: PolicyVersion(9),
-        heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]))),
+        heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]), policies: "/r/é")),
     .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
     .requestBytes(PolicyVersion(8), offset: 1 << 35), .policyBytes(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
@@ -86,7 +86,7 @@ enum Samples {
           policy: PolicyVersion(.max), tokens: [], logprobs: [], entropySum: 0, finish: .stop)
       ]), .policyBytes(PolicyVersion(0), offset: .max, bytes: []),
     .offer(PolicyManifest(version: PolicyVersion(0), byteCount: 0, digest: [])),
-    .publish(manifest, report: StepReport(step: .max)),
+    .publish(manifest, report: StepReport(step: .max), isAtHand: true),
     .requestBundle(PolicyVersion(0), holding: []),
     .bundle(anchor, from: "", depth: 0), .chunk(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
     .lease(

@@ -64,7 +64,8 @@ package func bundleOf(
 /// - Returns: as many bytes as the manifest says. The caller must check the version's digest.
 /// - Throws: what is wrong. A manifest that is not sound, or lacks its base, is refused before memory is allocated.
 package func unpacked(
-  _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
+  _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?,
+  chunk: (ChunkDigest) -> [UInt8]?
 ) throws(BundleError) -> [UInt8] {
   guard manifest.isSound else { throw .unsound }
   if let needed = manifest.base {
@@ -74,11 +75,22 @@ package func unpacked(
   }
   var bytes = [UInt8](repeating: 0, count: Int(manifest.policy.byteCount))
   let failure = bytes.withUnsafeMutableBytes { target in
-    guard manifest.base != nil, let base else { return unpack(manifest, base: nil, chunk, into: target) }
-    return base.bytes.withUnsafeBytes { unpack(manifest, base: $0, chunk, into: target) }
+    unpack(manifest, base: manifest.base == nil ? nil : base?.bytes, chunk, into: target)
   }
   if let failure { throw failure }
   return bytes
+}
+
+/// The same for a base in an array.
+package func unpacked(
+  _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
+) throws(BundleError) -> [UInt8] {
+  guard let base else {
+    return try unpacked(manifest, base: nil as (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, chunk: chunk)
+  }
+  return try base.bytes.span.withUnsafeBytes { bytes throws(BundleError) in
+    try unpacked(manifest, base: (base.version, bytes), chunk: chunk)
+  }
 }
 
 /// - Returns: what is wrong, or nil.

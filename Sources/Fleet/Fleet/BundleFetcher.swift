@@ -1,13 +1,14 @@
 // BundleFetcher: how a worker gets a policy version, and how it serves chunks to other workers.
 //
 // It is a state machine within Worker. Its rules:
-//   1. A version is fetched as a bundle. The coordinator says which bundle (anchor or delta) and from which process.
+//   1. A worker on the coordinator's machine first looks for the version's file, and takes it if it has the digest.
+//   2. Else a version is fetched as a bundle. The coordinator says which bundle (anchor or delta) and from which process.
 //      Chunks are requested in order, many ahead. Each chunk is kept only if it has its digest. A kept chunk is never
 //      requested again, even if connections break.
-//   2. A chunk from a relay is accepted if it has its digest. The worker leaves a relay that is lost, slow or wrong,
+//   3. A chunk from a relay is accepted if it has its digest. The worker leaves a relay that is lost, slow or wrong,
 //      reports it, and does not use it again. The coordinator then names the next relay. As the last resort it sends
 //      the chunks itself.
-//   3. Other workers can ask for chunks, including chunks that have not arrived yet. Those are passed on when they
+//   4. Other workers can ask for chunks, including chunks that have not arrived yet. Those are passed on when they
 //      arrive.
 // It holds no bytes. Not here: unpacking and installing (the shell), which worker relays to which (BundleBook).
 
@@ -30,6 +31,9 @@ package enum FetcherEvent: Sendable, Equatable {
   case relayLost
   case childSaid(ChildID, Message)
   case childLeft(ChildID)
+  /// The version's file was looked for. isInstalled: it is there, its bytes have the digest, and the engine accepted
+  /// them.
+  case looked(PolicyManifest, isInstalled: Bool)
   /// All chunks had arrived. isIntact: the unpacked bytes have the digest, and the engine accepted them.
   case installed(BundleManifest, isIntact: Bool)
 }
@@ -41,6 +45,8 @@ package enum FetcherEffect: Sendable, Equatable {
   case hangUp
   /// The chunk has its digest.
   case keep(ChunkDigest, [UInt8])
+  /// Look for the version's file on this machine. If it is there, verify and prepare its bytes. Then report `.looked`.
+  case look(PolicyManifest)
   /// All chunks are kept: unpack, verify and prepare them, then report `.installed`.
   case install(BundleManifest)
   case forget([ChunkDigest])
@@ -83,12 +89,15 @@ package struct BundleFetcher: Sendable {
     /// Chunks that were requested and have not arrived, in the order of the requests.
     var asked: [(chunk: PackedChunk, at: Instant)] = []
     var lastProgress = Instant.zero
+    /// The shell has the version's bytes, or looks for them, and prepares them.
     var isInstalling = false
   }
 
   private let digest: @Sendable ([UInt8]) -> ChunkDigest
   private var address = ""
   private var isJoined = false
+  /// Whether the coordinator has named its directory of versions.
+  private var looks = false
   private var lastTick = Instant.zero
   /// In the order of installation. The last one can be the base of a delta.
   package private(set) var installed: [PolicyVersion] = []
@@ -118,6 +127,7 @@ package struct BundleFetcher: Sendable {
     case .relayLost: leaveRelay(.lost, &effects)
     case .childSaid(let child, let message): serve(child, message, &effects)
     case .childLeft(let child): children[child] = nil
+    case .looked(let policy, let isInstalled): looked(for: policy, isInstalled, &effects)
     case .installed(let bundle, let isIntact): installed(bundle, isIntact, &effects)
     }
     fetchNext(&effects)
@@ -125,8 +135,10 @@ package struct BundleFetcher: Sendable {
 
   // MARK: Messages from the worker
 
-  package mutating func joined(_ effects: inout [Effect]) {
+  /// - Parameter policies: the coordinator's directory of versions; empty if there is none.
+  package mutating func joined(policies: String, _ effects: inout [Effect]) {
     isJoined = true
+    looks = !policies.isEmpty
     for message in untold { effects.append(.send(message)) }
     untold = []
     if let fetch, fetch.source == .undecided, !fetch.isInstalling { ask(&effects) }
@@ -188,8 +200,20 @@ package struct BundleFetcher: Sendable {
 
   private mutating func fetchNext(_ effects: inout [Effect]) {
     guard fetch == nil, isJoined, !wanted.isEmpty else { return }
-    fetch = Fetch(policy: wanted.removeFirst())
-    ask(&effects)
+    let policy = wanted.removeFirst()
+    fetch = Fetch(policy: policy, isInstalling: looks)
+    if looks { effects.append(.transfer(.look(policy))) } else { ask(&effects) }
+  }
+
+  private mutating func looked(for policy: PolicyManifest, _ isInstalled: Bool, _ effects: inout [Effect]) {
+    guard fetch?.policy == policy, fetch?.bundle == nil else { return }
+    guard isInstalled else {
+      fetch?.isInstalling = false
+      return ask(&effects)
+    }
+    fetch = nil
+    installed.append(policy.version)
+    disappoint(policy.version, &effects)
   }
 
   /// Asks the coordinator which bundle to fetch, and from which process.

@@ -27,13 +27,14 @@ extension Coordinator {
   }
 
   mutating func startPublishing(
-    _ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, _ effects: inout [CoordinatorEffect]
+    _ manifest: PolicyManifest, _ report: StepReport, isAtHand: Bool, from id: PeerID,
+    _ effects: inout [CoordinatorEffect]
   ) {
     peers.assign(.unknown, to: id)
     if let sealing = publication.sealing, sealing.version == manifest.version {
       guard sealing == manifest else { return effects.append(.fail(.trainedDifferently(manifest.version))) }
-      // The bytes are here and are being verified; the learner lost its connection in the meantime. The bytes are not
-      // requested again, because they would overwrite the bytes that are being read.
+      // The bytes are here and are being verified, or are looked for; the learner lost its connection in the meantime.
+      // The bytes are not requested again, because they would overwrite the bytes that are being read.
       return publication.wait(id)
     }
     if let known = versions.manifest(of: manifest.version) {
@@ -43,8 +44,19 @@ extension Coordinator {
     guard manifest.version == versions.latest.next else {
       return dismiss(id, .notNext(manifest.version, latest: versions.latest), &effects)
     }
+    if isAtHand {
+      publication.look(for: manifest, report: report, from: id)
+      return effects.append(.adoptPolicy(manifest, report: report, from: id))
+    }
     publication.begin(manifest, report: report, from: id)
     effects.append(.send(.requestBytes(manifest.version, offset: 0), to: id))
+  }
+
+  /// The version's bytes are not in a file of this machine: the learner has to send them.
+  mutating func requestBytes(of manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
+    guard let learner = publication.notFound(manifest) else { return }
+    guard peers[learner] != nil else { return publication.left(learner) }
+    effects.append(.send(.requestBytes(manifest.version, offset: 0), to: learner))
   }
 
   mutating func receiveBytes(

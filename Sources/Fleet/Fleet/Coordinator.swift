@@ -68,6 +68,7 @@ package struct Coordinator: Sendable {
       receive(message, from: id, now: now, &effects)
     case .sealed(let manifest, let isIntact, from: _, let course):
       finishPublishing(manifest, isIntact: isIntact, course, &effects)
+    case .notAtHand(let manifest): requestBytes(of: manifest, &effects)
     case .bundled(let bundle): onBundles(&effects) { $0.bundled(bundle, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .tick: watch(now: now, &effects)
@@ -96,7 +97,8 @@ package struct Coordinator: Sendable {
     // A heartbeat only shows that the learner is alive: a learner sends it while it waits and between micro-batches.
     case (.heartbeat, .learner): break
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)
-    case (.publish(let manifest, let report), .learner): startPublishing(manifest, report, from: id, &effects)
+    case (.publish(let manifest, let report, let isAtHand), .learner):
+      startPublishing(manifest, report, isAtHand: isAtHand, from: id, &effects)
     case (.policyBytes(let version, let offset, let bytes), .learner):
       receiveBytes(version, offset, bytes, from: id, &effects)
     default: dismiss(id, .unexpectedMessage(from: role), &effects)

@@ -14,8 +14,9 @@ package enum LearnerEvent: Sendable, Equatable {
   case connected
   case disconnected
   case received(Message)
-  /// The step is trained and gave this version. If it is the last version, its checkpoint is durable.
-  case trained(PolicyManifest, report: StepReport)
+  /// The step is trained and gave this version. If it is the last version, its checkpoint is durable. isAtHand: its
+  /// bytes are in a file where the coordinator looks for them.
+  case trained(PolicyManifest, report: StepReport, isAtHand: Bool = false)
   case tick
 }
 
@@ -38,6 +39,8 @@ package struct Learner: Sendable {
   /// The version whose state this process holds; its manifest and report, if a step made it.
   private var held: PolicyVersion
   private var heldPublication: (manifest: PolicyManifest, report: StepReport)?
+  /// Whether the coordinator can find the held version's bytes in a file.
+  private var isAtHand = false
   private var isTraining = false
   private var heartbeat = Limits.heartbeat
   private var lastHeartbeat = Instant.zero
@@ -61,11 +64,12 @@ package struct Learner: Sendable {
     case .connected: effects.append(.send(.hello(hello)))
     case .disconnected: disconnected(&effects)
     case .received(let message): receive(message, &effects)
-    case .trained(let manifest, let report):
+    case .trained(let manifest, let report, let isAtHand):
       isTraining = false
       held = manifest.version
       heldPublication = (manifest, report)
-      if isWelcome { effects.append(.send(.publish(manifest, report: report))) }
+      self.isAtHand = isAtHand
+      if isWelcome { effects.append(.send(.publish(manifest, report: report, isAtHand: isAtHand))) }
     case .tick:
       if isWelcome, now.since(lastHeartbeat) >= heartbeat {
         lastHeartbeat = now
@@ -105,7 +109,7 @@ package struct Learner: Sendable {
     resetBatch()
     guard !isTraining else { return }
     if held > welcome.latestPolicy, let publication = heldPublication {
-      effects.append(.send(.publish(publication.manifest, report: publication.report)))
+      effects.append(.send(.publish(publication.manifest, report: publication.report, isAtHand: isAtHand)))
     } else {
       effects.append(.send(.ready(held)))
     }

@@ -1,6 +1,7 @@
 // Publication: the version that is on its way from the learner. It is announced, received in order, then verified.
 //
-// There is one publication at a time. The version exists once its bytes are verified and durable. Until then a learner
+// A learner on the coordinator's machine leaves the bytes in a file, and the coordinator takes it over; then nothing is
+// received. There is one publication at a time. The version exists once its bytes are verified and durable. Until then a learner
 // that reconnects can announce it again.
 
 import Records
@@ -9,6 +10,8 @@ struct Publication: Sendable {
   private enum State: Sendable {
     case none
     case receiving(PolicyManifest, report: StepReport, count: UInt64, from: PeerID)
+    /// The bytes are looked for in a file of the learner, and verified if they are there.
+    case looking(PolicyManifest, report: StepReport, waiting: PeerID)
     /// All bytes are here and are being verified. A learner waits for the result.
     case sealing(PolicyManifest, waiting: PeerID)
   }
@@ -21,8 +24,13 @@ struct Publication: Sendable {
 
   private var state = State.none
 
-  /// The version that is being verified.
-  var sealing: PolicyManifest? { if case .sealing(let manifest, _) = state { manifest } else { nil } }
+  /// The version that is being verified, or looked for.
+  var sealing: PolicyManifest? {
+    switch state {
+    case .looking(let manifest, _, _), .sealing(let manifest, _): manifest
+    case .none, .receiving: nil
+    }
+  }
 
   /// The version that is being received, and how many of its bytes are here.
   var receiving: (manifest: PolicyManifest, count: UInt64)? {
@@ -33,8 +41,27 @@ struct Publication: Sendable {
     state = .receiving(manifest, report: report, count: 0, from: id)
   }
 
+  mutating func look(for manifest: PolicyManifest, report: StepReport, from id: PeerID) {
+    state = .looking(manifest, report: report, waiting: id)
+  }
+
+  /// The version is in no file: it has to be received.
+  ///
+  /// - Returns: the learner that has it; nil if this version was not looked for.
+  mutating func notFound(_ manifest: PolicyManifest) -> PeerID? {
+    guard case .looking(manifest, let report, let id) = state else { return nil }
+    begin(manifest, report: report, from: id)
+    return id
+  }
+
   /// Another connection waits for the version that is being verified.
-  mutating func wait(_ id: PeerID) { if let sealing { state = .sealing(sealing, waiting: id) } }
+  mutating func wait(_ id: PeerID) {
+    switch state {
+    case .looking(let manifest, let report, _): state = .looking(manifest, report: report, waiting: id)
+    case .sealing(let manifest, _): state = .sealing(manifest, waiting: id)
+    case .none, .receiving: break
+    }
+  }
 
   /// - Returns: nil if these bytes were not requested.
   mutating func receive(
@@ -54,9 +81,12 @@ struct Publication: Sendable {
 
   /// The version is verified. Returns the learner that waits for the result; nil if another version is being published.
   mutating func end(_ manifest: PolicyManifest) -> PeerID? {
-    guard case .sealing(manifest, let waiting) = state else { return nil }
-    state = .none
-    return waiting
+    switch state {
+    case .looking(manifest, _, let waiting), .sealing(manifest, let waiting):
+      state = .none
+      return waiting
+    default: return nil
+    }
   }
 
   /// A peer is gone. If its bytes are complete, the publication continues without it.

@@ -106,10 +106,12 @@ package struct Welcome: Sendable, Equatable {
   package var heartbeat: Instant.Span
   /// Empty if the run has no stop strings.
   package var tokenTexts: TokenTexts
+  /// The coordinator's directory of published versions, for workers on the same machine. Empty if there is none.
+  package var policies: String
 
   package init(
     runID: String, seed: UInt64, dtype: String, modelConfiguration: String, latestPolicy: PolicyVersion,
-    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none
+    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none, policies: String = ""
   ) {
     self.runID = runID
     self.seed = seed
@@ -118,6 +120,7 @@ package struct Welcome: Sendable, Equatable {
     self.latestPolicy = latestPolicy
     self.heartbeat = heartbeat
     self.tokenTexts = tokenTexts
+    self.policies = policies
   }
 }
 
@@ -172,9 +175,10 @@ package enum Message: Sendable, Equatable {
   case ready(PolicyVersion)
   /// Coordinator: one part of a closed training round, in slot order.
   case batch(step: UInt32, part: UInt32, partCount: UInt32, [Trajectory])
-  /// Learner: this version exists, and this is the report of the step that made it. The bytes follow unless the
-  /// coordinator has them already.
-  case publish(PolicyManifest, report: StepReport)
+  /// Learner: this version exists, and this is the report of the step that made it. `isAtHand`: its bytes are in a file
+  /// of the coordinator's directory, if both are on one machine. Else they follow, unless the coordinator has them
+  /// already.
+  case publish(PolicyManifest, report: StepReport, isAtHand: Bool = false)
   /// Coordinator: that version and its report are durable.
   case published(PolicyVersion)
 }

@@ -11,6 +11,10 @@ package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConver
   package init(_ number: UInt32) { self.number = number }
   package static func < (left: Self, right: Self) -> Bool { left.number < right.number }
   package var next: PolicyVersion { PolicyVersion(number + 1) }
+  /// Its number with at least six digits, for names that sort.
+  package var padded: String { String(repeating: "0", count: max(0, 6 - description.utf8.count)) + description }
+  /// The name of its file in the coordinator's directory of versions.
+  package var fileName: String { "policy-\(padded).bin" }
   package var description: String { "\(number)" }
 }
 

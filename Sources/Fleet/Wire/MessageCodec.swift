@@ -58,6 +58,7 @@ enum MessageCodec {
       out.write(welcome.heartbeat.nanoseconds)
       out.write(welcome.tokenTexts.bytes)
       out.write(welcome.tokenTexts.ends)
+      out.write(welcome.policies)
     case .goodbye(let reason):
       kind = .goodbye
       out.write(reason)
@@ -129,10 +130,11 @@ enum MessageCodec {
       out.write(part)
       out.write(partCount)
       encode(trajectories, into: &out)
-    case .publish(let manifest, let report):
+    case .publish(let manifest, let report, let isAtHand):
       kind = .publish
       encode(manifest, into: &out)
       encode(report, into: &out)
+      out.write(isAtHand)
     case .published(let version):
       kind = .published
       out.write(version.number)
@@ -224,7 +226,8 @@ enum MessageCodec {
         Welcome(
           runID: try text(&reader, "run"), seed: try reader.read(), dtype: try text(&reader, "dtype"),
           modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
-          heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader)))
+          heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader),
+          policies: try text(&reader, "policies")))
     case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
     case .finished: return .finished
     case .want: return .want(slots: try reader.read())
@@ -266,7 +269,8 @@ enum MessageCodec {
     case .batch:
       return .batch(
         step: try reader.read(), part: try reader.read(), partCount: try reader.read(), try trajectories(&reader))
-    case .publish: return .publish(try manifest(&reader), report: try report(&reader))
+    case .publish:
+      return .publish(try manifest(&reader), report: try report(&reader), isAtHand: try reader.readBool("at hand"))
     case .published: return .published(try version(&reader))
     }
   }

@@ -236,11 +236,10 @@ package final class CoordinatorShell {
     case .closeRound(let round): try recorder.close(round)
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
-      let isIntact = try store.seal(manifest)
-      // Both become durable together, before any peer is told.
-      let course = isIntact ? try recorder.record(manifest, report: report) : RunCourse()
-      // The event is handled later: the machine is in the middle of this list of effects.
-      loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
+      try end(manifest, report, isIntact: try store.seal(manifest), from: peer)
+    case .adoptPolicy(let manifest, let report, let peer):
+      if try store.adopt(manifest) { return try end(manifest, report, isIntact: true, from: peer) }
+      loop.soon { self.handle(.notAtHand(manifest)) }
     case .bundle(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
     case .addRounds(let rounds): try recorder.add(rounds)
@@ -255,6 +254,14 @@ package final class CoordinatorShell {
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let fault): fail(CoordinatorFailure.broken("\(fault)"))
     }
+  }
+
+  /// A version's file is in the store, or was damaged.
+  private func end(_ manifest: PolicyManifest, _ report: StepReport, isIntact: Bool, from peer: PeerID) throws {
+    // File and report become durable together, before any peer is told.
+    let course = isIntact ? try recorder.record(manifest, report: report) : RunCourse()
+    // The event is handled later: the machine is in the middle of its list of effects.
+    loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
   }
 
   private func close(_ peer: PeerID, because reason: String) {

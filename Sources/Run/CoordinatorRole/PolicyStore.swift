@@ -71,6 +71,20 @@ package final class PolicyStore {
     return true
   }
 
+  /// Takes over the file that the learner has left, if it has the version's bytes, and makes it durable.
+  ///
+  /// - Returns: false if there is no such file, for example because the learner is on another machine.
+  /// - Throws: on a full disk.
+  package func adopt(_ manifest: PolicyManifest) throws(PlatformError) -> Bool {
+    let path = directory.handedOver
+    guard try Files.exists(path), try Files.size(of: path) == manifest.byteCount,
+      try SHA256.hex(ofFile: path) == Hexadecimal.text(manifest.digest)
+    else { return false }
+    try Files.sync(path)
+    try Files.rename(path, to: directory.policy(manifest.version))
+    return true
+  }
+
   /// All bytes of a version that is in the store.
   ///
   /// - Throws: if the file is missing or cannot be read.

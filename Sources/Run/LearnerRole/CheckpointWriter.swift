@@ -21,7 +21,7 @@ struct CheckpointContent: Sendable {
   /// Updates that the optimizer has applied.
   var step: Int
   /// The version as it is published.
-  var published: [UInt8]
+  var published: HeldBytes
   /// The text of history.json.
   var history: String
   /// Whether this is the run's last version. The last version's report gets the digests of the weights and the state.
@@ -142,7 +142,9 @@ final class CheckpointWriter: Sendable {
     try removePartial()
     try Files.createDirectory(temporary)
     let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
-    let weights = try run.model.write(published: content.published, as: run.weightType, to: temporary)
+    let weights = try content.published.withBytes {
+      try run.model.write(published: $0, as: run.weightType, to: temporary)
+    }
     var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), ("model.safetensors", weights)]
     try Files.write(try ModelOrigin.text(of: run, content.version), to: "\(temporary)/\(ModelOrigin.fileName)")
     try Files.write(content.history, to: temporary + "/history.json")

@@ -24,7 +24,7 @@ package final class LearnerShell {
   private let uplink: Uplink
   private var machine: Learner
   /// The published bytes of the held version. They are empty for version 0, which the coordinator has.
-  private var published: (bytes: [UInt8], digest: [UInt8]) = ([], [])
+  private var published: (bytes: HeldBytes, digest: [UInt8]) = (.array([]), [])
   /// The batch to train next. Training runs on this thread, after the loop has returned.
   private var batch: (step: UInt32, trajectories: [Trajectory])?
   private var status: Int32?
@@ -44,7 +44,7 @@ package final class LearnerShell {
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
     let version = rank.policy.version
-    if version.number > 0 { published = Self.publish(rank) }
+    if version.number > 0 { published = Self.inMemory(rank) }
     let manifest = Self.manifest(version, published)
     machine = Learner(hello: hello, held: version, publication: rank.reportOfCheckpoint.map { (manifest, $0) })
   }
@@ -112,7 +112,8 @@ package final class LearnerShell {
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):
-      uplink.send(.piece(of: published.bytes, version, at: offset))
+      let range = Int(offset)..<min(Int(offset) + Limits.chunkBytes, published.bytes.count)
+      uplink.send(.policyBytes(version, offset: offset, bytes: published.bytes.withBytes { Array($0[range]) }))
     case .train(let step, let trajectories):
       // Training starts later: the effects that follow this one come first.
       batch = (step, trajectories)
@@ -149,8 +150,10 @@ package final class LearnerShell {
       step: step, lesson: lesson, groups: groups, truth: run.training.truth, method: run.method)
     let seconds = MonotonicClock.now().since(begun).seconds
     // Free the last version's bytes first: memory may not hold two versions' bytes.
-    published = ([], [])
-    published = Self.publish(rank)
+    published = (.array([]), [])
+    // The coordinator takes over a file of its own machine, so that nothing is sent and one copy serves all processes.
+    let isAtHand = uplink.isLocal && Files.isDirectory(run.directory.policies)
+    published = isAtHand ? try inFile() : Self.inMemory(rank)
     let report = try beginCheckpoint(for: StepReport(metrics, trainSeconds: seconds))
     Log.info(
       "learner.step",
@@ -158,17 +161,28 @@ package final class LearnerShell {
         "step": step, "policy": rank.policy.version, "majority_ratio": metrics.majorityRatio,
         "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": checkpoint.takeStall().seconds,
       ])
-    handle(.trained(Self.manifest(rank.policy.version, published), report: report))
+    handle(.trained(Self.manifest(rank.policy.version, published), report: report, isAtHand: isAtHand))
     loop.soon { self.collectNext() }
   }
 
-  private static func publish(_ rank: LearnerRank) -> (bytes: [UInt8], digest: [UInt8]) {
+  private static func inMemory(_ rank: LearnerRank) -> (bytes: HeldBytes, digest: [UInt8]) {
     let bytes = publishedBytes(of: rank.policy.weights, layout: rank.run.model.layout, type: rank.run.weightType)
-    return (bytes, SHA256.digest(of: bytes))
+    return (.array(bytes), SHA256.digest(of: bytes))
+  }
+
+  private func inFile() throws -> (bytes: HeldBytes, digest: [UInt8]) {
+    let file = try AtomicFile(run.directory.handedOver)
+    var hash = SHA256()
+    try forEachPublishedPiece(of: rank.policy.weights, layout: run.model.layout, type: run.weightType) { bytes in
+      hash.update(bytes)
+      try file.write(bytes)
+    }
+    try file.takeName()
+    return (.file(try MappedFile(run.directory.handedOver)), hash.digest())
   }
 
   private static func manifest(
-    _ version: PolicyVersion, _ published: (bytes: [UInt8], digest: [UInt8])
+    _ version: PolicyVersion, _ published: (bytes: HeldBytes, digest: [UInt8])
   ) -> PolicyManifest {
     PolicyManifest(version: version, byteCount: UInt64(published.bytes.count), digest: published.digest)
   }

@@ -240,11 +240,7 @@ package struct ModelDirectory: Sendable {
     let writer = SafeTensorsWriter(layout, type: type)
     let file = try AtomicFile(target + "/model.safetensors")
     try file.write(writer.header)
-    let piece = 1 << 20
-    for start in stride(from: 0, to: parameters.count, by: piece) {
-      let values = parameters[start..<min(start + piece, parameters.count)]
-      try file.write(values.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) })
-    }
+    try forEachPublishedPiece(of: parameters, layout: layout, type: type) { try file.write($0) }
     try file.commit()
     try writeCompanions(type, to: target)
   }
@@ -253,7 +249,9 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Returns: SHA-256 of model.safetensors, in hexadecimal.
   /// - Throws: `PlatformError`, for example on a full disk.
-  package func write(published: [UInt8], as type: WeightType, to target: String) throws -> String {
+  package func write(
+    published: UnsafeRawBufferPointer, as type: WeightType, to target: String
+  ) throws -> String {
     let header = SafeTensorsWriter(layout, type: type).header
     let file = try AtomicFile(target + "/model.safetensors")
     try file.write(header)

@@ -143,6 +143,7 @@ package struct Run: Sendable {
       runID: id, seed: settings.method.seed, dtype: settings.dtype.rawValue,
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
       latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
-      tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts)
+      tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts,
+      policies: ThisProcess.absolute(directory.policies))
   }
 }

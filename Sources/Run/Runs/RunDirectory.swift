@@ -55,17 +55,14 @@ package struct RunDirectory: Sendable, Equatable {
     }
   }
 
-  package func policy(_ version: PolicyVersion) -> String { "\(policies)/policy-\(Self.padded(version)).bin" }
-  package func checkpoint(_ version: PolicyVersion) -> String { "\(checkpoints)/step-\(Self.padded(version))" }
+  package func policy(_ version: PolicyVersion) -> String { "\(policies)/\(version.fileName)" }
+  /// The version that a learner on the coordinator's machine has made, until the coordinator takes it over.
+  package var handedOver: String { policies + "/from-learner.bin" }
+  package func checkpoint(_ version: PolicyVersion) -> String { "\(checkpoints)/step-\(version.padded)" }
 
   /// The version of a checkpoint directory's name, or nil for any other name.
   package static func version(ofCheckpoint name: String) -> PolicyVersion? {
     guard name.hasPrefix("step-"), let number = UInt32(name.dropFirst(5)) else { return nil }
     return PolicyVersion(number)
-  }
-
-  private static func padded(_ version: PolicyVersion) -> String {
-    let digits = "\(version)"
-    return String(repeating: "0", count: max(0, 6 - digits.count)) + digits
   }
 }

@@ -3,8 +3,9 @@
 // It has a listener for workers that fetch from this worker, one connection to the relay that this worker fetches from,
 // the chunks that are kept, and the newest version's bytes, which are the base of the next delta. A thread unpacks a
 // bundle, checks the version's digest, and prepares the bytes for the worker, so that sampling, heartbeats and relaying
-// continue. Memory: the packed size of two versions, and the published size of one version, or of two versions while
-// one is unpacked.
+// continue. On the coordinator's machine it maps the coordinator's file of the version instead, so that all processes
+// share one copy. Memory of a worker elsewhere: the packed size of two versions, and the published size of one version,
+// or of two versions while one is unpacked.
 
 import Base
 import Bundles
@@ -17,11 +18,23 @@ import Transport
 package final class BundleTransfer<Prepared: Sendable> {
   /// The result of an installation.
   private struct Outcome: Sendable {
-    var bundle: BundleManifest
-    var bytes: [UInt8]
+    var source: Source
+    var bytes: HeldBytes
     /// nil if the bytes are not the version's bytes, or are of another model.
     var prepared: Prepared?
     var error: (any Error)?
+  }
+
+  private enum Source: Sendable {
+    case bundle(BundleManifest)
+    case file(PolicyManifest)
+
+    var policy: PolicyManifest {
+      switch self {
+      case .bundle(let bundle): bundle.policy
+      case .file(let policy): policy
+      }
+    }
   }
 
   private let loop: EventLoop
@@ -31,14 +44,16 @@ package final class BundleTransfer<Prepared: Sendable> {
   package var onPrepared: (PolicyVersion, Prepared) -> Void = { _, _ in }
   package var onFailure: (any Error) -> Void = { _ in }
   /// Makes what the owner needs from a version's bytes, on a thread; nil if the bytes are of another model.
-  package var prepare: (@Sendable ([UInt8]) throws -> Prepared?)?
+  package var prepare: (@Sendable (UnsafeRawBufferPointer) throws -> Prepared?)?
+  /// The path of a version's file; nil if the coordinator is on another machine.
+  package var file: ((PolicyVersion) -> String)?
 
   private var listener: Listener?
   private var relay: Link?
   private var children: [ChildID: Link] = [:]
   private var nextChild: UInt64 = 1
   private var chunks: [ChunkDigest: [UInt8]] = [:]
-  private var newest: (version: PolicyVersion, bytes: [UInt8])?
+  private var newest: (version: PolicyVersion, bytes: HeldBytes)?
   private var inbox: Inbox<Outcome>?
 
   /// - Throws: if the process has no descriptor left, or OpenSSL lacks TLS 1.3.
@@ -98,6 +113,7 @@ package final class BundleTransfer<Prepared: Sendable> {
       relay = nil
     case .keep(let digest, let bytes): chunks[digest] = bytes
     case .forget(let digests): for digest in digests { chunks[digest] = nil }
+    case .look(let policy): look(for: policy)
     case .install(let bundle): install(bundle)
     case .sendChunk(let digest, let child):
       if let bytes = chunks[digest] { children[child]?.send(.chunk(digest, bytes)) }
@@ -125,20 +141,42 @@ package final class BundleTransfer<Prepared: Sendable> {
 
   // MARK: Installing
 
+  private func look(for policy: PolicyManifest) {
+    // The file can have been dropped since it was offered; then the coordinator says so when it is asked.
+    guard let path = file?(policy.version), let file = try? MappedFile(path), file.bytes.count == policy.byteCount else {
+      return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) }
+    }
+    install(.file(policy)) { .file(file) }
+  }
+
   private func install(_ bundle: BundleManifest) {
-    guard let prepare, let inbox else { return }
     var taken: [ChunkDigest: [UInt8]] = [:]
     for chunk in bundle.chunks { taken[chunk.digest] = chunks[chunk.digest] }
     let (base, parts) = (newest, taken)
+    install(.bundle(bundle)) { () throws(BundleError) in
+      guard let base else {
+        return .array(try unpacked(bundle, base: nil as (version: PolicyVersion, bytes: [UInt8])?) { parts[$0] })
+      }
+      return try base.bytes.withBytes { bytes throws(BundleError) -> HeldBytes in
+        .array(try unpacked(bundle, base: (base.version, bytes)) { parts[$0] })
+      }
+    }
+  }
+
+  /// Verifies and prepares a version's bytes on a thread.
+  ///
+  /// - Parameter bytes: gives them; throws `BundleError` if they cannot be unpacked.
+  private func install(_ source: Source, _ bytes: @escaping @Sendable () throws(BundleError) -> HeldBytes) {
+    guard let prepare, let inbox else { return }
     do {
       try startThread(named: "install") {
-        var outcome = Outcome(bundle: bundle, bytes: [], prepared: nil, error: nil)
+        var outcome = Outcome(source: source, bytes: .array([]), prepared: nil, error: nil)
         do {
-          let bytes = try unpacked(bundle, base: base) { parts[$0] }
-          if SHA256.digest(of: bytes) == bundle.policy.digest {
-            outcome.prepared = try prepare(bytes)
-            outcome.bytes = bytes
+          let bytes = try bytes()
+          outcome.prepared = try bytes.withBytes { bytes in
+            SHA256.digest(of: bytes) == source.policy.digest ? try prepare(bytes) : nil
           }
+          if outcome.prepared != nil { outcome.bytes = bytes }
         } catch is BundleError {
           // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
         } catch {
@@ -153,18 +191,27 @@ package final class BundleTransfer<Prepared: Sendable> {
 
   private func finish(_ outcome: Outcome) {
     if let error = outcome.error { return onFailure(error) }
+    let policy = outcome.source.policy
     if let prepared = outcome.prepared {
-      newest = (outcome.bundle.policy.version, outcome.bytes)
-      Log.info(
-        "worker.installed",
-        [
-          "policy": outcome.bundle.policy.version, "base": outcome.bundle.base.map { "\($0)" } ?? "none",
-          "packed_bytes": outcome.bundle.packedBytes,
-        ])
-      onPrepared(outcome.bundle.policy.version, prepared)
+      newest = (policy.version, outcome.bytes)
+      switch outcome.source {
+      case .file: Log.info("worker.installed", ["policy": policy.version, "from": "file"])
+      case .bundle(let bundle):
+        Log.info(
+          "worker.installed",
+          [
+            "policy": policy.version, "base": bundle.base.map { "\($0)" } ?? "none",
+            "packed_bytes": bundle.packedBytes,
+          ])
+      }
+      onPrepared(policy.version, prepared)
     } else {
-      Log.warning("worker.policy_damaged", ["policy": outcome.bundle.policy.version])
+      Log.warning("worker.policy_damaged", ["policy": policy.version])
     }
-    onEvent(.installed(outcome.bundle, isIntact: outcome.prepared != nil))
+    let isIntact = outcome.prepared != nil
+    switch outcome.source {
+    case .file: onEvent(.looked(policy, isInstalled: isIntact))
+    case .bundle(let bundle): onEvent(.installed(bundle, isIntact: isIntact))
+    }
   }
 }

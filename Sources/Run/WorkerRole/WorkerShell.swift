@@ -115,6 +115,9 @@ package final class WorkerShell {
         return fail(error)
       }
     }
+    if case .welcome(let welcome) = message {
+      transfer.file = uplink.isLocal ? { "\(welcome.policies)/\($0.fileName)" } : nil
+    }
     if case .settled(let slots) = message, Log.writes(.debug) { logReceipt(slots) }
     handle(.received(message))
   }

@@ -147,6 +147,11 @@ int ttrl_local_address(int fd, ttrl_address *address) {
   return checked(getsockname(fd, (struct sockaddr *)address->bytes, &address->length));
 }
 
+int ttrl_peer_address(int fd, ttrl_address *address) {
+  address->length = sizeof address->bytes;
+  return checked(getpeername(fd, (struct sockaddr *)address->bytes, &address->length));
+}
+
 int ttrl_connect(const ttrl_address *address) {
   int fd = open_socket(address);
   if (fd < 0) return fd;

@@ -77,6 +77,13 @@ package final class Connection {
     return ttrl_local_address(socket, &address) == 0 ? HostPort(address).host : ""
   }
 
+  /// Whether the peer has this side's address: then it is a process of this machine.
+  package var isLocal: Bool {
+    var address = ttrl_address()
+    guard socket >= 0, ttrl_peer_address(socket, &address) == 0 else { return false }
+    return !localHost.isEmpty && HostPort(address).host == localHost
+  }
+
   /// Whether bytes can be sent: connected, and not closed by either side.
   package var isOpen: Bool { state == .open && verdict == nil }
 

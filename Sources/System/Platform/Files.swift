@@ -139,6 +139,11 @@ package enum Files {
     if directory(of: old) != directory(of: new) { try syncDirectory(directory(of: old)) }
   }
 
+  /// Returns when the content of a file is on the disk.
+  package static func sync(_ path: String) throws(PlatformError) {
+    try Descriptor(opening: path, O_RDONLY, to: "sync").sync()
+  }
+
   /// Returns when the names in a directory are on the disk. The content of its files is not synced.
   package static func syncDirectory(_ path: String) throws(PlatformError) {
     try Descriptor(opening: path, O_RDONLY | O_DIRECTORY, to: "sync").sync()
@@ -191,7 +196,8 @@ package final class AtomicFile {
     try Files.syncDirectory(Files.directory(of: path))
   }
 
-  fileprivate func takeName() throws(PlatformError) {
+  /// Takes the name without syncing: after a power failure the file can be incomplete. Call this once.
+  package func takeName() throws(PlatformError) {
     precondition(!isCommitted, "\(path) was committed already")
     guard rename(temporary, path) == 0 else { throw .file(operation: "replace", path: path, code: errno) }
     isCommitted = true

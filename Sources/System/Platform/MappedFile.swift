@@ -33,3 +33,24 @@ package final class MappedFile: @unchecked Sendable {
     if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
   }
 }
+
+/// Bytes in memory: those of an array, or of a file that other processes have mapped too.
+package enum HeldBytes: Sendable {
+  case array([UInt8])
+  case file(MappedFile)
+
+  package var count: Int {
+    switch self {
+    case .array(let bytes): bytes.count
+    case .file(let file): file.bytes.count
+    }
+  }
+
+  /// The bytes are valid only during the call.
+  package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    switch self {
+    case .array(let bytes): try bytes.span.withUnsafeBytes { buffer throws(E) in try body(buffer) }
+    case .file(let file): try withExtendedLifetime(file) { () throws(E) in try body(file.bytes) }
+    }
+  }
+}

@@ -38,7 +38,9 @@ package struct SHA256: ~Copyable {
   /// The digest as 64 lower-case hexadecimal digits.
   package consuming func hex() -> String { Hexadecimal.text(digest()) }
 
-  package static func digest(of bytes: [UInt8]) -> [UInt8] {
+  package static func digest(of bytes: [UInt8]) -> [UInt8] { bytes.withUnsafeBytes { digest(of: $0) } }
+
+  package static func digest(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
     var hash = SHA256()
     hash.update(bytes)
     return hash.digest()

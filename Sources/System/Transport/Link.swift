@@ -49,6 +49,8 @@ package final class Link {
   package var peer: HostPort { connection.peer }
   /// The address of this side; empty once it is closed.
   package var localHost: String { connection.localHost }
+  /// Whether the other process is on this machine.
+  package var isLocal: Bool { connection.isLocal }
   /// Bytes that wait to be sent.
   package var queuedBytes: Int { connection.queuedBytes }
   /// Called when the waiting bytes have been sent.
@@ -157,6 +159,8 @@ package final class Uplink {
 
   /// The address of this side, while there is a connection.
   package var localHost: String { link?.localHost ?? "" }
+  /// Whether there is a connection, to a coordinator on this machine.
+  package var isLocal: Bool { link?.isLocal ?? false }
 
   /// Closes the connection. `onDisconnect` follows, as for any other loss.
   package func disconnect(_ reason: String) {

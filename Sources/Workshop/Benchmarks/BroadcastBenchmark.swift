@@ -409,7 +409,7 @@ package final class BroadcastReceiver {
 
   private func receive(_ message: Message) {
     switch message {
-    case .welcome: onFetcher { $0.joined(&$1) }
+    case .welcome: onFetcher { $0.joined(policies: "", &$1) }
     case .offer(let manifest): onFetcher { $0.offered(manifest, &$1) }
     case .bundle, .chunk, .missing: onFetcher { $0.told(message, now: MonotonicClock.now(), &$1) }
     default:

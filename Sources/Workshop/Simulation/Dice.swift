@@ -18,6 +18,7 @@ struct Dice: Sendable {
     case vote = 5
     case staleness = 6
     case laterFaults = 7
+    case disks = 8
   }
 
   private let key: UInt64

@@ -21,6 +21,8 @@ struct RunDirectory {
   /// All versions ever published, and the bytes of those that are still kept.
   private(set) var manifests = SortedMap<PolicyVersion, PolicyManifest>()
   private(set) var policies = SortedMap<PolicyVersion, [UInt8]>()
+  /// The file of the version that the learner has made, until the coordinator takes it over.
+  var handedOver: [UInt8]?
 
   init(initial bytes: [UInt8]) { seal(manifest(of: bytes, version: PolicyVersion(0)), bytes) }
 

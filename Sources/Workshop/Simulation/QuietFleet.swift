@@ -119,6 +119,7 @@ package struct QuietFleet {
       if isIntact { versions[manifest.version] = incoming }
       let course = scenario.course(at: manifest.version)
       mail.append(.coordinator(.sealed(manifest, isIntact: isIntact, from: peer, course: course)))
+    case .adoptPolicy(let manifest, report: _, from: _): mail.append(.coordinator(.notAtHand(manifest)))
     case .bundle(.make(let policy, let base)):
       let base = base.flatMap { base in versions[base.version].map { (base.version, $0) } }
       let bundle = bundleOf(

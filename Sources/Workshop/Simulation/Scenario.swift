@@ -126,6 +126,8 @@ struct WorkerTraits: Sendable {
   var joinsAt: Instant
   /// Whether other workers can fetch chunks from it.
   var relays: Bool
+  /// Whether it is on the coordinator's machine, and finds versions there as files.
+  var sharesDisk = false
 }
 
 /// The run, fleet and faults of one seed, before the run begins.
@@ -139,6 +141,8 @@ package struct Scenario: Sendable {
   let plan: [RoundSpec]
 
   let workers: [WorkerTraits]
+  /// Whether the learner leaves versions in files of the coordinator's machine.
+  let learnerSharesDisk: Bool
   /// The shortest time that a packet takes; the longest usual time is four times that.
   let latency: Instant.Span
   /// Weight bytes per chunk and trajectories per batch part. They are small, so that there are several chunks and
@@ -182,13 +186,15 @@ package struct Scenario: Sendable {
     plan = Self.plan(method, promptCount: promptCount, heldOutCount: heldOutCount, &dice)
 
     let slotTime = dice.wildSpan(.milliseconds(4), doublings: 6)
+    var diskDice = Dice(seed: seed, stream: .disks)
+    learnerSharesDisk = diskDice.chance(0.5)
     workers = (0..<dice.count(1...5)).map { index in
       WorkerTraits(
         // Some workers are up to sixteen times slower than the others.
         slotTime: dice.chance(0.3) ? dice.wildSpan(slotTime, doublings: 4) : slotTime,
         capacity: dice.count(1...48),
         joinsAt: index == 0 || dice.chance(0.6) ? .zero : .zero + dice.span(.zero, .seconds(20)),
-        relays: dice.chance(0.8))
+        relays: dice.chance(0.8), sharesDisk: diskDice.chance(0.5))
     }
     latency = dice.wildSpan(Instant.Span(nanoseconds: 50_000), doublings: 10)
     chunkBytes = dice.count(16...120)

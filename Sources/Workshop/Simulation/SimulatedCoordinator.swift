@@ -38,7 +38,7 @@ final class SimulatedCoordinator: Shell {
       prompts: PromptTokens(training: scenario.prompts.map(\.tokens), heldOut: scenario.heldOut.map(\.tokens)),
       welcome: Welcome(
         runID: "run-\(scenario.seed)", seed: scenario.seed, dtype: "float32", modelConfiguration: "{}",
-        latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat),
+        latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat, policies: "policies"),
       memory: CoordinatorMemory(
         closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values,
         course: world.bug == .forgetCourseOnRestart ? RunCourse() : scenario.course(at: latest)))
@@ -58,6 +58,7 @@ final class SimulatedCoordinator: Shell {
       feed(.disconnected(peer(link)), in: world)
     case .bytes(let link, let bytes): receive(bytes, from: peer(link), in: world)
     case .done(.sealed(let manifest, let report, let id)): seal(manifest, report, from: id, in: world)
+    case .done(.notAtHand(let manifest)): feed(.notAtHand(manifest), in: world)
     case .done(.decided(let decision)): decide(decision, in: world)
     case .done(.bundled(let manifest, let chunks)):
       if world.bug == .dropBundleEarly { bundles = [] }
@@ -119,6 +120,7 @@ final class SimulatedCoordinator: Shell {
       world.schedule(
         .done(.sealed(manifest, report: report, from: id)), on: seat,
         after: world.workDice.span(.zero, world.scenario.verifyTime))
+    case .adoptPolicy(let manifest, let report, let id): adopt(manifest, report, from: id, in: world)
     case .bundle(let effect): perform(effect, in: world)
     case .sendBatch(let round, let id): sendBatch(round, to: id, in: world)
     case .abandonRounds(let rounds):
@@ -261,6 +263,19 @@ final class SimulatedCoordinator: Shell {
     current.bytes += bytes
     if world.strikesNow(.damagePublication) { current.bytes[current.bytes.count - 1] ^= 1 }
     incoming = current
+  }
+
+  private func adopt(_ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, in world: World) {
+    if incoming?.isSealing == true {
+      return world.violate("policy \(manifest.version) is taken over while another is being verified")
+    }
+    if world.strikesNow(.damagePublication) { world.directory.handedOver = nil }
+    guard let bytes = world.directory.handedOver, digest(bytes) == manifest.digest else {
+      return world.schedule(.done(.notAtHand(manifest)), on: seat, after: .zero)
+    }
+    world.directory.handedOver = nil
+    incoming = (manifest.version, bytes, true)
+    world.schedule(.done(.sealed(manifest, report: report, from: id)), on: seat, after: .zero)
   }
 
   private func seal(_ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, in world: World) {

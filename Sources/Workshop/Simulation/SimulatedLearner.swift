@@ -144,7 +144,9 @@ final class SimulatedLearner: Shell {
       }
     }
     guard world.survives(seat, incarnation: incarnation) else { return }
-    feed(.trained(publication.manifest, report: publication.report), in: world)
+    let isAtHand = world.scenario.learnerSharesDisk
+    if isAtHand { world.directory.handedOver = publication.bytes }
+    feed(.trained(publication.manifest, report: publication.report, isAtHand: isAtHand), in: world)
   }
 
   /// The checkpoint that is being written, if there is one, is durable from now on.

@@ -72,6 +72,7 @@ final class SimulatedWorker: Shell {
       feed(.drain, in: world)
     case .done(.sampled(let lease, let job, let count)): finishSampling(lease, job: job, count: count, in: world)
     case .done(.installed(let bundle)): install(bundle, in: world)
+    case .done(.looked(let policy)): look(for: policy, in: world)
     case .done: world.violate("a worker was given \(occurrence)")
     }
     startSampling(in: world)
@@ -194,6 +195,8 @@ final class SimulatedWorker: Shell {
       for digest in digests where chunks.remove(digest) == nil && world.bug != .forgetChunks {
         world.violate("a worker is to forget chunk \(digest), which it does not have")
       }
+    case .look(let policy):
+      world.schedule(.done(.looked(policy)), on: seat, after: world.workDice.span(.zero, world.scenario.verifyTime))
     case .install(let bundle):
       world.schedule(
         .done(.installed(bundle)), on: seat, after: world.workDice.span(.zero, world.scenario.verifyTime))
@@ -226,8 +229,14 @@ final class SimulatedWorker: Shell {
     world.send(.chunk(digest, bytes), on: LinkID(child.number), from: seat)
   }
 
+  private func look(for policy: PolicyManifest, in world: World) {
+    guard traits.sharesDisk, let bytes = world.directory.policies[policy.version] else {
+      return feed(.transfer(.looked(policy, isInstalled: false)), in: world)
+    }
+    feed(.transfer(.looked(policy, isInstalled: take(bytes, of: policy, in: world))), in: world)
+  }
+
   private func install(_ bundle: BundleManifest, in world: World) {
-    let isDamaged = world.strikesNow(.damageInstall)
     var bytes: [UInt8]?
     do {
       bytes = try unpacked(bundle, base: newest) { chunks[$0] }
@@ -236,15 +245,21 @@ final class SimulatedWorker: Shell {
     } catch {
       return world.violate("a worker cannot unpack a bundle: \(error)")
     }
-    if isDamaged, let last = bytes?.indices.last { bytes?[last] ^= 1 }
-    let isIntact = bytes.map(digest) == bundle.policy.digest || world.bug == .installUnverified
-    world.note(seat, 32, "installs policy \(bundle.policy.version), intact: \(isIntact)")
-    if isIntact, let bytes {
-      policies[bundle.policy.version] = try? world.scenario.policy(
-        published: bytes, version: bundle.policy.version)
-      newest = (bundle.policy.version, bytes)
-    }
+    let isIntact = bytes.map { take($0, of: bundle.policy, in: world) } ?? false
     feed(.transfer(.installed(bundle, isIntact: isIntact)), in: world)
+  }
+
+  /// - Returns: whether the bytes are the version's.
+  private func take(_ bytes: [UInt8], of policy: PolicyManifest, in world: World) -> Bool {
+    var bytes = bytes
+    if world.strikesNow(.damageInstall), let last = bytes.indices.last { bytes[last] ^= 1 }
+    let isIntact = digest(bytes) == policy.digest || world.bug == .installUnverified
+    world.note(seat, 32, "installs policy \(policy.version), intact: \(isIntact)")
+    if isIntact {
+      policies[policy.version] = try? world.scenario.policy(published: bytes, version: policy.version)
+      newest = (policy.version, bytes)
+    }
+    return isIntact
   }
 
   private func drop(_ version: PolicyVersion, in world: World) {

@@ -85,6 +85,8 @@ extension SmallWorld {
       sendToClient(.batch(step: round.step, part: 0, partCount: 1, batch), to: peer)
     case .finish: isComplete = true
     case .fail(let fault): violate("the coordinator gave up: \(fault)")
+    // No process of this world leaves versions in files.
+    case .adoptPolicy(let manifest, _, _): violate("policy \(manifest.version) is looked for")
     case .storeUnneeded, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .bundle, .note: break
     }
   }

@@ -56,7 +56,7 @@ package func summary(of message: Message) -> String {
   case .ready(let version): "ready at policy \(version)"
   case .batch(let step, let part, let count, let list):
     "batch of step \(step), part \(part + 1) of \(count), \(list.count) trajectories"
-  case .publish(let manifest, _): "publish policy \(manifest.version)"
+  case .publish(let manifest, _, let isAtHand): "publish policy \(manifest.version)\(isAtHand ? " in a file" : "")"
   case .published(let version): "published policy \(version)"
   }
 }

@@ -32,8 +32,10 @@ enum Occurrence {
 enum Work {
   case sampled(LeaseID, job: Int, count: Int)
   case installed(BundleManifest)
+  case looked(PolicyManifest)
   case bundled(BundleManifest, [[UInt8]])
   case sealed(PolicyManifest, report: StepReport, from: PeerID)
+  case notAtHand(PolicyManifest)
   case trained(step: UInt32, [Trajectory])
   case saved(PolicyVersion)
   /// The watchdog's time limit has passed.

@@ -13,23 +13,40 @@ package func publishedBytes(of parameters: Floats, layout: ParameterLayout, type
   return parameters.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) }
 }
 
+/// Calls `body` with the bytes of a policy version, a few megabytes at a time.
+package func forEachPublishedPiece(
+  of parameters: Floats, layout: ParameterLayout, type: WeightType, _ body: ([UInt8]) throws -> Void
+) throws {
+  let writer = SafeTensorsWriter(layout, type: type)
+  let piece = 1 << 20
+  for start in stride(from: 0, to: parameters.count, by: piece) {
+    let values = parameters[start..<min(start + piece, parameters.count)]
+    try body(values.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) })
+  }
+}
+
 /// The parameters of a policy version.
 ///
 /// - Returns: [layout.count], or nil if the number of bytes does not fit the layout and the data type.
-package func parameters(ofPublished bytes: [UInt8], layout: ParameterLayout, type: DataType) -> Floats? {
+package func parameters(
+  ofPublished bytes: UnsafeRawBufferPointer, layout: ParameterLayout, type: DataType
+) -> Floats? {
   guard bytes.count == layout.count * type.bytes else { return nil }
   let parameters = Floats(count: layout.count)
-  bytes.withUnsafeBytes { source in
-    parameters.withUnsafeBuffer { target in
-      switch type {
-      case .float32: UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
-      case .bfloat16:
-        for index in target.indices {
-          let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-          target[index] = Float(bitPattern: UInt32(bits) << 16)
-        }
+  parameters.withUnsafeBuffer { target in
+    switch type {
+    case .float32: UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
+    case .bfloat16:
+      for index in target.indices {
+        let bits = bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+        target[index] = Float(bitPattern: UInt32(bits) << 16)
       }
     }
   }
   return parameters
+}
+
+/// The same for bytes in an array.
+package func parameters(ofPublished bytes: [UInt8], layout: ParameterLayout, type: DataType) -> Floats? {
+  bytes.withUnsafeBytes { parameters(ofPublished: $0, layout: layout, type: type) }
 }

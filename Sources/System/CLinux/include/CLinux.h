@@ -56,6 +56,7 @@ int ttrl_address_text(const ttrl_address *address, char *host, int capacity, uin
 // A bound, listening socket (SO_REUSEADDR).
 int ttrl_listen(const ttrl_address *address, int backlog);
 int ttrl_local_address(int fd, ttrl_address *address);
+int ttrl_peer_address(int fd, ttrl_address *address);
 // A socket that is connecting. It becomes writable when the attempt has ended, and ttrl_socket_error says how.
 int ttrl_connect(const ttrl_address *address);
 int ttrl_accept(int listener, ttrl_address *peer);
