@@ -91,7 +91,8 @@ struct AgreementCase {
       keyValueHeadCount: groups, headDimension: dimension, ropeTheta: 1000,
       ropeScaling: family == .llama ? scaling : nil, maxPositions: positions,
       hasTiedEmbeddings: random.index(below: 2) == 0, hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
+      queryKeyNorm: family == .qwen35 ? .head : nil)
+    drawBlocks(&configuration, &random)
     guard family == .qwen35 else { return configuration }
     let keyHeads = pick([1, 2, 3])
     configuration.deltaHeads = DeltaHeads(
@@ -103,6 +104,21 @@ struct AgreementCase {
     configuration.layerKinds = configuration.layerKinds.map { _ in random.index(below: 3) == 0 ? .attention : .deltaRule
     }
     return configuration
+  }
+
+  /// Draws what blocks compute. The arithmetic follows from these switches alone, so families need not have them.
+  private static func drawBlocks(_ configuration: inout ModelConfiguration, _ random: inout RandomSequence) {
+    func pick<Choice>(_ choices: [Choice]) -> Choice { choices[random.index(below: choices.count)] }
+    configuration.normPlacement = pick([.before, .before, .after, .both])
+    configuration.gateActivation = pick([.silu, .silu, .geluTanh])
+    configuration.embeddingScale = pick([.factor(1), .factor(1), .factor(2.25), .rootOfWidth])
+    configuration.attentionScale = pick([nil, nil, 0.0625, 0.3])
+    configuration.residualScale = pick([1, 1, 0.22])
+    configuration.logitDivisor = pick([1, 1, 3])
+    configuration.hasZeroCentredNorms = pick([false, true])
+    // Queries with gates between them have norms of their own.
+    guard configuration.family != .qwen35 else { return }
+    configuration.queryKeyNorm = pick([nil, .head, .allHeads])
   }
 
   /// Samples and scores in several ways and compares.

@@ -69,6 +69,13 @@ extension EndToEnd {
         """
       ),
       ("MistralForCausalLM", "mistral", "\"tie_word_embeddings\": false, \"sliding_window\": null"),
+      (
+        "GraniteForCausalLM", "granite",
+        """
+        "tie_word_embeddings": true, "embedding_multiplier": 12.0, "attention_multiplier": 0.015625,
+        "residual_multiplier": 0.22, "logits_scaling": 6.0
+        """
+      ), ("Olmo2ForCausalLM", "olmo2", "\"tie_word_embeddings\": false, \"rope_theta\": 500000.0"),
     ]
 
     @Test(arguments: families)

@@ -27,6 +27,11 @@ import Testing
     #expect(plan.unused.map(\.tensors) == [21, 1])
   }
 
+  @Test(arguments: ["granite", "olmo2"])
+  func `with a checkpoint of a family is what the engine computes`(_ name: String) throws {
+    _ = try compare(name, ["model.safetensors"]) { try TestFiles.fixture("transformers/\(name)/\($0)") }
+  }
+
   /// - Returns: the plan of the loaded weights.
   private func compare(
     _ name: String, _ files: [String], _ read: (_ file: String) throws -> [UInt8]

@@ -43,7 +43,7 @@ import Testing
         == ModelConfiguration(
           family: .qwen2, vocabularySize: 320, hiddenSize: 64, feedForwardSize: 176, layerCount: 3, headCount: 4,
           keyValueHeadCount: 2, headDimension: 16, normEpsilon: 1e-6, ropeTheta: 10000, maxPositions: 2048,
-          hasTiedEmbeddings: true, hasAttentionBias: true, hasQueryKeyNorm: false))
+          hasTiedEmbeddings: true, hasAttentionBias: true))
     #expect(try !Self.read([("tie_word_embeddings", nil)]).hasTiedEmbeddings)
     #expect(try Self.read([("architectures", ["Qwen3ForCausalLM"])]).headDimension == 128)
     let llama = try Self.read([("architectures", ["LlamaForCausalLM"]), ("num_key_value_heads", nil)])
@@ -196,6 +196,7 @@ import Testing
   @Test func `the refusal of an unknown architecture names the known ones`() {
     let known = [
       "Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Qwen3_5ForCausalLM",
+      "GraniteForCausalLM", "Olmo2ForCausalLM",
     ]
     let found = "Gemma2ForCausalLM"
     #expect(
@@ -305,9 +306,19 @@ import Testing
       family: family, vocabularySize: 1000, hiddenSize: 96, feedForwardSize: 100, layerCount: 2, headCount: 6,
       keyValueHeadCount: 3, headDimension: 20, normEpsilon: 1e-5, ropeTheta: 123456.7,
       ropeScaling: scaling, maxPositions: 77, hasTiedEmbeddings: family == .qwen3, hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3)
-    if family == .qwen35 {
-      model.hasQueryKeyNorm = true
+      queryKeyNorm: family == .qwen3 ? .head : nil)
+    switch family {
+    case .qwen2, .llama, .qwen3, .mistral: break
+    case .granite:
+      model.embeddingScale = .factor(12)
+      model.attentionScale = 0.015625
+      model.residualScale = 0.22
+      model.logitDivisor = 8
+    case .olmo2:
+      model.normPlacement = .after
+      model.queryKeyNorm = .allHeads
+    case .qwen35:
+      model.queryKeyNorm = .head
       model.rotatedDimension = 6
       model.hasOutputGates = true
       model.hasZeroCentredNorms = true

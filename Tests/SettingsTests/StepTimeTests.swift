@@ -12,7 +12,7 @@ import Testing
   private static let model = ModelConfiguration(
     family: .llama, vocabularySize: 100, hiddenSize: 16, feedForwardSize: 32, layerCount: 1, headCount: 2,
     keyValueHeadCount: 1, headDimension: 8, ropeTheta: 10_000, maxPositions: 512, hasTiedEmbeddings: false,
-    hasAttentionBias: false, hasQueryKeyNorm: false)
+    hasAttentionBias: false)
 
   private static func settings(_ change: (inout RunSettings) -> Void = { _ in }) -> RunSettings {
     var settings = RunSettings()

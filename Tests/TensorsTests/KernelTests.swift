@@ -45,21 +45,46 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     #expect(notANumber[0].isNaN)
   }
 
-  @Test(arguments: widths) func `rmsNorm and swiGLU agree with the readable reference`(_ width: Int) {
+  @Test(arguments: widths) func `norms and gated units agree with the readable reference`(_ width: Int) {
     var random = choices(2)
     let x = matrix(random.floats(3 * width), columns: width)
     let weight = Floats(random.floats(width))
     let normed = Operand(rows: 4, columns: width, type: .float32)
     Kernels.best.rmsNorm(x, weight: weight, epsilon: 1e-5, into: normed)
     let gateUp = matrix(random.floats(6 * width, scale: 9), columns: 2 * width)
-    let activated = Operand(rows: 3, columns: width, type: .float32)
-    Kernels.best.swiGLU(gateUp, into: activated)
     for row in 0..<3 {
       let range = row * width..<(row + 1) * width
       let norm = Reference.rmsNorm(
         doubles(x.row(row).array), weight: doubles(weight.array), epsilon: 1e-5)
       #expect(worst(Array(normed.array[range]), norm) < 1e-6)
-      #expect(worst(Array(activated.array[range]), Reference.swiGLU(doubles(gateUp.row(row).array))) < 1e-6)
+    }
+    for activation in GateActivation.allCases {
+      let activated = Operand(rows: 3, columns: width, type: .float32)
+      Kernels.best.gatedUnit(gateUp, activation, into: activated)
+      for row in 0..<3 {
+        let found = Array(activated.array[row * width..<(row + 1) * width])
+        #expect(worst(found, Reference.gatedUnit(doubles(gateUp.row(row).array), activation)) < 1e-6)
+      }
+    }
+  }
+
+  @Test func `the slope of an activation is that of the readable reference, also of large gates`() {
+    let step = 1e-5
+    let gates: [Float] = [-1e30, -1e13, -90, -16.5, -3, -0.75, -1e-6, 0, 0.1, 1, 2.5, 5, 16.5, 1e13, 1e30]
+    let count = gates.count
+    let gateUp = matrix(gates + [Float](repeating: 1, count: count), columns: 2 * count)
+    let ones = matrix([Float](repeating: 1, count: count), columns: count)
+    for activation in GateActivation.allCases {
+      let dgateUp = Operand(rows: 1, columns: 2 * count, type: .float32)
+      let activated = Operand(rows: 1, columns: count, type: .float32)
+      Kernels.best.gatedUnitBackward(gateUp, activation, dactivated: ones, into: dgateUp, activated: activated)
+      func value(_ gate: Double) -> Double { Reference.gatedUnit([gate, 1], activation)[0] }
+      for (index, gate) in gates.map(Double.init).enumerated() {
+        let found = Double(dgateUp.array[index])
+        let expected =
+          abs(gate) > 100 ? (gate > 0 ? 1 : 0) : (value(gate + step) - value(gate - step)) / (2 * step)
+        #expect(abs(found - expected) < 2e-6, "\(activation) of \(gate): \(found), expected \(expected)")
+      }
     }
   }
 
@@ -158,26 +183,36 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
         let gateUp = matrix(random.floats(10 * width, scale: 9), columns: 2 * width)
         let activated = Operand(rows: 5, columns: width, type: type)
         let dgateUp = Operand(rows: 5, columns: 2 * width, type: type)
-        kernels.swiGLU(gateUp, into: activated)
-        results += [normed.array, activated.array]
-        kernels.swiGLUBackward(gateUp, dactivated: x, into: dgateUp, activated: activated)
-        results += [dgateUp.array, activated.array]
+        results.append(normed.array)
+        for activation in GateActivation.allCases {
+          kernels.gatedUnit(gateUp, activation, into: activated)
+          results.append(activated.array)
+          kernels.gatedUnitBackward(gateUp, activation, dactivated: x, into: dgateUp, activated: activated)
+          results += [dgateUp.array, activated.array]
+        }
       }
+      let scaled = Floats(count: width)
+      kernels.scale(weight, by: 0.3, into: scaled)
+      kernels.add(weight, times: -0.7, to: scaled)
+      results.append(scaled.array)
       let dx = Matrix(rows: 5, columns: width)
       let dweight = Floats(count: width)
       kernels.rmsNormBackward(
         x, weight: weight, epsilon: 1e-6, dy: x, dx: dx, dweight: dweight, inverses: Floats(count: 5))
       results += [dx.values.array, dweight.array, [Float(kernels.sumOfSquares(x.values))]]
     }
-    return results + attention(kernels, &random) + distributions(kernels, &random)
+    results += attention(kernels, normWidths: (24, 24), &random)
+    return results + attention(kernels, normWidths: (6 * 24, 2 * 24), &random) + distributions(kernels, &random)
   }
 
-  private func attention(_ kernels: Kernels, _ random: inout RandomSequence) -> [[Float]] {
+  private func attention(
+    _ kernels: Kernels, normWidths: (query: Int, key: Int), _ random: inout RandomSequence
+  ) -> [[Float]] {
     let heads = Heads(query: 6, keyValue: 2, dimension: 24)
     let count = 40
     let finish = QueryKeyValueFinish(
-      bias: Floats(random.floats(heads.width)), queryNorm: Floats(random.floats(24)),
-      keyNorm: Floats(random.floats(24)), normEpsilon: 1e-6,
+      bias: Floats(random.floats(heads.width)), queryNorm: Floats(random.floats(normWidths.query)),
+      keyNorm: Floats(random.floats(normWidths.key)), normEpsilon: 1e-6,
       rotary: RotaryTable(positions: count, dimension: 24, theta: 100, scaling: nil))
     let pages = KeyValuePages(heads: heads, layers: 1)
     let rows = RowList(pages, capacity: count)
@@ -197,7 +232,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
       qkv, heads: heads, groups: 0..<heads.keyValue, prefix: 0..<17, own: 17..<count, statistics: statistics,
       dout: dout, dqkv: dqkv,
       scratch: Floats(count: Kernels.attentionBackwardScratch(heads, keys: count)))
-    let (dquery, dkey) = (Floats(count: 24), Floats(count: 24))
+    let (dquery, dkey) = (Floats(count: normWidths.query), Floats(count: normWidths.key))
     kernels.finishQueryKeyValueBackward(
       dqkv, heads: heads, finish: finish, rows: rows, range: 0..<count, raw: raw, dqueryNorm: dquery, dkeyNorm: dkey)
     return [out.array, statistics.values.array, dqkv.values.array, dquery.array, dkey.array]

@@ -27,7 +27,7 @@ INLINE void rotate(float *x, const float *cosines, const float *sines, int64_t h
     store_first(x + i, load_first(x + i, dimension - i) * scale, dimension - i);
 }
 
-INLINE void norm_head(float *x, const float *weight, float epsilon, int64_t dimension) {
+INLINE void norm_in_place(float *x, const float *weight, float epsilon, int64_t dimension) {
   float inverse = inverse_rms(x, dimension, epsilon);
   for (int64_t i = 0; i < dimension; i += 16) {
     int64_t count = dimension - i;
@@ -42,21 +42,33 @@ static void finish_qkv_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *r
     if (f.bias) add_kernel(f.bias, qkv, width);
     const int64_t position = rows[row].position, lane = position & 15;
     const float *cosines = f.cosines + position * half, *sines = f.sines + position * half;
+    const bool norms_heads = !f.norms_all_heads;
+    if (f.query_norm && !norms_heads) norm_in_place(qkv, f.query_norm, f.norm_epsilon, h.heads * dimension);
     for (int64_t head = 0; head < h.heads; ++head) {
       float *query = qkv + head * query_stride(h);
-      if (f.query_norm) norm_head(query, f.query_norm, f.norm_epsilon, dimension);
+      if (f.query_norm && norms_heads) norm_in_place(query, f.query_norm, f.norm_epsilon, dimension);
       rotate(query, cosines, sines, half, 1, f.query_scale, dimension);
     }
     float *page = rows[row].pages[position >> 4] + layer_offset;
+    if (f.key_norm && !norms_heads)
+      norm_in_place(qkv + first_key(h), f.key_norm, f.norm_epsilon, h.groups * dimension);
     for (int64_t group = 0; group < h.groups; ++group, page += page_head_floats(h)) {
       float *key = qkv + first_key(h) + group * dimension;
       const float *value = key + h.groups * dimension;
-      if (f.key_norm) norm_head(key, f.key_norm, f.norm_epsilon, dimension);
+      if (f.key_norm && norms_heads) norm_in_place(key, f.key_norm, f.norm_epsilon, dimension);
       rotate(key, cosines, sines, half, 1, 1, dimension);
       for (int64_t d = 0; d < dimension; ++d) page[d * 16 + lane] = key[d];
       memcpy(page + dimension * 16 + lane * stride, value, (size_t)dimension * sizeof(float));
     }
   }
+}
+
+// The gradient through norms of `columns` columns, in place in dx.
+INLINE void norm_in_place_backward(const float *raw, const float *weight, float epsilon, float *dx, float *dweight,
+                                   int64_t columns) {
+  // The weights' gradient first, because dx then overwrites dy.
+  rms_norm_row_weight_backward(raw, inverse_rms(raw, columns, epsilon), dx, dweight, columns);
+  rms_norm_row_backward(raw, weight, epsilon, dx, dx, columns, false);
 }
 
 static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *rows, int64_t row_count,
@@ -71,12 +83,18 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
           row * width + (is_query ? head * query_stride(h) : first_key(h) + (head - h.heads) * dimension);
       rotate(dqkv + at, cosines, sines, half, -1, is_query ? f.query_scale : 1, dimension);
       const float *norm = is_query ? f.query_norm : f.key_norm;
-      if (!norm || !raw_qkv) continue;
-      // The weights' gradient first, because dx then overwrites dy.
-      float inverse = inverse_rms(raw_qkv + at, dimension, f.norm_epsilon);
-      rms_norm_row_weight_backward(raw_qkv + at, inverse, dqkv + at, is_query ? dquery_norm : dkey_norm, dimension);
-      rms_norm_row_backward(raw_qkv + at, norm, f.norm_epsilon, dqkv + at, dqkv + at, dimension, false);
+      if (!norm || !raw_qkv || f.norms_all_heads) continue;
+      norm_in_place_backward(raw_qkv + at, norm, f.norm_epsilon, dqkv + at, is_query ? dquery_norm : dkey_norm,
+                             dimension);
     }
+    if (!raw_qkv || !f.norms_all_heads) continue;
+    const float *raw = raw_qkv + row * width;
+    float *dx = dqkv + row * width;
+    if (f.query_norm)
+      norm_in_place_backward(raw, f.query_norm, f.norm_epsilon, dx, dquery_norm, h.heads * dimension);
+    if (f.key_norm)
+      norm_in_place_backward(raw + first_key(h), f.key_norm, f.norm_epsilon, dx + first_key(h), dkey_norm,
+                             h.groups * dimension);
   }
 }
 

@@ -125,7 +125,10 @@ package struct MemoryPlan: Sendable, Equatable {
     // Rows of all kinds of layers; results of linear attention are there before and after their norm.
     let delta = c.deltaHeads.map { $0.width + 3 * $0.valueWidth } ?? 0
     let gated = plan.heads.hasGates ? plan.heads.queryWidth : 0
-    let widths = plan.heads.width + plan.heads.queryWidth + gated + delta + 3 * c.feedForwardSize + 2 * c.hiddenSize
+    // What a block computes, before and after its norm.
+    let products = c.addsBlocksDirectly ? 0 : (c.normPlacement.isAfter ? 4 : 2) * c.hiddenSize
+    let mixers = plan.heads.width + plan.heads.queryWidth + gated + delta
+    let widths = products + mixers + 3 * c.feedForwardSize + 2 * c.hiddenSize
     return rows * 4 * (widths + c.vocabularySize) + 16 * c.vocabularySize
   }
 

@@ -18,6 +18,8 @@ package struct TransformerPlan: Sendable {
   package let type: DataType
   let heads: Heads
   let rotary: RotaryTable
+  /// What embeddings are multiplied with.
+  let embeddingFactor: Float
   /// By layer: its number among the layers of its kind, which is its place in pages or states.
   let places: [Int]
 
@@ -26,6 +28,7 @@ package struct TransformerPlan: Sendable {
     self.type = type
     layout = ParameterLayout(configuration)
     heads = configuration.heads
+    embeddingFactor = configuration.embeddingFactor(type)
     places = configuration.layerKinds.indices.map { layer in
       configuration.layerKinds[..<layer].count { $0 == configuration.layerKinds[layer] }
     }
@@ -86,10 +89,16 @@ package final class PreparedModel: Sendable {
       ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
   }
 
-  /// x[i] = the embedding of tokens[i].
+  /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
   func embed(_ tokens: [Int32], into x: Matrix) {
-    if let embedding { return Kernels.best.gather(embedding, tokens, into: x) }
-    for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
+    if let embedding {
+      Kernels.best.gather(embedding, tokens, into: x)
+    } else {
+      for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
+    }
+    guard plan.embeddingFactor != 1 else { return }
+    let rows = x[rows: 0..<tokens.count].values
+    Kernels.best.scale(rows, by: plan.embeddingFactor, into: rows)
   }
 }
 

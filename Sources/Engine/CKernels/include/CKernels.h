@@ -42,8 +42,10 @@ typedef struct {
 /// What turns a row of the q|k|v product into rotated queries and keys. Parts that the model does not have are NULL.
 typedef struct {
   const float *_Nullable bias;        // [W]
-  const float *_Nullable query_norm;  // [D]
-  const float *_Nullable key_norm;    // [D]
+  const float *_Nullable query_norm;  // [D], or [H·D] over all heads together
+  const float *_Nullable key_norm;    // [D], or [G·D]
+  /// Norms are over all heads of a row together. Then there are no output gates.
+  bool norms_all_heads;
   float norm_epsilon;
   float query_scale;
   /// How many of a head's first dimensions are rotated.
@@ -165,6 +167,10 @@ typedef struct {
   void (*round_to_bf16)(const float *x, float *out, int64_t count);
   /// y += x.
   void (*add)(const float *x, float *y, int64_t count);
+  /// out = factor · x.
+  void (*scale)(const float *x, float factor, float *out, int64_t count);
+  /// y += factor · x, rounded once.
+  void (*add_scaled)(const float *x, float factor, float *y, int64_t count);
   /// out[i] = table[index[i]]; a row has `columns` floats.
   void (*gather)(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns);
   /// table[index[i]] += x[i], in order of i.
@@ -185,12 +191,13 @@ typedef struct {
   void (*rms_norm_weight_backward)(const float *x, const float *inverses, const float *dy, float *dweight, int64_t rows,
                                    int64_t columns, int64_t first, int64_t end);
 
-  /// out[rows, F] = silu(gate) · up, an operand, with gate_up[rows, 2F] = gate|up.
-  void (*swiglu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16);
-  /// The gradient through swiglu; activated is the output of swiglu, recomputed. dgate_up[rows, 2F] and
+  /// out[rows, F] = silu(gate) · up, or gelu(gate) · up in the form with tanh, an operand, with gate_up[rows, 2F] =
+  /// gate|up.
+  void (*glu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_gelu, bool is_bf16);
+  /// The gradient through glu; activated is the output of glu, recomputed. dgate_up[rows, 2F] and
   /// activated[rows, F] are operands.
-  void (*swiglu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
-                          int64_t width, bool is_bf16);
+  void (*glu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
+                       int64_t width, bool is_gelu, bool is_bf16);
 
   /// Applies bias, head norms, rotation and scale, in place in qkv[rows, W]. Keys and values are also copied to their
   /// pages.

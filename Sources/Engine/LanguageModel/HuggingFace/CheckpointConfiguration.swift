@@ -6,8 +6,8 @@
 // rope_theta and rope_scaling became rope_parameters, torch_dtype became dtype. Both forms are read. The older form is
 // written, because every version can open it.
 //
-// Not here: the keys of rotary positions (RotaryKeys.swift), those of Qwen3.5 (HybridKeys.swift), keys of other models
-// (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
+// Not here: the keys of rotary positions (RotaryKeys.swift), of blocks (BlockKeys.swift), those of Qwen3.5
+// (HybridKeys.swift), keys of other models (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
 
 package import Base
 
@@ -93,6 +93,8 @@ extension ModelConfiguration.Family {
     case .qwen3: "Qwen3ForCausalLM"
     case .mistral: "MistralForCausalLM"
     case .qwen35: "Qwen3_5ForCausalLM"
+    case .granite: "GraniteForCausalLM"
+    case .olmo2: "Olmo2ForCausalLM"
     }
   }
 }
@@ -165,15 +167,16 @@ struct ConfigurationReader {
       layerCount: size("num_hidden_layers", max: Self.layersMax),
       headCount: heads,
       // The first Llama models had no grouped-query attention and no such key.
-      keyValueHeadCount: size("num_key_value_heads", max: Self.widthMax, default: family == .llama ? heads : nil),
+      keyValueHeadCount: size(
+        "num_key_value_heads", max: Self.widthMax, default: family.hasKeyHeadsForAll ? heads : nil),
       headDimension: headDimension(family, hidden: hidden, heads: heads),
-      normEpsilon: Float(positive("rms_norm_eps", default: 1e-6)),
+      normEpsilon: Float(positive("rms_norm_eps", default: family.normEpsilonDefault)),
       ropeTheta: rotary.theta,
       ropeScaling: rotary.scaling,
       maxPositions: maxPositions,
       hasTiedEmbeddings: flag("tie_word_embeddings"),
-      hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
+      hasAttentionBias: family == .qwen2)
+    readBlocks(&model)
     if family == .qwen35 { readHybrid(&model) }
     checkHeads(model)
     return model
@@ -360,6 +363,7 @@ extension CheckpointConfiguration {
         .init("sliding_window", .null), .init("use_sliding_window", false),
       ]
     }
+    members += blockMembers
     members.sort { $0.key < $1.key }
     if let weightType { members.append(.init("torch_dtype", .string(weightType.configName))) }
     return JSON.object(members).bytes(.pretty) + [UInt8(ascii: "\n")]

@@ -6,7 +6,7 @@
 // nothing. A key that is in no table here is ignored: files are full of notes of the tools that made them.
 //
 // Sources: the configuration classes of transformers 5.24 (LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig, and
-// those of the families named below).
+// those of the families named below). Which of these keys a family has: BlockKeys.swift.
 
 import Base
 
@@ -32,10 +32,9 @@ extension ConfigurationReader {
     // Scales that are 1/√D or follow from other sizes where they are not given (Granite, Gemma, MiniCPM).
     "attention_multiplier", "query_pre_attn_scalar", "attention_scale", "scale_depth", "dim_model_base",
     "rope_local_base_freq",
+    // Layers of linear attention (Qwen3.5).
+    "attn_output_gate", "full_attention_interval", "linear_num_value_heads",
   ]
-
-  /// Null, false, 0 and an empty list switch these off too, and no family but Qwen3.5 has them.
-  private static let switchesOfHybrids = ["attn_output_gate", "full_attention_interval", "linear_num_value_heads"]
 
   /// Null and 1 leave these without effect (Granite, Cohere, MiniCPM, GPT-NeoX).
   private static let factors = [
@@ -46,7 +45,7 @@ extension ConfigurationReader {
   /// Whether q and k are normalised, under the names of several families.
   private static let queryKeyNorms = ["use_qk_norm", "qk_norm", "qk_layernorm", "use_qk_layernorm"]
 
-  /// Refuses what would change the arithmetic of a model of this family.
+  /// Refuses what would change the arithmetic of a model of this family. The family's own keys are read elsewhere.
   mutating func refuseOtherArithmetic(_ family: ModelConfiguration.Family) {
     for key in ["hidden_act", "hidden_activation"] {
       guard let activation = json[key], !activation.isNull, activation != "silu", activation != "swish" else {
@@ -56,12 +55,12 @@ extension ConfigurationReader {
     }
     // Qwen 2 always has biases, on q, k and v only. This key would add one to the output projection too.
     if family != .qwen2, flag("attention_bias") { refuse("attention_bias", true, "false") }
-    for key in Self.switches + (family == .qwen35 ? [] : Self.switchesOfHybrids) {
+    let own = family.ownKeys
+    for key in Self.switches where !own.contains(key) {
       guard let value = json[key], !isOff(value) else { continue }
       refuse(key, value, "null, or no such key")
     }
-    for key in Self.factors {
-      if family == .qwen35, key == "partial_rotary_factor" { continue }
+    for key in Self.factors where !own.contains(key) {
       guard let value = json[key], !value.isNull, value.double != 1 else { continue }
       refuse(key, value, "1")
     }
