@@ -18,13 +18,14 @@ struct LayerBuffers {
     }
     let kinds = plan.configuration.layerKinds
     guard areShared else { return kinds.map { LayerBuffers(mixer: mixer($0), gateUp: gateUp()) } }
-    var made: [ModelConfiguration.LayerKind: LayerBuffers] = [:]  // looked up, never iterated
     let shared = gateUp()
-    return kinds.map { kind in
-      let buffers = made[kind] ?? LayerBuffers(mixer: mixer(kind), gateUp: shared)
-      made[kind] = buffers
-      return buffers
-    }
+    let made = Self.different(kinds).map { ($0, LayerBuffers(mixer: mixer($0), gateUp: shared)) }
+    return kinds.compactMap { kind in made.first { $0.0.isAttention == kind.isAttention }?.1 }
+  }
+
+  /// One of each kind that needs buffers of its own.
+  private static func different(_ kinds: [ModelConfiguration.LayerKind]) -> [ModelConfiguration.LayerKind] {
+    [kinds.first { $0.isAttention }, kinds.first { !$0.isAttention }].compactMap { $0 }
   }
 
   /// Bytes per row in training, of all layers.
@@ -32,8 +33,7 @@ struct LayerBuffers {
     let kinds = plan.configuration.layerKinds
     let gateUp = 2 * plan.configuration.feedForwardSize * 4
     if areShared {
-      let present = ModelConfiguration.LayerKind.allCases.filter { kinds.contains($0) }
-      return present.reduce(gateUp) { $0 + MixerBuffers.bytesPerRow($1, plan) }
+      return different(kinds).reduce(gateUp) { $0 + MixerBuffers.bytesPerRow($1, plan) }
     }
     return kinds.reduce(0) { $0 + MixerBuffers.bytesPerRow($1, plan) + gateUp }
   }
