@@ -76,6 +76,22 @@ extension EndToEnd {
         "residual_multiplier": 0.22, "logits_scaling": 6.0
         """
       ), ("Olmo2ForCausalLM", "olmo2", "\"tie_word_embeddings\": false, \"rope_theta\": 500000.0"),
+      (
+        "Olmo3ForCausalLM", "olmo3",
+        """
+        "sliding_window": 7, "layer_types": ["sliding_attention", "full_attention"], "rope_theta": 500000,
+        "rope_scaling": {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32,
+        "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.2079441541679836}
+        """
+      ),
+      (
+        "Gemma3ForCausalLM", "gemma3_text",
+        """
+        "head_dim": 16, "sliding_window": 7, "sliding_window_pattern": 2, "query_pre_attn_scalar": 24,
+        "rope_theta": 1000000, "rope_local_base_freq": 10000, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        "hidden_activation": "gelu_pytorch_tanh"
+        """
+      ),
     ]
 
     @Test(arguments: families)

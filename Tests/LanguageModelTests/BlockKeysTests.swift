@@ -64,7 +64,83 @@ import Testing
       ])
   }
 
-  @Test(arguments: ["LlamaForCausalLM", "Olmo2ForCausalLM", "Qwen2ForCausalLM"])
+  // MARK: Gemma 3 and OLMo 3
+
+  private static let gemma = ModelConfiguration.Family.gemma3.architecture
+  private static let olmo3 = ModelConfiguration.Family.olmo3.architecture
+
+  @Test func `has Gemma 3's blocks and sizes where its files leave them out`() throws {
+    let sizes = ["max_position_embeddings", "num_attention_heads", "num_key_value_heads", "vocab_size"]
+    let model = try Self.read(Self.gemma, sizes.map { ($0, nil) } + [("num_hidden_layers", 7)])
+    #expect(model.normPlacement == .both && model.queryKeyNorm == .head && model.hasZeroCentredNorms)
+    #expect(model.gateActivation == .geluTanh && model.embeddingScale == .rootOfWidth)
+    #expect(model.attentionScale == 1 / 16 && model.hasTiedEmbeddings)
+    #expect(model.vocabularySize == 262_208 && model.maxPositions == 131_072 && model.headDimension == 256)
+    #expect(model.headCount == 8 && model.keyValueHeadCount == 4)
+    // Five layers with a window, then one without.
+    let windowed = ModelConfiguration.LayerKind.attention(.init(window: 4096))
+    #expect(model.layerKinds == Array(repeating: windowed, count: 5) + [.attention(.whole), windowed])
+    #expect(model.ropeTheta == 1_000_000 && model.windowRotary == .init(theta: 10_000))
+  }
+
+  @Test func `has two kinds of positions, in the older form and in the newer one`() throws {
+    let scaling: JSON = ["rope_type": "linear", "factor": 8]
+    let newer: JSON = [
+      "full_attention": ["rope_type": "linear", "factor": 8, "rope_theta": 5000],
+      "sliding_attention": ["rope_type": "default", "rope_theta": 70],
+    ]
+    let older: [(String, JSON?)] = [
+      ("rope_theta", 5000), ("rope_local_base_freq", 70), ("rope_scaling", scaling),
+    ]
+    let model = try Self.read(Self.gemma, older)
+    #expect(model.ropeTheta == 5000 && model.ropeScaling == .linear(factor: 8))
+    #expect(model.windowRotary == .init(theta: 70))
+    #expect(try Self.read(Self.gemma, [("rope_parameters", newer)]) == model)
+    #expect(try Self.read(Self.gemma, older + [("rope_parameters", newer)]) == model)
+    #expect(try Self.read(Self.olmo3, [("rope_parameters", newer)]).windowRotary == .init(theta: 70))
+    let conflict = Self.refused(Self.gemma, [("rope_local_base_freq", 71), ("rope_parameters", newer)])
+    let key = "rope_parameters.sliding_attention.rope_theta"
+    #expect(conflict.count == 1 && "\(conflict)".contains(key), "\(conflict)")
+  }
+
+  @Test func `has OLMo 3's scaling in layers without a window only`() throws {
+    let yarn: JSON = ["rope_type": "yarn", "factor": 8, "original_max_position_embeddings": 64]
+    let model = try Self.read(Self.olmo3, [("rope_scaling", yarn), ("rope_theta", 500_000), ("num_hidden_layers", 4)])
+    #expect(model.ropeScaling != nil && model.windowRotary == .init(theta: 500_000))
+    #expect(model.layerKinds.map { $0 == .attention(.whole) } == [false, false, false, true])
+    // transformers 4 and 5 do not agree which layers another base is for.
+    #expect(Self.refused(Self.olmo3, [("rope_theta", 10_000)]).count == 1)
+  }
+
+  @Test(
+    arguments: [
+      ("attn_logit_softcapping", 50), ("final_logit_softcapping", 30), ("use_bidirectional_attention", true),
+      ("hidden_activation", "silu"), ("hidden_act", "gelu"), ("query_pre_attn_scalar", .double(0.5)),
+      ("attention_bias", true), ("embedding_multiplier", 2), ("sliding_window_pattern", 0),
+      ("rope_parameters", ["rope_type": "default"]),
+      ("rope_parameters", ["sliding_attention": ["rope_type": "linear", "factor": 2]]),
+      ("layer_types", ["sliding_attention", "chunked_attention"]),
+    ] as [(String, JSON)])
+  func `of Gemma 3 is refused by the name of what is not computed`(_ key: String, _ value: JSON) {
+    let found = Self.refused(Self.gemma, [(key, value)])
+    #expect(!found.isEmpty && found.allSatisfy { "\($0)".contains(key) }, "\(key): \(found)")
+  }
+
+  @Test func `is that of the Gemma 3 inside a model that sees pictures, whose stop tokens count`() throws {
+    let text: JSON = [
+      "eos_token_id": 1, "hidden_size": 64, "intermediate_size": 96, "model_type": "gemma3_text",
+      "num_hidden_layers": 2, "sliding_window": 24,
+    ]
+    let whole: JSON = [
+      "architectures": ["Gemma3ForConditionalGeneration"], "eos_token_id": [1, 106], "model_type": "gemma3",
+      "text_config": text, "vision_config": ["hidden_act": "gelu_pytorch_tanh"],
+    ]
+    let found = try CheckpointConfiguration(config: whole.bytes())
+    #expect(found.model.family == .gemma3 && found.eosTokens == [1, 106])
+    #expect(found.model.layerKinds == Array(repeating: .attention(.init(window: 24)), count: 2))
+  }
+
+  @Test(arguments: ["LlamaForCausalLM", "Olmo2ForCausalLM", "Qwen2ForCausalLM", "Gemma3ForCausalLM"])
   func `is refused with the keys of another family`(_ architecture: String) {
     for change in Self.multipliers {
       let found = Self.refused(architecture, [change])

@@ -196,7 +196,8 @@ import Testing
   @Test func `the refusal of an unknown architecture names the known ones`() {
     let known = [
       "Qwen2ForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM", "Qwen3_5ForCausalLM",
-      "GraniteForCausalLM", "Olmo2ForCausalLM",
+      "Phi3ForCausalLM", "SmolLM3ForCausalLM", "MinistralForCausalLM", "Ministral3ForCausalLM", "GraniteForCausalLM",
+      "Olmo2ForCausalLM", "Olmo3ForCausalLM", "Gemma3ForCausalLM",
     ]
     let found = "Gemma2ForCausalLM"
     #expect(
@@ -206,10 +207,34 @@ import Testing
   /// The changes, the key that must be named, and whether it is refused as unsupported (or as malformed).
   static let refusals: [(changes: [(String, JSON?)], key: String, isUnsupported: Bool)] = [
     ([("hidden_act", "gelu")], "hidden_act", true),
-    ([("use_sliding_window", true), ("sliding_window", 1024)], "sliding_window", true),
-    ([("architectures", ["MistralForCausalLM"]), ("max_position_embeddings", 32768)], "sliding_window", true),
-    ([("layer_types", ["full_attention", "sliding_attention"])], "layer_types[1]", true),
-    ([("rope_scaling", ["type": "longrope", "factor": 4])], "rope_scaling.rope_type", true),
+    (
+      [("architectures", ["LlamaForCausalLM"]), ("use_sliding_window", true), ("sliding_window", 1024)],
+      "use_sliding_window", true
+    ),
+    ([("use_sliding_window", true), ("sliding_window", 0)], "sliding_window", false),
+    ([("layer_types", ["full_attention", "sliding_attention", "full_attention"])], "layer_types[1]", true),
+    ([("layer_types", ["full_attention"])], "layer_types", false),
+    ([("use_sliding_window", true), ("max_window_layers", -1)], "max_window_layers", false),
+    ([("rope_scaling", ["type": "longrope", "factor": 4])], "rope_scaling.short_factor", false),
+    (
+      [("rope_scaling", ["type": "longrope", "short_factor": [1, 2], "long_factor": [1, 2]])],
+      "rope_scaling.short_factor", false
+    ),
+    (
+      [("rope_scaling", ["type": "longrope", "short_factor": [1, 0], "long_factor": [1, 2]])],
+      "rope_scaling.short_factor[1]", false
+    ),
+    (
+      [("architectures", ["Phi3ForCausalLM"]), ("rope_scaling", ["type": "linear", "factor": 2])],
+      "rope_scaling.rope_type", true
+    ),
+    (
+      [("architectures", ["Phi3ForCausalLM"]), ("partial_rotary_factor", .double(0.3))], "partial_rotary_factor", false
+    ),
+    ([("architectures", ["SmolLM3ForCausalLM"]), ("no_rope_layers", [1])], "no_rope_layers", false),
+    ([("architectures", ["SmolLM3ForCausalLM"]), ("no_rope_layers", [1, 2])], "no_rope_layers", false),
+    ([("architectures", ["SmolLM3ForCausalLM"]), ("no_rope_layer_interval", 0)], "no_rope_layer_interval", false),
+    ([("architectures", ["Ministral3ForCausalLM"])], "rope_parameters.llama_4_scaling_beta", false),
     ([("rope_scaling", "yarn")], "rope_scaling", false),
     ([("rope_scaling", ["type": "yarn", "factor": 0])], "rope_scaling.factor", false),
     ([("rope_scaling", ["type": "yarn", "factor": 4, "truncate": 1])], "rope_scaling.truncate", false),
@@ -220,7 +245,9 @@ import Testing
       [("rope_parameters", ["full_attention": ["rope_type": "default", "rope_theta": 1_000_000]])],
       "rope_parameters.full_attention", true
     ),
-    ([("rope_parameters", ["rope_type": "linear", "factor": 4])], "rope_parameters.rope_type", true),
+    ([("rope_parameters", ["rope_type": "linear", "factor": 0])], "rope_parameters.factor", false),
+    ([("rope_parameters", ["rope_type": "proportional"])], "rope_parameters.rope_type", true),
+    ([("no_rope_layer_interval", 4)], "no_rope_layer_interval", true),
     ([("rope_parameters", ["rope_type": "llama3"])], "rope_parameters.factor", false),
     ([("architectures", ["LlamaForCausalLM"]), ("attention_bias", true)], "attention_bias", true),
     ([("mlp_bias", true)], "mlp_bias", true),
@@ -263,10 +290,68 @@ import Testing
     #expect(named, "\(key): \(Self.problems(changes))")
   }
 
-  @Test func `a window that is off, or not shorter than the longest sequence, is accepted`() throws {
-    _ = try Self.read([("use_sliding_window", false), ("sliding_window", 1024)])
-    _ = try Self.read([("architectures", ["MistralForCausalLM"]), ("sliding_window", .null)])
-    _ = try Self.read([("architectures", ["MistralForCausalLM"]), ("sliding_window", 2048)])
+  private static func windows(_ architecture: String, _ changes: [(String, JSON?)]) throws -> [Int?] {
+    let family: [(String, JSON?)] = [
+      ("architectures", [.string("\(architecture)ForCausalLM")]), ("num_hidden_layers", 2),
+    ]
+    return try read(family + changes).layerKinds.map { kind in
+      if case .attention(let reach) = kind { reach.window } else { nil }
+    }
+  }
+
+  @Test func `a window is that of the layers for which transformers uses it`() throws {
+    #expect(try Self.windows("Qwen2", [("use_sliding_window", false), ("sliding_window", 1024)]) == [nil, nil])
+    let on: [(String, JSON?)] = [("use_sliding_window", true), ("sliding_window", 1024)]
+    #expect(try Self.windows("Qwen2", on) == [nil, nil], "max_window_layers is 28 if it is missing")
+    #expect(try Self.windows("Qwen2", on + [("max_window_layers", 1)]) == [nil, 1024])
+    let types: JSON = ["sliding_attention", "full_attention"]
+    #expect(try Self.windows("Qwen3", on + [("layer_types", types)]) == [1024, nil])
+    #expect(try Self.windows("Mistral", []) == [4096, 4096])
+    #expect(try Self.windows("Mistral", [("sliding_window", .null)]) == [nil, nil])
+    #expect(try Self.windows("Phi3", []) == [nil, nil])
+    #expect(try Self.windows("Phi3", [("sliding_window", 2047)]) == [2047, 2047])
+    #expect(try Self.windows("Ministral", [("sliding_window", 100)]) == [100, 100])
+    #expect(try Self.windows("Ministral", [("sliding_window", 100), ("layer_types", types)]) == [100, nil])
+    #expect(try Self.windows("SmolLM3", on + [("no_rope_layers", [0, 1])]) == [1024, nil])
+  }
+
+  @Test func `a SmolLM3 has no positions in every fourth layer, or in those of a list`() throws {
+    func rotated(_ changes: [(String, JSON?)]) throws -> [Bool] {
+      let family: [(String, JSON?)] = [("architectures", ["SmolLM3ForCausalLM"]), ("num_hidden_layers", 2)]
+      return try Self.read(family + changes).layerKinds.map { kind in
+        if case .attention(let reach) = kind { reach.isRotated } else { false }
+      }
+    }
+    #expect(try rotated([("num_hidden_layers", 5)]) == [true, true, true, false, true])
+    #expect(try rotated([("no_rope_layer_interval", 2)]) == [true, false])
+    #expect(try rotated([("no_rope_layers", [0, 1])]) == [false, true])
+    let model = try Self.read([("architectures", ["SmolLM3ForCausalLM"]), ("tie_word_embeddings", nil)])
+    #expect(model.hasTiedEmbeddings && model.ropeTheta == 2_000_000)
+  }
+
+  @Test func `a Phi-3 with longrope has positions for texts with the first list of factors`() throws {
+    let lists: [JSON.Member] = [
+      .init("short_factor", [1, 1, 2, 2, 3, 3]), .init("long_factor", [4, 4, 5, 5, 6, 6]),
+    ]
+    func read(_ type: String, _ more: [(String, JSON?)] = []) throws -> ModelConfiguration {
+      try Self.read(
+        [
+          ("architectures", ["Phi3ForCausalLM"]), ("partial_rotary_factor", .double(0.75)),
+          ("max_position_embeddings", 131072), ("original_max_position_embeddings", 8192),
+          ("rope_scaling", .object(lists + [.init("type", .string(type))])),
+        ] + more)
+    }
+    let model = try read("longrope")
+    #expect(try read("su") == model)
+    #expect(model.maxPositions == 8192 && model.rotatedDimension == 12)
+    guard case .longRoPE(let scaling) = model.ropeScaling else {
+      Issue.record("no longrope")
+      return
+    }
+    // √(1 + ln 16 / ln 8192)
+    #expect(abs(scaling.attentionFactor - 1.1436) < 1e-4)
+    let config = CheckpointConfiguration(model: model, bosToken: nil, eosTokens: [], weightType: nil)
+    #expect(try CheckpointConfiguration(config: config.configFile()) == config)
   }
 
   @Test func `keys of other models with which nothing changes are accepted, and so are notes of tools`() throws {
@@ -291,6 +376,7 @@ import Testing
   @Test(arguments: ModelConfiguration.Family.allCases)
   func `a configuration is the same after writing and reading`(family: ModelConfiguration.Family) throws {
     let scalings: [RotaryScaling] = [
+      .linear(factor: 2), .dynamic(factor: 4),
       .llama3(.init(factor: 2, lowFrequencyFactor: 1.25, highFrequencyFactor: 3, originalMaxPositions: 17)),
       .yarn(.init(factor: 3, originalMaxPositions: 17)),
       .yarn(
@@ -307,22 +393,50 @@ import Testing
       keyValueHeadCount: 3, headDimension: 20, normEpsilon: 1e-5, ropeTheta: 123456.7,
       ropeScaling: scaling, maxPositions: 77, hasTiedEmbeddings: family == .qwen3, hasAttentionBias: family == .qwen2,
       queryKeyNorm: family == .qwen3 ? .head : nil)
+    let scaling = model.ropeScaling
     switch family {
-    case .qwen2, .llama, .qwen3, .mistral: break
+    case .phi3:
+      model.rotatedDimension = 14
+      model.ropeScaling = scaling.map { _ in
+        .longRoPE(
+          .init(
+            shortFactors: (1...7).map(Double.init), longFactors: (2...8).map(Double.init), originalMaxPositions: 77,
+            longMaxPositions: 500, attentionFactor: 1.5))
+      }
+    case .mistral: model.layerKinds = Array(repeating: .attention(.init(window: 5)), count: 2)
+    case .qwen2: model.layerKinds = [.attention(.whole), .attention(.init(window: 5))]
+    case .qwen3, .ministral: model.layerKinds = [.attention(.init(window: 5)), .attention(.whole)]
+    case .smolLM3:
+      model.layerKinds = [.attention(.init(isRotated: false)), .attention(.init(window: 5))]
+    case .ministral3: model.queryScaling = QueryScaling(beta: 0.1, originalMaxPositions: scaling == nil ? 9 : 17)
     case .granite:
       model.embeddingScale = .factor(12)
       model.attentionScale = 0.015625
       model.residualScale = 0.22
       model.logitDivisor = 8
-    case .olmo2:
+    case .olmo2, .olmo3:
       model.normPlacement = .after
       model.queryKeyNorm = .allHeads
-    case .qwen35:
+      guard family == .olmo3 else { break }
+      model.layerKinds = [.attention(.whole), .attention(.init(window: 5))]
+      model.windowRotary = .init(theta: 500_000)
+    case .gemma3:
+      model.normPlacement = .both
+      model.queryKeyNorm = .head
+      model.hasZeroCentredNorms = true
+      model.gateActivation = .geluTanh
+      model.embeddingScale = .rootOfWidth
+      model.attentionScale = Float(1 / Double(168).squareRoot())
+      model.layerKinds = [.attention(.init(window: 5)), .attention(.whole)]
+      model.windowRotary = .init(theta: 77)
+    case .llama, .qwen35: break
+    }
+    if family == .qwen35 {
       model.queryKeyNorm = .head
       model.rotatedDimension = 6
       model.hasOutputGates = true
       model.hasZeroCentredNorms = true
-      model.layerKinds = [.deltaRule, .attention]
+      model.layerKinds = [.deltaRule, .attention(.whole)]
       model.deltaHeads = DeltaHeads(key: 3, value: 6, keyDimension: 10, valueDimension: 12)
     }
     for stops: [Int32] in [[], [3], [4, 3]] {

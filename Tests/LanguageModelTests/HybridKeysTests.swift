@@ -54,7 +54,7 @@ import Testing
 
   @Test func `is that of the language model inside the whole`() throws {
     let model = try Self.read()
-    let kinds: [ModelConfiguration.LayerKind] = [.deltaRule, .deltaRule, .deltaRule, .attention]
+    let kinds: [ModelConfiguration.LayerKind] = [.deltaRule, .deltaRule, .deltaRule, .attention(.whole)]
     #expect(
       model
         == ModelConfiguration(

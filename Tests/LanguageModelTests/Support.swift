@@ -9,7 +9,7 @@ import Testing
 
 /// A tiny model of each family.
 enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
-  case qwen2, llama, qwen3, qwen35, granite, olmo2
+  case qwen2, llama, qwen3, qwen35, windows, granite, olmo2
   /// Norms on both sides of a block, other gates, and a scaled embedding.
   case gemma
 
@@ -40,8 +40,17 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
         family: .qwen35, vocabularySize: 31, hiddenSize: 20, feedForwardSize: 33, layerCount: 3, headCount: 4,
         keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: false,
         hasAttentionBias: false, queryKeyNorm: .head, rotatedDimension: 6, hasOutputGates: true,
-        hasZeroCentredNorms: true, layerKinds: [.deltaRule, .attention, .deltaRule],
+        hasZeroCentredNorms: true, layerKinds: [.deltaRule, .attention(.whole), .deltaRule],
         deltaHeads: DeltaHeads(key: 2, value: 4, keyDimension: 10, valueDimension: 20))
+    case .windows:
+      ModelConfiguration(
+        family: .ministral3, vocabularySize: 31, hiddenSize: 20, feedForwardSize: 33, layerCount: 4, headCount: 4,
+        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, ropeScaling: .linear(factor: 2), maxPositions: 96,
+        hasTiedEmbeddings: false, hasAttentionBias: false,
+        layerKinds: [
+          .attention(.init(window: 9)), .attention(.init(isRotated: false)),
+          .attention(.init(window: 20, isRotated: false)), .attention(.init(window: 17)),
+        ], windowRotary: .init(theta: 50), queryScaling: QueryScaling(beta: 0.5, originalMaxPositions: 10))
     case .granite: scaled
     case .olmo2: normedAfter
     case .gemma: normedTwice

@@ -115,11 +115,15 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     #expect(sums.row(9).array == [54, 56, 58] && sums.row(4).array == [12, 13, 14] && sums.row(1).array == [0, 0, 0])
   }
 
-  @Test(arguments: [
-    (Heads(query: 4, keyValue: 2, dimension: 32), 32), (Heads(query: 3, keyValue: 3, dimension: 24), 24),
-    (Heads(query: 4, keyValue: 2, dimension: 24, hasGates: true), 6),
-  ])
-  func `attention over pages is softmax attention over the rotated keys`(_ heads: Heads, _ rotated: Int) {
+  @Test(
+    arguments: [
+      (Heads(query: 4, keyValue: 2, dimension: 32), 32), (Heads(query: 3, keyValue: 3, dimension: 24), 24),
+      (Heads(query: 4, keyValue: 2, dimension: 24, hasGates: true), 6), (Heads(query: 2, keyValue: 1, dimension: 6), 0),
+    ], [nil, 1, 9, 16, 17, 40, 69, 70])
+  func `attention over pages is softmax attention over the rotated keys in the window`(
+    _ shape: (heads: Heads, rotated: Int), _ window: Int?
+  ) {
+    let (heads, rotated) = shape
     var random = choices(4)
     let count = 70
     let d = heads.dimension
@@ -134,7 +138,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     Kernels.best.finishQueryKeyValue(qkv, heads: heads, finish: finish, rows: rows, range: 0..<count, layer: 0)
     let out = Operand(rows: count, columns: heads.queryWidth, type: .float32)
     Kernels.best.attention(
-      qkv, heads: heads, rows: rows, range: 0..<count, layer: 0, into: out, statistics: nil,
+      qkv, heads: heads, window: window, rows: rows, range: 0..<count, layer: 0, into: out, statistics: nil,
       scratch: Floats(count: Kernels.attentionScratch(keys: count)))
 
     func part(_ position: Int, _ start: Int) -> [Double] { doubles(raw.row(position)[start..<start + d].array) }
@@ -145,15 +149,15 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
         sines: doubles(rotary.sines.row(position).array))
       return first + head[rotated...]
     }
-    for position in [0, 15, 16, 69] {
+    for position in [0, 8, 15, 16, 47, 69] {
+      let seen = max(0, position + 1 - (window ?? count))...position
       for head in 0..<heads.query {
         let group = head / (heads.query / heads.keyValue)
         let keyAt = heads.width - 2 * heads.keyWidth + group * d
         let queryAt = head * (heads.hasGates ? 2 * d : d)
         let expected = Reference.attention(
           query: turned(position, queryAt).map { $0 / Double(d).squareRoot() },
-          keys: (0...position).map { turned($0, keyAt) },
-          values: (0...position).map { part($0, keyAt + heads.keyWidth) })
+          keys: seen.map { turned($0, keyAt) }, values: seen.map { part($0, keyAt + heads.keyWidth) })
         let start = position * heads.queryWidth + head * d
         #expect(worst(Array(out.array[start..<start + d]), expected) < 2e-6, "position \(position), head \(head)")
       }
@@ -201,12 +205,13 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
         x, weight: weight, epsilon: 1e-6, dy: x, dx: dx, dweight: dweight, inverses: Floats(count: 5))
       results += [dx.values.array, dweight.array, [Float(kernels.sumOfSquares(x.values))]]
     }
-    results += attention(kernels, normWidths: (24, 24), &random)
-    return results + attention(kernels, normWidths: (6 * 24, 2 * 24), &random) + distributions(kernels, &random)
+    for window in [nil, 7, 16, 21] { results += attention(kernels, window: window, normWidths: (24, 24), &random) }
+    results += attention(kernels, window: nil, normWidths: (6 * 24, 2 * 24), &random)
+    return results + distributions(kernels, &random)
   }
 
   private func attention(
-    _ kernels: Kernels, normWidths: (query: Int, key: Int), _ random: inout RandomSequence
+    _ kernels: Kernels, window: Int?, normWidths: (query: Int, key: Int), _ random: inout RandomSequence
   ) -> [[Float]] {
     let heads = Heads(query: 6, keyValue: 2, dimension: 24)
     let count = 40
@@ -224,13 +229,13 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     let out = Operand(rows: count, columns: heads.queryWidth, type: .float32)
     let statistics = Matrix(rows: count, columns: 12)
     kernels.attention(
-      qkv, heads: heads, rows: rows, range: 0..<count, layer: 0, into: out, statistics: statistics,
+      qkv, heads: heads, window: window, rows: rows, range: 0..<count, layer: 0, into: out, statistics: statistics,
       scratch: Floats(count: Kernels.attentionScratch(keys: count)))
     let dqkv = Matrix(rows: count, columns: heads.width)
     let dout = matrix(random.floats(count * heads.queryWidth), columns: heads.queryWidth)
     kernels.attentionBackward(
-      qkv, heads: heads, groups: 0..<heads.keyValue, prefix: 0..<17, own: 17..<count, statistics: statistics,
-      dout: dout, dqkv: dqkv,
+      qkv, heads: heads, window: window, groups: 0..<heads.keyValue, prefix: 0..<17, own: 17..<count,
+      statistics: statistics, dout: dout, dqkv: dqkv,
       scratch: Floats(count: Kernels.attentionBackwardScratch(heads, keys: count)))
     let (dquery, dkey) = (Floats(count: normWidths.query), Floats(count: normWidths.key))
     kernels.finishQueryKeyValueBackward(

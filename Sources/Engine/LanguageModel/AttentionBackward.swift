@@ -39,8 +39,8 @@ struct AttentionBackward: MixerBackward {
     pass.team.share(heads.keyValue) { groups, thread in
       for segment in pass.batch.segments {
         kernels.attentionBackward(
-          kept.queryKeyValue, heads: heads, groups: groups, prefix: segment.prefix, own: segment.own,
-          statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
+          kept.queryKeyValue, heads: heads, window: weights.window, groups: groups, prefix: segment.prefix,
+          own: segment.own, statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
       }
     }
   }

@@ -19,13 +19,14 @@ struct LayerBuffers {
     guard areShared else {
       return kinds.map { LayerBuffers(mixer: mixer($0), blocks: BlockBuffers(plan, rows: rows)) }
     }
-    var made: [ModelConfiguration.LayerKind: LayerBuffers] = [:]  // looked up, never iterated
     let shared = BlockBuffers(plan, rows: rows)
-    return kinds.map { kind in
-      let buffers = made[kind] ?? LayerBuffers(mixer: mixer(kind), blocks: shared)
-      made[kind] = buffers
-      return buffers
-    }
+    let made = Self.different(kinds).map { ($0, LayerBuffers(mixer: mixer($0), blocks: shared)) }
+    return kinds.compactMap { kind in made.first { $0.0.isAttention == kind.isAttention }?.1 }
+  }
+
+  /// One of each kind that needs buffers of its own.
+  private static func different(_ kinds: [ModelConfiguration.LayerKind]) -> [ModelConfiguration.LayerKind] {
+    [kinds.first { $0.isAttention }, kinds.first { !$0.isAttention }].compactMap { $0 }
   }
 
   /// Bytes per row in training, of all layers.
@@ -33,8 +34,7 @@ struct LayerBuffers {
     let kinds = plan.configuration.layerKinds
     let blocks = BlockBuffers.bytesPerRow(plan)
     if areShared {
-      let present = ModelConfiguration.LayerKind.allCases.filter { kinds.contains($0) }
-      return present.reduce(blocks) { $0 + MixerBuffers.bytesPerRow($1, plan) }
+      return different(kinds).reduce(blocks) { $0 + MixerBuffers.bytesPerRow($1, plan) }
     }
     return kinds.reduce(0) { $0 + MixerBuffers.bytesPerRow($1, plan) + blocks }
   }

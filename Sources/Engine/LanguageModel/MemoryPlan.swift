@@ -116,7 +116,8 @@ package struct MemoryPlan: Sendable, Equatable {
   /// The most keys, values and states of one sample with its prompt.
   package static func keyValueBytes(_ plan: TransformerPlan, positions: Int) -> Int {
     // Prompt and response each can have a page that is not full.
-    (((positions + 15) / 16 + 1) * plan.heads.pageFloats * plan.attentionLayerCount + plan.stateFloats) * 4
+    (((positions + 15) / 16 + 1) * plan.heads.pageFloats * plan.configuration.attentionLayerCount + plan.stateFloats)
+      * 4
   }
 
   private static func samplingBytes(_ plan: TransformerPlan, batchRows: Int) -> Int {

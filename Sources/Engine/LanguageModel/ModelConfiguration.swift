@@ -1,8 +1,9 @@
 // ModelConfiguration: the shape of a decoder-only transformer.
 //
-// One architecture with switches covers Qwen2/2.5, Llama 3, Qwen3, Mistral, Granite 3 and OLMo 2: RMSNorm, rotary
-// positions, grouped-query attention, a feed-forward block with gates. In Qwen3.5, most layers have linear attention in
-// place of attention (`LayerKind`).
+// One architecture with switches covers all families: RMSNorm, rotary positions, grouped-query attention, a feed-forward
+// block with gates. Layers differ in what mixes positions (`LayerKind`): in Qwen3.5, most have linear attention in place
+// of attention; in other families, some see a window of positions only, or do not know the distance. Blocks differ in
+// where their norms are, and in what is multiplied with what.
 // Not here: the place of each weight (ParameterLayout.swift), reading config.json (HuggingFace/), the arithmetic
 // (Transformer.swift).
 
@@ -14,15 +15,48 @@ package struct ModelConfiguration: Sendable, Hashable {
   package enum Family: String, Sendable, Hashable, CaseIterable {
     case qwen2, llama, qwen3, mistral
     case qwen35 = "qwen3_5_text"
-    case granite, olmo2
+    case phi3
+    case smolLM3 = "smollm3"
+    case ministral, ministral3
+    case granite, olmo2, olmo3
+    case gemma3 = "gemma3_text"
   }
 
   /// How a layer mixes the positions of a sequence.
-  package enum LayerKind: Sendable, Hashable, CaseIterable {
-    /// Softmax attention over all earlier positions.
-    case attention
+  package enum LayerKind: Sendable, Hashable {
+    /// Softmax attention over earlier positions.
+    case attention(Reach)
     /// Linear attention by the gated delta rule: a state of fixed size that every token changes.
     case deltaRule
+
+    package var isAttention: Bool { self != .deltaRule }
+  }
+
+  /// Which positions a layer's attention sees, and whether it can tell how far away they are.
+  package struct Reach: Sendable, Hashable {
+    /// How many positions a query sees, its own included; nil: all up to its own.
+    package var window: Int?
+    /// False: queries and keys are not rotated (NoPE).
+    package var isRotated: Bool
+
+    package init(window: Int? = nil, isRotated: Bool = true) {
+      self.window = window
+      self.isRotated = isRotated
+    }
+
+    /// All earlier positions, with their distances.
+    package static let whole = Reach()
+  }
+
+  /// The frequencies of rotary positions.
+  package struct Rotary: Sendable, Hashable {
+    package var theta: Float
+    package var scaling: RotaryScaling?
+
+    package init(theta: Float, scaling: RotaryScaling? = nil) {
+      self.theta = theta
+      self.scaling = scaling
+    }
   }
 
   /// What the norms of queries and keys are over.
@@ -64,6 +98,10 @@ package struct ModelConfiguration: Sendable, Hashable {
   package var normEpsilon: Float
   package var ropeTheta: Float
   package var ropeScaling: RotaryScaling?
+  /// The positions of layers with a window, where they differ from those of the other layers.
+  package var windowRotary: Rotary?
+  /// Queries grow with their position (Ministral 3).
+  package var queryScaling: QueryScaling?
   package var maxPositions: Int
   /// The output head is the embedding matrix.
   package var hasTiedEmbeddings: Bool
@@ -96,7 +134,8 @@ package struct ModelConfiguration: Sendable, Hashable {
     keyValueHeadCount: Int, headDimension: Int, normEpsilon: Float = 1e-6, ropeTheta: Float = 10000,
     ropeScaling: RotaryScaling? = nil, maxPositions: Int, hasTiedEmbeddings: Bool, hasAttentionBias: Bool,
     queryKeyNorm: QueryKeyNorm? = nil, rotatedDimension: Int? = nil, hasOutputGates: Bool = false,
-    hasZeroCentredNorms: Bool = false, layerKinds: [LayerKind]? = nil, deltaHeads: DeltaHeads? = nil
+    hasZeroCentredNorms: Bool = false, layerKinds: [LayerKind]? = nil, deltaHeads: DeltaHeads? = nil,
+    windowRotary: Rotary? = nil, queryScaling: QueryScaling? = nil
   ) {
     self.family = family
     self.vocabularySize = vocabularySize
@@ -115,14 +154,26 @@ package struct ModelConfiguration: Sendable, Hashable {
     self.rotatedDimension = rotatedDimension ?? headDimension
     self.hasOutputGates = hasOutputGates
     self.hasZeroCentredNorms = hasZeroCentredNorms
-    self.layerKinds = layerKinds ?? Array(repeating: .attention, count: layerCount)
+    self.layerKinds = layerKinds ?? Array(repeating: .attention(.whole), count: layerCount)
     self.deltaHeads = deltaHeads
+    self.windowRotary = windowRotary
+    self.queryScaling = queryScaling
   }
 }
 
 extension ModelConfiguration {
   package var heads: Heads {
     Heads(query: headCount, keyValue: keyValueHeadCount, dimension: headDimension, hasGates: hasOutputGates)
+  }
+
+  package var attentionLayerCount: Int { layerKinds.count(where: \.isAttention) }
+
+  /// How many positions attention sees from a query with `context` positions before it, summed over the layers.
+  package func keysSeen(after context: Double) -> Double {
+    layerKinds.reduce(0) { sum, kind in
+      guard case .attention(let reach) = kind else { return sum }
+      return sum + min(context, reach.window.map(Double.init) ?? context)
+    }
   }
 
   /// Whether what a block computes is added to the residual stream as it is.

@@ -61,6 +61,8 @@ package struct ParameterLayout: Sendable, Hashable {
   }
 
   let names: CheckpointNames
+  /// The tensors as files have them: some neighbours are one.
+  package let stored: [ParameterTensor]
   package private(set) var tensors: [ParameterTensor] = []
   package private(set) var count = 0
   package let embedding: Int
@@ -105,6 +107,7 @@ package struct ParameterLayout: Sendable, Hashable {
     finalNorm = list.add("model.norm.weight", [c.hiddenSize])
     head = c.hasTiedEmbeddings ? embedding : list.add("lm_head.weight", [c.vocabularySize, c.hiddenSize])
     tensors = list.tensors
+    stored = names.stored(list.tensors)
     count = list.count
   }
 }

@@ -13,14 +13,15 @@ struct PreparedLayer: Sendable {
   let gateUp, down: PackedWeights
 
   init(
-    _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
+    _ index: Int, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
   ) throws(ModelError) {
+    let layer = plan.layout.layers[index]
     let source = LayerSource(plan: plan, parameters: parameters, forTraining: forTraining, team: team)
     mixerNorms = layer.mixerNorms.map { normWeight($0, plan: plan, parameters) }
     feedForwardNorms = layer.feedForwardNorms.map { normWeight($0, plan: plan, parameters) }
     mixer =
       switch layer.mixer {
-      case .attention(let names): .attention(try PreparedAttention(names, source))
+      case .attention(let names): .attention(try PreparedAttention(names, layer: index, source))
       case .deltaRule(let names): .deltaRule(try PreparedDeltaRule(names, source))
       }
     gateUp = try source.linear([layer.gate, layer.up])
@@ -42,18 +43,22 @@ enum PreparedMixer: Sendable {
 }
 
 struct PreparedAttention: Sendable {
+  /// How many positions a query sees; nil: all.
+  let window: Int?
   let finish: QueryKeyValueFinish
   /// q|k|v are fused; `output` is a block's output.
   let queryKeyValue, output: PackedWeights
 
-  fileprivate init(_ names: ParameterLayout.Attention, _ source: LayerSource) throws(ModelError) {
+  fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: LayerSource) throws(ModelError) {
     let (plan, parameters) = (source.plan, source.parameters)
+    if case .attention(let reach) = plan.configuration.layerKinds[layer] { window = reach.window } else { window = nil }
     let biases = [names.queryBias, names.keyBias, names.valueBias].compactMap { $0 }
     finish = QueryKeyValueFinish(
       bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
       queryNorm: names.queryNorm.map { normWeight($0, plan: plan, parameters) },
       keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
-      normEpsilon: plan.configuration.normEpsilon, queryScale: plan.configuration.attentionScale, rotary: plan.rotary)
+      normEpsilon: plan.configuration.normEpsilon, queryScale: plan.configuration.attentionScale,
+      rotary: plan.rotary[layer])
     queryKeyValue = try source.linear([names.query, names.key, names.value])
     output = try source.blockOutput(names.output)
   }

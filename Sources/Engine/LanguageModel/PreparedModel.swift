@@ -17,7 +17,8 @@ package struct TransformerPlan: Sendable {
   package let layout: ParameterLayout
   package let type: DataType
   let heads: Heads
-  let rotary: RotaryTable
+  /// By layer. Layers with the same positions share one.
+  let rotary: [RotaryTable]
   /// What embeddings are multiplied with.
   let embeddingFactor: Float
   /// By layer: its number among the layers of its kind, which is its place in pages or states.
@@ -30,26 +31,37 @@ package struct TransformerPlan: Sendable {
     heads = configuration.heads
     embeddingFactor = configuration.embeddingFactor(type)
     places = configuration.layerKinds.indices.map { layer in
-      configuration.layerKinds[..<layer].count { $0 == configuration.layerKinds[layer] }
+      configuration.layerKinds[..<layer].count { $0.isAttention == configuration.layerKinds[layer].isAttention }
     }
-    rotary = RotaryTable(
-      positions: configuration.maxPositions, dimension: configuration.rotatedDimension,
-      theta: Double(configuration.ropeTheta), scaling: configuration.ropeScaling)
+    rotary = Self.rotaryTables(configuration)
+  }
+
+  private static func rotaryTables(_ configuration: ModelConfiguration) -> [RotaryTable] {
+    func table(_ rotary: ModelConfiguration.Rotary, dimension: Int) -> RotaryTable {
+      RotaryTable(
+        positions: configuration.maxPositions, dimension: dimension, theta: Double(rotary.theta),
+        scaling: rotary.scaling, queryScaling: configuration.queryScaling)
+    }
+    let usual = ModelConfiguration.Rotary(theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
+    let whole = table(usual, dimension: configuration.rotatedDimension)
+    let windowed = configuration.windowRotary.map { table($0, dimension: configuration.rotatedDimension) }
+    let none = table(.init(theta: 1), dimension: 0)
+    return configuration.layerKinds.map { kind in
+      guard case .attention(let reach) = kind, reach.isRotated else { return none }
+      return reach.window == nil ? whole : windowed ?? whole
+    }
   }
 }
 
 extension TransformerPlan {
   /// Memory for the pages and states of sequences, for all layers.
   func pages() -> KeyValuePages {
-    KeyValuePages(heads: heads, layers: attentionLayerCount, stateFloats: stateFloats)
+    KeyValuePages(heads: heads, layers: configuration.attentionLayerCount, stateFloats: stateFloats)
   }
-
-  /// How many layers have pages.
-  var attentionLayerCount: Int { configuration.layerKinds.count { $0 == .attention } }
 
   /// Floats of the states of one sequence.
   var stateFloats: Int {
-    (configuration.deltaHeads?.stateFloats ?? 0) * (configuration.layerCount - attentionLayerCount)
+    (configuration.deltaHeads?.stateFloats ?? 0) * (configuration.layerCount - configuration.attentionLayerCount)
   }
 }
 
@@ -72,7 +84,7 @@ package final class PreparedModel: Sendable {
     self.plan = plan
     isForTraining = forTraining
     var layers: [PreparedLayer] = []
-    for layer in layout.layers {
+    for layer in layout.layers.indices {
       layers.append(
         try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team))
     }

@@ -158,7 +158,7 @@ final class Transformer {
     }
     team.share(range.count) { part, thread in
       kernels.attention(
-        buffers.queryKeyValue[rows: part], heads: plan.heads, rows: rows,
+        buffers.queryKeyValue[rows: part], heads: plan.heads, window: weights.window, rows: rows,
         range: range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound, layer: pageLayer,
         into: buffers.ungated.map { Operand(viewing: $0[rows: part]) } ?? buffers.output[rows: part],
         statistics: buffers.statistics.map { $0[rows: part] }, scratch: scores[thread])

@@ -77,7 +77,7 @@ package struct QueryKeyValueFinish: Sendable {
     return ttrl_qkv_finish(
       bias: bias?.base, query_norm: queryNorm?.base, key_norm: keyNorm?.base,
       norms_all_heads: normsAllHeads(heads), norm_epsilon: normEpsilon,
-      query_scale: queryScale ?? 1 / Float(heads.dimension).squareRoot(),
+      query_scale: queryScale ?? 1 / Float(heads.dimension).squareRoot(), position_scales: rotary.queryScales?.base,
       rotated: Int64(2 * rotary.cosines.columns),
       cosines: rotary.cosines.base, sines: rotary.sines.base)
   }
@@ -322,12 +322,12 @@ package struct Kernels: @unchecked Sendable {
       dqueryNorm?.base, dkeyNorm?.base)
   }
 
-  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages.
+  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages, over the last `window` of them.
   ///
   /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the backward pass. `scratch`
   /// has at least `attentionScratch` floats for the largest number of keys.
   package func attention(
-    _ qkv: Matrix, heads: Heads, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
+    _ qkv: Matrix, heads: Heads, window: Int? = nil, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
     statistics: Matrix?, scratch: Floats
   ) {
     check(heads, rows, range, qkv)
@@ -338,7 +338,8 @@ package struct Kernels: @unchecked Sendable {
     precondition(
       scratch.count >= Kernels.attentionScratch(keys: rows.positionMax + 1), "attention: the scratch is too small")
     functions.pointee.attention(
-      heads.c, rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer), out.base,
+      heads.c, keysSeen(window), rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer),
+      out.base,
       statistics?.base, scratch.base, out.isBFloat16)
   }
 
@@ -350,10 +351,11 @@ package struct Kernels: @unchecked Sendable {
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
   /// key/value heads and the query heads that share them.
   ///
-  /// The matrices have all rows of the batch. `qkv` is the result of `finishQueryKeyValue`. `scratch` has at least
+  /// The matrices have all rows of the batch. `window` is as in `attention`. `qkv` is the result of `finishQueryKeyValue`. `scratch` has at least
   /// `attentionBackwardScratch` floats.
   package func attentionBackward(
-    _ qkv: Matrix, heads: Heads, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>, statistics: Matrix,
+    _ qkv: Matrix, heads: Heads, window: Int? = nil, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>,
+    statistics: Matrix,
     dout: Matrix, dqkv: Matrix, scratch: Floats
   ) {
     precondition(groups.lowerBound >= 0 && groups.upperBound <= heads.keyValue, "no key/value heads \(groups)")
@@ -370,13 +372,19 @@ package struct Kernels: @unchecked Sendable {
       prefix_start: Int64(prefix.lowerBound), prefix_count: Int64(prefix.count), start: Int64(own.lowerBound),
       count: Int64(own.count))
     functions.pointee.attention_backward(
-      heads.c, segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base, dout.base,
+      heads.c, keysSeen(window), segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base,
+      dout.base,
       dqkv.base, scratch.base)
   }
 
   /// Floats of scratch for `attentionBackward` over at most `keys` keys.
   package static func attentionBackwardScratch(_ heads: Heads, keys: Int) -> Int {
     Int(ttrl_attention_backward_scratch(heads.c, Int64(keys)))
+  }
+
+  private func keysSeen(_ window: Int?) -> Int64 {
+    precondition((window ?? 1) > 0, "a window of \(window ?? 0) positions has no key")
+    return Int64(window ?? .max)
   }
 
   private func check(_ heads: Heads, _ rows: RowList, _ range: Range<Int>, _ qkv: Matrix) {

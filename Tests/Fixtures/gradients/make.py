@@ -15,9 +15,10 @@ import sys
 import torch
 from safetensors.torch import save_file
 from transformers import (
-    Gemma3ForCausalLM, Gemma3TextConfig, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, Olmo2Config,
-    Olmo2ForCausalLM, Olmo3Config, Olmo3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5ForCausalLM,
-    Qwen3_5TextConfig, Qwen3Config, Qwen3ForCausalLM)
+    Gemma3ForCausalLM, Gemma3TextConfig, GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM,
+    Ministral3Config, Ministral3ForCausalLM, MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM,
+    Olmo3Config, Olmo3ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig, Qwen3Config, Qwen3ForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 
 COMMON = dict(
     vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
@@ -38,19 +39,36 @@ FAMILIES = {
         layer_types=["linear_attention", "full_attention", "linear_attention"], linear_num_key_heads=2,
         linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=18,
         rope_parameters=dict(rope_type="default", rope_theta=1000.0, partial_rotary_factor=0.5))),
+    # Windows within a page and over its end, in sequences of up to 36 tokens.
+    "mistral": (MistralForCausalLM, MistralConfig(
+        **COMMON, rms_norm_eps=1e-6, sliding_window=9, rope_parameters=dict(
+            rope_type="linear", rope_theta=1000.0, factor=3.0))),
+    "phi3": (Phi3ForCausalLM, Phi3Config(
+        **{**COMMON, "hidden_size": 32}, sliding_window=20, pad_token_id=None, rope_parameters=dict(
+            rope_type="default", rope_theta=1000.0, partial_rotary_factor=0.5))),
+    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config(
+        **{**COMMON, "num_hidden_layers": 3}, pad_token_id=None, no_rope_layers=[0, 1, 0], use_sliding_window=True,
+        sliding_window=7, layer_types=["sliding_attention", "sliding_attention", "full_attention"])),
+    # Queries grow from position 10 on.
+    "ministral3": (Ministral3ForCausalLM, Ministral3Config(
+        **COMMON, head_dim=8, pad_token_id=None, rope_parameters=dict(
+            rope_type="yarn", rope_theta=1000.0, factor=4.0, original_max_position_embeddings=10, mscale=1.0,
+            mscale_all_dim=1.0, llama_4_scaling_beta=0.3))),
     "granite": (GraniteForCausalLM, GraniteConfig(
         **COMMON, rope_theta=1000.0, rms_norm_eps=1e-5, tie_word_embeddings=True, embedding_multiplier=3.5,
         attention_multiplier=0.4, residual_multiplier=0.6, logits_scaling=1.5)),
     "olmo2": (Olmo2ForCausalLM, Olmo2Config(
-        **COMMON, rope_theta=1000.0, rms_norm_eps=1e-6, tie_word_embeddings=False, eos_token_id=2)),
+        **COMMON, rope_theta=1000.0, rms_norm_eps=1e-6, tie_word_embeddings=False, pad_token_id=None, eos_token_id=2)),
     # Windows that are shorter than the sequences.
     "olmo3": (Olmo3ForCausalLM, Olmo3Config(
-        **COMMON, rms_norm_eps=1e-6, tie_word_embeddings=False, eos_token_id=2, sliding_window=7,
+        **COMMON, rms_norm_eps=1e-6, tie_word_embeddings=False, pad_token_id=None, eos_token_id=2,
+        sliding_window=7,
         layer_types=["sliding_attention", "full_attention"],
         rope_scaling=dict(
             rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0))),
     "gemma3_text": (Gemma3ForCausalLM, Gemma3TextConfig(
-        **COMMON, head_dim=8, rms_norm_eps=1e-6, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=12,
+        **COMMON, head_dim=8, rms_norm_eps=1e-6, tie_word_embeddings=True, pad_token_id=None, sliding_window=7,
+        query_pre_attn_scalar=12,
         layer_types=["sliding_attention", "full_attention"],
         rope_parameters=dict(
             sliding_attention=dict(rope_type="default", rope_theta=100.0),

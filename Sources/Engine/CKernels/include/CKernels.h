@@ -33,7 +33,7 @@ typedef struct {
 
 /// One token that goes through a layer.
 typedef struct {
-  /// It attends to the keys of positions 0 ... position.
+  /// It attends to the keys of positions 0 ... position, or to the last of them if there is a window.
   int32_t position;
   /// Page i has positions 16 i ..< 16 i + 16.
   float *_Nonnull const *_Nonnull pages;
@@ -48,9 +48,10 @@ typedef struct {
   bool norms_all_heads;
   float norm_epsilon;
   float query_scale;
+  const float *_Nullable position_scales;  // [positions], of queries, in addition
   /// How many of a head's first dimensions are rotated.
   int64_t rotated;
-  const float *cosines;  // [positions, rotated/2]
+  const float *cosines;                    // [positions, rotated/2]
   const float *sines;
 } ttrl_qkv_finish;
 
@@ -209,15 +210,15 @@ typedef struct {
                               const float *_Nullable raw_qkv, float *dqkv, float *_Nullable dquery_norm,
                               float *_Nullable dkey_norm);
 
-  /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times the largest number of keys, rounded up
-  /// to a multiple of 16, in floats.
-  void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
-                    void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
+  /// Softmax attention of each row over its pages: over the last `window` keys, its own included, or over all if there
+  /// are fewer. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets the largest score and 1 / sum of
+  /// exp. scratch: TTRL_ATTENTION_QUERIES times the largest number of keys, rounded up to a multiple of 16, in floats.
+  void (*attention)(ttrl_heads heads, int64_t window, const ttrl_row *rows, int64_t row_count, const float *qkv,
+                    int64_t layer_offset, void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
   /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..<
   /// last_group. qkv: the result of finish_qkv. dout: [rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
-  void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, int64_t first_group, int64_t last_group,
-                             const float *qkv, const float *statistics, const float *dout, float *dqkv,
+  void (*attention_backward)(ttrl_heads heads, int64_t window, ttrl_segment segment, int64_t first_group,
+                             int64_t last_group, const float *qkv, const float *statistics, const float *dout, float *dqkv,
                              float *scratch);
 
   /// The gated delta rule of the key heads first_head ..< last_head, for the rows of some runs, in order. state_offset:
