@@ -290,7 +290,9 @@ import Testing
   }
 
   private static func windows(_ architecture: String, _ changes: [(String, JSON?)]) throws -> [Int?] {
-    let family: [(String, JSON?)] = [("architectures", ["\(architecture)ForCausalLM"]), ("num_hidden_layers", 2)]
+    let family: [(String, JSON?)] = [
+      ("architectures", [.string("\(architecture)ForCausalLM")]), ("num_hidden_layers", 2),
+    ]
     return try read(family + changes).layerKinds.map { kind in
       if case .attention(let reach) = kind { reach.window } else { nil }
     }
@@ -341,6 +343,9 @@ import Testing
     let model = try read("longrope")
     #expect(try read("su") == model)
     #expect(model.maxPositions == 8192 && model.rotatedDimension == 12)
+    let error = "\(ModelError.tooLong(source: "sequence 0", tokens: 9000, model))"
+    #expect(error.contains("9000 tokens; the model has positions for 8192 tokens, not for 131072: "))
+    #expect(error.contains("longrope") && error.hasSuffix("Use shorter prompts or fewer new tokens"))
     guard case .longRoPE(let scaling) = model.ropeScaling else {
       Issue.record("no longrope")
       return

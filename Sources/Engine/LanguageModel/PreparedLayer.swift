@@ -50,7 +50,7 @@ struct PreparedAttention: Sendable {
       bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
       queryNorm: names.queryNorm.map { normWeight($0, plan: plan, parameters) },
       keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
-      normEpsilon: plan.configuration.normEpsilon, rotary: plan.rotary[layer])
+      normEpsilon: plan.configuration.normEpsilon, rotary: plan.rotary.byLayer[layer])
     queryKeyValue = try source.linear([names.query, names.key, names.value])
     output = try source.linear([names.output], addsToResidual: true)
   }
