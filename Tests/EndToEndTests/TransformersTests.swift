@@ -92,6 +92,39 @@ extension EndToEnd {
         "hidden_activation": "gelu_pytorch_tanh"
         """
       ),
+      (
+        "MistralForCausalLM", "mistral",
+        "\"sliding_window\": 9, \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 3.0}"
+      ),
+      (
+        "Qwen2ForCausalLM", "qwen2",
+        "\"use_sliding_window\": true, \"sliding_window\": 20, \"max_window_layers\": 1"
+      ),
+      (
+        "Phi3ForCausalLM", "phi3",
+        """
+        "partial_rotary_factor": 0.75, "original_max_position_embeddings": 128, "sliding_window": 24,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.2, 1.5], "long_factor": [2.0, 3.0, 4.0]}
+        """
+      ),
+      (
+        "SmolLM3ForCausalLM", "smollm3",
+        """
+        "tie_word_embeddings": true, "no_rope_layers": [1, 0], "use_sliding_window": true, "sliding_window": 11,
+        "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}
+        """
+      ),
+      (
+        "MinistralForCausalLM", "ministral",
+        "\"sliding_window\": 8, \"layer_types\": [\"full_attention\", \"sliding_attention\"]"
+      ),
+      (
+        "Ministral3ForCausalLM", "ministral3",
+        """
+        "head_dim": 16, "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0,
+        "original_max_position_embeddings": 16, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+        """
+      ),
     ]
 
     @Test(arguments: families)

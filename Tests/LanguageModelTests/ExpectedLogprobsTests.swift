@@ -23,8 +23,8 @@ import Testing
 
   @Test(
     arguments: [
-      "mistral", "qwen2", "qwen3", "phi3", "smollm3", "smollm3-windows", "ministral", "granite", "olmo2", "olmo3",
-      "gemma3_text",
+      "mistral", "qwen2", "qwen3", "phi3", "smollm3", "smollm3-windows", "ministral", "qwen3_5-yarn", "granite",
+      "olmo2", "olmo3", "gemma3_text",
     ])
   func `with a tiny model of each family, whose windows are short, is what the engine computes`(_ name: String) throws {
     let plan = try compare(name, ["model.safetensors"]) { try TestFiles.fixture("transformers/\(name)/\($0)") }

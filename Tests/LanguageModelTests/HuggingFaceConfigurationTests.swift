@@ -344,6 +344,9 @@ import Testing
     let model = try read("longrope")
     #expect(try read("su") == model)
     #expect(model.maxPositions == 8192 && model.rotatedDimension == 12)
+    let error = "\(ModelError.tooLong(source: "sequence 0", tokens: 9000, model))"
+    #expect(error.contains("9000 tokens; the model has positions for 8192 tokens, not for 131072: "))
+    #expect(error.contains("longrope") && error.hasSuffix("Use shorter prompts or fewer new tokens"))
     guard case .longRoPE(let scaling) = model.ropeScaling else {
       Issue.record("no longrope")
       return

@@ -45,6 +45,15 @@ import Testing
   }
 
   @Test
+  func `a window bounds what attention costs`() {
+    var model = Self.model
+    model.layerKinds = [.attention(.init(window: 3))]
+    let windowed = StepTime(Self.settings(), model: model, responseTokens: 10, Self.means())
+    // 3 positions in place of 5.
+    #expect(abs(Self.time().sampling - windowed.sampling - 2 * 8 * 10 * Double(2 * 4 * 2 * 16) / (1e9 * 0.5)) < 1e-12)
+  }
+
+  @Test
   func `every update moves the gradient and the weights through a rank's link, all but its own shard`() {
     let count = Double(ParameterLayout(Self.model).count)
     let time = Self.time()

@@ -29,6 +29,9 @@ package struct MemoryPlan: Sendable, Equatable {
   /// What one process takes in addition to the engine's memory.
   package static let slack = 64 << 20
 
+  /// The program with the model's rotary positions.
+  package static func programBytes(_ plan: TransformerPlan) -> Int { slack + plan.rotary.byteCount }
+
   /// A sampling process.
   ///
   /// - Parameters:
@@ -50,7 +53,7 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(
         name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
-      Item(name: "program", bytes: slack),
+      Item(name: "program", bytes: programBytes(plan)),
     ])
   }
 
@@ -91,7 +94,7 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),
-      Item(name: "program", bytes: slack),
+      Item(name: "program", bytes: programBytes(plan)),
     ])
   }
 

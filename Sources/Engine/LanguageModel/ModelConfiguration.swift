@@ -166,6 +166,15 @@ extension ModelConfiguration {
     Heads(query: headCount, keyValue: keyValueHeadCount, dimension: headDimension, hasGates: hasOutputGates)
   }
 
+  /// Why the model has fewer positions than its config.json says; nil if it has as many.
+  package var contextNote: String? {
+    guard case .longRoPE(let scaling) = ropeScaling, scaling.longMaxPositions > maxPositions else { return nil }
+    return
+      "the model has positions for \(maxPositions) tokens, not for \(scaling.longMaxPositions): for a longer text, "
+      + "longrope would use long_factor from the first token on, so that what a token computes would depend on how long "
+      + "its text becomes"
+  }
+
   package var attentionLayerCount: Int { layerKinds.count(where: \.isAttention) }
 
   /// How many positions attention sees from a query with `context` positions before it, summed over the layers.

@@ -58,7 +58,7 @@ struct PreparedAttention: Sendable {
       queryNorm: names.queryNorm.map { normWeight($0, plan: plan, parameters) },
       keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
       normEpsilon: plan.configuration.normEpsilon, queryScale: plan.configuration.attentionScale,
-      rotary: plan.rotary[layer])
+      rotary: plan.rotary.byLayer[layer])
     queryKeyValue = try source.linear([names.query, names.key, names.value])
     output = try source.blockOutput(names.output)
   }

@@ -17,8 +17,7 @@ package struct TransformerPlan: Sendable {
   package let layout: ParameterLayout
   package let type: DataType
   let heads: Heads
-  /// By layer. Layers with the same positions share one.
-  let rotary: [RotaryTable]
+  let rotary: RotaryTables
   /// What embeddings are multiplied with.
   let embeddingFactor: Float
   /// By layer: its number among the layers of its kind, which is its place in pages or states.
@@ -33,23 +32,7 @@ package struct TransformerPlan: Sendable {
     places = configuration.layerKinds.indices.map { layer in
       configuration.layerKinds[..<layer].count { $0.isAttention == configuration.layerKinds[layer].isAttention }
     }
-    rotary = Self.rotaryTables(configuration)
-  }
-
-  private static func rotaryTables(_ configuration: ModelConfiguration) -> [RotaryTable] {
-    func table(_ rotary: ModelConfiguration.Rotary, dimension: Int) -> RotaryTable {
-      RotaryTable(
-        positions: configuration.maxPositions, dimension: dimension, theta: Double(rotary.theta),
-        scaling: rotary.scaling, queryScaling: configuration.queryScaling)
-    }
-    let usual = ModelConfiguration.Rotary(theta: configuration.ropeTheta, scaling: configuration.ropeScaling)
-    let whole = table(usual, dimension: configuration.rotatedDimension)
-    let windowed = configuration.windowRotary.map { table($0, dimension: configuration.rotatedDimension) }
-    let none = table(.init(theta: 1), dimension: 0)
-    return configuration.layerKinds.map { kind in
-      guard case .attention(let reach) = kind, reach.isRotated else { return none }
-      return reach.window == nil ? whole : windowed ?? whole
-    }
+    rotary = RotaryTables(configuration)
   }
 }
 

@@ -18,8 +18,9 @@ from transformers import (
     AutoModelForCausalLM, Gemma3Config, Gemma3ForCausalLM, Gemma3ForConditionalGeneration, Gemma3TextConfig,
     GraniteConfig, GraniteForCausalLM, MinistralConfig, MinistralForCausalLM, Ministral3ForCausalLM, Mistral3Config,
     Mistral3ForConditionalGeneration, MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Olmo3Config,
-    Olmo3ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5Config,
-    Qwen3_5ForConditionalGeneration, Qwen3Config, Qwen3ForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
+    Olmo3ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5Config, Qwen3_5ForCausalLM,
+    Qwen3_5ForConditionalGeneration, Qwen3_5TextConfig, Qwen3Config, Qwen3ForCausalLM, SmolLM3Config,
+    SmolLM3ForCausalLM)
 
 COMMON = dict(
     vocab_size=160, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4,
@@ -58,6 +59,10 @@ OLMO3_SCALING = dict(
 MODELS = {
     "qwen3_5": lambda: Qwen3_5ForConditionalGeneration(Qwen3_5Config(
         text_config=QWEN3_5_TEXT, vision_config=QWEN3_5_VISION, tie_word_embeddings=True)),
+    "qwen3_5-yarn": lambda: Qwen3_5ForCausalLM(Qwen3_5TextConfig(**{
+        **QWEN3_5_TEXT, "vocab_size": 160, "rope_parameters": dict(
+            rope_type="yarn", rope_theta=10000.0, partial_rotary_factor=0.5, factor=4.0,
+            original_max_position_embeddings=64)})),
     "mistral": lambda: MistralForCausalLM(MistralConfig(**COMMON, sliding_window=9)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(
         **COMMON, use_sliding_window=True, sliding_window=20, max_window_layers=1, rope_theta=1000.0)),
@@ -108,7 +113,7 @@ def deviation(name, key, parameter):
     for end, values in DEVIATIONS.items():
         if key.endswith(end):
             return values
-    return (1.0, 0.3) if parameter.ndim == 1 and name not in ("qwen3_5", "gemma3", "gemma3_text") else (0.0, 0.2)
+    return (1.0, 0.3) if parameter.ndim == 1 and not name.startswith(("qwen3_5", "gemma3")) else (0.0, 0.2)
 
 
 def expected(model, count, vocabulary):

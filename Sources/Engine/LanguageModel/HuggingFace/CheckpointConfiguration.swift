@@ -355,6 +355,8 @@ extension CheckpointConfiguration {
       .init("tie_word_embeddings", .bool(model.hasTiedEmbeddings)),
       .init("vocab_size", .int(model.vocabularySize)),
     ]
+    // transformers' default for these families can be outside the vocabulary.
+    if [.phi3, .smolLM3, .ministral3].contains(model.family) { members.append(.init("pad_token_id", .null)) }
     members += rotaryMembers + blockMembers + (model.family == .qwen35 ? hybridMembers : layerMembers)
     members.sort { $0.key < $1.key }
     if let weightType { members.append(.init("torch_dtype", .string(weightType.configName))) }

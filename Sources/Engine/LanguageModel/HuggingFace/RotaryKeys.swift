@@ -215,11 +215,18 @@ extension ConfigurationReader {
       }
       return list.enumerated().map { index, value in positive("\(name)[\(index)]", value: value) }
     }
-    return LongRoPEScaling(
+    let scaling = LongRoPEScaling(
       shortFactors: factors("short_factor"), longFactors: factors("long_factor"),
       originalMaxPositions: originalPositions(rope, maxPositions: maxPositions), longMaxPositions: maxPositions,
       factor: rope["factor"].map { positive(rope.name("factor"), value: $0) },
       attentionFactor: rope["attention_factor"].map { positive(rope.name("attention_factor"), value: $0) })
+    if !Float(scaling.attentionFactor).isFinite {
+      problems.append(
+        .malformed(
+          key: rope.name("original_max_position_embeddings"), found: "\(scaling.originalMaxPositions)",
+          expected: "a context of at least 2 tokens"))
+    }
+    return scaling
   }
 
   private mutating func llama3(_ rope: RotaryObject, maxPositions: Int) -> Llama3Scaling {
