@@ -120,6 +120,39 @@ import Testing
   /// Two keys, and the two names that the refusal must have.
   static let conflicts: [(changes: [(String, JSON?)], keys: [String])] = [
     (
+      [
+        ("architectures", ["Qwen3ForCausalLM"]), ("use_sliding_window", true), ("max_window_layers", 1),
+        ("layer_types", ["sliding_attention", "full_attention", "full_attention"]),
+      ], ["max_window_layers", "layer_types"]
+    ),
+    (
+      [
+        ("architectures", ["SmolLM3ForCausalLM"]), ("no_rope_layer_interval", 2), ("no_rope_layers", [0, 1, 1]),
+      ], ["no_rope_layer_interval", "no_rope_layers"]
+    ),
+    (
+      [("architectures", ["MistralForCausalLM"]), ("use_sliding_window", false), ("sliding_window", 9)],
+      ["use_sliding_window", "sliding_window"]
+    ),
+    (
+      [
+        ("architectures", ["MistralForCausalLM"]), ("sliding_window", 9),
+        ("layer_types", ["sliding_attention", "full_attention", "full_attention"]),
+      ], ["sliding_window", "layer_types"]
+    ),
+    (
+      [
+        ("architectures", ["Phi3ForCausalLM"]),
+        (
+          "rope_scaling",
+          [
+            "type": "longrope", "short_factor": [1, 1, 1, 1, 1, 1, 1, 1], "long_factor": [1, 1, 1, 1, 1, 1, 1, 1],
+            "original_max_position_embeddings": 8192,
+          ]
+        ),
+      ], ["original_max_position_embeddings", "rope_scaling.original_max_position_embeddings"]
+    ),
+    (
       [("rope_theta", 10000), ("rope_parameters", ["rope_theta": 500000])],
       ["rope_theta", "rope_parameters.rope_theta"]
     ),
@@ -306,6 +339,8 @@ import Testing
     #expect(try Self.windows("Qwen2", on + [("max_window_layers", 1)]) == [nil, 1024])
     let types: JSON = ["sliding_attention", "full_attention"]
     #expect(try Self.windows("Qwen3", on + [("layer_types", types)]) == [1024, nil])
+    let usual: [(String, JSON?)] = [("max_window_layers", 28), ("layer_types", types)]
+    #expect(try Self.windows("Qwen3", on + usual) == [1024, nil], "transformers writes its default beside the list")
     #expect(try Self.windows("Mistral", []) == [4096, 4096])
     #expect(try Self.windows("Mistral", [("sliding_window", .null)]) == [nil, nil])
     #expect(try Self.windows("Phi3", []) == [nil, nil])
@@ -325,6 +360,7 @@ import Testing
     #expect(try rotated([("num_hidden_layers", 5)]) == [true, true, true, false, true])
     #expect(try rotated([("no_rope_layer_interval", 2)]) == [true, false])
     #expect(try rotated([("no_rope_layers", [0, 1])]) == [false, true])
+    #expect(try rotated([("no_rope_layers", [0, 1]), ("no_rope_layer_interval", 4)]) == [false, true])
     let model = try Self.read([("architectures", ["SmolLM3ForCausalLM"]), ("tie_word_embeddings", nil)])
     #expect(model.hasTiedEmbeddings && model.ropeTheta == 2_000_000)
   }

@@ -44,10 +44,11 @@ FAMILIES = {
         **COMMON, rms_norm_eps=1e-6, sliding_window=9, rope_parameters=dict(
             rope_type="linear", rope_theta=1000.0, factor=3.0))),
     "phi3": (Phi3ForCausalLM, Phi3Config(
-        **{**COMMON, "hidden_size": 32}, sliding_window=20, pad_token_id=None, rope_parameters=dict(
+        **{**COMMON, "hidden_size": 32}, sliding_window=20, bos_token_id=1, eos_token_id=2,
+        pad_token_id=None, rope_parameters=dict(
             rope_type="default", rope_theta=1000.0, partial_rotary_factor=0.5))),
     "smollm3": (SmolLM3ForCausalLM, SmolLM3Config(
-        **{**COMMON, "num_hidden_layers": 3}, pad_token_id=None, no_rope_layers=[0, 1, 0], use_sliding_window=True,
+        **{**COMMON, "num_hidden_layers": 3}, bos_token_id=1, eos_token_id=2, pad_token_id=None, no_rope_layers=[0, 1, 0], use_sliding_window=True,
         sliding_window=7, layer_types=["sliding_attention", "sliding_attention", "full_attention"])),
     # Queries grow from position 10 on.
     "ministral3": (Ministral3ForCausalLM, Ministral3Config(

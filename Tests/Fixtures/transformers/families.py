@@ -118,12 +118,12 @@ def deviation(name, key, parameter):
 
 def expected(model, count, vocabulary):
     ids = torch.randint(0, vocabulary, (1, count))
+    model.generation_config.eos_token_id = None
     with torch.no_grad():
         rows = torch.log_softmax(model(ids).logits[0, :-1].double(), -1)
-        # Without a mask, the token for padding would not be seen where it is in the text.
-        greedy = model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, min_new_tokens=12,
-            pad_token_id=0, eos_token_id=None)[0, count:]
+        # Without a mask, generate leaves out tokens that look like padding.
+        mask = torch.ones_like(ids)
+        greedy = model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=12)[0, count:]
     logprobs = rows.gather(-1, ids[0, 1:, None])[:, 0]
     return dict(ids=ids[0].tolist(), logprobs=logprobs.tolist(), greedy_next=greedy.tolist())
 

@@ -36,13 +36,12 @@ extension ConfigurationReader {
       return layerTypes(count, window: window) ?? Array(repeating: window, count: count)
     case .qwen2, .qwen3:
       let window = flag("use_sliding_window") ? window(default: 4096) : nil
-      let given = json["max_window_layers"].flatMap { $0.isNull ? nil : $0 }
-      let first = natural("max_window_layers", default: 28)
+      let (key, usual) = ("max_window_layers", 28)
+      let first = natural(key, default: usual)
       let byNumber = (0..<count).map { $0 >= first ? window : nil }
       guard let byType = layerTypes(count, window: window) else { return byNumber }
-      if let given, byType != byNumber {
-        conflict("max_window_layers", given, "layer_types", json["layer_types"] ?? .null)
-      }
+      // transformers writes its default beside every list.
+      if first != usual, byType != byNumber { conflict(key, .int(first), "layer_types", json["layer_types"] ?? .null) }
       return byType
     case .smolLM3:
       let window = flag("use_sliding_window") ? window(default: nil) : nil
@@ -107,7 +106,8 @@ extension ConfigurationReader {
   /// Whether each layer has rotary positions.
   private mutating func rotatedLayers(_ family: ModelConfiguration.Family, _ count: Int) -> [Bool] {
     guard family == .smolLM3 else { return Array(repeating: true, count: count) }
-    let interval = size("no_rope_layer_interval", max: Self.widthMax, default: 4)
+    let (key, usual) = ("no_rope_layer_interval", 4)
+    let interval = size(key, max: Self.widthMax, default: usual)
     let byInterval = (0..<count).map { ($0 + 1) % interval != 0 }
     guard let list = json["no_rope_layers"], !list.isNull else { return byInterval }
     let layers = list.elements?.map(\.int) ?? []
@@ -119,9 +119,8 @@ extension ConfigurationReader {
       return byInterval
     }
     let rotated = layers.map { $0 == 1 }
-    if let given = json["no_rope_layer_interval"], !given.isNull, rotated != byInterval {
-      conflict("no_rope_layer_interval", given, "no_rope_layers", list)
-    }
+    // transformers writes its default beside every list.
+    if interval != usual, rotated != byInterval { conflict(key, .int(interval), "no_rope_layers", list) }
     return rotated
   }
 }
