@@ -157,7 +157,7 @@ extension CheckpointConfiguration {
       // Versions that do not know layer_types go by the first layer with a window.
       let first = reaches.firstIndex { $0.window != nil } ?? 0
       let isSuffix = reaches[first...].allSatisfy { $0.window != nil }
-      members += [types, .init("max_window_layers", isSuffix ? .int(first) : .null)]
+      members += [types] + (isSuffix ? [.init("max_window_layers", .int(first))] : [])
     }
     return members
   }
