@@ -45,8 +45,8 @@ struct AttentionBackward: MixerBackward {
     }
   }
 
-  /// Undoes rotation and the norms of queries and keys. Threads share the rows, unless there are such norms: all rows add
-  /// to the gradients of those.
+  /// Undoes rotation and the norms of queries and keys. Threads share the rows, unless there are such norms: all rows
+  /// add to the gradients of those.
   func finish(_ rows: Range<Int>) {
     let dqkv = dqkv[rows: rows]
     let raw = kept.rawQueryKeyValue.map { $0[rows: rows] }

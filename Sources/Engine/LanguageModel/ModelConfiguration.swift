@@ -1,9 +1,9 @@
 // ModelConfiguration: the shape of a decoder-only transformer.
 //
-// One architecture with switches covers all families: RMSNorm, rotary positions, grouped-query attention, a feed-forward
-// block with gates. Layers differ in what mixes positions (`LayerKind`): in Qwen3.5, most have linear attention in place
-// of attention; in other families, some see a window of positions only, or do not know the distance. Blocks differ in
-// where their norms are, and in what is multiplied with what.
+// One architecture with switches covers all families: RMSNorm, rotary positions, grouped-query attention, a
+// feed-forward block with gates. Layers differ in what mixes positions (`LayerKind`): in Qwen3.5, most have linear
+// attention in place of attention; in other families, some see a window of positions only, or do not know the distance.
+// Blocks differ in where their norms are, and in what is multiplied with what.
 // Not here: the place of each weight (ParameterLayout.swift), reading config.json (HuggingFace/), the arithmetic
 // (Transformer.swift).
 

@@ -5,8 +5,8 @@
 // it is not empty, instead of rope_parameters. Here that is done where rope_parameters says nothing else; where the two
 // say different things, the file is refused.
 //
-// In Gemma 3 and OLMo 3, layers with a window have positions of their own. There, rope_parameters has an object for each
-// type of layer, and the older keys are those of the layers without a window.
+// In Gemma 3 and OLMo 3, layers with a window have positions of their own. There, rope_parameters has an object for
+// each type of layer, and the older keys are those of the layers without a window.
 //
 // Source: transformers 5.24, modeling_rope_utils.py, `convert_rope_params_to_dict`, also of Gemma3TextConfig and
 // Olmo3Config.
