@@ -261,7 +261,7 @@ import Testing
       "rope_scaling.rope_type", true
     ),
     (
-      [("architectures", ["Phi3ForCausalLM"]), ("partial_rotary_factor", .double(0.3))], "partial_rotary_factor", false
+      [("architectures", ["Phi3ForCausalLM"]), ("partial_rotary_factor", .double(0.2))], "partial_rotary_factor", false
     ),
     ([("architectures", ["SmolLM3ForCausalLM"]), ("no_rope_layers", [1])], "no_rope_layers", false),
     ([("architectures", ["SmolLM3ForCausalLM"]), ("no_rope_layers", [1, 2])], "no_rope_layers", false),
