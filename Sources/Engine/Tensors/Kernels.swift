@@ -304,8 +304,8 @@ package struct Kernels: @unchecked Sendable {
       rows.layerOffset(layer))
   }
 
-  /// The gradient through `finishQueryKeyValue`, in place in dqkv[rows, W]. With norms of queries and keys, `raw` is its
-  /// input with the bias added, and the gradients of the norms' weights are added to `dqueryNorm` and `dkeyNorm`.
+  /// The gradient through `finishQueryKeyValue`, in place in dqkv[rows, W]. With norms of queries and keys, `raw` is
+  /// its input with the bias added, and the gradients of the norms' weights are added to `dqueryNorm` and `dkeyNorm`.
   package func finishQueryKeyValueBackward(
     _ dqkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, raw: Matrix?,
     dqueryNorm: Floats?, dkeyNorm: Floats?
