@@ -1,8 +1,8 @@
 // ModelConfiguration: the shape of a decoder-only transformer.
 //
 // One architecture with switches covers Qwen2/2.5, Llama 3, Qwen3 and Mistral: RMSNorm, rotary positions, grouped-query
-// attention, SwiGLU. Layers differ in what mixes positions (`LayerKind`): in Qwen3.5, most have linear attention in place
-// of attention; in other families, some see a window of positions only, or do not know the distance.
+// attention, SwiGLU. Layers differ in what mixes positions (`LayerKind`): in Qwen3.5, most have linear attention in
+// place of attention; in other families, some see a window of positions only, or do not know the distance.
 // Not here: the place of each weight (ParameterLayout.swift), reading config.json (HuggingFace/), the arithmetic
 // (Transformer.swift).
 
@@ -130,8 +130,8 @@ extension ModelConfiguration {
     guard case .longRoPE(let scaling) = ropeScaling, scaling.longMaxPositions > maxPositions else { return nil }
     return
       "the model has positions for \(maxPositions) tokens, not for \(scaling.longMaxPositions): for a longer text, "
-      + "longrope would use long_factor from the first token on, so that what a token computes would depend on how long "
-      + "its text becomes"
+      + "longrope would use long_factor from the first token on, so that what a token computes would depend on how "
+      + "long its text becomes"
   }
 
   package var attentionLayerCount: Int { layerKinds.count(where: \.isAttention) }

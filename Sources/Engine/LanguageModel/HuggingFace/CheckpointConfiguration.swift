@@ -6,8 +6,8 @@
 // rope_theta and rope_scaling became rope_parameters, torch_dtype became dtype. Both forms are read. The older form is
 // written, because every version can open it.
 //
-// Not here: the keys of rotary positions (RotaryKeys.swift), which layers have windows (WindowKeys.swift), a model inside
-// another one (WrapperKeys.swift), what only Qwen3.5 has (HybridKeys.swift), keys of other models
+// Not here: the keys of rotary positions (RotaryKeys.swift), which layers have windows (WindowKeys.swift), a model
+// inside another one (WrapperKeys.swift), what only Qwen3.5 has (HybridKeys.swift), keys of other models
 // (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
 
 package import Base

@@ -1,8 +1,8 @@
 // WindowKeys: which layers of a model see a window of positions only, and which do not know the distance (NoPE).
 //
 // Each family has its own way to say it: a window in all layers (Mistral, Phi-3, Ministral 3), a switch and the first
-// layer that has one (Qwen2, Qwen3), a list of layer types (Ministral 8B, and what transformers writes for most), a list
-// of layers without rotary positions (SmolLM3). Where two of them say different things, the file is refused.
+// layer that has one (Qwen2, Qwen3), a list of layer types (Ministral 8B, and what transformers writes for most), a
+// list of layers without rotary positions (SmolLM3). Where two of them say different things, the file is refused.
 // Not here: Qwen3.5's layers (HybridKeys.swift).
 //
 // Source: the configuration classes of transformers 5.24; their defaults are used where a key is missing.
