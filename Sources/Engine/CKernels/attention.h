@@ -107,8 +107,8 @@ static void finish_qkv_backward_kernel(ttrl_heads h, ttrl_qkv_finish f, const tt
 
 // Rows that see the same full pages (samples of one prompt, tokens of one sequence) are multiplied with these pages
 // together, with all query heads that read them: a small matrix product per page. A row's other pages, before and after
-// the shared ones, are processed for that row alone, and so are pages of which it sees only some lanes. A query's result
-// does not depend on the rest of its batch.
+// the shared ones, are processed for that row alone, and so are pages of which it sees only some lanes. A query's
+// result does not depend on the rest of its batch.
 enum { QUERIES_MAX = TTRL_ATTENTION_QUERIES, TILES_AT_A_TIME = 2, VECTORS_AT_A_TIME = 2 };
 
 // Queries of one key/value head: of some rows, all the query heads that share it, or as many as there is room for.
@@ -499,8 +499,8 @@ INLINE void attend_backward(int queries, const backward_scratch *s, const backwa
 }
 
 static void attention_backward_kernel(ttrl_heads h, int64_t window, ttrl_segment segment, int64_t first_group,
-                                      int64_t last_group, const float *qkv, const float *statistics, const float *dout, float *dqkv,
-                                      float *scratch) {
+                                      int64_t last_group, const float *qkv, const float *statistics,
+                                      const float *dout, float *dqkv, float *scratch) {
   const int64_t dimension = h.dimension, stride = padded(dimension), width = qkv_width(h);
   const int64_t keys = segment.prefix_count + segment.count, ratio = h.heads / h.groups;
   const backward_scratch s = divide_scratch(scratch, h, keys);

@@ -171,8 +171,8 @@ extension ModelConfiguration {
     guard case .longRoPE(let scaling) = ropeScaling, scaling.longMaxPositions > maxPositions else { return nil }
     return
       "the model has positions for \(maxPositions) tokens, not for \(scaling.longMaxPositions): for a longer text, "
-      + "longrope would use long_factor from the first token on, so that what a token computes would depend on how long "
-      + "its text becomes"
+      + "longrope would use long_factor from the first token on, so that what a token computes would depend on how "
+      + "long its text becomes"
   }
 
   package var attentionLayerCount: Int { layerKinds.count(where: \.isAttention) }

@@ -322,7 +322,7 @@ package struct Kernels: @unchecked Sendable {
       dqueryNorm?.base, dkeyNorm?.base)
   }
 
-  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages, over the last `window` of them.
+  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages, at most the last `window`.
   ///
   /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the backward pass. `scratch`
   /// has at least `attentionScratch` floats for the largest number of keys.
@@ -351,8 +351,8 @@ package struct Kernels: @unchecked Sendable {
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
   /// key/value heads and the query heads that share them.
   ///
-  /// The matrices have all rows of the batch. `window` is as in `attention`. `qkv` is the result of `finishQueryKeyValue`. `scratch` has at least
-  /// `attentionBackwardScratch` floats.
+  /// The matrices have all rows of the batch. `window` is as in `attention`. `qkv` is the result of
+  /// `finishQueryKeyValue`. `scratch` has at least `attentionBackwardScratch` floats.
   package func attentionBackward(
     _ qkv: Matrix, heads: Heads, window: Int? = nil, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>,
     statistics: Matrix,

@@ -8,7 +8,8 @@
 
 import Glibc
 
-/// [positions, D/2] each; of no dimensions where positions do not matter. Dimension i of a head's first half is rotated with dimension i of its second half.
+/// [positions, D/2] each; of no dimensions where positions do not matter. Dimension i of a head's first half is rotated
+/// with dimension i of its second half.
 package struct RotaryTable: Sendable {
   package let cosines: Matrix
   package let sines: Matrix

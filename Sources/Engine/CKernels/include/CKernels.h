@@ -218,8 +218,8 @@ typedef struct {
   /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..<
   /// last_group. qkv: the result of finish_qkv. dout: [rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
   void (*attention_backward)(ttrl_heads heads, int64_t window, ttrl_segment segment, int64_t first_group,
-                             int64_t last_group, const float *qkv, const float *statistics, const float *dout, float *dqkv,
-                             float *scratch);
+                             int64_t last_group, const float *qkv, const float *statistics, const float *dout,
+                             float *dqkv, float *scratch);
 
   /// The gated delta rule of the key heads first_head ..< last_head, for the rows of some runs, in order. state_offset:
   /// where the layer's part begins in every state. out: [rows, H·V]. scratch: `ttrl_delta_scratch` floats.

@@ -163,8 +163,8 @@ extension ConfigurationReader {
     ("longrope", ["factor", "original_max_position_embeddings", "attention_factor", "short_factor", "long_factor"]),
   ]
 
-  /// Members that a family has in addition, for all types. Those of Qwen3.5 and Ministral's second one have no effect on
-  /// text; its last one is where its query scaling begins to grow.
+  /// Members that a family has in addition, for all types. Those of Qwen3.5 and Ministral's second one have no effect
+  /// on text; its last one is where its query scaling begins to grow.
   private var membersOfFamily: [String] {
     switch family {
     case .qwen35: ["mrope_section", "mrope_interleaved"]
