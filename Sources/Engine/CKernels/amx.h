@@ -8,8 +8,8 @@
 // them): an instruction of the processor, or C, so that everything else can be tested without AMX.
 
 enum {
-  ROW_BLOCK = TTRL_ROW_BLOCK,
   INNER_BLOCK = TTRL_TILE_INNER_BLOCK,
+  LEFT_VALUES = TTRL_ROW_BLOCK * TTRL_TILE_INNER_BLOCK,  // 864 KiB, so that they stay in the second-level cache
   CACHED_DEPTH = 512,
   TILE = 16 * 32,  // values of a factor's tile
 };
@@ -118,12 +118,14 @@ INLINE void copy_left_tiles(ttrl_left a, int64_t row, int64_t rows, int64_t inne
 
 INLINE void multiply(ttrl_left a, ttrl_right b, int64_t rows, int64_t first, int64_t last, float *out, int64_t stride,
                      bool adds, float *scratch) {
-  uint16_t *left = (uint16_t *)scratch, *right = left + ROW_BLOCK * INNER_BLOCK;
+  uint16_t *left = (uint16_t *)scratch, *right = left + LEFT_VALUES;
   TILES_BEGIN();
   for (int64_t inner = 0; inner < b.inner; inner += INNER_BLOCK) {
     const int64_t depth = least(INNER_BLOCK, b.inner - inner), added = rounded_to_tiles(depth);
-    for (int64_t row = 0; row < rows; row += ROW_BLOCK) {
-      const int64_t height = least(ROW_BLOCK, rows - row);
+    // With a short inner dimension (the gradient of weights), more rows share a copy of the right factor.
+    const int64_t row_block = LEFT_VALUES / added / 32 * 32;
+    for (int64_t row = 0; row < rows; row += row_block) {
+      const int64_t height = least(row_block, rows - row);
       copy_left_tiles(a, row, height, inner, depth, added, left);
       for (int64_t panel = first; panel < last; panel += 2) {
         const int panels = panel + 1 < last ? 2 : 1;

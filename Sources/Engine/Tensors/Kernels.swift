@@ -6,6 +6,7 @@
 
 import Base
 import CKernels
+import Glibc
 
 /// The heads of an attention layer: H query heads share G key/value heads; a head has D dimensions.
 package struct Heads: Sendable, Hashable {
@@ -85,10 +86,22 @@ package struct Kernels: @unchecked Sendable {
   let functions: UnsafePointer<ttrl_kernels>
 
   /// The kernels that this processor can run, fastest first.
-  package static let available: [Kernels] =
-    [ttrl_kernels_avx512(), ttrl_kernels_avx2(), ttrl_kernels_portable()].compactMap { $0.map(Kernels.init) }
+  package static let available: [Kernels] = {
+    let wide: [UnsafePointer<ttrl_kernels>?] =
+      ttrl_pair_instruction_is_fast()
+      ? [ttrl_kernels_avx512_bf16(), ttrl_kernels_avx512()] : [ttrl_kernels_avx512(), ttrl_kernels_avx512_bf16()]
+    return ([ttrl_kernels_amx()] + wide + [ttrl_kernels_avx2(), ttrl_kernels_portable()])
+      .compactMap { $0.map(Kernels.init) }
+  }()
 
-  package static let best = available[0]
+  /// The variable that caps what a process uses, for tests: the name of one of `available`.
+  package static let capVariable = "TTRL_INSTRUCTION_SET"
+
+  /// The value of that variable; nil if it is not set.
+  package static var cap: String? { getenv(capVariable).map { String(cString: $0) } }
+
+  /// The kernels that this process uses. `Arithmetic.problem` reports a cap that this processor does not have.
+  package static let best: Kernels = available.first { $0.name == cap } ?? available[0]
 
   private init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
 
@@ -109,13 +122,21 @@ package struct Kernels: @unchecked Sendable {
   }
 
   /// out[rows] = or += left · right, for the panels `panels` of 16 columns each.
+  ///
+  /// - Parameter order: of bfloat16 factors; nil for float32 factors.
   func multiply(
     _ left: ttrl_left, _ right: ttrl_right, rows: Int, panels: Range<Int>, out: UnsafeMutablePointer<Float>,
-    adds: Bool, type: DataType, scratch: Floats
+    adds: Bool, order: ProductOrder?, scratch: Floats
   ) {
-    functions.pointee.multiply(
+    let multiply =
+      switch order {
+      case nil: functions.pointee.multiply_float32
+      case .pair: functions.pointee.multiply_pair
+      case .tile: functions.pointee.multiply_tile
+      }
+    multiply(
       left, right, Int64(rows), Int64(panels.lowerBound), Int64(panels.upperBound), out, right.columns, adds,
-      type == .bfloat16, scratch.base)
+      scratch.base)
   }
 
   // MARK: Elementwise
