@@ -203,8 +203,9 @@ let package = Package(
     tests("Wire", of: ["Wire", "Fleet", "Records", "Base"]),
     tests("Templates", of: ["Templates", "Records", "Base"]),
     .target(
-      name: "CSoftwareTiles", path: "Tests/CSoftwareTiles", cSettings: [.unsafeFlags(["-O2", "-ffp-contract=off"])]),
-    tests("Tensors", of: ["Tensors", "CSoftwareTiles", "Base"]),
+      name: "CSoftwareTiles", dependencies: ["CKernels"], path: "Tests/CSoftwareTiles",
+      cSettings: [.unsafeFlags(["-O2", "-ffp-contract=off"])]),
+    tests("Tensors", of: ["Tensors", "CKernels", "CSoftwareTiles", "Base"]),
     tests("LanguageModel", of: ["LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),

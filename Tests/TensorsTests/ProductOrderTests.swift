@@ -3,6 +3,7 @@
 // `ttrl-dev products` compares more elements.
 
 import Base
+import CKernels
 import CSoftwareTiles
 import Tensors
 import Testing
