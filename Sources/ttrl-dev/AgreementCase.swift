@@ -74,35 +74,75 @@ struct AgreementCase {
   }
 
   private static func configuration(_ random: inout RandomSequence, positions: Int) -> ModelConfiguration {
-    func pick(_ values: [Int]) -> Int { values[random.index(below: values.count)] }
-    let family = ModelConfiguration.Family.allCases[random.index(below: ModelConfiguration.Family.allCases.count)]
+    func pick<Value>(_ values: [Value]) -> Value { values[random.index(below: values.count)] }
+    let family = pick(ModelConfiguration.Family.allCases)
     let groups = pick([1, 2])
     let heads = groups * pick([1, 2, 3])
     let dimension = pick([6, 8, 16, 24, 64])
-    let original = max(8, positions / 4)
-    let scaling =
-      random.index(below: 2) == 0
-      ? RotaryScaling.yarn(YaRNScaling(factor: 4, originalMaxPositions: original))
-      : .llama3(
-        Llama3Scaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: original))
     var configuration = ModelConfiguration(
       family: family, vocabularySize: 17 + random.index(below: 180), hiddenSize: pick([20, 32, 48, 96]),
       feedForwardSize: pick([33, 48, 160]), layerCount: 1 + random.index(below: 3), headCount: heads,
-      keyValueHeadCount: groups, headDimension: dimension, ropeTheta: 1000,
-      ropeScaling: family == .llama ? scaling : nil, maxPositions: positions,
+      keyValueHeadCount: groups, headDimension: dimension, ropeTheta: 1000, maxPositions: positions,
       hasTiedEmbeddings: random.index(below: 2) == 0, hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
+      queryKeyNorm: family == .qwen35 ? .head : nil)
+    if [.phi3, .qwen35].contains(family) { configuration.rotatedDimension = 2 * pick([1, 2, 3]) }
+    if ![.qwen2, .qwen3, .qwen35].contains(family) {
+      configuration.ropeScaling = scaling(&random, positions: positions, pairs: configuration.rotatedDimension / 2)
+    }
+    if family == .ministral3 {
+      configuration.queryScaling = QueryScaling(beta: 0.3, originalMaxPositions: pick([7, 32]))
+    }
+    if random.index(below: 3) == 0 {
+      configuration.windowRotary = .init(theta: 50, scaling: random.index(below: 2) == 0 ? nil : .linear(factor: 3))
+    }
+    let hasReaches = random.index(below: 4) != 0
+    configuration.layerKinds = configuration.layerKinds.map { _ in
+      if family == .qwen35, random.index(below: 3) != 0 { return .deltaRule }
+      return .attention(hasReaches ? reach(&random, positions: positions) : .whole)
+    }
+    drawBlocks(&configuration, &random)
     guard family == .qwen35 else { return configuration }
     let keyHeads = pick([1, 2, 3])
     configuration.deltaHeads = DeltaHeads(
       key: keyHeads, value: keyHeads * pick([1, 2]), keyDimension: pick([5, 16, 40]),
       valueDimension: pick([6, 16, 70]))
-    configuration.rotatedDimension = 2 * pick([1, 2, 3])
     configuration.hasOutputGates = true
-    configuration.hasZeroCentredNorms = true
-    configuration.layerKinds = configuration.layerKinds.map { _ in random.index(below: 3) == 0 ? .attention : .deltaRule
-    }
     return configuration
+  }
+
+  /// Draws what blocks compute. The arithmetic follows from these switches alone, so families need not have them.
+  private static func drawBlocks(_ configuration: inout ModelConfiguration, _ random: inout RandomSequence) {
+    func pick<Choice>(_ choices: [Choice]) -> Choice { choices[random.index(below: choices.count)] }
+    configuration.normPlacement = pick([.before, .before, .after, .both])
+    configuration.gateActivation = pick([.silu, .silu, .geluTanh])
+    configuration.embeddingScale = pick([.factor(1), .factor(1), .factor(2.25), .rootOfWidth])
+    configuration.attentionScale = pick([nil, nil, 0.0625, 0.3])
+    configuration.residualScale = pick([1, 1, 0.22])
+    configuration.logitDivisor = pick([1, 1, 3])
+    configuration.hasZeroCentredNorms = pick([false, true])
+    // Queries with gates between them have norms of their own.
+    guard configuration.family != .qwen35 else { return }
+    configuration.queryKeyNorm = pick([nil, .head, .allHeads])
+  }
+
+  /// Windows within a page, of whole pages, and longer than most sequences; and layers without positions.
+  private static func reach(_ random: inout RandomSequence, positions: Int) -> ModelConfiguration.Reach {
+    let windows = [nil, 1, 5, 16, 17, 32, 50, positions / 2]
+    return .init(window: windows[random.index(below: windows.count)], isRotated: random.index(below: 4) != 0)
+  }
+
+  private static func scaling(_ random: inout RandomSequence, positions: Int, pairs: Int) -> RotaryScaling {
+    let original = max(8, positions / 4)
+    let factors = (0..<pairs).map { 1 + Double($0) / 4 }
+    let all: [RotaryScaling] = [
+      .linear(factor: 2.5), .dynamic(factor: 2), .yarn(YaRNScaling(factor: 4, originalMaxPositions: original)),
+      .llama3(
+        Llama3Scaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: original)),
+      .longRoPE(
+        LongRoPEScaling(
+          shortFactors: factors, longFactors: factors, originalMaxPositions: original, longMaxPositions: positions)),
+    ]
+    return all[random.index(below: all.count)]
   }
 
   /// Samples and scores in several ways and compares.

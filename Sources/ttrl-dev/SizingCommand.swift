@@ -114,8 +114,7 @@ struct SizingCommand: DeveloperTool {
     ModelConfiguration(
       family: .qwen2, vocabularySize: vocabulary, hiddenSize: hidden, feedForwardSize: feedForward, layerCount: layers,
       headCount: heads.query, keyValueHeadCount: heads.keyValue, headDimension: hidden / heads.query,
-      ropeTheta: 1_000_000, maxPositions: 32768, hasTiedEmbeddings: isTied, hasAttentionBias: true,
-      hasQueryKeyNorm: false)
+      ropeTheta: 1_000_000, maxPositions: 32768, hasTiedEmbeddings: isTied, hasAttentionBias: true)
   }
 
   // MARK: The page

@@ -25,7 +25,8 @@ struct LoadedModel: Sendable {
     // While weights are packed, they are also in memory as they were read.
     let loading = MemoryPlan(items: [
       .init(name: "weights as they are read", bytes: 4 * plan.layout.count),
-      .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)), .init(name: "program", bytes: MemoryPlan.slack),
+      .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)),
+      .init(name: "program", bytes: MemoryPlan.programBytes(plan)),
     ])
     let smaller = MemoryPlan.weightBytes(TransformerPlan(directory.configuration.model, type: .bfloat16))
     let isEnough =
@@ -36,7 +37,8 @@ struct LoadedModel: Sendable {
       remedy: isEnough ? "With --dtype bfloat16 it fits." : "Use a machine with more memory, or a smaller model.")
     keyValueBytesMax = RunMemory.keyValueBytesMax(besides: loading)
     model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
-    if let note = Command.unusedNote(try directory.unusedParts()) { Command.complain(note) }
+    let context = directory.configuration.model.contextNote
+    for note in Command.notes(unused: try directory.unusedParts(), context: context) { Command.complain(note) }
     threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)
   }
 
@@ -55,9 +57,10 @@ struct LoadedModel: Sendable {
 }
 
 extension Command {
-  /// One line about the parts of a model's files that are not used; nil if all are used.
-  static func unusedNote(_ parts: [UnusedPart]) -> String? {
-    parts.isEmpty ? nil : "not used of the model: " + parts.map(\.description).joined(separator: ", ")
+  /// What is not used of a model: parts of its files, and a part of its context.
+  static func notes(unused parts: [UnusedPart], context: String?) -> [String] {
+    let unused = parts.isEmpty ? nil : "not used of the model: " + parts.map(\.description).joined(separator: ", ")
+    return [unused, context].compactMap { $0 }
   }
 
   // MARK: generate
@@ -82,7 +85,7 @@ extension Command {
           : renderer?.rendered(Question(id: "\(line)", prompt: value.text("prompt"))).tokens ?? []
         guard ids.count < loaded.directory.configuration.model.maxPositions else {
           throw ModelError.tooLong(
-            source: "the prompt", tokens: ids.count, maxPositions: loaded.directory.configuration.model.maxPositions)
+            source: "the prompt", tokens: ids.count, loaded.directory.configuration.model)
         }
         requests.append(
           GenerationRequest(

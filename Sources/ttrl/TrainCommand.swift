@@ -110,7 +110,7 @@ extension Command {
       "the prompt of \(example.title):\n"
         + example.text.split(separator: "\n", omittingEmptySubsequences: false).map { "  " + $0 }
         .joined(separator: "\n"))
-    if let note = unusedNote(beginning.unusedParts) { say(note) }
+    for note in notes(unused: beginning.unusedParts, context: beginning.contextNote) { say(note) }
     guard method.steps > 0 else {
       say("\(counted(beginning.prompts, "prompt")) to evaluate, none to train on; \(beginning.settings.dtype.rawValue)")
       sayMemory(beginning, settings, call, learners: 0)

@@ -69,6 +69,62 @@ extension EndToEnd {
         """
       ),
       ("MistralForCausalLM", "mistral", "\"tie_word_embeddings\": false, \"sliding_window\": null"),
+      (
+        "GraniteForCausalLM", "granite",
+        """
+        "tie_word_embeddings": true, "embedding_multiplier": 12.0, "attention_multiplier": 0.015625,
+        "residual_multiplier": 0.22, "logits_scaling": 6.0
+        """
+      ), ("Olmo2ForCausalLM", "olmo2", "\"tie_word_embeddings\": false, \"rope_theta\": 500000.0"),
+      (
+        "Olmo3ForCausalLM", "olmo3",
+        """
+        "sliding_window": 7, "layer_types": ["sliding_attention", "full_attention"], "rope_theta": 500000,
+        "rope_scaling": {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32,
+        "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.2079441541679836}
+        """
+      ),
+      (
+        "Gemma3ForCausalLM", "gemma3_text",
+        """
+        "head_dim": 16, "sliding_window": 7, "sliding_window_pattern": 2, "query_pre_attn_scalar": 24,
+        "rope_theta": 1000000, "rope_local_base_freq": 10000, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        "hidden_activation": "gelu_pytorch_tanh"
+        """
+      ),
+      (
+        "MistralForCausalLM", "mistral",
+        "\"sliding_window\": 9, \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 3.0}"
+      ),
+      (
+        "Qwen2ForCausalLM", "qwen2",
+        "\"use_sliding_window\": true, \"sliding_window\": 20, \"max_window_layers\": 1"
+      ),
+      (
+        "Phi3ForCausalLM", "phi3",
+        """
+        "partial_rotary_factor": 0.75, "original_max_position_embeddings": 128, "sliding_window": 24,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.2, 1.5], "long_factor": [2.0, 3.0, 4.0]}
+        """
+      ),
+      (
+        "SmolLM3ForCausalLM", "smollm3",
+        """
+        "tie_word_embeddings": true, "no_rope_layers": [1, 0], "use_sliding_window": true, "sliding_window": 11,
+        "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}
+        """
+      ),
+      (
+        "MinistralForCausalLM", "ministral",
+        "\"sliding_window\": 8, \"layer_types\": [\"full_attention\", \"sliding_attention\"]"
+      ),
+      (
+        "Ministral3ForCausalLM", "ministral3",
+        """
+        "head_dim": 16, "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0,
+        "original_max_position_embeddings": 16, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+        """
+      ),
     ]
 
     @Test(arguments: families)

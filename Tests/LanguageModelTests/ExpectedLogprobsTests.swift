@@ -21,10 +21,27 @@ import Testing
     _ = try compare(name, files) { try TestFiles.shared("models/\(name)/\($0)") }
   }
 
-  @Test func `with the text part of a Qwen3.5 that sees pictures is what the engine computes`() throws {
-    let plan = try compare("qwen3_5", ["model.safetensors"]) { try TestFiles.fixture("transformers/qwen3_5/\($0)") }
-    #expect(plan.unused.map(\.name) == ["the vision part", "the multi-token prediction head"])
-    #expect(plan.unused.map(\.tensors) == [21, 1])
+  @Test(
+    arguments: [
+      "mistral", "qwen2", "qwen3", "phi3", "smollm3", "smollm3-windows", "ministral", "qwen3_5-yarn", "granite",
+      "olmo2", "olmo3", "gemma3_text",
+    ])
+  func `with a tiny model of each family, whose windows are short, is what the engine computes`(_ name: String) throws {
+    let plan = try compare(name, ["model.safetensors"]) { try TestFiles.fixture("transformers/\(name)/\($0)") }
+    #expect(plan.unused.isEmpty)
+  }
+
+  @Test(
+    arguments: [
+      ("qwen3_5", [("the vision part", 21), ("the multi-token prediction head", 1)]),
+      ("ministral3", [("the vision part", 15)]), ("gemma3", [("the vision part", 23)]),
+    ])
+  func `with the text part of a model that sees pictures is what the engine computes`(
+    _ name: String, _ unused: [(part: String, tensors: Int)]
+  ) throws {
+    let plan = try compare(name, ["model.safetensors"]) { try TestFiles.fixture("transformers/\(name)/\($0)") }
+    #expect(plan.unused.map(\.name) == unused.map(\.part))
+    #expect(plan.unused.map(\.tensors) == unused.map(\.tensors))
   }
 
   /// - Returns: the plan of the loaded weights.

@@ -27,13 +27,13 @@ private func fixture(_ name: String) throws -> GGUFModel { try model(try GGUFFix
           keyValueHeadCount: 2, headDimension: 16, normEpsilon: 1e-5, ropeTheta: 5000,
           ropeScaling: .llama3(
             Llama3Scaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 512)),
-          maxPositions: 512, hasTiedEmbeddings: true, hasAttentionBias: false, hasQueryKeyNorm: false))
+          maxPositions: 512, hasTiedEmbeddings: true, hasAttentionBias: false))
     #expect(llama.bosToken == 266 && llama.eosTokens == [264, 265])
     let qwen2 = try fixture("qwen2").configuration.model
     #expect(!qwen2.hasTiedEmbeddings && qwen2.hasAttentionBias)
     #expect(qwen2.ropeScaling == .yarn(YaRNScaling(factor: 4, originalMaxPositions: 128)))
     let qwen3 = try fixture("qwen3").configuration.model
-    #expect(qwen3.headDimension == 64 && qwen3.hasQueryKeyNorm && qwen3.ropeScaling == nil)
+    #expect(qwen3.headDimension == 64 && qwen3.queryKeyNorm == .head && qwen3.ropeScaling == nil)
   }
 
   // MARK: Weights

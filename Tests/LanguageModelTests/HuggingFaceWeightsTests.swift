@@ -8,8 +8,7 @@ import Testing
 /// A model small enough to print: 5 words, 4 channels, one layer.
 private let tiny = ModelConfiguration(
   family: .qwen2, vocabularySize: 5, hiddenSize: 4, feedForwardSize: 6, layerCount: 1, headCount: 2,
-  keyValueHeadCount: 1, headDimension: 2, maxPositions: 16, hasTiedEmbeddings: false, hasAttentionBias: true,
-  hasQueryKeyNorm: false)
+  keyValueHeadCount: 1, headDimension: 2, maxPositions: 16, hasTiedEmbeddings: false, hasAttentionBias: true)
 private let layout = ParameterLayout(tiny)
 private let parameters = (0..<layout.count).map { Float($0 * $0 % 509 - 250) / 64 }
 

@@ -54,13 +54,13 @@ import Testing
 
   @Test func `is that of the language model inside the whole`() throws {
     let model = try Self.read()
-    let kinds: [ModelConfiguration.LayerKind] = [.deltaRule, .deltaRule, .deltaRule, .attention]
+    let kinds: [ModelConfiguration.LayerKind] = [.deltaRule, .deltaRule, .deltaRule, .attention(.whole)]
     #expect(
       model
         == ModelConfiguration(
           family: .qwen35, vocabularySize: 320, hiddenSize: 64, feedForwardSize: 96, layerCount: 8, headCount: 4,
           keyValueHeadCount: 2, headDimension: 32, ropeTheta: 10_000_000, maxPositions: 512, hasTiedEmbeddings: true,
-          hasAttentionBias: false, hasQueryKeyNorm: true, rotatedDimension: 8, hasOutputGates: true,
+          hasAttentionBias: false, queryKeyNorm: .head, rotatedDimension: 8, hasOutputGates: true,
           hasZeroCentredNorms: true, layerKinds: kinds + kinds,
           deltaHeads: DeltaHeads(key: 2, value: 4, keyDimension: 24, valueDimension: 40)))
     let alone = CheckpointConfiguration(model: model, bosToken: nil, eosTokens: [], weightType: nil)

@@ -31,6 +31,21 @@ import Testing
 }
 
 @Suite struct `A prepared model's plan` {
+  @Test func `counts the rotary positions, twice if layers with a window have their own`() {
+    var model = TinyModel.qwen2.configuration
+    func program() -> Int {
+      MemoryPlan.sampling(
+        TransformerPlan(model, type: .float32), versions: 1, threads: 1, batchRows: 1, positions: 8,
+        keyValueBytesMax: 0
+      ).items.first { $0.name == "program" }?.bytes ?? 0
+    }
+    model.maxPositions = 262_144
+    let one = program()
+    #expect(one == MemoryPlan.slack + 262_144 * 6 * 4)
+    model.windowRotary = .init(theta: 50)
+    #expect(program() - one == 262_144 * 6 * 4)
+  }
+
   @Test(arguments: [TinyModel.qwen2, TinyModel.llama]) func `counts what is packed, once`(_ model: TinyModel) {
     let plan = TransformerPlan(model.configuration, type: .bfloat16)
     let embedding = plan.layout.tensors[plan.layout.embedding].count

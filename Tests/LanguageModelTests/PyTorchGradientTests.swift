@@ -44,7 +44,11 @@ private struct GradientFixture {
 }
 
 @Suite struct `The gradient of PyTorch` {
-  @Test(arguments: ["qwen2", "llama", "qwen3", "qwen3_5_text"])
+  @Test(
+    arguments: [
+      "qwen2", "llama", "qwen3", "qwen3_5_text", "mistral", "phi3", "smollm3", "ministral3", "granite", "olmo2",
+      "olmo3", "gemma3_text",
+    ])
   func `is the gradient of the engine, within 1e-4 of every tensor's largest value`(_ family: String) throws {
     let fixture = try GradientFixture(family)
     #expect(fixture.configuration.family.rawValue == family && fixture.sequences.count == 5)

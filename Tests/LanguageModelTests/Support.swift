@@ -9,7 +9,9 @@ import Testing
 
 /// A tiny model of each family.
 enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
-  case qwen2, llama, qwen3, qwen35
+  case qwen2, llama, qwen3, qwen35, windows, granite, olmo2
+  /// Norms on both sides of a block, other gates, and a scaled embedding.
+  case gemma
 
   var testDescription: String { rawValue }
 
@@ -19,28 +21,73 @@ enum TinyModel: String, CaseIterable, CustomTestStringConvertible {
       ModelConfiguration(
         family: .qwen2, vocabularySize: 23, hiddenSize: 24, feedForwardSize: 40, layerCount: 2, headCount: 4,
         keyValueHeadCount: 2, headDimension: 6, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
-        hasAttentionBias: true, hasQueryKeyNorm: false)
+        hasAttentionBias: true)
     case .llama:
       ModelConfiguration(
         family: .llama, vocabularySize: 37, hiddenSize: 32, feedForwardSize: 48, layerCount: 2, headCount: 2,
         keyValueHeadCount: 2, headDimension: 16, normEpsilon: 1e-5, ropeTheta: 500,
         ropeScaling: .llama3(
           .init(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32)),
-        maxPositions: 96, hasTiedEmbeddings: false, hasAttentionBias: false, hasQueryKeyNorm: false)
+        maxPositions: 96, hasTiedEmbeddings: false, hasAttentionBias: false)
     case .qwen3:
       ModelConfiguration(
         family: .qwen3, vocabularySize: 29, hiddenSize: 20, feedForwardSize: 33, layerCount: 2, headCount: 6,
         keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000,
         ropeScaling: .yarn(.init(factor: 4, originalMaxPositions: 24)), maxPositions: 96, hasTiedEmbeddings: true,
-        hasAttentionBias: false, hasQueryKeyNorm: true)
+        hasAttentionBias: false, queryKeyNorm: .head)
     case .qwen35:
       ModelConfiguration(
         family: .qwen35, vocabularySize: 31, hiddenSize: 20, feedForwardSize: 33, layerCount: 3, headCount: 4,
         keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: false,
-        hasAttentionBias: false, hasQueryKeyNorm: true, rotatedDimension: 6, hasOutputGates: true,
-        hasZeroCentredNorms: true, layerKinds: [.deltaRule, .attention, .deltaRule],
+        hasAttentionBias: false, queryKeyNorm: .head, rotatedDimension: 6, hasOutputGates: true,
+        hasZeroCentredNorms: true, layerKinds: [.deltaRule, .attention(.whole), .deltaRule],
         deltaHeads: DeltaHeads(key: 2, value: 4, keyDimension: 10, valueDimension: 20))
+    case .windows:
+      ModelConfiguration(
+        family: .ministral3, vocabularySize: 31, hiddenSize: 20, feedForwardSize: 33, layerCount: 4, headCount: 4,
+        keyValueHeadCount: 2, headDimension: 24, ropeTheta: 1000, ropeScaling: .linear(factor: 2), maxPositions: 96,
+        hasTiedEmbeddings: false, hasAttentionBias: false,
+        layerKinds: [
+          .attention(.init(window: 9)), .attention(.init(isRotated: false)),
+          .attention(.init(window: 20, isRotated: false)), .attention(.init(window: 17)),
+        ], windowRotary: .init(theta: 50), queryScaling: QueryScaling(beta: 0.5, originalMaxPositions: 10))
+    case .granite: scaled
+    case .olmo2: normedAfter
+    case .gemma: normedTwice
     }
+  }
+
+  private var scaled: ModelConfiguration {
+    var configuration = ModelConfiguration(
+      family: .granite, vocabularySize: 27, hiddenSize: 24, feedForwardSize: 33, layerCount: 2, headCount: 4,
+      keyValueHeadCount: 2, headDimension: 8, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
+      hasAttentionBias: false)
+    configuration.embeddingScale = .factor(2.5)
+    configuration.attentionScale = 0.2
+    configuration.residualScale = 0.4
+    configuration.logitDivisor = 3
+    return configuration
+  }
+
+  private var normedAfter: ModelConfiguration {
+    var configuration = ModelConfiguration(
+      family: .olmo2, vocabularySize: 25, hiddenSize: 20, feedForwardSize: 33, layerCount: 2, headCount: 4,
+      keyValueHeadCount: 2, headDimension: 6, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: false,
+      hasAttentionBias: false, queryKeyNorm: .allHeads)
+    configuration.normPlacement = .after
+    return configuration
+  }
+
+  private var normedTwice: ModelConfiguration {
+    var configuration = ModelConfiguration(
+      family: .qwen3, vocabularySize: 29, hiddenSize: 24, feedForwardSize: 40, layerCount: 2, headCount: 4,
+      keyValueHeadCount: 2, headDimension: 10, ropeTheta: 1000, maxPositions: 96, hasTiedEmbeddings: true,
+      hasAttentionBias: false, queryKeyNorm: .head, hasZeroCentredNorms: true)
+    configuration.normPlacement = .both
+    configuration.gateActivation = .geluTanh
+    configuration.embeddingScale = .rootOfWidth
+    configuration.attentionScale = 0.25
+    return configuration
   }
 
   /// Random parameters; norms and biases differ from 1 and 0.

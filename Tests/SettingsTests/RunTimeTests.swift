@@ -10,7 +10,7 @@ import Testing
   private static let model = ModelConfiguration(
     family: .llama, vocabularySize: 100, hiddenSize: 16, feedForwardSize: 32, layerCount: 1, headCount: 2,
     keyValueHeadCount: 1, headDimension: 8, ropeTheta: 10_000, maxPositions: 512, hasTiedEmbeddings: false,
-    hasAttentionBias: false, hasQueryKeyNorm: false)
+    hasAttentionBias: false)
   private static let means = StepTime.Means(
     samplingThreads: 1, trainingThreads: 1, ranks: 1, flops: 1e9, linkRate: nil)
 

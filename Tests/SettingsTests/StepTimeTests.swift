@@ -12,7 +12,7 @@ import Testing
   private static let model = ModelConfiguration(
     family: .llama, vocabularySize: 100, hiddenSize: 16, feedForwardSize: 32, layerCount: 1, headCount: 2,
     keyValueHeadCount: 1, headDimension: 8, ropeTheta: 10_000, maxPositions: 512, hasTiedEmbeddings: false,
-    hasAttentionBias: false, hasQueryKeyNorm: false)
+    hasAttentionBias: false)
 
   private static func settings(_ change: (inout RunSettings) -> Void = { _ in }) -> RunSettings {
     var settings = RunSettings()
@@ -42,6 +42,15 @@ import Testing
     #expect(abs(time.training - 2 * 4 * 10 * 3 * perToken / (1e9 * 0.6)) < 1e-12)
     let many = Self.time(Self.settings(), Self.means(threads: 4))
     #expect(abs(many.sampling - time.sampling / 4) < 1e-12 && abs(many.training - time.training / 4) < 1e-12)
+  }
+
+  @Test
+  func `a window bounds what attention costs`() {
+    var model = Self.model
+    model.layerKinds = [.attention(.init(window: 3))]
+    let windowed = StepTime(Self.settings(), model: model, responseTokens: 10, Self.means())
+    // 3 positions in place of 5.
+    #expect(abs(Self.time().sampling - windowed.sampling - 2 * 8 * 10 * Double(2 * 4 * 2 * 16) / (1e9 * 0.5)) < 1e-12)
   }
 
   @Test

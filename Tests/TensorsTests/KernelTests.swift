@@ -45,21 +45,46 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     #expect(notANumber[0].isNaN)
   }
 
-  @Test(arguments: widths) func `rmsNorm and swiGLU agree with the readable reference`(_ width: Int) {
+  @Test(arguments: widths) func `norms and gated units agree with the readable reference`(_ width: Int) {
     var random = choices(2)
     let x = matrix(random.floats(3 * width), columns: width)
     let weight = Floats(random.floats(width))
     let normed = Operand(rows: 4, columns: width, type: .float32)
     Kernels.best.rmsNorm(x, weight: weight, epsilon: 1e-5, into: normed)
     let gateUp = matrix(random.floats(6 * width, scale: 9), columns: 2 * width)
-    let activated = Operand(rows: 3, columns: width, type: .float32)
-    Kernels.best.swiGLU(gateUp, into: activated)
     for row in 0..<3 {
       let range = row * width..<(row + 1) * width
       let norm = Reference.rmsNorm(
         doubles(x.row(row).array), weight: doubles(weight.array), epsilon: 1e-5)
       #expect(worst(Array(normed.array[range]), norm) < 1e-6)
-      #expect(worst(Array(activated.array[range]), Reference.swiGLU(doubles(gateUp.row(row).array))) < 1e-6)
+    }
+    for activation in GateActivation.allCases {
+      let activated = Operand(rows: 3, columns: width, type: .float32)
+      Kernels.best.gatedUnit(gateUp, activation, into: activated)
+      for row in 0..<3 {
+        let found = Array(activated.array[row * width..<(row + 1) * width])
+        #expect(worst(found, Reference.gatedUnit(doubles(gateUp.row(row).array), activation)) < 1e-6)
+      }
+    }
+  }
+
+  @Test func `the slope of an activation is that of the readable reference, also of large gates`() {
+    let step = 1e-5
+    let gates: [Float] = [-1e30, -1e13, -90, -16.5, -3, -0.75, -1e-6, 0, 0.1, 1, 2.5, 5, 16.5, 1e13, 1e30]
+    let count = gates.count
+    let gateUp = matrix(gates + [Float](repeating: 1, count: count), columns: 2 * count)
+    let ones = matrix([Float](repeating: 1, count: count), columns: count)
+    for activation in GateActivation.allCases {
+      let dgateUp = Operand(rows: 1, columns: 2 * count, type: .float32)
+      let activated = Operand(rows: 1, columns: count, type: .float32)
+      Kernels.best.gatedUnitBackward(gateUp, activation, dactivated: ones, into: dgateUp, activated: activated)
+      func value(_ gate: Double) -> Double { Reference.gatedUnit([gate, 1], activation)[0] }
+      for (index, gate) in gates.map(Double.init).enumerated() {
+        let found = Double(dgateUp.array[index])
+        let expected =
+          abs(gate) > 100 ? (gate > 0 ? 1 : 0) : (value(gate + step) - value(gate - step)) / (2 * step)
+        #expect(abs(found - expected) < 2e-6, "\(activation) of \(gate): \(found), expected \(expected)")
+      }
     }
   }
 
@@ -90,11 +115,15 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     #expect(sums.row(9).array == [54, 56, 58] && sums.row(4).array == [12, 13, 14] && sums.row(1).array == [0, 0, 0])
   }
 
-  @Test(arguments: [
-    (Heads(query: 4, keyValue: 2, dimension: 32), 32), (Heads(query: 3, keyValue: 3, dimension: 24), 24),
-    (Heads(query: 4, keyValue: 2, dimension: 24, hasGates: true), 6),
-  ])
-  func `attention over pages is softmax attention over the rotated keys`(_ heads: Heads, _ rotated: Int) {
+  @Test(
+    arguments: [
+      (Heads(query: 4, keyValue: 2, dimension: 32), 32), (Heads(query: 3, keyValue: 3, dimension: 24), 24),
+      (Heads(query: 4, keyValue: 2, dimension: 24, hasGates: true), 6), (Heads(query: 2, keyValue: 1, dimension: 6), 0),
+    ], [nil, 1, 9, 16, 17, 40, 69, 70])
+  func `attention over pages is softmax attention over the rotated keys in the window`(
+    _ shape: (heads: Heads, rotated: Int), _ window: Int?
+  ) {
+    let (heads, rotated) = shape
     var random = choices(4)
     let count = 70
     let d = heads.dimension
@@ -109,7 +138,7 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     Kernels.best.finishQueryKeyValue(qkv, heads: heads, finish: finish, rows: rows, range: 0..<count, layer: 0)
     let out = Operand(rows: count, columns: heads.queryWidth, type: .float32)
     Kernels.best.attention(
-      qkv, heads: heads, rows: rows, range: 0..<count, layer: 0, into: out, statistics: nil,
+      qkv, heads: heads, window: window, rows: rows, range: 0..<count, layer: 0, into: out, statistics: nil,
       scratch: Floats(count: Kernels.attentionScratch(keys: count)))
 
     func part(_ position: Int, _ start: Int) -> [Double] { doubles(raw.row(position)[start..<start + d].array) }
@@ -120,15 +149,15 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
         sines: doubles(rotary.sines.row(position).array))
       return first + head[rotated...]
     }
-    for position in [0, 15, 16, 69] {
+    for position in [0, 8, 15, 16, 47, 69] {
+      let seen = max(0, position + 1 - (window ?? count))...position
       for head in 0..<heads.query {
         let group = head / (heads.query / heads.keyValue)
         let keyAt = heads.width - 2 * heads.keyWidth + group * d
         let queryAt = head * (heads.hasGates ? 2 * d : d)
         let expected = Reference.attention(
           query: turned(position, queryAt).map { $0 / Double(d).squareRoot() },
-          keys: (0...position).map { turned($0, keyAt) },
-          values: (0...position).map { part($0, keyAt + heads.keyWidth) })
+          keys: seen.map { turned($0, keyAt) }, values: seen.map { part($0, keyAt + heads.keyWidth) })
         let start = position * heads.queryWidth + head * d
         #expect(worst(Array(out.array[start..<start + d]), expected) < 2e-6, "position \(position), head \(head)")
       }
@@ -158,26 +187,37 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
         let gateUp = matrix(random.floats(10 * width, scale: 9), columns: 2 * width)
         let activated = Operand(rows: 5, columns: width, type: type)
         let dgateUp = Operand(rows: 5, columns: 2 * width, type: type)
-        kernels.swiGLU(gateUp, into: activated)
-        results += [normed.array, activated.array]
-        kernels.swiGLUBackward(gateUp, dactivated: x, into: dgateUp, activated: activated)
-        results += [dgateUp.array, activated.array]
+        results.append(normed.array)
+        for activation in GateActivation.allCases {
+          kernels.gatedUnit(gateUp, activation, into: activated)
+          results.append(activated.array)
+          kernels.gatedUnitBackward(gateUp, activation, dactivated: x, into: dgateUp, activated: activated)
+          results += [dgateUp.array, activated.array]
+        }
       }
+      let scaled = Floats(count: width)
+      kernels.scale(weight, by: 0.3, into: scaled)
+      kernels.add(weight, times: -0.7, to: scaled)
+      results.append(scaled.array)
       let dx = Matrix(rows: 5, columns: width)
       let dweight = Floats(count: width)
       kernels.rmsNormBackward(
         x, weight: weight, epsilon: 1e-6, dy: x, dx: dx, dweight: dweight, inverses: Floats(count: 5))
       results += [dx.values.array, dweight.array, [Float(kernels.sumOfSquares(x.values))]]
     }
-    return results + attention(kernels, &random) + distributions(kernels, &random)
+    for window in [nil, 7, 16, 21] { results += attention(kernels, window: window, normWidths: (24, 24), &random) }
+    results += attention(kernels, window: nil, normWidths: (6 * 24, 2 * 24), &random)
+    return results + distributions(kernels, &random)
   }
 
-  private func attention(_ kernels: Kernels, _ random: inout RandomSequence) -> [[Float]] {
+  private func attention(
+    _ kernels: Kernels, window: Int?, normWidths: (query: Int, key: Int), _ random: inout RandomSequence
+  ) -> [[Float]] {
     let heads = Heads(query: 6, keyValue: 2, dimension: 24)
     let count = 40
     let finish = QueryKeyValueFinish(
-      bias: Floats(random.floats(heads.width)), queryNorm: Floats(random.floats(24)),
-      keyNorm: Floats(random.floats(24)), normEpsilon: 1e-6,
+      bias: Floats(random.floats(heads.width)), queryNorm: Floats(random.floats(normWidths.query)),
+      keyNorm: Floats(random.floats(normWidths.key)), normEpsilon: 1e-6,
       rotary: RotaryTable(positions: count, dimension: 24, theta: 100, scaling: nil))
     let pages = KeyValuePages(heads: heads, layers: 1)
     let rows = RowList(pages, capacity: count)
@@ -189,15 +229,15 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     let out = Operand(rows: count, columns: heads.queryWidth, type: .float32)
     let statistics = Matrix(rows: count, columns: 12)
     kernels.attention(
-      qkv, heads: heads, rows: rows, range: 0..<count, layer: 0, into: out, statistics: statistics,
+      qkv, heads: heads, window: window, rows: rows, range: 0..<count, layer: 0, into: out, statistics: statistics,
       scratch: Floats(count: Kernels.attentionScratch(keys: count)))
     let dqkv = Matrix(rows: count, columns: heads.width)
     let dout = matrix(random.floats(count * heads.queryWidth), columns: heads.queryWidth)
     kernels.attentionBackward(
-      qkv, heads: heads, groups: 0..<heads.keyValue, prefix: 0..<17, own: 17..<count, statistics: statistics,
-      dout: dout, dqkv: dqkv,
+      qkv, heads: heads, window: window, groups: 0..<heads.keyValue, prefix: 0..<17, own: 17..<count,
+      statistics: statistics, dout: dout, dqkv: dqkv,
       scratch: Floats(count: Kernels.attentionBackwardScratch(heads, keys: count)))
-    let (dquery, dkey) = (Floats(count: 24), Floats(count: 24))
+    let (dquery, dkey) = (Floats(count: normWidths.query), Floats(count: normWidths.key))
     kernels.finishQueryKeyValueBackward(
       dqkv, heads: heads, finish: finish, rows: rows, range: 0..<count, raw: raw, dqueryNorm: dquery, dkeyNorm: dkey)
     return [out.array, statistics.values.array, dqkv.values.array, dquery.array, dkey.array]

@@ -380,8 +380,8 @@ Training has {sampled} questions, as many as the steps sample.
 {kind_table(base, runs)}
 ## Responses
 
-The first responses to three held-out questions: the first sum of grade 1, the first question of the kind *gain* of \
-grade 2, and the first of the kind *trade* of grade 3. They were chosen before any run.
+The first responses to three held-out questions: the first sum of grade 1, and the first questions of the kinds *gain* \
+and *boxes* of grade 2. They were chosen before any run.
 
 {aloud(base, runs)}## How it is run
 

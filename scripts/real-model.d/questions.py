@@ -13,20 +13,15 @@ import re
 NAMES = "Anna Ben Clara Dan Emma Finn Grace Hugo Ida Jack Kate Leo Mia Noah Olga Paul Rosa Sam Tina Vera".split()
 THINGS = "apples beads books cards coins eggs flowers marbles pears pens shells stamps stickers".split()
 # The largest summand, and the largest two factors, of a question of each grade.
-SUMMANDS = (20, 50, 99)
-FACTORS = ((5, 9), (9, 9), (9, 25))
+SUMMANDS = (20, 50)
+FACTORS = ((9, 12), (9, 25))
 
-# The examples that come before each question, in the form in which the model shall answer. The vote needs "the answer
-# is" (docs/answers.md). The text before it is the room to reason: the sum itself, one step after the other.
-# There is an example of each operation and of each number of steps: with an example of subtraction only, the base model
-# subtracts in every word problem.
+# The example that comes before each question, in the form in which the model shall answer. The vote needs "the answer
+# is" (docs/answers.md). The text before it is the room to reason. There is one example only, of a sum: the base model
+# then adds in many questions where it should multiply or divide, and rambles at temperature 1; so there is something to
+# learn that is not arithmetic. Examples with two steps make it add a second step to every answer.
 EXAMPLES = [
-    ("14 + 23", "14 + 23 = 37. The answer is 37."),
-    ("12 + 5 + 9", "12 + 5 = 17. 17 + 9 = 26. The answer is 26."),
     ("Eva has 13 cups and gets 8 more. How many cups does Eva have now?", "13 + 8 = 21. The answer is 21."),
-    ("Tom has 15 keys and gives away 6. How many keys are left?", "15 - 6 = 9. The answer is 9."),
-    ("Ann has 11 nuts, buys 7 more and gives away 4. How many nuts does Ann have?",
-     "11 + 7 = 18. 18 - 4 = 14. The answer is 14."),
 ]
 FORM = "Question: {}\nWork:"
 TEMPLATE = "".join(f"{FORM.format(*example)} {example[1]}\n" for example in EXAMPLES) + FORM.format("{question}")
@@ -102,13 +97,6 @@ def boxes(draw, grade):
     return f"{name} fills {a} boxes with {b} {things} each. How many {things} is that in all?", (a, b), a * b
 
 
-def trade(draw, grade):
-    (name,), things, (a, c) = draw.names(1), draw.of(THINGS), falling(draw, grade)
-    b = summand(draw, grade)
-    text = f"{name} has {a} {things}, buys {b} more and gives away {c}. How many {things} does {name} have?"
-    return text, (a, b, c), a + b - c
-
-
 def pay(draw, grade):
     (name,), things, (a, b), c = draw.names(1), draw.of(THINGS), factors(draw, grade), summand(draw, grade)
     text = f"{name} buys {a} {things} for {b} dollars each and a bag for {c} dollars. How much does {name} pay?"
@@ -140,8 +128,10 @@ def share(draw, grade):
     return text, (a, b), b
 
 
-TAUGHT = [(kind, grade) for grade in (1, 2, 3) for kind in (plus, minus, three, gain, lose, trade)]
-OTHER = [(kind, grade) for grade in (1, 2) for kind in (compare, earlier, together, times, boxes, pay, share)]
+# Kinds that the base model can do at least sometimes: where nearly every majority is wrong, the vote teaches the wrong
+# answer (docs/real.md, "What was tried").
+TAUGHT = [(kind, grade) for grade in (1, 2) for kind in (plus, gain, times, boxes, share)]
+OTHER = [(kind, grade) for grade in (1, 2) for kind in (minus, lose, compare, earlier, together, pay, three)]
 
 
 def key(kind, numbers):

@@ -1,4 +1,4 @@
-// elementwise.h: rounding, adding, transposing, RMSNorm, SwiGLU, and their gradients.
+// elementwise.h: rounding, adding, transposing, RMSNorm, gated activations, and their gradients.
 
 static void exponential_kernel(const float *x, float *out, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) store_first(out + i, exponential(load_first(x + i, count - i)), count - i);
@@ -20,6 +20,16 @@ static void round_to_bf16_kernel(const float *x, float *out, int64_t count) {
 static void add_kernel(const float *x, float *y, int64_t count) {
   for (int64_t i = 0; i < count; i += 16)
     store_first(y + i, load_first(x + i, count - i) + load_first(y + i, count - i), count - i);
+}
+
+static void scale_kernel(const float *x, float factor, float *out, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) store_first(out + i, load_first(x + i, count - i) * factor, count - i);
+}
+
+static void add_scaled_kernel(const float *x, float factor, float *y, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16)
+    store_first(y + i, multiply_add(load_first(x + i, count - i), all(factor), load_first(y + i, count - i)),
+                count - i);
 }
 
 static void gather_kernel(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns) {
@@ -159,47 +169,73 @@ static void rms_norm_weight_backward_kernel(const float *x, const float *inverse
                                  end - first);
 }
 
-INLINE void swiglu(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16) {
+// The activation of a gate g: g·s and its slope, with s the sigmoid of g (SiLU) or of a polynomial of g (GELU).
+//
+// GELU in the form with tanh is g·(1 + tanh(u))/2 with u = √(2/π)·(g + 0.044715·g³), and (1 + tanh(u))/2 is the sigmoid
+// of 2u. It is computed for |g| ≤ 16, because beyond, s is 0 or 1; so g³ is finite.
+INLINE v16 bounded_gate(v16 g) { return larger(smaller(g, all(16.0f)), all(-16.0f)); }
+INLINE v16 gate_share(v16 g, bool is_gelu) {
+  if (!is_gelu) return sigmoid(g);
+  v16 b = bounded_gate(g);
+  return sigmoid(all(1.59576912f) * multiply_add(all(0.044715f) * b, b * b, b));
+}
+// d (g·s) / d g = s·(1 + g·(1 - s)·d(2u)/dg).
+INLINE v16 gate_slope(v16 g, v16 s, bool is_gelu) {
+  if (!is_gelu) return s * multiply_add(g, 1.0f - s, all(1.0f));
+  v16 b = bounded_gate(g);
+  v16 inner = multiply_add(all(3 * 0.044715f) * b, b, all(1.0f)) * 1.59576912f;
+  return s * multiply_add(b * inner, 1.0f - s, all(1.0f));
+}
+
+INLINE void glu(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_gelu, bool is_bf16) {
   for (int64_t row = 0; row < rows; ++row) {
     const float *gate = gate_up + row * 2 * width, *up = gate + width;
     for (int64_t i = 0; i < width; i += 16) {
       int64_t count = width - i;
       v16 g = load_first(gate + i, count);
-      store_operand(out, row * width + i, g * sigmoid(g) * load_first(up + i, count), count, is_bf16);
+      store_operand(out, row * width + i, g * gate_share(g, is_gelu) * load_first(up + i, count), count, is_bf16);
     }
   }
 }
 
-static void swiglu_kernel(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16) {
-  if (is_bf16)
-    swiglu(gate_up, out, rows, width, true);
-  else
-    swiglu(gate_up, out, rows, width, false);
+// Calls a function once for each value of its two last arguments, which then are constants.
+#define FOR_ACTIVATION_AND_TYPE(function, ...)     \
+  if (is_gelu) {                                   \
+    if (is_bf16)                                   \
+      function(__VA_ARGS__, true, true);           \
+    else                                           \
+      function(__VA_ARGS__, true, false);          \
+  } else {                                         \
+    if (is_bf16)                                   \
+      function(__VA_ARGS__, false, true);          \
+    else                                           \
+      function(__VA_ARGS__, false, false);         \
+  }
+
+static void glu_kernel(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_gelu, bool is_bf16) {
+  FOR_ACTIVATION_AND_TYPE(glu, gate_up, out, rows, width)
 }
 
-// With s = sigmoid(g): d up = da·g·s,  d gate = da·up·s·(1 + g·(1 - s)).
-INLINE void swiglu_backward(const float *gate_up, const float *dactivated, void *dgate_up, void *activated,
-                            int64_t rows, int64_t width, bool is_bf16) {
+// With the activation a(g): d up = da·a(g),  d gate = da·up·a'(g).
+INLINE void glu_backward(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
+                         int64_t width, bool is_gelu, bool is_bf16) {
   for (int64_t row = 0; row < rows; ++row) {
     const float *gate = gate_up + row * 2 * width, *up = gate + width;
     for (int64_t i = 0; i < width; i += 16) {
       int64_t count = width - i;
       v16 g = load_first(gate + i, count), u = load_first(up + i, count);
       v16 d = load_first(dactivated + row * width + i, count);
-      v16 s = sigmoid(g);
-      v16 silu = g * s;
-      v16 slope = s * multiply_add(g, 1.0f - s, all(1.0f));
-      store_operand(activated, row * width + i, silu * u, count, is_bf16);
+      v16 s = gate_share(g, is_gelu);
+      v16 active = g * s;
+      v16 slope = gate_slope(g, s, is_gelu);
+      store_operand(activated, row * width + i, active * u, count, is_bf16);
       store_operand(dgate_up, row * 2 * width + i, d * u * slope, count, is_bf16);
-      store_operand(dgate_up, row * 2 * width + width + i, d * silu, count, is_bf16);
+      store_operand(dgate_up, row * 2 * width + width + i, d * active, count, is_bf16);
     }
   }
 }
 
-static void swiglu_backward_kernel(const float *gate_up, const float *dactivated, void *dgate_up, void *activated,
-                                   int64_t rows, int64_t width, bool is_bf16) {
-  if (is_bf16)
-    swiglu_backward(gate_up, dactivated, dgate_up, activated, rows, width, true);
-  else
-    swiglu_backward(gate_up, dactivated, dgate_up, activated, rows, width, false);
+static void glu_backward_kernel(const float *gate_up, const float *dactivated, void *dgate_up, void *activated,
+                                int64_t rows, int64_t width, bool is_gelu, bool is_bf16) {
+  FOR_ACTIVATION_AND_TYPE(glu_backward, gate_up, dactivated, dgate_up, activated, rows, width)
 }

@@ -18,11 +18,12 @@
   {.name = text, .pack = pack_kernel, .unpack_row = unpack_row_kernel,                                               \
    .multiply_float32 = multiply_float32_kernel, .multiply_pair = pair, .multiply_tile = tile,                         \
    .exponential = exponential_kernel, .logarithm = logarithm_kernel, .to_bf16 = to_bf16_kernel,         \
-   .round_to_bf16 = round_to_bf16_kernel, .add = add_kernel, .gather = gather_kernel,                                 \
+   .round_to_bf16 = round_to_bf16_kernel, .add = add_kernel, .scale = scale_kernel,\
+   .add_scaled = add_scaled_kernel, .gather = gather_kernel,                                 \
    .scatter_add = scatter_add_kernel, .add_columns = add_columns_kernel, .transpose = transpose_kernel,               \
    .rms_norm = rms_norm_kernel, .rms_norm_backward = rms_norm_backward_kernel,                                      \
-   .rms_norm_weight_backward = rms_norm_weight_backward_kernel, .swiglu = swiglu_kernel,                             \
-   .swiglu_backward = swiglu_backward_kernel, .finish_qkv = finish_qkv_kernel,                                        \
+   .rms_norm_weight_backward = rms_norm_weight_backward_kernel, .glu = glu_kernel,                                   \
+   .glu_backward = glu_backward_kernel, .finish_qkv = finish_qkv_kernel,                                        \
    .finish_qkv_backward = finish_qkv_backward_kernel, .attention = attention_kernel,                                  \
    .attention_backward = attention_backward_kernel, .delta_rule = delta_rule_kernel,                                  \
    .delta_rule_backward = delta_rule_backward_kernel, .gate = gate_kernel, .gate_backward = gate_backward_kernel,     \

@@ -26,6 +26,7 @@ INLINE v16 choose(i16 condition, v16 yes, v16 no) {
   return (v16)(((i16)yes & condition) | ((i16)no & ~condition));
 }
 INLINE v16 larger(v16 a, v16 b) { return choose(a > b, a, b); }
+INLINE v16 smaller(v16 a, v16 b) { return choose(a < b, a, b); }
 
 // Loads the first `count` (1 ... 16) lanes; the others are zero.
 INLINE v16 load_first(const float *p, int64_t count) {

@@ -27,7 +27,7 @@ package struct MatrixShape: Sendable, Equatable {
   /// The products of a model's forward pass.
   package static func all(of c: ModelConfiguration) -> [MatrixShape] {
     let heads = c.heads
-    let attention = c.layerKinds.count { $0 == .attention }
+    let attention = c.attentionLayerCount
     func layer(_ name: String, _ inner: Int, _ columns: Int, uses: Int) -> MatrixShape {
       MatrixShape(name: name, inner: inner, columns: columns, uses: uses, isHead: false)
     }

@@ -21,8 +21,7 @@ struct AttentionBackward: MixerBackward {
   var projection: PackedWeights { weights.queryKeyValue }
   var projections: [Int] { [names.query, names.key, names.value] }
 
-  func output(_ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
-    let dy = pass.operand(of: pass.scratch.dx[rows: rows])
+  func output(_ dy: Operand, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let dout = dattention
     try pass.transformer.multiplyBackward(dy, rows.count, weights.output, dout[rows: room])
     try pass.weights(dy, rows.count, x: kept.output[rows: room], [names.output])
@@ -40,14 +39,14 @@ struct AttentionBackward: MixerBackward {
     pass.team.share(heads.keyValue) { groups, thread in
       for segment in pass.batch.segments {
         kernels.attentionBackward(
-          kept.queryKeyValue, heads: heads, groups: groups, prefix: segment.prefix, own: segment.own,
-          statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
+          kept.queryKeyValue, heads: heads, window: weights.window, groups: groups, prefix: segment.prefix,
+          own: segment.own, statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
       }
     }
   }
 
-  /// Undoes rotation and head norms. Threads share the rows, unless there are head norms: all rows add to the gradients
-  /// of those.
+  /// Undoes rotation and the norms of queries and keys. Threads share the rows, unless there are such norms: all rows
+  /// add to the gradients of those.
   func finish(_ rows: Range<Int>) {
     let dqkv = dqkv[rows: rows]
     let raw = kept.rawQueryKeyValue.map { $0[rows: rows] }

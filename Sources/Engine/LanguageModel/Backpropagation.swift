@@ -91,7 +91,7 @@ package final class Backpropagation {
     progress(complete)
     for layer in (0..<plan.configuration.layerCount).reversed() {
       try pass.layer(layer) { progress(complete) }
-      complete = layout.tensors[layout.layers[layer].inputNorm].offset
+      complete = layout.layers[layer].offset
       progress(complete)
     }
     pass.embedding()
@@ -170,6 +170,7 @@ package final class Backpropagation {
     _ pass: BackwardPass, _ slopes: [[Float]], _ entropySlopes: [Float], _ distribution: DistributionSettings
   ) throws(ModelError) {
     let batch = pass.batch
+    let inverseTemperature = distribution.dividing(by: plan.configuration.logitDivisor).inverseTemperature
     try eachHeadChunk(batch, pass.model, distribution) { headRows, distributions throws(ModelError) in
       transformer.team.share(headRows.count) { range, _ in
         for index in range {
@@ -177,17 +178,17 @@ package final class Backpropagation {
           let z = backward.logits.row(index)
           var total: Float = 0
           for target in targets { total += slopes[target.sequence][target.position] }
-          let coefficient = -total * distribution.inverseTemperature
+          let coefficient = -total * inverseTemperature
           if entropySlopes.isEmpty {
             transformer.kernels.scaledProbabilities(z, distributions[index], coefficient: coefficient, into: z)
           } else {
             let slope = targets.reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
             transformer.kernels.entropyGradient(
               z, distributions[index], coefficient: coefficient,
-              entropyCoefficient: -slope * distribution.inverseTemperature, into: z)
+              entropyCoefficient: -slope * inverseTemperature, into: z)
           }
           for target in targets {
-            z[Int(target.token)] += slopes[target.sequence][target.position] * distribution.inverseTemperature
+            z[Int(target.token)] += slopes[target.sequence][target.position] * inverseTemperature
           }
         }
       }

@@ -14,6 +14,8 @@ final class BackwardScratch {
   let dactivated: Matrix  // [chunk, F]
   let dgateUp: Operand  // [chunk, 2F]
   let dnormed: Matrix  // [chunk, C]
+  /// The gradient of what a block computes, if that is not added to the residual stream as it is.
+  let dproduct: Matrix  // [chunk, C]
   /// How many rows of the head are processed at a time.
   let headRows: Int
   let headInput: Matrix  // [headRows, C]
@@ -41,6 +43,7 @@ final class BackwardScratch {
     dactivated = Matrix(rows: chunk, columns: c.feedForwardSize)
     dgateUp = Operand(rows: chunk, columns: 2 * c.feedForwardSize, type: plan.type)
     dnormed = Matrix(rows: chunk, columns: max(c.hiddenSize, plan.heads.queryWidth))
+    dproduct = Matrix(rows: c.addsBlocksDirectly ? 0 : chunk, columns: c.hiddenSize)
     let isGated = plan.heads.hasGates || c.deltaHeads != nil
     dgated = Matrix(rows: isGated ? chunk : 0, columns: c.mixedWidthMax)
     headRows = chunk
@@ -120,6 +123,10 @@ struct BackwardPass {
 
   /// Adds dx of the first layer's input to the gradients of the tokens' embeddings.
   func embedding() {
+    if plan.embeddingFactor != 1 {
+      let dx = scratch.dx[rows: 0..<batch.tokens.count].values
+      kernels.scale(dx, by: plan.embeddingFactor, into: dx)
+    }
     let table = tensor(plan.layout.embedding).rows(of: plan.configuration.hiddenSize)
     kernels.scatterAdd(scratch.dx[rows: 0..<batch.tokens.count], batch.tokens, to: table)
   }
@@ -145,7 +152,10 @@ struct BackwardPass {
       pause()
       try feedForward(index, chunk.rows, chunk.room)
       pause()
-      try mixer.output(chunk.rows, chunk.room)
+      let dy = product(
+        chunk.rows, norm: model.layers[index].mixerNorms.after, plan.layout.layers[index].mixerNorms.after,
+        of: activations.buffers(index).blocks.mixerProduct)
+      try mixer.output(dy, chunk.rows, chunk.room)
     }
     pause()
     mixer.mix()
@@ -159,41 +169,72 @@ struct BackwardPass {
   private func feedForward(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let layer = model.layers[index]
     let names = plan.layout.layers[index]
-    let dx = scratch.dx[rows: rows]
-    let dy = operand(of: dx)
+    let blocks = activations.buffers(index).blocks
+    let dy = product(
+      rows, norm: layer.feedForwardNorms.after, names.feedForwardNorms.after, of: blocks.feedForwardProduct)
     try transformer.multiplyBackward(dy, rows.count, layer.down, scratch.dactivated)
-    let gateUp = activations.buffers(index).gateUp[rows: rows]
+    let gateUp = blocks.gateUp[rows: rows]
     team.share(rows.count, unit: 8) { part, _ in
-      kernels.swiGLUBackward(
-        gateUp[rows: part], dactivated: scratch.dactivated[rows: part], into: scratch.dgateUp[rows: part],
-        activated: transformer.activated[rows: part])
+      kernels.gatedUnitBackward(
+        gateUp[rows: part], plan.configuration.gateActivation, dactivated: scratch.dactivated[rows: part],
+        into: scratch.dgateUp[rows: part], activated: transformer.activated[rows: part])
     }
     try weights(dy, rows.count, x: transformer.activated, [names.down])
     let middle = activations.middle(index)[rows: rows]
-    transformer.norm(middle, count: rows.count, weight: layer.feedForwardNorm, into: transformer.normed)
+    transformer.norm(middle, count: rows.count, weight: layer.feedForwardNorms.before, into: transformer.normed)
     try weights(scratch.dgateUp, rows.count, x: transformer.normed, [names.gate, names.up])
-    let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
+    let dnormed = scratch.dnormed.values[0..<room.count * middle.columns].rows(of: middle.columns)
     try transformer.multiplyBackward(scratch.dgateUp, rows.count, layer.gateUp, dnormed)
+    addInput(rows, middle, norm: layer.feedForwardNorms.before, names.feedForwardNorms.before, dnormed)
+  }
+
+  /// The gradient of what a block computes, from that of the residual stream, as a factor of a product.
+  ///
+  /// - Parameters:
+  ///   - weight: the norm after the product, if there is one.
+  ///   - name: its tensor.
+  ///   - product: its input, of all rows.
+  private func product(
+    _ rows: Range<Int>, norm weight: Floats?, _ name: Int?, of product: Matrix?
+  ) -> Operand {
+    let dx = scratch.dx[rows: rows]
+    if plan.configuration.addsBlocksDirectly { return operand(of: dx) }
+    let scale = plan.configuration.residualScale
+    let dproduct = scratch.dproduct[rows: 0..<rows.count]
+    guard let weight, let name, let product else {
+      kernels.scale(dx.values, by: scale, into: dproduct.values)
+      return operand(of: dproduct)
+    }
+    let dnormed = scratch.dnormed.values[0..<dx.values.count].rows(of: dx.columns)
+    kernels.scale(dx.values, by: scale, into: dnormed.values)
+    dproduct.values.fill(0)
     kernels.rmsNormBackward(
-      middle, weight: layer.feedForwardNorm, epsilon: epsilon, dy: dnormed, dx: dx,
-      dweight: tensor(names.feedForwardNorm), inverses: scratch.inverses, team: team)
+      product[rows: rows], weight: weight, epsilon: epsilon, dy: dnormed, dx: dproduct, dweight: tensor(name),
+      inverses: scratch.inverses, team: team)
+    return operand(of: dproduct)
+  }
+
+  /// dx += the gradient of a block's input `x`, from that of what the block reads: the norms of x, or x.
+  private func addInput(_ rows: Range<Int>, _ x: Matrix, norm weight: Floats?, _ name: Int?, _ dread: Matrix) {
+    let dx = scratch.dx[rows: rows]
+    guard let weight, let name else { return kernels.add(dread[rows: 0..<rows.count].values, to: dx.values) }
+    kernels.rmsNormBackward(
+      x, weight: weight, epsilon: epsilon, dy: dread, dx: dx, dweight: tensor(name), inverses: scratch.inverses,
+      team: team)
   }
 
   /// From the gradient of a mixer's projections to that of the layer's input.
   private func projection(
     _ index: Int, _ mixer: some MixerBackward, _ rows: Range<Int>, _ room: Range<Int>
   ) throws(ModelError) {
-    let layer = model.layers[index]
+    let (norm, name) = (model.layers[index].mixerNorms.before, plan.layout.layers[index].mixerNorms.before)
     let dy = operand(of: scratch.dprojected(width: mixer.projectedWidth)[rows: rows])
     let x = activations.inputs[index][rows: rows]
-    transformer.norm(x, count: rows.count, weight: layer.inputNorm, into: transformer.normed)
+    transformer.norm(x, count: rows.count, weight: norm, into: transformer.normed)
     try weights(dy, rows.count, x: transformer.normed, mixer.projections)
-    let dx = scratch.dx[rows: rows]
-    let dnormed = scratch.dnormed.values[0..<room.count * dx.columns].rows(of: dx.columns)
+    let dnormed = scratch.dnormed.values[0..<room.count * x.columns].rows(of: x.columns)
     try transformer.multiplyBackward(dy, rows.count, mixer.projection, dnormed)
-    kernels.rmsNormBackward(
-      x, weight: layer.inputNorm, epsilon: epsilon, dy: dnormed, dx: dx,
-      dweight: tensor(plan.layout.layers[index].inputNorm), inverses: scratch.inverses, team: team)
+    addInput(rows, x, norm: norm, name, dnormed)
   }
 
   // MARK: Linear layers
@@ -249,8 +290,9 @@ protocol MixerBackward {
   var projection: PackedWeights { get }
   var projections: [Int] { get }
 
-  /// From dx of the layer's output to the gradient of the mixer's result, and to that of its gates, for one chunk.
-  func output(_ rows: Range<Int>, _ room: Range<Int>) throws(ModelError)
+  /// From the gradient of the mixer's output product to that of the mixer's result, and to that of its gates, for one
+  /// chunk.
+  func output(_ dy: Operand, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError)
   /// From there to the gradient of the projected rows of the whole batch, which is zero before.
   func mix()
   /// What is done with that gradient before it is multiplied, for one chunk.

@@ -23,8 +23,7 @@ struct DeltaRuleBackward: MixerBackward {
   var projections: [Int] { names.projections }
 
   /// Through the output projection, the gates and the norms of the value heads.
-  func output(_ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
-    let dy = pass.operand(of: pass.scratch.dx[rows: rows])
+  func output(_ dy: Operand, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let width = heads.valueWidth
     let dgated = pass.scratch.dgated.values[0..<room.count * width].rows(of: width)
     try pass.transformer.multiplyBackward(dy, rows.count, weights.output, dgated)

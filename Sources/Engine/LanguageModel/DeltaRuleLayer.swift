@@ -33,7 +33,7 @@ extension Transformer {
 
   /// The projections of the first `count` rows of `x`.
   func project(
-    _ weights: PreparedDeltaRule, norm inputNorm: Floats, x: Matrix, count: Int, buffers: DeltaRuleBuffers
+    _ weights: PreparedDeltaRule, norm inputNorm: Floats?, x: Matrix, count: Int, buffers: DeltaRuleBuffers
   ) throws(ModelError) {
     norm(x, count: count, weight: inputNorm, into: normed)
     try multiply(normed, count, weights.projection, buffers.projected)
@@ -57,16 +57,13 @@ extension Transformer {
     }
   }
 
-  /// x += the layer's output for the first `count` rows of `buffers`, which has the rule's results.
-  func finish(
-    _ weights: PreparedDeltaRule, x: Matrix, count: Int, buffers: DeltaRuleBuffers
-  ) throws(ModelError) {
+  /// The norms and gates of the first `count` rows of `buffers`, which has the rule's results.
+  func finish(_ weights: PreparedDeltaRule, count: Int, buffers: DeltaRuleBuffers) {
     team.share(count, unit: 8) { part, _ in
       let normed = normCore(weights, buffers.core[rows: part], place: part)
       let gates = OutputGates(buffers.projected, heads: weights.heads)
       kernels.gate(normed, by: gates[rows: part], into: buffers.output[rows: part])
     }
-    try multiply(buffers.output, count, weights.output, x)
   }
 
   /// The norms of each value head of some rows, at `place` of the scratch memory.

@@ -11,7 +11,7 @@ import Tensors
 /// The part of `Sampling` that determines the distribution.
 package struct DistributionSettings: Sendable, Hashable {
   package let isGreedy: Bool
-  let inverseTemperature: Float
+  private(set) var inverseTemperature: Float
   let topP: Float
   let topK: Int
 
@@ -31,6 +31,14 @@ package struct DistributionSettings: Sendable, Hashable {
 
   package init(_ sampling: Sampling) {
     self.init(temperature: sampling.temperature, topP: sampling.topP, topK: Int(sampling.topK))
+  }
+
+  /// The same distribution for a model whose logits are divided by `divisor` before.
+  func dividing(by divisor: Float) -> DistributionSettings {
+    guard divisor != 1 else { return self }
+    var settings = self
+    settings.inverseTemperature /= divisor
+    return settings
   }
 
   /// Turns a row of logits into z values; nil if they are not finite.

@@ -76,8 +76,10 @@ struct ForwardPass {
     }
   }
 
-  /// Recomputes what `layer` stored in the layer's buffers, but not the layer's output.
+  /// Recomputes what `layer` stored in the layer's buffers. The layer's output is computed only if a norm after its
+  /// last product needs that product.
   func recompute(_ index: Int) throws(ModelError) {
+    if model.layers[index].feedForwardNorms.after != nil { return try layer(index) }
     try mixer(index)
     for chunk in activations.chunks(of: batch.tokens.count) {
       try transformer.gateUp(
@@ -101,16 +103,16 @@ struct ForwardPass {
     let chunks = activations.chunks(of: batch.tokens.count)
     for chunk in chunks {
       try transformer.project(
-        weights, norm: model.layers[index].inputNorm, x: activations.inputs[index][rows: chunk.room],
+        weights, norm: model.layers[index].mixerNorms.before, x: activations.inputs[index][rows: chunk.room],
         rows: batch.rows, range: chunk.rows, buffers: buffers[rows: chunk.room], pageLayer: 0)
     }
     for segment in batch.segments {
       if let prefix = segment.prefixTable { segment.table.copyEnd(of: prefix, count: segment.prefix.count) }
     }
     for chunk in chunks {
-      try transformer.attend(
-        weights, x: middle(index, chunk.room), rows: batch.rows, range: chunk.rows,
-        buffers: buffers[rows: chunk.room], pageLayer: 0)
+      transformer.attend(
+        weights, rows: batch.rows, range: chunk.rows, buffers: buffers[rows: chunk.room], pageLayer: 0)
+      try addMixed(index, chunk.rows, chunk.room)
     }
   }
 
@@ -120,20 +122,21 @@ struct ForwardPass {
     let chunks = activations.chunks(of: batch.tokens.count)
     for chunk in chunks {
       try transformer.project(
-        weights, norm: model.layers[index].inputNorm, x: activations.inputs[index][rows: chunk.room],
+        weights, norm: model.layers[index].mixerNorms.before, x: activations.inputs[index][rows: chunk.room],
         count: chunk.rows.count, buffers: buffers[rows: chunk.room])
     }
     transformer.runDeltaRule(weights, segments: batch.segments.map(\.delta), buffers: buffers)
     for chunk in chunks {
-      try transformer.finish(
-        weights, x: middle(index, chunk.room), count: chunk.rows.count, buffers: buffers[rows: chunk.room])
+      transformer.finish(weights, count: chunk.rows.count, buffers: buffers[rows: chunk.room])
+      try addMixed(index, chunk.rows, chunk.room)
     }
   }
 
-  /// A chunk of the layer's middle, with the values of its input.
-  private func middle(_ index: Int, _ room: Range<Int>) -> Matrix {
+  /// A chunk of the layer's middle: its input, and what the mixer computed.
+  private func addMixed(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let middle = activations.middle(index)[rows: room]
     middle.values.copy(from: activations.inputs[index][rows: room].values)
-    return middle
+    try transformer.addMixed(
+      model, layer: index, to: middle, count: rows.count, buffers: activations.buffers(index)[rows: room])
   }
 }

@@ -11,7 +11,8 @@ package import Tensors
 
 /// The scales of the initial values.
 package struct InitialScales: Sendable, Equatable {
-  /// Standard deviation of an embedding's values.
+  /// Standard deviation of what the first layer reads of an embedding: of its values, multiplied with the model's
+  /// factor.
   package var embedding: Double
   /// Factor of 1 / sqrt(C) for an untied output head. It is small, so that the first predictions are nearly uniform.
   package var head: Double
@@ -32,14 +33,15 @@ package func initialParameters(
     tensor.shape.count > 1 ? 1 / Double(tensor.shape.dropFirst().reduce(1, *)).squareRoot() : 0
   }
   let residual = 1 / Double(2 * configuration.layerCount).squareRoot()
-  deviations[layout.embedding] = scales.embedding
+  deviations[layout.embedding] = scales.embedding / Double(configuration.embeddingFactor(.float32))
   if layout.head != layout.embedding { deviations[layout.head] *= scales.head }
   var norms = [layout.finalNorm]
   var ones: [Int] = []
   for layer in layout.layers {
     deviations[layer.mixer.output] *= residual
     deviations[layer.down] *= residual
-    norms += [layer.inputNorm, layer.feedForwardNorm]
+    let blocks = [layer.mixerNorms, layer.feedForwardNorms]
+    norms += blocks.flatMap { [$0.before, $0.after] }.compactMap { $0 }
     switch layer.mixer {
     case .attention(let names): norms += [names.queryNorm, names.keyNorm].compactMap { $0 }
     case .deltaRule(let names):

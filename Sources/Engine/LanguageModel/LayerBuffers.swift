@@ -8,38 +8,68 @@ import Tensors
 
 struct LayerBuffers {
   var mixer: MixerBuffers
-  let gateUp: Matrix  // [rows, 2F]
+  var blocks: BlockBuffers
 
   /// By layer. If they are shared, all layers have the same memory, or all layers of one kind.
   static func layers(_ plan: TransformerPlan, rows: Int, forTraining: Bool, areShared: Bool) -> [LayerBuffers] {
-    func gateUp() -> Matrix { Matrix(rows: rows, columns: 2 * plan.configuration.feedForwardSize) }
     func mixer(_ kind: ModelConfiguration.LayerKind) -> MixerBuffers {
       MixerBuffers(kind, plan, rows: rows, forTraining: forTraining)
     }
     let kinds = plan.configuration.layerKinds
-    guard areShared else { return kinds.map { LayerBuffers(mixer: mixer($0), gateUp: gateUp()) } }
-    var made: [ModelConfiguration.LayerKind: LayerBuffers] = [:]  // looked up, never iterated
-    let shared = gateUp()
-    return kinds.map { kind in
-      let buffers = made[kind] ?? LayerBuffers(mixer: mixer(kind), gateUp: shared)
-      made[kind] = buffers
-      return buffers
+    guard areShared else {
+      return kinds.map { LayerBuffers(mixer: mixer($0), blocks: BlockBuffers(plan, rows: rows)) }
     }
+    let shared = BlockBuffers(plan, rows: rows)
+    let made = Self.different(kinds).map { ($0, LayerBuffers(mixer: mixer($0), blocks: shared)) }
+    return kinds.compactMap { kind in made.first { $0.0.isAttention == kind.isAttention }?.1 }
+  }
+
+  /// One of each kind that needs buffers of its own.
+  private static func different(_ kinds: [ModelConfiguration.LayerKind]) -> [ModelConfiguration.LayerKind] {
+    [kinds.first { $0.isAttention }, kinds.first { !$0.isAttention }].compactMap { $0 }
   }
 
   /// Bytes per row in training, of all layers.
   static func bytesPerRow(_ plan: TransformerPlan, areShared: Bool) -> Int {
     let kinds = plan.configuration.layerKinds
-    let gateUp = 2 * plan.configuration.feedForwardSize * 4
+    let blocks = BlockBuffers.bytesPerRow(plan)
     if areShared {
-      let present = ModelConfiguration.LayerKind.allCases.filter { kinds.contains($0) }
-      return present.reduce(gateUp) { $0 + MixerBuffers.bytesPerRow($1, plan) }
+      return different(kinds).reduce(blocks) { $0 + MixerBuffers.bytesPerRow($1, plan) }
     }
-    return kinds.reduce(0) { $0 + MixerBuffers.bytesPerRow($1, plan) + gateUp }
+    return kinds.reduce(0) { $0 + MixerBuffers.bytesPerRow($1, plan) + blocks }
   }
 
   subscript(rows range: Range<Int>) -> LayerBuffers {
-    LayerBuffers(mixer: mixer[rows: range], gateUp: gateUp[rows: range])
+    LayerBuffers(mixer: mixer[rows: range], blocks: blocks[rows: range])
+  }
+}
+
+/// What layers of all kinds have.
+struct BlockBuffers {
+  var gateUp: Matrix  // [rows, 2F]
+  /// What the two blocks compute, before the norms after them; nil without such norms.
+  var mixerProduct: Matrix?  // [rows, C]
+  var feedForwardProduct: Matrix?
+
+  init(_ plan: TransformerPlan, rows: Int) {
+    let c = plan.configuration
+    func product() -> Matrix? { c.normPlacement.isAfter ? Matrix(rows: rows, columns: c.hiddenSize) : nil }
+    gateUp = Matrix(rows: rows, columns: 2 * c.feedForwardSize)
+    mixerProduct = product()
+    feedForwardProduct = product()
+  }
+
+  static func bytesPerRow(_ plan: TransformerPlan) -> Int {
+    let c = plan.configuration
+    return (2 * c.feedForwardSize + (c.normPlacement.isAfter ? 2 * c.hiddenSize : 0)) * 4
+  }
+
+  subscript(rows range: Range<Int>) -> BlockBuffers {
+    var part = self
+    part.gateUp = gateUp[rows: range]
+    part.mixerProduct = mixerProduct.map { $0[rows: range] }
+    part.feedForwardProduct = feedForwardProduct.map { $0[rows: range] }
+    return part
   }
 }
 
@@ -51,6 +81,14 @@ enum MixerBuffers {
     switch kind {
     case .attention: self = .attention(AttentionBuffers(plan, rows: rows, forTraining: forTraining))
     case .deltaRule: self = .deltaRule(DeltaRuleBuffers(plan, rows: rows))
+    }
+  }
+
+  /// What the layer's output product is computed of.
+  var output: Operand {
+    switch self {
+    case .attention(let buffers): buffers.output
+    case .deltaRule(let buffers): buffers.output
     }
   }
 
@@ -71,7 +109,7 @@ enum MixerBuffers {
 
 struct AttentionBuffers {
   var queryKeyValue: Matrix  // [rows, W]
-  /// The inputs of the head norms; only in training, and only if the model has head norms.
+  /// The inputs of the norms of queries and keys; only in training, and only if there are such norms.
   var rawQueryKeyValue: Matrix?
   /// Attention's result before the output gates; nil if there are none.
   var ungated: Matrix?  // [rows, H·D]
@@ -81,7 +119,7 @@ struct AttentionBuffers {
   init(_ plan: TransformerPlan, rows: Int, forTraining: Bool) {
     let heads = plan.heads
     queryKeyValue = Matrix(rows: rows, columns: heads.width)
-    let needsRaw = forTraining && plan.configuration.hasQueryKeyNorm
+    let needsRaw = forTraining && plan.configuration.queryKeyNorm != nil
     rawQueryKeyValue = needsRaw ? Matrix(rows: rows, columns: heads.width) : nil
     ungated = heads.hasGates ? Matrix(rows: rows, columns: heads.queryWidth) : nil
     output = Operand(rows: rows, columns: heads.queryWidth, type: plan.type)
@@ -91,7 +129,7 @@ struct AttentionBuffers {
   /// In training.
   static func bytesPerRow(_ plan: TransformerPlan) -> Int {
     let heads = plan.heads
-    let rows = heads.width * (plan.configuration.hasQueryKeyNorm ? 2 : 1) + 2 * heads.query
+    let rows = heads.width * (plan.configuration.queryKeyNorm != nil ? 2 : 1) + 2 * heads.query
     return (rows + (heads.hasGates ? heads.queryWidth : 0)) * 4 + heads.queryWidth * plan.type.bytes
   }
 

@@ -29,6 +29,9 @@ package struct MemoryPlan: Sendable, Equatable {
   /// What one process takes in addition to the engine's memory.
   package static let slack = 64 << 20
 
+  /// The program with the model's rotary positions.
+  package static func programBytes(_ plan: TransformerPlan) -> Int { slack + plan.rotary.byteCount }
+
   /// A sampling process.
   ///
   /// - Parameters:
@@ -50,7 +53,7 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(
         name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
-      Item(name: "program", bytes: slack),
+      Item(name: "program", bytes: programBytes(plan)),
     ])
   }
 
@@ -91,7 +94,7 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),
-      Item(name: "program", bytes: slack),
+      Item(name: "program", bytes: programBytes(plan)),
     ])
   }
 
@@ -108,7 +111,8 @@ package struct MemoryPlan: Sendable, Equatable {
   /// The most keys, values and states of one sample with its prompt.
   package static func keyValueBytes(_ plan: TransformerPlan, positions: Int) -> Int {
     // Prompt and response each can have a page that is not full.
-    (((positions + 15) / 16 + 1) * plan.heads.pageFloats * plan.attentionLayerCount + plan.stateFloats) * 4
+    (((positions + 15) / 16 + 1) * plan.heads.pageFloats * plan.configuration.attentionLayerCount + plan.stateFloats)
+      * 4
   }
 
   private static func samplingBytes(_ plan: TransformerPlan, batchRows: Int) -> Int {
@@ -117,7 +121,10 @@ package struct MemoryPlan: Sendable, Equatable {
     // Rows of all kinds of layers; results of linear attention are there before and after their norm.
     let delta = c.deltaHeads.map { $0.width + 3 * $0.valueWidth } ?? 0
     let gated = plan.heads.hasGates ? plan.heads.queryWidth : 0
-    let widths = plan.heads.width + plan.heads.queryWidth + gated + delta + 3 * c.feedForwardSize + 2 * c.hiddenSize
+    // What a block computes, before and after its norm.
+    let products = c.addsBlocksDirectly ? 0 : (c.normPlacement.isAfter ? 4 : 2) * c.hiddenSize
+    let mixers = plan.heads.width + plan.heads.queryWidth + gated + delta
+    let widths = products + mixers + 3 * c.feedForwardSize + 2 * c.hiddenSize
     return rows * 4 * (widths + c.vocabularySize) + 16 * c.vocabularySize
   }
 

@@ -9,7 +9,7 @@ package enum ModelError: LastingError, CustomStringConvertible {
   /// `source` names the sequence, as "prompt 17" or "sequence 3".
   case emptyPrompt(source: String)
   case tokenOutsideVocabulary(token: Int32, source: String, vocabularySize: Int)
-  case tooLong(source: String, tokens: Int, maxPositions: Int)
+  case tooLong(source: String, tokens: Int, ModelConfiguration)
   case notFinite(source: String)
 
   package var description: String {
@@ -20,9 +20,10 @@ package enum ModelError: LastingError, CustomStringConvertible {
     case .tokenOutsideVocabulary(let token, let source, let size):
       "running the model on \(source): token \(token) is outside the vocabulary 0..<\(size). "
         + "Does the tokenizer belong to this model?"
-    case .tooLong(let source, let tokens, let maxPositions):
-      "running the model on \(source): it has \(tokens) tokens; the model has positions for \(maxPositions). "
-        + "Use shorter prompts or fewer new tokens"
+    case .tooLong(let source, let tokens, let model):
+      "running the model on \(source): it has \(tokens) tokens; "
+        + (model.contextNote ?? "the model has positions for \(model.maxPositions)")
+        + ". Use shorter prompts or fewer new tokens"
     case .notFinite(let source):
       "running the model on \(source): a logit is NaN or infinite. The weights are damaged or training diverged; "
         + "start from an earlier checkpoint"

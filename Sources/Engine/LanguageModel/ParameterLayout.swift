@@ -20,9 +20,12 @@ package struct ParameterTensor: Sendable, Hashable {
 package struct ParameterLayout: Sendable, Hashable {
   /// Tensors of one layer, as indices into `tensors`.
   package struct Layer: Sendable, Hashable {
-    package var inputNorm: Int
+    /// Where the layer's tensors begin in the flat array.
+    package var offset: Int
+    /// Of the block that mixes positions.
+    package var mixerNorms: BlockNorms<Int>
     package var mixer: Mixer
-    package var feedForwardNorm: Int
+    package var feedForwardNorms: BlockNorms<Int>
     package var gate: Int, up: Int, down: Int
   }
 
@@ -58,6 +61,8 @@ package struct ParameterLayout: Sendable, Hashable {
   }
 
   let names: CheckpointNames
+  /// The tensors as files have them: some neighbours are one.
+  package let stored: [ParameterTensor]
   package private(set) var tensors: [ParameterTensor] = []
   package private(set) var count = 0
   package let embedding: Int
@@ -74,28 +79,52 @@ package struct ParameterLayout: Sendable, Hashable {
     var layers: [Layer] = []
     for (index, kind) in c.layerKinds.enumerated() {
       list.prefix = "model.layers.\(index)."
-      let inputNorm = list.add("input_layernorm.weight", [c.hiddenSize])
+      let offset = list.count
+      let inputNorm = list.norm(c, c.normPlacement.isBefore, "input_layernorm")
       let mixer: Mixer =
         switch kind {
         case .attention: .attention(list.attention(c))
         case .deltaRule: .deltaRule(list.deltaRule(c))
         }
+      let mixerNorms = BlockNorms(
+        before: inputNorm, after: list.norm(c, c.normPlacement.isAfter, "post_attention_layernorm"))
+      // Where norms are only before the blocks, this one is named after the block before it.
+      let feedForwardNorm = list.norm(
+        c, c.normPlacement.isBefore,
+        c.normPlacement == .before ? "post_attention_layernorm" : "pre_feedforward_layernorm")
+      let gate = list.add("mlp.gate_proj.weight", [c.feedForwardSize, c.hiddenSize])
+      let up = list.add("mlp.up_proj.weight", [c.feedForwardSize, c.hiddenSize])
+      let down = list.add("mlp.down_proj.weight", [c.hiddenSize, c.feedForwardSize])
+      let feedForwardNorms = BlockNorms(
+        before: feedForwardNorm, after: list.norm(c, c.normPlacement.isAfter, "post_feedforward_layernorm"))
       layers.append(
         Layer(
-          inputNorm: inputNorm, mixer: mixer,
-          feedForwardNorm: list.add("post_attention_layernorm.weight", [c.hiddenSize]),
-          gate: list.add("mlp.gate_proj.weight", [c.feedForwardSize, c.hiddenSize]),
-          up: list.add("mlp.up_proj.weight", [c.feedForwardSize, c.hiddenSize]),
-          down: list.add("mlp.down_proj.weight", [c.hiddenSize, c.feedForwardSize])))
+          offset: offset, mixerNorms: mixerNorms, mixer: mixer, feedForwardNorms: feedForwardNorms, gate: gate, up: up,
+          down: down))
     }
     self.layers = layers
     list.prefix = ""
     finalNorm = list.add("model.norm.weight", [c.hiddenSize])
     head = c.hasTiedEmbeddings ? embedding : list.add("lm_head.weight", [c.vocabularySize, c.hiddenSize])
     tensors = list.tensors
+    stored = names.stored(list.tensors)
     count = list.count
   }
 }
+
+/// The norms of a block: of what it reads, and of what it computes. At least one is there.
+package struct BlockNorms<Norm> {
+  package var before: Norm?
+  package var after: Norm?
+
+  func map<Other>(_ transform: (Norm) -> Other) -> BlockNorms<Other> {
+    BlockNorms<Other>(before: before.map(transform), after: after.map(transform))
+  }
+}
+
+extension BlockNorms: Sendable where Norm: Sendable {}
+extension BlockNorms: Equatable where Norm: Equatable {}
+extension BlockNorms: Hashable where Norm: Hashable {}
 
 /// The tensors so far.
 private struct TensorList {
@@ -110,6 +139,10 @@ private struct TensorList {
     return tensors.count - 1
   }
 
+  mutating func norm(_ c: ModelConfiguration, _ isThere: Bool, _ name: String) -> Int? {
+    isThere ? add("\(name).weight", [c.hiddenSize]) : nil
+  }
+
   mutating func attention(_ c: ModelConfiguration) -> ParameterLayout.Attention {
     let width = c.headCount * c.headDimension
     let keyWidth = c.keyValueHeadCount * c.headDimension
@@ -120,8 +153,14 @@ private struct TensorList {
     let keyBias = c.hasAttentionBias ? add("self_attn.k_proj.bias", [keyWidth]) : nil
     let value = add("self_attn.v_proj.weight", [keyWidth, c.hiddenSize])
     let valueBias = c.hasAttentionBias ? add("self_attn.v_proj.bias", [keyWidth]) : nil
-    let queryNorm = c.hasQueryKeyNorm ? add("self_attn.q_norm.weight", [c.headDimension]) : nil
-    let keyNorm = c.hasQueryKeyNorm ? add("self_attn.k_norm.weight", [c.headDimension]) : nil
+    let normWidths: (query: Int, key: Int)? =
+      switch c.queryKeyNorm {
+      case nil: nil
+      case .head: (c.headDimension, c.headDimension)
+      case .allHeads: (width, keyWidth)
+      }
+    let queryNorm = normWidths.map { add("self_attn.q_norm.weight", [$0.query]) }
+    let keyNorm = normWidths.map { add("self_attn.k_norm.weight", [$0.key]) }
     return ParameterLayout.Attention(
       query: query, key: key, value: value, queryBias: queryBias, keyBias: keyBias, valueBias: valueBias,
       queryNorm: queryNorm, keyNorm: keyNorm, output: add("self_attn.o_proj.weight", [c.hiddenSize, width]))

@@ -6,25 +6,26 @@ import Base
 import Tensors
 
 struct PreparedLayer: Sendable {
-  let inputNorm: Floats
+  let mixerNorms: BlockNorms<Floats>
   let mixer: PreparedMixer
-  let feedForwardNorm: Floats
-  /// gate|up are fused; `down` adds to the residual stream.
+  let feedForwardNorms: BlockNorms<Floats>
+  /// gate|up are fused; `down` is a block's output.
   let gateUp, down: PackedWeights
 
   init(
-    _ layer: ParameterLayout.Layer, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
+    _ index: Int, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
   ) throws(ModelError) {
+    let layer = plan.layout.layers[index]
     let source = LayerSource(plan: plan, parameters: parameters, forTraining: forTraining, team: team)
-    inputNorm = normWeight(layer.inputNorm, plan: plan, parameters)
-    feedForwardNorm = normWeight(layer.feedForwardNorm, plan: plan, parameters)
+    mixerNorms = layer.mixerNorms.map { normWeight($0, plan: plan, parameters) }
+    feedForwardNorms = layer.feedForwardNorms.map { normWeight($0, plan: plan, parameters) }
     mixer =
       switch layer.mixer {
-      case .attention(let names): .attention(try PreparedAttention(names, source))
+      case .attention(let names): .attention(try PreparedAttention(names, layer: index, source))
       case .deltaRule(let names): .deltaRule(try PreparedDeltaRule(names, source))
       }
     gateUp = try source.linear([layer.gate, layer.up])
-    down = try source.linear([layer.down], addsToResidual: true)
+    down = try source.blockOutput(layer.down)
   }
 }
 
@@ -32,23 +33,34 @@ struct PreparedLayer: Sendable {
 enum PreparedMixer: Sendable {
   case attention(PreparedAttention)
   case deltaRule(PreparedDeltaRule)
+
+  var output: PackedWeights {
+    switch self {
+    case .attention(let weights): weights.output
+    case .deltaRule(let weights): weights.output
+    }
+  }
 }
 
 struct PreparedAttention: Sendable {
+  /// How many positions a query sees; nil: all.
+  let window: Int?
   let finish: QueryKeyValueFinish
-  /// q|k|v are fused; `output` adds to the residual stream.
+  /// q|k|v are fused; `output` is a block's output.
   let queryKeyValue, output: PackedWeights
 
-  fileprivate init(_ names: ParameterLayout.Attention, _ source: LayerSource) throws(ModelError) {
+  fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: LayerSource) throws(ModelError) {
     let (plan, parameters) = (source.plan, source.parameters)
+    if case .attention(let reach) = plan.configuration.layerKinds[layer] { window = reach.window } else { window = nil }
     let biases = [names.queryBias, names.keyBias, names.valueBias].compactMap { $0 }
     finish = QueryKeyValueFinish(
       bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
       queryNorm: names.queryNorm.map { normWeight($0, plan: plan, parameters) },
       keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
-      normEpsilon: plan.configuration.normEpsilon, rotary: plan.rotary)
+      normEpsilon: plan.configuration.normEpsilon, queryScale: plan.configuration.attentionScale,
+      rotary: plan.rotary.byLayer[layer])
     queryKeyValue = try source.linear([names.query, names.key, names.value])
-    output = try source.linear([names.output], addsToResidual: true)
+    output = try source.blockOutput(names.output)
   }
 }
 
@@ -57,7 +69,7 @@ struct PreparedDeltaRule: Sendable {
   let weights: DeltaWeights
   /// [V] the norm of each value head's result. Its weight is not zero-centred in any model.
   let norm: Floats
-  /// q|k|v|z|b|a are fused; `output` adds to the residual stream.
+  /// q|k|v|z|b|a are fused; `output` is a block's output.
   let projection, output: PackedWeights
 
   fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: LayerSource) throws(ModelError) {
@@ -70,7 +82,7 @@ struct PreparedDeltaRule: Sendable {
       stepBias: rounded([names.stepBias], plan: plan, parameters))
     norm = rounded([names.norm], plan: plan, parameters)
     projection = try source.linear(names.projections)
-    output = try source.linear([names.output], addsToResidual: true)
+    output = try source.blockOutput(names.output)
   }
 }
 
@@ -80,6 +92,11 @@ private struct LayerSource {
   let parameters: Floats
   let forTraining: Bool
   let team: Team?
+
+  /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
+  func blockOutput(_ index: Int) throws(ModelError) -> PackedWeights {
+    try linear([index], addsToResidual: plan.configuration.addsBlocksDirectly)
+  }
 
   func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> PackedWeights {
     let columns = plan.layout.tensors[indices[0]].shape[1]

@@ -19,7 +19,9 @@ package struct TransformerPlan: Sendable {
   /// Of bfloat16 products.
   package let products: ProductOrder
   let heads: Heads
-  let rotary: RotaryTable
+  let rotary: RotaryTables
+  /// What embeddings are multiplied with.
+  let embeddingFactor: Float
   /// By layer: its number among the layers of its kind, which is its place in pages or states.
   let places: [Int]
 
@@ -29,27 +31,23 @@ package struct TransformerPlan: Sendable {
     self.products = products
     layout = ParameterLayout(configuration)
     heads = configuration.heads
+    embeddingFactor = configuration.embeddingFactor(type)
     places = configuration.layerKinds.indices.map { layer in
-      configuration.layerKinds[..<layer].count { $0 == configuration.layerKinds[layer] }
+      configuration.layerKinds[..<layer].count { $0.isAttention == configuration.layerKinds[layer].isAttention }
     }
-    rotary = RotaryTable(
-      positions: configuration.maxPositions, dimension: configuration.rotatedDimension,
-      theta: Double(configuration.ropeTheta), scaling: configuration.ropeScaling)
+    rotary = RotaryTables(configuration)
   }
 }
 
 extension TransformerPlan {
   /// Memory for the pages and states of sequences, for all layers.
   func pages() -> KeyValuePages {
-    KeyValuePages(heads: heads, layers: attentionLayerCount, stateFloats: stateFloats)
+    KeyValuePages(heads: heads, layers: configuration.attentionLayerCount, stateFloats: stateFloats)
   }
-
-  /// How many layers have pages.
-  var attentionLayerCount: Int { configuration.layerKinds.count { $0 == .attention } }
 
   /// Floats of the states of one sequence.
   var stateFloats: Int {
-    (configuration.deltaHeads?.stateFloats ?? 0) * (configuration.layerCount - attentionLayerCount)
+    (configuration.deltaHeads?.stateFloats ?? 0) * (configuration.layerCount - configuration.attentionLayerCount)
   }
 }
 
@@ -72,7 +70,7 @@ package final class PreparedModel: Sendable {
     self.plan = plan
     isForTraining = forTraining
     var layers: [PreparedLayer] = []
-    for layer in layout.layers {
+    for layer in layout.layers.indices {
       layers.append(
         try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team))
     }
@@ -89,10 +87,16 @@ package final class PreparedModel: Sendable {
       ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
   }
 
-  /// x[i] = the embedding of tokens[i].
+  /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
   func embed(_ tokens: [Int32], into x: Matrix) {
-    if let embedding { return Kernels.best.gather(embedding, tokens, into: x) }
-    for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
+    if let embedding {
+      Kernels.best.gather(embedding, tokens, into: x)
+    } else {
+      for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
+    }
+    guard plan.embeddingFactor != 1 else { return }
+    let rows = x[rows: 0..<tokens.count].values
+    Kernels.best.scale(rows, by: plan.embeddingFactor, into: rows)
   }
 }
 

@@ -87,7 +87,7 @@ struct TrainingBatch {
     guard !sequence.prompt.isEmpty else { throw .emptyPrompt(source: source) }
     let count = sequence.prompt.count + sequence.response.count
     guard count <= configuration.maxPositions else {
-      throw .tooLong(source: source, tokens: count, maxPositions: configuration.maxPositions)
+      throw .tooLong(source: source, tokens: count, configuration)
     }
     let vocabulary = 0..<Int32(configuration.vocabularySize)
     for tokens in [sequence.prompt, sequence.response] {

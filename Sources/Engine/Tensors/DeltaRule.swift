@@ -54,6 +54,7 @@ package struct DeltaWeights: Sendable {
   package let stepBias: Floats
 
   /// - Parameters:
+  ///   - heads: the layer's.
   ///   - convolution: [convolved width · 4], as a checkpoint stores it.
   ///   - decayLog: [value heads], `A_log`.
   ///   - stepBias: [value heads], `dt_bias`.

@@ -40,29 +40,55 @@ package struct Heads: Sendable, Hashable {
 /// What turns a row of the q|k|v product into rotated queries and keys.
 package struct QueryKeyValueFinish: Sendable {
   package var bias: Floats?
+  /// As wide as a head, or as all heads together. Both norms are of the same kind.
   package var queryNorm: Floats?
   package var keyNorm: Floats?
   package var normEpsilon: Float
+  /// What the queries are multiplied with; nil: 1/√D.
+  package var queryScale: Float?
   package var rotary: RotaryTable
 
-  package init(bias: Floats?, queryNorm: Floats?, keyNorm: Floats?, normEpsilon: Float, rotary: RotaryTable) {
+  package init(
+    bias: Floats?, queryNorm: Floats?, keyNorm: Floats?, normEpsilon: Float, queryScale: Float? = nil,
+    rotary: RotaryTable
+  ) {
     self.bias = bias
     self.queryNorm = queryNorm
     self.keyNorm = keyNorm
     self.normEpsilon = normEpsilon
+    self.queryScale = queryScale
     self.rotary = rotary
+  }
+
+  /// Whether the norms are over all heads of a row together.
+  func normsAllHeads(_ heads: Heads) -> Bool {
+    guard let queryNorm, let keyNorm else { return false }
+    // With one head of each kind, both kinds are the same.
+    return queryNorm.count != heads.dimension || keyNorm.count != heads.dimension
   }
 
   func c(_ heads: Heads) -> ttrl_qkv_finish {
     precondition(bias.map { $0.count == heads.width } ?? true, "a q|k|v bias must have \(heads.width) values")
-    precondition((queryNorm?.count ?? heads.dimension) == heads.dimension, "a query norm must be as wide as a head")
-    precondition((keyNorm?.count ?? heads.dimension) == heads.dimension, "a key norm must be as wide as a head")
+    let widths = normsAllHeads(heads) ? [heads.queryWidth, heads.keyWidth] : [heads.dimension, heads.dimension]
+    precondition(
+      (queryNorm == nil) == (keyNorm == nil) && [queryNorm?.count ?? widths[0], keyNorm?.count ?? widths[1]] == widths,
+      "the norms of queries and keys must be as wide as a head, or as all heads")
+    precondition(!normsAllHeads(heads) || !heads.hasGates, "queries with gates between them have norms of their own")
     precondition(rotary.cosines.columns * 2 <= heads.dimension, "the rotary table is for wider heads")
     return ttrl_qkv_finish(
-      bias: bias?.base, query_norm: queryNorm?.base, key_norm: keyNorm?.base, norm_epsilon: normEpsilon,
-      query_scale: 1 / Float(heads.dimension).squareRoot(), rotated: Int64(2 * rotary.cosines.columns),
+      bias: bias?.base, query_norm: queryNorm?.base, key_norm: keyNorm?.base,
+      norms_all_heads: normsAllHeads(heads), norm_epsilon: normEpsilon,
+      query_scale: queryScale ?? 1 / Float(heads.dimension).squareRoot(), position_scales: rotary.queryScales?.base,
+      rotated: Int64(2 * rotary.cosines.columns),
       cosines: rotary.cosines.base, sines: rotary.sines.base)
   }
+}
+
+/// What is computed of a gate of the feed-forward block before it is multiplied.
+package enum GateActivation: Sendable, Hashable, CaseIterable {
+  case silu
+  /// GELU in the form with tanh.
+  case geluTanh
 }
 
 /// The numbers that make a row of z values a distribution over the vocabulary.
@@ -176,6 +202,18 @@ package struct Kernels: @unchecked Sendable {
     functions.pointee.add(x.base, y.base, Int64(x.count))
   }
 
+  /// out = factor · x; they can be the same.
+  package func scale(_ x: Floats, by factor: Float, into out: Floats) {
+    precondition(x.count == out.count, "scale: \(x.count) values into \(out.count)")
+    functions.pointee.scale(x.base, factor, out.base, Int64(x.count))
+  }
+
+  /// y += factor · x, rounded once.
+  package func add(_ x: Floats, times factor: Float, to y: Floats) {
+    precondition(x.count == y.count, "add: \(x.count) values to \(y.count)")
+    functions.pointee.add_scaled(x.base, factor, y.base, Int64(x.count))
+  }
+
   /// out[i] = table[index[i]], row by row, into the first rows of `out`.
   package func gather(_ table: Matrix, _ index: [Int32], into out: Matrix) {
     precondition(table.columns == out.columns && index.count <= out.rows, "gather: the result does not fit")
@@ -250,24 +288,27 @@ package struct Kernels: @unchecked Sendable {
     }
   }
 
-  /// out = silu(gate) · up, with gateUp[rows, 2F] = gate|up, into the first rows of `out`.
-  package func swiGLU(_ gateUp: Matrix, into out: Operand) {
-    precondition(gateUp.columns == 2 * out.columns && gateUp.rows <= out.rows, "swiGLU: the result does not fit")
-    functions.pointee.swiglu(gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), out.isBFloat16)
+  /// out = activation(gate) · up, with gateUp[rows, 2F] = gate|up, into the first rows of `out`.
+  package func gatedUnit(_ gateUp: Matrix, _ activation: GateActivation, into out: Operand) {
+    precondition(gateUp.columns == 2 * out.columns && gateUp.rows <= out.rows, "gatedUnit: the result does not fit")
+    functions.pointee.glu(
+      gateUp.base, out.base, Int64(gateUp.rows), Int64(out.columns), activation == .geluTanh, out.isBFloat16)
   }
 
-  /// The gradient through `swiGLU`; also computes its output again.
-  package func swiGLUBackward(_ gateUp: Matrix, dactivated: Matrix, into dgateUp: Operand, activated: Operand) {
+  /// The gradient through `gatedUnit`; also computes its output again.
+  package func gatedUnitBackward(
+    _ gateUp: Matrix, _ activation: GateActivation, dactivated: Matrix, into dgateUp: Operand, activated: Operand
+  ) {
     let width = activated.columns
     precondition(
       gateUp.columns == 2 * width && dactivated.columns == width && dgateUp.columns == 2 * width,
-      "swiGLUBackward: widths differ")
+      "gatedUnitBackward: widths differ")
     precondition(
       [dactivated.rows, dgateUp.rows, activated.rows].allSatisfy { $0 >= gateUp.rows }
-        && dgateUp.type == activated.type, "swiGLUBackward: rows are missing, or types differ")
-    functions.pointee.swiglu_backward(
+        && dgateUp.type == activated.type, "gatedUnitBackward: rows are missing, or types differ")
+    functions.pointee.glu_backward(
       gateUp.base, dactivated.base, dgateUp.base, activated.base, Int64(gateUp.rows), Int64(width),
-      activated.isBFloat16)
+      activation == .geluTanh, activated.isBFloat16)
   }
 
   // MARK: Attention
@@ -284,8 +325,8 @@ package struct Kernels: @unchecked Sendable {
       rows.layerOffset(layer))
   }
 
-  /// The gradient through `finishQueryKeyValue`, in place in dqkv[rows, W]. With head norms, `raw` is its input with
-  /// the bias added, and the gradients of the norms' weights are added to `dqueryNorm` and `dkeyNorm`.
+  /// The gradient through `finishQueryKeyValue`, in place in dqkv[rows, W]. With norms of queries and keys, `raw` is
+  /// its input with the bias added, and the gradients of the norms' weights are added to `dqueryNorm` and `dkeyNorm`.
   package func finishQueryKeyValueBackward(
     _ dqkv: Matrix, heads: Heads, finish: QueryKeyValueFinish, rows: RowList, range: Range<Int>, raw: Matrix?,
     dqueryNorm: Floats?, dkeyNorm: Floats?
@@ -295,19 +336,19 @@ package struct Kernels: @unchecked Sendable {
     precondition(
       !hasNorm
         || (raw?.rows ?? 0) >= range.count && raw?.columns == heads.width
-          && dqueryNorm?.count == heads.dimension && dkeyNorm?.count == heads.dimension,
-      "finishQueryKeyValueBackward: head norms need the raw rows, and room for their gradients")
+          && dqueryNorm?.count == finish.queryNorm?.count && dkeyNorm?.count == finish.keyNorm?.count,
+      "finishQueryKeyValueBackward: norms need the raw rows, and room for their gradients")
     functions.pointee.finish_qkv_backward(
       heads.c, finish.c(heads), rows.base + range.lowerBound, Int64(range.count), raw?.base, dqkv.base,
       dqueryNorm?.base, dkeyNorm?.base)
   }
 
-  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages.
+  /// out[rows, H·D] = softmax attention of rows over the keys and values in their pages, at most the last `window`.
   ///
   /// `statistics` [rows, 2·H], if given, gets the largest score and 1 / sum of exp, for the backward pass. `scratch`
   /// has at least `attentionScratch` floats for the largest number of keys.
   package func attention(
-    _ qkv: Matrix, heads: Heads, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
+    _ qkv: Matrix, heads: Heads, window: Int? = nil, rows: RowList, range: Range<Int>, layer: Int, into out: Operand,
     statistics: Matrix?, scratch: Floats
   ) {
     check(heads, rows, range, qkv)
@@ -318,7 +359,8 @@ package struct Kernels: @unchecked Sendable {
     precondition(
       scratch.count >= Kernels.attentionScratch(keys: rows.positionMax + 1), "attention: the scratch is too small")
     functions.pointee.attention(
-      heads.c, rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer), out.base,
+      heads.c, keysSeen(window), rows.base + range.lowerBound, Int64(range.count), qkv.base, rows.layerOffset(layer),
+      out.base,
       statistics?.base, scratch.base, out.isBFloat16)
   }
 
@@ -330,10 +372,11 @@ package struct Kernels: @unchecked Sendable {
   /// dqkv += the gradient through the attention of one segment's rows to its prefix and itself, for some of the
   /// key/value heads and the query heads that share them.
   ///
-  /// The matrices have all rows of the batch. `qkv` is the result of `finishQueryKeyValue`. `scratch` has at least
-  /// `attentionBackwardScratch` floats.
+  /// The matrices have all rows of the batch. `window` is as in `attention`. `qkv` is the result of
+  /// `finishQueryKeyValue`. `scratch` has at least `attentionBackwardScratch` floats.
   package func attentionBackward(
-    _ qkv: Matrix, heads: Heads, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>, statistics: Matrix,
+    _ qkv: Matrix, heads: Heads, window: Int? = nil, groups: Range<Int>, prefix: Range<Int>, own: Range<Int>,
+    statistics: Matrix,
     dout: Matrix, dqkv: Matrix, scratch: Floats
   ) {
     precondition(groups.lowerBound >= 0 && groups.upperBound <= heads.keyValue, "no key/value heads \(groups)")
@@ -350,13 +393,19 @@ package struct Kernels: @unchecked Sendable {
       prefix_start: Int64(prefix.lowerBound), prefix_count: Int64(prefix.count), start: Int64(own.lowerBound),
       count: Int64(own.count))
     functions.pointee.attention_backward(
-      heads.c, segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base, dout.base,
+      heads.c, keysSeen(window), segment, Int64(groups.lowerBound), Int64(groups.upperBound), qkv.base, statistics.base,
+      dout.base,
       dqkv.base, scratch.base)
   }
 
   /// Floats of scratch for `attentionBackward` over at most `keys` keys.
   package static func attentionBackwardScratch(_ heads: Heads, keys: Int) -> Int {
     Int(ttrl_attention_backward_scratch(heads.c, Int64(keys)))
+  }
+
+  private func keysSeen(_ window: Int?) -> Int64 {
+    precondition((window ?? 1) > 0, "a window of \(window ?? 0) positions has no key")
+    return Int64(window ?? .max)
   }
 
   private func check(_ heads: Heads, _ rows: RowList, _ range: Range<Int>, _ qkv: Matrix) {

@@ -15,10 +15,17 @@ package enum Reference {
     return zip(x, weight).map { $0 * inverse * $1 }
   }
 
-  /// silu(gate) · up, for one row [gate | up].
-  package static func swiGLU(_ gateUp: [Double]) -> [Double] {
+  /// activation(gate) · up, for one row [gate | up].
+  package static func gatedUnit(_ gateUp: [Double], _ activation: GateActivation) -> [Double] {
     let width = gateUp.count / 2
-    return (0..<width).map { gateUp[$0] / (1 + exp(-gateUp[$0])) * gateUp[width + $0] }
+    return (0..<width).map { activated(gateUp[$0], activation) * gateUp[width + $0] }
+  }
+
+  private static func activated(_ x: Double, _ activation: GateActivation) -> Double {
+    switch activation {
+    case .silu: x / (1 + exp(-x))
+    case .geluTanh: x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))) / 2
+    }
   }
 
   /// One head, rotated by the angles of its position: dimension i of the first half with dimension i of the second.

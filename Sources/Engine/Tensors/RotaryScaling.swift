@@ -9,15 +9,23 @@
 import Glibc
 
 package enum RotaryScaling: Sendable, Hashable {
+  /// All frequencies are divided by the factor.
+  case linear(factor: Double)
+  /// Frequencies change only for texts longer than the context, which the engine refuses; the factor is theirs.
+  case dynamic(factor: Double)
   case llama3(Llama3Scaling)
   case yarn(YaRNScaling)
+  case longRoPE(LongRoPEScaling)
 
   /// [D/2] radians for each position.
   func frequencies(theta: Double, dimension: Int) -> [Double] {
     let plain = Self.plainFrequencies(theta: theta, dimension: dimension)
     return switch self {
+    case .linear(let factor): plain.map { $0 / factor }
+    case .dynamic: plain
     case .llama3(let scaling): plain.map(scaling.stretched)
     case .yarn(let scaling): scaling.stretched(plain, theta: theta, dimension: dimension)
+    case .longRoPE(let scaling): zip(plain, scaling.shortFactors).map { $0 / $1 }
     }
   }
 
@@ -30,8 +38,9 @@ package enum RotaryScaling: Sendable, Hashable {
   /// What cosines and sines are multiplied with, so that the scores of attention are multiplied with its square.
   var attentionFactor: Double {
     switch self {
-    case .llama3: 1
+    case .linear, .dynamic, .llama3: 1
     case .yarn(let scaling): scaling.attentionFactor
+    case .longRoPE(let scaling): scaling.attentionFactor
     }
   }
 
@@ -108,5 +117,64 @@ package struct YaRNScaling: Sendable, Hashable {
       let ramp = min(max((Double(index) - low) / (high - low), 0), 1)
       return frequency / factor * ramp + frequency * (1 - ramp)
     }
+  }
+}
+
+/// `longrope`: each frequency has a divisor of its own.
+///
+/// There are two lists. A text longer than the original context has the second one, from its first token on. What a
+/// token computes would then depend on how long its text becomes, so only the first list is used, and the context ends
+/// where it ends.
+package struct LongRoPEScaling: Sendable, Hashable {
+  /// [D/2] for texts of at most `originalMaxPositions` tokens.
+  package var shortFactors: [Double]
+  /// [D/2] for longer texts. Not used, only written again.
+  package var longFactors: [Double]
+  package var originalMaxPositions: Int
+  /// The context with `longFactors`. Not used, only written again.
+  package var longMaxPositions: Int
+  package var attentionFactor: Double
+
+  /// - Parameters:
+  ///   - shortFactors: [D/2] of texts within the original context.
+  ///   - longFactors: [D/2] of longer texts.
+  ///   - originalMaxPositions: the original context, in tokens.
+  ///   - longMaxPositions: the longer context.
+  ///   - factor: of the context; if nil, what the two contexts say.
+  ///   - attentionFactor: if nil, it follows from `factor`.
+  package init(
+    shortFactors: [Double], longFactors: [Double], originalMaxPositions: Int, longMaxPositions: Int,
+    factor: Double? = nil, attentionFactor: Double? = nil
+  ) {
+    self.shortFactors = shortFactors
+    self.longFactors = longFactors
+    self.originalMaxPositions = originalMaxPositions
+    self.longMaxPositions = longMaxPositions
+    let stretch = factor ?? Double(longMaxPositions) / Double(originalMaxPositions)
+    self.attentionFactor = attentionFactor ?? Self.attentionFactor(stretch, originalMaxPositions)
+  }
+
+  private static func attentionFactor(_ stretch: Double, _ positions: Int) -> Double {
+    stretch <= 1 ? 1 : (1 + log(stretch) / log(Double(positions))).squareRoot()
+  }
+
+  /// What the two contexts say.
+  package var usualAttentionFactor: Double {
+    Self.attentionFactor(Double(longMaxPositions) / Double(originalMaxPositions), originalMaxPositions)
+  }
+}
+
+/// Queries are multiplied with 1 + beta · log(1 + ⌊position / originalMaxPositions⌋), as in Llama 4.
+package struct QueryScaling: Sendable, Hashable {
+  package var beta: Double
+  package var originalMaxPositions: Int
+
+  package init(beta: Double, originalMaxPositions: Int) {
+    self.beta = beta
+    self.originalMaxPositions = originalMaxPositions
+  }
+
+  func scale(at position: Int) -> Float {
+    1 + Float(beta) * Float(log(Double(1 + position / originalMaxPositions)))
   }
 }

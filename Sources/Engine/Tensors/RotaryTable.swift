@@ -8,12 +8,18 @@
 
 import Glibc
 
-/// [positions, D/2] each. Dimension i of a head's first half is rotated with dimension i of its second half.
+/// [positions, D/2] each; of no dimensions where positions do not matter. Dimension i of a head's first half is rotated
+/// with dimension i of its second half.
 package struct RotaryTable: Sendable {
   package let cosines: Matrix
   package let sines: Matrix
+  /// [positions] what queries are multiplied with in addition; nil: nothing.
+  package let queryScales: Floats?
 
-  package init(positions: Int, dimension: Int, theta: Double, scaling: RotaryScaling?) {
+  package init(
+    positions: Int, dimension: Int, theta: Double, scaling: RotaryScaling?, queryScaling: QueryScaling? = nil
+  ) {
+    queryScales = queryScaling.map { scaling in Floats((0..<positions).map(scaling.scale(at:))) }
     let half = dimension / 2
     cosines = Matrix(rows: positions, columns: half)
     sines = Matrix(rows: positions, columns: half)

@@ -23,6 +23,8 @@ package enum RunBeginning {
     package var example: ExamplePrompt
     /// Parts of the model's files that are not used.
     package var unusedParts: [UnusedPart] = []
+    /// Why the model's context is shorter than its files say; nil if it is not.
+    package var contextNote: String?
     package var questions: QuestionSizes
     package var counts: QuestionCounts
     /// The memory of its processes on this machine.
@@ -71,7 +73,8 @@ package enum RunBeginning {
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
-      unusedParts: try model.unusedParts(), questions: sizes, counts: counts, memory: memory)
+      unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
+      counts: counts, memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -209,7 +212,7 @@ package enum RunBeginning {
     _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
   ) throws -> UsedQuestions {
     let all = try BuiltIn.questions(name)
-    let context = model.configuration.model.maxPositions
+    let (context, note) = (model.configuration.model.maxPositions, model.configuration.model.contextNote)
     var used = UsedQuestions(kept: [])
     var long: [String] = []
     for question in all {
@@ -227,9 +230,11 @@ package enum RunBeginning {
       }
     }
     if settings.longPrompts == .refuse, !long.isEmpty {
-      throw RunError.longPrompts(path: name, ids: long, context: context)
+      throw RunError.longPrompts(path: name, ids: long, context: context, note: note)
     }
-    guard !used.kept.isEmpty else { throw RunError.noPrompts(path: name, dropped: long.count, context: context) }
+    guard !used.kept.isEmpty else {
+      throw RunError.noPrompts(path: name, dropped: long.count, context: context, note: note)
+    }
     used.dropped = long.count
     return used
   }

@@ -23,8 +23,9 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   /// The questions are the run's, but become other tokens than when it began.
   case otherPrompts(path: String)
   case notEmpty(path: String, entries: [String])
-  case noPrompts(path: String, dropped: Int, context: Int)
-  case longPrompts(path: String, ids: [String], context: Int)
+  /// `note` says why the context is shorter than the model's files say.
+  case noPrompts(path: String, dropped: Int, context: Int, note: String?)
+  case longPrompts(path: String, ids: [String], context: Int, note: String?)
   /// Labels should be the truth, but no question has an answer.
   case noTruth(path: String)
   case badToken(path: String, id: String, token: Int32, vocabulary: Int)
@@ -63,13 +64,13 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + entries.prefix(5).map(\.visible).joined(separator: ", ")
         + (entries.count > 5 ? " and \(entries.count - 5) more" : "")
         + ". A run needs a directory of its own"
-    case .noPrompts(let path, let dropped, let context):
+    case .noPrompts(let path, let dropped, let context, let note):
       "no prompt of \(path) is left: together with max-new-tokens, none of \(dropped) fits into the context of "
-        + "\(context) tokens. Lower max-new-tokens or shorten the questions"
-    case .longPrompts(let path, let ids, let context):
+        + "\(context) tokens. Lower max-new-tokens or shorten the questions" + (note.map { " (\($0))" } ?? "")
+    case .longPrompts(let path, let ids, let context, let note):
       "no room for max-new-tokens in the context of \(context) tokens: \(counted(ids.count, "prompt")) of \(path): "
         + ids.prefix(10).map(\.visible).joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
-        + ". Lower max-new-tokens, shorten them, or give --long-prompts drop"
+        + ". Lower max-new-tokens, shorten them, or give --long-prompts drop" + (note.map { " (\($0))" } ?? "")
     case .noTruth(let path):
       "--labels truth uses each question's answer as its label, but no question of \(path) has an \"answer\". Add "
         + "answers, or leave --labels out to train on the majority vote"

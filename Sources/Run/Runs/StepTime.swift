@@ -75,10 +75,9 @@ package struct StepTime: Sendable, Equatable {
   ) {
     let shape = TransformerPlan(model, type: settings.dtype)
     let method = settings.method
-    let attentionLayers = model.layerKinds.count { $0 == .attention }
     /// Operations of `count` tokens that attend to `context` tokens on average.
     func operations(_ count: Int, context: Double) -> Double {
-      let attention = 4 * context * Double(model.headCount * model.headDimension * attentionLayers)
+      let attention = 4 * model.keysSeen(after: context) * Double(model.headCount * model.headDimension)
       return Double(count) * (2 * Double(shape.productParameters) + Self.attentionWeight * attention)
     }
     func operations(responses: Int) -> Double {

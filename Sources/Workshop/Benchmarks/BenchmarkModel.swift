@@ -106,8 +106,7 @@ package struct BenchmarkModel: Sendable {
     ModelConfiguration(
       family: .qwen2, vocabularySize: vocabulary, hiddenSize: hidden, feedForwardSize: feedForward, layerCount: layers,
       headCount: heads.query, keyValueHeadCount: heads.keyValue, headDimension: hidden / heads.query,
-      ropeTheta: 1_000_000, maxPositions: positions, hasTiedEmbeddings: true, hasAttentionBias: true,
-      hasQueryKeyNorm: false)
+      ropeTheta: 1_000_000, maxPositions: positions, hasTiedEmbeddings: true, hasAttentionBias: true)
   }
 
   /// All parameters, in layout order.

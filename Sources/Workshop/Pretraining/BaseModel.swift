@@ -14,7 +14,7 @@ enum BaseModel {
   static let configuration = ModelConfiguration(
     family: .qwen2, vocabularySize: vocabularySize, hiddenSize: 128, feedForwardSize: 384, layerCount: 2,
     headCount: 4, keyValueHeadCount: 4, headDimension: 32, normEpsilon: 1e-6, ropeTheta: 1000, maxPositions: 256,
-    hasTiedEmbeddings: false, hasAttentionBias: true, hasQueryKeyNorm: false)
+    hasTiedEmbeddings: false, hasAttentionBias: true)
 
   /// tokenizer.json: byte-level BPE without merges.
   static var tokenizerFile: [UInt8] {

@@ -35,7 +35,7 @@ typedef struct {
 
 /// One token that goes through a layer.
 typedef struct {
-  /// It attends to the keys of positions 0 ... position.
+  /// It attends to the keys of positions 0 ... position, or to the last of them if there is a window.
   int32_t position;
   /// Page i has positions 16 i ..< 16 i + 16.
   float *_Nonnull const *_Nonnull pages;
@@ -44,13 +44,16 @@ typedef struct {
 /// What turns a row of the q|k|v product into rotated queries and keys. Parts that the model does not have are NULL.
 typedef struct {
   const float *_Nullable bias;        // [W]
-  const float *_Nullable query_norm;  // [D]
-  const float *_Nullable key_norm;    // [D]
+  const float *_Nullable query_norm;  // [D], or [H·D] over all heads together
+  const float *_Nullable key_norm;    // [D], or [G·D]
+  /// Norms are over all heads of a row together. Then there are no output gates.
+  bool norms_all_heads;
   float norm_epsilon;
   float query_scale;
+  const float *_Nullable position_scales;  // [positions], of queries, in addition
   /// How many of a head's first dimensions are rotated.
   int64_t rotated;
-  const float *cosines;  // [positions, rotated/2]
+  const float *cosines;                    // [positions, rotated/2]
   const float *sines;
 } ttrl_qkv_finish;
 
@@ -185,6 +188,10 @@ typedef struct {
   void (*round_to_bf16)(const float *x, float *out, int64_t count);
   /// y += x.
   void (*add)(const float *x, float *y, int64_t count);
+  /// out = factor · x.
+  void (*scale)(const float *x, float factor, float *out, int64_t count);
+  /// y += factor · x, rounded once.
+  void (*add_scaled)(const float *x, float factor, float *y, int64_t count);
   /// out[i] = table[index[i]]; a row has `columns` floats.
   void (*gather)(const float *table, const int32_t *index, float *out, int64_t rows, int64_t columns);
   /// table[index[i]] += x[i], in order of i.
@@ -205,12 +212,13 @@ typedef struct {
   void (*rms_norm_weight_backward)(const float *x, const float *inverses, const float *dy, float *dweight, int64_t rows,
                                    int64_t columns, int64_t first, int64_t end);
 
-  /// out[rows, F] = silu(gate) · up, an operand, with gate_up[rows, 2F] = gate|up.
-  void (*swiglu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_bf16);
-  /// The gradient through swiglu; activated is the output of swiglu, recomputed. dgate_up[rows, 2F] and
+  /// out[rows, F] = silu(gate) · up, or gelu(gate) · up in the form with tanh, an operand, with gate_up[rows, 2F] =
+  /// gate|up.
+  void (*glu)(const float *gate_up, void *out, int64_t rows, int64_t width, bool is_gelu, bool is_bf16);
+  /// The gradient through glu; activated is the output of glu, recomputed. dgate_up[rows, 2F] and
   /// activated[rows, F] are operands.
-  void (*swiglu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
-                          int64_t width, bool is_bf16);
+  void (*glu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
+                       int64_t width, bool is_gelu, bool is_bf16);
 
   /// Applies bias, head norms, rotation and scale, in place in qkv[rows, W]. Keys and values are also copied to their
   /// pages.
@@ -222,16 +230,16 @@ typedef struct {
                               const float *_Nullable raw_qkv, float *dqkv, float *_Nullable dquery_norm,
                               float *_Nullable dkey_norm);
 
-  /// Softmax attention of each row over its pages. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets
-  /// the largest score and 1 / sum of exp. scratch: TTRL_ATTENTION_QUERIES times the largest number of keys, rounded up
-  /// to a multiple of 16, in floats.
-  void (*attention)(ttrl_heads heads, const ttrl_row *rows, int64_t row_count, const float *qkv, int64_t layer_offset,
-                    void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
+  /// Softmax attention of each row over its pages: over the last `window` keys, its own included, or over all if there
+  /// are fewer. out[rows, H·D] is an operand. statistics[rows, H, 2], or NULL, gets the largest score and 1 / sum of
+  /// exp. scratch: TTRL_ATTENTION_QUERIES times the largest number of keys, rounded up to a multiple of 16, in floats.
+  void (*attention)(ttrl_heads heads, int64_t window, const ttrl_row *rows, int64_t row_count, const float *qkv,
+                    int64_t layer_offset, void *out, float *_Nullable statistics, float *scratch, bool is_bf16);
   /// dqkv[rows, W] += the gradient through attention of one segment, for the key/value heads first_group ..<
   /// last_group. qkv: the result of finish_qkv. dout: [rows, H·D]. scratch: `ttrl_attention_backward_scratch` floats.
-  void (*attention_backward)(ttrl_heads heads, ttrl_segment segment, int64_t first_group, int64_t last_group,
-                             const float *qkv, const float *statistics, const float *dout, float *dqkv,
-                             float *scratch);
+  void (*attention_backward)(ttrl_heads heads, int64_t window, ttrl_segment segment, int64_t first_group,
+                             int64_t last_group, const float *qkv, const float *statistics, const float *dout,
+                             float *dqkv, float *scratch);
 
   /// The gated delta rule of the key heads first_head ..< last_head, for the rows of some runs, in order. state_offset:
   /// where the layer's part begins in every state. out: [rows, H·V]. scratch: `ttrl_delta_scratch` floats.

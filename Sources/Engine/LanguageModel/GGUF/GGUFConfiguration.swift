@@ -75,7 +75,7 @@ extension GGUFMetadata {
         problems.append(
           .unsupported(key: "rope_freqs.weight", found: "beside \(prefix)rope.scaling", supported: "one of the two"))
       }
-      members.append(.init("rope_scaling", scaling.json))
+      members.append(.init("rope_scaling", .object(scaling.members)))
     }
     return .object(members)
   }

@@ -6,8 +6,9 @@
 // rope_theta and rope_scaling became rope_parameters, torch_dtype became dtype. Both forms are read. The older form is
 // written, because every version can open it.
 //
-// Not here: the keys of rotary positions (RotaryKeys.swift), those of Qwen3.5 (HybridKeys.swift), keys of other models
-// (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
+// Not here: the keys of rotary positions (RotaryKeys.swift), of blocks (BlockKeys.swift), which layers have windows
+// (WindowKeys.swift), a model inside another one (WrapperKeys.swift), what only Qwen3.5 has (HybridKeys.swift), keys of
+// other models (OtherArithmetic.swift), the weights (LoadPlan.swift), the tokenizer.
 
 package import Base
 
@@ -93,6 +94,14 @@ extension ModelConfiguration.Family {
     case .qwen3: "Qwen3ForCausalLM"
     case .mistral: "MistralForCausalLM"
     case .qwen35: "Qwen3_5ForCausalLM"
+    case .phi3: "Phi3ForCausalLM"
+    case .smolLM3: "SmolLM3ForCausalLM"
+    case .ministral: "MinistralForCausalLM"
+    case .ministral3: "Ministral3ForCausalLM"
+    case .granite: "GraniteForCausalLM"
+    case .olmo2: "Olmo2ForCausalLM"
+    case .olmo3: "Olmo3ForCausalLM"
+    case .gemma3: "Gemma3ForCausalLM"
     }
   }
 }
@@ -151,11 +160,9 @@ struct ConfigurationReader {
     guard let family = readFamily() else { return nil }
     self.family = family
     refuseOtherArithmetic(family)
-    if family != .qwen35 { refuseLayerTypes() }
     let hidden = size("hidden_size", max: Self.widthMax)
     let heads = size("num_attention_heads", max: Self.widthMax)
     let maxPositions = size("max_position_embeddings", max: Self.positionsMax)
-    refuseSlidingWindow(family, maxPositions: maxPositions)
     let rotary = rotary(maxPositions: maxPositions)
     var model = ModelConfiguration(
       family: family,
@@ -164,17 +171,28 @@ struct ConfigurationReader {
       feedForwardSize: size("intermediate_size", max: Self.widthMax),
       layerCount: size("num_hidden_layers", max: Self.layersMax),
       headCount: heads,
-      // The first Llama models had no grouped-query attention and no such key.
-      keyValueHeadCount: size("num_key_value_heads", max: Self.widthMax, default: family == .llama ? heads : nil),
+      keyValueHeadCount: size(
+        "num_key_value_heads", max: Self.widthMax, default: family.sizeDefault("num_key_value_heads", heads: heads)),
       headDimension: headDimension(family, hidden: hidden, heads: heads),
-      normEpsilon: Float(positive("rms_norm_eps", default: 1e-6)),
-      ropeTheta: rotary.theta,
-      ropeScaling: rotary.scaling,
+      normEpsilon: Float(positive("rms_norm_eps", default: family.normEpsilonDefault)),
+      ropeTheta: rotary.whole.theta,
+      ropeScaling: rotary.whole.scaling,
       maxPositions: maxPositions,
-      hasTiedEmbeddings: flag("tie_word_embeddings"),
-      hasAttentionBias: family == .qwen2,
-      hasQueryKeyNorm: family == .qwen3 || family == .qwen35)
-    if family == .qwen35 { readHybrid(&model) }
+      hasTiedEmbeddings: flag(
+        "tie_word_embeddings", value: json["tie_word_embeddings"], default: family.hasTiedEmbeddingsByDefault),
+      hasAttentionBias: family == .qwen2)
+    model.windowRotary = rotary.window
+    readBlocks(&model)
+    if family == .qwen35 {
+      readHybrid(&model)
+    } else {
+      model.layerKinds = layerKinds(family, model)
+    }
+    if let part = partOfRotary(family) {
+      model.rotatedDimension = rotatedDimension(of: model.headDimension, usual: part)
+    }
+    model.queryScaling = queryScaling(family, maxPositions: maxPositions)
+    limitPositions(&model)
     checkHeads(model)
     return model
   }
@@ -234,26 +252,11 @@ extension ConfigurationReader {
     return nil
   }
 
-  private mutating func refuseLayerTypes() {
-    for (index, type) in (json["layer_types"]?.elements ?? []).enumerated() where type != "full_attention" {
-      refuse("layer_types[\(index)]", type, "full_attention")
-    }
-  }
-
-  /// A window that is at least as long as the longest sequence has no effect, so it is accepted.
-  private mutating func refuseSlidingWindow(_ family: ModelConfiguration.Family, maxPositions: Int) {
-    let isOn = family == .mistral || flag("use_sliding_window")
-    // Without the key, transformers uses 4096 for a Mistral model.
-    let window = json["sliding_window"] ?? (family == .mistral ? 4096 : .null)
-    guard isOn, !window.isNull, (window.int ?? 0) < maxPositions else { return }
-    refuse("sliding_window", window, "null (attention over the whole sequence)")
-  }
-
   private mutating func headDimension(_ family: ModelConfiguration.Family, hidden: Int, heads: Int) -> Int {
     if let value = json["head_dim"], !value.isNull { return size("head_dim", max: Self.widthMax) }
     // The default of transformers for this family. It does not depend on the other sizes.
-    if family == .qwen3 { return 128 }
-    if family == .qwen35 { return 256 }
+    if family == .qwen3 || family == .ministral3 { return 128 }
+    if family == .qwen35 || family == .gemma3 { return 256 }
     if problems.isEmpty, hidden % heads != 0 {
       problems.append(
         .malformed(key: "hidden_size", found: "\(hidden)", expected: "a multiple of num_attention_heads (\(heads))"))
@@ -287,8 +290,9 @@ extension ConfigurationReader {
 // MARK: - Single values
 
 extension ConfigurationReader {
+  /// Without `default`, the family's counts.
   mutating func size(_ key: String, max: Int, default: Int? = nil) -> Int {
-    size(key, value: json[key], max: max, default: `default`)
+    size(key, value: json[key], max: max, default: `default` ?? family?.sizeDefault(key))
   }
 
   mutating func size(_ key: String, value: JSON?, max: Int, default: Int? = nil) -> Int {
@@ -340,10 +344,9 @@ extension CheckpointConfiguration {
       .init("bos_token_id", bosToken.map { .int(Int($0)) } ?? .null),
       .init("eos_token_id", eosTokensValue),
       .init("head_dim", .int(model.headDimension)),
-      .init("hidden_act", "silu"),
       .init("hidden_size", .int(model.hiddenSize)),
       .init("intermediate_size", .int(model.feedForwardSize)),
-      .init("max_position_embeddings", .int(model.maxPositions)),
+      .init("max_position_embeddings", .int(writtenPositions)),
       .init("model_type", .string(model.family.rawValue)),
       .init("num_attention_heads", .int(model.headCount)),
       .init("num_hidden_layers", .int(model.layerCount)),
@@ -352,14 +355,9 @@ extension CheckpointConfiguration {
       .init("tie_word_embeddings", .bool(model.hasTiedEmbeddings)),
       .init("vocab_size", .int(model.vocabularySize)),
     ]
-    if model.family == .qwen35 {
-      members += hybridMembers
-    } else {
-      members += [
-        .init("rope_scaling", model.ropeScaling?.json ?? .null), .init("rope_theta", .float(model.ropeTheta)),
-        .init("sliding_window", .null), .init("use_sliding_window", false),
-      ]
-    }
+    // transformers' default for these families can be outside the vocabulary.
+    if [.phi3, .smolLM3, .ministral3].contains(model.family) { members.append(.init("pad_token_id", .null)) }
+    members += rotaryMembers + blockMembers + (model.family == .qwen35 ? hybridMembers : layerMembers)
     members.sort { $0.key < $1.key }
     if let weightType { members.append(.init("torch_dtype", .string(weightType.configName))) }
     return JSON.object(members).bytes(.pretty) + [UInt8(ascii: "\n")]

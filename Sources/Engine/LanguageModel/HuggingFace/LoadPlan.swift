@@ -113,7 +113,7 @@ extension LoadPlan {
     let contents = Contents(shards, layout.names)
     var problems = contents.repeated
     var planned = shards.map { Shard(name: $0.name, fileBytes: $0.header.fileBytes, copies: []) }
-    for tensor in layout.tensors {
+    for tensor in layout.stored {
       switch contents.copy(for: tensor) {
       case .success(let (copy, shard)): planned[shard].copies.append(copy)
       case .failure(let error): problems += error.problems
@@ -189,7 +189,7 @@ private struct Contents {
   }
 
   func unexpected(in layout: ParameterLayout) -> [WeightsError.Problem] {
-    let known = Set((layout.tensors + [layout.tiedHead].compactMap { $0 }).map(\.name))
+    let known = Set((layout.stored + [layout.tiedHead].compactMap { $0 }).map(\.name))
     func isKnown(_ name: String) -> Bool {
       guard case .tensor(let name) = names.use(of: name) else { return true }
       return known.contains(name)

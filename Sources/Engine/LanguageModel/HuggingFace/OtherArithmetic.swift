@@ -6,7 +6,7 @@
 // nothing. A key that is in no table here is ignored: files are full of notes of the tools that made them.
 //
 // Sources: the configuration classes of transformers 5.24 (LlamaConfig, Qwen2Config, Qwen3Config, MistralConfig, and
-// those of the families named below).
+// those of the families named below). Which of these keys a family has: BlockKeys.swift.
 
 import Base
 
@@ -15,9 +15,8 @@ extension ConfigurationReader {
   private static let switches = [
     // Biases that no family here has.
     "mlp_bias", "lm_head_bias", "use_bias", "add_bias_linear",
-    // Positions other than rotary ones, or none in some layers (Falcon, SmolLM3, Llama 4).
-    "alibi", "use_alibi", "rope_interleave", "rope_interleaved", "use_mrope", "mrope_section", "no_rope_layer_interval",
-    "nope_layer_interval",
+    // Positions other than rotary ones, or none in some layers (Falcon, Llama 4).
+    "alibi", "use_alibi", "rope_interleave", "rope_interleaved", "use_mrope", "mrope_section", "nope_layer_interval",
     // Other blocks (GPT-NeoX, Falcon, Cohere).
     "parallel_attn", "use_parallel_residual", "parallel_residual",
     // Other attention (Gemma, Llama 4, GPT-2, MiniMax, BERT-like uses).
@@ -32,36 +31,34 @@ extension ConfigurationReader {
     // Scales that are 1/√D or follow from other sizes where they are not given (Granite, Gemma, MiniCPM).
     "attention_multiplier", "query_pre_attn_scalar", "attention_scale", "scale_depth", "dim_model_base",
     "rope_local_base_freq",
+    // Layers of linear attention (Qwen3.5).
+    "attn_output_gate", "full_attention_interval", "linear_num_value_heads",
   ]
-
-  /// Null, false, 0 and an empty list switch these off too, and no family but Qwen3.5 has them.
-  private static let switchesOfHybrids = ["attn_output_gate", "full_attention_interval", "linear_num_value_heads"]
 
   /// Null and 1 leave these without effect (Granite, Cohere, MiniCPM, GPT-NeoX).
   private static let factors = [
-    "partial_rotary_factor", "rotary_pct", "rotary_percent", "embedding_multiplier", "residual_multiplier",
+    "rotary_pct", "rotary_percent", "embedding_multiplier", "residual_multiplier",
     "logits_scaling", "logit_scale", "scale_emb", "embedding_scale", "rope_ratio",
   ]
 
   /// Whether q and k are normalised, under the names of several families.
   private static let queryKeyNorms = ["use_qk_norm", "qk_norm", "qk_layernorm", "use_qk_layernorm"]
 
-  /// Refuses what would change the arithmetic of a model of this family.
+  /// Refuses what would change the arithmetic of a model of this family. The family's own keys are read elsewhere.
   mutating func refuseOtherArithmetic(_ family: ModelConfiguration.Family) {
     for key in ["hidden_act", "hidden_activation"] {
-      guard let activation = json[key], !activation.isNull, activation != "silu", activation != "swish" else {
-        continue
-      }
-      refuse(key, activation, "silu")
+      guard let activation = json[key], !activation.isNull else { continue }
+      if let name = activation.string, family.activationNames.contains(name) { continue }
+      refuse(key, activation, family.activationNames[0])
     }
     // Qwen 2 always has biases, on q, k and v only. This key would add one to the output projection too.
     if family != .qwen2, flag("attention_bias") { refuse("attention_bias", true, "false") }
-    for key in Self.switches + (family == .qwen35 ? [] : Self.switchesOfHybrids) {
+    let own = family.ownKeys
+    for key in Self.switches where !own.contains(key) {
       guard let value = json[key], !isOff(value) else { continue }
       refuse(key, value, "null, or no such key")
     }
-    for key in Self.factors {
-      if family == .qwen35, key == "partial_rotary_factor" { continue }
+    for key in Self.factors where !own.contains(key) {
       guard let value = json[key], !value.isNull, value.double != 1 else { continue }
       refuse(key, value, "1")
     }
@@ -69,14 +66,24 @@ extension ConfigurationReader {
       guard let value = json[key], !isOff(value), !(family == .qwen3 && value == true) else { continue }
       refuse(key, value, "null, or no such key")
     }
-    if let layers = json["no_rope_layers"], !layers.isNull, layers.elements?.allSatisfy({ $0.int == 1 }) != true {
-      refuse("no_rope_layers", layers, "rotary positions in all layers")
+    if family != .smolLM3 { refuseMissingPositions() }
+    if partOfRotary(family) == nil, let part = json["partial_rotary_factor"], !part.isNull, part.double != 1 {
+      refuse("partial_rotary_factor", part, "1")
     }
     if let positions = json["position_embedding_type"], !positions.isNull, positions != "rope", positions != "rotary" {
       refuse("position_embedding_type", positions, "rope")
     }
     if let quantization = json["quantization_config"], !quantization.isNull {
       refuse("quantization_config", quantization["quant_method"] ?? quantization, "weights that are not quantized")
+    }
+  }
+
+  private mutating func refuseMissingPositions() {
+    if let interval = json["no_rope_layer_interval"], !isOff(interval) {
+      refuse("no_rope_layer_interval", interval, "null, or no such key")
+    }
+    if let layers = json["no_rope_layers"], !layers.isNull, layers.elements?.allSatisfy({ $0.int == 1 }) != true {
+      refuse("no_rope_layers", layers, "rotary positions in all layers")
     }
   }
 

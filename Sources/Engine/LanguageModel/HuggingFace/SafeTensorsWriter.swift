@@ -16,7 +16,7 @@ package struct SafeTensorsWriter: Sendable {
 
   package init(_ layout: ParameterLayout, type: WeightType) {
     var members = [JSON.Member("__metadata__", ["format": "pt"])]
-    for tensor in layout.tensors {
+    for tensor in layout.stored {
       let range = tensor.range.lowerBound * type.byteCount..<tensor.range.upperBound * type.byteCount
       let entry: JSON = [
         "dtype": .string(type.rawValue), "shape": .array(tensor.shape.map { .int($0) }),
