@@ -90,7 +90,7 @@ package struct BenchmarkModel: Sendable {
       ModelConfiguration(
         family: .llama, vocabularySize: 49152, hiddenSize: 576, feedForwardSize: 1536, layerCount: 30, headCount: 9,
         keyValueHeadCount: 3, headDimension: 64, ropeTheta: 100_000, maxPositions: 8192, hasTiedEmbeddings: true,
-        hasAttentionBias: false, hasQueryKeyNorm: false),
+        hasAttentionBias: false, queryKeyNorm: .none),
       rollout: Workload(prompts: 2, samples: 32, promptTokens: 64, newTokens: 64),
       training: Workload(prompts: 16, samples: 1, promptTokens: 32, newTokens: 160)),
     BenchmarkModel(
