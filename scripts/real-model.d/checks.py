@@ -82,7 +82,7 @@ def check_page():
         write("vote-0.json", made_up(3, 2), arm="vote", seed=0, settings=regime)
         text, picture = pages.page(directory, "real", regime)
         assert "| vote | 0 | 25.0 % → 75.0 % |" in text, text
-        assert "So pass@1 ends above it, and held-out pass@1 rises. Runs of the vote with seed 1, 2 are not" in text
+        assert "So pass@1 ends above it, and held-out pass@1 rises. Not here yet: the vote with seed 1 and 2." in text
         assert "`2 ¦ '2'`" in text and "(empty)" in text
         assert picture.count("<title>") == 2, "one line per run and chart"
         # A run that does not gain is reported as such.

