@@ -6,7 +6,6 @@
 
 import Base
 import CKernels
-import Glibc
 
 /// The heads of an attention layer: H query heads share G key/value heads; a head has D dimensions.
 package struct Heads: Sendable, Hashable {
@@ -111,25 +110,7 @@ package struct Kernels: @unchecked Sendable {
   // A pointer to a constant table of functions. It is never written, so it is safe to share.
   let functions: UnsafePointer<ttrl_kernels>
 
-  /// The kernels that this processor can run, fastest first.
-  package static let available: [Kernels] = {
-    let wide: [UnsafePointer<ttrl_kernels>?] =
-      ttrl_pair_instruction_is_fast()
-      ? [ttrl_kernels_avx512_bf16(), ttrl_kernels_avx512()] : [ttrl_kernels_avx512(), ttrl_kernels_avx512_bf16()]
-    return ([ttrl_kernels_amx()] + wide + [ttrl_kernels_avx2(), ttrl_kernels_portable()])
-      .compactMap { $0.map(Kernels.init) }
-  }()
-
-  /// The variable that caps what a process uses, for tests: the name of one of `available`.
-  package static let capVariable = "TTRL_INSTRUCTION_SET"
-
-  /// The value of that variable; nil if it is not set.
-  package static var cap: String? { getenv(capVariable).map { String(cString: $0) } }
-
-  /// The kernels that this process uses. `Arithmetic.problem` reports a cap that this processor does not have.
-  package static let best: Kernels = available.first { $0.name == cap } ?? available[0]
-
-  private init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
+  init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
 
   package var name: String { String(cString: functions.pointee.name) }
 
