@@ -10,7 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,amx-tile,amx-bf16"))), apply_to = function)
+#define INSTRUCTION_SET "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,amx-tile,amx-bf16"
+#pragma clang attribute push(__attribute__((target(INSTRUCTION_SET))), apply_to = function)
 #include "vector.h"
 #include "transpose.h"
 #include "pairs.h"

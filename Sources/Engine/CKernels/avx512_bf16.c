@@ -8,7 +8,8 @@
 #include <immintrin.h>
 #include <string.h>
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma"))), apply_to = function)
+#define INSTRUCTION_SET "avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma"
+#pragma clang attribute push(__attribute__((target(INSTRUCTION_SET))), apply_to = function)
 #include "vector.h"
 #include "transpose.h"
 #include "pairs.h"
@@ -19,8 +20,8 @@ INLINE v16 add_pairs(v16 sum, u16 left, u16 right) {
   return (v16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
 }
 
-// Multiplies some rows by some panels, which are `distance` values apart. `ahead`: the memory that will be read next, or
-// NULL.
+// Multiplies some rows by some panels, which are `distance` values apart. `ahead`: the memory that will be read next,
+// or NULL.
 INLINE void multiply_tile(int rows, int panels, const uint16_t *a, const uint16_t *b, int64_t distance, int64_t depth,
                           float *out, int64_t stride, int64_t columns, bool adds, const uint16_t *ahead) {
   v16 s[ROWS][2] = {};
