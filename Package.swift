@@ -202,7 +202,10 @@ let package = Package(
     tests("Bundles", of: ["Bundles", "Platform", "Records", "Base"]),
     tests("Wire", of: ["Wire", "Fleet", "Records", "Base"]),
     tests("Templates", of: ["Templates", "Records", "Base"]),
-    tests("Tensors", of: ["Tensors", "Base"]),
+    .target(
+      name: "CSoftwareTiles", dependencies: ["CKernels"], path: "Tests/CSoftwareTiles",
+      cSettings: [.unsafeFlags(["-O2", "-ffp-contract=off"])]),
+    tests("Tensors", of: ["Tensors", "CKernels", "CSoftwareTiles", "Base"]),
     tests("LanguageModel", of: ["LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Records", "Base"]),
     tests("Platform", of: ["Platform", "Base"]),
     .target(name: "CFaultyDisk", path: "Tests/CFaultyDisk", linkerSettings: [.linkedLibrary("sqlite3")]),

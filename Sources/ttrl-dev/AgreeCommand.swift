@@ -9,11 +9,13 @@ import Synchronization
 import Tensors
 
 struct AgreeCommand: DeveloperTool {
-  static let usage = "agree [--cases N] [--seed S] [--dtype float32|bfloat16] [--length N] [--threads N] [--json]"
+  static let usage =
+    "agree [--cases N] [--seed S] [--dtype float32|bfloat16] [--products tile|pair] [--length N] [--threads N] [--json]"
 
   private var cases: UInt64 = 100
   private var seed: UInt64 = 1
   private var type = DataType.float32
+  private var products = ProductOrder.pair
   private var length = 4096
   private var threads = 2
   private let isJSON: Bool
@@ -23,6 +25,7 @@ struct AgreeCommand: DeveloperTool {
     arguments.read("--cases", &cases)
     arguments.read("--seed", &seed)
     arguments.read("--dtype", &type)
+    arguments.read("--products", &products)
     arguments.read("--length", &length, in: 32...1 << 20)
     arguments.read("--threads", &threads, in: 1...1024)
     if seed > UInt64.max - cases { return nil }
@@ -41,10 +44,11 @@ struct AgreeCommand: DeveloperTool {
     try inParallel(Int(cases), threads: threads) { index, _ in
       let seed = seed + UInt64(index)
       var trial = try AgreementCase(
-        seed: seed, type: type, threadsMax: 4, lengthMax: length)
+        seed: seed, type: type, products: products, threadsMax: 4, lengthMax: length)
       let found = try trial.run()
       if found.batchDiffering + found.trainerDiffering > 0 {
-        let replay = "--cases 1 --seed \(seed) --dtype \(type.rawValue) --length \(length)"
+        let replay =
+          "--cases 1 --seed \(seed) --dtype \(type.rawValue) --products \(products.rawValue) --length \(length)"
         Command.complain(
           "seed \(seed) DIFFERS: \(found.batchDiffering) values depend on the batch, \(found.trainerDiffering) differ "
             + "between sampler and trainer; ttrl-dev agree \(replay)")
@@ -64,7 +68,7 @@ struct AgreeCommand: DeveloperTool {
 
   private func json(_ tally: AgreementTally) -> String {
     let members: JSON = [
-      "cases": .int(tally.cases), "dtype": .string(type.rawValue), "tokens": .int(tally.tokens),
+      "cases": .int(tally.cases), "dtype": .string(type.text(products)), "tokens": .int(tally.tokens),
       "longest": .int(tally.longest), "batch_compared": .int(tally.batchCompared),
       "batch_differing": .int(tally.batchDiffering), "trainer_compared": .int(tally.trainerCompared),
       "trainer_differing": .int(tally.trainerDiffering), "arithmetic": .string(Arithmetic.description),

@@ -44,14 +44,14 @@ struct AgreementCase {
   /// - Parameters:
   ///   - seed: determines the case.
   ///   - lengthMax: tokens of the longest sequence; one case in sixteen is that long.
-  init(seed: UInt64, type: DataType, threadsMax: Int, lengthMax: Int) throws {
+  init(seed: UInt64, type: DataType, products: ProductOrder, threadsMax: Int, lengthMax: Int) throws {
     self.seed = seed
     self.threadsMax = threadsMax
     var random = RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(11, 0, 0))
     let isLong = random.index(below: 16) == 0
     let length = isLong ? lengthMax : 16 + random.index(below: 120)
     let configuration = Self.configuration(&random, positions: length)
-    plan = TransformerPlan(configuration, type: type)
+    plan = TransformerPlan(configuration, type: type, products: products)
     let parameters = initialParameters(
       configuration, scales: InitialScales(embedding: 0.7, head: 1), seed: seed)
     for tensor in plan.layout.tensors where tensor.shape.count == 1 {

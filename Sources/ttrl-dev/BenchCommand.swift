@@ -9,6 +9,7 @@ import LanguageModel
 import Platform
 import Records
 import Settings
+import Tensors
 
 extension Command {
   /// - Parameter measure: the benchmark.
@@ -24,7 +25,9 @@ extension Command {
     let model = try BenchmarkModel(settings.model)
     let options = BenchmarkOptions(
       model: model, rollout: workload(settings, model.rollout), training: workload(settings, model.training),
-      type: settings.dtype, threads: settings.threads > 0 ? settings.threads : Machine.coreCount, runs: settings.runs,
+      type: settings.dtype,
+      products: settings.products.order ?? Arithmetic.fastestOrder,
+      threads: settings.threads > 0 ? settings.threads : Machine.coreCount, runs: settings.runs,
       seed: settings.seed, microBatchTokens: settings.microBatchTokens)
     try check(options)
     return options

@@ -16,6 +16,7 @@ extension CommandSet {
     tools: [
       Tool(SimulateCommand.self),
       Tool(AgreeCommand.self),
+      Tool(ProductsCommand.self),
       Tool("fuzz", usage: FuzzCommand.usage, run: FuzzCommand.run),
       Tool(FuzzAnswersCommand.self),
       Tool(DifferencesCommand.self),
@@ -29,7 +30,8 @@ extension CommandSet {
 
 extension Command {
   private static let benchmarkSettings = [
-    "model", "prompts", "prompt-tokens", "samples", "max-new-tokens", "dtype", "threads", "runs", "seed", "json",
+    "model", "prompts", "prompt-tokens", "samples", "max-new-tokens", "dtype", "products", "threads", "runs", "seed",
+    "json",
   ]
 
   static let all: [Command] = [
@@ -48,6 +50,12 @@ extension Command {
       name: "bench gemm", summary: "speed of the model's matrix products, compared with the multiply-add peak",
       example: "ttrl-dev bench gemm --model small --dtype bfloat16",
       settings: benchmarkSettings, run: { settings, call in try bench(settings, call, benchmarkGEMM) }),
+    Command(
+      name: "bench products",
+      summary: "speed of bfloat16 products of all sizes on one thread, compared with the processor's limits and oneDNN",
+      example: "ttrl-dev bench products --model smollm2-135m",
+      settings: ["model", "runs", "json"],
+      run: { settings, call in try bench(settings, call, benchmarkProducts) }),
     Command(
       name: "bench rollout", summary: "speed of sampling, compared with what matrix products alone allow",
       example: "ttrl-dev bench rollout --model small --threads 2",

@@ -22,7 +22,7 @@ extension CommandSet {
 
 extension Command {
   private static let samplingSettings = [
-    "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "stop", "dtype",
+    "seed", "samples", "temperature", "top-p", "top-k", "max-new-tokens", "ignore-eos", "stop", "dtype", "products",
     "threads",
   ]
   private static let promptSettings = [
@@ -83,7 +83,7 @@ extension Command {
     Command(
       name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
       example: #"echo '{"ids": [1, 2, 3]}' | ttrl logprobs --model builtin"#,
-      settings: ["model", "dtype", "threads"], needs: ["model"], run: logprobs),
+      settings: ["model", "dtype", "products", "threads"], needs: ["model"], run: logprobs),
     Command(
       name: "prompt", summary: "questions as the model sees them; JSONL out",
       example: "ttrl prompt --model Qwen3-0.6B --data questions.jsonl --ids",

@@ -114,6 +114,7 @@ extension Command {
     plan.templateArguments = settings.templateArguments
     plan.stop = settings.stop
     (plan.dtype, plan.maxNewTokens, plan.ignoreEOS) = (settings.dtype, settings.maxNewTokens, settings.ignoreEOS)
+    plan.products = settings.products
     (plan.method.seed, plan.method.answers) = (settings.method.seed, settings.method.answers)
     plan.method.steps = 0
     plan.evaluatedAs = round

@@ -20,7 +20,8 @@ struct LoadedModel: Sendable {
 
   init(_ settings: RunSettings) throws {
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
-    let plan = TransformerPlan(directory.configuration.model, type: settings.dtype)
+    let plan = TransformerPlan(
+      directory.configuration.model, type: settings.dtype, products: settings.productOrder)
     // While weights are packed, they are also in memory as they were read.
     let loading = MemoryPlan(items: [
       .init(name: "weights as they are read", bytes: 4 * plan.layout.count),

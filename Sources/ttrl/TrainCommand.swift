@@ -175,6 +175,8 @@ extension Command {
     if try !Files.exists(directory.settings) {
       // The other processes are started elsewhere, or by hand.
       _ = try RunBeginning.begin(settings, given: call.given, here: MachineShare(workers: 0, ranks: 0..<0, of: 1))
+    } else if try !Files.exists(directory.summary) {
+      try RunManifest(reading: directory).checkProducts()
     }
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)

@@ -22,10 +22,21 @@ extension EndToEnd {
         command.split(separator: " ").map(String.init) + ["--help"], program: Program.path(program))
     }
 
-    @Test func `the version is one line, then what decides the bits`() throws {
+    @Test func `the version is one line, then what computes`() throws {
       let outcome = try Program.run(["--version"])
       #expect(outcome.status == 0 && outcome.output.hasPrefix("ttrl "))
-      #expect(outcome.output.contains("oneDNN"))
+      #expect(outcome.output.contains(" tile by ") && outcome.output.contains(", pair by "))
+    }
+
+    @Test func `a cap on the instruction set is obeyed, and one that the processor lacks is an error`() throws {
+      let capped = try Program.run(["--version"], environment: ["TTRL_INSTRUCTION_SET": "avx2"])
+      #expect(capped.status == 0 && capped.output.contains("\navx2 tile by float32, pair by float32"), "\(capped)")
+      let other = try Program.run(["--version"], environment: ["TTRL_INSTRUCTION_SET": "avx10"])
+      #expect(other.status == 1 && other.errors.contains("TTRL_INSTRUCTION_SET is \"avx10\""), "\(other)")
+      #expect(other.errors.contains("avx2"), "\(other)")
+      let run = try Program.run(
+        ["train", "--run", "nowhere", "--dry-run"], environment: ["TTRL_INSTRUCTION_SET": "avx10"])
+      #expect(run.status == 2 && run.errors.contains("TTRL_INSTRUCTION_SET is \"avx10\""), "\(run)")
     }
 
     @Test func `a result that could not be written is a failure that says so`() throws {

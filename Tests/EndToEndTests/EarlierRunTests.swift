@@ -42,6 +42,16 @@ extension EndToEnd {
       #expect(diff.output.contains("90 responses, 3 steps and 4 policy versions are the same"), "\(diff.output)")
     }
 
+    @Test func `it is not continued, because its products had another order`() throws {
+      let run = try run("run")
+      try FileManager.default.removeItem(atPath: run + "/summary.json")
+      for command in [["train"], ["coordinator"]] {
+        let outcome = try Program.run(command + ["--run", run])
+        #expect(outcome.status != 0, "\(outcome)")
+        #expect(outcome.errors.contains("before bfloat16 products had the orders tile and pair"), "\(outcome.errors)")
+      }
+    }
+
     @Test func `a setting with a former name is known`() throws {
       let outcome = try Program.run(["train", "--run", try run("run"), "--zero-advantage-groups", "train"])
       #expect(outcome.status == 2)

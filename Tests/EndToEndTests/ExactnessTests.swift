@@ -30,6 +30,39 @@ extension EndToEnd {
       #expect(try SmallRun.finish(["--threads", "\(threads)"], in: directory) == SmallRun.undisturbed)
     }
 
+    /// The instruction sets to which this processor can be capped, widest first.
+    private func caps() throws -> [String] {
+      let refusal = try Program.run(["--version"], environment: ["TTRL_INSTRUCTION_SET": "none"]).errors
+      let list = try #require(refusal.components(separatedBy: "it has ").last?.components(separatedBy: ". ").first)
+      return list.components(separatedBy: ", ")
+    }
+
+    @Test(arguments: ["pair", "tile"])
+    func `every instruction set gives the same bits, also if a run continues on another one`(_ products: String) throws
+    {
+      let settings = ["--products", products, "--steps", "2"]
+      let caps = try caps()
+      #expect(caps.contains("avx2"))
+      let results = try caps.map { cap in
+        try SmallRun.finish(settings, in: scratch.file(cap), environment: ["TTRL_INSTRUCTION_SET": cap])
+      }
+      for (cap, result) in zip(caps, results) { #expect(result == results[0], "\(cap) and \(caps[0])") }
+      let run = try SmallRun.start(settings, in: directory, environment: ["TTRL_INSTRUCTION_SET": "avx2"])
+      #expect(eventually { SmallRun.stepsDone(in: directory) >= 1 || !run.isRunning })
+      run.signal(SIGINT)
+      #expect(run.wait().status == 130, "\(run.errors)")
+      #expect(try SmallRun.finish(settings, in: directory) == results[0])
+    }
+
+    @Test func `the two orders of products give other bits, and the built-in example has one of them everywhere`()
+      throws
+    {
+      let tile = try SmallRun.finish(["--products", "tile"], in: directory)
+      #expect(tile.weights != SmallRun.undisturbed?.weights)
+      let manifest = textOfFile(SmallRun.undisturbedDirectory + "/settings.json")
+      #expect(manifest.contains(#""products": "pair""#), "\(manifest)")
+    }
+
     @Test func `with a KL penalty, any number of learner ranks gives the same bits, and other bits than without`()
       throws
     {

@@ -32,13 +32,17 @@ enum SmallRun {
   }()
   static let undisturbedDirectory = Scratch.shared.file("undisturbed")
 
-  static func start(_ extra: [String] = [], in directory: String) throws -> Running {
-    try Running(["train", "--run", directory] + settings + extra)
+  static func start(
+    _ extra: [String] = [], in directory: String, environment: [String: String] = [:]
+  ) throws -> Running {
+    try Running(["train", "--run", directory] + settings + extra, environment: environment)
   }
 
   /// Runs to the end; the exit status must be 0.
-  static func finish(_ extra: [String] = [], in directory: String) throws -> Fingerprint {
-    let outcome = try start(extra, in: directory).wait()
+  static func finish(
+    _ extra: [String] = [], in directory: String, environment: [String: String] = [:]
+  ) throws -> Fingerprint {
+    let outcome = try start(extra, in: directory, environment: environment).wait()
     try #require(outcome.status == 0, "\(outcome.errors)")
     return try fingerprint(of: directory)
   }

@@ -76,34 +76,6 @@ import Testing
     #expect(bench.say(.want(slots: 1), from: 1) == [.dismiss(PeerID(1), .unexpectedMessage(from: nil))])
   }
 
-  private static let amx = "avx512 oneDNN 3.1.0 avx512_core_amx"
-
-  /// What the coordinator says to two processes that join one after the other, the second of which has AMX.
-  private func meeting(dtype: String, memory: String? = nil) -> (first: Bool, second: Bool) {
-    var welcome = Small.welcome()
-    welcome.dtype = dtype
-    var coordinator = Coordinator(
-      plan: Small.plan(), prompts: PromptTokens(training: [[5], [6]]), welcome: welcome,
-      memory: CoordinatorMemory(policies: [Small.manifest(0)], arithmetic: memory))
-    func isIn(_ id: UInt64, _ arithmetic: String) -> Bool {
-      var hello = Small.hello(.worker)
-      hello.arithmetic = arithmetic
-      _ = coordinator.receive(.connected(PeerID(id)), now: .zero)
-      let effects = coordinator.receive(.received(.hello(hello), from: PeerID(id)), now: .zero)
-      return dismissals(of: id, in: effects).isEmpty
-    }
-    return (isIn(1, "avx2 oneDNN 2.6.3 avx2"), isIn(2, Self.amx))
-  }
-
-  @Test func `a process that would compute other bits is refused, the first one decides, also before a restart`() {
-    #expect(meeting(dtype: "bfloat16") == (true, false))
-    #expect(meeting(dtype: "float32") == (true, true))
-    #expect(meeting(dtype: "bfloat16", memory: Self.amx) == (false, true))
-    // Another version of the library.
-    #expect(meeting(dtype: "bfloat16", memory: "avx512 oneDNN 2.6.3 avx512_core_amx") == (false, false))
-    #expect(meeting(dtype: "bfloat16", memory: "avx512 oneDNN 2.6.3 avx512_core") == (true, false))
-  }
-
   @Test(arguments: [
     Message.ready(PolicyVersion(0)), .publish(Small.manifest(1), report: Small.report(1)),
     .policyBytes(PolicyVersion(1), offset: 0, bytes: [0]), .hello(Small.hello(.worker)), .welcome(Small.welcome()),

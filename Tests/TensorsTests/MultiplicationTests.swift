@@ -15,7 +15,7 @@ import Testing
     let weights = random.rounded(outputs * inputs, to: by.type)
     let packed = try by.pack(weights.rows(of: inputs))
     let out = Matrix(rows: room, columns: outputs)
-    try Multiplier().multiply(x, rows: rows, by: packed, into: out)
+    try Multiplier(order: by.order).multiply(x, rows: rows, by: packed, into: out)
     let xs = doubles(x.array)
     let ws = doubles(weights.array)
     let expected = Reference.multiply(
@@ -31,7 +31,7 @@ import Testing
     for accumulates in [false, true] {
       let weights = matrix(random.floats(outputs * inputs), columns: inputs)
       let packed = try by.pack(weights, accumulates: accumulates)
-      let multiplier = Multiplier()
+      let multiplier = Multiplier(order: by.order)
       let row = random.floats(inputs)
       func product(at place: Int, of rows: Int, scale: Double) throws -> [UInt32] {
         let values = matrix(random.floats(rows * inputs, scale: scale), columns: inputs)
@@ -61,7 +61,7 @@ import Testing
     let equal = Array(repeatElement(row, count: blockRowsMax).joined())
     Kernels.best.convert(matrix(equal, columns: inputs), into: x)
     let out = Matrix(rows: blockRowsMax, columns: outputs)
-    try Multiplier().multiply(x, rows: blockRowsMax, by: packed, into: out)
+    try Multiplier(order: by.order).multiply(x, rows: blockRowsMax, by: packed, into: out)
     let first = bits(out.row(0).array)
     for place in 0..<blockRowsMax { #expect(bits(out.row(place).array) == first, "row \(place)") }
   }
@@ -76,7 +76,8 @@ import Testing
     let some = 3..<outputs - 1
     let gradient = Matrix(rows: some.count, columns: inputs)
     gradient.values.fill(1)
-    try Multiplier(Team(2)).addOuterProduct(dy, outputs: some, x, rows: rows, to: gradient, method: by.method)
+    try Multiplier(Team(2), order: by.order).addOuterProduct(
+      dy, outputs: some, x, rows: rows, to: gradient, method: by.method)
     let (dys, xs) = (doubles(dy.array), doubles(x.array))
     for output in some {
       let expected = (0..<inputs).map { input in
@@ -95,7 +96,7 @@ import Testing
     let weights = random.rounded(outputs * inputs, to: by.type).rows(of: inputs)
     let packed = try by.pack(weights, isForTraining: true)
     let dx = Matrix(rows: roundedToBlocks(rows), columns: inputs)
-    try Multiplier(Team(2)).multiplyBackward(dy, rows: rows, by: packed, into: dx)
+    try Multiplier(Team(2), order: by.order).multiplyBackward(dy, rows: rows, by: packed, into: dx)
     let (dys, ws) = (doubles(dy.array), doubles(weights.values.array))
     // The rounding error grows with the number of terms. A library's order of addition depends on the processor.
     let tolerance = max(2e-5, 4e-8 * Double(outputs))
@@ -110,7 +111,7 @@ import Testing
   @Test(arguments: DataType.allCases) func `rows can be read back from packed weights`(_ type: DataType) throws {
     var random = choices(6)
     let weights = random.rounded(37 * 300, to: type).rows(of: 300)
-    let packed = try PackedWeights(weights, type: type, method: .kernels)
+    let packed = try PackedWeights(weights, type: type)
     let row = Floats(count: 300)
     for index in 0..<37 {
       packed.copyRow(index, to: row)
@@ -118,16 +119,18 @@ import Testing
     }
   }
 
-  @Test(arguments: DataType.allCases)
-  func `all instruction sets and numbers of threads multiply to the same bits`(_ type: DataType) throws {
+  @Test(arguments: DataType.allCases, ProductOrder.allCases)
+  func `all instruction sets and numbers of threads multiply to the same bits`(
+    _ type: DataType, _ order: ProductOrder
+  ) throws {
     var random = choices(7)
     let (rows, inputs, outputs) = (29, 700, 83)
     let weights = random.rounded(outputs * inputs, to: type).rows(of: inputs)
     let x = Operand(rows: rows, columns: inputs, type: type)
     Kernels.best.convert(matrix(random.floats(rows * inputs), columns: inputs), into: x)
     func products(_ kernels: Kernels, threads: Int) throws -> [[UInt32]] {
-      let multiplier = Multiplier(Team(threads), kernels: kernels)
-      let packed = try PackedWeights(weights, type: type, method: .kernels)
+      let multiplier = Multiplier(Team(threads), kernels: kernels, order: order)
+      let packed = try PackedWeights(weights, type: type)
       let y = Matrix(rows: rows, columns: outputs)
       let dx = Matrix(rows: rows, columns: inputs)
       let dw = Matrix(rows: outputs, columns: inputs)
@@ -135,7 +138,7 @@ import Testing
       let dy = Operand(rows: rows, columns: outputs, type: type)
       kernels.convert(y, into: dy)
       try multiplier.multiplyBackward(dy, rows: rows, by: packed, into: dx)
-      try multiplier.addOuterProduct(dy, outputs: 0..<outputs, x, rows: rows, to: dw, method: .kernels)
+      try multiplier.addOuterProduct(dy, outputs: 0..<outputs, x, rows: rows, to: dw)
       return [y, dx, dw].map { bits($0.values.array) }
     }
     let expected = try products(.best, threads: 1)
@@ -151,14 +154,17 @@ import Testing
 struct Multiplication: CustomTestStringConvertible, Sendable {
   let type: DataType
   let method: MultiplicationMethod
+  /// Of bfloat16 products by the kernels.
+  var order = ProductOrder.pair
 
   /// All that this processor can compute.
-  static let here = DataType.allCases.flatMap { type in
-    [.kernels, .library].map { Multiplication(type: type, method: $0) }
-  }
-  .filter { (try? $0.pack(Matrix(rows: 16, columns: 16))) != nil }
+  static let here =
+    (DataType.allCases.flatMap { type in
+      [.kernels, .library].map { Multiplication(type: type, method: $0) }
+    } + [Multiplication(type: .bfloat16, method: .kernels, order: .tile)])
+    .filter { (try? $0.pack(Matrix(rows: 16, columns: 16))) != nil }
 
-  var testDescription: String { "\(type) by \(method)" }
+  var testDescription: String { "\(type) by \(method), \(order)" }
 
   func pack(
     _ weights: Matrix, accumulates: Bool = false, isForTraining: Bool = false

@@ -48,6 +48,31 @@ __attribute__((target("avx512f,avx512bf16"))) static int64_t bfloat16_avx512(int
   }
   return rounds * CHAINS * 32 * 2;
 }
+
+// Four results, so that the instructions do not wait for each other; all tiles have 16 rows of 64 bytes.
+__attribute__((target("amx-tile,amx-bf16"))) static int64_t tiles_amx(int64_t rounds) {
+  struct __attribute__((packed)) {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes_per_row[16];
+    uint8_t rows[16];
+  } whole = {.palette = 1};
+  for (int tile = 0; tile < 8; tile++) whole.bytes_per_row[tile] = 64, whole.rows[tile] = 16;
+  _tile_loadconfig(&whole);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  for (int64_t round = 0; round < rounds; round++) {
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  _tile_release();
+  return rounds * 4 * 16 * 16 * 32 * 2;
+}
 #endif
 
 static int64_t float32_scalar(int64_t rounds) {
@@ -75,6 +100,14 @@ int64_t ttrl_multiply_add_bfloat16(int64_t rounds) {
   if (__builtin_cpu_supports("avx512bf16")) return bfloat16_avx512(rounds);
 #endif
   return 0;
+}
+
+int64_t ttrl_multiply_add_tiles(int64_t rounds) {
+#if defined(__x86_64__)
+  return tiles_amx(rounds);
+#else
+  return 0;
+#endif
 }
 
 float ttrl_read_floats(const float *values, int64_t count) {

@@ -13,7 +13,7 @@
 #pragma clang attribute pop
 
 const ttrl_kernels *ttrl_kernels_avx2(void) {
-  static const ttrl_kernels table = KERNEL_TABLE("avx2");
+  static const ttrl_kernels table = KERNEL_TABLE("avx2", multiply_pair_kernel, multiply_tile_kernel);
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &table : NULL;
 }
 #else

@@ -5,15 +5,18 @@
 
 #include "CKernels.h"
 #include "vector.h"
+#include "transpose.h"
 #include "elementwise.h"
+#include "pairs.h"
 #include "multiply.h"
 #include "attention.h"
 #include "delta.h"
 #include "distribution.h"
 #include "optimizer.h"
 
-#define KERNEL_TABLE(text)                                                                                            \
-  {.name = text, .pack = pack_kernel, .unpack_row = unpack_row_kernel, .multiply = multiply_kernel,                  \
+#define KERNEL_TABLE(text, pair, tile)                                                                                            \
+  {.name = text, .pack = pack_kernel, .unpack_row = unpack_row_kernel,                                               \
+   .multiply_float32 = multiply_float32_kernel, .multiply_pair = pair, .multiply_tile = tile,                         \
    .exponential = exponential_kernel, .logarithm = logarithm_kernel, .to_bf16 = to_bf16_kernel,         \
    .round_to_bf16 = round_to_bf16_kernel, .add = add_kernel, .scale = scale_kernel,\
    .add_scaled = add_scaled_kernel, .gather = gather_kernel,                                 \

@@ -12,7 +12,7 @@
 #include "kernels.h"
 
 const ttrl_kernels *ttrl_kernels_portable(void) {
-  static const ttrl_kernels table = KERNEL_TABLE("portable");
+  static const ttrl_kernels table = KERNEL_TABLE("portable", multiply_pair_kernel, multiply_tile_kernel);
   return &table;
 }
 

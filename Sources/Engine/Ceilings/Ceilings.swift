@@ -38,6 +38,22 @@ package enum Ceilings {
     return operations / (best ?? .infinity) / 1e9
   }
 
+  /// The peak of the instructions that compute a bfloat16 product in an order with the best kernels, in 10⁹
+  /// floating-point operations per second of one thread; the best of many short measurements.
+  package static func peak(_ order: ProductOrder) -> Double {
+    switch (order, Kernels.best.name) {
+    case (.tile, "amx"): peak(rounds: 500, ttrl_multiply_add_tiles)
+    case (.pair, "avx512_bf16"): peak(rounds: 2000, ttrl_multiply_add_bfloat16)
+    default: peak(rounds: 2000, ttrl_multiply_add_float32)
+    }
+  }
+
+  private static func peak(rounds: Int64, _ run: (Int64) -> Int64) -> Double {
+    let operations = Double(run(rounds))
+    let best = (0..<2000).map { _ in elapsed { _ = run(rounds) } }.min()
+    return operations / (best ?? .infinity) / 1e9
+  }
+
   /// Reading memory, on all threads at the same time, in 10⁹ bytes per second; the best of several measurements.
   package static func memoryReads(threads: Int) throws -> Double {
     let count = 32 << 20

@@ -6,7 +6,7 @@
 // Not here: how much memory there is (Platform's Machine), when to refuse (Runs).
 
 import Base
-package import Tensors
+import Tensors
 
 /// Bytes by purpose.
 package struct MemoryPlan: Sendable, Equatable {
@@ -86,7 +86,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
       Item(name: "optimizer", bytes: 8 * shard),
-      Item(name: "weights", bytes: weightBytes(plan, forTraining: true)),
+      Item(name: "weights", bytes: weightBytes(plan)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(name: "exchange", bytes: exchange),
       // Two versions: the newest, and the one that a checkpoint is being written of.
@@ -98,22 +98,14 @@ package struct MemoryPlan: Sendable, Equatable {
     ])
   }
 
-  /// The weights of a prepared model.
-  ///
-  /// - Parameters:
-  ///   - forTraining: whether the model also goes backward. oneDNN needs a second packed copy for that.
-  ///   - method: what multiplies; nil for this processor's.
-  package static func weightBytes(
-    _ plan: TransformerPlan, forTraining: Bool = false, method: MultiplicationMethod? = nil
-  ) -> Int {
+  /// The weights of a prepared model. One packed copy serves both directions.
+  package static func weightBytes(_ plan: TransformerPlan) -> Int {
     let layout = plan.layout
-    let isLibrary = (method ?? .standard(for: plan.type)) == .library
     let isTied = layout.embedding == layout.head
     let embedding = layout.tensors[layout.embedding].count
     // What is multiplied: everything but an embedding of its own. Norms and biases are too small to matter.
     let multiplied = layout.count - (isTied ? 0 : embedding)
-    let copies = isLibrary && forTraining ? 2 : 1
-    return copies * multiplied * plan.type.bytes + (!isTied || isLibrary ? embedding * 4 : 0)
+    return multiplied * plan.type.bytes + (isTied ? 0 : embedding * 4)
   }
 
   /// The most keys, values and states of one sample with its prompt.

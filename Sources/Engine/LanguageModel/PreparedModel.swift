@@ -16,6 +16,8 @@ package struct TransformerPlan: Sendable {
   package let configuration: ModelConfiguration
   package let layout: ParameterLayout
   package let type: DataType
+  /// Of bfloat16 products.
+  package let products: ProductOrder
   let heads: Heads
   let rotary: RotaryTables
   /// What embeddings are multiplied with.
@@ -23,9 +25,10 @@ package struct TransformerPlan: Sendable {
   /// By layer: its number among the layers of its kind, which is its place in pages or states.
   let places: [Int]
 
-  package init(_ configuration: ModelConfiguration, type: DataType) {
+  package init(_ configuration: ModelConfiguration, type: DataType, products: ProductOrder = .pair) {
     self.configuration = configuration
     self.type = type
+    self.products = products
     layout = ParameterLayout(configuration)
     heads = configuration.heads
     embeddingFactor = configuration.embeddingFactor(type)

@@ -40,7 +40,7 @@ final class Transformer {
   init(_ plan: TransformerPlan, chunkRows: Int, team: Team) {
     self.plan = plan
     self.team = team
-    multiplier = Multiplier(team)
+    multiplier = Multiplier(team, order: plan.products)
     self.chunkRows = chunkRows
     let rows = roundedToBlocks(chunkRows)
     normed = Operand(rows: rows, columns: plan.configuration.hiddenSize, type: plan.type)

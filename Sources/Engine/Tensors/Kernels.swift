@@ -110,13 +110,7 @@ package struct Kernels: @unchecked Sendable {
   // A pointer to a constant table of functions. It is never written, so it is safe to share.
   let functions: UnsafePointer<ttrl_kernels>
 
-  /// The kernels that this processor can run, fastest first.
-  package static let available: [Kernels] =
-    [ttrl_kernels_avx512(), ttrl_kernels_avx2(), ttrl_kernels_portable()].compactMap { $0.map(Kernels.init) }
-
-  package static let best = available[0]
-
-  private init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
+  init(_ functions: UnsafePointer<ttrl_kernels>) { self.functions = functions }
 
   package var name: String { String(cString: functions.pointee.name) }
 
@@ -135,13 +129,21 @@ package struct Kernels: @unchecked Sendable {
   }
 
   /// out[rows] = or += left · right, for the panels `panels` of 16 columns each.
+  ///
+  /// - Parameter order: of bfloat16 factors; nil for float32 factors.
   func multiply(
     _ left: ttrl_left, _ right: ttrl_right, rows: Int, panels: Range<Int>, out: UnsafeMutablePointer<Float>,
-    adds: Bool, type: DataType, scratch: Floats
+    adds: Bool, order: ProductOrder?, scratch: Floats
   ) {
-    functions.pointee.multiply(
+    let multiply =
+      switch order {
+      case nil: functions.pointee.multiply_float32
+      case .pair: functions.pointee.multiply_pair
+      case .tile: functions.pointee.multiply_tile
+      }
+    multiply(
       left, right, Int64(rows), Int64(panels.lowerBound), Int64(panels.upperBound), out, right.columns, adds,
-      type == .bfloat16, scratch.base)
+      scratch.base)
   }
 
   // MARK: Elementwise

@@ -1,4 +1,5 @@
-// LibraryMultiply: the products of MatrixMultiply, computed by oneDNN in blocks of a fixed number of rows.
+// LibraryMultiply: the products of MatrixMultiply, computed by oneDNN in blocks of a fixed number of rows, for
+// comparison: no run uses them.
 //
 // oneDNN chooses its code by shape, so a row's last bits can change with the number of rows in the product (they do,
 // for bfloat16 on AMX). So every product with weights runs in blocks whose number of rows depends only on the weights'

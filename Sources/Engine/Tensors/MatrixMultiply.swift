@@ -1,24 +1,19 @@
 // MatrixMultiply: products whose rows do not depend on each other, bit for bit.
 //
 // A linear layer y = x·Wᵀ needs three products: y itself, dx = dy·W and dW = dyᵀ·x. The project's own kernels
-// (CKernels/multiply.h) compute each element as one chain of additions in a fixed order. So its bits depend only on its
-// row and the weights, and are the same with AVX2 and AVX-512. One packed copy of the weights serves the forward and
-// the backward pass. The exception is bfloat16 on processors with AMX, whose matrix unit is several times faster: there
-// oneDNN multiplies (LibraryMultiply.swift). The choice depends on the type and the instruction set, never on timing.
-// On a processor without AMX, bfloat16 values are widened: the products are exact, the sums are float32.
+// (CKernels/multiply.h) add the terms of each element in a fixed order. So its bits depend only on its row and the
+// weights, and are the same on every processor. One packed copy of the weights serves the forward and the backward
+// pass. bfloat16 products have the order of an instruction, AMX's or vdpbf16ps's (`ProductOrder`); a processor that does
+// not have the instruction widens the values and computes the same bits in float32.
+// Not here: oneDNN's products, with which ours are compared (LibraryMultiply.swift).
 
 package import Base
 import CKernels
 import COneDNN
 
-/// What computes products: the project's own kernels, or oneDNN.
+/// What computes products: the project's own kernels, or, for comparison, oneDNN.
 package enum MultiplicationMethod: Sendable {
   case kernels, library
-
-  /// The method that is used if none is requested.
-  package static func standard(for type: DataType) -> MultiplicationMethod {
-    type == .bfloat16 && oneDNNInstructionSet.hasSuffix("_amx") ? .library : .kernels
-  }
 }
 
 /// The weights of a linear layer, laid out for multiplication. Immutable; shared by all threads.
@@ -42,13 +37,13 @@ package final class PackedWeights: Sendable {
   /// - Throws: if oneDNN fails.
   package init(
     _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
-    method: MultiplicationMethod? = nil, team: Team? = nil
+    method: MultiplicationMethod = .kernels, team: Team? = nil
   ) throws(MultiplicationError) {
     inputs = weights.columns
     outputs = weights.rows
     self.type = type
     self.accumulates = accumulates
-    switch method ?? .standard(for: type) {
+    switch method {
     case .kernels:
       let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
       share((outputs + 15) / 16, team, unit: 1) { panels, _ in
@@ -64,7 +59,8 @@ package final class PackedWeights: Sendable {
 
   /// Bytes of the packed form that the project's own kernels use.
   package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {
-    (inputs + 15) / 16 * 16 * ((outputs + 15) / 16 * 16) * type.bytes
+    let unit = type == .bfloat16 ? 32 : 16
+    return (inputs + unit - 1) / unit * unit * ((outputs + 15) / 16 * 16) * type.bytes
   }
 
   /// Whether single rows can be read back.
@@ -85,12 +81,15 @@ package final class PackedWeights: Sendable {
 package final class Multiplier {
   package let team: Team
   private let kernels: Kernels
+  private let order: ProductOrder
   private let scratch: [Floats]
   private lazy var library = LibraryMultiplier(team)
 
-  package init(_ team: Team = Team(1), kernels: Kernels = .best) {
+  /// - Parameter order: of bfloat16 products.
+  package init(_ team: Team = Team(1), kernels: Kernels = .best, order: ProductOrder) {
     self.team = team
     self.kernels = kernels
+    self.order = order
     scratch = (0..<team.size).map { _ in Floats(count: Int(TTRL_MULTIPLY_SCRATCH)) }
   }
 
@@ -133,14 +132,14 @@ package final class Multiplier {
   /// The layer's outputs are the columns `outputs` of `dy`. Rows beyond `rows` must be finite; they can be overwritten.
   package func addOuterProduct(
     _ dy: Operand, outputs: Range<Int>, _ x: Operand, rows: Int, to gradient: Matrix,
-    method: MultiplicationMethod? = nil
+    method: MultiplicationMethod = .kernels
   ) throws(MultiplicationError) {
     precondition(dy.type == x.type, "the types of the two factors differ")
     precondition(dy.rows == x.rows && rows <= x.rows, "the numbers of rows of the two factors differ")
     precondition(
       gradient.rows == outputs.count && gradient.columns == x.columns && outputs.upperBound <= dy.columns
         && outputs.lowerBound >= 0, "the gradient does not have the product's shape")
-    if method ?? .standard(for: x.type) == .library {
+    if method == .library {
       return try library.addOuterProduct(dy, outputs: outputs, x, rows: rows, to: gradient)
     }
     let right = ttrl_right(
@@ -151,7 +150,8 @@ package final class Multiplier {
         is_transposed: true)
       kernels.multiply(
         left, right, rows: range.count, panels: 0..<(x.columns + 15) / 16,
-        out: gradient.base + range.lowerBound * gradient.columns, adds: true, type: x.type, scratch: scratch[part])
+        out: gradient.base + range.lowerBound * gradient.columns, adds: true, order: x.type == .bfloat16 ? order : nil,
+        scratch: scratch[part])
     }
   }
 
@@ -159,7 +159,8 @@ package final class Multiplier {
     let left = ttrl_left(values: x.base, stride: Int64(x.columns), is_transposed: false)
     team.share((out.columns + 15) / 16, unit: 2) { panels, part in
       kernels.multiply(
-        left, right, rows: rows, panels: panels, out: out.base, adds: adds, type: x.type, scratch: scratch[part])
+        left, right, rows: rows, panels: panels, out: out.base, adds: adds, order: x.type == .bfloat16 ? order : nil,
+        scratch: scratch[part])
     }
   }
 

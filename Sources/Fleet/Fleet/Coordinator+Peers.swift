@@ -7,9 +7,6 @@ import Records
 
 extension Coordinator {
   mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
-    if let run = peers.conflict(with: hello.arithmetic, dtype: welcome.dtype) {
-      return dismiss(id, .otherArithmetic(hello.arithmetic, run: run, dtype: welcome.dtype), &effects)
-    }
     if hello.role == .learner, let other = peers.learner {
       // A second learner is the successor of the first: the old connection belongs to a process that died unnoticed.
       // The order of connections says which process is older. The order of hellos does not, because a coordinator that

@@ -28,7 +28,7 @@ package struct Coordinator: Sendable {
   let welcome: Welcome
   var plan: PlanBook
   var versions: VersionBook
-  var peers: PeerBook
+  var peers = PeerBook()
   var leases = LeaseBook()
   var publication = Publication()
   var bundles = BundleBook()
@@ -49,7 +49,6 @@ package struct Coordinator: Sendable {
     self.welcome = welcome
     versions = VersionBook(memory.policies)
     self.plan = PlanBook(plan, memory: memory, latest: versions.latest)
-    peers = PeerBook(arithmetic: memory.arithmetic)
     needsLearner = !self.plan.isDone && self.plan.trains
   }
 

@@ -108,18 +108,14 @@ package struct CoordinatorMemory: Sendable {
   package var policies: [PolicyManifest]
   /// The run's course after the recorded steps.
   package var course: RunCourse
-  /// Of the first worker that joined; nil if no worker has joined.
-  package var arithmetic: String?
 
   package init(
-    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse(),
-    arithmetic: String? = nil
+    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse()
   ) {
     self.closedRounds = closedRounds
     self.settled = settled
     self.policies = policies
     self.course = course
-    self.arithmetic = arithmetic
   }
 }
 

@@ -6,8 +6,6 @@ package import Records
 
 /// Why the coordinator refuses a peer permanently: the peer breaks the rules, or it has no place in this run.
 package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
-  /// The peer would compute other bits than the run's processes.
-  case otherArithmetic(String, run: String, dtype: String)
   /// Another learner connected later.
   case replaced
   /// A peer with this role does not send this message at this point. The role is nil before a hello.
@@ -20,9 +18,6 @@ package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
 
   package var description: String {
     switch self {
-    case .otherArithmetic(let arithmetic, let run, let dtype):
-      "it computes other bits than the run's processes: it has \(arithmetic), they have \(run), and in \(dtype) that "
-        + "matters. See docs/operating.md#mixed-processors"
     case .replaced: "another learner has taken over"
     case .unexpectedMessage(let role): "a \(role.map { "\($0)" } ?? "stranger") may not say this now"
     case .unpublished(let version, let latest):

@@ -46,10 +46,6 @@ struct PeerBook: Sendable {
   /// Slots that workers have room for, in addition to the slots that were granted; never 0. They are kept apart from
   /// the peers, so that one event among ten thousand workers does not have to look at all of them.
   private(set) var wants = SortedMap<PeerID, Int>()
-  /// Of the first process that joined. All others have to compute the same bits.
-  private var arithmetic: String?
-
-  init(arithmetic: String?) { self.arithmetic = arithmetic }
 
   subscript(id: PeerID) -> Peer? { all[id] }
 
@@ -57,16 +53,6 @@ struct PeerBook: Sendable {
 
   /// - Returns: false if the peer does not exist any more.
   mutating func hear(_ id: PeerID, now: Instant) -> Bool { all.update(id) { $0.lastHeard = now } != nil }
-
-  /// - Returns: the arithmetic of the run's processes, if a process with the given one would compute other bits; else
-  ///   nil. The first process sets the run's arithmetic.
-  mutating func conflict(with arithmetic: String, dtype: String) -> String? {
-    guard let first = self.arithmetic else {
-      self.arithmetic = arithmetic
-      return nil
-    }
-    return ArithmeticKind(first, dtype: dtype) == ArithmeticKind(arithmetic, dtype: dtype) ? nil : first
-  }
 
   mutating func introduce(_ id: PeerID, _ hello: Hello) {
     _ = all.update(id) { $0.hello = hello }

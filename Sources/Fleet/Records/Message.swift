@@ -74,8 +74,7 @@ package struct Hello: Sendable, Equatable {
   package var role: Role
   /// A name for people: "worker-2", "gpu-box/worker".
   package var name: String
-  /// What decides the bits of its arithmetic: instruction set and kernel library, for example "avx512_amx oneDNN
-  /// 2.6.3".
+  /// For people: what computes, for example "amx tile by AMX, pair by float32". All processes compute the same bits.
   package var arithmetic: String
   package var processID: UInt32
   package var threads: UInt16
@@ -98,7 +97,7 @@ package struct Hello: Sendable, Equatable {
 package struct Welcome: Sendable, Equatable {
   package var runID: String
   package var seed: UInt64
-  /// "bfloat16" or "float32".
+  /// "float32", "bfloat16 tile" or "bfloat16 pair": the type, and the order of bfloat16 products.
   package var dtype: String
   /// The model's config.json, as text.
   package var modelConfiguration: String

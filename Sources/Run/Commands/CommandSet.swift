@@ -69,7 +69,12 @@ package struct CommandSet: Sendable {
     let isPair = commands.contains { $0.name == pair }
     let name = isPair ? pair : first
     switch name {
-    case "--version", "version": Command.show("\(program) \(Program.version)\n\(Arithmetic.description)")
+    case "--version", "version":
+      Command.show("\(program) \(Program.version)\n\(Arithmetic.description)")
+      if let problem = Arithmetic.problem {
+        Command.complain(problem)
+        return ExitStatus.failed
+      }
     case "--help", "-h", "help":
       let topic = arguments.dropFirst().filter { !$0.hasPrefix("-") }
       guard !topic.isEmpty else {

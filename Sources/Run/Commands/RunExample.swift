@@ -84,7 +84,7 @@ extension Command {
     let names = [
       "template", "system", "suffix", "template-arguments", "template-date", "stop", "samples", "temperature", "top-p",
       "top-k", "max-new-tokens",
-      "ignore-eos", "dtype", "seed",
+      "ignore-eos", "dtype", "products", "seed",
     ]
     let decided = example.isWhole || !isOfRun ? names : ModelOrigin.promptSettings
     let shown = decided.filter { settings.contains($0) && !given.contains($0) }.compactMap { name -> String? in

@@ -79,9 +79,7 @@ package final class RunRecorder {
     let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
-    let first = try ledger.workers().first.map { "\($0.instructionSet) \($0.libraries)" }
-    return CoordinatorMemory(
-      closedRounds: closed, settled: settled, policies: policies, course: course, arithmetic: first)
+    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies, course: course)
   }
 
   /// Adds the machine's rounds that are not in the settings' plan.
@@ -252,8 +250,7 @@ package final class RunRecorder {
 
   package func join(_ hello: Hello, _ peer: PeerID, from address: HostPort?) throws(LedgerError) {
     guard hello.role == .worker else { return }
-    // An example is "avx512 oneDNN 2.6.3 avx512_core_amx": our kernels' instruction set, then the library and its own
-    // instruction set.
+    // An example is "amx tile by AMX, pair by float32": the instruction set, then what computes bfloat16 products.
     let parts = hello.arithmetic.split(separator: " ", maxSplits: 1).map(String.init)
     let id = try ledger.join(
       name: hello.name, address: address.map { "\($0)" } ?? "", instructionSet: parts.first ?? "",

@@ -64,7 +64,7 @@ package final class LearnerRank {
     reportOfCheckpoint = saved?.report
     history = beginning.history
     policy = try LanguageModelPolicy(
-      plan: TransformerPlan(run.model.configuration.model, type: run.settings.dtype),
+      plan: run.transformer,
       optimizer: beginning.optimizer, weights: beginning.weights, version: beginning.version,
       reference: beginning.reference,
       options: TrainerOptions(

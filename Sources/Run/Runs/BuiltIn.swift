@@ -23,6 +23,8 @@ package enum BuiltIn {
     settings.operation.run = "ttrl-run"
     settings.maxNewTokens = 80
     settings.dtype = .bfloat16
+    // So that it has the same result on every machine.
+    settings.products = .pair
     settings.temperature = 0.6
     settings.method.steps = 30
     settings.method.promptsPerStep = 16

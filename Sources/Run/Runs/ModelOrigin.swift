@@ -29,7 +29,8 @@ package struct ModelOrigin: Sendable {
 
   /// What else decides the figures of an evaluation or the text of a sample.
   private static let samplingSettings = [
-    "max-new-tokens", "ignore-eos", "temperature", "top-p", "top-k", "dtype", "seed", "answer-rule", "eval-samples",
+    "max-new-tokens", "ignore-eos", "temperature", "top-p", "top-k", "dtype", "products", "seed", "answer-rule",
+    "eval-samples",
     "eval-temperature", "eval-top-p", "eval-top-k",
   ]
 

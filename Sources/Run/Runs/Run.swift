@@ -11,6 +11,22 @@ import Platform
 package import Records
 package import Settings
 package import TTRL
+import Tensors
+
+extension RunSettings {
+  /// The order of bfloat16 products; for `auto`, the fastest one on this machine.
+  package var productOrder: ProductOrder { products.order ?? Arithmetic.fastestOrder }
+
+  /// Makes the order of bfloat16 products a part of a new run. In float32 it means nothing.
+  mutating func resolveProducts() {
+    guard dtype == .bfloat16 else { return products = .auto }
+    products =
+      switch productOrder {
+      case .tile: .tile
+      case .pair: .pair
+      }
+  }
+}
 
 package struct Run: Sendable {
   package let directory: RunDirectory
@@ -127,6 +143,11 @@ package struct Run: Sendable {
     }
   }
 
+  /// What does not depend on the weights.
+  package var transformer: TransformerPlan {
+    TransformerPlan(model.configuration.model, type: settings.dtype, products: settings.productOrder)
+  }
+
   /// How weights are stored and published.
   package var weightType: WeightType { settings.dtype == .bfloat16 ? .bfloat16 : .float32 }
 
@@ -140,7 +161,7 @@ package struct Run: Sendable {
   /// What a process that knows only the coordinator's address is told.
   package func welcome() -> Welcome {
     Welcome(
-      runID: id, seed: settings.method.seed, dtype: settings.dtype.rawValue,
+      runID: id, seed: settings.method.seed, dtype: settings.dtype.text(settings.productOrder),
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
       latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
       tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts,

@@ -57,6 +57,7 @@ package enum RunBeginning {
     let model = try ModelDirectory(settings.model)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
+    settings.resolveProducts()
     let training = try questions(settings.data, settings, model, renderer)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
@@ -99,6 +100,8 @@ package enum RunBeginning {
   ) throws -> Outcome {
     let manifest = try RunManifest(reading: directory)
     try manifest.check(settings, given: given)
+    // Of a finished run only the results are shown.
+    if try !Files.exists(directory.summary) { try manifest.checkProducts() }
     if given.contains("model") { try manifest.check(try ModelDirectory(try BuiltIn.resolve(model: settings.model))) }
     let model = try ModelDirectory(manifest.settings.model)
     try manifest.check(model)

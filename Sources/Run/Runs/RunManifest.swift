@@ -17,6 +17,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   /// Settings that differ from the run's and can change its result: name, the run's value, the given one, and why it
   /// matters or how to go on.
   case changed(path: String, settings: [(name: String, was: String, given: String, note: String)])
+  /// A bfloat16 run of an earlier version, whose products had an order that this version does not compute.
+  case formerProducts(path: String, version: String)
   case otherQuestions(path: String, set: String)
   /// The questions are the run's, but become other tokens than when it began.
   case otherPrompts(path: String)
@@ -45,6 +47,11 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + settings.map { "  - \($0.name) is \($0.given.visible), the run has \($0.was.visible)" + $0.note }
         .joined(separator: "\n")
         + "\nLeave them out to continue, or begin another run in an empty directory"
+    case .formerProducts(let path, let version):
+      "the run in \(path) was begun by ttrl \(version) from before bfloat16 products had the orders tile and pair (its "
+        + "settings.json has no \"products\"), so this version would continue it with other bits. Continue it with the "
+        + "version that began it, or begin another run in an empty directory: --model can be its last checkpoint. Its "
+        + "results can still be read: ttrl status, report, page, eval"
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
@@ -137,6 +144,14 @@ package struct RunManifest: Sendable {
     }
   }
 
+  /// Checks that the run's bfloat16 products have one of today's orders.
+  ///
+  /// - Throws: `RunError.formerProducts`.
+  package func checkProducts() throws {
+    guard settings.dtype == .bfloat16, json["settings"]?["products"] == nil else { return }
+    throw RunError.formerProducts(path: path, version: json["version"]?.string ?? "")
+  }
+
   /// Checks that settings that are given again do not change the result.
   ///
   /// - Parameters:
@@ -148,6 +163,7 @@ package struct RunManifest: Sendable {
     let byContent = ["model", "data", "held-out", "transfer"]
     let changed = Self.kept.filter { setting in
       isFixed(setting) && given.contains(setting.name) && !byContent.contains(setting.name)
+        && !(setting.name == "products" && settings.products == .auto)
         && setting.value(in: settings) != setting.value(in: self.settings)
     }
     guard changed.isEmpty else {

@@ -174,6 +174,7 @@ package struct BenchmarkSettings: SettingGroup {
   /// A directory, or the name of a shape.
   package var model = "tiny"
   package var dtype = DataType.bfloat16
+  package var products = Products.auto
   package var seed: UInt64 = 0
   package var threads = 0
   package var learners = 2

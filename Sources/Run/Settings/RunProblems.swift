@@ -9,7 +9,8 @@ import Records
 
 extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
-    sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems + templateProblems
+    sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems
+      + templateProblems
       + stopProblems
   }
 

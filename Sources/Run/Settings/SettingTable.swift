@@ -109,6 +109,9 @@ package enum SettingTable {
     Setting(
       "dtype", .choice, "type of weights and matrix products: bfloat16 or float32",
       \RunSettings.dtype, \BenchmarkSettings.dtype, \BroadcastSettings.dtype),
+    Setting(
+      "products", .choice, "order of additions of bfloat16 products: tile, pair, or auto: this machine's fastest",
+      \RunSettings.products, \BenchmarkSettings.products),
   ]
 
   private static let objective: [Setting] = [

@@ -77,6 +77,7 @@ package struct RunSettings: SettingGroup {
 
   // The arithmetic: each of these decides in which order, and how exactly, numbers are added.
   package var dtype = DataType.bfloat16
+  package var products = Products.auto
   package var reduction = Reduction.exact
   /// Tokens in one forward and backward pass.
   package var microBatchTokens = 4096
@@ -158,6 +159,16 @@ package enum Reduction: String, Sendable, CaseIterable {
   case exact
   /// Gradients are summed as float32: the bits depend on the number of learner ranks.
   case fast
+}
+
+/// The order of additions of bfloat16 products.
+package enum Products: String, Sendable, CaseIterable {
+  /// When a run begins, it becomes the order that is fastest on the machine that begins it.
+  case auto
+  case tile, pair
+
+  /// nil for `auto`.
+  package var order: ProductOrder? { ProductOrder(rawValue: rawValue) }
 }
 
 package enum EvaluationMode: String, Sendable, CaseIterable {

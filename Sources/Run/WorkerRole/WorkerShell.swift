@@ -129,9 +129,11 @@ package final class WorkerShell {
   }
 
   private func prepare(_ welcome: Welcome) throws {
-    guard let type = DataType(rawValue: welcome.dtype) else { throw WorkerError.unknownDataType(welcome.dtype) }
+    guard let (type, products) = DataType.parsed(welcome.dtype) else {
+      throw WorkerError.unknownDataType(welcome.dtype)
+    }
     let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
-    let plan = TransformerPlan(configuration.model, type: type)
+    let plan = TransformerPlan(configuration.model, type: type, products: products)
     transfer.prepare = { bytes in
       guard let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type) else { return nil }
       return try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
@@ -200,7 +202,9 @@ private enum WorkerError: Error, CustomStringConvertible {
 
   var description: String {
     switch self {
-    case .unknownDataType(let name): "the run's data type is \"\(name)\", which this release does not know"
+    case .unknownDataType(let name):
+      "the run's data type is \"\(name)\", which this release does not compute; all processes of a run need the same "
+        + "release"
     case .cannotGoOn(let departure): "\(departure)"
     }
   }

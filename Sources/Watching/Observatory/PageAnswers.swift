@@ -20,7 +20,7 @@ package enum PageAnswers {
   /// The newest state of the run, which every view of the page needs.
   package static func run(_ view: RunView, _ digest: RunDigest, settings: [ShownSetting]) -> JSON {
     let picked = [
-      "model", "data", "labels", "estimator", "votes", "prompts-per-step", "train-samples", "dtype", "seed",
+      "model", "data", "labels", "estimator", "votes", "prompts-per-step", "train-samples", "dtype", "products", "seed",
     ]
     let health = StepFigures.all.map { JSON.Member($0.name, digest.last($0.figure).map { .float(Float($0)) } ?? .null) }
     return [

@@ -1,7 +1,8 @@
-// BenchmarkModel: the models that `ttrl-dev bench` measures: a directory's, or one of three shapes with random weights.
+// BenchmarkModel: the models that `ttrl-dev bench` measures: a directory's, or a shape with random weights.
 //
 // Speed does not depend on the values of the weights, so the shapes need no files: `tiny`, `small` and `qwen2.5-0.5b`
-// are Qwen2 models with tied embeddings, whose random weights are made in memory in a second. Each has a workload: the
+// are Qwen2 models with tied embeddings, `smollm2-135m` is a Llama; their random weights are made in memory in a second.
+// Each has a workload: the
 // one with which other systems were measured, so that the figures can be compared (scripts/compare).
 
 import Answers
@@ -83,6 +84,14 @@ package struct BenchmarkModel: Sendable {
       name: "small",
       qwen2(vocabulary: 8192, hidden: 512, feedForward: 1408, layers: 8, heads: (8, 2), positions: 16384),
       rollout: Workload(prompts: 1, samples: 64, promptTokens: 64, newTokens: 128),
+      training: Workload(prompts: 16, samples: 1, promptTokens: 32, newTokens: 160)),
+    BenchmarkModel(
+      name: "smollm2-135m",
+      ModelConfiguration(
+        family: .llama, vocabularySize: 49152, hiddenSize: 576, feedForwardSize: 1536, layerCount: 30, headCount: 9,
+        keyValueHeadCount: 3, headDimension: 64, ropeTheta: 100_000, maxPositions: 8192, hasTiedEmbeddings: true,
+        hasAttentionBias: false, queryKeyNorm: .none),
+      rollout: Workload(prompts: 2, samples: 32, promptTokens: 64, newTokens: 64),
       training: Workload(prompts: 16, samples: 1, promptTokens: 32, newTokens: 160)),
     BenchmarkModel(
       name: "qwen2.5-0.5b",

@@ -9,6 +9,8 @@ package struct BenchmarkOptions: Sendable {
   package var rollout: Workload
   package var training: Workload
   package var type: DataType
+  /// Of bfloat16 products.
+  package var products: ProductOrder
   package var threads: Int
   /// The number of timed runs, after one that is not timed. The figure is their median.
   package var runs: Int
@@ -16,13 +18,14 @@ package struct BenchmarkOptions: Sendable {
   package var microBatchTokens: Int
 
   package init(
-    model: BenchmarkModel, rollout: Workload, training: Workload, type: DataType, threads: Int, runs: Int,
-    seed: UInt64, microBatchTokens: Int
+    model: BenchmarkModel, rollout: Workload, training: Workload, type: DataType, products: ProductOrder, threads: Int,
+    runs: Int, seed: UInt64, microBatchTokens: Int
   ) {
     self.model = model
     self.rollout = rollout
     self.training = training
     self.type = type
+    self.products = products
     self.threads = threads
     self.runs = runs
     self.seed = seed
@@ -37,9 +40,14 @@ package struct BenchmarkResult: Sendable {
     package var seconds: Double
     /// 10⁹ floating-point operations per second; nil if that has no meaning.
     package var gigaflops: Double?
+    /// The limit for `gigaflops`; nil if the part has none of its own.
+    package var ceiling: Double?
 
     var json: JSON {
-      ["name": .string(name), "seconds": .double(seconds), "gflops": gigaflops.map { .double($0) } ?? .null]
+      [
+        "name": .string(name), "seconds": .double(seconds), "gflops": gigaflops.map { .double($0) } ?? .null,
+        "ceiling": ceiling.map { .double($0) } ?? .null,
+      ]
     }
   }
 
@@ -84,11 +92,16 @@ package struct BenchmarkResult: Sendable {
     ]
     for part in parts {
       let speed = part.gigaflops.map { ", \(rounded($0)) GFLOP/s" } ?? ""
-      lines.append("  \(part.name): \(rounded(1000 * part.seconds)) ms\(speed)")
+      let share = zip(part.gigaflops, part.ceiling).map { ", \(rounded(100 * $0 / $1)) %" } ?? ""
+      lines.append("  \(part.name): \(rounded(1000 * part.seconds)) ms\(speed)\(share)")
     }
     for limit in limits { lines.append("  \(limit.name): \(limit.value.map(rounded) ?? "none")") }
     return lines.joined(separator: "\n")
   }
+}
+
+private func zip(_ a: Double?, _ b: Double?) -> (Double, Double)? {
+  if let a, let b { (a, b) } else { nil }
 }
 
 /// The value with three significant digits.

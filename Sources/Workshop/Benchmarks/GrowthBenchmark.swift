@@ -15,7 +15,7 @@ import Tensors
 /// The value is the rate of the last case, the largest; the ceiling is the best of all rates.
 /// - Throws: if the model cannot be loaded or run, or has too few positions.
 package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkResult {
-  let plan = TransformerPlan(options.model.configuration, type: options.type)
+  let plan = TransformerPlan(options.model.configuration, type: options.type, products: options.products)
   let model = try PreparedModel(plan: plan, parameters: try options.model.parameters(), forTraining: false)
   let newTokens = min(32, options.rollout.newTokens)
   var rows: [(work: Workload, promptSeconds: Double, rate: Double)] = []

@@ -65,7 +65,7 @@ struct PreparedTraining {
   /// - Throws: if the model cannot be loaded or sampled from.
   init(_ options: BenchmarkOptions) throws {
     let work = options.training
-    plan = TransformerPlan(options.model.configuration, type: options.type)
+    plan = TransformerPlan(options.model.configuration, type: options.type, products: options.products)
     parameters = try options.model.parameters()
     var method = Method()
     method.sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])

@@ -24,7 +24,7 @@ enum MatrixPath: Sendable {
 
 extension MatrixShape {
   /// The number of copies of the weights: together larger than the caches, but not more than the model has.
-  private func copies(_ type: DataType) -> Int { max(1, min(uses, (64 << 20) / (inner * columns * type.bytes))) }
+  func copies(_ type: DataType) -> Int { max(1, min(uses, (64 << 20) / (inner * columns * type.bytes))) }
 
   /// Seconds for one product with `rows` rows on each of `threads` threads at the same time; the median of several
   /// rounds.
@@ -89,7 +89,7 @@ extension MatrixShape {
 ///
 /// `@unchecked Sendable`: each object belongs to one thread.
 private final class EngineRun: @unchecked Sendable {
-  private let multiplier = Multiplier()
+  private let multiplier: Multiplier
   private let weights: [PackedWeights]
   private let x: Operand
   private let out: Matrix
@@ -97,6 +97,7 @@ private final class EngineRun: @unchecked Sendable {
   private var turn = 0
 
   init(_ weights: [PackedWeights], x: Operand, out: Matrix, rows: Int) {
+    multiplier = Multiplier(order: Arithmetic.fastestOrder)
     self.weights = weights
     self.x = x
     self.out = out
@@ -112,7 +113,7 @@ private final class EngineRun: @unchecked Sendable {
 /// A product of the matrix library, called directly.
 ///
 /// `@unchecked Sendable`: it is compiled once and then only read.
-private final class LibraryProduct: @unchecked Sendable {
+final class LibraryProduct: @unchecked Sendable {
   private let handle: OpaquePointer
   /// The copies in the library's layout; empty if weights are plain.
   private var packed: [OpaquePointer] = []

@@ -12,7 +12,7 @@ import Tensors
 /// The value is the number of new tokens divided by the whole time, including prompts, attention and sampling.
 /// - Throws: if the model cannot be loaded or run.
 package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkResult {
-  let plan = TransformerPlan(options.model.configuration, type: options.type)
+  let plan = TransformerPlan(options.model.configuration, type: options.type, products: options.products)
   let model = try PreparedModel(plan: plan, parameters: try options.model.parameters(), forTraining: false)
   let work = options.rollout
   var trajectories: [Trajectory] = []
@@ -137,7 +137,8 @@ extension Workload {
 extension BenchmarkOptions {
   var conditions: [JSON.Member] {
     [
-      .init("model", .string(model.name)), .init("dtype", .string(type.rawValue)), .init("threads", .int(threads)),
+      .init("model", .string(model.name)), .init("dtype", .string(type.text(products))),
+      .init("threads", .int(threads)),
     ]
   }
 }

@@ -15,6 +15,9 @@ int64_t ttrl_multiply_add_float32(int64_t rounds);
 /// The same with pairs of bfloat16. Returns 0 if the processor has no such instruction (AVX-512 BF16).
 int64_t ttrl_multiply_add_bfloat16(int64_t rounds);
 
+/// The same with tiles of bfloat16. Only for a processor with AMX, after the system has allowed its use.
+int64_t ttrl_multiply_add_tiles(int64_t rounds);
+
 /// The sum of `count` floats, read in order. Its purpose is the reading.
 float ttrl_read_floats(const float *values, int64_t count);
 

@@ -4,7 +4,9 @@
 // lanes and then adds the lanes in one fixed tree. Each fused multiply-add is explicit. exp and log are the kernels'
 // own, and the same for full vectors and for the last, partly filled one. So a row's result depends on that row alone,
 // and AVX2 and AVX-512 give the same bits. The same source (kernels.h) is compiled once for each instruction set.
-// Not here: bfloat16 products on AMX (COneDNN), checks of sizes (Tensors/Kernels.swift), the readable form of each
+// bfloat16 products have the order of additions of an instruction (`tile`, `pair`); processors without the instruction
+// compute the same bits with multiply-adds of float32.
+// Not here: checks of sizes (Tensors/Kernels.swift), the readable form of each
 // kernel (Tensors/Reference.swift; tests compare the kernels with it).
 //
 // Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary,
@@ -121,9 +123,14 @@ typedef struct {
   bool is_transposed;
 } ttrl_left;
 
-/// How a right factor [inner, columns] is stored. Packed: blocks of TTRL_INNER_BLOCK inner indices; in a block, panels
-/// of 16 columns; in a panel, one vector per inner index. Inner indices and columns are rounded up to multiples of 16
-/// with zeroes.
+/// How a right factor [inner, columns] is stored. Packed weights have panels of 16 columns; what is missing from the last
+/// panel is zero.
+///
+/// float32: blocks of TTRL_INNER_BLOCK inner indices; in a block, its panels; in a panel, one vector [16] per inner
+/// index. Inner indices are rounded up to multiples of 16 with zeroes.
+///
+/// bfloat16: panels; in a panel, one vector [16][2] per pair of inner indices. Inner indices are rounded up to multiples
+/// of 32 with zeroes. A panel's 32 inner indices are a tile of AMX, and a vector is an operand of vdpbf16ps.
 typedef enum {
   TTRL_ROW_MAJOR = 0,
   TTRL_PACKED = 1,
@@ -136,11 +143,18 @@ typedef struct {
   ttrl_layout layout;
 } ttrl_right;
 
-/// How many inner indices are summed in one chain (this is part of the arithmetic), and how many rows are copied at a
-/// time.
+/// How many inner indices of a float32 product are summed in one chain (this is part of the arithmetic), and how many
+/// rows are copied at a time.
 enum { TTRL_INNER_BLOCK = 288, TTRL_ROW_BLOCK = 288 };
-/// Floats of scratch for `multiply`.
-enum { TTRL_MULTIPLY_SCRATCH = TTRL_ROW_BLOCK * TTRL_INNER_BLOCK + 2 * TTRL_LANES * TTRL_INNER_BLOCK };
+/// How many inner indices of both factors are copied at a time for AMX.
+enum { TTRL_TILE_INNER_BLOCK = 1536 };
+/// Floats of scratch for the products: one block of each factor. For AMX a float has room for two values.
+enum { TTRL_MULTIPLY_SCRATCH = (TTRL_ROW_BLOCK + 2 * TTRL_LANES) * TTRL_TILE_INNER_BLOCK / 2 };
+
+/// out[rows, columns] = or += a · b for the panels `first` ..< `last` of 16 columns each. stride: from one row of out to
+/// the next, in floats. With `adds`, the previous contents of out are the first term of each sum.
+typedef void (*ttrl_multiply)(ttrl_left a, ttrl_right b, int64_t rows, int64_t first, int64_t last, float *out,
+                              int64_t stride, bool adds, float *scratch);
 
 /// The kernels of one instruction set.
 typedef struct {
@@ -152,10 +166,16 @@ typedef struct {
                bool is_bf16);
   /// One row [inner] of the weights that were packed.
   void (*unpack_row)(const void *packed, int64_t inner, int64_t columns, int64_t column, float *out, bool is_bf16);
-  /// out[rows, columns] = or += a · b for the panels `first` ..< `last` of 16 columns each. stride: from one row of out
-  /// to the next, in floats.
-  void (*multiply)(ttrl_left a, ttrl_right b, int64_t rows, int64_t first, int64_t last, float *out, int64_t stride,
-                   bool adds, bool is_bf16, float *scratch);
+  /// float32 factors.
+  ttrl_multiply multiply_float32;
+  /// bfloat16 factors, in the order of vdpbf16ps. With c from 0, or from the contents of out, for every two inner
+  /// indices, in order: c = fma(a0, b0, fma(a1, b1, c)). An odd number of inner indices is filled up with a zero.
+  ttrl_multiply multiply_pair;
+  /// bfloat16 factors, in the order of AMX. For every 32 inner indices, in order: e and o are chains of multiply-adds
+  /// from 0 over the even and over the odd indices, and c = c + (e + o). The last 32 are filled up with zeroes.
+  ///
+  /// In both orders denormal factors, terms and results are zero, and results are rounded to nearest even.
+  ttrl_multiply multiply_tile;
 
   /// out[i] = exp(x[i]); 0 for x below -87.3, exp(88) for x above 88.
   void (*exponential)(const float *x, float *out, int64_t count);
@@ -270,6 +290,14 @@ typedef struct {
 
 /// The kernels for AVX-512 (F, DQ, BW, VL); NULL if this processor does not have it.
 const ttrl_kernels *_Nullable ttrl_kernels_avx512(void);
+/// The same, with vdpbf16ps in `multiply_pair`; NULL if this processor does not have it.
+const ttrl_kernels *_Nullable ttrl_kernels_avx512_bf16(void);
+/// The kernels for AVX-512, with AMX in `multiply_tile`; NULL if this processor does not have AMX with bfloat16, or the
+/// system does not allow its use.
+const ttrl_kernels *_Nullable ttrl_kernels_amx(void);
+/// Whether vdpbf16ps is faster than two multiply-adds of float32. It is on processors by AMD. On Intel's server
+/// processors with AMX it takes twice as long as two multiply-adds.
+bool ttrl_pair_instruction_is_fast(void);
 /// The kernels for AVX2 with FMA; NULL if this processor does not have both.
 const ttrl_kernels *_Nullable ttrl_kernels_avx2(void);
 /// The kernels for the compiler's default instruction set. They run everywhere, and are fast only if that set is.

@@ -42,8 +42,8 @@ package enum TrainingError: LastingError, Sendable, CustomStringConvertible {
     switch self {
     case .disagreement(let step, let gap):
       "step \(step): the trainer's log-probabilities differ from those recorded while sampling, by up to \(gap); they "
-        + "must be equal. Do workers and learner run on the same kind of processor with the same libraries? Mixed "
-        + "machines can be pinned to a common level with DNNL_MAX_CPU_ISA"
+        + "must be equal, on every processor. Do workers and learner run the same version of ttrl? If they do, please "
+        + "report this, with the processors"
     }
   }
 }
