@@ -42,6 +42,9 @@ extension EndToEnd {
       #expect(first.status == 0, "\(first.errors)")
       let names = try FileManager.default.contentsOfDirectory(atPath: out).sorted()
       #expect(names == ["base.json", "random-0.json", "runs", "truth-0.json", "vote-0.json"])
+      // The runs are gone: three of them would take 10 GB.
+      let left = try FileManager.default.subpathsOfDirectory(atPath: out + "/runs")
+      #expect(!left.contains { $0.hasSuffix(".bin") || $0.hasSuffix(".safetensors") }, "\(left)")
 
       let second = try Program.run(trial, program: Python.path, environment: Self.environment)
       #expect(second.status == 0 && !second.errors.contains("ttrl train"), "\(second.errors)")

@@ -2,7 +2,7 @@
 //
 // Threads share the key heads, because their gradients are separate. Within one head, the responses of a prompt add to
 // the gradients of the prompt's rows and of its last state in a fixed order. The states are computed again
-// (CKernels/delta.h), so a layer keeps nothing but its rows.
+// (CKernels/delta_backward.h), so a layer keeps nothing but its rows.
 
 import Base
 import Tensors

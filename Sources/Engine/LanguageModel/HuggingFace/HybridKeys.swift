@@ -51,15 +51,8 @@ extension ConfigurationReader {
     let byInterval = (0..<count).map { layer -> ModelConfiguration.LayerKind in
       (layer + 1) % interval == 0 ? .attention(.whole) : .deltaRule
     }
-    guard let types = json["layer_types"], !types.isNull else { return byInterval }
-    guard let elements = types.elements, elements.count == count else {
-      problems.append(
-        .malformed(
-          key: "layer_types", found: types.elements.map { "a list of \($0.count)" } ?? types.summary,
-          expected: "a list of num_hidden_layers (\(count))"))
-      return byInterval
-    }
-    let kinds = elements.enumerated().map { index, type -> ModelConfiguration.LayerKind in
+    guard let types = layerTypes(count) else { return byInterval }
+    let kinds = types.enumerated().map { index, type -> ModelConfiguration.LayerKind in
       switch type {
       case "full_attention": return .attention(.whole)
       case "linear_attention": return .deltaRule
@@ -69,7 +62,7 @@ extension ConfigurationReader {
       }
     }
     if let given = json["full_attention_interval"], !given.isNull, kinds != byInterval, problems.isEmpty {
-      conflict("full_attention_interval", given, "layer_types", types)
+      conflict("full_attention_interval", given, "layer_types", .array(types))
     }
     return kinds
   }

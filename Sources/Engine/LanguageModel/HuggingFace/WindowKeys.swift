@@ -75,17 +75,20 @@ extension ConfigurationReader {
     return usual
   }
 
-  /// What layer_types says; nil if there is no such key.
-  private mutating func layerTypes(_ count: Int, window: Int?) -> [Int?]? {
+  /// layer_types, one for each layer; nil if there is no such key, or it is not such a list.
+  mutating func layerTypes(_ count: Int) -> [JSON]? {
     guard let types = json["layer_types"], !types.isNull else { return nil }
-    guard let elements = types.elements, elements.count == count else {
-      problems.append(
-        .malformed(
-          key: "layer_types", found: types.elements.map { "a list of \($0.count)" } ?? types.summary,
-          expected: "a list of num_hidden_layers (\(count))"))
-      return nil
-    }
-    return elements.enumerated().map { index, type in
+    if let elements = types.elements, elements.count == count { return elements }
+    problems.append(
+      .malformed(
+        key: "layer_types", found: types.elements.map { "a list of \($0.count)" } ?? types.summary,
+        expected: "a list of num_hidden_layers (\(count))"))
+    return nil
+  }
+
+  /// The windows that layer_types gives; nil if it gives none.
+  private mutating func layerTypes(_ count: Int, window: Int?) -> [Int?]? {
+    layerTypes(count)?.enumerated().map { index, type in
       switch type {
       case "full_attention": return nil
       case "sliding_attention" where window != nil: return window
