@@ -57,7 +57,7 @@ struct AgreementCase {
     for tensor in plan.layout.tensors where tensor.shape.count == 1 {
       for index in tensor.range { parameters[index] += Float(random.uniform() - 0.5) * 0.6 }
     }
-    model = try PreparedModel(plan: plan, parameters: parameters, forTraining: true)
+    model = PreparedModel(plan: plan, parameters: parameters)
     let promptMax = max(1, isLong ? length * 2 / 3 : length / 2)
     requests = (0..<1 + random.index(below: isLong ? 2 : 4)).map { prompt in
       let count = 1 + random.index(below: promptMax)

@@ -36,7 +36,7 @@ struct LoadedModel: Sendable {
       loading, for: "the model",
       remedy: isEnough ? "With --dtype bfloat16 it fits." : "Use a machine with more memory, or a smaller model.")
     keyValueBytesMax = RunMemory.keyValueBytesMax(besides: loading)
-    model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
+    model = PreparedModel(plan: plan, parameters: try directory.loadParameters())
     let context = directory.configuration.model.contextNote
     for note in Command.notes(unused: try directory.unusedParts(), context: context) { Command.complain(note) }
     threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)

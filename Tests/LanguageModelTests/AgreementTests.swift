@@ -27,7 +27,7 @@ private struct Trial {
       temperature: [0.6, 1, 1.7][random.index(below: 3)], topP: [1, 0.9][random.index(below: 2)],
       topK: [0, 5][random.index(below: 2)], maxNewTokens: 40, stopTokens: [2, 5])
     plan = TransformerPlan(configuration, type: type)
-    model = try PreparedModel(plan: plan, parameters: tiny.parameters(seed: seed), forTraining: true)
+    model = PreparedModel(plan: plan, parameters: tiny.parameters(seed: seed))
   }
 
   func sequence(_ trajectory: Trajectory) -> TrainingSequence {
@@ -87,7 +87,7 @@ private struct Trial {
     var random = choices(77)
     let configuration = tiny.configuration
     let plan = TransformerPlan(configuration, type: type)
-    let model = try PreparedModel(plan: plan, parameters: tiny.parameters(seed: 8), forTraining: false)
+    let model = PreparedModel(plan: plan, parameters: tiny.parameters(seed: 8))
     let ids = random.tokens(75, below: configuration.vocabularySize)
     let trainer = Backpropagation(plan)
     let whole = try trainer.score([TrainingSequence(ids: ids, group: 0)], model: model, distribution: .plain)[0]

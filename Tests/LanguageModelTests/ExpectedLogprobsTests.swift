@@ -54,7 +54,7 @@ import Testing
     let shards = try zip(files, bytes).map { ($0, try SafeTensorsHeader($1, fileBytes: $1.count)) }
     let loading = try LoadPlan(plan.layout, shards: shards)
     let parameters = Floats(try loading.load(bytes))
-    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    let model = PreparedModel(plan: plan, parameters: parameters)
     let engine = Backpropagation(plan)
     var largest = 0.0
     let lines = try read("expected.jsonl").split(separator: UInt8(ascii: "\n")).map { try JSON.parse(Array($0)) }

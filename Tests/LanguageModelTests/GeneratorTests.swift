@@ -11,7 +11,7 @@ private func request(_ prompt: [Int32], index: UInt32 = 0, samples: [UInt32] = [
 }
 
 private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Bool = false) throws -> PreparedModel {
-  try PreparedModel(
+  PreparedModel(
     plan: TransformerPlan(tiny.configuration, type: type), parameters: tiny.parameters(seed: 8), forTraining: training)
 }
 
@@ -176,7 +176,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
     let plan = TransformerPlan(TinyModel.llama.configuration, type: .float32)
     let parameters = TinyModel.llama.parameters(seed: 8)
     parameters[plan.layout.tensors[plan.layout.finalNorm].offset] = .nan
-    let damaged = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    let damaged = PreparedModel(plan: plan, parameters: parameters)
     #expect(throws: ModelError.self) {
       try generate(
         [request([1, 2])], model: damaged, sampling: Sampling(temperature: 1, maxNewTokens: 4, stopTokens: []),

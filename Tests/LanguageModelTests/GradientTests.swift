@@ -30,7 +30,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     let distribution = DistributionSettings(temperature: 0.8, topP: 1, topK: 0)
 
     func loss(_ parameters: Floats) throws -> Double {
-      let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+      let model = PreparedModel(plan: plan, parameters: parameters)
       var total = 0.0
       for (index, scored) in try trainer.score(sequences, model: model, distribution: distribution).enumerated() {
         for (position, logprob) in scored.logprobs.enumerated() {
@@ -40,7 +40,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
       return total
     }
 
-    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: true)
+    let model = PreparedModel(plan: plan, parameters: parameters)
     let gradient = Floats(count: plan.layout.count)
     try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, scored in
       scored.logprobs.indices.map { slope(index, $0) }
@@ -70,7 +70,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
 
   @Test func `is added to the previous contents`() throws {
     let plan = TransformerPlan(TinyModel.llama.configuration, type: .float32)
-    let model = try PreparedModel(plan: plan, parameters: TinyModel.llama.parameters(seed: 4), forTraining: true)
+    let model = PreparedModel(plan: plan, parameters: TinyModel.llama.parameters(seed: 4))
     let trainer = Backpropagation(plan)
     let sequences = batch(plan.configuration)
     func add(to gradient: Floats) throws {
@@ -93,7 +93,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     var gradients: [[Float]] = []
     for type in DataType.allCases {
       let plan = TransformerPlan(tiny.configuration, type: type)
-      let model = try PreparedModel(plan: plan, parameters: tiny.parameters(seed: 4), forTraining: true)
+      let model = PreparedModel(plan: plan, parameters: tiny.parameters(seed: 4))
       let gradient = Floats(count: plan.layout.count)
       try Backpropagation(plan).run(
         batch(tiny.configuration), model: model, distribution: .plain, gradient: gradient

@@ -76,7 +76,7 @@ private struct Trial {
     try Backpropagation(plan).score(
       members.map {
         TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index)
-      }, model: PreparedModel(plan: plan, parameters: parameters, forTraining: false),
+      }, model: PreparedModel(plan: plan, parameters: parameters),
       distribution: DistributionSettings(method.sampling))
   }
 

@@ -53,7 +53,7 @@ private struct GradientFixture {
     let fixture = try GradientFixture(family)
     #expect(fixture.configuration.family.rawValue == family && fixture.sequences.count == 5)
     let plan = TransformerPlan(fixture.configuration, type: .float32)
-    let model = try PreparedModel(plan: plan, parameters: fixture.parameters, forTraining: true)
+    let model = PreparedModel(plan: plan, parameters: fixture.parameters)
     let gradient = Floats(count: plan.layout.count)
     let scored = try Backpropagation(plan).run(
       fixture.sequences, model: model, distribution: .plain, gradient: gradient

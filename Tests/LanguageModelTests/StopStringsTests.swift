@@ -53,9 +53,8 @@ private func contains(_ text: [UInt8], _ string: [UInt8]) -> Bool {
 
   @Test func `end responses where the same responses without stop strings contain them, with any batch`() throws {
     let tiny = TinyModel.llama
-    let model = try PreparedModel(
-      plan: TransformerPlan(tiny.configuration, type: .float32), parameters: tiny.parameters(seed: 8),
-      forTraining: false)
+    let model = PreparedModel(
+      plan: TransformerPlan(tiny.configuration, type: .float32), parameters: tiny.parameters(seed: 8))
     // 37 tokens of one or two letters.
     let texts = (0..<37).map { (token: Int) -> [UInt8] in
       let letter = UInt8(97 + token % 5)

@@ -65,14 +65,15 @@ INLINE void transpose_values(const void *values, int64_t at, int64_t stride, int
 
 static void pack_kernel(const float *weights, int64_t inner, int64_t columns, int64_t first, int64_t last, void *out,
                         bool is_bf16) {
-  if (is_bf16) {
-    for (int64_t panel = first; panel < last; ++panel) pack_pairs(weights, inner, columns, panel, out);
-    return;
-  }
-  for (int64_t panel = first; panel < last; ++panel)
+  for (int64_t panel = first; panel < last; ++panel, weights += 16 * inner) {
+    if (is_bf16) {
+      pack_pairs(weights, inner, columns, panel, out);
+      continue;
+    }
     for (int64_t k = 0; k < inner; k += 16)
-      transpose_values(weights, panel * 16 * inner + k, inner, columns - panel * 16, inner - k, false,
+      transpose_values(weights, k, inner, columns - panel * 16, inner - k, false,
                        (float *)out + packed_at(inner, columns, k, panel), 16);
+  }
 }
 
 static void unpack_row_kernel(const void *packed, int64_t inner, int64_t columns, int64_t column, float *out,

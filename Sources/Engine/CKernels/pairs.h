@@ -50,13 +50,13 @@ INLINE u16 load_first_pairs(const uint16_t *p, int64_t count) {
   return load_pairs(halves);
 }
 
-// Packs one panel of weights [columns, inner] of float32 values.
+// Packs one panel of weights [columns, inner] of float32 values. `weights`: the panel's rows.
 INLINE void pack_pairs(const float *weights, int64_t inner, int64_t columns, int64_t panel, uint16_t *out) {
   for (int64_t k = 0; k < inner; k += 32) {
     u16 r[16] = {}, s[16];
     for (int i = 0; i < 16; ++i) {
       if (panel * 16 + i >= columns) break;
-      const float *from = weights + (panel * 16 + i) * inner + k;
+      const float *from = weights + i * inner + k;
       uint16_t halves[32];
       store_operand(halves, 0, load_first(from, least(16, inner - k)), 16, true);
       store_operand(halves, 16, inner - k > 16 ? load_first(from + 16, inner - k - 16) : (v16){}, 16, true);

@@ -71,7 +71,6 @@ package final class Backpropagation {
     entropySlopes: [Float] = [], progress: (_ completeFrom: Int) -> Void = { _ in },
     coefficients: (_ sequence: Int, _ scored: ScoredSequence) -> [Float]
   ) throws(ModelError) -> [ScoredSequence] {
-    precondition(model.isForTraining, "the model was not prepared for the backward pass")
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)

@@ -13,19 +13,19 @@ struct PreparedLayer: Sendable {
   let gateUp, down: PackedWeights
 
   init(
-    _ index: Int, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
-  ) throws(ModelError) {
+    _ index: Int, plan: TransformerPlan, parameters: ParameterSource, team: Team?
+  ) {
     let layer = plan.layout.layers[index]
-    let source = LayerSource(plan: plan, parameters: parameters, forTraining: forTraining, team: team)
+    let source = LayerSource(plan: plan, parameters: parameters, team: team)
     mixerNorms = layer.mixerNorms.map { normWeight($0, plan: plan, parameters) }
     feedForwardNorms = layer.feedForwardNorms.map { normWeight($0, plan: plan, parameters) }
     mixer =
       switch layer.mixer {
-      case .attention(let names): .attention(try PreparedAttention(names, layer: index, source))
-      case .deltaRule(let names): .deltaRule(try PreparedDeltaRule(names, source))
+      case .attention(let names): .attention(PreparedAttention(names, layer: index, source))
+      case .deltaRule(let names): .deltaRule(PreparedDeltaRule(names, source))
       }
-    gateUp = try source.linear([layer.gate, layer.up])
-    down = try source.blockOutput(layer.down)
+    gateUp = source.linear([layer.gate, layer.up])
+    down = source.blockOutput(layer.down)
   }
 }
 
@@ -49,7 +49,7 @@ struct PreparedAttention: Sendable {
   /// q|k|v are fused; `output` is a block's output.
   let queryKeyValue, output: PackedWeights
 
-  fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: LayerSource) throws(ModelError) {
+  fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: LayerSource) {
     let (plan, parameters) = (source.plan, source.parameters)
     if case .attention(let reach) = plan.configuration.layerKinds[layer] { window = reach.window } else { window = nil }
     let biases = [names.queryBias, names.keyBias, names.valueBias].compactMap { $0 }
@@ -59,8 +59,8 @@ struct PreparedAttention: Sendable {
       keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
       normEpsilon: plan.configuration.normEpsilon, queryScale: plan.configuration.attentionScale,
       rotary: plan.rotary.byLayer[layer])
-    queryKeyValue = try source.linear([names.query, names.key, names.value])
-    output = try source.blockOutput(names.output)
+    queryKeyValue = source.linear([names.query, names.key, names.value])
+    output = source.blockOutput(names.output)
   }
 }
 
@@ -72,7 +72,7 @@ struct PreparedDeltaRule: Sendable {
   /// q|k|v|z|b|a are fused; `output` is a block's output.
   let projection, output: PackedWeights
 
-  fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: LayerSource) throws(ModelError) {
+  fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: LayerSource) {
     let (plan, parameters) = (source.plan, source.parameters)
     guard let heads = plan.configuration.deltaHeads else { preconditionFailure("the layer has no heads") }
     self.heads = heads
@@ -81,28 +81,27 @@ struct PreparedDeltaRule: Sendable {
       decayLog: rounded([names.decayLog], plan: plan, parameters),
       stepBias: rounded([names.stepBias], plan: plan, parameters))
     norm = rounded([names.norm], plan: plan, parameters)
-    projection = try source.linear(names.projections)
-    output = try source.blockOutput(names.output)
+    projection = source.linear(names.projections)
+    output = source.blockOutput(names.output)
   }
 }
 
 /// Where a layer's weights are taken from, and for what.
 private struct LayerSource {
   let plan: TransformerPlan
-  let parameters: Floats
-  let forTraining: Bool
+  let parameters: ParameterSource
   let team: Team?
 
   /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
   func blockOutput(_ index: Int) throws(ModelError) -> PackedWeights {
-    try linear([index], addsToResidual: plan.configuration.addsBlocksDirectly)
+    linear([index], addsToResidual: plan.configuration.addsBlocksDirectly)
   }
 
   func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> PackedWeights {
-    let columns = plan.layout.tensors[indices[0]].shape[1]
-    let weights = joined(indices.map { plan.layout.tensors[$0] }, of: parameters).rows(of: columns)
-    return try multiplying { () throws(MultiplicationError) in
-      try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining, team: team)
-    }
+    let tensors = indices.map { plan.layout.tensors[$0] }
+    return PackedWeights(
+      outputs: tensors.reduce(0) { $0 + $1.shape[0] }, inputs: tensors[0].shape[1], type: plan.type,
+      accumulates: addsToResidual, team: team
+    ) { rows in parameters.rows(rows, of: tensors) }
   }
 }

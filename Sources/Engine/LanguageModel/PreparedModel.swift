@@ -54,37 +54,34 @@ extension TransformerPlan {
 /// The parameters of one policy version, packed for multiplication. Immutable, shared by all threads.
 package final class PreparedModel: Sendable {
   package let plan: TransformerPlan
-  let isForTraining: Bool
   let layers: [PreparedLayer]
   let finalNorm: Floats
   let head: PackedWeights
-  /// The embedding matrix [V, C]; nil if it is tied to the head and the head's packed weights can return their rows.
+  /// The embedding matrix [V, C]; nil if it is tied to the head, whose packed weights return their rows.
   private let embedding: Matrix?
 
-  /// Packs copies of `plan.layout.count` parameters; with `forTraining`, also for the backward pass.
-  package init(
-    plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team? = nil
-  ) throws(ModelError) {
+  /// Packs copies of `plan.layout.count` parameters.
+  package init(plan: TransformerPlan, parameters: ParameterSource, team: Team? = nil) {
     let layout = plan.layout
     precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
     self.plan = plan
-    isForTraining = forTraining
     var layers: [PreparedLayer] = []
     for layer in layout.layers.indices {
-      layers.append(
-        try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team))
+      layers.append(PreparedLayer(layer, plan: plan, parameters: parameters, team: team))
     }
     self.layers = layers
     finalNorm = normWeight(layout.finalNorm, plan: plan, parameters)
-    let head = try multiplying { () throws(MultiplicationError) in
-      try PackedWeights(
-        parameters[layout.tensors[layout.head].range].rows(of: plan.configuration.hiddenSize), type: plan.type,
-        isForTraining: forTraining, team: team)
-    }
-    self.head = head
+    head = PackedWeights(
+      outputs: plan.configuration.vocabularySize, inputs: plan.configuration.hiddenSize, type: plan.type, team: team
+    ) { rows in parameters.rows(rows, of: [layout.tensors[layout.head]]) }
     embedding =
-      layout.embedding == layout.head && head.hasRows
+      layout.embedding == layout.head
       ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
+  }
+
+  /// Packs copies of `plan.layout.count` parameters.
+  package convenience init(plan: TransformerPlan, parameters: Floats, team: Team? = nil) {
+    self.init(plan: plan, parameters: ParameterSource(parameters), team: team)
   }
 
   /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
@@ -101,7 +98,7 @@ package final class PreparedModel: Sendable {
 }
 
 /// The weight of a norm, as it is multiplied.
-func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: Floats) -> Floats {
+func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
   let weight = rounded([tensor], plan: plan, parameters)
   if plan.configuration.hasZeroCentredNorms {
     for index in 0..<weight.count { weight[index] += 1 }
@@ -110,26 +107,12 @@ func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: Floats) -> F
 }
 
 /// The values of tensors one after the other, rounded to the model's type.
-func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: Floats) -> Floats {
-  let values = joined(tensors.map { plan.layout.tensors[$0] }, of: parameters)
+func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
+  let values = parameters.values(tensors.map { plan.layout.tensors[$0].range })
   let copy = Floats(count: values.count)
   switch plan.type {
   case .float32: copy.copy(from: values)
   case .bfloat16: Kernels.best.roundToBFloat16(values, into: copy)
-  }
-  return copy
-}
-
-/// The values of tensors one after the other: a view if they are adjacent in the flat array, else a copy.
-func joined(_ tensors: [ParameterTensor], of parameters: Floats) -> Floats {
-  let count = tensors.reduce(0) { $0 + $1.count }
-  let start = tensors[0].offset
-  if let last = tensors.last, last.range.upperBound == start + count { return parameters[start..<start + count] }
-  let copy = Floats(count: count)
-  var at = 0
-  for tensor in tensors {
-    copy[at..<at + tensor.count].copy(from: parameters[tensor.range])
-    at += tensor.count
   }
   return copy
 }

@@ -117,10 +117,15 @@ package struct Kernels: @unchecked Sendable {
   // MARK: Products (checked by MatrixMultiply.swift)
 
   /// Packs the panels `panels`, of 16 outputs each.
-  func pack(_ weights: Matrix, panels: Range<Int>, into packed: Memory, type: DataType) {
+  /// Packs panels of 16 rows of weights with `outputs` rows. `part` has the rows from `row` on, a multiple of 16;
+  /// `panels` are counted from there.
+  func pack(
+    _ part: Matrix, at row: Int, of outputs: Int, panels: Range<Int>, into packed: Memory, type: DataType
+  ) {
+    let first = row / 16
     functions.pointee.pack(
-      weights.base, Int64(weights.columns), Int64(weights.rows), Int64(panels.lowerBound), Int64(panels.upperBound),
-      packed.base, type == .bfloat16)
+      part.base + panels.lowerBound * 16 * part.columns, Int64(part.columns), Int64(outputs),
+      Int64(first + panels.lowerBound), Int64(first + panels.upperBound), packed.base, type == .bfloat16)
   }
 
   func unpackRow(_ index: Int, of packed: Memory, weights: PackedWeights, into out: Floats) {

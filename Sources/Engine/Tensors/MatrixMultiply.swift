@@ -31,42 +31,60 @@ package final class PackedWeights: Sendable {
   package let accumulates: Bool
   let form: Form
 
+  private init(outputs: Int, inputs: Int, type: DataType, accumulates: Bool, form: Form) {
+    self.outputs = outputs
+    self.inputs = inputs
+    self.type = type
+    self.accumulates = accumulates
+    self.form = form
+  }
+
   /// Packs [outputs, inputs]; in bfloat16 the values are rounded to nearest even.
   ///
-  /// - Parameter isForTraining: whether `multiplyBackward` will be called.
+  /// - Parameter rows: gives consecutive rows of the weights, some megabytes at a time.
+  package convenience init(
+    outputs: Int, inputs: Int, type: DataType, accumulates: Bool = false, team: Team? = nil,
+    rows: (Range<Int>) -> Matrix
+  ) {
+    let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
+    for start in stride(from: 0, to: outputs, by: PackedWeights.rowsAtATime) {
+      let part = rows(start..<min(start + PackedWeights.rowsAtATime, outputs))
+      share((part.rows + 15) / 16, team, unit: 1) { panels, _ in
+        Kernels.best.pack(part, at: start, of: outputs, panels: panels, into: memory, type: type)
+      }
+    }
+    self.init(outputs: outputs, inputs: inputs, type: type, accumulates: accumulates, form: .kernels(memory))
+  }
+
+  /// Packs [outputs, inputs] for the project's own kernels, or for oneDNN.
+  ///
+  /// - Parameter isForTraining: whether oneDNN's `multiplyBackward` will be called.
   /// - Throws: if oneDNN fails.
-  package init(
+  package convenience init(
     _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
     method: MultiplicationMethod = .kernels, team: Team? = nil
   ) throws(MultiplicationError) {
-    inputs = weights.columns
-    outputs = weights.rows
-    self.type = type
-    self.accumulates = accumulates
     switch method {
     case .kernels:
-      let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
-      share((outputs + 15) / 16, team, unit: 1) { panels, _ in
-        Kernels.best.pack(weights, panels: panels, into: memory, type: type)
-      }
-      form = .kernels(memory)
+      self.init(
+        outputs: weights.rows, inputs: weights.columns, type: type, accumulates: accumulates, team: team
+      ) { weights[rows: $0] }
     case .library:
-      form = .library(
-        forward: try LibraryWeights(weights, isTransposed: true, type: type, accumulates: accumulates),
-        backward: isForTraining ? try LibraryWeights(weights, isTransposed: false, type: type) : nil)
+      self.init(
+        outputs: weights.rows, inputs: weights.columns, type: type, accumulates: accumulates,
+        form: .library(
+          forward: try LibraryWeights(weights, isTransposed: true, type: type, accumulates: accumulates),
+          backward: isForTraining ? try LibraryWeights(weights, isTransposed: false, type: type) : nil))
     }
   }
+
+  /// How many rows are read before they are packed: a multiple of a panel's 16; 16 MiB with 4096 inputs.
+  private static let rowsAtATime = 1024
 
   /// Bytes of the packed form that the project's own kernels use.
   package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {
     let unit = type == .bfloat16 ? 32 : 16
     return (inputs + unit - 1) / unit * unit * ((outputs + 15) / 16 * 16) * type.bytes
-  }
-
-  /// Whether single rows can be read back.
-  package var hasRows: Bool {
-    if case .kernels = form { return true }
-    return false
   }
 
   /// out = row `index` of the packed weights.

@@ -135,8 +135,9 @@ package final class WorkerShell {
     let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
     let plan = TransformerPlan(configuration.model, type: type, products: products)
     transfer.prepare = { bytes in
-      guard let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type) else { return nil }
-      return try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+      ParameterSource(published: bytes, layout: plan.layout, type: plan.type).map {
+        PreparedModel(plan: plan, parameters: $0)
+      }
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(

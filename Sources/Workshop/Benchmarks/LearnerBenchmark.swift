@@ -70,7 +70,7 @@ struct PreparedTraining {
     var method = Method()
     method.sampling = Sampling(temperature: 1, maxNewTokens: Int32(work.newTokens), stopTokens: [])
     self.method = method
-    let model = try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+    let model = PreparedModel(plan: plan, parameters: parameters)
     members = try sample(work, model: model, options).enumerated().map { index, trajectory in
       let prompt = trajectory.slot.prompt
       return TrainedTrajectory(
@@ -117,7 +117,7 @@ private func secondsOfOptimizer(_ plan: TransformerPlan) throws -> Double {
 }
 
 private func secondsOfPacking(_ plan: TransformerPlan, _ parameters: Floats) throws -> Double {
-  try elapsed { _ = try PreparedModel(plan: plan, parameters: parameters, forTraining: true) }
+  try elapsed { _ = PreparedModel(plan: plan, parameters: parameters) }
 }
 
 /// SHA-256 over the bits of what the updates reported.

@@ -102,7 +102,7 @@ package struct Pretraining {
     _ stage: PretrainingStage, number: Int, rate: Double
   ) throws -> (loss: Double, exact: Double) {
     let texts = batch(stage, number: number)
-    let model = try PreparedModel(plan: plan, parameters: optimizer.parameters, forTraining: true)
+    let model = PreparedModel(plan: plan, parameters: optimizer.parameters)
     let count = (texts.count + Self.microBatch - 1) / Self.microBatch
     while passes.count < max(1, min(threads, count)) { passes.append(PretrainingPass(plan)) }
     let sum = Mutex((gradient: ExactGradient(count: plan.layout.count), loss: Int64(0), exact: 0))

@@ -161,7 +161,7 @@ typedef struct {
   const char *name;
 
   /// Packs weights [columns, inner], as a linear layer stores them, to the panels `first` ..< `last`, of 16 columns
-  /// each, of a right factor [inner, columns].
+  /// each, of a right factor [inner, columns]. weights: from the first row of the panel `first` on.
   void (*pack)(const float *weights, int64_t inner, int64_t columns, int64_t first, int64_t last, void *out,
                bool is_bf16);
   /// One row [inner] of the weights that were packed.

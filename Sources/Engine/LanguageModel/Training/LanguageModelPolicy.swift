@@ -103,8 +103,8 @@ package struct LanguageModelPolicy: Policy {
     self.reader = reader
     precondition((weights == nil) == (ranks.size == 1), "several ranks need all weights beside their shards")
     whole = weights
-    prepared = try PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters, forTraining: true)
-    self.reference = try reference.map { try PreparedModel(plan: plan, parameters: $0, forTraining: false) }
+    prepared = PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters)
+    self.reference = try reference.map { PreparedModel(plan: plan, parameters: $0) }
   }
 
   package var model: PreparedModel {
@@ -222,7 +222,7 @@ package struct LanguageModelPolicy: Policy {
     optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
     prepared = nil
     if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
-    prepared = try PreparedModel(plan: plan, parameters: weights, forTraining: true, team: pass.team)
+    prepared = PreparedModel(plan: plan, parameters: weights, team: pass.team)
     return report
   }
 }

@@ -31,19 +31,7 @@ package func forEachPublishedPiece(
 package func parameters(
   ofPublished bytes: UnsafeRawBufferPointer, layout: ParameterLayout, type: DataType
 ) -> Floats? {
-  guard bytes.count == layout.count * type.bytes else { return nil }
-  let parameters = Floats(count: layout.count)
-  parameters.withUnsafeBuffer { target in
-    switch type {
-    case .float32: UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
-    case .bfloat16:
-      for index in target.indices {
-        let bits = bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-        target[index] = Float(bitPattern: UInt32(bits) << 16)
-      }
-    }
-  }
-  return parameters
+  ParameterSource(published: bytes, layout: layout, type: type)?.values(0..<layout.count)
 }
 
 /// The same for bytes in an array.
