@@ -93,11 +93,11 @@ private struct LayerSource {
   let team: Team?
 
   /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
-  func blockOutput(_ index: Int) throws(ModelError) -> PackedWeights {
+  func blockOutput(_ index: Int) -> PackedWeights {
     linear([index], addsToResidual: plan.configuration.addsBlocksDirectly)
   }
 
-  func linear(_ indices: [Int], addsToResidual: Bool = false) throws(ModelError) -> PackedWeights {
+  func linear(_ indices: [Int], addsToResidual: Bool = false) -> PackedWeights {
     let tensors = indices.map { plan.layout.tensors[$0] }
     return PackedWeights(
       outputs: tensors.reduce(0) { $0 + $1.shape[0] }, inputs: tensors[0].shape[1], type: plan.type,

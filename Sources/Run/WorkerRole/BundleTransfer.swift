@@ -143,7 +143,9 @@ package final class BundleTransfer<Prepared: Sendable> {
 
   private func look(for policy: PolicyManifest) {
     // The file can have been dropped since it was offered; then the coordinator says so when it is asked.
-    guard let path = file?(policy.version), let file = try? MappedFile(path), file.bytes.count == policy.byteCount else {
+    guard
+      let path = file?(policy.version), let file = try? MappedFile(path), file.bytes.count == policy.byteCount
+    else {
       return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) }
     }
     install(.file(policy)) { .file(file) }

@@ -104,7 +104,7 @@ package struct LanguageModelPolicy: Policy {
     precondition((weights == nil) == (ranks.size == 1), "several ranks need all weights beside their shards")
     whole = weights
     prepared = PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters)
-    self.reference = try reference.map { PreparedModel(plan: plan, parameters: $0) }
+    self.reference = reference.map { PreparedModel(plan: plan, parameters: $0) }
   }
 
   package var model: PreparedModel {
