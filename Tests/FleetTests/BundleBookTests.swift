@@ -73,7 +73,7 @@ private struct BookBench {
   }
 
   @Test func `a worker that holds the version before gets the difference, others everything`() {
-    var bench = BookBench()
+    var bench = BookBench.withAnchor()
     var effects: [BundleBook.Effect] = []
     bench.book.sealed(Small.manifest(1), after: Small.manifest(0), &effects)
     #expect(effects == [.bundle(.make(Small.manifest(1), base: Small.manifest(0)))])
@@ -84,6 +84,16 @@ private struct BookBench {
     #expect(
       bench.bundled(BookBench.bundle(1))
         == [.send(.bundle(BookBench.bundle(1), from: "", depth: 0), to: PeerID(2))])
+  }
+
+  @Test func `no difference is made before a worker has asked for any version`() {
+    var bench = BookBench()
+    var effects: [BundleBook.Effect] = []
+    bench.book.sealed(Small.manifest(1), after: Small.manifest(0), &effects)
+    #expect(effects == [])
+    _ = bench.ask(1, by: 1)
+    bench.book.sealed(Small.manifest(2), after: Small.manifest(1), &effects)
+    #expect(effects == [.bundle(.make(Small.manifest(2), base: Small.manifest(1)))])
   }
 
   @Test func `workers form a chain, and the coordinator sends once`() {

@@ -2,7 +2,8 @@
 //
 // A delta from the previous version is made when a version is sealed, because its base still exists then. An anchor is
 // made when a worker asks that does not hold the base: it joined late, came back late, or found that its base is
-// damaged. Because of this, no old version is kept only as the base of a delta.
+// damaged. Because of this, no old version is kept only as the base of a delta. Before any worker has asked, nothing is
+// made: workers on the coordinator's machine read the version's file.
 // Workers form a chain for each bundle, in the order in which they ask. Each worker fetches its chunks from the worker
 // before it, so the coordinator sends them only once. A worker is only told to fetch from a worker before it in the
 // chain, so workers never wait for each other in a circle.
@@ -52,6 +53,7 @@ package struct BundleBook: Sendable {
   /// every bundle.
   private var chunks: [ChunkDigest: Int] = [:]
   private var avoided: Set<String> = []
+  private var isAsked = false
 
   package init() {}
 
@@ -59,7 +61,7 @@ package struct BundleBook: Sendable {
   /// difference.
   package mutating func sealed(_ policy: PolicyManifest, after base: PolicyManifest, _ effects: inout [Effect]) {
     let key = Key(version: policy.version, base: base.version)
-    guard policy.byteCount == base.byteCount, !entries.contains(key) else { return }
+    guard isAsked, policy.byteCount == base.byteCount, !entries.contains(key) else { return }
     entries[key] = Entry()
     effects.append(.bundle(.make(policy, base: base)))
   }
@@ -73,6 +75,7 @@ package struct BundleBook: Sendable {
     for policy: PolicyManifest, holding: [PolicyVersion], by peer: PeerID, at address: String,
     _ effects: inout [Effect]
   ) {
+    isAsked = true
     let base = holding.last { entries.contains(Key(version: policy.version, base: $0)) }
     let key = Key(version: policy.version, base: base)
     if !entries.contains(key) {
