@@ -8,9 +8,10 @@ import Testing
 @Suite struct `A learner rank's plan` {
   private let plan = TransformerPlan(TinyModel.qwen2.configuration, type: .bfloat16)
 
-  private func bytes(_ name: String, rank: Int, of ranks: Int) -> Int {
+  private func bytes(_ name: String, rank: Int, of ranks: Int, isAtCoordinator: Bool = false) -> Int {
     MemoryPlan.training(
-      plan, rank: rank, of: ranks, microBatchTokens: 64, sequenceTokens: 64, isExact: true, recomputes: false
+      plan, rank: rank, of: ranks, microBatchTokens: 64, sequenceTokens: 64, isExact: true, recomputes: false,
+      isAtCoordinator: isAtCoordinator
     ).items.first { $0.name == name }?.bytes ?? -1
   }
 
@@ -24,6 +25,8 @@ import Testing
       #expect(bytes("optimizer", rank: rank, of: ranks) == 4 * moments)
       #expect(bytes("gradient", rank: rank, of: ranks) == 12 * count)
       #expect(bytes("published weights", rank: rank, of: ranks) == (rank == 0 ? 4 * count : 0))
+      let file = bytes("published weights", rank: rank, of: ranks, isAtCoordinator: true)
+      #expect(file == (rank == 0 ? 2 * count : 0))
     }
     let all = (0..<ranks).reduce(0) { $0 + bytes("master weights", rank: $1, of: ranks) }
     #expect(all == 4 * count)

@@ -67,10 +67,11 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - sequenceTokens: tokens of the longest prompt and its response together.
   ///   - isExact: whether gradients are summed as 64-bit integers.
   ///   - recomputes: whether only the layers' inputs are kept for the backward pass.
+  ///   - isAtCoordinator: whether the coordinator is on this machine, and takes versions over as files.
   ///   - threads: the rank's.
   package static func training(
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
-    recomputes: Bool, threads: Int = 1
+    recomputes: Bool, isAtCoordinator: Bool = false, threads: Int = 1
   ) -> MemoryPlan {
     let count = plan.layout.count
     let shard = Shards(count: count, size: ranks).count(of: rank)
@@ -89,8 +90,10 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(name: "weights", bytes: weightBytes(plan)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(name: "exchange", bytes: exchange),
-      // Two versions: the newest, and the one that a checkpoint is being written of.
-      Item(name: "published weights", bytes: rank == 0 ? 2 * plan.type.bytes * count : 0),
+      // Two versions: the newest, and the one that a checkpoint is being written of. At the coordinator they are in
+      // files; only a version with which a rank begins is in memory until its first step.
+      Item(
+        name: "published weights", bytes: rank == 0 ? (isAtCoordinator ? 1 : 2) * plan.type.bytes * count : 0),
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),

@@ -64,7 +64,7 @@ package func bundleOf(
 /// - Returns: as many bytes as the manifest says. The caller must check the version's digest.
 /// - Throws: what is wrong. A manifest that is not sound, or lacks its base, is refused before memory is allocated.
 package func unpacked(
-  _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?,
+  _ manifest: BundleManifest, onto base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?,
   chunk: (ChunkDigest) -> [UInt8]?
 ) throws(BundleError) -> [UInt8] {
   guard manifest.isSound else { throw .unsound }
@@ -85,11 +85,9 @@ package func unpacked(
 package func unpacked(
   _ manifest: BundleManifest, base: (version: PolicyVersion, bytes: [UInt8])?, chunk: (ChunkDigest) -> [UInt8]?
 ) throws(BundleError) -> [UInt8] {
-  guard let base else {
-    return try unpacked(manifest, base: nil as (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, chunk: chunk)
-  }
+  guard let base else { return try unpacked(manifest, onto: nil, chunk: chunk) }
   return try base.bytes.span.withUnsafeBytes { bytes throws(BundleError) in
-    try unpacked(manifest, base: (base.version, bytes), chunk: chunk)
+    try unpacked(manifest, onto: (base.version, bytes), chunk: chunk)
   }
 }
 

@@ -203,8 +203,10 @@ package struct RunMemory: Sendable {
     let sampling = MemoryPlan.sampling(
       shape, versions: 2, threads: threads, batchRows: batchRows, positions: positions,
       keyValueBytesMax: keyValueBytesMax)
-    // The version that the next delta refers to, the new version while it is unpacked, and bundles for other workers.
-    return MemoryPlan(items: sampling.items + [.init(name: "weights in transfer", bytes: 3 * publishedBytes)])
+    // At the coordinator a worker packs from the version's file. Elsewhere it holds the version that the next delta
+    // refers to, the new version while it is unpacked, and bundles for other workers.
+    let transfer = share.hasCoordinator ? 0 : 3 * publishedBytes
+    return MemoryPlan(items: sampling.items + [.init(name: "weights in transfer", bytes: transfer)])
   }
 
   private var publishedBytes: Int { shape.layout.count * shape.type.bytes }
@@ -216,6 +218,7 @@ package struct RunMemory: Sendable {
       shape, rank: rank, of: share.allRanks, microBatchTokens: settings.microBatchTokens,
       sequenceTokens: positions, isExact: settings.reduction == .exact,
       recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit),
+      isAtCoordinator: share.hasCoordinator,
       threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))
     guard settings.method.klCoefficient > 0 else { return training }
     return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])

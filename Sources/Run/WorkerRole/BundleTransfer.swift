@@ -157,10 +157,10 @@ package final class BundleTransfer<Prepared: Sendable> {
     let (base, parts) = (newest, taken)
     install(.bundle(bundle)) { () throws(BundleError) in
       guard let base else {
-        return .array(try unpacked(bundle, base: nil as (version: PolicyVersion, bytes: [UInt8])?) { parts[$0] })
+        return .array(try unpacked(bundle, onto: nil) { parts[$0] })
       }
       return try base.bytes.withBytes { bytes throws(BundleError) -> HeldBytes in
-        .array(try unpacked(bundle, base: (base.version, bytes)) { parts[$0] })
+        .array(try unpacked(bundle, onto: (base.version, bytes)) { parts[$0] })
       }
     }
   }
