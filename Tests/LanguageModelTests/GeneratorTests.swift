@@ -10,9 +10,8 @@ private func request(_ prompt: [Int32], index: UInt32 = 0, samples: [UInt32] = [
   GenerationRequest(prompt: prompt, round: .train(step: 3), promptIndex: index, samples: samples)
 }
 
-private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Bool = false) throws -> PreparedModel {
-  PreparedModel(
-    plan: TransformerPlan(tiny.configuration, type: type), parameters: tiny.parameters(seed: 8), forTraining: training)
+private func model(_ tiny: TinyModel, _ type: DataType = .float32) -> PreparedModel {
+  PreparedModel(plan: TransformerPlan(tiny.configuration, type: type), parameters: tiny.parameters(seed: 8))
 }
 
 @Suite struct `The generator` {
@@ -36,7 +35,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
   @Test(arguments: 0..<8) func `cancelled samples are dropped, and the others do not change`(_ moment: Int) throws {
     let sampling = Sampling(temperature: 1, maxNewTokens: 9, stopTokens: [1])
     let requests = (UInt32(0)..<3).map { request([3, 1, Int32($0)], index: $0, samples: Array(0..<5)) }
-    let prepared = try model(.llama)
+    let prepared = model(.llama)
     let whole = try generate(requests, model: prepared, sampling: sampling, batchRows: 4)
     let isUnwanted: (Slot) -> Bool = { $0.prompt == 1 || ($0.prompt + $0.sample) % 3 == 1 }
     let generator = Generator(
@@ -66,7 +65,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
   }
 
   @Test func `a limit on keys and values makes samples wait, and changes nothing else`() throws {
-    let prepared = try model(.llama)
+    let prepared = model(.llama)
     let sampling = Sampling(temperature: 1, maxNewTokens: 24, stopTokens: [1])
     let requests = (0..<3).map { request([3, 1, 4, Int32($0)], index: UInt32($0), samples: Array(0..<10)) }
     let free = try generate(requests, model: prepared, sampling: sampling, batchRows: 64)
@@ -93,7 +92,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
   }
 
   @Test func `states count against the limit on keys and values, and waiting changes nothing`() throws {
-    let prepared = try model(.qwen35)
+    let prepared = model(.qwen35)
     let sampling = Sampling(temperature: 1, maxNewTokens: 24, stopTokens: [1])
     let requests = (0..<3).map { request([3, 1, 4, Int32($0)], index: UInt32($0), samples: Array(0..<10)) }
     let free = try generate(requests, model: prepared, sampling: sampling, batchRows: 64)
@@ -117,7 +116,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
   }
 
   @Test func `greedy takes the most probable token and records its plain log-probability`() throws {
-    let prepared = try model(.qwen2)
+    let prepared = model(.qwen2)
     let sampling = Sampling(temperature: 0, topP: 0.5, topK: 2, maxNewTokens: 10, stopTokens: [])
     let prompt: [Int32] = [3, 1, 4, 1, 5]
     let found = try generate([request(prompt)], model: prepared, sampling: sampling, batchRows: 1)[0]
@@ -134,7 +133,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
   }
 
   @Test func `samples follow the distribution with which they are scored`() throws {
-    let prepared = try model(.qwen3)
+    let prepared = model(.qwen3)
     let count = 4000
     let sampling = Sampling(temperature: 3, topP: 0.9, maxNewTokens: 1, stopTokens: [])
     let found = try generate(
@@ -151,7 +150,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
 
   @Test func `tokens are counted when they are sampled, not when a sample ends`() throws {
     let generator = Generator(
-      model: try model(.llama), policy: PolicyVersion(0), seed: 1,
+      model: model(.llama), policy: PolicyVersion(0), seed: 1,
       sampling: Sampling(temperature: 1, maxNewTokens: 40, stopTokens: []), batchRows: 4)
     try generator.add(request([1, 2]))
     var before = generator.tokenCount
@@ -164,7 +163,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
 
   @Test func `prompts that cannot be run are refused by name`() throws {
     let generator = Generator(
-      model: try model(.llama), policy: PolicyVersion(0), seed: 1,
+      model: model(.llama), policy: PolicyVersion(0), seed: 1,
       sampling: Sampling(temperature: 1, maxNewTokens: 4, stopTokens: []), batchRows: 4)
     #expect(throws: ModelError.self) { try generator.add(request([])) }
     #expect(throws: ModelError.self) { try generator.add(request([1, 37])) }
@@ -186,7 +185,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32, training: Boo
 
   @Test(arguments: DataType.allCases)
   func `four threads sample the same as one`(_ type: DataType) async throws {
-    let prepared = try model(.qwen2, type)
+    let prepared = model(.qwen2, type)
     let sampling = Sampling(temperature: 1, maxNewTokens: 30, stopTokens: [2])
     var random = choices(31)
     let requests = (0..<4).map {
