@@ -1,5 +1,6 @@
-// ProductsCommand: `ttrl-dev products`: compares the kernels of all instruction sets of this processor with the readable
-// form of the two orders of bfloat16 products, bit for bit, on random factors with zeroes, denormals and infinities.
+// ProductsCommand: `ttrl-dev products`: compares the kernels of all instruction sets of this processor with the
+// readable form of the two orders of bfloat16 products, bit for bit, on random factors with zeroes, denormals and
+// infinities.
 //
 // A product is a function of its seed and can be repeated alone.
 
@@ -54,8 +55,8 @@ struct ProductsCommand: DeveloperTool {
     return counts.allSatisfy { $0.value == 0 } ? ExitStatus.done : ExitStatus.failed
   }
 
-  /// How many results differ from the readable form, by order and kernels. Each element is computed three times: as part
-  /// of a forward product, of the gradient of an input, and of the gradient of weights.
+  /// How many results differ from the readable form, by order and kernels. Each element is computed three times: as
+  /// part of a forward product, of the gradient of an input, and of the gradient of weights.
   private static func differing(_ product: RandomProduct) throws -> [(name: String, count: Int)] {
     try ProductOrder.allCases.flatMap { order in
       let expected = product.expected(order)

@@ -157,7 +157,9 @@ import Testing
   @Test func `a new version's delta is made before the version before it is dropped, and workers hear of it at once`() {
     var bench = CoordinatorBench()
     _ = bench.join(9, .learner)
-    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    let leases = bench.lease(to: 1)
+    _ = bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)
+    for lease in leases { _ = bench.deliver(lease, from: 1) }
     _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 9)
     let effects = bench.transfer(Small.manifest(1), from: 9)
     let made = effects.firstIndex(of: .bundle(.make(Small.manifest(1), base: Small.manifest(0))))

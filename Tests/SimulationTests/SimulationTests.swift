@@ -9,7 +9,7 @@ import Testing
 @Suite struct SimulationTests {
   @Test func `runs end at the reference's bits, whatever happens to the fleet`() {
     var campaign = Campaign()
-    for seed in UInt64(1)...150 { campaign.add(simulate(seed: seed)) }
+    for seed in UInt64(1)...300 { campaign.add(simulate(seed: seed)) }
     #expect(campaign.failures.map { "seed \($0.seed): \($0.violation ?? "")" } == [])
     // A fault that never strikes is not tested at all.
     for kind in FaultKind.allCases { #expect(campaign.faults[kind.rawValue] ?? 0 > 0, "\(kind) never struck") }

@@ -26,8 +26,8 @@ INLINE int order_of(int form) { return form & ~DIRECT; }
 INLINE int64_t left_stride(int form) { return form & DIRECT ? DIRECT_STRIDE : INNER_BLOCK; }
 
 INLINE int64_t rounded_to_lanes(int64_t n) { return (n + 15) & ~(int64_t)15; }
-// How many inner indices are added for `depth`: those of the order's last step are filled up with zeroes. A zero that is
-// added turns -0 into +0, so this number is part of the arithmetic.
+// How many inner indices are added for `depth`: those of the order's last step are filled up with zeroes. A zero that
+// is added turns -0 into +0, so this number is part of the arithmetic.
 INLINE int64_t added_depth(int order, int64_t depth) {
   return order == TILE ? (depth + 31) & ~(int64_t)31 : order == PAIR ? (depth + 1) & ~(int64_t)1 : depth;
 }
@@ -178,8 +178,8 @@ INLINE const void *right_panel(int form, const void *b, int64_t distance, int64_
     }                                                                                                                \
   }
 
-// Multiplies some rows by some panels, which are `distance` values apart. `ahead`: the panels that will be read next, or
-// NULL. The result's memory is prefetched too: if it is not in a cache, waiting for it at the end takes a tenth more
+// Multiplies some rows by some panels, which are `distance` values apart. `ahead`: the panels that will be read next,
+// or NULL. The result's memory is prefetched too: if it is not in a cache, waiting for it at the end takes a tenth more
 // time.
 INLINE void multiply_tile(int form, int rows, int panels, const float *a, const void *b, int64_t distance,
                           int64_t depth, float *out, int64_t stride, int64_t columns, bool adds, const void *ahead) {

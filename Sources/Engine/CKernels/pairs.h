@@ -1,9 +1,9 @@
 // pairs.h: bfloat16 matrices as pairs of adjacent inner indices, as the processors' bfloat16 instructions read them.
 //
-// A vector of pairs has 16 columns of the right factor; each has the values of an even inner index (low half) and of the
-// next one (high half). AMX reads 16 such vectors as one operand, vdpbf16ps reads one. In the left factor, a row's
-// values are in order, which is the same: pairs of adjacent inner indices.
-// Not here: products (multiply.h, avx512_bf16.c, amx.h).
+// A vector of pairs has 16 columns of the right factor; each has the values of an even inner index (low half) and of
+// the next one (high half). AMX reads 16 such vectors as one operand, vdpbf16ps reads one. In the left factor, a row's
+// values are in order, which is the same: pairs of adjacent inner indices. Not here: products (multiply.h,
+// avx512_bf16.c, amx.h).
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 

@@ -3,9 +3,9 @@
 // A linear layer y = x·Wᵀ needs three products: y itself, dx = dy·W and dW = dyᵀ·x. The project's own kernels
 // (CKernels/multiply.h) add the terms of each element in a fixed order. So its bits depend only on its row and the
 // weights, and are the same on every processor. One packed copy of the weights serves the forward and the backward
-// pass. bfloat16 products have the order of an instruction, AMX's or vdpbf16ps's (`ProductOrder`); a processor that does
-// not have the instruction widens the values and computes the same bits in float32.
-// Not here: oneDNN's products, with which ours are compared (LibraryMultiply.swift).
+// pass. bfloat16 products have the order of an instruction, AMX's or vdpbf16ps's (`ProductOrder`); a processor that
+// does not have the instruction widens the values and computes the same bits in float32. Not here: oneDNN's products,
+// with which ours are compared (LibraryMultiply.swift).
 
 package import Base
 import CKernels

@@ -31,8 +31,8 @@ extension ProductOrder {
 
 /// a · b + c, rounded once; denormal factors, terms and results are zero.
 ///
-/// A result is denormal if it is still below 2⁻¹²⁶ after it is rounded to 24 bits. To see this, the sum is computed once
-/// more, scaled by 2⁶⁴.
+/// A result is denormal if it is still below 2⁻¹²⁶ after it is rounded to 24 bits. To see this, the sum is computed
+/// once more, scaled by 2⁶⁴.
 private func multiplyAdd(_ a: Float, _ b: Float, _ c: Float) -> Float {
   func flushed(_ x: Float) -> Float { x.isSubnormal ? Float(sign: x.sign, exponent: 0, significand: 0) : x }
   let (a, b, c) = (flushed(a), flushed(b), flushed(c))
@@ -103,8 +103,8 @@ package struct RandomProduct: Sendable {
     return [sums[0], sums[1], sums[0]]
   }
 
-  /// The kernels' results: of a forward product with packed weights, of the gradient of an input, and of the gradient of
-  /// weights. In these three, the factors of the same product are stored in different ways.
+  /// The kernels' results: of a forward product with packed weights, of the gradient of an input, and of the gradient
+  /// of weights. In these three, the factors of the same product are stored in different ways.
   package func results(_ kernels: Kernels, _ order: ProductOrder, threads: Int = 1) throws -> [[Float]] {
     let multiplier = Multiplier(Team(threads), kernels: kernels, order: order)
     let out = (0..<3).map { _ in Matrix(rows: rows, columns: columns) }

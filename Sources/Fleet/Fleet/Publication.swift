@@ -1,8 +1,8 @@
 // Publication: the version that is on its way from the learner. It is announced, received in order, then verified.
 //
 // A learner on the coordinator's machine leaves the bytes in a file, and the coordinator takes it over; then nothing is
-// received. There is one publication at a time. The version exists once its bytes are verified and durable. Until then a learner
-// that reconnects can announce it again.
+// received. There is one publication at a time. The version exists once its bytes are verified and durable. Until then
+// a learner that reconnects can announce it again.
 
 import Records
 

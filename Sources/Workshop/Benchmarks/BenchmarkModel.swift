@@ -1,9 +1,9 @@
 // BenchmarkModel: the models that `ttrl-dev bench` measures: a directory's, or a shape with random weights.
 //
 // Speed does not depend on the values of the weights, so the shapes need no files: `tiny`, `small` and `qwen2.5-0.5b`
-// are Qwen2 models with tied embeddings, `smollm2-135m` is a Llama; their random weights are made in memory in a second.
-// Each has a workload: the
-// one with which other systems were measured, so that the figures can be compared (scripts/compare).
+// are Qwen2 models with tied embeddings, `smollm2-135m` is a Llama; their random weights are made in memory in a
+// second. Each has a workload: the one with which other systems were measured, so that the figures can be compared
+// (scripts/compare).
 
 import Answers
 import Base

@@ -123,14 +123,14 @@ typedef struct {
   bool is_transposed;
 } ttrl_left;
 
-/// How a right factor [inner, columns] is stored. Packed weights have panels of 16 columns; what is missing from the last
-/// panel is zero.
+/// How a right factor [inner, columns] is stored. Packed weights have panels of 16 columns; what is missing from the
+/// last panel is zero.
 ///
 /// float32: blocks of TTRL_INNER_BLOCK inner indices; in a block, its panels; in a panel, one vector [16] per inner
 /// index. Inner indices are rounded up to multiples of 16 with zeroes.
 ///
-/// bfloat16: panels; in a panel, one vector [16][2] per pair of inner indices. Inner indices are rounded up to multiples
-/// of 32 with zeroes. A panel's 32 inner indices are a tile of AMX, and a vector is an operand of vdpbf16ps.
+/// bfloat16: panels; in a panel, one vector [16][2] per pair of inner indices. Inner indices are rounded up to
+/// multiples of 32 with zeroes. A panel's 32 inner indices are a tile of AMX, and a vector is an operand of vdpbf16ps.
 typedef enum {
   TTRL_ROW_MAJOR = 0,
   TTRL_PACKED = 1,
@@ -151,8 +151,8 @@ enum { TTRL_TILE_INNER_BLOCK = 1536 };
 /// Floats of scratch for the products: one block of each factor. For AMX a float has room for two values.
 enum { TTRL_MULTIPLY_SCRATCH = (TTRL_ROW_BLOCK + 2 * TTRL_LANES) * TTRL_TILE_INNER_BLOCK / 2 };
 
-/// out[rows, columns] = or += a · b for the panels `first` ..< `last` of 16 columns each. stride: from one row of out to
-/// the next, in floats. With `adds`, the previous contents of out are the first term of each sum.
+/// out[rows, columns] = or += a · b for the panels `first` ..< `last` of 16 columns each. stride: from one row of out
+/// to the next, in floats. With `adds`, the previous contents of out are the first term of each sum.
 typedef void (*ttrl_multiply)(ttrl_left a, ttrl_right b, int64_t rows, int64_t first, int64_t last, float *out,
                               int64_t stride, bool adds, float *scratch);
 
