@@ -12,6 +12,7 @@ import Bundles
 package import Fleet
 package import Platform
 package import Records
+import Tensors
 import Transport
 
 /// - Prepared: what the owner makes from a version's bytes.
@@ -175,9 +176,7 @@ package final class BundleTransfer<Prepared: Sendable> {
         var outcome = Outcome(source: source, bytes: .array([]), prepared: nil, error: nil)
         do {
           let bytes = try bytes()
-          outcome.prepared = try bytes.withBytes { bytes in
-            SHA256.digest(of: bytes) == source.policy.digest ? try prepare(bytes) : nil
-          }
+          outcome.prepared = try bytes.withBytes { try verified($0, source.policy, prepare) }
           if outcome.prepared != nil { outcome.bytes = bytes }
         } catch is BundleError {
           // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
@@ -216,4 +215,17 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .bundle(let bundle): onEvent(.installed(bundle, isIntact: isIntact))
     }
   }
+}
+
+/// What `prepare` makes of a version's bytes; nil if they do not have the version's digest. They are verified and
+/// prepared at the same time.
+private func verified<Prepared>(
+  _ bytes: UnsafeRawBufferPointer, _ policy: PolicyManifest, _ prepare: (UnsafeRawBufferPointer) throws -> Prepared?
+) throws -> Prepared? {
+  var digest: [UInt8] = []
+  var prepared = Result<Prepared?, any Error>.success(nil)
+  Team(2).run(2) { part in
+    if part == 0 { digest = SHA256.digest(of: bytes) } else { prepared = Result { try prepare(bytes) } }
+  }
+  return digest == policy.digest ? try prepared.get() : nil
 }

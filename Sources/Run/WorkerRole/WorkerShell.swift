@@ -134,9 +134,11 @@ package final class WorkerShell {
     }
     let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
     let plan = TransformerPlan(configuration.model, type: type, products: products)
+    // Usually all sampling threads wait for the version.
+    let threads = options.threads
     transfer.prepare = { bytes in
       ParameterSource(published: bytes, layout: plan.layout, type: plan.type).map {
-        PreparedModel(plan: plan, parameters: $0)
+        PreparedModel(plan: plan, parameters: $0, team: Team(threads))
       }
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
