@@ -177,6 +177,8 @@ final class SyntheticWorker {
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sample(let lease): sample(lease)
     case .cancel(let lease): leases.remove(lease)
+    // The load is that of workers on other machines.
+    case .transfer(.look(let policy)): loop.soon { self.handle(.transfer(.looked(policy, isInstalled: false))) }
     case .transfer(.install(let bundle)): loop.soon { self.handle(.transfer(.installed(bundle, isIntact: true))) }
     case .transfer, .dropPolicy: break
     case .exit(let departure): end(departure == .finished ? .finished : .failed("\(departure)"))
