@@ -110,7 +110,7 @@ package enum SettingTable {
       "dtype", .choice, "type of weights and matrix products: bfloat16 or float32",
       \RunSettings.dtype, \BenchmarkSettings.dtype, \BroadcastSettings.dtype),
     Setting(
-      "products", .choice, "order of additions of bfloat16 products: tile, pair, or auto: this machine's fastest",
+      "products", .choice, "order of additions of bfloat16 products; auto: the fastest here",
       \RunSettings.products, \BenchmarkSettings.products),
   ]
 
