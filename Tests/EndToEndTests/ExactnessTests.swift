@@ -40,7 +40,7 @@ extension EndToEnd {
     @Test(arguments: ["pair", "tile"])
     func `every instruction set gives the same bits, also if a run continues on another one`(_ products: String) throws
     {
-      let settings = ["--products", products, "--steps", "2"]
+      let settings = ["--products", products]
       let caps = try caps()
       #expect(caps.contains("avx2"))
       let results = try caps.map { cap in
