@@ -22,7 +22,8 @@ import time
 import timing
 
 a = timing.arguments(tool="ttrl", program="ttrl", steps=3, prompts=8, samples=32, prompt_tokens=130, new_tokens=40)
-EXAMPLE = "Question: Eva has 13 cups and gets 8 more. How many cups does Eva have now?\nWork: 13 + 8 = 21. The answer is 21.\n"
+EXAMPLE = ("Question: Eva has 13 cups and gets 8 more. How many cups does Eva have now?\n"
+           "Work: 13 + 8 = 21. The answer is 21.\n")
 
 
 def prompts():
@@ -64,8 +65,10 @@ def memory_of(root, peak):
 
 
 def report(seconds, tokens, peak):
+    """Prints responses per second of the middle step, its seconds, and how long responses were."""
+    middle = statistics.median(seconds)
     print(json.dumps(dict(
-        value=statistics.median(seconds), seconds=sum(seconds), response_tokens=statistics.mean(tokens),
+        value=a.prompts * a.samples / middle, seconds=middle, response_tokens=statistics.mean(tokens),
         peak_bytes=peak)))
 
 
