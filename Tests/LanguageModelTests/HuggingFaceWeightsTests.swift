@@ -3,6 +3,7 @@
 import Base
 import Foundation
 import LanguageModel
+import Tensors
 import Testing
 
 /// A model small enough to print: 5 words, 4 channels, one layer.
@@ -286,5 +287,27 @@ struct HuggingFaceCheckpointTests {
 
     let copy = SafeTensorsWriter(layout, type: type).file(loaded)
     #expect(try LoadPlan(layout, shards: [("copy", header(copy))]).load([copy]) == loaded)
+  }
+}
+
+@Suite struct `Parameters that are read where they are stored` {
+  @Test func `any range of several shards and types has the same values as all of them together`() throws {
+    let halves = [layout.tensors.filter { $0.offset % 2 == 0 }, layout.tensors.filter { $0.offset % 2 == 1 }]
+    let files = halves.map(shard)
+    let plan = try LoadPlan(layout, shards: zip(["a", "b"], files).map { ($0, try header($1)) })
+    let all = try plan.load(files)
+    let source = ParameterSource(Floats(all))
+    try files[0].withUnsafeBytes { first in
+      try files[1].withUnsafeBytes { second in
+        let stored = try plan.source([first, second], keptBy: 0)
+        #expect(stored.count == layout.count)
+        for start in stride(from: 0, to: layout.count, by: 7) {
+          for length in [0, 1, 3, 20, layout.count - start] where start + length <= layout.count {
+            let range = start..<start + length
+            #expect(stored.values(range).array == source.values(range).array, "\(range)")
+          }
+        }
+      }
+    }
   }
 }

@@ -1,7 +1,7 @@
 // ParameterSource: where a model's parameters are read from, one part at a time.
 //
-// Parameters in memory are viewed. The bytes of a published version are widened part by part while they are packed, so
-// a worker never holds all parameters in float32.
+// Parameters in memory are viewed. Those in a model's files, or in the bytes of a published version, are widened part by
+// part while they are packed or published, so a process that only samples never holds all of them in float32.
 
 package import Base
 package import Tensors
@@ -10,26 +10,52 @@ package import Tensors
 ///
 /// `@unchecked Sendable`: the bytes are only read.
 package struct ParameterSource: @unchecked Sendable {
+  /// Consecutive parameters, as they are stored.
+  struct Part {
+    var range: Range<Int>
+    var bytes: UnsafeRawBufferPointer
+    var type: WeightType
+
+    /// The bytes of some of the part's parameters.
+    func bytes(of range: Range<Int>) -> UnsafeRawBufferPointer {
+      let (start, end) = (range.lowerBound - self.range.lowerBound, range.upperBound - self.range.lowerBound)
+      return UnsafeRawBufferPointer(rebasing: bytes[start * type.byteCount..<end * type.byteCount])
+    }
+  }
+
   private enum Form {
     case floats(Floats)
-    case published(UnsafeRawBufferPointer, DataType)
+    /// In layout order, without gaps.
+    case stored([Part])
   }
 
   private let form: Form
   package let count: Int
+  /// Keeps the bytes where they are.
+  private let owner: (any Sendable)?
 
   package init(_ parameters: Floats) {
     form = .floats(parameters)
     count = parameters.count
+    owner = nil
   }
 
-  /// The bytes of a policy version, which must stay where they are while they are read from.
+  /// Parts that together are all parameters.
+  init(_ parts: [Part], keptBy owner: (any Sendable)?) {
+    let ordered = parts.sorted { $0.range.lowerBound < $1.range.lowerBound }
+    form = .stored(ordered)
+    count = ordered.last?.range.upperBound ?? 0
+    self.owner = owner
+    precondition(ordered.reduce(0) { $0 + $1.range.count } == count, "the parts are not all parameters")
+  }
+
+  /// The bytes of a policy version. They must stay where they are while they are read from.
   ///
   /// - Returns: nil if their number does not fit the layout and the data type.
   package init?(published bytes: UnsafeRawBufferPointer, layout: ParameterLayout, type: DataType) {
     guard bytes.count == layout.count * type.bytes else { return nil }
-    form = .published(bytes, type)
-    count = layout.count
+    let type: WeightType = type == .bfloat16 ? .bfloat16 : .float32
+    self.init([Part(range: 0..<layout.count, bytes: bytes, type: type)], keptBy: nil)
   }
 
   /// The parameters of a range, to be read: a view or a copy.
@@ -37,21 +63,26 @@ package struct ParameterSource: @unchecked Sendable {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) is outside 0..<\(count)")
     switch form {
     case .floats(let floats): return floats[range]
-    case .published(let bytes, let type):
+    case .stored(let parts):
       let values = Floats(count: range.count)
-      let part = UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * type.bytes..<range.upperBound * type.bytes])
-      values.withUnsafeBuffer { target in
-        switch type {
-        case .float32: UnsafeMutableRawBufferPointer(target).copyMemory(from: part)
-        case .bfloat16:
-          for index in target.indices {
-            let bits = part.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
-            target[index] = Float(bitPattern: UInt32(bits) << 16)
-          }
-        }
+      var index = Self.first(endingAfter: range.lowerBound, in: parts)
+      while index < parts.count, parts[index].range.lowerBound < range.upperBound {
+        let wanted = parts[index].range.clamped(to: range)
+        let target = values[wanted.lowerBound - range.lowerBound..<wanted.upperBound - range.lowerBound]
+        target.withUnsafeBuffer { _ = widen(parts[index].bytes(of: wanted), parts[index].type, to: $0) }
+        index += 1
       }
       return values
     }
+  }
+
+  private static func first(endingAfter parameter: Int, in parts: [Part]) -> Int {
+    var (low, high) = (0, parts.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if parts[middle].range.upperBound > parameter { high = middle } else { low = middle + 1 }
+    }
+    return low
   }
 
   /// The parameters of ranges, one after the other.
@@ -88,4 +119,30 @@ package struct ParameterSource: @unchecked Sendable {
     }
     return values(parts).rows(of: columns)
   }
+}
+
+/// Writes every value as float32. Returns whether all are finite.
+func widen(
+  _ source: UnsafeRawBufferPointer, _ type: WeightType, to target: UnsafeMutableBufferPointer<Float>
+) -> Bool {
+  // Data in files is not aligned. It is little-endian, like all machines that ttrl runs on.
+  switch type {
+  case .float32: fill(target) { source.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+  case .bfloat16:
+    fill(target) { Float(bitPattern: UInt32(source.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) << 16) }
+  case .float16: fill(target) { Float(source.loadUnaligned(fromByteOffset: 2 * $0, as: Float16.self)) }
+  }
+}
+
+/// Returns whether all values are finite: no exponent is all ones. One pass without branches, which vectorises.
+@inline(__always)
+private func fill(_ target: UnsafeMutableBufferPointer<Float>, _ value: (Int) -> Float) -> Bool {
+  let exponent: UInt32 = 0x7F80_0000
+  var badCount: UInt32 = 0
+  for index in 0..<target.count {
+    let value = value(index)
+    target[index] = value
+    badCount |= value.bitPattern & exponent == exponent ? 1 : 0
+  }
+  return badCount == 0
 }

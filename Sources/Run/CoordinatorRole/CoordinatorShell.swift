@@ -85,7 +85,7 @@ package final class CoordinatorShell {
   private static func recall(_ recorder: RunRecorder, _ store: PolicyStore) throws -> CoordinatorMemory {
     if try !recorder.hasBegun() {
       Log.info("coordinator.begin", ["run": recorder.run.directory.path, "model": recorder.run.settings.model])
-      try recorder.begin(with: try store.store(try recorder.run.initialPolicyBytes(), as: PolicyVersion(0)))
+      try recorder.begin(with: try store.store(PolicyVersion(0), recorder.run.forEachPieceOfInitialPolicy))
     }
     let memory = try recorder.recall()
     if let latest = memory.policies.last, try !store.has(latest) { throw PolicyStoreError.missing(latest.version) }

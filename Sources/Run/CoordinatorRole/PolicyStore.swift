@@ -32,13 +32,23 @@ package final class PolicyStore {
     try Files.createDirectory(directory.policies)
   }
 
-  /// Writes a whole version, for example when a run begins.
+  /// Writes a whole version when a run begins.
   ///
+  /// - Parameter pieces: calls its argument with the version's bytes, in order.
   /// - Returns: the version's manifest.
-  /// - Throws: on a full disk or missing rights.
-  package func store(_ bytes: [UInt8], as version: PolicyVersion) throws(PlatformError) -> PolicyManifest {
-    try Files.write(bytes, to: directory.policy(version))
-    return PolicyManifest(version: version, byteCount: UInt64(bytes.count), digest: SHA256.digest(of: bytes))
+  /// - Throws: on a full disk or missing rights, or what `pieces` throws.
+  package func store(
+    _ version: PolicyVersion, _ pieces: (_ body: ([UInt8]) throws -> Void) throws -> Void
+  ) throws -> PolicyManifest {
+    let file = try AtomicFile(directory.policy(version))
+    var (hash, count) = (SHA256(), 0)
+    try pieces { bytes in
+      hash.update(bytes)
+      count += bytes.count
+      try file.write(bytes)
+    }
+    try file.commit()
+    return PolicyManifest(version: version, byteCount: UInt64(count), digest: hash.digest())
   }
 
   package func has(_ manifest: PolicyManifest) throws(PlatformError) -> Bool {

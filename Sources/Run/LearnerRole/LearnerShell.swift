@@ -173,7 +173,8 @@ package final class LearnerShell {
   private func inFile() throws -> (bytes: HeldBytes, digest: [UInt8]) {
     let file = try AtomicFile(run.directory.handedOver)
     var hash = SHA256()
-    try forEachPublishedPiece(of: rank.policy.weights, layout: run.model.layout, type: run.weightType) { bytes in
+    let weights = ParameterSource(rank.policy.weights)
+    try forEachPublishedPiece(of: weights, layout: run.model.layout, type: run.weightType) { bytes in
       hash.update(bytes)
       try file.write(bytes)
     }

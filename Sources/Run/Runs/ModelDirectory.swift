@@ -1,7 +1,7 @@
 // ModelDirectory: a Hugging Face model directory on disk, read and written.
 //
-// LanguageModel parses, Platform reads and writes files. Weights are memory-mapped and copied once, into the flat
-// float32 array that the learner owns.
+// LanguageModel parses, Platform reads and writes files. Weights are memory-mapped. A sampler packs them from there; a
+// learner copies them once, into the flat float32 array that it owns.
 
 import Base
 package import LanguageModel
@@ -171,22 +171,20 @@ package struct ModelDirectory: Sendable {
     bytes.starts(with: Array("version https://git-lfs".utf8))
   }
 
-  /// All parameters as float32, in the order of `layout`.
+  /// The parameters, in the order of `layout`, read from the mapped files where they are needed.
   ///
   /// - Throws: `ModelDirectoryError` with every tensor that is missing, misshapen or not finite.
-  package func loadParameters() throws -> Floats {
-    try naming { () throws -> Floats in
+  package func parameters() throws -> ParameterSource {
+    try naming { () throws -> ParameterSource in
       let (files, plan) = try planned()
-      let parameters = Floats(count: layout.count)
-      for (shard, file) in files.enumerated() {
-        try parameters.withUnsafeBuffer { try plan.copy(shard: shard, from: file.bytes, to: $0) }
-      }
-      for (shard, file) in files.enumerated() {
-        try parameters.withUnsafeBuffer { try plan.compare(shard: shard, from: file.bytes, with: $0) }
-      }
-      return parameters
+      return try plan.source(files.map(\.bytes), keptBy: files)
     }
   }
+
+  /// All parameters as float32.
+  ///
+  /// - Throws: as `parameters`.
+  package func loadParameters() throws -> Floats { try parameters().values(0..<layout.count) }
 
   /// Parts of the weight files that are not used, for example those for pictures.
   ///
@@ -240,7 +238,7 @@ package struct ModelDirectory: Sendable {
     let writer = SafeTensorsWriter(layout, type: type)
     let file = try AtomicFile(target + "/model.safetensors")
     try file.write(writer.header)
-    try forEachPublishedPiece(of: parameters, layout: layout, type: type) { try file.write($0) }
+    try forEachPublishedPiece(of: ParameterSource(parameters), layout: layout, type: type) { try file.write($0) }
     try file.commit()
     try writeCompanions(type, to: target)
   }

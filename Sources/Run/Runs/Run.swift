@@ -151,11 +151,12 @@ package struct Run: Sendable {
   /// How weights are stored and published.
   package var weightType: WeightType { settings.dtype == .bfloat16 ? .bfloat16 : .float32 }
 
-  /// The published bytes of policy 0: the model's parameters in the run's data type.
+  /// Calls `body` with the published bytes of policy 0, a few megabytes at a time: the model's parameters in the run's
+  /// data type.
   ///
-  /// - Throws: if the weights cannot be read.
-  package func initialPolicyBytes() throws -> [UInt8] {
-    publishedBytes(of: try model.loadParameters(), layout: model.layout, type: weightType)
+  /// - Throws: if the weights cannot be read, or what `body` throws.
+  package func forEachPieceOfInitialPolicy(_ body: ([UInt8]) throws -> Void) throws {
+    try forEachPublishedPiece(of: try model.parameters(), layout: model.layout, type: weightType, body)
   }
 
   /// What a process that knows only the coordinator's address is told.

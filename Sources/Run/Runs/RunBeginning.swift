@@ -68,7 +68,7 @@ package enum RunBeginning {
     let counts = counts(of: training, heldOut, transfer)
     let memory = try plannedMemory(settings, settings.operation, model, sizes, here)
     // Weights that cannot be used are found before a process starts.
-    _ = try model.loadParameters()
+    _ = try model.parameters()
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,

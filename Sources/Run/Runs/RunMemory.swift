@@ -153,9 +153,9 @@ package struct RunMemory: Sendable {
 
   /// Bytes for keys and values in a process that holds a model and nothing else.
   ///
-  /// - Parameter loading: what the process needs until the model is loaded. It is more than the loaded model.
-  package static func keyValueBytesMax(besides loading: MemoryPlan, of limit: Int = Machine.memoryLimit) -> Int {
-    max(0, limit / fitted.of * fitted.part - loading.bytes)
+  /// - Parameter model: what the model needs.
+  package static func keyValueBytesMax(besides model: MemoryPlan, of limit: Int = Machine.memoryLimit) -> Int {
+    max(0, limit / fitted.of * fitted.part - model.bytes)
   }
 
   // MARK: The plan

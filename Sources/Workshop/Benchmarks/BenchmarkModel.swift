@@ -109,6 +109,13 @@ package struct BenchmarkModel: Sendable {
       ropeTheta: 1_000_000, maxPositions: positions, hasTiedEmbeddings: true, hasAttentionBias: true)
   }
 
+  /// The parameters, to be packed.
+  ///
+  /// - Throws: if the directory's weights cannot be read.
+  package func source() throws -> ParameterSource {
+    try directory?.parameters() ?? ParameterSource(parameters())
+  }
+
   /// All parameters, in layout order.
   ///
   /// - Throws: if the directory's weights cannot be read.

@@ -13,7 +13,7 @@ import Tensors
 /// - Throws: if the model cannot be loaded or run.
 package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let plan = TransformerPlan(options.model.configuration, type: options.type, products: options.products)
-  let model = PreparedModel(plan: plan, parameters: try options.model.parameters())
+  let model = PreparedModel(plan: plan, parameters: try options.model.source())
   let work = options.rollout
   var trajectories: [Trajectory] = []
   let times = try (0...options.runs).map { _ in

@@ -1,16 +1,17 @@
 // LoadPlan: which bytes of which file become which parameters.
 //
-// Loading has three steps: parse the headers, plan, copy. Only the last one reads weights. The plan compares what the
+// Loading has three steps: parse the headers, plan, check. Only the last one reads weights. The plan compares what the
 // files have with what the model needs, and reports all differences at once, so that a wrong folder gives one message
-// and not one per attempt. The caller opens or maps the files. It can copy and unmap one shard before the next.
+// and not one per attempt. The caller opens or maps the files, and the parameters are read from them where they are
+// needed (ParameterSource.swift).
 //
 // Not here: reading the headers (SafeTensorsHeader.swift), writing files (SafeTensorsWriter.swift).
 
 import Base
 
-/// Everything needed to fill a flat parameter array from the files of a model.
+/// Everything needed to read a model's parameters from its files.
 package struct LoadPlan: Sendable {
-  /// One tensor to copy from a file to the parameters.
+  /// One tensor of a file, and its place among the parameters.
   package struct Copy: Sendable, Equatable {
     package var tensor: ParameterTensor
     package var type: WeightType
@@ -18,7 +19,7 @@ package struct LoadPlan: Sendable {
     package var bytes: Range<Int>
   }
 
-  /// One file, and what to copy from it, in the order of the file.
+  /// One file, and what is read from it, in the order of the file.
   package struct Shard: Sendable, Equatable {
     package var name: String
     package var fileBytes: Int
@@ -29,7 +30,6 @@ package struct LoadPlan: Sendable {
   }
 
   package let shards: [Shard]
-  package let parameterCount: Int
   /// Parts of the files that are not used.
   package let unused: [UnusedPart]
 }
@@ -132,7 +132,6 @@ extension LoadPlan {
       planned[shard].copies.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
     }
     self.shards = planned
-    parameterCount = layout.count
     unused = contents.unused
   }
 }
@@ -222,102 +221,73 @@ extension ParameterLayout {
   }
 }
 
-// MARK: - Copying
+// MARK: - Reading
 
 extension LoadPlan {
-  /// Copies one shard's tensors to their places in the flat array, as float32.
+  /// Checks the files' weights, and gives the parameters, which are read from the files where they are.
+  ///
   /// - Parameters:
-  ///   - shard: index into `shards`.
-  ///   - file: the whole file, in memory or mapped.
-  ///   - parameters: [parameterCount] the flat array of the layout.
-  /// - Throws: every tensor that contains a NaN or an infinity, with the first such element.
-  package func copy(
-    shard: Int, from file: UnsafeRawBufferPointer, to parameters: UnsafeMutableBufferPointer<Float>
-  ) throws(WeightsError) {
-    precondition(parameters.count == parameterCount, "\(parameters.count) floats for \(parameterCount) parameters")
-    let plan = shards[shard]
-    guard file.count == plan.fileBytes else {
-      throw WeightsError(
-        problems: [.fileChanged(shard: plan.name, planned: plan.fileBytes, found: file.count)])
-    }
-    var problems: [WeightsError.Problem] = []
-    for copy in plan.copies {
-      let source = UnsafeRawBufferPointer(rebasing: file[copy.bytes])
-      let target = UnsafeMutableBufferPointer(rebasing: parameters[copy.tensor.range])
-      guard !widen(source, copy.type, to: target) else { continue }
-      let index = target.firstIndex { !$0.isFinite } ?? 0
-      problems.append(.notFinite(tensor: copy.tensor.name, index: index, value: target[index]))
-    }
-    guard problems.isEmpty else { throw WeightsError(problems: problems) }
-  }
-
-  /// Compares what one shard stores a second time with the parameters, after all shards were copied.
-  /// - Throws: every tensor that differs from its twin, with the first such element.
-  package func compare(
-    shard: Int, from file: UnsafeRawBufferPointer, with parameters: UnsafeMutableBufferPointer<Float>
-  ) throws(WeightsError) {
-    var problems: [WeightsError.Problem] = []
-    for copy in shards[shard].copiesOfOthers {
-      let source = UnsafeRawBufferPointer(rebasing: file[copy.bytes])
-      let twin = UnsafeMutableBufferPointer(rebasing: parameters[copy.tensor.range])
-      let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: twin.count)
-      defer { values.deallocate() }
-      _ = widen(source, copy.type, to: values)
-      guard let index = values.indices.first(where: { values[$0] != twin[$0] }) else { continue }
-      problems.append(
-        .notTied(
-          tensor: copy.tensor.name, to: ParameterLayout.embeddingName, index: index, found: values[index],
-          expected: twin[index]))
-    }
-    guard problems.isEmpty else { throw WeightsError(problems: problems) }
-  }
-
-  /// The parameters of a model whose files are all in memory, in the order of `shards`.
-  package func load(_ files: [[UInt8]]) throws(WeightsError) -> [Float] {
+  ///   - files: whole files, in memory or mapped, in the order of `shards`.
+  ///   - owner: keeps them where they are.
+  /// - Throws: every tensor that has a NaN or an infinity, with the first such element. If there is none, every tensor
+  ///   that differs from the one that it is a copy of.
+  package func source(
+    _ files: [UnsafeRawBufferPointer], keptBy owner: any Sendable
+  ) throws(WeightsError) -> ParameterSource {
     precondition(files.count == shards.count, "\(files.count) files for \(shards.count) shards")
-    var parameters = Array(repeating: Float(0), count: parameterCount)
-    try forEach(files, &parameters, copy(shard:from:to:))
-    try forEach(files, &parameters, compare(shard:from:with:))
-    return parameters
-  }
-
-  private func forEach(
-    _ files: [[UInt8]], _ parameters: inout [Float],
-    _ step: (Int, UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Float>) throws(WeightsError) -> Void
-  ) throws(WeightsError) {
-    for (shard, file) in files.enumerated() {
-      let result = file.withUnsafeBytes { file in
-        parameters.withUnsafeMutableBufferPointer { parameters in
-          Result { () throws(WeightsError) in try step(shard, file, parameters) }
+    var problems: [WeightsError.Problem] = []
+    for (shard, file) in zip(shards, files) where file.count != shard.fileBytes {
+      problems.append(.fileChanged(shard: shard.name, planned: shard.fileBytes, found: file.count))
+    }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    func parts(_ copies: KeyPath<Shard, [Copy]>) -> [(copy: Copy, part: ParameterSource.Part)] {
+      zip(shards, files).flatMap { shard, file in
+        shard[keyPath: copies].map { copy in
+          let bytes = UnsafeRawBufferPointer(rebasing: file[copy.bytes])
+          return (copy, ParameterSource.Part(range: copy.tensor.range, bytes: bytes, type: copy.type))
         }
       }
-      try result.get()
     }
+    let own = parts(\.copies)
+    problems = own.compactMap { copy, part in firstNotFinite(of: copy.tensor, in: part) }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    let source = ParameterSource(own.map(\.part), keptBy: owner)
+    problems = parts(\.copiesOfOthers).compactMap { copy, part in firstDifference(of: copy.tensor, part, source) }
+    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    return source
   }
 }
 
-/// Writes every value as float32. Returns whether all are finite.
-private func widen(
-  _ source: UnsafeRawBufferPointer, _ type: WeightType, to target: UnsafeMutableBufferPointer<Float>
-) -> Bool {
-  // Data in files is not aligned. It is little-endian, like all machines that ttrl runs on.
-  switch type {
-  case .float32: fill(target) { source.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
-  case .bfloat16:
-    fill(target) { Float(bitPattern: UInt32(source.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) << 16) }
-  case .float16: fill(target) { Float(source.loadUnaligned(fromByteOffset: 2 * $0, as: Float16.self)) }
-  }
+/// Cuts a tensor into pieces that stay in the cache while they are checked.
+private func pieces(of range: Range<Int>) -> [Range<Int>] {
+  stride(from: range.lowerBound, to: range.upperBound, by: 1 << 16).map { $0..<min($0 + 1 << 16, range.upperBound) }
 }
 
-/// Returns whether all values are finite: no exponent is all ones. One pass without branches, which vectorises.
-@inline(__always)
-private func fill(_ target: UnsafeMutableBufferPointer<Float>, _ value: (Int) -> Float) -> Bool {
-  let exponent: UInt32 = 0x7F80_0000
-  var badCount: UInt32 = 0
-  for index in 0..<target.count {
-    let value = value(index)
-    target[index] = value
-    badCount |= value.bitPattern & exponent == exponent ? 1 : 0
+private func firstNotFinite(of tensor: ParameterTensor, in part: ParameterSource.Part) -> WeightsError.Problem? {
+  let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: 1 << 16)
+  defer { values.deallocate() }
+  for piece in pieces(of: part.range) {
+    let values = UnsafeMutableBufferPointer(rebasing: values[..<piece.count])
+    guard !widen(part.bytes(of: piece), part.type, to: values) else { continue }
+    let index = values.firstIndex { !$0.isFinite } ?? 0
+    return .notFinite(tensor: tensor.name, index: piece.lowerBound - part.range.lowerBound + index, value: values[index])
   }
-  return badCount == 0
+  return nil
+}
+
+/// Where a tensor differs from the parameters in its place.
+private func firstDifference(
+  of tensor: ParameterTensor, _ part: ParameterSource.Part, _ source: ParameterSource
+) -> WeightsError.Problem? {
+  let own = ParameterSource.Part(range: 0..<part.range.count, bytes: part.bytes, type: part.type)
+  let copy = ParameterSource([own], keptBy: nil)
+  for piece in pieces(of: part.range) {
+    let start = piece.lowerBound - part.range.lowerBound
+    let (found, expected) = (copy.values(start..<start + piece.count), source.values(piece))
+    guard let index = (0..<piece.count).first(where: { found[$0] != expected[$0] }) else { continue }
+    return .notTied(
+      tensor: tensor.name, to: ParameterLayout.embeddingName, index: start + index, found: found[index],
+      expected: expected[index])
+  }
+  return nil
 }

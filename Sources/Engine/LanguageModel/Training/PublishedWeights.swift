@@ -15,12 +15,12 @@ package func publishedBytes(of parameters: Floats, layout: ParameterLayout, type
 
 /// Calls `body` with the bytes of a policy version, a few megabytes at a time.
 package func forEachPublishedPiece(
-  of parameters: Floats, layout: ParameterLayout, type: WeightType, _ body: ([UInt8]) throws -> Void
+  of parameters: ParameterSource, layout: ParameterLayout, type: WeightType, _ body: ([UInt8]) throws -> Void
 ) throws {
   let writer = SafeTensorsWriter(layout, type: type)
   let piece = 1 << 20
   for start in stride(from: 0, to: parameters.count, by: piece) {
-    let values = parameters[start..<min(start + piece, parameters.count)]
+    let values = parameters.values(start..<min(start + piece, parameters.count))
     try body(values.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) })
   }
 }
