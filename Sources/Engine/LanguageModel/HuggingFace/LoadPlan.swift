@@ -270,7 +270,8 @@ private func firstNotFinite(of tensor: ParameterTensor, in part: ParameterSource
     let values = UnsafeMutableBufferPointer(rebasing: values[..<piece.count])
     guard !widen(part.bytes(of: piece), part.type, to: values) else { continue }
     let index = values.firstIndex { !$0.isFinite } ?? 0
-    return .notFinite(tensor: tensor.name, index: piece.lowerBound - part.range.lowerBound + index, value: values[index])
+    let start = piece.lowerBound - part.range.lowerBound
+    return .notFinite(tensor: tensor.name, index: start + index, value: values[index])
   }
   return nil
 }
