@@ -8,6 +8,7 @@
 // Not here: reading the headers (SafeTensorsHeader.swift), writing files (SafeTensorsWriter.swift).
 
 import Base
+import Tensors
 
 /// Everything needed to read a model's parameters from its files.
 package struct LoadPlan: Sendable {
