@@ -41,7 +41,8 @@ package final class PolicyStore {
     _ version: PolicyVersion, _ pieces: (_ body: ([UInt8]) throws -> Void) throws -> Void
   ) throws -> PolicyManifest {
     let file = try AtomicFile(directory.policy(version))
-    var (hash, count) = (SHA256(), 0)
+    var hash = SHA256()
+    var count = 0
     try pieces { bytes in
       hash.update(bytes)
       count += bytes.count
