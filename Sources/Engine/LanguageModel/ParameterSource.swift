@@ -1,7 +1,7 @@
 // ParameterSource: where a model's parameters are read from, one part at a time.
 //
-// Parameters in memory are viewed. Those in a model's files, or in the bytes of a published version, are widened part by
-// part while they are packed or published, so a process that only samples never holds all of them in float32.
+// Parameters in memory are viewed. Those in a model's files, or in the bytes of a published version, are widened part
+// by part while they are packed or published, so a process that only samples never holds all of them in float32.
 
 package import Base
 package import Tensors

@@ -3,8 +3,8 @@
 // It is a state machine within Worker. Its rules:
 //   1. A worker on the coordinator's machine first looks for the version's file, and takes it if it has the digest.
 //   2. Else a version is fetched as a bundle. The coordinator says which bundle (anchor or delta) and from which
-//      process. Chunks are requested in order, many ahead. Each chunk is kept only if it has its digest. A kept chunk is
-//      never requested again, even if connections break.
+//      process. Chunks are requested in order, many ahead. Each chunk is kept only if it has its digest. A kept chunk
+//      is never requested again, even if connections break.
 //   3. A chunk from a relay is accepted if it has its digest. The worker leaves a relay that is lost, slow or wrong,
 //      reports it, and does not use it again. The coordinator then names the next relay. As the last resort it sends
 //      the chunks itself.
