@@ -23,6 +23,7 @@ package struct Template: Sendable {
       })
     var parser = TemplateParser(tokens, limits: limits)
     body = try parser.parse()
+    try TemplateNames.check(body)
     self.limits = limits
   }
 

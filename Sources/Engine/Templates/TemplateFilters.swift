@@ -73,10 +73,9 @@ extension Renderer {
       if case .int(let count)? = arguments.value(2, "count") { most = count }
       made = text.replacing(part(0, "old"), part(1, "new"), most: most)
     case "indent": made = try indented(text, arguments)
-    case "escape", "e", "forceescape", "xmlattr", "striptags", "urlencode", "urlize", "wordwrap", "wordcount", "center",
-      "format", "truncate", "filesizeformat", "pprint", "random", "round", "batch", "slice", "groupby", "attr":
+    default:
+      guard TemplateNames.filters.contains(name) else { throw TemplateNames.noFilter(name, place) }
       throw .unsupported(place, what: "the filter \(name)")
-    default: throw .syntax(place, problem: "there is no filter \"\(name)\"")
     }
     try count(made.count, place)
     return .text(made)

@@ -70,8 +70,9 @@ extension Renderer {
     case "le": return try compare("<=", value, try other(), place)
     case "gt", "greaterthan": return try compare(">", value, try other(), place)
     case "ge": return try compare(">=", value, try other(), place)
-    case "sameas", "escaped", "filter", "test": throw .unsupported(place, what: "the test \(name)")
-    default: throw .syntax(place, problem: "there is no test \"\(name)\"")
+    default:
+      guard TemplateNames.tests.contains(name) else { throw TemplateNames.noTest(name, place) }
+      throw .unsupported(place, what: "the test \(name)")
     }
   }
 }
