@@ -1,4 +1,5 @@
-// TemplateNames: a filter or a test that does not exist is an error of the whole template, also where it is not reached.
+// TemplateNames: a filter or a test that does not exist is an error of the whole template, also where it is not
+// reached.
 //
 // Jinja makes an exception: in an if statement or a conditional expression it is an error only if it is reached, unless
 // a loop, a macro or another block comes between.
