@@ -54,6 +54,31 @@ extension EndToEnd {
       #expect(try SmallRun.finish(settings, in: directory) == results[0])
     }
 
+    @Test func `processes under different instruction sets are one fleet, with the same bits`() throws {
+      let caps = try caps()
+      let coordinator = try Running(
+        ["coordinator", "--run", directory, "--listen", "127.0.0.1:0"] + SmallRun.settings)
+      var address = ""
+      #expect(
+        eventually {
+          address = textOfFile(directory + "/coordinator.address").trimmingCharacters(in: .whitespacesAndNewlines)
+          return !address.isEmpty
+        })
+      let join = ["--coordinator", address, "--key", directory + "/cluster.key", "--threads", "1"]
+      func start(_ arguments: [String], _ cap: String) throws -> Running {
+        try Running(arguments + join, environment: ["TTRL_INSTRUCTION_SET": cap])
+      }
+      let workers = try [caps[0], caps[caps.count - 1]].map { try start(["worker", "--name", $0], $0) }
+      let log = directory + "/logs/coordinator.log"
+      for cap in [caps[0], caps[caps.count - 1]] {
+        #expect(eventually { (textOfFile(log) + coordinator.errors).contains("name=\(cap)") }, "\(coordinator.errors)")
+      }
+      // One rank needs no mpirun.
+      let learner = try start(["learner", "--run", directory], caps[caps.count / 2])
+      for process in workers + [learner, coordinator] { #expect(process.wait().status == 0, "\(process.errors)") }
+      #expect(try SmallRun.fingerprint(of: directory) == SmallRun.undisturbed)
+    }
+
     @Test func `the two orders of products give other bits, and the built-in example has one of them everywhere`()
       throws
     {
