@@ -247,7 +247,8 @@ struct TemplateParser {
         try expectMark(")")
         continue
       }
-      if !targets.isEmpty, isName("in") || isMark("=") || isMark(")") { break }
+      // As in Jinja, only a parenthesis can follow the last comma.
+      if !targets.isEmpty, isMark(")") { break }
       let name = try takeName("a name")
       if ["true", "false", "none", "True", "False", "None", "not", "and", "or", "if", "else", "in", "is"].contains(name)
       {
