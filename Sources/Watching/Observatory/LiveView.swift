@@ -134,7 +134,10 @@ package enum LiveView {
     if let rate = digest.trainingRate {
       parts.append("training \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.training))
     }
-    if let seconds = digest.latest?.seconds { parts.append("last step \(Figures.duration(seconds: seconds))") }
+    if let last = digest.latest, let seconds = last.seconds {
+      let largest = StepParts.largest(last.figures).map { ", \($0)" } ?? ""
+      parts.append("last step \(Figures.duration(seconds: seconds))\(largest)")
+    }
     if view.tokens > 0 { parts.append("\(grouped(view.tokens)) tokens so far") }
     return parts.isEmpty ? ["not measured yet"] : parts
   }

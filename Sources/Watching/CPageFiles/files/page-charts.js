@@ -3,7 +3,7 @@
  * The rules are those of the report (Chart.swift): every line has its label at its end and a dash of its own; axes
  * begin at 0; a gap in the data is a gap in the line; with many steps a moving mean is bold and every point is faint.
  * The label for screen readers says where each line begins and ends. */
-/* global followPointer, grouped, h, known, s, short, written */
+/* global followPointer, grouped, h, known, s, short, span, written */
 
 const outlines = {
   disc: (x, y) => `M${x - 3.5} ${y}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0`,
@@ -181,6 +181,22 @@ function endTexts({ labels, right, bottom, y }) {
   const spill = placed.length ? Math.max(0, placed[placed.length - 1].y - bottom) : 0;
   return placed.map(one =>
     s("text", { class: "label " + one.ink, x: at(right + 8), y: at(one.y - spill + 4) }, one.text));
+}
+
+/* Where a step's time went: one bar, whose parts are in the order of the step. `longest` is the time of a whole width.
+ *
+ * parts: [{ figure, name, style }], times: seconds by the figure's name */
+function timeBar(parts, times, longest) {
+  const shown = parts.filter(part => times[part.figure] > 0);
+  const text = part => `${part.name} ${span(times[part.figure])}`;
+  let x = 0;
+  return s("svg", { class: "time", viewBox: "0 0 200 14", role: "img", "aria-label": shown.map(text).join(", ") },
+    shown.map(part => {
+      const length = (200 * times[part.figure]) / longest;
+      x += length;
+      return s("rect", { class: part.style, x: (x - length).toFixed(1), width: length.toFixed(1), height: 14 },
+        s("title", {}, text(part)));
+    }));
 }
 
 /* One bar for each visit of a prompt: above the line where the majority was right, below where it was wrong.
