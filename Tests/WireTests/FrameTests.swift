@@ -102,7 +102,7 @@ import Wire
 
   @Test(arguments: [UInt16(0), 1, 0xFFFF])
   func `another version of the protocol is refused with its number`(_ version: UInt16) {
-    #expect(throws: WireError.otherVersion(found: version, expected: 5)) {
+    #expect(throws: WireError.otherVersion(found: version, expected: 6)) {
       try decode(frame(version: version, kind: 4))
     }
   }

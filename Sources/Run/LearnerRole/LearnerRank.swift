@@ -143,11 +143,13 @@ package final class LearnerRank {
   /// Another part of the step begins.
   func begin(_ part: FigureName) { clock.begin(part, at: MonotonicClock.now()) }
 
-  /// Adds this rank's parts, and the ranks' times, to the step's report.
+  /// Rank 0 adds its parts, and the ranks' times, to the step's report.
   func addTimes(to report: inout StepReport) {
-    for part in FigureName.rankParts { report.figures[part] = clock[part].seconds }
     report.processes = times
-    for part in FigureName.rankParts { report.processes[ranks.rank].seconds[part] = clock[part].seconds }
+    for part in FigureName.rankParts {
+      let seconds = clock[part].seconds
+      (report.figures[part], report.processes[0].seconds[part]) = (seconds, seconds)
+    }
   }
 
   private func gatheredTimes() throws -> [ProcessTimes] {

@@ -58,6 +58,7 @@ package enum LiveView {
     }
     for line in ends(digest) { lines.append(page.row("eval", [line])) }
     lines.append(page.row("speed", speed(view, digest)))
+    if let time = digest.latest?.timeText { lines.append(page.row("time", [time])) }
     lines.append(page.row("fleet", fleet(view)))
     for alarm in digest.latest?.alarms ?? [] {
       lines.append(page.row("alarm", ["\(alarm.name): \(AlarmOnset.meaning(of: alarm.name))"], isLoud: true))
@@ -134,10 +135,7 @@ package enum LiveView {
     if let rate = digest.trainingRate {
       parts.append("training \(rounded(rate)) tokens/s" + share(rate, of: view.peak?.training))
     }
-    if let last = digest.latest, let seconds = last.seconds {
-      let largest = StepParts.largest(last.figures).map { ", \($0)" } ?? ""
-      parts.append("last step \(Figures.duration(seconds: seconds))\(largest)")
-    }
+    if let seconds = digest.latest?.seconds { parts.append("last step \(Figures.duration(seconds: seconds))") }
     if view.tokens > 0 { parts.append("\(grouped(view.tokens)) tokens so far") }
     return parts.isEmpty ? ["not measured yet"] : parts
   }

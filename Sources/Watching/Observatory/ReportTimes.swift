@@ -22,11 +22,11 @@ enum ReportTimes {
     let each = (bins.first?.count ?? 1) > 1 ? "Each bar is the mean of some steps. " : ""
     let room = width / Double(max(bars.count, 12))
     return """
-      <figure><figcaption><strong>Where each step's time went</strong>\(each)One bar per step, from the first to the \
-      last; the highest is \(Figures.duration(seconds: longest)). The parts of a bar are in the order of the table, from \
-      below.</figcaption>
+      <h3>Where each step's time went</h3>
+      <p class="note">\(each)One bar per step, from the first to the last; the highest is \
+      \(Figures.duration(seconds: longest)). The parts of a bar are in the order of the table, from below.</p>
       <svg class="times" viewBox="0 0 \(text(width)) \(text(height))" preserveAspectRatio="none">\
-      \(bars.enumerated().map { bar($1, at: Double($0) * room, room, longest) })</svg></figure>
+      \(bars.enumerated().map { bar($1, at: Double($0) * room, room, longest) })</svg>
       <table><thead><tr><th>part of the step</th><th class="n">mean</th><th class="n">share</th></tr></thead><tbody>
       \(StepParts.looks.map { row($0, steps, total) })</tbody></table>
 
