@@ -48,7 +48,7 @@ extension EndToEnd {
         sum += whole
       }
       let wall = try #require(try SmallRun.summary(of: run)["wall_seconds"] as? Double)
-      #expect(steps.count == SmallRun.steps && sum <= wall + 0.1 && sum > wall / 2, "\(sum) of \(wall)")
+      #expect(steps.count == SmallRun.steps && sum <= wall && sum > wall / 2, "\(sum) of \(wall)")
     }
 
     @Test func `status names the largest part, and the page and the report have one bar per step`() throws {

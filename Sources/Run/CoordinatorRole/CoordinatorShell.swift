@@ -39,7 +39,7 @@ package final class CoordinatorShell {
   private let context: TLSContext?
   private var machine: Coordinator
   /// Where each step's time goes.
-  private var steps = StepWatch(at: MonotonicClock.now())
+  private var steps: StepWatch
   /// Counts the answers of the durable trajectories, if votes can be decided early.
   private var votes: VoteBook
   private var listener: Listener?
@@ -74,6 +74,7 @@ package final class CoordinatorShell {
     store = try PolicyStore(run.directory)
     fleet = FleetFile(run.directory)
     recorder = RunRecorder(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    steps = StepWatch(at: MonotonicClock.now())
     votes = VoteBook(method: run.method)
     let memory = try Self.recall(recorder, store)
     let tokens = run.promptTokens

@@ -23,7 +23,7 @@ enum ReportTimes {
     let room = width / Double(max(bars.count, 12))
     return """
       <h3>Where each step's time went</h3>
-      <p class="note">\(each)One bar per step, from the first to the last; the highest is \
+      <p class="note">\(each)One bar per step, from the first to the last; the longest step took \
       \(Figures.duration(seconds: longest)). The parts of a bar are in the order of the table, from below.</p>
       <svg class="times" viewBox="0 0 \(text(width)) \(text(height))" preserveAspectRatio="none">\
       \(bars.enumerated().map { bar($1, at: Double($0) * room, room, longest) })</svg>

@@ -199,6 +199,10 @@ function timeBar(parts, times, longest) {
     }));
 }
 
+/* The names of the parts that a bar can have. */
+const partLegend = parts => h("ul", { class: "legend" }, parts.map(({ name, style }) =>
+  h("li", {}, s("svg", { viewBox: "0 0 24 12" }, s("rect", { class: style, width: 24, height: 12 })), name)));
+
 /* One bar for each visit of a prompt: above the line where the majority was right, below where it was wrong.
  *
  * bars: [[share of the responses that gave the label, right or wrong or null]] */

@@ -2,8 +2,8 @@
  *
  * Each view asks the server and returns what is to be shown, or null if nothing has changed. A list shows a limited
  * number of rows and has buttons for the others. */
-/* global answer, ask, badge, changed, clock, dash, day, go, grouped, h, known, number, pairs, percent, plural, short,
-   promptName, span, strip, table, timeBar */
+/* global answer, ask, badge, changed, clock, dash, day, go, grouped, h, known, number, pairs, partLegend, percent,
+   plural, short, promptName, span, strip, table, timeBar */
 
 /* values: what else the request says. */
 function pager(path, offset, limit, total, values) {
@@ -146,7 +146,8 @@ async function stepsView(_, query, run, isNew) {
     h("td", {}, one.step_seconds > 0 ? timeBar(data.parts, one, longest) : dash)));
   const last = data.steps[data.steps.length - 1];
   return [
-    h("h1", {}, "Steps"), table(heads, rows), backwards("/steps", before, last && last.step > 0 ? last.step : null),
+    h("h1", {}, "Steps"), longest > 0 ? partLegend(data.parts) : null, table(heads, rows),
+    backwards("/steps", before, last && last.step > 0 ? last.step : null),
   ];
 }
 
