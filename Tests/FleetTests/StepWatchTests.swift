@@ -169,6 +169,26 @@ import Testing
     #expect(report.processes.map(\.process) == ["ada"])
   }
 
+  @Test func `a worker that never had the version does not hide that others waited for it`() {
+    var plan = Small.plan()
+    plan[0].required = [[0, 1], [0, 1]]
+    var fleet = Watched(plan: plan)
+    fleet.learner(at: 0)
+    let needed = fleet.lease(to: 1, "ada", slots: 4)
+    #expect(fleet.lease(to: 2, "bob", slots: 4).count > 0)
+    fleet.say(.installed(PolicyVersion(0), .milliseconds(30)), from: 1, after: 40)
+    fleet.deliver(needed, from: 1, after: 100)
+    for prompt in [UInt32(0), 1] { fleet.on(.decided(.train(step: 0), prompt: prompt, unneeded: [2, 3])) }
+    let report = fleet.publish(1, Self.rankParts, after: 55, stored: 0)
+    #expect(
+      parts(report.figures) == [
+        "fetch": 10, "install": 30, "sampling": 100, "vote": 1, "forward": 20, "backward": 30, "publish": 4,
+      ])
+    expectSum(report)
+    #expect(
+      report.processes.map { parts($0.seconds) } == [["fetch": 10, "install": 30, "sampling": 100], ["fetch": 140]])
+  }
+
   @Test func `a coordinator that was started again counts only its own time`() {
     var fleet = Watched(
       memory: CoordinatorMemory(

@@ -21,13 +21,14 @@ package struct StepWatch: Sendable {
     let name: String
     /// When it got its first lease.
     let leased: Instant
-    /// nil if it had the version before.
+    /// nil if it had the version before, or does not have it yet.
     var arrival: Arrival?
+    var hasDelivered = false
     /// Since when it has had no slots of the round.
     var idle: Instant?
 
-    /// When it could sample.
-    var ready: Instant { max(leased, arrival?.installed ?? leased) }
+    /// When it could sample; nil if it is not known that it could.
+    var ready: Instant? { arrival?.installed.map { max(leased, $0) } ?? (hasDelivered ? leased : nil) }
   }
 
   /// How a version came to one worker.
@@ -98,7 +99,9 @@ package struct StepWatch: Sendable {
         }
       }
     case .trajectories(_, let trajectories):
-      if trajectories.first?.slot.round.purpose == .evaluate { evaluated = now }
+      guard let round = trajectories.first?.slot.round else { return }
+      guard round.purpose == .train else { return evaluated = now }
+      _ = rounds.update(round.step) { _ = $0.shares.update(id) { $0.hasDelivered = true } }
     case .publish: announced = now
     default: break
     }
@@ -142,7 +145,7 @@ package struct StepWatch: Sendable {
     let shares = round?.shares.values ?? []
     let leased = clamp(shares.map(\.leased).min() ?? closed, begin, closed)
     let evaluated = clamp(self.evaluated, begin, leased)
-    let first = shares.min { $0.ready < $1.ready }
+    let first = shares.filter { $0.ready != nil }.min { ($0.ready ?? now) < ($1.ready ?? now) }
     let ready = clamp(first?.ready ?? leased, leased, closed)
     let idle = clamp(shares.compactMap(\.idle).min() ?? closed, ready, closed)
 
@@ -185,7 +188,7 @@ package struct StepWatch: Sendable {
   private func times(of share: Share, from begin: Instant, to closed: Instant) -> ProcessTimes {
     var seconds = FigureValues()
     let leased = clamp(share.leased, begin, closed)
-    let ready = clamp(share.ready, leased, closed)
+    let ready = clamp(share.ready ?? closed, leased, closed)
     add(arrival: share.arrival, from: leased, to: ready, &seconds)
     seconds[.samplingSeconds] = clamp(share.idle ?? closed, ready, closed).since(ready).seconds
     return ProcessTimes(process: share.name, seconds: seconds)
