@@ -71,6 +71,7 @@ struct RunStatus {
       "finished": .bool(condition == .finished), "state": .string(condition.name), "banner": banner?.json ?? .null,
       "waits_for": .string(waiting), "balanced": .bool(isBalanced),
       "waits": .array(waits.map(\.json)), "listeners": .array(listeners.map(\.json)),
+      "time": history.steps.last?.timeJSON ?? .null,
       "open_rounds": .array(
         rounds.map { round, settled in
           ["round": .string("\(round.id)"), "slots": .int(round.slots), "settled": .int(settled)]
@@ -92,6 +93,7 @@ struct RunStatus {
       "steps     \(grouped(history.steps.count)) of \(grouped(stepCount)) done",
       "policy    \(policies.last?.version.number ?? 0)",
     ]
+    if let time = history.steps.last?.timeText { lines.append("time      \(time)") }
     if condition.isGoingOn {
       lines += waits.isEmpty ? ["waits for \(waiting)"] : waits.map { "waits     \(Self.sentence($0))" }
     }

@@ -35,6 +35,8 @@ private func passOn(
   return (try unpacked(bundle, base: base) { shelf[$0] }, bundle)
 }
 
+private let noBase: (version: PolicyVersion, bytes: [UInt8])? = nil
+
 @Suite struct BundleTests {
   @Test(arguments: [0, 1, 2, 3, 7, 64, 1000, 1001], [2, 4])
   func `an anchor and a delta of any length give the same bytes back`(_ count: Int, _ wordBytes: Int) throws {
@@ -66,7 +68,7 @@ private func passOn(
     let (bundle, chunks) = bundleOf(
       manifest(2, bytes), bytes, base: (PolicyVersion(1), bytes), wordBytes: 2, digest: digest)
     let chunk: (ChunkDigest) -> [UInt8]? = { _ in chunks[0] }
-    #expect(throws: BundleError.noBase(PolicyVersion(1))) { try unpacked(bundle, base: nil, chunk: chunk) }
+    #expect(throws: BundleError.noBase(PolicyVersion(1))) { try unpacked(bundle, base: noBase, chunk: chunk) }
     #expect(throws: BundleError.noBase(PolicyVersion(1))) {
       try unpacked(bundle, base: (PolicyVersion(0), bytes), chunk: chunk)
     }
@@ -92,7 +94,7 @@ private func passOn(
       var bundle = sound
       change(&bundle)
       #expect(!bundle.isSound, "change \(index)")
-      #expect(throws: BundleError.unsound) { try unpacked(bundle, base: nil) { _ in nil } }
+      #expect(throws: BundleError.unsound) { try unpacked(bundle, base: noBase) { _ in nil } }
     }
   }
 

@@ -89,6 +89,7 @@ extension EndToEnd {
       try #require(outcome.status == 0, "\(outcome.errors)")
       let step = try DocumentedTable(below: "## `\"kind\": \"step\"`")
       let prompt = try DocumentedTable(below: "`prompts[]`")
+      let process = try DocumentedTable(below: "`processes[]`")
       let evaluation = try DocumentedTable(below: "## `\"kind\": \"evaluation\"`")
       let delivered = try DocumentedTable(below: "## `\"kind\": \"delivered\"`")
       #expect(step.members.count > 35 && prompt.members.count > 14 && evaluation.members.count > 8)
@@ -101,6 +102,9 @@ extension EndToEnd {
         #expect(table?.problems(of: object, named: kind) == [])
         for group in object["prompts"] as? [[String: Any]] ?? [] {
           #expect(prompt.problems(of: group, named: "prompts[]") == [])
+        }
+        for one in object["processes"] as? [[String: Any]] ?? [] {
+          #expect(process.problems(of: one, named: "processes[]") == [])
         }
       }
       #expect(kinds == ["step": 2, "evaluation": 4, "delivered": 1])

@@ -87,7 +87,9 @@ import Testing
     #expect(dismissals(of: 1, in: bench.say(message, from: 1)) == [.unexpectedMessage(from: .worker)])
   }
 
-  @Test(arguments: [Message.want(slots: 1), .trajectories(LeaseID(1), [])])
+  @Test(arguments: [
+    Message.want(slots: 1), .trajectories(LeaseID(1), []), .installed(PolicyVersion(0), .seconds(1)),
+  ])
   func `a learner may not say what is a worker's to say`(_ message: Message) {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)

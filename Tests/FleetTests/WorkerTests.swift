@@ -57,6 +57,18 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     #expect(bench.on(.transfer(.installed(Small.bundle(0), isIntact: true))).contains(.sample(Small.lease(1))))
   }
 
+  /// A coordinator that has not said welcome would refuse any message but a hello.
+  @Test func `how long an installation took is said only after the welcome`() {
+    var bench = WorkerBench()
+    let event = WorkerEvent.installed(PolicyVersion(0), in: .milliseconds(5))
+    _ = bench.on(.connected)
+    #expect(sent(bench.on(event)).isEmpty)
+    _ = bench.join()
+    #expect(sent(bench.on(event)) == [.installed(PolicyVersion(0), .milliseconds(5))])
+    _ = bench.on(.disconnected)
+    #expect(sent(bench.on(event)).isEmpty)
+  }
+
   @Test func `a policy that is held is not fetched again, however often it is offered`() {
     var bench = WorkerBench()
     _ = bench.join()

@@ -34,7 +34,9 @@ import Testing
     let words = [
       "/runs/demo", "page http://127.0.0.1:4000/", "120 of 240 done", "50%", "left", "128 of 512", "pass@1", "majority",
       "entropy",
-      "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training", "3 workers", "12 leases of 192 slots",
+      "no signal", "sampling 24,310 tokens/s (50.0% of peak)", "training",
+      "step 119 took 6.0 s; its largest part: backward 2.5 s (41%)",
+      "3 workers", "12 leases of 192 slots",
       "behind: cyd",
       "10 s ago  worker.joined  ada", "training questions: pass@1",
     ]

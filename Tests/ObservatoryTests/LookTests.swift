@@ -39,7 +39,11 @@ import Testing
     let left: JSON = ["step": 1, "entropy": 2, "train_seconds": 3, "old": 1]
     let right: JSON = ["step": 1, "entropy": 4, "train_seconds": 5, "new": 1]
     #expect(RunDifference.figures(left, right) == ["entropy", "old", "new"])
-    #expect(RunDifference.figures(left, ["step": 1, "entropy": 2, "old": 1, "rollout_seconds": 9]) == [])
+    let times: JSON = [
+      "step": 1, "entropy": 2, "old": 1, "rollout_seconds": 9, "sampling_seconds": 8,
+      "processes": [["process": "rank 0"]],
+    ]
+    #expect(RunDifference.figures(left, times) == [])
   }
 
   @Test func `the first difference of each kind is shown; what is equal is counted`() {

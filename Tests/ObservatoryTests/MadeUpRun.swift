@@ -59,7 +59,9 @@ struct MadeUpRun {
       "loss": .double(0.01), "clip_ratio": .double(0.002 * random.uniform()),
       "gradient_norm": .double(0.6 + 0.5 * random.uniform() - 0.3 * progress), "updates": 4, "skipped_updates": 0,
       "logprob_gap": 0, "rollout_seconds": .double(8.5 - 2 * progress + random.uniform()),
-      "train_seconds": .double(4.2 - progress + 0.5 * random.uniform()), "prompts": .array(prompts),
+      "train_seconds": .double(4.2 - progress + 0.5 * random.uniform()),
+      "step_seconds": .double(10 - 4 * progress), "install_seconds": 1, "sampling_seconds": .double(5 - 4 * progress),
+      "forward_seconds": 1.5, "backward_seconds": 2.5, "prompts": .array(prompts),
     ]
   }
 

@@ -138,6 +138,17 @@ extension Substring {
     #expect(html.contains("<code>ab12</code>") && html.contains("ttrl run · tiny · q.jsonl"))
   }
 
+  @Test func `each step has a bar, and a table has the mean and the share of every part`() {
+    let html = page(RunHistory(parsing: MadeUpRun(stepCount: 60).metrics()))
+    #expect(html.split(separator: "<rect class=\"part c1\" x=").count == 61, "one for each step")
+    #expect(html.contains("forward</th><td class=\"n\">1.5 s</td><td class=\"n\">18.7%</td>"))
+    let many = page(RunHistory(parsing: MadeUpRun(stepCount: 1000).metrics()))
+    #expect(many.split(separator: "<rect class=\"part c1\" x=").count == 121 && many.contains("the mean of some steps"))
+    var earlier = RunHistory()
+    earlier.add(["kind": "step", "step": 0, "rollout_seconds": 3, "train_seconds": 1])
+    #expect(!page(earlier).contains("part of the step"))
+  }
+
   @Test func `without answers nothing claims to know what is right`() {
     let html = page(RunHistory(parsing: MadeUpRun(stepCount: 5, knowsAnswers: false).metrics()))
     #expect(

@@ -18,6 +18,9 @@ import Testing
     (judged.isTie, judged.isFlip, judged.abstention) = (true, false, .tie)
     judged.truth = PromptReport.Truth(isLabelRight: false, right: 2, rightRewards: 1)
     report.prompts = [judged, PromptReport(prompt: 6)]
+    var seconds = FigureValues()
+    seconds[.forwardSeconds] = 0.25
+    report.processes = [ProcessTimes(process: "rank 0", seconds: seconds)]
     return report
   }()
 
@@ -37,6 +40,26 @@ import Testing
     figures[.updates] = 1.5
     figures[.sampledTokens] = -1
     #expect(figures == FigureValues())
+  }
+
+  @Test func `the parts of a step are times, each once, and a rank measures some of them`() {
+    #expect(Set(FigureName.parts).count == FigureName.parts.count && FigureName.parts.allSatisfy(\.isTime))
+    #expect(Set(FigureName.rankParts).isSubset(of: FigureName.parts))
+    let times = Set(FigureName.allCases.filter(\.isTime))
+    #expect(times.subtracting(FigureName.parts) == [.stepSeconds, .rolloutSeconds, .trainSeconds])
+    #expect(FigureName.lastSampleSeconds.partName == "last sample")
+  }
+
+  @Test func `a clock is in one part at a time`() {
+    var clock = PartClock(in: .voteSeconds, at: Instant(nanoseconds: 5))
+    for (time, part) in [(UInt64(7), FigureName.forwardSeconds), (10, .backwardSeconds), (14, .forwardSeconds)] {
+      clock.begin(part, at: Instant(nanoseconds: time))
+    }
+    clock.begin(.publishSeconds, at: Instant(nanoseconds: 30))
+    let spans = [FigureName.voteSeconds, .forwardSeconds, .backwardSeconds, .publishSeconds].map {
+      clock[$0].nanoseconds
+    }
+    #expect(spans == [2, 19, 4, 0])
   }
 
   @Test func `a row with former names is the same report`() throws {
@@ -63,6 +86,7 @@ import Testing
     ("\"abstained\":\"tie\"", "\"abstained\":\"x\"", "\"abstained\" is the string \"x\""),
     ("\"samples\":7", "\"samples\":4294967296", "\"samples\" is the number 4294967296"),
     ("abab", "ab", "\"weights_sha256\" is the string"), ("\"prompts\"", "\"others\"", "\"prompts\" is missing"),
+    ("\"process\":\"rank 0\"", "\"process\":0", "\"processes\" is"),
     ("}]}", "}]", "line 1"),
   ])
   func `a damaged row is an error that names the member`(_ part: String, _ damage: String, _ problem: String) throws {

@@ -40,6 +40,7 @@ import Wire
     case .chunk: "chunk"
     case .missing: "missing"
     case .fault: "fault"
+    case .installed: "installed"
     case .ready: "ready"
     case .batch: "batch"
     case .publish: "publish"

@@ -52,6 +52,11 @@ enum Samples {
     var bare = PromptReport(prompt: .max)
     (bare.samples, bare.hasZeroAdvantage, bare.isFlip) = (64, true, false)
     report.prompts = [labelled, bare]
+    var seconds = FigureValues()
+    (seconds[.voteSeconds], seconds[.publishSeconds]) = (0.5, 2)
+    report.processes = [
+      ProcessTimes(process: "rank 0", seconds: seconds), ProcessTimes(process: "é", seconds: FigureValues()),
+    ]
     return report
   }()
 
@@ -70,6 +75,7 @@ enum Samples {
     .requestBundle(PolicyVersion(8), holding: [PolicyVersion(6), PolicyVersion(7)]),
     .bundle(bundle, from: "10.0.0.7:7001", depth: 3), .requestChunk(PolicyVersion(8), chunk), .chunk(chunk, [4, 5]),
     .missing(PolicyVersion(8)), .fault("10.0.0.7:7001", PolicyVersion(8), .wrong),
+    .installed(PolicyVersion(8), .milliseconds(5)),
     .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, [trajectory, trajectory]),
     .publish(manifest, report: report), .published(PolicyVersion(8)),
   ]
@@ -89,6 +95,7 @@ enum Samples {
     .publish(manifest, report: StepReport(step: .max), isAtHand: true),
     .requestBundle(PolicyVersion(0), holding: []),
     .bundle(anchor, from: "", depth: 0), .chunk(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
+    .installed(PolicyVersion(.max), Instant.Span(nanoseconds: .max)),
     .lease(
       Lease(id: LeaseID(0), round: .train(step: 0), policy: PolicyVersion(0), sampling: lease.sampling, prompts: [])),
   ]

@@ -93,6 +93,8 @@ package struct Coordinator: Sendable {
       onBundles(&effects) { $0.requested(digest, of: version, by: id, &$1) }
     case (.fault(let relay, let version, let fault), .worker):
       onBundles(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
+    // Only StepWatch uses it.
+    case (.installed, .worker): break
     // A heartbeat only shows that the learner is alive: a learner sends it while it waits and between micro-batches.
     case (.heartbeat, .learner): break
     case (.ready(let version), .learner): prepareBatch(for: id, at: version, &effects)

@@ -97,6 +97,12 @@ package struct LeaseBook: Sendable {
     held[lease.holder] = rest.isEmpty ? nil : rest
   }
 
+  /// Whether a worker has slots of a round to sample.
+  package func holds(slotsOf round: RoundID, _ holder: PeerID) -> Bool {
+    // All slots of a lease belong to one round.
+    (held[holder] ?? []).contains { open[$0]?.outstanding.first?.round == round }
+  }
+
   package func slotCount(heldBy holder: PeerID) -> Int {
     (held[holder] ?? []).reduce(0) { $0 + (open[$1]?.outstanding.count ?? 0) }
   }

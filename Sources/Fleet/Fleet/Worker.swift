@@ -17,6 +17,8 @@ package enum WorkerEvent: Sendable, Equatable {
   case sampled([SampledTrajectory])
   /// About versions on their way to this worker, or through it to other workers.
   case transfer(FetcherEvent)
+  /// How long the installation of a version took. Only the display of a step's time depends on it.
+  case installed(PolicyVersion, in: Instant.Span)
   /// Finish the leases that the engine works on, take no more leases, then leave.
   case drain
   case tick(tokens: UInt64)
@@ -91,6 +93,8 @@ package struct Worker: Sendable {
     case .transfer(let event):
       if case .listening(let address) = event { hello.relay = address }
       onFetcher(&effects) { $0.receive(event, now: now, &$1) }
+    case .installed(let version, let span):
+      if isWelcome { effects.append(.send(.installed(version, span))) }
     case .drain:
       isDraining = true
       waiting = []

@@ -54,6 +54,25 @@ package enum FigureName: String, Sendable, CaseIterable {
   case overturnRatio = "overturn_ratio"
   case guardScore = "guard_score"
 
+  // Where the step's time went (StepTimes.swift). The learner sends its parts; the coordinator adds the others.
+  case stepSeconds = "step_seconds"
+  case evaluationSeconds = "evaluation_seconds"
+  case workersSeconds = "workers_seconds"
+  case packageSeconds = "package_seconds"
+  case fetchSeconds = "fetch_seconds"
+  case installSeconds = "install_seconds"
+  case samplingSeconds = "sampling_seconds"
+  case lastSampleSeconds = "last_sample_seconds"
+  case batchSeconds = "batch_seconds"
+  case voteSeconds = "vote_seconds"
+  case forwardSeconds = "forward_seconds"
+  case backwardSeconds = "backward_seconds"
+  case sumsSeconds = "sums_seconds"
+  case optimizerSeconds = "optimizer_seconds"
+  case packingSeconds = "packing_seconds"
+  case checkpointSeconds = "checkpoint_seconds"
+  case publishSeconds = "publish_seconds"
+
   /// Whether it is a whole number, written without a fraction.
   package var isCount: Bool {
     switch self {

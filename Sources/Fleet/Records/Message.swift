@@ -168,6 +168,9 @@ package enum Message: Sendable, Equatable {
   case missing(PolicyVersion)
   /// Worker → coordinator: I have left this relay, because of this fault.
   case fault(String, PolicyVersion, RelayFault)
+  /// Worker → coordinator: I can sample from this version now; to install it took this long. Only the
+  /// display of a step's time depends on it.
+  case installed(PolicyVersion, Instant.Span)
 
   // Learner ↔ coordinator.
   /// Learner: I hold this version's state and wait for the batch of the step that trains it.

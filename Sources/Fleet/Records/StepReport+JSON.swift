@@ -44,6 +44,10 @@ extension StepReport {
     }
     guard let elements = row["prompts"]?.elements else { throw members.invalid("prompts") }
     for element in elements { prompts.append(try PromptReport(element)) }
+    for element in row["processes"]?.elements ?? [] {
+      guard let process = element["process"]?.string else { throw members.invalid("processes") }
+      processes.append(ProcessTimes(process: process, seconds: FigureValues(element)))
+    }
   }
 
   package var json: JSON {
@@ -51,7 +55,7 @@ extension StepReport {
       [JSON.Member("kind", "step"), JSON.Member("step", .int(Int(step)))] + figures.members + [
         JSON.Member("weights_sha256", .optional(weightsDigest.map(Hexadecimal.text))),
         JSON.Member("state_sha256", .optional(stateDigest.map(Hexadecimal.text))),
-        JSON.Member("prompts", .array(prompts.map(\.json))),
+        JSON.Member("processes", .array(processes.map(\.json))), JSON.Member("prompts", .array(prompts.map(\.json))),
       ])
   }
 }
@@ -74,6 +78,15 @@ extension FigureValues {
       }
       return JSON.Member(name.rawValue, name.isCount ? .int(Int(value)) : .double(value))
     }
+  }
+}
+
+extension ProcessTimes {
+  fileprivate var json: JSON {
+    let known = FigureName.allCases.compactMap { name in
+      seconds[name].map { JSON.Member(name.rawValue, name.isCount ? .int(Int($0)) : .double($0)) }
+    }
+    return .object([JSON.Member("process", .string(process))] + known)
   }
 }
 

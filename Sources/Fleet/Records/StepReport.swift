@@ -24,7 +24,12 @@ package struct StepReport: Sendable, Equatable {
   package var stateDigest: [UInt8]?
   /// In the order of the batch.
   package var prompts: [PromptReport]
+  /// Learner ranks, in their order, then workers; of each at most `processesMax`.
+  package var processes: [ProcessTimes] = []
 
+  /// A line of metrics.jsonl has the times of this many learner ranks, and of this many workers, because it stays
+  /// readable, and a fleet can have ten thousand workers.
+  package static let processesMax = 16
   /// Prompts of one step: the most that the setting `prompts-per-step` allows.
   package static let promptsMax = 65_536
   /// Bytes of a SHA-256.

@@ -28,6 +28,7 @@ enum MessageCodec {
     case chunk = 26
     case missing = 27
     case fault = 28
+    case installed = 29
     case ready = 30
     case batch = 31
     case publish = 32
@@ -121,6 +122,10 @@ enum MessageCodec {
       out.write(relay)
       out.write(version.number)
       out.write(fault.rawValue)
+    case .installed(let version, let span):
+      kind = .installed
+      out.write(version.number)
+      out.write(span.nanoseconds)
     case .ready(let version):
       kind = .ready
       out.write(version.number)
@@ -265,6 +270,7 @@ enum MessageCodec {
       let code = try reader.read(UInt8.self)
       guard let fault = RelayFault(rawValue: code) else { throw .invalid(field: "fault", value: UInt64(code)) }
       return .fault(relay, wanted, fault)
+    case .installed: return .installed(try version(&reader), Instant.Span(nanoseconds: try reader.read()))
     case .ready: return .ready(try version(&reader))
     case .batch:
       return .batch(

@@ -22,21 +22,32 @@ extension MessageCodec {
 
   /// What a prompt's report takes at least: one without a label and without truth.
   private static let promptBytes = 34
+  /// The same for a process: one without a name and without times.
+  private static let processBytes = 12
 
   // MARK: Encoding
 
   static func encode(_ report: StepReport, into out: inout ByteWriter) {
     out.write(report.step)
-    let known = FigureName.allCases.enumerated().filter { report.figures[$0.element] != nil }
-    out.write(known.reduce(UInt64(0)) { $0 | 1 << UInt64($1.offset) })
-    for (_, name) in known {
-      guard let value = report.figures[name] else { continue }
-      if name.isCount { out.write(UInt64(value)) } else { out.write(value) }
-    }
+    encode(report.figures, into: &out)
     out.write(report.weightsDigest ?? [])
     out.write(report.stateDigest ?? [])
     out.write(UInt32(report.prompts.count))
     for prompt in report.prompts { encode(prompt, into: &out) }
+    out.write(UInt32(report.processes.count))
+    for process in report.processes {
+      out.write(process.process)
+      encode(process.seconds, into: &out)
+    }
+  }
+
+  private static func encode(_ figures: FigureValues, into out: inout ByteWriter) {
+    let known = FigureName.allCases.enumerated().filter { figures[$0.element] != nil }
+    out.write(known.reduce(UInt64(0)) { $0 | 1 << UInt64($1.offset) })
+    for (_, name) in known {
+      guard let value = figures[name] else { continue }
+      if name.isCount { out.write(UInt64(value)) } else { out.write(value) }
+    }
   }
 
   private static func encode(_ prompt: PromptReport, into out: inout ByteWriter) {
@@ -82,7 +93,14 @@ extension MessageCodec {
     var prompts: [PromptReport] = []
     prompts.reserveCapacity(count)
     for _ in 0..<count { prompts.append(try promptReport(&reader)) }
-    return StepReport(step: step, figures: figures, weightsDigest: weights, stateDigest: state, prompts: prompts)
+    var report = StepReport(
+      step: step, figures: figures, weightsDigest: weights, stateDigest: state, prompts: prompts)
+    let processCount = try reader.readCount("processes", limit: StepReport.processesMax, elementBytes: processBytes)
+    for _ in 0..<processCount {
+      report.processes.append(
+        ProcessTimes(process: try text(&reader, "process"), seconds: try Self.figures(&reader)))
+    }
+    return report
   }
 
   private static func figures(_ reader: inout ByteReader) throws(ByteError) -> FigureValues {

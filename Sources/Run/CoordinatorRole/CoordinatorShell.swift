@@ -38,6 +38,8 @@ package final class CoordinatorShell {
   /// nil means plain TCP.
   private let context: TLSContext?
   private var machine: Coordinator
+  /// Where each step's time goes.
+  private var steps: StepWatch
   /// Counts the answers of the durable trajectories, if votes can be decided early.
   private var votes: VoteBook
   private var listener: Listener?
@@ -72,6 +74,7 @@ package final class CoordinatorShell {
     store = try PolicyStore(run.directory)
     fleet = FleetFile(run.directory)
     recorder = RunRecorder(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    steps = StepWatch(at: MonotonicClock.now())
     votes = VoteBook(method: run.method)
     let memory = try Self.recall(recorder, store)
     let tokens = run.promptTokens
@@ -189,7 +192,9 @@ package final class CoordinatorShell {
 
   private func handle(_ event: CoordinatorEvent) {
     guard status == nil, failure == nil else { return }
-    let effects = machine.receive(event, now: MonotonicClock.now())
+    let now = MonotonicClock.now()
+    let effects = machine.receive(event, now: now)
+    steps.see(event, effects, of: machine, now: now)
     for effect in effects {
       if case .store = effect, deferred.isEmpty {
         loop.schedule(at: MonotonicClock.now() + Self.gathering) { self.performDeferred() }
@@ -258,8 +263,13 @@ package final class CoordinatorShell {
 
   /// A version's file is in the store, or was damaged.
   private func end(_ manifest: PolicyManifest, _ report: StepReport, isIntact: Bool, from peer: PeerID) throws {
-    // File and report become durable together, before any peer is told.
-    let course = isIntact ? try recorder.record(manifest, report: report) : RunCourse()
+    var report = report
+    var course = RunCourse()
+    if isIntact {
+      steps.end(&report, now: MonotonicClock.now())
+      // File and report become durable together, before any peer is told.
+      course = try recorder.record(manifest, report: report)
+    }
     // The event is handled later: the machine is in the middle of its list of effects.
     loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
   }

@@ -46,6 +46,10 @@ package final class LearnerRank {
   /// For the steps up to the held version: each prompt's earlier labels.
   private(set) var history: History
   private let watchdog: Watchdog
+  /// Where the current step's time goes on this rank.
+  private var clock = PartClock(in: .voteSeconds, at: MonotonicClock.now())
+  /// The times of the ranks in the newest step; of at most `StepReport.processesMax` ranks.
+  private var times: [ProcessTimes] = []
   /// Called after every micro-batch.
   var onMicroBatch: () -> Void = {}
   /// Called before masters and moments change.
@@ -77,6 +81,7 @@ package final class LearnerRank {
       self.watchdog.wake()
       self.onMicroBatch()
     }
+    policy.onPart = { [unowned self] in self.begin($0) }
     policy.willChange = { [unowned self] in try self.willChange() }
     try watchdog.start()
     Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
@@ -89,7 +94,9 @@ package final class LearnerRank {
     let room = Floats(count: min(Shards.bucketElements, run.model.layout.count))
     while true {
       switch try command() {
-      case .train(let step, let trajectories): _ = try learn(step: step, from: trajectories)
+      case .train(let step, let trajectories):
+        beginStep()
+        _ = try learn(step: step, from: trajectories)
       case .gather(let piece): _ = try gather(piece: Int(piece), into: room)
       case .end: return noteMemory()
       }
@@ -115,13 +122,49 @@ package final class LearnerRank {
   func learn(step: UInt32, from trajectories: [Trajectory]) throws -> (Lesson, [Group]) {
     watchdog.wake()
     defer { watchdog.rest() }
+    begin(.voteSeconds)
     let groups = Group.groups(of: trajectories)
     let lesson = try TTRL.learn(
       &policy, step: step, from: groups, prompts: run.training.prompts, truth: run.training.truth,
       history: history, method: run.method)
     history.record(lesson.judgements)
+    begin(.sumsSeconds)
     try Agreement.require(policy.weights.fingerprint, step: step, ranks)
+    begin(.voteSeconds)
+    times = try gatheredTimes()
     return (lesson, groups)
+  }
+
+  // MARK: Times
+
+  /// The clock begins at zero.
+  func beginStep() { clock = PartClock(in: .voteSeconds, at: MonotonicClock.now()) }
+
+  /// Another part of the step begins.
+  func begin(_ part: FigureName) { clock.begin(part, at: MonotonicClock.now()) }
+
+  /// Rank 0 adds its parts, and the ranks' times, to the step's report.
+  func addTimes(to report: inout StepReport) {
+    report.processes = times
+    for part in FigureName.rankParts {
+      let seconds = clock[part].seconds
+      (report.figures[part], report.processes[0].seconds[part]) = (seconds, seconds)
+    }
+  }
+
+  private func gatheredTimes() throws -> [ProcessTimes] {
+    let parts = FigureName.rankParts
+    // The sum over the ranks: a rank has zeros in the places of the others.
+    var all = [Int64](repeating: 0, count: ranks.size * parts.count)
+    for (place, part) in parts.enumerated() {
+      all[ranks.rank * parts.count + place] = Int64(clamping: clock[part].nanoseconds)
+    }
+    try all.withUnsafeMutableBufferPointer { try ranks.sum($0) }
+    return (0..<min(ranks.size, StepReport.processesMax)).map { rank in
+      var seconds = FigureValues()
+      for (place, part) in parts.enumerated() { seconds[part] = Double(all[rank * parts.count + place]) / 1e9 }
+      return ProcessTimes(process: "rank \(rank)", seconds: seconds)
+    }
   }
 
   /// Gathers a piece of a checkpoint at rank 0.

@@ -141,20 +141,27 @@ package final class LearnerShell {
   // MARK: A step
 
   private func train(_ step: UInt32, _ trajectories: [Trajectory]) throws {
+    rank.beginStep()
     // Collect the shards before training changes them.
+    rank.begin(.checkpointSeconds)
     try collectAll()
     let begun = MonotonicClock.now()
+    rank.begin(.voteSeconds)
     try rank.ranks.sendToAll(RankCommand.train(step: step, trajectories).bytes)
     let (lesson, groups) = try rank.learn(step: step, from: trajectories)
     let metrics = StepMetrics(
       step: step, lesson: lesson, groups: groups, truth: run.training.truth, method: run.method)
     let seconds = MonotonicClock.now().since(begun).seconds
+    rank.begin(.publishSeconds)
     // Free the last version's bytes first: memory may not hold two versions' bytes.
     published = (.array([]), [])
     // The coordinator takes over a file of its own machine, so that nothing is sent and one copy serves all processes.
     let isAtHand = uplink.isLocal && Files.isDirectory(run.directory.policies)
     published = isAtHand ? try inFile() : Self.inMemory(rank)
-    let report = try beginCheckpoint(for: StepReport(metrics, trainSeconds: seconds))
+    rank.begin(.checkpointSeconds)
+    var report = try beginCheckpoint(for: StepReport(metrics, trainSeconds: seconds))
+    rank.begin(.publishSeconds)
+    rank.addTimes(to: &report)
     Log.info(
       "learner.step",
       [

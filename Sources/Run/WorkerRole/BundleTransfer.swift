@@ -7,7 +7,7 @@
 // share one copy. Memory of a worker elsewhere: the packed size of two versions, and the published size of one version,
 // or of two versions while one is unpacked.
 
-import Base
+package import Base
 import Bundles
 package import Fleet
 package import Platform
@@ -20,6 +20,8 @@ package final class BundleTransfer<Prepared: Sendable> {
   /// The result of an installation.
   private struct Outcome: Sendable {
     var source: Source
+    /// When it began.
+    var begun: Instant
     var bytes: HeldBytes
     /// nil if the bytes are not the version's bytes, or are of another model.
     var prepared: Prepared?
@@ -43,6 +45,8 @@ package final class BundleTransfer<Prepared: Sendable> {
   /// Called with each event. The owner passes the event to its machine, and passes the machine's effects to `perform`.
   package var onEvent: (FetcherEvent) -> Void = { _ in }
   package var onPrepared: (PolicyVersion, Prepared) -> Void = { _, _ in }
+  /// Called after `onEvent`, with the time that the version's installation took.
+  package var onInstalled: (PolicyVersion, Instant.Span) -> Void = { _, _ in }
   package var onFailure: (any Error) -> Void = { _ in }
   /// Makes what the owner needs from a version's bytes, on a thread; nil if the bytes are of another model.
   package var prepare: (@Sendable (UnsafeRawBufferPointer) throws -> Prepared?)?
@@ -173,7 +177,8 @@ package final class BundleTransfer<Prepared: Sendable> {
     guard let prepare, let inbox else { return }
     do {
       try startThread(named: "install") {
-        var outcome = Outcome(source: source, bytes: .array([]), prepared: nil, error: nil)
+        var outcome = Outcome(
+          source: source, begun: MonotonicClock.now(), bytes: .array([]), prepared: nil, error: nil)
         do {
           let bytes = try bytes()
           outcome.prepared = try bytes.withBytes { try verified($0, source.policy, prepare) }
@@ -214,6 +219,7 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .file: onEvent(.looked(policy, isInstalled: isIntact))
     case .bundle(let bundle): onEvent(.installed(bundle, isIntact: isIntact))
     }
+    if isIntact { onInstalled(policy.version, MonotonicClock.now().since(outcome.begun)) }
   }
 }
 

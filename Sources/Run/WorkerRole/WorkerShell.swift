@@ -79,6 +79,7 @@ package final class WorkerShell {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
     transfer.onEvent = { self.handle(.transfer($0)) }
     transfer.onPrepared = { self.models[$0] = $1 }
+    transfer.onInstalled = { self.handle(.installed($0, in: $1)) }
     transfer.onFailure = { self.fail($0) }
     uplink.onConnect = {
       if let relay = self.options.relay { self.transfer.listen(on: relay, reachedFrom: self.uplink.localHost) }

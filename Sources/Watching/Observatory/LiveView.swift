@@ -58,6 +58,7 @@ package enum LiveView {
     }
     for line in ends(digest) { lines.append(page.row("eval", [line])) }
     lines.append(page.row("speed", speed(view, digest)))
+    if let time = digest.latest?.timeText { lines.append(page.row("time", [time])) }
     lines.append(page.row("fleet", fleet(view)))
     for alarm in digest.latest?.alarms ?? [] {
       lines.append(page.row("alarm", ["\(alarm.name): \(AlarmOnset.meaning(of: alarm.name))"], isLoud: true))

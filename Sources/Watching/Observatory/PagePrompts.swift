@@ -180,18 +180,18 @@ extension PageAnswers {
   package static func steps(_ digest: RunDigest, before step: Int?, limit: Int) -> JSON {
     let figures: [FigureName] = [
       .groundTruthRatio, .labelAccuracy, .majorityRatio, .entropy, .zeroAdvantageRatio, .noAnswerRatio,
-      .responseLengthMean, .sampledTokens, .rolloutSeconds, .trainSeconds,
+      .responseLengthMean, .sampledTokens, .rolloutSeconds, .trainSeconds, .stepSeconds,
     ]
     let end =
       step.map { step in digest.steps.firstIndex { Int($0) >= step } ?? digest.steps.count } ?? digest.steps.count
     let range = max(0, end - min(max(0, limit), rowsMax))..<end
     return [
-      "total": .int(digest.steps.count),
+      "total": .int(digest.steps.count), "parts": StepParts.json,
       "steps": .array(
         range.reversed().map { index in
           .object(
             [JSON.Member("step", .int(Int(digest.steps[index])))]
-              + figures.map {
+              + (figures + FigureName.parts).map {
                 JSON.Member($0.rawValue, digest.column($0)[index].isFinite ? .float(digest.column($0)[index]) : .null)
               })
         }),
@@ -207,7 +207,10 @@ extension PageAnswers {
       members.map { member in
         guard member.key == "prompts", let all = member.value.elements else { return member }
         return JSON.Member("prompts", .array(all.prefix(rowsMax).map { named($0, ids) }))
-      } + [JSON.Member("prompt_count", .int(record["prompts"]?.elements?.count ?? 0))])
+      } + [
+        JSON.Member("prompt_count", .int(record["prompts"]?.elements?.count ?? 0)),
+        JSON.Member("parts", StepParts.json),
+      ])
   }
 
   private static func named(_ prompt: JSON, _ ids: SortedMap<Int, String>) -> JSON {

@@ -50,8 +50,9 @@ package struct StepRecord: Sendable, Equatable {
 
   package subscript(figure: FigureName) -> Double? { figures[figure] }
 
-  /// Seconds from the first sampled token to the new policy, as far as they were measured.
+  /// Seconds of the whole step. Earlier versions of the program measured only sampling and training.
   package var seconds: Double? {
+    if let seconds = self[.stepSeconds] { return seconds }
     guard rolloutSeconds != nil || trainSeconds != nil else { return nil }
     return (rolloutSeconds ?? 0) + (trainSeconds ?? 0)
   }

@@ -259,7 +259,7 @@ package enum Report {
       started again; the result is the same as without failures.</p>
       <table><tbody>
       \(rows)\(survived)</tbody></table>
-
+      \(ReportTimes.section(history))
       """
   }
 

@@ -5,6 +5,7 @@
 // each kind is reported; later ones follow from it. Different times are not a difference.
 
 package import Base
+import Records
 
 package struct RunDifference: Sendable, Equatable {
   /// Settings that can change a result, with both values.
@@ -30,14 +31,16 @@ package struct RunDifference: Sendable, Equatable {
     settings.isEmpty && facts.isEmpty && response == nil && step == nil && policy == nil
   }
 
-  /// Members of a step's record that are times.
-  private static let timings = ["rollout_seconds", "train_seconds"]
+  /// Whether a member of a step's record is a time, or has times.
+  private static func isTime(_ name: String) -> Bool {
+    name == "processes" || FigureName.named(name)?.isTime ?? false
+  }
 
   /// The names of the figures in which two records of a step differ, in the order of the first.
   package static func figures(_ left: JSON, _ right: JSON) -> [String] {
     let names = (left.members ?? []).map(\.key)
     let added = (right.members ?? []).map(\.key).filter { !names.contains($0) }
-    return (names + added).filter { !timings.contains($0) && left[$0] != right[$0] }
+    return (names + added).filter { !isTime($0) && left[$0] != right[$0] }
   }
 
   package var text: String {

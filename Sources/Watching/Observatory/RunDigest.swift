@@ -1,7 +1,7 @@
 // RunDigest: what a watcher remembers of a run's steps, in little memory.
 //
 // A run of ten thousand steps has a hundred megabytes of records. A watcher keeps columns of numbers instead: a figure
-// of a step takes four bytes, a prompt's visit sixteen. So memory grows by about 150 bytes a step and 16 a visit. Every
+// of a step takes four bytes, a prompt's visit sixteen. So memory grows by about 250 bytes a step and 16 a visit. Every
 // answer is made from these columns, thinned out to what a screen can show. The records stay in the ledger, where a
 // single step's record is looked up when it is asked for.
 // Not here: how records are read (RunReading), how the digest is shown (PageAnswers, LiveView, Prometheus).
@@ -101,10 +101,12 @@ package struct RunDigest: Sendable {
   /// Seconds that the steps after the last recorded one will take, at the mean pace of the last 8; nil before the
   /// first.
   package func secondsLeft(ofSteps stepCount: Int) -> Double? {
-    let (rollout, train) = (column(.rolloutSeconds).suffix(8), column(.trainSeconds).suffix(8))
+    let (all, rollout, train) = (column(.stepSeconds), column(.rolloutSeconds), column(.trainSeconds))
     var recent: [Double] = []
-    for (sampling, training) in zip(rollout, train) {
-      let seconds = (sampling.isFinite ? Double(sampling) : 0) + (training.isFinite ? Double(training) : 0)
+    for index in steps.indices.suffix(8) {
+      // Earlier versions of the program measured only sampling and training.
+      let parts = all[index].isFinite ? [all[index]] : [rollout[index], train[index]]
+      let seconds = parts.reduce(0) { $0 + ($1.isFinite ? Double($1) : 0) }
       if seconds > 0 { recent.append(seconds) }
     }
     guard !recent.isEmpty else { return nil }

@@ -68,6 +68,23 @@ package enum StepFigures {
     StepFigure(.budgetExhausted, "answers compared by spelling because reading them took too long"),
     StepFigure(.rolloutSeconds, "seconds of sampling"),
     StepFigure(.trainSeconds, "seconds of training"),
+    StepFigure(.stepSeconds, "seconds from the step's version to the next; the sum of the following parts"),
+    StepFigure(.evaluationSeconds, "seconds in which workers finished an evaluation before the step's first lease"),
+    StepFigure(.workersSeconds, "seconds without a worker for the step's first lease"),
+    StepFigure(.packageSeconds, "seconds in which the version was packed for workers on other machines"),
+    StepFigure(.fetchSeconds, "seconds in which the first worker fetched the version"),
+    StepFigure(.installSeconds, "seconds in which the first worker installed the version"),
+    StepFigure(.samplingSeconds, "seconds in which all workers of the step sampled"),
+    StepFigure(.lastSampleSeconds, "seconds from the first worker without slots to the step's last sample"),
+    StepFigure(.batchSeconds, "seconds in which the batch waited for the learner and was sent to it"),
+    StepFigure(.voteSeconds, "seconds of reading answers, votes, rewards and advantages"),
+    StepFigure(.forwardSeconds, "seconds of forward passes"),
+    StepFigure(.backwardSeconds, "seconds of backward passes"),
+    StepFigure(.sumsSeconds, "seconds of adding gradients, and of exchanges with the other ranks"),
+    StepFigure(.optimizerSeconds, "seconds of the optimizer"),
+    StepFigure(.packingSeconds, "seconds of packing the new weights for products"),
+    StepFigure(.checkpointSeconds, "seconds in which training waited for a checkpoint"),
+    StepFigure(.publishSeconds, "seconds in which the new version was written, sent, checked and stored"),
   ]
 
   /// The place of a figure in `all`. Looked up by name, never iterated.

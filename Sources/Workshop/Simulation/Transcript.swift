@@ -46,6 +46,7 @@ package func summary(of message: Message) -> String {
   case .chunk(let digest, let bytes): "chunk \(digest), \(bytes.count) bytes"
   case .missing(let version): "policy \(version) is not here"
   case .fault(let relay, let version, let fault): "left relay \(relay) for policy \(version): \(fault)"
+  case .installed(let version, let span): "installed policy \(version) in \(span.milliseconds) ms"
   case .settled(let slots): "settled \(names(slots))"
   case .revoke(let id): "revoke lease \(id)"
   case .heartbeat(let tokens): "heartbeat, \(tokens) tokens"

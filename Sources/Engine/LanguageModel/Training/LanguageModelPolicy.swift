@@ -75,6 +75,8 @@ package struct LanguageModelPolicy: Policy {
   private var pass: TeamPass?
   /// Called after every micro-batch, so that a learner can show that it makes progress.
   package var onMicroBatch: () -> Void = {}
+  /// Called when another part of the step begins, so that a learner can measure them.
+  package var onPart: (FigureName) -> Void = { _ in }
   /// Called before masters and moments change: a checkpoint can still be reading them.
   package var willChange: () throws -> Void = {}
 
@@ -162,6 +164,8 @@ package struct LanguageModelPolicy: Policy {
     let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % ranks.size == ranks.rank }
     let pass = madePass()
+    onPart(.forwardSeconds)
+    defer { onPart(.voteSeconds) }
     var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
     for index in mine {
       let range = ranges[index]
@@ -170,6 +174,7 @@ package struct LanguageModelPolicy: Policy {
       onMicroBatch()
     }
     guard ranks.size > 1 else { return mineScored }
+    onPart(.sumsSeconds)
     var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
     try bits.withUnsafeMutableBufferPointer { try ranks.sum($0) }
     var rest = bits[...]
@@ -195,9 +200,15 @@ package struct LanguageModelPolicy: Policy {
     let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
     let mine = ranges.indices.filter { $0 % ranks.size == ranks.rank }
     let pass = madePass()
+    onPart(.sumsSeconds)
+    defer { onPart(.voteSeconds) }
     pass.total.begin(microBatches: mine.count)
     for index in mine {
-      let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method)
+      onPart(.forwardSeconds)
+      let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method) {
+        onPart(.backwardSeconds)
+      }
+      onPart(.sumsSeconds)
       try pass.total.take(tally)
       onMicroBatch()
     }
@@ -218,10 +229,14 @@ package struct LanguageModelPolicy: Policy {
     let gradient = try pass.total.mean(scale: 1 / miniBatch.divisor)
     report.gradientNorm = try pass.total.norm(ofShard: gradient)
     report.isSkipped = !report.gradientNorm.isFinite
+    onPart(.checkpointSeconds)
     try willChange()
+    onPart(.optimizerSeconds)
     optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
     prepared = nil
+    onPart(.sumsSeconds)
     if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
+    onPart(.packingSeconds)
     prepared = PreparedModel(plan: plan, parameters: weights, team: pass.team)
     return report
   }
@@ -251,8 +266,11 @@ private final class TeamPass: @unchecked Sendable {
     members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
   }
 
-  /// Adds the gradient of a micro-batch's summed loss to `total.gradient`.
-  func run(_ members: [TrainedTrajectory], model: PreparedModel, method: Method) throws -> Tally {
+  /// Adds the gradient of a micro-batch's summed loss to `total.gradient`. `onBackward` is called when the forward pass
+  /// is done.
+  func run(
+    _ members: [TrainedTrajectory], model: PreparedModel, method: Method, onBackward: () -> Void
+  ) throws -> Tally {
     var tally = Tally()
     // The entropy bonus is subtracted from the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
@@ -261,6 +279,7 @@ private final class TeamPass: @unchecked Sendable {
       gradient: total.gradient,
       entropySlopes: entropySlopes, progress: { total.progress(completeFrom: $0) }
     ) { index, scored in
+      if index == 0 { onBackward() }
       let member = members[index]
       return scored.logprobs.enumerated().map { place, logprob in
         let token = objective(of: member, at: place, logprob: logprob, method: method)

@@ -3,7 +3,7 @@
  * The rules are those of the report (Chart.swift): every line has its label at its end and a dash of its own; axes
  * begin at 0; a gap in the data is a gap in the line; with many steps a moving mean is bold and every point is faint.
  * The label for screen readers says where each line begins and ends. */
-/* global followPointer, grouped, h, known, s, short, written */
+/* global followPointer, grouped, h, known, s, short, span, written */
 
 const outlines = {
   disc: (x, y) => `M${x - 3.5} ${y}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0`,
@@ -182,6 +182,26 @@ function endTexts({ labels, right, bottom, y }) {
   return placed.map(one =>
     s("text", { class: "label " + one.ink, x: at(right + 8), y: at(one.y - spill + 4) }, one.text));
 }
+
+/* Where a step's time went: one bar, whose parts are in the order of the step. `longest` is the time of a whole width.
+ *
+ * parts: [{ figure, name, style }], times: seconds by the figure's name */
+function timeBar(parts, times, longest) {
+  const shown = parts.filter(part => times[part.figure] > 0);
+  const text = part => `${part.name} ${span(times[part.figure])}`;
+  let x = 0;
+  return s("svg", { class: "time", viewBox: "0 0 200 14", role: "img", "aria-label": shown.map(text).join(", ") },
+    shown.map(part => {
+      const length = (200 * times[part.figure]) / longest;
+      x += length;
+      return s("rect", { class: part.style, x: (x - length).toFixed(1), width: length.toFixed(1), height: 14 },
+        s("title", {}, text(part)));
+    }));
+}
+
+/* The names of the parts that a bar can have. */
+const partLegend = parts => h("ul", { class: "legend" }, parts.map(({ name, style }) =>
+  h("li", {}, s("svg", { viewBox: "0 0 24 12" }, s("rect", { class: style, width: 24, height: 12 })), name)));
 
 /* One bar for each visit of a prompt: above the line where the majority was right, below where it was wrong.
  *

@@ -2,8 +2,8 @@
  *
  * Each view asks the server and returns what is to be shown, or null if nothing has changed. A list shows a limited
  * number of rows and has buttons for the others. */
-/* global answer, ask, badge, changed, clock, dash, day, go, grouped, h, known, number, pairs, percent, plural, short,
-   promptName, span, strip, table */
+/* global answer, ask, badge, changed, clock, dash, day, go, grouped, h, known, number, pairs, partLegend, percent,
+   plural, short, promptName, span, strip, table, timeBar */
 
 /* values: what else the request says. */
 function pager(path, offset, limit, total, values) {
@@ -134,16 +134,20 @@ async function stepsView(_, query, run, isNew) {
   if (!changed(isNew, data)) return null;
   const heads = [
     ["step", "n"], ["pass@1", "n"], ["right labels", "n"], ["majority", "n"], ["entropy", "n"], ["no signal", "n"],
-    ["no answer", "n"], ["tokens", "n"], ["sampling", "n"], ["training", "n"],
+    ["no answer", "n"], ["tokens", "n"], ["time", "n"], ["where it went"],
   ];
+  const longest = Math.max(...data.steps.map(one => one.step_seconds || 0));
   const rows = data.steps.map(one => h("tr", {},
     number(h("a", { href: "#/step/" + one.step }, grouped(one.step))),
     number(percent(one.ground_truth_ratio)), number(percent(one.label_accuracy)), number(percent(one.majority_ratio)),
     number(short(one.entropy)), number(percent(one.zero_advantage_ratio)), number(percent(one.no_answer_ratio)),
-    number(grouped(one.sampled_tokens)), number(span(one.rollout_seconds)), number(span(one.train_seconds))));
+    number(grouped(one.sampled_tokens)),
+    number(span(one.step_seconds ?? one.rollout_seconds + one.train_seconds)),
+    h("td", {}, one.step_seconds > 0 ? timeBar(data.parts, one, longest) : dash)));
   const last = data.steps[data.steps.length - 1];
   return [
-    h("h1", {}, "Steps"), table(heads, rows), backwards("/steps", before, last && last.step > 0 ? last.step : null),
+    h("h1", {}, "Steps"), longest > 0 ? partLegend(data.parts) : null, table(heads, rows),
+    backwards("/steps", before, last && last.step > 0 ? last.step : null),
   ];
 }
 

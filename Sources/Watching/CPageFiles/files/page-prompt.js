@@ -3,8 +3,8 @@
  * A prompt's page shows its votes at every visit, where its label changed, and single responses. A token's background
  * shows its probability: the darker, the less likely. The token under the pointer or the focus is described in words.
  * Below each response is where it came from. */
-/* global answer, ask, badge, changed, dash, figures, grouped, h, known, main, minus, number, pairs, percent, plain,
-   plural, promptName, put, s, short, strip, table, verdict */
+/* global answer, ask, badge, changed, dash, figures, grouped, h, known, main, minus, number, pairs, partLegend,
+   percent, plain, plural, promptName, put, s, short, span, strip, table, timeBar, verdict */
 
 /* How dark a token is: 0.7, 0.3 and 0.1 are the probabilities between the shades. */
 const heat = logprob => (logprob > -0.36 ? null : logprob > -1.2 ? 1 : logprob > -2.3 ? 2 : 3);
@@ -177,11 +177,29 @@ async function promptView([id], query, run, isNew) {
   ];
 }
 
+/* The time of a step, by part: of the whole run, and of each process. */
+function timesOfStep(parts, step, processes) {
+  const all = step.step_seconds;
+  if (!(all > 0)) return null;
+  const shown = parts.filter(part => [step, ...processes].some(one => one[part.figure] > 0));
+  const row = (name, times) => h("tr", {},
+    h("th", { scope: "row" }, name), h("td", {}, timeBar(parts, times, all)),
+    shown.map(part => number(times[part.figure] > 0 ? span(times[part.figure]) : dash)));
+  return [
+    h("h2", {}, "Where its time went"),
+    h("p", { class: "small quiet" }, `The step took ${span(all)}. A process waited while its bar shows nothing.`),
+    partLegend(shown),
+    table([[""], [""], ...shown.map(part => [part.name, "n"])],
+      [row("step", step), ...processes.map(one => row(one.process, one))]),
+  ];
+}
+
 async function stepView([id], query, run, isNew) {
   const data = await ask("api/step?step=" + encodeURIComponent(decodeURIComponent(id)));
   if (!changed(isNew, data)) return null;
   const step = Number(id);
-  const { prompts, prompt_count, kind, step: own, alarms, ...rest } = data;
+  const { prompts, prompt_count, parts, processes, kind, step: own, alarms, ...rest } = data;
+  const others = Object.entries(rest).filter(([name]) => !parts.some(part => part.figure === name));
   const text = value => {
     if (value === null) return dash;
     if (typeof value !== "number") return value;
@@ -211,6 +229,7 @@ async function stepView([id], query, run, isNew) {
     table(heads, rows),
     prompt_count > prompts.length
       ? h("p", { class: "quiet" }, `The other ${grouped(prompt_count - prompts.length)} are in metrics.jsonl.`) : null,
-    h("h2", {}, "Figures"), pairs(Object.entries(rest).map(([name, value]) => [name, text(value)])),
+    timesOfStep(parts, data, processes || []),
+    h("h2", {}, "Figures"), pairs(others.map(([name, value]) => [name, text(value)])),
   ];
 }
