@@ -22,21 +22,15 @@ struct LoadedModel: Sendable {
     directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
     let plan = TransformerPlan(
       directory.configuration.model, type: settings.dtype, products: settings.productOrder)
-    // While weights are packed, they are also in memory as they were read.
-    let loading = MemoryPlan(items: [
-      .init(name: "weights as they are read", bytes: 4 * plan.layout.count),
-      .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)),
-      .init(name: "program", bytes: MemoryPlan.programBytes(plan)),
-    ])
-    let smaller = MemoryPlan.weightBytes(TransformerPlan(directory.configuration.model, type: .bfloat16))
-    let isEnough =
-      settings.dtype == .float32
-      && loading.bytes - MemoryPlan.weightBytes(plan) + smaller <= Machine.memoryLimit
+    let loading = MemoryPlan.loading(plan)
+    let smaller = MemoryPlan.loading(TransformerPlan(directory.configuration.model, type: .bfloat16))
+    let isEnough = settings.dtype == .float32 && smaller.bytes <= Machine.memoryLimit
     try MemoryError.require(
       loading, for: "the model",
       remedy: isEnough ? "With --dtype bfloat16 it fits." : "Use a machine with more memory, or a smaller model.")
     keyValueBytesMax = RunMemory.keyValueBytesMax(besides: loading)
-    model = try PreparedModel(plan: plan, parameters: try directory.loadParameters(), forTraining: false)
+    model = try PreparedModel(
+      plan: plan, parameters: try directory.loadParameters(), forTraining: false, consumesParameters: true)
     let context = directory.configuration.model.contextNote
     for note in Command.notes(unused: try directory.unusedParts(), context: context) { Command.complain(note) }
     threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)

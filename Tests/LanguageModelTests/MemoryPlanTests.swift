@@ -46,6 +46,25 @@ import Testing
     #expect(program() - one == 262_144 * 6 * 4)
   }
 
+  @Test(arguments: [TinyModel.qwen2, TinyModel.llama], DataType.allCases)
+  func `is less than the parameters and the packed model together while it is loaded, and not less than either`(
+    _ model: TinyModel, _ type: DataType
+  ) {
+    var configuration = model.configuration
+    configuration.layerKinds = Array(repeating: .attention(.whole), count: 12)
+    let plan = TransformerPlan(configuration, type: type)
+    let loading = MemoryPlan.loading(plan).bytes - MemoryPlan.programBytes(plan)
+    let (read, packed) = (4 * plan.layout.count, MemoryPlan.weightBytes(plan))
+    #expect(loading > max(read, packed) && loading < read + packed / 2)
+  }
+
+  @Test func `keys and values take half as much in bfloat16`() {
+    var model = TinyModel.qwen2.configuration
+    model.headDimension = 64
+    let bytes = DataType.allCases.map { MemoryPlan.keyValueBytes(TransformerPlan(model, type: $0), positions: 100) }
+    #expect(bytes[0] == 2 * bytes[1])
+  }
+
   @Test(arguments: [TinyModel.qwen2, TinyModel.llama]) func `counts what is packed, once`(_ model: TinyModel) {
     let plan = TransformerPlan(model.configuration, type: .bfloat16)
     let embedding = plan.layout.tensors[plan.layout.embedding].count

@@ -17,8 +17,7 @@ const ttrl_kernels *ttrl_kernels_portable(void) {
 }
 
 int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys) {
-  const int64_t floats = 2 * heads.dimension + 4 * padded(heads.dimension) + 2 * QUERIES_AT_A_TIME;
-  return tile_positions(keys) * floats + (6 + 2 * QUERIES_AT_A_TIME) * SKEW;
+  return backward_scratch_floats(heads, keys);
 }
 
 int64_t ttrl_delta_state(ttrl_delta_heads heads) {
@@ -51,6 +50,12 @@ void *ttrl_allocate(size_t bytes) {
   const size_t size = (bytes + 64) / 64 * 64;
   void *memory = aligned_alloc(64, size);
   return memory ? memset(memory, 0, size) : NULL;
+}
+
+void ttrl_release(void *memory, size_t bytes, size_t first, size_t last) {
+  if (bytes < large) return;
+  const size_t page = 4096, begin = (first + page - 1) / page * page, end = last / page * page;
+  if (begin < end) madvise((char *)memory + begin, end - begin, MADV_DONTNEED);
 }
 
 void ttrl_free(void *memory, size_t bytes) {

@@ -77,9 +77,11 @@ package struct MemoryPlan: Sendable, Equatable {
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
     let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
-    // Linear attention computes its states again, each thread for one head at a time.
-    let states = c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0
-    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * states * 4
+    // Each thread computes one head at a time; linear attention computes its states again.
+    let mixer = max(
+      Kernels.attentionBackwardScratch(plan.heads, keys: sequenceTokens),
+      c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0)
+    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * mixer * 4
     let bucket = min(Shards.bucketElements, count)
     // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint.
     let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0
@@ -94,6 +96,20 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),
+      Item(name: "program", bytes: programBytes(plan)),
+    ])
+  }
+
+  /// A model while it is prepared from parameters in float32, of which each layer's are given back when it is packed.
+  package static func loading(_ plan: TransformerPlan) -> MemoryPlan {
+    let layout = plan.layout
+    let read = 4 * layout.count
+    let layer = layout.layers.indices.map { layout.range(ofLayer: $0).count }.max() ?? 0
+    // First all parameters and the first packed layer; at the end, the packed model and what is not in layers.
+    let outside = layout.count - layout.layers.indices.reduce(0) { $0 + layout.range(ofLayer: $1).count }
+    let most = max(read + layer * plan.type.bytes, weightBytes(plan) + 4 * outside)
+    return MemoryPlan(items: [
+      Item(name: "weights as they are read", bytes: read), Item(name: "packed weights", bytes: most - read),
       Item(name: "program", bytes: programBytes(plan)),
     ])
   }

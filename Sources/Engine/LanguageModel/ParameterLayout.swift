@@ -110,6 +110,11 @@ package struct ParameterLayout: Sendable, Hashable {
     stored = names.stored(list.tensors)
     count = list.count
   }
+
+  /// The parameters of a layer, which are adjacent.
+  func range(ofLayer layer: Int) -> Range<Int> {
+    layers[layer].offset..<(layer + 1 < layers.count ? layers[layer + 1].offset : tensors[finalNorm].offset)
+  }
 }
 
 /// The norms of a block: of what it reads, and of what it computes. At least one is there.

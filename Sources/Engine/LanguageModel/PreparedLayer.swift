@@ -13,10 +13,10 @@ struct PreparedLayer: Sendable {
   let gateUp, down: PackedWeights
 
   init(
-    _ index: Int, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?
+    _ index: Int, plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team?, spare: SpareMemory?
   ) throws(ModelError) {
     let layer = plan.layout.layers[index]
-    let source = LayerSource(plan: plan, parameters: parameters, forTraining: forTraining, team: team)
+    let source = LayerSource(plan: plan, parameters: parameters, forTraining: forTraining, team: team, spare: spare)
     mixerNorms = layer.mixerNorms.map { normWeight($0, plan: plan, parameters) }
     feedForwardNorms = layer.feedForwardNorms.map { normWeight($0, plan: plan, parameters) }
     mixer =
@@ -33,6 +33,14 @@ struct PreparedLayer: Sendable {
 enum PreparedMixer: Sendable {
   case attention(PreparedAttention)
   case deltaRule(PreparedDeltaRule)
+
+  /// The fused projections.
+  var input: PackedWeights {
+    switch self {
+    case .attention(let weights): weights.queryKeyValue
+    case .deltaRule(let weights): weights.projection
+    }
+  }
 
   var output: PackedWeights {
     switch self {
@@ -92,6 +100,7 @@ private struct LayerSource {
   let parameters: Floats
   let forTraining: Bool
   let team: Team?
+  let spare: SpareMemory?
 
   /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
   func blockOutput(_ index: Int) throws(ModelError) -> PackedWeights {
@@ -102,7 +111,8 @@ private struct LayerSource {
     let columns = plan.layout.tensors[indices[0]].shape[1]
     let weights = joined(indices.map { plan.layout.tensors[$0] }, of: parameters).rows(of: columns)
     return try multiplying { () throws(MultiplicationError) in
-      try PackedWeights(weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining, team: team)
+      try PackedWeights(
+        weights, type: plan.type, accumulates: addsToResidual, isForTraining: forTraining, team: team, spare: spare)
     }
   }
 }

@@ -30,7 +30,7 @@ package struct TransformerPlan: Sendable {
     self.type = type
     self.products = products
     layout = ParameterLayout(configuration)
-    heads = configuration.heads
+    heads = configuration.heads(pageType: type)
     embeddingFactor = configuration.embeddingFactor(type)
     places = configuration.layerKinds.indices.map { layer in
       configuration.layerKinds[..<layer].count { $0.isAttention == configuration.layerKinds[layer].isAttention }
@@ -62,8 +62,14 @@ package final class PreparedModel: Sendable {
   private let embedding: Matrix?
 
   /// Packs copies of `plan.layout.count` parameters; with `forTraining`, also for the backward pass.
+  ///
+  /// - Parameters:
+  ///   - consumesParameters: whether each layer's parameters are given back to the system when they are packed. They
+  ///     are undefined afterwards.
+  ///   - spare: memory for the packed weights.
   package init(
-    plan: TransformerPlan, parameters: Floats, forTraining: Bool, team: Team? = nil
+    plan: TransformerPlan, parameters: Floats, forTraining: Bool, consumesParameters: Bool = false,
+    team: Team? = nil, spare: SpareMemory? = nil
   ) throws(ModelError) {
     let layout = plan.layout
     precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
@@ -72,14 +78,16 @@ package final class PreparedModel: Sendable {
     var layers: [PreparedLayer] = []
     for layer in layout.layers.indices {
       layers.append(
-        try PreparedLayer(layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team))
+        try PreparedLayer(
+          layer, plan: plan, parameters: parameters, forTraining: forTraining, team: team, spare: spare))
+      if consumesParameters { parameters[layout.range(ofLayer: layer)].release() }
     }
     self.layers = layers
     finalNorm = normWeight(layout.finalNorm, plan: plan, parameters)
     let head = try multiplying { () throws(MultiplicationError) in
       try PackedWeights(
         parameters[layout.tensors[layout.head].range].rows(of: plan.configuration.hiddenSize), type: plan.type,
-        isForTraining: forTraining, team: team)
+        isForTraining: forTraining, team: team, spare: spare)
     }
     self.head = head
     embedding =
@@ -87,12 +95,19 @@ package final class PreparedModel: Sendable {
       ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
   }
 
+  /// The memory of the packed weights, for the next version's. If something else still uses them, they keep it.
+  package var spare: SpareMemory {
+    PackedWeights.spare(of: [head] + layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] })
+  }
+
   /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
-  func embed(_ tokens: [Int32], into x: Matrix) {
+  func embed(_ tokens: [Int32], into x: Matrix, team: Team) {
     if let embedding {
       Kernels.best.gather(embedding, tokens, into: x)
     } else {
-      for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
+      team.share(tokens.count) { rows, _ in
+        for row in rows { head.copyRow(Int(tokens[row]), to: x.row(row)) }
+      }
     }
     guard plan.embeddingFactor != 1 else { return }
     let rows = x[rows: 0..<tokens.count].values

@@ -33,11 +33,13 @@ package final class PackedWeights: Sendable {
 
   /// Packs [outputs, inputs]; in bfloat16 the values are rounded to nearest even.
   ///
-  /// - Parameter isForTraining: whether `multiplyBackward` will be called.
+  /// - Parameters:
+  ///   - isForTraining: whether `multiplyBackward` will be called.
+  ///   - spare: memory for the packed weights, where it has a piece of the right size.
   /// - Throws: if oneDNN fails.
   package init(
     _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
-    method: MultiplicationMethod = .kernels, team: Team? = nil
+    method: MultiplicationMethod = .kernels, team: Team? = nil, spare: SpareMemory? = nil
   ) throws(MultiplicationError) {
     inputs = weights.columns
     outputs = weights.rows
@@ -45,7 +47,8 @@ package final class PackedWeights: Sendable {
     self.accumulates = accumulates
     switch method {
     case .kernels:
-      let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
+      let bytes = PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type)
+      let memory = spare?.take(byteCount: bytes) ?? Memory(byteCount: bytes)
       share((outputs + 15) / 16, team, unit: 1) { panels, _ in
         Kernels.best.pack(weights, panels: panels, into: memory, type: type)
       }
@@ -61,6 +64,15 @@ package final class PackedWeights: Sendable {
   package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {
     let unit = type == .bfloat16 ? 32 : 16
     return (inputs + unit - 1) / unit * unit * ((outputs + 15) / 16 * 16) * type.bytes
+  }
+
+  /// The memory of some weights, for others. Weights that are still used elsewhere keep theirs.
+  package static func spare(of weights: [PackedWeights]) -> SpareMemory {
+    SpareMemory(
+      weights.compactMap { weights in
+        guard case .kernels(let memory) = weights.form else { return nil }
+        return memory
+      })
   }
 
   /// Whether single rows can be read back.

@@ -136,7 +136,7 @@ package final class WorkerShell {
     let plan = TransformerPlan(configuration.model, type: type, products: products)
     transfer.prepare = { bytes in
       guard let parameters = parameters(ofPublished: bytes, layout: plan.layout, type: plan.type) else { return nil }
-      return try PreparedModel(plan: plan, parameters: parameters, forTraining: false)
+      return try PreparedModel(plan: plan, parameters: parameters, forTraining: false, consumesParameters: true)
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(

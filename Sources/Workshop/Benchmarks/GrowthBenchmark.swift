@@ -16,7 +16,8 @@ import Tensors
 /// - Throws: if the model cannot be loaded or run, or has too few positions.
 package func benchmarkGrowth(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let plan = TransformerPlan(options.model.configuration, type: options.type, products: options.products)
-  let model = try PreparedModel(plan: plan, parameters: try options.model.parameters(), forTraining: false)
+  let model = try PreparedModel(
+    plan: plan, parameters: try options.model.parameters(), forTraining: false, consumesParameters: true)
   let newTokens = min(32, options.rollout.newTokens)
   var rows: [(work: Workload, promptSeconds: Double, rate: Double)] = []
   for context in contexts(options, newTokens) {

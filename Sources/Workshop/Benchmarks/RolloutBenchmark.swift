@@ -13,7 +13,8 @@ import Tensors
 /// - Throws: if the model cannot be loaded or run.
 package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkResult {
   let plan = TransformerPlan(options.model.configuration, type: options.type, products: options.products)
-  let model = try PreparedModel(plan: plan, parameters: try options.model.parameters(), forTraining: false)
+  let model = try PreparedModel(
+    plan: plan, parameters: try options.model.parameters(), forTraining: false, consumesParameters: true)
   let work = options.rollout
   var trajectories: [Trajectory] = []
   let times = try (0...options.runs).map { _ in

@@ -220,9 +220,10 @@ package struct LanguageModelPolicy: Policy {
     report.isSkipped = !report.gradientNorm.isFinite
     try willChange()
     optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
+    let spare = prepared?.spare
     prepared = nil
     if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
-    prepared = try PreparedModel(plan: plan, parameters: weights, forTraining: true, team: pass.team)
+    prepared = try PreparedModel(plan: plan, parameters: weights, forTraining: true, team: pass.team, spare: spare)
     return report
   }
 }
