@@ -3,7 +3,6 @@
 // Almost all of a model's arithmetic is matrix products of a few shapes, so their operations limit the speed of
 // everything else. Not here: how long they take (Benchmarks).
 
-import Base
 package import LanguageModel
 import Tensors
 
@@ -27,7 +26,7 @@ package struct MatrixShape: Sendable, Equatable {
 
   /// The products of a model's forward pass.
   package static func all(of c: ModelConfiguration) -> [MatrixShape] {
-    let heads = c.heads(pageType: .float32)
+    let heads = c.heads
     let attention = c.attentionLayerCount
     func layer(_ name: String, _ inner: Int, _ columns: Int, uses: Int) -> MatrixShape {
       MatrixShape(name: name, inner: inner, columns: columns, uses: uses, isHead: false)

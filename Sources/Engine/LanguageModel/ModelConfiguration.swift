@@ -162,6 +162,9 @@ package struct ModelConfiguration: Sendable, Hashable {
 }
 
 extension ModelConfiguration {
+  /// The heads, for what does not concern pages.
+  package var heads: Heads { heads(pageType: .float32) }
+
   /// - Parameter type: of keys and values in pages.
   package func heads(pageType type: DataType) -> Heads {
     Heads(
