@@ -199,6 +199,9 @@ struct Stage {
     case .sealPolicy(let manifest, _, let peer):
       self.effect("seal policy \(manifest.version)")
       unverified = (manifest, peer)
+    case .adoptPolicy(let manifest, _, _):
+      self.effect("look for policy \(manifest.version)")
+      deliveries.append(.toCoordinator(.notAtHand(manifest)))
     case .bundle(let effect): perform(effect)
     case .sendBatch(let round, let peer):
       self.effect("send \(name(of: peer)) the batch of \(round)")
