@@ -49,6 +49,13 @@ import Testing
     #expect(program() - one == 262_144 * 6 * 4)
   }
 
+  @Test func `keys and values take half as much in bfloat16`() {
+    var model = TinyModel.qwen2.configuration
+    model.headDimension = 64
+    let bytes = DataType.allCases.map { MemoryPlan.keyValueBytes(TransformerPlan(model, type: $0), positions: 100) }
+    #expect(bytes[0] == 2 * bytes[1])
+  }
+
   @Test(arguments: [TinyModel.qwen2, TinyModel.llama]) func `counts what is packed, once`(_ model: TinyModel) {
     let plan = TransformerPlan(model.configuration, type: .bfloat16)
     let embedding = plan.layout.tensors[plan.layout.embedding].count

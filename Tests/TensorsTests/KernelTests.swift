@@ -164,6 +164,62 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
     }
   }
 
+  @Test(
+    arguments: [
+      Heads(query: 4, keyValue: 2, dimension: 32, pageType: .bfloat16),
+      Heads(query: 9, keyValue: 3, dimension: 64, pageType: .bfloat16),
+      Heads(query: 3, keyValue: 1, dimension: 48, hasGates: true, pageType: .bfloat16),
+      Heads(query: 2, keyValue: 2, dimension: 6, pageType: .bfloat16),
+    ], [nil, 1, 9, 40])
+  func `attention over bfloat16 pages is attention over the rounded keys and values, bit for bit`(
+    _ heads: Heads, _ window: Int?
+  ) {
+    var random = choices(11)
+    let (count, shared) = (70, 37)
+    // Without rotation, so that finished rows can be finished again.
+    let rotary = RotaryTable(positions: count, dimension: 0, theta: 100, scaling: nil)
+    let raw = random.floats(count * heads.width)
+    func attention(_ heads: Heads, of values: [Float]) -> (qkv: [Float], out: [Float]) {
+      let finish = QueryKeyValueFinish(
+        bias: nil, queryNorm: nil, keyNorm: nil, normEpsilon: 0, queryScale: 1, rotary: rotary)
+      let pages = KeyValuePages(heads: heads, layers: 1)
+      let rows = RowList(pages, capacity: count)
+      let prefix = PageTable(pages, positions: shared)
+      for position in 0..<shared { rows.append(position: position, table: prefix) }
+      let table = PageTable(continuing: prefix, after: shared, positions: count)
+      for position in shared..<count { rows.append(position: position, table: table) }
+      let qkv = matrix(values, columns: heads.width)
+      let out = Operand(rows: count, columns: heads.queryWidth, type: .float32)
+      Kernels.best.finishQueryKeyValue(qkv, heads: heads, finish: finish, rows: rows, range: 0..<count, layer: 0)
+      table.copyEnd(of: prefix, count: shared)
+      Kernels.best.attention(
+        qkv, heads: heads, window: window, rows: rows, range: 0..<count, layer: 0, into: out, statistics: nil,
+        scratch: Floats(count: Kernels.attentionScratch(keys: count)))
+      return (qkv.values.array, out.array)
+    }
+    let found = attention(heads, of: raw)
+    let wide = Heads(
+      query: heads.query, keyValue: heads.keyValue, dimension: heads.dimension, hasGates: heads.hasGates)
+    let expected = attention(wide, of: found.qkv)
+    #expect(bits(found.qkv) == bits(expected.qkv) && bits(found.out) == bits(expected.out))
+    let queries = heads.width - 2 * heads.keyWidth
+    for (index, value) in found.qkv.enumerated() {
+      let isQuery = index % heads.width < queries
+      #expect(value == (isQuery ? raw[index] : nearestBFloat16(raw[index])), "value \(index)")
+    }
+  }
+
+  private func nearestBFloat16(_ value: Float) -> Float {
+    let values = Floats([value])
+    Kernels.best.roundToBFloat16(values, into: values)
+    return values[0]
+  }
+
+  @Test func `bfloat16 pages take half the memory`() {
+    let pages = DataType.allCases.map { Heads(query: 9, keyValue: 3, dimension: 64, pageType: $0).pageFloats }
+    #expect(pages == [2 * 3 * 64 * 16, 3 * 64 * 16])
+  }
+
   @Test func `all instruction sets give the same bits`() {
     let results = Kernels.available.map { kernels in (kernels.name, sample(of: kernels)) }
     #expect(!results.isEmpty)
@@ -205,15 +261,20 @@ private let widths = [1, 6, 16, 33, 64, 100, 176]
         x, weight: weight, epsilon: 1e-6, dy: x, dx: dx, dweight: dweight, inverses: Floats(count: 5))
       results += [dx.values.array, dweight.array, [Float(kernels.sumOfSquares(x.values))]]
     }
-    for window in [nil, 7, 16, 21] { results += attention(kernels, window: window, normWidths: (24, 24), &random) }
-    results += attention(kernels, window: nil, normWidths: (6 * 24, 2 * 24), &random)
+    for type in DataType.allCases {
+      for window in [nil, 7, 16, 21] {
+        results += attention(kernels, type, window: window, normWidths: (24, 24), &random)
+      }
+      results += attention(kernels, type, window: nil, normWidths: (6 * 24, 2 * 24), &random)
+    }
     return results + distributions(kernels, &random)
   }
 
   private func attention(
-    _ kernels: Kernels, window: Int?, normWidths: (query: Int, key: Int), _ random: inout RandomSequence
+    _ kernels: Kernels, _ type: DataType, window: Int?, normWidths: (query: Int, key: Int),
+    _ random: inout RandomSequence
   ) -> [[Float]] {
-    let heads = Heads(query: 6, keyValue: 2, dimension: 24)
+    let heads = Heads(query: 6, keyValue: 2, dimension: 24, pageType: type)
     let count = 40
     let finish = QueryKeyValueFinish(
       bias: Floats(random.floats(heads.width)), queryNorm: Floats(random.floats(normWidths.query)),

@@ -24,6 +24,31 @@ import Testing
     for row in 0..<rows { #expect(worst(out.row(row).array, expected[row]) < 2e-5) }
   }
 
+  @Test(arguments: [(128, 384), (24, 40), (1100, 1000)], DataType.allCases)
+  func `weights in the memory of others are what they are in fresh memory`(_ size: (Int, Int), _ type: DataType) throws
+  {
+    let (inputs, outputs) = size
+    var random = choices(9)
+    func weights() -> Matrix { matrix(random.floats(outputs * inputs), columns: inputs) }
+    let (old, new) = (weights(), weights())
+    func rows(_ packed: PackedWeights) -> [UInt32] {
+      let row = Floats(count: inputs)
+      return (0..<outputs).flatMap { index -> [UInt32] in
+        packed.copyRow(index, to: row)
+        return bits(row.array)
+      }
+    }
+    let kept = try PackedWeights(old, type: type)
+    let keptRows = rows(kept)
+    // The one that is still used keeps its memory; the other one's is taken, once.
+    let spare = PackedWeights.spare(of: [kept, try PackedWeights(old, type: type)])
+    let packed = try PackedWeights(new, type: type, spare: spare)
+    let another = try PackedWeights(new, type: type, spare: spare)
+    #expect(spare.count == 1 && rows(kept) == keptRows)
+    let expected = rows(try PackedWeights(new, type: type))
+    #expect(rows(packed) == expected && rows(another) == expected)
+  }
+
   @Test(arguments: [(128, 384), (384, 128), (24, 40), (64, 320), (1100, 1000)], Multiplication.here)
   func `a row's bits do not depend on its place or its neighbours`(_ size: (Int, Int), _ by: Multiplication) throws {
     let (inputs, outputs) = size

@@ -4,11 +4,27 @@
 // scores are computed together. Weights are summed in 16 lanes over the tiles, and the output adds the values in the
 // order of the keys. So the result depends only on the query and the ordered keys and values, not on how many rows are
 // processed together or where a prompt ends. With a window, a query sees only the last keys. The tiles stay where they
-// are without one: the first tile is cut as the last one is, and tiles before it are not read.
+// are without one: the first tile is cut as the last one is, and tiles before it are not read. Keys and values in
+// bfloat16 are exact when they are widened, so everything after rounding them is the same.
 // Not here: gradients (attention_backward.h).
 
 INLINE int64_t padded(int64_t dimension) { return (dimension + 15) & ~(int64_t)15; }
-INLINE int64_t page_head_floats(ttrl_heads h) { return 16 * (h.dimension + padded(h.dimension)); }
+// Of one key/value head, in the floats or words of a page: its keys; from one position's value to the next one's; both.
+INLINE int64_t page_keys(ttrl_heads h) { return (h.has_bf16_pages ? 8 : 16) * (int64_t)h.dimension; }
+INLINE int64_t page_value_stride(ttrl_heads h) {
+  return h.has_bf16_pages ? ((h.dimension + 31) & ~(int64_t)31) / 2 : padded(h.dimension);
+}
+INLINE int64_t page_head_floats(ttrl_heads h) { return page_keys(h) + 16 * page_value_stride(h); }
+
+// Two vectors of bfloat16 values, which are the lower and the upper halves of 16 words.
+typedef struct {
+  v16 low, high;
+} halves;
+INLINE halves load_halves(const float *p) {
+  const u16 words = (u16)load(p);
+  return (halves){.low = (v16)(words << 16), .high = (v16)(words & 0xFFFF0000)};
+}
+INLINE void store_halves(float *p, halves x) { store(p, (v16)((u16)x.low >> 16 | ((u16)x.high & 0xFFFF0000))); }
 // A row q|k|v. With output gates, each query is followed by its gate: q₀|g₀|q₁|g₁|…|k|v.
 INLINE int64_t query_stride(ttrl_heads h) { return h.has_gates ? 2 * (int64_t)h.dimension : h.dimension; }
 INLINE int64_t first_key(ttrl_heads h) { return h.heads * query_stride(h); }
@@ -41,9 +57,34 @@ INLINE float query_scale_at(ttrl_qkv_finish f, int64_t position) {
   return f.position_scales ? f.query_scale * f.position_scales[position] : f.query_scale;
 }
 
+INLINE void round_in_place(float *x, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16)
+    store_first(x + i, from_half(to_half(load_first(x + i, count - i))), count - i);
+}
+
+// Stores the key and the value of one head at a position's lane of a page.
+INLINE void store_in_page(ttrl_heads h, float *page, int64_t lane, const float *key, const float *value) {
+  const int64_t dimension = h.dimension;
+  float *to = page + page_keys(h) + lane * page_value_stride(h);
+  if (!h.has_bf16_pages) {
+    for (int64_t d = 0; d < dimension; ++d) page[d * 16 + lane] = key[d];
+    memcpy(to, value, (size_t)dimension * sizeof(float));
+    return;
+  }
+  for (int64_t d = 0; d < dimension; d += 2) {
+    uint32_t pair[2];
+    memcpy(pair, key + d, sizeof pair);
+    const uint32_t word = pair[0] >> 16 | (pair[1] & 0xFFFF0000);
+    memcpy(page + d / 2 * 16 + lane, &word, sizeof word);
+  }
+  for (int64_t d = 0; d < dimension; d += 32)
+    store_halves(to + d / 2, (halves){.low = load_first(value + d, dimension - d),
+                                      .high = load_first(value + d + 16, dimension - d - 16)});
+}
+
 static void finish_qkv_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *rows, int64_t row_count, float *qkv,
                               int64_t layer_offset) {
-  const int64_t width = qkv_width(h), dimension = h.dimension, half = f.rotated / 2, stride = padded(dimension);
+  const int64_t width = qkv_width(h), dimension = h.dimension, half = f.rotated / 2;
   for (int64_t row = 0; row < row_count; ++row, qkv += width) {
     if (f.bias) add_kernel(f.bias, qkv, width);
     const int64_t position = rows[row].position, lane = position & 15;
@@ -61,11 +102,14 @@ static void finish_qkv_kernel(ttrl_heads h, ttrl_qkv_finish f, const ttrl_row *r
       norm_in_place(qkv + first_key(h), f.key_norm, f.norm_epsilon, h.groups * dimension);
     for (int64_t group = 0; group < h.groups; ++group, page += page_head_floats(h)) {
       float *key = qkv + first_key(h) + group * dimension;
-      const float *value = key + h.groups * dimension;
+      float *value = key + h.groups * dimension;
       if (f.key_norm && norms_heads) norm_in_place(key, f.key_norm, f.norm_epsilon, dimension);
       rotate(key, cosines, sines, half, 1, 1, dimension);
-      for (int64_t d = 0; d < dimension; ++d) page[d * 16 + lane] = key[d];
-      memcpy(page + dimension * 16 + lane * stride, value, (size_t)dimension * sizeof(float));
+      if (h.has_bf16_pages) {
+        round_in_place(key, dimension);
+        round_in_place(value, dimension);
+      }
+      store_in_page(h, page, lane, key, value);
     }
   }
 }
@@ -79,17 +123,29 @@ enum { QUERIES_MAX = TTRL_ATTENTION_QUERIES, TILES_AT_A_TIME = 2, VECTORS_AT_A_T
 // Queries of one key/value head: of some rows, all the query heads that share it, or as many as there is room for.
 typedef struct {
   int64_t count;
+  bool is_bf16;                       // keys and values
   int64_t keys_offset;                // where the head's keys are in every page
   const float *query[QUERIES_MAX];    // [D]
   float *weights[QUERIES_MAX];        // [keys, rounded up to 16]
   float inverse[QUERIES_MAX];         // 1 / the sum of a query's weights
 } query_batch;
 
-// The scores of some queries with the 16 keys of each of some tiles, which are [D][16] at keys[tile].
+// The scores of some queries with the 16 keys of each of some tiles, which begin at keys[tile].
 INLINE void score_tile(int queries, int tiles, float *const *query, float *const *keys, float *const *weights,
-                       int64_t at, int64_t dimension) {
+                       int64_t at, int64_t dimension, bool is_bf16) {
   v16 s[TILE_QUERIES][TILES_AT_A_TIME] = {};
-  for (int64_t d = 0; d < dimension; ++d) {
+  for (int64_t d = 0; is_bf16 && d < dimension; d += 2) {
+    halves key[TILES_AT_A_TIME];
+    _Pragma("unroll") for (int t = 0; t < tiles; ++t) key[t] = load_halves(keys[t] + d * 8);
+    _Pragma("unroll") for (int i = 0; i < queries; ++i) {
+      v16 q = all(query[i][d]), next = all(query[i][d + 1]);
+      _Pragma("unroll") for (int t = 0; t < tiles; ++t) {
+        s[i][t] = multiply_add(q, key[t].low, s[i][t]);
+        s[i][t] = multiply_add(next, key[t].high, s[i][t]);
+      }
+    }
+  }
+  for (int64_t d = 0; !is_bf16 && d < dimension; ++d) {
     v16 key[TILES_AT_A_TIME];
     _Pragma("unroll") for (int t = 0; t < tiles; ++t) key[t] = load(keys[t] + d * 16);
     _Pragma("unroll") for (int i = 0; i < queries; ++i) {
@@ -111,7 +167,7 @@ typedef struct {
 } value_tiles;
 
 // total[query] += Σ weight[j]·value[j], in the order of the keys.
-INLINE void add_values(int queries, int vectors, float *const *weights, value_tiles x,
+INLINE void add_values(int queries, int vectors, float *const *weights, value_tiles x, bool is_bf16,
                        v16 (*total)[VECTORS_AT_A_TIME]) {
   v16 s[TILE_QUERIES][VECTORS_AT_A_TIME];
   _Pragma("unroll") for (int i = 0; i < queries; ++i)
@@ -121,7 +177,13 @@ INLINE void add_values(int queries, int vectors, float *const *weights, value_ti
     const int64_t at = x.tile * 16, count = x.keys - at < 16 ? x.keys - at : 16;
     for (int64_t j = x.first > at ? x.first - at : 0; j < count; ++j) {
       v16 value[VECTORS_AT_A_TIME];
-      _Pragma("unroll") for (int v = 0; v < vectors; ++v) value[v] = load(values + j * x.stride + v * 16);
+      if (is_bf16) {
+        const halves both = load_halves(values + j * x.stride);
+        value[0] = both.low;
+        value[1] = both.high;
+      } else {
+        _Pragma("unroll") for (int v = 0; v < vectors; ++v) value[v] = load(values + j * x.stride + v * 16);
+      }
       _Pragma("unroll") for (int i = 0; i < queries; ++i) {
         v16 weight = all(weights[i][at + j]);
         _Pragma("unroll") for (int v = 0; v < vectors; ++v) s[i][v] = multiply_add(weight, value[v], s[i][v]);
@@ -159,9 +221,16 @@ INLINE void score_span(const query_batch *b, int64_t first, int64_t last, float 
     for (int t = 0; t < tiles; ++t) keys[t] = pages[tile + t] + b->keys_offset;
     for (int64_t i = first; i < last; i += TILE_QUERIES) {
       const int queries = (int)(last - i < TILE_QUERIES ? last - i : TILE_QUERIES);
-#define SCORE(n, m) score_tile(n, m, (float *const *)b->query + i, keys, b->weights + i, tile * 16, dimension)
-      WITH_CONSTANT(queries, tiles, SCORE)
+      float *const *query = (float *const *)b->query + i;
+#define SCORE(n, m) score_tile(n, m, query, keys, b->weights + i, tile * 16, dimension, false)
+#define SCORE_BF16(n, m) score_tile(n, m, query, keys, b->weights + i, tile * 16, dimension, true)
+      if (b->is_bf16) {
+        WITH_CONSTANT(queries, tiles, SCORE_BF16)
+      } else {
+        WITH_CONSTANT(queries, tiles, SCORE)
+      }
 #undef SCORE
+#undef SCORE_BF16
     }
   }
 }
@@ -176,9 +245,15 @@ INLINE void value_span(const query_batch *b, int64_t first, int64_t last, value_
     some.end = x.tile + step;
     for (int64_t i = first; i < last; i += TILE_QUERIES) {
       const int queries = (int)(last - i < TILE_QUERIES ? last - i : TILE_QUERIES);
-#define VALUE(n, m) add_values(n, m, b->weights + i, some, total + i)
-      WITH_CONSTANT(queries, vectors, VALUE)
+#define VALUE(n, m) add_values(n, m, b->weights + i, some, false, total + i)
+#define VALUE_BF16(n, m) add_values(n, m, b->weights + i, some, true, total + i)
+      if (b->is_bf16) {
+        WITH_CONSTANT(queries, vectors, VALUE_BF16)
+      } else {
+        WITH_CONSTANT(queries, vectors, VALUE)
+      }
 #undef VALUE
+#undef VALUE_BF16
     }
   }
 }
@@ -257,7 +332,7 @@ INLINE void attend(ttrl_heads h, row_run run, int64_t window, int64_t head, int6
                    int64_t keys_offset, void *out, int64_t out_index, float *statistics, float *scratch,
                    bool is_bf16) {
   const int64_t dimension = h.dimension, stride = padded(dimension);
-  query_batch b = {.count = run.count * width, .keys_offset = keys_offset};
+  query_batch b = {.count = run.count * width, .is_bf16 = h.has_bf16_pages, .keys_offset = keys_offset};
   int64_t positions = 0;
   for (int64_t row = 0; row < run.count; ++row)
     if (run.rows[row].position >= positions) positions = run.rows[row].position + 1;
@@ -284,7 +359,8 @@ INLINE void attend(ttrl_heads h, row_run run, int64_t window, int64_t head, int6
   for (int64_t d = 0; d < stride; d += 16 * VECTORS_AT_A_TIME) {
     v16 total[QUERIES_MAX][VECTORS_AT_A_TIME] = {};
     const int vectors = stride - d == 16 ? 1 : 2;
-    value_tiles x = {.offset = keys_offset + dimension * 16 + d, .stride = stride};
+    value_tiles x = {.offset = keys_offset + page_keys(h) + (h.has_bf16_pages ? d / 2 : d),
+                     .stride = page_value_stride(h)};
     // In the order of the keys.
     if (run.first > 0) add_unshared_values(&b, run, window, width, x, vectors, false, total);
     x.pages = run.rows[0].pages;

@@ -17,8 +17,7 @@ const ttrl_kernels *ttrl_kernels_portable(void) {
 }
 
 int64_t ttrl_attention_backward_scratch(ttrl_heads heads, int64_t keys) {
-  const int64_t floats = 2 * heads.dimension + 4 * padded(heads.dimension) + 2 * QUERIES_AT_A_TIME;
-  return tile_positions(keys) * floats + (6 + 2 * QUERIES_AT_A_TIME) * SKEW;
+  return backward_scratch_floats(heads, keys);
 }
 
 int64_t ttrl_delta_state(ttrl_delta_heads heads) {

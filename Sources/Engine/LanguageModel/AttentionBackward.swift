@@ -1,7 +1,7 @@
 // AttentionBackward: the backward pass of softmax attention in one layer.
 //
-// Threads share the key/value heads, because their gradients are separate. Within one head, segments add to the
-// gradients of their prefix in a fixed order.
+// Threads share the key/value heads of the prompts, because their gradients are separate. Within one head, the responses
+// add to the gradients of their prompt in a fixed order.
 
 import Base
 import Tensors
@@ -36,12 +36,33 @@ struct AttentionBackward: MixerBackward {
   func mix() {
     guard let statistics = kept.statistics else { return }
     let (dout, dqkv) = (dattention, dqkv)
-    pass.team.share(heads.keyValue) { groups, thread in
-      for segment in pass.batch.segments {
-        kernels.attentionBackward(
-          kept.queryKeyValue, heads: heads, window: weights.window, groups: groups, prefix: segment.prefix,
-          own: segment.own, statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
+    let prompts = pass.batch.groups
+    // By prompt and then by head: as many adjacent pieces for every thread as take the same time.
+    let sums = runningSums(prompts.flatMap { Array(repeating: products($0), count: heads.keyValue) })
+    let threads = min(pass.team.size, sums.count)
+    let all = sums.last ?? 0
+    pass.team.run(threads) { thread in
+      for (piece, sum) in sums.enumerated() where (sum - 1) * threads / all == thread {
+        let head = piece % heads.keyValue
+        for segment in prompts[piece / heads.keyValue] {
+          kernels.attentionBackward(
+            kept.queryKeyValue, heads: heads, window: weights.window, groups: head..<head + 1, prefix: segment.prefix,
+            own: segment.own, statistics: statistics, dout: dout, dqkv: dqkv, scratch: pass.scratch.mixer[thread])
+        }
       }
+    }
+  }
+
+  /// How many pairs of a query and a key the segments of a prompt have, at least 1.
+  private func products(_ segments: [Segment]) -> Int {
+    segments.reduce(1) { $0 + $1.own.count * ($1.prefix.count + $1.own.count / 2) }
+  }
+
+  private func runningSums(_ values: [Int]) -> [Int] {
+    var sum = 0
+    return values.map {
+      sum += $0
+      return sum
     }
   }
 

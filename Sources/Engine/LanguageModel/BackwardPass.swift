@@ -99,7 +99,7 @@ struct BackwardPass {
     let rows = batch.segments.map(\.own.count).max() ?? 0
     let delta = plan.configuration.deltaHeads?.backwardScratchFloats(rows: rows) ?? 0
     scratch.reserve(rows: activations.rows, mixerFloats: max(attention, delta), threads: team.size)
-    scratch.dx[rows: 0..<batch.tokens.count].values.fill(0)
+    scratch.dx[rows: 0..<batch.tokens.count].values.fill(0, team: team)
   }
 
   // MARK: Head and embedding
@@ -114,7 +114,7 @@ struct BackwardPass {
       scratch.dlogits, outputs: 0..<plan.configuration.vocabularySize, scratch.headNormed, rows: count,
       to: tensor(plan.layout.head).rows(of: plan.configuration.hiddenSize))
     try transformer.multiplyBackward(scratch.dlogits, count, model.head, dnormed)
-    scratch.headInputGradient.values.fill(0)
+    scratch.headInputGradient.values.fill(0, team: team)
     kernels.rmsNormBackward(
       scratch.headInput[rows: 0..<count], weight: model.finalNorm, epsilon: epsilon, dy: dnormed,
       dx: scratch.headInputGradient, dweight: tensor(plan.layout.finalNorm), inverses: scratch.inverses, team: team)
@@ -147,7 +147,8 @@ struct BackwardPass {
 
   private func layer(_ index: Int, _ mixer: some MixerBackward, _ pause: () -> Void) throws(ModelError) {
     let chunks = activations.chunks(of: batch.tokens.count)
-    scratch.dprojected(width: mixer.projectedWidth)[rows: 0..<batch.tokens.count].values.fill(0)
+    scratch.dprojected(width: mixer.projectedWidth)[rows: 0..<batch.tokens.count].values.fill(
+      0, team: team)
     for chunk in chunks {
       pause()
       try feedForward(index, chunk.rows, chunk.room)
@@ -207,7 +208,7 @@ struct BackwardPass {
     }
     let dnormed = scratch.dnormed.values[0..<dx.values.count].rows(of: dx.columns)
     kernels.scale(dx.values, by: scale, into: dnormed.values)
-    dproduct.values.fill(0)
+    dproduct.values.fill(0, team: team)
     kernels.rmsNormBackward(
       product[rows: rows], weight: weight, epsilon: epsilon, dy: dnormed, dx: dproduct, dweight: tensor(name),
       inverses: scratch.inverses, team: team)

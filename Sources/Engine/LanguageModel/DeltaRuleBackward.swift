@@ -45,7 +45,7 @@ struct DeltaRuleBackward: MixerBackward {
 
   func mix() {
     let (dcore, dprojected) = (dcore, dprojected)
-    let groups = pass.batch.deltaGroups
+    let groups = pass.batch.groups.map { $0.map(\.delta) }
     let gradients = DeltaGradients(
       convolution: pass.tensor(names.convolution), decayLog: pass.tensor(names.decayLog),
       stepBias: pass.tensor(names.stepBias))

@@ -59,7 +59,7 @@ struct ForwardPass {
 
   /// Computes the embeddings and all layers.
   func run() throws(ModelError) {
-    model.embed(batch.tokens, into: activations.inputs[0])
+    model.embed(batch.tokens, into: activations.inputs[0], team: transformer.team)
     for layer in model.layers.indices { try self.layer(layer) }
   }
 
@@ -69,7 +69,7 @@ struct ForwardPass {
     for chunk in activations.chunks(of: batch.tokens.count) {
       let middle = activations.middle(index)[rows: chunk.room]
       let output = activations.inputs[index + 1][rows: chunk.room]
-      output.values.copy(from: middle.values)
+      output.values.copy(from: middle.values, team: transformer.team)
       try transformer.feedForward(
         model, layer: index, source: middle, x: output, count: chunk.rows.count,
         buffers: activations.buffers(index)[rows: chunk.room])
@@ -135,7 +135,7 @@ struct ForwardPass {
   /// A chunk of the layer's middle: its input, and what the mixer computed.
   private func addMixed(_ index: Int, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let middle = activations.middle(index)[rows: room]
-    middle.values.copy(from: activations.inputs[index][rows: room].values)
+    middle.values.copy(from: activations.inputs[index][rows: room].values, team: transformer.team)
     try transformer.addMixed(
       model, layer: index, to: middle, count: rows.count, buffers: activations.buffers(index)[rows: room])
   }

@@ -225,7 +225,7 @@ package final class Generator {
       let positions = start..<min(start + transformer.chunkRows, count)
       rows.removeAll()
       for position in positions { rows.append(position: position, table: table) }
-      model.embed(Array(request.prompt[positions]), into: x)
+      model.embed(Array(request.prompt[positions]), into: x, team: transformer.team)
       try runLayers()
       last = positions.count - 1
     }
@@ -276,7 +276,7 @@ package final class Generator {
       let sample = running[index]
       rows.append(position: sample.promptCount + sample.trajectory.tokens.count - 1, table: sample.table)
     }
-    model.embed(range.map { running[$0].trajectory.tokens.last ?? 0 }, into: x)
+    model.embed(range.map { running[$0].trajectory.tokens.last ?? 0 }, into: x, team: transformer.team)
     try runLayers()
     try transformer.logits(model, x: x, count: range.count, normed: transformer.normed, into: logits)
     let found = transformer.distributions(of: logits, count: range.count, distribution)

@@ -78,9 +78,11 @@ package struct MemoryPlan: Sendable, Equatable {
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
     let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
-    // Linear attention computes its states again, each thread for one head at a time.
-    let states = c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0
-    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * states * 4
+    // Each thread computes one head at a time; linear attention computes its states again.
+    let mixer = max(
+      Kernels.attentionBackwardScratch(plan.heads, keys: sequenceTokens),
+      c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0)
+    let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * mixer * 4
     let bucket = min(Shards.bucketElements, count)
     // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint.
     let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0

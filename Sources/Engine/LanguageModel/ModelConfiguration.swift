@@ -7,7 +7,7 @@
 // Not here: the place of each weight (ParameterLayout.swift), reading config.json (HuggingFace/), the arithmetic
 // (Transformer.swift).
 
-import Base
+package import Base
 package import Tensors
 
 /// Letters: C hidden size, F feed-forward size, H query heads, G key/value heads, D head dimension, V vocabulary.
@@ -162,8 +162,13 @@ package struct ModelConfiguration: Sendable, Hashable {
 }
 
 extension ModelConfiguration {
-  package var heads: Heads {
-    Heads(query: headCount, keyValue: keyValueHeadCount, dimension: headDimension, hasGates: hasOutputGates)
+  /// The heads, for what does not concern pages.
+  package var heads: Heads { heads(pageType: .float32) }
+
+  /// - Parameter type: of keys and values in pages.
+  package func heads(pageType type: DataType) -> Heads {
+    Heads(
+      query: headCount, keyValue: keyValueHeadCount, dimension: headDimension, hasGates: hasOutputGates, pageType: type)
   }
 
   /// Why the model has fewer positions than its config.json says; nil if it has as many.

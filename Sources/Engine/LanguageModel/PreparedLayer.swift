@@ -13,10 +13,10 @@ struct PreparedLayer: Sendable {
   let gateUp, down: PackedWeights
 
   init(
-    _ index: Int, plan: TransformerPlan, parameters: ParameterSource, team: Team?
+    _ index: Int, plan: TransformerPlan, parameters: ParameterSource, team: Team?, spare: SpareMemory?
   ) {
     let layer = plan.layout.layers[index]
-    let source = LayerSource(plan: plan, parameters: parameters, team: team)
+    let source = LayerSource(plan: plan, parameters: parameters, team: team, spare: spare)
     mixerNorms = layer.mixerNorms.map { normWeight($0, plan: plan, parameters) }
     feedForwardNorms = layer.feedForwardNorms.map { normWeight($0, plan: plan, parameters) }
     mixer =
@@ -33,6 +33,14 @@ struct PreparedLayer: Sendable {
 enum PreparedMixer: Sendable {
   case attention(PreparedAttention)
   case deltaRule(PreparedDeltaRule)
+
+  /// The fused projections.
+  var input: PackedWeights {
+    switch self {
+    case .attention(let weights): weights.queryKeyValue
+    case .deltaRule(let weights): weights.projection
+    }
+  }
 
   var output: PackedWeights {
     switch self {
@@ -91,6 +99,7 @@ private struct LayerSource {
   let plan: TransformerPlan
   let parameters: ParameterSource
   let team: Team?
+  let spare: SpareMemory?
 
   /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
   func blockOutput(_ index: Int) -> PackedWeights {
@@ -101,7 +110,7 @@ private struct LayerSource {
     let tensors = indices.map { plan.layout.tensors[$0] }
     return PackedWeights(
       outputs: tensors.reduce(0) { $0 + $1.shape[0] }, inputs: tensors[0].shape[1], type: plan.type,
-      accumulates: addsToResidual, team: team
+      accumulates: addsToResidual, team: team, spare: spare
     ) { rows in parameters.rows(rows, of: tensors) }
   }
 }

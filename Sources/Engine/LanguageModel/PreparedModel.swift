@@ -30,7 +30,7 @@ package struct TransformerPlan: Sendable {
     self.type = type
     self.products = products
     layout = ParameterLayout(configuration)
-    heads = configuration.heads
+    heads = configuration.heads(pageType: type)
     embeddingFactor = configuration.embeddingFactor(type)
     places = configuration.layerKinds.indices.map { layer in
       configuration.layerKinds[..<layer].count { $0.isAttention == configuration.layerKinds[layer].isAttention }
@@ -61,18 +61,23 @@ package final class PreparedModel: Sendable {
   private let embedding: Matrix?
 
   /// Packs copies of `plan.layout.count` parameters.
-  package init(plan: TransformerPlan, parameters: ParameterSource, team: Team? = nil) {
+  ///
+  /// - Parameter spare: memory for the packed weights.
+  package init(
+    plan: TransformerPlan, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
+  ) {
     let layout = plan.layout
     precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
     self.plan = plan
     var layers: [PreparedLayer] = []
     for layer in layout.layers.indices {
-      layers.append(PreparedLayer(layer, plan: plan, parameters: parameters, team: team))
+      layers.append(PreparedLayer(layer, plan: plan, parameters: parameters, team: team, spare: spare))
     }
     self.layers = layers
     finalNorm = normWeight(layout.finalNorm, plan: plan, parameters)
     head = PackedWeights(
-      outputs: plan.configuration.vocabularySize, inputs: plan.configuration.hiddenSize, type: plan.type, team: team
+      outputs: plan.configuration.vocabularySize, inputs: plan.configuration.hiddenSize, type: plan.type, team: team,
+      spare: spare
     ) { rows in parameters.rows(rows, of: [layout.tensors[layout.head]]) }
     embedding =
       layout.embedding == layout.head
@@ -80,16 +85,25 @@ package final class PreparedModel: Sendable {
   }
 
   /// Packs copies of `plan.layout.count` parameters.
-  package convenience init(plan: TransformerPlan, parameters: Floats, team: Team? = nil) {
-    self.init(plan: plan, parameters: ParameterSource(parameters), team: team)
+  package convenience init(
+    plan: TransformerPlan, parameters: Floats, team: Team? = nil, spare: SpareMemory? = nil
+  ) {
+    self.init(plan: plan, parameters: ParameterSource(parameters), team: team, spare: spare)
+  }
+
+  /// The memory of the packed weights, for the next version's. If something else still uses them, they keep it.
+  package var spare: SpareMemory {
+    PackedWeights.spare(of: [head] + layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] })
   }
 
   /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
-  func embed(_ tokens: [Int32], into x: Matrix) {
+  func embed(_ tokens: [Int32], into x: Matrix, team: Team) {
     if let embedding {
       Kernels.best.gather(embedding, tokens, into: x)
     } else {
-      for (row, token) in tokens.enumerated() { head.copyRow(Int(token), to: x.row(row)) }
+      team.share(tokens.count) { rows, _ in
+        for row in rows { head.copyRow(Int(tokens[row]), to: x.row(row)) }
+      }
     }
     guard plan.embeddingFactor != 1 else { return }
     let rows = x[rows: 0..<tokens.count].values

@@ -60,10 +60,10 @@ struct TrainingBatch {
   private(set) var targets: [Target] = []
   let rows: RowList
   /// Each prompt with the responses that continue it.
-  var deltaGroups: [[DeltaSegment]] {
+  var groups: [[Segment]] {
     segments.reduce(into: []) { groups, segment in
       if segment.prefixTable == nil { groups.append([]) }
-      groups[groups.count - 1].append(segment.delta)
+      groups[groups.count - 1].append(segment)
     }
   }
 

@@ -136,7 +136,7 @@ final class Transformer {
     norm(x, count: count, weight: inputNorm, into: normed)
     try multiply(normed, count, weights.queryKeyValue, buffers.queryKeyValue)
     if let raw = buffers.rawQueryKeyValue {
-      raw[rows: 0..<count].values.copy(from: buffers.queryKeyValue[rows: 0..<count].values)
+      raw[rows: 0..<count].values.copy(from: buffers.queryKeyValue[rows: 0..<count].values, team: team)
       if let bias = weights.finish.bias {
         for row in 0..<count { kernels.add(bias, to: raw.row(row)) }
       }

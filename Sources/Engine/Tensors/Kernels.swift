@@ -4,7 +4,7 @@
 // processor has. All instruction sets give the same bits (a test compares them). Reference.swift shows in readable form
 // what each kernel computes; CKernels.h explains the letters.
 
-import Base
+package import Base
 import CKernels
 
 /// The heads of an attention layer: H query heads share G key/value heads; a head has D dimensions.
@@ -14,25 +14,37 @@ package struct Heads: Sendable, Hashable {
   package let dimension: Int
   /// In a row, each query is followed by its output gate: q₀|g₀|q₁|g₁|…|k|v.
   package let hasGates: Bool
+  /// The type of keys and values in pages. In bfloat16 they are rounded, also where the trainer keeps them.
+  package let pageType: DataType
 
-  package init(query: Int, keyValue: Int, dimension: Int, hasGates: Bool = false) {
+  package init(
+    query: Int, keyValue: Int, dimension: Int, hasGates: Bool = false, pageType: DataType = .float32
+  ) {
     precondition(keyValue > 0 && query % keyValue == 0, "\(query) query heads cannot share \(keyValue) key heads")
     precondition(dimension > 0 && dimension % 2 == 0, "a head of \(dimension) dimensions cannot be rotated in pairs")
     self.query = query
     self.keyValue = keyValue
     self.dimension = dimension
     self.hasGates = hasGates
+    self.pageType = pageType
   }
 
   /// W: the width of a row q|k|v.
   package var width: Int { ((hasGates ? 2 : 1) * query + 2 * keyValue) * dimension }
   package var queryWidth: Int { query * dimension }
   package var keyWidth: Int { keyValue * dimension }
-  /// Floats of one layer in a key/value page.
-  package var pageFloats: Int { keyValue * 16 * (dimension + (dimension + 15) / 16 * 16) }
+  /// Floats of one layer in a key/value page. In bfloat16 each has two values.
+  package var pageFloats: Int { keyValue * 16 * (pageKeyRows + pageValueStride) }
+  /// In a page and of one head: how many rows of 16 floats the keys have, and the floats of one position's value.
+  var pageKeyRows: Int { pageType == .bfloat16 ? dimension / 2 : dimension }
+  var pageValueStride: Int {
+    pageType == .bfloat16 ? (dimension + 31) / 32 * 16 : (dimension + 15) / 16 * 16
+  }
 
   var c: ttrl_heads {
-    ttrl_heads(heads: Int32(query), groups: Int32(keyValue), dimension: Int32(dimension), has_gates: hasGates)
+    ttrl_heads(
+      heads: Int32(query), groups: Int32(keyValue), dimension: Int32(dimension), has_gates: hasGates,
+      has_bf16_pages: pageType == .bfloat16)
   }
 }
 

@@ -147,13 +147,12 @@ package final class PageTable {
     if let state, let end = prefix.state { state.copy(from: end) }
     let lanes = count % 16
     guard lanes != 0 else { return }
-    let dimension = pages.heads.dimension
-    let valueWidth = (dimension + 15) / 16 * 16
+    let (keyRows, valueStride) = (pages.heads.pageKeyRows, pages.heads.pageValueStride)
     for head in 0..<pages.pageFloats / pages.headFloats {
       let from = prefix.base[count / 16] + head * pages.headFloats
       let to = base[count / 16] + head * pages.headFloats
-      for d in 0..<dimension { (to + d * 16).update(from: from + d * 16, count: lanes) }
-      (to + dimension * 16).update(from: from + dimension * 16, count: lanes * valueWidth)
+      for row in 0..<keyRows { (to + row * 16).update(from: from + row * 16, count: lanes) }
+      (to + keyRows * 16).update(from: from + keyRows * 16, count: lanes * valueStride)
     }
   }
 }

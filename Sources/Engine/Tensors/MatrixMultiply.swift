@@ -41,12 +41,15 @@ package final class PackedWeights: Sendable {
 
   /// Packs [outputs, inputs]; in bfloat16 the values are rounded to nearest even.
   ///
-  /// - Parameter rows: gives consecutive rows of the weights, some megabytes at a time.
+  /// - Parameters:
+  ///   - spare: memory for the packed weights, where it has a piece of the right size.
+  ///   - rows: gives consecutive rows of the weights, some megabytes at a time.
   package convenience init(
     outputs: Int, inputs: Int, type: DataType, accumulates: Bool = false, team: Team? = nil,
-    rows: (Range<Int>) -> Matrix
+    spare: SpareMemory? = nil, rows: (Range<Int>) -> Matrix
   ) {
-    let memory = Memory(byteCount: PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type))
+    let bytes = PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type)
+    let memory = spare?.take(byteCount: bytes) ?? Memory(byteCount: bytes)
     for start in stride(from: 0, to: outputs, by: PackedWeights.rowsAtATime) {
       let part = rows(start..<min(start + PackedWeights.rowsAtATime, outputs))
       share((part.rows + 15) / 16, team, unit: 1) { panels, _ in
@@ -62,12 +65,12 @@ package final class PackedWeights: Sendable {
   /// - Throws: if oneDNN fails.
   package convenience init(
     _ weights: Matrix, type: DataType, accumulates: Bool = false, isForTraining: Bool = false,
-    method: MultiplicationMethod = .kernels, team: Team? = nil
+    method: MultiplicationMethod = .kernels, team: Team? = nil, spare: SpareMemory? = nil
   ) throws(MultiplicationError) {
     switch method {
     case .kernels:
       self.init(
-        outputs: weights.rows, inputs: weights.columns, type: type, accumulates: accumulates, team: team
+        outputs: weights.rows, inputs: weights.columns, type: type, accumulates: accumulates, team: team, spare: spare
       ) { weights[rows: $0] }
     case .library:
       self.init(
@@ -85,6 +88,15 @@ package final class PackedWeights: Sendable {
   package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {
     let unit = type == .bfloat16 ? 32 : 16
     return (inputs + unit - 1) / unit * unit * ((outputs + 15) / 16 * 16) * type.bytes
+  }
+
+  /// The memory of some weights, for others. Weights that are still used elsewhere keep theirs.
+  package static func spare(of weights: [PackedWeights]) -> SpareMemory {
+    SpareMemory(
+      weights.compactMap { weights in
+        guard case .kernels(let memory) = weights.form else { return nil }
+        return memory
+      })
   }
 
   /// out = row `index` of the packed weights.

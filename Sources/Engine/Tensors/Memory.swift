@@ -27,6 +27,27 @@ package final class Memory: @unchecked Sendable {
   deinit { ttrl_free(base, byteCount) }
 }
 
+/// Memory that is no longer needed, for arrays of the same sizes whose values are all written. Fresh memory costs more
+/// time than most of what is computed with it.
+package final class SpareMemory {
+  private var pieces: [Memory]
+
+  /// - Parameter pieces: a piece that is still used elsewhere is not given out.
+  init(_ pieces: [Memory]) { self.pieces = pieces }
+
+  /// How many pieces have not been taken.
+  package var count: Int { pieces.count }
+
+  /// A piece of this size with any contents; nil if there is none.
+  func take(byteCount: Int) -> Memory? {
+    for index in pieces.indices where pieces[index].byteCount == byteCount {
+      guard isKnownUniquelyReferenced(&pieces[index]) else { continue }
+      return pieces.remove(at: index)
+    }
+    return nil
+  }
+}
+
 /// A contiguous array of float32 values: a parameter, a gradient, a row.
 package struct Floats: Sendable {
   @usableFromInline let memory: Memory
@@ -86,9 +107,11 @@ package struct Floats: Sendable {
     share(count, team) { part, _ in (base + part.lowerBound).update(repeating: value, count: part.count) }
   }
 
-  package func copy(from source: Floats) {
+  package func copy(from source: Floats, team: Team? = nil) {
     precondition(source.count == count, "copying \(source.count) floats into \(count)")
-    base.update(from: source.base, count: count)
+    share(count, team) { part, _ in
+      (base + part.lowerBound).update(from: source.base + part.lowerBound, count: part.count)
+    }
   }
 
   package func copy(from source: [Float]) {

@@ -15,6 +15,8 @@
 //
 // Key/value pages: a page has the keys and values of 16 consecutive positions. In it, at the layer's offset, each
 // key/value head has its keys as [D][16] (one vector per dimension) and its values as [16][P], P = D rounded up to 16.
+// In bfloat16, a 32-bit word has two values, the first in its lower half: of the keys, two dimensions that follow each
+// other ([D/2][16] words); of the values, dimensions i and i + 16 of every 32 ([16][P/2] words, P = D rounded up to 32).
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +33,8 @@ typedef struct {
   int32_t heads, groups, dimension;
   /// In a row, each query is followed by its output gate.
   bool has_gates;
+  /// Keys and values are bfloat16 in pages. In rows they are float32, rounded to bfloat16.
+  bool has_bf16_pages;
 } ttrl_heads;
 
 /// One token that goes through a layer.
@@ -220,8 +224,8 @@ typedef struct {
   void (*glu_backward)(const float *gate_up, const float *dactivated, void *dgate_up, void *activated, int64_t rows,
                        int64_t width, bool is_gelu, bool is_bf16);
 
-  /// Applies bias, head norms, rotation and scale, in place in qkv[rows, W]. Keys and values are also copied to their
-  /// pages.
+  /// Applies bias, head norms, rotation and scale, in place in qkv[rows, W]; keys and values are then rounded to the
+  /// pages' type. They are also copied to their pages.
   void (*finish_qkv)(ttrl_heads heads, ttrl_qkv_finish finish, const ttrl_row *rows, int64_t row_count, float *qkv,
                      int64_t layer_offset);
   /// The gradient through finish_qkv, in place in dqkv[rows, W]. raw_qkv: the input of finish_qkv with the bias added,

@@ -233,11 +233,12 @@ package struct LanguageModelPolicy: Policy {
     try willChange()
     onPart(.optimizerSeconds)
     optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
+    let spare = prepared?.spare
     prepared = nil
     onPart(.sumsSeconds)
     if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
     onPart(.packingSeconds)
-    prepared = PreparedModel(plan: plan, parameters: weights, team: pass.team)
+    prepared = PreparedModel(plan: plan, parameters: weights, team: pass.team, spare: spare)
     return report
   }
 }
