@@ -1,8 +1,8 @@
 // StepWatch: where each step's wall time goes, as the coordinator sees it.
 //
 // A step's time begins when its version is stored, and ends when the next version is stored. So the steps of a run have
-// no gaps and do not overlap. StepWatch observes the state machine's events and effects, with their times, and remembers
-// the moments at which one part of the step ends and the next begins:
+// no gaps and do not overlap. StepWatch observes the state machine's events and effects, with their times, and
+// remembers the moments at which one part of the step ends and the next begins:
 //
 //   version stored ─evaluation─ workers are free ─workers─ first lease ─package─fetch─install─ a worker has the version
 //     ─sampling─ first worker without slots ─last sample─ round closed ─batch─ vote … checkpoint ─publish─ stored

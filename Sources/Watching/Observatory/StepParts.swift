@@ -1,8 +1,8 @@
 // StepParts: where a step's time went, as people see it: one bar per step, and the largest part in words.
 //
-// A bar has the parts in the order of the step. The colour is that of the kind of work, and two parts of one kind beside
-// each other differ in lightness. No meaning depends on the colour: a part's name and time are under the pointer, and
-// the report has a table of all parts. Not here: what the parts are (Records' StepTimes).
+// A bar has the parts in the order of the step. The colour is that of the kind of work, and two parts of one kind side
+// by side differ in lightness. No meaning depends on the colour: a part's name and time are under the pointer, and the
+// report has a table of all parts. Not here: what the parts are (Records' StepTimes).
 
 package import Base
 import Records
