@@ -1,7 +1,7 @@
 // AttentionBackward: the backward pass of softmax attention in one layer.
 //
-// Threads share the key/value heads of the prompts, because their gradients are separate. Within one head, the responses
-// add to the gradients of their prompt in a fixed order.
+// Threads share the key/value heads of the prompts, because their gradients are separate. Within one head, the
+// responses add to the gradients of their prompt in a fixed order.
 
 import Base
 import Tensors

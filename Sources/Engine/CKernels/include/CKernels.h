@@ -16,7 +16,8 @@
 // Key/value pages: a page has the keys and values of 16 consecutive positions. In it, at the layer's offset, each
 // key/value head has its keys as [D][16] (one vector per dimension) and its values as [16][P], P = D rounded up to 16.
 // In bfloat16, a 32-bit word has two values, the first in its lower half: of the keys, two dimensions that follow each
-// other ([D/2][16] words); of the values, dimensions i and i + 16 of every 32 ([16][P/2] words, P = D rounded up to 32).
+// other ([D/2][16] words); of the values, dimensions i and i + 16 of every 32 ([16][P/2] words, with D rounded up to
+// 32 as P).
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
