@@ -34,7 +34,9 @@ package final class PolicyStore {
 
   /// Writes a whole version when a run begins.
   ///
-  /// - Parameter pieces: calls its argument with the version's bytes, in order.
+  /// - Parameters:
+  ///   - version: its number.
+  ///   - pieces: calls its argument with the version's bytes, in order.
   /// - Returns: the version's manifest.
   /// - Throws: on a full disk or missing rights, or what `pieces` throws.
   package func store(
