@@ -57,7 +57,8 @@ def parametrized(function):
             if names == ["output_pair"]:
                 yield row[0], row[1], "incorrect" not in function.name, False
                 continue
-            fields = dict(zip(names, row))
+            # A test of one parameter has rows that are no lists.
+            fields = dict(zip(names, row if isinstance(row, (list, tuple)) else [row]))
             verdict = fields.get("expected", fields.get("result"))
             # Looser modes of a grader claim nothing about answers.
             if "gold" in fields and "pred" in fields and verdict in (0, 1) and fields.get("strict", True):
