@@ -43,15 +43,17 @@ package final class PackedWeights: Sendable {
   ///
   /// - Parameters:
   ///   - spare: memory for the packed weights, where it has a piece of the right size.
-  ///   - rows: gives consecutive rows of the weights, some megabytes at a time.
+  ///   - rows: gives consecutive rows of the weights, a megabyte at a time.
   package convenience init(
     outputs: Int, inputs: Int, type: DataType, accumulates: Bool = false, team: Team? = nil,
     spare: SpareMemory? = nil, rows: (Range<Int>) -> Matrix
   ) {
     let bytes = PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type)
     let memory = spare?.take(byteCount: bytes) ?? Memory(byteCount: bytes)
-    for start in stride(from: 0, to: outputs, by: PackedWeights.rowsAtATime) {
-      let part = rows(start..<min(start + PackedWeights.rowsAtATime, outputs))
+    // Whole panels.
+    let rowsAtATime = max(1, PackedWeights.valuesAtATime / max(1, inputs) / 16) * 16
+    for start in stride(from: 0, to: outputs, by: rowsAtATime) {
+      let part = rows(start..<min(start + rowsAtATime, outputs))
       share((part.rows + 15) / 16, team, unit: 1) { panels, _ in
         Kernels.best.pack(part, at: start, of: outputs, panels: panels, into: memory, type: type)
       }
@@ -81,8 +83,8 @@ package final class PackedWeights: Sendable {
     }
   }
 
-  /// How many rows are read before they are packed: a multiple of a panel's 16; 16 MiB with 4096 inputs.
-  private static let rowsAtATime = 1024
+  /// How many values are read before they are packed: 1 MiB, so that a copy stays in the cache.
+  private static let valuesAtATime = 1 << 18
 
   /// Bytes of the packed form that the project's own kernels use.
   package static func byteCount(inputs: Int, outputs: Int, type: DataType) -> Int {

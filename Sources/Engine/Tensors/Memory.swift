@@ -27,8 +27,8 @@ package final class Memory: @unchecked Sendable {
   deinit { ttrl_free(base, byteCount) }
 }
 
-/// Memory that is no longer needed, for arrays of the same sizes whose values are all written. Fresh memory costs more
-/// time than most of what is computed with it.
+/// Memory of arrays that are not needed any more. A new array of the same size can take it, if all its values are then
+/// written. Fresh memory would cost more time: the system clears every page when it is first used.
 package final class SpareMemory {
   private var pieces: [Memory]
 
