@@ -135,8 +135,9 @@ package final class WorkerShell {
     }
     let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
     let plan = TransformerPlan(configuration.model, type: type, products: products)
-    // Usually all sampling threads wait for the version.
-    let threads = options.threads
+    // Usually all sampling threads wait for the version. Another thread computes its digest meanwhile; with all cores
+    // busy, the threads that pack would wait for each other after every piece.
+    let threads = max(1, options.threads - 1)
     transfer.prepare = { bytes in
       ParameterSource(published: bytes, layout: plan.layout, type: plan.type).map {
         PreparedModel(plan: plan, parameters: $0, team: Team(threads))
