@@ -282,7 +282,10 @@ package final class CoordinatorShell {
   }
 
   private func end(_ verified: Verified) throws {
-    guard try verified.isIntact.get() else { return handle(.notAtHand(verified.manifest)) }
+    guard try verified.isIntact.get() else {
+      try store.drop(verified.manifest.version)
+      return handle(.notAtHand(verified.manifest))
+    }
     try end(verified.manifest, verified.report, isIntact: true, from: verified.peer)
   }
 

@@ -1,8 +1,8 @@
 // PolicyStore: the bytes of published weights, one file per version.
 //
 // Bytes arrive in order and are written into a temporary file, while another thread computes their digest. Sealing
-// renames the file if the digest is right. A file of the learner gets its name first and is verified then; it is removed
-// if the digest is wrong. So after a crash, a version exists only if the ledger has it.
+// renames the file if the digest is right. A file of the learner gets its name first and is verified then. So a version
+// exists only if the ledger has it.
 // Of the versions that no open round needs, the last one is kept as a spare: the next version is written over it.
 
 import Base
@@ -111,8 +111,8 @@ package final class PolicyStore {
     return true
   }
 
-  /// Makes the file of a version durable, if it has the version's bytes, and removes it otherwise. This takes as long as
-  /// reading the file, so it is called on a thread.
+  /// Makes the file of a version durable, if it has the version's bytes. This takes as long as reading the file, so it is
+  /// called on a thread.
   ///
   /// - Returns: whether it has them.
   /// - Throws: on a full disk.
@@ -120,7 +120,6 @@ package final class PolicyStore {
     let content = try MappedFile(path, isLocked: true)
     try Files.startSync(path)
     guard content.bytes.count == manifest.byteCount, SHA256.digest(of: content.bytes) == manifest.digest else {
-      try Files.removeTree(path)
       return false
     }
     try Files.sync(path)
