@@ -52,8 +52,8 @@ extension Coordinator {
     effects.append(.send(.requestBytes(manifest.version, offset: 0), to: id))
   }
 
-  /// The version's file is there and is being verified. Workers of this machine read and verify it at the same time, and
-  /// for others the delta is made. They get no lease of the version before it is durable.
+  /// The version's file is there and is being verified. Workers of this machine read and verify it at the same time,
+  /// and for others the delta is made. They get no lease of the version before it is durable.
   mutating func offerEarly(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
     guard publication.sealing == manifest else { return }
     makeDelta(of: manifest, &effects)

@@ -99,7 +99,7 @@ package final class PolicyStore {
     return true
   }
 
-  /// Gives the file that the learner has left the version's name. `verify` then says whether it has the version's bytes.
+  /// Gives the file that the learner has left the version's name. `verify` then says whether it has the right bytes.
   ///
   /// - Returns: false if there is no such file, for example because the learner is on another machine.
   /// - Throws: `.file`.
@@ -111,8 +111,8 @@ package final class PolicyStore {
     return true
   }
 
-  /// Makes the file of a version durable, if it has the version's bytes. This takes as long as reading the file, so it is
-  /// called on a thread.
+  /// Makes the file of a version durable, if it has the version's bytes. This takes as long as reading the file, so it
+  /// is called on a thread.
   ///
   /// - Returns: whether it has them.
   /// - Throws: on a full disk.

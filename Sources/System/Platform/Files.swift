@@ -2,8 +2,8 @@
 //
 // What must survive a crash is written with `AtomicFile`: a reader sees the old content or the new, never a mixture,
 // and the new content is on the disk when `commit` returns. Neither writing nor removing a tree follows symbolic links.
-// Elsewhere: AtomicFile, OwnedDirectory (directories that others cannot change), SecretFile, MappedFile (weights), LineFile
-// (metrics), RunLock.
+// Elsewhere: AtomicFile, OwnedDirectory (directories that others cannot change), SecretFile, MappedFile (weights),
+// LineFile (metrics), RunLock.
 
 import Glibc
 
