@@ -202,7 +202,7 @@ struct AgreementCase {
       let scored = try trainer.run(
         members.map { sequence($0, promptGrowsBy: 0) }, model: model, distribution: DistributionSettings(sampling),
         gradient: gradient
-      ) { _, scored in scored.logprobs.map { _ in 1 } }
+      ) { _, _, _ in 1 }
       for (one, other) in zip(scored, members) {
         count(one.logprobs, other.logprobs[...], &tally)
         tally.trainerDiffering += one.entropies.reduce(0, +).bitPattern != other.entropySum.bitPattern ? 1 : 0

@@ -68,7 +68,7 @@ private struct Trial {
       let scored = try trainer.run(
         order.map { trial.sequence(trajectories[$0]) }, model: trial.model,
         distribution: DistributionSettings(trial.sampling), gradient: gradient
-      ) { _, scored in scored.logprobs.map { _ in 1 } }
+      ) { _, _, _ in 1 }
       for (place, index) in order.enumerated() {
         let same = zip(scored[place].logprobs, trajectories[index].logprobs).allSatisfy {
           $0.bitPattern == $1.bitPattern
@@ -108,9 +108,7 @@ private struct Trial {
     let sequences = trajectories.map { trial.sequence($0) }
     func gradient(_ trainer: Backpropagation, _ sequences: [TrainingSequence]) throws -> [Float] {
       let gradient = Floats(count: trial.plan.layout.count)
-      try trainer.run(sequences, model: trial.model, distribution: .plain, gradient: gradient) { index, scored in
-        scored.logprobs.map { _ in Float(index) - 1.5 }
-      }
+      try trainer.run(sequences, model: trial.model, distribution: .plain, gradient: gradient) { index, _, _ in Float(index) - 1.5 }
       return gradient.array
     }
     let used = Backpropagation(trial.plan)

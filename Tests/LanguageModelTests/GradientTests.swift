@@ -42,9 +42,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
 
     let model = PreparedModel(plan: plan, parameters: parameters)
     let gradient = Floats(count: plan.layout.count)
-    try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, scored in
-      scored.logprobs.indices.map { slope(index, $0) }
-    }
+    try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, place, _ in slope(index, place) }
     // One random direction per tensor: it shows a wrong element and needs few evaluations. The step balances the
     // rounding of float32 (about 1e-5 of the loss) and curvature.
     var random = choices(5)
@@ -74,9 +72,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     let trainer = Backpropagation(plan)
     let sequences = batch(plan.configuration)
     func add(to gradient: Floats) throws {
-      try trainer.run(sequences, model: model, distribution: .plain, gradient: gradient) { index, scored in
-        scored.logprobs.indices.map { slope(index, $0) }
-      }
+      try trainer.run(sequences, model: model, distribution: .plain, gradient: gradient) { index, place, _ in slope(index, place) }
     }
     let once = Floats(count: plan.layout.count)
     try add(to: once)
@@ -97,7 +93,7 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
       let gradient = Floats(count: plan.layout.count)
       try Backpropagation(plan).run(
         batch(tiny.configuration), model: model, distribution: .plain, gradient: gradient
-      ) { index, scored in scored.logprobs.indices.map { slope(index, $0) } }
+      ) { index, place, _ in slope(index, place) }
       gradients.append(gradient.array)
     }
     func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }

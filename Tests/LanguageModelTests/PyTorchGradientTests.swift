@@ -57,7 +57,7 @@ private struct GradientFixture {
     let gradient = Floats(count: plan.layout.count)
     let scored = try Backpropagation(plan).run(
       fixture.sequences, model: model, distribution: .plain, gradient: gradient
-    ) { index, _ in fixture.coefficients[index] }
+    ) { index, place, _ in fixture.coefficients[index][place] }
     for (own, other) in zip(scored, fixture.logprobs) {
       #expect(own.logprobs.count == other.count)
       for (one, two) in zip(own.logprobs, other) { #expect(abs(Double(one) - two) < 1e-4) }

@@ -1,9 +1,10 @@
 // Backpropagation: the log-probabilities of given tokens, and the gradient of a loss that depends on them.
 //
 // Forward: the rows of a micro-batch go through the layers like the sampler's rows (Transformer), so the
-// log-probabilities equal the recorded ones bit for bit. The loss is the caller's: a function turns a sequence's
-// log-probabilities into d loss / d logprob. If the loss depends on entropies, each sequence has one slope for them.
-// Backward: the layers in reverse add to a flat gradient. Cheap results are recomputed (norms, activations, logits).
+// log-probabilities equal the recorded ones bit for bit. The loss is the caller's: a function turns a token's
+// log-probability into d loss / d logprob. If the loss depends on entropies, each sequence has one slope for them.
+// Backward: the head, a chunk of rows at a time, while their logits are there; then the layers in reverse. All add to a
+// flat gradient. Cheap results are recomputed (norms, activations).
 // Expensive ones are kept (q|k|v, attention, gate|up) if there is enough memory (ForwardPass). The threads of a team
 // divide rows and columns but never a sum, so a micro-batch's gradient depends only on its sequences.
 // Not here: which sequences make a micro-batch, sums over micro-batches (ExactGradient), the loss (TTRL).
@@ -59,32 +60,33 @@ package final class Backpropagation {
 
   /// Adds the gradient of a loss to `gradient`, which has one value per parameter, in layout order.
   ///
-  /// `coefficients` gets a sequence's index and its log-probabilities, and returns d loss / d logprob for each of its
-  /// response tokens. It is called once per sequence, in order. `entropySlopes` are d loss / d entropy, one for all
-  /// tokens of a sequence; [] if the loss does not depend on entropies. `progress` is called many times during the
-  /// backward pass. Its argument is an index of the flat gradient: from there to the end, the gradient is complete.
+  /// `slope` gets a sequence's index, a position in its response and the log-probability there, and returns d loss /
+  /// d logprob. It is called once per response token, with the sequences' tokens in no order that callers may rely on.
+  /// `entropySlopes` are d loss / d entropy, one for all tokens of a sequence; [] if the loss does not depend on
+  /// entropies. `progress` is called many times during the backward pass. Its argument is an index of the flat gradient:
+  /// from there to the end, the gradient is complete.
   /// - Returns: the log-probabilities and entropies of each sequence.
-  /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`.
+  /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`. Then part of the
+  ///   gradient may have been added.
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,
     entropySlopes: [Float] = [], progress: (_ completeFrom: Int) -> Void = { _ in },
-    coefficients: (_ sequence: Int, _ scored: ScoredSequence) -> [Float]
+    slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
     precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
     let forward = try forward(batch, model, isForTraining: true)
-    let scored = try scores(of: batch, sequences, model, distribution)
-    var slopes: [[Float]] = []
-    for (index, sequence) in scored.enumerated() {
-      slopes.append(coefficients(index, sequence))
-      precondition(slopes[index].count == sequence.logprobs.count, "sequence \(index): one coefficient per token")
-    }
     let pass = BackwardPass(
       forward: forward, gradient: gradient, scratch: backward)
     pass.begin()
-    try headBackward(pass, slopes, entropySlopes, distribution)
+    let scored = try scores(of: batch, sequences, model, distribution) { chunk, scored throws(ModelError) in
+      let slopes = batch.targets[chunk.targets].map {
+        slope($0.sequence, $0.position, scored[$0.sequence].logprobs[$0.position])
+      }
+      try headBackward(pass, chunk, slopes, entropySlopes, distribution)
+    }
     let layout = plan.layout
     var complete = layout.tensors[layout.finalNorm].offset
     progress(complete)
@@ -119,79 +121,90 @@ package final class Backpropagation {
     return pass
   }
 
-  /// Log-probabilities and entropies, from the last layer's output.
+  // MARK: Head
+
+  /// Log-probabilities and entropies, from the last layer's output, a chunk of rows at a time. `body` is called after
+  /// each chunk, when its z values are in `backward.logits`.
   private func scores(
     of batch: TrainingBatch, _ sequences: [TrainingSequence], _ model: PreparedModel,
-    _ distribution: DistributionSettings
+    _ distribution: DistributionSettings,
+    body: (HeadChunk, [ScoredSequence]) throws(ModelError) -> Void = { _, _ in }
   ) throws(ModelError) -> [ScoredSequence] {
     var scored = sequences.map { sequence in
       let zeroes = [Float](repeating: 0, count: sequence.response.count)
       return ScoredSequence(logprobs: zeroes, entropies: zeroes)
     }
-    try eachHeadChunk(batch, model, distribution) { headRows, distributions throws(ModelError) in
-      for (index, headRow) in headRows.enumerated() {
+    for start in stride(from: 0, to: batch.headRows.count, by: backward.headRows) {
+      let end = min(start + backward.headRows, batch.headRows.count)
+      let chunk = try headChunk(batch, start..<end, model, distribution)
+      for (index, headRow) in chunk.rows.enumerated() {
         let z = backward.logits.row(index)
-        let d = distributions[index]
+        let d = chunk.distributions[index]
         for target in batch.targets[headRow.targets] {
           scored[target.sequence].logprobs[target.position] = d.logprob(z: z[Int(target.token)])
           scored[target.sequence].entropies[target.position] = d.entropy
         }
       }
+      try body(chunk, scored)
     }
     return scored
   }
 
-  /// Gathers rows that reach the head into `backward.headInput` and computes their z values, a chunk at a time.
-  private func eachHeadChunk(
-    _ batch: TrainingBatch, _ model: PreparedModel, _ distribution: DistributionSettings,
-    _ body: (ArraySlice<HeadRow>, [TokenDistribution]) throws(ModelError) -> Void
-  ) throws(ModelError) {
+  /// Gathers rows that reach the head into `backward.headInput` and computes their z values.
+  private func headChunk(
+    _ batch: TrainingBatch, _ range: Range<Int>, _ model: PreparedModel, _ distribution: DistributionSettings
+  ) throws(ModelError) -> HeadChunk {
+    let rows = batch.headRows[range]
     let x = activations.inputs[plan.configuration.layerCount]
-    for start in stride(from: 0, to: batch.headRows.count, by: backward.headRows) {
-      let headRows = batch.headRows[start..<min(start + backward.headRows, batch.headRows.count)]
-      transformer.kernels.gather(x, headRows.map(\.row), into: backward.headInput)
-      try transformer.logits(
-        model, x: backward.headInput, count: headRows.count, normed: backward.headNormed, into: backward.logits)
-      let found = transformer.distributions(of: backward.logits, count: headRows.count, distribution)
-      if let index = found.firstIndex(where: { $0 == nil }) {
-        let headRow = headRows[headRows.startIndex + index]
-        throw .notFinite(source: "sequence \(batch.targets[headRow.targets.lowerBound].sequence)")
-      }
-      try body(headRows, found.compactMap { $0 })
+    transformer.kernels.gather(x, rows.map(\.row), into: backward.headInput)
+    try transformer.logits(
+      model, x: backward.headInput, count: rows.count, normed: backward.headNormed, into: backward.logits)
+    let found = transformer.distributions(of: backward.logits, count: rows.count, distribution)
+    if let index = found.firstIndex(where: { $0 == nil }) {
+      throw .notFinite(source: "sequence \(batch.targets[rows[range.lowerBound + index].targets.lowerBound].sequence)")
     }
+    return HeadChunk(rows: rows, distributions: found.compactMap { $0 })
   }
-
-  // MARK: Head, backward
 
   /// For the tokens that top-k and top-p keep: d logprob(t) / d logit = (1[t] − p) / temperature, and
   /// d entropy / d logit = −p·(log p + entropy) / temperature.
+  ///
+  /// - Parameter slopes: d loss / d logprob of the chunk's targets, in their order.
   private func headBackward(
-    _ pass: BackwardPass, _ slopes: [[Float]], _ entropySlopes: [Float], _ distribution: DistributionSettings
+    _ pass: BackwardPass, _ chunk: HeadChunk, _ slopes: [Float], _ entropySlopes: [Float],
+    _ distribution: DistributionSettings
   ) throws(ModelError) {
     let batch = pass.batch
     let inverseTemperature = distribution.dividing(by: plan.configuration.logitDivisor).inverseTemperature
-    try eachHeadChunk(batch, pass.model, distribution) { headRows, distributions throws(ModelError) in
-      transformer.team.share(headRows.count) { range, _ in
-        for index in range {
-          let targets = batch.targets[headRows[headRows.startIndex + index].targets]
-          let z = backward.logits.row(index)
-          var total: Float = 0
-          for target in targets { total += slopes[target.sequence][target.position] }
-          let coefficient = -total * inverseTemperature
-          if entropySlopes.isEmpty {
-            transformer.kernels.scaledProbabilities(z, distributions[index], coefficient: coefficient, into: z)
-          } else {
-            let slope = targets.reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
-            transformer.kernels.entropyGradient(
-              z, distributions[index], coefficient: coefficient,
-              entropyCoefficient: -slope * inverseTemperature, into: z)
-          }
-          for target in targets {
-            z[Int(target.token)] += slopes[target.sequence][target.position] * inverseTemperature
-          }
+    transformer.team.share(chunk.rows.count) { range, _ in
+      for index in range {
+        let places = chunk.rows[chunk.rows.startIndex + index].targets
+        let z = backward.logits.row(index)
+        var total: Float = 0
+        for place in places { total += slopes[place - chunk.targets.lowerBound] }
+        let coefficient = -total * inverseTemperature
+        if entropySlopes.isEmpty {
+          transformer.kernels.scaledProbabilities(z, chunk.distributions[index], coefficient: coefficient, into: z)
+        } else {
+          let slope = batch.targets[places].reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
+          transformer.kernels.entropyGradient(
+            z, chunk.distributions[index], coefficient: coefficient,
+            entropyCoefficient: -slope * inverseTemperature, into: z)
+        }
+        for place in places {
+          z[Int(batch.targets[place].token)] += slopes[place - chunk.targets.lowerBound] * inverseTemperature
         }
       }
-      try pass.head(headRows.map(\.row))
     }
+    try pass.head(chunk.rows.map(\.row))
   }
+}
+
+/// Some rows that reach the head, and their distributions.
+private struct HeadChunk {
+  let rows: ArraySlice<HeadRow>
+  let distributions: [TokenDistribution]
+
+  /// What the rows predict: adjacent indices into the batch's targets.
+  var targets: Range<Int> { (rows.first?.targets.lowerBound ?? 0)..<(rows.last?.targets.upperBound ?? 0) }
 }

@@ -1,8 +1,9 @@
 // ParallelSampling: samples many requests on several threads, for commands that have no fleet.
 //
-// Requests are cut into portions that keep every thread busy and its batch full. If there are fewer requests than
-// threads, a team of threads samples each request: then a prompt is computed once, and weights are read once for all
-// its samples. No result depends on which thread samples what (Generator).
+// Requests are cut into portions that keep every thread busy and its batch full. A thread that has no portion left helps
+// another one. If there are fewer requests than threads, a team of threads samples each request: then a prompt is
+// computed once, and weights are read once for all its samples. No result depends on which thread samples what
+// (Generator).
 // Not here: leases (WorkerRole's SamplerPool distributes those as they arrive).
 
 package import Records
@@ -52,31 +53,54 @@ package func sampleAll(
 ) throws -> [Trajectory] {
   let total = requests.reduce(0) { $0 + $1.samples.count }
   let isTeamWork = requests.count < threads
+  let hosts =
+    isTeamWork ? [] : Crew.hosts(of: threads, rows: total, weightBytes: MemoryPlan.weightBytes(model.plan))
   // At most two batches: the last samples of a portion run in a batch that is almost empty.
   let portions =
     isTeamWork
     ? requests.map { [$0] }
-    : portions(of: requests, samplesMax: min(2 * Generator.batchRowsMax, max(1, (total + threads - 1) / threads)))
-  let teamSize = isTeamWork ? threads / max(1, requests.count) : 1
+    : portions(of: requests, samplesMax: min(2 * Generator.batchRowsMax, (total + hosts.count - 1) / hosts.count))
+  let teamSize = threads / max(1, requests.count)
   let share = keyValueBytesMax / max(1, min(threads, portions.count))
+  let crew = Crew(threads, busy: hosts)
+  let next = Atomic<Int>(0)
   let finished = Mutex<[Trajectory]>([])
-  try inParallel(portions.count, threads: threads) { index, _ in
-    let rows = portions[index].reduce(0) { $0 + $1.samples.count }
-    let generator = Generator(
-      model: model, policy: policy, seed: seed, sampling: sampling,
-      batchRows: min(Generator.batchRowsMax, max(1, rows)), tokenTexts: tokenTexts, keyValueBytesMax: share,
-      team: Team(teamSize))
-    for request in portions[index] { try generator.add(request) }
-    var mine: [Trajectory] = []
-    while generator.hasWork {
-      let before = (samples: mine.count, tokens: generator.tokenCount)
-      mine += try generator.advance()
-      progress?.add(samples: mine.count - before.samples, tokens: generator.tokenCount - before.tokens)
+  try inParallel(isTeamWork ? requests.count : threads, threads: threads) { member, _ in
+    let team = isTeamWork ? Team(teamSize) : crew.team(of: member)
+    if isTeamWork || hosts.contains(member) {
+      defer {
+        // After an error, no new portion is begun.
+        next.store(portions.count, ordering: .relaxed)
+        crew.set(member, isBusy: false)
+      }
+      while true {
+        let index = next.add(1, ordering: .relaxed).oldValue
+        guard index < portions.count else { break }
+        let rows = portions[index].reduce(0) { $0 + $1.samples.count }
+        let generator = Generator(
+          model: model, policy: policy, seed: seed, sampling: sampling,
+          batchRows: min(Generator.batchRowsMax, max(1, rows)), tokenTexts: tokenTexts, keyValueBytesMax: share,
+          team: team)
+        for request in portions[index] { try generator.add(request) }
+        let mine = try finish(generator, progress)
+        progress?.add(drafts: generator.draftCounts)
+        finished.withLock { $0 += mine }
+      }
     }
-    progress?.add(drafts: generator.draftCounts)
-    finished.withLock { $0 += mine }
+    while crew.help(from: member, while: { true }) {}
   }
   return finished.withLock { $0.sorted { $0.slot < $1.slot } }
+}
+
+/// All samples of a generator.
+private func finish(_ generator: Generator, _ progress: SamplingProgress?) throws -> [Trajectory] {
+  var found: [Trajectory] = []
+  while generator.hasWork {
+    let before = (samples: found.count, tokens: generator.tokenCount)
+    found += try generator.advance()
+    progress?.add(samples: found.count - before.samples, tokens: generator.tokenCount - before.tokens)
+  }
+  return found
 }
 
 /// Cuts requests into portions of at most `samplesMax` samples, in order. A request that does not fit is divided.

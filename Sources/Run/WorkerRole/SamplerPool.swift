@@ -2,7 +2,8 @@
 //
 // Each thread owns one Generator, with its batch and its key/value cache. A lease is given to one thread as a whole, so
 // that a prompt is prefilled once. The result does not depend on which thread gets which lease (E1). A thread samples
-// leases of one policy together, and finishes one policy before it begins the next.
+// leases of one policy together, and finishes one policy before it begins the next. A thread without a lease helps
+// another one (Crew).
 
 import Base
 package import Fleet
@@ -10,6 +11,7 @@ package import LanguageModel
 package import Platform
 package import Records
 import Synchronization
+import Tensors
 
 /// What the pool reports to the worker's loop.
 package enum SamplerReport: Sendable {
@@ -35,6 +37,7 @@ package final class SamplerPool: Sendable {
 
   private let queues: Mutex<[Queue]>
   private let wakeups: [Wakeup]
+  private let crew: Crew
   private let tokenCount = Atomic<UInt64>(0)
   private let seed: UInt64
   private let batchRows: Int
@@ -58,6 +61,7 @@ package final class SamplerPool: Sendable {
   ) throws(PlatformError) {
     queues = Mutex(Array(repeating: Queue(), count: threads))
     wakeups = (0..<threads).map { _ in Wakeup() }
+    crew = Crew(threads)
     self.seed = seed
     self.batchRows = batchRows
     self.keyValueBytesMax = keyValueBytesMax
@@ -71,15 +75,19 @@ package final class SamplerPool: Sendable {
   /// Tokens sampled since the start.
   package var tokens: UInt64 { tokenCount.load(ordering: .relaxed) }
 
-  /// Gives a lease to the thread that has the fewest slots to sample.
+  /// Gives a lease to the thread that has the fewest slots to sample, of those that are hosts at the present load.
   package func enqueue(_ lease: Lease, with model: PreparedModel) {
     let chosen = queues.withLock { queues in
-      let chosen = queues.indices.min { queues[$0].load < queues[$1].load } ?? 0
+      let rows = queues.reduce(lease.slotCount) { $0 + $1.load }
+      let hosts = Crew.hosts(
+        of: queues.count, rows: rows, weightBytes: MemoryPlan.weightBytes(model.plan))
+      let chosen = hosts.min { queues[$0].load < queues[$1].load } ?? 0
       queues[chosen].jobs.append(Job(lease: lease, model: model))
       queues[chosen].load += lease.slotCount
       return chosen
     }
     wakeups[chosen].signal()
+    crew.recall(chosen)
   }
 
   /// Drops a lease. Jobs that have not begun are dropped at once; sequences that are being sampled are dropped after
@@ -112,7 +120,7 @@ package final class SamplerPool: Sendable {
         try takeJobs(index, &current)
         guard let busy = current, busy.generator.hasWork else {
           current = nil
-          if queues.withLock({ $0[index].jobs.isEmpty }) { wakeups[index].wait() }
+          waitForJob(index)
           continue
         }
         let before = busy.generator.tokenCount
@@ -125,6 +133,20 @@ package final class SamplerPool: Sendable {
         return reports.post(.failed(error))
       }
     }
+  }
+
+  /// Helps another thread in the meantime.
+  private func waitForJob(_ index: Int) {
+    func hasNone() -> Bool { queues.withLock { $0[index].jobs.isEmpty } }
+    crew.set(index, isBusy: false)
+    if hasNone(), !crew.help(from: index, while: hasNone) { wakeups[index].wait() }
+  }
+
+  /// A job has begun, so the threads without one have something to help with.
+  private func begin(_ index: Int) {
+    crew.set(index, isBusy: true)
+    let idle = queues.withLock { queues in queues.indices.filter { $0 != index && queues[$0].load == 0 } }
+    for other in idle { wakeups[other].signal() }
   }
 
   private func dropCancelled(_ index: Int, _ current: inout Current?) {
@@ -147,8 +169,10 @@ package final class SamplerPool: Sendable {
         current = Current(
           generator: Generator(
             model: job.model, policy: job.lease.policy, seed: seed, sampling: job.lease.sampling,
-            batchRows: batchRows, tokenTexts: tokenTexts, keyValueBytesMax: keyValueBytesMax),
+            batchRows: batchRows, tokenTexts: tokenTexts, keyValueBytesMax: keyValueBytesMax,
+            team: crew.team(of: index)),
           policy: job.lease.policy, sampling: job.lease.sampling)
+        begin(index)
       }
       for prompt in job.lease.prompts {
         for sample in prompt.samples {

@@ -159,10 +159,11 @@ private final class PretrainingPass: @unchecked Sendable {
     gradient.fill(0)
     var loss: Int64 = 0
     var exact = 0
-    try engine.run(sequences, model: model, distribution: .plain, gradient: gradient) { _, scored in
-      for logprob in scored.logprobs { loss -= Int64((Double(logprob) * 0x1p30).rounded()) }
-      exact += scored.logprobs.allSatisfy { $0 > -0.6931 } ? 1 : 0
-      return Array(repeating: -1, count: scored.logprobs.count)
+    let scored = try engine.run(
+      sequences, model: model, distribution: .plain, gradient: gradient, slope: { _, _, _ in -1 })
+    for sequence in scored {
+      for logprob in sequence.logprobs { loss -= Int64((Double(logprob) * 0x1p30).rounded()) }
+      exact += sequence.logprobs.allSatisfy { $0 > -0.6931 } ? 1 : 0
     }
     return (loss, exact)
   }

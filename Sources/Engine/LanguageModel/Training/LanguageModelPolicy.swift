@@ -272,20 +272,23 @@ private final class TeamPass: @unchecked Sendable {
   func run(
     _ members: [TrainedTrajectory], model: PreparedModel, method: Method, onBackward: () -> Void
   ) throws -> Tally {
-    var tally = Tally()
     // The entropy bonus is subtracted from the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
-    try engine.run(
+    var isBackward = false
+    let scored = try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
       gradient: total.gradient,
       entropySlopes: entropySlopes, progress: { total.progress(completeFrom: $0) }
-    ) { index, scored in
-      if index == 0 { onBackward() }
-      let member = members[index]
-      return scored.logprobs.enumerated().map { place, logprob in
+    ) { index, place, logprob in
+      if !isBackward { onBackward() }
+      isBackward = true
+      return objective(of: members[index], at: place, logprob: logprob, method: method).slope
+    }
+    var tally = Tally()
+    for (member, scored) in zip(members, scored) {
+      for (place, logprob) in scored.logprobs.enumerated() {
         let token = objective(of: member, at: place, logprob: logprob, method: method)
         tally.add(token, gap: abs(logprob - member.old[place]))
-        return token.slope
       }
     }
     return tally
