@@ -139,8 +139,8 @@ package func worthwhile(_ drafts: [[DraftedToken]]) -> [Int] {
   return counts
 }
 
-/// Calls `body` with every index in `start..<end` at which `text` has `token`, ascending. Most of a long text is skipped
-/// 16 tokens at a time.
+/// Calls `body` with every index in `start..<end` at which `text` has `token`, ascending. Most of a long text is
+/// skipped 16 tokens at a time.
 private func forEachIndex(of token: Int32, in text: [Int32], from start: Int, to end: Int, _ body: (Int) -> Void) {
   let wanted = SIMD16(repeating: token)
   unsafe text.withUnsafeBytes { bytes in

@@ -1,7 +1,7 @@
 // ParallelSampling: samples many requests on several threads, for commands that have no fleet.
 //
-// Requests are cut into portions that keep every thread busy and its batch full. A thread that has no portion left helps
-// another one. If there are fewer requests than threads, a team of threads samples each request: then a prompt is
+// Requests are cut into portions that keep every thread busy and its batch full. A thread that has no portion left
+// helps another one. If there are fewer requests than threads, a team of threads samples each request: then a prompt is
 // computed once, and weights are read once for all its samples. No result depends on which thread samples what
 // (Generator).
 // Not here: leases (WorkerRole's SamplerPool distributes those as they arrive).

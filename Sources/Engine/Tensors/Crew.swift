@@ -18,8 +18,8 @@ package final class Crew: Sendable {
   private let members: Mutex<[Member]>
   private let teams: [Team]
 
-  /// The most guests of one thread. A few threads use all of a processor's memory bandwidth, and every guest that a team
-  /// has room for takes scratch memory.
+  /// The most guests of one thread. A few threads use all of a processor's memory bandwidth, and every guest that a
+  /// team has room for takes scratch memory.
   package static let guestsMax = 3
 
   /// With so many rows or more, a thread multiplies by itself as fast as in a team. Two cores of a Xeon, 135M

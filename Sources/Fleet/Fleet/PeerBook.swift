@@ -104,8 +104,8 @@ struct PeerBook: Sendable {
   /// A worker that held no slots got a lease.
   mutating func beginWork(_ id: PeerID, now: Instant) { _ = all.update(id) { $0.work = (now, 0) } }
 
-  /// A worker delivered tokens, and holds slots no longer if `isDone`. Then its pace is the mean of what it was and what
-  /// it was this time, because one time can be slow by chance.
+  /// A worker delivered tokens, and holds slots no longer if `isDone`. Then its pace is the mean of what it was and
+  /// what it was this time, because one time can be slow by chance.
   mutating func work(_ id: PeerID, tokens: Int, isDone: Bool, now: Instant) {
     guard var peer = all[id], let work = peer.work else { return }
     let milliseconds = Int(clamping: now.since(work.since).milliseconds)
