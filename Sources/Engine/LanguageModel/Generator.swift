@@ -99,8 +99,7 @@ package final class Generator {
   /// A sampler of `batchRows` samples at a time. Memory and speed depend on that number, results do not. If `sampling`
   /// has stop strings, `tokenTexts` are those of the model's tokenizer. A sample waits while the keys and values of the
   /// running samples could take more than `keyValueBytesMax` with it; one sample always runs.
-  ///
-  /// - Parameter drafts: false for tests and measurements of passes without drafts.
+  /// Without `drafts`, every pass gives each sample one token; that is for tests.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int,
     tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, drafts: Bool = true, team: Team = Team(1)

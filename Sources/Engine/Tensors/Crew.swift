@@ -34,7 +34,9 @@ package final class Crew: Sendable {
     return Array(stride(from: 0, to: threads, by: isTeamWork ? guestsMax + 1 : 1))
   }
 
-  /// - Parameter hosts: these have work from the beginning.
+  /// - Parameters:
+  ///   - threads: how many there are.
+  ///   - hosts: these have work from the beginning.
   package init(_ threads: Int, busy hosts: [Int] = []) {
     members = Mutex((0..<threads).map { Member(isBusy: hosts.contains($0)) })
     teams = (0..<threads).map { _ in .ofGuests(min(threads - 1, Crew.guestsMax)) }

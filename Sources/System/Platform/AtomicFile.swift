@@ -16,7 +16,10 @@ package final class AtomicFile {
   private var byteCount = 0
   private var isCommitted = false
 
-  /// - Parameter spare: the path of a file that is written over, if it exists and no process reads it.
+  /// - Parameters:
+  ///   - path: the name that the file takes.
+  ///   - mode: the permissions of a new file.
+  ///   - spare: the path of a file that is written over, if it exists and no process reads it.
   package init(_ path: String, mode: UInt32 = 0o644, over spare: String? = nil) throws(PlatformError) {
     self.path = path
     temporary = "\(path).tmp-\(getpid())"

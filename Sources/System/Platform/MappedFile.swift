@@ -16,7 +16,9 @@ package final class MappedFile: @unchecked Sendable {
   /// Holds the lock.
   private let file: Descriptor?
 
-  /// - Parameter isLocked: whether writers must not write over the file as long as this object exists.
+  /// - Parameters:
+  ///   - path: of an existing file.
+  ///   - isLocked: whether writers must not write over the file as long as this object exists.
   /// - Throws: `.file`, also if a writer writes over the file now.
   package init(_ path: String, isLocked: Bool = false) throws(PlatformError) {
     self.path = path
