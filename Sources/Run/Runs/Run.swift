@@ -156,7 +156,7 @@ package struct Run: Sendable {
   ///
   /// - Throws: if the weights cannot be read, or what `body` throws.
   package func forEachPieceOfInitialPolicy(_ body: ([UInt8]) throws -> Void) throws {
-    try forEachPublishedPiece(of: try model.parameters(), layout: model.layout, type: weightType, body)
+    try forEachPublishedPiece(of: try model.parameters(), layout: model.layout.flat, type: weightType, body)
   }
 
   /// What a process that knows only the coordinator's address is told.
