@@ -140,9 +140,9 @@ import Testing
     var random = choices(10)
     let rows = 29
     // Beside each other, with gaps, at places that are no multiples of 16.
-    let columns = [(0..<5, 3..<86), (5..<10, 86..<87), (11..<51, 90..<190)]
+    let places = [(0..<5, 3..<86), (5..<10, 86..<87), (11..<51, 90..<190)]
     let (inputs, outputs) = (53, 200)
-    let parts = try columns.map { part in
+    let parts = try places.map { part in
       let weights = random.rounded(part.0.count * part.1.count, to: type).rows(of: part.0.count)
       return ColumnWeights(
         try PackedWeights(weights, type: type, accumulates: true), inputs: part.0, outputs: part.1)

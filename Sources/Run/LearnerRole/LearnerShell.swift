@@ -173,7 +173,7 @@ package final class LearnerShell {
   }
 
   private static func inMemory(_ rank: LearnerRank) -> (bytes: HeldBytes, digest: [UInt8]) {
-    let bytes = publishedBytes(of: rank.policy.weights, layout: rank.run.model.layout.flat, type: rank.run.weightType)
+    let bytes = publishedBytes(of: rank.policy.weights, layout: rank.run.trained, type: rank.run.weightType)
     return (.array(bytes), SHA256.digest(of: bytes))
   }
 
@@ -181,7 +181,7 @@ package final class LearnerShell {
     let file = try AtomicFile(run.directory.handedOver)
     var hash = SHA256()
     let weights = ParameterSource(rank.policy.weights)
-    try forEachPublishedPiece(of: weights, layout: run.model.layout.flat, type: run.weightType) { bytes in
+    try forEachPublishedPiece(of: weights, layout: run.trained, type: run.weightType) { bytes in
       hash.update(bytes)
       try file.write(bytes)
     }
