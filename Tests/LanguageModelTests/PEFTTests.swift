@@ -144,6 +144,30 @@ private func tensors(_ file: [UInt8]) throws -> [String] {
     #expect(throws: AdapterFileError.self) { try AdapterFile(Array("{".utf8), of: model) }
   }
 
+  @Test func `of a model that sees pictures is one of the language model inside it`() throws {
+    let model = ParameterLayout(TinyModel.qwen35.configuration)
+    let json: JSON = [
+      "peft_type": "LORA", "r": 2, "lora_alpha": 4,
+      "target_modules": ["model.language_model.layers.1.mlp.up_proj", "model.visual.blocks.0.attn.qkv"],
+    ]
+    let file = try AdapterFile(json.bytes(), of: model)
+    #expect(file.adapter.targets == ["model.layers.1.mlp.up_proj"])
+    let layout = try AdapterLayout(file.adapter, of: model)
+    let prefix = "base_model.model.model."
+    #expect(layout.tensors.stored.map(\.name) == ["A", "B"].map { "\(prefix)layers.1.mlp.up_proj.lora_\($0).weight" })
+    let unused = ParameterTensor(
+      name: "\(prefix)visual.blocks.0.attn.qkv.lora_A.weight", shape: [2, 2], offset: layout.tensors.count)
+    let tensors =
+      layout.tensors.stored.map { tensor in
+        var tensor = tensor
+        tensor.name = prefix + "language_model." + tensor.name.dropFirst(prefix.count)
+        return tensor
+      } + [unused]
+    let values = (0..<layout.tensors.count + 4).map { Float($0) }
+    let bytes = SafeTensorsWriter(TensorLayout(stored: tensors, count: values.count), type: .float32).file(values)
+    #expect(try load(layout, of: model, bytes) == Array(values.dropLast(4)))
+  }
+
   @Test func `whose tensors are damaged is refused, with the tensor's name`() throws {
     let fixture = try AdapterFixture("qwen2")
     let model = ParameterLayout(fixture.configuration)

@@ -113,7 +113,11 @@ private struct AdapterReader {
   mutating func targets(of model: ParameterLayout) -> [String] {
     let value = json["target_modules"] ?? .null
     if let names = value.elements?.map(\.string), !names.isEmpty, !names.contains(nil) {
-      return names.compactMap { $0 }
+      // The base can have been a model that has this one inside it.
+      return names.compactMap { $0 }.compactMap { name in
+        guard case .tensor(let own) = model.names.use(of: name) else { return nil }
+        return own
+      }
     }
     if value == "all-linear" { return AdapterTargets.all.names(in: model) }
     if value.string != nil {
