@@ -57,6 +57,32 @@ private let noBase: (version: PolicyVersion, bytes: [UInt8])? = nil
     #expect(delta * 20 < anchor && anchor < bytes.count)
   }
 
+  @Test func `how blocks are divided among threads changes nothing, and the first failure is reported`() throws {
+    let (bytes, base) = (weights(1000, seed: 1), weights(1000, seed: 2))
+    let policy = manifest(2, bytes)
+    let share: Sharing = { count, body in
+      for part in (0..<3).reversed() { body(count * part / 3..<count * (part + 1) / 3) }
+    }
+    try bytes.withUnsafeBytes { bytes in
+      try base.withUnsafeBytes { base in
+        let old = (version: PolicyVersion(1), bytes: base)
+        let alone = bundleOf(policy, bytes, base: old, wordBytes: 2, blockBytes: 64, digest: digest)
+        let shared = bundleOf(policy, bytes, base: old, wordBytes: 2, blockBytes: 64, share: share, digest: digest)
+        #expect(shared.manifest == alone.manifest && shared.chunks == alone.chunks)
+        var shelf: [ChunkDigest: [UInt8]] = [:]
+        for chunk in shared.chunks { shelf[digest(chunk)] = chunk }
+        let back = try unpacked(shared.manifest, onto: old, share: share) { shelf[$0] }
+        #expect(back == Array(bytes))
+        for block in [30, 5] {
+          shelf[shared.manifest.chunks[block].digest] = nil
+          #expect(throws: BundleError.missing(block: block)) {
+            try unpacked(shared.manifest, onto: old, share: share) { shelf[$0] }
+          }
+        }
+      }
+    }
+  }
+
   @Test func `all blocks that did not change are the same chunk`() throws {
     let base = weights(4096, seed: 2)
     let bundle = try passOn(base, base: base, blockBytes: 1024).manifest

@@ -242,6 +242,37 @@ private let child = ChildID(5)
     #expect(bench.tell(.bundle(Small.bundle(1, base: 0), from: "", depth: 0)) == [.disconnect])
   }
 
+  /// It was offered before it was durable; then its learner and the coordinator ended.
+  @Test func `a version that was trained again with other bits replaces the one that is held`() {
+    let again = Small.manifest(1, digest: 9)
+    var bench = FetcherBench.beside()
+    var effects: [BundleFetcher.Effect] = []
+    _ = bench.offer(1)
+    _ = bench.on(.looked(Small.manifest(1), isInstalled: true))
+    bench.fetcher.offered(again, &effects)
+    #expect(effects == [.transfer(.look(again))] && bench.fetcher.installed.isEmpty)
+    _ = bench.on(.looked(again, isInstalled: true))
+    #expect(bench.fetcher.installed == [PolicyVersion(1)])
+    // The same while the first one is being installed.
+    var early = FetcherBench.beside()
+    _ = early.offer(1)
+    early.fetcher.offered(again, &effects)
+    #expect(early.on(.looked(Small.manifest(1), isInstalled: true)) == [.transfer(.look(again))])
+    #expect(early.fetcher.installed.isEmpty)
+  }
+
+  @Test func `a bundle of a version that was trained again with other bits is not fetched before it is offered`() {
+    var bench = FetcherBench()
+    _ = bench.join()
+    _ = bench.offer(1)
+    var bundle = Small.bundle(1)
+    bundle.policy = Small.manifest(1, digest: 9)
+    #expect(bench.tell(.bundle(bundle, from: "", depth: 0)) == [])
+    var effects: [BundleFetcher.Effect] = []
+    bench.fetcher.offered(bundle.policy, &effects)
+    #expect(asked(effects) == [.requestBundle(PolicyVersion(1), holding: [])])
+  }
+
   @Test func `others get what is kept at once, and what is not when it comes`() {
     var bench = FetcherBench.behindRelay()
     _ = bench.on(.relaySaid(packed(first)))

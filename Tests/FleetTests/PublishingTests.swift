@@ -36,6 +36,25 @@ import Testing
     #expect(messages(to: 1, in: sealed) == [.published(PolicyVersion(1))])
   }
 
+  @Test func `after the first piece the coordinator asks for several at once`() {
+    let long = PolicyManifest(version: PolicyVersion(1), byteCount: 15, digest: [1])
+    var bench = CoordinatorBench()
+    _ = bench.join(1, .learner)
+    _ = bench.say(.publish(long, report: Small.report(1)), from: 1)
+    func piece(_ offset: UInt64, _ count: Int = 2) -> [Message] {
+      let bytes = [UInt8](repeating: 0, count: count)
+      return messages(to: 1, in: bench.say(.policyBytes(PolicyVersion(1), offset: offset, bytes: bytes), from: 1))
+    }
+    func asks(_ offsets: UInt64...) -> [Message] { offsets.map { .requestBytes(PolicyVersion(1), offset: $0) } }
+    #expect(piece(0) == asks(2, 4, 6, 8))
+    #expect(piece(2) == asks(10))
+    #expect(piece(4) == asks(12))
+    #expect(piece(6) == asks(14))
+    for offset in [8, 10, 12] as [UInt64] { #expect(piece(offset).isEmpty) }
+    let last = bench.say(.policyBytes(PolicyVersion(1), offset: 14, bytes: [0]), from: 1)
+    #expect(last.contains(.sealPolicy(long, report: Small.report(1), from: PeerID(1))))
+  }
+
   @Test func `a version at hand is taken over, and confirmed`() {
     var bench = CoordinatorBench()
     _ = bench.join(1, .learner)
@@ -43,6 +62,47 @@ import Testing
     #expect(announced == [.adoptPolicy(Small.manifest(1), report: Small.report(1), from: PeerID(1))])
     let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(1)))
     #expect(messages(to: 1, in: sealed) == [.published(PolicyVersion(1))])
+  }
+
+  @Test func `a version at hand is offered before it is verified, and leased when it is durable`() {
+    var bench = CoordinatorBench(plan: Small.plan(steps: 2))
+    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    _ = bench.say(.want(slots: 64), from: 1)
+    _ = bench.join(2, .learner)
+    let announced = bench.say(.publish(Small.manifest(1), report: Small.report(1), isAtHand: true), from: 2)
+    #expect(announced == [.adoptPolicy(Small.manifest(1), report: Small.report(1), from: PeerID(2))])
+    let named = bench.on(.named(Small.manifest(1)))
+    #expect(named == [.send(.offer(Small.manifest(1)), to: PeerID(1))])
+    // A worker of another machine.
+    #expect(bench.say(.requestBundle(PolicyVersion(1), holding: [PolicyVersion(0)]), from: 1).isEmpty)
+    let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(2)))
+    #expect(sealed.contains(.bundle(.make(Small.manifest(1), base: Small.manifest(0)))))
+    #expect(!leases(in: sealed).isEmpty)
+    let bundled = bench.on(.bundled(Small.bundle(1, base: 0)))
+    #expect(messages(to: 1, in: bundled) == [.bundle(Small.bundle(1, base: 0), from: "", depth: 0)])
+  }
+
+  @Test func `the delta of a version at hand is made while the version is verified, and dropped if it is wrong`() {
+    var bench = CoordinatorBench(plan: Small.plan(steps: 2))
+    for lease in bench.lease(to: 1) { _ = bench.deliver(lease, from: 1) }
+    _ = bench.say(.requestBundle(PolicyVersion(0), holding: []), from: 1)
+    _ = bench.join(2, .learner)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1), isAtHand: true), from: 2)
+    let make = CoordinatorEffect.bundle(.make(Small.manifest(1), base: Small.manifest(0)))
+    #expect(bench.on(.named(Small.manifest(1))).contains(make))
+    #expect(bench.on(.notAtHand(Small.manifest(1))).contains(.bundle(.drop(PolicyVersion(1)))))
+    _ = bench.say(.policyBytes(PolicyVersion(1), offset: 0, bytes: [0, 0, 0, 0]), from: 2)
+    let sealed = bench.on(.sealed(Small.manifest(1), isIntact: true, from: PeerID(2)))
+    #expect(sealed.contains(make) && messages(to: 2, in: sealed) == [.published(PolicyVersion(1))])
+  }
+
+  @Test func `who asked for a version whose publication failed is told`() {
+    var bench = CoordinatorBench()
+    _ = bench.join(1)
+    _ = bench.join(2, .learner)
+    _ = bench.say(.publish(Small.manifest(1), report: Small.report(1)), from: 2)
+    #expect(bench.say(.requestBundle(PolicyVersion(1), holding: []), from: 1).isEmpty)
+    #expect(messages(to: 1, in: bench.on(.disconnected(PeerID(2)))) == [.missing(PolicyVersion(1))])
   }
 
   @Test func `a version that is said to be at hand and is not is fetched from the learner that is connected then`() {

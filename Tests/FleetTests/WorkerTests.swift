@@ -95,6 +95,28 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
     #expect(bench.install(2).contains(.dropPolicy(PolicyVersion(0))))
   }
 
+  @Test func `a policy that no round needs is dropped when there is a newer one and no lease needs it`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(0)
+    // The next delta refers to it.
+    #expect(!bench.hear(.missing(PolicyVersion(0))).contains(.dropPolicy(PolicyVersion(0))))
+    #expect(bench.install(1).contains(.dropPolicy(PolicyVersion(0))))
+    _ = bench.hear(.lease(Small.lease(1, step: 1, samples: 0..<1)))
+    _ = bench.install(2)
+    #expect(!bench.hear(.missing(PolicyVersion(1))).contains(.dropPolicy(PolicyVersion(1))))
+    let done = bench.sample(LeaseID(1), [Small.trajectory(step: 1, sample: 0)])
+    #expect(done.contains(.dropPolicy(PolicyVersion(1))))
+  }
+
+  @Test func `no lease is sampled from a policy that was trained again with other bits`() {
+    var bench = WorkerBench()
+    _ = bench.join()
+    _ = bench.install(1)
+    _ = bench.hear(.offer(Small.manifest(1, digest: 9)))
+    #expect(!bench.hear(.lease(Small.lease(1, step: 1))).contains(.sample(Small.lease(1, step: 1))))
+  }
+
   @Test func `a policy that a lease at hand is sampled from is not dropped before the lease is done`() {
     var bench = WorkerBench()
     _ = bench.join()

@@ -108,7 +108,9 @@ private struct Trial {
     let sequences = trajectories.map { trial.sequence($0) }
     func gradient(_ trainer: Backpropagation, _ sequences: [TrainingSequence]) throws -> [Float] {
       let gradient = Floats(count: trial.plan.layout.count)
-      try trainer.run(sequences, model: trial.model, distribution: .plain, gradient: gradient) { index, _, _ in Float(index) - 1.5 }
+      try trainer.run(sequences, model: trial.model, distribution: .plain, gradient: gradient) { index, _, _ in
+        Float(index) - 1.5
+      }
       return gradient.array
     }
     let used = Backpropagation(trial.plan)

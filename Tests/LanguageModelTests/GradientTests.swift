@@ -42,7 +42,9 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
 
     let model = PreparedModel(plan: plan, parameters: parameters)
     let gradient = Floats(count: plan.layout.count)
-    try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, place, _ in slope(index, place) }
+    try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, place, _ in
+      slope(index, place)
+    }
     // One random direction per tensor: it shows a wrong element and needs few evaluations. The step balances the
     // rounding of float32 (about 1e-5 of the loss) and curvature.
     var random = choices(5)
@@ -72,7 +74,9 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     let trainer = Backpropagation(plan)
     let sequences = batch(plan.configuration)
     func add(to gradient: Floats) throws {
-      try trainer.run(sequences, model: model, distribution: .plain, gradient: gradient) { index, place, _ in slope(index, place) }
+      try trainer.run(sequences, model: model, distribution: .plain, gradient: gradient) { index, place, _ in
+        slope(index, place)
+      }
     }
     let once = Floats(count: plan.layout.count)
     try add(to: once)

@@ -75,6 +75,16 @@ private func shard(_ tensors: [ParameterTensor]) -> [UInt8] {
     #expect(bytes == bits.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })
   }
 
+  @Test func `every bfloat16 keeps its bits, NaNs and infinities included, and a NaN stays one`() {
+    let words = (UInt16.min...UInt16.max).filter { $0 & 0x7FFF <= 0x7F80 || $0 & 0x40 != 0 }
+    let values = words.map { Float(bitPattern: UInt32($0) << 16) }
+    let bytes = values.withUnsafeBufferPointer(SafeTensorsWriter(layout, type: .bfloat16).data)
+    #expect(bytes == words.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })
+    let odd = [Float(bitPattern: 0x7F80_0001), Float(bitPattern: 0xFFFF_FFFF)]
+    let quiet = odd.withUnsafeBufferPointer(SafeTensorsWriter(layout, type: .bfloat16).data)
+    #expect(quiet == [0xC0, 0x7F, 0xFF, 0xFF])
+  }
+
   /// Headers, and the words that each refusal must contain.
   @Test(arguments: [
     (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "ends at byte 8, but there are 4 bytes"),

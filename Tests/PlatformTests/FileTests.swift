@@ -36,6 +36,55 @@ import Testing
     #expect(try Files.readText(directory("file")) == "newer")
   }
 
+  private func inode(_ name: String) -> ino_t {
+    var facts = stat()
+    return stat(directory(name), &facts) == 0 ? facts.st_ino : 0
+  }
+
+  @Test(arguments: ["short", "as long as it", "longer than what it replaces"])
+  func `a spare file is written over and gets the new name, whatever its length`(content: String) throws {
+    try Files.write("the old bytes", to: directory("spare"))
+    let old = inode("spare")
+    let file = try AtomicFile(directory("file"), over: directory("spare"))
+    #expect(throws: PlatformError.self) { try MappedFile(directory("file.tmp-\(getpid())"), isLocked: true) }
+    try file.write(utf8(content))
+    try file.commit()
+    #expect(try Files.readText(directory("file")) == content)
+    #expect(inode("file") == old)
+    #expect(try Files.list(directory.path) == ["file"])
+    let mapped = HeldBytes.file(try MappedFile(directory("file"), isLocked: true))
+    #expect(mapped.withBytes { text(Array($0)) } == content)
+  }
+
+  @Test func `a spare file that is read, has another name, or is a link, is not written over`() throws {
+    try Files.write("old", to: directory("spare"))
+    let reader = HeldBytes.file(try MappedFile(directory("spare"), isLocked: true))
+    func write() throws {
+      let file = try AtomicFile(directory("file"), over: directory("spare"))
+      try file.write(utf8("new"))
+      try file.takeName()
+      #expect(try Files.readText(directory("file")) == "new")
+      #expect(try !Files.exists(directory("spare")))
+    }
+    try write()
+    #expect(reader.withBytes { text(Array($0)) } == "old")
+    try Files.write("old", to: directory("kept"))
+    #expect(link(directory("kept"), directory("spare")) == 0)
+    try write()
+    #expect(symlink(directory("kept"), directory("spare")) == 0)
+    try write()
+    #expect(try Files.readText(directory("kept")) == "old")
+  }
+
+  @Test func `a digest in the background is the digest of all pieces`() throws {
+    let pieces = (0..<20).map { piece in (0..<piece * 1000).map { UInt8(truncatingIfNeeded: $0 &* piece) } }
+    let digest = try BackgroundDigest()
+    for piece in pieces { digest.update(piece) }
+    #expect(digest.digest() == SHA256.digest(of: pieces.flatMap { $0 }))
+    _ = try BackgroundDigest()
+    #expect(BackgroundResult { 7 }.value() == 7)
+  }
+
   @Test func `a file above the limit is refused before it is read`() throws {
     try Files.write("12345", to: directory("file"))
     #expect(throws: PlatformError.tooLarge(path: directory("file"), bytes: 5, limit: 4)) {

@@ -1,9 +1,8 @@
 // Teams and crews: every part is computed once, by whatever threads are there, and guests come and go.
 
 import Synchronization
-import Testing
-
 import Tensors
+import Testing
 
 @Suite("Teams") struct TeamTests {
   /// How often each part of many operations ran.

@@ -75,7 +75,10 @@ import Wire
       ("| payload of a frame | 16 MiB |", Limits.frameBytes == 16 << 20),
       ("| payload of a connection's first frame | 4,096 |", Limits.helloBytes == 4096),
       ("| bytes of a relay's address | 256 |", Limits.addressBytes == 256),
-      ("| weight bytes in one `policyBytes` | 1 MiB |", Limits.chunkBytes == 1 << 20),
+      (
+        "| weight bytes in one `policyBytes`; how many are requested ahead | 1 MiB; 4 |",
+        Limits.chunkBytes == 1 << 20 && Limits.piecesAhead == 4
+      ),
       (
         "| unpacked bytes of a chunk; packed | 256 KiB; 260 KiB |",
         Limits.blockBytes == 256 << 10 && Limits.packedChunkBytes == 260 << 10

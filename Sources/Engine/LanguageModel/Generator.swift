@@ -1,11 +1,12 @@
 // Generator: samples many trajectories at a time, each independent of the others.
 //
-// Continuous batching: every `advance` adds one token to all running samples; finished samples leave the batch and
+// Continuous batching: every `advance` adds a token to all running samples; finished samples leave the batch and
 // waiting ones enter it. A prompt goes through the model once; its samples share its pages and the distribution of
 // their first token. A trajectory depends only on its slot, the weights and the sampling settings, because slot and
 // position determine the random numbers, and rows do not influence each other (Transformer). So batch size, the other
 // samples of the batch and the order do not matter. Many prompts are best distributed to many generators. A team of
-// threads computes one generator's samples together.
+// threads computes one generator's samples together. When few samples run, a pass also computes drafted tokens, and a
+// sample can get several tokens at once (DraftTexts).
 // Not here: how requests are distributed, leases, text.
 
 import Base
@@ -41,6 +42,7 @@ package final class Generator {
   private let stopStrings: StopStrings
   private let batchRows: Int
   private let keyValueBytesMax: Int
+  private let usesDrafts: Bool
   private let configuration: ModelConfiguration
 
   private let transformer: Transformer
@@ -60,6 +62,7 @@ package final class Generator {
   /// A prompt that has gone through the model, with samples that have not begun.
   private struct OpenedPrompt {
     let table: PageTable
+    let siblings: Siblings
     let z: Floats
     let drawnFrom: TokenDistribution
     var nextSample = 0
@@ -68,19 +71,38 @@ package final class Generator {
   /// A sample that has begun. Its last token has not gone through the model yet.
   private struct Running {
     let table: PageTable
-    let promptCount: Int
+    let siblings: Siblings
     let tokensMax: Int
     var trajectory: Trajectory
     var stopProgress: StopStrings.Progress
     var hasStopString = false
+
+    var promptCount: Int { siblings.prompt.count }
+  }
+
+  /// What the samples of one prompt can be drafted from, besides those that are running.
+  private final class Siblings {
+    let prompt: [Int32]
+    /// The responses that finished last, without their end.
+    var finished: [[Int32]] = []
+
+    init(prompt: [Int32]) { self.prompt = prompt }
+  }
+
+  /// A row of a pass: the last token of a running sample, or a drafted token `offset` positions after it.
+  private struct PassRow {
+    let sample: Int
+    var offset = 0
+    let token: Int32
   }
 
   /// A sampler of `batchRows` samples at a time. Memory and speed depend on that number, results do not. If `sampling`
   /// has stop strings, `tokenTexts` are those of the model's tokenizer. A sample waits while the keys and values of the
   /// running samples could take more than `keyValueBytesMax` with it; one sample always runs.
+  /// Without `drafts`, every pass gives each sample one token; that is for tests.
   package init(
     model: PreparedModel, policy: PolicyVersion, seed: UInt64, sampling: Sampling, batchRows: Int,
-    tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, team: Team = Team(1)
+    tokenTexts: TokenTexts = .none, keyValueBytesMax: Int = .max, drafts: Bool = true, team: Team = Team(1)
   ) {
     precondition(batchRows > 0, "a batch needs at least 1 row, got \(batchRows)")
     self.model = model
@@ -94,6 +116,8 @@ package final class Generator {
     configuration = plan.configuration
     transformer = Transformer(plan, chunkRows: min(2 * blockRowsMax, roundedToBlocks(batchRows)), team: team)
     pages = plan.pages()
+    // Drafts that do not count would have changed the states of linear attention.
+    usesDrafts = drafts && pages.stateBytes == 0
     self.keyValueBytesMax = keyValueBytesMax
     rows = RowList(pages, capacity: transformer.chunkRows)
     buffers = LayerBuffers.layers(plan, rows: transformer.chunkRows, forTraining: false, areShared: true)
@@ -137,6 +161,9 @@ package final class Generator {
   /// Tokens sampled so far, including those of unfinished samples. It grows as long as there is progress.
   package private(set) var tokenCount = 0
 
+  /// Drafted tokens that went through the model, and those of them that count as sampled.
+  package private(set) var draftCounts = (computed: 0, accepted: 0)
+
   /// Bytes of the key and value pages, and of the states, that are in use.
   package var keyValueBytes: Int { pages.inUse * pages.pageBytes + pages.statesInUse * pages.stateBytes }
 
@@ -147,7 +174,7 @@ package final class Generator {
 
   package var hasWork: Bool { !running.isEmpty || nextRequest < waiting.count }
 
-  /// Lets waiting samples in, then samples one token for every running sample.
+  /// Lets waiting samples in, then samples a token for every running sample, or several where drafts are right.
   /// - Returns: the trajectories that finished, in no particular order.
   package func advance() throws(ModelError) -> [Trajectory] {
     var finished: [Trajectory] = []
@@ -176,7 +203,7 @@ package final class Generator {
       var prompt = try openedPrompt(request)
       let ownPages = (positions + 15) / 16 - request.prompt.count / 16
       while running.count < batchRows, prompt.nextSample < request.samples.count, fits(pages: ownPages, states: 1) {
-        begin(slot(request, request.samples[prompt.nextSample]), prompt, request.prompt.count, tokensMax)
+        begin(slot(request, request.samples[prompt.nextSample]), prompt, tokensMax)
         prompt.nextSample += 1
       }
       let isDone = prompt.nextSample == request.samples.count
@@ -236,10 +263,20 @@ package final class Generator {
     }
     let z = Floats(count: configuration.vocabularySize)
     z.copy(from: logits.row(0))
-    return OpenedPrompt(table: table, z: z, drawnFrom: drawnFrom)
+    return OpenedPrompt(table: table, siblings: siblings(request), z: z, drawnFrom: drawnFrom)
   }
 
-  private func begin(_ slot: Slot, _ prompt: OpenedPrompt, _ promptCount: Int, _ tokensMax: Int) {
+  /// Those of an earlier request for the same prompt, if samples of it are running.
+  private func siblings(_ request: GenerationRequest) -> Siblings {
+    let running = running.first {
+      $0.trajectory.slot.round == request.round && $0.trajectory.slot.prompt == request.promptIndex
+        && $0.siblings.prompt == request.prompt
+    }
+    return running?.siblings ?? Siblings(prompt: request.prompt)
+  }
+
+  private func begin(_ slot: Slot, _ prompt: OpenedPrompt, _ tokensMax: Int) {
+    let promptCount = prompt.siblings.prompt.count
     let table = PageTable(continuing: prompt.table, after: promptCount, positions: promptCount + tokensMax)
     table.copyEnd(of: prompt.table, count: promptCount)
     var trajectory = emptyTrajectory(slot)
@@ -247,53 +284,99 @@ package final class Generator {
     trajectory.logprobs.reserveCapacity(min(tokensMax, 256))
     running.append(
       Running(
-        table: table, promptCount: promptCount, tokensMax: tokensMax, trajectory: trajectory,
+        table: table, siblings: prompt.siblings, tokensMax: tokensMax, trajectory: trajectory,
         stopProgress: stopStrings.beginning))
-    let token = drawToken(for: running.count - 1, z: prompt.z, prompt.drawnFrom)
+    let token = drawToken(for: PassRow(sample: running.count - 1, token: 0), z: prompt.z, prompt.drawnFrom)
     append(token, to: running.count - 1, z: prompt.z, prompt.drawnFrom)
   }
 
   private func collectFinished(_ finished: inout [Trajectory]) {
     running.removeAll { sample in
-      guard let last = sample.trajectory.tokens.last else { return false }
+      guard let end = end(of: sample) else { return false }
       var trajectory = sample.trajectory
-      if sample.hasStopString || sampling.stopTokens.contains(last) {
-        trajectory.finish = .stop
-      } else if trajectory.tokens.count < sample.tokensMax {
-        return false
-      }
+      trajectory.finish = end
       finished.append(trajectory)
+      if usesDrafts {
+        if sample.siblings.finished.count == DraftTexts.responsesMax { sample.siblings.finished.removeFirst() }
+        // A stop token is no use in a draft.
+        sample.siblings.finished.append(Array(trajectory.tokens.dropLast(end == .stop ? 1 : 0)))
+      }
       return true
     }
   }
 
-  // MARK: One token
+  /// How a sample has ended; nil if it has not.
+  private func end(of sample: Running) -> FinishReason? {
+    guard let last = sample.trajectory.tokens.last else { return nil }
+    if sample.hasStopString || sampling.stopTokens.contains(last) { return .stop }
+    return sample.trajectory.tokens.count < sample.tokensMax ? nil : .length
+  }
 
-  /// Computes the last tokens of some running samples, and samples a new token for each.
+  // MARK: One pass
+
+  /// Computes the last tokens of some running samples, with drafted tokens after them, and samples a new token for
+  /// each, or several where drafts are right.
   private func decode(_ range: Range<Int>) throws(ModelError) {
+    let pass = passRows(range)
     rows.removeAll()
-    for index in range {
-      let sample = running[index]
-      rows.append(position: sample.promptCount + sample.trajectory.tokens.count - 1, table: sample.table)
+    for row in pass {
+      let sample = running[row.sample]
+      rows.append(position: sample.promptCount + sample.trajectory.tokens.count - 1 + row.offset, table: sample.table)
     }
-    model.embed(range.map { running[$0].trajectory.tokens.last ?? 0 }, into: x, team: transformer.team)
+    model.embed(pass.map(\.token), into: x, team: transformer.team)
     try runLayers()
-    try transformer.logits(model, x: x, count: range.count, normed: transformer.normed, into: logits)
-    let found = transformer.distributions(of: logits, count: range.count, distribution)
-    if let row = found.firstIndex(where: { $0 == nil }) {
-      throw .notFinite(source: "\(running[range.lowerBound + row].trajectory.slot) with policy \(policy)")
-    }
-    let drawnFrom = found.compactMap { $0 }
-    let tokens = [Int32](unsafeUninitializedCapacity: range.count) { tokens, initialized in
-      transformer.team.share(range.count) { rows, _ in
-        for row in rows {
-          tokens[row] = drawToken(for: range.lowerBound + row, z: logits.row(row), drawnFrom[row])
-        }
+    try transformer.logits(model, x: x, count: pass.count, normed: transformer.normed, into: logits)
+    let found = transformer.distributions(of: logits, count: pass.count, distribution)
+    let tokens = [Int32](unsafeUninitializedCapacity: pass.count) { tokens, initialized in
+      transformer.team.share(pass.count) { rows, _ in
+        for row in rows { tokens[row] = found[row].map { drawToken(for: pass[row], z: logits.row(row), $0) } ?? 0 }
       }
-      initialized = range.count
+      initialized = pass.count
     }
-    for (row, token) in tokens.enumerated() {
-      append(token, to: range.lowerBound + row, z: logits.row(row), drawnFrom[row])
+    var counts = true
+    for (index, row) in pass.enumerated() {
+      // A drafted token counts if the token before it counts, the sample did not end there, and it was drawn there.
+      let isDrafted = row.offset > 0
+      counts = !isDrafted || counts && tokens[index - 1] == row.token && end(of: running[row.sample]) == nil
+      guard counts else { continue }
+      guard let drawnFrom = found[index] else {
+        throw .notFinite(source: "\(running[row.sample].trajectory.slot) with policy \(policy)")
+      }
+      append(tokens[index], to: row.sample, z: logits.row(index), drawnFrom)
+      if isDrafted { draftCounts.accepted += 1 }
+    }
+  }
+
+  /// The last token of each sample, and the drafted tokens after it that are worth a row.
+  private func passRows(_ range: Range<Int>) -> [PassRow] {
+    let drafted = running.count <= DraftTexts.samplesMax ? draft(range) : []
+    let counts = worthwhile(drafted)
+    var pass: [PassRow] = []
+    pass.reserveCapacity(range.count)
+    for sample in range {
+      pass.append(PassRow(sample: sample, token: running[sample].trajectory.tokens.last ?? 0))
+      guard !drafted.isEmpty else { continue }
+      let index = sample - range.lowerBound
+      for (offset, next) in drafted[index].prefix(counts[index]).enumerated() {
+        pass.append(PassRow(sample: sample, offset: offset + 1, token: next.token))
+      }
+    }
+    draftCounts.computed += pass.count - range.count
+    return pass
+  }
+
+  /// Drafts the next tokens of some running samples, from the responses to the same prompt.
+  private func draft(_ range: Range<Int>) -> [[DraftedToken]] {
+    guard usesDrafts else { return [] }
+    return range.map { index in
+      let sample = running[index]
+      let others = running.filter { $0.siblings === sample.siblings && $0.trajectory.slot != sample.trajectory.slot }
+      let texts = DraftTexts(
+        prompt: sample.siblings.prompt,
+        responses: [sample.trajectory.tokens] + others.map(\.trajectory.tokens) + sample.siblings.finished.reversed())
+      // The token that is drawn after the last drafted one must still be within the limit.
+      let room = sample.tokensMax - sample.trajectory.tokens.count - 1
+      return texts.draft(after: sample.trajectory.tokens, count: room)
     }
   }
 
@@ -305,10 +388,11 @@ package final class Generator {
     }
   }
 
-  private func drawToken(for index: Int, z: Floats, _ d: TokenDistribution) -> Int32 {
+  private func drawToken(for row: PassRow, z: Floats, _ d: TokenDistribution) -> Int32 {
     guard !distribution.isGreedy else { return transformer.kernels.largest(z) }
-    let position = running[index].trajectory.tokens.count
-    return transformer.kernels.sample(z, d, uniform: running[index].trajectory.slot.uniform(at: position, seed: seed))
+    let trajectory = running[row.sample].trajectory
+    let position = trajectory.tokens.count + row.offset
+    return transformer.kernels.sample(z, d, uniform: trajectory.slot.uniform(at: position, seed: seed))
   }
 
   private func append(_ token: Int32, to index: Int, z: Floats, _ d: TokenDistribution) {

@@ -52,7 +52,10 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(name: "weights", bytes: weightBytes(plan, versions: versions)),
       Item(
         name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
-      Item(name: "sampling", bytes: threads * samplingBytes(plan, batchRows: batchRows)),
+      Item(
+        name: "sampling",
+        bytes: threads
+          * (samplingBytes(plan, batchRows: batchRows) + min(threads, 1 + Crew.guestsMax) * threadBytes(plan))),
       Item(name: "program", bytes: programBytes(plan)),
     ])
   }
@@ -136,7 +139,12 @@ package struct MemoryPlan: Sendable, Equatable {
     let products = c.addsBlocksDirectly ? 0 : (c.normPlacement.isAfter ? 4 : 2) * c.hiddenSize
     let mixers = plan.heads.width + plan.heads.queryWidth + gated + delta
     let widths = products + mixers + 3 * c.feedForwardSize + 2 * c.hiddenSize
-    return rows * 4 * (widths + c.vocabularySize) + 16 * c.vocabularySize
+    return rows * 4 * (widths + c.vocabularySize)
+  }
+
+  /// Scratch of each thread of a team: for products and for distributions.
+  private static func threadBytes(_ plan: TransformerPlan) -> Int {
+    Multiplier.scratchBytes + 16 * plan.configuration.vocabularySize
   }
 
   /// A table with one item per line, in MiB.

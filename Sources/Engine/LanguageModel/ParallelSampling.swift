@@ -1,7 +1,7 @@
 // ParallelSampling: samples many requests on several threads, for commands that have no fleet.
 //
-// Requests are cut into portions that keep every thread busy and its batch full. A thread that has no portion left helps
-// another one. If there are fewer requests than threads, a team of threads samples each request: then a prompt is
+// Requests are cut into portions that keep every thread busy and its batch full. A thread that has no portion left
+// helps another one. If there are fewer requests than threads, a team of threads samples each request: then a prompt is
 // computed once, and weights are read once for all its samples. No result depends on which thread samples what
 // (Generator).
 // Not here: leases (WorkerRole's SamplerPool distributes those as they arrive).
@@ -14,6 +14,8 @@ import Tensors
 package final class SamplingProgress: Sendable {
   private let sampleCount = Atomic<Int>(0)
   private let tokenCount = Atomic<Int>(0)
+  private let draftCount = Atomic<Int>(0)
+  private let acceptedDraftCount = Atomic<Int>(0)
 
   package init() {}
 
@@ -21,10 +23,19 @@ package final class SamplingProgress: Sendable {
   package var samples: Int { sampleCount.load(ordering: .relaxed) }
   /// Sampled tokens, also of unfinished samples.
   package var tokens: Int { tokenCount.load(ordering: .relaxed) }
+  /// Drafted tokens that went through the model, and those of them that count as sampled (Drafts).
+  package var drafts: (computed: Int, accepted: Int) {
+    (draftCount.load(ordering: .relaxed), acceptedDraftCount.load(ordering: .relaxed))
+  }
 
   fileprivate func add(samples: Int, tokens: Int) {
     sampleCount.add(samples, ordering: .relaxed)
     tokenCount.add(tokens, ordering: .relaxed)
+  }
+
+  fileprivate func add(drafts: (computed: Int, accepted: Int)) {
+    draftCount.add(drafts.computed, ordering: .relaxed)
+    acceptedDraftCount.add(drafts.accepted, ordering: .relaxed)
   }
 }
 
@@ -72,6 +83,7 @@ package func sampleAll(
           team: team)
         for request in portions[index] { try generator.add(request) }
         let mine = try finish(generator, progress)
+        progress?.add(drafts: generator.draftCounts)
         finished.withLock { $0 += mine }
       }
     }

@@ -126,20 +126,26 @@ func widen(
   _ source: UnsafeRawBufferPointer, _ type: WeightType, to target: UnsafeMutableBufferPointer<Float>
 ) -> Bool {
   // Data in files is not aligned. It is little-endian, like all machines that ttrl runs on.
+  precondition(source.count >= target.count * type.byteCount, "\(source.count) bytes for \(target.count) values")
+  // Through pointers, because then the compiler vectorises the loops.
+  guard let from = source.baseAddress, let to = target.baseAddress else { return true }
+  let count = target.count
   switch type {
-  case .float32: fill(target) { source.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+  case .float32: return fill(to, count) { from.loadUnaligned(fromByteOffset: 4 &* $0, as: Float.self) }
   case .bfloat16:
-    fill(target) { Float(bitPattern: UInt32(source.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) << 16) }
-  case .float16: fill(target) { Float(source.loadUnaligned(fromByteOffset: 2 * $0, as: Float16.self)) }
+    return fill(to, count) {
+      Float(bitPattern: UInt32(from.loadUnaligned(fromByteOffset: 2 &* $0, as: UInt16.self)) << 16)
+    }
+  case .float16: return fill(to, count) { Float(from.loadUnaligned(fromByteOffset: 2 &* $0, as: Float16.self)) }
   }
 }
 
 /// Returns whether all values are finite: no exponent is all ones. One pass without branches, which vectorises.
 @inline(__always)
-private func fill(_ target: UnsafeMutableBufferPointer<Float>, _ value: (Int) -> Float) -> Bool {
+private func fill(_ target: UnsafeMutablePointer<Float>, _ count: Int, _ value: (Int) -> Float) -> Bool {
   let exponent: UInt32 = 0x7F80_0000
   var badCount: UInt32 = 0
-  for index in 0..<target.count {
+  for index in 0..<count {
     let value = value(index)
     target[index] = value
     badCount |= value.bitPattern & exponent == exponent ? 1 : 0

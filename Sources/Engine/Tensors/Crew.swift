@@ -18,8 +18,8 @@ package final class Crew: Sendable {
   private let members: Mutex<[Member]>
   private let teams: [Team]
 
-  /// The most guests of one thread. A few threads use all of a processor's memory bandwidth, and every guest that a team
-  /// has room for takes scratch memory.
+  /// The most guests of one thread. A few threads use all of a processor's memory bandwidth, and every guest that a
+  /// team has room for takes scratch memory.
   package static let guestsMax = 3
 
   /// With so many rows or more, a thread multiplies by itself as fast as in a team. Two cores of a Xeon, 135M
@@ -34,7 +34,9 @@ package final class Crew: Sendable {
     return Array(stride(from: 0, to: threads, by: isTeamWork ? guestsMax + 1 : 1))
   }
 
-  /// - Parameter hosts: these have work from the beginning.
+  /// - Parameters:
+  ///   - threads: how many there are.
+  ///   - hosts: these have work from the beginning.
   package init(_ threads: Int, busy hosts: [Int] = []) {
     members = Mutex((0..<threads).map { Member(isBusy: hosts.contains($0)) })
     teams = (0..<threads).map { _ in .ofGuests(min(threads - 1, Crew.guestsMax)) }

@@ -139,6 +139,9 @@ package final class Multiplier {
   private let scratch: [Floats]
   private lazy var library = LibraryMultiplier(team)
 
+  /// Of each thread of the team.
+  package static let scratchBytes = 4 * Int(TTRL_MULTIPLY_SCRATCH)
+
   /// - Parameter order: of bfloat16 products.
   package init(_ team: Team = Team(1), kernels: Kernels = .best, order: ProductOrder) {
     self.team = team

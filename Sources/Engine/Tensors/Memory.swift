@@ -7,6 +7,7 @@
 
 package import Base
 import CKernels
+import Synchronization
 
 /// Zeroed memory, aligned to 64 bytes. It is freed with its last view.
 ///
@@ -29,22 +30,24 @@ package final class Memory: @unchecked Sendable {
 
 /// Memory of arrays that are not needed any more. A new array of the same size can take it, if all its values are then
 /// written. Fresh memory would cost more time: the system clears every page when it is first used.
-package final class SpareMemory {
-  private var pieces: [Memory]
+package final class SpareMemory: Sendable {
+  private let pieces: Mutex<[Memory]>
 
   /// - Parameter pieces: a piece that is still used elsewhere is not given out.
-  init(_ pieces: [Memory]) { self.pieces = pieces }
+  init(_ pieces: [Memory]) { self.pieces = Mutex(pieces) }
 
   /// How many pieces have not been taken.
-  package var count: Int { pieces.count }
+  package var count: Int { pieces.withLock { $0.count } }
 
   /// A piece of this size with any contents; nil if there is none.
   func take(byteCount: Int) -> Memory? {
-    for index in pieces.indices where pieces[index].byteCount == byteCount {
-      guard isKnownUniquelyReferenced(&pieces[index]) else { continue }
-      return pieces.remove(at: index)
+    pieces.withLock { pieces in
+      for index in pieces.indices where pieces[index].byteCount == byteCount {
+        guard isKnownUniquelyReferenced(&pieces[index]) else { continue }
+        return pieces.remove(at: index)
+      }
+      return nil
     }
-    return nil
   }
 }
 

@@ -1,10 +1,10 @@
 // Team: threads that compute the parts of one operation together, many times per millisecond.
 //
-// Several threads compute one micro-batch or one batch of samples. An operation is cut into parts, each thread takes the
-// next part, and the next operation begins when all parts are done. An operation takes some microseconds, so threads are
-// kept, and a thread that has nothing to do stays awake for a moment before it sleeps. A thread that has no part is not
-// waited for: where other processes need the cores, a team is no slower than one thread. Callers make sure that a result
-// does not depend on which thread computes a part, nor on the number of parts; tests check this.
+// Several threads compute one micro-batch or one batch of samples. An operation is cut into parts, each thread takes
+// the next part, and the next operation begins when all parts are done. An operation takes some microseconds, so
+// threads are kept, and a thread that has nothing to do stays awake for a moment before it sleeps. A thread that has no
+// part is not waited for: where other processes need the cores, a team is no slower than one thread. Callers make sure
+// that a result does not depend on which thread computes a part, nor on the number of parts; tests check this.
 // Not here: independent pieces of work (Parallel.swift).
 
 import Glibc
@@ -53,8 +53,8 @@ package final class Team: Sendable {
     state.wake()
   }
 
-  /// The calling thread is a guest and computes parts of the team's operations as long as `stays` is true. That is asked
-  /// after every operation and after `wakeGuests`.
+  /// The calling thread is a guest and computes parts of the team's operations as long as `stays` is true. That is
+  /// asked after every operation and after `wakeGuests`.
   package func join(while stays: () -> Bool) {
     state.present.add(1, ordering: .relaxed)
     state.serve(while: stays)
@@ -112,8 +112,8 @@ private struct Parts {
 
 /// What the threads of a team share.
 ///
-/// `@unchecked Sendable`: `body` is written before `parts` offers an operation. A thread reads it only after it has taken
-/// a part, and the operation does not end before that part is done.
+/// `@unchecked Sendable`: `body` is written before `parts` offers an operation. A thread reads it only after it has
+/// taken a part, and the operation does not end before that part is done.
 private final class TeamState: @unchecked Sendable {
   private var body: ((Int) -> Void)?
   private let parts = Atomic<UInt64>(0)

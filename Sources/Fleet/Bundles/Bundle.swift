@@ -6,6 +6,9 @@
 import Base
 package import Records
 
+/// Calls `body` for ranges that together are 0..<count, if it likes on several threads at once.
+package typealias Sharing = (_ count: Int, _ body: (Range<Int>) -> Void) -> Void
+
 /// Packs a version.
 ///
 /// - Parameters:
@@ -14,27 +17,33 @@ package import Records
 ///   - base: an earlier version of the same length, for a delta; nil makes an anchor.
 ///   - wordBytes: bytes of one weight, 2 or 4.
 ///   - blockBytes: bytes of a block, at most `Limits.blockBytes`.
-///   - digest: computes the digest of a chunk.
+///   - share: divides the blocks among threads.
+///   - digest: computes the digest of a chunk; called on these threads.
 /// - Returns: the manifest for receivers, and the chunks in order.
 package func bundleOf(
   _ policy: PolicyManifest, _ bytes: UnsafeRawBufferPointer,
   base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?, wordBytes: Int, blockBytes: Int = Limits.blockBytes,
-  digest: ([UInt8]) -> ChunkDigest
+  share: @escaping Sharing = { $1(0..<$0) }, digest: ([UInt8]) -> ChunkDigest
 ) -> (manifest: BundleManifest, chunks: [[UInt8]]) {
   precondition(bytes.count == Int(policy.byteCount) && base.map { $0.bytes.count == bytes.count } ?? true)
-  let codec = BlockCodec()
   var manifest = BundleManifest(
     policy: policy, base: base?.version, wordBytes: wordBytes, blockBytes: blockBytes, chunks: [])
-  var chunks: [[UInt8]] = []
-  for index in 0..<(bytes.count + blockBytes - 1) / blockBytes {
-    let range = manifest.range(ofBlock: index)
-    let chunk = codec.pack(
-      UnsafeRawBufferPointer(rebasing: bytes[range]),
-      base: base.map { UnsafeRawBufferPointer(rebasing: $0.bytes[range]) }, wordBytes: wordBytes)
-    manifest.chunks.append(PackedChunk(digest: digest(chunk), byteCount: chunk.count))
-    chunks.append(chunk)
+  let count = (bytes.count + blockBytes - 1) / blockBytes
+  var packed = [(bytes: [UInt8], digest: ChunkDigest)](repeating: ([], ChunkDigest([])), count: count)
+  packed.withUnsafeMutableBufferPointer { packed in
+    share(count) { blocks in
+      let codec = BlockCodec()
+      for index in blocks {
+        let range = manifest.range(ofBlock: index)
+        let chunk = codec.pack(
+          UnsafeRawBufferPointer(rebasing: bytes[range]),
+          base: base.map { UnsafeRawBufferPointer(rebasing: $0.bytes[range]) }, wordBytes: wordBytes)
+        packed[index] = (chunk, digest(chunk))
+      }
+    }
   }
-  return (manifest, chunks)
+  manifest.chunks = packed.map { PackedChunk(digest: $0.digest, byteCount: $0.bytes.count) }
+  return (manifest, packed.map(\.bytes))
 }
 
 /// The same for bytes in arrays.
@@ -60,12 +69,13 @@ package func bundleOf(
 /// - Parameters:
 ///   - manifest: from a coordinator; refused if it is not sound.
 ///   - base: the version against which a delta was made.
-///   - chunk: gives the bytes of a chunk. They can be any bytes.
+///   - share: divides the blocks among threads.
+///   - chunk: gives the bytes of a chunk. They can be any bytes. Called on these threads.
 /// - Returns: as many bytes as the manifest says. The caller must check the version's digest.
 /// - Throws: what is wrong. A manifest that is not sound, or lacks its base, is refused before memory is allocated.
 package func unpacked(
   _ manifest: BundleManifest, onto base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)?,
-  chunk: (ChunkDigest) -> [UInt8]?
+  share: @escaping Sharing = { $1(0..<$0) }, chunk: (ChunkDigest) -> [UInt8]?
 ) throws(BundleError) -> [UInt8] {
   guard manifest.isSound else { throw .unsound }
   if let needed = manifest.base {
@@ -73,11 +83,20 @@ package func unpacked(
       throw .noBase(needed)
     }
   }
-  var bytes = [UInt8](repeating: 0, count: Int(manifest.policy.byteCount))
-  let failure = bytes.withUnsafeMutableBytes { target in
-    unpack(manifest, base: manifest.base == nil ? nil : base?.bytes, chunk, into: target)
+  var failures = [BundleError?](repeating: nil, count: manifest.chunks.count)
+  // The threads also share the first use of the memory, which costs as much as unpacking.
+  let bytes = [UInt8](unsafeUninitializedCapacity: Int(manifest.policy.byteCount)) { target, count in
+    let target = UnsafeMutableRawBufferPointer(
+      rebasing: UnsafeMutableRawBufferPointer(target)[..<Int(manifest.policy.byteCount)])
+    failures.withUnsafeMutableBufferPointer { failures in
+      share(manifest.chunks.count) { blocks in
+        unpack(
+          blocks, of: manifest, base: manifest.base == nil ? nil : base?.bytes, chunk, into: target, failures)
+      }
+    }
+    count = failures.contains { $0 != nil } ? 0 : target.count
   }
-  if let failure { throw failure }
+  if let failure = failures.lazy.compactMap({ $0 }).first { throw failure }
   return bytes
 }
 
@@ -91,19 +110,25 @@ package func unpacked(
   }
 }
 
-/// - Returns: what is wrong, or nil.
+/// - Parameter failures: gets what is wrong with a block. The blocks after it are not unpacked.
 private func unpack(
-  _ manifest: BundleManifest, base: UnsafeRawBufferPointer?, _ chunk: (ChunkDigest) -> [UInt8]?,
-  into bytes: UnsafeMutableRawBufferPointer
-) -> BundleError? {
+  _ blocks: Range<Int>, of manifest: BundleManifest, base: UnsafeRawBufferPointer?,
+  _ chunk: (ChunkDigest) -> [UInt8]?, into bytes: UnsafeMutableRawBufferPointer,
+  _ failures: UnsafeMutableBufferPointer<BundleError?>
+) {
   let codec = BlockCodec()
-  for (index, packed) in manifest.chunks.enumerated() {
-    guard let chunk = chunk(packed.digest) else { return .missing(block: index) }
+  for index in blocks {
+    guard let chunk = chunk(manifest.chunks[index].digest) else {
+      failures[index] = .missing(block: index)
+      return
+    }
     let range = manifest.range(ofBlock: index)
     let isWhole = codec.unpack(
       chunk, base: base.map { UnsafeRawBufferPointer(rebasing: $0[range]) }, wordBytes: manifest.wordBytes,
       into: UnsafeMutableRawBufferPointer(rebasing: bytes[range]))
-    guard isWhole else { return .damaged(block: index) }
+    guard isWhole else {
+      failures[index] = .damaged(block: index)
+      return
+    }
   }
-  return nil
 }

@@ -41,6 +41,12 @@ package struct BundleBook: Sendable {
     var depth: Int
   }
 
+  struct EarlyAsker: Sendable {
+    let version: PolicyVersion
+    let holding: [PolicyVersion]
+    let peer: PeerID
+  }
+
   private struct Entry: Sendable {
     /// nil while the bundle is being made.
     var manifest: BundleManifest?
@@ -53,6 +59,8 @@ package struct BundleBook: Sendable {
   /// every bundle.
   private var chunks: [ChunkDigest: Int] = [:]
   private var avoided: Set<String> = []
+  /// Workers that asked for the version that is being published.
+  private var early: [EarlyAsker] = []
   private var isAsked = false
 
   package init() {}
@@ -92,6 +100,20 @@ package struct BundleBook: Sendable {
     answer(peer, address, key, manifest, &effects)
   }
 
+  /// A worker asks for a version that is not durable yet. It is answered when it is, or when its publication failed.
+  mutating func asked(early asker: EarlyAsker) {
+    isAsked = true
+    early.removeAll { $0.peer == asker.peer }
+    early.append(asker)
+  }
+
+  /// Workers that asked early for versions that are not being published any more.
+  mutating func takeEarly(besides underway: PolicyVersion?) -> [EarlyAsker] {
+    let over = early.filter { $0.version != underway }
+    early.removeAll { $0.version != underway }
+    return over
+  }
+
   package mutating func bundled(_ manifest: BundleManifest, _ effects: inout [Effect]) {
     let key = Key(version: manifest.policy.version, base: manifest.base)
     // The version was dropped while the bundle was being made.
@@ -126,6 +148,7 @@ package struct BundleBook: Sendable {
   }
 
   package mutating func left(_ peer: PeerID) {
+    early.removeAll { $0.peer == peer }
     for key in entries.keys {
       _ = entries.update(key) { entry in
         entry.askers.removeAll { $0.peer == peer }

@@ -100,7 +100,9 @@ package struct BundleFetcher: Sendable {
   private var looks = false
   private var lastTick = Instant.zero
   /// In the order of installation. The last one can be the base of a delta.
-  package private(set) var installed: [PolicyVersion] = []
+  private var held: [PolicyManifest] = []
+  /// Installed versions that no round needs any more.
+  package private(set) var unneeded: Set<PolicyVersion> = []
   private var wanted: [PolicyManifest] = []
   private var fetch: Fetch?
   /// Only looked up by key, like `places`: the order has no meaning.
@@ -112,6 +114,8 @@ package struct BundleFetcher: Sendable {
   private var untold: [Message] = []
   /// Chunks for which other workers wait.
   private var children = SortedMap<ChildID, [(version: PolicyVersion, digest: ChunkDigest)]>()
+
+  package var installed: [PolicyVersion] { held.map(\.version) }
 
   /// - Parameter digest: SHA-256, or a substitute.
   package init(digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) { self.digest = digest }
@@ -156,7 +160,11 @@ package struct BundleFetcher: Sendable {
   }
 
   package mutating func offered(_ manifest: PolicyManifest, _ effects: inout [Effect]) {
-    guard !installed.contains(manifest.version), fetch?.policy != manifest, !wanted.contains(manifest) else { return }
+    guard !held.contains(manifest), fetch?.policy != manifest, !wanted.contains(manifest) else { return }
+    // A version is offered before it is durable. If its learner and the coordinator then end, the learner can train it
+    // again with other bits (`--reduction fast`). What is held under its number is another version then.
+    drop(manifest.version, &effects)
+    abandon(manifest.version, &effects)
     wanted.append(manifest)
     fetchNext(&effects)
   }
@@ -190,7 +198,8 @@ package struct BundleFetcher: Sendable {
 
   /// The worker does not sample from this version any more.
   package mutating func drop(_ version: PolicyVersion, _ effects: inout [Effect]) {
-    installed.removeAll { $0 == version }
+    held.removeAll { $0.version == version }
+    unneeded.remove(version)
     guard let shelf = shelves.remove(version) else { return }
     let needed = Set(shelves.values.joined())
     forget(shelf.filter { !needed.contains($0) && fetch?.places[$0] == nil }, &effects)
@@ -207,14 +216,19 @@ package struct BundleFetcher: Sendable {
 
   private mutating func looked(for policy: PolicyManifest, _ isInstalled: Bool, _ effects: inout [Effect]) {
     guard fetch?.policy == policy, fetch?.bundle == nil else { return }
-    guard isInstalled else {
+    if !isInstalled, !isReplaced(policy) {
       fetch?.isInstalling = false
       return ask(&effects)
     }
     fetch = nil
-    installed.append(policy.version)
+    if isInstalled { hold(policy) }
     disappoint(policy.version, &effects)
   }
+
+  private mutating func hold(_ policy: PolicyManifest) { if !isReplaced(policy) { held.append(policy) } }
+
+  /// Another version of that number was offered in the meantime.
+  private func isReplaced(_ policy: PolicyManifest) -> Bool { wanted.contains { $0.version == policy.version } }
 
   /// Asks the coordinator which bundle to fetch, and from which process.
   private func ask(_ effects: inout [Effect]) {
@@ -228,7 +242,9 @@ package struct BundleFetcher: Sendable {
   ) {
     // The fetch ended while this answer was on its way.
     guard let fetch, fetch.policy.version == bundle.policy.version, !fetch.isInstalling else { return }
-    guard fetch.policy == bundle.policy, bundle.base == nil || bundle.base == installed.last, bundle.isSound else {
+    // What was offered was trained again with other bits. An offer of the new version is on its way.
+    guard fetch.policy == bundle.policy else { return abandon(fetch.policy.version, &effects) }
+    guard bundle.base == nil || bundle.base == installed.last, bundle.isSound else {
       return effects.append(.disconnect)
     }
     if fetch.bundle != bundle { lay(bundle, &effects) }
@@ -305,6 +321,7 @@ package struct BundleFetcher: Sendable {
 
   /// The coordinator does not keep this version any more, because no round needs it.
   private mutating func abandon(_ version: PolicyVersion, _ effects: inout [Effect]) {
+    if installed.contains(version) { unneeded.insert(version) }
     wanted.removeAll { $0.version == version }
     guard let fetch, fetch.policy.version == version, !fetch.isInstalling else { return }
     hangUp(&effects)
@@ -321,7 +338,7 @@ package struct BundleFetcher: Sendable {
     fetch = nil
     let digests = bundle.chunks.map(\.digest)
     if isIntact {
-      installed.append(bundle.policy.version)
+      hold(bundle.policy)
       shelves[bundle.policy.version] = digests
       return disappoint(bundle.policy.version, &effects)
     }
@@ -330,7 +347,7 @@ package struct BundleFetcher: Sendable {
     disappoint(bundle.policy.version, &effects)
     // The bytes or the base are damaged: fetch again, from the start and without the base. If the coordinator is
     // disconnected, the next lease brings another offer.
-    guard isJoined else { return }
+    guard isJoined, !isReplaced(bundle.policy) else { return }
     fetch = Fetch(policy: bundle.policy, needsAnchor: true)
     ask(&effects)
   }

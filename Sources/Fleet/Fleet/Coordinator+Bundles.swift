@@ -24,6 +24,9 @@ extension Coordinator {
     of version: PolicyVersion, _ holding: [PolicyVersion], to id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
     guard let manifest = versions.keptManifest(of: version) else {
+      if version == publication.underway {
+        return bundles.asked(early: BundleBook.EarlyAsker(version: version, holding: holding, peer: id))
+      }
       // No round needs this version any more. The worker was slow, or this coordinator process was restarted.
       return effects.append(.send(.missing(version), to: id))
     }
@@ -31,12 +34,22 @@ extension Coordinator {
     onBundles(&effects) { $0.asked(for: manifest, holding: holding, by: id, at: address, &$1) }
   }
 
-  /// A version is about to be published. Its delta is made now, while the version before it is still kept. Workers are
-  /// told now, so that they fetch it while they sample the remaining slots of earlier rounds.
-  mutating func offerAtOnce(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
-    if let base = versions.keptManifest(of: versions.latest) {
-      onBundles(&effects) { $0.sealed(manifest, after: base, &$1) }
+  /// Answers workers that asked for a version while it was being published.
+  mutating func answerEarlyAskers(_ effects: inout [CoordinatorEffect]) {
+    for asker in bundles.takeEarly(besides: publication.underway) {
+      offerBundle(of: asker.version, asker.holding, to: asker.peer, &effects)
     }
+  }
+
+  /// A version is about to be published. Its delta is made now, while the version before it is still kept.
+  mutating func makeDelta(of manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
+    guard let base = versions.keptManifest(of: versions.latest) else { return }
+    onBundles(&effects) { $0.sealed(manifest, after: base, &$1) }
+  }
+
+  /// Workers are told of a version before they need it, so that they fetch it while they sample the remaining slots of
+  /// earlier rounds.
+  func offer(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
     guard plan.samples(manifest.version) else { return }
     for (id, peer) in peers.all where peer.isWorker { effects.append(.send(.offer(manifest), to: id)) }
   }

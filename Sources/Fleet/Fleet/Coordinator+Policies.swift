@@ -52,9 +52,19 @@ extension Coordinator {
     effects.append(.send(.requestBytes(manifest.version, offset: 0), to: id))
   }
 
+  /// The version's file is there and is being verified. Workers of this machine read and verify it at the same time,
+  /// and for others the delta is made. They get no lease of the version before it is durable.
+  mutating func offerEarly(_ manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
+    guard publication.sealing == manifest else { return }
+    makeDelta(of: manifest, &effects)
+    offer(manifest, &effects)
+  }
+
   /// The version's bytes are not in a file of this machine: the learner has to send them.
   mutating func requestBytes(of manifest: PolicyManifest, _ effects: inout [CoordinatorEffect]) {
     guard let learner = publication.notFound(manifest) else { return }
+    // A delta may have been made from other bytes.
+    onBundles(&effects) { $0.dropped(manifest.version, &$1) }
     guard peers[learner] != nil else { return publication.left(learner) }
     effects.append(.send(.requestBytes(manifest.version, offset: 0), to: learner))
   }
@@ -68,7 +78,8 @@ extension Coordinator {
     }
     effects.append(.writePolicy(version, offset: offset, bytes: bytes))
     switch progress {
-    case .next(let offset): effects.append(.send(.requestBytes(version, offset: offset), to: id))
+    case .next(let offsets):
+      for offset in offsets { effects.append(.send(.requestBytes(version, offset: offset), to: id)) }
     case .complete(let manifest, let report): effects.append(.sealPolicy(manifest, report: report, from: id))
     }
   }
@@ -82,7 +93,8 @@ extension Coordinator {
       if isConnected { cutOff(learner, .damaged(manifest.version), &effects) }
       return
     }
-    offerAtOnce(manifest, &effects)
+    makeDelta(of: manifest, &effects)
+    offer(manifest, &effects)
     versions.add(manifest)
     effects.append(.note(.published(manifest.version)))
     if isConnected { effects.append(.send(.published(manifest.version), to: learner)) }

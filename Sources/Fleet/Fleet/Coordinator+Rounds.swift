@@ -21,6 +21,8 @@ extension Coordinator {
       }
       leases.settle(trajectory.slot, under: lease, now: now)
     }
+    peers.work(
+      id, tokens: trajectories.reduce(0) { $0 + $1.tokens.count }, isDone: leases.slotCount(heldBy: id) == 0, now: now)
     if !accepted.isEmpty { effects.append(.store(accepted, worker: peers[id]?.name ?? "unknown", lease: lease)) }
     // Refused trajectories are acknowledged too: sending them again would not change the result.
     effects.append(.send(.settled(trajectories.map(\.slot)), to: id))
@@ -59,15 +61,21 @@ extension Coordinator {
 
   // MARK: Leases
 
-  /// Grants at most one lease to every worker that wants one. Returns whether it granted a lease.
+  /// Grants at most one lease to every worker that wants one and has less to do than the others, by its pace. Returns
+  /// whether it granted a lease.
   mutating func grantOnce(now: Instant, _ effects: inout [CoordinatorEffect]) -> Bool {
     var hasGranted = false
+    // Granting does not change these sums.
+    let (slots, paces) = (leases.slotCount + plan.pendingCount, peers.paces)
     for (id, want) in peers.wants {
       guard let round = plan.firstPending else { return false }
-      let isBusy = leases.slotCount(heldBy: id) >= Limits.slotsBesideSpare
-      guard let taken = plan.take(from: round, want: want, isBusy: isBusy), let spec = plan.open[round]?.spec else {
-        continue
-      }
+      let held = leases.slotCount(heldBy: id)
+      guard
+        LeaseShares.isBehind(held: held, ofAll: slots, pace: peers.pace(of: id), paces: paces),
+        let taken = plan.take(
+          from: round, want: want, isBusy: held >= Limits.slotsBesideSpare, threads: peers.workerThreads),
+        let spec = plan.open[round]?.spec
+      else { continue }
       // The offer is sent with every lease, because a worker can have dropped the policy since the last offer. A worker
       // that has the policy ignores the offer.
       if let manifest = versions.manifest(of: spec.policy) { effects.append(.send(.offer(manifest), to: id)) }
@@ -78,6 +86,7 @@ extension Coordinator {
           LeasedPrompt(prompt: taken.prompt, tokens: prompts[round.set, taken.prompt], samples: taken.samples)
         ])
       peers.grant(id, slots: slots.count)
+      if held == 0 { peers.beginWork(id, now: now) }
       effects.append(.send(.lease(lease), to: id))
       hasGranted = true
     }

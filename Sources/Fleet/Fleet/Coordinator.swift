@@ -67,6 +67,7 @@ package struct Coordinator: Sendable {
       receive(message, from: id, now: now, &effects)
     case .sealed(let manifest, let isIntact, from: _, let course):
       finishPublishing(manifest, isIntact: isIntact, course, &effects)
+    case .named(let manifest): offerEarly(manifest, &effects)
     case .notAtHand(let manifest): requestBytes(of: manifest, &effects)
     case .bundled(let bundle): onBundles(&effects) { $0.bundled(bundle, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
@@ -121,7 +122,10 @@ package struct Coordinator: Sendable {
       versions.drop(version)
       onBundles(&effects) { $0.dropped(version, &$1) }
       effects.append(.dropPolicy(version))
+      // So that they free its memory before the next version comes.
+      for (id, peer) in peers.all where peer.isWorker { effects.append(.send(.missing(version), to: id)) }
     }
+    answerEarlyAskers(&effects)
     while grantOnce(now: now, &effects) {}
     let hasLearner = peers.learner(waitingFor: versions.latest.number) != nil
     if plan.isDone, versions.latest >= plan.last, hasLearner || !needsLearner { finish(&effects) }

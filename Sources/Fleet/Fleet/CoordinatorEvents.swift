@@ -16,6 +16,8 @@ package enum CoordinatorEvent: Sendable, Equatable {
   /// All bytes of a published version arrived; `isIntact` says whether they have the expected digest. If so, the
   /// version and its step are durable, and `course` is the run's course after all steps so far.
   case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
+  /// The file that `adoptPolicy` asked for has the version's name and length, and is being verified.
+  case named(PolicyManifest)
   /// The file that `adoptPolicy` asked for is not there, or has other bytes.
   case notAtHand(PolicyManifest)
   /// The bundle that `bundle(.make)` asked for is ready.
@@ -41,8 +43,8 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case writePolicy(PolicyVersion, offset: UInt64, bytes: [UInt8])
   /// All bytes of a version are here: verify them, make them durable together with the report, then report `.sealed`.
   case sealPolicy(PolicyManifest, report: StepReport, from: PeerID)
-  /// The learner says that the version's bytes are in a file of this machine. If they are, do the same with them as
-  /// `sealPolicy` does; else report `.notAtHand`.
+  /// The learner says that the version's bytes are in a file of this machine. Give the file the version's name, report
+  /// `.named`, then do the same with it as `sealPolicy` does. If the bytes are not there, report `.notAtHand`.
   case adoptPolicy(PolicyManifest, report: StepReport, from: PeerID)
   /// About the bundles in which versions are sent to workers.
   case bundle(BundleEffect)

@@ -29,6 +29,8 @@ package struct LeaseBook: Sendable {
   /// The leases of each holder, ascending. A worker without leases is not in it.
   private var held = SortedMap<PeerID, [LeaseID]>()
   private var nextNumber: UInt64 = 1
+  /// The slots of all leases that are not settled yet.
+  package private(set) var slotCount = 0
 
   package init() {}
 
@@ -37,18 +39,22 @@ package struct LeaseBook: Sendable {
     defer { nextNumber += 1 }
     let id = LeaseID(nextNumber)
     open[id] = OpenLease(holder: holder, outstanding: slots, lastProgress: now)
+    slotCount += slots.count
     held[holder] = (held[holder] ?? []) + [id]
     return id
   }
 
   /// A slot was settled under this lease: it is not outstanding any more, and the lease has made progress.
   package mutating func settle(_ slot: Slot, under id: LeaseID, now: Instant) {
-    let isDone = open.update(id) { lease in
+    let rest = open.update(id) { lease in
+      let before = lease.outstanding.count
       lease.outstanding.removeAll { $0 == slot }
       lease.lastProgress = now
-      return lease.outstanding.isEmpty
+      return (settled: before - lease.outstanding.count, isDone: lease.outstanding.isEmpty)
     }
-    if isDone == true { close(id) }
+    guard let rest else { return }
+    slotCount -= rest.settled
+    if rest.isDone { close(id) }
   }
 
   /// A worker made progress, so the deadlines of its leases move.
@@ -93,6 +99,7 @@ package struct LeaseBook: Sendable {
 
   private mutating func close(_ id: LeaseID) {
     guard let lease = open.remove(id) else { return }
+    slotCount -= lease.outstanding.count
     let rest = (held[lease.holder] ?? []).filter { $0 != id }
     held[lease.holder] = rest.isEmpty ? nil : rest
   }

@@ -29,6 +29,10 @@ extension Limits {
 
   // MARK: Relays
 
+  /// Pieces of a published version that the coordinator requests ahead: while one is on its way, the learner prepares
+  /// the next, and the coordinator writes the one before.
+  package static let piecesAhead: UInt64 = 4
+
   /// Chunks and bytes that a fetcher requests ahead. They are enough to cover the round trip of a fast network. They
   /// are few enough that a slow network does not need longer for them than `relayAge`.
   package static let chunksInFlight = 64

@@ -145,14 +145,21 @@ struct PlanBook: Sendable {
   /// The first open round that has slots to lease.
   var firstPending: RoundID? { open.first { $0.1.pendingCount > 0 }?.0 }
 
+  /// The slots of all open rounds that are not leased.
+  var pendingCount: Int { open.values.reduce(0) { $0 + $1.pendingCount } }
+
   /// Takes slots of one prompt for a lease. Required slots are taken as long as there are any. Spare slots, which the
   /// vote possibly does not need, go only to workers with little work, and few at a time. Busy workers wait until the
   /// votes have the slots that they still need; they do not continue with the next round.
+  ///
+  /// - Parameter threads: of all workers.
   mutating func take(
-    from round: RoundID, want: Int, isBusy: Bool
+    from round: RoundID, want: Int, isBusy: Bool, threads: Int
   ) -> (prompt: UInt32, samples: [UInt32])? {
     guard open[round]?.requiredCount == 0 else {
-      return open.update(round) { $0.take(.required, limit: min(want, Limits.slotsPerLease)) } ?? nil
+      return open.update(round) { book in
+        book.take(.required, limit: min(want, LeaseShares.slotsPerLease(of: book.spec, threads: threads)))
+      } ?? nil
     }
     guard !isBusy else { return nil }
     return open.update(round) { $0.take(.spare, limit: min(want, Limits.slotsPerSpareLease)) } ?? nil

@@ -4,12 +4,14 @@
 // received. There is one publication at a time. The version exists once its bytes are verified and durable. Until then
 // a learner that reconnects can announce it again.
 
+import Base
 import Records
 
 struct Publication: Sendable {
   private enum State: Sendable {
     case none
-    case receiving(PolicyManifest, report: StepReport, count: UInt64, from: PeerID)
+    /// `asked`: the largest offset that was requested.
+    case receiving(PolicyManifest, report: StepReport, count: UInt64, asked: UInt64, from: PeerID)
     /// The bytes are looked for in a file of the learner, and verified if they are there.
     case looking(PolicyManifest, report: StepReport, waiting: PeerID)
     /// All bytes are here and are being verified. A learner waits for the result.
@@ -18,7 +20,7 @@ struct Publication: Sendable {
 
   /// What follows from bytes that arrived.
   enum Progress: Sendable {
-    case next(offset: UInt64)
+    case next(offsets: [UInt64])
     case complete(PolicyManifest, report: StepReport)
   }
 
@@ -32,13 +34,16 @@ struct Publication: Sendable {
     }
   }
 
+  /// The version that is on its way.
+  var underway: PolicyVersion? { sealing?.version ?? receiving?.manifest.version }
+
   /// The version that is being received, and how many of its bytes are here.
   var receiving: (manifest: PolicyManifest, count: UInt64)? {
-    if case .receiving(let manifest, _, let count, _) = state { (manifest, count) } else { nil }
+    if case .receiving(let manifest, _, let count, _, _) = state { (manifest, count) } else { nil }
   }
 
   mutating func begin(_ manifest: PolicyManifest, report: StepReport, from id: PeerID) {
-    state = .receiving(manifest, report: report, count: 0, from: id)
+    state = .receiving(manifest, report: report, count: 0, asked: 0, from: id)
   }
 
   mutating func look(for manifest: PolicyManifest, report: StepReport, from id: PeerID) {
@@ -67,13 +72,20 @@ struct Publication: Sendable {
   mutating func receive(
     _ version: PolicyVersion, at offset: UInt64, byteCount: Int, from id: PeerID
   ) -> Progress? {
-    guard case .receiving(let manifest, let report, let count, id) = state, manifest.version == version,
+    guard case .receiving(let manifest, let report, let count, var asked, id) = state, manifest.version == version,
       offset == count, byteCount > 0, count + UInt64(byteCount) <= manifest.byteCount
     else { return nil }
-    let total = count + UInt64(byteCount)
+    let length = UInt64(byteCount)
+    let total = count + length
     guard total == manifest.byteCount else {
-      state = .receiving(manifest, report: report, count: total, from: id)
-      return .next(offset: total)
+      // All pieces but the last are equally long, so the offsets of the next ones are known.
+      var offsets: [UInt64] = []
+      while asked + length < min(manifest.byteCount, total + length * Limits.piecesAhead) {
+        asked += length
+        offsets.append(asked)
+      }
+      state = .receiving(manifest, report: report, count: total, asked: asked, from: id)
+      return .next(offsets: offsets)
     }
     state = .sealing(manifest, waiting: id)
     return .complete(manifest, report: report)
@@ -90,5 +102,5 @@ struct Publication: Sendable {
   }
 
   /// A peer is gone. If its bytes are complete, the publication continues without it.
-  mutating func left(_ id: PeerID) { if case .receiving(_, _, _, id) = state { state = .none } }
+  mutating func left(_ id: PeerID) { if case .receiving(_, _, _, _, id) = state { state = .none } }
 }

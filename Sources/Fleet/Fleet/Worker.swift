@@ -190,10 +190,11 @@ package struct Worker: Sendable {
     }
   }
 
-  /// The two newest versions stay, because the older of them can be needed again (an evaluation at the same time as the
-  /// next step). An older version is dropped as soon as no held lease is sampled from it.
+  /// The newest version stays. The one before it stays as long as a round needs it, because it can be needed again (an
+  /// evaluation at the same time as the next step). Others are dropped as soon as no held lease is sampled from them.
   private mutating func dropOld(_ effects: inout [WorkerEffect]) {
-    for version in installed.dropLast(2) where !isInUse(version) {
+    let old = installed.dropLast()
+    for version in old where !isInUse(version) && (version != old.last || fetcher.unneeded.contains(version)) {
       onFetcher(&effects) { $0.drop(version, &$1) }
       effects.append(.dropPolicy(version))
     }

@@ -10,10 +10,14 @@ import Bundles
 import Fleet
 package import Platform
 package import Records
+import Tensors
 
 package final class BundleShelf {
   /// A bundle that a thread has made.
   private typealias Packed = (manifest: BundleManifest, chunks: [[UInt8]])
+
+  /// While a version is packed, workers wait for it. More threads do not help: memory is read twice and written.
+  private static let threads = 4
 
   private let wordBytes: Int
   private let file: (PolicyVersion) -> String
@@ -47,14 +51,16 @@ package final class BundleShelf {
   /// - Throws: if a version's file is missing, or no thread can be started.
   package func make(_ policy: PolicyManifest, base: PolicyManifest?) throws(PlatformError) {
     let begun = MonotonicClock.now()
-    let new = try MappedFile(file(policy.version))
+    let new = try MappedFile(file(policy.version), isLocked: true)
     var old: MappedFile?
-    if let base { old = try MappedFile(file(base.version)) }
+    if let base { old = try MappedFile(file(base.version), isLocked: true) }
     let base = base.flatMap { base in old.map { (base.version, $0) } }
     let (inbox, wordBytes) = (inbox, wordBytes)
     try startThread(named: "bundle") {
+      let team = Team(min(Machine.coreCount, Self.threads))
       let packed = bundleOf(
-        policy, new.bytes, base: base.map { ($0.0, $0.1.bytes) }, wordBytes: wordBytes
+        policy, new.bytes, base: base.map { ($0.0, $0.1.bytes) }, wordBytes: wordBytes,
+        share: { count, body in team.share(count) { blocks, _ in body(blocks) } }
       ) { ChunkDigest(SHA256.digest(of: $0)) }
       Log.info(
         "coordinator.bundle",

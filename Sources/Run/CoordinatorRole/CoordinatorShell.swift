@@ -47,11 +47,20 @@ package final class CoordinatorShell {
   /// Batches that are being sent.
   private var feeds: [PeerID: BatchFeed] = [:]
   private var shelf: BundleShelf?
+  /// Files of the learner that a thread has verified.
+  private var verified: Inbox<Verified>?
   private var nextPeer: UInt64 = 1
   /// The first store that has not been performed, and all effects after it.
   private var deferred: [CoordinatorEffect] = []
   private var status: Int32?
   private var failure: (any Error)?
+
+  private struct Verified: Sendable {
+    let manifest: PolicyManifest
+    let report: StepReport
+    let peer: PeerID
+    let isIntact: Result<Bool, PlatformError>
+  }
 
   /// How long a store can wait for other stores. A worker notices only much longer waits; a burst takes much less time.
   private static let gathering = Instant.Span.milliseconds(10)
@@ -108,6 +117,7 @@ package final class CoordinatorShell {
     shelf = try BundleShelf(
       wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
       onBundled: { self.handle(.bundled($0)) })
+    verified = try loop.inbox { verified in self.attempt { try self.end(verified) } }
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
@@ -242,9 +252,7 @@ package final class CoordinatorShell {
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
     case .sealPolicy(let manifest, let report, let peer):
       try end(manifest, report, isIntact: try store.seal(manifest), from: peer)
-    case .adoptPolicy(let manifest, let report, let peer):
-      if try store.adopt(manifest) { return try end(manifest, report, isIntact: true, from: peer) }
-      loop.soon { self.handle(.notAtHand(manifest)) }
+    case .adoptPolicy(let manifest, let report, let peer): try adopt(manifest, report, from: peer)
     case .bundle(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
     case .addRounds(let rounds): try recorder.add(rounds)
@@ -254,11 +262,31 @@ package final class CoordinatorShell {
       try recorder.drop(version)
     case .note(let note): self.note(note)
     case .finish:
+      try store.removeSpare()
       try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version)
       }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let fault): fail(CoordinatorFailure.broken("\(fault)"))
     }
+  }
+
+  /// Takes over the file that the learner has left. A thread verifies it, and the loop continues.
+  private func adopt(_ manifest: PolicyManifest, _ report: StepReport, from peer: PeerID) throws {
+    guard let verified, try store.take(manifest) else { return loop.soon { self.handle(.notAtHand(manifest)) } }
+    loop.soon { self.handle(.named(manifest)) }
+    let path = run.directory.policy(manifest.version)
+    try startThread(named: "verify") {
+      let isIntact = Result { () throws(PlatformError) in try PolicyStore.verify(manifest, at: path) }
+      verified.post(Verified(manifest: manifest, report: report, peer: peer, isIntact: isIntact))
+    }
+  }
+
+  private func end(_ verified: Verified) throws {
+    guard try verified.isIntact.get() else {
+      try store.drop(verified.manifest.version)
+      return handle(.notAtHand(verified.manifest))
+    }
+    try end(verified.manifest, verified.report, isIntact: true, from: verified.peer)
   }
 
   /// A version's file is in the store, or was damaged.

@@ -44,7 +44,7 @@ package final class LearnerShell {
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
     let version = rank.policy.version
-    if version.number > 0 { published = Self.inMemory(rank) }
+    if version.number > 0 { published = try Self.inMemory(rank) }
     let manifest = Self.manifest(version, published)
     machine = Learner(hello: hello, held: version, publication: rank.reportOfCheckpoint.map { (manifest, $0) })
   }
@@ -157,7 +157,7 @@ package final class LearnerShell {
     published = (.array([]), [])
     // The coordinator takes over a file of its own machine, so that nothing is sent and one copy serves all processes.
     let isAtHand = uplink.isLocal && Files.isDirectory(run.directory.policies)
-    published = isAtHand ? try inFile() : Self.inMemory(rank)
+    published = isAtHand ? try inFile() : try Self.inMemory(rank)
     rank.begin(.checkpointSeconds)
     var report = try beginCheckpoint(for: StepReport(metrics, trainSeconds: seconds))
     rank.begin(.publishSeconds)
@@ -172,21 +172,31 @@ package final class LearnerShell {
     loop.soon { self.collectNext() }
   }
 
-  private static func inMemory(_ rank: LearnerRank) -> (bytes: HeldBytes, digest: [UInt8]) {
-    let bytes = publishedBytes(of: rank.policy.weights, layout: rank.run.trained, type: rank.run.weightType)
-    return (.array(bytes), SHA256.digest(of: bytes))
+  private static func inMemory(_ rank: LearnerRank) throws -> (bytes: HeldBytes, digest: [UInt8]) {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(rank.run.trained.count * rank.run.weightType.byteCount)
+    let digest = try publish(rank) { bytes += $0 }
+    return (.array(bytes), digest)
   }
 
   private func inFile() throws -> (bytes: HeldBytes, digest: [UInt8]) {
-    let file = try AtomicFile(run.directory.handedOver)
-    var hash = SHA256()
-    let weights = ParameterSource(rank.policy.weights)
-    try forEachPublishedPiece(of: weights, layout: run.trained, type: run.weightType) { bytes in
-      hash.update(bytes)
-      try file.write(bytes)
-    }
+    let file = try AtomicFile(run.directory.handedOver, over: run.directory.sparePolicy)
+    let digest = try Self.publish(rank) { try file.write($0) }
+    // The coordinator makes the file durable.
+    file.startSync()
     try file.takeName()
-    return (.file(try MappedFile(run.directory.handedOver)), hash.digest())
+    return (.file(try MappedFile(run.directory.handedOver, isLocked: true)), digest)
+  }
+
+  /// Calls `body` with the bytes of the held version, piece by piece, while another thread computes their digest.
+  private static func publish(_ rank: LearnerRank, _ body: ([UInt8]) throws -> Void) throws -> [UInt8] {
+    let digest = try BackgroundDigest()
+    let weights = ParameterSource(rank.policy.weights)
+    try forEachPublishedPiece(of: weights, layout: rank.run.trained, type: rank.run.weightType) { bytes in
+      digest.update(bytes)
+      try body(bytes)
+    }
+    return digest.digest()
   }
 
   private static func manifest(

@@ -58,6 +58,8 @@ package struct RunDirectory: Sendable, Equatable {
   package func policy(_ version: PolicyVersion) -> String { "\(policies)/\(version.fileName)" }
   /// The version that a learner on the coordinator's machine has made, until the coordinator takes it over.
   package var handedOver: String { policies + "/from-learner.bin" }
+  /// A version that is not needed any more. The next one is written over it (AtomicFile).
+  package var sparePolicy: String { policies + "/spare.bin" }
   package func checkpoint(_ version: PolicyVersion) -> String { "\(checkpoints)/step-\(version.padded)" }
 
   /// The version of a checkpoint directory's name, or nil for any other name.

@@ -40,6 +40,9 @@ package final class BundleTransfer<Prepared: Sendable> {
     }
   }
 
+  /// More threads would not unpack faster, because memory is written.
+  private static var threads: Int { 4 }
+
   private let loop: EventLoop
   private let context: TLSContext?
   /// Called with each event. The owner passes the event to its machine, and passes the machine's effects to `perform`.
@@ -149,7 +152,8 @@ package final class BundleTransfer<Prepared: Sendable> {
   private func look(for policy: PolicyManifest) {
     // The file can have been dropped since it was offered; then the coordinator says so when it is asked.
     guard
-      let path = file?(policy.version), let file = try? MappedFile(path), file.bytes.count == policy.byteCount
+      let path = file?(policy.version), let file = try? MappedFile(path, isLocked: true),
+      file.bytes.count == policy.byteCount
     else {
       return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) }
     }
@@ -161,11 +165,11 @@ package final class BundleTransfer<Prepared: Sendable> {
     for chunk in bundle.chunks { taken[chunk.digest] = chunks[chunk.digest] }
     let (base, parts) = (newest, taken)
     install(.bundle(bundle)) { () throws(BundleError) in
-      guard let base else {
-        return .array(try unpacked(bundle, onto: nil) { parts[$0] })
-      }
+      let team = Team(min(Machine.coreCount, Self.threads))
+      let share: Sharing = { count, body in team.share(count) { blocks, _ in body(blocks) } }
+      guard let base else { return .array(try unpacked(bundle, onto: nil, share: share) { parts[$0] }) }
       return try base.bytes.withBytes { bytes throws(BundleError) -> HeldBytes in
-        .array(try unpacked(bundle, onto: (base.version, bytes)) { parts[$0] })
+        .array(try unpacked(bundle, onto: (base.version, bytes), share: share) { parts[$0] })
       }
     }
   }
@@ -181,7 +185,7 @@ package final class BundleTransfer<Prepared: Sendable> {
           source: source, begun: MonotonicClock.now(), bytes: .array([]), prepared: nil, error: nil)
         do {
           let bytes = try bytes()
-          outcome.prepared = try bytes.withBytes { try verified($0, source.policy, prepare) }
+          outcome.prepared = try verified(bytes, source.policy, prepare)
           if outcome.prepared != nil { outcome.bytes = bytes }
         } catch is BundleError {
           // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
@@ -226,12 +230,9 @@ package final class BundleTransfer<Prepared: Sendable> {
 /// What `prepare` makes of a version's bytes; nil if they do not have the version's digest. They are verified and
 /// prepared at the same time.
 private func verified<Prepared>(
-  _ bytes: UnsafeRawBufferPointer, _ policy: PolicyManifest, _ prepare: (UnsafeRawBufferPointer) throws -> Prepared?
+  _ bytes: HeldBytes, _ policy: PolicyManifest, _ prepare: (UnsafeRawBufferPointer) throws -> Prepared?
 ) throws -> Prepared? {
-  var digest: [UInt8] = []
-  var prepared = Result<Prepared?, any Error>.success(nil)
-  Team(2).run(2) { part in
-    if part == 0 { digest = SHA256.digest(of: bytes) } else { prepared = Result { try prepare(bytes) } }
-  }
-  return digest == policy.digest ? try prepared.get() : nil
+  let digest = BackgroundResult { bytes.withBytes { SHA256.digest(of: $0) } }
+  let prepared = Result { try bytes.withBytes(prepare) }
+  return try digest.value() == policy.digest ? prepared.get() : nil
 }

@@ -9,6 +9,7 @@ import Fleet
 import LanguageModel
 package import Platform
 import Records
+import Synchronization
 import Tensors
 import Transport
 
@@ -52,6 +53,8 @@ package final class WorkerShell {
   // Set after the welcome.
   private var pool: SamplerPool?
   private var models: [PolicyVersion: PreparedModel] = [:]
+  /// The memory of the version that was dropped last, for the next version.
+  private let spare = Spare()
   private let transfer: BundleTransfer<PreparedModel>
   /// Sampled trajectories that the machine has not received yet. They are gathered so that the ledger commits many at a
   /// time.
@@ -138,9 +141,9 @@ package final class WorkerShell {
     // Usually all sampling threads wait for the version. Another thread computes its digest meanwhile; with all cores
     // busy, the threads that pack would wait for each other after every piece.
     let threads = max(1, options.threads - 1)
-    transfer.prepare = { bytes in
+    transfer.prepare = { [spare] bytes in
       ParameterSource(published: bytes, layout: plan.trained, type: plan.type).map {
-        PreparedModel(plan: plan, parameters: $0, team: Team(threads))
+        PreparedModel(plan: plan, parameters: $0, team: Team(threads), spare: spare.take())
       }
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
@@ -166,7 +169,8 @@ package final class WorkerShell {
       if let model = models[lease.policy] { pool?.enqueue(lease, with: model) }
     case .cancel(let lease): pool?.cancel(lease)
     case .transfer(let effect): transfer.perform(effect)
-    case .dropPolicy(let version): models[version] = nil
+    case .dropPolicy(let version):
+      if let model = models.removeValue(forKey: version) { spare.put(model.spare) }
     case .exit(let departure):
       guard departure.isSuccess else { return fail(WorkerError.cannotGoOn(departure)) }
       Log.info("worker.done", ["name": options.name, "reason": departure])
@@ -197,6 +201,20 @@ package final class WorkerShell {
     let ready = gathered
     gathered = []
     handle(.sampled(ready))
+  }
+}
+
+/// Hands memory from the loop to the thread that installs a version.
+private final class Spare: Sendable {
+  private let memory = Mutex<SpareMemory?>(nil)
+
+  func put(_ memory: SpareMemory) { self.memory.withLock { $0 = memory } }
+
+  func take() -> SpareMemory? {
+    memory.withLock { memory in
+      defer { memory = nil }
+      return memory
+    }
   }
 }
 

@@ -69,6 +69,8 @@ void ttrl_eventfd_clear(int fd) {
   eventfd_read(fd, &count);
 }
 
+void ttrl_start_sync(int fd) { sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 int ttrl_signalfd(const int *signals, int count) {
   sigset_t set;
   sigemptyset(&set);

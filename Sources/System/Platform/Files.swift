@@ -2,8 +2,8 @@
 //
 // What must survive a crash is written with `AtomicFile`: a reader sees the old content or the new, never a mixture,
 // and the new content is on the disk when `commit` returns. Neither writing nor removing a tree follows symbolic links.
-// Elsewhere: OwnedDirectory (directories that others cannot change), SecretFile, MappedFile (weights), LineFile
-// (metrics), RunLock.
+// Elsewhere: AtomicFile, OwnedDirectory (directories that others cannot change), SecretFile, MappedFile (weights),
+// LineFile (metrics), RunLock.
 
 import Glibc
 
@@ -134,9 +134,19 @@ package enum Files {
   /// Renames a file or directory in one step; the change is on the disk when this returns. An existing file is
   /// replaced, an existing directory only if it is empty.
   package static func rename(_ old: String, to new: String) throws(PlatformError) {
-    guard Glibc.rename(old, new) == 0 else { throw .file(operation: "rename to \(new)", path: old, code: errno) }
+    try renameForNow(old, to: new)
     try syncDirectory(directory(of: new))
     if directory(of: old) != directory(of: new) { try syncDirectory(directory(of: old)) }
+  }
+
+  /// Renames a file in one step, without waiting for the disk.
+  package static func renameForNow(_ old: String, to new: String) throws(PlatformError) {
+    guard Glibc.rename(old, new) == 0 else { throw .file(operation: "rename to \(new)", path: old, code: errno) }
+  }
+
+  /// Starts to write the content of a file to the disk, so that `sync` has to wait less.
+  package static func startSync(_ path: String) throws(PlatformError) {
+    try Descriptor(opening: path, O_RDONLY, to: "sync").startSync()
   }
 
   /// Returns when the content of a file is on the disk.
@@ -159,47 +169,5 @@ package enum Files {
   private static func isRealDirectory(_ path: String) -> Bool {
     var facts = stat()
     return lstat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
-  }
-}
-
-/// A file that appears under its name, complete, when it is committed.
-///
-/// It is written under a temporary name in the target's directory. The file with that name is always new: what had the
-/// name before is removed. If it is not committed, it is removed with this object. A crash can leave NAME.tmp-PID,
-/// which nothing reads.
-package final class AtomicFile {
-  private let path: String
-  private let temporary: String
-  private let file: Descriptor
-  private var isCommitted = false
-
-  package init(_ path: String, mode: UInt32 = 0o644) throws(PlatformError) {
-    self.path = path
-    temporary = "\(path).tmp-\(getpid())"
-    // It can be left from a crash of an earlier process with the same number.
-    unlink(temporary)
-    file = try Descriptor(writing: temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode, to: "create")
-  }
-
-  deinit { if !isCommitted { unlink(temporary) } }
-
-  package func write(_ bytes: UnsafeRawBufferPointer) throws(PlatformError) { try file.write(bytes) }
-
-  package func write(_ bytes: [UInt8]) throws(PlatformError) {
-    try bytes.span.withUnsafeBytes { buffer throws(PlatformError) in try file.write(buffer) }
-  }
-
-  /// Syncs the content, takes the name, syncs the name. Call this once.
-  package func commit() throws(PlatformError) {
-    try file.sync()
-    try takeName()
-    try Files.syncDirectory(Files.directory(of: path))
-  }
-
-  /// Takes the name without syncing: after a power failure the file can be incomplete. Call this once.
-  package func takeName() throws(PlatformError) {
-    precondition(!isCommitted, "\(path) was committed already")
-    guard rename(temporary, path) == 0 else { throw .file(operation: "replace", path: path, code: errno) }
-    isCommitted = true
   }
 }

@@ -65,6 +65,8 @@ package struct BenchmarkResult: Sendable {
   package var times: [Double]
   /// The names and values of further limits, for example "fma_float32_gflops".
   package var limits: [(name: String, value: Double?)]
+  /// The names and numbers of things that were counted.
+  package var counts: [(name: String, value: Int)] = []
   /// SHA-256 of what was computed. It is the same for the same options on the same kind of processor.
   package var hash: String
 
@@ -78,6 +80,7 @@ package struct BenchmarkResult: Sendable {
       .init("seconds", .array(times.map { .double($0) })),
       .init("parts", .array(parts.map(\.json))),
       .init("limits", .object(limits.map { .init($0.name, $0.value.map { .double($0) } ?? .null) })),
+      .init("counts", .object(counts.map { .init($0.name, .int($0.value)) })),
       .init("result_sha256", .string(hash)), .init("arithmetic", .string(Arithmetic.description)),
     ]
     return .object(measured + conditions + details)
@@ -96,6 +99,7 @@ package struct BenchmarkResult: Sendable {
       lines.append("  \(part.name): \(rounded(1000 * part.seconds)) ms\(speed)\(share)")
     }
     for limit in limits { lines.append("  \(limit.name): \(limit.value.map(rounded) ?? "none")") }
+    for count in counts { lines.append("  \(count.name): \(count.value)") }
     return lines.joined(separator: "\n")
   }
 }

@@ -16,8 +16,11 @@ package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkRe
   let model = PreparedModel(plan: plan, parameters: try options.model.source())
   let work = options.rollout
   var trajectories: [Trajectory] = []
+  var drafts = (computed: 0, accepted: 0)
   let times = try (0...options.runs).map { _ in
-    try elapsed { trajectories = try sample(work, model: model, options) }
+    let progress = SamplingProgress()
+    defer { drafts = progress.drafts }
+    return try elapsed { trajectories = try sample(work, model: model, options, progress) }
   }.dropFirst()
   let (seconds, peakBytes) = (median(Array(times)), Machine.peakResidentBytes)
   let tokens = trajectories.reduce(0) { $0 + $1.tokens.count }
@@ -38,14 +41,17 @@ package func benchmarkRollout(_ options: BenchmarkOptions) throws -> BenchmarkRe
     times: Array(times),
     limits: [("onednn_gflops", ceilings.gigaflops(ceilings.librarySeconds))] + peak.all
       + [("memory_gigabytes_per_second", try Ceilings.memoryReads(threads: options.threads))],
+    counts: [("drafted_tokens", drafts.computed), ("accepted_drafts", drafts.accepted)],
     hash: hash(of: trajectories))
 }
 
 /// Samples the workload. No response ends early.
-func sample(_ work: Workload, model: PreparedModel, _ options: BenchmarkOptions) throws -> [Trajectory] {
+func sample(
+  _ work: Workload, model: PreparedModel, _ options: BenchmarkOptions, _ progress: SamplingProgress? = nil
+) throws -> [Trajectory] {
   try sampleAll(
     (0..<work.prompts).map { request($0, of: work, options) }, model: model, policy: PolicyVersion(0),
-    seed: options.seed, sampling: sampling(work), threads: options.threads)
+    seed: options.seed, sampling: sampling(work), threads: options.threads, progress: progress)
 }
 
 /// All samples of a prompt.

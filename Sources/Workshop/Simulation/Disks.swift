@@ -23,6 +23,8 @@ struct RunDirectory {
   private(set) var policies = SortedMap<PolicyVersion, [UInt8]>()
   /// The file of the version that the learner has made, until the coordinator takes it over.
   var handedOver: [UInt8]?
+  /// A version that has its name and is being verified.
+  var unverified: (version: PolicyVersion, bytes: [UInt8])?
 
   init(initial bytes: [UInt8]) { seal(manifest(of: bytes, version: PolicyVersion(0)), bytes) }
 
@@ -55,6 +57,11 @@ struct RunDirectory {
   }
 
   mutating func drop(_ version: PolicyVersion) { policies[version] = nil }
+
+  /// The file with a version's name. It can be one that is being verified.
+  func file(of version: PolicyVersion) -> [UInt8]? {
+    policies[version] ?? unverified.flatMap { $0.version == version ? $0.bytes : nil }
+  }
 
   /// The trajectories of a round that count, in slot order.
   func trajectories(of round: RoundID) -> [Trajectory] {

@@ -58,6 +58,7 @@ final class SimulatedCoordinator: Shell {
       feed(.disconnected(peer(link)), in: world)
     case .bytes(let link, let bytes): receive(bytes, from: peer(link), in: world)
     case .done(.sealed(let manifest, let report, let id)): seal(manifest, report, from: id, in: world)
+    case .done(.named(let manifest)): feed(.named(manifest), in: world)
     case .done(.notAtHand(let manifest)): feed(.notAtHand(manifest), in: world)
     case .done(.decided(let decision)): decide(decision, in: world)
     case .done(.bundled(let manifest, let chunks)):
@@ -231,7 +232,7 @@ final class SimulatedCoordinator: Shell {
   }
 
   private func make(_ policy: PolicyManifest, _ base: PolicyManifest?, in world: World) {
-    guard let bytes = world.directory.policies[policy.version] else {
+    guard let bytes = world.directory.file(of: policy.version) else {
       return world.violate("policy \(policy.version) is to be packed and was dropped")
     }
     var old: [UInt8]?
@@ -270,12 +271,17 @@ final class SimulatedCoordinator: Shell {
       return world.violate("policy \(manifest.version) is taken over while another is being verified")
     }
     if world.strikesNow(.damagePublication) { world.directory.handedOver = nil }
-    guard let bytes = world.directory.handedOver, digest(bytes) == manifest.digest else {
+    let file = world.directory.handedOver ?? world.directory.file(of: manifest.version)
+    guard let bytes = file, digest(bytes) == manifest.digest else {
       return world.schedule(.done(.notAtHand(manifest)), on: seat, after: .zero)
     }
     world.directory.handedOver = nil
+    world.directory.unverified = (manifest.version, bytes)
     incoming = (manifest.version, bytes, true)
-    world.schedule(.done(.sealed(manifest, report: report, from: id)), on: seat, after: .zero)
+    world.schedule(.done(.named(manifest)), on: seat, after: .zero)
+    world.schedule(
+      .done(.sealed(manifest, report: report, from: id)), on: seat,
+      after: world.workDice.span(.zero, world.scenario.verifyTime))
   }
 
   private func seal(_ manifest: PolicyManifest, _ report: StepReport, from id: PeerID, in world: World) {

@@ -230,7 +230,7 @@ final class SimulatedWorker: Shell {
   }
 
   private func look(for policy: PolicyManifest, in world: World) {
-    guard traits.sharesDisk, let bytes = world.directory.policies[policy.version] else {
+    guard traits.sharesDisk, let bytes = world.directory.file(of: policy.version) else {
       return feed(.transfer(.looked(policy, isInstalled: false)), in: world)
     }
     feed(.transfer(.looked(policy, isInstalled: take(bytes, of: policy, in: world))), in: world)

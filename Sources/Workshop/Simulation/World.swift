@@ -35,6 +35,7 @@ enum Work {
   case looked(PolicyManifest)
   case bundled(BundleManifest, [[UInt8]])
   case sealed(PolicyManifest, report: StepReport, from: PeerID)
+  case named(PolicyManifest)
   case notAtHand(PolicyManifest)
   case trained(step: UInt32, [Trajectory])
   case saved(PolicyVersion)

@@ -46,8 +46,11 @@ package struct SafeTensorsWriter: Sendable {
       switch type {
       case .float32: out.copyMemory(from: UnsafeRawBufferPointer(values))
       case .bfloat16:
-        for (index, value) in values.enumerated() {
-          out.storeBytes(of: bfloat16Bits(of: value), toByteOffset: 2 * index, as: UInt16.self)
+        // Without checks of bounds and branches, the compiler vectorises the loop.
+        if let from = values.baseAddress, let to = out.baseAddress {
+          for index in 0..<values.count {
+            to.storeBytes(of: bfloat16Bits(of: from[index]), toByteOffset: 2 &* index, as: UInt16.self)
+          }
         }
       case .float16:
         for (index, value) in values.enumerated() {
@@ -65,8 +68,10 @@ package struct SafeTensorsWriter: Sendable {
 }
 
 /// The nearest bfloat16, ties to even. A NaN is not rounded, because the carry could make it an infinity.
+@inline(__always)
 func bfloat16Bits(of value: Float) -> UInt16 {
   let bits = value.bitPattern
-  if value.isNaN { return UInt16(bits >> 16) | 0x40 }
-  return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
+  let isNaN = bits & 0x7FFF_FFFF > 0x7F80_0000
+  let rounded = (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16
+  return UInt16(truncatingIfNeeded: isNaN ? bits >> 16 | 0x40 : rounded)
 }

@@ -39,6 +39,9 @@ int ttrl_signalfd_read(int fd);
 // A descriptor that becomes readable when the process has ended.
 int ttrl_pidfd(pid_t pid);
 
+// Starts to write a file's content to its disk. Only hastens a later fsync, which reports errors.
+void ttrl_start_sync(int fd);
+
 // TCP. Addresses are opaque to Swift.
 
 typedef struct {
