@@ -17,9 +17,7 @@ private struct AdapterFixture {
   let weights: [UInt8]
   let parameters: Floats
   let gradients: [Float]
-  let sequences: [TrainingSequence]
-  let coefficients: [[Float]]
-  let logprobs: [[Double]]
+  let cases: GradientCases
 
   init(_ name: String) throws {
     func bytes(_ file: String) throws -> [UInt8] { try TestFiles.fixture("adapters/\(name)/\(file)") }
@@ -35,18 +33,7 @@ private struct AdapterFixture {
     weights = try bytes(AdapterFile.weightsName)
     parameters = Floats(try adapter(AdapterFile.weightsName))
     gradients = try adapter("gradients.safetensors")
-    let cases = try #require(try JSON.parse(bytes("cases.json")).elements)
-    sequences = cases.map { json in
-      TrainingSequence(
-        prompt: Self.numbers(json, "prompt").map { Int32($0) },
-        response: Self.numbers(json, "response").map { Int32($0) }, group: UInt32(json["group"]?.int ?? 0))
-    }
-    coefficients = cases.map { Self.numbers($0, "coefficients").map { Float($0) } }
-    logprobs = cases.map { Self.numbers($0, "logprobs") }
-  }
-
-  private static func numbers(_ json: JSON, _ key: String) -> [Double] {
-    json[key]?.elements?.compactMap(\.double) ?? []
+    cases = try GradientCases(bytes("cases.json"))
   }
 }
 
@@ -73,11 +60,11 @@ private func tensors(_ file: [UInt8]) throws -> [String] {
     let model = PreparedModel(adapting: base, parameters: ParameterSource(fixture.parameters))
     let gradient = Floats(count: plan.trained.count)
     let scored = try Backpropagation(plan).run(
-      fixture.sequences, model: model, distribution: .plain, gradient: gradient
-    ) { index, place, _ in fixture.coefficients[index][place] }
-    let without = try Backpropagation(plan).score(fixture.sequences, model: base, distribution: .plain)
+      fixture.cases.sequences, model: model, distribution: .plain, gradient: gradient
+    ) { index, place, _ in fixture.cases.coefficients[index][place] }
+    let without = try Backpropagation(plan).score(fixture.cases.sequences, model: base, distribution: .plain)
     var (worstLogprob, change) = (0.0, 0.0)
-    for (own, other) in zip(zip(scored, without), fixture.logprobs) {
+    for (own, other) in zip(zip(scored, without), fixture.cases.logprobs) {
       #expect(own.0.logprobs.count == other.count)
       for (one, two) in zip(zip(own.0.logprobs, own.1.logprobs), other) {
         worstLogprob = max(worstLogprob, abs(Double(one.0) - two))

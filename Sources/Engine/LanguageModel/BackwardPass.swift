@@ -36,8 +36,8 @@ final class BackwardScratch {
   var mixer: [Floats] = []
   /// What an adapter needs; nil if there is none.
   let adapter: AdapterBackwardScratch?
-  /// Gradients of frozen tensors, which some kernels compute with others and which nothing reads: those of a matrix, and
-  /// those of a vector. A thread adds to the same elements of all vectors.
+  /// Gradients of frozen tensors, which some kernels compute with others and which nothing reads: those of a matrix,
+  /// and those of a vector. A thread adds to the same elements of all vectors.
   fileprivate let unreadMatrix, unreadVector: Floats
 
   init(_ plan: TransformerPlan) {

@@ -9,9 +9,7 @@ computed in float64 and rounded to float32 once, with the names of adapter_model
 sequences, the loss's coefficients and the log-probabilities. The loss is the sum over response tokens of coefficient
 times log-probability.
 """
-import json
 import os
-import random
 import shutil
 import sys
 
@@ -22,9 +20,9 @@ from transformers import (
     LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5ForCausalLM,
     Qwen3_5TextConfig, Qwen3Config, Qwen3ForCausalLM)
 
-COMMON = dict(
-    vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=64)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "gradients"))
+from common import COMMON, backward, randomize  # noqa: E402
+
 LORA = dict(task_type="CAUSAL_LM", lora_dropout=0.0)
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 ADAPTERS = {
@@ -52,35 +50,12 @@ ADAPTERS = {
         LoraConfig(**LORA, r=4, lora_alpha=4, target_modules=LINEAR + [
             "in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj"])),
 }
-VECTORS = {"A_log": (-2.0, 0.7), "dt_bias": (-0.5, 0.5)}
-
-
-def cases():
-    """Two groups: one whose prompt ends within a page of 16 positions, one that fills it."""
-    draw = random.Random(1)
-    tokens = lambda count: [draw.randrange(COMMON["vocab_size"]) for _ in range(count)]
-    prompts = [tokens(5), tokens(16)]
-    return [
-        dict(group=group, prompt=prompts[group], response=tokens(length),
-             coefficients=[draw.randrange(-16, 17) / 16 for _ in range(length)])
-        for group, length in ((0, 7), (0, 1), (0, 14), (1, 20), (1, 3))]
-
-
-def logprobs(model, case):
-    ids = torch.tensor([case["prompt"] + case["response"]])
-    rows = torch.log_softmax(model(input_ids=ids).logits[0, :-1], -1)
-    start = len(case["prompt"]) - 1
-    return rows[start:].gather(-1, ids[0, start + 1:, None])[:, 0]
 
 
 def make(name, kind, config, lora):
     torch.manual_seed(7)
     model = kind(config)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            # Norms and biases away from 1 and 0, so that nothing is hidden by them.
-            usual = (1.0 if parameter.ndim == 1 else 0.0, 0.3)
-            parameter.normal_(*VECTORS.get(key.rpartition(".")[2], usual))
+    randomize(model)
     shutil.rmtree(name, ignore_errors=True)
     model.save_pretrained(f"{name}/base")
     adapted = get_peft_model(model, lora)
@@ -94,19 +69,11 @@ def make(name, kind, config, lora):
     os.remove(f"{name}/base/generation_config.json")
     double = adapted.double()
     double.eval()
-    written = []
-    loss = 0
-    for case in cases():
-        values = logprobs(double, case)
-        loss = loss + (torch.tensor(case["coefficients"], dtype=torch.float64) * values).sum()
-        written.append(dict(case, logprobs=values.tolist()))
-    loss.backward()
+    backward(double, f"{name}/cases.json")
     gradients = {
         key.replace(".default.", "."): value.grad.float()
         for key, value in double.named_parameters() if value.requires_grad}
     save_file(gradients, f"{name}/gradients.safetensors")
-    with open(f"{name}/cases.json", "w") as file:
-        json.dump(written, file)
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))

@@ -1,8 +1,9 @@
 // AdapterLayout: the place of each of an adapter's tensors in the flat array that is trained.
 //
 // The array has one A and one B for every targeted linear layer, layer after layer. Linear layers that read the same
-// input are neighbours in a layer: first their As, which are multiplied as one, then their Bs. Which linear layers there
-// are follows from the tensors as files have them, so a model whose files have q, k and v as one has one adapter there.
+// input are neighbours in a layer: first their As, which are multiplied as one, then their Bs. Which linear layers
+// there are follows from the tensors as files have them, so a model whose files have q, k and v as one has one adapter
+// there.
 // Not here: their names in other programs' files (HuggingFace/), packing (PreparedAdapter.swift).
 
 package struct AdapterLayout: Sendable, Hashable {

@@ -1,8 +1,9 @@
 // AdapterPass: what an adapter adds to the products of linear layers, forward and backward.
 //
 // Forward, for the sampler and the trainer alike: first the product with the base's weights, then h, then h·Bᵀ, added
-// part after part. Backward: with dy, the gradient of the outputs, and dh = scale · (dy·B), rounded to the model's type:
-// dx = dy·W + dh·A, dA += dhᵀ·x, dB += dyᵀ·h. The base is frozen, so its weights have no gradient. h is computed again.
+// to the columns of each part. Backward, with dy, the gradient of the outputs, and dh = scale · (dy·B), rounded to the
+// model's type: dx = dy·W + dh·A, dA += dhᵀ·x, dB += dyᵀ·h. The base is frozen, so its weights have no gradient. h is
+// computed again.
 
 import Base
 import Tensors

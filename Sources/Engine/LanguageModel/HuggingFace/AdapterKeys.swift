@@ -1,10 +1,10 @@
 // AdapterKeys: adapter_config.json of a PEFT directory, read and written.
 //
 // PEFT has many kinds of adapters, and LoRA many variants. What ttrl computes becomes an AdapterConfiguration. Anything
-// else that is switched on is refused by its name: an adapter that is computed slightly wrong looks like one that learns
-// badly. A key that is in no table here is refused too, except with a value that switches it off, because a new key of
-// PEFT is a new variant.
-// Not here: which of a model's layers the targets name (Adapters/AdapterLayout.swift), the tensors (AdapterWeights.swift).
+// else that is switched on is refused by its name: an adapter that is computed slightly wrong looks like one that
+// learns badly. A key that is in no table here is refused too, except with a value that switches it off, because a new
+// key of PEFT is a new variant.
+// Not here: which of a model's layers the targets name (Adapters/AdapterLayout.swift), the tensors (LoadPlan.swift).
 //
 // Source: PEFT 0.21.2, peft/tuners/lora/config.py and layer.py.
 
