@@ -142,14 +142,17 @@ private struct AdapterReader {
           refuse(
             "init_lora_weights", "true, false, gaussian, orthogonal or eva, which leave the base's weights as they are")
         }
+      case "rank_pattern", "alpha_pattern", "loftq_config":
+        if !Self.isOff(member.value), member.value.members?.isEmpty != true { refuse(member.key, "no entries") }
       default: if !Self.isOff(member.value) { refuse(member.key, "null, or no such key") }
       }
     }
   }
 
+  /// A number does not switch anything off, because 0 can be the number of a layer. Neither does an empty object, which
+  /// can be a variant with its default settings.
   private static func isOff(_ value: JSON) -> Bool {
-    value.isNull || value == false || value.double == 0 || value.elements?.isEmpty == true
-      || value.members?.isEmpty == true
+    value.isNull || value == false || value.elements?.isEmpty == true
   }
 
   private mutating func malformed(_ key: String, _ expected: String) {
