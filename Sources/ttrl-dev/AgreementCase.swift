@@ -51,13 +51,16 @@ struct AgreementCase {
     let isLong = random.index(below: 16) == 0
     let length = isLong ? lengthMax : 16 + random.index(below: 120)
     let configuration = Self.configuration(&random, positions: length)
-    plan = TransformerPlan(configuration, type: type, products: products)
+    let adapter = try Self.adapter(seed, of: configuration)
+    plan = TransformerPlan(configuration, type: type, products: products, adapter: adapter)
     let parameters = initialParameters(
       configuration, scales: InitialScales(embedding: 0.7, head: 1), seed: seed)
     for tensor in plan.layout.tensors where tensor.shape.count == 1 {
       for index in tensor.range { parameters[index] += Float(random.uniform() - 0.5) * 0.6 }
     }
-    model = PreparedModel(plan: plan, parameters: parameters)
+    let base = PreparedModel(plan: plan, parameters: parameters)
+    model =
+      adapter.map { PreparedModel(adapting: base, parameters: ParameterSource(Self.parameters(of: $0, seed))) } ?? base
     let promptMax = max(1, isLong ? length * 2 / 3 : length / 2)
     requests = (0..<1 + random.index(below: isLong ? 2 : 4)).map { prompt in
       let count = 1 + random.index(below: promptMax)
@@ -123,6 +126,30 @@ struct AgreementCase {
     // Queries with gates between them have norms of their own.
     guard configuration.family != .qwen35 else { return }
     configuration.queryKeyNorm = pick([nil, .head, .allHeads])
+  }
+
+  /// Half the cases have an adapter.
+  private static func adapter(_ seed: UInt64, of configuration: ModelConfiguration) throws -> AdapterLayout? {
+    var random = RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(12, 0, 0))
+    guard random.index(below: 2) == 0 else { return nil }
+    let model = ParameterLayout(configuration)
+    let targets = AdapterTargets.all.names(in: model).filter { _ in random.index(below: 3) != 0 }
+    let all = AdapterTargets.allCases[random.index(below: AdapterTargets.allCases.count)].names(in: model)
+    let adapter = AdapterConfiguration(
+      rank: 1 + random.index(below: 40), alpha: 0.5 + 16 * random.uniform(),
+      isRankStabilized: random.index(below: 2) == 0,
+      targets: targets.isEmpty || random.index(below: 2) == 0 ? all : targets)
+    return try AdapterLayout(adapter, of: model)
+  }
+
+  /// A as a new adapter has it, B random.
+  private static func parameters(of adapter: AdapterLayout, _ seed: UInt64) -> Floats {
+    let parameters = initialAdapter(adapter, seed: seed)
+    var random = RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(13, 0, 0))
+    for index in 0..<parameters.count where parameters[index] == 0 {
+      parameters[index] = Float(random.uniform() - 0.5) * 0.2
+    }
+    return parameters
   }
 
   /// Windows within a page, of whole pages, and longer than most sequences; and layers without positions.
@@ -193,7 +220,7 @@ struct AgreementCase {
     let trainer = Backpropagation(
       plan, team: Team(1 + random.index(below: threadsMax)),
       activationBytesMax: random.index(below: 2) == 0 ? .max : 0)
-    let gradient = Floats(count: plan.layout.count)
+    let gradient = Floats(count: plan.trained.count)
     let order = random.permutation(of: trajectories.count)
     var start = 0
     while start < order.count {

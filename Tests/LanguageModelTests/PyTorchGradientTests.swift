@@ -8,27 +8,14 @@ import LanguageModel
 import Tensors
 import Testing
 
-/// The fixture's folder of one family.
-private struct GradientFixture {
-  let configuration: ModelConfiguration
-  let parameters: Floats
-  let gradients: [Float]
+/// A fixture's cases.json.
+struct GradientCases {
   let sequences: [TrainingSequence]
   let coefficients: [[Float]]
   let logprobs: [[Double]]
 
-  init(_ family: String) throws {
-    func bytes(_ name: String) throws -> [UInt8] { try TestFiles.fixture("gradients/\(family)/\(name)") }
-    configuration = try CheckpointConfiguration(config: bytes("config.json")).model
-    let layout = ParameterLayout(configuration)
-    func read(_ name: String) throws -> [Float] {
-      let file = try bytes(name)
-      let header = try SafeTensorsHeader(file, fileBytes: file.count)
-      return try LoadPlan(layout, shards: [(name, header)]).load([file])
-    }
-    parameters = Floats(try read("model.safetensors"))
-    gradients = try read("gradients.safetensors")
-    let cases = try #require(try JSON.parse(bytes("cases.json")).elements)
+  init(_ bytes: [UInt8]) throws {
+    let cases = try #require(try JSON.parse(bytes).elements)
     sequences = cases.map { json in
       TrainingSequence(
         prompt: Self.numbers(json, "prompt").map { Int32($0) },
@@ -43,6 +30,28 @@ private struct GradientFixture {
   }
 }
 
+/// The fixture's folder of one family.
+private struct GradientFixture {
+  let configuration: ModelConfiguration
+  let parameters: Floats
+  let gradients: [Float]
+  let cases: GradientCases
+
+  init(_ family: String) throws {
+    func bytes(_ name: String) throws -> [UInt8] { try TestFiles.fixture("gradients/\(family)/\(name)") }
+    configuration = try CheckpointConfiguration(config: bytes("config.json")).model
+    let layout = ParameterLayout(configuration)
+    func read(_ name: String) throws -> [Float] {
+      let file = try bytes(name)
+      let header = try SafeTensorsHeader(file, fileBytes: file.count)
+      return try LoadPlan(layout, shards: [(name, header)]).load([file])
+    }
+    parameters = Floats(try read("model.safetensors"))
+    gradients = try read("gradients.safetensors")
+    cases = try GradientCases(bytes("cases.json"))
+  }
+}
+
 @Suite struct `The gradient of PyTorch` {
   @Test(
     arguments: [
@@ -51,14 +60,14 @@ private struct GradientFixture {
     ])
   func `is the gradient of the engine, within 1e-4 of every tensor's largest value`(_ family: String) throws {
     let fixture = try GradientFixture(family)
-    #expect(fixture.configuration.family.rawValue == family && fixture.sequences.count == 5)
+    #expect(fixture.configuration.family.rawValue == family && fixture.cases.sequences.count == 5)
     let plan = TransformerPlan(fixture.configuration, type: .float32)
     let model = PreparedModel(plan: plan, parameters: fixture.parameters)
     let gradient = Floats(count: plan.layout.count)
     let scored = try Backpropagation(plan).run(
-      fixture.sequences, model: model, distribution: .plain, gradient: gradient
-    ) { index, place, _ in fixture.coefficients[index][place] }
-    for (own, other) in zip(scored, fixture.logprobs) {
+      fixture.cases.sequences, model: model, distribution: .plain, gradient: gradient
+    ) { index, place, _ in fixture.cases.coefficients[index][place] }
+    for (own, other) in zip(scored, fixture.cases.logprobs) {
       #expect(own.logprobs.count == other.count)
       for (one, two) in zip(own.logprobs, other) { #expect(abs(Double(one) - two) < 1e-4) }
     }

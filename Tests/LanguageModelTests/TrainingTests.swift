@@ -95,6 +95,8 @@ private struct ThreadRank: Collectives {
 private struct TinyTraining {
   var method = Method()
   let prompts: [Prompt]
+  /// nil: all parameters are trained.
+  var adapterTargets: AdapterTargets?
 
   init(vocabulary: Int) {
     method.seed = 11
@@ -117,17 +119,30 @@ private struct TinyTraining {
     _ type: DataType, threads: Int = 1, ranks: any Collectives = OneRank(), isExact: Bool = true
   ) throws -> LanguageModelPolicy {
     let settings = AdamWSettings(gradientNormMax: 1)
-    let all = TinyModel.qwen2.parameters(seed: 3)
+    let (plan, all) = try beginning(type)
     let shards = Shards(count: all.count, size: ranks.size)
     let own = Floats(count: shards.count(of: ranks.rank))
     for (whole, shard) in shards.slices(of: ranks.rank) { own[shard].copy(from: all[whole]) }
     return try LanguageModelPolicy(
-      plan: TransformerPlan(TinyModel.qwen2.configuration, type: type),
+      plan: plan,
       optimizer: AdamW(settings, parameters: own), weights: ranks.size > 1 ? all : nil, version: PolicyVersion(0),
-      reference: method.klCoefficient > 0 ? TinyModel.qwen2.parameters(seed: 3) : nil,
+      reference: method.klCoefficient > 0 && plan.adapter == nil ? all : nil,
+      base: plan.adapter.map { _ in PreparedModel(plan: plan, parameters: TinyModel.qwen2.parameters(seed: 3)) },
       options: TrainerOptions(microBatchTokens: 40, isExact: isExact, threads: threads), seed: method.seed,
       ranks: ranks,
       reader: SumOfTokens())
+  }
+
+  /// The model, and what is trained at the beginning.
+  func beginning(_ type: DataType) throws -> (plan: TransformerPlan, parameters: Floats) {
+    let configuration = TinyModel.qwen2.configuration
+    guard let adapterTargets else {
+      return (TransformerPlan(configuration, type: type), TinyModel.qwen2.parameters(seed: 3))
+    }
+    let layout = ParameterLayout(configuration)
+    let targets = adapterTargets.names(in: layout)
+    let adapter = try AdapterLayout(AdapterConfiguration(rank: 3, alpha: 12, targets: targets), of: layout)
+    return (TransformerPlan(configuration, type: type, adapter: adapter), initialAdapter(adapter, seed: method.seed))
   }
 
   /// The bits of masters and moments after the steps, of the policy's shard.
@@ -156,7 +171,7 @@ private struct TinyTraining {
       }
       results.withLock { $0[rank] = result }
     }
-    let shards = Shards(count: TinyModel.qwen2.parameters(seed: 3).count, size: size)
+    let shards = Shards(count: try beginning(type).parameters.count, size: size)
     var all = [[UInt32]](repeating: [UInt32](repeating: 0, count: shards.count), count: 3)
     for rank in 0..<size {
       let own = try results.withLock { try #require($0[rank]) }.get()
@@ -234,6 +249,27 @@ struct TrainingTests {
     }
   }
 
+  @Test(arguments: AdapterTargets.allCases, DataType.allCases)
+  func `the numbers of threads and ranks do not change a bit of an adapter`(
+    _ targets: AdapterTargets, _ type: DataType
+  ) throws {
+    var training = training
+    training.adapterTargets = targets
+    let withoutPenalty = try training.train(training.policy(type))
+    training.method.klCoefficient = 0.1
+    let alone = try training.train(training.policy(type))
+    let (isDifferent, isLearned) = (
+      alone != withoutPenalty, !alone.starts(with: try training.beginning(type).parameters.array.map(\.bitPattern))
+    )
+    #expect(isDifferent && isLearned)
+    let isSameOnThreads = try training.train(training.policy(type, threads: 3)) == alone
+    #expect(isSameOnThreads)
+    for size in 2...4 {
+      let isSameOnRanks = try training.trainOnRanks(size, type) == alone
+      #expect(isSameOnRanks, "on \(size) ranks")
+    }
+  }
+
   @Test(arguments: ChangedSetting.all)
   func `a setting changes the weights, and with it the numbers of ranks and threads do not`(
     _ setting: ChangedSetting
@@ -253,11 +289,12 @@ struct TrainingTests {
     }
   }
 
-  @Test(arguments: DataType.allCases)
+  @Test(arguments: DataType.allCases, [nil, AdapterTargets.all])
   func `policy 0 scores its own trajectories with the recorded bits, also after the policy has changed`(
-    _ type: DataType
+    _ type: DataType, _ adapterTargets: AdapterTargets?
   ) throws {
     var training = training
+    training.adapterTargets = adapterTargets
     training.method.klCoefficient = 0.1
     training.method.entropyCoefficient = 0.1
     training.method.zeroAdvantageGroups = .train
@@ -278,7 +315,7 @@ struct TrainingTests {
     let lesson = try learn(
       &policy, step: 0, from: groups, prompts: training.prompts, method: training.method)
     #expect(lesson.klToBase == 0)
-    let hasMoved = policy.optimizer.parameters.array != TinyModel.qwen2.parameters(seed: 3).array
+    let hasMoved = policy.optimizer.parameters.array != (try training.beginning(type)).parameters.array
     #expect(hasMoved)
     #expect(try policy.referenceLogprobs(of: members, sampling: training.method.sampling) == recorded)
   }
@@ -367,11 +404,11 @@ struct TrainingTests {
   @Test func `parameters can be read back from published bytes`() throws {
     let layout = ParameterLayout(TinyModel.llama.configuration)
     let original = TinyModel.llama.parameters(seed: 1)
-    let exact = publishedBytes(of: original, layout: layout, type: .float32)
-    #expect(try #require(parameters(ofPublished: exact, layout: layout, type: .float32)).array == original.array)
-    let rounded = publishedBytes(of: original, layout: layout, type: .bfloat16)
-    let back = try #require(parameters(ofPublished: rounded, layout: layout, type: .bfloat16))
-    #expect(publishedBytes(of: back, layout: layout, type: .bfloat16) == rounded)
-    #expect(parameters(ofPublished: Array(rounded.dropLast()), layout: layout, type: .bfloat16) == nil)
+    let exact = publishedBytes(of: original, layout: layout.flat, type: .float32)
+    #expect(try #require(parameters(ofPublished: exact, layout: layout.flat, type: .float32)).array == original.array)
+    let rounded = publishedBytes(of: original, layout: layout.flat, type: .bfloat16)
+    let back = try #require(parameters(ofPublished: rounded, layout: layout.flat, type: .bfloat16))
+    #expect(publishedBytes(of: back, layout: layout.flat, type: .bfloat16) == rounded)
+    #expect(parameters(ofPublished: Array(rounded.dropLast()), layout: layout.flat, type: .bfloat16) == nil)
   }
 }

@@ -133,6 +133,77 @@ import Testing
     }
   }
 
+  @Test(arguments: DataType.allCases, ProductOrder.allCases)
+  func `products of columns have the bits of whole products, on all instruction sets and numbers of threads`(
+    _ type: DataType, _ order: ProductOrder
+  ) throws {
+    var random = choices(10)
+    let rows = 29
+    // Beside each other, with gaps, at places that are no multiples of 16.
+    let places = [(0..<5, 3..<86), (5..<10, 86..<87), (11..<51, 90..<190)]
+    let (inputs, outputs) = (53, 200)
+    let parts = try places.map { part in
+      let weights = random.rounded(part.0.count * part.1.count, to: type).rows(of: part.0.count)
+      return ColumnWeights(
+        try PackedWeights(weights, type: type, accumulates: true), inputs: part.0, outputs: part.1)
+    }
+    func operand(_ width: Int) -> Operand {
+      let operand = Operand(rows: rows, columns: width, type: type)
+      Kernels.best.convert(matrix(random.floats(rows * width), columns: width), into: operand)
+      return operand
+    }
+    func filled(_ width: Int) -> Matrix {
+      let matrix = Matrix(rows: rows, columns: width)
+      for index in 0..<matrix.values.count { matrix.values[index] = Float(index % 7) / 8 }
+      return matrix
+    }
+    func columns(_ range: Range<Int>, of x: Operand) -> Operand {
+      let part = Operand(rows: rows, columns: range.count, type: type)
+      x.copy(columns: range, rows: rows, to: part)
+      return part
+    }
+    func columns(_ range: Range<Int>, of x: Matrix) -> Matrix {
+      matrix((0..<rows).flatMap { x.row($0)[range].array }, columns: range.count)
+    }
+    let (x, dy) = (operand(inputs), operand(outputs))
+    let (expectedOut, expectedDx) = (filled(outputs), filled(inputs))
+    let plain = Multiplier(order: order)
+    for part in parts {
+      let (out, dx) = (columns(part.outputs, of: expectedOut), columns(part.inputs, of: expectedDx))
+      try plain.multiply(columns(part.inputs, of: x), rows: rows, by: part.weights, into: out)
+      try plain.multiplyBackward(columns(part.outputs, of: dy), rows: rows, by: part.weights, into: dx)
+      for row in 0..<rows {
+        expectedOut.row(row)[part.outputs].copy(from: out.row(row))
+        expectedDx.row(row)[part.inputs].copy(from: dx.row(row))
+      }
+    }
+    for kernels in Kernels.available {
+      for threads in [1, 2, 3] {
+        let multiplier = Multiplier(Team(threads), kernels: kernels, order: order)
+        let (out, dx) = (filled(outputs), filled(inputs))
+        multiplier.addColumns(x, rows: rows, by: parts, into: out)
+        multiplier.multiplyColumnsBackward(dy, rows: rows, by: parts, into: dx)
+        #expect(bits(out.values.array) == bits(expectedOut.values.array), "\(kernels.name), \(threads) threads")
+        #expect(bits(dx.values.array) == bits(expectedDx.values.array), "\(kernels.name), \(threads) threads")
+      }
+    }
+  }
+
+  @Test(arguments: DataType.allCases, ProductOrder.allCases)
+  func `a backward product can be added to what is there`(_ type: DataType, _ order: ProductOrder) throws {
+    var random = choices(11)
+    let (rows, inputs, outputs) = (29, 83, 21)
+    let weights = random.rounded(outputs * inputs, to: type).rows(of: inputs)
+    let packed = try PackedWeights(weights, type: type)
+    let dy = Operand(rows: rows, columns: outputs, type: type)
+    Kernels.best.convert(matrix(random.floats(rows * outputs), columns: outputs), into: dy)
+    let (dx, whole) = (Matrix(rows: rows, columns: inputs), Matrix(rows: rows, columns: inputs))
+    dx.values.fill(0.75)
+    try Multiplier(Team(2), order: order).multiplyBackward(dy, rows: rows, by: packed, into: dx, adds: true)
+    try Multiplier(order: order).multiplyBackward(dy, rows: rows, by: packed, into: whole)
+    for row in 0..<rows { #expect(worst(dx.row(row).array, doubles(whole.row(row).array).map { $0 + 0.75 }) < 2e-6) }
+  }
+
   @Test(arguments: DataType.allCases) func `rows can be read back from packed weights`(_ type: DataType) throws {
     var random = choices(6)
     let weights = random.rounded(37 * 300, to: type).rows(of: 300)
@@ -159,11 +230,14 @@ import Testing
       let y = Matrix(rows: rows, columns: outputs)
       let dx = Matrix(rows: rows, columns: inputs)
       let dw = Matrix(rows: outputs, columns: inputs)
+      let dwFew = Matrix(rows: 7, columns: inputs)
       try multiplier.multiply(x, rows: rows, by: packed, into: y)
       let dy = Operand(rows: rows, columns: outputs, type: type)
       kernels.convert(y, into: dy)
       try multiplier.multiplyBackward(dy, rows: rows, by: packed, into: dx)
       try multiplier.addOuterProduct(dy, outputs: 0..<outputs, x, rows: rows, to: dw)
+      try multiplier.addOuterProduct(dy, outputs: 5..<12, x, rows: rows, to: dwFew)
+      #expect(bits(dwFew.values.array) == bits(dw[rows: 5..<12].values.array))
       return [y, dx, dw].map { bits($0.values.array) }
     }
     let expected = try products(.best, threads: 1)

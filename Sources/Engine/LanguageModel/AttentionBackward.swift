@@ -18,13 +18,13 @@ struct AttentionBackward: MixerBackward {
   private var dqkv: Matrix { pass.scratch.dprojected(width: heads.width) }
 
   var projectedWidth: Int { heads.width }
-  var projection: PackedWeights { weights.queryKeyValue }
+  var projection: LinearWeights { weights.queryKeyValue }
   var projections: [Int] { [names.query, names.key, names.value] }
 
   func output(_ dy: Operand, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let dout = dattention
-    try pass.transformer.multiplyBackward(dy, rows.count, weights.output, dout[rows: room])
-    try pass.weights(dy, rows.count, x: kept.output[rows: room], [names.output])
+    let dh = try pass.inputGradient(dy, rows.count, weights.output, dout[rows: room])
+    try pass.weights(dy, dh, rows.count, x: kept.output[rows: room], weights.output, [names.output])
     guard let ungated = kept.ungated else { return }
     let (gates, dgates) = (OutputGates(kept.queryKeyValue, heads: heads), dqkv)
     pass.team.share(rows.count, unit: 8) { part, _ in
@@ -76,19 +76,21 @@ struct AttentionBackward: MixerBackward {
       kernels.finishQueryKeyValueBackward(
         dqkv[rows: part], heads: heads, finish: weights.finish, rows: pass.batch.rows,
         range: rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound, raw: raw.map { $0[rows: part] },
-        dqueryNorm: names.queryNorm.map(pass.tensor), dkeyNorm: names.keyNorm.map(pass.tensor))
+        dqueryNorm: names.queryNorm.map(pass.computedTensor), dkeyNorm: names.keyNorm.map(pass.computedTensor))
     }
     addBiases(dqkv)
   }
 
   private func addBiases(_ dqkv: Matrix) {
-    guard let query = names.queryBias, let key = names.keyBias, let value = names.valueBias else { return }
+    guard let query = names.queryBias.flatMap(pass.tensor), let key = names.keyBias.flatMap(pass.tensor),
+      let value = names.valueBias.flatMap(pass.tensor)
+    else { return }
     let sums = Floats(count: dqkv.columns)
     kernels.addColumns(dqkv, to: sums)
     let keyWidth = heads.keyWidth
     let queryWidth = dqkv.columns - 2 * keyWidth
-    kernels.add(sums[0..<queryWidth], to: pass.tensor(query))
-    kernels.add(sums[queryWidth..<queryWidth + keyWidth], to: pass.tensor(key))
-    kernels.add(sums[queryWidth + keyWidth..<queryWidth + 2 * keyWidth], to: pass.tensor(value))
+    kernels.add(sums[0..<queryWidth], to: query)
+    kernels.add(sums[queryWidth..<queryWidth + keyWidth], to: key)
+    kernels.add(sums[queryWidth + keyWidth..<queryWidth + 2 * keyWidth], to: value)
   }
 }

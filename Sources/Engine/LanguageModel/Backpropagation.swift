@@ -58,7 +58,7 @@ package final class Backpropagation {
     return try scores(of: batch, sequences, model, distribution)
   }
 
-  /// Adds the gradient of a loss to `gradient`, which has one value per parameter, in layout order.
+  /// Adds the gradient of a loss to `gradient`, which has one value per trained parameter, in layout order.
   ///
   /// `slope` gets a sequence's index, a position in its response and the log-probability there, and returns d loss /
   /// d logprob. It is called once per response token, with the sequences' tokens in no order that callers may rely on.
@@ -74,7 +74,8 @@ package final class Backpropagation {
     entropySlopes: [Float] = [], progress: (_ completeFrom: Int) -> Void = { _ in },
     slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
-    precondition(gradient.count == plan.layout.count, "\(gradient.count) gradients for \(plan.layout.count) parameters")
+    precondition(
+      gradient.count == plan.trained.count, "\(gradient.count) gradients for \(plan.trained.count) parameters")
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
     let forward = try forward(batch, model, isForTraining: true)
@@ -87,15 +88,14 @@ package final class Backpropagation {
       }
       try headBackward(pass, chunk, slopes, entropySlopes, distribution)
     }
-    let layout = plan.layout
-    var complete = layout.tensors[layout.finalNorm].offset
+    var complete = plan.trainedOffsetAfterLayers
     progress(complete)
     for layer in (0..<plan.configuration.layerCount).reversed() {
       try pass.layer(layer) { progress(complete) }
-      complete = layout.layers[layer].offset
+      complete = plan.trainedOffset(ofLayer: layer)
       progress(complete)
     }
-    pass.embedding()
+    if plan.adapter == nil { pass.embedding() }
     progress(0)
     return scored
   }
@@ -197,6 +197,17 @@ package final class Backpropagation {
       }
     }
     try pass.head(chunk.rows.map(\.row))
+  }
+}
+
+extension TransformerPlan {
+  /// Where a layer's parameters begin among the trained ones.
+  fileprivate func trainedOffset(ofLayer index: Int) -> Int {
+    adapter?.layers[index].offset ?? layout.layers[index].offset
+  }
+
+  fileprivate var trainedOffsetAfterLayers: Int {
+    adapter?.tensors.count ?? layout.tensors[layout.finalNorm].offset
   }
 }
 

@@ -34,6 +34,11 @@ final class BackwardScratch {
   let inverses: Floats
   /// By thread: scratch for the mixers' backward passes.
   var mixer: [Floats] = []
+  /// What an adapter needs; nil if there is none.
+  let adapter: AdapterBackwardScratch?
+  /// Gradients of frozen tensors, which some kernels compute with others and which nothing reads: those of a matrix,
+  /// and those of a vector. A thread adds to the same elements of all vectors.
+  fileprivate let unreadMatrix, unreadVector: Floats
 
   init(_ plan: TransformerPlan) {
     let c = plan.configuration
@@ -44,6 +49,11 @@ final class BackwardScratch {
     dgateUp = Operand(rows: chunk, columns: 2 * c.feedForwardSize, type: plan.type)
     dnormed = Matrix(rows: chunk, columns: max(c.hiddenSize, plan.heads.queryWidth))
     dproduct = Matrix(rows: c.addsBlocksDirectly ? 0 : chunk, columns: c.hiddenSize)
+    adapter = plan.adapter.map { AdapterBackwardScratch($0, type: plan.type) }
+    let isFrozen = plan.adapter != nil
+    unreadMatrix = Floats(
+      count: isFrozen ? c.deltaHeads.map { $0.convolvedWidth * DeltaHeads.convolutionTaps } ?? 0 : 0)
+    unreadVector = Floats(count: isFrozen ? c.projectedWidthMax : 0)
     let isGated = plan.heads.hasGates || c.deltaHeads != nil
     dgated = Matrix(rows: isGated ? chunk : 0, columns: c.mixedWidthMax)
     headRows = chunk
@@ -91,7 +101,15 @@ struct BackwardPass {
   var team: Team { transformer.team }
   var epsilon: Float { plan.configuration.normEpsilon }
 
-  func tensor(_ index: Int) -> Floats { gradient[plan.layout.tensors[index].range] }
+  /// The gradient of a tensor of the model; nil if it is frozen.
+  func tensor(_ index: Int) -> Floats? { plan.adapter == nil ? gradient[plan.layout.tensors[index].range] : nil }
+
+  /// The same for kernels that always compute it.
+  func computedTensor(_ index: Int) -> Floats {
+    if let tensor = tensor(index) { return tensor }
+    let tensor = plan.layout.tensors[index]
+    return (tensor.shape.count > 1 ? scratch.unreadMatrix : scratch.unreadVector)[0..<tensor.count]
+  }
 
   /// Sets the gradients of the residual stream to zero.
   func begin() {
@@ -110,9 +128,11 @@ struct BackwardPass {
     let dnormed = scratch.dnormed.values[0..<scratch.headRows * plan.configuration.hiddenSize].rows(
       of: plan.configuration.hiddenSize)
     if plan.type != .float32 { convert(scratch.logits[rows: 0..<count], into: scratch.dlogits) }
-    try addOuterProduct(
-      scratch.dlogits, outputs: 0..<plan.configuration.vocabularySize, scratch.headNormed, rows: count,
-      to: tensor(plan.layout.head).rows(of: plan.configuration.hiddenSize))
+    if let dhead = tensor(plan.layout.head) {
+      try addOuterProduct(
+        scratch.dlogits, outputs: 0..<plan.configuration.vocabularySize, scratch.headNormed, rows: count,
+        to: dhead.rows(of: plan.configuration.hiddenSize))
+    }
     try transformer.multiplyBackward(scratch.dlogits, count, model.head, dnormed)
     scratch.headInputGradient.values.fill(0, team: team)
     kernels.rmsNormBackward(
@@ -127,7 +147,7 @@ struct BackwardPass {
       let dx = scratch.dx[rows: 0..<batch.tokens.count].values
       kernels.scale(dx, by: plan.embeddingFactor, into: dx)
     }
-    let table = tensor(plan.layout.embedding).rows(of: plan.configuration.hiddenSize)
+    guard let table = tensor(plan.layout.embedding)?.rows(of: plan.configuration.hiddenSize) else { return }
     kernels.scatterAdd(scratch.dx[rows: 0..<batch.tokens.count], batch.tokens, to: table)
   }
 
@@ -173,19 +193,20 @@ struct BackwardPass {
     let blocks = activations.buffers(index).blocks
     let dy = product(
       rows, norm: layer.feedForwardNorms.after, names.feedForwardNorms.after, of: blocks.feedForwardProduct)
-    try transformer.multiplyBackward(dy, rows.count, layer.down, scratch.dactivated)
+    let dh = try inputGradient(dy, rows.count, layer.down, scratch.dactivated)
     let gateUp = blocks.gateUp[rows: rows]
     team.share(rows.count, unit: 8) { part, _ in
       kernels.gatedUnitBackward(
         gateUp[rows: part], plan.configuration.gateActivation, dactivated: scratch.dactivated[rows: part],
         into: scratch.dgateUp[rows: part], activated: transformer.activated[rows: part])
     }
-    try weights(dy, rows.count, x: transformer.activated, [names.down])
+    try weights(dy, dh, rows.count, x: transformer.activated, layer.down, [names.down])
     let middle = activations.middle(index)[rows: rows]
     transformer.norm(middle, count: rows.count, weight: layer.feedForwardNorms.before, into: transformer.normed)
-    try weights(scratch.dgateUp, rows.count, x: transformer.normed, [names.gate, names.up])
     let dnormed = scratch.dnormed.values[0..<room.count * middle.columns].rows(of: middle.columns)
-    try transformer.multiplyBackward(scratch.dgateUp, rows.count, layer.gateUp, dnormed)
+    let dhGateUp = try inputGradient(scratch.dgateUp, rows.count, layer.gateUp, dnormed)
+    try weights(
+      scratch.dgateUp, dhGateUp, rows.count, x: transformer.normed, layer.gateUp, [names.gate, names.up])
     addInput(rows, middle, norm: layer.feedForwardNorms.before, names.feedForwardNorms.before, dnormed)
   }
 
@@ -232,9 +253,9 @@ struct BackwardPass {
     let dy = operand(of: scratch.dprojected(width: mixer.projectedWidth)[rows: rows])
     let x = activations.inputs[index][rows: rows]
     transformer.norm(x, count: rows.count, weight: norm, into: transformer.normed)
-    try weights(dy, rows.count, x: transformer.normed, mixer.projections)
     let dnormed = scratch.dnormed.values[0..<room.count * x.columns].rows(of: x.columns)
-    try transformer.multiplyBackward(dy, rows.count, mixer.projection, dnormed)
+    let dh = try inputGradient(dy, rows.count, mixer.projection, dnormed)
+    try weights(dy, dh, rows.count, x: transformer.normed, mixer.projection, mixer.projections)
     addInput(rows, x, norm: norm, name, dnormed)
   }
 
@@ -251,8 +272,15 @@ struct BackwardPass {
     team.share(x.rows, unit: 8) { range, _ in kernels.convert(x[rows: range], into: out[rows: range]) }
   }
 
-  /// dW += dyᵀ · x for the weights that share the input x, in the order of dy's columns.
-  func weights(_ dy: Operand, _ rows: Int, x: Operand, _ indices: [Int]) throws(ModelError) {
+  /// The gradients of what is trained of linear layers that share the input x: dW += dyᵀ · x for their weights, in the
+  /// order of dy's columns, or those of their adapter.
+  ///
+  /// - Parameter dh: what `inputGradient` returned for the same layers.
+  func weights(
+    _ dy: Operand, _ dh: Operand?, _ rows: Int, x: Operand, _ weights: LinearWeights, _ indices: [Int]
+  ) throws(ModelError) {
+    if let adapter = weights.adapter, let dh { return try adapterGradients(dy, dh, rows, x: x, adapter) }
+    guard plan.adapter == nil else { return }
     var first = 0
     for run in neighbours(indices) {
       let target = gradient[run].rows(of: x.columns)
@@ -275,7 +303,7 @@ struct BackwardPass {
     return runs
   }
 
-  private func addOuterProduct(
+  func addOuterProduct(
     _ dy: Operand, outputs: Range<Int>, _ x: Operand, rows: Int, to target: Matrix
   ) throws(ModelError) {
     try multiplying { () throws(MultiplicationError) in
@@ -288,7 +316,7 @@ struct BackwardPass {
 protocol MixerBackward {
   /// The width of the projections' rows, their packed weights, and their tensors in the layout.
   var projectedWidth: Int { get }
-  var projection: PackedWeights { get }
+  var projection: LinearWeights { get }
   var projections: [Int] { get }
 
   /// From the gradient of the mixer's output product to that of the mixer's result, and to that of its gates, for one

@@ -19,15 +19,15 @@ struct DeltaRuleBackward: MixerBackward {
   private var dprojected: Matrix { pass.scratch.dprojected(width: heads.width) }
 
   var projectedWidth: Int { heads.width }
-  var projection: PackedWeights { weights.projection }
+  var projection: LinearWeights { weights.projection }
   var projections: [Int] { names.projections }
 
   /// Through the output projection, the gates and the norms of the value heads.
   func output(_ dy: Operand, _ rows: Range<Int>, _ room: Range<Int>) throws(ModelError) {
     let width = heads.valueWidth
     let dgated = pass.scratch.dgated.values[0..<room.count * width].rows(of: width)
-    try pass.transformer.multiplyBackward(dy, rows.count, weights.output, dgated)
-    try pass.weights(dy, rows.count, x: kept.output[rows: room], [names.output])
+    let dh = try pass.inputGradient(dy, rows.count, weights.output, dgated)
+    try pass.weights(dy, dh, rows.count, x: kept.output[rows: room], weights.output, [names.output])
     let (gates, dgates, core) = (OutputGates(kept.projected, heads: heads)[rows: rows], dprojected, kept.core)
     pass.team.share(rows.count, unit: 8) { part, _ in
       let place = rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound
@@ -47,8 +47,8 @@ struct DeltaRuleBackward: MixerBackward {
     let (dcore, dprojected) = (dcore, dprojected)
     let groups = pass.batch.groups.map { $0.map(\.delta) }
     let gradients = DeltaGradients(
-      convolution: pass.tensor(names.convolution), decayLog: pass.tensor(names.decayLog),
-      stepBias: pass.tensor(names.stepBias))
+      convolution: pass.computedTensor(names.convolution), decayLog: pass.computedTensor(names.decayLog),
+      stepBias: pass.computedTensor(names.stepBias))
     pass.team.share(heads.key) { keyHeads, thread in
       for group in groups {
         kernels.deltaRuleBackward(

@@ -49,7 +49,7 @@ package struct MemoryPlan: Sendable, Equatable {
     // A prompt has a state of its own until all its samples have begun.
     let prompt = plan.stateFloats * 4
     return MemoryPlan(items: [
-      Item(name: "weights", bytes: versions * weightBytes(plan)),
+      Item(name: "weights", bytes: weightBytes(plan, versions: versions)),
       Item(
         name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(
@@ -76,7 +76,7 @@ package struct MemoryPlan: Sendable, Equatable {
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
     recomputes: Bool, isAtCoordinator: Bool = false, threads: Int = 1
   ) -> MemoryPlan {
-    let count = plan.layout.count
+    let count = plan.trained.count
     let shard = Shards(count: count, size: ranks).count(of: rank)
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
@@ -92,7 +92,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
       Item(name: "optimizer", bytes: 8 * shard),
-      Item(name: "weights", bytes: weightBytes(plan)),
+      Item(name: "weights", bytes: weightBytes(plan, versions: 1)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(name: "exchange", bytes: exchange),
       // Two versions: the newest, and the one that a checkpoint is being written of. At the coordinator they are in
@@ -106,7 +106,13 @@ package struct MemoryPlan: Sendable, Equatable {
     ])
   }
 
-  /// The weights of a prepared model. One packed copy serves both directions.
+  /// The weights of some versions of a prepared model. Versions of an adapter share the base.
+  package static func weightBytes(_ plan: TransformerPlan, versions: Int) -> Int {
+    guard let adapter = plan.adapter else { return versions * weightBytes(plan) }
+    return weightBytes(plan) + versions * adapter.packedBytes(plan.type)
+  }
+
+  /// The weights of a prepared model without an adapter. One packed copy serves both directions.
   package static func weightBytes(_ plan: TransformerPlan) -> Int {
     let layout = plan.layout
     let isTied = layout.embedding == layout.head

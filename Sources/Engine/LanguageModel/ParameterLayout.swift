@@ -16,6 +16,18 @@ package struct ParameterTensor: Sendable, Hashable {
   package var range: Range<Int> { offset..<offset + count }
 }
 
+/// The tensors of a flat array, in its order, as files have them. What trains, sums, hashes or publishes an array needs
+/// no more.
+package struct TensorLayout: Sendable, Hashable {
+  package let stored: [ParameterTensor]
+  package let count: Int
+
+  package init(stored: [ParameterTensor], count: Int) {
+    self.stored = stored
+    self.count = count
+  }
+}
+
 /// The order of all parameters of a model in its flat array. A tied head has no tensor of its own.
 package struct ParameterLayout: Sendable, Hashable {
   /// Tensors of one layer, as indices into `tensors`.
@@ -65,6 +77,7 @@ package struct ParameterLayout: Sendable, Hashable {
   package let stored: [ParameterTensor]
   package private(set) var tensors: [ParameterTensor] = []
   package private(set) var count = 0
+  package var flat: TensorLayout { TensorLayout(stored: stored, count: count) }
   package let embedding: Int
   static let embeddingName = "model.embed_tokens.weight"
   package let layers: [Layer]

@@ -52,7 +52,7 @@ package struct ParameterSource: @unchecked Sendable {
   /// The bytes of a policy version. They must stay where they are while they are read from.
   ///
   /// - Returns: nil if their number does not fit the layout and the data type.
-  package init?(published bytes: UnsafeRawBufferPointer, layout: ParameterLayout, type: DataType) {
+  package init?(published bytes: UnsafeRawBufferPointer, layout: TensorLayout, type: DataType) {
     guard bytes.count == layout.count * type.bytes else { return nil }
     let type: WeightType = type == .bfloat16 ? .bfloat16 : .float32
     self.init([Part(range: 0..<layout.count, bytes: bytes, type: type)], keptBy: nil)

@@ -7,10 +7,10 @@ import Tensors
 
 struct PreparedLayer: Sendable {
   let mixerNorms: BlockNorms<Floats>
-  let mixer: PreparedMixer
+  var mixer: PreparedMixer
   let feedForwardNorms: BlockNorms<Floats>
   /// gate|up are fused; `down` is a block's output.
-  let gateUp, down: PackedWeights
+  var gateUp, down: LinearWeights
 
   init(
     _ index: Int, plan: TransformerPlan, parameters: ParameterSource, team: Team?, spare: SpareMemory?
@@ -35,14 +35,14 @@ enum PreparedMixer: Sendable {
   case deltaRule(PreparedDeltaRule)
 
   /// The fused projections.
-  var input: PackedWeights {
+  var input: LinearWeights {
     switch self {
     case .attention(let weights): weights.queryKeyValue
     case .deltaRule(let weights): weights.projection
     }
   }
 
-  var output: PackedWeights {
+  var output: LinearWeights {
     switch self {
     case .attention(let weights): weights.output
     case .deltaRule(let weights): weights.output
@@ -55,7 +55,7 @@ struct PreparedAttention: Sendable {
   let window: Int?
   let finish: QueryKeyValueFinish
   /// q|k|v are fused; `output` is a block's output.
-  let queryKeyValue, output: PackedWeights
+  var queryKeyValue, output: LinearWeights
 
   fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: LayerSource) {
     let (plan, parameters) = (source.plan, source.parameters)
@@ -78,7 +78,7 @@ struct PreparedDeltaRule: Sendable {
   /// [V] the norm of each value head's result. Its weight is not zero-centred in any model.
   let norm: Floats
   /// q|k|v|z|b|a are fused; `output` is a block's output.
-  let projection, output: PackedWeights
+  var projection, output: LinearWeights
 
   fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: LayerSource) {
     let (plan, parameters) = (source.plan, source.parameters)
@@ -102,15 +102,16 @@ private struct LayerSource {
   let spare: SpareMemory?
 
   /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
-  func blockOutput(_ index: Int) -> PackedWeights {
+  func blockOutput(_ index: Int) -> LinearWeights {
     linear([index], addsToResidual: plan.configuration.addsBlocksDirectly)
   }
 
-  func linear(_ indices: [Int], addsToResidual: Bool = false) -> PackedWeights {
+  func linear(_ indices: [Int], addsToResidual: Bool = false) -> LinearWeights {
     let tensors = indices.map { plan.layout.tensors[$0] }
-    return PackedWeights(
+    let packed = PackedWeights(
       outputs: tensors.reduce(0) { $0 + $1.shape[0] }, inputs: tensors[0].shape[1], type: plan.type,
       accumulates: addsToResidual, team: team, spare: spare
     ) { rows in parameters.rows(rows, of: tensors) }
+    return LinearWeights(packed)
   }
 }

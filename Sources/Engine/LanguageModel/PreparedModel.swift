@@ -5,6 +5,7 @@
 // rounded first, so that sampler and trainer use the same numbers although only the trainer has the float32 masters.
 // The rounded norms, biases and embeddings are then used as float32. A tied embedding is read from the packed head, so
 // its weights are stored once.
+// With an adapter, the parameters of a version are those of the adapter, and the versions share the base's weights.
 // Not here: a layer's weights (PreparedLayer.swift), the arithmetic (Transformer.swift, Backpropagation.swift), files
 // (HuggingFace/).
 
@@ -15,6 +16,10 @@ package import Tensors
 package struct TransformerPlan: Sendable {
   package let configuration: ModelConfiguration
   package let layout: ParameterLayout
+  /// nil: all parameters are trained.
+  package let adapter: AdapterLayout?
+  /// What is trained, and what a policy version consists of: the adapter, or the model's parameters.
+  package let trained: TensorLayout
   package let type: DataType
   /// Of bfloat16 products.
   package let products: ProductOrder
@@ -25,11 +30,15 @@ package struct TransformerPlan: Sendable {
   /// By layer: its number among the layers of its kind, which is its place in pages or states.
   let places: [Int]
 
-  package init(_ configuration: ModelConfiguration, type: DataType, products: ProductOrder = .pair) {
+  package init(
+    _ configuration: ModelConfiguration, type: DataType, products: ProductOrder = .pair, adapter: AdapterLayout? = nil
+  ) {
     self.configuration = configuration
     self.type = type
     self.products = products
     layout = ParameterLayout(configuration)
+    self.adapter = adapter
+    trained = adapter?.tensors ?? layout.flat
     heads = configuration.heads(pageType: type)
     embeddingFactor = configuration.embeddingFactor(type)
     places = configuration.layerKinds.indices.map { layer in
@@ -59,6 +68,8 @@ package final class PreparedModel: Sendable {
   let head: PackedWeights
   /// The embedding matrix [V, C]; nil if it is tied to the head, whose packed weights return their rows.
   private let embedding: Matrix?
+  /// Whether an adapter is part of the model.
+  private let isAdapted: Bool
 
   /// Packs copies of `plan.layout.count` parameters.
   ///
@@ -69,6 +80,7 @@ package final class PreparedModel: Sendable {
     let layout = plan.layout
     precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
     self.plan = plan
+    isAdapted = false
     var layers: [PreparedLayer] = []
     for layer in layout.layers.indices {
       layers.append(PreparedLayer(layer, plan: plan, parameters: parameters, team: team, spare: spare))
@@ -91,9 +103,33 @@ package final class PreparedModel: Sendable {
     self.init(plan: plan, parameters: ParameterSource(parameters), team: team, spare: spare)
   }
 
-  /// The memory of the packed weights, for the next version's. If something else still uses them, they keep it.
+  /// A base, whose weights are shared, with the adapter of a version: copies of `plan.trained.count` parameters.
+  ///
+  /// - Parameters:
+  ///   - base: made for the same plan.
+  ///   - spare: memory for the packed adapter.
+  package init(
+    adapting base: PreparedModel, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
+  ) {
+    plan = base.plan
+    guard let adapter = plan.adapter, !base.isAdapted else { preconditionFailure("the base is for another plan") }
+    precondition(
+      parameters.count == plan.trained.count,
+      "\(parameters.count) parameters for an adapter of \(plan.trained.count)")
+    let source = AdapterSource(layout: adapter, type: plan.type, parameters: parameters, team: team, spare: spare)
+    layers = zip(base.layers, adapter.layers).map { layer, names in layer.adapted(by: names, source) }
+    finalNorm = base.finalNorm
+    head = base.head
+    embedding = base.embedding
+    isAdapted = true
+  }
+
+  /// The memory of the version's own packed weights, for the next version's. If something else still uses them, they
+  /// keep it.
   package var spare: SpareMemory {
-    PackedWeights.spare(of: [head] + layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] })
+    let linear = layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] }
+    return PackedWeights.spare(
+      of: isAdapted ? linear.filter { $0.adapter != nil }.flatMap(\.own) : [head] + linear.map(\.packed))
   }
 
   /// x[i] = the embedding of tokens[i], multiplied with the model's factor.

@@ -34,6 +34,8 @@ final class Transformer {
   private var scores: [Floats] = []
   /// What `deltaRule` layers need; nil if there are none.
   let delta: DeltaRuleScratch?
+  /// What an adapter needs; nil if there is none.
+  let adapterScratch: AdapterScratch?
   /// By thread: scratch for distributions.
   private let ranking: [DistributionScratch]
 
@@ -49,6 +51,7 @@ final class Transformer {
     product = Matrix(rows: productRows, columns: plan.configuration.hiddenSize)
     normedProduct = Matrix(rows: productRows, columns: plan.configuration.hiddenSize)
     delta = plan.configuration.deltaHeads.map { DeltaRuleScratch($0, rows: rows, threads: team.size) }
+    adapterScratch = plan.adapter.map { AdapterScratch($0, rows: rows, type: plan.type) }
     ranking = (0..<team.size).map { _ in DistributionScratch(vocabularySize: plan.configuration.vocabularySize) }
   }
 
@@ -110,7 +113,7 @@ final class Transformer {
   ///
   /// - Parameter product: gets the product before the norm; nil without a norm.
   private func add(
-    _ input: Operand, _ weights: PackedWeights, norm weight: Floats?, product kept: Matrix?, to x: Matrix, count: Int
+    _ input: Operand, _ weights: LinearWeights, norm weight: Floats?, product kept: Matrix?, to x: Matrix, count: Int
   ) throws(ModelError) {
     if plan.configuration.addsBlocksDirectly { return try multiply(input, count, weights, x) }
     let product = kept ?? product
@@ -207,12 +210,12 @@ final class Transformer {
     }
   }
 
-  /// dx = dy · weights.
+  /// dx = dy · weights, or += if `adds`.
   func multiplyBackward(
-    _ dy: Operand, _ rows: Int, _ weights: PackedWeights, _ dx: Matrix
+    _ dy: Operand, _ rows: Int, _ weights: PackedWeights, _ dx: Matrix, adds: Bool = false
   ) throws(ModelError) {
     try multiplying { () throws(MultiplicationError) in
-      try multiplier.multiplyBackward(dy, rows: rows, by: weights, into: dx)
+      try multiplier.multiplyBackward(dy, rows: rows, by: weights, into: dx, adds: adds)
     }
   }
 }

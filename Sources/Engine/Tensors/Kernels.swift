@@ -55,7 +55,7 @@ package struct Kernels: @unchecked Sendable {
   /// - Parameter order: of bfloat16 factors; nil for float32 factors.
   func multiply(
     _ left: ttrl_left, _ right: ttrl_right, rows: Int, panels: Range<Int>, out: UnsafeMutablePointer<Float>,
-    adds: Bool, order: ProductOrder?, scratch: Floats
+    stride: Int, adds: Bool, order: ProductOrder?, scratch: Floats
   ) {
     let multiply =
       switch order {
@@ -64,7 +64,7 @@ package struct Kernels: @unchecked Sendable {
       case .tile: functions.pointee.multiply_tile
       }
     multiply(
-      left, right, Int64(rows), Int64(panels.lowerBound), Int64(panels.upperBound), out, right.columns, adds,
+      left, right, Int64(rows), Int64(panels.lowerBound), Int64(panels.upperBound), out, Int64(stride), adds,
       scratch.base)
   }
 
@@ -170,10 +170,11 @@ package struct Kernels: @unchecked Sendable {
   ///   - inverses: room for one number per row.
   ///   - team: nil: the calling thread alone.
   package func rmsNormBackward(
-    _ x: Matrix, weight: Floats, epsilon: Float, dy: Matrix, dx: Matrix, dweight: Floats, inverses: Floats,
+    _ x: Matrix, weight: Floats, epsilon: Float, dy: Matrix, dx: Matrix, dweight: Floats?, inverses: Floats,
     team: Team? = nil
   ) {
-    precondition(x.columns == weight.count && dweight.count == weight.count, "rmsNormBackward: weights do not fit")
+    precondition(
+      x.columns == weight.count && (dweight ?? weight).count == weight.count, "rmsNormBackward: weights do not fit")
     precondition(
       dy.columns == x.columns && dx.columns == x.columns && dy.rows >= x.rows && dx.rows >= x.rows,
       "rmsNormBackward: gradients do not fit")
@@ -184,6 +185,7 @@ package struct Kernels: @unchecked Sendable {
         part.base, weight.base, epsilon, dy[rows: rows].base, dx[rows: rows].base, inverses[rows].base,
         Int64(rows.count), width)
     }
+    guard let dweight else { return }
     share(x.columns, team, unit: 16) { columns, _ in
       functions.pointee.rms_norm_weight_backward(
         x.base, inverses.base, dy.base, dweight.base, Int64(x.rows), Int64(x.columns), Int64(columns.lowerBound),

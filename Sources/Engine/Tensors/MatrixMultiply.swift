@@ -101,11 +101,33 @@ package final class PackedWeights: Sendable {
       })
   }
 
+  /// The weights as the kernels read them: [inputs, outputs], or transposed.
+  fileprivate func right(_ layout: ttrl_layout) -> ttrl_right {
+    guard case .kernels(let memory) = form else { preconditionFailure("oneDNN has no products of columns") }
+    let sides = layout == TTRL_PACKED ? (inputs, outputs) : (outputs, inputs)
+    return ttrl_right(values: memory.base, inner: Int64(sides.0), columns: Int64(sides.1), layout: layout)
+  }
+
   /// out = row `index` of the packed weights.
   package func copyRow(_ index: Int, to out: Floats) {
     guard case .kernels(let memory) = form else { preconditionFailure("oneDNN's layout is not known") }
     precondition(index >= 0 && index < outputs && out.count == inputs, "row \(index) of \(outputs) weights")
     Kernels.best.unpackRow(index, of: memory, weights: self, into: out)
+  }
+}
+
+/// Weights that are multiplied with some columns of an input, and give some columns of a result.
+package struct ColumnWeights: Sendable {
+  package let weights: PackedWeights
+  package let inputs: Range<Int>
+  package let outputs: Range<Int>
+
+  package init(_ weights: PackedWeights, inputs: Range<Int>, outputs: Range<Int>) {
+    precondition(
+      weights.inputs == inputs.count && weights.outputs == outputs.count, "the columns are not those of the weights")
+    self.weights = weights
+    self.inputs = inputs
+    self.outputs = outputs
   }
 }
 
@@ -137,28 +159,47 @@ package final class Multiplier {
     check(x, rows, weights.type, inputs: weights.inputs, out, outputs: weights.outputs)
     switch weights.form {
     case .library(let forward, _): try library.multiply(x, rows: rows, by: forward, into: out)
-    case .kernels(let memory):
-      let right = ttrl_right(
-        values: memory.base, inner: Int64(weights.inputs), columns: Int64(weights.outputs), layout: TTRL_PACKED)
-      multiply(x, rows, right, out, adds: weights.accumulates)
+    case .kernels:
+      multiply(x, rows, weights.right(TTRL_PACKED), out, adds: weights.accumulates)
     }
   }
 
-  /// dx[rows] = dy[rows] · weights: the gradient of a linear layer's input.
+  /// dx[rows] = dy[rows] · weights, or += if `adds`: the gradient of a linear layer's input.
   package func multiplyBackward(
-    _ dy: Operand, rows: Int, by weights: PackedWeights, into dx: Matrix
+    _ dy: Operand, rows: Int, by weights: PackedWeights, into dx: Matrix, adds: Bool = false
   ) throws(MultiplicationError) {
     check(dy, rows, weights.type, inputs: weights.outputs, dx, outputs: weights.inputs)
     switch weights.form {
     case .library(_, let backward):
-      guard let backward else { preconditionFailure("the weights were not packed for the backward pass") }
+      guard let backward, !adds else { preconditionFailure("the weights were not packed for this product") }
       try library.multiply(dy, rows: rows, by: backward, into: dx)
-    case .kernels(let memory):
-      let right = ttrl_right(
-        values: memory.base, inner: Int64(weights.outputs), columns: Int64(weights.inputs),
-        layout: TTRL_PACKED_TRANSPOSED)
-      multiply(dy, rows, right, dx, adds: false)
+    case .kernels:
+      multiply(dy, rows, weights.right(TTRL_PACKED_TRANSPOSED), dx, adds: adds)
     }
+  }
+
+  /// out[rows, outputs] += x[rows, inputs] · weightsᵀ, for each part. No column of `out` is in two parts.
+  package func addColumns(_ x: Operand, rows: Int, by parts: [ColumnWeights], into out: Matrix) {
+    let products = parts.map { part in
+      check(part, rows, x, inputsOf: x.columns, outputsOf: out.columns, out)
+      return Product(
+        left: ttrl_left(
+          values: x.base + part.inputs.lowerBound * x.type.bytes, stride: Int64(x.columns), is_transposed: false),
+        right: part.weights.right(TTRL_PACKED), out: out.base + part.outputs.lowerBound)
+    }
+    multiply(products, rows, stride: out.columns, adds: true, x.type)
+  }
+
+  /// dx[rows, inputs] = dy[rows, outputs] · weights, for each part. No column of `dx` is in two parts.
+  package func multiplyColumnsBackward(_ dy: Operand, rows: Int, by parts: [ColumnWeights], into dx: Matrix) {
+    let products = parts.map { part in
+      check(part, rows, dy, inputsOf: dx.columns, outputsOf: dy.columns, dx)
+      return Product(
+        left: ttrl_left(
+          values: dy.base + part.outputs.lowerBound * dy.type.bytes, stride: Int64(dy.columns), is_transposed: false),
+        right: part.weights.right(TTRL_PACKED_TRANSPOSED), out: dx.base + part.inputs.lowerBound)
+    }
+    multiply(products, rows, stride: dx.columns, adds: false, dy.type)
   }
 
   /// gradient[outputs, inputs] += dyᵀ · x of the first `rows` rows of one chunk: the gradient of a linear layer's
@@ -179,14 +220,20 @@ package final class Multiplier {
     }
     let right = ttrl_right(
       values: x.base, inner: Int64(rows), columns: Int64(x.columns), layout: TTRL_ROW_MAJOR)
-    team.share(gradient.rows, unit: 48) { range, part in
+    let (panels, rowsAtATime) = ((x.columns + 15) / 16, 48)
+    func multiply(_ rows: Range<Int>, _ panels: Range<Int>, _ part: Int) {
       let left = ttrl_left(
-        values: dy.base + (outputs.lowerBound + range.lowerBound) * dy.type.bytes, stride: Int64(dy.columns),
+        values: dy.base + (outputs.lowerBound + rows.lowerBound) * dy.type.bytes, stride: Int64(dy.columns),
         is_transposed: true)
       kernels.multiply(
-        left, right, rows: range.count, panels: 0..<(x.columns + 15) / 16,
-        out: gradient.base + range.lowerBound * gradient.columns, adds: true, order: x.type == .bfloat16 ? order : nil,
-        scratch: scratch[part])
+        left, right, rows: rows.count, panels: panels, out: gradient.base + rows.lowerBound * gradient.columns,
+        stride: gradient.columns, adds: true, order: x.type == .bfloat16 ? order : nil, scratch: scratch[part])
+    }
+    // Few outputs (an adapter's) do not keep the threads busy.
+    if (gradient.rows + rowsAtATime - 1) / rowsAtATime < team.size, panels > gradient.rows {
+      team.share(panels, unit: 2) { multiply(0..<gradient.rows, $0, $1) }
+    } else {
+      team.share(gradient.rows, unit: rowsAtATime) { multiply($0, 0..<panels, $1) }
     }
   }
 
@@ -194,9 +241,45 @@ package final class Multiplier {
     let left = ttrl_left(values: x.base, stride: Int64(x.columns), is_transposed: false)
     team.share((out.columns + 15) / 16, unit: 2) { panels, part in
       kernels.multiply(
-        left, right, rows: rows, panels: panels, out: out.base, adds: adds, order: x.type == .bfloat16 ? order : nil,
-        scratch: scratch[part])
+        left, right, rows: rows, panels: panels, out: out.base, stride: out.columns, adds: adds,
+        order: x.type == .bfloat16 ? order : nil, scratch: scratch[part])
     }
+  }
+
+  /// One of several products that the team computes together.
+  private struct Product {
+    var left: ttrl_left
+    var right: ttrl_right
+    var out: UnsafeMutablePointer<Float>
+
+    var panels: Int { (Int(right.columns) + 15) / 16 }
+  }
+
+  /// The threads share the panels of all products.
+  private func multiply(_ products: [Product], _ rows: Int, stride: Int, adds: Bool, _ type: DataType) {
+    team.share(products.reduce(0) { $0 + $1.panels }, unit: 2) { range, part in
+      var first = 0
+      for product in products {
+        let panels = range.clamped(to: first..<first + product.panels)
+        if !panels.isEmpty {
+          kernels.multiply(
+            product.left, product.right, rows: rows, panels: panels.lowerBound - first..<panels.upperBound - first,
+            out: product.out, stride: stride, adds: adds, order: type == .bfloat16 ? order : nil,
+            scratch: scratch[part])
+        }
+        first += product.panels
+      }
+    }
+  }
+
+  private func check(
+    _ part: ColumnWeights, _ rows: Int, _ factor: Operand, inputsOf inputs: Int, outputsOf outputs: Int, _ out: Matrix
+  ) {
+    precondition(part.weights.type == factor.type, "the types of weights and factor differ")
+    precondition(
+      part.inputs.lowerBound >= 0 && part.inputs.upperBound <= inputs && part.outputs.lowerBound >= 0
+        && part.outputs.upperBound <= outputs, "the weights' columns are outside the factor or the result")
+    precondition(rows <= factor.rows && rows <= out.rows, "factor or result has fewer than \(rows) rows")
   }
 
   private func check(

@@ -212,6 +212,18 @@ package struct Operand: Sendable {
     return Operand(memory: memory, offset: offset, rows: rows, columns: columns, type: type)
   }
 
+  /// Copies some columns of the first `rows` rows to those of `out`, which has only these columns.
+  package func copy(columns range: Range<Int>, rows count: Int, to out: Operand) {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= columns && range.count == out.columns && count <= rows
+        && count <= out.rows && out.type == type, "the columns \(range) do not fit an operand")
+    let bytes = range.count * type.bytes
+    for row in 0..<count {
+      (out.base + row * bytes).copyMemory(
+        from: base + (row * columns + range.lowerBound) * type.bytes, byteCount: bytes)
+    }
+  }
+
   /// Sets rows to zero, so that old values in the unused rows of a block are not multiplied.
   package func clear(rows range: Range<Int>) {
     guard !range.isEmpty else { return }

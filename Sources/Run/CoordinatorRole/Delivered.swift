@@ -38,9 +38,10 @@ package enum Delivered {
   }
 
   private static func write(_ version: PolicyVersion, _ bytes: [UInt8], of run: Run, to path: String) throws {
-    guard let parameters = parameters(ofPublished: bytes, layout: run.model.layout, type: run.settings.dtype) else {
+    guard let parameters = parameters(ofPublished: bytes, layout: run.trained, type: run.settings.dtype)
+    else {
       throw CoordinatorFailure.broken(
-        "the version to deliver has \(bytes.count) bytes, expected those of \(run.model.layout.count) parameters")
+        "the version to deliver has \(bytes.count) bytes, expected those of \(run.trained.count) parameters")
     }
     let temporary = path + ".partial"
     try? Files.removeTree(temporary)

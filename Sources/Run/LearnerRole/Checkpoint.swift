@@ -107,7 +107,7 @@ package struct Checkpoints {
         throw CheckpointError.damaged(path: path, problem: "\(member.key) does not have its checksum")
       }
     }
-    let state = try StateFile(path, version, count: run.model.layout.count)
+    let state = try StateFile(path, version, count: run.trained.count)
     guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
       throw CheckpointError.damaged(path: path, problem: "history.json is not a list of prompts and their labels")
     }

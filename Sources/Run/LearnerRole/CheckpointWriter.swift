@@ -67,7 +67,7 @@ final class CheckpointWriter: Sendable {
   ) throws {
     self.run = run
     self.keep = keep
-    let room = min(Shards.bucketElements, run.model.layout.count)
+    let room = min(Shards.bucketElements, run.trained.count)
     let free = arrays == nil ? (0..<Self.rooms).map { _ in Floats(count: room) } : []
     state = Mutex(State(free: free))
     for _ in free { roomBell.signal() }
@@ -179,7 +179,7 @@ final class CheckpointWriter: Sendable {
   private func writeState(
     _ content: CheckpointContent, _ arrays: [Floats]?, to path: String
   ) throws -> StateSums {
-    let count = run.model.layout.count
+    let count = run.trained.count
     let file = try AtomicFile(path)
     let header = StateFile.header(content.version, count: count, step: content.step)
     try file.write(header)

@@ -91,7 +91,7 @@ package final class LearnerRank {
   ///
   /// - Throws: any error after which the run cannot continue; the launcher then ends the other ranks.
   package func follow() throws {
-    let room = Floats(count: min(Shards.bucketElements, run.model.layout.count))
+    let room = Floats(count: min(Shards.bucketElements, run.trained.count))
     while true {
       switch try command() {
       case .train(let step, let trajectories):

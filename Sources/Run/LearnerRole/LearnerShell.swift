@@ -174,7 +174,7 @@ package final class LearnerShell {
 
   private static func inMemory(_ rank: LearnerRank) throws -> (bytes: HeldBytes, digest: [UInt8]) {
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(rank.run.model.layout.count * rank.run.weightType.byteCount)
+    bytes.reserveCapacity(rank.run.trained.count * rank.run.weightType.byteCount)
     let digest = try publish(rank) { bytes += $0 }
     return (.array(bytes), digest)
   }
@@ -192,7 +192,7 @@ package final class LearnerShell {
   private static func publish(_ rank: LearnerRank, _ body: ([UInt8]) throws -> Void) throws -> [UInt8] {
     let digest = try BackgroundDigest()
     let weights = ParameterSource(rank.policy.weights)
-    try forEachPublishedPiece(of: weights, layout: rank.run.model.layout, type: rank.run.weightType) { bytes in
+    try forEachPublishedPiece(of: weights, layout: rank.run.trained, type: rank.run.weightType) { bytes in
       digest.update(bytes)
       try body(bytes)
     }

@@ -33,7 +33,7 @@ struct SharedState {
   init(_ run: Run, _ ranks: any Collectives) {
     self.run = run
     self.ranks = ranks
-    shards = Shards(count: run.model.layout.count, size: ranks.size)
+    shards = Shards(count: run.trained.count, size: ranks.size)
   }
 
   private var settings: AdamWSettings {

@@ -238,7 +238,7 @@ package struct ModelDirectory: Sendable {
     let writer = SafeTensorsWriter(layout, type: type)
     let file = try AtomicFile(target + "/model.safetensors")
     try file.write(writer.header)
-    try forEachPublishedPiece(of: ParameterSource(parameters), layout: layout, type: type) { try file.write($0) }
+    try forEachPublishedPiece(of: ParameterSource(parameters), layout: layout.flat, type: type) { try file.write($0) }
     try file.commit()
     try writeCompanions(type, to: target)
   }

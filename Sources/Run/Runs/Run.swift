@@ -148,6 +148,9 @@ package struct Run: Sendable {
     TransformerPlan(model.configuration.model, type: settings.dtype, products: settings.productOrder)
   }
 
+  /// What is trained, and what a policy version consists of.
+  package var trained: TensorLayout { model.layout.flat }
+
   /// How weights are stored and published.
   package var weightType: WeightType { settings.dtype == .bfloat16 ? .bfloat16 : .float32 }
 
@@ -156,7 +159,7 @@ package struct Run: Sendable {
   ///
   /// - Throws: if the weights cannot be read, or what `body` throws.
   package func forEachPieceOfInitialPolicy(_ body: ([UInt8]) throws -> Void) throws {
-    try forEachPublishedPiece(of: try model.parameters(), layout: model.layout, type: weightType, body)
+    try forEachPublishedPiece(of: try model.parameters(), layout: trained, type: weightType, body)
   }
 
   /// What a process that knows only the coordinator's address is told.

@@ -209,7 +209,7 @@ package struct RunMemory: Sendable {
     return MemoryPlan(items: sampling.items + [.init(name: "weights in transfer", bytes: transfer)])
   }
 
-  private var publishedBytes: Int { shape.layout.count * shape.type.bytes }
+  private var publishedBytes: Int { shape.trained.count * shape.type.bytes }
 
   /// The memory of one learner rank.
   package func learner(rank: Int) -> MemoryPlan {

@@ -91,7 +91,7 @@ package struct StepTime: Sendable, Equatable {
     sampling = sampled / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
     // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights.
     training = 3 * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
-    let count = Double(shape.layout.count)
+    let count = Double(shape.trained.count)
     upkeep = count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
     guard let linkRate = means.linkRate else {
       (sums, weights) = (0, 0)

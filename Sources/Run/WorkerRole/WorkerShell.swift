@@ -142,7 +142,7 @@ package final class WorkerShell {
     // busy, the threads that pack would wait for each other after every piece.
     let threads = max(1, options.threads - 1)
     transfer.prepare = { [spare] bytes in
-      ParameterSource(published: bytes, layout: plan.layout, type: plan.type).map {
+      ParameterSource(published: bytes, layout: plan.trained, type: plan.type).map {
         PreparedModel(plan: plan, parameters: $0, team: Team(threads), spare: spare.take())
       }
     }

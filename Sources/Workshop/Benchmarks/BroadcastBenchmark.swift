@@ -93,7 +93,7 @@ package func benchmarkBroadcast(_ options: BroadcastOptions) throws -> Benchmark
 
 private func publishedWeights(_ model: BenchmarkModel, _ type: DataType) throws -> [UInt8] {
   publishedBytes(
-    of: try model.parameters(), layout: ParameterLayout(model.configuration),
+    of: try model.parameters(), layout: ParameterLayout(model.configuration).flat,
     type: type == .bfloat16 ? .bfloat16 : .float32)
 }
 

@@ -30,6 +30,8 @@ package enum Decoder: String, Sendable, CaseIterable {
   case tokenizer
   /// config.json and generation_config.json.
   case configuration
+  /// adapter_config.json and adapter_model.safetensors.
+  case adapter
   /// Question files: JSON lines, one array, or CSV.
   case questions
   case json
@@ -48,6 +50,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     case .gguf: feedGGUF(bytes)
     case .tokenizer: feedTokenizer(bytes)
     case .configuration: feedConfiguration(bytes)
+    case .adapter: feedAdapter(bytes)
     case .questions: feedQuestions(bytes)
     case .json: feedJSON(bytes)
     case .settings: feedSettings(bytes)
@@ -207,6 +210,25 @@ package enum Decoder: String, Sendable, CaseIterable {
   private func feedConfiguration(_ bytes: [UInt8]) {
     let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false).map(Array.init)
     _ = try? CheckpointConfiguration(config: parts[0], generation: parts.count > 1 ? parts[1] : nil)
+  }
+
+  /// A zero byte separates the two files. The model has a tied head, and is as small as one can be.
+  private func feedAdapter(_ bytes: [UInt8]) {
+    let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false).map(Array.init)
+    let model = ParameterLayout(
+      ModelConfiguration(
+        family: .qwen2, vocabularySize: 3, hiddenSize: 4, feedForwardSize: 3, layerCount: 1, headCount: 2,
+        keyValueHeadCount: 1, headDimension: 2, maxPositions: 8, hasTiedEmbeddings: true, hasAttentionBias: false))
+    guard let file = try? AdapterFile(parts[0], of: model) else { return }
+    precondition((try? AdapterFile(file.bytes, of: model)) == file, "an adapter's file changes when it is written")
+    guard let layout = try? AdapterLayout(file.adapter, of: model), parts.count > 1 else { return }
+    parts[1].withUnsafeBytes { data in
+      guard let header = try? SafeTensorsHeader(data),
+        let plan = try? LoadPlan(layout, of: model, file: (AdapterFile.weightsName, header)),
+        let source = try? plan.source([data], keptBy: 0)
+      else { return }
+      precondition(source.count == layout.tensors.count, "\(source.count) of \(layout.tensors.count) parameters")
+    }
   }
 
   private func feedJSON(_ bytes: [UInt8]) {

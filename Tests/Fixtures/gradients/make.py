@@ -7,9 +7,7 @@ For each family: config.json and model.safetensors (random, float32, as transfor
 (d loss / d parameter, computed in float64 and rounded to float32 once), and cases.json: the sequences, the loss's
 coefficients and the log-probabilities. The loss is the sum over response tokens of coefficient times log-probability.
 """
-import json
 import os
-import random
 import sys
 
 import torch
@@ -20,9 +18,8 @@ from transformers import (
     Olmo3Config, Olmo3ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3_5ForCausalLM,
     Qwen3_5TextConfig, Qwen3Config, Qwen3ForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 
-COMMON = dict(
-    vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=64)
+from common import COMMON, backward, randomize
+
 FAMILIES = {
     "qwen2": (Qwen2ForCausalLM, Qwen2Config(
         **COMMON, rope_theta=1000.0, rms_norm_eps=1e-6, tie_word_embeddings=True, use_sliding_window=False)),
@@ -75,50 +72,17 @@ FAMILIES = {
             sliding_attention=dict(rope_type="default", rope_theta=100.0),
             full_attention=dict(rope_type="linear", rope_theta=1000.0, factor=4.0)))),
 }
-# Away from what they begin with; the heads forget slowly enough that the first token matters for the last one.
-VECTORS = {"A_log": (-2.0, 0.7), "dt_bias": (-0.5, 0.5)}
-
-
-def cases():
-    """Two groups: one whose prompt ends within a page of 16 positions, one that fills it."""
-    draw = random.Random(1)
-    tokens = lambda count: [draw.randrange(COMMON["vocab_size"]) for _ in range(count)]
-    prompts = [tokens(5), tokens(16)]
-    return [
-        dict(group=group, prompt=prompts[group], response=tokens(length),
-             coefficients=[draw.randrange(-16, 17) / 16 for _ in range(length)])
-        for group, length in ((0, 7), (0, 1), (0, 14), (1, 20), (1, 3))]
-
-
-def logprobs(model, case):
-    ids = torch.tensor([case["prompt"] + case["response"]])
-    rows = torch.log_softmax(model(ids).logits[0, :-1], -1)
-    start = len(case["prompt"]) - 1
-    return rows[start:].gather(-1, ids[0, start + 1:, None])[:, 0]
 
 
 def make(name, kind, config):
     torch.manual_seed(7)
     model = kind(config)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            # Norms and biases away from 1 and 0, so that nothing is hidden by them.
-            usual = (1.0 if parameter.ndim == 1 else 0.0, 0.3)
-            parameter.normal_(*VECTORS.get(key.rpartition(".")[2], usual))
+    randomize(model)
     os.makedirs(name, exist_ok=True)
     model.save_pretrained(name)
     double = model.double()
-    written = []
-    loss = 0
-    for case in cases():
-        values = logprobs(double, case)
-        loss = loss + (torch.tensor(case["coefficients"], dtype=torch.float64) * values).sum()
-        written.append(dict(case, logprobs=values.tolist()))
-    loss.backward()
-    gradients = {key: value.grad.float() for key, value in double.named_parameters()}
-    save_file(gradients, f"{name}/gradients.safetensors")
-    with open(f"{name}/cases.json", "w") as file:
-        json.dump(written, file)
+    backward(double, f"{name}/cases.json")
+    save_file({key: value.grad.float() for key, value in double.named_parameters()}, f"{name}/gradients.safetensors")
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))

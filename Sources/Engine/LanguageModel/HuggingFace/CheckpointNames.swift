@@ -43,6 +43,16 @@ struct CheckpointNames: Sendable, Hashable {
     return .tensor(name)
   }
 
+  /// The same for an adapter's tensors, whose names have those of the base's layers inside them.
+  func useInAdapter(of name: String) -> Use {
+    let prefix = AdapterLayout.namePrefix
+    guard name.hasPrefix(prefix) else { return .tensor(name) }
+    switch use(of: String(name.dropFirst(prefix.count))) {
+    case .tensor(let own): return .tensor(prefix + own)
+    case .unused(let part): return .unused(part: part)
+    }
+  }
+
   /// Ends of the names of neighbours in the layout, and the end of the name of what they are in files.
   private var fused: [(parts: [String], whole: String)] {
     switch family {

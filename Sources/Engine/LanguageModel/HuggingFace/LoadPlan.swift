@@ -33,6 +33,7 @@ package struct LoadPlan: Sendable {
   package let shards: [Shard]
   /// Parts of the files that are not used.
   package let unused: [UnusedPart]
+  private let files: WeightsError.Files
 }
 
 /// Tensors of a file that ttrl does not use, for example those for pictures.
@@ -61,29 +62,49 @@ package struct WeightsError: Error, Equatable, Sendable, CustomStringConvertible
     case notTied(tensor: String, to: String, index: Int, found: Float, expected: Float)
   }
 
-  package let problems: [Problem]
+  /// What the files are, for hints.
+  package enum Files: Sendable {
+    case model, adapter
+  }
 
-  package init(problems: [Problem]) { self.problems = problems }
+  package let problems: [Problem]
+  package let files: Files
+
+  package init(problems: [Problem], files: Files = .model) {
+    self.problems = problems
+    self.files = files
+  }
 
   /// The most problems that are printed. A wrong folder has hundreds.
   package static let linesMax = 20
 
   package var description: String {
-    let lines = problems.prefix(Self.linesMax).map(\.description.visible)
+    let lines = problems.prefix(Self.linesMax).map { $0.text(files).visible }
     let rest = problems.count - lines.count
     return (lines + (rest > 0 ? ["and \(rest) more"] : [])).joined(separator: "\n")
   }
 }
 
 extension WeightsError.Problem: CustomStringConvertible {
-  package var description: String {
-    switch self {
-    case .missing(let tensor, let shape): "tensor \"\(tensor)\" \(shape) is missing. Is a shard missing?"
+  package var description: String { text(.model) }
+
+  fileprivate func text(_ files: WeightsError.Files) -> String {
+    let (lost, belonging) =
+      switch files {
+      case .model: ("Is a shard missing?", "Do config.json and weights belong together?")
+      case .adapter:
+        (
+          "Do adapter_config.json and adapter_model.safetensors belong together?",
+          "Do adapter_config.json and adapter_model.safetensors belong together, and to this base model?"
+        )
+      }
+    return switch self {
+    case .missing(let tensor, let shape): "tensor \"\(tensor)\" \(shape) is missing. \(lost)"
     case .wrongShape(let tensor, let found, let type, let expected):
-      "tensor \"\(tensor)\" is \(found) \(type), expected \(expected). Do config.json and weights belong together?"
+      "tensor \"\(tensor)\" is \(found) \(type), expected \(expected). \(belonging)"
     case .wrongType(let tensor, let found): "tensor \"\(tensor)\" is \(found), expected F32, BF16 or F16"
     case .unexpected(let tensor, let shard):
-      "tensor \"\(tensor)\" in \(shard) is not part of this model. Do config.json and weights belong together?"
+      "tensor \"\(tensor)\" in \(shard) is not part of this \(files == .model ? "model" : "adapter"). \(belonging)"
     case .repeated(let tensor, let shards): "tensor \"\(tensor)\" is in \(shards.joined(separator: " and in "))"
     case .misplaced(let tensor, let index, let found):
       "according to the index, tensor \"\(tensor)\" is in \(index); it is in \(found ?? "no file")"
@@ -111,7 +132,7 @@ extension LoadPlan {
   package init(
     _ layout: ParameterLayout, shards: [(name: String, header: SafeTensorsHeader)], index: SafeTensorsIndex? = nil
   ) throws(WeightsError) {
-    let contents = Contents(shards, layout.names)
+    let contents = Contents(shards, layout.names.use)
     var problems = contents.repeated
     var planned = shards.map { Shard(name: $0.name, fileBytes: $0.header.fileBytes, copies: []) }
     for tensor in layout.stored {
@@ -126,13 +147,43 @@ extension LoadPlan {
       case .failure(let error): problems += error.problems
       }
     }
-    problems += contents.unexpected(in: layout)
+    problems += contents.unexpected(besides: layout.stored + [layout.tiedHead].compactMap { $0 })
     if let index { problems += contents.misplaced(index) }
     guard problems.isEmpty else { throw WeightsError(problems: problems) }
     for shard in planned.indices {
       planned[shard].copies.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
     }
     self.shards = planned
+    files = .model
+    unused = contents.unused
+  }
+
+  /// An adapter's file.
+  ///
+  /// - Parameters:
+  ///   - adapter: the adapter's tensors.
+  ///   - model: the base's, whose names in files can be those of a model that has it inside.
+  ///   - file: the header.
+  /// - Throws: every tensor that is missing, has a wrong shape or type, or is not part of the adapter.
+  package init(
+    _ adapter: AdapterLayout, of model: ParameterLayout, file: (name: String, header: SafeTensorsHeader)
+  ) throws(WeightsError) {
+    let contents = Contents([file], model.names.useInAdapter)
+    var (problems, copies): ([WeightsError.Problem], [Copy]) = ([], [])
+    for tensor in adapter.tensors.stored {
+      switch contents.copy(for: tensor) {
+      case .success(let (copy, _)): copies.append(copy)
+      case .failure(let error): problems += error.problems
+      }
+    }
+    problems += contents.repeated + contents.unexpected(besides: adapter.tensors.stored)
+    guard problems.isEmpty else { throw WeightsError(problems: problems, files: .adapter) }
+    shards = [
+      Shard(
+        name: file.name, fileBytes: file.header.fileBytes,
+        copies: copies.sorted { $0.bytes.lowerBound < $1.bytes.lowerBound })
+    ]
+    files = .adapter
     unused = contents.unused
   }
 }
@@ -143,15 +194,15 @@ private struct Contents {
   /// Where each tensor is found first. Looked up, never iterated.
   private var places: [String: (shard: Int, entry: SafeTensorsHeader.Entry)] = [:]
   private(set) var repeated: [WeightsError.Problem] = []
-  private let names: CheckpointNames
+  private let use: (String) -> CheckpointNames.Use
   private(set) var unused: [UnusedPart] = []
 
-  init(_ shards: [(name: String, header: SafeTensorsHeader)], _ names: CheckpointNames) {
+  init(_ shards: [(name: String, header: SafeTensorsHeader)], _ use: @escaping (String) -> CheckpointNames.Use) {
     self.shards = shards
-    self.names = names
+    self.use = use
     for (number, shard) in shards.enumerated() {
       for entry in shard.header.entries {
-        switch names.use(of: entry.name) {
+        switch use(entry.name) {
         case .unused(let part): leaveOut(entry, of: part)
         case .tensor(let name):
           if let first = places[name] {
@@ -188,10 +239,10 @@ private struct Contents {
     return .success((LoadPlan.Copy(tensor: tensor, type: type, bytes: entry.bytes), shard))
   }
 
-  func unexpected(in layout: ParameterLayout) -> [WeightsError.Problem] {
-    let known = Set((layout.stored + [layout.tiedHead].compactMap { $0 }).map(\.name))
+  func unexpected(besides tensors: [ParameterTensor]) -> [WeightsError.Problem] {
+    let known = Set(tensors.map(\.name))
     func isKnown(_ name: String) -> Bool {
-      guard case .tensor(let name) = names.use(of: name) else { return true }
+      guard case .tensor(let name) = use(name) else { return true }
       return known.contains(name)
     }
     return shards.flatMap { shard in
@@ -202,7 +253,7 @@ private struct Contents {
 
   func misplaced(_ index: SafeTensorsIndex) -> [WeightsError.Problem] {
     index.places.compactMap { tensor, file in
-      guard case .tensor(let name) = names.use(of: tensor) else { return nil }
+      guard case .tensor(let name) = use(tensor) else { return nil }
       let found = places[name].map { shards[$0.shard].name }
       return found == file ? nil : .misplaced(tensor: tensor, index: file, found: found)
     }
@@ -240,7 +291,7 @@ extension LoadPlan {
     for (shard, file) in zip(shards, files) where file.count != shard.fileBytes {
       problems.append(.fileChanged(shard: shard.name, planned: shard.fileBytes, found: file.count))
     }
-    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    guard problems.isEmpty else { throw WeightsError(problems: problems, files: self.files) }
     func parts(_ copies: KeyPath<Shard, [Copy]>) -> [(copy: Copy, part: ParameterSource.Part)] {
       zip(shards, files).flatMap { shard, file in
         shard[keyPath: copies].map { copy in
@@ -251,10 +302,10 @@ extension LoadPlan {
     }
     let own = parts(\.copies)
     problems = own.compactMap { copy, part in firstNotFinite(of: copy.tensor, in: part) }
-    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    guard problems.isEmpty else { throw WeightsError(problems: problems, files: self.files) }
     let source = ParameterSource(own.map(\.part), keptBy: owner)
     problems = parts(\.copiesOfOthers).compactMap { copy, part in firstDifference(of: copy.tensor, part, source) }
-    guard problems.isEmpty else { throw WeightsError(problems: problems) }
+    guard problems.isEmpty else { throw WeightsError(problems: problems, files: self.files) }
     return source
   }
 }

@@ -6,7 +6,7 @@
 
 import Base
 
-/// Writes models of one layout.
+/// Writes models, or adapters, of one layout.
 package struct SafeTensorsWriter: Sendable {
   package let type: WeightType
   /// The first bytes of the file; the data begins on a multiple of 8.
@@ -14,7 +14,9 @@ package struct SafeTensorsWriter: Sendable {
   /// The size of the whole file.
   package let fileBytes: Int
 
-  package init(_ layout: ParameterLayout, type: WeightType) {
+  package init(_ model: ParameterLayout, type: WeightType) { self.init(model.flat, type: type) }
+
+  package init(_ layout: TensorLayout, type: WeightType) {
     var members = [JSON.Member("__metadata__", ["format": "pt"])]
     for tensor in layout.stored {
       let range = tensor.range.lowerBound * type.byteCount..<tensor.range.upperBound * type.byteCount

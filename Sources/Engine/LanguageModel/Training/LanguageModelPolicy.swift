@@ -71,6 +71,8 @@ package struct LanguageModelPolicy: Policy {
   private var prepared: PreparedModel?
   /// Policy 0, if a KL penalty needs it.
   private let reference: PreparedModel?
+  /// What an adapter adapts; nil if all parameters are trained.
+  private let base: PreparedModel?
   package private(set) var version: PolicyVersion
   private var pass: TeamPass?
   /// Called after every micro-batch, so that a learner can show that it makes progress.
@@ -83,9 +85,10 @@ package struct LanguageModelPolicy: Policy {
   /// - Parameters:
   ///   - plan: the model's shape and data type.
   ///   - optimizer: this rank's shard of masters and moments. From here on the policy owns them.
-  ///   - weights: with several ranks, all parameters. From here on the policy owns their memory.
+  ///   - weights: with several ranks, all trained parameters. From here on the policy owns their memory.
   ///   - version: the version of these masters.
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
+  ///   - base: the frozen model, if the plan has an adapter. Without `reference`, it is policy 0 for a KL penalty.
   ///   - options: how to train.
   ///   - seed: the run's seed, for `sample`.
   ///   - ranks: this rank's connection to the learner's ranks.
@@ -93,7 +96,8 @@ package struct LanguageModelPolicy: Policy {
   /// - Throws: if the processor cannot multiply the data type.
   package init(
     plan: TransformerPlan, optimizer: AdamW, weights: Floats? = nil, version: PolicyVersion,
-    reference: Floats? = nil, options: TrainerOptions, seed: UInt64, ranks: any Collectives = OneRank(),
+    reference: Floats? = nil, base: PreparedModel? = nil, options: TrainerOptions, seed: UInt64,
+    ranks: any Collectives = OneRank(),
     reader: any ResponseReading
   ) throws {
     self.plan = plan
@@ -103,10 +107,20 @@ package struct LanguageModelPolicy: Policy {
     self.seed = seed
     self.ranks = ranks
     self.reader = reader
+    precondition((base == nil) == (plan.adapter == nil), "an adapter needs its base, and nothing else has one")
     precondition((weights == nil) == (ranks.size == 1), "several ranks need all weights beside their shards")
     whole = weights
-    prepared = PreparedModel(plan: plan, parameters: weights ?? optimizer.parameters)
-    self.reference = reference.map { PreparedModel(plan: plan, parameters: $0) }
+    self.base = base
+    prepared = Self.prepared(plan, base, weights ?? optimizer.parameters)
+    self.reference = reference.map { Self.prepared(plan, base, $0) } ?? base
+  }
+
+  private static func prepared(
+    _ plan: TransformerPlan, _ base: PreparedModel?, _ parameters: Floats, team: Team? = nil, spare: SpareMemory? = nil
+  ) -> PreparedModel {
+    let source = ParameterSource(parameters)
+    return base.map { PreparedModel(adapting: $0, parameters: source, team: team, spare: spare) }
+      ?? PreparedModel(plan: plan, parameters: source, team: team, spare: spare)
   }
 
   package var model: PreparedModel {
@@ -186,7 +200,7 @@ package struct LanguageModelPolicy: Policy {
   }
 
   private mutating func madePass() -> TeamPass {
-    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.layout.count), ranks)
+    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.trained.count), ranks)
     pass = made
     return made
   }
@@ -238,7 +252,7 @@ package struct LanguageModelPolicy: Policy {
     onPart(.sumsSeconds)
     if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
     onPart(.packingSeconds)
-    prepared = PreparedModel(plan: plan, parameters: weights, team: pass.team, spare: spare)
+    prepared = Self.prepared(plan, base, weights, team: pass.team, spare: spare)
     return report
   }
 }

@@ -8,14 +8,14 @@ package import Base
 package import Tensors
 
 /// The bytes of a policy version.
-package func publishedBytes(of parameters: Floats, layout: ParameterLayout, type: WeightType) -> [UInt8] {
+package func publishedBytes(of parameters: Floats, layout: TensorLayout, type: WeightType) -> [UInt8] {
   let writer = SafeTensorsWriter(layout, type: type)
   return parameters.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) }
 }
 
 /// Calls `body` with the bytes of a policy version, a few megabytes at a time.
 package func forEachPublishedPiece(
-  of parameters: ParameterSource, layout: ParameterLayout, type: WeightType, _ body: ([UInt8]) throws -> Void
+  of parameters: ParameterSource, layout: TensorLayout, type: WeightType, _ body: ([UInt8]) throws -> Void
 ) throws {
   let writer = SafeTensorsWriter(layout, type: type)
   let piece = 1 << 20
@@ -29,12 +29,12 @@ package func forEachPublishedPiece(
 ///
 /// - Returns: [layout.count], or nil if the number of bytes does not fit the layout and the data type.
 package func parameters(
-  ofPublished bytes: UnsafeRawBufferPointer, layout: ParameterLayout, type: DataType
+  ofPublished bytes: UnsafeRawBufferPointer, layout: TensorLayout, type: DataType
 ) -> Floats? {
   ParameterSource(published: bytes, layout: layout, type: type)?.values(0..<layout.count)
 }
 
 /// The same for bytes in an array.
-package func parameters(ofPublished bytes: [UInt8], layout: ParameterLayout, type: DataType) -> Floats? {
+package func parameters(ofPublished bytes: [UInt8], layout: TensorLayout, type: DataType) -> Floats? {
   bytes.withUnsafeBytes { parameters(ofPublished: $0, layout: layout, type: type) }
 }
