@@ -139,7 +139,7 @@ import Testing
   ) throws {
     var random = choices(10)
     let rows = 29
-    // Beside each other, with gaps, at places that are no multiples of 16.
+    // Beside each other, with gaps, at places that are not multiples of 16.
     let places = [(0..<5, 3..<86), (5..<10, 86..<87), (11..<51, 90..<190)]
     let (inputs, outputs) = (53, 200)
     let parts = try places.map { part in

@@ -83,7 +83,7 @@ package struct DraftTexts {
       let start = max(0, text.count - left)
       left -= text.count - start
       // The end of a text has no continuation.
-      forEachIndex(of: last, in: text, from: start, to: text.count - 1) { place in
+      for place in start..<max(start, text.count - 1) where text[place] == last {
         let length = matchLength(index, at: place, context)
         if length > longest { (places, longest) = ([], length) }
         if length == longest, places.count < Self.placesMax { places.append(Place(text: index, next: place + 1)) }
@@ -137,25 +137,4 @@ package func worthwhile(_ drafts: [[DraftedToken]]) -> [Int] {
     expected += chance
   }
   return counts
-}
-
-/// Calls `body` with every index in `start..<end` at which `text` has `token`, ascending. Most of a long text is
-/// skipped 16 tokens at a time.
-private func forEachIndex(of token: Int32, in text: [Int32], from start: Int, to end: Int, _ body: (Int) -> Void) {
-  let wanted = SIMD16(repeating: token)
-  unsafe text.withUnsafeBytes { bytes in
-    var index = start
-    while index < end {
-      let count = min(16, end - index)
-      if count == 16 {
-        let tokens = unsafe bytes.loadUnaligned(fromByteOffset: 4 * index, as: SIMD16<Int32>.self)
-        guard any(tokens .== wanted) else {
-          index += 16
-          continue
-        }
-      }
-      for place in index..<index + count where text[place] == token { body(place) }
-      index += count
-    }
-  }
 }

@@ -298,7 +298,7 @@ package final class Generator {
       finished.append(trajectory)
       if usesDrafts {
         if sample.siblings.finished.count == DraftTexts.responsesMax { sample.siblings.finished.removeFirst() }
-        // A stop token is no use in a draft.
+        // The token that ends a response is not drafted.
         sample.siblings.finished.append(Array(trajectory.tokens.dropLast(end == .stop ? 1 : 0)))
       }
       return true

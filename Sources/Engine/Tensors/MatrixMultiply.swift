@@ -180,26 +180,33 @@ package final class Multiplier {
 
   /// out[rows, outputs] += x[rows, inputs] · weightsᵀ, for each part. No column of `out` is in two parts.
   package func addColumns(_ x: Operand, rows: Int, by parts: [ColumnWeights], into out: Matrix) {
-    let products = parts.map { part in
-      check(part, rows, x, inputsOf: x.columns, outputsOf: out.columns, out)
-      return Product(
-        left: ttrl_left(
-          values: x.base + part.inputs.lowerBound * x.type.bytes, stride: Int64(x.columns), is_transposed: false),
-        right: part.weights.right(TTRL_PACKED), out: out.base + part.outputs.lowerBound)
-    }
-    multiply(products, rows, stride: out.columns, adds: true, x.type)
+    multiplyColumns(x, rows, parts.map { ($0.inputs, $0.weights, $0.outputs) }, TTRL_PACKED, out, adds: true)
   }
 
   /// dx[rows, inputs] = dy[rows, outputs] · weights, for each part. No column of `dx` is in two parts.
   package func multiplyColumnsBackward(_ dy: Operand, rows: Int, by parts: [ColumnWeights], into dx: Matrix) {
+    multiplyColumns(
+      dy, rows, parts.map { ($0.outputs, $0.weights, $0.inputs) }, TTRL_PACKED_TRANSPOSED, dx, adds: false)
+  }
+
+  /// For each part, the product of columns of `factor`, `from`, and the weights: the columns `to` of `out`.
+  private func multiplyColumns(
+    _ factor: Operand, _ rows: Int, _ parts: [(from: Range<Int>, weights: PackedWeights, to: Range<Int>)],
+    _ layout: ttrl_layout, _ out: Matrix, adds: Bool
+  ) {
+    precondition(rows <= factor.rows && rows <= out.rows, "factor or result has fewer than \(rows) rows")
     let products = parts.map { part in
-      check(part, rows, dy, inputsOf: dx.columns, outputsOf: dy.columns, dx)
+      precondition(part.weights.type == factor.type, "the types of weights and factor differ")
+      precondition(
+        part.from.lowerBound >= 0 && part.from.upperBound <= factor.columns && part.to.lowerBound >= 0
+          && part.to.upperBound <= out.columns, "the weights' columns are outside the factor or the result")
       return Product(
         left: ttrl_left(
-          values: dy.base + part.outputs.lowerBound * dy.type.bytes, stride: Int64(dy.columns), is_transposed: false),
-        right: part.weights.right(TTRL_PACKED_TRANSPOSED), out: dx.base + part.inputs.lowerBound)
+          values: factor.base + part.from.lowerBound * factor.type.bytes, stride: Int64(factor.columns),
+          is_transposed: false),
+        right: part.weights.right(layout), out: out.base + part.to.lowerBound)
     }
-    multiply(products, rows, stride: dx.columns, adds: false, dy.type)
+    multiply(products, rows, stride: out.columns, adds: adds, factor.type)
   }
 
   /// gradient[outputs, inputs] += dyᵀ · x of the first `rows` rows of one chunk: the gradient of a linear layer's
@@ -270,16 +277,6 @@ package final class Multiplier {
         first += product.panels
       }
     }
-  }
-
-  private func check(
-    _ part: ColumnWeights, _ rows: Int, _ factor: Operand, inputsOf inputs: Int, outputsOf outputs: Int, _ out: Matrix
-  ) {
-    precondition(part.weights.type == factor.type, "the types of weights and factor differ")
-    precondition(
-      part.inputs.lowerBound >= 0 && part.inputs.upperBound <= inputs && part.outputs.lowerBound >= 0
-        && part.outputs.upperBound <= outputs, "the weights' columns are outside the factor or the result")
-    precondition(rows <= factor.rows && rows <= out.rows, "factor or result has fewer than \(rows) rows")
   }
 
   private func check(

@@ -3,7 +3,7 @@
 // Several threads compute one micro-batch or one batch of samples. An operation is cut into parts, each thread takes
 // the next part, and the next operation begins when all parts are done. An operation takes some microseconds, so
 // threads are kept, and a thread that has nothing to do stays awake for a moment before it sleeps. A thread that has no
-// part is not waited for: where other processes need the cores, a team is no slower than one thread. Callers make sure
+// part is not waited for: where other processes need the cores, a team is not slower than one thread. Callers make sure
 // that a result does not depend on which thread computes a part, nor on the number of parts; tests check this.
 // Not here: independent pieces of work (Parallel.swift).
 

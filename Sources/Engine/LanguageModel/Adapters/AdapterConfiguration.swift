@@ -78,8 +78,8 @@ package enum AdapterError: Error, Equatable, Sendable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .noSuchTarget(let target, let known):
-      "the adapter's target \"\(target)\" is no linear layer of this model; it has \(known.joined(separator: ", ")). "
-        + "Was the adapter made for another model?"
+      "the adapter's target \"\(target)\" is not a linear layer of this model, which has "
+        + "\(known.joined(separator: ", ")). Was the adapter made for another model?"
     case .notALayer(let target):
       "the adapter's target \"\(target)\" is the embedding or the head, which ttrl does not adapt; remove it from the "
         + "targets"

@@ -32,7 +32,7 @@ package struct AdapterLayout: Sendable, Hashable {
   package let tensors: TensorLayout
   let layers: [Layer]
 
-  /// - Throws: if a target is no linear layer of the model.
+  /// - Throws: if a target is not a linear layer of the model.
   package init(_ configuration: AdapterConfiguration, of model: ParameterLayout) throws(AdapterError) {
     guard 1...AdapterConfiguration.rankMax ~= configuration.rank else { throw .badRank(configuration.rank) }
     guard configuration.alpha > 0, configuration.scale.isFinite else { throw .badAlpha(configuration.alpha) }
