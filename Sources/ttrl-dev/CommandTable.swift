@@ -39,8 +39,8 @@ extension Command {
       name: "chaos", summary: "runs under random kills, compared bit for bit with an undisturbed run",
       example: "ttrl-dev chaos --run chaos-run --kills 20",
       settings: resultSettings + [
-        "run", "runs", "kills", "chaos-seed", "workers", "learners", "threads", "kv-memory", "key", "checkpoint-every",
-        "keep-checkpoints", "json",
+        "run", "runs", "kills", "chaos-seed", "workers", "learners", "threads", "kv-memory", "gradient", "key",
+        "checkpoint-every", "keep-checkpoints", "json",
       ], needs: ["run"], defaults: chaosDefaults, isOfRun: true, problems: chaosProblems, run: chaos),
     Command(
       name: "pretrain", summary: "make the built-in base model again",
@@ -63,7 +63,7 @@ extension Command {
     Command(
       name: "bench learner", summary: "speed of a training step, compared with what matrix products alone allow",
       example: "ttrl-dev bench learner --model small --threads 2",
-      settings: benchmarkSettings + ["micro-batch-tokens"],
+      settings: benchmarkSettings + ["micro-batch-tokens", "gradient"],
       run: { settings, call in try bench(settings, call, benchmarkLearner) }),
     Command(
       name: "bench growth", summary: "speed of decoding by number of samples and length of context",
@@ -77,9 +77,10 @@ extension Command {
       ], run: benchBroadcast),
     Command(
       name: "bench ranks",
-      summary: "speed of a step of several learner ranks: exact sums, overlapped or not, and float32 sums",
+      summary:
+        "speed of a step of several learner ranks: exact sums, overlapped or not, float32 sums, streamed gradients",
       example: "ttrl-dev bench ranks --model small --micro-batch-tokens 768 --learners 2 --trace step.json",
-      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "trace"], run: benchRanks),
+      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "gradient", "trace"], run: benchRanks),
     Command(
       name: "bench allreduce", summary: "speed of sums over learner ranks, compared with MPI's own",
       example: "ttrl-dev bench allreduce --learners 2", settings: ["learners", "runs", "json"],

@@ -34,15 +34,15 @@ extension Command {
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       example: "ttrl train --run my-run --model Qwen2.5-0.5B-Instruct --data questions.jsonl --steps 40",
       settings: resultSettings + [
-        "run", "workers", "learners", "threads", "kv-memory", "listen", "coordinator", "key", "checkpoint-every",
-        "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
+        "run", "workers", "learners", "threads", "kv-memory", "gradient", "listen", "coordinator", "key",
+        "checkpoint-every", "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "launch", summary: "train on several machines, over ssh: those of a hosts file",
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
       settings: resultSettings + [
-        "run", "hosts", "kv-memory", "listen", "key", "checkpoint-every", "keep-checkpoints", "page", "page-token",
-        "log-level", "like", "dry-run", "json",
+        "run", "hosts", "kv-memory", "gradient", "listen", "key", "checkpoint-every", "keep-checkpoints", "page",
+        "page-token", "log-level", "like", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
       name: "stop", summary: "end all processes of a run, here and elsewhere; the run can be continued",
@@ -67,7 +67,9 @@ extension Command {
     Command(
       name: "learner", summary: "one role: train; start it under mpirun",
       example: "mpirun -n 2 ttrl learner --run my-run --coordinator 127.0.0.1:7700 --key cluster.key",
-      settings: ["run", "coordinator", "key", "threads", "checkpoint-every", "keep-checkpoints", "log-level"],
+      settings: [
+        "run", "coordinator", "key", "threads", "gradient", "checkpoint-every", "keep-checkpoints", "log-level",
+      ],
       needs: ["run", "coordinator"], isRole: true, run: learner),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",

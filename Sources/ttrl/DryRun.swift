@@ -57,7 +57,7 @@ struct DryRun {
         [
           "bytes": .int(memory.plan.bytes), "available_bytes": .int(Machine.memoryLimit),
           "parts": Self.parts(memory.plan.items), "kv_memory": .int(memory.keyValueMemory),
-          "fitted": .optional(memory.note),
+          "gradient": .string(memory.gradient.rawValue), "fitted": .optional(memory.note),
         ]),
       JSON.Member("step_seconds", estimate?.stepJSON ?? .null), JSON.Member("run_seconds", estimate?.runJSON ?? .null),
       JSON.Member("proposal", estimate?.proposal?.json ?? .null),

@@ -37,6 +37,11 @@ extension Command {
     plan.keyValueMemory = { host, list in
       memory(of: host, in: list, beginning, operation, model).fitted?.keyValueMemory ?? operation.keyValueMemory
     }
+    // One rank that streams makes all of them stream.
+    let forms = plan.list.hosts.filter { $0.learners > 0 }.map { host in
+      memory(of: host, in: plan.list, beginning, operation, model).fitted?.gradient ?? operation.gradient
+    }
+    settings.operation.gradient = forms.contains(.streamed) ? .streamed : forms.first ?? operation.gradient
     announce(beginning, settings, call, processes: "1 coordinator (here); \(plan.summary)")
     if plan.list.hosts.allSatisfy({ $0.isHere || $0.learners == 0 }), let exposure = launcher?.exposure {
       complain(exposure)
@@ -99,6 +104,7 @@ extension Command {
       hosts.append([
         "name": .string(host.name), "bytes": .int(found.plan.bytes), "parts": DryRun.parts(found.plan.items),
         "kv_memory": .int(found.fitted?.keyValueMemory ?? settings.operation.keyValueMemory),
+        "gradient": .string((found.fitted?.gradient ?? settings.operation.gradient).rawValue),
       ])
     }
     func threads(_ processes: KeyPath<ListedHost, Int>) -> Int {

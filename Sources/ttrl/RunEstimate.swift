@@ -30,7 +30,8 @@ struct RunEstimate {
     _ beginning: RunBeginning.Outcome, on threads: (sampling: Int, training: Int), ranks: Int, machines: Int = 1,
     call: (settings: RunSettings, call: CallSettings)? = nil
   ) throws {
-    let settings = beginning.settings
+    var settings = beginning.settings
+    settings.operation.gradient = beginning.memory.gradient
     guard settings.method.steps > 0,
       let gigaflops = try Ceilings.multiplyAdds(.float32, threads: Machine.coreCount)
     else { return nil }

@@ -100,6 +100,7 @@ struct LaunchContext {
     return [
       "learner", "--run", directory.path, "--coordinator", "\(address)", "--threads", "\(threads)",
       "--checkpoint-every", "\(operation.checkpointEvery)", "--keep-checkpoints", "\(operation.keepCheckpoints)",
+      "--gradient", operation.gradient.rawValue,
     ] + Self.words(key: key, operation)
   }
 }

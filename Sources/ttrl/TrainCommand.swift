@@ -26,6 +26,7 @@ extension Command {
     let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun)
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
     settings.operation.keyValueMemory = beginning.memory.keyValueMemory
+    settings.operation.gradient = beginning.memory.gradient
     announce(beginning, settings, call)
     if let exposure = launcher?.exposure { say(exposure) }
     if call.isDryRun {
@@ -234,7 +235,8 @@ extension Command {
         key: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
         threads: settings.threads(sharedBy: here, cores: Machine.coreCount),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
-      let rank = try LearnerRank(run, threads: options.threads, ranks)
+      let rank = try LearnerRank(
+        run, threads: options.threads, gradient: settings.gradient, here: here, ranks)
       var status = ExitStatus.done
       if isLeading { status = try LearnerShell(rank, options).serve() } else { try rank.follow() }
       try ranks.finish()

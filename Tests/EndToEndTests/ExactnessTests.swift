@@ -26,6 +26,12 @@ extension EndToEnd {
       #expect(try SmallRun.finish(["--learners", "\(ranks)"], in: directory) == SmallRun.undisturbed)
     }
 
+    @Test(arguments: [1, 2, 3]) func `streamed gradients give the same bits on any number of ranks`(_ ranks: Int) throws
+    {
+      let settings = ["--gradient", "streamed", "--learners", "\(ranks)"]
+      #expect(try SmallRun.finish(settings, in: directory) == SmallRun.undisturbed)
+    }
+
     @Test(arguments: [1, 2]) func `any number of threads gives the same bits`(_ threads: Int) throws {
       #expect(try SmallRun.finish(["--threads", "\(threads)"], in: directory) == SmallRun.undisturbed)
     }

@@ -44,7 +44,12 @@ private struct Beside: Collectives {
   func sum(_ values: UnsafeMutableBufferPointer<Int64>) {}
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) {}
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) {}
+  func beginExchange(
+    _ values: UnsafeMutableBufferPointer<Float>, outgoing: [Range<Int>], incoming: [Int],
+    land: ([UnsafeBufferPointer<Float>]) -> Void
+  ) {}
   func advanceBuckets() {}
+  func advanceBuckets(until isDone: () -> Bool) {}
   func finishBuckets() {}
   func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
   func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}

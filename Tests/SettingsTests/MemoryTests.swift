@@ -90,11 +90,32 @@ private func memory(
 
   @Test func `one flag is enough where one process too many is the reason`() throws {
     var settings = RunSettings()
-    settings.operation.learners = 2
+    settings.operation.learners = 12
     #expect(throws: MemoryError.self) { try memory(.half, settings, gibibytes: 24).fit() }
     do { _ = try memory(.half, settings, gibibytes: 24).fit() } catch {
-      #expect("\(error)".contains("\nWith --learners 1 it fits: about "), "\(error)")
+      #expect("\(error)".contains("\nWith --learners "), "\(error)")
     }
+  }
+
+  @Test func `a gradient is streamed where a whole one does not fit, and says what that costs`() throws {
+    var settings = RunSettings()
+    settings.operation.keyValueMemory = 100
+    #expect(try memory(.half, settings, gibibytes: 64).fit().gradient == .whole)
+    settings.operation.learners = 2
+    let fitted = try memory(.half, settings, gibibytes: 24).fit()
+    #expect(fitted.gradient == .streamed && fitted.plan.bytes <= 24 * gibibyte)
+    let note = try #require(fitted.note)
+    #expect(note.contains("gradient: streamed") && note.contains("of gradients per update instead of"), "\(note)")
+    settings.operation.gradient = .whole
+    do {
+      _ = try memory(.half, settings, gibibytes: 24).fit(isContinued: true)
+      Issue.record("it fits")
+    } catch {
+      #expect("\(error)".contains("\nWith --gradient streamed it fits: about "), "\(error)")
+    }
+    settings.reduction = .fast
+    settings.operation.gradient = .auto
+    #expect(try memory(.half, settings, gibibytes: 64).fit().gradient == .whole)
   }
 
   @Test func `a limit that is given is kept, and refused with one that fits`() throws {

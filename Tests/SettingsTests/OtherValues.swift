@@ -25,6 +25,7 @@ let otherValues: [String: String] = [
   "eval-as": "held-out:24", "like": "r", "guard": "stop", "guard-window": "9",
   "deliver": "best",
   "samples": "8", "counts": "2,8", "workers": "7", "learners": "9", "threads": "2", "kv-memory": "512",
+  "gradient": "whole",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "k", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",

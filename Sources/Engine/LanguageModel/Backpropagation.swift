@@ -71,16 +71,29 @@ package final class Backpropagation {
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,
-    entropySlopes: [Float] = [], progress: (_ completeFrom: Int) -> Void = { _ in },
+    entropySlopes: [Float] = [], progress: @escaping (_ completeFrom: Int) -> Void = { _ in },
     slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
     precondition(
       gradient.count == plan.trained.count, "\(gradient.count) gradients for \(plan.trained.count) parameters")
+    return try run(
+      sequences, model: model, distribution: distribution,
+      receiver: FlatGradient(gradient, plan: plan, progress: progress), entropySlopes: entropySlopes, slope: slope)
+  }
+
+  /// The same for a gradient that is taken piece by piece.
+  func run(
+    _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings,
+    receiver: any GradientReceiver, entropySlopes: [Float],
+    slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
+  ) throws(ModelError) -> [ScoredSequence] {
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
     let forward = try forward(batch, model, isForTraining: true)
-    let pass = BackwardPass(
-      forward: forward, gradient: gradient, scratch: backward)
+    let head = plan.trainedHead.map { _ in receiver.headRoom(rows: batch.headRows.count) } ?? nil
+    var pass = BackwardPass(
+      forward: forward, scratch: backward, gradient: receiver.room(for: plan.trainedNorm), headGradient: head,
+      headFactors: HeadFactors())
     pass.begin()
     let scored = try scores(of: batch, sequences, model, distribution) { chunk, scored throws(ModelError) in
       let slopes = batch.targets[chunk.targets].map {
@@ -88,15 +101,21 @@ package final class Backpropagation {
       }
       try headBackward(pass, chunk, slopes, entropySlopes, distribution)
     }
-    var complete = plan.trainedOffsetAfterLayers
-    progress(complete)
-    for layer in (0..<plan.configuration.layerCount).reversed() {
-      try pass.layer(layer) { progress(complete) }
-      complete = plan.trainedOffset(ofLayer: layer)
-      progress(complete)
+    receiver.complete(plan.trainedNorm)
+    let embeddings = plan.trainedEmbedding.map { _ in receiver.embeddings(of: batch.tokens) }
+    for slice in plan.trainedHeadSlices {
+      if head == nil { try pass.addHead(slice, to: receiver.room(for: slice)) }
+      receiver.completeHead(slice)
     }
-    if plan.adapter == nil { pass.embedding() }
-    progress(0)
+    pass.headFactors.forget()
+    for layer in (0..<plan.configuration.layerCount).reversed() {
+      let piece = plan.trainedPiece(ofLayer: layer)
+      pass.gradient = receiver.room(for: piece)
+      try pass.layer(layer) { receiver.pause() }
+      receiver.complete(piece)
+    }
+    if let embeddings { pass.addEmbeddings(to: embeddings) }
+    receiver.completeEmbeddings()
     return scored
   }
 
@@ -197,17 +216,6 @@ package final class Backpropagation {
       }
     }
     try pass.head(chunk.rows.map(\.row))
-  }
-}
-
-extension TransformerPlan {
-  /// Where a layer's parameters begin among the trained ones.
-  fileprivate func trainedOffset(ofLayer index: Int) -> Int {
-    adapter?.layers[index].offset ?? layout.layers[index].offset
-  }
-
-  fileprivate var trainedOffsetAfterLayers: Int {
-    adapter?.tensors.count ?? layout.tensors[layout.finalNorm].offset
   }
 }
 

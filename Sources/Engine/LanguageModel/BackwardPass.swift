@@ -86,11 +86,39 @@ final class BackwardScratch {
   func dmixed(width: Int) -> Matrix { dmixed.values[0..<dmixed.rows * width].rows(of: width) }
 }
 
+/// The factors of the head's gradient, for a head that is made slice by slice. They take less memory than a whole head
+/// if a micro-batch has few rows.
+final class HeadFactors {
+  private(set) var chunks: [(dlogits: Operand, normed: Operand, rows: Int)] = []
+
+  /// Keeps copies, because the operands are those of the next chunk as well, unless there is only one.
+  func keep(_ dlogits: Operand, _ normed: Operand, rows: Int, isOnly: Bool) {
+    func kept(_ operand: Operand) -> Operand {
+      guard !isOnly else { return operand }
+      let copy = Operand(rows: rows, columns: operand.columns, type: operand.type)
+      operand.copy(columns: 0..<operand.columns, rows: rows, to: copy)
+      return copy
+    }
+    chunks.append((kept(dlogits), kept(normed), rows))
+  }
+
+  func forget() { chunks = [] }
+
+  /// Bytes of the factors of a micro-batch.
+  static func bytes(_ plan: TransformerPlan, rows: Int) -> Int {
+    rows * (plan.configuration.vocabularySize + plan.configuration.hiddenSize) * plan.type.bytes
+  }
+}
+
 /// The backward pass of one micro-batch.
 struct BackwardPass {
   let forward: ForwardPass
-  let gradient: Floats
   let scratch: BackwardScratch
+  /// Of the layer that is computed, or of the last norm.
+  var gradient: GradientPart
+  /// Of the head; nil if that is added slice by slice, from the factors.
+  let headGradient: GradientPart?
+  let headFactors: HeadFactors
 
   var batch: TrainingBatch { forward.batch }
   var model: PreparedModel { forward.model }
@@ -128,10 +156,14 @@ struct BackwardPass {
     let dnormed = scratch.dnormed.values[0..<scratch.headRows * plan.configuration.hiddenSize].rows(
       of: plan.configuration.hiddenSize)
     if plan.type != .float32 { convert(scratch.logits[rows: 0..<count], into: scratch.dlogits) }
-    if let dhead = tensor(plan.layout.head) {
+    if let headGradient {
+      let dhead = headGradient[plan.layout.tensors[plan.layout.head].range]
       try addOuterProduct(
         scratch.dlogits, outputs: 0..<plan.configuration.vocabularySize, scratch.headNormed, rows: count,
         to: dhead.rows(of: plan.configuration.hiddenSize))
+    } else if plan.adapter == nil {
+      headFactors.keep(
+        scratch.dlogits, scratch.headNormed, rows: count, isOnly: batch.headRows.count <= scratch.headRows)
     }
     try transformer.multiplyBackward(scratch.dlogits, count, model.head, dnormed)
     scratch.headInputGradient.values.fill(0, team: team)
@@ -141,14 +173,24 @@ struct BackwardPass {
     kernels.scatterAdd(scratch.headInputGradient[rows: 0..<count], headRows, to: scratch.dx)
   }
 
+  /// Adds the gradient of a slice of the head. Each element's terms come in the same order as in `head`.
+  func addHead(_ slice: Range<Int>, to part: GradientPart) throws(ModelError) {
+    let columns = plan.configuration.hiddenSize
+    let start = slice.lowerBound - plan.layout.tensors[plan.layout.head].offset
+    let tokens = start / columns..<(start + slice.count) / columns
+    for chunk in headFactors.chunks {
+      try addOuterProduct(
+        chunk.dlogits, outputs: tokens, chunk.normed, rows: chunk.rows, to: part[slice].rows(of: columns))
+    }
+  }
+
   /// Adds dx of the first layer's input to the gradients of the tokens' embeddings.
-  func embedding() {
+  func addEmbeddings(to embeddings: EmbeddingGradient) {
     if plan.embeddingFactor != 1 {
       let dx = scratch.dx[rows: 0..<batch.tokens.count].values
       kernels.scale(dx, by: plan.embeddingFactor, into: dx)
     }
-    guard let table = tensor(plan.layout.embedding)?.rows(of: plan.configuration.hiddenSize) else { return }
-    kernels.scatterAdd(scratch.dx[rows: 0..<batch.tokens.count], batch.tokens, to: table)
+    kernels.scatterAdd(scratch.dx[rows: 0..<batch.tokens.count], embeddings.places, to: embeddings.rows)
   }
 
   // MARK: Layers

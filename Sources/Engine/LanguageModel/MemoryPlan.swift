@@ -69,12 +69,14 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - microBatchTokens: rows of one pass. A longer sequence is a pass of its own.
   ///   - sequenceTokens: tokens of the longest prompt and its response together.
   ///   - isExact: whether gradients are summed as 64-bit integers.
+  ///   - isStreamed: whether a rank never has a whole gradient. Float32 sums always need one.
+  ///   - isSingle: whether an update has one micro-batch.
   ///   - recomputes: whether only the layers' inputs are kept for the backward pass.
   ///   - isAtCoordinator: whether the coordinator is on this machine, and takes versions over as files.
   ///   - threads: the rank's.
   package static func training(
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
-    recomputes: Bool, isAtCoordinator: Bool = false, threads: Int = 1
+    isStreamed: Bool = false, isSingle: Bool = false, recomputes: Bool, isAtCoordinator: Bool = false, threads: Int = 1
   ) -> MemoryPlan {
     let count = plan.trained.count
     let shard = Shards(count: count, size: ranks).count(of: rank)
@@ -87,13 +89,24 @@ package struct MemoryPlan: Sendable, Equatable {
       c.deltaHeads?.backwardScratchFloats(rows: sequenceTokens) ?? 0)
     let backward = rows * (c.hiddenSize + c.projectedWidthMax + c.mixedWidthMax) * 4 + threads * mixer * 4
     let bucket = min(Shards.bucketElements, count)
-    // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint.
-    let exchange = ranks > 1 ? (Limits.bucketsInFlight * (isExact ? 8 : 4) + 2 * 4) * bucket : 0
+    let streams = isStreamed && isExact
+    // A single micro-batch of a single rank is not added to anything.
+    let sums = isExact && !(isSingle && ranks == 1)
+    let gradient =
+      streams && sums
+      ? StreamedGradient.bytes(plan, ranks: ranks, rows: max(microBatchTokens, sequenceTokens)) + 8 * shard
+      : (sums ? 12 : 4) * count
+    // Buckets for other ranks' gradients, and for the optimizer's state when it is gathered for a checkpoint; the rows
+    // of a micro-batch's embeddings, which are kept, and put together for the ranks.
+    let embedded = streams && plan.trainedEmbedding != nil ? min(rows, c.vocabularySize) * c.hiddenSize * 4 : 0
+    let exchange =
+      ranks > 1
+      ? (Limits.bucketsInFlight * (isExact && !streams ? 8 : 4) + 2 * 4) * bucket + 2 * embedded : embedded
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
       Item(name: "optimizer", bytes: 8 * shard),
       Item(name: "weights", bytes: weightBytes(plan, versions: 1)),
-      Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
+      Item(name: streams ? "gradient (streamed)" : "gradient", bytes: gradient),
       Item(name: "exchange", bytes: exchange),
       // Two versions: the newest, and the one that a checkpoint is being written of. At the coordinator they are in
       // files; only a version with which a rank begins is in memory until its first step.

@@ -39,6 +39,18 @@ package struct ParameterLayout: Sendable, Hashable {
     package var mixer: Mixer
     package var feedForwardNorms: BlockNorms<Int>
     package var gate: Int, up: Int, down: Int
+
+    /// Those that are not the matrices of linear layers.
+    var plainTensors: [Int] {
+      let norms = [mixerNorms.before, mixerNorms.after, feedForwardNorms.before, feedForwardNorms.after]
+      switch mixer {
+      case .attention(let names):
+        return
+          (norms + [names.queryBias, names.keyBias, names.valueBias, names.queryNorm, names.keyNorm]).compactMap { $0 }
+      case .deltaRule(let names):
+        return norms.compactMap { $0 } + [names.convolution, names.decayLog, names.stepBias, names.norm]
+      }
+    }
   }
 
   package enum Mixer: Sendable, Hashable {

@@ -1,7 +1,8 @@
 // ParameterSource: where a model's parameters are read from, one part at a time.
 //
 // Parameters in memory are viewed. Those in a model's files, or in the bytes of a published version, are widened part
-// by part while they are packed or published, so a process that only samples never holds all of them in float32.
+// by part while they are packed or published, so a process that only samples never holds all of them in float32. Those
+// of a model that is ready to run are read from its packed weights.
 
 package import Base
 package import Tensors
@@ -27,6 +28,7 @@ package struct ParameterSource: @unchecked Sendable {
     case floats(Floats)
     /// In layout order, without gaps.
     case stored([Part])
+    case packed([PackedTensor], Team?)
   }
 
   private let form: Form
@@ -47,6 +49,21 @@ package struct ParameterSource: @unchecked Sendable {
     count = ordered.last?.range.upperBound ?? 0
     self.owner = owner
     precondition(ordered.reduce(0) { $0 + $1.range.count } == count, "the parts are not all parameters")
+  }
+
+  /// Some of all parameters; no others are read.
+  init(_ part: Part, of count: Int, keptBy owner: any Sendable) {
+    form = .stored([part])
+    self.count = count
+    self.owner = owner
+  }
+
+  /// The trained parameters of a model that is ready to run, rounded to its type. The team's threads unpack them.
+  package init(_ model: PreparedModel, team: Team? = nil) {
+    let tensors = model.trainedTensors
+    form = .packed(tensors, team)
+    count = tensors.last?.range.upperBound ?? 0
+    owner = nil
   }
 
   /// The bytes of a policy version. They must stay where they are while they are read from.
@@ -71,6 +88,14 @@ package struct ParameterSource: @unchecked Sendable {
         let target = values[wanted.lowerBound - range.lowerBound..<wanted.upperBound - range.lowerBound]
         target.withUnsafeBuffer { _ = widen(parts[index].bytes(of: wanted), parts[index].type, to: $0) }
         index += 1
+      }
+      return values
+    case .packed(let tensors, let team):
+      let values = Floats(count: range.count)
+      for tensor in tensors where tensor.range.overlaps(range) {
+        let wanted = tensor.range.clamped(to: range)
+        tensor.copy(
+          wanted, to: values[wanted.lowerBound - range.lowerBound..<wanted.upperBound - range.lowerBound], team: team)
       }
       return values
     }

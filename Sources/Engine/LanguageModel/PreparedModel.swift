@@ -68,32 +68,82 @@ package final class PreparedModel: Sendable {
   let head: PackedWeights
   /// The embedding matrix [V, C]; nil if it is tied to the head, whose packed weights return their rows.
   private let embedding: Matrix?
+  /// The values of tensors that are not packed, by index into the layout.
+  let plainTensors: [(tensor: Int, values: Floats)]
   /// Whether an adapter is part of the model.
   private let isAdapted: Bool
+
+  /// Packs copies of the model's parameters.
+  ///
+  /// - Parameters:
+  ///   - spare: memory for the packed weights.
+  ///   - parameters: gives those of a piece, which are not needed after the next piece is asked for.
+  init<Failure: Error>(
+    plan: TransformerPlan, team: Team?, spare: SpareMemory?,
+    parameters: (Range<Int>) throws(Failure) -> ParameterSource
+  ) throws(Failure) {
+    let layout = plan.layout
+    let width = plan.configuration.hiddenSize
+    self.plan = plan
+    isAdapted = false
+    var plain: [(Int, Floats)] = []
+    // In slices, so that not all of it has to be there.
+    func packedHead() throws(Failure) -> PackedWeights {
+      let tensor = layout.tensors[layout.head]
+      var (rowsHere, source): (Range<Int>, ParameterSource?) = (0..<0, nil)
+      var failure: Failure?
+      let packed = PackedWeights(
+        outputs: tensor.shape[0], inputs: width, type: plan.type, team: team, spare: spare
+      ) { rows in
+        if rowsHere.clamped(to: rows) != rows, failure == nil {
+          let end = min(tensor.shape[0], max(rows.upperBound, rows.lowerBound + plan.sliceRows))
+          rowsHere = rows.lowerBound..<end
+          do throws(Failure) {
+            source = try parameters(tensor.offset + rows.lowerBound * width..<tensor.offset + end * width)
+          } catch { failure = error }
+        }
+        guard let source, failure == nil else { return Matrix(rows: rows.count, columns: width) }
+        return source.rows(rows, of: [tensor])
+      }
+      if let failure { throw failure }
+      return packed
+    }
+    let tied = plan.isTied ? try packedHead() : nil
+    if plan.isTied {
+      embedding = nil
+    } else {
+      let table = Matrix(rows: plan.configuration.vocabularySize, columns: width)
+      let start = layout.tensors[layout.embedding].offset
+      for slice in plan.slices(ofTokens: layout.embedding) {
+        table.values[slice.lowerBound - start..<slice.upperBound - start].copy(
+          from: rounded(try parameters(slice).values(slice), plan.type))
+      }
+      embedding = table
+      plain.append((layout.embedding, table.values))
+    }
+    var layers: [PreparedLayer] = []
+    for layer in layout.layers.indices {
+      let source = try parameters(plan.piece(ofLayer: layer))
+      layers.append(PreparedLayer(layer, plan: plan, parameters: source, team: team, spare: spare))
+      plain += layout.layers[layer].plainTensors.map { ($0, rounded([$0], plan: plan, source)) }
+    }
+    self.layers = layers
+    let last = try parameters(plan.lastNorm)
+    finalNorm = normWeight(layout.finalNorm, plan: plan, last)
+    plain.append((layout.finalNorm, rounded([layout.finalNorm], plan: plan, last)))
+    if let tied { head = tied } else { head = try packedHead() }
+    plainTensors = plain
+  }
 
   /// Packs copies of `plan.layout.count` parameters.
   ///
   /// - Parameter spare: memory for the packed weights.
-  package init(
+  package convenience init(
     plan: TransformerPlan, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
   ) {
-    let layout = plan.layout
-    precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
-    self.plan = plan
-    isAdapted = false
-    var layers: [PreparedLayer] = []
-    for layer in layout.layers.indices {
-      layers.append(PreparedLayer(layer, plan: plan, parameters: parameters, team: team, spare: spare))
-    }
-    self.layers = layers
-    finalNorm = normWeight(layout.finalNorm, plan: plan, parameters)
-    head = PackedWeights(
-      outputs: plan.configuration.vocabularySize, inputs: plan.configuration.hiddenSize, type: plan.type, team: team,
-      spare: spare
-    ) { rows in parameters.rows(rows, of: [layout.tensors[layout.head]]) }
-    embedding =
-      layout.embedding == layout.head
-      ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
+    precondition(
+      parameters.count == plan.layout.count, "\(parameters.count) parameters for a model of \(plan.layout.count)")
+    self.init(plan: plan, team: team, spare: spare) { _ in parameters }
   }
 
   /// Packs copies of `plan.layout.count` parameters.
@@ -108,16 +158,29 @@ package final class PreparedModel: Sendable {
   /// - Parameters:
   ///   - base: made for the same plan.
   ///   - spare: memory for the packed adapter.
-  package init(
+  package convenience init(
     adapting base: PreparedModel, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
   ) {
+    precondition(
+      parameters.count == base.plan.trained.count,
+      "\(parameters.count) parameters for an adapter of \(base.plan.trained.count)")
+    self.init(adapting: base, team: team, spare: spare) { _ in parameters }
+  }
+
+  /// - Parameter parameters: as for a model.
+  init(
+    adapting base: PreparedModel, team: Team?, spare: SpareMemory?,
+    parameters: (Range<Int>) throws -> ParameterSource
+  ) rethrows {
     plan = base.plan
     guard let adapter = plan.adapter, !base.isAdapted else { preconditionFailure("the base is for another plan") }
-    precondition(
-      parameters.count == plan.trained.count,
-      "\(parameters.count) parameters for an adapter of \(plan.trained.count)")
-    let source = AdapterSource(layout: adapter, type: plan.type, parameters: parameters, team: team, spare: spare)
-    layers = zip(base.layers, adapter.layers).map { layer, names in layer.adapted(by: names, source) }
+    layers = try base.layers.indices.map { layer in
+      let source = AdapterSource(
+        layout: adapter, type: base.plan.type, parameters: try parameters(base.plan.trainedPiece(ofLayer: layer)),
+        team: team, spare: spare)
+      return base.layers[layer].adapted(by: adapter.layers[layer], source)
+    }
+    plainTensors = base.plainTensors
     finalNorm = base.finalNorm
     head = base.head
     embedding = base.embedding
@@ -158,9 +221,13 @@ func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: ParameterSou
 
 /// The values of tensors one after the other, rounded to the model's type.
 func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
-  let values = parameters.values(tensors.map { plan.layout.tensors[$0].range })
+  rounded(parameters.values(tensors.map { plan.layout.tensors[$0].range }), plan.type)
+}
+
+/// A copy, rounded to a type.
+func rounded(_ values: Floats, _ type: DataType) -> Floats {
   let copy = Floats(count: values.count)
-  switch plan.type {
+  switch type {
   case .float32: copy.copy(from: values)
   case .bfloat16: Kernels.best.roundToBFloat16(values, into: copy)
   }

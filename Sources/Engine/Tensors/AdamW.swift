@@ -78,20 +78,33 @@ package struct AdamW: Sendable {
   /// One update with a shard of the gradient; `norm` is that of the whole gradient.
   package mutating func apply(_ gradient: Floats, norm: Double, learningRate: Float, team: Team? = nil) {
     precondition(gradient.count == parameters.count, "\(gradient.count) gradients for \(parameters.count) parameters")
+    apply(norm: norm, learningRate: learningRate, piece: max(1, parameters.count), team: team) { gradient[$0] }
+  }
+
+  /// The same with a gradient that is there piece by piece: `gradient` gives that of some parameters.
+  package mutating func apply(
+    norm: Double, learningRate: Float, piece: Int, team: Team? = nil, gradient: (Range<Int>) -> Floats
+  ) {
     guard norm.isFinite else { return }
     step += 1
     let scale = norm > settings.gradientNormMax ? Float(settings.gradientNormMax / norm) : 1
-    var start = 0
-    for range in decayed {
-      update(start..<range.lowerBound, gradient, learningRate, scale, decay: 0, team)
-      update(range, gradient, learningRate, scale, decay: settings.weightDecay, team)
-      start = range.upperBound
+    for start in stride(from: 0, to: parameters.count, by: piece) {
+      let piece = start..<min(start + piece, parameters.count)
+      let values = gradient(piece)
+      var start = piece.lowerBound
+      for range in decayed.map({ $0.clamped(to: piece) }) where !range.isEmpty {
+        update(start..<range.lowerBound, of: piece, values, learningRate, scale, decay: 0, team)
+        update(range, of: piece, values, learningRate, scale, decay: settings.weightDecay, team)
+        start = range.upperBound
+      }
+      update(start..<piece.upperBound, of: piece, values, learningRate, scale, decay: 0, team)
     }
-    update(start..<parameters.count, gradient, learningRate, scale, decay: 0, team)
   }
 
+  /// - Parameter gradient: of the parameters `piece`.
   private func update(
-    _ range: Range<Int>, _ gradient: Floats, _ rate: Float, _ scale: Float, decay: Float, _ team: Team?
+    _ range: Range<Int>, of piece: Range<Int>, _ gradient: Floats, _ rate: Float, _ scale: Float, decay: Float,
+    _ team: Team?
   ) {
     guard !range.isEmpty else { return }
     let c = ttrl_adamw(
@@ -100,8 +113,10 @@ package struct AdamW: Sendable {
       bias_correction2: 1 - power(settings.beta2, step))
     share(range.count, team) { part, _ in
       let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+      let place = part.lowerBound - piece.lowerBound..<part.upperBound - piece.lowerBound
       Kernels.best.adamW(
-        c, gradient: gradient[part], parameters: parameters[part], first: firstMoment[part], second: secondMoment[part])
+        c, gradient: gradient[place], parameters: parameters[part], first: firstMoment[part], second: secondMoment[part]
+      )
     }
   }
 }

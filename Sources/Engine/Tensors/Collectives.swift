@@ -29,6 +29,17 @@ package protocol Collectives {
   /// ranks.
   func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) throws
 
+  /// Begins an exchange: this rank sends `outgoing[q]` of its values to rank q, and receives `incoming[q]` values from
+  /// it. Where a count is 0, there is no message. The caller must not change the values until `land` is called.
+  ///
+  /// - Parameters:
+  ///   - outgoing: one per rank; the own one is empty.
+  ///   - incoming: one per rank; the own one is 0. It equals what that rank sends to this one.
+  ///   - land: gets the received parts, by rank, when all of them are here and all of the values are sent.
+  func beginExchange(
+    _ values: UnsafeMutableBufferPointer<Float>, outgoing: [Range<Int>], incoming: [Int],
+    land: @escaping ([UnsafeBufferPointer<Float>]) -> Void) throws
+
   /// Begins an all-gather, in the same way: every rank gets the slices of all other ranks.
   ///
   /// - Parameters:
@@ -38,6 +49,9 @@ package protocol Collectives {
 
   /// Advances the transfers without waiting. Called during pauses in other work.
   func advanceBuckets() throws
+
+  /// Advances the transfers until `isDone`, which becomes true when one of them is complete. Sleeps in between.
+  func advanceBuckets(until isDone: () -> Bool) throws
 
   /// Returns when all transfers that were begun are complete on this rank.
   func finishBuckets() throws
@@ -73,8 +87,13 @@ package struct OneRank: Collectives {
   package func sum(_ values: UnsafeMutableBufferPointer<Int64>) {}
   package func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, slices: [Range<Int>]) {}
   package func beginReduceScatter(_ values: UnsafeMutableBufferPointer<Float>, slices: [Range<Int>]) {}
+  package func beginExchange(
+    _ values: UnsafeMutableBufferPointer<Float>, outgoing: [Range<Int>], incoming: [Int],
+    land: ([UnsafeBufferPointer<Float>]) -> Void
+  ) { land([UnsafeBufferPointer(start: nil, count: 0)]) }
   package func beginAllGather(_ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]) {}
   package func advanceBuckets() {}
+  package func advanceBuckets(until isDone: () -> Bool) {}
   package func finishBuckets() {}
   package func max(_ values: [Double]) -> [Double] { values }
   package func sendToAll(_ bytes: [UInt8]) {}

@@ -72,6 +72,28 @@ package final class ExactGradient: @unchecked Sendable {
     largest = found.isFinite && largest.isFinite ? max(found, largest) : .infinity
   }
 
+  /// Adds some values of a micro-batch's gradient, of this or another rank. The caller collects the magnitudes for
+  /// `require`.
+  ///
+  /// - Returns: the largest magnitude; infinity if a value is not finite.
+  package func add(_ values: UnsafeBufferPointer<Float>, to range: Range<Int>, team: Team? = nil) -> Float {
+    precondition(values.count == range.count, "adding \(values.count) gradients to \(range.count)")
+    return magnitude(range.count, team) { part in
+      let target = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+      return Kernels.best.accumulateFixed(
+        UnsafeBufferPointer(rebasing: values[part]), into: UnsafeMutableBufferPointer(rebasing: self.values[target]))
+    }
+  }
+
+  /// Checks the largest magnitudes of one rank's micro-batches, in their order.
+  package static func require(_ magnitudes: [Float]) throws(ExactGradientError) {
+    let sum = ExactGradient(count: 0)
+    for magnitude in magnitudes { try sum.take(magnitude) }
+  }
+
+  /// The memory, as float32 values. What is written there replaces the sum.
+  package var floats: Floats { Floats(viewing: memory, count: count) }
+
   package func endSummand() throws(ExactGradientError) {
     let found = largest
     largest = 0

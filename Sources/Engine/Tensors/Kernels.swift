@@ -367,9 +367,15 @@ package struct Kernels: @unchecked Sendable {
   /// accumulator += round(gradient · 2^40).
   /// - Returns: the largest magnitude; infinity if a value is not finite, and then `accumulator` is unspecified.
   func accumulateFixed(_ gradient: Floats, into accumulator: UnsafeMutableBufferPointer<Int64>) -> Float {
+    accumulateFixed(UnsafeBufferPointer(start: gradient.base, count: gradient.count), into: accumulator)
+  }
+
+  func accumulateFixed(
+    _ gradient: UnsafeBufferPointer<Float>, into accumulator: UnsafeMutableBufferPointer<Int64>
+  ) -> Float {
     precondition(gradient.count == accumulator.count, "accumulateFixed: sizes differ")
-    guard let base = accumulator.baseAddress else { return 0 }
-    return functions.pointee.accumulate_fixed(base, gradient.base, Int64(gradient.count))
+    guard let base = accumulator.baseAddress, let values = gradient.baseAddress else { return 0 }
+    return functions.pointee.accumulate_fixed(base, values, Int64(gradient.count))
   }
 
   /// out = accumulator · 2^-40 · scale, rounded once.

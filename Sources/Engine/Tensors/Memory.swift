@@ -81,6 +81,12 @@ package struct Floats: Sendable {
     self.count = count
   }
 
+  /// The beginning of some memory.
+  init(viewing memory: Memory, count: Int) {
+    precondition(4 * count <= memory.byteCount, "\(count) floats do not fit \(memory.byteCount) bytes")
+    self.init(memory: memory, offset: 0, count: count)
+  }
+
   package subscript(index: Int) -> Float {
     @inlinable get {
       precondition(index >= 0 && index < count, "the index of a float is out of range")

@@ -12,7 +12,7 @@ import LanguageModel
 package import Platform
 import Records
 package import Runs
-import Settings
+package import Settings
 import TTRL
 package import Tensors
 
@@ -50,6 +50,9 @@ package final class LearnerRank {
   private var clock = PartClock(in: .voteSeconds, at: MonotonicClock.now())
   /// The times of the ranks in the newest step; of at most `StepReport.processesMax` ranks.
   private var times: [ProcessTimes] = []
+  private let form: GradientForm
+  /// How many of the ranks are on this machine.
+  private let here: Int
   /// Called after every micro-batch.
   var onMicroBatch: () -> Void = {}
   /// Called before masters and moments change.
@@ -59,7 +62,13 @@ package final class LearnerRank {
   /// others their parts.
   ///
   /// - Throws: if rank 0 cannot read the model or the checkpoints, or MPI fails.
-  package init(_ run: Run, threads: Int, _ ranks: any Collectives) throws {
+  ///
+  /// - Parameters:
+  ///   - gradient: what to keep of a gradient. If one rank streams, all do.
+  ///   - here: how many of the ranks are on this machine.
+  package init(
+    _ run: Run, threads: Int, gradient: GradientForm, here: Int, _ ranks: any Collectives
+  ) throws {
     self.run = run
     self.ranks = ranks
     shared = SharedState(run, ranks)
@@ -67,14 +76,17 @@ package final class LearnerRank {
     let beginning = try shared.exchange(saved)
     reportOfCheckpoint = saved?.report
     history = beginning.history
+    var options = TrainerOptions(
+      microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
+      threads: threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size))
+    // A rank that nothing fits streams: it needs the least.
+    let wanted = Self.memory(run, gradient, here: here, ranks).gradient == .streamed
+    options.isStreamed = try ranks.max([wanted ? 1 : 0])[0] > 0
+    form = options.isStreamed ? .streamed : .whole
+    self.here = here
     policy = try LanguageModelPolicy(
-      plan: run.transformer,
-      optimizer: beginning.optimizer, weights: beginning.weights, version: beginning.version,
-      reference: beginning.reference,
-      options: TrainerOptions(
-        microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
-        threads: threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
-      seed: run.settings.method.seed, ranks: ranks,
+      plan: run.transformer, optimizer: beginning.optimizer, version: beginning.version, reference: beginning.reference,
+      options: options, seed: run.settings.method.seed, ranks: ranks,
       reader: run.reader)
     watchdog = Watchdog(patience: Int(Limits.training.seconds))
     policy.onMicroBatch = { [unowned self] in
@@ -84,7 +96,19 @@ package final class LearnerRank {
     policy.onPart = { [unowned self] in self.begin($0) }
     policy.willChange = { [unowned self] in try self.willChange() }
     try watchdog.start()
-    Log.info("learner.ready", ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size])
+    Log.info(
+      "learner.ready",
+      ["policy": beginning.version, "rank": ranks.rank, "ranks": ranks.size, "gradient": form.rawValue])
+  }
+
+  /// The memory of this machine's ranks.
+  private static func memory(_ run: Run, _ gradient: GradientForm, here: Int, _ ranks: any Collectives) -> RunMemory {
+    var settings = run.settings
+    settings.operation.gradient = gradient
+    let first = min(ranks.rank, ranks.size - here)
+    return RunMemory(
+      settings, model: run.model.configuration.model, questions: QuestionSizes(of: run),
+      share: MachineShare(workers: 0, ranks: first..<first + here, of: ranks.size))
   }
 
   /// Ranks other than 0: does what rank 0 says until rank 0 says that the run has ended.
@@ -129,7 +153,7 @@ package final class LearnerRank {
       history: history, method: run.method)
     history.record(lesson.judgements)
     begin(.sumsSeconds)
-    try Agreement.require(policy.weights.fingerprint, step: step, ranks)
+    if ranks.size > 1 { try Agreement.require(policy.model.fingerprint, step: step, ranks) }
     begin(.voteSeconds)
     times = try gatheredTimes()
     return (lesson, groups)
@@ -179,10 +203,7 @@ package final class LearnerRank {
 
   /// Logs the rank's peak memory, compared with the plan.
   func noteMemory() {
-    let plan = RunMemory(
-      run.settings, model: run.model.configuration.model, questions: QuestionSizes(of: run),
-      share: MachineShare(workers: 0, ranks: 0..<ranks.size, of: ranks.size)
-    ).learner(rank: ranks.rank)
+    let plan = Self.memory(run, form, here: here, ranks).learner(rank: ranks.rank)
     Log.info(
       "learner.memory",
       [

@@ -191,8 +191,7 @@ package final class LearnerShell {
   /// Calls `body` with the bytes of the held version, piece by piece, while another thread computes their digest.
   private static func publish(_ rank: LearnerRank, _ body: ([UInt8]) throws -> Void) throws -> [UInt8] {
     let digest = try BackgroundDigest()
-    let weights = ParameterSource(rank.policy.weights)
-    try forEachPublishedPiece(of: weights, layout: rank.run.trained, type: rank.run.weightType) { bytes in
+    try forEachPublishedPiece(of: rank.policy.weights, layout: rank.run.trained, type: rank.run.weightType) { bytes in
       digest.update(bytes)
       try body(bytes)
     }

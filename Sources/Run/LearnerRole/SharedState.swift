@@ -2,9 +2,10 @@
 // ranks detect that they do not hold the same weights.
 //
 // Rank 0 reads a checkpoint and sends it to all ranks, bucket by bucket. Each rank keeps its shard of masters and
-// moments. So the other ranks need no disk, and a job of any size, on any machines, continues from the same checkpoint.
-// For a new checkpoint, rank 0 gathers one bucket of one array at a time. After each step the ranks compare 64 bits of
-// the weights that they gathered. A difference means broken memory or a bug, and the run stops.
+// moments; the policy gathers the weights from the shards. So the other ranks need no disk, and a job of any size, on
+// any machines, continues from the same checkpoint. For a new checkpoint, rank 0 gathers one bucket of one array at a
+// time. After each step the ranks compare 64 bits of the weights that they packed. A difference means broken memory or
+// a bug, and the run stops.
 
 import Base
 import LanguageModel
@@ -18,8 +19,6 @@ struct SharedBeginning {
   var version: PolicyVersion
   /// The rank's shard.
   var optimizer: AdamW
-  /// All parameters, if the job has several ranks.
-  var weights: Floats?
   /// Policy 0's parameters, if a KL penalty needs them.
   var reference: Floats?
   var history: History
@@ -52,15 +51,19 @@ struct SharedState {
   func exchange(_ own: SavedState?) throws -> SharedBeginning {
     if let own { try ranks.sendToAll(header(of: own)) }
     let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
-    let initial = own != nil && !hasMoments ? try run.model.loadParameters() : nil
+    let initial = own != nil && !hasMoments ? try run.model.parameters() : nil
     let room = { Floats(count: shards.count(of: ranks.rank)) }
-    let weights = ranks.size > 1 ? initial ?? Floats(count: shards.count) : nil
-    let masters = weights == nil ? initial ?? room() : room()
-    if initial == nil || weights != nil { try deal(.masters, of: state.arrays, to: masters, through: weights) }
-    let (first, second) = (room(), room())
+    let (masters, first, second) = (room(), room(), room())
+    try deal(to: masters) { range, target in
+      if let initial {
+        target.copy(from: initial.values(range))
+      } else {
+        state.arrays?.copy(.masters, range, to: target)
+      }
+    }
     if hasMoments {
-      try deal(.firstMoment, of: state.arrays, to: first, through: nil)
-      try deal(.secondMoment, of: state.arrays, to: second, through: nil)
+      try deal(to: first) { state.arrays?.copy(.firstMoment, $0, to: $1) }
+      try deal(to: second) { state.arrays?.copy(.secondMoment, $0, to: $1) }
     }
     var reference: Floats?
     if run.method.klCoefficient > 0 {
@@ -71,24 +74,22 @@ struct SharedState {
     return SharedBeginning(
       version: state.version,
       optimizer: AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: state.step),
-      weights: weights, reference: reference, history: state.history)
+      reference: reference, history: state.history)
   }
 
-  /// Sends one array from rank 0's file to the ranks' shards.
+  /// Sends one array from rank 0 to the ranks' shards.
   ///
-  /// - Parameters:
-  ///   - file: rank 0's file; nil on the other ranks, and if `whole` is filled in already.
-  ///   - whole: memory for the whole array, if the caller needs it.
-  private func deal(_ part: StateFile.Part, of file: StateFile?, to shard: Floats, through whole: Floats?) throws {
-    let scratch = whole ?? Floats(count: ranks.size > 1 ? min(Shards.bucketElements, shards.count) : 0)
+  /// - Parameter copy: copies a range of rank 0's array; it does nothing on the other ranks.
+  private func deal(to shard: Floats, _ copy: (_ range: Range<Int>, _ target: Floats) -> Void) throws {
+    let scratch = Floats(count: ranks.size > 1 ? min(Shards.bucketElements, shards.count) : 0)
     for (bucket, slice) in shards.slices(of: ranks.rank).enumerated() {
       let range = shards.bucket(bucket)
       guard ranks.size > 1 else {
-        file?.copy(part, range, to: shard[range])
+        copy(range, shard[range])
         continue
       }
-      let room = whole == nil ? scratch[0..<range.count] : scratch[range]
-      file?.copy(part, range, to: room)
+      let room = scratch[0..<range.count]
+      copy(range, room)
       try copyFromRoot(room)
       shard[slice.shard].copy(from: room[shards.slices(ofBucket: bucket)[ranks.rank]])
     }

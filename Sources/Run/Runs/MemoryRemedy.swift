@@ -84,6 +84,10 @@ struct MemoryRemedy {
           $0.settings.operation.keyValueMemory = $1
         })
     }
+    if settings.operation.gradient == .whole, settings.reduction == .exact, !memory.share.ranks.isEmpty {
+      changes.append(
+        Change({ _ in "--gradient streamed" }, [0]) { memory, _ in memory.settings.operation.gradient = .streamed })
+    }
     let workers = memory.share.workers
     changes.append(
       Change(words("workers"), fewer(than: workers)) { memory, count in

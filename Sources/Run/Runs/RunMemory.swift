@@ -84,6 +84,8 @@ package struct RunMemory: Sendable {
     package var plan: MemoryPlan
     /// MiB for each sampling thread; 0 means no limit.
     package var keyValueMemory: Int
+    /// Never `auto`.
+    package var gradient: GradientForm
     /// What was chosen and why, for the user; nil if nothing had to be.
     package var note: String?
   }
@@ -119,14 +121,63 @@ package struct RunMemory: Sendable {
       what: "the run", plan: least, available: limit, remedy: MemoryRemedy(of: self, isContinued: isContinued).text)
   }
 
-  /// The plan with fitted keys and values, unless their limit is given; nil if it does not fit.
+  /// The plan with what has to be fitted; nil if it does not fit. A whole gradient stays only if everything fits with
+  /// it, without a new limit on keys and values.
   var fitting: Fitted? {
+    guard settings.operation.gradient == .auto, settings.reduction == .exact else { return fitting(form) }
+    let given = settings.operation.keyValueMemory
+    let whole = fitting(.whole)
+    if let whole, whole.keyValueMemory == given { return whole }
+    guard var streamed = fitting(.streamed), share.ranks.count > 0 else { return whole }
+    streamed.note = [streamed.note, streamNote].compactMap { $0 }.joined(separator: "\n")
+    return streamed
+  }
+
+  /// What is kept of a gradient. If nothing fits, what needs the least.
+  package var gradient: GradientForm {
+    fitting?.gradient ?? (settings.reduction == .exact && settings.operation.gradient != .whole ? .streamed : .whole)
+  }
+
+  /// What is kept of a gradient if nothing has to be fitted.
+  private var form: GradientForm {
+    settings.reduction == .exact && settings.operation.gradient == .streamed ? .streamed : .whole
+  }
+
+  private var streamNote: String {
+    func bytes(_ form: GradientForm) -> Int {
+      var changed = self
+      changed.settings.operation.gradient = form
+      return changed.share.ranks.map { changed.learner(rank: $0).bytes }.max() ?? 0
+    }
+    func sent(_ form: GradientForm) -> String {
+      MemoryPlan.mebibytes(
+        Int(
+          StepTime.gradientBytes(
+            settings, form, parameters: shape.trained.count, ranks: share.allRanks,
+            tokens: settings.method.miniBatch * positions)))
+    }
+    let price =
+      share.allRanks > 1
+      ? "; for this, each sends up to \(sent(.streamed)) of gradients per update instead of \(sent(.whole))" : ""
+    return "gradient: streamed, fitted to the memory: a learner rank needs \(MemoryPlan.mebibytes(bytes(.streamed))) "
+      + "instead of \(MemoryPlan.mebibytes(bytes(.whole)))\(price). The result does not depend on it"
+  }
+
+  /// The plan with fitted keys and values, unless their limit is given; nil if it does not fit.
+  private func fitting(_ form: GradientForm) -> Fitted? {
+    var memory = self
+    memory.settings.operation.gradient = form
+    return memory.fittingKeysAndValues
+  }
+
+  private var fittingKeysAndValues: Fitted? {
+    let form = settings.operation.gradient
     let given = settings.operation.keyValueMemory
     let whole = plan(keyValueMemory: given)
     let (share, threads) = (limit / Self.fitted.of * Self.fitted.part, self.threads * self.share.workers)
-    if whole.bytes <= share { return Fitted(plan: whole, keyValueMemory: given) }
+    if whole.bytes <= share { return Fitted(plan: whole, keyValueMemory: given, gradient: form) }
     guard given == 0, threads > 0 else {
-      return whole.bytes <= limit ? Fitted(plan: whole, keyValueMemory: given) : nil
+      return whole.bytes <= limit ? Fitted(plan: whole, keyValueMemory: given, gradient: form) : nil
     }
     let others = least.bytes - threads * leastKeyValueMemory << 20
     let mebibytes = max(leastKeyValueMemory, ((share - others) / threads) >> 20)
@@ -134,7 +185,7 @@ package struct RunMemory: Sendable {
     guard found.bytes <= limit else { return nil }
     let samples = mebibytes << 20 / MemoryPlan.keyValueBytes(shape, positions: positions)
     return Fitted(
-      plan: found, keyValueMemory: mebibytes,
+      plan: found, keyValueMemory: mebibytes, gradient: form,
       note: "kv-memory: \(mebibytes) MiB per sampling thread, fitted to the memory: each runs "
         + "\(counted(samples, "sample")) of full length at a time instead of \(batchRows), the others wait. The result "
         + "does not depend on it")
@@ -145,7 +196,8 @@ package struct RunMemory: Sendable {
     (MemoryPlan.keyValueBytes(shape, positions: positions) + 1 << 20 - 1) >> 20
   }
 
-  /// The smallest plan with these settings: a limit on keys and values that is not given is one sample's.
+  /// The smallest plan with these settings: a limit on keys and values that is not given is one sample's, and a
+  /// gradient is streamed unless it has to be whole.
   package var least: MemoryPlan {
     let given = settings.operation.keyValueMemory
     return plan(keyValueMemory: given > 0 ? given : leastKeyValueMemory)
@@ -217,6 +269,8 @@ package struct RunMemory: Sendable {
     let training = MemoryPlan.training(
       shape, rank: rank, of: share.allRanks, microBatchTokens: settings.microBatchTokens,
       sequenceTokens: positions, isExact: settings.reduction == .exact,
+      isStreamed: settings.operation.gradient != .whole,
+      isSingle: settings.method.miniBatch * positions <= settings.microBatchTokens,
       recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit),
       isAtCoordinator: share.hasCoordinator,
       threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))

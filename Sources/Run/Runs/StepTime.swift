@@ -97,11 +97,26 @@ package struct StepTime: Sendable, Equatable {
       (sums, weights) = (0, 0)
       return
     }
-    // Reduce-scatter of the gradient, all-gather of the new weights: each rank sends and receives all but its shard.
-    let bytes = (settings.reduction == .exact ? 8 : 4) + Double(shape.type.bytes)
+    // Sums of the gradient, all-gather of the new weights: each rank sends and receives all but its shard.
     let others = Double(means.ranks - 1) / Double(max(1, means.ranks))
-    sums = Double(updates) * bytes * count * others / linkRate
+    let gradient = Self.gradientBytes(
+      settings, settings.operation.gradient, parameters: shape.trained.count, ranks: means.ranks,
+      tokens: min(method.miniBatch, trainedSequences) * (promptTokens + responseTokens))
+    sums = Double(updates) * (gradient + Double(shape.type.bytes) * count * others) / linkRate
     weights = Self.packedShare * Double(shape.type.bytes) * count / linkRate
+  }
+
+  /// Bytes of gradients that a rank sends per update.
+  ///
+  /// - Parameter tokens: of an update.
+  static func gradientBytes(
+    _ settings: RunSettings, _ form: GradientForm, parameters: Int, ranks: Int, tokens: Int
+  ) -> Double {
+    let all = Double(parameters) * Double(ranks - 1) / Double(max(1, ranks))
+    guard settings.reduction == .exact else { return 4 * all }
+    guard form == .streamed else { return 8 * all }
+    let microBatches = max(1, (tokens + settings.microBatchTokens - 1) / settings.microBatchTokens)
+    return 4 * all * Double((microBatches + ranks - 1) / max(1, ranks))
   }
 
   /// "42 s", "3.5 min", "11 h", "4.2 days".

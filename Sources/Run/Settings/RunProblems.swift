@@ -32,6 +32,11 @@ extension RunSettings {
     for (name, next) in zip(sets, sets.dropFirst()) where name == next {
       found.append("transfer has two files that are called \(name); the file's name is the name of the set")
     }
+    if operation.gradient == .streamed, reduction == .fast {
+      found.append(
+        "gradient streamed needs reduction exact: float32 sums of a streamed gradient would have other bits. Use "
+          + "gradient auto or whole, or reduction exact")
+    }
     return found
   }
 

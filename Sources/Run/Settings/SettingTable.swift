@@ -221,6 +221,10 @@ package enum SettingTable {
       "most MiB of keys and values per sampling thread, others wait; 0: fitted (worker: no limit)",
       \OperationSettings.keyValueMemory),
     Setting(
+      "gradient", .choice,
+      "of a learner rank: whole; streamed, a few layers at a time: less memory, more traffic; auto: as memory allows",
+      \OperationSettings.gradient, \BenchmarkSettings.gradient),
+    Setting(
       "coordinator", .text("HOST:PORT"),
       "where the coordinator is; train: where its processes find it, if not where it listens",
       \OperationSettings.coordinator, \BroadcastSettings.coordinator, \LoadSettings.coordinator),

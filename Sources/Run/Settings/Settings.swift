@@ -123,6 +123,8 @@ package struct OperationSettings: SettingGroup {
   /// MiB of keys and values that one sampling thread can hold; 0 is fitted to the machine by what starts the workers,
   /// and means no limit to a worker.
   package var keyValueMemory = 0
+  /// What a learner rank keeps of a gradient. What starts the ranks decides for `auto`.
+  package var gradient = GradientForm.auto
   /// A path: the machines of `ttrl launch`.
   package var hosts = ""
 
@@ -159,6 +161,16 @@ package enum Reduction: String, Sendable, CaseIterable {
   case exact
   /// Gradients are summed as float32: the bits depend on the number of learner ranks.
   case fast
+}
+
+/// What a learner rank keeps of a gradient. Exact sums have the same bits in each form.
+package enum GradientForm: String, Sendable, CaseIterable {
+  /// Whole, if there is memory for it.
+  case auto
+  /// All of it, and its sums, on every rank. The ranks add their sums once per update.
+  case whole
+  /// A few layers, and this rank's part of the sums. The ranks exchange every micro-batch's gradient.
+  case streamed
 }
 
 /// The order of additions of bfloat16 products.

@@ -1,4 +1,4 @@
-// BucketExchange: reduce-scatters and all-gathers that are in progress while this thread does other work.
+// BucketExchange: exchanges, reduce-scatters and all-gathers that are in progress while this thread does other work.
 //
 // In a reduce-scatter every rank sends slice q of a bucket to rank q, and adds the slices that it receives to its own
 // slice. In an all-gather every rank sends its own slice to all other ranks. In both, each value crosses each link
@@ -35,9 +35,37 @@ final class BucketExchange {
   func gather(_ bytes: UnsafeMutableRawBufferPointer, _ slices: [Range<Int>]) -> Int32 {
     precondition(slices.count == size, "\(slices.count) slices for \(size) ranks")
     guard size > 1 else { return 0 }
-    waiting.append(Bucket(bytes: bytes, slices: slices, add: nil))
+    let own = slices[rank]
+    let transfers = others.map { Transfer(other: $0, leaving: own, arriving: .bytes(slices[$0])) }
+    waiting.append(Bucket(bytes: bytes, transfers: transfers))
     return advance()
   }
+
+  /// - Returns: MPI's error code.
+  func exchange(
+    _ values: UnsafeMutableBufferPointer<Float>, _ outgoing: [Range<Int>], _ incoming: [Int],
+    _ land: @escaping ([UnsafeBufferPointer<Float>]) -> Void
+  ) -> Int32 {
+    precondition(outgoing.count == size && incoming.count == size, "an exchange needs a part for each of \(size) ranks")
+    precondition(outgoing[rank].isEmpty && incoming[rank] == 0, "a rank keeps its own part")
+    let stride = MemoryLayout<Float>.stride
+    let ends = incoming.indices.map { incoming[...$0].reduce(0, +) }
+    func part(_ rank: Int) -> Range<Int> { ends[rank] - incoming[rank]..<ends[rank] }
+    let transfers = others.map { other in
+      Transfer(
+        other: other, leaving: outgoing[other].lowerBound * stride..<outgoing[other].upperBound * stride,
+        arriving: .room(part(other).lowerBound * stride..<part(other).upperBound * stride))
+    }
+    let count = ends.last ?? 0
+    waiting.append(
+      Bucket(bytes: UnsafeMutableRawBufferPointer(values), transfers: transfers, roomBytes: count * stride) { room in
+        let received = UnsafeBufferPointer(room.bindMemory(to: Float.self))
+        land(incoming.indices.map { UnsafeBufferPointer(rebasing: received[part($0)]) })
+      })
+    return advance()
+  }
+
+  private var others: [Int] { (0..<size).filter { $0 != rank } }
 
   /// - Returns: MPI's error code.
   func reduceScatter(_ values: UnsafeMutableBufferPointer<Int64>, _ slices: [Range<Int>]) -> Int32 {
@@ -70,16 +98,20 @@ final class BucketExchange {
     guard size > 1 else { return 0 }
     let stride = MemoryLayout<Number>.stride
     let own = UnsafeMutableBufferPointer(rebasing: values[slices[rank]])
-    let others = size - 1
+    let parts = size - 1
+    let transfers = others.enumerated().map { place, other in
+      Transfer(
+        other: other, leaving: slices[other].lowerBound * stride..<slices[other].upperBound * stride,
+        arriving: .room(place * own.count * stride..<(place + 1) * own.count * stride))
+    }
     waiting.append(
       Bucket(
-        bytes: UnsafeMutableRawBufferPointer(values),
-        slices: slices.map { $0.lowerBound * stride..<$0.upperBound * stride }
+        bytes: UnsafeMutableRawBufferPointer(values), transfers: transfers, roomBytes: parts * own.count * stride
       ) { room in
         let received = room.bindMemory(to: Number.self)
         add(
           own,
-          (0..<others).map { UnsafeMutableBufferPointer(rebasing: received[$0 * own.count..<($0 + 1) * own.count]) })
+          (0..<parts).map { UnsafeMutableBufferPointer(rebasing: received[$0 * own.count..<($0 + 1) * own.count]) })
       })
     return advance()
   }
@@ -102,15 +134,14 @@ final class BucketExchange {
     while !waiting.isEmpty, flying.count < Limits.bucketsInFlight {
       let bucket = waiting.removeFirst()
       var room: Room?
-      if bucket.add != nil {
-        let needed = bucket.slices[rank].count * (size - 1)
-        room = idle.popLast() ?? Room(byteCount: needed)
-        if room?.bytes.count ?? 0 < needed { room = Room(byteCount: needed) }
+      if bucket.land != nil {
+        room = idle.popLast() ?? Room(byteCount: bucket.roomBytes)
+        if room?.bytes.count ?? 0 < bucket.roomBytes { room = Room(byteCount: bucket.roomBytes) }
       }
-      let flight = Flight(bucket, room, number: departed, ranks: size)
+      let flight = Flight(bucket, room, number: departed)
       departed += 1
       observe?(flight.number, false)
-      let code = flight.depart(rank: rank)
+      let code = flight.depart()
       guard ttrl_mpi_is_success(code) != 0 else { return code }
       flying.append(flight)
     }
@@ -118,13 +149,34 @@ final class BucketExchange {
   }
 }
 
+/// What goes to and comes from another rank. Without bytes there is no message.
+private struct Transfer {
+  enum Place {
+    /// In the bucket's own bytes.
+    case bytes(Range<Int>)
+    /// In memory for received bytes.
+    case room(Range<Int>)
+
+    var count: Int {
+      switch self {
+      case .bytes(let range), .room(let range): range.count
+      }
+    }
+  }
+
+  let other: Int
+  /// Of the bucket's bytes.
+  let leaving: Range<Int>
+  let arriving: Place
+}
+
 /// A bucket whose transfer has not started.
 private struct Bucket {
   let bytes: UnsafeMutableRawBufferPointer
-  /// One per rank, in bytes.
-  let slices: [Range<Int>]
-  /// Adds the other ranks' parts, [size − 1][own slice], to the own slice; nil for an all-gather.
-  let add: ((UnsafeMutableRawBufferPointer) -> Void)?
+  let transfers: [Transfer]
+  var roomBytes = 0
+  /// Takes the received bytes; nil for an all-gather, which receives into `bytes`.
+  var land: ((UnsafeMutableRawBufferPointer) -> Void)?
 }
 
 /// Memory for received bytes.
@@ -142,38 +194,51 @@ private final class Flight {
   /// nil for an all-gather.
   private let room: Room?
   let number: Int
-  let requests: UnsafeMutableBufferPointer<ttrl_mpi_request>
+  private let memory: UnsafeMutableBufferPointer<ttrl_mpi_request>
+  private var count = 0
 
-  init(_ bucket: Bucket, _ room: Room?, number: Int, ranks: Int) {
+  var requests: UnsafeMutableBufferPointer<ttrl_mpi_request> { UnsafeMutableBufferPointer(rebasing: memory[..<count]) }
+
+  init(_ bucket: Bucket, _ room: Room?, number: Int) {
     self.number = number
     self.bucket = bucket
     self.room = room
-    requests = .allocate(capacity: 2 * (ranks - 1))
-    requests.initialize(repeating: ttrl_mpi_request())
+    memory = .allocate(capacity: max(1, 2 * bucket.transfers.count))
+    memory.initialize(repeating: ttrl_mpi_request())
   }
 
-  deinit { requests.deallocate() }
+  deinit { memory.deallocate() }
 
   /// - Returns: MPI's error code.
-  func depart(rank: Int) -> Int32 {
-    guard let requests = requests.baseAddress, let bytes = bucket.bytes.baseAddress else { return 0 }
-    let own = bucket.slices[rank]
-    for (place, other) in bucket.slices.indices.filter({ $0 != rank }).enumerated() {
-      let theirs = bucket.slices[other]
-      let (arriving, leaving) = room == nil ? (theirs, own) : (own, theirs)
-      let target = room?.bytes.baseAddress?.advanced(by: place * own.count) ?? bytes + theirs.lowerBound
-      let code = ttrl_mpi_receive(target, Int32(arriving.count), Int32(other), requests + 2 * place)
-      guard ttrl_mpi_is_success(code) != 0 else { return code }
-      let sent = ttrl_mpi_send(
-        bytes + leaving.lowerBound, Int32(leaving.count), Int32(other), requests + 2 * place + 1)
-      guard ttrl_mpi_is_success(sent) != 0 else { return sent }
+  func depart() -> Int32 {
+    guard let requests = memory.baseAddress else { return 0 }
+    for transfer in bucket.transfers {
+      if transfer.arriving.count > 0, let target = target(of: transfer.arriving) {
+        let code = ttrl_mpi_receive(
+          target, Int32(transfer.arriving.count), Int32(transfer.other), requests + count)
+        guard ttrl_mpi_is_success(code) != 0 else { return code }
+        count += 1
+      }
+      if !transfer.leaving.isEmpty, let bytes = bucket.bytes.baseAddress {
+        let code = ttrl_mpi_send(
+          bytes + transfer.leaving.lowerBound, Int32(transfer.leaving.count), Int32(transfer.other), requests + count)
+        guard ttrl_mpi_is_success(code) != 0 else { return code }
+        count += 1
+      }
     }
     return 0
   }
 
+  private func target(of place: Transfer.Place) -> UnsafeMutableRawPointer? {
+    switch place {
+    case .bytes(let range): bucket.bytes.baseAddress?.advanced(by: range.lowerBound)
+    case .room(let range): room?.bytes.baseAddress?.advanced(by: range.lowerBound)
+    }
+  }
+
   /// Ends the transfer when all bytes have been received.
   func land() -> Room? {
-    if let room { bucket.add?(room.bytes) }
+    if let room { bucket.land?(room.bytes) }
     return room
   }
 }

@@ -89,6 +89,21 @@ package final class MPICollectives: Collectives {
     _ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]
   ) throws(CollectivesError) { try check(buckets.gather(bytes, slices), "begin an all-gather") }
 
+  package func beginExchange(
+    _ values: UnsafeMutableBufferPointer<Float>, outgoing: [Range<Int>], incoming: [Int],
+    land: @escaping ([UnsafeBufferPointer<Float>]) -> Void
+  ) throws(CollectivesError) { try check(buckets.exchange(values, outgoing, incoming, land), "begin an exchange") }
+
+  package func advanceBuckets(until isDone: () -> Bool) throws(CollectivesError) {
+    var sleep = Self.shortestSleepMicroseconds
+    while true {
+      try advanceBuckets()
+      if isDone() { return }
+      usleep(sleep)
+      sleep = min(2 * sleep, Self.longestSleepMicroseconds)
+    }
+  }
+
   package func advanceBuckets() throws(CollectivesError) { try check(buckets.advance(), "move buckets") }
 
   package func finishBuckets() throws(CollectivesError) {

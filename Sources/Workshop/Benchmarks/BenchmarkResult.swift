@@ -16,10 +16,11 @@ package struct BenchmarkOptions: Sendable {
   package var runs: Int
   package var seed: UInt64
   package var microBatchTokens: Int
+  package var isStreamed: Bool
 
   package init(
     model: BenchmarkModel, rollout: Workload, training: Workload, type: DataType, products: ProductOrder, threads: Int,
-    runs: Int, seed: UInt64, microBatchTokens: Int
+    runs: Int, seed: UInt64, microBatchTokens: Int, isStreamed: Bool = false
   ) {
     self.model = model
     self.rollout = rollout
@@ -30,6 +31,7 @@ package struct BenchmarkOptions: Sendable {
     self.runs = runs
     self.seed = seed
     self.microBatchTokens = microBatchTokens
+    self.isStreamed = isStreamed
   }
 }
 

@@ -22,10 +22,11 @@ package func benchmarkLearner(_ options: BenchmarkOptions) throws -> BenchmarkRe
   let method = prepared.method
   let optimizer = AdamW(
     AdamWSettings(beta2: method.beta2, weightDecay: method.weightDecay), parameters: prepared.parameters)
+  var trainer = TrainerOptions(
+    microBatchTokens: options.microBatchTokens, isExact: true, threads: options.threads)
+  trainer.isStreamed = options.isStreamed
   var policy = try LanguageModelPolicy(
-    plan: prepared.plan, optimizer: optimizer, version: PolicyVersion(0),
-    options: TrainerOptions(
-      microBatchTokens: options.microBatchTokens, isExact: true, threads: options.threads), seed: options.seed,
+    plan: prepared.plan, optimizer: optimizer, version: PolicyVersion(0), options: trainer, seed: options.seed,
     reader: UnreadResponses())
   var reports: [UpdateReport] = []
   let times = try (0...options.runs).map { run in

@@ -121,6 +121,18 @@ final class TimedExchange: Collectives {
     try ranks.beginReduceScatter(values, slices: slices)
   }
 
+  func beginExchange(
+    _ values: UnsafeMutableBufferPointer<Float>, outgoing: [Range<Int>], incoming: [Int],
+    land: @escaping ([UnsafeBufferPointer<Float>]) -> Void
+  ) throws { try ranks.beginExchange(values, outgoing: outgoing, incoming: incoming, land: land) }
+
+  func advanceBuckets(until isDone: () -> Bool) throws {
+    mark("forward, or backward")
+    isWaiting = true
+    try timed("waiting for sums", \.waiting) { try ranks.advanceBuckets(until: isDone) }
+    isWaiting = false
+  }
+
   func advanceBuckets() throws {
     mark("backward")
     try ranks.advanceBuckets()

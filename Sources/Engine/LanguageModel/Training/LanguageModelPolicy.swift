@@ -2,9 +2,9 @@
 //
 // It has float32 masters and their AdamW moments. A `PreparedModel` is made from the masters whenever they change,
 // rounded to the run's data type; sampling and training both use it. Each rank computes the gradients of its share of
-// the micro-batches. Sums are exact 64-bit integers. Each rank keeps and changes its shard of the masters and moments,
-// and then all ranks gather the new weights (GradientSum). A parameter's value comes from the same sequence of float
-// operations, whichever rank computes it.
+// the micro-batches. Sums are exact 64-bit integers (GradientSum). Each rank keeps and changes its shard of the masters
+// and moments, and then all ranks gather the new weights and pack them (GatheredWeights). A parameter's value comes
+// from the same sequence of float operations, whichever rank computes it.
 
 package import Answers
 import Base
@@ -24,6 +24,9 @@ package struct TrainerOptions: Sendable {
   package var activationBytesMax: Int
   /// Whether gradients are sent between ranks while earlier layers are computed. Not part of the arithmetic.
   package var overlaps = true
+  /// Whether there is memory for the gradients of a few layers only (StreamedGradient). Float32 sums always have a
+  /// whole gradient. Not part of the arithmetic.
+  package var isStreamed = false
 
   package init(microBatchTokens: Int, isExact: Bool, threads: Int, activationBytesMax: Int = .max) {
     self.microBatchTokens = microBatchTokens
@@ -65,8 +68,6 @@ package struct LanguageModelPolicy: Policy {
   private let reader: any ResponseReading
   /// This rank's shard of masters and moments.
   package private(set) var optimizer: AdamW
-  /// With several ranks: all weights between two updates, and the gradient during an update.
-  private let whole: Floats?
   /// nil only while the next model is made: memory may not hold two models.
   private var prepared: PreparedModel?
   /// Policy 0, if a KL penalty needs it.
@@ -85,7 +86,6 @@ package struct LanguageModelPolicy: Policy {
   /// - Parameters:
   ///   - plan: the model's shape and data type.
   ///   - optimizer: this rank's shard of masters and moments. From here on the policy owns them.
-  ///   - weights: with several ranks, all trained parameters. From here on the policy owns their memory.
   ///   - version: the version of these masters.
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - base: the frozen model, if the plan has an adapter. Without `reference`, it is policy 0 for a KL penalty.
@@ -93,9 +93,9 @@ package struct LanguageModelPolicy: Policy {
   ///   - seed: the run's seed, for `sample`.
   ///   - ranks: this rank's connection to the learner's ranks.
   ///   - reader: reads responses.
-  /// - Throws: if the processor cannot multiply the data type.
+  /// - Throws: if the ranks cannot gather their weights. All ranks make their policies at the same time.
   package init(
-    plan: TransformerPlan, optimizer: AdamW, weights: Floats? = nil, version: PolicyVersion,
+    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion,
     reference: Floats? = nil, base: PreparedModel? = nil, options: TrainerOptions, seed: UInt64,
     ranks: any Collectives = OneRank(),
     reader: any ResponseReading
@@ -108,19 +108,34 @@ package struct LanguageModelPolicy: Policy {
     self.ranks = ranks
     self.reader = reader
     precondition((base == nil) == (plan.adapter == nil), "an adapter needs its base, and nothing else has one")
-    precondition((weights == nil) == (ranks.size == 1), "several ranks need all weights beside their shards")
-    whole = weights
     self.base = base
-    prepared = Self.prepared(plan, base, weights ?? optimizer.parameters)
-    self.reference = reference.map { Self.prepared(plan, base, $0) } ?? base
+    self.reference =
+      reference.map { parameters in
+        base.map { PreparedModel(adapting: $0, parameters: ParameterSource(parameters)) }
+          ?? PreparedModel(plan: plan, parameters: parameters)
+      } ?? base
+    try prepare(spare: nil)
   }
 
-  private static func prepared(
-    _ plan: TransformerPlan, _ base: PreparedModel?, _ parameters: Floats, team: Team? = nil, spare: SpareMemory? = nil
-  ) -> PreparedModel {
-    let source = ParameterSource(parameters)
-    return base.map { PreparedModel(adapting: $0, parameters: source, team: team, spare: spare) }
-      ?? PreparedModel(plan: plan, parameters: source, team: team, spare: spare)
+  /// Packs the weights of the masters, which are on all ranks. All ranks call it.
+  private mutating func prepare(spare: SpareMemory?) throws {
+    // Several ranks gather in the gradient's memory. One rank does not need that memory until it trains.
+    let pass = ranks.size > 1 ? madePass() : pass
+    let gathered = pass.map {
+      GatheredWeights(optimizer.parameters, of: plan.trained.count, type: plan.type, ranks, room: $0.total.memory.idle)
+    }
+    onPart(.sumsSeconds)
+    let source = ParameterSource(optimizer.parameters)
+    let parameters: (Range<Int>) throws -> ParameterSource = { [ranks, onPart] range in
+      guard ranks.size > 1, let gathered else { return source }
+      onPart(.sumsSeconds)
+      defer { onPart(.packingSeconds) }
+      return try gathered.source(of: range)
+    }
+    onPart(.packingSeconds)
+    prepared =
+      try base.map { try PreparedModel(adapting: $0, team: pass?.team, spare: spare, parameters: parameters) }
+      ?? PreparedModel(plan: plan, team: pass?.team, spare: spare, parameters: parameters)
   }
 
   package var model: PreparedModel {
@@ -128,9 +143,11 @@ package struct LanguageModelPolicy: Policy {
     return prepared
   }
 
-  /// All parameters: the masters, or the weights gathered from them, rounded to the data type. Valid until the next
-  /// update.
-  package var weights: Floats { whole ?? optimizer.parameters }
+  /// All parameters, to be rounded to the data type, or rounded to it: the masters, or the packed weights if this rank
+  /// has a part of the masters. Valid until the next update.
+  package var weights: ParameterSource {
+    ranks.size > 1 ? ParameterSource(model, team: pass?.team) : ParameterSource(optimizer.parameters)
+  }
 
   /// Samples in the same way as a worker.
   package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
@@ -200,7 +217,7 @@ package struct LanguageModelPolicy: Policy {
   }
 
   private mutating func madePass() -> TeamPass {
-    let made = pass ?? TeamPass(plan, options, gradient: whole ?? Floats(count: plan.trained.count), ranks)
+    let made = pass ?? TeamPass(plan, options, ranks)
     pass = made
     return made
   }
@@ -211,17 +228,16 @@ package struct LanguageModelPolicy: Policy {
     _ miniBatch: MiniBatch, method: Method, learningRate: Double
   ) throws -> UpdateReport {
     let members = miniBatch.trajectories
-    let ranges = microBatches(of: members, tokensMax: options.microBatchTokens)
-    let mine = ranges.indices.filter { $0 % ranks.size == ranks.rank }
+    let list = MicroBatchList(
+      members: microBatches(of: members, tokensMax: options.microBatchTokens).map { Array(members[$0]) },
+      ranks: ranks.size)
     let pass = madePass()
     onPart(.sumsSeconds)
     defer { onPart(.voteSeconds) }
-    pass.total.begin(microBatches: mine.count)
-    for index in mine {
+    pass.total.begin(list)
+    for index in list.indices(of: ranks.rank) {
       onPart(.forwardSeconds)
-      let tally = try pass.run(Array(members[ranges[index]]), model: model, method: method) {
-        onPart(.backwardSeconds)
-      }
+      let tally = try pass.run(list, index, model: model, method: method) { onPart(.backwardSeconds) }
       onPart(.sumsSeconds)
       try pass.total.take(tally)
       onMicroBatch()
@@ -240,19 +256,15 @@ package struct LanguageModelPolicy: Policy {
     if miniBatch.index == 0, report.logprobGap != 0 {
       throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
     }
-    let gradient = try pass.total.mean(scale: 1 / miniBatch.divisor)
-    report.gradientNorm = try pass.total.norm(ofShard: gradient)
+    report.gradientNorm = try pass.total.norm(scale: 1 / miniBatch.divisor)
     report.isSkipped = !report.gradientNorm.isFinite
     onPart(.checkpointSeconds)
     try willChange()
     onPart(.optimizerSeconds)
-    optimizer.apply(gradient, norm: report.gradientNorm, learningRate: Float(learningRate), team: pass.team)
+    pass.total.memory.apply(to: &optimizer, norm: report.gradientNorm, learningRate: Float(learningRate))
     let spare = prepared?.spare
     prepared = nil
-    onPart(.sumsSeconds)
-    if whole != nil { try pass.total.gatherWeights(optimizer.parameters, type: plan.type) }
-    onPart(.packingSeconds)
-    prepared = Self.prepared(plan, base, weights, team: pass.team, spare: spare)
+    try prepare(spare: spare)
     return report
   }
 }
@@ -265,10 +277,14 @@ private final class TeamPass: @unchecked Sendable {
   private let engine: Backpropagation
   let total: GradientSum
 
-  init(_ plan: TransformerPlan, _ options: TrainerOptions, gradient: Floats, _ ranks: any Collectives) {
+  init(_ plan: TransformerPlan, _ options: TrainerOptions, _ ranks: any Collectives) {
     team = Team(options.threads)
     engine = Backpropagation(plan, team: team, activationBytesMax: options.activationBytesMax)
-    total = GradientSum(gradient, isExact: options.isExact, overlaps: options.overlaps, team: team, ranks: ranks)
+    let memory: any GradientMemory =
+      options.isStreamed && options.isExact
+      ? StreamedGradient(plan, team: team, ranks: ranks)
+      : WholeGradient(plan, isExact: options.isExact, overlaps: options.overlaps, team: team, ranks: ranks)
+    total = GradientSum(memory, parameters: plan.trained.count, ranks: ranks)
   }
 
   /// [trajectory][T] log-probabilities of a micro-batch's tokens.
@@ -281,18 +297,17 @@ private final class TeamPass: @unchecked Sendable {
     members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
   }
 
-  /// Adds the gradient of a micro-batch's summed loss to `total.gradient`. `onBackward` is called when the forward pass
-  /// is done.
+  /// Adds the gradient of a micro-batch's summed loss to `total`. `onBackward` is called when the forward pass is done.
   func run(
-    _ members: [TrainedTrajectory], model: PreparedModel, method: Method, onBackward: () -> Void
+    _ microBatches: MicroBatchList, _ index: Int, model: PreparedModel, method: Method, onBackward: () -> Void
   ) throws -> Tally {
+    let members = microBatches.members[index]
     // The entropy bonus is subtracted from the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
     var isBackward = false
     let scored = try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
-      gradient: total.gradient,
-      entropySlopes: entropySlopes, progress: { total.progress(completeFrom: $0) }
+      receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes
     ) { index, place, logprob in
       if !isBackward { onBackward() }
       isBackward = true
