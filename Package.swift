@@ -110,7 +110,7 @@ let layers: [[Module]] = [
       ]),
     module(
       "WorkerRole", in: "Run", .shell,
-      imports: ["Fleet", "Transport", "Bundles", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
+      imports: ["Fleet", "Transport", "Bundles", "Runs", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
     module(
       "LearnerRole", in: "Run", .shell,
       imports: [

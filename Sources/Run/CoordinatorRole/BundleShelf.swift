@@ -21,7 +21,8 @@ package final class BundleShelf {
 
   private let wordBytes: Int
   private let file: (PolicyVersion) -> String
-  private let inbox: Inbox<Packed>
+  private let writeBase: @Sendable () throws -> Void
+  private let inbox: Inbox<Result<Packed, any Error>>
   /// Each chunk, and the number of places where bundles use it. The dictionary is never iterated.
   private var chunks: [ChunkDigest: (bytes: [UInt8], count: Int)] = [:]
   private var manifests: [BundleManifest] = []
@@ -30,19 +31,27 @@ package final class BundleShelf {
   ///   - wordBytes: bytes of one weight.
   ///   - loop: the loop on which `onBundled` is called.
   ///   - file: the path of a version's bytes.
+  ///   - writeBase: makes the file of the base of adapters, if it is not there; called on a thread.
   ///   - onBundled: called with each bundle that is complete.
+  ///   - onFailure: called if a bundle cannot be made.
   /// - Throws: if the process has no descriptor left.
   package init(
     wordBytes: Int, loop: EventLoop, file: @escaping (PolicyVersion) -> String,
-    onBundled: @escaping (BundleManifest) -> Void
+    writeBase: @escaping @Sendable () throws -> Void,
+    onBundled: @escaping (BundleManifest) -> Void, onFailure: @escaping (any Error) -> Void
   ) throws(PlatformError) {
     self.wordBytes = wordBytes
     self.file = file
-    var put: (Packed) -> Void = { _ in }
-    inbox = try loop.inbox { put($0) }
-    put = { [unowned self] packed in
-      self.put(packed)
-      onBundled(packed.manifest)
+    self.writeBase = writeBase
+    var take: (Result<Packed, any Error>) -> Void = { _ in }
+    inbox = try loop.inbox { take($0) }
+    take = { [unowned self] result in
+      switch result {
+      case .success(let packed):
+        self.put(packed)
+        onBundled(packed.manifest)
+      case .failure(let error): onFailure(error)
+      }
     }
   }
 
@@ -50,27 +59,43 @@ package final class BundleShelf {
   ///
   /// - Throws: if a version's file is missing, or no thread can be started.
   package func make(_ policy: PolicyManifest, base: PolicyManifest?) throws(PlatformError) {
-    let begun = MonotonicClock.now()
+    let (inbox, wordBytes) = (inbox, wordBytes)
+    if policy.version == .base {
+      let (path, writeBase) = (file(.base), writeBase)
+      return try startThread(named: "bundle") {
+        inbox.post(
+          Result {
+            try writeBase()
+            return Self.packed(policy, try MappedFile(path, isLocked: true), base: nil, wordBytes: wordBytes)
+          })
+      }
+    }
     let new = try MappedFile(file(policy.version), isLocked: true)
     var old: MappedFile?
     if let base { old = try MappedFile(file(base.version), isLocked: true) }
     let base = base.flatMap { base in old.map { (base.version, $0) } }
-    let (inbox, wordBytes) = (inbox, wordBytes)
     try startThread(named: "bundle") {
-      let team = Team(min(Machine.coreCount, Self.threads))
-      let packed = bundleOf(
-        policy, new.bytes, base: base.map { ($0.0, $0.1.bytes) }, wordBytes: wordBytes,
-        share: { count, body in team.share(count) { blocks, _ in body(blocks) } }
-      ) { ChunkDigest(SHA256.digest(of: $0)) }
-      Log.info(
-        "coordinator.bundle",
-        [
-          "policy": policy.version, "base": base.map { "\($0.0)" } ?? "none", "bytes": policy.byteCount,
-          "packed_bytes": packed.manifest.packedBytes, "chunks": packed.manifest.chunks.count,
-          "seconds": MonotonicClock.now().since(begun).seconds,
-        ])
-      inbox.post(packed)
+      inbox.post(.success(Self.packed(policy, new, base: base, wordBytes: wordBytes)))
     }
+  }
+
+  private static func packed(
+    _ policy: PolicyManifest, _ new: MappedFile, base: (PolicyVersion, MappedFile)?, wordBytes: Int
+  ) -> Packed {
+    let begun = MonotonicClock.now()
+    let team = Team(min(Machine.coreCount, threads))
+    let packed = bundleOf(
+      policy, new.bytes, base: base.map { ($0.0, $0.1.bytes) }, wordBytes: wordBytes,
+      share: { count, body in team.share(count) { blocks, _ in body(blocks) } }
+    ) { ChunkDigest(SHA256.digest(of: $0)) }
+    Log.info(
+      "coordinator.bundle",
+      [
+        "policy": policy.version, "base": base.map { "\($0.0)" } ?? "none", "bytes": policy.byteCount,
+        "packed_bytes": packed.manifest.packedBytes, "chunks": packed.manifest.chunks.count,
+        "seconds": MonotonicClock.now().since(begun).seconds,
+      ])
+    return packed
   }
 
   private func put(_ packed: Packed) {

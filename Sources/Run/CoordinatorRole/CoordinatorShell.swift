@@ -116,7 +116,8 @@ package final class CoordinatorShell {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
     shelf = try BundleShelf(
       wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
-      onBundled: { self.handle(.bundled($0)) })
+      writeBase: { [run] in try run.writeBase() }, onBundled: { self.handle(.bundled($0)) },
+      onFailure: { self.fail($0) })
     verified = try loop.inbox { verified in self.attempt { try self.end(verified) } }
     let listener = try listen(on: address)
     self.listener = listener

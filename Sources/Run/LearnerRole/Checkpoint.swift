@@ -1,6 +1,6 @@
 // Checkpoint: the learner's state on disk. A checkpoint is either complete or skipped.
 //
-// A checkpoint is a Hugging Face model directory (the published weights) and the state that training needs to continue
+// A checkpoint is a Hugging Face model directory or a PEFT adapter (the published weights) and the state that training needs to continue
 // exactly: float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the
 // report of the step that made the version. All files are written into a temporary directory. A manifest of checksums
 // is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has a wrong checksum, is

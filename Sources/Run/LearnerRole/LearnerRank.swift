@@ -70,7 +70,7 @@ package final class LearnerRank {
     policy = try LanguageModelPolicy(
       plan: run.transformer,
       optimizer: beginning.optimizer, weights: beginning.weights, version: beginning.version,
-      reference: beginning.reference,
+      reference: beginning.reference, base: try shared.preparedBase(),
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),
@@ -180,7 +180,7 @@ package final class LearnerRank {
   /// Logs the rank's peak memory, compared with the plan.
   func noteMemory() {
     let plan = RunMemory(
-      run.settings, model: run.model.configuration.model, questions: QuestionSizes(of: run),
+      run.settings, model: run.model.configuration.model, adapter: run.transformer.adapter, questions: QuestionSizes(of: run),
       share: MachineShare(workers: 0, ranks: 0..<ranks.size, of: ranks.size)
     ).learner(rank: ranks.rank)
     Log.info(

@@ -52,7 +52,7 @@ struct SharedState {
   func exchange(_ own: SavedState?) throws -> SharedBeginning {
     if let own { try ranks.sendToAll(header(of: own)) }
     let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
-    let initial = own != nil && !hasMoments ? try run.model.loadParameters() : nil
+    let initial = own != nil && !hasMoments ? try initialParameters() : nil
     let room = { Floats(count: shards.count(of: ranks.rank)) }
     let weights = ranks.size > 1 ? initial ?? Floats(count: shards.count) : nil
     let masters = weights == nil ? initial ?? room() : room()
@@ -63,8 +63,9 @@ struct SharedState {
       try deal(.secondMoment, of: state.arrays, to: second, through: nil)
     }
     var reference: Floats?
-    if run.method.klCoefficient > 0 {
-      let values = own == nil ? Floats(count: shards.count) : try run.model.loadParameters()
+    // A new adapter adds nothing, so policy 0 is the base.
+    if run.method.klCoefficient > 0, run.settings.adapter != RunSettings.newAdapter {
+      let values = own == nil ? Floats(count: shards.count) : try initialParameters()
       try copyFromRoot(values)
       reference = values
     }
@@ -72,6 +73,38 @@ struct SharedState {
       version: state.version,
       optimizer: AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: state.step),
       weights: weights, reference: reference, history: state.history)
+  }
+
+  private func initialParameters() throws -> Floats { try run.initialParameters().values(0..<shards.count) }
+
+  /// The frozen model, on every rank; nil if all weights are trained. Rank 0 sends it to ranks that do not find it on
+  /// their machine. All ranks call it.
+  ///
+  /// - Throws: if MPI fails, or rank 0 cannot read the model.
+  func preparedBase() throws -> PreparedModel? {
+    let plan = run.transformer
+    guard plan.adapter != nil else { return nil }
+    let parameters = ranks.rank == 0 ? try run.model.parameters() : nil
+    guard ranks.size > 1 else { return parameters.map { PreparedModel(plan: plan, parameters: $0) } }
+    guard let parameters else { return try receivedBase(plan) }
+    try forEachPublishedPiece(of: parameters, layout: plan.layout.flat, type: run.weightType) {
+      try ranks.sendToAll($0)
+    }
+    return PreparedModel(plan: plan, parameters: parameters)
+  }
+
+  private func receivedBase(_ plan: TransformerPlan) throws -> PreparedModel {
+    var bytes: [UInt8] = []
+    let count = plan.layout.count * run.weightType.byteCount
+    bytes.reserveCapacity(count)
+    while bytes.count < count { bytes += try ranks.receiveFromRoot() }
+    let model = bytes.withUnsafeBytes { bytes in
+      ParameterSource(published: bytes, layout: plan.layout.flat, type: plan.type).map {
+        PreparedModel(plan: plan, parameters: $0)
+      }
+    }
+    guard let model else { throw LearnerError.notACommand("the base has \(bytes.count) bytes, expected \(count)") }
+    return model
   }
 
   /// Sends one array from rank 0's file to the ranks' shards.

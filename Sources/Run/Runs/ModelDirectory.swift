@@ -57,6 +57,8 @@ package struct ModelDirectory: Sendable {
   package let configuration: CheckpointConfiguration
   package let layout: ParameterLayout
 
+  package static let weightsName = "model.safetensors"
+
   /// Files that other programs need to use a checkpoint; copied without changes.
   private static let companions = [
     "tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json", "vocab.json",
@@ -153,7 +155,7 @@ package struct ModelDirectory: Sendable {
     let indexPath = path + "/model.safetensors.index.json"
     if try Files.exists(indexPath) {
       let index = try SafeTensorsIndex(try Files.read(indexPath, limit: Limits.weightIndexBytes))
-      guard try index.files.contains("model.safetensors") || !Files.exists(path + "/model.safetensors") else {
+      guard try index.files.contains(Self.weightsName) || !Files.exists(path + "/\(Self.weightsName)") else {
         throw ModelDirectoryError.ambiguous(
           path: path,
           found: "model.safetensors, and model.safetensors.index.json, which names other files: "
@@ -162,12 +164,12 @@ package struct ModelDirectory: Sendable {
       }
       return (index.files, index)
     }
-    guard try Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
-    return (["model.safetensors"], nil)
+    guard try Files.exists(path + "/\(Self.weightsName)") else { throw ModelDirectoryError.noWeights(path: path) }
+    return ([Self.weightsName], nil)
   }
 
   /// Whether a file is what a repository has in place of a large file that was not fetched.
-  private static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
+  static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
     bytes.starts(with: Array("version https://git-lfs".utf8))
   }
 
@@ -236,7 +238,7 @@ package struct ModelDirectory: Sendable {
   /// - Throws: `PlatformError`, for example on a full disk.
   package func write(_ parameters: Floats, as type: WeightType, to target: String) throws {
     let writer = SafeTensorsWriter(layout, type: type)
-    let file = try AtomicFile(target + "/model.safetensors")
+    let file = try AtomicFile(target + "/\(Self.weightsName)")
     try file.write(writer.header)
     try forEachPublishedPiece(of: ParameterSource(parameters), layout: layout.flat, type: type) { try file.write($0) }
     try file.commit()
@@ -251,7 +253,7 @@ package struct ModelDirectory: Sendable {
     published: UnsafeRawBufferPointer, as type: WeightType, to target: String
   ) throws -> String {
     let header = SafeTensorsWriter(layout, type: type).header
-    let file = try AtomicFile(target + "/model.safetensors")
+    let file = try AtomicFile(target + "/\(Self.weightsName)")
     try file.write(header)
     try file.write(published)
     try file.commit()

@@ -11,7 +11,7 @@ extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
     sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems
       + templateProblems
-      + stopProblems
+      + stopProblems + adapterProblems(names)
   }
 
   private func sampleProblems(_ names: [String]) -> [String] {
@@ -158,5 +158,18 @@ extension RunSettings {
       "stop is \(stop.excerpt), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
         + "\(Limits.stopStringBytes) bytes"
     ]
+  }
+
+  /// Settings of a new adapter without one.
+  private func adapterProblems(_ names: [String]) -> [String] {
+    guard adapter != Self.newAdapter, names.contains("adapter-rank") else { return [] }
+    let plain = RunSettings()
+    let given = [
+      ("adapter-rank", adapterRank != plain.adapterRank), ("adapter-alpha", adapterAlpha != plain.adapterAlpha),
+      ("adapter-targets", adapterTargets != plain.adapterTargets),
+    ].filter(\.1).map(\.0)
+    guard !given.isEmpty else { return [] }
+    let why = hasAdapter ? "adapter is \(adapter.excerpt), which has them already" : "adapter is none"
+    return ["\(given.joined(separator: ", ")) belong to a new adapter (--adapter lora), and \(why); leave them out"]
   }
 }

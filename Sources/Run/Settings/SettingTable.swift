@@ -8,7 +8,7 @@ import Records
 
 package enum SettingTable {
   package static let all =
-    input + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards + operation
+    input + adapter + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards + operation
     + amounts + workshop + looking + call
 
   private static let input: [Setting] = [
@@ -42,6 +42,21 @@ package enum SettingTable {
     Setting(
       "long-prompts", .choice, "prompts that leave no room for max-new-tokens: drop them, or refuse to start",
       \RunSettings.longPrompts),
+  ]
+
+  private static let adapter: [Setting] = [
+    Setting(
+      "adapter", .text("lora|DIR"),
+      "what is trained in place of all weights: lora, a new adapter; or a PEFT adapter to go on from; none",
+      \RunSettings.adapter),
+    Setting("adapter-rank", .integer(1...16384), "rank of a new adapter", \RunSettings.adapterRank),
+    Setting(
+      "adapter-alpha", .number(0.001...1_000_000), "a new adapter's products are scaled by this, divided by its rank",
+      \RunSettings.adapterAlpha),
+    Setting(
+      "adapter-targets", .text("NAME,NAME,…"),
+      "the linear layers of a new adapter: all, attention, mlp, or their names, as q_proj,v_proj",
+      \RunSettings.adapterTargets),
   ]
 
   private static let whoseDefaults: [Setting] = [

@@ -21,8 +21,8 @@ package final class BundleTransfer<Prepared: Sendable> {
   private struct Outcome: Sendable {
     var source: Source
     /// When it began.
-    var begun: Instant
-    var bytes: HeldBytes
+    var begun = MonotonicClock.now()
+    var bytes = HeldBytes.array([])
     /// nil if the bytes are not the version's bytes, or are of another model.
     var prepared: Prepared?
     var error: (any Error)?
@@ -31,6 +31,10 @@ package final class BundleTransfer<Prepared: Sendable> {
   private enum Source: Sendable {
     case bundle(BundleManifest)
     case file(PolicyManifest)
+
+    var isFile: Bool {
+      if case .file = self { true } else { false }
+    }
 
     var policy: PolicyManifest {
       switch self {
@@ -52,7 +56,9 @@ package final class BundleTransfer<Prepared: Sendable> {
   package var onInstalled: (PolicyVersion, Instant.Span) -> Void = { _, _ in }
   package var onFailure: (any Error) -> Void = { _ in }
   /// Makes what the owner needs from a version's bytes, on a thread; nil if the bytes are of another model.
-  package var prepare: (@Sendable (UnsafeRawBufferPointer) throws -> Prepared?)?
+  package var prepare: (@Sendable (PolicyVersion, UnsafeRawBufferPointer) throws -> Prepared?)?
+  /// Looks for the base of adapters on this machine, on a thread; nil if it is not there.
+  package var findBase: (@Sendable () throws -> Prepared?)?
   /// The path of a version's file; nil if the coordinator is on another machine.
   package var file: ((PolicyVersion) -> String)?
 
@@ -150,6 +156,7 @@ package final class BundleTransfer<Prepared: Sendable> {
   // MARK: Installing
 
   private func look(for policy: PolicyManifest) {
+    if policy.version == .base { return lookForBase(policy) }
     // The file can have been dropped since it was offered; then the coordinator says so when it is asked.
     guard
       let path = file?(policy.version), let file = try? MappedFile(path, isLocked: true),
@@ -158,6 +165,15 @@ package final class BundleTransfer<Prepared: Sendable> {
       return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) }
     }
     install(.file(policy)) { .file(file) }
+  }
+
+  private func lookForBase(_ policy: PolicyManifest) {
+    guard let findBase, let inbox else { return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) } }
+    run {
+      var outcome = Outcome(source: .file(policy))
+      do { outcome.prepared = try findBase() } catch { outcome.error = error }
+      inbox.post(outcome)
+    }
   }
 
   private func install(_ bundle: BundleManifest) {
@@ -179,31 +195,31 @@ package final class BundleTransfer<Prepared: Sendable> {
   /// - Parameter bytes: gives them; throws `BundleError` if they cannot be unpacked.
   private func install(_ source: Source, _ bytes: @escaping @Sendable () throws(BundleError) -> HeldBytes) {
     guard let prepare, let inbox else { return }
-    do {
-      try startThread(named: "install") {
-        var outcome = Outcome(
-          source: source, begun: MonotonicClock.now(), bytes: .array([]), prepared: nil, error: nil)
-        do {
-          let bytes = try bytes()
-          outcome.prepared = try verified(bytes, source.policy, prepare)
-          if outcome.prepared != nil { outcome.bytes = bytes }
-        } catch is BundleError {
-          // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
-        } catch {
-          outcome.error = error
-        }
-        inbox.post(outcome)
+    run {
+      var outcome = Outcome(source: source)
+      do {
+        let bytes = try bytes()
+        outcome.prepared = try verified(bytes, source.policy, prepare)
+        if outcome.prepared != nil { outcome.bytes = bytes }
+      } catch is BundleError {
+        // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
+      } catch {
+        outcome.error = error
       }
-    } catch {
-      onFailure(error)
+      inbox.post(outcome)
     }
+  }
+
+  private func run(_ work: @escaping @Sendable () -> Void) {
+    do { try startThread(named: "install", work) } catch { onFailure(error) }
   }
 
   private func finish(_ outcome: Outcome) {
     if let error = outcome.error { return onFailure(error) }
     let policy = outcome.source.policy
     if let prepared = outcome.prepared {
-      newest = (policy.version, outcome.bytes)
+      // The base is not the base of a delta, so its bytes are not needed any more.
+      if policy.version != .base { newest = (policy.version, outcome.bytes) }
       switch outcome.source {
       case .file: Log.info("worker.installed", ["policy": policy.version, "from": "file"])
       case .bundle(let bundle):
@@ -215,7 +231,7 @@ package final class BundleTransfer<Prepared: Sendable> {
           ])
       }
       onPrepared(policy.version, prepared)
-    } else {
+    } else if policy.version != .base || !outcome.source.isFile {
       Log.warning("worker.policy_damaged", ["policy": policy.version])
     }
     let isIntact = outcome.prepared != nil
@@ -223,16 +239,16 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .file: onEvent(.looked(policy, isInstalled: isIntact))
     case .bundle(let bundle): onEvent(.installed(bundle, isIntact: isIntact))
     }
-    if isIntact { onInstalled(policy.version, MonotonicClock.now().since(outcome.begun)) }
+    if isIntact, policy.version != .base { onInstalled(policy.version, MonotonicClock.now().since(outcome.begun)) }
   }
 }
 
 /// What `prepare` makes of a version's bytes; nil if they do not have the version's digest. They are verified and
 /// prepared at the same time.
 private func verified<Prepared>(
-  _ bytes: HeldBytes, _ policy: PolicyManifest, _ prepare: (UnsafeRawBufferPointer) throws -> Prepared?
+  _ bytes: HeldBytes, _ policy: PolicyManifest, _ prepare: (PolicyVersion, UnsafeRawBufferPointer) throws -> Prepared?
 ) throws -> Prepared? {
   let digest = BackgroundResult { bytes.withBytes { SHA256.digest(of: $0) } }
-  let prepared = Result { try bytes.withBytes(prepare) }
+  let prepared = Result { try bytes.withBytes { try prepare(policy.version, $0) } }
   return try digest.value() == policy.digest ? prepared.get() : nil
 }
