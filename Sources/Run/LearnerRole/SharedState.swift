@@ -10,6 +10,7 @@ import Base
 import LanguageModel
 import Records
 import Runs
+import Settings
 import TTRL
 package import Tensors
 
