@@ -313,7 +313,7 @@ package final class CoordinatorShell {
     switch effect {
     case .make(let policy, let base): try shelf?.make(policy, base: base)
     case .sendChunk(let digest, let peer):
-      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
+      if let bytes = try shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
     case .drop(let version): shelf?.drop(version)
     }
   }

@@ -90,6 +90,13 @@ package enum BuiltIn {
     return home + "/.cache/ttrl"
   }
 
+  /// The same directory, which exists.
+  package static func cacheDirectory() throws -> String {
+    let path = try cache()
+    try OwnedDirectory.make(path)
+    return path
+  }
+
   /// The directory of a model setting.
   ///
   /// - Throws: if the built-in model cannot be unpacked, or a GGUF file not imported.

@@ -59,6 +59,8 @@ package final class BundleTransfer<Prepared: Sendable> {
   package var prepare: (@Sendable (PolicyVersion, UnsafeRawBufferPointer) throws -> Prepared?)?
   /// Looks for the base of adapters on this machine, on a thread; nil if it is not there.
   package var findBase: (@Sendable () throws -> Prepared?)?
+  /// An existing directory on a disk that has room for the base.
+  package var baseDirectory: (@Sendable () throws -> String)?
   /// The path of a version's file; nil if the coordinator is on another machine.
   package var file: ((PolicyVersion) -> String)?
 
@@ -66,7 +68,10 @@ package final class BundleTransfer<Prepared: Sendable> {
   private var relay: Link?
   private var children: [ChildID: Link] = [:]
   private var nextChild: UInt64 = 1
-  private var chunks: [ChunkDigest: [UInt8]] = [:]
+  private var chunks: [ChunkDigest: KeptBytes] = [:]
+  /// The base's chunks, while it is being fetched.
+  private var spool: SpoolFile?
+  private var isFetchingBase = false
   private var newest: (version: PolicyVersion, bytes: HeldBytes)?
   private var inbox: Inbox<Outcome>?
 
@@ -125,16 +130,35 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .hangUp:
       relay?.close()
       relay = nil
-    case .keep(let digest, let bytes): chunks[digest] = bytes
+    case .keep(let digest, let bytes): keep(digest, bytes)
     case .forget(let digests): for digest in digests { chunks[digest] = nil }
     case .look(let policy): look(for: policy)
     case .install(let bundle): install(bundle)
     case .sendChunk(let digest, let child):
-      if let bytes = chunks[digest] { children[child]?.send(.chunk(digest, bytes)) }
+      send(digest, to: child)
     case .tell(let child, let message): children[child]?.send(message)
     case .dismiss(let child): children.removeValue(forKey: child)?.close()
     case .left(let relay, let fault):
       if fault != .gone { Log.warning("worker.relay_left", ["relay": relay, "fault": "\(fault)"]) }
+    }
+  }
+
+  private func keep(_ digest: ChunkDigest, _ bytes: [UInt8]) {
+    guard isFetchingBase, let baseDirectory else { return chunks[digest] = .memory(bytes) }
+    do {
+      let file = try spool ?? SpoolFile(in: try baseDirectory())
+      spool = file
+      chunks[digest] = .disk(file, try file.append(bytes))
+    } catch {
+      onFailure(error)
+    }
+  }
+
+  private func send(_ digest: ChunkDigest, to child: ChildID) {
+    do {
+      if let bytes = try chunks[digest]?.read() { children[child]?.send(.chunk(digest, bytes)) }
+    } catch {
+      onFailure(error)
     }
   }
 
@@ -168,6 +192,7 @@ package final class BundleTransfer<Prepared: Sendable> {
   }
 
   private func lookForBase(_ policy: PolicyManifest) {
+    isFetchingBase = true
     guard let findBase, let inbox else { return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) } }
     run {
       var outcome = Outcome(source: .file(policy))
@@ -177,9 +202,17 @@ package final class BundleTransfer<Prepared: Sendable> {
   }
 
   private func install(_ bundle: BundleManifest) {
-    var taken: [ChunkDigest: [UInt8]] = [:]
+    var taken: [ChunkDigest: KeptBytes] = [:]
     for chunk in bundle.chunks { taken[chunk.digest] = chunks[chunk.digest] }
-    let (base, parts) = (newest, taken)
+    let kept = taken
+    if bundle.policy.version == .base, let baseDirectory {
+      return install(.bundle(bundle)) {
+        .file(try unpackedOnDisk(bundle, in: try baseDirectory()) { try kept[$0]?.read() })
+      }
+    }
+    var memory: [ChunkDigest: [UInt8]] = [:]
+    for (digest, bytes) in kept { if case .memory(let bytes) = bytes { memory[digest] = bytes } }
+    let (base, parts) = (newest, memory)
     install(.bundle(bundle)) { () throws(BundleError) in
       let team = Team(min(Machine.coreCount, Self.threads))
       let share: Sharing = { count, body in team.share(count) { blocks, _ in body(blocks) } }
@@ -193,7 +226,7 @@ package final class BundleTransfer<Prepared: Sendable> {
   /// Verifies and prepares a version's bytes on a thread.
   ///
   /// - Parameter bytes: gives them; throws `BundleError` if they cannot be unpacked.
-  private func install(_ source: Source, _ bytes: @escaping @Sendable () throws(BundleError) -> HeldBytes) {
+  private func install(_ source: Source, _ bytes: @escaping @Sendable () throws -> HeldBytes) {
     guard let prepare, let inbox else { return }
     run {
       var outcome = Outcome(source: source)
@@ -218,8 +251,12 @@ package final class BundleTransfer<Prepared: Sendable> {
     if let error = outcome.error { return onFailure(error) }
     let policy = outcome.source.policy
     if let prepared = outcome.prepared {
-      // The base is not the base of a delta, so its bytes are not needed any more.
-      if policy.version != .base { newest = (policy.version, outcome.bytes) }
+      if policy.version != .base {
+        newest = (policy.version, outcome.bytes)
+      } else {
+        // It is not the base of a delta, so its bytes are not needed any more.
+        (isFetchingBase, spool) = (false, nil)
+      }
       switch outcome.source {
       case .file: Log.info("worker.installed", ["policy": policy.version, "from": "file"])
       case .bundle(let bundle):
@@ -251,4 +288,16 @@ private func verified<Prepared>(
   let digest = BackgroundResult { bytes.withBytes { SHA256.digest(of: $0) } }
   let prepared = Result { try bytes.withBytes { try prepare(policy.version, $0) } }
   return try digest.value() == policy.digest ? prepared.get() : nil
+}
+
+/// Unpacks an anchor into a file without a name.
+private func unpackedOnDisk(
+  _ bundle: BundleManifest, in directory: String, chunk: (ChunkDigest) throws -> [UInt8]?
+) throws -> MappedFile {
+  let path = "\(directory)/unpacked-\(ThisProcess.id)"
+  let file = try AtomicFile(path)
+  try forEachBlock(of: bundle, chunk: chunk) { try file.write($0) }
+  try file.takeName()
+  defer { try? Files.removeTree(path) }
+  return try MappedFile(path)
 }

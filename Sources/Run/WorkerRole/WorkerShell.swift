@@ -157,6 +157,7 @@ package final class WorkerShell {
         PreparedModel(adapting: $0, parameters: parameters, team: Team(threads), spare: spare.take())
       }
     }
+    transfer.baseDirectory = { try BuiltIn.cacheDirectory() }
     if let base = welcome.base, uplink.isLocal {
       transfer.findBase = { try BaseModel.onThisMachine(base, plan) }
     }

@@ -264,7 +264,7 @@ private final class BroadcastSource {
     case .send(let message, let peer): links[peer]?.send(message)
     case .bundle(.make(let policy, let base)): try shelf?.make(policy, base: base)
     case .bundle(.sendChunk(let digest, let peer)):
-      guard let bytes = shelf?.chunk(digest) else { return }
+      guard let bytes = try shelf?.chunk(digest) else { return }
       links[peer]?.send(.chunk(digest, bytes))
       sentBytes += bytes.count
     case .bundle(.drop(let version)): shelf?.drop(version)
