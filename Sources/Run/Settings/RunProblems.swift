@@ -11,7 +11,7 @@ extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
     sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems
       + templateProblems
-      + stopProblems + adapterProblems(names)
+      + stopProblems
   }
 
   private func sampleProblems(_ names: [String]) -> [String] {
@@ -160,9 +160,9 @@ extension RunSettings {
     ]
   }
 
-  /// Settings of a new adapter without one.
-  private func adapterProblems(_ names: [String]) -> [String] {
-    guard adapter != Self.newAdapter, names.contains("adapter-rank") else { return [] }
+  /// Settings of a new adapter without one. A run that continues has those that it began with.
+  package var adapterProblems: [String] {
+    guard adapter != Self.newAdapter else { return [] }
     let plain = RunSettings()
     let given = [
       ("adapter-rank", adapterRank != plain.adapterRank), ("adapter-alpha", adapterAlpha != plain.adapterAlpha),
