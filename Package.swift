@@ -225,6 +225,7 @@ let package = Package(
     tests("PageRole", of: ["PageRole", "Platform"]),
     tests("Simulation", of: ["Simulation", "Fleet", "TTRL", "Records", "Base"]),
     tests("Settings", of: ["Settings", "Runs", "LanguageModel", "Records", "Base"]),
+    tests("Runs", of: ["Runs", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
     tests("EndToEnd", of: []),
     tests("Tidy", of: []),
   ],

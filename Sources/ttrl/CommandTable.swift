@@ -116,6 +116,9 @@ extension Command {
       example: "ttrl import SmolLM2-135M-Instruct-Q8_0.gguf smollm2", settings: ["model", "out", "weights"],
       needs: ["model", "out"], operands: ["model", "out"], run: importModel),
     Command(
+      name: "cache", summary: "list or clean the user's cache: unpacked and imported models, packed weights",
+      example: "ttrl cache --clean", settings: ["clean"], run: cache),
+    Command(
       name: "page", summary: "serve a run's live page, even if the run is stopped or finished",
       example: "ttrl page --run my-run --page 127.0.0.1:8080",
       settings: ["run", "page", "page-token"],

@@ -114,12 +114,8 @@ package struct MemoryPlan: Sendable, Equatable {
 
   /// The weights of a prepared model without an adapter. One packed copy serves both directions.
   package static func weightBytes(_ plan: TransformerPlan) -> Int {
-    let layout = plan.layout
-    let isTied = layout.embedding == layout.head
-    let embedding = layout.tensors[layout.embedding].count
-    // What is multiplied: everything but an embedding of its own. Norms and biases are too small to matter.
-    let multiplied = layout.count - (isTied ? 0 : embedding)
-    return multiplied * plan.type.bytes + (isTied ? 0 : embedding * 4)
+    // Norms and biases, which are float32, are too small to matter.
+    plan.layout.count * plan.type.bytes
   }
 
   /// The most keys, values and states of one sample with its prompt.

@@ -3,10 +3,10 @@
 // The parameters are one flat array. From it, weights are packed for fast multiplication, once per version; the packed
 // weights never change. `TransformerPlan` holds what does not depend on the parameters. In bfloat16 all parameters are
 // rounded first, so that sampler and trainer use the same numbers although only the trainer has the float32 masters.
-// The rounded norms, biases and embeddings are then used as float32. A tied embedding is read from the packed head, so
-// its weights are stored once.
+// The rounded norms and biases are then used as float32. The embedding is packed too, which takes half the memory of
+// float32 values, and its rows are unpacked. A tied embedding is the head, so its weights are stored once.
 // With an adapter, the parameters of a version are those of the adapter, and the versions share the base's weights.
-// Not here: a layer's weights (PreparedLayer.swift), the arithmetic (Transformer.swift, Backpropagation.swift), files
+// Not here: a layer's weights (PreparedLayer.swift), where they come from (WeightSource.swift), the arithmetic (Transformer.swift, Backpropagation.swift), files
 // (HuggingFace/).
 
 package import Base
@@ -64,37 +64,28 @@ extension TransformerPlan {
 package final class PreparedModel: Sendable {
   package let plan: TransformerPlan
   let layers: [PreparedLayer]
-  let finalNorm: Floats
-  let head: PackedWeights
-  /// The embedding matrix [V, C]; nil if it is tied to the head, whose packed weights return their rows.
-  private let embedding: Matrix?
+  private let ends: PreparedEnds
   /// Whether an adapter is part of the model.
   private let isAdapted: Bool
 
   /// Packs copies of `plan.layout.count` parameters.
   ///
   /// - Parameter spare: memory for the packed weights.
-  package init(
+  package convenience init(
     plan: TransformerPlan, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
   ) {
-    let layout = plan.layout
-    precondition(parameters.count == layout.count, "\(parameters.count) parameters for a model of \(layout.count)")
-    self.plan = plan
-    isAdapted = false
-    var layers: [PreparedLayer] = []
-    for layer in layout.layers.indices {
-      layers.append(PreparedLayer(layer, plan: plan, parameters: parameters, team: team, spare: spare))
-    }
-    self.layers = layers
-    finalNorm = normWeight(layout.finalNorm, plan: plan, parameters)
-    head = PackedWeights(
-      outputs: plan.configuration.vocabularySize, inputs: plan.configuration.hiddenSize, type: plan.type, team: team,
-      spare: spare
-    ) { rows in parameters.rows(rows, of: [layout.tensors[layout.head]]) }
-    embedding =
-      layout.embedding == layout.head
-      ? nil : rounded([layout.embedding], plan: plan, parameters).rows(of: plan.configuration.hiddenSize)
+    self.init(WeightSource(plan, parameters, team: team, spare: spare))
   }
+
+  init(_ source: WeightSource) {
+    plan = source.plan
+    isAdapted = false
+    layers = plan.layout.layers.indices.map { PreparedLayer($0, source) }
+    ends = PreparedEnds(source)
+  }
+
+  var finalNorm: Floats { ends.finalNorm }
+  var head: PackedWeights { ends.head }
 
   /// Packs copies of `plan.layout.count` parameters.
   package convenience init(
@@ -118,9 +109,7 @@ package final class PreparedModel: Sendable {
       "\(parameters.count) parameters for an adapter of \(plan.trained.count)")
     let source = AdapterSource(layout: adapter, type: plan.type, parameters: parameters, team: team, spare: spare)
     layers = zip(base.layers, adapter.layers).map { layer, names in layer.adapted(by: names, source) }
-    finalNorm = base.finalNorm
-    head = base.head
-    embedding = base.embedding
+    ends = base.ends
     isAdapted = true
   }
 
@@ -129,40 +118,16 @@ package final class PreparedModel: Sendable {
   package var spare: SpareMemory {
     let linear = layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] }
     return PackedWeights.spare(
-      of: isAdapted ? linear.filter { $0.adapter != nil }.flatMap(\.own) : [head] + linear.map(\.packed))
+      of: isAdapted ? linear.filter { $0.adapter != nil }.flatMap(\.own) : ends.packed + linear.map(\.packed))
   }
 
   /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
   func embed(_ tokens: [Int32], into x: Matrix, team: Team) {
-    if let embedding {
-      Kernels.best.gather(embedding, tokens, into: x)
-    } else {
-      team.share(tokens.count) { rows, _ in
-        for row in rows { head.copyRow(Int(tokens[row]), to: x.row(row)) }
-      }
+    team.share(tokens.count) { rows, _ in
+      for row in rows { ends.embedding.copyRow(Int(tokens[row]), to: x.row(row)) }
     }
     guard plan.embeddingFactor != 1 else { return }
     let rows = x[rows: 0..<tokens.count].values
     Kernels.best.scale(rows, by: plan.embeddingFactor, into: rows)
   }
-}
-
-/// The weight of a norm, as it is multiplied.
-func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
-  let weight = rounded([tensor], plan: plan, parameters)
-  if plan.configuration.hasZeroCentredNorms {
-    for index in 0..<weight.count { weight[index] += 1 }
-  }
-  return weight
-}
-
-/// The values of tensors one after the other, rounded to the model's type.
-func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
-  let values = parameters.values(tensors.map { plan.layout.tensors[$0].range })
-  let copy = Floats(count: values.count)
-  switch plan.type {
-  case .float32: copy.copy(from: values)
-  case .bfloat16: Kernels.best.roundToBFloat16(values, into: copy)
-  }
-  return copy
 }

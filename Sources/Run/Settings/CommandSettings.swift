@@ -127,6 +127,13 @@ package struct ImportSettings: SettingGroup {
   package init() {}
 }
 
+/// `cache`.
+package struct CacheSettings: SettingGroup {
+  package var isCleaning = false
+
+  package init() {}
+}
+
 /// `status`, `report`, `explain` and `diff`: commands that look at runs.
 package struct LookSettings: SettingGroup {
   /// Directories of runs, one per line.

@@ -321,6 +321,7 @@ package enum SettingTable {
     Setting("watch", .flag, "status: show the run until it ends, or Ctrl-C", \LookSettings.isWatching),
     Setting("ids", .flag, "prompt: the token ids too", \PromptSettings.isShowingIDs),
     Setting("decode", .flag, "tokenize: from ids to text", \TokenizeSettings.isDecoding),
+    Setting("clean", .flag, "cache: remove packed weights that no process uses", \CacheSettings.isCleaning),
   ]
 
   private static let call: [Setting] = [
