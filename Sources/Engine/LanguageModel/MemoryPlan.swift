@@ -21,6 +21,8 @@ package struct MemoryPlan: Sendable, Equatable {
   }
 
   package let items: [Item]
+  /// The item of a model that is ready to run.
+  package static let weightsName = "weights"
 
   package init(items: [Item]) { self.items = items }
 
@@ -49,7 +51,7 @@ package struct MemoryPlan: Sendable, Equatable {
     // A prompt has a state of its own until all its samples have begun.
     let prompt = plan.stateFloats * 4
     return MemoryPlan(items: [
-      Item(name: "weights", bytes: weightBytes(plan, versions: versions)),
+      Item(name: weightsName, bytes: weightBytes(plan, versions: versions)),
       Item(
         name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(
@@ -92,7 +94,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
       Item(name: "optimizer", bytes: 8 * shard),
-      Item(name: "weights", bytes: weightBytes(plan, versions: 1)),
+      Item(name: weightsName, bytes: weightBytes(plan, versions: 1)),
       Item(name: "gradient", bytes: (isExact ? 12 : 4) * count),
       Item(name: "exchange", bytes: exchange),
       // Two versions: the newest, and the one that a checkpoint is being written of. At the coordinator they are in

@@ -70,7 +70,7 @@ package final class LearnerRank {
     policy = try LanguageModelPolicy(
       plan: run.transformer,
       optimizer: beginning.optimizer, weights: beginning.weights, version: beginning.version,
-      reference: beginning.reference, base: try shared.preparedBase(),
+      reference: beginning.reference, base: try shared.preparedBase(threads: threads),
       options: TrainerOptions(
         microBatchTokens: run.settings.microBatchTokens, isExact: run.settings.reduction == .exact,
         threads: threads, activationBytesMax: RunMemory.activationBytesMax(ranks: ranks.size)),

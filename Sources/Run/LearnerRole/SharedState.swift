@@ -8,6 +8,7 @@
 
 import Base
 import LanguageModel
+import Platform
 import Records
 import Runs
 import Settings
@@ -78,34 +79,50 @@ struct SharedState {
 
   private func initialParameters() throws -> Floats { try run.initialParameters().values(0..<shards.count) }
 
-  /// The frozen model, on every rank; nil if all weights are trained. Rank 0 sends it to ranks that do not find it on
-  /// their machine. All ranks call it.
+  /// The frozen model, on every rank; nil if all weights are trained. The ranks of a machine share it. Rank 0 sends it
+  /// if a rank does not find it on its machine. All ranks call it.
   ///
-  /// - Throws: if MPI fails, or rank 0 cannot read the model.
-  func preparedBase() throws -> PreparedModel? {
+  /// - Throws: if MPI fails, rank 0 cannot read the model, or the cache cannot be used.
+  func preparedBase(threads: Int) throws -> PreparedModel? {
+    guard let base = run.base else { return nil }
     let plan = run.transformer
-    guard plan.adapter != nil else { return nil }
-    let parameters = ranks.rank == 0 ? try run.model.parameters() : nil
-    guard ranks.size > 1 else { return parameters.map { PreparedModel(plan: plan, parameters: $0) } }
-    guard let parameters else { return try receivedBase(plan) }
-    try forEachPublishedPiece(of: parameters, layout: plan.layout.flat, type: run.weightType) {
-      try ranks.sendToAll($0)
+    let parameters = { try run.model.parameters() }
+    var model: PreparedModel?
+    if ranks.rank == 0 { model = try BaseModel.shared(base, plan, threads: threads, parameters: parameters) }
+    guard ranks.size > 1 else { return model }
+    // Rank 0 has made it before the others look.
+    _ = try ranks.max([0])
+    if ranks.rank != 0 { model = try BaseModel.onThisMachine(base, plan, threads: threads, directory: nil) }
+    guard try ranks.max([model == nil ? 1 : 0]) != [0] else { return model }
+    if ranks.rank == 0 {
+      try forEachPublishedPiece(of: try parameters(), layout: plan.layout.flat, type: run.weightType) {
+        try ranks.sendToAll($0)
+      }
+      return model
     }
-    return PreparedModel(plan: plan, parameters: parameters)
+    let bytes = try receivedBase(base)
+    return try model
+      ?? bytes.withBytes { bytes in
+        try BaseModel.shared(base, plan, threads: threads) {
+          let parameters = ParameterSource(published: bytes, layout: plan.layout.flat, type: plan.type)
+          guard let parameters, SHA256.digest(of: bytes) == base.digest else {
+            throw LearnerError.notACommand("the base that it sent is damaged")
+          }
+          return parameters
+        }
+      }
   }
 
-  private func receivedBase(_ plan: TransformerPlan) throws -> PreparedModel {
-    var bytes: [UInt8] = []
-    let count = plan.layout.count * run.weightType.byteCount
-    bytes.reserveCapacity(count)
-    while bytes.count < count { bytes += try ranks.receiveFromRoot() }
-    let model = bytes.withUnsafeBytes { bytes in
-      ParameterSource(published: bytes, layout: plan.layout.flat, type: plan.type).map {
-        PreparedModel(plan: plan, parameters: $0)
-      }
-    }
-    guard let model else { throw LearnerError.notACommand("the base has \(bytes.count) bytes, expected \(count)") }
-    return model
+  private func receivedBase(_ base: PolicyManifest) throws -> HeldBytes {
+    .file(
+      try MappedFile.withoutName(in: try BuiltIn.cacheDirectory()) { file in
+        var count: UInt64 = 0
+        while count < base.byteCount {
+          let piece = try ranks.receiveFromRoot()
+          count += UInt64(piece.count)
+          try file.write(piece)
+        }
+      })
   }
 
   /// Sends one array from rank 0's file to the ranks' shards.

@@ -26,16 +26,41 @@ package enum BaseModel {
       version: .base, byteCount: UInt64(layout.count * stored.byteCount), digest: digest.digest())
   }
 
-  /// The base from its own files, if this process can read them and they are the run's.
+  /// The prepared base, which the processes of this machine share.
   ///
-  /// - Throws: if no thread can be started.
-  package static func onThisMachine(_ base: AdaptedBase, _ plan: TransformerPlan) throws -> PreparedModel? {
-    guard let parameters = try? ModelDirectory(base.directory).parameters(), parameters.count == plan.layout.count
-    else { return nil }
-    guard try manifest(of: parameters, plan.layout, as: plan.type) == base.manifest else {
-      Log.warning("base.other", ["path": base.directory])
+  /// - Parameter parameters: called if it has to be made.
+  /// - Throws: what SharedBase throws, or `parameters`.
+  package static func shared(
+    _ base: PolicyManifest, _ plan: TransformerPlan, threads: Int, parameters: () throws -> ParameterSource
+  ) throws -> PreparedModel {
+    try SharedBase.open(
+      plan: plan, identity: Hexadecimal.text(base.digest), parameters: parameters,
+      directory: try ModelCache.ofUser().path, threads: threads)
+  }
+
+  private struct NotHere: Error {}
+
+  /// The prepared base, if it is in this machine's cache, or can be made here.
+  ///
+  /// - Parameter directory: a directory that can have the model; nil for none.
+  /// - Returns: nil if it has to be fetched.
+  /// - Throws: what SharedBase throws.
+  package static func onThisMachine(
+    _ base: PolicyManifest, _ plan: TransformerPlan, threads: Int, directory: String?
+  ) throws -> PreparedModel? {
+    do {
+      return try shared(base, plan, threads: threads) {
+        guard let directory, let parameters = try? ModelDirectory(directory).parameters(),
+          parameters.count == plan.layout.count
+        else { throw NotHere() }
+        guard try manifest(of: parameters, plan.layout, as: plan.type) == base else {
+          Log.warning("base.other", ["path": directory])
+          throw NotHere()
+        }
+        return parameters
+      }
+    } catch is NotHere {
       return nil
     }
-    return PreparedModel(plan: plan, parameters: parameters)
   }
 }

@@ -177,18 +177,29 @@ package struct RunMemory: Sendable {
       items.append(.init(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes))
     }
     let limit = keyValueMemory > 0 ? keyValueMemory << 20 : .max
+    if baseBytes > 0 { items.append(.init(name: "base, shared by all processes", bytes: baseBytes)) }
     if share.workers > 0 {
-      items += worker(keyValueBytesMax: limit).items.map {
+      items += withoutBase(worker(keyValueBytesMax: limit)).map {
         .init(name: "\(counted(share.workers, "worker")), \($0.name)", bytes: $0.bytes * share.workers)
       }
     }
-    let learners = share.ranks.map { learner(rank: $0) }
-    for (index, item) in (learners.first?.items ?? []).enumerated() {
-      let bytes = learners.reduce(0) { $0 + $1.items[index].bytes }
+    let learners = share.ranks.map { withoutBase(learner(rank: $0)) }
+    for (index, item) in (learners.first ?? []).enumerated() {
+      let bytes = learners.reduce(0) { $0 + $1[index].bytes }
       guard bytes > 0 else { continue }
       items.append(.init(name: "\(counted(learners.count, "learner rank")), \(item.name)", bytes: bytes))
     }
     return MemoryPlan(items: items)
+  }
+
+  /// What the processes of a machine share; 0 if all weights are trained.
+  private var baseBytes: Int { adapter == nil ? 0 : MemoryPlan.weightBytes(shape) }
+
+  /// The parts of a process's plan, without what is counted once for the machine.
+  private func withoutBase(_ plan: MemoryPlan) -> [MemoryPlan.Item] {
+    plan.items.map { item in
+      item.name == MemoryPlan.weightsName ? .init(name: item.name, bytes: item.bytes - baseBytes) : item
+    }
   }
 
   /// Compute threads of each worker.

@@ -207,7 +207,10 @@ package final class BundleTransfer<Prepared: Sendable> {
     let kept = taken
     if bundle.policy.version == .base, let baseDirectory {
       return install(.bundle(bundle)) {
-        .file(try unpackedOnDisk(bundle, in: try baseDirectory()) { try kept[$0]?.read() })
+        .file(
+          try MappedFile.withoutName(in: try baseDirectory()) { file in
+            try forEachBlock(of: bundle, chunk: { try kept[$0]?.read() }) { try file.write($0) }
+          })
       }
     }
     var memory: [ChunkDigest: [UInt8]] = [:]
@@ -288,16 +291,4 @@ private func verified<Prepared>(
   let digest = BackgroundResult { bytes.withBytes { SHA256.digest(of: $0) } }
   let prepared = Result { try bytes.withBytes { try prepare(policy.version, $0) } }
   return try digest.value() == policy.digest ? prepared.get() : nil
-}
-
-/// Unpacks an anchor into a file without a name.
-private func unpackedOnDisk(
-  _ bundle: BundleManifest, in directory: String, chunk: (ChunkDigest) throws -> [UInt8]?
-) throws -> MappedFile {
-  let path = "\(directory)/unpacked-\(ThisProcess.id)"
-  let file = try AtomicFile(path)
-  try forEachBlock(of: bundle, chunk: chunk) { try file.write($0) }
-  try file.takeName()
-  defer { try? Files.removeTree(path) }
-  return try MappedFile(path)
 }

@@ -2,7 +2,7 @@
 //
 // Bytes → messages → the machine (Fleet.Worker) → effects → bytes, on one loop. Sampling runs on other threads. The
 // machine makes all decisions about leases. A worker needs an address and a key: model, settings and weights come from
-// the coordinator. A worker writes nothing to disk.
+// the coordinator. A worker writes only the base of adapters to a disk: to the user's cache.
 
 import Base
 import Fleet
@@ -150,7 +150,10 @@ package final class WorkerShell {
     transfer.prepare = { [spare, base] version, bytes in
       let layout = version == .base ? plan.layout.flat : plan.trained
       guard let parameters = ParameterSource(published: bytes, layout: layout, type: plan.type) else { return nil }
-      guard version != .base, adapter != nil else {
+      if version == .base {
+        return try welcome.base.map { try BaseModel.shared($0.manifest, plan, threads: threads) { parameters } }
+      }
+      guard adapter != nil else {
         return PreparedModel(plan: plan, parameters: parameters, team: Team(threads), spare: spare.take())
       }
       return base.value.map {
@@ -158,8 +161,11 @@ package final class WorkerShell {
       }
     }
     transfer.baseDirectory = { try BuiltIn.cacheDirectory() }
-    if let base = welcome.base, uplink.isLocal {
-      transfer.findBase = { try BaseModel.onThisMachine(base, plan) }
+    if let base = welcome.base {
+      let directory = uplink.isLocal ? base.directory : nil
+      transfer.findBase = {
+        try BaseModel.onThisMachine(base.manifest, plan, threads: threads, directory: directory)
+      }
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
     pool = try SamplerPool(

@@ -66,6 +66,23 @@ package final class MappedFile: @unchecked Sendable {
   }
 }
 
+extension MappedFile {
+  /// Bytes that are written to a disk and mapped. The file has no name afterwards.
+  ///
+  /// - Parameters:
+  ///   - directory: an existing one.
+  ///   - write: writes them.
+  /// - Throws: on a full disk, or what `write` throws.
+  package static func withoutName(in directory: String, _ write: (AtomicFile) throws -> Void) throws -> MappedFile {
+    let path = "\(directory)/unnamed-\(getpid())"
+    let file = try AtomicFile(path)
+    try write(file)
+    try file.takeName()
+    defer { unlink(path) }
+    return try MappedFile(path)
+  }
+}
+
 /// Bytes in memory: those of an array, or of a file that other processes have mapped too.
 package enum HeldBytes: Sendable {
   case array([UInt8])
