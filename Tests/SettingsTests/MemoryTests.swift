@@ -46,7 +46,7 @@ private func memory(
 
 @Suite struct `A run's memory` {
   @Test func `has the base of an adapter once, however many processes use it`() throws {
-    let model = try Shape.oneAndAHalf.model()
+    let model = try Shape.oneAndHalf.model()
     let layout = ParameterLayout(model)
     let adapter = try AdapterLayout(
       AdapterConfiguration(rank: 16, alpha: 32, targets: AdapterTargets.all.names(in: layout)), of: layout)
