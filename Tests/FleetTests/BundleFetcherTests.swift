@@ -95,7 +95,8 @@ private let child = ChildID(5)
   @Test func `the base of adapters is fetched first and once, and is neither a version nor the base of a delta`() {
     var bench = FetcherBench()
     let base = PolicyManifest(version: .base, byteCount: 4, digest: [9])
-    let bundle = BundleManifest(policy: base, base: nil, wordBytes: 2, blockBytes: Small.bundle(1).blockBytes, chunks: Small.bundle(1).chunks)
+    let bundle = BundleManifest(
+      policy: base, base: nil, wordBytes: 2, blockBytes: Small.bundle(1).blockBytes, chunks: Small.bundle(1).chunks)
     func join() -> [BundleFetcher.Effect] {
       var effects: [BundleFetcher.Effect] = []
       bench.fetcher.joined(policies: "", base: base, &effects)
@@ -115,7 +116,9 @@ private let child = ChildID(5)
     #expect(asked(after) == [.requestBundle(PolicyVersion(1), holding: [])])
     #expect(bench.fetcher.installed == [])
     #expect(
-      bench.on(.childSaid(child, .requestChunk(.base, Small.digest(first)))) == [.transfer(.tell(child, .missing(.base)))])
+      bench.on(.childSaid(child, .requestChunk(.base, Small.digest(first)))) == [
+        .transfer(.tell(child, .missing(.base)))
+      ])
     bench.hold(1)
     bench.fetcher.lost()
     #expect(join() == [])

@@ -28,7 +28,8 @@ package func bundleOf(
   precondition(bytes.count == Int(policy.byteCount) && base.map { $0.bytes.count == bytes.count } ?? true)
   var chunks: [[UInt8]] = []
   let manifest = forEachChunk(
-    policy, bytes, base: base, wordBytes: wordBytes, blockBytes: blockBytes, atOnce: bytes.count, share: share, digest: digest
+    policy, bytes, base: base, wordBytes: wordBytes, blockBytes: blockBytes, atOnce: bytes.count, share: share,
+    digest: digest
   ) { chunks.append($1) }
   return (manifest, chunks)
 }

@@ -8,8 +8,8 @@
 //   3. A chunk from a relay is accepted if it has its digest. The worker leaves a relay that is lost, slow or wrong,
 //      reports it, and does not use it again. The coordinator then names the next relay. As the last resort it sends
 //      the chunks itself.
-//   4. If versions are adapters, their base comes first, once. Other workers can fetch it only while it is being fetched:
-//      its chunks are not kept.
+//   4. If versions are adapters, their base comes first, once. Its chunks are not kept for other workers when all have
+//      arrived.
 //   5. Other workers can ask for chunks, including chunks that have not arrived yet. Those are passed on when they
 //      arrive.
 // It holds no bytes. Not here: unpacking and installing (the shell), which worker relays to which (BundleBook).

@@ -180,7 +180,8 @@ package final class LearnerRank {
   /// Logs the rank's peak memory, compared with the plan.
   func noteMemory() {
     let plan = RunMemory(
-      run.settings, model: run.model.configuration.model, adapter: run.transformer.adapter, questions: QuestionSizes(of: run),
+      run.settings, model: run.model.configuration.model, adapter: run.transformer.adapter,
+      questions: QuestionSizes(of: run),
       share: MachineShare(workers: 0, ranks: 0..<ranks.size, of: ranks.size)
     ).learner(rank: ranks.rank)
     Log.info(

@@ -1,7 +1,7 @@
 // AdapterDirectory: a PEFT adapter on disk, read and written.
 //
-// Such a directory has adapter_config.json and adapter_model.safetensors. LanguageModel parses them; an adapter is small,
-// so its values are copied into memory.
+// Such a directory has adapter_config.json and adapter_model.safetensors. LanguageModel parses them; an adapter is
+// small, so its values are copied into memory.
 
 import Base
 package import LanguageModel

@@ -3,7 +3,7 @@
 //   settings.json     the run's settings, and the hash of its model
 //   questions.jsonl   the training questions that are used; held-out.jsonl and transfer.jsonl likewise
 //   ledger.sqlite     everything that happened (Ledger)
-//   adapter/          adapter_config.json, if an adapter is trained; with what it goes on from, adapter_model.safetensors
+//   adapter/          if an adapter is trained: its adapter_config.json, and the weights that it goes on from
 //   policies/         published weights that are still needed
 //   checkpoints/      step-000030/: a Hugging Face model directory, or a PEFT adapter, and the learner's state
 //   metrics.jsonl     one line per step and evaluation

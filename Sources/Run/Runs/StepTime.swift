@@ -91,9 +91,10 @@ package struct StepTime: Sendable, Equatable {
     let trained = operations(responses: trainedSequences)
     updates = (trainedSequences + method.miniBatch - 1) / max(1, method.miniBatch)
     sampling = sampled / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
-    // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights. An adapter's
-    // own products are few, and weights that are not trained have no gradient.
-    training = (adapter == nil ? 3 : 2) * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
+    // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights. An
+    // adapter's own products are few, and weights that are not trained have no gradient.
+    training =
+      (adapter == nil ? 3 : 2) * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
     let count = Double(shape.trained.count)
     upkeep = count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
     guard let linkRate = means.linkRate else {

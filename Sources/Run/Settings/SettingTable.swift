@@ -8,7 +8,8 @@ import Records
 
 package enum SettingTable {
   package static let all =
-    input + adapter + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards + operation
+    input + adapter + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards
+    + operation
     + amounts + workshop + looking + call
 
   private static let input: [Setting] = [

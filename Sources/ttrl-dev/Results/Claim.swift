@@ -118,7 +118,8 @@ extension Claim {
         return (Figures.change(before, after), run.delivered.alarm != nil && after > before)
       },
       Claim(
-        "LoRA", "an adapter of rank 16 ends within 3 points of training all weights (pass@1; mean distance of the curves)",
+        "LoRA",
+        "an adapter of rank 16 ends within 3 points of training all weights (pass@1; mean distance of the curves)",
         experiment[Arm.adapter.name]
       ) { run in
         guard let whole = experiment["vote"].first(where: { $0.seed == run.seed }) else { return ("", false) }
