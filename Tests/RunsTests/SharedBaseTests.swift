@@ -1,4 +1,4 @@
-// SharedBaseTests: packed weights are made once per host, shared by its processes, and made again when they are damaged.
+// SharedBaseTests: packed weights are made once per host, shared by its processes, and made again if they are damaged.
 // Processes that share memory, or must end, are real ones.
 
 import Base

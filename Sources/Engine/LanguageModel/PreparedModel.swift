@@ -6,8 +6,8 @@
 // The rounded norms and biases are then used as float32. The embedding is packed too, which takes half the memory of
 // float32 values, and its rows are unpacked. A tied embedding is the head, so its weights are stored once.
 // With an adapter, the parameters of a version are those of the adapter, and the versions share the base's weights.
-// Not here: a layer's weights (PreparedLayer.swift), where they come from (WeightSource.swift), the arithmetic (Transformer.swift, Backpropagation.swift), files
-// (HuggingFace/).
+// Not here: a layer's weights (PreparedLayer.swift), where they come from (WeightSource.swift), the arithmetic
+// (Transformer.swift, Backpropagation.swift), files (HuggingFace/).
 
 package import Base
 package import Tensors
