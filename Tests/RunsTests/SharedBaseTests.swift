@@ -1,5 +1,5 @@
-// SharedBaseTests: packed weights are made once per host, shared by its processes, and made again when they are
-// damaged. Processes that share memory, or must end, are real ones.
+// SharedBaseTests: packed weights are made once per host, shared by its processes, and made again if they are damaged.
+// Processes that share memory, or must end, are real ones.
 
 import Base
 import Foundation

@@ -13,9 +13,10 @@ package import Tensors
 final class WeightSource {
   let plan: TransformerPlan
   private let origin: Origin
-  /// With views: how many have been given. When a model is stored: the arrays that have not been taken yet.
-  private var given = 0
+  /// What `takeMade` has not given yet.
   private var made: [Memory] = []
+  /// How many views have been given.
+  private var given = 0
   /// Whether every view had the size that was asked for.
   private var fits = true
 

@@ -170,8 +170,6 @@ final class PackedFileWriter {
       rest = rest.dropFirst(part.count)
       guard pending.count == Self.bytesAtATime else { continue }
       try file.write(pending)
-      // So that the pages that wait for the disk are few.
-      file.startSync()
       pending.removeAll(keepingCapacity: true)
     }
     place += bytes.count
