@@ -228,7 +228,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   private static let groups: [any SettingGroup] = [
     RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
     TokenizeSettings(), ImportSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(),
-    BroadcastSettings(), LoadSettings(),
+    BroadcastSettings(), LoadSettings(), MergeSettings(), CacheSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.
