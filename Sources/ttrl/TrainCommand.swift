@@ -104,7 +104,10 @@ extension Command {
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
     }
-    if let adapter = beginning.adapter { say(describing(adapter)) }
+    if let adapter = beginning.adapter {
+      say("adapter: \(description(of: adapter)) trained; the model's weights stay as they are")
+    }
+    if let note = beginning.adapterNote { say(note) }
     let example = beginning.example
     say("prompts: \(example.form)")
     say(
@@ -129,11 +132,11 @@ extension Command {
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
   }
 
-  private static func describing(_ adapter: AdapterLayout) -> String {
+  /// "LoRA of rank 16, alpha 32 on q_proj, v_proj: 1234 parameters".
+  static func description(of adapter: AdapterLayout) -> String {
     let c = adapter.configuration
-    return "adapter: LoRA of rank \(c.rank), alpha \(c.alpha)\(c.isRankStabilized ? " (rsLoRA)" : "") on "
-      + "\(c.targets.joined(separator: ", ")): \(counted(adapter.tensors.count, "parameter")) trained, the model's "
-      + "weights stay as they are"
+    return "LoRA of rank \(c.rank), alpha \(c.alpha)\(c.isRankStabilized ? " (rsLoRA)" : "") on "
+      + "\(c.targets.joined(separator: ", ")): \(counted(adapter.tensors.count, "parameter"))"
   }
 
   /// - Parameter learners: how many ranks are here, for a dry run that shows what each of them needs.

@@ -57,7 +57,7 @@ private func memory(
       settings.operation.keyValueMemory = 64
       return RunMemory(
         settings, model: model, adapter: adapter, questions: questions,
-        share: MachineShare(settings, settings.operation), limit: 4096 * gibibyte
+        share: MachineShare(settings, settings.operation), limit: 64 * gibibyte
       ).least.bytes
     }
     let base = layout.count * 2

@@ -30,9 +30,10 @@ let otherValues: [String: String] = [
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
-  "config": "f", "prompts": "2", "prompt-tokens": "9", "clean": "true",
+  "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "weights": "bfloat16", "seconds": "9", "worker-tokens": "11",
-  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
+  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "clean": "true", "dry-run": "true",
+  "help": "true",
 ]
 
 /// Settings that contradict each other. Each list is given without the settings of the other lists.

@@ -227,8 +227,8 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   /// Every group of settings.
   private static let groups: [any SettingGroup] = [
     RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
-    TokenizeSettings(), ImportSettings(), CacheSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(),
-    BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
+    TokenizeSettings(), ImportSettings(), MergeSettings(), CacheSettings(), LookSettings(), ChaosSettings(),
+    PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.

@@ -12,8 +12,8 @@ package import Tensors
 /// Why a directory is not an adapter that can be used.
 package enum AdapterDirectoryError: LastingError, Sendable, CustomStringConvertible {
   case missing(path: String, file: String)
-  /// A full model is in the place of an adapter.
-  case model(path: String)
+  /// Something else is there: what, and what to do.
+  case other(path: String, problem: String)
   case pointer(path: String, file: String)
   /// The parser's error, as text.
   case unreadable(path: String, problem: String)
@@ -25,15 +25,20 @@ package enum AdapterDirectoryError: LastingError, Sendable, CustomStringConverti
     case .missing(let path, let file):
       "cannot load an adapter from \(path): there is no \(file). Expected a directory as peft writes it, with "
         + "\(AdapterFile.configurationName) and \(AdapterFile.weightsName)"
-    case .model(let path):
-      "cannot load an adapter from \(path): it has no \(AdapterFile.configurationName); it is a model. Give it as "
-        + "--model \(path)"
+    case .other(let path, let problem): "cannot load an adapter from \(path): \(problem)"
     case .pointer(let path, let file):
       "cannot load an adapter from \(path): \(file) is a Git LFS pointer, a few lines of text in place of the file. "
         + "Fetch the file with \"git lfs pull\" in the directory"
     case .unreadable(let path, let problem): "cannot use the adapter in \(path): \(problem)"
     case .settings(let problem): "cannot make an adapter for this model: \(problem)"
     }
+  }
+}
+
+extension AdapterDirectoryError {
+  /// The error of a path that does not have a file of every adapter.
+  init(at path: String, without file: String) {
+    self = OtherInput.adapter(at: path).map { .other(path: path, problem: $0) } ?? .missing(path: path, file: file)
   }
 }
 
@@ -54,9 +59,7 @@ package struct AdapterDirectory: Sendable {
     self.base = base
     let configuration = "\(path)/\(AdapterFile.configurationName)"
     guard try Files.exists(configuration) else {
-      throw try Files.exists(path + "/config.json")
-        ? AdapterDirectoryError.model(path: path)
-        : AdapterDirectoryError.missing(path: path, file: AdapterFile.configurationName)
+      throw AdapterDirectoryError(at: path, without: AdapterFile.configurationName)
     }
     do {
       file = try AdapterFile(try Files.read(configuration, limit: Limits.configurationBytes), of: base)
@@ -88,6 +91,18 @@ package struct AdapterDirectory: Sendable {
     }
   }
 
+  /// That the adapter's own configuration names another directory as its base. Nil if it does not, and if what it names
+  /// is not a directory here, such as a name of the hub.
+  ///
+  /// Models of one shape differ only in their weights, so an adapter of another one fits, and computes nonsense.
+  ///
+  /// - Parameter model: the directory that is used as the base.
+  package func note(onBase model: String) -> String? {
+    guard let named = file.base, Files.isDirectory(named), !Files.areSame(named, model) else { return nil }
+    return "the adapter in \(path) was made for the model in \(named), and the model here is \(model). An adapter is "
+      + "of use only with its own base"
+  }
+
   private var weights: String { "\(path)/\(AdapterFile.weightsName)" }
 
   /// All values as float32, in the order of `layout`.
@@ -95,9 +110,7 @@ package struct AdapterDirectory: Sendable {
   /// - Throws: `AdapterDirectoryError` with every tensor that is missing, misshapen, not part of the adapter or not
   ///   finite.
   package func loadParameters() throws -> Floats {
-    guard try Files.exists(weights) else {
-      throw AdapterDirectoryError.missing(path: path, file: AdapterFile.weightsName)
-    }
+    guard try Files.exists(weights) else { throw AdapterDirectoryError(at: path, without: AdapterFile.weightsName) }
     let mapped = try MappedFile(weights)
     guard !ModelDirectory.isPointer(mapped.bytes) else {
       throw AdapterDirectoryError.pointer(path: path, file: AdapterFile.weightsName)
@@ -117,9 +130,7 @@ package struct AdapterDirectory: Sendable {
   ///
   /// - Throws: if a file cannot be read.
   package func identity() throws -> String {
-    guard try Files.exists(weights) else {
-      throw AdapterDirectoryError.missing(path: path, file: AdapterFile.weightsName)
-    }
+    guard try Files.exists(weights) else { throw AdapterDirectoryError(at: path, without: AdapterFile.weightsName) }
     let configuration = AdapterFile(file.adapter, base: nil).bytes
     return SHA256.hex(of: configuration + Array(try SHA256.hex(ofFile: weights).utf8))
   }
@@ -161,6 +172,11 @@ enum AdapterBeginning {
     case .new(let layout): layout
     case .existing(let directory): directory.layout
     }
+  }
+
+  func note(onBase model: String) -> String? {
+    guard case .existing(let directory) = self else { return nil }
+    return directory.note(onBase: model)
   }
 
   /// Reads the tensors, so that what is wrong with them is found before a process starts.

@@ -29,6 +29,8 @@ package enum RunBeginning {
     package var counts: QuestionCounts
     /// nil if all weights are trained.
     package var adapter: AdapterLayout?
+    /// That the adapter which the run begins with names another base; nil if it does not.
+    package var adapterNote: String?
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
   }
@@ -79,7 +81,7 @@ package enum RunBeginning {
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
-      counts: counts, adapter: adapter?.layout, memory: memory)
+      counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -152,7 +154,7 @@ package enum RunBeginning {
 
   /// The path of an existing adapter, for a process in another directory.
   static func absolute(adapter: String) -> String {
-    [RunSettings.noAdapter, RunSettings.newAdapter].contains(adapter) ? adapter : ThisProcess.absolute(adapter)
+    RunSettings.adapterDirectory(adapter).map(ThisProcess.absolute) ?? adapter
   }
 
   private static func counts(

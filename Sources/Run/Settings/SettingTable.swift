@@ -19,8 +19,8 @@ package enum SettingTable {
     Setting(
       "model", .text("DIR|FILE"),
       "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
-      \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \BenchmarkSettings.model,
-      \BroadcastSettings.model),
+      \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \MergeSettings.model,
+      \BenchmarkSettings.model, \BroadcastSettings.model),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
@@ -48,8 +48,8 @@ package enum SettingTable {
   private static let adapter: [Setting] = [
     Setting(
       "adapter", .text("lora|DIR"),
-      "what is trained in place of all weights: lora, a new adapter; or a PEFT adapter to go on from; none",
-      \RunSettings.adapter),
+      "a PEFT adapter of the model; train: lora, a new one, or one to go on from; none",
+      \RunSettings.adapter, \MergeSettings.adapter),
     Setting("adapter-rank", .integer(1...16384), "rank of a new adapter", \RunSettings.adapterRank),
     Setting(
       "adapter-alpha", .number(0.001...1_000_000), "a new adapter's products are scaled by this, divided by its rank",
@@ -307,11 +307,13 @@ package enum SettingTable {
 
   private static let looking: [Setting] = [
     Setting(
-      "out", .text("FILE|DIR"), "import: the directory that is made; report: where the page of several runs is written",
-      \LookSettings.out, \ImportSettings.out),
+      "out", .text("FILE|DIR"),
+      "import, merge: the directory that is made; report: where the page of several runs is written",
+      \LookSettings.out, \ImportSettings.out, \MergeSettings.out),
     Setting(
-      "weights", .choice, "import: the type of the weights; exact is the smallest that has every value of the file",
-      \ImportSettings.weights),
+      "weights", .choice,
+      "import, merge: type of the weights; exact: the smallest that has every value of file or base",
+      \ImportSettings.weights, \MergeSettings.weights),
     Setting(
       "prompt", .text("ID|TEXT"),
       "explain: which prompt, by its id or its index, as '#12'; generate: a question",

@@ -228,6 +228,13 @@ extension OperationSettings {
 extension RunSettings {
   package var hasAdapter: Bool { adapter != Self.noAdapter }
 
+  /// The directory of an existing adapter; nil for a new one and for none.
+  package var adapterDirectory: String? { Self.adapterDirectory(adapter) }
+
+  package static func adapterDirectory(_ adapter: String) -> String? {
+    [noAdapter, newAdapter].contains(adapter) ? nil : adapter
+  }
+
   package var transferFiles: [String] { transfer.split(separator: ",").map(String.init) }
 
   /// The name of a question set: its file's name without directory and extension. "builtin:unsolvable" is "unsolvable".

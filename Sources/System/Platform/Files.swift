@@ -87,6 +87,13 @@ package enum Files {
     return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// Whether two paths lead to the same file or directory.
+  package static func areSame(_ path: String, _ other: String) -> Bool {
+    var (facts, others) = (stat(), stat())
+    guard stat(path, &facts) == 0, stat(other, &others) == 0 else { return false }
+    return facts.st_dev == others.st_dev && facts.st_ino == others.st_ino
+  }
+
   /// Bytes in the file.
   package static func size(of path: String) throws(PlatformError) -> Int {
     try Descriptor(opening: path, O_RDONLY, to: "read the size of").size()
