@@ -110,7 +110,7 @@ let layers: [[Module]] = [
       ]),
     module(
       "WorkerRole", in: "Run", .shell,
-      imports: ["Fleet", "Transport", "Bundles", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
+      imports: ["Fleet", "Transport", "Bundles", "Runs", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
     module(
       "LearnerRole", in: "Run", .shell,
       imports: [
@@ -225,6 +225,7 @@ let package = Package(
     tests("PageRole", of: ["PageRole", "Platform"]),
     tests("Simulation", of: ["Simulation", "Fleet", "TTRL", "Records", "Base"]),
     tests("Settings", of: ["Settings", "Runs", "LanguageModel", "Records", "Base"]),
+    tests("Runs", of: ["Runs", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
     tests("EndToEnd", of: []),
     tests("Tidy", of: []),
   ],

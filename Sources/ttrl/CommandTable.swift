@@ -75,17 +75,18 @@ extension Command {
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
       example: "ttrl eval --model Qwen2.5-0.5B-Instruct --data test.jsonl --samples 16 --counts 1,4,16",
       settings: promptSettings + samplingSettings + [
-        "data", "long-prompts", "recipe", "answer-rule", "counts", "eval-as", "workers", "run", "like", "json",
+        "adapter", "data", "long-prompts", "recipe", "answer-rule", "counts", "eval-as", "workers", "run", "like",
+        "json",
       ], needs: ["model", "data"], defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out",
       example: #"echo '{"prompt": "What is 6 × 7?"}' | ttrl generate --model builtin --samples 4"#,
-      settings: promptSettings + samplingSettings + ["prompt", "like"],
+      settings: promptSettings + samplingSettings + ["adapter", "prompt", "like"],
       needs: ["model"], defaults: generationDefaults, run: generate),
     Command(
       name: "logprobs", summary: "log-probabilities of given tokens; JSONL in, JSONL out",
       example: #"echo '{"ids": [1, 2, 3]}' | ttrl logprobs --model builtin"#,
-      settings: ["model", "dtype", "products", "threads"], needs: ["model"], run: logprobs),
+      settings: ["model", "adapter", "dtype", "products", "threads"], needs: ["model"], run: logprobs),
     Command(
       name: "prompt", summary: "questions as the model sees them; JSONL out",
       example: "ttrl prompt --model Qwen3-0.6B --data questions.jsonl --ids",
@@ -117,6 +118,14 @@ extension Command {
       name: "import", summary: "make a model directory from a GGUF file",
       example: "ttrl import SmolLM2-135M-Instruct-Q8_0.gguf smollm2", settings: ["model", "out", "weights"],
       needs: ["model", "out"], operands: ["model", "out"], run: importModel),
+    Command(
+      name: "merge", summary: "make a model directory from a base and an adapter, for programs that take no adapters",
+      example: "ttrl merge --model Qwen2.5-0.5B-Instruct --adapter my-run/delivered merged",
+      settings: ["model", "adapter", "out", "weights"], needs: ["model", "adapter", "out"], operands: ["out"],
+      run: merge),
+    Command(
+      name: "cache", summary: "list or clean the user's cache: unpacked and imported models, packed weights",
+      example: "ttrl cache --clean", settings: ["clean"], run: cache),
     Command(
       name: "page", summary: "serve a run's live page, even if the run is stopped or finished",
       example: "ttrl page --run my-run --page 127.0.0.1:8080",

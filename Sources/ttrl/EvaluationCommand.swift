@@ -41,7 +41,7 @@ extension Command {
       }
       questions = found.kept
       complain("prompts: \(renderer)")
-      let origin = try ModelOrigin.of(modelAt: model.path, like: call.like)
+      let origin = try ModelOrigin.of(settings, like: call.like)
       round =
         settings.evaluatedAs ?? origin?.round(evaluating: questions) ?? .evaluate(.training, at: PolicyVersion(0))
     }
@@ -86,7 +86,7 @@ extension Command {
     let directory = beginning.directory
     if try !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)
-      if let note = beginning.memory.note { complain(note) }
+      for note in [beginning.adapterNote, beginning.memory.note].compactMap({ $0 }) { complain(note) }
       var running = settings.sampling
       running.operation.keyValueMemory = beginning.memory.keyValueMemory
       let status = try Supervisor(
@@ -109,7 +109,8 @@ extension Command {
     let settings = evaluation.sampling
     var plan = RunSettings()
     plan.operation.run = settings.operation.run.isEmpty ? "" : ThisProcess.absolute(settings.operation.run)
-    (plan.model, plan.data, plan.longPrompts) = (settings.model, settings.data, settings.longPrompts)
+    (plan.model, plan.adapter) = (settings.model, settings.adapter)
+    (plan.data, plan.longPrompts) = (settings.data, settings.longPrompts)
     (plan.template, plan.system, plan.suffix) = (settings.template, settings.system, settings.suffix)
     plan.templateArguments = settings.templateArguments
     plan.stop = settings.stop

@@ -15,13 +15,7 @@ extension Command {
       throw SettingsError(problems: ["model is \"builtin\", expected a GGUF file; the built-in model is a directory"])
     }
     let imported = try ModelImport(ThisProcess.absolute(settings.model))
-    let type: WeightType? =
-      switch settings.weights {
-      case .exact: nil
-      case .float32: .float32
-      case .bfloat16: .bfloat16
-      }
-    let outcome = try imported.write(to: ThisProcess.absolute(settings.out), as: type)
+    let outcome = try imported.write(to: ThisProcess.absolute(settings.out), as: settings.weights.type)
     let notes = imported.model.notes + (outcome.tokenizerProblem.map { ["ttrl cannot use the tokenizer: \($0)"] } ?? [])
     if call.isJSON {
       showJSON(json(imported.model, outcome, notes).text())
@@ -56,5 +50,16 @@ extension Command {
       "stop_tokens": .array(model.configuration.eosTokens.map { .int(Int($0)) }),
       "notes": .array(notes.map { .string($0) }),
     ]
+  }
+}
+
+extension ImportSettings.Weights {
+  /// nil: exact.
+  var type: WeightType? {
+    switch self {
+    case .exact: nil
+    case .float32: .float32
+    case .bfloat16: .bfloat16
+    }
   }
 }

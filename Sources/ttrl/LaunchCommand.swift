@@ -84,7 +84,7 @@ extension Command {
     planned.operation = operation
     planned.operation.threads = host.threads
     let memory = RunMemory(
-      planned, model: model, questions: beginning.questions,
+      planned, model: model, adapter: beginning.adapter, questions: beginning.questions,
       share: MachineShare(host, of: list, beginning.settings))
     let fitted = try? memory.fit()
     return (fitted?.plan ?? memory.least, fitted)

@@ -10,7 +10,7 @@ import Runs
 import Settings
 import Tensors
 
-/// A model ready to sample and score on this machine's threads.
+/// A model ready to sample and score on this machine's threads, with an adapter or without.
 struct LoadedModel: Sendable {
   let directory: ModelDirectory
   let model: PreparedModel
@@ -19,24 +19,33 @@ struct LoadedModel: Sendable {
   private let keyValueBytesMax: Int
 
   init(_ settings: RunSettings) throws {
-    directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
+    let directory = try ModelDirectory(try BuiltIn.resolve(model: settings.model))
+    self.directory = directory
+    let shape = directory.configuration.model
+    let adapter = try settings.adapterDirectory.map { try AdapterDirectory($0, of: directory.layout) }
     let plan = TransformerPlan(
-      directory.configuration.model, type: settings.dtype, products: settings.productOrder)
+      shape, type: settings.dtype, products: settings.productOrder, adapter: adapter?.layout)
     let loaded = MemoryPlan(items: [
-      .init(name: "weights", bytes: MemoryPlan.weightBytes(plan)),
+      .init(name: "weights", bytes: MemoryPlan.weightBytes(plan, versions: 1)),
       .init(name: "program", bytes: MemoryPlan.programBytes(plan)),
     ])
-    let smaller = MemoryPlan.weightBytes(TransformerPlan(directory.configuration.model, type: .bfloat16))
+    let smaller = MemoryPlan.weightBytes(
+      TransformerPlan(shape, type: .bfloat16, adapter: adapter?.layout), versions: 1)
     let isEnough =
       settings.dtype == .float32
-      && loaded.bytes - MemoryPlan.weightBytes(plan) + smaller <= Machine.memoryLimit
+      && loaded.bytes - MemoryPlan.weightBytes(plan, versions: 1) + smaller <= Machine.memoryLimit
     try MemoryError.require(
       loaded, for: "the model",
       remedy: isEnough ? "With --dtype bfloat16 it fits." : "Use a machine with more memory, or a smaller model.")
     keyValueBytesMax = RunMemory.keyValueBytesMax(besides: loaded)
-    model = PreparedModel(plan: plan, parameters: try directory.parameters())
-    let context = directory.configuration.model.contextNote
-    for note in Command.notes(unused: try directory.unusedParts(), context: context) { Command.complain(note) }
+    // The adapter first: it is small, and what is wrong with it is known at once.
+    let added = try adapter?.loadParameters()
+    let base = PreparedModel(plan: plan, parameters: try directory.parameters())
+    model = added.map { PreparedModel(adapting: base, parameters: ParameterSource($0)) } ?? base
+    for note in Command.notes(unused: try directory.unusedParts(), context: shape.contextNote) {
+      Command.complain(note)
+    }
+    if let note = adapter?.note(onBase: directory.path) { Command.complain(note) }
     threads = settings.operation.threads(sharedBy: 1, cores: Machine.coreCount)
   }
 

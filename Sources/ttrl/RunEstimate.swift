@@ -40,7 +40,9 @@ struct RunEstimate {
       samplingThreads: threads.sampling, trainingThreads: threads.training, ranks: ranks,
       flops: gigaflops / Double(Machine.coreCount) * 1e9, linkRate: machines > 1 ? StepTime.usualLink : nil)
     func time(_ settings: RunSettings, responseTokens: Int) -> RunTime {
-      RunTime(settings, model: model, questions: beginning.counts, responseTokens: responseTokens, means)
+      RunTime(
+        settings, model: model, adapter: beginning.adapter, questions: beginning.counts,
+        responseTokens: responseTokens, means)
     }
     func longest(_ settings: RunSettings) -> RunTime { time(settings, responseTokens: Int(settings.maxNewTokens)) }
     self.means = means

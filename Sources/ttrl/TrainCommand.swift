@@ -93,7 +93,7 @@ extension Command {
   ) {
     let (workers, learners) = (settings.operation.workers, settings.operation.learners)
     let method = beginning.settings.method
-    if method.klCoefficient > 0, let model = try? ModelDirectory(beginning.settings.model) {
+    if method.klCoefficient > 0, beginning.adapter == nil, let model = try? ModelDirectory(beginning.settings.model) {
       let shape = TransformerPlan(model.configuration.model, type: beginning.settings.dtype)
       say(
         "KL penalty \(method.klEstimator.rawValue) × \(method.klCoefficient) in the \(method.klPlace.rawValue): each "
@@ -105,6 +105,10 @@ extension Command {
         "\(beginning.dropped) of \(beginning.dropped + beginning.prompts) prompts leave no room for max-new-tokens in "
           + "the model's context and were dropped")
     }
+    if let adapter = beginning.adapter {
+      say("adapter: \(description(of: adapter)) trained; the model's weights stay as they are")
+    }
+    if let note = beginning.adapterNote { say(note) }
     let example = beginning.example
     say("prompts: \(example.form)")
     say(
@@ -129,6 +133,13 @@ extension Command {
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
   }
 
+  /// "LoRA of rank 16, alpha 32 on q_proj, v_proj: 1234 parameters".
+  static func description(of adapter: AdapterLayout) -> String {
+    let c = adapter.configuration
+    return "LoRA of rank \(c.rank), alpha \(c.alpha)\(c.isRankStabilized ? " (rsLoRA)" : "") on "
+      + "\(c.targets.joined(separator: ", ")): \(counted(adapter.tensors.count, "parameter"))"
+  }
+
   /// - Parameter learners: how many ranks are here, for a dry run that shows what each of them needs.
   private static func sayMemory(
     _ beginning: RunBeginning.Outcome, _ settings: RunSettings, _ call: CallSettings, learners: Int
@@ -140,7 +151,8 @@ extension Command {
     say(memory.plan.text)
     guard let model = try? ModelDirectory(beginning.settings.model), learners > 1 else { return }
     let plan = RunMemory(
-      beginning.settings, model: model.configuration.model, questions: beginning.questions,
+      beginning.settings, model: model.configuration.model, adapter: beginning.adapter,
+      questions: beginning.questions,
       share: MachineShare(beginning.settings, settings.operation))
     for rank in 0..<2 {
       say("of this, \(rank == 0 ? "learner rank 0" : "each other rank"):\n\(plan.learner(rank: rank).text)")

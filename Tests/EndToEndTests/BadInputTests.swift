@@ -163,7 +163,11 @@ extension EndToEnd {
       let cases: [(path: String, file: String, bytes: Data, words: [String])] = [
         ("m", "m/model-q4.gguf", Data("x".utf8), ["it has a GGUF file", "--model ", "m/model-q4.gguf"]),
         ("blob", "blob", Data("GGUF".utf8), ["blob: the version needs 4 bytes, but the file has 0 left"]),
-        ("a", "a/adapter_config.json", Data("{}".utf8), ["it is an adapter", "merge_and_unload()"]),
+        ("a", "a/adapter_config.json", Data("{}".utf8), ["it is an adapter", "Give both", "--model BASE --adapter "]),
+        (
+          "h", "h/adapter_config.json", Data(#"{"base_model_name_or_path": "Qwen/Qwen2.5-0.5B"}"#.utf8),
+          ["--model Qwen2.5-0.5B --adapter ", "hf download Qwen/Qwen2.5-0.5B --local-dir Qwen2.5-0.5B"]
+        ),
         (
           "w/model.safetensors", "w/model.safetensors", Data("x".utf8),
           ["--model takes a GGUF file, or the directory", "/w"]

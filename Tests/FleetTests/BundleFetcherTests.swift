@@ -92,6 +92,39 @@ private let child = ChildID(5)
     #expect(bench.offer(2) == [.transfer(.look(Small.manifest(2)))])
   }
 
+  @Test func `the base of adapters is fetched first and once, and is neither a version nor the base of a delta`() {
+    var bench = FetcherBench()
+    let base = PolicyManifest(version: .base, byteCount: 4, digest: [9])
+    let bundle = BundleManifest(
+      policy: base, base: nil, wordBytes: 2, blockBytes: Small.bundle(1).blockBytes, chunks: Small.bundle(1).chunks)
+    func join() -> [BundleFetcher.Effect] {
+      var effects: [BundleFetcher.Effect] = []
+      bench.fetcher.joined(policies: "", base: base, &effects)
+      return effects
+    }
+    // It can be in the machine's cache.
+    #expect(join() == [.transfer(.look(base))])
+    #expect(bench.offer(1) == [])
+    #expect(asked(bench.on(.looked(base, isInstalled: false))) == [.requestBundle(.base, holding: [])])
+    _ = bench.tell(.bundle(bundle, from: "", depth: 0))
+    // Another worker can have its chunks until it is installed.
+    #expect(bench.on(.childSaid(child, .requestChunk(.base, Small.digest(second)))) == [])
+    _ = bench.tell(packed(first))
+    #expect(bench.tell(packed(second)).last == .transfer(.install(bundle)))
+    let after = bench.on(.installed(bundle, isIntact: true))
+    #expect(after.contains(.transfer(.forget(Small.chunks(1).map(Small.digest)))))
+    #expect(asked(after) == [.requestBundle(PolicyVersion(1), holding: [])])
+    #expect(bench.fetcher.installed == [])
+    #expect(
+      bench.on(.childSaid(child, .requestChunk(.base, Small.digest(first)))) == [
+        .transfer(.tell(child, .missing(.base)))
+      ])
+    bench.hold(1)
+    bench.fetcher.lost()
+    #expect(join() == [])
+    #expect(asked(bench.offer(2)) == [.requestBundle(PolicyVersion(2), holding: [PolicyVersion(1)])])
+  }
+
   @Test func `a version that is not found as a file is asked for, now or when the coordinator is back`() {
     var bench = FetcherBench.beside()
     _ = bench.offer(1)

@@ -201,6 +201,16 @@ private func bits(_ scored: [ScoredSequence]) -> [[UInt32]] { scored.map { $0.lo
           }
         }
       }
+      var (offset, worstWeight) = (0, Float(0))
+      try adapter.forEachMergedPiece(
+        adapted.parameters, of: ParameterSource(tiny.parameters(seed: 8)), adapted.plan.layout
+      ) { piece in
+        for index in 0..<piece.values.count {
+          worstWeight = max(worstWeight, abs(piece.values[index] - merged[offset + index]))
+        }
+        offset += piece.values.count
+      }
+      #expect(offset == merged.count && worstWeight < 1e-6, "\(tiny): \(worstWeight)")
       let plain = TransformerPlan(tiny.configuration, type: type)
       let sequences = batch(tiny.configuration)
       let one = try Backpropagation(adapted.plan).score(sequences, model: adapted.model, distribution: .plain)

@@ -255,6 +255,12 @@ private func silent(truncated: Double) -> RunHistory {
     #expect(FinalTable.nothingToVoteOn(history) == nil)
     #expect(FinalTable.nothingToVoteOn(RunHistory()) == nil)
   }
+
+  @Test func `a reward that needs no answers has changed the weights`() {
+    var history = silent(truncated: 0)
+    history.add(["kind": "step", "step": 2, "unlabeled_ratio": 1, "updates": 1])
+    #expect(FinalTable.nothingToVoteOn(history) == nil)
+  }
 }
 
 @Suite struct ProgressLineTests {

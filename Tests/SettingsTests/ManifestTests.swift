@@ -63,7 +63,7 @@ import Testing
   }
 
   @Test func `exactly the settings that can change the result are refused, all by name`() throws {
-    let byContent = ["model", "data", "held-out", "transfer"]
+    let byContent = ["model", "adapter", "data", "held-out", "transfer"]
     let fixed = SettingTable.all.filter { $0.effect == .result && !byContent.contains($0.name) }.map(\.name)
     let given = otherValues.filter { value in SettingTable.named(value.key)?.effect != .command }
     #expect(refused(given, of: try saved(RunSettings())) == fixed.sorted())

@@ -45,6 +45,28 @@ private func memory(
 }
 
 @Suite struct `A run's memory` {
+  @Test func `has the base of an adapter once, however many processes use it`() throws {
+    let model = try Shape.oneAndHalf.model()
+    let layout = ParameterLayout(model)
+    let adapter = try AdapterLayout(
+      AdapterConfiguration(rank: 16, alpha: 32, targets: AdapterTargets.all.names(in: layout)), of: layout)
+    func bytes(workers: Int, learners: Int, _ adapter: AdapterLayout?) -> Int {
+      var settings = RunSettings()
+      settings.adapter = adapter == nil ? RunSettings.noAdapter : RunSettings.newAdapter
+      (settings.operation.workers, settings.operation.learners, settings.operation.threads) = (workers, learners, 1)
+      settings.operation.keyValueMemory = 64
+      return RunMemory(
+        settings, model: model, adapter: adapter, questions: questions,
+        share: MachineShare(settings, settings.operation), limit: 64 * gibibyte
+      ).least.bytes
+    }
+    let base = layout.count * 2
+    let one = bytes(workers: 1, learners: 1, adapter)
+    #expect(one > base && one < bytes(workers: 1, learners: 1, nil) / 4)
+    #expect(bytes(workers: 2, learners: 1, adapter) - one < base / 3)
+    #expect(bytes(workers: 1, learners: 2, adapter) - one < base)
+  }
+
   @Test func `fits with the usual settings, because samples wait for keys and values`() throws {
     let whole = try memory(.half, gibibytes: 4096).fit()
     #expect(whole.keyValueMemory == 0 && whole.note == nil)

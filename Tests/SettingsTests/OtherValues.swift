@@ -5,7 +5,8 @@ let otherValues: [String: String] = [
   "run": "a", "model": "b", "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",
-  "long-prompts": "refuse", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
+  "long-prompts": "refuse", "adapter": "lora", "adapter-rank": "32", "adapter-alpha": "64.0",
+  "adapter-targets": "attention", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
   "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
   "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
@@ -32,7 +33,8 @@ let otherValues: [String: String] = [
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "weights": "bfloat16", "seconds": "9", "worker-tokens": "11",
-  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "dry-run": "true", "help": "true",
+  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "clean": "true", "dry-run": "true",
+  "help": "true",
 ]
 
 /// Settings that contradict each other. Each list is given without the settings of the other lists.

@@ -73,7 +73,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     ("--per_device_train_batch_size", "--prompts-per-step"), ("--output-dir", "--run DIR"), ("--output", "--run DIR"),
     ("--learning-rate", "--lr X"), ("--epochs", "--steps N"), ("--max-length", "--max-new-tokens N"),
     ("--num-generations", "--votes N"), ("--model_name_or_path", "--model DIR"), ("--dataset", "--data FILE"),
-    ("--fp16", "--dtype"), ("--resume-from-checkpoint", "--run DIR"), ("--lora-rank", "no adapters"),
+    ("--fp16", "--dtype"), ("--resume-from-checkpoint", "--run DIR"), ("--lora-rank", "--adapter-rank N"),
   ])
   func `a flag of another tool is answered with what it is called here`(_ flag: String, _ words: String) {
     let found = problems([flag, "1"])
@@ -227,8 +227,8 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   /// Every group of settings.
   private static let groups: [any SettingGroup] = [
     RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
-    TokenizeSettings(), ImportSettings(), LookSettings(), ChaosSettings(), PretrainingSettings(), BenchmarkSettings(),
-    BroadcastSettings(), LoadSettings(),
+    TokenizeSettings(), ImportSettings(), MergeSettings(), CacheSettings(), LookSettings(), ChaosSettings(),
+    PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.

@@ -45,6 +45,15 @@ import Testing
   }
 
   @Test
+  func `an adapter's backward pass has no gradients of the base's weights`() throws {
+    let layout = ParameterLayout(Self.model)
+    let adapter = try AdapterLayout(AdapterConfiguration(rank: 1, alpha: 1, targets: ["q_proj"]), of: layout)
+    let time = StepTime(Self.settings(), model: Self.model, adapter: adapter, responseTokens: 10, Self.means())
+    #expect(abs(time.training - Self.time().training * 2 / 3) < 1e-12)
+    #expect(time.sampling == Self.time().sampling && time.weights < Self.time().weights / 10)
+  }
+
+  @Test
   func `a window bounds what attention costs`() {
     var model = Self.model
     model.layerKinds = [.attention(.init(window: 3))]

@@ -68,7 +68,10 @@ enum Samples {
     .welcome(
       Welcome(
         runID: "run-1", seed: .max, dtype: "bfloat16", modelConfiguration: "{\"a\":1}", latestPolicy: PolicyVersion(9),
-        heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]), policies: "/r/é")),
+        heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]), policies: "/r/é",
+        base: AdaptedBase(
+          adapter: "{\"r\":1}", manifest: PolicyManifest(version: .base, byteCount: 2, digest: [0xAB, 0xCD]),
+          directory: "/m"))),
     .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
     .requestBytes(PolicyVersion(8), offset: 1 << 35), .policyBytes(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
@@ -83,6 +86,9 @@ enum Samples {
   /// The edges of every count and enum: empty lists and texts, and the other cases.
   static let edges: [Message] = [
     .hello(Hello(role: .worker, name: "", arithmetic: "", processID: 0, threads: 0)), .goodbye(reason: ""),
+    .welcome(
+      Welcome(
+        runID: "", seed: 0, dtype: "", modelConfiguration: "", latestPolicy: PolicyVersion(0), heartbeat: .zero)),
     .trajectories(LeaseID(0), []), .settled([]), .batch(step: 0, part: 0, partCount: 0, []),
     .trajectories(
       LeaseID(.max),

@@ -133,12 +133,13 @@ def campaign(options):
             key = (shape, *entry[:3])
             if key not in found and key not in failed and (not options.only or entry[1] in options.only):
                 measure(entry, shape, options)
-        for _ in range(options.rounds - 1):
+        # A campaign that goes on does not repeat the rounds that it has.
+        for done in range(1, options.rounds):
             found, failed = read(options.raw, commit())
             for entry in entries:
                 work, tool, configuration, _ = entry
                 key = (shape, work, tool, configuration)
-                if key in failed or work == "growth":
+                if key in failed or work == "growth" or len(found.get(key, [])) > done:
                     continue
                 if tool == "ttrl" or key == best(found, shape, work, tool):
                     if not options.only or tool in options.only:

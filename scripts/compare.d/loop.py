@@ -37,7 +37,9 @@ for index in range(config["num_hidden_layers"]):
     p = f"model.layers.{index}."
     qkv = [f"self_attn.{x}_proj" for x in "qkv"]
     layers.append((
-        weights[p + "input_layernorm.weight"], fused(p, qkv), fused(p, qkv, "bias"),
+        weights[p + "input_layernorm.weight"], fused(p, qkv),
+        # Qwen's layers have biases, Llama's do not.
+        fused(p, qkv, "bias") if f"{p}{qkv[0]}.bias" in weights else None,
         weights[p + "self_attn.o_proj.weight"], weights[p + "post_attention_layernorm.weight"],
         fused(p, ["mlp.gate_proj", "mlp.up_proj"]), weights[p + "mlp.down_proj.weight"]))
 

@@ -21,6 +21,8 @@ package struct MemoryPlan: Sendable, Equatable {
   }
 
   package let items: [Item]
+  /// The item of a model that is ready to run.
+  package static let weightsName = "weights"
 
   package init(items: [Item]) { self.items = items }
 
@@ -49,7 +51,7 @@ package struct MemoryPlan: Sendable, Equatable {
     // A prompt has a state of its own until all its samples have begun.
     let prompt = plan.stateFloats * 4
     return MemoryPlan(items: [
-      Item(name: "weights", bytes: weightBytes(plan, versions: versions)),
+      Item(name: weightsName, bytes: weightBytes(plan, versions: versions)),
       Item(
         name: "keys and values", bytes: threads * min(max(keyValueBytesMax, one + prompt), batchRows * one + prompt)),
       Item(
@@ -105,7 +107,7 @@ package struct MemoryPlan: Sendable, Equatable {
     return MemoryPlan(items: [
       Item(name: "master weights", bytes: 4 * shard),
       Item(name: "optimizer", bytes: 8 * shard),
-      Item(name: "weights", bytes: weightBytes(plan, versions: 1)),
+      Item(name: weightsName, bytes: weightBytes(plan, versions: 1)),
       Item(name: streams ? "gradient (streamed)" : "gradient", bytes: gradient),
       Item(name: "exchange", bytes: exchange),
       // Two versions: the newest, and the one that a checkpoint is being written of. At the coordinator they are in
@@ -127,12 +129,8 @@ package struct MemoryPlan: Sendable, Equatable {
 
   /// The weights of a prepared model without an adapter. One packed copy serves both directions.
   package static func weightBytes(_ plan: TransformerPlan) -> Int {
-    let layout = plan.layout
-    let isTied = layout.embedding == layout.head
-    let embedding = layout.tensors[layout.embedding].count
-    // What is multiplied: everything but an embedding of its own. Norms and biases are too small to matter.
-    let multiplied = layout.count - (isTied ? 0 : embedding)
-    return multiplied * plan.type.bytes + (isTied ? 0 : embedding * 4)
+    // Norms and biases, which are float32, are too small to matter.
+    plan.layout.count * plan.type.bytes
   }
 
   /// The most keys, values and states of one sample with its prompt.

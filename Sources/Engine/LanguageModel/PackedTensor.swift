@@ -80,7 +80,10 @@ extension PreparedModel {
       add(layer.gateUp.packed, names.gateUp)
       add(layer.down.packed, names.down)
     }
-    add(head, [layout.head])
+    add(ends.head, [layout.head])
+    if !plan.isTied { add(ends.embedding, [layout.embedding]) }
+    precondition(
+      found.reduce(0) { $0 + $1.range.count } == layout.count, "stored arrays do not have all trained parameters")
     return found
   }
 

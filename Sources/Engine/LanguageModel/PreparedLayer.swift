@@ -12,13 +12,11 @@ struct PreparedLayer: Sendable {
   /// gate|up are fused; `down` is a block's output.
   var gateUp, down: LinearWeights
 
-  init(
-    _ index: Int, plan: TransformerPlan, parameters: ParameterSource, team: Team?, spare: SpareMemory?
-  ) {
-    let layer = plan.layout.layers[index]
-    let source = LayerSource(plan: plan, parameters: parameters, team: team, spare: spare)
-    mixerNorms = layer.mixerNorms.map { normWeight($0, plan: plan, parameters) }
-    feedForwardNorms = layer.feedForwardNorms.map { normWeight($0, plan: plan, parameters) }
+  init(_ index: Int, _ source: WeightSource) {
+    let layer = source.plan.layout.layers[index]
+    source.begin(source.plan.piece(ofLayer: index))
+    mixerNorms = layer.mixerNorms.map(source.norm)
+    feedForwardNorms = layer.feedForwardNorms.map(source.norm)
     mixer =
       switch layer.mixer {
       case .attention(let names): .attention(PreparedAttention(names, layer: index, source))
@@ -57,14 +55,13 @@ struct PreparedAttention: Sendable {
   /// q|k|v are fused; `output` is a block's output.
   var queryKeyValue, output: LinearWeights
 
-  fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: LayerSource) {
-    let (plan, parameters) = (source.plan, source.parameters)
+  fileprivate init(_ names: ParameterLayout.Attention, layer: Int, _ source: WeightSource) {
+    let plan = source.plan
     if case .attention(let reach) = plan.configuration.layerKinds[layer] { window = reach.window } else { window = nil }
     let biases = [names.queryBias, names.keyBias, names.valueBias].compactMap { $0 }
     finish = QueryKeyValueFinish(
-      bias: biases.isEmpty ? nil : rounded(biases, plan: plan, parameters),
-      queryNorm: names.queryNorm.map { normWeight($0, plan: plan, parameters) },
-      keyNorm: names.keyNorm.map { normWeight($0, plan: plan, parameters) },
+      bias: biases.isEmpty ? nil : source.values(biases),
+      queryNorm: names.queryNorm.map(source.norm), keyNorm: names.keyNorm.map(source.norm),
       normEpsilon: plan.configuration.normEpsilon, queryScale: plan.configuration.attentionScale,
       rotary: plan.rotary.byLayer[layer])
     queryKeyValue = source.linear([names.query, names.key, names.value])
@@ -80,38 +77,32 @@ struct PreparedDeltaRule: Sendable {
   /// q|k|v|z|b|a are fused; `output` is a block's output.
   var projection, output: LinearWeights
 
-  fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: LayerSource) {
-    let (plan, parameters) = (source.plan, source.parameters)
-    guard let heads = plan.configuration.deltaHeads else { preconditionFailure("the layer has no heads") }
+  fileprivate init(_ names: ParameterLayout.DeltaRule, _ source: WeightSource) {
+    guard let heads = source.plan.configuration.deltaHeads else { preconditionFailure("the layer has no heads") }
     self.heads = heads
     weights = DeltaWeights(
-      heads, convolution: rounded([names.convolution], plan: plan, parameters),
-      decayLog: rounded([names.decayLog], plan: plan, parameters),
-      stepBias: rounded([names.stepBias], plan: plan, parameters))
-    norm = rounded([names.norm], plan: plan, parameters)
+      heads, convolution: source.values([names.convolution]), decayLog: source.values([names.decayLog]),
+      stepBias: source.values([names.stepBias]))
+    norm = source.values([names.norm])
     projection = source.linear(names.projections)
     output = source.blockOutput(names.output)
   }
 }
 
-/// Where a layer's weights are taken from, and for what.
-private struct LayerSource {
-  let plan: TransformerPlan
-  let parameters: ParameterSource
-  let team: Team?
-  let spare: SpareMemory?
+/// What comes before and after the layers.
+struct PreparedEnds: Sendable {
+  let finalNorm: Floats
+  let head: PackedWeights
+  /// [V, C] the same as the head if they are tied, so that its weights are stored once.
+  let embedding: PackedWeights
 
-  /// The weights of a block's last product. It adds to the residual stream if nothing comes between.
-  func blockOutput(_ index: Int) -> LinearWeights {
-    linear([index], addsToResidual: plan.configuration.addsBlocksDirectly)
+  init(_ source: WeightSource) {
+    let plan = source.plan
+    finalNorm = source.finalNorm()
+    head = source.rowsOfTokens(plan.layout.head)
+    embedding = plan.isTied ? head : source.rowsOfTokens(plan.layout.embedding)
   }
 
-  func linear(_ indices: [Int], addsToResidual: Bool = false) -> LinearWeights {
-    let tensors = indices.map { plan.layout.tensors[$0] }
-    let packed = PackedWeights(
-      outputs: tensors.reduce(0) { $0 + $1.shape[0] }, inputs: tensors[0].shape[1], type: plan.type,
-      accumulates: addsToResidual, team: team, spare: spare
-    ) { rows in parameters.rows(rows, of: tensors) }
-    return LinearWeights(packed)
-  }
+  /// What is multiplied or unpacked, once each.
+  var packed: [PackedWeights] { embedding === head ? [head] : [head, embedding] }
 }

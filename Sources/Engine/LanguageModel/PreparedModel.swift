@@ -3,11 +3,11 @@
 // The parameters are one flat array. From it, weights are packed for fast multiplication, once per version; the packed
 // weights never change. `TransformerPlan` holds what does not depend on the parameters. In bfloat16 all parameters are
 // rounded first, so that sampler and trainer use the same numbers although only the trainer has the float32 masters.
-// The rounded norms, biases and embeddings are then used as float32. A tied embedding is read from the packed head, so
-// its weights are stored once.
+// The rounded norms and biases are then used as float32. The embedding is packed too, which takes half the memory of
+// float32 values, and its rows are unpacked. A tied embedding is the head, so its weights are stored once.
 // With an adapter, the parameters of a version are those of the adapter, and the versions share the base's weights.
-// Not here: a layer's weights (PreparedLayer.swift), the arithmetic (Transformer.swift, Backpropagation.swift), files
-// (HuggingFace/).
+// Not here: a layer's weights (PreparedLayer.swift), where they come from (WeightSource.swift), the arithmetic
+// (Transformer.swift, Backpropagation.swift), files (HuggingFace/).
 
 package import Base
 package import Tensors
@@ -64,76 +64,11 @@ extension TransformerPlan {
 package final class PreparedModel: Sendable {
   package let plan: TransformerPlan
   let layers: [PreparedLayer]
-  let finalNorm: Floats
-  let head: PackedWeights
-  /// The embedding matrix [V, C]; nil if it is tied to the head, whose packed weights return their rows.
-  private let embedding: Matrix?
-  /// The values of tensors that are not packed, by index into the layout.
+  let ends: PreparedEnds
+  /// The values of tensors that are not packed, by index into the layout. A model of stored arrays has none.
   let plainTensors: [(tensor: Int, values: Floats)]
   /// Whether an adapter is part of the model.
   private let isAdapted: Bool
-
-  /// Packs copies of the model's parameters.
-  ///
-  /// - Parameters:
-  ///   - spare: memory for the packed weights.
-  ///   - parameters: gives those of a piece, which are not needed after the next piece is asked for.
-  init<Failure: Error>(
-    plan: TransformerPlan, team: Team?, spare: SpareMemory?,
-    parameters: (Range<Int>) throws(Failure) -> ParameterSource
-  ) throws(Failure) {
-    let layout = plan.layout
-    let width = plan.configuration.hiddenSize
-    self.plan = plan
-    isAdapted = false
-    var plain: [(Int, Floats)] = []
-    // In slices, so that not all of it has to be there.
-    func packedHead() throws(Failure) -> PackedWeights {
-      let tensor = layout.tensors[layout.head]
-      var (rowsHere, source): (Range<Int>, ParameterSource?) = (0..<0, nil)
-      var failure: Failure?
-      let packed = PackedWeights(
-        outputs: tensor.shape[0], inputs: width, type: plan.type, team: team, spare: spare
-      ) { rows in
-        if rowsHere.clamped(to: rows) != rows, failure == nil {
-          let end = min(tensor.shape[0], max(rows.upperBound, rows.lowerBound + plan.sliceRows))
-          rowsHere = rows.lowerBound..<end
-          do throws(Failure) {
-            source = try parameters(tensor.offset + rows.lowerBound * width..<tensor.offset + end * width)
-          } catch { failure = error }
-        }
-        guard let source, failure == nil else { return Matrix(rows: rows.count, columns: width) }
-        return source.rows(rows, of: [tensor])
-      }
-      if let failure { throw failure }
-      return packed
-    }
-    let tied = plan.isTied ? try packedHead() : nil
-    if plan.isTied {
-      embedding = nil
-    } else {
-      let table = Matrix(rows: plan.configuration.vocabularySize, columns: width)
-      let start = layout.tensors[layout.embedding].offset
-      for slice in plan.slices(ofTokens: layout.embedding) {
-        table.values[slice.lowerBound - start..<slice.upperBound - start].copy(
-          from: rounded(try parameters(slice).values(slice), plan.type))
-      }
-      embedding = table
-      plain.append((layout.embedding, table.values))
-    }
-    var layers: [PreparedLayer] = []
-    for layer in layout.layers.indices {
-      let source = try parameters(plan.piece(ofLayer: layer))
-      layers.append(PreparedLayer(layer, plan: plan, parameters: source, team: team, spare: spare))
-      plain += layout.layers[layer].plainTensors.map { ($0, rounded([$0], plan: plan, source)) }
-    }
-    self.layers = layers
-    let last = try parameters(plan.lastNorm)
-    finalNorm = normWeight(layout.finalNorm, plan: plan, last)
-    plain.append((layout.finalNorm, rounded([layout.finalNorm], plan: plan, last)))
-    if let tied { head = tied } else { head = try packedHead() }
-    plainTensors = plain
-  }
 
   /// Packs copies of `plan.layout.count` parameters.
   ///
@@ -141,10 +76,33 @@ package final class PreparedModel: Sendable {
   package convenience init(
     plan: TransformerPlan, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
   ) {
-    precondition(
-      parameters.count == plan.layout.count, "\(parameters.count) parameters for a model of \(plan.layout.count)")
-    self.init(plan: plan, team: team, spare: spare) { _ in parameters }
+    self.init(WeightSource(plan, parameters, team: team, spare: spare))
   }
+
+  /// Packs copies of the model's parameters, which need not all be there at the same time.
+  ///
+  /// - Parameters:
+  ///   - spare: memory for the packed weights.
+  ///   - parameters: gives those of a piece, which are not needed after the next piece is asked for.
+  convenience init(
+    plan: TransformerPlan, team: Team?, spare: SpareMemory?,
+    parameters: @escaping (Range<Int>) throws -> ParameterSource
+  ) throws {
+    let source = WeightSource(plan, team: team, spare: spare, parameters: parameters)
+    self.init(source)
+    if let failure = source.failure { throw failure }
+  }
+
+  init(_ source: WeightSource) {
+    plan = source.plan
+    isAdapted = false
+    layers = plan.layout.layers.indices.map { PreparedLayer($0, source) }
+    ends = PreparedEnds(source)
+    plainTensors = source.plainTensors
+  }
+
+  var finalNorm: Floats { ends.finalNorm }
+  var head: PackedWeights { ends.head }
 
   /// Packs copies of `plan.layout.count` parameters.
   package convenience init(
@@ -180,10 +138,8 @@ package final class PreparedModel: Sendable {
         team: team, spare: spare)
       return base.layers[layer].adapted(by: adapter.layers[layer], source)
     }
+    ends = base.ends
     plainTensors = base.plainTensors
-    finalNorm = base.finalNorm
-    head = base.head
-    embedding = base.embedding
     isAdapted = true
   }
 
@@ -192,44 +148,16 @@ package final class PreparedModel: Sendable {
   package var spare: SpareMemory {
     let linear = layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] }
     return PackedWeights.spare(
-      of: isAdapted ? linear.filter { $0.adapter != nil }.flatMap(\.own) : [head] + linear.map(\.packed))
+      of: isAdapted ? linear.filter { $0.adapter != nil }.flatMap(\.own) : ends.packed + linear.map(\.packed))
   }
 
   /// x[i] = the embedding of tokens[i], multiplied with the model's factor.
   func embed(_ tokens: [Int32], into x: Matrix, team: Team) {
-    if let embedding {
-      Kernels.best.gather(embedding, tokens, into: x)
-    } else {
-      team.share(tokens.count) { rows, _ in
-        for row in rows { head.copyRow(Int(tokens[row]), to: x.row(row)) }
-      }
+    team.share(tokens.count) { rows, _ in
+      for row in rows { ends.embedding.copyRow(Int(tokens[row]), to: x.row(row)) }
     }
     guard plan.embeddingFactor != 1 else { return }
     let rows = x[rows: 0..<tokens.count].values
     Kernels.best.scale(rows, by: plan.embeddingFactor, into: rows)
   }
-}
-
-/// The weight of a norm, as it is multiplied.
-func normWeight(_ tensor: Int, plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
-  let weight = rounded([tensor], plan: plan, parameters)
-  if plan.configuration.hasZeroCentredNorms {
-    for index in 0..<weight.count { weight[index] += 1 }
-  }
-  return weight
-}
-
-/// The values of tensors one after the other, rounded to the model's type.
-func rounded(_ tensors: [Int], plan: TransformerPlan, _ parameters: ParameterSource) -> Floats {
-  rounded(parameters.values(tensors.map { plan.layout.tensors[$0].range }), plan.type)
-}
-
-/// A copy, rounded to a type.
-func rounded(_ values: Floats, _ type: DataType) -> Floats {
-  let copy = Floats(count: values.count)
-  switch type {
-  case .float32: copy.copy(from: values)
-  case .bfloat16: Kernels.best.roundToBFloat16(values, into: copy)
-  }
-  return copy
 }

@@ -11,10 +11,7 @@ extension Floats {
 
 extension PackedWeights {
   /// The same of weights as they are packed.
-  package var fingerprint: UInt64 {
-    guard case .kernels(let memory) = form else { preconditionFailure("oneDNN's layout is not known") }
-    return Tensors.fingerprint(of: UnsafeRawBufferPointer(start: memory.base, count: memory.byteCount))
-  }
+  package var fingerprint: UInt64 { memory.withBytes { Tensors.fingerprint(of: $0) } }
 }
 
 private func fingerprint(of bytes: UnsafeRawBufferPointer) -> UInt64 {

@@ -83,6 +83,21 @@ package final class PackedWeights: Sendable {
     }
   }
 
+  /// Weights that were packed earlier, for the project's own kernels.
+  package convenience init(
+    packed memory: Memory, outputs: Int, inputs: Int, type: DataType, accumulates: Bool = false
+  ) {
+    let expected = PackedWeights.byteCount(inputs: inputs, outputs: outputs, type: type)
+    precondition(memory.byteCount == expected, "\(memory.byteCount) bytes for \(outputs)x\(inputs) packed weights")
+    self.init(outputs: outputs, inputs: inputs, type: type, accumulates: accumulates, form: .kernels(memory))
+  }
+
+  /// The packed form of the project's own kernels. It is the same on every processor and for both orders of products.
+  package var memory: Memory {
+    guard case .kernels(let memory) = form else { preconditionFailure("oneDNN's layout is not known") }
+    return memory
+  }
+
   /// How many values are read before they are packed: 1 MiB, so that a copy stays in the cache.
   private static let valuesAtATime = 1 << 18
 
@@ -92,11 +107,12 @@ package final class PackedWeights: Sendable {
     return (inputs + unit - 1) / unit * unit * ((outputs + 15) / 16 * 16) * type.bytes
   }
 
-  /// The memory of some weights, for others. Weights that are still used elsewhere keep theirs.
+  /// The memory of some weights, for others. Weights that are still used elsewhere keep theirs; so do those that are
+  /// views of a file.
   package static func spare(of weights: [PackedWeights]) -> SpareMemory {
     SpareMemory(
       weights.compactMap { weights in
-        guard case .kernels(let memory) = weights.form else { return nil }
+        guard case .kernels(let memory) = weights.form, memory.isWritable else { return nil }
         return memory
       })
   }

@@ -9,13 +9,15 @@ package import Base
 import CKernels
 import Synchronization
 
-/// Zeroed memory, aligned to 64 bytes. It is freed with its last view.
+/// Zeroed memory, aligned to 64 bytes, which is freed with its last view; or memory of others, which is only read.
 ///
 /// `@unchecked Sendable`: its users decide which thread writes when. The engine's rule: a model's memory is written
 /// before the model is shared and never after; all other memory belongs to one thread at a time.
 package final class Memory: @unchecked Sendable {
   @usableFromInline let base: UnsafeMutableRawPointer
   package let byteCount: Int
+  /// Keeps memory that is not the engine's own where it is.
+  private let owner: (any Sendable)?
 
   package init(byteCount: Int) {
     guard let base = ttrl_allocate(byteCount) else {
@@ -23,9 +25,39 @@ package final class Memory: @unchecked Sendable {
     }
     self.base = base
     self.byteCount = byteCount
+    owner = nil
   }
 
-  deinit { ttrl_free(base, byteCount) }
+  /// The memory of others, such as a part of a mapped file. It is never written, and not freed.
+  ///
+  /// - Parameters:
+  ///   - bytes: not empty, aligned to 64 bytes.
+  ///   - owner: keeps the bytes where they are.
+  package init(viewing bytes: UnsafeRawBufferPointer, keptBy owner: any Sendable) {
+    guard let start = bytes.baseAddress, Memory.isAligned(bytes) else {
+      preconditionFailure("\(bytes.count) bytes that are viewed are not aligned")
+    }
+    base = UnsafeMutableRawPointer(mutating: start)
+    byteCount = bytes.count
+    self.owner = owner
+  }
+
+  deinit { if owner == nil { ttrl_free(base, byteCount) } }
+
+  /// Whether the memory can be written.
+  var isWritable: Bool { owner == nil }
+
+  /// Whether bytes can be viewed.
+  package static func isAligned(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    bytes.baseAddress.map { Int(bitPattern: $0) % 64 == 0 } ?? false
+  }
+
+  /// The bytes are valid only during the call.
+  package func withBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(UnsafeRawBufferPointer(start: base, count: byteCount))
+  }
 }
 
 /// Memory of arrays that are not needed any more. A new array of the same size can take it, if all its values are then
@@ -53,7 +85,7 @@ package final class SpareMemory: Sendable {
 
 /// A contiguous array of float32 values: a parameter, a gradient, a row.
 package struct Floats: Sendable {
-  @usableFromInline let memory: Memory
+  package let memory: Memory
   /// In floats, from the start of the memory.
   @usableFromInline let offset: Int
   package let count: Int
@@ -81,8 +113,11 @@ package struct Floats: Sendable {
     self.count = count
   }
 
-  /// The beginning of some memory.
-  init(viewing memory: Memory, count: Int) {
+  /// A view of some memory, from its start.
+  ///
+  /// - Parameter count: nil: of all of it.
+  package init(viewing memory: Memory, count: Int? = nil) {
+    let count = count ?? memory.byteCount / 4
     precondition(4 * count <= memory.byteCount, "\(count) floats do not fit \(memory.byteCount) bytes")
     self.init(memory: memory, offset: 0, count: count)
   }

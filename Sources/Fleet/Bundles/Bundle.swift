@@ -26,24 +26,51 @@ package func bundleOf(
   share: @escaping Sharing = { $1(0..<$0) }, digest: ([UInt8]) -> ChunkDigest
 ) -> (manifest: BundleManifest, chunks: [[UInt8]]) {
   precondition(bytes.count == Int(policy.byteCount) && base.map { $0.bytes.count == bytes.count } ?? true)
+  var chunks: [[UInt8]] = []
+  let manifest = forEachChunk(
+    policy, bytes, base: base, wordBytes: wordBytes, blockBytes: blockBytes, atOnce: bytes.count, share: share,
+    digest: digest
+  ) { chunks.append($1) }
+  return (manifest, chunks)
+}
+
+/// Packs a version like `bundleOf`, and hands out the chunks in order, so that they are not all in memory.
+///
+/// - Parameters:
+///   - atOnce: how many blocks are packed before their chunks are handed out.
+///   - body: gets each chunk and its digest.
+/// - Returns: the manifest for receivers.
+/// - Throws: what `body` throws.
+package func forEachChunk<Failure: Error>(
+  _ policy: PolicyManifest, _ bytes: UnsafeRawBufferPointer,
+  base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)? = nil, wordBytes: Int,
+  blockBytes: Int = Limits.blockBytes, atOnce: Int = 256, share: @escaping Sharing = { $1(0..<$0) },
+  digest: ([UInt8]) -> ChunkDigest, _ body: (ChunkDigest, [UInt8]) throws(Failure) -> Void
+) throws(Failure) -> BundleManifest {
   var manifest = BundleManifest(
     policy: policy, base: base?.version, wordBytes: wordBytes, blockBytes: blockBytes, chunks: [])
   let count = (bytes.count + blockBytes - 1) / blockBytes
-  var packed = [(bytes: [UInt8], digest: ChunkDigest)](repeating: ([], ChunkDigest([])), count: count)
-  packed.withUnsafeMutableBufferPointer { packed in
-    share(count) { blocks in
-      let codec = BlockCodec()
-      for index in blocks {
-        let range = manifest.range(ofBlock: index)
-        let chunk = codec.pack(
-          UnsafeRawBufferPointer(rebasing: bytes[range]),
-          base: base.map { UnsafeRawBufferPointer(rebasing: $0.bytes[range]) }, wordBytes: wordBytes)
-        packed[index] = (chunk, digest(chunk))
+  for start in stride(from: 0, to: count, by: max(1, atOnce)) {
+    let group = start..<min(start + max(1, atOnce), count)
+    var packed = [(bytes: [UInt8], digest: ChunkDigest)](repeating: ([], ChunkDigest([])), count: group.count)
+    packed.withUnsafeMutableBufferPointer { packed in
+      share(group.count) { blocks in
+        let codec = BlockCodec()
+        for index in blocks {
+          let range = manifest.range(ofBlock: start + index)
+          let chunk = codec.pack(
+            UnsafeRawBufferPointer(rebasing: bytes[range]),
+            base: base.map { UnsafeRawBufferPointer(rebasing: $0.bytes[range]) }, wordBytes: wordBytes)
+          packed[index] = (chunk, digest(chunk))
+        }
       }
     }
+    for (chunk, digest) in packed {
+      manifest.chunks.append(PackedChunk(digest: digest, byteCount: chunk.count))
+      try body(digest, chunk)
+    }
   }
-  manifest.chunks = packed.map { PackedChunk(digest: $0.digest, byteCount: $0.bytes.count) }
-  return (manifest, packed.map(\.bytes))
+  return manifest
 }
 
 /// The same for bytes in arrays.
@@ -98,6 +125,32 @@ package func unpacked(
   }
   if let failure = failures.lazy.compactMap({ $0 }).first { throw failure }
   return bytes
+}
+
+/// Unpacks an anchor block by block, so that it is not all in memory.
+///
+/// - Parameters:
+///   - manifest: from a coordinator; refused if it is not sound, or a delta.
+///   - chunk: gives the bytes of a chunk. They can be any bytes.
+///   - body: gets the bytes of the blocks in order. They are valid only during the call.
+/// - Throws: `BundleError`, or what the closures throw.
+package func forEachBlock(
+  of manifest: BundleManifest, chunk: (ChunkDigest) throws -> [UInt8]?, _ body: (UnsafeRawBufferPointer) throws -> Void
+) throws {
+  guard manifest.isSound, manifest.base == nil else { throw BundleError.unsound }
+  let codec = BlockCodec()
+  var block = [UInt8](repeating: 0, count: manifest.blockBytes)
+  for index in manifest.chunks.indices {
+    guard let bytes = try chunk(manifest.chunks[index].digest) else { throw BundleError.missing(block: index) }
+    let count = manifest.range(ofBlock: index).count
+    try block.withUnsafeMutableBytes { block in
+      let target = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
+      guard codec.unpack(bytes, base: nil, wordBytes: manifest.wordBytes, into: target) else {
+        throw BundleError.damaged(block: index)
+      }
+      try body(UnsafeRawBufferPointer(target))
+    }
+  }
 }
 
 /// The same for a base in an array.

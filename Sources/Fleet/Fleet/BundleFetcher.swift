@@ -8,7 +8,9 @@
 //   3. A chunk from a relay is accepted if it has its digest. The worker leaves a relay that is lost, slow or wrong,
 //      reports it, and does not use it again. The coordinator then names the next relay. As the last resort it sends
 //      the chunks itself.
-//   4. Other workers can ask for chunks, including chunks that have not arrived yet. Those are passed on when they
+//   4. If versions are adapters, their base comes first, once. Its chunks are not kept for other workers when all have
+//      arrived.
+//   5. Other workers can ask for chunks, including chunks that have not arrived yet. Those are passed on when they
 //      arrive.
 // It holds no bytes. Not here: unpacking and installing (the shell), which worker relays to which (BundleBook).
 
@@ -99,6 +101,8 @@ package struct BundleFetcher: Sendable {
   /// Whether the coordinator has named its directory of versions.
   private var looks = false
   private var lastTick = Instant.zero
+  /// What adapters adapt, and whether the engine has it; nil if versions are whole models.
+  private var base: (policy: PolicyManifest, isInstalled: Bool)?
   /// In the order of installation. The last one can be the base of a delta.
   private var held: [PolicyManifest] = []
   /// Installed versions that no round needs any more.
@@ -139,9 +143,12 @@ package struct BundleFetcher: Sendable {
 
   // MARK: Messages from the worker
 
-  /// - Parameter policies: the coordinator's directory of versions; empty if there is none.
-  package mutating func joined(policies: String, _ effects: inout [Effect]) {
+  /// - Parameters:
+  ///   - policies: the coordinator's directory of versions; empty if there is none.
+  ///   - base: of the version `.base`; nil if versions are whole models.
+  package mutating func joined(policies: String, base: PolicyManifest? = nil, _ effects: inout [Effect]) {
     isJoined = true
+    if let base, self.base?.policy != base { self.base = (base, isInstalled: false) }
     looks = !policies.isEmpty
     for message in untold { effects.append(.send(message)) }
     untold = []
@@ -208,10 +215,17 @@ package struct BundleFetcher: Sendable {
   // MARK: Fetching
 
   private mutating func fetchNext(_ effects: inout [Effect]) {
-    guard fetch == nil, isJoined, !wanted.isEmpty else { return }
-    let policy = wanted.removeFirst()
+    guard fetch == nil, isJoined else { return }
+    guard let policy = takeNext() else { return }
+    // The base can be in this machine's cache.
+    let looks = looks || policy.version == .base
     fetch = Fetch(policy: policy, isInstalling: looks)
     if looks { effects.append(.transfer(.look(policy))) } else { ask(&effects) }
+  }
+
+  private mutating func takeNext() -> PolicyManifest? {
+    if let base, !base.isInstalled { return base.policy }
+    return wanted.isEmpty ? nil : wanted.removeFirst()
   }
 
   private mutating func looked(for policy: PolicyManifest, _ isInstalled: Bool, _ effects: inout [Effect]) {
@@ -225,7 +239,13 @@ package struct BundleFetcher: Sendable {
     disappoint(policy.version, &effects)
   }
 
-  private mutating func hold(_ policy: PolicyManifest) { if !isReplaced(policy) { held.append(policy) } }
+  private mutating func hold(_ policy: PolicyManifest) {
+    if policy.version == .base {
+      if base?.policy == policy { base = (policy, isInstalled: true) }
+    } else if !isReplaced(policy) {
+      held.append(policy)
+    }
+  }
 
   /// Another version of that number was offered in the meantime.
   private func isReplaced(_ policy: PolicyManifest) -> Bool { wanted.contains { $0.version == policy.version } }
@@ -233,7 +253,7 @@ package struct BundleFetcher: Sendable {
   /// Asks the coordinator which bundle to fetch, and from which process.
   private func ask(_ effects: inout [Effect]) {
     guard isJoined, let fetch else { return }
-    let holding = fetch.needsAnchor ? [] : Array(installed.suffix(1))
+    let holding = fetch.needsAnchor || fetch.policy.version == .base ? [] : Array(installed.suffix(1))
     effects.append(.send(.requestBundle(fetch.policy.version, holding: holding)))
   }
 
@@ -337,14 +357,15 @@ package struct BundleFetcher: Sendable {
     guard fetch?.bundle == bundle else { return }
     fetch = nil
     let digests = bundle.chunks.map(\.digest)
-    if isIntact {
-      hold(bundle.policy)
+    if isIntact { hold(bundle.policy) }
+    if isIntact, bundle.policy.version != .base {
       shelves[bundle.policy.version] = digests
       return disappoint(bundle.policy.version, &effects)
     }
     let shelved = Set(shelves.values.joined())
     forget(digests.filter { !shelved.contains($0) }, &effects)
     disappoint(bundle.policy.version, &effects)
+    guard !isIntact else { return }
     // The bytes or the base are damaged: fetch again, from the start and without the base. If the coordinator is
     // disconnected, the next lease brings another offer.
     guard isJoined, !isReplaced(bundle.policy) else { return }
@@ -410,9 +431,10 @@ package struct BundleFetcher: Sendable {
   /// worker knows.
   private func isExpected(_ version: PolicyVersion) -> Bool {
     if let fetch, fetch.policy.version == version { return !fetch.isInstalling }
+    if version == .base { return base?.isInstalled == false }
     if wanted.contains(where: { $0.version == version }) { return true }
     let known = wanted.map(\.version) + installed + (fetch.map { [$0.policy.version] } ?? [])
-    return known.allSatisfy { $0 < version }
+    return known.allSatisfy { $0 < version || $0 == .base }
   }
 
   /// No more chunks of this version will arrive. A worker that waits for some has to fetch them from another process.

@@ -23,7 +23,8 @@ extension Coordinator {
   mutating func offerBundle(
     of version: PolicyVersion, _ holding: [PolicyVersion], to id: PeerID, _ effects: inout [CoordinatorEffect]
   ) {
-    guard let manifest = versions.keptManifest(of: version) else {
+    let kept = version == .base ? welcome.base?.manifest : versions.keptManifest(of: version)
+    guard let manifest = kept else {
       if version == publication.underway {
         return bundles.asked(early: BundleBook.EarlyAsker(version: version, holding: holding, peer: id))
       }

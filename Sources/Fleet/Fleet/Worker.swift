@@ -146,7 +146,7 @@ package struct Worker: Sendable {
     heartbeat = welcome.heartbeat
     // The old connection's leases were granted to others; finished trajectories are sent again.
     send(unsettled.values, &effects)
-    onFetcher(&effects) { $0.joined(policies: welcome.policies, &$1) }
+    onFetcher(&effects) { $0.joined(policies: welcome.policies, base: welcome.base?.manifest, &$1) }
   }
 
   private mutating func disconnected(_ effects: inout [WorkerEffect]) {

@@ -93,6 +93,22 @@ package struct Hello: Sendable, Equatable {
   }
 }
 
+/// The frozen model of a run that trains an adapter.
+package struct AdaptedBase: Sendable, Equatable {
+  /// The adapter's adapter_config.json, as text.
+  package var adapter: String
+  /// Of the version `.base`: all of the model's parameters.
+  package var manifest: PolicyManifest
+  /// The model's directory, for processes on the coordinator's machine.
+  package var directory: String
+
+  package init(adapter: String, manifest: PolicyManifest, directory: String) {
+    self.adapter = adapter
+    self.manifest = manifest
+    self.directory = directory
+  }
+}
+
 /// The coordinator's answer to a hello: everything that a process needs that was started with only an address.
 package struct Welcome: Sendable, Equatable {
   package var runID: String
@@ -107,10 +123,12 @@ package struct Welcome: Sendable, Equatable {
   package var tokenTexts: TokenTexts
   /// The coordinator's directory of published versions, for workers on the same machine. Empty if there is none.
   package var policies: String
+  /// nil if all weights are trained: a version is then a whole model, else an adapter.
+  package var base: AdaptedBase?
 
   package init(
     runID: String, seed: UInt64, dtype: String, modelConfiguration: String, latestPolicy: PolicyVersion,
-    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none, policies: String = ""
+    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none, policies: String = "", base: AdaptedBase? = nil
   ) {
     self.runID = runID
     self.seed = seed
@@ -120,6 +138,7 @@ package struct Welcome: Sendable, Equatable {
     self.heartbeat = heartbeat
     self.tokenTexts = tokenTexts
     self.policies = policies
+    self.base = base
   }
 }
 

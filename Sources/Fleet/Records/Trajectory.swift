@@ -14,8 +14,10 @@ package struct PolicyVersion: Comparable, Hashable, Sendable, CustomStringConver
   /// Its number with at least six digits, for names that sort.
   package var padded: String { String(repeating: "0", count: max(0, 6 - description.utf8.count)) + description }
   /// The name of its file in the coordinator's directory of versions.
-  package var fileName: String { "policy-\(padded).bin" }
-  package var description: String { "\(number)" }
+  package var fileName: String { self == .base ? "base.bin" : "policy-\(padded).bin" }
+  package var description: String { self == .base ? "base" : "\(number)" }
+  /// The frozen model that adapters adapt. It travels to workers as a version does, and no round samples from it.
+  package static let base = PolicyVersion(.max)
 }
 
 /// Which questions a round samples.

@@ -60,6 +60,12 @@ enum MessageCodec {
       out.write(welcome.tokenTexts.bytes)
       out.write(welcome.tokenTexts.ends)
       out.write(welcome.policies)
+      out.write(UInt8(welcome.base == nil ? 0 : 1))
+      if let base = welcome.base {
+        out.write(base.adapter)
+        encode(base.manifest, into: &out)
+        out.write(base.directory)
+      }
     case .goodbye(let reason):
       kind = .goodbye
       out.write(reason)
@@ -232,7 +238,7 @@ enum MessageCodec {
           runID: try text(&reader, "run"), seed: try reader.read(), dtype: try text(&reader, "dtype"),
           modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
           heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader),
-          policies: try text(&reader, "policies")))
+          policies: try text(&reader, "policies"), base: try base(&reader)))
     case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
     case .finished: return .finished
     case .want: return .want(slots: try reader.read())
@@ -283,6 +289,13 @@ enum MessageCodec {
 
   static func text(_ reader: inout ByteReader, _ field: String) throws(ByteError) -> String {
     try reader.readString(field, limit: Limits.textBytes)
+  }
+
+  private static func base(_ reader: inout ByteReader) throws(ByteError) -> AdaptedBase? {
+    guard try reader.readBool("base") else { return nil }
+    return AdaptedBase(
+      adapter: try text(&reader, "adapter"), manifest: try manifest(&reader),
+      directory: try text(&reader, "directory of the base"))
   }
 
   private static func tokenTexts(_ reader: inout ByteReader) throws(ByteError) -> TokenTexts {

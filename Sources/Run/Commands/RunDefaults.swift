@@ -34,6 +34,8 @@ extension Command {
     if settings.model != "builtin", settings.data.isEmpty {
       found.append("--model is given without --data FILE: which questions should it be trained on?")
     }
+    let run = RunDirectory(ThisProcess.absolute(settings.operation.run))
+    if (try? Files.exists(run.settings)) != true { found += settings.adapterProblems }
     if settings.evaluatedAs != nil, settings.method.steps > 0 {
       found.append(
         "eval-as is for an evaluation without training, and steps is \(settings.method.steps); leave it out, or set "

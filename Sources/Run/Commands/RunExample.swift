@@ -31,10 +31,12 @@ struct RunExample {
 
   /// The run that made a model, or nil if no run made it.
   ///
-  /// - Parameter promptsOnly: leave out how it sampled.
+  /// - Parameters:
+  ///   - directories: of its adapter, and of its base; the first that a run made counts.
+  ///   - promptsOnly: leave out how it sampled.
   /// - Throws: `RunError.damagedOrigin`.
-  init?(ofModelAt path: String, promptsOnly: Bool) throws {
-    guard let origin = try ModelOrigin(ofModelAt: path) else { return nil }
+  init?(ofModelIn directories: [String], promptsOnly: Bool) throws {
+    guard let origin = try ModelOrigin(ofModelIn: directories) else { return nil }
     self.path = origin.path
     isWhole = false
     settings = origin.settings.filter { !promptsOnly || ModelOrigin.promptSettings.contains($0.name) }
@@ -74,9 +76,9 @@ extension Command {
       return nil
     }
     if let like { return try RunExample(ofRun: like) }
-    guard let model = last("model"), model != "builtin" else { return nil }
     // Training on with a model asks its questions as before; how it samples is up to the new run.
-    return try RunExample(ofModelAt: ThisProcess.absolute(model), promptsOnly: isOfRun)
+    return try RunExample(
+      ofModelIn: ModelOrigin.directories(model: last("model"), adapter: last("adapter")), promptsOnly: isOfRun)
   }
 
   /// Tells what the example decides: how the model is asked and sampled.

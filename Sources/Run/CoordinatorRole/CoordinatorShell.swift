@@ -116,7 +116,8 @@ package final class CoordinatorShell {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
     shelf = try BundleShelf(
       wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
-      onBundled: { self.handle(.bundled($0)) })
+      writeBase: { [run] in try run.writeBase() }, onBundled: { self.handle(.bundled($0)) },
+      onFailure: { self.fail($0) })
     verified = try loop.inbox { verified in self.attempt { try self.end(verified) } }
     let listener = try listen(on: address)
     self.listener = listener
@@ -312,7 +313,7 @@ package final class CoordinatorShell {
     switch effect {
     case .make(let policy, let base): try shelf?.make(policy, base: base)
     case .sendChunk(let digest, let peer):
-      if let bytes = shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
+      if let bytes = try shelf?.chunk(digest) { links[peer]?.send(.chunk(digest, bytes)) }
     case .drop(let version): shelf?.drop(version)
     }
   }

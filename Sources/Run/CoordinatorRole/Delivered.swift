@@ -33,20 +33,19 @@ package enum Delivered {
       "rule": .string(collapse != nil ? "guard" : run.settings.delivery.rawValue),
       "collapse": collapse.map { ["step": .int(Int($0.step)), "alarm": .string($0.alarm.alarm.rawValue)] } ?? .null,
       "directory": .string(String(path.dropFirst(run.directory.path.count + 1))),
-      "weights_sha256": .string(try SHA256.hex(ofFile: path + "/model.safetensors")),
+      "weights_sha256": .string(try SHA256.hex(ofFile: "\(path)/\(run.weightsFile)")),
     ]
   }
 
   private static func write(_ version: PolicyVersion, _ bytes: [UInt8], of run: Run, to path: String) throws {
-    guard let parameters = parameters(ofPublished: bytes, layout: run.trained, type: run.settings.dtype)
-    else {
+    guard bytes.count == run.trained.count * run.weightType.byteCount else {
       throw CoordinatorFailure.broken(
         "the version to deliver has \(bytes.count) bytes, expected those of \(run.trained.count) parameters")
     }
     let temporary = path + ".partial"
     try? Files.removeTree(temporary)
     try Files.createDirectory(temporary)
-    try run.model.write(parameters, as: run.weightType, to: temporary)
+    _ = try bytes.withUnsafeBytes { try run.write(published: $0, to: temporary) }
     try Files.write(try ModelOrigin.text(of: run, version), to: "\(temporary)/\(ModelOrigin.fileName)")
     if try Files.exists(path) { try Files.removeTree(path) }
     try Files.rename(temporary, to: path)

@@ -1,13 +1,13 @@
 // Checkpoint: the learner's state on disk. A checkpoint is either complete or skipped.
 //
-// A checkpoint is a Hugging Face model directory (the published weights) and the state that training needs to continue
-// exactly: float32 masters, both moments, the optimizer's step, the labels that prompts had (history.json), and the
-// report of the step that made the version. All files are written into a temporary directory. A manifest of checksums
-// is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has a wrong checksum, is
-// skipped, and the next older one is used. The arrays are whole, in the order of the model's layout. They do not depend
-// on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue from them. This file says
-// what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint. SharedState gives the ranks their
-// shards.
+// A checkpoint is a Hugging Face model directory or a PEFT adapter (the published weights) and the state that training
+// needs to continue exactly: float32 masters, both moments, the optimizer's step, the labels that prompts had
+// (history.json), and the report of the step that made the version. All files are written into a temporary directory. A
+// manifest of checksums is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has
+// a wrong checksum, is skipped, and the next older one is used. The arrays are whole, in the order of the model's
+// layout. They do not depend on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue
+// from them. This file says what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint.
+// SharedState gives the ranks their shards.
 
 import Base
 import LanguageModel

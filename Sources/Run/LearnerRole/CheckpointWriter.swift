@@ -142,10 +142,8 @@ final class CheckpointWriter: Sendable {
     try removePartial()
     try Files.createDirectory(temporary)
     let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
-    let weights = try content.published.withBytes {
-      try run.model.write(published: $0, as: run.weightType, to: temporary)
-    }
-    var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), ("model.safetensors", weights)]
+    let weights = try content.published.withBytes { try run.write(published: $0, to: temporary) }
+    var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), (run.weightsFile, weights)]
     try Files.write(try ModelOrigin.text(of: run, content.version), to: "\(temporary)/\(ModelOrigin.fileName)")
     try Files.write(content.history, to: temporary + "/history.json")
     var report = content.report

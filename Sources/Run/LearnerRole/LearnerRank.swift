@@ -86,7 +86,7 @@ package final class LearnerRank {
     self.here = here
     policy = try LanguageModelPolicy(
       plan: run.transformer, optimizer: beginning.optimizer, version: beginning.version, reference: beginning.reference,
-      options: options, seed: run.settings.method.seed, ranks: ranks,
+      base: try shared.preparedBase(threads: threads), options: options, seed: run.settings.method.seed, ranks: ranks,
       reader: run.reader)
     watchdog = Watchdog(patience: Int(Limits.training.seconds))
     policy.onMicroBatch = { [unowned self] in
@@ -107,7 +107,8 @@ package final class LearnerRank {
     settings.operation.gradient = gradient
     let first = min(ranks.rank, ranks.size - here)
     return RunMemory(
-      settings, model: run.model.configuration.model, questions: QuestionSizes(of: run),
+      settings, model: run.model.configuration.model, adapter: run.transformer.adapter,
+      questions: QuestionSizes(of: run),
       share: MachineShare(workers: 0, ranks: first..<first + here, of: ranks.size))
   }
 

@@ -9,8 +9,10 @@
 
 import Base
 import LanguageModel
+import Platform
 import Records
 import Runs
+import Settings
 import TTRL
 package import Tensors
 
@@ -51,7 +53,7 @@ struct SharedState {
   func exchange(_ own: SavedState?) throws -> SharedBeginning {
     if let own { try ranks.sendToAll(header(of: own)) }
     let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
-    let initial = own != nil && !hasMoments ? try run.model.parameters() : nil
+    let initial = own != nil && !hasMoments ? try run.initialParameters() : nil
     let room = { Floats(count: shards.count(of: ranks.rank)) }
     let (masters, first, second) = (room(), room(), room())
     try deal(to: masters) { range, target in
@@ -66,8 +68,9 @@ struct SharedState {
       try deal(to: second) { state.arrays?.copy(.secondMoment, $0, to: $1) }
     }
     var reference: Floats?
-    if run.method.klCoefficient > 0 {
-      let values = own == nil ? Floats(count: shards.count) : try run.model.loadParameters()
+    // A new adapter adds nothing, so policy 0 is the base.
+    if run.method.klCoefficient > 0, run.settings.adapter != RunSettings.newAdapter {
+      let values = own == nil ? Floats(count: shards.count) : try run.initialParameters().values(0..<shards.count)
       try copyFromRoot(values)
       reference = values
     }
@@ -75,6 +78,52 @@ struct SharedState {
       version: state.version,
       optimizer: AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: state.step),
       reference: reference, history: state.history)
+  }
+
+  /// The frozen model, on every rank; nil if all weights are trained. The ranks of a machine share it. Rank 0 sends it
+  /// if a rank does not find it on its machine. All ranks call it.
+  ///
+  /// - Throws: if MPI fails, rank 0 cannot read the model, or the cache cannot be used.
+  func preparedBase(threads: Int) throws -> PreparedModel? {
+    guard let base = run.base else { return nil }
+    let plan = run.transformer
+    let parameters = { try run.model.parameters() }
+    var model: PreparedModel?
+    if ranks.rank == 0 { model = try BaseModel.shared(base, plan, threads: threads, parameters: parameters) }
+    guard ranks.size > 1 else { return model }
+    // Rank 0 has made it before the others look.
+    _ = try ranks.max([0])
+    if ranks.rank != 0 { model = try BaseModel.onThisMachine(base, plan, threads: threads, directory: nil) }
+    guard try ranks.max([model == nil ? 1 : 0]) != [0] else { return model }
+    if ranks.rank == 0 {
+      try forEachPublishedPiece(of: try parameters(), layout: plan.layout.flat, type: run.weightType) {
+        try ranks.sendToAll($0)
+      }
+      return model
+    }
+    let bytes = try receivedBase(base)
+    return try model
+      ?? bytes.withBytes { bytes in
+        try BaseModel.shared(base, plan, threads: threads) {
+          let parameters = ParameterSource(published: bytes, layout: plan.layout.flat, type: plan.type)
+          guard let parameters, SHA256.digest(of: bytes) == base.digest else {
+            throw LearnerError.notACommand("the base that it sent is damaged")
+          }
+          return parameters
+        }
+      }
+  }
+
+  private func receivedBase(_ base: PolicyManifest) throws -> HeldBytes {
+    .file(
+      try MappedFile.withoutName(in: try BuiltIn.cacheDirectory()) { file in
+        var count: UInt64 = 0
+        while count < base.byteCount {
+          let piece = try ranks.receiveFromRoot()
+          count += UInt64(piece.count)
+          try file.write(piece)
+        }
+      })
   }
 
   /// Sends one array from rank 0 to the ranks' shards.

@@ -80,7 +80,7 @@ package enum BuiltIn {
   }
 
   /// The directory for files that can be made again. Never one that several users share.
-  static func cache() throws(CacheError) -> String {
+  package static func cache() throws(CacheError) -> String {
     func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
     if let cache = variable("XDG_CACHE_HOME"), cache.hasPrefix("/") { return cache + "/ttrl" }
     // Without HOME, and with that of another user (sudo), the user database says where home is.
@@ -88,6 +88,13 @@ package enum BuiltIn {
     let isOwn = given.hasPrefix("/") && (try? OwnedDirectory.owner(of: given)) == User.current
     guard let home = isOwn ? given : User.home, home.hasPrefix("/") else { throw .noHome }
     return home + "/.cache/ttrl"
+  }
+
+  /// The same directory, which exists.
+  package static func cacheDirectory() throws -> String {
+    let path = try cache()
+    try OwnedDirectory.make(path)
+    return path
   }
 
   /// The directory of a model setting.
@@ -118,22 +125,6 @@ package enum BuiltIn {
       return try QuestionFile(bytes)
     } catch let error as QuestionFileError {
       throw QuestionsError(path: name, problem: "\(error)")
-    }
-  }
-}
-
-/// Why there is no place for the built-in model, or for a model that is imported.
-package enum CacheError: LastingError, Sendable, CustomStringConvertible {
-  case noHome
-  /// The reason, as text.
-  case unusable(String)
-
-  package var description: String {
-    let remedy = "Set XDG_CACHE_HOME to a directory of your own"
-    return switch self {
-    case .noHome:
-      "there is no directory for unpacked models: HOME is not set, and \(User.name()) has no home directory. \(remedy)"
-    case .unusable(let reason): "there is no directory for unpacked models: \(reason). Or: \(remedy)"
     }
   }
 }

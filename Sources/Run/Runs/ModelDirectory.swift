@@ -50,12 +50,23 @@ extension ModelDirectoryError {
   init(at path: String, without file: String) {
     self = OtherInput.model(at: path).map { .other(path: path, problem: $0) } ?? .missing(path: path, file: file)
   }
+
+  /// Checks that a model can be written there.
+  ///
+  /// - Throws: `.occupied` if there is something else than an empty directory.
+  static func requireFree(_ path: String) throws {
+    guard try !Files.exists(path) || Files.isDirectory(path) && Files.list(path).isEmpty else {
+      throw occupied(path: path)
+    }
+  }
 }
 
 package struct ModelDirectory: Sendable {
   package let path: String
   package let configuration: CheckpointConfiguration
   package let layout: ParameterLayout
+
+  package static let weightsName = "model.safetensors"
 
   /// Files that other programs need to use a checkpoint; copied without changes.
   private static let companions = [
@@ -148,12 +159,13 @@ package struct ModelDirectory: Sendable {
     guard try !Files.exists(path + "/adapter_config.json") else {
       throw ModelDirectoryError.ambiguous(
         path: path, found: "a model, and an adapter (adapter_config.json)",
-        remedy: "Programs differ in whether they add the adapter. Merge it into the model, or remove its files")
+        remedy: "Programs differ in whether they add the adapter. Move its files to a directory of their own, which is "
+          + "given as --adapter, or remove them")
     }
     let indexPath = path + "/model.safetensors.index.json"
     if try Files.exists(indexPath) {
       let index = try SafeTensorsIndex(try Files.read(indexPath, limit: Limits.weightIndexBytes))
-      guard try index.files.contains("model.safetensors") || !Files.exists(path + "/model.safetensors") else {
+      guard try index.files.contains(Self.weightsName) || !Files.exists(path + "/\(Self.weightsName)") else {
         throw ModelDirectoryError.ambiguous(
           path: path,
           found: "model.safetensors, and model.safetensors.index.json, which names other files: "
@@ -162,12 +174,12 @@ package struct ModelDirectory: Sendable {
       }
       return (index.files, index)
     }
-    guard try Files.exists(path + "/model.safetensors") else { throw ModelDirectoryError.noWeights(path: path) }
-    return (["model.safetensors"], nil)
+    guard try Files.exists(path + "/\(Self.weightsName)") else { throw ModelDirectoryError.noWeights(path: path) }
+    return ([Self.weightsName], nil)
   }
 
   /// Whether a file is what a repository has in place of a large file that was not fetched.
-  private static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
+  static func isPointer(_ bytes: some Sequence<UInt8>) -> Bool {
     bytes.starts(with: Array("version https://git-lfs".utf8))
   }
 
@@ -185,6 +197,13 @@ package struct ModelDirectory: Sendable {
   ///
   /// - Throws: as `parameters`.
   package func loadParameters() throws -> Floats { try parameters().values(0..<layout.count) }
+
+  /// The smallest type that has every weight.
+  ///
+  /// - Throws: as `unusedParts`.
+  package func exactType() throws -> WeightType {
+    try naming { () throws -> WeightType in try planned().plan.exactType }
+  }
 
   /// Parts of the weight files that are not used, for example those for pictures.
   ///
@@ -227,22 +246,6 @@ package struct ModelDirectory: Sendable {
     return SHA256.hex(of: Array(text.utf8))
   }
 
-  /// Writes a model directory: configuration, weights, and the other files that are needed to use it.
-  ///
-  /// - Parameters:
-  ///   - target: an existing directory.
-  ///   - parameters: [layout.count] float32.
-  ///   - type: how weights are stored.
-  /// - Throws: `PlatformError`, for example on a full disk.
-  package func write(_ parameters: Floats, as type: WeightType, to target: String) throws {
-    let writer = SafeTensorsWriter(layout, type: type)
-    let file = try AtomicFile(target + "/model.safetensors")
-    try file.write(writer.header)
-    try forEachPublishedPiece(of: ParameterSource(parameters), layout: layout.flat, type: type) { try file.write($0) }
-    try file.commit()
-    try writeCompanions(type, to: target)
-  }
-
   /// Writes a model directory from the bytes of a policy version, which are the file's data.
   ///
   /// - Returns: SHA-256 of model.safetensors, in hexadecimal.
@@ -251,7 +254,7 @@ package struct ModelDirectory: Sendable {
     published: UnsafeRawBufferPointer, as type: WeightType, to target: String
   ) throws -> String {
     let header = SafeTensorsWriter(layout, type: type).header
-    let file = try AtomicFile(target + "/model.safetensors")
+    let file = try AtomicFile(target + "/\(Self.weightsName)")
     try file.write(header)
     try file.write(published)
     try file.commit()
@@ -262,12 +265,14 @@ package struct ModelDirectory: Sendable {
     return sum.hex()
   }
 
-  private func writeCompanions(_ type: WeightType, to target: String) throws {
-    var configuration = configuration
-    configuration.weightType = type
-    try Files.write(String(decoding: configuration.configFile(), as: UTF8.self), to: target + "/config.json")
+  /// Writes what is needed besides the weights. The configuration is last: without it, nothing takes the directory for
+  /// a model.
+  func writeCompanions(_ type: WeightType, to target: String) throws {
     for name in Self.companions where try Files.exists(path + "/" + name) {
       try Files.write(try Files.read(path + "/" + name), to: target + "/" + name)
     }
+    var configuration = configuration
+    configuration.weightType = type
+    try Files.write(String(decoding: configuration.configFile(), as: UTF8.self), to: target + "/config.json")
   }
 }

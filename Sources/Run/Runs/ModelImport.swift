@@ -54,9 +54,7 @@ package struct ModelImport: Sendable {
   ///   - type: how weights are stored; nil for the smallest type that has every value of the file.
   /// - Throws: `ModelDirectoryError`, or `PlatformError`, for example on a full disk.
   package func write(to directory: String, as type: WeightType? = nil) throws -> Outcome {
-    if try Files.exists(directory), try !Files.isDirectory(directory) || !Files.list(directory).isEmpty {
-      throw ModelDirectoryError.occupied(path: directory)
-    }
+    try ModelDirectoryError.requireFree(directory)
     let exact: WeightType
     do { exact = try model.exactType(in: file.bytes) } catch {
       throw ModelDirectoryError.unreadable(path: path, problem: "\(error)".visibleLines)

@@ -8,7 +8,7 @@
 import Base
 import Platform
 package import Records
-import Settings
+package import Settings
 
 package struct ModelOrigin: Sendable {
   /// The file's path, or that of the run's settings.json.
@@ -34,7 +34,7 @@ package struct ModelOrigin: Sendable {
     "eval-temperature", "eval-top-p", "eval-top-k",
   ]
 
-  /// Reads the file of a model directory.
+  /// Reads the file of a directory with a model or an adapter.
   ///
   /// - Returns: nil if the directory has none: the model was not made by a run.
   /// - Throws: `RunError.damagedOrigin`, also for settings of a later version; or `PlatformError` if the file cannot be
@@ -66,6 +66,18 @@ package struct ModelOrigin: Sendable {
     } catch let error as JSONError {
       throw RunError.damagedOrigin(path: path, problem: "\(error)")
     }
+  }
+
+  /// Reads the file of the first directory that has one; nil if none has.
+  ///
+  /// - Throws: as for one directory.
+  package init?(ofModelIn directories: [String]) throws {
+    for directory in directories {
+      guard let origin = try ModelOrigin(ofModelAt: directory) else { continue }
+      self = origin
+      return
+    }
+    return nil
   }
 
   /// The facts of a run, about the model that it began with.
@@ -119,11 +131,18 @@ package struct ModelOrigin: Sendable {
 }
 
 extension ModelOrigin {
-  /// The run that made a directory's model, or else the run that the call names; nil without either.
+  /// The directories that can tell which run made a model: the adapter's, then its base's.
+  package static func directories(model: String?, adapter: String?) -> [String] {
+    let adapter = adapter.flatMap(RunSettings.adapterDirectory)
+    let model = model.flatMap { $0 == "builtin" ? nil : $0 }
+    return [adapter, model].compactMap { $0.map(ThisProcess.absolute) }
+  }
+
+  /// The run that made a model, or else the run that the call names; nil without either.
   ///
   /// A checkpoint of the named run is that run's. Any other model is evaluated as the one that the run began with.
-  package static func of(modelAt directory: String, like run: String) throws -> ModelOrigin? {
-    let own = try ModelOrigin(ofModelAt: directory)
+  package static func of(_ settings: RunSettings, like run: String) throws -> ModelOrigin? {
+    let own = try ModelOrigin(ofModelIn: directories(model: settings.model, adapter: settings.adapter))
     guard !run.isEmpty else { return own }
     let named = try ModelOrigin(ofRun: RunDirectory(run))
     return own?.run == named.run ? own : named

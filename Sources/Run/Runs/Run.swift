@@ -35,6 +35,8 @@ package struct Run: Sendable {
   package let manifest: JSON
   package let id: String
   package let model: ModelDirectory
+  /// What does not depend on the weights.
+  package let transformer: TransformerPlan
   package let tokenizer: Tokenizer
   package let reader: ResponseText
   package let training: PromptSet
@@ -65,6 +67,9 @@ package struct Run: Sendable {
     settings = manifest.settings
     model = try ModelDirectory(copy ?? settings.model)
     if copy == nil { try manifest.check(model) }
+    let adapter = try settings.hasAdapter ? AdapterDirectory(directory.adapter, of: model.layout).layout : nil
+    transformer = TransformerPlan(
+      model.configuration.model, type: settings.dtype, products: settings.productOrder, adapter: adapter)
     tokenizer = try model.tokenizer()
     reader = ResponseText(tokenizer, rule: settings.method.answers)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
@@ -143,23 +148,74 @@ package struct Run: Sendable {
     }
   }
 
-  /// What does not depend on the weights.
-  package var transformer: TransformerPlan {
-    TransformerPlan(model.configuration.model, type: settings.dtype, products: settings.productOrder)
-  }
-
   /// What is trained, and what a policy version consists of.
-  package var trained: TensorLayout { model.layout.flat }
+  package var trained: TensorLayout { transformer.trained }
+
+  /// The file of a version's weights, in a directory that other programs can open.
+  package var weightsFile: String {
+    transformer.adapter == nil ? ModelDirectory.weightsName : AdapterFile.weightsName
+  }
 
   /// How weights are stored and published.
   package var weightType: WeightType { settings.dtype == .bfloat16 ? .bfloat16 : .float32 }
 
-  /// Calls `body` with the published bytes of policy 0, a few megabytes at a time: the model's parameters in the run's
-  /// data type.
+  /// The trained parameters of policy 0.
+  ///
+  /// - Throws: if the weights cannot be read.
+  package func initialParameters() throws -> ParameterSource {
+    guard let adapter = transformer.adapter else { return try model.parameters() }
+    guard settings.adapter != RunSettings.newAdapter else {
+      return ParameterSource(initialAdapter(adapter, seed: settings.method.seed))
+    }
+    return ParameterSource(try AdapterDirectory(directory.adapter, of: model.layout).loadParameters())
+  }
+
+  /// Calls `body` with the published bytes of policy 0, a few megabytes at a time: its parameters in the run's data
+  /// type.
   ///
   /// - Throws: if the weights cannot be read, or what `body` throws.
   package func forEachPieceOfInitialPolicy(_ body: ([UInt8]) throws -> Void) throws {
-    try forEachPublishedPiece(of: try model.parameters(), layout: trained, type: weightType, body)
+    try forEachPublishedPiece(of: try initialParameters(), layout: trained, type: weightType, body)
+  }
+
+  /// Writes a directory that other programs can open, from the bytes of a policy version: a model, or an adapter.
+  ///
+  /// - Parameter target: an existing directory.
+  /// - Returns: SHA-256 of the file of the weights, in hexadecimal.
+  /// - Throws: `PlatformError`, for example on a full disk.
+  package func write(published: UnsafeRawBufferPointer, to target: String) throws -> String {
+    guard let adapter = transformer.adapter else {
+      return try model.write(published: published, as: weightType, to: target)
+    }
+    return try AdapterDirectory.write(
+      published: published, as: weightType, adapter, base: ThisProcess.absolute(settings.model), to: target)
+  }
+
+  /// What identifies the frozen model, if an adapter is trained.
+  package var base: PolicyManifest? {
+    guard transformer.adapter != nil, let digest = manifest["base_sha256"]?.string else { return nil }
+    return PolicyManifest(
+      version: .base, byteCount: UInt64(model.layout.count * weightType.byteCount), digest: Hexadecimal.bytes(digest))
+  }
+
+  /// Writes the base's bytes as a version's, for processes on other machines; nothing if the file is there.
+  ///
+  /// - Throws: if the model cannot be read, or on a full disk.
+  package func writeBase() throws {
+    let path = directory.policy(.base)
+    guard try !Files.exists(path) else { return }
+    let file = try AtomicFile(path)
+    try forEachPublishedPiece(of: try model.parameters(), layout: model.layout.flat, type: weightType) {
+      try file.write($0)
+    }
+    try file.commit()
+  }
+
+  private var adaptedBase: AdaptedBase? {
+    guard let adapter = transformer.adapter, let base else { return nil }
+    return AdaptedBase(
+      adapter: String(decoding: AdapterFile(adapter.configuration, base: nil).bytes, as: UTF8.self), manifest: base,
+      directory: ThisProcess.absolute(settings.model))
   }
 
   /// What a process that knows only the coordinator's address is told.
@@ -169,6 +225,6 @@ package struct Run: Sendable {
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
       latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
       tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts,
-      policies: ThisProcess.absolute(directory.policies))
+      policies: ThisProcess.absolute(directory.policies), base: adaptedBase)
   }
 }

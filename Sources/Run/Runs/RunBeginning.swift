@@ -27,6 +27,10 @@ package enum RunBeginning {
     package var contextNote: String?
     package var questions: QuestionSizes
     package var counts: QuestionCounts
+    /// nil if all weights are trained.
+    package var adapter: AdapterLayout?
+    /// That the adapter which the run begins with names another base; nil if it does not.
+    package var adapterNote: String?
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
   }
@@ -55,6 +59,8 @@ package enum RunBeginning {
     var settings = settings
     settings.model = try BuiltIn.resolve(model: settings.model)
     let model = try ModelDirectory(settings.model)
+    settings.adapter = Self.absolute(adapter: settings.adapter)
+    let adapter = try AdapterDirectory.beginning(settings, of: model.layout)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
     settings.resolveProducts()
@@ -66,7 +72,8 @@ package enum RunBeginning {
     let transfer = settings.transfer.isEmpty ? nil : try transferQuestions(settings, model, renderer)
     let sizes = sizes(of: [training, heldOut, transfer])
     let counts = counts(of: training, heldOut, transfer)
-    let memory = try plannedMemory(settings, settings.operation, model, sizes, here)
+    let memory = try plannedMemory(settings, settings.operation, model, adapter?.layout, sizes, here)
+    try adapter?.check()
     // Weights that cannot be used are found before a process starts.
     _ = try model.parameters()
     let identity = try model.identity()
@@ -74,7 +81,7 @@ package enum RunBeginning {
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
-      counts: counts, memory: memory)
+      counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -82,10 +89,13 @@ package enum RunBeginning {
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.kept.fileText, to: directory.questions(.transfer)) }
+    try adapter?.write(to: directory.adapter, base: settings.model)
     // Written last: a directory with a manifest is a run.
     let id = String(UInt64.random(in: .min ... .max), radix: 16)
     try Files.write(
-      RunManifest.text(id: id, settings: settings, modelIdentity: identity), to: directory.settings)
+      RunManifest.text(
+        id: id, settings: settings, modelIdentity: identity,
+        base: try adapter.map { _ in try BaseModel.manifest(of: model, as: settings.dtype) }), to: directory.settings)
     return outcome
   }
 
@@ -105,6 +115,9 @@ package enum RunBeginning {
     if given.contains("model") { try manifest.check(try ModelDirectory(try BuiltIn.resolve(model: settings.model))) }
     let model = try ModelDirectory(manifest.settings.model)
     try manifest.check(model)
+    let adapter =
+      try manifest.settings.hasAdapter ? AdapterDirectory(directory.adapter, of: model.layout) : nil
+    if given.contains("adapter") { try manifest.check(adapter: settings.adapter, is: adapter, of: model.layout) }
     let renderer = try PromptRenderer(
       settings: manifest.settings, model: model, tokenizer: try model.tokenizer())
     for (name, path, set) in [("data", settings.data, QuestionSet.training), ("held-out", settings.heldOut, .heldOut)]
@@ -130,12 +143,18 @@ package enum RunBeginning {
     }
     let sizes = sizes(of: sets)
     let memory = try plannedMemory(
-      manifest.settings, settings.operation, model, sizes, here, isContinued: true)
+      manifest.settings, settings.operation, model, adapter?.layout, sizes, here, isContinued: true)
     guard let first = sets[0]?.kept.first else { throw RunError.notARun(path: directory.path) }
     return Outcome(
       directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
       example: try renderer.example(first), questions: sizes,
-      counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]), memory: memory)
+      counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]),
+      adapter: adapter?.layout, memory: memory)
+  }
+
+  /// The path of an existing adapter, for a process in another directory.
+  static func absolute(adapter: String) -> String {
+    RunSettings.adapterDirectory(adapter).map(ThisProcess.absolute) ?? adapter
   }
 
   private static func counts(
@@ -161,13 +180,13 @@ package enum RunBeginning {
   ///   - here: this machine's processes; nil if all are here.
   /// - Throws: `MemoryError` if this machine has less.
   private static func plannedMemory(
-    _ settings: RunSettings, _ operation: OperationSettings, _ model: ModelDirectory, _ questions: QuestionSizes,
-    _ here: MachineShare?, isContinued: Bool = false
+    _ settings: RunSettings, _ operation: OperationSettings, _ model: ModelDirectory, _ adapter: AdapterLayout?,
+    _ questions: QuestionSizes, _ here: MachineShare?, isContinued: Bool = false
   ) throws -> RunMemory.Fitted {
     var planned = settings
     planned.operation = operation
     return try RunMemory(
-      planned, model: model.configuration.model, questions: questions,
+      planned, model: model.configuration.model, adapter: adapter, questions: questions,
       share: here ?? MachineShare(settings, operation)
     ).fit(isContinued: isContinued)
   }

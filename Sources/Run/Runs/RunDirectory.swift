@@ -3,11 +3,12 @@
 //   settings.json     the run's settings, and the hash of its model
 //   questions.jsonl   the training questions that are used; held-out.jsonl and transfer.jsonl likewise
 //   ledger.sqlite     everything that happened (Ledger)
+//   adapter/          if an adapter is trained: its adapter_config.json, and the weights that it goes on from
 //   policies/         published weights that are still needed
-//   checkpoints/      step-000030/: a Hugging Face model directory and the learner's state
+//   checkpoints/      step-000030/: a Hugging Face model directory, or a PEFT adapter, and the learner's state
 //   metrics.jsonl     one line per step and evaluation
 //   summary.json, report.html   at the end
-//   delivered/        the run's result, if it is not the last checkpoint: a Hugging Face model directory
+//   delivered/        the run's result, if it is not the last checkpoint, likewise
 //   ending.json       why the run's processes ended before its end (RunEnding)
 //   logs/             one file per process
 //   tensorboard/      event files; page.address and fleet.json are also for programs that watch
@@ -29,6 +30,8 @@ package struct RunDirectory: Sendable, Equatable {
   package var metrics: String { path + "/metrics.jsonl" }
   package var summary: String { path + "/summary.json" }
   package var report: String { path + "/report.html" }
+  /// The adapter that the run begins with.
+  package var adapter: String { path + "/adapter" }
   package var delivered: String { path + "/delivered" }
   package var ending: String { path + "/ending.json" }
   package var key: String { path + "/cluster.key" }

@@ -5,8 +5,9 @@
 // directory.
 
 package import Base
+import LanguageModel
 import Platform
-import Records
+package import Records
 package import Settings
 
 /// Why a run directory cannot be used as asked.
@@ -127,12 +128,18 @@ package struct RunManifest: Sendable {
   }
 
   /// A new manifest.
-  package static func text(id: String, settings: RunSettings, modelIdentity: String) -> String {
-    let json: JSON = [
-      "run": .string(id), "version": .string(Program.version), "model_sha256": .string(modelIdentity),
-      "settings": values(of: settings),
+  ///
+  /// - Parameter base: of the frozen model, if an adapter is trained.
+  package static func text(
+    id: String, settings: RunSettings, modelIdentity: String, base: PolicyManifest? = nil
+  ) -> String {
+    var members = [
+      JSON.Member("run", .string(id)), JSON.Member("version", .string(Program.version)),
+      JSON.Member("model_sha256", .string(modelIdentity)),
     ]
-    return json.text(.pretty) + "\n"
+    if let base { members.append(JSON.Member("base_sha256", .string(Hexadecimal.text(base.digest)))) }
+    members.append(JSON.Member("settings", values(of: settings)))
+    return JSON.object(members).text(.pretty) + "\n"
   }
 
   /// Checks that the model directory still has the model that the run began with.
@@ -142,6 +149,25 @@ package struct RunManifest: Sendable {
     guard json["model_sha256"]?.string == (try model.identity()) else {
       throw RunError.otherModel(path: path, model: model.path)
     }
+  }
+
+  /// Checks that an adapter that is given again is the one that the run began with.
+  ///
+  /// - Parameters:
+  ///   - given: the setting's value.
+  ///   - own: the run's; nil if it has none.
+  /// - Throws: `RunError.changed`.
+  func check(adapter given: String, is own: AdapterDirectory?, of base: ParameterLayout) throws {
+    let given = RunBeginning.absolute(adapter: given)
+    guard given != settings.adapter || own != nil && given != RunSettings.newAdapter else { return }
+    let isPath = ![RunSettings.noAdapter, RunSettings.newAdapter].contains(given)
+    if isPath, let own, settings.adapter != RunSettings.newAdapter,
+      try AdapterDirectory(given, of: base).identity() == (try own.identity())
+    {
+      return
+    }
+    let note = isPath && given == settings.adapter ? ", with other content" : ""
+    throw RunError.changed(path: path, settings: [("adapter", settings.adapter, given, note)])
   }
 
   /// Checks that the run's bfloat16 products have one of today's orders.
@@ -160,7 +186,7 @@ package struct RunManifest: Sendable {
   /// - Throws: `RunError.changed`, with every such setting.
   package func check(_ settings: RunSettings, given: [String]) throws {
     // Files are compared by content, not by path.
-    let byContent = ["model", "data", "held-out", "transfer"]
+    let byContent = ["model", "adapter", "data", "held-out", "transfer"]
     let changed = Self.kept.filter { setting in
       isFixed(setting) && given.contains(setting.name) && !byContent.contains(setting.name)
         && !(setting.name == "products" && settings.products == .auto)

@@ -69,13 +69,14 @@ package struct MachineShare: Sendable, Equatable {
 package struct RunMemory: Sendable {
   /// With the operation settings of this start.
   var settings: RunSettings {
-    didSet { if settings.dtype != oldValue.dtype { shape = TransformerPlan(model, type: settings.dtype) } }
+    didSet { if settings.dtype != oldValue.dtype { shape = Self.shape(settings, model, adapter) } }
   }
   var share: MachineShare
   let questions: QuestionSizes
   /// Bytes that there are.
   let limit: Int
   private let model: ModelConfiguration
+  private let adapter: AdapterLayout?
   /// Made once, because it has tables for every position.
   private var shape: TransformerPlan
 
@@ -92,18 +93,24 @@ package struct RunMemory: Sendable {
 
   /// - Parameters:
   ///   - settings: of the run, with the operation settings of this start.
+  ///   - adapter: what is trained; nil for all weights.
   ///   - limit: bytes of memory; nil for this machine's.
   package init(
-    _ settings: RunSettings, model: ModelConfiguration, questions: QuestionSizes, share: MachineShare,
-    limit: Int? = nil
+    _ settings: RunSettings, model: ModelConfiguration, adapter: AdapterLayout? = nil, questions: QuestionSizes,
+    share: MachineShare, limit: Int? = nil
   ) {
     self.settings = settings
     self.model = model
     self.questions = questions
     self.share = share
+    self.adapter = adapter
     self.limit = limit ?? Machine.memoryLimit
-    shape = TransformerPlan(model, type: settings.dtype)
+    shape = Self.shape(settings, model, adapter)
   }
+
+  private static func shape(
+    _ settings: RunSettings, _ model: ModelConfiguration, _ adapter: AdapterLayout?
+  ) -> TransformerPlan { TransformerPlan(model, type: settings.dtype, adapter: adapter) }
 
   // MARK: Fitting
 
@@ -222,18 +229,29 @@ package struct RunMemory: Sendable {
       items.append(.init(name: "coordinator", bytes: MemoryPlan.slack + publishedBytes))
     }
     let limit = keyValueMemory > 0 ? keyValueMemory << 20 : .max
+    if baseBytes > 0 { items.append(.init(name: "base, shared by all processes", bytes: baseBytes)) }
     if share.workers > 0 {
-      items += worker(keyValueBytesMax: limit).items.map {
+      items += withoutBase(worker(keyValueBytesMax: limit)).map {
         .init(name: "\(counted(share.workers, "worker")), \($0.name)", bytes: $0.bytes * share.workers)
       }
     }
-    let learners = share.ranks.map { learner(rank: $0) }
-    for (index, item) in (learners.first?.items ?? []).enumerated() {
-      let bytes = learners.reduce(0) { $0 + $1.items[index].bytes }
+    let learners = share.ranks.map { withoutBase(learner(rank: $0)) }
+    for (index, item) in (learners.first ?? []).enumerated() {
+      let bytes = learners.reduce(0) { $0 + $1[index].bytes }
       guard bytes > 0 else { continue }
       items.append(.init(name: "\(counted(learners.count, "learner rank")), \(item.name)", bytes: bytes))
     }
     return MemoryPlan(items: items)
+  }
+
+  /// What the processes of a machine share; 0 if all weights are trained.
+  private var baseBytes: Int { adapter == nil ? 0 : MemoryPlan.weightBytes(shape) }
+
+  /// The parts of a process's plan, without what is counted once for the machine.
+  private func withoutBase(_ plan: MemoryPlan) -> [MemoryPlan.Item] {
+    plan.items.map { item in
+      item.name == MemoryPlan.weightsName ? .init(name: item.name, bytes: item.bytes - baseBytes) : item
+    }
   }
 
   /// Compute threads of each worker.
@@ -275,7 +293,13 @@ package struct RunMemory: Sendable {
       isAtCoordinator: share.hasCoordinator,
       threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))
     guard settings.method.klCoefficient > 0 else { return training }
-    return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: MemoryPlan.weightBytes(shape))])
+    return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: referenceBytes)])
+  }
+
+  /// Without an adapter to go on from, policy 0 is the base.
+  private var referenceBytes: Int {
+    guard let adapter else { return MemoryPlan.weightBytes(shape) }
+    return settings.adapter == RunSettings.newAdapter ? 0 : adapter.packedBytes(shape.type)
   }
 
   /// Tokens of the longest sequence.

@@ -5,6 +5,7 @@
 // separately (LearnerRole). A rank keeps the files in a private directory until it has read them into memory.
 
 import Base
+import LanguageModel
 import Platform
 import Records
 
@@ -22,8 +23,9 @@ package enum RunParcel {
   /// - Throws: `PlatformError` if one cannot be read.
   package static func pack(_ run: Run) throws -> [UInt8] {
     let own = [run.directory.settings] + QuestionSet.allCases.map(run.directory.questions)
+    let adapter = "\(run.directory.adapter)/\(AdapterFile.configurationName)"
     let sources =
-      own.map { ($0, String($0.dropFirst(run.directory.path.count + 1))) }
+      (own + [adapter]).map { ($0, String($0.dropFirst(run.directory.path.count + 1))) }
       + modelFiles.map { ("\(run.model.path)/\($0)", "model/\($0)") }
     var writer = ByteWriter()
     for (path, name) in sources where try Files.exists(path) {
@@ -40,7 +42,7 @@ package enum RunParcel {
   package static func open(_ bytes: [UInt8]) throws -> Run {
     let directory = try OwnedDirectory.temporary(prefix: "ttrl-rank")
     defer { try? Files.removeTree(directory) }
-    try Files.createDirectory(directory + "/model")
+    for part in ["model", "adapter"] { try Files.createDirectory("\(directory)/\(part)") }
     var reader = ByteReader(bytes)
     while reader.remaining > 0 {
       let name = try reader.readString("name of a file", limit: 256)

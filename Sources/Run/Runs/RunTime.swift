@@ -38,16 +38,19 @@ package struct RunTime: Sendable, Equatable {
 
   package var total: Double { steps + evaluations }
 
-  /// - Parameter responseTokens: the mean length of a response.
+  /// - Parameters:
+  ///   - adapter: what is trained; nil for all weights.
+  ///   - responseTokens: the mean length of a response.
   package init(
-    _ settings: RunSettings, model: ModelConfiguration, questions: QuestionCounts, responseTokens: Int,
-    _ means: StepTime.Means
+    _ settings: RunSettings, model: ModelConfiguration, adapter: AdapterLayout? = nil, questions: QuestionCounts,
+    responseTokens: Int, _ means: StepTime.Means
   ) {
     func time(_ change: (inout RunSettings) -> Void) -> StepTime {
       var settings = settings
       change(&settings)
       return StepTime(
-        settings, model: model, promptTokens: questions.promptTokens, responseTokens: responseTokens, means)
+        settings, model: model, adapter: adapter, promptTokens: questions.promptTokens,
+        responseTokens: responseTokens, means)
     }
     step = time { $0.method.promptsPerStep = min($0.method.promptsPerStep, questions.training) }
     steps = Double(settings.method.steps) * step.total

@@ -68,12 +68,14 @@ package struct StepTime: Sendable, Equatable {
 
   /// - Parameters:
   ///   - settings: method, data type, and how gradients are summed.
+  ///   - adapter: what is trained; nil for all weights.
   ///   - promptTokens: mean length of a prompt. It is computed once for all responses to it.
   ///   - responseTokens: mean length of a response.
   package init(
-    _ settings: RunSettings, model: ModelConfiguration, promptTokens: Int = 0, responseTokens: Int, _ means: Means
+    _ settings: RunSettings, model: ModelConfiguration, adapter: AdapterLayout? = nil, promptTokens: Int = 0,
+    responseTokens: Int, _ means: Means
   ) {
-    let shape = TransformerPlan(model, type: settings.dtype)
+    let shape = TransformerPlan(model, type: settings.dtype, adapter: adapter)
     let method = settings.method
     /// Operations of `count` tokens that attend to `context` tokens on average.
     func operations(_ count: Int, context: Double) -> Double {
@@ -89,8 +91,10 @@ package struct StepTime: Sendable, Equatable {
     let trained = operations(responses: trainedSequences)
     updates = (trainedSequences + method.miniBatch - 1) / max(1, method.miniBatch)
     sampling = sampled / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
-    // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights.
-    training = 3 * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
+    // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights. An
+    // adapter's own products are few, and weights that are not trained have no gradient.
+    training =
+      (adapter == nil ? 3 : 2) * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
     let count = Double(shape.trained.count)
     upkeep = count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
     guard let linkRate = means.linkRate else {

@@ -32,7 +32,11 @@ extension RunSettings {
     }
   }
 
-  /// These settings as defaults under the recipe and the preset that are given, if any.
+  /// How much higher the default learning rate of an adapter is than that of all weights, whatever its rank.
+  /// Source: Schulman et al., "LoRA Without Regret", Thinking Machines Lab, 2025.
+  private static let adapterRateFactor = 10.0
+
+  /// These settings as defaults under the recipe, the preset and the adapter that are given, if any.
   ///
   /// - Parameters:
   ///   - given: from the file and the flags; a later pair overrides an earlier one. Wrong values are ignored here.
@@ -52,6 +56,11 @@ extension RunSettings {
     take(["steps"])
     settings.adopt(settings.recipe.choices(steps: settings.method.steps))
     settings.method.steps = presetSteps
+    take(["adapter"])
+    // The learning rate of a run that is taken as an example is its own.
+    if settings.hasAdapter, !hasAdapter || settings.preset != .none {
+      settings.method.learningRate *= Self.adapterRateFactor
+    }
     return settings
   }
 }

@@ -47,9 +47,9 @@ package struct EvaluationSettings: SettingGroup {
 
   /// Samples as the run's evaluations do. Which model is evaluated has to be said.
   package mutating func adopt(run: RunSettings) {
-    let (model, operation) = (sampling.model, sampling.operation)
+    let (model, adapter, operation) = (sampling.model, sampling.adapter, sampling.operation)
     sampling = run
-    (sampling.model, sampling.operation) = (model, operation)
+    (sampling.model, sampling.adapter, sampling.operation) = (model, adapter, operation)
     samples = run.evaluationSamples
     sampling.temperature = run.evaluationTemperature
     (sampling.topP, sampling.topK) = (run.evaluationTopP, run.evaluationTopK)
@@ -81,9 +81,9 @@ package struct GenerationSettings: SettingGroup {
 
   /// Which model is sampled has to be said.
   package mutating func adopt(run: RunSettings) {
-    let (model, operation) = (sampling.model, sampling.operation)
+    let (model, adapter, operation) = (sampling.model, sampling.adapter, sampling.operation)
     sampling = run
-    (sampling.model, sampling.operation) = (model, operation)
+    (sampling.model, sampling.adapter, sampling.operation) = (model, adapter, operation)
   }
 
   package func problems(taking names: [String]) -> [String] { sampling.problems(taking: names) }
@@ -123,6 +123,34 @@ package struct ImportSettings: SettingGroup {
     case exact
     case float32, bfloat16
   }
+
+  package init() {}
+}
+
+/// `merge`.
+package struct MergeSettings: SettingGroup {
+  /// The base.
+  package var model = ""
+  /// The directory of an adapter.
+  package var adapter = ""
+  /// The directory that is made.
+  package var out = ""
+  package var weights = ImportSettings.Weights.exact
+
+  package init() {}
+
+  package func problems(taking names: [String]) -> [String] {
+    switch adapter {
+    case RunSettings.newAdapter: [RunSettings.newAdapterProblem]
+    case RunSettings.noAdapter: ["adapter is none, so there is nothing to merge; give the directory of an adapter"]
+    default: []
+    }
+  }
+}
+
+/// `cache`.
+package struct CacheSettings: SettingGroup {
+  package var isCleaning = false
 
   package init() {}
 }

@@ -90,8 +90,14 @@ package enum ForeignNames {
     ),
     (["load-in-4bit", "load-in-8bit", "quantization"], "weights are not quantized; the data type is --dtype"),
     (
-      ["lora", "use-lora", "use-peft", "peft", "lora-r", "lora-rank", "lora-alpha", "adapter"],
-      "there are no adapters: all weights are trained"
+      ["lora", "use-lora", "use-peft", "peft", "peft-config", "adapter-init", "adapter-path", "lora-path"],
+      "an adapter is trained with --adapter lora, or with --adapter DIR to go on from a PEFT adapter"
+    ),
+    (["lora-r", "lora-rank"], "the rank of a new adapter is --adapter-rank N"),
+    (["lora-alpha"], "the scale of a new adapter is --adapter-alpha X, divided by its rank"),
+    (
+      ["lora-target-modules", "target-modules", "lora-targets"],
+      "the linear layers of a new adapter are --adapter-targets all, attention, mlp, or names as q_proj,v_proj"
     ),
     (
       ["kl-coef", "kl-beta", "init-kl-coef", "kl-loss-coef", "beta"],

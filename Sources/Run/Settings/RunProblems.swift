@@ -11,7 +11,7 @@ extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
     sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems
       + templateProblems
-      + stopProblems
+      + stopProblems + newAdapterProblems(names)
   }
 
   private func sampleProblems(_ names: [String]) -> [String] {
@@ -163,5 +163,28 @@ extension RunSettings {
       "stop is \(stop.excerpt), expected a text or a JSON list of at most \(Limits.stopStrings) texts, each of 1 to "
         + "\(Limits.stopStringBytes) bytes"
     ]
+  }
+
+  /// A new adapter where nothing is trained.
+  private func newAdapterProblems(_ names: [String]) -> [String] {
+    adapter == Self.newAdapter && names.contains("adapter") && !names.contains("adapter-rank")
+      ? [Self.newAdapterProblem] : []
+  }
+
+  /// Settings of a new adapter without one. A run that continues has those that it began with.
+  package var adapterProblems: [String] {
+    guard adapter != Self.newAdapter else { return [] }
+    let plain = RunSettings()
+    let given = [
+      ("adapter-rank", adapterRank != plain.adapterRank), ("adapter-alpha", adapterAlpha != plain.adapterAlpha),
+      ("adapter-targets", adapterTargets != plain.adapterTargets),
+    ].filter(\.1).map(\.0)
+    guard !given.isEmpty else { return [] }
+    let why = hasAdapter ? "adapter is \(adapter.excerpt), which has them already" : "adapter is none"
+    return ["\(given.joined(separator: ", ")) belong to a new adapter (--adapter lora), and \(why); leave them out"]
+  }
+
+  static var newAdapterProblem: String {
+    "adapter is \(newAdapter), a new adapter, which computes what the base computes; give the directory of an adapter"
   }
 }

@@ -8,7 +8,8 @@ import Records
 
 package enum SettingTable {
   package static let all =
-    input + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards + operation
+    input + adapter + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards
+    + operation
     + amounts + workshop + looking + call
 
   private static let input: [Setting] = [
@@ -18,8 +19,8 @@ package enum SettingTable {
     Setting(
       "model", .text("DIR|FILE"),
       "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
-      \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \BenchmarkSettings.model,
-      \BroadcastSettings.model),
+      \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \MergeSettings.model,
+      \BenchmarkSettings.model, \BroadcastSettings.model),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
@@ -42,6 +43,21 @@ package enum SettingTable {
     Setting(
       "long-prompts", .choice, "prompts that leave no room for max-new-tokens: drop them, or refuse to start",
       \RunSettings.longPrompts),
+  ]
+
+  private static let adapter: [Setting] = [
+    Setting(
+      "adapter", .text("lora|DIR"),
+      "a PEFT adapter of the model; train: lora, a new one, or one to go on from; none",
+      \RunSettings.adapter, \MergeSettings.adapter),
+    Setting("adapter-rank", .integer(1...16384), "rank of a new adapter", \RunSettings.adapterRank),
+    Setting(
+      "adapter-alpha", .number(0.001...1_000_000), "a new adapter's products are scaled by this, divided by its rank",
+      \RunSettings.adapterAlpha),
+    Setting(
+      "adapter-targets", .text("NAME,NAME,…"),
+      "the linear layers of a new adapter: all, attention, mlp, or their names, as q_proj,v_proj",
+      \RunSettings.adapterTargets),
   ]
 
   private static let whoseDefaults: [Setting] = [
@@ -295,11 +311,13 @@ package enum SettingTable {
 
   private static let looking: [Setting] = [
     Setting(
-      "out", .text("FILE|DIR"), "import: the directory that is made; report: where the page of several runs is written",
-      \LookSettings.out, \ImportSettings.out),
+      "out", .text("FILE|DIR"),
+      "import, merge: the directory that is made; report: where the page of several runs is written",
+      \LookSettings.out, \ImportSettings.out, \MergeSettings.out),
     Setting(
-      "weights", .choice, "import: the type of the weights; exact is the smallest that has every value of the file",
-      \ImportSettings.weights),
+      "weights", .choice,
+      "import, merge: type of the weights; exact: the smallest that has every value of file or base",
+      \ImportSettings.weights, \MergeSettings.weights),
     Setting(
       "prompt", .text("ID|TEXT"),
       "explain: which prompt, by its id or its index, as '#12'; generate: a question",
@@ -310,6 +328,7 @@ package enum SettingTable {
     Setting("watch", .flag, "status: show the run until it ends, or Ctrl-C", \LookSettings.isWatching),
     Setting("ids", .flag, "prompt: the token ids too", \PromptSettings.isShowingIDs),
     Setting("decode", .flag, "tokenize: from ids to text", \TokenizeSettings.isDecoding),
+    Setting("clean", .flag, "cache: remove packed weights that no process uses", \CacheSettings.isCleaning),
   ]
 
   private static let call: [Setting] = [

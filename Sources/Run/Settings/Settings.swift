@@ -60,6 +60,17 @@ package struct RunSettings: SettingGroup {
   package static let noText = "none"
   package var longPrompts = LongPrompts.drop
 
+  // What is trained.
+  /// `noAdapter`: all weights; `newAdapter`; or the path of a PEFT adapter to go on from.
+  package var adapter = noAdapter
+  package static let noAdapter = "none"
+  package static let newAdapter = "lora"
+  // Of a new adapter.
+  package var adapterRank = 16
+  package var adapterAlpha = 32.0
+  /// The name of a usual choice, or names of linear layers, separated by commas.
+  package var adapterTargets = "all"
+
   // Which defaults apply to settings that are not given.
   package var recipe = Recipe.ttrl
   package var preset = Preset.none
@@ -227,6 +238,15 @@ extension OperationSettings {
 }
 
 extension RunSettings {
+  package var hasAdapter: Bool { adapter != Self.noAdapter }
+
+  /// The directory of an existing adapter; nil for a new one and for none.
+  package var adapterDirectory: String? { Self.adapterDirectory(adapter) }
+
+  package static func adapterDirectory(_ adapter: String) -> String? {
+    [noAdapter, newAdapter].contains(adapter) ? nil : adapter
+  }
+
   package var transferFiles: [String] { transfer.split(separator: ",").map(String.init) }
 
   /// The name of a question set: its file's name without directory and extension. "builtin:unsolvable" is "unsolvable".

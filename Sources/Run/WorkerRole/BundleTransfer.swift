@@ -21,8 +21,8 @@ package final class BundleTransfer<Prepared: Sendable> {
   private struct Outcome: Sendable {
     var source: Source
     /// When it began.
-    var begun: Instant
-    var bytes: HeldBytes
+    var begun = MonotonicClock.now()
+    var bytes = HeldBytes.array([])
     /// nil if the bytes are not the version's bytes, or are of another model.
     var prepared: Prepared?
     var error: (any Error)?
@@ -31,6 +31,10 @@ package final class BundleTransfer<Prepared: Sendable> {
   private enum Source: Sendable {
     case bundle(BundleManifest)
     case file(PolicyManifest)
+
+    var isFile: Bool {
+      if case .file = self { true } else { false }
+    }
 
     var policy: PolicyManifest {
       switch self {
@@ -52,7 +56,11 @@ package final class BundleTransfer<Prepared: Sendable> {
   package var onInstalled: (PolicyVersion, Instant.Span) -> Void = { _, _ in }
   package var onFailure: (any Error) -> Void = { _ in }
   /// Makes what the owner needs from a version's bytes, on a thread; nil if the bytes are of another model.
-  package var prepare: (@Sendable (UnsafeRawBufferPointer) throws -> Prepared?)?
+  package var prepare: (@Sendable (PolicyVersion, UnsafeRawBufferPointer) throws -> Prepared?)?
+  /// Looks for the base of adapters on this machine, on a thread; nil if it is not there.
+  package var findBase: (@Sendable () throws -> Prepared?)?
+  /// An existing directory on a disk that has room for the base.
+  package var baseDirectory: (@Sendable () throws -> String)?
   /// The path of a version's file; nil if the coordinator is on another machine.
   package var file: ((PolicyVersion) -> String)?
 
@@ -60,7 +68,10 @@ package final class BundleTransfer<Prepared: Sendable> {
   private var relay: Link?
   private var children: [ChildID: Link] = [:]
   private var nextChild: UInt64 = 1
-  private var chunks: [ChunkDigest: [UInt8]] = [:]
+  private var chunks: [ChunkDigest: KeptBytes] = [:]
+  /// The base's chunks, while it is being fetched.
+  private var spool: SpoolFile?
+  private var isFetchingBase = false
   private var newest: (version: PolicyVersion, bytes: HeldBytes)?
   private var inbox: Inbox<Outcome>?
 
@@ -119,16 +130,35 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .hangUp:
       relay?.close()
       relay = nil
-    case .keep(let digest, let bytes): chunks[digest] = bytes
+    case .keep(let digest, let bytes): keep(digest, bytes)
     case .forget(let digests): for digest in digests { chunks[digest] = nil }
     case .look(let policy): look(for: policy)
     case .install(let bundle): install(bundle)
     case .sendChunk(let digest, let child):
-      if let bytes = chunks[digest] { children[child]?.send(.chunk(digest, bytes)) }
+      send(digest, to: child)
     case .tell(let child, let message): children[child]?.send(message)
     case .dismiss(let child): children.removeValue(forKey: child)?.close()
     case .left(let relay, let fault):
       if fault != .gone { Log.warning("worker.relay_left", ["relay": relay, "fault": "\(fault)"]) }
+    }
+  }
+
+  private func keep(_ digest: ChunkDigest, _ bytes: [UInt8]) {
+    guard isFetchingBase, let baseDirectory else { return chunks[digest] = .memory(bytes) }
+    do {
+      let file = try spool ?? SpoolFile(in: try baseDirectory())
+      spool = file
+      chunks[digest] = .disk(file, try file.append(bytes))
+    } catch {
+      onFailure(error)
+    }
+  }
+
+  private func send(_ digest: ChunkDigest, to child: ChildID) {
+    do {
+      if let bytes = try chunks[digest]?.read() { children[child]?.send(.chunk(digest, bytes)) }
+    } catch {
+      onFailure(error)
     }
   }
 
@@ -150,6 +180,7 @@ package final class BundleTransfer<Prepared: Sendable> {
   // MARK: Installing
 
   private func look(for policy: PolicyManifest) {
+    if policy.version == .base { return lookForBase(policy) }
     // The file can have been dropped since it was offered; then the coordinator says so when it is asked.
     guard
       let path = file?(policy.version), let file = try? MappedFile(path, isLocked: true),
@@ -160,10 +191,31 @@ package final class BundleTransfer<Prepared: Sendable> {
     install(.file(policy)) { .file(file) }
   }
 
+  private func lookForBase(_ policy: PolicyManifest) {
+    isFetchingBase = true
+    guard let findBase, let inbox else { return loop.soon { self.onEvent(.looked(policy, isInstalled: false)) } }
+    run {
+      var outcome = Outcome(source: .file(policy))
+      do { outcome.prepared = try findBase() } catch { outcome.error = error }
+      inbox.post(outcome)
+    }
+  }
+
   private func install(_ bundle: BundleManifest) {
-    var taken: [ChunkDigest: [UInt8]] = [:]
+    var taken: [ChunkDigest: KeptBytes] = [:]
     for chunk in bundle.chunks { taken[chunk.digest] = chunks[chunk.digest] }
-    let (base, parts) = (newest, taken)
+    let kept = taken
+    if bundle.policy.version == .base, let baseDirectory {
+      return install(.bundle(bundle)) {
+        .file(
+          try MappedFile.withoutName(in: try baseDirectory()) { file in
+            try forEachBlock(of: bundle, chunk: { try kept[$0]?.read() }) { try file.write($0) }
+          })
+      }
+    }
+    var memory: [ChunkDigest: [UInt8]] = [:]
+    for (digest, bytes) in kept { if case .memory(let bytes) = bytes { memory[digest] = bytes } }
+    let (base, parts) = (newest, memory)
     install(.bundle(bundle)) { () throws(BundleError) in
       let team = Team(min(Machine.coreCount, Self.threads))
       let share: Sharing = { count, body in team.share(count) { blocks, _ in body(blocks) } }
@@ -177,33 +229,37 @@ package final class BundleTransfer<Prepared: Sendable> {
   /// Verifies and prepares a version's bytes on a thread.
   ///
   /// - Parameter bytes: gives them; throws `BundleError` if they cannot be unpacked.
-  private func install(_ source: Source, _ bytes: @escaping @Sendable () throws(BundleError) -> HeldBytes) {
+  private func install(_ source: Source, _ bytes: @escaping @Sendable () throws -> HeldBytes) {
     guard let prepare, let inbox else { return }
-    do {
-      try startThread(named: "install") {
-        var outcome = Outcome(
-          source: source, begun: MonotonicClock.now(), bytes: .array([]), prepared: nil, error: nil)
-        do {
-          let bytes = try bytes()
-          outcome.prepared = try verified(bytes, source.policy, prepare)
-          if outcome.prepared != nil { outcome.bytes = bytes }
-        } catch is BundleError {
-          // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
-        } catch {
-          outcome.error = error
-        }
-        inbox.post(outcome)
+    run {
+      var outcome = Outcome(source: source)
+      do {
+        let bytes = try bytes()
+        outcome.prepared = try verified(bytes, source.policy, prepare)
+        if outcome.prepared != nil { outcome.bytes = bytes }
+      } catch is BundleError {
+        // The bytes are not the version: `prepared` stays nil, and the version is fetched again.
+      } catch {
+        outcome.error = error
       }
-    } catch {
-      onFailure(error)
+      inbox.post(outcome)
     }
+  }
+
+  private func run(_ work: @escaping @Sendable () -> Void) {
+    do { try startThread(named: "install", work) } catch { onFailure(error) }
   }
 
   private func finish(_ outcome: Outcome) {
     if let error = outcome.error { return onFailure(error) }
     let policy = outcome.source.policy
     if let prepared = outcome.prepared {
-      newest = (policy.version, outcome.bytes)
+      if policy.version != .base {
+        newest = (policy.version, outcome.bytes)
+      } else {
+        // It is not the base of a delta, so its bytes are not needed any more.
+        (isFetchingBase, spool) = (false, nil)
+      }
       switch outcome.source {
       case .file: Log.info("worker.installed", ["policy": policy.version, "from": "file"])
       case .bundle(let bundle):
@@ -215,7 +271,7 @@ package final class BundleTransfer<Prepared: Sendable> {
           ])
       }
       onPrepared(policy.version, prepared)
-    } else {
+    } else if policy.version != .base || !outcome.source.isFile {
       Log.warning("worker.policy_damaged", ["policy": policy.version])
     }
     let isIntact = outcome.prepared != nil
@@ -223,16 +279,16 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .file: onEvent(.looked(policy, isInstalled: isIntact))
     case .bundle(let bundle): onEvent(.installed(bundle, isIntact: isIntact))
     }
-    if isIntact { onInstalled(policy.version, MonotonicClock.now().since(outcome.begun)) }
+    if isIntact, policy.version != .base { onInstalled(policy.version, MonotonicClock.now().since(outcome.begun)) }
   }
 }
 
 /// What `prepare` makes of a version's bytes; nil if they do not have the version's digest. They are verified and
 /// prepared at the same time.
 private func verified<Prepared>(
-  _ bytes: HeldBytes, _ policy: PolicyManifest, _ prepare: (UnsafeRawBufferPointer) throws -> Prepared?
+  _ bytes: HeldBytes, _ policy: PolicyManifest, _ prepare: (PolicyVersion, UnsafeRawBufferPointer) throws -> Prepared?
 ) throws -> Prepared? {
   let digest = BackgroundResult { bytes.withBytes { SHA256.digest(of: $0) } }
-  let prepared = Result { try bytes.withBytes(prepare) }
+  let prepared = Result { try bytes.withBytes { try prepare(policy.version, $0) } }
   return try digest.value() == policy.digest ? prepared.get() : nil
 }

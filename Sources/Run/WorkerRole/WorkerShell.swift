@@ -2,13 +2,14 @@
 //
 // Bytes → messages → the machine (Fleet.Worker) → effects → bytes, on one loop. Sampling runs on other threads. The
 // machine makes all decisions about leases. A worker needs an address and a key: model, settings and weights come from
-// the coordinator. A worker writes nothing to disk.
+// the coordinator. A worker writes only the base of adapters to a disk: to the user's cache.
 
 import Base
 import Fleet
 import LanguageModel
 package import Platform
 import Records
+import Runs
 import Synchronization
 import Tensors
 import Transport
@@ -54,7 +55,9 @@ package final class WorkerShell {
   private var pool: SamplerPool?
   private var models: [PolicyVersion: PreparedModel] = [:]
   /// The memory of the version that was dropped last, for the next version.
-  private let spare = Spare()
+  private let spare = Handed<SpareMemory>()
+  /// What adapters adapt, for the thread that installs one.
+  private let base = Handed<PreparedModel>()
   private let transfer: BundleTransfer<PreparedModel>
   /// Sampled trajectories that the machine has not received yet. They are gathered so that the ledger commits many at a
   /// time.
@@ -81,7 +84,9 @@ package final class WorkerShell {
   package func run() throws -> Int32 {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.handle(.drain) }
     transfer.onEvent = { self.handle(.transfer($0)) }
-    transfer.onPrepared = { self.models[$0] = $1 }
+    transfer.onPrepared = { [base] version, model in
+      if version == .base { base.put(model) } else { self.models[version] = model }
+    }
     transfer.onInstalled = { self.handle(.installed($0, in: $1)) }
     transfer.onFailure = { self.fail($0) }
     uplink.onConnect = {
@@ -136,14 +141,30 @@ package final class WorkerShell {
     guard let (type, products) = DataType.parsed(welcome.dtype) else {
       throw WorkerError.unknownDataType(welcome.dtype)
     }
-    let configuration = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8))
-    let plan = TransformerPlan(configuration.model, type: type, products: products)
+    let model = try CheckpointConfiguration(config: Array(welcome.modelConfiguration.utf8)).model
+    let adapter = try welcome.base.map { try Self.adapter(of: $0, for: model) }
+    let plan = TransformerPlan(model, type: type, products: products, adapter: adapter)
     // Usually all sampling threads wait for the version. Another thread computes its digest meanwhile; with all cores
     // busy, the threads that pack would wait for each other after every piece.
     let threads = max(1, options.threads - 1)
-    transfer.prepare = { [spare] bytes in
-      ParameterSource(published: bytes, layout: plan.trained, type: plan.type).map {
-        PreparedModel(plan: plan, parameters: $0, team: Team(threads), spare: spare.take())
+    transfer.prepare = { [spare, base] version, bytes in
+      let layout = version == .base ? plan.layout.flat : plan.trained
+      guard let parameters = ParameterSource(published: bytes, layout: layout, type: plan.type) else { return nil }
+      if version == .base {
+        return try welcome.base.map { try BaseModel.shared($0.manifest, plan, threads: threads) { parameters } }
+      }
+      guard adapter != nil else {
+        return PreparedModel(plan: plan, parameters: parameters, team: Team(threads), spare: spare.take())
+      }
+      return base.value.map {
+        PreparedModel(adapting: $0, parameters: parameters, team: Team(threads), spare: spare.take())
+      }
+    }
+    transfer.baseDirectory = { try BuiltIn.cacheDirectory() }
+    if let base = welcome.base {
+      let directory = uplink.isLocal ? base.directory : nil
+      transfer.findBase = {
+        try BaseModel.onThisMachine(base.manifest, plan, threads: threads, directory: directory)
       }
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }
@@ -151,6 +172,11 @@ package final class WorkerShell {
       threads: options.threads, batchRows: options.batchRows, keyValueBytesMax: options.keyValueBytesMax,
       seed: welcome.seed, tokenTexts: welcome.tokenTexts,
       reports: inbox)
+  }
+
+  private static func adapter(of base: AdaptedBase, for model: ModelConfiguration) throws -> AdapterLayout {
+    let layout = ParameterLayout(model)
+    return try AdapterLayout(AdapterFile(Array(base.adapter.utf8), of: layout).adapter, of: layout)
   }
 
   // MARK: Machine
@@ -204,16 +230,18 @@ package final class WorkerShell {
   }
 }
 
-/// Hands memory from the loop to the thread that installs a version.
-private final class Spare: Sendable {
-  private let memory = Mutex<SpareMemory?>(nil)
+/// Hands a value from the loop to the thread that installs a version.
+private final class Handed<Value: Sendable>: Sendable {
+  private let held = Mutex<Value?>(nil)
 
-  func put(_ memory: SpareMemory) { self.memory.withLock { $0 = memory } }
+  var value: Value? { held.withLock { $0 } }
 
-  func take() -> SpareMemory? {
-    memory.withLock { memory in
-      defer { memory = nil }
-      return memory
+  func put(_ value: Value) { held.withLock { $0 = value } }
+
+  func take() -> Value? {
+    held.withLock { held in
+      defer { held = nil }
+      return held
     }
   }
 }

@@ -9,7 +9,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -277,6 +279,66 @@ int ttrl_pipe(int *reading, int *writing) {
   *writing = ends[1];
   return 0;
 }
+
+// Mapped files
+
+// A range that is watched. The handler reads it at any time, so `start` is set last and cleared first.
+typedef struct {
+  _Atomic uintptr_t start;  // 0: the place is free
+  size_t bytes, length;
+  char *message;  // kept until the place is used again, because the handler can be reading it
+  int status;
+} watched;
+
+static watched ranges[TTRL_WATCHED_MAX];
+static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sigaction before_watching;
+
+// Only async-signal-safe calls.
+static void bus_error(int number, siginfo_t *info, void *context) {
+  (void)context;
+  // The kernel sends positive codes, and only these come with an address.
+  if (info->si_code > 0) {
+    uintptr_t at = (uintptr_t)info->si_addr;
+    for (int i = 0; i < TTRL_WATCHED_MAX; i++) {
+      uintptr_t start = atomic_load(&ranges[i].start);
+      if (!start || at < start || at - start >= ranges[i].bytes) continue;
+      ssize_t written = write(2, ranges[i].message, ranges[i].length);
+      (void)written;
+      _exit(ranges[i].status);
+    }
+  }
+  sigaction(number, &before_watching, NULL);
+  // An instruction that failed fails again when this returns; a signal that a process sent does not.
+  if (info->si_code <= 0) raise(number);
+}
+
+static int handle_bus_errors(void) {
+  struct sigaction now, ours = {.sa_sigaction = bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  if (sigaction(SIGBUS, NULL, &now)) return -errno;
+  if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == bus_error) return 0;
+  before_watching = now;
+  return checked(sigaction(SIGBUS, &ours, NULL));
+}
+
+int ttrl_watch_mapping(const void *start, size_t bytes, const char *message, int status) {
+  pthread_mutex_lock(&ranges_lock);
+  int number = 0, code = handle_bus_errors();
+  while (number < TTRL_WATCHED_MAX && atomic_load(&ranges[number].start)) number++;
+  if (!code && number == TTRL_WATCHED_MAX) code = -ENOSPC;
+  char *copy = code ? NULL : strdup(message);
+  if (!code && !copy) code = -ENOMEM;
+  if (!code) {
+    watched *range = &ranges[number];
+    free(range->message);
+    *range = (watched){.bytes = bytes, .length = strlen(copy), .message = copy, .status = status};
+    atomic_store(&range->start, (uintptr_t)start);
+  }
+  pthread_mutex_unlock(&ranges_lock);
+  return code ? code : number;
+}
+
+void ttrl_forget_mapping(int number) { atomic_store(&ranges[number].start, 0); }
 
 // Files and the machine
 

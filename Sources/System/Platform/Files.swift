@@ -87,9 +87,56 @@ package enum Files {
     return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// Whether two paths lead to the same file or directory.
+  package static func areSame(_ path: String, _ other: String) -> Bool {
+    var (facts, others) = (stat(), stat())
+    guard stat(path, &facts) == 0, stat(other, &others) == 0 else { return false }
+    return facts.st_dev == others.st_dev && facts.st_ino == others.st_ino
+  }
+
   /// Bytes in the file.
   package static func size(of path: String) throws(PlatformError) -> Int {
     try Descriptor(opening: path, O_RDONLY, to: "read the size of").size()
+  }
+
+  /// What is known about a file or directory without opening it. A link is not followed.
+  package struct Facts: Sendable {
+    package var bytes: Int
+    /// When its content was changed, or `markUsed` was called: seconds since 1970.
+    package var changed: Double
+    /// Different for all files of a file system that exist at the same time.
+    package var number: UInt64
+  }
+
+  /// - Returns: nil if nothing has this name.
+  /// - Throws: `.file`.
+  package static func facts(of path: String) throws(PlatformError) -> Facts? {
+    var facts = stat()
+    guard lstat(path, &facts) == 0 else {
+      guard errno == ENOENT || errno == ENOTDIR else { throw .file(operation: "look at", path: path, code: errno) }
+      return nil
+    }
+    let changed = Double(facts.st_mtim.tv_sec) + Double(facts.st_mtim.tv_nsec) / 1e9
+    return Facts(bytes: Int(facts.st_size), changed: changed, number: UInt64(facts.st_ino))
+  }
+
+  /// Sets the time of a file's last change to now.
+  ///
+  /// - Throws: `.file`.
+  package static func markUsed(_ path: String) throws(PlatformError) {
+    guard utimensat(AT_FDCWD, path, nil, AT_SYMLINK_NOFOLLOW) == 0 else {
+      throw .file(operation: "mark as used", path: path, code: errno)
+    }
+  }
+
+  /// Bytes that this user can still write to the file system of a directory.
+  ///
+  /// - Throws: `.file`.
+  package static func room(in path: String) throws(PlatformError) -> Int {
+    var facts = statvfs()
+    guard statvfs(path, &facts) == 0 else { throw .file(operation: "look at", path: path, code: errno) }
+    let (bytes, isTooLarge) = Int(clamping: facts.f_bavail).multipliedReportingOverflow(by: Int(facts.f_frsize))
+    return isTooLarge ? .max : bytes
   }
 
   /// Makes the directory and its parents, by default with mode 0700. A directory that exists is not changed.

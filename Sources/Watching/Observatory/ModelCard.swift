@@ -12,6 +12,10 @@ package struct ModelCard: Sendable {
   /// SHA-256 of the base model and of the delivered weights, in hexadecimal.
   package var baseSHA256: String
   package var weightsSHA256: String
+  /// The name of the file of the delivered weights.
+  package var weightsFile: String
+  /// Whether the delivered weights are an adapter.
+  package var isAdapter: Bool
   /// How many training questions there are.
   package var questions: Int
   package var labels: Labels
@@ -25,12 +29,15 @@ package struct ModelCard: Sendable {
   package var version: String
 
   package init(
-    base: String, baseSHA256: String, weightsSHA256: String, questions: Int, labels: Labels, estimator: String,
-    prompting: String, settings: [(name: String, value: String)], history: RunHistory, version: String
+    base: String, baseSHA256: String, weightsSHA256: String, weightsFile: String = "model.safetensors",
+    isAdapter: Bool = false, questions: Int, labels: Labels, estimator: String, prompting: String,
+    settings: [(name: String, value: String)], history: RunHistory, version: String
   ) {
     self.base = base
     self.baseSHA256 = baseSHA256
     self.weightsSHA256 = weightsSHA256
+    self.weightsFile = weightsFile
+    self.isAdapter = isAdapter
     self.questions = questions
     self.labels = labels
     self.estimator = estimator
@@ -45,7 +52,7 @@ package struct ModelCard: Sendable {
     let outcome = Outcome(history)
     return """
       ---
-      library_name: transformers
+      library_name: \(isAdapter ? "peft" : "transformers")
       pipeline_tag: text-generation
       tags:
       - test-time-reinforcement-learning
@@ -61,8 +68,8 @@ package struct ModelCard: Sendable {
       \(table(outcome))
       ## Use
 
-      Ask it as it was trained: \(Self.inline(prompting)). `ttrl.json` has these settings, and `ttrl eval` and
-      `ttrl generate` use them without being told.
+      \(isAdapter ? Self.adapterUse : "")Ask it as it was trained: \(Self.inline(prompting)). `ttrl.json` has these
+      settings, and `ttrl eval` and `ttrl generate` use them without being told.
 
       ## How it was made
 
@@ -70,7 +77,7 @@ package struct ModelCard: Sendable {
       |---|---|
       | program | ttrl \(version) |
       | base model, SHA-256 of its configuration and weights | `\(baseSHA256)` |
-      | these weights, SHA-256 of `model.safetensors` | `\(weightsSHA256)` |
+      | these weights, SHA-256 of `\(weightsFile)` | `\(weightsSHA256)` |
 
       Settings that differ from the defaults:
 
@@ -82,6 +89,10 @@ package struct ModelCard: Sendable {
 
       """
   }
+
+  private static let adapterUse =
+    "This is an adapter, which is added to its base model: `ttrl eval` and `ttrl generate` take both, as "
+    + "`--model BASE --adapter ADAPTER`, and `peft` opens it. `ttrl merge` makes one model of the two.\n\n"
 
   private var source: String {
     switch labels {

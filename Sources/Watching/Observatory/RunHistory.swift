@@ -76,9 +76,10 @@ extension RunHistory {
   /// The evaluations on one set of questions, by policy.
   package func evaluations(on set: QuestionSet) -> [EvaluationRecord] { evaluations.filter { $0.set == set } }
 
-  /// Whether no step had an answer to vote on. False before the first step.
+  /// Whether no step had an answer to vote on, and so none changed the weights. False before the first step. Rewards
+  /// that need no answers (`entropy`, `confidence`) can change them.
   package var hasNothingToVoteOn: Bool {
-    !steps.isEmpty && steps.allSatisfy { ($0.unlabeledRatio ?? 0) >= 1 }
+    !steps.isEmpty && steps.allSatisfy { ($0.unlabeledRatio ?? 0) >= 1 && ($0[.updates] ?? 0) == 0 }
   }
 
   /// Samples that early stop left out, and all that there would have been; nil if it left out none.

@@ -24,7 +24,8 @@ package enum ModelCardFile {
     let card = ModelCard(
       base: model.split(separator: "/").last.map(String.init) ?? model,
       baseSHA256: run.manifest["model_sha256"]?.string ?? "",
-      weightsSHA256: delivered.line["weights_sha256"]?.string ?? "", questions: run.training.questions.count,
+      weightsSHA256: delivered.line["weights_sha256"]?.string ?? "", weightsFile: run.weightsFile,
+      isAdapter: run.settings.hasAdapter, questions: run.training.questions.count,
       labels: Labels(rawValue: run.method.labels.rawValue) ?? .vote, estimator: run.method.estimator.rawValue,
       prompting: run.example?.form ?? "", settings: changed.map { ($0.name, $0.value(in: run.settings)) },
       history: history,

@@ -185,7 +185,11 @@ private final class BroadcastSource {
 
   func run() throws -> [BroadcastRound] {
     shelf = try BundleShelf(
-      wordBytes: options.type.bytes, loop: loop, file: file, onBundled: { self.bundled($0) })
+      wordBytes: options.type.bytes, loop: loop, file: file, writeBase: {}, onBundled: { self.bundled($0) },
+      onFailure: {
+        self.failure = .source("\($0)")
+        self.loop.stop()
+      })
     let listener = try Listener(
       on: options.listen ?? HostPort(host: "127.0.0.1", port: 0), tls: context, loop: loop
     ) { self.accept($0) }
@@ -260,7 +264,7 @@ private final class BroadcastSource {
     case .send(let message, let peer): links[peer]?.send(message)
     case .bundle(.make(let policy, let base)): try shelf?.make(policy, base: base)
     case .bundle(.sendChunk(let digest, let peer)):
-      guard let bytes = shelf?.chunk(digest) else { return }
+      guard let bytes = try shelf?.chunk(digest) else { return }
       links[peer]?.send(.chunk(digest, bytes))
       sentBytes += bytes.count
     case .bundle(.drop(let version)): shelf?.drop(version)
@@ -350,7 +354,7 @@ package final class BroadcastReceiver {
     self.name = name
     uplink = try Uplink(to: coordinator, key: key, loop: loop)
     transfer = try BundleTransfer(key: key, loop: loop)
-    transfer.prepare = { _ in true }
+    transfer.prepare = { _, _ in true }
   }
 
   /// Receives until the source has finished.

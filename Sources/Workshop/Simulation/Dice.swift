@@ -19,6 +19,7 @@ struct Dice: Sendable {
     case staleness = 6
     case laterFaults = 7
     case disks = 8
+    case base = 9
   }
 
   private let key: UInt64

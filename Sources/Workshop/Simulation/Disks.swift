@@ -26,7 +26,13 @@ struct RunDirectory {
   /// A version that has its name and is being verified.
   var unverified: (version: PolicyVersion, bytes: [UInt8])?
 
-  init(initial bytes: [UInt8]) { seal(manifest(of: bytes, version: PolicyVersion(0)), bytes) }
+  /// What adapters adapt; nil if versions are whole models.
+  let base: [UInt8]?
+
+  init(initial bytes: [UInt8], base: [UInt8]? = nil) {
+    self.base = base
+    seal(manifest(of: bytes, version: PolicyVersion(0)), bytes)
+  }
 
   /// - Returns: what is wrong with the trajectory; nil if it is right.
   mutating func store(_ trajectory: Trajectory) -> String? {
@@ -60,7 +66,8 @@ struct RunDirectory {
 
   /// The file with a version's name. It can be one that is being verified.
   func file(of version: PolicyVersion) -> [UInt8]? {
-    policies[version] ?? unverified.flatMap { $0.version == version ? $0.bytes : nil }
+    if version == .base { return base }
+    return policies[version] ?? unverified.flatMap { $0.version == version ? $0.bytes : nil }
   }
 
   /// The trajectories of a round that count, in slot order.

@@ -140,6 +140,8 @@ package struct Scenario: Sendable {
   let truth: [AnswerKey?]
   let plan: [RoundSpec]
 
+  /// The base's bytes, if versions are adapters.
+  let base: [UInt8]?
   let workers: [WorkerTraits]
   /// Whether the learner leaves versions in files of the coordinator's machine.
   let learnerSharesDisk: Bool
@@ -203,6 +205,9 @@ package struct Scenario: Sendable {
     trainTime = dice.wildSpan(.milliseconds(10), doublings: 8)
     verifyTime = dice.wildSpan(.milliseconds(1), doublings: 10)
     restartTime = dice.wildSpan(.milliseconds(100), doublings: 6)
+
+    var baseDice = Dice(seed: seed, stream: .base)
+    base = baseDice.chance(0.3) ? (0..<4 * baseDice.count(1...150)).map { _ in UInt8(baseDice.count(0...255)) } : nil
 
     var laterDice = Dice(seed: seed, stream: .laterFaults)
     rates = FaultKind.allCases.map { kind in

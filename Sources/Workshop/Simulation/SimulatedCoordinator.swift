@@ -38,7 +38,10 @@ final class SimulatedCoordinator: Shell {
       prompts: PromptTokens(training: scenario.prompts.map(\.tokens), heldOut: scenario.heldOut.map(\.tokens)),
       welcome: Welcome(
         runID: "run-\(scenario.seed)", seed: scenario.seed, dtype: "float32", modelConfiguration: "{}",
-        latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat, policies: "policies"),
+        latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat, policies: "policies",
+        base: scenario.base.map {
+          AdaptedBase(adapter: "{}", manifest: manifest(of: $0, version: .base), directory: "model")
+        }),
       memory: CoordinatorMemory(
         closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values,
         course: world.bug == .forgetCourseOnRestart ? RunCourse() : scenario.course(at: latest)))

@@ -35,6 +35,7 @@ final class SimulatedWorker: Shell {
   private var children = SortedMap<LinkID, FrameDecoder>()
   /// The digest that the last chunk to arrive claims to have; for the planted bug that accepts it.
   private let claimed: Claim
+  private var hasBase = false
   private var policies = SortedMap<PolicyVersion, ToyPolicy>()
   private var jobs: [Job] = []
   private var nextJob = 0
@@ -255,6 +256,13 @@ final class SimulatedWorker: Shell {
     if world.strikesNow(.damageInstall), let last = bytes.indices.last { bytes[last] ^= 1 }
     let isIntact = digest(bytes) == policy.digest || world.bug == .installUnverified
     world.note(seat, 32, "installs policy \(policy.version), intact: \(isIntact)")
+    guard policy.version != .base else {
+      hasBase = hasBase || isIntact
+      return isIntact
+    }
+    if world.scenario.base != nil, !hasBase {
+      world.violate("a worker installs the adapter \(policy.version) before its base")
+    }
     if isIntact {
       policies[policy.version] = try? world.scenario.policy(published: bytes, version: policy.version)
       newest = (policy.version, bytes)

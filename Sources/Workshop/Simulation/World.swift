@@ -129,7 +129,7 @@ final class World {
     faultDice = Dice(seed: scenario.seed, stream: .faults)
     workDice = Dice(seed: scenario.seed, stream: .work)
     let initial = scenario.initialPolicy
-    directory = RunDirectory(initial: initial.published)
+    directory = RunDirectory(initial: initial.published, base: scenario.base)
     checkpoints = CheckpointFolder(initial: Checkpoint(version: PolicyVersion(0), state: initial.state))
     transcript = Transcript(isRecording: isRecording)
     seats =

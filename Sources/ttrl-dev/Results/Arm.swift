@@ -28,6 +28,9 @@ struct Arm {
     Arm("unsolvable", "--data builtin:unsolvable"),
   ]
 
+  /// A LoRA adapter in place of all weights, evaluated like `vote`.
+  static let adapter = Arm("lora", "--adapter lora --lr 5e-4")
+
   /// Different numbers of responses that vote, with a fixed number of trained responses (C9).
   static let votes = [8, 16, 32, 64].map {
     Arm("votes-\($0)", "--votes \($0) --train-samples 8 \(short)")
@@ -53,7 +56,7 @@ struct Arm {
   /// A long run at five times the learning rate, which collapses (X2): without the guard, and stopped by the guard.
   static let collapse = [Arm("guard-off", "--guard off \(long)"), Arm("guard-stop", "--guard stop \(long)")]
 
-  static let all = claims + votes + objectives + estimators.dropFirst() + collapse
+  static let all = claims + [adapter] + votes + objectives + estimators.dropFirst() + collapse
 
   private static let long = "--steps 120 --lr 5e-4 --votes 32 --train-samples 16 \(short)"
 

@@ -118,6 +118,20 @@ extension Claim {
         return (Figures.change(before, after), run.delivered.alarm != nil && after > before)
       },
       Claim(
+        "LoRA",
+        "an adapter of rank 16 ends within 3 points of training all weights (pass@1; mean distance of the curves)",
+        experiment[Arm.adapter.name]
+      ) { run in
+        guard let whole = experiment["vote"].first(where: { $0.seed == run.seed }) else { return ("", false) }
+        let distances = zip(run.curve, whole.curve).map { abs($0.pass - $1.pass) }
+        let mean = distances.reduce(0, +) / Double(max(1, distances.count))
+        let (own, other) = (pass(run, "after"), pass(whole, "after"))
+        return (
+          "\(Figures.percent(own)), all weights \(Figures.percent(other)); \(Figures.points(mean, sign: false))",
+          abs(own - other) <= 0.03
+        )
+      },
+      Claim(
         id: "C8", text: "objectives end within 5 points of each other (mean pass@1, lowest and highest)",
         values: ["\(Figures.percent(finals.min() ?? .nan)) – \(Figures.percent(finals.max() ?? .nan))"],
         holds: spread <= 0.05),

@@ -19,7 +19,7 @@ struct ResultsDocument {
       "pass@1 is the mean over 16 samples; maj@k uses the majority answer of k samples. Both are measured at "
         + "temperature 0.6 and top-p 0.95, on 128 training prompts and 128 held-out prompts.",
     ]
-    lines += section("Runs") + runs(Arm.claims)
+    lines += section("Runs") + runs(Arm.claims + [Arm.adapter])
     lines += section("Claims") + claimTable
     lines += section("Curves", "pass@1 / maj@16 on the training prompts after k steps.") + curves
     lines += section("What C10 shows") + [unsolvableText]
@@ -79,7 +79,7 @@ struct ResultsDocument {
 
   private var curves: [String] {
     let policies = experiment["vote"][0].curve.map(\.policy)
-    let rows = Arm.claims.prefix(3).flatMap { arm in
+    let rows = (Arm.claims.prefix(3) + [Arm.adapter]).flatMap { arm in
       experiment[arm.name].map { run in
         [arm.name, "\(run.seed)"]
           + run.curve.map { "\(Figures.percent($0.pass)) / \(Figures.percent($0.majority))" }

@@ -6,7 +6,7 @@
 // weights are not changed: models of many versions share them.
 // Not here: the products (AdapterPass.swift), which tensors there are (AdapterLayout.swift).
 
-import Base
+package import Base
 import Tensors
 
 /// The weights of linear layers that read the same input, fused, and what an adapter adds to them.
@@ -91,7 +91,7 @@ extension AdapterLayout {
   }
 
   /// Bytes of the packed adapter of one version.
-  func packedBytes(_ type: DataType) -> Int {
+  package func packedBytes(_ type: DataType) -> Int {
     groups.reduce(0) { sum, group in
       let down = PackedWeights.byteCount(
         inputs: group.inputs, outputs: group.parts.count * configuration.rank, type: type)

@@ -34,6 +34,13 @@ package struct LoadPlan: Sendable {
   /// Parts of the files that are not used.
   package let unused: [UnusedPart]
   private let files: WeightsError.Files
+
+  /// The smallest type that has every value of the files: theirs, or float32 if they have several.
+  package var exactType: WeightType {
+    let types = shards.flatMap { $0.copies.map(\.type) }
+    guard let first = types.first, types.allSatisfy({ $0 == first }) else { return .float32 }
+    return first
+  }
 }
 
 /// Tensors of a file that ttrl does not use, for example those for pictures.

@@ -5,6 +5,7 @@
 // decide nothing: each number that could be chosen differently is an argument.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -90,6 +91,18 @@ bool ttrl_exited(int status, int *code);  // else a signal ended it, and *code i
 // "KILL" for SIGKILL; null if the number is not a signal.
 const char *_Nullable ttrl_signal_name(int number);
 int ttrl_pipe(int *reading, int *writing);
+
+// Mapped files. If a file is cut short while it is mapped, or its disk fails, reading it raises SIGBUS. From the first
+// call on, a SIGBUS within a range that is watched writes the range's message to standard error and ends the process at
+// once with the range's status. Any other SIGBUS has the effect that it had before.
+
+// How many ranges can be watched at the same time.
+enum { TTRL_WATCHED_MAX = 4096 };
+
+// Returns the range's number, or a negative errno: -ENOSPC if TTRL_WATCHED_MAX are watched. The message is copied.
+int ttrl_watch_mapping(const void *start, size_t bytes, const char *message, int status);
+// Call this before the range is unmapped.
+void ttrl_forget_mapping(int number);
 
 // Files and the machine.
 
