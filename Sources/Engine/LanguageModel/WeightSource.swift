@@ -3,7 +3,7 @@
 // They are made of parameters, or they were made earlier and are views of other memory, such as a file that all
 // processes of a host have mapped. A model asks for its arrays one after the other, always in the same order, and they
 // are stored in this order. It says when another piece of the parameters begins: a layer, the last norm, or a slice of
-// a matrix with one row per token. So the parameters can be gathered piece by piece. Their bytes follow from the
+// a matrix with one row per token. So the parameters can be gathered piece by piece. The arrays follow from the
 // parameters, the shapes and the data type alone. They do not depend on the processor or on the order of products.
 // Not here: the file (Runs' PackedFile).
 
