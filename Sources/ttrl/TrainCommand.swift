@@ -150,10 +150,11 @@ extension Command {
     guard call.isDryRun else { return }
     say(memory.plan.text)
     guard let model = try? ModelDirectory(beginning.settings.model), learners > 1 else { return }
+    var planned = beginning.settings
+    planned.operation = settings.operation
     let plan = RunMemory(
-      beginning.settings, model: model.configuration.model, adapter: beginning.adapter,
-      questions: beginning.questions,
-      share: MachineShare(beginning.settings, settings.operation))
+      planned, model: model.configuration.model, adapter: beginning.adapter, questions: beginning.questions,
+      share: MachineShare(planned, planned.operation))
     for rank in 0..<2 {
       say("of this, \(rank == 0 ? "learner rank 0" : "each other rank"):\n\(plan.learner(rank: rank).text)")
     }
