@@ -26,6 +26,11 @@ extension EndToEnd {
       #expect(try SmallRun.finish(Self.settings + counts, in: directory) == Self.undisturbed)
     }
 
+    @Test(arguments: [1, 2]) func `streamed gradients give the same bits on any number of ranks`(_ ranks: Int) throws {
+      let streamed = ["--gradient", "streamed", "--learners", "\(ranks)"]
+      #expect(try SmallRun.finish(Self.settings + streamed, in: directory) == Self.undisturbed)
+    }
+
     @Test func `a run that is killed in the middle ends with the same bits`() throws {
       let run = try SmallRun.start(Self.settings, in: directory)
       SmallRun.awaitMiddle(of: run, in: directory)
