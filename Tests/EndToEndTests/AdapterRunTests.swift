@@ -49,8 +49,8 @@ extension EndToEnd {
       #expect(manifest["sha256"]?["adapter_model.safetensors"] == undisturbed.weights)
     }
 
-    /// The worker reaches the coordinator at an address that is not its own, so it gets the base and every version as
-    /// bundles.
+    /// The workers reach the coordinator at an address that is not theirs, and have caches of their own, so they get the
+    /// base and every version as bundles.
     @Test func `a worker of another machine fetches the base, and the run has the same bits`() throws {
       let coordinator = try Running(
         ["coordinator", "--run", directory, "--listen", "127.0.0.2:0"] + SmallRun.settings + Self.settings)
@@ -61,7 +61,10 @@ extension EndToEnd {
           return !address.isEmpty
         }, "\(coordinator.errors)")
       let join = ["--coordinator", address, "--key", directory + "/cluster.key", "--threads", "1"]
-      let workers = try ["a", "b"].map { try Running(["worker", "--name", $0] + join) }
+      let workers = try ["a", "b"].map { name in
+        try Running(
+          ["worker", "--name", name] + join, environment: ["XDG_CACHE_HOME": scratch.file("cache-\(name)")])
+      }
       let learner = try Running(["learner", "--run", directory] + join)
       for process in workers + [learner, coordinator] { #expect(process.wait().status == 0, "\(process.errors)") }
       #expect(workers[0].errors.contains("worker.installed policy=base base=none"), "\(workers[0].errors)")

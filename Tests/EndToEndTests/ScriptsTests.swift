@@ -287,7 +287,7 @@ extension EndToEnd {
       let end = try #require(page.range(of: "<!-- what-fits: end -->"))
       let outcome = try Program.run([script("what-fits")], program: Python.path, environment: ["TTRL": Program.path()])
       #expect(outcome.status == 0, "\(outcome.errors)")
-      #expect(models(in: outcome.output).count == 11, "\(outcome.output)")
+      #expect(models(in: outcome.output).count == 13, "\(outcome.output)")
       // The figures depend on the kind of processor.
       #expect(models(in: outcome.output) == models(in: String(page[begin.upperBound..<end.lowerBound])))
     }

@@ -219,6 +219,7 @@ extension PreparedModel {
   /// A model whose arrays were made earlier. They are viewed, not copied.
   ///
   /// - Parameters:
+  ///   - plan: the model.
   ///   - arrays: what `forEachArray` gave, each aligned to 64 bytes. They are only read.
   ///   - owner: keeps them where they are.
   /// - Returns: nil if they are not those of a model of this plan.

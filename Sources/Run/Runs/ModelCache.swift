@@ -128,6 +128,7 @@ package struct ModelCache: Sendable {
   ///
   /// - Parameters:
   ///   - bytes: of the entry that is about to be made.
+  ///   - bytesMax: of all bounded entries together.
   ///   - room: how many bytes are free in the directory.
   /// - Throws: `CacheError.noRoom`, or `PlatformError`.
   package func makeRoom(

@@ -180,7 +180,9 @@ package struct Run: Sendable {
 
   /// Writes a directory that other programs can open, from the bytes of a policy version: a model, or an adapter.
   ///
-  /// - Parameter target: an existing directory.
+  /// - Parameters:
+  ///   - published: the bytes.
+  ///   - target: an existing directory.
   /// - Returns: SHA-256 of the file of the weights, in hexadecimal.
   /// - Throws: `PlatformError`, for example on a full disk.
   package func write(published: UnsafeRawBufferPointer, to target: String) throws -> String {
