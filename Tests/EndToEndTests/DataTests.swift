@@ -66,6 +66,15 @@ extension EndToEnd {
       #expect(plan.status == 0 && plan.output.contains("\"steps\":\"7\""), "\(plan)")
     }
 
+    @Test(arguments: ["auto", "whole", "streamed"])
+    func `a dry run shows the gradient that the run has, for all ranks and for each`(_ form: String) throws {
+      let plan = try Program.run(
+        ["train", "--run", scratch.file("run"), "--learners", "2", "--gradient", form, "--dry-run"], within: 120)
+      let gradients = plan.errors.split(separator: "\n").filter { $0.contains("gradient") && $0.contains(" MiB") }
+      let name = form == "streamed" ? "gradient (streamed):" : "gradient:"
+      #expect(gradients.count == 3 && gradients.allSatisfy { $0.contains(name) }, "\(plan.errors)")
+    }
+
     // MARK: The time of a run
 
     @Test func `a dry run says whether the run fits an hour, and proposes one that does`() throws {
