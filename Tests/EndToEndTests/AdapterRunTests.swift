@@ -49,8 +49,8 @@ extension EndToEnd {
       #expect(manifest["sha256"]?["adapter_model.safetensors"] == undisturbed.weights)
     }
 
-    /// The workers reach the coordinator at an address that is not theirs, and have caches of their own, so they get the
-    /// base and every version as bundles.
+    /// The workers reach the coordinator at an address that is not theirs, and have caches of their own. So they get
+    /// the base and every version as bundles.
     @Test func `a worker of another machine fetches the base, and the run has the same bits`() throws {
       let coordinator = try Running(
         ["coordinator", "--run", directory, "--listen", "127.0.0.2:0"] + SmallRun.settings + Self.settings)
