@@ -33,6 +33,7 @@ package protocol Collectives {
   /// it. Where a count is 0, there is no message. The caller must not change the values until `land` is called.
   ///
   /// - Parameters:
+  ///   - values: this rank's.
   ///   - outgoing: one per rank; the own one is empty.
   ///   - incoming: one per rank; the own one is 0. It equals what that rank sends to this one.
   ///   - land: gets the received parts, by rank, when all of them are here and all of the values are sent.

@@ -115,7 +115,9 @@ package struct Floats: Sendable {
 
   /// A view of some memory, from its start.
   ///
-  /// - Parameter count: nil: of all of it.
+  /// - Parameters:
+  ///   - memory: stays where it is as long as there is a view of it.
+  ///   - count: floats; nil for all of them.
   package init(viewing memory: Memory, count: Int? = nil) {
     let count = count ?? memory.byteCount / 4
     precondition(4 * count <= memory.byteCount, "\(count) floats do not fit \(memory.byteCount) bytes")
