@@ -238,7 +238,7 @@ package enum SettingTable {
       \OperationSettings.keyValueMemory),
     Setting(
       "gradient", .choice,
-      "of a learner rank: whole; streamed, with less memory and more traffic; auto: as memory allows",
+      "of a learner rank: whole; streamed, with less memory, more traffic; auto: as memory allows",
       \OperationSettings.gradient, \BenchmarkSettings.gradient),
     Setting(
       "coordinator", .text("HOST:PORT"),
