@@ -134,8 +134,7 @@ package final class BundleTransfer<Prepared: Sendable> {
     case .forget(let digests): for digest in digests { chunks[digest] = nil }
     case .look(let policy): look(for: policy)
     case .install(let bundle): install(bundle)
-    case .sendChunk(let digest, let child):
-      send(digest, to: child)
+    case .sendChunk(let digest, let child): send(digest, to: child)
     case .tell(let child, let message): children[child]?.send(message)
     case .dismiss(let child): children.removeValue(forKey: child)?.close()
     case .left(let relay, let fault):
@@ -213,15 +212,13 @@ package final class BundleTransfer<Prepared: Sendable> {
           })
       }
     }
-    var memory: [ChunkDigest: [UInt8]] = [:]
-    for (digest, bytes) in kept { if case .memory(let bytes) = bytes { memory[digest] = bytes } }
-    let (base, parts) = (newest, memory)
+    let base = newest
     install(.bundle(bundle)) { () throws(BundleError) in
       let team = Team(min(Machine.coreCount, Self.threads))
       let share: Sharing = { count, body in team.share(count) { blocks, _ in body(blocks) } }
-      guard let base else { return .array(try unpacked(bundle, onto: nil, share: share) { parts[$0] }) }
+      guard let base else { return .array(try unpacked(bundle, onto: nil, share: share) { try? kept[$0]?.read() }) }
       return try base.bytes.withBytes { bytes throws(BundleError) -> HeldBytes in
-        .array(try unpacked(bundle, onto: (base.version, bytes), share: share) { parts[$0] })
+        .array(try unpacked(bundle, onto: (base.version, bytes), share: share) { try? kept[$0]?.read() })
       }
     }
   }

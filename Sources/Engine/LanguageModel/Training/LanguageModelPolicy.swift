@@ -124,7 +124,6 @@ package struct LanguageModelPolicy: Policy {
     let gathered = pass.map {
       GatheredWeights(optimizer.parameters, of: plan.trained.count, type: plan.type, ranks, room: $0.total.memory.idle)
     }
-    onPart(.sumsSeconds)
     let source = ParameterSource(optimizer.parameters)
     let parameters: (Range<Int>) throws -> ParameterSource = { [ranks, onPart] range in
       guard ranks.size > 1, let gathered else { return source }
