@@ -44,7 +44,7 @@ package func bundleOf(
 package func forEachChunk<Failure: Error>(
   _ policy: PolicyManifest, _ bytes: UnsafeRawBufferPointer,
   base: (version: PolicyVersion, bytes: UnsafeRawBufferPointer)? = nil, wordBytes: Int,
-  blockBytes: Int = Limits.blockBytes, atOnce: Int = 256, share: @escaping Sharing = { $1(0..<$0) },
+  blockBytes: Int = Limits.blockBytes, atOnce: Int, share: @escaping Sharing = { $1(0..<$0) },
   digest: ([UInt8]) -> ChunkDigest, _ body: (ChunkDigest, [UInt8]) throws(Failure) -> Void
 ) throws(Failure) -> BundleManifest {
   var manifest = BundleManifest(
