@@ -22,26 +22,14 @@ package enum TieRule: String, Sendable, CaseIterable {
   case abstain
 }
 
-/// What a response is rewarded for. The formulas are in TTRL/Estimators.swift.
-package enum RewardEstimator: String, Sendable, CaseIterable {
-  /// Agreement with the label: TTRL. `LabelSource` says which label.
-  case vote
-  /// The share of the group that gives the same answer: EMPO.
-  case softVote = "soft-vote"
-  /// Low entropy of the tokens' distributions: RENT.
-  case entropy
-  /// High mean log-probability of the response's own tokens.
-  case confidence
-  /// How much the response's vote adds to the margin between the two leading answers.
-  case snr
-}
-
 /// Which of a group's trajectories are trained on.
 package enum Selection: String, Sendable, CaseIterable {
   /// Uniformly without replacement, fixed by the seed before anything is sampled.
   case random
   /// The first by sample index.
   case first
+  /// The most frequent answers and the least frequent ones, half of each if the label has so many votes: DDRL.
+  case balanced
 }
 
 /// What happens to the prompts that are left when a pass over the set does not divide into whole batches.
@@ -68,6 +56,7 @@ package struct Method: Sendable, Equatable {
   /// The votes that a label needs, as a share of N; with fewer votes the group has no label.
   package var minimumShare = 0.0
   package var estimator = RewardEstimator.vote
+  package var promptWeights = PromptWeights.equal
   /// Soft vote: a group whose entropy of answers (nats) is outside this range is left out.
   package var voteEntropyLow = 0.0
   package var voteEntropyHigh = 100.0
