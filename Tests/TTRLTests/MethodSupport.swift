@@ -39,10 +39,13 @@ struct MadeGroup {
     Group(
       prompt: prompt,
       trajectories: answers.indices.map { sample in
-        Trajectory(
+        var trajectory = Trajectory(
           slot: Slot(round: .train(step: step), prompt: prompt, sample: UInt32(sample)), policy: PolicyVersion(step),
           tokens: tokens[sample], logprobs: logprobs[sample], entropySum: entropies[sample].reduce(0, +),
           finish: answers[sample] == nil ? .length : .stop)
+        trajectory.entropies = entropies[sample]
+        trajectory.selfCertainty = Float(1 + tokens[sample].count % 7)
+        return trajectory
       })
   }
 

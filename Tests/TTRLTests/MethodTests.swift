@@ -209,6 +209,39 @@ private let seeds = UInt64(1)...300
     #expect(divided > 20)
   }
 
+  @Test func `"self-certainty" rewards what the sampler recorded`() {
+    let made = MadeGroup(seed: 3)
+    let rewards = made.judged { $0.estimator = .selfCertainty }.rewards
+    #expect(rewards == made.tokens.map { Float(1 + $0.count % 7) })
+  }
+
+  /// SPINE: forking tokens alone have advantages, and their entropies are pulled into the band.
+  @Test func `"spine" trains the fifth of the tokens with the highest entropies, and holds these in a band`() throws {
+    var pulls = Set<Float>()
+    for seed in seeds {
+      var made = MadeGroup(seed: seed)
+      // Entropies up to 4 nats, so that some are above the band.
+      if seed % 2 == 0 { made.entropies = made.entropies.map { $0.map { 2 * $0 } } }
+      let plain = try lesson(from: [made], method: made.method { _ in })
+      let shaped = try lesson(from: [made], method: made.method { $0.estimator = .spine })
+      let all = made.entropies.flatMap { $0 }
+      var forks = 0
+      for (sample, (one, other)) in zip(plain.trained[0], shaped.trained[0]).enumerated() {
+        for (place, entropy) in made.entropies[sample].enumerated() {
+          // Among the highest fifth: fewer than a fifth of the tokens are higher.
+          let isFork = 5 * all.count { $0 > entropy } < all.count
+          forks += isFork ? 1 : 0
+          #expect(other.advantages[place] == (isFork ? one.advantages[place] : 0), "seed \(seed)")
+          let pull: Float = !isFork ? 0 : entropy < Float(log(2.0)) ? -0.01 : entropy > Float(log(8.0)) ? 0.01 : 0
+          #expect(other.entropySlopes[place] == pull, "seed \(seed)")
+          pulls.insert(pull)
+        }
+      }
+      #expect(forks >= (all.count + 4) / 5, "seed \(seed)")
+    }
+    #expect(pulls == [-0.01, 0, 0.01])
+  }
+
   /// DDRL: balanced sampling and debiased advantages.
   @Test func `"ddrl" trains on frequent and rare answers, with advantages of 1 and −1`() throws {
     for seed in seeds {

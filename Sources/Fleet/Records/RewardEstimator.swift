@@ -30,6 +30,10 @@ package enum RewardEstimator: String, Sendable, CaseIterable {
   case ddrl
   /// Agreement with labels that parts of the group vote on, by confidence: SCOPE.
   case scope
+  /// How far the tokens' distributions are from uniform: Intuitor.
+  case selfCertainty = "self-certainty"
+  /// Agreement with the label, learned at the tokens where responses fork: SPINE.
+  case spine
 }
 
 /// The rewards that an estimator can give.
@@ -48,6 +52,8 @@ package struct EstimatorTraits: Sendable {
   package var usesLabel = false
   /// Whether a group has several labels, each with its own advantages. Then advantages must not compare groups.
   package var hasCandidates = false
+  /// What the sampler must record for it.
+  package var records: TokenRecords = []
   /// Settings without which it is not the method of that name, as for flags.
   package var sets: [(setting: String, value: String)] = []
 }
@@ -67,6 +73,8 @@ extension RewardEstimator {
       EstimatorTraits(
         rewards: .binary, usesLabel: true, sets: [("selection", "balanced"), ("advantage", "fixed")])
     case .scope: EstimatorTraits(rewards: .binary)
+    case .selfCertainty: EstimatorTraits(rewards: .nonNegative, records: .selfCertainty)
+    case .spine: EstimatorTraits(rewards: .binary, usesLabel: true, records: .entropies)
     }
   }
 }

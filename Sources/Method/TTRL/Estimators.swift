@@ -14,6 +14,7 @@
 //   confidence  r_i = mean over tokens of log p(token)                             URLVR's "trajectory entropy"
 //   snr         r_i = S(c) − S(c without i),  S = (c₁ − c₂)² / (n (c₁ + c₂)) of the two leading answers; −10 without
 //               an answer                                                          Condorcet / SNR
+//   self-certainty  r_i = mean over tokens of log Σ exp z − mean z                Intuitor, arXiv 2505.19590
 //
 // Not here: the estimators with a file of their own (Methods), advantages (Advantage), the rules of the vote (Vote).
 
@@ -66,6 +67,8 @@ package func estimate(_ evidence: Evidence, method: Method) -> Estimate {
   case .evol: noveltyAware(evidence, method)
   case .ettrl: entropyReshaped(evidence, method)
   case .scope: subgroupVotes(evidence, method)
+  case .selfCertainty: Estimate(rewards: evidence.trajectories.map { $0.selfCertainty ?? 0 })
+  case .spine: forkingTokens(evidence, method)
   }
 }
 

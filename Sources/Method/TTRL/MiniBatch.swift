@@ -17,6 +17,8 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var starting: [Float] = []
   /// [T] each token's importance weight, because an older version sampled it; empty if none did.
   package var importance: [Float] = []
+  /// [T] d loss / d entropy of the tokens' distributions, beside the entropy bonus; empty if an estimator asks for none.
+  package var entropySlopes: [Float] = []
   /// How much each of its tokens counts in its mini-batch's loss, relative to tokens of other trajectories.
   package var weight: Float = 1
 
@@ -81,6 +83,9 @@ package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
   }
   for (group, members) in values.enumerated() {
     for (member, advantages) in members.enumerated() { groups[group].members[member].advantages = advantages }
+    for (member, slopes) in groups[group].shaping.entropySlopes.enumerated() {
+      groups[group].members[member].entropySlopes = slopes
+    }
   }
 }
 

@@ -33,6 +33,8 @@ package struct Shaping: Sendable, Equatable {
 
   package var candidates: [Candidate] = []
   package var factors = Factors.none
+  /// [N][T] d loss / d entropy of each token's distribution, in the loss and not in an advantage; empty if there is none.
+  package var entropySlopes: [[Float]] = []
   /// Subtracted from every advantage of the group.
   package var penalty: Float = 0
   /// How much the prompt counts; 0 leaves it without advantages.
@@ -52,6 +54,7 @@ package struct Shaping: Sendable, Equatable {
     case .bySample(let values): some.factors = .bySample(samples.map { values[$0] })
     case .byToken(let values): some.factors = .byToken(samples.map { values[$0] })
     }
+    if !entropySlopes.isEmpty { some.entropySlopes = samples.map { entropySlopes[$0] } }
     return some
   }
 

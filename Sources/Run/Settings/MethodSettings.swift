@@ -48,6 +48,11 @@ extension RunSettings {
       found.append(
         "estimator \(estimator.rawValue) is the vote with \(sets); leave out \(others.joined(separator: " and "))")
     }
+    if estimator.traits.records.contains(.selfCertainty), topP < 1 || topK > 0 {
+      found.append(
+        "estimator \(estimator.rawValue) averages over the whole vocabulary, and top-p below 1 or top-k above 0 leaves "
+          + "tokens out; set top-p 1 and top-k 0")
+    }
     if method.stopsEarly, method.selection == .balanced {
       found.append(
         "early-stop needs to know which samples are trained on before they are sampled, and selection balanced chooses "

@@ -296,6 +296,7 @@ package struct Scenario: Sendable {
     method.stopsEarly = false
     method.ties = method.estimator.traits.usesLabel ? method.ties : .first
     method.minimumShare = method.estimator.traits.usesLabel ? method.minimumShare : 0
+    method.sampling.records = method.estimator.traits.records
     method.promptWeights = dice.pick(PromptWeights.allCases)
     if method.estimator == .ddrl || dice.chance(0.3) { method.selection = .balanced }
     let drawn = dice.pick(AdvantageEstimator.allCases)
