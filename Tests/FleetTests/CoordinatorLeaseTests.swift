@@ -129,7 +129,8 @@ import Testing
     #expect(refused(asking: .all, giving: [1, 2], 3) == [] && refused(asking: [], giving: [], nil) == [])
     #expect(refused(asking: .entropies, giving: [1, 2], nil) == [])
     for (records, entropies, selfCertainty) in [
-      (TokenRecords.all, [1, 2] as [Float], nil as Float?), (.all, [], 3), (.all, [1], 3), ([], [1, 2], nil), ([], [], 3),
+      (TokenRecords.all, [1, 2] as [Float], nil as Float?), (.all, [], 3), (.all, [1], 3), ([], [1, 2], nil),
+      ([], [], 3),
     ] {
       #expect(refused(asking: records, giving: entropies, selfCertainty) == [.malformed])
     }

@@ -77,7 +77,7 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32) -> PreparedMo
       bare.entropies = []
       bare.selfCertainty = nil
       #expect(bare == one)
-      // The log-probability of every token of the vocabulary, one response at a time: −their mean is log Σ exp z − mean z.
+      // From the log-probabilities of all tokens of the vocabulary: minus their mean is log Σ exp z − mean z.
       let prompt = prompts[Int(other.slot.prompt)].prompt
       var certainty = 0.0
       for place in other.tokens.indices {

@@ -98,7 +98,8 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     for one in [recorded, trajectory(0, 2)] { #expect(try ledger.insert(one, worker: nil)) }
     let reader = try Ledger(path: place.path, mode: .readOnly)
     #expect(try reader.trajectories(of: round) == [recorded, trajectory(0, 2)])
-    #expect(try reader.responses(to: 0, in: round, from: 0, limit: 9).map(\.trajectory) == [recorded, trajectory(0, 2)])
+    #expect(
+      try reader.responses(to: 0, in: round, from: 0, limit: 9).map(\.trajectory) == [recorded, trajectory(0, 2)])
   }
 
   @Test func `a second trajectory for a slot is refused and the first stays`() throws {

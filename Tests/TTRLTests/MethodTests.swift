@@ -94,7 +94,8 @@ private let seeds = UInt64(1)...300
     var pruned = 0
     for seed in seeds {
       let made = MadeGroup(seed: seed, kinds: 12, count: 2...40)
-      let entropy = Dictionary(uniqueKeysWithValues: made.shares.keys.map { ($0, made.mean(made.meanEntropies, of: $0)) })
+      let entropy = Dictionary(
+        uniqueKeysWithValues: made.shares.keys.map { ($0, made.mean(made.meanEntropies, of: $0)) })
       var q = made.shares.reduce(into: [Int: Double]()) { $0[$1.key] = $1.value / ((entropy[$1.key] ?? 0) + 1e-6) }
       let total = q.values.reduce(0, +)
       q = q.mapValues { $0 / total }
@@ -255,7 +256,9 @@ private let seeds = UInt64(1)...300
       }
       let counts = made.answers.map { answer in answer == nil ? 0 : made.answers.count { $0 == answer } }
       // A stable sort, from the most frequent on.
-      let order = counts.enumerated().sorted { $0.element == $1.element ? $0.offset < $1.offset : $0.element > $1.element }
+      let order = counts.enumerated().sorted {
+        $0.element == $1.element ? $0.offset < $1.offset : $0.element > $1.element
+      }
       let high = min(counts.max() ?? 0, kept / 2)
       let wanted = (order.prefix(high) + order.suffix(kept - high)).map(\.offset).sorted()
       let (lesson, trained) = try lesson(from: [made], method: method)

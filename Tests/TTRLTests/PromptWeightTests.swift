@@ -73,7 +73,8 @@ private struct GuardOracle {
         seen.flipped += wanted.weight <= 0.5 ? 1 : 0
         #expect(weighed.trained[prompt].isEmpty == isSkipped)
         for (one, other) in zip(plain.trained[prompt], weighed.trained[prompt]) {
-          #expect(agree(other.advantages, one.advantages.map { Double($0) * wanted.weight }), "step \(step), #\(prompt)")
+          #expect(
+            agree(other.advantages, one.advantages.map { Double($0) * wanted.weight }), "step \(step), #\(prompt)")
         }
       }
       history.record(weighed.lesson.judgements)

@@ -22,6 +22,16 @@ package enum TieRule: String, Sendable, CaseIterable {
   case abstain
 }
 
+/// When a vote is decided.
+package enum EarlyStop: String, Sendable, CaseIterable {
+  /// When all samples have voted.
+  case off
+  /// When the others cannot change the label.
+  case on
+  /// When it is likely enough that the leading answer is the most frequent one, whatever the others say: OptPO.
+  case bayes
+}
+
 /// Which of a group's trajectories are trained on.
 package enum Selection: String, Sendable, CaseIterable {
   /// Uniformly without replacement, fixed by the seed before anything is sampled.
@@ -60,8 +70,9 @@ package struct Method: Sendable, Equatable {
   /// Soft vote: a group whose entropy of answers (nats) is outside this range is left out.
   package var voteEntropyLow = 0.0
   package var voteEntropyHigh = 100.0
-  /// Once the vote is decided, the other samples are not sampled, or do not count.
-  package var stopsEarly = false
+  package var earlyStop = EarlyStop.off
+  /// The largest chance with which `bayes` can be wrong.
+  package var earlyStopError = 0.05
   /// The rules by which answers are found and compared.
   package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])
@@ -102,6 +113,9 @@ package struct Method: Sendable, Equatable {
   package var gradientClip = 1.0
 
   package init() {}
+
+  /// Once the vote is decided, the other samples are not sampled, or do not count.
+  package var stopsEarly: Bool { earlyStop != .off }
 
   package func hasKL(in place: KLPlace) -> Bool { klCoefficient > 0 && klPlace == place }
 }

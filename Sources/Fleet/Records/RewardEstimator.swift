@@ -1,7 +1,7 @@
 // RewardEstimator: the estimators by name, and one row for each in a table of what the settings must know about it.
 //
-// The formulas are in TTRL: one function for each, in Estimators.swift or in a file of its own in Methods. To add one is
-// to write its file, its row here and the line that joins the two; the compiler asks for what is missing
+// The formulas are in TTRL: one function for each, in Estimators.swift or in a file of its own in Methods. To add one
+// is to write its file, its row here and the line that joins the two; the compiler asks for what is missing
 // (docs/adding-a-method.md).
 
 /// What a response is rewarded for.

@@ -169,7 +169,7 @@ extension Trajectory {
   }
 }
 
-/// What a sampler records of a response beyond its log-probabilities and the sum of entropies, for methods that need it.
+/// What a sampler records of a response beyond log-probabilities and the sum of entropies, for methods that need it.
 package struct TokenRecords: OptionSet, Sendable, Hashable {
   package let rawValue: UInt8
   package init(rawValue: UInt8) { self.rawValue = rawValue }

@@ -17,7 +17,7 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var starting: [Float] = []
   /// [T] each token's importance weight, because an older version sampled it; empty if none did.
   package var importance: [Float] = []
-  /// [T] d loss / d entropy of the tokens' distributions, beside the entropy bonus; empty if an estimator asks for none.
+  /// [T] d loss / d entropy of the tokens' distributions, beside the entropy bonus; empty if no estimator asks for it.
   package var entropySlopes: [Float] = []
   /// How much each of its tokens counts in its mini-batch's loss, relative to tokens of other trajectories.
   package var weight: Float = 1

@@ -1,9 +1,9 @@
 // PromptWeights: prompts whose labels change count less, and some are left out: TTRL-Guard, arXiv 2605.19444.
 //
 // A prompt can lock onto a wrong label: its labels compete for some visits, then one wins and the others die out. While
-// labels change, a step learns from a label that the next step can contradict; after they have settled, every step makes
-// the winner stronger, right or wrong. With f = 1 if this visit's label differs from the last visit's, else 0, and the
-// mean over the last 5 visits of the majority ratio, this visit included:
+// labels change, a step learns from a label that the next step can contradict; after they have settled, every step
+// makes the winner stronger, right or wrong. With f = 1 if this visit's label differs from the last visit's, else 0, and
+// the mean over the last 5 visits of the majority ratio, this visit included:
 //
 //   weight = (1 − 0.5 f) · 0.7 if f = 1 and this visit's ratio > 0.6
 //                        · 0.85 if the label never changed in 5 visits or more and the mean > 0.6, at 5 visits at most

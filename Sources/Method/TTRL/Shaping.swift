@@ -33,7 +33,7 @@ package struct Shaping: Sendable, Equatable {
 
   package var candidates: [Candidate] = []
   package var factors = Factors.none
-  /// [N][T] d loss / d entropy of each token's distribution, in the loss and not in an advantage; empty if there is none.
+  /// [N][T] d loss / d entropy of each token's distribution, in the loss and not in an advantage; or empty.
   package var entropySlopes: [[Float]] = []
   /// Subtracted from every advantage of the group.
   package var penalty: Float = 0

@@ -31,9 +31,26 @@ package struct MethodNotes: Sendable, Equatable {
 }
 
 extension RunSettings {
+  /// Makes what the given estimator consists of the defaults.
+  ///
+  /// - Parameter given: from the file and the flags; a later pair overrides an earlier one. Wrong values are ignored.
+  package mutating func adoptEstimator(of given: [(name: String, value: String)]) {
+    for (name, value) in given where name == "estimator" {
+      _ = SettingTable.named(name)?.place(in: Self.self)?.set(&self, value)
+      adopt(method.estimator.choices)
+    }
+  }
+
   /// Choices of the method that contradict each other.
   var methodProblems: [String] {
-    estimatorProblems + advantageProblems + promptWeightProblems
+    estimatorProblems + advantageProblems + promptWeightProblems + errorProblems
+  }
+
+  private var errorProblems: [String] {
+    guard method.earlyStop != .bayes, method.earlyStopError != Method().earlyStopError else { return [] }
+    return [
+      "early-stop-error belongs to early-stop bayes, and early-stop is \(method.earlyStop.rawValue); leave it out"
+    ]
   }
 
   private var estimatorProblems: [String] {

@@ -109,8 +109,11 @@ package enum SettingTable {
       "vote-entropy-high", .number(0...100), "soft-vote leaves out groups at or above this entropy, in nats",
       \RunSettings.method.voteEntropyHigh),
     Setting(
-      "early-stop", .onOff, "stop sampling a prompt when its vote is decided: on or off",
-      \RunSettings.method.stopsEarly),
+      "early-stop", .choice, "stop sampling a prompt when its vote is decided: on for certain, bayes with some error",
+      \RunSettings.method.earlyStop),
+    Setting(
+      "early-stop-error", .number(0.000001...0.5), "the largest chance that early-stop bayes is wrong",
+      \RunSettings.method.earlyStopError),
     Setting(
       "answer-rule", .choice, "how answers are found and compared: exact, or reference (for comparison only)",
       \RunSettings.method.answers),

@@ -290,10 +290,14 @@ package struct Scenario: Sendable {
   /// other settings stay what they were. Only combinations that the settings allow.
   private static func drawMethod(_ method: inout Method) {
     var dice = Dice(seed: method.seed, stream: .methods)
+    if method.stopsEarly, dice.chance(0.4) {
+      method.earlyStop = .bayes
+      method.earlyStopError = dice.pick([0.05, 0.3])
+    }
     guard method.labels == .vote, dice.chance(0.4) else { return }
     let estimators = RewardEstimator.allCases.filter { ![.vote, .softVote, .entropy, .confidence, .snr].contains($0) }
     method.estimator = dice.pick(estimators)
-    method.stopsEarly = false
+    method.earlyStop = .off
     method.ties = method.estimator.traits.usesLabel ? method.ties : .first
     method.minimumShare = method.estimator.traits.usesLabel ? method.minimumShare : 0
     method.sampling.records = method.estimator.traits.records
@@ -318,7 +322,7 @@ package struct Scenario: Sendable {
     guard method.estimator == .vote else { return }
     method.ties = dice.pick(TieRule.allCases)
     method.minimumShare = dice.pick([0, 0, 0.3, 0.6])
-    method.stopsEarly = method.trainSamples < method.votes && dice.chance(0.7)
+    method.earlyStop = method.trainSamples < method.votes && dice.chance(0.7) ? .on : .off
   }
 
   /// The staleness, drawn from separate dice too.

@@ -3,8 +3,8 @@
 //   r_i = 1[a_i = label],  A_i · (1 + (H̄ − H_i) / H̄)
 //
 // H_i is a response's mean entropy per token, H̄ the mean of all samples of the prompt. The factor is negative for a
-// response whose entropy is more than twice the mean; the paper's formula has no bound, so there is none here. Its other
-// half, responses that branch from a tree, needs another sampler.
+// response whose entropy is more than twice the mean; the paper's formula has no bound, so there is none here. Its
+// other half, responses that branch from a tree, needs another sampler.
 
 func entropyReshaped(_ evidence: Evidence, _ method: Method) -> Estimate {
   var estimate = agreement(evidence, method)

@@ -6,8 +6,8 @@
 //   novelty_i = 1 − (mean similarity to the others of its band + largest similarity to any other) / 2
 //   place_i   = (novelty_i − min) / (max − min) over its band;  a half if all are equal
 //
-// A band of one response has the place 1, and its mean is over all others. Responses without an answer are compared with
-// nothing; if fewer than two have one, all rewards are −1.
+// A band of one response has the place 1, and its mean is over all others. Responses without an answer are compared
+// with nothing; if fewer than two have one, all rewards are −1.
 //
 // The authors compare embeddings of the text from a model that runs beside the training. Here the similarity is local:
 // the share of runs of three tokens that two responses have in common (Jaccard index). It knows words, not meanings.

@@ -1,7 +1,7 @@
 // SPINE: learn only where responses fork, and keep the entropy there in a band, arXiv 2511.17938.
 //
-// Most tokens follow from those before them; a few, whose distributions have a high entropy, decide which way a response
-// takes. Only these have advantages:
+// Most tokens follow from those before them; a few, whose distributions have a high entropy, decide which way a
+// response takes. Only these have advantages:
 //
 //   r_i = 1[a_i = label],  A_it · 1[H_t ≥ τ],  τ so that a fifth of the group's tokens are at or above it
 //   loss + λ Σ over these tokens of (ln 2 − H_t) where H_t < ln 2, and of (H_t − ln 8) where H_t > ln 8;  λ = 0.01
