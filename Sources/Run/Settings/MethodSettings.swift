@@ -35,10 +35,9 @@ extension RunSettings {
   ///
   /// - Parameter given: from the file and the flags; a later pair overrides an earlier one. Wrong values are ignored.
   package mutating func adoptEstimator(of given: [(name: String, value: String)]) {
-    for (name, value) in given where name == "estimator" {
-      _ = SettingTable.named(name)?.place(in: Self.self)?.set(&self, value)
-      adopt(method.estimator.choices)
-    }
+    guard let last = given.last(where: { $0.name == "estimator" }) else { return }
+    _ = SettingTable.named(last.name)?.place(in: Self.self)?.set(&self, last.value)
+    adopt(method.estimator.choices)
   }
 
   /// Choices of the method that contradict each other.
