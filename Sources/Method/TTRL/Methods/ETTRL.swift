@@ -6,6 +6,8 @@
 // response whose entropy is more than twice the mean; the paper's formula has no bound, so there is none here. Its
 // other half, responses that branch from a tree, needs another sampler.
 
+import Records
+
 func entropyReshaped(_ evidence: Evidence, _ method: Method) -> Estimate {
   var estimate = agreement(evidence, method)
   let entropies = evidence.trajectories.map(\.meanEntropy)

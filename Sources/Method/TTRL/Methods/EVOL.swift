@@ -62,8 +62,10 @@ private func similarities(of responses: [[Int32]]) -> [[Double]] {
 private func runs(_ tokens: [Int32]) -> [UInt64] {
   let length = min(3, tokens.count)
   let hashes = (0..<max(tokens.count - length + 1, 1)).map { start in
-    tokens[start..<start + length].reduce(UInt64(length)) { hash, token in
-      (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x9E37_79B9_7F4A_7C15 ^ (hash >> 29)
+    // A state of 0 would hide how many tokens came before.
+    tokens[start..<start + length].reduce(0xCBF2_9CE4_8422_2325 &+ UInt64(length)) { hash, token in
+      let mixed = (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x9E37_79B9_7F4A_7C15
+      return mixed ^ mixed >> 32
     }
   }.sorted()
   return hashes.enumerated().filter { $0.offset == 0 || hashes[$0.offset - 1] != $0.element }.map(\.element)

@@ -11,6 +11,8 @@
 // read. A fifth is the share of arXiv 2506.01939; the band, between two and eight equally likely ways, and λ are
 // choices of this program. Tokens without an advantage still count in `denominator`.
 
+import Records
+
 #if canImport(Glibc)
   import Glibc
 #endif
