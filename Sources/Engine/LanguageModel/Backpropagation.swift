@@ -63,8 +63,8 @@ package final class Backpropagation {
   /// `slope` gets a sequence's index, a position in its response and the log-probability there, and returns d loss /
   /// d logprob. It is called once per response token, with the sequences' tokens in no order that callers may rely on.
   /// `entropySlopes` are d loss / d entropy, one for all tokens of a sequence; [] if the loss does not depend on
-  /// entropies. `tokenEntropySlopes`, [] or [sequence][T], are added to them. `progress` is called many times during the
-  /// backward pass. Its argument is an index of the flat gradient: from there to the end, the gradient is complete.
+  /// entropies. `tokenEntropySlopes`, [] or [sequence][T], are added to them. `progress` is called many times during
+  /// the backward pass. Its argument is an index of the flat gradient: from there to the end, the gradient is complete.
   /// - Returns: the log-probabilities and entropies of each sequence.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`. Then part of the
   ///   gradient may have been added.

@@ -2,8 +2,8 @@
 //
 // A prompt can lock onto a wrong label: its labels compete for some visits, then one wins and the others die out. While
 // labels change, a step learns from a label that the next step can contradict; after they have settled, every step
-// makes the winner stronger, right or wrong. With f = 1 if this visit's label differs from the last visit's, else 0, and
-// the mean over the last 5 visits of the majority ratio, this visit included:
+// makes the winner stronger, right or wrong. With f = 1 if this visit's label differs from the last visit's, else 0,
+// and the mean over the last 5 visits of the majority ratio, this visit included:
 //
 //   weight = (1 − 0.5 f) · 0.7 if f = 1 and this visit's ratio > 0.6
 //                        · 0.85 if the label never changed in 5 visits or more and the mean > 0.6, at 5 visits at most
@@ -17,9 +17,7 @@
 import Base
 import Records
 
-/// Weighs the prompts of a step.
-///
-/// - Parameter history: of the steps before.
+/// Weighs the prompts of a step. The history is that of the steps before.
 func weigh(_ judgements: inout [Judgement], step: UInt32, history: History, method: Method) {
   let mostSkips = max(1, judgements.count / 4)
   var skips = 0

@@ -1,8 +1,9 @@
 // SCOPE: each part of a group learns from a label of its own, voted by confidence (code: szu-tera/SCOPE, `grouputils`).
 //
 // The samples are cut into two halves by index. For each half, half of all samples are drawn by the seed, and they
-// elect the half's label: each vote counts with the sample's confidence. So the halves of an unclear group can have different
-// labels, and both answers stay alive. Confidence is the mean over steps of the step's geometric mean probability.
+// elect the half's label: each vote counts with the sample's confidence. So the halves of an unclear group can have
+// different labels, and both answers stay alive. Confidence is the mean over steps of the step's geometric mean
+// probability.
 //
 // Here a step is 64 tokens, because an estimator sees no text; in the code it ends at a line break. The probability is
 // that of the sampled tokens; the code has the mean of the most likely ones, which are not recorded. Halves are the
