@@ -273,7 +273,7 @@ extension RunSettings {
   package func trainingSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
       temperature: temperature, topP: topP, topK: topK, maxNewTokens: maxNewTokens,
-      stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings)
+      stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings, records: method.estimator.traits.records)
   }
 
   /// How the run's evaluations sample.
