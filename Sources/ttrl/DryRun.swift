@@ -59,6 +59,7 @@ struct DryRun {
           "parts": Self.parts(memory.plan.items), "kv_memory": .int(memory.keyValueMemory),
           "gradient": .string(memory.gradient.rawValue), "fitted": .optional(memory.note),
         ]),
+      JSON.Member("disk", beginning.disk.json),
       JSON.Member("step_seconds", estimate?.stepJSON ?? .null), JSON.Member("run_seconds", estimate?.runJSON ?? .null),
       JSON.Member("proposal", estimate?.proposal?.json ?? .null),
       JSON.Member("method", Self.notes(MethodNotes(settings))),

@@ -23,7 +23,7 @@ extension Command {
     settings.operation.makePathsAbsolute()
     let operation = settings.operation
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
-    let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun)
+    let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun) { complain($0) }
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
     settings.operation.keyValueMemory = beginning.memory.keyValueMemory
     settings.operation.gradient = beginning.memory.gradient
@@ -148,6 +148,7 @@ extension Command {
     let memory = beginning.memory
     say("memory: about \(MemoryPlan.mebibytes(memory.plan.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))")
     if let note = memory.note { say(note) }
+    if beginning.settings.method.steps > 0 { say(beginning.disk.text) }
     guard call.isDryRun else { return }
     say(memory.plan.text)
     guard let model = try? ModelDirectory(beginning.settings.model), learners > 1 else { return }

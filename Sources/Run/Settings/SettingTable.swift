@@ -49,7 +49,7 @@ package enum SettingTable {
     Setting(
       "adapter", .text("lora|DIR"),
       "a PEFT adapter of the model; train: lora, a new one, or one to go on from; none",
-      \RunSettings.adapter, \MergeSettings.adapter),
+      \RunSettings.adapter, \MergeSettings.adapter, \BenchmarkSettings.adapter),
     Setting("adapter-rank", .integer(1...16384), "rank of a new adapter", \RunSettings.adapterRank),
     Setting(
       "adapter-alpha", .number(0.001...1_000_000), "a new adapter's products are scaled by this, divided by its rank",
@@ -269,7 +269,9 @@ package enum SettingTable {
       "page-token", .text("FILE"), "the secret that opens the page, needed beyond loopback; made if it is missing",
       \OperationSettings.pageToken),
     Setting(
-      "checkpoint-every", .integer(1...(1 << 24)), "steps between checkpoints", \OperationSettings.checkpointEvery),
+      "checkpoint-every", .interval,
+      "steps between checkpoints; auto: as often as they take at most a twentieth of the time",
+      \OperationSettings.checkpointEvery),
     Setting(
       "keep-checkpoints", .integer(1...1_000_000), "how many of the newest checkpoints to keep",
       \OperationSettings.keepCheckpoints),
