@@ -83,8 +83,7 @@ package enum SettingTable {
     Setting(
       "train-samples", .integer(1...65536), "responses trained on per prompt", \RunSettings.method.trainSamples),
     Setting(
-      "selection", .choice,
-      "which responses are trained on: random ones, the first, or balanced: frequent and rare answers",
+      "selection", .choice, "the responses to train on: random, the first, or balanced: frequent and rare answers",
       \RunSettings.method.selection),
   ]
 
