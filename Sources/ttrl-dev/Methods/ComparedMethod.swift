@@ -33,6 +33,18 @@ struct ComparedMethod {
     ComparedMethod("reinforce++", "advantages are compared over the whole step", "--advantage reinforce++"),
     ComparedMethod("kl", "a penalty for the distance from the base model", "--kl-coefficient 0.001"),
     ComparedMethod("min-share", "a label needs half of the votes", "--min-share 0.5"),
+    ComparedMethod("scrl", "weak majorities are not rewarded, rare answers are punished", "--estimator scrl"),
+    ComparedMethod("ddrl", "frequent and rare answers only, with fixed advantages", "--estimator ddrl"),
+    ComparedMethod("restrain", "every answer is a label, weighted by its share", "--estimator restrain"),
+    ComparedMethod("dare", "votes are discounted by their uncertainty", "--estimator dare"),
+    ComparedMethod("evol", "the majority is rewarded, and within it novelty", "--estimator evol"),
+    ComparedMethod("ettrl", "certain responses count more", "--estimator ettrl"),
+    ComparedMethod("scope", "each half of a group has a label of its own", "--estimator scope"),
+    ComparedMethod("spine", "only tokens of high entropy are trained", "--estimator spine"),
+    ComparedMethod("self-certainty", "certain distributions are rewarded (Intuitor)", "--estimator self-certainty"),
+    ComparedMethod("flips", "prompts whose labels change count less (TTRL-Guard)", "--prompt-weights flips"),
+    ComparedMethod("maxrl", "a reward is divided by its group's mean (MaxRL)", "--advantage maxrl"),
+    ComparedMethod("bayes", "the vote ends at a chance of error of 5 %", "--early-stop bayes"),
   ]
 }
 
