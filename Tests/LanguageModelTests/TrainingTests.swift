@@ -38,6 +38,24 @@ struct ChangedSetting: Sendable, CustomTestStringConvertible {
     }
     add("entropy") { $0.entropyCoefficient = 0.01 }
     add("staleness 1") { $0.staleness = 1 }
+    add("GSPO") { $0.objective = .gspo }
+    add("GSPO, bounds of its own, staleness 1, KL") {
+      $0.objective = .gspo
+      ($0.clipLow, $0.clipHigh, $0.denominator) = (3e-4, 4e-4, .sequenceMean)
+      $0.staleness = 1
+      $0.klCoefficient = 0.1
+    }
+    for weight in NFTPromptWeight.allCases {
+      add("NFT, \(weight.rawValue)") {
+        $0.objective = .nft
+        $0.nftPromptWeight = weight
+      }
+    }
+    add("NFT, staleness 1, KL") {
+      $0.objective = .nft
+      $0.staleness = 1
+      $0.klCoefficient = 0.1
+    }
     add("staleness 2, KL in the reward, ratios above the cap") {
       $0.staleness = 2
       $0.klCoefficient = 0.1

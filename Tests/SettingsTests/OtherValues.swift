@@ -14,6 +14,7 @@ let otherValues: [String: String] = [
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
   "staleness": "2", "importance-cap": "3.0",
+  "objective": "nft", "nft-prompt-weight": "one",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++",
   "zero-advantage-groups": "train",
   "denominator": "micro-batch", "denominator-sequences": "4", "kl-coefficient": "0.001", "kl-estimator": "k1",
@@ -39,7 +40,8 @@ let otherValues: [String: String] = [
 
 /// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
-  ["labels", "top-p", "top-k", "template"],
+  ["labels", "top-p", "top-k", "template", "clip-low", "clip-high", "dual-clip", "advantage", "kl-in"],
+  ["objective", "nft-prompt-weight"],
   [
     "ties", "min-share", "early-stop", "kl-coefficient", "staleness", "template-arguments", "template-date",
   ],

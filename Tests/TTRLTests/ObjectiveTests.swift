@@ -18,7 +18,9 @@ struct ObjectiveCase: Sendable, CustomTestStringConvertible {
 
   var testDescription: String {
     let kl = "\(method.klEstimator) × \(method.klCoefficient) in the \(method.klPlace)"
-    return "\(method.advantage.rawValue), \(method.denominator.rawValue), \(kl), clip \(method.clipHigh)"
+    let objective = "\(method.objective.rawValue), \(method.nftPromptWeight.rawValue)"
+    return
+      "\(objective), \(method.advantage.rawValue), \(method.denominator.rawValue), \(kl), clip \(method.clipHigh)"
   }
 }
 
@@ -30,15 +32,22 @@ struct ObjectiveFixture: Sendable {
   let cases: [ObjectiveCase]
 
   static let made: ObjectiveFixture? = {
-    do { return try ObjectiveFixture() } catch {
+    do { return try ObjectiveFixture("objectives") } catch {
+      Issue.record("the fixture cannot be read: \(error)")
+      return nil
+    }
+  }()
+  /// The other objectives.
+  static let losses: ObjectiveFixture? = {
+    do { return try ObjectiveFixture("losses") } catch {
       Issue.record("the fixture cannot be read: \(error)")
       return nil
     }
   }()
 
-  private init() throws {
+  private init(_ name: String) throws {
     let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("Fixtures/objectives/objectives.json")
+      .appendingPathComponent("Fixtures/objectives/\(name).json")
     let json = try JSON.parse(Array(try Data(contentsOf: path)))
     let tokensMax = try #require(json["max_new_tokens"]?.int)
     var groups: [TrainedGroup] = []
@@ -72,6 +81,10 @@ extension ObjectiveCase {
     }
     func number(_ key: String) throws -> Float { Float(try #require(json[key]?.double)) }
     var method = Method()
+    if json["objective"] != nil {
+      method.objective = try name("objective")
+      method.nftPromptWeight = try name("nft_prompt_weight")
+    }
     method.advantage = try name("advantage")
     method.denominator = try name("denominator")
     method.klEstimator = try name("kl_estimator")
@@ -99,7 +112,13 @@ extension ObjectiveCase {
     }
   }
 
-  @Test(arguments: ObjectiveFixture.made?.cases ?? [])
+  @Test func `the second fixture covers every objective, and every weight of a prompt`() throws {
+    let methods = try #require(ObjectiveFixture.losses).cases.map(\.method)
+    #expect(Set(methods.map(\.objective)) == Set(PolicyObjective.allCases.filter { $0 != .clip }))
+    #expect(Set(methods.filter { $0.objective == .nft }.map(\.nftPromptWeight)) == Set(NFTPromptWeight.allCases))
+  }
+
+  @Test(arguments: (ObjectiveFixture.made?.cases ?? []) + (ObjectiveFixture.losses?.cases ?? []))
   func `advantages and slopes are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
     let fixture = try #require(ObjectiveFixture.made)
     var groups = fixture.groups
@@ -111,8 +130,10 @@ extension ObjectiveCase {
     for (index, member) in members.enumerated() {
       // 2e-6: float32 numbers of size 3 at most, on both sides of an exp.
       #expect(worst(member.advantages, expected.advantages[index]) < 2e-6, "sequence \(index)")
+      let ratio = sequenceRatio(of: member, logprobs: fixture.logprobs[index])
       let slopes = fixture.logprobs[index].enumerated().map { place, logprob in
-        objective(of: member, at: place, logprob: logprob, method: expected.method).slope / Float(scale.divisor)
+        objective(of: member, at: place, logprob: logprob, sequenceRatio: ratio, method: expected.method).slope
+          / Float(scale.divisor)
       }
       #expect(worst(slopes, expected.slopes[index]) < 2e-6, "sequence \(index)")
     }

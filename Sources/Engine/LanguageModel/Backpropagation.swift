@@ -82,9 +82,13 @@ package final class Backpropagation {
   }
 
   /// The same for a gradient that is taken piece by piece.
+  ///
+  /// - Parameter willSlope: is given all log-probabilities before `slope` is called, for a loss whose slopes depend on
+  ///   whole sequences. nil: the loss has none. With it, the head's products are computed twice, because the logits of
+  ///   all rows would be more than anything else in memory.
   func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings,
-    receiver: any GradientReceiver, entropySlopes: [Float],
+    receiver: any GradientReceiver, entropySlopes: [Float], willSlope: (([ScoredSequence]) -> Void)? = nil,
     slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
@@ -95,6 +99,7 @@ package final class Backpropagation {
       forward: forward, scratch: backward, gradient: receiver.room(for: plan.trainedNorm), headGradient: head,
       headFactors: HeadFactors())
     pass.begin()
+    if let willSlope { willSlope(try scores(of: batch, sequences, model, distribution)) }
     let scored = try scores(of: batch, sequences, model, distribution) { chunk, scored throws(ModelError) in
       let slopes = batch.targets[chunk.targets].map {
         slope($0.sequence, $0.position, scored[$0.sequence].logprobs[$0.position])

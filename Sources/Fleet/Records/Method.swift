@@ -81,6 +81,8 @@ package struct Method: Sendable, Equatable {
   /// C: if an older version sampled, a token's weight is min(π/μ, C).
   package var importanceCap: Float = 2
 
+  package var objective = PolicyObjective.clip
+  package var nftPromptWeight = NFTPromptWeight.drGRPO
   /// Sequences per optimizer step.
   package var miniBatch = 32
   /// ε of the probability ratio's lower and upper bound.

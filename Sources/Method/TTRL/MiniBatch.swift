@@ -11,6 +11,8 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var reward: Float
   /// [T] by token.
   package var advantages: [Float]
+  /// q: how many of the group's trained trajectories agree with the label, as a share. Only NFT needs it.
+  package var agreement: Float = 0
   /// [T] log-probabilities under policy 0; empty unless a KL penalty asks for them.
   package var reference: [Float] = []
   /// [T] log-probabilities under the version that the step began with; empty if that version sampled the trajectory.
@@ -69,6 +71,7 @@ func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prom
 /// Sets the advantage of every trained token of a step. The whole step at once, because some estimators compare
 /// trajectories of different prompts.
 package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
+  if method.objective == .nft { return assignAgreement(to: &groups, method: method) }
   let values = advantages(of: groups.map { $0.members.map { $0.outcome(method) } }, by: method.advantage)
   for (group, members) in values.enumerated() {
     for (member, advantages) in members.enumerated() { groups[group].members[member].advantages = advantages }

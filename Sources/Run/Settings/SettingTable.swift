@@ -136,6 +136,10 @@ package enum SettingTable {
       "micro-batch-tokens", .integer(16...(1 << 24)), "tokens per forward and backward pass",
       \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
     Setting(
+      "objective", .choice, "the loss: clip (TTRL), gspo (one ratio per sequence) or nft (supervised, with negatives)",
+      \RunSettings.method.objective),
+    Setting("nft-prompt-weight", .choice, "objective nft: weight of a prompt", \RunSettings.method.nftPromptWeight),
+    Setting(
       "clip-low", .number(0...1), "the lower bound of the probability ratio is 1 minus this",
       \RunSettings.method.clipLow),
     Setting(

@@ -282,6 +282,7 @@ package struct Scenario: Sendable {
     method.learningRate = 0.5
     drawVote(&method)
     drawStaleness(&method)
+    drawObjective(&method)
     return method
   }
 
@@ -301,6 +302,15 @@ package struct Scenario: Sendable {
     var dice = Dice(seed: method.seed, stream: .staleness)
     if dice.chance(0.5) { method.staleness = UInt32(dice.count(1...3)) }
     method.importanceCap = dice.pick([1, 1.2, 2])
+  }
+
+  /// The objective, drawn from separate dice too. NFT needs rewards of 0 and 1.
+  private static func drawObjective(_ method: inout Method) {
+    var dice = Dice(seed: method.seed, stream: .objective)
+    let drawn = dice.chance(0.5) ? .clip : dice.pick(PolicyObjective.allCases)
+    guard drawn != .nft || method.estimator == .vote && !method.hasKL(in: .reward) else { return }
+    method.objective = drawn
+    method.nftPromptWeight = dice.pick(NFTPromptWeight.allCases)
   }
 
   /// Training rounds, with evaluations of every version, of some versions, or of none. There is always an evaluation of

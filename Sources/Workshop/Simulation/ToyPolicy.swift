@@ -185,10 +185,11 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let logprobs = logprobs(row: row, temperature: temperature)
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
     let bonus = method.entropyCoefficient * trained.weight
+    let ratio = sequenceRatio(of: trained, logprobs: trained.trajectory.tokens.map { Float(logprobs[Int($0)]) })
     for (place, token) in trained.trajectory.tokens.enumerated() {
       let old = trained.old[place]
       let logprob = Float(logprobs[Int(token)])
-      let point = objective(of: trained, at: place, logprob: logprob, method: method)
+      let point = objective(of: trained, at: place, logprob: logprob, sequenceRatio: ratio, method: method)
       report.tokens += 1
       report.lossSum += Double(point.loss)
       report.clippedTokens += point.isClipped ? 1 : 0

@@ -304,18 +304,25 @@ private final class TeamPass: @unchecked Sendable {
     // The entropy bonus is subtracted from the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
     var isBackward = false
+    var ratios = [Float](repeating: 1, count: members.count)
+    let findRatios = { (scored: [ScoredSequence]) in
+      ratios = zip(members, scored).map { sequenceRatio(of: $0, logprobs: $1.logprobs) }
+    }
     let scored = try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
-      receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes
+      receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes,
+      willSlope: method.objective.needsSequences ? findRatios : nil
     ) { index, place, logprob in
       if !isBackward { onBackward() }
       isBackward = true
-      return objective(of: members[index], at: place, logprob: logprob, method: method).slope
+      return objective(
+        of: members[index], at: place, logprob: logprob, sequenceRatio: ratios[index], method: method
+      ).slope
     }
     var tally = Tally()
-    for (member, scored) in zip(members, scored) {
+    for ((member, scored), ratio) in zip(zip(members, scored), ratios) {
       for (place, logprob) in scored.logprobs.enumerated() {
-        let token = objective(of: member, at: place, logprob: logprob, method: method)
+        let token = objective(of: member, at: place, logprob: logprob, sequenceRatio: ratio, method: method)
         tally.add(token, gap: abs(logprob - member.old[place]))
       }
     }
