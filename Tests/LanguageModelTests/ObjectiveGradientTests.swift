@@ -47,7 +47,7 @@ private struct Trial {
       members[index].weight = scale.weights[index]
       members[index].reference = reference[index]
       members[index].advantages = scored[index].logprobs.indices.map { Float((7 * index + 3 * $0) % 11) / 5 - 0.9 }
-      if method.objective != .clip {
+      if [.gspo, .nft].contains(method.objective) {
         members[index].advantages = members[index].advantages.map { _ in members[index].advantages[0] }
         members[index].agreement = 0.4
       }

@@ -45,6 +45,18 @@ struct ChangedSetting: Sendable, CustomTestStringConvertible {
       $0.staleness = 1
       $0.klCoefficient = 0.1
     }
+    // A rate at which the critic's values differ from 0 from the second step on.
+    for (name, gamma, lambda) in [("PPO", 1.0, 1.0), ("PPO with discounts", 0.9, 0.8)] {
+      add(name) {
+        $0.objective = .ppo
+        ($0.gamma, $0.lambda, $0.criticLearningRate) = (gamma, lambda, 1e-2)
+      }
+    }
+    add("PPO, staleness 1, KL in the reward") {
+      $0.objective = .ppo
+      $0.criticLearningRate = 1e-2
+      ($0.staleness, $0.klCoefficient, $0.klPlace) = (1, 0.1, .reward)
+    }
     for weight in NFTPromptWeight.allCases {
       add("NFT, \(weight.rawValue)") {
         $0.objective = .nft

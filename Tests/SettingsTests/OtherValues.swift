@@ -14,7 +14,8 @@ let otherValues: [String: String] = [
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
   "staleness": "2", "importance-cap": "3.0",
-  "objective": "nft", "nft-prompt-weight": "one",
+  "objective": "ppo", "nft-prompt-weight": "one", "gamma": "0.99", "lambda": "0.95", "value-clip": "0.2",
+  "critic-lr": "1e-05",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++",
   "zero-advantage-groups": "train",
   "denominator": "micro-batch", "denominator-sequences": "4", "kl-coefficient": "0.001", "kl-estimator": "k1",
@@ -41,7 +42,8 @@ let otherValues: [String: String] = [
 /// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
   ["labels", "top-p", "top-k", "template", "clip-low", "clip-high", "dual-clip", "advantage", "kl-in"],
-  ["objective", "nft-prompt-weight"],
+  ["objective", "gamma", "lambda", "value-clip", "critic-lr"],
+  ["nft-prompt-weight"],
   [
     "ties", "min-share", "early-stop", "kl-coefficient", "staleness", "template-arguments", "template-date",
   ],
@@ -51,5 +53,7 @@ let exclusiveSettings: [[String]] = [
 /// The other values in combinations that contradict nothing; together they hold every setting.
 let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
   let left = exclusiveSettings.joined().filter { !chosen.contains($0) }
-  return otherValues.filter { !left.contains($0.key) }
+  var values = otherValues.filter { !left.contains($0.key) }
+  if chosen.contains("nft-prompt-weight") { values["objective"] = "nft" }
+  return values
 }

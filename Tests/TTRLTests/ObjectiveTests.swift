@@ -15,6 +15,9 @@ struct ObjectiveCase: Sendable, CustomTestStringConvertible {
   let advantages: [[Double]]
   /// [S][T] d loss / d logprob.
   let slopes: [[Double]]
+  /// [S][T] of a critic: what its values should be, and d (its loss) / d value.
+  let returns: [[Double]]
+  let valueSlopes: [[Double]]
 
   var testDescription: String {
     let kl = "\(method.klEstimator) × \(method.klCoefficient) in the \(method.klPlace)"
@@ -27,8 +30,9 @@ struct ObjectiveCase: Sendable, CustomTestStringConvertible {
 struct ObjectiveFixture: Sendable {
   /// S sequences, in the order in which they were drawn.
   let groups: [TrainedGroup]
-  /// [S][T] the log-probabilities under the policy in training.
+  /// [S][T] the log-probabilities under the policy in training, and the critic's values.
   let logprobs: [[Float]]
+  private(set) var values: [[Float]] = []
   let cases: [ObjectiveCase]
 
   static let made: ObjectiveFixture? = {
@@ -62,6 +66,8 @@ struct ObjectiveFixture: Sendable {
           tokens: recorded.map { _ in 0 }, logprobs: recorded, entropySum: 0, finish: .stop),
         reward: Float(try #require(sequence["reward"]?.int)))
       member.reference = row(sequence["reference"]).map(Float.init)
+      member.values = row(sequence["old_values"]).map(Float.init)
+      values.append(row(sequence["values"]).map(Float.init))
       if group == groups.count { groups.append(TrainedGroup(members: [])) }
       groups[group].members.append(member)
       logprobs.append(row(sequence["logprobs"]).map(Float.init))
@@ -94,10 +100,17 @@ extension ObjectiveCase {
     method.clipHigh = try number("clip_high")
     method.dualClip = try number("dual_clip")
     method.sampling.maxNewTokens = Int32(tokensMax)
-    self.method = method
     loss = try #require(json["loss"]?.double)
     advantages = (json["advantages"]?.elements ?? []).map { row($0) }
     slopes = (json["slopes"]?.elements ?? []).map { row($0) }
+    returns = (json["returns"]?.elements ?? []).map { row($0) }
+    valueSlopes = (json["value_slopes"]?.elements ?? []).map { row($0) }
+    if method.objective == .ppo {
+      method.gamma = try #require(json["gamma"]?.double)
+      method.lambda = try #require(json["lambda"]?.double)
+      method.valueClip = try number("value_clip")
+    }
+    self.method = method
   }
 }
 
@@ -137,6 +150,28 @@ extension ObjectiveCase {
       }
       #expect(worst(slopes, expected.slopes[index]) < 2e-6, "sequence \(index)")
     }
+  }
+
+  @Test(arguments: ObjectiveFixture.losses?.cases.filter { $0.method.objective == .ppo } ?? [])
+  func `returns and slopes of a critic are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
+    let fixture = try #require(ObjectiveFixture.losses)
+    var groups = fixture.groups
+    assignAdvantages(to: &groups, method: expected.method)
+    let members = groups.flatMap(\.members)
+    try #require(members.count == expected.returns.count)
+    let tokens = Float(members.reduce(0) { $0 + $1.values.count })
+    var clipped = 0
+    for (index, member) in members.enumerated() {
+      #expect(worst(member.returns, expected.returns[index]) < 2e-6, "sequence \(index)")
+      let losses = fixture.values[index].indices.map { place in
+        valueLoss(
+          value: fixture.values[index][place], old: member.values[place], target: member.returns[place],
+          clip: expected.method.valueClip)
+      }
+      clipped += losses.count { $0.isClipped }
+      #expect(worst(losses.map { $0.slope / tokens }, expected.valueSlopes[index]) < 2e-6, "sequence \(index)")
+    }
+    #expect(clipped > 0 && clipped < Int(tokens), "\(clipped) of \(tokens) values are clipped")
   }
 
   @Test func `the fixture has tokens that are clipped on both sides, and by the dual clip`() throws {

@@ -83,6 +83,12 @@ package struct Method: Sendable, Equatable {
 
   package var objective = PolicyObjective.clip
   package var nftPromptWeight = NFTPromptWeight.drGRPO
+  /// PPO's discounts of later rewards, and of later errors of the critic.
+  package var gamma = 1.0
+  package var lambda = 1.0
+  /// How far a value can move from the one that the step began with before its loss stops following it; 0 is off.
+  package var valueClip: Float = 0.5
+  package var criticLearningRate = 9e-6
   /// Sequences per optimizer step.
   package var miniBatch = 32
   /// ε of the probability ratio's lower and upper bound.

@@ -1,5 +1,5 @@
 // PolicyObjective: which loss the policy is trained with. The formulas are in docs/algorithm.md; the functions are in
-// TTRL (Surrogate, NegativeAware).
+// TTRL (Surrogate, NegativeAware, Critic).
 
 package enum PolicyObjective: String, Sendable, CaseIterable {
   /// The clipped surrogate of each token's ratio: TTRL, GRPO.
@@ -9,6 +9,9 @@ package enum PolicyObjective: String, Sendable, CaseIterable {
   /// Likelihood of the trajectories that agree with the label, and of an implicit policy of the others: NFT, arXiv
   /// 2505.18116.
   case nft
+
+  /// The clipped surrogate, with advantages from a critic that is trained as well: PPO, arXiv 1707.06347.
+  case ppo
 
   /// Whether a token's loss depends on the log-probabilities of its whole sequence.
   package var needsSequences: Bool { self == .gspo }

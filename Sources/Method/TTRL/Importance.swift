@@ -42,7 +42,7 @@ func addScores<P: Policy>(to groups: inout [TrainedGroup], step: UInt32, by poli
   }
 }
 
-private func distribute(
+func distribute(
   _ scores: [[Float]], to groups: inout [TrainedGroup], _ give: (inout TrainedTrajectory, [Float]) -> Void
 ) {
   var left = scores[...]

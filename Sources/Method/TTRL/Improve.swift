@@ -31,7 +31,10 @@ package protocol Policy {
   /// [trajectory][T] log-probabilities under the current weights. Called only if an older version sampled.
   mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
-  /// One optimizer step on the trajectories of a mini-batch.
+  /// [trajectory][T] the critic's value before each token. Called only under objective `ppo`.
+  mutating func values(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
+
+  /// One optimizer step on the trajectories of a mini-batch; under objective `ppo`, one of the critic too.
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) throws -> UpdateReport
 
   /// Ends the step: the trained weights become the version that samples next.
@@ -104,6 +107,7 @@ package func learn<P: Policy>(
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
   // advantages. Otherwise they are needed later, and only for the trajectories that are left.
   if method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
+  if method.objective == .ppo { try addValues(to: &trained, by: &policy, method: method) }
   assignAdvantages(to: &trained, method: method)
   let hasZeroAdvantage = trained.map(\.hasZeroAdvantage)
   if method.zeroAdvantageGroups == .skip { trained.removeAll(where: \.hasZeroAdvantage) }

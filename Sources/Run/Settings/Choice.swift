@@ -61,6 +61,8 @@ extension RunSettings {
     // The learning rate of a run that is taken as an example is its own.
     if settings.hasAdapter, !hasAdapter || settings.preset != .none {
       settings.method.learningRate *= Self.adapterRateFactor
+      // With an adapter, the critic is one too.
+      if settings.method.objective == .ppo { settings.method.criticLearningRate *= Self.adapterRateFactor }
     }
     return settings
   }

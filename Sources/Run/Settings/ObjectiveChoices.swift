@@ -10,7 +10,7 @@ extension PolicyObjective {
   /// Settings whose default differs from that of `clip`.
   package var choices: [Choice] {
     switch self {
-    case .clip: []
+    case .clip, .ppo: []
     case .gspo:
       [
         Choice("clip-low", "0.0003", "GSPO, section 5.1: a sequence's ratio moves less than a token's"),
@@ -23,11 +23,12 @@ extension PolicyObjective {
 
   /// Settings that have no effect.
   package var ignored: [String] {
-    let ofNFT = ["nft-prompt-weight"]
+    let (ofNFT, ofPPO) = (["nft-prompt-weight"], ["gamma", "lambda", "value-clip", "critic-lr"])
     return switch self {
-    case .clip: ofNFT
-    case .gspo: ["dual-clip"] + ofNFT
-    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"]
+    case .clip: ofNFT + ofPPO
+    case .gspo: ["dual-clip"] + ofNFT + ofPPO
+    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"] + ofPPO
+    case .ppo: ["advantage"] + ofNFT
     }
   }
 }
@@ -53,7 +54,8 @@ extension RunSettings {
     guard objective != .clip else { return nil }
     let sets = objective.choices.map { "\($0.setting) \($0.value)" }.joined(separator: ", ")
     let ignores = objective.ignored.joined(separator: ", ")
-    return "objective \(objective.rawValue): defaults of its own are \(sets); \(ignores) have no effect"
+    let choices = sets.isEmpty ? "" : "defaults of its own are \(sets); "
+    return "objective \(objective.rawValue): \(choices)\(ignores) have no effect"
   }
 
   /// Settings that have no effect with the objective, or that it cannot work with.

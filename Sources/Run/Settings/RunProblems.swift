@@ -48,14 +48,15 @@ extension RunSettings {
       method.zeroAdvantageGroups != .skip && (method.entropyCoefficient > 0 || method.hasKL(in: .loss))
     guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
     var found: [String] = []
-    let isWhitened = method.objective != .nft && method.advantage == .reinforcePlusPlus
+    let hasCritic = method.objective == .ppo
+    let isWhitened = hasCritic || method.objective != .nft && method.advantage == .reinforcePlusPlus
     let comparing = method.objective == .nft ? "objective nft" : "advantage \(method.advantage.rawValue)"
     if method.trainSamples == 1, !isWhitened {
       found.append(
         "train-samples is 1, and \(comparing) compares the trained responses of a prompt "
           + "with each other, so there would be no update; raise it to at least 2")
     }
-    if method.trainSamples == 1, isWhitened, method.promptsPerStep == 1, !method.hasKL(in: .reward) {
+    if method.trainSamples == 1, isWhitened, !hasCritic, method.promptsPerStep == 1, !method.hasKL(in: .reward) {
       found.append(
         "train-samples and prompts-per-step are 1, and advantage \(method.advantage.rawValue) compares the trained "
           + "responses of a step with each other, so there would be no update; raise one of them")

@@ -311,6 +311,8 @@ package struct Scenario: Sendable {
     guard drawn != .nft || method.estimator == .vote && !method.hasKL(in: .reward) else { return }
     method.objective = drawn
     method.nftPromptWeight = dice.pick(NFTPromptWeight.allCases)
+    (method.gamma, method.lambda) = (dice.pick([1, 0.9]), dice.pick([1, 0.8]))
+    method.criticLearningRate = 0.5
   }
 
   /// Training rounds, with evaluations of every version, of some versions, or of none. There is always an evaluation of

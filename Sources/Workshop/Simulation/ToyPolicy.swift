@@ -39,6 +39,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   private var momentum: [Float]
   /// The masters rounded to bfloat16. Every forward pass reads them.
   private var weights: [Float]
+  /// [rows] the critic: the value of every position of a row's responses. Only objective `ppo` changes it.
+  private var critic: [Float]
 
   /// The policy with which a run begins. Every prompt has its own prior, so that votes are close but can be won.
   package init(rows: Int, seed: UInt64) {
@@ -49,6 +51,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     master = (0..<(rows + 1) * Self.vocabulary).map { _ in Float(noise.uniform() * 2 - 1) }
     momentum = [Float](repeating: 0, count: master.count)
     weights = master.map(Self.rounded)
+    critic = [Float](repeating: 0, count: rows)
   }
 
   // MARK: Bytes
@@ -60,10 +63,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return out.bytes
   }
 
-  /// The state from which training continues: masters, then momentum.
+  /// The state from which training continues: masters, momentum, then the critic.
   package var state: [UInt8] {
-    var out = ByteWriter(reserving: 8 * master.count)
-    for value in master + momentum { out.write(value) }
+    var out = ByteWriter(reserving: 8 * master.count + 4 * rows)
+    for value in master + momentum + critic { out.write(value) }
     return out.bytes
   }
 
@@ -76,6 +79,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     weights = try Self.floats(bytes, count: count)
     master = weights
     momentum = [Float](repeating: 0, count: count)
+    critic = [Float](repeating: 0, count: rows)
   }
 
   /// A policy that can continue training, from its state.
@@ -84,9 +88,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     self.rows = rows
     self.version = version
     self.seed = seed
-    let values = try Self.floats(bytes, count: 2 * count)
+    let values = try Self.floats(bytes, count: 2 * count + rows)
     master = Array(values[..<count])
-    momentum = Array(values[count...])
+    momentum = Array(values[count..<2 * count])
+    critic = Array(values[(2 * count)...])
     weights = master.map(Self.rounded)
   }
 
@@ -156,10 +161,18 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
   }
 
+  package func values(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    trajectories.map { trained in
+      let value = critic[row(of: trained.prompt.tokens)]
+      return [Float](repeating: value, count: trained.trajectory.tokens.count)
+    }
+  }
+
   package mutating func update(
     _ miniBatch: MiniBatch, method: Method, learningRate: Double
   ) -> UpdateReport {
     var report = UpdateReport()
+    if method.objective == .ppo { report.critic = updateCritic(miniBatch, method: method) }
     var gradient = [Float](repeating: 0, count: master.count)
     for trained in miniBatch.trajectories {
       accumulate(trained, method: method, into: &gradient, &report)
@@ -173,6 +186,23 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
     weights = master.map(Self.rounded)
     return report
+  }
+
+  /// One step of gradient descent on the critic's loss.
+  private mutating func updateCritic(_ miniBatch: MiniBatch, method: Method) -> CriticReport {
+    var report = UpdateReport()
+    var gradient = [Float](repeating: 0, count: critic.count)
+    for trained in miniBatch.trajectories {
+      let row = row(of: trained.prompt.tokens)
+      for (old, target) in zip(trained.values, trained.returns) {
+        let point = valueLoss(value: critic[row], old: old, target: target, clip: method.valueClip)
+        gradient[row] += point.slope / Float(miniBatch.tokenCount)
+        report.lossSum += Double(point.loss)
+      }
+    }
+    report.gradientNorm = gradient.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+    for row in critic.indices { critic[row] -= Float(method.criticLearningRate) * gradient[row] }
+    return report.asCritic
   }
 
   /// Adds one trajectory's gradient: dL/d(logit) = (dL/d(lp) · (1[chosen] − p) − dL/dH · p · (lp + H)) / temperature,

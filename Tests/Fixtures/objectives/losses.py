@@ -25,6 +25,15 @@ def gspo(case, policy, worth):
     return rows
 
 
+def clipped(case, policy, worth):
+    rows = []
+    for logprob, sequence, a in zip(policy, sequences, worth):
+        ratio = torch.exp(logprob - sequence["recorded"])
+        row = torch.maximum(-a * ratio, -a * ratio.clamp(1 - case["clip_low"], 1 + case["clip_high"]))
+        rows.append(torch.where(a < 0, torch.minimum(row, -a * case["dual_clip"]), row))
+    return rows
+
+
 def share(group):
     rewards = [reward for reward, g in zip(REWARDS, GROUPS) if g == group]
     return sum(rewards) / len(rewards)
@@ -53,6 +62,39 @@ def nft(case, policy, worth):
     return rows
 
 
+VALUES = [base["rounded"](torch.randn(length, generator=base["generator"])) for length in LENGTHS]
+OLD_VALUES = [base["rounded"](value + 0.6 * torch.randn(len(value), generator=base["generator"])) for value in VALUES]
+
+
+def critic_advantages(case):
+    """GAE, arXiv 1506.02438, equation 16, as a sum of later errors; the returns; whitened over all tokens."""
+    advantages, returns = [], []
+    for sequence, reward, old, length in zip(sequences, REWARDS, OLD_VALUES, LENGTHS):
+        rewards = torch.zeros(length)
+        if case["kl_in"] == "reward":
+            rewards -= case["kl_coefficient"] * base["kl"](
+                case["kl_estimator"], sequence["recorded"], sequence["reference"])
+        rewards[-1] += reward
+        following = torch.cat([old[1:], torch.zeros(1)])
+        errors = rewards + case["gamma"] * following - old
+        rate = case["gamma"] * case["lambda"]
+        advantages.append(torch.stack([
+            sum(rate ** (later - place) * errors[later] for later in range(place, length)) for place in range(length)]))
+        returns.append(advantages[-1] + old)
+    return base["whiten"](advantages), returns
+
+
+def critic_slopes(case, returns):
+    """The clipped loss of the values, by automatic differentiation."""
+    values = [value.clone().requires_grad_() for value in VALUES]
+    rows = []
+    for value, old, target in zip(values, OLD_VALUES, returns):
+        clipped = torch.clamp(value, old - case["value_clip"], old + case["value_clip"])
+        rows.append(0.5 * torch.maximum((value - target) ** 2, (clipped - target) ** 2))
+    torch.cat(rows).mean().backward()
+    return [value.grad for value in values]
+
+
 def mean(case, rows):
     return {
         "token-mean": lambda: torch.cat(rows).mean(),
@@ -64,17 +106,26 @@ def mean(case, rows):
 def case(**changes):
     case = {"objective": "gspo", "nft_prompt_weight": "dr-grpo", "advantage": "grpo", "denominator": "token-mean",
             "kl_coefficient": 0.0, "kl_estimator": "k3", "kl_in": "loss", "clip_low": 0.2, "clip_high": 0.2,
-            "dual_clip": 3.0} | changes
+            "dual_clip": 3.0, "gamma": 1.0, "lambda": 1.0, "value_clip": 0.5} | changes
     policy = [sequence["logprobs"].clone().requires_grad_() for sequence in sequences]
-    worth = nft_weights(case) if case["objective"] == "nft" else base["advantages"](case)
-    rows = (nft if case["objective"] == "nft" else gspo)(case, policy, worth)
-    if case["kl_coefficient"] > 0:
+    extra = {}
+    tidy = lambda rows: [[round(x, 9) for x in row.tolist()] for row in rows]
+    if case["objective"] == "nft":
+        worth = nft_weights(case)
+        rows = nft(case, policy, worth)
+    elif case["objective"] == "gspo":
+        worth = base["advantages"](case)
+        rows = gspo(case, policy, worth)
+    else:
+        worth, returns = critic_advantages(case)
+        extra = {"returns": tidy(returns), "value_slopes": tidy(critic_slopes(case, returns))}
+        rows = clipped(case, policy, worth)
+    if case["kl_coefficient"] > 0 and case["kl_in"] == "loss":
         rows = [row + case["kl_coefficient"] * base["kl"](case["kl_estimator"], logprob, sequence["reference"])
                 for row, logprob, sequence in zip(rows, policy, sequences)]
     value = mean(case, rows)
     value.backward()
-    tidy = lambda rows: [[round(x, 9) for x in row.tolist()] for row in rows]
-    return case | {"loss": round(value.item(), 9), "advantages": tidy(worth), "slopes": tidy([p.grad for p in policy])}
+    return case | extra | {"loss": round(value.item(), 9), "advantages": tidy(worth), "slopes": tidy([p.grad for p in policy])}
 
 
 cases = [
@@ -84,7 +135,13 @@ cases = [
 ]
 cases += [case(objective="nft", nft_prompt_weight=name) for name in ["one", "dr-grpo", "grpo"]]
 cases += [case(objective="nft", denominator="fixed-length", kl_coefficient=0.3)]
-batch = [{"group": g, "reward": r} | {k: [float(x) for x in v] for k, v in s.items()}
-         for g, r, s in zip(GROUPS, REWARDS, sequences)]
+cases += [
+    case(objective="ppo"), case(objective="ppo", gamma=0.9, **{"lambda": 0.7}),
+    case(objective="ppo", value_clip=0.1, kl_coefficient=0.3, kl_in="reward", kl_estimator="k1"),
+    case(objective="ppo", denominator="sequence-mean", kl_coefficient=0.3),
+]
+batch = [{"group": g, "reward": r, "values": v.tolist(), "old_values": o.tolist()}
+         | {k: [float(x) for x in row] for k, row in s.items()}
+         for g, r, s, v, o in zip(GROUPS, REWARDS, sequences, VALUES, OLD_VALUES)]
 print("{\"max_new_tokens\": %d, \"sequences\": [\n%s],\n\"cases\": [\n%s]}" % (
     base["TOKENS_MAX"], ",\n".join(json.dumps(x) for x in batch), ",\n".join(json.dumps(x) for x in cases)))
