@@ -42,6 +42,10 @@ package protocol Policy {
 }
 
 extension Policy {
+  package func values(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
+    preconditionFailure("the policy has no critic")
+  }
+
   package func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool { false }
 }
 

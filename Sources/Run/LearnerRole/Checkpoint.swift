@@ -5,8 +5,8 @@
 // (history.json), and the report of the step that made the version. All files are written into a temporary directory. A
 // manifest of checksums is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has
 // a wrong checksum, is skipped, and the next older one is used. The arrays are whole, in the order of the model's
-// layout. A critic's state is in a second file of the same form. They do not depend on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue
-// from them. This file says what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint.
+// layout. They do not depend on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue
+// from them. A critic's state is in a second file of the same form. This file says what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint.
 // SharedState gives the ranks their shards.
 
 import Base
@@ -31,7 +31,7 @@ package enum CheckpointError: Error, Sendable, CustomStringConvertible {
 /// The state that a learner continues from: everything except the arrays, which are read in pieces.
 struct SavedState {
   var version: PolicyVersion
-  /// Updates that the optimizer has applied, and that of the critic.
+  /// Updates that the optimizer has applied, and those that the critic's has.
   var step: Int
   var criticStep = 0
   /// Each prompt's earlier labels.
@@ -44,8 +44,8 @@ struct SavedState {
   var criticArrays: StateFile?
 }
 
-/// trainer.bin, and critic.bin for a critic, has a header of 32 bytes, then the masters, the first moments and the second moments: float32,
-/// little-endian.
+/// trainer.bin, or critic.bin. It has a header of 32 bytes, then the masters, the first moments and the second moments:
+/// float32, little-endian.
 struct StateFile {
   static let magic: UInt64 = 0x3154_5354_4C52_5454  // "TTRLTST1"
   static let headerBytes = 32

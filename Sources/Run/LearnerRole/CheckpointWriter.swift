@@ -65,8 +65,8 @@ final class CheckpointWriter: Sendable {
   /// - Parameters:
   ///   - run: the checkpoint's run.
   ///   - content: the checkpoint's content.
-  ///   - arrays: masters and moments of each model, whole; they must not change until `awaitRead` returns. nil means that they come
-  ///     in pieces.
+  ///   - arrays: masters and moments of each model, whole; they must not change until `awaitRead` returns. nil means
+  ///     that they come in pieces.
   ///   - keep: how many checkpoints to keep, including this one.
   ///   - onEnd: called on the thread at the end, after success and after failure.
   /// - Throws: if no thread can be started.
