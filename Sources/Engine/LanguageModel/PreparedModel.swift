@@ -161,7 +161,8 @@ package final class PreparedModel: Sendable {
     adapting base: PreparedModel, as adapted: TransformerPlan? = nil, team: Team?, spare: SpareMemory?,
     parameters: (Range<Int>) throws -> ParameterSource
   ) rethrows {
-    plan = adapted ?? base.plan
+    let plan = adapted ?? base.plan
+    self.plan = plan
     guard let adapter = plan.adapter, !base.isAdapted else { preconditionFailure("the base is for another plan") }
     layers = try base.layers.indices.map { layer in
       let source = AdapterSource(

@@ -28,10 +28,10 @@ func addValues<P: Policy>(to groups: inout [TrainedGroup], by policy: inout P, m
 func assignCriticAdvantages(to groups: inout [TrainedGroup], method: Method) {
   let advantages = groups.map { $0.members.map { generalizedAdvantages(of: $0, method: method) } }
   for (group, members) in whitened(advantages).enumerated() {
-    for (place, whitened) in members.enumerated() {
+    for (place, row) in members.enumerated() {
       let values = groups[group].members[place].values
       groups[group].members[place].returns = zip(advantages[group][place], values).map { Float($0 + Double($1)) }
-      groups[group].members[place].advantages = whitened.map(Float.init)
+      groups[group].members[place].advantages = row.map(Float.init)
     }
   }
 }

@@ -6,8 +6,8 @@
 // manifest of checksums is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has
 // a wrong checksum, is skipped, and the next older one is used. The arrays are whole, in the order of the model's
 // layout. They do not depend on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue
-// from them. A critic's state is in a second file of the same form. This file says what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint.
-// SharedState gives the ranks their shards.
+// from them. A critic's state is in a second file of the same form. This file says what a checkpoint is and how one is
+// found. CheckpointWriter writes a checkpoint. SharedState gives the ranks their shards.
 
 import Base
 import LanguageModel

@@ -152,7 +152,7 @@ final class CheckpointWriter: Sendable {
     let state = try writeState(content, arrays, to: temporary)
     let weights = try content.published.withBytes { try run.write(published: $0, to: temporary) }
     var sums: [(name: String, sum: String)] =
-      zip(content.models, state.files).map { ($0.file, $1) } + [(run.weightsFile, weights)]
+      zip(content.models, state.files).map { (name: $0.file, sum: $1) } + [(name: run.weightsFile, sum: weights)]
     try Files.write(try ModelOrigin.text(of: run, content.version), to: "\(temporary)/\(ModelOrigin.fileName)")
     try Files.write(content.history, to: temporary + "/history.json")
     var report = content.report
