@@ -9,8 +9,9 @@ extension EndToEnd {
 
     /// Two workers and two ranks; one worker and three ranks with a streamed gradient; and killed in the middle.
     @Test(arguments: [
-      ["gspo"], ["nft"], ["nft", "--adapter", "lora", "--lr", "1e-3"], ["ppo"],
+      ["gspo"], ["nft"], ["nft", "--adapter", "lora", "--lr", "1e-3"], ["ppo"], ["prime"],
       ["ppo", "--adapter", "lora", "--lr", "1e-3", "--critic-lr", "1e-3", "--staleness", "1"],
+      ["prime", "--adapter", "lora", "--lr", "1e-3", "--prime-lr", "1e-3", "--prime-update", "before"],
     ])
     func `any number of ranks gives the same bits, and so does a run that is killed`(_ words: [String]) throws {
       let settings = ["--objective"] + words
@@ -35,7 +36,9 @@ extension EndToEnd {
       #expect(outcome.status == 0, "\(outcome.errors)")
       #expect(outcome.errors.contains("objective gspo: defaults of its own are clip-low 0.0003, clip-high 0.0004"))
       #expect(
-        outcome.errors.contains("dual-clip, nft-prompt-weight, gamma, lambda, value-clip, critic-lr have no effect"))
+        outcome.errors.contains(
+          "dual-clip, nft-prompt-weight, gamma, lambda, value-clip, critic-lr, "
+            + "prime-update, prime-lr have no effect"))
       let plan = try #require(
         try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
       let settings = try #require(plan["settings"] as? [String: Any])
@@ -65,6 +68,10 @@ extension EndToEnd {
       let (policy, critic) = (ppo["2 learner ranks, optimizer"] ?? 0, ppo["2 learner ranks, critic, optimizer"] ?? 0)
       #expect(policy > 0 && critic > policy && critic - policy < policy / 100, "\(ppo)")
       for (name, bytes) in plain { #expect(ppo[name] == bytes, "\(name)") }
+      // PRIME's critic is a second policy. Policy 0 is kept too.
+      let prime = try parts(["--objective", "prime"])
+      #expect(prime["2 learner ranks, critic, optimizer"] == prime["2 learner ranks, optimizer"], "\(prime)")
+      #expect((prime["2 learner ranks, policy 0"] ?? 0) > 0 && ppo["2 learner ranks, policy 0"] == nil)
     }
 
     @Test func `settings that an objective cannot work with are refused by name, all at once`() throws {

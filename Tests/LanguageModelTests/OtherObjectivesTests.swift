@@ -16,7 +16,7 @@ struct OtherObjectivesTests {
     training.method.staleness = 1
     let clipped = try training.train(training.policy(.bfloat16))
     training.method.objective = objective
-    training.method.criticLearningRate = 1e-2
+    (training.method.criticLearningRate, training.method.primeLearningRate) = (1e-2, 1e-2)
     let alone = try training.train(training.policy(.bfloat16, threads: 3))
     let isDifferent = alone != clipped
     #expect(isDifferent)

@@ -51,28 +51,32 @@ struct TinyTraining {
     for (whole, shard) in shards.slices(of: ranks.rank) { own[shard].copy(from: all[whole]) }
     return try LanguageModelPolicy(
       plan: plan,
-      optimizer: AdamW(settings, parameters: own), critic: critic(plan, settings, all, ranks),
+      optimizer: AdamW(settings, parameters: own), critic: critic(of: plan, settings, all, ranks),
       version: PolicyVersion(0),
-      reference: method.klCoefficient > 0 && plan.adapter == nil ? all : nil,
+      reference: method.needsReference && plan.adapter == nil ? all : nil,
       base: plan.adapter.map { _ in PreparedModel(plan: plan, parameters: initialParameters) },
       options: options, seed: method.seed,
       ranks: ranks,
       reader: SumOfTokens())
   }
 
-  /// A critic that begins as the policy, with a value head of zeroes; nil if the objective has none.
+  /// The critic's shape; nil if the objective has none.
+  private func criticPlan(of policy: TransformerPlan) -> TransformerPlan? {
+    method.objective.hasCritic ? method.objective == .ppo ? TransformerPlan(criticOf: policy) : policy : nil
+  }
+
+  /// A critic that begins as the policy, with a value head of zeroes if it has one.
   private func critic(
-    _ policy: TransformerPlan, _ settings: AdamWSettings, _ all: Floats, _ ranks: any Collectives
-  ) -> AdamW? {
-    guard method.objective == .ppo else { return nil }
-    let plan = TransformerPlan(criticOf: policy)
+    of policy: TransformerPlan, _ settings: AdamWSettings, _ all: Floats, _ ranks: any Collectives
+  ) -> (plan: TransformerPlan, optimizer: AdamW)? {
+    guard let plan = criticPlan(of: policy) else { return nil }
     let whole = Floats(count: plan.trained.count)
     let shared = 0..<plan.sharedWithPolicy
     whole[shared].copy(from: all[shared])
     let shards = Shards(count: whole.count, size: ranks.size)
     let own = Floats(count: shards.count(of: ranks.rank))
     for (place, shard) in shards.slices(of: ranks.rank) { own[shard].copy(from: whole[place]) }
-    return AdamW(settings, parameters: own)
+    return (plan, AdamW(settings, parameters: own))
   }
 
   private var configuration: ModelConfiguration {
@@ -126,7 +130,7 @@ struct TinyTraining {
       results.withLock { $0[rank] = result }
     }
     let plan = try beginning(type).plan
-    let plans = [plan] + (method.objective == .ppo ? [TransformerPlan(criticOf: plan)] : [])
+    let plans = [plan] + [criticPlan(of: plan)].compactMap { $0 }
     // Three arrays of each model.
     let shards = plans.flatMap { [Shards](repeating: Shards(count: $0.trained.count, size: size), count: 3) }
     var all = shards.map { [UInt32](repeating: 0, count: $0.count) }

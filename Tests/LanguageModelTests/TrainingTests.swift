@@ -57,6 +57,17 @@ struct ChangedSetting: Sendable, CustomTestStringConvertible {
       $0.criticLearningRate = 1e-2
       ($0.staleness, $0.klCoefficient, $0.klPlace) = (1, 0.1, .reward)
     }
+    for update in PrimeUpdate.allCases {
+      add("PRIME, \(update)") {
+        $0.objective = .prime
+        ($0.primeUpdate, $0.primeLearningRate) = (update, 1e-2)
+      }
+    }
+    add("PRIME, staleness 1, KL in the reward") {
+      $0.objective = .prime
+      $0.primeLearningRate = 1e-2
+      ($0.staleness, $0.klCoefficient, $0.klPlace) = (1, 0.1, .reward)
+    }
     for weight in NFTPromptWeight.allCases {
       add("NFT, \(weight.rawValue)") {
         $0.objective = .nft

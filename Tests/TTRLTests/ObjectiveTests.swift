@@ -67,6 +67,8 @@ struct ObjectiveFixture: Sendable {
         reward: Float(try #require(sequence["reward"]?.int)))
       member.reference = row(sequence["reference"]).map(Float.init)
       member.values = row(sequence["old_values"]).map(Float.init)
+      // PRIME's critic has log-probabilities, and there is one set of them.
+      member.returns = row(sequence["values"]).map(Float.init)
       values.append(row(sequence["values"]).map(Float.init))
       if group == groups.count { groups.append(TrainedGroup(members: [])) }
       groups[group].members.append(member)
@@ -75,6 +77,20 @@ struct ObjectiveFixture: Sendable {
     self.groups = groups
     self.logprobs = logprobs
     cases = try (json["cases"]?.elements ?? []).map { try ObjectiveCase($0, tokensMax: tokensMax) }
+  }
+}
+
+extension ObjectiveFixture {
+  /// The sequences, with what the critic of an objective says about them.
+  func groups(for method: Method) -> [TrainedGroup] {
+    var groups = groups
+    guard method.objective == .prime else { return groups }
+    for group in groups.indices {
+      for member in groups[group].members.indices {
+        groups[group].members[member].values = groups[group].members[member].returns
+      }
+    }
+    return groups
   }
 }
 
@@ -133,8 +149,8 @@ extension ObjectiveCase {
 
   @Test(arguments: (ObjectiveFixture.made?.cases ?? []) + (ObjectiveFixture.losses?.cases ?? []))
   func `advantages and slopes are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
-    let fixture = try #require(ObjectiveFixture.made)
-    var groups = fixture.groups
+    let fixture = try #require(expected.method.objective == .clip ? ObjectiveFixture.made : .losses)
+    var groups = fixture.groups(for: expected.method)
     assignAdvantages(to: &groups, method: expected.method)
     var members = groups.flatMap(\.members)
     let scale = LossScale(lengths: members.map(\.advantages.count), method: expected.method)
@@ -172,6 +188,18 @@ extension ObjectiveCase {
       #expect(worst(losses.map { $0.slope / tokens }, expected.valueSlopes[index]) < 2e-6, "sequence \(index)")
     }
     #expect(clipped > 0 && clipped < Int(tokens), "\(clipped) of \(tokens) values are clipped")
+  }
+
+  @Test(arguments: ObjectiveFixture.losses?.cases.filter { $0.method.objective == .prime } ?? [])
+  func `slopes of PRIME's critic are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
+    let fixture = try #require(ObjectiveFixture.losses)
+    let members = fixture.groups(for: expected.method).flatMap(\.members)
+    try #require(members.count == expected.valueSlopes.count)
+    for (index, member) in members.enumerated() {
+      let loss = processLoss(of: member, logit: processLogit(of: member, logprobs: member.values))
+      let slopes = member.values.map { _ in loss.slope / Float(members.count) }
+      #expect(worst(slopes, expected.valueSlopes[index]) < 2e-6, "sequence \(index)")
+    }
   }
 
   @Test func `the fixture has tokens that are clipped on both sides, and by the dual clip`() throws {

@@ -77,7 +77,9 @@ extension TransformerPlan {
   var headWidth: Int { hasValueHead ? 1 : configuration.vocabularySize }
 
   /// How many of a critic's first parameters are those that its policy has too. The others are the value head's.
-  package var sharedWithPolicy: Int { adapter?.tensors.count ?? lastNorm.upperBound }
+  package var sharedWithPolicy: Int {
+    hasValueHead ? adapter?.tensors.count ?? lastNorm.upperBound : trained.count
+  }
 
   /// Memory for the pages and states of sequences, for all layers.
   func pages() -> KeyValuePages {

@@ -89,6 +89,8 @@ package struct Method: Sendable, Equatable {
   /// How far a value can move from the one that the step began with before its loss stops following it; 0 is off.
   package var valueClip: Float = 0.5
   package var criticLearningRate = 9e-6
+  package var primeUpdate = PrimeUpdate.after
+  package var primeLearningRate = 1e-6
   /// Sequences per optimizer step.
   package var miniBatch = 32
   /// ε of the probability ratio's lower and upper bound.
@@ -121,6 +123,9 @@ package struct Method: Sendable, Equatable {
   package var gradientClip = 1.0
 
   package init() {}
+
+  /// Whether policy 0 scores trajectories.
+  package var needsReference: Bool { klCoefficient > 0 || objective == .prime }
 
   package func hasKL(in place: KLPlace) -> Bool { klCoefficient > 0 && klPlace == place }
 }

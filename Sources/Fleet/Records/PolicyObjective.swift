@@ -1,5 +1,5 @@
 // PolicyObjective: which loss the policy is trained with. The formulas are in docs/algorithm.md; the functions are in
-// TTRL (Surrogate, NegativeAware, Critic).
+// TTRL (Surrogate, NegativeAware, Critic, ProcessReward).
 
 package enum PolicyObjective: String, Sendable, CaseIterable {
   /// The clipped surrogate of each token's ratio: TTRL, GRPO.
@@ -12,9 +12,23 @@ package enum PolicyObjective: String, Sendable, CaseIterable {
 
   /// The clipped surrogate, with advantages from a critic that is trained as well: PPO, arXiv 1707.06347.
   case ppo
+  /// The clipped surrogate, with rewards of single tokens from a critic that learns them from the responses' rewards:
+  /// PRIME, arXiv 2502.01456.
+  case prime
+
+  /// Whether a second model is trained: PPO's values, or PRIME's process rewards.
+  package var hasCritic: Bool { self == .ppo || self == .prime }
 
   /// Whether a token's loss depends on the log-probabilities of its whole sequence.
   package var needsSequences: Bool { self == .gspo }
+}
+
+/// When PRIME's critic learns from a step's responses.
+package enum PrimeUpdate: String, Sendable, CaseIterable {
+  /// After it has rewarded them.
+  case after
+  /// Before it rewards them, as in the recipe of verl.
+  case before
 }
 
 /// How much a prompt counts under NFT. q is the share of its trained trajectories that agree with the label.

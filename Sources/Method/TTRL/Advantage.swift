@@ -73,7 +73,7 @@ private func standardized(_ scores: [Double]) -> [Double] {
 }
 
 /// x − the mean of the others = m / (m − 1) · (x − μ).
-private func leftOneOut(_ scores: [Double]) -> [Double] {
+func leftOneOut(_ scores: [Double]) -> [Double] {
   let count = Double(scores.count)
   return centered(scores).map { $0 * count / max(count - 1, 1) }
 }

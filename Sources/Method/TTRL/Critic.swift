@@ -70,17 +70,23 @@ package func valueLoss(value: Float, old: Float, target: Float, clip: Float) -> 
 
 /// How the critic's part of an update went.
 package struct CriticReport: Sendable, Equatable {
+  package var tokens = 0
   /// Over the mini-batch's response tokens.
   package var lossSum = 0.0
   package var clippedTokens = 0
   /// Before clipping.
   package var gradientNorm = 0.0
   package var isSkipped = false
+
+  package init() {}
+
+  fileprivate init(_ report: UpdateReport) {
+    (tokens, lossSum, clippedTokens) = (report.tokens, report.lossSum, report.clippedTokens)
+    (gradientNorm, isSkipped) = (report.gradientNorm, report.isSkipped)
+  }
 }
 
 extension UpdateReport {
   /// The report of an update of a critic.
-  package var asCritic: CriticReport {
-    CriticReport(lossSum: lossSum, clippedTokens: clippedTokens, gradientNorm: gradientNorm, isSkipped: isSkipped)
-  }
+  package var asCritic: CriticReport { CriticReport(self) }
 }

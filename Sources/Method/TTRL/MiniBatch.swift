@@ -13,7 +13,8 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var advantages: [Float]
   /// q: how many of the group's trained trajectories agree with the label, as a share. Only NFT needs it.
   package var agreement: Float = 0
-  /// [T] the critic's value before each token, and what the value should have been; empty without a critic.
+  /// [T] the critic's value before each token, and what the value should have been; empty without a critic. Under
+  /// PRIME, `values` are the critic's log-probabilities.
   package var values: [Float] = []
   package var returns: [Float] = []
   /// [T] log-probabilities under policy 0; empty unless a KL penalty asks for them.
@@ -78,6 +79,7 @@ package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
   case .clip, .gspo: break
   case .nft: return assignAgreement(to: &groups, method: method)
   case .ppo: return assignCriticAdvantages(to: &groups, method: method)
+  case .prime: return assignProcessAdvantages(to: &groups, method: method)
   }
   let values = advantages(of: groups.map { $0.members.map { $0.outcome(method) } }, by: method.advantage)
   for (group, members) in values.enumerated() {

@@ -69,7 +69,7 @@ package func objective(
   let (old, advantage) = (member.old[position], member.advantages[position])
   var token =
     switch method.objective {
-    case .clip, .ppo: surrogate(logprob: logprob, old: old, advantage: advantage, method: method)
+    case .clip, .ppo, .prime: surrogate(logprob: logprob, old: old, advantage: advantage, method: method)
     case .gspo: surrogate(ratio: sequenceRatio, advantage: advantage, dualClip: 0, method: method)
     case .nft: negativeAware(logprob: logprob, old: old, advantage: advantage, agreement: member.agreement)
     }

@@ -175,9 +175,9 @@ package final class LearnerShell {
 
   /// Logs how the critic's updates went.
   private func noteCritic(_ step: UInt32, _ metrics: StepMetrics) {
-    let reports = metrics.updates.compactMap(\.critic)
+    let reports = metrics.criticUpdates
     guard !reports.isEmpty else { return }
-    let tokens = Double(max(metrics.trainedTokens, 1))
+    let tokens = Double(max(reports.reduce(0) { $0 + $1.tokens }, 1))
     Log.info(
       "learner.critic",
       [

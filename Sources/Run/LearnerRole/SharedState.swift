@@ -23,7 +23,7 @@ struct SharedBeginning {
   var optimizer: AdamW
   /// The rank's shard of the critic; nil if the objective has none.
   var critic: AdamW?
-  /// Policy 0's parameters, if a KL penalty needs them.
+  /// Policy 0's parameters, if a KL penalty or PRIME needs them.
   var reference: Floats?
   var history: History
 }
@@ -42,11 +42,19 @@ struct SharedState {
     criticShards = run.critic.map { Shards(count: $0.trained.count, size: ranks.size) }
   }
 
-  private var settings: AdamWSettings {
+  private var settings: AdamWSettings { settings(clip: run.method.gradientClip) }
+
+  private func settings(clip: Double) -> AdamWSettings {
     AdamWSettings(
       beta1: run.method.beta1, beta2: run.method.beta2, epsilon: run.method.epsilon,
-      weightDecay: run.method.weightDecay,
-      gradientNormMax: run.method.gradientClip > 0 ? run.method.gradientClip : .infinity)
+      weightDecay: run.method.weightDecay, gradientNormMax: clip > 0 ? clip : .infinity)
+  }
+
+  /// The largest norm of the gradient of PRIME's critic, as in its recipe.
+  private static let processClip = 10.0
+
+  private var criticSettings: AdamWSettings {
+    settings(clip: run.method.objective == .prime ? Self.processClip : run.method.gradientClip)
   }
 
   // MARK: From a checkpoint to the ranks
@@ -59,17 +67,17 @@ struct SharedState {
     if let own { try ranks.sendToAll(header(of: own)) }
     let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
     let initial = own != nil && !hasMoments ? try run.initialParameters() : nil
-    let optimizer = try dealt(state.step, state.arrays, shards, hasMoments) { range, target in
+    let optimizer = try dealt(settings, state.step, state.arrays, shards, hasMoments) { range, target in
       if let initial { target.copy(from: initial.values(range)) }
     }
     let critic = try criticShards.map { shards in
-      try dealt(state.criticStep, state.criticArrays, shards, hasMoments) { range, target in
+      try dealt(criticSettings, state.criticStep, state.criticArrays, shards, hasMoments) { range, target in
         if let initial { run.copyInitialCritic(range, of: initial, to: target) }
       }
     }
     var reference: Floats?
     // A new adapter adds nothing, so policy 0 is the base.
-    if run.method.klCoefficient > 0, run.settings.adapter != RunSettings.newAdapter {
+    if run.method.needsReference, run.settings.adapter != RunSettings.newAdapter {
       let values = own == nil ? Floats(count: shards.count) : try run.initialParameters().values(0..<shards.count)
       try copyFromRoot(values)
       reference = values
@@ -81,13 +89,14 @@ struct SharedState {
   /// A rank's shard of a model's masters and moments.
   ///
   /// - Parameters:
+  ///   - settings: of the optimizer.
   ///   - step: updates that the optimizer has applied.
   ///   - arrays: rank 0's; nil on the other ranks, and for a model that has not been trained yet.
   ///   - shards: of the model.
   ///   - hasMoments: whether it has been trained.
   ///   - copyInitial: copies a range of the masters with which training begins; it does nothing on the other ranks.
   private func dealt(
-    _ step: Int, _ arrays: StateFile?, _ shards: Shards, _ hasMoments: Bool,
+    _ settings: AdamWSettings, _ step: Int, _ arrays: StateFile?, _ shards: Shards, _ hasMoments: Bool,
     copyInitial: (_ range: Range<Int>, _ target: Floats) -> Void
   ) throws -> AdamW {
     let room = { Floats(count: shards.count(of: ranks.rank)) }

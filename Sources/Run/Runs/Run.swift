@@ -13,6 +13,17 @@ package import Settings
 package import TTRL
 import Tensors
 
+extension PolicyObjective {
+  /// The shape of the second model that is trained: PPO's has a value head, PRIME's is a policy; nil for the others.
+  func critic(of policy: TransformerPlan) -> TransformerPlan? {
+    switch self {
+    case .clip, .gspo, .nft: nil
+    case .ppo: TransformerPlan(criticOf: policy)
+    case .prime: policy
+    }
+  }
+}
+
 extension RunSettings {
   /// The order of bfloat16 products; for `auto`, the fastest one on this machine.
   package var productOrder: ProductOrder { products.order ?? Arithmetic.fastestOrder }
@@ -72,7 +83,7 @@ package struct Run: Sendable {
     let adapter = try settings.hasAdapter ? AdapterDirectory(directory.adapter, of: model.layout).layout : nil
     transformer = TransformerPlan(
       model.configuration.model, type: settings.dtype, products: settings.productOrder, adapter: adapter)
-    critic = settings.method.objective == .ppo ? TransformerPlan(criticOf: transformer) : nil
+    critic = settings.method.objective.critic(of: transformer)
     tokenizer = try model.tokenizer()
     reader = ResponseText(tokenizer, rule: settings.method.answers)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
@@ -173,8 +184,8 @@ package struct Run: Sendable {
     return ParameterSource(try AdapterDirectory(directory.adapter, of: model.layout).loadParameters())
   }
 
-  /// Copies some of the parameters with which a critic begins: those of policy 0, and a value head of zeroes, so that
-  /// all its values are 0.
+  /// Copies some of the parameters with which a critic begins: those of policy 0, and, if it has a value head, one of
+  /// zeroes, so that all its values are 0.
   ///
   /// - Parameters:
   ///   - range: among the critic's trained parameters.

@@ -284,15 +284,14 @@ package struct RunMemory: Sendable {
   /// The memory of one learner rank.
   package func learner(rank: Int) -> MemoryPlan {
     let training = training(shape, rank: rank)
-    let critic = settings.method.objective == .ppo ? critic(rank: rank) : []
-    guard settings.method.klCoefficient > 0 else { return MemoryPlan(items: training.items + critic) }
+    let critic = settings.method.objective.critic(of: shape).map { critic($0, rank: rank) } ?? []
+    guard settings.method.needsReference else { return MemoryPlan(items: training.items + critic) }
     return MemoryPlan(items: training.items + critic + [.init(name: "policy 0", bytes: referenceBytes)])
   }
 
   /// A critic is a model of its own, with masters, moments, a gradient and activations. It is not published.
-  private func critic(rank: Int) -> [MemoryPlan.Item] {
-    let plan = TransformerPlan(criticOf: shape)
-    return training(plan, rank: rank).items.filter { !["program", "published weights"].contains($0.name) }.map { item in
+  private func critic(_ plan: TransformerPlan, rank: Int) -> [MemoryPlan.Item] {
+    training(plan, rank: rank).items.filter { !["program", "published weights"].contains($0.name) }.map { item in
       let own = adapter.map { $0.packedBytes(shape.type) }
       return .init(
         name: "critic, \(item.name)", bytes: item.name == MemoryPlan.weightsName ? own ?? item.bytes : item.bytes)

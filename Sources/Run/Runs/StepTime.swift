@@ -94,13 +94,12 @@ package struct StepTime: Sendable, Equatable {
     // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights. An
     // adapter's own products are few, and weights that are not trained have no gradient.
     // A critic is a second model of that size, which is also run forward once before the updates.
-    let hasCritic = method.objective == .ppo
+    let critic = method.objective.critic(of: shape).map { Double($0.trained.count) } ?? 0
     let passes: Double = adapter == nil ? 3 : 2
     training =
-      (hasCritic ? 2 * passes + 1 : passes) * trained
+      (method.objective.hasCritic ? 2 * passes + 1 : passes) * trained
       / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
     let count = Double(shape.trained.count)
-    let critic = hasCritic ? Double(TransformerPlan(criticOf: shape).trained.count) : 0
     upkeep =
       count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
       + critic * Double(updates) * Self.updateSeconds

@@ -61,8 +61,12 @@ extension RunSettings {
     // The learning rate of a run that is taken as an example is its own.
     if settings.hasAdapter, !hasAdapter || settings.preset != .none {
       settings.method.learningRate *= Self.adapterRateFactor
-      // With an adapter, the critic is one too.
-      if settings.method.objective == .ppo { settings.method.criticLearningRate *= Self.adapterRateFactor }
+      // With an adapter, a critic is one too.
+      switch settings.method.objective {
+      case .clip, .gspo, .nft: break
+      case .ppo: settings.method.criticLearningRate *= Self.adapterRateFactor
+      case .prime: settings.method.primeLearningRate *= Self.adapterRateFactor
+      }
     }
     return settings
   }

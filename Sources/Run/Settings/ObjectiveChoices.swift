@@ -10,7 +10,7 @@ extension PolicyObjective {
   /// Settings whose default differs from that of `clip`.
   package var choices: [Choice] {
     switch self {
-    case .clip, .ppo: []
+    case .clip, .ppo, .prime: []
     case .gspo:
       [
         Choice("clip-low", "0.0003", "GSPO, section 5.1: a sequence's ratio moves less than a token's"),
@@ -24,11 +24,13 @@ extension PolicyObjective {
   /// Settings that have no effect.
   package var ignored: [String] {
     let (ofNFT, ofPPO) = (["nft-prompt-weight"], ["gamma", "lambda", "value-clip", "critic-lr"])
+    let ofPRIME = ["prime-update", "prime-lr"]
     return switch self {
-    case .clip: ofNFT + ofPPO
-    case .gspo: ["dual-clip"] + ofNFT + ofPPO
-    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"] + ofPPO
-    case .ppo: ["advantage"] + ofNFT
+    case .clip: ofNFT + ofPPO + ofPRIME
+    case .gspo: ["dual-clip"] + ofNFT + ofPPO + ofPRIME
+    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"] + ofPPO + ofPRIME
+    case .ppo: ["advantage"] + ofNFT + ofPRIME
+    case .prime: ["advantage"] + ofNFT + ofPPO
     }
   }
 }
@@ -69,13 +71,17 @@ extension RunSettings {
       found.append(
         "\(given.joined(separator: ", ")): no effect with objective \(method.objective.rawValue); leave out")
     }
-    guard method.objective == .nft else { return found }
-    if method.estimator != .vote {
+    if method.objective == .prime, topP < 1 || topK > 0 {
       found.append(
-        "objective nft needs rewards of 0 and 1, and estimator \(method.estimator.rawValue) has others; use estimator "
+        "objective prime with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled has no "
+          + "finite process reward; set top-p 1 and top-k 0")
+    }
+    if [.nft, .prime].contains(method.objective), method.estimator != .vote {
+      found.append(
+        "objective \(method.objective.rawValue) needs rewards of 0 and 1, and estimator \(method.estimator.rawValue) has others; use estimator "
           + "vote, or another objective")
     }
-    if method.hasKL(in: .reward) {
+    if method.objective == .nft, method.hasKL(in: .reward) {
       found.append(
         "objective nft asks only whether a response agrees, so a KL penalty in the reward has no effect; use kl-in "
           + "loss, or kl-coefficient 0")

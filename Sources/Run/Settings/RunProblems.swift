@@ -48,7 +48,7 @@ extension RunSettings {
       method.zeroAdvantageGroups != .skip && (method.entropyCoefficient > 0 || method.hasKL(in: .loss))
     guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
     var found: [String] = []
-    let hasCritic = method.objective == .ppo
+    let hasCritic = method.objective.hasCritic
     let isWhitened = hasCritic || method.objective != .nft && method.advantage == .reinforcePlusPlus
     let comparing = method.objective == .nft ? "objective nft" : "advantage \(method.advantage.rawValue)"
     if method.trainSamples == 1, !isWhitened {

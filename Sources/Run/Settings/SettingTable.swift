@@ -137,7 +137,7 @@ package enum SettingTable {
       \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
     Setting(
       "objective", .choice,
-      "the loss: clip (TTRL), gspo (one ratio per sequence), nft (supervised) or ppo (with a critic)",
+      "the loss: clip (TTRL), gspo (one ratio per sequence), nft (supervised), ppo, prime (with a critic)",
       \RunSettings.method.objective),
     Setting("nft-prompt-weight", .choice, "objective nft: weight of a prompt", \RunSettings.method.nftPromptWeight),
     Setting("gamma", .number(0...1), "objective ppo: discount of later rewards", \RunSettings.method.gamma),
@@ -148,6 +148,12 @@ package enum SettingTable {
     Setting(
       "critic-lr", .number(0...1), "objective ppo: learning rate of the critic, which is constant",
       \RunSettings.method.criticLearningRate),
+    Setting(
+      "prime-update", .choice, "objective prime: whether its critic learns after it rewards, or before",
+      \RunSettings.method.primeUpdate),
+    Setting(
+      "prime-lr", .number(0...1), "objective prime: learning rate of its critic, which is constant",
+      \RunSettings.method.primeLearningRate),
     Setting(
       "clip-low", .number(0...1), "the lower bound of the probability ratio is 1 minus this",
       \RunSettings.method.clipLow),

@@ -41,6 +41,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   private var weights: [Float]
   /// [rows] the critic: the value of every position of a row's responses. Only objective `ppo` changes it.
   private var critic: [Float]
+  /// [(rows + 1) × vocabulary] PRIME's critic, minus policy 0. Only objective `prime` changes it.
+  private var process: [Float]
 
   /// The policy with which a run begins. Every prompt has its own prior, so that votes are close but can be won.
   package init(rows: Int, seed: UInt64) {
@@ -52,6 +54,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     momentum = [Float](repeating: 0, count: master.count)
     weights = master.map(Self.rounded)
     critic = [Float](repeating: 0, count: rows)
+    process = [Float](repeating: 0, count: master.count)
   }
 
   // MARK: Bytes
@@ -63,10 +66,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return out.bytes
   }
 
-  /// The state from which training continues: masters, momentum, then the critic.
+  /// The state from which training continues: masters, momentum, then the critics.
   package var state: [UInt8] {
-    var out = ByteWriter(reserving: 8 * master.count + 4 * rows)
-    for value in master + momentum + critic { out.write(value) }
+    var out = ByteWriter(reserving: 12 * master.count + 4 * rows)
+    for value in master + momentum + process + critic { out.write(value) }
     return out.bytes
   }
 
@@ -80,6 +83,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     master = weights
     momentum = [Float](repeating: 0, count: count)
     critic = [Float](repeating: 0, count: rows)
+    process = momentum
   }
 
   /// A policy that can continue training, from its state.
@@ -88,10 +92,11 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     self.rows = rows
     self.version = version
     self.seed = seed
-    let values = try Self.floats(bytes, count: 2 * count + rows)
+    let values = try Self.floats(bytes, count: 3 * count + rows)
     master = Array(values[..<count])
     momentum = Array(values[count..<2 * count])
-    critic = Array(values[(2 * count)...])
+    process = Array(values[2 * count..<3 * count])
+    critic = Array(values[(3 * count)...])
     weights = master.map(Self.rounded)
   }
 
@@ -186,6 +191,43 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
     weights = master.map(Self.rounded)
     return report
+  }
+
+  /// The critic of PRIME as a policy: policy 0, plus what it has learned.
+  private var processPolicy: ToyPolicy {
+    var policy = ToyPolicy(rows: rows, seed: seed)
+    for index in process.indices { policy.weights[index] += process[index] }
+    return policy
+  }
+
+  package func processLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    processPolicy.logprobs(of: trajectories, sampling: sampling)
+  }
+
+  /// One step of gradient descent on the loss of PRIME's critic.
+  package mutating func updateProcessRewards(_ miniBatch: MiniBatch, method: Method) -> CriticReport {
+    var report = UpdateReport()
+    var gradient = [Float](repeating: 0, count: process.count)
+    let policy = processPolicy
+    for trained in miniBatch.trajectories {
+      let row = row(of: trained.prompt.tokens)
+      let logprobs = policy.logprobs(row: row, temperature: method.sampling.temperature)
+      let tokens = trained.trajectory.tokens
+      let point = processLoss(
+        of: trained, logit: processLogit(of: trained, logprobs: tokens.map { Float(logprobs[Int($0)]) }))
+      report.lossSum += Double(point.loss) * Double(tokens.count)
+      for token in tokens {
+        for index in 0..<Self.vocabulary {
+          let chosen: Float = index == Int(token) ? 1 : 0
+          let slope = point.slope * (chosen - Float(exp(logprobs[index]))) / method.sampling.temperature
+          gradient[row * Self.vocabulary + index] += slope
+          gradient[rows * Self.vocabulary + index] += slope
+        }
+      }
+    }
+    let rate = Float(method.primeLearningRate / miniBatch.sequenceDivisor)
+    for index in process.indices { process[index] -= rate * gradient[index] }
+    return report.asCritic
   }
 
   /// One step of gradient descent on the critic's loss.

@@ -95,6 +95,39 @@ def critic_slopes(case, returns):
     return [value.grad for value in values]
 
 
+def sums_to_end(row):
+    return row.flip(0).cumsum(0).flip(0)
+
+
+def prime_advantages(case):
+    """PRIME, arXiv 2502.01456: implicit process rewards of VALUES, taken as the critic's log-probabilities."""
+    process = []
+    for sequence, critic in zip(sequences, VALUES):
+        row = 0.05 * (critic - sequence["reference"])
+        row[-1] = 0
+        process.append(row)
+    largest = torch.cat([sums_to_end(row).abs() for row in process]).max() + 1e-6
+    process = [row / largest for row in process]
+    rows = []
+    for index, (row, group) in enumerate(zip(process, GROUPS)):
+        mates = [i for i, g in enumerate(GROUPS) if g == group]
+        n = len(mates)
+        total = 5 * (row * n / (n - 1) - sum(process[i].mean() for i in mates) / (n - 1))
+        total[-1] += 5 * (REWARDS[index] * n / (n - 1) - sum(REWARDS[i] for i in mates) / (n - 1))
+        rows.append(sums_to_end(total))
+    return base["whiten"](rows)
+
+
+def prime_slopes():
+    """The cross-entropy of the critic's guesses, by automatic differentiation; per token of its log-probabilities."""
+    critics = [value.clone().requires_grad_() for value in VALUES]
+    guesses = torch.stack(
+        [torch.sigmoid(0.05 * (critic - s["reference"]).sum()) for critic, s in zip(critics, sequences)])
+    target = torch.tensor([float(reward) for reward in REWARDS])
+    torch.nn.functional.binary_cross_entropy(guesses, target).backward()
+    return [critic.grad for critic in critics]
+
+
 def mean(case, rows):
     return {
         "token-mean": lambda: torch.cat(rows).mean(),
@@ -116,6 +149,10 @@ def case(**changes):
     elif case["objective"] == "gspo":
         worth = base["advantages"](case)
         rows = gspo(case, policy, worth)
+    elif case["objective"] == "prime":
+        worth = prime_advantages(case)
+        extra = {"value_slopes": tidy(prime_slopes())}
+        rows = clipped(case, policy, worth)
     else:
         worth, returns = critic_advantages(case)
         extra = {"returns": tidy(returns), "value_slopes": tidy(critic_slopes(case, returns))}
@@ -139,6 +176,7 @@ cases += [
     case(objective="ppo"), case(objective="ppo", gamma=0.9, **{"lambda": 0.7}),
     case(objective="ppo", value_clip=0.1, kl_coefficient=0.3, kl_in="reward", kl_estimator="k1"),
     case(objective="ppo", denominator="sequence-mean", kl_coefficient=0.3),
+    case(objective="prime"), case(objective="prime", kl_coefficient=0.3, denominator="sequence-mean"),
 ]
 batch = [{"group": g, "reward": r, "values": v.tolist(), "old_values": o.tolist()}
          | {k: [float(x) for x in row] for k, row in s.items()}

@@ -70,7 +70,7 @@ package struct LanguageModelPolicy: Policy {
   /// - Parameters:
   ///   - plan: the model's shape and data type.
   ///   - optimizer: this rank's shard of masters and moments. From here on the policy owns them.
-  ///   - critic: the same of the critic, whose plan follows from the policy's; nil if the objective has none.
+  ///   - critic: the critic's shape, and the same of the critic; nil if the objective has none.
   ///   - version: the version of these masters.
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - base: the frozen model, if the plan has an adapter. Without `reference`, it is policy 0 for a KL penalty.
@@ -80,7 +80,8 @@ package struct LanguageModelPolicy: Policy {
   ///   - reader: reads responses.
   /// - Throws: if the ranks cannot gather their weights. All ranks make their policies at the same time.
   package init(
-    plan: TransformerPlan, optimizer: AdamW, critic: AdamW? = nil, version: PolicyVersion,
+    plan: TransformerPlan, optimizer: AdamW, critic: (plan: TransformerPlan, optimizer: AdamW)? = nil,
+    version: PolicyVersion,
     reference: Floats? = nil, base: PreparedModel? = nil, options: TrainerOptions, seed: UInt64,
     ranks: any Collectives = OneRank(),
     reader: any ResponseReading
@@ -96,8 +97,7 @@ package struct LanguageModelPolicy: Policy {
       } ?? base
     trainer = try Trainer(plan: plan, optimizer: optimizer, base: base, options: options, ranks: ranks)
     self.critic = try critic.map {
-      try Trainer(
-        plan: TransformerPlan(criticOf: plan), optimizer: $0, base: base, options: options, ranks: ranks)
+      try Trainer(plan: $0.plan, optimizer: $0.optimizer, base: base, options: options, ranks: ranks)
     }
   }
 
@@ -173,7 +173,7 @@ package struct LanguageModelPolicy: Policy {
   package mutating func referenceLogprobs(
     of trajectories: [TrainedTrajectory], sampling: Sampling
   ) throws -> [[Float]] {
-    guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
+    guard let reference else { preconditionFailure("policy 0 is needed, and the policy was made without it") }
     return try trainer.score(trajectories, by: reference, sampling)
   }
 
@@ -191,7 +191,7 @@ package struct LanguageModelPolicy: Policy {
   ) throws -> UpdateReport {
     let loss = TokenLoss(
       sampling: method.sampling, entropySlope: -method.entropyCoefficient,
-      needsSequences: method.objective.needsSequences,
+      sequence: method.objective.needsSequences ? { sequenceRatio(of: $0, logprobs: $1) } : nil,
       token: { objective(of: $0, at: $1, logprob: $2, sequenceRatio: $3, method: method) },
       expected: { $0.old[$1] })
     var report = try trainer.update(
@@ -203,11 +203,26 @@ package struct LanguageModelPolicy: Policy {
         throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
       }
     }
-    report.critic = try updateCritic(miniBatch, method: method)
+    if method.objective == .ppo { report.critic = try updateCritic(miniBatch, method: method) }
     return report
   }
 
-  /// One optimizer step of the critic; nil if there is none.
+  package mutating func processLogprobs(
+    of trajectories: [TrainedTrajectory], sampling: Sampling
+  ) throws -> [[Float]] {
+    try values(of: trajectories, sampling: sampling)
+  }
+
+  package mutating func updateProcessRewards(_ miniBatch: MiniBatch, method: Method) throws -> CriticReport {
+    let loss = TokenLoss(
+      sampling: method.sampling, sequence: { processLogit(of: $0, logprobs: $1) },
+      token: { member, _, _, logit in processLoss(of: member, logit: logit) })
+    return try critic?.update(
+      miniBatch.trajectories, divisor: miniBatch.sequenceDivisor, learningRate: method.primeLearningRate, loss: loss
+    ).asCritic ?? CriticReport()
+  }
+
+  /// One optimizer step of a critic of values.
   private mutating func updateCritic(_ miniBatch: MiniBatch, method: Method) throws -> CriticReport? {
     let loss = TokenLoss(
       sampling: method.sampling,

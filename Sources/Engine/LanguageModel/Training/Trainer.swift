@@ -172,9 +172,9 @@ struct TokenLoss {
   let sampling: Sampling
   /// How much a nat of a token's entropy adds to the loss.
   var entropySlope: Float = 0
-  /// Whether `token` needs the ratio of its whole sequence.
-  var needsSequences = false
-  let token: (_ member: TrainedTrajectory, _ place: Int, _ output: Float, _ sequenceRatio: Float) -> SurrogateToken
+  /// What `token` needs to know of the whole sequence, from its outputs; nil: nothing.
+  var sequence: ((_ member: TrainedTrajectory, _ outputs: [Float]) -> Float)?
+  let token: (_ member: TrainedTrajectory, _ place: Int, _ output: Float, _ ofSequence: Float) -> SurrogateToken
   /// What an output is compared with to find errors of the engine; nil: with nothing.
   var expected: ((_ member: TrainedTrajectory, _ place: Int) -> Float)?
 }
@@ -214,24 +214,24 @@ private final class TeamPass: @unchecked Sendable {
     let members = microBatches.members[index]
     let entropySlopes = loss.entropySlope != 0 ? members.map { loss.entropySlope * $0.weight } : []
     var isBackward = false
-    var ratios = [Float](repeating: 1, count: members.count)
-    let findRatios = { (scored: [ScoredSequence]) in
-      ratios = zip(members, scored).map { sequenceRatio(of: $0, logprobs: $1.logprobs) }
+    var ofSequences = [Float](repeating: 1, count: members.count)
+    let look = loss.sequence.map { sequence in
+      { (scored: [ScoredSequence]) in ofSequences = zip(members, scored).map { sequence($0, $1.logprobs) } }
     }
     let scored = try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(loss.sampling),
       receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes,
-      willSlope: loss.needsSequences ? findRatios : nil
+      willSlope: look
     ) { index, place, output in
       if !isBackward { onBackward() }
       isBackward = true
-      return loss.token(members[index], place, output, ratios[index]).slope
+      return loss.token(members[index], place, output, ofSequences[index]).slope
     }
     var tally = Tally()
-    for ((member, scored), ratio) in zip(zip(members, scored), ratios) {
+    for ((member, scored), ofSequence) in zip(zip(members, scored), ofSequences) {
       for (place, output) in scored.logprobs.enumerated() {
         let gap = loss.expected.map { abs(output - $0(member, place)) } ?? 0
-        tally.add(loss.token(member, place, output, ratio), gap: gap)
+        tally.add(loss.token(member, place, output, ofSequence), gap: gap)
       }
     }
     return tally
