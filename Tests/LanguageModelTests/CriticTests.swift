@@ -24,8 +24,11 @@ private struct CriticTrial {
     plan = TransformerPlan(criticOf: policy)
     let model = tiny.parameters(seed: 4)
     base = adapter.map { _ in PreparedModel(plan: policy, parameters: model) }
-    parameters = Floats((0..<plan.trained.count).map { _ in Float(random.uniform() - 0.5) })
-    if adapter == nil { parameters[0..<plan.sharedWithPolicy].copy(from: model[0..<plan.sharedWithPolicy]) }
+    // An adapter's products are scaled by 4.
+    let (shared, spread) = (plan.sharedWithPolicy, 0.4)
+    parameters = Floats(
+      (0..<plan.trained.count).map { Float((random.uniform() - 0.5) * ($0 < shared ? spread : 1)) })
+    if adapter == nil { parameters[0..<shared].copy(from: model[0..<shared]) }
     let v = tiny.configuration.vocabularySize
     let prompts = [5, 16].map { random.tokens($0, below: v) }
     sequences = [(0, 7), (0, 1), (0, 14), (1, 20), (1, 3)].map { prompt, length in
@@ -90,7 +93,8 @@ struct CriticTests {
       let measured = try (moved(1) - moved(-1)) / Double(2 * step)
       let predicted = tensor.range.enumerated().reduce(0.0) { $0 + Double(gradient[$1.1]) * Double(direction[$1.0]) }
       let size = tensor.range.reduce(0.0) { $0 + Double(gradient[$1]) * Double(gradient[$1]) }
-      let tolerance = 0.01 * (size / 12).squareRoot() + 0.002
+      // As there; the loss here is a sum, of 45 tokens.
+      let tolerance = 0.006 * (size / 12).squareRoot() + 0.001 * 45
       #expect(abs(measured - predicted) < tolerance, "\(tensor.name): \(predicted), measured \(measured)")
     }
   }

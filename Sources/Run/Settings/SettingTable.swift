@@ -137,7 +137,7 @@ package enum SettingTable {
       \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
     Setting(
       "objective", .choice,
-      "the loss: clip (TTRL), gspo (one ratio per sequence), nft (supervised), ppo, prime (with a critic)",
+      "the loss: clip (TTRL), gspo, nft (supervised), ppo or prime (both with a critic)",
       \RunSettings.method.objective),
     Setting("nft-prompt-weight", .choice, "objective nft: weight of a prompt", \RunSettings.method.nftPromptWeight),
     Setting("gamma", .number(0...1), "objective ppo: discount of later rewards", \RunSettings.method.gamma),
