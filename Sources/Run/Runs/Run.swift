@@ -11,7 +11,7 @@ import Platform
 package import Records
 package import Settings
 package import TTRL
-import Tensors
+package import Tensors
 
 extension PolicyObjective {
   /// The shape of the second model that is trained: PPO's has a value head, PRIME's is a policy; nil for the others.
