@@ -63,7 +63,7 @@ struct StateFile {
   ///   - name: of the file.
   ///   - version: the checkpoint's.
   ///   - count: of the model's trained parameters.
-  init(_ path: String, _ name: String = policyName, _ version: PolicyVersion, count: Int) throws {
+  init(_ path: String, _ name: String, _ version: PolicyVersion, count: Int) throws {
     file = try MappedFile("\(path)/\(name)")
     self.count = count
     guard file.bytes.count == Self.headerBytes + Part.allCases.count * 4 * count else {
@@ -117,7 +117,7 @@ package struct Checkpoints {
         throw CheckpointError.damaged(path: path, problem: "\(member.key) does not have its checksum")
       }
     }
-    let state = try StateFile(path, version, count: run.trained.count)
+    let state = try StateFile(path, StateFile.policyName, version, count: run.trained.count)
     let critic = try run.critic.map { try StateFile(path, StateFile.criticName, version, count: $0.trained.count) }
     guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
       throw CheckpointError.damaged(path: path, problem: "history.json is not a list of prompts and their labels")

@@ -181,8 +181,8 @@ package final class LearnerShell {
     Log.info(
       "learner.critic",
       [
-        "step": step, "value_loss": reports.reduce(0) { $0 + $1.lossSum } / tokens,
-        "value_clip_ratio": Double(reports.reduce(0) { $0 + $1.clippedTokens }) / tokens,
+        "step": step, "loss": reports.reduce(0) { $0 + $1.lossSum } / tokens,
+        "clip_ratio": Double(reports.reduce(0) { $0 + $1.clippedTokens }) / tokens,
         "gradient_norm": reports.reduce(0) { $0 + $1.gradientNorm } / Double(reports.count),
         "skipped_updates": reports.count { $0.isSkipped },
       ])

@@ -284,9 +284,10 @@ package struct RunMemory: Sendable {
   /// The memory of one learner rank.
   package func learner(rank: Int) -> MemoryPlan {
     let training = training(shape, rank: rank)
-    let critic = settings.method.objective.critic(of: shape).map { critic($0, rank: rank) } ?? []
-    guard settings.method.needsReference else { return MemoryPlan(items: training.items + critic) }
-    return MemoryPlan(items: training.items + critic + [.init(name: "policy 0", bytes: referenceBytes)])
+    let plan = settings.method.objective.critic(of: shape)
+    let items = training.items + (plan.map { critic($0, rank: rank) } ?? [])
+    guard settings.method.needsReference else { return MemoryPlan(items: items) }
+    return MemoryPlan(items: items + [.init(name: "policy 0", bytes: referenceBytes)])
   }
 
   /// A critic is a model of its own, with masters, moments, a gradient and activations. It is not published.
