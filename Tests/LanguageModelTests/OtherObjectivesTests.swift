@@ -1,6 +1,7 @@
 // Other objectives than the clipped surrogate, where training has more than one form: adapters, streamed gradients, an
 // older sampler. No form changes a bit.
 
+import Base
 import LanguageModel
 import Records
 import Tensors
