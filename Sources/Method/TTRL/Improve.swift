@@ -25,7 +25,8 @@ package protocol Policy {
   func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool
 
   /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Called only if there is a
-  /// KL penalty or under objective `prime`, and only for trajectories that are trained on. Trajectories of one prompt are adjacent.
+  /// KL penalty or under objective `prime`, and only for trajectories that are trained on. Trajectories of one prompt
+  /// are adjacent.
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
   /// [trajectory][T] log-probabilities under the current weights. Called only if an older version sampled.

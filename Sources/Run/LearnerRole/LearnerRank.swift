@@ -85,11 +85,9 @@ package final class LearnerRank {
     form = options.isStreamed ? .streamed : .whole
     self.here = here
     policy = try LanguageModelPolicy(
-      plan: run.transformer, optimizer: beginning.optimizer,
-      critic: beginning.critic.flatMap { critic in run.critic.map { (plan: $0, optimizer: critic) } }, version: beginning.version,
+      plan: run.transformer, optimizer: beginning.optimizer, critic: beginning.critic, version: beginning.version,
       reference: beginning.reference, base: try shared.preparedBase(threads: threads), options: options,
-      seed: run.settings.method.seed, ranks: ranks,
-      reader: run.reader)
+      seed: run.settings.method.seed, ranks: ranks, reader: run.reader)
     watchdog = Watchdog(patience: Int(Limits.training.seconds))
     policy.onMicroBatch = { [unowned self] in
       self.watchdog.wake()

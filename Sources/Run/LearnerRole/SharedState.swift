@@ -21,8 +21,8 @@ struct SharedBeginning {
   var version: PolicyVersion
   /// The rank's shard.
   var optimizer: AdamW
-  /// The rank's shard of the critic; nil if the objective has none.
-  var critic: AdamW?
+  /// The critic's shape, and the rank's shard of it; nil if the objective has none.
+  var critic: (plan: TransformerPlan, optimizer: AdamW)?
   /// Policy 0's parameters, if a KL penalty or PRIME needs them.
   var reference: Floats?
   var history: History
@@ -70,10 +70,12 @@ struct SharedState {
     let optimizer = try dealt(settings, state.step, state.arrays, shards, hasMoments) { range, target in
       if let initial { target.copy(from: initial.values(range)) }
     }
-    let critic = try criticShards.map { shards in
-      try dealt(criticSettings, state.criticStep, state.criticArrays, shards, hasMoments) { range, target in
-        if let initial { run.copyInitialCritic(range, of: initial, to: target) }
+    let critic = try run.critic.map { plan in
+      let shards = Shards(count: plan.trained.count, size: ranks.size)
+      let optimizer = try dealt(criticSettings, state.criticStep, state.criticArrays, shards, hasMoments) {
+        if let initial { run.copyInitialCritic($0, of: initial, to: $1) }
       }
+      return (plan: plan, optimizer: optimizer)
     }
     var reference: Floats?
     // A new adapter adds nothing, so policy 0 is the base.
