@@ -91,6 +91,7 @@ package struct Method: Sendable, Equatable {
   package var criticLearningRate = 9e-6
   package var primeUpdate = PrimeUpdate.after
   package var primeLearningRate = 1e-6
+
   /// Sequences per optimizer step.
   package var miniBatch = 32
   /// ε of the probability ratio's lower and upper bound.

@@ -9,7 +9,6 @@ package enum PolicyObjective: String, Sendable, CaseIterable {
   /// Likelihood of the trajectories that agree with the label, and of an implicit policy of the others: NFT, arXiv
   /// 2505.18116.
   case nft
-
   /// The clipped surrogate, with advantages from a critic that is trained as well: PPO, arXiv 1707.06347.
   case ppo
   /// The clipped surrogate, with rewards of single tokens from a critic that learns them from the responses' rewards:

@@ -22,7 +22,7 @@ import Records
 private let scale = 0.05
 private let processWeight = 5.0
 private let outcomeWeight = 5.0
-/// So that a critic that still equals policy 0 has rewards of 0.
+/// A critic that still equals policy 0 has sums of 0, which nothing can be divided by.
 private let smallest = 1e-6
 
 extension MiniBatch {
