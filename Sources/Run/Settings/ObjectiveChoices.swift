@@ -78,8 +78,8 @@ extension RunSettings {
     }
     if [.nft, .prime].contains(method.objective), method.estimator != .vote {
       found.append(
-        "objective \(method.objective.rawValue) needs rewards of 0 and 1, and estimator \(method.estimator.rawValue) has "
-          + "others; use estimator vote, or another objective")
+        "objective \(method.objective.rawValue) needs rewards of 0 and 1, and estimator "
+          + "\(method.estimator.rawValue) has others; use estimator vote, or another objective")
     }
     if method.objective == .nft, method.hasKL(in: .reward) {
       found.append(
