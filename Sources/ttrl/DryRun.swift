@@ -60,8 +60,10 @@ struct DryRun {
           "gradient": .string(memory.gradient.rawValue), "fitted": .optional(memory.note),
         ]),
       JSON.Member("objective", objective),
+      JSON.Member("disk", beginning.disk.json),
       JSON.Member("step_seconds", estimate?.stepJSON ?? .null), JSON.Member("run_seconds", estimate?.runJSON ?? .null),
       JSON.Member("proposal", estimate?.proposal?.json ?? .null),
+      JSON.Member("method", Self.notes(MethodNotes(settings))),
       JSON.Member("comparison", .array(Comparison(settings).rows.map(Self.compared))),
     ]
     if !hosts.isEmpty { members.append(JSON.Member("hosts", .array(hosts))) }
@@ -76,6 +78,14 @@ struct DryRun {
       "name": .string(objective.rawValue),
       "sets": .object(objective.choices.map { JSON.Member($0.setting, .string($0.value)) }),
       "ignores": .array(objective.ignored.map { .string($0) }),
+    ]
+  }
+
+  private static func notes(_ notes: MethodNotes) -> JSON {
+    [
+      "estimator": .string(notes.estimator),
+      "sets": .array(notes.sets.map { ["setting": .string($0.setting), "value": .string($0.value)] }),
+      "ignores": .array(notes.ignores.map { .string($0) }),
     ]
   }
 

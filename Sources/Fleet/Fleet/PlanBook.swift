@@ -176,9 +176,9 @@ struct PlanBook: Sendable {
       guard book.state(of: slot) != .unneeded else { return .unneeded }
       guard trajectory.policy == book.spec.policy else { return .otherPolicy(trajectory.policy) }
       let length = 1...Int(book.spec.sampling.maxNewTokens)
-      guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count else {
-        return .malformed
-      }
+      guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count,
+        trajectory.has(book.spec.sampling.records)
+      else { return .malformed }
       return switch book.settle(slot) {
       case true: nil
       case false: .duplicate

@@ -189,6 +189,7 @@ enum MessageCodec {
     out.write(lease.sampling.stopTokens)
     out.write(UInt32(lease.sampling.stopStrings.count))
     for string in lease.sampling.stopStrings { out.write(string) }
+    out.write(lease.sampling.records.rawValue)
     out.write(UInt32(lease.prompts.count))
     for prompt in lease.prompts {
       out.write(prompt.prompt)
@@ -197,15 +198,24 @@ enum MessageCodec {
     }
   }
 
+  /// Bits beside the finish: what follows the log-probabilities. Without them a trajectory has the bytes of protocol 7.
+  private static let hasEntropies: UInt8 = 2
+  private static let hasSelfCertainty: UInt8 = 4
+
   private static func encode(_ trajectories: [Trajectory], into out: inout ByteWriter) {
     out.write(UInt32(trajectories.count))
     for trajectory in trajectories {
       encode(trajectory.slot, into: &out)
       out.write(trajectory.policy.number)
-      out.write(trajectory.finish.rawValue)
+      var flags = trajectory.finish.rawValue
+      if !trajectory.entropies.isEmpty { flags |= hasEntropies }
+      if trajectory.selfCertainty != nil { flags |= hasSelfCertainty }
+      out.write(flags)
       out.write(trajectory.entropySum)
       out.write(trajectory.tokens)
       out.write(trajectory.logprobs)
+      if !trajectory.entropies.isEmpty { out.write(trajectory.entropies) }
+      if let selfCertainty = trajectory.selfCertainty { out.write(selfCertainty) }
     }
   }
 
@@ -362,7 +372,7 @@ enum MessageCodec {
     let sampling = Sampling(
       temperature: try reader.readFloat(), topP: try reader.readFloat(), topK: try reader.read(),
       maxNewTokens: try reader.read(), stopTokens: try reader.readInt32s("stop tokens", limit: Limits.stopTokens),
-      stopStrings: try stopStrings(&reader))
+      stopStrings: try stopStrings(&reader), records: try records(&reader))
     let count = try reader.readCount("prompts", limit: Limits.promptsPerLease, elementBytes: 12)
     var prompts: [LeasedPrompt] = []
     for _ in 0..<count {
@@ -373,6 +383,12 @@ enum MessageCodec {
         LeasedPrompt(prompt: prompt, tokens: tokens, samples: samples.map { UInt32(bitPattern: $0) }))
     }
     return Lease(id: id, round: round, policy: policy, sampling: sampling, prompts: prompts)
+  }
+
+  private static func records(_ reader: inout ByteReader) throws(ByteError) -> TokenRecords {
+    let records = TokenRecords(rawValue: try reader.read())
+    guard records.isSubset(of: .all) else { throw .invalid(field: "records", value: UInt64(records.rawValue)) }
+    return records
   }
 
   private static func stopStrings(_ reader: inout ByteReader) throws(ByteError) -> [String] {
@@ -400,12 +416,24 @@ enum MessageCodec {
     let slot = try slot(&reader)
     let policy = try version(&reader)
     let code = try reader.read(UInt8.self)
-    guard let finish = FinishReason(rawValue: code) else { throw .invalid(field: "finish", value: UInt64(code)) }
+    guard let finish = FinishReason(rawValue: code & ~(hasEntropies | hasSelfCertainty)) else {
+      throw .invalid(field: "finish", value: UInt64(code))
+    }
     let entropySum = try reader.readFloat()
     let tokens = try reader.readInt32s("tokens", limit: Limits.tokensPerSequence)
     let logprobs = try reader.readFloats("logprobs", limit: Limits.tokensPerSequence)
     guard logprobs.count == tokens.count else { throw .invalid(field: "logprobs", value: UInt64(logprobs.count)) }
-    return Trajectory(
+    var trajectory = Trajectory(
       slot: slot, policy: policy, tokens: tokens, logprobs: logprobs, entropySum: entropySum, finish: finish)
+    if code & hasEntropies != 0 {
+      let entropies = try reader.readFloats("entropies", limit: Limits.tokensPerSequence)
+      // None are not announced.
+      guard entropies.count == tokens.count, !entropies.isEmpty else {
+        throw .invalid(field: "entropies", value: UInt64(entropies.count))
+      }
+      trajectory.entropies = entropies
+    }
+    if code & hasSelfCertainty != 0 { trajectory.selfCertainty = try reader.readFloat() }
+    return trajectory
   }
 }

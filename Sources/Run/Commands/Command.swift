@@ -159,6 +159,7 @@ package struct Command: Sendable {
     if example?.isWhole != true || last("recipe") != nil || last("preset") != nil {
       group[keyPath: path] = group[keyPath: path].defaults(under: given, family: family(ofModelAt: last("model")))
     } else {
+      group[keyPath: path].adoptEstimator(of: given)
       group[keyPath: path].adoptObjective(under: given)
     }
     return group

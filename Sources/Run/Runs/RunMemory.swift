@@ -308,7 +308,6 @@ package struct RunMemory: Sendable {
       isStreamed: settings.operation.gradient != .whole,
       isSingle: settings.method.miniBatch * positions <= settings.microBatchTokens,
       recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit),
-      isAtCoordinator: share.hasCoordinator,
       threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))
   }
 

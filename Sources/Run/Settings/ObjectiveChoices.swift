@@ -76,6 +76,18 @@ extension RunSettings {
         "objective prime with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled has no "
           + "finite process reward; set top-p 1 and top-k 0")
     }
+    if method.objective.hasCritic || method.objective == .nft {
+      let name = method.objective.rawValue
+      if method.promptWeights != .equal {
+        found.append(
+          "objective \(name) has no weights of prompts; leave out prompt-weights \(method.promptWeights.rawValue)")
+      }
+      if method.objective == .ppo, [.restrain, .ettrl, .spine].contains(method.estimator) {
+        found.append(
+          "estimator \(method.estimator.rawValue) changes advantages, and objective ppo has those of its critic; use "
+            + "another estimator, or objective clip or gspo")
+      }
+    }
     if [.nft, .prime].contains(method.objective), method.estimator != .vote {
       found.append(
         "objective \(method.objective.rawValue) needs rewards of 0 and 1, and estimator "

@@ -9,7 +9,8 @@ import Records
 
 extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
-    sampleProblems(names) + updateProblems + objectiveProblems + labelProblems + bandProblems + distributionProblems
+    sampleProblems(names) + updateProblems + objectiveProblems + labelProblems + bandProblems + methodProblems
+      + distributionProblems
       + templateProblems
       + stopProblems + newAdapterProblems(names)
   }
@@ -49,9 +50,11 @@ extension RunSettings {
     guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
     var found: [String] = []
     let hasCritic = method.objective.hasCritic
-    let isWhitened = hasCritic || method.objective != .nft && method.advantage == .reinforcePlusPlus
+    let takesAdvantage = !hasCritic && method.objective != .nft
+    let isWhitened = hasCritic || takesAdvantage && method.advantage == .reinforcePlusPlus
+    let isFixed = takesAdvantage && method.advantage == .fixed
     let comparing = method.objective == .nft ? "objective nft" : "advantage \(method.advantage.rawValue)"
-    if method.trainSamples == 1, !isWhitened {
+    if method.trainSamples == 1, !isWhitened, !isFixed {
       found.append(
         "train-samples is 1, and \(comparing) compares the trained responses of a prompt "
           + "with each other, so there would be no update; raise it to at least 2")
@@ -62,7 +65,9 @@ extension RunSettings {
           + "responses of a step with each other, so there would be no update; raise one of them")
     }
     let votes = Double(method.votes)
-    if method.estimator == .vote, method.labels == .vote, !isWhitened, (votes - 1) / votes < method.minimumShare {
+    if method.estimator.traits.usesLabel, method.estimator.traits.rewards == .binary, method.labels == .vote,
+      !isWhitened, !isFixed, (votes - 1) / votes < method.minimumShare
+    {
       found.append(
         "min-share (\(method.minimumShare)) makes a label only of \(method.votes) equal answers of \(method.votes), "
           + "which all get the same reward, so there would be no update; lower it")
@@ -80,19 +85,20 @@ extension RunSettings {
   /// Settings of the vote that have no effect with this label and estimator.
   private var labelProblems: [String] {
     var found: [String] = []
-    let isHardVote = method.labels == .vote && method.estimator == .vote
+    let isHardVote = method.labels == .vote && method.estimator.traits.usesLabel
     let instead = "labels is \(method.labels.rawValue) and estimator is \(method.estimator.rawValue)"
     if method.estimator != .vote, method.labels != .vote {
-      found.append("estimator \(method.estimator.rawValue) needs no label; leave out labels \(method.labels.rawValue)")
+      let why = method.estimator.traits.usesLabel ? "takes its label from the vote" : "needs no label"
+      found.append("estimator \(method.estimator.rawValue) \(why); leave out labels \(method.labels.rawValue)")
     }
     if !isHardVote {
       let label = "only matters to a label that is voted on, and \(instead); leave it out"
       if method.ties != .first { found.append("ties \(method.ties.rawValue) \(label)") }
       if method.minimumShare > 0 { found.append("min-share \(label)") }
-      if method.stopsEarly {
-        found.append(
-          "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
-      }
+    }
+    if method.stopsEarly, method.labels != .vote || method.estimator != .vote {
+      found.append(
+        "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
     }
     if method.stopsEarly, method.trainSamples >= method.votes {
       found.append(

@@ -114,6 +114,12 @@ enum Schema {
     -- When the run ended before the round, still 'open', was complete: it never will be.
     ALTER TABLE rounds ADD COLUMN abandoned_at REAL;
     """,
+    """
+    -- What a method can ask a sampler to record: float32, little-endian, the entropy of each token's distribution in
+    -- nats; and how far these distributions are from uniform, a mean over the tokens. NULL where it is not asked for.
+    ALTER TABLE trajectories ADD COLUMN entropies BLOB;
+    ALTER TABLE trajectories ADD COLUMN self_certainty REAL;
+    """,
   ]
 
   /// Migrates a ledger to the newest version, in one transaction. Writes nothing to a file that is not a ledger.

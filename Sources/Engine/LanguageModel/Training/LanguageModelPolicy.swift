@@ -190,7 +190,7 @@ package struct LanguageModelPolicy: Policy {
     _ miniBatch: MiniBatch, method: Method, learningRate: Double
   ) throws -> UpdateReport {
     let loss = TokenLoss(
-      sampling: method.sampling, entropySlope: -method.entropyCoefficient,
+      sampling: method.sampling, entropySlope: -method.entropyCoefficient, hasEntropies: true,
       sequence: method.objective.needsSequences ? { sequenceRatio(of: $0, logprobs: $1) } : nil,
       token: { objective(of: $0, at: $1, logprob: $2, sequenceRatio: $3, method: method) },
       expected: { $0.old[$1] })

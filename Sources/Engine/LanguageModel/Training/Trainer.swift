@@ -172,6 +172,8 @@ struct TokenLoss {
   let sampling: Sampling
   /// How much a nat of a token's entropy adds to the loss.
   var entropySlope: Float = 0
+  /// Whether the members' own slopes of entropies apply: to a policy, not to a critic.
+  var hasEntropies = false
   /// What `token` needs to know of the whole sequence, from its outputs; nil: nothing.
   var sequence: ((_ member: TrainedTrajectory, _ outputs: [Float]) -> Float)?
   let token: (_ member: TrainedTrajectory, _ place: Int, _ output: Float, _ ofSequence: Float) -> SurrogateToken
@@ -213,6 +215,13 @@ private final class TeamPass: @unchecked Sendable {
   ) throws -> Tally {
     let members = microBatches.members[index]
     let entropySlopes = loss.entropySlope != 0 ? members.map { loss.entropySlope * $0.weight } : []
+    let tokenEntropySlopes =
+      !loss.hasEntropies || members.allSatisfy(\.entropySlopes.isEmpty)
+      ? []
+      : members.map { member in
+        member.entropySlopes.isEmpty
+          ? member.trajectory.tokens.map { _ in 0 } : member.entropySlopes.map { $0 * member.weight }
+      }
     var isBackward = false
     var ofSequences = [Float](repeating: 1, count: members.count)
     let look = loss.sequence.map { sequence in
@@ -221,7 +230,7 @@ private final class TeamPass: @unchecked Sendable {
     let scored = try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(loss.sampling),
       receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes,
-      willSlope: look
+      tokenEntropySlopes: tokenEntropySlopes, willSlope: look
     ) { index, place, output in
       if !isBackward { onBackward() }
       isBackward = true
