@@ -59,6 +59,7 @@ struct DryRun {
           "parts": Self.parts(memory.plan.items), "kv_memory": .int(memory.keyValueMemory),
           "gradient": .string(memory.gradient.rawValue), "fitted": .optional(memory.note),
         ]),
+      JSON.Member("objective", objective),
       JSON.Member("disk", beginning.disk.json),
       JSON.Member("step_seconds", estimate?.stepJSON ?? .null), JSON.Member("run_seconds", estimate?.runJSON ?? .null),
       JSON.Member("proposal", estimate?.proposal?.json ?? .null),
@@ -68,6 +69,16 @@ struct DryRun {
     if !hosts.isEmpty { members.append(JSON.Member("hosts", .array(hosts))) }
     if !commands.isEmpty { members.append(JSON.Member("commands", .array(commands))) }
     return .object(members)
+  }
+
+  /// The settings whose default the objective changes, and those that have no effect with it.
+  private var objective: JSON {
+    let objective = beginning.settings.method.objective
+    return [
+      "name": .string(objective.rawValue),
+      "sets": .object(objective.choices.map { JSON.Member($0.setting, .string($0.value)) }),
+      "ignores": .array(objective.ignored.map { .string($0) }),
+    ]
   }
 
   private static func notes(_ notes: MethodNotes) -> JSON {

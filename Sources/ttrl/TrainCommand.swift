@@ -34,6 +34,7 @@ extension Command {
       let estimate = try RunEstimate(beginning, on: threads, ranks: operation.learners, call: (given, call))
       if let estimate { say(estimate.text) }
       say(MethodNotes(beginning.settings).text)
+      if let note = beginning.settings.objectiveNote { say(note) }
       say(Comparison(beginning.settings).text)
       if call.isJSON { showJSON(DryRun(beginning, settings.operation, estimate: estimate).json.text()) }
       return ExitStatus.done

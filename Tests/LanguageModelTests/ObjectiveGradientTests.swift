@@ -51,6 +51,10 @@ private struct Trial {
         members[index].entropySlopes = scored[index].logprobs.indices.map { Float((3 * index + $0) % 5) / 4 - 0.5 }
       }
       members[index].advantages = scored[index].logprobs.indices.map { Float((7 * index + 3 * $0) % 11) / 5 - 0.9 }
+      if [.gspo, .nft].contains(method.objective) {
+        members[index].advantages = members[index].advantages.map { _ in members[index].advantages[0] }
+        members[index].agreement = 0.4
+      }
       members[index].trajectory.logprobs = scored[index].logprobs.enumerated().map { place, logprob in
         logprob - Self.distances[(index + place) % 6]
       }
@@ -93,9 +97,18 @@ private struct Trial {
         let a = Double(member.advantages[place])
         let recorded = Double(member.trajectory.logprobs[place])
         let old = method.staleness > 0 ? Double(member.starting[place]) : recorded
-        let ratio = exp(logprob - old)
+        var ratio = exp(logprob - old)
+        if method.objective == .gspo {
+          let distances = scored.logprobs.indices.map { Double(scored.logprobs[$0]) - Double(member.old[$0]) }
+          ratio = exp(distances.reduce(0, +) / Double(distances.count))
+        }
         var loss = max(-a * ratio, -a * min(max(ratio, 1 - Double(method.clipLow)), 1 + Double(method.clipHigh)))
         if a < 0 { loss = min(loss, -a * Double(method.dualClip)) }
+        if method.objective == .nft {
+          let remainder = (1 - 0.4 * ratio) / 0.6
+          // A straight-through slope is that of the remainder itself.
+          loss = a > 0 ? -a * log(ratio) : a * (remainder > 1 ? log(remainder) : remainder - 1)
+        }
         loss *= min(exp(old - recorded), Double(method.importanceCap))
         if method.klPlace == .loss {
           let d = Double(member.reference[place]) - logprob
@@ -154,6 +167,27 @@ private func objectives() -> [Method] {
   all.append(method { $0.clipHigh = 1 })
   all.append(method { $0.dualClip = 6 })
   all.append(method { $0.staleness = 1 })
+  all.append(
+    method {
+      $0.objective = .gspo
+      $0.clipHigh = 0.3
+    })
+  all.append(
+    method {
+      $0.objective = .gspo
+      $0.denominator = .sequenceMean
+      $0.klCoefficient = 0.3
+      $0.entropyCoefficient = 0.2
+      $0.clipHigh = 1
+    })
+  all.append(method { $0.objective = .nft })
+  all.append(
+    method {
+      $0.objective = .nft
+      $0.denominator = .fixedLength
+      $0.staleness = 1
+      $0.klCoefficient = 0.3
+    })
   all.append(
     method {
       $0.staleness = 1

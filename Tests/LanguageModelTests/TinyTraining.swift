@@ -51,12 +51,32 @@ struct TinyTraining {
     for (whole, shard) in shards.slices(of: ranks.rank) { own[shard].copy(from: all[whole]) }
     return try LanguageModelPolicy(
       plan: plan,
-      optimizer: AdamW(settings, parameters: own), version: PolicyVersion(0),
-      reference: method.klCoefficient > 0 && plan.adapter == nil ? all : nil,
+      optimizer: AdamW(settings, parameters: own), critic: critic(of: plan, settings, all, ranks),
+      version: PolicyVersion(0),
+      reference: method.needsReference && plan.adapter == nil ? all : nil,
       base: plan.adapter.map { _ in PreparedModel(plan: plan, parameters: initialParameters) },
       options: options, seed: method.seed,
       ranks: ranks,
       reader: SumOfTokens())
+  }
+
+  /// The critic's shape; nil if the objective has none.
+  private func criticPlan(of policy: TransformerPlan) -> TransformerPlan? {
+    method.objective.hasCritic ? method.objective == .ppo ? TransformerPlan(criticOf: policy) : policy : nil
+  }
+
+  /// A critic that begins as the policy, with a value head of zeroes if it has one.
+  private func critic(
+    of policy: TransformerPlan, _ settings: AdamWSettings, _ all: Floats, _ ranks: any Collectives
+  ) -> (plan: TransformerPlan, optimizer: AdamW)? {
+    guard let plan = criticPlan(of: policy) else { return nil }
+    let whole = Floats(count: plan.trained.count)
+    let shared = 0..<plan.sharedWithPolicy
+    whole[shared].copy(from: all[shared])
+    let shards = Shards(count: whole.count, size: ranks.size)
+    let own = Floats(count: shards.count(of: ranks.rank))
+    for (place, shard) in shards.slices(of: ranks.rank) { own[shard].copy(from: whole[place]) }
+    return (plan, AdamW(settings, parameters: own))
   }
 
   private var configuration: ModelConfiguration {
@@ -82,7 +102,7 @@ struct TinyTraining {
     return (TransformerPlan(configuration, type: type, adapter: adapter), initialAdapter(adapter, seed: method.seed))
   }
 
-  /// The bits of masters and moments after the steps, of the policy's shard.
+  /// The bits of masters and moments after the steps, of the policy's shard and of its critic's.
   func trainShard(_ policy: consuming LanguageModelPolicy) throws -> [[UInt32]] {
     var policy = policy
     var versions = [policy]
@@ -91,8 +111,9 @@ struct TinyTraining {
       _ = try improve(&policy, sampler: sampler, step: step, prompts: prompts, method: method)
       versions.append(policy)
     }
-    let optimizer = policy.optimizer
-    return [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment].map { $0.array.map(\.bitPattern) }
+    return policy.optimizers.flatMap { [$0.parameters, $0.firstMoment, $0.secondMoment] }.map {
+      $0.array.map(\.bitPattern)
+    }
   }
 
   /// The bits of masters and moments after the steps.
@@ -108,11 +129,14 @@ struct TinyTraining {
       }
       results.withLock { $0[rank] = result }
     }
-    let shards = Shards(count: try beginning(type).parameters.count, size: size)
-    var all = [[UInt32]](repeating: [UInt32](repeating: 0, count: shards.count), count: 3)
+    let plan = try beginning(type).plan
+    let plans = [plan] + [criticPlan(of: plan)].compactMap { $0 }
+    // Three arrays of each model.
+    let shards = plans.flatMap { [Shards](repeating: Shards(count: $0.trained.count, size: size), count: 3) }
+    var all = shards.map { [UInt32](repeating: 0, count: $0.count) }
     for rank in 0..<size {
       let own = try results.withLock { try #require($0[rank]) }.get()
-      for part in 0..<3 {
+      for (part, shards) in shards.enumerated() {
         for (whole, shard) in shards.slices(of: rank) { all[part].replaceSubrange(whole, with: own[part][shard]) }
       }
     }

@@ -38,6 +38,47 @@ struct ChangedSetting: Sendable, CustomTestStringConvertible {
     }
     add("entropy") { $0.entropyCoefficient = 0.01 }
     add("staleness 1") { $0.staleness = 1 }
+    add("GSPO") { $0.objective = .gspo }
+    add("GSPO, bounds of its own, staleness 1, KL") {
+      $0.objective = .gspo
+      ($0.clipLow, $0.clipHigh, $0.denominator) = (3e-4, 4e-4, .sequenceMean)
+      $0.staleness = 1
+      $0.klCoefficient = 0.1
+    }
+    // A rate at which the critic's values differ from 0 from the second step on.
+    for (name, gamma, lambda) in [("PPO", 1.0, 1.0), ("PPO with discounts", 0.9, 0.8)] {
+      add(name) {
+        $0.objective = .ppo
+        ($0.gamma, $0.lambda, $0.criticLearningRate) = (gamma, lambda, 1e-2)
+      }
+    }
+    add("PPO, staleness 1, KL in the reward") {
+      $0.objective = .ppo
+      $0.criticLearningRate = 1e-2
+      ($0.staleness, $0.klCoefficient, $0.klPlace) = (1, 0.1, .reward)
+    }
+    for update in PrimeUpdate.allCases {
+      add("PRIME, \(update)") {
+        $0.objective = .prime
+        ($0.primeUpdate, $0.primeLearningRate) = (update, 1e-2)
+      }
+    }
+    add("PRIME, staleness 1, KL in the reward") {
+      $0.objective = .prime
+      $0.primeLearningRate = 1e-2
+      ($0.staleness, $0.klCoefficient, $0.klPlace) = (1, 0.1, .reward)
+    }
+    for weight in NFTPromptWeight.allCases {
+      add("NFT, \(weight.rawValue)") {
+        $0.objective = .nft
+        $0.nftPromptWeight = weight
+      }
+    }
+    add("NFT, staleness 1, KL") {
+      $0.objective = .nft
+      $0.staleness = 1
+      $0.klCoefficient = 0.1
+    }
     add("staleness 2, KL in the reward, ratios above the cap") {
       $0.staleness = 2
       $0.klCoefficient = 0.1

@@ -15,6 +15,8 @@ let otherValues: [String: String] = [
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
   "staleness": "2", "importance-cap": "3.0",
+  "objective": "ppo", "nft-prompt-weight": "one", "gamma": "0.99", "lambda": "0.95", "value-clip": "0.2",
+  "critic-lr": "1e-05", "prime-update": "before", "prime-lr": "2e-06",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++",
   "zero-advantage-groups": "train",
   "denominator": "micro-batch", "denominator-sequences": "4", "kl-coefficient": "0.001", "kl-estimator": "k1",
@@ -40,7 +42,10 @@ let otherValues: [String: String] = [
 
 /// Settings that contradict each other. Each list is given without the settings of the other lists.
 let exclusiveSettings: [[String]] = [
-  ["labels", "top-p", "top-k", "template"],
+  ["labels", "top-p", "top-k", "template", "clip-low", "clip-high", "dual-clip", "advantage", "kl-in"],
+  ["objective", "gamma", "lambda", "value-clip", "critic-lr"],
+  ["nft-prompt-weight"],
+  ["prime-update", "prime-lr"],
   [
     "ties", "min-share", "early-stop", "early-stop-error", "kl-coefficient", "staleness", "template-arguments",
     "template-date",
@@ -51,5 +56,8 @@ let exclusiveSettings: [[String]] = [
 /// The other values in combinations that contradict nothing; together they hold every setting.
 let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
   let left = exclusiveSettings.joined().filter { !chosen.contains($0) }
-  return otherValues.filter { !left.contains($0.key) }
+  var values = otherValues.filter { !left.contains($0.key) }
+  if chosen.contains("nft-prompt-weight") { values["objective"] = "nft" }
+  if chosen.contains("prime-lr") { values["objective"] = "prime" }
+  return values
 }

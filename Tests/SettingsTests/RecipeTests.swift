@@ -85,6 +85,40 @@ private func resolved(
     #expect(settings.method.votes == 8 && settings.method.selection == .random && settings.maxNewTokens == 32768)
   }
 
+  @Test func `an objective has defaults of its own, over those of a recipe, and flags win over them`() throws {
+    let settings = try resolved([("recipe", "ttrl-reference"), ("objective", "gspo"), ("clip-high", "0.5")])
+    let method = settings.method
+    #expect(method.clipLow == 0.0003 && method.clipHigh == 0.5 && method.denominator == .sequenceMean)
+    // Another objective takes them back.
+    var next = settings
+    next.adoptObjective(under: [("objective", "clip")])
+    #expect(next.method.clipLow == Method().clipLow && next.method.denominator == Method().denominator)
+    // Given again, it changes nothing.
+    var same = settings
+    same.adoptObjective(under: [("objective", "gspo")])
+    #expect(same == settings)
+  }
+
+  @Test func `the critic of an adapter learns ten times faster, like the adapter`() throws {
+    for (objective, rate) in [("ppo", \Method.criticLearningRate), ("prime", \Method.primeLearningRate)] {
+      let all = try resolved([("objective", objective)]).method[keyPath: rate]
+      let adapter = try resolved([("objective", objective), ("adapter", "lora")]).method[keyPath: rate]
+      #expect(abs(adapter / all - 10) < 1e-9, "\(objective)")
+    }
+  }
+
+  @Test func `every choice of every objective names a setting and a value that it takes, and so does what it ignores`()
+  {
+    for objective in PolicyObjective.allCases {
+      for choice in objective.choices {
+        var parser = SettingsParser(allowed: [choice.setting], defaults: RunSettings())
+        parser.apply([(choice.setting, choice.value)], from: "test")
+        #expect(parser.call.given == [choice.setting], "\(choice)")
+      }
+      #expect(objective.ignored.allSatisfy { SettingTable.named($0) != nil })
+    }
+  }
+
   @Test func `a recipe that is not there is a problem among the others`() {
     do throws(SettingsError) { _ = try resolved([("recipe", "best"), ("votes", "x")]) } catch {
       #expect(error.problems.count == 2 && error.problems[0].contains("ttrl or ttrl-reference"))

@@ -15,30 +15,43 @@ struct ObjectiveCase: Sendable, CustomTestStringConvertible {
   let advantages: [[Double]]
   /// [S][T] d loss / d logprob.
   let slopes: [[Double]]
+  /// [S][T] of a critic: what its values should be, and d (its loss) / d value.
+  let returns: [[Double]]
+  let valueSlopes: [[Double]]
 
   var testDescription: String {
     let kl = "\(method.klEstimator) × \(method.klCoefficient) in the \(method.klPlace)"
-    return "\(method.advantage.rawValue), \(method.denominator.rawValue), \(kl), clip \(method.clipHigh)"
+    let objective = "\(method.objective.rawValue), \(method.nftPromptWeight.rawValue)"
+    return
+      "\(objective), \(method.advantage.rawValue), \(method.denominator.rawValue), \(kl), clip \(method.clipHigh)"
   }
 }
 
 struct ObjectiveFixture: Sendable {
   /// S sequences, in the order in which they were drawn.
   let groups: [TrainedGroup]
-  /// [S][T] the log-probabilities under the policy in training.
+  /// [S][T] the log-probabilities under the policy in training, and the critic's values.
   let logprobs: [[Float]]
+  private(set) var values: [[Float]] = []
   let cases: [ObjectiveCase]
 
   static let made: ObjectiveFixture? = {
-    do { return try ObjectiveFixture() } catch {
+    do { return try ObjectiveFixture("objectives") } catch {
+      Issue.record("the fixture cannot be read: \(error)")
+      return nil
+    }
+  }()
+  /// The other objectives.
+  static let losses: ObjectiveFixture? = {
+    do { return try ObjectiveFixture("losses") } catch {
       Issue.record("the fixture cannot be read: \(error)")
       return nil
     }
   }()
 
-  private init() throws {
+  private init(_ name: String) throws {
     let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("Fixtures/objectives/objectives.json")
+      .appendingPathComponent("Fixtures/objectives/\(name).json")
     let json = try JSON.parse(Array(try Data(contentsOf: path)))
     let tokensMax = try #require(json["max_new_tokens"]?.int)
     var groups: [TrainedGroup] = []
@@ -53,6 +66,10 @@ struct ObjectiveFixture: Sendable {
           tokens: recorded.map { _ in 0 }, logprobs: recorded, entropySum: 0, finish: .stop),
         reward: Float(try #require(sequence["reward"]?.int)))
       member.reference = row(sequence["reference"]).map(Float.init)
+      member.values = row(sequence["old_values"]).map(Float.init)
+      // PRIME's critic has log-probabilities, and there is one set of them.
+      member.returns = row(sequence["values"]).map(Float.init)
+      values.append(row(sequence["values"]).map(Float.init))
       if group == groups.count { groups.append(TrainedGroup(members: [])) }
       groups[group].members.append(member)
       logprobs.append(row(sequence["logprobs"]).map(Float.init))
@@ -60,6 +77,20 @@ struct ObjectiveFixture: Sendable {
     self.groups = groups
     self.logprobs = logprobs
     cases = try (json["cases"]?.elements ?? []).map { try ObjectiveCase($0, tokensMax: tokensMax) }
+  }
+}
+
+extension ObjectiveFixture {
+  /// The sequences, with what the critic of an objective says about them.
+  func groups(for method: Method) -> [TrainedGroup] {
+    var groups = groups
+    guard method.objective == .prime else { return groups }
+    for group in groups.indices {
+      for member in groups[group].members.indices {
+        groups[group].members[member].values = groups[group].members[member].returns
+      }
+    }
+    return groups
   }
 }
 
@@ -72,6 +103,10 @@ extension ObjectiveCase {
     }
     func number(_ key: String) throws -> Float { Float(try #require(json[key]?.double)) }
     var method = Method()
+    if json["objective"] != nil {
+      method.objective = try name("objective")
+      method.nftPromptWeight = try name("nft_prompt_weight")
+    }
     method.advantage = try name("advantage")
     method.denominator = try name("denominator")
     method.klEstimator = try name("kl_estimator")
@@ -81,10 +116,17 @@ extension ObjectiveCase {
     method.clipHigh = try number("clip_high")
     method.dualClip = try number("dual_clip")
     method.sampling.maxNewTokens = Int32(tokensMax)
-    self.method = method
     loss = try #require(json["loss"]?.double)
     advantages = (json["advantages"]?.elements ?? []).map { row($0) }
     slopes = (json["slopes"]?.elements ?? []).map { row($0) }
+    returns = (json["returns"]?.elements ?? []).map { row($0) }
+    valueSlopes = (json["value_slopes"]?.elements ?? []).map { row($0) }
+    if method.objective == .ppo {
+      method.gamma = try #require(json["gamma"]?.double)
+      method.lambda = try #require(json["lambda"]?.double)
+      method.valueClip = try number("value_clip")
+    }
+    self.method = method
   }
 }
 
@@ -99,10 +141,16 @@ extension ObjectiveCase {
     }
   }
 
-  @Test(arguments: ObjectiveFixture.made?.cases ?? [])
+  @Test func `the second fixture covers every objective, and every weight of a prompt`() throws {
+    let methods = try #require(ObjectiveFixture.losses).cases.map(\.method)
+    #expect(Set(methods.map(\.objective)) == Set(PolicyObjective.allCases.filter { $0 != .clip }))
+    #expect(Set(methods.filter { $0.objective == .nft }.map(\.nftPromptWeight)) == Set(NFTPromptWeight.allCases))
+  }
+
+  @Test(arguments: (ObjectiveFixture.made?.cases ?? []) + (ObjectiveFixture.losses?.cases ?? []))
   func `advantages and slopes are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
-    let fixture = try #require(ObjectiveFixture.made)
-    var groups = fixture.groups
+    let fixture = try #require(expected.method.objective == .clip ? ObjectiveFixture.made : .losses)
+    var groups = fixture.groups(for: expected.method)
     assignAdvantages(to: &groups, method: expected.method)
     var members = groups.flatMap(\.members)
     let scale = LossScale(lengths: members.map(\.advantages.count), method: expected.method)
@@ -111,10 +159,46 @@ extension ObjectiveCase {
     for (index, member) in members.enumerated() {
       // 2e-6: float32 numbers of size 3 at most, on both sides of an exp.
       #expect(worst(member.advantages, expected.advantages[index]) < 2e-6, "sequence \(index)")
+      let ratio = sequenceRatio(of: member, logprobs: fixture.logprobs[index])
       let slopes = fixture.logprobs[index].enumerated().map { place, logprob in
-        objective(of: member, at: place, logprob: logprob, method: expected.method).slope / Float(scale.divisor)
+        objective(of: member, at: place, logprob: logprob, sequenceRatio: ratio, method: expected.method).slope
+          / Float(scale.divisor)
       }
       #expect(worst(slopes, expected.slopes[index]) < 2e-6, "sequence \(index)")
+    }
+  }
+
+  @Test(arguments: ObjectiveFixture.losses?.cases.filter { $0.method.objective == .ppo } ?? [])
+  func `returns and slopes of a critic are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
+    let fixture = try #require(ObjectiveFixture.losses)
+    var groups = fixture.groups
+    assignAdvantages(to: &groups, method: expected.method)
+    let members = groups.flatMap(\.members)
+    try #require(members.count == expected.returns.count)
+    let tokens = Float(members.reduce(0) { $0 + $1.values.count })
+    var clipped = 0
+    for (index, member) in members.enumerated() {
+      #expect(worst(member.returns, expected.returns[index]) < 2e-6, "sequence \(index)")
+      let losses = fixture.values[index].indices.map { place in
+        valueLoss(
+          value: fixture.values[index][place], old: member.values[place], target: member.returns[place],
+          clip: expected.method.valueClip)
+      }
+      clipped += losses.count { $0.isClipped }
+      #expect(worst(losses.map { $0.slope / tokens }, expected.valueSlopes[index]) < 2e-6, "sequence \(index)")
+    }
+    #expect(clipped > 0 && clipped < Int(tokens), "\(clipped) of \(tokens) values are clipped")
+  }
+
+  @Test(arguments: ObjectiveFixture.losses?.cases.filter { $0.method.objective == .prime } ?? [])
+  func `slopes of PRIME's critic are those of automatic differentiation`(_ expected: ObjectiveCase) throws {
+    let fixture = try #require(ObjectiveFixture.losses)
+    let members = fixture.groups(for: expected.method).flatMap(\.members)
+    try #require(members.count == expected.valueSlopes.count)
+    for (index, member) in members.enumerated() {
+      let loss = processLoss(of: member, logit: processLogit(of: member, logprobs: member.values))
+      let slopes = member.values.map { _ in loss.slope / Float(members.count) }
+      #expect(worst(slopes, expected.valueSlopes[index]) < 2e-6, "sequence \(index)")
     }
   }
 

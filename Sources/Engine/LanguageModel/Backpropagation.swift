@@ -14,7 +14,7 @@ package import Tensors
 
 /// The model's log-probabilities and entropies for a response.
 package struct ScoredSequence: Sendable, Equatable {
-  /// [T] log-probabilities of the response's tokens, natural log.
+  /// [T] log-probabilities of the response's tokens, natural log. Of a critic: the values before the tokens.
   package var logprobs: [Float]
   /// [T] entropies, in nats, of the distributions that the tokens were drawn from.
   package var entropies: [Float]
@@ -84,9 +84,14 @@ package final class Backpropagation {
   }
 
   /// The same for a gradient that is taken piece by piece.
+  ///
+  /// - Parameter willSlope: is given all log-probabilities before `slope` is called, for a loss whose slopes depend on
+  ///   whole sequences. nil: the loss has none. With it, the head's products are computed twice, because the logits of
+  ///   all rows would be more than anything else in memory.
   func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings,
     receiver: any GradientReceiver, entropySlopes: [Float], tokenEntropySlopes: [[Float]],
+    willSlope: (([ScoredSequence]) -> Void)? = nil,
     slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
@@ -99,6 +104,7 @@ package final class Backpropagation {
       forward: forward, scratch: backward, gradient: receiver.room(for: plan.trainedNorm), headGradient: head,
       headFactors: HeadFactors())
     pass.begin()
+    if let willSlope { willSlope(try scores(of: batch, sequences, model, distribution)) }
     let scored = try scores(of: batch, sequences, model, distribution) { chunk, scored throws(ModelError) in
       let slopes = batch.targets[chunk.targets].map {
         slope($0.sequence, $0.position, scored[$0.sequence].logprobs[$0.position])
@@ -169,6 +175,10 @@ package final class Backpropagation {
       let chunk = try headChunk(batch, start..<end, model, distribution)
       for (index, headRow) in chunk.rows.enumerated() {
         let z = backward.logits.row(index)
+        guard !plan.hasValueHead else {
+          for target in batch.targets[headRow.targets] { scored[target.sequence].logprobs[target.position] = z[0] }
+          continue
+        }
         let d = chunk.distributions[index]
         for target in batch.targets[headRow.targets] {
           scored[target.sequence].logprobs[target.position] = d.logprob(z: z[Int(target.token)])
@@ -189,11 +199,20 @@ package final class Backpropagation {
     transformer.kernels.gather(x, rows.map(\.row), into: backward.headInput)
     try transformer.logits(
       model, x: backward.headInput, count: rows.count, normed: backward.headNormed, into: backward.logits)
+    guard !plan.hasValueHead else { return try valueChunk(batch, rows) }
     let found = transformer.distributions(of: backward.logits, count: rows.count, distribution)
     if let index = found.firstIndex(where: { $0 == nil }) {
       throw .notFinite(source: "sequence \(batch.targets[rows[range.lowerBound + index].targets.lowerBound].sequence)")
     }
     return HeadChunk(rows: rows, distributions: found.compactMap { $0 })
+  }
+
+  /// Rows whose values are in `backward.logits`.
+  private func valueChunk(_ batch: TrainingBatch, _ rows: ArraySlice<HeadRow>) throws(ModelError) -> HeadChunk {
+    if let index = rows.indices.first(where: { !backward.logits.row($0 - rows.startIndex)[0].isFinite }) {
+      throw .notFinite(source: "sequence \(batch.targets[rows[index].targets.lowerBound].sequence)")
+    }
+    return HeadChunk(rows: rows, distributions: [])
   }
 
   /// For the tokens that top-k and top-p keep: d logprob(t) / d logit = (1[t] − p) / temperature, and
@@ -217,6 +236,11 @@ package final class Backpropagation {
         let z = backward.logits.row(index)
         var total: Float = 0
         for place in places { total += slopes[place - chunk.targets.lowerBound] }
+        // The slopes are those of the value itself.
+        guard !plan.hasValueHead else {
+          z[0] = total
+          continue
+        }
         let coefficient = -total * inverseTemperature
         if entropySlopes.isEmpty {
           transformer.kernels.scaledProbabilities(z, chunk.distributions[index], coefficient: coefficient, into: z)

@@ -60,10 +60,10 @@ final class BackwardScratch {
     headInput = Matrix(rows: headRows, columns: c.hiddenSize)
     headInputGradient = Matrix(rows: headRows, columns: c.hiddenSize)
     headNormed = Operand(rows: headRows, columns: c.hiddenSize, type: plan.type)
-    logits = Matrix(rows: headRows, columns: c.vocabularySize)
+    logits = Matrix(rows: headRows, columns: plan.headWidth)
     switch plan.type {
     case .float32: dlogits = Operand(viewing: logits)
-    case .bfloat16: dlogits = Operand(rows: headRows, columns: c.vocabularySize, type: .bfloat16)
+    case .bfloat16: dlogits = Operand(rows: headRows, columns: plan.headWidth, type: .bfloat16)
     }
     dx = Matrix(rows: 0, columns: c.hiddenSize)
     dprojected = Matrix(rows: 0, columns: c.projectedWidthMax)
@@ -106,7 +106,7 @@ final class HeadFactors {
 
   /// Bytes of the factors of a micro-batch.
   static func bytes(_ plan: TransformerPlan, rows: Int) -> Int {
-    rows * (plan.configuration.vocabularySize + plan.configuration.hiddenSize) * plan.type.bytes
+    rows * (plan.headWidth + plan.configuration.hiddenSize) * plan.type.bytes
   }
 }
 
@@ -156,12 +156,11 @@ struct BackwardPass {
     let dnormed = scratch.dnormed.values[0..<scratch.headRows * plan.configuration.hiddenSize].rows(
       of: plan.configuration.hiddenSize)
     if plan.type != .float32 { convert(scratch.logits[rows: 0..<count], into: scratch.dlogits) }
-    if let headGradient {
-      let dhead = headGradient[plan.layout.tensors[plan.layout.head].range]
+    if let headGradient, let head = plan.trainedHead {
       try addOuterProduct(
-        scratch.dlogits, outputs: 0..<plan.configuration.vocabularySize, scratch.headNormed, rows: count,
-        to: dhead.rows(of: plan.configuration.hiddenSize))
-    } else if plan.adapter == nil {
+        scratch.dlogits, outputs: 0..<plan.headWidth, scratch.headNormed, rows: count,
+        to: headGradient[head].rows(of: plan.configuration.hiddenSize))
+    } else if plan.trainedHead != nil {
       headFactors.keep(
         scratch.dlogits, scratch.headNormed, rows: count, isOnly: batch.headRows.count <= scratch.headRows)
     }
@@ -176,7 +175,7 @@ struct BackwardPass {
   /// Adds the gradient of a slice of the head. Each element's terms come in the same order as in `head`.
   func addHead(_ slice: Range<Int>, to part: GradientPart) throws(ModelError) {
     let columns = plan.configuration.hiddenSize
-    let start = slice.lowerBound - plan.layout.tensors[plan.layout.head].offset
+    let start = slice.lowerBound - (plan.trainedHead?.lowerBound ?? 0)
     let tokens = start / columns..<(start + slice.count) / columns
     for chunk in headFactors.chunks {
       try addOuterProduct(

@@ -114,9 +114,15 @@ extension TransformerPlan {
   var trainedEmbedding: Range<Int>? { adapter == nil ? layout.tensors[layout.embedding].range : nil }
 
   /// The trained parameters of the head; nil if they are frozen.
-  var trainedHead: Range<Int>? { adapter == nil ? layout.tensors[layout.head].range : nil }
+  var trainedHead: Range<Int>? { adapter == nil ? layout.tensors[layout.head].range : valueHead }
 
-  var trainedHeadSlices: [Range<Int>] { adapter == nil ? slices(ofTokens: layout.head) : [] }
+  /// The value head of a critic whose other parameters are an adapter's; nil for all other models.
+  var valueHead: Range<Int>? {
+    guard hasValueHead, let adapter else { return nil }
+    return adapter.tensors.count..<trained.count
+  }
+
+  var trainedHeadSlices: [Range<Int>] { adapter == nil ? slices(ofTokens: layout.head) : [valueHead].compactMap { $0 } }
 
   var isTied: Bool { layout.head == layout.embedding }
 

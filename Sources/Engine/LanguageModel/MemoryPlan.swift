@@ -83,7 +83,7 @@ package struct MemoryPlan: Sendable, Equatable {
     let shard = Shards(count: count, size: ranks).count(of: rank)
     let rows = max(microBatchTokens, sequenceTokens) + Backpropagation.chunkRows
     let c = plan.configuration
-    let head = Backpropagation.chunkRows * c.vocabularySize * (plan.type == .float32 ? 4 : 6)
+    let head = Backpropagation.chunkRows * plan.headWidth * (plan.type == .float32 ? 4 : 6)
     // Each thread computes one head at a time; linear attention computes its states again.
     let mixer = max(
       Kernels.attentionBackwardScratch(plan.heads, keys: sequenceTokens),

@@ -88,11 +88,14 @@ extension PreparedModel {
   }
 
   private var adapterTensors: [PackedTensor] {
-    layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] }.compactMap(\.adapter).flatMap { adapter in
-      [PackedTensor(range: adapter.group.down, place: .rows(adapter.down, first: 0))]
-        + zip(adapter.group.parts, adapter.up).map {
-          PackedTensor(range: $0.up, place: .rows($1.weights, first: 0))
-        }
-    }
+    let head = plan.valueHead.map { PackedTensor(range: $0, place: .rows(ends.head, first: 0)) }
+    let linear = layers.flatMap { [$0.mixer.input, $0.mixer.output, $0.gateUp, $0.down] }
+    return [head].compactMap { $0 }
+      + linear.compactMap(\.adapter).flatMap { adapter in
+        [PackedTensor(range: adapter.group.down, place: .rows(adapter.down, first: 0))]
+          + zip(adapter.group.parts, adapter.up).map {
+            PackedTensor(range: $0.up, place: .rows($1.weights, first: 0))
+          }
+      }
   }
 }

@@ -94,10 +94,14 @@ package struct ParameterLayout: Sendable, Hashable {
   static let embeddingName = "model.embed_tokens.weight"
   package let layers: [Layer]
   package let finalNorm: Int
-  /// The output head; if it is tied to the embedding, this is the embedding.
+  /// The output head; if it is tied to the embedding, this is the embedding. Of a critic, the value head.
   package let head: Int
+  static let valueHeadName = "score.weight"
 
-  package init(_ c: ModelConfiguration) {
+  /// - Parameters:
+  ///   - c: the model.
+  ///   - hasValueHead: whether the head gives one number instead of one per token: a critic.
+  package init(_ c: ModelConfiguration, hasValueHead: Bool = false) {
     var list = TensorList()
     names = CheckpointNames(c.family)
     embedding = list.add(Self.embeddingName, [c.vocabularySize, c.hiddenSize])
@@ -130,7 +134,11 @@ package struct ParameterLayout: Sendable, Hashable {
     self.layers = layers
     list.prefix = ""
     finalNorm = list.add("model.norm.weight", [c.hiddenSize])
-    head = c.hasTiedEmbeddings ? embedding : list.add("lm_head.weight", [c.vocabularySize, c.hiddenSize])
+    if hasValueHead {
+      head = list.add(Self.valueHeadName, [1, c.hiddenSize])
+    } else {
+      head = c.hasTiedEmbeddings ? embedding : list.add("lm_head.weight", [c.vocabularySize, c.hiddenSize])
+    }
     tensors = list.tensors
     stored = names.stored(list.tensors)
     count = list.count

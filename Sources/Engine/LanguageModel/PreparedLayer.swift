@@ -103,6 +103,29 @@ struct PreparedEnds: Sendable {
     embedding = plan.isTied ? head : source.rowsOfTokens(plan.layout.embedding)
   }
 
+  private init(finalNorm: Floats, head: PackedWeights, embedding: PackedWeights) {
+    (self.finalNorm, self.head, self.embedding) = (finalNorm, head, embedding)
+  }
+
+  /// The same with another head.
+  func with(head: PackedWeights) -> PreparedEnds {
+    PreparedEnds(finalNorm: finalNorm, head: head, embedding: embedding)
+  }
+
   /// What is multiplied or unpacked, once each.
   var packed: [PackedWeights] { embedding === head ? [head] : [head, embedding] }
+}
+
+extension PackedWeights {
+  /// The value head of a critic with an adapter.
+  ///
+  /// - Parameters:
+  ///   - head: its place among the trained parameters.
+  ///   - plan: the critic's.
+  ///   - parameters: those of the head.
+  convenience init(valueHead head: Range<Int>, of plan: TransformerPlan, _ parameters: ParameterSource) {
+    self.init(outputs: 1, inputs: head.count, type: plan.type, team: nil, spare: nil) { _ in
+      parameters.values(head).rows(of: head.count)
+    }
+  }
 }

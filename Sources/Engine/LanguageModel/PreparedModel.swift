@@ -23,6 +23,8 @@ package struct TransformerPlan: Sendable {
   package let type: DataType
   /// Of bfloat16 products.
   package let products: ProductOrder
+  /// Whether the model is a critic: its head gives the value of a position instead of a distribution of tokens.
+  package let hasValueHead: Bool
   let heads: Heads
   let rotary: RotaryTables
   /// What embeddings are multiplied with.
@@ -37,6 +39,7 @@ package struct TransformerPlan: Sendable {
     self.type = type
     self.products = products
     layout = ParameterLayout(configuration)
+    hasValueHead = false
     self.adapter = adapter
     trained = adapter?.tensors ?? layout.flat
     heads = configuration.heads(pageType: type)
@@ -46,9 +49,38 @@ package struct TransformerPlan: Sendable {
     }
     rotary = RotaryTables(configuration)
   }
+
+  /// The critic of a policy: the same layers with a value head. With an adapter, an adapter and a value head are
+  /// trained. It shares the policy's tables.
+  package init(criticOf policy: TransformerPlan) {
+    configuration = policy.configuration
+    type = policy.type
+    products = policy.products
+    layout = ParameterLayout(configuration, hasValueHead: true)
+    hasValueHead = true
+    adapter = policy.adapter
+    let head = ParameterTensor(
+      name: ParameterLayout.valueHeadName, shape: [1, configuration.hiddenSize],
+      offset: policy.adapter?.tensors.count ?? 0)
+    trained =
+      policy.adapter.map { TensorLayout(stored: $0.tensors.stored + [head], count: $0.tensors.count + head.count) }
+      ?? layout.flat
+    heads = policy.heads
+    embeddingFactor = policy.embeddingFactor
+    places = policy.places
+    rotary = policy.rotary
+  }
 }
 
 extension TransformerPlan {
+  /// Numbers that the head gives for a row.
+  var headWidth: Int { hasValueHead ? 1 : configuration.vocabularySize }
+
+  /// How many of a critic's first parameters are those that its policy has too. The others are the value head's.
+  package var sharedWithPolicy: Int {
+    hasValueHead ? adapter?.tensors.count ?? lastNorm.upperBound : trained.count
+  }
+
   /// Memory for the pages and states of sequences, for all layers.
   func pages() -> KeyValuePages {
     KeyValuePages(heads: heads, layers: configuration.attentionLayerCount, stateFloats: stateFloats)
@@ -114,23 +146,25 @@ package final class PreparedModel: Sendable {
   /// A base, whose weights are shared, with the adapter of a version: copies of `plan.trained.count` parameters.
   ///
   /// - Parameters:
-  ///   - base: made for the same plan.
+  ///   - base: made for the same plan, or for that of the policy whose critic this is.
+  ///   - plan: of a critic; nil: the base's.
   ///   - spare: memory for the packed adapter.
   package convenience init(
-    adapting base: PreparedModel, parameters: ParameterSource, team: Team? = nil, spare: SpareMemory? = nil
+    adapting base: PreparedModel, as plan: TransformerPlan? = nil, parameters: ParameterSource, team: Team? = nil,
+    spare: SpareMemory? = nil
   ) {
-    precondition(
-      parameters.count == base.plan.trained.count,
-      "\(parameters.count) parameters for an adapter of \(base.plan.trained.count)")
-    self.init(adapting: base, team: team, spare: spare) { _ in parameters }
+    let count = (plan ?? base.plan).trained.count
+    precondition(parameters.count == count, "\(parameters.count) parameters for an adapter of \(count)")
+    self.init(adapting: base, as: plan, team: team, spare: spare) { _ in parameters }
   }
 
   /// - Parameter parameters: as for a model.
   init(
-    adapting base: PreparedModel, team: Team?, spare: SpareMemory?,
+    adapting base: PreparedModel, as adapted: TransformerPlan? = nil, team: Team?, spare: SpareMemory?,
     parameters: (Range<Int>) throws -> ParameterSource
   ) rethrows {
-    plan = base.plan
+    let plan = adapted ?? base.plan
+    self.plan = plan
     guard let adapter = plan.adapter, !base.isAdapted else { preconditionFailure("the base is for another plan") }
     layers = try base.layers.indices.map { layer in
       let source = AdapterSource(
@@ -138,7 +172,10 @@ package final class PreparedModel: Sendable {
         team: team, spare: spare)
       return base.layers[layer].adapted(by: adapter.layers[layer], source)
     }
-    ends = base.ends
+    ends =
+      try plan.valueHead.map { head in
+        base.ends.with(head: PackedWeights(valueHead: head, of: plan, try parameters(head)))
+      } ?? base.ends
     plainTensors = base.plainTensors
     isAdapted = true
   }

@@ -81,6 +81,17 @@ package struct Method: Sendable, Equatable {
   /// C: if an older version sampled, a token's weight is min(π/μ, C).
   package var importanceCap: Float = 2
 
+  package var objective = PolicyObjective.clip
+  package var nftPromptWeight = NFTPromptWeight.drGRPO
+  /// PPO's discounts of later rewards, and of later errors of the critic.
+  package var gamma = 1.0
+  package var lambda = 1.0
+  /// How far a value can move from the one that the step began with before its loss stops following it; 0 is off.
+  package var valueClip: Float = 0.5
+  package var criticLearningRate = 9e-6
+  package var primeUpdate = PrimeUpdate.after
+  package var primeLearningRate = 1e-6
+
   /// Sequences per optimizer step.
   package var miniBatch = 32
   /// ε of the probability ratio's lower and upper bound.
@@ -116,6 +127,9 @@ package struct Method: Sendable, Equatable {
 
   /// Once the vote is decided, the other samples are not sampled, or do not count.
   package var stopsEarly: Bool { earlyStop != .off }
+
+  /// Whether policy 0 scores trajectories.
+  package var needsReference: Bool { klCoefficient > 0 || objective == .prime }
 
   package func hasKL(in place: KLPlace) -> Bool { klCoefficient > 0 && klPlace == place }
 }

@@ -75,7 +75,7 @@ private func standardized(_ scores: [Double]) -> [Double] {
 }
 
 /// x − the mean of the others = m / (m − 1) · (x − μ).
-private func leftOneOut(_ scores: [Double]) -> [Double] {
+func leftOneOut(_ scores: [Double]) -> [Double] {
   let count = Double(scores.count)
   return centered(scores).map { $0 * count / max(count - 1, 1) }
 }
@@ -89,7 +89,7 @@ private func relativeToMean(_ scores: [Double]) -> [Double] {
 /// (x − mean) / √(variance + 1e-8) over all tokens of the step, so longer responses count more in mean and variance.
 /// The variance divides by the number of tokens minus one. This is `masked_whiten` of verl and of the reference. The
 /// paper (arXiv 2501.03262, "global advantage normalization") does not specify the weighting and the small constant.
-private func whitened(_ groups: [[[Double]]]) -> [[[Double]]] {
+func whitened(_ groups: [[[Double]]]) -> [[[Double]]] {
   let all = groups.flatMap { $0.flatMap { $0 } }
   if areEqual(all) { return groups.map { $0.map { $0.map { _ in 0 } } } }
   let mean = all.reduce(0, +) / Double(all.count)

@@ -29,7 +29,7 @@ package struct ImportanceFigures: Sendable, Equatable {
 /// for a KL penalty, and the version that the step begins with if an older one sampled.
 func addScores<P: Policy>(to groups: inout [TrainedGroup], step: UInt32, by policy: inout P, method: Method) throws {
   let members = groups.flatMap(\.members)
-  if method.klCoefficient > 0 {
+  if method.needsReference {
     let reference = try policy.referenceLogprobs(of: members, sampling: method.sampling)
     distribute(reference, to: &groups) { $0.reference = $1 }
   }
@@ -42,7 +42,7 @@ func addScores<P: Policy>(to groups: inout [TrainedGroup], step: UInt32, by poli
   }
 }
 
-private func distribute(
+func distribute(
   _ scores: [[Float]], to groups: inout [TrainedGroup], _ give: (inout TrainedTrajectory, [Float]) -> Void
 ) {
   var left = scores[...]

@@ -25,13 +25,23 @@ package protocol Policy {
   func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool
 
   /// [trajectory][T] log-probabilities under policy 0, the weights that the run began with. Called only if there is a
-  /// KL penalty, and only for trajectories that are trained on. Trajectories of one prompt are adjacent.
+  /// KL penalty or under objective `prime`, and only for trajectories that are trained on. Trajectories of one prompt
+  /// are adjacent.
   mutating func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
   /// [trajectory][T] log-probabilities under the current weights. Called only if an older version sampled.
   mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
 
-  /// One optimizer step on the trajectories of a mini-batch.
+  /// [trajectory][T] the critic's value before each token. Called only under objective `ppo`.
+  mutating func values(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
+
+  /// [trajectory][T] log-probabilities under the critic. Called only under objective `prime`.
+  mutating func processLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]]
+
+  /// One optimizer step of the critic. Called only under objective `prime`.
+  mutating func updateProcessRewards(_ miniBatch: MiniBatch, method: Method) throws -> CriticReport
+
+  /// One optimizer step on the trajectories of a mini-batch; under objective `ppo`, one of the critic too.
   mutating func update(_ miniBatch: MiniBatch, method: Method, learningRate: Double) throws -> UpdateReport
 
   /// Ends the step: the trained weights become the version that samples next.
@@ -39,6 +49,18 @@ package protocol Policy {
 }
 
 extension Policy {
+  package func values(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
+    preconditionFailure("the policy has no critic")
+  }
+
+  package func processLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
+    preconditionFailure("the policy has no critic")
+  }
+
+  package func updateProcessRewards(_ miniBatch: MiniBatch, method: Method) throws -> CriticReport {
+    preconditionFailure("the policy has no critic")
+  }
+
   package func isThinking(atEndOf trajectory: Trajectory, to prompt: Prompt) -> Bool { false }
 }
 
@@ -74,11 +96,13 @@ package struct Lesson: Sendable {
   package var judgements: [Judgement]
   /// [B] parallel to `judgements`: whether the group's advantages are all 0, so that it has nothing to teach.
   package var hasZeroAdvantage: [Bool]
-  /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, in nats; nil without a KL penalty.
+  /// Mean k3 estimate of KL(this policy ‖ policy 0) per trained token, in nats; nil if policy 0 scores nothing.
   package var klToBase: Double?
   /// nil if the step's own version sampled.
   package var importance: ImportanceFigures?
   package var updates: [UpdateReport]
+  /// Of PRIME's critic, which is trained before the policy.
+  package var processUpdates: [CriticReport] = []
 }
 
 /// The second half of a step: vote, reward, select, compute advantages, update.
@@ -104,11 +128,17 @@ package func learn<P: Policy>(
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
   // advantages. Otherwise they are needed later, and only for the trajectories that are left.
-  if method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
+  let needsScores = method.hasKL(in: .reward) || method.objective == .prime
+  if needsScores { try addScores(to: &trained, step: step, by: &policy, method: method) }
+  if method.objective == .ppo { try addValues(to: &trained, by: &policy, method: method) }
+  var processUpdates: [CriticReport] = []
+  if method.objective == .prime {
+    processUpdates = try addProcessScores(to: &trained, step: step, by: &policy, method: method)
+  }
   assignAdvantages(to: &trained, method: method)
   let hasZeroAdvantage = trained.map(\.hasZeroAdvantage)
   if method.zeroAdvantageGroups == .skip { trained.removeAll(where: \.hasZeroAdvantage) }
-  if !method.hasKL(in: .reward) { try addScores(to: &trained, step: step, by: &policy, method: method) }
+  if !needsScores { try addScores(to: &trained, step: step, by: &policy, method: method) }
   let rate = learningRate(ofStep: step, method: method)
   var updates: [UpdateReport] = []
   for miniBatch in miniBatches(of: trained, step: step, method: method) {
@@ -117,7 +147,7 @@ package func learn<P: Policy>(
   try policy.publish()
   return Lesson(
     judgements: judgements, hasZeroAdvantage: hasZeroAdvantage, klToBase: klToBase(of: trained),
-    importance: importanceFigures(of: trained, method: method), updates: updates)
+    importance: importanceFigures(of: trained, method: method), updates: updates, processUpdates: processUpdates)
 }
 
 /// What came of one group: its vote, its rewards and the samples to train on.

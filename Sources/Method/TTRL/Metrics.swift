@@ -100,6 +100,8 @@ package struct StepMetrics: Sendable, Equatable {
   package var prompts: [PromptMetrics]
   package var learningRate: Double
   package var updates: [UpdateReport]
+  /// Of the critic; [] without one.
+  package var criticUpdates: [CriticReport]
   /// Response tokens: the mean, and the most.
   package var lengthMean: Double
   package var lengthMax: Int
@@ -123,6 +125,7 @@ package struct StepMetrics: Sendable, Equatable {
     }
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
+    criticUpdates = lesson.processUpdates + lesson.updates.compactMap(\.critic)
     klToBase = lesson.klToBase
     importance = lesson.importance
     lag = Int(step - samplingPolicy(ofStep: step, method: method).number)

@@ -11,6 +11,12 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var reward: Float
   /// [T] by token.
   package var advantages: [Float]
+  /// q: how many of the group's trained trajectories agree with the label, as a share. Only NFT needs it.
+  package var agreement: Float = 0
+  /// [T] the critic's value before each token, and what the value should have been; empty without a critic. Under
+  /// PRIME, `values` are the critic's log-probabilities.
+  package var values: [Float] = []
+  package var returns: [Float] = []
   /// [T] log-probabilities under policy 0; empty unless a KL penalty asks for them.
   package var reference: [Float] = []
   /// [T] log-probabilities under the version that the step began with; empty if that version sampled the trajectory.
@@ -34,7 +40,7 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var old: [Float] { starting.isEmpty ? trajectory.logprobs : starting }
 
   /// Its rewards. A KL penalty in the reward is subtracted from every token's reward.
-  fileprivate func outcome(_ method: Method) -> Outcome {
+  func outcome(_ method: Method) -> Outcome {
     guard method.hasKL(in: .reward) else { return Outcome(reward: reward, tokenRewards: advantages.map { _ in 0 }) }
     return Outcome(
       reward: reward,
@@ -76,6 +82,12 @@ func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prom
 /// Sets the advantage of every trained token of a step. The whole step at once, because some estimators compare
 /// trajectories of different prompts.
 package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
+  switch method.objective {
+  case .clip, .gspo: break
+  case .nft: return assignAgreement(to: &groups, method: method)
+  case .ppo: return assignCriticAdvantages(to: &groups, method: method)
+  case .prime: return assignProcessAdvantages(to: &groups, method: method)
+  }
   let outcomes = groups.map { $0.members.map { $0.outcome(method) } }
   var values = advantages(of: outcomes, by: method.advantage)
   for (index, group) in groups.enumerated() where !group.shaping.isNone {
@@ -123,6 +135,8 @@ package struct UpdateReport: Sendable, Equatable {
   /// Largest difference between a token's recomputed log-probability and its old one (`TrainedTrajectory.old`). Must be
   /// 0 in a step's first mini-batch (E2 in docs/guarantees.md).
   package var logprobGap: Float = 0
+  /// nil without a critic.
+  package var critic: CriticReport?
 
   package init() {}
 }

@@ -160,6 +160,7 @@ package struct Command: Sendable {
       group[keyPath: path] = group[keyPath: path].defaults(under: given, family: family(ofModelAt: last("model")))
     } else {
       group[keyPath: path].adoptEstimator(of: given)
+      group[keyPath: path].adoptObjective(under: given)
     }
     return group
   }

@@ -6,8 +6,8 @@
 // manifest of checksums is written last. Then the directory is renamed once. A checkpoint that has no manifest, or has
 // a wrong checksum, is skipped, and the next older one is used. The arrays are whole, in the order of the model's
 // layout. They do not depend on the number of ranks: rank 0 writes and reads them, so any number of ranks can continue
-// from them. This file says what a checkpoint is and how one is found. CheckpointWriter writes a checkpoint.
-// SharedState gives the ranks their shards.
+// from them. A critic's state is in a second file of the same form. This file says what a checkpoint is and how one is
+// found. CheckpointWriter writes a checkpoint. SharedState gives the ranks their shards.
 
 import Base
 import LanguageModel
@@ -31,21 +31,26 @@ package enum CheckpointError: Error, Sendable, CustomStringConvertible {
 /// The state that a learner continues from: everything except the arrays, which are read in pieces.
 struct SavedState {
   var version: PolicyVersion
-  /// Updates that the optimizer has applied.
+  /// Updates that the optimizer has applied, and those that the critic's has.
   var step: Int
+  var criticStep = 0
   /// Each prompt's earlier labels.
   var history = History()
   /// The report of the step that made the version, on rank 0; nil for version 0.
   var report: StepReport?
   /// nil means the model that the run began with, and moments of zero.
   var arrays: StateFile?
+  /// nil without a critic.
+  var criticArrays: StateFile?
 }
 
-/// trainer.bin has a header of 32 bytes, then the masters, the first moments and the second moments: float32,
-/// little-endian.
+/// trainer.bin, or critic.bin. It has a header of 32 bytes, then the masters, the first moments and the second moments:
+/// float32, little-endian.
 struct StateFile {
   static let magic: UInt64 = 0x3154_5354_4C52_5454  // "TTRLTST1"
   static let headerBytes = 32
+  static let policyName = "trainer.bin"
+  static let criticName = "critic.bin"
   /// The arrays, in the order of the file.
   enum Part: Int, CaseIterable { case masters, firstMoment, secondMoment }
 
@@ -53,14 +58,19 @@ struct StateFile {
   private let count: Int
   var step: Int { Int(word(3)) }
 
-  init(_ path: String, _ version: PolicyVersion, count: Int) throws {
-    file = try MappedFile(path + "/trainer.bin")
+  /// - Parameters:
+  ///   - path: the checkpoint's directory.
+  ///   - name: of the file.
+  ///   - version: the checkpoint's.
+  ///   - count: of the model's trained parameters.
+  init(_ path: String, _ name: String, _ version: PolicyVersion, count: Int) throws {
+    file = try MappedFile("\(path)/\(name)")
     self.count = count
     guard file.bytes.count == Self.headerBytes + Part.allCases.count * 4 * count else {
-      throw CheckpointError.damaged(path: path, problem: "trainer.bin has \(file.bytes.count) bytes")
+      throw CheckpointError.damaged(path: path, problem: "\(name) has \(file.bytes.count) bytes")
     }
     guard word(0) == Self.magic, word(1) == UInt64(version.number), word(2) == UInt64(count) else {
-      throw CheckpointError.damaged(path: path, problem: "trainer.bin is of another model or version")
+      throw CheckpointError.damaged(path: path, problem: "\(name) is of another model or version")
     }
   }
 
@@ -107,12 +117,14 @@ package struct Checkpoints {
         throw CheckpointError.damaged(path: path, problem: "\(member.key) does not have its checksum")
       }
     }
-    let state = try StateFile(path, version, count: run.trained.count)
+    let state = try StateFile(path, StateFile.policyName, version, count: run.trained.count)
+    let critic = try run.critic.map { try StateFile(path, StateFile.criticName, version, count: $0.trained.count) }
     guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
       throw CheckpointError.damaged(path: path, problem: "history.json is not a list of prompts and their labels")
     }
     return SavedState(
-      version: version, step: state.step, history: history, report: try report(path, version), arrays: state)
+      version: version, step: state.step, criticStep: critic?.step ?? 0, history: history,
+      report: try report(path, version), arrays: state, criticArrays: critic)
   }
 
   private func report(_ path: String, _ version: PolicyVersion) throws -> StepReport {

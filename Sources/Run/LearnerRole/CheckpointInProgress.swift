@@ -37,7 +37,7 @@ final class CheckpointInProgress {
 
   /// - Parameters:
   ///   - content: the checkpoint's content.
-  ///   - arrays: masters and moments, whole; nil if they come in pieces.
+  ///   - arrays: masters and moments of each model, whole; nil if they come in pieces.
   ///   - pieces: the number of pieces.
   /// - Throws: the previous checkpoint's error, or the error of starting a thread.
   func begin(_ content: CheckpointContent, arrays: [Floats]?, pieces: Int) throws {

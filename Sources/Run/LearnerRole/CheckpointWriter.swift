@@ -18,8 +18,8 @@ import Tensors
 /// The content of a version's checkpoint.
 struct CheckpointContent: Sendable {
   var version: PolicyVersion
-  /// Updates that the optimizer has applied.
-  var step: Int
+  /// The models in training, in the order of their pieces.
+  var models: [Model]
   /// The version as it is published.
   var published: HeldBytes
   /// The text of history.json.
@@ -28,6 +28,14 @@ struct CheckpointContent: Sendable {
   var isLast: Bool
   /// The report that the checkpoint keeps, without digests.
   var report: StepReport
+
+  /// A model whose masters and moments are one file.
+  struct Model: Sendable {
+    var file: String
+    var parameters: Int
+    /// Updates that its optimizer has applied.
+    var step: Int
+  }
 }
 
 final class CheckpointWriter: Sendable {
@@ -57,8 +65,8 @@ final class CheckpointWriter: Sendable {
   /// - Parameters:
   ///   - run: the checkpoint's run.
   ///   - content: the checkpoint's content.
-  ///   - arrays: masters and moments, whole; they must not change until `awaitRead` returns. nil means that they come
-  ///     in pieces.
+  ///   - arrays: masters and moments of each model, whole; they must not change until `awaitRead` returns. nil means
+  ///     that they come in pieces.
   ///   - keep: how many checkpoints to keep, including this one.
   ///   - onEnd: called on the thread at the end, after success and after failure.
   /// - Throws: if no thread can be started.
@@ -67,7 +75,7 @@ final class CheckpointWriter: Sendable {
   ) throws {
     self.run = run
     self.keep = keep
-    let room = min(Shards.bucketElements, run.trained.count)
+    let room = content.models.map { min(Shards.bucketElements, $0.parameters) }.max() ?? 0
     let free = arrays == nil ? (0..<Self.rooms).map { _ in Floats(count: room) } : []
     state = Mutex(State(free: free))
     for _ in free { roomBell.signal() }
@@ -144,9 +152,10 @@ final class CheckpointWriter: Sendable {
     let temporary = final + ".partial"
     try removePartial()
     try Files.createDirectory(temporary)
-    let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
+    let state = try writeState(content, arrays, to: temporary)
     let weights = try run.write(published: content.published, to: temporary)
-    var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), (run.weightsFile, weights)]
+    var sums: [(name: String, sum: String)] =
+      zip(content.models, state.files).map { (name: $0.file, sum: $1) } + [(name: run.weightsFile, sum: weights)]
     try Files.write(try ModelOrigin.text(of: run, content.version), to: "\(temporary)/\(ModelOrigin.fileName)")
     try Files.write(content.history, to: temporary + "/history.json")
     var report = content.report
@@ -168,21 +177,43 @@ final class CheckpointWriter: Sendable {
     return report
   }
 
-  /// SHA-256 of trainer.bin, and of its arrays without the header.
+  /// SHA-256 of each model's file, and of the arrays of all of them without the headers.
   private struct StateSums {
-    var file: String
-    var arrays: String
+    var files: [String] = []
+    var arrays = ""
   }
 
   private func writeState(
-    _ content: CheckpointContent, _ arrays: [Floats]?, to path: String
+    _ content: CheckpointContent, _ arrays: [Floats]?, to directory: String
   ) throws -> StateSums {
-    let count = run.trained.count
-    let file = try AtomicFile(path)
-    let header = StateFile.header(content.version, count: count, step: content.step)
+    var sums = StateSums()
+    var stateSum = SHA256()
+    var files: [AtomicFile] = []
+    let parts = StateFile.Part.allCases.count
+    for (index, model) in content.models.enumerated() {
+      let file = try AtomicFile("\(directory)/\(model.file)")
+      let own = arrays.map { Array($0[index * parts..<(index + 1) * parts]) }
+      sums.files.append(try write(model, content, own, to: file, &stateSum))
+      files.append(file)
+    }
+    state.withLock { $0.isRead = true }
+    readBell.signal()
+    for file in files { try file.commit() }
+    sums.arrays = stateSum.hex()
+    return sums
+  }
+
+  /// Writes a model's header and arrays.
+  ///
+  /// - Returns: SHA-256 of the file.
+  private func write(
+    _ model: CheckpointContent.Model, _ content: CheckpointContent, _ arrays: [Floats]?, to file: AtomicFile,
+    _ stateSum: inout SHA256
+  ) throws -> String {
+    let count = model.parameters
+    let header = StateFile.header(content.version, count: count, step: model.step)
     try file.write(header)
     var fileSum = SHA256()
-    var stateSum = SHA256()
     fileSum.update(header)
     for part in StateFile.Part.allCases {
       for start in stride(from: 0, to: count, by: Shards.bucketElements) {
@@ -197,10 +228,7 @@ final class CheckpointWriter: Sendable {
         if arrays == nil { giveBack(room) }
       }
     }
-    state.withLock { $0.isRead = true }
-    readBell.signal()
-    try file.commit()
-    return StateSums(file: fileSum.hex(), arrays: stateSum.hex())
+    return fileSum.hex()
   }
 
   private func nextPiece(_ length: Int) -> Floats {

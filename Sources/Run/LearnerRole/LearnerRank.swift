@@ -85,9 +85,9 @@ package final class LearnerRank {
     form = options.isStreamed ? .streamed : .whole
     self.here = here
     policy = try LanguageModelPolicy(
-      plan: run.transformer, optimizer: beginning.optimizer, version: beginning.version, reference: beginning.reference,
-      base: try shared.preparedBase(threads: threads), options: options, seed: run.settings.method.seed, ranks: ranks,
-      reader: run.reader)
+      plan: run.transformer, optimizer: beginning.optimizer, critic: beginning.critic, version: beginning.version,
+      reference: beginning.reference, base: try shared.preparedBase(threads: threads), options: options,
+      seed: run.settings.method.seed, ranks: ranks, reader: run.reader)
     watchdog = Watchdog(patience: Int(Limits.training.seconds))
     policy.onMicroBatch = { [unowned self] in
       self.watchdog.wake()
@@ -116,7 +116,7 @@ package final class LearnerRank {
   ///
   /// - Throws: any error after which the run cannot continue; the launcher then ends the other ranks.
   package func follow() throws {
-    let room = Floats(count: min(Shards.bucketElements, run.trained.count))
+    let room = Floats(count: shared.roomCount)
     while true {
       switch try command() {
       case .train(let step, let trajectories):
@@ -154,7 +154,7 @@ package final class LearnerRank {
       history: history, method: run.method)
     history.record(lesson.judgements)
     begin(.sumsSeconds)
-    if ranks.size > 1 { try Agreement.require(policy.model.fingerprint, step: step, ranks) }
+    if ranks.size > 1 { try Agreement.require(policy.fingerprint, step: step, ranks) }
     begin(.voteSeconds)
     times = try gatheredTimes()
     return (lesson, groups)
@@ -199,7 +199,7 @@ package final class LearnerRank {
   ///   - room: memory for one bucket; only rank 0's is filled.
   /// - Returns: the number of values in the piece.
   func gather(piece: Int, into room: Floats) throws -> Int {
-    try shared.gather(piece: piece, of: policy.optimizer, into: room)
+    try shared.gather(piece: piece, of: policy.optimizers, into: room)
   }
 
   /// Logs the rank's peak memory, compared with the plan.

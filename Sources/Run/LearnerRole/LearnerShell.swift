@@ -166,8 +166,24 @@ package final class LearnerShell {
         "step": step, "policy": rank.policy.version, "majority_ratio": metrics.majorityRatio,
         "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": checkpoint.takeStall().seconds,
       ])
+    noteCritic(step, metrics)
     handle(.trained(Self.manifest(rank.policy.version, published), report: report, isAtHand: isAtHand))
     loop.soon { self.collectNext() }
+  }
+
+  /// Logs how the critic's updates went.
+  private func noteCritic(_ step: UInt32, _ metrics: StepMetrics) {
+    let reports = metrics.criticUpdates
+    guard !reports.isEmpty else { return }
+    let tokens = Double(max(reports.reduce(0) { $0 + $1.tokens }, 1))
+    Log.info(
+      "learner.critic",
+      [
+        "step": step, "loss": reports.reduce(0) { $0 + $1.lossSum } / tokens,
+        "clip_ratio": Double(reports.reduce(0) { $0 + $1.clippedTokens }) / tokens,
+        "gradient_norm": reports.reduce(0) { $0 + $1.gradientNorm } / Double(reports.count),
+        "skipped_updates": reports.count { $0.isSkipped },
+      ])
   }
 
   /// For chunks that are sent. A file, because the kernel can take its pages out of memory.
@@ -213,11 +229,14 @@ package final class LearnerShell {
     let policy = rank.policy
     let isLast = policy.version.number == run.method.steps
     guard try isLast || checkpoint.isDue(policy.version) else { return report }
+    let models = zip([StateFile.policyName, StateFile.criticName], policy.optimizers).enumerated().map { index, model in
+      CheckpointContent.Model(
+        file: model.0, parameters: index == 0 ? run.trained.count : run.critic?.trained.count ?? 0, step: model.1.step)
+    }
     let content = CheckpointContent(
-      version: policy.version, step: policy.optimizer.step, published: published.bytes,
+      version: policy.version, models: models, published: published.bytes,
       history: rank.history.json.text(), isLast: isLast, report: report)
-    let optimizer = policy.optimizer
-    let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
+    let arrays = policy.optimizers.flatMap { [$0.parameters, $0.firstMoment, $0.secondMoment] }
     let isAlone = rank.ranks.size == 1
     try checkpoint.begin(content, arrays: isAlone ? arrays : nil, pieces: isAlone ? 0 : rank.shared.pieceCount)
     guard isLast else { return report }

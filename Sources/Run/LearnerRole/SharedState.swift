@@ -21,7 +21,9 @@ struct SharedBeginning {
   var version: PolicyVersion
   /// The rank's shard.
   var optimizer: AdamW
-  /// Policy 0's parameters, if a KL penalty needs them.
+  /// The critic's shape, and the rank's shard of it; nil if the objective has none.
+  var critic: (plan: TransformerPlan, optimizer: AdamW)?
+  /// Policy 0's parameters, if a KL penalty or PRIME needs them.
   var reference: Floats?
   var history: History
 }
@@ -30,18 +32,29 @@ struct SharedState {
   private let run: Run
   private let ranks: any Collectives
   private let shards: Shards
+  /// nil without a critic.
+  private let criticShards: Shards?
 
   init(_ run: Run, _ ranks: any Collectives) {
     self.run = run
     self.ranks = ranks
     shards = Shards(count: run.trained.count, size: ranks.size)
+    criticShards = run.critic.map { Shards(count: $0.trained.count, size: ranks.size) }
   }
 
-  private var settings: AdamWSettings {
+  private var settings: AdamWSettings { settings(clip: run.method.gradientClip) }
+
+  private func settings(clip: Double) -> AdamWSettings {
     AdamWSettings(
       beta1: run.method.beta1, beta2: run.method.beta2, epsilon: run.method.epsilon,
-      weightDecay: run.method.weightDecay,
-      gradientNormMax: run.method.gradientClip > 0 ? run.method.gradientClip : .infinity)
+      weightDecay: run.method.weightDecay, gradientNormMax: clip > 0 ? clip : .infinity)
+  }
+
+  /// The largest norm of the gradient of PRIME's critic, as in its recipe.
+  private static let processClip = 10.0
+
+  private var criticSettings: AdamWSettings {
+    settings(clip: run.method.objective == .prime ? Self.processClip : run.method.gradientClip)
   }
 
   // MARK: From a checkpoint to the ranks
@@ -54,30 +67,50 @@ struct SharedState {
     if let own { try ranks.sendToAll(header(of: own)) }
     let (state, hasMoments) = try own.map { ($0, $0.arrays != nil) } ?? receivedState(try ranks.receiveFromRoot())
     let initial = own != nil && !hasMoments ? try run.initialParameters() : nil
-    let room = { Floats(count: shards.count(of: ranks.rank)) }
-    let (masters, first, second) = (room(), room(), room())
-    try deal(to: masters) { range, target in
-      if let initial {
-        target.copy(from: initial.values(range))
-      } else {
-        state.arrays?.copy(.masters, range, to: target)
-      }
+    let optimizer = try dealt(settings, state.step, state.arrays, shards, hasMoments) { range, target in
+      if let initial { target.copy(from: initial.values(range)) }
     }
-    if hasMoments {
-      try deal(to: first) { state.arrays?.copy(.firstMoment, $0, to: $1) }
-      try deal(to: second) { state.arrays?.copy(.secondMoment, $0, to: $1) }
+    let critic = try run.critic.map { plan in
+      let shards = Shards(count: plan.trained.count, size: ranks.size)
+      let optimizer = try dealt(criticSettings, state.criticStep, state.criticArrays, shards, hasMoments) {
+        if let initial { run.copyInitialCritic($0, of: initial, to: $1) }
+      }
+      return (plan: plan, optimizer: optimizer)
     }
     var reference: Floats?
     // A new adapter adds nothing, so policy 0 is the base.
-    if run.method.klCoefficient > 0, run.settings.adapter != RunSettings.newAdapter {
+    if run.method.needsReference, run.settings.adapter != RunSettings.newAdapter {
       let values = own == nil ? Floats(count: shards.count) : try run.initialParameters().values(0..<shards.count)
       try copyFromRoot(values)
       reference = values
     }
     return SharedBeginning(
-      version: state.version,
-      optimizer: AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: state.step),
-      reference: reference, history: state.history)
+      version: state.version, optimizer: optimizer, critic: critic, reference: reference, history: state.history)
+  }
+
+  /// A rank's shard of a model's masters and moments.
+  ///
+  /// - Parameters:
+  ///   - settings: of the optimizer.
+  ///   - step: updates that the optimizer has applied.
+  ///   - arrays: rank 0's; nil on the other ranks, and for a model that has not been trained yet.
+  ///   - shards: of the model.
+  ///   - hasMoments: whether it has been trained.
+  ///   - copyInitial: copies a range of the masters with which training begins; it does nothing on the other ranks.
+  private func dealt(
+    _ settings: AdamWSettings, _ step: Int, _ arrays: StateFile?, _ shards: Shards, _ hasMoments: Bool,
+    copyInitial: (_ range: Range<Int>, _ target: Floats) -> Void
+  ) throws -> AdamW {
+    let room = { Floats(count: shards.count(of: ranks.rank)) }
+    let (masters, first, second) = (room(), room(), room())
+    guard hasMoments else {
+      try deal(to: masters, shards, copyInitial)
+      return AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: step)
+    }
+    for (part, array) in [(StateFile.Part.masters, masters), (.firstMoment, first), (.secondMoment, second)] {
+      try deal(to: array, shards) { arrays?.copy(part, $0, to: $1) }
+    }
+    return AdamW(settings, parameters: masters, firstMoment: first, secondMoment: second, step: step)
   }
 
   /// The frozen model, on every rank; nil if all weights are trained. The ranks of a machine share it. Rank 0 sends it
@@ -128,8 +161,12 @@ struct SharedState {
 
   /// Sends one array from rank 0 to the ranks' shards.
   ///
-  /// - Parameter copy: copies a range of rank 0's array; it does nothing on the other ranks.
-  private func deal(to shard: Floats, _ copy: (_ range: Range<Int>, _ target: Floats) -> Void) throws {
+  /// - Parameters:
+  ///   - shard: the rank's own.
+  ///   - shards: of the array.
+  ///   - copy: copies a range of rank 0's array; it does nothing on the other ranks.
+  private func deal(to shard: Floats, _ shards: Shards, _ copy: (_ range: Range<Int>, _ target: Floats) -> Void) throws
+  {
     let scratch = Floats(count: ranks.size > 1 ? min(Shards.bucketElements, shards.count) : 0)
     for (bucket, slice) in shards.slices(of: ranks.rank).enumerated() {
       let range = shards.bucket(bucket)
@@ -153,6 +190,7 @@ struct SharedState {
     var writer = ByteWriter()
     writer.write(state.version.number)
     writer.write(UInt64(state.step))
+    writer.write(UInt64(state.criticStep))
     writer.write(UInt64(state.arrays == nil ? 0 : 1))
     writer.write(UInt64(shards.count))
     writer.write(state.history.json.text())
@@ -163,28 +201,50 @@ struct SharedState {
     var reader = ByteReader(header)
     let version = PolicyVersion(try reader.read(UInt32.self))
     let step = try reader.read(UInt64.self)
+    let criticStep = try reader.read(UInt64.self)
     let hasMoments = try reader.read(UInt64.self) != 0
     let count = try reader.read(UInt64.self)
     let text = try reader.readString("history", limit: 1 << 30)
     guard count == UInt64(shards.count), let history = History(try JSON.parse(Array(text.utf8))) else {
       throw CheckpointError.damaged(path: "of rank 0", problem: "it is of another model, or has no history")
     }
-    return (SavedState(version: version, step: Int(step), history: history), hasMoments)
+    guard let step = Int(exactly: step), let criticStep = Int(exactly: criticStep) else {
+      throw CheckpointError.damaged(path: "of rank 0", problem: "it counts more updates than there can be")
+    }
+    return (SavedState(version: version, step: step, criticStep: criticStep, history: history), hasMoments)
   }
 
   // MARK: From the ranks to a checkpoint
 
-  /// The number of pieces of masters and moments. Pieces are in the order of the file.
-  var pieceCount: Int { StateFile.Part.allCases.count * shards.bucketCount }
+  /// The policy's shards, and the critic's if there is one.
+  private var models: [Shards] { [shards] + [criticShards].compactMap { $0 } }
+
+  /// The number of pieces of masters and moments. Pieces are in the order of the files.
+  var pieceCount: Int { models.reduce(0) { $0 + Self.pieceCount($1) } }
+
+  private static func pieceCount(_ shards: Shards) -> Int { StateFile.Part.allCases.count * shards.bucketCount }
+
+  /// Values of the largest piece.
+  var roomCount: Int { models.map { min(Shards.bucketElements, $0.count) }.max() ?? 0 }
 
   /// Gathers a piece at rank 0. All ranks call it.
   ///
   /// - Parameters:
   ///   - index: below `pieceCount`.
-  ///   - optimizer: has the rank's shard.
+  ///   - optimizers: have the rank's shards, in the order of the files.
   ///   - room: memory for one bucket; only rank 0's is filled.
   /// - Returns: the number of values in the piece.
-  func gather(piece index: Int, of optimizer: AdamW, into room: Floats) throws -> Int {
+  func gather(piece index: Int, of optimizers: [AdamW], into room: Floats) throws -> Int {
+    let first = Self.pieceCount(shards)
+    if index >= first, let criticShards {
+      return try gather(piece: index - first, of: optimizers[1], criticShards, into: room)
+    }
+    return try gather(piece: index, of: optimizers[0], shards, into: room)
+  }
+
+  private func gather(
+    piece index: Int, of optimizer: AdamW, _ shards: Shards, into room: Floats
+  ) throws -> Int {
     let arrays = [optimizer.parameters, optimizer.firstMoment, optimizer.secondMoment]
     let bucket = index % shards.bucketCount
     let slices = shards.slices(ofBucket: bucket)

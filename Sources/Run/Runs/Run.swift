@@ -11,7 +11,18 @@ package import Platform
 package import Records
 package import Settings
 package import TTRL
-import Tensors
+package import Tensors
+
+extension PolicyObjective {
+  /// The shape of the second model that is trained: PPO's has a value head, PRIME's is a policy; nil for the others.
+  func critic(of policy: TransformerPlan) -> TransformerPlan? {
+    switch self {
+    case .clip, .gspo, .nft: nil
+    case .ppo: TransformerPlan(criticOf: policy)
+    case .prime: policy
+    }
+  }
+}
 
 extension RunSettings {
   /// The order of bfloat16 products; for `auto`, the fastest one on this machine.
@@ -37,6 +48,8 @@ package struct Run: Sendable {
   package let model: ModelDirectory
   /// What does not depend on the weights.
   package let transformer: TransformerPlan
+  /// The same of the critic; nil if the objective has none.
+  package let critic: TransformerPlan?
   package let tokenizer: Tokenizer
   package let reader: ResponseText
   package let training: PromptSet
@@ -70,6 +83,7 @@ package struct Run: Sendable {
     let adapter = try settings.hasAdapter ? AdapterDirectory(directory.adapter, of: model.layout).layout : nil
     transformer = TransformerPlan(
       model.configuration.model, type: settings.dtype, products: settings.productOrder, adapter: adapter)
+    critic = settings.method.objective.critic(of: transformer)
     tokenizer = try model.tokenizer()
     reader = ResponseText(tokenizer, rule: settings.method.answers)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: tokenizer)
@@ -168,6 +182,19 @@ package struct Run: Sendable {
       return ParameterSource(initialAdapter(adapter, seed: settings.method.seed))
     }
     return ParameterSource(try AdapterDirectory(directory.adapter, of: model.layout).loadParameters())
+  }
+
+  /// Copies some of the parameters with which a critic begins: those of policy 0, and, if it has a value head, one of
+  /// zeroes, so that all its values are 0.
+  ///
+  /// - Parameters:
+  ///   - range: among the critic's trained parameters.
+  ///   - policy: the trained parameters of policy 0.
+  ///   - target: as long as the range.
+  package func copyInitialCritic(_ range: Range<Int>, of policy: ParameterSource, to target: Floats) {
+    target.fill(0)
+    let shared = range.clamped(to: 0..<(critic?.sharedWithPolicy ?? 0))
+    if !shared.isEmpty { target[0..<shared.count].copy(from: policy.values(shared)) }
   }
 
   /// Calls `body` with the published bytes of policy 0, a few megabytes at a time: its parameters in the run's data

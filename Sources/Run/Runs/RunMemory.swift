@@ -283,16 +283,32 @@ package struct RunMemory: Sendable {
 
   /// The memory of one learner rank.
   package func learner(rank: Int) -> MemoryPlan {
-    let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(shape)
-    let training = MemoryPlan.training(
-      shape, rank: rank, of: share.allRanks, microBatchTokens: settings.microBatchTokens,
+    let training = training(shape, rank: rank)
+    let plan = settings.method.objective.critic(of: shape)
+    let items = training.items + (plan.map { critic($0, rank: rank) } ?? [])
+    guard settings.method.needsReference else { return MemoryPlan(items: items) }
+    return MemoryPlan(items: items + [.init(name: "policy 0", bytes: referenceBytes)])
+  }
+
+  /// A critic is a model of its own, with masters, moments, a gradient and activations. It is not published.
+  private func critic(_ plan: TransformerPlan, rank: Int) -> [MemoryPlan.Item] {
+    training(plan, rank: rank).items.filter { !["program", "published weights"].contains($0.name) }.map { item in
+      let own = adapter.map { $0.packedBytes(shape.type) }
+      return .init(
+        name: "critic, \(item.name)", bytes: item.name == MemoryPlan.weightsName ? own ?? item.bytes : item.bytes)
+    }
+  }
+
+  /// A model in training.
+  private func training(_ plan: TransformerPlan, rank: Int) -> MemoryPlan {
+    let kept = settings.microBatchTokens * Backpropagation.bytesPerRow(plan)
+    return MemoryPlan.training(
+      plan, rank: rank, of: share.allRanks, microBatchTokens: settings.microBatchTokens,
       sequenceTokens: positions, isExact: settings.reduction == .exact,
       isStreamed: settings.operation.gradient != .whole,
       isSingle: settings.method.miniBatch * positions <= settings.microBatchTokens,
       recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit),
       threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))
-    guard settings.method.klCoefficient > 0 else { return training }
-    return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: referenceBytes)])
   }
 
   /// Without an adapter to go on from, policy 0 is the base.

@@ -93,10 +93,16 @@ package struct StepTime: Sendable, Equatable {
     sampling = sampled / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)
     // One forward pass, and a backward pass that costs two: the gradients of the inputs and of the weights. An
     // adapter's own products are few, and weights that are not trained have no gradient.
+    // A critic is a second model of that size, which is also run forward once before the updates.
+    let critic = method.objective.critic(of: shape).map { Double($0.trained.count) } ?? 0
+    let passes: Double = adapter == nil ? 3 : 2
     training =
-      (adapter == nil ? 3 : 2) * trained / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
+      (method.objective.hasCritic ? 2 * passes + 1 : passes) * trained
+      / (Double(max(1, means.trainingThreads)) * means.flops * Self.trainingShare)
     let count = Double(shape.trained.count)
-    upkeep = count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
+    upkeep =
+      count * (Double(updates) * Self.updateSeconds + Self.versionSeconds)
+      + critic * Double(updates) * Self.updateSeconds
     guard let linkRate = means.linkRate else {
       (sums, weights) = (0, 0)
       return
@@ -104,9 +110,9 @@ package struct StepTime: Sendable, Equatable {
     // Sums of the gradient, all-gather of the new weights: each rank sends and receives all but its shard.
     let others = Double(means.ranks - 1) / Double(max(1, means.ranks))
     let gradient = Self.gradientBytes(
-      settings, settings.operation.gradient, parameters: shape.trained.count, ranks: means.ranks,
+      settings, settings.operation.gradient, parameters: shape.trained.count + Int(critic), ranks: means.ranks,
       tokens: min(method.miniBatch, trainedSequences) * (promptTokens + responseTokens))
-    sums = Double(updates) * (gradient + Double(shape.type.bytes) * count * others) / linkRate
+    sums = Double(updates) * (gradient + Double(shape.type.bytes) * (count + critic) * others) / linkRate
     weights = Self.packedShare * Double(shape.type.bytes) * count / linkRate
   }
 

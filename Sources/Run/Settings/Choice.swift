@@ -57,10 +57,17 @@ extension RunSettings {
     settings.adopt(settings.recipe.choices(steps: settings.method.steps))
     settings.method.steps = presetSteps
     settings.adoptEstimator(of: given)
+    settings.adoptObjective(under: given)
     take(["adapter"])
     // The learning rate of a run that is taken as an example is its own.
     if settings.hasAdapter, !hasAdapter || settings.preset != .none {
       settings.method.learningRate *= Self.adapterRateFactor
+      // With an adapter, a critic is one too.
+      switch settings.method.objective {
+      case .clip, .gspo, .nft: break
+      case .ppo: settings.method.criticLearningRate *= Self.adapterRateFactor
+      case .prime: settings.method.primeLearningRate *= Self.adapterRateFactor
+      }
     }
     return settings
   }

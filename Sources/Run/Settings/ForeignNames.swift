@@ -108,6 +108,16 @@ package enum ForeignNames {
       ["eps-clip", "cliprange", "clip-range", "clip-ratio", "epsilon-high"],
       "the clips are --clip-low and --clip-high"
     ),
+    (
+      ["loss-type", "policy-loss", "loss-mode", "importance-sampling-level"],
+      "the loss is --objective clip, gspo, nft, ppo or prime"
+    ),
+    (["lam", "lambd", "gae-lambda"], "with --objective ppo, the discount of later errors is --lambda X"),
+    (["cliprange-value", "value-clip-range"], "with --objective ppo, the clip of values is --value-clip X"),
+    (
+      ["critic-learning-rate", "critic-optim-lr", "value-learning-rate"],
+      "with --objective ppo, the critic's learning rate is --critic-lr X"
+    ),
     (["adv-estimator", "advantage-estimator"], "how rewards become advantages is --advantage"),
     (
       ["reward", "reward-model", "reward-fn", "reward-func", "reward-funcs", "reward-function"],

@@ -9,7 +9,8 @@ import Records
 
 extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
-    sampleProblems(names) + updateProblems + labelProblems + bandProblems + methodProblems + distributionProblems
+    sampleProblems(names) + updateProblems + objectiveProblems + labelProblems + bandProblems + methodProblems
+      + distributionProblems
       + templateProblems
       + stopProblems + newAdapterProblems(names)
   }
@@ -48,14 +49,17 @@ extension RunSettings {
       method.zeroAdvantageGroups != .skip && (method.entropyCoefficient > 0 || method.hasKL(in: .loss))
     guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
     var found: [String] = []
-    let isWhitened = method.advantage == .reinforcePlusPlus
-    let isFixed = method.advantage == .fixed
+    let hasCritic = method.objective.hasCritic
+    let takesAdvantage = !hasCritic && method.objective != .nft
+    let isWhitened = hasCritic || takesAdvantage && method.advantage == .reinforcePlusPlus
+    let isFixed = takesAdvantage && method.advantage == .fixed
+    let comparing = method.objective == .nft ? "objective nft" : "advantage \(method.advantage.rawValue)"
     if method.trainSamples == 1, !isWhitened, !isFixed {
       found.append(
-        "train-samples is 1, and advantage \(method.advantage.rawValue) compares the trained responses of a prompt "
+        "train-samples is 1, and \(comparing) compares the trained responses of a prompt "
           + "with each other, so there would be no update; raise it to at least 2")
     }
-    if method.trainSamples == 1, isWhitened, method.promptsPerStep == 1, !method.hasKL(in: .reward) {
+    if method.trainSamples == 1, isWhitened, !hasCritic, method.promptsPerStep == 1, !method.hasKL(in: .reward) {
       found.append(
         "train-samples and prompts-per-step are 1, and advantage \(method.advantage.rawValue) compares the trained "
           + "responses of a step with each other, so there would be no update; raise one of them")

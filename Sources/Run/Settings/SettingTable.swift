@@ -143,6 +143,25 @@ package enum SettingTable {
       "micro-batch-tokens", .integer(16...(1 << 24)), "tokens per forward and backward pass",
       \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
     Setting(
+      "objective", .choice,
+      "the loss: clip (TTRL), gspo, nft (supervised), ppo or prime (both with a critic)",
+      \RunSettings.method.objective),
+    Setting("nft-prompt-weight", .choice, "objective nft: weight of a prompt", \RunSettings.method.nftPromptWeight),
+    Setting("gamma", .number(0...1), "objective ppo: discount of later rewards", \RunSettings.method.gamma),
+    Setting("lambda", .number(0...1), "objective ppo: discount of later errors", \RunSettings.method.lambda),
+    Setting(
+      "value-clip", .number(0...1000), "objective ppo: how far a value moves in a step before its loss ends; 0 is off",
+      \RunSettings.method.valueClip),
+    Setting(
+      "critic-lr", .number(0...1), "objective ppo: learning rate of the critic, which is constant",
+      \RunSettings.method.criticLearningRate),
+    Setting(
+      "prime-update", .choice, "objective prime: whether its critic learns after it rewards, or before",
+      \RunSettings.method.primeUpdate),
+    Setting(
+      "prime-lr", .number(0...1), "objective prime: learning rate of its critic, which is constant",
+      \RunSettings.method.primeLearningRate),
+    Setting(
       "clip-low", .number(0...1), "the lower bound of the probability ratio is 1 minus this",
       \RunSettings.method.clipLow),
     Setting(

@@ -2,8 +2,8 @@
 //
 // A simulation draws everything, from its settings to the time that one packet takes, from a few streams. Each stream
 // is identified by the seed and a number. So the same seed gives the same run, event by event. Streams are separate
-// (settings, network, faults, work, the vote's rules, staleness), so that a change in one place does not change all
-// others.
+// (settings, network, faults, work, the vote's rules, staleness, objective), so that a change in one place does not
+// change all others.
 
 import Base
 
@@ -20,6 +20,7 @@ struct Dice: Sendable {
     case laterFaults = 7
     case disks = 8
     case base = 9
+    case objective = 10
     case methods = 12
   }
 

@@ -283,6 +283,7 @@ package struct Scenario: Sendable {
     drawVote(&method)
     drawStaleness(&method)
     drawMethod(&method)
+    drawObjective(&method)
     return method
   }
 
@@ -330,6 +331,20 @@ package struct Scenario: Sendable {
     var dice = Dice(seed: method.seed, stream: .staleness)
     if dice.chance(0.5) { method.staleness = UInt32(dice.count(1...3)) }
     method.importanceCap = dice.pick([1, 1.2, 2])
+  }
+
+  /// The objective, drawn from separate dice too. NFT and PRIME need rewards of 0 and 1.
+  private static func drawObjective(_ method: inout Method) {
+    var dice = Dice(seed: method.seed, stream: .objective)
+    let drawn = dice.chance(0.5) ? .clip : dice.pick(PolicyObjective.allCases)
+    guard drawn != .nft || !method.hasKL(in: .reward) else { return }
+    guard ![.nft, .prime].contains(drawn) || method.estimator == .vote else { return }
+    method.objective = drawn
+    method.nftPromptWeight = dice.pick(NFTPromptWeight.allCases)
+    (method.gamma, method.lambda) = (dice.pick([1, 0.9]), dice.pick([1, 0.8]))
+    method.criticLearningRate = 0.5
+    method.primeUpdate = dice.pick(PrimeUpdate.allCases)
+    method.primeLearningRate = 5
   }
 
   /// Training rounds, with evaluations of every version, of some versions, or of none. There is always an evaluation of

@@ -39,6 +39,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   private var momentum: [Float]
   /// The masters rounded to bfloat16. Every forward pass reads them.
   private var weights: [Float]
+  /// [rows] the critic: the value of every position of a row's responses. Only objective `ppo` changes it.
+  private var critic: [Float]
+  /// [(rows + 1) × vocabulary] PRIME's critic, minus policy 0. Only objective `prime` changes it.
+  private var process: [Float]
 
   /// The policy with which a run begins. Every prompt has its own prior, so that votes are close but can be won.
   package init(rows: Int, seed: UInt64) {
@@ -49,6 +53,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     master = (0..<(rows + 1) * Self.vocabulary).map { _ in Float(noise.uniform() * 2 - 1) }
     momentum = [Float](repeating: 0, count: master.count)
     weights = master.map(Self.rounded)
+    critic = [Float](repeating: 0, count: rows)
+    process = [Float](repeating: 0, count: master.count)
   }
 
   // MARK: Bytes
@@ -60,10 +66,10 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return out.bytes
   }
 
-  /// The state from which training continues: masters, then momentum.
+  /// The state from which training continues: masters, momentum, then the critics.
   package var state: [UInt8] {
-    var out = ByteWriter(reserving: 8 * master.count)
-    for value in master + momentum { out.write(value) }
+    var out = ByteWriter(reserving: 12 * master.count + 4 * rows)
+    for value in master + momentum + process + critic { out.write(value) }
     return out.bytes
   }
 
@@ -76,6 +82,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     weights = try Self.floats(bytes, count: count)
     master = weights
     momentum = [Float](repeating: 0, count: count)
+    critic = [Float](repeating: 0, count: rows)
+    process = momentum
   }
 
   /// A policy that can continue training, from its state.
@@ -84,9 +92,11 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     self.rows = rows
     self.version = version
     self.seed = seed
-    let values = try Self.floats(bytes, count: 2 * count)
+    let values = try Self.floats(bytes, count: 3 * count + rows)
     master = Array(values[..<count])
-    momentum = Array(values[count...])
+    momentum = Array(values[count..<2 * count])
+    process = Array(values[2 * count..<3 * count])
+    critic = Array(values[(3 * count)...])
     weights = master.map(Self.rounded)
   }
 
@@ -161,10 +171,18 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     }
   }
 
+  package func values(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    trajectories.map { trained in
+      let value = critic[row(of: trained.prompt.tokens)]
+      return [Float](repeating: value, count: trained.trajectory.tokens.count)
+    }
+  }
+
   package mutating func update(
     _ miniBatch: MiniBatch, method: Method, learningRate: Double
   ) -> UpdateReport {
     var report = UpdateReport()
+    if method.objective == .ppo { report.critic = updateCritic(miniBatch, method: method) }
     var gradient = [Float](repeating: 0, count: master.count)
     for trained in miniBatch.trajectories {
       accumulate(trained, method: method, into: &gradient, &report)
@@ -180,6 +198,60 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     return report
   }
 
+  /// The critic of PRIME as a policy: policy 0, plus what it has learned.
+  private var processPolicy: ToyPolicy {
+    var policy = ToyPolicy(rows: rows, seed: seed)
+    for index in process.indices { policy.weights[index] += process[index] }
+    return policy
+  }
+
+  package func processLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
+    processPolicy.logprobs(of: trajectories, sampling: sampling)
+  }
+
+  /// One step of gradient descent on the loss of PRIME's critic.
+  package mutating func updateProcessRewards(_ miniBatch: MiniBatch, method: Method) -> CriticReport {
+    var report = UpdateReport()
+    var gradient = [Float](repeating: 0, count: process.count)
+    let policy = processPolicy
+    for trained in miniBatch.trajectories {
+      let row = row(of: trained.prompt.tokens)
+      let logprobs = policy.logprobs(row: row, temperature: method.sampling.temperature)
+      let tokens = trained.trajectory.tokens
+      let point = processLoss(
+        of: trained, logit: processLogit(of: trained, logprobs: tokens.map { Float(logprobs[Int($0)]) }))
+      report.lossSum += Double(point.loss) * Double(tokens.count)
+      for token in tokens {
+        for index in 0..<Self.vocabulary {
+          let chosen: Float = index == Int(token) ? 1 : 0
+          let slope = point.slope * (chosen - Float(exp(logprobs[index]))) / method.sampling.temperature
+          gradient[row * Self.vocabulary + index] += slope
+          gradient[rows * Self.vocabulary + index] += slope
+        }
+      }
+    }
+    let rate = Float(method.primeLearningRate / miniBatch.sequenceDivisor)
+    for index in process.indices { process[index] -= rate * gradient[index] }
+    return report.asCritic
+  }
+
+  /// One step of gradient descent on the critic's loss.
+  private mutating func updateCritic(_ miniBatch: MiniBatch, method: Method) -> CriticReport {
+    var report = UpdateReport()
+    var gradient = [Float](repeating: 0, count: critic.count)
+    for trained in miniBatch.trajectories {
+      let row = row(of: trained.prompt.tokens)
+      for (old, target) in zip(trained.values, trained.returns) {
+        let point = valueLoss(value: critic[row], old: old, target: target, clip: method.valueClip)
+        gradient[row] += point.slope / Float(miniBatch.tokenCount)
+        report.lossSum += Double(point.loss)
+      }
+    }
+    report.gradientNorm = gradient.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+    for row in critic.indices { critic[row] -= Float(method.criticLearningRate) * gradient[row] }
+    return report.asCritic
+  }
+
   /// Adds one trajectory's gradient: dL/d(logit) = (dL/d(lp) · (1[chosen] − p) − dL/dH · p · (lp + H)) / temperature,
   /// for its row and the bias.
   private func accumulate(
@@ -189,10 +261,11 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let row = row(of: trained.prompt.tokens)
     let logprobs = logprobs(row: row, temperature: temperature)
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
+    let ratio = sequenceRatio(of: trained, logprobs: trained.trajectory.tokens.map { Float(logprobs[Int($0)]) })
     for (place, token) in trained.trajectory.tokens.enumerated() {
       let old = trained.old[place]
       let logprob = Float(logprobs[Int(token)])
-      let point = objective(of: trained, at: place, logprob: logprob, method: method)
+      let point = objective(of: trained, at: place, logprob: logprob, sequenceRatio: ratio, method: method)
       report.tokens += 1
       report.lossSum += Double(point.loss)
       report.clippedTokens += point.isClipped ? 1 : 0

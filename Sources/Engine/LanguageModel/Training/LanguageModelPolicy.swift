@@ -1,10 +1,7 @@
 // LanguageModelPolicy: a transformer as the Policy that Improve.swift trains.
 //
-// It has float32 masters and their AdamW moments. A `PreparedModel` is made from the masters whenever they change,
-// rounded to the run's data type; sampling and training both use it. Each rank computes the gradients of its share of
-// the micro-batches. Sums are exact 64-bit integers (GradientSum). Each rank keeps and changes its shard of the masters
-// and moments, and then all ranks gather the new weights and pack them (GatheredWeights). A parameter's value comes
-// from the same sequence of float operations, whichever rank computes it.
+// It has one trainer, or two: that of the policy and, under `objective ppo`, that of the critic, a model of the same
+// kind with a value head. Sampling and training both use the policy's packed weights.
 
 package import Answers
 import Base
@@ -60,32 +57,20 @@ package protocol ResponseReading: Sendable {
 }
 
 package struct LanguageModelPolicy: Policy {
-  private let plan: TransformerPlan
   private let options: TrainerOptions
   private let seed: UInt64
-  private let ranks: any Collectives
   /// Reads responses. The caller has the tokenizer.
   private let reader: any ResponseReading
-  /// This rank's shard of masters and moments.
-  package private(set) var optimizer: AdamW
-  /// nil only while the next model is made: memory may not hold two models.
-  private var prepared: PreparedModel?
+  private var trainer: Trainer
+  private var critic: Trainer?
   /// Policy 0, if a KL penalty needs it.
   private let reference: PreparedModel?
-  /// What an adapter adapts; nil if all parameters are trained.
-  private let base: PreparedModel?
   package private(set) var version: PolicyVersion
-  private var pass: TeamPass?
-  /// Called after every micro-batch, so that a learner can show that it makes progress.
-  package var onMicroBatch: () -> Void = {}
-  /// Called when another part of the step begins, so that a learner can measure them.
-  package var onPart: (FigureName) -> Void = { _ in }
-  /// Called before masters and moments change: a checkpoint can still be reading them.
-  package var willChange: () throws -> Void = {}
 
   /// - Parameters:
   ///   - plan: the model's shape and data type.
   ///   - optimizer: this rank's shard of masters and moments. From here on the policy owns them.
+  ///   - critic: the critic's shape, and the same of the critic; nil if the objective has none.
   ///   - version: the version of these masters.
   ///   - reference: the parameters of policy 0, if a KL penalty is on; they are copied.
   ///   - base: the frozen model, if the plan has an adapter. Without `reference`, it is policy 0 for a KL penalty.
@@ -95,58 +80,70 @@ package struct LanguageModelPolicy: Policy {
   ///   - reader: reads responses.
   /// - Throws: if the ranks cannot gather their weights. All ranks make their policies at the same time.
   package init(
-    plan: TransformerPlan, optimizer: AdamW, version: PolicyVersion,
+    plan: TransformerPlan, optimizer: AdamW, critic: (plan: TransformerPlan, optimizer: AdamW)? = nil,
+    version: PolicyVersion,
     reference: Floats? = nil, base: PreparedModel? = nil, options: TrainerOptions, seed: UInt64,
     ranks: any Collectives = OneRank(),
     reader: any ResponseReading
   ) throws {
-    self.plan = plan
-    self.optimizer = optimizer
     self.version = version
     self.options = options
     self.seed = seed
-    self.ranks = ranks
     self.reader = reader
-    precondition((base == nil) == (plan.adapter == nil), "an adapter needs its base, and nothing else has one")
-    self.base = base
     self.reference =
       reference.map { parameters in
         base.map { PreparedModel(adapting: $0, parameters: ParameterSource(parameters)) }
           ?? PreparedModel(plan: plan, parameters: parameters)
       } ?? base
-    try prepare(spare: nil)
+    trainer = try Trainer(plan: plan, optimizer: optimizer, base: base, options: options, ranks: ranks)
+    self.critic = try critic.map {
+      try Trainer(plan: $0.plan, optimizer: $0.optimizer, base: base, options: options, ranks: ranks)
+    }
   }
 
-  /// Packs the weights of the masters, which are on all ranks. All ranks call it.
-  private mutating func prepare(spare: SpareMemory?) throws {
-    // Several ranks gather in the gradient's memory. One rank does not need that memory until it trains.
-    let pass = ranks.size > 1 ? madePass() : pass
-    let gathered = pass.map {
-      GatheredWeights(optimizer.parameters, of: plan.trained.count, type: plan.type, ranks, room: $0.total.memory.idle)
+  /// Called after every micro-batch, so that a learner can show that it makes progress.
+  package var onMicroBatch: () -> Void {
+    get { trainer.hooks.onMicroBatch }
+    set {
+      trainer.hooks.onMicroBatch = newValue
+      critic?.hooks.onMicroBatch = newValue
     }
-    let source = ParameterSource(optimizer.parameters)
-    let parameters: (Range<Int>) throws -> ParameterSource = { [ranks, onPart] range in
-      guard ranks.size > 1, let gathered else { return source }
-      onPart(.sumsSeconds)
-      defer { onPart(.packingSeconds) }
-      return try gathered.source(of: range)
-    }
-    onPart(.packingSeconds)
-    prepared =
-      try base.map { try PreparedModel(adapting: $0, team: pass?.team, spare: spare, parameters: parameters) }
-      ?? PreparedModel(plan: plan, team: pass?.team, spare: spare, parameters: parameters)
   }
 
-  package var model: PreparedModel {
-    guard let prepared else { preconditionFailure("a policy whose update failed has no model") }
-    return prepared
+  /// Called when another part of the step begins, so that a learner can measure them.
+  package var onPart: (FigureName) -> Void {
+    get { trainer.hooks.onPart }
+    set {
+      trainer.hooks.onPart = newValue
+      critic?.hooks.onPart = newValue
+    }
+  }
+
+  /// Called before masters and moments change: a checkpoint can still be reading them.
+  package var willChange: () throws -> Void {
+    get { trainer.hooks.willChange }
+    set {
+      trainer.hooks.willChange = newValue
+      critic?.hooks.willChange = newValue
+    }
+  }
+
+  package var model: PreparedModel { trainer.model }
+
+  /// This rank's shard of the policy's masters and moments.
+  package var optimizer: AdamW { trainer.optimizer }
+
+  /// The policy's, and the critic's if there is one.
+  package var optimizers: [AdamW] { [trainer.optimizer] + [critic?.optimizer].compactMap { $0 } }
+
+  /// 64 bits of all weights that are trained.
+  package var fingerprint: UInt64 {
+    critic.map { model.fingerprint ^ ($0.model.fingerprint &* 0x9E37_79B9_7F4A_7C15) } ?? model.fingerprint
   }
 
   /// All parameters, to be rounded to the data type, or rounded to it: the masters, or the packed weights if this rank
   /// has a part of the masters. Valid until the next update.
-  package var weights: ParameterSource {
-    ranks.size > 1 ? ParameterSource(model, team: pass?.team) : ParameterSource(optimizer.parameters)
-  }
+  package var weights: ParameterSource { trainer.weights }
 
   /// Samples in the same way as a worker.
   package func sample(_ prompt: Prompt, slots: [Slot], sampling: Sampling) throws -> [Trajectory] {
@@ -176,157 +173,65 @@ package struct LanguageModelPolicy: Policy {
   package mutating func referenceLogprobs(
     of trajectories: [TrainedTrajectory], sampling: Sampling
   ) throws -> [[Float]] {
-    guard let reference else { preconditionFailure("a KL penalty is on, and the policy was made without policy 0") }
-    return try score(trajectories, by: reference, sampling)
+    guard let reference else { preconditionFailure("policy 0 is needed, and the policy was made without it") }
+    return try trainer.score(trajectories, by: reference, sampling)
   }
 
   package mutating func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
-    try score(trajectories, by: model, sampling)
+    try trainer.score(trajectories, by: model, sampling)
   }
 
-  /// Every rank scores its share of the micro-batches, with the same forward pass as an update. A trajectory's result
-  /// does not depend on its neighbours (E1). So micro-batches can be cut in any way, for any number of ranks: the
-  /// result depends on neither. The ranks add their shares as bit patterns: a rank has zeros in the places of the other
-  /// ranks' shares.
-  private mutating func score(
-    _ trajectories: [TrainedTrajectory], by model: PreparedModel, _ sampling: Sampling
-  ) throws -> [[Float]] {
-    let ranges = microBatches(of: trajectories, tokensMax: options.microBatchTokens)
-    let mine = ranges.indices.filter { $0 % ranks.size == ranks.rank }
-    let pass = madePass()
-    onPart(.forwardSeconds)
-    defer { onPart(.voteSeconds) }
-    var mineScored = trajectories.map { [Float](repeating: 0, count: $0.trajectory.tokens.count) }
-    for index in mine {
-      let range = ranges[index]
-      let logprobs = try pass.score(Array(trajectories[range]), model: model, sampling: sampling)
-      mineScored.replaceSubrange(range, with: logprobs)
-      onMicroBatch()
-    }
-    guard ranks.size > 1 else { return mineScored }
-    onPart(.sumsSeconds)
-    var bits = mineScored.flatMap { $0.map { Int64($0.bitPattern) } }
-    try bits.withUnsafeMutableBufferPointer { try ranks.sum($0) }
-    var rest = bits[...]
-    return trajectories.map { trajectory in
-      let own = rest.prefix(trajectory.trajectory.tokens.count)
-      rest = rest.dropFirst(own.count)
-      return own.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) }
-    }
+  package mutating func values(of trajectories: [TrainedTrajectory], sampling: Sampling) throws -> [[Float]] {
+    guard let model = critic?.model else { preconditionFailure("the policy was made without a critic") }
+    return try critic?.score(trajectories, by: model, sampling) ?? []
   }
-
-  private mutating func madePass() -> TeamPass {
-    let made = pass ?? TeamPass(plan, options, ranks)
-    pass = made
-    return made
-  }
-
-  // MARK: One optimizer step
 
   package mutating func update(
     _ miniBatch: MiniBatch, method: Method, learningRate: Double
   ) throws -> UpdateReport {
-    let members = miniBatch.trajectories
-    let list = MicroBatchList(
-      members: microBatches(of: members, tokensMax: options.microBatchTokens).map { Array(members[$0]) },
-      ranks: ranks.size)
-    let pass = madePass()
-    onPart(.sumsSeconds)
-    defer { onPart(.voteSeconds) }
-    pass.total.begin(list)
-    for index in list.indices(of: ranks.rank) {
-      onPart(.forwardSeconds)
-      let tally = try pass.run(list, index, model: model, method: method) { onPart(.backwardSeconds) }
-      onPart(.sumsSeconds)
-      try pass.total.take(tally)
-      onMicroBatch()
+    let loss = TokenLoss(
+      sampling: method.sampling, entropySlope: -method.entropyCoefficient, hasEntropies: true,
+      sequence: method.objective.needsSequences ? { sequenceRatio(of: $0, logprobs: $1) } : nil,
+      token: { objective(of: $0, at: $1, logprob: $2, sequenceRatio: $3, method: method) },
+      expected: { $0.old[$1] })
+    var report = try trainer.update(
+      miniBatch.trajectories, divisor: miniBatch.divisor, learningRate: learningRate, loss: loss
+    ) { report in
+      // Before a step's first update, trainer and sampler hold the same weights. If an older version sampled, the
+      // trainer holds the weights that it used for scoring. So any difference is a bug (E2).
+      if miniBatch.index == 0, report.logprobGap != 0 {
+        throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
+      }
     }
-    try pass.total.reduce()
-    return try apply(pass, miniBatch: miniBatch, learningRate: learningRate)
-  }
-
-  private mutating func apply(
-    _ pass: TeamPass, miniBatch: MiniBatch, learningRate: Double
-  ) throws -> UpdateReport {
-    var report = pass.total.report
-    report.tokens = miniBatch.tokenCount
-    // Before a step's first update, trainer and sampler hold the same weights. If an older version sampled, the trainer
-    // holds the weights that it used for scoring. So any difference is a bug (E2).
-    if miniBatch.index == 0, report.logprobGap != 0 {
-      throw TrainingError.disagreement(step: miniBatch.step, gap: report.logprobGap)
-    }
-    report.gradientNorm = try pass.total.norm(scale: 1 / miniBatch.divisor)
-    report.isSkipped = !report.gradientNorm.isFinite
-    onPart(.checkpointSeconds)
-    try willChange()
-    onPart(.optimizerSeconds)
-    pass.total.memory.apply(to: &optimizer, norm: report.gradientNorm, learningRate: Float(learningRate))
-    let spare = prepared?.spare
-    prepared = nil
-    try prepare(spare: spare)
+    if method.objective == .ppo { report.critic = try updateCritic(miniBatch, method: method) }
     return report
   }
-}
 
-/// A team's engine and its gradient sum.
-///
-/// `@unchecked Sendable`: only one thread at a time uses the policy that owns it.
-private final class TeamPass: @unchecked Sendable {
-  let team: Team
-  private let engine: Backpropagation
-  let total: GradientSum
-
-  init(_ plan: TransformerPlan, _ options: TrainerOptions, _ ranks: any Collectives) {
-    team = Team(options.threads)
-    engine = Backpropagation(plan, team: team, activationBytesMax: options.activationBytesMax)
-    let memory: any GradientMemory =
-      options.isStreamed && options.isExact
-      ? StreamedGradient(plan, team: team, ranks: ranks)
-      : WholeGradient(plan, isExact: options.isExact, overlaps: options.overlaps, team: team, ranks: ranks)
-    total = GradientSum(memory, parameters: plan.trained.count, ranks: ranks)
+  package mutating func processLogprobs(
+    of trajectories: [TrainedTrajectory], sampling: Sampling
+  ) throws -> [[Float]] {
+    try values(of: trajectories, sampling: sampling)
   }
 
-  /// [trajectory][T] log-probabilities of a micro-batch's tokens.
-  func score(_ members: [TrainedTrajectory], model: PreparedModel, sampling: Sampling) throws -> [[Float]] {
-    try engine.score(sequences(of: members), model: model, distribution: DistributionSettings(sampling))
-      .map(\.logprobs)
+  package mutating func updateProcessRewards(_ miniBatch: MiniBatch, method: Method) throws -> CriticReport {
+    let loss = TokenLoss(
+      sampling: method.sampling, sequence: { processLogit(of: $0, logprobs: $1) },
+      token: { member, _, _, logit in processLoss(of: member, logit: logit) })
+    return try critic?.update(
+      miniBatch.trajectories, divisor: miniBatch.sequenceDivisor, learningRate: method.primeLearningRate, loss: loss
+    ).asCritic ?? CriticReport()
   }
 
-  private func sequences(of members: [TrainedTrajectory]) -> [TrainingSequence] {
-    members.map { TrainingSequence(prompt: $0.prompt.tokens, response: $0.trajectory.tokens, group: $0.prompt.index) }
-  }
-
-  /// Adds the gradient of a micro-batch's summed loss to `total`. `onBackward` is called when the forward pass is done.
-  func run(
-    _ microBatches: MicroBatchList, _ index: Int, model: PreparedModel, method: Method, onBackward: () -> Void
-  ) throws -> Tally {
-    let members = microBatches.members[index]
-    // The entropy bonus is subtracted from the loss.
-    let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
-    let tokenEntropySlopes =
-      members.allSatisfy(\.entropySlopes.isEmpty)
-      ? []
-      : members.map { member in
-        member.entropySlopes.isEmpty
-          ? member.trajectory.tokens.map { _ in 0 } : member.entropySlopes.map { $0 * member.weight }
-      }
-    var isBackward = false
-    let scored = try engine.run(
-      sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
-      receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes,
-      tokenEntropySlopes: tokenEntropySlopes
-    ) { index, place, logprob in
-      if !isBackward { onBackward() }
-      isBackward = true
-      return objective(of: members[index], at: place, logprob: logprob, method: method).slope
-    }
-    var tally = Tally()
-    for (member, scored) in zip(members, scored) {
-      for (place, logprob) in scored.logprobs.enumerated() {
-        let token = objective(of: member, at: place, logprob: logprob, method: method)
-        tally.add(token, gap: abs(logprob - member.old[place]))
-      }
-    }
-    return tally
+  /// One optimizer step of a critic of values.
+  private mutating func updateCritic(_ miniBatch: MiniBatch, method: Method) throws -> CriticReport? {
+    let loss = TokenLoss(
+      sampling: method.sampling,
+      token: { member, place, value, _ in
+        valueLoss(value: value, old: member.values[place], target: member.returns[place], clip: method.valueClip)
+      })
+    return try critic?.update(
+      miniBatch.trajectories, divisor: Double(max(miniBatch.tokenCount, 1)), learningRate: method.criticLearningRate,
+      loss: loss
+    ).asCritic
   }
 }

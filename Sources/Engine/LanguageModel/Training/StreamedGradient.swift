@@ -172,7 +172,10 @@ final class StreamedGradient: GradientMemory, GradientReceiver {
   }
 
   func complete(_ piece: Range<Int>) {
-    guard let index = open.firstIndex(where: { $0.piece.clamped(to: piece) == piece }) else { return }
+    // An empty piece lies in every piece that it touches.
+    guard
+      let index = open.firstIndex(where: { piece.isEmpty ? $0.piece == piece : $0.piece.clamped(to: piece) == piece })
+    else { return }
     let found = open[index]
     let start = found.place.lowerBound - found.piece.lowerBound
     // The slices of a whole head are in order.

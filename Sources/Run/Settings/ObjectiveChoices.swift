@@ -1,0 +1,103 @@
+// ObjectiveChoices: what an objective says about the other settings: which of them have another default under it, and
+// which have no effect.
+//
+// Like a recipe, an objective only sets defaults: flags and the --config file override them. A setting without effect
+// is refused if it is given, so that no user waits for an effect of it.
+
+package import Records
+
+extension PolicyObjective {
+  /// Settings whose default differs from that of `clip`.
+  package var choices: [Choice] {
+    switch self {
+    case .clip, .ppo, .prime: []
+    case .gspo:
+      [
+        Choice("clip-low", "0.0003", "GSPO, section 5.1: a sequence's ratio moves less than a token's"),
+        Choice("clip-high", "0.0004", "GSPO, section 5.1"),
+        Choice("denominator", "sequence-mean", "GSPO, equation 5: a sequence counts once, whatever its length"),
+      ]
+    case .nft: [Choice("denominator", "fixed-length", "NFT's script: token sums over a constant")]
+    }
+  }
+
+  /// Settings that have no effect.
+  package var ignored: [String] {
+    let (ofNFT, ofPPO) = (["nft-prompt-weight"], ["gamma", "lambda", "value-clip", "critic-lr"])
+    let ofPRIME = ["prime-update", "prime-lr"]
+    return switch self {
+    case .clip: ofNFT + ofPPO + ofPRIME
+    case .gspo: ["dual-clip"] + ofNFT + ofPPO + ofPRIME
+    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"] + ofPPO + ofPRIME
+    case .ppo: ["advantage"] + ofNFT + ofPRIME
+    case .prime: ["advantage"] + ofNFT + ofPPO
+    }
+  }
+}
+
+extension RunSettings {
+  /// Makes the choices of the objective that is given the defaults. Those of the objective before it are taken back.
+  ///
+  /// - Parameter given: from the file and the flags.
+  package mutating func adoptObjective(under given: [(name: String, value: String)]) {
+    let former = method.objective
+    for (name, value) in given where name == "objective" {
+      _ = SettingTable.named(name)?.place(in: Self.self)?.set(&self, value)
+    }
+    guard method.objective != former else { return }
+    let plain = RunSettings()
+    adopt(former.choices.map { Choice($0.setting, SettingTable.named($0.setting)?.value(in: plain) ?? "", "default") })
+    adopt(method.objective.choices)
+  }
+
+  /// What the objective sets and ignores, for the user; nil for the default objective.
+  package var objectiveNote: String? {
+    let objective = method.objective
+    guard objective != .clip else { return nil }
+    let sets = objective.choices.map { "\($0.setting) \($0.value)" }.joined(separator: ", ")
+    let ignores = objective.ignored.joined(separator: ", ")
+    let choices = sets.isEmpty ? "" : "defaults of its own are \(sets); "
+    return "objective \(objective.rawValue): \(choices)\(ignores) have no effect"
+  }
+
+  /// Settings that have no effect with the objective, or that it cannot work with.
+  var objectiveProblems: [String] {
+    var found: [String] = []
+    let plain = RunSettings()
+    let given = method.objective.ignored.filter { name in
+      SettingTable.named(name).map { $0.value(in: self) != $0.value(in: plain) } ?? false
+    }
+    if !given.isEmpty {
+      found.append(
+        "\(given.joined(separator: ", ")): no effect with objective \(method.objective.rawValue); leave out")
+    }
+    if method.objective == .prime, topP < 1 || topK > 0 {
+      found.append(
+        "objective prime with top-p below 1 or top-k above 0: a token that policy 0 would not have sampled has no "
+          + "finite process reward; set top-p 1 and top-k 0")
+    }
+    if method.objective.hasCritic || method.objective == .nft {
+      let name = method.objective.rawValue
+      if method.promptWeights != .equal {
+        found.append(
+          "objective \(name) has no weights of prompts; leave out prompt-weights \(method.promptWeights.rawValue)")
+      }
+      if method.objective == .ppo, [.restrain, .ettrl, .spine].contains(method.estimator) {
+        found.append(
+          "estimator \(method.estimator.rawValue) changes advantages, and objective ppo has those of its critic; use "
+            + "another estimator, or objective clip or gspo")
+      }
+    }
+    if [.nft, .prime].contains(method.objective), method.estimator != .vote {
+      found.append(
+        "objective \(method.objective.rawValue) needs rewards of 0 and 1, and estimator "
+          + "\(method.estimator.rawValue) has others; use estimator vote, or another objective")
+    }
+    if method.objective == .nft, method.hasKL(in: .reward) {
+      found.append(
+        "objective nft asks only whether a response agrees, so a KL penalty in the reward has no effect; use kl-in "
+          + "loss, or kl-coefficient 0")
+    }
+    return found
+  }
+}
