@@ -10,7 +10,8 @@ let otherValues: [String: String] = [
   "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
   "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
-  "early-stop": "on", "temperature": "0.7", "top-p": "0.85", "top-k": "50",
+  "early-stop": "on", "reward-command": "[\"/bin/cat\",\"a b\"]", "reward-seconds": "2.5", "reward-memory": "512",
+  "reward-processes": "3", "temperature": "0.7", "top-p": "0.85", "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
   "staleness": "2", "importance-cap": "3.0",
@@ -43,7 +44,10 @@ let exclusiveSettings: [[String]] = [
   [
     "ties", "min-share", "early-stop", "kl-coefficient", "staleness", "template-arguments", "template-date",
   ],
-  ["estimator", "vote-entropy-low", "vote-entropy-high"],
+  [
+    "estimator", "vote-entropy-low", "vote-entropy-high", "reward-command", "reward-seconds", "reward-memory",
+    "reward-processes",
+  ],
 ]
 
 /// The other values in combinations that contradict nothing; together they hold every setting.

@@ -73,6 +73,8 @@ package struct Method: Sendable, Equatable {
   package var voteEntropyHigh = 100.0
   /// Once the vote is decided, the other samples are not sampled, or do not count.
   package var stopsEarly = false
+  /// Whether a reward command judges every response of a step (`Verdict`).
+  package var isJudged = false
   /// The rules by which answers are found and compared.
   package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])

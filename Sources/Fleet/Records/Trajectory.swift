@@ -143,6 +143,8 @@ package struct Trajectory: Sendable, Equatable {
   /// The sum over all positions of that distribution's entropy, in nats.
   package var entropySum: Float
   package var finish: FinishReason
+  /// What the reward command said about it; nil without such a command, and until it is recorded. Workers never set it.
+  package var verdict: Verdict?
 
   package init(
     slot: Slot, policy: PolicyVersion, tokens: [Int32], logprobs: [Float], entropySum: Float, finish: FinishReason

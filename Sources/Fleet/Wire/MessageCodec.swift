@@ -206,6 +206,7 @@ enum MessageCodec {
       out.write(trajectory.entropySum)
       out.write(trajectory.tokens)
       out.write(trajectory.logprobs)
+      encode(trajectory.verdict, into: &out)
     }
   }
 
@@ -388,8 +389,8 @@ enum MessageCodec {
   }
 
   private static func trajectories(_ reader: inout ByteReader) throws(ByteError) -> [Trajectory] {
-    // 29 bytes: the smallest trajectory, one without tokens.
-    let count = try reader.readCount("trajectories", limit: Limits.trajectoriesPerMessage, elementBytes: 29)
+    // 30 bytes: the smallest trajectory, one without tokens and verdict.
+    let count = try reader.readCount("trajectories", limit: Limits.trajectoriesPerMessage, elementBytes: 30)
     var trajectories: [Trajectory] = []
     trajectories.reserveCapacity(count)
     for _ in 0..<count { trajectories.append(try trajectory(&reader)) }
@@ -405,7 +406,9 @@ enum MessageCodec {
     let tokens = try reader.readInt32s("tokens", limit: Limits.tokensPerSequence)
     let logprobs = try reader.readFloats("logprobs", limit: Limits.tokensPerSequence)
     guard logprobs.count == tokens.count else { throw .invalid(field: "logprobs", value: UInt64(logprobs.count)) }
-    return Trajectory(
+    var trajectory = Trajectory(
       slot: slot, policy: policy, tokens: tokens, logprobs: logprobs, entropySum: entropySum, finish: finish)
+    trajectory.verdict = try verdict(&reader)
+    return trajectory
   }
 }

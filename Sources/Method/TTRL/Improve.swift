@@ -49,16 +49,20 @@ extension Policy {
 ///   - prompts: the whole training set, by prompt index.
 ///   - truth: the true answers, by prompt index. Read only if labels are `.truth`.
 ///   - history: the labels of all earlier steps.
+///   - verdict: what a reward command says about a response; used only if the method has one (`Method.isJudged`).
 package func improve<P: Policy>(
   _ policy: inout P, sampler: P? = nil, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [],
-  history: History = History(), method: Method
+  history: History = History(), method: Method, verdict: (Trajectory) -> Verdict? = { _ in nil }
 ) throws -> [Judgement] {
   let round = RoundID.train(step: step)
   var groups: [Group] = []
   for index in promptsOfStep(step, promptCount: prompts.count, method: method) {
     let slots = (0..<UInt32(method.votes)).map { Slot(round: round, prompt: index, sample: $0) }
     let prompt = prompts[Int(index)]
-    let trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
+    var trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
+    if method.isJudged {
+      for index in trajectories.indices { trajectories[index].verdict = verdict(trajectories[index]) }
+    }
     let answers = trajectories.map { policy.answer(of: $0, to: prompt) }
     // All of them. With early stop, those up to the vote's decision: a fleet need not sample the others.
     let counted = countedSamples(of: answers, step: step, prompt: index, method: method)
@@ -138,6 +142,10 @@ package struct Judgement: Sendable, Equatable {
   package var unneeded = 0
   /// Responses that the token limit cut off before their thinking ended.
   package var truncatedThinking = 0
+  /// [N] by sample: the reward command left it out of the vote and the training. Empty without such a command.
+  package var excluded: [Bool] = []
+  /// Of those, the samples about which the command gave no verdict.
+  package var faults = 0
 }
 
 /// Vote, reward, select: from a group's answers to the reward of each trajectory, and which of them are trained on.
@@ -153,14 +161,19 @@ package func judge(
 ) -> Judgement {
   let groupSize = method.stopsEarly ? method.votes : answers.count
   let needed = votesNeeded(forShare: method.minimumShare, of: groupSize)
-  let vote = majority(of: answers, ties: method.ties, needed: needed)
-  let estimate = estimate(
+  // What a reward command said, if there is one.
+  let testimony = Testimony(trajectories, method: method)
+  let vote = testimony?.vote(answers, method: method) ?? majority(of: answers, ties: method.ties, needed: needed)
+  var estimate = estimate(
     Evidence(
-      step: step, prompt: prompt, answers: answers, trajectories: trajectories, vote: vote, truth: truth,
-      history: history), method: method)
+      step: step, prompt: prompt, answers: testimony?.voting(answers) ?? answers, trajectories: trajectories,
+      vote: vote, truth: truth, history: history), method: method)
+  testimony?.correct(&estimate)
   let chosen = trainedSamples(of: groupSize, step: step, prompt: prompt, method: method)
+    .filter { testimony?.excluded[$0] != true }
   return Judgement(
     prompt: prompt, answers: answers, vote: vote, rewards: estimate.rewards, abstention: estimate.abstention,
     trained: method.stopsEarly ? indices(of: chosen, among: trajectories) : chosen,
-    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: groupSize - answers.count)
+    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: groupSize - answers.count,
+    excluded: testimony?.excluded ?? [], faults: testimony?.faults ?? 0)
 }

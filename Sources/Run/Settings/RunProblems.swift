@@ -11,7 +11,7 @@ extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
     sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems
       + templateProblems
-      + stopProblems + newAdapterProblems(names)
+      + stopProblems + rewardProblems + newAdapterProblems(names)
   }
 
   private func sampleProblems(_ names: [String]) -> [String] {

@@ -22,6 +22,7 @@ package enum ProgressLine {
     if let share = step.noAnswerRatio, share >= noAnswerRatioHigh {
       parts.append("no answer " + field(share))
     }
+    if let failed = step[.failedVerdicts], failed > 0 { parts.append(counted(Int(failed), "failed verdict")) }
     if let gap = step.logprobGap, gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
     if let skipped = step.skippedUpdates, skipped > 0 { parts.append(counted(skipped, "skipped update")) }
     parts += pace(step.tokensPerSecond, step.seconds)

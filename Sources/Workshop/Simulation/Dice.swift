@@ -20,6 +20,7 @@ struct Dice: Sendable {
     case laterFaults = 7
     case disks = 8
     case base = 9
+    case verdicts = 10
   }
 
   private let key: UInt64
