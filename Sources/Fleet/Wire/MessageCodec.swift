@@ -197,16 +197,21 @@ enum MessageCodec {
     }
   }
 
+  /// A bit beside the finish: a verdict follows. Without it a trajectory has the bytes of protocol 7.
+  private static let hasVerdict: UInt8 = 8
+
   private static func encode(_ trajectories: [Trajectory], into out: inout ByteWriter) {
     out.write(UInt32(trajectories.count))
     for trajectory in trajectories {
       encode(trajectory.slot, into: &out)
       out.write(trajectory.policy.number)
-      out.write(trajectory.finish.rawValue)
+      var flags = trajectory.finish.rawValue
+      if trajectory.verdict != nil { flags |= hasVerdict }
+      out.write(flags)
       out.write(trajectory.entropySum)
       out.write(trajectory.tokens)
       out.write(trajectory.logprobs)
-      encode(trajectory.verdict, into: &out)
+      if let verdict = trajectory.verdict { encode(verdict, into: &out) }
     }
   }
 
@@ -389,8 +394,8 @@ enum MessageCodec {
   }
 
   private static func trajectories(_ reader: inout ByteReader) throws(ByteError) -> [Trajectory] {
-    // 30 bytes: the smallest trajectory, one without tokens and verdict.
-    let count = try reader.readCount("trajectories", limit: Limits.trajectoriesPerMessage, elementBytes: 30)
+    // 29 bytes: the smallest trajectory, one without tokens.
+    let count = try reader.readCount("trajectories", limit: Limits.trajectoriesPerMessage, elementBytes: 29)
     var trajectories: [Trajectory] = []
     trajectories.reserveCapacity(count)
     for _ in 0..<count { trajectories.append(try trajectory(&reader)) }
@@ -401,14 +406,16 @@ enum MessageCodec {
     let slot = try slot(&reader)
     let policy = try version(&reader)
     let code = try reader.read(UInt8.self)
-    guard let finish = FinishReason(rawValue: code) else { throw .invalid(field: "finish", value: UInt64(code)) }
+    guard let finish = FinishReason(rawValue: code & ~hasVerdict) else {
+      throw .invalid(field: "finish", value: UInt64(code))
+    }
     let entropySum = try reader.readFloat()
     let tokens = try reader.readInt32s("tokens", limit: Limits.tokensPerSequence)
     let logprobs = try reader.readFloats("logprobs", limit: Limits.tokensPerSequence)
     guard logprobs.count == tokens.count else { throw .invalid(field: "logprobs", value: UInt64(logprobs.count)) }
     var trajectory = Trajectory(
       slot: slot, policy: policy, tokens: tokens, logprobs: logprobs, entropySum: entropySum, finish: finish)
-    trajectory.verdict = try verdict(&reader)
+    if code & hasVerdict != 0 { trajectory.verdict = try verdict(&reader) }
     return trajectory
   }
 }

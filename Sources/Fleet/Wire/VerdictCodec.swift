@@ -5,18 +5,15 @@ import Records
 
 extension MessageCodec {
   private enum Flag {
-    static let verdict: UInt8 = 1
-    static let valid: UInt8 = 2
-    static let reward: UInt8 = 4
-    static let voteWeight: UInt8 = 8
-    static let fault: UInt8 = 16
-    static let all: UInt8 = 31
+    static let valid: UInt8 = 1
+    static let reward: UInt8 = 2
+    static let voteWeight: UInt8 = 4
+    static let fault: UInt8 = 8
+    static let all: UInt8 = 15
   }
 
-  static func encode(_ verdict: Verdict?, into out: inout ByteWriter) {
-    guard let verdict else { return out.write(UInt8(0)) }
-    var flags = Flag.verdict
-    if verdict.isValid { flags |= Flag.valid }
+  static func encode(_ verdict: Verdict, into out: inout ByteWriter) {
+    var flags: UInt8 = verdict.isValid ? Flag.valid : 0
     if verdict.reward != nil { flags |= Flag.reward }
     if verdict.voteWeight != nil { flags |= Flag.voteWeight }
     if verdict.fault != nil { flags |= Flag.fault }
@@ -26,12 +23,9 @@ extension MessageCodec {
     if let fault = verdict.fault { out.write(fault.rawValue) }
   }
 
-  static func verdict(_ reader: inout ByteReader) throws(ByteError) -> Verdict? {
+  static func verdict(_ reader: inout ByteReader) throws(ByteError) -> Verdict {
     let flags = try reader.read(UInt8.self)
-    guard flags != 0 else { return nil }
-    guard flags & Flag.verdict != 0, flags & ~Flag.all == 0 else {
-      throw .invalid(field: "verdict", value: UInt64(flags))
-    }
+    guard flags & ~Flag.all == 0 else { throw .invalid(field: "verdict", value: UInt64(flags)) }
     var verdict = Verdict(isValid: flags & Flag.valid != 0)
     if flags & Flag.reward != 0 { verdict.reward = try reader.readFloat() }
     if flags & Flag.voteWeight != 0 { verdict.voteWeight = try reader.readFloat() }

@@ -261,7 +261,7 @@ package final class CoordinatorShell {
       // performDeferred has made them durable. The decision is made later: the machine is in the middle of its effects.
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
     // performDeferred has made them durable.
-    case .storeVerdicts: break
+    case .storeVerdicts(let verdicts): Log.debug("coordinator.verdicts", ["count": verdicts.count])
     case .judge(let slots): try desk?.judge(slots)
     case .storeUnneeded(let slots): try recorder.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
