@@ -14,11 +14,11 @@ package import Records
 /// What a group's verdicts say about its samples, in their order.
 struct Testimony {
   /// Samples that neither vote nor are trained on.
-  private(set) var excluded: [Bool]
+  let excluded: [Bool]
   /// Of those, the samples about which the program gave no answer.
-  private(set) var faults: Int
-  private var weights: [Double]
-  private var rewards: [Float?]
+  let faults: Int
+  private let weights: [Double]
+  private let rewards: [Float?]
 
   /// - Returns: nil if no reward command judges.
   init?(_ trajectories: [Trajectory], method: Method) {

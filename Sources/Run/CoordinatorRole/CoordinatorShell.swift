@@ -146,6 +146,7 @@ package final class CoordinatorShell {
     }
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
+    desk?.removeDirectories()
     if let failure { throw failure }
     return status ?? 1
   }

@@ -66,6 +66,8 @@ final class RewardDesk {
 
   func stop() { pool?.stop() }
   func drop(_ round: RoundID) { pool?.drop(round) }
+  /// After `stop`, when the processes have had time to end.
+  func removeDirectories() { try? Files.removeTree(run.directory.rewards) }
 
   /// Asks about responses. They are in the order of their slots, and prompts are complete.
   ///

@@ -80,6 +80,8 @@ package final class RewardPool {
   package init(_ command: RewardCommand, loop: EventLoop, report: @escaping (Event) -> Void) throws(PlatformError) {
     self.loop = loop
     self.report = report
+    // A program that ends while it is written to must not end this process.
+    ThisProcess.ignoreBrokenPipes()
     // Of an earlier start.
     try? Files.removeTree(command.directory)
     try Files.createDirectory(command.directory)

@@ -96,12 +96,11 @@ final class RewardProcess {
   /// - Throws: if no process can be started.
   func ask(_ requests: ArraySlice<RewardRequest>) throws(PlatformError) {
     guard !requests.isEmpty else { return }
-    let child = try child ?? start()
-    self.child = child
+    if child == nil { child = try start() }
     if askedCount == 0 { beginFirst() }
     asked += requests
     bytesAsked += requests.reduce(0) { $0 + $1.line.count }
-    child.send(Array(requests.map(\.line).joined()))
+    child?.send(Array(requests.map(\.line).joined()))
   }
 
   private func start() throws(PlatformError) -> ChildProcess {

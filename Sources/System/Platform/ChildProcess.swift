@@ -129,6 +129,7 @@ package final class ChildProcess {
 
   /// Writes to the child's standard input, and never waits: what does not fit into the pipe is written when the child
   /// has read. The caller bounds how much that can be. A child takes its input by this function or by `write`.
+  /// This process must ignore SIGPIPE.
   package func send(_ bytes: [UInt8]) {
     guard status == nil, input >= 0 else { return }
     unsent += bytes
