@@ -70,6 +70,8 @@ package func readAnswer(_ answer: String, kind: AnswerKind) -> AnswerReading {
     case .math: mathKey(answer, budget)
     case .choice: choiceKey(answer)
     case .string: AnswerKey(text: "string:" + lexicalForm(Lexer.tokens(of: answer, asProse: true)))
+    case .exact: AnswerKey(text: "exact:" + trimmedText(answer))
+    case .code: AnswerKey(text: "code:" + codeForm(answer))
     }
   return AnswerReading(key: key, steps: budget.used)
 }

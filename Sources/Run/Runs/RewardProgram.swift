@@ -24,9 +24,14 @@ package enum RewardProgram {
 
   private static func path(of program: String) throws -> String {
     let path = try ThisProcess.absolute(ChildProcess.locate(program))
-    guard access(path, X_OK) == 0, !Files.isDirectory(path) else {
-      throw RunError.noRewardProgram(path: path, problem: systemErrorText(Files.isDirectory(path) ? EISDIR : errno))
-    }
+    let problem: String? =
+      switch true {
+      case (try? Files.exists(path)) != true: "it is not there"
+      case Files.isDirectory(path): "it is a directory"
+      case access(path, X_OK) != 0: "it is not executable"
+      default: nil
+      }
+    if let problem { throw RunError.noRewardProgram(path: path, problem: problem) }
     return path
   }
 }

@@ -7,4 +7,8 @@ package enum AnswerKind: String, Sendable, Hashable, CaseIterable {
   case choice
   /// Text, compared without regard to case and spacing.
   case string
+  /// Text, compared character by character.
+  case exact
+  /// A program: the last fenced block. Equal are only equal texts, so its judge is a reward command.
+  case code
 }
