@@ -11,15 +11,15 @@ private let fence = "```"
 func lastFencedBlock(in text: Substring) -> String? {
   var (found, block): (String?, [Substring]?) = (nil, nil)
   for line in lines(of: text) {
-    guard let lines = block else {
+    guard block != nil else {
       if trimmedText(line).hasPrefix(fence) { block = [] }
       continue
     }
     guard trimmedText(line) == fence else {
-      block = lines + [line]
+      block?.append(line)
       continue
     }
-    let code = lines.joined(separator: "\n")
+    let code = (block ?? []).joined(separator: "\n")
     if !trimmedText(code).isEmpty { found = code }
     block = nil
   }

@@ -89,7 +89,8 @@ final class RewardDesk {
     let (prompt, question) = (run.training.prompts[Int(first.prompt)], run.training.questions[Int(first.prompt)])
     let answers = trajectories.map { run.reader.answer(of: $0.tokens, to: prompt) }
     let label = provisionalLabel(of: answers, truth: run.training.truth[Int(first.prompt)], method: run.method)
-    return zip(trajectories, answers).filter { slots.contains($0.0.slot) }.map { trajectory, answer in
+    let asked = Set(slots.map(\.sample))
+    return zip(trajectories, answers).filter { asked.contains($0.0.slot.sample) }.map { trajectory, answer in
       let slot = trajectory.slot
       let id = "\(slot.round.step)/\(slot.prompt)/\(slot.sample)"
       let json: JSON = [
