@@ -49,6 +49,12 @@ import Testing
     #expect(reference == [Question(id: "60", prompt: "p", answer: "025", source: "AIME")])
   }
 
+  @Test func `a question's domain is its set, whose figures evaluations have`() throws {
+    let questions = try Self.read(
+      #"[{"prompt": "p", "domain": "logic"}, {"prompt": "q", "domain": "x", "set": "y"}, {"prompt": "r"}]"#)
+    #expect(questions.map(\.set) == ["logic", "y", nil])
+  }
+
   @Test func `questions that are written to a file are read back`() throws {
     let questions = [
       Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", kind: .string),

@@ -51,8 +51,8 @@ struct QuestionRow {
     let question = Question(
       id: literal("id", limit: names) ?? literal("unique_id", limit: names) ?? "\(defaultID)", prompt: prompt,
       earlier: earlier, answer: answer(choices, kind),
-      source: text("source", limit: names) ?? text("data_source", limit: names), set: text("set", limit: names),
-      kind: kind)
+      source: text("source", limit: names) ?? text("data_source", limit: names),
+      set: text("set", limit: names) ?? text("domain", limit: names), kind: kind)
     for member in json.members ?? [] where !used.contains(member.key) && !member.value.isNull {
       leftOut.append("the key \"\(member.key.excerpt)\"")
     }
