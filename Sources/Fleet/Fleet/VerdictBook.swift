@@ -5,7 +5,7 @@
 // coordinator is told which ones the ledger has. Not here: the program (CoordinatorRole), what a verdict does (TTRL).
 
 import Base
-import Records
+package import Records
 
 package struct VerdictBook: Sendable {
   private struct Group: Sendable {

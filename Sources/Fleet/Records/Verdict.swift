@@ -4,7 +4,7 @@
 // learner with the trajectory. So every retry uses the same verdict, also if the program would now say something else.
 // Not here: how the program is asked (CoordinatorRole), what a verdict does to vote and rewards (TTRL).
 
-package import Base
+import Base
 
 package struct Verdict: Sendable, Equatable {
   /// The response's reward; nil leaves it to the estimator.

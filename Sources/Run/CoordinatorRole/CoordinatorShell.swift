@@ -125,7 +125,7 @@ package final class CoordinatorShell {
       onFailure: { self.fail($0) })
     verified = try loop.inbox { verified in self.attempt { try self.end(verified) } }
     if run.method.isJudged {
-      desk = try RewardDesk(run, recorder, processes: rewardProcesses, loop: loop) { event in self.handle(event) }
+      desk = try RewardDesk(run, recorder, processes: rewardProcesses, loop: loop) { self.hear($0) }
     }
     let listener = try listen(on: address)
     self.listener = listener
@@ -191,7 +191,7 @@ package final class CoordinatorShell {
     handle(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded))
   }
 
-  private func handle(_ event: RewardDesk.Event) {
+  private func hear(_ event: RewardDesk.Event) {
     switch event {
     case .judged(let verdicts): handle(.judged(verdicts))
     case .notStarted(let reason): fail(CoordinatorFailure.broken(reason))

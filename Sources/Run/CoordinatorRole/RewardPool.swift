@@ -8,7 +8,7 @@
 // The pool has no memory: what it answers is recorded by the coordinator, and after a restart the coordinator asks
 // again for what is not recorded. Everything runs on the coordinator's loop.
 
-import Base
+package import Base
 package import Platform
 package import Records
 

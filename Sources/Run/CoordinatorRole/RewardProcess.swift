@@ -10,7 +10,7 @@
 
 import Base
 import Platform
-import Records
+package import Records
 
 /// One response that the program is asked about.
 package struct RewardRequest: Sendable {

@@ -1,6 +1,7 @@
 // ProgressLine: a finished step as one line of ASCII text, for output into a file or a pipe. A terminal has LiveView.
 
 import Base
+import Records
 
 /// The lines that a run prints while it runs.
 package enum ProgressLine {
