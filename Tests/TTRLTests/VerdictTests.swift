@@ -1,6 +1,7 @@
 // What verdicts of a reward command do to a group: vote, rewards, trained samples, figures.
 
 import Answers
+import Base
 import Records
 import TTRL
 import Testing

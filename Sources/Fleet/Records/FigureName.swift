@@ -86,6 +86,14 @@ package enum FigureName: String, Sendable, CaseIterable {
     }
   }
 
+  /// Whether a line of metrics.jsonl leaves it out if it is not known; the others are then null.
+  package var isLeftOut: Bool {
+    switch self {
+    case .thinkingTruncationRatio, .invalidSamples, .failedVerdicts: true
+    default: false
+    }
+  }
+
   /// Whether a line of metrics.jsonl can hold the value: it is finite, and a count is a whole number that a double
   /// holds exactly.
   package func allows(_ value: Double) -> Bool {
