@@ -3,16 +3,20 @@
 import Foundation
 import Testing
 
+/// The Python of the system, for programs that judge.
+private enum SystemPython {
+  static let path = "/usr/bin/python3"
+  static let isThere = (try? Program.run(["-c", "import json, sqlite3"], program: path))?.status == 0
+}
+
 extension EndToEnd {
-  @Suite(.enabled(if: RewardCommandTests.hasPython, "needs /usr/bin/python3 with json and sqlite3"))
+  @Suite(.enabled(if: SystemPython.isThere, "needs /usr/bin/python3 with json and sqlite3"))
   struct RewardCommandTests {
-    private static let python = "/usr/bin/python3"
-    static let hasPython = (try? Program.run(["-c", "import json, sqlite3"], program: python))?.status == 0
     private let scratch = Scratch()
 
     /// A command line of a program that is in `scratch`.
     private func command(_ program: String, _ name: String, _ arguments: String...) -> String {
-      let words = [Self.python, scratch.write(program, to: name)] + arguments
+      let words = [SystemPython.path, scratch.write(program, to: name)] + arguments
       return String(decoding: (try? JSONEncoder().encode(words)) ?? Data(), as: UTF8.self)
     }
 
@@ -106,7 +110,7 @@ extension EndToEnd {
           "2", "--eval", "none", "--reward-command", judge, "--reward-processes", "1",
         ], within: 120)
       #expect(outcome.status == 0, "\(outcome.errors)")
-      #expect(outcome.errors.contains("reward command: \(Self.python) \(scratch.file("slow.py")); 1 process"))
+      #expect(outcome.errors.contains("reward command: \(SystemPython.path) \(scratch.file("slow.py")); 1 process"))
       #expect(outcome.errors.contains("of the reward command"), "\(outcome.errors)")
       #expect(outcome.errors.contains("2 failed verdicts"), "\(outcome.errors)")
       let row = textOfFile(directory + "/metrics.jsonl")
@@ -121,7 +125,7 @@ extension EndToEnd {
     @Test func `a program that is gone when the run continues ends it with its name`() throws {
       let judge = command(Self.random, "judge.py", scratch.file("said"))
       let directory = scratch.file("run")
-      let program = scratch.write("#!\(Self.python)\n" + Self.random, to: "judge")
+      let program = scratch.write("#!\(SystemPython.path)\n" + Self.random, to: "judge")
       chmod(program, 0o755)
       let run = try SmallRun.start(["--reward-command", "\(program) \(scratch.file("said"))"], in: directory)
       #expect(eventually { said().count >= 100 || !run.isRunning }, "\(run.errors)")
@@ -185,7 +189,7 @@ extension EndToEnd {
         let values = request.mapValues { $0 ?? NSNull() }
         return String(decoding: try JSONSerialization.data(withJSONObject: values), as: UTF8.self) + "\n"
       }
-      let outcome = try Program.run([program], program: Self.python, input: Data(lines.joined().utf8))
+      let outcome = try Program.run([program], program: SystemPython.path, input: Data(lines.joined().utf8))
       #expect(outcome.status == 0, "\(outcome.errors)")
       return try outcome.output.split(separator: "\n").map {
         try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])

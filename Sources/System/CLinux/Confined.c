@@ -79,10 +79,11 @@ int ttrl_isolation(void) { return held_by(allowed_flags()); }
 // The guard
 
 enum { PROCESSES_MAX = 1 << 17 };
-static struct {
+typedef struct {
   pid_t pid, parent;
   bool is_ours;
-} seen[PROCESSES_MAX];
+} process;
+static process seen[PROCESSES_MAX];
 
 // This process's number as /proc has it, which can be the one of another namespace; 0 if it is not known.
 static pid_t own_number(void) {
@@ -109,6 +110,11 @@ static pid_t parent_of(const char *pid) {
   return rest && sscanf(rest + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
 }
 
+static int by_number(const void *left, const void *right) {
+  pid_t one = *(const pid_t *)left, other = *(const pid_t *)right;
+  return (one > other) - (one < other);
+}
+
 // Finds the processes below this one. Returns how many there are, and kills each one if it is to.
 static int find_below(bool kill_them) {
   pid_t self = own_number();
@@ -121,12 +127,15 @@ static int find_below(bool kill_them) {
     if (parent) seen[count].pid = pid, seen[count].parent = parent, seen[count++].is_ours = parent == self;
   }
   closedir(directory);
+  // A child has a higher number than its parent until the numbers begin again, so one pass is usually enough.
+  qsort(seen, (size_t)count, sizeof *seen, by_number);
   int below = 0;
   for (bool is_new = true; is_new;) {
     is_new = false;
     for (int i = 0; i < count; i++) {
-      for (int j = 0; !seen[i].is_ours && j < count; j++)
-        if (seen[j].is_ours && seen[j].pid == seen[i].parent) seen[i].is_ours = is_new = true;
+      if (seen[i].is_ours) continue;
+      process *parent = bsearch(&seen[i].parent, seen, (size_t)count, sizeof *seen, by_number);
+      if (parent && parent->is_ours) seen[i].is_ours = is_new = true;
     }
   }
   for (int i = 0; i < count; i++) {
@@ -143,9 +152,11 @@ static void pause_ms(int milliseconds) {
 }
 
 // Ends everything that the program has started, then this process.
-static _Noreturn void leave(bool is_first, int status) {
+static _Noreturn void leave(bool is_first, pid_t program, int status) {
   // The end of a namespace's first process ends the others.
   if (is_first) _exit(status);
+  // All of its group at once: none of them can start another one meanwhile. Then those that have left the group.
+  kill(-program, SIGKILL);
   // A program that starts processes faster than this is rare; it is not waited for without end.
   for (int round = 0; round < 1000 && find_below(true) > 0; round++) {
     while (waitpid(-1, NULL, WNOHANG) > 0) {
@@ -160,6 +171,7 @@ static int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(stat
 static _Noreturn void become(const ttrl_confinement *confinement) {
   sigset_t none;
   sigemptyset(&none);
+  setpgid(0, 0);
   signal(SIGPIPE, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, NULL);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -176,6 +188,8 @@ static _Noreturn void guard(const ttrl_confinement *confinement, const sigset_t 
   pid_t program = fork();
   if (program < 0) _exit(TTRL_NOT_STARTED);
   if (program == 0) become(confinement);
+  // Here too: it can be needed before the program has done it.
+  setpgid(program, program);
   // The pipes belong to the program alone: they end when it ends.
   int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   dup2(nothing, 0);
@@ -186,16 +200,16 @@ static _Noreturn void guard(const ttrl_confinement *confinement, const sigset_t 
   uint16_t fewest = machine.procs;
   for (;;) {
     struct timespec wait = {confinement->look_ms / 1000, confinement->look_ms % 1000 * 1000000L};
-    if (sigtimedwait(waited, NULL, &wait) == SIGTERM) leave(is_first, 128 + SIGTERM);
+    if (sigtimedwait(waited, NULL, &wait) == SIGTERM) leave(is_first, program, 128 + SIGTERM);
     int status;
     for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
-      if (ended == program) leave(is_first, exit_status(status));
+      if (ended == program) leave(is_first, program, exit_status(status));
     sysinfo(&machine);
     int16_t more = (int16_t)(machine.procs - fewest);
     if (more < 0) fewest = machine.procs;
     if (more < confinement->processes) continue;
     int count = find_below(false);
-    if (count > confinement->processes) leave(is_first, TTRL_CROWDED);
+    if (count > confinement->processes) leave(is_first, program, TTRL_CROWDED);
     fewest = (uint16_t)(machine.procs - count);
   }
 }
