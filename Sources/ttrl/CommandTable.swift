@@ -17,7 +17,12 @@ extension CommandSet {
     tools: [
       // Not for users: ttrl starts these itself, here and on other machines.
       Tool("reach", run: Reach.main), Tool("attend", run: Attendant.main),
-      Tool(Confinement.toolName, run: Confinement.run),
+      Tool(Confinement.toolName) { words in
+        // It returns only if it cannot begin.
+        let status = Confinement.run(words)
+        Command.complain("ttrl confine: expected DIR BYTES PROCESSES PROGRAM…; the coordinator starts it in this way")
+        return status
+      },
       Tool("two-ranks") { _ in SelfExamination.twoRanks() },
     ], others: ("ttrl-dev", ["bench", "chaos", "pretrain"]))
 }

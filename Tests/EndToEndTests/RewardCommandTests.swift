@@ -144,11 +144,8 @@ extension EndToEnd {
       throws
     {
       let program = scratch.write(Self.random, to: "judge.py")
-      let dry = try Program.run(
-        [
-          "-c",
-          "cd '\(scratch.path)' && exec '\(Program.path())' train --run r --dry-run --reward-command 'python3 judge.py'",
-        ], program: "/bin/sh")
+      let train = "'\(Program.path())' train --run r --dry-run --reward-command 'python3 judge.py'"
+      let dry = try Program.run(["-c", "cd '\(scratch.path)' && exec \(train)"], program: "/bin/sh")
       #expect(dry.status == 0 && dry.errors.contains("python3 \(program); "), "\(dry.errors)")
       #expect(dry.errors.contains("at most 30.0 s per answer, at most 4096 MiB each, "))
       let refused = try Program.run([

@@ -63,10 +63,12 @@ struct ConfinementTests {
     #expect(try run(block, memoryBytes: 64 << 20).status != .exited(0))
   }
 
-  @Test func `a program that forks without end is ended, and so are all its processes`() throws {
+  @Test func `a program that starts too many processes is ended, and so are all of them`() throws {
     let mark = "ttrl-bomb-\(UUID().uuidString)"
-    // Each process starts two more, in sessions of their own where there is setsid.
-    let ran = try run("f() { setsid sh -c 'sleep 60; : \(mark)' & f & f; }; f", processes: 32)
+    // Each process starts two more, seven times; the last ones leave the program's group, and new ones always end.
+    let leaf = "setsid sh -c 'sleep 60; : \(mark)' & while :; do (:); done"
+    let ran = try run(
+      "f() { if [ $1 = 0 ]; then \(leaf); else f $(($1-1)) & f $(($1-1)) & wait; fi; }; f 7", processes: 32)
     #expect(ran.status == Confinement.crowded)
     #expect(Confined.commandLines(containing: mark).isEmpty)
   }

@@ -94,8 +94,8 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   return metrics
 }
 
-/// [N] whether a sample's reward is a yes: it is 1, or, if rewards are not 0 or 1, it is above the group's mean. A sample
-/// that the reward command left out has none.
+/// [N] whether a sample's reward is a yes: it is 1, or, if rewards are not 0 or 1, it is above the group's mean. A
+/// sample that the reward command left out has none.
 private func favoured(by rewards: [Float], excluded: [Bool]) -> [Bool] {
   if rewards.allSatisfy({ $0 == 0 || $0 == 1 }) { return rewards.map { $0 > 0 } }
   let given = excluded.isEmpty ? rewards : zip(rewards, excluded).filter { !$1 }.map(\.0)

@@ -40,8 +40,8 @@ struct Testimony {
     weightedMajority(of: voting(answers), weights: weights, ties: method.ties, share: method.minimumShare)
   }
 
-  /// The rewards that the program gave, in place of the estimator's. An abstention matters only to a sample whose reward
-  /// is the estimator's.
+  /// The rewards that the program gave, in place of the estimator's. An abstention matters only to a sample whose
+  /// reward is the estimator's.
   func correct(_ estimate: inout Estimate) {
     for (sample, reward) in rewards.enumerated() {
       if excluded[sample] { estimate.rewards[sample] = 0 } else if let reward { estimate.rewards[sample] = reward }

@@ -58,8 +58,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
       "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
     case .noRewardProgram(let path, let problem):
-      "reward-command: cannot run \(path.visible): \(problem). Give the path of an executable file, or the program that "
-        + "runs it, as python3 \(path.visible)"
+      "reward-command: cannot run \(path.visible): \(problem). Give the path of an executable file, or the program "
+        + "that runs it, as python3 \(path.visible)"
     case .otherPrompts(let path):
       "the run in \(path) asked other prompts so far than it would ask now: the tokenizer or the chat template in the "
         + "model's directory has changed, or the run was begun by a version of ttrl that renders them differently. Put "

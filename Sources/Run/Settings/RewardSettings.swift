@@ -36,8 +36,8 @@ extension RunSettings {
     var found: [String] = []
     if rewardWords.first?.isEmpty ?? true || rewardWords.contains(where: { $0.utf8.contains(0) }) {
       found.append(
-        "reward-command is \(rewardCommand.excerpt), expected a program and its arguments, as python3 judge.py, or as a "
-          + "JSON list, [\"python3\", \"my judge.py\"]")
+        "reward-command is \(rewardCommand.excerpt), expected a program and its arguments, as python3 judge.py, or as "
+          + "a JSON list, [\"python3\", \"my judge.py\"]")
     }
     if method.stopsEarly {
       found.append(

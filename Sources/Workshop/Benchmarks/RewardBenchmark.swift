@@ -47,10 +47,11 @@ package func benchmarkRewards(responses: Int, runs: Int) throws -> BenchmarkResu
 }
 
 private let judge = """
-  import json, sys
-  for line in sys.stdin:
-      request = json.loads(line)
-      print(json.dumps({"reward": len(request["response"]) % 7}), flush=True)
+  from json import dumps, loads
+  from sys import stdin
+  for line in stdin:
+      request = loads(line)
+      print(dumps({"reward": len(request["response"]) % 7}), flush=True)
 
   """
 
