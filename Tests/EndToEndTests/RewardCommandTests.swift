@@ -65,7 +65,7 @@ extension EndToEnd {
     /// The comparison means something: some response was asked about twice and got two different answers, of which the
     /// run used the recorded one. A run with other answers ends with other bits.
     @Test func `a run whose processes are killed while a random program judges ends as its record says`() throws {
-      let judge = command(Self.random, "random.py", scratch.file("said"))
+      let judge = command(Self.random, "dice.py", scratch.file("said"))
       let disturbed = scratch.file("disturbed")
       let run = try SmallRun.start(["--reward-command", judge, "--reward-processes", "2"], in: disturbed)
       let isCoordinator: (ProcessEntry) -> Bool = { $0.role == "coordinator" }
@@ -122,7 +122,7 @@ extension EndToEnd {
       #expect(!report.isEmpty)
     }
 
-    @Test func `a program that is gone when the run continues ends it with its name`() throws {
+    @Test func `a program that is gone when the run continues is named`() throws {
       let judge = command(Self.random, "judge.py", scratch.file("said"))
       let directory = scratch.file("run")
       let program = scratch.write("#!\(SystemPython.path)\n" + Self.random, to: "judge")
@@ -133,7 +133,7 @@ extension EndToEnd {
       #expect(run.wait().status == 130)
       unlink(program)
       let gone = try Program.run(["train", "--run", directory])
-      #expect(gone.status != 0 && gone.errors.contains("cannot start \(program)"), "\(gone.errors)")
+      #expect(gone.status != 0 && gone.errors.contains("cannot run \(program): it is not there"), "\(gone.errors)")
       let other = try Program.run(["train", "--run", directory, "--reward-command", judge])
       #expect(other.status == 2 && other.errors.contains("reward-command is"), "\(other.errors)")
     }

@@ -48,7 +48,8 @@ package enum RunBeginning {
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
     var settings = settings
-    settings.rewardCommand = try RewardProgram.resolved(settings)
+    // Of a finished run only the results are shown.
+    if try !Files.exists(directory.summary) { settings.rewardCommand = try RewardProgram.resolved(settings) }
     if try Files.exists(directory.settings) {
       // Of a finished run only the results are shown.
       if try !Files.exists(directory.summary) { try OwnedDirectory.require(directory.path) }
