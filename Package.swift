@@ -218,7 +218,7 @@ let package = Package(
         "CoordinatorRole", "Fleet", "RunReading", "Observatory", "Runs", "Ledger", "TTRL", "Platform", "Records",
         "Base",
       ]),
-    tests("LearnerRole", of: ["LearnerRole", "Tensors", "Records", "Base"]),
+    tests("LearnerRole", of: ["LearnerRole", "Settings", "Tensors", "Records", "Base"]),
     tests("Observatory", of: ["Observatory", "PageFiles", "Records", "Base"]),
     tests("Chaos", of: ["Chaos", "Runs", "Ledger", "Platform", "Records", "Base"]),
     tests("Fuzzing", of: ["Fuzzing"]),

@@ -28,7 +28,8 @@ extension Command {
       type: settings.dtype,
       products: settings.products.order ?? Arithmetic.fastestOrder,
       threads: settings.threads > 0 ? settings.threads : Machine.coreCount, runs: settings.runs,
-      seed: settings.seed, microBatchTokens: settings.microBatchTokens, isStreamed: settings.gradient == .streamed)
+      seed: settings.seed, microBatchTokens: settings.microBatchTokens, isStreamed: settings.gradient == .streamed,
+      hasAdapter: settings.adapter == RunSettings.newAdapter)
     try check(options)
     return options
   }

@@ -25,6 +25,7 @@ extension CommandSet {
       Tool(RandomModelCommand.self),
       Tool(SizingCommand.self),
       Tool("results", usage: ResultsCommand.usage, run: ResultsCommand.run),
+      Tool(MethodsCommand.self),
     ])
 }
 
@@ -65,6 +66,11 @@ extension Command {
       example: "ttrl-dev bench learner --model small --threads 2",
       settings: benchmarkSettings + ["micro-batch-tokens", "gradient"],
       run: { settings, call in try bench(settings, call, benchmarkLearner) }),
+    Command(
+      name: "bench memory", summary: "memory of a training step with one large micro-batch, compared with the plan",
+      example: "ttrl-dev bench memory --model small --prompts 1 --max-new-tokens 3072",
+      settings: benchmarkSettings + ["gradient", "adapter"],
+      run: { settings, call in try bench(settings, call, benchmarkMemory) }),
     Command(
       name: "bench growth", summary: "speed of decoding by number of samples and length of context",
       example: "ttrl-dev bench growth --model small --dtype float32",

@@ -94,7 +94,7 @@ extension Command {
     guard let name = line["kind"]?.string else { return .math }
     guard let kind = AnswerKind(rawValue: name) else {
       throw UserError(
-        "\"kind\" is \"\(name)\", expected \(AnswerKind.allCases.map(\.rawValue).joined(separator: ", "))")
+        "\"kind\" is \"\(name)\", expected \(AnswerKind.names)")
     }
     return kind
   }

@@ -59,7 +59,8 @@ extension Command {
     Command(
       name: "doctor", summary: "check whether this machine, or those of a hosts file, can take part in a run",
       example: "ttrl doctor --hosts hosts",
-      settings: ["hosts", "run", "listen", "coordinator", "key", "json"], run: doctor),
+      settings: ["hosts", "run", "workers", "learners", "gradient", "listen", "coordinator", "key", "json"],
+      run: doctor),
     Command(
       name: "coordinator", summary: "one role: begin or continue a run, grant leases, write the ledger, serve weights",
       example: "ttrl coordinator --run my-run --listen 10.0.0.1:7700 --key cluster.key",

@@ -7,6 +7,7 @@ import Base
 import Collectives
 import Commands
 import Foundation
+import LanguageModel
 import Platform
 import Runs
 import Settings
@@ -49,7 +50,8 @@ struct SelfExamination {
   init(_ settings: OperationSettings) { self.settings = settings }
 
   func findings() throws -> [Finding] {
-    [libraries, processor, memory, descriptors, disk, confinement] + (try ranks()) + key + (try coordinator()) + running
+    [libraries, processor, memory, descriptors, disk, confinement] + run + (try ranks()) + key + (try coordinator())
+      + running
   }
 
   private var libraries: Finding {
@@ -104,6 +106,26 @@ struct SelfExamination {
     let network = isolation.noNetwork ? "no network" : "the network as every process has it"
     let processes = isolation.ownProcesses ? "sees only its own processes" : "sees the processes of this user"
     return Finding("reward command", .ok, "one would have \(network); it \(processes)")
+  }
+
+  /// What an existing run needs, with all its processes on this machine.
+  private var run: [Finding] {
+    guard !settings.run.isEmpty, (try? Files.exists(RunDirectory(settings.run).settings)) == true else { return [] }
+    var asked = RunSettings()
+    asked.operation = settings
+    do {
+      let found = try RunBeginning.begin(asked, given: [])
+      let trained = found.adapter.map { "an adapter of \(counted($0.tensors.count, "parameter"))" } ?? "all weights"
+      return [
+        Finding(
+          "the run", .ok,
+          "trains \(trained); \(counted(settings.workers, "worker")) and \(counted(settings.learners, "learner rank")) "
+            + "need about \(MemoryPlan.mebibytes(found.memory.plan.bytes)) of memory, "
+            + "gradient \(found.memory.gradient.rawValue); \(found.disk.text)")
+      ]
+    } catch {
+      return [Finding("the run", .problem, "\(error)", remedy: "the message says what would help")]
+    }
   }
 
   /// Starts two ranks that communicate.

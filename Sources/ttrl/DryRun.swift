@@ -59,13 +59,23 @@ struct DryRun {
           "parts": Self.parts(memory.plan.items), "kv_memory": .int(memory.keyValueMemory),
           "gradient": .string(memory.gradient.rawValue), "fitted": .optional(memory.note),
         ]),
+      JSON.Member("disk", beginning.disk.json),
       JSON.Member("step_seconds", estimate?.stepJSON ?? .null), JSON.Member("run_seconds", estimate?.runJSON ?? .null),
       JSON.Member("proposal", estimate?.proposal?.json ?? .null),
+      JSON.Member("method", Self.notes(MethodNotes(settings))),
       JSON.Member("comparison", .array(Comparison(settings).rows.map(Self.compared))),
     ]
     if !hosts.isEmpty { members.append(JSON.Member("hosts", .array(hosts))) }
     if !commands.isEmpty { members.append(JSON.Member("commands", .array(commands))) }
     return .object(members)
+  }
+
+  private static func notes(_ notes: MethodNotes) -> JSON {
+    [
+      "estimator": .string(notes.estimator),
+      "sets": .array(notes.sets.map { ["setting": .string($0.setting), "value": .string($0.value)] }),
+      "ignores": .array(notes.ignores.map { .string($0) }),
+    ]
   }
 
   private static func compared(_ row: Comparison.Row) -> JSON {

@@ -82,7 +82,7 @@ extension Command {
     defer { if isTemporary { try? Files.removeTree(plan.operation.run) } }
     (plan.operation.workers, plan.operation.threads) =
       (settings.sampling.operation.workers, settings.sampling.operation.threads)
-    let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 })
+    let beginning = try RunBeginning.begin(plan, given: call.given.map { runNames[$0] ?? $0 }) { complain($0) }
     let directory = beginning.directory
     if try !Files.exists(directory.summary) {
       _ = try ClusterAccess.key(directory.key, isOwn: true)

@@ -31,7 +31,7 @@ extension Command {
       plan.list.here.map { MachineShare($0, of: plan.list, settings) } ?? MachineShare(workers: 0, ranks: 0..<0, of: 1)
     settings.operation = operation
     let beginning = try RunBeginning.begin(
-      settings, given: call.given + ["learners"], isDryRun: call.isDryRun, here: share)
+      settings, given: call.given + ["learners"], isDryRun: call.isDryRun, here: share, note: { complain($0) })
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
     let model = try ModelDirectory(beginning.settings.model).configuration.model
     plan.keyValueMemory = { host, list in

@@ -23,7 +23,7 @@ extension Command {
     settings.operation.makePathsAbsolute()
     let operation = settings.operation
     let launcher = settings.method.steps > 0 ? try MPILauncher.find() : nil
-    let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun)
+    let beginning = try RunBeginning.begin(settings, given: call.given, isDryRun: call.isDryRun) { complain($0) }
     if try isFinished(beginning.directory, call) { return ExitStatus.done }
     settings.operation.keyValueMemory = beginning.memory.keyValueMemory
     settings.operation.gradient = beginning.memory.gradient
@@ -33,6 +33,7 @@ extension Command {
       let threads = (threads(of: operation.workers, operation), threads(of: operation.learners, operation))
       let estimate = try RunEstimate(beginning, on: threads, ranks: operation.learners, call: (given, call))
       if let estimate { say(estimate.text) }
+      say(MethodNotes(beginning.settings).text)
       say(Comparison(beginning.settings).text)
       if call.isJSON { showJSON(DryRun(beginning, settings.operation, estimate: estimate).json.text()) }
       return ExitStatus.done
@@ -159,6 +160,7 @@ extension Command {
     let memory = beginning.memory
     say("memory: about \(MemoryPlan.mebibytes(memory.plan.bytes)) of \(MemoryPlan.mebibytes(Machine.memoryLimit))")
     if let note = memory.note { say(note) }
+    if beginning.settings.method.steps > 0 { say(beginning.disk.text) }
     guard call.isDryRun else { return }
     say(memory.plan.text)
     guard let model = try? ModelDirectory(beginning.settings.model), learners > 1 else { return }

@@ -35,6 +35,19 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: [[], ["--adapter", "lora"], ["--gradient", "streamed"]])
+    func `a training step takes the memory that is planned`(_ more: [String]) throws {
+      // Many tokens, so that the program itself is a small part.
+      let arguments =
+        ["bench", "memory", "--model", "tiny", "--prompts", "4", "--prompt-tokens", "1024", "--max-new-tokens", "3072"]
+      let outcome = try Program.run(arguments + ["--json"] + more, program: Program.dev)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let result = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+      let counts = try #require(result["counts"] as? [String: Int])
+      let (used, planned) = (Double(counts["used"] ?? 0), Double(counts["planned"] ?? 0))
+      #expect(abs(used / planned - 1) < 0.2, "\(counts)")
+    }
+
     @Test func `a batch passes through the coordinator message by message, even if it is large`() throws {
       let arguments = [
         "bench", "coordinator", "--workers", "4", "--prompts", "20", "--samples", "64", "--max-new-tokens", "4000",

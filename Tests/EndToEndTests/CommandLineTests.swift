@@ -181,7 +181,7 @@ extension EndToEnd {
       (["ttrl-dev", "bench", "coord"], "coordinator"),
       (["ttrl-dev", "bench", "coordinator", "--worker-"], "--worker-tokens"),
       (["ttrl", "train", "--dtype", ""], "float32 bfloat16"), (["ttrl", "train", "--reduction", "f"], "fast"),
-      (["ttrl", "train", "--early-stop", "'='", "o"], "on off"),
+      (["ttrl", "train", "--early-stop", "'='", "o"], "off on"),
       (["ttrl-dev", "bench", "gemm", "--dtype", "b"], "bfloat16"),
     ])
     func `bash completes commands and their settings`(_ words: [String], _ completion: String) throws {

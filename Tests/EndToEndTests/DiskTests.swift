@@ -14,7 +14,8 @@ extension EndToEnd {
       return outcome?.status == 0
     }()
 
-    /// Kilobytes: enough for the beginning, for the first file of a checkpoint, and for one and a half steps.
+    /// Kilobytes that are left once the run has begun: enough for the beginning, for the first file of a checkpoint,
+    /// and for one and a half steps.
     @Test(
       .enabled(if: mayMount, "no rights to mount a tmpfs in a namespace of its own"), arguments: [1_000, 2_000, 12_000])
     func `a run stops when the disk is full and continues when it is not`(_ kilobytes: Int) throws {
@@ -23,9 +24,12 @@ extension EndToEnd {
       try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
       let train = "'\(Program.path())' train --run '\(disk)/run' \(SmallRun.settings.joined(separator: " "))"
       let script = """
-        mount -t tmpfs -o size=\(kilobytes)k tmpfs '\(disk)' || exit 99
-        \(train); echo "first $?"
-        mount -o remount,size=200m '\(disk)'
+        mount -t tmpfs -o size=200m tmpfs '\(disk)' || exit 99
+        \(train) & first=$!
+        until [ -e '\(disk)/run/settings.json' ]; do sleep 0.01; done
+        fallocate -l $(($(df -k --output=avail '\(disk)' | tail -1) - \(kilobytes)))k '\(disk)/filler'
+        wait $first; echo "first $?"
+        rm '\(disk)/filler'
         \(train); echo "second $?"
         cp '\(disk)/run/summary.json' '\(scratch.path)'
         """
@@ -34,6 +38,16 @@ extension EndToEnd {
       #expect(outcome.errors.contains("No space left on device") || outcome.errors.contains("the disk is full"))
       #expect(!outcome.errors.contains("starting it again"))
       #expect(try SmallRun.fingerprint(of: scratch.path) == SmallRun.undisturbed)
+    }
+
+    @Test(.enabled(if: mayMount, "no rights to mount a tmpfs in a namespace of its own"))
+    func `a run that would not fit on the disk is refused before it begins`() throws {
+      let scratch = Scratch()
+      let train = "'\(Program.path())' train --run '\(scratch.path)/run' \(SmallRun.settings.joined(separator: " "))"
+      let script = "mount -t tmpfs -o size=12m tmpfs '\(scratch.path)' || exit 99; \(train); ls '\(scratch.path)'"
+      let outcome = try Program.run(["-m", "sh", "-c", script], program: "/usr/bin/unshare")
+      #expect(outcome.errors.contains("of disk"), "\(outcome.errors)")
+      #expect(outcome.errors.contains("--keep-checkpoints 1") && outcome.output.isEmpty, "\(outcome.output)")
     }
   }
 }

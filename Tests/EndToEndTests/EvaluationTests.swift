@@ -210,5 +210,25 @@ extension EndToEnd {
       // Other transfer sets are another run, also after the run has finished.
       #expect(other.status == 2 && other.errors.contains("transfer"), "\(other.errors)")
     }
+
+    @Test func `figures are also given for each domain that the questions name`() throws {
+      let scratch = Scratch()
+      let lines = [
+        #"{"prompt": "12b+1a+2", "answer": "15", "domain": "sums"}"#,
+        #"{"prompt": "34b+1a+2", "answer": "37", "domain": "sums"}"#, #"{"prompt": "56a+1", "domain": "others"}"#,
+        #"{"prompt": "78a+1", "answer": "79", "domain": " "}"#,
+      ]
+      let data = scratch.write(lines.joined(separator: "\n") + "\n", to: "data.jsonl")
+      let run = scratch.file("run")
+      let outcome = try Program.run(
+        ["train", "--steps", "0", "--run", run, "--data", data, "--eval-samples", "4"], within: 120)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      #expect(outcome.errors.contains("training questions: sums"), "\(outcome.errors)")
+      let before = try #require(try SmallRun.summary(of: run)["before"] as? [String: Any])
+      let sets = try #require(before["domains"] as? [String: Any])
+      let domains = try #require(sets["train"] as? [String: [String: Any]])
+      #expect(domains.keys.sorted() == ["others", "sums"])
+      #expect(domains["sums"]?["pass@1"] is NSNumber && domains["others"]?["pass@1"] is NSNull, "\(domains)")
+    }
   }
 }

@@ -79,6 +79,16 @@ extension EndToEnd {
       #expect(ill.output.contains("→ ") && ill.output.contains("1 of these prevent a run"))
     }
 
+    @Test func `doctor says what an existing run needs of this machine`() throws {
+      _ = try #require(AdapterRun.made)
+      let doctor = ["doctor", "--run", AdapterRun.directory, "--learners", "2"]
+      let said = try Program.run(doctor).output
+      for words in ["trains an adapter of", "2 learner ranks need about", "gradient whole", "disk: checkpoints"] {
+        #expect(said.contains(words), "\(words)\n\(said)")
+      }
+      #expect(try Program.run(doctor + ["--gradient", "streamed"]).output.contains("gradient streamed"))
+    }
+
     @Test func `stop ends a run on this machine, and reports if nothing runs`() throws {
       let scratch = Scratch()
       let run = try SmallRun.start(in: scratch.file("run"))

@@ -115,6 +115,27 @@ import Testing
     #expect(refusals(in: bench.say(.trajectories(LeaseID(1), [trajectory]), from: 1)) == [.malformed])
   }
 
+  @Test func `a trajectory has what the lease asks samplers to record, or it is malformed`() {
+    func refused(asking records: TokenRecords, giving entropies: [Float], _ selfCertainty: Float?) -> [Refusal] {
+      var plan = Small.plan()
+      plan[0].sampling.records = records
+      var bench = CoordinatorBench(plan: plan)
+      _ = bench.join(1)
+      var trajectory = Small.trajectory(sample: 0)
+      trajectory.entropies = entropies
+      trajectory.selfCertainty = selfCertainty
+      return refusals(in: bench.say(.trajectories(LeaseID(1), [trajectory]), from: 1))
+    }
+    #expect(refused(asking: .all, giving: [1, 2], 3) == [] && refused(asking: [], giving: [], nil) == [])
+    #expect(refused(asking: .entropies, giving: [1, 2], nil) == [])
+    for (records, entropies, selfCertainty) in [
+      (TokenRecords.all, [1, 2] as [Float], nil as Float?), (.all, [], 3), (.all, [1], 3), ([], [1, 2], nil),
+      ([], [], 3),
+    ] {
+      #expect(refused(asking: records, giving: entropies, selfCertainty) == [.malformed])
+    }
+  }
+
   @Test func `a slot that is not leased still counts when a worker delivers it`() {
     // A worker that goes on after the coordinator's restart delivers under leases that the coordinator has forgotten.
     var bench = CoordinatorBench()

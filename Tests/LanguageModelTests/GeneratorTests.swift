@@ -6,6 +6,10 @@ import Records
 import Tensors
 import Testing
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 private func request(_ prompt: [Int32], index: UInt32 = 0, samples: [UInt32] = [0]) -> GenerationRequest {
   GenerationRequest(prompt: prompt, round: .train(step: 3), promptIndex: index, samples: samples)
 }
@@ -51,6 +55,45 @@ private func model(_ tiny: TinyModel, _ type: DataType = .float32) -> PreparedMo
     #expect(found.filter { !isUnwanted($0.slot) }.sorted { $0.slot < $1.slot } == wanted)
     generator.cancel { _ in true }
     #expect(!generator.hasWork)
+  }
+
+  /// Entropies and self-certainty against the logits that the trainer's forward pass gives, by the formulas in Double.
+  @Test(arguments: [TinyModel.llama, .qwen2]) func `records of tokens are those of the distributions that were sampled`(
+    _ tiny: TinyModel
+  ) throws {
+    var sampling = Sampling(temperature: 0.7, maxNewTokens: 11, stopTokens: [1])
+    let prompts = (UInt32(0)..<2).map { request([3, 1, Int32($0)], index: $0, samples: Array(0..<3)) }
+    let prepared = model(tiny)
+    let plain = try generate(prompts, model: prepared, sampling: sampling, batchRows: 2)
+    sampling.records = .all
+    let recorded = try generate(prompts, model: prepared, sampling: sampling, batchRows: 2)
+    let again = try generate(prompts, model: prepared, sampling: sampling, batchRows: 16)
+    let engine = Backpropagation(TransformerPlan(tiny.configuration, type: .float32))
+    #expect(recorded == again)
+    for (one, other) in zip(plain, recorded) {
+      #expect(one.has([]) && other.has(.all) && !one.has(.all))
+      #expect(other.entropies.reduce(0, +) == other.entropySum)
+      var bare = other
+      bare.entropies = []
+      bare.selfCertainty = nil
+      #expect(bare == one)
+      // From the log-probabilities of all tokens of the vocabulary: minus their mean is log Σ exp z − mean z.
+      let prompt = prompts[Int(other.slot.prompt)].prompt
+      var certainty = 0.0
+      for place in other.tokens.indices {
+        let begun = Array(other.tokens[..<place])
+        let scored = try engine.score(
+          (0..<Int32(tiny.configuration.vocabularySize)).map { token in
+            TrainingSequence(prompt: prompt, response: begun + [token], group: 0)
+          }, model: prepared, distribution: DistributionSettings(sampling))
+        let logprobs = scored.map { Double($0.logprobs[place]) }
+        certainty -= logprobs.reduce(0, +) / Double(logprobs.count)
+        let entropy = -logprobs.reduce(0) { $0 + exp($1) * $1 }
+        #expect(abs(Double(other.entropies[place]) - entropy) < 1e-5, "\(other.slot), token \(place)")
+      }
+      let wanted = certainty / Double(other.tokens.count)
+      #expect(abs(Double(other.selfCertainty ?? 0) - wanted) < 1e-5, "\(other.slot)")
+    }
   }
 
   @Test func `a response ends if the model has no more positions`() throws {

@@ -46,6 +46,10 @@ private struct Trial {
     for index in members.indices {
       members[index].weight = scale.weights[index]
       members[index].reference = reference[index]
+      // The first has none, as where an estimator asks for slopes in some groups only.
+      if method.estimator == .spine, index > 0 {
+        members[index].entropySlopes = scored[index].logprobs.indices.map { Float((3 * index + $0) % 5) / 4 - 0.5 }
+      }
       members[index].advantages = scored[index].logprobs.indices.map { Float((7 * index + 3 * $0) % 11) / 5 - 0.9 }
       members[index].trajectory.logprobs = scored[index].logprobs.enumerated().map { place, logprob in
         logprob - Self.distances[(index + place) % 6]
@@ -80,7 +84,7 @@ private struct Trial {
       distribution: DistributionSettings(method.sampling))
   }
 
-  /// Σ w·(min(π/μ, C)·surrogate + β·KL − c·entropy) / divisor, from the formulas.
+  /// Σ w·(min(π/μ, C)·surrogate + β·KL + (slope − c)·entropy) / divisor, from the formulas.
   func loss(_ parameters: Floats) throws -> Double {
     var total = 0.0
     for (member, scored) in zip(batch.trajectories, try score(batch.trajectories, parameters)) {
@@ -97,7 +101,9 @@ private struct Trial {
           let d = Double(member.reference[place]) - logprob
           loss += Double(method.klCoefficient) * divergence(d)
         }
-        total += Double(member.weight) * (loss - Double(method.entropyCoefficient) * Double(scored.entropies[place]))
+        let slope = member.entropySlopes.isEmpty ? 0 : Double(member.entropySlopes[place])
+        loss += (slope - Double(method.entropyCoefficient)) * Double(scored.entropies[place])
+        total += Double(member.weight) * loss
       }
     }
     return total / batch.divisor
@@ -136,6 +142,14 @@ private func objectives() -> [Method] {
     }
   }
   all.append(method { $0.entropyCoefficient = 0.5 })
+  // Slopes of entropies by token, alone and together with the bonus.
+  for bonus: Float in [0, 0.5] {
+    all.append(
+      method {
+        $0.estimator = .spine
+        $0.entropyCoefficient = bonus
+      })
+  }
   all.append(method { $0.clipLow = 0.5 })
   all.append(method { $0.clipHigh = 1 })
   all.append(method { $0.dualClip = 6 })

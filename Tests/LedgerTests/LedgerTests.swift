@@ -89,6 +89,19 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.settledSlots(of: round) == back.map(\.slot))
   }
 
+  @Test func `what a method asked samplers to record comes back bit for bit, and takes no space otherwise`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    var recorded = trajectory(0, 1)
+    recorded.entropies = [0, 1.5, Float(bitPattern: 1), 0.1, 3]
+    recorded.selfCertainty = Float(bitPattern: 0x4123_4567)
+    for one in [recorded, trajectory(0, 2)] { #expect(try ledger.insert(one, worker: nil)) }
+    let reader = try Ledger(path: place.path, mode: .readOnly)
+    #expect(try reader.trajectories(of: round) == [recorded, trajectory(0, 2)])
+    #expect(
+      try reader.responses(to: 0, in: round, from: 0, limit: 9).map(\.trajectory) == [recorded, trajectory(0, 2)])
+  }
+
   @Test func `a second trajectory for a slot is refused and the first stays`() throws {
     let place = try Place()
     let ledger = try opened(place)
@@ -375,7 +388,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     // user_version is the 32-bit big-endian word at byte 60 of the file.
     try place.overwrite(at: 63, with: "\u{7F}")
     let error = #expect(throws: LedgerError.self) { try Ledger(path: place.path, mode: mode) }
-    #expect(error == .newerSchema(path: place.path, found: 127, known: 5))
+    #expect(error == .newerSchema(path: place.path, found: 127, known: 6))
     #expect(error.map { "\($0)".contains("made by a newer ttrl") } == true)
   }
 

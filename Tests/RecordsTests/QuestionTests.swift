@@ -49,15 +49,9 @@ import Testing
     #expect(reference == [Question(id: "60", prompt: "p", answer: "025", source: "AIME")])
   }
 
-  @Test func `a question's domain is its set, whose figures evaluations have`() throws {
-    let questions = try Self.read(
-      #"[{"prompt": "p", "domain": "logic"}, {"prompt": "q", "domain": "x", "set": "y"}, {"prompt": "r"}]"#)
-    #expect(questions.map(\.set) == ["logic", "y", nil])
-  }
-
   @Test func `questions that are written to a file are read back`() throws {
     let questions = [
-      Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", kind: .string),
+      Question(id: "a", prompt: "½ \"x\"\n\\frac", answer: "142.0", source: "s", domain: "sums", kind: .string),
       Question(id: "2", prompt: "y"),
       Question(
         id: "3", prompt: "and 2+2?",
@@ -78,7 +72,7 @@ import Testing
       Array("{\"prompt\":\"x\",\"id\":\"a\"}\n{\"prompt\": x}\n[1]\n{\"answer\":\"4\"}\n{\"prompt\":\"".utf8) + [0xFF]
       + Array("\"}\n{\"prompt\":\"y\",\"id\":\"a\"}\n{\"prompt\":\" \"}\n{\"prompt\":\"z\",\"kind\":\"poem\"}\n".utf8)
       + Array("{\"prompt\":3,\"answer\":[1]}".utf8)
-    let kinds = "one of math, choice, string, exact, code"
+    let kinds = "one of math, choice, string, exact, code, or number:GRID as in number:0.01"
     #expect(
       Self.problems(file) == [
         .init(line: 2, reason: .notJSON(.unexpected(found: "\"x\"", expected: "a value"), column: 12)),

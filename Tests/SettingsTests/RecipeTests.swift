@@ -68,6 +68,15 @@ private func resolved(
     }
   }
 
+  @Test func `an estimator sets what its method consists of, also over a recipe, and says so`() throws {
+    let settings = try resolved([("recipe", "ttrl-reference"), ("estimator", "ddrl")])
+    #expect(settings.method.selection == .balanced && settings.method.advantage == .fixed)
+    #expect(MethodNotes(settings).sets.map(\.setting) == ["selection", "advantage"])
+    #expect(MethodNotes(settings).ignores == ["early-stop", "vote-entropy-low", "vote-entropy-high"])
+    #expect(MethodNotes(RunSettings()).text.hasPrefix("estimator vote sets nothing; it ignores vote-entropy-low"))
+    for estimator in RewardEstimator.allCases { _ = try resolved([("estimator", estimator.rawValue)]) }
+  }
+
   @Test func `flags win over recipe and preset, and a family that is given over the model's`() throws {
     let settings = try resolved([
       ("recipe", "ttrl-reference"), ("preset", "math500"), ("family", "reasoning"), ("votes", "8"),

@@ -130,6 +130,34 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   }
 
   @Test(arguments: [
+    (["--estimator", "ettrl", "--labels", "random"], ["takes its label from the vote"]),
+    (["--estimator", "scrl", "--ties", "abstain"], ["ties abstain only matters to a label that is voted on"]),
+    (["--estimator", "ettrl", "--early-stop", "on"], ["needs all samples"]),
+    (["--estimator", "ddrl"], ["is the vote with selection balanced and advantage fixed; leave out selection random"]),
+    (["--estimator", "restrain", "--advantage", "reinforce++"], ["each has other labels"]),
+    (["--estimator", "evol", "--advantage", "maxrl"], ["can be negative"]),
+    (["--estimator", "dare", "--advantage", "fixed"], ["needs rewards of 0 and 1"]),
+    (["--advantage", "fixed", "--kl-coefficient", "0.1", "--kl-in", "reward"], ["use kl-in loss"]),
+    (["--estimator", "self-certainty", "--top-k", "9"], ["leaves tokens out"]),
+    (["--selection", "balanced", "--early-stop", "on"], ["turn early-stop off"]),
+    (["--prompt-weights", "flips", "--labels", "truth"], ["prompt-weights flips counts changes of voted labels"]),
+    (["--prompt-weights", "flips", "--early-stop", "bayes"], ["prompt-weights flips needs the share"]),
+    (["--early-stop", "on", "--early-stop-error", "0.1"], ["early-stop-error belongs to early-stop bayes"]),
+    (
+      [
+        "--estimator", "dare", "--advantage", "fixed", "--min-share", "0.5", "--selection", "balanced", "--early-stop",
+        "on",
+      ],
+      ["min-share only", "early-stop stops", "turn early-stop off", "needs rewards of 0 and 1"]
+    ),
+  ])
+  func `a choice of the method that contradicts another is refused, all at once`(_ given: [String], _ said: [String]) {
+    let found = problems(given)
+    #expect(found.count == said.count, "\(found)")
+    for (problem, part) in zip(found, said) { #expect(problem.contains(part), "\(problem)") }
+  }
+
+  @Test(arguments: [
     ["--train-samples", "1"], ["--train-samples", "1", "--advantage", "rloo"],
     ["--train-samples", "1", "--advantage", "dr-grpo", "--labels", "truth"],
     ["--train-samples", "1", "--advantage", "reinforce++-baseline", "--estimator", "entropy"],
@@ -147,6 +175,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   @Test(arguments: [
     ["--train-samples", "2"], ["--train-samples", "1", "--advantage", "reinforce++"],
     ["--train-samples", "1", "--zero-advantage-groups", "train", "--entropy-coefficient", "0.01"],
+    ["--train-samples", "1", "--advantage", "fixed"], ["--min-share", "1", "--advantage", "fixed"],
     ["--min-share", "0.98"], ["--min-share", "1", "--advantage", "reinforce++"],
     ["--estimator", "soft-vote", "--votes", "32", "--vote-entropy-low", "3.4"],
   ])

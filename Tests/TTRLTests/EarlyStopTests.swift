@@ -21,13 +21,13 @@ import Testing
     method.ties = ties
     method.minimumShare = share
     method.selection = selection
-    method.stopsEarly = true
+    method.earlyStop = .on
     return method
   }
 
   private func whole(_ method: Method) -> Method {
     var method = method
-    method.stopsEarly = false
+    method.earlyStop = .off
     return method
   }
 
@@ -142,6 +142,80 @@ import Testing
         Set(trainedSamples(of: answers.count, step: 0, prompt: 0, method: method)).isSubset(of: counted),
         "seed \(seed)")
     }
+  }
+
+  /// ∫ θᶜ (1 − θ)ᵈ over θ ≤ 1/2, divided by that over all θ, by Simpson's rule: the posterior of a uniform prior.
+  private func posterior(_ votes: Int, _ other: Int) -> Double {
+    func integral(_ end: Double) -> Double {
+      let parts = 4000
+      return (0...parts).reduce(0.0) { sum, part in
+        let theta = end * Double(part) / Double(parts)
+        let factor = part == 0 || part == parts ? 1.0 : part % 2 == 1 ? 4 : 2
+        return sum + factor * (0..<votes).reduce(1) { power, _ in power * theta }
+          * (0..<other).reduce(1) { power, _ in power * (1 - theta) }
+      } * end / Double(parts) / 3
+    }
+    return integral(0.5) / integral(1)
+  }
+
+  @Test func `the chance of a wrong leader is the posterior's, summed over the other answers`() {
+    for (votes, others) in [(1, []), (1, [1]), (5, [4]), (20, [3, 3, 1]), (32, [20]), (9, [1, 1, 1, 1])]
+      as [(Int, [Int])]
+    {
+      let wanted = (others + [0]).reduce(0) { $0 + posterior(votes, $1) }
+      #expect(abs(errorOfLeader(votes: votes, others: others) - wanted) < 1e-9, "\(votes), \(others)")
+    }
+    // 2⁻¹⁰⁰¹ and less are 0 or almost, and nothing overflows.
+    #expect(errorOfLeader(votes: 60_000, others: [5000]) < 1e-300)
+    #expect(abs(errorOfLeader(votes: 30_000, others: [30_000]) - 0.5) < 0.01)
+  }
+
+  @Test func `"bayes" stops where the bound is reached, or where the vote is certain`() {
+    var earlier = 0
+    for seed in UInt64(0)..<600 {
+      var (answers, method) = world(seed)
+      let certain = countedSamples(of: keys(answers), step: 0, prompt: 0, method: method)
+      method.earlyStop = .bayes
+      method.earlyStopError = [0.01, 0.05, 0.3][Int(seed) % 3]
+      let counted = countedSamples(of: keys(answers), step: 0, prompt: 0, method: method)
+      let chosen = trainedSamples(of: answers.count, step: 0, prompt: 0, method: method)
+      let order = chosen + answers.indices.filter { !chosen.contains($0) }
+      let stop = (chosen.count..<certain.count).first { length in
+        var counts: [Int: Int] = [:]
+        for sample in order[..<length] { if let answer = answers[sample] { counts[answer, default: 0] += 1 } }
+        let ranked = counts.values.sorted(by: >)
+        guard let top = ranked.first, Double(top) / Double(answers.count) >= method.minimumShare else { return false }
+        return errorOfLeader(votes: top, others: Array(ranked.dropFirst())) <= method.earlyStopError
+      }
+      #expect(counted == order[..<(stop ?? certain.count)].sorted(), "seed \(seed)")
+      earlier += stop == nil ? 0 : 1
+    }
+    #expect(earlier > 100)
+  }
+
+  /// Policies of two answers, with a frequency from the prior: of the votes that "bayes" ends, at most the chosen share
+  /// has elected the rarer answer.
+  @Test(arguments: [0.01, 0.05, 0.2]) func `at most the chosen share of early decisions is wrong`(_ error: Double) {
+    var method = Self.method(votes: 200, trained: 1, ties: .first, share: 0)
+    method.earlyStop = .bayes
+    method.earlyStopError = error
+    var (ended, wrong, saved) = (0, 0, 0)
+    for seed in UInt64(0)..<4000 {
+      var dice = RandomSequence(seed: seed, purpose: .questions)
+      let frequency = dice.uniform()
+      let answers = (0..<200).map { _ in dice.uniform() < frequency ? 1 : 2 }
+      let counted = countedSamples(of: keys(answers), step: 0, prompt: 0, method: method)
+      // Those that went on for long can have become certain instead.
+      guard counted.count < 100 else { continue }
+      ended += 1
+      saved += answers.count - counted.count
+      let ones = counted.count { answers[$0] == 1 }
+      wrong += (2 * ones > counted.count) == (frequency > 0.5) ? 0 : 1
+    }
+    // Three standard deviations of a share of the early decisions.
+    let slack = 3 * (error * (1 - error) / Double(ended)).squareRoot()
+    #expect(Double(wrong) / Double(ended) < error + slack, "\(wrong) of \(ended)")
+    #expect(ended > 2500 && saved > 100 * ended)
   }
 
   @Test func `a sample that does not exist changes nothing`() {

@@ -1,4 +1,5 @@
-// The rewards of each estimator, and that each setting of the vote has an effect on the advantages.
+// The rewards of the estimators in Estimators.swift, and that each setting of the vote has an effect on the advantages.
+// The estimators with a file of their own are in MethodTests.
 
 import Answers
 import Base
@@ -76,17 +77,6 @@ private func advantages(_ judgement: Judgement) -> [Float] {
     let gain = Float(0.25 - 1.0 / 9)
     #expect(judgement.rewards == [gain, gain, gain, -0.75, -10])
     #expect(judged([1]) { $0.estimator = .snr }.rewards == [1])
-  }
-
-  @Test func `every estimator gives different advantages`() {
-    let logprobs: [[Float]] = [[-1, -2], [-0.5], [-3, -1, -2], [-1], [-0.25]]
-    let all = RewardEstimator.allCases.map { estimator in
-      advantages(judged([1, 1, 1, 2, nil], logprobs) { $0.estimator = estimator })
-    }
-    for (index, advantages) in all.enumerated() {
-      #expect(advantages.contains { $0 != 0 })
-      #expect(!all[..<index].contains(advantages), "\(RewardEstimator.allCases[index]) equals another estimator")
-    }
   }
 
   @Test func `a sample counts as rewarded if its graded reward is above the group's mean`() {

@@ -49,11 +49,13 @@ import Wire
     "5454524c0800030000000000080000000a826807c1f3bf140400000066756c6c",
     "5454524c0800040000000000000000000000000044cc55bb",
     "5454524c08000a0000000000040000002014c1e3e1b21a1240000000",
-    "5454524c08000b00000000006c000000c04616eb2d3c080e2a0000000000000007000011070000009a99193f3333733f"
-      + "140000006400000002000000020000000300000002000000020000000a0a02000000c3a9020000000100000002000000"
-      + "090000000800000003000000000000000100000007000000020000000000000000000000",
-    "5454524c08000c000000000041000000e0013ad73b49ef352a0000000000000001000000070000001100000003000000"
-      + "07000000010000c03f0300000005000000ffffffff5b50020003000000000000bf00000080000044c1",
+    "5454524c08000b00000000006d000000a7d3eaa777d091792a0000000000000007000011070000009a99193f3333733f"
+      + "140000006400000002000000020000000300000002000000020000000a0a02000000c3a9030200000001000000020000"
+      + "00090000000800000003000000000000000100000007000000020000000000000000000000",
+    "5454524c08000c00000000008a000000e27084a173e95bd62a0000000000000002000000070000001100000003000000"
+      + "07000000010000c03f0300000005000000ffffffff5b50020003000000000000bf00000080000044c107000000110000"
+      + "000300000007000000070000c03f0300000005000000ffffffff5b50020003000000000000bf00000080000044c10300"
+      + "00000000003f000000000000004000005040",
     "5454524c08000d00000000001c000000fed758f8d73ec73a020000000700000011000000030000000700000011000000"
       + "03000000",
     "5454524c08000e00000000000800000087296b516d1457472a00000000000000",
@@ -158,6 +160,38 @@ import Wire
     #expect(throws: WireError.malformed(kind: 3, .notUTF8(field: "reason"))) {
       try decode(frame(kind: 3, payload: [1, 0, 0, 0, 0xFF]))
     }
+  }
+
+  @Test func `recorded values that do not fit the tokens are refused with the name of the field`() {
+    func payload(_ change: (inout Trajectory) -> Void, flags: UInt8) -> [UInt8] {
+      var trajectory = Samples.recorded
+      change(&trajectory)
+      var bytes = Array(Frame.encode(.trajectories(LeaseID(1), [trajectory])).dropFirst(Frame.headerBytes))
+      bytes[12 + 16] = flags
+      return bytes
+    }
+    #expect(throws: WireError.malformed(kind: 12, .invalid(field: "entropies", value: 2))) {
+      try decode(frame(kind: 12, payload: payload({ $0.entropies = [1, 2] }, flags: 1 | 2 | 4)))
+    }
+    #expect(throws: WireError.malformed(kind: 12, .invalid(field: "finish", value: 8))) {
+      try decode(frame(kind: 12, payload: payload({ _ in }, flags: 8)))
+    }
+    // What follows without being announced is left over.
+    #expect(throws: WireError.malformed(kind: 12, .trailing(count: 4))) {
+      try decode(frame(kind: 12, payload: payload({ _ in }, flags: 1 | 2)))
+    }
+    var lease = Array(Frame.encode(.lease(Samples.lease)).dropFirst(Frame.headerBytes))
+    // After the lease's number, round, version, four numbers, two stop tokens and two stop strings.
+    lease[8 + 8 + 16 + 12 + 4 + 6 + 6] = 4
+    #expect(throws: WireError.malformed(kind: 11, .invalid(field: "records", value: 4))) {
+      try decode(frame(kind: 11, payload: lease))
+    }
+  }
+
+  /// Protocol 7 ended here: without what a method asks for, nothing is added.
+  @Test func `a trajectory without recorded values has 29 bytes and 8 per token`() {
+    let bytes = Frame.encode(.trajectories(LeaseID(1), [Samples.trajectory])).count - Frame.headerBytes - 12
+    #expect(bytes == 29 + 8 * Samples.trajectory.tokens.count)
   }
 
   @Test func `figures that no line of metrics jsonl can hold are refused, by field`() {

@@ -19,6 +19,14 @@ enum Samples {
     return [judged, failed]
   }()
 
+  /// With what a method can ask for.
+  static let recorded: Trajectory = {
+    var recorded = trajectory
+    recorded.entropies = [0.5, 0, 2]
+    recorded.selfCertainty = 3.25
+    return recorded
+  }()
+
   static let manifest = PolicyManifest(version: PolicyVersion(8), byteCount: 1 << 33, digest: [0xAB, 0xCD])
 
   static let chunk = ChunkDigest((1...32).map { UInt8($0) })
@@ -38,7 +46,8 @@ enum Samples {
   static let lease = Lease(
     id: LeaseID(42), round: .evaluate(.heldOut, at: PolicyVersion(7)), policy: PolicyVersion(7),
     sampling: Sampling(
-      temperature: 0.6, topP: 0.95, topK: 20, maxNewTokens: 100, stopTokens: [2, 3], stopStrings: ["\n\n", "é"]),
+      temperature: 0.6, topP: 0.95, topK: 20, maxNewTokens: 100, stopTokens: [2, 3], stopStrings: ["\n\n", "é"],
+      records: .all),
     prompts: [
       LeasedPrompt(prompt: 1, tokens: [9, 8], samples: [0, 1, 7]), LeasedPrompt(prompt: 2, tokens: [], samples: []),
     ])
@@ -80,7 +89,8 @@ enum Samples {
         base: AdaptedBase(
           adapter: "{\"r\":1}", manifest: PolicyManifest(version: .base, byteCount: 2, digest: [0xAB, 0xCD]),
           directory: "/m"))),
-    .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease), .trajectories(LeaseID(42), [trajectory]),
+    .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease),
+    .trajectories(LeaseID(42), [trajectory, recorded]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
     .requestBytes(PolicyVersion(8), offset: 1 << 35), .policyBytes(PolicyVersion(8), offset: 5, bytes: [1, 2, 3]),
     .requestBundle(PolicyVersion(8), holding: [PolicyVersion(6), PolicyVersion(7)]),

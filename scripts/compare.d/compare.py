@@ -63,7 +63,7 @@ def configurations(shape, path, threads):
         for dtype in ("float32", "bfloat16"):
             yield "step", "ttrl", dtype, f"{step} --tool ttrl --program {ROOT}/.build/release/ttrl --dtype {dtype}"
         for dtype in ("float32", "amp", "bfloat16"):
-            yield "step", "TRL", dtype, f"{step} --tool trl --dtype {dtype}"
+            yield "step", "TRL", dtype, f"{step} --tool trl --steps 2 --dtype {dtype}"
     if shape == "small":
         yield "training", "PyTorch", "float32, 4 at a time", script("train", "float32", "--micro 4")
         growth = f"{TTRL} bench growth --json --runs 3 --model small --threads {threads} --dtype"
@@ -120,6 +120,16 @@ def best(found, shape, work, tool):
     return max(keys, key=lambda key: value(found[key]), default=None)
 
 
+def is_measured(entry, shape, found, options):
+    """Whether an entry belongs to the campaign. A step of TRL takes many minutes, so it is measured only in the data
+    type in which PyTorch, which it trains with, was fastest alone, and only once."""
+    work, tool, configuration, _ = entry
+    if options.only and tool not in options.only:
+        return False
+    alone = best(found, shape, "training", "PyTorch")
+    return tool != "TRL" or not alone or alone[3].split(",")[0] == configuration
+
+
 def campaign(options):
     for shape in options.shapes:
         # In another process: the peak memory of this one would count in every child's peak.
@@ -128,10 +138,10 @@ def campaign(options):
             text=True, check=True)
         path = made.stdout.split()[-1]
         entries = list(configurations(shape, path, options.threads))
-        found, failed = read(options.raw, commit())
         for entry in entries:
             key = (shape, *entry[:3])
-            if key not in found and key not in failed and (not options.only or entry[1] in options.only):
+            found, failed = read(options.raw, commit())
+            if key not in found and key not in failed and is_measured(entry, shape, found, options):
                 measure(entry, shape, options)
         # A campaign that goes on does not repeat the rounds that it has.
         for done in range(1, options.rounds):
@@ -139,10 +149,10 @@ def campaign(options):
             for entry in entries:
                 work, tool, configuration, _ = entry
                 key = (shape, work, tool, configuration)
-                if key in failed or work == "growth" or len(found.get(key, [])) > done:
+                if key in failed or work == "growth" or tool == "TRL" or len(found.get(key, [])) > done:
                     continue
                 if tool == "ttrl" or key == best(found, shape, work, tool):
-                    if not options.only or tool in options.only:
+                    if is_measured(entry, shape, found, options):
                         measure(entry, shape, options)
 
 

@@ -91,6 +91,10 @@ def check_page():
         text, _ = pages.page(directory, "real", regime)
         assert "does not end above it in every run" in text and "**no** (1 of 2 seeds)" in text
         assert "| 25.0 % → 75.0 % | **no** (0 of 1 seeds) |" in text, "random rewards that help"
+        # An adapter is compared with all weights of the same seed.
+        write("lora-0.json", made_up(2, 2), arm="lora", seed=0, settings=regime)
+        text, _ = pages.page(directory, "real", regime)
+        assert "| −25.0; curves 25.0 apart | – | **no** (0 of 1 seeds) |" in text, text
         # Tries are listed with what differs.
         write("tries/base.json", made_up(1))
         write("tries/slow-0.json", made_up(2, 2), arm="vote", seed=0, settings=regime | {"steps": "9"})

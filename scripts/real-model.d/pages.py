@@ -10,7 +10,8 @@ import questions
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ARMS = {"vote": "the method: labels are the majority's answers", "truth": "labels are the right answers (upper bound)",
-        "random": "rewards are random (control)"}
+        "random": "rewards are random (control)",
+        "lora": "as *vote*, but a LoRA adapter of rank 16 is trained, at ten times the learning rate"}
 SETS = {"train": "training", "held_out": "held-out", "transfer": "transfer"}
 LOSS = 0.05  # a smaller change of a kind's share of right responses is not called a loss
 WINDOW = 5  # steps over which the curves are averaged
@@ -153,6 +154,15 @@ def claims(base, runs):
         share = (passes("train", run) - passes("train", base)) / (passes("train", oracle) - passes("train", base))
         return percent(share), None
 
+    def near(run, seed):
+        full = runs.get(("vote", seed))
+        if not full:
+            return "–", None
+        distance = passes("train", run) - passes("train", full)
+        apart = statistics.mean(abs(a["ground_truth_ratio"] - b["ground_truth_ratio"])
+                                for a, b in zip(run["steps"], full["steps"]))
+        return f"{points(distance)}; curves {100 * apart:.1f} apart", distance >= -0.03
+
     rows = [
         ("vote", "pass@1 rises, by more than 2 standard errors", rise("train")),
         ("vote", f"final pass@1 is above the base model's {name}", lambda run, _: (
@@ -161,6 +171,7 @@ def claims(base, runs):
         ("vote", "transfer pass@1 rises, by more than 2 standard errors", rise("transfer")),
         ("vote", "share of the gain of training on right answers", closed),
         ("random", "random rewards do not help (pass@1, at most 2 points)", flat),
+        ("lora", "an adapter ends within 3 points of all weights, or above them (pass@1)", near),
     ]
     result = []
     for arm, text, check in rows:
@@ -332,8 +343,9 @@ def curves(runs):
     style = (
         "text{font:13px system-ui,sans-serif;fill:#444}.title{font-weight:600;fill:#111}.rule{stroke:#ddd;fill:none}"
         ".line{fill:none;stroke-width:2}.vote{stroke:#1f6feb}.truth{stroke:#2a9d4a}.random{stroke:#b5651d;"
-        "stroke-dasharray:5 3}@media(prefers-color-scheme:dark){text{fill:#bbb}.title{fill:#eee}.rule{stroke:#444}"
-        ".vote{stroke:#6cb0ff}.truth{stroke:#5fd080}.random{stroke:#e0a060}}")
+        "stroke-dasharray:5 3}.lora{stroke:#8a3ffc}@media(prefers-color-scheme:dark){text{fill:#bbb}"
+        ".title{fill:#eee}.rule{stroke:#444}.vote{stroke:#6cb0ff}.truth{stroke:#5fd080}.random{stroke:#e0a060}"
+        ".lora{stroke:#be95ff}}")
     total = (left + 2 * width + 90, top + height + 60)
     spoken = "Share of right responses and majority ratio over the training steps, one line for each run"
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total[0]} {total[1]}" width="{total[0]}" '
@@ -404,11 +416,12 @@ and *boxes* of grade 2. They were chosen before any run.
 {aloud(base, runs)}## How it is run
 
 ```sh
-scripts/real-model --seed 0      # fetches the model, evaluates the base, then the arms vote, truth and random
+scripts/real-model --seed 0      # fetches the model, evaluates the base, then the arms vote, truth, random and lora
 scripts/real-model report        # writes this page
 ```
 
-The settings are `{commands}`, and `--labels truth` or `--labels random` for the other arms. This is the prompt; the \
+The settings are `{commands}`, and `--labels truth`, `--labels random` or `--adapter lora --lr 1e-4` for the \
+other arms. This is the prompt; the \
 response ends at the first line break:
 
 ```

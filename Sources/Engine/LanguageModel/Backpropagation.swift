@@ -63,31 +63,35 @@ package final class Backpropagation {
   /// `slope` gets a sequence's index, a position in its response and the log-probability there, and returns d loss /
   /// d logprob. It is called once per response token, with the sequences' tokens in no order that callers may rely on.
   /// `entropySlopes` are d loss / d entropy, one for all tokens of a sequence; [] if the loss does not depend on
-  /// entropies. `progress` is called many times during the backward pass. Its argument is an index of the flat
-  /// gradient: from there to the end, the gradient is complete.
+  /// entropies. `tokenEntropySlopes`, [] or [sequence][T], are added to them. `progress` is called many times during the
+  /// backward pass. Its argument is an index of the flat gradient: from there to the end, the gradient is complete.
   /// - Returns: the log-probabilities and entropies of each sequence.
   /// - Throws: `.emptyPrompt`, `.tooLong`, `.tokenOutsideVocabulary`, `.notFinite`, `.multiplication`. Then part of the
   ///   gradient may have been added.
   @discardableResult
   package func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings, gradient: Floats,
-    entropySlopes: [Float] = [], progress: @escaping (_ completeFrom: Int) -> Void = { _ in },
+    entropySlopes: [Float] = [], tokenEntropySlopes: [[Float]] = [],
+    progress: @escaping (_ completeFrom: Int) -> Void = { _ in },
     slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
     precondition(
       gradient.count == plan.trained.count, "\(gradient.count) gradients for \(plan.trained.count) parameters")
     return try run(
       sequences, model: model, distribution: distribution,
-      receiver: FlatGradient(gradient, plan: plan, progress: progress), entropySlopes: entropySlopes, slope: slope)
+      receiver: FlatGradient(gradient, plan: plan, progress: progress), entropySlopes: entropySlopes,
+      tokenEntropySlopes: tokenEntropySlopes, slope: slope)
   }
 
   /// The same for a gradient that is taken piece by piece.
   func run(
     _ sequences: [TrainingSequence], model: PreparedModel, distribution: DistributionSettings,
-    receiver: any GradientReceiver, entropySlopes: [Float],
+    receiver: any GradientReceiver, entropySlopes: [Float], tokenEntropySlopes: [[Float]],
     slope: (_ sequence: Int, _ position: Int, _ logprob: Float) -> Float
   ) throws(ModelError) -> [ScoredSequence] {
     precondition([0, sequences.count].contains(entropySlopes.count), "one entropy slope per sequence, or none")
+    precondition(
+      [0, sequences.count].contains(tokenEntropySlopes.count), "entropy slopes of all sequences, or of none")
     let batch = try TrainingBatch(sequences, configuration: plan.configuration, pages: pages)
     let forward = try forward(batch, model, isForTraining: true)
     let head = plan.trainedHead.map { _ in receiver.headRoom(rows: batch.headRows.count) } ?? nil
@@ -99,6 +103,13 @@ package final class Backpropagation {
       let slopes = batch.targets[chunk.targets].map {
         slope($0.sequence, $0.position, scored[$0.sequence].logprobs[$0.position])
       }
+      let entropySlopes =
+        entropySlopes.isEmpty && tokenEntropySlopes.isEmpty
+        ? []
+        : batch.targets[chunk.targets].map {
+          (entropySlopes.isEmpty ? 0 : entropySlopes[$0.sequence])
+            + (tokenEntropySlopes.isEmpty ? 0 : tokenEntropySlopes[$0.sequence][$0.position])
+        }
       try headBackward(pass, chunk, slopes, entropySlopes, distribution)
     }
     receiver.complete(plan.trainedNorm)
@@ -188,7 +199,12 @@ package final class Backpropagation {
   /// For the tokens that top-k and top-p keep: d logprob(t) / d logit = (1[t] − p) / temperature, and
   /// d entropy / d logit = −p·(log p + entropy) / temperature.
   ///
-  /// - Parameter slopes: d loss / d logprob of the chunk's targets, in their order.
+  /// - Parameters:
+  ///   - pass: the backward pass.
+  ///   - chunk: the rows.
+  ///   - slopes: d loss / d logprob of the chunk's targets, in their order.
+  ///   - entropySlopes: d loss / d entropy of the same; [] if the loss does not depend on entropies.
+  ///   - distribution: how logits become probabilities.
   private func headBackward(
     _ pass: BackwardPass, _ chunk: HeadChunk, _ slopes: [Float], _ entropySlopes: [Float],
     _ distribution: DistributionSettings
@@ -205,7 +221,7 @@ package final class Backpropagation {
         if entropySlopes.isEmpty {
           transformer.kernels.scaledProbabilities(z, chunk.distributions[index], coefficient: coefficient, into: z)
         } else {
-          let slope = batch.targets[places].reduce(Float(0)) { $0 + entropySlopes[$1.sequence] }
+          let slope = places.reduce(Float(0)) { $0 + entropySlopes[$1 - chunk.targets.lowerBound] }
           transformer.kernels.entropyGradient(
             z, chunk.distributions[index], coefficient: coefficient,
             entropyCoefficient: -slope * inverseTemperature, into: z)

@@ -31,6 +31,8 @@ package struct GenerationRequest: Sendable {
 
 /// The sampler of one team of threads. Not `Sendable`.
 package final class Generator {
+  private var recordsCertainty: Bool { sampling.records.contains(.selfCertainty) }
+
   /// Samples that one thread of a worker runs at a time, at most: enough that reading the weights is shared by many.
   package static let batchRowsMax = 256
 
@@ -65,6 +67,8 @@ package final class Generator {
     let siblings: Siblings
     let z: Floats
     let drawnFrom: TokenDistribution
+    /// Mean of z, if it is recorded.
+    let zMean: Double
     var nextSample = 0
   }
 
@@ -76,6 +80,8 @@ package final class Generator {
     var trajectory: Trajectory
     var stopProgress: StopStrings.Progress
     var hasStopString = false
+    /// Sum over the tokens, if it is recorded.
+    var certaintySum = 0.0
 
     var promptCount: Int { siblings.prompt.count }
   }
@@ -263,7 +269,8 @@ package final class Generator {
     }
     let z = Floats(count: configuration.vocabularySize)
     z.copy(from: logits.row(0))
-    return OpenedPrompt(table: table, siblings: siblings(request), z: z, drawnFrom: drawnFrom)
+    return OpenedPrompt(
+      table: table, siblings: siblings(request), z: z, drawnFrom: drawnFrom, zMean: recordsCertainty ? z.mean : 0)
   }
 
   /// Those of an earlier request for the same prompt, if samples of it are running.
@@ -287,7 +294,7 @@ package final class Generator {
         table: table, siblings: prompt.siblings, tokensMax: tokensMax, trajectory: trajectory,
         stopProgress: stopStrings.beginning))
     let token = drawToken(for: PassRow(sample: running.count - 1, token: 0), z: prompt.z, prompt.drawnFrom)
-    append(token, to: running.count - 1, z: prompt.z, prompt.drawnFrom)
+    append(token, to: running.count - 1, z: prompt.z, prompt.drawnFrom, zMean: prompt.zMean)
   }
 
   private func collectFinished(_ finished: inout [Trajectory]) {
@@ -295,6 +302,7 @@ package final class Generator {
       guard let end = end(of: sample) else { return false }
       var trajectory = sample.trajectory
       trajectory.finish = end
+      if recordsCertainty { trajectory.selfCertainty = Float(sample.certaintySum / Double(trajectory.tokens.count)) }
       finished.append(trajectory)
       if usesDrafts {
         if sample.siblings.finished.count == DraftTexts.responsesMax { sample.siblings.finished.removeFirst() }
@@ -333,6 +341,7 @@ package final class Generator {
       }
       initialized = pass.count
     }
+    let zMeans = recordsCertainty ? means(ofRows: pass.count) : []
     var counts = true
     for (index, row) in pass.enumerated() {
       // A drafted token counts if the token before it counts, the sample did not end there, and it was drawn there.
@@ -342,7 +351,7 @@ package final class Generator {
       guard let drawnFrom = found[index] else {
         throw .notFinite(source: "\(running[row.sample].trajectory.slot) with policy \(policy)")
       }
-      append(tokens[index], to: row.sample, z: logits.row(index), drawnFrom)
+      append(tokens[index], to: row.sample, z: logits.row(index), drawnFrom, zMean: zMeans.isEmpty ? 0 : zMeans[index])
       if isDrafted { draftCounts.accepted += 1 }
     }
   }
@@ -395,11 +404,21 @@ package final class Generator {
     return transformer.kernels.sample(z, d, uniform: trajectory.slot.uniform(at: position, seed: seed))
   }
 
-  private func append(_ token: Int32, to index: Int, z: Floats, _ d: TokenDistribution) {
+  /// The means of the first rows of `logits`.
+  private func means(ofRows count: Int) -> [Double] {
+    [Double](unsafeUninitializedCapacity: count) { means, initialized in
+      transformer.team.share(count) { rows, _ in for row in rows { means[row] = logits.row(row).mean } }
+      initialized = count
+    }
+  }
+
+  private func append(_ token: Int32, to index: Int, z: Floats, _ d: TokenDistribution, zMean: Double) {
     tokenCount += 1
     running[index].trajectory.tokens.append(token)
     running[index].trajectory.logprobs.append(d.logprob(z: z[Int(token)]))
     running[index].trajectory.entropySum += d.entropy
+    if sampling.records.contains(.entropies) { running[index].trajectory.entropies.append(d.entropy) }
+    if recordsCertainty { running[index].certaintySum += Double(d.maximum) + Double(d.logSum) - zMean }
     if stopStrings.isCompleted(by: token, &running[index].stopProgress) { running[index].hasStopString = true }
   }
 }

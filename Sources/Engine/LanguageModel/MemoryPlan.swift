@@ -66,7 +66,7 @@ package struct MemoryPlan: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - plan: the model.
-  ///   - rank: the rank's number. Rank 0 also publishes weights and writes checkpoints.
+  ///   - rank: the rank's number. Rank 0 also publishes weights and writes checkpoints, both from files.
   ///   - ranks: how many ranks there are.
   ///   - microBatchTokens: rows of one pass. A longer sequence is a pass of its own.
   ///   - sequenceTokens: tokens of the longest prompt and its response together.
@@ -74,11 +74,10 @@ package struct MemoryPlan: Sendable, Equatable {
   ///   - isStreamed: whether a rank never has a whole gradient. Float32 sums always need one.
   ///   - isSingle: whether an update has one micro-batch.
   ///   - recomputes: whether only the layers' inputs are kept for the backward pass.
-  ///   - isAtCoordinator: whether the coordinator is on this machine, and takes versions over as files.
   ///   - threads: the rank's.
   package static func training(
     _ plan: TransformerPlan, rank: Int, of ranks: Int, microBatchTokens: Int, sequenceTokens: Int, isExact: Bool,
-    isStreamed: Bool = false, isSingle: Bool = false, recomputes: Bool, isAtCoordinator: Bool = false, threads: Int = 1
+    isStreamed: Bool = false, isSingle: Bool = false, recomputes: Bool, threads: Int = 1
   ) -> MemoryPlan {
     let count = plan.trained.count
     let shard = Shards(count: count, size: ranks).count(of: rank)
@@ -110,10 +109,6 @@ package struct MemoryPlan: Sendable, Equatable {
       Item(name: weightsName, bytes: weightBytes(plan, versions: 1)),
       Item(name: streams ? "gradient (streamed)" : "gradient", bytes: gradient),
       Item(name: "exchange", bytes: exchange),
-      // Two versions: the newest, and the one that a checkpoint is being written of. At the coordinator they are in
-      // files; only a version with which a rank begins is in memory until its first step.
-      Item(
-        name: "published weights", bytes: rank == 0 ? (isAtCoordinator ? 1 : 2) * plan.type.bytes * count : 0),
       Item(
         name: recomputes ? "activations (recomputed)" : "activations",
         bytes: rows * Backpropagation.bytesPerRow(plan, areRecomputed: recomputes) + backward + head),

@@ -181,7 +181,7 @@ struct PlanBook: Sendable {
       guard trajectory.policy == book.spec.policy else { return .otherPolicy(trajectory.policy) }
       let length = 1...Int(book.spec.sampling.maxNewTokens)
       guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count,
-        trajectory.verdict == nil
+        trajectory.has(book.spec.sampling.records), trajectory.verdict == nil
       else { return .malformed }
       return switch book.settle(slot) {
       case true: nil

@@ -22,18 +22,14 @@ package enum TieRule: String, Sendable, CaseIterable {
   case abstain
 }
 
-/// What a response is rewarded for. The formulas are in TTRL/Estimators.swift.
-package enum RewardEstimator: String, Sendable, CaseIterable {
-  /// Agreement with the label: TTRL. `LabelSource` says which label.
-  case vote
-  /// The share of the group that gives the same answer: EMPO.
-  case softVote = "soft-vote"
-  /// Low entropy of the tokens' distributions: RENT.
-  case entropy
-  /// High mean log-probability of the response's own tokens.
-  case confidence
-  /// How much the response's vote adds to the margin between the two leading answers.
-  case snr
+/// When a vote is decided.
+package enum EarlyStop: String, Sendable, CaseIterable {
+  /// When all samples have voted.
+  case off
+  /// When the others cannot change the label.
+  case on
+  /// When it is likely enough that the leading answer is the most frequent one, whatever the others say: OptPO.
+  case bayes
 }
 
 /// Which of a group's trajectories are trained on.
@@ -42,6 +38,8 @@ package enum Selection: String, Sendable, CaseIterable {
   case random
   /// The first by sample index.
   case first
+  /// The most frequent answers and the least frequent ones, half of each if the label has so many votes: DDRL.
+  case balanced
 }
 
 /// What happens to the prompts that are left when a pass over the set does not divide into whole batches.
@@ -68,11 +66,13 @@ package struct Method: Sendable, Equatable {
   /// The votes that a label needs, as a share of N; with fewer votes the group has no label.
   package var minimumShare = 0.0
   package var estimator = RewardEstimator.vote
+  package var promptWeights = PromptWeights.equal
   /// Soft vote: a group whose entropy of answers (nats) is outside this range is left out.
   package var voteEntropyLow = 0.0
   package var voteEntropyHigh = 100.0
-  /// Once the vote is decided, the other samples are not sampled, or do not count.
-  package var stopsEarly = false
+  package var earlyStop = EarlyStop.off
+  /// The largest chance with which `bayes` can be wrong.
+  package var earlyStopError = 0.05
   /// Whether a reward command judges every response of a step (`Verdict`).
   package var isJudged = false
   /// The rules by which answers are found and compared.
@@ -115,6 +115,9 @@ package struct Method: Sendable, Equatable {
   package var gradientClip = 1.0
 
   package init() {}
+
+  /// Once the vote is decided, the other samples are not sampled, or do not count.
+  package var stopsEarly: Bool { earlyStop != .off }
 
   package func hasKL(in place: KLPlace) -> Bool { klCoefficient > 0 && klPlace == place }
 }

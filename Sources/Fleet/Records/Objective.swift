@@ -18,6 +18,15 @@ package enum AdvantageEstimator: String, Sendable, CaseIterable {
   case reinforcePlusPlus = "reinforce++"
   /// r − μ first, then as REINFORCE++: arXiv 2501.03262, the variant for several responses per prompt.
   case reinforcePlusPlusBaseline = "reinforce++-baseline"
+  /// (r − μ) / μ. MaxRL, arXiv 2602.02710.
+  case maxRL = "maxrl"
+  /// 1 for a reward of 1, −1 for a reward of 0, whatever the others have. DDRL, arXiv 2604.21327.
+  case fixed
+}
+
+extension AdvantageEstimator {
+  /// Whether it compares the trained responses of different prompts.
+  package var comparesPrompts: Bool { self == .reinforcePlusPlus || self == .reinforcePlusPlusBaseline }
 }
 
 /// How the token losses of a mini-batch are averaged.

@@ -32,19 +32,22 @@ package struct Question: Sendable, Equatable {
   package var answer: String?
   /// The origin of the question, a label for reports.
   package var source: String?
+  /// The field that it belongs to, as "math" or "science": figures are also given for each of them.
+  package var domain: String?
   /// The named set to which it belongs, if a file holds several.
   package var set: String?
   package var kind: AnswerKind
 
   package init(
-    id: String, prompt: String, earlier: [Turn] = [], answer: String? = nil, source: String? = nil, set: String? = nil,
-    kind: AnswerKind = .math
+    id: String, prompt: String, earlier: [Turn] = [], answer: String? = nil, source: String? = nil,
+    domain: String? = nil, set: String? = nil, kind: AnswerKind = .math
   ) {
     self.id = id
     self.prompt = prompt
     self.earlier = earlier
     self.answer = answer
     self.source = source
+    self.domain = domain
     self.set = set
     self.kind = kind
   }

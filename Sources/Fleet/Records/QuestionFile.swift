@@ -87,6 +87,7 @@ extension Question {
     var members = [JSON.Member("id", .string(id)), JSON.Member("prompt", asked)]
     if let answer { members.append(JSON.Member("answer", .string(answer))) }
     if let source { members.append(JSON.Member("source", .string(source))) }
+    if let domain { members.append(JSON.Member("domain", .string(domain))) }
     if let set { members.append(JSON.Member("set", .string(set))) }
     members.append(JSON.Member("kind", .string(kind.rawValue)))
     return .object(members)

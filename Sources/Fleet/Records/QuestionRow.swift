@@ -51,12 +51,17 @@ struct QuestionRow {
     let question = Question(
       id: literal("id", limit: names) ?? literal("unique_id", limit: names) ?? "\(defaultID)", prompt: prompt,
       earlier: earlier, answer: answer(choices, kind),
-      source: text("source", limit: names) ?? text("data_source", limit: names),
-      set: text("set", limit: names) ?? text("domain", limit: names), kind: kind)
+      source: text("source", limit: names) ?? text("data_source", limit: names), domain: domain(limit: names),
+      set: text("set", limit: names), kind: kind)
     for member in json.members ?? [] where !used.contains(member.key) && !member.value.isNull {
       leftOut.append("the key \"\(member.key.excerpt)\"")
     }
     return question
+  }
+
+  /// A blank one is none.
+  private mutating func domain(limit: Int) -> String? {
+    text("domain", limit: limit).map { String($0.trimmed) }.flatMap { $0.isEmpty ? nil : $0 }
   }
 
   private mutating func refuse(_ key: String, _ found: String, expected: String) {
@@ -197,7 +202,7 @@ struct QuestionRow {
       }
       found = found ?? (key, answer)
     }
-    guard found == nil, kind == .math, let reply else { return found?.answer }
+    guard found == nil, kind.isMathematical, let reply else { return found?.answer }
     return Self.afterSolution(reply).flatMap { bounded($0, "####", limit: Limits.answerBytes) }
   }
 
@@ -224,7 +229,7 @@ struct QuestionRow {
           expected: "a letter from A to J; for an index or a text, give the options as a list, in \"choices\"")
       }
       return letter
-    case .math:
+    case .math, .number:
       guard written.contains(Self.solutionEnd) else { return written }
       leftOut.append("the solution before \"\(Self.solutionEnd)\"")
       let answer = Self.afterSolution(written)
@@ -280,8 +285,7 @@ struct QuestionRow {
     guard let value = value("kind") else { return nil }
     used.append("kind")
     if let kind = value.string.flatMap(AnswerKind.init) { return kind }
-    let known = AnswerKind.allCases.map(\.rawValue).joined(separator: ", ")
-    refuse("kind", value.summary, expected: "one of \(known)")
+    refuse("kind", value.summary, expected: "one of \(AnswerKind.names)")
     return nil
   }
 }

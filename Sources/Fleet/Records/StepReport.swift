@@ -12,6 +12,8 @@ package enum Abstention: String, Sendable, CaseIterable {
   case share
   /// Soft vote: the answers agree too much, or scatter too much.
   case entropy
+  /// Prompt weights by flips: the label changed before, and the answers agree again.
+  case skipped
 }
 
 package struct StepReport: Sendable, Equatable {

@@ -143,6 +143,11 @@ package struct Trajectory: Sendable, Equatable {
   /// The sum over all positions of that distribution's entropy, in nats.
   package var entropySum: Float
   package var finish: FinishReason
+  /// [T] that distribution's entropy, in nats; empty unless `Sampling.records` asks for it.
+  package var entropies: [Float] = []
+  /// Mean over the tokens of log Σ exp z − mean z of the logits z that the distribution is made of: KL from the uniform
+  /// distribution, plus a constant. nil unless `Sampling.records` asks for it, and in a response without tokens.
+  package var selfCertainty: Float?
   /// What the reward command said about it; nil without such a command, and until it is recorded. Workers never set it.
   package var verdict: Verdict?
 
@@ -158,6 +163,24 @@ package struct Trajectory: Sendable, Equatable {
   }
 }
 
+extension Trajectory {
+  /// Whether it has what a sampler was asked to record, and nothing else.
+  package func has(_ records: TokenRecords) -> Bool {
+    entropies.count == (records.contains(.entropies) ? tokens.count : 0)
+      && (selfCertainty != nil) == (records.contains(.selfCertainty) && !tokens.isEmpty)
+  }
+}
+
+/// What a sampler records of a response beyond log-probabilities and the sum of entropies, for methods that need it.
+package struct TokenRecords: OptionSet, Sendable, Hashable {
+  package let rawValue: UInt8
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  package static let entropies = TokenRecords(rawValue: 1)
+  package static let selfCertainty = TokenRecords(rawValue: 2)
+  package static let all: TokenRecords = [.entropies, .selfCertainty]
+}
+
 /// How to sample. It is part of a lease, so a worker needs no settings.
 package struct Sampling: Sendable, Equatable, Hashable {
   /// 0 is greedy.
@@ -170,10 +193,11 @@ package struct Sampling: Sendable, Equatable, Hashable {
   package var stopTokens: [Int32]
   /// A token that completes one of these texts ends the response. Then the sampler needs the tokens' texts.
   package var stopStrings: [String]
+  package var records: TokenRecords
 
   package init(
     temperature: Float, topP: Float = 1, topK: Int32 = 0, maxNewTokens: Int32, stopTokens: [Int32],
-    stopStrings: [String] = []
+    stopStrings: [String] = [], records: TokenRecords = []
   ) {
     self.temperature = temperature
     self.topP = topP
@@ -181,5 +205,6 @@ package struct Sampling: Sendable, Equatable, Hashable {
     self.maxNewTokens = maxNewTokens
     self.stopTokens = stopTokens
     self.stopStrings = stopStrings
+    self.records = records
   }
 }

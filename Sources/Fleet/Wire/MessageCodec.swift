@@ -189,6 +189,7 @@ enum MessageCodec {
     out.write(lease.sampling.stopTokens)
     out.write(UInt32(lease.sampling.stopStrings.count))
     for string in lease.sampling.stopStrings { out.write(string) }
+    out.write(lease.sampling.records.rawValue)
     out.write(UInt32(lease.prompts.count))
     for prompt in lease.prompts {
       out.write(prompt.prompt)
@@ -197,7 +198,9 @@ enum MessageCodec {
     }
   }
 
-  /// A bit beside the finish: a verdict follows. Without it a trajectory has the bytes of protocol 7.
+  /// Bits beside the finish: what follows the log-probabilities. Without them a trajectory has the bytes of protocol 7.
+  private static let hasEntropies: UInt8 = 2
+  private static let hasSelfCertainty: UInt8 = 4
   private static let hasVerdict: UInt8 = 8
 
   private static func encode(_ trajectories: [Trajectory], into out: inout ByteWriter) {
@@ -206,11 +209,15 @@ enum MessageCodec {
       encode(trajectory.slot, into: &out)
       out.write(trajectory.policy.number)
       var flags = trajectory.finish.rawValue
+      if !trajectory.entropies.isEmpty { flags |= hasEntropies }
+      if trajectory.selfCertainty != nil { flags |= hasSelfCertainty }
       if trajectory.verdict != nil { flags |= hasVerdict }
       out.write(flags)
       out.write(trajectory.entropySum)
       out.write(trajectory.tokens)
       out.write(trajectory.logprobs)
+      if !trajectory.entropies.isEmpty { out.write(trajectory.entropies) }
+      if let selfCertainty = trajectory.selfCertainty { out.write(selfCertainty) }
       if let verdict = trajectory.verdict { encode(verdict, into: &out) }
     }
   }
@@ -368,7 +375,7 @@ enum MessageCodec {
     let sampling = Sampling(
       temperature: try reader.readFloat(), topP: try reader.readFloat(), topK: try reader.read(),
       maxNewTokens: try reader.read(), stopTokens: try reader.readInt32s("stop tokens", limit: Limits.stopTokens),
-      stopStrings: try stopStrings(&reader))
+      stopStrings: try stopStrings(&reader), records: try records(&reader))
     let count = try reader.readCount("prompts", limit: Limits.promptsPerLease, elementBytes: 12)
     var prompts: [LeasedPrompt] = []
     for _ in 0..<count {
@@ -379,6 +386,12 @@ enum MessageCodec {
         LeasedPrompt(prompt: prompt, tokens: tokens, samples: samples.map { UInt32(bitPattern: $0) }))
     }
     return Lease(id: id, round: round, policy: policy, sampling: sampling, prompts: prompts)
+  }
+
+  private static func records(_ reader: inout ByteReader) throws(ByteError) -> TokenRecords {
+    let records = TokenRecords(rawValue: try reader.read())
+    guard records.isSubset(of: .all) else { throw .invalid(field: "records", value: UInt64(records.rawValue)) }
+    return records
   }
 
   private static func stopStrings(_ reader: inout ByteReader) throws(ByteError) -> [String] {
@@ -406,7 +419,7 @@ enum MessageCodec {
     let slot = try slot(&reader)
     let policy = try version(&reader)
     let code = try reader.read(UInt8.self)
-    guard let finish = FinishReason(rawValue: code & ~hasVerdict) else {
+    guard let finish = FinishReason(rawValue: code & ~(hasEntropies | hasSelfCertainty | hasVerdict)) else {
       throw .invalid(field: "finish", value: UInt64(code))
     }
     let entropySum = try reader.readFloat()
@@ -415,6 +428,15 @@ enum MessageCodec {
     guard logprobs.count == tokens.count else { throw .invalid(field: "logprobs", value: UInt64(logprobs.count)) }
     var trajectory = Trajectory(
       slot: slot, policy: policy, tokens: tokens, logprobs: logprobs, entropySum: entropySum, finish: finish)
+    if code & hasEntropies != 0 {
+      let entropies = try reader.readFloats("entropies", limit: Limits.tokensPerSequence)
+      // None are not announced.
+      guard entropies.count == tokens.count, !entropies.isEmpty else {
+        throw .invalid(field: "entropies", value: UInt64(entropies.count))
+      }
+      trajectory.entropies = entropies
+    }
+    if code & hasSelfCertainty != 0 { trajectory.selfCertainty = try reader.readFloat() }
     if code & hasVerdict != 0 { trajectory.verdict = try verdict(&reader) }
     return trajectory
   }

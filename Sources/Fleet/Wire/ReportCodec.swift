@@ -79,6 +79,7 @@ extension MessageCodec {
     case .tie: 1
     case .share: 2
     case .entropy: 3
+    case .skipped: 4
     }
   }
 

@@ -23,7 +23,7 @@ package import Base
 package struct AnswerKey: Hashable, Comparable, Sendable {
   /// `q:1/2` for small rationals, `v:...` (an image, hexadecimal) for other values, `(q:3,q:-5)` and similar for
   /// structures, `r:...` for constants, `choice:C`, `words:east`, `string:...`, `text:...` for an answer that could not
-  /// be read, and `budget:...` for an answer that would have taken too many steps.
+  /// be read, and `budget:...` for an answer that would have taken too many steps. `0.01*314` is a number on a grid.
   package let text: String
 
   /// Whether the answer could not be read as mathematics, so that only its spelling (tier 1) is compared.
@@ -68,6 +68,7 @@ package func readAnswer(_ answer: String, kind: AnswerKind) -> AnswerReading {
   let key =
     switch kind {
     case .math: mathKey(answer, budget)
+    case .number(let grid): mathKey(answer, budget, grid: grid)
     case .choice: choiceKey(answer)
     case .string: AnswerKey(text: "string:" + lexicalForm(Lexer.tokens(of: answer, asProse: true)))
     case .exact: AnswerKey(text: "exact:" + trimmedText(answer))
@@ -84,16 +85,30 @@ package func areEquivalent(_ left: String, _ right: String, kind: AnswerKind) ->
 /// More tokens than any usual answer has. With more, only the spelling is compared.
 private let parsedTokensMax = 400
 
-private func mathKey(_ answer: String, _ budget: StepBudget) -> AnswerKey {
+/// - Parameter grid: real numbers count as the nearest multiple of it; nil for exact numbers.
+private func mathKey(_ answer: String, _ budget: StepBudget, grid: AnswerKind.Grid? = nil) -> AnswerKey {
   let tokens = Lexer.tokens(of: statedValue(in: answer))
   if let letter = labelledChoice(tokens) { return mathKey(letter, budget) }
   if tokens.count > parsedTokensMax { budget.exhaust() }
-  if budget.spend(tokens.count), let node = try? Parser.parse(tokens, budget),
-    let text = try? KeyWriter(budget: budget).text(of: node)
-  {
-    return AnswerKey(text: text)
+  if budget.spend(tokens.count), let node = try? Parser.parse(tokens, budget) {
+    if let grid, let key = gridKey(node, grid, budget) { return key }
+    if let text = try? KeyWriter(budget: budget).text(of: node) { return AnswerKey(text: text) }
   }
   return AnswerKey(text: (budget.isExhausted ? "budget:" : "text:") + lexicalForm(tokens))
+}
+
+/// The key of a number's nearest multiple of the grid; halfway, the greater one. The evaluators compute it exactly:
+/// ⌊x / grid + 1/2⌋.
+///
+/// - Returns: nil if the answer is no real number, or too large.
+private func gridKey(_ node: Node, _ grid: AnswerKind.Grid, _ budget: StepBudget) -> AnswerKey? {
+  guard !node.hasUnknown, !node.hasEitherSign, let unit = try? Parser.parse(Lexer.tokens(of: grid.text), budget) else {
+    return nil
+  }
+  let half = Node.quotient(.number(Image(1)), .number(Image(2)))
+  let multiple = Node.call("floor", [.sum([.quotient(node, unit), half])])
+  guard let text = try? KeyWriter(budget: budget).text(of: multiple), text.hasPrefix("q:") else { return nil }
+  return AnswerKey(text: "\(grid.text)*" + text.dropFirst(2))
 }
 
 private func choiceKey(_ answer: String) -> AnswerKey {

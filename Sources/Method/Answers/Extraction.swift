@@ -28,12 +28,12 @@ package func extractAnswer(from response: String, kind: AnswerKind, startsInThin
   if let boxed = boxedAnswer(in: text, kind: kind) {
     switch kind {
     case .choice: return choiceLetter(in: boxed).map { String($0) } ?? boxed
-    case .math: return statedValue(in: boxed)
+    case .math, .number: return statedValue(in: boxed)
     case .string, .exact, .code: return boxed
     }
   }
   if kind == .choice { return announcedChoice(in: text) }
-  return announcement(in: text).map { kind == .math ? statedValue(in: $0) : $0 }
+  return announcement(in: text).map { kind.isMathematical ? statedValue(in: $0) : $0 }
 }
 
 /// Whether an answer says anything. Empty braces, `\text{}`, spaces, marks such as `?`, a dash, and placeholders such

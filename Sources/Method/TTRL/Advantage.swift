@@ -4,7 +4,7 @@
 // number per token. GRPO, Dr. GRPO and RLOO look at one group at a time and give all tokens of a trajectory the same
 // number. REINFORCE++ compares over the whole step, and gives tokens different numbers if single tokens are rewarded.
 // Estimators that need a critic's values or process rewards fit the same shape: they read more of an `Outcome`.
-// If all rewards are equal, advantages are exactly 0, not a rounding error.
+// If all rewards are equal, advantages are exactly 0, not a rounding error; only `fixed` does not compare.
 
 package import Records
 
@@ -46,6 +46,8 @@ package func advantages(of groups: [[Outcome]], by estimator: AdvantageEstimator
     case .rloo: groups.map { spread($0, leftOneOut($0.map(\.score))) }
     case .reinforcePlusPlus: whitened(groups.map { $0.map(\.rewardsToGo) })
     case .reinforcePlusPlusBaseline: whitened(groups.map { spread($0, centered($0.map(\.score))) })
+    case .maxRL: groups.map { spread($0, relativeToMean($0.map(\.score))) }
+    case .fixed: groups.map { spread($0, $0.map { 2 * $0.score - 1 }) }
     }
   return valued.map { $0.map { $0.map(Float.init) } }
 }
@@ -76,6 +78,12 @@ private func standardized(_ scores: [Double]) -> [Double] {
 private func leftOneOut(_ scores: [Double]) -> [Double] {
   let count = Double(scores.count)
   return centered(scores).map { $0 * count / max(count - 1, 1) }
+}
+
+/// (x − μ) / μ; 0 if μ is not above 0, because then no reward is, where rewards are never negative (RunProblems).
+private func relativeToMean(_ scores: [Double]) -> [Double] {
+  let mean = scores.reduce(0, +) / Double(max(scores.count, 1))
+  return centered(scores).map { mean > 0 ? $0 / mean : 0 }
 }
 
 /// (x − mean) / √(variance + 1e-8) over all tokens of the step, so longer responses count more in mean and variance.

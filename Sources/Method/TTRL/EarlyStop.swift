@@ -7,6 +7,9 @@
 // outcome does not depend on a clock. The label is the one that all N samples would elect, so the rewards of the
 // trained samples and the weights are the same as without early stop, bit for bit.
 //
+// With `early-stop bayes` a vote is also decided at the first such prefix at which a leading answer is likely enough to
+// be the policy's most frequent one (BayesStop). Then the label can be another than that of all N samples.
+//
 // The fleet adds answers to a `RunningVote` as trajectories arrive, in any order. `improve` adds them by sample index.
 // Not here: how sampling is stopped (Fleet.Coordinator).
 
@@ -22,6 +25,8 @@ package struct RunningVote: Sendable {
   private let trainedCount: Int
   private let ties: TieRule
   private let needed: Int
+  /// The largest chance of a wrong label; nil if there must be none.
+  private let errorMax: Double?
   /// By place: whether the sample is here, and its answer.
   private var isHere: [Bool]
   private var answers: [AnswerKey?]
@@ -42,6 +47,7 @@ package struct RunningVote: Sendable {
     self.places = places
     trainedCount = trained.count
     ties = method.ties
+    errorMax = method.earlyStop == .bayes ? method.earlyStopError : nil
     needed = votesNeeded(forShare: method.minimumShare, of: count)
     isHere = [Bool](repeating: false, count: count)
     answers = [AnswerKey?](repeating: nil, count: count)
@@ -58,7 +64,7 @@ package struct RunningVote: Sendable {
     while counted < order.count, isHere[counted] {
       if let answer = answers[counted] { tally.count(answer, of: order[counted]) }
       counted += 1
-      if counted >= trainedCount, isCertain {
+      if counted >= trainedCount, isCertain || isLikelyEnough {
         isDecided = true
         return order[counted...].sorted()
       }
@@ -81,6 +87,12 @@ package struct RunningVote: Sendable {
         label != leader.label
           && canCatchUp((count.votes, min(count.first, rest.first)), with: left, leader.votes, leader.first)
       }
+  }
+
+  private var isLikelyEnough: Bool {
+    guard let errorMax, let leader = tally.leader, leader.votes >= needed else { return false }
+    let others = tally.counts.filter { $0.0 != leader.label }.map(\.1.votes)
+    return errorOfLeader(votes: leader.votes, others: others, upTo: errorMax) <= errorMax
   }
 
   /// Whether an answer that gets all remaining votes would win, or would tie if a tie gives no label.

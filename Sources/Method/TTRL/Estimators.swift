@@ -2,9 +2,10 @@
 //
 // An estimator is a pure function of what is known about one group: the answers, the trajectories with their
 // log-probabilities and entropies, how they ended, the labels of earlier visits of the prompt. It returns one reward
-// per sample. Advantages are relative to the group, so only differences matter. A new estimator needs a case of
-// `RewardEstimator` (Records), a case of the switch below and a line in docs/algorithm.md. The loop, the fleet and the
-// ledger do not change.
+// per sample, and can return more: another label, several labels with weights, factors of the advantages (Shaping).
+// Advantages are relative to the group, so only differences of rewards matter. A new estimator needs a row in
+// `RewardEstimator` (Records), a line in the switch below, a file in Methods and a row in docs/algorithm.md. The loop,
+// the fleet and the ledger do not change.
 //
 //   c_a = number of samples that answered a,  n = of samples with any answer,  N = of all samples
 //   vote        r_i = 1[a_i = label]                                               TTRL, arXiv 2504.16084
@@ -13,8 +14,9 @@
 //   confidence  r_i = mean over tokens of log p(token)                             URLVR's "trajectory entropy"
 //   snr         r_i = S(c) − S(c without i),  S = (c₁ − c₂)² / (n (c₁ + c₂)) of the two leading answers; −10 without
 //               an answer                                                          Condorcet / SNR
+//   self-certainty  r_i = mean over tokens of log Σ exp z − mean z                Intuitor, arXiv 2505.19590
 //
-// Not here: advantages (Advantage), the rules of the vote (Vote).
+// Not here: the estimators with a file of their own (Methods), advantages (Advantage), the rules of the vote (Vote).
 
 package import Answers
 import Base
@@ -45,20 +47,33 @@ package struct Estimate: Sendable, Equatable {
   package var rewards: [Float]
   /// Why the estimator does not reward this group although answers were given; the rewards are then all 0.
   package var abstention: Abstention?
+  /// The label, if it is not the one that the plain vote elects. It counts in figures and in the history.
+  var vote: Vote?
+  /// What happens to the advantages that the rewards give.
+  var shaping = Shaping()
 }
 
-/// - Precondition: `entropy` and `confidence` need the trajectories.
+/// - Precondition: estimators that read tokens or entropies need the trajectories.
 package func estimate(_ evidence: Evidence, method: Method) -> Estimate {
   switch method.estimator {
-  case .vote: agreement(evidence, method)
+  case .vote, .ddrl: agreement(evidence, method)
   case .softVote: answerShares(evidence, method)
-  case .entropy: Estimate(rewards: evidence.trajectories.map { -mean($0.entropySum, over: $0.tokens.count) })
-  case .confidence: Estimate(rewards: evidence.trajectories.map(confidence))
+  case .entropy: Estimate(rewards: evidence.trajectories.map { -Float($0.meanEntropy) })
+  case .confidence: Estimate(rewards: evidence.trajectories.map { Float(meanLogprob($0.logprobs[...])) })
   case .snr: Estimate(rewards: marginContributions(evidence.answers))
+  case .scrl: selectiveComplementary(evidence)
+  case .restrain: selfRestrained(evidence)
+  case .dare: distributionAware(evidence)
+  case .evol: noveltyAware(evidence, method)
+  case .ettrl: entropyReshaped(evidence, method)
+  case .scope: subgroupVotes(evidence, method)
+  case .selfCertainty: Estimate(rewards: evidence.trajectories.map { $0.selfCertainty ?? 0 })
+  case .spine: forkingTokens(evidence, method)
   }
 }
 
-private func agreement(_ evidence: Evidence, _ method: Method) -> Estimate {
+/// Agreement with the label of the vote, or with what `labels` puts in its place.
+func agreement(_ evidence: Evidence, _ method: Method) -> Estimate {
   switch method.labels {
   case .vote:
     Estimate(
@@ -96,13 +111,15 @@ package func voteEntropy(of answers: [AnswerKey?]) -> Double {
   }
 }
 
-private func confidence(of trajectory: Trajectory) -> Float {
-  // Double, in token order, so that only the result is rounded to Float.
-  let sum = trajectory.logprobs.reduce(0.0) { $0 + Double($1) }
-  return Float(sum / Double(max(trajectory.tokens.count, 1)))
+/// The mean of log-probabilities; 0 if there are none. In Double, in token order, so that only a result is rounded.
+func meanLogprob(_ logprobs: ArraySlice<Float>) -> Double {
+  logprobs.reduce(0.0) { $0 + Double($1) } / Double(max(logprobs.count, 1))
 }
 
-private func mean(_ sum: Float, over count: Int) -> Float { Float(Double(sum) / Double(max(count, 1))) }
+extension Trajectory {
+  /// Mean entropy, in nats, of the distributions that its tokens were sampled from.
+  var meanEntropy: Double { Double(entropySum) / Double(max(tokens.count, 1)) }
+}
 
 /// How much each vote adds to the signal-to-noise ratio of the margin between the two leading answers; −10 for a sample
 /// without an answer.

@@ -1,9 +1,9 @@
-// History: for each prompt, its last label and how often the label has changed.
+// History: for each prompt, its last label, how often the label has changed, and a window of its latest visits.
 //
 // It is computed from the judgements of all steps, in order. The learner keeps it with the optimizer's state and saves
 // it in every checkpoint, so it is the same after a restart as without one. A prompt is identified by its index in the
-// run's question file, which is fixed when the run begins. Estimators can read it (`Evidence.history`); figures show
-// its flips.
+// run's question file, which is fixed when the run begins. Estimators can read it (`Evidence.history`), and so do
+// prompt weights; figures show its flips.
 
 import Answers
 package import Base
@@ -16,8 +16,45 @@ package struct PromptHistory: Sendable, Equatable {
   package var label: String?
   /// How often a label differed from the label before it.
   package var flips = 0
+  /// The share of the samples that gave the label, of the latest visits, oldest first; at most `window`.
+  package var ratios: [Double] = []
+  /// Whether the label differed from the one before it, of the same visits.
+  package var recentFlips: [Bool] = []
+  /// The share at the first visit.
+  package var firstRatio: Double?
+  /// Visits at which the label had never changed, after enough of them, and agreement was strong (`isSteady`).
+  package var steadyVisits = 0
+
+  /// Visits that are kept singly. Methods look at the last 5; more would only make checkpoints larger.
+  package static let window = 8
 
   package init() {}
+
+  /// A vote with a label.
+  struct Visit {
+    var label: String
+    var ratio: Double
+    var isFlip: Bool
+
+    /// - Returns: nil if there is no label.
+    init?(_ judgement: Judgement) {
+      guard let label = judgement.vote.label?.text else { return nil }
+      self.label = label
+      ratio = Double(judgement.vote.votes) / Double(max(judgement.answers.count, 1))
+      isFlip = judgement.isFlip == true
+    }
+  }
+
+  mutating func add(_ visit: Visit) {
+    visits += 1
+    flips += visit.isFlip ? 1 : 0
+    label = visit.label
+    // Runs of earlier versions did not record it.
+    if visits == 1 { firstRatio = visit.ratio }
+    ratios = ratios.suffix(Self.window - 1) + [visit.ratio]
+    recentFlips = recentFlips.suffix(Self.window - 1) + [visit.isFlip]
+    steadyVisits += isSteady ? 1 : 0
+  }
 }
 
 package struct History: Sendable {
@@ -30,11 +67,9 @@ package struct History: Sendable {
   /// Adds a step's votes. A vote without a label changes nothing.
   package mutating func record(_ judgements: [Judgement]) {
     for judgement in judgements {
-      guard let label = judgement.vote.label?.text else { continue }
+      guard let visit = PromptHistory.Visit(judgement) else { continue }
       var entry = self[judgement.prompt]
-      entry.visits += 1
-      entry.flips += judgement.isFlip == true ? 1 : 0
-      entry.label = label
+      entry.add(visit)
       byPrompt[judgement.prompt] = entry
     }
   }
@@ -55,11 +90,15 @@ extension History {
       byPrompt.map { prompt, entry in
         [
           "prompt": .int(Int(prompt)), "visits": .int(entry.visits), "label": .optional(entry.label),
-          "flips": .int(entry.flips),
+          "flips": .int(entry.flips), "ratios": .array(entry.ratios.map { .double($0) }),
+          "recent_flips": .array(entry.recentFlips.map { .bool($0) }),
+          "first_ratio": entry.firstRatio.map { .double($0) } ?? .null, "steady_visits": .int(entry.steadyVisits),
         ]
       })
   }
 
+  /// Members that earlier versions did not write can be missing: their runs begin with an empty window.
+  ///
   /// - Returns: nil if the value has not the form that `json` writes.
   package init?(_ json: JSON) {
     guard let elements = json.elements else { return nil }
@@ -71,6 +110,15 @@ extension History {
       entry.visits = visits
       entry.label = element["label"]?.string
       entry.flips = flips
+      let ratios = element["ratios"]?.elements ?? []
+      let recentFlips = element["recent_flips"]?.elements ?? []
+      entry.ratios = ratios.compactMap(\.double)
+      entry.recentFlips = recentFlips.compactMap(\.bool)
+      entry.firstRatio = element["first_ratio"]?.double
+      entry.steadyVisits = element["steady_visits"]?.int ?? 0
+      guard entry.ratios.count == ratios.count, entry.recentFlips.count == recentFlips.count,
+        ratios.count == recentFlips.count, ratios.count <= PromptHistory.window, entry.steadyVisits >= 0
+      else { return nil }
       byPrompt[prompt] = entry
     }
   }

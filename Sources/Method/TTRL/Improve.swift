@@ -93,7 +93,7 @@ package func learn<P: Policy>(
   _ policy: inout P, step: UInt32, from groups: [Group], prompts: [Prompt], truth: [AnswerKey?] = [],
   history: History = History(), method: Method
 ) throws -> Lesson {
-  let judgements = groups.map { group in
+  var judgements = groups.map { group in
     let prompt = prompts[Int(group.prompt)]
     let answers = group.trajectories.map { policy.answer(of: $0, to: prompt) }
     var judgement = judge(
@@ -104,6 +104,7 @@ package func learn<P: Policy>(
     }
     return judgement
   }
+  if method.promptWeights == .flips { weigh(&judgements, step: step, history: history, method: method) }
   var trained = trainedGroups(of: groups, judgements, prompts: prompts)
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
   // advantages. Otherwise they are needed later, and only for the trajectories that are left.
@@ -134,6 +135,8 @@ package struct Judgement: Sendable, Equatable {
   package var rewards: [Float]
   /// Why nothing is rewarded although answers were given.
   package var abstention: Abstention?
+  /// What the estimator does to the group's advantages, besides the rewards.
+  package var shaping = Shaping()
   /// The m trajectories that are trained on, as indices into the group's trajectories, ascending.
   package var trained: [Int]
   /// Whether the label differs from the prompt's previous label; nil if one of the two is missing.
@@ -163,17 +166,22 @@ package func judge(
   let needed = votesNeeded(forShare: method.minimumShare, of: groupSize)
   // What a reward command said, if there is one.
   let testimony = Testimony(trajectories, method: method)
-  let vote = testimony?.vote(answers, method: method) ?? majority(of: answers, ties: method.ties, needed: needed)
-  var estimate = estimate(
-    Evidence(
-      step: step, prompt: prompt, answers: testimony?.voting(answers) ?? answers, trajectories: trajectories,
-      vote: vote, truth: truth, history: history), method: method)
+  let elected = testimony?.vote(answers, method: method) ?? majority(of: answers, ties: method.ties, needed: needed)
+  let evidence = Evidence(
+    step: step, prompt: prompt, answers: testimony?.voting(answers) ?? answers, trajectories: trajectories,
+    vote: elected, truth: truth, history: history)
+  var estimate = estimate(evidence, method: method)
   testimony?.correct(&estimate)
-  let chosen = trainedSamples(of: groupSize, step: step, prompt: prompt, method: method)
+  let vote = estimate.vote ?? elected
+  // Fixed advantages compare with nothing: without a label they would punish every response alike.
+  if method.advantage == .fixed, method.labels == .truth ? truth == nil : vote.label == nil {
+    estimate.shaping.weight = 0
+  }
+  let chosen = trainedSamples(of: groupSize, step: step, prompt: prompt, method: method, answers: evidence.answers)
     .filter { testimony?.excluded[$0] != true }
   return Judgement(
     prompt: prompt, answers: answers, vote: vote, rewards: estimate.rewards, abstention: estimate.abstention,
-    trained: method.stopsEarly ? indices(of: chosen, among: trajectories) : chosen,
+    shaping: estimate.shaping, trained: method.stopsEarly ? indices(of: chosen, among: trajectories) : chosen,
     isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: groupSize - answers.count,
     excluded: testimony?.excluded ?? [], faults: testimony?.faults ?? 0)
 }

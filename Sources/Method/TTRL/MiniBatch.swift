@@ -17,6 +17,8 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var starting: [Float] = []
   /// [T] each token's importance weight, because an older version sampled it; empty if none did.
   package var importance: [Float] = []
+  /// [T] d loss / d entropy of the tokens' distributions, beside the entropy bonus; empty if no estimator asks for it.
+  package var entropySlopes: [Float] = []
   /// How much each of its tokens counts in its mini-batch's loss, relative to tokens of other trajectories.
   package var weight: Float = 1
 
@@ -47,8 +49,13 @@ package struct TrainedTrajectory: Sendable, Equatable {
 package struct TrainedGroup: Sendable, Equatable {
   /// [m] by sample.
   package var members: [TrainedTrajectory]
+  /// What the estimator does to their advantages.
+  package var shaping: Shaping
 
-  package init(members: [TrainedTrajectory]) { self.members = members }
+  package init(members: [TrainedTrajectory], shaping: Shaping = Shaping()) {
+    self.members = members
+    self.shaping = shaping
+  }
 
   /// Whether all its advantages are 0, so that it has nothing to teach.
   package var hasZeroAdvantage: Bool { members.allSatisfy { $0.advantages.allSatisfy { $0 == 0 } } }
@@ -62,16 +69,23 @@ func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prom
       members: trained.map { index in
         TrainedTrajectory(
           prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[index], reward: judgement.rewards[index])
-      })
+      }, shaping: judgement.shaping.of(samples: trained))
   }
 }
 
 /// Sets the advantage of every trained token of a step. The whole step at once, because some estimators compare
 /// trajectories of different prompts.
 package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
-  let values = advantages(of: groups.map { $0.members.map { $0.outcome(method) } }, by: method.advantage)
+  let outcomes = groups.map { $0.members.map { $0.outcome(method) } }
+  var values = advantages(of: outcomes, by: method.advantage)
+  for (index, group) in groups.enumerated() where !group.shaping.isNone {
+    values[index] = group.shaping.shaped(values[index], of: outcomes[index], by: method.advantage)
+  }
   for (group, members) in values.enumerated() {
     for (member, advantages) in members.enumerated() { groups[group].members[member].advantages = advantages }
+    for (member, slopes) in groups[group].shaping.entropySlopes.enumerated() {
+      groups[group].members[member].entropySlopes = slopes
+    }
   }
 }
 

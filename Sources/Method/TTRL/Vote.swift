@@ -3,7 +3,8 @@
 // The same keys decide the vote, the reward and the metrics. The reference votes by string and rewards with a lenient
 // grader, so it can count a response in one class and reward it as if it were in another (docs/algorithm.md, D4). Keys
 // that were made by the reference's rule (`AnswerRule.reference`) do the same here.
-// Not here: when a vote is decided before all samples have voted (EarlyStop), rewards that need no label (Estimators).
+// Not here: when a vote is decided before all samples have voted (EarlyStop), rewards that need no label (Estimators),
+// which samples are trained on (Selection).
 
 package import Answers
 import Base
@@ -72,6 +73,31 @@ package func majority(of answers: [AnswerKey?], ties: TieRule = .first, needed: 
     answerCount: tally.counts.count, abstention: abstention)
 }
 
+/// The vote in which each sample has its own weight. Among equals, the answer whose first voter has the lowest index
+/// wins. `votes` is still the number of samples that gave the label, so that a majority ratio stays a share of samples.
+///
+/// - Parameters:
+///   - answers: by sample index.
+///   - weights: parallel to `answers`; each 0 or more.
+func majority(of answers: [AnswerKey?], weights: [Double]) -> Vote {
+  var sums = SortedMap<AnswerKey, Double>()
+  for (answer, weight) in zip(answers, weights) {
+    guard let answer else { continue }
+    sums[answer] = (sums[answer] ?? 0) + weight
+  }
+  let counts = Tally(of: answers).counts
+  var leader: (label: AnswerKey, weight: Double, first: Int)?
+  for (label, weight) in sums {
+    let first = counts[label]?.first ?? 0
+    if let best = leader, (best.weight, -best.first) >= (weight, -first) { continue }
+    leader = (label, weight, first)
+  }
+  guard let leader else { return Vote(label: nil, votes: 0, isTie: false, answerCount: 0) }
+  return Vote(
+    label: leader.label, votes: counts[leader.label]?.votes ?? 0,
+    isTie: sums.contains { $0.0 != leader.label && $0.1 == leader.weight }, answerCount: counts.keys.count)
+}
+
 /// The smallest number of votes whose share of N is at least `share`; at least 1, because a label needs a vote.
 ///
 /// A quotient of integers is correctly rounded, so 3 of 30 is exactly the 0.1 that the setting says.
@@ -91,17 +117,6 @@ package func agreement(of answers: [AnswerKey?], with label: AnswerKey?) -> [Flo
 func coinFlips(count: Int, step: UInt32, prompt: UInt32, seed: UInt64) -> [Float] {
   var coins = RandomSequence(seed: seed, purpose: .randomLabels, stream: SIMD3(step, prompt, 0))
   return (0..<count).map { _ in coins.uniform() < 0.5 ? 1 : 0 }
-}
-
-/// Which m of a group's N samples are trained on, ascending. The seed decides; the answers have no influence.
-package func trainedSamples(of count: Int, step: UInt32, prompt: UInt32, method: Method) -> [Int] {
-  let kept = min(method.trainSamples, count)
-  switch method.selection {
-  case .first: return Array(0..<kept)
-  case .random:
-    var sequence = RandomSequence(seed: method.seed, purpose: .trainedSubset, stream: SIMD3(step, prompt, 0))
-    return sequence.permutation(of: count).prefix(kept).sorted()
-  }
 }
 
 /// The indices of these samples' trajectories in a group that does not have to be complete.

@@ -158,6 +158,8 @@ package struct Command: Sendable {
     // The example's values already have those of its own recipe and preset.
     if example?.isWhole != true || last("recipe") != nil || last("preset") != nil {
       group[keyPath: path] = group[keyPath: path].defaults(under: given, family: family(ofModelAt: last("model")))
+    } else {
+      group[keyPath: path].adoptEstimator(of: given)
     }
     return group
   }

@@ -45,7 +45,7 @@ package enum Delivered {
     let temporary = path + ".partial"
     try? Files.removeTree(temporary)
     try Files.createDirectory(temporary)
-    _ = try bytes.withUnsafeBytes { try run.write(published: $0, to: temporary) }
+    _ = try run.write(published: .array(bytes), to: temporary)
     try Files.write(try ModelOrigin.text(of: run, version), to: "\(temporary)/\(ModelOrigin.fileName)")
     if try Files.exists(path) { try Files.removeTree(path) }
     try Files.rename(temporary, to: path)

@@ -199,7 +199,7 @@ package final class RunRecorder {
 
   /// The first slot of each message in which a round's trajectories are sent.
   package func partStarts(of round: RoundID) throws(LedgerError) -> [Slot] {
-    var cutter = PartCutter()
+    var cutter = PartCutter(records: run.method.sampling.records)
     return try ledger.slots(of: round) { cutter.begins(withTokens: $0) }
   }
 

@@ -7,21 +7,32 @@ import Base
 import Platform
 import Records
 import Runs
+import Settings
 import Tensors
 
 /// Not `Sendable`. Only `onEnd` is called on another thread.
 final class CheckpointInProgress {
   private let run: Run
   private let keep: Int
+  private var pace: CheckpointPace
   private var writer: CheckpointWriter?
   private var pieces = 0..<0
   private var stall = Instant.Span.zero
   /// Called on another thread when a checkpoint is complete or has failed.
   var onEnd: @Sendable () -> Void = {}
 
-  init(_ run: Run, keep: Int) {
+  init(_ run: Run, every interval: CheckpointInterval, keep: Int) {
     self.run = run
     self.keep = keep
+    pace = CheckpointPace(interval)
+  }
+
+  /// Whether a checkpoint of this version should be written now.
+  ///
+  /// - Throws: the previous checkpoint's error.
+  func isDue(_ version: PolicyVersion) throws -> Bool {
+    if isEnded { _ = try awaitEnd() }
+    return pace.isDue(version.number, at: MonotonicClock.now())
   }
 
   /// - Parameters:
@@ -31,6 +42,7 @@ final class CheckpointInProgress {
   /// - Throws: the previous checkpoint's error, or the error of starting a thread.
   func begin(_ content: CheckpointContent, arrays: [Floats]?, pieces: Int) throws {
     _ = try awaitEnd()
+    pace.begin(at: MonotonicClock.now())
     writer = try CheckpointWriter(run, content, arrays: arrays, keep: keep, onEnd: onEnd)
     self.pieces = 0..<pieces
   }
@@ -60,8 +72,14 @@ final class CheckpointInProgress {
   /// - Throws: the error that stopped it.
   func awaitEnd() throws -> StepReport? {
     try stalling {
-      let report = try writer?.awaitEnd()
-      writer = nil
+      guard let writer else { return nil }
+      let (report, cost) = try writer.awaitEnd()
+      pace.end(after: cost)
+      // A step makes the version of the next number.
+      Log.info(
+        "learner.checkpoint",
+        ["policy": report.step + 1, "seconds": cost.seconds, "pause_seconds": pace.pause?.seconds ?? 0])
+      self.writer = nil
       return report
     }
   }

@@ -37,7 +37,7 @@ final class CheckpointWriter: Sendable {
     /// Masters and moments have been read.
     var isRead = false
     /// nil while the thread works.
-    var outcome: Result<StepReport, any Error>?
+    var outcome: Result<(report: StepReport, cost: Instant.Span), any Error>?
   }
 
   /// The most pieces of state that wait to be written. A piece is one bucket of parameters.
@@ -72,7 +72,10 @@ final class CheckpointWriter: Sendable {
     state = Mutex(State(free: free))
     for _ in free { roomBell.signal() }
     try startThread(named: "checkpoint") {
-      let outcome = Result { try self.write(content, arrays) }
+      let outcome = Result {
+        let report = try self.write(content, arrays)
+        return (report: report, cost: MonotonicClock.now().since(self.begun))
+      }
       self.state.withLock { $0.outcome = outcome }
       // A call that waits for the thread can now return.
       for bell in [self.roomBell, self.readBell, self.endBell] { bell.signal() }
@@ -125,9 +128,9 @@ final class CheckpointWriter: Sendable {
 
   /// Returns when the checkpoint is durable.
   ///
-  /// - Returns: the report that the checkpoint keeps.
+  /// - Returns: the report that the checkpoint keeps, and how long the checkpoint took.
   /// - Throws: the error that stopped it.
-  func awaitEnd() throws -> StepReport {
+  func awaitEnd() throws -> (report: StepReport, cost: Instant.Span) {
     while true {
       if let outcome = state.withLock({ $0.outcome }) { return try outcome.get() }
       endBell.wait()
@@ -142,7 +145,7 @@ final class CheckpointWriter: Sendable {
     try removePartial()
     try Files.createDirectory(temporary)
     let state = try writeState(content, arrays, to: temporary + "/trainer.bin")
-    let weights = try content.published.withBytes { try run.write(published: $0, to: temporary) }
+    let weights = try run.write(published: content.published, to: temporary)
     var sums: [(name: String, sum: String)] = [("trainer.bin", state.file), (run.weightsFile, weights)]
     try Files.write(try ModelOrigin.text(of: run, content.version), to: "\(temporary)/\(ModelOrigin.fileName)")
     try Files.write(content.history, to: temporary + "/history.json")
@@ -162,9 +165,6 @@ final class CheckpointWriter: Sendable {
     try Files.rename(temporary, to: final)
     try Files.syncDirectory(run.directory.checkpoints)
     try removeOld()
-    Log.info(
-      "learner.checkpoint",
-      ["policy": content.version, "seconds": MonotonicClock.now().since(begun).seconds])
     return report
   }
 

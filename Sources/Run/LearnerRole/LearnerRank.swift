@@ -22,11 +22,11 @@ package struct LearnerOptions: Sendable {
   /// nil means plain TCP. Only rank 0 uses it: the other ranks do not communicate with the coordinator.
   package var key: ClusterKey?
   package var threads: Int
-  package var checkpointEvery: UInt32
+  package var checkpointEvery: CheckpointInterval
   package var keepCheckpoints: Int
 
   package init(
-    coordinator: HostPort, key: ClusterKey?, threads: Int, checkpointEvery: UInt32, keepCheckpoints: Int
+    coordinator: HostPort, key: ClusterKey?, threads: Int, checkpointEvery: CheckpointInterval, keepCheckpoints: Int
   ) {
     self.coordinator = coordinator
     self.key = key

@@ -18,12 +18,11 @@ import Transport
 package final class LearnerShell {
   private let rank: LearnerRank
   private let run: Run
-  private let checkpointEvery: UInt32
   private let checkpoint: CheckpointInProgress
   private let loop: EventLoop
   private let uplink: Uplink
   private var machine: Learner
-  /// The published bytes of the held version. They are empty for version 0, which the coordinator has.
+  /// The published bytes of the held version, in a file. They are empty for version 0, which the coordinator has.
   private var published: (bytes: HeldBytes, digest: [UInt8]) = (.array([]), [])
   /// The batch to train next. Training runs on this thread, after the loop has returned.
   private var batch: (step: UInt32, trajectories: [Trajectory])?
@@ -36,15 +35,14 @@ package final class LearnerShell {
   package init(_ rank: LearnerRank, _ options: LearnerOptions) throws {
     self.rank = rank
     run = rank.run
-    checkpointEvery = options.checkpointEvery
-    checkpoint = CheckpointInProgress(run, keep: options.keepCheckpoints)
+    checkpoint = CheckpointInProgress(run, every: options.checkpointEvery, keep: options.keepCheckpoints)
     loop = try EventLoop()
     uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
     let hello = Hello(
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
     let version = rank.policy.version
-    if version.number > 0 { published = try Self.inMemory(rank) }
+    if version.number > 0 { published = try Self.inUnnamedFile(rank) }
     let manifest = Self.manifest(version, published)
     machine = Learner(hello: hello, held: version, publication: rank.reportOfCheckpoint.map { (manifest, $0) })
   }
@@ -113,7 +111,7 @@ package final class LearnerShell {
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):
       let range = Int(offset)..<min(Int(offset) + Limits.chunkBytes, published.bytes.count)
-      uplink.send(.policyBytes(version, offset: offset, bytes: published.bytes.withBytes { Array($0[range]) }))
+      uplink.send(.policyBytes(version, offset: offset, bytes: published.bytes.withPiece(range) { Array($0) }))
     case .train(let step, let trajectories):
       // Training starts later: the effects that follow this one come first.
       batch = (step, trajectories)
@@ -153,11 +151,11 @@ package final class LearnerShell {
       step: step, lesson: lesson, groups: groups, truth: run.training.truth, method: run.method)
     let seconds = MonotonicClock.now().since(begun).seconds
     rank.begin(.publishSeconds)
-    // Free the last version's bytes first: memory may not hold two versions' bytes.
+    // Free the last version's bytes first: the disk may not have room for more.
     published = (.array([]), [])
     // The coordinator takes over a file of its own machine, so that nothing is sent and one copy serves all processes.
     let isAtHand = uplink.isLocal && Files.isDirectory(run.directory.policies)
-    published = isAtHand ? try inFile() : try Self.inMemory(rank)
+    published = isAtHand ? try inFile() : try Self.inUnnamedFile(rank)
     rank.begin(.checkpointSeconds)
     var report = try beginCheckpoint(for: StepReport(metrics, trainSeconds: seconds))
     rank.begin(.publishSeconds)
@@ -172,11 +170,13 @@ package final class LearnerShell {
     loop.soon { self.collectNext() }
   }
 
-  private static func inMemory(_ rank: LearnerRank) throws -> (bytes: HeldBytes, digest: [UInt8]) {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(rank.run.trained.count * rank.run.weightType.byteCount)
-    let digest = try publish(rank) { bytes += $0 }
-    return (.array(bytes), digest)
+  /// For chunks that are sent. A file, because the kernel can take its pages out of memory.
+  private static func inUnnamedFile(_ rank: LearnerRank) throws -> (bytes: HeldBytes, digest: [UInt8]) {
+    var digest: [UInt8] = []
+    let file = try MappedFile.withoutName(in: rank.run.directory.path) { file in
+      digest = try publish(rank) { try file.write($0) }
+    }
+    return (.file(file), digest)
   }
 
   private func inFile() throws -> (bytes: HeldBytes, digest: [UInt8]) {
@@ -212,7 +212,7 @@ package final class LearnerShell {
   private func beginCheckpoint(for report: StepReport) throws -> StepReport {
     let policy = rank.policy
     let isLast = policy.version.number == run.method.steps
-    guard isLast || policy.version.number % checkpointEvery == 0 else { return report }
+    guard try isLast || checkpoint.isDue(policy.version) else { return report }
     let content = CheckpointContent(
       version: policy.version, step: policy.optimizer.step, published: published.bytes,
       history: rank.history.json.text(), isLast: isLast, report: report)

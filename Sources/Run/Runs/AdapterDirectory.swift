@@ -5,7 +5,7 @@
 
 import Base
 package import LanguageModel
-import Platform
+package import Platform
 import Settings
 package import Tensors
 
@@ -146,19 +146,13 @@ package struct AdapterDirectory: Sendable {
   /// - Returns: SHA-256 of adapter_model.safetensors, in hexadecimal.
   /// - Throws: `PlatformError`, for example on a full disk.
   package static func write(
-    published: UnsafeRawBufferPointer, as type: WeightType, _ layout: AdapterLayout, base: String, to target: String
+    published: HeldBytes, as type: WeightType, _ layout: AdapterLayout, base: String, to target: String
   ) throws -> String {
-    let header = SafeTensorsWriter(layout.tensors, type: type).header
-    let file = try AtomicFile("\(target)/\(AdapterFile.weightsName)")
-    try file.write(header)
-    try file.write(published)
-    try file.commit()
+    let sum = try SafeTensorsWriter(layout.tensors, type: type)
+      .write(published, to: "\(target)/\(AdapterFile.weightsName)")
     let configuration = AdapterFile(layout.configuration, base: base).bytes
     try Files.write(configuration, to: "\(target)/\(AdapterFile.configurationName)")
-    var sum = SHA256()
-    sum.update(header)
-    sum.update(published)
-    return sum.hex()
+    return sum
   }
 }
 

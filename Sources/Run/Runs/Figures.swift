@@ -77,18 +77,25 @@ package enum StepRow {
 
 /// One evaluation of one question set.
 package enum EvaluationRow {
-  /// - Parameter parts: the named sets that the round's prompts are of, where they are of several files.
+  /// The prompts of one named set, or of one domain.
+  package typealias Part = (name: String, evaluation: Evaluation)
+
+  /// - Parameters:
+  ///   - evaluation: of all prompts.
+  ///   - round: the evaluation's.
+  ///   - sets: the named sets that the prompts are of, where they are of several files.
+  ///   - domains: the domains that the questions name.
   package static func json(
-    _ evaluation: Evaluation, of round: RoundID, parts: [(name: String, evaluation: Evaluation)] = []
+    _ evaluation: Evaluation, of round: RoundID, sets: [Part] = [], domains: [Part] = []
   ) -> JSON {
     var members: [JSON.Member] = [
       JSON.Member("kind", "evaluation"), JSON.Member("policy", .int(Int(round.step))),
       JSON.Member("set", .string(name(of: round.set))),
     ]
     members += figures(evaluation)
-    if !parts.isEmpty {
+    for (name, parts) in [("sets", sets), ("domains", domains)] where !parts.isEmpty {
       members.append(
-        JSON.Member("sets", .object(parts.map { JSON.Member($0.name, .object(figures($0.evaluation))) })))
+        JSON.Member(name, .object(parts.map { JSON.Member($0.name, .object(figures($0.evaluation))) })))
     }
     members.append(JSON.Member("pass_by_prompt", .array(evaluation.passByPrompt.map { .double($0) })))
     members.append(JSON.Member("by_prompt", .array(evaluation.prompts.enumerated().map(json))))
@@ -147,12 +154,14 @@ extension Run {
 
   package func evaluationRow(_ trajectories: [Trajectory], of round: RoundID) -> JSON {
     let prompts = judged(trajectories, of: round)
-    let sets = set(round.set).questions.map(\.set)
-    var names: [String] = []
-    for case .some(let name) in sets where !names.contains(name) { names.append(name) }
-    let parts = names.map { name in
-      (name, Evaluation(zip(sets, prompts).filter { $0.0 == name }.map(\.1)))
+    let questions = set(round.set).questions
+    /// In the order in which the names occur.
+    func parts(_ names: [String?]) -> [EvaluationRow.Part] {
+      var known: [String] = []
+      for case .some(let name) in names where !known.contains(name) { known.append(name) }
+      return known.map { name in (name, Evaluation(zip(names, prompts).filter { $0.0 == name }.map(\.1))) }
     }
-    return EvaluationRow.json(Evaluation(prompts), of: round, parts: parts)
+    return EvaluationRow.json(
+      Evaluation(prompts), of: round, sets: parts(questions.map(\.set)), domains: parts(questions.map(\.domain)))
   }
 }

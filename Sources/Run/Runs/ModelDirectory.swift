@@ -5,7 +5,7 @@
 
 import Base
 package import LanguageModel
-import Platform
+package import Platform
 package import Templates
 package import Tensors
 
@@ -246,23 +246,21 @@ package struct ModelDirectory: Sendable {
     return SHA256.hex(of: Array(text.utf8))
   }
 
+  /// The size of all weight files.
+  ///
+  /// - Throws: if they cannot be looked at.
+  func weightsFilesBytes() throws -> Int {
+    try shardNames().names.reduce(0) { $0 + (try Files.facts(of: "\(path)/\($1)")?.bytes ?? 0) }
+  }
+
   /// Writes a model directory from the bytes of a policy version, which are the file's data.
   ///
   /// - Returns: SHA-256 of model.safetensors, in hexadecimal.
   /// - Throws: `PlatformError`, for example on a full disk.
-  package func write(
-    published: UnsafeRawBufferPointer, as type: WeightType, to target: String
-  ) throws -> String {
-    let header = SafeTensorsWriter(layout, type: type).header
-    let file = try AtomicFile(target + "/\(Self.weightsName)")
-    try file.write(header)
-    try file.write(published)
-    try file.commit()
+  package func write(published: HeldBytes, as type: WeightType, to target: String) throws -> String {
+    let sum = try SafeTensorsWriter(layout, type: type).write(published, to: target + "/\(Self.weightsName)")
     try writeCompanions(type, to: target)
-    var sum = SHA256()
-    sum.update(header)
-    sum.update(published)
-    return sum.hex()
+    return sum
   }
 
   /// Writes what is needed besides the weights. The configuration is last: without it, nothing takes the directory for

@@ -7,7 +7,7 @@ package import Answers
 package import Base
 package import LanguageModel
 package import Ledger
-import Platform
+package import Platform
 package import Records
 package import Settings
 package import TTRL
@@ -186,7 +186,7 @@ package struct Run: Sendable {
   ///   - target: an existing directory.
   /// - Returns: SHA-256 of the file of the weights, in hexadecimal.
   /// - Throws: `PlatformError`, for example on a full disk.
-  package func write(published: UnsafeRawBufferPointer, to target: String) throws -> String {
+  package func write(published: HeldBytes, to target: String) throws -> String {
     guard let adapter = transformer.adapter else {
       return try model.write(published: published, as: weightType, to: target)
     }

@@ -33,6 +33,7 @@ package enum RunBeginning {
     package var adapterNote: String?
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
+    package var disk: RunDisk
   }
 
   /// Makes the run directory, or checks that an existing one is the run that is asked for.
@@ -42,9 +43,11 @@ package enum RunBeginning {
   ///   - given: names of the settings that were given.
   ///   - isDryRun: check everything and write nothing.
   ///   - here: the processes on this machine, if there are others elsewhere; nil if all are here.
+  ///   - note: called with what takes long, before it begins.
   /// - Throws: everything that prevents the run; its description is for the user.
   package static func begin(
-    _ settings: RunSettings, given: [String], isDryRun: Bool = false, here: MachineShare? = nil
+    _ settings: RunSettings, given: [String], isDryRun: Bool = false, here: MachineShare? = nil,
+    note: (String) -> Void = { _ in }
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
     var settings = settings
@@ -53,7 +56,7 @@ package enum RunBeginning {
     if try Files.exists(directory.settings) {
       // Of a finished run only the results are shown.
       if try !Files.exists(directory.summary) { try OwnedDirectory.require(directory.path) }
-      return try resume(directory, settings, given, here)
+      return try resume(directory, settings, given, here, note)
     }
     if try Files.exists(directory.path) {
       let others = try Files.list(directory.path).filter { !isExpected($0) }
@@ -75,15 +78,19 @@ package enum RunBeginning {
     let sizes = sizes(of: [training, heldOut, transfer])
     let counts = counts(of: training, heldOut, transfer)
     let memory = try plannedMemory(settings, settings.operation, model, adapter?.layout, sizes, here)
+    let disk = try plannedDisk(settings, settings.operation, model, adapter?.layout, here, directory)
+    try disk.require(at: directory.path)
     try adapter?.check()
     // Weights that cannot be used are found before a process starts.
     _ = try model.parameters()
+    try noteReading(model, note)
     let identity = try model.identity()
     let outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
-      counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory)
+      counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory,
+      disk: disk)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -108,7 +115,8 @@ package enum RunBeginning {
   }
 
   private static func resume(
-    _ directory: RunDirectory, _ settings: RunSettings, _ given: [String], _ here: MachineShare?
+    _ directory: RunDirectory, _ settings: RunSettings, _ given: [String], _ here: MachineShare?,
+    _ note: (String) -> Void
   ) throws -> Outcome {
     let manifest = try RunManifest(reading: directory)
     try manifest.check(settings, given: given)
@@ -116,6 +124,7 @@ package enum RunBeginning {
     if try !Files.exists(directory.summary) { try manifest.checkProducts() }
     if given.contains("model") { try manifest.check(try ModelDirectory(try BuiltIn.resolve(model: settings.model))) }
     let model = try ModelDirectory(manifest.settings.model)
+    try noteReading(model, note)
     try manifest.check(model)
     let adapter =
       try manifest.settings.hasAdapter ? AdapterDirectory(directory.adapter, of: model.layout) : nil
@@ -146,12 +155,21 @@ package enum RunBeginning {
     let sizes = sizes(of: sets)
     let memory = try plannedMemory(
       manifest.settings, settings.operation, model, adapter?.layout, sizes, here, isContinued: true)
+    let disk = try plannedDisk(manifest.settings, settings.operation, model, adapter?.layout, here, directory)
     guard let first = sets[0]?.kept.first else { throw RunError.notARun(path: directory.path) }
     return Outcome(
       directory: directory, continues: true, settings: manifest.settings, prompts: sets[0]?.kept.count ?? 0,
       example: try renderer.example(first), questions: sizes,
       counts: counts(of: sets[0] ?? UsedQuestions(kept: []), sets[1], sets[2]),
-      adapter: adapter?.layout, memory: memory)
+      adapter: adapter?.layout, memory: memory, disk: disk)
+  }
+
+  /// Weights of which all bytes are read in much more than a second.
+  private static let longRead = 2 << 30
+
+  private static func noteReading(_ model: ModelDirectory, _ note: (String) -> Void) throws {
+    let bytes = try model.weightsFilesBytes()
+    if bytes > longRead { note("reading the model's weights, \(MemoryPlan.mebibytes(bytes)), to compute their digest") }
   }
 
   /// The path of an existing adapter, for a process in another directory.
@@ -191,6 +209,16 @@ package enum RunBeginning {
       planned, model: model.configuration.model, adapter: adapter, questions: questions,
       share: here ?? MachineShare(settings, operation)
     ).fit(isContinued: isContinued)
+  }
+
+  /// - Parameters: as of `plannedMemory`.
+  private static func plannedDisk(
+    _ settings: RunSettings, _ operation: OperationSettings, _ model: ModelDirectory, _ adapter: AdapterLayout?,
+    _ here: MachineShare?, _ directory: RunDirectory
+  ) throws -> RunDisk {
+    try RunDisk(
+      settings, operation, TransformerPlan(model.configuration.model, type: settings.dtype, adapter: adapter),
+      here ?? MachineShare(settings, operation), at: directory.path)
   }
 
   /// The questions of all transfer files in one list. Each has the name of its set, also as the beginning of its id.

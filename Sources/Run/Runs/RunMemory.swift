@@ -290,7 +290,6 @@ package struct RunMemory: Sendable {
       isStreamed: settings.operation.gradient != .whole,
       isSingle: settings.method.miniBatch * positions <= settings.microBatchTokens,
       recomputes: kept > Self.activationBytesMax(ranks: share.allRanks, of: limit),
-      isAtCoordinator: share.hasCoordinator,
       threads: settings.operation.threads(sharedBy: max(1, share.ranks.count), cores: Machine.coreCount))
     guard settings.method.klCoefficient > 0 else { return training }
     return MemoryPlan(items: training.items + [.init(name: "policy 0", bytes: referenceBytes)])

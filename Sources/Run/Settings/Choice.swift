@@ -56,6 +56,7 @@ extension RunSettings {
     take(["steps"])
     settings.adopt(settings.recipe.choices(steps: settings.method.steps))
     settings.method.steps = presetSteps
+    settings.adoptEstimator(of: given)
     take(["adapter"])
     // The learning rate of a run that is taken as an example is its own.
     if settings.hasAdapter, !hasAdapter || settings.preset != .none {

@@ -212,6 +212,7 @@ package struct BenchmarkSettings: SettingGroup {
   package var maxNewTokens: Int32 = 0
   package var microBatchTokens = 4096
   package var gradient = GradientForm.auto
+  package var adapter = RunSettings.noAdapter
   package var runs = 3
   /// A path; empty writes no timeline.
   package var trace = ""

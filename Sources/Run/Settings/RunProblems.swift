@@ -9,7 +9,7 @@ import Records
 
 extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
-    sampleProblems(names) + updateProblems + labelProblems + bandProblems + distributionProblems
+    sampleProblems(names) + updateProblems + labelProblems + bandProblems + methodProblems + distributionProblems
       + templateProblems
       + stopProblems + rewardProblems + newAdapterProblems(names)
   }
@@ -49,7 +49,8 @@ extension RunSettings {
     guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
     var found: [String] = []
     let isWhitened = method.advantage == .reinforcePlusPlus
-    if method.trainSamples == 1, !isWhitened {
+    let isFixed = method.advantage == .fixed
+    if method.trainSamples == 1, !isWhitened, !isFixed {
       found.append(
         "train-samples is 1, and advantage \(method.advantage.rawValue) compares the trained responses of a prompt "
           + "with each other, so there would be no update; raise it to at least 2")
@@ -60,7 +61,9 @@ extension RunSettings {
           + "responses of a step with each other, so there would be no update; raise one of them")
     }
     let votes = Double(method.votes)
-    if method.estimator == .vote, method.labels == .vote, !isWhitened, (votes - 1) / votes < method.minimumShare {
+    if method.estimator.traits.usesLabel, method.estimator.traits.rewards == .binary, method.labels == .vote,
+      !isWhitened, !isFixed, (votes - 1) / votes < method.minimumShare
+    {
       found.append(
         "min-share (\(method.minimumShare)) makes a label only of \(method.votes) equal answers of \(method.votes), "
           + "which all get the same reward, so there would be no update; lower it")
@@ -78,19 +81,20 @@ extension RunSettings {
   /// Settings of the vote that have no effect with this label and estimator.
   private var labelProblems: [String] {
     var found: [String] = []
-    let isHardVote = method.labels == .vote && method.estimator == .vote
+    let isHardVote = method.labels == .vote && method.estimator.traits.usesLabel
     let instead = "labels is \(method.labels.rawValue) and estimator is \(method.estimator.rawValue)"
     if method.estimator != .vote, method.labels != .vote {
-      found.append("estimator \(method.estimator.rawValue) needs no label; leave out labels \(method.labels.rawValue)")
+      let why = method.estimator.traits.usesLabel ? "takes its label from the vote" : "needs no label"
+      found.append("estimator \(method.estimator.rawValue) \(why); leave out labels \(method.labels.rawValue)")
     }
     if !isHardVote {
       let label = "only matters to a label that is voted on, and \(instead); leave it out"
       if method.ties != .first { found.append("ties \(method.ties.rawValue) \(label)") }
       if method.minimumShare > 0 { found.append("min-share \(label)") }
-      if method.stopsEarly {
-        found.append(
-          "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
-      }
+    }
+    if method.stopsEarly, method.labels != .vote || method.estimator != .vote {
+      found.append(
+        "early-stop stops when a majority is certain, but \(instead), which needs all samples; turn it off")
     }
     if method.stopsEarly, method.trainSamples >= method.votes {
       found.append(

@@ -180,6 +180,15 @@ extension Kind where Value == RoundID? {
   }
 }
 
+extension Kind where Value == CheckpointInterval {
+  static var interval: Kind {
+    let steps = Kind<UInt32>.integer(1...(1 << 24))
+    return Kind(
+      placeholder: "auto|N", expected: "auto or \(steps.expected)",
+      parse: { $0 == "auto" ? .auto : steps.parse($0).map(Value.steps) }, spell: { "\($0)" })
+  }
+}
+
 extension Kind where Value == Bool {
   static var onOff: Kind {
     var kind = words("on", "off", placeholder: "on|off")

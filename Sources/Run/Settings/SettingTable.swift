@@ -49,7 +49,7 @@ package enum SettingTable {
     Setting(
       "adapter", .text("lora|DIR"),
       "a PEFT adapter of the model; train: lora, a new one, or one to go on from; none",
-      \RunSettings.adapter, \MergeSettings.adapter),
+      \RunSettings.adapter, \MergeSettings.adapter, \BenchmarkSettings.adapter),
     Setting("adapter-rank", .integer(1...16384), "rank of a new adapter", \RunSettings.adapterRank),
     Setting(
       "adapter-alpha", .number(0.001...1_000_000), "a new adapter's products are scaled by this, divided by its rank",
@@ -83,7 +83,9 @@ package enum SettingTable {
     Setting(
       "train-samples", .integer(1...65536), "responses trained on per prompt", \RunSettings.method.trainSamples),
     Setting(
-      "selection", .choice, "which responses are trained on: random ones or the first", \RunSettings.method.selection),
+      "selection", .choice,
+      "which responses are trained on: random ones, the first, or balanced: frequent and rare answers",
+      \RunSettings.method.selection),
   ]
 
   private static let labels: [Setting] = [
@@ -95,8 +97,11 @@ package enum SettingTable {
       "min-share", .number(0...1), "share of the votes that an answer needs to become the label",
       \RunSettings.method.minimumShare),
     Setting(
-      "estimator", .choice, "what is rewarded: vote (TTRL), soft-vote (EMPO), entropy (RENT), confidence or snr",
+      "estimator", .choice, "what is rewarded: vote is TTRL; the others are in docs/algorithm.md",
       \RunSettings.method.estimator),
+    Setting(
+      "prompt-weights", .choice, "equal, or flips: prompts whose labels change count less, some are left out",
+      \RunSettings.method.promptWeights),
     Setting(
       "vote-entropy-low", .number(0...100), "soft-vote leaves out groups at or below this entropy, in nats",
       \RunSettings.method.voteEntropyLow),
@@ -104,8 +109,11 @@ package enum SettingTable {
       "vote-entropy-high", .number(0...100), "soft-vote leaves out groups at or above this entropy, in nats",
       \RunSettings.method.voteEntropyHigh),
     Setting(
-      "early-stop", .onOff, "stop sampling a prompt when its vote is decided: on or off",
-      \RunSettings.method.stopsEarly),
+      "early-stop", .choice, "stop sampling a prompt when its vote is decided: on for certain, bayes with some error",
+      \RunSettings.method.earlyStop),
+    Setting(
+      "early-stop-error", .number(0.000001...0.5), "the largest chance that early-stop bayes is wrong",
+      \RunSettings.method.earlyStopError),
     Setting(
       "answer-rule", .choice, "how answers are found and compared: exact, or reference (for comparison only)",
       \RunSettings.method.answers),
@@ -277,7 +285,9 @@ package enum SettingTable {
       "page-token", .text("FILE"), "the secret that opens the page, needed beyond loopback; made if it is missing",
       \OperationSettings.pageToken),
     Setting(
-      "checkpoint-every", .integer(1...(1 << 24)), "steps between checkpoints", \OperationSettings.checkpointEvery),
+      "checkpoint-every", .interval,
+      "steps between checkpoints; auto: as often as they take at most a twentieth of the time",
+      \OperationSettings.checkpointEvery),
     Setting(
       "keep-checkpoints", .integer(1...1_000_000), "how many of the newest checkpoints to keep",
       \OperationSettings.keepCheckpoints),

@@ -165,7 +165,7 @@ package struct OperationSettings: SettingGroup {
   package var pageToken = ""
 
   // What is kept on disk and in logs.
-  package var checkpointEvery: UInt32 = 1
+  package var checkpointEvery = CheckpointInterval.auto
   package var keepCheckpoints = 2
   /// A worker's name in logs and in the ledger.
   package var name = ""
@@ -191,6 +191,20 @@ package enum GradientForm: String, Sendable, CaseIterable {
   case whole
   /// A few layers, and this rank's part of the sums. The ranks exchange every micro-batch's gradient.
   case streamed
+}
+
+/// How often the learner writes a checkpoint. The last version always has one.
+package enum CheckpointInterval: Sendable, Equatable, CustomStringConvertible {
+  /// As often as checkpoints take at most a small share of the time (CheckpointPace).
+  case auto
+  case steps(UInt32)
+
+  package var description: String {
+    switch self {
+    case .auto: "auto"
+    case .steps(let count): "\(count)"
+    }
+  }
 }
 
 /// The order of additions of bfloat16 products.
@@ -268,7 +282,7 @@ extension RunSettings {
   package func trainingSampling(stopTokens: [Int32]) -> Sampling {
     Sampling(
       temperature: temperature, topP: topP, topK: topK, maxNewTokens: maxNewTokens,
-      stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings)
+      stopTokens: ignoreEOS ? [] : stopTokens, stopStrings: stopStrings, records: method.estimator.traits.records)
   }
 
   /// How the run's evaluations sample.

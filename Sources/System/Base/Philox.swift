@@ -52,6 +52,8 @@ package enum RandomPurpose: UInt64, Sendable {
   case backoff = 9
   case chaos = 10
   case initialAdapter = 11
+  case promptSkips = 12
+  case subgroups = 13
 
   /// The Philox key of this purpose under a run's seed.
   package func key(seed: UInt64) -> UInt64 { seed &* 0x9E37_79B9_7F4A_7C15 ^ (rawValue &* 0xD6E8_FEB8_6659_FD93) }

@@ -70,5 +70,5 @@ extension Ledger {
   }
 
   /// The version of the schema that added the table.
-  private static var verdictsSince: Int { 5 }
+  private static var verdictsSince: Int { 6 }
 }

@@ -192,7 +192,8 @@ extension Ledger {
     let lease = schemaVersion >= 3 ? "sampled.lease" : "NULL"
     return try database.rows(
       """
-      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish, workers.name, workers.address,
+      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish, \(recordColumns),
+        workers.name, workers.address,
         NOT EXISTS (
           SELECT 1 FROM unneeded_slots AS spare
           WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample),
@@ -202,8 +203,8 @@ extension Ledger {
       """, .integer(Int64(round.code)), .integer(Int64(prompt)), .integer(Int64(sample)), .integer(Int64(limit))
     ) { row throws(LedgerError) in
       SampledResponse(
-        trajectory: try self.trajectory(row, of: round), worker: row.optionalText(7), address: row.optionalText(8),
-        counts: row.integer(9) != 0, lease: row.optionalInteger(10).map { UInt64(clamping: $0) })
+        trajectory: try self.trajectory(row, of: round), worker: row.optionalText(9), address: row.optionalText(10),
+        counts: row.integer(11) != 0, lease: row.optionalInteger(12).map { UInt64(clamping: $0) })
     }
   }
 }

@@ -211,14 +211,17 @@ package final class Ledger {
     try database.run(
       """
       INSERT INTO trajectories
-        (round, prompt, sample, policy_version, worker, tokens, logprobs, entropy_sum, finish, lease)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (round, prompt, sample) DO NOTHING
+        (round, prompt, sample, policy_version, worker, tokens, logprobs, entropy_sum, finish, lease, entropies,
+          self_certainty)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (round, prompt, sample) DO NOTHING
       """,
       .integer(Int64(trajectory.slot.round.code)), .integer(Int64(trajectory.slot.prompt)),
       .integer(Int64(trajectory.slot.sample)), .integer(Int64(trajectory.policy.number)),
       worker.map { .integer($0) } ?? .null, .words(trajectory.tokens.map { UInt32(bitPattern: $0) }),
       .words(trajectory.logprobs.map(\.bitPattern)), .real(Double(trajectory.entropySum)),
-      .text(trajectory.finish.name), lease.map { .integer(Int64(clamping: $0)) } ?? .null)
+      .text(trajectory.finish.name), lease.map { .integer(Int64(clamping: $0)) } ?? .null,
+      trajectory.entropies.isEmpty ? .null : .words(trajectory.entropies.map(\.bitPattern)),
+      trajectory.selfCertainty.map { .real(Double($0)) } ?? .null)
     return database.changeCount == 1
   }
 
@@ -249,7 +252,7 @@ package final class Ledger {
   ) throws(LedgerError) -> [Trajectory] {
     try database.rows(
       """
-      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish \(Self.counting)
+      SELECT prompt, sample, policy_version, tokens, logprobs, entropy_sum, finish, \(recordColumns) \(Self.counting)
       AND (prompt, sample) >= (?, ?) AND (prompt, sample) < (?, ?) ORDER BY prompt, sample
       """, .integer(Int64(round.code)), .integer(Int64(first?.prompt ?? 0)), .integer(Int64(first?.sample ?? 0)),
       .integer(end.map { Int64($0.prompt) } ?? .max), .integer(end.map { Int64($0.sample) } ?? 0)
@@ -273,6 +276,9 @@ package final class Ledger {
       WHERE spare.round = sampled.round AND spare.prompt = sampled.prompt AND spare.sample = sampled.sample)
     """
 
+  /// What samplers recorded on request, of the rows of `trajectories` that are called `sampled`.
+  var recordColumns: String { schemaVersion >= 5 ? "sampled.entropies, sampled.self_certainty" : "NULL, NULL" }
+
   func trajectory(_ row: Row, of round: RoundID) throws(LedgerError) -> Trajectory {
     let slot = try slot(row, of: round)
     let tokens = try row.words(3, "tokens of \(slot)").map { Int32(bitPattern: $0) }
@@ -281,9 +287,17 @@ package final class Ledger {
       throw corrupt("\(slot) has \(tokens.count) tokens and \(logprobs.count) log-probabilities")
     }
     guard let finish = FinishReason(name: row.text(6)) else { throw corrupt("\(slot) has the finish \(row.text(6))") }
-    return Trajectory(
+    var trajectory = Trajectory(
       slot: slot, policy: PolicyVersion(try row.exactly(2, "policy of \(slot)")), tokens: tokens,
       logprobs: logprobs, entropySum: Float(row.real(5)), finish: finish)
+    if !row.isNull(7) {
+      trajectory.entropies = try row.words(7, "entropies of \(slot)").map { Float(bitPattern: $0) }
+      guard trajectory.entropies.count == tokens.count else {
+        throw corrupt("\(slot) has \(tokens.count) tokens and \(trajectory.entropies.count) entropies")
+      }
+    }
+    trajectory.selfCertainty = row.optionalReal(8).map { Float($0) }
+    return trajectory
   }
 
   private func slot(_ row: Row, of round: RoundID) throws(LedgerError) -> Slot {

@@ -115,6 +115,12 @@ enum Schema {
     ALTER TABLE rounds ADD COLUMN abandoned_at REAL;
     """,
     """
+    -- What a method can ask a sampler to record: float32, little-endian, the entropy of each token's distribution in
+    -- nats; and how far these distributions are from uniform, a mean over the tokens. NULL where it is not asked for.
+    ALTER TABLE trajectories ADD COLUMN entropies BLOB;
+    ALTER TABLE trajectories ADD COLUMN self_certainty REAL;
+    """,
+    """
     -- What the reward command said about a response, once. Nothing uses a verdict that is not here, and a second one is
     -- refused.
     CREATE TABLE verdicts (

@@ -40,6 +40,16 @@ package enum Machine {
     return usage.ru_maxrss * 1024
   }
 
+  /// Lets `peakResidentBytes` begin again, at what this process holds now.
+  ///
+  /// - Throws: `.file` if the kernel does not allow it.
+  package static func forgetPeakResidentBytes() throws(PlatformError) {
+    // 5 resets the peak: man 5 proc, clear_refs.
+    let file = try Descriptor(writing: "/proc/self/clear_refs", O_WRONLY, to: "reset the peak with")
+    let five: [UInt8] = [UInt8(ascii: "5")]
+    try five.span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
+  }
+
   /// The value of a line of /proc/PID/status.
   static func kibibytes(_ name: String, in status: String) -> Int? {
     for line in status.split(separator: "\n") where line.hasPrefix(name) {

@@ -102,4 +102,31 @@ package enum HeldBytes: Sendable {
     case .file(let file): try withExtendedLifetime(file) { () throws(E) in try body(file.bytes) }
     }
   }
+
+  /// Calls `body` with the bytes, piece by piece. The pages of a file do not stay in this process's memory.
+  package func forEachPiece<E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> Void) throws(E) {
+    for start in stride(from: 0, to: count, by: Self.pieceBytes) {
+      try withPiece(start..<min(start + Self.pieceBytes, count), body)
+    }
+  }
+
+  /// Calls `body` with a part of the bytes. The pages of a file do not stay in this process's memory.
+  package func withPiece<R, E: Error>(
+    _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    try withBytes { bytes throws(E) in
+      let piece = UnsafeRawBufferPointer(rebasing: bytes[range])
+      defer {
+        // Only a request, which a range that does not begin with a page cannot make. The next read takes the page from
+        // the file again.
+        if case .file = self, let start = piece.baseAddress {
+          madvise(UnsafeMutableRawPointer(mutating: start), piece.count, MADV_DONTNEED)
+        }
+      }
+      return try body(piece)
+    }
+  }
+
+  /// A multiple of all page sizes.
+  private static let pieceBytes = 4 << 20
 }

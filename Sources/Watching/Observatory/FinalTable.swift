@@ -7,8 +7,9 @@ package enum FinalTable {
   package static func text(_ history: RunHistory) -> String {
     let outcome = Outcome(history)
     var rows: [[String]] = []
-    for (title, ends) in outcome.sets {
-      let title = title + ((ends.before ?? ends.after)?.answered.map { " (\($0))" } ?? "")
+    for set in outcome.sets {
+      let ends = set.ends
+      let title = set.title + ((ends.before ?? ends.after)?.answered.map { " (\($0))" } ?? "")
       rows.append(rows.isEmpty ? [title, "before", "after", "change"] : [title, "", "", ""])
       rows += outcome.rows(ends).map { row in
         [

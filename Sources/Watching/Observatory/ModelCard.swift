@@ -109,7 +109,8 @@ package struct ModelCard: Sendable {
   private func table(_ outcome: Outcome) -> String {
     guard !outcome.sets.isEmpty else { return "\nIt was not evaluated.\n" }
     var lines = ["", "| | before | after | change |", "|---|---:|---:|---:|"]
-    for (title, ends) in outcome.sets {
+    for set in outcome.sets {
+      let (title, ends) = (set.title, set.ends)
       lines.append("| **\(Self.inline(title))** | | | |")
       lines += outcome.rows(ends).map { row in
         let cells = [row.name, Figures.percent(row.before), Figures.percent(row.after), Figures.points(row.change)]

@@ -116,28 +116,58 @@ package struct Outcome: Sendable, Equatable {
   package let heldOut: Comparison
   /// All transfer questions together, and each named set of them.
   package let transfer: Comparison
-  package let transferSets: [(name: String, ends: Comparison)]
+  package let transferSets: [Part]
+  /// Each domain of the training questions, and of the held-out questions, where they name one.
+  package let domains: [Part]
+  package let heldOutDomains: [Part]
+
+  package typealias Part = (name: String, ends: Comparison)
 
   package init(_ history: RunHistory) {
-    train = Comparison(history.evaluations(on: .train), delivered: history.delivered?.policy)
-    heldOut = Comparison(history.evaluations(on: .heldOut), delivered: history.delivered?.policy)
-    let transfers = history.evaluations(on: .transfer)
-    transfer = Comparison(transfers, delivered: history.delivered?.policy)
-    transferSets = (transfers.first?.parts.map(\.name) ?? []).map { name in
-      let records = transfers.compactMap { evaluation in evaluation.parts.first { $0.name == name }?.record }
-      return (name, Comparison(records, delivered: history.delivered?.policy))
+    let delivered = history.delivered?.policy
+    /// Both ends of each part.
+    func parts(_ evaluations: [EvaluationRecord], _ list: (EvaluationRecord) -> [EvaluationRecord.Part]) -> [Part] {
+      (evaluations.first.map { list($0).map(\.name) } ?? []).map { name in
+        let records = evaluations.compactMap { evaluation in list(evaluation).first { $0.name == name }?.record }
+        return (name, Comparison(records, delivered: delivered))
+      }
     }
+    let (trained, heldOuts) = (history.evaluations(on: .train), history.evaluations(on: .heldOut))
+    let transfers = history.evaluations(on: .transfer)
+    train = Comparison(trained, delivered: delivered)
+    heldOut = Comparison(heldOuts, delivered: delivered)
+    transfer = Comparison(transfers, delivered: delivered)
+    transferSets = parts(transfers, \.parts)
+    domains = parts(trained, \.domains)
+    heldOutDomains = parts(heldOuts, \.domains)
   }
 
   package static func == (left: Self, right: Self) -> Bool {
     left.train == right.train && left.heldOut == right.heldOut && left.transfer == right.transfer
       && left.transferSets.elementsEqual(right.transferSets) { $0 == $1 }
+      && left.domains.elementsEqual(right.domains) { $0 == $1 }
+      && left.heldOutDomains.elementsEqual(right.heldOutDomains) { $0 == $1 }
   }
 
-  /// Every set that was evaluated, with its title.
-  var sets: [(title: String, ends: Comparison)] {
-    ([("training questions", train), ("held-out questions", heldOut)]
-      + transferSets.map { ("transfer questions: \($0.name)", $0.ends) }).filter { !$0.1.isEmpty }
+  /// A set of questions that was evaluated, or one domain of it.
+  struct EvaluatedSet {
+    let title: String
+    let ends: Comparison
+    /// Whether its questions are those that are trained on.
+    var isTrained = false
+  }
+
+  var sets: [EvaluatedSet] {
+    func all(_ title: String, _ parts: [Part], isTrained: Bool = false) -> [EvaluatedSet] {
+      parts.map { part in
+        EvaluatedSet(
+          title: part.name.isEmpty ? title : "\(title): \(part.name)", ends: part.ends, isTrained: isTrained)
+      }
+    }
+    return
+      (all("training questions", [("", train)] + domains, isTrained: true)
+      + all("held-out questions", [("", heldOut)] + heldOutDomains) + all("transfer questions", transferSets))
+      .filter { !$0.ends.isEmpty }
   }
 
   /// Of the training questions: the base model's majority vote.

@@ -130,8 +130,9 @@ package struct EvaluationRecord: Sendable, Equatable {
   package var labels: [EvaluatedLabel]
   /// pass@k, pass^k, maj@k and expected_maj@k, as the line has them, with their 95 % intervals.
   package var figures: [Figure]
-  /// The same for each named set, where the questions are of several.
+  /// The same for each named set, where the questions are of several, and for each domain, where they name one.
   package var parts: [Part]
+  package var domains: [Part]
 
   package struct Part: Sendable, Equatable {
     package let name: String
@@ -170,11 +171,17 @@ package struct EvaluationRecord: Sendable, Equatable {
     samples = line["samples"]?.int
     prompts = line["prompts"]?.int
     passByPrompt = (line["pass_by_prompt"]?.elements ?? []).compactMap(\.double)
-    parts = (line["sets"]?.members ?? []).compactMap { part in
-      let place = [JSON.Member("policy", .int(policy)), JSON.Member("set", .string(set.rawValue))]
-      guard let figures = part.value.members, part.value["sets"] == nil else { return nil }
-      return EvaluationRecord(.object(place + figures)).map { Part(name: part.key, record: $0) }
+    func parts(_ name: String) -> [Part] {
+      (line[name]?.members ?? []).compactMap { part in
+        let place = [JSON.Member("policy", .int(policy)), JSON.Member("set", .string(set.rawValue))]
+        guard let figures = part.value.members, part.value["sets"] == nil, part.value["domains"] == nil else {
+          return nil
+        }
+        return EvaluationRecord(.object(place + figures)).map { Part(name: part.key, record: $0) }
+      }
     }
+    self.parts = parts("sets")
+    domains = parts("domains")
     labels = (line["by_prompt"]?.elements ?? []).compactMap(EvaluatedLabel.init)
     figures = members.compactMap { member in
       guard ["pass@", "pass^", "maj@", "expected_maj@"].contains(where: { member.key.hasPrefix($0) }) else {

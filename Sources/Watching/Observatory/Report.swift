@@ -122,14 +122,15 @@ package enum Report {
     return """
       <h2>Before and after\(outcome.train.after.map { " \(counted($0.policy, "step"))" } ?? "")</h2>
       <div class="grid">
-      \(sets.map { table(outcome, $0.title, $0.ends) })</div>
+      \(sets.map { table(outcome, $0) })</div>
       <p class="note">\(resultNote(outcome))</p>
 
       """
   }
 
-  private static func table(_ outcome: Outcome, _ name: String, _ ends: Comparison) -> Markup {
-    let title = name.prefix(1).uppercased() + name.dropFirst() + (ends == outcome.train ? "" : ", never trained on")
+  private static func table(_ outcome: Outcome, _ set: Outcome.EvaluatedSet) -> Markup {
+    let (name, ends) = (set.title, set.ends)
+    let title = name.prefix(1).uppercased() + name.dropFirst() + (set.isTrained ? "" : ", never trained on")
     let count = (ends.before?.prompts ?? ends.after?.prompts).map { " (\(grouped($0)))" } ?? ""
     let rows = outcome.rows(ends).map { row -> Markup in
       let isKey = row.name == "pass@1"

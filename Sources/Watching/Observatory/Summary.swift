@@ -36,10 +36,14 @@ package enum Summary {
   /// One end of the run. `train` is always an object, so that a reader finds its members; a held-out set that was not
   /// evaluated is null.
   private static func end(_ outcome: Outcome, _ end: (Comparison) -> EvaluationRecord?) -> JSON {
-    let transfers = outcome.transferSets.map { JSON.Member($0.name, figures(end($0.ends))) }
+    /// Null if there are none.
+    func parts(_ list: [Outcome.Part]) -> JSON {
+      list.isEmpty ? .null : .object(list.map { JSON.Member($0.name, figures(end($0.ends))) })
+    }
     return [
       "train": figures(end(outcome.train)), "held_out": end(outcome.heldOut).map { figures($0) } ?? .null,
-      "transfer": transfers.isEmpty ? .null : .object(transfers),
+      "transfer": parts(outcome.transferSets),
+      "domains": ["train": parts(outcome.domains), "held_out": parts(outcome.heldOutDomains)],
     ]
   }
 

@@ -30,7 +30,14 @@ package final class ResponseReader {
   /// The prompt whose responses are shown.
   private var asked: Prompt?
   /// The group that was judged last: its responses are asked for in several pieces.
-  private var judged: (prompt: UInt32, step: UInt32, rewards: [UInt32: Float])?
+  private var judged: (prompt: UInt32, step: UInt32, group: JudgedGroup)?
+
+  /// By sample; empty where they cannot be computed.
+  private struct JudgedGroup {
+    var rewards: [UInt32: Float] = [:]
+    /// The samples that are trained on.
+    var trained: [Int] = []
+  }
 
   /// Rewards of larger groups are not computed again: their answers would take too long to read.
   private static let groupMax = 1024
@@ -56,11 +63,15 @@ package final class ResponseReader {
     _ ledger: Ledger, to prompt: UInt32, inStep step: UInt32, from sample: Int, visit: PromptTrack.Visit?
   ) throws(LedgerError) -> [ResponseView] {
     if asked?.index != prompt { asked = try self.prompt(ledger, prompt) }
-    let rewards = visit == nil ? [:] : try rewards(ledger, prompt, step)
+    let judged = visit == nil ? JudgedGroup() : try judgedGroup(ledger, prompt, step)
     let method = settings.method
-    let trained = trainedSamples(of: visit == nil ? 0 : method.votes, step: step, prompt: prompt, method: method)
+    // If answers decide which, only the whole group says it.
+    let trained =
+      method.selection == .balanced
+      ? judged.trained
+      : trainedSamples(of: visit == nil ? 0 : method.votes, step: step, prompt: prompt, method: method)
     return try ledger.responses(to: prompt, in: .train(step: step), from: sample, limit: PageAnswers.responsesMax).map {
-      view(of: $0, reward: rewards[$0.trajectory.slot.sample], visit: visit, trained: trained)
+      view(of: $0, reward: judged.rewards[$0.trajectory.slot.sample], visit: visit, trained: trained)
     }
   }
 
@@ -89,19 +100,20 @@ package final class ResponseReader {
     return view
   }
 
-  /// By sample; empty where they cannot be computed.
-  private func rewards(_ ledger: Ledger, _ prompt: UInt32, _ step: UInt32) throws(LedgerError) -> [UInt32: Float] {
-    if let judged, judged.prompt == prompt, judged.step == step { return judged.rewards }
-    guard problem == nil, settings.method.votes <= Self.groupMax else { return [:] }
+  private func judgedGroup(_ ledger: Ledger, _ prompt: UInt32, _ step: UInt32) throws(LedgerError) -> JudgedGroup {
+    if let judged, judged.prompt == prompt, judged.step == step { return judged.group }
+    guard problem == nil, settings.method.votes <= Self.groupMax else { return JudgedGroup() }
     let group = try ledger.responses(to: prompt, in: .train(step: step), from: 0, limit: Self.groupMax)
       .filter(\.counts).map(\.trajectory)
     let judgement = judge(
       prompt: prompt, answers: group.map { answer(of: $0) }, trajectories: group, step: step, method: settings.method,
       truth: settings.method.labels == .truth ? truth(of: prompt) : nil)
     let pairs = zip(group, judgement.rewards).map { ($0.slot.sample, $1) }
-    let rewards = Dictionary(pairs) { first, _ in first }
-    judged = (prompt, step, rewards)
-    return rewards
+    let result = JudgedGroup(
+      rewards: Dictionary(pairs) { first, _ in first },
+      trained: judgement.trained.map { Int(group[$0].slot.sample) })
+    judged = (prompt, step, result)
+    return result
   }
 
   private func truth(of prompt: UInt32) -> AnswerKey? {

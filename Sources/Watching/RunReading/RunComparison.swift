@@ -94,7 +94,9 @@ package struct RunComparison {
         + "\(right.logprobs[position]) there"
     }
     if left.finish != right.finish { return "it ended by \(left.finish.name) here and \(right.finish.name) there" }
-    return left.entropySum.bitPattern == right.entropySum.bitPattern ? nil : "the entropy differs"
+    let entropies = [left, right].map { $0.entropies.map(\.bitPattern) + [$0.entropySum.bitPattern] }
+    if entropies[0] != entropies[1] { return "the entropy differs" }
+    return left.selfCertainty?.bitPattern == right.selfCertainty?.bitPattern ? nil : "the self-certainty differs"
   }
 
   private func compareSteps(_ difference: inout RunDifference) throws {

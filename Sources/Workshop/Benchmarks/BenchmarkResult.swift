@@ -17,10 +17,12 @@ package struct BenchmarkOptions: Sendable {
   package var seed: UInt64
   package var microBatchTokens: Int
   package var isStreamed: Bool
+  /// Whether a new LoRA adapter of rank 16 is trained.
+  package var hasAdapter: Bool
 
   package init(
     model: BenchmarkModel, rollout: Workload, training: Workload, type: DataType, products: ProductOrder, threads: Int,
-    runs: Int, seed: UInt64, microBatchTokens: Int, isStreamed: Bool = false
+    runs: Int, seed: UInt64, microBatchTokens: Int, isStreamed: Bool = false, hasAdapter: Bool = false
   ) {
     self.model = model
     self.rollout = rollout
@@ -32,6 +34,7 @@ package struct BenchmarkOptions: Sendable {
     self.seed = seed
     self.microBatchTokens = microBatchTokens
     self.isStreamed = isStreamed
+    self.hasAdapter = hasAdapter
   }
 }
 

@@ -34,6 +34,11 @@ package enum BaseModelDirectory {
   }
 
   private static func write(_ sums: [RunningSum], _ name: String, _ path: String) throws(PlatformError) {
+    try Files.write(fileText(of: sums, name), to: path)
+  }
+
+  /// A question file. Its ids begin with the name.
+  package static func fileText(of sums: [RunningSum], _ name: String) -> String {
     var text = ""
     for (index, sum) in sums.enumerated() {
       let row: JSON = [
@@ -42,6 +47,6 @@ package enum BaseModelDirectory {
       ]
       text += row.text() + "\n"
     }
-    try Files.write(text, to: path)
+    return text
   }
 }

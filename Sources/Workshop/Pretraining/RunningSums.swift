@@ -85,10 +85,21 @@ package enum QuestionSets {
   /// The numbers of terms of the easiest and the hardest question. Question i has 2 + i mod 9 terms, so that all
   /// lengths are equally frequent.
   static let lengths = 2...10
+  /// Lengths of questions of which the base model answers few.
+  package static let longLengths = 8...10
 
   /// The questions of the default run; with another seed, those of its held-out set.
   package static func balanced(count: Int, seed: UInt64) -> [RunningSum] {
-    var random = RandomSequence(seed: seed, purpose: .questions)
+    balanced(count: count, lengths: lengths, seed: seed, stream: 0)
+  }
+
+  /// Like `balanced`, but every question is long.
+  package static func long(count: Int, seed: UInt64) -> [RunningSum] {
+    balanced(count: count, lengths: longLengths, seed: seed, stream: 3)
+  }
+
+  private static func balanced(count: Int, lengths: ClosedRange<Int>, seed: UInt64, stream: UInt32) -> [RunningSum] {
+    var random = RandomSequence(seed: seed, purpose: .questions, stream: SIMD3(stream, 0, 0))
     return (0..<count).map { RunningSum(length: lengths.lowerBound + $0 % lengths.count, from: &random) }
   }
 

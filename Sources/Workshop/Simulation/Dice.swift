@@ -21,6 +21,7 @@ struct Dice: Sendable {
     case disks = 8
     case base = 9
     case verdicts = 10
+    case methods = 12
   }
 
   private let key: UInt64

@@ -271,12 +271,12 @@ package struct Scenario: Sendable {
     method.promptsPerStep = dice.count(1...promptCount)
     method.votes = dice.count(2...24)
     method.trainSamples = dice.count(2...method.votes)
-    method.selection = dice.pick(Selection.allCases)
+    method.selection = dice.pick([.random, .first])
     method.labels = dice.pick([.vote, .vote, .vote, .truth, .random])
     method.sampling = Sampling(
       temperature: dice.pick([0.7, 1]), maxNewTokens: Int32(dice.count(1...4)), stopTokens: ToyPolicy.stopTokens)
     method.miniBatch = dice.count(2...40)
-    method.advantage = dice.pick(AdvantageEstimator.allCases)
+    method.advantage = dice.pick([.grpo, .drGRPO, .rloo, .reinforcePlusPlus, .reinforcePlusPlusBaseline])
     method.zeroAdvantageGroups = dice.pick(ZeroAdvantageGroups.allCases)
     method.denominator = dice.pick(Denominator.allCases)
     method.klCoefficient = dice.pick([0, 0, 0.01])
@@ -286,19 +286,48 @@ package struct Scenario: Sendable {
     method.learningRate = 0.5
     drawVote(&method)
     drawStaleness(&method)
+    drawMethod(&method)
     drawVerdicts(&method)
     return method
+  }
+
+  /// The younger estimators, selections, advantages and prompt weights, from separate dice too, so that an old seed's
+  /// other settings stay what they were. Only combinations that the settings allow.
+  private static func drawMethod(_ method: inout Method) {
+    var dice = Dice(seed: method.seed, stream: .methods)
+    if method.stopsEarly, dice.chance(0.4) {
+      method.earlyStop = .bayes
+      method.earlyStopError = dice.pick([0.05, 0.3])
+    }
+    guard method.labels == .vote, dice.chance(0.4) else { return }
+    let estimators = RewardEstimator.allCases.filter { ![.vote, .softVote, .entropy, .confidence, .snr].contains($0) }
+    method.estimator = dice.pick(estimators)
+    method.earlyStop = .off
+    method.ties = method.estimator.traits.usesLabel ? method.ties : .first
+    method.minimumShare = method.estimator.traits.usesLabel ? method.minimumShare : 0
+    method.sampling.records = method.estimator.traits.records
+    method.promptWeights = dice.pick(PromptWeights.allCases)
+    if method.estimator == .ddrl || dice.chance(0.3) { method.selection = .balanced }
+    let drawn = dice.pick(AdvantageEstimator.allCases)
+    if method.estimator.traits.rewards == .binary, !method.hasKL(in: .reward), !drawn.comparesPrompts {
+      method.advantage = drawn
+    }
+    if method.estimator.traits.hasCandidates, method.advantage.comparesPrompts { method.advantage = .grpo }
+    if method.estimator == .ddrl {
+      method.advantage = .fixed
+      method.klPlace = .loss
+    }
   }
 
   /// The rules of the vote. They are drawn from separate dice, so that a seed's other settings do not depend on them.
   private static func drawVote(_ method: inout Method) {
     guard method.labels == .vote else { return }
     var dice = Dice(seed: method.seed, stream: .vote)
-    method.estimator = dice.chance(0.7) ? .vote : dice.pick(RewardEstimator.allCases)
+    method.estimator = dice.chance(0.7) ? .vote : dice.pick([.vote, .softVote, .entropy, .confidence, .snr])
     guard method.estimator == .vote else { return }
     method.ties = dice.pick(TieRule.allCases)
     method.minimumShare = dice.pick([0, 0, 0.3, 0.6])
-    method.stopsEarly = method.trainSamples < method.votes && dice.chance(0.7)
+    method.earlyStop = method.trainSamples < method.votes && dice.chance(0.7) ? .on : .off
   }
 
   /// The staleness, drawn from separate dice too.

@@ -120,7 +120,12 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
         trajectory.tokens.append(Int32(token))
         trajectory.logprobs.append(Float(logprobs[token]))
         trajectory.entropySum += entropy
+        if sampling.records.contains(.entropies) { trajectory.entropies.append(entropy) }
         if sampling.stopTokens.contains(Int32(token)) { trajectory.finish = .stop }
+      }
+      // All tokens have the same distribution; log Σ exp z − z is minus a log-probability.
+      if sampling.records.contains(.selfCertainty) {
+        trajectory.selfCertainty = Float(-logprobs.reduce(0, +) / Double(logprobs.count))
       }
       return trajectory
     }
@@ -184,7 +189,6 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let row = row(of: trained.prompt.tokens)
     let logprobs = logprobs(row: row, temperature: temperature)
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
-    let bonus = method.entropyCoefficient * trained.weight
     for (place, token) in trained.trajectory.tokens.enumerated() {
       let old = trained.old[place]
       let logprob = Float(logprobs[Int(token)])
@@ -193,10 +197,11 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
       report.lossSum += Double(point.loss)
       report.clippedTokens += point.isClipped ? 1 : 0
       report.logprobGap = max(report.logprobGap, abs(logprob - old))
+      let pull = method.entropyCoefficient - (trained.entropySlopes.isEmpty ? 0 : trained.entropySlopes[place])
       for index in 0..<Self.vocabulary {
         let chosen: Float = index == Int(token) ? 1 : 0
         let probability = Float(exp(logprobs[index]))
-        let bonus = bonus * probability * (Float(logprobs[index]) + entropy)
+        let bonus = pull * trained.weight * probability * (Float(logprobs[index]) + entropy)
         let slope = (point.slope * (chosen - probability) + bonus) / temperature
         gradient[row * Self.vocabulary + index] += slope
         gradient[rows * Self.vocabulary + index] += slope

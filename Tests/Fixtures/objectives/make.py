@@ -72,6 +72,8 @@ def advantages(case):
             "dr-grpo": score - mates.mean(),
             "rloo": score - others.mean(),
             "reinforce++-baseline": score - mates.mean(),
+            "maxrl": (score - mates.mean()) / mates.mean(),
+            "fixed": 2 * score - 1,
         }[case["advantage"]])
     rows = [value.repeat(length) for value, length in zip(values, LENGTHS)]
     return whiten(rows) if case["advantage"] == "reinforce++-baseline" else rows
@@ -118,6 +120,7 @@ cases += [
     case(advantage="rloo", denominator="micro-batch", kl_coefficient=0.3),
     case(clip_low=0.1, clip_high=0.5, dual_clip=0.0),
     case(advantage="dr-grpo", clip_low=0.05, clip_high=0.05, dual_clip=1.1),
+    case(advantage="maxrl"), case(advantage="fixed"),
 ]
 batch = [{"group": g, "reward": r} | {k: [float(x) for x in v] for k, v in s.items()}
          for g, r, s in zip(GROUPS, REWARDS, sequences)]

@@ -303,10 +303,18 @@ private final class TeamPass: @unchecked Sendable {
     let members = microBatches.members[index]
     // The entropy bonus is subtracted from the loss.
     let entropySlopes = method.entropyCoefficient > 0 ? members.map { -method.entropyCoefficient * $0.weight } : []
+    let tokenEntropySlopes =
+      members.allSatisfy(\.entropySlopes.isEmpty)
+      ? []
+      : members.map { member in
+        member.entropySlopes.isEmpty
+          ? member.trajectory.tokens.map { _ in 0 } : member.entropySlopes.map { $0 * member.weight }
+      }
     var isBackward = false
     let scored = try engine.run(
       sequences(of: members), model: model, distribution: DistributionSettings(method.sampling),
-      receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes
+      receiver: total.memory.receiver(ofMicroBatch: index), entropySlopes: entropySlopes,
+      tokenEntropySlopes: tokenEntropySlopes
     ) { index, place, logprob in
       if !isBackward { onBackward() }
       isBackward = true

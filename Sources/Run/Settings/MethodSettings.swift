@@ -1,0 +1,117 @@
+// MethodSettings: what an estimator and the other choices of the method ask of the rest of the settings: what an
+// estimator sets, what it ignores, and what cannot go together.
+
+import Records
+
+extension RewardEstimator {
+  /// The settings without which it is not the method of its name.
+  var choices: [Choice] { traits.sets.map { Choice($0.setting, $0.value, "estimator \(rawValue)") } }
+}
+
+/// What an estimator does to other settings, for `--dry-run`.
+package struct MethodNotes: Sendable, Equatable {
+  package var estimator: String
+  package var sets: [Choice]
+  /// Names of settings that have no effect.
+  package var ignores: [String]
+
+  package init(_ settings: RunSettings) {
+    let method = settings.method
+    estimator = method.estimator.rawValue
+    sets = method.estimator.choices
+    ignores = method.estimator.traits.usesLabel ? [] : ["labels", "ties", "min-share"]
+    if method.estimator != .vote { ignores.append("early-stop") }
+    if method.estimator != .softVote { ignores += ["vote-entropy-low", "vote-entropy-high"] }
+  }
+
+  package var text: String {
+    let set = sets.isEmpty ? "nothing" : sets.map { "\($0.setting) \($0.value)" }.joined(separator: ", ")
+    return "estimator \(estimator) sets \(set); it ignores \(ignores.joined(separator: ", "))"
+  }
+}
+
+extension RunSettings {
+  /// Makes what the given estimator consists of the defaults.
+  ///
+  /// - Parameter given: from the file and the flags; a later pair overrides an earlier one. Wrong values are ignored.
+  package mutating func adoptEstimator(of given: [(name: String, value: String)]) {
+    guard let last = given.last(where: { $0.name == "estimator" }) else { return }
+    _ = SettingTable.named(last.name)?.place(in: Self.self)?.set(&self, last.value)
+    adopt(method.estimator.choices)
+  }
+
+  /// Choices of the method that contradict each other.
+  var methodProblems: [String] {
+    estimatorProblems + advantageProblems + promptWeightProblems + errorProblems
+  }
+
+  private var errorProblems: [String] {
+    guard method.earlyStop != .bayes, method.earlyStopError != Method().earlyStopError else { return [] }
+    return [
+      "early-stop-error belongs to early-stop bayes, and early-stop is \(method.earlyStop.rawValue); leave it out"
+    ]
+  }
+
+  private var estimatorProblems: [String] {
+    let estimator = method.estimator
+    let others = estimator.choices.compactMap { choice -> String? in
+      let given = SettingTable.named(choice.setting)?.value(in: self) ?? ""
+      return given == choice.value ? nil : "\(choice.setting) \(given)"
+    }
+    var found: [String] = []
+    if !others.isEmpty {
+      let sets = estimator.choices.map { "\($0.setting) \($0.value)" }.joined(separator: " and ")
+      found.append(
+        "estimator \(estimator.rawValue) is the vote with \(sets); leave out \(others.joined(separator: " and "))")
+    }
+    if estimator.traits.records.contains(.selfCertainty), topP < 1 || topK > 0 {
+      found.append(
+        "estimator \(estimator.rawValue) averages over the whole vocabulary, and top-p below 1 or top-k above 0 leaves "
+          + "tokens out; set top-p 1 and top-k 0")
+    }
+    if method.stopsEarly, method.selection == .balanced {
+      found.append(
+        "early-stop needs to know which samples are trained on before they are sampled, and selection balanced chooses "
+          + "them by their answers; turn early-stop off")
+    }
+    return found
+  }
+
+  private var advantageProblems: [String] {
+    let (estimator, advantage) = (method.estimator, method.advantage)
+    var found: [String] = []
+    func refuse(_ reason: String) {
+      found.append("advantage \(advantage.rawValue) \(reason); use another advantage, or another estimator")
+    }
+    if advantage == .maxRL, estimator.traits.rewards == .any {
+      refuse("divides by the mean reward, and rewards of estimator \(estimator.rawValue) can be negative")
+    }
+    if advantage == .fixed, estimator.traits.rewards != .binary {
+      refuse("needs rewards of 0 and 1, and those of estimator \(estimator.rawValue) have other values")
+    }
+    if estimator.traits.hasCandidates, advantage.comparesPrompts {
+      refuse("compares responses of different prompts, and with estimator \(estimator.rawValue) each has other labels")
+    }
+    if advantage == .maxRL || advantage == .fixed, method.hasKL(in: .reward) {
+      found.append(
+        "advantage \(advantage.rawValue) needs rewards that are not negative, and kl-in reward subtracts from them; "
+          + "use kl-in loss")
+    }
+    return found
+  }
+
+  private var promptWeightProblems: [String] {
+    guard method.promptWeights == .flips else { return [] }
+    var found: [String] = []
+    if method.labels != .vote {
+      found.append(
+        "prompt-weights flips counts changes of voted labels, and labels is \(method.labels.rawValue); leave it out")
+    }
+    if method.stopsEarly {
+      found.append(
+        "prompt-weights flips needs the share of all samples that gave the label, and early-stop leaves samples out; "
+          + "turn one of them off")
+    }
+    return found
+  }
+}
