@@ -106,7 +106,7 @@ let layers: [[Module]] = [
       "CoordinatorRole", in: "Run", .shell,
       imports: [
         "Fleet", "Wire", "Transport", "Bundles", "RunReading", "Runs", "Settings", "Ledger", "TTRL", "LanguageModel",
-        "Tensors", "Platform", "Records", "Base",
+        "Answers", "Tensors", "Platform", "Records", "Base",
       ]),
     module(
       "WorkerRole", in: "Run", .shell,

@@ -56,6 +56,14 @@ extension Command {
     return ExitStatus.done
   }
 
+  /// 10,000 responses, or 64 for each of the prompts that are asked for.
+  @Sendable static func benchRewards(_ settings: BenchmarkSettings, _ call: CallSettings) throws -> Int32 {
+    let responses = settings.prompts > 0 ? 64 * Int(settings.prompts) : 10_000
+    let result = try benchmarkRewards(responses: responses, runs: settings.runs)
+    print(call.isJSON ? result.json.text() : result.text)
+    return ExitStatus.done
+  }
+
   private static func workload(_ settings: BenchmarkSettings, _ usual: Workload) -> Workload {
     func or(_ given: some BinaryInteger, _ usual: Int) -> Int { given > 0 ? Int(given) : usual }
     return Workload(

@@ -76,6 +76,9 @@ extension Command {
       example: "ttrl-dev bench growth --model small --dtype float32",
       settings: benchmarkSettings, run: { settings, call in try bench(settings, call, benchmarkGrowth) }),
     Command(
+      name: "bench rewards", summary: "speed of a reward command, compared with the same program behind a plain pipe",
+      example: "ttrl-dev bench rewards --runs 5", settings: ["prompts", "runs", "json"], run: benchRewards),
+    Command(
       name: "bench broadcast", summary: "time until workers have a new version, as an anchor and as a delta",
       example: "ttrl-dev bench broadcast --workers 8",
       settings: [

@@ -4,6 +4,7 @@
 
 import Base
 import Commands
+import Platform
 import Records
 import Runs
 import Settings
@@ -16,6 +17,12 @@ extension CommandSet {
     tools: [
       // Not for users: ttrl starts these itself, here and on other machines.
       Tool("reach", run: Reach.main), Tool("attend", run: Attendant.main),
+      Tool(Confinement.toolName) { words in
+        // It returns only if it cannot begin.
+        let status = Confinement.run(words)
+        Command.complain("ttrl confine: expected DIR BYTES PROCESSES PROGRAM…; the coordinator starts it in this way")
+        return status
+      },
       Tool("two-ranks") { _ in SelfExamination.twoRanks() },
     ], others: ("ttrl-dev", ["bench", "chaos", "pretrain"]))
 }
@@ -34,15 +41,16 @@ extension Command {
       name: "train", summary: "train a model on this machine: coordinator, workers and learner ranks",
       example: "ttrl train --run my-run --model Qwen2.5-0.5B-Instruct --data questions.jsonl --steps 40",
       settings: resultSettings + [
-        "run", "workers", "learners", "threads", "kv-memory", "gradient", "listen", "coordinator", "key",
+        "run", "workers", "learners", "threads", "kv-memory", "gradient", "reward-processes", "listen", "coordinator",
+        "key",
         "checkpoint-every", "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "launch", summary: "train on several machines, over ssh: those of a hosts file",
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
       settings: resultSettings + [
-        "run", "hosts", "kv-memory", "gradient", "listen", "key", "checkpoint-every", "keep-checkpoints", "page",
-        "page-token", "log-level", "like", "dry-run", "json",
+        "run", "hosts", "kv-memory", "gradient", "reward-processes", "listen", "key", "checkpoint-every",
+        "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
       name: "stop", summary: "end all processes of a run, here and elsewhere; the run can be continued",
@@ -56,7 +64,9 @@ extension Command {
     Command(
       name: "coordinator", summary: "one role: begin or continue a run, grant leases, write the ledger, serve weights",
       example: "ttrl coordinator --run my-run --listen 10.0.0.1:7700 --key cluster.key",
-      settings: resultSettings + ["run", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level"],
+      settings: resultSettings + [
+        "run", "reward-processes", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level",
+      ],
       needs: ["run"],
       defaults: runDefaults, isOfRun: true, isRole: true, problems: runProblems,
       run: coordinator),

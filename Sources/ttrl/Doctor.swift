@@ -50,7 +50,8 @@ struct SelfExamination {
   init(_ settings: OperationSettings) { self.settings = settings }
 
   func findings() throws -> [Finding] {
-    [libraries, processor, memory, descriptors, disk] + run + (try ranks()) + key + (try coordinator()) + running
+    [libraries, processor, memory, descriptors, disk, confinement] + run + (try ranks()) + key + (try coordinator())
+      + running
   }
 
   private var libraries: Finding {
@@ -97,6 +98,14 @@ struct SelfExamination {
         remedy:
           "a run needs about 14 bytes per parameter and checkpoint, and 8 bytes per sampled token: use a --run on "
           + "another disk, or a smaller --keep-checkpoints")
+  }
+
+  /// What a reward command on this machine cannot do.
+  private var confinement: Finding {
+    let isolation = Confinement.Isolation.here
+    let network = isolation.noNetwork ? "no network" : "the network as every process has it"
+    let processes = isolation.ownProcesses ? "sees only its own processes" : "sees the processes of this user"
+    return Finding("reward command", .ok, "one would have \(network); it \(processes)")
   }
 
   /// What an existing run needs, with all its processes on this machine.

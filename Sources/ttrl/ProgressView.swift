@@ -25,6 +25,8 @@ final class ProgressView {
   /// When something was said last, or could have been.
   private var said = MonotonicClock.now()
   private var shownRounds = ""
+  /// Whether it was shown that the reward command is waited for.
+  private var wasJudging = false
   private var shownSteps = -1
   private var shownProblem: String?
   private var shownEvaluations: [String] = []
@@ -132,15 +134,21 @@ final class ProgressView {
 
   /// A line now and then while nothing else is to say: how far the open rounds are.
   private func sayRounds() {
-    let pause = isOfEvaluation ? shownRounds.isEmpty ? Limits.quiet : Limits.progressLine : Limits.progressLineOfRun
+    var pause = isOfEvaluation ? shownRounds.isEmpty ? Limits.quiet : Limits.progressLine : Limits.progressLineOfRun
+    // A program that is not ttrl's can be slow for reasons of its own.
+    let isJudging = watch.view.openRounds.contains { $0.verdictsLeft ?? 0 > 0 }
+    if isJudging { pause = wasJudging ? Limits.progressLine : Limits.quiet }
     guard MonotonicClock.now().since(said) >= pause else { return }
-    let rounds = watch.view.openRounds.filter { $0.settled < $0.slots }.map { round in
+    let rounds = watch.view.openRounds.filter { $0.settled < $0.slots || $0.verdictsLeft ?? 0 > 0 }.map { round in
+      if let left = round.verdictsLeft {
+        return "\(round.name): waits for \(counted(left, "verdict")) of the reward command"
+      }
       let what = isOfEvaluation ? "" : "\(round.name): "
       return "\(what)\(grouped(round.settled)) of \(counted(round.slots, "sample"))"
     }
     let text = rounds.joined(separator: "; ")
     guard text != shownRounds, !text.isEmpty else { return }
-    shownRounds = text
+    (shownRounds, wasJudging) = (text, isJudging)
     say(text)
   }
 

@@ -83,7 +83,10 @@ final class Supervisor {
     // After a restart it listens at the address that the other processes know.
     let listen = address.map { "\($0)" } ?? settings.operation.listen
     return try LaunchContext.ownCommand(
-      ["coordinator", "--run", directory.path, "--listen", listen] + LaunchContext.words(key: key, settings.operation),
+      [
+        "coordinator", "--run", directory.path, "--listen", listen, "--reward-processes",
+        "\(settings.operation.rewardProcesses)",
+      ] + LaunchContext.words(key: key, settings.operation),
       log: "coordinator", in: directory)
   }
 

@@ -127,12 +127,24 @@ extension Command {
       "\(counted(beginning.prompts, "prompt")), \(counted(method.steps, "step")) of "
         + "\(counted(min(method.promptsPerStep, beginning.prompts), "prompt")) × \(counted(method.votes, "vote")), "
         + "\(method.trainSamples) trained; labels: \(method.labels.rawValue); \(beginning.settings.dtype.rawValue)")
+    sayRewardCommand(beginning.settings, settings.operation)
     sayMemory(beginning, settings, call, learners: processes == nil ? learners : 0)
     say(
       "processes: "
         + (processes
           ?? "1 coordinator, \(counted(workers, "worker")), \(counted(learners, "learner rank")) under mpirun (sharing "
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
+  }
+
+  private static func sayRewardCommand(_ settings: RunSettings, _ operation: OperationSettings) {
+    guard settings.hasRewardCommand else { return }
+    let memory = settings.rewardMemory > 0 ? "at most \(settings.rewardMemory) MiB each" : "no limit of memory"
+    let network =
+      Confinement.Isolation.here.noNetwork ? "no network" : "with the network, which this kernel leaves them"
+    say(
+      "reward command: \(settings.rewardWords.joined(separator: " ")); "
+        + "\(counted(operation.rewardProcessCount, "process", plural: "processes")), "
+        + "at most \(settings.rewardSeconds) s per answer, \(memory), \(network)")
   }
 
   /// "LoRA of rank 16, alpha 32 on q_proj, v_proj: 1234 parameters".
@@ -198,7 +210,8 @@ extension Command {
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)
     let key = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
-    let shell = try CoordinatorShell(try Run(opening: directory), key: key)
+    let shell = try CoordinatorShell(
+      try Run(opening: directory), key: key, rewardProcesses: operation.rewardProcessCount)
     // Under `train` and `launch`, their process records how the run ends.
     guard !directory.isSupervised else { return try shell.serve(on: try HostPort(parsing: operation.listen)) }
     let next = "ttrl coordinator --run \(Reach.word(directory.path)), with its workers and its learner"

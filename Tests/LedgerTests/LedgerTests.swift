@@ -111,6 +111,26 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     #expect(try ledger.trajectoryCount(of: round) == 1)
   }
 
+  @Test func `verdicts come back as they were recorded, and a second one for a slot is refused`() throws {
+    let place = try Place()
+    let ledger = try opened(place)
+    let verdicts = [
+      Verdict(reward: 0.1, voteWeight: 5), Verdict(reward: -.leastNonzeroMagnitude), Verdict(voteWeight: 0),
+      Verdict(isValid: false), Verdict(.late), Verdict(.crowded), Verdict(.late),
+    ]
+    let said = verdicts.enumerated().map { SlotVerdict(Slot(round: round, prompt: 1, sample: UInt32($0)), $1) }
+    for one in said.reversed() { try ledger.insert(one, at: 1) }
+    #expect(throws: LedgerError.self) {
+      try ledger.insert(SlotVerdict(said[0].slot, Verdict(reward: 2)), at: 2)
+    }
+    let reader = try Ledger(path: place.path, mode: .readOnly)
+    #expect(try reader.verdicts(of: round) == said)
+    #expect(try reader.verdicts(of: round, from: said[2].slot, before: said[4].slot) == Array(said[2..<4]))
+    #expect(try reader.verdictCount(of: round) == 7)
+    let faults = try reader.verdictFaults(of: round)
+    #expect(faults.map(\.fault) == ["crowded", "late"] && faults.map(\.count) == [1, 2])
+  }
+
   @Test func `slots that a vote did not need are not in the batch, and count in the accounting`() throws {
     let place = try Place()
     let ledger = try opened(place)
@@ -368,7 +388,7 @@ private func opened(_ place: Place, limits: LedgerLimits = LedgerLimits()) throw
     // user_version is the 32-bit big-endian word at byte 60 of the file.
     try place.overwrite(at: 63, with: "\u{7F}")
     let error = #expect(throws: LedgerError.self) { try Ledger(path: place.path, mode: mode) }
-    #expect(error == .newerSchema(path: place.path, found: 127, known: 5))
+    #expect(error == .newerSchema(path: place.path, found: 127, known: 6))
     #expect(error.map { "\($0)".contains("made by a newer ttrl") } == true)
   }
 

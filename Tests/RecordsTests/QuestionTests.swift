@@ -72,7 +72,7 @@ import Testing
       Array("{\"prompt\":\"x\",\"id\":\"a\"}\n{\"prompt\": x}\n[1]\n{\"answer\":\"4\"}\n{\"prompt\":\"".utf8) + [0xFF]
       + Array("\"}\n{\"prompt\":\"y\",\"id\":\"a\"}\n{\"prompt\":\" \"}\n{\"prompt\":\"z\",\"kind\":\"poem\"}\n".utf8)
       + Array("{\"prompt\":3,\"answer\":[1]}".utf8)
-    let kinds = "one of math, choice, string, or number:GRID as in number:0.01"
+    let kinds = "one of math, choice, string, exact, code, or number:GRID as in number:0.01"
     #expect(
       Self.problems(file) == [
         .init(line: 2, reason: .notJSON(.unexpected(found: "\"x\"", expected: "a value"), column: 12)),

@@ -11,6 +11,7 @@ let otherValues: [String: String] = [
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
   "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
   "prompt-weights": "flips",
+  "reward-command": "[\"/bin/cat\",\"a b\"]", "reward-seconds": "2.5", "reward-memory": "512", "reward-processes": "3",
   "early-stop": "bayes", "early-stop-error": "0.01", "temperature": "0.7", "top-p": "0.85", "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
   "micro-batch-tokens": "512",
@@ -50,7 +51,10 @@ let exclusiveSettings: [[String]] = [
     "ties", "min-share", "early-stop", "early-stop-error", "kl-coefficient", "staleness", "template-arguments",
     "template-date",
   ],
-  ["estimator", "vote-entropy-low", "vote-entropy-high", "prompt-weights"],
+  [
+    "estimator", "vote-entropy-low", "vote-entropy-high", "prompt-weights", "reward-command", "reward-seconds",
+    "reward-memory", "reward-processes",
+  ],
 ]
 
 /// The other values in combinations that contradict nothing; together they hold every setting.

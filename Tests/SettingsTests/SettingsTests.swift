@@ -186,6 +186,23 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     #expect(problems(["--estimator", "soft-vote", "--vote-entropy-low", "0.2", "--vote-entropy-high", "1"]) == [])
   }
 
+  @Test func `a reward command contradicts what also decides votes and rewards, all at once`() {
+    #expect(problems(["--reward-command", "python3 judge.py"]).isEmpty)
+    let found = problems(["--reward-command", "[\"a\", 2]", "--early-stop", "on", "--labels", "random"])
+    for part in ["expected a program and its arguments", "so all are needed", "gives rewards of its own"] {
+      #expect(found.contains { $0.contains(part) }, "\(found)")
+    }
+    #expect(problems(["--reward-command", "a", "--steps", "0"]).contains { $0.contains("steps is 0") })
+    var settings = RunSettings()
+    #expect(settings.rewardWords == [] && settings.rewardsWithoutCommand == [])
+    settings.operation.rewardProcesses = 2
+    #expect(settings.rewardsWithoutCommand.count == 1)
+    settings.rewardCommand = " a  b c "
+    #expect(settings.rewardWords == ["a", "b", "c"] && settings.rewardsWithoutCommand == [])
+    settings.rewardCommand = RunSettings.rewardCommand(of: ["a b", "", "\"c"])
+    #expect(settings.rewardWords == ["a b", "", "\"c"])
+  }
+
   @Test func `a KL penalty and a truncated distribution contradict each other`() {
     #expect(problems(["--kl-coefficient", "0.001", "--top-p", "0.9"]).count == 1)
     #expect(problems(["--kl-coefficient", "0.001", "--top-k", "20"]).count == 1)

@@ -192,6 +192,8 @@ struct Stage {
     case .storeUnneeded(let slots):
       self.effect("store as unneeded \(names(slots))")
       for slot in slots { unneeded[slot] = true }
+    case .judge(let slots): self.effect("ask the reward command about \(names(slots))")
+    case .storeVerdicts(let verdicts): self.effect("store verdicts of \(names(verdicts.map(\.slot)))")
     case .closeRound(let round):
       self.effect("close \(round)")
       memory.closedRounds.append(round)

@@ -11,6 +11,14 @@ enum Samples {
     slot: slot, policy: PolicyVersion(7), tokens: [5, -1, 151_643], logprobs: [-0.5, -0.0, -12.25], entropySum: 1.5,
     finish: .length)
 
+  /// With a verdict, and with the reason why there is none.
+  static let judged: [Trajectory] = {
+    var (judged, failed) = (trajectory, trajectory)
+    judged.verdict = Verdict(reward: -1.5, voteWeight: 5)
+    failed.verdict = Verdict(.late)
+    return [judged, failed]
+  }()
+
   /// With what a method can ask for.
   static let recorded: Trajectory = {
     var recorded = trajectory
@@ -89,7 +97,7 @@ enum Samples {
     .bundle(bundle, from: "10.0.0.7:7001", depth: 3), .requestChunk(PolicyVersion(8), chunk), .chunk(chunk, [4, 5]),
     .missing(PolicyVersion(8)), .fault("10.0.0.7:7001", PolicyVersion(8), .wrong),
     .installed(PolicyVersion(8), .milliseconds(5)),
-    .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, [trajectory, trajectory]),
+    .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, judged),
     .publish(manifest, report: report), .published(PolicyVersion(8)),
   ]
 

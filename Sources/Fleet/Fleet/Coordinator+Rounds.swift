@@ -39,6 +39,12 @@ extension Coordinator {
     revoke(leases.end(round: round, prompt: prompt), &effects)
   }
 
+  /// The reward command has judged some responses. A slot that has a verdict keeps it.
+  mutating func judge(_ verdicts: [SlotVerdict], _ effects: inout [CoordinatorEffect]) {
+    let new = verdicts.filter { plan.judge($0.slot) }
+    if !new.isEmpty { effects.append(.storeVerdicts(new)) }
+  }
+
   mutating func close(_ round: RoundID, _ effects: inout [CoordinatorEffect]) {
     plan.close(round)
     revoke(leases.end(round: round), &effects)

@@ -14,6 +14,10 @@
 // prompt is decided and which of its samples do not count. The state machine then revokes their leases and does not
 // wait for these samples any more.
 //
+// A reward command (`--reward-command`) judges the responses of a prompt when all of them are durable. Its verdicts are
+// made durable too, and the round closes when every response has one. The first verdict of a slot counts, so a program
+// that is not deterministic cannot change what a learner has used.
+//
 // The facts are in books, each with the operations that keep it consistent. This file and the extensions (one file for
 // each kind of event) say how an event changes the books and which effects follow.
 //
@@ -71,6 +75,7 @@ package struct Coordinator: Sendable {
     case .notAtHand(let manifest): requestBytes(of: manifest, &effects)
     case .bundled(let bundle): onBundles(&effects) { $0.bundled(bundle, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
+    case .judged(let verdicts): judge(verdicts, &effects)
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
@@ -116,6 +121,8 @@ package struct Coordinator: Sendable {
     let added = plan.takeAdded()
     if !added.isEmpty { effects.append(.addRounds(added)) }
     abandonRounds(&effects)
+    let questions = plan.takeQuestions()
+    if !questions.isEmpty { effects.append(.judge(questions)) }
     for (round, book) in plan.open where book.isComplete { close(round, &effects) }
     plan.openRounds(at: versions.latest)
     for version in versions.old where !plan.isNeeded(version, at: versions.latest) {

@@ -13,6 +13,8 @@ package enum CoordinatorEvent: Sendable, Equatable {
   /// Early stop: the durable trajectories of a prompt decide its vote, and these samples do not count. Reported once
   /// for every prompt of such a round, and again after a restart.
   case decided(RoundID, prompt: UInt32, unneeded: [UInt32])
+  /// The reward command judged these responses, or failed to.
+  case judged([SlotVerdict])
   /// All bytes of a published version arrived; `isIntact` says whether they have the expected digest. If so, the
   /// version and its step are durable, and `course` is the run's course after all steps so far.
   case sealed(PolicyManifest, isIntact: Bool, from: PeerID, course: RunCourse = RunCourse())
@@ -37,6 +39,11 @@ package enum CoordinatorEffect: Sendable, Equatable {
   case store([Trajectory], worker: String, lease: LeaseID)
   /// Make it durable that these slots do not count. Some of them can have trajectories.
   case storeUnneeded([Slot])
+  /// Ask the reward command about these responses, which are durable, then report `.judged`. They are all of a prompt
+  /// that have no verdict yet, for one prompt or several.
+  case judge([Slot])
+  /// Make these durable before the next effects are performed.
+  case storeVerdicts([SlotVerdict])
   /// Make it durable that the round is complete; score it if it is an evaluation.
   case closeRound(RoundID)
   /// Append bytes of a version that is being published.
@@ -97,7 +104,7 @@ package enum Refusal: Sendable, Equatable {
   /// The prompt's vote was decided without it.
   case unneeded
   case otherPolicy(PolicyVersion)
-  /// No tokens, too many tokens, or a different number of log-probabilities.
+  /// No tokens, too many tokens, a different number of log-probabilities, or a verdict that the worker made up.
   case malformed
 }
 
@@ -105,6 +112,8 @@ package enum Refusal: Sendable, Equatable {
 package struct CoordinatorMemory: Sendable {
   package var closedRounds: [RoundID] = []
   package var settled: [Slot] = []
+  /// The slots of `settled` that have a verdict of the reward command.
+  package var judged: [Slot] = []
   /// Every version that was ever published, including those whose bytes were dropped: if a learner trains a step again,
   /// its result is compared.
   package var policies: [PolicyManifest]
@@ -112,10 +121,12 @@ package struct CoordinatorMemory: Sendable {
   package var course: RunCourse
 
   package init(
-    closedRounds: [RoundID] = [], settled: [Slot] = [], policies: [PolicyManifest], course: RunCourse = RunCourse()
+    closedRounds: [RoundID] = [], settled: [Slot] = [], judged: [Slot] = [], policies: [PolicyManifest],
+    course: RunCourse = RunCourse()
   ) {
     self.closedRounds = closedRounds
     self.settled = settled
+    self.judged = judged
     self.policies = policies
     self.course = course
   }

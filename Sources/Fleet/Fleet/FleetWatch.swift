@@ -30,6 +30,8 @@ package struct FleetWait: Sendable, Equatable {
   package enum Cause: Sendable, Equatable {
     /// A round waits for the slots that workers hold, and for the slots that are not leased yet.
     case slots(of: RoundID, leased: Int, pending: Int, by: Workers)
+    /// A round waits for the reward command: all its responses are sampled.
+    case verdicts(of: RoundID, count: Int)
     /// A worker waits for slots to sample.
     case lease(worker: String, slots: Int)
     /// The coordinator waits for a learner to connect.
@@ -144,6 +146,11 @@ package struct FleetWatch: Sendable {
       let names = holders.prefix(Self.namesMax).map { machine.peers[$0]?.name ?? "unknown" }
       var workers: FleetWait.Workers = hasWorkers ? .busy : .none
       if !holders.isEmpty { workers = .holding(names, others: holders.count - names.count) }
+      if let verdicts = book.verdicts, book.settledCount == book.spec.slotCount {
+        let left = book.spec.slotCount - verdicts.judgedCount
+        return FleetWait(
+          cause: .verdicts(of: round, count: left), since: now.since(begun[round] ?? now), deadline: nil)
+      }
       return FleetWait(
         cause: .slots(of: round, leased: leased.slots(of: round), pending: book.pendingCount, by: workers),
         since: now.since(begun[round] ?? now), deadline: leased.deadline(of: round, now: now))

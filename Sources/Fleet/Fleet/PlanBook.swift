@@ -21,6 +21,8 @@ struct PlanBook: Sendable {
   private var samplers = SortedMap<UInt32, PolicyVersion>()
   /// The planned evaluations of the last version.
   private let finalEvaluations: [RoundSpec]
+  /// Whether a reward command judges rounds of the run.
+  private let isJudged: Bool
   /// The version with which the run ends: the last evaluation samples it, or the last step makes it.
   private(set) var last: PolicyVersion
   private var course: RunCourse
@@ -38,6 +40,7 @@ struct PlanBook: Sendable {
     self.last = last
     finalEvaluations = rounds.filter { $0.id.purpose == .evaluate && $0.policy == last }
     course = memory.course
+    isJudged = rounds.contains(where: \.isJudged)
     for spec in rounds where spec.id.purpose == .train { samplers[spec.id.step] = spec.policy }
     var closed = SortedMap<RoundID, Bool>()
     for round in memory.closedRounds {
@@ -51,6 +54,7 @@ struct PlanBook: Sendable {
       if !closed.contains(spec.id) { open[spec.id] = RoundBook(spec) }
     }
     for slot in memory.settled { _ = open.update(slot.round) { $0.settle(slot) } }
+    for slot in memory.judged { _ = open.update(slot.round) { $0.judge(slot) } }
   }
 
   // MARK: The plan
@@ -177,7 +181,7 @@ struct PlanBook: Sendable {
       guard trajectory.policy == book.spec.policy else { return .otherPolicy(trajectory.policy) }
       let length = 1...Int(book.spec.sampling.maxNewTokens)
       guard length.contains(trajectory.tokens.count), trajectory.logprobs.count == trajectory.tokens.count,
-        trajectory.has(book.spec.sampling.records)
+        trajectory.has(book.spec.sampling.records), trajectory.verdict == nil
       else { return .malformed }
       return switch book.settle(slot) {
       case true: nil
@@ -191,6 +195,15 @@ struct PlanBook: Sendable {
   /// - Returns: false if the prompt is decided already, or if there is no such prompt to decide.
   mutating func decide(_ round: RoundID, _ prompt: UInt32, unneeded: [UInt32]) -> Bool {
     open.update(round) { $0.decide(prompt, unneeded: unneeded) } ?? false
+  }
+
+  /// - Returns: false if the slot has a verdict already, or if its round is not open or needs none.
+  mutating func judge(_ slot: Slot) -> Bool { open.update(slot.round) { $0.judge(slot) } ?? false }
+
+  /// The slots about which the reward command has to be asked now. Each is returned once.
+  mutating func takeQuestions() -> [Slot] {
+    guard isJudged else { return [] }
+    return open.keys.flatMap { round in open.update(round) { $0.takeQuestions() } ?? [] }
   }
 
   mutating func close(_ round: RoundID) {

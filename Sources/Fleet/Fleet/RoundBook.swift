@@ -37,11 +37,14 @@ package struct RoundBook: Sendable {
   private var unneededCount = 0
   /// No required slot before this one is pending.
   private var cursor = 0
+  /// nil if no reward command judges the round.
+  package private(set) var verdicts: VerdictBook?
 
   package init(_ spec: RoundSpec) {
     self.spec = spec
     states = [SlotState](repeating: .pending, count: spec.slotCount)
     pendingCount = spec.slotCount
+    if spec.isJudged { verdicts = VerdictBook(spec) }
     guard spec.stopsEarly else { return }
     precondition(spec.required.count == spec.prompts.count, "required samples of each prompt, or of none")
     isSpare = [Bool](repeating: true, count: spec.slotCount)
@@ -54,7 +57,7 @@ package struct RoundBook: Sendable {
   }
 
   package var isComplete: Bool {
-    settledCount + unneededCount == spec.slotCount && !isUndecided.contains(true)
+    settledCount + unneededCount == spec.slotCount && !isUndecided.contains(true) && verdicts?.isComplete ?? true
   }
 
   /// Pending slots that are needed for any possible answers.
@@ -116,8 +119,15 @@ package struct RoundBook: Sendable {
     guard states[index] == .pending || states[index] == .leased else { return false }
     move(index, to: .settled)
     settledCount += 1
+    verdicts?.settle(slot)
     return true
   }
+
+  /// - Returns: false if the slot has a verdict already, or needs none.
+  package mutating func judge(_ slot: Slot) -> Bool { verdicts?.judge(slot) ?? false }
+
+  /// The slots about which the reward command has to be asked now.
+  package mutating func takeQuestions() -> [Slot] { verdicts?.takeQuestions() ?? [] }
 
   /// Ends a prompt's sampling: the vote is decided, and these samples do not count. Slots of these samples that are
   /// already settled stay settled.

@@ -28,6 +28,9 @@ package enum FigureName: String, Sendable, CaseIterable {
   case flipRatio = "flip_ratio"
   case rewardMean = "reward_mean"
   case unneededSamples = "unneeded_samples"
+  // Only with a reward command.
+  case invalidSamples = "invalid_samples"
+  case failedVerdicts = "failed_verdicts"
   case entropy
   case klToBase = "kl_to_base"
   case policyLag = "policy_lag"
@@ -76,9 +79,17 @@ package enum FigureName: String, Sendable, CaseIterable {
   /// Whether it is a whole number, written without a fraction.
   package var isCount: Bool {
     switch self {
-    case .budgetExhausted, .unneededSamples, .policyLag, .responseLengthMax, .sampledTokens, .trainedTokens, .updates,
-      .skippedUpdates:
+    case .budgetExhausted, .unneededSamples, .invalidSamples, .failedVerdicts, .policyLag, .responseLengthMax,
+      .sampledTokens, .trainedTokens, .updates, .skippedUpdates:
       true
+    default: false
+    }
+  }
+
+  /// Whether a line of metrics.jsonl leaves it out if it is not known; the others are then null.
+  package var isLeftOut: Bool {
+    switch self {
+    case .thinkingTruncationRatio, .invalidSamples, .failedVerdicts: true
     default: false
     }
   }

@@ -73,6 +73,8 @@ package struct Method: Sendable, Equatable {
   package var earlyStop = EarlyStop.off
   /// The largest chance with which `bayes` can be wrong.
   package var earlyStopError = 0.05
+  /// Whether a reward command judges every response of a step (`Verdict`).
+  package var isJudged = false
   /// The rules by which answers are found and compared.
   package var answers = AnswerRule.exact
   package var sampling = Sampling(temperature: 1, maxNewTokens: 1, stopTokens: [])

@@ -235,7 +235,7 @@ struct QuestionRow {
       let answer = Self.afterSolution(written)
       if answer == nil { leftOut.append("an empty \"\(key)\"") }
       return answer
-    case .string: return written
+    case .string, .exact, .code: return written
     }
   }
 

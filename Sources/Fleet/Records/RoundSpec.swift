@@ -12,6 +12,8 @@ package struct RoundSpec: Sendable, Equatable {
   /// [prompts] ascending indices of the samples that are always needed; with early stop, a vote can be decided without
   /// the others. Empty if all samples are needed.
   package var required: [[UInt32]]
+  /// Whether the round is complete only when the reward command has judged every response.
+  package var isJudged = false
 
   /// The default of `policy` is the version with the round's number: the version that is evaluated or, strictly
   /// on-policy, the version that the step trains.

@@ -74,7 +74,7 @@ extension FigureValues {
   fileprivate var members: [JSON.Member] {
     FigureName.allCases.compactMap { name in
       guard let value = self[name] else {
-        return name == .thinkingTruncationRatio ? nil : JSON.Member(name.rawValue, .null)
+        return name.isLeftOut ? nil : JSON.Member(name.rawValue, .null)
       }
       return JSON.Member(name.rawValue, name.isCount ? .int(Int(value)) : .double(value))
     }

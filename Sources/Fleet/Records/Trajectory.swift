@@ -148,6 +148,8 @@ package struct Trajectory: Sendable, Equatable {
   /// Mean over the tokens of log Σ exp z − mean z of the logits z that the distribution is made of: KL from the uniform
   /// distribution, plus a constant. nil unless `Sampling.records` asks for it, and in a response without tokens.
   package var selfCertainty: Float?
+  /// What the reward command said about it; nil without such a command, and until it is recorded. Workers never set it.
+  package var verdict: Verdict?
 
   package init(
     slot: Slot, policy: PolicyVersion, tokens: [Int32], logprobs: [Float], entropySum: Float, finish: FinishReason

@@ -201,6 +201,7 @@ enum MessageCodec {
   /// Bits beside the finish: what follows the log-probabilities. Without them a trajectory has the bytes of protocol 7.
   private static let hasEntropies: UInt8 = 2
   private static let hasSelfCertainty: UInt8 = 4
+  private static let hasVerdict: UInt8 = 8
 
   private static func encode(_ trajectories: [Trajectory], into out: inout ByteWriter) {
     out.write(UInt32(trajectories.count))
@@ -210,12 +211,14 @@ enum MessageCodec {
       var flags = trajectory.finish.rawValue
       if !trajectory.entropies.isEmpty { flags |= hasEntropies }
       if trajectory.selfCertainty != nil { flags |= hasSelfCertainty }
+      if trajectory.verdict != nil { flags |= hasVerdict }
       out.write(flags)
       out.write(trajectory.entropySum)
       out.write(trajectory.tokens)
       out.write(trajectory.logprobs)
       if !trajectory.entropies.isEmpty { out.write(trajectory.entropies) }
       if let selfCertainty = trajectory.selfCertainty { out.write(selfCertainty) }
+      if let verdict = trajectory.verdict { encode(verdict, into: &out) }
     }
   }
 
@@ -416,7 +419,7 @@ enum MessageCodec {
     let slot = try slot(&reader)
     let policy = try version(&reader)
     let code = try reader.read(UInt8.self)
-    guard let finish = FinishReason(rawValue: code & ~(hasEntropies | hasSelfCertainty)) else {
+    guard let finish = FinishReason(rawValue: code & ~(hasEntropies | hasSelfCertainty | hasVerdict)) else {
       throw .invalid(field: "finish", value: UInt64(code))
     }
     let entropySum = try reader.readFloat()
@@ -434,6 +437,7 @@ enum MessageCodec {
       trajectory.entropies = entropies
     }
     if code & hasSelfCertainty != 0 { trajectory.selfCertainty = try reader.readFloat() }
+    if code & hasVerdict != 0 { trajectory.verdict = try verdict(&reader) }
     return trajectory
   }
 }

@@ -71,6 +71,8 @@ package func readAnswer(_ answer: String, kind: AnswerKind) -> AnswerReading {
     case .number(let grid): mathKey(answer, budget, grid: grid)
     case .choice: choiceKey(answer)
     case .string: AnswerKey(text: "string:" + lexicalForm(Lexer.tokens(of: answer, asProse: true)))
+    case .exact: AnswerKey(text: "exact:" + trimmedText(answer))
+    case .code: AnswerKey(text: "code:" + codeForm(answer))
     }
   return AnswerReading(key: key, steps: budget.used)
 }

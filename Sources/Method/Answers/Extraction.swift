@@ -23,12 +23,13 @@ package import Base
 ///   `choice`, only the letter if there is one.
 package func extractAnswer(from response: String, kind: AnswerKind, startsInThinking: Bool = false) -> String? {
   guard let spoken = Thinking.spokenPart(of: response, startsInThinking: startsInThinking) else { return nil }
+  if kind == .code { return lastFencedBlock(in: spoken) }
   let text = Array(spoken.utf8)
   if let boxed = boxedAnswer(in: text, kind: kind) {
     switch kind {
     case .choice: return choiceLetter(in: boxed).map { String($0) } ?? boxed
     case .math, .number: return statedValue(in: boxed)
-    case .string: return boxed
+    case .string, .exact, .code: return boxed
     }
   }
   if kind == .choice { return announcedChoice(in: text) }

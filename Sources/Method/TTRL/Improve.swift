@@ -71,16 +71,20 @@ extension Policy {
 ///   - prompts: the whole training set, by prompt index.
 ///   - truth: the true answers, by prompt index. Read only if labels are `.truth`.
 ///   - history: the labels of all earlier steps.
+///   - verdict: what a reward command says about a response; used only if the method has one (`Method.isJudged`).
 package func improve<P: Policy>(
   _ policy: inout P, sampler: P? = nil, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [],
-  history: History = History(), method: Method
+  history: History = History(), method: Method, verdict: (Trajectory) -> Verdict? = { _ in nil }
 ) throws -> [Judgement] {
   let round = RoundID.train(step: step)
   var groups: [Group] = []
   for index in promptsOfStep(step, promptCount: prompts.count, method: method) {
     let slots = (0..<UInt32(method.votes)).map { Slot(round: round, prompt: index, sample: $0) }
     let prompt = prompts[Int(index)]
-    let trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
+    var trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
+    if method.isJudged {
+      for index in trajectories.indices { trajectories[index].verdict = verdict(trajectories[index]) }
+    }
     let answers = trajectories.map { policy.answer(of: $0, to: prompt) }
     // All of them. With early stop, those up to the vote's decision: a fleet need not sample the others.
     let counted = countedSamples(of: answers, step: step, prompt: index, method: method)
@@ -171,6 +175,10 @@ package struct Judgement: Sendable, Equatable {
   package var unneeded = 0
   /// Responses that the token limit cut off before their thinking ended.
   package var truncatedThinking = 0
+  /// [N] by sample: the reward command left it out of the vote and the training. Empty without such a command.
+  package var excluded: [Bool] = []
+  /// Of those, the samples about which the command gave no verdict.
+  package var faults = 0
 }
 
 /// Vote, reward, select: from a group's answers to the reward of each trajectory, and which of them are trained on.
@@ -186,19 +194,24 @@ package func judge(
 ) -> Judgement {
   let groupSize = method.stopsEarly ? method.votes : answers.count
   let needed = votesNeeded(forShare: method.minimumShare, of: groupSize)
-  let elected = majority(of: answers, ties: method.ties, needed: needed)
+  // What a reward command said, if there is one.
+  let testimony = Testimony(trajectories, method: method)
+  let elected = testimony?.vote(answers, method: method) ?? majority(of: answers, ties: method.ties, needed: needed)
   let evidence = Evidence(
-    step: step, prompt: prompt, answers: answers, trajectories: trajectories, vote: elected, truth: truth,
-    history: history)
+    step: step, prompt: prompt, answers: testimony?.voting(answers) ?? answers, trajectories: trajectories,
+    vote: elected, truth: truth, history: history)
   var estimate = estimate(evidence, method: method)
+  testimony?.correct(&estimate)
   let vote = estimate.vote ?? elected
   // Fixed advantages compare with nothing: without a label they would punish every response alike.
   if method.advantage == .fixed, method.labels == .truth ? truth == nil : vote.label == nil {
     estimate.shaping.weight = 0
   }
-  let chosen = trainedSamples(of: groupSize, step: step, prompt: prompt, method: method, answers: answers)
+  let chosen = trainedSamples(of: groupSize, step: step, prompt: prompt, method: method, answers: evidence.answers)
+    .filter { testimony?.excluded[$0] != true }
   return Judgement(
     prompt: prompt, answers: answers, vote: vote, rewards: estimate.rewards, abstention: estimate.abstention,
     shaping: estimate.shaping, trained: method.stopsEarly ? indices(of: chosen, among: trajectories) : chosen,
-    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: groupSize - answers.count)
+    isFlip: vote.label.flatMap { label in history.label.map { $0 != label.text } }, unneeded: groupSize - answers.count,
+    excluded: testimony?.excluded ?? [], faults: testimony?.faults ?? 0)
 }

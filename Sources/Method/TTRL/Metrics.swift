@@ -31,6 +31,10 @@ package struct PromptMetrics: Sendable, Equatable {
   package var isFlip: Bool?
   /// Samples that were not needed to decide the vote. They are not among `samples`.
   package var unneeded = 0
+  /// Samples that the reward command left out, and of those, the ones about which it gave no verdict. They have no
+  /// reward, so counts of rewards are without them.
+  package var excluded = 0
+  package var faults = 0
   /// Samples with reward 1. If rewards are not 0 or 1: samples whose reward is above the group's mean.
   package var rewarded = 0
   /// Sum of the samples' rewards.
@@ -66,17 +70,20 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   metrics.abstention = judgement.abstention
   metrics.isFlip = judgement.isFlip
   metrics.unneeded = judgement.unneeded
-  let favoured = favoured(by: judgement.rewards)
+  metrics.excluded = judgement.excluded.count { $0 }
+  metrics.faults = judgement.faults
+  let favoured = favoured(by: judgement.rewards, excluded: judgement.excluded)
   metrics.rewarded = favoured.count { $0 }
   metrics.rewardSum = judgement.rewards.reduce(0) { $0 + Double($1) }
   metrics.trained = judgement.trained.count
   metrics.label = judgement.vote.label?.text
   guard let truth else { return metrics }
   var counts = PromptMetrics.Truth(isLabelRight: judgement.vote.label?.isRightLabel(for: truth) ?? false)
-  for (answer, isFavoured) in zip(judgement.answers, favoured) {
+  for (sample, (answer, isFavoured)) in zip(judgement.answers, favoured).enumerated() {
     let isRight = answer.agrees(with: truth)
     counts.right += isRight ? 1 : 0
-    counts.rightRewards += isRight == isFavoured ? 1 : 0
+    let isOut = !judgement.excluded.isEmpty && judgement.excluded[sample]
+    counts.rightRewards += isRight == isFavoured && !isOut ? 1 : 0
   }
   for sample in judgement.trained {
     let isRight = judgement.answers[sample].agrees(with: truth)
@@ -87,11 +94,14 @@ package func measure(_ judgement: Judgement, of group: Group, truth: AnswerKey?)
   return metrics
 }
 
-/// [N] whether a sample's reward is a yes: it is 1, or, if rewards are not 0 or 1, it is above the group's mean.
-private func favoured(by rewards: [Float]) -> [Bool] {
+/// [N] whether a sample's reward is a yes: it is 1, or, if rewards are not 0 or 1, it is above the group's mean. A
+/// sample that the reward command left out has none.
+private func favoured(by rewards: [Float], excluded: [Bool]) -> [Bool] {
   if rewards.allSatisfy({ $0 == 0 || $0 == 1 }) { return rewards.map { $0 > 0 } }
-  let mean = rewards.reduce(0.0) { $0 + Double($1) } / Double(rewards.count)
-  return rewards.map { Double($0) > mean }
+  let given = excluded.isEmpty ? rewards : zip(rewards, excluded).filter { !$1 }.map(\.0)
+  let mean = given.reduce(0.0) { $0 + Double($1) } / Double(given.count)
+  let isAbove = rewards.map { Double($0) > mean }
+  return excluded.isEmpty ? isAbove : zip(isAbove, excluded).map { $0 && !$1 }
 }
 
 /// A step's figures, averaged over its prompts. Names follow the reference's (`train/...`).
@@ -113,6 +123,8 @@ package struct StepMetrics: Sendable, Equatable {
   package var importance: ImportanceFigures?
   /// How many versions the one that sampled is behind the one that is trained.
   package var lag: Int
+  /// Whether a reward command judges responses.
+  private var isJudged: Bool
 
   /// - Parameter truth: the true answers by prompt index. A nil entry is unknown; an empty array means all are.
   package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
@@ -126,6 +138,7 @@ package struct StepMetrics: Sendable, Equatable {
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
     criticUpdates = lesson.processUpdates + lesson.updates.compactMap(\.critic)
+    isJudged = method.isJudged
     klToBase = lesson.klToBase
     importance = lesson.importance
     lag = Int(step - samplingPolicy(ofStep: step, method: method).number)
@@ -185,13 +198,19 @@ package struct StepMetrics: Sendable, Equatable {
   }
   /// The mean reward of a group, averaged over the prompts.
   package var rewardMean: Double {
-    prompts.reduce(0) { $0 + $1.rewardSum / Double(max($1.samples, 1)) } / Double(max(prompts.count, 1))
+    prompts.reduce(0) { $0 + $1.rewardSum / Double(max($1.samples - $1.excluded, 1)) } / Double(max(prompts.count, 1))
   }
+  /// Samples that the reward command left out because it said so, and because it gave no verdict; nil without such a
+  /// command.
+  package var invalidSamples: Int? { isJudged ? prompts.reduce(0) { $0 + $1.excluded - $1.faults } : nil }
+  package var failedVerdicts: Int? { isJudged ? prompts.reduce(0) { $0 + $1.faults } : nil }
   /// Samples that early stop did not need.
   package var unneededSamples: Int { prompts.reduce(0) { $0 + $1.unneeded } }
 
   package var labelAccuracy: Double? { truthShare { $1.isLabelRight ? 1 : 0 } }
-  package var rewardAccuracy: Double? { truthShare { Double($1.rightRewards) / Double(max($0.samples, 1)) } }
+  package var rewardAccuracy: Double? {
+    truthShare { Double($1.rightRewards) / Double(max($0.samples - $0.excluded, 1)) }
+  }
   package var groundTruthRatio: Double? { truthShare { Double($1.right) / Double(max($0.samples, 1)) } }
   package var passAtVotes: Double? { truthShare { $1.right > 0 ? 1 : 0 } }
   package var trainedRewardAccuracy: Double? {

@@ -36,6 +36,7 @@ package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method
   var round = RoundSpec(
     id: .train(step: step), policy: samplingPolicy(ofStep: step, method: method), prompts: prompts,
     samples: UInt32(method.votes), sampling: method.sampling)
+  round.isJudged = method.isJudged
   if method.stopsEarly {
     round.required = prompts.map { prompt in
       trainedSamples(of: method.votes, step: step, prompt: prompt, method: method).map { UInt32($0) }

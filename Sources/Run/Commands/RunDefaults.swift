@@ -35,7 +35,9 @@ extension Command {
       found.append("--model is given without --data FILE: which questions should it be trained on?")
     }
     let run = RunDirectory(ThisProcess.absolute(settings.operation.run))
-    if (try? Files.exists(run.settings)) != true { found += settings.adapterProblems }
+    if (try? Files.exists(run.settings)) != true {
+      found += settings.adapterProblems + settings.rewardsWithoutCommand
+    }
     if settings.evaluatedAs != nil, settings.method.steps > 0 {
       found.append(
         "eval-as is for an evaluation without training, and steps is \(settings.method.steps); leave it out, or set "
@@ -46,6 +48,9 @@ extension Command {
 }
 
 extension OperationSettings {
+  /// Processes of the reward command on this machine. The workers need the cores too.
+  package var rewardProcessCount: Int { rewardProcesses > 0 ? rewardProcesses : max(1, Machine.coreCount / 2) }
+
   /// Makes paths absolute, so that they mean the same to a process in another directory.
   package mutating func makePathsAbsolute() {
     run = ThisProcess.absolute(run)

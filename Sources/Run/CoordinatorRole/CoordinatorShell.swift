@@ -47,6 +47,9 @@ package final class CoordinatorShell {
   /// Batches that are being sent.
   private var feeds: [PeerID: BatchFeed] = [:]
   private var shelf: BundleShelf?
+  /// nil if no reward command judges responses.
+  private var desk: RewardDesk?
+  private let rewardProcesses: Int
   /// Files of the learner that a thread has verified.
   private var verified: Inbox<Verified>?
   private var nextPeer: UInt64 = 1
@@ -73,9 +76,11 @@ package final class CoordinatorShell {
   /// - Parameters:
   ///   - run: from here on, only this process uses the run's directory.
   ///   - key: the key that workers and the learner must have; nil accepts every process that reaches the port.
+  ///   - rewardProcesses: of the reward command, if there is one.
   /// - Throws: if the directory, the ledger or the disk cannot be used.
-  package init(_ run: Run, key: ClusterKey?) throws {
+  package init(_ run: Run, key: ClusterKey?, rewardProcesses: Int = 1) throws {
     self.run = run
+    self.rewardProcesses = rewardProcesses
     context = if let key { try TLSContext(key) } else { nil }
     Machine.raiseDescriptorLimit()
     loop = try EventLoop()
@@ -119,6 +124,9 @@ package final class CoordinatorShell {
       writeBase: { [run] in try run.writeBase() }, onBundled: { self.handle(.bundled($0)) },
       onFailure: { self.fail($0) })
     verified = try loop.inbox { verified in self.attempt { try self.end(verified) } }
+    if run.method.isJudged {
+      desk = try RewardDesk(run, recorder, processes: rewardProcesses, loop: loop) { self.hear($0) }
+    }
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
@@ -130,6 +138,7 @@ package final class CoordinatorShell {
     tick()
     while status == nil, failure == nil { loop.run() }
     listener.close()
+    desk?.stop()
     fleet.remove()
     if failure == nil {
       try recorder.keepTime()
@@ -137,6 +146,7 @@ package final class CoordinatorShell {
     }
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
+    desk?.removeDirectories()
     if let failure { throw failure }
     return status ?? 1
   }
@@ -157,6 +167,7 @@ package final class CoordinatorShell {
   private func tick() {
     handle(.tick)
     fleet.refresh(machine, now: MonotonicClock.now())
+    desk?.tick()
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
   }
 
@@ -178,6 +189,13 @@ package final class CoordinatorShell {
 
   private func decide(_ decision: VoteDecision) {
     handle(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded))
+  }
+
+  private func hear(_ event: RewardDesk.Event) {
+    switch event {
+    case .judged(let verdicts): handle(.judged(verdicts))
+    case .notStarted(let reason): fail(CoordinatorFailure.broken(reason))
+    }
   }
 
   // MARK: Connections
@@ -207,7 +225,7 @@ package final class CoordinatorShell {
     let effects = machine.receive(event, now: now)
     steps.see(event, effects, of: machine, now: now)
     for effect in effects {
-      if case .store = effect, deferred.isEmpty {
+      if effect.isGathered, deferred.isEmpty {
         loop.schedule(at: MonotonicClock.now() + Self.gathering) { self.performDeferred() }
         deferred.append(effect)
       } else if !deferred.isEmpty {
@@ -218,7 +236,7 @@ package final class CoordinatorShell {
     }
   }
 
-  /// Makes all waiting trajectories durable in one commit, then performs the rest in order.
+  /// Makes all waiting trajectories and verdicts durable in one commit, then performs the rest in order.
   private func performDeferred() {
     let effects = deferred
     deferred = []
@@ -243,6 +261,9 @@ package final class CoordinatorShell {
     case .store(let trajectories, worker: _, lease: _):
       // performDeferred has made them durable. The decision is made later: the machine is in the middle of its effects.
       for decision in trajectories.compactMap({ count($0) }) { loop.soon { self.decide(decision) } }
+    // performDeferred has made them durable.
+    case .storeVerdicts(let verdicts): Log.debug("coordinator.verdicts", ["count": verdicts.count])
+    case .judge(let slots): try desk?.judge(slots)
     case .storeUnneeded(let slots): try recorder.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
     case .dismiss(let peer, let reason):
@@ -257,7 +278,9 @@ package final class CoordinatorShell {
     case .bundle(let effect): try perform(effect)
     case .sendBatch(let round, let peer): try sendBatch(round, to: peer)
     case .addRounds(let rounds): try recorder.add(rounds)
-    case .abandonRounds(let rounds): try recorder.abandon(rounds)
+    case .abandonRounds(let rounds):
+      for round in rounds { desk?.drop(round) }
+      try recorder.abandon(rounds)
     case .dropPolicy(let version):
       try store.drop(version)
       try recorder.drop(version)
@@ -383,6 +406,16 @@ package final class CoordinatorShell {
       Log.warning("coordinator.relay_avoided", ["relay": relay, "fault": "\(fault)", "told_by": peer])
       attempt { try self.recorder.record(event: "relay.avoided", "\(relay): \(fault), told by peer \(peer)") }
     case .cutShort(let version): Log.warning("coordinator.cut_short", ["last_policy": version])
+    }
+  }
+}
+
+extension CoordinatorEffect {
+  /// Whether it waits a little for others, to be durable with them in one commit.
+  fileprivate var isGathered: Bool {
+    switch self {
+    case .store, .storeVerdicts: true
+    default: false
     }
   }
 }

@@ -65,6 +65,7 @@ private func words(for cause: FleetWait.Cause) -> (waiter: String, awaited: Stri
   switch cause {
   case .slots(let round, let leased, let pending, let workers):
     ("\(round)", text(of: workers), "\(leased + pending) slots: \(leased) promised, \(pending) not yet")
+  case .verdicts(let round, let count): ("\(round)", "the reward command", "\(counted(count, "verdict"))")
   case .lease(let worker, let slots): ("worker \(worker)", "coordinator", "\(slots) slots to sample")
   case .noLearner: ("coordinator", "a learner to connect", "to train")
   case .learnerVersion: ("coordinator", "learner", "to say which policy it holds")

@@ -72,14 +72,17 @@ package final class RunRecorder {
       }
     }
     let closed = try ledger.rounds().filter { $0.closedAt != nil }.map(\.id)
-    var settled: [Slot] = []
-    for (round, _) in plan where !closed.contains(round) { settled += try ledger.settledSlots(of: round) }
+    var (settled, judged): ([Slot], [Slot]) = ([], [])
+    for (round, spec) in plan where !closed.contains(round) {
+      settled += try ledger.settledSlots(of: round)
+      if spec.isJudged { judged += try ledger.verdicts(of: round).map(\.slot) }
+    }
     // All versions that were ever published, also those whose file was removed: a learner that is behind is compared
     // with them.
     let policies = try ledger.policies().map { policy in
       PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
     }
-    return CoordinatorMemory(closedRounds: closed, settled: settled, policies: policies, course: course)
+    return CoordinatorMemory(closedRounds: closed, settled: settled, judged: judged, policies: policies, course: course)
   }
 
   /// Adds the machine's rounds that are not in the settings' plan.
@@ -144,13 +147,19 @@ package final class RunRecorder {
 
   // MARK: While it runs
 
-  /// Makes the trajectories of all `store` effects durable in one commit.
+  /// Makes the trajectories and verdicts of all effects that store them durable in one commit.
   package func store(_ effects: [CoordinatorEffect]) throws(LedgerError) {
     try ledger.transaction { () throws(LedgerError) in
-      for case .store(let trajectories, let worker, let lease) in effects {
-        for trajectory in trajectories {
-          try open(trajectory.slot.round)
-          _ = try ledger.insert(trajectory, worker: workersByName[worker], lease: lease.number)
+      for effect in effects {
+        switch effect {
+        case .store(let trajectories, let worker, let lease):
+          for trajectory in trajectories {
+            try open(trajectory.slot.round)
+            _ = try ledger.insert(trajectory, worker: workersByName[worker], lease: lease.number)
+          }
+        case .storeVerdicts(let verdicts):
+          for said in verdicts { try ledger.insert(said, at: WallClock.seconds()) }
+        default: break
         }
       }
     }
@@ -177,7 +186,15 @@ package final class RunRecorder {
   package func trajectories(
     of round: RoundID, from first: Slot, before end: Slot?
   ) throws(LedgerError) -> [Trajectory] {
-    try ledger.trajectories(of: round, from: first, before: end)
+    var trajectories = try ledger.trajectories(of: round, from: first, before: end)
+    guard run.settings.hasRewardCommand, round.purpose == .train else { return trajectories }
+    var verdicts = try ledger.verdicts(of: round, from: first, before: end)[...]
+    for index in trajectories.indices {
+      while let said = verdicts.first, said.slot < trajectories[index].slot { verdicts.removeFirst() }
+      guard let said = verdicts.first, said.slot == trajectories[index].slot else { continue }
+      trajectories[index].verdict = said.verdict
+    }
+    return trajectories
   }
 
   /// The first slot of each message in which a round's trajectories are sent.
@@ -190,13 +207,27 @@ package final class RunRecorder {
   ///
   /// - Throws: `LedgerError`, or `PlatformError` if metrics.jsonl cannot be written.
   package func close(_ round: RoundID) throws {
-    guard round.purpose == .evaluate else { return try ledger.close(round, at: WallClock.seconds()) }
+    guard round.purpose == .evaluate else { return try closeStep(round) }
     let row = run.evaluationRow(try ledger.trajectories(of: round), of: round).text()
     try ledger.transaction { () throws(LedgerError) in
       try ledger.setMetrics(row, of: round)
       try ledger.close(round, at: WallClock.seconds())
     }
     try append(row)
+  }
+
+  /// The round is complete. What the reward command failed to judge is an event.
+  private func closeStep(_ round: RoundID) throws(LedgerError) {
+    try ledger.transaction { () throws(LedgerError) in
+      try ledger.close(round, at: WallClock.seconds())
+      guard run.settings.hasRewardCommand else { return }
+      for (name, count) in try ledger.verdictFaults(of: round) {
+        let why = VerdictFault(name: name)?.explanation ?? name
+        try ledger.record(
+          event: "reward.\(name)", "\(round): \(counted(count, "response")) without a verdict: \(why)",
+          at: WallClock.seconds())
+      }
+    }
   }
 
   /// Records a step's new version. The version and the learner's report on the step become durable together.

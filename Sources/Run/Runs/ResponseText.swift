@@ -22,7 +22,7 @@ package struct ResponseText: ResponseReading {
   }
 
   /// What the rule reads: the reference's sees special tokens, ours only the marks of thinking.
-  private func text(of tokens: [Int32]) -> String {
+  package func text(of tokens: [Int32]) -> String {
     guard rule != .reference else { return tokenizer.decode(tokens, skipSpecial: false) }
     guard tokens.contains(where: marks.contains) else { return tokenizer.decode(tokens, skipSpecial: true) }
     return tokenizer.decode(tokens.filter { marks.contains($0) || !tokenizer.isSpecial($0) }, skipSpecial: false)

@@ -113,6 +113,7 @@ package struct Run: Sendable {
 
   package var method: Method {
     var method = settings.method
+    method.isJudged = settings.hasRewardCommand
     method.sampling = settings.trainingSampling(stopTokens: model.configuration.eosTokens)
     return method
   }

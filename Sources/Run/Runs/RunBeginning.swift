@@ -50,6 +50,9 @@ package enum RunBeginning {
     note: (String) -> Void = { _ in }
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
+    var settings = settings
+    // Of a finished run only the results are shown.
+    if try !Files.exists(directory.summary) { settings.rewardCommand = try RewardProgram.resolved(settings) }
     if try Files.exists(directory.settings) {
       // Of a finished run only the results are shown.
       if try !Files.exists(directory.summary) { try OwnedDirectory.require(directory.path) }
@@ -59,7 +62,6 @@ package enum RunBeginning {
       let others = try Files.list(directory.path).filter { !isExpected($0) }
       if !others.isEmpty { throw RunError.notEmpty(path: directory.path, entries: others.sorted()) }
     }
-    var settings = settings
     settings.model = try BuiltIn.resolve(model: settings.model)
     let model = try ModelDirectory(settings.model)
     settings.adapter = Self.absolute(adapter: settings.adapter)

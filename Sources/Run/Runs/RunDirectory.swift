@@ -10,6 +10,7 @@
 //   summary.json, report.html   at the end
 //   delivered/        the run's result, if it is not the last checkpoint, likewise
 //   ending.json       why the run's processes ended before its end (RunEnding)
+//   reward-command/   directories of the processes of a reward command, while they run
 //   logs/             one file per process
 //   tensorboard/      event files; page.address and fleet.json are also for programs that watch
 //   cluster.key       the run's own key, if no other was given (ClusterKey)
@@ -37,6 +38,8 @@ package struct RunDirectory: Sendable, Equatable {
   package var key: String { path + "/cluster.key" }
   /// The lock of the process that started the run's processes; the coordinator's is "lock".
   package static let supervisorLock = "lock.supervisor"
+  /// Directories of the reward command's processes, while they run.
+  package var rewards: String { path + "/reward-command" }
   package static let logsName = "logs"
   package var logs: String { "\(path)/\(Self.logsName)" }
   /// HOST:PORT of the running coordinator, for processes that start on the same machine.

@@ -29,6 +29,7 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   case longPrompts(path: String, ids: [String], context: Int, note: String?)
   /// Labels should be the truth, but no question has an answer.
   case noTruth(path: String)
+  case noRewardProgram(path: String, problem: String)
   case badToken(path: String, id: String, token: Int32, vocabulary: Int)
   /// The file in which a model says which run made it.
   case damagedOrigin(path: String, problem: String)
@@ -56,6 +57,9 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
+    case .noRewardProgram(let path, let problem):
+      "reward-command: cannot run \(path.visible): \(problem). Give the path of an executable file, or the program "
+        + "that runs it, as python3 \(path.visible)"
     case .otherPrompts(let path):
       "the run in \(path) asked other prompts so far than it would ask now: the tokenizer or the chat template in the "
         + "model's directory has changed, or the run was begun by a version of ttrl that renders them differently. Put "

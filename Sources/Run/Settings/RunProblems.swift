@@ -12,7 +12,7 @@ extension RunSettings {
     sampleProblems(names) + updateProblems + objectiveProblems + labelProblems + bandProblems + methodProblems
       + distributionProblems
       + templateProblems
-      + stopProblems + newAdapterProblems(names)
+      + stopProblems + rewardProblems + newAdapterProblems(names)
   }
 
   private func sampleProblems(_ names: [String]) -> [String] {

@@ -8,7 +8,7 @@ import Records
 
 package enum SettingTable {
   package static let all =
-    input + adapter + whoseDefaults + rounds + labels + sampling + objective + optimizer + evaluation + guards
+    input + adapter + whoseDefaults + rounds + labels + rewards + sampling + objective + optimizer + evaluation + guards
     + operation
     + amounts + workshop + looking + call
 
@@ -116,6 +116,22 @@ package enum SettingTable {
     Setting(
       "answer-rule", .choice, "how answers are found and compared: exact, or reference (for comparison only)",
       \RunSettings.method.answers),
+  ]
+
+  private static let rewards: [Setting] = [
+    Setting(
+      "reward-command", .text("PROGRAM"),
+      "judges responses: JSON lines in and out; words, or a JSON list of them",
+      \RunSettings.rewardCommand),
+    Setting(
+      "reward-seconds", .number(0.1...86_400), "longest time of one answer of the reward command",
+      \RunSettings.rewardSeconds),
+    Setting(
+      "reward-memory", .integer(0...(1 << 30)), "MiB of memory of each process of the reward command; 0 is no limit",
+      \RunSettings.rewardMemory),
+    Setting(
+      "reward-processes", .integer(0...4096), "processes of the reward command; 0 is half of the cores",
+      \OperationSettings.rewardProcesses),
   ]
 
   private static let sampling: [Setting] = [

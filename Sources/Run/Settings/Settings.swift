@@ -76,6 +76,13 @@ package struct RunSettings: SettingGroup {
   package var preset = Preset.none
   package var family = ModelFamily.other
 
+  // A program of the user that judges responses.
+  /// The program and its arguments: a JSON list, or words with spaces between them. Empty for none.
+  package var rewardCommand = ""
+  package var rewardSeconds = 30.0
+  /// MiB; 0 is no limit.
+  package var rewardMemory = 4096
+
   // The method, and the sampling that it learns from.
   package var method = Method()
   package var temperature: Float = 1
@@ -136,6 +143,8 @@ package struct OperationSettings: SettingGroup {
   package var keyValueMemory = 0
   /// What a learner rank keeps of a gradient. What starts the ranks decides for `auto`.
   package var gradient = GradientForm.auto
+  /// Processes of the reward command; 0 is half of the cores of the coordinator's machine.
+  package var rewardProcesses = 0
   /// A path: the machines of `ttrl launch`.
   package var hosts = ""
 

@@ -7,6 +7,10 @@ package enum AnswerKind: Sendable, Hashable {
   case choice
   /// Text, compared without regard to case and spacing.
   case string
+  /// Text, compared character by character.
+  case exact
+  /// A program: the last fenced block. Equal are only equal texts, so its judge is a reward command.
+  case code
   /// As `math`, but a number counts as the nearest multiple of the grid.
   case number(Grid)
 
@@ -32,7 +36,7 @@ package enum AnswerKind: Sendable, Hashable {
   package var isMathematical: Bool {
     switch self {
     case .math, .number: true
-    case .choice, .string: false
+    case .choice, .string, .exact, .code: false
     }
   }
 }
@@ -40,13 +44,15 @@ package enum AnswerKind: Sendable, Hashable {
 extension AnswerKind: RawRepresentable {
   private static let numberPrefix = "number:"
   /// What a file or a flag can say, for messages.
-  package static let names = "math, choice, string, or number:GRID as in number:0.01"
+  package static let names = "math, choice, string, exact, code, or number:GRID as in number:0.01"
 
   package init?(rawValue: String) {
     switch rawValue {
     case "math": self = .math
     case "choice": self = .choice
     case "string": self = .string
+    case "exact": self = .exact
+    case "code": self = .code
     default:
       guard rawValue.hasPrefix(Self.numberPrefix), let grid = Grid(String(rawValue.dropFirst(Self.numberPrefix.count)))
       else { return nil }
@@ -59,6 +65,8 @@ extension AnswerKind: RawRepresentable {
     case .math: "math"
     case .choice: "choice"
     case .string: "string"
+    case .exact: "exact"
+    case .code: "code"
     case .number(let grid): Self.numberPrefix + grid.text
     }
   }
@@ -67,5 +75,5 @@ extension AnswerKind: RawRepresentable {
 extension AnswerKind: CaseIterable {
   /// With one grid of all.
   package static let allCases: [AnswerKind] =
-    [.math, .choice, .string] + (Grid("0.01").map { [.number($0)] } ?? [])
+    [.math, .choice, .string, .exact, .code] + (Grid("0.01").map { [.number($0)] } ?? [])
 }

@@ -120,6 +120,21 @@ enum Schema {
     ALTER TABLE trajectories ADD COLUMN entropies BLOB;
     ALTER TABLE trajectories ADD COLUMN self_certainty REAL;
     """,
+    """
+    -- What the reward command said about a response, once. Nothing uses a verdict that is not here, and a second one is
+    -- refused.
+    CREATE TABLE verdicts (
+      round INTEGER NOT NULL REFERENCES rounds (code),
+      prompt INTEGER NOT NULL,
+      sample INTEGER NOT NULL,
+      reward REAL,                     -- NULL: it gave none
+      vote_weight REAL,                -- NULL: it gave none, and the vote's weight is 1
+      valid INTEGER NOT NULL CHECK (valid IN (0, 1)),
+      fault TEXT,                      -- why it gave no verdict: late, ended, garbled, flooded, crowded
+      judged_at REAL NOT NULL,
+      PRIMARY KEY (round, prompt, sample)
+    ) STRICT, WITHOUT ROWID;
+    """,
   ]
 
   /// Migrates a ledger to the newest version, in one transaction. Writes nothing to a file that is not a ledger.

@@ -55,6 +55,9 @@ package final class ChildProcess {
   private let pidDescriptor: Int32
   /// Our end of the child's standard input, or -1.
   private var input: Int32
+  /// What `send` could not write yet.
+  private var unsent: [UInt8] = []
+  private var isWaitingToSend = false
   private var pipes: [(fd: Int32, handler: ([UInt8]) -> Void)] = []
   private let onExit: (ExitStatus) -> Void
 
@@ -124,9 +127,45 @@ package final class ChildProcess {
     }
   }
 
+  /// Writes to the child's standard input, and never waits: what does not fit into the pipe is written when the child
+  /// has read. The caller bounds how much that can be. A child takes its input by this function or by `write`.
+  /// This process must ignore SIGPIPE.
+  package func send(_ bytes: [UInt8]) {
+    guard status == nil, input >= 0 else { return }
+    unsent += bytes
+    if !isWaitingToSend { flush() }
+  }
+
+  private func flush() {
+    _ = fcntl(input, F_SETFL, O_NONBLOCK)
+    var start = 0
+    while start < unsent.count {
+      let count = unsent[start...].withUnsafeBytes { Glibc.write(input, $0.baseAddress, $0.count) }
+      if count > 0 { start += count } else if errno != EINTR { break }
+    }
+    // A child that does not read any more ends soon, or is found to be late.
+    if start < unsent.count, errno != EAGAIN { start = unsent.count }
+    unsent.removeFirst(start)
+    wait(toSend: !unsent.isEmpty)
+  }
+
+  private func wait(toSend isWaiting: Bool) {
+    guard isWaiting != isWaitingToSend else { return }
+    isWaitingToSend = isWaiting
+    guard isWaiting else { return loop.unwatch(input) }
+    do {
+      try loop.watch(input, for: .writable) { _ in self.flush() }
+    } catch {
+      (isWaitingToSend, unsent) = (false, [])
+    }
+  }
+
   /// Ends the child's standard input.
   package func closeInput() {
-    if input >= 0 { close(input) }
+    if input >= 0 {
+      wait(toSend: false)
+      close(input)
+    }
     input = -1
   }
 

@@ -1,6 +1,7 @@
 // ProgressLine: a finished step as one line of ASCII text, for output into a file or a pipe. A terminal has LiveView.
 
 import Base
+import Records
 
 /// The lines that a run prints while it runs.
 package enum ProgressLine {
@@ -22,6 +23,7 @@ package enum ProgressLine {
     if let share = step.noAnswerRatio, share >= noAnswerRatioHigh {
       parts.append("no answer " + field(share))
     }
+    if let failed = step[.failedVerdicts], failed > 0 { parts.append(counted(Int(failed), "failed verdict")) }
     if let gap = step.logprobGap, gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }
     if let skipped = step.skippedUpdates, skipped > 0 { parts.append(counted(skipped, "skipped update")) }
     parts += pace(step.tokensPerSecond, step.seconds)

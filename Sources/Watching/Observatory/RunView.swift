@@ -49,6 +49,9 @@ package struct RunView: Sendable {
     package let step: Int
     package let slots: Int
     package let settled: Int
+    /// All slots are settled, and so many have no verdict of the reward command yet; nil while slots are sampled, and
+    /// without such a command.
+    package var verdictsLeft: Int?
 
     package init(name: String, isTraining: Bool, step: Int, slots: Int, settled: Int) {
       self.name = name
@@ -104,6 +107,7 @@ package struct RunView: Sendable {
     guard let open = openRounds.first else {
       return "the learner, to train step \(digest.lastStep + 1) and publish"
     }
+    if let left = open.verdictsLeft { return "the reward command, for \(counted(left, "verdict")) of \(open.name)" }
     let slots = counted(max(0, open.slots - open.settled), "slot")
     guard !connected.isEmpty else { return "workers: none is connected, \(slots) of \(open.name) are open" }
     return "\(counted(connected.count, "worker")), to sample \(slots) of \(open.name)"

@@ -48,6 +48,8 @@ package enum StepFigures {
     StepFigure(.unlabeledRatio, "share of prompts where no sample gave an answer"),
     StepFigure(.abstentionRatio, "share of prompts with answers of which none is rewarded"),
     StepFigure(.unneededSamples, "samples that votes did not need"),
+    StepFigure(.invalidSamples, "samples that the reward command called not valid"),
+    StepFigure(.failedVerdicts, "samples about which the reward command gave no verdict"),
     StepFigure(.entropy, "nats per sampled token"),
     StepFigure(.klToBase, "nats per token: estimate of KL(this policy || policy 0)"),
     StepFigure(.policyLag, "versions between the one that sampled and the one that is trained"),

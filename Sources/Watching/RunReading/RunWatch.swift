@@ -149,10 +149,14 @@ package final class RunWatch {
   private func readState(_ ledger: Ledger) throws(LedgerError) {
     view.policy = Int(try ledger.newestPolicy())
     view.openRounds = try ledger.openRounds().map { round throws(LedgerError) in
-      RunView.OpenRound(
+      var open = RunView.OpenRound(
         name: "\(round.id)",
         isTraining: round.id.purpose == .train, step: Int(round.id.step), slots: round.slots,
         settled: try settledCount(of: round.id, ledger))
+      if open.isTraining, open.settled == open.slots, manifest?.settings.hasRewardCommand == true {
+        open.verdictsLeft = round.slots - (try ledger.verdictCount(of: round.id))
+      }
+      return open
     }
     view.events = try ledger.events(before: nil, limit: Self.eventsMax).map {
       RunView.EventView(number: Int($0.number), time: $0.happenedAt, kind: $0.kind, detail: $0.detail)

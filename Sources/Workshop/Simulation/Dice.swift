@@ -21,6 +21,7 @@ struct Dice: Sendable {
     case disks = 8
     case base = 9
     case objective = 10
+    case verdicts = 11
     case methods = 12
   }
 

@@ -16,6 +16,8 @@ struct RunDirectory {
   private(set) var arrivals: [Slot] = []
   /// Slots that a vote did not need.
   private(set) var unneeded = SortedMap<Slot, Bool>()
+  /// What the reward command said.
+  private(set) var verdicts = SortedMap<Slot, Verdict>()
   private(set) var closed = SortedMap<RoundID, Bool>()
   private(set) var abandoned = SortedMap<RoundID, Bool>()
   /// All versions ever published, and the bytes of those that are still kept.
@@ -39,6 +41,14 @@ struct RunDirectory {
     if trajectories.contains(trajectory.slot) { return "\(trajectory.slot) was stored twice" }
     trajectories[trajectory.slot] = trajectory
     arrivals.append(trajectory.slot)
+    return nil
+  }
+
+  /// - Returns: what is wrong with the verdict; nil if it is right.
+  mutating func store(_ said: SlotVerdict) -> String? {
+    guard trajectories.contains(said.slot) else { return "\(said.slot) was judged before its trajectory was durable" }
+    if verdicts.contains(said.slot) { return "\(said.slot) was judged twice" }
+    verdicts[said.slot] = said.verdict
     return nil
   }
 
@@ -72,7 +82,11 @@ struct RunDirectory {
 
   /// The trajectories of a round that count, in slot order.
   func trajectories(of round: RoundID) -> [Trajectory] {
-    trajectories.values.filter { $0.slot.round == round && !unneeded.contains($0.slot) }
+    trajectories.values.filter { $0.slot.round == round && !unneeded.contains($0.slot) }.map { trajectory in
+      var trajectory = trajectory
+      trajectory.verdict = verdicts[trajectory.slot]
+      return trajectory
+    }
   }
 
   func unneededSlots(of round: RoundID) -> [Slot] { unneeded.keys.filter { $0.round == round } }

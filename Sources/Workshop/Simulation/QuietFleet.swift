@@ -9,6 +9,7 @@
 //   1. The coordinator opens a round when the version that samples it exists, and grants leases.   .send(.lease)
 //   2. The worker fetches the version as a bundle of chunks, samples the lease, delivers.          .sample
 //   3. Durable, then acknowledged: `store` comes before `send(.settled)`.                          .store
+//      If there is a reward command, it is asked about a prompt's responses; its verdicts are stored.  .judge
 //   4. A slot settles once. When the last one is settled, the round closes.                        .closeRound
 //   5. The learner gets the batch, trains, and publishes the next version.                         .train
 //   6. The version is verified and made durable with the step's report, and the next round opens.  .sealPolicy
@@ -109,6 +110,11 @@ package struct QuietFleet {
     case .store(let trajectories, worker: _, lease: _):
       for trajectory in trajectories { self.trajectories[trajectory.slot] = trajectory }
       for trajectory in trajectories { count(trajectory) }
+    case .judge(let slots):
+      let verdicts = slots.map { SlotVerdict($0, scenario.verdict(of: $0, isDurable: false)) }
+      mail.append(.coordinator(.judged(verdicts)))
+    case .storeVerdicts(let verdicts):
+      for said in verdicts { _ = trajectories.update(said.slot) { $0.verdict = said.verdict } }
     case .storeUnneeded(let slots): for slot in slots { unneeded[slot] = true }
     case .sendBatch(let round, let peer):
       let counted = trajectories.values.filter { $0.slot.round == round && !unneeded.contains($0.slot) }

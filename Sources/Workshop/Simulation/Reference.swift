@@ -33,7 +33,7 @@ package struct Reference: Sendable {
       let sampler = versions[Int(samplingPolicy(ofStep: step, method: scenario.method).number)]
       let judgements = try improve(
         &policy, sampler: sampler, step: step, prompts: scenario.prompts, truth: scenario.truth, history: history,
-        method: scenario.method)
+        method: scenario.method, verdict: { scenario.verdict(of: $0.slot, isDurable: false) })
       history.record(judgements)
       versions.append(policy)
       histories.append(history)
@@ -53,6 +53,11 @@ package struct Reference: Sendable {
     return spec.prompts.flatMap { prompt in
       let slots = (0..<spec.samples).map { Slot(round: spec.id, prompt: prompt, sample: $0) }
       return policy.sample(scenario.tokens(of: spec.id.set, prompt), slots: slots, sampling: spec.sampling)
+        .map { trajectory in
+          var trajectory = trajectory
+          if spec.isJudged { trajectory.verdict = scenario.verdict(of: trajectory.slot, isDurable: false) }
+          return trajectory
+        }
     }
   }
 }

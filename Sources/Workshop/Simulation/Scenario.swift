@@ -92,6 +92,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case sampleWithNewest
   /// A worker's engine draws from its own random numbers instead of the slot's.
   case ownRandomNumbers
+  /// A restarted coordinator is not told which responses the reward command has judged, and asks again.
+  case forgetVerdictsOnRestart
+  /// The reward command is asked again whenever a batch is sent, instead of reading what it said from the ledger.
+  case askAgainForBatch
   /// The coordinator's shell does not make it durable which slots a vote did not need.
   case forgetUnneeded
   /// A vote is counted in the order in which samples arrive, instead of the canonical order.
@@ -284,6 +288,7 @@ package struct Scenario: Sendable {
     drawStaleness(&method)
     drawMethod(&method)
     drawObjective(&method)
+    drawVerdicts(&method)
     return method
   }
 
@@ -345,6 +350,30 @@ package struct Scenario: Sendable {
     method.criticLearningRate = 0.5
     method.primeUpdate = dice.pick(PrimeUpdate.allCases)
     method.primeLearningRate = 5
+  }
+
+  /// Whether there is a reward command; drawn from separate dice too. Its rewards can be any numbers.
+  private static func drawVerdicts(_ method: inout Method) {
+    var dice = Dice(seed: method.seed, stream: .verdicts)
+    guard ![.nft, .prime].contains(method.objective) else { return }
+    method.isJudged = !method.stopsEarly && method.labels != .random && dice.chance(0.3)
+  }
+
+  /// What the reward command says about a response: a reward, a weight of its vote, that it is not valid, or nothing.
+  ///
+  /// The program is as unhelpful as it can be: once a verdict is durable, it says something else. So a run has the
+  /// reference's bits only if nothing asks again, or if what is said then is not used.
+  func verdict(of slot: Slot, isDurable: Bool) -> Verdict {
+    var said = RandomSequence(
+      seed: isDurable ? ~seed : seed, purpose: .randomLabels, stream: SIMD3(slot.round.code, slot.prompt, slot.sample))
+    let number = Float(Int(said.uniform() * 8))
+    switch said.uniform() {
+    case ..<0.4: return Verdict(reward: number - 3)
+    case ..<0.7: return Verdict(voteWeight: number)
+    case ..<0.8: return Verdict()
+    case ..<0.9: return Verdict(isValid: false)
+    default: return Verdict(VerdictFault.allCases[Int(number) % VerdictFault.allCases.count])
+    }
   }
 
   /// Training rounds, with evaluations of every version, of some versions, or of none. There is always an evaluation of

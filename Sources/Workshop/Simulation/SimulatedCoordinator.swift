@@ -43,7 +43,9 @@ final class SimulatedCoordinator: Shell {
           AdaptedBase(adapter: "{}", manifest: manifest(of: $0, version: .base), directory: "model")
         }),
       memory: CoordinatorMemory(
-        closedRounds: directory.closed.keys, settled: settled, policies: directory.manifests.values,
+        closedRounds: directory.closed.keys, settled: settled,
+        judged: world.bug == .forgetVerdictsOnRestart ? [] : directory.verdicts.keys,
+        policies: directory.manifests.values,
         course: world.bug == .forgetCourseOnRestart ? RunCourse() : scenario.course(at: latest)))
   }
 
@@ -64,6 +66,7 @@ final class SimulatedCoordinator: Shell {
     case .done(.named(let manifest)): feed(.named(manifest), in: world)
     case .done(.notAtHand(let manifest)): feed(.notAtHand(manifest), in: world)
     case .done(.decided(let decision)): decide(decision, in: world)
+    case .done(.judged(let verdicts)): feed(.judged(verdicts), in: world)
     case .done(.bundled(let manifest, let chunks)):
       if world.bug == .dropBundleEarly { bundles = [] }
       bundles.append((manifest, chunks))
@@ -115,6 +118,12 @@ final class SimulatedCoordinator: Shell {
     case .storeUnneeded(let slots):
       world.note(seat, 27, "does without \(slots.count) slots from \(slots[0])")
       if world.bug != .forgetUnneeded { world.directory.storeUnneeded(slots) }
+    case .judge(let slots): judge(slots, in: world)
+    case .storeVerdicts(let verdicts):
+      world.note(seat, 30, "stores \(verdicts.count) verdicts from \(verdicts[0].slot)")
+      for said in verdicts {
+        if let problem = world.directory.store(said) { return world.violate(problem) }
+      }
     case .closeRound(let round):
       world.note(seat, 22, "closes \(round)")
       if world.bug != .dropCloseRound { world.directory.close(round) }
@@ -202,10 +211,31 @@ final class SimulatedCoordinator: Shell {
     feed(.decided(decision.round, prompt: decision.prompt, unneeded: decision.unneeded), in: world)
   }
 
+  // MARK: Verdicts
+
+  /// Asks the reward command. It answers one after the other, in its own time.
+  private func judge(_ slots: [Slot], in world: World) {
+    var pause = Instant.Span.zero
+    for slot in slots {
+      guard world.directory.trajectories.contains(slot) else {
+        return world.violate("the reward command is asked about \(slot), which is not durable")
+      }
+      pause = pause + world.workDice.span(.zero, world.scenario.verifyTime)
+      world.schedule(.done(.judged([SlotVerdict(slot, verdict(of: slot, in: world))])), on: seat, after: pause)
+    }
+  }
+
+  private func verdict(of slot: Slot, in world: World) -> Verdict {
+    world.scenario.verdict(of: slot, isDurable: world.directory.verdicts.contains(slot))
+  }
+
   private func sendBatch(_ round: RoundID, to id: PeerID, in world: World) {
     var batch = world.directory.trajectories(of: round)
     if world.bug == .batchInArrivalOrder {
       batch = world.directory.arrivals.compactMap { $0.round == round ? world.directory.trajectories[$0] : nil }
+    }
+    if world.bug == .askAgainForBatch, world.scenario.method.isJudged {
+      for index in batch.indices { batch[index].verdict = verdict(of: batch[index].slot, in: world) }
     }
     guard world.directory.closed.contains(round) || world.bug == .dropCloseRound else {
       return world.violate("the batch of \(round) is sent before it is durable that the round is complete")
@@ -321,7 +351,7 @@ extension CoordinatorEffect {
   /// The effect writes to the ledger.
   fileprivate var isCommit: Bool {
     switch self {
-    case .store, .storeUnneeded, .closeRound, .addRounds, .abandonRounds: true
+    case .store, .storeUnneeded, .storeVerdicts, .closeRound, .addRounds, .abandonRounds: true
     default: false
     }
   }

@@ -87,7 +87,8 @@ extension SmallWorld {
     case .fail(let fault): violate("the coordinator gave up: \(fault)")
     // No process of this world leaves versions in files.
     case .adoptPolicy(let manifest, _, _): violate("policy \(manifest.version) is looked for")
-    case .storeUnneeded, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .bundle, .note: break
+    case .storeUnneeded, .judge, .storeVerdicts, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .bundle, .note:
+      break
     }
   }
 

@@ -42,6 +42,7 @@ enum Work {
   /// The watchdog's time limit has passed.
   case stuck
   case decided(VoteDecision)
+  case judged([SlotVerdict])
 }
 
 /// A running process: one of Fleet's state machines, and the code that performs its effects.

@@ -92,6 +92,27 @@ bool ttrl_exited(int status, int *code);  // else a signal ended it, and *code i
 const char *_Nullable ttrl_signal_name(int number);
 int ttrl_pipe(int *reading, int *writing);
 
+// Confined programs: programs of users that run beside a run.
+
+typedef struct {
+  char *_Nullable const *_Nonnull argv;  // argv[0] is a path
+  uint64_t memory_bytes;                 // of the address space of each process; 0 is no limit
+  int processes;                         // the most processes that it may have at a time, itself included
+  int look_ms;                           // how often they are counted
+} ttrl_confinement;
+
+// What the kernel allows: the program has no network; it sees only its own processes, and all of them end with it.
+enum { TTRL_NO_NETWORK = 1, TTRL_OWN_PROCESSES = 2 };
+// Exit statuses of ttrl_run_confined: the program could not be started; it had too many processes.
+enum { TTRL_NOT_STARTED = 241, TTRL_CROWDED = 242 };
+
+// A set of TTRL_NO_NETWORK and TTRL_OWN_PROCESSES. Child processes try it; this process does not change.
+int ttrl_isolation(void);
+// Runs the program, and ends this process with the program's exit status, 128 more than the number of the signal that
+// ended it, or one of the above. No process of the program is left then. On SIGTERM, or when the parent ends, it ends
+// the program first. The caller must have one thread.
+_Noreturn void ttrl_run_confined(const ttrl_confinement *confinement);
+
 // Mapped files. If a file is cut short while it is mapped, or its disk fails, reading it raises SIGBUS. From the first
 // call on, a SIGBUS within a range that is watched writes the range's message to standard error and ends the process at
 // once with the range's status. Any other SIGBUS has the effect that it had before.
