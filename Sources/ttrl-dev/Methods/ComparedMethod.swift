@@ -44,6 +44,10 @@ struct ComparedMethod {
     ComparedMethod("self-certainty", "certain distributions are rewarded (Intuitor)", "--estimator self-certainty"),
     ComparedMethod("flips", "prompts whose labels change count less (TTRL-Guard)", "--prompt-weights flips"),
     ComparedMethod("maxrl", "a reward is divided by its group's mean (MaxRL)", "--advantage maxrl"),
+    ComparedMethod("gspo", "one clipped ratio per response", "--objective gspo"),
+    ComparedMethod("nft", "likelihood of an implicit negative policy", "--objective nft"),
+    ComparedMethod("ppo", "advantages from a critic", "--objective ppo --critic-lr 1e-4"),
+    ComparedMethod("prime", "rewards of tokens from a second model", "--objective prime"),
     ComparedMethod("bayes", "the vote ends at a chance of error of 5 %", "--early-stop bayes"),
   ]
 }
