@@ -81,6 +81,9 @@ def measure(entry, shape, options):
             options.wrap + shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             cwd=ROOT, timeout=options.limit)
         line.update(json.loads(done.stdout.strip().splitlines()[-1]))
+        # Not the place where this machine keeps it.
+        if "model" in line:
+            line["model"] = os.path.basename(line["model"])
     except subprocess.TimeoutExpired:
         line.update(error=f"not finished after {options.limit} s")
     except (ValueError, IndexError):
