@@ -37,7 +37,7 @@ struct Testimony {
   ///
   /// - Parameter answers: of all samples.
   func vote(_ answers: [AnswerKey?], method: Method) -> Vote {
-    weightedMajority(of: voting(answers), weights: weights, ties: method.ties, share: method.minimumShare)
+    majority(of: voting(answers), weights: weights, ties: method.ties, share: method.minimumShare)
   }
 
   /// The rewards that the program gave, in place of the estimator's. An abstention matters only to a sample whose
@@ -48,33 +48,6 @@ struct Testimony {
     }
     if zip(excluded, rewards).allSatisfy({ $0 || $1 != nil }) { estimate.abstention = nil }
   }
-}
-
-/// The plurality vote of a group whose votes have weights.
-///
-/// - Parameters:
-///   - answers: [N] by sample index; nil does not vote.
-///   - weights: [N] parallel to `answers`, 0 or larger.
-///   - ties: what equal sums give; as in `majority`.
-///   - share: the share of all weights that a label needs.
-/// - Returns: `votes` is the number of samples that gave the label, whatever their weights.
-func weightedMajority(of answers: [AnswerKey?], weights: [Double], ties: TieRule, share: Double) -> Vote {
-  var sums = SortedMap<AnswerKey, (weight: Double, votes: Int, first: Int)>()
-  var total = 0.0
-  for (sample, answer) in answers.enumerated() {
-    total += weights[sample]
-    guard let answer else { continue }
-    let isKnown: Void? = sums.update(answer) { $0 = ($0.weight + weights[sample], $0.votes + 1, $0.first) }
-    if isKnown == nil { sums[answer] = (weights[sample], 1, sample) }
-  }
-  // The largest sum; among equals, the one whose first sample has the lowest index.
-  let leader = sums.max { left, right in (left.1.weight, -left.1.first) < (right.1.weight, -right.1.first) }
-  guard let (label, lead) = leader else { return Vote(label: nil, votes: 0, isTie: false, answerCount: 0) }
-  let isTie = sums.contains { $0.0 != label && $0.1.weight == lead.weight }
-  let abstention: Abstention? = lead.weight < share * total ? .share : isTie && ties == .abstain ? .tie : nil
-  return Vote(
-    label: abstention == nil ? label : nil, votes: abstention == nil ? lead.votes : 0, isTie: isTie,
-    answerCount: sums.count, abstention: abstention)
 }
 
 /// The label that a reward command is told, before there are verdicts: the truth if labels are `.truth`, else the plain

@@ -73,29 +73,34 @@ package func majority(of answers: [AnswerKey?], ties: TieRule = .first, needed: 
     answerCount: tally.counts.count, abstention: abstention)
 }
 
-/// The vote in which each sample has its own weight. Among equals, the answer whose first voter has the lowest index
-/// wins. `votes` is still the number of samples that gave the label, so that a majority ratio stays a share of samples.
+/// The plurality vote of a group whose votes have weights.
 ///
 /// - Parameters:
-///   - answers: by sample index.
-///   - weights: parallel to `answers`; each 0 or more.
-func majority(of answers: [AnswerKey?], weights: [Double]) -> Vote {
-  var sums = SortedMap<AnswerKey, Double>()
-  for (answer, weight) in zip(answers, weights) {
+///   - answers: [N] by sample index; nil does not vote.
+///   - weights: [N] parallel to `answers`, 0 or larger.
+///   - ties: what equal sums give; as in `majority`.
+///   - share: the share of all weights that a label needs.
+/// - Returns: `votes` is the number of samples that gave the label, whatever their weights, so that a majority ratio
+///   stays a share of samples.
+func majority(
+  of answers: [AnswerKey?], weights: [Double], ties: TieRule = .first, share: Double = 0
+) -> Vote {
+  var sums = SortedMap<AnswerKey, (weight: Double, votes: Int, first: Int)>()
+  var total = 0.0
+  for (sample, answer) in answers.enumerated() {
+    total += weights[sample]
     guard let answer else { continue }
-    sums[answer] = (sums[answer] ?? 0) + weight
+    let isKnown: Void? = sums.update(answer) { $0 = ($0.weight + weights[sample], $0.votes + 1, $0.first) }
+    if isKnown == nil { sums[answer] = (weights[sample], 1, sample) }
   }
-  let counts = Tally(of: answers).counts
-  var leader: (label: AnswerKey, weight: Double, first: Int)?
-  for (label, weight) in sums {
-    let first = counts[label]?.first ?? 0
-    if let best = leader, (best.weight, -best.first) >= (weight, -first) { continue }
-    leader = (label, weight, first)
-  }
-  guard let leader else { return Vote(label: nil, votes: 0, isTie: false, answerCount: 0) }
+  // The largest sum; among equals, the one whose first sample has the lowest index.
+  let leader = sums.max { left, right in (left.1.weight, -left.1.first) < (right.1.weight, -right.1.first) }
+  guard let (label, lead) = leader else { return Vote(label: nil, votes: 0, isTie: false, answerCount: 0) }
+  let isTie = sums.contains { $0.0 != label && $0.1.weight == lead.weight }
+  let abstention: Abstention? = lead.weight < share * total ? .share : isTie && ties == .abstain ? .tie : nil
   return Vote(
-    label: leader.label, votes: counts[leader.label]?.votes ?? 0,
-    isTie: sums.contains { $0.0 != leader.label && $0.1 == leader.weight }, answerCount: counts.keys.count)
+    label: abstention == nil ? label : nil, votes: abstention == nil ? lead.votes : 0, isTie: isTie,
+    answerCount: sums.count, abstention: abstention)
 }
 
 /// The smallest number of votes whose share of N is at least `share`; at least 1, because a label needs a vote.
