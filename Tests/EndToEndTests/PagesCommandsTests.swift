@@ -38,7 +38,7 @@ extension EndToEnd {
     func `every command on a page exists and takes its settings`(_ program: String, _ least: Int) throws {
       // Commands that only processes start have no help.
       let uses = Self.uses(of: program).filter {
-        !["reach", "attend", "two-ranks", "help", "--version"].contains($0.words[0])
+        !["reach", "attend", "two-ranks", "confine", "help", "--version"].contains($0.words[0])
       }
       .filter { $0.words[0].wholeMatch(of: /[a-z-]+/) != nil }
       #expect(uses.count > least, "\(uses.count) commands were found in the pages")

@@ -37,24 +37,31 @@ extension EndToEnd {
     @Test(.enabled(if: hasModel, "the model is not in TTRL_REAL_MODEL, and PyPI does not answer"))
     func `a trial makes results, repeats none of them, and becomes a page`() throws {
       let out = scratch.file("results")
-      let trial = Self.command(["--seed", "0", "--steps", "2", "--out", out])
-      let first = try Program.run(trial, program: Python.path, environment: Self.environment, within: 900)
-      #expect(first.status == 0, "\(first.errors)")
+      // One arm of all weights, and the one of an adapter.
+      let trials = ["vote", "lora"].map {
+        Self.command(["--seed", "0", "--steps", "2", "--arm", $0, "--out", out])
+      }
+      for trial in trials {
+        let first = try Program.run(trial, program: Python.path, environment: Self.environment, within: 900)
+        #expect(first.status == 0, "\(first.errors)")
+      }
       let names = try FileManager.default.contentsOfDirectory(atPath: out).sorted()
-      #expect(names == ["base.json", "random-0.json", "runs", "truth-0.json", "vote-0.json"])
+      #expect(names == ["base.json", "lora-0.json", "runs", "vote-0.json"])
       // The runs are gone: three of them would take 10 GB.
       let left = try FileManager.default.subpathsOfDirectory(atPath: out + "/runs")
       #expect(!left.contains { $0.hasSuffix(".bin") || $0.hasSuffix(".safetensors") }, "\(left)")
 
-      let second = try Program.run(trial, program: Python.path, environment: Self.environment)
-      #expect(second.status == 0 && !second.errors.contains("ttrl train"), "\(second.errors)")
+      for trial in trials {
+        let second = try Program.run(trial, program: Python.path, environment: Self.environment)
+        #expect(second.status == 0 && !second.errors.contains("ttrl train"), "\(second.errors)")
+      }
 
       let page = scratch.file("real.md")
       let report = try Program.run(
         Self.command(["report", "--out", out, "--page", page]), program: Python.path, environment: Self.environment)
       #expect(report.status == 0, "\(report.errors)")
       let text = scratch.read("real.md")
-      for arm in ["vote", "truth", "random"] { #expect(text.contains("\n| \(arm) | 0 | "), "\(text)") }
+      for arm in ["vote", "lora"] { #expect(text.contains("\n| \(arm) | 0 | "), "\(text)") }
       #expect(text.contains("results/curves.svg"), "\(text)")
     }
   }

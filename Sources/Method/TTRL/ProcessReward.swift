@@ -95,7 +95,9 @@ private func sumsToEnd(_ values: [Double]) -> [Double] {
 
 /// β·Σ q of a response, the logit of its guessed reward. The sum is in Double, in the order of the tokens.
 ///
-/// - Parameter logprobs: [T] under the critic in training.
+/// - Parameters:
+///   - member: the response.
+///   - logprobs: [T] under the critic in training.
 package func processLogit(of member: TrainedTrajectory, logprobs: [Float]) -> Float {
   Float(scale * zip(logprobs, member.reference).reduce(0.0) { $0 + (Double($1.0) - Double($1.1)) })
 }
@@ -103,7 +105,9 @@ package func processLogit(of member: TrainedTrajectory, logprobs: [Float]) -> Fl
 /// The critic's loss at a token: an equal part of its response's. `slope` is the derivative with respect to the token's
 /// log-probability.
 ///
-/// - Parameter logit: the response's, from `processLogit`.
+/// - Parameters:
+///   - member: the response.
+///   - logit: the response's, from `processLogit`.
 package func processLoss(of member: TrainedTrajectory, logit: Float) -> SurrogateToken {
   let (logit, reward) = (Double(logit), Double(member.reward))
   // log(1 + exp(x)) − r·x, in a form that does not overflow.

@@ -48,7 +48,9 @@ private func surrogate(ratio: Float, advantage: Float, dualClip: Float, method: 
 
 /// The ratio of a whole sequence: exp(mean of lp − lp_old). The sum is in Double, in the order of the tokens.
 ///
-/// - Parameter logprobs: [T] of its tokens under the weights in training.
+/// - Parameters:
+///   - member: the sequence.
+///   - logprobs: [T] of its tokens under the weights in training.
 package func sequenceRatio(of member: TrainedTrajectory, logprobs: [Float]) -> Float {
   let sum = zip(logprobs, member.old).reduce(0.0) { $0 + (Double($1.0) - Double($1.1)) }
   return Float(exp(sum / Double(max(logprobs.count, 1))))
