@@ -173,8 +173,8 @@ import Wire
     #expect(throws: WireError.malformed(kind: 12, .invalid(field: "entropies", value: 2))) {
       try decode(frame(kind: 12, payload: payload({ $0.entropies = [1, 2] }, flags: 1 | 2 | 4)))
     }
-    #expect(throws: WireError.malformed(kind: 12, .invalid(field: "finish", value: 8))) {
-      try decode(frame(kind: 12, payload: payload({ _ in }, flags: 8)))
+    #expect(throws: WireError.malformed(kind: 12, .invalid(field: "finish", value: 16))) {
+      try decode(frame(kind: 12, payload: payload({ _ in }, flags: 16)))
     }
     // What follows without being announced is left over.
     #expect(throws: WireError.malformed(kind: 12, .trailing(count: 4))) {

@@ -49,8 +49,8 @@ extension RunSettings {
     }
     if [.nft, .prime].contains(method.objective) {
       found.append(
-        "objective \(method.objective.rawValue) needs rewards of 0 and 1, and a reward command can give any number; use "
-          + "another objective")
+        "objective \(method.objective.rawValue) needs rewards of 0 and 1, and a reward command can give any number; "
+          + "use another objective")
     }
     if method.steps == 0 {
       found.append("reward-command judges the responses of steps, and steps is 0; leave it out")

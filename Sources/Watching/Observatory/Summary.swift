@@ -40,11 +40,14 @@ package enum Summary {
     func parts(_ list: [Outcome.Part]) -> JSON {
       list.isEmpty ? .null : .object(list.map { JSON.Member($0.name, figures(end($0.ends))) })
     }
-    return [
-      "train": figures(end(outcome.train)), "held_out": end(outcome.heldOut).map { figures($0) } ?? .null,
-      "transfer": parts(outcome.transferSets),
-      "domains": ["train": parts(outcome.domains), "held_out": parts(outcome.heldOutDomains)],
+    let sets: [JSON.Member] = [
+      .init("train", figures(end(outcome.train))),
+      .init("held_out", end(outcome.heldOut).map { figures($0) } ?? .null),
+      .init("transfer", parts(outcome.transferSets)),
     ]
+    guard !outcome.domains.isEmpty || !outcome.heldOutDomains.isEmpty else { return .object(sets) }
+    let domains: JSON = ["train": parts(outcome.domains), "held_out": parts(outcome.heldOutDomains)]
+    return .object(sets + [.init("domains", domains)])
   }
 
   private static func figures(_ evaluation: EvaluationRecord?) -> JSON {
