@@ -33,7 +33,7 @@ extension Command {
       let threads = (threads(of: operation.workers, operation), threads(of: operation.learners, operation))
       let estimate = try RunEstimate(beginning, on: threads, ranks: operation.learners, call: (given, call))
       if let estimate { say(estimate.text) }
-      say(MethodNotes(beginning.settings).text)
+      if beginning.settings.method.estimator != .vote { say(MethodNotes(beginning.settings).text) }
       if let note = beginning.settings.objectiveNote { say(note) }
       say(Comparison(beginning.settings).text)
       if call.isJSON { showJSON(DryRun(beginning, settings.operation, estimate: estimate).json.text()) }
