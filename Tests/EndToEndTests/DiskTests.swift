@@ -40,6 +40,24 @@ extension EndToEnd {
       #expect(try SmallRun.fingerprint(of: scratch.path) == SmallRun.undisturbed)
     }
 
+    @Test(arguments: [[], ["--objective", "ppo"], ["--adapter", "lora"]])
+    func `a checkpoint has the size that is planned`(_ more: [String]) throws {
+      let scratch = Scratch()
+      let arguments = ["train", "--run", scratch.file("run")] + SmallRun.settings(steps: 1) + more
+      let plan = try Program.run(arguments + ["--dry-run", "--json"]).output
+      let json = try #require(try JSONSerialization.jsonObject(with: Data(plan.utf8)) as? [String: Any])
+      let planned = try #require((json["disk"] as? [String: Int])?["checkpoint_bytes"])
+      let outcome = try Program.run(arguments, within: 120)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let checkpoint = scratch.file("run/checkpoints/step-000001")
+      let sizes = try FileManager.default.contentsOfDirectory(atPath: checkpoint).map { name in
+        try FileManager.default.attributesOfItem(atPath: "\(checkpoint)/\(name)")[.size] as? Int ?? 0
+      }
+      // The plan is of the arrays alone: tokenizer, configuration and headers are small.
+      let files = sizes.reduce(0, +)
+      #expect(files >= planned && files < planned + 256 << 10, "\(files) bytes, \(planned) planned")
+    }
+
     @Test(.enabled(if: mayMount, "no rights to mount a tmpfs in a namespace of its own"))
     func `a run that would not fit on the disk is refused before it begins`() throws {
       let scratch = Scratch()

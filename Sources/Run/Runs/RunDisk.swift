@@ -45,7 +45,8 @@ package struct RunDisk: Sendable, Equatable {
     let count = shape.trained.count
     let method = settings.method
     let hasSteps = method.steps > 0
-    checkpointBytes = count * (Self.stateBytes + shape.type.bytes)
+    let critic = method.objective.critic(of: shape)?.trained.count ?? 0
+    checkpointBytes = count * (Self.stateBytes + shape.type.bytes) + critic * Self.stateBytes
     let written = min(operation.keepCheckpoints + 1, Int(method.steps))
     checkpoints = hasSteps && share.ranks.contains(0) ? written : 0
     let versions = share.hasCoordinator ? Self.versions : share.ranks.contains(0) ? Self.versionsOfRank : 0
