@@ -24,9 +24,11 @@ struct RewardPoolTests {
     subscript(sample: Int) -> Verdict? { verdicts[Judge.slot(sample)] }
   }
 
-  /// Asks about `count` responses, whose texts are their numbers, and waits for all verdicts.
+  /// Asks about `count` responses, whose texts are their numbers, and waits for all verdicts; with `awaitsFailure` also
+  /// for a failure, which can come after them.
   private func ask(
-    _ count: Int, _ program: String, processes: Int = 1, patience: Instant.Span = .seconds(20), memoryBytes: Int = 0
+    _ count: Int, _ program: String, processes: Int = 1, patience: Instant.Span = .seconds(20), memoryBytes: Int = 0,
+    awaitsFailure: Bool = false
   ) throws -> Outcome {
     let place = try OwnedDirectory.temporary(prefix: "ttrl-rewards")
     defer { try? Files.removeTree(place) }
@@ -35,7 +37,7 @@ struct RewardPoolTests {
     var outcome = Outcome()
     let command = RewardCommand(
       words: [Judge.python, "\(place)/judge.py", place], processes: processes, patience: patience,
-      memoryBytes: memoryBytes, directory: "\(place)/work", launcher: try ThisProcess.sibling("ttrl"))
+      memoryBytes: memoryBytes, directory: "\(place)/pool", launcher: try ThisProcess.sibling("ttrl"))
     let pool = try RewardPool(command, loop: loop) { event in
       switch event {
       case .judged(let verdicts):
@@ -46,7 +48,8 @@ struct RewardPoolTests {
       case .failed(let fault, _, _): outcome.failures.append(fault)
       case .notStarted(let what): outcome.notStarted = what
       }
-      if outcome.verdicts.count == count || outcome.notStarted != nil { loop.stop() }
+      let isDone = outcome.verdicts.count == count && (!awaitsFailure || !outcome.failures.isEmpty)
+      if isDone || outcome.notStarted != nil { loop.stop() }
     }
     let begun = MonotonicClock.now()
     pool.ask((0..<count).map(Judge.request))
@@ -76,7 +79,7 @@ struct RewardPoolTests {
           fine = request["prompt"] == "q" and request["id"] == "0/0/%d" % n and request["label"] is None
           here = os.getcwd()
           open("note", "a").write("x")
-          say(reward=1 if fine and here.startswith(sys.argv[1] + "/work/") and os.environ["TMPDIR"] == here else 0)
+          say(reward=1 if fine and here.startswith(sys.argv[1] + "/pool/") and os.environ["TMPDIR"] == here else 0)
       """)
     #expect(rewards(outcome, 2) == [1, 1])
   }
@@ -148,7 +151,7 @@ struct RewardPoolTests {
       for n, say in requests():
           if n == 1: flood(n, say)
           say(reward=n)
-      """)
+      """, awaitsFailure: true)
     #expect(outcome[0] == Verdict(reward: 0) && outcome.failures.contains(.flooded))
     #expect(outcome.verdicts.count == 4 && outcome.seconds < 20)
     // Answers that nothing asked for can be taken for those of the next requests: they have no id.
@@ -226,7 +229,7 @@ struct RewardPoolTests {
     let loop = try EventLoop()
     var said: [String] = []
     let command = RewardCommand(
-      words: ["/no/such/program"], processes: 2, patience: .seconds(5), memoryBytes: 0, directory: "\(place)/work",
+      words: ["/no/such/program"], processes: 2, patience: .seconds(5), memoryBytes: 0, directory: "\(place)/pool",
       launcher: try ThisProcess.sibling("ttrl"))
     let pool = try RewardPool(command, loop: loop) { event in
       if case .notStarted(let what) = event { said.append(what) }
@@ -243,7 +246,7 @@ struct RewardPoolTests {
     defer { try? Files.removeTree(place) }
     let loop = try EventLoop()
     let command = RewardCommand(
-      words: ["/bin/cat"], processes: 1, patience: .seconds(20), memoryBytes: 0, directory: "\(place)/work",
+      words: ["/bin/cat"], processes: 1, patience: .seconds(20), memoryBytes: 0, directory: "\(place)/pool",
       launcher: try ThisProcess.sibling("ttrl"))
     let pool = try RewardPool(command, loop: loop) { _ in }
     pool.ask((0..<10).map(Judge.request))

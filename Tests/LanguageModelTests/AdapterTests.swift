@@ -101,22 +101,10 @@ private func bits(_ scored: [ScoredSequence]) -> [[UInt32]] { scored.map { $0.lo
       sequences, model: adapted.model, distribution: .plain, gradient: gradient
     ) { index, place, _ in slope(index, place) }
     var random = choices(5)
+    let slopes = gradient.array.map(Double.init)
     for tensor in adapted.plan.trained.stored {
-      let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
-      let step = 0.02 / Float(tensor.count).squareRoot()
-      func moved(_ sign: Float) throws -> Double {
-        let copy = Floats(adapted.parameters.array)
-        for (index, place) in tensor.range.enumerated() { copy[place] += sign * step * direction[index] }
-        return try loss(copy)
-      }
-      let measured = try (moved(1) - moved(-1)) / Double(2 * step)
-      var (predicted, size) = (0.0, 0.0)
-      for (index, place) in tensor.range.enumerated() {
-        predicted += Double(gradient[place]) * Double(direction[index])
-        size += Double(gradient[place] * gradient[place])
-      }
-      let scale = (size / 12).squareRoot()  // the standard deviation of a random direction's slope
-      #expect(abs(measured - predicted) < 0.004 * scale + 0.001, "\(tensor.name): \(predicted), measured \(measured)")
+      let found = try DirectionalSlope(tensor.range, adapted.parameters, gradient: slopes, &random, loss: loss)
+      #expect(abs(found.measured - found.predicted) < 0.004 * found.scale + 0.001, "\(tensor.name): \(found)")
     }
   }
 

@@ -78,24 +78,14 @@ struct CriticTests {
     _ tiny: TinyModel, _ targets: AdapterTargets?
   ) throws {
     let trial = try CriticTrial(tiny, targets)
-    let gradient = try trial.gradient().array
+    let gradient = try trial.gradient().array.map(Double.init)
     var random = choices(5)
     #expect(trial.plan.trained.stored.last?.name == "score.weight")
-    // As in ObjectiveGradientTests: one random direction per tensor.
     for tensor in trial.plan.trained.stored {
-      let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
-      let step = 0.02 / Float(tensor.count).squareRoot()
-      func moved(_ sign: Float) throws -> Double {
-        let copy = Floats(trial.parameters.array)
-        for (index, place) in tensor.range.enumerated() { copy[place] += sign * step * direction[index] }
-        return try trial.loss(copy)
-      }
-      let measured = try (moved(1) - moved(-1)) / Double(2 * step)
-      let predicted = tensor.range.enumerated().reduce(0.0) { $0 + Double(gradient[$1.1]) * Double(direction[$1.0]) }
-      let size = tensor.range.reduce(0.0) { $0 + Double(gradient[$1]) * Double(gradient[$1]) }
-      // As there; the loss here is a sum, of 45 tokens.
-      let tolerance = 0.006 * (size / 12).squareRoot() + 0.001 * 45
-      #expect(abs(measured - predicted) < tolerance, "\(tensor.name): \(predicted), measured \(measured)")
+      let found = try DirectionalSlope(tensor.range, trial.parameters, gradient: gradient, &random, loss: trial.loss)
+      // As in ObjectiveGradientTests; the loss here is a sum, of 45 tokens.
+      let tolerance = 0.006 * found.scale + 0.001 * 45
+      #expect(abs(found.measured - found.predicted) < tolerance, "\(tensor.name): \(found)")
     }
   }
 

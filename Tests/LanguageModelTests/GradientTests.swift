@@ -45,26 +45,11 @@ private func slope(_ sequence: Int, _ position: Int) -> Float { Float((7 * seque
     try trainer.run(sequences, model: model, distribution: distribution, gradient: gradient) { index, place, _ in
       slope(index, place)
     }
-    // One random direction per tensor: it shows a wrong element and needs few evaluations. The step balances the
-    // rounding of float32 (about 1e-5 of the loss) and curvature.
     var random = choices(5)
+    let slopes = gradient.array.map(Double.init)
     for tensor in plan.layout.tensors {
-      let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
-      let step = 0.02 / Float(tensor.count).squareRoot()
-      func moved(_ sign: Float) throws -> Double {
-        let copy = Floats(parameters.array)
-        for (index, place) in tensor.range.enumerated() { copy[place] += sign * step * direction[index] }
-        return try loss(copy)
-      }
-      let measured = try (moved(1) - moved(-1)) / Double(2 * step)
-      var predicted = 0.0
-      var size = 0.0
-      for (index, place) in tensor.range.enumerated() {
-        predicted += Double(gradient[place]) * Double(direction[index])
-        size += Double(gradient[place] * gradient[place])
-      }
-      let scale = (size / 12).squareRoot()  // the standard deviation of a random direction's slope
-      #expect(abs(measured - predicted) < 0.004 * scale + 0.001, "\(tensor.name): \(predicted), measured \(measured)")
+      let found = try DirectionalSlope(tensor.range, parameters, gradient: slopes, &random, loss: loss)
+      #expect(abs(found.measured - found.predicted) < 0.004 * found.scale + 0.001, "\(tensor.name): \(found)")
     }
   }
 

@@ -209,25 +209,10 @@ private func objectives() -> [Method] {
     let trial = try Trial(method)
     let gradient = try trial.gradient()
     var random = choices(5)
-    // As in GradientTests: one random direction per tensor, with a step that balances rounding and curvature.
     for tensor in trial.plan.layout.tensors {
-      let direction = (0..<tensor.count).map { _ in Float(random.uniform() - 0.5) }
-      let step = 0.02 / Float(tensor.count).squareRoot()
-      func moved(_ sign: Float) throws -> Double {
-        let copy = Floats(trial.parameters.array)
-        for (index, place) in tensor.range.enumerated() { copy[place] += sign * step * direction[index] }
-        return try trial.loss(copy)
-      }
-      let measured = try (moved(1) - moved(-1)) / Double(2 * step)
-      var predicted = 0.0
-      var size = 0.0
-      for (index, place) in tensor.range.enumerated() {
-        predicted += gradient[place] * Double(direction[index])
-        size += gradient[place] * gradient[place]
-      }
-      let scale = (size / 12).squareRoot()
-      let tolerance = 0.006 * scale + 0.001 * 45 / trial.batch.divisor
-      #expect(abs(measured - predicted) < tolerance, "\(tensor.name): \(predicted), measured \(measured)")
+      let found = try DirectionalSlope(tensor.range, trial.parameters, gradient: gradient, &random, loss: trial.loss)
+      let tolerance = 0.006 * found.scale + 0.001 * 45 / trial.batch.divisor
+      #expect(abs(found.measured - found.predicted) < tolerance, "\(tensor.name): \(found)")
     }
   }
 

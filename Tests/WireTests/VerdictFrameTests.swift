@@ -1,4 +1,4 @@
-// Verdicts in frames: every one comes back, and bytes that are no verdict are refused.
+// Verdicts in frames: every one comes back, and bytes that are not a verdict are refused.
 
 import Base
 import Records
@@ -24,7 +24,7 @@ import Wire
   /// The last bytes of a trajectory that has the fault `late`: 8, 1.
   @Test(
     arguments: [[8, 0], [8, 6], [9, 1], [24, 1], [16], [2, 0, 0, 128, 127], [4, 0, 0, 128, 191], [8], []] as [[UInt8]])
-  func `bytes that are no verdict are refused`(_ bytes: [UInt8]) {
+  func `bytes that are not a verdict are refused`(_ bytes: [UInt8]) {
     let whole = Frame.encode(batch(Verdict(.late)))
     let payload = Array(whole[Frame.headerBytes...].dropLast(2)) + bytes
     #expect(throws: WireError.self) { try decode(frame(kind: 31, payload: payload)) }

@@ -100,7 +100,7 @@ private func mathKey(_ answer: String, _ budget: StepBudget, grid: AnswerKind.Gr
 /// The key of a number's nearest multiple of the grid; halfway, the greater one. The evaluators compute it exactly:
 /// ⌊x / grid + 1/2⌋.
 ///
-/// - Returns: nil if the answer is no real number, or too large.
+/// - Returns: nil if the answer is not a real number, or is too large.
 private func gridKey(_ node: Node, _ grid: AnswerKind.Grid, _ budget: StepBudget) -> AnswerKey? {
   guard !node.hasUnknown, !node.hasEitherSign, let unit = try? Parser.parse(Lexer.tokens(of: grid.text), budget) else {
     return nil

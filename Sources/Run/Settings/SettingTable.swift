@@ -127,7 +127,7 @@ package enum SettingTable {
       "reward-seconds", .number(0.1...86_400), "longest time of one answer of the reward command",
       \RunSettings.rewardSeconds),
     Setting(
-      "reward-memory", .integer(0...(1 << 30)), "MiB of memory of each process of the reward command; 0 is no limit",
+      "reward-memory", .integer(0...(1 << 30)), "MiB of memory of each process of the reward command; 0: no limit",
       \RunSettings.rewardMemory),
     Setting(
       "reward-processes", .integer(0...4096), "processes of the reward command; 0 is half of the cores",

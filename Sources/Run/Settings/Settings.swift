@@ -80,7 +80,7 @@ package struct RunSettings: SettingGroup {
   /// The program and its arguments: a JSON list, or words with spaces between them. Empty for none.
   package var rewardCommand = ""
   package var rewardSeconds = 30.0
-  /// MiB; 0 is no limit.
+  /// MiB; 0 means no limit.
   package var rewardMemory = 4096
 
   // The method, and the sampling that it learns from.

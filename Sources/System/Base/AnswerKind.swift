@@ -22,7 +22,7 @@ package enum AnswerKind: Sendable, Hashable {
     /// Longer ones have no use.
     private static let lengthMax = 12
 
-    /// - Returns: nil if it is no positive decimal number in digits.
+    /// - Returns: nil if it is not a positive decimal number in digits.
     package init?(_ text: String) {
       let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
       let areDigits = parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }

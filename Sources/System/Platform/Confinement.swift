@@ -10,7 +10,7 @@ import Glibc
 package enum Confinement {
   /// How a program is bounded.
   package struct Bounds: Sendable {
-    /// Bytes of the address space of each of its processes; 0 is no limit.
+    /// Bytes of the address space of each of its processes; 0 means no limit.
     package var memoryBytes: Int
     /// The most processes that it may have at a time, itself included.
     package var processes: Int

@@ -96,7 +96,7 @@ int ttrl_pipe(int *reading, int *writing);
 
 typedef struct {
   char *_Nullable const *_Nonnull argv;  // argv[0] is a path
-  uint64_t memory_bytes;                 // of the address space of each process; 0 is no limit
+  uint64_t memory_bytes;                 // of the address space of each process; 0 means no limit
   int processes;                         // the most processes that it may have at a time, itself included
   int look_ms;                           // how often they are counted
 } ttrl_confinement;
