@@ -64,32 +64,24 @@ struct Regime {
   /// The file with the questions of the regime `weak`, below the runs' directory.
   static let longQuestions = "long-questions.jsonl"
 
-  /// - Parameter runs: the runs' directory.
-  static func all(below runs: String) -> [Regime] {
-    [
-      Regime(
-        name: "default", title: "Default", description: "The built-in example as it is.", flags: evaluations),
-      Regime(
-        name: "weak", title: "Weak prior",
-        description: "Only questions of \(QuestionSets.longLengths.lowerBound) to "
-          + "\(QuestionSets.longLengths.upperBound) terms. The base model is rarely right, and its majority is wrong "
-          + "for most of them.",
-        flags: ["--data", "\(runs)/\(longQuestions)"] + evaluations),
-      Regime(
-        name: "long", title: "Long run",
-        description: "120 steps, 15 visits of each question, at five times the learning rate, with 32 votes; plain "
-          + "voting collapses.",
-        flags: ["--steps", "120", "--lr", "5e-4", "--votes", "32", "--train-samples", "16"] + evaluations),
-    ]
-  }
+  static let all = [
+    Regime(
+      name: "default", title: "Default", description: "The built-in example as it is.", flags: evaluations),
+    Regime(
+      name: "weak", title: "Weak prior",
+      description: "Only questions of \(QuestionSets.longLengths.lowerBound) to "
+        + "\(QuestionSets.longLengths.upperBound) terms. The base model is rarely right, and its majority is wrong "
+        + "for most of them.",
+      flags: ["--data", "\(PlannedRun.runs)/\(longQuestions)"] + evaluations),
+    Regime(
+      name: "long", title: "Long run",
+      description: "120 steps, 15 visits of each question, at five times the learning rate, with 32 votes; plain "
+        + "voting collapses.",
+      flags: ["--steps", "120", "--lr", "5e-4", "--votes", "32", "--train-samples", "16"] + evaluations),
+  ]
 
-  func directory(_ method: ComparedMethod, seed: Int, below runs: String) -> String {
-    "\(runs)/\(name)-\(method.name)-\(seed)"
-  }
-
-  /// The arguments of `ttrl` for one run.
-  func command(_ method: ComparedMethod, seed: Int, below runs: String) -> String {
-    (["train", "--run", directory(method, seed: seed, below: runs), "--seed", "\(seed)"] + flags + method.flags)
-      .joined(separator: " ")
+  func run(_ method: ComparedMethod, seed: Int) -> PlannedRun {
+    PlannedRun(
+      name: "\(name)-\(method.name)-\(seed)", seed: seed, flags: ["--seed", "\(seed)"] + flags + method.flags)
   }
 }

@@ -1,7 +1,5 @@
 // MethodsDocument: the text of docs/methods.md.
 
-import Base
-import Platform
 import Records
 
 struct MethodsDocument {
@@ -27,35 +25,27 @@ struct MethodsDocument {
   }
 
   private let regimes: [(regime: Regime, rows: [Row])]
-  private let directory: String
+  private let commits: [String]
 
-  var planned: Int { regimes.count * ComparedMethod.all.count * Arm.seeds.count }
   var finished: Int { regimes.reduce(0) { $0 + $1.rows.reduce(0) { $0 + $1.runs.count } } }
 
-  /// - Throws: if a finished run cannot be read.
-  init(in directory: String) throws {
-    self.directory = directory
-    regimes = try Regime.all(below: directory).map { regime in
-      (
-        regime,
-        try ComparedMethod.all.map { method in
-          let runs = try Arm.seeds.compactMap { seed -> FinishedRun? in
-            let path = regime.directory(method, seed: seed, below: directory)
-            return try Files.exists(path + "/summary.json") ? try FinishedRun(path, seed: seed) : nil
-          }
-          return Row(method: method, runs: runs)
-        }
-      )
+  init(_ records: RunRecords) {
+    commits = records.commits
+    regimes = Regime.all.map { regime in
+      let rows = ComparedMethod.all.map { method in
+        Row(method: method, runs: Arm.seeds.compactMap { records[regime.run(method, seed: $0).name] })
+      }
+      return (regime, rows)
     }
   }
 
   var text: String {
-    let arithmetic = regimes.flatMap(\.rows).flatMap(\.runs).first?.arithmetic ?? "no run yet"
+    let planned = Regime.all.count * ComparedMethod.all.count * Arm.seeds.count
     var lines = [
       "# Methods compared", "",
-      "Written by `scripts/methods` from the runs' own files; no number here was typed by hand. \(finished) of "
-        + "\(planned) runs, on \(Machine.coreCount) cores (\(arithmetic)). The task is the built-in example "
-        + "([embedded.md](embedded.md)); [algorithm.md](algorithm.md) has each method's formula.", "",
+      "Written by `scripts/methods` from the records of the runs in `docs/results/methods.jsonl`; no number here was "
+        + "typed by hand. \(finished) of \(planned) runs, of \(Figures.commits(commits)). The task is the built-in "
+        + "example ([embedded.md](embedded.md)); [algorithm.md](algorithm.md) has each method's formula.", "",
       "Every method runs with the same base model, questions and numbers of samples, and with its own default "
         + "settings. Learning rates were not searched for each method. *Gain* is the difference in final pass@1 from "
         + "plain voting with the same seed, in points: the mean over the seeds, with a 95 % confidence interval "
@@ -80,8 +70,8 @@ struct MethodsDocument {
     lines += [
       "",
       "| method | flags | seeds | pass@1 | gain | maj@64 | pass@64 | held-out pass@1 | labels | collapses "
-        + "| tokens sampled | seconds |",
-      "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        + "| tokens sampled |",
+      "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows where !row.runs.isEmpty {
       let count = row.runs.count
@@ -94,8 +84,7 @@ struct MethodsDocument {
         "| \(row.method.name) | \(row.method.flags.isEmpty ? "" : "`\(row.method.flags.joined(separator: " "))`") "
           + "| \(count) | \(percent("train", "pass@1")) | \(gain) | \(percent("train", "maj@64")) "
           + "| \(percent("train", "pass@64")) | \(percent("held_out", "pass@1")) | \(Figures.percent(labels)) "
-          + "| \(row.collapses) of \(count) | \(Figures.decimal(tokens, 2)) M "
-          + "| \(Int(mean(row.runs.map(\.wallSeconds)).rounded())) |")
+          + "| \(row.collapses) of \(count) | \(Figures.decimal(tokens, 2)) M |")
     }
     return lines
   }

@@ -15,9 +15,8 @@ struct Arm {
     self.flags = flags.split(separator: " ").map(String.init)
   }
 
-  /// The arguments of `ttrl` for one seed.
-  func command(seed: Int, below runs: String) -> String {
-    (["train", "--run", "\(runs)/\(name)-\(seed)", "--seed", "\(seed)"] + flags).joined(separator: " ")
+  func run(seed: Int) -> PlannedRun {
+    PlannedRun(name: "\(name)-\(seed)", seed: seed, flags: ["--seed", "\(seed)"] + flags)
   }
 
   static let seeds = [0, 1, 2]

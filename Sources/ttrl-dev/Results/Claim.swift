@@ -62,8 +62,13 @@ extension Claim {
         let found = run.identities
         return ("\(found.broken) / \(found.prompts), \(found.wrongLabels) with a wrong label", found.broken == 0)
       },
-      Claim("C5", "reward accuracy over prompts with a wrong label, first 3 steps (lucky hits: above 50 %)", vote) {
-        let (count, accuracy) = $0.luckyHits(ofFirst: 3)
+      Claim(
+        "C5",
+        "reward accuracy over prompts with a wrong label, first \(FinishedRun.luckySteps) steps (lucky hits: above "
+          + "50 %)",
+        vote
+      ) {
+        let (count, accuracy) = $0.luckyHits
         return ("\(Figures.percent(accuracy)) over \(count)", accuracy > 0.5)
       },
       Claim("C7", "held-out pass@1 rises", vote) { run in

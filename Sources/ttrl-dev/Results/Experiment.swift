@@ -1,14 +1,16 @@
-// Experiment: all finished runs of all arms.
+// Experiment: all runs of all arms.
 
 /// Runs by arm. Every arm of `Arm.all` has one run per seed, in the order of `Arm.seeds`.
 struct Experiment {
   private var runs: [(name: String, runs: [FinishedRun])] = []
+  let commits: [String]
 
-  /// - Throws: if a run of an arm is missing or not finished.
-  init(in directory: String) throws {
+  /// - Throws: if a run of an arm has no record.
+  init(_ records: RunRecords) throws {
     runs = try Arm.all.map { arm in
-      (arm.name, try Arm.seeds.map { try FinishedRun("\(directory)/\(arm.name)-\($0)", seed: $0) })
+      (arm.name, try Arm.seeds.map { try records.require(arm.run(seed: $0).name) })
     }
+    commits = records.commits
   }
 
   subscript(name: String) -> [FinishedRun] { runs.first { $0.name == name }?.runs ?? [] }

@@ -27,10 +27,8 @@ enum Figures {
     (sign && value > 0 ? "+" : "") + decimal(value * 100, 1)
   }
 
-  /// The median and the range.
-  static func seconds(_ runs: [FinishedRun]) -> String {
-    let sorted = runs.map(\.wallSeconds).sorted()
-    return "\(Int(sorted[sorted.count / 2].rounded())) s (median; range \(Int(sorted[0].rounded()))–"
-      + "\(Int(sorted[sorted.count - 1].rounded())))"
+  /// "commit a, b".
+  static func commits(_ names: [String]) -> String {
+    (names.count == 1 ? "commit " : "commits ") + names.joined(separator: ", ")
   }
 }

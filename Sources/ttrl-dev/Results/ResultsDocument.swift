@@ -1,6 +1,5 @@
 // ResultsDocument: the text of docs/results.md. The claims are in Claim.swift, the runs in Arm.swift.
 
-import Platform
 import Records
 
 struct ResultsDocument {
@@ -9,13 +8,11 @@ struct ResultsDocument {
 
   var text: String {
     let vote = experiment["vote"]
-    let whole = Arm.claims.prefix(3).flatMap { experiment[$0.name] }
     var lines = [
       "# Results", "",
-      "Written by `scripts/results` from the runs' own files; no number here was typed by hand. The built-in "
-        + "example ([embedded.md](embedded.md)), \(Arm.seeds.count) seeds per arm, \(vote[0].stepCount) steps each, "
-        + "on \(Machine.coreCount) cores (\(vote[0].arithmetic)). A whole run, including the evaluations before and "
-        + "after, took \(Figures.seconds(whole)).", "",
+      "Written by `scripts/results` from the records of the runs in `docs/results/results.jsonl`; no number here was "
+        + "typed by hand. The built-in example ([embedded.md](embedded.md)), \(Arm.seeds.count) seeds per arm, "
+        + "\(vote[0].stepCount) steps each; the records are of \(Figures.commits(experiment.commits)).", "",
       "pass@1 is the mean over 16 samples; maj@k uses the majority answer of k samples. Both are measured at "
         + "temperature 0.6 and top-p 0.95, on 128 training prompts and 128 held-out prompts.",
     ]
@@ -56,14 +53,14 @@ struct ResultsDocument {
         }
         return [
           arm.name, "\(run.seed)", change("train", "pass@1"), change("train", "maj@16"), change("train", "maj@64"),
-          change("held_out", "pass@1"), change("held_out", "maj@16"), "\(Int(run.wallSeconds.rounded()))",
+          change("held_out", "pass@1"), change("held_out", "maj@16"),
           "`\(run.weights.prefix(8))`",
         ]
       }
     }
     return table(
       [
-        "arm", "seed", "pass@1", "maj@16", "maj@64", "held-out pass@1", "held-out maj@16", "seconds", "weights",
+        "arm", "seed", "pass@1", "maj@16", "maj@64", "held-out pass@1", "held-out maj@16", "weights",
       ], rows)
   }
 
