@@ -74,7 +74,7 @@ let layers: [[Module]] = [
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
     module("Observatory", in: "Watching", .pure, imports: ["PageFiles", "Base", "Records"]),
-    module("Collectives", in: "System", .shell, imports: ["Base", "Tensors", "CMPI"]),
+    module("Collectives", in: "System", .shell, imports: ["Base", "Platform", "Tensors", "CMPI"]),
   ],
   [
     module(

@@ -97,6 +97,7 @@ extension Command {
     }
     let ranks = try MPICollectives()
     do {
+      if let keys = try ClusterAccess.key(settings.key) { try ranks.protect(with: keys.ring.first) }
       let result = try measure(ranks)
       if ranks.rank == 0 { print(call.isJSON ? result.json.text() : result.text) }
       try ranks.finish()

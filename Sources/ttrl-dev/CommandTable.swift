@@ -24,7 +24,7 @@ extension CommandSet {
       Tool("crowd", usage: CrowdCommand.usage, run: CrowdCommand.run),
       Tool(RandomModelCommand.self),
       Tool(SizingCommand.self),
-      Tool("results", usage: ResultsCommand.usage, run: ResultsCommand.run),
+      Tool(ResultsCommand.self),
       Tool(MethodsCommand.self),
     ])
 }
@@ -89,10 +89,10 @@ extension Command {
       summary:
         "speed of a step of several learner ranks: exact sums, overlapped or not, float32 sums, streamed gradients",
       example: "ttrl-dev bench ranks --model small --micro-batch-tokens 768 --learners 2 --trace step.json",
-      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "gradient", "trace"], run: benchRanks),
+      settings: benchmarkSettings + ["learners", "micro-batch-tokens", "gradient", "trace", "key"], run: benchRanks),
     Command(
       name: "bench allreduce", summary: "speed of sums over learner ranks, compared with MPI's own",
-      example: "ttrl-dev bench allreduce --learners 2", settings: ["learners", "runs", "json"],
+      example: "ttrl-dev bench allreduce --learners 2", settings: ["learners", "runs", "key", "json"],
       run: benchAllReduce),
     Command(
       name: "bench coordinator",

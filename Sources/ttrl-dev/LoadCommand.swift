@@ -30,7 +30,9 @@ extension Command {
   @Sendable static func benchCoordinator(_ settings: LoadSettings, _ call: CallSettings) throws -> Int32 {
     let isHere = settings.coordinator.isEmpty && settings.listen.isEmpty
     let key =
-      isHere ? settings.key == OperationSettings.plainTCP ? nil : ClusterKey() : try ClusterAccess.key(settings.key)
+      isHere
+      ? settings.key == OperationSettings.plainTCP ? nil : ClusterKeys(ClusterKey())
+      : try ClusterAccess.key(settings.key)
     let load = CoordinatorLoad(
       workers: settings.workers, prompts: settings.prompts, samples: Int(settings.samples),
       responseTokens: Int(settings.maxNewTokens), tokensPerSecond: settings.workerTokens, seconds: settings.seconds,

@@ -43,14 +43,15 @@ extension Command {
       settings: resultSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "gradient", "reward-processes", "listen", "coordinator",
         "key",
-        "checkpoint-every", "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
+        "checkpoint-every", "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "dry-run",
+        "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
       name: "launch", summary: "train on several machines, over ssh: those of a hosts file",
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
       settings: resultSettings + [
         "run", "hosts", "kv-memory", "gradient", "reward-processes", "listen", "key", "checkpoint-every",
-        "keep-checkpoints", "page", "page-token", "log-level", "like", "dry-run", "json",
+        "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
       name: "stop", summary: "end all processes of a run, here and elsewhere; the run can be continued",
@@ -79,7 +80,8 @@ extension Command {
       name: "learner", summary: "one role: train; start it under mpirun",
       example: "mpirun -n 2 ttrl learner --run my-run --coordinator 127.0.0.1:7700 --key cluster.key",
       settings: [
-        "run", "coordinator", "key", "threads", "gradient", "checkpoint-every", "keep-checkpoints", "log-level",
+        "run", "coordinator", "key", "threads", "gradient", "protect-mpi", "checkpoint-every", "keep-checkpoints",
+        "log-level",
       ],
       needs: ["run", "coordinator"], isRole: true, run: learner),
     Command(
@@ -89,6 +91,13 @@ extension Command {
         "adapter", "data", "long-prompts", "recipe", "answer-rule", "counts", "eval-as", "workers", "run", "like",
         "json",
       ], needs: ["model", "data"], defaults: evaluationDefaults, run: evaluate),
+    Command(
+      name: "grow", summary: "a model writes new questions from examples of a set; a larger question file",
+      example: "ttrl grow --model Qwen2.5-0.5B-Instruct --data seeds.jsonl --questions 64 --out grown.jsonl",
+      settings: promptSettings + samplingSettings + [
+        "adapter", "data", "long-prompts", "workers", "run", "like", "questions", "examples", "words-least",
+        "words-most", "likeness", "banned", "out",
+      ], needs: ["model", "data", "out"], run: grow),
     Command(
       name: "generate", summary: "sample responses; JSONL in, JSONL out",
       example: #"echo '{"prompt": "What is 6 × 7?"}' | ttrl generate --model builtin --samples 4"#,
@@ -160,9 +169,9 @@ extension Command {
       example: "ttrl diff first-run second-run", settings: ["run", "json"], needs: ["run"], operands: ["run"], run: diff
     ),
     Command(
-      name: "key", summary: "make a cluster key, with which processes on any machine can join",
-      example: "ttrl key --key cluster.key", settings: ["key", "json"],
-      run: makeKey),
+      name: "key", summary: "make a cluster key, with which processes on any machine can join, or replace one",
+      example: "ttrl key rotate --key cluster.key", settings: ["action", "key", "json"], operands: ["action"],
+      run: key),
     Command(
       name: "manual", summary: "the manual page", example: "ttrl manual > ttrl.1 && man -l ttrl.1", settings: [],
       run: { (call: CallSettings, _) in

@@ -183,8 +183,8 @@ struct SelfExamination {
   private var key: [Finding] {
     guard !settings.key.isEmpty, settings.key != OperationSettings.plainTCP else { return [] }
     do throws(PlatformError) {
-      let key = try ClusterKey(reading: settings.key)
-      return [Finding("key", .ok, "\(settings.key), \(key.id)")]
+      let ids = try KeyRing(reading: settings.key).keys.map(\.id)
+      return [Finding("key", .ok, "\(settings.key), \(ids.joined(separator: ", and until it is retired "))")]
     } catch {
       return [Finding("key", .problem, "\(error)", remedy: "ttrl key makes one; its file needs mode 600")]
     }

@@ -19,7 +19,48 @@ import TTRL
 
 extension Command {
   @Sendable static func evaluate(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
-    settings.sampling.operation.workers > 0 ? try evaluateByWorkers(settings, call) : try evaluateHere(settings, call)
+    switch try sample(settings, call) {
+    case .stopped(let status): return status
+    case .done(let sampled):
+      let reader = ResponseText(sampled.tokenizer, rule: settings.sampling.method.answers)
+      var answers = Array(repeating: [AnswerKey?](), count: sampled.questions.prompts.count)
+      for trajectory in sampled.trajectories {
+        let index = Int(trajectory.slot.prompt)
+        answers[index].append(reader.answer(of: trajectory.tokens, to: sampled.questions.prompts[index]))
+      }
+      let prompts = zip(answers, sampled.questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
+      return show(prompts, sampled.trajectories, settings, call)
+    }
+  }
+
+  // MARK: Sampling
+
+  /// The responses to all questions of a file.
+  struct SampledQuestions {
+    let tokenizer: Tokenizer
+    let questions: Run.PromptSet
+    /// In the order of their slots.
+    let trajectories: [Trajectory]
+  }
+
+  enum SamplingOutcome {
+    case done(SampledQuestions)
+    /// The workers were stopped, or failed, with this exit status.
+    case stopped(Int32)
+  }
+
+  /// Samples every question of a file, in this process or by workers.
+  ///
+  /// - Throws: what prevents it; its description is for the user.
+  static func sample(_ settings: EvaluationSettings, _ call: CallSettings) throws -> SamplingOutcome {
+    let subject = try Subject(settings.sampling, call)
+    let questions = try subject.renderer.promptSet(subject.questions)
+    if settings.sampling.operation.workers > 0 {
+      return try sampleByWorkers(settings, call, subject, questions)
+    }
+    let trajectories = try sampleHere(settings, subject, questions)
+    return .done(
+      SampledQuestions(tokenizer: subject.tokenizer, questions: questions, trajectories: trajectories))
   }
 
   /// What is evaluated, and with which random numbers.
@@ -47,34 +88,23 @@ extension Command {
     }
   }
 
-  // MARK: In this process
-
-  private static func evaluateHere(_ evaluation: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
+  private static func sampleHere(
+    _ evaluation: EvaluationSettings, _ subject: Subject, _ questions: Run.PromptSet
+  ) throws -> [Trajectory] {
     let settings = evaluation.sampling
-    let subject = try Subject(settings, call)
     let loaded = try LoadedModel(settings)
-    let questions = try subject.renderer.promptSet(subject.questions)
     let requests = questions.prompts.map { prompt in
       GenerationRequest(
         prompt: prompt.tokens, round: subject.round, promptIndex: prompt.index, samples: Array(0..<evaluation.samples))
     }
     let sampling = settings.trainingSampling(stopTokens: loaded.directory.configuration.eosTokens)
-    let trajectories = try loaded.sample(
+    return try loaded.sample(
       requests, sampling: sampling, seed: settings.method.seed, tokenizer: subject.tokenizer)
-    let reader = ResponseText(subject.tokenizer, rule: settings.method.answers)
-    var answers = Array(repeating: [AnswerKey?](), count: questions.prompts.count)
-    for trajectory in trajectories {
-      let index = Int(trajectory.slot.prompt)
-      answers[index].append(reader.answer(of: trajectory.tokens, to: questions.prompts[index]))
-    }
-    let prompts = zip(answers, questions.truth).map { EvaluatedPrompt(answers: $0, truth: $1) }
-    return show(prompts, trajectories, evaluation, call)
   }
 
-  // MARK: By workers
-
-  private static func evaluateByWorkers(_ settings: EvaluationSettings, _ call: CallSettings) throws -> Int32 {
-    let subject = try Subject(settings.sampling, call)
+  private static func sampleByWorkers(
+    _ settings: EvaluationSettings, _ call: CallSettings, _ subject: Subject, _ questions: Run.PromptSet
+  ) throws -> SamplingOutcome {
     var plan = planned(settings, round: subject.round)
     plan.templateDate = subject.renderer.date
     let isTemporary = plan.operation.run.isEmpty
@@ -92,11 +122,11 @@ extension Command {
       let status = try Supervisor(
         directory, settings: running, steps: 0, key: directory.key, plan: OneMachine(nil), isEvaluation: true
       ).run()
-      guard status == ExitStatus.done else { return status }
+      guard status == ExitStatus.done else { return .stopped(status) }
     }
-    let run = try Run(opening: directory)
     let trajectories = try Ledger(path: directory.ledger, mode: .readOnly).trajectories(of: subject.round)
-    return show(run.judged(trajectories, of: subject.round), trajectories, settings, call)
+    return .done(
+      SampledQuestions(tokenizer: subject.tokenizer, questions: questions, trajectories: trajectories))
   }
 
   /// A run's names for settings that have another name in `eval`.

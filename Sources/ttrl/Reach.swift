@@ -6,8 +6,8 @@
 // it when the beats stop, for example after Ctrl-C here, a killed launch, or an unplugged cable. So no process is left
 // on a machine that is no longer reachable. mpirun also uses `reach`, instead of ssh, for its daemons.
 //
-// A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key. The key is sent over the connection and
-// written to a private directory, which is removed when the process ends.
+// A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key. The key file is sent over the connection
+// and written to a private directory, which is removed when the process ends. If the file changes here, it is sent again.
 
 import Base
 import Commands
@@ -18,6 +18,9 @@ import Settings
 enum Reach {
   /// The line that begins a connection. Its number changes when the two programs become incompatible.
   fileprivate static let greeting = "ttrl-attend 1 "
+  /// What follows the greeting and the key: beats, and, after this byte, the size and the content of a new key file.
+  fileprivate static let beat = UInt8(ascii: ".")
+  fileprivate static let newKey = UInt8(ascii: "K")
 
   /// The arguments of a `reach`, before the host's name and the command.
   ///
@@ -27,6 +30,12 @@ enum Reach {
   static func words(hosts: String, key: String? = nil) -> [String] {
     ["reach", "--hosts", hosts] + (key.map { ["--send-key", $0] } ?? [])
   }
+
+  /// The variable that has the private directory of a process that `attend` has started.
+  static let filesVariable = "TTRL_FILES"
+
+  /// The key file in such a directory.
+  static func keyFile(in directory: String) -> String { directory + "/cluster.key" }
 
   /// A word of a command for people: quoted only if it has to be.
   static func word(_ word: String) -> String {
@@ -59,9 +68,9 @@ enum Reach {
     do {
       let list = try HostList(try Files.readText(hosts, limit: Limits.hostsFileBytes), path: hosts)
       guard let host = list[name] else { throw UserError("\(hosts) does not list a machine \"\(name)\"") }
-      let keyPath = values["--send-key"] ?? ""
-      let key = try keyPath.isEmpty ? [] : Files.read(keyPath, limit: PlatformLimits.keyFileBytes)
-      return try Caller(host, command: rest.dropFirst().joined(separator: " "), key: key).run()
+      return try Caller(
+        host, command: rest.dropFirst().joined(separator: " "), keyFile: values["--send-key"] ?? ""
+      ).run()
     } catch {
       Command.complain("ttrl reach: \(error)")
       return ExitStatus.failed
@@ -93,13 +102,17 @@ enum Reach {
 private final class Caller {
   private let loop: EventLoop
   private let carrier: ChildProcess.Command
-  private let key: [UInt8]
+  /// The path of the key file; empty for none.
+  private let keyFile: String
+  /// The content that was sent last.
+  private var key: [UInt8]
   private var process: ChildProcess?
   private var status: Int32?
 
-  init(_ host: ListedHost, command: String, key: [UInt8]) throws {
+  init(_ host: ListedHost, command: String, keyFile: String) throws {
     loop = try EventLoop()
-    self.key = key
+    self.keyFile = keyFile
+    key = try keyFile.isEmpty ? [] : Files.read(keyFile, limit: PlatformLimits.keyFileBytes)
     var carrier = try Reach.carrier(host, command)
     carrier.hasInput = true
     self.carrier = carrier
@@ -123,8 +136,18 @@ private final class Caller {
   }
 
   private func beat() {
-    process?.write([UInt8(ascii: ".")])
+    process?.write([Reach.beat])
+    sendNewKey()
     loop.schedule(at: MonotonicClock.now() + Limits.attendBeat) { self.beat() }
+  }
+
+  /// A file that is being copied, or is damaged, is not sent.
+  private func sendNewKey() {
+    guard !keyFile.isEmpty, let bytes = try? Files.read(keyFile, limit: PlatformLimits.keyFileBytes), bytes != key,
+      (try? KeyRing(reading: keyFile)) != nil
+    else { return }
+    key = bytes
+    process?.write([Reach.newKey] + Array("\(bytes.count)\n".utf8) + bytes)
   }
 
   /// The other side ends its command when the connection ends, or when it gets no beats.
@@ -179,12 +202,12 @@ final class Attendant {
       return end("the connection ended")
     }
     lastBeat = MonotonicClock.now()
-    guard process == nil else { return }
     received += chunk[..<count]
     do {
-      try begin()
+      if process == nil { try begin() } else { try takeKeys() }
     } catch {
       Command.complain("ttrl attend on \(Machine.hostName): \(error)")
+      guard process == nil else { return end("\(error)") }
       status = ExitStatus.usage
       loop.stop()
     }
@@ -201,20 +224,39 @@ final class Attendant {
     }
     guard received.count >= end + 1 + keyBytes else { return }
     let key = received[(end + 1)..<(end + 1 + keyBytes)]
-    received = []
+    received.removeFirst(end + 1 + keyBytes)
     var child = ChildProcess.Command("/bin/sh", ["-c", command])
     child.ownGroup = true
     if !key.isEmpty {
       let directory = try OwnedDirectory.temporary(prefix: "ttrl-attend")
       files = directory
-      try Files.write(Array(key), to: directory + "/cluster.key", mode: 0o600)
-      child.environment["TTRL_FILES"] = directory
+      try Files.write(Array(key), to: Reach.keyFile(in: directory), mode: 0o600)
+      child.environment[Reach.filesVariable] = directory
     }
     process = try ChildProcess(child, loop: loop) { ended in
       self.status = ended.asShell
       self.loop.stop()
     }
     Command.complain(Reach.arrived + Machine.hostName)
+  }
+
+  /// Writes the key files that have arrived; the command reads its file again.
+  private func takeKeys() throws {
+    while let first = received.first {
+      guard first == Reach.newKey else {
+        received.removeFirst()
+        continue
+      }
+      guard let end = received.firstIndex(of: UInt8(ascii: "\n")) else { return }
+      guard let count = Int(String(decoding: received[1..<end], as: UTF8.self)),
+        (1...PlatformLimits.keyFileBytes).contains(count)
+      else { throw UserError("ttrl reach sent something else than beats and keys; is it another version?") }
+      guard received.count > end + count else { return }
+      if let files {
+        try SecretFile.replace(Array(received[(end + 1)...(end + count)]), at: Reach.keyFile(in: files), "the key")
+      }
+      received.removeFirst(end + 1 + count)
+    }
   }
 
   private func watchBeats() {

@@ -97,10 +97,14 @@ final class SeveralMachines: ProcessPlan {
         name: name, threads: threads, keyValueMemory: keyValueMemory(host, list), log: name)
       return bound(worker, to: host)
     }
-    let isPlain = context.key == OperationSettings.plainTCP
-    let words = Reach.words(hosts: path, key: isPlain ? nil : context.key)
+    let words = Reach.words(hosts: path, key: sentKey(in: context))
     let text = try workerText(host, name: name, in: context)
     return try LaunchContext.ownCommand(words + [host.name, text], log: name, in: context.directory)
+  }
+
+  /// The path of the key that processes on other machines need.
+  private func sentKey(in context: LaunchContext) -> String? {
+    context.key == OperationSettings.plainTCP ? nil : context.key
   }
 
   /// The shell command on the other machine. The shell there finds out how many cores the machine has.
@@ -192,7 +196,8 @@ final class SeveralMachines: ProcessPlan {
         launcher.local(ranks: part.ranks, part.words, extra: list.mpiArguments)
       } else {
         launcher.job(
-          parts, agent: ([own] + Reach.words(hosts: path)).joined(separator: " "), extra: list.mpiArguments)
+          parts, agent: ([own] + Reach.words(hosts: path, key: sentKey(in: context))).joined(separator: " "),
+          extra: list.mpiArguments)
       }
     (command.program, command.arguments, command.environment) = (launcher.program, call.arguments, call.environment)
     return command

@@ -100,7 +100,7 @@ struct LaunchContext {
     return [
       "learner", "--run", directory.path, "--coordinator", "\(address)", "--threads", "\(threads)",
       "--checkpoint-every", "\(operation.checkpointEvery)", "--keep-checkpoints", "\(operation.keepCheckpoints)",
-      "--gradient", operation.gradient.rawValue,
+      "--gradient", operation.gradient.rawValue, "--protect-mpi", operation.rankProtection.rawValue,
     ] + Self.words(key: key, operation)
   }
 }

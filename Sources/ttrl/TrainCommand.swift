@@ -111,6 +111,7 @@ extension Command {
       say("adapter: \(description(of: adapter)) trained; the model's weights stay as they are")
     }
     if let note = beginning.adapterNote { say(note) }
+    if let filtered = beginning.filtered { say(filtered.text) }
     let example = beginning.example
     say("prompts: \(example.form)")
     say(
@@ -209,9 +210,9 @@ extension Command {
     }
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)
-    let key = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
+    let keys = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
     let shell = try CoordinatorShell(
-      try Run(opening: directory), key: key, rewardProcesses: operation.rewardProcessCount)
+      try Run(opening: directory), keys: keys, rewardProcesses: operation.rewardProcessCount)
     // Under `train` and `launch`, their process records how the run ends.
     guard !directory.isSupervised else { return try shell.serve(on: try HostPort(parsing: operation.listen)) }
     let next = "ttrl coordinator --run \(Reach.word(directory.path)), with its workers and its learner"
@@ -236,7 +237,7 @@ extension Command {
     let name = settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name
     Log.start(role: name, level: Log.Level(settings.logLevel))
     let options = WorkerOptions(
-      coordinator: try HostPort(parsing: settings.coordinator), key: try ClusterAccess.key(settings.key), name: name,
+      coordinator: try HostPort(parsing: settings.coordinator), keys: try ClusterAccess.key(settings.key), name: name,
       threads: settings.threads(sharedBy: 1, cores: Machine.coreCount),
       keyValueBytesMax: settings.keyValueBytesMax,
       relay: settings.relay == "none" ? nil : try HostPort(parsing: settings.relay))
@@ -256,12 +257,15 @@ extension Command {
         try ClusterAccess.require(settings.coordinator, key: settings.key)
         try OwnedDirectory.require(directory.path)
       }
+      let here = try ranks.countHere()
+      if let key = try Self.rankKey(settings, directory, isLeading: isLeading, isSpread: here < ranks.size) {
+        try ranks.protect(with: key)
+      }
       let run = try isLeading ? Run(opening: directory) : RunParcel.open(try ranks.receiveFromRoot())
       if isLeading { try ranks.sendToAll(try RunParcel.pack(run)) }
-      let here = try ranks.countHere()
       let options = LearnerOptions(
         coordinator: try HostPort(parsing: settings.coordinator),
-        key: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
+        keys: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
         threads: settings.threads(sharedBy: here, cores: Machine.coreCount),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)
       let rank = try LearnerRank(
@@ -275,6 +279,36 @@ extension Command {
       complain("ttrl learner: \(error)")
       // The other ranks wait in a collective operation that this rank will not join.
       ranks.abort(status: ExitStatus.of(error, isRole: true))
+    }
+  }
+}
+
+extension Command {
+  /// The key under which ranks talk to each other; nil if they do so in the clear. A rank on another machine finds it
+  /// where `ttrl attend` has put it (Reach).
+  ///
+  /// - Parameter isSpread: the ranks are on several machines.
+  /// - Throws: if a key is needed and there is none.
+  private static func rankKey(
+    _ settings: OperationSettings, _ directory: RunDirectory, isLeading: Bool, isSpread: Bool
+  ) throws -> ClusterKey? {
+    let files = isLeading ? nil : getenv(Reach.filesVariable).map { String(cString: $0) }
+    let path = files.map(Reach.keyFile) ?? ClusterAccess.path(settings, directory)
+    switch settings.rankProtection {
+    case .off: return nil
+    case .auto: guard isSpread, path != OperationSettings.plainTCP else { return nil }
+    case .on:
+      guard path != OperationSettings.plainTCP else {
+        throw SettingsError(problems: ["protect-mpi is on, and key is none; give the cluster's key with --key FILE"])
+      }
+    }
+    do {
+      return try KeyRing(reading: path).first
+    } catch {
+      throw UserError(
+        "a learner rank on \(Machine.hostName) cannot read the key with which ranks encrypt what they send to each "
+          + "other: \(error). Copy the coordinator's key file there and give its path with --key, or, if everybody on "
+          + "the network is trusted, --protect-mpi off")
     }
   }
 }

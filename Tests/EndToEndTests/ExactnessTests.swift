@@ -32,6 +32,19 @@ extension EndToEnd {
       #expect(try SmallRun.finish(settings, in: directory) == SmallRun.undisturbed)
     }
 
+    @Test(arguments: [["--learners", "3"], ["--learners", "2", "--gradient", "streamed"]])
+    func `ranks that encrypt what they send give the same bits`(_ settings: [String]) throws {
+      #expect(try SmallRun.finish(settings + ["--protect-mpi", "on"], in: directory) == SmallRun.undisturbed)
+    }
+
+    @Test func `a rank with another key is refused, and the message says what to do`() throws {
+      #expect(try Program.run(["key", "--key", scratch.file("cluster.key")]).status == 0)
+      let run = try SmallRun.start(
+        ["--learners", "2", "--protect-mpi", "on"], in: directory, environment: ["TTRL_FILES": scratch.path])
+      let outcome = run.wait(within: 120)
+      #expect(outcome.status != 0 && outcome.errors.contains("does not have this rank's key"), "\(outcome.errors)")
+    }
+
     @Test(arguments: [1, 2]) func `any number of threads gives the same bits`(_ threads: Int) throws {
       #expect(try SmallRun.finish(["--threads", "\(threads)"], in: directory) == SmallRun.undisturbed)
     }

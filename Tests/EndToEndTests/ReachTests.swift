@@ -26,6 +26,15 @@ extension EndToEnd {
       #expect(!FileManager.default.fileExists(atPath: String(directory)))
     }
 
+    @Test func `a key that is sent later takes the place of the first one, also in pieces and between beats`() throws {
+      let outcome = try attend(
+        #"sleep 1.5; stat -c %a "$TTRL_FILES/cluster.key"; cat "$TTRL_FILES/cluster.key"; ls "$TTRL_FILES""#,
+        input: #"""
+          printf "ttrl-attend 1 6\nsecret..."; sleep 0.3; printf ".K7\nchan"; sleep 0.3; printf "ged.."; sleep 3
+          """#)
+      #expect(outcome.status == 0 && outcome.output == "600\nchangedcluster.key\n", "\(outcome)")
+    }
+
     @Test func `a command ends with the connection, also if it ignores SIGTERM`() throws {
       let scratch = Scratch()
       let stubborn = "trap \"\" TERM; echo $$ > \(scratch.file("pid")); while :; do sleep 0.1; done"

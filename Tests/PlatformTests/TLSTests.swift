@@ -9,6 +9,7 @@ import Testing
 private final class Fortress {
   let loop: EventLoop
   let key: ClusterKey
+  let context: TLSContext
   let listener: Listener
   var members: [Connection] = []
   var received: [UInt8] = []
@@ -19,7 +20,7 @@ private final class Fortress {
     let loop = try EventLoop()
     (self.loop, self.key) = (loop, key)
     var accept: (Connection) -> Void = { _ in }
-    let context = try TLSContext(key, recordsPerKey: recordsPerKey)
+    context = try TLSContext(key, recordsPerKey: recordsPerKey)
     listener = try Listener(on: HostPort(host: "127.0.0.1", port: 0), tls: context, loop: loop) { accept($0) }
     accept = { [weak self] member in
       self?.members.append(member)
@@ -97,6 +98,36 @@ private final class Caller {
     fortress.onBytes = { member, _ in if fortress.received.count == sent.count { member.finish() } }
     #expect(fortress.loop.run(until: soon()) == .stopped)
     #expect(SHA256.hex(of: fortress.received) == SHA256.hex(of: sent) && caller.reason == .byPeer)
+  }
+
+  @Test func `callers with either key get in while a key is replaced, and only with the new one afterwards`() throws {
+    let fortress = try Fortress()
+    let both = KeyRing(fortress.key).rotated
+    fortress.context.use(both)
+    var callers: [Caller] = []
+    for key in both.keys {
+      let caller = try fortress.call(key)
+      caller.connection.send(utf8(key.id))
+      callers.append(caller)
+    }
+    fortress.onBytes = { _, _ in if fortress.received.count == 32 { fortress.loop.stop() } }
+    #expect(fortress.loop.run(until: soon()) == .stopped)
+    #expect(Set(fortress.members.compactMap(\.keyID)) == Set(both.keys.map(\.id)))
+    #expect(callers.map(\.connection.keyID) == both.keys.map(\.id))
+
+    fortress.context.use(both.retired)
+    #expect(fortress.members.count { fortress.context.accepts($0.keyID) } == 1)
+    let late = try fortress.call(fortress.key)
+    #expect(fortress.loop.run(until: soon()) == .stopped)
+    guard case .insecure(.refused(_, let ours)) = late.reason else {
+      Issue.record("expected a refusal, got \(String(describing: late.reason))")
+      return
+    }
+    #expect(ours == fortress.key.id && fortress.members.count == 2)
+    let new = try fortress.call(both.first)
+    new.connection.send(utf8("!"))
+    fortress.onBytes = { _, _ in fortress.loop.stop() }
+    #expect(fortress.loop.run(until: soon()) == .stopped && fortress.members.count == 3)
   }
 
   @Test func `another key is refused with the ids of both keys, and no byte gets through`() throws {
@@ -266,6 +297,54 @@ private final class Proxy {
     #expect(lines.contains("id \(key.id)") && key.id.count == 16)
     let secret = try #require(lines.last?.split(separator: " ").last)
     #expect(secret.count == 64 && !"\(key)".contains(secret) && !secret.contains(key.id))
+  }
+
+  @Test func `while a key is replaced, its file has both keys, the new one first`() throws {
+    let former = KeyRing(ClusterKey())
+    try former.write(to: path)
+    let both = former.rotated
+    try both.replace(at: path)
+    let read = try KeyRing(reading: path)
+    #expect(read == both && read.keys.count == 2 && read.keys[1] == former.first && read.first != former.first)
+    #expect(read[former.first.id] == former.first && read["0123456789abcdef"] == nil)
+    var facts = stat()
+    #expect(stat(path, &facts) == 0 && facts.st_mode & 0o777 == 0o600)
+    try both.retired.replace(at: path)
+    #expect(try KeyRing(reading: path).keys == [both.first])
+    #expect(try Files.list(directory.path) == ["key"])
+  }
+
+  @Test func `a file with three keys, or the same key twice, is damaged`() throws {
+    let ring = KeyRing(ClusterKey()).rotated
+    try ring.write(to: path)
+    let lines = try Files.readText(path).split(separator: "\n")
+    let third = KeyRing(ClusterKey())
+    try third.write(to: directory("third"))
+    let more = try Files.readText(directory("third")).split(separator: "\n").suffix(2)
+    for extra in [Array(more), Array(lines.suffix(2)), [lines[lines.count - 2]]] {
+      try Files.write((lines + extra).joined(separator: "\n") + "\n", to: path, mode: 0o600)
+      #expect(throws: PlatformError.keyRefused(path: path, .damaged)) { try KeyRing(reading: path) }
+    }
+  }
+
+  @Test func `a process reads its file again when it changes, and keeps its keys if the file cannot be used`() throws {
+    let former = KeyRing(ClusterKey())
+    try former.write(to: path)
+    var keys = try ClusterKeys(reading: path)
+    #expect(keys.refresh() == .none)
+    let both = former.rotated
+    try both.replace(at: path)
+    #expect(keys.refresh() == .renewed && keys.ring == both && keys.refresh() == .none)
+    try Files.write(utf8("ttrl-key 1\n"), to: path, mode: 0o600)
+    #expect(keys.refresh() == .unusable(.keyRefused(path: path, .damaged)))
+    #expect(keys.ring == both && keys.refresh() == .none)
+    unlink(path)
+    guard case .unusable = keys.refresh() else {
+      Issue.record("a missing file was not noticed")
+      return
+    }
+    try both.write(to: path)
+    #expect(keys.refresh() == .none && keys.ring == both)
   }
 
   @Test func `two keys are never the same, and a key file is never replaced`() throws {

@@ -2,7 +2,8 @@
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
-  "run": "a", "model": "b", "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
+  "run": "a", "model": "b", "data": "c", "prompt-filter": "majority:0.2..0.8", "prompt-history": "h", "held-out": "d",
+  "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",
   "long-prompts": "refuse", "adapter": "lora", "adapter-rank": "32", "adapter-alpha": "64.0",
@@ -29,15 +30,17 @@ let otherValues: [String: String] = [
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5",
   "eval-as": "held-out:24", "like": "r", "guard": "stop", "guard-window": "9",
   "deliver": "best",
-  "samples": "8", "counts": "2,8", "workers": "7", "learners": "9", "threads": "2", "kv-memory": "512",
-  "gradient": "whole",
+  "samples": "8", "counts": "2,8", "questions": "12", "examples": "5", "words-least": "2", "words-most": "60",
+  "likeness": "0.5", "banned": "x,y z", "workers": "7", "learners": "9", "threads": "2", "kv-memory": "512",
+  "gradient": "whole", "protect-mpi": "on",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "k", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "weights": "bfloat16", "seconds": "9", "worker-tokens": "11",
-  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "clean": "true", "dry-run": "true",
+  "base": "v", "link-rate": "50.0", "json": "true", "decode": "true", "clean": "true",
+  "action": "rotate", "dry-run": "true",
   "help": "true",
 ]
 

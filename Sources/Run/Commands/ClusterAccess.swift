@@ -20,7 +20,7 @@ package enum ClusterAccess {
       found.append("\(error)")
     }
     do throws(PlatformError) {
-      if ![OperationSettings.plainTCP, ""].contains(key) { _ = try ClusterKey(reading: key) }
+      if ![OperationSettings.plainTCP, ""].contains(key) { _ = try KeyRing(reading: key) }
     } catch {
       found.append("\(error)")
     }
@@ -56,13 +56,13 @@ package enum ClusterAccess {
     settings.key.isEmpty ? directory.key : absolute(settings.key)
   }
 
-  /// The key at a path.
+  /// The keys at a path.
   ///
   /// - Parameter isOwn: it is the run's own key, which is made if it is missing.
   /// - Returns: nil for plain TCP.
   /// - Throws: `PlatformError`.
-  package static func key(_ path: String, isOwn: Bool = false) throws(PlatformError) -> ClusterKey? {
+  package static func key(_ path: String, isOwn: Bool = false) throws(PlatformError) -> ClusterKeys? {
     if path == OperationSettings.plainTCP { return nil }
-    return isOwn ? try ClusterKey.readOrMake(path) : try ClusterKey(reading: path)
+    return isOwn ? try ClusterKeys(readingOrMaking: path) : try ClusterKeys(reading: path)
   }
 }

@@ -37,6 +37,7 @@ package final class CoordinatorShell {
   private var fleet: FleetFile
   /// nil means plain TCP.
   private let context: TLSContext?
+  private var keys: ClusterKeys?
   private var machine: Coordinator
   /// Where each step's time goes.
   private var steps: StepWatch
@@ -75,13 +76,14 @@ package final class CoordinatorShell {
   ///
   /// - Parameters:
   ///   - run: from here on, only this process uses the run's directory.
-  ///   - key: the key that workers and the learner must have; nil accepts every process that reaches the port.
+  ///   - keys: workers and the learner must have one of them; nil accepts every process that reaches the port.
   ///   - rewardProcesses: of the reward command, if there is one.
   /// - Throws: if the directory, the ledger or the disk cannot be used.
-  package init(_ run: Run, key: ClusterKey?, rewardProcesses: Int = 1) throws {
+  package init(_ run: Run, keys: ClusterKeys?, rewardProcesses: Int = 1) throws {
     self.run = run
     self.rewardProcesses = rewardProcesses
-    context = if let key { try TLSContext(key) } else { nil }
+    self.keys = keys
+    context = if let keys { try TLSContext(keys.ring) } else { nil }
     Machine.raiseDescriptorLimit()
     loop = try EventLoop()
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
@@ -132,7 +134,7 @@ package final class CoordinatorShell {
     try Files.write("\(listener.address)\n", to: run.directory.address)
     Log.info(
       "coordinator.listen",
-      ["address": listener.address, "key": context?.key.id ?? "none", "run": run.directory.path])
+      ["address": listener.address, "key": context?.ring.first.id ?? "none", "run": run.directory.path])
     try recorder.disconnectAll("the coordinator ended")
     try recount()
     tick()
@@ -165,6 +167,7 @@ package final class CoordinatorShell {
   }
 
   private func tick() {
+    if keys?.renew(context, role: "coordinator") == true { cutOffFormerKeys() }
     handle(.tick)
     fleet.refresh(machine, now: MonotonicClock.now())
     desk?.tick()
@@ -201,7 +204,10 @@ package final class CoordinatorShell {
   // MARK: Connections
 
   private func accept(_ connection: Connection) {
-    guard links.count < Limits.connections else { return connection.close() }
+    // The keys can have changed during the handshake.
+    guard links.count < Limits.connections, context?.accepts(connection.keyID) != false else {
+      return connection.close()
+    }
     let id = PeerID(nextPeer)
     nextPeer += 1
     let link = Link(
@@ -215,6 +221,20 @@ package final class CoordinatorShell {
     link.onDrained = { self.attempt { try self.feed(id) } }
     links[id] = link
     handle(.connected(id))
+  }
+
+  /// Closes connections whose key is not accepted any more. Their processes call again, with the key that they have
+  /// now.
+  private func cutOffFormerKeys() {
+    guard let context else { return }
+    attempt {
+      try self.recorder.record(
+        event: "keys.changed", context.ring.keys.map(\.id).joined(separator: ", "))
+    }
+    for (id, link) in links.sorted(by: { $0.key < $1.key }) where !context.accepts(link.keyID) {
+      close(id, because: "its key, \(link.keyID ?? "none"), is not accepted any more")
+      handle(.disconnected(id))
+    }
   }
 
   // MARK: Machine

@@ -20,16 +20,16 @@ package import Tensors
 package struct LearnerOptions: Sendable {
   package var coordinator: HostPort
   /// nil means plain TCP. Only rank 0 uses it: the other ranks do not communicate with the coordinator.
-  package var key: ClusterKey?
+  package var keys: ClusterKeys?
   package var threads: Int
   package var checkpointEvery: CheckpointInterval
   package var keepCheckpoints: Int
 
   package init(
-    coordinator: HostPort, key: ClusterKey?, threads: Int, checkpointEvery: CheckpointInterval, keepCheckpoints: Int
+    coordinator: HostPort, keys: ClusterKeys?, threads: Int, checkpointEvery: CheckpointInterval, keepCheckpoints: Int
   ) {
     self.coordinator = coordinator
-    self.key = key
+    self.keys = keys
     self.threads = threads
     self.checkpointEvery = checkpointEvery
     self.keepCheckpoints = keepCheckpoints

@@ -21,6 +21,9 @@ package final class LearnerShell {
   private let checkpoint: CheckpointInProgress
   private let loop: EventLoop
   private let uplink: Uplink
+  private var keys: ClusterKeys?
+  /// nil is plain TCP.
+  private let context: TLSContext?
   private var machine: Learner
   /// The published bytes of the held version, in a file. They are empty for version 0, which the coordinator has.
   private var published: (bytes: HeldBytes, digest: [UInt8]) = (.array([]), [])
@@ -37,7 +40,9 @@ package final class LearnerShell {
     run = rank.run
     checkpoint = CheckpointInProgress(run, every: options.checkpointEvery, keep: options.keepCheckpoints)
     loop = try EventLoop()
-    uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
+    keys = options.keys
+    context = if let keys { try TLSContext(keys.ring) } else { nil }
+    uplink = Uplink(to: options.coordinator, context: context, loop: loop)
     let hello = Hello(
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
@@ -95,6 +100,7 @@ package final class LearnerShell {
   }
 
   private func tick() {
+    if keys?.renew(context, role: "learner") == true { uplink.renewKey() }
     handle(.tick)
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
   }

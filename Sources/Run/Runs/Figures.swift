@@ -81,12 +81,13 @@ package enum EvaluationRow {
   package typealias Part = (name: String, evaluation: Evaluation)
 
   /// - Parameters:
-  ///   - evaluation: of all prompts.
+  ///   - evaluation: of all prompts that were evaluated.
   ///   - round: the evaluation's.
+  ///   - prompts: their indices in the set.
   ///   - sets: the named sets that the prompts are of, where they are of several files.
   ///   - domains: the domains that the questions name.
   package static func json(
-    _ evaluation: Evaluation, of round: RoundID, sets: [Part] = [], domains: [Part] = []
+    _ evaluation: Evaluation, of round: RoundID, prompts: [UInt32], sets: [Part] = [], domains: [Part] = []
   ) -> JSON {
     var members: [JSON.Member] = [
       JSON.Member("kind", "evaluation"), JSON.Member("policy", .int(Int(round.step))),
@@ -98,7 +99,7 @@ package enum EvaluationRow {
         JSON.Member(name, .object(parts.map { JSON.Member($0.name, .object(figures($0.evaluation))) })))
     }
     members.append(JSON.Member("pass_by_prompt", .array(evaluation.passByPrompt.map { .double($0) })))
-    members.append(JSON.Member("by_prompt", .array(evaluation.prompts.enumerated().map(json))))
+    members.append(JSON.Member("by_prompt", .array(zip(prompts, evaluation.prompts).map(json))))
     return .object(members)
   }
 
@@ -121,9 +122,9 @@ package enum EvaluationRow {
     ]
   }
 
-  private static func json(_ index: Int, _ prompt: Evaluation.PromptOutcome) -> JSON {
+  private static func json(_ index: UInt32, _ prompt: Evaluation.PromptOutcome) -> JSON {
     var members = [
-      JSON.Member("prompt", .int(index)), JSON.Member("label", .optional(prompt.vote.label?.text)),
+      JSON.Member("prompt", .int(Int(index))), JSON.Member("label", .optional(prompt.vote.label?.text)),
       JSON.Member("label_votes", .int(prompt.vote.votes)),
     ]
     if let right = prompt.right, let isLabelRight = prompt.isLabelRight {
@@ -153,8 +154,10 @@ extension Run {
   }
 
   package func evaluationRow(_ trajectories: [Trajectory], of round: RoundID) -> JSON {
-    let prompts = judged(trajectories, of: round)
-    let questions = set(round.set).questions
+    let evaluated = evaluatedPrompts(of: round.set)
+    let judged = judged(trajectories, of: round)
+    let prompts = evaluated.map { judged[Int($0)] }
+    let questions = evaluated.map { set(round.set).questions[Int($0)] }
     /// In the order in which the names occur.
     func parts(_ names: [String?]) -> [EvaluationRow.Part] {
       var known: [String] = []
@@ -162,6 +165,7 @@ extension Run {
       return known.map { name in (name, Evaluation(zip(names, prompts).filter { $0.0 == name }.map(\.1))) }
     }
     return EvaluationRow.json(
-      Evaluation(prompts), of: round, sets: parts(questions.map(\.set)), domains: parts(questions.map(\.domain)))
+      Evaluation(prompts), of: round, prompts: evaluated, sets: parts(questions.map(\.set)),
+      domains: parts(questions.map(\.domain)))
   }
 }

@@ -138,14 +138,21 @@ package struct Run: Sendable {
     let steps = (0..<method.steps).map { step in
       trainingRound(ofStep: step, promptCount: training.prompts.count, method: method)
     }
-    let sets = QuestionSet.allCases.filter { $0 == .training || !set($0).prompts.isEmpty }
+    let sets = QuestionSet.allCases.filter { !evaluatedPrompts(of: $0).isEmpty }
     let evaluations = settings.evaluations(of: sets).map { evaluation in
       RoundSpec(
         id: .evaluate(evaluation.set, at: PolicyVersion(evaluation.step)),
-        prompts: set(evaluation.set).prompts.map(\.index), samples: evaluation.samples,
+        prompts: evaluatedPrompts(of: evaluation.set), samples: evaluation.samples,
         sampling: settings.evaluationSampling(stopTokens: model.configuration.eosTokens))
     }
     return (steps + evaluations).sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
+  }
+
+  /// The prompts that the run's own evaluations sample: all but those that a model has written.
+  package func evaluatedPrompts(of name: QuestionSet) -> [UInt32] {
+    let set = set(name)
+    guard settings.evaluatedAs == nil else { return set.prompts.map(\.index) }
+    return zip(set.questions, set.prompts).filter { $0.0.source != QuestionWriting.source }.map(\.1.index)
   }
 
   package var promptTokens: (training: [[Int32]], heldOut: [[Int32]], transfer: [[Int32]]) {

@@ -8,6 +8,7 @@ package import LanguageModel
 import Platform
 package import Records
 package import Settings
+package import TTRL
 
 package enum RunBeginning {
   /// What the user is told about the run.
@@ -34,6 +35,8 @@ package enum RunBeginning {
     /// The memory of its processes on this machine.
     package var memory: RunMemory.Fitted
     package var disk: RunDisk
+    /// nil if all questions are used, or if the run continues.
+    package var filtered: FilteredQuestions?
   }
 
   /// Makes the run directory, or checks that an existing one is the run that is asked for.
@@ -69,7 +72,11 @@ package enum RunBeginning {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
     settings.resolveProducts()
-    let training = try questions(settings.data, settings, model, renderer)
+    if !settings.promptHistory.isEmpty { settings.promptHistory = ThisProcess.absolute(settings.promptHistory) }
+    let filter = try QuestionFilter(settings)
+    let training = try questions(settings.data, settings, model, renderer) { all in
+      try filter?.decisions(on: all)
+    }
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
     }
@@ -90,12 +97,13 @@ package enum RunBeginning {
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
       counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory,
-      disk: disk)
+      disk: disk, filtered: training.filtered)
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
     try OwnedDirectory.make(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
+    if let filtered = training.filtered { try Files.write(filtered.fileText, to: directory.promptFilter) }
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.kept.fileText, to: directory.questions(.transfer)) }
     try adapter?.write(to: directory.adapter, base: settings.model)
@@ -133,7 +141,10 @@ package enum RunBeginning {
       settings: manifest.settings, model: model, tokenizer: try model.tokenizer())
     for (name, path, set) in [("data", settings.data, QuestionSet.training), ("held-out", settings.heldOut, .heldOut)]
     where given.contains(name) {
-      let text = try questions(path, manifest.settings, model, renderer).kept.fileText
+      let used = set == .training ? try FilteredQuestions.keptIDs(in: directory) : nil
+      let text = try questions(path, manifest.settings, model, renderer) { all in
+        used.map { used in all.map { PromptDecision(isKept: used.contains($0.id), reason: .inside) } }
+      }.kept.fileText
       guard try Files.readText(directory.questions(set)) == text else {
         throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
       }
@@ -251,18 +262,30 @@ package enum RunBeginning {
     /// Tokens of the longest prompt that fits, and of all that fit.
     package var longest = 0
     package var tokens = 0
+    /// nil if there is no filter.
+    package var filtered: FilteredQuestions?
   }
 
   /// Reads a file and leaves out the questions that do not fit.
   ///
-  /// - Parameter name: a path, or the name of a built-in set.
+  /// - Parameters:
+  ///   - name: a path, or the name of a built-in set.
+  ///   - settings: of the run.
+  ///   - model: whose context bounds a question.
+  ///   - renderer: makes prompts of questions.
+  ///   - decide: says of each question whether it is used; nil if all are.
   /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.
   package static func questions(
-    _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
+    _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer,
+    decide: ([Question]) throws -> [PromptDecision]? = { _ in nil }
   ) throws -> UsedQuestions {
-    let all = try BuiltIn.questions(name)
+    var all = try BuiltIn.questions(name)
     let (context, note) = (model.configuration.model.maxPositions, model.configuration.model.contextNote)
     var used = UsedQuestions(kept: [])
+    if let decisions = try decide(all) {
+      used.filtered = FilteredQuestions(rule: settings.promptFilter, all, decisions)
+      all = zip(all, decisions).filter(\.1.isKept).map(\.0)
+    }
     var long: [String] = []
     for question in all {
       let tokens = try renderer.rendered(question).tokens

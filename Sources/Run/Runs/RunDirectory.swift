@@ -2,6 +2,7 @@
 //
 //   settings.json     the run's settings, and the hash of its model
 //   questions.jsonl   the training questions that are used; held-out.jsonl and transfer.jsonl likewise
+//   prompt-filter.jsonl   with --prompt-filter: of every question whether it is used, and why
 //   ledger.sqlite     everything that happened (Ledger)
 //   adapter/          if an adapter is trained: its adapter_config.json, and the weights that it goes on from
 //   policies/         published weights that are still needed
@@ -60,6 +61,8 @@ package struct RunDirectory: Sendable, Equatable {
     case .transfer: path + "/transfer.jsonl"
     }
   }
+
+  package var promptFilter: String { path + "/prompt-filter.jsonl" }
 
   package func policy(_ version: PolicyVersion) -> String { "\(policies)/\(version.fileName)" }
   /// The version that a learner on the coordinator's machine has made, until the coordinator takes it over.

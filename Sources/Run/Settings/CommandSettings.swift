@@ -68,6 +68,50 @@ package struct EvaluationSettings: SettingGroup {
   }
 }
 
+/// `grow` samples as `eval` does, with SeRL's temperature and top-p.
+package struct GrowthSettings: SettingGroup {
+  package var sampled = EvaluationSettings()
+  package var samples: UInt32 = 4
+  /// The file that is made.
+  package var out = ""
+  package var writing = QuestionWritingSettings()
+
+  package static var runPath: Path<Self, RunSettings>? { \Self.sampled.sampling }
+
+  package init() {
+    sampled.sampling.temperature = 0.8
+    sampled.sampling.topP = 0.95
+    sampled.sampling.maxNewTokens = 256
+  }
+
+  /// What is asked is not a question of the run, so only the model's prompts are the run's. Which model is asked, and
+  /// about which set, has to be said.
+  package mutating func adopt(run: RunSettings) {
+    (sampled.sampling.template, sampled.sampling.system) = (run.template, run.system)
+    sampled.sampling.templateArguments = run.templateArguments
+    (sampled.sampling.dtype, sampled.sampling.products) = (run.dtype, run.products)
+  }
+
+  package func problems(taking names: [String]) -> [String] {
+    var found = sampled.problems(taking: names)
+    if writing.mostWords < writing.fewestWords {
+      found.append("words-most (\(writing.mostWords)) is below words-least (\(writing.fewestWords))")
+    }
+    return found
+  }
+}
+
+/// Which new questions a model is asked for, and which are kept.
+package struct QuestionWritingSettings: Sendable, Equatable {
+  package var count = 64
+  package var examples = 8
+  package var fewestWords = 4
+  package var mostWords = 150
+  package var likeness = 0.7
+  /// Words and phrases, separated by commas; empty for the usual ones.
+  package var banned = ""
+}
+
 /// `generate` samples as a run's training does.
 package struct GenerationSettings: SettingGroup {
   package var sampling = RunSettings()
@@ -148,6 +192,25 @@ package struct MergeSettings: SettingGroup {
   }
 }
 
+/// `key`.
+package struct KeySettings: SettingGroup {
+  package var key = ""
+  package var action = Action.make
+
+  package enum Action: String, Sendable, CaseIterable {
+    /// A new file.
+    case make
+    /// A new key beside the one that the file has; both are accepted.
+    case rotate
+    /// Removes the older of two keys.
+    case retire
+    /// A new key in place of all.
+    case revoke
+  }
+
+  package init() {}
+}
+
 /// `cache`.
 package struct CacheSettings: SettingGroup {
   package var isCleaning = false
@@ -214,6 +277,8 @@ package struct BenchmarkSettings: SettingGroup {
   package var gradient = GradientForm.auto
   package var adapter = RunSettings.noAdapter
   package var runs = 3
+  /// A path: ranks encrypt what they send to each other; `OperationSettings.plainTCP`: they do not.
+  package var key = OperationSettings.plainTCP
   /// A path; empty writes no timeline.
   package var trace = ""
 

@@ -11,7 +11,7 @@ extension RunSettings {
   package func problems(taking names: [String]) -> [String] {
     sampleProblems(names) + updateProblems + objectiveProblems + labelProblems + bandProblems + methodProblems
       + distributionProblems
-      + templateProblems
+      + templateProblems + filterProblems
       + stopProblems + rewardProblems + newAdapterProblems(names)
   }
 
@@ -134,6 +134,14 @@ extension RunSettings {
           + "that the trained version would not sample, so it has no ratio; set top-p 1 and top-k 0, or staleness 0")
     }
     return found
+  }
+
+  private var filterProblems: [String] {
+    switch (promptFilter == .all, promptHistory.isEmpty) {
+    case (true, false): ["prompt-history is given without prompt-filter, which says what is taken from it"]
+    case (false, true): ["prompt-filter is \(promptFilter), and needs prompt-history, a finished run to look at"]
+    default: []
+    }
   }
 
   private var templateProblems: [String] {

@@ -180,6 +180,13 @@ extension Kind where Value == RoundID? {
   }
 }
 
+extension Kind where Value == PromptFilter {
+  static var promptFilter: Kind {
+    Kind(
+      placeholder: "RULE", expected: PromptFilter.forms, parse: { PromptFilter($0) }, spell: { "\($0)" })
+  }
+}
+
 extension Kind where Value == CheckpointInterval {
   static var interval: Kind {
     let steps = Kind<UInt32>.integer(1...(1 << 24))

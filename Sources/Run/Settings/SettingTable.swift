@@ -22,6 +22,10 @@ package enum SettingTable {
       \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \MergeSettings.model,
       \BenchmarkSettings.model, \BroadcastSettings.model),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
+    Setting(
+      "prompt-filter", .promptFilter, "the questions of data that are used, by how the run prompt-history did on them",
+      \RunSettings.promptFilter),
+    Setting("prompt-history", .text("RUN"), "the finished run that prompt-filter looks at", \RunSettings.promptHistory),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
@@ -295,7 +299,10 @@ package enum SettingTable {
       \OperationSettings.relay),
     Setting(
       "key", .text("FILE"), "the cluster's key, made by ttrl key; none is plain TCP, on loopback only",
-      \OperationSettings.key, \BroadcastSettings.key, \LoadSettings.key),
+      \OperationSettings.key, \KeySettings.key, \BenchmarkSettings.key, \BroadcastSettings.key, \LoadSettings.key),
+    Setting(
+      "protect-mpi", .choice, "encrypt what learner ranks send to each other; auto: if they are on several machines",
+      \OperationSettings.rankProtection),
     Setting(
       "page", .text("HOST:PORT"), "where the live page is served; port 0 picks a free port, none serves no page",
       \OperationSettings.page),
@@ -320,7 +327,22 @@ package enum SettingTable {
   private static let amounts: [Setting] = [
     Setting(
       "samples", .integer(1...65536), "samples per prompt",
-      \EvaluationSettings.samples, \GenerationSettings.samples, \BenchmarkSettings.samples, \LoadSettings.samples),
+      \EvaluationSettings.samples, \GenerationSettings.samples, \GrowthSettings.samples, \BenchmarkSettings.samples,
+      \LoadSettings.samples),
+    Setting("questions", .integer(1...65536), "grow: how many new questions to keep", \GrowthSettings.writing.count),
+    Setting(
+      "examples", .integer(1...100), "grow: how many questions of the set a prompt shows",
+      \GrowthSettings.writing.examples),
+    Setting(
+      "words-least", .integer(0...10_000), "grow: the fewest words of a question", \GrowthSettings.writing.fewestWords),
+    Setting(
+      "words-most", .integer(1...10_000), "grow: the most words of a question", \GrowthSettings.writing.mostWords),
+    Setting(
+      "likeness", .number(0...1), "grow: the highest ROUGE-L of a new question to any other",
+      \GrowthSettings.writing.likeness),
+    Setting(
+      "banned", .textOrNone("TEXT,TEXT,…"), "grow: words and phrases that no new question has; '' or none for none",
+      \GrowthSettings.writing.banned),
     Setting(
       "counts", .integers(1...65536), "the k of pass@k, pass^k and maj@k, as 4,16,64", \EvaluationSettings.counts),
     Setting(
@@ -356,8 +378,8 @@ package enum SettingTable {
   private static let looking: [Setting] = [
     Setting(
       "out", .text("FILE|DIR"),
-      "import, merge: the directory that is made; report: where the page of several runs is written",
-      \LookSettings.out, \ImportSettings.out, \MergeSettings.out),
+      "import, merge: the directory that is made; grow: the file; report: where the page of several runs is written",
+      \LookSettings.out, \ImportSettings.out, \MergeSettings.out, \GrowthSettings.out),
     Setting(
       "weights", .choice,
       "import, merge: type of the weights; exact: the smallest that has every value of file or base",
@@ -372,6 +394,10 @@ package enum SettingTable {
     Setting("watch", .flag, "status: show the run until it ends, or Ctrl-C", \LookSettings.isWatching),
     Setting("ids", .flag, "prompt: the token ids too", \PromptSettings.isShowingIDs),
     Setting("decode", .flag, "tokenize: from ids to text", \TokenizeSettings.isDecoding),
+    Setting(
+      "action", .choice,
+      "key: make a file; rotate: a new key, the former is accepted too; retire the former; revoke all",
+      \KeySettings.action),
     Setting("clean", .flag, "cache: remove packed weights that no process uses", \CacheSettings.isCleaning),
   ]
 

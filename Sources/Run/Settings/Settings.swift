@@ -46,6 +46,10 @@ package struct RunSettings: SettingGroup {
   package var heldOut = ""
   /// Files, separated by commas.
   package var transfer = ""
+  /// Which of the questions of `data` are used, by the steps of the run in `promptHistory`.
+  package var promptFilter = PromptFilter.all
+  /// A run's directory.
+  package var promptHistory = ""
 
   // How a question becomes a prompt.
   package var template = "auto"
@@ -158,6 +162,9 @@ package struct OperationSettings: SettingGroup {
   /// The value of `key` that asks for neither encryption nor authentication.
   package static let plainTCP = "none"
 
+  /// Whether what learner ranks send to each other is encrypted.
+  package var rankProtection = RankProtection.auto
+
   /// Where the live page is served, or `noPage`.
   package var page = "127.0.0.1:0"
   package static let noPage = "none"
@@ -191,6 +198,13 @@ package enum GradientForm: String, Sendable, CaseIterable {
   case whole
   /// A few layers, and this rank's part of the sums. The ranks exchange every micro-batch's gradient.
   case streamed
+}
+
+/// Whether what learner ranks send to each other is encrypted.
+package enum RankProtection: String, Sendable, CaseIterable {
+  /// If they are on several machines, and the run has a key.
+  case auto
+  case on, off
 }
 
 /// How often the learner writes a checkpoint. The last version always has one.

@@ -75,10 +75,13 @@ package final class BundleTransfer<Prepared: Sendable> {
   private var newest: (version: PolicyVersion, bytes: HeldBytes)?
   private var inbox: Inbox<Outcome>?
 
-  /// - Throws: if the process has no descriptor left, or OpenSSL lacks TLS 1.3.
-  package init(key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
+  /// - Parameters:
+  ///   - context: the keys of connections to other workers; nil is plain TCP.
+  ///   - loop: serves the connections.
+  /// - Throws: if the process has no descriptor left.
+  package init(_ context: TLSContext?, loop: EventLoop) throws(PlatformError) {
     self.loop = loop
-    context = if let key { try TLSContext(key) } else { nil }
+    self.context = context
     inbox = try loop.inbox { [unowned self] in self.finish($0) }
   }
 
@@ -114,6 +117,21 @@ package final class BundleTransfer<Prepared: Sendable> {
         self.children[id] = nil
         self.onEvent(.childLeft(id))
       })
+  }
+
+  /// Ends connections whose key is not accepted any more. The others go on until they end by themselves.
+  package func renewKeys() {
+    guard let context else { return }
+    if let relay, !context.accepts(relay.keyID) {
+      relay.close()
+      self.relay = nil
+      loop.soon { self.onEvent(.relayLost) }
+    }
+    for (id, link) in children.sorted(by: { $0.key < $1.key }) where !context.accepts(link.keyID) {
+      link.close()
+      children[id] = nil
+      loop.soon { self.onEvent(.childLeft(id)) }
+    }
   }
 
   /// Ends all connections.

@@ -18,7 +18,7 @@ import Transport
 package struct WorkerOptions: Sendable {
   package var coordinator: HostPort
   /// nil means plain TCP.
-  package var key: ClusterKey?
+  package var keys: ClusterKeys?
   package var name: String
   package var threads: Int
   /// Sequences that one thread samples at a time.
@@ -30,11 +30,11 @@ package struct WorkerOptions: Sendable {
   package var relay: HostPort?
 
   package init(
-    coordinator: HostPort, key: ClusterKey?, name: String, threads: Int, batchRows: Int = Generator.batchRowsMax,
+    coordinator: HostPort, keys: ClusterKeys?, name: String, threads: Int, batchRows: Int = Generator.batchRowsMax,
     keyValueBytesMax: Int = .max, relay: HostPort? = HostPort(host: "", port: 0)
   ) {
     self.coordinator = coordinator
-    self.key = key
+    self.keys = keys
     self.name = name
     self.threads = threads
     self.batchRows = batchRows
@@ -47,6 +47,9 @@ package final class WorkerShell {
   private let loop: EventLoop
   private let uplink: Uplink
   private let options: WorkerOptions
+  private var keys: ClusterKeys?
+  /// nil is plain TCP.
+  private let context: TLSContext?
   private var machine: Worker
   private var status: Int32?
   private var failure: (any Error)?
@@ -66,9 +69,11 @@ package final class WorkerShell {
   /// - Throws: if the process has no descriptor left, or OpenSSL lacks TLS 1.3.
   package init(_ options: WorkerOptions) throws(PlatformError) {
     self.options = options
+    keys = options.keys
     loop = try EventLoop()
-    uplink = try Uplink(to: options.coordinator, key: options.key, loop: loop)
-    transfer = try BundleTransfer(key: options.key, loop: loop)
+    context = if let keys { try TLSContext(keys.ring) } else { nil }
+    uplink = Uplink(to: options.coordinator, context: context, loop: loop)
+    transfer = try BundleTransfer(context, loop: loop)
     let hello = Hello(
       role: .worker, name: options.name, arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
@@ -111,6 +116,10 @@ package final class WorkerShell {
   }
 
   private func tick() {
+    if keys?.renew(context, role: "worker") == true {
+      uplink.renewKey()
+      transfer.renewKeys()
+    }
     handle(.tick(tokens: pool?.tokens ?? 0))
     loop.schedule(at: MonotonicClock.now() + .milliseconds(500)) { self.tick() }
   }

@@ -5,11 +5,13 @@
 // once. (MPI has both in a form that can be polled. Open MPI's reduce-scatter of that form goes through rank 0: with
 // two ranks it moves 1.5 times the bytes, and the transfers run one after the other.) All ranks begin buckets in the
 // same order, so messages need no names. Only a few buckets are in progress at a time, which bounds the memory for
-// received bytes; the other buckets wait. Transfers advance only during MPI calls, so `advance` has to be called. Not
-// here: when to call it, and how ranks wait for each other (MPICollectives).
+// received bytes; the other buckets wait. Transfers advance only during MPI calls, so `advance` has to be called. With a
+// cipher, a message is sealed when its transfer starts, and opened when it is complete. Not here: when to call it, and
+// how ranks wait for each other (MPICollectives).
 
 import Base
 import CMPI
+import Platform
 
 final class BucketExchange {
   private let rank: Int
@@ -22,6 +24,10 @@ final class BucketExchange {
   private var departed = 0
   /// Memory of past transfers. It is kept, because more buckets will come.
   private var idle: [Room] = []
+  /// nil: messages go as they are.
+  var cipher: RankCipher?
+  /// In place of MPI's error code: a message is not what its sender sent.
+  static let forged: Int32 = -1
 
   init(rank: Int, size: Int) {
     self.rank = rank
@@ -37,6 +43,20 @@ final class BucketExchange {
     guard size > 1 else { return 0 }
     let own = slices[rank]
     let transfers = others.map { Transfer(other: $0, leaving: own, arriving: .bytes(slices[$0])) }
+    waiting.append(Bucket(bytes: bytes, transfers: transfers))
+    return advance()
+  }
+
+  /// Sends the own slice to rank 0, which receives those of all others.
+  ///
+  /// - Parameter slices: one per rank, in bytes.
+  /// - Returns: MPI's error code.
+  func gatherToRoot(_ bytes: UnsafeMutableRawBufferPointer, _ slices: [Range<Int>]) -> Int32 {
+    guard size > 1 else { return 0 }
+    let transfers =
+      rank == 0
+      ? others.map { Transfer(other: $0, leaving: 0..<0, arriving: .bytes(slices[$0])) }
+      : [Transfer(other: 0, leaving: slices[rank], arriving: .bytes(0..<0))]
     waiting.append(Bucket(bytes: bytes, transfers: transfers))
     return advance()
   }
@@ -124,6 +144,7 @@ final class BucketExchange {
       let code = ttrl_mpi_test_all(Int32(flight.requests.count), flight.requests.baseAddress, &isComplete)
       guard ttrl_mpi_is_success(code) != 0 else { return code }
       if isComplete != 0 {
+        guard flight.open() else { return Self.forged }
         observe?(flight.number, true)
         if let room = flight.land() { idle.append(room) }
       } else {
@@ -138,7 +159,7 @@ final class BucketExchange {
         room = idle.popLast() ?? Room(byteCount: bucket.roomBytes)
         if room?.bytes.count ?? 0 < bucket.roomBytes { room = Room(byteCount: bucket.roomBytes) }
       }
-      let flight = Flight(bucket, room, number: departed)
+      let flight = Flight(bucket, room, number: departed, cipher)
       departed += 1
       observe?(flight.number, false)
       let code = flight.depart()
@@ -196,11 +217,16 @@ private final class Flight {
   let number: Int
   private let memory: UnsafeMutableBufferPointer<ttrl_mpi_request>
   private var count = 0
+  private let cipher: RankCipher?
+  /// What is sent and received in sealed form, with the place and the name of each received message.
+  private var leaving: [Room] = []
+  private var arriving: [(room: Room, target: UnsafeMutableRawBufferPointer, nonce: MessageNonce)] = []
 
   var requests: UnsafeMutableBufferPointer<ttrl_mpi_request> { UnsafeMutableBufferPointer(rebasing: memory[..<count]) }
 
-  init(_ bucket: Bucket, _ room: Room?, number: Int) {
+  init(_ bucket: Bucket, _ room: Room?, number: Int, _ cipher: RankCipher?) {
     self.number = number
+    self.cipher = cipher
     self.bucket = bucket
     self.room = room
     memory = .allocate(capacity: max(1, 2 * bucket.transfers.count))
@@ -214,19 +240,47 @@ private final class Flight {
     guard let requests = memory.baseAddress else { return 0 }
     for transfer in bucket.transfers {
       if transfer.arriving.count > 0, let target = target(of: transfer.arriving) {
+        let bytes = receiving(UnsafeMutableRawBufferPointer(start: target, count: transfer.arriving.count), transfer)
         let code = ttrl_mpi_receive(
-          target, Int32(transfer.arriving.count), Int32(transfer.other), requests + count)
+          bytes.baseAddress, Int32(bytes.count), Int32(transfer.other), requests + count)
         guard ttrl_mpi_is_success(code) != 0 else { return code }
         count += 1
       }
-      if !transfer.leaving.isEmpty, let bytes = bucket.bytes.baseAddress {
-        let code = ttrl_mpi_send(
-          bytes + transfer.leaving.lowerBound, Int32(transfer.leaving.count), Int32(transfer.other), requests + count)
+      if !transfer.leaving.isEmpty {
+        let bytes = sending(UnsafeRawBufferPointer(rebasing: bucket.bytes[transfer.leaving]), transfer)
+        let code = ttrl_mpi_send(bytes.baseAddress, Int32(bytes.count), Int32(transfer.other), requests + count)
         guard ttrl_mpi_is_success(code) != 0 else { return code }
         count += 1
       }
     }
     return 0
+  }
+
+  /// Where a message is received: at its target, or sealed.
+  private func receiving(
+    _ target: UnsafeMutableRawBufferPointer, _ transfer: Transfer
+  ) -> UnsafeMutableRawBufferPointer {
+    guard let cipher else { return target }
+    let room = Room(byteCount: target.count + MessageCipher.tagBytes)
+    arriving.append((room, target, cipher.next(from: transfer.other)))
+    return room.bytes
+  }
+
+  /// What is sent: the bytes, or their sealed form.
+  private func sending(_ bytes: UnsafeRawBufferPointer, _ transfer: Transfer) -> UnsafeRawBufferPointer {
+    guard let cipher else { return bytes }
+    let room = Room(byteCount: bytes.count + MessageCipher.tagBytes)
+    leaving.append(room)
+    cipher.seal(bytes, to: transfer.other, into: room.bytes)
+    return UnsafeRawBufferPointer(room.bytes)
+  }
+
+  /// Opens what has been received.
+  ///
+  /// - Returns: whether it is what the others sent.
+  func open() -> Bool {
+    guard let cipher else { return true }
+    return arriving.allSatisfy { cipher.open(UnsafeRawBufferPointer($0.room.bytes), $0.nonce, into: $0.target) }
   }
 
   private func target(of place: Transfer.Place) -> UnsafeMutableRawPointer? {

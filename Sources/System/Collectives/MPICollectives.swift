@@ -10,6 +10,7 @@
 
 import CMPI
 import Glibc
+package import Platform
 import Tensors
 
 package final class MPICollectives: Collectives {
@@ -45,6 +46,52 @@ package final class MPICollectives: Collectives {
     buckets = BucketExchange(rank: self.rank, size: self.size)
   }
 
+  /// Seals everything that ranks send to each other from now on, except barriers and lengths of messages. All ranks call
+  /// it.
+  ///
+  /// - Parameter key: the cluster's.
+  /// - Throws: `.failed`; `.otherKey` if a rank has another key, or somebody else takes part.
+  package func protect(with key: ClusterKey) throws {
+    precondition(size <= RankCipher.ranksMax, "\(size) ranks")
+    let bytes = MessageCipher.contributionBytes
+    var all = [UInt8](repeating: 0, count: size * bytes)
+    all.replaceSubrange(rank * bytes..<(rank + 1) * bytes, with: MessageCipher.contribution)
+    try gatherAll(&all, each: bytes)
+    let contributions = (0..<size).map { Array(all[$0 * bytes..<($0 + 1) * bytes]) }
+    buckets.cipher = RankCipher(try MessageCipher(key, contributions: contributions), rank: rank, size: size)
+    let first = Result { () throws(CollectivesError) in try self.max([0]) }
+    if case .failure(.forged) = first { throw CollectivesError.otherKey(rank: rank, key: key.id) }
+    _ = try first.get()
+  }
+
+  /// - Parameters:
+  ///   - bytes: of each rank, in their order; the own ones are there.
+  ///   - count: bytes of one rank.
+  private func gatherAll(_ bytes: inout [UInt8], each count: Int) throws(CollectivesError) {
+    let slices = (0..<size).map { $0 * count..<($0 + 1) * count }
+    try bytes.withUnsafeMutableBufferPointer { buffer throws(CollectivesError) in
+      try beginAllGather(UnsafeMutableRawBufferPointer(buffer), slices: slices)
+      try finishBuckets()
+    }
+  }
+
+  /// Every rank's values, in the order of the ranks.
+  private func gathered<Number: BitwiseCopyable>(
+    _ values: UnsafeBufferPointer<Number>
+  ) throws(CollectivesError) -> [[Number]] {
+    let bytes = values.count * MemoryLayout<Number>.stride
+    var all = [UInt8](repeating: 0, count: size * bytes)
+    all.replaceSubrange(rank * bytes..<(rank + 1) * bytes, with: UnsafeRawBufferPointer(values))
+    try gatherAll(&all, each: bytes)
+    return all.withUnsafeBytes { raw in
+      (0..<size).map { rank in
+        (0..<values.count).map {
+          raw.loadUnaligned(fromByteOffset: rank * bytes + $0 * MemoryLayout<Number>.stride, as: Number.self)
+        }
+      }
+    }
+  }
+
   /// Leaves the job. No other call can follow. Returns when every rank leaves.
   package func finish() throws(CollectivesError) {
     try barrier()
@@ -74,6 +121,11 @@ package final class MPICollectives: Collectives {
   // MARK: Together
 
   package func sum(_ values: UnsafeMutableBufferPointer<Int64>) throws(CollectivesError) {
+    if buckets.cipher != nil {
+      let all = try gathered(UnsafeBufferPointer(values))
+      for index in values.indices { values[index] = all.reduce(0) { $0 &+ $1[index] } }
+      return
+    }
     try inPieces(values, "sum integers") { ttrl_mpi_sum_int64($0, $1) }
   }
 
@@ -122,6 +174,10 @@ package final class MPICollectives: Collectives {
     _ bytes: UnsafeMutableRawBufferPointer, slices: [Range<Int>]
   ) throws(CollectivesError) {
     try barrier()
+    if buckets.cipher != nil {
+      try check(buckets.gatherToRoot(bytes, slices), "gather slices at rank 0")
+      return try finishBuckets()
+    }
     let rank = Int32(rank)
     precondition(slices.count == size && bytes.count <= Self.pieceBytes, "\(bytes.count) bytes, \(slices.count) slices")
     let (counts, offsets) = (slices.map { Int32($0.count) }, slices.map { Int32($0.lowerBound) })
@@ -138,11 +194,21 @@ package final class MPICollectives: Collectives {
   }
 
   package func sum(_ values: [Double]) throws(CollectivesError) -> [Double] {
-    try reduced(values, "sum") { ttrl_mpi_sum_double($0, $1) }
+    if buckets.cipher != nil { return try combined(values, +) }
+    return try reduced(values, "sum") { ttrl_mpi_sum_double($0, $1) }
   }
 
   package func max(_ values: [Double]) throws(CollectivesError) -> [Double] {
-    try reduced(values, "find the largest") { ttrl_mpi_max_double($0, $1) }
+    if buckets.cipher != nil { return try combined(values, Swift.max) }
+    return try reduced(values, "find the largest") { ttrl_mpi_max_double($0, $1) }
+  }
+
+  /// Combines the ranks' values, in the order of the ranks.
+  private func combined(
+    _ values: [Double], _ combine: (Double, Double) -> Double
+  ) throws(CollectivesError) -> [Double] {
+    let all = try values.withUnsafeBufferPointer { values throws(CollectivesError) in try gathered(values) }
+    return values.indices.map { index in all.dropFirst().reduce(all[0][index]) { combine($0, $1[index]) } }
   }
 
   package func sendToAll(_ bytes: [UInt8]) throws(CollectivesError) {
@@ -188,9 +254,7 @@ package final class MPICollectives: Collectives {
   private func broadcast(_ bytes: inout [UInt8]) throws(CollectivesError) {
     try barrier()
     var count = UInt64(bytes.count)
-    let code = withUnsafeMutableBytes(of: &count) { raw in
-      ttrl_mpi_broadcast_bytes(raw.baseAddress?.assumingMemoryBound(to: UInt8.self), Int32(raw.count), 0)
-    }
+    let code = withUnsafeMutableBytes(of: &count) { broadcastPiece($0) }
     try check(code, "send a length to all")
     if rank != 0 { bytes = [UInt8](repeating: 0, count: Int(count)) }
     try bytes.withUnsafeMutableBufferPointer { buffer throws(CollectivesError) in try broadcastPieces(buffer) }
@@ -198,9 +262,17 @@ package final class MPICollectives: Collectives {
 
   private func broadcastPieces(_ bytes: UnsafeMutableBufferPointer<UInt8>) throws(CollectivesError) {
     for start in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
-      let length = Int32(min(Self.pieceBytes, bytes.count - start))
-      try check(ttrl_mpi_broadcast_bytes(bytes.baseAddress?.advanced(by: start), length, 0), "send bytes to all")
+      let piece = UnsafeMutableBufferPointer(rebasing: bytes[start..<min(start + Self.pieceBytes, bytes.count)])
+      try check(broadcastPiece(UnsafeMutableRawBufferPointer(piece)), "send bytes to all")
     }
+  }
+
+  /// - Returns: MPI's error code.
+  private func broadcastPiece(_ bytes: UnsafeMutableRawBufferPointer) -> Int32 {
+    func send(_ bytes: UnsafeMutableRawBufferPointer) -> Int32 {
+      ttrl_mpi_broadcast_bytes(bytes.bindMemory(to: UInt8.self).baseAddress, Int32(bytes.count), 0)
+    }
+    return buckets.cipher?.broadcast(bytes, send) ?? send(bytes)
   }
 
   private func inPieces<Number>(
@@ -232,6 +304,7 @@ package final class MPICollectives: Collectives {
 
   private static func check(_ code: Int32, _ operation: String, rank: Int) throws(CollectivesError) {
     guard ttrl_mpi_is_success(code) == 0 else { return }
+    guard code != BucketExchange.forged else { throw .forged(operation: operation, rank: rank) }
     throw .failed(operation: operation, rank: rank, text: text { ttrl_mpi_error_text(code, $0, $1) })
   }
 

@@ -6,6 +6,8 @@
 //   id 8f0c1d5a9be27346
 //   secret 64 hexadecimal digits: 32 bytes from the kernel's generator
 //
+// While a key is replaced, a file has a second id and secret (KeyRing).
+//
 // The id is the beginning of a digest of the secret. It is not secret: each side of a handshake says which key it has
 // by the id, so an error can tell "another key" from "no key". The id also protects the file: a damaged secret has
 // another id. Lines that begin with "#" are comments. A key file that other users can read is refused.
@@ -21,7 +23,6 @@ package struct ClusterKey: Sendable, Equatable {
 
   static let secretBytes = 32
   private static let idBytes = 8
-  private static let firstLine = "ttrl-key 1"
 
   /// A new, random key.
   package init() {
@@ -38,69 +39,34 @@ package struct ClusterKey: Sendable, Equatable {
     id = Hexadecimal.text(Array(SHA256.digest(of: Array("ttrl key id\0".utf8) + secret).prefix(Self.idBytes)))
   }
 
-  /// Reads a key file.
-  ///
-  /// - Throws: `.file`, or `.keyRefused` if other users can read it, if it is not a key, or if it is damaged.
-  package init(reading path: String) throws(PlatformError) {
-    let limit = PlatformLimits.keyFileBytes
-    switch try SecretFile.read(path, limit: limit + 1, "the key") {
-    case .failure(let problem): throw .keyRefused(path: path, .file(problem))
-    case .success(let bytes):
-      guard bytes.count <= limit else { throw .keyRefused(path: path, .noKey) }
-      switch Self.parse(bytes[...]) {
-      case .success(let key): self = key
-      case .failure(let problem): throw .keyRefused(path: path, problem)
-      }
-    }
-  }
-
-  /// Any bytes give a key or a reason.
-  static func parse(_ bytes: ArraySlice<UInt8>) -> Result<ClusterKey, KeyProblem> {
-    let text = String(decoding: bytes, as: UTF8.self).withPlainLines
-    let lines = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
-    guard lines.first == firstLine[...] else { return .failure(.noKey) }
-    guard lines.count == 3, let id = value(of: "id", in: lines[1]), let text = value(of: "secret", in: lines[2]) else {
-      return .failure(.damaged)
-    }
+  /// - Parameter lines: an id and its secret, as in a key file.
+  /// - Returns: nil if they are something else, or do not belong together.
+  init?(lines: ArraySlice<Substring>) {
+    guard lines.count == 2, let id = Self.value(of: "id", in: lines[lines.startIndex]),
+      let text = Self.value(of: "secret", in: lines[lines.startIndex + 1])
+    else { return nil }
     let secret = Hexadecimal.bytes(text)
-    guard secret.count == secretBytes else { return .failure(.damaged) }
-    let key = ClusterKey(secret: secret)
-    return key.id == id ? .success(key) : .failure(.damaged)
+    guard secret.count == Self.secretBytes else { return nil }
+    self.init(secret: secret)
+    guard self.id == id else { return nil }
   }
 
   private static func value(of name: String, in line: Substring) -> String? {
     line.hasPrefix(name + " ") ? String(line.dropFirst(name.count + 1)) : nil
   }
 
-  /// Makes a key file, mode 0600. The file appears with its whole content, and never replaces another file.
+  /// As in a key file, with line ends.
+  var lines: String { "id \(id)\nsecret \(Hexadecimal.text(secret))\n" }
+
+  /// Reads the key of a file that its process offers.
   ///
-  /// - Throws: `.keyExists`, or `.file`.
-  package func write(to path: String) throws(PlatformError) {
-    guard try SecretFile.make(Array(text.utf8), at: path, "the key") else { throw .keyExists(path: path) }
-  }
+  /// - Throws: as `KeyRing(reading:)`.
+  package init(reading path: String) throws(PlatformError) { self = try KeyRing(reading: path).first }
 
-  private var text: String {
-    """
-    # The key of a ttrl cluster. A process that has it can join the cluster and change its runs. Keep it secret.
-    \(Self.firstLine)
-    id \(id)
-    secret \(Hexadecimal.text(secret))
-
-    """
-  }
-
-  /// Reads the key of a file; makes the file first if it does not exist.
-  package static func readOrMake(_ path: String) throws(PlatformError) -> ClusterKey {
-    if try Files.exists(path) { return try ClusterKey(reading: path) }
-    do throws(PlatformError) {
-      let key = ClusterKey()
-      try key.write(to: path)
-      return key
-    } catch .keyExists {
-      // Another process was faster.
-      return try ClusterKey(reading: path)
-    }
-  }
+  /// Makes a key file with this key.
+  ///
+  /// - Throws: as `KeyRing.write`.
+  package func write(to path: String) throws(PlatformError) { try KeyRing(self).write(to: path) }
 }
 
 extension ClusterKey: CustomStringConvertible {

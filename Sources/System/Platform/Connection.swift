@@ -52,6 +52,8 @@ package final class Connection {
   private var tls: TLSSession?
   /// The caller's first message was made with the key; the handshake need not be complete.
   var hasShownKey: Bool { tls?.hasShownKey ?? false }
+  /// The id of the key with which it was made; nil in plain TCP, and before the handshake.
+  package var keyID: String? { tls?.offered }
   private let side: TLSSession.Side
   private var socket: Int32 = -1
   private var state: State

@@ -1,7 +1,7 @@
 // SecretFile: keys and tokens, which only their owner may read.
 //
 // A file that others can read, or that another user can change, is refused. A new file is made with mode 0600 from its
-// first moment, appears with its whole content, and never replaces another file.
+// first moment and appears with its whole content. It replaces another file only where this is asked for.
 
 import Glibc
 
@@ -37,19 +37,44 @@ package enum SecretFile {
   /// - Returns: false if there is something under that name already. It is left as it is.
   /// - Throws: `.file`.
   package static func make(_ bytes: [UInt8], at path: String, _ what: String) throws(PlatformError) -> Bool {
-    let temporary = "\(path).tmp-\(getpid())"
-    // It can be left from a crash of an earlier process with the same number.
-    unlink(temporary)
-    let file = try Descriptor(writing: temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, to: "create \(what)")
+    let temporary = try writeTemporary(bytes, for: path, what)
     defer { unlink(temporary) }
-    try bytes.span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
-    try file.sync()
     guard link(temporary, path) == 0 else {
       if errno == EEXIST { return false }
       throw .file(operation: "create \(what)", path: path, code: errno)
     }
     try Files.syncDirectory(Files.directory(of: path))
     return true
+  }
+
+  /// Puts the file in the place of what has that name.
+  ///
+  /// - Throws: `.file`.
+  package static func replace(_ bytes: [UInt8], at path: String, _ what: String) throws(PlatformError) {
+    let temporary = try writeTemporary(bytes, for: path, what)
+    guard rename(temporary, path) == 0 else {
+      defer { unlink(temporary) }
+      throw .file(operation: "replace \(what)", path: path, code: errno)
+    }
+    try Files.syncDirectory(Files.directory(of: path))
+  }
+
+  /// - Returns: the path of a file with the bytes, beside `path`.
+  private static func writeTemporary(
+    _ bytes: [UInt8], for path: String, _ what: String
+  ) throws(PlatformError) -> String {
+    let temporary = "\(path).tmp-\(getpid())"
+    // It can be left from a crash of an earlier process with the same number.
+    unlink(temporary)
+    let file = try Descriptor(writing: temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, to: "create \(what)")
+    do throws(PlatformError) {
+      try bytes.span.withUnsafeBytes { bytes throws(PlatformError) in try file.write(bytes) }
+      try file.sync()
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+    return temporary
   }
 }
 

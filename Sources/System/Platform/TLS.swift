@@ -12,14 +12,14 @@
 import Base
 import COpenSSL
 
-/// What all connections under one key share.
+/// What all connections of a process share: its keys, and what OpenSSL has to know.
 package final class TLSContext {
-  package let key: ClusterKey
+  package private(set) var ring: KeyRing
   fileprivate let recordsPerKey: Int
   fileprivate let context: OpaquePointer
-  /// The name by which a client says which key it has. OpenSSL reads it after the callback has returned, so the memory
-  /// must stay valid.
-  fileprivate let identity: UnsafeMutableBufferPointer<UInt8>
+  /// The names by which clients have said which key they have, the latest last. OpenSSL reads one after the callback has
+  /// returned, so the memory must stay valid.
+  private var identities: [UnsafeMutableBufferPointer<UInt8>] = []
 
   /// The suite that the key belongs to: TLS_AES_128_GCM_SHA256, by its number in the standard.
   fileprivate static let suite: [UInt8] = [0x13, 0x01]
@@ -27,18 +27,15 @@ package final class TLSContext {
   fileprivate static let identityPrefix = "ttrl-key-"
 
   /// - Parameters:
-  ///   - key: the key that both sides have.
+  ///   - ring: the keys of this side. The other side needs the first one, or offers one of them.
   ///   - recordsPerKey: the number of records after which a sender changes its traffic key.
   /// - Throws: `.openSSL` if the library does not support this.
-  package init(_ key: ClusterKey, recordsPerKey: Int = PlatformLimits.recordsPerKey) throws(PlatformError) {
-    self.key = key
+  package init(_ ring: KeyRing, recordsPerKey: Int = PlatformLimits.recordsPerKey) throws(PlatformError) {
+    self.ring = ring
     self.recordsPerKey = recordsPerKey
-    let name = Array((Self.identityPrefix + key.id).utf8)
     guard let context = SSL_CTX_new(TLS_method()) else {
       throw .openSSL(operation: "begin", reason: takeErrors().text)
     }
-    identity = .allocate(capacity: name.count)
-    _ = identity.initialize(from: name)
     self.context = context
     guard ttrl_ssl_set_versions(context, TLS1_3_VERSION, TLS1_3_VERSION) == 1,
       SSL_CTX_set_ciphersuites(context, Self.suiteName) == 1, ttrl_ssl_set_groups(context, "X25519") == 1,
@@ -49,15 +46,44 @@ package final class TLSContext {
     ttrl_ssl_set_mode(context, Int(SSL_MODE_RELEASE_BUFFERS))
     SSL_CTX_set_psk_use_session_callback(context, offerKey)
     SSL_CTX_set_psk_find_session_callback(context, findKey)
+    name(ring.first)
+  }
+
+  /// - Parameters:
+  ///   - key: the key that both sides have.
+  ///   - recordsPerKey: the number of records after which a sender changes its traffic key.
+  /// - Throws: `.openSSL` if the library does not support this.
+  package convenience init(
+    _ key: ClusterKey, recordsPerKey: Int = PlatformLimits.recordsPerKey
+  ) throws(PlatformError) {
+    try self.init(KeyRing(key), recordsPerKey: recordsPerKey)
   }
 
   deinit {
     SSL_CTX_free(context)
-    identity.deallocate()
+    for identity in identities { identity.deallocate() }
   }
 
-  /// The key in the form that OpenSSL takes. The caller owns it.
-  fileprivate func session(for connection: OpaquePointer) -> OpaquePointer? {
+  /// Uses these keys from now on. Connections that are open stay open.
+  package func use(_ ring: KeyRing) {
+    if ring.first != self.ring.first { name(ring.first) }
+    self.ring = ring
+  }
+
+  /// Whether a connection with this key would be made now. Plain TCP has none.
+  package func accepts(_ keyID: String?) -> Bool { keyID.map { ring[$0] != nil } ?? true }
+
+  private func name(_ key: ClusterKey) {
+    let name = Array((Self.identityPrefix + key.id).utf8)
+    let identity = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: name.count)
+    _ = identity.initialize(from: name)
+    identities.append(identity)
+  }
+
+  fileprivate var identity: UnsafeMutableBufferPointer<UInt8> { identities[identities.count - 1] }
+
+  /// A key in the form that OpenSSL takes. The caller owns it.
+  fileprivate func session(_ key: ClusterKey, for connection: OpaquePointer) -> OpaquePointer? {
     guard let cipher = SSL_CIPHER_find(connection, Self.suite), let session = SSL_SESSION_new() else { return nil }
     guard SSL_SESSION_set1_master_key(session, key.secret, key.secret.count) == 1,
       SSL_SESSION_set_cipher(session, cipher) == 1, SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) == 1
@@ -103,8 +129,8 @@ package final class TLSSession {
   private(set) var hasShownKey = false
   /// The other side has said that it sends no more.
   private(set) var hasEnded = false
-  /// The name of the key that a caller offered.
-  fileprivate var offered: String?
+  /// The id of the key that this side, or a caller, offered.
+  fileprivate(set) var offered: String?
 
   fileprivate let context: TLSContext
   private let side: Side
@@ -224,11 +250,11 @@ package final class TLSSession {
     if isEstablished { return isAlert ? .failed(text) : .damaged(text) }
     if isAlert {
       return Self.refusals.contains(reason - SSL_AD_REASON_OFFSET)
-        ? .refused(alert: text, ours: context.key.id) : .failed(text)
+        ? .refused(alert: text, ours: offered ?? context.ring.first.id) : .failed(text)
     }
-    if let offered, offered != context.key.id { return .otherKey(theirs: offered, ours: context.key.id) }
+    if let offered, context.ring[offered] == nil { return .otherKey(theirs: offered, ours: context.ring.first.id) }
     switch reason {
-    case SSL_R_BINDER_DOES_NOT_VERIFY: return .falseKey(id: context.key.id)
+    case SSL_R_BINDER_DOES_NOT_VERIFY: return .falseKey(id: offered ?? context.ring.first.id)
     case SSL_R_CERTIFICATE_VERIFY_FAILED: return .notByKey
     case SSL_R_WRONG_VERSION_NUMBER, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST, SSL_R_BAD_RECORD_TYPE,
       SSL_R_RECORD_LENGTH_MISMATCH, SSL_R_PACKET_LENGTH_TOO_LONG:
@@ -242,10 +268,12 @@ package final class TLSSession {
 
 /// Called on a client: says which key it has.
 private let offerKey: SSL_psk_use_session_cb_func = { connection, _, identity, identityLength, session in
-  guard let connection, let context = tls(of: connection)?.context else { return 0 }
+  guard let connection, let tls = tls(of: connection) else { return 0 }
+  let context = tls.context
+  tls.offered = context.ring.first.id
   identity?.pointee = UnsafePointer(context.identity.baseAddress)
   identityLength?.pointee = context.identity.count
-  session?.pointee = context.session(for: connection)
+  session?.pointee = context.session(context.ring.first, for: connection)
   return session?.pointee == nil ? 0 : 1
 }
 
@@ -254,9 +282,9 @@ private let offerKey: SSL_psk_use_session_cb_func = { connection, _, identity, i
 private let findKey: SSL_psk_find_session_cb_func = { connection, identity, length, session in
   guard let connection, let tls = tls(of: connection) else { return 0 }
   session?.pointee = nil
-  let name = Array(UnsafeBufferPointer(start: identity, count: length))
-  tls.offered = TLSContext.keyID(in: name)
-  if name == Array(tls.context.identity) { session?.pointee = tls.context.session(for: connection) }
+  let id = TLSContext.keyID(in: Array(UnsafeBufferPointer(start: identity, count: length)))
+  tls.offered = id
+  if let key = tls.context.ring[id] { session?.pointee = tls.context.session(key, for: connection) }
   return 1
 }
 

@@ -51,6 +51,8 @@ package final class Link {
   package var localHost: String { connection.localHost }
   /// Whether the other process is on this machine.
   package var isLocal: Bool { connection.isLocal }
+  /// The id of the key with which it was made; nil in plain TCP.
+  package var keyID: String? { connection.keyID }
   /// Bytes that wait to be sent.
   package var queuedBytes: Int { connection.queuedBytes }
   /// Called when the waiting bytes have been sent.
@@ -111,15 +113,8 @@ package final class Uplink {
 
   /// - Parameters:
   ///   - coordinator: the coordinator's address.
-  ///   - key: the cluster's key; nil is plain TCP.
+  ///   - context: made from the key; nil is plain TCP. Many links can share one.
   ///   - loop: serves the connection.
-  /// - Throws: `.openSSL`.
-  package convenience init(to coordinator: HostPort, key: ClusterKey?, loop: EventLoop) throws(PlatformError) {
-    let context = if let key { try TLSContext(key) } else { nil as TLSContext? }
-    self.init(to: coordinator, context: context, loop: loop)
-  }
-
-  /// - Parameter context: made from the key; nil is plain TCP. Many links can share one.
   package init(to coordinator: HostPort, context: TLSContext?, loop: EventLoop) {
     self.coordinator = coordinator
     self.loop = loop
@@ -161,6 +156,12 @@ package final class Uplink {
   package var localHost: String { link?.localHost ?? "" }
   /// Whether there is a connection, to a coordinator on this machine.
   package var isLocal: Bool { link?.isLocal ?? false }
+
+  /// Makes the connection again if this side would now offer another key.
+  package func renewKey() {
+    guard let context, let keyID = link?.keyID, keyID != context.ring.first.id else { return }
+    disconnect("the key was replaced")
+  }
 
   /// Closes the connection. `onDisconnect` follows, as for any other loss.
   package func disconnect(_ reason: String) {

@@ -28,13 +28,13 @@ package struct BroadcastOptions: Sendable {
   package var runs: Int
   /// nil: the receivers are in this process.
   package var listen: HostPort?
-  package var key: ClusterKey?
+  package var key: ClusterKeys?
   /// The bytes per second that a link can carry; 0: the rate of a stream over loopback is measured and used.
   package var linkRate: Double
 
   package init(
     model: BenchmarkModel, base: BenchmarkModel?, type: DataType, receivers: Int, runs: Int, listen: HostPort?,
-    key: ClusterKey?, linkRate: Double
+    key: ClusterKeys?, linkRate: Double
   ) {
     self.model = model
     self.base = base
@@ -179,7 +179,7 @@ private final class BroadcastSource {
     self.options = options
     weights = (anchor, next)
     loop = try EventLoop()
-    context = if let key = options.key { try TLSContext(key) } else { nil }
+    context = if let key = options.key { try TLSContext(key.ring) } else { nil }
     file = { "\(directory)/\($0)" }
   }
 
@@ -349,18 +349,19 @@ package final class BroadcastReceiver {
   private var failure: BroadcastFailure?
 
   /// - Throws: if the process has no free file descriptors, or OpenSSL has no TLS 1.3.
-  package init(coordinator: HostPort, key: ClusterKey?, name: String, loop: EventLoop) throws {
+  package init(coordinator: HostPort, key: ClusterKeys?, name: String, loop: EventLoop) throws {
     self.loop = loop
     self.name = name
-    uplink = try Uplink(to: coordinator, key: key, loop: loop)
-    transfer = try BundleTransfer(key: key, loop: loop)
+    let context = if let key { try TLSContext(key.ring) } else { nil as TLSContext? }
+    uplink = Uplink(to: coordinator, context: context, loop: loop)
+    transfer = try BundleTransfer(context, loop: loop)
     transfer.prepare = { _, _ in true }
   }
 
   /// Receives until the source has finished.
   ///
   /// - Throws: if the connection to the source is lost before.
-  package static func run(coordinator: HostPort, key: ClusterKey?, name: String) throws {
+  package static func run(coordinator: HostPort, key: ClusterKeys?, name: String) throws {
     let loop = try EventLoop()
     let receiver = try BroadcastReceiver(coordinator: coordinator, key: key, name: name, loop: loop)
     receiver.begin()

@@ -25,12 +25,13 @@ package struct CoordinatorLoad: Sendable {
   /// How long to measure, after all workers have joined.
   package var seconds: Int
   /// nil means plain TCP.
-  package var key: ClusterKey?
+  package var key: ClusterKeys?
   /// The address to which workers in other processes connect. nil: the workers are in this process.
   package var listen: HostPort?
 
   package init(
-    workers: Int, prompts: Int, samples: Int, responseTokens: Int, tokensPerSecond: Int, seconds: Int, key: ClusterKey?,
+    workers: Int, prompts: Int, samples: Int, responseTokens: Int, tokensPerSecond: Int, seconds: Int,
+    key: ClusterKeys?,
     listen: HostPort?
   ) {
     self.workers = workers
@@ -124,7 +125,7 @@ package final class LoadedCoordinator {
     defer { end() }
     let begun = MonotonicClock.now()
     let address = try self.address()
-    let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
+    let context = if let key = load.key { try TLSContext(key.ring) } else { nil as TLSContext? }
     try join(address, context)
     let joinSeconds = MonotonicClock.now().since(begun).seconds
     say("\(counted(load.workers, "worker")) joined within \(Int(joinSeconds)) s; this time is not measured")
@@ -150,7 +151,7 @@ package final class LoadedCoordinator {
     var keyPath = "none"
     if let key = load.key {
       keyPath = directory + "/key"
-      try key.write(to: keyPath)
+      try key.ring.write(to: keyPath)
     }
     let settings: [(String, String)] = [
       ("run", runDirectory.path), ("model", model), ("data", directory + "/questions.jsonl"),

@@ -74,7 +74,7 @@ package func joinLoad(_ load: CoordinatorLoad, named name: String, at coordinato
   var joined = 0
   let stop = { loop.stop() }
   try loop.onSignals([Signal.interrupt, Signal.terminate]) { _ in stop() }
-  let context = if let key = load.key { try TLSContext(key) } else { nil as TLSContext? }
+  let context = if let key = load.key { try TLSContext(key.ring) } else { nil as TLSContext? }
   let reports = WorkerReports(
     joined: { joined += 1 }, settled: { _ in }, waited: { _ in },
     ended: { end in
