@@ -93,9 +93,9 @@ extension Command {
       ], needs: ["model", "data"], defaults: evaluationDefaults, run: evaluate),
     Command(
       name: "grow", summary: "a model writes new questions from examples of a set; a larger question file",
-      example: "ttrl grow --model Qwen2.5-0.5B-Instruct --data seeds.jsonl --questions 64 --out grown.jsonl",
+      example: "ttrl grow --model Qwen2.5-0.5B-Instruct --data seeds.jsonl --new-questions 64 --out grown.jsonl",
       settings: promptSettings + samplingSettings + [
-        "adapter", "data", "long-prompts", "workers", "run", "like", "questions", "examples", "words-least",
+        "adapter", "data", "long-prompts", "workers", "run", "like", "new-questions", "examples", "words-least",
         "words-most", "likeness", "banned", "out",
       ], needs: ["model", "data", "out"], run: grow),
     Command(

@@ -1,5 +1,5 @@
-// KeyCommand: `ttrl key`, which makes a cluster key, and replaces one while a run lives. ClusterAccess says what a key is
-// for, KeyRing how processes notice.
+// KeyCommand: `ttrl key`, which makes a cluster key, and replaces one while a run lives. ClusterAccess says what a key
+// is for, KeyRing how processes notice.
 
 import Base
 import Commands
@@ -21,8 +21,8 @@ extension Command {
       ring = KeyRing(ClusterKey())
       try ring.write(to: path)
       complain(
-        "made \(path.visible), key \(ring.first.id). Copy it to every machine over a channel that you trust (scp -p keeps "
-          + "its mode), and give it to every role with --key. Every process that has the key can join the run.")
+        "made \(path.visible), key \(ring.first.id). Copy it to every machine over a channel that you trust (scp -p "
+          + "keeps its mode), and give it to every role with --key. Every process that has the key can join the run.")
     case .rotate:
       let former = try KeyRing(reading: path)
       guard former.keys.count == 1 else {

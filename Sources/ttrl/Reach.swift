@@ -7,7 +7,8 @@
 // on a machine that is no longer reachable. mpirun also uses `reach`, instead of ssh, for its daemons.
 //
 // A command that needs the cluster's key finds it in $TTRL_FILES/cluster.key. The key file is sent over the connection
-// and written to a private directory, which is removed when the process ends. If the file changes here, it is sent again.
+// and written to a private directory, which is removed when the process ends. If the file changes here, it is sent
+// again.
 
 import Base
 import Commands

@@ -24,7 +24,7 @@ extension EndToEnd {
 
     private func flags(_ out: String) -> [String] {
       [
-        "grow", "--model", "builtin", "--data", data, "--questions", "4", "--examples", "3", "--words-least", "1",
+        "grow", "--model", "builtin", "--data", data, "--new-questions", "4", "--examples", "3", "--words-least", "1",
         "--likeness", "1", "--max-new-tokens", "60", "--temperature", "1.5", "--top-p", "1", "--json", "--out",
         scratch.file(out),
       ]

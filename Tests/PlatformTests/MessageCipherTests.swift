@@ -29,7 +29,8 @@ import Testing
   @Test(arguments: [0, 1, 15, 16, 17, 1000, 3_000_001]) func `what is sealed is opened again`(_ count: Int) throws {
     let plain = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
     let message = sealed(plain, by: try cipher(), nonce)
-    #expect(try opened(message, by: try cipher(), nonce) == plain)
+    let receiver = try cipher()
+    #expect(opened(message, by: receiver, nonce) == plain)
     if count >= 16 { #expect(Array(message.prefix(count)) != plain) }
   }
 
@@ -46,11 +47,12 @@ import Testing
 
   @Test func `a message is opened only as the one that it is`() throws {
     let message = sealed([1, 2, 3], by: try cipher(), nonce)
+    let receiver = try cipher()
     for other in [
       MessageNonce(sender: 1, receiver: 3, number: 258), MessageNonce(sender: 3, receiver: 2, number: 258),
       MessageNonce(sender: 3, receiver: 1, number: 259), MessageNonce(sender: 3, receiver: 1, number: 2),
     ] {
-      #expect(try opened(message, by: try cipher(), other) == nil)
+      #expect(opened(message, by: receiver, other) == nil)
     }
   }
 

@@ -352,8 +352,8 @@ private final class Proxy {
     try first.write(to: path)
     #expect(throws: PlatformError.keyExists(path: path)) { try ClusterKey().write(to: path) }
     #expect(try ClusterKey(reading: path) == first)
-    #expect(try ClusterKey.readOrMake(path) == first)
-    #expect(try ClusterKey.readOrMake(directory("other")) != first)
+    #expect(try KeyRing.readOrMake(path).first == first)
+    #expect(try KeyRing.readOrMake(directory("other")).first != first)
     #expect(try Files.list(directory.path) == ["key", "other"])
   }
 

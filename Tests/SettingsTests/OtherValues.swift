@@ -30,7 +30,7 @@ let otherValues: [String: String] = [
   "eval-temperature": "0.3", "eval-top-p": "0.9", "eval-top-k": "5",
   "eval-as": "held-out:24", "like": "r", "guard": "stop", "guard-window": "9",
   "deliver": "best",
-  "samples": "8", "counts": "2,8", "questions": "12", "examples": "5", "words-least": "2", "words-most": "60",
+  "samples": "8", "counts": "2,8", "new-questions": "12", "examples": "5", "words-least": "2", "words-most": "60",
   "likeness": "0.5", "banned": "x,y z", "workers": "7", "learners": "9", "threads": "2", "kv-memory": "512",
   "gradient": "whole", "protect-mpi": "on",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "k", "checkpoint-every": "3",

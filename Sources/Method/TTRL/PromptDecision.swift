@@ -89,8 +89,8 @@ extension PromptFilter {
   }
 
   /// LIMR's score of each prompt: 1 − Σ (share − mean)² / Σ (1 − mean)², over its visits; `mean` is that of all
-  /// prompts at their visit of the same number. It is 1 for a prompt that follows the mean, and low for one that is always far
-  /// from it.
+  /// prompts at their visit of the same number. It is 1 for a prompt that follows the mean, and low for one that is
+  /// always far from it.
   ///
   /// - Returns: [prompt] nil without a visit.
   package static func alignmentScores(_ visits: [[PromptVisit]]) -> [Double?] {

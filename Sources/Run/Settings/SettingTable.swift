@@ -329,7 +329,7 @@ package enum SettingTable {
       "samples", .integer(1...65536), "samples per prompt",
       \EvaluationSettings.samples, \GenerationSettings.samples, \GrowthSettings.samples, \BenchmarkSettings.samples,
       \LoadSettings.samples),
-    Setting("questions", .integer(1...65536), "grow: how many new questions to keep", \GrowthSettings.writing.count),
+    Setting("new-questions", .integer(1...65536), "grow: how many new questions to keep", \GrowthSettings.writing.count),
     Setting(
       "examples", .integer(1...100), "grow: how many questions of the set a prompt shows",
       \GrowthSettings.writing.examples),
@@ -378,7 +378,7 @@ package enum SettingTable {
   private static let looking: [Setting] = [
     Setting(
       "out", .text("FILE|DIR"),
-      "import, merge: the directory that is made; grow: the file; report: where the page of several runs is written",
+      "import, merge: the directory that is made; grow: the file; report: the page of several runs",
       \LookSettings.out, \ImportSettings.out, \MergeSettings.out, \GrowthSettings.out),
     Setting(
       "weights", .choice,

@@ -5,9 +5,9 @@
 // once. (MPI has both in a form that can be polled. Open MPI's reduce-scatter of that form goes through rank 0: with
 // two ranks it moves 1.5 times the bytes, and the transfers run one after the other.) All ranks begin buckets in the
 // same order, so messages need no names. Only a few buckets are in progress at a time, which bounds the memory for
-// received bytes; the other buckets wait. Transfers advance only during MPI calls, so `advance` has to be called. With a
-// cipher, a message is sealed when its transfer starts, and opened when it is complete. Not here: when to call it, and
-// how ranks wait for each other (MPICollectives).
+// received bytes; the other buckets wait. Transfers advance only during MPI calls, so `advance` has to be called. With
+// a cipher, a message is sealed when its transfer starts, and opened when it is complete. Not here: when to call it,
+// and how ranks wait for each other (MPICollectives).
 
 import Base
 import CMPI

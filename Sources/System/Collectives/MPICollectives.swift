@@ -46,8 +46,8 @@ package final class MPICollectives: Collectives {
     buckets = BucketExchange(rank: self.rank, size: self.size)
   }
 
-  /// Seals everything that ranks send to each other from now on, except barriers and lengths of messages. All ranks call
-  /// it.
+  /// Seals everything that ranks send to each other from now on, except barriers and lengths of messages. All ranks
+  /// call it.
   ///
   /// - Parameter key: the cluster's.
   /// - Throws: `.failed`; `.otherKey` if a rank has another key, or somebody else takes part.

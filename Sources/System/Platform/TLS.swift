@@ -17,8 +17,8 @@ package final class TLSContext {
   package private(set) var ring: KeyRing
   fileprivate let recordsPerKey: Int
   fileprivate let context: OpaquePointer
-  /// The names by which clients have said which key they have, the latest last. OpenSSL reads one after the callback has
-  /// returned, so the memory must stay valid.
+  /// The names by which clients have said which key they have, the latest last. OpenSSL reads one after the callback
+  /// has returned, so the memory must stay valid.
   private var identities: [UnsafeMutableBufferPointer<UInt8>] = []
 
   /// The suite that the key belongs to: TLS_AES_128_GCM_SHA256, by its number in the standard.
