@@ -329,7 +329,8 @@ package enum SettingTable {
       "samples", .integer(1...65536), "samples per prompt",
       \EvaluationSettings.samples, \GenerationSettings.samples, \GrowthSettings.samples, \BenchmarkSettings.samples,
       \LoadSettings.samples),
-    Setting("new-questions", .integer(1...65536), "grow: how many new questions to keep", \GrowthSettings.writing.count),
+    Setting(
+      "new-questions", .integer(1...65536), "grow: how many new questions to keep", \GrowthSettings.writing.count),
     Setting(
       "examples", .integer(1...100), "grow: how many questions of the set a prompt shows",
       \GrowthSettings.writing.examples),
