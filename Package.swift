@@ -27,6 +27,9 @@ func module(_ name: String, in folder: String, _ kind: Kind, imports: [String]) 
   Module(name: name, folder: folder, kind: kind, imports: imports)
 }
 
+/// The commit that is built, as scripts/release says it; without it the program says `unknown`.
+let commit: [CSetting] = Context.environment["TTRL_COMMIT"].map { [.define("TTRL_COMMIT", to: $0)] } ?? []
+
 /// C libraries of the distribution, and C of our own. They take no decisions.
 let shims: [Target] = [
   .systemLibrary(name: "CMPI", path: "Sources/System/CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"])]),
@@ -48,7 +51,8 @@ let shims: [Target] = [
     name: "COneDNN", path: "Sources/Engine/COneDNN", cSettings: [.unsafeFlags(["-O2"])],
     linkerSettings: [.linkedLibrary("dnnl")]),
   .target(name: "CCeilings", path: "Sources/Engine/CCeilings", cSettings: [.unsafeFlags(["-O2"])]),
-  .target(name: "CEmbedded", path: "Sources/Run/CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+  .target(
+    name: "CEmbedded", path: "Sources/Run/CEmbedded", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])] + commit),
   .target(
     name: "CPageFiles", path: "Sources/Watching/CPageFiles", cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
 ]
@@ -72,6 +76,7 @@ let layers: [[Module]] = [
     module("Fleet", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Wire", in: "Fleet", .pure, imports: ["Base", "Records"]),
     module("Bundles", in: "Fleet", .numeric, imports: ["Base", "Records", "CZstd"]),
+    module("Archives", in: "Run", .shell, imports: ["Base", "Records", "Platform", "CZstd"]),
     module("Ledger", in: "System", .shell, imports: ["Base", "Records", "CSQLite"]),
     module("Observatory", in: "Watching", .pure, imports: ["PageFiles", "Base", "Records"]),
     module("Collectives", in: "System", .shell, imports: ["Base", "Platform", "Tensors", "CMPI"]),
@@ -93,12 +98,14 @@ let layers: [[Module]] = [
   [
     module(
       "Commands", in: "Run", .shell,
-      imports: ["Runs", "Settings", "Collectives", "Tensors", "Platform", "Records", "Base"]),
+      imports: [
+        "Runs", "Settings", "Archives", "Ledger", "Wire", "Collectives", "Tensors", "Platform", "Records", "Base",
+      ]),
     module(
       "RunReading", in: "Watching", .shell,
       imports: [
-        "Runs", "Settings", "LanguageModel", "TTRL", "Tensors", "Ledger", "Observatory", "Answers", "Platform",
-        "Records", "Base",
+        "Archives", "Runs", "Settings", "LanguageModel", "TTRL", "Tensors", "Ledger", "Observatory", "Answers",
+        "Platform", "Records", "Base",
       ]),
   ],
   [
@@ -149,9 +156,9 @@ let layers: [[Module]] = [
     module(
       "ttrl", in: "", .shell,
       imports: [
-        "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Observatory", "Ceilings",
-        "Runs", "Settings", "TTRL", "LanguageModel", "GGUF", "Tensors", "Answers", "Collectives", "Ledger", "Platform",
-        "Records", "Base",
+        "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Archives", "Observatory",
+        "Ceilings", "Runs", "Settings", "TTRL", "LanguageModel", "GGUF", "Tensors", "Answers", "Collectives", "Ledger",
+        "Platform", "Records", "Base",
       ]),
     module(
       "ttrl-dev", in: "", .shell,
@@ -215,8 +222,8 @@ let package = Package(
     tests(
       "CoordinatorRole",
       of: [
-        "CoordinatorRole", "Fleet", "RunReading", "Observatory", "Runs", "Ledger", "TTRL", "Platform", "Records",
-        "Base",
+        "CoordinatorRole", "Fleet", "RunReading", "Archives", "Observatory", "Runs", "Ledger", "TTRL", "Platform",
+        "Records", "Base",
       ]),
     tests("LearnerRole", of: ["LearnerRole", "Settings", "Tensors", "Records", "Base"]),
     tests("Observatory", of: ["Observatory", "PageFiles", "Records", "Base"]),
@@ -225,6 +232,7 @@ let package = Package(
     tests("PageRole", of: ["PageRole", "Platform"]),
     tests("Simulation", of: ["Simulation", "Fleet", "TTRL", "Records", "Base"]),
     tests("Settings", of: ["Settings", "Runs", "LanguageModel", "Records", "Base"]),
+    tests("Archives", of: ["Archives", "Platform", "Records", "Base"]),
     tests("Runs", of: ["Runs", "LanguageModel", "Tensors", "Platform", "Records", "Base"]),
     tests("EndToEnd", of: []),
     tests("Tidy", of: []),

@@ -169,6 +169,14 @@ extension Command {
       example: "ttrl diff first-run second-run", settings: ["run", "json"], needs: ["run"], operands: ["run"], run: diff
     ),
     Command(
+      name: "runs", summary: "list the runs below directories: what they were, how far they came, what they gave",
+      example: "ttrl runs experiments more-experiments",
+      settings: ["run", "json"], needs: ["run"], operands: ["run"], run: runs),
+    Command(
+      name: "export", summary: "write all that a run asked, sampled and learned from into one file for other programs",
+      example: "ttrl export my-run my-run.jsonl.zst --license CC-BY-4.0",
+      settings: ["run", "out", "license", "verify", "json"], operands: ["run", "out"], run: export),
+    Command(
       name: "key", summary: "make a cluster key, with which processes on any machine can join, or replace one",
       example: "ttrl key rotate --key cluster.key", settings: ["action", "key", "json"], operands: ["action"],
       run: key),

@@ -1,4 +1,4 @@
-// LookCommands: `ttrl explain`, `ttrl diff` and `ttrl report`: they show runs that exist already.
+// LookCommands: `ttrl explain`, `ttrl diff`, `ttrl report` and `ttrl runs`: they show runs that exist already.
 //
 // They read ledgers through connections that cannot write, of finished and of unfinished runs. Here the rows are read;
 // Observatory makes the texts.
@@ -128,6 +128,31 @@ extension Command {
     try Files.write(ReportComparison.html(try given.map(RunSummary.comparable)), to: path)
     show(path, call)
     return ExitStatus.done
+  }
+
+  // MARK: runs
+
+  @Sendable static func runs(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
+    var runs: [ListedRun] = []
+    var isWhole = true
+    for directory in directories(settings) {
+      let count = RunFinder.forEachRun(at: directory.path) { found in
+        switch found {
+        case .run(let run):
+          if call.isJSON { showJSON(run.json.text()) } else { runs.append(run) }
+        case .damaged(let other):
+          isWhole = false
+          if call.isJSON { showJSON(other.json.text()) }
+          complain("\(other.path.visible): \(other.problem)")
+        }
+      }
+      if count == 0 {
+        isWhole = false
+        complain("\(directory.path.visible): no run is at or below it. A run has a settings.json")
+      }
+    }
+    if !runs.isEmpty { show(RunList.text(runs)) }
+    return isWhole ? ExitStatus.done : ExitStatus.failed
   }
 
   private static func show(_ report: String, _ call: CallSettings) {

@@ -55,7 +55,7 @@ struct LoadedModel: Sendable {
   ) throws -> [Trajectory] {
     let texts = sampling.stopStrings.isEmpty ? nil : try (tokenizer ?? directory.tokenizer()).tokenTexts
     let progress = SamplingProgress()
-    let view = try SamplingView(of: progress, samples: requests.reduce(0) { $0 + $1.samples.count })
+    let view = try LineView(of: progress, samples: requests.reduce(0) { $0 + $1.samples.count })
     defer { view.end() }
     return try sampleAll(
       requests, model: model, policy: PolicyVersion(0), seed: seed, sampling: sampling, threads: threads,

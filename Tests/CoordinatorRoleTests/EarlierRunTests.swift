@@ -15,26 +15,8 @@ import TTRL
 import Testing
 
 @Suite struct EarlierRunTests {
-  /// A copy of the fixture, with the built-in model in its settings. Removed with the test.
-  private final class Copy {
-    let directory: RunDirectory
-
-    init() throws {
-      let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .appendingPathComponent("Fixtures/earlier-run")
-      let path = NSTemporaryDirectory() + "ttrl-test-\(UUID().uuidString)"
-      try FileManager.default.copyItem(atPath: fixture.path, toPath: path)
-      directory = RunDirectory(path)
-      let settings = try Files.readText(directory.settings).replacingOccurrences(
-        of: "\"MODEL\"", with: "\"\(try BuiltIn.unpacked())\"")
-      try Files.write(settings, to: directory.settings)
-    }
-
-    deinit { try? Files.removeTree(directory.path) }
-  }
-
   @Test func `the guard comes to what it came to then`() throws {
-    let copy = try Copy()
+    let copy = try EarlierRun()
     let run = try Run(opening: copy.directory)
     let ledger = try Ledger(path: copy.directory.ledger, mode: .readOnly)
     var watch = run.freshGuard
@@ -53,7 +35,7 @@ import Testing
   }
 
   @Test func `a coordinator recalls it`() throws {
-    let copy = try Copy()
+    let copy = try EarlierRun()
     let ledger = try Ledger(path: copy.directory.ledger, mode: .readWrite)
     let memory = try RunRecorder(run: try Run(opening: copy.directory), ledger: ledger).recall()
     #expect(memory.closedRounds.count == 3 && memory.policies.count == 4 && memory.settled.isEmpty)
@@ -61,7 +43,7 @@ import Testing
   }
 
   @Test func `a row that cannot be read ends the coordinator, and is named`() throws {
-    let copy = try Copy()
+    let copy = try EarlierRun()
     let ledger = try Ledger(path: copy.directory.ledger, mode: .readWrite)
     try ledger.setMetrics(#"{"kind":"step","step":1,"prompts":[]}"#, ofStep: 1)
     let recorder = RunRecorder(run: try Run(opening: copy.directory), ledger: ledger)
@@ -71,7 +53,7 @@ import Testing
   }
 
   @Test func `a ledger that stays unreadable is said, after it was read again`() throws {
-    let copy = try Copy()
+    let copy = try EarlierRun()
     let watch = RunWatch(copy.directory)
     while watch.refresh() {}
     #expect(watch.view.problem == nil)
@@ -84,7 +66,7 @@ import Testing
   }
 
   @Test func `a watcher sees that a run is kept running, and takes no lock`() throws {
-    let copy = try Copy()
+    let copy = try EarlierRun()
     #expect(!copy.directory.isSupervised)
     let lock = try RunLock(directory: copy.directory.path, name: RunDirectory.supervisorLock, owner: "supervisor")
     #expect(copy.directory.isSupervised)
@@ -92,7 +74,7 @@ import Testing
   }
 
   @Test func `the page has its figures under their present names`() throws {
-    let copy = try Copy()
+    let copy = try EarlierRun()
     let watch = RunWatch(copy.directory)
     while watch.refresh() {}
     let figures = PageAnswers.curves(watch.digest, points: 10)["figures"]

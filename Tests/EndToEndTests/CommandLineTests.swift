@@ -28,6 +28,17 @@ extension EndToEnd {
       #expect(outcome.output.contains(" tile by ") && outcome.output.contains(", pair by "))
     }
 
+    @Test func `the page of changes begins with this version and its formats`() throws {
+      let lines = try Program.run(["--version"]).output.split(separator: "\n")
+      try #require(lines.count == 3, "\(lines)")
+      let formats = try #require(
+        lines[2].wholeMatch(of: /commit (unknown|[0-9a-f]{40}), protocol (\d+), ledger (\d+), archive (\d+)/))
+      let page = Pages.text(of: "docs/changes.md")
+      let newest = try #require(page.firstMatch(of: /\n## ([0-9.]+)\n\n(.*)\n/))
+      #expect("ttrl \(newest.1)" == lines[0])
+      #expect(newest.2 == "Protocol \(formats.2), ledger \(formats.3), archives \(formats.4).")
+    }
+
     @Test func `a cap on the instruction set is obeyed, and one that the processor lacks is an error`() throws {
       let capped = try Program.run(["--version"], environment: ["TTRL_INSTRUCTION_SET": "avx2"])
       #expect(capped.status == 0 && capped.output.contains("\navx2 tile by float32, pair by float32"), "\(capped)")

@@ -11,7 +11,7 @@ let otherValues: [String: String] = [
   "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
   "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
-  "prompt-weights": "flips",
+  "prompt-weights": "flips", "brevity-penalty": "2.5",
   "reward-command": "[\"/bin/cat\",\"a b\"]", "reward-seconds": "2.5", "reward-memory": "512", "reward-processes": "3",
   "early-stop": "bayes", "early-stop-error": "0.01", "temperature": "0.7", "top-p": "0.85", "top-k": "50",
   "max-new-tokens": "17", "ignore-eos": "true", "stop": "[\"\\n\\n\",\"Q:\"]", "dtype": "float32", "mini-batch": "33",
@@ -36,6 +36,7 @@ let otherValues: [String: String] = [
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "k", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",
+  "license": "CC0-1.0", "verify": "a.jsonl.zst",
   "name": "ada", "hosts": "h", "log-level": "debug", "kills": "5", "chaos-seed": "9",
   "config": "f", "prompts": "2", "prompt-tokens": "9",
   "runs": "7", "weights": "bfloat16", "seconds": "9", "worker-tokens": "11",
@@ -55,7 +56,8 @@ let exclusiveSettings: [[String]] = [
     "template-date",
   ],
   [
-    "estimator", "vote-entropy-low", "vote-entropy-high", "prompt-weights", "reward-command", "reward-seconds",
+    "estimator", "vote-entropy-low", "vote-entropy-high", "prompt-weights", "brevity-penalty", "reward-command",
+    "reward-seconds",
     "reward-memory", "reward-processes",
   ],
 ]

@@ -40,6 +40,36 @@ private let seeds = UInt64(1)...300
     #expect(cases.strong > 20 && cases.weak > 20 && cases.negative > 20, "\(cases)")
   }
 
+  /// RLSP's term, with estimators of every form: plain rewards, factors, several labels.
+  @Test(arguments: [RewardEstimator.vote, .entropy, .ettrl, .restrain])
+  func `"brevity-penalty" lowers each reward by X over the response's tokens, and nothing else`(
+    _ estimator: RewardEstimator
+  ) throws {
+    for seed in seeds {
+      let made = MadeGroup(seed: seed)
+      let plain = made.method {
+        $0.estimator = estimator
+        $0.advantage = .drGRPO
+      }
+      var priced = plain
+      priced.brevityPenalty = 3
+      let (before, without) = try lesson(from: [made], method: plain)
+      let (after, with) = try lesson(from: [made], method: priced)
+      #expect(before.judgements == after.judgements, "seed \(seed)")
+      // Dr. GRPO subtracts the mean, so advantages differ by the term minus its mean, times what multiplies them.
+      let terms = made.tokens.map { -3 / Double($0.count) }
+      let mean = terms.reduce(0, +) / Double(terms.count)
+      let entropy = made.meanEntropies.reduce(0, +) / Double(made.count)
+      for (sample, (one, other)) in zip(without[0], with[0]).enumerated() {
+        let shaping = before.judgements[0].shaping
+        let labels = shaping.candidates.isEmpty ? 1 : shaping.candidates.reduce(0) { $0 + $1.weight }
+        let factor = estimator == .ettrl ? 2 - made.meanEntropies[sample] / entropy : 1
+        let change = Double(shaping.weight) * factor * labels * (terms[sample] - mean)
+        #expect(agree(other.advantages, one.advantages.map { Double($0) + change }), "seed \(seed)")
+      }
+    }
+  }
+
   /// Equation of RESTRAIN: a weighted sum of one GRPO objective per label, a penalty without consensus, a weight per
   /// prompt.
   @Test(arguments: [AdvantageEstimator.grpo, .drGRPO, .rloo, .maxRL])

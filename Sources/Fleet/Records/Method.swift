@@ -67,6 +67,8 @@ package struct Method: Sendable, Equatable {
   package var minimumShare = 0.0
   package var estimator = RewardEstimator.vote
   package var promptWeights = PromptWeights.equal
+  /// X: a response of T tokens loses X / T of its reward. 0 is off.
+  package var brevityPenalty: Float = 0
   /// Soft vote: a group whose entropy of answers (nats) is outside this range is left out.
   package var voteEntropyLow = 0.0
   package var voteEntropyHigh = 100.0

@@ -137,11 +137,3 @@ package struct Evaluation: Sendable, Equatable {
   /// The share of right samples of each prompt with a true answer, in prompt order.
   package var passByPrompt: [Double] { prompts.compactMap(\.pass) }
 }
-
-/// The chance that at least one of k samples is right, if c of n are: 1 − C(n−c, k)/C(n, k).
-package func passAt(_ k: Int, _ right: Int, _ count: Int) -> Double { 1 - passHat(k, count - right, count) }
-
-/// The chance that all of k samples are right, if c of n are: C(c, k)/C(n, k), as a product that cannot overflow.
-package func passHat(_ k: Int, _ right: Int, _ count: Int) -> Double {
-  (0..<k).reduce(1) { $0 * Double(max(right - $1, 0)) / Double(count - $1) }
-}

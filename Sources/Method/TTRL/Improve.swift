@@ -117,19 +117,15 @@ package func learn<P: Policy>(
   _ policy: inout P, step: UInt32, from groups: [Group], prompts: [Prompt], truth: [AnswerKey?] = [],
   history: History = History(), method: Method
 ) throws -> Lesson {
-  var judgements = groups.map { group in
-    let prompt = prompts[Int(group.prompt)]
-    let answers = group.trajectories.map { policy.answer(of: $0, to: prompt) }
-    var judgement = judge(
-      prompt: group.prompt, answers: answers, trajectories: group.trajectories, step: step, method: method,
-      truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt])
-    judgement.truncatedThinking = group.trajectories.count {
-      $0.finish == .length && policy.isThinking(atEndOf: $0, to: prompt)
+  var judgements = judgedGroups(
+    groups, step: step, prompts: prompts, truth: truth, history: history, method: method
+  ) { policy.answer(of: $0, to: $1) }
+  for (index, group) in groups.enumerated() {
+    judgements[index].truncatedThinking = group.trajectories.count {
+      $0.finish == .length && policy.isThinking(atEndOf: $0, to: prompts[Int(group.prompt)])
     }
-    return judgement
   }
-  if method.promptWeights == .flips { weigh(&judgements, step: step, history: history, method: method) }
-  var trained = trainedGroups(of: groups, judgements, prompts: prompts)
+  var trained = trainedGroups(of: groups, judgements, prompts: prompts, method: method)
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
   // advantages. Otherwise they are needed later, and only for the trajectories that are left.
   let needsScores = method.hasKL(in: .reward) || method.objective == .prime
@@ -179,6 +175,22 @@ package struct Judgement: Sendable, Equatable {
   package var excluded: [Bool] = []
   /// Of those, the samples about which the command gave no verdict.
   package var faults = 0
+}
+
+/// The judgements of a step's groups, in their order. The history is that of the steps before.
+func judgedGroups(
+  _ groups: [Group], step: UInt32, prompts: [Prompt], truth: [AnswerKey?], history: History, method: Method,
+  answer: (Trajectory, Prompt) -> AnswerKey?
+) -> [Judgement] {
+  var judgements = groups.map { group in
+    let prompt = prompts[Int(group.prompt)]
+    return judge(
+      prompt: group.prompt, answers: group.trajectories.map { answer($0, prompt) }, trajectories: group.trajectories,
+      step: step, method: method, truth: method.labels == .truth ? truth[Int(group.prompt)] : nil,
+      history: history[group.prompt])
+  }
+  if method.promptWeights == .flips { weigh(&judgements, step: step, history: history, method: method) }
+  return judgements
 }
 
 /// Vote, reward, select: from a group's answers to the reward of each trajectory, and which of them are trained on.

@@ -68,14 +68,18 @@ package struct TrainedGroup: Sendable, Equatable {
 }
 
 /// The m trajectories of each group that are trained on, with their rewards. A group that abstains has none.
-func trainedGroups(of groups: [Group], _ judgements: [Judgement], prompts: [Prompt]) -> [TrainedGroup] {
+func trainedGroups(
+  of groups: [Group], _ judgements: [Judgement], prompts: [Prompt], method: Method
+) -> [TrainedGroup] {
   zip(groups, judgements).map { group, judgement in
     let trained = judgement.abstention == nil ? judgement.trained : []
+    let penalties = trained.map { brevityPenalty(of: group.trajectories[$0], method: method) }
     return TrainedGroup(
-      members: trained.map { index in
+      members: zip(trained, penalties).map { index, penalty in
         TrainedTrajectory(
-          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[index], reward: judgement.rewards[index])
-      }, shaping: judgement.shaping.of(samples: trained))
+          prompt: prompts[Int(group.prompt)], trajectory: group.trajectories[index],
+          reward: judgement.rewards[index] - penalty)
+      }, shaping: judgement.shaping.of(samples: trained).lowered(by: penalties))
   }
 }
 

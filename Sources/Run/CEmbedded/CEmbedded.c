@@ -41,3 +41,11 @@ const unsigned char *ttrl_embedded_file(const char *name, long *count) {
 #undef FILE_NAMED
   return NULL;
 }
+
+#ifndef TTRL_COMMIT
+#define TTRL_COMMIT unknown
+#endif
+#define TEXT_OF(name) #name
+#define TEXT(name) TEXT_OF(name)
+
+const char *ttrl_commit(void) { return TEXT(TTRL_COMMIT); }

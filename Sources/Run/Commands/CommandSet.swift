@@ -1,10 +1,13 @@
 // CommandSet: a program as its commands.
 
+import Archives
 import Base
+import Ledger
 import Platform
 import Runs
 import Settings
 import Tensors
+import Wire
 
 /// An entry point that reads its arguments itself: a process that the program starts, or a tool with a few options of
 /// its own.
@@ -70,7 +73,7 @@ package struct CommandSet: Sendable {
     let name = isPair ? pair : first
     switch name {
     case "--version", "version":
-      Command.show("\(program) \(Program.version)\n\(Arithmetic.description)")
+      Command.show("\(program) \(Program.version)\n\(Arithmetic.description)\n\(Self.formats)")
       if let problem = Arithmetic.problem {
         Command.complain(problem)
         return ExitStatus.failed
@@ -87,6 +90,12 @@ package struct CommandSet: Sendable {
       return command.main(Array(arguments.dropFirst(isPair ? 2 : 1)), of: program)
     }
     return ExitStatus.done
+  }
+
+  /// The commit, and the versions of what processes send and files have.
+  private static var formats: String {
+    "commit \(Program.commit), protocol \(Frame.version), ledger \(Ledger.newestSchemaVersion), "
+      + "archive \(ArchiveFormat.version)"
   }
 
   private func unknown(_ name: String) -> Int32 {

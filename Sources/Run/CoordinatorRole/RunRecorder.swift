@@ -57,10 +57,7 @@ package final class RunRecorder {
   /// - Throws: `LedgerError`; `CoordinatorFailure` if a step's row cannot be read, because without that row the guard
   ///   would judge a different run; or `RunError.otherPrompts`.
   package func recall() throws -> CoordinatorMemory {
-    for set in QuestionSet.allCases {
-      let asked = try ledger.prompts(of: set).map(\.tokens)
-      guard asked == run.set(set).prompts.map(\.tokens) else { throw RunError.otherPrompts(path: run.directory.path) }
-    }
+    try run.checkPrompts(of: ledger)
     watch = run.freshGuard
     for row in try ledger.stepMetrics() {
       do {

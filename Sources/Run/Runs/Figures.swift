@@ -40,7 +40,7 @@ extension StepReport {
 }
 
 extension PromptReport {
-  fileprivate init(_ metrics: PromptMetrics) {
+  package init(_ metrics: PromptMetrics) {
     self.init(prompt: metrics.prompt)
     label = metrics.label
     labelVotes = UInt32(clamping: metrics.votes)

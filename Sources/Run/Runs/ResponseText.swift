@@ -28,10 +28,13 @@ package struct ResponseText: ResponseReading {
     return tokenizer.decode(tokens.filter { marks.contains($0) || !tokenizer.isSpecial($0) }, skipSpecial: false)
   }
 
-  /// nil if the response states none.
-  package func answer(of tokens: [Int32], to prompt: Prompt) -> AnswerKey? {
-    rule.answer(in: text(of: tokens), kind: prompt.kind, startsInThinking: prompt.opensThinking)?.key
+  /// The answer that a response states, as written and as a key; nil if it states none.
+  package func stated(in tokens: [Int32], to prompt: Prompt) -> (text: String, key: AnswerKey)? {
+    rule.answer(in: text(of: tokens), kind: prompt.kind, startsInThinking: prompt.opensThinking)
   }
+
+  /// nil if the response states none.
+  package func answer(of tokens: [Int32], to prompt: Prompt) -> AnswerKey? { stated(in: tokens, to: prompt)?.key }
 
   package func isThinking(atEndOf tokens: [Int32], to prompt: Prompt) -> Bool {
     Thinking.spokenPart(of: text(of: tokens), startsInThinking: prompt.opensThinking) == nil

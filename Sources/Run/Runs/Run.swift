@@ -109,6 +109,17 @@ package struct Run: Sendable {
     }
   }
 
+  /// Checks that the prompts are those that the run asked when it began.
+  ///
+  /// - Throws: `RunError.otherPrompts`, or `LedgerError`.
+  package func checkPrompts(of ledger: Ledger) throws {
+    for name in QuestionSet.allCases {
+      guard try ledger.prompts(of: name).map(\.tokens) == set(name).prompts.map(\.tokens) else {
+        throw RunError.otherPrompts(path: directory.path)
+      }
+    }
+  }
+
   // MARK: What follows from the settings
 
   package var method: Method {

@@ -5,6 +5,7 @@
 // directory.
 
 package import Base
+import CEmbedded
 import LanguageModel
 import Platform
 package import Records
@@ -235,7 +236,9 @@ package struct RunManifest: Sendable {
   }
 }
 
-/// This program.
+/// This program. docs/changes.md says what changed between versions.
 package enum Program {
-  package static let version = "0.1.0"
+  package static let version = "0.2.0"
+  /// The commit that it was built from, in hexadecimal; `unknown` if the build was not told (scripts/release).
+  package static let commit = String(cString: ttrl_commit())
 }

@@ -233,6 +233,33 @@ package struct LookSettings: SettingGroup {
   package init() {}
 }
 
+/// `export`: a run as an archive, or a check of an archive.
+package struct ExportSettings: SettingGroup {
+  package var run = ""
+  /// The archive that is written.
+  package var out = ""
+  /// Under which terms others can use the archive.
+  package var license = "unknown: state it"
+  /// An archive to check; empty writes one.
+  package var verified = ""
+
+  /// The end of an archive's name.
+  package static let suffix = ".jsonl.zst"
+
+  package init() {}
+
+  package func problems(taking names: [String]) -> [String] {
+    guard verified.isEmpty else {
+      return run.isEmpty && out.isEmpty ? [] : ["--verify checks an archive; give it without a run to export"]
+    }
+    guard !run.isEmpty, !out.isEmpty else {
+      return ["expected a run's directory and the archive to write, or --verify and the archive to check"]
+    }
+    return out.hasSuffix(Self.suffix)
+      ? [] : ["out is \"\(out)\", expected a name that ends in \(Self.suffix): programs find the format by it"]
+  }
+}
+
 // MARK: - ttrl-dev
 
 /// `chaos`: a run, and what is done to it.

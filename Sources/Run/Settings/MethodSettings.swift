@@ -42,7 +42,17 @@ extension RunSettings {
 
   /// Choices of the method that contradict each other.
   var methodProblems: [String] {
-    estimatorProblems + advantageProblems + promptWeightProblems + errorProblems
+    estimatorProblems + advantageProblems + promptWeightProblems + errorProblems + brevityProblems
+  }
+
+  private var brevityProblems: [String] {
+    guard method.brevityPenalty > 0 else { return [] }
+    func refused(_ choice: String) -> String {
+      "brevity-penalty gives rewards other than 0 and 1, also negative ones, and \(choice) cannot take them; use another "
+        + "one, or leave brevity-penalty out"
+    }
+    return ([.maxRL, .fixed].contains(method.advantage) ? [refused("advantage \(method.advantage.rawValue)")] : [])
+      + ([.nft, .prime].contains(method.objective) ? [refused("objective \(method.objective.rawValue)")] : [])
   }
 
   private var errorProblems: [String] {

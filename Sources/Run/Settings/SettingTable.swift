@@ -15,7 +15,7 @@ package enum SettingTable {
   private static let input: [Setting] = [
     Setting(
       "run", .text("DIR"), "the run's directory; if it has a run, the run continues",
-      \OperationSettings.run, \LookSettings.run, \PretrainingSettings.run, \LoadSettings.run),
+      \OperationSettings.run, \LookSettings.run, \PretrainingSettings.run, \LoadSettings.run, \ExportSettings.run),
     Setting(
       "model", .text("DIR|FILE"),
       "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
@@ -105,6 +105,9 @@ package enum SettingTable {
     Setting(
       "prompt-weights", .choice, "equal, or flips: prompts whose labels change count less, some are left out",
       \RunSettings.method.promptWeights),
+    Setting(
+      "brevity-penalty", .number(0...1_000_000), "a response of T tokens loses X / T of its reward; 0 is off",
+      \RunSettings.method.brevityPenalty),
     Setting(
       "vote-entropy-low", .number(0...100), "soft-vote leaves out groups at or below this entropy, in nats",
       \RunSettings.method.voteEntropyLow),
@@ -379,8 +382,12 @@ package enum SettingTable {
   private static let looking: [Setting] = [
     Setting(
       "out", .text("FILE|DIR"),
-      "import, merge: the directory that is made; grow: the file; report: the page of several runs",
-      \LookSettings.out, \ImportSettings.out, \MergeSettings.out, \GrowthSettings.out),
+      "import, merge: the directory that is made; grow, export: the file; report: the page of several runs",
+      \LookSettings.out, \ImportSettings.out, \MergeSettings.out, \GrowthSettings.out, \ExportSettings.out),
+    Setting(
+      "license", .text("TEXT"), "export: under which terms others can use the archive", \ExportSettings.license),
+    Setting(
+      "verify", .text("ARCHIVE"), "export: check this archive, and write none", \ExportSettings.verified),
     Setting(
       "weights", .choice,
       "import, merge: type of the weights; exact: the smallest that has every value of file or base",

@@ -29,6 +29,9 @@ package struct SampledResponse: Equatable, Sendable {
 }
 
 extension Ledger {
+  /// The version of the schema that this program writes.
+  package static var newestSchemaVersion: Int { Schema.migrations.count }
+
   // MARK: What is new
 
   /// A number that changes when another connection commits.
@@ -51,6 +54,13 @@ extension Ledger {
   /// A step's metrics as JSON; nil if the step is not recorded.
   package func metrics(ofStep step: Int) throws(LedgerError) -> String? {
     try database.rows("SELECT metrics FROM steps WHERE step = ?", .integer(Int64(step))) { $0.text(0) }.first
+  }
+
+  /// An evaluation's metrics as JSON; nil if it is not recorded.
+  package func metrics(of evaluation: RoundID) throws(LedgerError) -> String? {
+    try database.rows("SELECT metrics FROM evaluations WHERE round = ?", .integer(Int64(evaluation.code))) {
+      $0.text(0)
+    }.first
   }
 
   package func evaluationCount() throws(LedgerError) -> Int {

@@ -39,7 +39,7 @@ package final class Ledger {
   let database: Database
   private let mode: Mode
   /// The version of the file's schema. An older file is migrated when it is opened for writing, not when it is read.
-  let schemaVersion: Int
+  package let schemaVersion: Int
 
   /// - Parameters:
   ///   - path: the path of ledger.sqlite; the files with the endings -wal and -shm belong to it.

@@ -85,34 +85,3 @@ package struct StoredEvent: Equatable, Sendable {
   package var kind: String
   package var detail: String
 }
-
-extension QuestionSet {
-  /// Its name in the tables.
-  var name: String {
-    switch self {
-    case .training: "training"
-    case .heldOut: "held_out"
-    case .transfer: "transfer"
-    }
-  }
-}
-
-extension RoundID.Purpose {
-  /// Its name in the tables.
-  var name: String {
-    switch self {
-    case .train: "train"
-    case .evaluate: "evaluate"
-    }
-  }
-}
-
-extension FinishReason {
-  init?(name: String) {
-    switch name {
-    case FinishReason.stop.name: self = .stop
-    case FinishReason.length.name: self = .length
-    default: return nil
-    }
-  }
-}

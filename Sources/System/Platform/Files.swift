@@ -213,7 +213,8 @@ package enum Files {
     return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
   }
 
-  private static func isRealDirectory(_ path: String) -> Bool {
+  /// Whether it is a directory and not a link to one.
+  package static func isRealDirectory(_ path: String) -> Bool {
     var facts = stat()
     return lstat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
   }

@@ -18,7 +18,8 @@ package enum FinalTable {
       }
     }
     guard !rows.isEmpty else { return voteSamples(history) + delivery(history) }
-    return aligned(rows) + baseMajority(outcome) + changes(outcome.train) + delivery(history)
+    return aligned(rows) + aligned(outcome.curveRows) + baseMajority(outcome) + changes(outcome.train)
+      + outcome.narrowings.map { "note: \($0)\n" }.joined() + delivery(history)
   }
 
   /// Without any evaluation: the figures of the votes in training.
@@ -127,7 +128,7 @@ package enum FinalTable {
 
   /// First column to the left, the others to the right; two spaces between.
   private static func aligned(_ rows: [[String]]) -> String {
-    let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     var text = ""
     for row in rows {
       var line = ""

@@ -155,18 +155,22 @@ package struct Outcome: Sendable, Equatable {
     let ends: Comparison
     /// Whether its questions are those that are trained on.
     var isTrained = false
+    /// Whether it is one domain of a set.
+    var isPart = false
   }
 
   var sets: [EvaluatedSet] {
-    func all(_ title: String, _ parts: [Part], isTrained: Bool = false) -> [EvaluatedSet] {
+    func all(_ title: String, _ parts: [Part], isTrained: Bool = false, arePart: Bool = true) -> [EvaluatedSet] {
       parts.map { part in
         EvaluatedSet(
-          title: part.name.isEmpty ? title : "\(title): \(part.name)", ends: part.ends, isTrained: isTrained)
+          title: part.name.isEmpty ? title : "\(title): \(part.name)", ends: part.ends, isTrained: isTrained,
+          isPart: arePart && !part.name.isEmpty)
       }
     }
     return
       (all("training questions", [("", train)] + domains, isTrained: true)
-      + all("held-out questions", [("", heldOut)] + heldOutDomains) + all("transfer questions", transferSets))
+      + all("held-out questions", [("", heldOut)] + heldOutDomains)
+      + all("transfer questions", transferSets, arePart: false))
       .filter { !$0.ends.isEmpty }
   }
 

@@ -222,6 +222,8 @@ package struct EvaluatedLabel: Sendable, Equatable {
   package var label: String?
   /// nil without an answer to compare with.
   package var isRight: Bool?
+  /// How many of the samples are right; nil without an answer.
+  package var right: Int?
 
   /// - Returns: nil if the object names no prompt.
   init?(_ object: JSON) {
@@ -229,6 +231,7 @@ package struct EvaluatedLabel: Sendable, Equatable {
     self.prompt = prompt
     label = object["label"]?.string
     isRight = object["label_right"]?.bool
+    right = object["right"]?.int
   }
 }
 

@@ -124,7 +124,28 @@ package enum Report {
       <div class="grid">
       \(sets.map { table(outcome, $0) })</div>
       <p class="note">\(resultNote(outcome))</p>
+      \(passCurve(outcome))
+      """
+  }
 
+  /// pass@k over k, and a warning where questions were lost.
+  private static func passCurve(_ outcome: Outcome) -> Markup {
+    let rows = outcome.curveRows
+    guard let head = rows.first, rows.count > 1 else { return "" }
+    let titles = head.dropFirst().map { "<th class=\"n\">\($0)</th>" as Markup }
+    let body = rows.dropFirst().map { row in
+      "<tr><th>\(row[0])</th>\(row.dropFirst().map { "<td class=\"n\">\(typeset($0))</td>" as Markup })</tr>\n"
+        as Markup
+    }
+    let notes = outcome.narrowings.map {
+      "<p class=\"warning\">\($0.prefix(1).uppercased() + $0.dropFirst()).</p>\n" as Markup
+    }
+    return """
+      <div class="scroll"><table class="result"><caption>pass@k: the chance that one of k responses is right</caption>
+      <thead><tr><th>\(head[0])</th>\(titles)</tr></thead>
+      <tbody>
+      \(body)</tbody></table></div>
+      \(notes)
       """
   }
 

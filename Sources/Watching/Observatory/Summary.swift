@@ -21,6 +21,7 @@ package enum Summary {
       "wall_seconds": .double(wallSeconds),
       "before": end(outcome, \.before), "after": end(outcome, \.after),
       "changes": ["train": changes(outcome.train), "held_out": changes(outcome.heldOut)],
+      "pass_curve": ["train": outcome.train.curveJSON, "held_out": outcome.heldOut.curveJSON],
       "vote_samples": VoteSamples.ends(history).map { ["first_visits": $0.first.json, "last_visits": $0.last.json] }
         ?? .null,
       "delivered": delivered(history), "alarms": alarms(history),

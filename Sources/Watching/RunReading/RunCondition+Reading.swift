@@ -2,10 +2,20 @@
 
 import Glibc
 package import Observatory
+import Platform
 import Records
 package import Runs
 
 extension RunCondition {
+  /// Now.
+  ///
+  /// - Parameter isDelivered: whether the ledger has the run's result.
+  /// - Throws: `PlatformError` if the directory may not be looked at.
+  package init(of directory: RunDirectory, isDelivered: Bool) throws {
+    let isFinished = try isDelivered || Files.exists(directory.summary)
+    self.init(of: directory, isFinished: isFinished, now: WallClock.seconds())
+  }
+
   /// - Parameters:
   ///   - isFinished: whether the run is finished.
   ///   - now: seconds since 1970 UTC.

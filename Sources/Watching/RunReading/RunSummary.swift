@@ -31,7 +31,7 @@ package enum RunSummary {
 
   /// Of the last checkpoint. If the guard ended the run early, the learner's last step has no hashes: then of the
   /// weights that the run delivered, which come without the optimizer's state.
-  private static func hashes(_ ledger: Ledger) throws(LedgerError) -> (weights: String?, state: String?) {
+  static func hashes(_ ledger: Ledger) throws(LedgerError) -> (weights: String?, state: String?) {
     let lines = [try ledger.stepMetrics().last?.json, try ledger.value(for: .delivered)]
     let (last, delivered) = (parsed(lines[0]), parsed(lines[1]))
     return (
@@ -60,8 +60,7 @@ package enum RunSummary {
   /// - Throws: `LedgerError` or `PlatformError`.
   package static func writeReport(_ directory: RunDirectory, _ settings: RunSettings, ledger: Ledger) throws {
     let history = try history(ledger)
-    let isFinished = try history.delivered != nil || Files.exists(directory.summary)
-    let condition = RunCondition(of: directory, isFinished: isFinished, now: WallClock.seconds())
+    let condition = try RunCondition(of: directory, isDelivered: history.delivered != nil)
     try Files.write(
       Report.html(
         history, summary: try json(settings, ledger), settings: settings.shown,

@@ -5,11 +5,18 @@ import Runs
 package import Settings
 
 extension RunSettings {
+  /// Whether the model is the built-in one. Its path is where it was unpacked.
+  private var hasBuiltInModel: Bool { model == "builtin" || model.contains("/ttrl/base-") }
+
+  /// The model's name for people: the last part of its path, or `builtin`.
+  package var shownModel: String {
+    hasBuiltInModel ? "builtin" : model.split(separator: "/").last.map(String.init) ?? model
+  }
+
   /// The settings of a run. A default is what `ttrl train` takes for this model, the built-in one or another, if the
   /// setting is not given.
   package var shown: [ShownSetting] {
-    // The built-in model's path is where it was unpacked.
-    let isBuiltIn = model == "builtin" || model.contains("/ttrl/base-")
+    let isBuiltIn = hasBuiltInModel
     let defaults = isBuiltIn ? BuiltIn.defaults : RunSettings()
     return SettingTable.all.filter { $0.effect != .command }.map { setting in
       let value = setting.value(in: self)

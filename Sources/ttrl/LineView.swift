@@ -1,4 +1,4 @@
-// SamplingView: how far the sampling of `eval` and `generate` is, on standard error.
+// LineView: how far a command is, on standard error: `eval`, `generate`, `export`.
 //
 // Nothing is shown in the first seconds, so a short command stays quiet. On a terminal one line is drawn again in its
 // place; otherwise a line is added from time to time.
@@ -11,25 +11,23 @@ import Platform
 import Runs
 import Synchronization
 
-final class SamplingView: Sendable {
+final class LineView: Sendable {
   private struct State {
     var isOver = false
     /// A line is on the screen that has to be cleared.
     var isDrawn = false
   }
 
-  private let progress: SamplingProgress
-  private let samples: Int
   private let begun = MonotonicClock.now()
   private let state = Mutex(State())
+  private let text: @Sendable (_ seconds: Double) -> String
 
   /// Starts to show.
   ///
-  /// - Parameter samples: how many there will be.
+  /// - Parameter text: how far the command is, after so many seconds. Another thread calls it.
   /// - Throws: if the thread cannot be started.
-  init(of progress: SamplingProgress, samples: Int) throws {
-    self.progress = progress
-    self.samples = samples
+  init(_ text: @escaping @Sendable (_ seconds: Double) -> String) throws {
+    self.text = text
     try startThread(named: "progress") { self.run() }
   }
 
@@ -38,6 +36,7 @@ final class SamplingView: Sendable {
     state.withLock { state in
       state.isOver = true
       if state.isDrawn { StandardError.write("\r\u{1B}[K") }
+      state.isDrawn = false
     }
   }
 
@@ -53,20 +52,29 @@ final class SamplingView: Sendable {
       next = next + pause
       state.withLock { state in
         guard !state.isOver else { return }
+        let text = self.text(MonotonicClock.now().since(begun).seconds)
         StandardError.write(isLive ? "\r" + text + "\u{1B}[K" : text + "\n")
         state.isDrawn = isLive
       }
     }
   }
+}
 
-  private var text: String {
-    let seconds = MonotonicClock.now().since(begun).seconds
-    let (finished, tokens) = (progress.samples, progress.tokens)
-    let rate = grouped(Int(Double(tokens) / max(seconds, 0.001)))
-    var text = "\(grouped(finished)) of \(counted(samples, "sample")), \(rate) tokens/s"
-    if finished > 0 {
-      text += ", \(StepTime.text(seconds * Double(samples - finished) / Double(finished))) left"
+extension LineView {
+  /// Shows how far sampling is.
+  ///
+  /// - Parameter samples: how many there will be.
+  /// - Throws: if the thread cannot be started.
+  convenience init(of progress: SamplingProgress, samples: Int) throws {
+    try self.init { seconds in
+      let rate = grouped(Int(Double(progress.tokens) / max(seconds, 0.001)))
+      let text = "\(grouped(progress.samples)) of \(counted(samples, "sample")), \(rate) tokens/s"
+      return text + Self.timeLeft(after: seconds, done: progress.samples, of: samples)
     }
-    return text
+  }
+
+  /// ", 12 s left"; nothing before something is done.
+  static func timeLeft(after seconds: Double, done: Int, of all: Int) -> String {
+    done > 0 ? ", \(StepTime.text(seconds * Double(all - done) / Double(done))) left" : ""
   }
 }
