@@ -2,7 +2,8 @@
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
-  "run": "a", "model": "b", "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
+  "run": "a", "model": "b", "from": "/r@7", "optimizer": "carry", "plateau": "stop", "stages": "s",
+  "data": "c", "held-out": "d", "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",
   "long-prompts": "refuse", "adapter": "lora", "adapter-rank": "32", "adapter-alpha": "64.0",
