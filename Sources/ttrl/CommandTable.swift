@@ -43,7 +43,7 @@ extension Command {
       settings: resultSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "gradient", "reward-processes", "listen", "coordinator",
         "key",
-        "checkpoint-every", "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "dry-run",
+        "checkpoint-every", "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "stages", "dry-run",
         "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(
@@ -51,7 +51,7 @@ extension Command {
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
       settings: resultSettings + [
         "run", "hosts", "kv-memory", "gradient", "reward-processes", "listen", "key", "checkpoint-every",
-        "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "dry-run", "json",
+        "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "stages", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
       name: "stop", summary: "end all processes of a run, here and elsewhere; the run can be continued",

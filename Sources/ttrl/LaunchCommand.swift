@@ -15,6 +15,9 @@ import Settings
 
 extension Command {
   @Sendable static func launch(_ settings: RunSettings, _ call: CallSettings) throws -> Int32 {
+    if let course = call.course {
+      return try follow(course, call, here: MachineShare(workers: 0, ranks: 0..<0, of: 1), launch)
+    }
     var settings = settings
     settings.operation.makePathsAbsolute()
     let hosts = settings.operation.hosts
@@ -131,7 +134,9 @@ extension Command {
 
   @Sendable static func stop(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
-    guard try Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
+    guard try Files.exists(directory.settings) || course(in: directory) != nil else {
+      throw RunError.notARun(path: directory.path)
+    }
     for (name, who) in [(RunDirectory.supervisorLock, "train or launch"), ("lock", "coordinator")] {
       guard let pid = try holder(of: name, directory) else { continue }
       complain("stopping the \(who) of \(directory.path), process \(pid)")

@@ -15,6 +15,8 @@ extension Limits {
   static let goodStart = Instant.Span.seconds(20)
   /// How long a machine has to answer before the learner's ranks are started without it.
   static let probe = Instant.Span.seconds(12)
+  /// How long a finished run's learner has to write its last checkpoint: that of the largest model on a slow disk.
+  static let lastCheckpoint = Instant.Span.seconds(600)
   /// A command that ends before this shows no progress. Then a line is drawn again so often on a terminal, and
   /// elsewhere added so often: by a command that only samples, and by a run whose steps have their own lines.
   static let quiet = Instant.Span.seconds(2)

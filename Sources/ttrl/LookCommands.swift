@@ -115,12 +115,13 @@ extension Command {
     let given = directories(settings)
     if given.count == 1, let directory = given.first {
       try OwnedDirectory.require(directory.path)
-      // The model need not be on this machine.
-      let manifest = try RunManifest(reading: directory)
-      let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
-      try RunSummary.writeReport(directory, manifest.settings, ledger: ledger)
-      let files = EventFileWriter(directory)
-      while try files.refresh(ledger) {}
+      if let course = try course(in: directory) {
+        for run in course.begun where try Files.exists(run.ledger) { try report(of: run) }
+        try course.writeReport(now: WallClock.seconds())
+        show(course.report, call)
+        return ExitStatus.done
+      }
+      try report(of: directory)
       show(directory.report, call)
       return ExitStatus.done
     }
@@ -153,6 +154,15 @@ extension Command {
     }
     if !runs.isEmpty { show(RunList.text(runs)) }
     return isWhole ? ExitStatus.done : ExitStatus.failed
+  }
+
+  private static func report(of directory: RunDirectory) throws {
+    // The model need not be on this machine.
+    let manifest = try RunManifest(reading: directory)
+    let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
+    try RunSummary.writeReport(directory, manifest.settings, ledger: ledger)
+    let files = EventFileWriter(directory)
+    while try files.refresh(ledger) {}
   }
 
   private static func show(_ report: String, _ call: CallSettings) {

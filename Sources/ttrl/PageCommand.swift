@@ -13,7 +13,7 @@ import Settings
 
 extension Command {
   @Sendable static func page(_ settings: OperationSettings, _ call: CallSettings) throws -> Int32 {
-    let directory = RunDirectory(ThisProcess.absolute(settings.run))
+    let directory = try shownRun(RunDirectory(ThisProcess.absolute(settings.run)))
     guard try Files.exists(directory.settings) else { throw RunError.notARun(path: directory.path) }
     guard settings.page != OperationSettings.noPage else {
       throw SettingsError(problems: ["--page none serves no page; leave it out, or give an address"])

@@ -17,6 +17,8 @@ import Runs
 final class ProgressView {
   private let steps: Int
   private let watch: RunWatch
+  /// "stage 2 of 3, vote: " if the run is a stage of a course; else empty.
+  private let stage: String
   /// Whether there is a terminal to draw on.
   static var isLive: Bool { StandardError.isLive }
   private let isTerminal = ProgressView.isLive
@@ -41,6 +43,7 @@ final class ProgressView {
     self.steps = steps
     self.isOfEvaluation = isOfEvaluation
     watch = RunWatch(directory)
+    stage = CoursePlace(of: directory).map { "\($0.title): " } ?? ""
   }
 
   /// What a run that continues has already recorded is not shown again.
@@ -82,7 +85,7 @@ final class ProgressView {
       let text = text(for: evaluation)
       guard !isOfEvaluation, !shownEvaluations.contains(text) else { continue }
       shownEvaluations.append(text)
-      say(text)
+      say(stage + text)
     }
     sayAlarms(digest)
     if isTerminal {
@@ -128,7 +131,7 @@ final class ProgressView {
       }
       // The time left is known for the newest step only.
       let left = Int(step) == digest.lastStep ? digest.secondsLeft(ofSteps: steps) : nil
-      say(ProgressLine.text(for: record, of: steps, secondsLeft: left))
+      say(stage + ProgressLine.text(for: record, of: steps, secondsLeft: left))
     }
   }
 
@@ -179,6 +182,7 @@ final class ProgressView {
     var view = watch.view
     view.page = page
     view.peak = peak.map { ($0.sampling, $0.training) }
+    view.stage = stage
     let lines = LiveView.lines(view, watch.digest, on: terminal)
     // Each line is cleared to its end as it is written, so that nothing flickers.
     let up = blockHeight > 0 ? "\u{1B}[\(blockHeight)A\r" : ""

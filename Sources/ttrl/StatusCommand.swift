@@ -11,18 +11,39 @@ import Ledger
 import Observatory
 import Platform
 import Records
+import RunReading
 import Runs
 import Settings
 
 extension Command {
   @Sendable static func status(_ settings: LookSettings, _ call: CallSettings) throws -> Int32 {
     let directory = RunDirectory(ThisProcess.absolute(settings.run))
-    if settings.isWatching { return try watch(directory) }
+    if let course = try course(in: directory), !settings.isWatching { return try status(of: course, call) }
+    if settings.isWatching { return try watch(try shownRun(directory)) }
     let manifest = try RunManifest(reading: directory)
     let ledger = try Ledger(path: directory.ledger, mode: .readOnly)
     let status = try RunStatus(directory, manifest, ledger)
     if call.isJSON { showJSON(status.json.text()) } else { show(status.text) }
     return status.isBalanced ? ExitStatus.done : ExitStatus.failed
+  }
+
+  /// The stages, then the one that is trained.
+  private static func status(of course: CourseDirectory, _ call: CallSettings) throws -> Int32 {
+    let view = try course.view(now: WallClock.seconds())
+    let current = try course.isFinished ? nil : course.current.flatMap { try status(of: $0) }
+    if call.isJSON {
+      guard case .object(let members) = view.json else { return ExitStatus.failed }
+      showJSON(JSON.object(members + [JSON.Member("stage", current?.json ?? .null)]).text())
+    } else {
+      show(view.text + (current.map { "\n\n\($0.text)" } ?? ""))
+    }
+    return current?.isBalanced == false ? ExitStatus.failed : ExitStatus.done
+  }
+
+  /// - Returns: nil if the run has no ledger yet.
+  private static func status(of run: RunDirectory) throws -> RunStatus? {
+    guard try Files.exists(run.ledger) else { return nil }
+    return try RunStatus(run, try RunManifest(reading: run), try Ledger(path: run.ledger, mode: .readOnly))
   }
 
   private static func watch(_ directory: RunDirectory) throws -> Int32 {

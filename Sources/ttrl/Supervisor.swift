@@ -225,7 +225,8 @@ final class Supervisor {
     guard isTraining else { return "the same command" }
     let hosts = settings.operation.hosts
     let command = hosts.isEmpty ? "ttrl train" : "ttrl launch --hosts \(Reach.word(hosts))"
-    return "\(command) --run \(Reach.word(directory.path))"
+    // A stage is continued by its course.
+    return "\(command) --run \(Reach.word(CoursePlace(of: directory)?.directory.path ?? directory.path))"
   }
 
   /// Workers and learners need the coordinator's address, which the coordinator writes when it listens.
@@ -287,14 +288,19 @@ final class Supervisor {
       ExitStatus.interrupted)
   }
 
-  /// Terminates all processes, and kills those that are still there after 5 s. Everything that matters is durable.
+  /// Terminates all processes, and kills those that are still there after 5 s. Everything that matters is durable,
+  /// except a checkpoint that the learner of a finished run still writes.
   private func stopAll() {
     isStopping = true
     page.stop()
     // After a finished run the other processes end by themselves: the coordinator has told them.
     if outcome != ExitStatus.done { signalAll(Signal.terminate) }
-    let deadline = MonotonicClock.now() + .seconds(5)
-    while processes.contains(where: { $0.child != nil }), MonotonicClock.now() < deadline {
+    let begun = MonotonicClock.now()
+    func isInTime() -> Bool {
+      let waited = MonotonicClock.now().since(begun)
+      return waited < .seconds(5) || waited < Limits.lastCheckpoint && isWritingLastCheckpoint
+    }
+    while processes.contains(where: { $0.child != nil }), isInTime() {
       loop.run(until: MonotonicClock.now() + .milliseconds(50))
     }
     signalAll(Signal.kill)
@@ -302,6 +308,13 @@ final class Supervisor {
     try? Files.removeTree(directory.address)
     // A coordinator that was killed leaves its last note, which would say for seconds that it is at work.
     try? Files.removeTree(directory.fleet)
+  }
+
+  /// A run that ends early has no checkpoint of its last version unless it is due. A run that begins from this one can
+  /// need it.
+  private var isWritingLastCheckpoint: Bool {
+    guard outcome == ExitStatus.done, let names = try? Files.list(directory.checkpoints) else { return false }
+    return names.contains { $0.hasSuffix(".partial") }
   }
 
   private func signalAll(_ number: Int32) { for process in processes { process.child?.signal(number) } }

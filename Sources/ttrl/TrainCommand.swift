@@ -19,6 +19,7 @@ import WorkerRole
 
 extension Command {
   @Sendable static func train(_ given: RunSettings, _ call: CallSettings) throws -> Int32 {
+    if let course = call.course { return try follow(course, call, train) }
     var settings = given
     settings.operation.makePathsAbsolute()
     let operation = settings.operation

@@ -304,8 +304,8 @@ extension EndToEnd {
         ["--steps", "9"],
         [
           "steps is 9, the run has 4", "cosine over all steps", "begin another one with --steps 9",
-          "ttrl train --model \(SmallRun.undisturbedDirectory)/checkpoints/step-000004",
-          "--data \(SmallRun.undisturbedDirectory)/questions.jsonl --steps 5 --run",
+          "ttrl train --from \(SmallRun.undisturbedDirectory) --optimizer carry --steps 5 --run DIR",
+          "schedule starts anew",
         ]
       ),
       (["--steps", "3"], ["steps is 3, the run has 4", "begin another one with --steps 3"]),

@@ -87,6 +87,18 @@ extension EndToEnd {
       #expect(state?["steps"] != nil, "\(outcome.output)")
     }
 
+    @Test(.enabled(if: hasNetworks, "needs root, unshare, ip, veth and curl"))
+    func `the course of the page is trained, and its result is evaluated`() throws {
+      let file = try #require(Pages.text(of: "docs/stages.md").firstMatch(of: /(?s)\n```json5\n(.*?\n)```\n/))
+      scratch.write(String(file.1), to: "course.json5")
+      let outcome = try type(try block("--stages course.json5", of: "docs/stages.md"))
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      for words in ["stage 2 of 3, medium: step 0", "the course in", "02-medium  finished"] {
+        #expect(outcome.errors.contains(words), "\(outcome.errors)")
+      }
+      #expect(outcome.output.contains("03-long    finished"), "\(outcome.output)")
+    }
+
     @Test func `examples print what the page shows`() throws {
       let examples = try block("$ echo", of: "docs/cli.md").split(separator: "\n$ ").map {
         $0.trimmingPrefix("$ ").split(separator: "\n", maxSplits: 1)

@@ -2,7 +2,8 @@
 
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
-  "run": "a", "model": "b", "data": "c", "prompt-filter": "majority:0.2..0.8", "prompt-history": "h", "held-out": "d",
+  "run": "a", "model": "b", "from": "/r@7", "optimizer": "carry", "plateau": "stop", "stages": "s",
+  "data": "c", "prompt-filter": "majority:0.2..0.8", "prompt-history": "h", "held-out": "d",
   "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",

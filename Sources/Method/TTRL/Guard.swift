@@ -145,7 +145,8 @@ package struct Guard: Sendable {
   /// The first step that looked like a collapse, and the alarm that said so.
   package private(set) var collapse: (step: UInt32, alarm: RaisedAlarm)?
 
-  private let window: Int
+  /// Steps that every sign is averaged over.
+  package let window: Int
   private let method: Method
   private var recent: [StepSigns] = []
   private var changes: [Changes] = []

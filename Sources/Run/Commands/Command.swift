@@ -110,12 +110,18 @@ package struct Command: Sendable {
     var parser = SettingsParser(allowed: settings + ["help", "config"], defaults: Group())
     let flags = parser.pairs(of: arguments, operands: operands)
     if flags.contains(where: { $0.name == "help" }) { return nil }
+    if let path = Group.runPath,
+      let course = askedCourse(under: flags, usual: defaults(true)[keyPath: path].operation.run)
+    {
+      return try read(course, flags: flags, parser, defaults, problems)
+    }
     let path = flags.last { $0.name == "config" }?.value ?? ""
     let file = path.isEmpty ? SettingsFile() : SettingsFile(reading: path)
     parser.note(file.problems)
     let given = file.pairs + flags
     let example = try example(under: given, file)
     parser.adopt(defaults: try resolve(defaults, under: given, example))
+    parser.note(example?.source?.problems(given: given.map(\.name)) ?? [])
     parser.apply(try file.pairs.map(Self.readingTemplate), from: path)
     parser.apply(try flags.map(Self.readingTemplate), from: "command line")
     // A command that has threads computes.
@@ -132,14 +138,14 @@ package struct Command: Sendable {
   /// A template's file is read here, once: a run keeps the text, so the file can change afterwards.
   ///
   /// - Throws: if the file does not exist.
-  private static func readingTemplate(_ pair: (name: String, value: String)) throws -> (name: String, value: String) {
+  static func readingTemplate(_ pair: (name: String, value: String)) throws -> (name: String, value: String) {
     guard pair.name == "template", pair.value.contains("/"), !pair.value.contains("{question}") else { return pair }
     return (pair.name, try Files.readText(pair.value, limit: Limits.settingBytes).withPlainLines)
   }
 
   /// The defaults of settings that are not given: an existing run's own values, or those of another run, the recipe,
   /// the preset and the model.
-  private func resolve<Group: SettingGroup>(
+  func resolve<Group: SettingGroup>(
     _ defaults: (_ isBuiltIn: Bool) -> Group, under given: [(name: String, value: String)], _ example: RunExample?
   ) throws -> Group {
     func last(_ name: String) -> String? { given.last { $0.name == name }?.value }
@@ -173,7 +179,7 @@ package struct Command: Sendable {
   }
 
   /// The problem of a setting that is needed and not given.
-  private func missing<Group: SettingGroup>(_ name: String, in group: Group) -> String? {
+  func missing<Group: SettingGroup>(_ name: String, in group: Group) -> String? {
     guard let setting = SettingTable.named(name), setting.value(in: group).isEmpty else { return nil }
     return "--\(name) \(setting.placeholder ?? "") is missing: \(setting.help)"
   }

@@ -1,5 +1,5 @@
-// RunExample: a run whose settings are a command's defaults: the one that `--like` names, or the one that made the
-// model.
+// RunExample: a run whose settings are a command's defaults: the one that `--like` or `--from` names, or the one that
+// made the model.
 
 import Base
 import Platform
@@ -12,7 +12,9 @@ struct RunExample {
   let path: String
   /// All settings of the run, with its questions; otherwise only those that a model carries.
   let isWhole: Bool
-  private let settings: [(name: String, value: String)]
+  /// The version that a run begins from; nil if it begins from none.
+  private(set) var source: RunSource?
+  private var settings: [(name: String, value: String)]
 
   /// The run that `--like` names.
   ///
@@ -27,6 +29,15 @@ struct RunExample {
     settings = try origin.settings.map { setting in
       (setting.name, try copies.first { try $0.0 == setting.name && Files.exists($0.1) }?.1 ?? setting.value)
     }
+  }
+
+  /// The run that `--from` names, whose version is the model.
+  ///
+  /// - Throws: `RunError` if it is not a run, or `RunSourceError` if it does not have the version.
+  init(of source: RunSource) throws {
+    try self.init(ofRun: source.directory.path)
+    settings.removeAll { RunSource.ownNames.contains($0.name) }
+    self.source = source
   }
 
   /// The run that made a model, or nil if no run made it.
@@ -51,6 +62,7 @@ struct RunExample {
       guard let problem = SettingTable.named(name)?.place(in: RunSettings.self)?.set(&settings, value) else { continue }
       throw RunError.damagedOrigin(path: path, problem: "\(name) \(problem)")
     }
+    source?.apply(to: &settings)
     return settings
   }
 }
@@ -75,6 +87,7 @@ extension Command {
       }
       return nil
     }
+    if isOfRun, let from = last("from"), !from.isEmpty { return try RunExample(of: RunSource(from)) }
     if let like { return try RunExample(ofRun: like) }
     // Training on with a model asks its questions as before; how it samples is up to the new run.
     return try RunExample(

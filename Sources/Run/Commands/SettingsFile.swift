@@ -2,11 +2,10 @@
 // which stands for the run.
 
 import Base
-import Foundation
 import Platform
 
 struct SettingsFile {
-  /// Names and values as text, sorted by name, because an object has no order.
+  /// Names and values as text, in the order of the file.
   private(set) var pairs: [(name: String, value: String)] = []
   private(set) var problems: [String] = []
   /// The directory of the run whose settings.json the file is; nil for an ordinary file.
@@ -17,13 +16,14 @@ struct SettingsFile {
 
   /// Reads a file. What is wrong with it becomes problems, to be reported with those of the flags.
   init(reading path: String) {
-    let decoder = JSONDecoder()
-    decoder.allowsJSON5 = true
     do {
-      let file = Data(try Files.read(path, limit: Limits.settingsFileBytes))
-      let members = try decoder.decode(Members.self, from: file).members
-      func value(_ wanted: String) -> Value? { members.first { $0.name == wanted }?.value }
-      if case .other = value("settings"), value("run") != nil, value("model_sha256") != nil {
+      let file = try JSON5.parse(try Files.read(path, limit: Limits.settingsFileBytes))
+      guard case .object(let members) = file.value else {
+        problems.append("\(path) is not a settings file: it is \(file.kind); \(Self.expected)")
+        return
+      }
+      func value(_ wanted: String) -> JSON5? { members.first { $0.name == wanted }?.value }
+      if case .object = value("settings")?.value, value("run") != nil, value("model_sha256") != nil {
         let name = "settings.json"
         if path.split(separator: "/").last == name[...] {
           run = String(ThisProcess.absolute(path).dropLast(name.count + 1))
@@ -32,65 +32,45 @@ struct SettingsFile {
         }
         return
       }
-      for (name, value) in members {
-        switch value {
-        case .plain(let text): pairs.append((name, text))
-        case .other(let kind):
-          problems.append("\(path): \(name.excerpt) is \(kind), expected text, a number, true or false")
+      for member in members {
+        if let text = member.value.plain {
+          pairs.append((member.name, text))
+        } else if member.name == "stages" {
+          problems.append("\(path) has stages, so it is a course of training: give it as --stages \(path)")
+        } else {
+          problems.append(
+            "\(path):\(member.value.line):\(member.value.column): \(member.name.excerpt) is \(member.value.kind), "
+              + "expected text, a number, true or false")
         }
       }
-    } catch let error as PlatformError {
-      problems.append("\(error)")
+    } catch let error as JSONError {
+      problems.append("\(path) is not a settings file: \(error); \(Self.expected)")
     } catch {
-      // Foundation's decoder does not say where the error is.
-      problems.append(
-        "\(path) is not a settings file: expected one JSON5 object of names and plain values, such as "
-          + "{ steps: 30, lr: 1e-4 }. Is a bracket, a quote or a comma missing?")
+      problems.append("\(error)")
     }
   }
 
-  /// The members of an object. Of a long one only the names: the parser refuses it, and values are slow to read.
-  private struct Members: Decodable {
-    let members: [(name: String, value: Value)]
+  private static let expected =
+    "expected one JSON5 object of names and plain values, such as { steps: 30, lr: 1e-4 }"
+}
 
-    private struct Name: CodingKey {
-      let stringValue: String
-      init?(stringValue: String) { self.stringValue = stringValue }
-      var intValue: Int? { nil }
-      init?(intValue: Int) { nil }
-    }
-
-    init(from decoder: any Decoder) throws {
-      let container = try decoder.container(keyedBy: Name.self)
-      let names = container.allKeys.sorted { $0.stringValue < $1.stringValue }
-      let isLong = names.count > Limits.settingsGiven
-      members = try names.map { name in
-        (name.stringValue, isLong ? .plain("") : try container.decode(Value.self, forKey: name))
-      }
+extension JSON5 {
+  /// The value of a setting, as it would be given to its flag; nil if it is not a plain value.
+  var plain: String? {
+    switch value {
+    case .text(let text), .number(let text): text
+    case .bool(let value): "\(value)"
+    case .null, .list, .object: nil
     }
   }
 
-  private enum Value: Decodable {
-    case plain(String)
-    case other(String)
-
-    init(from decoder: any Decoder) throws {
-      guard let container = try? decoder.singleValueContainer() else { throw CocoaError(.coderInvalidValue) }
-      if container.decodeNil() {
-        self = .other("null")
-      } else if let value = try? container.decode(Bool.self) {
-        self = .plain("\(value)")
-      } else if let value = try? container.decode(String.self) {
-        self = .plain(value)
-      } else if let value = try? container.decode(Int64.self) {
-        self = .plain("\(value)")
-      } else if let value = try? container.decode(UInt64.self) {
-        self = .plain("\(value)")
-      } else if let value = try? container.decode(Double.self) {
-        self = .plain("\(value)")
-      } else {
-        self = .other((try? decoder.unkeyedContainer()) == nil ? "an object" : "a list")
-      }
+  /// What it is, for messages.
+  var kind: String {
+    switch value {
+    case .null: "null"
+    case .bool, .number, .text: "a plain value"
+    case .list: "a list"
+    case .object: "an object"
     }
   }
 }

@@ -12,15 +12,22 @@ import Runs
 import Settings
 import TTRL
 
+/// Why a run ended before its plan was complete, and after which step.
+struct EarlyEnd {
+  package var step: UInt32
+  /// The alarm that said that the run was collapsing; nil after a plateau.
+  package var collapse: RaisedAlarm?
+}
+
 package enum Delivered {
   /// - Parameters:
   ///   - version: the run's result.
-  ///   - collapse: the reason why the run ended before its plan was complete, if it did.
+  ///   - early: nil if the plan was complete.
   ///   - bytes: gives a version's bytes, as published.
   /// - Returns: the line of metrics.jsonl, which is also the member of summary.json; nil if nothing was trained.
   /// - Throws: on a full disk or missing rights.
   static func make(
-    _ version: PolicyVersion, of run: Run, collapse: (step: UInt32, alarm: RaisedAlarm)?,
+    _ version: PolicyVersion, of run: Run, early: EarlyEnd?,
     _ bytes: (PolicyVersion) throws(PlatformError) -> [UInt8]
   ) throws -> JSON? {
     guard run.method.steps > 0 else { return nil }
@@ -28,10 +35,16 @@ package enum Delivered {
     let isCheckpoint = try version.number == run.method.steps && Files.exists(checkpoint)
     let path = isCheckpoint ? checkpoint : run.directory.delivered
     if !isCheckpoint { try write(version, try bytes(version), of: run, to: path) }
+    var (collapse, plateau): (JSON, JSON) = (.null, .null)
+    if let early, let raised = early.collapse {
+      collapse = ["step": .int(Int(early.step)), "alarm": .string(raised.alarm.rawValue)]
+    } else if let early {
+      plateau = ["step": .int(Int(early.step))]
+    }
     return [
       "kind": "delivered", "policy": .int(Int(version.number)),
-      "rule": .string(collapse != nil ? "guard" : run.settings.delivery.rawValue),
-      "collapse": collapse.map { ["step": .int(Int($0.step)), "alarm": .string($0.alarm.alarm.rawValue)] } ?? .null,
+      "rule": .string(early?.collapse != nil ? "guard" : run.settings.delivery.rawValue),
+      "collapse": collapse, "plateau": plateau,
       "directory": .string(String(path.dropFirst(run.directory.path.count + 1))),
       "weights_sha256": .string(try SHA256.hex(ofFile: "\(path)/\(run.weightsFile)")),
     ]

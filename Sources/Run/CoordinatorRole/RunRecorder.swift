@@ -22,6 +22,7 @@ package final class RunRecorder {
   private var plan: SortedMap<RoundID, RoundSpec>
   /// Has observed every recorded step.
   private var watch: Guard
+  private var plateau: Plateau
   private var alarmsOn: [Alarm] = []
   private var openedRounds: Set<RoundID> = []
   /// The ledger's numbers of the connected workers. The dictionary is never iterated.
@@ -35,6 +36,7 @@ package final class RunRecorder {
     for spec in run.plan { plan[spec.id] = spec }
     self.plan = plan
     watch = run.freshGuard
+    plateau = run.freshPlateau
   }
 
   // MARK: Beginning and remembering
@@ -58,7 +60,7 @@ package final class RunRecorder {
   ///   would judge a different run; or `RunError.otherPrompts`.
   package func recall() throws -> CoordinatorMemory {
     try run.checkPrompts(of: ledger)
-    watch = run.freshGuard
+    (watch, plateau) = (run.freshGuard, run.freshPlateau)
     for row in try ledger.stepMetrics() {
       do {
         _ = observe(try StepSigns(StepReport(parsing: row.json)))
@@ -99,6 +101,7 @@ package final class RunRecorder {
 
   private func observe(_ signs: StepSigns) -> GuardReading {
     let reading = watch.observe(signs)
+    plateau.observe(signs)
     alarmsOn = reading.alarms.map(\.alarm)
     return reading
   }
@@ -110,8 +113,19 @@ package final class RunRecorder {
     course.deliversBest = settings.delivery == .best
     course.judged = watch.judged
     if course.deliversBest || settings.guardMode == .stop { course.best = watch.best?.policy }
-    if settings.guardMode == .stop { course.end = watch.collapse.map { PolicyVersion($0.step).next } }
+    guard let early else { return course }
+    course.end = PolicyVersion(early.step).next
+    // After a plateau the last version is as good as any, unless the best one was asked for.
+    if early.collapse == nil, !course.deliversBest { course.best = nil }
     return course
+  }
+
+  /// What ended the run before its planned end: a collapse, or a plateau; nil if nothing has.
+  private var early: EarlyEnd? {
+    let collapse = run.settings.guardMode == .stop ? watch.collapse : nil
+    let level = run.settings.plateau == .stop ? plateau.step : nil
+    if let collapse, collapse.step <= level ?? .max { return EarlyEnd(step: collapse.step, collapse: collapse.alarm) }
+    return level.map { EarlyEnd(step: $0) }
   }
 
   /// Records an event for each alarm that was not on before.
@@ -338,8 +352,7 @@ package final class RunRecorder {
           + "and lacks trajectories; the ledger was damaged or written by another program")
     }
     try keepTime()
-    if let delivery = try Delivered.make(delivered, of: run, collapse: course.end == nil ? nil : watch.collapse, bytes)
-    {
+    if let delivery = try Delivered.make(delivered, of: run, early: early, bytes) {
       try ledger.set(delivery.text(), for: .delivered)
       try append(delivery.text())
     }

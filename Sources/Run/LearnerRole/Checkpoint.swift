@@ -38,7 +38,7 @@ struct SavedState {
   var history = History()
   /// The report of the step that made the version, on rank 0; nil for version 0.
   var report: StepReport?
-  /// nil means the model that the run began with, and moments of zero.
+  /// nil means the model that the run begins with, and moments of zero.
   var arrays: StateFile?
   /// nil without a critic.
   var criticArrays: StateFile?
@@ -49,8 +49,8 @@ struct SavedState {
 struct StateFile {
   static let magic: UInt64 = 0x3154_5354_4C52_5454  // "TTRLTST1"
   static let headerBytes = 32
-  static let policyName = "trainer.bin"
-  static let criticName = "critic.bin"
+  static let policyName = RunSource.stateFile
+  static let criticName = RunSource.criticFile
   /// The arrays, in the order of the file.
   enum Part: Int, CaseIterable { case masters, firstMoment, secondMoment }
 
@@ -94,9 +94,9 @@ package struct Checkpoints {
 
   package init(_ run: Run) { self.run = run }
 
-  /// The newest checkpoint that is not damaged, or the model that the run began with.
+  /// The newest checkpoint that is not damaged, or what the run begins with.
   ///
-  /// - Throws: if the directory cannot be read.
+  /// - Throws: if the directory cannot be read, or the run cannot begin.
   func newest() throws -> SavedState {
     let names = (try? Files.list(run.directory.checkpoints)) ?? []
     for version in names.compactMap(RunDirectory.version(ofCheckpoint:)).sorted(by: >) {
@@ -107,7 +107,25 @@ package struct Checkpoints {
         Log.warning("learner.checkpoint_skipped", ["path": path, "reason": "\(error)"])
       }
     }
-    return SavedState(version: PolicyVersion(0), step: 0)
+    return try beginning()
+  }
+
+  /// Version 0: the model and a new optimizer, or the state that another run's learner had.
+  ///
+  /// - Throws: `RunSourceError.changed`, or `CheckpointError` if the state is not of this model.
+  private func beginning() throws -> SavedState {
+    guard let carried = run.carried else { return SavedState(version: PolicyVersion(0), step: 0) }
+    try carried.check()
+    let (state, critic) = try arrays(carried.path, carried.version)
+    // The labels of earlier steps stay behind: this run can have other questions, and its steps count from 0.
+    return SavedState(
+      version: PolicyVersion(0), step: state.step, criticStep: critic?.step ?? 0, arrays: state, criticArrays: critic)
+  }
+
+  private func arrays(_ path: String, _ version: PolicyVersion) throws -> (policy: StateFile, critic: StateFile?) {
+    let policy = try StateFile(path, StateFile.policyName, version, count: run.trained.count)
+    let critic = try run.critic.map { try StateFile(path, StateFile.criticName, version, count: $0.trained.count) }
+    return (policy, critic)
   }
 
   private func read(_ path: String, _ version: PolicyVersion) throws -> SavedState {
@@ -117,8 +135,7 @@ package struct Checkpoints {
         throw CheckpointError.damaged(path: path, problem: "\(member.key) does not have its checksum")
       }
     }
-    let state = try StateFile(path, StateFile.policyName, version, count: run.trained.count)
-    let critic = try run.critic.map { try StateFile(path, StateFile.criticName, version, count: $0.trained.count) }
+    let (state, critic) = try arrays(path, version)
     guard let history = History(try JSON.parse(try Files.read(path + "/history.json"))) else {
       throw CheckpointError.damaged(path: path, problem: "history.json is not a list of prompts and their labels")
     }

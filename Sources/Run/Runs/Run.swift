@@ -120,6 +120,9 @@ package struct Run: Sendable {
     }
   }
 
+  /// The optimizer's state that the run begins with; nil for a new optimizer.
+  package var carried: CarriedState? { CarriedState(settings, manifest, directory) }
+
   // MARK: What follows from the settings
 
   package var method: Method {
@@ -133,6 +136,9 @@ package struct Run: Sendable {
   package var freshGuard: Guard {
     Guard(window: settings.guardWindow, promptCount: training.prompts.count, method: method)
   }
+
+  /// A plateau that has not seen a step yet. Its window is the guard's.
+  package var freshPlateau: Plateau { Plateau(window: freshGuard.window) }
 
   /// All rounds of the run, in the order in which they can open: evaluations before, during and after the training, and
   /// one training round per step.

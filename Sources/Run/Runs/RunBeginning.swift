@@ -54,6 +54,7 @@ package enum RunBeginning {
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
     var settings = settings
+    settings.from = RunSource.absolute(settings.from)
     // Of a finished run only the results are shown.
     if try !Files.exists(directory.summary) { settings.rewardCommand = try RewardProgram.resolved(settings) }
     if try Files.exists(directory.settings) {
@@ -62,11 +63,15 @@ package enum RunBeginning {
       return try resume(directory, settings, given, here, note)
     }
     if try Files.exists(directory.path) {
-      let others = try Files.list(directory.path).filter { !isExpected($0) }
+      let others = try Files.list(directory.path).filter { try !isExpected($0, in: directory) }
       if !others.isEmpty { throw RunError.notEmpty(path: directory.path, entries: others.sorted()) }
     }
+    let source = try settings.from.isEmpty ? nil : RunSource(settings.from)
+    source?.apply(to: &settings)
+    try source?.check(settings)
     settings.model = try BuiltIn.resolve(model: settings.model)
     let model = try ModelDirectory(settings.model)
+    if let source, source.manifest.settings.hasAdapter { try source.manifest.check(model) }
     settings.adapter = Self.absolute(adapter: settings.adapter)
     let adapter = try AdapterDirectory.beginning(settings, of: model.layout)
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
@@ -92,7 +97,7 @@ package enum RunBeginning {
     _ = try model.parameters()
     try noteReading(model, note)
     let identity = try model.identity()
-    let outcome = Outcome(
+    var outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
@@ -102,6 +107,8 @@ package enum RunBeginning {
 
     // It can have existed before, empty, with another mode.
     try OwnedDirectory.make(directory.path)
+    try Files.write("", to: directory.beginning)
+    let from = try source?.take(to: directory, &settings)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let filtered = training.filtered { try Files.write(filtered.fileText, to: directory.promptFilter) }
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
@@ -112,14 +119,22 @@ package enum RunBeginning {
     try Files.write(
       RunManifest.text(
         id: id, settings: settings, modelIdentity: identity,
-        base: try adapter.map { _ in try BaseModel.manifest(of: model, as: settings.dtype) }), to: directory.settings)
+        base: try adapter.map { _ in try BaseModel.manifest(of: model, as: settings.dtype) }, from: from),
+      to: directory.settings)
+    try Files.removeTree(directory.beginning)
+    outcome.settings.model = settings.model
     return outcome
   }
 
   /// Whether a new run's directory can have an entry: the locks of the processes that begin the run, `lost+found` if
-  /// the directory is a file system of its own, and `logs/`, which can be a link to another disk.
-  private static func isExpected(_ entry: String) -> Bool {
-    entry == RunDirectory.logsName || entry == "lost+found" || entry.hasPrefix("lock")
+  /// the directory is a file system of its own, and `logs/`, which can be a link to another disk. Also what a beginning
+  /// that was interrupted has left: it is written again.
+  private static func isExpected(_ entry: String, in directory: RunDirectory) throws -> Bool {
+    if entry == RunDirectory.logsName || entry == "lost+found" || entry.hasPrefix("lock") { return true }
+    let written =
+      QuestionSet.allCases.map(directory.questions)
+      + [directory.adapter, directory.start, directory.beginning, directory.settings, directory.key]
+    return try Files.exists(directory.beginning) && written.contains { "\(directory.path)/\(entry)".hasPrefix($0) }
   }
 
   private static func resume(

@@ -5,6 +5,7 @@
 //   prompt-filter.jsonl   with --prompt-filter: of every question whether it is used, and why
 //   ledger.sqlite     everything that happened (Ledger)
 //   adapter/          if an adapter is trained: its adapter_config.json, and the weights that it goes on from
+//   start/            if the run begins from another run: that run's model, and its optimizer if it is carried
 //   policies/         published weights that are still needed
 //   checkpoints/      step-000030/: a Hugging Face model directory, or a PEFT adapter, and the learner's state
 //   metrics.jsonl     one line per step and evaluation
@@ -34,6 +35,13 @@ package struct RunDirectory: Sendable, Equatable {
   package var report: String { path + "/report.html" }
   /// The adapter that the run begins with.
   package var adapter: String { path + "/adapter" }
+  package static let startName = "start"
+  /// What the run took from the run that it begins from (RunSource).
+  package var start: String { "\(path)/\(Self.startName)" }
+  /// There while the directory is being made. Without settings.json, what is beside it is left from a beginning that
+  /// was interrupted.
+  package static let beginningName = "beginning"
+  package var beginning: String { "\(path)/\(Self.beginningName)" }
   package var delivered: String { path + "/delivered" }
   package var ending: String { path + "/ending.json" }
   package var key: String { path + "/cluster.key" }

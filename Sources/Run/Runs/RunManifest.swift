@@ -37,6 +37,9 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
 
   package var description: String {
     switch self {
+    case .notARun(let path) where (try? Files.exists("\(path)/\(CourseDirectory.fileName)")) == true:
+      "\(path) is a course of training, not a run. Its runs are the directories in it, such as \(path)/01-…; "
+        + "ttrl status --run \(path) lists them"
     case .notARun(let path):
       "\(path) is not a run: it has no settings.json. Begin one with: ttrl train --run \(path)"
     case .damagedManifest(let path, let problem):
@@ -112,19 +115,28 @@ package struct RunManifest: Sendable {
       throw RunError.damagedManifest(path: path, problem: "\"run\" or \"settings\" is missing")
     }
     self.id = id
-    var parser = SettingsParser(allowed: Self.kept.map(\.name), defaults: RunSettings())
-    // An empty value is a setting that was not given.
-    parser.apply(
-      members.compactMap { member in member.value.string.flatMap { $0.isEmpty ? nil : (member.key, $0) } },
-      from: directory.settings)
     var settings: RunSettings
     do {
-      settings = try parser.finish()
+      settings = try Self.settings(of: members, from: directory.settings)
     } catch {
       throw RunError.damagedManifest(path: path, problem: "\(error)")
     }
     settings.operation.run = directory.path
+    // The run's own copy moves with the run.
+    if json["from"]?["model"]?.string == RunDirectory.startName { settings.model = directory.start }
     self.settings = settings
+  }
+
+  /// The settings that `values` has written.
+  ///
+  /// - Parameter origin: the file, for messages.
+  static func settings(of members: [JSON.Member], from origin: String) throws(SettingsError) -> RunSettings {
+    var parser = SettingsParser(allowed: kept.map(\.name), defaults: RunSettings())
+    // An empty value is a setting that was not given.
+    parser.apply(
+      members.compactMap { member in member.value.string.flatMap { $0.isEmpty ? nil : (member.key, $0) } },
+      from: origin)
+    return try parser.finish()
   }
 
   /// All settings of a run by their names, as text.
@@ -134,15 +146,21 @@ package struct RunManifest: Sendable {
 
   /// A new manifest.
   ///
-  /// - Parameter base: of the frozen model, if an adapter is trained.
+  /// - Parameters:
+  ///   - id: the run's.
+  ///   - settings: all of them, resolved.
+  ///   - modelIdentity: of the model that the run begins with, or of its adapter's base.
+  ///   - base: of the frozen model, if an adapter is trained.
+  ///   - from: what the run took from another run (RunSource).
   package static func text(
-    id: String, settings: RunSettings, modelIdentity: String, base: PolicyManifest? = nil
+    id: String, settings: RunSettings, modelIdentity: String, base: PolicyManifest? = nil, from: JSON? = nil
   ) -> String {
     var members = [
       JSON.Member("run", .string(id)), JSON.Member("version", .string(Program.version)),
       JSON.Member("model_sha256", .string(modelIdentity)),
     ]
     if let base { members.append(JSON.Member("base_sha256", .string(Hexadecimal.text(base.digest)))) }
+    if let from { members.append(JSON.Member("from", from)) }
     members.append(JSON.Member("settings", values(of: settings)))
     return JSON.object(members).text(.pretty) + "\n"
   }
@@ -220,11 +238,14 @@ package struct RunManifest: Sendable {
       let last = directory.checkpoint(PolicyVersion(self.settings.method.steps))
       let whole = "\(why). For a run of \(counted(steps, "step")), begin another one with --steps \(steps)"
       guard more > 0, (try? Files.exists(last)) == true else { return whole }
-      let command = "ttrl train --model \(last) --data \(directory.questions(.training)) --steps \(more) --run DIR"
+      let command = "ttrl train --from \(path) --optimizer carry --steps \(more) --run DIR"
+      let schedule =
+        self.settings.method.rateSchedule == .constant
+        ? "its learning rate goes on as before, after the warm-up (warmup-steps 0 leaves it out)"
+        : "its learning rate's schedule starts anew, over the new run's steps"
       return """
-        \(whole). To train this run's result \(counted(more, "step")) further, with a new schedule:
+        \(whole). To train this run's result \(counted(more, "step")) further (\(schedule)):
             \(command)
-            and the run's other settings
         """
     default: return ""
     }

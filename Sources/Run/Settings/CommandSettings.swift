@@ -22,6 +22,10 @@ package struct CallSettings: SettingGroup {
   package var config = ""
   /// A run's directory.
   package var like = ""
+  /// A path.
+  package var stages = ""
+  /// What the file of stages says, or the course that continues; nil for a single run.
+  package var course: Course?
   package var isJSON = false
   package var isDryRun = false
   package var isHelp = false

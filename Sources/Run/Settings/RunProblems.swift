@@ -33,6 +33,10 @@ extension RunSettings {
     for (name, next) in zip(sets, sets.dropFirst()) where name == next {
       found.append("transfer has two files that are called \(name); the file's name is the name of the set")
     }
+    if optimizer == .carry, from.isEmpty {
+      found.append(
+        "optimizer carry takes the optimizer of another run, and there is none: give --from RUN, or leave it out")
+    }
     if operation.gradient == .streamed, reduction == .fast {
       found.append(
         "gradient streamed needs reduction exact: float32 sums of a streamed gradient would have other bits. Use "

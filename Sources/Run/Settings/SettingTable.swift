@@ -21,6 +21,14 @@ package enum SettingTable {
       "Hugging Face model directory, GGUF file, or builtin, the small model of ttrl",
       \RunSettings.model, \TokenizeSettings.model, \ImportSettings.model, \MergeSettings.model,
       \BenchmarkSettings.model, \BroadcastSettings.model),
+    Setting(
+      "from", .text("RUN[@STEP]"),
+      "begin with the result of that run, or its checkpoint of a step; its settings are the defaults",
+      \RunSettings.from),
+    Setting(
+      "optimizer", .choice,
+      "with from: reset it, or carry the other run's masters, moments and number of updates",
+      \RunSettings.optimizer),
     Setting("data", .text("FILE"), "questions: JSON lines, JSON or CSV", \RunSettings.data),
     Setting(
       "prompt-filter", .promptFilter, "the questions of data that are used, by how the run prompt-history did on them",
@@ -269,6 +277,9 @@ package enum SettingTable {
     Setting(
       "deliver", .choice, "the run's result: the last version, or the best by agreement and distinct labels",
       \RunSettings.delivery),
+    Setting(
+      "plateau", .choice, "when agreement no longer rises, over two windows of the guard: off, or stop",
+      \RunSettings.plateau),
   ]
 
   private static let operation: [Setting] = [
@@ -413,6 +424,9 @@ package enum SettingTable {
     Setting(
       "config", .text("FILE"), "settings as JSON5, or a run's settings.json; flags override it", \CallSettings.config),
     Setting("like", .text("RUN"), "a run's directory: its settings are the defaults", \CallSettings.like),
+    Setting(
+      "stages", .text("FILE"), "a course of training: runs one after the other, each begins with the last one's result",
+      \CallSettings.stages),
     Setting("json", .flag, "JSON on standard output; everything else on standard error", \CallSettings.isJSON),
     Setting("dry-run", .flag, "print the plan and start nothing", \CallSettings.isDryRun),
     Setting("help", .flag, "show this text", \CallSettings.isHelp),

@@ -51,6 +51,10 @@ package struct RunSettings: SettingGroup {
   /// A run's directory.
   package var promptHistory = ""
 
+  /// The run whose version the run begins with: its directory, or DIRECTORY@STEP. Empty for none.
+  package var from = ""
+  package var optimizer = OptimizerBeginning.reset
+
   // How a question becomes a prompt.
   package var template = "auto"
   /// Of questions that have none; empty leaves the template's own, `noText` removes it.
@@ -120,6 +124,7 @@ package struct RunSettings: SettingGroup {
   /// Steps that the guard averages over; 0 is one pass over the prompts.
   package var guardWindow = 0
   package var delivery = Delivery.last
+  package var plateau = PlateauMode.off
 
   package var operation = OperationSettings()
 
@@ -246,6 +251,21 @@ package enum GuardMode: String, Sendable, CaseIterable {
   case warn
   /// The run ends, and its best version is its result.
   case stop
+}
+
+/// What happens when agreement no longer rises.
+package enum PlateauMode: String, Sendable, CaseIterable {
+  case off
+  /// The run ends, and delivers the version that `Delivery` chooses.
+  case stop
+}
+
+/// What the optimizer of a run that begins from another run begins with.
+package enum OptimizerBeginning: String, Sendable, CaseIterable {
+  /// The published weights, moments of zero, and no updates.
+  case reset
+  /// The other run's masters, moments and number of updates.
+  case carry
 }
 
 /// Which version is a run's result.

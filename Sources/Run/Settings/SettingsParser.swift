@@ -23,7 +23,8 @@ package struct SettingsError: LastingError, Sendable, CustomStringConvertible {
 package struct SettingsParser<Group: SettingGroup>: Sendable {
   package private(set) var settings: Group
   package private(set) var call = CallSettings()
-  private var problems: [String] = []
+  /// What is wrong with single values. `finish` also looks for values that contradict each other.
+  package private(set) var found: [String] = []
   private let allowed: [String]
 
   /// - Parameters:
@@ -58,7 +59,7 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
         continue
       }
       guard argument.hasPrefix("--"), argument.count > 2 else {
-        problems.append("\"\(argument.excerpt)\" is not a flag; flags begin with --")
+        found.append("\"\(argument.excerpt)\" is not a flag; flags begin with --")
         continue
       }
       let body = argument.dropFirst(2)
@@ -76,42 +77,42 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
         // Its value, if it has one, is not a problem of its own.
         if index < arguments.count, !arguments[index].hasPrefix("--") { index += 1 }
       } else {
-        problems.append("--\(parts[0]) needs a value: \(setting?.placeholder ?? "")")
+        found.append("--\(parts[0]) needs a value: \(setting?.placeholder ?? "")")
       }
     }
     guard names.count != 1 else {
       return operands.isEmpty ? pairs : pairs + [(names[0], operands.joined(separator: "\n"))]
     }
     for extra in operands.dropFirst(names.count) {
-      problems.append("\"\(extra.excerpt)\" is one argument too many")
+      found.append("\"\(extra.excerpt)\" is one argument too many")
     }
     return pairs + zip(names, operands).map { ($0, $1) }
   }
 
   /// Adds what the caller found wrong, to be reported together with the rest.
-  package mutating func note(_ found: [String]) { problems += found }
+  package mutating func note(_ found: [String]) { self.found += found }
 
   /// Replaces the defaults. To be called before anything is applied.
   package mutating func adopt(defaults: Group) { settings = defaults }
 
   /// Applies settings from one place ("command line", "run.json5").
   package mutating func apply(_ pairs: [(name: String, value: String)], from origin: String) {
-    guard pairs.count <= Limits.settingsGiven else { return problems.append(Self.tooMany(pairs.count, in: origin)) }
+    guard pairs.count <= Limits.settingsGiven else { return found.append(Self.tooMany(pairs.count, in: origin)) }
     var seen: [String] = []
     for (written, value) in pairs {
       guard let setting = SettingTable.named(written) else {
-        problems.append("\(origin): there is no setting \"\(written.excerpt)\"; \(hint(written))")
+        found.append("\(origin): there is no setting \"\(written.excerpt)\"; \(hint(written))")
         continue
       }
       let name = setting.name
       guard allowed.contains(name) else {
-        problems.append("\(origin): this command does not take \"\(name)\"")
+        found.append("\(origin): this command does not take \"\(name)\"")
         continue
       }
-      if seen.contains(name) { problems.append("\(origin): \"\(name)\" is given twice") }
+      if seen.contains(name) { found.append("\(origin): \"\(name)\" is given twice") }
       seen.append(name)
       if let problem = take(setting, value) {
-        problems.append("\(origin): \(name) \(problem)")
+        found.append("\(origin): \(name) \(problem)")
       } else if !call.given.contains(name) {
         call.given.append(name)
       }
@@ -146,7 +147,7 @@ package struct SettingsParser<Group: SettingGroup>: Sendable {
 
   /// The settings, if nothing is wrong with any of them, alone or together.
   package func finish() throws(SettingsError) -> Group {
-    let all = problems + settings.problems(taking: allowed)
+    let all = found + settings.problems(taking: allowed)
     guard all.isEmpty else { throw SettingsError(problems: all) }
     return settings
   }

@@ -191,6 +191,40 @@ package enum Files {
     guard Glibc.rename(old, new) == 0 else { throw .file(operation: "rename to \(new)", path: old, code: errno) }
   }
 
+  /// Gives a file a second name, which stays when the first is removed. Where that is not possible, for example on
+  /// another file system, the file is copied. A link is followed.
+  ///
+  /// - Throws: `.file`.
+  package static func linkOrCopy(_ old: String, to new: String) throws(PlatformError) {
+    if linkat(AT_FDCWD, old, AT_FDCWD, new, AT_SYMLINK_FOLLOW) == 0 { return }
+    guard errno != EEXIST else { throw .file(operation: "link to \(old)", path: new, code: errno) }
+    try copy(old, to: new)
+  }
+
+  /// Copies a file.
+  ///
+  /// - Throws: `.file`.
+  package static func copy(_ old: String, to new: String) throws(PlatformError) {
+    let source = try Descriptor(opening: old, O_RDONLY, to: "copy")
+    let copy = try AtomicFile(new)
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+      let count = try source.read(into: &chunk)
+      try copy.write(Array(chunk[..<count]))
+      if count < chunk.count { return try copy.commit() }
+    }
+  }
+
+  /// Makes a link to a path that is relative to the link's directory. An existing link is replaced in one step.
+  ///
+  /// - Throws: `.file`.
+  package static func linkSymbolically(_ path: String, from link: String) throws(PlatformError) {
+    let temporary = "\(link).tmp-\(getpid())"
+    unlink(temporary)
+    guard symlink(path, temporary) == 0 else { throw .file(operation: "make a link", path: link, code: errno) }
+    try rename(temporary, to: link)
+  }
+
   /// Starts to write the content of a file to the disk, so that `sync` has to wait less.
   package static func startSync(_ path: String) throws(PlatformError) {
     try Descriptor(opening: path, O_RDONLY, to: "sync").startSync()

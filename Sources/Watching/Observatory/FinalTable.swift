@@ -38,8 +38,12 @@ package enum FinalTable {
 
   /// What the run delivers, if that is not simply the last version.
   private static func delivery(_ history: RunHistory) -> String {
-    guard let delivered = history.delivered, delivered.rule != "last" else { return "" }
+    guard let delivered = history.delivered, delivered.rule != "last" || delivered.plateau != nil else { return "" }
     let what = "delivered: policy \(delivered.policy), in \(delivered.directory)"
+    if let step = delivered.plateau {
+      let rule = delivered.rule == "last" ? "the last" : "the best by agreement and distinct labels"
+      return "a plateau ended the run after step \(step): agreement no longer rose\n\(what), \(rule)\n"
+    }
     guard let collapse = delivered.collapse else { return "\(what), the best by agreement and distinct labels\n" }
     return "the guard ended the run after step \(collapse.step): "
       + "\(AlarmOnset.meaning(of: collapse.alarm)) (\(collapse.alarm))\n\(what), the best before it\n"

@@ -32,7 +32,7 @@ package enum LiveView {
 
   package static func lines(_ view: RunView, _ digest: RunDigest, on terminal: Terminal) -> [String] {
     let page = Canvas(terminal)
-    var lines = [page.row("run", [view.path] + (view.page.isEmpty ? [] : ["page \(view.page)"]))]
+    var lines = [page.row("run", [view.stage + view.path] + (view.page.isEmpty ? [] : ["page \(view.page)"]))]
     if let banner = view.banner {
       lines.append(page.row(banner.kind.count < 8 ? banner.kind : "ended", [banner.what], isLoud: true))
       for line in banner.reason.split(separator: "\n").prefix(reasonLinesMax) {

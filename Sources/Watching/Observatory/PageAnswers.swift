@@ -18,7 +18,15 @@ package enum PageAnswers {
   static let barsMax = 40
 
   /// The newest state of the run, which every view of the page needs.
-  package static func run(_ view: RunView, _ digest: RunDigest, settings: [ShownSetting]) -> JSON {
+  ///
+  /// - Parameters:
+  ///   - view: the run now.
+  ///   - digest: what it has recorded.
+  ///   - settings: its settings.
+  ///   - course: the course whose stage the run is; nil if it is not a stage.
+  package static func run(
+    _ view: RunView, _ digest: RunDigest, settings: [ShownSetting], course: CourseView? = nil
+  ) -> JSON {
     let picked = [
       "model", "data", "labels", "estimator", "votes", "prompts-per-step", "train-samples", "dtype", "products", "seed",
     ]
@@ -53,7 +61,7 @@ package enum PageAnswers {
       "base_majority": digest.ends(on: .train).baseMajority.map {
         ["name": .string("maj@\($0.k)"), "value": .double($0.value)]
       } ?? .null, "visits": visits(digest), "delivered": digest.delivered?.line ?? .null,
-      "events": .array(view.events.prefix(12).map(event)),
+      "events": .array(view.events.prefix(12).map(event)), "course": course?.json ?? .null,
       "settings": .object(settings.filter { picked.contains($0.name) }.map { JSON.Member($0.name, .string($0.value)) }),
     ]
   }

@@ -258,6 +258,8 @@ package struct DeliveredRecord: Sendable, Equatable {
   package let rule: String
   /// The step that looked like a collapse, and the alarm's name; nil unless the guard ended the run.
   package let collapse: Collapse?
+  /// The step after which agreement no longer rose; nil unless the run ended because of that.
+  package let plateau: Int?
   /// Relative to the run directory.
   package let directory: String
   package let line: JSON
@@ -274,6 +276,7 @@ package struct DeliveredRecord: Sendable, Equatable {
     self.line = line
     rule = line["rule"]?.string ?? ""
     directory = line["directory"]?.string ?? ""
+    plateau = line["plateau"]?["step"]?.int
     if let step = line["collapse"]?["step"]?.int, let alarm = line["collapse"]?["alarm"]?.string {
       collapse = Collapse(step: step, alarm: alarm)
     } else {

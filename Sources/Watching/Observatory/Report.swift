@@ -96,9 +96,10 @@ package enum Report {
       let more: Markup = alarms.count > 8 ? "<li>… and \(alarms.count - 8) more, in summary.json</li>\n" : ""
       markup += "<ul class=\"warning\">\n\(Array(shown))\(more)</ul>\n"
     }
-    if let delivered = history.delivered, delivered.rule != "last" {
+    if let delivered = history.delivered, delivered.rule != "last" || delivered.plateau != nil {
+      let plateau = delivered.plateau == nil ? "" : "The run ended early: agreement no longer rose. "
       markup += """
-        <p class="warning">\(delivered.collapse == nil ? "" : "The guard ended the run early. ")Delivered: policy \
+        <p class="warning">\(delivered.collapse == nil ? plateau : "The guard ended the run early. ")Delivered: policy \
         \(delivered.policy), in \(delivered.directory).</p>
 
         """

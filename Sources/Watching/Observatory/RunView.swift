@@ -8,6 +8,8 @@ package import Records
 package struct RunView: Sendable {
   /// The run directory.
   package var path = ""
+  /// "stage 2 of 3, vote: " if the run is a stage of a course; else empty.
+  package var stage = ""
   package var stepCount = 0
   /// The newest policy version.
   package var policy = 0

@@ -45,7 +45,13 @@ package final class PageShell {
   /// Answers by path and query; emptied at every look.
   private var cache: [String: [UInt8]] = [:]
 
+  /// The course whose stage the run is, and when it was read; nil if the run is not a stage.
+  private var course: (view: CourseView, at: Instant)?
+  private let place: CoursePlace?
+
   private static let cacheMax = 32
+  /// All stages are read for it.
+  private static let courseInterval = Instant.Span.seconds(10)
   private static let interval = Instant.Span.seconds(1)
   /// Characters of the text that prompts are searched for.
   private static let findMax = 200
@@ -53,6 +59,7 @@ package final class PageShell {
   /// - Throws: `PlatformError` if the process has no descriptor left.
   package init(_ directory: RunDirectory, _ options: PageOptions) throws(PlatformError) {
     watch = RunWatch(directory)
+    place = CoursePlace(of: directory)
     self.options = options
     loop = try EventLoop()
     access = PageAccess(token: options.token, run: (try? RunManifest(reading: directory))?.id ?? directory.path)
@@ -111,9 +118,18 @@ package final class PageShell {
     }
   }
 
+  /// The stages of the course, as they were at the last look. A ledger that is busy is read again later.
+  private func lookAtCourse() {
+    let now = MonotonicClock.now()
+    guard let place, course.map({ now.since($0.at) > Self.courseInterval }) ?? true else { return }
+    guard let view = try? place.directory.view(now: WallClock.seconds()) else { return }
+    course = (view, now)
+  }
+
   /// Reads what is new; a long history in pieces, between which requests are answered.
   private func look() {
     let hasMore = watch.refresh()
+    lookAtCourse()
     cache = [:]
     let hasMoreEvents = keepEventFiles()
     let pause = hasMore || hasMoreEvents ? Instant.Span.milliseconds(10) : Self.interval
@@ -193,7 +209,8 @@ package final class PageShell {
     let limit = min(max(1, integer("limit") ?? 100), PageAnswers.rowsMax)
     let (view, digest) = (watch.view, watch.digest)
     switch request.path {
-    case "/api/run": return cached("run") { PageAnswers.run(view, digest, settings: settings).bytes() }
+    case "/api/run":
+      return cached("run") { PageAnswers.run(view, digest, settings: settings, course: course?.view).bytes() }
     case "/api/charts": return cached("charts") { PageAnswers.charts(digest).bytes() }
     case "/api/curves":
       let points = min(max(2, integer("points") ?? PageAnswers.pointsUsual), PageAnswers.pointsMax)

@@ -246,6 +246,7 @@ package enum Decoder: String, Sendable, CaseIterable {
 
   /// Line breaks separate the arguments.
   private func feedSettings(_ bytes: [UInt8]) {
+    _ = try? JSON5.parse(bytes)
     let arguments = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
     feed(arguments, RunSettings())
     feed(arguments, EvaluationSettings())

@@ -23,6 +23,8 @@ struct Dice: Sendable {
     case objective = 10
     case verdicts = 11
     case methods = 12
+    case course = 13
+    case plateau = 14
   }
 
   private let key: UInt64

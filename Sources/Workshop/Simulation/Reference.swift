@@ -93,14 +93,12 @@ extension Scenario {
     initialPolicy.answer(of: trajectory, to: prompts[Int(trajectory.slot.prompt)])
   }
 
-  var initialPolicy: ToyPolicy { ToyPolicy(rows: rows, seed: seed) }
-
   func policy(published bytes: [UInt8], version: PolicyVersion) throws -> ToyPolicy {
-    try ToyPolicy(rows: rows, seed: seed, version: version, published: bytes)
+    try ToyPolicy(rows: rows, seed: seed, version: version, published: bytes).beginning(with: initialPolicy)
   }
 
   func policy(state bytes: [UInt8], version: PolicyVersion) throws -> ToyPolicy {
-    try ToyPolicy(rows: rows, seed: seed, version: version, state: bytes)
+    try ToyPolicy(rows: rows, seed: seed, version: version, state: bytes).beginning(with: initialPolicy)
   }
 
   func tokens(of set: QuestionSet, _ prompt: UInt32) -> [Int32] {

@@ -134,6 +134,16 @@ struct WorkerTraits: Sendable {
   var sharesDisk = false
 }
 
+/// What a finished stage of a course left for the next one.
+struct StageResult: Sendable {
+  var prompts: Int
+  var heldOut: Int
+  /// The bytes of the version that it delivered.
+  var published: [UInt8]
+  /// The learner's state of that version, if the next stage carries the optimizer.
+  var carried: [UInt8]?
+}
+
 /// The run, fleet and faults of one seed, before the run begins.
 package struct Scenario: Sendable {
   package let seed: UInt64
@@ -142,6 +152,8 @@ package struct Scenario: Sendable {
   let heldOut: [Prompt]
   /// The answers by training prompt. The method reads them only if labels are `.truth`.
   let truth: [AnswerKey?]
+  /// The policy with which the run begins.
+  let initialPolicy: ToyPolicy
   let plan: [RoundSpec]
 
   /// The base's bytes, if versions are adapters.
@@ -167,8 +179,10 @@ package struct Scenario: Sendable {
   /// A guard's score of each step. The best step's version can be the result.
   private let scores: [Int]
   private let deliversBest: Bool
-  /// The version at which a guard ends the run; nil if no guard does.
+  /// The version at which a guard or a plateau ends the run; nil if none does.
   let end: PolicyVersion?
+  /// After a plateau, the last version is the result, unless the best one is asked for.
+  private let endsAtPlateau: Bool
   /// No fault begins after `faultsUntil`. The run must end by `deadline`.
   let faultsUntil: Instant
   let deadline: Instant
@@ -178,11 +192,30 @@ package struct Scenario: Sendable {
 
   func rate(of kind: FaultKind) -> Double { FaultKind.allCases.firstIndex(of: kind).map { rates[$0] } ?? 0 }
 
-  package init(seed: UInt64) {
+  package init(seed: UInt64) { self.init(seed: seed, prompts: nil, heldOut: nil) { ToyPolicy(rows: $0, seed: seed) } }
+
+  /// A stage that begins with what another one left.
+  ///
+  /// - Throws: `ToyPolicyError` if that is not a policy.
+  init(seed: UInt64, after stage: StageResult) throws {
+    let first = try ToyPolicy(
+      rows: stage.prompts + stage.heldOut, seed: seed, from: stage.published, carried: stage.carried)
+    self.init(seed: seed, prompts: stage.prompts, heldOut: stage.heldOut) { _ in first }
+  }
+
+  /// - Parameters:
+  ///   - seed: decides everything else.
+  ///   - prompts: how many; nil for a number that the seed decides.
+  ///   - heldOut: likewise.
+  ///   - initialPolicy: makes policy 0, given its rows.
+  private init(seed: UInt64, prompts givenPrompts: Int?, heldOut givenHeldOut: Int?, initialPolicy: (Int) -> ToyPolicy)
+  {
     var dice = Dice(seed: seed, stream: .scenario)
     self.seed = seed
-    let promptCount = dice.count(1...6)
-    let heldOutCount = dice.count(0...2)
+    let drawn = (prompts: dice.count(1...6), heldOut: dice.count(0...2))
+    let promptCount = givenPrompts ?? drawn.prompts
+    let heldOutCount = givenHeldOut ?? drawn.heldOut
+    self.initialPolicy = initialPolicy(promptCount + heldOutCount)
     prompts = (0..<promptCount).map { Prompt(index: UInt32($0), tokens: [Int32($0)], kind: .math) }
     heldOut = (0..<heldOutCount).map {
       Prompt(index: UInt32($0), tokens: [Int32(promptCount + $0)], kind: .math)
@@ -226,6 +259,8 @@ package struct Scenario: Sendable {
     scores = (0..<steps).map { _ in dice.count(0...3) }
     deliversBest = dice.chance(0.3)
     end = dice.chance(0.3) ? PolicyVersion(UInt32(dice.count(1...Int(steps)))) : nil
+    var plateauDice = Dice(seed: seed, stream: .plateau)
+    endsAtPlateau = plateauDice.chance(0.5)
     // After the last fault has begun: an engine can stand still for another 200 s, its leases for 120 s, and a learner
     // for 600 s. A full disk can keep the coordinator away for a minute. Then the slowest worker possibly has to sample
     // the whole plan alone, with pauses for training and fetching between the rounds.
@@ -242,8 +277,9 @@ package struct Scenario: Sendable {
     for step in 0..<version.number where scores[Int(step)] >= best.map({ scores[Int($0)] }) ?? 1 { best = step }
     func sampler(_ step: UInt32) -> PolicyVersion { samplingPolicy(ofStep: step, method: method) }
     let hasEnded = end.map { version >= $0 } ?? false
+    let keepsBest = !hasEnded || !endsAtPlateau || deliversBest
     return RunCourse(
-      best: best.map(sampler), judged: version.number == 0 ? nil : sampler(version.number - 1),
+      best: keepsBest ? best.map(sampler) : nil, judged: version.number == 0 ? nil : sampler(version.number - 1),
       deliversBest: deliversBest, end: hasEnded ? end : nil)
   }
 

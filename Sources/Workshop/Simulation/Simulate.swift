@@ -25,26 +25,69 @@ package struct Outcome: Sendable {
   package let transcript: [String]
 }
 
-/// Simulates one seed.
+/// Simulates one seed: a run, or for some seeds a course of three runs, each of which begins with what the one before
+/// delivered.
 ///
 /// - Parameters:
-///   - seed: decides the run, its faults and their times.
+///   - seed: decides the runs, their faults and their times.
 ///   - bug: a mistake to make on purpose.
 ///   - isRecording: whether to write the transcript, which takes longer than the simulation.
 package func simulate(seed: UInt64, bug: PlantedBug? = nil, isRecording: Bool = false) -> Outcome {
-  let world: World
+  var dice = Dice(seed: seed, stream: .course)
+  let stages = dice.chance(courseChance) ? 3 : 1
+  var total = Outcome(
+    seed: seed, violation: nil, faults: SortedMap(), fingerprint: 0, duration: .zero, happenings: 0, transcript: [])
   do {
-    world = try World(Scenario(seed: seed), bug: bug, isRecording: isRecording)
+    var scenario = Scenario(seed: seed)
+    for stage in 0..<stages {
+      let world = try World(scenario, bug: bug, isRecording: isRecording)
+      world.run()
+      total = total.adding(world, isFirst: stage == 0)
+      guard total.violation == nil, stage + 1 < stages else { break }
+      let carries = dice.chance(0.5)
+      // The seeds of later stages are far from those that are simulated for themselves.
+      scenario = try Scenario(seed: seed ^ UInt64(stage + 1) << 48, after: try world.result(carries: carries))
+    }
+    return total
   } catch {
     return Outcome(
       seed: seed, violation: "the reference run failed: \(error)", faults: SortedMap(), fingerprint: 0,
       duration: .zero, happenings: 0, transcript: [])
   }
-  world.run()
-  return Outcome(
-    seed: seed, violation: world.violation, faults: world.strikes,
-    fingerprint: world.transcript.fingerprint.value, duration: world.clock.since(.zero),
-    happenings: world.happenings, transcript: world.transcript.lines)
+}
+
+/// The share of seeds that are courses.
+private let courseChance = 0.06
+
+extension Outcome {
+  /// This outcome with another stage's run. The outcome of a single run is that run's.
+  fileprivate func adding(_ world: World, isFirst: Bool) -> Outcome {
+    var faults = faults
+    for (kind, count) in world.strikes { faults[kind] = (faults[kind] ?? 0) + count }
+    var combined = Fingerprint()
+    if !isFirst { combined.mix(fingerprint) }
+    combined.mix(world.transcript.fingerprint.value)
+    return Outcome(
+      seed: seed, violation: world.violation, faults: faults,
+      fingerprint: isFirst ? world.transcript.fingerprint.value : combined.value,
+      duration: duration + world.clock.since(.zero), happenings: happenings + world.happenings,
+      transcript: transcript + world.transcript.lines)
+  }
+}
+
+extension World {
+  /// What the next stage of a course begins with: what the fleet's disks have, not what the reference says.
+  ///
+  /// - Parameter carries: whether it takes the optimizer too. It can only if the delivered version has a checkpoint.
+  /// - Throws: `ToyPolicyError` if the delivered version is not kept.
+  fileprivate func result(carries: Bool) throws -> StageResult {
+    let delivered = scenario.delivered
+    guard let bytes = directory.policies[delivered] else { throw ToyPolicyError.wrongLength(found: 0, expected: 1) }
+    let newest = checkpoints.newest
+    return StageResult(
+      prompts: scenario.prompts.count, heldOut: scenario.heldOut.count, published: bytes,
+      carried: carries && newest.version == delivered ? newest.state : nil)
+  }
 }
 
 /// The results of a range of seeds.

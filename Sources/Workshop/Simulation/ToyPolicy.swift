@@ -39,6 +39,8 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   private var momentum: [Float]
   /// The masters rounded to bfloat16. Every forward pass reads them.
   private var weights: [Float]
+  /// Policy 0's weights, if the run begins from another run; nil if they follow from the seed.
+  private var beginning: [Float]?
   /// [rows] the critic: the value of every position of a row's responses. Only objective `ppo` changes it.
   private var critic: [Float]
   /// [(rows + 1) × vocabulary] PRIME's critic, minus policy 0. Only objective `prime` changes it.
@@ -55,6 +57,37 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     weights = master.map(Self.rounded)
     critic = [Float](repeating: 0, count: rows)
     process = [Float](repeating: 0, count: master.count)
+  }
+
+  /// The policy with which a run begins that begins from another run's version.
+  ///
+  /// - Parameters:
+  ///   - rows: as in the other run.
+  ///   - seed: the new run's.
+  ///   - published: the version's bytes.
+  ///   - carried: the state of the other run's optimizer; nil for a new optimizer.
+  package init(rows: Int, seed: UInt64, from published: [UInt8], carried: [UInt8]?) throws {
+    let version = PolicyVersion(0)
+    try self.init(rows: rows, seed: seed, version: version, published: published)
+    if let carried {
+      let other = try ToyPolicy(rows: rows, seed: seed, version: version, state: carried)
+      (master, momentum) = (other.master, other.momentum)
+    }
+    beginning = weights
+  }
+
+  /// Policy 0 of this policy's run.
+  private var first: ToyPolicy {
+    var first = ToyPolicy(rows: rows, seed: seed)
+    if let beginning { (first.master, first.weights) = (beginning, beginning) }
+    return first
+  }
+
+  /// This policy as one of a run that begins with another one.
+  func beginning(with first: ToyPolicy) -> ToyPolicy {
+    var policy = self
+    policy.beginning = first.beginning
+    return policy
   }
 
   // MARK: Bytes
@@ -159,9 +192,9 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
   /// The answer of a stop token.
   package static func key(of token: Int32) -> AnswerKey { answerKey("\(token)", kind: .string) }
 
-  /// Policy 0 is a function of the seed, so it is computed again instead of being kept.
+  /// Policy 0 is computed again instead of being kept.
   package func referenceLogprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
-    ToyPolicy(rows: rows, seed: seed).logprobs(of: trajectories, sampling: sampling)
+    first.logprobs(of: trajectories, sampling: sampling)
   }
 
   package func logprobs(of trajectories: [TrainedTrajectory], sampling: Sampling) -> [[Float]] {
@@ -200,7 +233,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
 
   /// The critic of PRIME as a policy: policy 0, plus what it has learned.
   private var processPolicy: ToyPolicy {
-    var policy = ToyPolicy(rows: rows, seed: seed)
+    var policy = first
     for index in process.indices { policy.weights[index] += process[index] }
     return policy
   }

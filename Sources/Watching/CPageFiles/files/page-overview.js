@@ -162,6 +162,24 @@ function outcomeNotes(run) {
   return notes.filter(Boolean).map(note => h("p", { class: "small" }, note));
 }
 
+/* The stages of the course whose stage the run is. */
+function courseTable(course) {
+  if (!course) return null;
+  const ends = (stage, name) => stage[name] && (known(stage[name].before) || known(stage[name].after))
+    ? `${percent(stage[name].before)} → ${percent(stage[name].after)}` : dash;
+  return [
+    h("h2", {}, "Course"),
+    h("div", { class: "scroll" },
+      h("table", { class: "fit" },
+        h("thead", {}, h("tr", {}, ["stage", "state", "steps", "pass@1", "majority ratio"].map((head, index) =>
+          h("th", { class: index > 1 ? "n" : null, scope: "col" }, head)))),
+        h("tbody", {}, course.stages.map(stage => h("tr", {},
+          h("th", { scope: "row" }, stage.directory), h("td", {}, stage.state),
+          number(`${grouped(stage.steps_done)} of ${grouped(stage.steps)}`),
+          number(ends(stage, "pass@1")), number(ends(stage, "majority_ratio"))))))),
+  ];
+}
+
 async function overviewView(_, query, run, isNew) {
   const data = await ask("api/charts");
   const { now, ...rest } = run;
@@ -178,6 +196,7 @@ async function overviewView(_, query, run, isNew) {
     data.charts.length
       ? h("div", { class: "grid" }, figures(data)) : h("p", { class: "quiet" }, "No step is done yet."),
     run.finished ? null : results,
+    courseTable(run.course),
     run.events.length
       ? [h("h2", {}, "Latest events"), eventTable(run.events.slice(0, 8)),
         h("p", { class: "small" }, h("a", { href: "#/events" }, "all events"))] : null,

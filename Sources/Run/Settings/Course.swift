@@ -1,0 +1,170 @@
+// Course: a course of training is a list of ordinary runs. Each stage begins with the version that the stage before
+// delivered.
+//
+// Here it is decided which stage is next and with which settings, from the stages as they were resolved and from what
+// the finished ones left. It is pure: it reads no file, and a course that continues after a kill comes to the same
+// decision. A stage is finished when its run has its summary, so the boundary between two stages is one file that
+// appears at once. Not here: how a file of stages is read (Commands), and the course's directory (Runs).
+
+import Base
+import Records
+
+package struct Course: Sendable, Equatable {
+  package struct Stage: Sendable, Equatable {
+    package var name: String
+    /// All settings of the stage's run. Of a stage after the first, model and adapter are replaced by what the stage
+    /// before delivered.
+    package var settings: RunSettings
+    /// Where the stage is written, for messages: "stage vote (course.json5:12:5)".
+    package var place: String
+
+    package init(name: String, settings: RunSettings, place: String) {
+      self.name = name
+      self.settings = settings
+      self.place = place
+    }
+  }
+
+  /// What a finished stage left.
+  package struct Finished: Sendable, Equatable {
+    /// Its run's directory.
+    package var directory: String
+
+    package init(directory: String) { self.directory = directory }
+  }
+
+  package var stages: [Stage]
+  /// The file of stages, as it was read.
+  package var text: String
+
+  package init(stages: [Stage], text: String) {
+    self.stages = stages
+    self.text = text
+  }
+
+  /// The most stages of a course: their numbers have two digits.
+  package static let stagesMax = 99
+  private static let nameMax = 40
+
+  /// The name of a stage's directory, as "02-vote".
+  package func directoryName(of index: Int) -> String {
+    (index < 9 ? "0" : "") + "\(index + 1)-\(stages[index].name)"
+  }
+
+  /// "stage 2 of 3, vote".
+  package func title(of index: Int) -> String { "stage \(index + 1) of \(stages.count), \(stages[index].name)" }
+
+  /// The next stage, and its run's settings.
+  ///
+  /// - Parameters:
+  ///   - finished: what the finished stages left, in order.
+  ///   - path: the course's directory.
+  /// - Returns: nil if all stages are finished.
+  package func next(after finished: [Finished], in path: String) -> (index: Int, settings: RunSettings)? {
+    let index = finished.count
+    guard index < stages.count else { return nil }
+    var settings = stages[index].settings
+    settings.operation.run = "\(path)/\(directoryName(of: index))"
+    if let last = finished.last { settings.from = last.directory }
+    return (index, settings)
+  }
+
+  // MARK: Checks
+
+  /// - Returns: what is wrong with a stage's name; nil if it can be a part of a directory's name.
+  package static func problem(ofName name: String) -> String? {
+    let isPlain = name.unicodeScalars.allSatisfy { scalar in
+      switch scalar {
+      case "a"..."z", "0"..."9", "-": true
+      default: false
+      }
+    }
+    guard isPlain, (1...nameMax).contains(name.utf8.count), !name.hasPrefix("-") else {
+      return "a stage's name has 1 to \(nameMax) of a-z, 0-9 and -, and this one is \"\(name.excerpt)\""
+    }
+    return nil
+  }
+
+  /// What contradicts the stage before, of all stages. What is wrong with a stage alone is found by RunProblems.
+  package var problems: [String] {
+    stages.indices.flatMap { index in
+      let stage = stages[index]
+      var found: [String] = []
+      if stage.settings.method.steps == 0 {
+        found.append("steps is 0, so the stage would deliver nothing; raise it, or evaluate with ttrl eval")
+      }
+      if index > 0 { found += Self.problems(of: stage.settings, after: stages[index - 1]) }
+      return found.map { "\(stage.place): \($0)" }
+    }
+  }
+
+  private static func problems(of settings: RunSettings, after stage: Stage) -> [String] {
+    var found: [String] = []
+    let before = stage.settings
+    if before.hasAdapter {
+      if !settings.hasAdapter {
+        found.append(
+          "adapter is none, and the stage before, \(stage.name), trains an adapter; a stage after it goes on with that "
+            + "one. Leave it out here, or end the course there and make a model of the adapter: ttrl merge")
+      }
+      let own = ["adapter-rank", "adapter-alpha", "adapter-targets"].filter { name in
+        let setting = SettingTable.named(name)
+        return setting?.value(in: settings) != setting?.value(in: before)
+      }
+      if !own.isEmpty {
+        found.append(
+          "\(own.joined(separator: ", ")) differs from the stage before, \(stage.name), whose adapter the stage goes "
+            + "on with; leave it out here")
+      }
+    }
+    guard settings.optimizer == .carry else { return found }
+    let endsEarly = before.guardMode == .stop || before.plateau == .stop
+    if endsEarly, before.operation.checkpointEvery != .steps(1) {
+      found.append(
+        "optimizer carry needs the state of the stage before, \(stage.name), which can end early and then has none of "
+          + "its last version; give that stage checkpoint-every 1, or use optimizer reset")
+    }
+    if settings.dtype != before.dtype {
+      found.append(
+        "optimizer carry: dtype is \(settings.dtype.rawValue), and \(before.dtype.rawValue) in the stage before, "
+          + "\(stage.name); use one, or optimizer reset")
+    }
+    if settings.hasAdapter, !before.hasAdapter {
+      found.append(
+        "optimizer carry: the stage begins an adapter, and the stage before, \(stage.name), trains all weights; use "
+          + "optimizer reset")
+    }
+    let objectives = (settings.method.objective, before.method.objective)
+    if objectives.0 != objectives.1, objectives.0.hasCritic || objectives.1.hasCritic {
+      found.append(
+        "optimizer carry: objective is \(objectives.0.rawValue), and \(objectives.1.rawValue) in the stage before, "
+          + "\(stage.name), and only one of them has that critic; use one objective, or optimizer reset")
+    }
+    return found
+  }
+
+  /// In what a course differs from the one that was begun, as far as it can change a result.
+  ///
+  /// - Parameter begun: the course as it was begun.
+  package func differences(from begun: Course) -> [String] {
+    let (names, own) = (begun.stages.map(\.name), stages.map(\.name))
+    guard names == own else {
+      return [
+        "the course was begun with the stages \(names.joined(separator: ", ")), and the file has "
+          + own.joined(separator: ", ")
+      ]
+    }
+    return stages.indices.flatMap { index in
+      let (stage, before) = (stages[index], begun.stages[index])
+      return SettingTable.all.filter { setting in
+        // A course can have been moved: its later stages begin from the stage before, wherever that is.
+        if setting.name == "from", index > 0 { return false }
+        return setting.effect == .result || setting.name == "learners" && stage.settings.reduction == .fast
+      }.compactMap { setting in
+        let (now, was) = (setting.value(in: stage.settings), setting.value(in: before.settings))
+        return now == was
+          ? nil : "stage \(stage.name): \(setting.name) is \(now.visible), the course has \(was.visible)"
+      }
+    }
+  }
+}
