@@ -9,6 +9,7 @@ import Base
 import Commands
 import Observatory
 import Platform
+import Records
 import RunReading
 import Runs
 import Settings
@@ -55,13 +56,17 @@ extension Command {
   }
 
   /// The settings with which a stage can be checked before the stages before it are trained: with the model that the
-  /// course begins with.
+  /// course begins with, and all questions.
   private static func untrained(_ course: Course, _ index: Int, in path: String) -> RunSettings {
     var settings = course.stages[index].settings
     settings.operation.run = "\(path)/\(course.directoryName(of: index))"
     if index > 0 {
       settings.from = ""
       settings.optimizer = .reset
+    }
+    if settings.promptHistory.hasPrefix(Course.stagePrefix) {
+      settings.promptFilter = .all
+      settings.promptHistory = ""
     }
     return settings
   }

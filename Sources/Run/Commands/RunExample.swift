@@ -24,9 +24,10 @@ struct RunExample {
     let origin = try ModelOrigin(ofRun: directory)
     self.path = origin.path
     isWhole = true
-    // The run's own copies are the questions that it used, also if the files have changed since.
+    // The run's own copies are the questions that it used, also if the files have changed since, or a filter chose them.
     let copies = [("data", directory.questions(.training)), ("held-out", directory.questions(.heldOut))]
-    settings = try origin.settings.map { setting in
+    let filters = ["prompt-filter", "prompt-history"]
+    settings = try origin.settings.filter { !filters.contains($0.name) }.map { setting in
       (setting.name, try copies.first { try $0.0 == setting.name && Files.exists($0.1) }?.1 ?? setting.value)
     }
   }

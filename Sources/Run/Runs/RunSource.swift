@@ -278,6 +278,7 @@ extension RunSettings {
     transfer = transferFiles.map(absolute).joined(separator: ",")
     adapter = RunBeginning.absolute(adapter: adapter)
     from = RunSource.absolute(from)
+    if !promptHistory.hasPrefix(Course.stagePrefix) { promptHistory = absolute(promptHistory) }
     rewardCommand = (try? RewardProgram.resolved(self)) ?? rewardCommand
   }
 }

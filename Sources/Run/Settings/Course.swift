@@ -66,7 +66,20 @@ package struct Course: Sendable, Equatable {
     var settings = stages[index].settings
     settings.operation.run = "\(path)/\(directoryName(of: index))"
     if let last = finished.last { settings.from = last.directory }
+    if let history = self.index(ofStage: settings.promptHistory) {
+      settings.promptHistory = "\(path)/\(directoryName(of: history))"
+    }
     return (index, settings)
+  }
+
+  /// In `prompt-history`, before the name of a stage of the same course.
+  package static let stagePrefix = "stage:"
+
+  /// - Parameter history: a setting's value.
+  /// - Returns: nil if it does not name a stage of this course.
+  private func index(ofStage history: String) -> Int? {
+    guard history.hasPrefix(Self.stagePrefix) else { return nil }
+    return stages.firstIndex { $0.name == history.dropFirst(Self.stagePrefix.count) }
   }
 
   // MARK: Checks
@@ -94,6 +107,10 @@ package struct Course: Sendable, Equatable {
         found.append("steps is 0, so the stage would deliver nothing; raise it, or evaluate with ttrl eval")
       }
       if index > 0 { found += Self.problems(of: stage.settings, after: stages[index - 1]) }
+      let history = stage.settings.promptHistory
+      if history.hasPrefix(Self.stagePrefix), self.index(ofStage: history).map({ $0 >= index }) ?? true {
+        found.append("prompt-history is \(history.excerpt), and no stage before this one has that name")
+      }
       return found.map { "\(stage.place): \($0)" }
     }
   }
