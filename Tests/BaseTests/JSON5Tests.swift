@@ -5,16 +5,42 @@ import Foundation
 import Testing
 
 @Suite struct JSON5Tests {
-  /// The value as Foundation's types, to compare with what Foundation reads.
-  private func plain(_ json: JSON5) -> NSObject {
-    switch json.value {
-    case .null: NSNull()
-    case .bool(let value): NSNumber(value: value)
-    case .number(let text): NSNumber(value: Double(text) ?? .nan)
-    case .text(let text): text as NSString
-    case .list(let elements): elements.map(plain) as NSArray
-    case .object(let members):
-      Dictionary(uniqueKeysWithValues: members.map { ($0.name, plain($0.value)) }) as NSDictionary
+  /// A value without places, as Foundation decodes it.
+  private enum Plain: Decodable, Equatable {
+    case null
+    case bool(Bool)
+    case number(Double)
+    case text(String)
+    case list([Plain])
+    case object([String: Plain])
+
+    init(from decoder: any Decoder) throws {
+      let value = try decoder.singleValueContainer()
+      if value.decodeNil() {
+        self = .null
+      } else if let found = try? value.decode(Bool.self) {
+        self = .bool(found)
+      } else if let found = try? value.decode(Double.self) {
+        self = .number(found)
+      } else if let found = try? value.decode(String.self) {
+        self = .text(found)
+      } else if let found = try? value.decode([Plain].self) {
+        self = .list(found)
+      } else {
+        self = .object(try value.decode([String: Plain].self))
+      }
+    }
+
+    init(_ json: JSON5) {
+      switch json.value {
+      case .null: self = .null
+      case .bool(let value): self = .bool(value)
+      case .number(let text): self = .number(Double(text) ?? .nan)
+      case .text(let text): self = .text(text)
+      case .list(let elements): self = .list(elements.map { Plain($0) })
+      case .object(let members):
+        self = .object(Dictionary(uniqueKeysWithValues: members.map { ($0.name, Plain($0.value)) }))
+      }
     }
   }
 
@@ -22,13 +48,13 @@ import Testing
     "{}", "[]", "{ a: 1 }", "{ a: 1, }", "[1, 2,]", "{ 'it is': \"quoted\", plain: 'single' }",
     "/* a comment */ { a: 1, // to the end of the line\n b: [ true, false, null ] }",
     "{ n: [0, -1, +1, .5, 5., -.25, 1e3, 1E-4, 0x1F, -0x10, 1.5e+2] }",
-    "{ t: 'a\\n\\t\\u00e9\\x41\\'\\\"\\\\ \\\n b' }", "\u{FEFF}{ $a_1: '😀\\ud83d\\ude00' }",
+    "{ t: 'a\\n\\t\\u00e9\\x41\\'\\\"\\\\ b' }", "\u{FEFF}{ $a_1: '😀\\ud83d\\ude00' }",
     "{\r\n  deep: { er: { st: [ [ [] ] ] } },\r\n}",
   ])
   func `a value is what Foundation reads`(_ text: String) throws {
-    let expected = try JSONSerialization.jsonObject(
-      with: Data(text.utf8), options: [.json5Allowed, .fragmentsAllowed])
-    #expect(plain(try JSON5.parse(Array(text.utf8))) == expected as? NSObject)
+    let decoder = JSONDecoder()
+    decoder.allowsJSON5 = true
+    #expect(Plain(try JSON5.parse(Array(text.utf8))) == (try decoder.decode(Plain.self, from: Data(text.utf8))))
   }
 
   @Test func `integers stay integers, up to 64 bits`() throws {
@@ -37,6 +63,11 @@ import Testing
     let numbers = elements.map { if case .number(let number) = $0.value { number } else { "" } }
     #expect(
       numbers == ["18446744073709551615", "-9223372036854775808", "1000", "16", "0.0001", "5e-07", "0"], "\(numbers)")
+  }
+
+  /// Foundation keeps the line break, and does not take \v and \0.
+  @Test func `a text goes on in the next line, and has the escapes of the specification`() throws {
+    #expect(try JSON5.parse(Array("'a \\\n b\\v\\0'".utf8)).value == .text("a  b\u{B}\0"))
   }
 
   @Test func `every name and value has its place`() throws {

@@ -174,7 +174,7 @@ extension EndToEnd {
         "bad.json5:5:18 (stage a): run belongs to the course", "bad.json5:6:5: the stage has no name",
         "bad.json5:7:13: a stage's name has 1 to 40", "(stage B c): model says what the course begins with",
         "bad.json5:9:5: a stage is a plain value", "votes is 1; a majority needs at least 2",
-        "stage d-1 (\(file):8:30): temperature 0 makes all votes equal", "optimizer carry needs the state",
+        "stage d-1 (\(file):8:28): temperature 0 makes all votes equal", "optimizer carry needs the state",
         "dtype is float32, and bfloat16 in the stage before", "command line: there is no setting \"stpes\"",
       ] { #expect(outcome.errors.contains(words), "\(words) is missing in\n\(outcome.errors)") }
       #expect(outcome.errors.components(separatedBy: "stpes").count == 3, "\(outcome.errors)")

@@ -1,5 +1,6 @@
 // Course: which stage is next and with which settings, and what contradicts the stage before.
 
+import Records
 import Settings
 import Testing
 

@@ -20,8 +20,11 @@ package struct CourseView: Sendable {
     fileprivate let rows: [Row]
 
     /// - Parameters:
-    ///   - history: nil if the stage has not begun.
+    ///   - name: the stage's.
+    ///   - directory: of its run, relative to the course's directory.
+    ///   - state: a run's condition in a word, or `notBegun`.
     ///   - stepCount: the steps of its settings. A stage can end sooner.
+    ///   - history: nil if the stage has not begun.
     package init(name: String, directory: String, state: String, stepCount: Int, history: RunHistory?) {
       self.name = name
       self.directory = directory
