@@ -123,10 +123,16 @@ extension Command {
       sayMemory(beginning, settings, call, learners: 0)
       return say("processes: " + (processes ?? "1 coordinator, \(counted(workers, "worker"))"))
     }
-    say(
+    let work =
       "\(counted(beginning.prompts, "prompt")), \(counted(method.steps, "step")) of "
-        + "\(counted(min(method.promptsPerStep, beginning.prompts), "prompt")) × \(counted(method.votes, "vote")), "
-        + "\(method.trainSamples) trained; labels: \(method.labels.rawValue); \(beginning.settings.dtype.rawValue)")
+      + counted(min(method.promptsPerStep, beginning.prompts), "prompt")
+    let type = beginning.settings.dtype.rawValue
+    if let given = beginning.given { say("learned: \(given)") }
+    say(
+      method.objective.takesResponses
+        ? "\(work), at most \(counted(method.trainSamples, "given response")) each; \(type)"
+        : "\(work) × \(counted(method.votes, "vote")), \(method.trainSamples) trained; labels: "
+          + "\(method.labels.rawValue); \(type)")
     sayRewardCommand(beginning.settings, settings.operation)
     sayMemory(beginning, settings, call, learners: processes == nil ? learners : 0)
     say(

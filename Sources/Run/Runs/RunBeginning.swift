@@ -19,6 +19,8 @@ package enum RunBeginning {
     /// How many training prompts are used, and how many were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
+    /// Which responses the run was given; nil if it samples them, or continues.
+    package var given: String?
     /// The first training question as the model sees it.
     package var example: ExamplePrompt
     /// Parts of the model's files that are not used.
@@ -51,6 +53,7 @@ package enum RunBeginning {
   ) throws -> Outcome {
     let directory = RunDirectory(settings.operation.run)
     var settings = settings
+    if !settings.responses.isEmpty { settings.responses = ThisProcess.absolute(settings.responses) }
     // Of a finished run only the results are shown.
     if try !Files.exists(directory.summary) { settings.rewardCommand = try RewardProgram.resolved(settings) }
     if try Files.exists(directory.settings) {
@@ -69,7 +72,12 @@ package enum RunBeginning {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
     settings.resolveProducts()
-    let training = try questions(settings.data, settings, model, renderer)
+    if !settings.responses.isEmpty {
+      guard !given.contains("data") else { throw RunError.dataBesideResponses(path: settings.responses) }
+      settings.data = ""
+    }
+    let learned = try settings.method.objective.takesResponses ? GivenResponses(settings, model, renderer) : nil
+    let training = try learned?.questions ?? questions(settings.data, settings, model, renderer)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
     }
@@ -85,17 +93,19 @@ package enum RunBeginning {
     _ = try model.parameters()
     try noteReading(model, note)
     let identity = try model.identity()
-    let outcome = Outcome(
+    var outcome = Outcome(
       directory: directory, continues: false, settings: settings, prompts: training.kept.count,
       dropped: training.dropped, example: try renderer.example(training.kept[0]),
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
       counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory,
       disk: disk)
+    outcome.given = learned?.note
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
     try OwnedDirectory.make(directory.path)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
+    try learned?.write(to: directory.responses)
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.kept.fileText, to: directory.questions(.transfer)) }
     try adapter?.write(to: directory.adapter, base: settings.model)
@@ -133,8 +143,13 @@ package enum RunBeginning {
       settings: manifest.settings, model: model, tokenizer: try model.tokenizer())
     for (name, path, set) in [("data", settings.data, QuestionSet.training), ("held-out", settings.heldOut, .heldOut)]
     where given.contains(name) {
-      let text = try questions(path, manifest.settings, model, renderer).kept.fileText
-      guard try Files.readText(directory.questions(set)) == text else {
+      let takesResponses = set == .training && manifest.settings.method.objective.takesResponses
+      var asked = manifest.settings
+      if takesResponses { (asked.data, asked.responses) = (path, "") }
+      let learned = try takesResponses ? GivenResponses(asked, model, renderer) : nil
+      let text = try (learned?.questions ?? questions(path, asked, model, renderer)).kept.fileText
+      guard try Files.readText(directory.questions(set)) == text, try learned?.isEqual(to: directory.responses) ?? true
+      else {
         throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
       }
     }
@@ -255,12 +270,28 @@ package enum RunBeginning {
 
   /// Reads a file and leaves out the questions that do not fit.
   ///
-  /// - Parameter name: a path, or the name of a built-in set.
+  /// - Parameters:
+  ///   - name: a path, or the name of a built-in set.
+  ///   - settings: of the run.
+  ///   - model: whose context they have to fit.
+  ///   - renderer: makes them prompts.
+  ///   - takesResponses: whether every question has to have responses.
   /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.
   package static func questions(
-    _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
+    _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer,
+    takesResponses: Bool = false
   ) throws -> UsedQuestions {
-    let all = try BuiltIn.questions(name)
+    let all = try BuiltIn.questions(name, takesResponses: takesResponses)
+    return try used(all, of: name, settings, model, renderer)
+  }
+
+  /// Leaves out the questions that do not fit.
+  ///
+  /// - Parameter name: where they are from, for messages.
+  /// - Throws: if a question that does not fit is refused, or if none is left.
+  static func used(
+    _ all: [Question], of name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer
+  ) throws -> UsedQuestions {
     let (context, note) = (model.configuration.model.maxPositions, model.configuration.model.contextNote)
     var used = UsedQuestions(kept: [])
     var long: [String] = []

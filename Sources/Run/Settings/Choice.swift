@@ -64,7 +64,7 @@ extension RunSettings {
       settings.method.learningRate *= Self.adapterRateFactor
       // With an adapter, a critic is one too.
       switch settings.method.objective {
-      case .clip, .gspo, .nft: break
+      case .clip, .gspo, .nft, .sft, .awr: break
       case .ppo: settings.method.criticLearningRate *= Self.adapterRateFactor
       case .prime: settings.method.primeLearningRate *= Self.adapterRateFactor
       }

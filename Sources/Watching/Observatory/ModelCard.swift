@@ -96,6 +96,7 @@ package struct ModelCard: Sendable {
 
   private var source: String {
     switch labels {
+    case .given: "It learned responses that it was given, and was not rewarded."
     case .vote where estimator != "vote":
       "It saw no answers: its reward was \(estimator), which needs none. Nothing says that what is rewarded is right."
     case .vote:
