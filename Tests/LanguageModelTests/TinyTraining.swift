@@ -105,7 +105,7 @@ struct TinyTraining {
   /// Three responses, with rewards and log-probabilities, for objectives that learn given ones.
   func given(_ prompt: UInt32, inStep step: UInt32) -> [Trajectory] {
     var random = choices(UInt64(100 * step + prompt))
-    return (0..<3).map { sample in
+    return (0..<UInt32(3)).map { sample in
       let tokens = random.tokens(1 + Int(sample + prompt) % 7, below: configuration.vocabularySize)
       var trajectory = Trajectory(
         slot: Slot(round: .train(step: step), prompt: prompt, sample: sample), policy: PolicyVersion(step),

@@ -38,8 +38,9 @@ import Testing
     let file = try QuestionFile(
       Array(#"{"prompt": "p", "response": "r"}"#.utf8) + [0x0A]
         + Array(#"{"messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "r"}]}"#.utf8))
-    #expect(file.questions.allSatisfy(\.responses.isEmpty))
-    #expect(file.leftOut.map(\.what) == ["the key \"response\"", "the reply at the end of \"messages\""])
+    #expect(file.questions.allSatisfy { $0.responses.isEmpty })
+    let leftOut = file.leftOut.map { $0.what }
+    #expect(leftOut == ["the key \"response\"", "the reply at the end of \"messages\""])
     // They are not part of the run's question file.
     let questions = try Self.read(#"{"prompt": "p", "response": "r"}"#)
     #expect(!questions.fileText.contains("response"))

@@ -22,13 +22,17 @@ private final class Folder {
 
 @Suite struct ResponseFileTests {
   /// Prompt 0 was visited in steps 0 and 4, prompt 1 in step 2.
-  private static let recorded = [(0, 0, 2), (1, 2, 1), (0, 4, 3)].flatMap { prompt, step, count in
+  private static let recorded: [GivenResponse] =
+    group(prompt: 0, step: 0, count: 2) + group(prompt: 1, step: 2, count: 1) + group(prompt: 0, step: 4, count: 3)
+  private static let logprobs: [Float] = [-0.1, -Float.pi]
+
+  private static func group(prompt: UInt32, step: UInt32, count: UInt32) -> [GivenResponse] {
     (0..<count).map { sample in
-      GivenResponse(
-        id: "q\(prompt)", prompt: UInt32(prompt), sample: UInt32(sample), text: "é \"\(sample)\"",
-        tokens: [Int32(step), Int32(sample)], finish: .length,
-        record: .init(
-          step: UInt32(step), sample: UInt32(10 + sample), logprobs: [-0.1, -Float.pi], reward: Float(sample) / 3))
+      let record = GivenResponse.Record(
+        step: step, sample: 10 + sample, logprobs: logprobs, reward: Float(sample) / 3)
+      return GivenResponse(
+        id: "q\(prompt)", prompt: prompt, sample: sample, text: "é \"\(sample)\"",
+        tokens: [Int32(step), Int32(sample)], finish: .length, record: record)
     }
   }
 
@@ -55,15 +59,19 @@ private final class Folder {
   @Test func `each pass learns another visit of a question, the latest first`() throws {
     let folder = try Folder(Self.recorded)
     let file = try ResponseFile(folder.file, promptCount: 2)
-    for (step, visit) in [(UInt32(0), 4), (1, 0), (2, 4)] {
+    for (step, visit) in [(UInt32(0), Int32(4)), (1, 0), (2, 4)] {
       let round = file.given(Self.round(step), method: Self.method)
-      #expect(round.given == [visit == 4 ? 3 : 2, 1] && round.slotCount == (visit == 4 ? 4 : 3))
-      let trajectories = try file.trajectories(of: round, method: Self.method)
-      #expect(trajectories.map(\.slot).sorted() == trajectories.map(\.slot))
-      #expect(trajectories.map(\.slot.prompt) == (visit == 4 ? [0, 0, 0, 1] : [0, 0, 1]))
-      #expect(trajectories.map { $0.tokens[0] } == trajectories.map { $0.slot.prompt == 0 ? Int32(visit) : 2 })
-      #expect(trajectories.allSatisfy { $0.policy == PolicyVersion(step) && $0.logprobs == [-0.1, -Float.pi] })
-      #expect(trajectories.map { $0.verdict?.reward } == trajectories.map { Float($0.slot.sample) / 3 })
+      let count: UInt32 = visit == 4 ? 3 : 2
+      #expect(round.given == [count, 1] && round.slotCount == Int(count) + 1)
+      let trajectories: [Trajectory] = try file.trajectories(of: round, method: Self.method)
+      let expected: [Slot] = (0..<count).map { Slot(round: round.id, prompt: 0, sample: $0) }
+      #expect(trajectories.map(\.slot) == expected + [Slot(round: round.id, prompt: 1, sample: 0)])
+      for trajectory in trajectories {
+        let (isFirst, sample) = (trajectory.slot.prompt == 0, trajectory.slot.sample)
+        #expect(trajectory.tokens == [isFirst ? visit : 2, Int32(sample)])
+        #expect(trajectory.policy == PolicyVersion(step) && trajectory.logprobs == Self.logprobs)
+        #expect(trajectory.verdict?.reward == Float(sample) / 3)
+      }
     }
   }
 

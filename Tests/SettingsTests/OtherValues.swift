@@ -72,7 +72,8 @@ let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
   if chosen.contains("awr-cap") {
     values["objective"] = "awr"
     // The recipe has a KL penalty.
-    for name in PolicyObjective.awr.ignored + ["recipe", "guard", "deliver"] { values[name] = nil }
+    for name in PolicyObjective.awr.ignored + ["recipe", "deliver"] { values[name] = nil }
+    values["guard"] = "off"
   }
   return values
 }

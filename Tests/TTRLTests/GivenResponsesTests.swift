@@ -2,6 +2,7 @@
 // (Losses and slopes against PyTorch: ObjectiveTests.)
 
 import Answers
+import Base
 import Records
 import TTRL
 import Testing
@@ -63,7 +64,7 @@ private struct FlatPolicy: Policy {
     var policy = FlatPolicy()
     let method = Self.method(.sft)
     let given = [Self.group(0, [nil]), Self.group(1, [nil, nil, nil]), Self.group(2, [nil, nil])]
-    let judgements = try improve(&policy, step: 0, prompts: Self.prompts, method: method) { given[Int($0)] }
+    let judgements = try improve(&policy, step: 0, prompts: Self.prompts, method: method, given: { given[Int($0)] })
     #expect(judgements.isEmpty && policy.scored == 0)
     let members = policy.batches.flatMap(\.trajectories)
     #expect(members.map(\.trajectory.slot).sorted() == given.joined().map(\.slot))
@@ -95,7 +96,7 @@ private struct FlatPolicy: Policy {
     let lesson = try learn(&policy, step: 0, from: groups, prompts: Self.prompts, method: method)
     let members = policy.batches.flatMap(\.trajectories).sorted { $0.trajectory.slot < $1.trajectory.slot }
     // exp(2.3094) = 10.07 is above the cap. Groups without any advantage are learned with weight 1.
-    let expected: [Float] = [8, 0.315177, 0.315177, 1, 1, 1]
+    let expected: [Float] = [8, 0.3151525, 0.3151525, 1, 1, 1]
     for (member, weight) in zip(members, expected) {
       #expect(member.advantages.allSatisfy { abs($0 - weight) < 1e-5 }, "\(member.advantages), expected \(weight)")
     }

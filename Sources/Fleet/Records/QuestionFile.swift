@@ -42,7 +42,9 @@ extension QuestionFile {
   /// JSON begins with `{` or `[`; anything else has to be CSV, whose header names a prompt. The id of a question
   /// without one is its line, or in an array its place, counted from 1. Blank lines are allowed.
   ///
-  /// - Parameter takesResponses: whether every question has to have responses, which are then read too.
+  /// - Parameters:
+  ///   - bytes: of the file.
+  ///   - takesResponses: whether every question has to have responses, which are then read too.
   /// - Throws: all problems of the file.
   package init(_ bytes: [UInt8], takesResponses: Bool = false) throws(QuestionFileError) {
     if let name = Self.otherEncoding(of: bytes) {

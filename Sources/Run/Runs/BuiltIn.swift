@@ -108,7 +108,9 @@ package enum BuiltIn {
 
   /// The questions of a data setting.
   ///
-  /// - Parameter takesResponses: whether every question has to have responses.
+  /// - Parameters:
+  ///   - name: a path, or the name of a built-in set.
+  ///   - takesResponses: whether every question has to have responses.
   /// - Throws: if the file is missing or malformed, with every problem's line.
   package static func questions(_ name: String, takesResponses: Bool = false) throws -> [Question] {
     try questionFile(name, takesResponses: takesResponses).questions
@@ -116,7 +118,9 @@ package enum BuiltIn {
 
   /// The questions of a data setting, and what of the file is in none of them.
   ///
-  /// - Parameter takesResponses: whether every question has to have responses, which are then read too.
+  /// - Parameters:
+  ///   - name: a path, or the name of a built-in set.
+  ///   - takesResponses: whether every question has to have responses, which are then read too.
   /// - Throws: if the file is missing or malformed, with every problem's line.
   package static func questionFile(_ name: String, takesResponses: Bool = false) throws -> QuestionFile {
     if !name.hasPrefix("builtin:"), let problem = OtherInput.questions(at: name) {

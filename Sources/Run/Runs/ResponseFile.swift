@@ -11,7 +11,7 @@
 // Not here: where the responses come from (GivenResponses).
 
 package import Base
-package import Platform
+import Platform
 package import Records
 import TTRL
 
@@ -38,6 +38,10 @@ package struct GivenResponse: Sendable, Equatable {
     /// [T] natural log-probabilities under the distribution that was sampled from.
     package var logprobs: [Float]
     package var reward: Float
+
+    package init(step: UInt32, sample: UInt32, logprobs: [Float], reward: Float) {
+      (self.step, self.sample, self.logprobs, self.reward) = (step, sample, logprobs, reward)
+    }
   }
 
   /// Without its newline.
@@ -69,11 +73,17 @@ package struct GivenResponse: Sendable, Equatable {
     guard tokens.count == elements.count else { return nil }
     guard let values = json["logprobs"]?.elements else { return }
     guard let step = count("recorded_step"), let recorded = count("recorded_sample"),
-      let reward = json["reward"]?.double
+      let reward = Self.float(json["reward"])
     else { return nil }
-    let logprobs = values.compactMap { $0.double.map { Float($0) } }
+    let logprobs = values.compactMap { Self.float($0) }
     guard logprobs.count == tokens.count else { return nil }
-    record = Record(step: step, sample: recorded, logprobs: logprobs, reward: Float(reward))
+    record = Record(step: step, sample: recorded, logprobs: logprobs, reward: reward)
+  }
+
+  /// The float32 that was written. Through a double it could be rounded twice.
+  private static func float(_ json: JSON?) -> Float? {
+    guard case .number(let number) = json else { return nil }
+    return Float(number.literal)
   }
 
   package init(

@@ -70,6 +70,10 @@ extension RunSettings {
       adopt(defaults(of: method.objective.ignored))
     }
     adopt(method.objective.choices)
+    // The adapter of an example; `defaults` sees to one that is given.
+    if hasAdapter, method.objective.choices.contains(where: { $0.setting == "lr" }) {
+      method.learningRate *= Self.adapterRateFactor
+    }
   }
 
   /// What the settings are without any choice.

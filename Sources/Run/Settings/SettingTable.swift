@@ -164,7 +164,7 @@ package enum SettingTable {
       \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
     Setting(
       "objective", .choice,
-      "the loss: clip (TTRL), gspo, nft, ppo or prime (with a critic); of given responses: sft, awr",
+      "the loss: clip (TTRL), gspo, nft; with a critic: ppo, prime; of given responses: sft, awr",
       \RunSettings.method.objective),
     Setting("nft-prompt-weight", .choice, "objective nft: weight of a prompt", \RunSettings.method.nftPromptWeight),
     Setting("gamma", .number(0...1), "objective ppo: discount of later rewards", \RunSettings.method.gamma),

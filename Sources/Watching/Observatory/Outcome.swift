@@ -6,6 +6,7 @@
 // compared, and the texts say so.
 
 package import Base
+package import Records
 
 /// The two ends of a run on one set of questions.
 package struct Comparison: Sendable, Equatable {

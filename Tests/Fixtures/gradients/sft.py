@@ -3,9 +3,9 @@
 
     python sft.py        # needs torch and transformers; reads and writes this folder
 
-The prompts' labels are -100, so that the loss is the mean over all response tokens of -log p. It is computed in float64,
-with every conversation alone, and differentiated. For each parameter there are the norm of its gradient and its first
-values.
+The prompts' labels are -100, so that the loss is the mean over all response tokens of -log p. Every conversation is
+computed alone, in float64 up to the logits, whose loss transformers computes in float32. For each parameter there are the
+norm of its gradient and its first values.
 """
 import json
 import os
