@@ -43,7 +43,8 @@ extension Command {
       settings: resultSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "gradient", "reward-processes", "listen", "coordinator",
         "key",
-        "checkpoint-every", "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "stages", "dry-run",
+        "checkpoint-every", "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "stages",
+        "dry-run",
         "json",
       ], needs: ["run"], defaults: runDefaults, isOfRun: true, problems: runProblems, run: train),
     Command(

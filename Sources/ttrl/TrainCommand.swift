@@ -15,6 +15,7 @@ import Records
 import RunReading
 import Runs
 import Settings
+import TTRL
 import WorkerRole
 
 extension Command {
@@ -125,10 +126,16 @@ extension Command {
       sayMemory(beginning, settings, call, learners: 0)
       return say("processes: " + (processes ?? "1 coordinator, \(counted(workers, "worker"))"))
     }
-    say(
+    let work =
       "\(counted(beginning.prompts, "prompt")), \(counted(method.steps, "step")) of "
-        + "\(counted(min(method.promptsPerStep, beginning.prompts), "prompt")) × \(counted(method.votes, "vote")), "
-        + "\(method.trainSamples) trained; labels: \(method.labels.rawValue); \(beginning.settings.dtype.rawValue)")
+      + counted(min(method.promptsPerStep, beginning.prompts), "prompt")
+    let type = beginning.settings.dtype.rawValue
+    if let given = beginning.given { say("learned: \(given)") }
+    say(
+      method.objective.takesResponses
+        ? "\(work), at most \(counted(method.trainSamples, "given response")) each, \(passes(beginning)); \(type)"
+        : "\(work) × \(counted(method.votes, "vote")), \(method.trainSamples) trained; labels: "
+          + "\(method.labels.rawValue); \(type)")
     sayRewardCommand(beginning.settings, settings.operation)
     sayMemory(beginning, settings, call, learners: processes == nil ? learners : 0)
     say(
@@ -136,6 +143,13 @@ extension Command {
         + (processes
           ?? "1 coordinator, \(counted(workers, "worker")), \(counted(learners, "learner rank")) under mpirun (sharing "
           + "cores\(geteuid() == 0 ? ", allowed to run as root" : ""))"))
+  }
+
+  /// How often the steps go over the questions, the last time possibly not over all.
+  private static func passes(_ beginning: RunBeginning.Outcome) -> String {
+    let method = beginning.settings.method
+    let passes = passOfStep(method.steps - 1, promptCount: beginning.prompts, method: method) + 1
+    return counted(passes, "pass", plural: "passes")
   }
 
   private static func sayRewardCommand(_ settings: RunSettings, _ operation: OperationSettings) {

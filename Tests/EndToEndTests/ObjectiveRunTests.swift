@@ -38,7 +38,7 @@ extension EndToEnd {
       #expect(
         outcome.errors.contains(
           "dual-clip, nft-prompt-weight, gamma, lambda, value-clip, critic-lr, "
-            + "prime-update, prime-lr have no effect"))
+            + "prime-update, prime-lr, awr-temperature, awr-cap have no effect"))
       let plan = try #require(
         try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
       let settings = try #require(plan["settings"] as? [String: Any])

@@ -99,6 +99,13 @@ extension EndToEnd {
       #expect(outcome.output.contains("03-long    finished"), "\(outcome.output)")
     }
 
+    @Test func `the example of supervised training is a run`() throws {
+      let example = try block("--run solved-run", of: "docs/supervised.md")
+      let outcome = try Program.run(["-c", "cd '\(scratch.path)'\n" + path + example], program: "/bin/bash")
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(SmallRun.stepsDone(in: scratch.file("solved-run")) == 4)
+    }
+
     @Test func `examples print what the page shows`() throws {
       let examples = try block("$ echo", of: "docs/cli.md").split(separator: "\n$ ").map {
         $0.trimmingPrefix("$ ").split(separator: "\n", maxSplits: 1)

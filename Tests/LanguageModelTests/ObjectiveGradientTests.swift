@@ -109,6 +109,7 @@ private struct Trial {
           // A straight-through slope is that of the remainder itself.
           loss = a > 0 ? -a * log(ratio) : a * (remainder > 1 ? log(remainder) : remainder - 1)
         }
+        if method.objective.takesResponses { loss = -a * logprob }
         loss *= min(exp(old - recorded), Double(method.importanceCap))
         if method.klPlace == .loss {
           let d = Double(member.reference[place]) - logprob
@@ -187,6 +188,13 @@ private func objectives() -> [Method] {
       $0.denominator = .fixedLength
       $0.staleness = 1
       $0.klCoefficient = 0.3
+    })
+  all.append(method { $0.objective = .sft })
+  all.append(
+    method {
+      $0.objective = .awr
+      $0.denominator = .sequenceMean
+      $0.entropyCoefficient = 0.2
     })
   all.append(
     method {

@@ -102,13 +102,27 @@ struct TinyTraining {
     return (TransformerPlan(configuration, type: type, adapter: adapter), initialAdapter(adapter, seed: method.seed))
   }
 
+  /// Three responses, with rewards and log-probabilities, for objectives that learn given ones.
+  func given(_ prompt: UInt32, inStep step: UInt32) -> [Trajectory] {
+    var random = choices(UInt64(100 * step + prompt))
+    return (0..<UInt32(3)).map { sample in
+      let tokens = random.tokens(1 + Int(sample + prompt) % 7, below: configuration.vocabularySize)
+      var trajectory = Trajectory(
+        slot: Slot(round: .train(step: step), prompt: prompt, sample: sample), policy: PolicyVersion(step),
+        tokens: tokens, logprobs: tokens.map { _ in -3 }, entropySum: 0, finish: .stop)
+      trajectory.verdict = Verdict(reward: Float(sample % 2))
+      return trajectory
+    }
+  }
+
   /// The bits of masters and moments after the steps, of the policy's shard and of its critic's.
   func trainShard(_ policy: consuming LanguageModelPolicy) throws -> [[UInt32]] {
     var policy = policy
     var versions = [policy]
     for step in 0..<method.steps {
       let sampler = versions[Int(samplingPolicy(ofStep: step, method: method).number)]
-      _ = try improve(&policy, sampler: sampler, step: step, prompts: prompts, method: method)
+      _ = try improve(
+        &policy, sampler: sampler, step: step, prompts: prompts, method: method, given: { given($0, inStep: step) })
       versions.append(policy)
     }
     return policy.optimizers.flatMap { [$0.parameters, $0.firstMoment, $0.secondMoment] }.map {

@@ -79,6 +79,16 @@ struct ChangedSetting: Sendable, CustomTestStringConvertible {
       $0.staleness = 1
       $0.klCoefficient = 0.1
     }
+    add("SFT") { $0.objective = .sft }
+    add("SFT, mean over sequences, entropy") {
+      $0.objective = .sft
+      ($0.denominator, $0.entropyCoefficient) = (.sequenceMean, 0.01)
+    }
+    add("AWR") { $0.objective = .awr }
+    add("AWR, other weights") {
+      $0.objective = .awr
+      ($0.awrTemperature, $0.awrCap) = (0.3, 2)
+    }
     add("staleness 2, KL in the reward, ratios above the cap") {
       $0.staleness = 2
       $0.klCoefficient = 0.1

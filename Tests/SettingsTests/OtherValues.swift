@@ -1,10 +1,13 @@
 // OtherValues: the values that tests give to settings.
 
+import Records
+import Settings
+
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
   "run": "a", "model": "b", "from": "/r@7", "optimizer": "carry", "plateau": "stop", "stages": "s",
   "data": "c", "prompt-filter": "majority:0.2..0.8", "prompt-history": "h", "held-out": "d",
-  "transfer": "x/one.jsonl,two.jsonl", "template": "llama3",
+  "transfer": "x/one.jsonl,two.jsonl", "responses": "old", "template": "llama3",
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",
   "long-prompts": "refuse", "adapter": "lora", "adapter-rank": "32", "adapter-alpha": "64.0",
@@ -20,6 +23,7 @@ let otherValues: [String: String] = [
   "staleness": "2", "importance-cap": "3.0",
   "objective": "ppo", "nft-prompt-weight": "one", "gamma": "0.99", "lambda": "0.95", "value-clip": "0.2",
   "critic-lr": "1e-05", "prime-update": "before", "prime-lr": "2e-06",
+  "awr-temperature": "0.5", "awr-cap": "10.0",
   "clip-low": "0.1", "clip-high": "0.28", "dual-clip": "0.0", "advantage": "reinforce++",
   "zero-advantage-groups": "train",
   "denominator": "micro-batch", "denominator-sequences": "4", "kl-coefficient": "0.001", "kl-estimator": "k1",
@@ -52,6 +56,7 @@ let exclusiveSettings: [[String]] = [
   ["objective", "gamma", "lambda", "value-clip", "critic-lr"],
   ["nft-prompt-weight"],
   ["prime-update", "prime-lr"],
+  ["responses", "awr-temperature", "awr-cap"],
   [
     "ties", "min-share", "early-stop", "early-stop-error", "kl-coefficient", "staleness", "template-arguments",
     "template-date",
@@ -69,5 +74,11 @@ let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
   var values = otherValues.filter { !left.contains($0.key) }
   if chosen.contains("nft-prompt-weight") { values["objective"] = "nft" }
   if chosen.contains("prime-lr") { values["objective"] = "prime" }
+  if chosen.contains("awr-cap") {
+    values["objective"] = "awr"
+    // The recipe has a KL penalty.
+    for name in PolicyObjective.awr.ignored + ["recipe", "deliver"] { values[name] = nil }
+    values["guard"] = "off"
+  }
   return values
 }

@@ -107,6 +107,23 @@ private func resolved(
     }
   }
 
+  @Test func `given responses are learned at temperature 1, at the rate of supervised training`() throws {
+    let sft = try resolved([("objective", "sft"), ("preset", "amc"), ("recipe", "ttrl")])
+    #expect(sft.temperature == 1 && sft.method.learningRate == 2e-5 && sft.method.trainSamples == 1)
+    #expect(sft.guardMode == .off && sft.responsesPerPrompt == 1)
+    let adapter = try resolved([("objective", "sft"), ("adapter", "lora")])
+    #expect(abs(adapter.method.learningRate - 2e-4) < 1e-18)
+    // What an example sets about its sampling would have no effect.
+    var like = RunSettings()
+    (like.temperature, like.method.votes, like.method.earlyStop, like.rewardCommand) = (0.6, 16, .on, "judge")
+    like.adoptObjective(under: [("objective", "sft")])
+    #expect(like.temperature == 1 && like.method.votes == 64 && like.problems(taking: []).isEmpty)
+    // Advantage-weighted regression has the distribution that was recorded.
+    like.temperature = 0.6
+    like.adoptObjective(under: [("objective", "awr")])
+    #expect(like.temperature == 0.6 && like.method.trainSamples == 32)
+  }
+
   @Test func `every choice of every objective names a setting and a value that it takes, and so does what it ignores`()
   {
     for objective in PolicyObjective.allCases {

@@ -126,6 +126,10 @@ extension ObjectiveCase {
       method.lambda = try #require(json["lambda"]?.double)
       method.valueClip = try number("value_clip")
     }
+    if method.objective == .awr {
+      method.awrTemperature = try number("awr_temperature")
+      method.awrCap = try number("awr_cap")
+    }
     self.method = method
   }
 }
@@ -156,14 +160,20 @@ extension ObjectiveCase {
     let scale = LossScale(lengths: members.map(\.advantages.count), method: expected.method)
     for (index, weight) in scale.weights.enumerated() { members[index].weight = weight }
     try #require(members.count == expected.slopes.count)
+    var loss = 0.0
+    defer {
+      // The surrogates' losses are without a KL penalty, so they are compared where there is none.
+      if expected.method.klCoefficient == 0 { #expect(abs(loss - expected.loss) < 2e-6, "\(loss)") }
+    }
     for (index, member) in members.enumerated() {
       // 2e-6: float32 numbers of size 3 at most, on both sides of an exp.
       #expect(worst(member.advantages, expected.advantages[index]) < 2e-6, "sequence \(index)")
       let ratio = sequenceRatio(of: member, logprobs: fixture.logprobs[index])
-      let slopes = fixture.logprobs[index].enumerated().map { place, logprob in
-        objective(of: member, at: place, logprob: logprob, sequenceRatio: ratio, method: expected.method).slope
-          / Float(scale.divisor)
+      let tokens = fixture.logprobs[index].enumerated().map { place, logprob in
+        objective(of: member, at: place, logprob: logprob, sequenceRatio: ratio, method: expected.method)
       }
+      loss += tokens.reduce(0) { $0 + Double($1.loss * member.weight) } / scale.divisor
+      let slopes = tokens.map { $0.slope / Float(scale.divisor) }
       #expect(worst(slopes, expected.slopes[index]) < 2e-6, "sequence \(index)")
     }
   }

@@ -24,18 +24,21 @@ package enum ChatTemplate: String, Sendable, CaseIterable {
   /// Whether the template can have messages before the question.
   fileprivate var takesTurns: Bool { self != .plain }
 
-  /// The whole prompt, up to the beginning of the response.
+  /// The whole prompt, up to the beginning of the response; or, if the last of the turns is the response, the whole
+  /// conversation.
   ///
-  /// - Parameter turns: the question is the last. `plain` shows only that one.
+  /// - Parameter turns: the question is the last, or the response to it. `plain` shows only these two.
   fileprivate func render(_ turns: [Turn]) -> String {
-    switch self {
-    case .plain: (turns.last?.text ?? "") + "\n"
+    let isWhole = turns.last?.role == Turn.assistant
+    return switch self {
+    case .plain: isWhole ? turns.suffix(2).map(\.text).joined(separator: "\n") : (turns.last?.text ?? "") + "\n"
     case .chatML, .qwen25Math:
-      turns.map { "<|im_start|>\($0.role)\n\($0.text)<|im_end|>\n" }.joined() + "<|im_start|>assistant\n"
+      turns.map { "<|im_start|>\($0.role)\n\($0.text)<|im_end|>\n" }.joined()
+        + (isWhole ? "" : "<|im_start|>assistant\n")
     case .llama3:
       "<|begin_of_text|>"
         + turns.map { "<|start_header_id|>\($0.role)<|end_header_id|>\n\n\($0.text)<|eot_id|>" }.joined()
-        + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+        + (isWhole ? "" : "<|start_header_id|>assistant<|end_header_id|>\n\n")
     }
   }
 }
@@ -91,13 +94,23 @@ package struct PromptTemplate: Sendable {
     self.system = line == "" ? nil : line
   }
 
-  /// The whole prompt, up to the beginning of the response.
+  /// Whether the template writes what ends a response.
+  package var endsResponses: Bool {
+    switch kind {
+    case .named(let template): template.takesTurns
+    case .text: false
+    case .own: true
+    }
+  }
+
+  /// The whole prompt, up to the beginning of the response; or the whole conversation with its response.
   ///
   /// - Throws: if the template does not render the conversation.
-  package func render(_ question: Question) throws(PromptError) -> String {
+  package func render(_ question: Question, response: String? = nil) throws(PromptError) -> String {
     var turns = question.conversation
     turns[turns.count - 1].text += suffix
     if let system, turns[0].role != "system" { turns.insert(Turn(role: "system", text: system), at: 0) }
+    if let response { turns.append(Turn(role: Turn.assistant, text: response)) }
     switch kind {
     case .named(let template):
       guard template.takesTurns || question.earlier.isEmpty else {
@@ -108,6 +121,7 @@ package struct PromptTemplate: Sendable {
       guard question.earlier.isEmpty else { throw .earlierMessages(template: JSON.string(text.excerpt).text()) }
       // The text is split at the placeholder, so a placeholder inside the question is not replaced.
       return text.components(separatedBy: Self.questionPlaceholder).joined(separator: question.prompt + suffix)
+        + (response ?? "")
     case .own(let template):
       do throws(TemplateError) { return try template.render(turns) } catch {
         throw .template(file: template.file, error)

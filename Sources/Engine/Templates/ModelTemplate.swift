@@ -77,13 +77,13 @@ package struct ModelTemplate: Sendable {
     }
   }
 
-  /// The prompt.
+  /// The prompt, or the whole conversation if the response is the last of the turns.
   ///
-  /// - Parameter turns: the question is the last.
+  /// - Parameter turns: the question is the last, or the response to it.
   func render(_ turns: [Turn]) throws(TemplateError) -> String {
     var values: [(name: String, value: TemplateValue)] = [
       ("messages", TemplateValue(.array(turns.map(\.json)))), ("tools", .none), ("documents", .none),
-      ("add_generation_prompt", .bool(true)),
+      ("add_generation_prompt", .bool(turns.last?.role != Turn.assistant)),
     ]
     values += specialTokens.map { ($0.name, TemplateValue($0.text)) }
     values += arguments.map { ($0.key, TemplateValue($0.value)) }

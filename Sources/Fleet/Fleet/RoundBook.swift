@@ -2,8 +2,9 @@
 //
 // The book keeps one state per slot. A settled slot stays settled, so a duplicate does no harm. Under early stop a
 // prompt has required slots, which are sampled first, and spare slots, which are possibly not needed. A prompt is
-// decided once, from outside. Its slots that are not needed are then not sampled any more. The book does not know
-// leases, workers, answers or time (LeaseBook, Coordinator and TTRL do).
+// decided once, from outside. Its slots that are not needed are then not sampled any more. In a round of given
+// responses all slots are settled from the beginning. The book does not know leases, workers, answers or time
+// (LeaseBook, Coordinator and TTRL do).
 
 package import Records
 
@@ -23,7 +24,7 @@ package struct RoundBook: Sendable {
   }
 
   package let spec: RoundSpec
-  /// [prompts × samples], row-major.
+  /// [prompts × samples], row-major; empty in a round of given responses, whose slots never change.
   private var states: [SlotState]
   /// [prompts × samples] under early stop, else empty: then all slots are required.
   private var isSpare: [Bool] = []
@@ -42,6 +43,11 @@ package struct RoundBook: Sendable {
 
   package init(_ spec: RoundSpec) {
     self.spec = spec
+    guard !spec.isGiven else {
+      precondition(spec.given.count == spec.prompts.count, "given responses of each prompt, or of none")
+      (states, pendingCount, settledCount) = ([], 0, spec.slotCount)
+      return
+    }
     states = [SlotState](repeating: .pending, count: spec.slotCount)
     pendingCount = spec.slotCount
     if spec.isJudged { verdicts = VerdictBook(spec) }
@@ -148,7 +154,9 @@ package struct RoundBook: Sendable {
   package func state(of slot: Slot) -> SlotState? { index(of: slot).map { states[$0] } }
 
   private func index(of slot: Slot) -> Int? {
-    guard slot.round == spec.id, slot.sample < spec.samples, let row = row(of: slot.prompt) else { return nil }
+    guard !spec.isGiven, slot.round == spec.id, slot.sample < spec.samples, let row = row(of: slot.prompt) else {
+      return nil
+    }
     return row * Int(spec.samples) + Int(slot.sample)
   }
 

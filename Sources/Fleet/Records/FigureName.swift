@@ -76,6 +76,17 @@ package enum FigureName: String, Sendable, CaseIterable {
   case checkpointSeconds = "checkpoint_seconds"
   case publishSeconds = "publish_seconds"
 
+  /// Measured by the learner, only if given responses are learned.
+  case perplexity
+
+  /// What is measured of a step's samples and their votes. Not known if the step learned given responses.
+  package static let ofSamples: [FigureName] = [
+    .labelAccuracy, .rewardAccuracy, .majorityRatio, .groundTruthRatio, .majorityVotingReward, .passAtVotes,
+    .trainedRewardAccuracy, .trainedGroundTruthRatio, .noAnswerRatio, .truncationRatio, .budgetExhausted, .tieRatio,
+    .zeroAdvantageRatio, .unlabeledRatio, .abstentionRatio, .flipRatio, .rewardMean, .unneededSamples, .entropy,
+    .policyLag, .sampledTokens, .clipRatio, .rolloutSeconds,
+  ]
+
   /// Whether it is a whole number, written without a fraction.
   package var isCount: Bool {
     switch self {
@@ -89,7 +100,7 @@ package enum FigureName: String, Sendable, CaseIterable {
   /// Whether a line of metrics.jsonl leaves it out if it is not known; the others are then null.
   package var isLeftOut: Bool {
     switch self {
-    case .thinkingTruncationRatio, .invalidSamples, .failedVerdicts: true
+    case .thinkingTruncationRatio, .invalidSamples, .failedVerdicts, .perplexity: true
     default: false
     }
   }

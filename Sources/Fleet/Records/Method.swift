@@ -58,7 +58,7 @@ package struct Method: Sendable, Equatable {
   package var lastBatch = LastBatch.fill
   /// N, responses sampled and voting per prompt.
   package var votes = 64
-  /// m ≤ N, responses trained on per prompt.
+  /// m ≤ N, responses trained on per prompt. Of given responses: at most.
   package var trainSamples = 32
   package var selection = Selection.random
   package var labels = LabelSource.vote
@@ -95,6 +95,9 @@ package struct Method: Sendable, Equatable {
   package var criticLearningRate = 9e-6
   package var primeUpdate = PrimeUpdate.after
   package var primeLearningRate = 1e-6
+  /// AWR's τ: a token's weight is exp(A / τ), at most the cap.
+  package var awrTemperature: Float = 1
+  package var awrCap: Float = 20
 
   /// Sequences per optimizer step.
   package var miniBatch = 32

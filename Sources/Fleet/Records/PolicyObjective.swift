@@ -1,5 +1,5 @@
 // PolicyObjective: which loss the policy is trained with. The formulas are in docs/algorithm.md; the functions are in
-// TTRL (Surrogate, NegativeAware, Critic, ProcessReward).
+// TTRL (Surrogate, NegativeAware, Critic, ProcessReward, GivenResponses).
 
 package enum PolicyObjective: String, Sendable, CaseIterable {
   /// The clipped surrogate of each token's ratio: TTRL, GRPO.
@@ -14,6 +14,14 @@ package enum PolicyObjective: String, Sendable, CaseIterable {
   /// The clipped surrogate, with rewards of single tokens from a critic that learns them from the responses' rewards:
   /// PRIME, arXiv 2502.01456.
   case prime
+  /// The log-likelihood of given responses: supervised fine-tuning.
+  case sft
+  /// The log-likelihood of recorded responses, weighted by the exponentials of their advantages: AWR, arXiv 1910.00177.
+  case awr
+
+  /// Whether the steps learn from responses that the run was given when it began. Nothing is sampled for them, and
+  /// nothing votes.
+  package var takesResponses: Bool { self == .sft || self == .awr }
 
   /// Whether a second model is trained: PPO's values, or PRIME's process rewards.
   package var hasCritic: Bool { self == .ppo || self == .prime }

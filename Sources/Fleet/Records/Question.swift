@@ -11,6 +11,8 @@ package struct Turn: Sendable, Equatable {
   /// `system`, `user`, `assistant` or another that the model's chat template knows.
   package var role: String
   package var text: String
+  /// The role of the model.
+  package static let assistant = "assistant"
 
   package init(role: String, text: String) {
     self.role = role
@@ -37,6 +39,8 @@ package struct Question: Sendable, Equatable {
   /// The named set to which it belongs, if a file holds several.
   package var set: String?
   package var kind: AnswerKind
+  /// Responses to learn from, in the file's order; empty if they were not asked for.
+  package var responses: [String] = []
 
   package init(
     id: String, prompt: String, earlier: [Turn] = [], answer: String? = nil, source: String? = nil,

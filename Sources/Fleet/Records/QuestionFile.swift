@@ -42,14 +42,17 @@ extension QuestionFile {
   /// JSON begins with `{` or `[`; anything else has to be CSV, whose header names a prompt. The id of a question
   /// without one is its line, or in an array its place, counted from 1. Blank lines are allowed.
   ///
+  /// - Parameters:
+  ///   - bytes: of the file.
+  ///   - takesResponses: whether every question has to have responses, which are then read too.
   /// - Throws: all problems of the file.
-  package init(_ bytes: [UInt8]) throws(QuestionFileError) {
+  package init(_ bytes: [UInt8], takesResponses: Bool = false) throws(QuestionFileError) {
     if let name = Self.otherEncoding(of: bytes) {
       throw QuestionFileError(problems: [.init(line: 1, reason: .otherEncoding(name))])
     }
     let hasByteOrderMark = bytes.starts(with: [0xEF, 0xBB, 0xBF])
     let text = hasByteOrderMark ? Array(bytes.dropFirst(3)) : bytes
-    var reader = QuestionReader()
+    var reader = QuestionReader(takesResponses: takesResponses)
     switch text.first(where: { !isSpace($0) }) {
     case UInt8(ascii: "["): reader.readArray(text)
     case UInt8(ascii: "{"), nil: reader.readLines(text)
@@ -101,10 +104,13 @@ extension [Question] {
 
 /// Reads the rows of a file, one after the other.
 private struct QuestionReader {
+  private let takesResponses: Bool
   private var file = QuestionFile()
   /// [question] in the file.
   private var lines: [Int] = []
   private var problems: [QuestionFileError.Problem] = []
+
+  init(takesResponses: Bool) { self.takesResponses = takesResponses }
 
   mutating func readLines(_ bytes: [UInt8]) {
     var line = 0
@@ -151,7 +157,7 @@ private struct QuestionReader {
 
   private mutating func add(_ json: JSON, line: Int, defaultID: Int) {
     guard json.members != nil else { return refuse(line, .notAnObject(found: json.summary)) }
-    var row = QuestionRow(json)
+    var row = QuestionRow(json, takesResponses: takesResponses)
     let question = row.question(defaultID: defaultID)
     problems += row.problems.map { .init(line: line, reason: $0) }
     guard let question else { return }

@@ -11,6 +11,7 @@ package struct QuestionFileError: Error, Equatable, Sendable, CustomStringConver
     case table(QuestionTable.Problem)
     case notAnObject(found: String)
     case noPrompt
+    case noResponse
     case malformed(key: String, found: String, expected: String)
     case repeatedID(String, firstLine: Int)
     /// One id with two answers.
@@ -51,7 +52,10 @@ extension QuestionFileError.Problem: CustomStringConvertible {
     case .notJSON(let problem, let column): "line \(line), column \(column): \(problem)"
     case .table(let problem): "line \(line): \(problem)"
     case .notAnObject(let found): "line \(line): found \(found), expected an object with a \"prompt\""
-    case .noPrompt: "line \(line): no \"prompt\" (or \"problem\", \"question\", \"messages\", \"conversations\")"
+    case .noPrompt: "line \(line): no \(QuestionRow.prompts)"
+    case .noResponse:
+      "line \(line): no \"response\" (or \"completion\", \"output\", a reply at the end of \"messages\"), which this "
+        + "objective learns. Add one, or remove the line"
     case .malformed(let key, let found, let expected): "line \(line): \"\(key)\" is \(found), expected \(expected)"
     case .repeatedID(let id, let first): "line \(line): the id \"\(id)\" is taken by line \(first)"
     case .twoAnswers(let id, let answer, let first, let firstAnswer):

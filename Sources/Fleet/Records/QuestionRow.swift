@@ -2,8 +2,8 @@
 //
 // Public data sets call the same things by different names; the names and forms that are read are in docs/data.md. What
 // is not understood exactly is a problem with the row. What is understood and not used (unknown keys, the solution
-// before GSM8K's ####, a reply at the end of a conversation) is named in `leftOut`. Not here: options
-// (QuestionChoices).
+// before GSM8K's ####, a reply at the end of a conversation) is named in `leftOut`. A file for supervised training is
+// read with its responses; then a row without one is a problem. Not here: options (QuestionChoices).
 
 import Base
 
@@ -15,11 +15,21 @@ struct QuestionRow {
   private var used: [String] = []
 
   /// Where the prompt can be; the first that is there counts.
-  static let promptKeys = ["prompt", "problem", "question", "messages", "conversations"]
+  static let promptKeys = ["prompt", "problem", "question", "messages", "conversations", "instruction"]
+  /// The same for messages: "prompt" (or "problem", …).
+  static let prompts = "\"\(promptKeys[0])\" (or \(promptKeys.dropFirst().map { "\"\($0)\"" }.joined(separator: ", ")))"
+  /// Where responses can be, besides the end of a conversation.
+  static let responseKeys = ["response", "completion", "output"]
   /// Data sets for chat models: their conversations can end with the reply that was given.
   private static let chatKeys = ["messages", "conversations"]
 
-  init(_ json: JSON) { self.json = json }
+  /// Whether the question has to have responses.
+  private let takesResponses: Bool
+
+  init(_ json: JSON, takesResponses: Bool = false) {
+    self.json = json
+    self.takesResponses = takesResponses
+  }
 
   /// - Returns: nil if the row has no prompt. With other problems, the question is only for finding more of them.
   mutating func question(defaultID: Int) -> Question? {
@@ -48,11 +58,13 @@ struct QuestionRow {
       refuse(key, "\(length) bytes long with all that belongs to it", expected: "at most \(Limits.questionBytes) bytes")
     }
     let names = Limits.questionNameBytes
-    let question = Question(
+    let responses = takesResponses ? responses(key) : []
+    var question = Question(
       id: literal("id", limit: names) ?? literal("unique_id", limit: names) ?? "\(defaultID)", prompt: prompt,
       earlier: earlier, answer: answer(choices, kind),
       source: text("source", limit: names) ?? text("data_source", limit: names), domain: domain(limit: names),
       set: text("set", limit: names), kind: kind)
+    question.responses = responses
     for member in json.members ?? [] where !used.contains(member.key) && !member.value.isNull {
       leftOut.append("the key \"\(member.key.excerpt)\"")
     }
@@ -82,6 +94,10 @@ struct QuestionRow {
       refuse(key, "empty", expected: "a question")
       return nil
     }
+    // Where it belongs differs from program to program.
+    if key == "instruction", let input = text("input", limit: Limits.questionBytes), !input.trimmed.isEmpty {
+      refuse("input", "a second part of the question", expected: "the whole question in one text, as \"prompt\"")
+    }
     return ([], prompt)
   }
 
@@ -100,7 +116,7 @@ struct QuestionRow {
     }
     if Self.chatKeys.contains(key), turns.last?.role == "assistant" {
       reply = turns.removeLast().text
-      leftOut.append("the reply at the end of \"\(key)\"")
+      if !takesResponses { leftOut.append("the reply at the end of \"\(key)\"") }
     }
     guard let last = turns.last, last.role == "user" else {
       refuse(
@@ -169,6 +185,53 @@ struct QuestionRow {
       texts += text
     }
     return texts
+  }
+
+  // MARK: Responses
+
+  /// The responses of the row, at least one if there is no problem.
+  ///
+  /// - Parameter prompt: the key of the prompt.
+  private mutating func responses(_ prompt: String) -> [String] {
+    let keys = Self.responseKeys.filter { value($0) != nil }
+    let places = (reply == nil ? [] : ["the reply at the end of \"\(prompt)\""]) + keys.map { "\"\($0)\"" }
+    guard places.count < 2 else {
+      refuse(keys[0], "one of several responses (\(places.joined(separator: ", ")))", expected: "one place for them")
+      return []
+    }
+    if let reply { return [reply].filter { !isEmpty($0, "the reply at the end of \(prompt)") } }
+    guard let key = keys.first else {
+      problems.append(.noResponse)
+      return []
+    }
+    used.append(key)
+    let texts = key == "response" ? value(key)?.elements : nil
+    if texts?.isEmpty == true { refuse(key, "an empty list", expected: "at least one response") }
+    guard let texts else { return [response(value(key) ?? .null, key)].compactMap { $0 } }
+    return texts.enumerated().compactMap { response($1, "\(key)[\($0)]") }
+  }
+
+  /// A text, or, as the completion of a conversation, a list of one message of the assistant.
+  private mutating func response(_ json: JSON, _ place: String) -> String? {
+    var found = json.string
+    if let messages = json.elements, messages.count == 1, place == "completion",
+      let turn = turn(messages[0], "completion[0]"), turn.role == "assistant"
+    {
+      found = turn.text
+    }
+    guard let found else {
+      refuse(
+        place, json.summary,
+        expected: place == "completion" ? "a string, or a list of one message of the assistant" : "a string")
+      return nil
+    }
+    return isEmpty(found, place) ? nil : bounded(found, place, limit: Limits.questionBytes)
+  }
+
+  private mutating func isEmpty(_ response: String, _ place: String) -> Bool {
+    guard response.trimmed.isEmpty else { return false }
+    refuse(place, "empty", expected: "a response")
+    return true
   }
 
   // MARK: Answer

@@ -184,7 +184,7 @@ extension QuestionTable.Problem: CustomStringConvertible {
         + "\(separator == ";" ? ";" : "\\t")').to_csv('my.csv', index=False)\""
     case .noPromptColumn(let header, nil):
       "found \"\(header)\", expected JSON, which begins with { or [, or the header row of a CSV file with a column "
-        + "\"prompt\" (or \"problem\", \"question\", \"messages\", \"conversations\")"
+        + QuestionRow.prompts
     case .repeatedColumn(let name): "the header has two columns \"\(name)\"; give them different names"
     case .uneven(let found, let expected):
       "the row has \(counted(found, "field")), the header \(counted(expected, "column")). A field with a comma or a "

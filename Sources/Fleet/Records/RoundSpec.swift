@@ -14,6 +14,9 @@ package struct RoundSpec: Sendable, Equatable {
   package var required: [[UInt32]]
   /// Whether the round is complete only when the reward command has judged every response.
   package var isJudged = false
+  /// [prompts] how many responses each prompt was given when the run began, at least 1. Such a round is complete when
+  /// it opens: no worker samples for it. Empty if the round is sampled.
+  package var given: [UInt32] = []
 
   /// The default of `policy` is the version with the round's number: the version that is evaluated or, strictly
   /// on-policy, the version that the step trains.
@@ -32,5 +35,7 @@ package struct RoundSpec: Sendable, Equatable {
   /// Each prompt's vote can be decided with some of its samples.
   package var stopsEarly: Bool { !required.isEmpty }
 
-  package var slotCount: Int { prompts.count * Int(samples) }
+  package var isGiven: Bool { !given.isEmpty }
+
+  package var slotCount: Int { isGiven ? given.reduce(0) { $0 + Int($1) } : prompts.count * Int(samples) }
 }

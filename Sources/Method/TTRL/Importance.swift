@@ -21,23 +21,25 @@ import Records
 package struct ImportanceFigures: Sendable, Equatable {
   package var mean = 0.0
   package var max = 0.0
-  /// Share of the tokens whose ratio is above the cap.
-  package var truncatedShare = 0.0
+  /// Share of the tokens whose ratio is above the cap; nil if the ratios are no weights, so that none is truncated.
+  package var truncatedShare: Double? = 0.0
 }
 
 /// Adds the log-probabilities of every trained token under the other versions that its loss or reward needs: version 0
-/// for a KL penalty, and the version that the step begins with if an older one sampled.
+/// for a KL penalty, and the version that the step begins with if an older one sampled. Under objective `awr` another
+/// model sampled: its ratios are only figures.
 func addScores<P: Policy>(to groups: inout [TrainedGroup], step: UInt32, by policy: inout P, method: Method) throws {
   let members = groups.flatMap(\.members)
   if method.needsReference {
     let reference = try policy.referenceLogprobs(of: members, sampling: method.sampling)
     distribute(reference, to: &groups) { $0.reference = $1 }
   }
-  if samplingPolicy(ofStep: step, method: method) != PolicyVersion(step) {
+  let isStale = samplingPolicy(ofStep: step, method: method) != PolicyVersion(step)
+  if isStale || method.objective == .awr {
     let starting = try policy.logprobs(of: members, sampling: method.sampling)
     distribute(starting, to: &groups) { member, starting in
       member.starting = starting
-      member.importance = member.ratios.map { min(Float($0), method.importanceCap) }
+      if isStale { member.importance = member.ratios.map { min(Float($0), method.importanceCap) } }
     }
   }
 }
@@ -62,5 +64,6 @@ func importanceFigures(of groups: [TrainedGroup], method: Method) -> ImportanceF
   guard !ratios.isEmpty else { return nil }
   return ImportanceFigures(
     mean: ratios.reduce(0, +) / Double(ratios.count), max: ratios.max() ?? 0,
-    truncatedShare: Double(ratios.count { Float($0) > method.importanceCap }) / Double(ratios.count))
+    truncatedShare: method.objective == .awr
+      ? nil : Double(ratios.count { Float($0) > method.importanceCap }) / Double(ratios.count))
 }

@@ -72,13 +72,19 @@ extension Policy {
 ///   - truth: the true answers, by prompt index. Read only if labels are `.truth`.
 ///   - history: the labels of all earlier steps.
 ///   - verdict: what a reward command says about a response; used only if the method has one (`Method.isJudged`).
+///   - given: a prompt's responses, in place of samples, if the objective learns given responses.
 package func improve<P: Policy>(
   _ policy: inout P, sampler: P? = nil, step: UInt32, prompts: [Prompt], truth: [AnswerKey?] = [],
-  history: History = History(), method: Method, verdict: (Trajectory) -> Verdict? = { _ in nil }
+  history: History = History(), method: Method, verdict: (Trajectory) -> Verdict? = { _ in nil },
+  given: (UInt32) -> [Trajectory] = { _ in [] }
 ) throws -> [Judgement] {
   let round = RoundID.train(step: step)
   var groups: [Group] = []
   for index in promptsOfStep(step, promptCount: prompts.count, method: method) {
+    if method.objective.takesResponses {
+      groups.append(Group(prompt: index, trajectories: given(index)))
+      continue
+    }
     let slots = (0..<UInt32(method.votes)).map { Slot(round: round, prompt: index, sample: $0) }
     let prompt = prompts[Int(index)]
     var trajectories = try (sampler ?? policy).sample(prompt, slots: slots, sampling: method.sampling)
@@ -97,6 +103,7 @@ package func improve<P: Policy>(
 
 /// What a step learned from, and how its updates went.
 package struct Lesson: Sendable {
+  /// Empty if the responses were given: nothing votes on them.
   package var judgements: [Judgement]
   /// [B] parallel to `judgements`: whether the group's advantages are all 0, so that it has nothing to teach.
   package var hasZeroAdvantage: [Bool]
@@ -117,15 +124,19 @@ package func learn<P: Policy>(
   _ policy: inout P, step: UInt32, from groups: [Group], prompts: [Prompt], truth: [AnswerKey?] = [],
   history: History = History(), method: Method
 ) throws -> Lesson {
+  let isGiven = method.objective.takesResponses
   var judgements = judgedGroups(
-    groups, step: step, prompts: prompts, truth: truth, history: history, method: method
+    isGiven ? [] : groups, step: step, prompts: prompts, truth: truth, history: history, method: method
   ) { policy.answer(of: $0, to: $1) }
-  for (index, group) in groups.enumerated() {
+  for (index, group) in groups.enumerated() where !isGiven {
     judgements[index].truncatedThinking = group.trajectories.count {
       $0.finish == .length && policy.isThinking(atEndOf: $0, to: prompts[Int(group.prompt)])
     }
   }
-  var trained = trainedGroups(of: groups, judgements, prompts: prompts, method: method)
+  var trained =
+    isGiven
+    ? givenGroups(of: groups, prompts: prompts)
+    : trainedGroups(of: groups, judgements, prompts: prompts, method: method)
   // Scores are the tokens' log-probabilities under other versions. A KL penalty in the reward needs them before the
   // advantages. Otherwise they are needed later, and only for the trajectories that are left.
   let needsScores = method.hasKL(in: .reward) || method.objective == .prime
@@ -136,7 +147,7 @@ package func learn<P: Policy>(
     processUpdates = try addProcessScores(to: &trained, step: step, by: &policy, method: method)
   }
   assignAdvantages(to: &trained, method: method)
-  let hasZeroAdvantage = trained.map(\.hasZeroAdvantage)
+  let hasZeroAdvantage = isGiven ? [] : trained.map(\.hasZeroAdvantage)
   if method.zeroAdvantageGroups == .skip { trained.removeAll(where: \.hasZeroAdvantage) }
   if !needsScores { try addScores(to: &trained, step: step, by: &policy, method: method) }
   let rate = learningRate(ofStep: step, method: method)

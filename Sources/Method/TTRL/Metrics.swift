@@ -7,6 +7,10 @@
 package import Answers
 package import Records
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// One prompt's group in one step, as counts.
 package struct PromptMetrics: Sendable, Equatable {
   package var prompt: UInt32
@@ -125,6 +129,11 @@ package struct StepMetrics: Sendable, Equatable {
   package var lag: Int
   /// Whether a reward command judges responses.
   private var isJudged: Bool
+  /// Whether the step learned given responses. Then only the figures of lengths, rewards and updates are known.
+  package var isGiven: Bool
+  private var objective: PolicyObjective
+  /// Mean of the recorded rewards of given responses; nil if there are none.
+  package var givenReward: Double?
 
   /// - Parameter truth: the true answers by prompt index. A nil entry is unknown; an empty array means all are.
   package init(step: UInt32, lesson: Lesson, groups: [Group], truth: [AnswerKey?], method: Method) {
@@ -132,6 +141,10 @@ package struct StepMetrics: Sendable, Equatable {
     prompts = zip(lesson.judgements, groups).map { judgement, group in
       measure(judgement, of: group, truth: truth.isEmpty ? nil : truth[Int(group.prompt)])
     }
+    objective = method.objective
+    isGiven = method.objective.takesResponses
+    let rewards = isGiven ? groups.flatMap(\.trajectories).compactMap { $0.verdict?.reward } : []
+    if !rewards.isEmpty { givenReward = rewards.reduce(0) { $0 + Double($1) } / Double(rewards.count) }
     for (index, hasZeroAdvantage) in lesson.hasZeroAdvantage.enumerated() {
       prompts[index].hasZeroAdvantage = hasZeroAdvantage
     }
@@ -224,6 +237,8 @@ package struct StepMetrics: Sendable, Equatable {
 
   package var trainedTokens: Int { updates.reduce(0) { $0 + $1.tokens } }
   package var loss: Double { updates.reduce(0) { $0 + $1.lossSum } / Double(max(trainedTokens, 1)) }
+  /// exp of the loss, the mean of −log π over the tokens; nil under objectives whose loss is another.
+  package var perplexity: Double? { objective == .sft && trainedTokens > 0 ? exp(loss) : nil }
   package var clippedShare: Double {
     Double(updates.reduce(0) { $0 + $1.clippedTokens }) / Double(max(trainedTokens, 1))
   }

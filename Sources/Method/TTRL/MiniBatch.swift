@@ -9,7 +9,7 @@ package struct TrainedTrajectory: Sendable, Equatable {
   package var prompt: Prompt
   package var trajectory: Trajectory
   package var reward: Float
-  /// [T] by token.
+  /// [T] by token. Of given responses: the weight of the token's log-likelihood.
   package var advantages: [Float]
   /// q: how many of the group's trained trajectories agree with the label, as a share. Only NFT needs it.
   package var agreement: Float = 0
@@ -87,7 +87,8 @@ func trainedGroups(
 /// trajectories of different prompts.
 package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
   switch method.objective {
-  case .clip, .gspo: break
+  case .clip, .gspo, .awr: break
+  case .sft: return assignEqualWeights(to: &groups)
   case .nft: return assignAgreement(to: &groups, method: method)
   case .ppo: return assignCriticAdvantages(to: &groups, method: method)
   case .prime: return assignProcessAdvantages(to: &groups, method: method)
@@ -103,6 +104,7 @@ package func assignAdvantages(to groups: inout [TrainedGroup], method: Method) {
       groups[group].members[member].entropySlopes = slopes
     }
   }
+  if method.objective == .awr { exponentiateAdvantages(of: &groups, method: method) }
 }
 
 package struct MiniBatch: Sendable, Equatable {

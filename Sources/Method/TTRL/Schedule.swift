@@ -16,12 +16,21 @@ package import Records
 package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> [UInt32] {
   precondition(promptCount > 0, "a step needs at least one prompt")
   let size = min(method.promptsPerStep, promptCount)
-  let stepsPerPass = method.lastBatch == .drop ? promptCount / size : (promptCount + size - 1) / size
-  let pass = UInt32(Int(step) / stepsPerPass)
-  let position = Int(step) % stepsPerPass * size
+  let position = Int(step) % stepsPerPass(promptCount: promptCount, method: method) * size
+  let pass = UInt32(passOfStep(step, promptCount: promptCount, method: method))
   var sequence = RandomSequence(seed: method.seed, purpose: .promptOrder, stream: SIMD3(pass, 0, 0))
   let order = sequence.permutation(of: promptCount)
   return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
+}
+
+/// The pass over the training set that a step is in, counted from 0.
+package func passOfStep(_ step: UInt32, promptCount: Int, method: Method) -> Int {
+  Int(step) / stepsPerPass(promptCount: promptCount, method: method)
+}
+
+private func stepsPerPass(promptCount: Int, method: Method) -> Int {
+  let size = min(method.promptsPerStep, promptCount)
+  return method.lastBatch == .drop ? promptCount / size : (promptCount + size - 1) / size
 }
 
 /// The version that samples a step's batch: the one `staleness` steps before the version that the step trains, or
@@ -30,12 +39,12 @@ package func samplingPolicy(ofStep step: UInt32, method: Method) -> PolicyVersio
   PolicyVersion(step - min(step, method.staleness))
 }
 
-/// The round of sampling that a step trains on.
+/// The round that a step trains on. How many responses each prompt was given, if they are not sampled, the caller adds.
 package func trainingRound(ofStep step: UInt32, promptCount: Int, method: Method) -> RoundSpec {
   let prompts = promptsOfStep(step, promptCount: promptCount, method: method)
   var round = RoundSpec(
     id: .train(step: step), policy: samplingPolicy(ofStep: step, method: method), prompts: prompts,
-    samples: UInt32(method.votes), sampling: method.sampling)
+    samples: UInt32(method.objective.takesResponses ? method.trainSamples : method.votes), sampling: method.sampling)
   round.isJudged = method.isJudged
   if method.stopsEarly {
     round.required = prompts.map { prompt in

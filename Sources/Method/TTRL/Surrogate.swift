@@ -73,6 +73,7 @@ package func objective(
     switch method.objective {
     case .clip, .ppo, .prime: surrogate(logprob: logprob, old: old, advantage: advantage, method: method)
     case .gspo: surrogate(ratio: sequenceRatio, advantage: advantage, dualClip: 0, method: method)
+    case .sft, .awr: likelihood(logprob: logprob, weight: advantage)
     case .nft: negativeAware(logprob: logprob, old: old, advantage: advantage, agreement: member.agreement)
     }
   if !member.importance.isEmpty {

@@ -31,7 +31,7 @@ extension Command {
   /// What is wrong with the input of a run, beyond single values.
   package static func inputProblems(_ settings: RunSettings) -> [String] {
     var found: [String] = []
-    if settings.model != "builtin", settings.data.isEmpty {
+    if settings.model != "builtin", settings.data.isEmpty, settings.responses.isEmpty {
       found.append("--model is given without --data FILE: which questions should it be trained on?")
     }
     let run = RunDirectory(ThisProcess.absolute(settings.operation.run))

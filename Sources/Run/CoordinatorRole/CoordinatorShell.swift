@@ -89,13 +89,15 @@ package final class CoordinatorShell {
     lock = try RunLock(directory: run.directory.path, owner: "coordinator")
     store = try PolicyStore(run.directory)
     fleet = FleetFile(run.directory)
-    recorder = RunRecorder(run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite))
+    let responses = try run.responses()
+    recorder = RunRecorder(
+      run: run, ledger: try Ledger(path: run.directory.ledger, mode: .readWrite), responses: responses)
     steps = StepWatch(at: MonotonicClock.now())
     votes = VoteBook(method: run.method)
     let memory = try Self.recall(recorder, store)
     let tokens = run.promptTokens
     machine = Coordinator(
-      plan: run.plan,
+      plan: run.plan(responses),
       prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut, transfer: tokens.transfer),
       welcome: run.welcome(), memory: memory)
   }

@@ -17,6 +17,8 @@ import TTRL
 package final class RunRecorder {
   package let run: Run
   private let ledger: Ledger
+  /// nil if the steps sample their responses.
+  private let responses: ResponseFile?
   private var timeKept = MonotonicClock.now()
   private var lines: LineFile?
   private var plan: SortedMap<RoundID, RoundSpec>
@@ -29,11 +31,12 @@ package final class RunRecorder {
   private var workers: [PeerID: Int64] = [:]
   private var workersByName: [String: Int64] = [:]
 
-  package init(run: Run, ledger: Ledger) {
+  package init(run: Run, ledger: Ledger, responses: ResponseFile? = nil) {
     self.run = run
     self.ledger = ledger
+    self.responses = responses
     var plan = SortedMap<RoundID, RoundSpec>()
-    for spec in run.plan { plan[spec.id] = spec }
+    for spec in run.plan(responses) { plan[spec.id] = spec }
     self.plan = plan
     watch = run.freshGuard
     plateau = run.freshPlateau
@@ -61,7 +64,7 @@ package final class RunRecorder {
   package func recall() throws -> CoordinatorMemory {
     try run.checkPrompts(of: ledger)
     (watch, plateau) = (run.freshGuard, run.freshPlateau)
-    for row in try ledger.stepMetrics() {
+    for row in try responses == nil ? ledger.stepMetrics() : [] {
       do {
         _ = observe(try StepSigns(StepReport(parsing: row.json)))
       } catch {
@@ -197,15 +200,11 @@ package final class RunRecorder {
   package func trajectories(
     of round: RoundID, from first: Slot, before end: Slot?
   ) throws(LedgerError) -> [Trajectory] {
-    var trajectories = try ledger.trajectories(of: round, from: first, before: end)
-    guard run.settings.hasRewardCommand, round.purpose == .train else { return trajectories }
-    var verdicts = try ledger.verdicts(of: round, from: first, before: end)[...]
-    for index in trajectories.indices {
-      while let said = verdicts.first, said.slot < trajectories[index].slot { verdicts.removeFirst() }
-      guard let said = verdicts.first, said.slot == trajectories[index].slot else { continue }
-      trajectories[index].verdict = said.verdict
+    let hasVerdicts = run.settings.hasRewardCommand || run.method.objective == .awr
+    guard hasVerdicts, round.purpose == .train else {
+      return try ledger.trajectories(of: round, from: first, before: end)
     }
-    return trajectories
+    return try ledger.trajectoriesWithVerdicts(of: round, from: first, before: end)
   }
 
   /// The first slot of each message in which a round's trajectories are sent.
@@ -227,9 +226,18 @@ package final class RunRecorder {
     try append(row)
   }
 
-  /// The round is complete. What the reward command failed to judge is an event.
-  private func closeStep(_ round: RoundID) throws(LedgerError) {
+  /// The round is complete. Given responses become its settled slots in the same commit. What the reward command failed
+  /// to judge is an event.
+  private func closeStep(_ round: RoundID) throws {
+    let given = try plan[round].map { try responses?.trajectories(of: $0, method: run.method) ?? [] } ?? []
+    let hasRewards = run.method.objective == .awr
     try ledger.transaction { () throws(LedgerError) in
+      if !given.isEmpty { try open(round) }
+      for trajectory in given {
+        _ = try ledger.insert(trajectory, worker: nil)
+        guard hasRewards, let verdict = trajectory.verdict else { continue }
+        try ledger.insert(SlotVerdict(trajectory.slot, verdict), at: WallClock.seconds())
+      }
       try ledger.close(round, at: WallClock.seconds())
       guard run.settings.hasRewardCommand else { return }
       for (name, count) in try ledger.verdictFaults(of: round) {
@@ -250,24 +258,25 @@ package final class RunRecorder {
     let step = manifest.version.number - 1
     let policy = stored(manifest, madeBy: step)
     let wereOn = alarmsOn
-    let signs: StepSigns
+    let signs: StepSigns?
     do {
       guard report.step == step else {
         throw StepReportError.invalid(member: "step", found: "\(report.step)")
       }
-      signs = try StepSigns(report)
+      // Given responses have no votes, so there is nothing to guard.
+      signs = try responses == nil ? StepSigns(report) : nil
     } catch {
       throw CoordinatorFailure.broken("the learner's report on step \(step) cannot be used: \(error)")
     }
-    let reading = observe(signs)
-    let isGuarded = run.settings.guardMode != .off
+    let reading = signs.map { observe($0) }
+    let alarms = run.settings.guardMode != .off ? reading?.alarms : nil
     let complete = try completed(report, reading)
-    let row = StepRow.json(complete, alarms: isGuarded ? reading.alarms : nil).text()
+    let row = StepRow.json(complete, alarms: alarms).text()
     try ledger.transaction { () throws(LedgerError) in
       try ledger.insert(policy)
       try openRounds(sampledBy: manifest.version)
       try ledger.setMetrics(row, ofStep: step)
-      if isGuarded { try self.report(reading.alarms, ofStep: step, unless: wereOn) }
+      if let alarms { try self.report(alarms, ofStep: step, unless: wereOn) }
       try keepTime()
     }
     try append(row)
@@ -275,9 +284,10 @@ package final class RunRecorder {
   }
 
   /// Adds the figures that only the coordinator knows: how long the rollouts took, and the guard's reading, which also
-  /// depends on the steps before.
-  private func completed(_ report: StepReport, _ reading: GuardReading) throws(LedgerError) -> StepReport {
+  /// depends on the steps before. Both are unknown if the responses were given.
+  private func completed(_ report: StepReport, _ reading: GuardReading?) throws(LedgerError) -> StepReport {
     var report = report
+    guard let reading else { return report }
     let round = try ledger.rounds().first { $0.id == .train(step: report.step) }
     report.figures[.rolloutSeconds] = round.flatMap { round in round.closedAt.map { $0 - round.openedAt } }
     report.figures[.distinctLabelRatio] = reading.distinctLabelRatio

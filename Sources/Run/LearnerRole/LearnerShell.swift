@@ -169,7 +169,8 @@ package final class LearnerShell {
     Log.info(
       "learner.step",
       [
-        "step": step, "policy": rank.policy.version, "majority_ratio": metrics.majorityRatio,
+        "step": step, "policy": rank.policy.version,
+        metrics.isGiven ? "loss" : "majority_ratio": metrics.isGiven ? metrics.loss : metrics.majorityRatio,
         "updates": metrics.updates.count, "seconds": seconds, "checkpoint_stall": checkpoint.takeStall().seconds,
       ])
     noteCritic(step, metrics)

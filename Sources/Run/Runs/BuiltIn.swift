@@ -108,18 +108,32 @@ package enum BuiltIn {
 
   /// The questions of a data setting.
   ///
+  /// - Parameters:
+  ///   - name: a path, or the name of a built-in set.
+  ///   - takesResponses: whether every question has to have responses.
   /// - Throws: if the file is missing or malformed, with every problem's line.
-  package static func questions(_ name: String) throws -> [Question] { try questionFile(name).questions }
+  package static func questions(_ name: String, takesResponses: Bool = false) throws -> [Question] {
+    try questionFile(name, takesResponses: takesResponses).questions
+  }
 
   /// The questions of a data setting, and what of the file is in none of them.
   ///
+  /// - Parameters:
+  ///   - name: a path, or the name of a built-in set.
+  ///   - takesResponses: whether every question has to have responses, which are then read too.
   /// - Throws: if the file is missing or malformed, with every problem's line.
-  package static func questionFile(_ name: String) throws -> QuestionFile {
+  package static func questionFile(_ name: String, takesResponses: Bool = false) throws -> QuestionFile {
     if !name.hasPrefix("builtin:"), let problem = OtherInput.questions(at: name) {
       throw QuestionsError(path: name, problem: problem)
     }
     do {
-      guard name.hasPrefix("builtin:") else { return try QuestionFile(try Files.read(name)) }
+      guard name.hasPrefix("builtin:") else {
+        return try QuestionFile(try Files.read(name), takesResponses: takesResponses)
+      }
+      guard !takesResponses else {
+        throw QuestionsError(
+          path: name, problem: "built-in questions have no responses; give --data FILE, or --responses RUN")
+      }
       let bytes = bytes(of: name.dropFirst("builtin:".count) + ".jsonl")
       guard !bytes.isEmpty else { throw QuestionsError(path: name, problem: "there is no built-in set of this name") }
       return try QuestionFile(bytes)

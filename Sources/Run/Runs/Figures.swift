@@ -34,8 +34,14 @@ extension StepReport {
       (.gradientNorm, metrics.gradientNorm), (.updates, Double(metrics.updates.count)),
       (.skippedUpdates, Double(metrics.skippedUpdates)), (.logprobGap, Double(metrics.logprobGap)),
       (.trainSeconds, trainSeconds), (.thinkingTruncationRatio, metrics.truncatedThinkingRatio),
+      (.perplexity, metrics.perplexity),
     ]
     for (name, value) in values { figures[name] = value }
+    guard metrics.isGiven else { return }
+    for name in FigureName.ofSamples { figures[name] = nil }
+    figures[.rewardMean] = metrics.givenReward
+    // Without recorded log-probabilities there is nothing to compare.
+    if metrics.perplexity != nil { figures[.logprobGap] = nil }
   }
 }
 

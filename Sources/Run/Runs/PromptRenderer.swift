@@ -19,6 +19,8 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
   private let rule: AnswerRule
   /// What the tokenizer puts before a text of no template, as BOS. Templates write it themselves.
   private let beginning: [Int32]
+  /// Tokens that end a response, of which the first is the model's own end of text.
+  private let endTokens: [Int32]
   /// Whether `auto` found no template in the model's directory.
   private let lacksTemplate: Bool
 
@@ -28,6 +30,7 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
   package init(settings: RunSettings, model: ModelDirectory, tokenizer: Tokenizer) throws {
     self.tokenizer = tokenizer
     rule = settings.method.answers
+    endTokens = model.configuration.eosTokens
     let suffix = settings.suffix == RunSettings.noText ? "" : settings.suffix
     let system = settings.system.isEmpty ? nil : settings.system == RunSettings.noText ? "" : settings.system
     let kind: PromptTemplate.Kind
@@ -120,6 +123,88 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
       throw PromptingError(description: "question \(question.id): \(error)".visible)
     }
   }
+
+  /// The tokens of a given response: those that follow the prompt's in the whole conversation, and the token that ends
+  /// it. They are what a sampler would have to draw for this text.
+  ///
+  /// The template decides which token ends a response. One that writes no end (`plain`, a text of the user's) leaves it
+  /// to the model: the first of its end tokens.
+  /// - Throws: `PromptingError` if the conversation has other tokens than the prompt and the response, with both.
+  package func tokens(of response: String, to question: Question) throws -> [Int32] {
+    let prompt = try rendered(question)
+    let open = beginning + tokenizer.encode(prompt.text + response)
+    func refuse(_ problem: String, _ learned: String, _ found: String) -> PromptingError {
+      PromptingError(
+        description: "the response to question \(question.id.visible) cannot be learned: \(problem)\n"
+          + "    prompt and response: \(learned)\n    the conversation:    \(found)")
+    }
+    guard open.starts(with: prompt.tokens) else {
+      let place = zip(open, prompt.tokens).enumerated().first { $1.0 != $1.1 }?.offset ?? open.count
+      throw refuse(
+        "its beginning becomes one token with the end of the prompt. Begin the response with other characters, or "
+          + "choose another --template",
+        texts(prompt.tokens, from: place) + " | " + texts(tokenizer.encode(response), from: 0),
+        texts(open, from: place))
+    }
+    let tokens = open[prompt.tokens.count...]
+    if let end = tokens.first(where: endTokens.contains) {
+      throw PromptingError(
+        description: "the response to question \(question.id.visible) cannot be learned: it has the text "
+          + "\(texts([end], from: 0)) inside, which ends a response. Remove it")
+    }
+    guard template.endsResponses else {
+      guard let end = endTokens.first else {
+        throw PromptingError(
+          description: "the response to question \(question.id.visible) cannot be learned: nothing says which token "
+            + "ends a response. Add \"eos_token_id\" to the model's generation_config.json, or choose a chat template")
+      }
+      return tokens + [end]
+    }
+    let whole = try text(of: question, response)
+    let learned = prompt.text + response
+    guard whole.utf8.starts(with: learned.utf8) else {
+      throw refuse(
+        "the template writes another text for the whole conversation than for the prompt, followed by the response. "
+          + "Choose another --template, or other --template-arguments",
+        Self.excerpt(of: learned, comparedWith: whole), Self.excerpt(of: whole, comparedWith: learned))
+    }
+    let all = beginning + tokenizer.encode(whole)
+    guard all.starts(with: open), all.count > open.count, endTokens.contains(all[open.count]) else {
+      let names = endTokens.map { texts([$0], from: 0) }.joined(separator: ", ")
+      throw refuse(
+        "behind it the template does not write a token with which the model ends a response"
+          + (names.isEmpty ? "" : " (\(names))") + ". Choose another --template",
+        texts(open, from: max(0, open.count - 2)), texts(all, from: max(0, open.count - 2)))
+    }
+    return tokens + [all[open.count]]
+  }
+
+  private func text(of question: Question, _ response: String) throws -> String {
+    do throws(PromptError) { return try template.render(question, response: response) } catch {
+      throw PromptingError(description: "question \(question.id): \(error)".visible)
+    }
+  }
+
+  /// Tokens as text, special ones too.
+  func text(of tokens: [Int32]) -> String { tokenizer.decode(tokens, skipSpecial: false) }
+
+  /// A few tokens, each in quotes, for messages.
+  private func texts(_ tokens: [Int32], from place: Int) -> String {
+    tokens.dropFirst(place).prefix(3).map { JSON.string(text(of: [$0])).text() }
+      .joined(separator: " ")
+  }
+
+  /// The place where a text begins to differ from another one, in quotes, for messages.
+  static func excerpt(of text: String, comparedWith other: String) -> String {
+    let bytes = Array(text.utf8)
+    let same = zip(bytes, other.utf8).prefix { $0 == $1 }.count
+    let (start, end) = (max(0, same - excerptBytes / 2), min(bytes.count, same + excerptBytes / 2))
+    return (start > 0 ? "…" : "") + JSON.string(String(decoding: bytes[start..<end], as: UTF8.self)).text()
+      + (end < bytes.count ? "…" : "")
+  }
+
+  /// Bytes around a difference: a line of a terminal.
+  private static let excerptBytes = 80
 
   /// A question as the model sees it, for the user.
   ///

@@ -17,7 +17,7 @@ extension PolicyObjective {
   /// The shape of the second model that is trained: PPO's has a value head, PRIME's is a policy; nil for the others.
   func critic(of policy: TransformerPlan) -> TransformerPlan? {
     switch self {
-    case .clip, .gspo, .nft: nil
+    case .clip, .gspo, .nft, .sft, .awr: nil
     case .ppo: TransformerPlan(criticOf: policy)
     case .prime: policy
     }
@@ -140,9 +140,19 @@ package struct Run: Sendable {
   /// A plateau that has not seen a step yet. Its window is the guard's.
   package var freshPlateau: Plateau { Plateau(window: freshGuard.window) }
 
+  /// The responses that the steps learn; nil if they sample them.
+  ///
+  /// - Throws: if the file is missing or damaged.
+  package func responses() throws -> ResponseFile? {
+    guard settings.method.objective.takesResponses, settings.method.steps > 0 else { return nil }
+    return try ResponseFile(directory.responses, promptCount: training.prompts.count)
+  }
+
   /// All rounds of the run, in the order in which they can open: evaluations before, during and after the training, and
   /// one training round per step.
-  package var plan: [RoundSpec] {
+  ///
+  /// - Parameter responses: as `responses()` gives them.
+  package func plan(_ responses: ResponseFile? = nil) -> [RoundSpec] {
     let method = method
     if let round = settings.evaluatedAs {
       return [
@@ -153,7 +163,8 @@ package struct Run: Sendable {
       ]
     }
     let steps = (0..<method.steps).map { step in
-      trainingRound(ofStep: step, promptCount: training.prompts.count, method: method)
+      let round = trainingRound(ofStep: step, promptCount: training.prompts.count, method: method)
+      return responses?.given(round, method: method) ?? round
     }
     let sets = QuestionSet.allCases.filter { !evaluatedPrompts(of: $0).isEmpty }
     let evaluations = settings.evaluations(of: sets).map { evaluation in

@@ -20,6 +20,8 @@ package enum RunBeginning {
     /// How many training prompts are used, and how many were dropped because they do not fit.
     package var prompts: Int
     package var dropped = 0
+    /// Which responses the run was given; nil if it samples them, or continues.
+    package var given: String?
     /// The first training question as the model sees it.
     package var example: ExamplePrompt
     /// Parts of the model's files that are not used.
@@ -55,6 +57,7 @@ package enum RunBeginning {
     let directory = RunDirectory(settings.operation.run)
     var settings = settings
     settings.from = RunSource.absolute(settings.from)
+    if !settings.responses.isEmpty { settings.responses = ThisProcess.absolute(settings.responses) }
     // Of a finished run only the results are shown.
     if try !Files.exists(directory.summary) { settings.rewardCommand = try RewardProgram.resolved(settings) }
     if try Files.exists(directory.settings) {
@@ -77,11 +80,15 @@ package enum RunBeginning {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
     settings.resolveProducts()
+    if !settings.responses.isEmpty {
+      guard !given.contains("data") else { throw RunError.dataBesideResponses(path: settings.responses) }
+      settings.data = ""
+    }
     if !settings.promptHistory.isEmpty { settings.promptHistory = ThisProcess.absolute(settings.promptHistory) }
     let filter = try QuestionFilter(settings)
-    let training = try questions(settings.data, settings, model, renderer) { all in
-      try filter?.decisions(on: all)
-    }
+    let decide: QuestionDecision = { try filter?.decisions(on: $0) }
+    let learned = try settings.method.objective.takesResponses ? GivenResponses(settings, model, renderer, decide) : nil
+    let training = try learned?.questions ?? questions(settings.data, settings, model, renderer, decide: decide)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
     }
@@ -103,6 +110,7 @@ package enum RunBeginning {
       unusedParts: try model.unusedParts(), contextNote: model.configuration.model.contextNote, questions: sizes,
       counts: counts, adapter: adapter?.layout, adapterNote: adapter?.note(onBase: settings.model), memory: memory,
       disk: disk, filtered: training.filtered)
+    outcome.given = learned?.note
     if isDryRun { return outcome }
 
     // It can have existed before, empty, with another mode.
@@ -111,6 +119,7 @@ package enum RunBeginning {
     let from = try source?.take(to: directory, &settings)
     try Files.write(training.kept.fileText, to: directory.questions(.training))
     if let filtered = training.filtered { try Files.write(filtered.fileText, to: directory.promptFilter) }
+    try learned?.write(to: directory.responses)
     if let heldOut { try Files.write(heldOut.kept.fileText, to: directory.questions(.heldOut)) }
     if let transfer { try Files.write(transfer.kept.fileText, to: directory.questions(.transfer)) }
     try adapter?.write(to: directory.adapter, base: settings.model)
@@ -156,11 +165,17 @@ package enum RunBeginning {
       settings: manifest.settings, model: model, tokenizer: try model.tokenizer())
     for (name, path, set) in [("data", settings.data, QuestionSet.training), ("held-out", settings.heldOut, .heldOut)]
     where given.contains(name) {
+      let takesResponses = set == .training && manifest.settings.method.objective.takesResponses
+      var asked = manifest.settings
+      if takesResponses { (asked.data, asked.responses) = (path, "") }
       let used = set == .training ? try FilteredQuestions.keptIDs(in: directory) : nil
-      let text = try questions(path, manifest.settings, model, renderer) { all in
+      let decide: QuestionDecision = { all in
         used.map { used in all.map { PromptDecision(isKept: used.contains($0.id), reason: .inside) } }
-      }.kept.fileText
-      guard try Files.readText(directory.questions(set)) == text else {
+      }
+      let learned = try takesResponses ? GivenResponses(asked, model, renderer, decide) : nil
+      let text = try (learned?.questions ?? questions(path, asked, model, renderer, decide: decide)).kept.fileText
+      guard try Files.readText(directory.questions(set)) == text, try learned?.isEqual(to: directory.responses) ?? true
+      else {
         throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
       }
     }
@@ -269,6 +284,9 @@ package enum RunBeginning {
     return all
   }
 
+  /// Says of each question whether it is used; nil if all are.
+  package typealias QuestionDecision = ([Question]) throws -> [PromptDecision]?
+
   /// The questions of a file that fit the model's context.
   package struct UsedQuestions: Sendable {
     package var kept: [Question]
@@ -286,15 +304,28 @@ package enum RunBeginning {
   /// - Parameters:
   ///   - name: a path, or the name of a built-in set.
   ///   - settings: of the run.
-  ///   - model: whose context bounds a question.
-  ///   - renderer: makes prompts of questions.
-  ///   - decide: says of each question whether it is used; nil if all are.
+  ///   - model: whose context they have to fit.
+  ///   - renderer: makes them prompts.
+  ///   - takesResponses: whether every question has to have responses.
+  ///   - decide: which questions are used.
   /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.
   package static func questions(
     _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer,
-    decide: ([Question]) throws -> [PromptDecision]? = { _ in nil }
+    takesResponses: Bool = false, decide: QuestionDecision = { _ in nil }
   ) throws -> UsedQuestions {
-    var all = try BuiltIn.questions(name)
+    let all = try BuiltIn.questions(name, takesResponses: takesResponses)
+    return try used(all, of: name, settings, model, renderer, decide)
+  }
+
+  /// Leaves out the questions that a filter does not keep, and those that do not fit.
+  ///
+  /// - Parameter name: where they are from, for messages.
+  /// - Throws: if a question that does not fit is refused, or if none is left.
+  static func used(
+    _ given: [Question], of name: String, _ settings: RunSettings, _ model: ModelDirectory,
+    _ renderer: PromptRenderer, _ decide: QuestionDecision
+  ) throws -> UsedQuestions {
+    var all = given
     let (context, note) = (model.configuration.model.maxPositions, model.configuration.model.contextNote)
     var used = UsedQuestions(kept: [])
     if let decisions = try decide(all) {

@@ -3,6 +3,7 @@
 //   settings.json     the run's settings, and the hash of its model
 //   questions.jsonl   the training questions that are used; held-out.jsonl and transfer.jsonl likewise
 //   prompt-filter.jsonl   with --prompt-filter: of every question whether it is used, and why
+//   responses.jsonl   the responses that the run learns, if it was given them (ResponseFile)
 //   ledger.sqlite     everything that happened (Ledger)
 //   adapter/          if an adapter is trained: its adapter_config.json, and the weights that it goes on from
 //   start/            if the run begins from another run: that run's model, and its optimizer if it is carried
@@ -27,6 +28,7 @@ package struct RunDirectory: Sendable, Equatable {
   package init(_ path: String) { self.path = path }
 
   package var settings: String { path + "/settings.json" }
+  package var responses: String { path + "/responses.jsonl" }
   package var ledger: String { path + "/ledger.sqlite" }
   package var policies: String { path + "/policies" }
   package var checkpoints: String { path + "/checkpoints" }

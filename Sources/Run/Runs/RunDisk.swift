@@ -51,7 +51,7 @@ package struct RunDisk: Sendable, Equatable {
     checkpoints = hasSteps && share.ranks.contains(0) ? written : 0
     let versions = share.hasCoordinator ? Self.versions : share.ranks.contains(0) ? Self.versionsOfRank : 0
     versionBytes = hasSteps ? versions * count * shape.type.bytes : 0
-    let responses = Int(method.steps) * method.promptsPerStep * method.votes
+    let responses = Int(method.steps) * method.promptsPerStep * settings.responsesPerPrompt
     ledgerBytes =
       share.hasCoordinator
       ? responses * (Self.ledgerBytes.trajectory + Self.ledgerBytes.token * Int(settings.maxNewTokens)) : 0

@@ -30,6 +30,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   case longPrompts(path: String, ids: [String], context: Int, note: String?)
   /// Labels should be the truth, but no question has an answer.
   case noTruth(path: String)
+  /// Questions are given, and a run whose questions are asked.
+  case dataBesideResponses(path: String)
   case noRewardProgram(path: String, problem: String)
   case badToken(path: String, id: String, token: Int32, vocabulary: Int)
   /// The file in which a model says which run made it.
@@ -61,6 +63,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
+    case .dataBesideResponses(let path):
+      "--data and --responses are given: the questions are those of the run in \(path.visible); leave --data out"
     case .noRewardProgram(let path, let problem):
       "reward-command: cannot run \(path.visible): \(problem). Give the path of an executable file, or the program "
         + "that runs it, as python3 \(path.visible)"

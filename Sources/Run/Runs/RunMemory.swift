@@ -261,7 +261,7 @@ package struct RunMemory: Sendable {
   private var batchRows: Int {
     let method = settings.method
     let step = Int(method.promptsPerStep) * Int(method.votes) * (1 + Int(method.staleness))
-    let training = method.steps > 0 ? step : 0
+    let training = method.steps > 0 && !method.objective.takesResponses ? step : 0
     let evaluation =
       settings.evaluation == .full || settings.evaluateEvery > 0
       ? questions.count * Int(settings.evaluationSamples) : 0

@@ -66,14 +66,17 @@ package struct RunProposal: Sendable {
       return samples && half(&settings.evaluationSamples, least: least)
     }
   }
-  private static func newTokens(least: Int32) -> Halving { { half(&$0.maxNewTokens, least: least) } }
+  /// Given responses are as long as they are.
+  private static func newTokens(least: Int32) -> Halving {
+    { !$0.method.objective.takesResponses && half(&$0.maxNewTokens, least: least) }
+  }
   private static func steps(least: UInt32) -> Halving { { half(&$0.method.steps, least: least) } }
   private static func prompts(least: Int) -> Halving { { half(&$0.method.promptsPerStep, least: least) } }
 
   /// A group of one trained response has nothing to compare with.
   private static func votes(least: Int) -> Halving {
     { settings in
-      guard half(&settings.method.votes, least: least) else { return false }
+      guard !settings.method.objective.takesResponses, half(&settings.method.votes, least: least) else { return false }
       settings.method.trainSamples = min(settings.method.votes, max(2, settings.method.trainSamples / 2))
       return true
     }
@@ -82,7 +85,7 @@ package struct RunProposal: Sendable {
   /// The samples of the vote say what the run did, without samples of their own.
   private static let noEvaluation: Halving = { settings in
     guard settings.evaluation == .full || settings.evaluateEvery > 0 else { return false }
-    (settings.evaluation, settings.evaluateEvery) = (.reuse, 0)
+    (settings.evaluation, settings.evaluateEvery) = (settings.method.objective.takesResponses ? .none : .reuse, 0)
     return true
   }
 

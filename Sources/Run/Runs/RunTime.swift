@@ -52,7 +52,10 @@ package struct RunTime: Sendable, Equatable {
         settings, model: model, adapter: adapter, promptTokens: questions.promptTokens,
         responseTokens: responseTokens, means)
     }
-    step = time { $0.method.promptsPerStep = min($0.method.promptsPerStep, questions.training) }
+    step = time {
+      $0.method.promptsPerStep = min($0.method.promptsPerStep, questions.training)
+      if $0.method.objective.takesResponses { $0.method.votes = 0 }
+    }
     steps = Double(settings.method.steps) * step.total
     let sets = QuestionSet.allCases.filter { questions[$0] > 0 }
     // A round of an evaluation is sampled like a step's. Those in between are all alike.

@@ -86,8 +86,8 @@ package struct StepTime: Sendable, Equatable {
       operations(method.promptsPerStep * promptTokens, context: Double(promptTokens) / 2)
         + operations(responses * responseTokens, context: Double(promptTokens) + Double(responseTokens) / 2)
     }
-    let trainedSequences = method.promptsPerStep * min(method.trainSamples, method.votes)
-    let sampled = operations(responses: method.promptsPerStep * method.votes)
+    let trainedSequences = method.promptsPerStep * min(method.trainSamples, settings.responsesPerPrompt)
+    let sampled = method.votes > 0 ? operations(responses: method.promptsPerStep * method.votes) : 0
     let trained = operations(responses: trainedSequences)
     updates = (trainedSequences + method.miniBatch - 1) / max(1, method.miniBatch)
     sampling = sampled / (Double(max(1, means.samplingThreads)) * means.flops * Self.samplingShare)

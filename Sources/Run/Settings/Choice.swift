@@ -34,7 +34,7 @@ extension RunSettings {
 
   /// How much higher the default learning rate of an adapter is than that of all weights, whatever its rank.
   /// Source: Schulman et al., "LoRA Without Regret", Thinking Machines Lab, 2025.
-  private static let adapterRateFactor = 10.0
+  static let adapterRateFactor = 10.0
 
   /// These settings as defaults under the recipe, the preset and the adapter that are given, if any.
   ///
@@ -64,7 +64,7 @@ extension RunSettings {
       settings.method.learningRate *= Self.adapterRateFactor
       // With an adapter, a critic is one too.
       switch settings.method.objective {
-      case .clip, .gspo, .nft: break
+      case .clip, .gspo, .nft, .sft, .awr: break
       case .ppo: settings.method.criticLearningRate *= Self.adapterRateFactor
       case .prime: settings.method.primeLearningRate *= Self.adapterRateFactor
       }

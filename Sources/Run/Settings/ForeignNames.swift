@@ -110,7 +110,7 @@ package enum ForeignNames {
     ),
     (
       ["loss-type", "policy-loss", "loss-mode", "importance-sampling-level"],
-      "the loss is --objective clip, gspo, nft, ppo or prime"
+      "the loss is --objective clip, gspo, nft, ppo, prime, sft or awr"
     ),
     (["lam", "lambd", "gae-lambda"], "with --objective ppo, the discount of later errors is --lambda X"),
     (["cliprange-value", "value-clip-range"], "with --objective ppo, the clip of values is --value-clip X"),

@@ -18,6 +18,13 @@ extension PolicyObjective {
         Choice("denominator", "sequence-mean", "GSPO, equation 5: a sequence counts once, whatever its length"),
       ]
     case .nft: [Choice("denominator", "fixed-length", "NFT's script: token sums over a constant")]
+    case .sft:
+      [
+        Choice("lr", "2e-5", "SFTConfig of TRL"),
+        Choice("train-samples", "1", "supervised training usually has one response per question"),
+        Choice("guard", "off", "its signs are those of votes, and nothing votes"),
+      ]
+    case .awr: [Choice("guard", "off", "its signs are those of votes, and nothing votes")]
     }
   }
 
@@ -25,14 +32,25 @@ extension PolicyObjective {
   package var ignored: [String] {
     let (ofNFT, ofPPO) = (["nft-prompt-weight"], ["gamma", "lambda", "value-clip", "critic-lr"])
     let ofPRIME = ["prime-update", "prime-lr"]
+    let ofAWR = ["awr-temperature", "awr-cap"]
+    let others = ofNFT + ofPPO + ofPRIME
     return switch self {
-    case .clip: ofNFT + ofPPO + ofPRIME
-    case .gspo: ["dual-clip"] + ofNFT + ofPPO + ofPRIME
-    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"] + ofPPO + ofPRIME
-    case .ppo: ["advantage"] + ofNFT + ofPRIME
-    case .prime: ["advantage"] + ofNFT + ofPPO
+    case .clip: others + ofAWR
+    case .gspo: ["dual-clip"] + others + ofAWR
+    case .nft: ["clip-low", "clip-high", "dual-clip", "advantage"] + ofPPO + ofPRIME + ofAWR
+    case .ppo: ["advantage"] + ofNFT + ofPRIME + ofAWR
+    case .prime: ["advantage"] + ofNFT + ofPPO + ofAWR
+    case .sft: Self.ofSampling + ["temperature", "top-p", "top-k", "advantage"] + others + ofAWR
+    case .awr: Self.ofSampling + ["min-share"] + others
     }
   }
+
+  /// Settings of how a step samples, votes and compares a response with its sampler.
+  private static let ofSampling = [
+    "votes", "selection", "labels", "ties", "estimator", "prompt-weights", "vote-entropy-low", "vote-entropy-high",
+    "early-stop", "early-stop-error", "reward-command", "clip-low", "clip-high", "dual-clip", "staleness",
+    "importance-cap", "zero-advantage-groups", "kl-estimator", "kl-in",
+  ]
 }
 
 extension RunSettings {
@@ -45,9 +63,27 @@ extension RunSettings {
       _ = SettingTable.named(name)?.place(in: Self.self)?.set(&self, value)
     }
     guard method.objective != former else { return }
-    let plain = RunSettings()
-    adopt(former.choices.map { Choice($0.setting, SettingTable.named($0.setting)?.value(in: plain) ?? "", "default") })
+    adopt(defaults(of: former.choices.map(\.setting)))
+    // Values of a preset or of another run would be refused as settings without effect.
+    if method.objective.takesResponses {
+      rewardCommand = ""
+      adopt(defaults(of: method.objective.ignored))
+    }
     adopt(method.objective.choices)
+    // The adapter of an example; `defaults` sees to one that is given.
+    if hasAdapter, method.objective.choices.contains(where: { $0.setting == "lr" }) {
+      method.learningRate *= Self.adapterRateFactor
+    }
+  }
+
+  /// What the settings are without any choice.
+  private func defaults(of names: [String]) -> [Choice] {
+    let plain = RunSettings()
+    return names.compactMap { name in
+      // An empty value is a setting that was not given.
+      SettingTable.named(name)?.value(in: plain).isEmpty == false
+        ? Choice(name, SettingTable.named(name)?.value(in: plain) ?? "", "default") : nil
+    }
   }
 
   /// What the objective sets and ignores, for the user; nil for the default objective.
@@ -93,11 +129,43 @@ extension RunSettings {
         "objective \(method.objective.rawValue) needs rewards of 0 and 1, and estimator "
           + "\(method.estimator.rawValue) has others; use estimator vote, or another objective")
     }
+    found += responseProblems
     if method.objective == .nft, method.hasKL(in: .reward) {
       found.append(
         "objective nft asks only whether a response agrees, so a KL penalty in the reward has no effect; use kl-in "
           + "loss, or kl-coefficient 0")
     }
+    return found
+  }
+
+  /// What cannot go together with given responses, or without them.
+  private var responseProblems: [String] {
+    let name = method.objective.rawValue
+    guard method.objective.takesResponses else {
+      return responses.isEmpty
+        ? [] : ["responses belongs to objectives sft and awr, and objective is \(name); leave it out"]
+    }
+    var found: [String] = []
+    func refuse(_ isWrong: Bool, _ problem: String) { if isWrong { found.append("objective \(name) \(problem)") } }
+    refuse(
+      method.objective == .awr && responses.isEmpty,
+      "learns responses that a run has recorded, with their rewards; give responses RUN")
+    refuse(
+      method.objective == .sft && responses.isEmpty && method.minimumShare > 0,
+      "learns all responses of a file, so min-share has no effect; leave it out, or give responses RUN")
+    refuse(
+      method.klCoefficient > 0,
+      "learns responses that the policy has not sampled, and a KL penalty needs the policy's own; set kl-coefficient 0")
+    refuse(
+      method.objective == .awr && (topP < 1 || topK > 0),
+      "with top-p below 1 or top-k above 0: a recorded token can be one that the trained version would not sample, so "
+        + "it has no likelihood; learn a run with top-p 1 and top-k 0")
+    refuse(
+      evaluation == .reuse,
+      "samples nothing for its steps, so eval reuse has nothing to evaluate; use eval full or none")
+    refuse(
+      guardMode != .off || delivery == .best,
+      "has no votes, by which the guard judges versions; set guard off and deliver last")
     return found
   }
 }

@@ -17,7 +17,7 @@ extension RunSettings {
 
   private func sampleProblems(_ names: [String]) -> [String] {
     var found: [String] = []
-    if method.trainSamples > method.votes {
+    if method.trainSamples > method.votes, !method.objective.takesResponses {
       found.append("train-samples (\(method.trainSamples)) is above votes (\(method.votes)); lower it or sample more")
     }
     if method.labels == .vote, method.votes < 2 {
@@ -51,7 +51,7 @@ extension RunSettings {
     // A group with advantages of 0 can still have these losses.
     let hasOtherLoss =
       method.zeroAdvantageGroups != .skip && (method.entropyCoefficient > 0 || method.hasKL(in: .loss))
-    guard method.steps > 0, method.votes > 1, !hasOtherLoss else { return [] }
+    guard method.steps > 0, method.votes > 1, !hasOtherLoss, !method.objective.takesResponses else { return [] }
     var found: [String] = []
     let hasCritic = method.objective.hasCritic
     let takesAdvantage = !hasCritic && method.objective != .nft

@@ -37,6 +37,10 @@ package enum SettingTable {
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
+      "responses", .text("RUN"),
+      "objective sft: learn the majority's responses of a finished run; awr: all its responses",
+      \RunSettings.responses),
+    Setting(
       "template", .text("NAME"),
       "auto: the model's own; plain, chatml, qwen2.5-math, llama3, or {question}",
       \RunSettings.template),
@@ -175,7 +179,7 @@ package enum SettingTable {
       \RunSettings.microBatchTokens, \BenchmarkSettings.microBatchTokens),
     Setting(
       "objective", .choice,
-      "the loss: clip (TTRL), gspo, nft (supervised), ppo or prime (both with a critic)",
+      "the loss: clip (TTRL), gspo, nft; with a critic: ppo, prime; of given responses: sft, awr",
       \RunSettings.method.objective),
     Setting("nft-prompt-weight", .choice, "objective nft: weight of a prompt", \RunSettings.method.nftPromptWeight),
     Setting("gamma", .number(0...1), "objective ppo: discount of later rewards", \RunSettings.method.gamma),
@@ -192,6 +196,10 @@ package enum SettingTable {
     Setting(
       "prime-lr", .number(0...1), "objective prime: learning rate of its critic, which is constant",
       \RunSettings.method.primeLearningRate),
+    Setting(
+      "awr-temperature", .number(0.001...1000), "objective awr: a response's weight is exp(advantage / this)",
+      \RunSettings.method.awrTemperature),
+    Setting("awr-cap", .number(1...1_000_000), "objective awr: the largest weight", \RunSettings.method.awrCap),
     Setting(
       "clip-low", .number(0...1), "the lower bound of the probability ratio is 1 minus this",
       \RunSettings.method.clipLow),

@@ -46,6 +46,8 @@ package struct RunSettings: SettingGroup {
   package var heldOut = ""
   /// Files, separated by commas.
   package var transfer = ""
+  /// A finished run whose responses are learned; empty for none.
+  package var responses = ""
   /// Which of the questions of `data` are used, by the steps of the run in `promptHistory`.
   package var promptFilter = PromptFilter.all
   /// A run's directory.
@@ -295,6 +297,9 @@ extension OperationSettings {
 }
 
 extension RunSettings {
+  /// Responses of a step to one prompt, at most.
+  package var responsesPerPrompt: Int { method.objective.takesResponses ? method.trainSamples : method.votes }
+
   package var hasAdapter: Bool { adapter != Self.noAdapter }
 
   /// The directory of an existing adapter; nil for a new one and for none.

@@ -53,6 +53,24 @@ extension Ledger {
     }
   }
 
+  /// The trajectories that count, in the order (prompt, sample), with their verdicts.
+  ///
+  /// - Parameters:
+  ///   - first: the first slot to read; nil for the round's first.
+  ///   - end: the slot before which to stop; nil for the round's end.
+  package func trajectoriesWithVerdicts(
+    of round: RoundID, from first: Slot? = nil, before end: Slot? = nil
+  ) throws(LedgerError) -> [Trajectory] {
+    var trajectories = try trajectories(of: round, from: first, before: end)
+    var verdicts = try verdicts(of: round, from: first, before: end)[...]
+    for index in trajectories.indices {
+      while let said = verdicts.first, said.slot < trajectories[index].slot { verdicts.removeFirst() }
+      guard let said = verdicts.first, said.slot == trajectories[index].slot else { continue }
+      trajectories[index].verdict = said.verdict
+    }
+    return trajectories
+  }
+
   package func verdictCount(of round: RoundID) throws(LedgerError) -> Int {
     guard schemaVersion >= Self.verdictsSince else { return 0 }
     return try database.rows("SELECT count(*) FROM verdicts WHERE round = ?", .integer(Int64(round.code))) {

@@ -84,6 +84,9 @@ package enum Charts {
   /// What the method sees and does.
   static let learning = [
     ChartDescription(
+      "Perplexity", "Of the given responses, before each update. It falls as they become likelier.", in: .plain, top: 1,
+      curves: [Curve(.step(.perplexity), "perplexity", "perplexity", .right, .solid)]),
+    ChartDescription(
       "Labels and rewards", "How often the label, and a response's reward, is what the true answer would have given.",
       curves: [
         Curve(.step(.rewardAccuracy), "reward accuracy", "rewards", .reward, .solid),

@@ -90,7 +90,7 @@ package enum LiveView {
   }
 
   private static func health(_ digest: RunDigest, _ page: Canvas) -> [String] {
-    var parts = [.majorityRatio, .entropy].compactMap { curve($0, digest, page) }
+    var parts = [.perplexity, .majorityRatio, .entropy].compactMap { curve($0, digest, page) }
     var signs: [FigureName] = [.distinctLabelRatio, .zeroAdvantageRatio]
     if digest.last(.noAnswerRatio) ?? 0 >= ProgressLine.noAnswerRatioHigh { signs.append(.noAnswerRatio) }
     parts += signs.compactMap { value($0, digest) }

@@ -55,12 +55,12 @@ package struct ModelCard: Sendable {
       library_name: \(isAdapter ? "peft" : "transformers")
       pipeline_tag: text-generation
       tags:
-      - test-time-reinforcement-learning
+      - \(labels == .given ? "supervised-fine-tuning" : "test-time-reinforcement-learning")
       - ttrl
       ---
       <!-- Before you publish this: add `base_model:` and `license:` to the head. The run does not know them. -->
 
-      # \(Self.inline(base)), trained with test-time reinforcement learning
+      # \(Self.inline(base)), trained \(labels == .given ? "on given responses" : "with test-time reinforcement learning")
 
       \(outcome.sentence(history, labels: labels))
 
@@ -96,6 +96,7 @@ package struct ModelCard: Sendable {
 
   private var source: String {
     switch labels {
+    case .given: "It learned responses that it was given; nothing was sampled or voted on while it was trained."
     case .vote where estimator != "vote":
       "It saw no answers: its reward was \(estimator), which needs none. Nothing says that what is rewarded is right."
     case .vote:

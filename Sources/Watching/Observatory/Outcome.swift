@@ -6,6 +6,7 @@
 // compared, and the texts say so.
 
 package import Base
+package import Records
 
 /// The two ends of a run on one set of questions.
 package struct Comparison: Sendable, Equatable {
@@ -243,6 +244,10 @@ extension Outcome {
       return "The majority ratio \(movement(from: from, to: to)), first step to last, in \(work); "
         + "there are no answers to compare with."
     }
+    if let from = first[.perplexity], let to = last[.perplexity] {
+      return "The perplexity of the given responses went from \(Figures.short(from)) to \(Figures.short(to)), first "
+        + "step to last, in \(work)."
+    }
     return "\(counted(history.steps.count, "step")) are recorded."
   }
 
@@ -267,10 +272,26 @@ extension Outcome {
 /// Where the labels of a run came from: the setting `labels`.
 package enum Labels: String, Sendable {
   case vote, truth, random
+  /// There are none: responses were given.
+  case given
 
   /// From a run's settings; TTRL's own way where they do not say.
   init(settings: [ShownSetting]) {
-    self = settings.first { $0.name == "labels" }.flatMap { Labels(rawValue: $0.value) } ?? .vote
+    func value(_ name: String) -> String { settings.first { $0.name == name }?.value ?? "" }
+    self.init(PolicyObjective(rawValue: value("objective")) ?? .clip, LabelSource(rawValue: value("labels")) ?? .vote)
+  }
+
+  /// - Parameters:
+  ///   - objective: of the run.
+  ///   - source: its setting `labels`.
+  package init(_ objective: PolicyObjective, _ source: LabelSource) {
+    self =
+      switch source {
+      case _ where objective.takesResponses: .given
+      case .vote: .vote
+      case .truth: .truth
+      case .random: .random
+      }
   }
 
   var phrase: String {
@@ -278,6 +299,7 @@ package enum Labels: String, Sendable {
     case .vote: " without their answers"
     case .truth: " with their true answers"
     case .random: " with random labels"
+    case .given: " with given responses"
     }
   }
 }

@@ -19,7 +19,13 @@ package enum ProgressLine {
     var parts = [position(step.step, of: stepCount)]
     if let pass = step.groundTruthRatio { parts.append("pass " + field(pass)) }
     if let accuracy = step.labelAccuracy { parts.append("label " + field(accuracy)) }
-    parts.append("majority " + field(step.majorityRatio))
+    if let perplexity = step[.perplexity] {
+      parts.append("perplexity " + Figures.short(perplexity))
+    } else if step.isGiven {
+      parts.append("loss " + Figures.short(step[.loss] ?? .nan))
+    } else {
+      parts.append("majority " + field(step.majorityRatio))
+    }
     if let share = step.noAnswerRatio, share >= noAnswerRatioHigh {
       parts.append("no answer " + field(share))
     }

@@ -57,6 +57,9 @@ package struct StepRecord: Sendable, Equatable {
     return (rolloutSeconds ?? 0) + (trainSeconds ?? 0)
   }
 
+  /// Whether the step learned given responses, so that it has no votes.
+  var isGiven: Bool { majorityRatio == nil && self[.loss] != nil }
+
   /// Tokens sampled per second of sampling.
   package var tokensPerSecond: Double? {
     guard let sampledTokens, let rolloutSeconds, rolloutSeconds > 0 else { return nil }

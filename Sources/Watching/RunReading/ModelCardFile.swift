@@ -26,7 +26,7 @@ package enum ModelCardFile {
       baseSHA256: run.manifest["model_sha256"]?.string ?? "",
       weightsSHA256: delivered.line["weights_sha256"]?.string ?? "", weightsFile: run.weightsFile,
       isAdapter: run.settings.hasAdapter, questions: run.training.questions.count,
-      labels: Labels(rawValue: run.method.labels.rawValue) ?? .vote, estimator: run.method.estimator.rawValue,
+      labels: Labels(run.method.objective, run.method.labels), estimator: run.method.estimator.rawValue,
       prompting: run.example?.form ?? "", settings: changed.map { ($0.name, $0.value(in: run.settings)) },
       history: history,
       version: Program.version)

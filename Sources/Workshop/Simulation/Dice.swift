@@ -2,7 +2,7 @@
 //
 // A simulation draws everything, from its settings to the time that one packet takes, from a few streams. Each stream
 // is identified by the seed and a number. So the same seed gives the same run, event by event. Streams are separate
-// (settings, network, faults, work, the vote's rules, staleness, objective), so that a change in one place does not
+// (settings, network, faults, work, the vote's rules, staleness, objective …), so that a change in one place does not
 // change all others.
 
 import Base
@@ -25,6 +25,7 @@ struct Dice: Sendable {
     case methods = 12
     case course = 13
     case plateau = 14
+    case given = 15
   }
 
   private let key: UInt64

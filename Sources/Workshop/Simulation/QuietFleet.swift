@@ -11,6 +11,7 @@
 //   3. Durable, then acknowledged: `store` comes before `send(.settled)`.                          .store
 //      If there is a reward command, it is asked about a prompt's responses; its verdicts are stored.  .judge
 //   4. A slot settles once. When the last one is settled, the round closes.                        .closeRound
+//      A round of given responses is settled when it opens, and closes without any worker.
 //   5. The learner gets the batch, trains, and publishes the next version.                         .train
 //   6. The version is verified and made durable with the step's report, and the next round opens.  .sealPolicy
 //
@@ -136,8 +137,12 @@ package struct QuietFleet {
     case .bundle(.sendChunk(let digest, let peer)): deliver(.chunk(digest, offered[digest] ?? []), to: peer)
     case .dropPolicy(let version): versions[version] = nil
     case .finish: isFinished = true
+    case .closeRound(let round):
+      // The responses that a round was given are durable when it is.
+      guard let spec = scenario.round(round) else { break }
+      for trajectory in scenario.given(spec) { trajectories[trajectory.slot] = trajectory }
     // The ledger remembers these rounds; here the machine's own books are enough, since it never restarts.
-    case .closeRound, .addRounds, .abandonRounds: break
+    case .addRounds, .abandonRounds: break
     // For people, and to free memory.
     case .note, .bundle(.drop): break
     case .dismiss, .cutOff, .fail: throw QuietFleetError.cannotHappen("\(effect)")

@@ -33,7 +33,8 @@ package struct Reference: Sendable {
       let sampler = versions[Int(samplingPolicy(ofStep: step, method: scenario.method).number)]
       let judgements = try improve(
         &policy, sampler: sampler, step: step, prompts: scenario.prompts, truth: scenario.truth, history: history,
-        method: scenario.method, verdict: { scenario.verdict(of: $0.slot, isDurable: false) })
+        method: scenario.method, verdict: { scenario.verdict(of: $0.slot, isDurable: false) },
+        given: { scenario.given($0, inStep: step) })
       history.record(judgements)
       versions.append(policy)
       histories.append(history)
@@ -49,6 +50,7 @@ package struct Reference: Sendable {
 
   /// Every trajectory of a round, in slot order.
   package func trajectories(of spec: RoundSpec) throws -> [Trajectory] {
+    if spec.isGiven { return scenario.given(spec) }
     let policy = try scenario.policy(published: published[Int(spec.policy.number)], version: spec.policy)
     return spec.prompts.flatMap { prompt in
       let slots = (0..<spec.samples).map { Slot(round: spec.id, prompt: prompt, sample: $0) }
@@ -65,7 +67,7 @@ package struct Reference: Sendable {
 extension Reference {
   /// The trajectories of a round that count.
   package func counted(_ trajectories: [Trajectory], of spec: RoundSpec) -> [Trajectory] {
-    guard spec.id.purpose == .train else { return trajectories }
+    guard spec.id.purpose == .train, !spec.isGiven else { return trajectories }
     return spec.prompts.flatMap { prompt in
       let group = trajectories.filter { $0.slot.prompt == prompt }
       let answers = group.map { scenario.answer(of: $0) }
@@ -88,6 +90,14 @@ func report(ofStep step: UInt32, _ judgements: [Judgement]) -> StepReport {
 }
 
 extension Scenario {
+  /// The plan's round of this name.
+  func round(_ id: RoundID) -> RoundSpec? { plan.first { $0.id == id } }
+
+  /// The responses that a prompt was given in a step.
+  fileprivate func given(_ prompt: UInt32, inStep step: UInt32) -> [Trajectory] {
+    round(.train(step: step)).map(given)?.filter { $0.slot.prompt == prompt } ?? []
+  }
+
   /// The answer that a trajectory gives. The toy policy's answers depend on nothing else.
   func answer(of trajectory: Trajectory) -> AnswerKey? {
     initialPolicy.answer(of: trajectory, to: prompts[Int(trajectory.slot.prompt)])

@@ -72,6 +72,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case acknowledgeBeforeStore
   /// The coordinator's shell does not make it durable that a round is complete.
   case dropCloseRound
+  /// The coordinator's shell stores other responses than those that a round was given.
+  case giveOtherResponses
   /// A restarted coordinator is not told what was settled.
   case forgetSettledOnRestart
   /// A restarted coordinator is not told the run's course after its steps.
@@ -325,7 +327,39 @@ package struct Scenario: Sendable {
     drawMethod(&method)
     drawObjective(&method)
     drawVerdicts(&method)
+    drawGiven(&method)
     return method
+  }
+
+  /// Whether the steps learn given responses; drawn from separate dice too. Then nothing votes, and nothing is stale.
+  private static func drawGiven(_ method: inout Method) {
+    var dice = Dice(seed: method.seed, stream: .given)
+    guard dice.chance(0.15) else { return }
+    method.objective = dice.pick(PolicyObjective.allCases.filter(\.takesResponses))
+    (method.awrTemperature, method.awrCap) = (dice.pick([0.5, 1]), dice.pick([2, 20]))
+    (method.estimator, method.labels, method.earlyStop) = (.vote, .vote, .off)
+    (method.promptWeights, method.isJudged, method.sampling.records) = (.equal, false, [])
+    (method.klCoefficient, method.staleness) = (0, 0)
+    if [.maxRL, .fixed].contains(method.advantage) { method.advantage = .grpo }
+  }
+
+  /// The responses that a round was given, in slot order. Every step has others.
+  func given(_ spec: RoundSpec) -> [Trajectory] {
+    zip(spec.prompts, spec.given).flatMap { prompt, count in
+      (0..<count).map { sample in
+        let slot = Slot(round: spec.id, prompt: prompt, sample: sample)
+        var words = RandomSequence(
+          seed: seed, purpose: .randomLabels, stream: SIMD3(spec.id.code | 1 << 31, prompt, sample))
+        let length = Int(words.uniform() * Double(method.sampling.maxNewTokens))
+        let answer = Int32(words.uniform() * Double(ToyPolicy.answerCount))
+        let tokens = [Int32](repeating: Int32(ToyPolicy.answerCount), count: length) + [answer]
+        var trajectory = Trajectory(
+          slot: slot, policy: spec.policy, tokens: tokens, logprobs: tokens.map { _ in -1 }, entropySum: 0,
+          finish: .stop)
+        if method.objective == .awr { trajectory.verdict = Verdict(reward: Float(words.uniform())) }
+        return trajectory
+      }
+    }
   }
 
   /// The younger estimators, selections, advantages and prompt weights, from separate dice too, so that an old seed's
@@ -377,7 +411,7 @@ package struct Scenario: Sendable {
   /// The objective, drawn from separate dice too. NFT and PRIME need rewards of 0 and 1.
   private static func drawObjective(_ method: inout Method) {
     var dice = Dice(seed: method.seed, stream: .objective)
-    let drawn = dice.chance(0.5) ? .clip : dice.pick(PolicyObjective.allCases)
+    let drawn = dice.chance(0.5) ? .clip : dice.pick(PolicyObjective.allCases.filter { !$0.takesResponses })
     guard drawn != .nft || !method.hasKL(in: .reward) else { return }
     guard ![.nft, .prime].contains(drawn) || method.estimator == .vote else { return }
     method.objective = drawn
@@ -425,7 +459,11 @@ package struct Scenario: Sendable {
     var plan: [RoundSpec] = []
     for version in 0...method.steps {
       if version < method.steps {
-        plan.append(trainingRound(ofStep: version, promptCount: promptCount, method: method))
+        var round = trainingRound(ofStep: version, promptCount: promptCount, method: method)
+        if method.objective.takesResponses {
+          round.given = round.prompts.map { 1 + ($0 + version) % UInt32(method.trainSamples) }
+        }
+        plan.append(round)
       }
       guard version % every == 0 || version == method.steps else { continue }
       let isEmpty = every == 1000 && version == method.steps

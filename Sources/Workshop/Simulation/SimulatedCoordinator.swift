@@ -126,6 +126,7 @@ final class SimulatedCoordinator: Shell {
       }
     case .closeRound(let round):
       world.note(seat, 22, "closes \(round)")
+      guard storeGiven(round, in: world) else { return }
       if world.bug != .dropCloseRound { world.directory.close(round) }
     case .writePolicy(let version, let offset, let bytes): write(version, offset, bytes, in: world)
     case .sealPolicy(let manifest, let report, let id):
@@ -184,6 +185,23 @@ final class SimulatedCoordinator: Shell {
         world.schedule(.done(.decided(decision)), on: seat, after: .zero)
       }
     }
+  }
+
+  /// Makes the responses that a round was given its trajectories, in the commit that closes it.
+  ///
+  /// - Returns: false if that is wrong.
+  private func storeGiven(_ round: RoundID, in world: World) -> Bool {
+    guard let spec = world.scenario.round(round), spec.isGiven else { return true }
+    for var trajectory in world.scenario.given(spec) {
+      if world.bug == .giveOtherResponses, round.step > 0 { trajectory.tokens[trajectory.tokens.count - 1] ^= 1 }
+      let verdict = trajectory.verdict.map { SlotVerdict(trajectory.slot, $0) }
+      trajectory.verdict = nil
+      if let problem = world.directory.store(trajectory) ?? verdict.flatMap({ world.directory.store($0) }) {
+        world.violate(problem)
+        return false
+      }
+    }
+    return true
   }
 
   // MARK: Votes

@@ -296,8 +296,9 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let entropy = Float(-logprobs.reduce(0) { $0 + exp($1) * $1 })
     let ratio = sequenceRatio(of: trained, logprobs: trained.trajectory.tokens.map { Float(logprobs[Int($0)]) })
     for (place, token) in trained.trajectory.tokens.enumerated() {
-      let old = trained.old[place]
       let logprob = Float(logprobs[Int(token)])
+      // Nobody has sampled the responses of supervised training.
+      let old = method.objective == .sft ? logprob : trained.old[place]
       let point = objective(of: trained, at: place, logprob: logprob, sequenceRatio: ratio, method: method)
       report.tokens += 1
       report.lossSum += Double(point.loss)

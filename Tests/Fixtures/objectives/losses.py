@@ -62,6 +62,15 @@ def nft(case, policy, worth):
     return rows
 
 
+def awr_weights(case):
+    """AWR, arXiv 1910.00177, equation 4, with the bound of its implementation."""
+    return [torch.exp(a / case["awr_temperature"]).clamp(max=case["awr_cap"]) for a in base["advantages"](case)]
+
+
+def likelihood(policy, worth):
+    return [-a * logprob for a, logprob in zip(worth, policy)]
+
+
 VALUES = [base["rounded"](torch.randn(length, generator=base["generator"])) for length in LENGTHS]
 OLD_VALUES = [base["rounded"](value + 0.6 * torch.randn(len(value), generator=base["generator"])) for value in VALUES]
 
@@ -149,6 +158,12 @@ def case(**changes):
     elif case["objective"] == "gspo":
         worth = base["advantages"](case)
         rows = gspo(case, policy, worth)
+    elif case["objective"] == "sft":
+        worth = [torch.ones(length) for length in LENGTHS]
+        rows = likelihood(policy, worth)
+    elif case["objective"] == "awr":
+        worth = awr_weights(case)
+        rows = likelihood(policy, worth)
     elif case["objective"] == "prime":
         worth = prime_advantages(case)
         extra = {"value_slopes": tidy(prime_slopes())}
@@ -177,6 +192,13 @@ cases += [
     case(objective="ppo", value_clip=0.1, kl_coefficient=0.3, kl_in="reward", kl_estimator="k1"),
     case(objective="ppo", denominator="sequence-mean", kl_coefficient=0.3),
     case(objective="prime"), case(objective="prime", kl_coefficient=0.3, denominator="sequence-mean"),
+]
+given = {"awr_temperature": 1.0, "awr_cap": 20.0}
+cases += [case(objective="sft", denominator=name) for name in ["token-mean", "sequence-mean", "fixed-length"]]
+cases += [
+    case(objective="awr", **given), case(objective="awr", advantage="rloo", denominator="sequence-mean", **given),
+    case(objective="awr", advantage="dr-grpo", **(given | {"awr_temperature": 0.25})),
+    case(objective="awr", **(given | {"awr_temperature": 0.5, "awr_cap": 2.0})),
 ]
 batch = [{"group": g, "reward": r, "values": v.tolist(), "old_values": o.tolist()}
          | {k: [float(x) for x in row] for k, row in s.items()}

@@ -14,6 +14,8 @@ const valueAt = (end, name) => {
 
 function tiles(run) {
   const figure = run.figures;
+  /* Responses that were given have no votes. */
+  const given = known(figure.loss) && !known(figure.majority_ratio);
   const { before, after } = run.ends.train || {};
   const base = valueAt(before, "pass@1"), trained = valueAt(after, "pass@1");
   const majority = valueAt(before, "maj@64") ?? valueAt(before, "maj@16");
@@ -31,10 +33,13 @@ function tiles(run) {
     known(figure.label_accuracy)
       ? tile("right labels", percent(figure.label_accuracy),
         known(majority) ? "base majority " + percent(majority) : null) : null,
-    tile("majority ratio", percent(figure.majority_ratio), "responses that agree"),
-    tile("entropy", short(figure.entropy), "nats per token"),
-    tile("distinct labels", short(figure.distinct_label_ratio), "per question"),
-    tile("no signal", percent(figure.zero_advantage_ratio), "zero-advantage groups"),
+    known(figure.perplexity) ? tile("perplexity", short(figure.perplexity), "of given responses") : null,
+    ...given ? [tile("loss", short(figure.loss), "per trained token")] : [
+      tile("majority ratio", percent(figure.majority_ratio), "responses that agree"),
+      tile("entropy", short(figure.entropy), "nats per token"),
+      tile("distinct labels", short(figure.distinct_label_ratio), "per question"),
+      tile("no signal", percent(figure.zero_advantage_ratio), "zero-advantage groups"),
+    ],
     known(run.sampling_rate)
       ? tile("sampling", grouped(run.sampling_rate), "tokens/s, now")
       : tile("sampling", grouped(lastRate), "tokens/s, last step"),
