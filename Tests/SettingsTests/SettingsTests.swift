@@ -274,7 +274,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
   private static let groups: [any SettingGroup] = [
     RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
     TokenizeSettings(), ImportSettings(), MergeSettings(), CacheSettings(), LookSettings(), ChaosSettings(),
-    PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(),
+    PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(), ExportSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.

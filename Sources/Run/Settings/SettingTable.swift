@@ -359,7 +359,7 @@ package enum SettingTable {
   private static let looking: [Setting] = [
     Setting(
       "out", .text("FILE|DIR"),
-      "import, merge: the directory that is made; report: the page of several runs; export: the archive",
+      "import, merge: the directory that is made; report: page of several runs; export: archive",
       \LookSettings.out, \ImportSettings.out, \MergeSettings.out, \ExportSettings.out),
     Setting(
       "license", .text("TEXT"), "export: under which terms others can use the archive", \ExportSettings.license),
