@@ -7,6 +7,7 @@ import Platform
 import Records
 import RunReading
 import Runs
+import Synchronization
 import Testing
 
 @Suite struct ExportTests {
@@ -50,7 +51,8 @@ import Testing
     let rounds = try ledger.rounds()
     #expect(content.rounds.map(\.id) == rounds.map(\.id))
     let responses = content.groups.flatMap(\.responses)
-    #expect(try responses.map(\.trajectory) == rounds.flatMap { try ledger.trajectories(of: $0.id) })
+    let recorded = try rounds.flatMap { try ledger.trajectories(of: $0.id) }
+    #expect(responses.map(\.trajectory) == recorded)
     #expect(counts.responses == responses.count && export.done.value.load(ordering: .relaxed) == export.responses)
     for (group, responses) in content.groups {
       // The answer that most responses give; among equals, that of the earliest sample.

@@ -70,8 +70,8 @@ import Testing
     let text = FinalTable.text(run(lost: 6))
     #expect(
       text.contains(
-        "note: training questions: pass@1 rose and pass@8 fell: 6 questions that one of 8 responses solved before, none "
-          + "solves now; the other way round 0 (sign test, p = 0.016). Training"), "\(text)")
+        "note: training questions: pass@1 rose and pass@8 fell: 6 questions that one of 8 responses solved before, "
+          + "none solves now; the other way round 0 (sign test, p = 0.0156)."), "\(text)")
     #expect(!FinalTable.text(run(lost: 5)).contains("note:"))
     // Ends with different numbers of samples are not compared.
     var other = RunHistory()

@@ -295,7 +295,8 @@ private func silent(truncated: Double) -> RunHistory {
       json.text()
         == #"{"steps":2,"wall_seconds":61.5,"before":{"train":\#(train0),"held_out":\#(heldOut0),"transfer":null},"#
         + #""after":{"train":\#(train2),"held_out":\#(heldOut2),"transfer":null},"#
-        + #""changes":{"train":null,"held_out":null},"vote_samples":null,"delivered":null,"alarms":[],"#
+        + #""changes":{"train":null,"held_out":null},"pass_curve":{"train":null,"held_out":null},"#
+        + #""vote_samples":null,"delivered":null,"alarms":[],"#
         + #""label_accuracy":[0.625,1.0],"#
         + #""reward_accuracy":[0.75,1.0],"weights_sha256":"aa","state_sha256":"bb","settings":{"steps":2},"#
         + #""versions":{"ttrl":"1"}}"#)

@@ -63,8 +63,7 @@ let exclusiveSettings: [[String]] = [
   ],
   [
     "estimator", "vote-entropy-low", "vote-entropy-high", "prompt-weights", "brevity-penalty", "reward-command",
-    "reward-seconds",
-    "reward-memory", "reward-processes",
+    "reward-seconds", "reward-memory", "reward-processes",
   ],
 ]
 

@@ -275,6 +275,7 @@ private func problems(_ arguments: [String], file: [(name: String, value: String
     RunSettings(), OperationSettings(), CallSettings(), EvaluationSettings(), GenerationSettings(), PromptSettings(),
     TokenizeSettings(), ImportSettings(), MergeSettings(), CacheSettings(), LookSettings(), ChaosSettings(),
     PretrainingSettings(), BenchmarkSettings(), BroadcastSettings(), LoadSettings(), GrowthSettings(), KeySettings(),
+    ExportSettings(),
   ]
 
   /// Sets each of a group's settings to another value and reads it again from its own text.

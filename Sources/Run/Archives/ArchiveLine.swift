@@ -1,7 +1,7 @@
 // ArchiveLine: the lines of an archive that carry data, as values, and as JSON.
 //
-// Names of members are those of `ttrl` elsewhere. Floats are written as the shortest decimal that reads back as the same
-// float32. What is not known is null.
+// Names of members are those of `ttrl` elsewhere. Floats are written as the shortest decimal that reads back as the
+// same float32. What is not known is null.
 
 package import Base
 package import Records

@@ -1,7 +1,7 @@
 // SealedLines: the lines of an archive as JSON, each checked before it is returned.
 //
-// A block of lines is read up to its seal, and only if the hash is right are its lines returned. One block is in memory,
-// and what one piece of the file unpacks to.
+// A block of lines is read up to its seal, and only if the hash is right are its lines returned. One block is in
+// memory, and what one piece of the file unpacks to.
 
 import Base
 import Platform

@@ -48,8 +48,8 @@ extension RunSettings {
   private var brevityProblems: [String] {
     guard method.brevityPenalty > 0 else { return [] }
     func refused(_ choice: String) -> String {
-      "brevity-penalty gives rewards other than 0 and 1, also negative ones, and \(choice) cannot take them; use another "
-        + "one, or leave brevity-penalty out"
+      "brevity-penalty gives rewards other than 0 and 1, also negative ones, and \(choice) cannot take them; use "
+        + "another one, or leave brevity-penalty out"
     }
     return ([.maxRL, .fixed].contains(method.advantage) ? [refused("advantage \(method.advantage.rawValue)")] : [])
       + ([.nft, .prime].contains(method.objective) ? [refused("objective \(method.objective.rawValue)")] : [])

@@ -83,7 +83,8 @@ extension Comparison {
     guard hasNarrowed, let change = solvedChange else { return nil }
     return "pass@1 rose and pass@\(change.samples) fell: \(counted(change.lost, "question")) that one of "
       + "\(change.samples) responses solved before, none solves now; the other way round \(change.gained) (sign test, "
-      + "p = \(Figures.short(change.chance))). Training made answers likelier that the model gave already, and lost others"
+      + "p = \(Figures.short(change.chance))). Training made answers likelier that the model gave already, and lost "
+      + "others"
   }
 
   /// P(X ≥ hits) for X of n fair coins. In logarithms, because 2^n overflows.

@@ -64,7 +64,7 @@ package struct ListedRun: Sendable {
       path.visible, begun.map { String($0.text.prefix(16).map { $0 == "T" ? " " : $0 }) } ?? Figures.missing,
       model.visible, state, "\(stepsDone)/\(stepCount)", "\(Figures.percent(before)) → \(Figures.percent(after))",
       weightsSHA256.map { String($0.prefix(12)) } ?? Figures.missing,
-      settings.map { "\($0.name)=\(Self.short($0.value))" }.joined(separator: " "),
+      settings.filter { !$0.value.isEmpty }.map { "\($0.name)=\(Self.short($0.value))" }.joined(separator: " "),
     ]
   }
 

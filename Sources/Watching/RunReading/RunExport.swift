@@ -19,6 +19,8 @@ import TTRL
 
 /// Why a run cannot be exported.
 package enum ExportError: LastingError, CustomStringConvertible {
+  /// The run learned responses that it did not sample.
+  case givenResponses(path: String)
   /// A row of figures cannot be read.
   case unreadable(path: String, round: RoundID, reason: String)
   /// What is recorded of a prompt is not what this program makes of its responses.
@@ -26,12 +28,15 @@ package enum ExportError: LastingError, CustomStringConvertible {
 
   package var description: String {
     switch self {
+    case .givenResponses(let path):
+      "\(path) learned responses that it was given, and voted on none of its own, so there is nothing to export. They "
+        + "are in \(path)/responses.jsonl; if they are of another run, export that one"
     case .unreadable(let path, let round, let reason):
       "\(path): the figures of \(round) cannot be read: \(reason). The ledger was damaged or written by another program"
     case .otherJudgement(let path, let round, let prompt, let what, let recorded, let computed):
-      "\(path): \(round), prompt #\(prompt): \(what) was recorded as \(recorded.visible), and this version of ttrl makes "
-        + "it \(computed.visible) from the same responses. So it cannot compute the run's rewards. Export the run with "
-        + "the version that made it (\"version\" in settings.json)"
+      "\(path): \(round), prompt #\(prompt): \(what) was recorded as \(recorded.visible), and this version of ttrl "
+        + "makes it \(computed.visible) from the same responses. So it cannot compute the run's rewards. Export the run "
+        + "with the version that made it (\"version\" in settings.json)"
     }
   }
 }
@@ -60,6 +65,7 @@ package final class RunExport {
   /// - Throws: what is missing or wrong; its description is for the user.
   package init(_ directory: RunDirectory, license: String) throws {
     run = try Run(opening: directory)
+    guard !run.settings.method.objective.takesResponses else { throw ExportError.givenResponses(path: directory.path) }
     self.license = license
     ledger = try Ledger(path: directory.ledger, mode: .readOnly)
     try run.checkPrompts(of: ledger)
