@@ -121,7 +121,7 @@ extension EndToEnd {
         (["--from", source, "--model", "builtin", "--like", source], ["from and model both", "from and like both"]),
         (
           carry + ["--dtype", "float32", "--objective", "ppo", "--adapter", "lora"],
-          ["dtype is float32", "the optimizer is of all weights", "the critic of ppo"]
+          ["dtype is float32, and bfloat16 in that run", "begins an adapter", "objective is ppo"]
         ),
       ] {
         let outcome = try train(flags, in: "run")

@@ -179,6 +179,13 @@ extension EndToEnd {
       ] { #expect(outcome.errors.contains(words), "\(words) is missing in\n\(outcome.errors)") }
       #expect(outcome.errors.components(separatedBy: "stpes").count == 3, "\(outcome.errors)")
       #expect(!FileManager.default.fileExists(atPath: scratch.file("run")))
+      let many = scratch.write(
+        "{ stages: [ { repeat: 60, stages: [ { name: \"a\" }, { name: \"b\" } ] } ] }", to: "many")
+      let refused = try Program.run(["train", "--run", scratch.file("run"), "--stages", many])
+      #expect(refused.status == 2 && refused.errors.contains("more than 99 stages"), "\(refused.errors)")
+      _ = try #require(SmallRun.undisturbed)
+      let run = try Program.run(["train", "--run", SmallRun.undisturbedDirectory, "--stages", many])
+      #expect(run.status == 2, "\(run.errors)")
       // What only the files show is found before anything starts, too.
       let missing = scratch.write(
         "{ \(Self.small) stages: [ { name: \"a\" }, { name: \"b\", data: \"/nowhere/x.jsonl\" }, "

@@ -50,6 +50,10 @@ struct StagesFile {
       common = given(members.filter { $0.name != "stages" }, isOwn: false)
       add(list.value, under: common, suffix: "", depth: 0)
       checkNames()
+      if stages.count > Course.stagesMax {
+        problems.append(
+          "\(place(list.value)): the course has more than \(Course.stagesMax) stages; repeat less, or make two courses")
+      }
     } catch let error as JSONError {
       problems.append("\(path):\(error.line):\(error.column): \(error.problem); \(Self.expected)")
     } catch {
@@ -91,10 +95,8 @@ struct StagesFile {
       } else {
         single(element, members, under: inherited, suffix: suffix)
       }
-      guard stages.count <= Course.stagesMax else {
-        return problems.append(
-          "\(place(element)): the course has more than \(Course.stagesMax) stages; repeat less, or make two courses")
-      }
+      // One more is enough to know that there are too many.
+      guard stages.count <= Course.stagesMax else { return }
     }
   }
 

@@ -14,6 +14,7 @@ import LanguageModel
 import Platform
 import Records
 package import Runs
+import Settings
 import TTRL
 import Tensors
 
@@ -112,9 +113,14 @@ package struct Checkpoints {
 
   /// Version 0: the model and a new optimizer, or the state that another run's learner had.
   ///
-  /// - Throws: `RunSourceError.changed`, or `CheckpointError` if the state is not of this model.
+  /// - Throws: `RunSourceError.changed`, `RunError.damagedManifest`, or `CheckpointError` if the state is not of this
+  ///   model.
   private func beginning() throws -> SavedState {
-    guard let carried = run.carried else { return SavedState(version: PolicyVersion(0), step: 0) }
+    guard run.settings.optimizer == .carry else { return SavedState(version: PolicyVersion(0), step: 0) }
+    guard let carried = run.carried else {
+      throw RunError.damagedManifest(
+        path: run.directory.path, problem: "optimizer is carry, and \"from\" does not say which state")
+    }
     try carried.check()
     let (state, critic) = try arrays(carried.path, carried.version)
     // The labels of earlier steps stay behind: this run can have other questions, and its steps count from 0.

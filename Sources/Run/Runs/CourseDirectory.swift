@@ -15,6 +15,8 @@ package import Settings
 /// Why a course cannot be used as asked.
 package enum CourseError: LastingError, Sendable, CustomStringConvertible {
   case damaged(path: String, problem: String)
+  /// A course is to begin where a run is.
+  case isRun(path: String)
   /// Everything in which the given stages differ from those that were begun.
   case changed(path: String, differences: [String])
   /// A question file is not what it was when the course began.
@@ -25,6 +27,9 @@ package enum CourseError: LastingError, Sendable, CustomStringConvertible {
     case .damaged(let path, let problem):
       "\(path)/\(CourseDirectory.fileName) cannot be read: \(problem). It is written once, when a course begins; "
         + "restore it, or begin another course in an empty directory"
+    case .isRun(let path):
+      "there is a run in \(path), and a course needs a directory of its own; leave --stages out to continue the run, "
+        + "or give --run a new directory"
     case .changed(let path, let differences):
       "the course in \(path) cannot be continued with other stages; these can change its result:\n"
         + differences.map { "  - \($0)" }.joined(separator: "\n")
@@ -109,9 +114,10 @@ package struct CourseDirectory: Sendable {
     try Files.write(json.text(.pretty) + "\n", to: "\(path)/\(Self.fileName)")
   }
 
-  /// - Throws: `RunError.notEmpty` if a course cannot begin in the directory.
+  /// - Throws: `CourseError.isRun` or `RunError.notEmpty` if a course cannot begin in the directory.
   package static func requireFree(_ path: String) throws {
     guard try Files.exists(path) else { return }
+    if try Files.exists(RunDirectory(path).settings) { throw CourseError.isRun(path: path) }
     let others = try Files.list(path).filter { $0 != "lost+found" && !$0.hasPrefix("lock") }
     if !others.isEmpty { throw RunError.notEmpty(path: path, entries: others) }
   }

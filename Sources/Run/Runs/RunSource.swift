@@ -181,33 +181,13 @@ package struct RunSource: Sendable {
   /// - Throws: `RunSourceError.doesNotFit` with everything that does not.
   func check(_ settings: RunSettings) throws {
     guard settings.optimizer == .carry else { return }
-    let own = manifest.settings
-    var found: [String] = []
+    var found = settings.problems(carryingFrom: manifest.settings, of: "that run")
     if state == nil {
       found.append(
         "optimizer carry needs the optimizer's state of step \(version.number), and only its weights are left (the "
           + "checkpoint was removed, or the run ended early). Use optimizer reset, or name another checkpoint")
     }
-    if settings.dtype != own.dtype {
-      found.append(
-        "optimizer carry: dtype is \(settings.dtype.rawValue), and the masters are those of "
-          + "\(own.dtype.rawValue) weights; leave dtype out, or use optimizer reset")
-    }
-    if settings.hasAdapter, !own.hasAdapter {
-      found.append(
-        "optimizer carry: the optimizer is of all weights, and adapter is \(settings.adapter); use optimizer reset")
-    }
-    let (critic, ownCritic) = (Self.critic(of: settings), Self.critic(of: own))
-    if critic != ownCritic {
-      found.append(
-        "optimizer carry: objective \(settings.method.objective.rawValue) has \(critic ?? "no critic"), and objective "
-          + "\(own.method.objective.rawValue) of that run has \(ownCritic ?? "none"); use optimizer reset")
-    }
     guard found.isEmpty else { throw RunSourceError.doesNotFit(path: directory.path, problems: found) }
-  }
-
-  private static func critic(of settings: RunSettings) -> String? {
-    settings.method.objective.hasCritic ? "the critic of \(settings.method.objective.rawValue)" : nil
   }
 
   // MARK: Files

@@ -141,23 +141,7 @@ package struct Course: Sendable, Equatable {
         "optimizer carry needs the state of the stage before, \(stage.name), which can end early and then has none of "
           + "its last version; give that stage checkpoint-every 1, or use optimizer reset")
     }
-    if settings.dtype != before.dtype {
-      found.append(
-        "optimizer carry: dtype is \(settings.dtype.rawValue), and \(before.dtype.rawValue) in the stage before, "
-          + "\(stage.name); use one, or optimizer reset")
-    }
-    if settings.hasAdapter, !before.hasAdapter {
-      found.append(
-        "optimizer carry: the stage begins an adapter, and the stage before, \(stage.name), trains all weights; use "
-          + "optimizer reset")
-    }
-    let objectives = (settings.method.objective, before.method.objective)
-    if objectives.0 != objectives.1, objectives.0.hasCritic || objectives.1.hasCritic {
-      found.append(
-        "optimizer carry: objective is \(objectives.0.rawValue), and \(objectives.1.rawValue) in the stage before, "
-          + "\(stage.name), and only one of them has that critic; use one objective, or optimizer reset")
-    }
-    return found
+    return found + settings.problems(carryingFrom: before, of: "the stage before, \(stage.name)")
   }
 
   /// In what a course differs from the one that was begun, as far as it can change a result.
@@ -183,5 +167,33 @@ package struct Course: Sendable, Equatable {
           ? nil : "stage \(stage.name): \(setting.name) is \(now.visible), the course has \(was.visible)"
       }
     }
+  }
+}
+
+extension RunSettings {
+  /// Why a run with these settings cannot carry the optimizer of another one, as far as settings say.
+  ///
+  /// - Parameters:
+  ///   - other: the other run's settings.
+  ///   - name: of the other run, for messages.
+  package func problems(carryingFrom other: RunSettings, of name: String) -> [String] {
+    guard optimizer == .carry else { return [] }
+    var found: [String] = []
+    if dtype != other.dtype {
+      found.append(
+        "optimizer carry: dtype is \(dtype.rawValue), and \(other.dtype.rawValue) in \(name); use one, or optimizer "
+          + "reset"
+      )
+    }
+    if hasAdapter, !other.hasAdapter {
+      found.append("optimizer carry: this one begins an adapter, and \(name) trains all weights; use optimizer reset")
+    }
+    let (objective, before) = (method.objective, other.method.objective)
+    if objective != before, objective.hasCritic || before.hasCritic {
+      found.append(
+        "optimizer carry: objective is \(objective.rawValue), and \(before.rawValue) in \(name), so that the critic is "
+          + "another one; use one objective, or optimizer reset")
+    }
+    return found
   }
 }
