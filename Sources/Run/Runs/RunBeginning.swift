@@ -72,10 +72,12 @@ package enum RunBeginning {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
     settings.resolveProducts()
-    if !settings.responses.isEmpty {
-      guard !given.contains("data") else { throw RunError.dataBesideResponses(path: settings.responses) }
-      settings.data = ""
+    if !settings.responses.isEmpty, given.contains("data") {
+      guard !given.contains("responses") else { throw RunError.dataBesideResponses(path: settings.responses) }
+      // They are those of a run that is taken as an example.
+      settings.responses = ""
     }
+    if !settings.responses.isEmpty { settings.data = "" }
     let learned = try settings.method.objective.takesResponses ? GivenResponses(settings, model, renderer) : nil
     let training = try learned?.questions ?? questions(settings.data, settings, model, renderer)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
