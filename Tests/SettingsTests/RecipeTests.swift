@@ -122,6 +122,9 @@ private func resolved(
     like.temperature = 0.6
     like.adoptObjective(under: [("objective", "awr")])
     #expect(like.temperature == 0.6 && like.method.trainSamples == 32)
+    like.responses = "old"
+    like.adoptObjective(under: [("objective", "clip")])
+    #expect(like.responses.isEmpty && like.guardMode == .warn)
   }
 
   @Test func `every choice of every objective names a setting and a value that it takes, and so does what it ignores`()

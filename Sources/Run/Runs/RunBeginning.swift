@@ -80,10 +80,12 @@ package enum RunBeginning {
     let renderer = try PromptRenderer(settings: settings, model: model, tokenizer: try model.tokenizer())
     settings.templateDate = renderer.date
     settings.resolveProducts()
-    if !settings.responses.isEmpty {
-      guard !given.contains("data") else { throw RunError.dataBesideResponses(path: settings.responses) }
-      settings.data = ""
+    if !settings.responses.isEmpty, given.contains("data") {
+      guard !given.contains("responses") else { throw RunError.dataBesideResponses(path: settings.responses) }
+      // They are those of a run that is taken as an example.
+      settings.responses = ""
     }
+    if !settings.responses.isEmpty { settings.data = "" }
     if !settings.promptHistory.isEmpty { settings.promptHistory = ThisProcess.absolute(settings.promptHistory) }
     let filter = try QuestionFilter(settings)
     let decide: QuestionDecision = { try filter?.decisions(on: $0) }

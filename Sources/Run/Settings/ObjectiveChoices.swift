@@ -68,6 +68,8 @@ extension RunSettings {
     if method.objective.takesResponses {
       rewardCommand = ""
       adopt(defaults(of: method.objective.ignored))
+    } else {
+      responses = ""
     }
     adopt(method.objective.choices)
     // The adapter of an example; `defaults` sees to one that is given.

@@ -60,7 +60,7 @@ package struct ModelCard: Sendable {
       ---
       <!-- Before you publish this: add `base_model:` and `license:` to the head. The run does not know them. -->
 
-      # \(Self.inline(base)), trained \(labels == .given ? "on given responses" : "with test-time reinforcement learning")
+      # \(Self.inline(base)), trained \(way)
 
       \(outcome.sentence(history, labels: labels))
 
@@ -93,6 +93,8 @@ package struct ModelCard: Sendable {
   private static let adapterUse =
     "This is an adapter, which is added to its base model: `ttrl eval` and `ttrl generate` take both, as "
     + "`--model BASE --adapter ADAPTER`, and `peft` opens it. `ttrl merge` makes one model of the two.\n\n"
+
+  private var way: String { labels == .given ? "on given responses" : "with test-time reinforcement learning" }
 
   private var source: String {
     switch labels {
