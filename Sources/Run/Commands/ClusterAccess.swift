@@ -58,7 +58,9 @@ package enum ClusterAccess {
 
   /// The keys at a path.
   ///
-  /// - Parameter isOwn: it is the run's own key, which is made if it is missing.
+  /// - Parameters:
+  ///   - path: the key's file, or none.
+  ///   - isOwn: it is the run's own key, which is made if it is missing.
   /// - Returns: nil for plain TCP.
   /// - Throws: `PlatformError`.
   package static func key(_ path: String, isOwn: Bool = false) throws(PlatformError) -> ClusterKeys? {

@@ -35,8 +35,8 @@ package enum ExportError: LastingError, CustomStringConvertible {
       "\(path): the figures of \(round) cannot be read: \(reason). The ledger was damaged or written by another program"
     case .otherJudgement(let path, let round, let prompt, let what, let recorded, let computed):
       "\(path): \(round), prompt #\(prompt): \(what) was recorded as \(recorded.visible), and this version of ttrl "
-        + "makes it \(computed.visible) from the same responses. So it cannot compute the run's rewards. Export the run "
-        + "with the version that made it (\"version\" in settings.json)"
+        + "makes it \(computed.visible) from the same responses. So it cannot compute the run's rewards. Export the "
+        + "run with the version that made it (\"version\" in settings.json)"
     }
   }
 }
