@@ -168,6 +168,7 @@ extension RunSettings {
     refuse(
       guardMode != .off || delivery == .best,
       "has no votes, by which the guard judges versions; set guard off and deliver last")
+    refuse(plateau == .stop, "has no votes, by which a plateau is found; set plateau off")
     return found
   }
 }
