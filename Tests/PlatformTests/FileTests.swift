@@ -2,7 +2,15 @@
 
 import Glibc
 import Platform
+import Synchronization
 import Testing
+
+/// What a thread sees that looks for a directory while it is replaced.
+private final class Looks: Sendable {
+  let missing = Atomic<Int>(0)
+  let isOver = Atomic<Bool>(false)
+  let hasEnded = Atomic<Bool>(false)
+}
 
 @Suite struct FileTests {
   let directory: TemporaryDirectory
@@ -16,6 +24,34 @@ import Testing
     #expect(try Files.size(of: directory("file")) == count)
     let mapped = try MappedFile(directory("file"))
     #expect(Array(mapped.bytes) == bytes)
+  }
+
+  @Test func `a directory takes the place of another one, which is removed, and its name is never free`() throws {
+    let (name, new) = (directory("final"), directory("final.partial"))
+    func make(_ path: String, _ text: String) throws {
+      try Files.createDirectory(path)
+      try Files.write(text, to: path + "/content")
+    }
+    try make(new, "first")
+    try Files.replaceDirectory(name, with: new)
+    #expect(try Files.readText(name + "/content") == "first")
+    // Another thread looks all the time.
+    let looks = Looks()
+    try startThread(named: "looks") {
+      while !looks.isOver.load(ordering: .relaxed) {
+        if (try? Files.exists(name)) != true { looks.missing.add(1, ordering: .relaxed) }
+      }
+      looks.hasEnded.store(true, ordering: .relaxed)
+    }
+    for number in 0..<300 {
+      try make(new, "\(number)")
+      try Files.replaceDirectory(name, with: new)
+      #expect(try Files.readText(name + "/content") == "\(number)")
+      #expect(try Files.list(directory.path) == ["final"])
+    }
+    looks.isOver.store(true, ordering: .relaxed)
+    while !looks.hasEnded.load(ordering: .relaxed) { usleep(1000) }
+    #expect(looks.missing.load(ordering: .relaxed) == 0)
   }
 
   @Test func `a file that is not committed leaves the old content and no temporary file`() throws {

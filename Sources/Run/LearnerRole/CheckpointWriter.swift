@@ -170,8 +170,7 @@ final class CheckpointWriter: Sendable {
     let members = sums.sorted { $0.name < $1.name }.map { JSON.Member($0.name, .string($0.sum)) }
     let manifest: JSON = ["sha256": .object(members)]
     try Files.write(manifest.text(.pretty), to: temporary + "/manifest.json")
-    if try Files.exists(final) { try Files.removeTree(final) }
-    try Files.rename(temporary, to: final)
+    try Files.replaceDirectory(final, with: temporary)
     try Files.syncDirectory(run.directory.checkpoints)
     try removeOld()
     return report

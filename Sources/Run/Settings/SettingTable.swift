@@ -401,7 +401,7 @@ package enum SettingTable {
   private static let looking: [Setting] = [
     Setting(
       "out", .text("FILE|DIR"),
-      "import, merge: the directory that is made; grow, export: the file; report: page of several runs",
+      "import, merge: the directory; grow, export: the file; report: the page of several runs",
       \LookSettings.out, \ImportSettings.out, \MergeSettings.out, \GrowthSettings.out, \ExportSettings.out),
     Setting(
       "license", .text("TEXT"), "export: under which terms others can use the archive", \ExportSettings.license),

@@ -342,6 +342,10 @@ void ttrl_forget_mapping(int number) { atomic_store(&ranges[number].start, 0); }
 
 // Files and the machine
 
+int ttrl_exchange(const char *one, const char *other) {
+  return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0 ? 0 : -errno;
+}
+
 const char *ttrl_errno_name(int number) { return strerrorname_np(number); }
 
 int ttrl_name_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }

@@ -5,6 +5,7 @@
 // Elsewhere: AtomicFile, OwnedDirectory (directories that others cannot change), SecretFile, MappedFile (weights),
 // LineFile (metrics), RunLock.
 
+import CLinux
 import Glibc
 
 package enum Files {
@@ -184,6 +185,20 @@ package enum Files {
     try renameForNow(old, to: new)
     try syncDirectory(directory(of: new))
     if directory(of: old) != directory(of: new) { try syncDirectory(directory(of: old)) }
+  }
+
+  /// Gives a directory a name that another one can have. At every moment, one of the two has it; on file systems that
+  /// cannot exchange names there is a moment at which none has it. The other one is removed.
+  ///
+  /// - Throws: `.file`.
+  package static func replaceDirectory(_ name: String, with new: String) throws(PlatformError) {
+    guard try exists(name) else { return try rename(new, to: name) }
+    if ttrl_exchange(new, name) == 0 {
+      try syncDirectory(directory(of: name))
+      return try removeTree(new)
+    }
+    try removeTree(name)
+    try rename(new, to: name)
   }
 
   /// Renames a file in one step, without waiting for the disk.

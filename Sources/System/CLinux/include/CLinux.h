@@ -129,6 +129,9 @@ void ttrl_forget_mapping(int number);
 
 // Flushes standard output. Returns 0, or a negative errno if anything that was printed since the process began is lost.
 int ttrl_finish_output(void);
+// Gives each of two files or directories the other's name, in one step. Returns 0, or a negative errno: -EINVAL where
+// the file system cannot do it.
+int ttrl_exchange(const char *one, const char *other);
 // The name of an errno, such as "ENOSPC"; null if the number is not an error.
 const char *_Nullable ttrl_errno_name(int number);
 // At most 15 bytes; longer names are refused.
