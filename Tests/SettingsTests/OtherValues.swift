@@ -76,7 +76,7 @@ let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
   if chosen.contains("awr-cap") {
     values["objective"] = "awr"
     // The recipe has a KL penalty.
-    for name in PolicyObjective.awr.ignored + ["recipe", "deliver"] { values[name] = nil }
+    for name in PolicyObjective.awr.ignored + ["recipe", "deliver", "plateau"] { values[name] = nil }
     values["guard"] = "off"
   }
   return values

@@ -24,7 +24,8 @@ struct RunExample {
     let origin = try ModelOrigin(ofRun: directory)
     self.path = origin.path
     isWhole = true
-    // The run's own copies are the questions that it used, also if the files have changed since, or a filter chose them.
+    // The run's own copies are the questions that it used, also if the files have changed since, or if a filter chose
+    // them.
     let copies = [("data", directory.questions(.training)), ("held-out", directory.questions(.heldOut))]
     let filters = ["prompt-filter", "prompt-history"]
     settings = try origin.settings.filter { !filters.contains($0.name) }.map { setting in
