@@ -129,8 +129,8 @@ struct CheckpointFolder {
   /// The newest checkpoint, without a check of its checksum.
   var newestUnverified: Checkpoint { kept.values.last ?? initial }
 
-  /// Only half of the checkpoint is written. A whole one of the same version stays, because only another whole one takes
-  /// its place (seed 1872).
+  /// Only half of the checkpoint is written. A whole one of the same version stays, because only another whole one
+  /// takes its place (seed 1872).
   mutating func tear(_ checkpoint: Checkpoint) {
     guard kept[checkpoint.version]?.isWhole != true else { return }
     var torn = checkpoint
