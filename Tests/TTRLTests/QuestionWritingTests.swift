@@ -71,6 +71,10 @@ import Testing
     #expect(fates(["Which graph shows x squared?"]) { $0.banned = [] } == [.kept])
   }
 
+  @Test func `a question that another one contains is not new`() {
+    #expect(fates(["How many legs together?", "How many legs altogether now?"]) == [.like, .kept])
+  }
+
   @Test func `a kept question counts among the others, and enough are enough`() {
     let text = "A train goes 60 km in 45 minutes; how far in two hours?"
     #expect(

@@ -137,7 +137,11 @@ package struct QuestionWriting: Sendable {
     let words = Self.words(of: text)
     let line = " " + words.joined(separator: " ") + " "
     guard !banned.contains(where: { line.contains(" \($0) ") }) else { return .banned }
-    return others.contains { Self.likeness($0, words) > likeness } ? .like : .kept
+    // A question without a part of another one, as a request for a format, has a low ROUGE-L, and is not new either.
+    let isLike = others.contains {
+      Self.likeness($0, words) > likeness || Self.commonWords($0, words) == words.count
+    }
+    return isLike ? .like : .kept
   }
 
   /// The words of a text in lower case: runs of letters and digits.
@@ -148,6 +152,11 @@ package struct QuestionWriting: Sendable {
   /// ROUGE-L: F1 of the longest common subsequence of words. 0 if one of them has none.
   package static func likeness(_ left: [String], _ right: [String]) -> Double {
     guard !left.isEmpty, !right.isEmpty else { return 0 }
+    return 2 * Double(commonWords(left, right)) / Double(left.count + right.count)
+  }
+
+  /// The length of the longest common subsequence.
+  private static func commonWords(_ left: [String], _ right: [String]) -> Int {
     var row = Array(repeating: 0, count: right.count + 1)
     for word in left {
       var diagonal = 0
@@ -157,7 +166,6 @@ package struct QuestionWriting: Sendable {
         diagonal = above
       }
     }
-    let common = Double(row[right.count])
-    return 2 * common / Double(left.count + right.count)
+    return row[right.count]
   }
 }
