@@ -102,7 +102,7 @@ private struct FlatPolicy: Policy {
     }
     let metrics = StepMetrics(step: 0, lesson: lesson, groups: groups, truth: [], method: method)
     #expect(metrics.perplexity == nil && metrics.givenReward == 1.5 / 6)
-    // The policy gives every token exp(−2), the recorded model gave it exp(−1). The ratios are no weights.
+    // The policy gives every token exp(−2), the recorded model gave it exp(−1). The ratios are not used as weights.
     let ratios = try #require(lesson.importance)
     #expect(abs(ratios.mean - 0.36787944) < 1e-7 && abs(ratios.max - 0.36787944) < 1e-7)
     #expect(ratios.truncatedShare == nil && members.allSatisfy(\.importance.isEmpty) && policy.scored == 6)

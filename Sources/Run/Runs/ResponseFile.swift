@@ -96,7 +96,7 @@ package struct GivenResponse: Sendable, Equatable {
 
   /// The response in a slot of a round.
   ///
-  /// Without a record its log-probabilities are 0: nobody sampled it, and no loss reads them.
+  /// Without a record it was not sampled: its log-probabilities are 0, and the loss does not read them.
   func trajectory(in round: RoundSpec) -> Trajectory {
     var trajectory = Trajectory(
       slot: Slot(round: round.id, prompt: prompt, sample: sample), policy: round.policy, tokens: tokens,

@@ -20,7 +20,7 @@ extension CollectivesError: CustomStringConvertible {
         + "the run resumes from its last checkpoint"
     case .forged(let operation, let rank):
       "learner rank \(rank): cannot \(operation): a message was changed on its way between the ranks, or is not from "
-        + "one of them. Somebody may be interfering with the network; the ranks must be started again together, and "
+        + "one of them. The network may be under attack; the ranks must be started again together, and "
         + "the run resumes from its last checkpoint"
     case .otherKey(let rank, let key):
       "learner rank \(rank): another rank does not have this rank's key (\(key)). Give every rank the same key file, "

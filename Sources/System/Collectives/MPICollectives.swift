@@ -50,7 +50,7 @@ package final class MPICollectives: Collectives {
   /// call it.
   ///
   /// - Parameter key: the cluster's.
-  /// - Throws: `.failed`; `.otherKey` if a rank has another key, or somebody else takes part.
+  /// - Throws: `.failed`; `.otherKey` if a rank has another key, or another program takes part.
   package func protect(with key: ClusterKey) throws {
     precondition(size <= RankCipher.ranksMax, "\(size) ranks")
     let bytes = MessageCipher.contributionBytes

@@ -297,7 +297,7 @@ package struct ToyPolicy: Policy, Sendable, Equatable {
     let ratio = sequenceRatio(of: trained, logprobs: trained.trajectory.tokens.map { Float(logprobs[Int($0)]) })
     for (place, token) in trained.trajectory.tokens.enumerated() {
       let logprob = Float(logprobs[Int(token)])
-      // Nobody has sampled the responses of supervised training.
+      // The responses of supervised training were not sampled.
       let old = method.objective == .sft ? logprob : trained.old[place]
       let point = objective(of: trained, at: place, logprob: logprob, sequenceRatio: ratio, method: method)
       report.tokens += 1

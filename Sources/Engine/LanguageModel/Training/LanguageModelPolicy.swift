@@ -193,7 +193,7 @@ package struct LanguageModelPolicy: Policy {
       sampling: method.sampling, entropySlope: -method.entropyCoefficient, hasEntropies: true,
       sequence: method.objective.needsSequences ? { sequenceRatio(of: $0, logprobs: $1) } : nil,
       token: { objective(of: $0, at: $1, logprob: $2, sequenceRatio: $3, method: method) },
-      // Nobody has sampled the responses of supervised training.
+      // The responses of supervised training were not sampled.
       expected: method.objective == .sft ? nil : { $0.old[$1] })
     var report = try trainer.update(
       miniBatch.trajectories, divisor: miniBatch.divisor, learningRate: learningRate, loss: loss
