@@ -21,7 +21,8 @@ import Records
 package struct ImportanceFigures: Sendable, Equatable {
   package var mean = 0.0
   package var max = 0.0
-  /// Share of the tokens whose ratio is above the cap; nil if the ratios are not used as weights, so that none is truncated.
+  /// Share of the tokens whose ratio is above the cap; nil if the ratios are not used as weights, so that none is
+  /// truncated.
   package var truncatedShare: Double? = 0.0
 }
 
