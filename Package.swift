@@ -99,7 +99,7 @@ let layers: [[Module]] = [
     module(
       "Commands", in: "Run", .shell,
       imports: [
-        "Runs", "Settings", "Archives", "Ledger", "Wire", "Collectives", "Tensors", "Platform", "Records", "Base",
+        "Runs", "Settings", "Archives", "Ledger", "Collectives", "Tensors", "Platform", "Records", "Base",
       ]),
     module(
       "RunReading", in: "Watching", .shell,

@@ -221,7 +221,7 @@ extension Command {
       // The other processes are started elsewhere, or by hand.
       _ = try RunBeginning.begin(settings, given: call.given, here: MachineShare(workers: 0, ranks: 0..<0, of: 1))
     } else if try !Files.exists(directory.summary) {
-      try RunManifest(reading: directory).checkProducts()
+      try RunManifest(reading: directory).checkEdition()
     }
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)

@@ -32,11 +32,12 @@ extension EndToEnd {
       let lines = try Program.run(["--version"]).output.split(separator: "\n")
       try #require(lines.count == 3, "\(lines)")
       let formats = try #require(
-        lines[2].wholeMatch(of: /commit (unknown|[0-9a-f]{40}), protocol (\d+), ledger (\d+), archive (\d+)/))
+        lines[2].wholeMatch(
+          of: /commit (unknown|[0-9a-f]{40}), edition (\d+), protocol (\d+), ledger (\d+), archive (\d+)/))
       let page = Pages.text(of: "docs/changes.md")
       let newest = try #require(page.firstMatch(of: /\n## ([0-9.]+)\n\n(.*)\n/))
       #expect("ttrl \(newest.1)" == lines[0])
-      #expect(newest.2 == "Protocol \(formats.2), ledger \(formats.3), archives \(formats.4).")
+      #expect(newest.2 == "Edition \(formats.2), protocol \(formats.3), ledger \(formats.4), archives \(formats.5).")
     }
 
     @Test func `a cap on the instruction set is obeyed, and one that the processor lacks is an error`() throws {

@@ -113,6 +113,17 @@ import Testing
     #expect(bench.say(.ready(PolicyVersion(0)), from: 1).isEmpty)
   }
 
+  @Test func `a peer whose program computes other bits is refused by name`() throws {
+    var bench = CoordinatorBench()
+    _ = bench.on(.connected(PeerID(1)))
+    var hello = Small.hello(.worker)
+    hello.edition = Edition.own + 1
+    let effects = bench.say(.hello(hello), from: 1)
+    #expect(dismissals(of: 1, in: effects) == [.otherEdition(Edition.own + 1)])
+    #expect(messages(to: 1, in: effects).isEmpty)
+    #expect("\(try #require(dismissals(of: 1, in: effects).first))".contains("edition \(Edition.own + 1), here"))
+  }
+
   @Test func `a hello that a dead learner left behind does not unseat its successor`() {
     var bench = CoordinatorBench()
     _ = bench.on(.connected(PeerID(1)))

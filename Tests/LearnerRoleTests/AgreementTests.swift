@@ -23,6 +23,13 @@ import Testing
     }
   }
 
+  @Test func `ranks of two releases stop, and the error says which release a rank has`() throws {
+    // A release's number is unlike any fingerprint here.
+    let error = #expect(throws: OtherReleases.self) { try Agreement.requireRelease("0.2.0, commit 1", Beside(7)) }
+    #expect("\(try #require(error))".contains("this one is 0.2.0, commit 1."))
+    try Agreement.requireRelease("0.2.0, commit 1", OneRank())
+  }
+
   @Test func `the error says when, and what to compare`() throws {
     let error = #expect(throws: RanksDisagree.self) { try Agreement.require(1, step: 3, Beside(2)) }
     #expect("\(try #require(error))".contains("ranks disagree: after step 3 the 2 learner ranks"))

@@ -96,6 +96,30 @@ private func responses(_ model: PreparedModel) throws -> [Trajectory] {
     #expect(try Files.list(world.cache).filter { $0.contains(".tmp-") }.isEmpty)
   }
 
+  @Test func `are fetched once from another machine when many processes need them`() throws {
+    let world = try World(width: 128)
+    nonisolated(unsafe) let shared = world
+    let fetched = Mutex(0)
+    try inParallel(6, threads: 6) { _, _ in
+      let turn = try SharedBase.turnToFetch(plan: shared.plan(), identity: "one", directory: shared.cache)
+      #expect(turn != nil)
+      if try shared.files().isEmpty {
+        // Time in which the others look, too.
+        usleep(30_000)
+        fetched.withLock { $0 += 1 }
+      }
+      _ = try shared.open()
+      withExtendedLifetime(turn) {}
+    }
+    #expect(fetched.withLock { $0 } == 1)
+    #expect(world.count == 1)
+    // What the lock leaves is cleaned away, and is no entry.
+    let cache = ModelCache(world.cache)
+    #expect(try cache.entries().count == 1)
+    _ = try cache.clean()
+    #expect(try Files.list(world.cache).isEmpty)
+  }
+
   @Test(arguments: ["cut", "empty", "foreign", "array", "table", "version"])
   func `are made again if they are damaged`(_ damage: String) throws {
     let world = try World()

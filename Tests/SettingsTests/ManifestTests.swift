@@ -1,6 +1,7 @@
 // settings.json: the settings of a run come back from it, and it decides what a continued run can change.
 
 import Foundation
+import Records
 import Runs
 import Settings
 import Testing
@@ -78,6 +79,21 @@ import Testing
   @Test func `the number of learners is part of a run with fast reduction, and of no other`() throws {
     #expect(refused(["learners": "5"], of: try saved(try settings(["reduction": "fast"]))) == ["learners"])
     #expect(refused(["learners": "5"], of: try saved(try settings(["reduction": "exact"]))) == [])
+  }
+
+  @Test func `a run of another edition is refused, and one from before there were editions is not`() throws {
+    let manifest = try saved(RunSettings())
+    try manifest.checkEdition()
+    let text = try String(contentsOfFile: directory.settings, encoding: .utf8)
+    let edition = #""edition": \#(Edition.own)"#
+    #expect(text.contains(edition))
+    let other = text.replacingOccurrences(of: edition, with: #""edition": 4000000000"#)
+    try other.write(toFile: directory.settings, atomically: true, encoding: .utf8)
+    let error = #expect(throws: RunError.self) { try RunManifest(reading: self.directory).checkEdition() }
+    #expect("\(try #require(error))".contains("(edition 4000000000, here \(Edition.own))"))
+    let former = text.replacingOccurrences(of: edition + ",", with: "")
+    try former.write(toFile: directory.settings, atomically: true, encoding: .utf8)
+    try RunManifest(reading: directory).checkEdition()
   }
 
   @Test(arguments: ["", "{", "[]", "{}", "{\"run\": \"7\", \"settings\": {\"steps\": \"x\"}}"])

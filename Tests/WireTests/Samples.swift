@@ -136,7 +136,7 @@ func decode(_ bytes: [UInt8]) throws -> [Message] {
 
 /// A frame with any header fields and payload, and with right checksums.
 func frame(
-  magic: [UInt8] = Array("TTRL".utf8), version: UInt16 = Frame.version, kind: UInt16, flags: UInt32 = 0,
+  magic: [UInt8] = Array("TTRL".utf8), version: UInt16 = ProtocolVersions.own.newest, kind: UInt16, flags: UInt32 = 0,
   length: UInt32? = nil, payload: [UInt8] = []
 ) -> [UInt8] {
   var out = ByteWriter()

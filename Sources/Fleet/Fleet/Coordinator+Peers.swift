@@ -7,6 +7,7 @@ import Records
 
 extension Coordinator {
   mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
+    guard hello.edition == Edition.own else { return dismiss(id, .otherEdition(hello.edition), &effects) }
     if hello.role == .learner, let other = peers.learner {
       // A second learner is the successor of the first: the old connection belongs to a process that died unnoticed.
       // The order of connections says which process is older. The order of hellos does not, because a coordinator that

@@ -8,6 +8,8 @@ package import Records
 package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
   /// Another learner connected later.
   case replaced
+  /// Its program computes other bits.
+  case otherEdition(UInt32)
   /// A peer with this role does not send this message at this point. The role is nil before a hello.
   case unexpectedMessage(from: Role?)
   /// A learner is ahead of the run and has not published the version that it holds.
@@ -19,6 +21,9 @@ package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .replaced: "another learner has taken over"
+    case .otherEdition(let edition):
+      "its program computes other bits than this one (edition \(edition), here \(Edition.own)): use a release of the "
+        + "edition with which the run began"
     case .unexpectedMessage(let role): "a \(role.map { "\($0)" } ?? "stranger") may not say this now"
     case .unpublished(let version, let latest):
       "the learner is at policy \(version), this run at \(latest); publish it first"

@@ -80,9 +80,14 @@ package struct Hello: Sendable, Equatable {
   package var threads: UInt16
   /// The address at which other workers can ask it for chunks; empty if it does not relay.
   package var relay: String
+  /// The versions of the protocol that it speaks.
+  package var speaks: ProtocolVersions
+  /// Programs of another edition compute other bits, and are refused.
+  package var edition: UInt32
 
   package init(
-    role: Role, name: String, arithmetic: String, processID: UInt32, threads: UInt16, relay: String = ""
+    role: Role, name: String, arithmetic: String, processID: UInt32, threads: UInt16, relay: String = "",
+    speaks: ProtocolVersions = .own, edition: UInt32 = Edition.own
   ) {
     self.role = role
     self.name = name
@@ -90,6 +95,8 @@ package struct Hello: Sendable, Equatable {
     self.processID = processID
     self.threads = threads
     self.relay = relay
+    self.speaks = speaks
+    self.edition = edition
   }
 }
 

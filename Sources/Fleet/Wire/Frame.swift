@@ -20,8 +20,10 @@ package enum WireError: Error, Equatable, Sendable {
   case notOurProtocol
   /// The peer answered with TLS, but plain frames were expected.
   case encrypted
-  /// The peer speaks another version of the protocol.
-  case otherVersion(found: UInt16, expected: UInt16)
+  /// A frame has a version of the protocol that this side does not speak.
+  case otherVersion(found: UInt16, spoken: ProtocolVersions)
+  /// A peer's hello says that it speaks no version that this side speaks.
+  case noCommonVersion(peer: ProtocolVersions, spoken: ProtocolVersions)
   case damagedHeader
   case tooLarge(bytes: Int, limit: Int)
   case damagedPayload(kind: UInt16)
@@ -35,9 +37,12 @@ extension WireError: CustomStringConvertible {
     switch self {
     case .notOurProtocol: "the peer does not speak ttrl's protocol (no \"TTRL\" at the start of a frame)"
     case .encrypted: "the peer speaks TLS; give the cluster's key with --key FILE"
-    case .otherVersion(let found, let expected):
-      "the peer speaks version \(found) of ttrl's protocol, this program version \(expected); "
-        + "run the same release everywhere"
+    case .otherVersion(let found, let spoken):
+      "the peer speaks version \(found) of ttrl's protocol, this program \(spoken); "
+        + "run the same release everywhere, or two releases that follow each other"
+    case .noCommonVersion(let peer, let spoken):
+      "the peer speaks \(peer) of ttrl's protocol, this program \(spoken); "
+        + "run the same release everywhere, or two releases that follow each other"
     case .damagedHeader: "a frame's header was damaged on the way (checksum)"
     case .tooLarge(let bytes, let limit): "a frame claims \(bytes) bytes; the limit is \(limit)"
     case .damagedPayload(let kind): "the payload of a frame of kind \(kind) was damaged on the way (checksum)"
@@ -49,21 +54,26 @@ extension WireError: CustomStringConvertible {
 }
 
 package enum Frame {
-  package static let version: UInt16 = 8
   package static let headerBytes = 24
   static let magic: UInt32 = 0x4C52_5454  // "TTRL" in memory
 
   /// The bytes of one message.
-  package static func encode(_ message: Message) -> [UInt8] {
+  ///
+  /// - Parameters:
+  ///   - message: what to send.
+  ///   - version: of the protocol, as both sides speak it (`FrameDecoder.version`).
+  package static func encode(_ message: Message, version: UInt16 = ProtocolVersions.own.newest) -> [UInt8] {
     let (kind, payload) = MessageCodec.encode(message)
-    return encode(kind: kind, payload: payload)
+    return encode(kind: kind, payload: payload, version: version)
   }
 
   /// A frame around any payload. Its header and checksums are right, whatever the payload is.
-  package static func encode(kind: UInt16, payload: [UInt8]) -> [UInt8] {
+  package static func encode(
+    kind: UInt16, payload: [UInt8], version: UInt16 = ProtocolVersions.own.newest
+  ) -> [UInt8] {
     var header = ByteWriter(reserving: headerBytes + payload.count)
     header.write(magic)
-    header.write(version)
+    header.write(MessageCodec.isFixed(kind) ? ProtocolVersions.greeting : version)
     header.write(kind)
     header.write(UInt32(0))
     header.write(UInt32(payload.count))
@@ -75,16 +85,25 @@ package enum Frame {
 }
 
 /// Turns a byte stream into messages. It takes bytes as they arrive. When `next` has returned nil, it holds less than
-/// one frame.
+/// one frame. It also keeps the version of the protocol in which this side has to send.
 package struct FrameDecoder: Sendable {
   private var buffer: [UInt8] = []
   private var consumed = 0
   /// The largest payload that is accepted now.
   private var limit: Int
+  private let spoken: ProtocolVersions
+  /// The version in which to answer: the newest of both sides after a hello, or the version of the answer to one.
+  package private(set) var version: UInt16
 
-  /// - Parameter firstFrameBytes: the largest payload of the first frame: a peer that has not sent its hello gets
-  ///   little memory.
-  package init(firstFrameBytes: Int = Limits.frameBytes) { limit = firstFrameBytes }
+  /// - Parameters:
+  ///   - firstFrameBytes: the largest payload of the first frame: a peer that has not sent its hello gets little
+  ///     memory.
+  ///   - spoken: the versions that this side speaks.
+  package init(firstFrameBytes: Int = Limits.frameBytes, speaking spoken: ProtocolVersions = .own) {
+    limit = firstFrameBytes
+    self.spoken = spoken
+    version = spoken.newest
+  }
 
   /// Bytes that are not a whole frame yet, where `next` has returned nil.
   package var bytesLeft: Int { buffer.count - consumed }
@@ -110,15 +129,30 @@ package struct FrameDecoder: Sendable {
     let payload = start..<start + header.length
     guard CRC32C.checksum(buffer, in: payload) == header.checksum else { throw .damagedPayload(kind: header.kind) }
     let message = try MessageCodec.decode(kind: header.kind, buffer, in: payload)
+    try agree(on: header, message)
     consumed = payload.upperBound
     limit = Limits.frameBytes
     return message
   }
 
+  private mutating func agree(on header: Header, _ message: Message) throws(WireError) {
+    if case .hello(let hello) = message {
+      guard let common = spoken.common(with: hello.speaks) else {
+        throw .noCommonVersion(peer: hello.speaks, spoken: spoken)
+      }
+      version = common
+    } else if !header.isFixed {
+      version = header.version
+    }
+  }
+
   private struct Header {
+    var version: UInt16
     var kind: UInt16
     var length: Int
     var checksum: UInt32
+
+    var isFixed: Bool { MessageCodec.isFixed(kind) }
   }
 
   private func checkMagic() throws(WireError) {
@@ -137,10 +171,14 @@ package struct FrameDecoder: Sendable {
       let checksum = try? reader.read(UInt32.self), let headerChecksum = try? reader.read(UInt32.self)
     else { throw .damagedHeader }
     // The version is checked before the checksum: a later version can have another layout.
-    guard version == Frame.version else { throw .otherVersion(found: version, expected: Frame.version) }
+    guard spoken.contains(version) || version == ProtocolVersions.greeting else {
+      throw .otherVersion(found: version, spoken: spoken)
+    }
     guard CRC32C.checksum(buffer, in: consumed..<consumed + 20) == headerChecksum else { throw .damagedHeader }
+    let header = Header(version: version, kind: kind, length: Int(length), checksum: checksum)
+    guard spoken.contains(version) || header.isFixed else { throw .otherVersion(found: version, spoken: spoken) }
     guard flags == 0 else { throw .reservedFlags(flags) }
-    guard Int(length) <= limit else { throw .tooLarge(bytes: Int(length), limit: limit) }
-    return Header(kind: kind, length: Int(length), checksum: checksum)
+    guard header.length <= limit else { throw .tooLarge(bytes: header.length, limit: limit) }
+    return header
   }
 }

@@ -35,6 +35,15 @@ enum MessageCodec {
     case published = 33
   }
 
+  /// Whether a kind's bytes are the same in every version. These are the messages that are sent before a version is
+  /// agreed on, and those between workers, which agree on none.
+  static func isFixed(_ kind: UInt16) -> Bool {
+    switch Kind(rawValue: kind) {
+    case .hello, .goodbye, .requestChunk, .chunk, .missing: true
+    default: false
+    }
+  }
+
   // MARK: Encoding
 
   static func encode(_ message: Message) -> (kind: UInt16, payload: [UInt8]) {
@@ -49,6 +58,9 @@ enum MessageCodec {
       out.write(hello.processID)
       out.write(hello.threads)
       out.write(hello.relay)
+      out.write(hello.speaks.oldest)
+      out.write(hello.speaks.newest)
+      out.write(hello.edition)
     case .welcome(let welcome):
       kind = .welcome
       out.write(welcome.runID)
@@ -229,6 +241,8 @@ enum MessageCodec {
     var reader = ByteReader(bytes, in: range)
     do {
       let message = try decode(kind, &reader)
+      // A later version can add to the end of a hello.
+      if case .hello(let hello) = message, hello.speaks.newest > ProtocolVersions.own.newest { return message }
       try reader.finish()
       return message
     } catch {
@@ -244,7 +258,8 @@ enum MessageCodec {
       return .hello(
         Hello(
           role: role, name: try text(&reader, "name"), arithmetic: try text(&reader, "arithmetic"),
-          processID: try reader.read(), threads: try reader.read(), relay: try address(&reader)))
+          processID: try reader.read(), threads: try reader.read(), relay: try address(&reader),
+          speaks: try protocolVersions(&reader), edition: try reader.read()))
     case .welcome:
       return .welcome(
         Welcome(
@@ -302,6 +317,14 @@ enum MessageCodec {
 
   static func text(_ reader: inout ByteReader, _ field: String) throws(ByteError) -> String {
     try reader.readString(field, limit: Limits.textBytes)
+  }
+
+  private static func protocolVersions(_ reader: inout ByteReader) throws(ByteError) -> ProtocolVersions {
+    let versions = ProtocolVersions(oldest: try reader.read(), newest: try reader.read())
+    guard versions.oldest <= versions.newest else {
+      throw .invalid(field: "oldest protocol version", value: UInt64(versions.oldest))
+    }
+    return versions
   }
 
   private static func base(_ reader: inout ByteReader) throws(ByteError) -> AdaptedBase? {

@@ -4,10 +4,10 @@ import Archives
 import Base
 import Ledger
 import Platform
+import Records
 import Runs
 import Settings
 import Tensors
-import Wire
 
 /// An entry point that reads its arguments itself: a process that the program starts, or a tool with a few options of
 /// its own.
@@ -94,8 +94,8 @@ package struct CommandSet: Sendable {
 
   /// The commit, and the versions of what processes send and files have.
   private static var formats: String {
-    "commit \(Program.commit), protocol \(Frame.version), ledger \(Ledger.newestSchemaVersion), "
-      + "archive \(ArchiveFormat.version)"
+    "commit \(Program.commit), edition \(Edition.own), protocol \(ProtocolVersions.own.newest), "
+      + "ledger \(Ledger.newestSchemaVersion), archive \(ArchiveFormat.version)"
   }
 
   private func unknown(_ name: String) -> Int32 {

@@ -72,6 +72,7 @@ package final class LearnerRank {
     self.run = run
     self.ranks = ranks
     shared = SharedState(run, ranks)
+    try Agreement.requireRelease(Program.release, ranks)
     let saved = try ranks.rank == 0 ? Checkpoints(run).newest() : nil
     let beginning = try shared.exchange(saved)
     reportOfCheckpoint = saved?.report

@@ -277,11 +277,34 @@ package enum Agreement {
   ///
   /// - Throws: `RanksDisagree` on every rank if any rank's weights differ; MPI's error if MPI fails.
   package static func require(_ fingerprint: UInt64, step: UInt32, _ ranks: any Collectives) throws {
-    // A Double holds each half exactly. The largest negated value gives the smallest value.
-    let halves = [Double(fingerprint >> 32), Double(fingerprint & 0xFFFF_FFFF)]
-    let found = try ranks.max(halves + halves.map { -$0 })
-    guard found[0] == -found[2], found[1] == -found[3] else {
+    guard try isShared(fingerprint, ranks) else {
       throw RanksDisagree(step: step, rank: ranks.rank, size: ranks.size)
     }
+  }
+
+  /// Checks that all ranks are of one release, because what they send to each other has no version. All ranks call it.
+  ///
+  /// - Throws: `OtherReleases` on every rank if they are not; MPI's error if MPI fails.
+  package static func requireRelease(_ release: String, _ ranks: any Collectives) throws {
+    let digest = SHA256.digest(of: Array(release.utf8)).prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    guard try isShared(digest, ranks) else { throw OtherReleases(own: release) }
+  }
+
+  /// Whether all ranks have the same number.
+  private static func isShared(_ number: UInt64, _ ranks: any Collectives) throws -> Bool {
+    // A Double holds each half exactly. The largest negated value gives the smallest value.
+    let halves = [Double(number >> 32), Double(number & 0xFFFF_FFFF)]
+    let found = try ranks.max(halves + halves.map { -$0 })
+    return found[0] == -found[2] && found[1] == -found[3]
+  }
+}
+
+/// The ranks of a job are of different releases.
+package struct OtherReleases: LastingError, Sendable, CustomStringConvertible {
+  package let own: String
+
+  package var description: String {
+    "the ranks of this job run different releases of ttrl; this one is \(own). Install the same release on all "
+      + "machines that have learner ranks (ttrl --version shows it), and start again"
   }
 }

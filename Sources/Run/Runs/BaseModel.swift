@@ -5,7 +5,7 @@
 
 package import Base
 package import LanguageModel
-import Platform
+package import Platform
 package import Records
 
 package enum BaseModel {
@@ -62,5 +62,26 @@ package enum BaseModel {
     } catch is NotHere {
       return nil
     }
+  }
+
+  /// What a worker finds on its machine.
+  package enum Found: Sendable {
+    case model(PreparedModel)
+    /// Nothing. This process has to fetch the base, and keeps the lock until it has made it; other processes of this
+    /// machine wait for that. nil: one of them has been fetching it for too long.
+    case turn(FileLock?)
+  }
+
+  /// As `onThisMachine`, but if the base has to be fetched and another process of this machine is doing that, it waits.
+  ///
+  /// - Throws: what SharedBase throws.
+  package static func onThisMachineOrTurn(
+    _ base: PolicyManifest, _ plan: TransformerPlan, threads: Int, directory: String?
+  ) throws -> Found {
+    let look = { try onThisMachine(base, plan, threads: threads, directory: directory) }
+    if let model = try look() { return .model(model) }
+    let lock = try SharedBase.turnToFetch(
+      plan: plan, identity: Hexadecimal.text(base.digest), directory: try ModelCache.ofUser().path)
+    return try look().map { .model($0) } ?? .turn(lock)
   }
 }

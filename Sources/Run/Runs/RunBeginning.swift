@@ -155,7 +155,7 @@ package enum RunBeginning {
     let manifest = try RunManifest(reading: directory)
     try manifest.check(settings, given: given)
     // Of a finished run only the results are shown.
-    if try !Files.exists(directory.summary) { try manifest.checkProducts() }
+    if try !Files.exists(directory.summary) { try manifest.checkEdition() }
     if given.contains("model") { try manifest.check(try ModelDirectory(try BuiltIn.resolve(model: settings.model))) }
     let model = try ModelDirectory(manifest.settings.model)
     try noteReading(model, note)

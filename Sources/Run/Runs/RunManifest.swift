@@ -21,6 +21,8 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
   case changed(path: String, settings: [(name: String, was: String, given: String, note: String)])
   /// A bfloat16 run of an earlier version, whose products had an order that this version does not compute.
   case formerProducts(path: String, version: String)
+  /// A run that was begun by a version that computes other bits.
+  case otherEdition(path: String, version: String, edition: Int64)
   case otherQuestions(path: String, set: String)
   /// The questions are the run's, but become other tokens than when it began.
   case otherPrompts(path: String)
@@ -60,6 +62,11 @@ package enum RunError: LastingError, Sendable, CustomStringConvertible {
         + "settings.json has no \"products\"), so this version would continue it with other bits. Continue it with the "
         + "version that began it, or begin another run in an empty directory: --model can be its last checkpoint. Its "
         + "results can still be read: ttrl status, report, page, eval"
+    case .otherEdition(let path, let version, let edition):
+      "the run in \(path) was begun by ttrl \(version), which computes other bits than this version (edition "
+        + "\(edition), here \(Edition.own)). Continue it with a version of that edition, or begin another run in an "
+        + "empty directory: --model can be its last checkpoint. Its results can still be read: ttrl status, report, "
+        + "page, eval"
     case .otherQuestions(let path, let set):
       "the run in \(path) was begun with other \(set) questions than those of the given file. Leave the file out to "
         + "continue, or begin another run in an empty directory"
@@ -161,6 +168,7 @@ package struct RunManifest: Sendable {
   ) -> String {
     var members = [
       JSON.Member("run", .string(id)), JSON.Member("version", .string(Program.version)),
+      JSON.Member("edition", .int(Int(Edition.own))),
       JSON.Member("model_sha256", .string(modelIdentity)),
     ]
     if let base { members.append(JSON.Member("base_sha256", .string(Hexadecimal.text(base.digest)))) }
@@ -197,12 +205,17 @@ package struct RunManifest: Sendable {
     throw RunError.changed(path: path, settings: [("adapter", settings.adapter, given, note)])
   }
 
-  /// Checks that the run's bfloat16 products have one of today's orders.
+  /// Checks that this program computes the bits that the run's programs computed so far. Runs from before there were
+  /// editions are of the first one, except those whose bfloat16 products have none of today's orders.
   ///
-  /// - Throws: `RunError.formerProducts`.
-  package func checkProducts() throws {
+  /// - Throws: `RunError.otherEdition`, `RunError.formerProducts`.
+  package func checkEdition() throws {
+    let version = json["version"]?.string ?? ""
+    if let edition = json["edition"]?.int, edition != Edition.own {
+      throw RunError.otherEdition(path: path, version: version, edition: Int64(edition))
+    }
     guard settings.dtype == .bfloat16, json["settings"]?["products"] == nil else { return }
-    throw RunError.formerProducts(path: path, version: json["version"]?.string ?? "")
+    throw RunError.formerProducts(path: path, version: version)
   }
 
   /// Checks that settings that are given again do not change the result.
@@ -266,4 +279,7 @@ package enum Program {
   package static let version = "0.2.0"
   /// The commit that it was built from, in hexadecimal; `unknown` if the build was not told (scripts/release).
   package static let commit = String(cString: ttrl_commit())
+  /// All of that, for people and to be compared.
+  package static let release =
+    "\(version), commit \(commit), edition \(Edition.own), protocol \(ProtocolVersions.own.newest)"
 }

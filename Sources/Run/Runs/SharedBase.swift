@@ -3,7 +3,7 @@
 // They are in a file of the user's cache, which all workers and ranks map. The kernel keeps one copy of it in memory,
 // and can drop pages and read them again. The name follows from everything that the bytes follow from, so different
 // weights never meet. The first process makes the file, the others wait for it. It is written tensor by tensor, so no
-// process ever holds all weights.
+// process ever holds all weights. If the weights have to come from another machine, one process fetches them, too.
 //
 // Weights that are damaged, cut short or of another format are made again. If the file is removed while it is mapped,
 // its processes go on. If it is cut short, they end with an error (MappedFile), and the next start makes it again. If
@@ -13,12 +13,14 @@
 import Base
 import Glibc
 package import LanguageModel
-import Platform
+package import Platform
 import Tensors
 
 package enum SharedBase {
   /// How long a process waits while another makes the weights. A disk that writes 10 MB/s needs 25 minutes for 15 GB.
   private static let wait = Instant.Span.seconds(3600)
+  /// How long a process waits while another fetches the weights. 15 GB at 100 Mbit/s take 20 minutes.
+  private static let fetchWait = Instant.Span.seconds(1800)
   /// When a process that waits says so, and how often it says it again.
   private static let (firstNote, laterNotes) = (Instant.Span.seconds(2), Instant.Span.seconds(30))
   private static let poll: UInt32 = 20_000
@@ -45,7 +47,7 @@ package enum SharedBase {
     for _ in 0..<attempts {
       let found = try base.look(threads: threads)
       if case .model(let model) = found { return model }
-      let lock = try takeLock(of: base)
+      let lock = try takeLock(base.cache.lock(of: base.name), of: base, for: "packs the weights", wait)
       // Another process can have made it while this one waited.
       guard try base.isStill(found) else { continue }
       if case .damaged(let what, _) = found {
@@ -63,25 +65,56 @@ package enum SharedBase {
     throw CacheError.lost(path: base.path, problem: problem)
   }
 
-  /// Waits until this process has the lock.
-  private static func takeLock(of base: Place) throws -> FileLock {
-    let path = base.cache.lock(of: base.name)
+  /// Waits until no other process of this machine fetches these weights. The caller looks for them again, and if they
+  /// are still missing it fetches them, and keeps the lock until `open` has made the file.
+  ///
+  /// - Parameters:
+  ///   - plan: the model.
+  ///   - identity: as for `open`.
+  ///   - directory: as for `open`.
+  /// - Returns: nil if another process has been fetching for too long. Then the caller fetches them, too.
+  /// - Throws: `CacheError`, `PlatformError`.
+  package static func turnToFetch(plan: TransformerPlan, identity: String, directory: String) throws -> FileLock? {
+    do { try OwnedDirectory.make(directory) } catch { throw CacheError.unusable("\(error)") }
+    let base = Place(plan, identity, ModelCache(directory))
+    do {
+      return try takeLock(
+        base.cache.lock(of: base.name + ".fetched"), of: base, for: "fetches the weights", fetchWait)
+    } catch CacheError.busy(let path, let pid, let waited) {
+      Log.warning(
+        "base.fetched_twice",
+        ["path": path, "process": pid.map(String.init) ?? "unknown", "seconds": Int(waited.seconds)])
+      return nil
+    }
+  }
+
+  /// Waits until this process has a lock.
+  ///
+  /// - Parameters:
+  ///   - lock: its path.
+  ///   - base: what it protects.
+  ///   - work: what its holder does, for a message.
+  ///   - longest: how long to wait.
+  /// - Throws: `CacheError.busy` after that time, or `PlatformError`.
+  private static func takeLock(
+    _ lock: String, of base: Place, for work: String, _ longest: Instant.Span
+  ) throws -> FileLock {
     let begun = MonotonicClock.now()
     var note = begun + firstNote
     while true {
-      if let lock = try FileLock.take(path) { return lock }
+      if let taken = try FileLock.take(lock) { return taken }
       let now = MonotonicClock.now()
       if now >= note {
         Log.info(
           "base.waiting",
           [
             "path": base.path, "seconds": Int(now.since(begun).seconds),
-            "for": "process \(FileLock.holder(path).map(String.init) ?? "unknown"), which packs the weights",
+            "for": "process \(FileLock.holder(lock).map(String.init) ?? "unknown"), which \(work)",
           ])
         note = now + laterNotes
       }
-      guard now.since(begun) < wait else {
-        throw CacheError.busy(path: base.path, pid: FileLock.holder(path), waited: now.since(begun))
+      guard now.since(begun) < longest else {
+        throw CacheError.busy(path: base.path, pid: FileLock.holder(lock), waited: now.since(begun))
       }
       usleep(poll)
     }

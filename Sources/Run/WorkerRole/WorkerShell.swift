@@ -61,6 +61,8 @@ package final class WorkerShell {
   private let spare = Handed<SpareMemory>()
   /// What adapters adapt, for the thread that installs one.
   private let base = Handed<PreparedModel>()
+  /// Held while this process fetches the base for all processes of its machine.
+  private let turnToFetch = Handed<FileLock>()
   private let transfer: BundleTransfer<PreparedModel>
   /// Sampled trajectories that the machine has not received yet. They are gathered so that the ledger commits many at a
   /// time.
@@ -156,10 +158,11 @@ package final class WorkerShell {
     // Usually all sampling threads wait for the version. Another thread computes its digest meanwhile; with all cores
     // busy, the threads that pack would wait for each other after every piece.
     let threads = max(1, options.threads - 1)
-    transfer.prepare = { [spare, base] version, bytes in
+    transfer.prepare = { [spare, base, turnToFetch] version, bytes in
       let layout = version == .base ? plan.layout.flat : plan.trained
       guard let parameters = ParameterSource(published: bytes, layout: layout, type: plan.type) else { return nil }
       if version == .base {
+        defer { _ = turnToFetch.take() }
         return try welcome.base.map { try BaseModel.shared($0.manifest, plan, threads: threads) { parameters } }
       }
       guard adapter != nil else {
@@ -172,8 +175,16 @@ package final class WorkerShell {
     transfer.baseDirectory = { try BuiltIn.cacheDirectory() }
     if let base = welcome.base {
       let directory = uplink.isLocal ? base.directory : nil
-      transfer.findBase = {
-        try BaseModel.onThisMachine(base.manifest, plan, threads: threads, directory: directory)
+      transfer.findBase = { [turnToFetch] in
+        // After a connection is lost, the base is looked for again.
+        _ = turnToFetch.take()
+        let found = try BaseModel.onThisMachineOrTurn(base.manifest, plan, threads: threads, directory: directory)
+        switch found {
+        case .model(let model): return model
+        case .turn(let lock):
+          if let lock { turnToFetch.put(lock) }
+          return nil
+        }
       }
     }
     let inbox: Inbox<SamplerReport> = try loop.inbox { self.gather($0) }

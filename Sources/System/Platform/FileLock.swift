@@ -10,7 +10,7 @@
 import Glibc
 
 /// The lock is held as long as this object exists.
-package final class FileLock {
+package final class FileLock: Sendable {
   private let file: Descriptor
 
   private init(_ file: consuming Descriptor) { self.file = file }

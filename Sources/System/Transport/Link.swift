@@ -62,7 +62,7 @@ package final class Link {
   }
 
   package func send(_ message: Message) {
-    if isOpen { connection.send(Frame.encode(message)) }
+    if isOpen { connection.send(Frame.encode(message, version: decoder.version)) }
   }
 
   /// Ends the link when everything queued has been sent.

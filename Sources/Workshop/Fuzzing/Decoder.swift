@@ -95,6 +95,8 @@ package enum Decoder: String, Sendable, CaseIterable {
     var decoder = FrameDecoder()
     decoder.append(frame)
     guard let message = try? decoder.next() else { return }
+    // What follows the fields of a later version's hello is not decoded.
+    if case .hello(let hello) = message, hello.speaks.newest > ProtocolVersions.own.newest { return }
     // A message has one encoding: decoded and encoded again, the bytes are the same.
     precondition(Frame.encode(message) == frame, "a message has two encodings")
   }

@@ -96,7 +96,7 @@ enum Attack: String, CaseIterable {
   private static func header(bytes: Int) -> [UInt8] {
     var header = ByteWriter()
     header.append(Array("TTRL".utf8))
-    for half in [Frame.version, 1, 0, 0] { header.write(half) }
+    for half in [ProtocolVersions.greeting, 1, 0, 0] { header.write(half) }
     header.write(UInt32(bytes))
     header.write(UInt32(0))
     header.write(CRC32C.checksum(header.bytes))
