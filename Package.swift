@@ -91,8 +91,8 @@ let layers: [[Module]] = [
     module(
       "Runs", in: "Run", .shell,
       imports: [
-        "Settings", "Templates", "LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Ledger", "Platform", "Records",
-        "Base", "CEmbedded",
+        "Settings", "Archives", "Templates", "LanguageModel", "GGUF", "Tensors", "TTRL", "Answers", "Ledger",
+        "Platform", "Records", "Base", "CEmbedded",
       ]),
   ],
   [
@@ -149,7 +149,8 @@ let layers: [[Module]] = [
     module(
       "Fuzzing", in: "Workshop", .shell,
       imports: [
-        "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "GGUF", "Settings", "Platform", "Records", "Base",
+        "Archives", "Wire", "Bundles", "Ledger", "CSQLite", "LanguageModel", "GGUF", "Settings", "Platform", "Records",
+        "Base",
       ]),
   ],
   [

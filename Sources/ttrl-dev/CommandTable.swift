@@ -26,6 +26,7 @@ extension CommandSet {
       Tool(SizingCommand.self),
       Tool(ResultsCommand.self),
       Tool(MethodsCommand.self),
+      Tool(CoursesCommand.self),
     ])
 }
 

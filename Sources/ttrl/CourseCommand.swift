@@ -1,9 +1,9 @@
 // CourseCommand: `ttrl train --stages` and `ttrl launch --stages`: the stages of a course as runs, one after the other;
 // and what `status`, `report` and `page` show of a course.
 //
-// All stages are checked before anything starts. Then each stage is begun, trained and finished as any run is. If this
-// process is killed, the same command goes on: finished stages are recognized by their summaries, and the run of the
-// stage that was trained continues as any run does.
+// All stages are checked before anything starts. Then each stage is begun, trained and finished as any run is, or
+// skipped, if its filter keeps too few questions. If this process is killed, the same command goes on: finished stages
+// are recognized by their summaries, and the run of the stage that was trained continues as any run does.
 
 import Base
 import Commands
@@ -43,9 +43,15 @@ extension Command {
     while let (index, settings) = course.next(after: directory.finished, in: path) {
       complain("\n\(course.title(of: index))")
       try directory.checkInputs(ofStage: index)
-      let status = try train(settings, ofStage)
-      try directory.writeReport(now: WallClock.seconds())
-      guard status == ExitStatus.done else { return status }
+      do {
+        let status = try train(settings, ofStage)
+        try directory.writeReport(now: WallClock.seconds())
+        guard status == ExitStatus.done else { return status }
+      } catch QuestionFilterError.fewerLeft(let filtered, let least) {
+        let reason = try directory.skip(stage: index, filtered, least: least)
+        complain("skipped: \(reason)")
+        try directory.writeReport(now: WallClock.seconds())
+      }
     }
     try directory.linkDelivered()
     try directory.writeReport(now: WallClock.seconds())
@@ -67,6 +73,7 @@ extension Command {
     if settings.promptHistory.hasPrefix(Course.stagePrefix) {
       settings.promptFilter = .all
       settings.promptHistory = ""
+      settings.skipBelow = 0
     }
     return settings
   }
@@ -81,6 +88,8 @@ extension Command {
       guard try !Files.exists(RunDirectory(settings.operation.run).settings) else { continue }
       do {
         _ = try RunBeginning.begin(settings, given: [], isDryRun: true, here: here)
+      } catch QuestionFilterError.fewerLeft {
+        // The stage will be skipped.
       } catch {
         problems.append("\(stage.place): \(error)")
       }

@@ -53,8 +53,9 @@ import Testing
     + (0..<30).map {
       .question(
         ArchivedQuestion(
-          set: .heldOut, index: $0, id: $0 == 3 ? nil : "q-\($0)", text: "what\n\($0)?", tokens: [1, 2, Int32($0)],
-          kind: AnswerKind(rawValue: "number:0.01") ?? .math, truth: $0 == 4 ? nil : "\($0)", truthKey: nil))
+          set: $0 < 20 ? .training : .heldOut, index: $0 % 20, id: $0 == 3 ? nil : "q-\($0)", text: "what\n\($0)?",
+          tokens: [1, 2, Int32($0)], kind: AnswerKind(rawValue: "number:0.01") ?? .math, truth: $0 == 4 ? nil : "\($0)",
+          truthKey: nil, row: $0 == 5 ? nil : ["id": "q", "prompt": [["role": "user", "content": "\u{0}"]]]))
     }
     + (0..<5).flatMap { step -> [ArchiveLine] in
       [
@@ -251,6 +252,45 @@ import Testing
     }
     try Files.write("{\"kind\":\"header\"}\n", to: place.archive)
     #expect(Self.refusal(of: place.archive).map { "\($0)" }?.contains("it is not compressed with zstd") == true)
+  }
+
+  @Test func `sealed lines that do not belong together are refused with their number`() throws {
+    let place = try Place()
+    // Beginning: the header and two questions. Then a step with one group of two responses.
+    let start = Array(Self.lines[..<3])
+    let group = Self.group(samples: 2)
+    let round = Self.lines[31]
+    let (first, second) = (ArchiveLine.response(Self.response(0, of: 0)), ArchiveLine.response(Self.response(1, of: 0)))
+    let other = ArchiveLine.response(Self.response(0, of: 1))
+    try Self.write(start + [round, group, first, second], to: place.archive)
+    #expect(Self.refusal(of: place.archive) == nil)
+    let cases: [([ArchiveLine], Int, String)] = [
+      (start + [start[2]], 4, "it is question 1 of the set training, expected 2"),
+      (start + [round, start[1]], 5, "it is a question, and the first round has begun"),
+      (start + [group], 4, "it is a group of"), (start + [round, first], 5, "does not follow its group"),
+      (start + [round, group, other], 6, "it is a response to question 1"),
+      (start + [round, group, second, first], 7, "it is sample 0, and sample 1 came before it"),
+      (start + [round, group, first], 7, "the group before it has 1 of its 2 responses"),
+      (start + [round, group, first, Self.lines[73]], 7, "the group before it has 1 of its 2 responses"),
+      (start + [round, Self.group(samples: 1), first, second], 7, "the group has 1 responses, and this is one more"),
+      (start + [round, group, first, second, group], 8, "question 0 has a group already"),
+      (start + [round, round], 5, "it is step 0, and step 0 came before it"),
+      (start[..<1] + [round, group], 3, "it is a group of question 0, and the set training has 0"),
+    ]
+    for (lines, number, words) in cases {
+      try Self.write(lines, to: place.archive)
+      guard case .badLine(_, number, let problem) = Self.refusal(of: place.archive), problem.contains(words) else {
+        Issue.record("\(words): \(String(describing: Self.refusal(of: place.archive)))")
+        continue
+      }
+    }
+  }
+
+  private static func group(samples: Int) -> ArchiveLine {
+    .group(
+      ArchivedGroup(
+        round: .train(step: 0), question: 0, label: nil, labelVotes: 0, votes: [], samples: samples, unneeded: 0,
+        abstention: nil))
   }
 
   @Test func `a sealed line of another form is refused with its number`() throws {

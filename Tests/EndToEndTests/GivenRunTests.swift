@@ -106,6 +106,14 @@ extension EndToEnd {
       #expect(changed.status == 2 && changed.errors.contains("other training questions"), "\(changed.errors)")
     }
 
+    @Test func `a run that was killed while it wrote its responses begins again`() throws {
+      let settings = settings(steps: 1) + ["--learners", "1", "--workers", "0"]
+      let run = scratch.file("run")
+      try FileManager.default.createDirectory(atPath: run, withIntermediateDirectories: true)
+      for name in ["beginning", "questions.jsonl", "responses.jsonl"] { scratch.write("", to: "run/\(name)") }
+      #expect(try finish(settings, in: run) == finish(settings, in: scratch.file("other")))
+    }
+
     // MARK: From a run
 
     /// Copies the small run, so that it can be removed.

@@ -95,7 +95,7 @@ private final class Folder {
     #expect(try problem([lines[0], "{}"] + lines[2...]).hasPrefix("line 2 of "))
     #expect(try problem(Array(lines.dropFirst())).contains("line 1"))
     #expect(try problem([lines[0], lines[2], lines[1]] + lines[3...]).contains("has sample 1, which does not follow"))
-    #expect(try problem(lines, prompts: 1).contains("has the prompt 1, which is no question"))
+    #expect(try problem(lines, prompts: 1).contains("is a response to question #1, and the run's last question is #0"))
     #expect(try problem(lines, prompts: 3).contains("ends the file without prompt 2"))
     #expect(try problem([lines[0].replacing("[0,0]", with: "[0,0.5]")]).contains("is not a response"))
   }

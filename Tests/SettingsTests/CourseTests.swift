@@ -31,6 +31,30 @@ import Testing
     #expect(course.next(after: all, in: "/c") == nil)
   }
 
+  private static let filter = [("prompt-filter", "failed"), ("prompt-history", "/h"), ("skip-below", "8")]
+
+  @Test func `a stage after one that is skipped begins with what the last trained one delivered`() throws {
+    let course = Course(stages: [try stage("a"), try stage("b", Self.filter), try stage("c")], text: "")
+    #expect(course.problems == [])
+    let skipped = [Course.Finished(directory: "/c/01-a"), Course.Finished(directory: "/c/02-b", isSkipped: true)]
+    let next = try #require(course.next(after: skipped, in: "/c"))
+    #expect(next.index == 2 && next.settings.from == "/c/01-a")
+  }
+
+  @Test func `what a stage that can be skipped contradicts is named`() throws {
+    let first = Course(stages: [try stage("a", Self.filter), try stage("b")], text: "")
+    #expect(first.problems.count == 1 && first.problems[0].contains("the first stage cannot be skipped"))
+    let history = [("prompt-filter", "failed"), ("prompt-history", "stage:b")]
+    let looked = Course(stages: [try stage("a"), try stage("b", Self.filter), try stage("c", history)], text: "")
+    #expect(looked.problems.count == 1 && looked.problems[0].contains("that stage can be skipped"))
+    // The optimizer can come from either of the stages before.
+    let carried = Course(
+      stages: [
+        try stage("a", [("dtype", "float32")]), try stage("b", Self.filter), try stage("c", [("optimizer", "carry")]),
+      ], text: "")
+    #expect(carried.problems.count == 1 && carried.problems[0].contains("float32 in the stage before, a"))
+  }
+
   @Test(arguments: [
     ([("adapter", "lora")], [("adapter", "none")], "trains an adapter"),
     ([("adapter", "lora")], [("adapter", "lora"), ("adapter-rank", "3")], "adapter-rank differs"),

@@ -6,7 +6,8 @@ import Settings
 /// A value of each setting that is not its default.
 let otherValues: [String: String] = [
   "run": "a", "model": "b", "from": "/r@7", "optimizer": "carry", "plateau": "stop", "stages": "s",
-  "data": "c", "prompt-filter": "majority:0.2..0.8", "prompt-history": "h", "held-out": "d",
+  "data": "c", "prompt-filter": "majority:0.2..0.8", "prompt-history": "h", "skip-below": "8",
+  "held-out": "d",
   "transfer": "x/one.jsonl,two.jsonl", "responses": "old", "template": "llama3",
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",

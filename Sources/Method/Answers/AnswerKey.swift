@@ -34,6 +34,9 @@ package struct AnswerKey: Hashable, Comparable, Sendable {
 
   fileprivate init(text: String) { self.text = text }
 
+  /// A key that was made before, from its text in a record.
+  package init(recorded text: String) { self.text = text }
+
   /// The answer's text, if the key was made by the reference's rule (AnswerRule); else nil.
   var referenceText: String? {
     text.hasPrefix(Self.referenceMark) ? String(text.dropFirst(Self.referenceMark.count)) : nil

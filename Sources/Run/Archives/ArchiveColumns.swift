@@ -25,6 +25,7 @@ package enum ArchiveColumns {
         ("answer_kind", "how its answers are read and compared"),
         ("truth", "the right answer of the question file, as written; null: unknown"),
         ("truth_key", "its normal form: equal answers have equal keys"),
+        ("row", "the question as a line of a question file: also the turns before it, its source and its domain"),
       ]
     ),
     (

@@ -20,20 +20,22 @@ package enum ArchiveFormat {
 
   /// A block of lines ends at this many lines or bytes, whichever comes first. A reader holds one block, because it
   /// returns no line before it has checked the block's seal.
-  static let linesPerSeal = 100
+  package static let linesPerSeal = 100
   static let bytesPerSeal = 1 << 20
   /// One line: the figures of a step of 65,536 prompts have 20 MB, a response of a million tokens has 30 MB.
   static let lineBytes = 128 << 20
 }
 
 /// The hash over all blocks so far.
-struct ArchiveChain {
+package struct ArchiveChain {
   private var last = [UInt8](repeating: 0, count: 32)
+
+  package init() {}
 
   /// SHA-256 of the hash before, at first 32 zero bytes, and then the block's lines with their newlines.
   ///
   /// - Returns: the new hash, in hexadecimal.
-  mutating func add(_ block: some Sequence<UInt8>) -> String {
+  package mutating func add(_ block: some Sequence<UInt8>) -> String {
     last = SHA256.digest(of: last + block)
     return Hexadecimal.text(last)
   }

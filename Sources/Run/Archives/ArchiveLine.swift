@@ -34,10 +34,13 @@ package struct ArchivedQuestion: Sendable, Equatable {
   /// The right answer of the question file, as written there, and its key.
   package var truth: String?
   package var truthKey: String?
+  /// The question as a line of a question file (`Question.json`): also the turns before it, its source, its domain. nil
+  /// in archives from before it was written.
+  package var row: JSON?
 
   package init(
     set: QuestionSet, index: UInt32, id: String?, text: String, tokens: [Int32], kind: AnswerKind, truth: String?,
-    truthKey: String?
+    truthKey: String?, row: JSON? = nil
   ) {
     self.set = set
     self.index = index
@@ -47,6 +50,7 @@ package struct ArchivedQuestion: Sendable, Equatable {
     self.kind = kind
     self.truth = truth
     self.truthKey = truthKey
+    self.row = row
   }
 }
 
@@ -195,7 +199,7 @@ extension ArchivedQuestion {
       JSON.Member("question_id", .optional(id)), JSON.Member("text", .string(text)),
       JSON.Member("tokens", .integers(tokens)), JSON.Member("answer_kind", .string(kind.rawValue)),
       JSON.Member("truth", .optional(truth)), JSON.Member("truth_key", .optional(truthKey)),
-    ]
+    ] + (row.map { [JSON.Member("row", $0)] } ?? [])
   }
 }
 

@@ -9,6 +9,9 @@ package final class ArchiveReader {
   /// What was returned so far.
   package private(set) var counts = ArchiveCounts()
   private let lines: SealedLines
+  private var order = ArchiveOrder()
+  /// The number of the line that was returned last.
+  private var number = 1
 
   /// Opens an archive and checks its beginning.
   ///
@@ -34,13 +37,20 @@ package final class ArchiveReader {
   /// - Throws: `ArchiveError` at the first thing that is wrong, or `PlatformError`.
   package func next() throws -> ArchiveLine? {
     while let (number, json) = try lines.next() {
+      self.number = number
       guard let line = try line(json, number) else { continue }
+      if let problem = order.problem(with: line) { throw refusal(problem) }
       counts.count(line)
       return line
     }
+    number = lines.end?.lines ?? number
+    if let problem = order.problemAtEnd { throw refusal(problem) }
     try checkCounts()
     return nil
   }
+
+  /// Why the line that was returned last cannot be used.
+  package func refusal(_ problem: String) -> ArchiveError { .badLine(path: path, line: number, problem: problem) }
 
   /// Reads and checks everything that is left.
   package func finish() throws { while try next() != nil {} }
@@ -96,6 +106,7 @@ struct ArchiveMembers {
   }
 
   func member(_ name: String) throws(ArchiveError) -> JSON { try value(name) { $0 } }
+  func optionalMember(_ name: String) -> JSON? { json[name].flatMap { $0.isNull ? nil : $0 } }
   func text(_ name: String) throws(ArchiveError) -> String { try value(name, \.string) }
   func optionalText(_ name: String) throws(ArchiveError) -> String? { try optional(name, \.string) }
   func flag(_ name: String) throws(ArchiveError) -> Bool { try value(name, \.bool) }
@@ -147,7 +158,8 @@ extension ArchivedQuestion {
       set: try members.word("set", QuestionSet.init(name:)), index: try members.number("question"),
       id: try members.optionalText("question_id"), text: try members.text("text"),
       tokens: try members.integers("tokens"), kind: try members.word("answer_kind", AnswerKind.init(rawValue:)),
-      truth: try members.optionalText("truth"), truthKey: try members.optionalText("truth_key"))
+      truth: try members.optionalText("truth"), truthKey: try members.optionalText("truth_key"),
+      row: members.optionalMember("row"))
   }
 }
 

@@ -16,18 +16,18 @@ struct RunExample {
   private(set) var source: RunSource?
   private var settings: [(name: String, value: String)]
 
-  /// The run that `--like` names.
+  /// The run that `--like` names, or its archive.
   ///
-  /// - Throws: `RunError` if it is not a run.
+  /// - Throws: `RunError` if it is not a run, `ArchiveError` if it is not an archive.
   init(ofRun path: String) throws {
     let directory = RunDirectory(path)
-    let origin = try ModelOrigin(ofRun: directory)
+    let origin = try ModelOrigin(like: path)
     self.path = origin.path
-    isWhole = true
+    isWhole = !ModelOrigin.isArchive(path)
     // The run's own copies are the questions that it used, also if the files have changed since, or if a filter chose
     // them.
     let copies = [("data", directory.questions(.training)), ("held-out", directory.questions(.heldOut))]
-    let filters = ["prompt-filter", "prompt-history"]
+    let filters = ["prompt-filter", "prompt-history", "skip-below"]
     settings = try origin.settings.filter { !filters.contains($0.name) }.map { setting in
       (setting.name, try copies.first { try $0.0 == setting.name && Files.exists($0.1) }?.1 ?? setting.value)
     }

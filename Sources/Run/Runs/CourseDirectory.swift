@@ -1,12 +1,12 @@
 // CourseDirectory: a course of training on disk.
 //
 //   course.json       the stages with all their settings, the file of stages, digests of the question files
-//   01-warmup, …      one run directory for each stage that has begun
+//   01-warmup, …      one run directory for each stage that has begun; of a stage that is skipped, only skipped.json
 //   delivered         a link to what the last stage delivered, when it is finished
 //   report.html       the stages, before and after, with links to their reports
 //
 // course.json is written once, before the first stage begins. Everything else follows from the runs: a stage is
-// finished when its run has a summary. Not here: which stage is next (Settings.Course).
+// finished when its run has a summary, or when skipped.json is there. Not here: which stage is next (Settings.Course).
 
 import Base
 import Platform
@@ -46,7 +46,7 @@ package struct CourseDirectory: Sendable {
 
   package let path: String
   package let course: Course
-  /// SHA-256 of the question files, by path.
+  /// SHA-256 of the question files and the archives, by path.
   private let inputs: [JSON.Member]
 
   /// Reads a course.
@@ -129,27 +129,61 @@ package struct CourseDirectory: Sendable {
   }
 
   private static func inputs(of settings: RunSettings) -> [String] {
-    ([settings.data, settings.heldOut] + settings.transferFiles).filter { !$0.isEmpty && !$0.hasPrefix("builtin:") }
+    // Responses can be a run's directory, which a course cannot digest, or an archive, which is a file.
+    let responses = Files.isDirectory(settings.responses) ? [] : [settings.responses]
+    return ([settings.data, settings.heldOut] + settings.transferFiles + responses).filter {
+      !$0.isEmpty && !$0.hasPrefix("builtin:")
+    }
   }
 
   // MARK: Stages
 
   package func run(at index: Int) -> RunDirectory { RunDirectory("\(path)/\(course.directoryName(of: index))") }
 
-  /// What the finished stages left, in order.
+  /// What the finished stages left, in order; those that are skipped are among them.
   package var finished: [Course.Finished] {
-    course.stages.indices.map(run(at:)).prefix { (try? Files.exists($0.summary)) == true }
-      .map { Course.Finished(directory: $0.path) }
+    course.stages.indices.prefix { isSkipped($0) || (try? Files.exists(run(at: $0).summary)) == true }
+      .map { Course.Finished(directory: run(at: $0).path, isSkipped: isSkipped($0)) }
   }
 
   /// The stages that have begun.
   package var begun: [RunDirectory] {
-    Array(course.stages.indices.map(run(at:)).prefix { (try? Files.exists($0.settings)) == true })
+    course.stages.indices.map(run(at:)).filter { (try? Files.exists($0.settings)) == true }
   }
 
   package var isFinished: Bool { finished.count == course.stages.count }
 
-  package var lastStage: RunDirectory { run(at: course.stages.count - 1) }
+  /// The last stage that is not skipped.
+  package var lastStage: RunDirectory {
+    run(at: course.stages.indices.last { !isSkipped($0) } ?? course.stages.count - 1)
+  }
+
+  // MARK: Skipped stages
+
+  private func skipFile(_ index: Int) -> String { "\(run(at: index).path)/skipped.json" }
+
+  private func isSkipped(_ index: Int) -> Bool { (try? Files.exists(skipFile(index))) == true }
+
+  /// Why a stage is skipped; nil if it is not.
+  package func skipReason(ofStage index: Int) -> String? {
+    guard isSkipped(index) else { return nil }
+    let note = try? JSON.parse(try Files.read(skipFile(index)))
+    return note?["reason"]?.string ?? "\(skipFile(index)) does not say why"
+  }
+
+  /// Skips a stage whose filter keeps too few questions. When this returns, the decision is durable, and is not made
+  /// again.
+  ///
+  /// - Parameter filtered: what the filter does with each question.
+  /// - Returns: the reason.
+  /// - Throws: `PlatformError`, for example on a full disk.
+  package func skip(stage index: Int, _ filtered: FilteredQuestions, least: Int) throws -> String {
+    let reason = "\(filtered.text), fewer than skip-below, \(least)"
+    try OwnedDirectory.make(run(at: index).path)
+    let json: JSON = ["reason": .string(reason), "questions": .array(filtered.rows)]
+    try Files.write(json.text(.pretty) + "\n", to: skipFile(index))
+    return reason
+  }
 
   /// Checks that a stage that has not begun finds the questions with which the course began.
   ///

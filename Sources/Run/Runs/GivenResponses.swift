@@ -1,9 +1,9 @@
 // GivenResponses: the questions and the responses with which a run of objective `sft` or `awr` begins: from a file of
-// the user's, or from a run that recorded them.
+// the user's, or from a run that recorded them, or from that run's archive.
 //
-// Everything that can be wrong with them is found here, before a process starts, all at once. Another source of
-// recorded responses is one more case in `init`. Not here: the file in which the run keeps them (ResponseFile), which
-// responses of a run are taken (RecordedRun).
+// Everything that can be wrong with them is found here, before a process starts, all at once. Not here: the file in
+// which the run keeps them (ResponseFile), how a run or an archive is read (RecordedRun), which of its responses are
+// taken (RecordedVisits).
 
 import Base
 import LanguageModel
@@ -87,45 +87,42 @@ struct GivenResponses {
     run settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer,
     _ decide: RunBeginning.QuestionDecision
   ) throws {
-    let recorded = try RecordedRun(settings.responses)
-    let path = recorded.run.directory.path
-    try recorded.check(settings)
-    let method = settings.method
-    let groups = try method.objective == .sft ? recorded.agreeing(method) : recorded.rewarded(method)
-    let asked = recorded.run.training
-    let taken = Set(groups.map(\.prompt))
-    let kept = asked.questions.indices.filter { taken.contains(UInt32($0)) }
-    guard !kept.isEmpty else {
-      throw GivenResponsesError(path: path, problems: [recorded.nothing(method)])
-    }
-    questions = try RunBeginning.used(kept.map { asked.questions[$0] }, of: path, settings, model, renderer, decide)
+    let recorded = try RecordedRun(settings.responses, for: settings)
+    let path = recorded.path
+    let taken = Set(recorded.visits.map(\.prompt))
+    let kept = recorded.questions.indices.filter { taken.contains(UInt32($0)) }
+    questions = try RunBeginning.used(kept.map { recorded.questions[$0] }, of: path, settings, model, renderer, decide)
     // Ids are unique in a set.
     let places = Dictionary(uniqueKeysWithValues: questions.kept.enumerated().map { ($1.id, UInt32($0)) })
+    let vocabulary = model.configuration.model.vocabularySize
     var problems: [String] = []
-    for group in groups {
-      let question = asked.questions[Int(group.prompt)]
+    for visit in recorded.visits {
+      let question = recorded.questions[Int(visit.prompt)]
       guard let place = places[question.id] else { continue }
-      for (sample, response) in group.responses.enumerated() {
-        let tokens = response.trajectory.tokens
-        let text = recorded.text(tokens)
-        if renderer.text(of: tokens) != text {
+      for (sample, response) in visit.responses.enumerated() {
+        let trajectory = response.trajectory
+        if let token = trajectory.tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
           problems.append(
-            "question \(question.id.visible): the tokens of sample \(response.trajectory.slot.sample) are another text "
+            "question \(question.id.visible): sample \(trajectory.slot.sample) has token \(token), and the model's "
+              + "vocabulary has \(vocabulary): it is not the model of the recorded run")
+        } else if !recorded.isSameText(response, for: renderer.tokenizer) {
+          problems.append(
+            "question \(question.id.visible): the tokens of sample \(trajectory.slot.sample) are another text "
               + "for this model: its tokenizer is not the one of the recorded run")
         }
         responses.append(
           GivenResponse(
-            id: question.id, prompt: place, sample: UInt32(sample), text: text, tokens: tokens,
-            finish: response.trajectory.finish,
+            id: question.id, prompt: place, sample: UInt32(sample), text: renderer.text(of: trajectory.tokens),
+            tokens: trajectory.tokens, finish: trajectory.finish,
             record: .init(
-              step: group.step, sample: response.trajectory.slot.sample, logprobs: response.trajectory.logprobs,
-              reward: response.reward)))
+              step: visit.step, sample: trajectory.slot.sample, logprobs: trajectory.logprobs,
+              reward: response.reward ?? 0)))
       }
     }
     problems += try recorded.otherPrompts(kept, renderer)
     guard problems.isEmpty else { throw GivenResponsesError(path: path, problems: problems) }
     note =
-      Self.amount(responses, questions) + " of \(path), which has \(counted(asked.questions.count, "question"))"
+      Self.amount(responses, questions) + " of \(path), which has \(counted(recorded.questions.count, "question"))"
   }
 
   private static func amount(_ responses: [GivenResponse], _ questions: RunBeginning.UsedQuestions) -> String {

@@ -3,8 +3,10 @@
 // A checkpoint is a model directory that other programs can open, but its figures hold only for the prompts and the
 // sampling of its run. Commands that are given such a directory use these settings as their defaults, and `eval` draws
 // the run's own random numbers, so that it prints the run's own figures. A run directory has the same facts in its
-// settings.json; `--like RUN` reads them there. Not here: how settings become defaults (SettingGroup.adopt).
+// settings.json, and an archive in its header; `--like` reads them there. Not here: how settings become defaults
+// (SettingGroup.adopt).
 
+import Archives
 import Base
 import Platform
 package import Records
@@ -92,6 +94,32 @@ package struct ModelOrigin: Sendable {
     questions = try Self.digests(directory)
   }
 
+  /// How the run of an archive asked and sampled. What else its settings say holds for the machine that it was made on.
+  ///
+  /// - Throws: `ArchiveError` if it is not an archive.
+  private init(ofArchive path: String) throws {
+    let header = try ArchiveReader(path).header
+    self.path = path
+    run = header.run
+    version = PolicyVersion(0)
+    settings = Self.given(header.json["settings"]?.members ?? []).filter {
+      (Self.promptSettings + Self.samplingSettings).contains($0.name)
+    }
+    questions = []
+  }
+
+  /// The facts of the run in a directory, or of the run in an archive.
+  ///
+  /// - Throws: `RunError` or `ArchiveError` if it is none.
+  package init(like path: String) throws {
+    if Self.isArchive(path) { try self.init(ofArchive: path) } else { try self.init(ofRun: RunDirectory(path)) }
+  }
+
+  /// Whether a path that should name a run or an archive leads to a file.
+  package static func isArchive(_ path: String) -> Bool {
+    (try? Files.exists(path)) == true && !Files.isDirectory(path)
+  }
+
   /// An empty value is a setting that was not given.
   private static func given(_ members: [JSON.Member]) -> [(name: String, value: String)] {
     members.compactMap { member in member.value.string.flatMap { $0.isEmpty ? nil : (member.key, $0) } }
@@ -144,7 +172,7 @@ extension ModelOrigin {
   package static func of(_ settings: RunSettings, like run: String) throws -> ModelOrigin? {
     let own = try ModelOrigin(ofModelIn: directories(model: settings.model, adapter: settings.adapter))
     guard !run.isEmpty else { return own }
-    let named = try ModelOrigin(ofRun: RunDirectory(run))
+    let named = try ModelOrigin(like: run)
     return own?.run == named.run ? own : named
   }
 }

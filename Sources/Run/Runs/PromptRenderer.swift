@@ -14,7 +14,7 @@ package struct PromptingError: LastingError, CustomStringConvertible {
 }
 
 package struct PromptRenderer: Sendable, CustomStringConvertible {
-  private let tokenizer: Tokenizer
+  let tokenizer: Tokenizer
   private let template: PromptTemplate
   private let rule: AnswerRule
   /// What the tokenizer puts before a text of no template, as BOS. Templates write it themselves.

@@ -16,6 +16,8 @@ package enum QuestionFilterError: LastingError, Sendable, CustomStringConvertibl
   /// Questions with the id of one of the earlier run, and another text.
   case otherTexts(path: String, ids: [String])
   case noneLeft(rule: String, path: String, questions: Int)
+  /// Too few for `skip-below`: a stage of a course is skipped.
+  case fewerLeft(FilteredQuestions, least: Int)
 
   package var description: String {
     switch self {
@@ -31,6 +33,9 @@ package enum QuestionFilterError: LastingError, Sendable, CustomStringConvertibl
     case .noneLeft(let rule, let path, let questions):
       "prompt-filter \(rule) keeps none of \(counted(questions, "question")), by the steps of \(path.visible). "
         + "Widen it, or leave it out"
+    case .fewerLeft(let filtered, let least):
+      "\(filtered.text), fewer than skip-below, \(least). Only a stage of a course can be skipped (--stages); leave "
+        + "skip-below out, or widen the filter"
     }
   }
 }
@@ -39,6 +44,8 @@ package enum QuestionFilterError: LastingError, Sendable, CustomStringConvertibl
 package struct QuestionFilter: Sendable {
   private let rule: PromptFilter
   private let history: String
+  /// The fewest questions of a stage that is not skipped.
+  private let least: Int
   /// By id: the question's text in the earlier run, and the decision on it.
   private let decided: [String: (text: String, decision: PromptDecision)]
 
@@ -48,6 +55,7 @@ package struct QuestionFilter: Sendable {
     guard settings.promptFilter != .all else { return nil }
     rule = settings.promptFilter
     history = settings.promptHistory
+    least = settings.skipBelow
     let directory = RunDirectory(history)
     guard try Files.exists(directory.settings) else { throw QuestionFilterError.noRun(path: history) }
     guard try Files.exists(directory.summary) else { throw QuestionFilterError.notFinished(path: history) }
@@ -67,12 +75,15 @@ package struct QuestionFilter: Sendable {
   /// - Parameter questions: all of them, in the order of their file.
   /// - Returns: the decision on each question. Questions that the earlier run did not have are as those that it did not
   ///   sample.
-  /// - Throws: `QuestionFilterError` if a question has another text than in the earlier run, or if none is left.
+  /// - Throws: `QuestionFilterError` if a question has another text than in the earlier run, or if too few are left.
   func decisions(on questions: [Question]) throws -> [PromptDecision] {
     let others = questions.filter { question in decided[question.id].map { $0.text != question.prompt } ?? false }
     guard others.isEmpty else { throw QuestionFilterError.otherTexts(path: history, ids: others.map(\.id)) }
     let unseen = rule.decisions(on: [[]])[0]
     let decisions = questions.map { decided[$0.id]?.decision ?? unseen }
+    guard decisions.count(where: \.isKept) >= least else {
+      throw QuestionFilterError.fewerLeft(FilteredQuestions(rule: rule, questions, decisions), least: least)
+    }
     guard decisions.contains(where: \.isKept) else {
       throw QuestionFilterError.noneLeft(rule: "\(rule)", path: history, questions: questions.count)
     }
@@ -104,14 +115,16 @@ package struct FilteredQuestions: Sendable {
   }
 
   /// One line per question.
-  var fileText: String {
+  var fileText: String { rows.map { $0.text() + "\n" }.joined() }
+
+  /// One object per question.
+  var rows: [JSON] {
     decisions.map { id, decision in
-      let row: JSON = [
+      [
         "id": .string(id), "kept": .bool(decision.isKept), "reason": .string(decision.reason.rawValue),
         "value": decision.value.map(JSON.double) ?? .null,
       ]
-      return row.text() + "\n"
-    }.joined()
+    }
   }
 
   /// The ids of the questions that a run's file says it kept; nil if the run takes all.

@@ -1,9 +1,14 @@
-// RecordedRun: the responses that a finished run sampled in its steps, with the rewards that they got.
+// RecordedRun: the responses that a run sampled in its steps, with the rewards that they got: from the directory of a
+// finished run, or from the archive of a run.
 //
-// The ledger has no rewards. They are computed again, by the function that the learner used, step by step in order,
-// because some estimators look at earlier steps.
+// A ledger has no rewards. They are computed again, by the function that the learner used, step by step in order,
+// because some estimators look at earlier steps. An archive has them. Its seals are checked while it is read, and
+// nothing of it is used before its end was read. Both give the same responses, so that a run that learns from one has
+// the same bits as a run that learns from the other.
+// Not here: which responses of a visit are taken (RecordedVisits).
 
 import Answers
+import Archives
 import Base
 import LanguageModel
 import Ledger
@@ -12,94 +17,138 @@ import Records
 import Settings
 import TTRL
 
-/// What is taken of one visit of a question.
-struct RecordedGroup {
-  /// In the recorded run.
-  var prompt: UInt32
-  var step: UInt32
-  /// In the order of their samples; never empty.
-  var responses: [(trajectory: Trajectory, reward: Float)]
-}
-
 struct RecordedRun {
-  let run: Run
-  private let ledger: Ledger
+  /// The run's directory, or the archive.
+  let path: String
+  /// Of the recorded run.
+  let settings: RunSettings
+  /// Its training questions, and the tokens of their prompts.
+  let questions: [Question]
+  let prompts: [[Int32]]
+  /// What is taken of it; never empty.
+  let visits: [RecordedVisit]
+  /// As the recorded run had it; nil if only an archive is there.
+  private let tokenizer: Tokenizer?
 
-  /// - Throws: if it is not a finished run that samples, or its model, questions or ledger cannot be read.
-  init(_ path: String) throws {
-    let directory = RunDirectory(path)
+  /// Reads what a run can learn.
+  ///
+  /// - Parameters:
+  ///   - path: of a run's directory, or of an archive.
+  ///   - asked: of the run that is to learn from it.
+  /// - Throws: `GivenResponsesError` if it is not a run that sampled, or not with these settings; `ArchiveError` if an
+  ///   archive is not what was written; or if model, questions or ledger cannot be read.
+  init(_ path: String, for asked: RunSettings) throws {
+    if ModelOrigin.isArchive(path) {
+      try self.init(archive: path, for: asked)
+    } else {
+      try self.init(directory: RunDirectory(path), for: asked)
+    }
+    guard !visits.isEmpty else {
+      throw GivenResponsesError(path: path, problems: [RecordedVisits.nothing(asked.method)])
+    }
+  }
+
+  // MARK: A directory
+
+  private init(directory: RunDirectory, for asked: RunSettings) throws {
+    let path = directory.path
     func refuse(_ problem: String) -> GivenResponsesError { GivenResponsesError(path: path, problems: [problem]) }
     guard try Files.exists(directory.settings) else {
-      throw refuse("it is not a run: it has no settings.json. Give the directory of a finished run")
+      throw refuse(
+        "it is not a run: it has no settings.json. Give the directory of a finished run, or an archive that ttrl "
+          + "export has written")
     }
     guard try Files.exists(directory.summary) else {
       throw refuse(
         "the run is not finished, so its responses are not all there. Continue it first: ttrl train --run \(path)")
     }
-    run = try Run(opening: directory)
-    guard !run.method.objective.takesResponses, run.method.steps > 0 else {
-      throw refuse("the run has sampled nothing to learn from. Give the run that recorded the responses")
-    }
-    ledger = try Ledger(path: directory.ledger, mode: .readOnly)
+    let run = try Run(opening: directory)
+    guard !run.method.objective.takesResponses, run.method.steps > 0 else { throw refuse(Self.hasNothing) }
+    try Self.check(run.settings, at: path, for: asked)
+    self.path = path
+    settings = run.settings
+    questions = run.training.questions
+    prompts = run.training.prompts.map(\.tokens)
+    tokenizer = run.tokenizer
+    var visits = RecordedVisits(for: asked.method, of: run.settings)
+    try Self.forEachVisit(of: run, try Ledger(path: directory.ledger, mode: .readOnly)) { visits.take($0) }
+    self.visits = visits.taken
   }
 
-  /// Calls `body` with the groups that were trained on, step by step.
-  private func forEachGroup(_ body: (_ step: UInt32, Group, Judgement) -> Void) throws {
+  private static let hasNothing =
+    "the run has sampled nothing to learn from. Give the run that recorded the responses"
+
+  /// Calls `body` with every group that was trained on, step by step.
+  private static func forEachVisit(of run: Run, _ ledger: Ledger, _ body: (RecordedVisit) -> Void) throws {
     var history = History()
     let (method, steps) = (run.method, try ledger.newestPolicy())
     for round in try ledger.rounds().map(\.id) where round.purpose == .train && round.step < steps {
       let groups = Group.groups(of: try ledger.trajectoriesWithVerdicts(of: round))
       let judgements = groups.map { group in
-        judge(
-          prompt: group.prompt, answers: answers(of: group), trajectories: group.trajectories, step: round.step,
-          method: method, truth: method.labels == .truth ? run.training.truth[Int(group.prompt)] : nil,
+        let prompt = run.training.prompts[Int(group.prompt)]
+        return judge(
+          prompt: group.prompt, answers: group.trajectories.map { run.reader.answer(of: $0.tokens, to: prompt) },
+          trajectories: group.trajectories, step: round.step, method: method,
+          truth: method.labels == .truth ? run.training.truth[Int(group.prompt)] : nil,
           history: history[group.prompt])
       }
       history.record(judgements)
-      for (group, judgement) in zip(groups, judgements) { body(round.step, group, judgement) }
-    }
-  }
-
-  private func answers(of group: Group) -> [AnswerKey?] {
-    group.trajectories.map { run.reader.answer(of: $0.tokens, to: run.training.prompts[Int(group.prompt)]) }
-  }
-
-  /// Of each question's last visit, the first responses that agree with the majority, if a share of `minimumShare`
-  /// does. A response that the token limit cut off does not end, so it is left out.
-  func agreeing(_ method: Method) throws -> [RecordedGroup] {
-    var latest = SortedMap<UInt32, RecordedGroup>()
-    try forEachGroup { step, group, judgement in
-      let vote = majority(of: judgement.answers, ties: run.method.ties)
-      let share = Double(vote.votes) / Double(max(judgement.answers.count, 1))
-      let agreeing = zip(group.trajectories, judgement.answers).filter { trajectory, answer in
-        vote.label != nil && share >= method.minimumShare && answer.agrees(with: vote.label)
-          && trajectory.finish == .stop
+      for (group, judgement) in zip(groups, judgements) {
+        let responses = group.trajectories.enumerated().map { sample, trajectory in
+          let isRewarded = judgement.abstention == nil && judgement.excluded.dropFirst(sample).first != true
+          return RecordedResponse(
+            trajectory: trajectory, answer: judgement.answers[sample],
+            reward: isRewarded ? judgement.rewards[sample] : nil)
+        }
+        body(RecordedVisit(prompt: group.prompt, step: round.step, responses: responses))
       }
-      let taken = agreeing.prefix(method.trainSamples).map { (trajectory: $0.0, reward: Float(1)) }
-      latest[group.prompt] = RecordedGroup(prompt: group.prompt, step: step, responses: taken)
     }
-    return latest.values.filter { !$0.responses.isEmpty }
   }
 
-  /// Of every visit, the first responses, with their rewards. Groups that abstained, and responses that a reward
-  /// command left out, have no rewards.
-  func rewarded(_ method: Method) throws -> [RecordedGroup] {
-    var groups: [RecordedGroup] = []
-    try forEachGroup { step, group, judgement in
-      guard judgement.abstention == nil else { return }
-      let taken = group.trajectories.indices.filter { judgement.excluded.isEmpty || !judgement.excluded[$0] }
-        .prefix(method.trainSamples).map { (trajectory: group.trajectories[$0], reward: judgement.rewards[$0]) }
-      if !taken.isEmpty { groups.append(RecordedGroup(prompt: group.prompt, step: step, responses: taken)) }
-    }
-    return groups
-  }
+  // MARK: An archive
 
-  /// That nothing was taken, and why.
-  func nothing(_ method: Method) -> String {
-    method.objective == .sft
-      ? "no question has complete responses that agree with its majority, of a share of at least "
-        + "\(method.minimumShare). Lower --min-share"
-      : "no group of responses has rewards"
+  private init(archive path: String, for asked: RunSettings) throws {
+    let reader = try ArchiveReader(path)
+    func refuse(_ problem: String) -> GivenResponsesError { GivenResponsesError(path: path, problems: [problem]) }
+    let recorded: RunSettings
+    do {
+      recorded = try RunManifest.settings(of: reader.header.json["settings"]?.members ?? [], from: path)
+    } catch {
+      throw refuse("the settings in its header are not those of a run of this version: \(error)")
+    }
+    try Self.check(recorded, at: path, for: asked)
+    self.path = path
+    settings = recorded
+    tokenizer = nil
+    var (questions, prompts): ([Question], [[Int32]]) = ([], [])
+    var visits = RecordedVisits(for: asked.method, of: recorded)
+    var group: ArchivedGroup?
+    var visit: RecordedVisit?
+    while let line = try reader.next() {
+      switch line {
+      case .question(let question) where question.set == .training:
+        questions.append(try question.asked(by: reader))
+        prompts.append(question.tokens)
+      case .group(let next) where next.round.purpose == .train:
+        if let visit { visits.take(visit) }
+        group = next
+        visit = RecordedVisit(prompt: next.question, step: next.round.step, responses: [])
+      case .response(let response) where response.slot.round.purpose == .train:
+        guard let reward = response.reward else { throw reader.refusal("a response of a step has no reward") }
+        // A verdict that is missing is a fault of the reward command.
+        let isExcluded = recorded.hasRewardCommand && response.trajectory.verdict?.isValid != true
+        visit?.responses.append(
+          RecordedResponse(
+            trajectory: response.trajectory, answer: response.key.map(AnswerKey.init(recorded:)),
+            reward: isExcluded || group?.abstention != nil ? nil : reward, text: response.text))
+      default: break
+      }
+    }
+    if let visit { visits.take(visit) }
+    guard visit != nil else { throw refuse(Self.hasNothing) }
+    self.questions = questions
+    self.prompts = prompts
+    self.visits = visits.taken
   }
 
   // MARK: What has to be equal
@@ -107,33 +156,59 @@ struct RecordedRun {
   /// Settings with which recorded log-probabilities mean something else.
   ///
   /// - Throws: `GivenResponsesError`.
-  func check(_ settings: RunSettings) throws {
+  private static func check(_ recorded: RunSettings, at path: String, for asked: RunSettings) throws {
     // Supervised training does not look at how responses were sampled.
-    guard settings.method.objective == .awr else { return }
+    guard asked.method.objective == .awr else { return }
     let names = ["temperature", "top-p", "top-k"]
     let problems = names.compactMap { name -> String? in
-      let values = [run.settings, settings].map { SettingTable.named(name)?.value(in: $0) ?? "" }
+      let values = [recorded, asked].map { SettingTable.named(name)?.value(in: $0) ?? "" }
       guard values[0] != values[1] else { return nil }
       return "\(name) is \(values[1]), and the responses were sampled with \(values[0]). Set --\(name) \(values[0])"
     }
-    guard problems.isEmpty else { throw GivenResponsesError(path: run.directory.path, problems: problems) }
+    guard problems.isEmpty else { throw GivenResponsesError(path: path, problems: problems) }
   }
 
-  func text(_ tokens: [Int32]) -> String { run.tokenizer.decode(tokens, skipSpecial: false) }
+  /// Whether the tokens of a response are the same text for another tokenizer.
+  ///
+  /// The recorded run's tokenizer tells the text with its special tokens. An archive has the text in which the answer
+  /// was found.
+  func isSameText(_ response: RecordedResponse, for other: Tokenizer) -> Bool {
+    let tokens = response.trajectory.tokens
+    guard let tokenizer else {
+      return ResponseText(other, rule: settings.method.answers).text(of: tokens) == response.text
+    }
+    return tokenizer.decode(tokens, skipSpecial: false) == other.decode(tokens, skipSpecial: false)
+  }
 
   /// The questions that become other tokens than those to which the responses were sampled.
   ///
-  /// - Parameter indices: of the questions, in the recorded run.
+  /// - Parameters:
+  ///   - indices: of the questions, in the recorded run.
+  ///   - renderer: of the run that is to learn.
   func otherPrompts(_ indices: [Int], _ renderer: PromptRenderer) throws -> [String] {
     try indices.compactMap { index in
-      let question = run.training.questions[index]
-      let (then, now) = (run.training.prompts[index].tokens, try renderer.rendered(question))
-      guard now.tokens != then else { return nil }
-      let was = text(then)
+      let question = questions[index]
+      let now = try renderer.rendered(question)
+      guard now.tokens != prompts[index] else { return nil }
+      let was = (tokenizer ?? renderer.tokenizer).decode(prompts[index], skipSpecial: false)
       return "question \(question.id.visible) becomes another prompt than the one that was answered. With --like "
-        + "\(run.directory.path) it is asked in the same way\n"
+        + "\(path) it is asked in the same way\n"
         + "    now:  \(PromptRenderer.excerpt(of: now.text, comparedWith: was))\n"
         + "    then: \(PromptRenderer.excerpt(of: was, comparedWith: now.text))"
     }
+  }
+}
+
+extension ArchivedQuestion {
+  /// The question as the recorded run asked it.
+  ///
+  /// - Throws: `ArchiveError` if its row is not one of a question file.
+  fileprivate func asked(by reader: ArchiveReader) throws -> Question {
+    let plain = Question(id: id ?? "\(index)", prompt: text, answer: truth, kind: kind)
+    guard let row else { return plain }
+    guard let question = try? Question.read(Array(row.text().utf8)).first, question.id == plain.id,
+      question.prompt == plain.prompt, question.answer == plain.answer, question.kind == plain.kind
+    else { throw reader.refusal("\"row\" is not the line of a question file with this question") }
+    return question
   }
 }

@@ -144,7 +144,7 @@ package struct ResponseFile: Sendable {
       let response = try response(in: start..<end, line: line)
       let prompt = Int(response.prompt)
       guard groups.indices.contains(prompt) else {
-        throw problem(line, "has the prompt \(prompt), which is no question")
+        throw problem(line, "is a response to question #\(prompt), and the run's last question is #\(promptCount - 1)")
       }
       if response.sample == 0 { groups[prompt].append(Lines(bytes: start..<start, count: 0, first: line)) }
       guard var lines = groups[prompt].last, lines.count == response.sample, lines.bytes.upperBound == start else {

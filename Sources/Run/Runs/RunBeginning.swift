@@ -144,7 +144,10 @@ package enum RunBeginning {
     if entry == RunDirectory.logsName || entry == "lost+found" || entry.hasPrefix("lock") { return true }
     let written =
       QuestionSet.allCases.map(directory.questions)
-      + [directory.adapter, directory.start, directory.beginning, directory.settings, directory.key]
+      + [
+        directory.promptFilter, directory.responses, directory.adapter, directory.start, directory.beginning,
+        directory.settings, directory.key,
+      ]
     return try Files.exists(directory.beginning) && written.contains { "\(directory.path)/\(entry)".hasPrefix($0) }
   }
 

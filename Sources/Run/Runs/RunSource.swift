@@ -258,6 +258,7 @@ extension RunSettings {
     transfer = transferFiles.map(absolute).joined(separator: ",")
     adapter = RunBeginning.absolute(adapter: adapter)
     from = RunSource.absolute(from)
+    responses = absolute(responses)
     if !promptHistory.hasPrefix(Course.stagePrefix) { promptHistory = absolute(promptHistory) }
     rewardCommand = (try? RewardProgram.resolved(self)) ?? rewardCommand
   }

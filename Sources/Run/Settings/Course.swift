@@ -3,8 +3,9 @@
 //
 // Here it is decided which stage is next and with which settings, from the stages as they were resolved and from what
 // the finished ones left. It is pure: it reads no file, and a course that continues after a kill comes to the same
-// decision. A stage is finished when its run has its summary, so the boundary between two stages is one file that
-// appears at once. Not here: how a file of stages is read (Commands), and the course's directory (Runs).
+// decision. A stage is finished when its run has its summary, or when a file says that it is skipped, so the boundary
+// between two stages is one file that appears at once. Not here: how a file of stages is read (Commands), and the
+// course's directory (Runs).
 
 import Base
 import Records
@@ -29,8 +30,13 @@ package struct Course: Sendable, Equatable {
   package struct Finished: Sendable, Equatable {
     /// Its run's directory.
     package var directory: String
+    /// It was not trained, because its filter kept too few questions (`skip-below`).
+    package var isSkipped: Bool
 
-    package init(directory: String) { self.directory = directory }
+    package init(directory: String, isSkipped: Bool = false) {
+      self.directory = directory
+      self.isSkipped = isSkipped
+    }
   }
 
   package var stages: [Stage]
@@ -65,7 +71,7 @@ package struct Course: Sendable, Equatable {
     guard index < stages.count else { return nil }
     var settings = stages[index].settings
     settings.operation.run = "\(path)/\(directoryName(of: index))"
-    if let last = finished.last { settings.from = last.directory }
+    if let last = finished.last(where: { !$0.isSkipped }) { settings.from = last.directory }
     if let history = self.index(ofStage: settings.promptHistory) {
       settings.promptHistory = "\(path)/\(directoryName(of: history))"
     }
@@ -106,10 +112,24 @@ package struct Course: Sendable, Equatable {
       if stage.settings.method.steps == 0 {
         found.append("steps is 0, so the stage would deliver nothing; raise it, or evaluate with ttrl eval")
       }
-      if index > 0 { found += Self.problems(of: stage.settings, after: stages[index - 1]) }
+      if index == 0, stage.settings.skipBelow > 0 {
+        found.append("skip-below: the first stage cannot be skipped, because the next one begins with its result")
+      }
+      // The stages before that can be skipped, and the last one that cannot.
+      for before in stages[..<index].reversed() {
+        for problem in Self.problems(of: stage.settings, after: before) where !found.contains(problem) {
+          found.append(problem)
+        }
+        if before.settings.skipBelow == 0 { break }
+      }
       let history = stage.settings.promptHistory
-      if history.hasPrefix(Self.stagePrefix), self.index(ofStage: history).map({ $0 >= index }) ?? true {
+      let named = self.index(ofStage: history)
+      if history.hasPrefix(Self.stagePrefix), named.map({ $0 >= index }) ?? true {
         found.append("prompt-history is \(history.excerpt), and no stage before this one has that name")
+      } else if let named, stages[named].settings.skipBelow > 0 {
+        found.append(
+          "prompt-history is \(history.excerpt), and that stage can be skipped (skip-below), so that it has no steps "
+            + "to look at; name another one")
       }
       return found.map { "\(stage.place): \($0)" }
     }

@@ -141,7 +141,10 @@ extension RunSettings {
   }
 
   private var filterProblems: [String] {
-    switch (promptFilter == .all, promptHistory.isEmpty) {
+    if skipBelow > 0, promptFilter == .all {
+      return ["skip-below is \(skipBelow) without prompt-filter, whose questions it counts; give one, or leave it out"]
+    }
+    return switch (promptFilter == .all, promptHistory.isEmpty) {
     case (true, false): ["prompt-history is given without prompt-filter, which says what is taken from it"]
     case (false, true): ["prompt-filter is \(promptFilter), and needs prompt-history, a finished run to look at"]
     default: []

@@ -34,11 +34,14 @@ package enum SettingTable {
       "prompt-filter", .promptFilter, "the questions of data that are used, by how the run prompt-history did on them",
       \RunSettings.promptFilter),
     Setting("prompt-history", .text("RUN"), "the finished run that prompt-filter looks at", \RunSettings.promptHistory),
+    Setting(
+      "skip-below", .integer(0...1_000_000_000),
+      "stages: skip a stage whose prompt-filter keeps fewer questions; 0: never", \RunSettings.skipBelow),
     Setting("held-out", .text("FILE"), "questions for evaluation only", \RunSettings.heldOut),
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
-      "responses", .text("RUN"),
-      "objective sft: learn the majority's responses of a finished run; awr: all its responses",
+      "responses", .text("RUN|ARCHIVE"),
+      "objective sft: learn the majority's responses of a finished run, or of an archive; awr: all of them",
       \RunSettings.responses),
     Setting(
       "template", .text("NAME"),
@@ -431,7 +434,9 @@ package enum SettingTable {
   private static let call: [Setting] = [
     Setting(
       "config", .text("FILE"), "settings as JSON5, or a run's settings.json; flags override it", \CallSettings.config),
-    Setting("like", .text("RUN"), "a run's directory: its settings are the defaults", \CallSettings.like),
+    Setting(
+      "like", .text("RUN|ARCHIVE"), "a run's settings are the defaults; of an archive, how its run asked and sampled",
+      \CallSettings.like),
     Setting(
       "stages", .text("FILE"), "a course of training: runs one after the other, each begins with the last one's result",
       \CallSettings.stages),

@@ -52,6 +52,8 @@ package struct RunSettings: SettingGroup {
   package var promptFilter = PromptFilter.all
   /// A run's directory.
   package var promptHistory = ""
+  /// A stage of a course is skipped if `promptFilter` keeps fewer questions; 0: never.
+  package var skipBelow = 0
 
   /// The run whose version the run begins with: its directory, or DIRECTORY@STEP. Empty for none.
   package var from = ""

@@ -11,8 +11,10 @@ package struct CourseView: Sendable {
     package let name: String
     /// Of its run, relative to the course's directory.
     package let directory: String
-    /// A run's condition in a word, or "not begun".
+    /// A run's condition in a word, or "not begun", or "skipped".
     package let state: String
+    /// nil if it is not skipped.
+    package let skipReason: String?
     package let stepsDone: Int
     package let stepCount: Int
     /// SHA-256 of the weights that it delivered, in hexadecimal; nil before.
@@ -22,13 +24,17 @@ package struct CourseView: Sendable {
     /// - Parameters:
     ///   - name: the stage's.
     ///   - directory: of its run, relative to the course's directory.
-    ///   - state: a run's condition in a word, or `notBegun`.
+    ///   - state: a run's condition in a word, or `notBegun`, or `skipped`.
+    ///   - skipReason: nil if it is not skipped.
     ///   - stepCount: the steps of its settings. A stage can end sooner.
     ///   - history: nil if the stage has not begun.
-    package init(name: String, directory: String, state: String, stepCount: Int, history: RunHistory?) {
+    package init(
+      name: String, directory: String, state: String, skipReason: String? = nil, stepCount: Int, history: RunHistory?
+    ) {
       self.name = name
       self.directory = directory
       self.state = state
+      self.skipReason = skipReason
       self.stepCount = stepCount
       stepsDone = history?.steps.count ?? 0
       weightsSHA256 = history?.delivered?.line["weights_sha256"]?.string
@@ -42,7 +48,9 @@ package struct CourseView: Sendable {
 
     fileprivate var progress: String { "\(grouped(stepsDone)) of \(grouped(stepCount))" }
 
-    fileprivate var hasBegun: Bool { state != CourseView.notBegun }
+    fileprivate var hasBegun: Bool { ![CourseView.notBegun, CourseView.skipped].contains(state) }
+
+    fileprivate var isFinished: Bool { ["finished", CourseView.skipped].contains(state) }
   }
 
   /// A figure at both ends of a stage.
@@ -61,6 +69,7 @@ package struct CourseView: Sendable {
   }
 
   package static let notBegun = "not begun"
+  package static let skipped = "skipped"
 
   /// The course's directory.
   package let path: String
@@ -71,7 +80,12 @@ package struct CourseView: Sendable {
     self.stages = stages
   }
 
-  package var isFinished: Bool { stages.allSatisfy { $0.state == "finished" } }
+  package var isFinished: Bool { stages.allSatisfy(\.isFinished) }
+
+  /// Why stages were skipped.
+  private var skips: [String] {
+    stages.compactMap { stage in stage.skipReason.map { "\(stage.name) was skipped: \($0)" } }
+  }
 
   /// Names of the figures that a stage has.
   private var figures: [Int] {
@@ -103,7 +117,7 @@ package struct CourseView: Sendable {
       while line.hasSuffix(" ") { line.removeLast() }
       return line
     }
-    return "course    \(path.visible)\n" + lines.joined(separator: "\n")
+    return (["course    \(path.visible)"] + lines + skips.map(\.visible)).joined(separator: "\n")
   }
 
   // MARK: Programs
@@ -120,7 +134,7 @@ package struct CourseView: Sendable {
             [
               JSON.Member("name", .string(stage.name)), JSON.Member("directory", .string(stage.directory)),
               JSON.Member("state", .string(stage.state)), JSON.Member("steps_done", .int(stage.stepsDone)),
-              JSON.Member("steps", .int(stage.stepCount)),
+              JSON.Member("steps", .int(stage.stepCount)), JSON.Member("skip_reason", .optional(stage.skipReason)),
               JSON.Member("weights_sha256", .optional(stage.weightsSHA256)),
             ] + ends)
         }),
@@ -134,7 +148,7 @@ package struct CourseView: Sendable {
   /// The stages as a page, with links to their reports.
   package var html: String {
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    let done = stages.count { $0.state == "finished" }
+    let done = stages.count(where: \.isFinished)
     return ReportDocument.html(
       title: "course \(name)",
       header: """
@@ -176,7 +190,7 @@ package struct CourseView: Sendable {
       \(rows)</tbody></table></div>
       <p class="note">A figure before a stage is that of the model with which it begins, on the stage's own questions \
       and with its own sampling.</p>
-      \(delivered)
+      \(skips.map { text -> Markup in "<p class=\"note\">\(text)</p>\n" })\(delivered)
       """
   }
 }

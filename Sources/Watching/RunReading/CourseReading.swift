@@ -19,20 +19,19 @@ extension CourseDirectory {
       let run = run(at: index)
       let hasBegun = try Files.exists(run.ledger)
       let state = RunCondition(of: run, isFinished: index < done, now: now).name
+      let skipReason = skipReason(ofStage: index)
       return CourseView.Stage(
         name: stage.name, directory: course.directoryName(of: index),
-        state: try Files.exists(run.settings) ? state : CourseView.notBegun,
-        stepCount: Int(stage.settings.method.steps),
+        state: try Files.exists(run.settings)
+          ? state : skipReason == nil ? CourseView.notBegun : CourseView.skipped,
+        skipReason: skipReason, stepCount: Int(stage.settings.method.steps),
         history: try hasBegun ? RunSummary.history(Ledger(path: run.ledger, mode: .readOnly)) : nil)
     }
     return CourseView(path: path, stages: stages)
   }
 
   /// The stage that is shown: the one that is trained, or the newest that has begun; nil before the first.
-  package var current: RunDirectory? {
-    let done = finished.count
-    return begun.dropFirst(done).first ?? begun.last
-  }
+  package var current: RunDirectory? { begun.last }
 
   package var report: String { "\(path)/report.html" }
 

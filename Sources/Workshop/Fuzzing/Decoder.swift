@@ -34,6 +34,8 @@ package enum Decoder: String, Sendable, CaseIterable {
   case adapter
   /// Question files: JSON lines, one array, or CSV.
   case questions
+  /// Archives of runs.
+  case archives
   case json
   /// Flags and settings files.
   case settings
@@ -52,6 +54,7 @@ package enum Decoder: String, Sendable, CaseIterable {
     case .configuration: feedConfiguration(bytes)
     case .adapter: feedAdapter(bytes)
     case .questions: feedQuestions(bytes)
+    case .archives: ArchiveBytes.shared.feed(bytes)
     case .json: feedJSON(bytes)
     case .settings: feedSettings(bytes)
     }

@@ -8,9 +8,7 @@ import Runs
 package import Tensors
 
 package enum BaseModelDirectory {
-  private static let trainingSeed: UInt64 = 777
   private static let heldOutSeed: UInt64 = 888
-  private static let questionCount = 128
 
   /// Writes a Hugging Face model directory and three question files.
   ///
@@ -28,24 +26,32 @@ package enum BaseModelDirectory {
     let writer = SafeTensorsWriter(ParameterLayout(BaseModel.configuration), type: .bfloat16)
     let data = parameters.withUnsafeBuffer { writer.data(UnsafeBufferPointer($0)) }
     try Files.write(writer.header + data, to: path + "/model.safetensors")
-    try write(QuestionSets.balanced(count: questionCount, seed: trainingSeed), "train", path + "/questions.jsonl")
-    try write(QuestionSets.balanced(count: questionCount, seed: heldOutSeed), "held", path + "/held-out.jsonl")
-    try write(QuestionSets.unsolvable(count: 64, seed: trainingSeed), "unsolvable", path + "/unsolvable.jsonl")
+    let questions = QuestionSets.builtIn
+    try write(questions, "train", path + "/questions.jsonl")
+    try write(QuestionSets.balanced(count: questions.count, seed: heldOutSeed), "held", path + "/held-out.jsonl")
+    try write(
+      QuestionSets.unsolvable(count: 64, seed: QuestionSets.trainingSeed), "unsolvable", path + "/unsolvable.jsonl")
   }
 
   private static func write(_ sums: [RunningSum], _ name: String, _ path: String) throws(PlatformError) {
     try Files.write(fileText(of: sums, name), to: path)
   }
 
-  /// A question file. Its ids begin with the name.
-  package static func fileText(of sums: [RunningSum], _ name: String) -> String {
+  /// A question file.
+  ///
+  /// - Parameters:
+  ///   - sums: the questions.
+  ///   - name: with which their ids begin.
+  ///   - isSolved: with a response to learn: a solution without a slip.
+  package static func fileText(of sums: [RunningSum], _ name: String, isSolved: Bool = false) -> String {
     var text = ""
     for (index, sum) in sums.enumerated() {
-      let row: JSON = [
-        "id": .string("\(name)-\(index)"), "prompt": .string(sum.question), "answer": .string(sum.answer),
-        "source": .string("\(sum.terms.count) terms"),
+      var row: [JSON.Member] = [
+        .init("id", .string("\(name)-\(index)")), .init("prompt", .string(sum.question)),
+        .init("answer", .string(sum.answer)), .init("source", .string("\(sum.terms.count) terms")),
       ]
-      text += row.text() + "\n"
+      if isSolved { row.append(.init("response", .string(sum.solution))) }
+      text += JSON.object(row).text() + "\n"
     }
     return text
   }

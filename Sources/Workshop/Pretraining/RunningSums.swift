@@ -65,6 +65,13 @@ package struct RunningSum: Sendable, Equatable {
   /// What a slip adds to a running value, modulo 100.
   private static let slips = [1, -1, 10, -10, 5, 50]
 
+  /// A worked solution without a slip.
+  package var solution: String {
+    // Without slips no random number is drawn.
+    var random = RandomSequence(seed: 0, purpose: .questions, stream: SIMD3(0, 0, 0))
+    return solution(slipRate: 0, from: &random)
+  }
+
   /// A worked solution. Each step slips with probability `slipRate`.
   func solution(slipRate: Double, from random: inout RandomSequence) -> String {
     var value = start
@@ -87,6 +94,11 @@ package enum QuestionSets {
   static let lengths = 2...10
   /// Lengths of questions of which the base model answers few.
   package static let longLengths = 8...10
+
+  static let trainingSeed: UInt64 = 777
+
+  /// `builtin:questions`.
+  package static var builtIn: [RunningSum] { balanced(count: 128, seed: trainingSeed) }
 
   /// The questions of the default run; with another seed, those of its held-out set.
   package static func balanced(count: Int, seed: UInt64) -> [RunningSum] {

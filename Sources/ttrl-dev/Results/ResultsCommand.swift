@@ -76,12 +76,24 @@ struct RunsOfPage {
     switch task {
     case .plan(let runs):
       try prepare(runs)
-      for run in planned where kept[run.name] == nil { print(run.command(below: runs)) }
+      try printCommands(of: planned.filter { kept[$0.name] == nil }, below: runs)
     case .add(let runs, let commit):
       let count = try kept.add(planned, in: runs, commit: commit)
       print("\(records): \(count) added, \(planned.count { kept[$0.name] != nil }) of \(planned.count) runs")
     case .write(let page): return try write(kept, page)
     }
     return ExitStatus.done
+  }
+
+  /// One command of `ttrl` per line, in the order in which they have to run.
+  private func printCommands(of runs: [PlannedRun], below directory: String) throws {
+    var printed: [String] = []
+    for run in runs {
+      let missing = try run.needs.filter { try !Files.exists("\(directory)/\($0.product)") }.map(\.command)
+      for command in missing + [run.command] where !printed.contains(command) {
+        print(command.replacing("\(PlannedRun.runs)/", with: "\(directory)/"))
+        printed.append(command)
+      }
+    }
   }
 }

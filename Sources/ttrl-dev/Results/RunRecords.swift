@@ -63,7 +63,7 @@ struct RunRecords {
   mutating func add(_ planned: [PlannedRun], in directory: String, commit: String) throws -> Int {
     var count = 0
     for planned in planned where self[planned.name] == nil {
-      let path = "\(directory)/\(planned.name)"
+      let path = "\(directory)/\(planned.measured)"
       guard try Files.exists(path + "/summary.json") else { continue }
       let run = try FinishedRun(path, seed: planned.seed, commit: commit)
       try Files.append(run.record(named: planned.name).bytes() + [UInt8(ascii: "\n")], to: self.path)
@@ -74,19 +74,39 @@ struct RunRecords {
   }
 }
 
-/// A run of an experiment.
+/// A run of an experiment, or a course of which one stage counts.
 struct PlannedRun {
   /// Of its directory, and in its record.
   let name: String
   let seed: Int
-  /// The arguments of `ttrl`, without `--run`.
+  /// The arguments of `ttrl train`, without `--run`.
   let flags: [String]
+  /// What has to be there first, in this order.
+  var needs: [Preparation] = []
+  /// Of a course, the directory of the stage that is measured.
+  var result: String?
 
-  /// In a flag: the directory of all runs.
+  /// In a flag, before a slash: the directory of all runs.
   static let runs = "RUNS"
 
-  func command(below directory: String) -> String {
-    (["train", "--run", "\(directory)/\(name)"] + flags.map { $0.replacing(Self.runs + "/", with: directory + "/") })
-      .joined(separator: " ")
+  /// The arguments of `ttrl`.
+  var command: String { (["train", "--run", "\(Self.runs)/\(name)"] + flags).joined(separator: " ") }
+  /// The run that is measured, below the directory of all runs.
+  var measured: String { name + (result.map { "/\($0)" } ?? "") }
+}
+
+/// What a run needs: made by a command of `ttrl`, unless it is there.
+struct Preparation {
+  /// A file that the command makes at its end, below the directory of all runs.
+  let product: String
+  /// The arguments of `ttrl`.
+  let command: String
+
+  init(product: String, command: String) {
+    self.product = product
+    self.command = command
   }
+
+  /// Another run has to be finished, with its directory.
+  init(of run: PlannedRun) { self.init(product: "\(run.measured)/summary.json", command: run.command) }
 }

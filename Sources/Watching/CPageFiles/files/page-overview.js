@@ -182,6 +182,8 @@ function courseTable(course) {
           h("th", { scope: "row" }, stage.directory), h("td", {}, stage.state),
           number(`${grouped(stage.steps_done)} of ${grouped(stage.steps)}`),
           number(ends(stage, "pass@1")), number(ends(stage, "majority_ratio"))))))),
+    course.stages.filter(stage => stage.skip_reason).map(stage =>
+      h("p", { class: "small" }, `${stage.name} was skipped: ${stage.skip_reason}`)),
   ];
 }
 
