@@ -31,6 +31,7 @@ struct Peer: Sendable {
   var threads: Int { max(1, Int(hello?.threads ?? 1)) }
   var isWorker: Bool { hello?.role == .worker }
   var isLearner: Bool { hello?.role == .learner }
+  var isStandby: Bool { hello?.role == .standby }
   var name: String { hello?.name ?? "unknown" }
 
   /// The silence after which the peer is cut off. A learner that does not wait for a batch is possibly training.

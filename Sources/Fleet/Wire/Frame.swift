@@ -49,7 +49,7 @@ extension WireError: CustomStringConvertible {
 }
 
 package enum Frame {
-  package static let version: UInt16 = 8
+  package static let version: UInt16 = 9
   package static let headerBytes = 24
   static let magic: UInt32 = 0x4C52_5454  // "TTRL" in memory
 

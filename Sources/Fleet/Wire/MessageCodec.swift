@@ -33,6 +33,13 @@ enum MessageCodec {
     case batch = 31
     case publish = 32
     case published = 33
+    case standbys = 40
+    case follow = 41
+    case snapshot = 42
+    case requestFile = 43
+    case fileBytes = 44
+    case commit = 45
+    case committed = 46
   }
 
   // MARK: Encoding
@@ -49,6 +56,7 @@ enum MessageCodec {
       out.write(hello.processID)
       out.write(hello.threads)
       out.write(hello.relay)
+      out.write(hello.term.number)
     case .welcome(let welcome):
       kind = .welcome
       out.write(welcome.runID)
@@ -66,6 +74,7 @@ enum MessageCodec {
         encode(base.manifest, into: &out)
         out.write(base.directory)
       }
+      out.write(welcome.term.number)
     case .goodbye(let reason):
       kind = .goodbye
       out.write(reason)
@@ -149,6 +158,34 @@ enum MessageCodec {
     case .published(let version):
       kind = .published
       out.write(version.number)
+    case .standbys(let addresses, let silence):
+      kind = .standbys
+      out.write(UInt32(addresses.count))
+      for address in addresses { out.write(address) }
+      out.write(silence.nanoseconds)
+    case .follow(let request):
+      kind = .follow
+      encode(request, into: &out)
+    case .snapshot(let snapshot):
+      kind = .snapshot
+      encode(snapshot, into: &out)
+    case .requestFile(let index, let offset):
+      kind = .requestFile
+      out.write(index)
+      out.write(offset)
+    case .fileBytes(let index, let offset, let bytes):
+      kind = .fileBytes
+      out.write(index)
+      out.write(offset)
+      out.write(bytes)
+    case .commit(let commit, let part, let partCount):
+      kind = .commit
+      encode(commit, into: &out)
+      out.write(part)
+      out.write(partCount)
+    case .committed(let number):
+      kind = .committed
+      out.write(number)
     }
     return (kind.rawValue, out.bytes)
   }
@@ -159,7 +196,7 @@ enum MessageCodec {
     out.write(slot.sample)
   }
 
-  private static func encode(_ manifest: PolicyManifest, into out: inout ByteWriter) {
+  static func encode(_ manifest: PolicyManifest, into out: inout ByteWriter) {
     out.write(manifest.version.number)
     out.write(manifest.byteCount)
     out.write(manifest.digest)
@@ -244,14 +281,15 @@ enum MessageCodec {
       return .hello(
         Hello(
           role: role, name: try text(&reader, "name"), arithmetic: try text(&reader, "arithmetic"),
-          processID: try reader.read(), threads: try reader.read(), relay: try address(&reader)))
+          processID: try reader.read(), threads: try reader.read(), relay: try address(&reader),
+          term: Term(try reader.read())))
     case .welcome:
       return .welcome(
         Welcome(
           runID: try text(&reader, "run"), seed: try reader.read(), dtype: try text(&reader, "dtype"),
           modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
           heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader),
-          policies: try text(&reader, "policies"), base: try base(&reader)))
+          policies: try text(&reader, "policies"), base: try base(&reader), term: Term(try reader.read())))
     case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
     case .finished: return .finished
     case .want: return .want(slots: try reader.read())
@@ -297,6 +335,17 @@ enum MessageCodec {
     case .publish:
       return .publish(try manifest(&reader), report: try report(&reader), isAtHand: try reader.readBool("at hand"))
     case .published: return .published(try version(&reader))
+    case .standbys: return .standbys(try addresses(&reader), silence: Instant.Span(nanoseconds: try reader.read()))
+    case .follow: return .follow(try followRequest(&reader))
+    case .snapshot: return .snapshot(try snapshot(&reader))
+    case .requestFile: return .requestFile(index: try reader.read(), offset: try reader.read())
+    case .fileBytes:
+      return .fileBytes(
+        index: try reader.read(), offset: try reader.read(),
+        bytes: try reader.readBytes("bytes of a file", limit: Limits.chunkBytes))
+    case .commit:
+      return .commit(try commit(&reader), part: try reader.read(), partCount: try reader.read())
+    case .committed: return .committed(try reader.read())
     }
   }
 
@@ -320,15 +369,15 @@ enum MessageCodec {
     return texts
   }
 
-  private static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
+  static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
     PolicyVersion(try reader.read())
   }
 
-  private static func address(_ reader: inout ByteReader) throws(ByteError) -> String {
+  static func address(_ reader: inout ByteReader) throws(ByteError) -> String {
     try reader.readString("relay", limit: Limits.addressBytes)
   }
 
-  private static func digest(_ reader: inout ByteReader) throws(ByteError) -> ChunkDigest {
+  static func digest(_ reader: inout ByteReader) throws(ByteError) -> ChunkDigest {
     ChunkDigest(try reader.readRaw(count: ChunkDigest.byteCount))
   }
 
@@ -363,7 +412,7 @@ enum MessageCodec {
     Slot(round: try round(&reader), prompt: try reader.read(), sample: try reader.read())
   }
 
-  private static func manifest(_ reader: inout ByteReader) throws(ByteError) -> PolicyManifest {
+  static func manifest(_ reader: inout ByteReader) throws(ByteError) -> PolicyManifest {
     PolicyManifest(
       version: try version(&reader), byteCount: try reader.read(), digest: try reader.readBytes("digest", limit: 64))
   }

@@ -95,10 +95,11 @@ package final class Link {
   }
 }
 
-/// A link to the coordinator. The owner decides when it is made again.
+/// A link to the coordinator. The owner decides when it is made again, and to which address.
 package final class Uplink {
   private let loop: EventLoop
-  private let coordinator: HostPort
+  /// The address of the last attempt.
+  package private(set) var coordinator: HostPort
   private let context: TLSContext?
   private var link: Link?
   /// Whether the coordinator has ever sent a message, and how often it has refused the key before that.
@@ -122,6 +123,16 @@ package final class Uplink {
   }
 
   /// Connects after a pause; `onConnect` or `onDisconnect` follows.
+  ///
+  /// - Parameters:
+  ///   - address: HOST:PORT; the address of the last attempt if it is something else.
+  ///   - pause: from now.
+  package func connect(to address: String, after pause: Instant.Span) {
+    if let address = try? HostPort(parsing: address) { coordinator = address }
+    connect(after: pause)
+  }
+
+  /// Connects after a pause to the address of the last attempt; `onConnect` or `onDisconnect` follows.
   package func connect(after pause: Instant.Span) {
     loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow() }
   }
