@@ -5,8 +5,23 @@
 // and begins again. It does not join a coordinator of a lower term than it has seen. A coordinator that is silent is
 // left: it can have lost its machine, or be paused, without the end of a connection.
 
-import Base
+package import Base
 import Records
+
+/// One attempt to connect to a coordinator.
+package struct Attempt: Sendable, Equatable {
+  package var address: String
+  /// Before it begins.
+  package var pause: Instant.Span
+  /// How long it may take; nil for the usual time.
+  package var deadline: Instant.Span?
+
+  package init(address: String, pause: Instant.Span, deadline: Instant.Span?) {
+    self.address = address
+    self.pause = pause
+    self.deadline = deadline
+  }
+}
 
 struct CoordinatorSearch: Sendable {
   private var addresses: [String]
@@ -36,12 +51,12 @@ struct CoordinatorSearch: Sendable {
   var all: [String] { addresses }
 
   /// The next attempt.
-  mutating func next() -> (address: String, pause: Instant.Span) {
+  mutating func next() -> Attempt {
     isConnected = false
     let pause = attempts % addresses.count == 0 ? backoff.next() : .zero
     let address = addresses[(first + attempts) % addresses.count]
     attempts += 1
-    return (address, pause)
+    return Attempt(address: address, pause: pause, deadline: addresses.count > 1 ? Limits.oneOfSeveral : nil)
   }
 
   mutating func connected(now: Instant) {
@@ -79,6 +94,9 @@ struct CoordinatorSearch: Sendable {
     lastTick = now
     // Without standbys there is no other coordinator, and nothing says that this one is alive.
     guard isConnected, silence != nil || addresses.count > 1 else { return false }
-    return now.since(lastHeard) > silence ?? Limits.silence
+    guard now.since(lastHeard) > silence ?? Limits.silence else { return false }
+    // The next address comes first: the one that is silent would take the whole deadline.
+    attempts = max(attempts, 1)
+    return true
   }
 }

@@ -21,8 +21,8 @@ package enum LearnerEvent: Sendable, Equatable {
 }
 
 package enum LearnerEffect: Sendable, Equatable {
-  /// To the coordinator at this address; after a lost connection, or a failed attempt.
-  case connect(to: String, after: Instant.Span)
+  /// To a coordinator; after a lost connection, or a failed attempt.
+  case connect(Attempt)
   case send(Message)
   case disconnect
   /// Train this step on these trajectories, begin a checkpoint if one is due, then report `.trained`.
@@ -139,8 +139,7 @@ package struct Learner: Sendable {
   private mutating func disconnected(_ effects: inout [LearnerEffect]) {
     isWelcome = false
     resetBatch()
-    let (address, pause) = search.next()
-    effects.append(.connect(to: address, after: pause))
+    effects.append(.connect(search.next()))
   }
 
   private mutating func resetBatch() {

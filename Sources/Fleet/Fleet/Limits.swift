@@ -30,6 +30,9 @@ extension Limits {
   package static let filePiecesAhead = 4
   /// How long a run that acknowledges nothing without a standby waits for one.
   package static let standbyAbsence = Instant.Span.seconds(3600)
+  /// How long an attempt to connect may take if there are other addresses: a machine that is gone, or a process that is
+  /// paused, does not answer at all.
+  package static let oneOfSeveral = Instant.Span.seconds(2)
   /// How often a coordinator that has taken over tells the former one.
   package static let heraldInterval = Instant.Span.seconds(3)
 

@@ -34,7 +34,7 @@ package enum StandbyEvent: Sendable, Equatable {
 }
 
 package enum StandbyEffect: Sendable, Equatable {
-  case connect(to: String, after: Instant.Span)
+  case connect(Attempt)
   case send(Message)
   case disconnect
   case transfer(FetcherEffect)
@@ -213,8 +213,7 @@ package struct Standby: Sendable {
     // What was received is asked for again: the coordinator counts from what is on the disk.
     (commits, parts, nextPart) = ([], nil, 0)
     if !isReplacing { copying = nil }
-    let (address, pause) = search.next()
-    effects.append(.connect(to: address, after: pause))
+    effects.append(.connect(search.next()))
   }
 
   private mutating func follow(_ effects: inout [StandbyEffect]) {

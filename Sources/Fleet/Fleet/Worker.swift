@@ -25,8 +25,8 @@ package enum WorkerEvent: Sendable, Equatable {
 }
 
 package enum WorkerEffect: Sendable, Equatable {
-  /// To the coordinator at this address; after a lost connection, or a failed attempt.
-  case connect(to: String, after: Instant.Span)
+  /// To a coordinator; after a lost connection, or a failed attempt.
+  case connect(Attempt)
   case send(Message)
   case disconnect
   /// Give this lease to the engine. Its policy is installed.
@@ -170,8 +170,7 @@ package struct Worker: Sendable {
     fetcher.lost()
     // Leases that have not begun will be granted to others. Leases that have begun are worth finishing.
     waiting = []
-    let (address, pause) = search.next()
-    effects.append(.connect(to: address, after: pause))
+    effects.append(.connect(search.next()))
   }
 
   /// Tells the coordinator about room that it does not know of, once the room is enough for a lease or the worker holds

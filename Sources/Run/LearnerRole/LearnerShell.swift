@@ -114,7 +114,7 @@ package final class LearnerShell {
 
   private func perform(_ effect: LearnerEffect) {
     switch effect {
-    case .connect(let address, let pause): uplink.connect(to: address, after: pause)
+    case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):

@@ -66,7 +66,12 @@ package final class StandbyShell {
   private var end: StandbyEnd?
   private var failure: (any Error)?
 
+  private let begun = MonotonicClock.now()
+  /// When fleet.json was written.
+  private var said: Instant?
+
   private static let tickInterval = Instant.Span.milliseconds(250)
+  private static let sayInterval = Instant.Span.seconds(2)
 
   /// - Throws: if the directory has something else than a copy of a run, another process uses it, or the process cannot
   ///   listen at its address.
@@ -121,6 +126,7 @@ package final class StandbyShell {
     listener.close()
     loop.run(until: MonotonicClock.now() + .milliseconds(200))
     lock = nil
+    try? Files.removeTree(RunDirectory(options.directory).fleet)
     if let failure { throw failure }
     return end ?? .exit(1)
   }
@@ -128,7 +134,21 @@ package final class StandbyShell {
   private func tick() {
     if keys?.renew(context, role: "standby") == true { uplink.renewKey() }
     handle(.tick)
+    sayState()
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
+  }
+
+  /// Writes fleet.json, as a coordinator does: for people who look at the copy.
+  private func sayState() {
+    let now = MonotonicClock.now()
+    guard said.map({ now.since($0) >= Self.sayInterval }) ?? true else { return }
+    said = now
+    let wait = FleetNote.Wait(
+      waiter: "this standby", awaited: "the coordinator, \(uplink.coordinator)",
+      what: machine.canLead ? "and has commit \(machine.reached.number)" : "to have a complete copy",
+      seconds: now.since(begun).seconds, deadlineSeconds: nil)
+    let note = FleetNote(time: WallClock.seconds(), members: [], waits: [wait])
+    try? Files.writeForNow(note.json.bytes(), to: RunDirectory(options.directory).fleet)
   }
 
   // MARK: Machine
@@ -152,7 +172,7 @@ package final class StandbyShell {
 
   private func perform(_ effect: StandbyEffect) throws {
     switch effect {
-    case .connect(let address, let pause): uplink.connect(to: address, after: pause)
+    case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator is silent, has a lower term, or broke the protocol")
     case .transfer(let effect): transfer.perform(effect)

@@ -201,7 +201,7 @@ package final class WorkerShell {
 
   private func perform(_ effect: WorkerEffect) {
     switch effect {
-    case .connect(let address, let pause): uplink.connect(to: address, after: pause)
+    case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sample(let lease):

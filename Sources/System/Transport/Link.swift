@@ -127,19 +127,21 @@ package final class Uplink {
   /// - Parameters:
   ///   - address: HOST:PORT; the address of the last attempt if it is something else.
   ///   - pause: from now.
-  package func connect(to address: String, after pause: Instant.Span) {
+  ///   - deadline: how long it may take then; nil for the usual time.
+  package func connect(to address: String, after pause: Instant.Span, within deadline: Instant.Span?) {
     if let address = try? HostPort(parsing: address) { coordinator = address }
-    connect(after: pause)
+    loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow(within: deadline) }
   }
 
   /// Connects after a pause to the address of the last attempt; `onConnect` or `onDisconnect` follows.
   package func connect(after pause: Instant.Span) {
-    loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow() }
+    loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow(within: nil) }
   }
 
-  private func connectNow() {
+  private func connectNow(within deadline: Instant.Span?) {
     let connection = Connection(
-      to: coordinator, tls: context, by: MonotonicClock.now() + PlatformLimits.connectDeadline, loop: loop)
+      to: coordinator, tls: context, by: MonotonicClock.now() + (deadline ?? PlatformLimits.connectDeadline), loop: loop
+    )
     connection.onOpen = { self.onConnect() }
     link = Link(
       connection,

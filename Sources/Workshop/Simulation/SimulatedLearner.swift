@@ -94,7 +94,7 @@ final class SimulatedLearner: Shell {
 
   private func perform(_ effect: LearnerEffect, in world: World) {
     switch effect {
-    case .connect(let address, let pause): world.schedule(.connect(address), on: seat, after: pause)
+    case .connect(let next): world.schedule(.connect(next.address), on: seat, after: next.pause)
     case .send(let message):
       if let link { world.send(message, on: link, from: seat) }
     case .disconnect:
