@@ -49,6 +49,8 @@ package struct Replication: Sendable {
   private let isJudged: Bool
   /// Whether acknowledgements wait also while there is no standby.
   private var needsStandby: Bool
+  /// The run is complete, and its end is confirmed: nothing waits any more.
+  private var isOver = false
   /// Whether every commit is reported: from the first standby on, or always if acknowledgements wait.
   private var isRecording: Bool
   /// The number of the last commit.
@@ -97,7 +99,9 @@ package struct Replication: Sendable {
 
   /// Whether an effect can be performed now. If not, it is kept, and released later, in order.
   package mutating func admits(_ effect: CoordinatorEffect) -> Bool {
-    guard durability == .replicated, effect.acknowledges, number > confirmed ?? (needsStandby ? 0 : .max) else {
+    guard durability == .replicated, effect.acknowledges, !isOver, number > confirmed ?? (needsStandby ? 0 : .max)
+    else {
+      if effect == .finish { isOver = true }
       return true
     }
     waiting.append((number, effect))
@@ -110,7 +114,10 @@ package struct Replication: Sendable {
   private mutating func release(_ effects: inout [Effect]) {
     let limit = confirmed ?? (needsStandby ? 0 : .max)
     let count = waiting.prefix { $0.number <= limit }.count
-    for (_, effect) in waiting.prefix(count) { effects.append(.release(effect)) }
+    for (_, effect) in waiting.prefix(count) {
+      effects.append(.release(effect))
+      if effect == .finish { isOver = true }
+    }
     waiting.removeFirst(count)
   }
 

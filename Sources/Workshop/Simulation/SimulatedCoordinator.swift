@@ -231,6 +231,14 @@ final class SimulatedCoordinator: Shell {
   private func isDurable(_ slot: Slot, in world: World) -> Bool {
     world.bug == .acknowledgeBeforeStore || world[disk: seat].trajectories.contains(slot)
       || world[disk: seat].unneeded.contains(slot) || world[disk: seat].abandoned.contains(slot.round)
+      || isAhead(slot, in: world)
+  }
+
+  /// A standby has taken over before it had the version that sampled the slot. The worker's trajectory is refused, and
+  /// the slot is sampled again, to the same bits.
+  private func isAhead(_ slot: Slot, in world: World) -> Bool {
+    guard let spec = world.scenario.round(slot.round) else { return false }
+    return world.scenario.standby != nil && !world[disk: seat].manifests.contains(spec.policy)
   }
 
   private func store(_ trajectories: [Trajectory], worker: String, in world: World) {

@@ -65,7 +65,7 @@ extension World {
     }
   }
 
-  private var workerSeats: [SeatID] { Array(Self.firstWorkerSeat..<seats.count) }
+  private var workerSeats: [SeatID] { Array(Self.firstWorkerSeat..<(standbySeat ?? seats.count)) }
 
   private func pauseTime() -> Instant.Span { faultDice.wildSpan(.milliseconds(100), doublings: 9) }
 
