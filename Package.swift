@@ -132,6 +132,11 @@ let layers: [[Module]] = [
   ],
   [
     module(
+      "StandbyRole", in: "Run", .shell,
+      imports: [
+        "CoordinatorRole", "WorkerRole", "Fleet", "Transport", "Runs", "Ledger", "Platform", "Records", "Base",
+      ]),
+    module(
       "Simulation", in: "Workshop", .pure, imports: ["Fleet", "Wire", "Bundles", "TTRL", "Answers", "Records", "Base"]),
     module(
       "Pretraining", in: "Workshop", .shell,
@@ -157,7 +162,8 @@ let layers: [[Module]] = [
     module(
       "ttrl", in: "", .shell,
       imports: [
-        "Commands", "CoordinatorRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Archives", "Observatory",
+        "Commands", "CoordinatorRole", "StandbyRole", "PageRole", "WorkerRole", "LearnerRole", "RunReading", "Archives",
+        "Observatory",
         "Ceilings", "Runs", "Settings", "TTRL", "LanguageModel", "GGUF", "Tensors", "Answers", "Collectives", "Ledger",
         "Platform", "Records", "Base",
       ]),

@@ -42,7 +42,7 @@ extension Command {
       example: "ttrl train --run my-run --model Qwen2.5-0.5B-Instruct --data questions.jsonl --steps 40",
       settings: resultSettings + [
         "run", "workers", "learners", "threads", "kv-memory", "gradient", "reward-processes", "listen", "coordinator",
-        "key",
+        "key", "durability", "takeover-after",
         "checkpoint-every", "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "stages",
         "dry-run",
         "json",
@@ -51,7 +51,8 @@ extension Command {
       name: "launch", summary: "train on several machines, over ssh: those of a hosts file",
       example: "ttrl launch --run my-run --hosts hosts --listen node1:7700 --model /models/qwen --data questions.jsonl",
       settings: resultSettings + [
-        "run", "hosts", "kv-memory", "gradient", "reward-processes", "listen", "key", "checkpoint-every",
+        "run", "hosts", "kv-memory", "gradient", "reward-processes", "listen", "key", "durability", "takeover-after",
+        "checkpoint-every",
         "keep-checkpoints", "page", "page-token", "protect-mpi", "log-level", "like", "stages", "dry-run", "json",
       ], needs: ["run", "hosts"], defaults: runDefaults, isOfRun: true, problems: launchProblems, run: launch),
     Command(
@@ -67,7 +68,8 @@ extension Command {
       name: "coordinator", summary: "one role: begin or continue a run, grant leases, write the ledger, serve weights",
       example: "ttrl coordinator --run my-run --listen 10.0.0.1:7700 --key cluster.key",
       settings: resultSettings + [
-        "run", "reward-processes", "listen", "key", "checkpoint-every", "keep-checkpoints", "log-level",
+        "run", "reward-processes", "listen", "key", "durability", "takeover-after", "checkpoint-every",
+        "keep-checkpoints", "log-level",
       ],
       needs: ["run"],
       defaults: runDefaults, isOfRun: true, isRole: true, problems: runProblems,
@@ -85,6 +87,11 @@ extension Command {
         "log-level",
       ],
       needs: ["run", "coordinator"], isRole: true, run: learner),
+    Command(
+      name: "standby", summary: "one role: follow a run, and take over when its coordinator is silent",
+      example: "ttrl standby --follow 10.0.0.1:7700 --run copy --listen 10.0.0.2:7700 --key cluster.key",
+      settings: ["follow", "run", "listen", "key", "takeover-after", "reward-processes", "log-level"],
+      needs: ["follow", "run", "key"], isRole: true, problems: standbyProblems, run: standby),
     Command(
       name: "eval", summary: "pass@k, pass^k and maj@k of a model, with confidence intervals",
       example: "ttrl eval --model Qwen2.5-0.5B-Instruct --data test.jsonl --samples 16 --counts 1,4,16",
@@ -226,6 +233,16 @@ extension Command {
   @Sendable private static func runProblems(_ settings: RunSettings) -> [String] {
     inputProblems(settings) + ClusterAccess.problems(settings.operation.listen, key: settings.operation.key)
       + pageProblems(settings.operation) + directoryProblems(settings.operation)
+  }
+
+  @Sendable private static func standbyProblems(_ settings: OperationSettings) -> [String] {
+    var found = settings.follow.isEmpty ? [] : ClusterAccess.problems(settings.follow, key: settings.key)
+    found += ClusterAccess.problems(settings.listen, key: settings.key)
+    if let host = try? HostPort(parsing: settings.listen).host, ["", "0.0.0.0", "::"].contains(host) {
+      found.append(
+        "listen is \(settings.listen), which is no address for others: give the one at which they reach this machine")
+    }
+    return found
   }
 
   @Sendable private static func addressProblems(_ settings: OperationSettings) -> [String] {

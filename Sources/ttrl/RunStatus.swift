@@ -57,6 +57,8 @@ struct RunStatus {
   /// Empty if no coordinator is running.
   private var waits: [FleetNote.Wait] { condition.isGoingOn ? note?.waits ?? [] : [] }
 
+  private var standbys: [FleetNote.Standby] { condition.isGoingOn ? note?.standbys ?? [] : [] }
+
   private static func sentence(_ wait: FleetNote.Wait) -> String {
     let duration = Figures.duration(seconds: wait.seconds)
     var text = "\(wait.waiter.visible) waits for \(wait.awaited.visible), \(wait.what.visible), for \(duration)"
@@ -70,7 +72,8 @@ struct RunStatus {
       "steps": .int(stepCount), "policy": .int(Int(policies.last?.version.number ?? 0)),
       "finished": .bool(condition == .finished), "state": .string(condition.name), "banner": banner?.json ?? .null,
       "waits_for": .string(waiting), "balanced": .bool(isBalanced),
-      "waits": .array(waits.map(\.json)), "listeners": .array(listeners.map(\.json)),
+      "waits": .array(waits.map(\.json)), "standbys": .array(standbys.map(\.json)),
+      "listeners": .array(listeners.map(\.json)),
       "time": history.steps.last?.timeJSON ?? .null,
       "open_rounds": .array(
         rounds.map { round, settled in
@@ -108,6 +111,7 @@ struct RunStatus {
         "worker    \(worker.name.visible): \(state), \(counted(worker.trajectories, "response")), "
           + counted(worker.tokens, "token"))
     }
+    for standby in standbys { lines.append("standby   \(standby.name.visible): \(standby.text)") }
     lines += listeners.map { "listens   \($0.text)" }
     return lines.joined(separator: "\n")
   }

@@ -85,7 +85,8 @@ final class Supervisor {
     return try LaunchContext.ownCommand(
       [
         "coordinator", "--run", directory.path, "--listen", listen, "--reward-processes",
-        "\(settings.operation.rewardProcesses)",
+        "\(settings.operation.rewardProcesses)", "--durability", settings.operation.durability.rawValue,
+        "--takeover-after", "\(settings.operation.takeoverAfter)",
       ] + LaunchContext.words(key: key, settings.operation),
       log: "coordinator", in: directory)
   }

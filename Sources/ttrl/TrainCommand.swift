@@ -226,14 +226,14 @@ extension Command {
     // Before the key is put there.
     try OwnedDirectory.require(directory.path)
     let keys = try ClusterAccess.key(ClusterAccess.path(operation, directory), isOwn: operation.key.isEmpty)
-    let shell = try CoordinatorShell(
-      try Run(opening: directory), keys: keys, rewardProcesses: operation.rewardProcessCount)
+    let seat = CoordinatorSeat(operation, directory, keys)
+    let turn = CoordinatorSeat.Turn.lead(nil, at: try HostPort(parsing: operation.listen))
     // Under `train` and `launch`, their process records how the run ends.
-    guard !directory.isSupervised else { return try shell.serve(on: try HostPort(parsing: operation.listen)) }
+    guard !directory.isSupervised else { return try seat.serve(beginning: turn) }
     let next = "ttrl coordinator --run \(Reach.word(directory.path)), with its workers and its learner"
     RunEnding.clear(directory)
     do {
-      let status = try shell.serve(on: try HostPort(parsing: operation.listen))
+      let status = try seat.serve(beginning: turn)
       if status == ExitStatus.interrupted {
         try? RunEnding(.stopped, time: WallClock.seconds(), what: "its coordinator was stopped", next: next)
           .write(to: directory)
@@ -252,7 +252,8 @@ extension Command {
     let name = settings.name.isEmpty ? "\(Machine.hostName)-\(ThisProcess.id)" : settings.name
     Log.start(role: name, level: Log.Level(settings.logLevel))
     let options = WorkerOptions(
-      coordinator: try HostPort(parsing: settings.coordinator), keys: try ClusterAccess.key(settings.key), name: name,
+      coordinators: try HostPort.list(parsing: settings.coordinator), keys: try ClusterAccess.key(settings.key),
+      name: name,
       threads: settings.threads(sharedBy: 1, cores: Machine.coreCount),
       keyValueBytesMax: settings.keyValueBytesMax,
       relay: settings.relay == "none" ? nil : try HostPort(parsing: settings.relay))
@@ -279,7 +280,7 @@ extension Command {
       let run = try isLeading ? Run(opening: directory) : RunParcel.open(try ranks.receiveFromRoot())
       if isLeading { try ranks.sendToAll(try RunParcel.pack(run)) }
       let options = LearnerOptions(
-        coordinator: try HostPort(parsing: settings.coordinator),
+        coordinators: try HostPort.list(parsing: settings.coordinator),
         keys: isLeading ? try ClusterAccess.key(ClusterAccess.path(settings, directory)) : nil,
         threads: settings.threads(sharedBy: here, cores: Machine.coreCount),
         checkpointEvery: settings.checkpointEvery, keepCheckpoints: settings.keepCheckpoints)

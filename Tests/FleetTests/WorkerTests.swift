@@ -299,12 +299,14 @@ func sent(_ effects: [WorkerEffect]) -> [Message] {
   @Test func `pauses between attempts double up to five seconds, half of each by chance`() {
     var bench = WorkerBench()
     for attempt in 0..<12 {
-      guard case .connect(let pause) = bench.on(.disconnected).first else { return #expect(Bool(false)) }
+      guard case .connect(let next) = bench.on(.disconnected).first else { return #expect(Bool(false)) }
+      let pause = next.pause
       let whole = min(Instant.Span.milliseconds(100 << UInt64(attempt)), .seconds(5))
       #expect(pause <= whole && pause * 2 >= whole, "attempt \(attempt) waits \(pause.milliseconds) ms")
     }
     _ = bench.join()
-    guard case .connect(let pause) = bench.on(.disconnected).first else { return #expect(Bool(false)) }
+    guard case .connect(let next) = bench.on(.disconnected).first else { return #expect(Bool(false)) }
+    let pause = next.pause
     #expect(pause <= .milliseconds(100))
   }
 }

@@ -38,7 +38,7 @@ let otherValues: [String: String] = [
   "deliver": "best",
   "samples": "8", "counts": "2,8", "new-questions": "12", "examples": "5", "words-least": "2", "words-most": "60",
   "likeness": "0.5", "banned": "x,y z", "workers": "7", "learners": "9", "threads": "2", "kv-memory": "512",
-  "gradient": "whole", "protect-mpi": "on",
+  "gradient": "whole", "protect-mpi": "on", "follow": "localhost:3", "durability": "replicated", "takeover-after": "7",
   "coordinator": "localhost:1", "listen": "127.0.0.1:2", "relay": "none", "key": "k", "checkpoint-every": "3",
   "keep-checkpoints": "4", "page": "127.0.0.1:9", "page-token": "t", "watch": "true",
   "out": "o.html", "trace": "t.json", "prompt": "7", "step": "12",

@@ -215,6 +215,7 @@ struct Stage {
     case .dropPolicy(let version): self.effect("drop policy \(version)")
     case .note(let note): perform(note)
     case .finish: self.effect("finish")
+    case .follower, .followerLeft, .tell, .abdicate: self.effect("\(effect)")
     case .fail(let fault): self.effect("fail: \(fault)")
     }
   }

@@ -37,6 +37,10 @@ import Testing
       machine: "learner", product: "Sources/Run/LearnerRole",
       simulator: "Sources/Workshop/Simulation/SimulatedLearner.swift",
       events: ["LearnerEvent"], effects: ["LearnerEffect"]),
+    Shells(
+      machine: "standby", product: "Sources/Run/StandbyRole",
+      simulator: "Sources/Workshop/Simulation/SimulatedStandby.swift",
+      events: ["StandbyEvent"], effects: ["StandbyEffect"]),
   ]
 
   @Test(arguments: machines)

@@ -45,6 +45,13 @@ import Wire
     case .batch: "batch"
     case .publish: "publish"
     case .published: "published"
+    case .standbys: "standbys"
+    case .follow: "follow"
+    case .snapshot: "snapshot"
+    case .requestFile: "requestFile"
+    case .fileBytes: "fileBytes"
+    case .commit: "commit"
+    case .committed: "committed"
     }
   }
 
@@ -100,6 +107,14 @@ import Wire
       (
         "| tokens whose texts a welcome has; bytes of all | 1,048,576; 8 MiB |",
         Limits.tokenTexts == 1_048_576 && Limits.tokenTextBytes == 8 << 20
+      ),
+      (
+        "| standbys; files and versions of a snapshot | 16; 4,096; 1,024 |",
+        Limits.standbys == 16 && Limits.replicaFiles == 4096 && Limits.versionsPerCommit == 1024
+      ),
+      (
+        "| bytes of commits on their way to a standby; that the coordinator keeps | 8 MiB; 64 MiB |",
+        Limits.commitBytesInFlight == 8 << 20 && Limits.commitBytesKept == 64 << 20
       ),
       ("| prompts in a lease | 1,024 |", Limits.promptsPerLease == 1024),
       ("| tokens of a prompt or response | 1,048,576 |", Limits.tokensPerSequence == 1_048_576),

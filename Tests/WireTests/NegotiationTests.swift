@@ -73,6 +73,18 @@ private func hello(_ versions: ProtocolVersions) -> Message {
     #expect(throws: WireError.malformed(kind: 1, .trailing(count: 3))) { try read(frame(.own), by: .own) }
   }
 
+  @Test func `a welcome in version 9 has no term, and messages of version 10 are unknown in it`() throws {
+    var welcome = Welcome(
+      runID: "r", seed: 1, dtype: "float32", modelConfiguration: "", latestPolicy: PolicyVersion(0), heartbeat: .zero,
+      term: Term(7 << 32))
+    let old = try decode(Frame.encode(.welcome(welcome), version: 9))
+    let new = try decode(Frame.encode(.welcome(welcome)))
+    #expect(new == [.welcome(welcome)])
+    welcome.term = .first
+    #expect(old == [.welcome(welcome)])
+    #expect(throws: WireError.unknownKind(40)) { try decode(frame(version: 9, kind: 40)) }
+  }
+
   @Test func `a hello with a range that is none is refused`() {
     #expect(throws: WireError.malformed(kind: 1, .invalid(field: "oldest protocol version", value: 11))) {
       try read(Frame.encode(hello(speaks(11, 10))), by: .own)

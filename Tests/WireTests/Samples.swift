@@ -81,14 +81,14 @@ enum Samples {
     .hello(
       Hello(
         role: .learner, name: "gpu-box/é", arithmetic: "avx512", processID: 4_000_000_000, threads: 64,
-        relay: "10.0.0.7:7001")),
+        relay: "10.0.0.7:7001", term: Term(2 << 32 | 7))),
     .welcome(
       Welcome(
         runID: "run-1", seed: .max, dtype: "bfloat16", modelConfiguration: "{\"a\":1}", latestPolicy: PolicyVersion(9),
         heartbeat: .seconds(2), tokenTexts: TokenTexts([[0x61], [0x62, 0x63]]), policies: "/r/é",
         base: AdaptedBase(
           adapter: "{\"r\":1}", manifest: PolicyManifest(version: .base, byteCount: 2, digest: [0xAB, 0xCD]),
-          directory: "/m"))),
+          directory: "/m"), term: Term(3 << 32))),
     .goodbye(reason: "full"), .finished, .want(slots: 64), .lease(lease),
     .trajectories(LeaseID(42), [trajectory, recorded]),
     .settled([slot, slot]), .revoke(LeaseID(42)), .heartbeat(tokens: 1 << 40), .offer(manifest),
@@ -99,7 +99,21 @@ enum Samples {
     .installed(PolicyVersion(8), .milliseconds(5)),
     .ready(PolicyVersion(8)), .batch(step: 7, part: 1, partCount: 2, judged),
     .publish(manifest, report: report), .published(PolicyVersion(8)),
+    .standbys(["10.0.0.8:7000", "b:1"], silence: .seconds(10)),
+    .follow(FollowRequest(runID: "run-1", position: position, patience: .seconds(10))),
+    .snapshot(
+      ReplicaSnapshot(
+        schema: 6, position: position, files: [ReplicaFile(name: "a/é", byteCount: 1 << 33, digest: chunk)],
+        kept: [manifest])),
+    .requestFile(index: 2, offset: 1 << 35), .fileBytes(index: 2, offset: 5, bytes: [1, 2, 3]),
+    .commit(
+      LedgerCommit(
+        number: 1 << 40, added: [manifest], removed: [PolicyVersion(6), PolicyVersion(7)], changes: [9, 8]),
+      part: 1, partCount: 2),
+    .committed(1 << 40),
   ]
+
+  static let position = LedgerPosition(term: Term(2 << 32 | 7), number: 1 << 40)
 
   /// The edges of every count and enum: empty lists and texts, and the other cases.
   static let edges: [Message] = [
@@ -119,7 +133,11 @@ enum Samples {
     .publish(manifest, report: StepReport(step: .max), isAtHand: true),
     .requestBundle(PolicyVersion(0), holding: []),
     .bundle(anchor, from: "", depth: 0), .chunk(ChunkDigest([]), []), .fault("", PolicyVersion(.max), .lost),
-    .installed(PolicyVersion(.max), Instant.Span(nanoseconds: .max)),
+    .installed(PolicyVersion(.max), Instant.Span(nanoseconds: .max)), .standbys([], silence: .zero),
+    .follow(FollowRequest(runID: "", position: .none, patience: .zero)),
+    .snapshot(ReplicaSnapshot(schema: 0, position: .none, files: [], kept: [])),
+    .fileBytes(index: .max, offset: .max, bytes: []),
+    .commit(LedgerCommit(number: 0, changes: []), part: 0, partCount: 1),
     .lease(
       Lease(id: LeaseID(0), round: .train(step: 0), policy: PolicyVersion(0), sampling: lease.sampling, prompts: [])),
   ]

@@ -31,7 +31,8 @@ extension Coordinator {
       // No round needs this version any more. The worker was slow, or this coordinator process was restarted.
       return effects.append(.send(.missing(version), to: id))
     }
-    let address = peers[id]?.hello?.relay ?? ""
+    // A standby gets chunks from the coordinator: its copy must not wait for workers.
+    let address = peers[id]?.isStandby == true ? "" : peers[id]?.hello?.relay ?? ""
     onBundles(&effects) { $0.asked(for: manifest, holding: holding, by: id, at: address, &$1) }
   }
 

@@ -36,6 +36,10 @@ package struct Coordinator: Sendable {
   var leases = LeaseBook()
   var publication = Publication()
   var bundles = BundleBook()
+  var standbys = StandbyBook()
+  /// Where other processes can lead that do not know of this one's term.
+  var others: [String]
+  var lastTold = Instant.zero
   var isFinished = false
   /// The run ends only when a learner holds the last version, because that learner's checkpoint is the run's product. A
   /// learner that is behind (its newest checkpoint was damaged) first trains the missing steps. This is false if
@@ -47,7 +51,11 @@ package struct Coordinator: Sendable {
   ///   - prompts: the tokens of all prompts that the plan samples.
   ///   - welcome: what a process is told when it joins; the latest version is filled in.
   ///   - memory: from the ledger; must hold at least one policy.
-  package init(plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory) {
+  ///   - others: of a coordinator that has taken over: where the former one was, and other standbys.
+  package init(
+    plan: [RoundSpec], prompts: PromptTokens, welcome: Welcome, memory: CoordinatorMemory, others: [String] = []
+  ) {
+    self.others = others
     precondition(!memory.policies.isEmpty, "a run starts with policy 0")
     self.prompts = prompts
     self.welcome = welcome
@@ -55,6 +63,11 @@ package struct Coordinator: Sendable {
     self.plan = PlanBook(plan, memory: memory, latest: versions.latest)
     needsLearner = !self.plan.isDone && self.plan.trains
   }
+
+  package var term: Term { welcome.term }
+
+  /// What a connected peer calls itself.
+  package func name(of peer: PeerID) -> String { peers[peer]?.name ?? "unknown" }
 
   /// The run's result, once it is finished.
   package var delivered: PolicyVersion { plan.delivered }
@@ -76,6 +89,7 @@ package struct Coordinator: Sendable {
     case .bundled(let bundle): onBundles(&effects) { $0.bundled(bundle, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .judged(let verdicts): judge(verdicts, &effects)
+    case .answered(let term, let address): if term > welcome.term { abdicate(under: term, to: address, &effects) }
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)
@@ -88,14 +102,18 @@ package struct Coordinator: Sendable {
     let role = peers[id]?.hello?.role
     switch (message, role) {
     case (.hello(let hello), nil): greet(hello, id, &effects)
+    case (.follow(let request), .standby): follow(request, by: id, &effects)
+    case (.committed, .standby), (.requestFile, .standby): effects.append(.follower(id, message))
+    case (.heartbeat, .standby): break
     case (.goodbye, _): remove(id, &effects)
     case (.want(let slots), .worker): peers.want(id, slots: Int(slots))
     case (.trajectories(let lease, let trajectories), .worker):
       settle(trajectories, under: lease, from: id, now: now, &effects)
     case (.heartbeat(let tokens), .worker):
       if peers.progress(id, tokens: tokens) { leases.renew(heldBy: id, now: now) }
-    case (.requestBundle(let version, let holding), .worker): offerBundle(of: version, holding, to: id, &effects)
-    case (.requestChunk(let version, let digest), .worker):
+    case (.requestBundle(let version, let holding), .worker), (.requestBundle(let version, let holding), .standby):
+      offerBundle(of: version, holding, to: id, &effects)
+    case (.requestChunk(let version, let digest), .worker), (.requestChunk(let version, let digest), .standby):
       onBundles(&effects) { $0.requested(digest, of: version, by: id, &$1) }
     case (.fault(let relay, let version, let fault), .worker):
       onBundles(&effects) { $0.faulted(relay, version, fault, by: id, &$1) }
@@ -143,7 +161,7 @@ package struct Coordinator: Sendable {
     // First: a process that ends because it was told so finds the run finished on disk.
     effects.append(.finish)
     let learner = peers.learner(waitingFor: versions.latest.number)
-    for (id, peer) in peers.all where peer.isWorker || id == learner {
+    for (id, peer) in peers.all where peer.isWorker || peer.isStandby || id == learner {
       effects.append(.send(.finished, to: id))
     }
   }

@@ -24,12 +24,23 @@ package enum CoordinatorEvent: Sendable, Equatable {
   case notAtHand(PolicyManifest)
   /// The bundle that `bundle(.make)` asked for is ready.
   case bundled(BundleManifest)
+  /// The coordinator that `tell` reached leads under this term.
+  case answered(Term, by: String)
   case tick
 }
 
 /// What must be done, in this order.
 package enum CoordinatorEffect: Sendable, Equatable {
   case send(Message, to: PeerID)
+  /// A standby has sent this; what to do is up to `Replication`.
+  case follower(PeerID, Message)
+  /// A standby is gone.
+  case followerLeft(PeerID)
+  /// Another coordinator leads, under this term. Stop, and follow it; it is at one of these addresses.
+  case abdicate(Term, to: [String])
+  /// Send a hello with this coordinator's term to the coordinator at this address, if there is one. If it answers with
+  /// a welcome, report `.answered`.
+  case tell(String)
   /// Send a goodbye with this reason, then close the connection.
   case dismiss(PeerID, Dismissal)
   /// Close the connection without a goodbye.

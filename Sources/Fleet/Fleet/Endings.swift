@@ -17,6 +17,10 @@ package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
   /// The version does not follow the latest one.
   case notNext(PolicyVersion, latest: PolicyVersion)
   case unrequestedBytes(of: PolicyVersion)
+  /// A standby has a copy of another run.
+  case otherRun(String)
+  /// A reward command's verdicts count once they are on the standby's disk too.
+  case needsReplication
 
   package var description: String {
     switch self {
@@ -29,6 +33,10 @@ package enum Dismissal: Sendable, Equatable, CustomStringConvertible {
       "the learner is at policy \(version), this run at \(latest); publish it first"
     case .notNext(let version, let latest): "policy \(version) cannot follow \(latest)"
     case .unrequestedBytes(let version): "bytes of policy \(version) that were not asked for"
+    case .otherRun(let run): "the standby has a copy of run \(run), which is another one; give it another directory"
+    case .needsReplication:
+      "the run has a reward command, whose verdicts are not made again, so a standby needs --durability replicated at "
+        + "the coordinator"
     }
   }
 }
@@ -73,11 +81,14 @@ package enum Departure: Sendable, Equatable, CustomStringConvertible {
   case refused(String)
   /// Another run now uses the coordinator's address. What this process holds has no meaning for that run.
   case otherRun(String, joined: String)
+  /// A learner has a version that the coordinator cannot use, because it lacks those before. It starts again from an
+  /// older state, and trains the steps between again.
+  case ahead(PolicyVersion, latest: PolicyVersion)
 
   package var isSuccess: Bool {
     switch self {
     case .finished, .drained: true
-    case .refused, .otherRun: false
+    case .refused, .otherRun, .ahead: false
     }
   }
 
@@ -87,6 +98,9 @@ package enum Departure: Sendable, Equatable, CustomStringConvertible {
     case .drained: "drained"
     case .refused(let reason): "the coordinator refused: \(reason)"
     case .otherRun(let run, let joined): "the coordinator now serves run \(run), this process joined \(joined)"
+    case .ahead(let version, let latest):
+      "this process holds policy \(version), the coordinator that has taken over is at \(latest); the steps between "
+        + "are trained again"
     }
   }
 }

@@ -90,7 +90,7 @@ package struct FleetWatch: Sendable {
   /// - Parameter limit: the most members, and the most waits, that are reported.
   package mutating func look(at machine: Coordinator, now: Instant, limit: Int) {
     let leased = Leased(machine.leases)
-    members = machine.peers.all.filter { $0.1.hello != nil }.prefix(limit).map { id, peer in
+    members = machine.peers.all.filter { $0.1.isWorker || $0.1.isLearner }.prefix(limit).map { id, peer in
       leased.member(id, peer, now: now)
     }
     guard !machine.isFinished else {

@@ -21,7 +21,8 @@ package enum LearnerEvent: Sendable, Equatable {
 }
 
 package enum LearnerEffect: Sendable, Equatable {
-  case connect(after: Instant.Span)
+  /// To a coordinator; after a lost connection, or a failed attempt.
+  case connect(Attempt)
   case send(Message)
   case disconnect
   /// Train this step on these trajectories, begin a checkpoint if one is due, then report `.trained`.
@@ -32,9 +33,9 @@ package enum LearnerEffect: Sendable, Equatable {
 }
 
 package struct Learner: Sendable {
-  private let hello: Hello
+  private var hello: Hello
   private var isWelcome = false
-  private var backoff: Backoff
+  private var search: CoordinatorSearch
   private var runID: String?
   /// The version whose state this process holds; its manifest and report, if a step made it.
   private var held: PolicyVersion
@@ -49,21 +50,31 @@ package struct Learner: Sendable {
   private var nextPart: UInt32 = 0
 
   /// - Parameters:
+  ///   - hello: without the term.
+  ///   - coordinators: where to look for the coordinator; the first attempt goes to the first address.
   ///   - held: the version of the newest sound checkpoint; 0 is the model with which the run began.
   ///   - publication: what to publish for that version; nil for version 0.
-  package init(hello: Hello, held: PolicyVersion, publication: (manifest: PolicyManifest, report: StepReport)?) {
+  package init(
+    hello: Hello, coordinators: [String] = [""], held: PolicyVersion,
+    publication: (manifest: PolicyManifest, report: StepReport)?
+  ) {
     self.hello = hello
     self.held = held
     heldPublication = publication
-    backoff = Backoff(processID: hello.processID)
+    search = CoordinatorSearch(coordinators, processID: hello.processID)
   }
 
   package mutating func receive(_ event: LearnerEvent, now: Instant) -> [LearnerEffect] {
     var effects: [LearnerEffect] = []
     switch event {
-    case .connected: effects.append(.send(.hello(hello)))
+    case .connected:
+      search.connected(now: now)
+      hello.term = search.term
+      effects.append(.send(.hello(hello)))
     case .disconnected: disconnected(&effects)
-    case .received(let message): receive(message, &effects)
+    case .received(let message):
+      search.heard(now: now)
+      receive(message, &effects)
     case .trained(let manifest, let report, let isAtHand):
       isTraining = false
       held = manifest.version
@@ -71,6 +82,7 @@ package struct Learner: Sendable {
       self.isAtHand = isAtHand
       if isWelcome { effects.append(.send(.publish(manifest, report: report, isAtHand: isAtHand))) }
     case .tick:
+      if search.isSilent(now: now) { effects.append(.disconnect) }
       if isWelcome, now.since(lastHeartbeat) >= heartbeat {
         lastHeartbeat = now
         effects.append(.send(.heartbeat(tokens: 0)))
@@ -94,6 +106,9 @@ package struct Learner: Sendable {
       effects.append(.send(.ready(held)))
     case .goodbye(let reason): effects.append(.exit(.refused(reason)))
     case .finished: effects.append(.exit(.finished))
+    case .standbys(let addresses, let silence): search.told(addresses, silence: silence)
+    // It only shows that the coordinator is alive.
+    case .heartbeat: break
     default: effects.append(.disconnect)
     }
   }
@@ -102,12 +117,18 @@ package struct Learner: Sendable {
     if let runID, runID != welcome.runID {
       return effects.append(.exit(.otherRun(welcome.runID, joined: runID)))
     }
+    // Another coordinator leads.
+    guard search.welcomed(welcome.term) else { return effects.append(.disconnect) }
     runID = welcome.runID
     isWelcome = true
     heartbeat = welcome.heartbeat
-    backoff.reset()
     resetBatch()
-    guard !isTraining else { return }
+    // A standby has taken over that did not have the last versions yet. What made them has to be trained again.
+    guard held <= welcome.latestPolicy.next else {
+      return effects.append(.exit(.ahead(held, latest: welcome.latestPolicy)))
+    }
+    // A learner that trains publishes what it held before, if a standby that has taken over lacks it.
+    guard !isTraining || held > welcome.latestPolicy else { return }
     if held > welcome.latestPolicy, let publication = heldPublication {
       effects.append(.send(.publish(publication.manifest, report: publication.report, isAtHand: isAtHand)))
     } else {
@@ -118,7 +139,7 @@ package struct Learner: Sendable {
   private mutating func disconnected(_ effects: inout [LearnerEffect]) {
     isWelcome = false
     resetBatch()
-    effects.append(.connect(after: backoff.next()))
+    effects.append(.connect(search.next()))
   }
 
   private mutating func resetBatch() {

@@ -15,6 +15,27 @@ extension Limits {
   package static let reconnectFirst = Instant.Span.milliseconds(100)
   package static let reconnectLongest = Instant.Span.seconds(5)
 
+  // MARK: Standbys
+
+  /// The longest time between two ticks of a process that is running and waits for a coordinator. After a longer time
+  /// the process was paused, or was busy, and no coordinator is taken for silent because of it.
+  package static let tickGap = Instant.Span.seconds(4)
+  /// Bytes of commits that a standby has not confirmed, beyond which the next one waits.
+  package static let commitBytesInFlight = 8 << 20
+  /// Bytes of commits that are kept for standbys. One that is further behind gets a whole copy of the ledger, and these
+  /// are the commits of the time that a copy takes: a ledger grows by some kilobytes per second in most runs, and by a
+  /// few megabytes in the fastest.
+  package static let commitBytesKept = 64 << 20
+  /// Pieces of a file that a standby requests ahead.
+  package static let filePiecesAhead = 4
+  /// How long a run that acknowledges nothing without a standby waits for one.
+  package static let standbyAbsence = Instant.Span.seconds(3600)
+  /// How long an attempt to connect may take if there are other addresses: a machine that is gone, or a process that is
+  /// paused, does not answer at all.
+  package static let oneOfSeveral = Instant.Span.seconds(2)
+  /// How often a coordinator that has taken over tells the former one.
+  package static let heraldInterval = Instant.Span.seconds(3)
+
   // MARK: Leases
 
   /// Slots of one lease. This is the usual group of one prompt: the prefix is computed once, and leasing the slots

@@ -31,6 +31,9 @@ struct Peer: Sendable {
   var threads: Int { max(1, Int(hello?.threads ?? 1)) }
   var isWorker: Bool { hello?.role == .worker }
   var isLearner: Bool { hello?.role == .learner }
+  var isStandby: Bool { hello?.role == .standby }
+  /// Whether it can be told of standbys, and that the coordinator is alive.
+  var knowsStandbys: Bool { hello?.speaks.knowsStandbys ?? false }
   var name: String { hello?.name ?? "unknown" }
 
   /// The silence after which the peer is cut off. A learner that does not wait for a batch is possibly training.

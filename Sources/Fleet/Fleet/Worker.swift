@@ -25,7 +25,8 @@ package enum WorkerEvent: Sendable, Equatable {
 }
 
 package enum WorkerEffect: Sendable, Equatable {
-  case connect(after: Instant.Span)
+  /// To a coordinator; after a lost connection, or a failed attempt.
+  case connect(Attempt)
   case send(Message)
   case disconnect
   /// Give this lease to the engine. Its policy is installed.
@@ -56,7 +57,7 @@ package struct Worker: Sendable {
   private var isDraining = false
   private var heartbeat = Limits.heartbeat
   private var lastHeartbeat = Instant.zero
-  private var backoff: Backoff
+  private var search: CoordinatorSearch
 
   private var runID: String?
   private var fetcher: BundleFetcher
@@ -70,13 +71,17 @@ package struct Worker: Sendable {
   private var announcedWant = 0
 
   /// - Parameters:
+  ///   - hello: without the term.
+  ///   - coordinators: where to look for the coordinator; the first attempt goes to the first address.
   ///   - capacity: slots to hold at a time; enough that the engine's batch stays full while results are on their way.
   ///   - digest: computes the digest that identifies a chunk of weights.
-  package init(hello: Hello, capacity: Int, digest: @escaping @Sendable ([UInt8]) -> ChunkDigest) {
+  package init(
+    hello: Hello, coordinators: [String] = [""], capacity: Int, digest: @escaping @Sendable ([UInt8]) -> ChunkDigest
+  ) {
     self.hello = hello
     self.capacity = capacity
     fetcher = BundleFetcher(digest: digest)
-    backoff = Backoff(processID: hello.processID)
+    search = CoordinatorSearch(coordinators, processID: hello.processID)
   }
 
   private var heldSlots: Int {
@@ -86,9 +91,14 @@ package struct Worker: Sendable {
   package mutating func receive(_ event: WorkerEvent, now: Instant) -> [WorkerEffect] {
     var effects: [WorkerEffect] = []
     switch event {
-    case .connected: effects.append(.send(.hello(hello)))
+    case .connected:
+      search.connected(now: now)
+      hello.term = search.term
+      effects.append(.send(.hello(hello)))
     case .disconnected: disconnected(&effects)
-    case .received(let message): receive(message, now: now, &effects)
+    case .received(let message):
+      search.heard(now: now)
+      receive(message, now: now, &effects)
     case .sampled(let sampled): deliver(sampled, &effects)
     case .transfer(let event):
       if case .listening(let address) = event { hello.relay = address }
@@ -100,6 +110,7 @@ package struct Worker: Sendable {
       waiting = []
     case .tick(let tokens):
       onFetcher(&effects) { $0.tick(now: now, &$1) }
+      if search.isSilent(now: now) { effects.append(.disconnect) }
       if isWelcome, now.since(lastHeartbeat) >= heartbeat {
         lastHeartbeat = now
         effects.append(.send(.heartbeat(tokens: tokens)))
@@ -130,6 +141,9 @@ package struct Worker: Sendable {
       if sampling.remove(id) != nil { effects.append(.cancel(id)) }
     case .goodbye(let reason): effects.append(.exit(.refused(reason)))
     case .finished: effects.append(.exit(.finished))
+    case .standbys(let addresses, let silence): search.told(addresses, silence: silence)
+    // It only shows that the coordinator is alive.
+    case .heartbeat: break
     default: effects.append(.disconnect)
     }
   }
@@ -140,9 +154,10 @@ package struct Worker: Sendable {
     if let runID, runID != welcome.runID {
       return effects.append(.exit(.otherRun(welcome.runID, joined: runID)))
     }
+    // Another coordinator leads.
+    guard search.welcomed(welcome.term) else { return effects.append(.disconnect) }
     runID = welcome.runID
     isWelcome = true
-    backoff.reset()
     heartbeat = welcome.heartbeat
     // The old connection's leases were granted to others; finished trajectories are sent again.
     send(unsettled.values, &effects)
@@ -155,7 +170,7 @@ package struct Worker: Sendable {
     fetcher.lost()
     // Leases that have not begun will be granted to others. Leases that have begun are worth finishing.
     waiting = []
-    effects.append(.connect(after: backoff.next()))
+    effects.append(.connect(search.next()))
   }
 
   /// Tells the coordinator about room that it does not know of, once the room is enough for a lease or the worker holds

@@ -56,6 +56,15 @@ extension Limits {
   package static let tokenTexts = 1 << 20
   package static let tokenTextBytes = 8 << 20
 
+  // MARK: Standbys
+
+  /// Addresses of standbys that a process is told.
+  package static let standbys = 16
+  /// Files of a run that a standby copies: questions, the model's files, adapters.
+  package static let replicaFiles = 4096
+  /// Versions that one commit records, or that a snapshot has. Staleness keeps at most ten.
+  package static let versionsPerCommit = 1024
+
   // MARK: Silence
 
   /// How often a worker or a learner says that it is alive.

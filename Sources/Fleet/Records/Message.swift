@@ -1,7 +1,7 @@
 // Message: everything that one process sends to another.
 //
-// Three roles talk over TCP. Workers and the learner talk to the coordinator; workers talk to each other only about
-// chunks of weights. The bytes of each message are in Wire and in docs/protocol.md. The comments here say which process
+// Workers, the learner and standbys talk to the coordinator over TCP; workers talk to each other only about chunks of
+// weights. The bytes of each message are in Wire and in docs/protocol.md. The comments here say which process
 // sends a message; the state machines enforce it.
 
 package import Base
@@ -10,6 +10,10 @@ package import Base
 package enum Role: UInt8, Sendable, CaseIterable {
   case worker = 0
   case learner = 1
+  /// It has a copy of the run, and takes over when the coordinator is silent.
+  case standby = 2
+  /// Another coordinator of the same run, which says its term.
+  case coordinator = 3
 }
 
 /// The number of a lease: slots that the coordinator has assigned to one worker.
@@ -78,16 +82,19 @@ package struct Hello: Sendable, Equatable {
   package var arithmetic: String
   package var processID: UInt32
   package var threads: UInt16
-  /// The address at which other workers can ask it for chunks; empty if it does not relay.
+  /// The address at which other workers can ask it for chunks; empty if it does not relay. Of a standby or a
+  /// coordinator: where the others find it when it leads.
   package var relay: String
   /// The versions of the protocol that it speaks.
   package var speaks: ProtocolVersions
   /// Programs of another edition compute other bits, and are refused.
   package var edition: UInt32
+  /// The highest term that it has seen.
+  package var term: Term
 
   package init(
     role: Role, name: String, arithmetic: String, processID: UInt32, threads: UInt16, relay: String = "",
-    speaks: ProtocolVersions = .own, edition: UInt32 = Edition.own
+    speaks: ProtocolVersions = .own, edition: UInt32 = Edition.own, term: Term = .none
   ) {
     self.role = role
     self.name = name
@@ -97,6 +104,7 @@ package struct Hello: Sendable, Equatable {
     self.relay = relay
     self.speaks = speaks
     self.edition = edition
+    self.term = term
   }
 }
 
@@ -132,10 +140,13 @@ package struct Welcome: Sendable, Equatable {
   package var policies: String
   /// nil if all weights are trained: a version is then a whole model, else an adapter.
   package var base: AdaptedBase?
+  /// Under which the coordinator leads.
+  package var term: Term
 
   package init(
     runID: String, seed: UInt64, dtype: String, modelConfiguration: String, latestPolicy: PolicyVersion,
-    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none, policies: String = "", base: AdaptedBase? = nil
+    heartbeat: Instant.Span, tokenTexts: TokenTexts = .none, policies: String = "", base: AdaptedBase? = nil,
+    term: Term = .first
   ) {
     self.runID = runID
     self.seed = seed
@@ -146,6 +157,7 @@ package struct Welcome: Sendable, Equatable {
     self.tokenTexts = tokenTexts
     self.policies = policies
     self.base = base
+    self.term = term
   }
 }
 
@@ -171,7 +183,8 @@ package enum Message: Sendable, Equatable {
   /// Coordinator: stop sampling this lease, because its slots are settled or it has expired.
   case revoke(LeaseID)
   /// Worker: I am alive. `tokens` is the number of tokens sampled since the start; if it grows, the worker makes
-  /// progress. A learner sends 0, while it waits and after every micro-batch.
+  /// progress. A learner sends 0, while it waits and after every micro-batch; so does a standby. If there are standbys,
+  /// the coordinator sends 0 to all.
   case heartbeat(tokens: UInt64)
 
   // Weights.
@@ -209,6 +222,22 @@ package enum Message: Sendable, Equatable {
   case publish(PolicyManifest, report: StepReport, isAtHand: Bool = false)
   /// Coordinator: that version and its report are durable.
   case published(PolicyVersion)
+
+  // Standbys.
+  /// Coordinator → all: who leads, or takes over, if I am silent for this long: the process at one of these addresses.
+  case standbys([String], silence: Instant.Span)
+  /// Standby: send me every commit after this position.
+  case follow(FollowRequest)
+  /// Coordinator: take these files and versions, then follow again.
+  case snapshot(ReplicaSnapshot)
+  /// Standby: send me bytes of this file of the snapshot, from this offset.
+  case requestFile(index: UInt32, offset: UInt64)
+  /// Coordinator: bytes of a file of the snapshot; none after its end.
+  case fileBytes(index: UInt32, offset: UInt64, bytes: [UInt8])
+  /// Coordinator: one part of a commit's changes. Every part has the commit's number and versions.
+  case commit(LedgerCommit, part: UInt32, partCount: UInt32)
+  /// Standby: all commits up to this number are on my disk.
+  case committed(UInt64)
 }
 
 extension Message {

@@ -14,10 +14,16 @@ package struct ProtocolVersions: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// What this program speaks.
-  package static let own = ProtocolVersions(oldest: 9, newest: 9)
+  package static let own = ProtocolVersions(oldest: 9, newest: 10)
   /// The version of the messages that are sent before two sides have agreed on one: they are never changed. It is the
   /// first version that was negotiated.
   package static let greeting: UInt16 = 9
+
+  /// Version 10 has terms and standbys.
+  package static let standbys: UInt16 = 10
+
+  /// Whether a process can be told of standbys.
+  package var knowsStandbys: Bool { newest >= Self.standbys }
 
   package func contains(_ version: UInt16) -> Bool { oldest <= version && version <= newest }
 

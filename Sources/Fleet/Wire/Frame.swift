@@ -63,7 +63,7 @@ package enum Frame {
   ///   - message: what to send.
   ///   - version: of the protocol, as both sides speak it (`FrameDecoder.version`).
   package static func encode(_ message: Message, version: UInt16 = ProtocolVersions.own.newest) -> [UInt8] {
-    let (kind, payload) = MessageCodec.encode(message)
+    let (kind, payload) = MessageCodec.encode(message, version: version)
     return encode(kind: kind, payload: payload, version: version)
   }
 
@@ -128,7 +128,7 @@ package struct FrameDecoder: Sendable {
     let start = consumed + Frame.headerBytes
     let payload = start..<start + header.length
     guard CRC32C.checksum(buffer, in: payload) == header.checksum else { throw .damagedPayload(kind: header.kind) }
-    let message = try MessageCodec.decode(kind: header.kind, buffer, in: payload)
+    let message = try MessageCodec.decode(kind: header.kind, version: header.version, buffer, in: payload)
     try agree(on: header, message)
     consumed = payload.upperBound
     limit = Limits.frameBytes

@@ -33,6 +33,16 @@ enum MessageCodec {
     case batch = 31
     case publish = 32
     case published = 33
+    case standbys = 40
+    case follow = 41
+    case snapshot = 42
+    case requestFile = 43
+    case fileBytes = 44
+    case commit = 45
+    case committed = 46
+
+    /// The first version that has the kind.
+    var since: UInt16 { rawValue < Kind.standbys.rawValue ? ProtocolVersions.greeting : ProtocolVersions.standbys }
   }
 
   /// Whether a kind's bytes are the same in every version. These are the messages that are sent before a version is
@@ -46,7 +56,7 @@ enum MessageCodec {
 
   // MARK: Encoding
 
-  static func encode(_ message: Message) -> (kind: UInt16, payload: [UInt8]) {
+  static func encode(_ message: Message, version: UInt16) -> (kind: UInt16, payload: [UInt8]) {
     var out = ByteWriter()
     let kind: Kind
     switch message {
@@ -61,6 +71,7 @@ enum MessageCodec {
       out.write(hello.speaks.oldest)
       out.write(hello.speaks.newest)
       out.write(hello.edition)
+      if hello.speaks.knowsStandbys { out.write(hello.term.number) }
     case .welcome(let welcome):
       kind = .welcome
       out.write(welcome.runID)
@@ -78,6 +89,7 @@ enum MessageCodec {
         encode(base.manifest, into: &out)
         out.write(base.directory)
       }
+      if version >= ProtocolVersions.standbys { out.write(welcome.term.number) }
     case .goodbye(let reason):
       kind = .goodbye
       out.write(reason)
@@ -161,6 +173,34 @@ enum MessageCodec {
     case .published(let version):
       kind = .published
       out.write(version.number)
+    case .standbys(let addresses, let silence):
+      kind = .standbys
+      out.write(UInt32(addresses.count))
+      for address in addresses { out.write(address) }
+      out.write(silence.nanoseconds)
+    case .follow(let request):
+      kind = .follow
+      encode(request, into: &out)
+    case .snapshot(let snapshot):
+      kind = .snapshot
+      encode(snapshot, into: &out)
+    case .requestFile(let index, let offset):
+      kind = .requestFile
+      out.write(index)
+      out.write(offset)
+    case .fileBytes(let index, let offset, let bytes):
+      kind = .fileBytes
+      out.write(index)
+      out.write(offset)
+      out.write(bytes)
+    case .commit(let commit, let part, let partCount):
+      kind = .commit
+      encode(commit, into: &out)
+      out.write(part)
+      out.write(partCount)
+    case .committed(let number):
+      kind = .committed
+      out.write(number)
     }
     return (kind.rawValue, out.bytes)
   }
@@ -171,7 +211,7 @@ enum MessageCodec {
     out.write(slot.sample)
   }
 
-  private static func encode(_ manifest: PolicyManifest, into out: inout ByteWriter) {
+  static func encode(_ manifest: PolicyManifest, into out: inout ByteWriter) {
     out.write(manifest.version.number)
     out.write(manifest.byteCount)
     out.write(manifest.digest)
@@ -236,11 +276,13 @@ enum MessageCodec {
 
   // MARK: Decoding
 
-  static func decode(kind raw: UInt16, _ bytes: [UInt8], in range: Range<Int>) throws(WireError) -> Message {
-    guard let kind = Kind(rawValue: raw) else { throw .unknownKind(raw) }
+  static func decode(
+    kind raw: UInt16, version: UInt16, _ bytes: [UInt8], in range: Range<Int>
+  ) throws(WireError) -> Message {
+    guard let kind = Kind(rawValue: raw), kind.since <= version else { throw .unknownKind(raw) }
     var reader = ByteReader(bytes, in: range)
     do {
-      let message = try decode(kind, &reader)
+      let message = try decode(kind, version: version, &reader)
       // A later version can add to the end of a hello.
       if case .hello(let hello) = message, hello.speaks.newest > ProtocolVersions.own.newest { return message }
       try reader.finish()
@@ -250,23 +292,27 @@ enum MessageCodec {
     }
   }
 
-  private static func decode(_ kind: Kind, _ reader: inout ByteReader) throws(ByteError) -> Message {
+  private static func decode(
+    _ kind: Kind, version: UInt16, _ reader: inout ByteReader
+  ) throws(ByteError) -> Message {
     switch kind {
     case .hello:
       let role = try reader.read(UInt8.self)
       guard let role = Role(rawValue: role) else { throw .invalid(field: "role", value: UInt64(role)) }
-      return .hello(
-        Hello(
-          role: role, name: try text(&reader, "name"), arithmetic: try text(&reader, "arithmetic"),
-          processID: try reader.read(), threads: try reader.read(), relay: try address(&reader),
-          speaks: try protocolVersions(&reader), edition: try reader.read()))
+      var hello = Hello(
+        role: role, name: try text(&reader, "name"), arithmetic: try text(&reader, "arithmetic"),
+        processID: try reader.read(), threads: try reader.read(), relay: try address(&reader),
+        speaks: try protocolVersions(&reader), edition: try reader.read())
+      if hello.speaks.knowsStandbys { hello.term = Term(try reader.read()) }
+      return .hello(hello)
     case .welcome:
       return .welcome(
         Welcome(
           runID: try text(&reader, "run"), seed: try reader.read(), dtype: try text(&reader, "dtype"),
           modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
           heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader),
-          policies: try text(&reader, "policies"), base: try base(&reader)))
+          policies: try text(&reader, "policies"), base: try base(&reader),
+          term: version >= ProtocolVersions.standbys ? Term(try reader.read()) : .first))
     case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
     case .finished: return .finished
     case .want: return .want(slots: try reader.read())
@@ -312,6 +358,17 @@ enum MessageCodec {
     case .publish:
       return .publish(try manifest(&reader), report: try report(&reader), isAtHand: try reader.readBool("at hand"))
     case .published: return .published(try version(&reader))
+    case .standbys: return .standbys(try addresses(&reader), silence: Instant.Span(nanoseconds: try reader.read()))
+    case .follow: return .follow(try followRequest(&reader))
+    case .snapshot: return .snapshot(try snapshot(&reader))
+    case .requestFile: return .requestFile(index: try reader.read(), offset: try reader.read())
+    case .fileBytes:
+      return .fileBytes(
+        index: try reader.read(), offset: try reader.read(),
+        bytes: try reader.readBytes("bytes of a file", limit: Limits.chunkBytes))
+    case .commit:
+      return .commit(try commit(&reader), part: try reader.read(), partCount: try reader.read())
+    case .committed: return .committed(try reader.read())
     }
   }
 
@@ -343,15 +400,15 @@ enum MessageCodec {
     return texts
   }
 
-  private static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
+  static func version(_ reader: inout ByteReader) throws(ByteError) -> PolicyVersion {
     PolicyVersion(try reader.read())
   }
 
-  private static func address(_ reader: inout ByteReader) throws(ByteError) -> String {
+  static func address(_ reader: inout ByteReader) throws(ByteError) -> String {
     try reader.readString("relay", limit: Limits.addressBytes)
   }
 
-  private static func digest(_ reader: inout ByteReader) throws(ByteError) -> ChunkDigest {
+  static func digest(_ reader: inout ByteReader) throws(ByteError) -> ChunkDigest {
     ChunkDigest(try reader.readRaw(count: ChunkDigest.byteCount))
   }
 
@@ -386,7 +443,7 @@ enum MessageCodec {
     Slot(round: try round(&reader), prompt: try reader.read(), sample: try reader.read())
   }
 
-  private static func manifest(_ reader: inout ByteReader) throws(ByteError) -> PolicyManifest {
+  static func manifest(_ reader: inout ByteReader) throws(ByteError) -> PolicyManifest {
     PolicyManifest(
       version: try version(&reader), byteCount: try reader.read(), digest: try reader.readBytes("digest", limit: 64))
   }

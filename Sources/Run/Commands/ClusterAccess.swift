@@ -10,12 +10,12 @@ package import Runs
 package import Settings
 
 package enum ClusterAccess {
-  /// What is wrong with an address and the key for it.
+  /// What is wrong with an address, or with several with commas between them, and the key for it.
   package static func problems(_ text: String, key: String) -> [String] {
     var found: [String] = []
     do throws(PlatformError) {
-      let address = try HostPort(parsing: text)
-      if !address.isLoopback { found += problems(beyond: address, key: key) }
+      let beyond = try HostPort.list(parsing: text).first { !$0.isLoopback }
+      if let beyond { found += problems(beyond: beyond, key: key) }
     } catch {
       found.append("\(error)")
     }

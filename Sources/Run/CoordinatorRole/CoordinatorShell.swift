@@ -9,31 +9,20 @@ import Base
 import Fleet
 import Ledger
 package import Platform
-import Records
+package import Records
 package import Runs
 import Settings
 import TTRL
 import Transport
 import Wire
 
-/// The reason why a coordinator cannot continue, if the cause is neither a file nor the ledger.
-package enum CoordinatorFailure: LastingError, Sendable, CustomStringConvertible {
-  /// The machine's reason: an invariant is violated.
-  case broken(String)
-
-  package var description: String {
-    switch self {
-    case .broken(let reason): reason
-    }
-  }
-}
-
 package final class CoordinatorShell {
   private let loop: EventLoop
   private let run: Run
   private let store: PolicyStore
   private let recorder: RunRecorder
-  private let lock: RunLock
+  /// nil when it has ended: a standby of the same process takes it.
+  private var lock: RunLock?
   private var fleet: FleetFile
   /// nil means plain TCP.
   private let context: TLSContext?
@@ -51,6 +40,12 @@ package final class CoordinatorShell {
   /// nil if no reward command judges responses.
   private var desk: RewardDesk?
   private let rewardProcesses: Int
+  private let durability: Durability
+  private let hasTakenOver: Bool
+  private var standbys: StandbyDesk?
+  /// Links to other coordinators, which are told of this one.
+  private var heralds: [String: Link] = [:]
+  private var superseded: (term: Term, addresses: [String])?
   /// Files of the learner that a thread has verified.
   private var verified: Inbox<Verified>?
   private var nextPeer: UInt64 = 1
@@ -78,8 +73,12 @@ package final class CoordinatorShell {
   ///   - run: from here on, only this process uses the run's directory.
   ///   - keys: workers and the learner must have one of them; nil accepts every process that reaches the port.
   ///   - rewardProcesses: of the reward command, if there is one.
+  ///   - durability: when results are acknowledged; nil for what the ledger says.
+  ///   - takeover: of a process that was a standby.
   /// - Throws: if the directory, the ledger or the disk cannot be used.
-  package init(_ run: Run, keys: ClusterKeys?, rewardProcesses: Int = 1) throws {
+  package init(
+    _ run: Run, keys: ClusterKeys?, rewardProcesses: Int = 1, durability: Durability? = nil, takeover: Takeover? = nil
+  ) throws {
     self.run = run
     self.rewardProcesses = rewardProcesses
     self.keys = keys
@@ -95,11 +94,15 @@ package final class CoordinatorShell {
     steps = StepWatch(at: MonotonicClock.now())
     votes = VoteBook(method: run.method)
     let memory = try Self.recall(recorder, store)
+    self.durability = try durability ?? recorder.durability()
+    try recorder.keep(self.durability)
+    hasTakenOver = takeover?.term != nil
+    if let takeover { try recorder.takeOver(under: takeover.term) }
     let tokens = run.promptTokens
     machine = Coordinator(
       plan: run.plan(responses),
       prompts: PromptTokens(training: tokens.training, heldOut: tokens.heldOut, transfer: tokens.transfer),
-      welcome: run.welcome(), memory: memory)
+      welcome: run.welcome(under: try recorder.position().term), memory: memory, others: takeover?.others ?? [])
   }
 
   /// The state in the ledger. A new ledger begins with policy 0 from the model.
@@ -118,10 +121,10 @@ package final class CoordinatorShell {
   /// Serves until every round of the plan is complete, or until a signal asks the process to stop.
   ///
   /// - Parameter address: where to listen.
-  /// - Returns: the exit status.
+  /// - Returns: how it ended.
   /// - Throws: if the process cannot listen on the address, the disk fails, or the run cannot continue. Everything that
   ///   was acknowledged is durable.
-  package func serve(on address: HostPort) throws -> Int32 {
+  package func serve(on address: HostPort) throws -> CoordinatorEnd {
     try loop.onSignals([Signal.terminate, Signal.interrupt]) { _ in self.exit(130, "stopped by a signal") }
     shelf = try BundleShelf(
       wordBytes: run.settings.dtype.bytes, loop: loop, file: { [run] in run.directory.policy($0) },
@@ -131,6 +134,13 @@ package final class CoordinatorShell {
     if run.method.isJudged {
       desk = try RewardDesk(run, recorder, processes: rewardProcesses, loop: loop) { self.hear($0) }
     }
+    standbys = try StandbyDesk(
+      run, recorder, durability: durability, hasTakenOver: hasTakenOver, loop: loop,
+      send: { self.links[$1]?.send($0) }, onRelease: { effect in self.attempt { try self.perform(effect) } },
+      onDismiss: { peer, reason in
+        self.dismiss(peer, reason)
+        self.loop.soon { self.handle(.disconnected(peer)) }
+      }, onFailure: { self.fail($0) })
     let listener = try listen(on: address)
     self.listener = listener
     try Files.write("\(listener.address)\n", to: run.directory.address)
@@ -140,7 +150,7 @@ package final class CoordinatorShell {
     try recorder.disconnectAll("the coordinator ended")
     try recount()
     tick()
-    while status == nil, failure == nil { loop.run() }
+    while status == nil, failure == nil, superseded == nil { loop.run() }
     listener.close()
     desk?.stop()
     fleet.remove()
@@ -151,8 +161,10 @@ package final class CoordinatorShell {
     for (_, link) in links { link.finish() }
     loop.run(until: MonotonicClock.now() + .milliseconds(300))
     desk?.removeDirectories()
+    lock = nil
     if let failure { throw failure }
-    return status ?? 1
+    if let (term, addresses) = superseded { return .superseded(term, by: addresses, at: listener.address) }
+    return .exit(status ?? 1)
   }
 
   /// Waits for up to 1 s if the port is occupied. If no process listens on a port, a worker's own attempt to connect
@@ -171,7 +183,8 @@ package final class CoordinatorShell {
   private func tick() {
     if keys?.renew(context, role: "coordinator") == true { cutOffFormerKeys() }
     handle(.tick)
-    fleet.refresh(machine, now: MonotonicClock.now())
+    fleet.refresh(machine, standbys, now: MonotonicClock.now())
+    attempt { try self.standbys?.tick(now: MonotonicClock.now()) }
     desk?.tick()
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
   }
@@ -242,7 +255,7 @@ package final class CoordinatorShell {
   // MARK: Machine
 
   private func handle(_ event: CoordinatorEvent) {
-    guard status == nil, failure == nil else { return }
+    guard status == nil, failure == nil, superseded == nil else { return }
     let now = MonotonicClock.now()
     let effects = machine.receive(event, now: now)
     steps.see(event, effects, of: machine, now: now)
@@ -253,7 +266,7 @@ package final class CoordinatorShell {
       } else if !deferred.isEmpty {
         deferred.append(effect)
       } else {
-        attempt { try self.perform(effect) }
+        attempt { try self.performOrHold(effect) }
       }
     }
   }
@@ -264,13 +277,18 @@ package final class CoordinatorShell {
     deferred = []
     attempt {
       try self.recorder.store(effects)
-      for effect in effects { try self.perform(effect) }
+      for effect in effects { try self.performOrHold(effect) }
     }
+  }
+
+  /// What acknowledges can have to wait for a standby.
+  private func performOrHold(_ effect: CoordinatorEffect) throws {
+    if standbys?.admits(effect) != false { try perform(effect) }
   }
 
   /// Ends the process if the ledger or the disk fails, because only durable data can be acknowledged.
   private func attempt(_ work: () throws -> Void) {
-    guard status == nil, failure == nil else { return }
+    guard status == nil, failure == nil, superseded == nil else { return }
     do {
       try work()
     } catch {
@@ -288,9 +306,14 @@ package final class CoordinatorShell {
     case .judge(let slots): try desk?.judge(slots)
     case .storeUnneeded(let slots): try recorder.store(unneeded: slots)
     case .send(let message, let peer): links[peer]?.send(message)
-    case .dismiss(let peer, let reason):
-      links[peer]?.send(.goodbye(reason: "\(reason)"))
-      close(peer, because: "\(reason)")
+    case .dismiss(let peer, let reason): dismiss(peer, reason)
+    case .follower(let peer, let message): try standbys?.receive(message, from: peer)
+    case .followerLeft(let peer): standbys?.left(peer)
+    case .tell(let address): tell(address)
+    case .abdicate(let term, let addresses):
+      Log.warning("coordinator.superseded", ["term": term, "by": addresses.joined(separator: ",")])
+      superseded = (term, addresses)
+      loop.stop()
     case .cutOff(let peer, let reason): close(peer, because: "\(reason)")
     case .closeRound(let round): try recorder.close(round)
     case .writePolicy(let version, let offset, let bytes): try store.append(bytes, at: offset, of: version)
@@ -348,6 +371,30 @@ package final class CoordinatorShell {
     loop.soon { self.handle(.sealed(manifest, isIntact: isIntact, from: peer, course: course)) }
   }
 
+  private func dismiss(_ peer: PeerID, _ reason: Dismissal) {
+    links[peer]?.send(.goodbye(reason: "\(reason)"))
+    close(peer, because: "\(reason)")
+  }
+
+  /// Says to another coordinator under which term this one leads. The answer is a welcome if its term is higher.
+  private func tell(_ address: String) {
+    guard heralds[address] == nil, let target = try? HostPort(parsing: address), let own = listener?.address else {
+      return
+    }
+    let connection = Connection(to: target, tls: context, by: MonotonicClock.now() + Limits.heraldInterval, loop: loop)
+    let hello = Hello(
+      role: .coordinator, name: "coordinator", arithmetic: "", processID: ThisProcess.id, threads: 1,
+      relay: "\(own)", term: machine.term)
+    heralds[address] = Link(
+      connection,
+      onMessage: { message in
+        guard case .welcome(let welcome) = message else { return }
+        self.heralds.removeValue(forKey: address)?.close()
+        self.handle(.answered(welcome.term, by: address))
+      }, onClose: { _ in self.heralds[address] = nil })
+    heralds[address]?.send(.hello(hello))
+  }
+
   private func close(_ peer: PeerID, because reason: String) {
     Log.info("coordinator.closes", ["peer": peer, "reason": reason])
     feeds[peer] = nil
@@ -366,7 +413,10 @@ package final class CoordinatorShell {
   /// Exits when all peers have left, or at the deadline. Each peer that is connected, or reconnects before the
   /// deadline, is told that the run is finished and closes its connection.
   private func leave(by deadline: Instant) {
-    guard !links.isEmpty, MonotonicClock.now() < deadline else { return exit(0, "every round is complete") }
+    let isHeld = standbys?.isHolding == true
+    guard isHeld || !links.isEmpty && MonotonicClock.now() < deadline else {
+      return exit(0, "every round is complete")
+    }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
   }
 

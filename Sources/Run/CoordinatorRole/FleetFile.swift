@@ -23,13 +23,14 @@ struct FleetFile {
   init(_ directory: RunDirectory) { path = directory.fleet }
 
   /// Writes the file if `interval` has passed since the last write.
-  mutating func refresh(_ machine: Coordinator, now: Instant) {
+  mutating func refresh(_ machine: Coordinator, _ standbys: StandbyDesk?, now: Instant) {
     if let written, now.since(written) < Self.interval { return }
     written = now
     watch.look(at: machine, now: now, limit: Self.entriesMax)
     let note = FleetNote(
       time: WallClock.seconds(), members: watch.members.map(FleetNote.Member.init),
-      waits: watch.waits.map(FleetNote.Wait.init))
+      waits: watch.waits.map { FleetNote.Wait($0) } + (standbys?.lack(now: now).map { [FleetNote.Wait($0)] } ?? []),
+      standbys: standbys?.note { machine.name(of: $0) } ?? [])
     // Not synced: it is worthless after a crash anyway.
     try? Files.writeForNow(note.json.bytes(), to: path)
   }
@@ -51,6 +52,13 @@ extension FleetNote.Member {
 }
 
 extension FleetNote.Wait {
+  /// The coordinator waits for a standby.
+  fileprivate init(_ lack: (waiting: Int, since: Instant.Span)) {
+    self.init(
+      waiter: "coordinator", awaited: "a standby", what: "to acknowledge \(counted(lack.waiting, "message"))",
+      seconds: inSeconds(lack.since), deadlineSeconds: inSeconds(Limits.standbyAbsence - lack.since))
+  }
+
   fileprivate init(_ wait: FleetWait) {
     let (waiter, awaited, what) = words(for: wait.cause)
     self.init(

@@ -81,9 +81,7 @@ package final class RunRecorder {
     }
     // All versions that were ever published, also those whose file was removed: a learner that is behind is compared
     // with them.
-    let policies = try ledger.policies().map { policy in
-      PolicyManifest(version: policy.version, byteCount: UInt64(policy.bytes), digest: Hexadecimal.bytes(policy.sha256))
-    }
+    let policies = try ledger.policies().map(\.manifest)
     return CoordinatorMemory(closedRounds: closed, settled: settled, judged: judged, policies: policies, course: course)
   }
 
@@ -332,6 +330,44 @@ package final class RunRecorder {
   private func append(_ row: String) throws(PlatformError) {
     if lines == nil { lines = try LineFile(run.directory.metrics) }
     try lines?.append(row)
+  }
+
+  // MARK: Standbys
+
+  /// Called with each commit, when it is on the disk.
+  package var onCommit: ((LedgerCommit) -> Void)? {
+    get { ledger.onCommit }
+    set { ledger.onCommit = newValue }
+  }
+
+  package func position() throws(LedgerError) -> LedgerPosition { try ledger.position }
+
+  /// Records under which term this coordinator leads, after it was a standby; nil if the run is finished.
+  /// metrics.jsonl, which standbys do not follow, is made again.
+  ///
+  /// - Throws: `LedgerError` or `PlatformError`.
+  package func takeOver(under term: Term?) throws {
+    if let term { try ledger.set("\(term.number)", for: .term) }
+    try Files.removeTree(run.directory.following)
+    try restoreLines()
+  }
+
+  private func restoreLines() throws {
+    // The evaluations of a version were complete at some time after the step that made it.
+    var rows = try ledger.stepMetrics().map { (PolicyVersion($0.step).next, 0, $0.json) }
+    rows += try ledger.evaluationMetrics().map { (PolicyVersion($0.round.step), 1, $0.json) }
+    let lines = rows.enumerated().sorted { ($0.1.0, $0.1.1, $0.0) < ($1.1.0, $1.1.1, $1.0) }.map { $0.1.2 + "\n" }
+    try Files.write(lines.joined(), to: run.directory.metrics)
+  }
+
+  package func durability() throws(LedgerError) -> Durability {
+    try ledger.value(for: .durability).flatMap(Durability.init(rawValue:)) ?? .local
+  }
+
+  /// A standby that takes over has to know it.
+  package func keep(_ durability: Durability) throws(LedgerError) {
+    guard try ledger.value(for: .durability) ?? Durability.local.rawValue != durability.rawValue else { return }
+    try ledger.set(durability.rawValue, for: .durability)
   }
 
   // MARK: The end

@@ -111,6 +111,14 @@ package struct Checkpoints {
     return try beginning()
   }
 
+  /// Removes the checkpoints of versions that are newer than this one.
+  ///
+  /// - Throws: if one cannot be removed.
+  func removeNewer(than version: PolicyVersion) throws {
+    let versions = try Files.list(run.directory.checkpoints).compactMap(RunDirectory.version(ofCheckpoint:))
+    for newer in versions where newer > version { try Files.removeTree(run.directory.checkpoint(newer)) }
+  }
+
   /// Version 0: the model and a new optimizer, or the state that another run's learner had.
   ///
   /// - Throws: `RunSourceError.changed`, `RunError.damagedManifest`, or `CheckpointError` if the state is not of this

@@ -18,7 +18,8 @@ package import Tensors
 
 /// How to start a learner.
 package struct LearnerOptions: Sendable {
-  package var coordinator: HostPort
+  /// The coordinator's address, and those of standbys that can have taken over.
+  package var coordinators: [HostPort]
   /// nil means plain TCP. Only rank 0 uses it: the other ranks do not communicate with the coordinator.
   package var keys: ClusterKeys?
   package var threads: Int
@@ -26,9 +27,10 @@ package struct LearnerOptions: Sendable {
   package var keepCheckpoints: Int
 
   package init(
-    coordinator: HostPort, keys: ClusterKeys?, threads: Int, checkpointEvery: CheckpointInterval, keepCheckpoints: Int
+    coordinators: [HostPort], keys: ClusterKeys?, threads: Int, checkpointEvery: CheckpointInterval,
+    keepCheckpoints: Int
   ) {
-    self.coordinator = coordinator
+    self.coordinators = coordinators
     self.keys = keys
     self.threads = threads
     self.checkpointEvery = checkpointEvery

@@ -42,14 +42,16 @@ package final class LearnerShell {
     loop = try EventLoop()
     keys = options.keys
     context = if let keys { try TLSContext(keys.ring) } else { nil }
-    uplink = Uplink(to: options.coordinator, context: context, loop: loop)
+    uplink = Uplink(to: options.coordinators[0], context: context, loop: loop)
     let hello = Hello(
       role: .learner, name: "learner", arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
     let version = rank.policy.version
     if version.number > 0 { published = try Self.inUnnamedFile(rank) }
     let manifest = Self.manifest(version, published)
-    machine = Learner(hello: hello, held: version, publication: rank.reportOfCheckpoint.map { (manifest, $0) })
+    machine = Learner(
+      hello: hello, coordinators: options.coordinators.map { "\($0)" }, held: version,
+      publication: rank.reportOfCheckpoint.map { (manifest, $0) })
   }
 
   /// Trains until the run is finished.
@@ -112,7 +114,7 @@ package final class LearnerShell {
 
   private func perform(_ effect: LearnerEffect) {
     switch effect {
-    case .connect(let pause): uplink.connect(after: pause)
+    case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):
@@ -127,7 +129,8 @@ package final class LearnerShell {
         Log.info("learner.done", ["reason": departure])
         status = 0
       } else {
-        failure = LearnerError.cannotGoOn(departure)
+        if case .ahead(_, let latest) = departure { guarding { try self.setBack(to: latest) } }
+        failure = failure ?? LearnerError.cannotGoOn(departure)
       }
       loop.stop()
     }
@@ -250,6 +253,13 @@ package final class LearnerShell {
     // The result has to be durable before the coordinator is told about it.
     try collectAll()
     return try checkpoint.awaitEnd() ?? report
+  }
+
+  /// Removes the checkpoints that the coordinator cannot use, so that the next start begins with an older one.
+  private func setBack(to latest: PolicyVersion) throws {
+    try collectAll()
+    _ = try checkpoint.awaitEnd()
+    try Checkpoints(run).removeNewer(than: latest.next)
   }
 
   /// Collects the checkpoint's next piece. All ranks take part.

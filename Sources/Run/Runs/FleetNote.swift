@@ -57,20 +57,43 @@ package struct FleetNote: Sendable, Equatable {
     }
   }
 
+  /// How far a standby's copy of the run is.
+  package struct Standby: Sendable, Equatable {
+    package var name: String
+    /// What it has not confirmed; nil while it makes a whole copy.
+    package var commitsBehind: Int?
+    package var bytesBehind: Int?
+
+    package init(name: String, commitsBehind: Int?, bytesBehind: Int?) {
+      self.name = name
+      self.commitsBehind = commitsBehind
+      self.bytesBehind = bytesBehind
+    }
+
+    /// "has everything", "2 commits (12 kB) behind".
+    package var text: String {
+      guard let commitsBehind, let bytesBehind else { return "makes a copy of the run" }
+      guard commitsBehind > 0 else { return "has everything" }
+      return "\(counted(commitsBehind, "commit")) (\((bytesBehind + 999) / 1000) kB) behind"
+    }
+  }
+
   /// When it was written, seconds since 1970.
   package var time: Double
   package var members: [Member]
   package var waits: [Wait]
+  package var standbys: [Standby] = []
 
   /// An older note means that no coordinator is at work.
   private static let staleAfter = 10.0
   /// Bytes that are read; 4,096 members take about a megabyte.
   private static let bytesMax = 4 << 20
 
-  package init(time: Double, members: [Member], waits: [Wait]) {
+  package init(time: Double, members: [Member], waits: [Wait], standbys: [Standby] = []) {
     self.time = time
     self.members = members
     self.waits = waits
+    self.standbys = standbys
   }
 
   /// What the coordinator of a run says now.
@@ -109,10 +132,14 @@ extension FleetNote {
     self.time = time
     members = (json["members"]?.elements ?? []).compactMap { Member($0) }
     waits = (json["waits"]?.elements ?? []).compactMap { Wait($0) }
+    standbys = (json["standbys"]?.elements ?? []).compactMap { Standby($0) }
   }
 
   package var json: JSON {
-    ["time": .double(time), "members": .array(members.map(\.json)), "waits": .array(waits.map(\.json))]
+    [
+      "time": .double(time), "members": .array(members.map(\.json)), "waits": .array(waits.map(\.json)),
+      "standbys": .array(standbys.map(\.json)),
+    ]
   }
 }
 
@@ -133,6 +160,20 @@ extension FleetNote.Member {
       "name": .string(name), "role": isWorker ? "worker" : "learner", "connected": .double(connected),
       "silence": .double(silence), "tokens": .int(tokens), "leases": .int(leases), "slots": .int(slots),
       "holding": .optional(holding), "stillness": .double(stillness),
+    ]
+  }
+}
+
+extension FleetNote.Standby {
+  fileprivate init?(_ json: JSON) {
+    guard let name = json["name"]?.string else { return nil }
+    self.init(name: name, commitsBehind: json["commits_behind"]?.int, bytesBehind: json["bytes_behind"]?.int)
+  }
+
+  package var json: JSON {
+    [
+      "name": .string(name), "commits_behind": commitsBehind.map { .int($0) } ?? .null,
+      "bytes_behind": bytesBehind.map { .int($0) } ?? .null,
     ]
   }
 }

@@ -284,12 +284,14 @@ package struct Run: Sendable {
   }
 
   /// What a process that knows only the coordinator's address is told.
-  package func welcome() -> Welcome {
+  ///
+  /// - Parameter term: the coordinator's.
+  package func welcome(under term: Term) -> Welcome {
     Welcome(
       runID: id, seed: settings.method.seed, dtype: settings.dtype.text(settings.productOrder),
       modelConfiguration: String(decoding: model.configuration.configFile(), as: UTF8.self),
       latestPolicy: PolicyVersion(0), heartbeat: Limits.heartbeat,
       tokenTexts: settings.stopStrings.isEmpty ? .none : tokenizer.tokenTexts,
-      policies: ThisProcess.absolute(directory.policies), base: adaptedBase)
+      policies: ThisProcess.absolute(directory.policies), base: adaptedBase, term: term)
   }
 }

@@ -7,6 +7,7 @@
 //   ledger.sqlite     everything that happened (Ledger)
 //   adapter/          if an adapter is trained: its adapter_config.json, and the weights that it goes on from
 //   start/            if the run begins from another run: that run's model, and its optimizer if it is carried
+//   model/            in a standby's copy: the run's model; following says where it looks for the coordinator
 //   policies/         published weights that are still needed
 //   checkpoints/      step-000030/: a Hugging Face model directory, or a PEFT adapter, and the learner's state
 //   metrics.jsonl     one line per step and evaluation
@@ -38,6 +39,9 @@ package struct RunDirectory: Sendable, Equatable {
   /// The adapter that the run begins with.
   package var adapter: String { path + "/adapter" }
   package static let startName = "start"
+  package static let modelName = "model"
+  /// A standby's copy of the run's model.
+  package var model: String { "\(path)/\(Self.modelName)" }
   /// What the run took from the run that it begins from (RunSource).
   package var start: String { "\(path)/\(Self.startName)" }
   /// There while the directory is being made. Without settings.json, what is beside it is left from a beginning that
@@ -55,6 +59,10 @@ package struct RunDirectory: Sendable, Equatable {
   package var logs: String { "\(path)/\(Self.logsName)" }
   /// HOST:PORT of the running coordinator, for processes that start on the same machine.
   package var address: String { path + "/coordinator.address" }
+
+  /// In a standby's copy: where it looks for the coordinator. A coordinator that is started there follows too, because
+  /// only the standby knows whether the copy is complete.
+  package var following: String { path + "/following" }
 
   /// URL of the page, while it is served.
   package var pageAddress: String { path + "/page.address" }

@@ -135,6 +135,8 @@ package struct RunManifest: Sendable {
     settings.operation.run = directory.path
     // The run's own copy moves with the run.
     if json["from"]?["model"]?.string == RunDirectory.startName { settings.model = directory.start }
+    // A standby's copy of the run has the model.
+    if Files.isDirectory(directory.model) { settings.model = directory.model }
     self.settings = settings
   }
 

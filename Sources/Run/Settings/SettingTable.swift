@@ -313,8 +313,17 @@ package enum SettingTable {
       \OperationSettings.gradient, \BenchmarkSettings.gradient),
     Setting(
       "coordinator", .text("HOST:PORT"),
-      "where the coordinator is; train: where its processes find it, if not where it listens",
+      "where the coordinator is, and its standbys, as A,B; train: for its processes, if not where it listens",
       \OperationSettings.coordinator, \BroadcastSettings.coordinator, \LoadSettings.coordinator),
+    Setting(
+      "follow", .text("HOST:PORT,…"), "standby: where the coordinator is; further addresses are other standbys",
+      \OperationSettings.follow),
+    Setting(
+      "durability", .choice, "when results are acknowledged: on the coordinator's disk, or on a standby's too",
+      \OperationSettings.durability),
+    Setting(
+      "takeover-after", .integer(1...3600), "seconds of silence after which a standby takes over",
+      \OperationSettings.takeoverAfter),
     Setting(
       "listen", .text("HOST:PORT"), "where the coordinator listens; port 0 picks a free port",
       \OperationSettings.listen, \BroadcastSettings.listen, \LoadSettings.listen),

@@ -161,8 +161,10 @@ package struct OperationSettings: SettingGroup {
   /// A path: the machines of `ttrl launch`.
   package var hosts = ""
 
-  // How they find each other: HOST:PORT, each.
+  // How they find each other: HOST:PORT, each; of the coordinator also several, separated by commas.
   package var coordinator = ""
+  /// Where a standby looks for the coordinator.
+  package var follow = ""
   package var listen = "127.0.0.1:0"
   /// Where a worker serves weights to other workers, or "none".
   package var relay = ":0"
@@ -179,6 +181,11 @@ package struct OperationSettings: SettingGroup {
   package static let noPage = "none"
   /// A path; empty for no token.
   package var pageToken = ""
+
+  /// When results are acknowledged.
+  package var durability = Durability.local
+  /// Seconds of silence after which a standby takes over.
+  package var takeoverAfter = 10
 
   // What is kept on disk and in logs.
   package var checkpointEvery = CheckpointInterval.auto

@@ -16,7 +16,8 @@ import Transport
 
 /// How to start a worker.
 package struct WorkerOptions: Sendable {
-  package var coordinator: HostPort
+  /// The coordinator's address, and those of standbys that can have taken over.
+  package var coordinators: [HostPort]
   /// nil means plain TCP.
   package var keys: ClusterKeys?
   package var name: String
@@ -30,10 +31,10 @@ package struct WorkerOptions: Sendable {
   package var relay: HostPort?
 
   package init(
-    coordinator: HostPort, keys: ClusterKeys?, name: String, threads: Int, batchRows: Int = Generator.batchRowsMax,
+    coordinators: [HostPort], keys: ClusterKeys?, name: String, threads: Int, batchRows: Int = Generator.batchRowsMax,
     keyValueBytesMax: Int = .max, relay: HostPort? = HostPort(host: "", port: 0)
   ) {
-    self.coordinator = coordinator
+    self.coordinators = coordinators
     self.keys = keys
     self.name = name
     self.threads = threads
@@ -74,12 +75,15 @@ package final class WorkerShell {
     keys = options.keys
     loop = try EventLoop()
     context = if let keys { try TLSContext(keys.ring) } else { nil }
-    uplink = Uplink(to: options.coordinator, context: context, loop: loop)
+    uplink = Uplink(to: options.coordinators[0], context: context, loop: loop)
     transfer = try BundleTransfer(context, loop: loop)
     let hello = Hello(
       role: .worker, name: options.name, arithmetic: Arithmetic.description, processID: ThisProcess.id,
       threads: UInt16(options.threads))
-    machine = Worker(hello: hello, capacity: options.threads * options.batchRows * 3 / 2) {
+    machine = Worker(
+      hello: hello, coordinators: options.coordinators.map { "\($0)" },
+      capacity: options.threads * options.batchRows * 3 / 2
+    ) {
       ChunkDigest(SHA256.digest(of: $0))
     }
   }
@@ -102,7 +106,7 @@ package final class WorkerShell {
     }
     uplink.onMessage = { self.receive($0) }
     uplink.onDisconnect = { reason in
-      Log.info("worker.disconnected", ["coordinator": self.options.coordinator, "reason": reason])
+      Log.info("worker.disconnected", ["coordinator": self.uplink.coordinator, "reason": reason])
       self.handle(.disconnected)
     }
     uplink.onRefused = { self.fail($0) }
@@ -208,7 +212,7 @@ package final class WorkerShell {
 
   private func perform(_ effect: WorkerEffect) {
     switch effect {
-    case .connect(let pause): uplink.connect(after: pause)
+    case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sample(let lease):

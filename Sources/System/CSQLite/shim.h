@@ -1,5 +1,8 @@
-// SQLite, plus the macro that Swift cannot import.
+// SQLite with its session extension, plus the macro that Swift cannot import.
 #pragma once
+// The header shows the extension only to programs that say that the library has it. The distributions' libraries have.
+#define SQLITE_ENABLE_SESSION 1
+#define SQLITE_ENABLE_PREUPDATE_HOOK 1
 #include <sqlite3.h>
 
 // Tells SQLite to copy what is bound.

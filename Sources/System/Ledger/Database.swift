@@ -13,7 +13,7 @@ final class Database {
   }
 
   let path: String
-  private let handle: OpaquePointer
+  let handle: OpaquePointer
   private let busyMilliseconds: Int
   /// Looked up by their text; iterated only to free them.
   private var statements: [String: OpaquePointer] = [:]
@@ -51,11 +51,17 @@ final class Database {
 
   var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(handle) }
 
+  /// The number of rows that this connection has changed so far.
+  var totalChanges: Int64 { sqlite3_total_changes64(handle) }
+
   /// Several statements without parameters: a schema, a pragma.
   func execute(_ script: String) throws(LedgerError) { try check(sqlite3_exec(handle, script, nil, nil, nil)) }
 
   /// A statement that returns no rows.
-  func run(_ sql: String, _ values: Value...) throws(LedgerError) {
+  func run(_ sql: String, _ values: Value...) throws(LedgerError) { try run(sql, values: values) }
+
+  /// A statement that returns no rows.
+  func run(_ sql: String, values: [Value]) throws(LedgerError) {
     let statement = try prepared(sql, values)
     defer { sqlite3_reset(statement) }
     while try step(statement) {}
@@ -117,7 +123,7 @@ final class Database {
     }
   }
 
-  private func check(_ code: Int32) throws(LedgerError) {
+  func check(_ code: Int32) throws(LedgerError) {
     guard code != SQLITE_OK else { return }
     let detail = String(cString: sqlite3_errmsg(handle))
     throw LedgerError(code: code, detail: detail, path: path, waited: busyMilliseconds)

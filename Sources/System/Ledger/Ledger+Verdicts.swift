@@ -11,7 +11,7 @@ extension Ledger {
   /// - Throws: `.refused` if the slot has a verdict, or if its round was not opened.
   package func insert(_ said: SlotVerdict, at time: Double) throws(LedgerError) {
     let (slot, verdict) = (said.slot, said.verdict)
-    try database.run(
+    try write(
       """
       INSERT INTO verdicts (round, prompt, sample, reward, vote_weight, valid, fault, judged_at)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -37,7 +37,13 @@ package final class Ledger {
   }
 
   let database: Database
-  private let mode: Mode
+  let mode: Mode
+  /// Called with each commit when it is on the disk. While it is nil, nothing is recorded.
+  package var onCommit: ((LedgerCommit) -> Void)?
+  /// Versions that the transaction in progress records, or marks as removed.
+  var versions: (added: [PolicyManifest], removed: [PolicyVersion]) = ([], [])
+  /// The version of the schema that this program writes.
+  package static var newestSchema: Int { Schema.migrations.count }
   /// The version of the file's schema. An older file is migrated when it is opened for writing, not when it is read.
   package let schemaVersion: Int
 
@@ -81,32 +87,11 @@ package final class Ledger {
     try database.execute("PRAGMA max_page_count = \(max(1, limits.bytes / pageBytes))")
   }
 
-  /// Does all of `body` or nothing; when it returns, all of it is on the disk. For a reader: all reads see the same
-  /// state.
-  ///
-  /// A single insert outside a transaction is a transaction of its own.
-  package func transaction<Result>(
-    _ body: () throws(LedgerError) -> Result
-  ) throws(LedgerError) -> Result {
-    precondition(!database.isInTransaction, "a transaction inside a transaction cannot be rolled back alone")
-    // A writer takes its lock at once: otherwise a transaction that begins with reads could fail at its first write.
-    try database.run(mode == .readWrite ? "BEGIN IMMEDIATE" : "BEGIN")
-    do throws(LedgerError) {
-      let result = try body()
-      try database.run("COMMIT")
-      return result
-    } catch {
-      // After some failures (a full disk) SQLite has already rolled back.
-      if database.isInTransaction { try? database.run("ROLLBACK") }
-      throw error
-    }
-  }
-
   // MARK: The run
 
   /// Sets or replaces a fact about the run.
   package func set(_ value: String, for key: LedgerKey) throws(LedgerError) {
-    try database.run(
+    try write(
       "INSERT INTO run (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
       .text(key.rawValue), .text(value))
   }
@@ -118,7 +103,7 @@ package final class Ledger {
   // MARK: Prompts
 
   package func insert(_ prompt: StoredPrompt) throws(LedgerError) {
-    try database.run(
+    try write(
       "INSERT INTO prompts (question_set, prompt_index, id, text, tokens, answer) VALUES (?, ?, ?, ?, ?, ?)",
       .text(prompt.set.name), .integer(Int64(prompt.index)), .optional(prompt.id), .text(prompt.text),
       .words(prompt.tokens.map { UInt32(bitPattern: $0) }), .optional(prompt.answer))
@@ -149,7 +134,7 @@ package final class Ledger {
   package func open(
     _ round: RoundID, policy: PolicyVersion, slots: Int, at time: Double
   ) throws(LedgerError) {
-    try database.run(
+    try write(
       """
       INSERT INTO rounds (code, purpose, question_set, step, policy_version, slots, state, opened_at)
       VALUES (?, ?, ?, ?, ?, ?, 'open', ?) ON CONFLICT (code) DO NOTHING
@@ -160,14 +145,14 @@ package final class Ledger {
 
   /// Records that every slot of the round is settled.
   package func close(_ round: RoundID, at time: Double) throws(LedgerError) {
-    try database.run(
+    try write(
       "UPDATE rounds SET state = 'closed', closed_at = ? WHERE code = ? AND state = 'open'",
       .real(time), .integer(Int64(round.code)))
   }
 
   /// Records that the run ends although the round is not complete.
   package func abandon(_ round: RoundID, at time: Double) throws(LedgerError) {
-    try database.run(
+    try write(
       "UPDATE rounds SET abandoned_at = ? WHERE code = ? AND state = 'open' AND abandoned_at IS NULL",
       .real(time), .integer(Int64(round.code)))
   }
@@ -208,7 +193,7 @@ package final class Ledger {
   package func insert(
     _ trajectory: Trajectory, worker: Int64?, lease: UInt64? = nil
   ) throws(LedgerError) -> Bool {
-    try database.run(
+    let count = try write(
       """
       INSERT INTO trajectories
         (round, prompt, sample, policy_version, worker, tokens, logprobs, entropy_sum, finish, lease, entropies,
@@ -222,13 +207,13 @@ package final class Ledger {
       .text(trajectory.finish.name), lease.map { .integer(Int64(clamping: $0)) } ?? .null,
       trajectory.entropies.isEmpty ? .null : .words(trajectory.entropies.map(\.bitPattern)),
       trajectory.selfCertainty.map { .real(Double($0)) } ?? .null)
-    return database.changeCount == 1
+    return count == 1
   }
 
   /// Records that a slot does not count, because its prompt's vote was decided without it. A second call changes
   /// nothing.
   package func insert(unneeded slot: Slot) throws(LedgerError) {
-    try database.run(
+    try write(
       """
       INSERT INTO unneeded_slots (round, prompt, sample, reason) VALUES (?, ?, ?, 'vote decided')
       ON CONFLICT (round, prompt, sample) DO NOTHING
@@ -351,7 +336,8 @@ package final class Ledger {
       }
       return
     }
-    try database.run(
+    versions.added.append(policy.manifest)
+    try write(
       "INSERT INTO policy_versions (version, sha256, path, bytes, made_by_step, made_at) VALUES (?, ?, ?, ?, ?, ?)",
       .integer(Int64(policy.version.number)), .text(policy.sha256), .text(policy.path),
       .integer(Int64(policy.bytes)), policy.madeByStep.map { .integer(Int64($0)) } ?? .null, .real(policy.madeAt))
@@ -359,7 +345,8 @@ package final class Ledger {
 
   /// Records that the version's file was deleted.
   package func markRemoved(_ version: PolicyVersion, at time: Double) throws(LedgerError) {
-    try database.run(
+    versions.removed.append(version)
+    try write(
       "UPDATE policy_versions SET removed_at = ? WHERE version = ? AND removed_at IS NULL",
       .real(time), .integer(Int64(version.number)))
   }
@@ -392,7 +379,7 @@ package final class Ledger {
   ///   - step: from 0.
   /// - Throws: `.refused` if it is not JSON.
   package func setMetrics(_ json: String, ofStep step: UInt32) throws(LedgerError) {
-    try database.run(
+    try write(
       "INSERT INTO steps (step, metrics) VALUES (?, ?) ON CONFLICT (step) DO UPDATE SET metrics = excluded.metrics",
       .integer(Int64(step)), .text(json))
   }
@@ -406,7 +393,7 @@ package final class Ledger {
 
   /// Sets or replaces the metrics of an evaluation. Its round must have been opened.
   package func setMetrics(_ json: String, of evaluation: RoundID) throws(LedgerError) {
-    try database.run(
+    try write(
       """
       INSERT INTO evaluations (round, metrics) VALUES (?, ?)
       ON CONFLICT (round) DO UPDATE SET metrics = excluded.metrics
@@ -428,7 +415,7 @@ package final class Ledger {
   package func join(
     name: String, address: String, instructionSet: String, libraries: String, at time: Double
   ) throws(LedgerError) -> Int64 {
-    try database.run(
+    try write(
       "INSERT INTO workers (name, address, instruction_set, libraries, joined_at) VALUES (?, ?, ?, ?, ?)",
       .text(name), .text(address), .text(instructionSet), .text(libraries), .real(time))
     return database.lastInsertedRow
@@ -436,7 +423,7 @@ package final class Ledger {
 
   /// Records that a worker's connection ended.
   package func leave(worker: Int64, because reason: String, at time: Double) throws(LedgerError) {
-    try database.run(
+    try write(
       "UPDATE workers SET left_at = ?, left_because = ? WHERE id = ? AND left_at IS NULL",
       .real(time), .text(reason), .integer(worker))
   }
@@ -462,7 +449,7 @@ package final class Ledger {
   }
 
   package func record(event kind: String, _ detail: String, at time: Double) throws(LedgerError) {
-    try database.run(
+    try write(
       "INSERT INTO events (happened_at, kind, detail) VALUES (?, ?, ?)", .real(time), .text(kind), .text(detail))
   }
 

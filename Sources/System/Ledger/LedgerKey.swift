@@ -9,4 +9,10 @@ package enum LedgerKey: String, Sendable {
   case wallSeconds = "wall_seconds"
   /// The last line of metrics.jsonl of a finished run: which version is its result.
   case delivered
+  /// The number of the last commit. Every commit sets it.
+  case commit
+  /// The term of the coordinator that wrote the last commit (Term); not there as long as no standby has taken over.
+  case term
+  /// Whether results are acknowledged only when a standby has them (Durability), for a standby that takes over.
+  case durability
 }

@@ -3,6 +3,7 @@
 // The coordinator writes them, and reads them when it restarts; the page and the report read them too. Times are
 // wall-clock seconds since 1970 UTC; no decision depends on them.
 
+import Base
 package import Records
 
 /// One question as it was read, and as the policy sees it.
@@ -61,6 +62,10 @@ package struct StoredPolicy: Equatable, Sendable {
     self.madeByStep = madeByStep
     self.madeAt = madeAt
     self.removedAt = removedAt
+  }
+
+  package var manifest: PolicyManifest {
+    PolicyManifest(version: version, byteCount: UInt64(bytes), digest: Hexadecimal.bytes(sha256))
   }
 }
 

@@ -30,6 +30,28 @@ package enum Files {
     }
   }
 
+  /// A part of a file.
+  ///
+  /// - Parameters:
+  ///   - start: where the part begins.
+  ///   - count: its bytes; fewer are returned if the file ends before.
+  /// - Throws: `.file`.
+  package static func read(_ path: String, from start: Int, count: Int) throws(PlatformError) -> [UInt8] {
+    let file = try Descriptor(opening: path, O_RDONLY, to: "read")
+    var bytes = [UInt8](repeating: 0, count: count)
+    var done = 0
+    while done < count {
+      let read = bytes.withUnsafeMutableBytes {
+        pread(file.number, $0.baseAddress?.advanced(by: done), count - done, start + done)
+      }
+      if read < 0, errno == EINTR { continue }
+      guard read >= 0 else { throw .file(operation: "read", path: path, code: errno) }
+      if read == 0 { break }
+      done += read
+    }
+    return Array(bytes.prefix(done))
+  }
+
   /// The whole file as text; bytes that are not UTF-8 become U+FFFD.
   package static func readText(
     _ path: String, limit: Int = PlatformLimits.fileBytes

@@ -32,6 +32,16 @@ package struct HostPort: Hashable, Sendable {
     }
   }
 
+  /// Addresses with commas between them.
+  ///
+  /// - Throws: `.badAddress`.
+  package static func list(parsing text: String) throws(PlatformError) -> [HostPort] {
+    var addresses: [HostPort] = []
+    for part in text.split(separator: ",") { addresses.append(try HostPort(parsing: String(part))) }
+    guard !addresses.isEmpty else { throw .badAddress(text: text, problem: "it has no address") }
+    return addresses
+  }
+
   init(_ address: ttrl_address) {
     var address = address
     var text = [CChar](repeating: 0, count: 64)

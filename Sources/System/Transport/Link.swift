@@ -95,10 +95,11 @@ package final class Link {
   }
 }
 
-/// A link to the coordinator. The owner decides when it is made again.
+/// A link to the coordinator. The owner decides when it is made again, and to which address.
 package final class Uplink {
   private let loop: EventLoop
-  private let coordinator: HostPort
+  /// The address of the last attempt.
+  package private(set) var coordinator: HostPort
   private let context: TLSContext?
   private var link: Link?
   /// Whether the coordinator has ever sent a message, and how often it has refused the key before that.
@@ -122,13 +123,25 @@ package final class Uplink {
   }
 
   /// Connects after a pause; `onConnect` or `onDisconnect` follows.
-  package func connect(after pause: Instant.Span) {
-    loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow() }
+  ///
+  /// - Parameters:
+  ///   - address: HOST:PORT; the address of the last attempt if it is something else.
+  ///   - pause: from now.
+  ///   - deadline: how long it may take then; nil for the usual time.
+  package func connect(to address: String, after pause: Instant.Span, within deadline: Instant.Span?) {
+    if let address = try? HostPort(parsing: address) { coordinator = address }
+    loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow(within: deadline) }
   }
 
-  private func connectNow() {
+  /// Connects after a pause to the address of the last attempt; `onConnect` or `onDisconnect` follows.
+  package func connect(after pause: Instant.Span) {
+    loop.schedule(at: MonotonicClock.now() + pause) { self.connectNow(within: nil) }
+  }
+
+  private func connectNow(within deadline: Instant.Span?) {
     let connection = Connection(
-      to: coordinator, tls: context, by: MonotonicClock.now() + PlatformLimits.connectDeadline, loop: loop)
+      to: coordinator, tls: context, by: MonotonicClock.now() + (deadline ?? PlatformLimits.connectDeadline), loop: loop
+    )
     connection.onOpen = { self.onConnect() }
     link = Link(
       connection,

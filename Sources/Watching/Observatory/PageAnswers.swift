@@ -38,7 +38,7 @@ package enum PageAnswers {
       // When it was, not how long ago: the page shows an answer for as long as it does not change.
       "banner": Banner(view.condition, path: view.path)?.json ?? .null, "ended_at": number(view.endedAt),
       "problem": .optional(view.problem),
-      "waits_for": .string(view.waiting(for: digest)),
+      "waits_for": .string(view.waiting(for: digest)), "standbys": .array(view.standbys.map { .string($0) }),
       "seconds_left": !view.condition.isGoingOn ? .null : number(digest.secondsLeft(ofSteps: view.stepCount)),
       "wall_seconds": number(view.wallSeconds), "counted": .bool(view.isCounted),
       "open_rounds": .array(

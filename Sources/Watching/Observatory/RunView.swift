@@ -18,6 +18,8 @@ package struct RunView: Sendable {
   package var isAlive = false
   /// Whether a process on this machine keeps the run's processes running.
   package var isSupervised = false
+  /// The standbys, and how far their copies are: "node2-standby has everything".
+  package var standbys: [String] = []
   /// How the run's processes ended before its end.
   package var ending: RunEnding?
   /// Why the run could not be read at the last look; what is shown is older.

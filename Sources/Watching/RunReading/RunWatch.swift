@@ -208,10 +208,12 @@ package final class RunWatch {
 
   private func readFleet(now: Double) {
     view.learner = nil
+    view.standbys = []
     view.isAlive = false
     defer { view.markStragglers() }
     guard let note = FleetNote(of: directory, now: now) else { return }
     view.isAlive = true
+    view.standbys = note.standbys.map { "\($0.name) \($0.text)" }
     var places: [String: Int] = [:]
     for (place, worker) in view.workers.enumerated() { places[worker.name] = place }
     for member in note.members {

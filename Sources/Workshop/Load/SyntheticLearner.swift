@@ -50,7 +50,7 @@ final class SyntheticLearner {
 
   private func perform(_ effect: LearnerEffect) {
     switch effect {
-    case .connect(let pause): uplink.connect(after: pause)
+    case .connect(let next): uplink.connect(after: next.pause)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator broke the protocol")
     case .sendPolicy(let version, let offset):

@@ -170,7 +170,7 @@ final class SyntheticWorker {
 
   private func perform(_ effect: WorkerEffect) {
     switch effect {
-    case .connect(let pause): uplink.connect(after: pause)
+    case .connect(let next): uplink.connect(after: next.pause)
     case .send(let message):
       if case .want = message, askedAt == nil { askedAt = MonotonicClock.now() }
       uplink.send(message)

@@ -9,8 +9,24 @@ import Base
 import Records
 import TTRL
 
-/// The coordinator's durable state.
+/// The durable state of a coordinator, or of a standby.
 struct RunDirectory {
+  /// One change of the ledger.
+  enum Change {
+    case store(Trajectory)
+    case judge(SlotVerdict)
+    case doWithout([Slot])
+    case close(RoundID)
+    case abandon([RoundID])
+    case add(PolicyManifest)
+    case remove(PolicyVersion)
+  }
+
+  /// The ledger's term and the number of its last commit.
+  var term = Term.first
+  private(set) var number: UInt64 = 0
+  /// In a standby's copy: where it looks for the coordinator.
+  var following: [String]?
   private(set) var trajectories = SortedMap<Slot, Trajectory>()
   /// Slots in the order in which they were stored.
   private(set) var arrivals: [Slot] = []
@@ -23,6 +39,7 @@ struct RunDirectory {
   /// All versions ever published, and the bytes of those that are still kept.
   private(set) var manifests = SortedMap<PolicyVersion, PolicyManifest>()
   private(set) var policies = SortedMap<PolicyVersion, [UInt8]>()
+  private var dropped: Set<PolicyVersion> = []
   /// The file of the version that the learner has made, until the coordinator takes it over.
   var handedOver: [UInt8]?
   /// A version that has its name and is being verified.
@@ -31,10 +48,52 @@ struct RunDirectory {
   /// What adapters adapt; nil if versions are whole models.
   let base: [UInt8]?
 
+  /// An empty disk.
+  init(base: [UInt8]?) { self.base = base }
+
   init(initial bytes: [UInt8], base: [UInt8]? = nil) {
     self.base = base
     seal(manifest(of: bytes, version: PolicyVersion(0)), bytes)
   }
+
+  // MARK: Commits
+
+  var position: LedgerPosition { LedgerPosition(term: term, number: number) }
+
+  /// Versions that the ledger says are needed.
+  var kept: [PolicyManifest] { manifests.values.filter { !dropped.contains($0.version) } }
+
+  /// Makes changes in one commit.
+  ///
+  /// - Returns: what is wrong with them; nil if they are right.
+  mutating func commit(_ changes: [Change]) -> String? {
+    number += 1
+    for change in changes {
+      switch change {
+      case .store(let trajectory): if let problem = store(trajectory) { return problem }
+      case .judge(let said): if let problem = store(said) { return problem }
+      case .doWithout(let slots): storeUnneeded(slots)
+      case .close(let round): close(round)
+      case .abandon(let rounds): abandon(rounds)
+      case .add(let manifest): manifests[manifest.version] = manifest
+      case .remove(let version): dropped.insert(version)
+      }
+    }
+    return nil
+  }
+
+  /// Takes over another ledger. The versions' bytes stay, where the ledger needs them.
+  mutating func replace(with copy: RunDirectory) {
+    let (old, former) = (policies, following)
+    self = copy
+    policies = SortedMap()
+    for manifest in copy.kept { policies[manifest.version] = old[manifest.version] }
+    (handedOver, unverified, following) = (nil, nil, former)
+  }
+
+  mutating func keep(_ version: PolicyVersion, _ bytes: [UInt8]) { policies[version] = bytes }
+
+  // MARK: Single changes
 
   /// - Returns: what is wrong with the trajectory; nil if it is right.
   mutating func store(_ trajectory: Trajectory) -> String? {
@@ -142,6 +201,11 @@ struct CheckpointFolder {
   mutating func write(_ checkpoint: Checkpoint) {
     kept[checkpoint.version] = checkpoint
     if kept.count > 2, let oldest = kept.keys.first { kept[oldest] = nil }
+  }
+
+  /// Checkpoints of versions that are newer than this one are of no use.
+  mutating func setBack(to version: PolicyVersion) {
+    for newer in kept.keys where newer > version { kept[newer] = nil }
   }
 
   /// The newest checkpoint is found to be damaged: it is set aside, and the one before it is used.

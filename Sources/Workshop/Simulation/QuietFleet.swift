@@ -19,7 +19,8 @@
 // The simulator does it while processes die, packets are lost and disks lie (SimulatedCoordinator, SimulatedWorker and
 // SimulatedLearner in this folder). All of them must end with the bits of `improve`: that is what fault tolerance means
 // here.
-// Not here: several workers, which also relay chunks to each other (BundleBook, BundleFetcher), and failures.
+// Not here: several workers, which also relay chunks to each other (BundleBook, BundleFetcher), failures, and a standby
+// that has a copy of everything and takes over (Replication, Standby).
 
 package import Base
 import Bundles
@@ -145,7 +146,8 @@ package struct QuietFleet {
     case .addRounds, .abandonRounds: break
     // For people, and to free memory.
     case .note, .bundle(.drop): break
-    case .dismiss, .cutOff, .fail: throw QuietFleetError.cannotHappen("\(effect)")
+    case .dismiss, .cutOff, .fail, .follower, .followerLeft, .tell, .abdicate:
+      throw QuietFleetError.cannotHappen("\(effect)")
     }
   }
 

@@ -53,7 +53,16 @@ package enum FaultKind: String, CaseIterable, Sendable {
   /// The learner's training hangs until its watchdog ends the process.
   case hangLearner = "hang_learner"
 
+  // Only where there is a standby; drawn from its own dice too.
+  case killStandby = "kill_standby"
+  case pauseStandby = "pause_standby"
+  /// The leading process dies, and its disk is gone.
+  case loseDisk = "lose_disk"
+  /// Coordinator and standby do not reach each other.
+  case partition
+
   var isLater: Bool { [.fullDisk, .tornPolicy, .tornCheckpoint, .hangLearner].contains(self) }
+  var isOfStandby: Bool { [.killStandby, .pauseStandby, .loseDisk, .partition].contains(self) }
 
   /// Whether the fault occurs at random times; the other faults occur by chance, at each opportunity.
   var isTimed: Bool {
@@ -64,62 +73,6 @@ package enum FaultKind: String, CaseIterable, Sendable {
     default: true
     }
   }
-}
-
-/// A mistake made on purpose in the simulated shells, to show that the checkers find it.
-package enum PlantedBug: String, CaseIterable, Sendable {
-  /// The coordinator's shell acknowledges trajectories first and stores them afterwards.
-  case acknowledgeBeforeStore
-  /// The coordinator's shell does not make it durable that a round is complete.
-  case dropCloseRound
-  /// The coordinator's shell stores other responses than those that a round was given.
-  case giveOtherResponses
-  /// A restarted coordinator is not told what was settled.
-  case forgetSettledOnRestart
-  /// A restarted coordinator is not told the run's course after its steps.
-  case forgetCourseOnRestart
-  /// The coordinator's shell accepts published bytes without comparing their digest.
-  case sealUnverified
-  /// A worker's shell accepts fetched bytes without comparing their digest.
-  case installUnverified
-  /// A worker accepts a chunk without checking its digest.
-  case trustRelays
-  /// A worker's shell loses its kept chunks when the connection ends.
-  case forgetChunks
-  /// The coordinator's shell drops a bundle as soon as there is another one.
-  case dropBundleEarly
-  /// The batch is sent in the order in which its trajectories were stored.
-  case batchInArrivalOrder
-  /// A worker's engine samples with the newest policy, instead of the lease's policy.
-  case sampleWithNewest
-  /// A worker's engine draws from its own random numbers instead of the slot's.
-  case ownRandomNumbers
-  /// A restarted coordinator is not told which responses the reward command has judged, and asks again.
-  case forgetVerdictsOnRestart
-  /// The reward command is asked again whenever a batch is sent, instead of reading what it said from the ledger.
-  case askAgainForBatch
-  /// The coordinator's shell does not make it durable which slots a vote did not need.
-  case forgetUnneeded
-  /// A vote is counted in the order in which samples arrive, instead of the canonical order.
-  case countInArrivalOrder
-  /// A coordinator that finds a policy's file takes it for complete, whatever its ledger says.
-  case believeTornPolicy
-  /// The learner's checkpoint is not compared with its checksum when it is read.
-  case believeTornCheckpoint
-  /// The coordinator's shell acknowledges trajectories although there was no space to store them.
-  case overlookFullDisk
-  /// The learner treats trajectories of an older version as its own.
-  case ignoreStaleness
-  /// The learner's checkpoints leave out the results of earlier steps.
-  case checkpointWithoutHistory
-  /// The learner's checkpoints leave out the optimizer's state.
-  case checkpointWithoutOptimizer
-  /// The coordinator's shell drops a policy as soon as there is a newer one.
-  case dropPolicyEarly
-  /// A worker's shell does not send again what was unacknowledged when a connection broke. This is harmless by design:
-  /// slots determine their random numbers, so other workers sample the same trajectories again. This bug is here to
-  /// show that it costs work but does not change results.
-  case forgetUnsettled
 }
 
 /// The properties of one worker.
@@ -134,6 +87,13 @@ struct WorkerTraits: Sendable {
   var relays: Bool
   /// Whether it is on the coordinator's machine, and finds versions there as files.
   var sharesDisk = false
+}
+
+/// The standby of a run that has one.
+struct StandbyTraits: Sendable {
+  var durability: Durability
+  var joinsAt: Instant
+  var patience: Instant.Span
 }
 
 /// What a finished stage of a course left for the next one.
@@ -161,6 +121,8 @@ package struct Scenario: Sendable {
   /// The base's bytes, if versions are adapters.
   let base: [UInt8]?
   let workers: [WorkerTraits]
+  /// nil if there is none.
+  let standby: StandbyTraits?
   /// Whether the learner leaves versions in files of the coordinator's machine.
   let learnerSharesDisk: Bool
   /// The shortest time that a packet takes; the longest usual time is four times that.
@@ -249,7 +211,19 @@ package struct Scenario: Sendable {
     base = baseDice.chance(0.3) ? (0..<4 * baseDice.count(1...150)).map { _ in UInt8(baseDice.count(0...255)) } : nil
 
     var laterDice = Dice(seed: seed, stream: .laterFaults)
+    var standbyDice = Dice(seed: seed, stream: .standby)
+    let hasStandby = standbyDice.chance(0.5)
+    standby =
+      hasStandby
+      ? StandbyTraits(
+        durability: method.isJudged || standbyDice.chance(0.5) ? .replicated : .local,
+        joinsAt: .zero + standbyDice.span(.zero, .seconds(5)),
+        patience: standbyDice.wildSpan(.milliseconds(1500), doublings: 4)) : nil
     rates = FaultKind.allCases.map { kind in
+      if kind.isOfStandby {
+        let mean = standbyDice.wildSpan(.seconds(2), doublings: 5).seconds
+        return hasStandby && standbyDice.chance(0.45) ? mean : 0
+      }
       if kind.isLater { return laterDice.chance(0.45) ? laterDice.pick([0.001, 0.01, 0.1]) : 0 }
       guard dice.chance(0.45) else { return 0 }
       if kind.isTimed { return dice.wildSpan(.milliseconds(500), doublings: 6).seconds }
@@ -269,7 +243,8 @@ package struct Scenario: Sendable {
     let slowest = workers.map(\.slotTime).max() ?? .zero
     let slots = UInt64(plan.reduce(0) { $0 + $1.slotCount })
     deadline =
-      faultsUntil + .seconds(1100) + slowest * slots + (trainTime + verifyTime + .seconds(30)) * UInt64(plan.count)
+      faultsUntil + .seconds(hasStandby ? 1500 : 1100) + slowest * slots + (trainTime + verifyTime + .seconds(30))
+      * UInt64(plan.count)
   }
 
   /// The run's course after the steps that made this version. The best version is the newest one with the highest

@@ -40,7 +40,8 @@ final class SimulatedLearner: Shell {
       hello: Hello(
         role: .learner, name: world.seats[seat].name, arithmetic: "toy",
         processID: UInt32(seat * 1000 + incarnation), threads: 1),
-      held: held.version, publication: held.publication.map { ($0.manifest, $0.report) })
+      coordinators: ["\(World.coordinatorSeat)"], held: held.version,
+      publication: held.publication.map { ($0.manifest, $0.report) })
   }
 
   func handle(_ occurrence: Occurrence, in world: World) {
@@ -49,7 +50,8 @@ final class SimulatedLearner: Shell {
       return
     }
     switch occurrence {
-    case .started, .connect: link = world.connect(from: seat)
+    case .started: link = world.connect(from: seat)
+    case .connect(let address): link = world.connect(from: seat, to: address)
     case .tick: feed(.tick, in: world)
     case .opened:
       decoder = FrameDecoder()
@@ -92,7 +94,7 @@ final class SimulatedLearner: Shell {
 
   private func perform(_ effect: LearnerEffect, in world: World) {
     switch effect {
-    case .connect(let pause): world.schedule(.connect, on: seat, after: pause)
+    case .connect(let next): world.schedule(.connect(next.address), on: seat, after: next.pause)
     case .send(let message):
       if let link { world.send(message, on: link, from: seat) }
     case .disconnect:
@@ -110,6 +112,10 @@ final class SimulatedLearner: Shell {
     case .sendPolicy(let version, let offset): sendPolicy(version, offset, in: world)
     case .exit(let departure):
       if departure.isSuccess { finishCheckpoint(in: world) }
+      if case .ahead(_, let latest) = departure {
+        pending = nil
+        world.checkpoints.setBack(to: latest.next)
+      }
       world.exit(seat, departure)
     }
   }

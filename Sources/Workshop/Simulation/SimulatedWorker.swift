@@ -54,7 +54,7 @@ final class SimulatedWorker: Shell {
       hello: Hello(
         role: .worker, name: world.seats[seat].name, arithmetic: "toy",
         processID: UInt32(seat * 1000 + incarnation), threads: 1),
-      capacity: traits.capacity,
+      coordinators: ["\(World.coordinatorSeat)"], capacity: traits.capacity,
       digest: { bytes in isTrusting ? claimed.digest.withLock { $0 } : chunkDigest(bytes) })
   }
 
@@ -63,7 +63,7 @@ final class SimulatedWorker: Shell {
     case .started:
       if traits.relays { feed(.transfer(.listening(at: world.relayAddress(of: seat))), in: world) }
       link = world.connect(from: seat)
-    case .connect: link = world.connect(from: seat)
+    case .connect(let address): link = world.connect(from: seat, to: address)
     case .tick: feed(.tick(tokens: tokens), in: world)
     case .opened(let id): opened(id, in: world)
     case .closed(let id): closed(id, in: world)
@@ -165,7 +165,7 @@ final class SimulatedWorker: Shell {
 
   private func perform(_ effect: WorkerEffect, in world: World) {
     switch effect {
-    case .connect(let pause): world.schedule(.connect, on: seat, after: pause)
+    case .connect(let next): world.schedule(.connect(next.address), on: seat, after: next.pause)
     case .send(let message):
       if let link { world.send(message, on: link, from: seat) }
     case .disconnect:

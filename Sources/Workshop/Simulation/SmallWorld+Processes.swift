@@ -87,6 +87,7 @@ extension SmallWorld {
     case .fail(let fault): violate("the coordinator gave up: \(fault)")
     // No process of this world leaves versions in files.
     case .adoptPolicy(let manifest, _, _): violate("policy \(manifest.version) is looked for")
+    case .follower, .followerLeft, .tell, .abdicate: violate("there is no standby here")
     case .storeUnneeded, .judge, .storeVerdicts, .addRounds, .abandonRounds, .writePolicy, .dropPolicy, .bundle, .note:
       break
     }

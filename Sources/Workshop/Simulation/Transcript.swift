@@ -59,6 +59,14 @@ package func summary(of message: Message) -> String {
     "batch of step \(step), part \(part + 1) of \(count), \(list.count) trajectories"
   case .publish(let manifest, _, let isAtHand): "publish policy \(manifest.version)\(isAtHand ? " in a file" : "")"
   case .published(let version): "published policy \(version)"
+  case .standbys(let addresses, let silence):
+    "standbys are at \(addresses), after \(silence.milliseconds) ms of silence"
+  case .follow(let request): "follow after commit \(request.position.number) of term \(request.position.term)"
+  case .snapshot(let snapshot): "snapshot at commit \(snapshot.position.number), \(snapshot.files.count) files"
+  case .requestFile(let index, let offset): "request file \(index) from \(offset)"
+  case .fileBytes(let index, let offset, let bytes): "\(bytes.count) bytes of file \(index) from \(offset)"
+  case .commit(let commit, let part, let count): "commit \(commit.number), part \(part + 1) of \(count)"
+  case .committed(let number): "has commit \(number)"
   }
 }
 

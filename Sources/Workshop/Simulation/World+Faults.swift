@@ -57,11 +57,15 @@ extension World {
     case .joinWorker: fill(Array(workerSeats))
     case .secondLearner: fill(Self.learnerSeats)
     case .cutConnection: cutSome()
+    case .killStandby: onSome(standbySeat.map { [$0] } ?? []) { kill($0) }
+    case .pauseStandby: onSome(standbySeat.map { [$0] } ?? []) { pause($0, for: pauseTime()) }
+    case .loseDisk: loseDisk()
+    case .partition: partition()
     default: false
     }
   }
 
-  private var workerSeats: [SeatID] { Array(Self.firstWorkerSeat..<seats.count) }
+  private var workerSeats: [SeatID] { Array(Self.firstWorkerSeat..<(standbySeat ?? seats.count)) }
 
   private func pauseTime() -> Instant.Span { faultDice.wildSpan(.milliseconds(100), doublings: 9) }
 
@@ -77,6 +81,34 @@ extension World {
     let empty = candidates.filter { seats[$0].state == .empty }
     guard !empty.isEmpty else { return false }
     schedule(.start(faultDice.pick(empty)), at: clock)
+    return true
+  }
+
+  /// The leading process's machine is lost for good, with its disk. Another machine gets its place. Only if a
+  /// standby has a complete copy: a run is not promised to survive the loss of its only one.
+  private func loseDisk() -> Bool {
+    guard let copy = leaderSeats.first(where: { isWhole($0) }),
+      let lost = leaderSeats.first(where: { $0 != copy && seats[$0].shell is SimulatedCoordinator })
+    else { return false }
+    kill(lost)
+    note(lost, 10, "its disk is lost")
+    directories[lost] = nil
+    return true
+  }
+
+  private func isWhole(_ seat: SeatID) -> Bool {
+    guard let standby = seats[seat].shell as? SimulatedStandby else { return false }
+    return standby.isWhole(for: leaderSeats.compactMap { directories[$0]?.term }.max() ?? .none)
+  }
+
+  /// Coordinator and standby do not reach each other for a while; the others reach both.
+  private func partition() -> Bool {
+    guard standbySeat != nil, !isPartitioned else { return false }
+    partitionedUntil = clock + faultDice.span(.seconds(1), .seconds(60))
+    note(Self.coordinatorSeat, 11, "does not reach the standby")
+    for id in links.indices where leaderSeats.contains(links[id].client) && leaderSeats.contains(links[id].server) {
+      if links[id].isServerOpen || links[id].isClientOpen, !links[id].isCut { cut(id) }
+    }
     return true
   }
 

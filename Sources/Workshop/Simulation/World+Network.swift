@@ -36,8 +36,10 @@ struct Link {
 extension World {
   // MARK: Operations for shells
 
-  /// Dials the coordinator. `.opened` or `.closed` follows.
-  func connect(from seat: SeatID) -> LinkID { connect(from: seat, to: Self.coordinatorSeat, nil) }
+  /// Dials the process that leads at an address. `.opened` or `.closed` follows.
+  func connect(from seat: SeatID, to address: String = "\(World.coordinatorSeat)") -> LinkID {
+    connect(from: seat, to: SeatID(address) ?? Self.coordinatorSeat, nil)
+  }
 
   /// Dials a worker that is a relay.
   func connect(from seat: SeatID, toRelayAt address: String) -> LinkID {
@@ -120,7 +122,10 @@ extension World {
     guard link.isClientOpen else { return }
     let server = link.server
     let isThere = seats[server].isAlive && link.wantedIncarnation.map { $0 == seats[server].incarnation } ?? true
-    guard isThere, !strikesNow(.refuseConnection) else {
+    // A standby ends every connection to it.
+    let isLeader = !leaderSeats.contains(server) || seats[server].shell is SimulatedCoordinator
+    let isReachable = !isPartitioned || !leaderSeats.contains(link.client) || !leaderSeats.contains(server)
+    guard isThere, isLeader, isReachable, !strikesNow(.refuseConnection) else {
       schedule(.occur(link.client, incarnation: link.clientIncarnation, .closed(id)), at: clock + delay())
       return
     }

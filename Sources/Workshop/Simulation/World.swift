@@ -17,7 +17,7 @@ enum Occurrence {
   case started
   case tick
   /// The pause before a connection attempt is over.
-  case connect
+  case connect(String)
   case opened(LinkID)
   case bytes(LinkID, [UInt8])
   /// The connection broke or was refused.
@@ -43,6 +43,13 @@ enum Work {
   case stuck
   case decided(VoteDecision)
   case judged([SlotVerdict])
+  // Of a standby.
+  case lacking([Int])
+  case replaced(RunDirectory)
+  case applied(UInt64)
+  case unfit
+  // Of the coordinator: the copy for a standby is made.
+  case copied(PeerID, ReplicaSnapshot)
 }
 
 /// A running process: one of Fleet's state machines, and the code that performs its effects.
@@ -56,6 +63,7 @@ struct Seat {
     case coordinator
     case learner
     case worker(Int)
+    case standby
   }
 
   enum State: Equatable {
@@ -109,7 +117,21 @@ final class World {
   var networkDice: Dice
   var faultDice: Dice
   var workDice: Dice
-  var directory: RunDirectory
+  /// The disks of the seats that can lead, only looked up by key. A standby's disk is empty when it begins.
+  var directories: [SeatID: RunDirectory]
+  /// The original coordinator's disk.
+  var directory: RunDirectory {
+    get { self[disk: Self.coordinatorSeat] }
+    set { self[disk: Self.coordinatorSeat] = newValue }
+  }
+  /// What commits changed, and copies of ledgers, by the numbers that travel in place of their bytes.
+  var changes: [[RunDirectory.Change]] = []
+  var snapshots: [RunDirectory] = []
+  /// Until when coordinator and standby do not reach each other.
+  var partitionedUntil = Instant.zero
+  var isPartitioned: Bool { clock < partitionedUntil }
+  /// The seat whose coordinator has reported that the run is complete.
+  var finisher = World.coordinatorSeat
   var checkpoints: CheckpointFolder
   private(set) var transcript: Transcript
   /// How often each fault occurred.
@@ -130,14 +152,20 @@ final class World {
     faultDice = Dice(seed: scenario.seed, stream: .faults)
     workDice = Dice(seed: scenario.seed, stream: .work)
     let initial = scenario.initialPolicy
-    directory = RunDirectory(initial: initial.published, base: scenario.base)
+    directories = [Self.coordinatorSeat: RunDirectory(initial: initial.published, base: scenario.base)]
     checkpoints = CheckpointFolder(initial: Checkpoint(version: PolicyVersion(0), state: initial.state))
     transcript = Transcript(isRecording: isRecording)
     seats =
       [Seat(role: .coordinator, name: "coordinator")]
       + Self.learnerSeats.map { Seat(role: .learner, name: "learner-\($0)") }
       + scenario.workers.indices.map { Seat(role: .worker($0), name: "worker-\($0)") }
+      + (scenario.standby == nil ? [] : [Seat(role: .standby, name: "standby")])
   }
+
+  /// The standby's seat, if there is one.
+  var standbySeat: SeatID? { scenario.standby == nil ? nil : seats.count - 1 }
+  /// Seats whose process can lead.
+  var leaderSeats: [SeatID] { [Self.coordinatorSeat] + (standbySeat.map { [$0] } ?? []) }
 
   // MARK: Running
 
@@ -148,6 +176,7 @@ final class World {
     for (index, traits) in scenario.workers.enumerated() {
       schedule(.start(Self.firstWorkerSeat + index), at: traits.joinsAt)
     }
+    if let standbySeat, let standby = scenario.standby { schedule(.start(standbySeat), at: standby.joinsAt) }
     scheduleFaults()
     while violation == nil, !isOver, let (at, happening) = agenda.next() {
       clock = at
@@ -162,9 +191,9 @@ final class World {
     if violation == nil { examine() }
   }
 
-  /// The run is complete, and all other processes have been told so and have left.
+  /// The run is complete, and all workers and learners have been told so and have left.
   private var isOver: Bool {
-    isComplete && seats[(Self.coordinatorSeat + 1)...].allSatisfy { $0.state == .empty }
+    isComplete && seats.indices.allSatisfy { leaderSeats.contains($0) || seats[$0].state == .empty }
   }
 
   private func perform(_ happening: Happening) {
@@ -220,10 +249,32 @@ final class World {
 
   private func makeShell(_ seat: SeatID) -> any Shell {
     switch seats[seat].role {
-    case .coordinator: SimulatedCoordinator(seat: seat, world: self)
+    case .coordinator, .standby: makeLeader(seat)
     case .learner: SimulatedLearner(seat: seat, world: self)
     case .worker(let index): SimulatedWorker(seat: seat, traits: scenario.workers[index], world: self)
     }
+  }
+
+  /// A process that can lead begins as its command says: the coordinator leads, unless its disk is a standby's
+  /// copy, and the standby follows.
+  private func makeLeader(_ seat: SeatID) -> any Shell {
+    let other = "\(leaderSeats.first { $0 != seat } ?? seat)"
+    if seat != Self.coordinatorSeat {
+      return SimulatedStandby(seat: seat, following: [other], seen: .none, world: self)
+    }
+    if let former = directories[seat]?.following ?? (directories[seat] == nil ? [other] : nil) {
+      return SimulatedStandby(seat: seat, following: former, seen: .none, world: self)
+    }
+    return SimulatedCoordinator(seat: seat, takeover: nil, world: self)
+  }
+
+  /// A process that led follows from now on, or the other way round. Its connections are closed.
+  func change(_ seat: SeatID, to make: () -> any Shell) {
+    closeLinks(of: seat, isAbrupt: false)
+    seats[seat].incarnation += 1
+    seats[seat].shell = make()
+    schedule(.tick, on: seat, after: workDice.span(.zero, Self.tickInterval))
+    deliver(.started, to: seat)
   }
 
   /// A process exits by itself.
@@ -231,6 +282,11 @@ final class World {
     note(seat, 2, "exits: \(departure)")
     end(seat, state: .empty, isAbrupt: false)
     guard !departure.isSuccess else { return }
+    if case .ahead = departure, scenario.standby != nil {
+      schedule(.start(seat), at: clock + faultDice.span(.milliseconds(10), scenario.restartTime))
+      seats[seat].state = .down
+      return
+    }
     if seats[seat].role == .learner, departure == .refused("\(Dismissal.replaced)") { return }
     violate("\(seats[seat].name) had to leave: \(departure)")
   }
@@ -247,10 +303,10 @@ final class World {
   }
 
   /// The coordinator has no space to make something durable, so it ends. Space is made, and it is started again.
-  func endForLackOfRoom() {
-    note(Self.coordinatorSeat, 9, "ends: the disk is full")
-    end(Self.coordinatorSeat, state: .down, isAbrupt: false)
-    schedule(.start(Self.coordinatorSeat), at: clock + faultDice.wildSpan(.milliseconds(500), doublings: 7))
+  func endForLackOfRoom(_ seat: SeatID) {
+    note(seat, 9, "ends: the disk is full")
+    end(seat, state: .down, isAbrupt: false)
+    schedule(.start(seat), at: clock + faultDice.wildSpan(.milliseconds(500), doublings: 7))
   }
 
   private func end(_ seat: SeatID, state: Seat.State, isAbrupt: Bool) {
@@ -293,6 +349,12 @@ final class World {
     return false
   }
 
+  /// The disk of a seat that can lead.
+  subscript(disk seat: SeatID) -> RunDirectory {
+    get { directories[seat] ?? RunDirectory(base: scenario.base) }
+    set { directories[seat] = newValue }
+  }
+
   // MARK: Checks
 
   func violate(_ text: String) {
@@ -308,6 +370,7 @@ final class World {
   /// After the run: compares the disks with the reference.
   private func examine() {
     guard isComplete else { return violate("nothing more happens, and the run is not complete") }
+    guard let directory = directories[finisher] else { return violate("the run's disk is gone") }
     let last = scenario.last
     for spec in scenario.expectedRounds {
       guard directory.closed.contains(spec.id) else { return violate("\(spec.id) was never closed") }

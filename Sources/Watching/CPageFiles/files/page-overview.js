@@ -84,6 +84,7 @@ function head(run) {
     run.finished ? null : h("progress", { max: run.steps || 1, value: run.steps_done, "aria-label": "steps done" }),
     h("p", { class: "quiet small" }, parts.filter(Boolean).join(" · ")),
     run.finished || run.banner ? null : h("p", {}, "Waits for " + run.waits_for + "."),
+    run.standbys.length ? h("p", {}, "Standby: " + run.standbys.join("; ") + ".") : null,
     run.alarms_on.length
       ? h("p", { class: "warning" }, "Alarms: " + run.alarms_on.join(", ") + ". ", newest ? newest.text : "") : null,
     known(gap) && gap !== 0
