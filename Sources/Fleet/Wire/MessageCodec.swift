@@ -293,7 +293,7 @@ enum MessageCodec {
   }
 
   private static func decode(
-    _ kind: Kind, version: UInt16, _ reader: inout ByteReader
+    _ kind: Kind, version spoken: UInt16, _ reader: inout ByteReader
   ) throws(ByteError) -> Message {
     switch kind {
     case .hello:
@@ -312,7 +312,7 @@ enum MessageCodec {
           modelConfiguration: try text(&reader, "model configuration"), latestPolicy: try version(&reader),
           heartbeat: Instant.Span(nanoseconds: try reader.read()), tokenTexts: try tokenTexts(&reader),
           policies: try text(&reader, "policies"), base: try base(&reader),
-          term: version >= ProtocolVersions.standbys ? Term(try reader.read()) : .first))
+          term: spoken >= ProtocolVersions.standbys ? Term(try reader.read()) : .first))
     case .goodbye: return .goodbye(reason: try text(&reader, "reason"))
     case .finished: return .finished
     case .want: return .want(slots: try reader.read())
