@@ -45,8 +45,11 @@ extension EndToEnd {
       let acknowledged = fleet.settled.count
       sleep(1)
       #expect(fleet.settled.count == acknowledged)
-      let status = try Program.run(["status", "--run", fleet.place("coordinator")])
-      #expect(status.output.contains("coordinator waits for a standby"), "\(status.output)")
+      #expect(
+        eventually {
+          let status = try? Program.run(["status", "--run", fleet.place("coordinator")])
+          return status?.output.contains("coordinator waits for a standby") == true
+        })
       try fleet.startStandby()
       #expect(eventually { fleet.settled.count > acknowledged }, "\(fleet.logs)")
       usleep(.random(in: 0...800_000))

@@ -263,6 +263,15 @@ private struct StandbyBench {
       ])
   }
 
+  @Test func `a finished run does not give way`() {
+    var bench = CoordinatorBench(
+      memory: CoordinatorMemory(
+        closedRounds: Small.plan().map(\.id), policies: [Small.manifest(0), Small.manifest(1)]))
+    #expect(bench.on(.tick).contains(.finish))
+    _ = bench.on(.connected(PeerID(2)))
+    #expect(bench.say(hello(.worker, term: Term.first.next(of: 1)), from: 2) == [.send(.finished, to: PeerID(2))])
+  }
+
   @Test func `a coordinator answers a lower term with its own`() {
     var bench = CoordinatorBench()
     _ = bench.on(.connected(PeerID(2)))

@@ -89,7 +89,8 @@ package struct Coordinator: Sendable {
     case .bundled(let bundle): onBundles(&effects) { $0.bundled(bundle, &$1) }
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .judged(let verdicts): judge(verdicts, &effects)
-    case .answered(let term, let address): if term > welcome.term { abdicate(under: term, to: address, &effects) }
+    case .answered(let term, let address):
+      if term > welcome.term, !isFinished { abdicate(under: term, to: address, &effects) }
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)

@@ -2,8 +2,8 @@
 //
 // Bytes → messages → the machine (Fleet.Standby) → effects → files, ledger and bytes, on one loop. The machine makes
 // all decisions. A standby needs an address, a key and an empty directory: everything else comes from the
-// coordinator. It listens at its address from the beginning, so that the address is its own, but it ends every
-// connection at once: the callers try the next address. Not here: what it does when it leads (CoordinatorRole).
+// coordinator. It listens at its address from the beginning, so that the address is its own. It tells every caller where
+// the coordinator is, and ends the connection. Not here: what it does when it leads (CoordinatorRole).
 
 package import Base
 package import CoordinatorRole
@@ -60,7 +60,10 @@ package final class StandbyShell {
   /// nil when it has ended: a coordinator of the same process takes it.
   private var lock: RunLock?
   private let replica: Replica
+  private let door = Door()
   private let listener: Listener
+  /// Callers that have not said hello yet.
+  private var callers: [Link] = []
   private let transfer: BundleTransfer<String>
   private var machine: Standby
   private var end: StandbyEnd?
@@ -85,7 +88,8 @@ package final class StandbyShell {
     replica = try Replica(RunDirectory(options.directory))
     try Files.write(
       options.coordinators.map { "\($0)" }.joined(separator: ",") + "\n", to: RunDirectory(options.directory).following)
-    listener = try Listener(on: options.listen, tls: context, loop: loop) { $0.close() }
+    let door = door
+    listener = try Listener(on: options.listen, tls: context, loop: loop) { door.onCall($0) }
     uplink = Uplink(to: options.coordinators[0], context: context, loop: loop)
     transfer = try BundleTransfer(context, loop: loop)
     let hello = Hello(
@@ -108,6 +112,7 @@ package final class StandbyShell {
     transfer.prepare = { [directory] version, bytes in try Replica.write(version, bytes, in: directory) }
     transfer.onPrepared = { [replica] version, path in self.attempt { try replica.name(version, path) } }
     transfer.onFailure = { self.fail($0) }
+    door.onCall = { self.answer($0) }
     uplink.onConnect = { self.handle(.connected) }
     uplink.onMessage = { self.handle(.received($0)) }
     uplink.onDisconnect = { reason in
@@ -136,6 +141,26 @@ package final class StandbyShell {
     handle(.tick)
     sayState()
     loop.schedule(at: MonotonicClock.now() + Self.tickInterval) { self.tick() }
+  }
+
+  /// Tells a caller where the coordinator is. It can have been started with this address alone.
+  private func answer(_ connection: Connection) {
+    guard callers.count < Limits.connections else { return connection.close() }
+    var caller: Link?
+    let link = Link(
+      connection, firstFrameBytes: Limits.helloBytes,
+      onMessage: { _ in
+        caller?.send(.standbys(["\(self.uplink.coordinator)"], silence: self.options.patience))
+        caller?.finish()
+        self.callers.removeAll { $0 === caller }
+        caller = nil
+      },
+      onClose: { _ in
+        self.callers.removeAll { $0 === caller }
+        caller = nil
+      })
+    caller = link
+    callers.append(link)
   }
 
   /// Writes fleet.json, as a coordinator does: for people who look at the copy.
@@ -214,6 +239,11 @@ package final class StandbyShell {
     failure = error
     loop.stop()
   }
+}
+
+/// Hands on connections, to whoever answers them.
+private final class Door {
+  var onCall: (Connection) -> Void = { $0.close() }
 }
 
 /// Why a standby cannot follow.

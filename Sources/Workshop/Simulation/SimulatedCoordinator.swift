@@ -25,6 +25,8 @@ final class SimulatedCoordinator: Shell {
   /// The copies of the ledger that standbys fetch.
   var copies = SortedMap<PeerID, [UInt8]>()
   private let needsStandby: Bool
+  /// It has reported that the run is complete, or found it so when it started.
+  private(set) var isFinished = false
   /// Links over which other coordinators are told of this one's term.
   var heralds = SortedMap<LinkID, String>()
 
@@ -205,6 +207,7 @@ final class SimulatedCoordinator: Shell {
       }
     case .finish:
       world.note(seat, 25, "the run is complete")
+      isFinished = true
       if !world.isComplete { world.finisher = seat }
       world.isComplete = true
     case .fail(let fault): world.violate("the coordinator gave up: \(fault)")

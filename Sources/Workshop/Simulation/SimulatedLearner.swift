@@ -40,7 +40,7 @@ final class SimulatedLearner: Shell {
       hello: Hello(
         role: .learner, name: world.seats[seat].name, arithmetic: "toy",
         processID: UInt32(seat * 1000 + incarnation), threads: 1),
-      coordinators: ["\(World.coordinatorSeat)"], held: held.version,
+      coordinators: world.leaderSeats.map { "\($0)" }, held: held.version,
       publication: held.publication.map { ($0.manifest, $0.report) })
   }
 

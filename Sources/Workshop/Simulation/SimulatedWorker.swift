@@ -54,7 +54,7 @@ final class SimulatedWorker: Shell {
       hello: Hello(
         role: .worker, name: world.seats[seat].name, arithmetic: "toy",
         processID: UInt32(seat * 1000 + incarnation), threads: 1),
-      coordinators: ["\(World.coordinatorSeat)"], capacity: traits.capacity,
+      coordinators: world.leaderSeats.map { "\($0)" }, capacity: traits.capacity,
       digest: { bytes in isTrusting ? claimed.digest.withLock { $0 } : chunkDigest(bytes) })
   }
 

@@ -193,7 +193,12 @@ final class World {
 
   /// The run is complete, and all workers and learners have been told so and have left.
   private var isOver: Bool {
-    isComplete && seats.indices.allSatisfy { leaderSeats.contains($0) || seats[$0].state == .empty }
+    isComplete && (isSplit || seats.indices.allSatisfy { leaderSeats.contains($0) || seats[$0].state == .empty })
+  }
+
+  /// The run is complete at one of two that lead, and the other one waits for processes that have left.
+  private var isSplit: Bool {
+    leaderSeats.contains { seats[$0].isAlive && (seats[$0].shell as? SimulatedCoordinator)?.isFinished == false }
   }
 
   private func perform(_ happening: Happening) {
