@@ -27,6 +27,7 @@ struct Dice: Sendable {
     case plateau = 14
     case given = 15
     case standby = 16
+    case releases = 17
   }
 
   private let key: UInt64

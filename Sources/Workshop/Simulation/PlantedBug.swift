@@ -56,6 +56,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case loseCommits
   /// A standby's shell says that it has versions that are not on its disk.
   case forgetVersions
+  /// The coordinator's shell sends in its newest version of the protocol, whatever the other side speaks.
+  case ignoreAgreedVersion
   /// A worker's shell does not send again what was unacknowledged when a connection broke. This is harmless by design:
   /// slots determine their random numbers, so other workers sample the same trajectories again. This bug is here to
   /// show that it costs work but does not change results.

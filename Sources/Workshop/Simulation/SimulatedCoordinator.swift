@@ -225,7 +225,8 @@ final class SimulatedCoordinator: Shell {
       return world.violate("\(lost) was acknowledged and is not durable")
     }
     if case .settled(let slots) = message, needsStandby { promise(slots, in: world) }
-    world.send(message, on: LinkID(id.number), from: seat)
+    let agreed = world.bug == .ignoreAgreedVersion ? nil : decoders[id]?.version
+    world.send(message, on: LinkID(id.number), from: seat, version: agreed ?? ProtocolVersions.own.newest)
   }
 
   /// With the planted bug the acknowledgement is sent before the write. Only a crash between the two shows it, as a

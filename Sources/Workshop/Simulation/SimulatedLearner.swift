@@ -17,7 +17,8 @@ final class SimulatedLearner: Shell {
   private let incarnation: Int
   private var machine: Learner
   private var link: LinkID?
-  private var decoder = FrameDecoder()
+  private let spoken: ProtocolVersions
+  private var decoder: FrameDecoder
   /// The state that this process holds in memory: the newest checkpoint, when it is durable.
   private var held: Checkpoint
   /// The checkpoint that is being written.
@@ -29,6 +30,8 @@ final class SimulatedLearner: Shell {
   init(seat: SeatID, world: World) {
     self.seat = seat
     incarnation = world.seats[seat].incarnation
+    spoken = world.spokenVersions()
+    decoder = FrameDecoder(speaking: spoken)
     // Not while another learner is alive: that learner has no reason to write its checkpoint again.
     let isAlone = !World.learnerSeats.contains { $0 != seat && world.seats[$0].isAlive }
     if isAlone, world.checkpoints.newest.publication != nil, world.strikesNow(.damageCheckpoint) {
@@ -39,7 +42,7 @@ final class SimulatedLearner: Shell {
     machine = Learner(
       hello: Hello(
         role: .learner, name: world.seats[seat].name, arithmetic: "toy",
-        processID: UInt32(seat * 1000 + incarnation), threads: 1),
+        processID: UInt32(seat * 1000 + incarnation), threads: 1, speaks: spoken),
       coordinators: world.leaderSeats.map { "\($0)" }, held: held.version,
       publication: held.publication.map { ($0.manifest, $0.report) })
   }
@@ -54,7 +57,7 @@ final class SimulatedLearner: Shell {
     case .connect(let address): link = world.connect(from: seat, to: address)
     case .tick: feed(.tick, in: world)
     case .opened:
-      decoder = FrameDecoder()
+      decoder = FrameDecoder(speaking: spoken)
       feed(.connected, in: world)
     case .closed(let id):
       if id == link { disconnected(in: world) }
@@ -96,7 +99,7 @@ final class SimulatedLearner: Shell {
     switch effect {
     case .connect(let next): world.schedule(.connect(next.address), on: seat, after: next.pause)
     case .send(let message):
-      if let link { world.send(message, on: link, from: seat) }
+      if let link { world.send(message, on: link, from: seat, version: decoder.version) }
     case .disconnect:
       if let link { world.close(link, at: seat) }
       disconnected(in: world)
@@ -125,7 +128,9 @@ final class SimulatedLearner: Shell {
       return world.violate("the learner is asked for policy \(version) from \(offset) and holds \(held.version)")
     }
     let end = min(Int(offset) + world.scenario.chunkBytes, bytes.count)
-    world.send(.policyBytes(version, offset: offset, bytes: Array(bytes[Int(offset)..<end])), on: link, from: seat)
+    world.send(
+      .policyBytes(version, offset: offset, bytes: Array(bytes[Int(offset)..<end])), on: link, from: seat,
+      version: decoder.version)
   }
 
   // MARK: Training

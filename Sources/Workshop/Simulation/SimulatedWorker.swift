@@ -25,7 +25,8 @@ final class SimulatedWorker: Shell {
   private let traits: WorkerTraits
   private var machine: Worker
   private var link: LinkID?
-  private var decoder = FrameDecoder()
+  private let spoken: ProtocolVersions
+  private var decoder: FrameDecoder
   private var hasBeenWelcomed = false
 
   private var chunks = SortedMap<ChunkDigest, [UInt8]>()
@@ -47,13 +48,15 @@ final class SimulatedWorker: Shell {
     self.seat = seat
     self.traits = traits
     incarnation = world.seats[seat].incarnation
+    spoken = world.spokenVersions()
+    decoder = FrameDecoder(speaking: spoken)
     let claimed = Claim()
     self.claimed = claimed
     let isTrusting = world.bug == .trustRelays
     machine = Worker(
       hello: Hello(
         role: .worker, name: world.seats[seat].name, arithmetic: "toy",
-        processID: UInt32(seat * 1000 + incarnation), threads: 1),
+        processID: UInt32(seat * 1000 + incarnation), threads: 1, speaks: spoken),
       coordinators: world.leaderSeats.map { "\($0)" }, capacity: traits.capacity,
       digest: { bytes in isTrusting ? claimed.digest.withLock { $0 } : chunkDigest(bytes) })
   }
@@ -84,7 +87,7 @@ final class SimulatedWorker: Shell {
 
   private func opened(_ id: LinkID, in world: World) {
     if id == link {
-      decoder = FrameDecoder()
+      decoder = FrameDecoder(speaking: spoken)
       feed(.connected, in: world)
     } else if world.links[id].server == seat {
       children[id] = FrameDecoder()
@@ -167,7 +170,7 @@ final class SimulatedWorker: Shell {
     switch effect {
     case .connect(let next): world.schedule(.connect(next.address), on: seat, after: next.pause)
     case .send(let message):
-      if let link { world.send(message, on: link, from: seat) }
+      if let link { world.send(message, on: link, from: seat, version: decoder.version) }
     case .disconnect:
       if let link { world.close(link, at: seat) }
       disconnected(in: world)

@@ -64,9 +64,18 @@ extension World {
     if links[id].isDialling { links[id].early.append(message) } else { send(message, on: id, from: seat) }
   }
 
+  /// The versions of the protocol that a process speaks which starts now. In some runs a part of the processes are of an
+  /// earlier release, each until it is started again.
+  func spokenVersions() -> ProtocolVersions {
+    let earlier = ProtocolVersions(oldest: ProtocolVersions.greeting, newest: ProtocolVersions.standbys - 1)
+    return mixesReleases && releaseDice.chance(0.5) ? earlier : .own
+  }
+
   /// Hands a message to the network. The message is lost if the connection is no longer open.
-  func send(_ message: Message, on id: LinkID, from seat: SeatID) {
-    let frame = Frame.encode(message)
+  func send(
+    _ message: Message, on id: LinkID, from seat: SeatID, version: UInt16 = ProtocolVersions.own.newest
+  ) {
+    let frame = Frame.encode(message, version: version)
     // Bytes 20–23 are the header's checksum. The header contains the payload's checksum, so they represent the whole
     // frame.
     let code = frame[20..<24].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

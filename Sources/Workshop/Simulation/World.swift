@@ -117,6 +117,9 @@ final class World {
   var networkDice: Dice
   var faultDice: Dice
   var workDice: Dice
+  var releaseDice: Dice
+  /// Whether some processes speak only the earlier version of the protocol.
+  let mixesReleases: Bool
   /// The disks of the seats that can lead, only looked up by key. A standby's disk is empty when it begins.
   var directories: [SeatID: RunDirectory]
   /// The original coordinator's disk.
@@ -151,6 +154,8 @@ final class World {
     networkDice = Dice(seed: scenario.seed, stream: .network)
     faultDice = Dice(seed: scenario.seed, stream: .faults)
     workDice = Dice(seed: scenario.seed, stream: .work)
+    releaseDice = Dice(seed: scenario.seed, stream: .releases)
+    mixesReleases = releaseDice.chance(0.3)
     let initial = scenario.initialPolicy
     directories = [Self.coordinatorSeat: RunDirectory(initial: initial.published, base: scenario.base)]
     checkpoints = CheckpointFolder(initial: Checkpoint(version: PolicyVersion(0), state: initial.state))
