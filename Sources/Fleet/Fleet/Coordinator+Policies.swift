@@ -44,12 +44,27 @@ extension Coordinator {
     guard manifest.version == versions.latest.next else {
       return dismiss(id, .notNext(manifest.version, latest: versions.latest), &effects)
     }
+    // A standby that has taken over can lack the last responses of the round. They are sampled again first: a version
+    // comes only from a round that is complete.
+    guard welcome.term == .first || plan.isComplete(step: manifest.version.number - 1) else {
+      early = (manifest, report, isAtHand, id)
+      return
+    }
     if isAtHand {
       publication.look(for: manifest, report: report, from: id)
       return effects.append(.adoptPolicy(manifest, report: report, from: id))
     }
     publication.begin(manifest, report: report, from: id)
     effects.append(.send(.requestBytes(manifest.version, offset: 0), to: id))
+  }
+
+  /// A round is complete. If the version that its step made was announced before, it is published now.
+  mutating func startEarly(_ effects: inout [CoordinatorEffect]) {
+    guard let (manifest, report, isAtHand, id) = early, plan.isComplete(step: manifest.version.number - 1) else {
+      return
+    }
+    early = nil
+    if peers[id] != nil { startPublishing(manifest, report, isAtHand: isAtHand, from: id, &effects) }
   }
 
   /// The version's file is there and is being verified. Workers of this machine read and verify it at the same time,

@@ -49,6 +49,7 @@ extension Coordinator {
     plan.close(round)
     revoke(leases.end(round: round), &effects)
     effects.append(.closeRound(round))
+    startEarly(&effects)
     guard round.purpose == .train, let learner = peers.learner(waitingFor: round.step) else { return }
     sendBatch(ofStep: round.step, to: learner, &effects)
   }

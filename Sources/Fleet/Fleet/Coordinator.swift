@@ -35,6 +35,8 @@ package struct Coordinator: Sendable {
   var peers = PeerBook()
   var leases = LeaseBook()
   var publication = Publication()
+  /// A version that waits for the round of its step: a learner trained it for a coordinator that knew more.
+  var early: (manifest: PolicyManifest, report: StepReport, isAtHand: Bool, from: PeerID)?
   var bundles = BundleBook()
   var standbys = StandbyBook()
   /// Where other processes can lead that do not know of this one's term.

@@ -84,6 +84,9 @@ struct PlanBook: Sendable {
   /// train can be complete too.
   func hasBatch(ofStep step: UInt32) -> Bool { step < last.number && completeSteps.contains(step) }
 
+  /// Every slot of the step's round is settled or not needed.
+  func isComplete(step: UInt32) -> Bool { completeSteps.contains(step) }
+
   /// The run's course changes after a step.
   ///
   /// - Returns: the version at which the run now ends, if that is sooner than before.
