@@ -82,8 +82,9 @@ extension Command {
   ///
   /// - Throws: `SettingsError` with everything that is wrong.
   private static func check(_ course: Course, in path: String, _ here: MachineShare?) throws {
+    let begun = try CourseDirectory(reading: path)
     var problems: [String] = []
-    for (index, stage) in course.stages.enumerated() {
+    for (index, stage) in course.stages.enumerated() where begun?.skipReason(ofStage: index) == nil {
       let settings = untrained(course, index, in: path)
       guard try !Files.exists(RunDirectory(settings.operation.run).settings) else { continue }
       do {
@@ -101,8 +102,13 @@ extension Command {
   private static func plan(
     _ course: Course, in path: String, _ call: CallSettings, _ train: (RunSettings, CallSettings) throws -> Int32
   ) throws -> Int32 {
+    let begun = try CourseDirectory(reading: path)
     for index in course.stages.indices {
       complain("\n\(course.title(of: index))")
+      if let reason = begun?.skipReason(ofStage: index) {
+        complain("skipped: \(reason)")
+        continue
+      }
       let status = try train(untrained(course, index, in: path), call)
       guard status == ExitStatus.done else { return status }
     }

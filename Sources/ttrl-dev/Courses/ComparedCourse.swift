@@ -103,15 +103,16 @@ extension CourseQuestion {
   private static let warmUp = CourseQuestion(
     "A supervised warm-up",
     "Only questions of 8 to 10 terms, of which the base model answers few. The warm-up learns 16 solved questions that "
-      + "are not asked.",
+      + "are not asked. Both arms take 16 steps.",
     flags: "--data RUNS/long.jsonl --held-out RUNS/long-held-out.jsonl",
     [
-      CourseArm("vote-alone", "30 steps of the vote", "--steps 30"),
+      CourseArm("vote-alone", "16 steps of the vote", "--steps 16"),
       CourseArm(
-        "warm-up", "6 supervised steps on 16 solved questions, then 24 steps of the vote", result: "02-vote",
+        "warm-up", "6 supervised steps on 16 solved questions, then 10 steps of the vote", result: "02-vote",
         stages: """
-          { name: "solved", objective: "sft", data: "RUNS/solved.jsonl", steps: 6, "mini-batch": 4, eval: "none" },
-          { name: "vote", steps: 24 },
+          { name: "solved", objective: "sft", data: "RUNS/solved.jsonl", steps: 6, "mini-batch": 4, lr: 3e-4,
+            eval: "none" },
+          { name: "vote", steps: 10 },
           """),
     ])
 
@@ -182,7 +183,7 @@ extension CourseQuestion {
       CourseArm("sixty-four", "the same, and 48 further built-in ones", "--data RUNS/sixty-four.jsonl"),
     ])
 
-  private static let writerSteps = 30
+  private static let writerSteps = 60
   /// As many examples as fit into the model's context.
   private static var writing: QuestionWriting {
     var writing = QuestionWriting()
@@ -219,7 +220,8 @@ extension CourseQuestion {
         stages: """
           { name: "vote", steps: 10, eval: "none" },
           { name: "hard", objective: "sft", data: "RUNS/solved-questions.jsonl", steps: 4, "mini-batch": 4,
-            eval: "none", "min-share": 0, "prompt-filter": "failed", "prompt-history": "stage:vote", "skip-below": 8 },
+            lr: 3e-4, eval: "none", "min-share": 0,
+            "prompt-filter": "failed", "prompt-history": "stage:vote", "skip-below": 8 },
           { name: "again", steps: 10 },
           """),
       CourseArm(
