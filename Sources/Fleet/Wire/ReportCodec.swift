@@ -23,7 +23,9 @@ extension MessageCodec {
   /// What a prompt's report takes at least: one without a label and without truth.
   private static let promptBytes = 34
   /// The same for a process: one without a name and without times.
-  private static let processBytes = 12
+  private static let processBytes = 20
+  /// Words that say which figures are known: a bit for each, more than one word has.
+  private static let figureWords = 2
 
   // MARK: Encoding
 
@@ -39,11 +41,15 @@ extension MessageCodec {
       out.write(process.process)
       encode(process.seconds, into: &out)
     }
+    out.write(UInt32(report.positions.count))
+    for count in report.positions { out.write(count) }
   }
 
   private static func encode(_ figures: FigureValues, into out: inout ByteWriter) {
     let known = FigureName.allCases.enumerated().filter { figures[$0.element] != nil }
-    out.write(known.reduce(UInt64(0)) { $0 | 1 << UInt64($1.offset) })
+    for word in 0..<figureWords {
+      out.write(known.reduce(UInt64(0)) { $1.offset / 64 == word ? $0 | 1 << UInt64($1.offset % 64) : $0 })
+    }
     for (_, name) in known {
       guard let value = figures[name] else { continue }
       if name.isCount { out.write(UInt64(value)) } else { out.write(value) }
@@ -101,14 +107,18 @@ extension MessageCodec {
       report.processes.append(
         ProcessTimes(process: try text(&reader, "process"), seconds: try Self.figures(&reader)))
     }
+    let places = try reader.readCount("positions", limit: StepReport.positionsMax, elementBytes: 4)
+    for _ in 0..<places { report.positions.append(try reader.read()) }
     return report
   }
 
   private static func figures(_ reader: inout ByteReader) throws(ByteError) -> FigureValues {
-    let known = try reader.read(UInt64.self)
-    guard known >> UInt64(FigureName.allCases.count) == 0 else { throw .invalid(field: "figures", value: known) }
+    var known: [UInt64] = []
+    for _ in 0..<figureWords { known.append(try reader.read(UInt64.self)) }
+    let last = known[figureWords - 1]
+    guard last >> UInt64(FigureName.allCases.count % 64) == 0 else { throw .invalid(field: "figures", value: last) }
     var figures = FigureValues()
-    for (bit, name) in FigureName.allCases.enumerated() where known >> UInt64(bit) & 1 == 1 {
+    for (bit, name) in FigureName.allCases.enumerated() where known[bit / 64] >> UInt64(bit % 64) & 1 == 1 {
       let bits = try reader.read(UInt64.self)
       // A count beyond what a double holds exactly is rounded up, and refused as well.
       let value = name.isCount ? Double(bits) : Double(bitPattern: bits)

@@ -49,19 +49,13 @@ struct RecordedRun {
     let (method, steps) = (run.method, try ledger.newestPolicy())
     for round in try ledger.rounds().map(\.id) where round.purpose == .train && round.step < steps {
       let groups = Group.groups(of: try ledger.trajectoriesWithVerdicts(of: round))
-      let judgements = groups.map { group in
-        judge(
-          prompt: group.prompt, answers: answers(of: group), trajectories: group.trajectories, step: round.step,
-          method: method, truth: method.labels == .truth ? run.training.truth[Int(group.prompt)] : nil,
-          history: history[group.prompt])
-      }
+      let judgements = review(
+        groups, step: round.step, prompts: run.training.prompts, truth: run.training.truth, history: history,
+        method: method
+      ) { run.reader.answer(of: $0.tokens, to: $1) }.judgements
       history.record(judgements)
       for (group, judgement) in zip(groups, judgements) { body(round.step, group, judgement) }
     }
-  }
-
-  private func answers(of group: Group) -> [AnswerKey?] {
-    group.trajectories.map { run.reader.answer(of: $0.tokens, to: run.training.prompts[Int(group.prompt)]) }
   }
 
   /// Of each question's last visit, the first responses that agree with the majority, if a share of `minimumShare`

@@ -26,6 +26,7 @@ struct Dice: Sendable {
     case course = 13
     case plateau = 14
     case given = 15
+    case forms = 16
   }
 
   private let key: UInt64
